@@ -1,0 +1,1 @@
+"""Networks: the U-Net (1-D and 2-D), the EGNN and the MLP. None of them knows a domain."""

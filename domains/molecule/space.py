@@ -1,0 +1,138 @@
+r"""Where molecules live: positions whose mean is zero, beside free features.
+
+A molecule of N atoms with K features an atom is a state of N rows (x, y, z, f_1 .. f_K) in
+
+$$ \{ r \in \mathbb R^{N \times 3} : \textstyle\sum_i r_i = 0 \} \times \mathbb R^{N \times K}, \qquad
+   \mathrm{dim} = 3 (N - 1) + N K, $$
+
+on which the density can be invariant under translation (Hoogeboom et al., 2022, https://arxiv.org/abs/2203.17003).
+Two layouts of a batch, with the same noise, norms and dimensions: `DenseMolecules` pads to the largest molecule, with
+a mask; `PackedMolecules` stacks the atoms of all molecules, with the index of each atom's molecule, as in PyTorch
+Geometric.
+
+Symbols: B molecules, N atoms in a molecule (or the largest, where padded), M atoms in all, K features an atom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from polydiff.random import Device
+from polydiff.space import State, normal
+
+
+@dataclass(frozen=True, eq=False)
+class DenseMolecules:
+    """Molecules padded to (B, N, 3 + K); states are 0 on padding.
+
+    Arguments:
+        mask: True at atoms, False at padding, shape (B, N).
+        features: K.
+        dtype: Precision of states.
+    """
+
+    mask: Tensor
+    features: int
+    dtype: torch.dtype = torch.float32
+
+    @classmethod
+    def of_sizes(cls, sizes: Tensor, features: int, dtype: torch.dtype = torch.float32) -> DenseMolecules:
+        """Return the space of molecules with these numbers of atoms, shape (B,)."""
+        places = torch.arange(int(sizes.max()), device=sizes.device)
+        return cls(places < sizes[:, None], features, dtype)
+
+    @property
+    def batch(self) -> int:
+        return len(self.mask)
+
+    @property
+    def sizes(self) -> Tensor:
+        """N of each molecule, shape (B,)."""
+        return self.mask.sum(1)
+
+    @property
+    def dim(self) -> Tensor:
+        return degrees_of_freedom(self.sizes, self.features).to(self.dtype)
+
+    def noise(self, generators: Sequence[torch.Generator]) -> State:
+        x = self.mask.new_zeros((*self.mask.shape, 3 + self.features), dtype=self.dtype)
+        for i, (size, generator) in enumerate(zip(self.sizes.tolist(), generators, strict=True)):
+            x[i, :size] = normal([generator], (size, 3 + self.features), x.device, self.dtype)[0]
+        return self.project(x)
+
+    def project(self, x: State) -> State:
+        mask = self.mask[..., None]
+        positions, features = (x * mask).split([3, x.shape[-1] - 3], -1)
+        centre = positions.sum(1, keepdim=True) / self.sizes.clamp(min=1)[:, None, None]
+        return torch.cat([(positions - centre) * mask, features], -1)
+
+    def expand(self, c: Tensor) -> Tensor:
+        return c[:, None, None] if c.ndim else c
+
+    def sum(self, x: State) -> Tensor:
+        return (x * self.mask[..., None]).sum((1, 2))
+
+    def to(self, device: Device) -> DenseMolecules:
+        return DenseMolecules(self.mask.to(device), self.features, self.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class PackedMolecules:
+    """Molecules stacked to (M, 3 + K), PyTorch Geometric's layout.
+
+    Arguments:
+        batch_index: Molecule of each atom, non-decreasing, shape (M,).
+        batch: Number of molecules B.
+        features: K.
+        dtype: Precision of states.
+    """
+
+    batch_index: Tensor
+    batch: int
+    features: int
+    dtype: torch.dtype = torch.float32
+
+    @classmethod
+    def of_sizes(cls, sizes: Tensor, features: int, dtype: torch.dtype = torch.float32) -> PackedMolecules:
+        """Return the space of molecules with these numbers of atoms, shape (B,)."""
+        index = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
+        return cls(index, len(sizes), features, dtype)
+
+    @property
+    def sizes(self) -> Tensor:
+        """N of each molecule, shape (B,)."""
+        return torch.bincount(self.batch_index, minlength=self.batch)
+
+    @property
+    def dim(self) -> Tensor:
+        return degrees_of_freedom(self.sizes, self.features).to(self.dtype)
+
+    def noise(self, generators: Sequence[torch.Generator]) -> State:
+        shapes = [(size, 3 + self.features) for size in self.sizes.tolist()]
+        device = self.batch_index.device
+        draws = [normal([g], s, device, self.dtype)[0] for g, s in zip(generators, shapes, strict=True)]
+        return self.project(torch.cat(draws))
+
+    def project(self, x: State) -> State:
+        positions, features = x.split([3, x.shape[-1] - 3], -1)
+        centre = positions.new_zeros(self.batch, 3).index_add(0, self.batch_index, positions)
+        centre = centre / self.sizes.clamp(min=1)[:, None]
+        return torch.cat([positions - centre[self.batch_index], features], -1)
+
+    def expand(self, c: Tensor) -> Tensor:
+        return c[self.batch_index, None] if c.ndim else c
+
+    def sum(self, x: State) -> Tensor:
+        return x.new_zeros(self.batch).index_add(0, self.batch_index, x.sum(-1))
+
+    def to(self, device: Device) -> PackedMolecules:
+        return PackedMolecules(self.batch_index.to(device), self.batch, self.features, self.dtype)
+
+
+def degrees_of_freedom(sizes: Tensor, features: int) -> Tensor:
+    """Return 3 (N - 1) + N K for each molecule of N >= 1 atoms, and 0 for N = 0."""
+    return 3 * (sizes - 1).clamp(min=0) + sizes * features

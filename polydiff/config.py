@@ -1,0 +1,134 @@
+"""What a run is made of: one pydantic model a domain, and nothing that a key can misspell silently.
+
+This module and every domain's config load no torch, so that help and error messages come at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A part of a configuration: immutable, typed, closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
+
+
+class DataConfig(Section):
+    """Where examples come from."""
+
+    name: str
+    """Data set: the domain's embedded one, or a kind of file."""
+    path: Path | None = None
+    """Folder or file of your own data; None: the embedded data set."""
+
+
+class BackboneConfig(Section):
+    """The network."""
+
+    name: str
+    """Which backbone; `polydiff.backbones` lists them."""
+
+
+class OptimConfig(Section):
+    """How weights are updated."""
+
+    name: str = "adamw"
+    """Optimizer."""
+    lr: float = Field(2e-4, gt=0)
+    """Learning rate after the warm-up."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Decay of AdamW's running means of the gradient and its square."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decoupled weight decay."""
+    warmup: int = Field(100, ge=0)
+    """Steps of linear warm-up."""
+    decay: Literal["constant", "cosine", "linear"] = "constant"
+    """Shape of the learning rate after the warm-up, to the last step."""
+    clip: float = Field(1.0, gt=0)
+    """Largest norm of the gradient."""
+
+
+class LossConfig(Section):
+    """What is minimised: norm, weighting and distribution of noise levels."""
+
+    norm: str = "l2"
+    """l2, l1 or huber."""
+    weighting: str = "simple"
+    """simple, snr, truncated_snr, min_snr, edm or x0."""
+    times: str = "uniform"
+    """uniform, log_normal or logit_normal."""
+    norm_options: dict[str, float] = {}
+    """Further numbers of the norm, such as {delta: 0.1}."""
+    weighting_options: dict[str, float] = {}
+    """Further numbers of the weighting, such as {gamma: 5}."""
+    times_options: dict[str, float] = {}
+    """Further numbers of the distribution, such as {mean: -1.2, std: 1.2}."""
+
+
+class TrainConfig(Section):
+    """The training loop."""
+
+    steps: int = Field(10_000, ge=1)
+    """Number of optimizer steps."""
+    batch_size: int = Field(64, ge=1)
+    """Examples a step."""
+    checkpoint_every: int = Field(1_000, ge=1)
+    """Steps between checkpoints."""
+    keep: int = Field(2, ge=1)
+    """Checkpoints kept; older ones are deleted once a newer one is whole."""
+    log_every: int = Field(20, ge=1)
+    """Steps between lines of metrics.jsonl."""
+    sample_every: int = Field(0, ge=0)
+    """Steps between sets of samples; 0: six times in a run."""
+    ema: float = Field(0.999, ge=0, lt=1)
+    """Decay of the moving average of the weights, which warms up as (1 + step) / (10 + step)."""
+    condition_dropout: float = Field(0.1, ge=0, le=1)
+    """Share of examples whose conditions are withheld, which classifier-free guidance needs."""
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """Precision of the network; auto: bf16 where the device is fast at it."""
+
+
+class SampleConfig(Section):
+    """How samples are drawn unless the command line says otherwise."""
+
+    steps: int = Field(40, ge=1)
+    """Sampling steps."""
+    sampler: str = "dpmpp_2m"
+    """ddpm, ddim, euler, heun or dpmpp_2m."""
+    spacing: str = "karras"
+    """Placement of noise levels: karras, log_snr, time or asinh."""
+    guidance: float = Field(1.0, ge=0)
+    """Scale of classifier-free guidance; 1: none."""
+    options: dict[str, Any] = {}
+    """Further arguments of the sampler, such as {eta: 0.5}."""
+    batch_size: int = Field(256, ge=1)
+    """Samples computed at a time; it changes no sample."""
+
+
+class Config(Section):
+    """A whole run. A domain derives its own, with its data, its backbone and its defaults."""
+
+    domain: str
+    """Which domain."""
+    preset: str = "quick"
+    """Which preset the defaults came from."""
+    seed: int = Field(0, ge=0)
+    """Of everything random."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto: a GPU where there is one."""
+    schedule: str = "edm"
+    """Noise schedule: linear, quadratic, cosine_betas, sigmoid_betas, cosine, edm or flow."""
+    schedule_options: dict[str, float] = {}
+    """Further numbers of the schedule, such as {sigma_max: 80}."""
+    target: str = "edm"
+    """What the network predicts: eps, x0, v, flow or edm."""
+    data: DataConfig
+    backbone: BackboneConfig
+    loss: LossConfig = LossConfig()
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()
+    sample: SampleConfig = SampleConfig()

@@ -1,0 +1,22 @@
+"""What a user did wrong, said in one message."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake of the user's, with a message that says what was wrong, where, and what to do.
+
+    The command line prints the message without a traceback and exits with code 2.
+    """
+
+
+def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserError:
+    """Return the error for a name that nothing answers to, with the nearest that exists."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    meant = f" Did you mean {near[0]!r}?" if near else ""
+    listed = ", ".join(names) if names else "none"
+    return UserError(f"Unknown {kind} {name!r}.{meant} Known: {listed}.{' ' + hint if hint else ''}")

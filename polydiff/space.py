@@ -1,0 +1,138 @@
+r"""Where states live: all that the core knows of a modality.
+
+A Gaussian diffusion needs three things of its data: linear combinations with one number per sample, one standard
+normal draw, and one squared norm. A `Space` provides the last two for a batch of B samples. States are tensors; a
+sample's true dimension can be smaller than its number of elements (padding, or a subspace), and noise is
+
+$$ \epsilon \sim \mathcal N(0, P), \qquad P^2 = P = P^T, \qquad \operatorname{tr} P = \mathrm{dim}, $$
+
+with P the orthogonal projector on the subspace. Every formula of the core holds unchanged on any such space, provided
+that noise is drawn by `noise`, a network's output is passed through `project`, and sums are taken by `sum`.
+
+Symbols: x state, B batch, P projector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from polydiff.random import Device
+
+State = Tensor
+Condition = Mapping[str, Tensor]
+"""What a sample is asked to be: named tensors with B first. -1 in an integer field and NaN in a real one: not given."""
+
+
+class Space(Protocol):
+    """The inner-product space in which a batch of states lives."""
+
+    @property
+    def batch(self) -> int:
+        """B, the number of samples."""
+
+    @property
+    def dim(self) -> Tensor:
+        """True dimension of each sample, shape (B,): tr P."""
+
+    def noise(self, generators: Sequence[torch.Generator]) -> State:
+        """Draw from N(0, P), sample i from generator i alone."""
+
+    def project(self, x: State) -> State:
+        """Return P x: idempotent and self-adjoint."""
+
+    def expand(self, c: Tensor) -> Tensor:
+        """Shape numbers () or (B,) so that they broadcast against a state."""
+
+    def sum(self, x: State) -> Tensor:
+        """Sum each sample's own elements (padding left out), shape (B,)."""
+
+    def to(self, device: Device) -> Space:
+        """Return the same space on another device."""
+
+
+def sqnorm(space: Space, x: State) -> Tensor:
+    """Return the squared norm of each sample, shape (B,)."""
+    return space.sum(x * x)
+
+
+@dataclass(frozen=True)
+class Euclidean:
+    """R^shape: images, waveforms, vectors.
+
+    Arguments:
+        batch: Number of samples B.
+        shape: Shape of one sample.
+        device: Where states live.
+        dtype: Their precision.
+    """
+
+    batch: int
+    shape: tuple[int, ...]
+    device: Device = "cpu"
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def dim(self) -> Tensor:
+        size = torch.Size(self.shape).numel()
+        return torch.full((self.batch,), size, device=self.device, dtype=self.dtype)
+
+    def noise(self, generators: Sequence[torch.Generator]) -> State:
+        return normal(generators, self.shape, self.device, self.dtype)
+
+    def project(self, x: State) -> State:
+        return x
+
+    def expand(self, c: Tensor) -> Tensor:
+        return c.reshape(-1, *(1 for _ in self.shape)) if c.ndim else c
+
+    def sum(self, x: State) -> Tensor:
+        return x.flatten(1).sum(1)
+
+    def to(self, device: Device) -> Euclidean:
+        return Euclidean(self.batch, self.shape, device, self.dtype)
+
+
+def normal(
+    generators: Sequence[torch.Generator], shape: Sequence[int], device: Device, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Draw standard normal numbers (B, *shape), one generator a sample: the one place where `randn` stands."""
+    draws = [torch.randn(*shape, generator=g, device=g.device, dtype=dtype) for g in generators]
+    return torch.stack(draws).to(device)
+
+
+class Batch(NamedTuple):
+    """States, where they live, and conditions that mean nothing to the core."""
+
+    x: State
+    space: Space
+    cond: Condition | None = None
+
+    def to(self, device: Device) -> Batch:
+        """Return the same batch on another device."""
+        return Batch(self.x.to(device), self.space.to(device), condition_to(self.cond, device))
+
+
+def condition_to(cond: Condition | None, device: Device) -> Condition | None:
+    """Return conditions on another device."""
+    return None if cond is None else {name: value.to(device) for name, value in cond.items()}
+
+
+def drop_condition(cond: Condition, keep: Tensor) -> dict[str, Tensor]:
+    """Replace the conditions of samples with keep = False by "not given" (-1 or NaN).
+
+    Arguments:
+        cond: Named tensors, each (B, ...).
+        keep: Booleans (B,).
+    """
+
+    def masked(value: Tensor) -> Tensor:
+        absent: Any = float("nan") if value.is_floating_point() else -1
+        kept = keep.to(value.device).reshape(-1, *(1 for _ in value.shape[1:]))
+        return torch.where(kept, value, torch.full_like(value, absent))
+
+    return {name: masked(value) for name, value in cond.items()}
