@@ -1,1 +1,28 @@
-"""Networks: the U-Net (1-D and 2-D), the EGNN and the MLP. None of them knows a domain."""
+"""Networks: the U-Net (1-D and 2-D), the EGNN and the MLP. None of them knows a domain.
+
+A backbone is called as backbone(x, log_sigma, space, cond), is fed a state of unit variance, and returns a state of the
+same shape. It is built as factory(config, channels=, dims=, conditions=).
+"""
+
+from polydiff.plugins import BackboneSpec
+
+UNET = BackboneSpec(
+    name="unet",
+    summary="Convolutional U-Net with attention, for waveforms (1-D) and images (2-D) of any size.",
+    config="polydiff.backbones.config:UNetConfig",
+    factory="polydiff.backbones.unet:UNet",
+)
+
+EGNN = BackboneSpec(
+    name="egnn",
+    summary="Graph network equivariant under rotations, reflections and permutations, for molecules.",
+    config="polydiff.backbones.config:EGNNConfig",
+    factory="polydiff.backbones.egnn:EGNN",
+)
+
+MLP = BackboneSpec(
+    name="mlp",
+    summary="Residual multilayer perceptron, for vectors.",
+    config="polydiff.backbones.config:MLPConfig",
+    factory="polydiff.backbones.mlp:MLP",
+)

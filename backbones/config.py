@@ -1,0 +1,95 @@
+"""What a network can be asked to be. This module loads no torch."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from polydiff.config import BackboneConfig
+
+
+class UNetConfig(BackboneConfig):
+    """A U-Net. Level 0 is the finest; a level has `channels * mult[level]` channels."""
+
+    name: str = "unet"
+    """Which backbone."""
+    channels: int = Field(64, ge=1)
+    """Channels of the finest level, a multiple of `groups`."""
+    mult: tuple[PositiveInt, ...] = Field((1, 2, 2), min_length=1)
+    """Channels of each level, as multiples of `channels`; their number is the number of levels."""
+    strides: tuple[PositiveInt, ...] = ()
+    """Factor by which each level is coarser than the one before: levels - 1 numbers, one for all, or none for 2."""
+    blocks: int = Field(2, ge=1)
+    """Residual blocks of each level, on the way down and again on the way up."""
+    attention: tuple[NonNegativeInt, ...] = (2,)
+    """Levels with self-attention after each block; the deepest level's also stands in the middle."""
+    heads: int = Field(4, ge=1)
+    """Attention heads."""
+    patch: int = Field(1, ge=1)
+    """Side of the patches that become channels before the first convolution; 1: none."""
+    kernel: int = Field(3, ge=1)
+    """Side of the convolutions, odd."""
+    groups: int = Field(8, ge=1)
+    """Groups of group normalisation."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of activations dropped in residual blocks."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        levels = len(self.mult)
+        if len(self.strides) not in (0, 1, levels - 1):
+            raise ValueError(
+                f"strides has {len(self.strides)} numbers; {levels} levels need {levels - 1}, or 1 for all"
+            )
+        if any(level >= levels for level in self.attention):
+            raise ValueError(f"attention names levels {self.attention}, but mult has levels 0 to {levels - 1}")
+        if self.channels % self.groups:
+            raise ValueError(f"channels={self.channels} is not a multiple of groups={self.groups}")
+        if any(self.channels * self.mult[level] % self.heads for level in self.attention):
+            raise ValueError(f"heads={self.heads} must divide the channels of every level with attention")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel={self.kernel} is even; take an odd one")
+        return self
+
+    @property
+    def level_strides(self) -> tuple[int, ...]:
+        """The factor between each level and the next, levels - 1 numbers."""
+        gaps = len(self.mult) - 1
+        return self.strides if len(self.strides) == gaps else (self.strides or (2,)) * gaps
+
+
+class EGNNConfig(BackboneConfig):
+    """An equivariant graph network on all pairs of a molecule's atoms."""
+
+    name: str = "egnn"
+    """Which backbone."""
+    hidden: int = Field(128, ge=1)
+    """Width of atoms and of messages."""
+    layers: int = Field(6, ge=1)
+    """Rounds of messages, each of which also moves the atoms."""
+    radial: int = Field(16, ge=0)
+    """Gaussian bumps that a distance is expanded in, beside its square; 0: none."""
+    cutoff: float = Field(6.0, gt=0)
+    """Distance of the last bump, in standard deviations of the coordinates."""
+    aggregation: Literal["mean", "sum"] = "mean"
+    """How an atom gathers messages: their mean, or their sum over `divisor`."""
+    divisor: float = Field(10.0, gt=0)
+    """Divisor of the sum; unused with the mean."""
+    coords_range: float = Field(15.0, gt=0)
+    """Bound on the weight of one neighbour in the move of an atom."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of an atom's update dropped."""
+
+
+class MLPConfig(BackboneConfig):
+    """A residual multilayer perceptron."""
+
+    name: str = "mlp"
+    """Which backbone."""
+    hidden: int = Field(256, ge=1)
+    """Width."""
+    layers: int = Field(4, ge=1)
+    """Residual blocks."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of activations dropped in residual blocks."""

@@ -1,0 +1,163 @@
+r"""An E(3)-equivariant graph network on all pairs of a molecule's atoms.
+
+Layer by layer, with u = (1 + gamma) norm(h) + beta, where gamma and beta are linear in the molecule's embedding,
+
+$$ m_{ij} = \mathrm{silu}(W\, \mathrm{silu}(W_1 u_i + W_2 u_j + W_3 e_{ij} + b)), \qquad
+   h_i \leftarrow h_i + \phi\Big(u_i, \tfrac 1 Z \sum_{j \ne i} \mathrm{sigmoid}(g \cdot m_{ij})\, m_{ij}\Big), $$
+
+$$ r_i \leftarrow r_i + \tfrac 1 Z \sum_{j \ne i} \frac{r_i - r_j}{|r_i - r_j| + 1}\, R \tanh(w \cdot m_{ij}), $$
+
+and e_ij of the distances between i and j, now and in the input. The network returns (r_L - r_0, linear(h_L)): positions
+enter by differences alone and features by distances alone, so it is equivariant under rotations, reflections and
+permutations, and invariant under translations. (Satorras et al., 2021, https://arxiv.org/abs/2102.09844; Hoogeboom
+et al., 2022, https://arxiv.org/abs/2203.17003.) W_1 u_i + W_2 u_j is computed for atoms, so the concatenation
+[u_i, u_j, e_ij] of all pairs never exists. Positions and distances stay in float32 whatever the autocast.
+
+Symbols: B molecules, K features an atom, H hidden width, h (.., H) atoms' vectors, r (.., 3) positions, e (.., G) pairs'
+geometry, Z the number of neighbours or a fixed divisor, R the range, c (B, H) the molecules' embedding. Leading axes are
+those of the layout: (B, N) and (B, N, N) where dense, (M,) and (E,) where sparse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from polydiff.backbones.config import EGNNConfig
+from polydiff.backbones.embed import ContextEmbedding
+from polydiff.backbones.graphs import Pairs, pairs_of
+from polydiff.space import Condition, Space
+
+
+class Geometry(nn.Module):
+    """Differences of positions and features of their lengths.
+
+    Arguments:
+        radial: Number of Gaussian bumps.
+        cutoff: Centre of the last one.
+    """
+
+    centres: Tensor
+
+    def __init__(self, radial: int, cutoff: float) -> None:
+        super().__init__()
+        self.features = radial + 1
+        self.spacing = cutoff / max(radial - 1, 1)
+        self.register_buffer("centres", torch.linspace(0, cutoff, radial), persistent=False)
+
+    def forward(self, pairs: Pairs, r: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (r_i - r_j) / (|r_i - r_j| + 1), shape (.., 3), and features, shape (.., radial + 1)."""
+        difference = pairs.combine(r, -r)
+        square = difference.square().sum(-1, keepdim=True)
+        distance = (square + 1e-12).sqrt()  # the root has no derivative at 0
+        bumps = torch.exp(-0.5 * ((distance - self.centres) / self.spacing) ** 2)
+        return difference / (distance + 1), torch.cat([square, bumps], -1)
+
+
+class Layer(nn.Module):
+    """One round of messages, after which atoms have new vectors and new positions.
+
+    Arguments:
+        config: Dimensions and options.
+        features: G.
+    """
+
+    def __init__(self, config: EGNNConfig, features: int) -> None:
+        super().__init__()
+        hidden = config.hidden
+        self.range = config.coords_range
+        self.norm = nn.LayerNorm(hidden, elementwise_affine=False)
+        self.modulation = nn.Linear(hidden, 2 * hidden)
+        self.receiver = nn.Linear(hidden, hidden)
+        self.sender = nn.Linear(hidden, hidden, bias=False)
+        self.edge = nn.Linear(features, hidden, bias=False)
+        self.message = nn.Linear(hidden, hidden)
+        self.gate = nn.Linear(hidden, 1)
+        self.move = nn.Linear(hidden, 1, bias=False)
+        self.update = nn.Sequential(
+            nn.Linear(2 * hidden, hidden), nn.SiLU(), nn.Dropout(config.dropout), nn.Linear(hidden, hidden)
+        )
+        nn.init.xavier_uniform_(self.move.weight, gain=1e-3)
+
+    def forward(
+        self, pairs: Pairs, h: Tensor, c: Tensor, e: Tensor, direction: Tensor, count: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the changes of h and of r.
+
+        Arguments:
+            pairs: Who talks to whom.
+            h: Atoms' vectors, (.., H).
+            c: Molecules' embedding, (B, H).
+            e: Pairs' geometry, (.., G).
+            direction: Normalised differences, (.., 3).
+            count: Z of each atom, (.., 1).
+        """
+        scale, shift = pairs.atoms(self.modulation(c)).chunk(2, -1)
+        u = torch.addcmul(shift, self.norm(h), 1 + scale)
+        first = pairs.combine(self.receiver(u), self.sender(u)) + self.edge(e)
+        m = functional.silu(self.message(functional.silu(first)))
+        gathered = pairs.gather(torch.sigmoid(self.gate(m)) * m) / count
+        weight = self.range * torch.tanh(self.move(m).to(direction.dtype))
+        moved = pairs.gather(direction * weight) / count
+        return self.update(torch.cat([u.to(gathered.dtype), gathered], -1)), moved
+
+
+class EGNN(nn.Module):
+    """Equivariant network for molecules, dense or packed, of any sizes.
+
+    Arguments:
+        config: Its dimensions.
+        channels: K, features of an atom beside its position.
+        dims: 3.
+        conditions: Name -> number of classes, or 0 for a real number.
+    """
+
+    def __init__(self, config: EGNNConfig, *, channels: int, dims: int, conditions: Mapping[str, int]) -> None:
+        super().__init__()
+        if dims != 3:
+            raise ValueError(f"An EGNN works in 3 dimensions, not in {dims}.")
+        self.divisor = config.divisor if config.aggregation == "sum" else None
+        self.geometry = Geometry(config.radial, config.cutoff)
+        features = 2 * self.geometry.features
+        self.embed = ContextEmbedding(conditions, config.hidden)
+        self.stem = nn.Linear(channels, config.hidden)
+        self.size = nn.Linear(1, config.hidden)
+        self.layers = nn.ModuleList(Layer(config, features) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.hidden)
+        self.out = nn.Linear(config.hidden, channels)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Tensor:
+        """Return (r_L - r_0, features), 0 on padding.
+
+        Arguments:
+            x: State of unit variance, (B, N, 3 + K) or (M, 3 + K).
+            log_sigma: Log of the noise level of each molecule, (B,).
+            space: Where x lives; its `mask` (B, N) or `batch_index` (M,) says which atoms make a molecule.
+            cond: Conditions, or None.
+        """
+        pairs = pairs_of(space)
+        start, f = pairs.clean(x).split([3, x.shape[-1] - 3], -1)
+        c = self.embed(log_sigma, cond)
+        size = pairs.sizes[:, None].to(x.dtype)
+        h = (self.stem(f) + pairs.atoms(self.size(size.log()))).to(x.dtype)
+        count = (
+            pairs.atoms((size - 1).clamp(min=1)) if self.divisor is None else torch.full_like(size[:1], self.divisor)
+        )
+        r = start
+        _, before = self._geometry(pairs, r)
+        for layer in self.layers:
+            direction, now = self._geometry(pairs, r)
+            dh, dr = layer(pairs, h, c, torch.cat([now, before], -1), direction, count)
+            h, r = h + dh, r + dr
+        out = self.out(functional.silu(self.norm(h))).to(x.dtype)
+        return pairs.clean(torch.cat([r - start, out], -1))
+
+    def _geometry(self, pairs: Pairs, r: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(r.device.type, enabled=False):
+            features: tuple[Tensor, Tensor] = self.geometry(pairs, r)
+            return features

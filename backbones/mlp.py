@@ -1,0 +1,74 @@
+r"""A residual multilayer perceptron for vectors, for toy problems and for latents.
+
+$$ h \leftarrow h + W_2\, \mathrm{silu}(W_1 ((1 + \gamma)\, \mathrm{norm}(h) + \beta)), $$
+
+with gamma and beta linear in the embedding of the noise level and the conditions.
+
+Symbols: B batch, D width of the data, H hidden width, c the embedding (B, H).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from polydiff.backbones.config import MLPConfig
+from polydiff.backbones.embed import ContextEmbedding
+from polydiff.space import Condition, Space
+
+
+class Block(nn.Module):
+    """A residual block of width H."""
+
+    def __init__(self, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(hidden, elementwise_affine=False)
+        self.modulation = nn.Linear(hidden, 2 * hidden)
+        self.first = nn.Linear(hidden, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.second = nn.Linear(hidden, hidden)
+
+    def forward(self, h: Tensor, c: Tensor) -> Tensor:
+        """Return activations (B, H) from h (B, H) and c (B, H)."""
+        scale, shift = self.modulation(c).chunk(2, -1)
+        y = torch.addcmul(shift, self.norm(h), 1 + scale)
+        return h + self.second(self.dropout(functional.silu(self.first(y))))
+
+
+class MLP(nn.Module):
+    """Residual perceptron for states (B, D); other shapes are flattened.
+
+    Arguments:
+        config: Its dimensions.
+        channels: D.
+        dims: 0, for vectors.
+        conditions: Name -> number of classes, or 0 for a real number.
+    """
+
+    def __init__(self, config: MLPConfig, *, channels: int, dims: int, conditions: Mapping[str, int]) -> None:
+        super().__init__()
+        self.embed = ContextEmbedding(conditions, config.hidden)
+        self.stem = nn.Linear(channels, config.hidden)
+        self.blocks = nn.ModuleList(Block(config.hidden, config.dropout) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.hidden)
+        self.out = nn.Linear(config.hidden, channels)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Tensor:
+        """Return a state of the shape of x.
+
+        Arguments:
+            x: State of unit variance, (B, D).
+            log_sigma: Log of the noise level, (B,).
+            space: Where x lives; unused.
+            cond: Conditions, or None.
+        """
+        c = self.embed(log_sigma, cond)
+        h = self.stem(x.flatten(1))
+        for block in self.blocks:
+            h = block(h, c)
+        return self.out(functional.silu(self.norm(h))).reshape(x.shape)
