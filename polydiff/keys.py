@@ -1,0 +1,134 @@
+"""Dotted keys of a config, such as train.batch_size: listing them, reading typed values, saying what was meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from polydiff.yamltext import parse_yaml
+
+Fields = Mapping[str, FieldInfo]
+
+
+class Word(str):
+    """A value as typed on the command line, read as the type of its key demands."""
+
+
+def leaves(model: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
+    """Return the fields of a model and of its sections, by dotted key."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= leaves(field.annotation, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = field
+    return found
+
+
+def lookup(values: Mapping[str, Any], key: str) -> Any:
+    """Return the value of a dotted key in a mapping with nested or dotted keys, or None."""
+    if key in values:
+        return values[key]
+    head, _, rest = key.partition(".")
+    inner = values.get(head)
+    return lookup(inner, rest) if rest and isinstance(inner, Mapping) else None
+
+
+def dig(values: Mapping[str, Any], key: str) -> Any:
+    """Return the value of a dotted key in nested mappings."""
+    for name in key.split("."):
+        values = values[name]
+    return values
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted keys as nested mappings."""
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        *path, name = key.split(".")
+        section = nested
+        for part in path:
+            section = section.setdefault(part, {})
+        section[name] = value
+    return nested
+
+
+def kinds(annotation: Any) -> set[Any]:
+    """Return the types that an annotation accepts, without their parameters; the type of a Literal's values."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        return set().union(*(kinds(part) for part in get_args(annotation)))
+    if origin is Literal:
+        return {type(value) for value in get_args(annotation)}
+    return {origin or annotation}
+
+
+def read_word(value: Any, annotation: Any, key: str) -> Any:
+    """Return a typed word as a value for a field of this type; values of files pass as they are."""
+    if not isinstance(value, Word):
+        return value
+    accepted = kinds(annotation)
+    if NoneType in accepted and value.lower() in ("none", "null", "~", ""):
+        return None
+    if accepted <= {str, Path, NoneType}:
+        return str(value)
+    parsed = parse_yaml(value, key)
+    if isinstance(parsed, str) and accepted & {tuple, list}:  # 1,2,4 and (1, 2, 4) are lists too
+        return parse_yaml(f"[{value.strip('()')}]", key)
+    return parsed
+
+
+def unknown_key(key: str, source: str, fields: Fields) -> str:
+    """Return the message for a key that nothing has: what was meant, and the keys of its section."""
+    near = difflib.get_close_matches(key, fields, n=1, cutoff=0.75) or same_name(key, fields)
+    question = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    section = key.rpartition(".")[0]
+    listed = "" if near and not section else f" {keys_of(section, fields)}"
+    return f"Unknown key {key!r} ({source}).{question}{listed}"
+
+
+def same_name(key: str, fields: Fields) -> list[str]:
+    """Return the keys of other sections whose last part is, or resembles, that of a key."""
+    names = {field.rpartition(".")[2] for field in fields}
+    near = difflib.get_close_matches(key.rpartition(".")[2], names, n=1, cutoff=0.75)
+    return [field for field in fields if field.rpartition(".")[2] in near]
+
+
+def keys_of(section: str, fields: Fields) -> str:
+    """Return a sentence that lists the keys of a section, or all sections where there is no such one."""
+    names = [key.removeprefix(f"{section}.") for key in fields if key.startswith(f"{section}.")]
+    if names:
+        return f"Keys of {section}: {', '.join(names)}."
+    alone = [key for key in fields if "." not in key]
+    sections = dict.fromkeys(f"{key.partition('.')[0]}.*" for key in fields if "." in key)
+    return f"Keys: {', '.join([*alone, *sections])}."
+
+
+def explain(error: ValidationError, sources: Mapping[str, str], prefix: str = "") -> str:
+    """Return one line for each wrong value: key, value, where it came from, what it should be.
+
+    Arguments:
+        error: What pydantic found.
+        sources: Dotted key -> where its value came from.
+        prefix: What stands before the keys, such as "sample.".
+    """
+    lines = []
+    for problem in error.errors(include_url=False):
+        key = nearest_key(prefix, [str(part) for part in problem["loc"]], sources)
+        given = "" if isinstance(problem["input"], BaseModel | Mapping) else f"={problem['input']}"
+        source = f" ({sources[key]})" if key in sources else ""
+        text = problem["msg"].removeprefix("Value error, ").replace("Input should", "should", 1).rstrip(".")
+        lines.append(f"{key}{given}{source}: {text}." if key else f"{text}.")
+    return "\n".join(lines)
+
+
+def nearest_key(prefix: str, path: Sequence[str], known: Mapping[str, str]) -> str:
+    """Return the longest start of a path that is a known key, or the whole path."""
+    starts = [prefix + ".".join(path[:n]) for n in range(len(path), 0, -1)]
+    return next((start for start in starts if start in known), starts[0] if starts else "")

@@ -1,0 +1,186 @@
+"""A trained model: a domain, a denoiser and the way from noise to samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from polydiff.checkpoint import STEP, Checkpoint, latest
+from polydiff.config import Config, SampleConfig
+from polydiff.denoise import Denoise, Denoiser
+from polydiff.domain import Domain, Samples
+from polydiff.errors import UserError
+from polydiff.guidance import ClassifierFree
+from polydiff.plugins import build_domain
+from polydiff.random import streams
+from polydiff.run import Run
+from polydiff.sample import SAMPLERS, evaluations, noise_levels, sample
+from polydiff.schedule import SCHEDULES
+from polydiff.settings import explain, from_mapping
+from polydiff.space import Condition, Space, State, condition_to
+
+
+@dataclass(frozen=True)
+class Model:
+    """What `polydiff.load` returns.
+
+    Arguments:
+        config: The run's configuration.
+        domain: Its domain, with the statistics of its training data.
+        denoiser: Its network.
+        step: Optimizer steps that it was trained for.
+        weights: "ema", the moving average, or "model", the weights as trained.
+    """
+
+    config: Config
+    domain: Domain
+    denoiser: Denoiser
+    step: int = 0
+    weights: str = "ema"
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @classmethod
+    def load(cls, path: Path | str, weights: str = "ema", device: str | None = None) -> Model:
+        """Read a model from a run's folder (its newest checkpoint) or from one checkpoint's folder.
+
+        Arguments:
+            path: RUN or RUN/checkpoints/step-00002000.
+            weights: "ema" or "model".
+            device: Where to compute; None: as the configuration says.
+        """
+        path = Path(path)
+        if weights not in ("ema", "model"):
+            raise UserError(f"weights must be 'ema' or 'model', not {weights!r}.")
+        checkpoint = Checkpoint.load(path if STEP.fullmatch(path.name) else latest(Run.open(path).checkpoints))
+        config = from_mapping(checkpoint.state["config"], str(path))
+        domain = build_domain(config, statistics=checkpoint.state["statistics"])
+        place = pick_device(device or config.device)
+        denoiser = build_denoiser(config, domain, place)
+        load_weights(denoiser, checkpoint.ema if weights == "ema" else checkpoint.model)
+        return cls(config, domain, denoiser.eval(), checkpoint.step, weights, place)
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        cond: Mapping[str, Any] | None = None,
+        steps: int | None = None,
+        sampler: str | None = None,
+        guidance: float | None = None,
+        batch_size: int | None = None,
+    ) -> Samples:
+        """Return n samples; sample i depends on the seed and i, not on the batch size.
+
+        Arguments:
+            n: How many.
+            seed: Of everything random.
+            cond: What they are asked to be, in the domain's words, such as {"pitch": "C4"}. What is not asked for is
+                drawn as in the training data.
+            steps: Sampling steps; this and the following default to the configuration's `sample` section.
+            sampler: Name of the method.
+            guidance: Scale of classifier-free guidance, 1 for none.
+            batch_size: Samples computed at a time.
+        """
+        plan = self.plan(steps=steps, sampler=sampler, guidance=guidance, batch_size=batch_size)
+        asked = {name: str(value) for name, value in (cond or {}).items()}
+        examples: list[Any] = []
+        conditions: list[Condition | None] = []
+        for first in range(0, n, plan.batch_size):
+            indices = range(first, min(first + plan.batch_size, n))
+            space, given = self.domain.blank(streams(seed, "blank", indices), asked)
+            x = self.states(space, given, seed, indices, plan)
+            examples += self.domain.decode(x.cpu(), space)
+            conditions.append(given)
+        return Samples(examples, join_conditions(conditions))
+
+    def states(self, space: Space, cond: Condition | None, seed: int, indices: range, plan: SampleConfig) -> State:
+        """Return sampled states on a space, before decoding."""
+        return sample(
+            self.guided(plan.guidance),
+            space.to(self.device),
+            condition_to(cond, self.device),
+            generators=streams(seed, "sample", indices, self.device),
+            steps=plan.steps,
+            sampler=plan.sampler,
+            spacing=plan.spacing,
+            **plan.options,
+        )
+
+    def noise(self, n: int, *, seed: int = 0) -> Samples:
+        """Return n decoded draws of pure noise, with conditions drawn as for samples: the floor of an evaluation."""
+        space, cond = self.domain.blank(streams(seed, "blank", range(n)), {})
+        return Samples(self.domain.decode(space.noise(streams(seed, "sample", range(n))), space), cond)
+
+    def guided(self, scale: float) -> Denoise:
+        """Return the denoiser with classifier-free guidance, where its scale is not 1."""
+        return self.denoiser if scale == 1 else ClassifierFree(self.denoiser, scale)
+
+    def plan(self, **changes: Any) -> SampleConfig:
+        """Return how samples are drawn: the configuration's `sample` section with changes (None: no change)."""
+        section = self.config.sample
+        given = {name: value for name, value in changes.items() if value is not None}
+        if given.get("sampler", section.sampler) != section.sampler:
+            given.setdefault("options", {})  # another method's options would mean nothing to this one
+        SAMPLERS[given.get("sampler", section.sampler)]
+        try:
+            return SampleConfig(**(section.model_dump() | given))
+        except ValidationError as error:
+            raise UserError(explain(error, {})) from error
+
+    def evaluations(self, plan: SampleConfig) -> int:
+        """Return how often sampling calls the network for a sample; guidance counts twice."""
+        rows = SAMPLERS[plan.sampler](noise_levels(self.denoiser.schedule, plan.steps, plan.spacing), **plan.options)
+        calls = 1 if plan.guidance in (0, 1) or not self.domain.conditions else 2
+        return evaluations(rows) * calls
+
+
+def build_denoiser(config: Config, domain: Domain, device: torch.device) -> Denoiser:
+    """Return the untrained denoiser that a configuration describes; its weights follow from the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        backbone = domain.backbone()
+    schedule = SCHEDULES[config.schedule](**config.schedule_options)
+    precision = pick_precision(config.train.precision, device)
+    return Denoiser(backbone, schedule, config.target, precision=precision).to(device)
+
+
+def load_weights(denoiser: Denoiser, weights: Mapping[str, Tensor]) -> None:
+    """Put weights into a denoiser; names or shapes that differ are a `UserError`."""
+    try:
+        denoiser.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        raise UserError(f"The checkpoint does not fit the network that its configuration describes: {error}") from error
+
+
+def join_conditions(parts: list[Condition | None]) -> Condition | None:
+    """Return the conditions of consecutive batches as one."""
+    given = [part for part in parts if part is not None]
+    return {name: torch.cat([part[name] for part in given]) for name in given[0]} if given else None
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device that a configuration names; "auto" is a GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"device={name} is not a device's name; auto, cpu and cuda are.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device={name}, but torch sees no GPU here. Use device=cpu, or ask `polydiff doctor`.")
+    return device
+
+
+def pick_precision(name: str, device: torch.device) -> str:
+    """Return "float32" or "bf16"; "auto" is bf16 on a GPU or a CPU with matrix units (AMX) for it."""
+    if name != "auto":
+        return name
+    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_amx_tile_supported()
+    return "bf16" if fast else "float32"

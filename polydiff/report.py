@@ -1,0 +1,295 @@
+"""A run on one page: curves, samples over training, real beside generated, what was measured, how to do it again.
+
+The page is made from the files of the run's folder alone, so it can be made again on a machine that has neither the
+data nor the domain. It fetches nothing, and its content security policy keeps it so whatever a domain's pictures hold.
+All text is escaped; only a domain's own fragments (`show.html`) stand as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from polydiff.curves import Array, curve, smooth
+from polydiff.errors import UserError
+from polydiff.files import write_atomic
+from polydiff.run import Run
+
+LIMIT = 5_000_000
+"""Most bytes of a page."""
+
+CURVES = {
+    "loss": ("Loss", "mean of a batch"),
+    "grad_norm": ("Gradient norm", "before clipping"),
+    "lr": ("Learning rate", ""),
+    "examples_per_second": ("Speed", "examples a second"),
+}
+
+
+class Curve(NamedTuple):
+    """One curve of the page; `svg` is None where no value can be drawn."""
+
+    title: str
+    note: str
+    last: str
+    svg: Markup | None
+    alarm: str
+
+
+class SampleSet(NamedTuple):
+    """Samples of one step, or real ones (step -1)."""
+
+    step: int
+    html: Markup
+
+    @property
+    def size(self) -> int:
+        """Bytes on the page, its frame included."""
+        return len(self.html.encode()) + 400
+
+
+class Score(NamedTuple):
+    """One row of the table of metrics; `place` is where the value lies from noise (0) to real data (1), None: nowhere."""
+
+    name: str
+    value: str
+    data: str
+    noise: str
+    unit: str
+    better: str
+    meaning: str
+    place: float | None
+
+
+def write_report(path: Path) -> Path:
+    """Write RUN/report.html, one self-contained page of at most 5 MB, and return its path.
+
+    Arguments:
+        path: The run's folder.
+
+    Raises:
+        UserError: There is no such run, or a file of it is damaged.
+    """
+    run = Run.open(path)
+    write_atomic(run.report, page(run))
+    return run.report
+
+
+def page(run: Run, limit: int = LIMIT) -> str:
+    """Return the page; sets of samples that do not fit are left out, those in the middle first."""
+    parts = {**described(run), "curves": curves(run), "evaluation": evaluation(run), "commands": commands(run)}
+    real, sets = sample_sets(run)
+    room = limit - len(render(parts, None, [], sets).encode())
+    if real and real.size > room:
+        real = None
+    kept = fitting([s.size for s in sets], room - (real.size if real else 0))
+    return render(parts, real, [sets[i] for i in kept], [s for i, s in enumerate(sets) if i not in kept])
+
+
+def render(parts: Mapping[str, Any], real: SampleSet | None, sets: list[SampleSet], left_out: list[SampleSet]) -> str:
+    """Return the page with these sets of samples."""
+    source = resources.files("polydiff").joinpath("report.html").read_text(encoding="utf-8")
+    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return template.from_string(source).render(**parts, real=real, sets=sets, left_out=left_out)
+
+
+def fitting(sizes: Sequence[int], room: int) -> list[int]:
+    """Return which sets fit into so many bytes: evenly spaced ones with the first and the last, or the last alone."""
+    n = len(sizes)
+    for k in range(n, 0, -1):
+        chosen = sorted({round(i * (n - 1) / (k - 1)) for i in range(k)}) if k > 1 else [n - 1]
+        if sum(sizes[i] for i in chosen) <= room:
+            return chosen
+    return []
+
+
+def described(run: Run) -> dict[str, Any]:
+    """Return what the head of the page and the section on configuration say."""
+    config, state = settings(run), read_json(newest_state(run))
+    records = list(run.records())
+    step = max([r["step"] for r in records] + [int(state.get("step", 0))], default=0)
+    facts = {
+        "Data": words(config, "data.name", "data.path"),
+        "Network": ", ".join(filter(None, [words(config, "backbone.name"), weights(run)])),
+        "Diffusion": f"{words(config, 'schedule')} schedule, predicts {words(config, 'target')}",
+        "Training time": duration(records[-1].get("seconds") if records else state.get("seconds")),
+        "Seed": words(config, "seed"),
+        **{name: str(value) for name, value in state.get("environment", {}).items()},
+    }
+    return {
+        "name": run.path.resolve().name,
+        "domain": words(config, "domain") or "an unknown domain",
+        "preset": words(config, "preset"),
+        "step": step,
+        "planned": lookup(config, "train.steps"),
+        "facts": {name: value for name, value in facts.items() if value},
+        "input": text(run.input),
+        "resolved": commented(text(run.resolved)),
+        "version": metadata.version("polydiff"),
+    }
+
+
+def settings(run: Run) -> dict[str, Any]:
+    """Return the resolved configuration, {} where there is none."""
+    try:
+        config = yaml.safe_load(text(run.resolved))
+    except yaml.YAMLError as error:
+        raise UserError(f"{run.resolved} is not YAML: {error}") from error
+    return config if isinstance(config, dict) else {}
+
+
+def lookup(config: Mapping[str, Any], key: str) -> Any:
+    """Return the value of a dotted key, None where there is none."""
+    value: Any = config
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def words(config: Mapping[str, Any], *keys: str) -> str:
+    """Return the values of dotted keys that are set, separated by commas."""
+    return ", ".join(str(value) for key in keys if (value := lookup(config, key)) is not None)
+
+
+def text(path: Path) -> str:
+    """Return a small text file, "" where there is none."""
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def commented(source: str) -> list[tuple[str, str]]:
+    """Return lines of YAML as (what they say, comment): the comments tell where each value came from."""
+    found = (re.fullmatch(r"(.*?)(\s# .*)?", line) for line in source.splitlines())
+    return [(match[1], match[2] or "") for match in found if match]
+
+
+def read_json(path: Path | None) -> dict[str, Any]:
+    """Return the object of a JSON file, {} where there is no such file."""
+    if path is None or not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}). Write it again, or delete it.") from error
+    return value if isinstance(value, dict) else {}
+
+
+def newest_state(run: Run) -> Path | None:
+    """Return state.json of the newest checkpoint, None where there is no checkpoint."""
+    return max(run.checkpoints.glob("step-*/state.json"), default=None)
+
+
+def weights(run: Run) -> str:
+    """Return how many weights the network has, from the headers of the newest checkpoint."""
+    from safetensors import safe_open
+
+    state = newest_state(run)
+    path = state.with_name("ema.safetensors") if state else None
+    if path is None or not path.is_file():
+        return ""
+    with safe_open(path, framework="numpy") as file:
+        total = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
+    return f"{total:,} weights"
+
+
+def duration(seconds: Any) -> str:
+    """Return a time in words, "" for None."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(float(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def curves(run: Run) -> list[Curve]:
+    """Return the curves of what metrics.jsonl holds."""
+    records = list(run.records())
+    return [make_curve(records, name, *about) for name, about in CURVES.items() if any(name in r for r in records)]
+
+
+def make_curve(records: Sequence[Mapping[str, Any]], name: str, title: str, note: str) -> Curve:
+    """Return the curve of one logged quantity."""
+    logged = [(r["step"], number(r[name])) for r in records if name in r]
+    steps, values = np.array(logged, dtype=np.float64).T
+    finite = np.isfinite(values)
+    svg = curve(steps, values, f"{title} against training step") if finite.any() else None
+    last = f"{smooth(steps[finite], values[finite])[-1]:.4g}" if finite.any() else "–"
+    return Curve(title, note, last, svg, alarm(steps[~finite]))
+
+
+def alarm(steps: Array) -> str:
+    """Return a sentence on the steps whose value is not finite, "" where there is none."""
+    if not len(steps):
+        return ""
+    listed = ", ".join(f"{step:,.0f}" for step in steps[:5]) + (", …" if len(steps) > 5 else "")
+    return f"{len(steps)} not finite (▼), at step {listed}"
+
+
+def number(value: Any) -> float:
+    """Return a JSON value as a float, NaN if it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def sample_sets(run: Run) -> tuple[SampleSet | None, list[SampleSet]]:
+    """Return the real examples and the samples of each step, ascending."""
+    found = {}
+    for path in run.samples(".").glob("*/show.html"):
+        match = re.fullmatch(r"real|step-(\d+)", path.parent.name)
+        if match:
+            step = int(match[1] or -1)
+            found[step] = SampleSet(step, Markup(text(path)))  # the domain's own HTML
+    return found.pop(-1, None), [found[step] for step in sorted(found)]
+
+
+def evaluation(run: Run) -> dict[str, Any] | None:
+    """Return evaluation.json with its rows ready for the table, None where there is none."""
+    result = read_json(run.evaluation)
+    if not result:
+        return None
+    return {**result, "scores": [score(name, row) for name, row in result.get("metrics", {}).items()]}
+
+
+def score(name: str, row: Mapping[str, Any]) -> Score:
+    """Return a row of the table."""
+    value, data, noise = (number(row.get(key)) for key in ("value", "data", "noise"))
+    place = (value - noise) / (data - noise) if data != noise else math.nan
+    return Score(
+        name.replace("_", " "),
+        *(figures(v) for v in (value, data, noise)),
+        str(row.get("unit", "")),
+        str(row.get("better", "")),
+        str(row.get("meaning", "")),
+        min(max(place, 0.0), 1.0) if math.isfinite(place) else None,
+    )
+
+
+def figures(value: float) -> str:
+    """Return a number as a table shows it; a dash where it has no meaning."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
+
+
+def commands(run: Run) -> list[tuple[str, str]]:
+    """Return what to type to get all this again, each with what it does."""
+    result, config = read_json(run.evaluation), settings(run)
+    name, domain = run.path.resolve().name, words(config, "domain") or "NAME"
+    found = [(f"polydiff train --domain {domain} -c {name}/config.resolved.yaml -o {name}-again", "the same run")]
+    if result:
+        asked = "".join(f" --{key} {result[key]}" for key in ("seed", "steps", "sampler", "guidance") if key in result)
+        found.append((f"polydiff eval {name} -n {result.get('n')}{asked}", "the numbers above"))
+    return [*found, (f"polydiff sample {name} -n 16", "more samples"), (f"polydiff report {name}", "this page")]

@@ -1,0 +1,247 @@
+"""From what the user said to a whole config: domain default < preset < files < command line.
+
+Each layer is a mapping with nested or dotted keys. The layers are merged key by key, which keeps for every key where
+its value came from, and the result is validated once, by the pydantic model of the chosen domain with the section of
+the chosen backbone. Nothing here imports torch, except `check_names`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError, create_model
+
+from polydiff.config import BackboneConfig, Config
+from polydiff.domain import DomainSpec
+from polydiff.errors import UserError, unknown
+from polydiff.keys import Fields, Word, dig, explain, keys_of, kinds, leaves, lookup, nest, read_word, unknown_key
+from polydiff.plugins import backbone_config_class, domain_config_class, load_backbone_spec, load_domain_spec
+from polydiff.registry import Registry
+from polydiff.yamltext import dump_yaml, parse_yaml, read_yaml
+
+Model = TypeVar("Model", bound=BaseModel)
+COMMAND_LINE = "command line"
+OPTIONS_OF = {
+    "schedule": "schedule_options",
+    "loss.norm": "loss.norm_options",
+    "loss.weighting": "loss.weighting_options",
+    "loss.times": "loss.times_options",
+    "sample.sampler": "sample.options",
+}
+"""Key of a name -> key of its options. A layer that changes the name leaves the options of the old one behind."""
+
+
+class Layer(NamedTuple):
+    """What one source says.
+
+    Attributes:
+        source: "preset quick", "file my.yaml" or "command line".
+        values: Nested or dotted keys and their values.
+    """
+
+    source: str
+    values: Mapping[str, Any]
+
+
+class Settings(NamedTuple):
+    """A config, and how it came about.
+
+    Attributes:
+        config: Every value.
+        provenance: Dotted key -> "default", "preset quick", "file my.yaml" or "command line".
+        said: What the user said, as a mapping that a config file could hold.
+    """
+
+    config: Config
+    provenance: dict[str, str]
+    said: dict[str, Any]
+
+
+def resolve(
+    domain: str | None = None,
+    preset: str | None = None,
+    files: Sequence[Path] = (),
+    words: Mapping[str, str] | None = None,
+) -> Settings:
+    """Return the config that the user's choices, files and words amount to.
+
+    Arguments:
+        domain: Name of the domain; None: a file or a word says it.
+        preset: Name of the preset; None: as a file or a word says, or the domain's first.
+        files: YAML files; what a later one says counts.
+        words: Dotted key -> value as typed.
+    """
+    chosen = {key: value for key, value in {"domain": domain, "preset": preset}.items() if value is not None}
+    typed = {key: Word(value) for key, value in (words or {}).items()}
+    user = [Layer(f"file {path}", read_yaml(path)) for path in files] + [Layer(COMMAND_LINE, typed | chosen)]
+    spec = load_domain_spec(str(last(user, "domain") or missing_domain(typed)))
+    name = str(last(user, "preset") or next(iter(spec.presets)))
+    if name not in spec.presets:
+        raise unknown(f"preset of {spec.name}", name, spec.presets)
+    return merge(spec, Layer(f"preset {name}", spec.presets[name]), [Layer("default", {"preset": name}), *user])
+
+
+def config_from(values: Mapping[str, Any], source: str = "The saved configuration") -> Config:
+    """Return the config that `model_dump` or `resolved_text` wrote; no preset is applied."""
+    layer = Layer(source, values)
+    name = last([layer], "domain")
+    if name is None:
+        raise UserError(f"{source} does not say its domain.")
+    return merge(load_domain_spec(str(name)), Layer("preset", {}), [layer]).config
+
+
+def read_config(path: Path) -> Config:
+    """Return the config that a config.resolved.yaml holds."""
+    return config_from(read_yaml(path), str(path))
+
+
+def resolved_text(config: Config, provenance: Mapping[str, str]) -> str:
+    """Return every value as YAML, each with where it came from as a comment."""
+    comments = dict.fromkeys(leaves(type(config)), "") | dict(provenance)
+    return dump_yaml(config.model_dump(mode="json"), comments)
+
+
+def checked(model: type[Model], values: Mapping[str, Any], prefix: str = "") -> Model:
+    """Return a section with these values; a wrong one is a `UserError`."""
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise UserError(explain(error, {}, prefix)) from error
+
+
+def merge(spec: DomainSpec, preset: Layer, user: Sequence[Layer]) -> Settings:
+    """Return the config of a domain from its defaults, a preset and what the user said."""
+    cls = domain_config_class(spec)
+    section = backbone_section(cls, str(last([preset, *user], "backbone.name") or ""))
+    preset = without_other_backbone(cls, preset, section.name)
+    model = with_backbone(cls, type(section))
+    fields = leaves(model)
+    state = defaults(cls, section, fields)
+    provenance = dict.fromkeys(fields, "default")
+    said = {"domain"}
+    for layer in (preset, *user):
+        update = assignments(layer, fields, state)
+        state |= update
+        provenance |= dict.fromkeys(update, layer.source)
+        said |= set(update) if layer.source not in (preset.source, "default") else set()
+    state["domain"] = spec.name
+    try:
+        config = model.model_validate(nest(state))
+    except ValidationError as error:
+        raise UserError(explain(error, provenance)) from error
+    plain = config.model_dump(mode="json")
+    return Settings(config, provenance, nest({key: dig(plain, key) for key in fields if key in said}))
+
+
+def defaults(cls: type[Config], section: BackboneConfig, fields: Fields) -> dict[str, Any]:
+    """Return a domain's default values by dotted key, with those of a backbone section."""
+    values = {**cls().model_dump(exclude={"backbone"}), "backbone": section.model_dump()}
+    return {key: dig(values, key) for key in fields}
+
+
+def default_backbone(cls: type[Config]) -> BackboneConfig:
+    """Return the backbone section that a domain has of itself."""
+    section: BackboneConfig = cls.model_fields["backbone"].get_default(call_default_factory=True)
+    return section
+
+
+def backbone_section(cls: type[Config], name: str) -> BackboneConfig:
+    """Return the default section of a backbone: the domain's own where it is of this name or none is given."""
+    own = default_backbone(cls)
+    return own if name in ("", own.name) else backbone_config_class(load_backbone_spec(name))()
+
+
+def without_other_backbone(cls: type[Config], preset: Layer, name: str) -> Layer:
+    """Return a preset without its words on the backbone, where they are about another one than `name`."""
+    if (lookup(preset.values, "backbone.name") or default_backbone(cls).name) == name:
+        return preset
+    return preset._replace(values={k: v for k, v in preset.values.items() if k.partition(".")[0] != "backbone"})
+
+
+@cache
+def with_backbone(cls: type[Config], backbone: type[BackboneConfig]) -> type[Config]:
+    """Return a domain's config class with another class of backbone section: always the same one."""
+    if cls.model_fields["backbone"].annotation is backbone:
+        return cls
+    return create_model(cls.__name__, __base__=cls, __module__=cls.__module__, backbone=(backbone, backbone()))
+
+
+def assignments(layer: Layer, fields: Fields, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a layer sets, by dotted key; one option (loss.times_options.mean) joins those that stand."""
+    told = list(walk(layer, fields, layer.values))
+    renamed = (key for key, option, value in told if not option and key in OPTIONS_OF and value != state[key])
+    update: dict[str, Any] = {OPTIONS_OF[key]: {} for key in renamed}
+    for key, option, value in told:
+        update[key] = {**update.get(key, state[key]), option: value} if option else value
+    return update
+
+
+def walk(layer: Layer, fields: Fields, values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Yield (dotted key, option or "", value) for all that a layer says."""
+    for name, value in values.items():
+        key = prefix + str(name).replace("-", "_")
+        parent, _, option = key.rpartition(".")
+        if key in fields:
+            yield key, "", read_word(value, fields[key].annotation, key)
+        elif any(other.startswith(f"{key}.") for other in fields):
+            section = parse_yaml(value, key) if isinstance(value, Word) else value
+            if not isinstance(section, Mapping):
+                raise UserError(f"{key}={value} ({layer.source}): {key} is a section. {keys_of(key, fields)}")
+            yield from walk(layer, fields, section, f"{key}.")
+        elif parent in fields and dict in kinds(fields[parent].annotation):
+            yield parent, option, parse_yaml(value, key) if isinstance(value, Word) else value
+        else:
+            raise UserError(unknown_key(key, layer.source, fields))
+
+
+def last(layers: Sequence[Layer], key: str) -> Any:
+    """Return what the last layer that speaks of a key says, or None."""
+    return next((value for layer in reversed(layers) if (value := lookup(layer.values, key)) is not None), None)
+
+
+def missing_domain(words: Mapping[str, str]) -> str:
+    """Raise the error for a command that names no domain."""
+    near = next((key for key in words if difflib.get_close_matches(key, ["domain"])), None)
+    slip = f" Unknown key {near!r}: did you mean 'domain'?" if near else ""
+    raise UserError(f"Which domain?{slip} Say --domain NAME; `polydiff domains list` shows them.")
+
+
+def check_names(config: Config) -> None:
+    """Refuse names, and options of names, that the core does not know. This imports torch."""
+    from polydiff.loss import NORMS, TIMES, WEIGHTINGS
+    from polydiff.optim import OPTIMIZERS
+    from polydiff.sample import SAMPLERS, SPACINGS
+    from polydiff.schedule import SCHEDULES
+    from polydiff.target import TARGETS
+
+    registries: dict[str, Registry[Any]] = {
+        "schedule": SCHEDULES,
+        "target": TARGETS,
+        "loss.norm": NORMS,
+        "loss.weighting": WEIGHTINGS,
+        "loss.times": TIMES,
+        "optim.name": OPTIMIZERS,
+        "sample.sampler": SAMPLERS,
+        "sample.spacing": SPACINGS,
+    }
+    values = config.model_dump()
+    for key, registry in registries.items():
+        name = dig(values, key)
+        if name not in registry:
+            raise UserError(f"{key}: {unknown(registry.kind, name, registry)}")
+        if key in OPTIONS_OF:
+            check_options(OPTIONS_OF[key], dig(values, OPTIONS_OF[key]), name, registry)
+
+
+def check_options(key: str, options: Mapping[str, Any], name: str, registry: Registry[Any]) -> None:
+    """Refuse options that the thing of this name does not take: those of its arguments that have a default."""
+    arguments = inspect.signature(registry[name]).parameters.values()
+    known = [argument.name for argument in arguments if argument.default is not argument.empty]
+    for option in options:
+        if option not in known:
+            raise UserError(f"{key}: {unknown(f'option of the {registry.kind} {name}', option, known)}")
