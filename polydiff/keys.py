@@ -120,15 +120,18 @@ def explain(error: ValidationError, sources: Mapping[str, str], prefix: str = ""
     """
     lines = []
     for problem in error.errors(include_url=False):
-        key = nearest_key(prefix, [str(part) for part in problem["loc"]], sources)
-        given = "" if isinstance(problem["input"], BaseModel | Mapping) else f"={problem['input']}"
+        path = problem["loc"]
+        n = known_length(path, prefix, sources)
+        key = prefix + ".".join(map(str, path[:n]))
         source = f" ({sources[key]})" if key in sources else ""
+        inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[n:])
+        given = "" if isinstance(problem["input"], BaseModel | Mapping) else f"={problem['input']}"
         text = problem["msg"].removeprefix("Value error, ").replace("Input should", "should", 1).rstrip(".")
-        lines.append(f"{key}{given}{source}: {text}." if key else f"{text}.")
+        lines.append(f"{key}{inner}{given}{source}: {text}.")
     return "\n".join(lines)
 
 
-def nearest_key(prefix: str, path: Sequence[str], known: Mapping[str, str]) -> str:
-    """Return the longest start of a path that is a known key, or the whole path."""
-    starts = [prefix + ".".join(path[:n]) for n in range(len(path), 0, -1)]
-    return next((start for start in starts if start in known), starts[0] if starts else "")
+def known_length(path: Sequence[int | str], prefix: str, known: Mapping[str, str]) -> int:
+    """Return how many parts of a path make the longest known key; all of them where none does."""
+    lengths = range(len(path), 0, -1)
+    return next((n for n in lengths if prefix + ".".join(map(str, path[:n])) in known), len(path))

@@ -140,7 +140,7 @@ def merge(spec: DomainSpec, preset: Layer, user: Sequence[Layer]) -> Settings:
 
 def defaults(cls: type[Config], section: BackboneConfig, fields: Fields) -> dict[str, Any]:
     """Return a domain's default values by dotted key, with those of a backbone section."""
-    values = {**cls().model_dump(exclude={"backbone"}), "backbone": section.model_dump()}
+    values = {**cls.model_validate({}).model_dump(exclude={"backbone"}), "backbone": section.model_dump()}
     return {key: dig(values, key) for key in fields}
 
 
@@ -153,7 +153,7 @@ def default_backbone(cls: type[Config]) -> BackboneConfig:
 def backbone_section(cls: type[Config], name: str) -> BackboneConfig:
     """Return the default section of a backbone: the domain's own where it is of this name or none is given."""
     own = default_backbone(cls)
-    return own if name in ("", own.name) else backbone_config_class(load_backbone_spec(name))()
+    return own if name in ("", own.name) else backbone_config_class(load_backbone_spec(name)).model_validate({})
 
 
 def without_other_backbone(cls: type[Config], preset: Layer, name: str) -> Layer:
@@ -168,7 +168,7 @@ def with_backbone(cls: type[Config], backbone: type[BackboneConfig]) -> type[Con
     """Return a domain's config class with another class of backbone section: always the same one."""
     if cls.model_fields["backbone"].annotation is backbone:
         return cls
-    return create_model(cls.__name__, __base__=cls, __module__=cls.__module__, backbone=(backbone, backbone()))
+    return create_model(cls.__name__, __base__=cls, __module__=cls.__module__, backbone=(backbone, backbone.model_validate({})))
 
 
 def assignments(layer: Layer, fields: Fields, state: Mapping[str, Any]) -> dict[str, Any]:
