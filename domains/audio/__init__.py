@@ -1,0 +1,34 @@
+"""Audio: waveforms, by default synthesised plucked strings asked for by note."""
+
+from __future__ import annotations
+
+from polydiff.domain import DomainSpec
+
+SPEC = DomainSpec(
+    name="audio",
+    summary="Waveforms: plucked strings by note, or your own wav, flac, ogg and mp3 files.",
+    config="polydiff.domains.audio.config:AudioConfig",
+    factory="polydiff.domains.audio.domain:Audio",
+    requires=("torchaudio", "soundfile"),
+    install='pip install "polydiff[audio]"',
+    presets={
+        "quick": {},
+        "small": {
+            "data.sample_rate": 16000,
+            "data.length": 16384,
+            "backbone.channels": 96,
+            "backbone.mult": (1, 2, 4, 4, 4),
+            "backbone.strides": (4, 4, 4, 2),
+            "backbone.attention": (2, 3, 4),
+            "backbone.heads": 8,
+            "backbone.patch": 8,
+            "loss.times_options": {"mean": -1.4, "std": 1.2},
+            "optim.lr": 3e-4,
+            "optim.warmup": 1000,
+            "train.steps": 60_000,
+            "train.batch_size": 64,
+            "train.ema": 0.9995,
+            "sample.steps": 40,
+        },
+    },
+)

@@ -1,0 +1,68 @@
+"""The settings of audio. Their own values are the preset "quick"; this module loads no torch."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from polydiff.backbones.config import UNetConfig
+from polydiff.config import BackboneConfig, Config, DataConfig, LossConfig, OptimConfig, SampleConfig, TrainConfig
+
+
+class AudioData(DataConfig):
+    """Sounds."""
+
+    name: Literal["plucks", "folder"] = "plucks"
+    """plucks: synthesised plucked strings. folder: files under `path`; folders in it are classes."""
+    sample_rate: int = Field(8000, ge=1000)
+    """Samples a second; files of a higher rate are resampled."""
+    length: int = Field(4096, ge=256)
+    """Samples of a clip."""
+    channels: Literal[1, 2] = 1
+    """1 mono, 2 stereo; a mono file fills both channels."""
+    classes: int = Field(24, ge=1, le=28)
+    """plucks: number of notes, in semitones from C3."""
+    n_train: int = Field(100_000, ge=1)
+    """plucks: number of training examples, made when asked for."""
+    n_test: int = Field(2000, ge=1)
+    """plucks: number of test examples."""
+    seed: int = Field(0, ge=0)
+    """plucks: of the data set, which stays the same whatever the run's seed."""
+    labels: Literal["auto", "folders", "none"] = "auto"
+    """folder: whether the folders in `path` are classes; auto: where there are two or more and no file beside them."""
+    only: tuple[str, ...] = ()
+    """folder: the classes used; none given: all."""
+    mix: Literal["refuse", "average", "left"] = "refuse"
+    """folder: how a file of more channels than `channels` becomes mono."""
+    upsample: bool = False
+    """folder: whether files of a lower sample rate are taken."""
+    test_share: float = Field(0.1, gt=0, lt=1)
+    """folder: share of the files held out, by a hash of the file's name."""
+    encoding: Literal["pcm16", "float"] = "pcm16"
+    """Encoding of the WAV files that are saved."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.name == "folder" and self.path is None:
+            raise ValueError("data.name=folder needs data.path, the folder of the sound files")
+        if self.name == "plucks" and self.path is not None:
+            raise ValueError("data.path is given, but plucks are synthesised; add data.name=folder to read files")
+        if self.name == "plucks" and self.channels != 1:
+            raise ValueError("plucks are mono: data.channels must be 1")
+        return self
+
+
+class AudioConfig(Config):
+    """Waveforms."""
+
+    domain: str = "audio"
+    schedule_options: dict[str, float] = {"sigma_min": 0.002, "sigma_max": 20.0}
+    data: AudioData = AudioData()
+    backbone: BackboneConfig = UNetConfig(
+        channels=64, mult=(1, 2, 2, 2), strides=(4, 4, 2), blocks=2, attention=(2, 3), patch=8
+    )
+    loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.4, "std": 1.2})
+    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=50, decay="cosine")
+    train: TrainConfig = TrainConfig(steps=1000, batch_size=32, ema=0.99, checkpoint_every=500)
+    sample: SampleConfig = SampleConfig(steps=30)

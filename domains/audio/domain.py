@@ -1,0 +1,179 @@
+"""Audio as a domain: waveforms in R^(C x T)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from polydiff.config import Config
+from polydiff.domain import Metric, Samples
+from polydiff.domains.audio import metrics, optional
+from polydiff.domains.audio.codec import Standardise
+from polydiff.domains.audio.config import AudioData
+from polydiff.domains.audio.data import Source, open_source
+from polydiff.domains.audio.pitch import track
+from polydiff.domains.audio.plucks import LOWEST, note_name
+from polydiff.domains.audio.show import pcm16, show
+from polydiff.errors import unknown
+from polydiff.plugins import build_backbone
+from polydiff.random import streams
+from polydiff.space import Batch, Condition, Euclidean, Space, State
+
+MEASURED = 2048
+"""Training clips that statistics are measured on, and that samples are compared with."""
+FLATS = {"DB": "C#", "EB": "D#", "GB": "F#", "AB": "G#", "BB": "A#"}
+
+
+class Audio:
+    """Waveforms: synthesised plucks, or a folder of sound files.
+
+    Arguments:
+        config: The run's configuration.
+        statistics: {"std", "condition", "names", "counts"}; None: measured on training clips.
+    """
+
+    def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
+        assert isinstance(config.data, AudioData)
+        self.config, self.data = config, config.data
+        self.statistics: Mapping[str, Any] = dict(statistics) if statistics is not None else self.measure()
+        self.codec = Standardise(self.statistics["std"])
+        self.condition: str = self.statistics["condition"]
+        self.names: list[str] = list(self.statistics["names"])
+        self.conditions: Mapping[str, int] = {self.condition: len(self.names)} if self.condition else {}
+
+    @cached_property
+    def source(self) -> Source:
+        """The data set, opened on first use."""
+        return open_source(self.data)
+
+    @cached_property
+    def reference(self) -> Tensor:
+        """Training clips spread over the data set, each cropped in its own fixed way, shape (N, C, T)."""
+        size = self.source.size("train")
+        n = min(size, MEASURED)
+        indices = [i * size // n for i in range(n)]
+        return self.source.clips("train", indices, streams(self.data.seed, "audio/reference", indices))[0]
+
+    def measure(self) -> dict[str, Any]:
+        """Return the statistics of the training data."""
+        return {
+            "std": Standardise.measure(self.reference).std,
+            "condition": self.source.condition,
+            "names": list(self.source.names),
+            "counts": self.source.counts(),
+        }
+
+    def size(self, split: str) -> int:
+        return self.source.size(split)
+
+    def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
+        sounds, labels = self.source.clips(split, indices, generators)
+        return Batch(self.codec.encode(sounds), self.space(len(sounds)), self.cond(labels))
+
+    def space(self, n: int) -> Euclidean:
+        """Return where n clips live."""
+        return Euclidean(n, (self.data.channels, self.data.length))
+
+    def cond(self, labels: Tensor) -> dict[str, Tensor] | None:
+        """Return class indices (B,) as the domain's conditions."""
+        return {self.condition: labels} if self.condition else None
+
+    def blank(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> tuple[Space, Condition | None]:
+        for name in asked:
+            if name not in self.conditions:
+                raise unknown("condition", name, self.conditions)
+        return self.space(len(generators)), self.cond(self.labels(generators, asked)) if self.condition else None
+
+    def labels(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> Tensor:
+        """Return the class of each new clip: the one asked for, or one drawn as often as it occurs in training."""
+        if asked:
+            return torch.full((len(generators),), self.class_index(asked[self.condition]))
+        counts = torch.tensor(self.statistics["counts"], dtype=torch.float64)
+        return torch.cat([torch.multinomial(counts, 1, generator=g) for g in generators])
+
+    def class_index(self, text: str) -> int:
+        """Return the class that a user's word means: its name, or a note as C4, Db4 or the MIDI number 60."""
+        word = midi_name(text) if self.condition == "pitch" else text
+        if word in self.names:
+            return self.names.index(word)
+        hint = f"MIDI numbers {LOWEST} to {LOWEST + len(self.names) - 1} are understood too." if word != text else ""
+        raise unknown(self.condition, text, self.names, hint)
+
+    def backbone(self) -> nn.Module:
+        return build_backbone(self.config.backbone, channels=self.data.channels, dims=1, conditions=self.conditions)
+
+    def decode(self, x: State, space: Space) -> list[Any]:
+        return list(self.codec.decode(x.float()).unbind())
+
+    def examples(self, split: str, n: int) -> Samples:
+        size = self.size(split)
+        n = min(n, size)
+        sounds, labels = self.source.clips(split, [i * size // n for i in range(n)])
+        return Samples(list(sounds.unbind()), self.cond(labels))
+
+    def evaluate(self, samples: Samples) -> dict[str, Metric]:
+        sounds = torch.stack(list(samples.examples))
+        rate, judged = self.data.sample_rate, {}
+        if self.condition == "pitch":
+            asked = None if samples.cond is None else samples.cond["pitch"]
+            judged = metrics.pitch_metrics(sounds[:, 0], rate, LOWEST, len(self.names), asked)
+        return judged | metrics.sound_metrics(sounds, rate, self.reference)
+
+    def show(self, samples: Samples) -> str:
+        return show(samples.examples, self.captions(samples), self.data.sample_rate)
+
+    def captions(self, samples: Samples) -> list[str]:
+        """Return what each clip was asked to be and, for notes, what is heard."""
+        asked = [", ".join(map(str, words.values())) for words in self.words(samples)]
+        if self.condition != "pitch" or not len(samples):
+            return [text or f"sample {i}" for i, text in enumerate(asked)]
+        heard = self.heard(torch.stack(list(samples.examples))[:, 0])
+        return [f"asked {text}, heard {note}" for text, note in zip(asked, heard, strict=True)]
+
+    def heard(self, sounds: Tensor) -> list[str]:
+        """Return the note that a pitch tracker hears in each clip (B, T), with its deviation in cents."""
+        pitch = track(sounds, self.data.sample_rate)
+        notes = pitch.semitones.round().int().tolist()
+        cents = (100 * (pitch.semitones - pitch.semitones.round())).tolist()
+        names = [f"{note_name(note)} {shift:+.0f} cents" for note, shift in zip(notes, cents, strict=True)]
+        return [name if voiced else "no pitch" for name, voiced in zip(names, pitch.voiced.tolist(), strict=True)]
+
+    def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
+        directory.mkdir(parents=True, exist_ok=True)
+        entries = []
+        for i, (sound, words) in enumerate(zip(samples.examples, self.words(samples), strict=True)):
+            name = f"sample-{i:05d}.wav"
+            write_wav(directory / name, sound, self.data.sample_rate, self.data.encoding)
+            entries.append({"file": name, **words})
+        return entries
+
+    def words(self, samples: Samples) -> list[dict[str, Any]]:
+        """Return the conditions of samples in the user's words, {} for each where there are none."""
+        return [{} for _ in samples.examples] if samples.cond is None else self.describe(samples.cond)
+
+    def describe(self, cond: Condition) -> list[dict[str, Any]]:
+        labels = cond[self.condition].tolist()
+        return [{self.condition: self.names[label] if label >= 0 else "any"} for label in labels]
+
+
+def midi_name(text: str) -> str:
+    """Return a note's name in the form of the classes: C#4 for 61, c#4 and Db4; other words unchanged."""
+    if text.isdigit():
+        return note_name(int(text))
+    match = re.fullmatch(r"([A-Ga-g][#b]?)(\d)", text.strip())
+    if not match:
+        return text
+    letter = match[1].upper()
+    return FLATS.get(letter, letter) + match[2]
+
+
+def write_wav(path: Path, sound: Tensor, sample_rate: int, encoding: str) -> None:
+    """Write a sound (C, T) as a WAV file, clipped to full scale with pcm16 and as it is with float."""
+    data, subtype = (pcm16(sound), "PCM_16") if encoding == "pcm16" else (sound.T.numpy(), "FLOAT")
+    optional.soundfile().write(str(path), data, sample_rate, subtype=subtype)

@@ -1,0 +1,107 @@
+r"""A pitch tracker that knows nothing of how sounds were made: YIN.
+
+On a window of W samples, with lags tau,
+
+$$ d(\tau) = \sum_{j < W} (x_j - x_{j + \tau})^2, \qquad d'(\tau) = d(\tau) \Big/ \tfrac{1}{\tau} \textstyle\sum_{i \le \tau} d(i). $$
+
+The period is the first local minimum of d' below a threshold, or the lowest of all where none is, refined by a
+parabola. d' there is the aperiodicity: 0 for a periodic sound, near 1 for noise. (de Cheveigné & Kawahara, 2002,
+https://doi.org/10.1121/1.1458024)
+
+Symbols: B clips, T samples, W window, tau lag in samples.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+LOW, HIGH = 100.0, 700.0
+"""Frequencies between which a pitch is looked for, in Hz."""
+THRESHOLD = 0.15
+"""Aperiodicity under which the first minimum is taken."""
+VOICED = 0.3
+"""Aperiodicity under which a sound counts as pitched."""
+AUDIBLE = 1e-3
+"""Root mean square, of full scale 1, under which a sound counts as silence."""
+
+
+@dataclass(frozen=True)
+class Pitch:
+    """What was heard in B clips.
+
+    Arguments:
+        frequency: In Hz, shape (B,).
+        aperiodicity: d' at the period, shape (B,).
+        rms: Root mean square of the window, shape (B,).
+    """
+
+    frequency: Tensor
+    aperiodicity: Tensor
+    rms: Tensor
+
+    @property
+    def voiced(self) -> Tensor:
+        """Whether there was a pitch at all, shape (B,): periodic, and loud enough to hear."""
+        return (self.aperiodicity < VOICED) & (self.rms > AUDIBLE)
+
+    @property
+    def semitones(self) -> Tensor:
+        """The pitch as a MIDI number, 69 for 440 Hz, with a fraction."""
+        return 69 + 12 * torch.log2(self.frequency / 440)
+
+    @property
+    def cents(self) -> Tensor:
+        """Distance to the nearest note of the tempered scale, at most 50."""
+        return 100 * (self.semitones - self.semitones.round()).abs()
+
+
+def track(x: Tensor, sample_rate: int) -> Pitch:
+    """Hear the pitch of clips (B, T) where each is loudest."""
+    window = 2 ** round(math.log2(0.128 * sample_rate))
+    lags = int(sample_rate / LOW) + 2
+    frames = loudest(x.double(), window + lags)
+    d = differences(frames, window, lags)
+    running = d.cumsum(1) / torch.arange(1, lags + 1)
+    normal = torch.where(running > 0, d / running.clamp(min=1e-30), 1.0)  # silence has d = 0: call it aperiodic
+    place = period(normal, int(sample_rate / HIGH))
+    tau, depth = parabola(normal, place)
+    rms = frames[:, :window].square().mean(1).sqrt()
+    return Pitch(sample_rate / tau, depth, rms)
+
+
+def loudest(x: Tensor, size: int) -> Tensor:
+    """Return the `size` consecutive samples of most energy of each clip, padded with zeros if it is shorter."""
+    x = torch.nn.functional.pad(x, (0, max(0, size - x.shape[1])))
+    energy = torch.nn.functional.pad(x.square().cumsum(1), (1, 0))
+    start = (energy[:, size:] - energy[:, :-size]).argmax(1)
+    return x.gather(1, start[:, None] + torch.arange(size))
+
+
+def differences(frames: Tensor, window: int, lags: int) -> Tensor:
+    """Return d(tau) for tau = 1 .. lags, shape (B, lags)."""
+    head = frames[:, :window]
+    return torch.stack([(head - frames[:, tau : tau + window]).square().sum(1) for tau in range(1, lags + 1)], 1)
+
+
+def period(d: Tensor, shortest: int) -> Tensor:
+    """Return the index (tau - 1) of the first local minimum under the threshold, else of the lowest, shape (B,)."""
+    inside = torch.arange(d.shape[1]) >= shortest - 1
+    inside[-1] = False  # a minimum has a right neighbour
+    turning = torch.zeros_like(d, dtype=torch.bool)
+    turning[:, :-1] = d[:, :-1] <= d[:, 1:]
+    found = turning & (d < THRESHOLD) & inside
+    first = found.int().argmax(1)
+    lowest = torch.where(inside, d, torch.inf).argmin(1)
+    return torch.where(found.any(1), first, lowest)
+
+
+def parabola(d: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    """Return lag (in samples, with a fraction) and depth of the minimum near index `place`, each (B,)."""
+    left, mid, right = (d.gather(1, (place + i).clamp(0, d.shape[1] - 1)[:, None])[:, 0] for i in (-1, 0, 1))
+    bend = left - 2 * mid + right
+    shift = torch.where(bend > 0, (left - right) / (2 * bend.clamp(min=1e-30)), 0.0).clamp(-0.5, 0.5)
+    return place + 1 + shift, mid - (left - right) * shift / 4
