@@ -122,7 +122,7 @@ class Config(Section):
     """cpu, cuda, cuda:1, ...; auto: a GPU where there is one."""
     schedule: str = "edm"
     """Noise schedule: linear, quadratic, cosine_betas, sigmoid_betas, cosine, edm or flow."""
-    schedule_options: dict[str, float] = {}
+    schedule_options: dict[str, int | float] = {}
     """Further numbers of the schedule, such as {sigma_max: 80}."""
     target: str = "edm"
     """What the network predicts: eps, x0, v, flow or edm."""

@@ -14,6 +14,8 @@ from pydantic.fields import FieldInfo
 from polydiff.yamltext import parse_yaml
 
 Fields = Mapping[str, FieldInfo]
+UNION_TAGS = ("int", "float", "str", "bool")
+"""What pydantic adds to the path of an error, once for each member of a union that a value could have been."""
 
 
 class Word(str):
@@ -118,17 +120,17 @@ def explain(error: ValidationError, sources: Mapping[str, str], prefix: str = ""
         sources: Dotted key -> where its value came from.
         prefix: What stands before the keys, such as "sample.".
     """
-    lines = []
+    lines: dict[str, str] = {}
     for problem in error.errors(include_url=False):
-        path = problem["loc"]
+        path = [part for part in problem["loc"] if part not in UNION_TAGS]
         n = known_length(path, prefix, sources)
         key = prefix + ".".join(map(str, path[:n]))
         source = f" ({sources[key]})" if key in sources else ""
         inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[n:])
         given = "" if isinstance(problem["input"], BaseModel | Mapping) else f"={problem['input']}"
         text = problem["msg"].removeprefix("Value error, ").replace("Input should", "should", 1).rstrip(".")
-        lines.append(f"{key}{inner}{given}{source}: {text}.")
-    return "\n".join(lines)
+        lines[key + inner] = f"{key}{inner}{given}{source}: {text}."
+    return "\n".join(lines.values())
 
 
 def known_length(path: Sequence[int | str], prefix: str, known: Mapping[str, str]) -> int:
