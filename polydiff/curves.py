@@ -45,7 +45,6 @@ def smooth(x: Array, y: Array, share: float = SMOOTHING) -> Array:
     mean = np.empty_like(y)
     for i, centre in enumerate(x):
         near = slice(*np.searchsorted(x, (centre - 4 * width, centre + 4 * width), "right"))
-        near = slice(min(near.start, i), max(near.stop, i + 1))
         weight = np.exp(-(((x[near] - centre) / width) ** 2) / 2)
         mean[i] = weight @ y[near] / weight.sum()
     return mean
@@ -75,9 +74,9 @@ def linear_ticks(low: float, high: float, n: int = 5) -> list[float]:
 
 def log_ticks(low: float, high: float) -> list[float]:
     """Return powers of ten from low to high, with 2 and 5 times them over few decades and every k-th over many."""
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    decades = range(math.ceil(math.log10(low)) - 1, math.floor(math.log10(high)) + 1)
     factors = (1, 2, 5) if high < 300 * low else (1,)
-    every = 1 + len(decades) // 7
+    every = 1 + len(decades) // 8
     ticks = [m * 10.0**k for k in decades if k % every == 0 for m in factors]
     return [tick for tick in ticks if low <= tick <= high]
 

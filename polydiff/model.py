@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from polydiff.checkpoint import STEP, Checkpoint, latest
@@ -20,9 +19,9 @@ from polydiff.guidance import ClassifierFree
 from polydiff.plugins import build_domain
 from polydiff.random import streams
 from polydiff.run import Run
-from polydiff.sample import SAMPLERS, evaluations, noise_levels, sample
+from polydiff.sampling import SAMPLERS, evaluations, noise_levels, sample
 from polydiff.schedule import SCHEDULES
-from polydiff.settings import explain, from_mapping
+from polydiff.settings import checked, config_from
 from polydiff.space import Condition, Space, State, condition_to
 
 
@@ -58,7 +57,7 @@ class Model:
         if weights not in ("ema", "model"):
             raise UserError(f"weights must be 'ema' or 'model', not {weights!r}.")
         checkpoint = Checkpoint.load(path if STEP.fullmatch(path.name) else latest(Run.open(path).checkpoints))
-        config = from_mapping(checkpoint.state["config"], str(path))
+        config = config_from(checkpoint.state["config"], str(path))
         domain = build_domain(config, statistics=checkpoint.state["statistics"])
         place = pick_device(device or config.device)
         denoiser = build_denoiser(config, domain, place)
@@ -129,10 +128,7 @@ class Model:
         if given.get("sampler", section.sampler) != section.sampler:
             given.setdefault("options", {})  # another method's options would mean nothing to this one
         SAMPLERS[given.get("sampler", section.sampler)]
-        try:
-            return SampleConfig(**(section.model_dump() | given))
-        except ValidationError as error:
-            raise UserError(explain(error, {})) from error
+        return checked(SampleConfig, section.model_dump() | given)
 
     def evaluations(self, plan: SampleConfig) -> int:
         """Return how often sampling calls the network for a sample; guidance counts twice."""
@@ -184,3 +180,7 @@ def pick_precision(name: str, device: torch.device) -> str:
         return name
     fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_amx_tile_supported()
     return "bf16" if fast else "float32"
+
+
+load = Model.load
+"""Read a model from a run's folder or a checkpoint's; see `Model.load`."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
@@ -24,6 +24,8 @@ from polydiff.curves import Array, curve, smooth
 from polydiff.errors import UserError
 from polydiff.files import write_atomic
 from polydiff.run import Run
+from polydiff.settings import lookup
+from polydiff.yamltext import read_yaml
 
 LIMIT = 5_000_000
 """Most bytes of a page."""
@@ -34,6 +36,9 @@ CURVES = {
     "lr": ("Learning rate", ""),
     "examples_per_second": ("Speed", "examples a second"),
 }
+
+
+SAMPLING = ("sampler", "steps", "guidance")
 
 
 class Curve(NamedTuple):
@@ -47,10 +52,15 @@ class Curve(NamedTuple):
 
 
 class SampleSet(NamedTuple):
-    """Samples of one step, or real ones (step -1)."""
+    """Samples of one step, or real ones (step None)."""
 
-    step: int
+    step: int | None
     html: Markup
+
+    @property
+    def title(self) -> str:
+        """What the set is called in a sentence."""
+        return "the real examples" if self.step is None else f"step {self.step:,}"
 
     @property
     def size(self) -> int:
@@ -89,18 +99,18 @@ def page(run: Run, limit: int = LIMIT) -> str:
     """Return the page; sets of samples that do not fit are left out, those in the middle first."""
     parts = {**described(run), "curves": curves(run), "evaluation": evaluation(run), "commands": commands(run)}
     real, sets = sample_sets(run)
-    room = limit - len(render(parts, None, [], sets).encode())
-    if real and real.size > room:
-        real = None
-    kept = fitting([s.size for s in sets], room - (real.size if real else 0))
-    return render(parts, real, [sets[i] for i in kept], [s for i, s in enumerate(sets) if i not in kept])
+    room = limit - len(render(parts, [], [*real, *sets]).encode())
+    real_kept = [s for s in real if s.size <= room]
+    kept = fitting([s.size for s in sets], room - sum(s.size for s in real_kept))
+    shown = [*real_kept, *(sets[i] for i in kept)]
+    return render(parts, shown, [s for s in (*real, *sets) if s not in shown])
 
 
-def render(parts: Mapping[str, Any], real: SampleSet | None, sets: list[SampleSet], left_out: list[SampleSet]) -> str:
-    """Return the page with these sets of samples."""
+def render(parts: Mapping[str, Any], shown: list[SampleSet], left_out: list[SampleSet]) -> str:
+    """Return the page with some sets of samples shown and others mentioned."""
     source = resources.files("polydiff").joinpath("report.html").read_text(encoding="utf-8")
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return template.from_string(source).render(**parts, real=real, sets=sets, left_out=left_out)
+    return template.from_string(source).render(**parts, shown=shown, left_out=left_out)
 
 
 def fitting(sizes: Sequence[int], room: int) -> list[int]:
@@ -141,19 +151,7 @@ def described(run: Run) -> dict[str, Any]:
 
 def settings(run: Run) -> dict[str, Any]:
     """Return the resolved configuration, {} where there is none."""
-    try:
-        config = yaml.safe_load(text(run.resolved))
-    except yaml.YAMLError as error:
-        raise UserError(f"{run.resolved} is not YAML: {error}") from error
-    return config if isinstance(config, dict) else {}
-
-
-def lookup(config: Mapping[str, Any], key: str) -> Any:
-    """Return the value of a dotted key, None where there is none."""
-    value: Any = config
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+    return read_yaml(run.resolved) if run.resolved.is_file() else {}
 
 
 def words(config: Mapping[str, Any], *keys: str) -> str:
@@ -168,7 +166,7 @@ def text(path: Path) -> str:
 
 def commented(source: str) -> list[tuple[str, str]]:
     """Return lines of YAML as (what they say, comment): the comments tell where each value came from."""
-    found = (re.fullmatch(r"(.*?)(\s# .*)?", line) for line in source.splitlines())
+    found = (re.fullmatch(r"(.*?)(  # [^#]*)?", line) for line in source.splitlines())
     return [(match[1], match[2] or "") for match in found if match]
 
 
@@ -244,15 +242,16 @@ def number(value: Any) -> float:
         return math.nan
 
 
-def sample_sets(run: Run) -> tuple[SampleSet | None, list[SampleSet]]:
-    """Return the real examples and the samples of each step, ascending."""
-    found = {}
-    for path in run.samples(".").glob("*/show.html"):
-        match = re.fullmatch(r"real|step-(\d+)", path.parent.name)
-        if match:
-            step = int(match[1] or -1)
-            found[step] = SampleSet(step, Markup(text(path)))  # the domain's own HTML
-    return found.pop(-1, None), [found[step] for step in sorted(found)]
+def sample_sets(run: Run) -> tuple[list[SampleSet], list[SampleSet]]:
+    """Return the set of real examples, where there is one, and the samples of each step, ascending."""
+    real, steps = [], []
+    for path in sorted(run.samples(".").glob("*/show.html")):
+        html = Markup(text(path))  # the domain's own HTML  # noqa: S704
+        if path.parent.name == "real":
+            real.append(SampleSet(None, html))
+        elif match := re.fullmatch(r"step-(\d+)", path.parent.name):
+            steps.append(SampleSet(int(match[1]), html))
+    return real, sorted(steps, key=lambda s: s.step or 0)
 
 
 def evaluation(run: Run) -> dict[str, Any] | None:
@@ -260,7 +259,8 @@ def evaluation(run: Run) -> dict[str, Any] | None:
     result = read_json(run.evaluation)
     if not result:
         return None
-    return {**result, "scores": [score(name, row) for name, row in result.get("metrics", {}).items()]}
+    about = {name: result.get(name, "unknown") for name in ("n", "step", "weights", "seed", *SAMPLING, "evaluations")}
+    return {**about, "scores": [score(name, row) for name, row in result.get("metrics", {}).items()]}
 
 
 def score(name: str, row: Mapping[str, Any]) -> Score:
@@ -286,10 +286,9 @@ def figures(value: float) -> str:
 
 def commands(run: Run) -> list[tuple[str, str]]:
     """Return what to type to get all this again, each with what it does."""
-    result, config = read_json(run.evaluation), settings(run)
-    name, domain = run.path.resolve().name, words(config, "domain") or "NAME"
-    found = [(f"polydiff train --domain {domain} -c {name}/config.resolved.yaml -o {name}-again", "the same run")]
+    result, name = read_json(run.evaluation), shlex.quote(run.path.resolve().name)
+    found = [(f"polydiff train -c {name}/config.resolved.yaml -o {name}-again", "the same run")]
     if result:
-        asked = "".join(f" --{key} {result[key]}" for key in ("seed", "steps", "sampler", "guidance") if key in result)
+        asked = "".join(f" --{key} {result[key]}" for key in ("seed", *SAMPLING) if key in result)
         found.append((f"polydiff eval {name} -n {result.get('n')}{asked}", "the numbers above"))
     return [*found, (f"polydiff sample {name} -n 16", "more samples"), (f"polydiff report {name}", "this page")]

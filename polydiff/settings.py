@@ -215,7 +215,7 @@ def check_names(config: Config) -> None:
     """Refuse names, and options of names, that the core does not know. This imports torch."""
     from polydiff.loss import NORMS, TIMES, WEIGHTINGS
     from polydiff.optim import OPTIMIZERS
-    from polydiff.sample import SAMPLERS, SPACINGS
+    from polydiff.sampling import SAMPLERS, SPACINGS
     from polydiff.schedule import SCHEDULES
     from polydiff.target import TARGETS
 

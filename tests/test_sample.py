@@ -12,7 +12,7 @@ from oracles import GaussianDenoiser, dense, euclidean, packed
 from torch.testing import assert_close
 
 from polydiff.random import streams
-from polydiff.sample import SAMPLERS, SPACINGS, evaluations, noise_levels, run_plan, sample
+from polydiff.sampling import SAMPLERS, SPACINGS, evaluations, noise_levels, run_plan, sample
 from polydiff.schedule import EDM, SCHEDULES
 from polydiff.space import Space, sqnorm
 

@@ -1,0 +1,262 @@
+"""A run from start to report: train, checkpoint, sample, evaluate, resume."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polydiff.checkpoint import Checkpoint, latest, prune, steps_saved
+from polydiff.config import Config
+from polydiff.data import batches
+from polydiff.domain import Domain
+from polydiff.errors import UserError
+from polydiff.files import write_atomic
+from polydiff.training import NonFiniteError, Record, Training, fit
+from polydiff.loss import Loss
+from polydiff.model import Model, build_denoiser, load_weights, pick_device
+from polydiff.optim import optimizer_tensors, restore_optimizer
+from polydiff.plugins import build_domain
+from polydiff.run import Run, write_samples
+from polydiff.settings import Settings, check_names, config_from, resolve, resolved_text
+from polydiff.yamltext import dump_yaml
+
+SHOWN = 16
+"""Samples of each set that a run keeps while it trains."""
+
+Progress = Callable[[Record, float], None]
+"""Called after each step with its record and the run's seconds so far."""
+
+
+@dataclass
+class Session:
+    """A run that is being trained.
+
+    Arguments:
+        run: Its folder.
+        settings: Its configuration, and where each value came from.
+        domain: Its domain, with statistics.
+        training: Denoiser, average, optimizer, step.
+        seconds: Time that earlier sittings took.
+    """
+
+    run: Run
+    settings: Settings
+    domain: Domain
+    training: Training
+    seconds: float = 0.0
+
+    @property
+    def config(self) -> Config:
+        """Its configuration."""
+        return self.settings.config
+
+    @property
+    def model(self) -> Model:
+        """The model as it stands, with averaged weights."""
+        ema = self.training.ema
+        return Model(self.config, self.domain, ema, self.training.step, "ema", next(ema.parameters()).device)
+
+    def checkpoint(self) -> Path:
+        """Write a checkpoint, then delete those that are no longer kept."""
+        training = self.training
+        state = {
+            "config": self.config.model_dump(mode="json"),
+            "provenance": self.settings.provenance,
+            "statistics": dict(self.domain.statistics),
+            "seconds": self.seconds,
+        }
+        path = Checkpoint(
+            training.step,
+            state,
+            training.denoiser.state_dict(),
+            training.ema.state_dict(),
+            optimizer_tensors(training.denoiser, training.optimizer),
+        ).save(self.run.checkpoints)
+        prune(self.run.checkpoints, self.config.train.keep)
+        return path
+
+    def checkpoint_if_new(self) -> None:
+        """Write a checkpoint unless this step has one or nothing was learned yet."""
+        if self.training.step > 0 and self.training.step not in steps_saved(self.run.checkpoints):
+            self.checkpoint()
+
+    def show(self) -> None:
+        """Keep a set of samples, of the same seed each time so that the sets can be compared."""
+        model = self.model
+        samples = model.sample(SHOWN, seed=self.config.seed)
+        facts = {"step": model.step, "seed": self.config.seed, **self.config.sample.model_dump()}
+        write_samples(self.run.samples(f"step-{model.step:08d}"), self.domain, samples, facts)
+
+
+def start(settings: Settings, path: Path | str, progress: Progress | None = None) -> Path:
+    """Train a new run to its end and return its folder.
+
+    Arguments:
+        settings: What to train, from `polydiff.settings.resolve`.
+        path: The run's folder, which must not hold a run yet.
+        progress: Called after each step.
+    """
+    run, config = Run(Path(path)), settings.config
+    check_names(config)
+    if steps_saved(run.checkpoints):
+        raise UserError(f"{path} holds a run already. Go on with `polydiff resume {path}`, or choose another -o.")
+    run.rewind(0)
+    domain = build_domain(config)
+    training = begin(config, domain)
+    write_atomic(run.input, dump_yaml(settings.said, {}))
+    write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
+    write_samples(run.samples("real"), domain, domain.examples("test", SHOWN), {"split": "test"})
+    return finish(Session(run, settings, domain, training), progress)
+
+
+def train(
+    domain: str,
+    path: Path | str,
+    *,
+    preset: str | None = None,
+    files: Sequence[Path] = (),
+    overrides: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Train a new run of a domain and return its folder: `polydiff train` as a function.
+
+    Arguments:
+        domain: Name of the domain.
+        path: The run's folder, which must not hold a run yet.
+        preset: Name of the preset; None: the domain's first.
+        files: YAML files of settings.
+        overrides: Dotted keys and values, such as {"train.steps": 2000}.
+        progress: Called after each step.
+    """
+    words = {key: str(value) for key, value in (overrides or {}).items()}
+    return start(resolve(domain, preset, files, words), path, progress)
+
+
+def resume(path: Path | str, steps: int | None = None, progress: Progress | None = None) -> Path:
+    """Go on with a run from its newest checkpoint, to the same bits as if it had not stopped.
+
+    Arguments:
+        path: The run's folder.
+        steps: Train to this many steps instead of the configuration's; this changes a learning rate that decays.
+        progress: Called after each step.
+    """
+    run = Run.open(Path(path))
+    checkpoint = Checkpoint.load(latest(run.checkpoints))
+    settings = saved_settings(checkpoint, str(path))
+    if steps is not None:
+        settings = longer(settings, steps)
+        write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
+    domain = build_domain(settings.config, statistics=checkpoint.state["statistics"])
+    training = begin(settings.config, domain)
+    load_weights(training.denoiser, checkpoint.model)
+    load_weights(training.ema, checkpoint.ema)
+    restore_optimizer(training.denoiser, training.optimizer, checkpoint.optimizer)
+    training.step = checkpoint.step
+    run.rewind(checkpoint.step)
+    return finish(Session(run, settings, domain, training, checkpoint.state["seconds"]), progress)
+
+
+def saved_settings(checkpoint: Checkpoint, source: str) -> Settings:
+    """Return the settings that a checkpoint holds."""
+    config = config_from(checkpoint.state["config"], source)
+    return Settings(config, dict(checkpoint.state["provenance"]), {})
+
+
+def longer(settings: Settings, steps: int) -> Settings:
+    """Return settings with another number of training steps."""
+    train = settings.config.train.model_copy(update={"steps": steps})
+    config = settings.config.model_copy(update={"train": train})
+    return settings._replace(config=config, provenance={**settings.provenance, "train.steps": "resume"})
+
+
+def begin(config: Config, domain: Domain) -> Training:
+    """Return the training of a configuration before its first step."""
+    return Training(build_denoiser(config, domain, pick_device(config.device)), config.optim)
+
+
+def build_loss(config: Config) -> Loss:
+    """Return the loss that a configuration describes."""
+    return Loss(**config.loss.model_dump())
+
+
+def finish(session: Session, progress: Progress | None = None) -> Path:
+    """Train a session to its last step, with checkpoints and samples on the way and wherever it is stopped."""
+    config, run, settings = session.config, session.run, session.config.train
+    began, before = time.monotonic(), session.seconds
+    show_every = settings.sample_every or max(1, settings.steps // 6)
+    records = fit(
+        session.training,
+        batches(session.domain, settings.batch_size, config.seed, settings.condition_dropout),
+        steps=settings.steps,
+        batch_size=settings.batch_size,
+        loss=build_loss(config),
+        ema=settings.ema,
+        seed=config.seed,
+    )
+    with Interrupts() as interrupts:
+        for record in saved_on_error(session, records):
+            session.seconds = before + time.monotonic() - began
+            last = record.step == settings.steps
+            if record.step % settings.log_every == 0 or last or record.step == 1:
+                run.log(line(record, session.seconds, settings.batch_size))
+            if record.step % settings.checkpoint_every == 0 or last:
+                session.checkpoint()
+            if record.step % show_every == 0 or last:
+                session.show()
+            if progress:
+                progress(record, session.seconds)
+            if interrupts.asked and not last:
+                session.checkpoint_if_new()
+                raise KeyboardInterrupt
+    return run.path
+
+
+def saved_on_error(session: Session, records: Iterator[Record]) -> Iterator[Record]:
+    """Yield records; where the next step is not finite, leave a checkpoint of the last good one."""
+    try:
+        yield from records
+    except NonFiniteError:
+        session.checkpoint_if_new()
+        raise
+
+
+class Interrupts:
+    """Turns the first Ctrl-C or SIGTERM into a request that is honoured between steps; a second one stops at once.
+
+    Attributes:
+        asked: Whether a stop was asked for.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
+            self._before = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: object) -> None:
+        self.asked = True
+        self.__exit__()
+
+
+def line(record: Record, seconds: float, batch_size: int) -> dict[str, Any]:
+    """Return a record as a line of metrics.jsonl."""
+    return {
+        "step": record.step,
+        "loss": record.loss,
+        "grad_norm": record.grad_norm,
+        "lr": record.lr,
+        "seconds": round(seconds, 3),
+        "examples_per_second": round(record.step * batch_size / max(seconds, 1e-9), 1),
+    }
