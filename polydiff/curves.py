@@ -51,7 +51,7 @@ def smooth(x: Array, y: Array, share: float = SMOOTHING) -> Array:
 
 
 def thin(x: Array, y: Array, points: int = POINTS) -> tuple[Array, Array]:
-    """Return at most `points` of the points: the lowest and highest of each group of neighbours, so no spike is lost."""
+    """Return at most `points` points: the lowest and the highest of each group of neighbours, so no spike is lost."""
     if len(x) <= points:
         return x, y
     groups = np.array_split(np.arange(len(x)), points // 2)
@@ -137,7 +137,8 @@ def points(across: Callable[[Array], Array], up: Callable[[Array], Array], x: Ar
 
 def grid_line(value: float, y: float) -> str:
     """Return a horizontal line with its value."""
-    return f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/><text x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{value:.4g}</text>'
+    label = f'<text x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{value:.4g}</text>'
+    return f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/>{label}'
 
 
 def step_label(value: float, x: float) -> str:

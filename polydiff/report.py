@@ -23,8 +23,8 @@ from markupsafe import Markup
 from polydiff.curves import Array, curve, smooth
 from polydiff.errors import UserError
 from polydiff.files import write_atomic
+from polydiff.keys import lookup
 from polydiff.run import Run
-from polydiff.settings import lookup
 from polydiff.yamltext import read_yaml
 
 LIMIT = 5_000_000
@@ -38,6 +38,7 @@ CURVES = {
 }
 
 
+DASH = "\N{EN DASH}"
 SAMPLING = ("sampler", "steps", "guidance")
 
 
@@ -69,7 +70,7 @@ class SampleSet(NamedTuple):
 
 
 class Score(NamedTuple):
-    """One row of the table of metrics; `place` is where the value lies from noise (0) to real data (1), None: nowhere."""
+    """One row of the table of metrics; `place` is where the value lies from noise, 0, to real data, 1."""
 
     name: str
     value: str
@@ -134,7 +135,11 @@ def described(run: Run) -> dict[str, Any]:
         "Diffusion": f"{words(config, 'schedule')} schedule, predicts {words(config, 'target')}",
         "Training time": duration(records[-1].get("seconds") if records else state.get("seconds")),
         "Seed": words(config, "seed"),
-        **{name: str(value) for name, value in state.get("environment", {}).items()},
+        "Device": words(state, "environment.device"),
+        "Date": words(state, "environment.date"),
+        "Versions": ", ".join(
+            f"{name} {version}" for name, version in (lookup(state, "environment.versions") or {}).items()
+        ),
     }
     return {
         "name": run.path.resolve().name,
@@ -195,7 +200,7 @@ def weights(run: Run) -> str:
     if path is None or not path.is_file():
         return ""
     with safe_open(path, framework="numpy") as file:
-        total = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
+        total = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - no mapping
     return f"{total:,} weights"
 
 
@@ -222,7 +227,7 @@ def make_curve(records: Sequence[Mapping[str, Any]], name: str, title: str, note
     steps, values = np.array(logged, dtype=np.float64).T
     finite = np.isfinite(values)
     svg = curve(steps, values, f"{title} against training step") if finite.any() else None
-    last = f"{smooth(steps[finite], values[finite])[-1]:.4g}" if finite.any() else "–"
+    last = f"{smooth(steps[finite], values[finite])[-1]:.4g}" if finite.any() else DASH
     return Curve(title, note, last, svg, alarm(steps[~finite]))
 
 
@@ -246,7 +251,7 @@ def sample_sets(run: Run) -> tuple[list[SampleSet], list[SampleSet]]:
     """Return the set of real examples, where there is one, and the samples of each step, ascending."""
     real, steps = [], []
     for path in sorted(run.samples(".").glob("*/show.html")):
-        html = Markup(text(path))  # the domain's own HTML  # noqa: S704
+        html = Markup(text(path))  # the domain's own HTML
         if path.parent.name == "real":
             real.append(SampleSet(None, html))
         elif match := re.fullmatch(r"step-(\d+)", path.parent.name):
@@ -268,19 +273,21 @@ def score(name: str, row: Mapping[str, Any]) -> Score:
     value, data, noise = (number(row.get(key)) for key in ("value", "data", "noise"))
     place = (value - noise) / (data - noise) if data != noise else math.nan
     return Score(
-        name.replace("_", " "),
-        *(figures(v) for v in (value, data, noise)),
-        str(row.get("unit", "")),
-        str(row.get("better", "")),
-        str(row.get("meaning", "")),
-        min(max(place, 0.0), 1.0) if math.isfinite(place) else None,
+        name=name.replace("_", " "),
+        value=figures(value),
+        data=figures(data),
+        noise=figures(noise),
+        unit=str(row.get("unit", "")),
+        better=str(row.get("better", "")),
+        meaning=str(row.get("meaning", "")),
+        place=min(max(place, 0.0), 1.0) if math.isfinite(place) else None,
     )
 
 
 def figures(value: float) -> str:
     """Return a number as a table shows it; a dash where it has no meaning."""
     if math.isnan(value):
-        return "–"
+        return DASH
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 

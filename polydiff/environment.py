@@ -1,0 +1,55 @@
+"""On what a run was computed: date, device, versions. Loads no torch of itself."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+PACKAGES = ("polydiff", "torch", "numpy", "torchaudio", "torch-geometric", "rdkit", "scikit-learn")
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Return date, device and versions as JSON, to be kept with what was computed.
+
+    Arguments:
+        device: As torch calls it: "cpu", "cuda:0".
+    """
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": f"{device}, {device_name(device)}",
+        "versions": {"python": platform.python_version(), **versions()},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that decide on results, of those that are installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def device_name(device: str) -> str:
+    """Return what a device is: a GPU's name, or the processor and how many of its cores this process may use."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    return f"{processor()} ({cores} cores)"
+
+
+def processor() -> str:
+    """Return the processor's name as the system tells it."""
+    if sys.platform == "linux":
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = (line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+            return next(names, platform.machine())
+    return platform.processor() or platform.machine()
