@@ -1,0 +1,57 @@
+# Every target sets itself up in .venv; `make demo` and `make test` work in a fresh clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: demo test test-slow lint format types clean help
+
+help:
+	@echo "make demo       train, sample, evaluate and report on the embedded sounds"
+	@echo "make test       run the tests (test-slow: those that train for minutes, too)"
+	@echo "make lint       ruff: style and mistakes, and the layers between modules"
+	@echo "make types      mypy"
+
+demo: $(VENV)/ready
+	$(BIN)/polydiff train --domain audio
+
+test: $(VENV)/ready-dev
+	$(BIN)/python -m pytest -n 2
+
+test-slow: $(VENV)/ready-dev
+	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
+
+lint: $(VENV)/ready-dev .typing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	PYTHONPATH=.typing $(BIN)/lint-imports
+
+format: $(VENV)/ready-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/ready-dev .typing
+	cd .typing && ../$(BIN)/mypy --config-file ../pyproject.toml -p polydiff
+
+# mypy and import-linter do not follow the package mapping of an editable install: give them a tree of links.
+.PHONY: .typing
+.typing:
+	rm -rf .typing && mkdir -p .typing/polydiff
+	ln -s $(CURDIR)/polydiff/* $(CURDIR)/backbones $(CURDIR)/domains .typing/polydiff/
+	rm -f .typing/polydiff/__pycache__
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/ready: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) (about 5 GB with torch)..."
+	$(PIP) -e ".[all]"
+	@touch $@
+
+$(VENV)/ready-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) (about 5 GB with torch)..."
+	$(PIP) -e ".[all,dev]"
+	@touch $@ $(VENV)/ready
+
+clean:
+	rm -rf $(VENV) .typing build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
