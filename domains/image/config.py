@@ -1,0 +1,64 @@
+"""The settings of images. Their own values are the preset "quick"; this module loads no torch."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from polydiff.backbones.config import UNetConfig
+from polydiff.config import BackboneConfig, Config, DataConfig, LossConfig, OptimConfig, SampleConfig, TrainConfig
+
+
+class ImageData(DataConfig):
+    """Images."""
+
+    name: Literal["digits", "folder"] = "digits"
+    """digits: 1,797 handwritten digits. folder: files under `path`; folders in it are classes."""
+    size: int | None = Field(None, ge=4)
+    """Height and width in pixels; null: 8 for digits, 64 for a folder."""
+    channels: Literal[1, 3] | None = None
+    """1 grey, 3 colours; null: 1 for digits, 3 for a folder."""
+    crop: Literal["centre", "random"] = "centre"
+    """folder: which square is cut from an image whose shorter side was resized to `size`; random: a new one each time."""
+    flip: bool = False
+    """folder: whether half of the training examples are mirrored, left for right."""
+    labels: Literal["auto", "folders", "none"] = "auto"
+    """folder: whether the folders in `path` are classes; auto: where there are two or more and no file beside them."""
+    test_share: float = Field(0.2, gt=0, lt=1)
+    """Share of the images held out."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.name == "folder" and self.path is None:
+            raise ValueError("data.name=folder needs data.path, the folder of the images")
+        if self.name == "digits" and self.path is not None:
+            raise ValueError(
+                "data.path is given, but digits come with scikit-learn; add data.name=folder to read files"
+            )
+        if self.name == "digits" and (self.flip or self.crop == "random"):
+            raise ValueError("data.flip and data.crop are for folders; a digit that is mirrored or cut is none")
+        return self
+
+    @property
+    def side(self) -> int:
+        """Height and width in pixels."""
+        return self.size or (8 if self.name == "digits" else 64)
+
+    @property
+    def planes(self) -> int:
+        """Channels."""
+        return self.channels or (1 if self.name == "digits" else 3)
+
+
+class ImageConfig(Config):
+    """Images."""
+
+    domain: str = "image"
+    schedule_options: dict[str, float] = {"sigma_min": 0.002, "sigma_max": 20.0}
+    data: DataConfig = ImageData()
+    backbone: BackboneConfig = UNetConfig(channels=64, mult=(1, 2), blocks=2, attention=(1,), dropout=0.1)
+    loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.0, "std": 1.2})
+    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=50, decay="cosine")
+    train: TrainConfig = TrainConfig(steps=3000, batch_size=64, ema=0.995, checkpoint_every=1000)
+    sample: SampleConfig = SampleConfig(steps=30)

@@ -1,0 +1,138 @@
+"""Images as a domain: squares in R^(C x S x S)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from polydiff.config import Config
+from polydiff.domain import Metric, Samples
+from polydiff.domains.image.codec import Standardise
+from polydiff.domains.image.config import ImageData
+from polydiff.domains.image.data import Source, augment, open_source
+from polydiff.domains.image.metrics import Reference, judge_metrics, set_metrics
+from polydiff.domains.image.show import show, to_pillow
+from polydiff.errors import unknown
+from polydiff.plugins import build_backbone
+from polydiff.space import Batch, Condition, Euclidean, Space, State
+
+MEASURED = 10_000
+"""Most training images that statistics are measured on."""
+
+
+class Image:
+    """Images: handwritten digits, or a folder of files. An example is a tensor uint8 (C, S, S).
+
+    Arguments:
+        config: The run's configuration.
+        statistics: {"mean", "std", "names", "counts"}; None: measured on training images.
+    """
+
+    def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
+        assert isinstance(config.data, ImageData)
+        self.config, self.data = config, config.data
+        self.statistics: Mapping[str, Any] = dict(statistics) if statistics is not None else self.measure()
+        self.codec = Standardise(tuple(self.statistics["mean"]), self.statistics["std"])
+        self.names: list[str] = list(self.statistics["names"])
+        self.conditions: Mapping[str, int] = {"label": len(self.names)} if self.names else {}
+
+    @cached_property
+    def source(self) -> Source:
+        """The data set, read on first use."""
+        return open_source(self.data)
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The judge, and what samples are compared with."""
+        return Reference.of(self.source, self.data.planes)
+
+    def measure(self) -> dict[str, Any]:
+        """Return the statistics of the training images."""
+        train = self.source.splits["train"]
+        codec = Standardise.measure(train.centred(train.spread(MEASURED)))
+        names = list(self.source.names)
+        counts = torch.bincount(train.labels, minlength=len(names)).tolist() if names else []
+        return {"mean": list(codec.mean), "std": codec.std, "names": names, "counts": counts}
+
+    def size(self, split: str) -> int:
+        return len(self.source.splits[split])
+
+    def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
+        part = self.source.splits[split]
+        pairs = zip(indices, generators, strict=True)
+        if split == "train":
+            images = torch.stack([augment(part.images[i], self.data, g) for i, g in pairs])
+        else:
+            images = part.centred(indices)
+        return Batch(self.codec.encode(images), self.space(len(images)), self.cond(part.labels[list(indices)]))
+
+    def space(self, n: int) -> Euclidean:
+        """Return where n images live."""
+        return Euclidean(n, (self.data.planes, self.data.side, self.data.side))
+
+    def cond(self, labels: Tensor) -> dict[str, Tensor] | None:
+        """Return class indices (B,) as the domain's conditions."""
+        return {"label": labels} if self.conditions else None
+
+    def blank(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> tuple[Space, Condition | None]:
+        for name in asked:
+            if name not in self.conditions:
+                raise unknown("condition", name, self.conditions)
+        space = self.space(len(generators))
+        return space, self.cond(self.labels(generators, asked)) if self.conditions else None
+
+    def labels(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> Tensor:
+        """Return the class of each new image: the one asked for, or one drawn as often as it occurs in training."""
+        if asked:
+            return torch.full((len(generators),), self.class_index(asked["label"]))
+        counts = torch.tensor(self.statistics["counts"], dtype=torch.float64)
+        return torch.cat([torch.multinomial(counts, 1, generator=g) for g in generators])
+
+    def class_index(self, text: str) -> int:
+        """Return the class of this name."""
+        if text not in self.names:
+            raise unknown("label", text, self.names)
+        return self.names.index(text)
+
+    def backbone(self) -> nn.Module:
+        return build_backbone(self.config.backbone, channels=self.data.planes, dims=2, conditions=self.conditions)
+
+    def decode(self, x: State, space: Space) -> list[Any]:
+        return list(self.codec.decode(x).unbind())
+
+    def examples(self, split: str, n: int) -> Samples:
+        part = self.source.splits[split]
+        indices = part.spread(n)
+        return Samples(list(part.centred(indices).unbind()), self.cond(part.labels[indices]))
+
+    def evaluate(self, samples: Samples) -> dict[str, Metric]:
+        images, reference = torch.stack(list(samples.examples)), self.reference
+        seen: dict[str, Metric] = {}
+        if reference.judge:
+            asked = None if samples.cond is None else samples.cond["label"]
+            seen = judge_metrics(images, asked, reference.judge, len(self.names))
+        return seen | set_metrics(images, reference)
+
+    def show(self, samples: Samples) -> str:
+        return show(samples.examples, [", ".join(words.values()) for words in self.words(samples)])
+
+    def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
+        directory.mkdir(parents=True, exist_ok=True)
+        entries = []
+        for i, (image, words) in enumerate(zip(samples.examples, self.words(samples), strict=True)):
+            name = f"sample-{i:05d}.png"
+            to_pillow(image).save(directory / name)
+            entries.append({"file": name, **words})
+        return entries
+
+    def words(self, samples: Samples) -> list[dict[str, Any]]:
+        """Return the conditions of samples in the user's words, {} for each where there are none."""
+        return [{} for _ in samples.examples] if samples.cond is None else self.describe(samples.cond)
+
+    def describe(self, cond: Condition) -> list[dict[str, Any]]:
+        return [{"label": self.names[label] if label >= 0 else "any"} for label in cond["label"].tolist()]
