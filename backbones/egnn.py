@@ -32,6 +32,11 @@ from polydiff.backbones.graphs import Pairs, pairs_of
 from polydiff.space import Condition, Space
 
 
+def float32_geometry(r: Tensor) -> torch.autocast:
+    """Return the context in which positions keep their precision: bf16 knows a bond length to 1 % only."""
+    return torch.autocast(r.device.type, enabled=False)
+
+
 class Geometry(nn.Module):
     """Differences of positions and features of their lengths.
 
@@ -75,12 +80,12 @@ class Layer(nn.Module):
         self.sender = nn.Linear(hidden, hidden, bias=False)
         self.edge = nn.Linear(features, hidden, bias=False)
         self.message = nn.Linear(hidden, hidden)
-        self.gate = nn.Linear(hidden, 1)
-        self.move = nn.Linear(hidden, 1, bias=False)
+        self.heads = nn.Linear(hidden, 2, bias=False)  # g and w
         self.update = nn.Sequential(
             nn.Linear(2 * hidden, hidden), nn.SiLU(), nn.Dropout(config.dropout), nn.Linear(hidden, hidden)
         )
-        nn.init.xavier_uniform_(self.move.weight, gain=1e-3)
+        with torch.no_grad():
+            self.heads.weight[1] *= 1e-3  # atoms hardly move at first
 
     def forward(
         self, pairs: Pairs, h: Tensor, c: Tensor, e: Tensor, direction: Tensor, count: Tensor
@@ -99,10 +104,11 @@ class Layer(nn.Module):
         u = torch.addcmul(shift, self.norm(h), 1 + scale)
         first = pairs.combine(self.receiver(u), self.sender(u)) + self.edge(e)
         m = functional.silu(self.message(functional.silu(first)))
-        gathered = pairs.gather(torch.sigmoid(self.gate(m)) * m) / count
-        weight = self.range * torch.tanh(self.move(m).to(direction.dtype))
-        moved = pairs.gather(direction * weight) / count
-        return self.update(torch.cat([u.to(gathered.dtype), gathered], -1)), moved
+        gate, move = self.heads(m).chunk(2, -1)
+        gathered = pairs.gather(torch.sigmoid(gate), m) / count
+        with float32_geometry(direction):
+            moved = pairs.gather(self.range * torch.tanh(move.to(direction)), direction) / count
+        return self.update(torch.cat([u, gathered], -1)), moved
 
 
 class EGNN(nn.Module):
@@ -158,6 +164,6 @@ class EGNN(nn.Module):
         return pairs.clean(torch.cat([r - start, out], -1))
 
     def _geometry(self, pairs: Pairs, r: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(r.device.type, enabled=False):
+        with float32_geometry(r):
             features: tuple[Tensor, Tensor] = self.geometry(pairs, r)
             return features

@@ -34,8 +34,8 @@ class Pairs(Protocol):
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         """Return a_i + b_j of each pair."""
 
-    def gather(self, m: Tensor) -> Tensor:
-        """Return the sum over j of the pairs' numbers m_ij, for each atom i."""
+    def gather(self, w: Tensor, m: Tensor) -> Tensor:
+        """Return the sum over j of w_ij m_ij for each atom i, with w (.., 1) and m (.., K)."""
 
 
 class DensePairs:
@@ -47,9 +47,8 @@ class DensePairs:
 
     def __init__(self, mask: Tensor) -> None:
         self.mask = mask
-        self.pair_mask = (
-            mask[:, :, None] & mask[:, None, :] & ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
-        )[..., None]
+        others = ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
+        self.pair_mask = mask[:, :, None] & mask[:, None, :] & others
 
     @property
     def sizes(self) -> Tensor:
@@ -64,8 +63,9 @@ class DensePairs:
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         return a[:, :, None] + b[:, None]
 
-    def gather(self, m: Tensor) -> Tensor:
-        return (m * self.pair_mask).sum(2)
+    def gather(self, w: Tensor, m: Tensor) -> Tensor:
+        masked = w.squeeze(-1) * self.pair_mask  # (B, N, N): a product of matrices spares the weighted (B, N, N, K)
+        return (masked[:, :, None] @ m).squeeze(2)
 
 
 class SparsePairs:
@@ -89,10 +89,10 @@ class SparsePairs:
         return c[self.batch_index]
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
-        return a[self.receiver] + b[self.sender]
+        return a.index_select(0, self.receiver) + b.index_select(0, self.sender)
 
-    def gather(self, m: Tensor) -> Tensor:
-        return self.scatter(m, self.receiver, dim=0, dim_size=len(self.batch_index), reduce="sum")
+    def gather(self, w: Tensor, m: Tensor) -> Tensor:
+        return self.scatter(w * m, self.receiver, dim=0, dim_size=len(self.batch_index), reduce="sum")
 
 
 def all_pairs(batch_index: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ Symbols: B batch, C channels, H and W height and width, h activations, c the emb
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -52,6 +53,11 @@ def zero(layer: M) -> M:
     return layer
 
 
+def group_norm(channels: int, config: UNetConfig, affine: bool = True) -> nn.GroupNorm:
+    """Return a normalisation with groups of `group_size` channels, or as near to it as divides their number."""
+    return nn.GroupNorm(math.gcd(channels, max(channels // config.group_size, 1)), channels, affine=affine)
+
+
 class ResidualBlock(nn.Module):
     """Two convolutions with the embedding between them.
 
@@ -60,15 +66,15 @@ class ResidualBlock(nn.Module):
         c_in: Channels in.
         c_out: Channels out.
         width: E.
-        config: Kernel, groups and dropout.
+        config: Kernel, group size and dropout.
     """
 
     def __init__(self, plane: Plane, c_in: int, c_out: int, width: int, config: UNetConfig) -> None:
         super().__init__()
-        self.norm_in = nn.GroupNorm(config.groups, c_in)
+        self.norm_in = group_norm(c_in, config)
         self.conv_in = plane.conv(c_in, c_out, config.kernel)
         self.modulation = nn.Linear(width, 2 * c_out)
-        self.norm_out = nn.GroupNorm(config.groups, c_out, affine=False)
+        self.norm_out = group_norm(c_out, config, affine=False)
         self.dropout = nn.Dropout(config.dropout)
         self.conv_out = zero(plane.conv(c_out, c_out, config.kernel))
         self.skip = nn.Identity() if c_in == c_out else plane.conv(c_in, c_out, 1)
@@ -86,13 +92,13 @@ class Attention(nn.Module):
 
     Arguments:
         channels: C.
-        config: Heads and groups.
+        config: Heads and group size.
     """
 
     def __init__(self, channels: int, config: UNetConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.norm = nn.GroupNorm(config.groups, channels)
+        self.norm = group_norm(channels, config)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = zero(nn.Linear(channels, channels))
 
@@ -179,7 +185,7 @@ class UNet(nn.Module):
         self.grow = nn.ModuleList(
             Upsample(plane, widths[i + 1], widths[i], s, config.kernel) for i, s in enumerate(strides)
         )
-        self.norm = nn.GroupNorm(config.groups, widths[0])
+        self.norm = group_norm(widths[0], config)
         self.out = zero(plane.conv(widths[0], folded, config.kernel))
 
     def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Tensor:
