@@ -85,7 +85,7 @@ def examine(kind: type[Spec], point: EntryPoint) -> Plugin:
     source = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown distribution"
     try:
         spec = point.load()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may fail in any way; it is reported, and fails alone
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may fail in any way; it fails alone
         return Plugin(point.name, source, status="broken", reason=one_line(error))
     wrong = fault(kind, point, spec)
     if wrong:
@@ -102,7 +102,7 @@ def fault(kind: type[Spec], point: EntryPoint, spec: object) -> str:
     if not isinstance(spec, kind):
         return f"{point.value} is a {type(spec).__name__}, not a {kind.__name__}"
     if spec.api != API:
-        return f"it speaks version {spec.api} of the plugin interface and this polydiff version {API}: update the older one"
+        return f"it speaks version {spec.api} of the plugin interface, this polydiff {API}: update the older one"
     if spec.name != point.name:
         return f"{point.value} calls itself {spec.name!r}, its entry point {point.name!r}"
     return ""

@@ -168,7 +168,8 @@ def with_backbone(cls: type[Config], backbone: type[BackboneConfig]) -> type[Con
     """Return a domain's config class with another class of backbone section: always the same one."""
     if cls.model_fields["backbone"].annotation is backbone:
         return cls
-    return create_model(cls.__name__, __base__=cls, __module__=cls.__module__, backbone=(backbone, backbone.model_validate({})))
+    section = (backbone, backbone.model_validate({}))
+    return create_model(cls.__name__, __base__=cls, __module__=cls.__module__, backbone=section)
 
 
 def assignments(layer: Layer, fields: Fields, state: Mapping[str, Any]) -> dict[str, Any]:

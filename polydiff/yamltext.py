@@ -31,7 +31,7 @@ Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^(?:{FLOAT.
 def parse_yaml(text: str, source: str) -> Any:
     """Return what a YAML text says; `source` is what an error message calls it."""
     try:
-        return yaml.load(text, Loader)
+        return yaml.load(text, Loader)  # noqa: S506 - Loader is a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

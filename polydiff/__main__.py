@@ -1,0 +1,7 @@
+"""`python -m polydiff` is `polydiff`."""
+
+import sys
+
+from polydiff.cli import main
+
+sys.exit(main())

@@ -1,0 +1,68 @@
+"""The command line. Each verb is a function of its words; its module, and torch, load when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import metadata
+
+from polydiff.errors import UserError, unknown
+from polydiff.plugins import load
+
+VERBS = {
+    "train": ("polydiff.cli.train:train", "train a model, from data to report"),
+    "resume": ("polydiff.cli.train:resume", "go on with a run that was stopped, or train it longer"),
+    "sample": ("polydiff.cli.use:sample", "draw samples from a run and write them as files"),
+    "eval": ("polydiff.cli.use:evaluate", "judge a run's samples beside real data and noise"),
+    "report": ("polydiff.cli.use:report", "write a run's report.html again"),
+    "domains": ("polydiff.cli.lists:domains", "list the kinds of data there are, or check one"),
+    "presets": ("polydiff.cli.lists:presets", "list a domain's presets, or show one as a config file"),
+    "config": ("polydiff.cli.lists:config", "show a configuration, or how it differs from its preset"),
+    "doctor": ("polydiff.cli.lists:doctor", "look at what is installed and say what is wrong"),
+}
+
+HELP = """usage: polydiff VERB ...
+
+Diffusion models for images, waveforms, molecules and what you add.
+
+{verbs}
+
+  polydiff train --domain audio             train with the embedded data; ends with a report
+  polydiff train --domain audio --help      every key of this domain
+  polydiff sample RUN -n 16                 new samples of a run
+  polydiff VERB --help                      more about a verb
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return dispatch(words)
+    except UserError as error:
+        if os.environ.get("POLYDIFF_DEBUG", "0") not in ("", "0"):
+            traceback.print_exc()
+        print(f"polydiff: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("polydiff: stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read our output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def dispatch(words: Sequence[str]) -> int:
+    """Call the verb that the words begin with."""
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(HELP.format(verbs="\n".join(f"  {verb:<9}{summary}" for verb, (_, summary) in VERBS.items())), end="")
+        return 0
+    if words[0] in ("--version", "-V"):
+        print(f"polydiff {metadata.version('polydiff')}")
+        return 0
+    if words[0] not in VERBS:
+        raise unknown("verb", words[0], VERBS)
+    code: int = load(VERBS[words[0]][0])(words[1:])
+    return code

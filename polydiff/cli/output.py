@@ -1,0 +1,178 @@
+"""What the terminal shows: tables, progress, help on keys. Results go to stdout, progress to stderr."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import NoneType, TracebackType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from polydiff.settings import Settings
+from polydiff.yamltext import one_line_yaml
+
+if TYPE_CHECKING:
+    from polydiff.training import Record
+
+NAMES = {int: "int", float: "number", str: "text", bool: "true|false", NoneType: "none", dict: "{name: value}"}
+BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+WIDE = 36
+"""Width of the column of keys."""
+EVERY = 10.0
+"""Seconds between lines of progress where there is no terminal."""
+
+
+def stdout() -> Console:
+    """Return the console of results."""
+    return Console(markup=False, highlight=False, soft_wrap=False)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> None:
+    """Print rows under headings, those of the columns in `right` flush right."""
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(str(cell) for cell in row))
+    stdout().print(grid)
+
+
+def evaluation_table(result: Mapping[str, Any]) -> None:
+    """Print an evaluation: each number beside what real data and noise get, then what it means."""
+    how = f"{result['sampler']}, {result['steps']} steps ({result['evaluations']} evaluations), seed {result['seed']}"
+    print(f"{result['n']} samples at step {result['step']}, {result['weights']} weights, {how}\n")
+    metrics = result["metrics"]
+    columns = ("metric", "samples", "real data", "noise", "unit", "better")
+    rows = [
+        (name, *(figure(row[part]) for part in ("value", "data", "noise")), row["unit"], row["better"])
+        for name, row in metrics.items()
+    ]
+    table(columns, rows, right=columns[1:4])
+    print()
+    table(("how to read", ""), ((name, row["meaning"]) for name, row in metrics.items()))
+
+
+def figure(value: float | None) -> str:
+    """Return a number for a table; None has no meaning."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def help_on_keys(settings: Settings) -> None:
+    """Print every key of a configuration: its value as it stands, its type, what it means."""
+    print(f"\nKeys of {settings.config.domain}, as key=value or --key value, with their values as they stand:")
+    for doc, rows in key_sections(settings.config):
+        print(f"\n{doc}")
+        grid = Table.grid(padding=(0, 2, 0, 2))
+        grid.add_column(width=WIDE, overflow="fold")
+        grid.add_column()
+        for assignment, meaning in rows:
+            grid.add_row(assignment, meaning)
+        stdout().print(grid)
+
+
+def key_sections(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Yield (what a section is, [(key=value, type and meaning), ...]) of a section and of those in it."""
+    plain = section.model_dump(mode="json")
+    fields = type(section).model_fields
+    inner = {name: value for name in fields if isinstance(value := getattr(section, name), BaseModel)}
+    own = [name for name in fields if name not in inner]
+    doc = " ".join((type(section).__doc__ or "").split("\n\n")[0].split())
+    words = [f"{prefix}{name}={one_line_yaml(plain[name])}" for name in own]
+    meanings = [f"{meaning(type(section), name)} {type_name(fields[name])}".strip() for name in own]
+    yield doc, list(zip(words, meanings, strict=True))
+    for name, value in inner.items():
+        yield from key_sections(value, f"{prefix}{name}.")
+
+
+def meaning(section: type[BaseModel], name: str) -> str:
+    """Return a field's description, which a class that only changes the default has from the class it derives."""
+    bases = (base for base in section.__mro__ if issubclass(base, BaseModel) and name in base.model_fields)
+    return next((" ".join(text.split()) for base in bases if (text := base.model_fields[name].description)), "")
+
+
+def type_name(field: FieldInfo) -> str:
+    """Return a field's type and bounds in words."""
+    bounds = [
+        f"{sign}{getattr(limit, name):g}"
+        for limit in field.metadata
+        for name, sign in BOUNDS.items()
+        if hasattr(limit, name)
+    ]
+    return f"({' '.join([annotation_name(field.annotation), *bounds])})"
+
+
+def annotation_name(annotation: Any) -> str:
+    """Return a type in words."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        return "|".join(annotation_name(part) for part in parts)
+    if origin is Literal:
+        return "|".join(map(str, parts))
+    if origin in (tuple, list):
+        inner = [annotation_name(part) for part in parts if part is not Ellipsis]
+        return f"[{', '.join(inner)}{', ...' if Ellipsis in parts or origin is list else ''}]"
+    if origin is not None and origin not in NAMES:  # Annotated
+        return annotation_name(parts[0])
+    return NAMES.get(origin or annotation, getattr(annotation, "__name__", str(annotation)).lower())
+
+
+class TrainingProgress:
+    """Progress of training: a bar on a terminal, a line now and then elsewhere. Called after each step.
+
+    Arguments:
+        steps: Steps of the whole run.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.seen = 0
+        self._console = Console(stderr=True, highlight=False)
+        self._bar = Progress(
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            BarColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._mean = math.nan
+        self._began = self._told = time.monotonic()
+
+    def __enter__(self) -> TrainingProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, record: Record, seconds: float) -> None:
+        """Show a step."""
+        self.seen += 1
+        weight = max(0.02, 1 / self.seen)
+        self._mean = record.loss if self.seen == 1 else self._mean + weight * (record.loss - self._mean)
+        now = time.monotonic()
+        speed = self.seen / max(now - self._began, 1e-9)
+        text = f"loss {self._mean:.4f}  {speed:.1f} steps/s"
+        if self._task is None:
+            self._task = self._bar.add_task(text, total=self.steps)
+        self._bar.update(self._task, completed=record.step, description=text)
+        if self._bar.disable and (now - self._told > EVERY or self.seen == 1 or record.step == self.steps):
+            self._told = now
+            left = (self.steps - record.step) / speed
+            self._console.print(f"step {record.step}/{self.steps}  {text}  {clock(left)} left", soft_wrap=True)
+
+
+def clock(seconds: float) -> str:
+    """Return a time as 4:05 or 1:02:03."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,161 @@
+"""The verbs that train: `train` and `resume`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from polydiff.cli.output import TrainingProgress, evaluation_table, help_on_keys, table
+from polydiff.cli.words import Parser, config_parser, read_words, settings
+from polydiff.errors import UserError
+from polydiff.plugins import load_backbone_spec, load_domain_spec, require
+from polydiff.settings import Settings, check_names
+
+JUDGED = 256
+"""Samples that the evaluation at the end of training draws."""
+
+
+def train(words: Sequence[str]) -> int:
+    """polydiff train."""
+    parser = config_parser("train", "Train a model, then sample it, judge it and write a report.")
+    parser.add_argument(
+        "-o", "--output", metavar="RUN", type=Path, help="the run's folder; default: runs/DOMAIN-001, ..."
+    )
+    parser.add_argument("--judge", metavar="N", type=int, default=JUDGED, help="samples judged at the end; 0: none")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="build all, take a few steps, tell what a run would take"
+    )
+    args, rest = parser.parse_known_args(words)
+    if args.help:
+        parser.print_help()
+        if args.domain or args.config:
+            help_on_keys(settings(args, rest))
+        return 0
+    chosen = settings(args, rest)
+    check(chosen)
+    if args.dry_run:
+        from polydiff.dryrun import dry_run
+
+        table(("what", "value"), dry_run(chosen.config).items())
+        return 0
+    return begin(chosen, args.output, args.judge)
+
+
+def check(chosen: Settings) -> None:
+    """Refuse what cannot be trained, before anything is computed or written."""
+    require(load_domain_spec(chosen.config.domain))
+    require(load_backbone_spec(chosen.config.backbone.name))
+    check_names(chosen.config)
+
+
+def begin(chosen: Settings, output: Path | None, judged: int) -> int:
+    """Train a new run."""
+    from polydiff.trainer import start
+
+    path = output or claim_run(Path("runs"), chosen.config.domain)
+    say(f"Training {chosen.config.domain} in {path}")
+    try:
+        return sit(path, chosen.config.train.steps, judged, lambda progress: start(chosen, path, progress))
+    finally:
+        if output is None:
+            with suppress(OSError):  # only an empty folder can be removed
+                path.rmdir()
+
+
+def claim_run(folder: Path, domain: str) -> Path:
+    """Make the folder of the next free number, such as runs/audio-001, and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        path = folder / f"{domain}-{number:03d}"
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:
+            number += 1
+
+
+def resume(words: Sequence[str]) -> int:
+    """polydiff resume."""
+    from polydiff import trainer
+
+    parser = Parser("resume", "Go on with a run from its newest checkpoint, as if it had not stopped.")
+    parser.usage = "polydiff resume RUN [train.steps=N]"
+    parser.add_argument("run", metavar="RUN", type=Path, help="the run's folder")
+    parser.add_argument("--judge", metavar="N", type=int, default=JUDGED, help="samples judged at the end; 0: none")
+    args, rest = parser.parse_known_args(words)
+    steps = asked_steps(args.run, read_words(rest))
+    total = steps or planned_steps(args.run)
+    return sit(args.run, total, args.judge, lambda progress: trainer.resume(args.run, steps, progress))
+
+
+def planned_steps(path: Path) -> int:
+    """Return the steps that the newest checkpoint of a run was to reach."""
+    from polydiff.checkpoint import latest
+    from polydiff.run import Run
+
+    state = latest(Run.open(path).checkpoints) / "state.json"
+    steps: int = json.loads(state.read_text())["config"]["train"]["steps"]
+    return steps
+
+
+def asked_steps(run: Path, words: dict[str, str]) -> int | None:
+    """Return the steps that train.steps=N asks for; nothing else can be changed in a run that goes on."""
+    for key in words:
+        if key != "train.steps":
+            advice = f"For other changes begin a new run: polydiff train -c {run}/config.resolved.yaml {key}=..."
+            raise UserError(f"A run goes on as it is; only train.steps can be raised. {advice}")
+    if not words:
+        return None
+    (value,) = words.values()
+    if not value.isdecimal() or int(value) < 1:
+        raise UserError(f"train.steps={value}: should be a whole number above 0.")
+    return int(value)
+
+
+def sit(path: Path, steps: int, judged: int, work: Callable[[TrainingProgress], Path]) -> int:
+    """Train to the end with progress shown, then judge and report; Ctrl-C says how to go on."""
+    from polydiff.checkpoint import steps_saved
+    from polydiff.training import NonFiniteError
+
+    try:
+        with TrainingProgress(steps) as progress:
+            work(progress)
+    except KeyboardInterrupt:
+        if saved := steps_saved(path / "checkpoints"):
+            say(f"\nStopped; step {saved[-1]} is kept. Go on with: polydiff resume {path}")
+        else:
+            say("\nStopped before the first checkpoint; nothing is kept to go on with.")
+        return 130
+    except NonFiniteError as error:
+        raise UserError(f"{error} The run is in {path}.") from error
+    try:
+        finish(path, judged)
+    except KeyboardInterrupt:
+        say(f"\nStopped; the run is trained. Finish with: polydiff eval {path}; polydiff report {path}")
+        return 130
+    return 0
+
+
+def finish(path: Path, judged: int) -> None:
+    """Judge a trained run, write its report, and say what can be done with it."""
+    from polydiff.evaluation import evaluate, write_evaluation
+    from polydiff.model import Model
+    from polydiff.report import write_report
+
+    if judged > 0:
+        say(f"Judging {judged} samples")
+        result = evaluate(Model.load(path), judged)
+        write_evaluation(path, result)
+        evaluation_table(result)
+    report = write_report(path)
+    print(f"\nRun:     {path}\nReport:  {report}\n\nNext:")
+    print(f"  polydiff sample {path} -n 16\n  polydiff eval {path} -n 1000\n  polydiff resume {path} train.steps=N")
+
+
+def say(text: str) -> None:
+    """Tell on stderr what goes on."""
+    print(text, file=sys.stderr, flush=True)

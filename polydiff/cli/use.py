@@ -1,0 +1,98 @@
+"""The verbs that use a trained run: `sample`, `eval` and `report`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from polydiff.cli.output import evaluation_table
+from polydiff.cli.words import Parser, positive, read_conditions
+from polydiff.errors import UserError
+
+
+def sample(words: Sequence[str]) -> int:
+    """polydiff sample."""
+    parser = sampling_parser("sample", "Draw samples from a run and write them as files, with manifest.json.", n=16)
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, help="where to; default: RUN/samples/generated-001, ..."
+    )
+    args = parser.read(words)
+    cond = read_conditions(args.cond)
+    if args.output and args.output.exists() and (not args.output.is_dir() or any(args.output.iterdir())):
+        raise UserError(f"{args.output} exists and is not an empty folder. Choose another -o.")
+    from polydiff.model import Model
+    from polydiff.run import write_samples
+
+    model = Model.load(args.run, weights=args.weights)
+    samples = model.sample(args.n, seed=args.seed, cond=cond, **plan_words(args))
+    folder = (args.output or next_folder(args.run / "samples", "generated")).resolve()
+    plan = model.plan(**plan_words(args)).model_dump(exclude={"batch_size"})
+    facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
+    write_samples(folder, model.domain, samples, {**facts, "seed": args.seed, "asked": cond, **plan})
+    print(folder)
+    return 0
+
+
+def evaluate(words: Sequence[str]) -> int:
+    """polydiff eval."""
+    parser = sampling_parser("eval", "Judge a run's samples beside real held-out data and noise.", n=1000)
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    args = parser.read(words)
+    cond = read_conditions(args.cond)
+    from polydiff.evaluation import evaluate, write_evaluation
+    from polydiff.model import Model
+
+    model = Model.load(args.run, weights=args.weights)
+    result = evaluate(model, args.n, seed=args.seed, cond=cond, **plan_words(args))
+    if (args.run / "checkpoints").is_dir():
+        write_evaluation(args.run, result)
+    if args.json:
+        print(json.dumps(result, indent=1))
+    else:
+        evaluation_table(result)
+    return 0
+
+
+def report(words: Sequence[str]) -> int:
+    """polydiff report."""
+    parser = Parser("report", "Write a run's report.html again, from what its folder holds.")
+    parser.add_argument("run", metavar="RUN", type=Path, help="the run's folder")
+    args = parser.read(words)
+    from polydiff.report import write_report
+
+    print(write_report(args.run))
+    return 0
+
+
+def sampling_parser(verb: str, summary: str, n: int) -> Parser:
+    """Return a parser of the options that say how samples are drawn."""
+    parser = Parser(verb, summary)
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run's folder, or one of its checkpoints")
+    parser.add_argument("-n", metavar="N", type=positive, default=n, help=f"number of samples; default: {n}")
+    parser.add_argument("--seed", metavar="K", type=int, default=0, help="of everything random; default: 0")
+    parser.add_argument(
+        "--weights", choices=["ema", "model"], default="ema", help="averaged weights, or those as trained"
+    )
+    parser.add_argument("--cond", metavar="NAME=VALUE", action="append", default=[], help="what to ask for; repeatable")
+    sampling = parser.add_argument_group("sampling", "by default as in the run's configuration, section sample")
+    sampling.add_argument("--steps", metavar="S", type=positive, help="sampling steps")
+    sampling.add_argument("--sampler", metavar="NAME", help="such as ddpm, ddim, heun or dpmpp_2m")
+    sampling.add_argument("--guidance", metavar="W", type=float, help="scale of classifier-free guidance; 1: none")
+    sampling.add_argument("--batch-size", metavar="B", type=positive, help="samples at a time; it changes no sample")
+    return parser
+
+
+def plan_words(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the sampling options; None: as configured."""
+    return {name: getattr(args, name) for name in ("steps", "sampler", "guidance", "batch_size")}
+
+
+def next_folder(folder: Path, name: str) -> Path:
+    """Return the first of folder/name-001, -002, ... that does not exist."""
+    number = 1
+    while (path := folder / f"{name}-{number:03d}").exists():
+        number += 1
+    return path

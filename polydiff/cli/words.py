@@ -1,0 +1,79 @@
+"""Reading a verb's words: options by argparse, keys of the configuration by `read_words`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from polydiff.errors import UserError, unknown
+from polydiff.settings import Settings, resolve
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are `UserError`s, and that says which option was meant."""
+
+    def __init__(self, verb: str, summary: str, **options: object) -> None:
+        super().__init__(f"polydiff {verb}", description=summary, allow_abbrev=False, **options)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message[0].upper()}{message[1:]}. `{self.prog} --help` tells more.")
+
+    def read(self, words: Sequence[str]) -> argparse.Namespace:
+        """Return the options; a word that is none is a `UserError`."""
+        args, rest = self.parse_known_args(words)
+        if rest and rest[0].startswith("-"):
+            raise unknown("option", rest[0].partition("=")[0], self._option_string_actions)
+        if rest:
+            self.error(f"{rest[0]!r} is one word too many")
+        return args
+
+
+def config_parser(verb: str, summary: str) -> Parser:
+    """Return a parser of the options that choose a configuration; its keys are the words it leaves over."""
+    parser = Parser(verb, summary, add_help=False, usage=f"polydiff {verb} --domain NAME [options] [key=value ...]")
+    parser.add_argument("-d", "--domain", metavar="NAME", help="kind of data; `polydiff domains list` shows them")
+    parser.add_argument("-p", "--preset", metavar="NAME", help="set of defaults; `polydiff presets list` shows them")
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", type=Path, action="append", default=[], help="YAML file of keys; repeatable"
+    )
+    parser.add_argument("-h", "--help", action="store_true", help="this text; with --domain, every key as well")
+    return parser
+
+
+def settings(args: argparse.Namespace, rest: Sequence[str]) -> Settings:
+    """Return the configuration that a `config_parser`'s options and the words left over describe."""
+    return resolve(args.domain, args.preset, args.config, read_words(rest))
+
+
+def read_words(words: Sequence[str]) -> dict[str, str]:
+    """Return keys and values from key=value, --key=value and --key value; --key alone is true."""
+    read: dict[str, str] = {}
+    waiting = list(reversed(words))
+    while waiting:
+        word = waiting.pop()
+        key, equals, value = word.removeprefix("--").partition("=")
+        if not equals and word.startswith("--"):
+            value = waiting.pop() if waiting and not waiting[-1].startswith("--") else "true"
+        elif not equals or not key or key.startswith("-"):
+            raise UserError(f"{word!r} is neither an option nor key=value, such as train.steps=1000.")
+        read[key] = value
+    return read
+
+
+def read_conditions(words: Sequence[str]) -> dict[str, str]:
+    """Return what samples are asked to be, from words such as pitch=C4."""
+    pairs = [word.partition("=") for word in words]
+    for key, equals, value in pairs:
+        if not (key and equals and value):
+            raise UserError(f"--cond {key}{equals}{value}: say NAME=VALUE, such as --cond pitch=C4.")
+    return {key: value for key, _, value in pairs}
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not above 0")
+    return number
