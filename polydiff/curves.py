@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-SMOOTHING = 0.02  # standard deviation of the local mean, as a share of the steps shown
+SMOOTHING = 0.03  # standard deviation of the local mean, as a share of the steps shown
 POINTS = 1000  # most points drawn; beyond, the lowest and highest of each group of neighbours
 WIDTH, HEIGHT = 360, 210
 LEFT, RIGHT, TOP, BOTTOM = 46, 352, 12, 176  # the frame of the plot
@@ -37,9 +37,9 @@ class Scale(NamedTuple):
 def smooth(x: Array, y: Array, share: float = SMOOTHING) -> Array:
     """Return the local mean of y with Gaussian weights, exp(-(x - x')^2 / 2 w^2), w = share (x_max - x_min).
 
-    It is centred, so it does not lag as a running mean does.
+    It is centred, so it does not lag as a running mean does; a share of 0 leaves y as it is.
     """
-    if len(x) < 3:
+    if len(x) < 3 or share == 0:
         return y
     width = share * (x[-1] - x[0])
     mean = np.empty_like(y)
@@ -94,10 +94,10 @@ def logarithmic(low: float, high: float, start: float, stop: float) -> Scale:
     return Scale(lambda v: inner.place(np.log(v)), log_ticks(low, high))
 
 
-def vertical(y: Array) -> Scale:
-    """Return the axis for values y: logarithmic where that shows them better, else linear and from 0 if near."""
+def vertical(y: Array, *, noisy: bool) -> Scale:
+    """Return the axis for values y: logarithmic where noisy ones show better so, else linear and from 0 if near."""
     low, high = float(y.min()), float(y.max())
-    if spans_decades(y):
+    if noisy and spans_decades(y):
         margin = (high / low) ** 0.04
         return logarithmic(low / margin, high * margin, BOTTOM, TOP)
     if 0 <= low < high / 2:
@@ -105,20 +105,21 @@ def vertical(y: Array) -> Scale:
     return linear(low, high + 0.04 * (high - low), BOTTOM, TOP)
 
 
-def curve(steps: Array, values: Array, name: str) -> Markup:
+def curve(steps: Array, values: Array, name: str, *, noisy: bool = True) -> Markup:
     """Return one curve as an SVG element.
 
     Arguments:
         steps: (n,) ascending.
         values: (n,) at least one of them finite.
         name: What it is, for those who cannot see it.
+        noisy: Whether the line is the local mean, rather than through the values.
     """
     finite = np.isfinite(values)
     x, y = steps[finite], values[finite]
     across = linear(min(0.0, steps[0]), steps[-1], LEFT, RIGHT)
-    up = vertical(y)
+    up = vertical(y, noisy=noisy)
     dots = points(across.place, up.place, *thin(x, y))
-    mean = points(across.place, up.place, *thin(x, smooth(x, y)))
+    mean = points(across.place, up.place, *thin(x, smooth(x, y, SMOOTHING * noisy)))
     parts = [
         *(grid_line(tick, up.place(np.array([tick]))[0]) for tick in up.ticks),
         *(step_label(tick, across.place(np.array([tick]))[0]) for tick in across.ticks),
@@ -127,7 +128,7 @@ def curve(steps: Array, values: Array, name: str) -> Markup:
         *(alarm(place) for place in across.place(thin(steps[~finite], steps[~finite])[0])),
     ]
     head = Markup('<svg class="curve" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(WIDTH, HEIGHT, name)
-    return head + Markup("".join(parts) + "</svg>")
+    return head + Markup("".join(parts) + "</svg>")  # noqa: S704 - numbers only
 
 
 def points(across: Callable[[Array], Array], up: Callable[[Array], Array], x: Array, y: Array) -> list[str]:

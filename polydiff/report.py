@@ -20,7 +20,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from polydiff.curves import Array, curve, smooth
+from polydiff.curves import SMOOTHING, Array, curve, smooth
 from polydiff.errors import UserError
 from polydiff.files import write_atomic
 from polydiff.keys import lookup
@@ -31,11 +31,12 @@ LIMIT = 5_000_000
 """Most bytes of a page."""
 
 CURVES = {
-    "loss": ("Loss", "mean of a batch"),
-    "grad_norm": ("Gradient norm", "before clipping"),
-    "lr": ("Learning rate", ""),
-    "examples_per_second": ("Speed", "examples a second"),
+    "loss": ("Loss", "mean of a batch", True),
+    "grad_norm": ("Gradient norm", "before clipping", True),
+    "lr": ("Learning rate", "", False),
 }
+"""Key in metrics.jsonl -> title, note, and whether it is noisy."""
+WEIGHTS = {"ema": "averaged weights", "model": "weights as trained"}
 
 
 DASH = "\N{EN DASH}"
@@ -128,12 +129,13 @@ def described(run: Run) -> dict[str, Any]:
     """Return what the head of the page and the section on configuration say."""
     config, state = settings(run), read_json(newest_state(run))
     records = list(run.records())
-    step = max([r["step"] for r in records] + [int(state.get("step", 0))], default=0)
+    latest = records[-1] if records else state
     facts = {
         "Data": words(config, "data.name", "data.path"),
         "Network": ", ".join(filter(None, [words(config, "backbone.name"), weights(run)])),
         "Diffusion": f"{words(config, 'schedule')} schedule, predicts {words(config, 'target')}",
-        "Training time": duration(records[-1].get("seconds") if records else state.get("seconds")),
+        "Training time": duration(latest.get("seconds")),
+        "Speed": f"{number(speed):.3g} examples a second" if (speed := latest.get("examples_per_second")) else "",
         "Seed": words(config, "seed"),
         "Device": words(state, "environment.device"),
         "Date": words(state, "environment.date"),
@@ -145,11 +147,12 @@ def described(run: Run) -> dict[str, Any]:
         "name": run.path.resolve().name,
         "domain": words(config, "domain") or "an unknown domain",
         "preset": words(config, "preset"),
-        "step": step,
+        "step": max(int(at.get("step", 0)) for at in (latest, state)),
         "planned": lookup(config, "train.steps"),
         "facts": {name: value for name, value in facts.items() if value},
         "input": text(run.input),
         "resolved": commented(text(run.resolved)),
+        "smoothing": round(100 * SMOOTHING),
         "version": metadata.version("polydiff"),
     }
 
@@ -221,13 +224,13 @@ def curves(run: Run) -> list[Curve]:
     return [make_curve(records, name, *about) for name, about in CURVES.items() if any(name in r for r in records)]
 
 
-def make_curve(records: Sequence[Mapping[str, Any]], name: str, title: str, note: str) -> Curve:
+def make_curve(records: Sequence[Mapping[str, Any]], name: str, title: str, note: str, noisy: bool) -> Curve:
     """Return the curve of one logged quantity."""
     logged = [(r["step"], number(r[name])) for r in records if name in r]
     steps, values = np.array(logged, dtype=np.float64).T
     finite = np.isfinite(values)
-    svg = curve(steps, values, f"{title} against training step") if finite.any() else None
-    last = f"{smooth(steps[finite], values[finite])[-1]:.4g}" if finite.any() else DASH
+    svg = curve(steps, values, f"{title} against training step", noisy=noisy) if finite.any() else None
+    last = f"{smooth(steps[finite], values[finite], SMOOTHING * noisy)[-1]:.3g}" if finite.any() else DASH
     return Curve(title, note, last, svg, alarm(steps[~finite]))
 
 
@@ -251,7 +254,7 @@ def sample_sets(run: Run) -> tuple[list[SampleSet], list[SampleSet]]:
     """Return the set of real examples, where there is one, and the samples of each step, ascending."""
     real, steps = [], []
     for path in sorted(run.samples(".").glob("*/show.html")):
-        html = Markup(text(path))  # the domain's own HTML
+        html = Markup(text(path))  # noqa: S704 - the domain's own HTML
         if path.parent.name == "real":
             real.append(SampleSet(None, html))
         elif match := re.fullmatch(r"step-(\d+)", path.parent.name):
@@ -265,6 +268,7 @@ def evaluation(run: Run) -> dict[str, Any] | None:
     if not result:
         return None
     about = {name: result.get(name, "unknown") for name in ("n", "step", "weights", "seed", *SAMPLING, "evaluations")}
+    about["weights"] = WEIGHTS.get(about["weights"], about["weights"])
     return {**about, "scores": [score(name, row) for name, row in result.get("metrics", {}).items()]}
 
 

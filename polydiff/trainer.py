@@ -14,15 +14,16 @@ from polydiff.checkpoint import Checkpoint, latest, prune, steps_saved
 from polydiff.config import Config
 from polydiff.data import batches
 from polydiff.domain import Domain
+from polydiff.environment import environment
 from polydiff.errors import UserError
 from polydiff.files import write_atomic
-from polydiff.training import NonFiniteError, Record, Training, fit
 from polydiff.loss import Loss
 from polydiff.model import Model, build_denoiser, load_weights, pick_device
 from polydiff.optim import optimizer_tensors, restore_optimizer
 from polydiff.plugins import build_domain
 from polydiff.run import Run, write_samples
 from polydiff.settings import Settings, check_names, config_from, resolve, resolved_text
+from polydiff.training import NonFiniteError, Record, Training, fit
 from polydiff.yamltext import dump_yaml
 
 SHOWN = 16
@@ -69,6 +70,7 @@ class Session:
             "provenance": self.settings.provenance,
             "statistics": dict(self.domain.statistics),
             "seconds": self.seconds,
+            "environment": environment(str(self.model.device)),
         }
         path = Checkpoint(
             training.step,
