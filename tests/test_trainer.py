@@ -1,0 +1,150 @@
+"""Runs: stopping changes no bit, batch sizes change no sample, what is not finite is told and harms nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from polydiff.checkpoint import Checkpoint, latest, steps_saved
+from polydiff.domain import Samples
+from polydiff.errors import UserError
+from polydiff.evaluation import evaluate
+from polydiff.model import Model
+from polydiff.run import Run
+from polydiff.trainer import resume, train
+from polydiff.training import NonFiniteError, Record
+
+TINY: dict[str, Any] = {
+    "train.steps": 12,
+    "train.batch_size": 8,
+    "train.checkpoint_every": 4,
+    "train.log_every": 1,
+    "train.keep": 9,
+    "sample.steps": 4,
+}
+SMALL_NETS: dict[str, dict[str, Any]] = {
+    "image": {"backbone.channels": 16, "backbone.blocks": 1, "backbone.dropout": 0.2},
+    "audio": {"backbone.channels": 16, "backbone.blocks": 1},
+    "molecule": {"backbone.hidden": 16, "backbone.layers": 2, "data.max_heavy": 3},
+}
+
+
+def tiny(domain: str, path: Path, progress: Any = None, **more: Any) -> Path:
+    return train(domain, path, overrides={**TINY, **SMALL_NETS[domain], **more}, progress=progress)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny("image", tmp_path_factory.mktemp("runs") / "image-001")
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    """Weights, averages, optimizer and log agree bit by bit; only times of day differ."""
+    ours, theirs = (Checkpoint.load(latest(Run(path).checkpoints)) for path in (a, b))
+    assert ours.step == theirs.step
+    for name in ("model", "ema", "optimizer"):
+        x, y = getattr(ours, name), getattr(theirs, name)
+        assert x.keys() == y.keys()
+        assert [key for key in x if not torch.equal(x[key], y[key])] == []
+    logs = [[(r["step"], r["loss"], r["grad_norm"], r["lr"]) for r in Run(path).records()] for path in (a, b)]
+    assert logs[0] == logs[1]
+
+
+def stop_at(step: int) -> Any:
+    """Send this process the signal of Ctrl-C after a step."""
+
+    def progress(record: Record, seconds: float) -> None:
+        if record.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return progress
+
+
+@pytest.mark.parametrize("domain", ["image", "audio", "molecule"])
+def test_a_run_that_was_interrupted_ends_with_the_same_bits(domain: str, tmp_path: Path) -> None:
+    whole = tiny(domain, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        tiny(domain, tmp_path / "cut", stop_at(5))
+    stopped = steps_saved(tmp_path / "cut" / "checkpoints")[-1]
+    assert stopped in (5, 6)  # the step in hand is finished, then saved
+    resume(tmp_path / "cut")
+    assert_same_run(whole, tmp_path / "cut")
+
+
+def test_a_run_that_crashed_repeats_what_was_lost(tmp_path: Path, finished: Path) -> None:
+    """Without a checkpoint of its own: back to step 4, and lines of the log beyond it are forgotten."""
+
+    def crash(record: Record, seconds: float) -> None:
+        if record.step == 7:
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        tiny("image", tmp_path / "run", crash)
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 8, "lo')  # a line that the crash cut short
+    assert steps_saved(tmp_path / "run" / "checkpoints") == [4]
+    resume(tmp_path / "run")
+    assert_same_run(finished, tmp_path / "run")
+
+
+def test_training_longer_is_the_longer_run(tmp_path: Path) -> None:
+    constant = {"optim.decay": "constant"}
+    long = tiny("image", tmp_path / "long", **constant)
+    short = tiny("image", tmp_path / "short", **constant, **{"train.steps": 8})
+    resume(short, steps=12)
+    assert_same_run(long, short)
+    assert "steps: 12  # resume" in Run(short).resolved.read_text()
+
+
+def same(a: Samples, b: Samples) -> bool:
+    return all(torch.allclose(torch.as_tensor(x).float(), torch.as_tensor(y).float(), atol=1.01) for x, y in zip(a.examples, b.examples, strict=True))
+
+
+def test_samples_do_not_depend_on_the_batch_size(finished: Path) -> None:
+    model = Model.load(finished)
+    together, split = model.sample(7, seed=3), model.sample(7, seed=3, batch_size=2)
+    assert same(together, split)
+    assert together.cond is not None
+    assert split.cond is not None
+    assert torch.equal(together.cond["label"], split.cond["label"])
+    assert not same(together, model.sample(7, seed=4))
+
+
+def test_an_evaluation_says_what_was_judged(finished: Path) -> None:
+    result = evaluate(Model.load(finished), 20, steps=3, sampler="heun")
+    assert (result["n"], result["evaluations"], result["step"], result["weights"]) == (20, 5, 12, "ema")
+    for metric in result["metrics"].values():
+        assert metric.keys() == {"value", "data", "noise", "unit", "better", "meaning"}
+    json.dumps(result, allow_nan=False)
+
+
+def test_a_run_is_never_overwritten(finished: Path) -> None:
+    with pytest.raises(UserError, match="holds a run already"):
+        tiny("image", finished)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_the_last_good_weights(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteError, match=r"Step \d+: the .* is not finite"):
+        tiny("image", tmp_path / "run", **{"optim.lr": 1e30, "optim.warmup": 0, "train.checkpoint_every": 1000})
+    step = steps_saved(tmp_path / "run" / "checkpoints")[-1]
+    saved = Checkpoint.load(latest(tmp_path / "run" / "checkpoints"))
+    assert saved.step == step
+    assert step == [record["step"] for record in Run(tmp_path / "run").records()][-1]
+
+
+def test_a_damaged_checkpoint_is_refused_with_advice(finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(finished, tmp_path / "run")
+    newest = latest(tmp_path / "run" / "checkpoints")
+    (newest / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="damaged.*Move it away"):
+        Model.load(tmp_path / "run")
+    shutil.rmtree(newest)
+    assert Model.load(tmp_path / "run").step == 8
