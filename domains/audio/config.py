@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
+from polydiff.backbones.config import UNetConfig
 from pydantic import Field, model_validator
 
-from polydiff.backbones.config import UNetConfig
 from polydiff.config import BackboneConfig, Config, DataConfig, LossConfig, OptimConfig, SampleConfig, TrainConfig
 
 

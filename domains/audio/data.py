@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor
-
 from polydiff.domains.audio.config import AudioData
+from torch import Tensor
 
 
 class Source(Protocol):

@@ -17,10 +17,9 @@ from functools import lru_cache
 from typing import Any
 
 import torch
+from polydiff.domains.audio import optional
 from torch import Tensor
 from torch.nn import functional
-
-from polydiff.domains.audio import optional
 
 FLOOR = -70.0
 """Level in dB of full scale under which a sound is taken as silent."""

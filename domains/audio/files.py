@@ -13,16 +13,16 @@ import warnings
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor
-
 from polydiff.domains.audio import optional
 from polydiff.domains.audio.config import AudioData
+from polydiff.domains.audio.crops import Header, read_crop
+from torch import Tensor
+
 from polydiff.errors import UserError, unknown
 from polydiff.files import write_atomic
 from polydiff.paths import cache_dir
@@ -30,19 +30,6 @@ from polydiff.paths import cache_dir
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"})
 MOST_BROKEN = 0.05
 """Share of unreadable files above which a run stops."""
-
-
-class Header(NamedTuple):
-    """What a file says of itself; `path` is relative to the data set's folder, `rate` in Hz."""
-
-    path: str
-    rate: int
-    channels: int
-    frames: int
-
-    def length_at(self, rate: int) -> int:
-        """Return the number of samples at another rate."""
-        return -(-self.frames * rate // self.rate)
 
 
 class Folder:
@@ -249,37 +236,6 @@ def split(headers: list[Header], share: float) -> tuple[list[Header], list[Heade
     bound = min(max(share, math.nextafter(min(lots), 1)), max(lots))  # at least one on each side
     train = [header for header, number in zip(headers, lots, strict=True) if number >= bound]
     return train, [header for header, number in zip(headers, lots, strict=True) if number < bound]
-
-
-def read_crop(path: Path, header: Header, begin: int, length: int, rate: int) -> Tensor:
-    """Return samples begin .. begin + length - 1, counted at `rate`, of a file: shape (C, length), zeros after its end.
-
-    Where the rates differ, p input samples make q, and the file is read from a multiple of p, with a margin as wide as
-    the filter: the crop is the same as that of the whole file resampled.
-    """
-    divisor = math.gcd(header.rate, rate)
-    p, q = header.rate // divisor, rate // divisor
-    margin = p * math.ceil(8 / min(p, q)) if p != q else 0
-    low = max(0, begin // q * p - margin)
-    high = min(header.frames, -(-(begin + length) * p // q) + margin)
-    with optional.soundfile().SoundFile(str(path)) as file:
-        file.seek(low)
-        samples = torch.from_numpy(file.read(high - low, dtype="float32", always_2d=True).T.copy())
-    if samples.shape[1] < high - low:
-        raise ValueError(f"it ends after {low + samples.shape[1]} of {header.frames} samples")
-    if not bool(samples.isfinite().all()):
-        raise ValueError("it holds numbers that are not finite")
-    if p != q:
-        samples = resampler(p, q)(samples)
-    skip = begin - low // p * q
-    sound = samples[:, skip : skip + length]
-    return torch.nn.functional.pad(sound, (0, length - sound.shape[1]))
-
-
-@lru_cache(maxsize=32)
-def resampler(p: int, q: int) -> Any:
-    """Return torchaudio's resampler from rate p to rate q; making its filter takes longer than using it."""
-    return optional.torchaudio("transforms").Resample(p, q)
 
 
 def match_channels(sound: Tensor, data: AudioData, name: str) -> Tensor:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
+from polydiff.domains.audio.features import decibels, frechet, gaussian, log_mel_features
+from polydiff.domains.audio.pitch import Pitch, track
 from torch import Tensor
 
 from polydiff.domain import Metric
-from polydiff.domains.audio.features import decibels, frechet, gaussian, log_mel_features
-from polydiff.domains.audio.pitch import Pitch, track
 
 IN_TUNE = 20.0
 """Cents within which a note counts as in tune."""
@@ -44,7 +44,7 @@ def pitch_metrics(
             mean(in_tune),
             "",
             "higher",
-            f"Share of clips with a pitch within {IN_TUNE:.0f} cents of a note of the data; a random pitch 0.40, noise 0.",
+            f"Share of clips with a pitch within {IN_TUNE:.0f} cents of a note of the data; a random pitch gives 0.40.",
         ),
         "voiced": Metric(
             mean(heard.voiced),

@@ -20,7 +20,7 @@ def torchaudio(part: str) -> ModuleType:
     except (ImportError, OSError, RuntimeError) as error:
         raise UserError(
             f"torchaudio cannot be imported ({str(error).splitlines()[0] if str(error) else type(error).__name__}). "
-            f"Its version must be that of torch, which a plain install does not ensure. Install both together: {INSTALL}."
+            f"Its version must be that of torch, which pip does not ensure. Install both together: {INSTALL}."
         ) from error
 
 

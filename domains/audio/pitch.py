@@ -2,7 +2,8 @@ r"""A pitch tracker that knows nothing of how sounds were made: YIN.
 
 On a window of W samples, with lags tau,
 
-$$ d(\tau) = \sum_{j < W} (x_j - x_{j + \tau})^2, \qquad d'(\tau) = d(\tau) \Big/ \tfrac{1}{\tau} \textstyle\sum_{i \le \tau} d(i). $$
+$$ d(\tau) = \sum_{j < W} (x_j - x_{j + \tau})^2, \qquad
+   d'(\tau) = d(\tau) \Big/ \tfrac{1}{\tau} \textstyle\sum_{i \le \tau} d(i). $$
 
 The period is the first local minimum of d' below a threshold, or the lowest of all where none is, refined by a
 parabola. d' there is the aperiodicity: 0 for a periodic sound, near 1 for noise. (de Cheveigné & Kawahara, 2002,

@@ -3,7 +3,8 @@ r"""Plucked strings, synthesised: the embedded data set of audio.
 Class c is the note MIDI 48 + c (C3 upwards) of an ideal string with a little stiffness, excited at one point:
 
 $$ x(t) = \sum_{k=1}^{K} a_k\, e^{-t / \tau_k} \cos(2 \pi f_k t + \varphi_k), \qquad
-   f_k = k f_0 \sqrt{1 + B k^2}, \quad \tau_k = \tau k^{-d}, \quad a_k = |\sin(\pi k \beta)|\, k^{-s}\, 10^{g_k / 20}, $$
+   f_k = k f_0 \sqrt{1 + B k^2}, \quad \tau_k = \tau k^{-d}, \quad
+   a_k = |\sin(\pi k \beta)|\, k^{-s}\, 10^{g_k / 20}, $$
 
 with f_0 the class's frequency detuned by N(0, 3 cents), modes above 0.45 of the sample rate left out, and all other
 numbers drawn anew for each clip. A clip is a function of (seed, split, index) alone, so the data set is unlimited and
@@ -35,6 +36,11 @@ NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 def note_name(midi: int) -> str:
     """Return a MIDI number's note, such as C4 for 60."""
     return f"{NOTES[midi % 12]}{midi // 12 - 1}"
+
+
+def frequency(midi: float) -> float:
+    """Return a MIDI number's frequency in Hz, 440 for 69."""
+    return float(440 * 2 ** ((midi - 69) / 12))
 
 
 @dataclass(frozen=True)
@@ -74,9 +80,9 @@ def draw_strings(classes: Tensor, generators: Sequence[torch.Generator]) -> Stri
     def uniform(i: int, low: float, high: float) -> Tensor:
         return low + (high - low) * u[:, i : i + 1]
 
-    semitones = (LOWEST - 69 + classes.double())[:, None] + z[:, :1] * 3 / 100
+    octaves = (classes.double()[:, None] + z[:, :1] * 3 / 100) / 12
     return Strings(
-        f_0=440 * 2 ** (semitones / 12),
+        f_0=frequency(LOWEST) * 2**octaves,
         stiffness=10 ** uniform(0, -5, -4),
         place=uniform(1, 0.1, 0.45),
         tilt=uniform(2, 0.6, 1.6),
@@ -95,14 +101,15 @@ def synthesise(strings: Strings, sample_rate: int, length: int) -> Tensor:
     A mode is c z^n with complex c and z, and n = 64 j + i gives z^n = (z^64)^j z^i: all samples of a clip are one
     product of a (length / 64, modes) and a (modes, 64) matrix.
     """
-    k = torch.arange(1, MODES + 1, dtype=torch.float64)
+    audible = min(MODES, int(1.02 * BAND * sample_rate / frequency(LOWEST)))  # of the lowest note, flat by 30 cents
+    k = torch.arange(1, audible + 1, dtype=torch.float64)
     f = k * strings.f_0 * torch.sqrt(1 + strings.stiffness * k**2)
-    a = torch.sin(math.pi * k * strings.place).abs() * k**-strings.tilt * 10 ** (strings.level / 20)
+    a = torch.sin(math.pi * k * strings.place).abs() * k**-strings.tilt * 10 ** (strings.level[:, :audible] / 20)
     a = a * (f <= BAND * sample_rate)
     log_z = torch.complex(-(k**strings.damping) / strings.decay, 2 * math.pi * f) / sample_rate
     start = (strings.onset * sample_rate).round()
     n = torch.arange(length, dtype=torch.float64)
-    x = powers(torch.polar(a, strings.phase), log_z, start, length)
+    x = powers(torch.polar(a, strings.phase[:, :audible]), log_z, start, length)
     attack = ((n - start) / (0.002 * sample_rate)).clamp(0, 1)
     x = x * attack
     return (strings.peak * x / x.abs().amax(1, keepdim=True).clamp(min=1e-9)).float()

@@ -11,9 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from torch import Tensor
-
 from polydiff.domains.audio.features import FLOOR, mel_decibels
+from torch import Tensor
 
 SHOWN, BYTES = 16, 300_000
 """Most sounds shown, and most bytes that they take; at least two are."""

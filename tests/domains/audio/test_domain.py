@@ -1,0 +1,232 @@
+"""Audio as a domain: codec, conditions, judges, players and files; and what works without torchaudio."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+import torch
+from polydiff.domains.audio import domain as module
+from polydiff.domains.audio import features, optional
+from polydiff.domains.audio.config import AudioConfig, AudioData
+from polydiff.domains.audio.domain import Audio
+from polydiff.domains.audio.show import BYTES
+from pydantic import ValidationError
+
+from polydiff.domain import Samples
+from polydiff.errors import UserError
+from polydiff.random import streams
+
+
+@pytest.fixture(scope="module")
+def audio() -> Audio:
+    return Audio(AudioConfig())
+
+
+def noise(audio: Audio, n: int) -> Samples:
+    space, cond = audio.blank(streams(0, "blank", range(n)), {})
+    return Samples(audio.decode(space.noise(streams(0, "noise", range(n))), space), cond)
+
+
+def write_classes(root: Path, classes: int = 2, files: int = 6) -> Path:
+    g = torch.Generator().manual_seed(0)
+    for c in range(classes):
+        for i in range(files):
+            (root / f"class{c}").mkdir(exist_ok=True)
+            x = 0.1 * (c + 1) * torch.randn(6000, generator=g)
+            soundfile.write(str(root / f"class{c}" / f"{i}.flac"), x.clamp(-1, 1).numpy(), 8000)
+    return root
+
+
+def test_decoding_undoes_encoding(audio: Audio) -> None:
+    x, space, cond = audio.batch("train", range(64), streams(0, "augment", range(64)))
+    sounds, labels = audio.source.clips("train", range(64))
+    assert space.shape == (1, 4096)  # type: ignore[attr-defined]
+    assert cond is not None
+    assert torch.equal(cond["pitch"], labels)
+    torch.testing.assert_close(torch.stack(audio.decode(x, space)), sounds)
+
+
+def test_states_have_unit_variance(audio: Audio) -> None:
+    x, _, _ = audio.batch("train", range(0, 100_000, 100), streams(0, "augment", range(1000)))
+    assert float(x.square().mean().sqrt()) == pytest.approx(1, abs=0.05)
+
+
+def test_statistics_are_measured_once_and_decode_without_data(audio: Audio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "open_source", lambda data: pytest.fail("the data were opened"))
+    again = Audio(AudioConfig(), audio.statistics)
+    space, cond = again.blank(streams(0, "blank", range(4)), {"pitch": "C4"})
+    x = space.noise(streams(0, "noise", range(4)))
+    torch.testing.assert_close(torch.stack(again.decode(x, space)), x * audio.statistics["std"])
+    assert cond is not None
+    assert again.describe(cond) == [{"pitch": "C4"}] * 4
+
+
+@pytest.mark.parametrize(
+    ("word", "index"),
+    [("C4", 12), ("c4", 12), ("60", 12), ("C#4", 13), ("Db4", 13), ("48", 0), ("B4", 23), ("bb3", 10)],
+)
+def test_notes_are_understood(audio: Audio, word: str, index: int) -> None:
+    _, cond = audio.blank(streams(0, "blank", range(2)), {"pitch": word})
+    assert cond is not None
+    assert cond["pitch"].tolist() == [index, index]
+
+
+@pytest.mark.parametrize("word", ["12", "C9", "H4", "", "47", "C-1"])
+def test_other_notes_are_refused(audio: Audio, word: str) -> None:
+    with pytest.raises(UserError, match="pitch"):
+        audio.blank(streams(0, "blank", range(2)), {"pitch": word})
+
+
+def test_an_unknown_condition_is_refused(audio: Audio) -> None:
+    with pytest.raises(UserError, match="Did you mean 'pitch'"):
+        audio.blank(streams(0, "blank", range(2)), {"pitches": "C4"})
+
+
+def test_conditions_of_new_samples_are_those_of_the_data(audio: Audio) -> None:
+    _, many = audio.blank(streams(0, "blank", range(2400)), {})
+    _, few = audio.blank(streams(0, "blank", [5, 1000]), {})
+    assert many is not None
+    assert few is not None
+    assert torch.equal(few["pitch"], many["pitch"][[5, 1000]])
+    counts = torch.bincount(many["pitch"], minlength=24)
+    assert bool(((counts > 60) & (counts < 150)).all())
+    assert audio.describe({"pitch": torch.tensor([0, -1])}) == [{"pitch": "C3"}, {"pitch": "any"}]
+
+
+def test_real_sounds_and_noise_stand_at_the_two_ends(audio: Audio) -> None:
+    real, floor = audio.evaluate(audio.examples("test", 200)), audio.evaluate(noise(audio, 200))
+    assert list(real) == list(floor)
+    assert real["pitch_accuracy"].value == 1
+    assert real["in_tune"].value > 0.97
+    assert floor["pitch_accuracy"].value == floor["in_tune"].value == floor["voiced"].value == 0
+    assert floor["log_mel_fd"].value > 50 * real["log_mel_fd"].value
+    assert real["level_error"].value < 1.5
+
+
+def test_examples_come_from_the_whole_split(audio: Audio) -> None:
+    samples = audio.examples("test", 24)
+    assert len(samples) == 24
+    assert samples.cond is not None
+    assert len(samples.cond["pitch"].unique()) > 1
+    few = Audio(AudioConfig(data=AudioData(n_test=30)), audio.statistics)
+    assert len(few.examples("test", 10_000)) == few.size("test") == 30
+
+
+def test_what_is_shown_is_whole_small_and_playable(audio: Audio) -> None:
+    samples = audio.examples("test", 20)
+    fragment = audio.show(samples)
+    assert len(fragment) <= BYTES
+    assert fragment.count("<audio") == fragment.count("<img") == 16
+    assert "http" not in fragment
+    assert set(re.findall(r'src="(\w+:\w+/\w+)', fragment)) == {"data:image/png", "data:audio/wav"}
+    player = re.search(r"data:audio/wav;base64,([^\"]+)", fragment)
+    assert player is not None
+    x, rate = soundfile.read(io.BytesIO(base64.b64decode(player[1])), dtype="float32")
+    assert rate == 8000
+    torch.testing.assert_close(torch.from_numpy(x), samples.examples[0][0], atol=2e-4, rtol=0)
+    assert samples.cond is not None
+    note = audio.describe(samples.cond)[0]["pitch"]
+    assert f"asked {note}, heard {note}" in fragment
+    assert "no pitch" in audio.show(noise(audio, 2))
+
+
+def test_long_sounds_are_fewer_and_empty_sets_are_shown_too(audio: Audio) -> None:
+    long = Audio(AudioConfig(data=AudioData(length=65536)), audio.statistics)
+    assert long.show(long.examples("test", 8)).count("<audio") == 2
+    assert "<audio" not in audio.show(Samples([], {"pitch": torch.zeros(0, dtype=torch.long)}))
+
+
+def test_broken_samples_are_shown_and_judged(audio: Audio) -> None:
+    broken = Samples([torch.full((1, 4096), v) for v in (0.0, 5.0, float("nan"), float("inf"))], None)
+    assert audio.show(broken).count("<audio") == 4
+
+
+@pytest.mark.parametrize(("encoding", "subtype", "error"), [("pcm16", "PCM_16", 1e-4), ("float", "FLOAT", 0)])
+def test_saved_files_hold_the_samples(audio: Audio, tmp_path: Path, encoding: Any, subtype: str, error: float) -> None:
+    saver = Audio(AudioConfig(data=AudioData(encoding=encoding)), audio.statistics)
+    samples = saver.examples("test", 3)
+    entries = saver.save(samples, tmp_path / "new")
+    assert [entry["file"] for entry in entries] == [f"sample-{i:05d}.wav" for i in range(3)]
+    assert all(re.fullmatch(r"[A-G]#?[34]", entry["pitch"]) for entry in entries)
+    for entry, sound in zip(entries, samples.examples, strict=True):
+        path = tmp_path / "new" / entry["file"]
+        assert soundfile.info(str(path)).subtype == subtype
+        x, rate = soundfile.read(str(path), dtype="float32")
+        assert rate == 8000
+        torch.testing.assert_close(torch.from_numpy(x), sound[0], atol=error, rtol=0)
+
+
+def test_a_folder_of_classes(tmp_path: Path) -> None:
+    data = AudioData(name="folder", path=write_classes(tmp_path))
+    audio = Audio(AudioConfig(data=data))
+    assert audio.conditions == {"label": 2}
+    _, cond = audio.blank(streams(0, "blank", range(3)), {"label": "class1"})
+    assert cond is not None
+    assert cond["label"].tolist() == [1, 1, 1]
+    judged = audio.evaluate(audio.examples("test", 8))
+    assert list(judged) == ["log_mel_fd", "level_error", "silent", "clipped"]
+    assert "class" in audio.show(audio.examples("test", 2))
+    assert audio.batch("train", [0], streams(0, "augment", [0])).x.shape == (1, 1, 4096)
+
+
+def test_a_flat_folder_has_no_conditions(tmp_path: Path) -> None:
+    data = AudioData(name="folder", path=write_classes(tmp_path) / "class0")
+    audio = Audio(AudioConfig(data=data))
+    assert audio.conditions == {}
+    assert audio.batch("train", [0, 1], streams(0, "augment", [0, 1])).cond is None
+    assert audio.blank(streams(0, "blank", range(2)), {})[1] is None
+    assert audio.examples("test", 2).cond is None
+    assert "sample 0" in audio.show(audio.examples("test", 2))
+    assert set(audio.save(audio.examples("test", 1), tmp_path / "out")[0]) == {"file"}
+
+
+def test_silent_data_are_refused(tmp_path: Path) -> None:
+    for name in "ab":
+        soundfile.write(str(tmp_path / f"{name}.wav"), torch.zeros(5000).numpy(), 8000)
+    with pytest.raises(UserError, match="silent"):
+        Audio(AudioConfig(data=AudioData(name="folder", path=tmp_path)))
+
+
+@pytest.mark.parametrize("wrong", [{"name": "folder"}, {"path": Path()}, {"channels": 2}, {"length": 0}])
+def test_settings_that_contradict_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        AudioData(**wrong)
+
+
+@pytest.mark.parametrize("error", [ImportError("gone"), OSError("libc10_cuda.so"), RuntimeError("undefined symbol")])
+def test_without_torchaudio_all_but_the_mel_works(
+    audio: Audio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    features.mel_transform.cache_clear()
+    genuine = optional.importlib.import_module
+
+    def fail(name: str) -> Any:
+        if name.startswith("torchaudio"):
+            raise error
+        return genuine(name)
+
+    monkeypatch.setattr(optional.importlib, "import_module", fail)
+    assert Audio(AudioConfig(data=AudioData(n_train=48))).statistics["condition"] == "pitch"
+    fresh = Audio(AudioConfig(), audio.statistics)
+    assert fresh.batch("train", [0], streams(0, "augment", [0])).x.shape == (1, 1, 4096)
+    samples = fresh.examples("test", 2)
+    fresh.save(samples, tmp_path)
+    assert fresh.heard(torch.stack(list(samples.examples))[:, 0])
+    for needs_mel in (fresh.evaluate, fresh.show):
+        with pytest.raises(UserError, match=r"torchaudio cannot be imported \(.*polydiff\[audio\]"):
+            needs_mel(samples)
+
+
+def test_the_modules_import_without_torchaudio_and_soundfile(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("polydiff.domains.audio")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("torchaudio", "soundfile"):
+        monkeypatch.setitem(sys.modules, name, None)
+    __import__("polydiff.domains.audio.domain")

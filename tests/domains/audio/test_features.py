@@ -1,0 +1,96 @@
+"""Mel spectrograms against known sounds, and the Frechet distance against closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from polydiff.domains.audio.features import FLOOR, frechet, gaussian, log_mel_features, mel_decibels
+from polydiff.domains.audio.metrics import log_mel_fd, rms_decibels, sound_metrics, wasserstein
+from polydiff.domains.audio.plucks import Plucks
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def covariance(d: int, seed: int) -> torch.Tensor:
+    a = torch.randn(d, d, generator=generator(seed), dtype=torch.float64)
+    return a @ a.T
+
+
+@given(st.integers(1, 8), st.integers(0, 1000))
+def test_frechet_is_a_distance_of_gaussians(d: int, seed: int) -> None:
+    one = (torch.randn(d, generator=generator(seed), dtype=torch.float64), covariance(d, seed))
+    two = (torch.randn(d, generator=generator(seed + 1), dtype=torch.float64), covariance(d, seed + 1))
+    assert frechet(one, one) == pytest.approx(0, abs=1e-5)
+    assert frechet(one, two) == pytest.approx(frechet(two, one), rel=1e-6, abs=1e-6)
+    shift = torch.ones(d, dtype=torch.float64)
+    assert frechet(one, (one[0] + shift, one[1])) == pytest.approx(d, rel=1e-5)
+
+
+def test_frechet_of_commuting_covariances() -> None:
+    rotation = torch.linalg.qr(covariance(4, 3))[0]
+    a, b = torch.tensor([[1.0, 4, 9, 0.25], [4.0, 1, 1, 0]], dtype=torch.float64)
+    mean = torch.zeros(4, dtype=torch.float64)
+    covariances = [(mean, rotation @ torch.diag(values) @ rotation.T) for values in (a, b)]
+    assert frechet(*covariances) == pytest.approx(float((a.sqrt() - b.sqrt()).square().sum()))
+
+
+def test_gaussian_measures_mean_and_covariance() -> None:
+    mean, cov = gaussian(2 * torch.randn(20000, 3, generator=generator(), dtype=torch.float64) + 1)
+    torch.testing.assert_close(mean, torch.ones(3, dtype=torch.float64), atol=0.1, rtol=0)
+    torch.testing.assert_close(cov, 4 * torch.eye(3, dtype=torch.float64), atol=0.2, rtol=0)
+
+
+@pytest.mark.parametrize(("rate", "f"), [(8000, 1000.0), (16000, 3000.0), (44100, 440.0)])
+def test_the_mel_spectrogram_shows_a_tone_where_it_is_and_as_loud_as_it_is(rate: int, f: float) -> None:
+    t = torch.arange(rate) / rate
+    sine = torch.sin(2 * math.pi * f * t)[None, None]
+    bands = mel_decibels(sine, rate)[0, :, 3:-3].mean(1)
+    mel = 2595 * math.log10(1 + f / 700) / (2595 * math.log10(1 + rate / 2 / 700)) * 33 - 1
+    assert abs(int(bands.argmax()) - mel) < 1
+    assert abs(float(bands.max())) < 5
+    quieter = mel_decibels(0.5 * sine, rate)[0, :, 3:-3].mean(1)
+    assert float(bands.max() - quieter.max()) == pytest.approx(20 * math.log10(2), abs=1e-3)
+    assert float(mel_decibels(0 * sine, rate).max()) == pytest.approx(FLOOR)
+
+
+def test_features_are_128_numbers_and_see_time() -> None:
+    x, _ = Plucks(8000, 4096, 24, {"test": 8}).clips("test", range(8))
+    features = log_mel_features(x, 8000)
+    assert features.shape == (8, 128)
+    assert float((features - log_mel_features(x.flip(2), 8000)).abs().max()) > 1
+
+
+def test_log_mel_fd_ranks_data_before_damage_before_noise() -> None:
+    data = Plucks(8000, 4096, 24, {"train": 512, "test": 256})
+    (reference, _), (held_out, _) = data.clips("train", range(512)), data.clips("test", range(256))
+    noise = 0.15 * torch.randn(256, 1, 4096, generator=generator())
+    assert log_mel_fd(reference, reference, 8000) == pytest.approx(0, abs=1e-4)
+    assert log_mel_fd(held_out, reference, 8000) == pytest.approx(log_mel_fd(reference, held_out, 8000), rel=1e-3)
+    damaged = [held_out, held_out + noise / 50, held_out + noise / 10, held_out + noise, noise]
+    ranks = [log_mel_fd(x, reference, 8000) for x in damaged]
+    assert ranks == sorted(ranks)
+    assert ranks[-1] > 50 * ranks[0]
+    assert math.isnan(log_mel_fd(held_out[:1], reference, 8000))
+
+
+def test_level_silence_and_clipping() -> None:
+    reference = 0.1 * torch.randn(300, 1, 1024, generator=generator())
+    louder = sound_metrics(2 * reference, 8000, reference)
+    assert louder["level_error"].value == pytest.approx(20 * math.log10(2), rel=1e-3)
+    assert (louder["silent"].value, louder["clipped"].value) == (0, 0)
+    half = torch.cat([1e-6 * reference[:150], 100 * reference[:150]])
+    judged = sound_metrics(half, 8000, reference)
+    assert (judged["silent"].value, judged["clipped"].value) == (0.5, 0.5)
+    assert float(rms_decibels(torch.ones(1, 1, 100))) == pytest.approx(0)
+
+
+@given(st.floats(-5, 5))
+def test_wasserstein_of_a_shift_is_the_shift(shift: float) -> None:
+    x = torch.randn(200, generator=generator())
+    assert wasserstein(x, x + shift) == pytest.approx(abs(shift), abs=1e-5)

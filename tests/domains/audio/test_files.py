@@ -1,0 +1,246 @@
+"""Folders of sound files: crops against whole files, splits, and files that are not what they should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+import torch
+import torchaudio
+from polydiff.domains.audio import files
+from polydiff.domains.audio.config import AudioData
+from polydiff.domains.audio.crops import Header, read_crop
+from polydiff.domains.audio.files import Folder, class_names, index, split
+from torch import Tensor
+
+from polydiff.errors import UserError
+from polydiff.random import streams
+
+RATE = 16000
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def sound(frames: int, channels: int = 1, seed: int = 0) -> Tensor:
+    """A smooth random sound that no codec mistakes for another."""
+    g = torch.Generator().manual_seed(seed)
+    noise = torch.randn(channels, frames + 32, generator=g)
+    smooth = torch.nn.functional.avg_pool1d(noise, 33, stride=1)
+    return 0.5 * smooth / smooth.abs().max()
+
+
+def write(path: Path, x: Tensor, rate: int = RATE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(str(path), x.T.numpy(), rate)
+    return path
+
+
+def header(path: Path) -> Header:
+    info = soundfile.info(str(path))
+    return Header(path.name, info.samplerate, info.channels, info.frames)
+
+
+def settings(root: Path, **more: Any) -> AudioData:
+    return AudioData(**{"name": "folder", "path": root, "sample_rate": RATE, "length": 1000, **more})
+
+
+def folder_of(root: Path, n: int, frames: int = 3000) -> Path:
+    for i in range(n):
+        write(root / f"{i:03d}.wav", sound(frames, seed=i))
+    return root
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize(("frames", "channels"), [(14_000, 1), (80_000, 2)])
+def test_a_crop_is_the_slice_of_the_whole_file(tmp_path: Path, suffix: str, frames: int, channels: int) -> None:
+    path = write(tmp_path / f"a.{suffix}", sound(frames, channels))
+    whole = torch.from_numpy(soundfile.read(str(path), dtype="float32", always_2d=True)[0].T.copy())
+    for begin in (0, 1, 1152, 12345, *range(frames - 9000, frames - 999, 800)):
+        crop = read_crop(path, header(path), begin, 1000, RATE)
+        torch.testing.assert_close(crop, whole[:, begin : begin + 1000], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("rate", "to"), [(44100, 16000), (48000, 44100), (22050, 16000), (16000, 8000), (8000, 16000)])
+def test_a_resampled_crop_is_the_slice_of_the_whole_file_resampled(tmp_path: Path, rate: int, to: int) -> None:
+    path = write(tmp_path / "a.wav", sound(30000, 2), rate)
+    whole = torchaudio.functional.resample(
+        torch.from_numpy(soundfile.read(str(path), dtype="float32", always_2d=True)[0].T.copy()), rate, to
+    )
+    assert whole.shape[1] == header(path).length_at(to)
+    for begin in (0, 1, 160, 4321, whole.shape[1] - 1000):
+        crop = read_crop(path, header(path), begin, 1000, to)
+        torch.testing.assert_close(crop, whole[:, begin : begin + 1000], atol=1e-5, rtol=0)
+
+
+def test_after_the_end_there_is_silence(tmp_path: Path) -> None:
+    x = sound(700)
+    path = write(tmp_path / "a.flac", x)
+    crop = read_crop(path, header(path), 0, 1000, RATE)
+    torch.testing.assert_close(crop[:, :700], x, atol=1e-4, rtol=0)
+    assert bool((crop[:, 700:] == 0).all())
+
+
+def test_no_more_than_the_crop_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Folder(settings(folder_of(tmp_path, 3, frames=100_000)))
+    read, frames = soundfile.SoundFile.read, []
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda f, n, **k: (frames.append(n), read(f, n, **k))[1])
+    folder.clips("train", range(20), streams(0, "crop", range(20)))
+    assert frames == [1000] * 20
+
+
+def test_crops_follow_their_generator_and_begin_anywhere(tmp_path: Path) -> None:
+    folder = Folder(settings(folder_of(tmp_path, 2, frames=50_000)))
+    assert folder.size("train") == folder.size("test") == 50
+    many, _ = folder.clips("train", [0] * 40, streams(0, "crop", range(40)))
+    again, _ = folder.clips("train", [0] * 2, streams(0, "crop", [7, 9]))
+    assert torch.equal(again, many[[7, 9]])
+    assert len({float(x[0, 0]) for x in many}) == 40
+    stretches, labels = folder.clips("test", range(50))
+    name = folder.headers["test"][0].path
+    whole = torch.from_numpy(soundfile.read(str(tmp_path / name), dtype="float32")[0])
+    assert torch.equal(stretches.flatten(), whole)
+    assert bool((labels == -1).all())
+
+
+def test_class_folders(tmp_path: Path) -> None:
+    for i in range(12):
+        write(tmp_path / ("dog" if i % 3 else "cat") / f"{i}.wav", sound(1000 * (i + 1), seed=i))
+    write(tmp_path / "_background_" / "hum.wav", sound(9000))
+    write(tmp_path / "dog" / ".hidden.wav", sound(9000))
+    folder = Folder(settings(tmp_path))
+    assert (folder.condition, tuple(folder.names)) == ("label", ("cat", "dog"))
+    found = folder.headers["train"] + folder.headers["test"]
+    assert len(found) == 12
+    _, labels = folder.clips("train", range(folder.size("train")))
+    assert torch.bincount(labels, minlength=2).tolist() == folder.counts()
+    assert Folder(settings(tmp_path, labels="none")).condition == ""
+    assert tuple(Folder(settings(tmp_path, only=("dog",))).names) == ("dog",)
+    with pytest.raises(UserError, match="Did you mean 'dog'"):
+        Folder(settings(tmp_path, only=("dogs",)))
+    write(tmp_path / "loose.wav", sound(1000))
+    assert Folder(settings(tmp_path)).condition == ""
+    with pytest.raises(UserError, match=r"loose\.wav"):
+        Folder(settings(tmp_path, labels="folders"))
+
+
+def test_the_split_is_disjoint_and_new_files_move_none() -> None:
+    headers = [Header(f"{i}.wav", RATE, 1, 1000) for i in range(400)]
+    train, test = split(headers, 0.1)
+    assert not set(train) & set(test)
+    assert sorted(train + test) == sorted(headers)
+    assert 20 <= len(test) <= 60
+    assert set(split(headers[:200], 0.1)[1]) == set(test) & set(headers[:200])
+    assert [len(part) for part in split(headers[:2], 0.001)] == [1, 1]
+    speakers = [Header(f"{word}/{s}_nohash_{k}.wav", RATE, 1, 1) for word in "ab" for s in range(50) for k in range(3)]
+    parts = [{h.path.partition("/")[2].partition("_")[0] for h in part} for part in split(speakers, 0.2)]
+    assert not parts[0] & parts[1]
+
+
+def test_few_unreadable_files_are_put_aside_and_many_stop_the_run(tmp_path: Path) -> None:
+    folder_of(tmp_path, 40)
+    (tmp_path / "torn.wav").write_bytes(b"RIFF not a sound")
+    with pytest.warns(UserWarning, match=r"torn\.wav"):
+        folder = Folder(settings(tmp_path))
+    assert folder.size("train") + folder.size("test") == 40 * 3
+    (tmp_path / "empty.flac").write_bytes(b"")
+    (tmp_path / "words.mp3").write_text("not a sound")
+    with pytest.raises(UserError, match=r"(?s)3 of 43 .*empty\.flac.*torn\.wav.*words\.mp3"):
+        Folder(settings(tmp_path))
+
+
+def test_a_file_cut_short_after_the_index_is_replaced_by_the_next(tmp_path: Path) -> None:
+    folder = Folder(settings(folder_of(tmp_path, 40), test_share=0.01))
+    cut, following = folder.headers["train"][3], folder.headers["train"][4]
+    write(tmp_path / cut.path, sound(500))
+    with pytest.warns(UserWarning, match=cut.path):
+        torn, _ = folder.clips("train", [3 * 3 + 1])
+    assert torch.equal(torn[0], read_crop(tmp_path / following.path, following, 0, 1000, RATE))
+    for other in folder.headers["train"][10:13]:
+        (tmp_path / other.path).unlink()
+    with pytest.raises(UserError, match="3 of 40"), pytest.warns(UserWarning, match="left out"):
+        folder.clips("train", range(3 * 10, 3 * 13))
+
+
+def test_not_finite_numbers_are_no_sound(tmp_path: Path) -> None:
+    x = sound(1000).clone()
+    x[0, 10] = torch.nan
+    soundfile.write(str(tmp_path / "a.wav"), x.T.numpy(), RATE, subtype="FLOAT")
+    with pytest.raises(ValueError, match="not finite"):
+        read_crop(tmp_path / "a.wav", header(tmp_path / "a.wav"), 0, 1000, RATE)
+
+
+def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder_of(tmp_path, 3)
+    first = index(tmp_path, {})
+    monkeypatch.setattr(files, "header_numbers", lambda path: pytest.fail(f"{path} was read again"))
+    assert index(tmp_path, {}) == first
+    monkeypatch.undo()
+
+
+def test_a_damaged_index_is_made_again_and_a_changed_file_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path / "cache"))
+    root = folder_of(tmp_path / "data", 2)
+    first = index(root, {})
+    (memory,) = (tmp_path / "cache" / "audio").iterdir()
+    for damage in ("", "[1, 2]", '{"000.wav": [1]}', memory.read_text()[:-5]):
+        memory.write_text(damage)
+        assert index(root, {}) == first
+    write(root / "000.wav", sound(7777))
+    assert index(root, {})[0].frames == 7777
+
+
+def test_channels_are_what_was_asked_for(tmp_path: Path) -> None:
+    x = sound(2000, 2)
+    write(tmp_path / "a.wav", x)
+    write(tmp_path / "b.wav", x)
+    with pytest.raises(UserError, match=r"data\.mix=average"):
+        Folder(settings(tmp_path))
+    pieces = {mix: Folder(settings(tmp_path, mix=mix)).clips("train", [0])[0][0] for mix in ("average", "left")}
+    stereo = Folder(settings(tmp_path, channels=2)).clips("train", [0])[0][0]
+    assert stereo.shape == (2, 1000)
+    assert torch.equal(pieces["left"], stereo[:1])
+    torch.testing.assert_close(pieces["average"], stereo.mean(0, keepdim=True))
+    write(tmp_path / "c.wav", sound(2000))
+    mono = Folder(settings(tmp_path, channels=2))
+    place = {h.path: (s, i) for s, part in mono.headers.items() for i, h in enumerate(part)}["c.wav"]
+    both = mono.clips(place[0], [2 * place[1]])[0][0]
+    assert torch.equal(both[0], both[1])
+
+
+def test_channels_that_cancel_are_told(tmp_path: Path) -> None:
+    x = sound(2000)
+    for name in "ab":
+        write(tmp_path / f"{name}.wav", torch.cat([x, -x]))
+    with pytest.warns(UserWarning, match="power"):
+        Folder(settings(tmp_path, mix="average")).clips("train", [0])
+
+
+def test_a_low_sample_rate_is_refused_unless_asked_for(tmp_path: Path) -> None:
+    for name in "ab":
+        write(tmp_path / f"{name}.wav", sound(4000), rate=8000)
+    with pytest.raises(UserError, match=r"8000 Hz.*data\.upsample=true"):
+        Folder(settings(tmp_path))
+    assert Folder(settings(tmp_path, upsample=True)).size("train") == 8
+
+
+def test_folders_that_hold_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no sound file"):
+        Folder(settings(tmp_path))
+    with pytest.raises(UserError, match="not a folder"):
+        Folder(settings(tmp_path / "missing"))
+    write(tmp_path / "only.wav", sound(1000))
+    with pytest.raises(UserError, match="two sound files"):
+        Folder(settings(tmp_path))
+
+
+def test_classes_need_two_folders() -> None:
+    one = [Header("a/x.wav", RATE, 1, 1), Header("a/y.wav", RATE, 1, 1)]
+    assert class_names(one, settings(Path())) == ()
+    assert class_names(one, settings(Path(), labels="folders")) == ("a",)
