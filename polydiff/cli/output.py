@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from polydiff.settings import Settings
 from polydiff.yamltext import one_line_yaml
@@ -28,19 +29,22 @@ EVERY = 10.0
 """Seconds between lines of progress where there is no terminal."""
 
 
-def stdout() -> Console:
-    """Return the console of results."""
-    return Console(markup=False, highlight=False, soft_wrap=False)
-
-
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> None:
     """Print rows under headings, those of the columns in `right` flush right."""
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*(str(cell) for cell in row))
-    stdout().print(grid)
+        grid.add_row(*(Text(str(cell)) for cell in row))
+    emit(grid)
+
+
+def emit(grid: Table) -> None:
+    """Print a table on stdout without spaces at the ends of lines."""
+    console = Console(markup=False, highlight=False)
+    with console.capture() as text:
+        console.print(grid)
+    print("\n".join(line.rstrip() for line in text.get().splitlines()))
 
 
 def evaluation_table(result: Mapping[str, Any]) -> None:
@@ -71,9 +75,9 @@ def help_on_keys(settings: Settings) -> None:
         grid = Table.grid(padding=(0, 2, 0, 2))
         grid.add_column(width=WIDE, overflow="fold")
         grid.add_column()
-        for assignment, meaning in rows:
-            grid.add_row(assignment, meaning)
-        stdout().print(grid)
+        for assignment, words in rows:
+            grid.add_row(Text(assignment), Text(words))
+        emit(grid)
 
 
 def key_sections(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, list[tuple[str, str]]]]:

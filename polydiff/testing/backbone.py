@@ -1,0 +1,151 @@
+"""What a backbone promises: a state of the same shape, each sample by itself, "not given" when nothing is given."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from polydiff.random import stream, streams
+from polydiff.space import Condition, Space, State, drop_condition, sqnorm
+from polydiff.testing.space import close, hold
+
+LOG_SIGMAS = (-6.0, 0.0, 4.4)
+"""Log noise levels at which a network is tried: those of s = 0.002, 1 and 80."""
+
+
+def check_backbone(backbone: nn.Module, space: Space, x: State, cond: Condition | None = None, seed: int = 0) -> None:
+    """Check every promise of a backbone, called as backbone(x, log_sigma, space, cond).
+
+    A copy is checked, with its zero parameters filled, since a network that starts at zero would hide what it does.
+
+    Arguments:
+        backbone: What is checked.
+        space: Where x lives.
+        x: A state of about unit variance.
+        cond: Conditions, as the domain gives them.
+        seed: Of what is drawn.
+
+    Raises:
+        AssertionError: A promise is broken; the message says which.
+    """
+    network = awake(backbone, seed).eval()
+    with torch.no_grad():
+        check_output(network, space, x, cond)
+        check_condition(network, space, x, cond)
+        check_samples_apart(network, space, x, cond, seed)
+        check_order(network, space, x, cond)
+    check_gradient(network, space, x, cond, seed)
+
+
+def awake(backbone: nn.Module, seed: int) -> nn.Module:
+    """Return a copy whose parameters that are all zero hold small numbers."""
+    network = copy.deepcopy(backbone)
+    with torch.no_grad():
+        for i, parameter in enumerate(network.parameters()):
+            if not parameter.any():
+                drawn = torch.randn(parameter.shape, generator=stream(seed, "awake", i), dtype=parameter.dtype)
+                parameter.copy_(0.05 * drawn)
+    return network
+
+
+def levels(space: Space, x: State, value: float = 0.0) -> Tensor:
+    """Return one log noise level for all samples, shape (B,)."""
+    return torch.full((space.batch,), value, dtype=x.dtype, device=x.device)
+
+
+def check_output(network: nn.Module, space: Space, x: State, cond: Condition | None) -> None:
+    """Check shape, precision, finiteness and repeatability."""
+    for level in LOG_SIGMAS:
+        f = network(x, levels(space, x, level), space, cond)
+        hold(f.shape == x.shape, f"The output has shape {tuple(f.shape)}, the input {tuple(x.shape)}.")
+        hold(f.dtype == x.dtype, f"The output is {f.dtype}, the input {x.dtype}.")
+        hold(torch.isfinite(f).all(), f"The output is not finite at log_sigma = {level}.")
+        again = network(x, levels(space, x, level), space, cond)
+        hold(torch.equal(f, again), "In eval mode, two calls with the same input differ.")
+    with torch.autocast(x.device.type, dtype=torch.bfloat16):
+        f = network(x, levels(space, x), space, cond)
+    hold(torch.isfinite(f).all(), "The output is not finite under bf16 autocast.")
+    low, high = (network(x, levels(space, x, level), space, cond) for level in (-2.0, 2.0))
+    hold(not torch.equal(low, high), "The output does not depend on log_sigma.")
+
+
+def check_condition(network: nn.Module, space: Space, x: State, cond: Condition | None) -> None:
+    """Check that cond=None means "not given" for every sample, and that conditions matter."""
+    if cond is None:
+        return
+    none_kept = drop_condition(cond, torch.zeros(space.batch, dtype=torch.bool, device=x.device))
+    without, dropped = (network(x, levels(space, x), space, c) for c in (None, none_kept))
+    size = sqnorm(space, without)
+    gap = sqnorm(space, without - dropped)
+    hold(
+        close(gap, torch.zeros_like(gap), size),
+        "cond=None and conditions that are all -1 or NaN give different outputs.",
+    )
+    given = sqnorm(space, network(x, levels(space, x), space, cond) - without)
+    told = torch.zeros_like(given, dtype=torch.bool)
+    for value in cond.values():
+        present = ~torch.isnan(value) if value.is_floating_point() else value >= 0
+        told |= present.reshape(space.batch, -1).any(1)
+    hold((given[told] > 0).all(), "A condition that is given does not change the output.")
+
+
+def check_samples_apart(network: nn.Module, space: Space, x: State, cond: Condition | None, seed: int) -> None:
+    """Check that a change of one sample changes the output of that sample alone."""
+    eps = space.noise(streams(seed, "apart", range(space.batch), x.device))
+    base = network(x, levels(space, x), space, cond)
+    for i in range(min(space.batch, 3)):
+        one = torch.zeros(space.batch, dtype=x.dtype, device=x.device)
+        one[i] = 0.5
+        moved = network(x + space.expand(one) * eps, levels(space, x), space, cond)
+        change, size = sqnorm(space, moved - base), sqnorm(space, base)
+        others = torch.arange(space.batch, device=x.device) != i
+        hold(
+            close(change[others], torch.zeros_like(change[others]), size[others]),
+            f"Sample {i} changes the output of other samples of its batch.",
+        )
+        hold(change[i] > 0, f"Sample {i} does not change its own output.")
+
+
+def check_order(network: nn.Module, space: Space, x: State, cond: Condition | None) -> None:
+    """Check that samples in another order give the same outputs in that order, where the space can be reordered."""
+    order = torch.arange(space.batch, device=x.device).flip(0)
+    turned = reordered(space, order)
+    if turned is None or len(x) != space.batch:
+        return
+    levels_ = torch.linspace(-2, 2, space.batch, dtype=x.dtype, device=x.device)
+    f = network(x, levels_, space, cond)
+    c = None if cond is None else {name: value[order] for name, value in cond.items()}
+    g = network(x[order], levels_[order], turned, c)
+    gap = sqnorm(turned, f[order] - g)
+    hold(close(gap, torch.zeros_like(gap), sqnorm(turned, g)), "Samples in another order give other outputs.")
+
+
+def reordered(space: Space, order: Tensor) -> Space | None:
+    """Return a space with its samples in another order; None where it does not say how, having no tensors (B, ...)."""
+    parts: Any = space
+    if not is_dataclass(space):
+        return None
+    named = {field.name: getattr(parts, field.name) for field in fields(parts) if field.init}
+    tensors = {name: value for name, value in named.items() if isinstance(value, Tensor) and value.ndim}
+    if any(len(value) != space.batch for value in tensors.values()):
+        return None
+    changed: Any = replace(parts, **{name: value[order.to(value.device)] for name, value in tensors.items()})
+    return changed if torch.equal(changed.dim, space.dim[order.to(space.dim.device)]) else None
+
+
+def check_gradient(network: nn.Module, space: Space, x: State, cond: Condition | None, seed: int) -> None:
+    """Check that every parameter has a finite gradient, and that not all are zero."""
+    network.zero_grad(set_to_none=True)
+    f = space.project(network(x, levels(space, x), space, cond))
+    space.sum(f * space.noise(streams(seed, "gradient", range(space.batch), x.device))).sum().backward()
+    gradients = {name: p.grad for name, p in network.named_parameters() if p.requires_grad}
+    left_out = [name for name, gradient in gradients.items() if gradient is None]
+    hold(bool(gradients), "The backbone has no parameter to train.")
+    hold(not left_out, f"No gradient reaches {', '.join(left_out[:5])}.")
+    broken = [name for name, g in gradients.items() if g is not None and not torch.isfinite(g).all()]
+    hold(not broken, f"The gradient of {', '.join(broken[:5])} is not finite.")
+    hold(any(g is not None and bool(g.any()) for g in gradients.values()), "Every gradient is zero.")

@@ -1,0 +1,278 @@
+"""What a domain promises, checked with a handful of examples, two steps of training and a subprocess."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from polydiff.config import Config
+from polydiff.data import batches
+from polydiff.domain import Domain, Metric, Samples
+from polydiff.errors import UserError
+from polydiff.plugins import build_domain
+from polydiff.random import streams
+from polydiff.settings import resolve
+from polydiff.space import Batch, Condition, sqnorm
+from polydiff.testing.backbone import check_backbone
+from polydiff.testing.findings import Check, attempt
+from polydiff.testing.space import check_space, close, hold
+from polydiff.testing.spec import check_spec
+from polydiff.trainer import begin, build_loss
+from polydiff.training import fit
+
+FETCHED = re.compile(
+    r"""(?:\b(?:src|href|poster|data)\s*=\s*["']?|url\(\s*["']?|@import\s+["'])\s*(?:https?:)?//""", re.I
+)
+"""What makes a page load something from elsewhere; a namespace or a sentence that names an address does not."""
+
+
+def check_domain(domain: str | Config, examples: int = 16) -> list[Check]:
+    """Check every promise of `polydiff.domain.Domain` and return what was found, broken or kept.
+
+    Arguments:
+        domain: Name of an installed domain, whose default configuration is taken, or a configuration.
+        examples: Examples that are judged, shown and saved.
+    """
+    name = domain if isinstance(domain, str) else domain.domain
+    found = [attempt("spec", lambda: check_spec(name))]
+    if not found[0].passed:
+        return found
+    config = resolve(domain).config if isinstance(domain, str) else domain
+    subject = Subject(config, examples)
+    found.append(attempt("construction", lambda: check_construction(subject)))
+    if found[-1].passed:
+        found += [attempt(check_name, lambda check=check: check(subject)) for check_name, check in CHECKS.items()]  # type: ignore[misc]
+    return found
+
+
+@dataclass
+class Subject:
+    """A domain under examination.
+
+    Arguments:
+        config: Its configuration.
+        n: Examples to take.
+    """
+
+    config: Config
+    n: int
+
+    @cached_property
+    def domain(self) -> Domain:
+        return build_domain(self.config)
+
+    @cached_property
+    def batch(self) -> Batch:
+        """The first training examples."""
+        return self.take("train", range(min(self.n, self.domain.size("train"))))
+
+    def take(self, split: str, indices: range) -> Batch:
+        return self.domain.batch(split, indices, streams(0, "augment", indices))
+
+    @cached_property
+    def real(self) -> Samples:
+        return self.domain.examples("test", self.n)
+
+    @cached_property
+    def noise(self) -> Samples:
+        space, cond = self.domain.blank(streams(0, "blank", range(self.n)), {})
+        return Samples(self.domain.decode(space.noise(streams(0, "sample", range(self.n))), space), cond)
+
+
+def check_construction(subject: Subject) -> str:
+    """Check that the domain can be built and has examples."""
+    domain = subject.domain
+    sizes = {split: domain.size(split) for split in ("train", "test")}
+    for split, size in sizes.items():
+        hold(isinstance(size, int) and size > 0, f"size({split!r}) is {size!r}.")
+    return f"{sizes['train']} training and {sizes['test']} test examples"
+
+
+def check_batches(subject: Subject) -> str:
+    """Check that batches are finite states on their space, and a function of index and generator alone."""
+    for split in ("train", "test"):
+        indices = range(min(subject.n, subject.domain.size(split)))
+        x, space, cond = subject.take(split, indices)
+        hold(space.batch == len(indices), f"A batch of {len(indices)} examples has a space of {space.batch}.")
+        hold(torch.isfinite(x).all(), f"A {split} batch is not finite.")
+        gap, size = sqnorm(space, space.project(x) - x), sqnorm(space, x)
+        hold(close(gap, torch.zeros_like(gap), size), f"States of the {split} split do not lie on their space.")
+        check_conditions(subject.domain, cond, len(indices))
+        again = subject.take(split, indices)
+        hold(torch.equal(x, again.x), f"The same {split} examples and generators give different states.")
+        first = subject.take(split, indices[:1])
+        alone = sqnorm(first.space, first.x)
+        hold(close(alone, size[:1], size[:1]), f"A {split} example depends on the others of its batch.")
+    return f"states {tuple(subject.batch.x.shape)}"
+
+
+def check_conditions(domain: Domain, cond: Condition | None, n: int) -> None:
+    """Check names, shapes and ranges of conditions."""
+    named = set(cond or {})
+    hold(
+        named == set(domain.conditions),
+        f"A batch has conditions {sorted(named)}, the domain {sorted(domain.conditions)}.",
+    )
+    for name, value in (cond or {}).items():
+        classes = domain.conditions[name]
+        hold(len(value) == n, f"Condition {name} has {len(value)} values for {n} samples.")
+        hold(value.is_floating_point() == (classes == 0), f"Condition {name} is {value.dtype} with {classes} classes.")
+        if classes:
+            hold(((value >= -1) & (value < classes)).all(), f"Condition {name} is outside -1 .. {classes - 1}.")
+        else:
+            hold((value.isnan() | value.isfinite()).all(), f"Condition {name} is infinite.")
+
+
+def check_variance(subject: Subject) -> str:
+    """Check that states are standardised: mean square per dimension about sigma_data^2."""
+    indices = range(min(256, subject.domain.size("train")))
+    x, space, _ = subject.take("train", indices)
+    rms = math.sqrt(float(sqnorm(space, x).sum() / space.dim.sum()))
+    expected = float(getattr(subject.domain, "sigma_data", 1.0))
+    hold(0.5 <= rms / expected <= 2, f"The states' root mean square is {rms:.3f}; {expected:g} was promised.")
+    return f"root mean square {rms:.3f}"
+
+
+def check_blank(subject: Subject) -> str:
+    """Check that where a new sample lives depends on its generator alone, and that unknown conditions are refused."""
+    domain, n = subject.domain, max(subject.n // 2, 2)
+    space, cond = domain.blank(streams(0, "blank", range(n)), {})
+    again, cond_again = domain.blank(streams(0, "blank", range(n)), {})
+    hold(torch.equal(space.dim, again.dim), "The same generators give samples of different sizes.")
+    check_conditions(domain, cond, n)
+    last, cond_last = domain.blank(streams(0, "blank", range(1, n)), {})
+    hold(torch.equal(space.dim[1:], last.dim), "A sample's size depends on the other samples of its batch.")
+    for name in cond or {}:
+        values = [c[name] for c in (cond, cond_again, cond_last) if c is not None]
+        hold(torch.equal(values[0].nan_to_num(), values[1].nan_to_num()), f"Condition {name} is not repeatable.")
+        alike = torch.equal(values[0][1:].nan_to_num(), values[2].nan_to_num())
+        hold(alike, f"A sample's condition {name} depends on the other samples of its batch.")
+    try:
+        domain.blank(streams(0, "blank", range(1)), {"no such condition": "1"})
+    except UserError:
+        return f"sizes of {int(space.dim.min())} to {int(space.dim.max())} dimensions"
+    raise AssertionError("An unknown condition is not refused with a UserError.")
+
+
+def check_decode(subject: Subject) -> str:
+    """Check that data and noise become as many examples as there are states."""
+    x, space, _ = subject.batch
+    examples = subject.domain.decode(x, space)
+    hold(len(examples) == space.batch, f"decode returns {len(examples)} examples for {space.batch} states.")
+    hold(
+        len(subject.noise) == subject.n, f"decode returns {len(subject.noise)} examples for {subject.n} draws of noise."
+    )
+    return type(examples[0]).__name__
+
+
+def check_judges(subject: Subject) -> str:
+    """Check that real data and noise are judged by the same numbers, and that one of them tells them apart."""
+    real, noise = subject.domain.evaluate(subject.real), subject.domain.evaluate(subject.noise)
+    hold(bool(real), "evaluate returns no metric.")
+    hold(set(real) == set(noise), f"Real data get metrics {sorted(real)}, noise {sorted(noise)}.")
+    for name, metric in {**noise, **real}.items():
+        hold(isinstance(metric, Metric), f"{name} is a {type(metric).__name__}, not a Metric.")
+        hold(metric.better in ("higher", "lower"), f"{name}.better is {metric.better!r}, not 'higher' or 'lower'.")
+        hold(bool(metric.meaning), f"{name} does not say what it means.")
+    told = [name for name in real if better(real[name], noise[name])]
+    hold(bool(told), "No metric is better on real data than on noise.")
+    return f"real data beat noise in {', '.join(told)}"
+
+
+def better(a: Metric, b: Metric) -> bool:
+    """Return whether a is better than b; a number is better than none."""
+    if math.isnan(a.value) or math.isnan(b.value):
+        return not math.isnan(a.value)
+    return a.value > b.value if a.better == "higher" else a.value < b.value
+
+
+def check_show(subject: Subject) -> str:
+    """Check that pictures are HTML that fetches nothing, for data and noise."""
+    sizes = []
+    for samples in (subject.real, subject.noise):
+        page = subject.domain.show(samples)
+        hold(isinstance(page, str) and "<" in page, "show does not return HTML.")
+        fetched = FETCHED.search(page)
+        hold(fetched is None, f"show fetches something: {page[fetched.start() :][:80] if fetched else ''}")
+        sizes.append(len(page))
+    return f"{sizes[0] / 1e3:.0f} kB for {len(subject.real)} examples"
+
+
+def check_save(subject: Subject) -> str:
+    """Check that files are written as the manifest says, and that conditions can be put in words."""
+    with tempfile.TemporaryDirectory() as folder:
+        entries = subject.domain.save(subject.real, Path(folder))
+        hold(len(entries) == len(subject.real), f"save returns {len(entries)} entries for {len(subject.real)} samples.")
+        names = [entry.get("file", "") for entry in entries]
+        hold(len(set(names)) == len(names), "save gives two samples the same file.")
+        for name in names:
+            path = Path(folder, name)
+            hold(path.is_file() and path.stat().st_size > 0, f"save names {name!r} and does not write it.")
+        json.dumps(entries, allow_nan=False)
+    if subject.real.cond is not None:
+        words = subject.domain.describe(subject.real.cond)
+        hold(len(words) == len(subject.real), f"describe returns {len(words)} entries for {len(subject.real)} samples.")
+        json.dumps(words)
+    return str(names[0])
+
+
+def check_statistics(subject: Subject) -> str:
+    """Check that a domain built with saved statistics encodes as the one that measured them."""
+    saved: Mapping[str, Any] = json.loads(json.dumps(dict(subject.domain.statistics), allow_nan=False))
+    twin = build_domain(subject.config, statistics=saved)
+    hold(json.loads(json.dumps(dict(twin.statistics))) == saved, "A domain built with statistics has others.")
+    indices = range(len(subject.batch.space.dim))
+    x = twin.batch("train", indices, streams(0, "augment", indices)).x
+    hold(torch.equal(x, subject.batch.x), "A domain built with saved statistics encodes differently.")
+    return ", ".join(saved) or "none"
+
+
+def check_training(subject: Subject) -> str:
+    """Check that two steps of training give finite losses."""
+    config, size = subject.config, min(4, subject.domain.size("train"))
+    training = begin(config, subject.domain)
+    source = batches(subject.domain, size, config.seed, config.train.condition_dropout)
+    losses = [
+        r.loss for r in fit(training, source, steps=2, batch_size=size, loss=build_loss(config), seed=config.seed)
+    ]
+    hold(all(map(math.isfinite, losses)), f"The losses of two steps are {losses}.")
+    return f"losses {losses[0]:.3f}, {losses[1]:.3f}"
+
+
+def check_space_of(subject: Subject) -> str:
+    """Check the space of a small batch of training examples."""
+    space = subject.take("train", range(min(4, len(subject.batch.space.dim)))).space
+    check_space(space)
+    return type(space).__name__
+
+
+def check_backbone_of(subject: Subject) -> str:
+    """Check the network on a small batch of training examples."""
+    x, space, cond = subject.take("train", range(min(4, len(subject.batch.space.dim))))
+    network = subject.domain.backbone()
+    check_backbone(network, space, x, cond)
+    return f"{type(network).__name__}, {sum(p.numel() for p in network.parameters())} parameters"
+
+
+CHECKS: dict[str, Callable[[Subject], str]] = {
+    "batches": check_batches,
+    "variance": check_variance,
+    "space": check_space_of,
+    "backbone": check_backbone_of,
+    "blank": check_blank,
+    "decode": check_decode,
+    "judges": check_judges,
+    "show": check_show,
+    "save": check_save,
+    "statistics": check_statistics,
+    "training": check_training,
+}

@@ -1,0 +1,131 @@
+r"""What a space promises: noise is N(0, P), P is an orthogonal projector, sums leave padding out.
+
+Symbols: eps noise, P projector, y and z arbitrary states, which need not lie on the space.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from polydiff.random import stream, streams
+from polydiff.space import Space, sqnorm
+
+TOLERANCE = 1e-4
+"""Relative error allowed where an identity is exact but for rounding."""
+SIGMAS = 6.0
+"""Standard errors allowed where a mean of random draws is compared with its expectation."""
+
+
+def hold(truth: bool | Tensor, sentence: str) -> None:
+    """Raise an `AssertionError` with this sentence unless it is true."""
+    if not bool(truth):
+        raise AssertionError(sentence)
+
+
+def close(a: Tensor, b: Tensor, scale: Tensor, tolerance: float = TOLERANCE) -> bool:
+    """Return whether two vectors agree to a share of a scale."""
+    return bool(((a - b).abs() <= tolerance * scale.abs() + 1e-6).all())
+
+
+def check_space(space: Space, draws: int = 256, seed: int = 0) -> None:
+    """Check every promise of `polydiff.space.Space`.
+
+    Arguments:
+        space: What is checked, with at least one sample.
+        draws: Draws of noise that its statistics are taken from.
+        seed: Of the draws.
+
+    Raises:
+        AssertionError: A promise is broken; the message says which.
+    """
+    eps = [space.noise(streams(seed, f"draw {i}", range(space.batch))) for i in range(draws)]
+    y, z = arbitrary(eps[0], seed, 0), arbitrary(eps[0], seed, 1)
+    check_numbers(space, eps[0])
+    check_streams(space, seed)
+    check_projector(space, eps[0], y, z)
+    check_padding(space, eps)
+    check_law(space, eps, y)
+
+
+def arbitrary(like: Tensor, seed: int, counter: int) -> Tensor:
+    """Return numbers of this shape that lie on no space in particular."""
+    drawn = torch.randn(like.shape, generator=stream(seed, "arbitrary", counter), dtype=like.dtype)
+    return drawn.to(like.device)
+
+
+def check_numbers(space: Space, x: Tensor) -> None:
+    """Check `batch`, `dim`, `expand` and `to`."""
+    b = space.batch
+    hold(b >= 1, f"batch is {b}; a space to check needs at least one sample.")
+    hold(tuple(space.dim.shape) == (b,), f"dim has shape {tuple(space.dim.shape)}, not ({b},).")
+    hold((space.dim >= 0).all(), "dim is negative for some sample.")
+    hold(tuple(space.sum(x).shape) == (b,), f"sum returns shape {tuple(space.sum(x).shape)}, not ({b},).")
+    factors = torch.linspace(0.5, 2, b, dtype=x.dtype, device=x.device)
+    for c in (factors, factors[0]):
+        scaled = x * space.expand(c)
+        hold(scaled.shape == x.shape, f"A state times expand(c) has shape {tuple(scaled.shape)}, not {tuple(x.shape)}.")
+        expected = c**2 * sqnorm(space, x)
+        hold(close(sqnorm(space, scaled), expected, expected), "expand gives a sample the number of another sample.")
+    moved = space.to(x.device)
+    hold(moved.batch == b and torch.equal(moved.dim, space.dim), "to(device) changes batch or dim.")
+
+
+def check_streams(space: Space, seed: int) -> None:
+    """Check that sample i is drawn from generator i alone, and always the same."""
+    base = space.noise(streams(seed, "stream", range(space.batch)))
+    again = space.noise(streams(seed, "stream", range(space.batch)))
+    hold(torch.equal(base, again), "The same generators give different noise: something else is drawn from.")
+    for i in range(min(space.batch, 4)):
+        generators = streams(seed, "stream", range(space.batch))
+        generators[i] = stream(seed, "another stream")
+        change = sqnorm(space, space.noise(generators) - base)
+        others = torch.arange(space.batch, device=change.device) != i
+        hold((change[others] == 0).all(), f"Generator {i} changes the noise of other samples than {i}.")
+        hold(change[i] > 0 or space.dim[i] == 0, f"Generator {i} does not change the noise of sample {i}.")
+
+
+def check_projector(space: Space, eps: Tensor, y: Tensor, z: Tensor) -> None:
+    """Check that P eps = eps, P P = P and <P y, z> = <y, P z>."""
+    p_y, p_z = space.project(y), space.project(z)
+    norm = sqnorm(space, y) + sqnorm(space, z)
+    zero = torch.zeros_like(norm)
+    gap = sqnorm(space, space.project(eps) - eps)
+    hold(close(gap, zero, sqnorm(space, eps)), "Noise does not lie on the space: project(noise) is not noise.")
+    gap = sqnorm(space, space.project(p_y) - p_y)
+    hold(close(gap, zero, norm), "project is not idempotent: project(project(x)) is not project(x).")
+    sides = space.sum(p_y * z), space.sum(y * p_z)
+    hold(close(*sides, norm), "project is not self-adjoint: <P y, z> is not <y, P z>.")
+    mixed = space.project(2 * y - 3 * z) - (2 * p_y - 3 * p_z)
+    hold(close(sqnorm(space, mixed), zero, norm), "project is not linear.")
+
+
+def check_padding(space: Space, eps: Sequence[Tensor]) -> None:
+    """Check that what noise never reaches enters neither sums nor projections."""
+    filled = 1e3 * torch.stack([draw == 0 for draw in eps]).all(0).to(eps[0].dtype)
+    hold((space.sum(filled) == 0).all(), "sum counts padding: elements that noise never reaches change it.")
+    hold(
+        (space.project(filled) == 0).all(), "project lets padding through: elements that noise never reaches change it."
+    )
+
+
+def check_law(space: Space, eps: Sequence[Tensor], y: Tensor) -> None:
+    """Check that E |eps|^2 = dim and that the variance of <y, eps> is |P y|^2."""
+    n = len(eps)
+    dim = space.dim.double()
+    mean = torch.stack([sqnorm(space, draw) for draw in eps]).double().mean(0)
+    error = SIGMAS * (2 * dim / n).sqrt() + TOLERANCE * dim
+    worst = int(((mean - dim).abs() - error).argmax())
+    hold(
+        (mean - dim).abs()[worst] <= error[worst],
+        f"E|eps|^2 is {mean[worst]:.3f} and dim is {dim[worst]:.0f} for sample {worst}: noise and dim disagree.",
+    )
+    variance = torch.stack([space.sum(y * draw) ** 2 for draw in eps]).double().mean(0)
+    expected = sqnorm(space, space.project(y)).double()
+    hold(
+        ((variance - expected).abs() <= SIGMAS * math.sqrt(2 / n) * expected + 1e-6).all(),
+        "The variance of <y, eps> is not |P y|^2: noise is not standard normal on the space.",
+    )
