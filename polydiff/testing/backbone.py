@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -47,8 +47,8 @@ def awake(backbone: nn.Module, seed: int) -> nn.Module:
     with torch.no_grad():
         for i, parameter in enumerate(network.parameters()):
             if not parameter.any():
-                drawn = torch.randn(parameter.shape, generator=stream(seed, "awake", i), dtype=parameter.dtype)
-                parameter.copy_(0.05 * drawn)
+                drawn = torch.rand(parameter.shape, generator=stream(seed, "awake", i), dtype=parameter.dtype)
+                parameter.copy_(0.2 * drawn - 0.1)
     return network
 
 
@@ -127,7 +127,7 @@ def check_order(network: nn.Module, space: Space, x: State, cond: Condition | No
 def reordered(space: Space, order: Tensor) -> Space | None:
     """Return a space with its samples in another order; None where it does not say how, having no tensors (B, ...)."""
     parts: Any = space
-    if not is_dataclass(space):
+    if not hasattr(parts, "__dataclass_fields__"):
         return None
     named = {field.name: getattr(parts, field.name) for field in fields(parts) if field.init}
     tensors = {name: value for name, value in named.items() if isinstance(value, Tensor) and value.ndim}

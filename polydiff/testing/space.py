@@ -53,8 +53,8 @@ def check_space(space: Space, draws: int = 256, seed: int = 0) -> None:
 
 def arbitrary(like: Tensor, seed: int, counter: int) -> Tensor:
     """Return numbers of this shape that lie on no space in particular."""
-    drawn = torch.randn(like.shape, generator=stream(seed, "arbitrary", counter), dtype=like.dtype)
-    return drawn.to(like.device)
+    drawn = torch.rand(like.shape, generator=stream(seed, "arbitrary", counter), dtype=like.dtype)
+    return 4 * drawn.to(like.device) - 2
 
 
 def check_numbers(space: Space, x: Tensor) -> None:
