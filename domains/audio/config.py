@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from polydiff.backbones.config import UNetConfig
 from pydantic import Field, model_validator
 
+from polydiff.backbones.config import UNetConfig
 from polydiff.config import BackboneConfig, Config, DataConfig, LossConfig, OptimConfig, SampleConfig, TrainConfig
 
 
@@ -14,7 +14,7 @@ class AudioData(DataConfig):
     """Sounds."""
 
     name: Literal["plucks", "folder"] = "plucks"
-    """plucks: synthesised plucked strings. folder: files under `path`; folders in it are classes."""
+    """plucks: synthesised plucked strings. folder: files under `path`; a path implies it."""
     sample_rate: int = Field(8000, ge=1000)
     """Samples a second; files of a higher rate are resampled."""
     length: int = Field(4096, ge=256)
@@ -42,12 +42,16 @@ class AudioData(DataConfig):
     encoding: Literal["pcm16", "float"] = "pcm16"
     """Encoding of the WAV files that are saved."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _path_means_folder(cls, values: Any) -> Any:
+        given = isinstance(values, dict) and values.get("path") is not None
+        return {**values, "name": "folder"} if given and values.get("name") in (None, "plucks") else values
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.name == "folder" and self.path is None:
             raise ValueError("data.name=folder needs data.path, the folder of the sound files")
-        if self.name == "plucks" and self.path is not None:
-            raise ValueError("data.path is given, but plucks are synthesised; add data.name=folder to read files")
         if self.name == "plucks" and self.channels != 1:
             raise ValueError("plucks are mono: data.channels must be 1")
         return self
@@ -57,12 +61,12 @@ class AudioConfig(Config):
     """Waveforms."""
 
     domain: str = "audio"
-    schedule_options: dict[str, float] = {"sigma_min": 0.002, "sigma_max": 20.0}
+    schedule_options: dict[str, float] = Field({"sigma_min": 0.002, "sigma_max": 20.0})
     data: AudioData = AudioData()
     backbone: BackboneConfig = UNetConfig(
-        channels=64, mult=(1, 2, 2, 2), strides=(4, 4, 2), blocks=2, attention=(2, 3), patch=8
+        channels=128, mult=(1, 1, 1), strides=(4, 2), blocks=1, attention=(1, 2), patch=16
     )
     loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.4, "std": 1.2})
     optim: OptimConfig = OptimConfig(lr=1e-3, warmup=50, decay="cosine")
-    train: TrainConfig = TrainConfig(steps=1000, batch_size=32, ema=0.99, checkpoint_every=500)
+    train: TrainConfig = TrainConfig(steps=1400, batch_size=32, ema=0.99, checkpoint_every=500)
     sample: SampleConfig = SampleConfig(steps=30)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from polydiff.domains.audio import optional
 from torch import Tensor
 from torch.nn import functional
+
+from polydiff.domains.audio import optional
 
 PAGE = 65_307
 """Most bytes of a page of an Ogg file."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from polydiff.domains.audio.config import AudioData
 from torch import Tensor
+
+from polydiff.domains.audio.config import AudioData
 
 
 class Source(Protocol):

@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+
+from polydiff.config import Config
+from polydiff.domain import Metric, Samples
 from polydiff.domains.audio import metrics, optional
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioData
@@ -16,10 +20,6 @@ from polydiff.domains.audio.data import Source, open_source
 from polydiff.domains.audio.pitch import track
 from polydiff.domains.audio.plucks import LOWEST, note_name
 from polydiff.domains.audio.show import pcm16, show
-from torch import Tensor, nn
-
-from polydiff.config import Config
-from polydiff.domain import Metric, Samples
 from polydiff.errors import unknown
 from polydiff.plugins import build_backbone
 from polydiff.random import streams

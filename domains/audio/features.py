@@ -1,13 +1,10 @@
-r"""What a sound looks like: mel spectrograms, and the distance between two sets of them.
+"""What a sound looks like: mel spectrograms, and features of them.
 
-LogMelFD is the Frechet distance between Gaussians fitted to log-mel features of two sets of clips,
+The Frechet distance of these features (LogMelFD) needs no weights. It is not the Frechet Audio Distance of the
+literature, which is taken on a network's features (Kilgour et al., 2019, https://arxiv.org/abs/1812.08466), and it is
+nearly blind to tuning.
 
-$$ |\mu_1 - \mu_2|^2 + \operatorname{tr} \left( S_1 + S_2 - 2 (S_1^{1/2} S_2 S_1^{1/2})^{1/2} \right). $$
-
-It needs no weights, and it is not the Frechet Audio Distance of the literature, which is taken on a network's features
-(Kilgour et al., 2019, https://arxiv.org/abs/1812.08466). It is nearly blind to tuning.
-
-Symbols: mu mean, S covariance, B clips, C channels, T samples.
+Symbols: B clips, C channels, T samples.
 """
 
 from __future__ import annotations
@@ -17,9 +14,10 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from polydiff.domains.audio import optional
 from torch import Tensor
 from torch.nn import functional
+
+from polydiff.domains.audio import optional
 
 FLOOR = -70.0
 """Level in dB of full scale under which a sound is taken as silent."""
@@ -66,18 +64,3 @@ def log_mel_features(x: Tensor, sample_rate: int) -> Tensor:
     """Return 32 mel bands in 4 segments of time, in units of 10 dB, float64, shape (B, 128)."""
     chunks = [functional.adaptive_avg_pool1d(mel_power(part, sample_rate), SEGMENTS) for part in torch.split(x, 256)]
     return decibels(torch.cat(chunks)).flatten(1).double() / 10
-
-
-def gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean (D,) and covariance (D, D) of features (N, D), N > 1."""
-    return features.mean(0), features.T.cov()
-
-
-def frechet(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> float:
-    """Return the Frechet distance between two Gaussians, by eigenvalues of symmetric matrices alone."""
-    (mean_1, cov_1), (mean_2, cov_2) = first, second
-    values, vectors = torch.linalg.eigh(cov_1)
-    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ cov_2 @ root).clamp(min=0).sqrt().sum()
-    distance = (mean_1 - mean_2).square().sum() + cov_1.trace() + cov_2.trace() - 2 * cross
-    return max(float(distance), 0.0)

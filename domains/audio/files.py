@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from polydiff.domains.audio import optional
 from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.crops import Header, read_crop
-from torch import Tensor
-
 from polydiff.errors import UserError, unknown
 from polydiff.files import write_atomic
 from polydiff.paths import cache_dir

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
-from polydiff.domains.audio.features import decibels, frechet, gaussian, log_mel_features
-from polydiff.domains.audio.pitch import Pitch, track
 from torch import Tensor
 
 from polydiff.domain import Metric
+from polydiff.domains.audio.features import decibels, log_mel_features
+from polydiff.domains.audio.pitch import Pitch, track
+from polydiff.frechet import frechet_distance
 
 IN_TUNE = 20.0
 """Cents within which a note counts as in tune."""
@@ -95,9 +96,7 @@ def sound_metrics(sounds: Tensor, sample_rate: int, reference: Tensor) -> dict[s
 
 def log_mel_fd(sounds: Tensor, reference: Tensor, sample_rate: int) -> float:
     """Return the Frechet distance of log-mel features; NaN for fewer than two clips."""
-    if min(len(sounds), len(reference)) < 2:
-        return math.nan
-    return frechet(*(gaussian(log_mel_features(clips, sample_rate)) for clips in (sounds, reference)))
+    return frechet_distance(*(log_mel_features(clips, sample_rate) for clips in (sounds, reference)))
 
 
 def rms_decibels(sounds: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from polydiff.domains.audio.features import FLOOR, mel_decibels
 from torch import Tensor
+
+from polydiff.domains.audio.features import FLOOR, mel_decibels
 
 SHOWN, BYTES = 16, 300_000
 """Most sounds shown, and most bytes that they take; at least two are."""

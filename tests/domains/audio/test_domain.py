@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import soundfile
 import torch
+from pydantic import ValidationError
+
+from polydiff.domain import Samples
 from polydiff.domains.audio import domain as module
 from polydiff.domains.audio import features, optional
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.domain import Audio
 from polydiff.domains.audio.show import BYTES
-from pydantic import ValidationError
-
-from polydiff.domain import Samples
 from polydiff.errors import UserError
 from polydiff.random import streams
 
@@ -194,7 +194,12 @@ def test_silent_data_are_refused(tmp_path: Path) -> None:
         Audio(AudioConfig(data=AudioData(name="folder", path=tmp_path)))
 
 
-@pytest.mark.parametrize("wrong", [{"name": "folder"}, {"path": Path()}, {"channels": 2}, {"length": 0}])
+def test_a_path_means_a_folder() -> None:
+    assert AudioData(path=Path("sounds")).name == "folder"
+    assert AudioData().name == "plucks"
+
+
+@pytest.mark.parametrize("wrong", [{"name": "folder"}, {"channels": 2}, {"length": 0}, {"lenght": 4096}])
 def test_settings_that_contradict_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         AudioData(**wrong)

@@ -9,12 +9,12 @@ import pytest
 import soundfile
 import torch
 import torchaudio
+from torch import Tensor
+
 from polydiff.domains.audio import files
 from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.crops import Header, read_crop
 from polydiff.domains.audio.files import Folder, class_names, index, split
-from torch import Tensor
-
 from polydiff.errors import UserError
 from polydiff.random import streams
 

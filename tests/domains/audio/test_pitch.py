@@ -8,10 +8,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
+
 from polydiff.domains.audio.metrics import pitch_metrics
 from polydiff.domains.audio.pitch import Pitch, track
 from polydiff.domains.audio.plucks import LOWEST, Plucks
-from torch import Tensor
 
 RATE, LENGTH = 16000, 8192
 

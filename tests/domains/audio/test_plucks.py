@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
-from polydiff.domains.audio.plucks import BAND, LOWEST, MODES, Plucks, Strings, draw_strings, note_name, synthesise
 from torch import Tensor
 
+from polydiff.domains.audio.plucks import BAND, LOWEST, MODES, Plucks, Strings, draw_strings, note_name, synthesise
 from polydiff.random import streams
 
 
