@@ -13,9 +13,9 @@ permutations, and invariant under translations. (Satorras et al., 2021, https://
 et al., 2022, https://arxiv.org/abs/2203.17003.) W_1 u_i + W_2 u_j is computed for atoms, so the concatenation
 [u_i, u_j, e_ij] of all pairs never exists. Positions and distances stay in float32 whatever the autocast.
 
-Symbols: B molecules, K features an atom, H hidden width, h (.., H) atoms' vectors, r (.., 3) positions, e (.., G) pairs'
-geometry, Z the number of neighbours or a fixed divisor, R the range, c (B, H) the molecules' embedding. Leading axes are
-those of the layout: (B, N) and (B, N, N) where dense, (M,) and (E,) where sparse.
+Symbols: B molecules, K features an atom, H hidden width, G features a pair, h (.., H) atoms' vectors, r (.., 3)
+positions, e (.., G) pairs' geometry, c (B, H) the molecules' embedding, Z the number of neighbours or a fixed divisor,
+R the range. Leading axes are those of the layout: (B, N) and (B, N, N) where dense, (M,) and (E,) where sparse.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from polydiff.errors import unknown
 from polydiff.space import Condition
@@ -43,12 +44,13 @@ class NumberEmbedding(nn.Module):
     def __init__(self, width: int, shortest: float, longest: float, count: int = 32) -> None:
         super().__init__()
         self.count, self.shortest, self.longest = count, shortest, longest
-        self.mlp = nn.Sequential(nn.Linear(2 * count, width), nn.SiLU(), nn.Linear(width, width))
+        self.first = nn.Linear(2 * count, width)
+        self.second = nn.Linear(width, width)
 
     def forward(self, v: Tensor) -> Tensor:
         """Return the vectors (B, W) of numbers (B,)."""
         features = sinusoids(v, self.count, self.shortest, self.longest)
-        vectors: Tensor = self.mlp(features.to(self.mlp[0].weight.dtype))
+        vectors: Tensor = self.second(functional.silu(self.first(features.to(self.first.weight.dtype))))
         return vectors
 
 
@@ -129,4 +131,4 @@ class ContextEmbedding(nn.Module):
         """Return vectors (B, W), ready for a linear layer."""
         with torch.autocast(log_sigma.device.type, enabled=False):
             level = self.noise(log_sigma)
-            return nn.functional.silu(level + self.conditions(cond, level))
+            return functional.silu(level + self.conditions(cond, level))

@@ -113,7 +113,7 @@ def torch_geometric_scatter() -> Callable[..., Tensor]:
         from torch_geometric.utils import scatter
     except ImportError as e:
         raise UserError(
-            "A packed batch of molecules needs PyTorch Geometric: pip install 'polydiff[molecule]', or use a dense batch."
+            "A packed batch of molecules needs PyTorch Geometric. Type: pip install 'polydiff[molecule]'"
         ) from e
     function: Callable[..., Tensor] = scatter
     return function

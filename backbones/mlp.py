@@ -35,7 +35,8 @@ class Block(nn.Module):
         """Return activations (B, H) from h (B, H) and c (B, H)."""
         scale, shift = self.modulation(c).chunk(2, -1)
         y = torch.addcmul(shift, self.norm(h), 1 + scale)
-        return h + self.second(self.dropout(functional.silu(self.first(y))))
+        out: Tensor = h + self.second(self.dropout(functional.silu(self.first(y))))
+        return out
 
 
 class MLP(nn.Module):
@@ -71,4 +72,5 @@ class MLP(nn.Module):
         h = self.stem(x.flatten(1))
         for block in self.blocks:
             h = block(h, c)
-        return self.out(functional.silu(self.norm(h))).reshape(x.shape)
+        out: Tensor = self.out(functional.silu(self.norm(h)))
+        return out.reshape(x.shape)

@@ -3,7 +3,8 @@ r"""The U-Net: one definition for waveforms (1-D) and images (2-D).
 A state is a plane (B, C, H, W); a waveform is a plane of height 1 with kernels (1, k), since 2-D convolutions in
 channels-last order are several times faster than 1-D ones. Residual blocks compute
 
-$$ h + \mathrm{conv}(\mathrm{silu}((1 + \gamma)\, \mathrm{norm}(\mathrm{conv}(\mathrm{silu}(\mathrm{norm}(h)))) + \beta)), $$
+$$ y = \mathrm{conv}(\mathrm{silu}(\mathrm{norm}(h))), \qquad
+   h + \mathrm{conv}(\mathrm{silu}((1 + \gamma)\, \mathrm{norm}(y) + \beta)), $$
 
 with gamma and beta linear in the embedding of the noise level and the conditions (Ronneberger et al., 2015,
 https://arxiv.org/abs/1505.04597; Dhariwal and Nichol, 2021, https://arxiv.org/abs/2105.05233).
@@ -65,15 +66,15 @@ class ResidualBlock(nn.Module):
         plane: Maker of convolutions.
         c_in: Channels in.
         c_out: Channels out.
-        width: E.
+        embedding: E.
         config: Kernel, group size and dropout.
     """
 
-    def __init__(self, plane: Plane, c_in: int, c_out: int, width: int, config: UNetConfig) -> None:
+    def __init__(self, plane: Plane, c_in: int, c_out: int, embedding: int, config: UNetConfig) -> None:
         super().__init__()
         self.norm_in = group_norm(c_in, config)
         self.conv_in = plane.conv(c_in, c_out, config.kernel)
-        self.modulation = nn.Linear(width, 2 * c_out)
+        self.modulation = nn.Linear(embedding, 2 * c_out)
         self.norm_out = group_norm(c_out, config, affine=False)
         self.dropout = nn.Dropout(config.dropout)
         self.conv_out = zero(plane.conv(c_out, c_out, config.kernel))
@@ -84,7 +85,8 @@ class ResidualBlock(nn.Module):
         y = self.conv_in(functional.silu(self.norm_in(h)))
         scale, shift = self.modulation(c)[..., None, None].chunk(2, 1)
         y = functional.silu(torch.addcmul(shift, self.norm_out(y), 1 + scale))
-        return self.skip(h) + self.conv_out(self.dropout(y))
+        out: Tensor = self.skip(h) + self.conv_out(self.dropout(y))
+        return out
 
 
 class Attention(nn.Module):
@@ -106,16 +108,25 @@ class Attention(nn.Module):
         """Return activations of the same shape (B, C, H, W)."""
         tokens = rearrange(self.norm(h), "b c h w -> b (h w) c")
         q, k, v = rearrange(self.qkv(tokens), "b n (s heads d) -> s b heads n d", s=3, heads=self.heads)
-        mixed = rearrange(functional.scaled_dot_product_attention(q, k, v), "b heads n d -> b n (heads d)")
-        return h + rearrange(self.out(mixed), "b (h w) c -> b c h w", h=h.shape[2])
+        mixed = rearrange(attend(q, k, v), "b heads n d -> b n (heads d)")
+        out: Tensor = h + rearrange(self.out(mixed), "b (h w) c -> b c h w", h=h.shape[2])
+        return out
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Return softmax(q k^T / sqrt(d)) v of tensors (B, heads, N, d)."""
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
+        return functional.scaled_dot_product_attention(q, k, v)
+    with torch.autocast("cpu", enabled=False):  # the CPU's backward in bf16 takes up to 4 times as long as in float32
+        return functional.scaled_dot_product_attention(q.float(), k.float(), v.float()).to(q.dtype)
 
 
 class Stage(nn.Module):
     """A residual block, and attention after it where the level has it."""
 
-    def __init__(self, plane: Plane, c_in: int, c_out: int, width: int, config: UNetConfig, attends: bool) -> None:
+    def __init__(self, plane: Plane, c_in: int, c_out: int, embedding: int, config: UNetConfig, attends: bool) -> None:
         super().__init__()
-        self.block = ResidualBlock(plane, c_in, c_out, width, config)
+        self.block = ResidualBlock(plane, c_in, c_out, embedding, config)
         self.attention = Attention(c_out, config) if attends else nn.Identity()
 
     def forward(self, h: Tensor, c: Tensor) -> Tensor:
@@ -138,6 +149,66 @@ class Upsample(nn.Module):
         return out
 
 
+class Down(nn.Module):
+    """One level on the way down.
+
+    Arguments:
+        plane: Maker of convolutions.
+        enter: What leads here from the finer level.
+        channels: C of the level.
+        embedding: E.
+        config: Number of blocks and their dimensions.
+        attends: Whether attention follows each block.
+    """
+
+    def __init__(
+        self, plane: Plane, enter: nn.Module, channels: int, embedding: int, config: UNetConfig, attends: bool
+    ) -> None:
+        super().__init__()
+        self.enter = enter
+        self.stages = nn.ModuleList(
+            Stage(plane, channels, channels, embedding, config, attends) for _ in range(config.blocks)
+        )
+
+    def forward(self, h: Tensor, c: Tensor) -> list[Tensor]:
+        """Return what each block leaves; the last is also what goes on."""
+        h = self.enter(h)
+        left = []
+        for stage in self.stages:
+            h = stage(h, c)
+            left.append(h)
+        return left
+
+
+class Up(nn.Module):
+    """One level on the way up.
+
+    Arguments:
+        plane: Maker of convolutions.
+        leave: What leads from here to the finer level.
+        channels: C of the level.
+        embedding: E.
+        config: Number of blocks and their dimensions.
+        attends: Whether attention follows each block.
+    """
+
+    def __init__(
+        self, plane: Plane, leave: nn.Module, channels: int, embedding: int, config: UNetConfig, attends: bool
+    ) -> None:
+        super().__init__()
+        self.leave = leave
+        self.stages = nn.ModuleList(
+            Stage(plane, 2 * channels, channels, embedding, config, attends) for _ in range(config.blocks)
+        )
+
+    def forward(self, h: Tensor, c: Tensor, left: list[Tensor]) -> Tensor:
+        """Return activations for the finer level, with what `Down` left taken in, the last first."""
+        for stage, skip in zip(self.stages, reversed(left), strict=True):
+            h = stage(torch.cat([h, skip], 1), c)
+        out: Tensor = self.leave(h)
+        return out
+
+
 class UNet(nn.Module):
     """U-Net for states (B, C, L) or (B, C, H, W) of any size.
 
@@ -155,35 +226,26 @@ class UNet(nn.Module):
         if dims not in (1, 2):
             raise ValueError(f"A U-Net works in 1 or 2 dimensions, not in {dims}.")
         plane = Plane(dims)
-        self.patch = plane.sides(config.patch)
         widths = [config.channels * m for m in config.mult]
-        strides = config.level_strides
-        deepest = len(widths) - 1
-        folded = channels * self.patch[0] * self.patch[1]
-        width = 4 * config.channels
+        attends = [i in config.attention for i in range(len(widths))]
+        gaps = list(zip(widths, widths[1:], config.level_strides, strict=False))
+        enters = [plane.conv(w, v, max(2 * s - 1, config.kernel), s) for w, v, s in gaps]
+        leaves = [Upsample(plane, v, w, s, config.kernel) for w, v, s in gaps]
+        embedding = 4 * config.channels
 
-        def stages(c_in: list[int], c_out: int, level: int) -> nn.ModuleList:
-            attends = level in config.attention
-            return nn.ModuleList(Stage(plane, c, c_out, width, config, attends) for c in c_in)
-
-        def inputs(first: int, level: int, skip: int = 0) -> list[int]:
-            return [c + skip for c in [first, *[widths[level]] * (config.blocks - 1)]]
-
-        self.multiple = self.patch
-        for stride in strides:
-            sides = plane.sides(stride)
-            self.multiple = self.multiple[0] * sides[0], self.multiple[1] * sides[1]
-        self.embed = ContextEmbedding(conditions, width)
+        self.patch = plane.sides(config.patch)
+        self.multiple = plane.sides(config.patch * math.prod(config.level_strides))
+        folded = channels * math.prod(self.patch)
+        self.embed = ContextEmbedding(conditions, embedding)
         self.stem = plane.conv(folded, widths[0], config.kernel)
-        self.down = nn.ModuleList(stages(inputs(w, i), w, i) for i, w in enumerate(widths))
-        self.shrink = nn.ModuleList(
-            plane.conv(widths[i], widths[i + 1], 2 * s - 1 if s > 1 else config.kernel, s)
-            for i, s in enumerate(strides)
+        self.down = nn.ModuleList(
+            Down(plane, enter, w, embedding, config, a)
+            for enter, w, a in zip([nn.Identity(), *enters], widths, attends, strict=True)
         )
-        self.middle = Stage(plane, widths[-1], widths[-1], width, config, deepest in config.attention)
-        self.up = nn.ModuleList(stages(inputs(w, i, skip=w), w, i) for i, w in enumerate(widths))
-        self.grow = nn.ModuleList(
-            Upsample(plane, widths[i + 1], widths[i], s, config.kernel) for i, s in enumerate(strides)
+        self.middle = Stage(plane, widths[-1], widths[-1], embedding, config, attends[-1])
+        self.up = nn.ModuleList(
+            Up(plane, leave, w, embedding, config, a)
+            for leave, w, a in zip([nn.Identity(), *leaves], widths, attends, strict=True)
         )
         self.norm = group_norm(widths[0], config)
         self.out = zero(plane.conv(widths[0], folded, config.kernel))
@@ -200,23 +262,19 @@ class UNet(nn.Module):
         image = x if x.ndim == 4 else x[:, :, None]
         height, width = image.shape[2:]
         padded = functional.pad(image, (0, -width % self.multiple[1], 0, -height % self.multiple[0]))
-        f = self.unfold(self.levels(self.fold(padded), self.embed(log_sigma, cond)))
+        f = self.unfold(self.planes(self.fold(padded), self.embed(log_sigma, cond)))
         return f[:, :, :height, :width].reshape(x.shape)
 
-    def levels(self, h: Tensor, c: Tensor) -> Tensor:
-        """Go down all levels and up again, on folded planes whose sizes the strides divide."""
+    def planes(self, h: Tensor, c: Tensor) -> Tensor:
+        """Go down all levels and up again, on folded planes whose sides the strides divide."""
         h = self.stem(h).contiguous(memory_format=torch.channels_last)
-        skips = []
-        for i, stages in enumerate(self.down):
-            h = self.shrink[i - 1](h) if i else h
-            for stage in stages:
-                h = stage(h, c)
-                skips.append(h)
+        left: list[list[Tensor]] = []
+        for down in self.down:
+            left.append(down(h, c))
+            h = left[-1][-1]
         h = self.middle(h, c)
-        for i in reversed(range(len(self.up))):
-            for stage in self.up[i]:
-                h = stage(torch.cat([h, skips.pop()], 1), c)
-            h = self.grow[i - 1](h) if i else h
+        for up in reversed(self.up):
+            h = up(h, c, left.pop())
         out: Tensor = self.out(functional.silu(self.norm(h)))
         return out
 
