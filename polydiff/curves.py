@@ -7,19 +7,28 @@ height, so it is marked at the top edge.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Records = Sequence[Mapping[str, Any]]
 
 SMOOTHING = 0.03  # standard deviation of the local mean, as a share of the steps shown
 POINTS = 1000  # most points drawn; beyond, the lowest and highest of each group of neighbours
 WIDTH, HEIGHT = 360, 210
 LEFT, RIGHT, TOP, BOTTOM = 46, 352, 12, 176  # the frame of the plot
+
+CURVES = {
+    "loss": ("Loss", "mean of a batch", True),
+    "grad_norm": ("Gradient norm", "before clipping", True),
+    "lr": ("Learning rate", "", False),
+}
+"""Key in metrics.jsonl -> title, note, and whether it is noisy."""
+DASH = "\N{EN DASH}"
 
 
 class Scale(NamedTuple):
@@ -34,16 +43,63 @@ class Scale(NamedTuple):
     ticks: list[float]
 
 
-def smooth(x: Array, y: Array, share: float = SMOOTHING) -> Array:
-    """Return the local mean of y with Gaussian weights, exp(-(x - x')^2 / 2 w^2), w = share (x_max - x_min).
+class Curve(NamedTuple):
+    """One curve of the page; `svg` is None where no value can be drawn."""
 
-    It is centred, so it does not lag as a running mean does; a share of 0 leaves y as it is.
+    title: str
+    note: str
+    last: str
+    svg: Markup | None
+    warning: str
+
+
+def training_curves(records: Records) -> list[Curve]:
+    """Return the curves of what the lines of metrics.jsonl hold."""
+    return [make_curve(records, name, *about) for name, about in CURVES.items() if any(name in r for r in records)]
+
+
+def make_curve(records: Records, name: str, title: str, note: str, noisy: bool) -> Curve:
+    """Return the curve of one logged quantity."""
+    logged = [(r["step"], number(r[name])) for r in records if name in r]
+    steps, values = np.array(logged, dtype=np.float64).T
+    finite = np.isfinite(values)
+    svg = curve(steps, values, f"{title} against training step", noisy=noisy) if finite.any() else None
+    last = f"{line(steps[finite], values[finite], noisy=noisy)[1][-1]:.3g}" if finite.any() else DASH
+    return Curve(title, note, last, svg, warning(steps[~finite]))
+
+
+def warning(steps: Array) -> str:
+    """Return a sentence on the steps whose value is not finite, "" where there is none."""
+    if not len(steps):
+        return ""
+    listed = ", ".join(f"{step:,.0f}" for step in steps[:5]) + (", …" if len(steps) > 5 else "")
+    return f"{len(steps)} not finite (▼), at step {listed}"
+
+
+def number(value: Any) -> float:
+    """Return a JSON value as a float, NaN if it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def line(x: Array, y: Array, *, noisy: bool) -> tuple[Array, Array]:
+    """Return the points of a curve's line: the local mean of noisy values, others as they are."""
+    if not noisy:
+        return thin(x, y)
+    at = x[np.unique(np.linspace(0, len(x) - 1, POINTS // 2).round().astype(int))]
+    return at, smooth(x, y, at)
+
+
+def smooth(x: Array, y: Array, at: Array, share: float = SMOOTHING) -> Array:
+    """Return the mean of y around `at` with Gaussian weights, exp(-(x - at)^2 / 2 w^2), w = share (x_max - x_min).
+
+    It is centred, so it does not lag as a running mean does. `at` holds some of x.
     """
-    if len(x) < 3 or share == 0:
-        return y
-    width = share * (x[-1] - x[0])
-    mean = np.empty_like(y)
-    for i, centre in enumerate(x):
+    width = max(share * (x[-1] - x[0]), 1e-9)
+    mean = np.empty_like(at)
+    for i, centre in enumerate(at):
         near = slice(*np.searchsorted(x, (centre - 4 * width, centre + 4 * width), "right"))
         weight = np.exp(-(((x[near] - centre) / width) ** 2) / 2)
         mean[i] = weight @ y[near] / weight.sum()
@@ -119,7 +175,7 @@ def curve(steps: Array, values: Array, name: str, *, noisy: bool = True) -> Mark
     across = linear(min(0.0, steps[0]), steps[-1], LEFT, RIGHT)
     up = vertical(y, noisy=noisy)
     dots = points(across.place, up.place, *thin(x, y))
-    mean = points(across.place, up.place, *thin(x, smooth(x, y, SMOOTHING * noisy)))
+    mean = points(across.place, up.place, *line(x, y, noisy=noisy))
     parts = [
         *(grid_line(tick, up.place(np.array([tick]))[0]) for tick in up.ticks),
         *(step_label(tick, across.place(np.array([tick]))[0]) for tick in across.ticks),
@@ -138,13 +194,22 @@ def points(across: Callable[[Array], Array], up: Callable[[Array], Array], x: Ar
 
 def grid_line(value: float, y: float) -> str:
     """Return a horizontal line with its value."""
-    label = f'<text x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{value:.4g}</text>'
+    label = f'<text x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{short(value)}</text>'
     return f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/>{label}'
 
 
 def step_label(value: float, x: float) -> str:
     """Return a label below the plot."""
-    return f'<text x="{x:.1f}" y="{BOTTOM + 17}" text-anchor="middle">{value:,.0f}</text>'
+    anchor = "end" if x > RIGHT - 12 else "middle"
+    return f'<text x="{x:.1f}" y="{BOTTOM + 17}" text-anchor="{anchor}">{value:,.0f}</text>'
+
+
+def short(value: float) -> str:
+    """Return a number in few characters: 0.05, 2500, 2.5e-4."""
+    if value != 0 and not 1e-3 <= abs(value) < 1e5:
+        mantissa, _, power = f"{value:.2e}".partition("e")
+        return f"{float(mantissa):g}e{int(power)}"
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def alarm(x: float) -> str:

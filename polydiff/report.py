@@ -16,11 +16,10 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from polydiff.curves import SMOOTHING, Array, curve, smooth
+from polydiff.curves import DASH, SMOOTHING, number, training_curves
 from polydiff.errors import UserError
 from polydiff.files import write_atomic
 from polydiff.keys import lookup
@@ -30,27 +29,11 @@ from polydiff.yamltext import read_yaml
 LIMIT = 5_000_000
 """Most bytes of a page."""
 
-CURVES = {
-    "loss": ("Loss", "mean of a batch", True),
-    "grad_norm": ("Gradient norm", "before clipping", True),
-    "lr": ("Learning rate", "", False),
-}
-"""Key in metrics.jsonl -> title, note, and whether it is noisy."""
 WEIGHTS = {"ema": "averaged weights", "model": "weights as trained"}
 
 
-DASH = "\N{EN DASH}"
 SAMPLING = ("sampler", "steps", "guidance")
-
-
-class Curve(NamedTuple):
-    """One curve of the page; `svg` is None where no value can be drawn."""
-
-    title: str
-    note: str
-    last: str
-    svg: Markup | None
-    alarm: str
+ABOUT = ("n", "n_data", "step", "weights", "seed", *SAMPLING, "evaluations")
 
 
 class SampleSet(NamedTuple):
@@ -99,7 +82,12 @@ def write_report(path: Path) -> Path:
 
 def page(run: Run, limit: int = LIMIT) -> str:
     """Return the page; sets of samples that do not fit are left out, those in the middle first."""
-    parts = {**described(run), "curves": curves(run), "evaluation": evaluation(run), "commands": commands(run)}
+    parts = {
+        **described(run),
+        "curves": training_curves(list(run.records())),
+        "evaluation": evaluation(run),
+        "commands": commands(run),
+    }
     real, sets = sample_sets(run)
     room = limit - len(render(parts, [], [*real, *sets]).encode())
     real_kept = [s for s in real if s.size <= room]
@@ -138,7 +126,7 @@ def described(run: Run) -> dict[str, Any]:
         "Speed": f"{number(speed):.3g} examples a second" if (speed := latest.get("examples_per_second")) else "",
         "Seed": words(config, "seed"),
         "Device": words(state, "environment.device"),
-        "Date": words(state, "environment.date"),
+        "Date": words(state, "environment.date").replace("T", " ").replace("+00:00", " UTC"),
         "Versions": ", ".join(
             f"{name} {version}" for name, version in (lookup(state, "environment.versions") or {}).items()
         ),
@@ -218,38 +206,6 @@ def duration(seconds: Any) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def curves(run: Run) -> list[Curve]:
-    """Return the curves of what metrics.jsonl holds."""
-    records = list(run.records())
-    return [make_curve(records, name, *about) for name, about in CURVES.items() if any(name in r for r in records)]
-
-
-def make_curve(records: Sequence[Mapping[str, Any]], name: str, title: str, note: str, noisy: bool) -> Curve:
-    """Return the curve of one logged quantity."""
-    logged = [(r["step"], number(r[name])) for r in records if name in r]
-    steps, values = np.array(logged, dtype=np.float64).T
-    finite = np.isfinite(values)
-    svg = curve(steps, values, f"{title} against training step", noisy=noisy) if finite.any() else None
-    last = f"{smooth(steps[finite], values[finite], SMOOTHING * noisy)[-1]:.3g}" if finite.any() else DASH
-    return Curve(title, note, last, svg, alarm(steps[~finite]))
-
-
-def alarm(steps: Array) -> str:
-    """Return a sentence on the steps whose value is not finite, "" where there is none."""
-    if not len(steps):
-        return ""
-    listed = ", ".join(f"{step:,.0f}" for step in steps[:5]) + (", …" if len(steps) > 5 else "")
-    return f"{len(steps)} not finite (▼), at step {listed}"
-
-
-def number(value: Any) -> float:
-    """Return a JSON value as a float, NaN if it is none."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
-
-
 def sample_sets(run: Run) -> tuple[list[SampleSet], list[SampleSet]]:
     """Return the set of real examples, where there is one, and the samples of each step, ascending."""
     real, steps = [], []
@@ -267,7 +223,8 @@ def evaluation(run: Run) -> dict[str, Any] | None:
     result = read_json(run.evaluation)
     if not result:
         return None
-    about = {name: result.get(name, "unknown") for name in ("n", "step", "weights", "seed", *SAMPLING, "evaluations")}
+    about = {name: result.get(name, "unknown") for name in ABOUT}
+    about["cond"] = ", ".join(f"{key} = {value}" for key, value in result.get("cond", {}).items())
     about["weights"] = WEIGHTS.get(about["weights"], about["weights"])
     return {**about, "scores": [score(name, row) for name, row in result.get("metrics", {}).items()]}
 
@@ -300,6 +257,13 @@ def commands(run: Run) -> list[tuple[str, str]]:
     result, name = read_json(run.evaluation), shlex.quote(run.path.resolve().name)
     found = [(f"polydiff train -c {name}/config.resolved.yaml -o {name}-again", "the same run")]
     if result:
-        asked = "".join(f" --{key} {result[key]}" for key in ("seed", *SAMPLING) if key in result)
-        found.append((f"polydiff eval {name} -n {result.get('n')}{asked}", "the numbers above"))
+        asked = [(key, result[key]) for key in ("seed", "weights", *SAMPLING) if key in result]
+        asked += [("cond", f"{key}={value}") for key, value in result.get("cond", {}).items()]
+        options = [word for key, value in asked for word in (f"--{key}", str(value))]
+        found.append(
+            (
+                shlex.join(["polydiff", "eval", run.path.resolve().name, "-n", str(result.get("n")), *options]),
+                "the numbers above",
+            )
+        )
     return [*found, (f"polydiff sample {name} -n 16", "more samples"), (f"polydiff report {name}", "this page")]

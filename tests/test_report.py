@@ -21,7 +21,7 @@ import pytest
 from browser import CHROMIUM, Browser
 from safetensors.numpy import save_file
 
-from polydiff.curves import linear_ticks, log_ticks, smooth, thin
+from polydiff.curves import curve, linear_ticks, log_ticks, smooth, thin
 from polydiff.environment import environment
 from polydiff.errors import UserError
 from polydiff.report import LIMIT, fitting, write_report
@@ -65,7 +65,8 @@ def make_run(path: Path, **changes: Any) -> Path:
         ),
         "evaluation.json": json.dumps(
             {"step": 600, "n": 64, "seed": 5, "sampler": "heun", "steps": 20, "evaluations": 39, "guidance": 1.5}
-            | {"weights": "ema", "domain": "audio", "n_data": 64, "cond": {}, "metrics": {"pitch_error": METRIC}}
+            | {"weights": "ema", "domain": "audio", "n_data": 64, "cond": {"note": "C 4"}}
+            | {"metrics": {"pitch_error": METRIC}}
         ),
         "samples/real/show.html": f"<p>real</p>{png()}{sound()}",
         **{f"samples/step-{s:08d}/show.html": f"<p>made at {s}</p>{png()}{sound()}" for s in (100, 300, 600)},
@@ -111,7 +112,8 @@ def test_every_part_of_the_run_is_on_the_page(tmp_path: Path) -> None:
         assert said in words
     for said in ("How far off.", "64 generated samples", "heun", "39 evaluations", "guidance 1.5", "seed 5"):
         assert said in words
-    assert "polydiff eval audio-001 -n 64 --seed 5 --sampler heun --steps 20 --guidance 1.5" in words
+    sampling = "--sampler heun --steps 20 --guidance 1.5 --cond 'note=C 4'"
+    assert f"polydiff eval audio-001 -n 64 --seed 5 --weights ema {sampling} # the numbers above" in words
     assert "steps: 600 # command line" in words
     made = [words.index(f"made at {s}") for s in (100, 300, 600)]
     assert words.index("real") < made[0] < made[1] < made[2]
@@ -256,10 +258,10 @@ def test_fitting_keeps_the_ends() -> None:
 def test_smooth_keeps_lines_and_averages_noise() -> None:
     x = np.arange(1000.0)
     inner = slice(150, -150)
-    assert smooth(x, 3 * x + 1)[inner] == pytest.approx((3 * x + 1)[inner])
+    assert smooth(x, 3 * x + 1, x)[inner] == pytest.approx((3 * x + 1)[inner])
     noise = np.random.default_rng(0).normal(size=1000)
     # the variance of a Gaussian mean of standard deviation w over unit noise is 1 / (2 sqrt(pi) w)
-    assert smooth(x, noise).var() == pytest.approx(1 / (2 * math.sqrt(math.pi) * 0.03 * 999), rel=0.5)
+    assert smooth(x, noise, x).var() == pytest.approx(1 / (2 * math.sqrt(math.pi) * 0.03 * 999), rel=0.5)
 
 
 def test_thin_keeps_spikes_and_order() -> None:
@@ -269,6 +271,16 @@ def test_thin_keeps_spikes_and_order() -> None:
     assert len(thin_x) <= 1000
     assert (thin_y.max(), thin_y.min()) == (9, -9)
     assert (np.diff(thin_x) > 0).all()
+
+
+def test_a_curve_of_many_points_stays_small() -> None:
+    x = np.arange(200_000.0)
+    svg = curve(x, 1 + np.random.default_rng(0).random(len(x)), "Loss")
+    assert len(svg) < 40_000
+    line = re.search(r'class="mean" d="M([^"]*)"', svg)
+    assert line
+    heights = [float(point.split()[1]) for point in line[1].split("L")]
+    assert max(heights) - min(heights) < 2  # the mean of so many is nearly constant
 
 
 def test_ticks_are_round_and_inside() -> None:
