@@ -2,8 +2,8 @@ r"""The Frechet distance between Gaussians fitted to the features of two sets,
 
 $$ |\mu_1 - \mu_2|^2 + \operatorname{tr} \left( S_1 + S_2 - 2 (S_1^{1/2} S_2 S_1^{1/2})^{1/2} \right) $$
 
-(Dowson and Landau, 1982, https://doi.org/10.1016/0047-259X(82)90077-X). On small sets it is biased upwards, so distances
-are compared at the same number of examples alone.
+(Dowson and Landau, 1982, https://doi.org/10.1016/0047-259X(82)90077-X). On small sets it is biased upwards, so only
+distances of equally many examples can be compared.
 
 Symbols: mu mean, S covariance, N examples, D features.
 """

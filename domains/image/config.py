@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -14,19 +14,25 @@ class ImageData(DataConfig):
     """Images."""
 
     name: Literal["digits", "folder"] = "digits"
-    """digits: 1,797 handwritten digits. folder: files under `path`; folders in it are classes."""
+    """digits: 1,797 handwritten digits. folder: files under `path`; a path implies it."""
     size: int | None = Field(None, ge=4)
     """Height and width in pixels; null: 8 for digits, 64 for a folder."""
     channels: Literal[1, 3] | None = None
     """1 grey, 3 colours; null: 1 for digits, 3 for a folder."""
     crop: Literal["centre", "random"] = "centre"
-    """folder: which square is cut from an image whose shorter side was resized to `size`; random: a new one each time."""
+    """folder: which square is cut from an image whose shorter side was made `size`; random: a new one each time."""
     flip: bool = False
     """folder: whether half of the training examples are mirrored, left for right."""
     labels: Literal["auto", "folders", "none"] = "auto"
     """folder: whether the folders in `path` are classes; auto: where there are two or more and no file beside them."""
     test_share: float = Field(0.2, gt=0, lt=1)
     """Share of the images held out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_means_folder(cls, values: Any) -> Any:
+        given = isinstance(values, dict) and values.get("path") is not None
+        return {**values, "name": "folder"} if given and values.get("name") in (None, "digits") else values
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -55,8 +61,8 @@ class ImageConfig(Config):
     """Images."""
 
     domain: str = "image"
-    schedule_options: dict[str, float] = {"sigma_min": 0.002, "sigma_max": 20.0}
-    data: DataConfig = ImageData()
+    schedule_options: dict[str, float] = Field({"sigma_min": 0.002, "sigma_max": 20.0})
+    data: ImageData = ImageData()
     backbone: BackboneConfig = UNetConfig(channels=64, mult=(1, 2), blocks=2, attention=(1,), dropout=0.1)
     loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.0, "std": 1.2})
     optim: OptimConfig = OptimConfig(lr=1e-3, warmup=50, decay="cosine")

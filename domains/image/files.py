@@ -137,7 +137,7 @@ def class_names(root: Path, names: Sequence[str], labels: str) -> tuple[str, ...
     """Return the names of the classes, () where the folders are not classes."""
     loose = [name for name in names if not class_of(name)]
     found = sorted({class_of(name) for name in names} - {""})
-    if labels == "none" or labels == "auto" and (loose or len(found) < 2):
+    if labels == "none" or (labels == "auto" and (loose or len(found) < 2)):
         return ()
     if loose:
         raise UserError(f"{root}: {loose[0]} lies beside the class folders. Move it, or say data.labels=none.")

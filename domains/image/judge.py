@@ -1,7 +1,7 @@
 """Who judges images: a classifier trained on the training split alone, or random filters where there are no classes.
 
-Both turn an image into a few dozen numbers, on which sets of images are compared. Neither has seen a model's samples,
-and neither needs downloaded weights; their distances are this data set's own and not to be compared with published ones.
+Both turn an image into a few dozen numbers, on which sets of images are compared. Neither has seen a model's samples
+or needs downloaded weights; their distances are this data set's own, and not to be compared with published ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from polydiff.space import normal
 
 VERSION = 1
 """Counts changes of the classifier or of its training, so that a cached one of another version is not used."""
-SEED, STEPS, BATCH, LR = 0, 800, 64, 2e-3
+SEED, STEPS, BATCH, LR = 0, 400, 64, 3e-3
 LARGEST = 32
 """Side to which larger images are reduced before they are judged."""
 FILTERS = 24
