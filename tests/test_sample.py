@@ -84,18 +84,22 @@ def exact_flow(x: torch.Tensor, s0: float, s1: float, mean: float, std: float) -
     return mean + (x - mean) * math.sqrt((std**2 + s1**2) / (std**2 + s0**2))
 
 
-@pytest.mark.parametrize(("sampler", "order"), [("euler", 1), ("ddim", 1), ("heun", 2), ("dpmpp_2m", 2)])
-def test_deterministic_samplers_converge_at_their_order(sampler: str, order: int) -> None:
+def convergence_order(sampler: str) -> float:
+    """The slope of the error of a sampler on a Gaussian's probability-flow ODE, from 128 to 256 steps."""
     space, mean, std = euclidean(1), 0.5, 0.7
     x = 5 * space.noise(streams(0, "x", [0]))
     denoiser = GaussianDenoiser(torch.full_like(x, mean), std)
     errors = []
-    for n in (32, 64, 128, 256):
+    for n in (128, 256):
         levels = [5.0 * (0.01 / 5.0) ** (i / n) for i in range(n + 1)]
         *_, last = run_plan(SAMPLERS[sampler](levels), denoiser, x, space, None, streams(0, "y", [0]))
         errors.append((last.x - exact_flow(x, 5.0, 0.01, mean, std)).abs().max().item())
-    slopes = [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
-    assert abs(slopes[-1] - order) < 0.1
+    return math.log2(errors[0] / errors[1])
+
+
+@pytest.mark.parametrize(("sampler", "order"), [("euler", 1), ("ddim", 1), ("heun", 2), ("dpmpp_2m", 2)])
+def test_deterministic_samplers_converge_at_their_order(sampler: str, order: int) -> None:
+    assert abs(convergence_order(sampler) - order) < 0.1
 
 
 def test_dpmpp_2m_has_the_published_coefficients() -> None:

@@ -1,0 +1,94 @@
+"""What the documentation tells people to type works: its commands and its Python, on fewer steps."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from polydiff.cli import main
+
+ROOT = Path(__file__).parent.parent
+FEW = ["train.steps=4", "train.batch_size=8", "backbone.channels=16", "backbone.blocks=1", "sample.steps=3", "--judge", "20"]
+FEWER = {"500": "20", "1000": "20", "5000": "6"}
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The fenced blocks of a page in one language."""
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```", (ROOT / page).read_text(), flags=re.M | re.S)
+
+
+def commands(page: str) -> list[list[str]]:
+    """The `polydiff` commands of a page's shell blocks, as words."""
+    lines = "\n".join(blocks(page, "sh")).splitlines()
+    return [words[1:] for line in lines if (words := shlex.split(line, comments=True)) and words[0] == "polydiff"]
+
+
+def photos(folder: Path) -> None:
+    """A folder of small pictures."""
+    folder.mkdir()
+    for i in range(24):
+        pixels = np.random.default_rng(i).integers(0, 256, (40, 48, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+
+
+def test_the_commands_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    photos(tmp_path / "photos")
+    told = [words for words in commands("README.md") if "points" not in words and "audio" not in words]
+    assert [words[0] for words in told] == ["train", "train", "sample", "eval", "resume"]
+    for words in told:
+        fewer = [re.sub(r"^(train\.steps=)?(\d+)$", lambda m: (m[1] or "") + FEWER.get(m[2], m[2]), w) for w in words]
+        extra = {"train": FEW, "resume": ["--judge", "20"]}.get(words[0], [])
+        assert main([*fewer, *extra]) == 0, words
+    assert len(list((tmp_path / "sevens").glob("*.png"))) == 16
+    assert (tmp_path / "runs" / "image-001" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/runs.md"])
+def test_the_python_of_the_pages_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(page, "python")
+    few = '{"train.steps": 4, "train.batch_size": 8, "backbone.channels": 16, "backbone.blocks": 1, "sample.steps": 3}'
+    assert '{"train.steps": 500}' in code
+    exec(code.replace('{"train.steps": 500}', few).replace("n=500", "n=20").replace("n=200", "n=20"), {})
+    assert (tmp_path / "runs" / "image-001" / "report.html").is_file()
+
+
+def test_the_sampler_of_the_documentation_is_of_second_order() -> None:
+    """The page shows a whole sampler; it registers, runs and converges as it says."""
+    from test_sample import convergence_order
+
+    from polydiff.sampling import SAMPLERS
+
+    scope: dict[str, Any] = {}
+    exec(blocks("docs/samplers.md", "python")[0], scope)
+    try:
+        assert abs(convergence_order("ab2") - 2) < 0.1
+    finally:
+        SAMPLERS._entries.pop("ab2")
+
+
+def test_the_core_page_trains_and_samples() -> None:
+    """With a ring as data and a small network; the samples lie near the ring."""
+    from polydiff.backbones.config import MLPConfig
+    from polydiff.plugins import build_backbone
+
+    def ring(n: int, step: int) -> torch.Tensor:
+        angle = 6.2832 * torch.rand(n, generator=torch.Generator().manual_seed(step))
+        return torch.stack([angle.cos(), angle.sin()], -1) * 2**0.5
+
+    torch.manual_seed(0)
+    network = build_backbone(MLPConfig(hidden=64, layers=3), channels=2, dims=0, conditions={})
+    scope: dict[str, Any] = {"ring": ring, "network": network}
+    code = blocks("docs/core.md", "python")[-1]
+    assert "steps=1000" in code
+    exec(code.replace("steps=1000", "steps=400"), scope)
+    radius = scope["x"].norm(dim=1)
+    assert (radius / 2**0.5 - 1).abs().median() < 0.2
