@@ -1,0 +1,90 @@
+r"""Molecules as states: positions of unit variance beside one-hot elements.
+
+$$ x_i = \Big( \frac{r_i - \bar r}{s},\ c\,(\mathrm{onehot}(z_i) - p) \Big), $$
+
+with s the standard deviation of a coordinate and p the frequencies of the elements, both measured on the training
+data. Elements are read back as the largest feature.
+
+Symbols: r positions in Å, z atomic numbers, K number of elements, c the scale of the features, N atoms of a molecule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from polydiff.domains.molecule.data import Library
+from polydiff.domains.molecule.geometry import Molecule
+from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
+from polydiff.space import Space, State
+
+Molecules = DenseMolecules | PackedMolecules
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Between molecules and states.
+
+    Arguments:
+        elements: Atomic numbers, increasing: K of them.
+        frequencies: Share of each element among the atoms.
+        scale: Standard deviation of a coordinate in Å.
+        type_scale: c.
+        packed: Whether states are stacked (`PackedMolecules`) and not padded (`DenseMolecules`).
+    """
+
+    elements: tuple[int, ...]
+    frequencies: tuple[float, ...]
+    scale: float
+    type_scale: float
+    packed: bool = False
+
+    @staticmethod
+    def measure(library: Library) -> dict[str, Any]:
+        """Return {"elements", "frequencies", "scale"} of a library."""
+        elements, counts = np.unique(library.numbers, return_counts=True)
+        owner = np.repeat(np.arange(len(library)), library.sizes)
+        centred = library.positions - (sums(library.positions, owner) / library.sizes[:, None])[owner]
+        scale = float(centred.std(dtype=np.float64))
+        frequencies = counts / counts.sum()
+        return {"elements": elements.tolist(), "frequencies": frequencies.tolist(), "scale": scale or 1.0}
+
+    def space(self, sizes: Tensor) -> Molecules:
+        """Return where molecules of these sizes (B,) live."""
+        layout = PackedMolecules if self.packed else DenseMolecules
+        return layout.of_sizes(sizes, len(self.elements))
+
+    def encode(self, molecules: Sequence[Molecule]) -> tuple[State, Molecules]:
+        """Return the states of molecules, and where they live."""
+        space = self.space(torch.tensor([len(m.numbers) for m in molecules]))
+        numbers = torch.from_numpy(np.concatenate([m.numbers for m in molecules]).astype(np.int64))
+        r = torch.from_numpy(np.concatenate([m.positions for m in molecules])) / self.scale
+        onehot = (numbers[:, None] == torch.tensor(self.elements)).to(r)
+        atoms = torch.cat([r, self.type_scale * (onehot - torch.tensor(self.frequencies))], -1)
+        if isinstance(space, PackedMolecules):
+            return space.project(atoms), space
+        x = atoms.new_zeros(*space.mask.shape, atoms.shape[-1])
+        x[space.mask] = atoms
+        return space.project(x), space
+
+    def decode(self, x: State, space: Space) -> list[Molecule]:
+        """Return the molecules that states stand for."""
+        assert isinstance(space, DenseMolecules | PackedMolecules)
+        atoms = (x if isinstance(space, PackedMolecules) else x[space.mask.to(x.device)]).float().cpu()
+        onehot = atoms[:, 3:] / self.type_scale + torch.tensor(self.frequencies)
+        numbers = np.array(self.elements, np.uint8)[onehot.argmax(-1).numpy()]
+        r = (atoms[:, :3] * self.scale).numpy()
+        ends = space.sizes.cumsum(0).tolist()
+        return [Molecule(numbers[a:b], r[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
+
+
+def sums(values: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """Return the sum of the rows of each owner, 0, 1, ..., in float64."""
+    total = np.zeros((int(owner.max()) + 1, values.shape[1]))
+    np.add.at(total, owner, values)
+    return total

@@ -1,0 +1,66 @@
+"""The settings of molecules. Their own values are the preset "quick"; this module loads no torch."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from polydiff.backbones.config import EGNNConfig
+from polydiff.config import BackboneConfig, Config, DataConfig, LossConfig, OptimConfig, SampleConfig, TrainConfig
+
+Property = Literal[
+    "logp", "tpsa", "qed", "weight", "heavy_atoms", "rings", "donors", "acceptors", "rotatable", "gyration"
+]
+
+
+class MoleculeData(DataConfig):
+    """Molecules."""
+
+    name: Literal["organic", "file"] = "organic"
+    """organic: all molecules of C, N, O and F up to max_heavy heavy atoms. file: those of `path`."""
+    max_heavy: int = Field(4, ge=2, le=7)
+    """organic: most atoms other than hydrogen."""
+    conformers: int = Field(3, ge=1, le=50)
+    """Most geometries of a molecule; a .sdf with positions keeps its own."""
+    conditions: tuple[Property, ...] = ("logp",)
+    """What a molecule can be asked to be; RDKit computes each for the data and measures it on samples."""
+    elements: tuple[str, ...] = ()
+    """file: elements used, such as [H, C, N, O]; molecules with others are left out. None given: all that occur."""
+    max_atoms: int = Field(60, ge=1)
+    """file: most atoms, with hydrogens; larger molecules are left out."""
+    column: str = "smiles"
+    """file: the column of a .csv that holds SMILES, in capitals or not."""
+    add_hydrogens: bool = False
+    """file: whether hydrogens that a .sdf lacks are added where they belong; otherwise such records are left out."""
+    test_share: float = Field(0.2, gt=0, lt=1)
+    """Share of the molecules held out, with all their geometries."""
+    type_scale: float = Field(1.0, gt=0)
+    """Size of an atom's one-hot element beside positions of unit variance; small: elements are decided late."""
+    layout: Literal["dense", "sparse"] = "dense"
+    """dense: batches padded to the largest molecule. sparse: atoms stacked, for sizes that differ much."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.name == "file" and self.path is None:
+            raise ValueError("data.name=file needs data.path, a .sdf, .smi or .csv file")
+        if self.name == "organic" and self.path is not None:
+            raise ValueError("data.path is given, but organic molecules come with polydiff; add data.name=file")
+        if self.name == "organic" and self.elements:
+            raise ValueError("data.elements is for files; organic molecules are of H, C, N, O and F")
+        if len(set(self.conditions)) < len(self.conditions):
+            raise ValueError(f"data.conditions={list(self.conditions)} names a property twice")
+        return self
+
+
+class MoleculeConfig(Config):
+    """Molecules."""
+
+    domain: str = "molecule"
+    schedule_options: dict[str, int | float] = Field({"sigma_min": 0.002, "sigma_max": 20.0})
+    data: DataConfig = MoleculeData()
+    backbone: BackboneConfig = EGNNConfig(hidden=96, layers=5)
+    loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.0, "std": 1.2})
+    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=100, decay="cosine")
+    train: TrainConfig = TrainConfig(steps=4000, batch_size=64, ema=0.999, checkpoint_every=1000)
+    sample: SampleConfig = SampleConfig(steps=50)

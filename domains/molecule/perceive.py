@@ -1,0 +1,59 @@
+"""What RDKit sees in atoms without bonds: a molecule, or none.
+
+Bonds follow from distances, their orders from valence (Kim & Kim, 2015, https://doi.org/10.1002/bkcs.10334, as RDKit's
+`DetermineBonds` does it). The search is cut off after a number of steps, so that no cloud of atoms can keep it busy.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from rdkit import Chem
+from rdkit.Chem import rdDetermineBonds
+from rdkit.rdBase import BlockLogs
+
+from polydiff.domains.molecule.geometry import Molecule
+
+ITERATIONS = 10_000
+
+
+def cloud(molecule: Molecule) -> Any:
+    """Return RDKit's molecule of these atoms in their places, without bonds."""
+    mol = Chem.RWMol()
+    for number in molecule.numbers.tolist():
+        atom = Chem.Atom(number)
+        atom.SetNoImplicit(True)
+        mol.AddAtom(atom)
+    conformer = Chem.Conformer(len(molecule.numbers))
+    conformer.SetPositions(np.nan_to_num(molecule.positions).astype(np.float64))
+    mol.AddConformer(conformer, assignId=True)
+    return mol
+
+
+def perceive(molecule: Molecule) -> Any:
+    """Return RDKit's molecule with bonds, sanitised and in one piece; None where there is none.
+
+    Its total charge is 0 and it has no radicals.
+    """
+    if not np.isfinite(molecule.positions).all():
+        return None
+    mol = cloud(molecule)
+    with BlockLogs():
+        try:
+            rdDetermineBonds.DetermineBonds(mol, charge=0, embedChiral=False, maxIterations=ITERATIONS)
+            Chem.SanitizeMol(mol)
+        except (ValueError, RuntimeError):  # no valence fits, or the search was cut off
+            return None
+    whole = len(Chem.GetMolFrags(mol)) == 1
+    return mol if whole and not any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms()) else None
+
+
+def formula(molecule: Molecule) -> str:
+    """Return the formula in Hill's order: carbon, hydrogen, then by the alphabet."""
+    table = Chem.GetPeriodicTable()
+    counts = Counter(table.GetElementSymbol(number) for number in molecule.numbers.tolist())
+    first = [symbol for symbol in ("C", "H") if "C" in counts and symbol in counts]
+    symbols = [*first, *sorted(set(counts) - set(first))]
+    return "".join(symbol + (str(counts[symbol]) if counts[symbol] > 1 else "") for symbol in symbols)

@@ -1,0 +1,51 @@
+"""What a molecule can be asked to be: numbers that RDKit computes, so that asking can be checked by measuring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rdkit import Chem
+from rdkit.Chem import QED, Crippen, Descriptors, Lipinski, rdMolDescriptors
+
+
+class Property(NamedTuple):
+    """A number of a molecule.
+
+    Attributes:
+        measure: (molecule without hydrogens, molecule with hydrogens, conformer) -> number.
+        unit: Its unit, "" for none.
+        meaning: What it is.
+    """
+
+    measure: Callable[[Any, Any, int], float]
+    unit: str
+    meaning: str
+
+
+PROPERTIES: Mapping[str, Property] = {
+    "logp": Property(lambda m, _, __: Crippen.MolLogP(m), "", "octanol-water partition, log P (Crippen)"),
+    "tpsa": Property(lambda m, _, __: rdMolDescriptors.CalcTPSA(m), "Å²", "topological polar surface area"),
+    "qed": Property(lambda m, _, __: QED.qed(m), "", "likeness to drugs (QED)"),
+    "weight": Property(lambda m, _, __: Descriptors.MolWt(m), "g/mol", "molar mass"),
+    "heavy_atoms": Property(lambda m, _, __: m.GetNumHeavyAtoms(), "", "atoms other than hydrogen"),
+    "rings": Property(lambda m, _, __: rdMolDescriptors.CalcNumRings(m), "", "rings"),
+    "donors": Property(lambda m, _, __: Lipinski.NumHDonors(m), "", "donors of hydrogen bonds"),
+    "acceptors": Property(lambda m, _, __: Lipinski.NumHAcceptors(m), "", "acceptors of hydrogen bonds"),
+    "rotatable": Property(lambda m, _, __: rdMolDescriptors.CalcNumRotatableBonds(m), "", "rotatable bonds"),
+    "gyration": Property(
+        lambda _, m, conf: rdMolDescriptors.CalcRadiusOfGyration(m, confId=conf), "Å", "radius of gyration"
+    ),
+}
+
+
+def measure(mol: Any, names: Sequence[str], conformer: int = -1) -> list[float]:
+    """Return properties of a molecule with hydrogens and a conformer, in their units.
+
+    Arguments:
+        mol: RDKit's molecule, sanitised.
+        names: Of `PROPERTIES`.
+        conformer: Number of the conformer, -1 for the first.
+    """
+    plain = Chem.RemoveHs(mol)
+    return [float(PROPERTIES[name].measure(plain, mol, conformer)) for name in names]
