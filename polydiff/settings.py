@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from polydiff.config import BackboneConfig, Config
+from polydiff.config import Config
 from polydiff.domain import DomainSpec
 from polydiff.errors import UserError, unknown
 from polydiff.keys import Fields, Word, dig, explain, keys_of, kinds, leaves, lookup, nest, read_word, unknown_key
@@ -117,11 +117,14 @@ def checked(model: type[Model], values: Mapping[str, Any], prefix: str = "") -> 
 def merge(spec: DomainSpec, preset: Layer, user: Sequence[Layer]) -> Settings:
     """Return the config of a domain from its defaults, a preset and what the user said."""
     cls = domain_config_class(spec)
-    section = backbone_section(cls, str(last([preset, *user], "backbone.name") or ""))
-    preset = without_other_backbone(cls, preset, section.name)
-    model = with_backbone(cls, type(section))
+    own = default_sections(cls)["backbone"].name
+    chosen = str(last([preset, *user], "backbone.name") or own)
+    if chosen != (last([preset], "backbone.name") or own):
+        preset = without_backbone(preset)  # it speaks of another network than the user chose
+    model = concrete(cls, chosen)
     fields = leaves(model)
-    state = defaults(cls, section, fields)
+    values = model.model_validate({}).model_dump()
+    state = {key: dig(values, key) for key in fields}
     provenance = dict.fromkeys(fields, "default")
     said = {"domain"}
     for layer in (preset, *user):
@@ -138,38 +141,32 @@ def merge(spec: DomainSpec, preset: Layer, user: Sequence[Layer]) -> Settings:
     return Settings(config, provenance, nest({key: dig(plain, key) for key in fields if key in said}))
 
 
-def defaults(cls: type[Config], section: BackboneConfig, fields: Fields) -> dict[str, Any]:
-    """Return a domain's default values by dotted key, with those of a backbone section."""
-    values = {**cls.model_validate({}).model_dump(exclude={"backbone"}), "backbone": section.model_dump()}
-    return {key: dig(values, key) for key in fields}
-
-
-def default_backbone(cls: type[Config]) -> BackboneConfig:
-    """Return the backbone section that a domain has of itself."""
-    section: BackboneConfig = cls.model_fields["backbone"].get_default(call_default_factory=True)
-    return section
-
-
-def backbone_section(cls: type[Config], name: str) -> BackboneConfig:
-    """Return the default section of a backbone: the domain's own where it is of this name or none is given."""
-    own = default_backbone(cls)
-    return own if name in ("", own.name) else backbone_config_class(load_backbone_spec(name)).model_validate({})
-
-
-def without_other_backbone(cls: type[Config], preset: Layer, name: str) -> Layer:
-    """Return a preset without its words on the backbone, where they are about another one than `name`."""
-    if (lookup(preset.values, "backbone.name") or default_backbone(cls).name) == name:
-        return preset
-    return preset._replace(values={k: v for k, v in preset.values.items() if k.partition(".")[0] != "backbone"})
+def default_sections(cls: type[Config]) -> dict[str, Any]:
+    """Return the sections that a domain has of itself."""
+    values = {name: field.get_default(call_default_factory=True) for name, field in cls.model_fields.items()}
+    return {name: value for name, value in values.items() if isinstance(value, BaseModel)}
 
 
 @cache
-def with_backbone(cls: type[Config], backbone: type[BackboneConfig]) -> type[Config]:
-    """Return a domain's config class with another class of backbone section: always the same one."""
-    if cls.model_fields["backbone"].annotation is backbone:
-        return cls
-    section = (backbone, backbone.model_validate({}))
-    return create_model(cls.__name__, __base__=cls, __module__=cls.__module__, backbone=section)
+def concrete(cls: type[Config], backbone: str) -> type[Config]:
+    """Return a domain's config class with the section of a backbone, and every section of its default's own class.
+
+    A class may declare `data: DataConfig = MyData()`; keys are those of MyData. The same arguments give the same class.
+    """
+    sections = default_sections(cls)
+    if backbone != sections["backbone"].name:
+        sections["backbone"] = backbone_config_class(load_backbone_spec(backbone)).model_validate({})
+    narrowed: dict[str, Any] = {
+        name: (type(section), section)
+        for name, section in sections.items()
+        if cls.model_fields[name].annotation is not type(section)
+    }
+    return create_model(cls.__name__, __base__=cls, __module__=cls.__module__, **narrowed) if narrowed else cls
+
+
+def without_backbone(preset: Layer) -> Layer:
+    """Return a preset without its words on the backbone."""
+    return preset._replace(values={k: v for k, v in preset.values.items() if k.partition(".")[0] != "backbone"})
 
 
 def assignments(layer: Layer, fields: Fields, state: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,265 @@
+"""Settings: precedence, provenance, messages, and files that load back into the same configuration."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fake_plugins import install_ring
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polydiff.backbones.config import MLPConfig, UNetConfig
+from polydiff.errors import UserError
+from polydiff.settings import Settings, check_names, config_from, read_config, resolve, resolved_text
+from polydiff.yamltext import dump_yaml, one_line_yaml, parse_yaml
+
+
+@pytest.fixture(autouse=True)
+def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_ring(tmp_path / "ring", monkeypatch)
+
+
+def ask(*words: str, domain: str | None = "ring", **more: Any) -> Settings:
+    """Resolve with words such as train.steps=3."""
+    return resolve(domain, words=dict(word.split("=", 1) for word in words), **more)
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_each_layer_wins_over_the_one_before(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.yaml", "train: {steps: 20, batch_size: 5}\noptim.lr: 1e-3\n")
+    two = write(tmp_path / "two.yaml", "train:\n  batch-size: 6\n")
+    config, provenance, said = ask("seed=7", preset="wide", files=[one, two])
+    assert (config.train.steps, config.train.batch_size, config.optim.lr, config.seed) == (20, 6, 1e-3, 7)
+    assert (config.backbone.hidden, config.train.log_every, config.optim.warmup) == (32, 1, 100)  # type: ignore[attr-defined]
+    assert provenance["train.steps"] == provenance["optim.lr"] == f"file {one}"
+    assert provenance["train.batch_size"] == f"file {two}"
+    assert provenance["backbone.hidden"] == "preset wide"
+    assert provenance["seed"] == provenance["preset"] == "command line"
+    assert provenance["train.log_every"] == provenance["sample.steps"] == "default"
+    assert said == {
+        "domain": "ring",
+        "preset": "wide",
+        "seed": 7,
+        "optim": {"lr": 1e-3},
+        "train": {"steps": 20, "batch_size": 6},
+    }
+
+
+def test_what_was_said_is_a_file_that_says_it_again(tmp_path: Path) -> None:
+    config, _, said = ask("data.sizes=[9,3]", "loss.times_options.std=2", "data.folder=/tmp/x y", preset="wide")
+    path = write(tmp_path / "said.yaml", dump_yaml(said, {}))
+    assert resolve(files=[path]).config == config
+
+
+def test_domain_and_preset_may_stand_in_a_file_or_among_the_words(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.yaml", "domain: ring\npreset: wide\n")
+    assert resolve(files=[path]).config.train.steps == 9
+    assert resolve(preset="quick", files=[path]).config.train.steps == 6
+    assert ask("domain=ring", "preset=wide", domain=None).config.train.steps == 9
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("data.sizes=[5,2]", (5, 2)),
+        ("data.sizes=5,2", (5, 2)),
+        ("data.sizes=(5, 2)", (5, 2)),
+        ("data.sizes=[]", ()),
+        ("data.closed=no", False),
+        ("data.closed=0", False),
+        ("data.closed=False", False),
+        ("data.closed=yes", True),
+        ("data.closed=1", True),
+        ("data.closed=true", True),
+        ("data.folder=none", None),
+        ("data.folder=/a/b", Path("/a/b")),
+        ("data.folder=12", Path("12")),
+        ("data.fault=no", "no"),
+        ("data.fault=1e3", "1e3"),
+        ("data.fault=", ""),
+        ("data.radius=2", 2.0),
+        ("data.radius=1e-4", 1e-4),
+        ("data.radius=.5", 0.5),
+        ("train.batch-size=3", 3),
+        ("train.steps=1e3", 1000),
+        ("train.steps=1_000", 1000),
+        ("optim.decay=cosine", "cosine"),
+        ("optim.betas=[0.5, 0.9]", (0.5, 0.9)),
+        ("schedule_options={sigma_min: 1e-3}", {"sigma_min": 1e-3}),
+        ("schedule_options.T=500", {"T": 500}),
+        ("loss.times_options.mean=-3", {"mean": -3.0, "std": 1.2}),
+        ("loss.times_options={mean: -3}", {"mean": -3.0}),
+        ("sample.options.eta=0.5", {"eta": 0.5}),
+    ],
+)
+def test_words_are_read_as_their_keys_demand(word: str, value: object) -> None:
+    found: Any = ask(word).config
+    for part in word.partition("=")[0].replace("-", "_").split(".")[:2]:
+        found = getattr(found, part, found)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("train.stpes=3", "Unknown key 'train.stpes' (command line). Did you mean 'train.steps'? Keys of train: steps"),
+        ("backbone.hiden=3", "Did you mean 'backbone.hidden'? Keys of backbone: name, hidden, layers, dropout."),
+        ("hidden=3", "Did you mean 'backbone.hidden'?"),
+        ("steps=3", "Did you mean 'train.steps' or 'sample.steps'?"),
+        ("nonsense.zebra=3", "Unknown key 'nonsense.zebra' (command line). Keys: domain, preset, seed"),
+        ("train.steps.more=3", "Unknown key 'train.steps.more'"),
+        ("train.steps=0", "train.steps=0 (command line): should be greater than or equal to 1."),
+        ("train.steps=many", "train.steps=many (command line): should be a valid integer"),
+        ("train.steps=1.5", "train.steps=1.5 (command line): should be a valid integer"),
+        ("train=5", "train=5 (command line): train is a section. Keys of train: steps"),
+        ("data.sizes=[1,x]", "data.sizes[1]=x (command line): should be a valid integer"),
+        ("data.sizes=[1", "data.sizes, line 1, column 3: this is not YAML"),
+        ("loss.times_options={mean: low}", "loss.times_options.mean=low (command line): should be a valid number"),
+        ("schedule_options={T: few}", "schedule_options.T=few (command line): should be a valid number"),
+        ("optim.decay=cosin", "optim.decay=cosin (command line): should be 'constant', 'cosine' or 'linear'."),
+        ("data.closed=maybe", "data.closed=maybe (command line): should be a valid boolean"),
+        ("backbone.name=ml", "Unknown backbone 'ml'. Did you mean 'mlp'?"),
+        ("preset=wdie", "Unknown preset of ring 'wdie'. Did you mean 'wide'? Known: quick, wide."),
+    ],
+)
+def test_a_wrong_word_gets_one_line_that_names_it(word: str, said: str) -> None:
+    with pytest.raises(UserError) as error:
+        ask(word)
+    text = str(error.value)
+    assert said in text
+    assert "\n" not in text
+    assert "pydantic" not in text
+
+
+def test_a_wrong_file_is_named(tmp_path: Path) -> None:
+    def complaint(text: str) -> str:
+        path = write(tmp_path / "my.yaml", text)
+        with pytest.raises(UserError) as error:
+            resolve("ring", files=[path])
+        return str(error.value).replace(str(path), "my.yaml")
+
+    assert complaint("train: {stpes: 3}").startswith(
+        "Unknown key 'train.stpes' (file my.yaml). Did you mean 'train.steps'?"
+    )
+    assert complaint("train: {steps: -1}") == "train.steps=-1 (file my.yaml): should be greater than or equal to 1."
+    assert complaint("train: {steps: 1, steps: 2}").startswith(
+        "my.yaml, line 1, column 8: this is not YAML: the key 'steps'"
+    )
+    assert complaint("- 3").startswith("my.yaml should hold keys and values")
+    assert complaint("a: [").startswith("my.yaml, line 1")
+    with pytest.raises(UserError, match=r"Cannot read the config file .*none\.yaml: No such file"):
+        resolve("ring", files=[tmp_path / "none.yaml"])
+
+
+def test_without_a_domain_it_is_asked_for() -> None:
+    with pytest.raises(UserError, match="Which domain"):
+        ask(domain=None)
+    with pytest.raises(UserError, match="'domian': did you mean 'domain'"):
+        ask("domian=ring", domain=None)
+
+
+def test_another_backbone_brings_its_own_section() -> None:
+    config, provenance, _ = ask("backbone.name=unet", "backbone.kernel=5")
+    assert isinstance(config.backbone, UNetConfig)
+    assert provenance["backbone.name"] == "command line"
+    assert provenance["backbone.channels"] == "default"
+    assert config_from(config.model_dump(mode="json")) == config
+    with pytest.raises(UserError, match=r"Unknown key 'backbone\.hidden'"):
+        ask("backbone.name=unet", "backbone.hidden=3")
+
+
+def test_a_preset_does_not_speak_of_a_backbone_that_it_does_not_mean() -> None:
+    config, provenance, _ = ask("backbone.name=unet", preset="wide")
+    assert config.train.steps == 9
+    assert {provenance[key] for key in provenance if key.startswith("backbone.")} == {"command line", "default"}
+    own = ask("backbone.name=mlp", preset="wide").config.backbone
+    assert isinstance(own, MLPConfig)
+    assert own.hidden == 32
+
+
+def test_a_file_must_speak_of_the_backbone_that_is_used(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.yaml", "backbone: {hidden: 8}")
+    with pytest.raises(UserError, match=r"Unknown key 'backbone\.hidden' \(file"):
+        ask("backbone.name=unet", files=[path])
+
+
+def test_a_new_name_leaves_the_old_options_behind() -> None:
+    assert ask("loss.times=uniform").config.loss.times_options == {}
+    assert ask("loss.times=log_normal").config.loss.times_options == {"mean": -1.2, "std": 1.2}
+    both = ask("loss.times_options={std: 2}", "loss.times=logit_normal").config.loss
+    assert (both.times, both.times_options) == ("logit_normal", {"std": 2.0})
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["backbone.name=unet"], ["data.folder=/a b/c", "data.sizes=[3,4]", "optim.lr=1e-7"]]
+)
+def test_the_resolved_text_is_the_same_configuration(tmp_path: Path, words: list[str]) -> None:
+    config, provenance, _ = ask(*words, preset="wide")
+    text = resolved_text(config, provenance)
+    assert read_config(write(tmp_path / "config.resolved.yaml", text)) == config
+    assert resolve(files=[tmp_path / "config.resolved.yaml"]).config == config
+    assert config_from(json.loads(json.dumps(config.model_dump(mode="json")))) == config
+    assert "steps: 9  # preset wide" in text
+    assert "!!" not in text
+
+
+def test_every_preset_of_every_installed_domain_resolves() -> None:
+    from polydiff.domain import DomainSpec
+    from polydiff.plugins import discover
+
+    for plugin in discover(DomainSpec):
+        for preset in plugin.spec.presets:
+            config, provenance, _ = resolve(plugin.name, preset)
+            assert config.preset == preset
+            assert config_from(yaml.safe_load(resolved_text(config, provenance))) == config
+            check_names(config)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("schedule=edn", "schedule: Unknown schedule 'edn'. Did you mean 'edm'?"),
+        ("target=noise", "target: Unknown target 'noise'."),
+        ("loss.norm=l3", "loss.norm: Unknown loss 'l3'."),
+        ("loss.weighting=minsnr", "Did you mean 'min_snr'?"),
+        ("loss.times=log_norm", "Did you mean 'log_normal'?"),
+        ("optim.name=adam", "Did you mean 'adamw'?"),
+        ("sample.sampler=dpm_2m", "Did you mean 'dpmpp_2m'?"),
+        ("sample.spacing=karas", "Did you mean 'karras'?"),
+        ("sample.options={et: 1}", "sample.options: Unknown option of the sampler dpmpp_2m 'et'."),
+        ("loss.times_options={meen: 1}", "Did you mean 'mean'?"),
+        ("schedule_options.rhoo=3", "Did you mean 'rho'?"),
+    ],
+)
+def test_names_are_checked_before_any_work(word: str, said: str) -> None:
+    with pytest.raises(UserError) as error:
+        check_names(ask(word).config)
+    assert said in str(error.value)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(min_size=1, max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(values)
+def test_yaml_on_one_line_reads_back(value: Any) -> None:
+    text = one_line_yaml(value)
+    assert "\n" not in text
+    assert parse_yaml(f"key: {text}  # comment", "here") == {"key": value}
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_are_numbers_however_python_writes_them(number: float) -> None:
+    assert parse_yaml(repr(number), "here") == number
