@@ -1,0 +1,415 @@
+"""The command line: from nothing to a report, every mistake in one line, and nothing heavy before it is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from fake_plugins import DOMAINS, distribution, install_ring, on_path, polydiff
+
+from polydiff.checkpoint import steps_saved
+from polydiff.cli import VERBS, main
+from polydiff.cli.words import read_words
+from polydiff.errors import UserError
+from polydiff.settings import read_config
+
+QUICK = ("--judge", "8")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder of the test's own, with the ring domain installed."""
+    install_ring(tmp_path / "plugins", monkeypatch)
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.delenv("POLYDIFF_DEBUG", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    return work
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that is finished, which no test changes."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        install_ring(folder / "plugins", monkeypatch)
+        assert main(["train", "-d", "ring", "-o", str(folder / "run"), *QUICK]) == 0
+    return folder / "run"
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Run words that are a mistake: code 2, one message on stderr, nothing on stdout. Return the message."""
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Traceback" not in err
+    assert err.startswith("polydiff: ")
+    assert err.count("\n") == 1
+    return err.removeprefix("polydiff: ").strip()
+
+
+def test_one_word_trains_samples_judges_and_reports(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--domain", "ring", *QUICK]) == 0
+    out, err = capsys.readouterr()
+    run = here / "runs" / "ring-001"
+    assert "Run:     runs/ring-001" in out
+    assert "polydiff sample runs/ring-001 -n 16" in out
+    assert re.search(r"distance +[\d.]+ +[\d.]+ +[\d.]+ +radii +lower", out)
+    assert re.search(r"step 6/6  loss \d", err)
+    assert (run / "report.html").read_text().startswith("<!doctype html>")
+    assert json.loads((run / "evaluation.json").read_text())["n"] == 8
+    assert steps_saved(run / "checkpoints") == [6]
+    assert yaml.safe_load((run / "config.input.yaml").read_text()) == {"domain": "ring"}
+    assert read_config(run / "config.resolved.yaml").train.steps == 6
+    assert main(["train", "--domain", "ring", "train.steps=1", "--judge", "0"]) == 0
+    assert (here / "runs" / "ring-002" / "report.html").exists()
+    assert not (here / "runs" / "ring-002" / "evaluation.json").exists()
+
+
+def test_every_way_to_say_a_key_says_the_same(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ways = [
+        ["train.batch_size=5", "loss.times_options.mean=-1", "data.closed=true", "data.sizes=[4,2]", "seed=3"],
+        [
+            "--train.batch-size",
+            "5",
+            "--loss.times-options.mean",
+            "-1",
+            "--data.closed",
+            "--data.sizes=4,2",
+            "--seed",
+            "3",
+        ],
+    ]
+    shown = []
+    for words in ways:
+        assert main(["config", "show", "-d", "ring", *words]) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1]
+    assert "batch_size: 5  # command line" in shown[0]
+
+
+def test_words_are_read_in_pairs() -> None:
+    words = ["--a.b", "1", "c=d=e", "--f", "--g.h=", "--i", "-3"]
+    assert read_words(words) == {"a.b": "1", "c": "d=e", "f": "true", "g.h": "", "i": "-3"}
+    for wrong in ("word", "-x", "=3", "-x=3"):
+        with pytest.raises(UserError, match="neither an option nor key=value"):
+            read_words([wrong])
+
+
+def test_a_run_that_exists_is_not_overwritten(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "-d", "ring", "-o", str(trained)]) == 2
+    assert f"Go on with `polydiff resume {trained}`, or choose another -o." in capsys.readouterr().err
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "-d", "ring", "device=gpu7"]) == 2
+    assert "device=gpu7" in capsys.readouterr().err
+    assert list((here / "runs").iterdir()) == []
+
+
+def test_resume_goes_on_and_longer(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "-d", "ring", "train.steps=4", "-o", "run", "--judge", "0"]) == 0
+    assert main(["resume", "run", "train.steps=7", *QUICK]) == 0
+    assert "step 7/7" in capsys.readouterr().err
+    assert main(["resume", "run", "--train.steps", "8", "--judge", "0"]) == 0
+    assert steps_saved(here / "run" / "checkpoints")[-1] == 8
+    capsys.readouterr()
+    said = complaint(capsys, "resume", "run", "optim.lr=3")
+    assert "polydiff train -c run/config.resolved.yaml optim.lr=..." in said
+    assert complaint(capsys, "resume", "run", "train.steps=x").startswith("train.steps=x: should be a whole number")
+
+
+def test_sample_writes_files_that_do_not_depend_on_the_batch(trained: Path, here: Path) -> None:
+    common = ["sample", str(trained), "-n", "5", "--seed", "3", "--cond", "half=upper", "--guidance", "2"]
+    assert main([*common, "-o", "a"]) == 0
+    assert main([*common, "-o", "b", "--batch-size", "2"]) == 0
+    points = [[json.loads(path.read_text()) for path in sorted(Path(name).glob("sample-*.json"))] for name in "ab"]
+    assert len(points[0]) == 5
+    assert points[0] == [pytest.approx(point, abs=1e-5) for point in points[1]]
+    manifest = json.loads((here / "a" / "manifest.json").read_text())
+    assert [entry["file"] for entry in manifest["samples"]] == [f"sample-{i:05d}.json" for i in range(5)]
+    assert all(entry["cond"] == {"half": "upper"} for entry in manifest["samples"])
+    told = {key: manifest[key] for key in ("domain", "step", "weights", "seed", "asked", "guidance", "steps")}
+    asked = {"half": "upper"}
+    assert told == {
+        "domain": "ring", "step": 6, "weights": "ema", "seed": 3, "asked": asked, "guidance": 2.0, "steps": 4
+    }  # fmt: skip
+    assert (here / "a" / "show.html").exists()
+
+
+def test_samples_have_a_place_of_their_own_by_default(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = []
+    for _ in range(2):
+        assert main(["sample", str(trained / "checkpoints" / "step-00000006"), "-n", "1", "--weights", "model"]) == 0
+        places.append(Path(capsys.readouterr().out.strip()))
+    assert places[0] != places[1]
+    assert all(json.loads((place / "manifest.json").read_text())["weights"] == "model" for place in places)
+
+
+def test_sample_never_replaces_what_is_there(trained: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "mine").mkdir()
+    (here / "mine" / "thesis.tex").write_text("all of it")
+    said = complaint(capsys, "sample", str(trained), "-o", "mine")
+    assert said == "mine exists and is not an empty folder. Choose another -o."
+    assert (here / "mine" / "thesis.tex").read_text() == "all of it"
+
+
+def test_eval_prints_a_table_or_only_json(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", str(trained), "-n", "6", "--steps", "3", "--seed", "1"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("6 samples at step 6, ema weights, dpmpp_2m, 3 steps (3 evaluations), seed 1")
+    assert "Mean distance from the ring." in out
+    assert main(["eval", str(trained), "-n", "6", "--sampler", "heun", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["sampler"], result["steps"], result["n"]) == ("heun", 4, 6)
+    assert set(result["metrics"]["distance"]) == {"value", "data", "noise", "unit", "better", "meaning"}
+    assert json.loads((trained / "evaluation.json").read_text()) == result
+
+
+def test_report_says_where_it_is(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(trained)]) == 0
+    assert Path(capsys.readouterr().out.strip()) == trained / "report.html"
+
+
+def test_dry_run_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "-d", "ring", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"parameters +\d+", out)
+    assert re.search(r"batch shape +\[8, 2\]", out)
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trian"], "Unknown verb 'trian'. Did you mean 'train'?"),
+        (["train"], "Which domain? Say --domain NAME; `polydiff domains list` shows them."),
+        (["train", "-d", "rign"], "Unknown domain 'rign'. Did you mean 'ring'?"),
+        (["train", "-d", "ring", "-p", "wdie"], "Unknown preset of ring 'wdie'. Did you mean 'wide'?"),
+        (["train", "-d", "ring", "--presett", "wide"], "Unknown key 'presett' (command line). Did you mean 'preset'?"),
+        (["train", "-d", "ring", "train.stpes=3"], "Did you mean 'train.steps'?"),
+        (["train", "-d", "ring", "schedule=edn"], "schedule: Unknown schedule 'edn'. Did you mean 'edm'?"),
+        (["train", "-d", "ring", "word"], "'word' is neither an option nor key=value"),
+        (["train", "-d", "ring", "-c", "no.yaml"], "Cannot read the config file no.yaml: No such file or directory."),
+        (["train", "-d"], "Argument -d/--domain: expected one argument. `polydiff train --help` tells more."),
+        (["sample", "nowhere"], "There is no run folder nowhere."),
+        (["eval", "plugins"], "There is no run folder plugins."),
+        (["report", "."], ". is not a run folder"),
+        (["resume", "nowhere"], "There is no run folder nowhere."),
+        (["sample", "RUN", "--smapler", "ddim"], "Unknown option '--smapler'. Did you mean '--sampler'?"),
+        (["sample", "RUN", "extra"], "'extra' is one word too many."),
+        (["sample", "RUN", "-n", "0"], "Argument -n: 0 is not above 0."),
+        (["sample", "RUN", "-n", "few"], "Argument -n: invalid positive value: 'few'."),
+        (["sample", "RUN", "--sampler", "dpm_2m"], "Unknown sampler 'dpm_2m'. Did you mean 'dpmpp_2m'?"),
+        (["sample", "RUN", "--cond", "upper"], "--cond upper: say NAME=VALUE"),
+        (["sample", "RUN", "--cond", "haf=upper"], "Unknown condition 'haf'. Did you mean 'half'?"),
+        (["sample", "RUN", "--cond", "half=left"], "half=left: lower or upper."),
+        (["eval", "RUN", "--guidance", "-1"], "guidance=-1.0: should be greater than or equal to 0."),
+        (["domains", "check"], "Say which domain"),
+        (["domains", "check", "rign"], "Unknown domain 'rign'. Did you mean 'ring'?"),
+        (["presets", "show", "ring/wdie"], "Unknown preset of ring 'wdie'. Did you mean 'wide'?"),
+        (["config", "shwo", "-d", "ring"], "Did you mean 'show'?"),
+    ],
+)
+def test_a_mistake_ends_with_one_message(
+    trained: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert said in complaint(capsys, *(str(trained) if word == "RUN" else word for word in words))
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYDIFF_DEBUG", "1")
+    assert main(["train", "-d", "ring", "train.steps=0"]) == 2
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert err.endswith("polydiff: train.steps=0 (command line): should be greater than or equal to 1.\n")
+
+
+def test_config_diff_shows_what_differs_from_the_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "diff", "-d", "ring", "-p", "wide"]) == 0
+    assert capsys.readouterr().out == "No difference from preset wide.\n"
+    assert main(["config", "diff", "-d", "ring", "-p", "wide", "train.steps=3", "backbone.hidden=32"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"train\.steps +9 +3 +command line", out)
+    assert "backbone.hidden" not in out
+
+
+def test_config_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "schema", "-d", "ring"]) == 0
+    assert "train" in json.loads(capsys.readouterr().out)["properties"]
+
+
+def test_a_preset_that_is_shown_is_a_config_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets", "show", "ring/wide"]) == 0
+    text = capsys.readouterr().out
+    assert yaml.safe_load(text) == {
+        "domain": "ring",
+        "preset": "wide",
+        "backbone": {"hidden": 32},
+        "train": {"steps": 9},
+        "loss": {"times_options": {"mean": 0.5}},
+    }
+    (here / "mine.yaml").write_text(text)
+    assert main(["config", "diff", "-c", "mine.yaml"]) == 0
+    assert "No difference from preset wide" in capsys.readouterr().out
+    assert main(["presets", "list", "ring"]) == 0
+    assert "ring/wide" in capsys.readouterr().out
+
+
+def test_domains_are_listed_broken_ones_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad_domain.py").write_text("1 / 0\n")
+    distribution(tmp_path, "bad", {DOMAINS: {"bad": "bad_domain:SPEC"}})
+    on_path(monkeypatch, tmp_path)
+    assert main(["domains", "list"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"ring +ready +polydiff-ring 1\.0 +Points on a ring\.", out)
+    assert re.search(r"bad +broken +bad 1\.0 +ZeroDivisionError: division by zero", out)
+    assert main(["domains", "list", "--json"]) == 0
+    cards = {card["name"]: card for card in json.loads(capsys.readouterr().out)}
+    assert cards["ring"]["presets"] == ["quick", "wide"]
+    assert cards["bad"]["status"] == "broken"
+    assert {"image", "audio", "molecule"} <= set(cards)
+
+
+def test_domains_check_tells_and_fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    import polydiff.testing
+    from polydiff.testing import Check
+
+    found = [Check("spec", True, "fine"), Check("space", False, "noise is not on it")]
+    monkeypatch.setattr(polydiff.testing, "check_domain", lambda name: found)
+    assert main(["domains", "check", "ring"]) == 1
+    assert re.search(r"space +FAILED +noise is not on it", capsys.readouterr().out)
+    found.pop()
+    assert main(["domains", "check", "ring", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [{"name": "spec", "passed": True, "detail": "fine"}]
+
+
+def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert all(re.search(rf"^  {verb} +\w", out, re.MULTILINE) for verb in VERBS)
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"polydiff \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_train_help_shows_the_keys_of_one_domain(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    assert "train.steps" not in capsys.readouterr().out
+    assert main(["train", "-d", "ring", "backbone.name=egnn", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"data\.radius=1\.4 +Radius of the ring\. \(number\)", out)
+    assert re.search(r"train\.steps=6 +Number of optimizer steps\. \(int >=1\)", out)
+    assert "backbone.cutoff" in out
+    assert "data.sample_rate" not in out
+
+
+LIGHT = [
+    ["--help"],
+    ["train", "--help"],
+    ["train", "-d", "ring", "--help"],
+    ["sample", "--help"],
+    ["domains", "list"],
+    ["presets", "list"],
+    ["presets", "show", "ring/wide"],
+    ["config", "show", "-d", "ring", "train.steps=3"],
+    ["config", "diff", "-d", "ring"],
+    ["train", "-d", "ring", "train.stpes=3"],
+]
+
+
+def test_what_only_tells_loads_no_torch() -> None:
+    code = (
+        "import json, sys\nfrom polydiff.cli import main\n"
+        "for words in json.loads(sys.argv[1]):\n"
+        "    try:\n        main(words)\n    except SystemExit:\n        pass\n"
+        "    assert 'torch' not in sys.modules, words\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, json.dumps(LIGHT)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_module_is_the_program() -> None:
+    done = polydiff("presets", "show", "ring")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "domain: ring\npreset: quick\n"
+    assert polydiff("presets", "shwo").returncode == 2
+
+
+def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_go_on(here: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "polydiff",
+        "train",
+        "-d",
+        "ring",
+        "-o",
+        "run",
+        "train.steps=1000000",
+        "--judge",
+        "0",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=here, env=dict(os.environ))
+    wait_for(here / "run" / "metrics.jsonl", process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    (step,) = steps_saved(here / "run" / "checkpoints")[-1:]
+    assert process.returncode == 130
+    assert f"Stopped; step {step} is kept. Go on with: polydiff resume run" in err
+    assert "Traceback" not in err
+    assert main(["resume", "run", f"train.steps={step + 2}", "--judge", "0"]) == 0
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until a file exists, as long as the process that should write it lives."""
+    while not path.exists():
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        time.sleep(0.05)
+
+
+def test_doctor_looks_at_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import polydiff.doctor as doctor
+
+    monkeypatch.setattr(
+        doctor, "OPTIONAL", {"soundfile": ("soundfile", "x"), "nothing-here": ("nothing_here", "polydiff[y]")}
+    )
+    code = main(["doctor", "--json"])
+    findings = {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)}
+    assert code == (1 if any(finding["status"] == "broken" for finding in findings.values()) else 0)
+    assert {"polydiff", "python", "torch", "GPU", "CPU", "bf16", "disk", "cache", "domain ring", "backbone mlp"} <= set(
+        findings
+    )
+    assert findings["nothing-here"] == {
+        "name": "nothing-here",
+        "status": "absent",
+        "text": "not installed; type: pip install 'polydiff[y]'",
+    }
+    assert findings["domain ring"] == {"name": "domain ring", "status": "ok", "text": "polydiff-ring 1.0"}
+
+
+def test_doctor_tells_what_is_installed_and_cannot_be_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import polydiff.doctor as doctor
+
+    (tmp_path / "torchaudio_twin.py").write_text("raise OSError('libtorch: undefined symbol')\n")
+    distribution(tmp_path, "torchaudio", {}, version="1.2.3")
+    on_path(monkeypatch, tmp_path)
+    monkeypatch.setattr(doctor, "OPTIONAL", {"torchaudio": ("torchaudio_twin", "polydiff[audio]")})
+    assert main(["doctor"]) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert "torchaudio broken 1.2.3 cannot be imported: OSError: libtorch: undefined symbol" in out
+    assert re.search(r"torchaudio 1\.2\.3 and torch [\d.]+ must be of one version; type: pip install torchaudio==", out)
