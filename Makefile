@@ -24,7 +24,7 @@ test-slow: $(VENV)/ready-dev
 lint: $(VENV)/ready-dev .typing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	PYTHONPATH=.typing $(BIN)/lint-imports
+	cd .typing && ../$(BIN)/lint-imports --config ../pyproject.toml
 
 format: $(VENV)/ready-dev
 	$(BIN)/ruff check --fix .
@@ -33,12 +33,11 @@ format: $(VENV)/ready-dev
 types: $(VENV)/ready-dev .typing
 	cd .typing && ../$(BIN)/mypy --config-file ../pyproject.toml -p polydiff
 
-# mypy and import-linter do not follow the package mapping of an editable install: give them a tree of links.
+# mypy and import-linter do not follow the package mapping of an editable install: give them the tree as it is installed.
 .PHONY: .typing
 .typing:
-	rm -rf .typing && mkdir -p .typing/polydiff
-	ln -s $(CURDIR)/polydiff/* $(CURDIR)/backbones $(CURDIR)/domains .typing/polydiff/
-	rm -f .typing/polydiff/__pycache__
+	rm -rf .typing/polydiff && mkdir -p .typing
+	cp -r polydiff .typing/polydiff && cp -r backbones domains .typing/polydiff/
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

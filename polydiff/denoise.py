@@ -82,13 +82,13 @@ class Denoiser(nn.Module):
         low, high = math.log(self.schedule.sigma_min), math.log(self.schedule.sigma_max)
         scale = space.expand(torch.rsqrt(sigma.to(x) ** 2 + self.sigma_data**2))
         with self.autocast(x.device):
-            f = self.backbone(x * scale, sigma.log().clamp(low, high).to(x), space, cond)
+            f: Tensor = self.backbone(x * scale, sigma.log().clamp(low, high).to(x), space, cond)
         return space.project(f.to(x.dtype))
 
     def estimate(self, x_t: State, t: Tensor, space: Space, cond: Condition | None = None) -> State:
         """Return E[x_0 | x_t] for a state in the schedule's own frame at times t, shape (B,)."""
         alpha, _ = self.schedule(t)
-        return self(x_t / space.expand(alpha.to(x_t)), self.schedule.noise_level(t).to(x_t), space, cond)
+        return self.forward(x_t / space.expand(alpha.to(x_t)), self.schedule.noise_level(t).to(x_t), space, cond)
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """Return the context in which the backbone runs."""

@@ -226,7 +226,8 @@ def evaluation(run: Run) -> dict[str, Any] | None:
     about = {name: result.get(name, "unknown") for name in ABOUT}
     about["cond"] = ", ".join(f"{key} = {value}" for key, value in result.get("cond", {}).items())
     about["weights"] = WEIGHTS.get(about["weights"], about["weights"])
-    return {**about, "scores": [score(name, row) for name, row in result.get("metrics", {}).items()]}
+    scores = [score(name, row) for name, row in result.get("metrics", {}).items()]
+    return {**about, "scores": scores, "dash": DASH if any(DASH in s for s in scores) else ""}
 
 
 def score(name: str, row: Mapping[str, Any]) -> Score:

@@ -212,12 +212,17 @@ class EDM(Schedule):
     rho: float = 7.0
     frame: ClassVar[Frame] = "ve"
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """sigma_min^{1/rho} and sigma_max^{1/rho}."""
+        return math.pow(self.sigma_min, 1 / self.rho), math.pow(self.sigma_max, 1 / self.rho)
+
     def log_snr(self, t: Tensor) -> Tensor:
-        low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
+        low, high = self.ends
         return -2 * self.rho * torch.log(low + t.double().clamp(0, 1) * (high - low))
 
     def time(self, log_snr: Tensor) -> Tensor:
-        low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
+        low, high = self.ends
         return (torch.exp(-log_snr.double() / 2 / self.rho) - low) / (high - low)
 
 

@@ -1,1 +1,0 @@
-from polydiff.evaluation import *  # temporary alias, to be deleted: import polydiff.evaluation

@@ -1,1 +1,0 @@
-from polydiff.training import *  # temporary alias, to be deleted: import polydiff.training

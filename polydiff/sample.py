@@ -1,1 +1,0 @@
-from polydiff.sampling import *  # temporary alias, to be deleted: import polydiff.sampling

@@ -1,1 +1,0 @@
-from polydiff.trainer import *  # temporary alias, to be deleted: import polydiff.trainer
