@@ -22,11 +22,13 @@ from polydiff.domains.audio.plucks import LOWEST, note_name
 from polydiff.domains.audio.show import pcm16, show
 from polydiff.errors import unknown
 from polydiff.plugins import build_backbone
-from polydiff.random import streams
+from polydiff.random import permutation, streams
 from polydiff.space import Batch, Condition, Euclidean, Space, State
 
 MEASURED = 2048
 """Training clips that statistics are measured on, and that samples are compared with."""
+MOST_NUMBERS = 2**26
+"""Most numbers that those clips hold, 256 MiB; there are fewer of long ones."""
 FLATS = {"DB": "C#", "EB": "D#", "GB": "F#", "AB": "G#", "BB": "A#"}
 
 
@@ -54,11 +56,15 @@ class Audio:
 
     @cached_property
     def reference(self) -> Tensor:
-        """Training clips spread over the data set, each cropped in its own fixed way, shape (N, C, T)."""
-        size = self.source.size("train")
-        n = min(size, MEASURED)
-        indices = [i * size // n for i in range(n)]
+        """Training clips from all over the data set, each cropped in its own fixed way, shape (N, C, T)."""
+        n = min(MEASURED, max(MOST_NUMBERS // (self.data.channels * self.data.length), 2))
+        indices = self.some("train", n)
         return self.source.clips("train", indices, streams(self.data.seed, "audio/reference", indices))[0]
+
+    def some(self, split: str, n: int) -> list[int]:
+        """Return up to n examples of a split, always the same and from all over it; fewer are the first of more."""
+        chosen: list[int] = permutation(self.data.seed, f"audio/{split}", self.size(split))[:n].tolist()
+        return chosen
 
     def measure(self) -> dict[str, Any]:
         """Return the statistics of the training data."""
@@ -98,10 +104,12 @@ class Audio:
         return torch.cat([torch.multinomial(counts, 1, generator=g) for g in generators])
 
     def class_index(self, text: str) -> int:
-        """Return the class that a user's word means: its name, or a note as C4, Db4 or the MIDI number 60."""
+        """Return the class that a user's word means: its name, a note as C4, Db4 or MIDI 60, or -1 for "any"."""
         word = midi_name(text) if self.condition == "pitch" else text
         if word in self.names:
             return self.names.index(word)
+        if word == "any":
+            return -1
         hint = f"MIDI numbers {LOWEST} to {LOWEST + len(self.names) - 1} are understood too." if word != text else ""
         raise unknown(self.condition, text, self.names, hint)
 
@@ -112,9 +120,7 @@ class Audio:
         return list(self.codec.decode(x.float()).unbind())
 
     def examples(self, split: str, n: int) -> Samples:
-        size = self.size(split)
-        n = min(n, size)
-        sounds, labels = self.source.clips(split, [i * size // n for i in range(n)])
+        sounds, labels = self.source.clips(split, self.some(split, n))
         return Samples(list(sounds.unbind()), self.cond(labels))
 
     def evaluate(self, samples: Samples) -> dict[str, Metric]:
@@ -133,12 +139,11 @@ class Audio:
         asked = [", ".join(map(str, words.values())) for words in self.words(samples)]
         if self.condition != "pitch" or not len(samples):
             return [text or f"sample {i}" for i, text in enumerate(asked)]
-        heard = self.heard(torch.stack(list(samples.examples))[:, 0])
-        return [f"asked {text}, heard {note}" for text, note in zip(asked, heard, strict=True)]
+        return [f"asked {text}, heard {note}" for text, note in zip(asked, self.heard(samples), strict=True)]
 
-    def heard(self, sounds: Tensor) -> list[str]:
-        """Return the note that a pitch tracker hears in each clip (B, T), with its deviation in cents."""
-        pitch = track(sounds, self.data.sample_rate)
+    def heard(self, samples: Samples) -> list[str]:
+        """Return the note that a pitch tracker hears in each clip, with its deviation in cents."""
+        pitch = track(torch.stack(list(samples.examples))[:, 0], self.data.sample_rate)
         notes = pitch.semitones.round().int().tolist()
         cents = (100 * (pitch.semitones - pitch.semitones.round())).tolist()
         names = [f"{note_name(note)} {shift:+.0f} cents" for note, shift in zip(notes, cents, strict=True)]
@@ -146,12 +151,12 @@ class Audio:
 
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
         directory.mkdir(parents=True, exist_ok=True)
-        entries = []
-        for i, (sound, words) in enumerate(zip(samples.examples, self.words(samples), strict=True)):
-            name = f"sample-{i:05d}.wav"
+        names = [f"sample-{i:05d}.wav" for i in range(len(samples))]
+        for name, sound in zip(names, samples.examples, strict=True):
             write_wav(directory / name, sound, self.data.sample_rate, self.data.encoding)
-            entries.append({"file": name, **words})
-        return entries
+        if self.condition != "pitch" or not names:
+            return [{"file": name} for name in names]
+        return [{"file": name, "heard": note} for name, note in zip(names, self.heard(samples), strict=True)]
 
     def words(self, samples: Samples) -> list[dict[str, Any]]:
         """Return the conditions of samples in the user's words, {} for each where there are none."""

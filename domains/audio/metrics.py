@@ -95,7 +95,9 @@ def sound_metrics(sounds: Tensor, sample_rate: int, reference: Tensor) -> dict[s
 
 
 def log_mel_fd(sounds: Tensor, reference: Tensor, sample_rate: int) -> float:
-    """Return the Frechet distance of log-mel features; NaN for fewer than two clips."""
+    """Return the Frechet distance of log-mel features; NaN for fewer than two clips, or where one is not finite."""
+    if not bool(sounds.isfinite().all()):
+        return math.nan
     return frechet_distance(*(log_mel_features(clips, sample_rate) for clips in (sounds, reference)))
 
 
