@@ -155,6 +155,15 @@ def test_text_is_escaped_and_fragments_are_not(tmp_path: Path) -> None:
     assert ("b", {"id": "own"}) in found
 
 
+def test_the_table_tells_what_has_no_meaning_and_what_is_old(tmp_path: Path) -> None:
+    result = {"step": 400, "metrics": {"strain": METRIC | {"noise": None}}}
+    page = report(tmp_path, **{"evaluation.json": json.dumps(result)})
+    words = " ".join(Page(page).text.split())
+    assert "Where a number has no meaning, as among no valid samples, stands –." in words
+    assert "Training has since come to step 600." in words
+    assert 'class="meter"' not in page
+
+
 @pytest.mark.parametrize(
     ("left_out", "sentence"),
     [
