@@ -171,8 +171,10 @@ class TrainingProgress:
         self._bar.update(self._task, completed=record.step, description=text)
         if self._bar.disable and (now - self._told > EVERY or self.seen == 1 or record.step == self.steps):
             self._told = now
-            left = (self.steps - record.step) / speed
-            self._console.print(f"step {record.step}/{self.steps}  {text}  {clock(left)} left", soft_wrap=True)
+            left = (
+                f"  {clock((self.steps - record.step) / speed)} left" if self.seen > 1 else ""
+            )  # the first step is slow
+            self._console.print(f"step {record.step}/{self.steps}  {text}{left}", soft_wrap=True)
 
 
 def clock(seconds: float) -> str:
