@@ -130,5 +130,3 @@ def prune(folder: Path, keep: int) -> None:
         shutil.rmtree(folder / f"step-{step:08d}")
     for draft in folder.glob(".step-*"):
         shutil.rmtree(draft)
-
-

@@ -26,13 +26,14 @@ Status = Literal["ok", "absent", "note", "broken"]
 OPTIONAL = {
     "torchaudio": ("torchaudio", "polydiff[audio]"),
     "soundfile": ("soundfile", "polydiff[audio]"),
+    "matplotlib": ("matplotlib", "polydiff[audio]"),
     "torch-geometric": ("torch_geometric", "polydiff[molecule]"),
     "rdkit": ("rdkit.Chem", "polydiff[molecule]"),
     "pillow": ("PIL.Image", "polydiff[image]"),
     "scikit-learn": ("sklearn.datasets", "polydiff[image]"),
 }
 """Distribution -> (module to import, what installs it)."""
-CORE = ("numpy", "einops", "pydantic", "rich", "PyYAML", "safetensors", "matplotlib", "Jinja2")
+CORE = ("numpy", "einops", "pydantic", "rich", "PyYAML", "safetensors", "Jinja2")
 PATIENCE = 120.0
 """Seconds that an import may take."""
 LEAST_DISK = 2**30

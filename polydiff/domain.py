@@ -135,7 +135,7 @@ class Domain(Protocol):
 
 
 def standard_labels(cond: Mapping[str, Tensor] | None, n: int) -> list[dict[str, Any]]:
-    """Return conditions as plain numbers, one dictionary a sample: a `describe` for domains without words of their own."""
+    """Return conditions as plain numbers, one dictionary a sample: a `describe` for domains without own words."""
     if cond is None:
         return [{} for _ in range(n)]
     return [{name: value[i].tolist() for name, value in cond.items()} for i in range(n)]

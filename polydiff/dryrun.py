@@ -12,9 +12,9 @@ import torch
 
 from polydiff.config import Config
 from polydiff.data import batches
-from polydiff.training import fit
 from polydiff.plugins import build_domain
 from polydiff.trainer import begin, build_loss
+from polydiff.training import fit
 
 STEPS = 6
 """Steps timed; the first, which allocates, is left out."""

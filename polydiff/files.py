@@ -17,7 +17,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         file.write(data.encode() if isinstance(data, str) else data)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(draft, path)
+    draft.replace(path)
     sync_folder(path.parent)
 
 
@@ -38,11 +38,11 @@ def folder_atomic(path: Path) -> Iterator[Path]:
         sync_folder(draft)
         if path.exists():
             aside = path.with_name(f".{path.name}.{os.getpid()}.old")
-            os.rename(path, aside)
-            os.rename(draft, path)
+            path.rename(aside)
+            draft.rename(path)
             shutil.rmtree(aside)
         else:
-            os.rename(draft, path)
+            draft.rename(path)
         sync_folder(path.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

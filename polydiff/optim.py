@@ -17,9 +17,7 @@ OPTIMIZERS: Registry[Callable[[Iterable[nn.Parameter], OptimConfig], torch.optim
 @OPTIMIZERS.register("adamw")
 def adamw(parameters: Iterable[nn.Parameter], config: OptimConfig) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter, 2019, https://arxiv.org/abs/1711.05101), as one fused kernel."""
-    return torch.optim.AdamW(
-        parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True
-    )
+    return torch.optim.AdamW(parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True)
 
 
 @OPTIMIZERS.register("sgd")

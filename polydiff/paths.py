@@ -8,5 +8,8 @@ from pathlib import Path
 
 def cache_dir() -> Path:
     """Return the folder of data that can be computed again: $POLYDIFF_CACHE, or ~/.cache/polydiff."""
-    root = os.environ.get("POLYDIFF_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "polydiff"
+    root = (
+        os.environ.get("POLYDIFF_CACHE")
+        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "polydiff"
+    )
     return Path(root)

@@ -1,13 +1,13 @@
 """A run's folder: where each thing of a run lies.
 
-    runs/audio-001/
-      config.input.yaml      what the user said
-      config.resolved.yaml   every value, with where it came from
-      checkpoints/           step-00002000/ ...
-      metrics.jsonl          one line a logged step
-      samples/               real/, step-00000500/ ...: files, a manifest and an HTML fragment
-      evaluation.json        the last evaluation
-      report.html            one self-contained page
+runs/audio-001/
+  config.input.yaml      what the user said
+  config.resolved.yaml   every value, with where it came from
+  checkpoints/           step-00002000/ ...
+  metrics.jsonl          one line a logged step
+  samples/               real/, step-00000500/ ...: files, a manifest and an HTML fragment
+  evaluation.json        the last evaluation
+  report.html            one self-contained page
 """
 
 from __future__ import annotations

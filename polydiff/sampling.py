@@ -88,7 +88,7 @@ def log_snr_spacing(n: int, schedule: Schedule) -> list[float]:
 
 @SPACINGS.register("asinh")
 def asinh_spacing(n: int, schedule: Schedule, knee: float = 0.04) -> list[float]:
-    """s_i = knee sinh(asinh(s_max / knee) (1 - i / n)): logarithmic above the knee, linear below, and exactly 0 at n."""
+    """s_i = knee sinh(asinh(s_max / knee) (1 - i / n)): logarithmic above the knee, linear below, 0 at i = n."""
     top = math.asinh(schedule.sigma_max / knee)
     return [knee * math.sinh(top * (1 - i / n)) for i in range(n)]
 
@@ -152,7 +152,7 @@ def ddpm(levels: Sequence[float], variance: str = "small") -> list[Row]:
 
 @SAMPLERS.register("heun")
 def heun(levels: Sequence[float]) -> list[Row]:
-    """Heun's method (Karras et al., 2022, algorithm 1, https://arxiv.org/abs/2206.00364), order 2, 2 evaluations a step.
+    """Heun's method (Karras et al., 2022, algorithm 1, https://arxiv.org/abs/2206.00364), order 2, 2 calls a step.
 
     From Euler's x' at s_1 the trapezoid is x' + (1 - r) / (2 r) (D' - D). The step to 0 is Euler's.
     """

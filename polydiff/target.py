@@ -2,7 +2,7 @@ r"""What a network predicts: F = a x_0 + b eps, and back.
 
 With x = alpha x_0 + sigma eps, the pair (x, F) is a 2x2 linear image of (x_0, eps), so
 
-$$ x_0 = \frac{b\, x - \sigma F}{\alpha b - \sigma a}, \qquad \epsilon = \frac{\alpha F - a\, x}{\alpha b - \sigma a}. $$
+$$ x_0 = (b x - \sigma F) / (\alpha b - \sigma a), \qquad \epsilon = (\alpha F - a x) / (\alpha b - \sigma a). $$
 
 Each target is a function (alpha, sigma, sigma_data) -> (a, b). All of them are homogeneous of degree zero in (alpha,
 sigma): they depend on the noise level alone, so a network's meaning does not change with the frame.

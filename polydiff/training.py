@@ -53,7 +53,7 @@ class Training:
     """
 
     denoiser: Denoiser
-    optim: OptimConfig = OptimConfig()
+    optim: OptimConfig = field(default_factory=OptimConfig)
     step: int = 0
     ema: Denoiser = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
@@ -94,8 +94,8 @@ def fit(
     parameters = list(denoiser.parameters())
     device = parameters[0].device
     denoiser.train()
-    for batch in prefetch(batches, training.step, steps):
-        step, batch = training.step, batch.to(device)
+    for prepared in prefetch(batches, training.step, steps):
+        step, batch = training.step, prepared.to(device)
         torch.manual_seed(stream_seed(seed, "network", step))  # dropout draws from torch's global generator
         # the loss's arithmetic runs on the host in float64; only the levels themselves travel
         sigma = loss.noise_levels(stratified(batch.space.batch, stream(seed, "time", step)), denoiser.schedule)

@@ -90,7 +90,11 @@ class Shift(nn.Module):
 
 def test_guidance_is_the_affine_combination_and_exact_at_zero_and_one() -> None:
     space = euclidean(3)
-    x, sigma, cond = space.noise(streams(0, "x", range(3))), torch.ones(3), {"y": torch.tensor([1.0, 2.0, 3.0]).double()}
+    x, sigma, cond = (
+        space.noise(streams(0, "x", range(3))),
+        torch.ones(3),
+        {"y": torch.tensor([1.0, 2.0, 3.0]).double()},
+    )
     for w in (0.0, 1.0, 0.5, 4.0):
         assert_close(ClassifierFree(Shift(), w)(x, sigma, space, cond), w * space.expand(cond["y"]) + 0 * x)
     assert_close(ClassifierFree(Shift(), 4.0)(x, sigma, space, None), torch.zeros_like(x))

@@ -15,7 +15,15 @@ from PIL import Image
 from polydiff.cli import main
 
 ROOT = Path(__file__).parent.parent
-FEW = ["train.steps=4", "train.batch_size=8", "backbone.channels=16", "backbone.blocks=1", "sample.steps=3", "--judge", "20"]
+FEW = [
+    "train.steps=4",
+    "train.batch_size=8",
+    "backbone.channels=16",
+    "backbone.blocks=1",
+    "sample.steps=3",
+    "--judge",
+    "20",
+]
 FEWER = {"500": "20", "1000": "20", "5000": "6"}
 
 

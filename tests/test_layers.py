@@ -44,7 +44,11 @@ def test_imports_go_downwards(path: Path) -> None:
 
 def test_the_core_draws_normal_numbers_in_one_place() -> None:
     """Whoever needs noise asks the space, whose law it follows."""
-    drawn = [p.name for p in (ROOT / "polydiff").rglob("*.py") if "randn" in p.read_text().replace("`randn`", "") and p.name != "testing.py"]
+    drawn = [
+        p.name
+        for p in (ROOT / "polydiff").rglob("*.py")
+        if "randn" in p.read_text().replace("`randn`", "") and p.name != "testing.py"
+    ]
     assert drawn == ["space.py"]
 
 
@@ -81,8 +85,10 @@ def run(*words):
 
 @pytest.mark.parametrize("statement", LIGHT)
 def test_what_must_be_quick_loads_no_heavy_library(statement: str) -> None:
-    heavy = "torch torchaudio torch_geometric rdkit sklearn matplotlib soundfile PIL".split()
-    code = f"{RUN}\n{statement}\nloaded = [name for name in {heavy!r} if name in sys.modules]\nassert not loaded, loaded"
+    heavy = ["torch", "torchaudio", "torch_geometric", "rdkit", "sklearn", "matplotlib", "soundfile", "PIL"]
+    code = (
+        f"{RUN}\n{statement}\nloaded = [name for name in {heavy!r} if name in sys.modules]\nassert not loaded, loaded"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from polydiff.random import permutation, stream, stream_seed
 
-names = st.tuples(st.integers(0, 2**40), st.sampled_from(["noise", "time", "sample"]), st.lists(st.integers(0, 10**9), max_size=2))
+names = st.tuples(
+    st.integers(0, 2**40), st.sampled_from(["noise", "time", "sample"]), st.lists(st.integers(0, 10**9), max_size=2)
+)
 
 
 @given(names, names)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_the_law_of_a_sampler_tends_to_that_of_the_data(variant: str) -> None:
     errors = [abs(law(variant, steps, 0.8) / 0.64 - 1) for steps in (125, 250, 500, 1000)]
     assert errors[-1] < (2e-4 if order == 2 else 2e-2)
     if order == 1:  # the higher-order ones reach the floor that the finite first noise level sets
-        assert all(b < 0.6 * a for a, b in zip(errors, errors[1:], strict=False))
+        assert all(b < 0.6 * a for a, b in pairwise(errors))
 
 
 def exact_flow(x: torch.Tensor, s0: float, s1: float, mean: float, std: float) -> torch.Tensor:
@@ -109,8 +110,8 @@ def test_dpmpp_2m_has_the_published_coefficients() -> None:
         h = math.log(levels[i] / levels[i + 1])
         half = 1 / (2 * math.log(levels[i - 1] / levels[i]) / h) if i else 0.0
         phi = -math.expm1(-h)
-        assert row.A == pytest.approx(levels[i + 1] / levels[i], rel=1e-14)
-        assert row.B == pytest.approx((phi * (1 + half), -phi * half), rel=1e-12)
+        assert pytest.approx(levels[i + 1] / levels[i], rel=1e-14) == row.A
+        assert pytest.approx((phi * (1 + half), -phi * half), rel=1e-12) == row.B
 
 
 def test_heun_equals_the_two_line_algorithm() -> None:
@@ -119,7 +120,7 @@ def test_heun_equals_the_two_line_algorithm() -> None:
     denoiser = GaussianDenoiser(torch.full_like(x, 0.4), 0.6)
     levels = [8.0, 3.0, 0.5, 0.0]
     y = x.clone()
-    for s0, s1 in zip(levels, levels[1:], strict=False):
+    for s0, s1 in pairwise(levels):
         slope = (y - denoiser(y, torch.full((3,), s0), space)) / s0
         euler = y + (s1 - s0) * slope
         if s1 > 0:
@@ -147,13 +148,18 @@ def test_ddpm_is_the_posterior_of_the_forward_process() -> None:
             assert (row.C * alpha[i - 1]) ** 2 == pytest.approx(expected.item(), rel=1e-9)
 
 
-@given(st.sampled_from(list(SAMPLERS)), st.sampled_from(list(SPACINGS)), st.integers(1, 200), st.sampled_from(list(SCHEDULES)))
+@given(
+    st.sampled_from(list(SAMPLERS)),
+    st.sampled_from(list(SPACINGS)),
+    st.integers(1, 200),
+    st.sampled_from(list(SCHEDULES)),
+)
 def test_plans_preserve_a_point_and_end_at_zero(sampler: str, spacing: str, steps: int, schedule: str) -> None:
     """If every estimate is c, a state at c stays there: A + sum B = 1; levels fall strictly to 0."""
     levels = noise_levels(SCHEDULES[schedule](), steps, spacing)
     assert len(levels) == steps + 1
     assert levels[-1] == 0
-    assert all(a > b for a, b in zip(levels, levels[1:], strict=False))
+    assert all(a > b for a, b in pairwise(levels))
     rows = SAMPLERS[sampler](levels)
     assert evaluations(rows) == (2 * steps - 1 if sampler == "heun" else steps)
     for row in rows:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+from polydiff.process import q_sample
 from polydiff.random import streams
 from polydiff.schedule import EDM, SCHEDULES, Cosine, Discrete, RectifiedFlow, Schedule
-from polydiff.process import q_sample
 from polydiff.space import Euclidean
 
 

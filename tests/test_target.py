@@ -47,7 +47,9 @@ def test_edm_target_has_karras_coefficients() -> None:
 def test_v_is_minus_edm_for_unit_data_and_the_published_v_in_the_vp_frame() -> None:
     alpha, sigma = Cosine()(torch.linspace(0.01, 0.99, 50, dtype=torch.float64))
     assert_close(TARGETS["v"](alpha, sigma, 1.0), (-sigma, alpha), atol=1e-14, rtol=0)
-    assert_close(TARGETS["v"](alpha, sigma, 1.0), tuple(-c for c in TARGETS["edm"](alpha, sigma, 1.0)), atol=1e-14, rtol=0)
+    assert_close(
+        TARGETS["v"](alpha, sigma, 1.0), tuple(-c for c in TARGETS["edm"](alpha, sigma, 1.0)), atol=1e-14, rtol=0
+    )
 
 
 def test_flow_target_is_the_velocity_of_rectified_flow() -> None:

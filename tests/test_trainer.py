@@ -103,7 +103,10 @@ def test_training_longer_is_the_longer_run(tmp_path: Path) -> None:
 
 
 def same(a: Samples, b: Samples) -> bool:
-    return all(torch.allclose(torch.as_tensor(x).float(), torch.as_tensor(y).float(), atol=1.01) for x, y in zip(a.examples, b.examples, strict=True))
+    return all(
+        torch.allclose(torch.as_tensor(x).float(), torch.as_tensor(y).float(), atol=1.01)
+        for x, y in zip(a.examples, b.examples, strict=True)
+    )
 
 
 def test_samples_do_not_depend_on_the_batch_size(finished: Path) -> None:
@@ -144,7 +147,7 @@ def test_a_damaged_checkpoint_is_refused_with_advice(finished: Path, tmp_path: P
     shutil.copytree(finished, tmp_path / "run")
     newest = latest(tmp_path / "run" / "checkpoints")
     (newest / "model.safetensors").write_bytes(b"")
-    with pytest.raises(UserError, match="damaged.*Move it away"):
+    with pytest.raises(UserError, match=r"damaged.*Move it away"):
         Model.load(tmp_path / "run")
     shutil.rmtree(newest)
     assert Model.load(tmp_path / "run").step == 8

@@ -1,0 +1,46 @@
+"""The examples run: the core alone learns its ring; the domains' scripts do on fewer steps."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+SMALL = {
+    "image": ["backbone.channels=16", "backbone.blocks=1"],
+    "audio": ["backbone.channels=16", "backbone.blocks=1"],
+    "molecule": ["backbone.hidden=16", "backbone.layers=1"],
+}
+
+
+def run(name: str, folder: Path, *words: str) -> str:
+    """Run an example in a folder and return what it prints."""
+    command = [sys.executable, str(EXAMPLES / f"{name}.py"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env={**os.environ})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_core_alone_learns_a_ring(tmp_path: Path) -> None:
+    printed = run("core_only", tmp_path)
+    found = re.search(r"radius ([\d.]+) \+- ([\d.]+)", printed)
+    assert found, printed
+    assert abs(float(found[1]) - 1) < 0.05
+    assert float(found[2]) < 0.15
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_script_of_a_domain_runs(name: str, tmp_path: Path) -> None:
+    printed = run(name, tmp_path, "train.steps=4", "train.batch_size=8", "sample.steps=3", *SMALL[name])
+    report = tmp_path / "runs" / f"example-{name}" / "report.html"
+    assert str(report.relative_to(tmp_path)) in printed
+    assert report.is_file()
+
+
+def test_every_script_is_tested() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SMALL, "core_only"}
