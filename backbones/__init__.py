@@ -11,6 +11,7 @@ UNET = BackboneSpec(
     summary="Convolutional U-Net with attention, for waveforms (1-D) and images (2-D) of any size.",
     config="polydiff.backbones.config:UNetConfig",
     factory="polydiff.backbones.unet:UNet",
+    dims=(1, 2),
 )
 
 EGNN = BackboneSpec(
@@ -18,6 +19,7 @@ EGNN = BackboneSpec(
     summary="Graph network equivariant under rotations, reflections and permutations, for molecules.",
     config="polydiff.backbones.config:EGNNConfig",
     factory="polydiff.backbones.egnn:EGNN",
+    dims=(3,),
 )
 
 MLP = BackboneSpec(
@@ -25,4 +27,5 @@ MLP = BackboneSpec(
     summary="Residual multilayer perceptron, for vectors.",
     config="polydiff.backbones.config:MLPConfig",
     factory="polydiff.backbones.mlp:MLP",
+    dims=(0,),
 )

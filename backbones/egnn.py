@@ -105,9 +105,9 @@ class Layer(nn.Module):
         first = pairs.combine(self.receiver(u), self.sender(u)) + self.edge(e)
         m = functional.silu(self.message(functional.silu(first)))
         gate, move = self.heads(m).chunk(2, -1)
-        gathered = pairs.gather(torch.sigmoid(gate), m) / count
+        gathered = pairs.weighted_sum(torch.sigmoid(gate), m) / count
         with float32_geometry(direction):
-            moved = pairs.gather(self.range * torch.tanh(move.to(direction)), direction) / count
+            moved = pairs.sum(self.range * torch.tanh(move.to(direction)) * direction) / count
         return self.update(torch.cat([u, gathered], -1)), moved
 
 
@@ -149,11 +149,9 @@ class EGNN(nn.Module):
         pairs = pairs_of(space)
         start, f = pairs.clean(x).split([3, x.shape[-1] - 3], -1)
         c = self.embed(log_sigma, cond)
-        size = pairs.sizes[:, None].to(x.dtype)
+        size = pairs.sizes[:, None].clamp(min=1).to(x.dtype)
         h = (self.stem(f) + pairs.atoms(self.size(size.log()))).to(x.dtype)
-        count = (
-            pairs.atoms((size - 1).clamp(min=1)) if self.divisor is None else torch.full_like(size[:1], self.divisor)
-        )
+        count = pairs.atoms((size - 1).clamp(min=1) if self.divisor is None else torch.full_like(size, self.divisor))
         r = start
         _, before = self._geometry(pairs, r)
         for layer in self.layers:

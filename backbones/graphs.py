@@ -34,7 +34,10 @@ class Pairs(Protocol):
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         """Return a_i + b_j of each pair."""
 
-    def gather(self, w: Tensor, m: Tensor) -> Tensor:
+    def sum(self, m: Tensor) -> Tensor:
+        """Return the sum over j of m_ij for each atom i."""
+
+    def weighted_sum(self, w: Tensor, m: Tensor) -> Tensor:
         """Return the sum over j of w_ij m_ij for each atom i, with w (.., 1) and m (.., K)."""
 
 
@@ -63,7 +66,10 @@ class DensePairs:
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         return a[:, :, None] + b[:, None]
 
-    def gather(self, w: Tensor, m: Tensor) -> Tensor:
+    def sum(self, m: Tensor) -> Tensor:
+        return (m * self.pair_mask[..., None]).sum(2)
+
+    def weighted_sum(self, w: Tensor, m: Tensor) -> Tensor:
         masked = w.squeeze(-1) * self.pair_mask  # (B, N, N): a product of matrices spares the weighted (B, N, N, K)
         return (masked[:, :, None] @ m).squeeze(2)
 
@@ -91,8 +97,11 @@ class SparsePairs:
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         return a.index_select(0, self.receiver) + b.index_select(0, self.sender)
 
-    def gather(self, w: Tensor, m: Tensor) -> Tensor:
-        return self.scatter(w * m, self.receiver, dim=0, dim_size=len(self.batch_index), reduce="sum")
+    def sum(self, m: Tensor) -> Tensor:
+        return self.scatter(m, self.receiver, dim=0, dim_size=len(self.batch_index), reduce="sum")
+
+    def weighted_sum(self, w: Tensor, m: Tensor) -> Tensor:
+        return self.sum(w * m)
 
 
 def all_pairs(batch_index: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
