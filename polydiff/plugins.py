@@ -37,6 +37,7 @@ class BackboneSpec:
         summary: One line.
         config: "module:Class" of its configuration, a `polydiff.config.BackboneConfig` that imports no torch.
         factory: "module:Class" of the network, called as factory(config, channels=, dims=, conditions=).
+        dims: Kinds of data that it takes, as `build_backbone` counts them; (): any.
         requires: Modules that it needs beyond polydiff's own.
         install: What to type where one of them is missing.
         api: Version of this interface.
@@ -46,6 +47,7 @@ class BackboneSpec:
     summary: str
     config: str
     factory: str
+    dims: Sequence[int] = ()
     requires: Sequence[str] = ()
     install: str = ""
     api: int = API
@@ -53,6 +55,7 @@ class BackboneSpec:
 
 Spec = TypeVar("Spec", DomainSpec, BackboneSpec)
 GROUPS: Mapping[type, str] = {DomainSpec: "polydiff.domains", BackboneSpec: "polydiff.backbones"}
+DATA = {0: "vectors", 1: "waveforms", 2: "images", 3: "atoms in space"}
 KINDS: Mapping[type, str] = {DomainSpec: "domain", BackboneSpec: "backbone"}
 
 
@@ -213,5 +216,8 @@ def build_backbone(config: BackboneConfig, *, channels: int, dims: int, conditio
     """
     spec = load_backbone_spec(config.name)
     require(spec)
+    if spec.dims and dims not in spec.dims:
+        takes = " and ".join(DATA.get(d, str(d)) for d in spec.dims)
+        raise UserError(f"backbone.name={spec.name}: it takes {takes}, and these data are {DATA.get(dims, dims)}.")
     network: nn.Module = load(spec.factory)(config, channels=channels, dims=dims, conditions=conditions)
     return network

@@ -216,6 +216,8 @@ def test_dry_run_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) 
         (["eval", "RUN", "--guidance", "-1"], "guidance=-1.0: should be greater than or equal to 0."),
         (["domains", "check"], "Say which domain"),
         (["domains", "check", "rign"], "Unknown domain 'rign'. Did you mean 'ring'?"),
+        (["domains", "check", "ring", "data.radios=2"], "Did you mean 'data.radius'?"),
+        (["domains", "list", "ring", "--jsn"], "Did you mean '--json'?"),
         (["presets", "show", "ring/wdie"], "Unknown preset of ring 'wdie'. Did you mean 'wide'?"),
         (["config", "shwo", "-d", "ring"], "Did you mean 'show'?"),
     ],
@@ -291,7 +293,7 @@ def test_domains_check_tells_and_fails(capsys: pytest.CaptureFixture[str], monke
     assert main(["domains", "check", "ring"]) == 1
     assert re.search(r"space +FAILED +noise is not on it", capsys.readouterr().out)
     found.pop()
-    assert main(["domains", "check", "ring", "--json"]) == 0
+    assert main(["domains", "check", "ring", "data.radius=2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [{"name": "spec", "passed": True, "detail": "fine"}]
 
 

@@ -134,6 +134,12 @@ def test_a_backbone_of_a_third_party_is_built(tmp_path: Path, monkeypatch: pytes
         build_backbone(section.model_copy(update={"name": "lime"}), channels=2, dims=0, conditions={})
 
 
+def test_a_backbone_for_other_data_is_refused() -> None:
+    config = resolve("image", words={"backbone.name": "mlp"}).config
+    with pytest.raises(UserError, match=r"backbone\.name=mlp: it takes vectors, and these data are images\."):
+        build_backbone(config.backbone, channels=1, dims=2, conditions={})
+
+
 def test_load_says_what_it_cannot_load() -> None:
     assert load("pathlib:Path") is Path
     for text in ("nothing_of_this_name:X", "pathlib:Paht"):

@@ -19,7 +19,7 @@ VERBS = {
     "report": ("polydiff.cli.use:report", "write a run's report.html again"),
     "domains": ("polydiff.cli.lists:domains", "list the kinds of data there are, or check one"),
     "presets": ("polydiff.cli.lists:presets", "list a domain's presets, or show one as a config file"),
-    "config": ("polydiff.cli.lists:config", "show a configuration, or how it differs from its preset"),
+    "config": ("polydiff.cli.lists:configuration", "show a configuration, or how it differs from its preset"),
     "doctor": ("polydiff.cli.lists:doctor", "look at what is installed and say what is wrong"),
 }
 

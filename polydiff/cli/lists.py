@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from polydiff.cli.output import help_on_keys, table
-from polydiff.cli.words import Parser, config_parser, settings
+from polydiff.cli.words import Parser, config_parser, read_words, settings
+from polydiff.config import Config
 from polydiff.domain import DomainSpec
 from polydiff.errors import unknown
 from polydiff.keys import dig, nest
@@ -19,12 +20,16 @@ from polydiff.yamltext import dump_yaml, one_line_yaml
 def domains(words: Sequence[str]) -> int:
     """polydiff domains."""
     parser = Parser("domains", "List the kinds of data that can be modelled, or check that one keeps its promises.")
+    parser.usage = "polydiff domains list [--json] | check NAME [key=value ...] [--json]"
     parser.add_argument("action", choices=["list", "check"], nargs="?", default="list", help="default: list")
     parser.add_argument("name", metavar="NAME", nargs="?", help="which domain to check")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
-    args = parser.read(words)
+    args, rest = parser.parse_known_args(words)
     if args.action == "check":
-        return check_domain(parser, args.name, args.json)
+        if args.name is None:
+            parser.error("say which domain: polydiff domains check NAME")
+        return check_domain(resolve(args.name, words=read_words(rest)).config, args.json)
+    parser.read(words)
     plugins = discover(DomainSpec)
     if args.json:
         print(json.dumps([card(plugin) for plugin in plugins], indent=1))
@@ -53,14 +58,11 @@ def card(plugin: Plugin) -> dict[str, Any]:
     }
 
 
-def check_domain(parser: Parser, name: str | None, as_json: bool) -> int:
+def check_domain(config: Config, as_json: bool) -> int:
     """Run the conformance kit on a domain; 1 if it breaks a promise."""
-    if name is None:
-        parser.error("say which domain: polydiff domains check NAME")
-    load_domain_spec(name)
     from polydiff.testing import check_domain as check
 
-    results = check(name)
+    results = check(config)
     if as_json:
         print(json.dumps([result._asdict() for result in results], indent=1))
     else:
@@ -113,7 +115,7 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
-def config(words: Sequence[str]) -> int:
+def configuration(words: Sequence[str]) -> int:
     """polydiff config."""
     parser = config_parser(
         "config show|diff|schema", "Show a configuration, its differences from its preset, or its schema."

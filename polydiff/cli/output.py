@@ -167,7 +167,7 @@ class TrainingProgress:
         speed = self.seen / max(now - self._began, 1e-9)
         text = f"loss {self._mean:.4f}  {speed:.1f} steps/s"
         if self._task is None:
-            self._task = self._bar.add_task(text, total=self.steps)
+            self._task = self._bar.add_task(text, total=self.steps, completed=record.step)
         self._bar.update(self._task, completed=record.step, description=text)
         if self._bar.disable and (now - self._told > EVERY or self.seen == 1 or record.step == self.steps):
             self._told = now
