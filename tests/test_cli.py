@@ -151,7 +151,7 @@ def test_samples_have_a_place_of_their_own_by_default(trained: Path, capsys: pyt
     for _ in range(2):
         assert main(["sample", str(trained / "checkpoints" / "step-00000006"), "-n", "1", "--weights", "model"]) == 0
         places.append(Path(capsys.readouterr().out.strip()))
-    assert places[0] != places[1]
+    assert places == [trained / "samples" / f"generated-{number:03d}" for number in (1, 2)]
     assert all(json.loads((place / "manifest.json").read_text())["weights"] == "model" for place in places)
 
 

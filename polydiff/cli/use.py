@@ -28,10 +28,10 @@ def sample(words: Sequence[str]) -> int:
 
     model = Model.load(args.run, weights=args.weights)
     samples = model.sample(args.n, seed=args.seed, cond=cond, **plan_words(args))
-    folder = (args.output or next_folder(args.run / "samples", "generated")).resolve()
+    folder = args.output or next_folder(run_of(args.run) / "samples", "generated")
     plan = model.plan(**plan_words(args)).model_dump(exclude={"batch_size"})
     facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
-    write_samples(folder, model.domain, samples, {**facts, "seed": args.seed, "asked": cond, **plan})
+    write_samples(folder.resolve(), model.domain, samples, {**facts, "seed": args.seed, "asked": cond, **plan})
     print(folder)
     return 0
 
@@ -88,6 +88,11 @@ def sampling_parser(verb: str, summary: str, n: int) -> Parser:
 def plan_words(args: argparse.Namespace) -> dict[str, Any]:
     """Return the sampling options; None: as configured."""
     return {name: getattr(args, name) for name in ("steps", "sampler", "guidance", "batch_size")}
+
+
+def run_of(path: Path) -> Path:
+    """Return the run's folder that a run or one of its checkpoints lies in."""
+    return path if (path / "checkpoints").is_dir() else path.parent.parent
 
 
 def next_folder(folder: Path, name: str) -> Path:
