@@ -30,6 +30,8 @@ MODES = 40
 """Most modes of a string."""
 BAND = 0.45
 """Highest frequency of a mode, as a share of the sample rate."""
+CHUNK = 32
+"""Clips synthesised together: more do not fit into a processor's cache."""
 NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
@@ -162,6 +164,10 @@ class Plucks:
     def clips(
         self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator] | None = None
     ) -> tuple[Tensor, Tensor]:
-        labels = self.labels(indices)
-        strings = draw_strings(labels, streams(self.seed, f"plucks/{split}", indices))
-        return synthesise(strings, self.sample_rate, self.length)[:, None], labels
+        parts = [self.sounds(split, indices[i : i + CHUNK]) for i in range(0, len(indices), CHUNK)]
+        return torch.cat(parts)[:, None], self.labels(indices)
+
+    def sounds(self, split: str, indices: Sequence[int]) -> Tensor:
+        """Return the sounds of these examples, shape (B, T)."""
+        strings = draw_strings(self.labels(indices), streams(self.seed, f"plucks/{split}", indices))
+        return synthesise(strings, self.sample_rate, self.length)
