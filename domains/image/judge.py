@@ -111,7 +111,7 @@ def train_classifier(train: Split, classes: int) -> Classifier:
             images = shifted(train.centred(indices.tolist()), g)
             loss = functional.cross_entropy(network(images), train.labels[indices], label_smoothing=0.05)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             rate.step()
     return network

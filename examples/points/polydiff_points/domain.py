@@ -78,8 +78,9 @@ class Points:
         """Return the distance of each point to its arm, to first order."""
         radius = points.norm(dim=1)
         angle = torch.atan2(points[:, 1], points[:, 0]) - TURN * radius - 2 * math.pi * arm / self.data.arms
-        along_circle = radius * torch.remainder(angle + math.pi, 2 * math.pi).sub(math.pi).abs()
-        return along_circle / torch.hypot(torch.ones_like(radius), TURN * radius)
+        along_circle = radius * (torch.remainder(angle + math.pi, 2 * math.pi) - math.pi).abs()
+        across: Tensor = along_circle / (1 + (TURN * radius) ** 2).sqrt()
+        return across
 
     def show(self, samples: Samples) -> str:
         arms = [0] * len(samples) if samples.cond is None else samples.cond["arm"].tolist()

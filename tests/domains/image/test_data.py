@@ -74,7 +74,7 @@ def test_a_data_set_of_one_colour_is_refused() -> None:
 
 def test_random_crops_reach_every_place_and_stay_inside() -> None:
     image = torch.arange(8 * 5, dtype=torch.uint8).reshape(1, 8, 5)
-    data = ImageData(name="folder", path="unused", size=5, crop="random")  # type: ignore[arg-type]
+    data = ImageData(name="folder", path="unused", size=5, crop="random")
     corners = [int(augment(image, data, g)[0, 0, 0]) for g in streams(0, "crop", range(200))]
     assert set(corners) == {0, 5, 10, 15}
     first, second = (augment(image, data, stream(0, "crop", 3)) for _ in range(2))
@@ -83,7 +83,7 @@ def test_random_crops_reach_every_place_and_stay_inside() -> None:
 
 def test_half_of_the_images_are_mirrored() -> None:
     image = torch.tensor([[[1, 2], [3, 4]]], dtype=torch.uint8)
-    plain = ImageData(name="folder", path="unused", size=4).model_copy(update={"size": 2})  # type: ignore[arg-type]
+    plain = ImageData(name="folder", path="unused", size=4).model_copy(update={"size": 2})
     flipping = plain.model_copy(update={"flip": True})
     seen = [augment(image, flipping, g).flatten().tolist() for g in streams(0, "flip", range(400))]
     assert seen.count([2, 1, 4, 3]) + seen.count([1, 2, 3, 4]) == 400
@@ -112,12 +112,12 @@ def test_a_digest_depends_on_every_image_and_label() -> None:
 )
 def test_settings_that_contradict_each_other_are_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        ImageData(**values)  # type: ignore[arg-type]
+        ImageData(**values)
 
 
 def test_size_and_channels_follow_the_kind_of_data_unless_said() -> None:
-    digit, photo = ImageData(), ImageData(name="folder", path="x")  # type: ignore[arg-type]
+    digit, photo = ImageData(), ImageData(name="folder", path="x")
     assert (digit.side, digit.planes, photo.side, photo.planes) == (8, 1, 64, 3)
-    assert ImageData(path="x") == photo  # type: ignore[arg-type]
+    assert ImageData(path="x") == photo
     assert ImageData(size=16, channels=3).side == 16
     assert ImageConfig().data == digit

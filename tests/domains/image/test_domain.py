@@ -101,7 +101,7 @@ def test_the_judge_knows_held_out_digits_and_says_how_well(image: Image) -> None
 def test_the_judge_never_sees_the_test_split(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(judge, "STEPS", 20)
     splits = digits().splits
-    flipped = Split(255 - splits["test"].images, splits["test"].labels.flip(0), 8)  # type: ignore[operator]
+    flipped = Split(255 - splits["test"].images, splits["test"].labels.flip(0), 8)  # type: ignore[operator,arg-type]
     weights = []
     for number, test in enumerate((splits["test"], flipped)):
         monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path / str(number)))
