@@ -73,6 +73,7 @@ def test_float32_under_autocast() -> None:
     embed, log_sigma = embedding(), torch.tensor([0.3, 0.301])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         c = embed(log_sigma, None)
+    assert c.dtype == torch.float32
     assert torch.equal(c, embed(log_sigma, None))
     assert not torch.equal(c[0], c[1])
 
