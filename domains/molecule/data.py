@@ -39,6 +39,7 @@ from polydiff.paths import cache_dir
 
 FORM = 1
 """Version of what is kept in the cache."""
+ARRAYS = ("numbers", "positions", "first", "properties")
 
 
 class Entry(NamedTuple):
@@ -111,10 +112,10 @@ class Library:
         properties = self.properties[list(chosen)]
         return Library(smiles, self.numbers[atoms], self.positions[atoms], first, properties, self.rejected)
 
-    def property(self, name: str) -> np.ndarray:
+    def column(self, name: str) -> np.ndarray:
         """Return a property of each geometry, in its unit (n,)."""
-        column: np.ndarray = self.properties[:, list(PROPERTIES).index(name)]
-        return column
+        values: np.ndarray = self.properties[:, list(PROPERTIES).index(name)]
+        return values
 
 
 def stack(entries: Iterable[Entry | Rejected]) -> Library:
@@ -193,7 +194,7 @@ def cached(key: Mapping[str, Any], build: Any) -> Library:
 def write(folder: Path, library: Library, key: Mapping[str, Any]) -> None:
     """Keep a library: its arrays, and the manifest."""
     buffer = io.BytesIO()
-    arrays = {name: getattr(library, name) for name in ("numbers", "positions", "first", "properties")}
+    arrays = {name: getattr(library, name) for name in ARRAYS}
     np.savez(buffer, smiles=np.frombuffer("\n".join(library.smiles).encode(), np.uint8), **arrays)
     manifest = {**key, "rejected": library.rejected, "sha256": digest(buffer.getvalue())}
     with folder_atomic(folder) as draft:
@@ -212,8 +213,8 @@ def recall(folder: Path) -> Library | None:
         return None
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         smiles = arrays["smiles"].tobytes().decode()
-        names = ("numbers", "positions", "first", "properties")
-        return Library(smiles.split("\n") if smiles else [], *(arrays[name] for name in names), manifest["rejected"])
+        known = {name: arrays[name] for name in ARRAYS}
+    return Library(smiles.split("\n") if smiles else [], rejected=manifest["rejected"], **known)
 
 
 def digest(data: bytes) -> str:

@@ -73,7 +73,7 @@ class MoleculeDomain:
     def measure(self) -> dict[str, Any]:
         """Return the statistics of the training geometries."""
         train = self.splits["train"]
-        values = {name: train.property(name).astype(np.float64) for name in self.names}
+        values = {name: train.column(name).astype(np.float64) for name in self.names}
         chosen = spread(len(train), PROFILES)
         columns = [train.sizes[chosen], *(values[name][chosen] for name in self.names)]
         return Codec.measure(train) | {
@@ -92,9 +92,8 @@ class MoleculeDomain:
 
     def measured(self, part: Library, indices: Sequence[int]) -> Tensor:
         """Return the conditions' properties of geometries in their units (B, C)."""
-        return torch.tensor(
-            np.array([part.property(name)[list(indices)] for name in self.names]).T.reshape(-1, len(self.names))
-        )
+        columns = [list(PROPERTIES).index(name) for name in self.names]
+        return torch.from_numpy(part.properties[np.ix_(list(indices), columns)])
 
     def cond(self, values: Tensor) -> dict[str, Tensor] | None:
         """Return properties (B, C) in their units as the domain's conditions, standardised."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def whole(lines: Sequence[str]) -> Iterator[str]:
     starts = [max(i - 3, 0) for i, line in enumerate(lines) if COUNTS.search(line)]
     if not starts and any(line.strip() for line in lines):
         starts = [0]
-    for start, stop in zip(starts, [*starts[1:], len(lines)], strict=True):
+    for start, stop in pairwise([*starts, len(lines)]):
         yield "\n".join(lines[start:stop])
 
 
@@ -164,7 +165,7 @@ def sdf_entry(record: str, data: MoleculeData) -> Entry | Rejected | str:
     if len(Chem.GetMolFrags(mol)) > 1:
         return Rejected("it is in several pieces")
     spatial = bool(mol.GetConformer().Is3D()) and spans_space(mol)
-    if spatial and any(atom.GetNumImplicitHs() or atom.GetNumExplicitHs() for atom in mol.GetAtoms()):
+    if spatial and any(atom.GetTotalNumHs() for atom in mol.GetAtoms()):
         if not data.add_hydrogens:
             return Rejected("it lacks hydrogens, which data.add_hydrogens=true adds")
         mol = Chem.AddHs(mol, addCoords=True)

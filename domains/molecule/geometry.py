@@ -103,7 +103,8 @@ def positions(mol: Any) -> list[np.ndarray]:
     return [conformer.GetPositions().astype(np.float32) for conformer in mol.GetConformers()]
 
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def in_threads(work: Callable[[T], R], items: Sequence[T], what: str, every: float = 5.0) -> Iterator[R]:

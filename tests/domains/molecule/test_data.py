@@ -1,0 +1,141 @@
+"""Geometries, the cache that keeps them, and which molecules are held out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rdkit import Chem
+
+from polydiff.domains.molecule import data as module
+from polydiff.domains.molecule.config import MoleculeData
+from polydiff.domains.molecule.data import Library, compute, open_library, split, universe
+from polydiff.domains.molecule.geometry import APART, Rejected, apart, embedded, in_threads
+from polydiff.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def library() -> Library:
+    return open_library(MoleculeData(max_heavy=4))
+
+
+def same(a: Library, b: Library) -> bool:
+    arrays = all(np.array_equal(getattr(a, name), getattr(b, name)) for name in module.ARRAYS)
+    return arrays and list(a.smiles) == list(b.smiles) and a.rejected == b.rejected
+
+
+def test_every_molecule_has_a_geometry_but_hydrogen_fluoride(library: Library) -> None:
+    assert set(library.smiles) == set(universe(4)) - {"F"}
+    assert dict(library.rejected) == {"MMFF94s has no parameters for it": 1}
+
+
+def test_geometries_hold_the_atoms_of_their_molecule(library: Library) -> None:
+    for i, smiles in enumerate(library.smiles):
+        mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+        assert sorted(library[i].numbers) == sorted(atom.GetAtomicNum() for atom in mol.GetAtoms())
+        assert library[i].positions.shape == (mol.GetNumAtoms(), 3)
+
+
+def test_water_has_its_shape(library: Library) -> None:
+    water = library[list(library.smiles).index("O")]
+    oxygen, *hydrogens = (water.positions[water.numbers == z] for z in (8, 1))
+    bonds = hydrogens[0] - oxygen
+    lengths = np.linalg.norm(bonds, axis=1)
+    angle = np.degrees(np.arccos(bonds[0] @ bonds[1] / lengths.prod()))
+    assert lengths == pytest.approx([0.969, 0.969], abs=0.01)
+    assert angle == pytest.approx(104, abs=2)
+
+
+def test_conformers_are_lowest_first_distinct_and_repeatable() -> None:
+    mol, again = embedded("CCCC", 3), embedded("CCCC", 3)
+    places = [conformer.GetPositions() for conformer in mol.GetConformers()]
+    assert len(places) == 3
+    assert all(apart(mol, i, j) for i in range(3) for j in range(i))
+    assert all(np.array_equal(a, c.GetPositions()) for a, c in zip(places, again.GetConformers(), strict=True))
+    assert embedded("CCCC", 1).GetNumConformers() == 1
+
+
+def test_a_conformer_is_not_apart_from_itself_with_equivalent_atoms_exchanged() -> None:
+    mol = embedded("CC", 1)
+    order = list(range(mol.GetNumAtoms()))
+    order[2:5] = order[3:5] + order[2:3]  # the hydrogens of a methyl group
+    turned = Chem.Mol(mol)
+    turned.GetConformer().SetPositions(mol.GetConformer().GetPositions()[order])
+    assert APART > 0
+    mol.AddConformer(turned.GetConformer(), assignId=True)
+    assert not apart(mol, 0, 1)
+
+
+@pytest.mark.parametrize(("smiles", "reason"), [("F", "MMFF94s"), ("C(", "SMILES")])
+def test_what_has_no_geometry_says_why(smiles: str, reason: str) -> None:
+    with pytest.raises(Rejected, match=reason):
+        embedded(smiles, 1)
+
+
+def test_the_cache_gives_what_was_computed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path))
+    first = open_library(MoleculeData(max_heavy=2))
+    (folder,) = (tmp_path / "molecule").iterdir()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert {"rdkit", "seed", "molecules", "sha256", "conformers"} <= set(manifest)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "compute", lambda *_: pytest.fail("computed again"))
+        assert same(open_library(MoleculeData(max_heavy=2)), first)
+
+
+@pytest.mark.parametrize("file", ["geometries.npz", "manifest.json"])
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_cache_is_computed_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, damage: str
+) -> None:
+    monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path))
+    first = open_library(MoleculeData(max_heavy=2))
+    (folder,) = (tmp_path / "molecule").iterdir()
+    path = folder / file
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-40])
+    else:
+        path.unlink()
+    assert same(open_library(MoleculeData(max_heavy=2)), first)
+    assert module.recall(folder) is not None
+
+
+def test_other_settings_are_kept_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path))
+    three, one = (open_library(MoleculeData(max_heavy=4, conformers=n)) for n in (3, 1))
+    assert len(one) == len(set(one.smiles)) < len(three)
+
+
+def test_a_molecule_is_on_one_side_with_all_its_geometries(library: Library) -> None:
+    parts = split(library, 0.2)
+    train, test = (set(parts[name].smiles) for name in ("train", "test"))
+    assert not train & test
+    assert train | test == set(library.smiles)
+    assert 0.1 < len(test) / len(train | test) < 0.3
+    assert len(parts["train"]) + len(parts["test"]) == len(library)
+    assert len(library) > len(train | test)
+
+
+def test_more_molecules_move_none_to_the_other_side(library: Library) -> None:
+    small = split(open_library(MoleculeData(max_heavy=3)), 0.2)
+    assert set(small["test"].smiles) == set(split(library, 0.2)["test"].smiles) & set(universe(3))
+
+
+def test_a_part_of_a_library_is_what_it_was(library: Library) -> None:
+    part = library.take([7, 3])
+    assert part.smiles == [library.smiles[7], library.smiles[3]]
+    assert np.array_equal(part[1].positions, library[3].positions)
+    assert np.array_equal(part[0].numbers, library[7].numbers)
+    assert part.column("tpsa").tolist() == library.column("tpsa")[[7, 3]].tolist()
+
+
+def test_one_molecule_cannot_be_split() -> None:
+    with pytest.raises(UserError, match="Two different molecules"):
+        split(compute(["C"], 1, "test"), 0.2)
+
+
+def test_long_work_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(in_threads(lambda x: x * x, range(5), "squares", every=0.0)) == [0, 1, 4, 9, 16]
+    assert "squares: 5 of 5" in capsys.readouterr().err

@@ -1,0 +1,183 @@
+"""Molecules as a domain: conditions in physical units, sizes, pictures, files, and training that learns."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from rdkit import Chem
+
+from polydiff.backbones.config import EGNNConfig
+from polydiff.data import batches
+from polydiff.domain import Samples
+from polydiff.domains.molecule import SPEC
+from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData, Property
+from polydiff.domains.molecule.domain import NEAR, MoleculeDomain
+from polydiff.domains.molecule.properties import PROPERTIES
+from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
+from polydiff.errors import UserError
+from polydiff.plugins import build_domain
+from polydiff.random import streams
+from polydiff.settings import resolve
+from polydiff.testing import check_domain
+
+
+def config(**data: object) -> MoleculeConfig:
+    options = {"max_heavy": 4, **data}
+    return MoleculeConfig(data=MoleculeData(**options), backbone=EGNNConfig(hidden=16, layers=2))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def domain() -> MoleculeDomain:
+    return MoleculeDomain(config(conditions=("logp", "tpsa")))
+
+
+def noise(domain: MoleculeDomain, n: int) -> Samples:
+    space, cond = domain.blank(streams(0, "blank", range(n)), {})
+    return Samples(domain.decode(space.noise(streams(0, "noise", range(n))), space), cond)
+
+
+@pytest.mark.parametrize("preset", sorted(SPEC.presets))
+def test_presets_are_sound(preset: str) -> None:
+    assert isinstance(resolve("molecule", preset=preset).config.data, MoleculeData)
+
+
+@pytest.mark.parametrize("options", [{"layout": "dense"}, {"layout": "sparse", "conditions": ()}])
+def test_promises_are_kept(options: dict[str, object]) -> None:
+    assert [check for check in check_domain(config(**options), examples=8) if not check.passed] == []
+
+
+def test_the_config_names_the_properties_that_there_are() -> None:
+    assert Property.__args__ == tuple(PROPERTIES)  # type: ignore[attr-defined]
+
+
+def test_statistics_are_json_and_suffice_without_the_data(
+    domain: MoleculeDomain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statistics = json.loads(json.dumps(domain.statistics))
+    monkeypatch.setattr("polydiff.domains.molecule.domain.open_library", lambda _: pytest.fail("read the data"))
+    again = build_domain(domain.config, statistics)
+    a, b = (d.blank(streams(0, "blank", range(9)), {"logp": "1"}) for d in (domain, again))
+    assert torch.equal(a[0].dim, b[0].dim)
+    assert len(again.decode(a[0].noise(streams(0, "noise", range(9))), a[0])) == 9
+
+
+def test_conditions_are_standardised_and_described_in_their_units(domain: MoleculeDomain) -> None:
+    n = domain.size("train")
+    _, _, cond = domain.batch("train", range(n), streams(0, "augment", range(n)))
+    assert cond is not None
+    for value in cond.values():
+        assert float(value.mean()) == pytest.approx(0, abs=1e-5)
+        assert float(value.std(correction=0)) == pytest.approx(1, abs=1e-5)
+    tpsa = domain.splits["train"].column("tpsa")
+    assert [words["tpsa"] for words in domain.describe(cond)] == pytest.approx(tpsa.tolist(), abs=1e-3)
+
+
+def test_asking_is_in_physical_units(domain: MoleculeDomain) -> None:
+    space, cond = domain.blank(streams(0, "blank", range(20)), {"logp": "1.5", "atoms": "11"})
+    assert isinstance(space, DenseMolecules)
+    assert space.sizes.tolist() == [11] * 20
+    assert cond is not None
+    words = domain.describe(cond)
+    assert {row["logp"] for row in words} == {1.5}
+    assert len({row["tpsa"] for row in words}) > 1
+
+
+def test_what_is_not_asked_is_drawn_as_in_training(domain: MoleculeDomain) -> None:
+    n = 4000
+    space, cond = domain.blank(streams(0, "blank", range(n)), {})
+    assert isinstance(space, DenseMolecules)
+    assert cond is not None
+    sizes = domain.splits["train"].sizes
+    drawn, real = np.bincount(space.sizes.numpy(), minlength=30) / n, np.bincount(sizes, minlength=30) / len(sizes)
+    assert np.abs(drawn - real).max() < 0.03
+    real_correlation = np.corrcoef(sizes, domain.splits["train"].column("logp"))[0, 1]
+    assert np.corrcoef(space.sizes.numpy(), cond["logp"].numpy())[0, 1] == pytest.approx(real_correlation, abs=0.05)
+
+
+def test_what_is_not_asked_goes_with_what_is(domain: MoleculeDomain) -> None:
+    train = domain.splits["train"]
+    asked = float(np.quantile(train.column("tpsa"), 0.95))
+    _, cond = domain.blank(streams(0, "blank", range(500)), {"tpsa": str(asked)})
+    assert cond is not None
+    near = np.argsort(np.abs(train.column("tpsa") - asked), kind="stable")[:NEAR]
+    drawn = np.mean([row["logp"] for row in domain.describe(cond)])
+    assert drawn == pytest.approx(train.column("logp")[near].mean(), abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"logq": "1"}, "Unknown condition 'logq'. Did you mean 'logp'"),
+        ({"rings": "1"}, r"training with data\.conditions=\[rings\]"),
+        ({"logp": "high"}, "logp=high: logp must be a number"),
+        ({"logp": "nan"}, "logp=nan: logp must be a number"),
+        ({"atoms": "7.5"}, "atoms must be a whole number"),
+        ({"atoms": "0"}, "atoms must be a whole number of at least 1"),
+    ],
+)
+def test_what_cannot_be_asked(domain: MoleculeDomain, asked: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        domain.blank(streams(0, "blank", range(2)), asked)
+
+
+def test_real_molecules_pass_and_noise_does_not(domain: MoleculeDomain) -> None:
+    real, floor = domain.evaluate(domain.examples("test", 200)), domain.evaluate(noise(domain, 100))
+    for name in ("valid_connected_rdkit", "precision", "recall_held_out", "novel"):
+        assert real[name].value == 1
+    assert real["edm_molecule_stable"].value > 0.9
+    assert real["strain"].value == pytest.approx(0, abs=1e-3)
+    assert real["error_tpsa"].value == pytest.approx(0, abs=1e-3)
+    assert floor["valid_connected_rdkit"].value < 0.05
+    assert floor["edm_molecule_stable"].value < 0.01
+
+
+def test_drawings_are_sound_xml_with_captions(domain: MoleculeDomain) -> None:
+    for samples in (domain.examples("test", 8), noise(domain, 8)):
+        page = domain.show(samples)
+        assert len(page) < 100_000
+        drawings = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+        assert len(drawings) == 8
+        for drawing in drawings:
+            ElementTree.fromstring(drawing)
+        assert page.count("<figcaption") == page.count("logp ") == 8
+    assert "no molecule" in page
+
+
+def test_files_are_read_back(domain: MoleculeDomain, tmp_path: Path) -> None:
+    samples = domain.examples("test", 6)
+    entries = domain.save(samples, tmp_path)
+    for entry, molecule in zip(entries, samples.examples, strict=True):
+        (mol,) = Chem.SDMolSupplier(str(tmp_path / entry["file"]), removeHs=False)
+        assert Chem.CanonSmiles(Chem.MolToSmiles(Chem.RemoveHs(mol)), useChiral=False) == entry["smiles"]
+        assert entry["valid"] is True
+        np.testing.assert_allclose(mol.GetConformer().GetPositions(), molecule.positions, atol=1e-4)
+    (first, *_) = domain.save(noise(domain, 3), tmp_path / "noise")
+    mol = Chem.MolFromMolFile(str(tmp_path / "noise" / first["file"]), sanitize=False, removeHs=False)
+    assert (first["smiles"], first["valid"]) == (None, False)
+    assert mol.GetNumBonds() == 0
+
+
+def test_layouts_give_the_same_conditions_and_sizes() -> None:
+    dense, sparse = (MoleculeDomain(config(layout=layout)) for layout in ("dense", "sparse"))
+    generators = streams(0, "augment", range(12))
+    a, b = (d.batch("train", range(12), generators) for d in (dense, sparse))
+    assert isinstance(b.space, PackedMolecules)
+    assert torch.equal(a.space.dim, b.space.dim)
+    assert a.cond is not None
+    assert b.cond is not None
+    assert torch.equal(a.cond["logp"], b.cond["logp"])
+
+
+def test_epochs_visit_every_geometry(domain: MoleculeDomain) -> None:
+    size = domain.size("train")
+    batch = batches(domain, size, seed=0)(0)
+    expected = sum(domain.splits["train"].sizes)
+    assert int(batch.space.dim.sum()) == 3 * (expected - size) + 5 * expected
+    assert not math.isnan(float(batch.x.sum()))
