@@ -16,7 +16,7 @@ class ImageData(DataConfig):
     name: Literal["digits", "folder"] = "digits"
     """digits: 1,797 handwritten digits. folder: files under `path`; a path implies it."""
     size: int | None = Field(None, ge=4)
-    """Height and width in pixels; null: 8 for digits, 64 for a folder."""
+    """Height and width in pixels; null: 8 for digits, 32 for a folder."""
     channels: Literal[1, 3] | None = None
     """1 grey, 3 colours; null: 1 for digits, 3 for a folder."""
     crop: Literal["centre", "random"] = "centre"
@@ -49,7 +49,7 @@ class ImageData(DataConfig):
     @property
     def side(self) -> int:
         """Height and width in pixels."""
-        return self.size or (8 if self.name == "digits" else 64)
+        return self.size or (8 if self.name == "digits" else 32)
 
     @property
     def planes(self) -> int:

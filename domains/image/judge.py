@@ -36,15 +36,22 @@ class Classifier(nn.Module):
 
     Arguments:
         channels: C.
+        size: Side of the images.
         classes: Number of classes.
     """
 
-    def __init__(self, channels: int, classes: int) -> None:
+    def __init__(self, channels: int, size: int, classes: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            block(channels, 32), block(32, 64, stride=2), block(64, 64), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
-            nn.Dropout(0.3), nn.Linear(64 * 16, 64), nn.ReLU(),
-        )  # fmt: skip
+            block(channels, 32, stride=2 if size > 16 else 1),
+            block(32, 64, stride=2),
+            block(64, 64),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(),
+            nn.Dropout(0.3),
+            nn.Linear(64 * 16, 64),
+            nn.ReLU(),
+        )
         self.head = nn.Linear(64, classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -80,7 +87,7 @@ class Judge:
     @classmethod
     def of(cls, train: Split, test: Split, classes: int) -> Judge:
         """Return the judge of a data set: from the cache, or trained now on the training split alone."""
-        network = Classifier(train.images[0].shape[0], classes)
+        network = Classifier(train.images[0].shape[0], train.size, classes)
         memory = cache_dir() / "image" / f"judge-{VERSION}-{train.digest()}.safetensors"
         if not recall(memory, network):
             network = train_classifier(train, classes)
@@ -102,7 +109,7 @@ def train_classifier(train: Split, classes: int) -> Classifier:
     """Train the classifier on images moved by up to a sixteenth of their side; a fixed seed."""
     with torch.random.fork_rng(devices=[]):  # dropout and initial weights draw from the global stream
         torch.manual_seed(SEED)
-        network = Classifier(train.images[0].shape[0], classes)
+        network = Classifier(train.images[0].shape[0], train.size, classes)
         optimizer = torch.optim.AdamW(network.parameters(), LR, weight_decay=1e-2)
         rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=STEPS)
         for step in range(STEPS):

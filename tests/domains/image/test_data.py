@@ -117,7 +117,7 @@ def test_settings_that_contradict_each_other_are_refused(values: dict[str, objec
 
 def test_size_and_channels_follow_the_kind_of_data_unless_said() -> None:
     digit, photo = ImageData(), ImageData(name="folder", path="x")
-    assert (digit.side, digit.planes, photo.side, photo.planes) == (8, 1, 64, 3)
+    assert (digit.side, digit.planes, photo.side, photo.planes) == (8, 1, 32, 3)
     assert ImageData(path="x") == photo
     assert ImageData(size=16, channels=3).side == 16
     assert ImageConfig().data == digit
