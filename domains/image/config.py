@@ -63,8 +63,8 @@ class ImageConfig(Config):
     domain: str = "image"
     schedule_options: dict[str, float] = Field({"sigma_min": 0.002, "sigma_max": 20.0})
     data: ImageData = ImageData()
-    backbone: BackboneConfig = UNetConfig(channels=64, mult=(1, 2), blocks=2, attention=(1,), dropout=0.1)
+    backbone: BackboneConfig = UNetConfig(channels=32, mult=(1, 2), blocks=2, attention=(1,))
     loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.0, "std": 1.2})
     optim: OptimConfig = OptimConfig(lr=1e-3, warmup=50, decay="cosine")
     train: TrainConfig = TrainConfig(steps=3000, batch_size=64, ema=0.995, checkpoint_every=1000)
-    sample: SampleConfig = SampleConfig(steps=30)
+    sample: SampleConfig = SampleConfig(steps=20, guidance=1.2)
