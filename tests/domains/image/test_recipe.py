@@ -10,13 +10,14 @@ import polydiff
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_quick_digits_are_what_was_asked_for_and_near_the_data(tmp_path: Path) -> None:
     model = polydiff.load(polydiff.train("image", tmp_path / "run"))
     result = polydiff.evaluate(model, n=1000)
     metrics = result["metrics"]
     assert result["evaluations"] <= 50
     assert metrics["judge_agrees"]["value"] > 0.95
-    # a random draw of as many training images lies between 0.6 and 1.8 from the training images
+    # a random draw of as many training images lies 0.7 to 2.1 from all of them
     assert metrics["frechet_judge"]["value"] < 3
     assert metrics["frechet_judge"]["value"] < 0.03 * metrics["frechet_judge"]["noise"]
     assert metrics["coverage"]["value"] > 0.9
