@@ -9,12 +9,13 @@ SPEC = DomainSpec(
     summary="Molecules in 3-D: all small organic ones by property, or your own sdf, smi and csv files.",
     config="polydiff.domains.molecule.config:MoleculeConfig",
     factory="polydiff.domains.molecule.domain:MoleculeDomain",
-    requires=("rdkit",),
+    requires=("rdkit", "torch_geometric"),
     install='pip install "polydiff[molecule]"',
     presets={
         "quick": {},
         "small": {
             "data.max_heavy": 6,
+            "data.layout": "dense",
             "backbone.hidden": 256,
             "backbone.layers": 9,
             "optim.lr": 5e-4,
@@ -22,6 +23,7 @@ SPEC = DomainSpec(
             "train.steps": 60_000,
             "train.batch_size": 128,
             "train.ema": 0.9995,
+            "train.checkpoint_every": 5000,
         },
     },
 )

@@ -35,9 +35,9 @@ class MoleculeData(DataConfig):
     """file: whether hydrogens that a .sdf lacks are added where they belong; otherwise such records are left out."""
     test_share: float = Field(0.2, gt=0, lt=1)
     """Share of the molecules held out, with all their geometries."""
-    type_scale: float = Field(1.0, gt=0)
+    type_scale: float = Field(2.0, gt=0)
     """Size of an atom's one-hot element beside positions of unit variance; small: elements are decided late."""
-    layout: Literal["dense", "sparse"] = "dense"
+    layout: Literal["dense", "sparse"] = "sparse"
     """dense: batches padded to the largest molecule. sparse: atoms stacked, for sizes that differ much."""
 
     @model_validator(mode="after")
@@ -59,8 +59,8 @@ class MoleculeConfig(Config):
     domain: str = "molecule"
     schedule_options: dict[str, int | float] = Field({"sigma_min": 0.002, "sigma_max": 20.0})
     data: DataConfig = MoleculeData()
-    backbone: BackboneConfig = EGNNConfig(hidden=96, layers=5)
+    backbone: BackboneConfig = EGNNConfig(hidden=64, layers=5, aggregation="sum", divisor=4, radial=32, cutoff=5)
     loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.0, "std": 1.2})
-    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=100, decay="cosine")
-    train: TrainConfig = TrainConfig(steps=4000, batch_size=64, ema=0.999, checkpoint_every=1000)
-    sample: SampleConfig = SampleConfig(steps=50)
+    optim: OptimConfig = OptimConfig(lr=4e-3, warmup=100, decay="cosine")
+    train: TrainConfig = TrainConfig(steps=14_000, batch_size=64, ema=0.999, checkpoint_every=2000, log_every=50)
+    sample: SampleConfig = SampleConfig(sampler="ddpm", steps=80)
