@@ -66,7 +66,7 @@ class AudioConfig(Config):
     backbone: BackboneConfig = UNetConfig(
         channels=128, mult=(1, 1, 1), strides=(4, 2), blocks=1, attention=(1, 2), patch=16
     )
-    loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.4, "std": 1.2})
+    loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.0, "std": 1.0})
     optim: OptimConfig = OptimConfig(lr=1e-3, warmup=50, decay="cosine")
     train: TrainConfig = TrainConfig(steps=1400, batch_size=32, ema=0.99, checkpoint_every=500)
-    sample: SampleConfig = SampleConfig(steps=30)
+    sample: SampleConfig = SampleConfig(steps=24, guidance=1.5)
