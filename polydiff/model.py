@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,7 +103,7 @@ class Model:
     def states(self, space: Space, cond: Condition | None, seed: int, indices: range, plan: SampleConfig) -> State:
         """Return sampled states on a space, before decoding."""
         return sample(
-            self.guided(plan.guidance),
+            self.guided(plan),
             space.to(self.device),
             condition_to(cond, self.device),
             generators=streams(seed, "sample", indices, self.device),
@@ -117,9 +118,11 @@ class Model:
         space, cond = self.domain.blank(streams(seed, "blank", range(n)), {})
         return Samples(self.domain.decode(space.noise(streams(seed, "sample", range(n))), space), cond)
 
-    def guided(self, scale: float) -> Denoise:
-        """Return the denoiser with classifier-free guidance, where its scale is not 1."""
-        return self.denoiser if scale == 1 else ClassifierFree(self.denoiser, scale)
+    def guided(self, plan: SampleConfig) -> Denoise:
+        """Return the denoiser in the precision of sampling, with classifier-free guidance where its scale is not 1."""
+        denoiser = copy.copy(self.denoiser)  # the same weights
+        denoiser.precision = plan.precision
+        return denoiser if plan.guidance == 1 else ClassifierFree(denoiser, plan.guidance)
 
     def plan(self, **changes: Any) -> SampleConfig:
         """Return how samples are drawn: the configuration's `sample` section with changes (None: no change)."""
@@ -175,10 +178,13 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """Return "float32" or "bf16"; "auto" is bf16 on a GPU or a CPU with matrix units (AMX) for it."""
+    """Return "float32" or "bf16"; "auto" is bf16 on a GPU or a CPU that has instructions for it."""
     if name != "auto":
         return name
-    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_amx_tile_supported()
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported()
+    else:
+        fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     return "bf16" if fast else "float32"
 
 

@@ -38,10 +38,6 @@ class ImageData(DataConfig):
     def _consistent(self) -> Self:
         if self.name == "folder" and self.path is None:
             raise ValueError("data.name=folder needs data.path, the folder of the images")
-        if self.name == "digits" and self.path is not None:
-            raise ValueError(
-                "data.path is given, but digits come with scikit-learn; add data.name=folder to read files"
-            )
         if self.name == "digits" and (self.flip or self.crop == "random"):
             raise ValueError("data.flip and data.crop are for folders; a digit that is mirrored or cut is none")
         return self

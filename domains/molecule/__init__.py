@@ -16,6 +16,7 @@ SPEC = DomainSpec(
         "small": {
             "data.max_heavy": 6,
             "data.layout": "dense",
+            "train.precision": "auto",
             "backbone.hidden": 256,
             "backbone.layers": 9,
             "optim.lr": 5e-4,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,7 +18,7 @@ class MoleculeData(DataConfig):
     """Molecules."""
 
     name: Literal["organic", "file"] = "organic"
-    """organic: all molecules of C, N, O and F up to max_heavy heavy atoms. file: those of `path`."""
+    """organic: all molecules of C, N, O and F up to max_heavy heavy atoms. file: those of `path`, which implies it."""
     max_heavy: int = Field(4, ge=2, le=7)
     """organic: most atoms other than hydrogen."""
     conformers: int = Field(3, ge=1, le=50)
@@ -40,12 +40,16 @@ class MoleculeData(DataConfig):
     layout: Literal["dense", "sparse"] = "sparse"
     """dense: batches padded to the largest molecule. sparse: atoms stacked, for sizes that differ much."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _path_means_file(cls, values: Any) -> Any:
+        given = isinstance(values, dict) and values.get("path") is not None
+        return {**values, "name": "file"} if given and values.get("name") in (None, "organic") else values
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.name == "file" and self.path is None:
             raise ValueError("data.name=file needs data.path, a .sdf, .smi or .csv file")
-        if self.name == "organic" and self.path is not None:
-            raise ValueError("data.path is given, but organic molecules come with polydiff; add data.name=file")
         if self.name == "organic" and self.elements:
             raise ValueError("data.elements is for files; organic molecules are of H, C, N, O and F")
         if len(set(self.conditions)) < len(self.conditions):
@@ -62,5 +66,7 @@ class MoleculeConfig(Config):
     backbone: BackboneConfig = EGNNConfig(hidden=64, layers=5, aggregation="sum", divisor=4, radial=32, cutoff=5)
     loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.0, "std": 1.2})
     optim: OptimConfig = OptimConfig(lr=4e-3, warmup=100, decay="cosine")
-    train: TrainConfig = TrainConfig(steps=14_000, batch_size=64, ema=0.999, checkpoint_every=2000, log_every=50)
+    train: TrainConfig = TrainConfig(
+        steps=14_000, batch_size=64, ema=0.999, checkpoint_every=2000, log_every=50, precision="float32"
+    )
     sample: SampleConfig = SampleConfig(sampler="ddpm", steps=80)

@@ -144,7 +144,6 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"name": "file"}, "needs data.path"),
-        ({"path": "own.sdf"}, "add data.name=file"),
         ({"elements": ("C",)}, "data.elements is for files"),
         ({"conditions": ("logp", "logp")}, "twice"),
         ({"conditions": ("log",)}, "logp"),
@@ -154,3 +153,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_settings_that_contradict_each_other(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         MoleculeData(**options)  # type: ignore[arg-type]
+
+
+def test_a_path_means_a_file() -> None:
+    assert MoleculeData(path="own.sdf").name == "file"  # type: ignore[arg-type]
