@@ -101,8 +101,8 @@ class Model:
         return Samples(examples, join_conditions(conditions))
 
     def states(self, space: Space, cond: Condition | None, seed: int, indices: range, plan: SampleConfig) -> State:
-        """Return sampled states on a space, before decoding."""
-        return sample(
+        """Return sampled states on a space, before decoding; what is not finite is an error, never an example."""
+        x = sample(
             self.guided(plan),
             space.to(self.device),
             condition_to(cond, self.device),
@@ -112,6 +112,12 @@ class Model:
             spacing=plan.spacing,
             **plan.options,
         )
+        if not torch.isfinite(x).all():
+            raise UserError(
+                f"Samples of step {self.step} are not finite (sampler {plan.sampler}, {plan.steps} steps, guidance "
+                f"{plan.guidance:g}). Use more steps, less guidance, or the sampler ddim."
+            )
+        return x
 
     def noise(self, n: int, *, seed: int = 0) -> Samples:
         """Return n decoded draws of pure noise, with conditions drawn as for samples: the floor of an evaluation."""
