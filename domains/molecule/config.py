@@ -62,11 +62,11 @@ class MoleculeConfig(Config):
 
     domain: str = "molecule"
     schedule_options: dict[str, int | float] = Field({"sigma_min": 0.002, "sigma_max": 20.0})
-    data: DataConfig = MoleculeData()
+    data: MoleculeData = MoleculeData()
     backbone: BackboneConfig = EGNNConfig(hidden=64, layers=5, aggregation="sum", divisor=4, radial=32, cutoff=5)
     loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.0, "std": 1.2})
     optim: OptimConfig = OptimConfig(lr=4e-3, warmup=100, decay="cosine")
     train: TrainConfig = TrainConfig(
-        steps=14_000, batch_size=64, ema=0.999, checkpoint_every=2000, log_every=50, precision="float32"
+        steps=9000, batch_size=64, ema=0.999, checkpoint_every=2000, log_every=50, precision="float32"
     )
     sample: SampleConfig = SampleConfig(sampler="ddpm", steps=80)

@@ -78,7 +78,7 @@ class MoleculeDomain:
         columns = [train.sizes[chosen], *(values[name][chosen] for name in self.names)]
         return Codec.measure(train) | {
             "means": [float(v.mean()) for v in values.values()],
-            "stds": [float(v.std()) or 1.0 for v in values.values()],
+            "stds": [deviation(v) for v in values.values()],
             "profiles": [[float(f"{number:.5g}") for number in row] for row in zip(*columns, strict=True)],
         }
 
@@ -114,12 +114,21 @@ class MoleculeDomain:
             if name not in words:
                 hint = f"It can be made one by training with data.conditions=[{name}]." if name in PROPERTIES else ""
                 raise unknown("condition", name, words, hint)
-        candidates = self.candidates(wanted)
+        self.check_atoms(wanted.get(0, 1))
+        candidates = self.candidates({column: value for column, value in wanted.items() if not math.isnan(value)})
         drawn = [int(torch.randint(len(candidates), (), generator=g)) for g in generators]
         rows = candidates[drawn]
         for column, value in wanted.items():
             rows[:, column] = value
         return self.codec.space(rows[:, 0].long()), self.cond(rows[:, 1:])
+
+    def check_atoms(self, atoms: float) -> None:
+        """Refuse a number of atoms far from all that training saw: pairs of atoms take memory by its square."""
+        largest = int(self.profiles[:, 0].max())
+        if atoms > 4 * largest:
+            raise UserError(
+                f"{ATOMS}={atoms:g}: the largest molecule in training has {largest}; ask for 4 times at most."
+            )
 
     def candidates(self, wanted: Mapping[int, float]) -> Tensor:
         """Return the profiles (n, 1 + C) to draw from: all, or those nearest to the numbers wanted of some columns."""
@@ -187,8 +196,16 @@ def spread(size: int, n: int) -> list[int]:
     return [i * size // n for i in range(n)]
 
 
+def deviation(values: np.ndarray) -> float:
+    """Return the standard deviation, or 1 of what is constant but for rounding."""
+    found = float(values.std())
+    return found if found > 1e-6 * max(1.0, float(np.abs(values).max())) else 1.0
+
+
 def number(name: str, text: str) -> float:
-    """Return the number that a user asks for; of atoms, a whole one above 0."""
+    """Return the number that a user asks for, NaN for "any"; of atoms, a whole one above 0."""
+    if text == "any" and name != ATOMS:
+        return math.nan
     try:
         value = float(text)
     except ValueError:

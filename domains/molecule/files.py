@@ -81,13 +81,15 @@ def join(library: Library, other: Library) -> Library:
 
 def read_smi(path: Path, data: MoleculeData) -> list[str]:
     """Return the first word of each line; a first line that begins with "smiles" is a heading."""
-    words = [line.split()[0] for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    words = [
+        line.split()[0] for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines() if line.strip()
+    ]
     return words[1:] if words and words[0].lower() == "smiles" else words
 
 
 def read_csv(path: Path, data: MoleculeData) -> list[str]:
     """Return the column of SMILES."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         rows = csv.DictReader(file)
         columns = {name.strip().lower(): name for name in rows.fieldnames or []}
         if data.column.lower() not in columns:
