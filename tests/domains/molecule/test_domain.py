@@ -81,7 +81,7 @@ def test_conditions_are_standardised_and_described_in_their_units(domain: Molecu
 
 def test_asking_is_in_physical_units(domain: MoleculeDomain) -> None:
     space, cond = domain.blank(streams(0, "blank", range(20)), {"logp": "1.5", "atoms": "11"})
-    assert isinstance(space, DenseMolecules)
+    assert isinstance(space, DenseMolecules | PackedMolecules)
     assert space.sizes.tolist() == [11] * 20
     assert cond is not None
     words = domain.describe(cond)
@@ -92,7 +92,7 @@ def test_asking_is_in_physical_units(domain: MoleculeDomain) -> None:
 def test_what_is_not_asked_is_drawn_as_in_training(domain: MoleculeDomain) -> None:
     n = 4000
     space, cond = domain.blank(streams(0, "blank", range(n)), {})
-    assert isinstance(space, DenseMolecules)
+    assert isinstance(space, DenseMolecules | PackedMolecules)
     assert cond is not None
     sizes = domain.splits["train"].sizes
     drawn, real = np.bincount(space.sizes.numpy(), minlength=30) / n, np.bincount(sizes, minlength=30) / len(sizes)
