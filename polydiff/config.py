@@ -6,15 +6,19 @@ This module and every domain's config load no torch, so that help and error mess
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
     """A part of a configuration: immutable, typed, closed to unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class DataConfig(Section):
@@ -24,6 +28,11 @@ class DataConfig(Section):
     """Data set: the domain's embedded one, or a kind of file."""
     path: Path | None = None
     """Folder or file of your own data; None: the embedded data set."""
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().absolute()  # a run is gone on with from any folder
 
 
 class BackboneConfig(Section):
@@ -40,7 +49,7 @@ class OptimConfig(Section):
     """Optimizer."""
     lr: float = Field(2e-4, gt=0)
     """Learning rate after the warm-up."""
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
     """Decay of AdamW's running means of the gradient and its square."""
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled weight decay."""
@@ -118,7 +127,7 @@ class Config(Section):
     """Which domain."""
     preset: str = "quick"
     """Which preset the defaults came from."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     """Of everything random."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto: a GPU where there is one."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import uuid
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pathlib import Path
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Write a whole file beside its place, flush it, then rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     with draft.open("wb") as file:
         file.write(data.encode() if isinstance(data, str) else data)
         file.flush()
@@ -28,8 +29,7 @@ def folder_atomic(path: Path) -> Iterator[Path]:
     If the body raises, `path` is left as it was and the draft is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(draft, ignore_errors=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     draft.mkdir()
     try:
         yield draft
@@ -37,7 +37,7 @@ def folder_atomic(path: Path) -> Iterator[Path]:
             sync_file(file) if file.is_file() else sync_folder(file)
         sync_folder(draft)
         if path.exists():
-            aside = path.with_name(f".{path.name}.{os.getpid()}.old")
+            aside = draft.with_suffix(".old")
             path.rename(aside)
             draft.rename(path)
             shutil.rmtree(aside)
@@ -61,3 +61,33 @@ def sync_folder(path: Path) -> None:
     """Flush a folder's list of names to the disk, where the system can."""
     if os.name == "posix":
         sync_file(path)
+
+
+def files_under(root: Path, suffixes: Collection[str], hidden: tuple[str, ...] = (".",)) -> list[Path]:
+    """Return the files under a folder with one of these suffixes, sorted by name, each file once.
+
+    Links are followed, but a file or folder that several paths lead to counts at the first of them, so that a link to
+    a folder above neither loops nor puts copies of a file on both sides of a split.
+
+    Arguments:
+        root: The folder.
+        suffixes: In lower case, such as ".png".
+        hidden: Beginnings of the names of folders that are left out; files that begin with a dot are, too.
+    """
+    seen: set[str] = set()
+    found: list[Path] = []
+    for place, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith(hidden))
+        for name in sorted(names):
+            path = Path(place, name)
+            if name.startswith(".") or path.suffix.lower() not in suffixes or not path.is_file():
+                continue
+            if (real := os.path.realpath(path)) not in seen:
+                seen.add(real)
+                found.append(path)
+    return sorted(found)

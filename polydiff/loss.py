@@ -122,7 +122,7 @@ def stratified(n: int, generator: torch.Generator) -> Tensor:
     https://arxiv.org/abs/2107.00630).
     """
     u = torch.rand((), generator=generator, dtype=torch.float64, device=generator.device)
-    return ((u + torch.arange(n, device=u.device) / n) % 1).clamp(1e-7, 1 - 1e-7)
+    return ((u + torch.arange(n, device=u.device, dtype=torch.float64) / n) % 1).clamp(1e-7, 1 - 1e-7)
 
 
 @dataclass(frozen=True)

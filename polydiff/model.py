@@ -52,15 +52,17 @@ class Model:
         Arguments:
             path: RUN or RUN/checkpoints/step-00002000.
             weights: "ema" or "model".
-            device: Where to compute; None: as the configuration says.
+            device: Where to compute; None: on a GPU where there is one, unless the configuration says cpu.
         """
         path = Path(path)
         if weights not in ("ema", "model"):
             raise UserError(f"weights must be 'ema' or 'model', not {weights!r}.")
-        checkpoint = Checkpoint.load(path if STEP.fullmatch(path.name) else latest(Run.open(path).checkpoints))
+        checkpoint = Checkpoint.load(
+            path if STEP.fullmatch(path.resolve().name) else latest(Run.open(path).checkpoints)
+        )
         config = config_from(checkpoint.state["config"], str(path))
         domain = build_domain(config, statistics=checkpoint.state["statistics"])
-        place = pick_device(device or config.device)
+        place = pick_device(device or (config.device if config.device == "cpu" else "auto"))
         denoiser = build_denoiser(config, domain, place)
         load_weights(denoiser, checkpoint.ema if weights == "ema" else checkpoint.model)
         return cls(config, domain, denoiser.eval(), checkpoint.step, weights, place)
@@ -88,6 +90,8 @@ class Model:
             guidance: Scale of classifier-free guidance, 1 for none.
             batch_size: Samples computed at a time.
         """
+        if n < 1:
+            raise UserError(f"n must be at least 1, not {n}.")
         plan = self.plan(steps=steps, sampler=sampler, guidance=guidance, batch_size=batch_size)
         asked = {name: str(value) for name, value in (cond or {}).items()}
         examples: list[Any] = []
@@ -174,13 +178,12 @@ def pick_device(name: str) -> torch.device:
     """Return the device that a configuration names; "auto" is a GPU where there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"device={name} is not a device's name; auto, cpu and cuda are.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device={name}, but torch sees no GPU here. Use device=cpu, or ask `polydiff doctor`.")
-    return device
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
+        raise UserError(f"device={name} is not a device's name; auto, cpu, cuda and cuda:1 are.")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise UserError(f"device={name}, but torch sees no such GPU here. Use device=cpu, or ask `polydiff doctor`.")
+    return torch.device(name)
 
 
 def pick_precision(name: str, device: torch.device) -> str:
@@ -188,7 +191,7 @@ def pick_precision(name: str, device: torch.device) -> str:
     if name != "auto":
         return name
     if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported()
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     return "bf16" if fast else "float32"

@@ -12,14 +12,19 @@ runs/audio-001/
 
 from __future__ import annotations
 
+import fcntl
 import json
+import shlex
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from polydiff.errors import UserError
 from polydiff.files import folder_atomic, write_atomic
+
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -33,14 +38,44 @@ class Run:
     path: Path
 
     @classmethod
-    def open(cls, path: Path) -> Run:
+    def open(cls, path: Path | str) -> Run:
         """Return an existing run."""
+        path = Path(path)
         if not path.is_dir():
             raise UserError(f"There is no run folder {path}. `polydiff train --domain NAME -o {path}` makes one.")
         run = cls(path)
         if not (run.resolved.is_file() or run.checkpoints.is_dir()):
             raise UserError(f"{path} is not a run folder: it holds neither config.resolved.yaml nor checkpoints/.")
         return run
+
+    def check_free(self) -> None:
+        """Refuse a folder that holds a run, or anything that is not a run cut short before its first checkpoint."""
+        if self.checkpoints.is_dir() and any(self.checkpoints.glob("step-*")):
+            quoted = shlex.quote(str(self.path))
+            raise UserError(
+                f"{quoted} holds a run already. Go on with `polydiff resume {quoted}`, or choose another -o."
+            )
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is a file, not a folder. Choose another -o.")
+        if self.path.is_dir() and not self.resolved.is_file() and any(p.name != LOCK for p in self.path.iterdir()):
+            raise UserError(f"{self.path} holds files that are no run's. Choose another -o, or an empty folder.")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in this folder; a lock ends with its process, however that ends."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / LOCK).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"Another process is training in {self.path}. Wait for it, or choose another -o."
+                ) from None
+            try:
+                yield
+            finally:
+                if {path.name for path in self.path.iterdir()} == {LOCK}:
+                    (self.path / LOCK).unlink()  # nothing was begun: leave nothing behind
 
     @property
     def checkpoints(self) -> Path:
@@ -80,12 +115,11 @@ class Run:
                 if i + 1 < len(lines):
                     raise UserError(f"{self.metrics}, line {i + 1}, is not JSON. Repair or delete that line.") from None
 
-    def rewind(self, step: int) -> float:
-        """Forget the records after `step`, as a run that resumes there does, and return the seconds it had taken."""
-        kept = [record for record in self.records() if record["step"] <= step]
-        if kept or self.metrics.is_file():
+    def rewind(self, step: int) -> None:
+        """Forget the records after `step`, as a run that resumes there does."""
+        if self.metrics.is_file():
+            kept = [record for record in self.records() if record["step"] <= step]
             write_atomic(self.metrics, "".join(json.dumps(record) + "\n" for record in kept))
-        return float(kept[-1]["seconds"]) if kept else 0.0
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl."""

@@ -114,6 +114,8 @@ def ddim(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
     s_u = eta s_1 sqrt(1 - s_1^2 / s_0^2) and s_d^2 = s_1^2 - s_u^2. eta = 0 is Euler's method on the probability-flow
     ODE, eta = 1 is DDPM with the small variance.
     """
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta must be between 0 and 1, not {eta}.")
 
     def row(s0: float, s1: float) -> Row:
         up = eta * s1 * math.sqrt(1 - (s1 / s0) ** 2)

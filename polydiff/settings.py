@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -234,6 +234,45 @@ def check_names(config: Config) -> None:
             raise UserError(f"{key}: {unknown(registry.kind, name, registry)}")
         if key in OPTIONS_OF:
             check_options(OPTIONS_OF[key], dig(values, OPTIONS_OF[key]), name, registry)
+    try_options(config)
+
+
+def try_options(config: Config) -> None:
+    """Refuse options of the right name and a wrong value, by using each thing once on little."""
+    import torch
+
+    from polydiff.loss import NORMS, TIMES, WEIGHTINGS
+    from polydiff.sampling import SAMPLERS, noise_levels
+    from polydiff.schedule import SCHEDULES
+
+    loss, ones, u = config.loss, torch.ones(2), torch.tensor([0.3, 0.7], dtype=torch.float64)
+    schedule = attempt("schedule_options", lambda: SCHEDULES[config.schedule](**config.schedule_options))
+    if not 0 < schedule.sigma_min < schedule.sigma_max < float("inf"):
+        raise UserError("schedule_options: noise levels must rise, with 0 < sigma_min < sigma_max.")
+    falling = attempt("schedule_options", lambda: -schedule.log_snr(torch.linspace(0.1, 0.9, 5, dtype=torch.float64)))
+    if not bool((falling.diff() > 0).all()):
+        raise UserError(f"schedule_options={config.schedule_options}: noise must rise with time.")
+    levels = attempt("schedule_options", lambda: noise_levels(schedule, 3, config.sample.spacing))
+    attempt("sample.options", lambda: SAMPLERS[config.sample.sampler](levels, **config.sample.options))
+    tried = {
+        "norm": lambda: NORMS[loss.norm](ones, **loss.norm_options),
+        "weighting": lambda: WEIGHTINGS[loss.weighting](ones, ones, 1.0, **loss.weighting_options),
+        "times": lambda: TIMES[loss.times](u, schedule, **loss.times_options),
+    }
+    for name, use in tried.items():
+        result = attempt(f"loss.{name}_options", use)
+        sound = (torch.isfinite(result) & (result >= 0)).all() and (name != "times" or result.diff() >= 0)
+        if not bool(sound):
+            given = getattr(loss, f"{name}_options")
+            raise UserError(f"loss.{name}_options={given}: gives {result.tolist()}, of no use as a {name}.")
+
+
+def attempt(key: str, use: Callable[[], Any]) -> Any:
+    """Return what a call gives; what it objects to is the user's mistake in this key."""
+    try:
+        return use()
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise UserError(f"{key}: {error}") from error
 
 
 def check_options(key: str, options: Mapping[str, Any], name: str, registry: Registry[Any]) -> None:

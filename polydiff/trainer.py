@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ class Session:
             "provenance": self.settings.provenance,
             "statistics": dict(self.domain.statistics),
             "seconds": self.seconds,
+            "examples": self.domain.size("train"),
             "environment": environment(str(self.model.device)),
         }
         path = Checkpoint(
@@ -86,6 +88,11 @@ class Session:
         """Write a checkpoint unless this step has one or nothing was learned yet."""
         if self.training.step > 0 and self.training.step not in steps_saved(self.run.checkpoints):
             self.checkpoint()
+
+    def due_to_show(self, step: int) -> bool:
+        """Whether samples are kept after this step."""
+        train = self.config.train
+        return step == train.steps or step % (train.sample_every or max(1, train.steps // 6)) == 0
 
     def show(self) -> None:
         """Keep a set of samples, of the same seed each time so that the sets can be compared."""
@@ -105,15 +112,16 @@ def start(settings: Settings, path: Path | str, progress: Progress | None = None
     """
     run, config = Run(Path(path)), settings.config
     check_names(config)
-    if steps_saved(run.checkpoints):
-        raise UserError(f"{path} holds a run already. Go on with `polydiff resume {path}`, or choose another -o.")
-    run.rewind(0)
-    domain = build_domain(config)
-    training = begin(config, domain)
-    write_atomic(run.input, dump_yaml(settings.said, {}))
-    write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
-    write_samples(run.samples("real"), domain, domain.examples("test", SHOWN), {"split": "test"})
-    return finish(Session(run, settings, domain, training), progress)
+    run.check_free()
+    with run.locked():
+        run.check_free()  # another process may have begun in the meantime
+        domain = build_domain(config)
+        training = begin(config, domain)
+        run.rewind(0)
+        write_atomic(run.input, dump_yaml(settings.said, {}))
+        write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
+        write_samples(run.samples("real"), domain, domain.examples("test", SHOWN), {"split": "test"})
+        return finish(Session(run, settings, domain, training), progress)
 
 
 def train(
@@ -146,21 +154,29 @@ def resume(path: Path | str, steps: int | None = None, progress: Progress | None
         path: The run's folder.
         steps: Train to this many steps instead of the configuration's; this changes a learning rate that decays.
         progress: Called after each step.
+
+    Raises:
+        UserError: The run is being trained elsewhere, has done more steps, or its data are not what they were.
     """
     run = Run.open(Path(path))
-    checkpoint = Checkpoint.load(latest(run.checkpoints))
-    settings = saved_settings(checkpoint, str(path))
-    if steps is not None:
-        settings = longer(settings, steps)
-        write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
-    domain = build_domain(settings.config, statistics=checkpoint.state["statistics"])
-    training = begin(settings.config, domain)
-    load_weights(training.denoiser, checkpoint.model)
-    load_weights(training.ema, checkpoint.ema)
-    restore_optimizer(training.denoiser, training.optimizer, checkpoint.optimizer)
-    training.step = checkpoint.step
-    run.rewind(checkpoint.step)
-    return finish(Session(run, settings, domain, training, checkpoint.state["seconds"]), progress)
+    with run.locked():
+        checkpoint = Checkpoint.load(latest(run.checkpoints))
+        settings = with_steps(saved_settings(checkpoint, str(path)), steps, checkpoint.step)
+        domain = build_domain(settings.config, statistics=checkpoint.state["statistics"])
+        check_data(domain, checkpoint.state["examples"], settings.config)
+        training = begin(settings.config, domain)
+        load_weights(training.denoiser, checkpoint.model)
+        load_weights(training.ema, checkpoint.ema)
+        restore_optimizer(training.denoiser, training.optimizer, checkpoint.optimizer)
+        training.step = checkpoint.step
+        run.rewind(checkpoint.step)
+        session = Session(run, settings, domain, training, checkpoint.state["seconds"])
+        if steps is not None:
+            session.checkpoint()  # so that the new goal is not forgotten, whenever the run is stopped
+            write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
+        if session.due_to_show(checkpoint.step) and not run.samples(f"step-{checkpoint.step:08d}").exists():
+            session.show()  # a crash came between the checkpoint and its samples
+        return finish(session, progress)
 
 
 def saved_settings(checkpoint: Checkpoint, source: str) -> Settings:
@@ -169,11 +185,28 @@ def saved_settings(checkpoint: Checkpoint, source: str) -> Settings:
     return Settings(config, dict(checkpoint.state["provenance"]), {})
 
 
-def longer(settings: Settings, steps: int) -> Settings:
-    """Return settings with another number of training steps."""
+def with_steps(settings: Settings, steps: int | None, done: int) -> Settings:
+    """Return settings with another number of training steps, no fewer than are done; None: as they are."""
+    if steps is None:
+        return settings
+    if steps < done:
+        raise UserError(
+            f"train.steps={steps}: the run has done {done} steps already; ask for more, or begin a new run."
+        )
     train = settings.config.train.model_copy(update={"steps": steps})
     config = settings.config.model_copy(update={"train": train})
     return settings._replace(config=config, provenance={**settings.provenance, "train.steps": "resume"})
+
+
+def check_data(domain: Domain, examples: int, config: Config) -> None:
+    """Refuse to go on with data of another size: the order of examples, and so every later bit, would differ."""
+    found = domain.size("train")
+    if found != examples:
+        where = f"in {config.data.path}" if config.data.path else f"of {config.data.name}"
+        raise UserError(
+            f"The run was trained on {examples} examples; {found} are found {where} now. Bring the data back as they "
+            "were, or begin a new run."
+        )
 
 
 def begin(config: Config, domain: Domain) -> Training:
@@ -190,7 +223,6 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
     """Train a session to its last step, with checkpoints and samples on the way and wherever it is stopped."""
     config, run, settings = session.config, session.run, session.config.train
     began, before = time.monotonic(), session.seconds
-    show_every = settings.sample_every or max(1, settings.steps // 6)
     records = fit(
         session.training,
         batches(session.domain, settings.batch_size, config.seed, settings.condition_dropout),
@@ -200,29 +232,33 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
         ema=settings.ema,
         seed=config.seed,
     )
-    with Interrupts() as interrupts:
-        for record in saved_on_error(session, records):
+    with Interrupts() as interrupts, saved_on_error(session):
+        for record in records:
             session.seconds = before + time.monotonic() - began
             last = record.step == settings.steps
             if record.step % settings.log_every == 0 or last or record.step == 1:
                 run.log(line(record, session.seconds, settings.batch_size))
             if record.step % settings.checkpoint_every == 0 or last:
                 session.checkpoint()
-            if record.step % show_every == 0 or last:
+            if session.due_to_show(record.step):
                 session.show()
             if progress:
                 progress(record, session.seconds)
-            if interrupts.asked and not last:
+            if interrupts.asked:
                 session.checkpoint_if_new()
                 raise KeyboardInterrupt
     return run.path
 
 
-def saved_on_error(session: Session, records: Iterator[Record]) -> Iterator[Record]:
-    """Yield records; where the next step is not finite, leave a checkpoint of the last good one."""
+@contextmanager
+def saved_on_error(session: Session) -> Iterator[None]:
+    """Where a step cannot be done (it is not finite, its data are gone), leave a checkpoint of the last good one.
+
+    Other errors may have struck in the middle of an update; then the last checkpoint is what a run goes on from.
+    """
     try:
-        yield from records
-    except NonFiniteError:
+        yield
+    except (NonFiniteError, UserError):
         session.checkpoint_if_new()
         raise
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ def test_samples_do_not_depend_on_the_batch_size(finished: Path) -> None:
 
 
 def test_an_evaluation_says_what_was_judged(finished: Path) -> None:
-    result = evaluate(Model.load(finished), 20, steps=3, sampler="heun")
+    result = evaluate(Model.load(finished), 20, steps=3, sampler="heun", guidance=1)
     assert (result["n"], result["evaluations"], result["step"], result["weights"]) == (20, 5, 12, "ema")
     for metric in result["metrics"].values():
         assert metric.keys() == {"value", "data", "noise", "unit", "better", "meaning"}
@@ -151,3 +152,92 @@ def test_a_damaged_checkpoint_is_refused_with_advice(finished: Path, tmp_path: P
         Model.load(tmp_path / "run")
     shutil.rmtree(newest)
     assert Model.load(tmp_path / "run").step == 8
+
+
+def test_samples_that_are_not_finite_are_told_and_never_decoded(finished: Path) -> None:
+    model = Model.load(finished)
+    with torch.no_grad():
+        next(model.denoiser.parameters()).fill_(float("nan"))
+    with pytest.raises(UserError, match=r"step 12 are not finite \(sampler dpmpp_2m, 4 steps"):
+        model.sample(2)
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
+    def again(record: Record, seconds: float) -> None:
+        if record.step == 2:
+            for begin in (lambda: tiny("image", tmp_path / "run"), lambda: resume(tmp_path / "run")):
+                with pytest.raises(UserError, match=r"Another process is training|holds files"):
+                    begin()
+
+    tiny("image", tmp_path / "run", again, **{"train.checkpoint_every": 100})
+
+
+def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 100, "precious": 1}\n')
+    with pytest.raises(UserError, match="no run's"):
+        tiny("image", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+    assert "precious" in (tmp_path / "metrics.jsonl").read_text()
+
+
+def test_a_longer_goal_is_kept_and_a_shorter_one_refused(tmp_path: Path) -> None:
+    run = tiny("image", tmp_path / "run", **{"optim.decay": "constant", "train.steps": 8})
+    before = (run / "config.resolved.yaml").read_text()
+    with pytest.raises(UserError, match="has done 8 steps already"):
+        resume(run, steps=5)
+    assert (run / "config.resolved.yaml").read_text() == before
+
+    def crash(record: Record, seconds: float) -> None:
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        resume(run, steps=12, progress=crash)
+    resume(run)
+    assert steps_saved(run / "checkpoints")[-1] == 12
+
+
+def test_samples_that_a_crash_left_out_are_made_up_for(tmp_path: Path, finished: Path) -> None:
+    import shutil
+
+    shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "samples" / "step-00000012")
+    resume(tmp_path / "run")
+    ours, theirs = (run / "samples" / "step-00000012" / "manifest.json" for run in (tmp_path / "run", finished))
+    assert ours.read_text() == theirs.read_text()
+
+
+def test_data_of_another_size_are_refused_on_resume(tmp_path: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    (tmp_path / "own").mkdir()
+    for i in range(30):
+        pixels = np.random.default_rng(i).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "own" / f"{i}.png")
+    run = tiny("image", tmp_path / "run", **{"data.path": tmp_path / "own", "data.size": 16, "train.steps": 4})
+    for i in range(15):
+        (tmp_path / "own" / f"{i}.png").unlink()
+    with pytest.raises(UserError, match=r"was trained on \d+ examples; \d+ are found"):
+        resume(run, steps=6)
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "told"),
+    [
+        ("sample.options", "{eta: 2}", "eta must be between 0 and 1"),
+        ("schedule_options", "{sigma_min: 5, sigma_max: 1}", "0 < sigma_min < sigma_max"),
+        ("schedule_options", "{rho: 0}", "schedule_options"),
+        ("optim.betas", "[2, 3]", "optim.betas"),
+        ("optim.lr", ".inf", "optim.lr"),
+        ("device", "meta", "not a device's name"),
+        ("seed", "99999999999999999999999", "seed"),
+        ("loss.times_options", "{mean: -1, std: -1e9}", "loss.times_options"),
+    ],
+)
+def test_values_of_no_use_are_refused_before_anything_is_written(
+    word: str, value: str, told: str, tmp_path: Path
+) -> None:
+    sampler = {"sample.sampler": "ddim"} if word == "sample.options" else {}
+    with pytest.raises(UserError, match=re.escape(told)):
+        tiny("image", tmp_path / "run", **sampler, **{word: value})
+    assert not (tmp_path / "run" / "config.resolved.yaml").exists()

@@ -20,7 +20,7 @@ from polydiff.domains.audio.data import Source, open_source
 from polydiff.domains.audio.pitch import track
 from polydiff.domains.audio.plucks import LOWEST, note_name
 from polydiff.domains.audio.show import pcm16, show
-from polydiff.errors import unknown
+from polydiff.errors import UserError, unknown
 from polydiff.plugins import build_backbone
 from polydiff.random import permutation, streams
 from polydiff.space import Batch, Condition, Euclidean, Space, State
@@ -43,7 +43,8 @@ class Audio:
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
         assert isinstance(config.data, AudioData)
         self.config, self.data = config, config.data
-        self.statistics: Mapping[str, Any] = dict(statistics) if statistics is not None else self.measure()
+        self.statistics: Mapping[str, Any] = dict(statistics or {})
+        self.statistics = self.statistics or self.measure()
         self.codec = Standardise(self.statistics["std"])
         self.condition: str = self.statistics["condition"]
         self.names: list[str] = list(self.statistics["names"])
@@ -52,7 +53,13 @@ class Audio:
     @cached_property
     def source(self) -> Source:
         """The data set, opened on first use."""
-        return open_source(self.data)
+        source = open_source(self.data)
+        if self.statistics and list(source.names) != self.statistics["names"]:
+            raise UserError(
+                f"The classes in the data are not those of training: {list(source.names)}, not "
+                f"{self.statistics['names']}. Bring the folders back as they were, or begin a new run."
+            )
+        return source
 
     @cached_property
     def reference(self) -> Tensor:
@@ -169,7 +176,7 @@ class Audio:
 
 def midi_name(text: str) -> str:
     """Return a note's name in the form of the classes: C#4 for 61, c#4 and Db4; other words unchanged."""
-    if text.isdigit():
+    if text.isascii() and text.isdecimal():
         return note_name(int(text))
     match = re.fullmatch(r"([A-Ga-g][#b]?)(\d)", text.strip())
     if not match:

@@ -12,7 +12,7 @@ import math
 import warnings
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from polydiff.domains.audio import optional
 from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.crops import Header, read_crop
 from polydiff.errors import UserError, unknown
-from polydiff.files import write_atomic
+from polydiff.files import files_under, write_atomic
 from polydiff.paths import cache_dir
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"})
@@ -134,16 +134,9 @@ class Folder:
         return match_channels(sound, self.data, header.path)
 
 
-def scan(root: Path) -> Iterator[Path]:
-    """Yield the sound files under a folder in the order of their names, leaving out what is hidden.
-
-    Names that begin with a dot are hidden, and folders that begin with _, such as _background_noise_.
-    """
-    for path in sorted(root.rglob("*")):
-        parts = path.relative_to(root).parts
-        hidden = any(part.startswith(".") for part in parts) or any(part.startswith("_") for part in parts[:-1])
-        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
-            yield path
+def scan(root: Path) -> list[Path]:
+    """Return the sound files under a folder; folders that begin with _ are hidden, such as _background_noise_."""
+    return files_under(root, SUFFIXES, hidden=(".", "_"))
 
 
 def index(root: Path, broken: dict[str, str]) -> list[Header]:

@@ -17,7 +17,7 @@ from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data import Source, augment, open_source
 from polydiff.domains.image.metrics import Reference, judge_metrics, set_metrics
 from polydiff.domains.image.show import show, to_pillow
-from polydiff.errors import unknown
+from polydiff.errors import UserError, unknown
 from polydiff.plugins import build_backbone
 from polydiff.space import Batch, Condition, Euclidean, Space, State
 
@@ -36,7 +36,8 @@ class Image:
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
         assert isinstance(config.data, ImageData)
         self.config, self.data = config, config.data
-        self.statistics: Mapping[str, Any] = dict(statistics) if statistics is not None else self.measure()
+        self.statistics: Mapping[str, Any] = dict(statistics or {})
+        self.statistics = self.statistics or self.measure()
         self.codec = Standardise(tuple(self.statistics["mean"]), self.statistics["std"])
         self.names: list[str] = list(self.statistics["names"])
         self.conditions: Mapping[str, int] = {"label": len(self.names)} if self.names else {}
@@ -44,7 +45,13 @@ class Image:
     @cached_property
     def source(self) -> Source:
         """The data set, read on first use."""
-        return open_source(self.data)
+        source = open_source(self.data)
+        if self.statistics and list(source.names) != self.statistics["names"]:
+            raise UserError(
+                f"The classes in the data are not those of training: {list(source.names)}, not "
+                f"{self.statistics['names']}. Bring the folders back as they were, or begin a new run."
+            )
+        return source
 
     @cached_property
     def reference(self) -> Reference:
@@ -94,7 +101,9 @@ class Image:
         return torch.cat([torch.multinomial(counts, 1, generator=g) for g in generators])
 
     def class_index(self, text: str) -> int:
-        """Return the class of this name."""
+        """Return the class of this name, -1 for any."""
+        if text == "any":
+            return -1
         if text not in self.names:
             raise unknown("label", text, self.names)
         return self.names.index(text)

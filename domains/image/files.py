@@ -7,9 +7,8 @@ cannot be read is put aside with its reason; where that happens to more than one
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from torch import Tensor
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data import Source, Split, centre
 from polydiff.errors import UserError
+from polydiff.files import files_under
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 """Formats that are read; Pillow knows many more, some of which run other programs or have had holes."""
@@ -53,22 +53,13 @@ def scan(root: Path) -> list[str]:
     """Return the names of the images under a folder, in order, leaving out what is hidden (.name)."""
     if not root.is_dir():
         raise UserError(f"data.path={root} is not a folder.")
-    names = sorted(path.relative_to(root).as_posix() for path in visible(root))
+    names = [path.relative_to(root).as_posix() for path in files_under(root, SUFFIXES)]
     if len(names) < 2:
         listed = ", ".join(sorted(SUFFIXES))
         raise UserError(
             f"{root} holds {len(names)} images ({listed}); two are the least, one to train on, one to test."
         )
     return names
-
-
-def visible(root: Path) -> Iterator[Path]:
-    """Yield the image files under a folder, without hidden ones."""
-    for place, folders, files in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(place, name)
 
 
 def read_all(root: Path, names: Sequence[str], data: ImageData) -> dict[str, Tensor]:

@@ -19,6 +19,8 @@ from polydiff.frechet import frechet_distance
 REFERENCE = 10_000
 """Most training images that sets are compared with."""
 NEIGHBOURS = 5
+ENOUGH = 100
+"""Held-out images that it takes to say what distance is small."""
 THUMBNAIL = 16
 """Side to which images are reduced where copies are looked for."""
 
@@ -50,7 +52,9 @@ class Reference:
         judge = Judge.of(train, test, len(source.names)) if source.names else None
         features = judge.features if judge else filter_features(channels)
         pixels = thumbnails(train.centred(range(len(train))))
-        near = nearest(thumbnails(test.centred(range(len(test)))), pixels).double().quantile(0.01).item()
+        distances = nearest(thumbnails(test.centred(range(len(test)))), pixels).double()
+        # with few held-out images the quantile is that of the nearest one, and says nothing
+        near = distances.quantile(0.01).item() if len(test) >= ENOUGH else math.nan
         known = features(train.centred(train.spread(REFERENCE)))
         return cls(judge, features, len(test), known, pixels, near)
 
@@ -103,7 +107,7 @@ def set_metrics(images: Tensor, reference: Reference) -> dict[str, Metric]:
             "where kinds are missing or images are wrong.",
         ),
         "copies": Metric(
-            float((nearest(thumbnails(images), reference.pixels) < reference.near).double().mean()),
+            copies(images, reference),
             "",
             "lower",
             "Share of images nearer to a training image, in pixels, than 99 % of held-out images are: 0.01 by chance, "
@@ -137,6 +141,12 @@ def thumbnails(images: Tensor) -> Tensor:
     """Return images uint8 (B, C, H, W) as vectors (B, D) of at most `THUMBNAIL` pixels a side."""
     side = min(THUMBNAIL, images.shape[-1])
     return torch.cat([functional.adaptive_avg_pool2d(unit(part), side).flatten(1) for part in images.split(1024)])
+
+
+def copies(images: Tensor, reference: Reference) -> float:
+    """Return the share of images that lie nearer to a training image than a held-out one does, NaN where unknown."""
+    near = nearest(thumbnails(images), reference.pixels) < reference.near
+    return float(near.double().mean()) if math.isfinite(reference.near) else math.nan
 
 
 def nearest(x: Tensor, known: Tensor) -> Tensor:

@@ -52,6 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if os.environ.get("POLYDIFF_DEBUG", "0") not in ("", "0"):
+            traceback.print_exc()
+        place = f": {error.filename}" if error.filename else ""
+        print(f"polydiff: {error.strerror or error}{place}", file=sys.stderr)
+        return 2
 
 
 def dispatch(words: Sequence[str]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -94,11 +94,11 @@ def resume(words: Sequence[str]) -> int:
 
 def planned_steps(path: Path) -> int:
     """Return the steps that the newest checkpoint of a run was to reach."""
-    from polydiff.checkpoint import latest
+    from polydiff.checkpoint import Checkpoint, latest
     from polydiff.run import Run
 
-    state = latest(Run.open(path).checkpoints) / "state.json"
-    steps: int = json.loads(state.read_text())["config"]["train"]["steps"]
+    checkpoint = Checkpoint.load(latest(Run.open(path).checkpoints))
+    steps: int = checkpoint.state["config"]["train"]["steps"]
     return steps
 
 
@@ -126,7 +126,7 @@ def sit(path: Path, steps: int, judged: int, work: Callable[[TrainingProgress], 
             work(progress)
     except KeyboardInterrupt:
         if saved := steps_saved(path / "checkpoints"):
-            say(f"\nStopped; step {saved[-1]} is kept. Go on with: polydiff resume {path}")
+            say(f"\nStopped; step {saved[-1]} is kept. Go on with: polydiff resume {shlex.quote(str(path))}")
         else:
             say("\nStopped before the first checkpoint; nothing is kept to go on with.")
         return 130
@@ -152,8 +152,9 @@ def finish(path: Path, judged: int) -> None:
         write_evaluation(path, result)
         evaluation_table(result)
     report = write_report(path)
+    run = shlex.quote(str(path))
     print(f"\nRun:     {path}\nReport:  {report}\n\nNext:")
-    print(f"  polydiff sample {path} -n 16\n  polydiff eval {path} -n 1000\n  polydiff resume {path} train.steps=N")
+    print(f"  polydiff sample {run} -n 16\n  polydiff eval {run} -n 1000\n  polydiff resume {run} train.steps=N")
 
 
 def say(text: str) -> None:

@@ -26,6 +26,8 @@ def sample(words: Sequence[str]) -> int:
     from polydiff.model import Model
     from polydiff.run import write_samples
 
+    if args.output:
+        args.output.mkdir(parents=True, exist_ok=True)  # before the work, so that a wrong place is told at once
     model = Model.load(args.run, weights=args.weights)
     samples = model.sample(args.n, seed=args.seed, cond=cond, **plan_words(args))
     folder = args.output or next_folder(run_of(args.run) / "samples", "generated")
@@ -47,12 +49,12 @@ def evaluate(words: Sequence[str]) -> int:
 
     model = Model.load(args.run, weights=args.weights)
     result = evaluate(model, args.n, seed=args.seed, cond=cond, **plan_words(args))
-    if (args.run / "checkpoints").is_dir():
-        write_evaluation(args.run, result)
     if args.json:
         print(json.dumps(result, indent=1))
     else:
         evaluation_table(result)
+    if (args.run / "checkpoints").is_dir():
+        write_evaluation(args.run, result)
     return 0
 
 
@@ -92,7 +94,7 @@ def plan_words(args: argparse.Namespace) -> dict[str, Any]:
 
 def run_of(path: Path) -> Path:
     """Return the run's folder that a run or one of its checkpoints lies in."""
-    return path if (path / "checkpoints").is_dir() else path.parent.parent
+    return path if (path / "checkpoints").is_dir() else path.resolve().parent.parent
 
 
 def next_folder(folder: Path, name: str) -> Path:

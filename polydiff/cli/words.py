@@ -58,6 +58,8 @@ def read_words(words: Sequence[str]) -> dict[str, str]:
             value = waiting.pop() if waiting and not waiting[-1].startswith("--") else "true"
         elif not equals or not key or key.startswith("-"):
             raise UserError(f"{word!r} is neither an option nor key=value, such as train.steps=1000.")
+        if key in read:
+            raise UserError(f"{key} is given twice: {key}={read[key]} and {key}={value}.")
         read[key] = value
     return read
 
@@ -68,6 +70,8 @@ def read_conditions(words: Sequence[str]) -> dict[str, str]:
     for key, equals, value in pairs:
         if not (key and equals and value):
             raise UserError(f"--cond {key}{equals}{value}: say NAME=VALUE, such as --cond pitch=C4.")
+        if [other for other, _, _ in pairs].count(key) > 1:
+            raise UserError(f"--cond {key} is given twice.")
     return {key: value for key, _, value in pairs}
 
 

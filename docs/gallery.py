@@ -1,6 +1,6 @@
 """One picture of three runs: digits asked to be 0 to 9, strings asked to play a scale, the first valid molecules.
 
-`python examples/gallery.py IMAGE_RUN AUDIO_RUN MOLECULE_RUN [-o docs/gallery.png]`
+`python docs/gallery.py IMAGE_RUN AUDIO_RUN MOLECULE_RUN [-o docs/gallery.png]`
 """
 
 from __future__ import annotations
