@@ -38,7 +38,7 @@ def figure(sound: Tensor, caption: str, sample_rate: int) -> str:
     return (
         f'<figure style="margin:0;width:220px"><figcaption style="font-size:13px">{text}</figcaption>'
         f'<img alt="waveform and mel spectrogram: {text}" src="{picture}" style="width:100%;height:110px;'
-        f'image-rendering:pixelated"><audio controls preload="none" src="{player}" style="width:100%;height:32px">'
+        f'image-rendering:pixelated"><audio controls preload="metadata" src="{player}" style="width:100%;height:32px">'
         "</audio></figure>"
     )
 
