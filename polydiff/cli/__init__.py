@@ -39,6 +39,9 @@ Diffusion models for images, waveforms, molecules and what you add.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0, 2 for a user's mistake, 130 for Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # Threads that spin for long at a barrier wait for one that another program keeps from its core: a small network was
+    # seen to train 30 times slower beside one busy process. This is read when torch loads.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     try:
         return dispatch(words)
     except UserError as error:
