@@ -32,6 +32,10 @@ class Denoise(Protocol):
     def schedule(self) -> Schedule:
         """The schedule, of which samplers read `sigma_min`, `sigma_max` and the time of a noise level."""
 
+    @property
+    def sigma_data(self) -> float:
+        """Standard deviation of the data, 1 where a codec standardises them."""
+
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         """Return E[x_0 | x_0 + sigma eps = x], with sigma of shape (B,)."""
 

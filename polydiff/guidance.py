@@ -30,6 +30,10 @@ class ClassifierFree:
     def schedule(self) -> Schedule:
         return self.denoiser.schedule
 
+    @property
+    def sigma_data(self) -> float:
+        return self.denoiser.sigma_data
+
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         if cond is None or self.scale == 0:
             return self.denoiser(x, sigma, space, None)

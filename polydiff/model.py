@@ -20,7 +20,7 @@ from polydiff.guidance import ClassifierFree
 from polydiff.plugins import build_domain
 from polydiff.random import streams
 from polydiff.run import Run
-from polydiff.sampling import SAMPLERS, evaluations, noise_levels, sample
+from polydiff.sampling import SAMPLERS, evaluations, plan, sample
 from polydiff.schedule import SCHEDULES
 from polydiff.settings import checked, config_from
 from polydiff.space import Condition, Space, State, condition_to
@@ -143,10 +143,10 @@ class Model:
         SAMPLERS[given.get("sampler", section.sampler)]
         return checked(SampleConfig, section.model_dump() | given)
 
-    def evaluations(self, plan: SampleConfig) -> int:
+    def evaluations(self, how: SampleConfig) -> int:
         """Return how often sampling calls the network for a sample; guidance counts twice."""
-        rows = SAMPLERS[plan.sampler](noise_levels(self.denoiser.schedule, plan.steps, plan.spacing), **plan.options)
-        calls = 1 if plan.guidance in (0, 1) or not self.domain.conditions else 2
+        rows = plan(self.denoiser.schedule, how.steps, how.sampler, how.spacing, **how.options)
+        calls = 1 if how.guidance in (0, 1) or not self.domain.conditions else 2
         return evaluations(rows) * calls
 
 

@@ -23,6 +23,7 @@ class GaussianDenoiser:
     std: float
     schedule: Schedule = field(default_factory=EDM)
     calls: int = 0
+    sigma_data: float = 1.0
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         self.calls += 1

@@ -1,0 +1,16 @@
+"""Samplers: plans of coefficients (`rows`), where they step (`grid`), and the one loop that runs any of them (`run`).
+
+To add a sampler, write one function (levels, **options) -> rows and register it.
+"""
+
+from polydiff.sampling import onestep as onestep
+from polydiff.sampling.grid import SPACINGS as SPACINGS
+from polydiff.sampling.grid import noise_levels as noise_levels
+from polydiff.sampling.rows import SAMPLERS as SAMPLERS
+from polydiff.sampling.rows import Row as Row
+from polydiff.sampling.rows import evaluations as evaluations
+from polydiff.sampling.run import Step as Step
+from polydiff.sampling.run import plan as plan
+from polydiff.sampling.run import run_plan as run_plan
+from polydiff.sampling.run import sample as sample
+from polydiff.sampling.run import trajectory as trajectory
