@@ -40,11 +40,26 @@ class Denoise(Protocol):
         """Return E[x_0 | x_0 + sigma eps = x], with sigma of shape (B,)."""
 
 
+NO_VARIANCE = "This denoiser says nothing of the variance of a step."
+
+
+def with_variance(
+    denoise: Denoise, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
+) -> tuple[State, State]:
+    """Return (E[x_0 | x], v), as `Denoiser.with_variance`; a ValueError where a denoiser has no such method."""
+    method = getattr(denoise, "with_variance", None)
+    if method is None:
+        raise ValueError(f"{NO_VARIANCE} Use a fixed one: variance small or large.")
+    estimate: tuple[State, State] = method(x, sigma, space, cond)
+    return estimate
+
+
 class Denoiser(nn.Module):
     """E[x_0 | x] by a network.
 
     Arguments:
-        backbone: Module called as backbone(x, log_sigma, space, cond); see `polydiff.testing.check_backbone`.
+        backbone: Module called as backbone(x, log_sigma, space, cond); see `polydiff.testing.check_backbone`. It may
+            return (F, v), with v of x's shape or one that broadcasts against it; see `with_variance`.
         schedule: What the network is trained with.
         target: Name of what the network predicts (`polydiff.target.TARGETS`).
         sigma_data: Standard deviation of the data, 1 where the codec standardises it.
@@ -76,18 +91,42 @@ class Denoiser(nn.Module):
             space: Where x lives.
             cond: Conditions, or None for an unconditional estimate.
         """
-        f = self.predict(x, sigma, space, cond)
-        s = space.expand(sigma.to(x))
-        one = torch.ones_like(s)
-        return solve(x, f, one, s, self.coefficients(one, s, self.sigma_data))[0]
+        return self.clean(x, self.predict(x, sigma, space, cond), sigma, space)
+
+    def with_variance(
+        self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
+    ) -> tuple[State, State]:
+        """Return E[x_0 | x] and v in (0, 1), of x's shape, by which a step's log variance is interpolated.
+
+        v = sigmoid(the network's second output); the variance is small^{1 - v} large^v elementwise (Nichol & Dhariwal,
+        2021, eq. 15, https://arxiv.org/abs/2102.09672).
+
+        Raises:
+            ValueError: The network has no second output.
+        """
+        f, v = self.run(x, sigma, space, cond)
+        if v is None:
+            raise ValueError(f"{NO_VARIANCE} Train with backbone.variance=true and loss.objective=hybrid.")
+        return self.clean(x, f, sigma, space), torch.sigmoid(v.to(x.dtype)).expand_as(x)
 
     def predict(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         """Return the network's own output F = a x_0 + b eps, on the space."""
+        return self.run(x, sigma, space, cond)[0]
+
+    def run(self, x: State, sigma: Tensor, space: Space, cond: Condition | None) -> tuple[State, Tensor | None]:
+        """Return F on the space, and what the network says of the variance: None where it says nothing."""
         low, high = math.log(self.schedule.sigma_min), math.log(self.schedule.sigma_max)
         scale = space.expand(torch.rsqrt(sigma.to(x) ** 2 + self.sigma_data**2))
         with self.autocast(x.device):
-            f: Tensor = self.backbone(x * scale, sigma.log().clamp(low, high).to(x), space, cond)
-        return space.project(f.to(x.dtype))
+            out = self.backbone(x * scale, sigma.log().clamp(low, high).to(x), space, cond)
+        f, v = out if isinstance(out, tuple) else (out, None)
+        return space.project(f.to(x.dtype)), v
+
+    def clean(self, x: State, f: State, sigma: Tensor, space: Space) -> State:
+        """Return the clean state that x and the network's output F amount to."""
+        s = space.expand(sigma.to(x))
+        one = torch.ones_like(s)
+        return solve(x, f, one, s, self.coefficients(one, s, self.sigma_data))[0]
 
     def estimate(self, x_t: State, t: Tensor, space: Space, cond: Condition | None = None) -> State:
         """Return E[x_0 | x_t] for a state in the schedule's own frame at times t, shape (B,)."""
