@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from polydiff.denoise import Denoise
+from polydiff.denoise import Denoise, with_variance
 from polydiff.sampling.grid import noise_levels
 from polydiff.sampling.rows import SAMPLERS, Row
 from polydiff.schedule import Schedule
@@ -71,7 +71,10 @@ def run_plan(
     for row in rows:
         if row.at is not None:
             sigma = torch.full((space.batch,), row.at, device=x.device, dtype=x.dtype)
-            x_0 = denoise(x, sigma, space, cond)
+            if row.C_large is None:
+                x_0 = denoise(x, sigma, space, cond)
+            else:
+                x_0, v = with_variance(denoise, x, sigma, space, cond)
             m = x_0 if (row.P, row.Q) == (1.0, 0.0) else row.P * x_0 + row.Q * x
             latest = [m, *latest[: depth - 1]]
         elif row.Q:
@@ -80,8 +83,10 @@ def run_plan(
         for b, m in zip(row.B, latest, strict=False):  # the first rows of a multistep plan have less history
             if b:
                 x = x + b * m
-        if row.C:
+        if row.C and row.C_large is None:
             x = x + row.C * space.noise(generators)
+        elif row.C:
+            x = x + space.project(row.C ** (1 - v) * row.C_large**v * space.noise(generators))
         yield Step(row.to, x, x_0)
 
 
