@@ -1,0 +1,276 @@
+r"""Diffusion models that are known exactly: mixtures of Gaussians, with their probability-flow ODE solved to 1e-11.
+
+$$ p(x_0) = \sum_k w_k\, \mathcal N(x_0; \mu_k, U_k V_k U_k^T), \qquad
+   p(x, s) = \sum_k w_k\, \mathcal N(x; \mu_k, U_k (V_k + s^2) U_k^T), $$
+
+so that the score, the density and D = E[x_0 | x] = x + s^2 score are sums over components. A network that were
+perfectly trained would return this D: what a sampler then gets wrong is its own error. U_k may span a subspace, on
+which noise and data then live (positions with zero mean); densities are those on the subspace.
+
+Symbols: x states, as vectors of d numbers, s noise level, K components, w_k their weights, mu_k means, U_k orthonormal
+columns (d x r), V_k variances along them, B batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from polydiff.schedule import EDM, Schedule
+from polydiff.space import Condition, Space, State, normal
+
+
+class Exact(Protocol):
+    """A density of vectors at every noise level."""
+
+    def mean(self, x: Tensor, s: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return E[x_0 | x], (B, d), in float64, for x (B, d) and s (B,)."""
+
+    def score(self, x: Tensor, s: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return grad log p(x, s), (B, d)."""
+
+
+@dataclass(eq=False)
+class GaussianMixture:
+    """E[x_0 | x] of a mixture of Gaussians, on any space whose samples all have d numbers (`Denoise`).
+
+    Computed in float64 and returned in the state's precision. Give `basis` None for axis-aligned components, (d, r) for
+    one basis that all share (much the quickest), or (K, d, r).
+
+    Arguments:
+        means: mu, shape (K, d).
+        variances: V, shape (K, r), positive.
+        weights: w, shape (K,), to be normalised; None: equal.
+        basis: U, orthonormal columns.
+        schedule: What samplers take the range of noise levels from.
+        labels: Class of each component, shape (K,), for conditions {"label": (B,)}; -1 is not given.
+        calls: How often the denoiser was called.
+    """
+
+    means: Tensor
+    variances: Tensor
+    weights: Tensor | None = None
+    basis: Tensor | None = None
+    schedule: Schedule = field(default_factory=EDM)
+    labels: Tensor | None = None
+    calls: int = 0
+
+    def __post_init__(self) -> None:
+        self.means, self.variances = self.means.double(), self.variances.double()
+        k = len(self.means)
+        given = torch.ones(k) if self.weights is None else self.weights
+        self.share = given.double() / given.double().sum()
+        if self.variances.shape[0] != k or not bool((self.variances > 0).all()):
+            raise ValueError("variances must be positive, one row a component.")
+        if self.basis is not None:
+            self.basis = self.basis.double()
+        self.centres = self.rotate(self.means, torch.arange(k))
+
+    @classmethod
+    def from_covariances(
+        cls, means: Tensor, covariances: Tensor, weights: Tensor | None = None, projector: Tensor | None = None
+    ) -> GaussianMixture:
+        """Return the mixture with these covariances (K, d, d), on the subspace of an orthogonal projector (d, d).
+
+        Data on the subspace are P x_0: means and covariances are projected.
+        """
+        means, covariances = means.double(), covariances.double()
+        frame = torch.eye(means.shape[1], dtype=torch.float64) if projector is None else span(projector.double())
+        values, vectors = torch.linalg.eigh(frame.mT @ covariances @ frame)
+        return cls(means @ frame @ frame.mT, values, weights, frame @ vectors)
+
+    @property
+    def dim(self) -> int:
+        """r, the dimension of the subspace."""
+        return self.variances.shape[1]
+
+    @property
+    def centre(self) -> Tensor:
+        """E[x_0], shape (d,)."""
+        return self.share @ self.means
+
+    @property
+    def sigma_data(self) -> float:
+        """Root mean variance of the data over the r dimensions."""
+        spread = (self.means - self.centre).square().sum(1) + self.variances.sum(1)
+        return math.sqrt(float(self.share @ spread) / self.dim)
+
+    def subset(self, components: Sequence[int]) -> GaussianMixture:
+        """Return the mixture of some components."""
+        chosen = torch.as_tensor(components)
+        basis = self.basis[chosen] if self.basis is not None and self.basis.ndim == 3 else self.basis
+        labels = None if self.labels is None else self.labels[chosen]
+        return replace(
+            self, means=self.means[chosen], variances=self.variances[chosen], weights=self.share[chosen],
+            basis=basis, labels=labels, calls=0,
+        )  # fmt: skip
+
+    def moved(self, shift: Tensor, scale: float = 1.0) -> GaussianMixture:
+        """Return the mixture of scale x_0 + shift."""
+        return replace(self, means=scale * self.means + shift, variances=scale**2 * self.variances, calls=0)
+
+    def rotate(self, x: Tensor, k: Tensor | None = None) -> Tensor:
+        """Return U_k^T x for all k, (B, K, r) or broadcastable to it; or for x_i with k_i alone, (B, r)."""
+        if self.basis is None:
+            return x[:, None] if k is None else x
+        if self.basis.ndim == 2:
+            y = x @ self.basis
+            return y[:, None] if k is None else y
+        if k is None:
+            return torch.einsum("bd,kdr->bkr", x, self.basis)
+        return torch.einsum("bd,bdr->br", x, self.basis[k])
+
+    def back(self, y: Tensor, weights: Tensor) -> Tensor:
+        """Return sum_k weights_k U_k y_k, (B, d), for y (B, K, r)."""
+        if self.basis is not None and self.basis.ndim == 3:
+            return torch.einsum("bkr,kdr->bd", weights[..., None] * y, self.basis)
+        mixed = (weights[:, None] @ y)[:, 0]
+        return mixed if self.basis is None else mixed @ self.basis.mT
+
+    def joint(self, x: Tensor, s: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return log w_k N_k(x), (B, K), U_k^T (x - mu_k) and V_k + s^2, (B, K, r)."""
+        y = self.rotate(x) - self.centres
+        total = self.variances + s.double()[:, None, None] ** 2
+        logs = self.share.log() - (y * y / total + (2 * math.pi * total).log()).sum(-1) / 2
+        if label is not None and self.labels is not None:
+            other = (self.labels != label[:, None]) & (label[:, None] >= 0)
+            logs = logs.masked_fill(other, -math.inf)
+        return logs, y, total
+
+    def log_prob(self, x: Tensor, s: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return log p(x, s) in nats, (B,), for x (B, d) on the subspace; with a label, of x and label jointly."""
+        return self.joint(x.double(), s, label)[0].logsumexp(-1)
+
+    def score(self, x: Tensor, s: Tensor, label: Tensor | None = None) -> Tensor:
+        logs, y, total = self.joint(x.double(), s, label)
+        return -self.back(y / total, logs.softmax(-1))
+
+    def mean(self, x: Tensor, s: Tensor, label: Tensor | None = None) -> Tensor:
+        logs, y, total = self.joint(x.double(), s, label)
+        r = logs.softmax(-1)
+        return r @ self.means + self.back(self.variances / total * y, r)
+
+    def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+        self.calls += 1
+        return estimate(self, x, sigma, space, None if cond is None else cond.get("label"))
+
+    def draw(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """Draw x_0, (B, d), one generator a sample."""
+        k = torch.cat([torch.multinomial(self.share, 1, generator=g) for g in generators])
+        y = self.variances[k].sqrt() * normal(generators, (self.dim,), "cpu", torch.float64)
+        if self.basis is None:
+            return self.means[k] + y
+        basis = self.basis if self.basis.ndim == 2 else self.basis[k]
+        return self.means[k] + (basis @ y[..., None])[..., 0]
+
+
+@dataclass(eq=False)
+class Guided:
+    """Classifier-free guidance between a whole mixture and a part of it: D = D_u + w (D_c - D_u), exactly.
+
+    Arguments:
+        whole: The unconditional model.
+        part: The conditional one.
+        scale: The weight w.
+        calls: How often the guided denoiser was called.
+    """
+
+    whole: GaussianMixture
+    part: GaussianMixture
+    scale: float
+    calls: int = 0
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.whole.schedule
+
+    @property
+    def sigma_data(self) -> float:
+        return self.whole.sigma_data
+
+    @property
+    def dim(self) -> int:
+        """r, the dimension of the subspace."""
+        return self.whole.dim
+
+    def mean(self, x: Tensor, s: Tensor, label: Tensor | None = None) -> Tensor:
+        return torch.lerp(self.whole.mean(x, s), self.part.mean(x, s), self.scale)
+
+    def score(self, x: Tensor, s: Tensor, label: Tensor | None = None) -> Tensor:
+        return torch.lerp(self.whole.score(x, s), self.part.score(x, s), self.scale)
+
+    def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+        self.calls += 1
+        return estimate(self, x, sigma, space, None)
+
+
+def estimate(exact: Exact, x: State, sigma: Tensor, space: Space, label: Tensor | None) -> State:
+    """Return E[x_0 | x] in the shape and precision of a state."""
+    flat = x.reshape(space.batch, -1).double()
+    return exact.mean(flat, sigma.double(), label).reshape(x.shape).to(x.dtype)
+
+
+def projector(space: Space, like: State) -> Tensor:
+    """Return the matrix (d, d) of a space's projector, from its action on the first sample's unit vectors."""
+    columns = []
+    for i in range(like.numel() // space.batch):
+        unit = torch.zeros_like(like).reshape(space.batch, -1)
+        unit[:, i] = 1
+        columns.append(space.project(unit.reshape(like.shape)).reshape(space.batch, -1)[0])
+    return torch.stack(columns, 1).double()
+
+
+def span(p: Tensor) -> Tensor:
+    """Return orthonormal columns (d, r) that span the range of an orthogonal projector."""
+    values, vectors = torch.linalg.eigh(p)
+    columns: Tensor = vectors[:, values > 0.5]
+    return columns
+
+
+def flow(exact: Exact, x: Tensor, s0: float, s1: float = 0.0, rtol: float = 1e-11) -> Tensor:
+    """Solve the probability-flow ODE dx/ds = -s score from x at s0 to s1: the map that deterministic samplers approach.
+
+    One Gaussian: x - mu scales by sqrt((V + s1^2) / (V + s0^2)). Else DOP853 in tau = asinh(s / c), in which
+    dx/dtau = -s sqrt(s^2 + c^2) score is regular at s = 0.
+
+    Arguments:
+        exact: A mixture, guided or not.
+        x: Vectors (B, d).
+        s0: Where to start.
+        s1: Where to end, above or below s0.
+        rtol: Relative tolerance of DOP853.
+
+    Returns:
+        Vectors (B, d), in float64.
+    """
+    x = x.double()
+    if isinstance(exact, GaussianMixture) and len(exact.means) == 1:
+        ratio = ((exact.variances + s1**2) / (exact.variances + s0**2)).sqrt()
+        return exact.means + exact.back(ratio * (exact.rotate(x) - exact.centres), x.new_ones(len(x), 1))
+    c = 0.02
+
+    def slope(tau: float, y: Tensor) -> Tensor:
+        s = c * math.sinh(tau)
+        return -s * math.hypot(s, c) * exact.score(y, torch.full((len(y),), s, dtype=torch.float64))
+
+    return dop853(slope, x, math.asinh(s0 / c), math.asinh(s1 / c), rtol)
+
+
+def dop853(slope: Callable[[float, Tensor], Tensor], x: Tensor, start: float, end: float, rtol: float) -> Tensor:
+    """Solve dx/dt = slope(t, x) by Dormand and Prince's method of order 8."""
+    try:
+        from scipy.integrate import solve_ivp
+    except ImportError as error:
+        raise ImportError("The exact flow of a mixture is solved by scipy: pip install scipy.") from error
+    solved = solve_ivp(
+        lambda t, y: slope(t, torch.from_numpy(y).reshape(x.shape)).numpy().ravel(),
+        (start, end), x.numpy().ravel(), method="DOP853", rtol=rtol, atol=rtol,
+    )  # fmt: skip
+    if not solved.success:
+        raise RuntimeError(f"The exact flow could not be solved: {solved.message}")
+    return torch.from_numpy(solved.y[:, -1]).reshape(x.shape)
