@@ -3,7 +3,10 @@
 To add a sampler, write one function (levels, **options) -> rows and register it.
 """
 
+from polydiff.sampling import multistep as multistep
 from polydiff.sampling import onestep as onestep
+from polydiff.sampling import rungekutta as rungekutta
+from polydiff.sampling import stochastic as stochastic
 from polydiff.sampling.grid import SPACINGS as SPACINGS
 from polydiff.sampling.grid import noise_levels as noise_levels
 from polydiff.sampling.rows import SAMPLERS as SAMPLERS

@@ -1,0 +1,124 @@
+r"""Stochastic samplers beyond ancestral ones: SA-Solver, ER-SDE, Restart.
+
+Symbols: s noise level, D the estimate of the clean state, tau the strength of noise (0: the ODE, 1: the reverse SDE).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from polydiff.sampling.engine import Array, lagrange, quadrature
+from polydiff.sampling.multistep import adams
+from polydiff.sampling.rows import SAMPLERS, Row
+
+
+@SAMPLERS.register("sa_solver")
+def sa_solver(
+    levels: Sequence[float],
+    tau: float = 1.0,
+    order: int = 3,
+    corrector: int = 4,
+    low: float = 0.0,
+    high: float = math.inf,
+    variable: str = "sigma",
+) -> list[Row]:
+    """SA-Solver (Xue et al., 2023, https://arxiv.org/abs/2309.05019): Adams steps on the SDE of noise strength tau.
+
+    Arguments:
+        levels: Noise levels.
+        tau: Strength of noise where low <= s <= high, 0 elsewhere.
+        order: Estimates that the predictor uses.
+        corrector: Estimates that the corrector uses, the new one included; 0: none.
+        low: Lowest noise level with noise; the paper uses 0.05.
+        high: The highest; the paper uses 1 or 50.
+        variable: In which estimates are interpolated; "log" as in the paper.
+    """
+    return adams(levels, order, "x0", variable, corrector, tau, low, high)
+
+
+@SAMPLERS.register("er_sde")
+def er_sde(levels: Sequence[float], order: int = 3, scale: str = "default") -> list[Row]:
+    r"""ER-SDE-Solver (Cui et al., 2023, https://arxiv.org/abs/2309.06169), the integrals by quadrature.
+
+    With r = phi(s_1) / phi(s_0): x <- r x + sum_j B_j D_j + sqrt(s_1^2 - s_0^2 r^2) xi, where B_j is the integral of
+    the Lagrange polynomial l_j(s) against -d(phi(s_1) / phi(s)).
+
+    Arguments:
+        levels: Noise levels.
+        order: Estimates that a step uses, once there are so many.
+        scale: phi: "ode", s; "sde", s^2; "default", s (exp(s^0.3) + 10).
+    """
+    if scale not in SCALES:
+        raise ValueError(f"scale must be one of {', '.join(SCALES)}, not {scale!r}.")
+    if not 1 <= order <= 8:
+        raise ValueError(f"order must be between 1 and 8, not {order}.")
+    log_phi, slope = SCALES[scale]
+    rows: list[Row] = []
+    nodes: tuple[float, ...] = ()
+    for s0, s1 in pairwise(levels):
+        nodes = (s0, *nodes[: order - 1])
+        if s1 == 0:
+            rows.append(Row(s0, 0.0, tuple(lagrange(np.zeros(()), np.array(nodes)).tolist()), 0.0, 0.0))
+            continue
+        s, ds = quadrature(s0, s1, 1.0)
+        end = log_phi(np.array([s1, s0]))
+        r = math.exp(end[0] - end[1])
+        B = lagrange(s, np.array(nodes)) @ (-np.exp(end[0] - log_phi(s)) * slope(s) * ds)
+        rows.append(Row(s0, r, tuple(B.tolist()), math.sqrt(max(s1**2 - (s0 * r) ** 2, 0.0)), s1))
+    return rows
+
+
+def _log_phi(s: Array) -> Array:
+    return np.log(s) + np.logaddexp(s**0.3, math.log(10))
+
+
+def _slope(s: Array) -> Array:
+    return 1 / s + 0.3 * s**-0.7 / (1 + 10 * np.exp(-(s**0.3)))
+
+
+SCALES = {
+    "ode": (np.log, lambda s: 1 / s),
+    "sde": (lambda s: 2 * np.log(s), lambda s: 2 / s),
+    "default": (_log_phi, _slope),
+}
+"""Name -> (log phi, its derivative)."""
+
+
+@SAMPLERS.register("restart")
+def restart(
+    levels: Sequence[float],
+    low: float = 0.1,
+    high: float = 1.0,
+    repeats: int = 2,
+    steps: int = 4,
+    base: str = "heun",
+) -> list[Row]:
+    """Restart (Xu et al., 2023, https://arxiv.org/abs/2306.14878): go back up in noise and come down again.
+
+    Where the plan first reaches `low`, noise of variance high^2 - low^2 is added and the ODE is solved down again.
+
+    Arguments:
+        levels: Noise levels.
+        low: Where it turns: the first level of the grid at or below.
+        high: Where it goes back to.
+        repeats: How often.
+        steps: Steps of each way down, uniform in log s.
+        base: Sampler of all the ways.
+    """
+    if base == "restart" or not (0 < low < high and repeats >= 0 and steps >= 1):
+        raise ValueError(
+            "restart needs a base other than itself, 0 < low < high, repeats >= 0 and steps >= 1, not "
+            f"{base}, {low}, {high}, {repeats}, {steps}."
+        )
+    solve = SAMPLERS[base]
+    turn = next((i for i, s in enumerate(levels) if s <= low), len(levels))
+    if turn >= len(levels) - 1 or levels[turn] == 0:
+        return solve(levels)
+    bottom = levels[turn]
+    up = Row(None, 1.0, (), math.sqrt(high**2 - bottom**2), high)
+    down = solve([high * (bottom / high) ** (i / steps) for i in range(steps + 1)])
+    return [*solve(levels[: turn + 1]), *((up, *down) * repeats), *solve(levels[turn:])]
