@@ -64,6 +64,10 @@ class OptimConfig(Section):
 class LossConfig(Section):
     """What is minimised: norm, weighting and distribution of noise levels."""
 
+    objective: str = "denoising"
+    """denoising, ect or shortcut."""
+    objective_options: dict[str, int | float] = {}
+    """Further numbers of the objective, such as {q: 2}."""
     norm: str = "l2"
     """l2, l1 or huber."""
     weighting: str = "simple"

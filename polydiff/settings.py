@@ -28,6 +28,7 @@ Model = TypeVar("Model", bound=BaseModel)
 COMMAND_LINE = "command line"
 OPTIONS_OF = {
     "schedule": "schedule_options",
+    "loss.objective": "loss.objective_options",
     "loss.norm": "loss.norm_options",
     "loss.weighting": "loss.weighting_options",
     "loss.times": "loss.times_options",
@@ -212,6 +213,7 @@ def missing_domain(words: Mapping[str, str]) -> str:
 def check_names(config: Config) -> None:
     """Refuse names, and options of names, that the core does not know. This imports torch."""
     from polydiff.loss import NORMS, TIMES, WEIGHTINGS
+    from polydiff.objective import OBJECTIVES
     from polydiff.optim import OPTIMIZERS
     from polydiff.sampling import SAMPLERS, SPACINGS
     from polydiff.schedule import SCHEDULES
@@ -220,6 +222,7 @@ def check_names(config: Config) -> None:
     registries: dict[str, Registry[Any]] = {
         "schedule": SCHEDULES,
         "target": TARGETS,
+        "loss.objective": OBJECTIVES,
         "loss.norm": NORMS,
         "loss.weighting": WEIGHTINGS,
         "loss.times": TIMES,
@@ -241,7 +244,8 @@ def try_options(config: Config) -> None:
     """Refuse options of the right name and a wrong value, by using each thing once on little."""
     import torch
 
-    from polydiff.loss import NORMS, TIMES, WEIGHTINGS
+    from polydiff.loss import NORMS, TIMES, WEIGHTINGS, Loss
+    from polydiff.objective import OBJECTIVES
     from polydiff.sampling import SAMPLERS, noise_levels
     from polydiff.schedule import SCHEDULES
 
@@ -254,6 +258,7 @@ def try_options(config: Config) -> None:
         raise UserError(f"schedule_options={config.schedule_options}: noise must rise with time.")
     levels = attempt("schedule_options", lambda: noise_levels(schedule, 3, config.sample.spacing))
     attempt("sample.options", lambda: SAMPLERS[config.sample.sampler](levels, **config.sample.options))
+    attempt("loss.objective_options", lambda: OBJECTIVES[loss.objective](Loss(), **loss.objective_options))
     tried = {
         "norm": lambda: NORMS[loss.norm](ones, **loss.norm_options),
         "weighting": lambda: WEIGHTINGS[loss.weighting](ones, ones, 1.0, **loss.weighting_options),

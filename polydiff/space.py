@@ -122,8 +122,17 @@ def condition_to(cond: Condition | None, device: Device) -> Condition | None:
     return None if cond is None else {name: value.to(device) for name, value in cond.items()}
 
 
+def without(cond: Condition | None) -> Condition | None:
+    """Return what stands when no condition is given: names with a leading "_", by which the core tells a network more.
+
+    Such a name ("_step", the size of a step) is no wish of the user's: classifier-free guidance's unconditional call
+    and the dropout of conditions leave it alone.
+    """
+    return {name: value for name, value in (cond or {}).items() if name.startswith("_")} or None
+
+
 def drop_condition(cond: Condition, keep: Tensor) -> dict[str, Tensor]:
-    """Replace the conditions of samples with keep = False by "not given" (-1 or NaN).
+    """Replace the conditions of samples with keep = False by "not given" (-1 or NaN), but not those of `without`.
 
     Arguments:
         cond: Named tensors, each (B, ...).
@@ -135,4 +144,4 @@ def drop_condition(cond: Condition, keep: Tensor) -> dict[str, Tensor]:
         kept = keep.to(value.device).reshape(-1, *(1 for _ in value.shape[1:]))
         return torch.where(kept, value, torch.full_like(value, absent))
 
-    return {name: masked(value) for name, value in cond.items()}
+    return {name: value if name.startswith("_") else masked(value) for name, value in cond.items()}

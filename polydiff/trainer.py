@@ -20,6 +20,7 @@ from polydiff.errors import UserError
 from polydiff.files import write_atomic
 from polydiff.loss import Loss
 from polydiff.model import Model, build_denoiser, load_weights, pick_device
+from polydiff.objective import OBJECTIVES, Objective
 from polydiff.optim import optimizer_tensors, restore_optimizer
 from polydiff.plugins import build_domain
 from polydiff.run import Run, write_samples
@@ -214,9 +215,11 @@ def begin(config: Config, domain: Domain) -> Training:
     return Training(build_denoiser(config, domain, pick_device(config.device)), config.optim)
 
 
-def build_loss(config: Config) -> Loss:
-    """Return the loss that a configuration describes."""
-    return Loss(**config.loss.model_dump())
+def build_loss(config: Config) -> Objective:
+    """Return what a configuration says is to be minimised."""
+    section = config.loss.model_dump()
+    make, options = OBJECTIVES[section.pop("objective")], section.pop("objective_options")
+    return make(Loss(**section), **options)
 
 
 def finish(session: Session, progress: Progress | None = None) -> Path:

@@ -14,6 +14,7 @@ from polydiff.config import OptimConfig
 from polydiff.data import Batches, example_numbers, prefetch
 from polydiff.denoise import Denoiser
 from polydiff.loss import Loss, stratified
+from polydiff.objective import Moment, Objective, as_objective
 from polydiff.optim import OPTIMIZERS, learning_rate, update_ema
 from polydiff.random import stream, stream_seed, streams
 
@@ -69,7 +70,7 @@ def fit(
     *,
     steps: int,
     batch_size: int,
-    loss: Loss | None = None,
+    loss: Loss | Objective | None = None,
     ema: float = 0.999,
     seed: int = 0,
 ) -> Iterator[Record]:
@@ -83,24 +84,24 @@ def fit(
         batches: Step -> batch of clean states.
         steps: Steps of the whole run.
         batch_size: Examples a step.
-        loss: Norm, weighting and distribution of noise levels; the default is plain squared error.
+        loss: What is minimised: a `Loss` (norm, weighting, noise levels; the default is plain squared error) or any
+            objective (`polydiff.objective`).
         ema: Decay of the moving average of the weights.
         seed: Of noise levels and noise.
 
     Raises:
         NonFiniteError: A loss or gradient is NaN or infinite. Raised before the weights change.
     """
-    denoiser, optimizer, loss = training.denoiser, training.optimizer, loss or Loss()
+    denoiser, optimizer, objective = training.denoiser, training.optimizer, as_objective(loss or Loss())
     parameters = list(denoiser.parameters())
     device = parameters[0].device
     denoiser.train()
     for prepared in prefetch(batches, training.step, steps):
         step, batch = training.step, prepared.to(device)
         torch.manual_seed(stream_seed(seed, "network", step))  # dropout draws from torch's global generator
-        # the loss's arithmetic runs on the host in float64; only the levels themselves travel
-        sigma = loss.noise_levels(stratified(batch.space.batch, stream(seed, "time", step)), denoiser.schedule)
+        u = stratified(batch.space.batch, stream(seed, "time", step))
         noise = streams(seed, "noise", example_numbers(step, batch_size), device)
-        losses = loss(denoiser, batch, sigma.to(device), noise)
+        losses, sigma = objective(denoiser, batch, u, noise, Moment(step, steps, training.ema))
         mean = losses.mean()
         mean.backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, training.optim.clip)

@@ -1,0 +1,8 @@
+"""What training minimises (`base`), beyond the denoising loss of `polydiff.loss`."""
+
+from polydiff.objective.base import OBJECTIVES as OBJECTIVES
+from polydiff.objective.base import Denoising as Denoising
+from polydiff.objective.base import Moment as Moment
+from polydiff.objective.base import Objective as Objective
+from polydiff.objective.base import Outcome as Outcome
+from polydiff.objective.base import as_objective as as_objective
