@@ -27,7 +27,7 @@ from torch.nn import functional
 from polydiff.denoise import Denoiser
 from polydiff.registry import Registry
 from polydiff.schedule import Schedule
-from polydiff.space import Batch
+from polydiff.space import Batch, Space, State
 
 Times = Callable[..., Tensor]
 Weighting = Callable[..., Tensor]
@@ -165,8 +165,19 @@ class Loss:
         s = space.expand(sigma.to(x_0))
         f = denoiser.predict(x_0 + s * eps, sigma.to(x_0), space, cond)
         a, b = denoiser.coefficients(torch.ones_like(s), s, denoiser.sigma_data)
-        c = s / (b - s * a).abs()
-        weight = WEIGHTINGS[self.weighting](s, c, denoiser.sigma_data, **self.weighting_options)
-        residual = weight.sqrt() * c * (f - (a * x_0 + b * eps))
+        return self.penalise(lever(denoiser, s) * (f - (a * x_0 + b * eps)), s, denoiser, space)
+
+    def weight(self, s: Tensor, denoiser: Denoiser) -> Tensor:
+        """Return w at noise levels s."""
+        return WEIGHTINGS[self.weighting](s, lever(denoiser, s), denoiser.sigma_data, **self.weighting_options)
+
+    def penalise(self, error: State, s: Tensor, denoiser: Denoiser, space: Space) -> Tensor:
+        """Return the loss (B,) of an error of x_0 at noise levels s, which broadcast against it."""
         penalty = partial(NORMS[self.norm], **self.norm_options)
-        return space.sum(penalty(residual)) / space.dim.clamp(min=1)
+        return space.sum(penalty(self.weight(s, denoiser).sqrt() * error)) / space.dim.clamp(min=1)
+
+
+def lever(denoiser: Denoiser, s: Tensor) -> Tensor:
+    """Return c, the error of x_0 for a unit error of the network's output, at noise levels s."""
+    a, b = denoiser.coefficients(torch.ones_like(s), s, denoiser.sigma_data)
+    return s / (b - s * a).abs()
