@@ -1,0 +1,55 @@
+"""What a method that is defined step by step must know of its sampler: where each evaluation goes next.
+
+Symbols: s_0 noise level of an evaluation, s_1 of the state after its step x <- A x + (1 - A) D + C xi.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from polydiff.sampling import Row
+
+
+class Steps(NamedTuple):
+    """The steps of a sampler of order 1, as float64 tensors of one length.
+
+    Attributes:
+        at: s_0.
+        A: Factor of x.
+        to: s_1.
+    """
+
+    at: Tensor
+    A: Tensor
+    to: Tensor
+
+    def find(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """Return A and s_1 of the steps that begin at these noise levels, shape (B,)."""
+        place = (self.at.to(sigma.device)[None] - sigma.double()[:, None]).abs().argmin(1)
+        return self.A.to(sigma.device)[place].to(sigma), self.to.to(sigma.device)[place].to(sigma)
+
+
+def first_order(rows: Sequence[Row], method: str) -> Steps:
+    """Return the steps of a plan; one that is not a first-order step in D is a `ValueError`.
+
+    Arguments:
+        rows: A plan; rows that only add noise may stand between its steps.
+        method: Who asks, for the message.
+    """
+    steps = [row for row in rows if row.at is not None]
+    for row in steps:
+        plain = (row.P, row.Q) == (1.0, 0.0) and len(row.B) > 0 and not any(row.B[1:])
+        if not plain or row.A >= 1 or abs(row.A + row.B[0] - 1) > 1e-9:
+            raise ValueError(
+                f"{method} is defined by what a first-order step does with each estimate. Use the sampler ddim, ddpm "
+                "or euler with it."
+            )
+    if not steps:
+        raise ValueError(f"{method} needs the rows of the sampler that it is used with.")
+    at = [row.at for row in steps if row.at is not None]
+    columns = (at, [row.A for row in steps], [row.to for row in steps])
+    return Steps(*(torch.tensor(column, dtype=torch.float64) for column in columns))
