@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # a spec is read by commands that must not wait for torch
     import torch
@@ -132,6 +132,32 @@ class Domain(Protocol):
 
     def describe(self, cond: Condition) -> list[dict[str, Any]]:
         """Return each sample's conditions in the user's words, such as {"pitch": "C4"}."""
+
+
+class Units(NamedTuple):
+    """In what units the likelihood of states is told.
+
+    Attributes:
+        low: Lower end of the bin that each number of a state stands for, of the state's shape: -inf at the lowest
+            value, NaN where a number is continuous. None: all are.
+        high: Upper end of it.
+        log_scale: Log of the volume, in the data's units, of a unit cube of the continuous coordinates, shape (B,);
+            0 where states are in the data's units.
+        name: Of what -log p is a density: "Å", "full scale"; "" where all is discrete.
+    """
+
+    low: State | None
+    high: State | None
+    log_scale: Tensor
+    name: str = ""
+
+
+@runtime_checkable
+class HasUnits(Protocol):
+    """A domain that says what its states' numbers stand for. Without it, likelihoods are densities of states."""
+
+    def units(self, x: State, space: Space) -> Units:
+        """Return the bins and units of clean states."""
 
 
 def standard_labels(cond: Mapping[str, Tensor] | None, n: int) -> list[dict[str, Any]]:
