@@ -5,12 +5,35 @@ This module and every domain's config load no torch, so that help and error mess
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
+STEP = "_step"
+"""Name of the condition by which a network is told how far a sampler steps."""
+SUITED: Mapping[str, Mapping[str, Any]] = {
+    "ect": {
+        "loss.times": "log_normal",
+        "loss.times_options": {"mean": -0.4, "std": 2.0},
+        "sample.sampler": "consistency",
+        "sample.steps": 2,
+        "sample.spacing": "flow",
+        "sample.guidance": 1.0,
+    },
+    "shortcut": {
+        "backbone.step_size": True,
+        "loss.times": "log_normal",
+        "loss.times_options": {"mean": 0.0, "std": 1.8},
+        "sample.sampler": "shortcut",
+        "sample.steps": 4,
+        "sample.spacing": "flow",
+        "sample.guidance": 1.0,
+    },
+}
+"""Objective -> what suits it, said just before whoever names the objective and so less than what he says himself."""
 
 
 class Section(BaseModel):
@@ -21,6 +44,11 @@ class Section(BaseModel):
     )
 
 
+def absolute(path: Path | None) -> Path | None:
+    """Return a path that means the same from any folder, since a run is gone on with from any."""
+    return None if path is None else path.expanduser().absolute()
+
+
 class DataConfig(Section):
     """Where examples come from."""
 
@@ -29,10 +57,7 @@ class DataConfig(Section):
     path: Path | None = None
     """Folder or file of your own data; None: the embedded data set."""
 
-    @field_validator("path")
-    @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        return None if path is None else path.expanduser().absolute()  # a run is gone on with from any folder
+    _absolute = field_validator("path")(absolute)
 
 
 class BackboneConfig(Section):
@@ -40,6 +65,8 @@ class BackboneConfig(Section):
 
     name: str
     """Which backbone; `polydiff.backbones` lists them."""
+    step_size: bool = False
+    """Whether the network is told how far a sampler steps, which the objective shortcut needs."""
 
 
 class OptimConfig(Section):
@@ -103,6 +130,10 @@ class TrainConfig(Section):
     """Share of examples whose conditions are withheld, which classifier-free guidance needs."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """Precision of the network; auto: bf16 where the device is fast at it."""
+    init: Path | None = None
+    """Run or checkpoint whose averaged weights and statistics to begin with; None: from scratch."""
+
+    _absolute = field_validator("init")(absolute)
 
 
 class SampleConfig(Section):

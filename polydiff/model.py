@@ -17,6 +17,7 @@ from polydiff.denoise import Denoise, Denoiser
 from polydiff.domain import Domain, Samples
 from polydiff.errors import UserError
 from polydiff.guidance import ClassifierFree
+from polydiff.objective.shortcut import Shortcut, Stepping
 from polydiff.plugins import build_domain
 from polydiff.random import streams
 from polydiff.run import Run
@@ -54,12 +55,9 @@ class Model:
             weights: "ema" or "model".
             device: Where to compute; None: on a GPU where there is one, unless the configuration says cpu.
         """
-        path = Path(path)
         if weights not in ("ema", "model"):
             raise UserError(f"weights must be 'ema' or 'model', not {weights!r}.")
-        checkpoint = Checkpoint.load(
-            path if STEP.fullmatch(path.resolve().name) else latest(Run.open(path).checkpoints)
-        )
+        checkpoint = open_checkpoint(path)
         config = config_from(checkpoint.state["config"], str(path))
         domain = build_domain(config, statistics=checkpoint.state["statistics"])
         place = pick_device(device or (config.device if config.device == "cpu" else "auto"))
@@ -130,9 +128,20 @@ class Model:
 
     def guided(self, plan: SampleConfig) -> Denoise:
         """Return the denoiser in the precision of sampling, with classifier-free guidance where its scale is not 1."""
-        denoiser = copy.copy(self.denoiser)  # the same weights
-        denoiser.precision = plan.precision
+        network = copy.copy(self.denoiser)  # the same weights
+        network.precision = plan.precision
+        denoiser: Denoise = network
+        if plan.sampler == "shortcut":
+            denoiser = self.stepping(denoiser, plan)
         return denoiser if plan.guidance == 1 else ClassifierFree(denoiser, plan.guidance)
+
+    def stepping(self, denoiser: Denoise, how: SampleConfig) -> Stepping:
+        """Return a shortcut denoiser that is told how far each of the plan's steps goes."""
+        if not self.config.backbone.step_size:
+            raise UserError("The sampler shortcut needs a run with loss.objective=shortcut. Use ddim or dpmpp_2m here.")
+        rows = plan(self.denoiser.schedule, how.steps, how.sampler, how.spacing, **how.options)
+        finest = self.config.loss.objective_options.get("finest", Shortcut.finest)
+        return Stepping(denoiser, [*(row.at for row in rows if row.at is not None), 0.0], int(finest))
 
     def plan(self, **changes: Any) -> SampleConfig:
         """Return how samples are drawn: the configuration's `sample` section with changes (None: no change)."""
@@ -148,6 +157,12 @@ class Model:
         rows = plan(self.denoiser.schedule, how.steps, how.sampler, how.spacing, **how.options)
         calls = 1 if how.guidance in (0, 1) or not self.domain.conditions else 2
         return evaluations(rows) * calls
+
+
+def open_checkpoint(path: Path | str) -> Checkpoint:
+    """Return the newest checkpoint of a run's folder, or the one whose folder this is."""
+    path = Path(path)
+    return Checkpoint.load(path if STEP.fullmatch(path.resolve().name) else latest(Run.open(path).checkpoints))
 
 
 def build_denoiser(config: Config, domain: Domain, device: torch.device) -> Denoiser:

@@ -16,6 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from polydiff.config import STEP
 from polydiff.domain import API, DomainSpec
 from polydiff.errors import UserError, unknown
 
@@ -212,8 +213,10 @@ def build_backbone(config: BackboneConfig, *, channels: int, dims: int, conditio
         config: The run's `backbone` section.
         channels: Channels of the data; features an atom for dims = 3, width of the vector for dims = 0.
         dims: 1 waveforms, 2 images, 3 atoms in space, 0 vectors.
-        conditions: Name -> number of classes, 0 for a real number.
+        conditions: Name -> number of classes, 0 for a real number. `config.step_size` adds the size of a step.
     """
+    if config.step_size:
+        conditions = {**conditions, STEP: 0}
     spec = load_backbone_spec(config.name)
     require(spec)
     if spec.dims and dims not in spec.dims:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from polydiff.config import Config
+from polydiff.config import SUITED, Config
 from polydiff.domain import DomainSpec
 from polydiff.errors import UserError, unknown
 from polydiff.keys import Fields, Word, dig, explain, keys_of, kinds, leaves, lookup, nest, read_word, unknown_key
@@ -84,7 +84,17 @@ def resolve(
     name = str(last(user, "preset") or next(iter(spec.presets)))
     if name not in spec.presets:
         raise unknown(f"preset of {spec.name}", name, spec.presets)
-    return merge(spec, Layer(f"preset {name}", spec.presets[name]), [Layer("default", {"preset": name}), *user])
+    return merge(spec, Layer(f"preset {name}", spec.presets[name]), suited([Layer("default", {"preset": name}), *user]))
+
+
+def suited(layers: Sequence[Layer]) -> list[Layer]:
+    """Return the layers with what suits the objective (`SUITED`) before the last that names one."""
+    named = [i for i, layer in enumerate(layers) if lookup(layer.values, "loss.objective") is not None]
+    if not named:
+        return list(layers)
+    objective = str(lookup(layers[named[-1]].values, "loss.objective"))
+    words = Layer(f"objective {objective}", SUITED.get(objective, {}))
+    return [*layers[: named[-1]], words, *layers[named[-1] :]]
 
 
 def config_from(values: Mapping[str, Any], source: str = "The saved configuration") -> Config:
@@ -237,7 +247,22 @@ def check_names(config: Config) -> None:
             raise UserError(f"{key}: {unknown(registry.kind, name, registry)}")
         if key in OPTIONS_OF:
             check_options(OPTIONS_OF[key], dig(values, OPTIONS_OF[key]), name, registry)
+    check_objective(config)
     try_options(config)
+
+
+def check_objective(config: Config) -> None:
+    """Refuse a network, target or sampler that the objective cannot use."""
+    objective, told = config.loss.objective, config.backbone.step_size
+    if objective == "ect" and config.target == "x0":
+        raise UserError("loss.objective=ect needs D(x, 0) = x, which target=x0 does not give. Use target=edm.")
+    if (objective == "shortcut") != told:
+        raise UserError(
+            f"loss.objective={objective}, but backbone.step_size={str(told).lower()}: a network is told the size of "
+            "steps where, and only where, the objective is shortcut."
+        )
+    if config.sample.sampler == "shortcut" and not told:
+        raise UserError(f"sample.sampler=shortcut needs loss.objective=shortcut, not {objective}.")
 
 
 def try_options(config: Config) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from polydiff.checkpoint import Checkpoint, latest, prune, steps_saved
 from polydiff.config import Config
 from polydiff.data import batches
@@ -19,7 +21,7 @@ from polydiff.environment import environment
 from polydiff.errors import UserError
 from polydiff.files import write_atomic
 from polydiff.loss import Loss
-from polydiff.model import Model, build_denoiser, load_weights, pick_device
+from polydiff.model import Model, build_denoiser, load_weights, open_checkpoint, pick_device
 from polydiff.objective import OBJECTIVES, Objective
 from polydiff.optim import optimizer_tensors, restore_optimizer
 from polydiff.plugins import build_domain
@@ -116,8 +118,9 @@ def start(settings: Settings, path: Path | str, progress: Progress | None = None
     run.check_free()
     with run.locked():
         run.check_free()  # another process may have begun in the meantime
-        domain = build_domain(config)
-        training = begin(config, domain)
+        source = initial(config)
+        domain = build_domain(config, statistics=source.state["statistics"] if source else None)
+        training = begin(config, domain, source.ema if source else None)
         run.rewind(0)
         write_atomic(run.input, dump_yaml(settings.said, {}))
         write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
@@ -210,9 +213,23 @@ def check_data(domain: Domain, examples: int, config: Config) -> None:
         )
 
 
-def begin(config: Config, domain: Domain) -> Training:
-    """Return the training of a configuration before its first step."""
-    return Training(build_denoiser(config, domain, pick_device(config.device)), config.optim)
+def initial(config: Config) -> Checkpoint | None:
+    """Return the checkpoint that `train.init` names, None for a run from scratch."""
+    if config.train.init is None:
+        return None
+    checkpoint = open_checkpoint(config.train.init)
+    trained = checkpoint.state["config"]["domain"]
+    if trained != config.domain:
+        raise UserError(f"train.init={config.train.init} is a run of the domain {trained}, not {config.domain}.")
+    return checkpoint
+
+
+def begin(config: Config, domain: Domain, weights: Mapping[str, Tensor] | None = None) -> Training:
+    """Return the training of a configuration before its first step, with these weights or from scratch."""
+    denoiser = build_denoiser(config, domain, pick_device(config.device))
+    if weights is not None:
+        load_weights(denoiser, weights)
+    return Training(denoiser, config.optim)
 
 
 def build_loss(config: Config) -> Objective:

@@ -14,7 +14,7 @@ from torch import Tensor
 from polydiff.denoise import Denoise
 from polydiff.guidance.base import Wrapper
 from polydiff.guidance.method import Linear, Method
-from polydiff.space import Condition, Space, State
+from polydiff.space import Condition, Space, State, without
 
 Interval = tuple[float, float]
 
@@ -41,8 +41,8 @@ class Guided(Wrapper):
         check_interval(self.interval)
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        if cond is None and self.guide is None and self.negative is None:
-            return self.denoiser(x, sigma, space, None)
+        if without(cond) == (cond or None) and self.guide is None and self.negative is None:
+            return self.denoiser(x, sigma, space, cond)  # nothing is asked for
         inside = None if self.interval is None else within(sigma, self.interval)
         if self.method.only == "weak" and inside is None:
             return self.weak(x, sigma, space, cond)
@@ -56,8 +56,10 @@ class Guided(Wrapper):
     def weak(self, x: State, sigma: Tensor, space: Space, cond: Condition | None) -> State:
         """Return the weak estimate."""
         if self.negative is not None:
-            return (self.guide or self.denoiser)(x, sigma, space, self.negative)
-        return self.denoiser(x, sigma, space, None) if self.guide is None else self.guide(x, sigma, space, cond)
+            cond = {**self.negative, **(without(cond) or {})}
+        elif self.guide is None:
+            cond = without(cond)
+        return (self.guide or self.denoiser)(x, sigma, space, cond)
 
 
 def ClassifierFree(denoiser: Denoise, scale: float, interval: Interval | None = None) -> Guided:

@@ -1,5 +1,7 @@
 """What training minimises (`base`), beyond the denoising loss of `polydiff.loss`."""
 
+from polydiff.objective import consistency as consistency
+from polydiff.objective import shortcut as shortcut
 from polydiff.objective.base import OBJECTIVES as OBJECTIVES
 from polydiff.objective.base import Denoising as Denoising
 from polydiff.objective.base import Moment as Moment

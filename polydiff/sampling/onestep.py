@@ -43,6 +43,25 @@ def euler(levels: Sequence[float]) -> list[Row]:
     return ddim(levels, eta=0.0)
 
 
+@SAMPLERS.register("shortcut")
+def shortcut(levels: Sequence[float]) -> list[Row]:
+    """Euler's rows for a network that is told the size of each step (Frans et al., 2024).
+
+    A step of its velocity u in flow time, x_t - d u with D = x_t - t u, is in this frame DDIM's
+    (`polydiff.objective.shortcut`).
+    """
+    return ddim(levels, eta=0.0)
+
+
+@SAMPLERS.register("consistency")
+def consistency(levels: Sequence[float]) -> list[Row]:
+    """x <- D(x, s_0) + s_1 xi: jump to the data, add noise of the next level (Song et al., 2023, algorithm 1).
+
+    For consistency models, of which one step is a sample and more steps mend it. https://arxiv.org/abs/2303.01469
+    """
+    return [Row(s0, 0.0, (1.0,), s1, s1) for s0, s1 in pairwise(levels)]
+
+
 @SAMPLERS.register("euler_ancestral")
 def euler_ancestral(levels: Sequence[float], eta: float = 1.0) -> list[Row]:
     """Euler to a lower level, then noise (Crowson, k-diffusion, 2022): in this frame, DDIM with eta."""

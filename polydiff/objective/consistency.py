@@ -1,0 +1,84 @@
+r"""Easy consistency training: from any noise level to the data in one evaluation.
+
+A consistency function D(x, t) gives the end, at noise level 0, of the probability-flow path through x at noise level t.
+It is constant along a path, and D(x, 0) = x. Two points of nearly one path are x_t = x_0 + t z and x_r = x_0 + r z with
+the same z, so
+
+$$ L = w(t)\, \| D(x_t, t) - \mathrm{sg}\, D(x_r, r) \|^2, \qquad
+   r = \max\bigl(0,\ t\,(1 - q^{-(\mathrm{stage} + 1)} (1 + k\, \mathrm{sigmoid}(-b t / \sigma_d)))\bigr), $$
+
+where the stage counts from 0 to `stages` - 1 as training goes on, so that r begins far from t (at small t with r = 0,
+which is denoising) and nears it. Both passes see one dropout mask. The stop-gradient is of the network itself, not of
+an average. (Geng et al., 2024, https://arxiv.org/abs/2406.14548)
+
+The weight w is of the noise level alone: weights that depend on a sample's own error make the minimum inconsistent
+where the error does not concentrate, in low dimension.
+
+Symbols: s or t noise level, r the earlier one, z noise, sg stop-gradient, sigma_d the standard deviation of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from polydiff.denoise import Denoiser
+from polydiff.loss import Loss
+from polydiff.objective.base import OBJECTIVES, Moment, Outcome
+from polydiff.space import Batch, sqnorm
+
+
+@OBJECTIVES.register("ect")
+@dataclass(frozen=True)
+class ECT:
+    """Easy consistency training (from scratch) or tuning (of a diffusion model); the denoiser becomes D(x, t).
+
+    Arguments:
+        loss: Norm, weighting and distribution of t.
+        q: How fast r nears t from stage to stage.
+        k: How much further r is from t at low noise.
+        b: Where that begins, per sigma_data: the published 1 at sigma_data = 0.5.
+        stages: Number of stages in a run.
+        huber: 0: the loss's norm. c > 0: the pseudo-Huber norm sqrt(e^2 + c^2) - c of the error e per root of the true
+            dimension, more robust and no longer exact.
+    """
+
+    loss: Loss
+    q: float = 2.0
+    k: float = 8.0
+    b: float = 0.5
+    stages: int = 8
+    huber: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.q > 1 and self.k >= 0 and self.b >= 0 and self.stages >= 1 and self.huber >= 0):
+            raise ValueError("ect needs q > 1, stages of at least 1, and k, b and huber of at least 0.")
+
+    def earlier(self, t: Tensor, moment: Moment, sigma_data: float) -> Tensor:
+        """Return r at this moment of training, float64; 0 <= r < t."""
+        stage = int(moment.progress * self.stages)
+        gap = self.q ** -(stage + 1.0) * (1 + self.k * torch.sigmoid(-self.b * t / sigma_data))
+        return t * (1 - gap).clamp(min=0)
+
+    def __call__(
+        self, denoiser: Denoiser, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
+    ) -> Outcome:
+        if denoiser.target == "x0":
+            raise ValueError("The objective ect needs D(x, 0) = x, which the target x0 does not give. Use target=edm.")
+        x_0, space, cond = batch
+        t = self.loss.noise_levels(u, denoiser.schedule)
+        r = self.earlier(t, moment, denoiser.sigma_data)
+        z, s_t, s_r = space.noise(generators), t.to(x_0), r.to(x_0)
+        with torch.no_grad(), torch.random.fork_rng([x_0.device] if x_0.is_cuda else []):
+            before = denoiser(x_0 + space.expand(s_r) * z, s_r, space, cond)
+            before = torch.where(space.expand(s_r) > 0, before, x_0)
+        now = denoiser(x_0 + space.expand(s_t) * z, s_t, space, cond)  # same state of the generator: same dropout
+        s = space.expand(s_t)
+        if not self.huber:
+            return Outcome(self.loss.penalise(now - before, s, denoiser, space), t)
+        error = sqnorm(space, now - before) / space.dim.clamp(min=1)
+        weight = self.loss.weight(s_t, denoiser)
+        return Outcome(weight * (torch.sqrt(error + self.huber**2) - self.huber), t)
