@@ -76,7 +76,7 @@ def test_coefficients_agree_with_the_log_snr_and_the_frame(name: str, u: float) 
     alpha, sigma = s(t)
     assert_close(2 * (alpha / sigma).log(), s.log_snr(t), rtol=1e-9, atol=1e-9)
     assert_close(s.noise_level(t), sigma / alpha, rtol=1e-9, atol=0)
-    frame = {"vp": alpha**2 + sigma**2, "ve": alpha, "flow": alpha + sigma}[s.frame]
+    frame = {"vp": alpha**2 + sigma**2, "ve": alpha, "flow": alpha + sigma, "subvp": alpha**2 + sigma}[s.frame]
     assert_close(frame, torch.ones_like(t), rtol=1e-12, atol=0)
 
 
