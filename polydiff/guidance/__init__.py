@@ -16,6 +16,7 @@ from polydiff.guidance.pair import Guided as Guided
 from polydiff.guidance.pair import calls as calls
 from polydiff.guidance.plusplus import PlusPlus as PlusPlus
 from polydiff.guidance.projected import Projected as Projected
+from polydiff.guidance.steps import Steps as Steps
 from polydiff.guidance.steps import first_order as first_order
 from polydiff.guidance.threshold import DynamicThreshold as DynamicThreshold
 from polydiff.guidance.zerostar import ZeroStar as ZeroStar

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from polydiff.denoise import Denoise
+from torch import Tensor
+
+from polydiff.denoise import Denoise, with_variance
 from polydiff.schedule import Schedule
+from polydiff.space import Condition, Space, State
 
 
 @dataclass(frozen=True, eq=False)
-class Wrapper:
+class Wrapper(ABC):
     """A denoiser within another; each is a `Denoise` itself, so wrappers nest in any order.
 
     Arguments:
@@ -27,3 +31,13 @@ class Wrapper:
     def sigma_data(self) -> float:
         """The wrapped denoiser's standard deviation of the data."""
         return self.denoiser.sigma_data
+
+    @abstractmethod
+    def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+        """Return the estimate of the clean state."""
+
+    def with_variance(
+        self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
+    ) -> tuple[State, Tensor]:
+        """Return the estimate, and the variance that the wrapped denoiser learned, at one more evaluation of it."""
+        return self(x, sigma, space, cond), with_variance(self.denoiser, x, sigma, space, cond)[1]

@@ -1,0 +1,79 @@
+"""Inpainting: the unknown part of a state, given the known one.
+
+Symbols: s noise level, J steps of a jump, R times that each piece is run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from polydiff.control.mask import Known
+from polydiff.denoise import Denoise
+from polydiff.sampling import SAMPLERS, Row, noise_levels, run_plan
+from polydiff.space import Condition, Space, State
+
+
+def repaint(
+    levels: Sequence[float], sampler: str = "ddpm", jump: int = 5, resample: int = 1, **options: Any
+) -> list[Row]:
+    """Return a plan that runs each piece of the grid several times, with noise added back between (RePaint).
+
+    A piece is J steps, from s_0 to s_J; before it is run again the state gets noise of variance s_0^2 - s_J^2, which
+    leads it back to s_0. So the part that is not known is harmonised with the known one (Lugmayr et al., 2022,
+    algorithm 1 and appendix A, https://arxiv.org/abs/2201.09865; there J = 10 and R = 10 of 250 steps).
+
+    Arguments:
+        levels: Noise levels, falling.
+        sampler: Runs each piece.
+        jump: J.
+        resample: R; 1: the sampler as it is.
+        options: Of the sampler.
+    """
+    if jump < 1 or resample < 1:
+        raise ValueError(f"jump and resample must be at least 1, not {jump} and {resample}.")
+    if resample == 1:
+        return SAMPLERS[sampler](levels, **options)
+    rows: list[Row] = []
+    for first in range(0, len(levels) - 1, jump):
+        piece = levels[first : first + jump + 1]
+        up = Row(None, 1.0, (), math.sqrt(piece[0] ** 2 - piece[-1] ** 2), piece[0])
+        run = SAMPLERS[sampler](piece, **options)
+        rows += [*run, *((up, *run) * (resample - 1))]
+    return rows
+
+
+def inpaint(
+    denoise: Denoise,
+    space: Space,
+    cond: Condition | None = None,
+    *,
+    known: State,
+    mask: Tensor,
+    generators: Sequence[torch.Generator],
+    steps: int = 50,
+    spacing: str = "asinh",
+    **how: Any,
+) -> State:
+    """Return states whose known part is that of `known`; with a mask of ones, `known` itself.
+
+    Arguments:
+        denoise: A denoiser, guided or not.
+        space: Where the states live.
+        cond: Their conditions.
+        known: Clean states; what they hold off the mask does not matter.
+        mask: 1 (or True) where known, broadcasting against a state (`polydiff.control.known_part`).
+        generators: One random stream a sample.
+        steps: Noise levels of the plan.
+        spacing: Where they lie.
+        how: sampler, jump, resample and the sampler's options, as in `repaint`.
+    """
+    rows = repaint(noise_levels(denoise.schedule, steps, spacing), **how)
+    x = denoise.schedule.sigma_max * space.noise(generators)
+    for step in run_plan(rows, Known(denoise, known, mask), x, space, cond, generators):
+        x = step.x
+    return x
