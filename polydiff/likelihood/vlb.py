@@ -86,7 +86,7 @@ def discrete_vlb(
         terms = [one_step(denoise, batch, generators, s[i], s[i - 1], variance) for i in steps]
         diffusion, error = torch.stack(terms).double().sum(0), torch.zeros_like(space.dim) * math.nan
     else:
-        share = shares(s, denoise.sigma_data)
+        share = shares(expected_nats(s, denoise.sigma_data)[1:])
         weighted = []
         for u in quantiles(draws, generators).to(s.device):
             i = torch.searchsorted(share.cumsum(0), u).clamp(max=len(share) - 1) + 1
@@ -185,12 +185,16 @@ def decoder_term(
     return averaged(found)
 
 
-def shares(levels: Tensor, sigma_data: float) -> Tensor:
-    """Return how often each step is drawn, (T - 1,): most where Gaussian data would have their loss."""
-    s0, s1 = levels[1:], levels[:-1]
-    posterior = decoder_std(s0, sigma_data) ** 2
-    expected = (s1**-2 - s0**-2) * posterior
-    return (1 - FLOOR) * expected / expected.sum() + FLOOR / len(expected)
+def expected_nats(levels: Tensor, sigma_data: float) -> Tensor:
+    """Return the nats per dimension of the decoder and of each step, (T,), where data were Gaussian and v = 0."""
+    nats = torch.full_like(levels, 0.5)
+    nats[1:] = (levels[:-1] ** -2 - levels[1:] ** -2) * decoder_std(levels[1:], sigma_data) ** 2 / 2
+    return nats
+
+
+def shares(nats: Tensor) -> Tensor:
+    """Return how often each term is drawn: in proportion to its nats, and a little evenly."""
+    return (1 - FLOOR) * nats / nats.sum() + FLOOR / len(nats)
 
 
 def quantiles(draws: int, generators: Sequence[torch.Generator]) -> Tensor:

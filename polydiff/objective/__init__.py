@@ -2,6 +2,7 @@
 
 from polydiff.objective import consistency as consistency
 from polydiff.objective import shortcut as shortcut
+from polydiff.objective import variational as variational
 from polydiff.objective.base import OBJECTIVES as OBJECTIVES
 from polydiff.objective.base import Denoising as Denoising
 from polydiff.objective.base import Moment as Moment

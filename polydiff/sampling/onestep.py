@@ -69,14 +69,15 @@ def euler_ancestral(levels: Sequence[float], eta: float = 1.0) -> list[Row]:
 
 
 @SAMPLERS.register("ddpm")
-def ddpm(levels: Sequence[float], variance: str = "small") -> list[Row]:
+def ddpm(levels: Sequence[float], variance: str = "small", sigma_data: float = 1.0) -> list[Row]:
     """Ancestral sampling (Ho et al., 2020, https://arxiv.org/abs/2006.11239), order 1.
 
     Arguments:
         levels: Noise levels.
-        variance: "small", the posterior's variance for data at a point, or "large", beta, that for unit-variance data.
-            In this frame beta = (s_0^2 - s_1^2) (1 + s_1^2) / (1 + s_0^2). "learned": small^{1 - v} large^v, with v by
+        variance: "small", the posterior's variance for data at a point, or "large", beta, that for Gaussian data. In
+            this frame beta = (s_0^2 - s_1^2) (s_d^2 + s_1^2) / (s_d^2 + s_0^2). "learned": small^{1 - v} large^v, v by
             the network (Nichol & Dhariwal, 2021, https://arxiv.org/abs/2102.09672). The last step adds no noise.
+        sigma_data: s_d, 1 in the paper.
     """
     rows = ddim(levels, eta=1.0)
     if variance == "small":
@@ -85,7 +86,7 @@ def ddpm(levels: Sequence[float], variance: str = "small") -> list[Row]:
         raise ValueError(f"variance must be 'small', 'large' or 'learned', not {variance!r}.")
 
     def beta(s0: float, s1: float) -> float:
-        return (s0**2 - s1**2) * (1 + s1**2) / (1 + s0**2) if s1 > 0 else 0.0
+        return (s0**2 - s1**2) * (sigma_data**2 + s1**2) / (sigma_data**2 + s0**2) if s1 > 0 else 0.0
 
     stds = [math.sqrt(beta(s0, s1)) for s0, s1 in pairwise(levels)]
     if variance == "large":
