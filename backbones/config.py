@@ -34,6 +34,8 @@ class UNetConfig(BackboneConfig):
     """Channels of a group in group normalisation; fewer than 16 are slow on CPUs."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of activations dropped in residual blocks."""
+    variance: bool = False
+    """Whether the network also tells the variance of a step, which loss.objective=hybrid teaches."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -78,6 +80,8 @@ class EGNNConfig(BackboneConfig):
     """Bound on the weight of one neighbour in the move of an atom."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of an atom's update dropped."""
+    variance: bool = False
+    """Whether the network also tells the variance of a step, which loss.objective=hybrid teaches."""
 
 
 class MLPConfig(BackboneConfig):
@@ -91,3 +95,5 @@ class MLPConfig(BackboneConfig):
     """Residual blocks."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of activations dropped in residual blocks."""
+    variance: bool = False
+    """Whether the network also tells the variance of a step, which loss.objective=hybrid teaches."""

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.backbones.config import EGNNConfig
-from polydiff.backbones.embed import ContextEmbedding
+from polydiff.backbones.embed import ContextEmbedding, Output
 from polydiff.backbones.graphs import Pairs, pairs_of
 from polydiff.space import Condition, Space
 
@@ -134,11 +134,17 @@ class EGNN(nn.Module):
         self.layers = nn.ModuleList(Layer(config, features) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.hidden)
         self.out = nn.Linear(config.hidden, channels)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        self.variance = nn.Linear(config.hidden, 2) if config.variance else None
+        for head in (self.out, self.variance):
+            if head is not None:
+                nn.init.zeros_(head.weight)
+                nn.init.zeros_(head.bias)
 
-    def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Tensor:
-        """Return (r_L - r_0, features), 0 on padding.
+    def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Output:
+        """Return (r_L - r_0, features), 0 on padding, and with `variance` a second state, of invariant numbers.
+
+        In that one, a molecule's positions share one number, for a variance must be the same wherever the space's
+        projector mixes, and the features of an atom share one of its own.
 
         Arguments:
             x: State of unit variance, (B, N, 3 + K) or (M, 3 + K).
@@ -158,8 +164,14 @@ class EGNN(nn.Module):
             direction, now = self._geometry(pairs, r)
             dh, dr = layer(pairs, h, c, torch.cat([now, before], -1), direction, count)
             h, r = h + dh, r + dr
-        out = self.out(functional.silu(self.norm(h))).to(x.dtype)
-        return pairs.clean(torch.cat([r - start, out], -1))
+        last = functional.silu(self.norm(h))
+        out = self.out(last).to(x.dtype)
+        state = pairs.clean(torch.cat([r - start, out], -1))
+        if self.variance is None:
+            return state
+        place, kind = self.variance(last).to(x.dtype).split(1, -1)
+        shared = pairs.atoms(pairs.mean(place)).expand(*place.shape[:-1], 3)
+        return state, pairs.clean(torch.cat([shared, kind.expand(out.shape)], -1))
 
     def _geometry(self, pairs: Pairs, r: Tensor) -> tuple[Tensor, Tensor]:
         with float32_geometry(r):

@@ -23,6 +23,9 @@ from torch.nn import functional
 from polydiff.errors import unknown
 from polydiff.space import Condition
 
+Output = Tensor | tuple[Tensor, Tensor]
+"""What a network returns: F, or (F, v) where it also tells the variance of a step."""
+
 
 def sinusoids(v: Tensor, count: int, shortest: float, longest: float) -> Tensor:
     """Return sines and cosines of numbers (B,) for `count` wavelengths between these two, shape (B, 2 count)."""

@@ -31,6 +31,9 @@ class Pairs(Protocol):
     def atoms(self, c: Tensor) -> Tensor:
         """Give each atom its molecule's numbers (B, K)."""
 
+    def mean(self, h: Tensor) -> Tensor:
+        """Return the mean over each molecule's atoms, shape (B, K)."""
+
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         """Return a_i + b_j of each pair."""
 
@@ -63,6 +66,9 @@ class DensePairs:
     def atoms(self, c: Tensor) -> Tensor:
         return c[:, None]
 
+    def mean(self, h: Tensor) -> Tensor:
+        return self.clean(h).sum(1) / self.sizes.clamp(min=1)[:, None]
+
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         return a[:, :, None] + b[:, None]
 
@@ -93,6 +99,10 @@ class SparsePairs:
 
     def atoms(self, c: Tensor) -> Tensor:
         return c[self.batch_index]
+
+    def mean(self, h: Tensor) -> Tensor:
+        total = self.scatter(h, self.batch_index, dim=0, dim_size=len(self.sizes), reduce="sum")
+        return total / self.sizes.clamp(min=1)[:, None]
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         return a.index_select(0, self.receiver) + b.index_select(0, self.sender)

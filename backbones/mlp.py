@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.backbones.config import MLPConfig
-from polydiff.backbones.embed import ContextEmbedding
+from polydiff.backbones.embed import ContextEmbedding, Output
 from polydiff.space import Condition, Space
 
 
@@ -55,12 +55,13 @@ class MLP(nn.Module):
         self.stem = nn.Linear(channels, config.hidden)
         self.blocks = nn.ModuleList(Block(config.hidden, config.dropout) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.hidden)
-        self.out = nn.Linear(config.hidden, channels)
+        self.heads = 2 if config.variance else 1
+        self.out = nn.Linear(config.hidden, self.heads * channels)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Tensor:
-        """Return a state of the shape of x.
+    def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Output:
+        """Return a state of the shape of x, and with `variance` a second one.
 
         Arguments:
             x: State of unit variance, (B, D).
@@ -72,5 +73,5 @@ class MLP(nn.Module):
         h = self.stem(x.flatten(1))
         for block in self.blocks:
             h = block(h, c)
-        out: Tensor = self.out(functional.silu(self.norm(h)))
-        return out.reshape(x.shape)
+        f, *v = self.out(functional.silu(self.norm(h))).chunk(self.heads, -1)
+        return (f.reshape(x.shape), v[0].reshape(x.shape)) if v else f.reshape(x.shape)

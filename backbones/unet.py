@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.backbones.config import UNetConfig
-from polydiff.backbones.embed import ContextEmbedding
+from polydiff.backbones.embed import ContextEmbedding, Output
 from polydiff.space import Condition, Space
 
 M = TypeVar("M", nn.Conv2d, nn.Linear)
@@ -248,10 +248,11 @@ class UNet(nn.Module):
             for leave, w, a in zip([nn.Identity(), *leaves], widths, attends, strict=True)
         )
         self.norm = group_norm(widths[0], config)
-        self.out = zero(plane.conv(widths[0], folded, config.kernel))
+        self.heads = 2 if config.variance else 1
+        self.out = zero(plane.conv(widths[0], self.heads * folded, config.kernel))
 
-    def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Tensor:
-        """Return a state of the shape of x.
+    def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Output:
+        """Return a state of the shape of x, and with `variance` a second one.
 
         Arguments:
             x: State of unit variance, (B, C, L) or (B, C, H, W).
@@ -262,8 +263,9 @@ class UNet(nn.Module):
         image = x if x.ndim == 4 else x[:, :, None]
         height, width = image.shape[2:]
         padded = functional.pad(image, (0, -width % self.multiple[1], 0, -height % self.multiple[0]))
-        f = self.unfold(self.planes(self.fold(padded), self.embed(log_sigma, cond)))
-        return f[:, :, :height, :width].reshape(x.shape)
+        folded = self.planes(self.fold(padded), self.embed(log_sigma, cond))
+        f, *v = (self.unfold(h)[:, :, :height, :width].reshape(x.shape) for h in folded.chunk(self.heads, 1))
+        return (f, v[0]) if v else f
 
     def planes(self, h: Tensor, c: Tensor) -> Tensor:
         """Go down all levels and up again, on folded planes whose sides the strides divide."""

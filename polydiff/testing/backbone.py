@@ -32,8 +32,11 @@ def check_backbone(backbone: nn.Module, space: Space, x: State, cond: Condition 
     Raises:
         AssertionError: A promise is broken; the message says which.
     """
-    network = awake(backbone, seed).eval()
+    network: nn.Module = awake(backbone, seed).eval()
     with torch.no_grad():
+        if isinstance(network(x, levels(space, x), space, cond), tuple):
+            check_variance(network, space, x, cond, seed)
+            network = Both(network)
         check_output(network, space, x, cond)
         check_condition(network, space, x, cond)
         check_samples_apart(network, space, x, cond, seed)
@@ -55,6 +58,37 @@ def awake(backbone: nn.Module, seed: int) -> nn.Module:
 def levels(space: Space, x: State, value: float = 0.0) -> Tensor:
     """Return one log noise level for all samples, shape (B,)."""
     return torch.full((space.batch,), value, dtype=x.dtype, device=x.device)
+
+
+class Both(nn.Module):
+    """A backbone that returns (F, v), as one that returns F + v: what holds for their sum holds for both.
+
+    Arguments:
+        backbone: What is checked.
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, x: State, log_sigma: Tensor, space: Space, cond: Condition | None) -> State:
+        """Return F + v."""
+        f, v = self.backbone(x, log_sigma, space, cond)
+        total: State = f + v
+        return total
+
+
+def check_variance(network: nn.Module, space: Space, x: State, cond: Condition | None, seed: int) -> None:
+    """Check that v broadcasts against a state and is the same wherever the projector mixes: P v P = v P."""
+    f, v = network(x, levels(space, x), space, cond)
+    hold(f.shape == x.shape, f"F has shape {tuple(f.shape)}, the input {tuple(x.shape)}.")
+    hold(torch.broadcast_shapes(v.shape, x.shape) == x.shape, f"v has shape {tuple(v.shape)}, F {tuple(x.shape)}.")
+    eps = space.noise(streams(seed, "variance", range(space.batch), x.device))
+    gap = sqnorm(space, space.project(v * eps) - v * eps)
+    hold(
+        close(gap, torch.zeros_like(gap), sqnorm(space, v * eps)),
+        "v differs within what the space's projector mixes, so that noise scaled by it leaves the space.",
+    )
 
 
 def check_output(network: nn.Module, space: Space, x: State, cond: Condition | None) -> None:
