@@ -96,11 +96,11 @@ class LossConfig(Section):
     objective_options: dict[str, int | float] = {}
     """Further numbers of the objective, such as {q: 2}."""
     norm: str = "l2"
-    """l2, l1 or huber."""
+    """l2, l1, huber or pseudo_huber."""
     weighting: str = "simple"
-    """simple, snr, truncated_snr, min_snr, edm or x0."""
+    """simple, snr, truncated_snr, min_snr, p2, debiased, edm, uncertainty, x0, elbo or sigmoid."""
     times: str = "uniform"
-    """uniform, log_normal or logit_normal."""
+    """uniform, adaptive, log_normal, log_snr_normal, logit_normal, mode, kumaraswamy, laplace or cauchy."""
     norm_options: dict[str, float] = {}
     """Further numbers of the norm, such as {delta: 0.1}."""
     weighting_options: dict[str, float] = {}
@@ -167,11 +167,11 @@ class Config(Section):
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto: a GPU where there is one."""
     schedule: str = "edm"
-    """Noise schedule: linear, quadratic, cosine_betas, sigmoid_betas, cosine, edm or flow."""
-    schedule_options: dict[str, int | float] = {}
-    """Further numbers of the schedule, such as {sigma_max: 80}."""
+    """Noise schedule: edm, flow, cosine, vp, linear, learned or another of docs/schedules.md."""
+    schedule_options: dict[str, bool | int | float] = {}
+    """Further numbers of the schedule, such as {sigma_max: 80, shift: 2}."""
     target: str = "edm"
-    """What the network predicts: eps, x0, v, flow or edm."""
+    """What the network predicts: eps, x0, v, flow, edm or score."""
     data: DataConfig
     backbone: BackboneConfig
     loss: LossConfig = LossConfig()

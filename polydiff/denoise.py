@@ -14,6 +14,7 @@ Symbols: `sigma` the noise level s, `sigma_data` sigma_d, F the network's output
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -64,6 +65,7 @@ class Denoiser(nn.Module):
         target: Name of what the network predicts (`polydiff.target.TARGETS`).
         sigma_data: Standard deviation of the data, 1 where the codec standardises it.
         precision: "float32" or "bf16", the autocast precision of the backbone; all else is float32.
+        aids: What the loss learns or remembers (`polydiff.loss.Loss.aids`), which sampling never looks at.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Denoiser(nn.Module):
         target: str = "edm",
         sigma_data: float = 1.0,
         precision: str = "float32",
+        aids: Mapping[str, nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -81,6 +84,7 @@ class Denoiser(nn.Module):
         self.coefficients = TARGETS[target]
         self.sigma_data = sigma_data
         self.precision = precision
+        self.aids = nn.ModuleDict(aids or {})
 
     def forward(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         """Return E[x_0 | x].

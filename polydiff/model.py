@@ -15,8 +15,10 @@ from polydiff.checkpoint import STEP, Checkpoint, latest
 from polydiff.config import Config, SampleConfig
 from polydiff.denoise import Denoise, Denoiser
 from polydiff.domain import Domain, Samples
+from polydiff.ema import WIDEST, reconstruct
 from polydiff.errors import UserError
 from polydiff.guidance import ClassifierFree
+from polydiff.loss import Loss
 from polydiff.objective.shortcut import Shortcut, Stepping
 from polydiff.plugins import build_domain
 from polydiff.random import streams
@@ -36,7 +38,7 @@ class Model:
         domain: Its domain, with the statistics of its training data.
         denoiser: Its network.
         step: Optimizer steps that it was trained for.
-        weights: "ema", the moving average, or "model", the weights as trained.
+        weights: "ema", the moving average, "ema 0.08", one of that width, or "model", the weights as trained.
     """
 
     config: Config
@@ -47,22 +49,30 @@ class Model:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @classmethod
-    def load(cls, path: Path | str, weights: str = "ema", device: str | None = None) -> Model:
+    def load(
+        cls, path: Path | str, weights: str = "ema", device: str | None = None, ema: float | None = None
+    ) -> Model:
         """Read a model from a run's folder (its newest checkpoint) or from one checkpoint's folder.
 
         Arguments:
             path: RUN or RUN/checkpoints/step-00002000.
             weights: "ema" or "model".
             device: Where to compute; None: on a GPU where there is one, unless the configuration says cpu.
+            ema: Width of the average, made from the run's snapshots (`polydiff.ema`); None: the average of training.
         """
         if weights not in ("ema", "model"):
             raise UserError(f"weights must be 'ema' or 'model', not {weights!r}.")
+        if ema is not None and (weights != "ema" or not 0 < ema < WIDEST):
+            raise UserError(f"ema={ema:g} is the width of an average, between 0 and {WIDEST:.3f}, with weights='ema'.")
         checkpoint = open_checkpoint(path)
         config = config_from(checkpoint.state["config"], str(path))
         domain = build_domain(config, statistics=checkpoint.state["statistics"])
         place = pick_device(device or (config.device if config.device == "cpu" else "auto"))
         denoiser = build_denoiser(config, domain, place)
         load_weights(denoiser, checkpoint.ema if weights == "ema" else checkpoint.model)
+        if ema is not None:
+            load_weights(denoiser, {**denoiser.state_dict(), **average(path, checkpoint, ema)})
+            weights = f"ema {ema:g}"
         return cls(config, domain, denoiser.eval(), checkpoint.step, weights, place)
 
     def sample(
@@ -165,6 +175,15 @@ def open_checkpoint(path: Path | str) -> Checkpoint:
     return Checkpoint.load(path if STEP.fullmatch(path.resolve().name) else latest(Run.open(path).checkpoints))
 
 
+def average(path: Path | str, checkpoint: Checkpoint, ema: float) -> dict[str, Tensor]:
+    """Return the parameters' average of a width, from a checkpoint and the snapshots of its run."""
+    if not checkpoint.averages:
+        raise UserError(f"{path} keeps no averages to make another from. Train with train.ema_snapshots=16.")
+    place = Path(path).resolve()
+    run = Run(place.parent.parent if STEP.fullmatch(place.name) else place)
+    return reconstruct(run.averages, checkpoint.step, checkpoint.averages, ema)
+
+
 def build_denoiser(config: Config, domain: Domain, device: torch.device) -> Denoiser:
     """Return the untrained denoiser that a configuration describes; its weights follow from the seed."""
     with torch.random.fork_rng(devices=[]):
@@ -172,7 +191,8 @@ def build_denoiser(config: Config, domain: Domain, device: torch.device) -> Deno
         backbone = domain.backbone()
     schedule = SCHEDULES[config.schedule](**config.schedule_options)
     precision = pick_precision(config.train.precision, device)
-    return Denoiser(backbone, schedule, config.target, precision=precision).to(device)
+    loss = Loss(times=config.loss.times, times_options=config.loss.times_options, weighting=config.loss.weighting)
+    return Denoiser(backbone, schedule, config.target, precision=precision, aids=loss.aids()).to(device)
 
 
 def load_weights(denoiser: Denoiser, weights: Mapping[str, Tensor]) -> None:

@@ -273,19 +273,26 @@ def try_options(config: Config) -> None:
     from polydiff.objective import OBJECTIVES
     from polydiff.sampling import SAMPLERS, noise_levels
     from polydiff.schedule import SCHEDULES
+    from polydiff.space import Euclidean
 
     loss, ones, u = config.loss, torch.ones(2), torch.tensor([0.3, 0.7], dtype=torch.float64)
     schedule = attempt("schedule_options", lambda: SCHEDULES[config.schedule](**config.schedule_options))
     if not 0 < schedule.sigma_min < schedule.sigma_max < float("inf"):
         raise UserError("schedule_options: noise levels must rise, with 0 < sigma_min < sigma_max.")
+    if config.schedule_options.get("zero_terminal_snr") and config.target in ("eps", "score"):
+        raise UserError(
+            f"target={config.target} says nothing of the data where there is noise alone, as at the end of a schedule "
+            "with zero_terminal_snr. Use target=v, edm, flow or x0."
+        )
     falling = attempt("schedule_options", lambda: -schedule.log_snr(torch.linspace(0.1, 0.9, 5, dtype=torch.float64)))
     if not bool((falling.diff() > 0).all()):
         raise UserError(f"schedule_options={config.schedule_options}: noise must rise with time.")
     levels = attempt("schedule_options", lambda: noise_levels(schedule, 3, config.sample.spacing))
     attempt("sample.options", lambda: SAMPLERS[config.sample.sampler](levels, **config.sample.options))
     attempt("loss.objective_options", lambda: OBJECTIVES[loss.objective](Loss(), **loss.objective_options))
+    attempt("loss.times_options", lambda: Loss(times=loss.times, times_options=loss.times_options).aids())
     tried = {
-        "norm": lambda: NORMS[loss.norm](ones, **loss.norm_options),
+        "norm": lambda: NORMS[loss.norm](ones[:, None], Euclidean(2, (1,)), **loss.norm_options),
         "weighting": lambda: WEIGHTINGS[loss.weighting](ones, ones, 1.0, **loss.weighting_options),
         "times": lambda: TIMES[loss.times](u, schedule, **loss.times_options),
     }

@@ -61,6 +61,35 @@ def edm(alpha: Tensor, sigma: Tensor, sigma_data: float = 1.0) -> tuple[Tensor, 
     return sigma / (sigma_data * n), -alpha * sigma_data / n
 
 
+@TARGETS.register("score")
+def score(alpha: Tensor, sigma: Tensor, sigma_data: float = 1.0) -> tuple[Tensor, Tensor]:
+    """F = sigma grad log p(x) = -eps, the score in units of 1 / sigma (Song & Ermon, 2020).
+
+    https://arxiv.org/abs/2006.09011. The score itself, -eps / sigma, changes with the frame and is of no bounded size;
+    times sigma it is the same in all frames and of unit variance. A denoiser's is (D - x) / s^2 in x = x_0 + s eps.
+    """
+    return torch.zeros_like(alpha), -torch.ones_like(alpha)
+
+
+def convert(
+    x: Tensor, f: Tensor, alpha: Tensor, sigma: Tensor, source: str, to: str, sigma_data: float = 1.0
+) -> Tensor:
+    """Return what a network of another target would have said of the same state.
+
+    Arguments:
+        x: The state alpha x_0 + sigma eps.
+        f: The output of a network whose target is `source`.
+        alpha: Signal, broadcast against x.
+        sigma: Noise, broadcast against x.
+        source: Name of the target of f.
+        to: Name of the target wanted.
+        sigma_data: Standard deviation of the data.
+    """
+    x_0, eps = solve(x, f, alpha, sigma, TARGETS[source](alpha, sigma, sigma_data))
+    a, b = TARGETS[to](alpha, sigma, sigma_data)
+    return a * x_0 + b * eps
+
+
 def solve(x: Tensor, f: Tensor, alpha: Tensor, sigma: Tensor, ab: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Return (x_0, eps) from a state x = alpha x_0 + sigma eps and F = a x_0 + b eps.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from polydiff.config import OptimConfig
 from polydiff.data import Batches, example_numbers, prefetch
 from polydiff.denoise import Denoiser
-from polydiff.loss import Loss, stratified
+from polydiff.loss import Loss, aids, stratified
 from polydiff.objective import Moment, Objective, as_objective
 from polydiff.optim import OPTIMIZERS, learning_rate, update_ema
 from polydiff.random import stream, stream_seed, streams
@@ -99,11 +99,10 @@ def fit(
     for prepared in prefetch(batches, training.step, steps):
         step, batch = training.step, prepared.to(device)
         torch.manual_seed(stream_seed(seed, "network", step))  # dropout draws from torch's global generator
-        u = stratified(batch.space.batch, stream(seed, "time", step))
+        u, weight = aids.draw(denoiser, stratified(batch.space.batch, stream(seed, "time", step)))
         noise = streams(seed, "noise", example_numbers(step, batch_size), device)
         losses, sigma = objective(denoiser, batch, u, noise, Moment(step, steps, training.ema))
-        mean = losses.mean()
-        mean.backward()
+        mean = aids.backward(denoiser, aids.settle(denoiser, losses, sigma, weight))
         norm = torch.nn.utils.clip_grad_norm_(parameters, training.optim.clip)
         check_finite(step, batch.x, losses, norm, sigma, denoiser)
 
@@ -112,6 +111,7 @@ def fit(
             group["lr"] = lr
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        aids.remember(denoiser, u, losses)
         update_ema(training.ema, denoiser, step, ema)
         training.step = step + 1
         yield Record(step + 1, mean.item(), norm.item(), lr, sigma, losses.detach())

@@ -108,9 +108,9 @@ def test_the_exact_denoiser_has_the_smallest_loss(target: str) -> None:
 
 def test_norms_are_their_definitions() -> None:
     r = torch.linspace(-3, 3, 31, dtype=torch.float64)
-    assert_close(NORMS["l2"](r), r**2)
-    assert_close(NORMS["l1"](r), r.abs())
-    assert_close(NORMS["huber"](r, delta=0.5), torch.where(r.abs() < 0.5, r**2 / 2, 0.5 * (r.abs() - 0.25)))
+    assert_close(NORMS["l2"](r[:, None], space), r**2)
+    assert_close(NORMS["l1"](r[:, None], space), r.abs())
+    assert_close(NORMS["huber"](r[:, None], space, delta=0.5), torch.where(r.abs() < 0.5, r**2 / 2, 0.5 * (r.abs() - 0.25)))
 
 
 @pytest.mark.parametrize("name", list(SCHEDULES))

@@ -115,7 +115,7 @@ class VP(Open):
 @register("subvp")
 @dataclass(frozen=True)
 class SubVP(VP):
-    """The sub-VP SDE: alpha_t of the VP SDE, sigma_t = 1 - alpha_t^2 (Song et al., 2021, eq. 12).
+    """The sub-VP SDE: alpha_t of the VP SDE, sigma_t = 1 - alpha_t^2 (Song et al., 2021).
 
     https://arxiv.org/abs/2011.13456
     """

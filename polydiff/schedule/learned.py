@@ -4,7 +4,7 @@ $$ g(t) = |w|\, t + \sum_k |v_k|\, \mathrm{sigmoid}(|a_k|\, (t - b_k)), \qquad |
    \lambda(t) = \lambda_0 + (\lambda_1 - \lambda_0) \frac{g(t) - g(0)}{g(1) - g(0)}. $$
 
 The continuous-time variational bound does not depend on the path between its two ends, only its estimator's variance
-does, so the path is trained to make that variance small (Kingma et al., VDM, 2021, section 5 and appendix H,
+does, so the path is trained to make that variance small (Kingma et al., VDM, 2021,
 https://arxiv.org/abs/2107.00630). The ends stay as they are given: for any other loss they would be meaningless.
 
 Symbols: w, v, a, b the parameters, lambda_0 and lambda_1 the log-SNRs of the two ends.

@@ -1,0 +1,177 @@
+r"""Distributions of training noise levels: (u, schedule, **options) -> s, rising with u in (0, 1).
+
+Each is a quantile function, so that evenly spread u (`stratified`) give evenly spread noise levels, and it never leaves
+the schedule's range: a distribution that would is cut there, not piled up. Its density follows from it,
+
+$$ \frac{1}{p(\lambda)} = -\frac{d \lambda}{d u}, $$
+
+and `importance` gives this number, by which a loss becomes an integral over the log-SNR, whatever its times.
+
+Symbols: u uniform number, s noise level, lambda = -2 log s, t the schedule's time, p density.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.special import ndtr, ndtri
+
+from polydiff.registry import Registry
+from polydiff.schedule import Schedule, bisect
+
+TIMES: Registry[Callable[..., Tensor]] = Registry("distribution of training times")
+Curve = Callable[[Tensor], Tensor]
+
+
+@TIMES.register("uniform")
+def uniform(u: Tensor, schedule: Schedule) -> Tensor:
+    """t uniform between the times of the lowest and the highest noise level trained."""
+    low, high = schedule.trained_times()
+    return schedule.noise_level(low + u.double() * (high - low))
+
+
+@TIMES.register("adaptive")
+def adaptive(u: Tensor, schedule: Schedule, bins: float = 64, depth: float = 10, floor: float = 0.001) -> Tensor:
+    """`uniform` until losses are known, then t in proportion to their root mean square; the gradient stays the same.
+
+    (Nichol & Dhariwal, 2021, eq. 18, https://arxiv.org/abs/2102.09672). The numbers u that reach this function are
+    those that `polydiff.loss.aids.History` made: `bins` intervals, the last `depth` losses of each, a share `floor`
+    spread evenly.
+    """
+    return uniform(u, schedule)
+
+
+@TIMES.register("logit_normal")
+def logit_normal(u: Tensor, schedule: Schedule, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """logit t ~ N(mean, std^2) (Esser et al., 2024, https://arxiv.org/abs/2403.03206)."""
+    low, high = torch.tensor(schedule.trained_times(), dtype=torch.float64).logit().tolist()
+    return in_range(schedule.noise_level(torch.sigmoid(normal(u, mean, std, low, high))), schedule)
+
+
+@TIMES.register("mode")
+def mode(u: Tensor, schedule: Schedule, scale: float = 1.29) -> Tensor:
+    """t = 1 - v - scale (cos^2(pi v / 2) - 1 + v), v = 1 - u: more of the middle (Esser et al., 2024).
+
+    https://arxiv.org/abs/2403.03206. On the times that are trained; scale in [-1, 2 / (pi - 2)].
+    """
+    if not -1 <= scale <= 2 / (math.pi - 2):
+        raise ValueError(f"scale must lie between -1 and {2 / (math.pi - 2):.4g}, not {scale}.")
+    u = u.double()
+    return at_times((1 + scale) * u - scale * torch.sin(math.pi / 2 * u) ** 2, schedule)
+
+
+@TIMES.register("kumaraswamy")
+def kumaraswamy(u: Tensor, schedule: Schedule, a: float = 1.5, b: float = 1.0) -> Tensor:
+    """t = (1 - (1 - u)^{1/b})^{1/a}: Beta(a, 1) where b = 1, Beta(1, b) where a = 1, much like Beta(a, b) elsewhere.
+
+    On the times that are trained. (Kumaraswamy, 1980, https://doi.org/10.1016/0022-1694(80)90036-0; t ~ Beta(1.5, 1) in
+    Black et al., pi_0, 2024, https://arxiv.org/abs/2410.24164.)
+    """
+    if not (a > 0 and b > 0):
+        raise ValueError("a and b must be positive.")
+    return at_times((-torch.expm1(torch.log1p(-u.double()) / b)) ** (1 / a), schedule)
+
+
+@TIMES.register("log_normal")
+def log_normal(u: Tensor, schedule: Schedule, mean: float = -1.2, std: float = 1.2) -> Tensor:
+    """log s ~ N(mean, std^2) (Karras et al., 2022, https://arxiv.org/abs/2206.00364)."""
+    low, high = math.log(schedule.sigma_min), math.log(schedule.sigma_max)
+    return in_range(normal(u, mean, std, low, high).exp(), schedule)
+
+
+@TIMES.register("log_snr_normal")
+def log_snr_normal(u: Tensor, schedule: Schedule, mean: float = 2.4, std: float = 2.4) -> Tensor:
+    """lambda ~ N(mean, std^2): `log_normal` in other words."""
+    return log_normal(u, schedule, -mean / 2, std / 2)
+
+
+@TIMES.register("laplace")
+def laplace(u: Tensor, schedule: Schedule, mean: float = 0.0, scale: float = 0.5) -> Tensor:
+    """lambda ~ Laplace(mean, scale) (Hang et al., 2024, https://arxiv.org/abs/2407.03297)."""
+
+    def cdf(x: Tensor) -> Tensor:
+        tail = torch.exp(-x.abs()) / 2
+        return torch.where(x < 0, tail, 1 - tail)
+
+    def quantile(p: Tensor) -> Tensor:
+        tail = torch.log(2 * torch.minimum(p, 1 - p))
+        return torch.where(p < 0.5, tail, -tail)
+
+    return spread(u, schedule, cdf, quantile, mean, scale)
+
+
+@TIMES.register("cauchy")
+def cauchy(u: Tensor, schedule: Schedule, mean: float = 0.0, scale: float = 1.0) -> Tensor:
+    """lambda ~ Cauchy(mean, scale) (Hang et al., 2024, https://arxiv.org/abs/2407.03297)."""
+    return spread(
+        u,
+        schedule,
+        lambda x: 0.5 + torch.atan(x) / math.pi,
+        lambda p: torch.tan(math.pi * (p - 0.5)),
+        mean,
+        scale,
+    )
+
+
+def normal(u: Tensor, mean: float, std: float, low: float, high: float) -> Tensor:
+    """Return quantiles of N(mean, std^2) between two bounds."""
+    return truncated(u, lambda x: ndtr((x - mean) / std), lambda p: mean + std * ndtri(p), low, high)
+
+
+def spread(u: Tensor, schedule: Schedule, cdf: Curve, quantile: Curve, mean: float, scale: float) -> Tensor:
+    """Return noise levels with (lambda - mean) / scale of a symmetric distribution."""
+    low, high = 2 * math.log(schedule.sigma_min), 2 * math.log(schedule.sigma_max)
+    x = truncated(u, lambda x: cdf((x + mean) / scale), lambda p: scale * quantile(p) - mean, low, high)
+    return in_range(torch.exp(x / 2), schedule)
+
+
+def truncated(u: Tensor, cdf: Curve, quantile: Curve, low: float, high: float) -> Tensor:
+    """Return quantiles of a distribution between two bounds, in float64."""
+    first, last = cdf(torch.tensor([low, high], dtype=torch.float64, device=u.device))
+    return quantile(first + u.double() * (last - first)).clamp(low, high)
+
+
+def at_times(v: Tensor, schedule: Schedule) -> Tensor:
+    """Return noise levels at the share v in [0, 1] of the times that are trained."""
+    low, high = schedule.trained_times()
+    return in_range(schedule.noise_level(low + v * (high - low)), schedule)
+
+
+def in_range(s: Tensor, schedule: Schedule) -> Tensor:
+    """Return noise levels without the last digit by which rounding may leave the schedule's range."""
+    return s.clamp(schedule.sigma_min, schedule.sigma_max)
+
+
+def importance(times: str, s: Tensor, schedule: Schedule, options: Mapping[str, Any] | None = None) -> Tensor:
+    """Return 1 / p(lambda) at noise levels s of any shape, in float64.
+
+    A function of what is learned in the schedule where the times are `uniform` and s is one (`Schedule.attach`).
+
+    Arguments:
+        times: Name of the distribution.
+        s: Noise levels, within the schedule's range.
+        schedule: Gives the range, and the time of a noise level.
+        options: Further arguments of the distribution.
+    """
+    if times in ("uniform", "adaptive"):
+        low, high = schedule.trained_times()
+        slope = schedule.slope(schedule.time(-2 * s.detach().double().log()))
+        return -(slope if s.requires_grad else slope.detach()) * (high - low)
+    levels = TIMES[times]
+    with torch.enable_grad():
+        u = bisect(lambda u: levels(u, schedule, **(options or {})), s.detach()).clamp(1e-7, 1 - 1e-7).requires_grad_()
+        return 2 * torch.autograd.grad(levels(u, schedule, **(options or {})).log().sum(), u)[0]
+
+
+def stratified(n: int, generator: torch.Generator) -> Tensor:
+    """Return n points of (0, 1), one in each stratum, by one draw: u_i = (u + i / n) mod 1.
+
+    Their variance over a batch is lower than that of independent draws (Kingma et al., VDM, 2021, appendix I.1,
+    https://arxiv.org/abs/2107.00630).
+    """
+    u = torch.rand((), generator=generator, dtype=torch.float64, device=generator.device)
+    return ((u + torch.arange(n, device=u.device, dtype=torch.float64) / n) % 1).clamp(1e-7, 1 - 1e-7)
