@@ -1,4 +1,4 @@
-"""Guidance against closed forms and published algorithms, and what every wrapper keeps: space, symmetry, independence."""
+"""Guidance against closed forms and published algorithms; what every wrapper keeps: space, symmetry, independence."""
 
 from __future__ import annotations
 
@@ -349,7 +349,7 @@ def test_thresholds_keep_bounded_data_in_bounds_and_change_nothing_within() -> N
 
 def test_thresholds_refuse_data_without_bounds() -> None:
     space = dense(2, 4)
-    with pytest.raises(ValueError, match="DenseMolecules has none. Use apg or rescale"):
+    with pytest.raises(ValueError, match=r"DenseMolecules has none\. Use apg or rescale"):
         DynamicThreshold(Curved())(state(space), level(space, 1.0), space)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from polydiff.denoise import Denoise
 from polydiff.sampling import SAMPLERS, noise_levels, run_plan
+from polydiff.sampling.rungekutta import staged, trapezoid
 from polydiff.schedule import Schedule
 from polydiff.space import Condition, Space, State, sqnorm
 
@@ -51,7 +52,8 @@ def encode(
     rising = [s for s in reversed(levels) if s > 0]
     if any(a >= b for a, b in pairwise(rising)) or len(rising) < 2:
         raise ValueError("levels must fall, and hold at least two noise levels above 0.")
-    for step in run_plan(SAMPLERS["heun"](rising), denoise, x_0, space, cond, ()):
+    rows = [row for s0, s1 in pairwise(rising) for row in staged(trapezoid(s0, s1))]
+    for step in run_plan(rows, denoise, x_0, space, cond, ()):
         x_0 = step.x
     return x_0
 
