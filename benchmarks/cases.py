@@ -8,7 +8,7 @@ Symbols: xi the noise that sampling starts from, s noise level in the frame x = 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -125,3 +125,14 @@ def calls(method: Method, track: str, steps: int) -> float:
 def affordable(method: Method, track: str, budget: int) -> int:
     """Return the largest number of steps with at most so many calls, 0 if there is none."""
     return next((n for n in range(budget + 1, 0, -1) if calls(method, track, n) <= budget), 0)
+
+
+def short(value: float) -> str:
+    """Return two digits."""
+    return "-" if not math.isfinite(value) else f"{value:.2g}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

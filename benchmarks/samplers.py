@@ -16,6 +16,7 @@ import functools
 import json
 import math
 import platform
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cases import Case, Method, affordable, schedule
+from cases import Case, Method, affordable, schedule, short, table
 from torch import Tensor
 
 from polydiff.sampling import SAMPLERS, evaluations, plan, sample
@@ -115,20 +116,9 @@ def mean(each: Mapping[str, tuple[float, float]], which: int = 0) -> float:
     return math.exp(sum(map(math.log, values)) / len(values)) if all(map(math.isfinite, values)) else math.inf
 
 
-def short(value: float) -> str:
-    """Return two digits."""
-    return "-" if not math.isfinite(value) else f"{value:.2g}"
-
-
 def both(each: Mapping[str, tuple[float, float]]) -> str:
     """Return median and rms in words."""
     return f"{short(mean(each))} ({short(mean(each, 1))})" if math.isfinite(mean(each)) else "-"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def library(label: str) -> str:
@@ -237,6 +227,14 @@ def cpu_info() -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
+def document(text: str, page: Path) -> None:
+    """Put tables between the two marks of a page, without those of all configurations."""
+    text = re.sub(r"<details>.*?</details>\n?", "", text, flags=re.DOTALL)
+    before, _, rest = page.read_text().partition("<!-- tables -->\n")
+    _, _, after = rest.partition("<!-- end of tables -->")
+    page.write_text(f"{before}<!-- tables -->\n{text}\n<!-- end of tables -->{after}")
+
+
 def main() -> None:
     """Measure all, or what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -247,6 +245,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few samples, three budgets, the core problems on vp")
     parser.add_argument("--json", type=Path, default=Path("runs/samplers.json"), help="where the raw numbers go")
     parser.add_argument("--record", action="store_true", help="append the tables to benchmarks/RESULTS.md")
+    parser.add_argument("--docs", action="store_true", help="put the tables into docs/benchmarks.md")
     said = parser.parse_args()
     torch.set_num_threads(1)
     began, raw = time.process_time(), {}
@@ -254,6 +253,7 @@ def main() -> None:
     if said.quick:
         said.suites, said.tracks, said.samples, budgets = ["core"], ["vp"], 16, (5, 10, 20)
     parts = [f"\n## Samplers\n\n    python benchmarks/samplers.py\n\n{machine()}.\n"]
+    print(parts[0], flush=True)
     if "accuracy" in said.parts:
         parts.append(accuracy(said.suites, said.tracks, said.samples, budgets, raw))
     if "cliffs" in said.parts:
@@ -279,6 +279,8 @@ def main() -> None:
     if said.record:
         with Path(__file__).with_name("RESULTS.md").open("a") as results:
             results.write("\n".join(parts))
+    if said.docs:
+        document("\n".join(parts), Path(__file__).parents[1] / "docs" / "benchmarks.md")
 
 
 if __name__ == "__main__":
