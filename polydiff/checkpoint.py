@@ -3,6 +3,7 @@
     step-00002000/model.safetensors       weights as trained
                   ema.safetensors         their moving average
                   optimizer.safetensors   the optimizer's tensors
+                  averages.safetensors    power-function averages (`polydiff.ema`), where the run keeps them
                   state.json              step, configuration, the codec's statistics, the optimizer's numbers
                   manifest.json           size and SHA-256 of each of the above
 
@@ -17,8 +18,8 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from polydiff.errors import UserError
 from polydiff.files import folder_atomic
 
 FORMAT = 1
+REQUIRED = ("model.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json")
 STEP = re.compile(r"step-(\d{8,})")
 Tensors = Mapping[str, Tensor]
 
@@ -44,6 +46,7 @@ class Checkpoint:
         model: Weights as trained.
         ema: Their moving average.
         optimizer: The optimizer's tensors; empty where only weights were asked for.
+        averages: Power-function averages of the weights; empty where the run keeps none.
     """
 
     step: int
@@ -51,6 +54,7 @@ class Checkpoint:
     model: Tensors
     ema: Tensors
     optimizer: Tensors
+    averages: Tensors = field(default_factory=dict)
 
     def save(self, folder: Path) -> Path:
         """Write to folder/step-XXXXXXXX and return that path."""
@@ -61,25 +65,24 @@ class Checkpoint:
             "optimizer.safetensors": pack(self.optimizer),
             "state.json": json.dumps({"format": FORMAT, "step": self.step, **self.state}, indent=1).encode(),
         }
-        with folder_atomic(path) as draft:
-            for name, data in files.items():
-                (draft / name).write_bytes(data)
-            manifest = {name: {"size": len(data), "sha256": sha256(data)} for name, data in files.items()}
-            (draft / "manifest.json").write_text(json.dumps(manifest, indent=1))
+        if self.averages:
+            files["averages.safetensors"] = pack(self.averages)
+        write_files(path, files)
         return path
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
         """Read a checkpoint and check every file of it; anything missing or changed is a `UserError`."""
-        files = checked_files(path)
+        files = checked_files(path, REQUIRED)
         state = json.loads(files["state.json"])
         if state.get("format") != FORMAT:
             raise UserError(
                 f"{path} has checkpoint format {state.get('format')}, this polydiff reads {FORMAT}. "
                 "Use the version of polydiff that wrote it."
             )
-        model, ema, optimizer = (load_tensors(files[f"{name}.safetensors"]) for name in ("model", "ema", "optimizer"))
-        return cls(state["step"], state, model, ema, optimizer)
+        names = ("model", "ema", "optimizer", "averages")
+        tensors = {name: load_tensors(files[f"{name}.safetensors"]) for name in names if f"{name}.safetensors" in files}
+        return cls(state["step"], state, **tensors)
 
 
 def pack(tensors: Tensors) -> bytes:
@@ -92,11 +95,20 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def checked_files(path: Path) -> dict[str, bytes]:
-    """Return the contents of a checkpoint's files, each as its manifest says."""
+def write_files(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder of files with their manifest, whole or not at all."""
+    with folder_atomic(path) as draft:
+        for name, data in files.items():
+            (draft / name).write_bytes(data)
+        manifest = {name: {"size": len(data), "sha256": sha256(data)} for name, data in files.items()}
+        (draft / "manifest.json").write_text(json.dumps(manifest, indent=1))
+
+
+def checked_files(path: Path, required: Sequence[str]) -> dict[str, bytes]:
+    """Return the contents of the files that a folder's manifest lists, each as it says; some of them must be there."""
     try:
         manifest: dict[str, dict[str, Any]] = json.loads((path / "manifest.json").read_text())
-        names = ("model.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json")
+        names = sorted({*required, *manifest})
         digests = {name: (int(manifest[name]["size"]), str(manifest[name]["sha256"])) for name in names}
         files = {name: (path / name).read_bytes() for name in names}
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -23,6 +23,7 @@ SUITED: Mapping[str, Mapping[str, Any]] = {
         "sample.spacing": "flow",
         "sample.guidance": 1.0,
     },
+    "hybrid": {"backbone.variance": True},
     "shortcut": {
         "backbone.step_size": True,
         "loss.times": "log_normal",
@@ -92,7 +93,7 @@ class LossConfig(Section):
     """What is minimised: norm, weighting and distribution of noise levels."""
 
     objective: str = "denoising"
-    """denoising, ect or shortcut."""
+    """denoising, ect, shortcut, vlb or hybrid."""
     objective_options: dict[str, int | float] = {}
     """Further numbers of the objective, such as {q: 2}."""
     norm: str = "l2"
@@ -130,6 +131,8 @@ class TrainConfig(Section):
     """Share of examples whose conditions are withheld, which classifier-free guidance needs."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """Precision of the network; auto: bf16 where the device is fast at it."""
+    ema_snapshots: int = Field(0, ge=0)
+    """Times that power-function averages are put by, so that `--ema` makes any other; 0: never. They take memory."""
     init: Path | None = None
     """Run or checkpoint whose averaged weights and statistics to begin with; None: from scratch."""
 
@@ -146,13 +149,25 @@ class SampleConfig(Section):
     spacing: str = "karras"
     """Placement of noise levels: karras, log_snr, time or asinh."""
     guidance: float = Field(1.0, ge=0)
-    """Scale of classifier-free guidance; 1: none."""
+    """Scale of guidance; 1: none."""
+    guidance_method: str = "cfg"
+    """How the two estimates of guidance become one: cfg, cfg_pp, apg or cfg_zero."""
+    guidance_options: dict[str, Any] = {}
+    """Further arguments of the method, such as {rescale: 0.7}."""
+    guidance_interval: tuple[float, float] | None = None
+    """Lowest and highest noise level with guidance, such as [0.3, 5]; None: all."""
+    guide: Path | None = None
+    """Run or checkpoint of a worse model to guide away from (autoguidance); None: this one without its condition."""
+    negative: dict[str, Any] = {}
+    """Conditions to guide away from, such as {label: 3}; {}: none given."""
     options: dict[str, Any] = {}
     """Further arguments of the sampler, such as {eta: 0.5}."""
     batch_size: int = Field(256, ge=1)
     """Samples computed at a time; it changes no sample."""
     precision: Literal["float32", "bf16"] = "float32"
     """Precision of the network; in bf16, which can be faster, a sample depends a little on its batch."""
+
+    _absolute = field_validator("guide")(absolute)
 
 
 class Config(Section):

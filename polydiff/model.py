@@ -49,9 +49,7 @@ class Model:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @classmethod
-    def load(
-        cls, path: Path | str, weights: str = "ema", device: str | None = None, ema: float | None = None
-    ) -> Model:
+    def load(cls, path: Path | str, weights: str = "ema", device: str | None = None, ema: float | None = None) -> Model:
         """Read a model from a run's folder (its newest checkpoint) or from one checkpoint's folder.
 
         Arguments:

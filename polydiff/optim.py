@@ -1,4 +1,4 @@
-"""Optimizers, their learning rate, and the moving average of the weights."""
+"""Optimizers and their learning rate."""
 
 from __future__ import annotations
 
@@ -40,24 +40,6 @@ def learning_rate(config: OptimConfig, step: int, steps: int) -> float:
     done = min(1.0, max(0.0, (step - config.warmup) / max(steps - config.warmup, 1)))
     shape = {"constant": 1.0, "cosine": (1 + math.cos(math.pi * done)) / 2, "linear": 1 - done}
     return config.lr * warm * shape[config.decay]
-
-
-@torch.no_grad()
-def update_ema(ema: nn.Module, model: nn.Module, step: int, decay: float) -> None:
-    """Move the average towards the weights: ema <- d ema + (1 - d) w, d = min(decay, (1 + step) / (10 + step)).
-
-    The warm-up of d keeps a short run from averaging over its random start.
-
-    Arguments:
-        ema: Holds the average.
-        model: Holds the weights after `step` updates.
-        step: Optimizer steps done before this one.
-        decay: Final d.
-    """
-    d = min(decay, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - d)
-    for average, buffer in zip(ema.buffers(), model.buffers(), strict=True):
-        average.copy_(buffer)
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

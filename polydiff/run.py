@@ -4,6 +4,7 @@ runs/audio-001/
   config.input.yaml      what the user said
   config.resolved.yaml   every value, with where it came from
   checkpoints/           step-00002000/ ...
+  averages/              step-00002000/ ...: power-function averages (`polydiff.ema`), where the run keeps them
   metrics.jsonl          one line a logged step
   samples/               real/, step-00000500/ ...: files, a manifest and an HTML fragment
   evaluation.json        the last evaluation
@@ -80,6 +81,10 @@ class Run:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
+
+    @property
+    def averages(self) -> Path:
+        return self.path / "averages"
 
     @property
     def input(self) -> Path:

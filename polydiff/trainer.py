@@ -17,6 +17,7 @@ from polydiff.checkpoint import Checkpoint, latest, prune, steps_saved
 from polydiff.config import Config
 from polydiff.data import batches
 from polydiff.domain import Domain
+from polydiff.ema import SIGMAS, drop_snapshots, save_snapshot
 from polydiff.environment import environment
 from polydiff.errors import UserError
 from polydiff.files import write_atomic
@@ -83,6 +84,7 @@ class Session:
             training.denoiser.state_dict(),
             training.ema.state_dict(),
             optimizer_tensors(training.denoiser, training.optimizer),
+            training.averages.tensors() if training.averages else {},
         ).save(self.run.checkpoints)
         prune(self.run.checkpoints, self.config.train.keep)
         return path
@@ -91,6 +93,12 @@ class Session:
         """Write a checkpoint unless this step has one or nothing was learned yet."""
         if self.training.step > 0 and self.training.step not in steps_saved(self.run.checkpoints):
             self.checkpoint()
+
+    def put_by(self, step: int) -> None:
+        """Keep a snapshot of the power-function averages where one is due."""
+        train, averages = self.config.train, self.training.averages
+        if averages is not None and step % max(1, train.steps // train.ema_snapshots) == 0:
+            save_snapshot(self.run.averages, step, averages.tensors(), train.ema_snapshots)
 
     def due_to_show(self, step: int) -> bool:
         """Whether samples are kept after this step."""
@@ -122,6 +130,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | None = None
         domain = build_domain(config, statistics=source.state["statistics"] if source else None)
         training = begin(config, domain, source.ema if source else None)
         run.rewind(0)
+        drop_snapshots(run.averages, 0)
         write_atomic(run.input, dump_yaml(settings.said, {}))
         write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
         write_samples(run.samples("real"), domain, domain.examples("test", SHOWN), {"split": "test"})
@@ -172,8 +181,11 @@ def resume(path: Path | str, steps: int | None = None, progress: Progress | None
         load_weights(training.denoiser, checkpoint.model)
         load_weights(training.ema, checkpoint.ema)
         restore_optimizer(training.denoiser, training.optimizer, checkpoint.optimizer)
+        if training.averages is not None:
+            training.averages.restore(checkpoint.averages)
         training.step = checkpoint.step
         run.rewind(checkpoint.step)
+        drop_snapshots(run.averages, checkpoint.step)
         session = Session(run, settings, domain, training, checkpoint.state["seconds"])
         if steps is not None:
             session.checkpoint()  # so that the new goal is not forgotten, whenever the run is stopped
@@ -229,7 +241,7 @@ def begin(config: Config, domain: Domain, weights: Mapping[str, Tensor] | None =
     denoiser = build_denoiser(config, domain, pick_device(config.device))
     if weights is not None:
         load_weights(denoiser, weights)
-    return Training(denoiser, config.optim)
+    return Training(denoiser, config.optim, widths=SIGMAS if config.train.ema_snapshots else ())
 
 
 def build_loss(config: Config) -> Objective:
@@ -258,6 +270,7 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
             last = record.step == settings.steps
             if record.step % settings.log_every == 0 or last or record.step == 1:
                 run.log(line(record, session.seconds, settings.batch_size))
+            session.put_by(record.step)
             if record.step % settings.checkpoint_every == 0 or last:
                 session.checkpoint()
             if session.due_to_show(record.step):

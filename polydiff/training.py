@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,9 +13,10 @@ from torch import Tensor
 from polydiff.config import OptimConfig
 from polydiff.data import Batches, example_numbers, prefetch
 from polydiff.denoise import Denoiser
+from polydiff.ema import PowerAverages, update_ema
 from polydiff.loss import Loss, aids, stratified
 from polydiff.objective import Moment, Objective, as_objective
-from polydiff.optim import OPTIMIZERS, learning_rate, update_ema
+from polydiff.optim import OPTIMIZERS, learning_rate
 from polydiff.random import stream, stream_seed, streams
 
 
@@ -51,17 +52,21 @@ class Training:
         denoiser: What is trained.
         optim: Optimizer and learning rate.
         step: Steps done.
+        widths: Widths of the power-function averages that are kept (`polydiff.ema.SIGMAS`); (): none.
     """
 
     denoiser: Denoiser
     optim: OptimConfig = field(default_factory=OptimConfig)
     step: int = 0
+    widths: Sequence[float] = ()
     ema: Denoiser = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
+    averages: PowerAverages | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.ema = copy.deepcopy(self.denoiser).eval().requires_grad_(False)
         self.optimizer = OPTIMIZERS[self.optim.name](self.denoiser.parameters(), self.optim)
+        self.averages = PowerAverages(self.denoiser, self.widths) if self.widths else None
 
 
 def fit(
@@ -113,6 +118,8 @@ def fit(
         optimizer.zero_grad(set_to_none=True)
         aids.remember(denoiser, u, losses)
         update_ema(training.ema, denoiser, step, ema)
+        if training.averages is not None:
+            training.averages.update(denoiser, step)
         training.step = step + 1
         yield Record(step + 1, mean.item(), norm.item(), lr, sigma, losses.detach())
 

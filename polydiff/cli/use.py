@@ -28,7 +28,7 @@ def sample(words: Sequence[str]) -> int:
 
     if args.output:
         args.output.mkdir(parents=True, exist_ok=True)  # before the work, so that a wrong place is told at once
-    model = Model.load(args.run, weights=args.weights)
+    model = Model.load(args.run, weights=args.weights, ema=args.ema)
     samples = model.sample(args.n, seed=args.seed, cond=cond, **plan_words(args))
     folder = args.output or next_folder(run_of(args.run) / "samples", "generated")
     plan = model.plan(**plan_words(args)).model_dump(exclude={"batch_size"})
@@ -47,7 +47,7 @@ def evaluate(words: Sequence[str]) -> int:
     from polydiff.evaluation import evaluate, write_evaluation
     from polydiff.model import Model
 
-    model = Model.load(args.run, weights=args.weights)
+    model = Model.load(args.run, weights=args.weights, ema=args.ema)
     result = evaluate(model, args.n, seed=args.seed, cond=cond, **plan_words(args))
     if args.json:
         print(json.dumps(result, indent=1))
@@ -77,6 +77,9 @@ def sampling_parser(verb: str, summary: str, n: int) -> Parser:
     parser.add_argument("--seed", metavar="K", type=int, default=0, help="of everything random; default: 0")
     parser.add_argument(
         "--weights", choices=["ema", "model"], default="ema", help="averaged weights, or those as trained"
+    )
+    parser.add_argument(
+        "--ema", metavar="WIDTH", type=float, help="average of another width, such as 0.08, of a run with ema_snapshots"
     )
     parser.add_argument("--cond", metavar="NAME=VALUE", action="append", default=[], help="what to ask for; repeatable")
     sampling = parser.add_argument_group("sampling", "by default as in the run's configuration, section sample")

@@ -28,7 +28,7 @@ from torch import Tensor
 from polydiff.denoise import Denoiser
 from polydiff.loss import Loss
 from polydiff.objective.base import OBJECTIVES, Moment, Outcome
-from polydiff.space import Batch, sqnorm
+from polydiff.space import Batch
 
 
 @OBJECTIVES.register("ect")
@@ -42,8 +42,6 @@ class ECT:
         k: How much further r is from t at low noise.
         b: Where that begins, per sigma_data: the published 1 at sigma_data = 0.5.
         stages: Number of stages in a run.
-        huber: 0: the loss's norm. c > 0: the pseudo-Huber norm sqrt(e^2 + c^2) - c of the error e per root of the true
-            dimension, more robust and no longer exact.
     """
 
     loss: Loss
@@ -51,11 +49,10 @@ class ECT:
     k: float = 8.0
     b: float = 0.5
     stages: int = 8
-    huber: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (self.q > 1 and self.k >= 0 and self.b >= 0 and self.stages >= 1 and self.huber >= 0):
-            raise ValueError("ect needs q > 1, stages of at least 1, and k, b and huber of at least 0.")
+        if not (self.q > 1 and self.k >= 0 and self.b >= 0 and self.stages >= 1):
+            raise ValueError("ect needs q > 1, stages of at least 1, and k and b of at least 0.")
 
     def earlier(self, t: Tensor, moment: Moment, sigma_data: float) -> Tensor:
         """Return r at this moment of training, float64; 0 <= r < t."""
@@ -76,9 +73,4 @@ class ECT:
             before = denoiser(x_0 + space.expand(s_r) * z, s_r, space, cond)
             before = torch.where(space.expand(s_r) > 0, before, x_0)
         now = denoiser(x_0 + space.expand(s_t) * z, s_t, space, cond)  # same state of the generator: same dropout
-        s = space.expand(s_t)
-        if not self.huber:
-            return Outcome(self.loss.penalise(now - before, s, denoiser, space), t)
-        error = sqnorm(space, now - before) / space.dim.clamp(min=1)
-        weight = self.loss.weight(s_t, denoiser)
-        return Outcome(weight * (torch.sqrt(error + self.huber**2) - self.huber), t)
+        return Outcome(self.loss.penalise(now - before, space.expand(s_t), denoiser, space), t)

@@ -1,0 +1,207 @@
+r"""Averages of the weights: the usual one, and power-function averages from which any other is made afterwards.
+
+The usual average follows the weights with a decay that warms up. A power-function average weighs the whole past,
+
+$$ \hat\theta_\gamma(t) = \int_0^t p_{\gamma, t}(\tau)\, \theta(\tau)\, d\tau, \qquad
+   p_{\gamma, t}(\tau) = (\gamma + 1)\, \tau^\gamma / t^{\gamma + 1}, $$
+
+so that its width is a fixed share of the training so far, sigma_rel = sqrt((gamma + 1) / ((gamma + 2)^2 (gamma + 3))),
+the standard deviation of p over t. Two of them, sigma_rel = 0.05 and 0.10, are updated at every step, and snapshots of
+both are kept now and then. The profile of any other average is nearly a mixture of the snapshots' profiles, and the
+same mixture of the snapshots' weights is that average, after training (Karras et al., 2024, section 3 and appendix C,
+https://arxiv.org/abs/2312.02696). Here the mixture's weights sum to 1, so that weights which stood still stay as they
+are.
+
+Symbols: t steps done, theta(tau) the weights between the steps tau - 1 and tau, gamma exponent, sigma_rel width.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from safetensors.torch import load as load_tensors
+from torch import Tensor, nn
+
+from polydiff.checkpoint import checked_files, pack, steps_saved, write_files
+from polydiff.errors import UserError
+
+SIGMAS = (0.05, 0.10)
+"""Widths of the averages that training keeps."""
+WIDEST = 1 / math.sqrt(12)
+"""Width of gamma = 0, the plain mean of all steps."""
+TOLERATED = 0.1
+"""Largest relative error of a profile that is still called a reconstruction."""
+
+
+@torch.no_grad()
+def update_ema(ema: nn.Module, model: nn.Module, step: int, decay: float) -> None:
+    """Move the average towards the weights: ema <- d ema + (1 - d) w, d = min(decay, (1 + step) / (10 + step)).
+
+    The warm-up of d keeps a short run from averaging over its random start. Buffers are taken as they are.
+
+    Arguments:
+        ema: Holds the average.
+        model: Holds the weights after `step` updates.
+        step: Optimizer steps done before this one.
+        decay: Final d.
+    """
+    d = min(decay, (1 + step) / (10 + step))
+    torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - d)
+    for average, buffer in zip(ema.buffers(), model.buffers(), strict=True):
+        average.copy_(buffer)
+
+
+class Profile(NamedTuple):
+    """How an average weighs the past.
+
+    Attributes:
+        t: Steps done.
+        gamma: Exponent.
+    """
+
+    t: float
+    gamma: float
+
+
+def width(gamma: float) -> float:
+    """Return sigma_rel of an exponent."""
+    return math.sqrt((gamma + 1) / ((gamma + 2) ** 2 * (gamma + 3)))
+
+
+def exponent(sigma_rel: float) -> float:
+    """Return gamma of a width: the positive root of (gamma + 2)^2 (gamma + 3) = (gamma + 1) / sigma_rel^2."""
+    if not 0 < sigma_rel < WIDEST:
+        raise ValueError(f"ema must be a width between 0 and {WIDEST:.4f}, not {sigma_rel}.")
+    inverse = sigma_rel**-2
+    return float(np.roots([1, 7, 16 - inverse, 12 - inverse]).real.max())
+
+
+def inner(a: Profile, b: Profile) -> float:
+    """Return the integral of p_a p_b over all tau: ((g_a + 1)(g_b + 1) / n) min(t)^n / (t_a^{g_a+1} t_b^{g_b+1}).
+
+    n = g_a + g_b + 1.
+    """
+    n = a.gamma + b.gamma + 1
+    powers = n * math.log(min(a.t, b.t)) - (a.gamma + 1) * math.log(a.t) - (b.gamma + 1) * math.log(b.t)
+    return (a.gamma + 1) * (b.gamma + 1) / n * math.exp(powers)
+
+
+def mixture(profiles: Sequence[Profile], wanted: Profile) -> tuple[list[float], float]:
+    """Return the weights, of sum 1, of the mixture of profiles nearest to the wanted one, and its relative error.
+
+    Least squares by Lagrange's method in float64, on profiles scaled to norm 1. The error is |sum_i x_i p_i - p| / |p|.
+    """
+    n = len(profiles)
+    norms = np.array([math.sqrt(inner(p, p)) for p in (*profiles, wanted)])
+    gram = np.array([[inner(a, b) for b in (*profiles, wanted)] for a in (*profiles, wanted)]) / np.outer(norms, norms)
+    ones = norms[n] / norms[:n]  # so that the scaled unknowns x_i norms_i / norms_n sum to 1 as x does
+    system = np.block([[gram[:n, :n], ones[:, None]], [ones[None], np.zeros((1, 1))]])
+    y = np.linalg.lstsq(system, np.append(gram[:n, n], 1.0), rcond=None)[0][:n]
+    squared = float(np.append(y, -1.0) @ gram @ np.append(y, -1.0))
+    return (y * ones).tolist(), math.sqrt(max(squared, 0.0))
+
+
+class PowerAverages:
+    """Power-function averages of a module's parameters.
+
+    Arguments:
+        model: The module.
+        sigmas: Widths sigma_rel of the averages.
+    """
+
+    def __init__(self, model: nn.Module, sigmas: Sequence[float] = SIGMAS) -> None:
+        self.averages = {sigma: {name: p.detach().clone() for name, p in model.named_parameters()} for sigma in sigmas}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Take in the weights after a step: average <- beta average + (1 - beta) w, beta = (1 - 1 / t)^{gamma + 1}.
+
+        With t = step + 1 this is the integral exactly, for weights that are constant between steps.
+
+        Arguments:
+            model: Holds the weights.
+            step: Optimizer steps done before this one.
+        """
+        weights = list(model.parameters())
+        for sigma, average in self.averages.items():
+            beta = (step / (step + 1)) ** (exponent(sigma) + 1)
+            torch._foreach_lerp_(list(average.values()), weights, 1 - beta)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the averages as named tensors, "sigma_rel/parameter"."""
+        return {f"{sigma}/{name}": value for sigma, part in self.averages.items() for name, value in part.items()}
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what `tensors` returned."""
+        for name, value in self.tensors().items():
+            value.copy_(tensors[name])
+
+
+def save_snapshot(folder: Path, step: int, tensors: Mapping[str, Tensor], keep: int) -> None:
+    """Write folder/step-XXXXXXXX, whole or not at all, and delete the least useful beyond `keep`."""
+    write_files(folder / f"step-{step:08d}", {"averages.safetensors": pack(tensors)})
+    for spare in spares(steps_saved(folder), keep):
+        shutil.rmtree(folder / f"step-{spare:08d}")
+
+
+def drop_snapshots(folder: Path, after: int) -> None:
+    """Forget the snapshots after a step, as a run that resumes there does, and drafts that a crash left."""
+    for step in steps_saved(folder):
+        if step > after:
+            shutil.rmtree(folder / f"step-{step:08d}")
+    for draft in folder.glob(".step-*"):
+        shutil.rmtree(draft)
+
+
+def spares(steps: Sequence[int], keep: int) -> list[int]:
+    """Return the steps to delete so that `keep` of them stay, evenly: one by one that with the nearest neighbours."""
+    left, gone = [0, *sorted(steps)], []
+    while len(left) - 1 > max(keep, 1):
+        gaps = {left[i]: left[i + 1] - left[i - 1] for i in range(1, len(left) - 1)}
+        gone.append(min(gaps, key=lambda step: (gaps[step], step)))
+        left.remove(gone[-1])
+    return gone
+
+
+def reconstruct(folder: Path, step: int, latest: Mapping[str, Tensor], sigma_rel: float) -> dict[str, Tensor]:
+    """Return the parameters' average of any width at a step.
+
+    Arguments:
+        folder: Of the snapshots; those after `step` are left out.
+        step: Steps done.
+        latest: The averages at that step, as `PowerAverages.tensors` gives them.
+        sigma_rel: Width asked for.
+
+    Raises:
+        UserError: The snapshots do not reach so far: their mixtures are not near that average.
+    """
+    wanted = Profile(step, exponent(sigma_rel))
+    before = [s for s in steps_saved(folder) if s < step]
+    sigmas = sorted({float(key.partition("/")[0]) for key in latest})
+    places = [(s, sigma) for s in (*before, step) for sigma in sigmas]
+    weights, error = mixture([Profile(s, exponent(sigma)) for s, sigma in places], wanted)
+    if error > TOLERATED:
+        raise UserError(
+            f"The {len(before)} snapshots before step {step} do not give an average of width {sigma_rel:g} (error "
+            f"{error:.2f}). Ask for a width nearer to {sigmas[0]:g}, or train with more of train.ema_snapshots."
+        )
+    total = {key.partition("/")[2]: torch.zeros_like(value, dtype=torch.float64) for key, value in latest.items()}
+    tensors: Mapping[str, Tensor] = {}
+    for i, ((s, sigma), weight) in enumerate(zip(places, weights, strict=True)):
+        if i % len(sigmas) == 0:  # one snapshot in memory at a time
+            tensors = latest if s == step else load_snapshot(folder, s)
+        for name, value in total.items():
+            value.add_(tensors[f"{sigma}/{name}"].double(), alpha=weight)
+    return {name: value.to(latest[f"{sigmas[0]}/{name}"].dtype) for name, value in total.items()}
+
+
+def load_snapshot(folder: Path, step: int) -> dict[str, Tensor]:
+    """Return the averages of a snapshot, each byte as it was written."""
+    return load_tensors(checked_files(folder / f"step-{step:08d}", ["averages.safetensors"])["averages.safetensors"])
