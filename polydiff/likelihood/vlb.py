@@ -43,6 +43,7 @@ FLOOR = 0.1
 """Share of the draws spread evenly over the levels, so that no weight is large."""
 
 
+@torch.no_grad()
 def chain(schedule: Schedule, steps: int) -> Tensor:
     """Return the T rising noise levels of a chain, uniform in the schedule's time: for DDPM's, its own T levels."""
     if steps < 2:

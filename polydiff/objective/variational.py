@@ -5,8 +5,8 @@ r"""The variational bound as what is minimised, and the variance of the reverse 
     hybrid   L_simple + 0.001 L_vlb, with the mean held fixed in L_vlb, which thus teaches the variance alone
 
 (Nichol & Dhariwal, 2021, section 3, https://arxiv.org/abs/2102.09672; L_vlb is their sum over all T steps.) Both in
-nats per dimension; the terms are those of `polydiff.likelihood.terms`. In training the decoder is a density of states:
-bins come in where a likelihood is told.
+nats per dimension; the terms are those of `polydiff.likelihood.terms`. In training the decoder is a density of states
+less its constant: bins come in where a likelihood is told.
 
 Symbols: s noise level, T levels, D estimate of x_0, v what the network says of the variance, B batch.
 """
@@ -21,18 +21,18 @@ import torch
 from torch import Tensor
 
 from polydiff.denoise import NO_VARIANCE, Denoiser
-from polydiff.likelihood.terms import decoder, decoder_std, step_kl
+from polydiff.likelihood.terms import decoder_std, step_kl
 from polydiff.likelihood.vlb import chain, expected_nats, shares
 from polydiff.loss import Loss
 from polydiff.objective.base import OBJECTIVES, Moment, Outcome
 from polydiff.schedule import Schedule
-from polydiff.space import Batch, Condition, Space, State
+from polydiff.space import Batch, Condition, Space, State, sqnorm
 
 
 @OBJECTIVES.register("vlb")
 @dataclass(frozen=True)
 class Vlb:
-    """The bound on -log p(x_0) of a chain, without its prior, which nothing changes.
+    """The bound on -log p(x_0) of a chain, without its prior and the decoder's constant, which nothing changes.
 
     With a network that tells v, its variances are learned, else they are the small ones.
 
@@ -62,7 +62,8 @@ class Vlb:
         estimate = denoiser.clean(x, f, sigma, space)
         told = 0.0 if v is None else torch.sigmoid(v.to(x.dtype))
         steps = step_kl(space, x_0, estimate, s0, s1, denoiser.sigma_data, told)
-        last = decoder(space, x_0, estimate, decoder_std(s0, denoiser.sigma_data)).to(steps)
+        c = decoder_std(s0, denoiser.sigma_data).to(x_0)
+        last = sqnorm(space, (x_0 - estimate) / space.expand(c)) / 2
         nats = torch.where(i.to(x_0.device) == 0, last, steps)
         return Outcome(nats / share[i].to(nats) / space.dim.clamp(min=1), levels[i])
 
@@ -125,6 +126,7 @@ class Listening:
         return self.f
 
 
+@torch.no_grad()
 def below(schedule: Schedule, sigma: Tensor, steps: int) -> Tensor:
     """Return the noise levels one step of T lower, shape (B,); below the lowest, by the ratio of the lowest step."""
     low, high = schedule.trained_times()
