@@ -1,11 +1,15 @@
 """Targets: one inversion, exact for every schedule."""
 
+import itertools
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from polydiff.schedule import SCHEDULES, Cosine, RectifiedFlow
-from polydiff.target import TARGETS, solve
+from polydiff.target import TARGETS, convert, solve
 
 X_0 = torch.randn(64, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 EPS = torch.randn(64, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -59,3 +63,40 @@ def test_flow_target_is_the_velocity_of_rectified_flow() -> None:
     (a1, s1), (a0, s0) = schedule(t + h), schedule(t - h)
     a, b = TARGETS["flow"](*schedule(t), 1.0)
     assert_close((a1 - a0) / (2 * h) * X_0 + (s1 - s0) / (2 * h) * EPS, a * X_0 + b * EPS, atol=1e-8, rtol=0)
+
+
+@pytest.mark.parametrize(("source", "to"), list(itertools.permutations(TARGETS, 2)))
+@given(log_snr=st.floats(-9, 9), frame=st.sampled_from(["cosine", "flow", "edm", "subvp"]), sigma_data=st.floats(0.2, 3))
+def test_targets_convert_into_each_other_and_back(
+    source: str, to: str, log_snr: float, frame: str, sigma_data: float
+) -> None:
+    alpha, sigma = SCHEDULES[frame]().coefficients(torch.tensor(log_snr, dtype=torch.float64))
+    x = alpha * X_0 + sigma * EPS
+    (a, b), (c, d) = (TARGETS[name](alpha, sigma, sigma_data) for name in (source, to))
+    f = a * X_0 + b * EPS
+    there = convert(x, f, alpha, sigma, source, to, sigma_data)
+    assert_close(there, c * X_0 + d * EPS, atol=1e-10, rtol=1e-10)
+    assert_close(convert(x, there, alpha, sigma, to, source, sigma_data), f, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("target", list(TARGETS))
+def test_float32_keeps_a_target_within_log_snr_15(target: str) -> None:
+    """The clean state relative to the noise, which is all that a sampler sees of it."""
+    for log_snr in (-15.0, 0.0, 15.0):
+        alpha, sigma = SCHEDULES["cosine"]().coefficients(torch.tensor(log_snr))
+        a, b = TARGETS[target](alpha, sigma, 1.0)
+        x, f = alpha * X_0 + sigma * EPS, a * X_0 + b * EPS
+        wide = solve(x, f, alpha, sigma, (a, b))[0]
+        narrow = solve(x.float(), f.float(), alpha.float(), sigma.float(), (a.float(), b.float()))[0]
+        assert_close(narrow.double(), wide, rtol=0, atol=1e-5 * max(1.0, float(sigma / alpha)))
+
+
+def test_the_score_target_is_the_score_times_the_noise_in_every_frame() -> None:
+    """For x_0 ~ N(0, 1): grad log p(x) = -x / (alpha^2 + sigma^2), and F = E[-eps | x]."""
+    for name in ("cosine", "flow", "edm", "subvp"):
+        alpha, sigma = SCHEDULES[name]()(torch.tensor(0.4, dtype=torch.float64))
+        x = alpha * X_0 + sigma * EPS
+        clean = alpha * x / (alpha**2 + sigma**2)
+        a, b = TARGETS["score"](alpha, sigma, 1.0)
+        f = a * clean + b * (x - alpha * clean) / sigma
+        assert_close(f, -sigma * x / (alpha**2 + sigma**2), rtol=1e-12, atol=1e-12)
