@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from polydiff.domain import DomainSpec as DomainSpec
     from polydiff.domain import Metric as Metric
     from polydiff.domain import Samples as Samples
+    from polydiff.editing import inpaint as inpaint
+    from polydiff.editing import interpolate as interpolate
+    from polydiff.editing import vary as vary
     from polydiff.errors import UserError as UserError
     from polydiff.evaluation import evaluate as evaluate
     from polydiff.guidance import ClassifierFree as ClassifierFree
@@ -52,6 +55,7 @@ _HOMES = {
     "data": ("batches",),
     "denoise": ("Denoise", "Denoiser"),
     "domain": ("Domain", "DomainSpec", "Metric", "Samples"),
+    "editing": ("inpaint", "interpolate", "vary"),
     "errors": ("UserError",),
     "evaluation": ("evaluate",),
     "guidance": ("ClassifierFree",),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,17 @@ from polydiff.config import Config, SampleConfig
 from polydiff.denoise import Denoise, Denoiser
 from polydiff.domain import Domain, Samples
 from polydiff.ema import WIDEST, reconstruct
-from polydiff.errors import UserError
-from polydiff.guidance import ClassifierFree
+from polydiff.errors import UserError, unknown
+from polydiff.guidance import GUIDANCE, Guided, Method, calls, check_interval
 from polydiff.loss import Loss
 from polydiff.objective.shortcut import Shortcut, Stepping
 from polydiff.plugins import build_domain
 from polydiff.random import streams
 from polydiff.run import Run
-from polydiff.sampling import SAMPLERS, evaluations, plan, sample
+from polydiff.sampling import SAMPLERS, Row, evaluations, plan, sample
 from polydiff.schedule import SCHEDULES
-from polydiff.settings import checked, config_from
-from polydiff.space import Condition, Space, State, condition_to
+from polydiff.settings import attempt, check_options, checked, config_from
+from polydiff.space import Condition, Space, State, condition_to, drop_condition
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Model:
         sampler: str | None = None,
         guidance: float | None = None,
         batch_size: int | None = None,
+        **further: Any,
     ) -> Samples:
         """Return n samples; sample i depends on the seed and i, not on the batch size.
 
@@ -93,35 +95,50 @@ class Model:
                 drawn as in the training data.
             steps: Sampling steps; this and the following default to the configuration's `sample` section.
             sampler: Name of the method.
-            guidance: Scale of classifier-free guidance, 1 for none.
+            guidance: Scale of guidance, 1 for none.
             batch_size: Samples computed at a time.
+            further: Other keys of the section: guidance_method="apg", guide="runs/small", negative={"label": 3}, ...
         """
         if n < 1:
             raise UserError(f"n must be at least 1, not {n}.")
-        plan = self.plan(steps=steps, sampler=sampler, guidance=guidance, batch_size=batch_size)
-        asked = {name: str(value) for name, value in (cond or {}).items()}
+        plan = self.plan(steps=steps, sampler=sampler, guidance=guidance, batch_size=batch_size, **further)
+        guide, asked = self.guide(plan), in_words(cond)
         examples: list[Any] = []
         conditions: list[Condition | None] = []
         for first in range(0, n, plan.batch_size):
             indices = range(first, min(first + plan.batch_size, n))
             space, given = self.domain.blank(streams(seed, "blank", indices), asked)
-            x = self.states(space, given, seed, indices, plan)
+            x = self.states(space, given, seed, indices, plan, guide)
             examples += self.domain.decode(x.cpu(), space)
             conditions.append(given)
         return Samples(examples, join_conditions(conditions))
 
-    def states(self, space: Space, cond: Condition | None, seed: int, indices: range, plan: SampleConfig) -> State:
-        """Return sampled states on a space, before decoding; what is not finite is an error, never an example."""
+    def states(
+        self,
+        space: Space,
+        cond: Condition | None,
+        seed: int,
+        indices: range,
+        plan: SampleConfig,
+        guide: Denoise | None = None,
+        **begin: Any,
+    ) -> State:
+        """Return sampled states on a space, before decoding; `begin` is init and start of `polydiff.sample`."""
         x = sample(
-            self.guided(plan),
+            self.guided(plan, self.rows(plan, begin.get("start")), guide, self.unwanted(plan, seed, indices)),
             space.to(self.device),
             condition_to(cond, self.device),
             generators=streams(seed, "sample", indices, self.device),
             steps=plan.steps,
             sampler=plan.sampler,
             spacing=plan.spacing,
+            **begin,
             **plan.options,
         )
+        return self.finite(x, plan)
+
+    def finite(self, x: State, plan: SampleConfig) -> State:
+        """Return states; what is not finite is an error, never an example."""
         if not torch.isfinite(x).all():
             raise UserError(
                 f"Samples of step {self.step} are not finite (sampler {plan.sampler}, {plan.steps} steps, guidance "
@@ -134,20 +151,64 @@ class Model:
         space, cond = self.domain.blank(streams(seed, "blank", range(n)), {})
         return Samples(self.domain.decode(space.noise(streams(seed, "sample", range(n))), space), cond)
 
-    def guided(self, plan: SampleConfig) -> Denoise:
-        """Return the denoiser in the precision of sampling, with classifier-free guidance where its scale is not 1."""
+    def guided(
+        self,
+        plan: SampleConfig,
+        rows: Sequence[Row] | None = None,
+        guide: Denoise | None = None,
+        negative: Condition | None = None,
+    ) -> Denoise:
+        """Return the denoiser in the precision of sampling, guided where the scale is not 1; it serves one run.
+
+        Arguments:
+            plan: How samples are drawn.
+            rows: The sampler's plan; None: the whole one.
+            guide: A worse model (`guide`).
+            negative: Conditions to guide away from (`unwanted`).
+        """
         network = copy.copy(self.denoiser)  # the same weights
         network.precision = plan.precision
         denoiser: Denoise = network
         if plan.sampler == "shortcut":
             denoiser = self.stepping(denoiser, plan)
-        return denoiser if plan.guidance == 1 else ClassifierFree(denoiser, plan.guidance)
+        if plan.guidance == 1:
+            return denoiser
+        method = guidance_method(plan, self.rows(plan) if rows is None else rows)
+        return Guided(denoiser, method, guide, negative, plan.guidance_interval)
+
+    def guide(self, plan: SampleConfig) -> Denoise | None:
+        """Return the worse model that a plan names; one of other data is a `UserError`."""
+        if plan.guide is None:
+            return None
+        if plan.guidance == 1:
+            raise UserError("A guide does nothing at guidance 1. Say guidance=2, for instance.")
+        other = Model.load(plan.guide, device=str(self.device))
+        if same_data(other) != same_data(self):
+            raise UserError(f"The guide {plan.guide} was trained on other data: its states mean something else.")
+        other.denoiser.precision = plan.precision
+        return other.denoiser
+
+    def unwanted(self, plan: SampleConfig, seed: int, indices: range) -> Condition | None:
+        """Return the conditions to guide away from, those that the plan does not name withheld; None: none named."""
+        if not plan.negative:
+            return None
+        named = self.conditions(plan.negative, seed, indices)
+        absent = drop_condition(named, torch.zeros(len(indices), dtype=torch.bool))
+        told = {name: named[name] if name in plan.negative else value for name, value in absent.items()}
+        return condition_to(told, self.device)
+
+    def conditions(self, cond: Mapping[str, Any], seed: int, indices: range) -> Condition:
+        """Return the conditions of samples that are asked to be this; a name that is no condition is a `UserError`."""
+        for name in cond:
+            if name not in self.domain.conditions:
+                raise unknown("condition", name, self.domain.conditions)
+        return self.domain.blank(streams(seed, "blank", indices), in_words(cond))[1] or {}
 
     def stepping(self, denoiser: Denoise, how: SampleConfig) -> Stepping:
         """Return a shortcut denoiser that is told how far each of the plan's steps goes."""
         if not self.config.backbone.step_size:
             raise UserError("The sampler shortcut needs a run with loss.objective=shortcut. Use ddim or dpmpp_2m here.")
-        rows = plan(self.denoiser.schedule, how.steps, how.sampler, how.spacing, **how.options)
+        rows = self.rows(how)
         finest = self.config.loss.objective_options.get("finest", Shortcut.finest)
         return Stepping(denoiser, [*(row.at for row in rows if row.at is not None), 0.0], int(finest))
 
@@ -158,13 +219,26 @@ class Model:
         if given.get("sampler", section.sampler) != section.sampler:
             given.setdefault("options", {})  # another method's options would mean nothing to this one
         SAMPLERS[given.get("sampler", section.sampler)]
+        method = given.get("guidance_method", section.guidance_method)
+        if method != section.guidance_method:
+            given.setdefault("guidance_options", {})
+        options = given.get("guidance_options", section.guidance_options)
+        check_options("sample.guidance_options", options, method, GUIDANCE)
         return checked(SampleConfig, section.model_dump() | given)
 
+    def rows(self, how: SampleConfig, start: float | None = None) -> list[Row]:
+        """Return the sampler's plan, from a noise level on or from the highest."""
+        data = self.denoiser.sigma_data
+        schedule = self.denoiser.schedule
+        return plan(schedule, how.steps, how.sampler, how.spacing, sigma_data=data, start=start, **how.options)
+
     def evaluations(self, how: SampleConfig) -> int:
-        """Return how often sampling calls the network for a sample; guidance counts twice."""
-        rows = plan(self.denoiser.schedule, how.steps, how.sampler, how.spacing, **how.options)
-        calls = 1 if how.guidance in (0, 1) or not self.domain.conditions else 2
-        return evaluations(rows) * calls
+        """Return how often sampling calls a network for a sample; guidance calls two."""
+        rows = self.rows(how)
+        if how.guidance == 1 or not (self.domain.conditions or how.guide or how.negative):
+            return evaluations(rows)
+        method = guidance_method(how, rows)
+        return sum(calls(method, how.guidance_interval, row.at) for row in rows if row.at is not None)
 
 
 def open_checkpoint(path: Path | str) -> Checkpoint:
@@ -199,6 +273,24 @@ def load_weights(denoiser: Denoiser, weights: Mapping[str, Tensor]) -> None:
         denoiser.load_state_dict(dict(weights))
     except RuntimeError as error:
         raise UserError(f"The checkpoint does not fit the network that its configuration describes: {error}") from error
+
+
+def guidance_method(how: SampleConfig, rows: Sequence[Row]) -> Method:
+    """Return the method of guidance that a plan names."""
+    options, interval = how.guidance_options, how.guidance_interval
+    attempt("sample.guidance_interval", lambda: check_interval(interval))
+    method: Method = attempt("sample.guidance", lambda: GUIDANCE[how.guidance_method](how.guidance, rows, **options))
+    return method
+
+
+def same_data(model: Model) -> tuple[str, str]:
+    """Return what two models must share for their states to mean the same."""
+    return model.config.domain, json.dumps([dict(model.domain.statistics), dict(model.domain.conditions)])
+
+
+def in_words(cond: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return conditions as the domain reads them."""
+    return {name: str(value) for name, value in (cond or {}).items()}
 
 
 def join_conditions(parts: list[Condition | None]) -> Condition | None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from polydiff.config import SUITED, Config
+from polydiff.config import SUITED, Config, SampleConfig
 from polydiff.domain import DomainSpec
 from polydiff.errors import UserError, unknown
 from polydiff.keys import Fields, Word, dig, explain, keys_of, kinds, leaves, lookup, nest, read_word, unknown_key
@@ -33,6 +33,7 @@ OPTIONS_OF = {
     "loss.weighting": "loss.weighting_options",
     "loss.times": "loss.times_options",
     "sample.sampler": "sample.options",
+    "sample.guidance_method": "sample.guidance_options",
 }
 """Key of a name -> key of its options. A layer that changes the name leaves the options of the old one behind."""
 
@@ -222,6 +223,7 @@ def missing_domain(words: Mapping[str, str]) -> str:
 
 def check_names(config: Config) -> None:
     """Refuse names, and options of names, that the core does not know. This imports torch."""
+    from polydiff.guidance import GUIDANCE
     from polydiff.loss import NORMS, TIMES, WEIGHTINGS
     from polydiff.objective import OBJECTIVES
     from polydiff.optim import OPTIMIZERS
@@ -239,6 +241,7 @@ def check_names(config: Config) -> None:
         "optim.name": OPTIMIZERS,
         "sample.sampler": SAMPLERS,
         "sample.spacing": SPACINGS,
+        "sample.guidance_method": GUIDANCE,
     }
     values = config.model_dump()
     for key, registry in registries.items():
@@ -263,6 +266,26 @@ def check_objective(config: Config) -> None:
         )
     if config.sample.sampler == "shortcut" and not told:
         raise UserError(f"sample.sampler=shortcut needs loss.objective=shortcut, not {objective}.")
+    variance = tells_variance(config)
+    if variance and objective not in ("vlb", "hybrid"):
+        raise UserError(f"backbone.variance=true: {objective} does not teach it; loss.objective=hybrid and vlb do.")
+    if objective == "hybrid" and not variance:
+        raise UserError("loss.objective=hybrid teaches the variance of a step: it needs backbone.variance=true.")
+    check_variance(config, config.sample.options)
+
+
+def tells_variance(config: Config) -> bool:
+    """Return whether the network tells the variance of a step."""
+    return bool(getattr(config.backbone, "variance", False))
+
+
+def check_variance(config: Config, options: Mapping[str, Any]) -> None:
+    """Refuse a sampler's option variance=learned where the network tells no variance."""
+    if options.get("variance") == "learned" and not tells_variance(config):
+        raise UserError(
+            "variance=learned: this network tells no variance; loss.objective=hybrid trains one that does. "
+            "Use variance=small or large."
+        )
 
 
 def try_options(config: Config) -> None:
@@ -287,8 +310,9 @@ def try_options(config: Config) -> None:
     falling = attempt("schedule_options", lambda: -schedule.log_snr(torch.linspace(0.1, 0.9, 5, dtype=torch.float64)))
     if not bool((falling.diff() > 0).all()):
         raise UserError(f"schedule_options={config.schedule_options}: noise must rise with time.")
-    levels = attempt("schedule_options", lambda: noise_levels(schedule, 3, config.sample.spacing))
-    attempt("sample.options", lambda: SAMPLERS[config.sample.sampler](levels, **config.sample.options))
+    levels = attempt("schedule_options", lambda: noise_levels(schedule, config.sample.steps, config.sample.spacing))
+    rows = attempt("sample.options", lambda: SAMPLERS[config.sample.sampler](levels, **config.sample.options))
+    try_guidance(config.sample, rows)
     attempt("loss.objective_options", lambda: OBJECTIVES[loss.objective](Loss(), **loss.objective_options))
     attempt("loss.times_options", lambda: Loss(times=loss.times, times_options=loss.times_options).aids())
     tried = {
@@ -302,6 +326,17 @@ def try_options(config: Config) -> None:
         if not bool(sound):
             given = getattr(loss, f"{name}_options")
             raise UserError(f"loss.{name}_options={given}: gives {result.tolist()}, of no use as a {name}.")
+
+
+def try_guidance(how: SampleConfig, rows: Sequence[Any]) -> None:
+    """Refuse guidance that is of no use with a plan's rows."""
+    from polydiff.guidance import GUIDANCE, check_interval
+
+    method = GUIDANCE[how.guidance_method]
+    attempt("sample.guidance_options", lambda: method(how.guidance, rows, **how.guidance_options))
+    attempt("sample.guidance_interval", lambda: check_interval(how.guidance_interval))
+    if how.guide is not None and not how.guide.is_dir():
+        raise UserError(f"sample.guide={how.guide}: there is no such run or checkpoint.")
 
 
 def attempt(key: str, use: Callable[[], Any]) -> Any:

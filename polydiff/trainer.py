@@ -109,7 +109,7 @@ class Session:
         """Keep a set of samples, of the same seed each time so that the sets can be compared."""
         model = self.model
         samples = model.sample(SHOWN, seed=self.config.seed)
-        facts = {"step": model.step, "seed": self.config.seed, **self.config.sample.model_dump()}
+        facts = {"step": model.step, "seed": self.config.seed, **self.config.sample.model_dump(mode="json")}
         write_samples(self.run.samples(f"step-{model.step:08d}"), self.domain, samples, facts)
 
 

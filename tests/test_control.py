@@ -213,10 +213,8 @@ def test_inpainting_keeps_what_is_known_and_is_exact_where_parts_are_independent
     mask = part(space)
     mean, y = (space.noise(streams(k, "x", range(n))) for k in (2, 3))
     denoiser = GaussianDenoiser(mean, std, EDM(sigma_max=40.0))
-    x = inpaint(
-        denoiser, space, known=y, mask=mask, generators=streams(1, "x", range(n)), steps=60, sampler=sampler, jump=20,
-        resample=2,
-    )  # fmt: skip
+    rows = repaint(noise_levels(denoiser.schedule, 60), sampler, jump=20, resample=2)
+    x = inpaint(denoiser, rows, space, known=y, mask=mask, generators=streams(1, "x", range(n)))
     assert_close(space.project(x), x, rtol=0, atol=1e-9)
     assert_close(known_part(x, mask, space), known_part(y, mask, space), rtol=0, atol=1e-9)
     rest = x - mean
@@ -251,8 +249,8 @@ def test_resampling_mends_the_bias_of_replacement() -> None:
     truth = 0.8 * 1.5
 
     def bias(resample: int) -> float:
-        how: dict[str, Any] = {"steps": 20, "spacing": "karras", "sampler": "ddpm", "jump": 1, "resample": resample}
-        x = inpaint(denoiser, space, known=y, mask=mask, generators=streams(0, "x", range(n)), **how)
+        rows = repaint(noise_levels(denoiser.schedule, 20, "karras"), "ddpm", 1, resample)
+        x = inpaint(denoiser, rows, space, known=y, mask=mask, generators=streams(0, "x", range(n)))
         return abs(x[:, 1].mean().item() - truth)
 
     plain, mended = bias(1), bias(8)

@@ -15,6 +15,7 @@ VERBS = {
     "train": ("polydiff.cli.train:train", "train a model, from data to report"),
     "resume": ("polydiff.cli.train:resume", "go on with a run that was stopped, or train it longer"),
     "sample": ("polydiff.cli.use:sample", "draw samples from a run and write them as files"),
+    "vary": ("polydiff.cli.vary:vary", "make new examples from held-out ones"),
     "eval": ("polydiff.cli.use:evaluate", "judge a run's samples beside real data and noise"),
     "report": ("polydiff.cli.use:report", "write a run's report.html again"),
     "domains": ("polydiff.cli.lists:domains", "list the kinds of data there are, or check one"),

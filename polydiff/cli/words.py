@@ -66,12 +66,17 @@ def read_words(words: Sequence[str]) -> dict[str, str]:
 
 def read_conditions(words: Sequence[str]) -> dict[str, str]:
     """Return what samples are asked to be, from words such as pitch=C4."""
+    return read_pairs("--cond", words, "pitch=C4")
+
+
+def read_pairs(option: str, words: Sequence[str], example: str) -> dict[str, str]:
+    """Return names and values from the words NAME=VALUE of an option that can be repeated."""
     pairs = [word.partition("=") for word in words]
     for key, equals, value in pairs:
         if not (key and equals and value):
-            raise UserError(f"--cond {key}{equals}{value}: say NAME=VALUE, such as --cond pitch=C4.")
+            raise UserError(f"{option} {key}{equals}{value}: say NAME=VALUE, such as {option} {example}.")
         if [other for other, _, _ in pairs].count(key) > 1:
-            raise UserError(f"--cond {key} is given twice.")
+            raise UserError(f"{option} {key} is given twice.")
     return {key: value for key, _, value in pairs}
 
 

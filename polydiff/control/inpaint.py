@@ -14,7 +14,7 @@ from torch import Tensor
 
 from polydiff.control.mask import Known
 from polydiff.denoise import Denoise
-from polydiff.sampling import SAMPLERS, Row, noise_levels, run_plan
+from polydiff.sampling import SAMPLERS, Row, run_plan
 from polydiff.space import Condition, Space, State
 
 
@@ -49,31 +49,27 @@ def repaint(
 
 def inpaint(
     denoise: Denoise,
+    rows: Sequence[Row],
     space: Space,
     cond: Condition | None = None,
     *,
     known: State,
     mask: Tensor,
     generators: Sequence[torch.Generator],
-    steps: int = 50,
-    spacing: str = "asinh",
-    **how: Any,
 ) -> State:
     """Return states whose known part is that of `known`; with a mask of ones, `known` itself.
 
     Arguments:
         denoise: A denoiser, guided or not.
+        rows: A plan from noise to 0, of `repaint` or of `polydiff.sampling.plan`.
         space: Where the states live.
         cond: Their conditions.
         known: Clean states; what they hold off the mask does not matter.
         mask: 1 (or True) where known, broadcasting against a state (`polydiff.control.known_part`).
         generators: One random stream a sample.
-        steps: Noise levels of the plan.
-        spacing: Where they lie.
-        how: sampler, jump, resample and the sampler's options, as in `repaint`.
     """
-    rows = repaint(noise_levels(denoise.schedule, steps, spacing), **how)
-    x = denoise.schedule.sigma_max * space.noise(generators)
+    top = next(row.at for row in rows if row.at is not None)
+    x = top * space.noise(generators)
     for step in run_plan(rows, Known(denoise, known, mask), x, space, cond, generators):
         x = step.x
     return x

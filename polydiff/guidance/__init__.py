@@ -14,6 +14,7 @@ from polydiff.guidance.pair import Autoguidance as Autoguidance
 from polydiff.guidance.pair import ClassifierFree as ClassifierFree
 from polydiff.guidance.pair import Guided as Guided
 from polydiff.guidance.pair import calls as calls
+from polydiff.guidance.pair import check_interval as check_interval
 from polydiff.guidance.plusplus import PlusPlus as PlusPlus
 from polydiff.guidance.projected import Projected as Projected
 from polydiff.guidance.steps import Steps as Steps

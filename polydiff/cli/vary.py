@@ -1,0 +1,58 @@
+"""The verb `vary`: new examples from held-out ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from polydiff.cli.use import next_folder, plan_words, run_of, sampling_parser
+from polydiff.cli.words import read_conditions
+from polydiff.domain import Samples
+from polydiff.errors import UserError
+
+
+def vary(words: Sequence[str]) -> int:
+    """polydiff vary."""
+    parser = sampling_parser("vary", "Vary held-out examples: add noise to them and let the model take it away.", n=8)
+    parser.add_argument(
+        "--strength", metavar="S", type=float, default=0.5, help="how much noise, above 0 and at most 1; default: 0.5"
+    )
+    parser.add_argument("--first", metavar="I", type=int, default=0, help="first of the held-out examples; default: 0")
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, help="where to; default: RUN/samples/varied-001, ..."
+    )
+    args = parser.read(words)
+    cond = read_conditions(args.cond)
+    if args.output and args.output.exists():
+        raise UserError(f"{args.output} exists. Choose another -o.")
+    from polydiff.editing import vary as edit
+    from polydiff.model import Model
+    from polydiff.random import streams
+    from polydiff.run import write_samples
+
+    model = Model.load(args.run, weights=args.weights, ema=args.ema)
+    held = model.domain.size("test")
+    if not 0 <= args.first <= held - args.n:
+        raise UserError(f"--first {args.first} -n {args.n}: there are {held} held-out examples.")
+    plan, begun, made = model.plan(**plan_words(args)), [], []
+    for first in range(args.first, args.first + args.n, plan.batch_size):
+        indices = range(first, min(first + plan.batch_size, args.first + args.n))
+        given = model.domain.batch("test", indices, streams(args.seed, "augment", indices))
+        begun.append(Samples(model.domain.decode(given.x, given.space), given.cond))
+        how = {"strength": args.strength, "seed": args.seed, "first": first, "cond": cond, **plan_words(args)}
+        made.append(edit(model, given, **how))
+    folder = args.output or next_folder(run_of(args.run) / "samples", "varied")
+    facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
+    told = {"seed": args.seed, "strength": args.strength, "first": args.first, "asked": cond}
+    sampling = plan.model_dump(mode="json", exclude={"batch_size"})
+    write_samples(folder.resolve() / "given", model.domain, joined(begun), {**facts, "first": args.first})
+    write_samples(folder.resolve() / "varied", model.domain, joined(made), {**facts, **told, **sampling})
+    print(folder)
+    return 0
+
+
+def joined(parts: list[Samples]) -> Samples:
+    """Return the samples of consecutive batches as one."""
+    from polydiff.model import join_conditions
+
+    return Samples([example for part in parts for example in part.examples], join_conditions([p.cond for p in parts]))

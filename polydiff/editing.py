@@ -1,0 +1,123 @@
+"""What a trained model makes of examples that there are: variations, the rest of a part, what lies between two.
+
+Examples come as clean states with the space that they live in and their conditions, as `Domain.batch` gives them:
+
+    given = model.domain.batch("test", range(8), streams(0, "augment", range(8)))
+    vary(model, given, strength=0.4)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from polydiff.control import inpaint as fill
+from polydiff.control import interpolate as between
+from polydiff.control import repaint, strength_level
+from polydiff.domain import Samples
+from polydiff.errors import UserError
+from polydiff.model import Model
+from polydiff.random import streams
+from polydiff.sampling import noise_levels
+from polydiff.settings import attempt
+from polydiff.space import Batch, Condition, condition_to
+
+
+def vary(
+    model: Model,
+    given: Batch,
+    *,
+    strength: float = 0.5,
+    seed: int = 0,
+    first: int = 0,
+    cond: Mapping[str, Any] | None = None,
+    **sampling: Any,
+) -> Samples:
+    """Return examples made from given ones, less like them the greater the strength (SDEdit).
+
+    Arguments:
+        model: What makes them.
+        given: Clean states.
+        strength: Where noise begins, as a share of the schedule's time, in (0, 1].
+        seed: Of everything random.
+        first: Number of the first example; its noise follows from the seed and this, not from the batch.
+        cond: What to make of them, in the domain's words; other conditions stay as they are.
+        sampling: Keys of the configuration's section `sample`, as in `Model.sample`.
+    """
+    indices = range(first, first + given.space.batch)
+    how, told = model.plan(**sampling), conditions(model, given, cond, seed, indices)
+    start = attempt("vary", lambda: strength_level(model.denoiser.schedule, strength))
+    begin = {"init": given.x.to(model.device), "start": start}
+    x = model.states(given.space, told, seed, indices, how, model.guide(how), **begin)
+    return Samples(model.domain.decode(x.cpu(), given.space), told)
+
+
+def inpaint(
+    model: Model,
+    given: Batch,
+    mask: Tensor,
+    *,
+    jump: int = 5,
+    resample: int = 1,
+    seed: int = 0,
+    first: int = 0,
+    cond: Mapping[str, Any] | None = None,
+    **sampling: Any,
+) -> Samples:
+    """Return examples that equal given ones where the mask is 1 or True, and are new elsewhere (RePaint).
+
+    Arguments:
+        model: What makes them.
+        given: Clean states.
+        mask: What is known, broadcasting against a state; of molecules (B, N, 1), atoms.
+        jump: Steps of a piece of the plan.
+        resample: How often each piece is run, 1 for once; more harmonises the new with the known.
+        seed: Of everything random.
+        first: As in `vary`.
+        cond: As in `vary`.
+        sampling: As in `vary`.
+    """
+    indices = range(first, first + given.space.batch)
+    how, told = model.plan(**sampling), conditions(model, given, cond, seed, indices)
+    levels = noise_levels(model.denoiser.schedule, how.steps, how.spacing)
+    rows = attempt("inpaint", lambda: repaint(levels, how.sampler, jump, resample, **how.options))
+    x = fill(
+        model.guided(how, rows, model.guide(how), model.unwanted(how, seed, indices)),
+        rows,
+        given.space.to(model.device),
+        condition_to(told, model.device),
+        known=given.x.to(model.device),
+        mask=mask.to(model.device),
+        generators=streams(seed, "sample", indices, model.device),
+    )
+    return Samples(model.domain.decode(model.finite(x, how).cpu(), given.space), told)
+
+
+def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, steps: int = 50) -> list[Samples]:
+    """Return examples at shares of the way from those of a to those of b, by the model without condition.
+
+    Arguments:
+        model: Leads to noise and back.
+        a: Clean states.
+        b: Clean states of the same sizes: molecules of as many atoms.
+        shares: 0 is a, 1 is b.
+        steps: Steps of each way.
+    """
+    if a.x.shape != b.x.shape or not torch.equal(a.space.dim, b.space.dim):
+        raise UserError("Only examples of the same size can be interpolated, such as molecules of as many atoms.")
+    how, ends = model.plan(guidance=1.0), (a.x.to(model.device), b.x.to(model.device))
+    states = between(model.guided(how), *ends, a.space.to(model.device), shares=shares, steps=steps)
+    return [Samples(model.domain.decode(model.finite(x, how).cpu(), a.space)) for x in states]
+
+
+def conditions(
+    model: Model, given: Batch, cond: Mapping[str, Any] | None, seed: int, indices: range
+) -> Condition | None:
+    """Return the conditions of given examples, with those that are asked for in their place."""
+    if not cond:
+        return given.cond
+    named = model.conditions(cond, seed, indices)
+    return {**(given.cond or {}), **{name: named[name] for name in cond}}
