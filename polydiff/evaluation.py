@@ -1,15 +1,27 @@
-"""Evaluation: a domain's judges on generated samples, beside real data (the ceiling) and noise (the floor)."""
+"""Evaluation: a domain's judges on samples, beside real data and noise; and the likelihood of test data."""
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from polydiff.domain import HasUnits, Units
+from polydiff.errors import unknown
 from polydiff.files import write_atomic
+from polydiff.likelihood import Estimate, chain, continuous_vlb, decoder_level, discrete_vlb, flow_bound
+from polydiff.likelihood.vlb import Variance
 from polydiff.model import Model
+from polydiff.random import streams
 from polydiff.run import Run
+from polydiff.settings import tells_variance
+from polydiff.space import Batch
 
 
 def evaluate(model: Model, n: int, *, seed: int = 0, **sampling: Any) -> dict[str, Any]:
@@ -66,3 +78,116 @@ def write_evaluation(run: Path, result: dict[str, Any]) -> Path:
     path = Run.open(run).evaluation
     write_atomic(path, json.dumps(result, indent=1) + "\n")
     return path
+
+
+LIKELIHOODS: dict[str, str] = {
+    "vlb": "variational bound in continuous time: what training minimises, weighted as likelihood asks",
+    "chain": "variational bound of the T = 1000 steps of ancestral sampling, the variance learned where the network "
+    "tells it",
+    "flow": "bound by the probability-flow ODE, which deterministic samplers follow",
+}
+"""Name of a bound on -log p -> what it is."""
+CHAIN = 1000
+"""Levels of the chain."""
+
+
+def likelihood(
+    model: Model, n: int, kinds: Sequence[str] = ("vlb",), *, seed: int = 0, draws: int = 32, batch_size: int = 64
+) -> dict[str, Any]:
+    """Bound -log p of up to n test examples, given their conditions, and return plain numbers for JSON.
+
+    Nats are those of a whole example, in the data's units (`polydiff.domain.Units`): the mean over the examples, with
+    its standard error, which holds what the bounds' own draws add. A dimension is one of the space.
+
+    Arguments:
+        model: What to judge.
+        n: Number of test examples, spread over all.
+        kinds: Names of bounds (`LIKELIHOODS`).
+        seed: Of the draws.
+        draws: Noise levels drawn for each example, of "vlb" and "chain".
+        batch_size: Examples at a time; it changes nothing.
+    """
+    total = model.domain.size("test")
+    n = min(n, total)
+    parts = [range(first, min(first + batch_size, n)) for first in range(0, n, batch_size)]
+    batches = [held_out(model, [i * total // n for i in part]) for part in parts]
+    lowest = decoder_level([units for _, units in batches], model.denoiser.schedule)
+    dims = torch.cat([batch.space.dim.double().cpu() for batch, _ in batches])
+    found = {}
+    for kind in kinds:
+        pairs = zip(batches, parts, strict=True)
+        bounds = [bound(model, kind, batch, units, seed, part, draws, lowest) for (batch, units), part in pairs]
+        found[kind] = summary(bounds, dims, all(discrete(units) for _, units in batches))
+    return {
+        "domain": model.config.domain,
+        "step": model.step,
+        "weights": model.weights,
+        "n": n,
+        "n_test": total,
+        "seed": seed,
+        "dimensions": dims.mean().item(),
+        "lowest_noise_level": lowest,
+        "unit": next((units.name for _, units in batches if units is not None), "state"),
+        "likelihood": found,
+    }
+
+
+def held_out(model: Model, indices: Sequence[int]) -> tuple[Batch, Units | None]:
+    """Return test examples on the model's device, and what their numbers stand for."""
+    batch = model.domain.batch("test", indices, streams(0, "augment", indices))
+    device = model.device
+    if not isinstance(model.domain, HasUnits):
+        return batch.to(device), None
+    low, high, scale, name = model.domain.units(batch.x, batch.space)
+    ends = (end if end is None else end.to(device) for end in (low, high))
+    return batch.to(device), Units(*ends, scale.to(device), name)
+
+
+def bound(
+    model: Model,
+    kind: str,
+    batch: Batch,
+    units: Units | None,
+    seed: int,
+    part: range,
+    draws: int,
+    lowest: float,
+) -> Estimate:
+    """Return one of `LIKELIHOODS` of a batch whose examples are numbered `part`; `lowest` as in the bounds."""
+    denoiser = copy.copy(model.denoiser)  # the same weights
+    denoiser.precision = "float32"
+    generators = streams(seed, f"likelihood/{kind}", part, model.device)
+    match kind:
+        case "vlb":
+            return continuous_vlb(denoiser, batch, generators, draws=draws, units=units, lowest=lowest)
+        case "chain":
+            variance: Variance = "learned" if tells_variance(model.config) else "small"
+            levels = chain(denoiser.schedule, CHAIN, lowest)
+            return discrete_vlb(denoiser, batch, generators, levels, variance=variance, draws=draws, units=units)
+        case "flow":
+            how: dict[str, Any] = {"trace": "hutchinson", "rtol": 1e-3, "atol": 1e-3, "lowest": lowest}
+            return flow_bound(denoiser, batch, generators, units=units, **how)
+    raise unknown("likelihood", kind, LIKELIHOODS)
+
+
+def summary(bounds: Sequence[Estimate], dims: Tensor, all_discrete: bool) -> dict[str, Any]:
+    """Return the mean over all examples of nats, nats and bits a dimension, parts and evaluations."""
+    nats = torch.cat([estimate.nats.cpu() for estimate in bounds])
+    each = nats / dims.clamp(min=1)
+    root = math.sqrt(len(nats))
+    row = {
+        "nats": nats.mean().item(),
+        "nats_error": finite(nats.std().item() / root),
+        "nats_per_dim": each.mean().item(),
+        "nats_per_dim_error": finite(each.std().item() / root),
+        "bits_per_dim": each.mean().item() / math.log(2) if all_discrete else None,
+        "bits_per_dim_error": finite(each.std().item() / root / math.log(2)) if all_discrete else None,
+        "evaluations": torch.cat([estimate.evaluations.cpu() for estimate in bounds]).double().mean().item(),
+    }
+    names = bounds[0].parts
+    return row | {"parts": {name: torch.cat([e.parts[name].cpu() for e in bounds]).mean().item() for name in names}}
+
+
+def discrete(units: Units | None) -> bool:
+    """Return whether every number of a state stands for a bin."""
+    return units is not None and units.low is not None and not bool(units.low.isnan().any())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from polydiff.config import Config
-from polydiff.domain import Metric, Samples
+from polydiff.domain import Metric, Samples, Units
 from polydiff.domains.audio import metrics, optional
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioData
@@ -122,6 +123,9 @@ class Audio:
 
     def backbone(self) -> nn.Module:
         return build_backbone(self.config.backbone, channels=self.data.channels, dims=1, conditions=self.conditions)
+
+    def units(self, x: State, space: Space) -> Units:
+        return Units(None, None, space.dim * math.log(self.codec.std), "full scale")
 
     def decode(self, x: State, space: Space) -> list[Any]:
         return list(self.codec.decode(x.float()).unbind())

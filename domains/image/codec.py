@@ -44,6 +44,22 @@ class Standardise:
         """Return images uint8 (B, C, H, W), clipped to the range that a pixel has."""
         return ((x.float() * self.std + self.offset + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
+    def bins(self, x: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the ends of the bin around each number of a state, halfway to the levels beside it.
+
+        Arguments:
+            x: States of images whose pixels are all among the levels, (B, C, H, W).
+            levels: The values that a pixel can have, rising, in 0 .. 255; the lowest and the highest bin have no end.
+        """
+        here = torch.searchsorted(levels, self.decode(x).to(levels).contiguous())
+        middles, inf = (levels[1:] + levels[:-1]) / 2, levels.new_tensor([torch.inf])
+        low, high = torch.cat([-inf, middles])[here], torch.cat([middles, inf])[here]
+        return self.scaled(low), self.scaled(high)
+
+    def scaled(self, pixels: Tensor) -> Tensor:
+        """Return pixels in 0 .. 255, float64, in the units of states."""
+        return (pixels / 127.5 - 1 - self.offset.double()) / self.std
+
     @property
     def offset(self) -> Tensor:
         """The mean, shaped to broadcast."""

@@ -56,10 +56,12 @@ class Source:
     Arguments:
         names: Names of the classes, () where there are none.
         splits: "train" and "test".
+        levels: The values that a pixel can have, rising.
     """
 
     names: tuple[str, ...]
     splits: Mapping[str, Split]
+    levels: Sequence[int] = range(256)
 
 
 def open_source(data: ImageData) -> Source:
@@ -92,7 +94,8 @@ def digits(size: int = 8, channels: int = 1, test_share: float = 0.2) -> Source:
     held_out = stratified_split(labels, test_share)
     splits = {"train": Split(images[~held_out], labels[~held_out], size)}
     splits["test"] = Split(images[held_out], labels[held_out], size)
-    return Source(tuple(map(str, range(10))), splits)
+    written = (255 * torch.arange(17) / 16).round().int().tolist()  # other sizes are interpolated
+    return Source(tuple(map(str, range(10))), splits, written if size == 8 else range(256))
 
 
 def stratified_split(labels: Tensor, share: float) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from polydiff.config import Config
-from polydiff.domain import Metric, Samples
+from polydiff.domain import Metric, Samples, Units
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data import Source, augment, open_source
@@ -110,6 +110,10 @@ class Image:
 
     def backbone(self) -> nn.Module:
         return build_backbone(self.config.backbone, channels=self.data.planes, dims=2, conditions=self.conditions)
+
+    def units(self, x: State, space: Space) -> Units:
+        low, high = self.codec.bins(x, torch.tensor(self.source.levels, dtype=torch.float64))
+        return Units(low, high, torch.zeros(space.batch))
 
     def decode(self, x: State, space: Space) -> list[Any]:
         return list(self.codec.decode(x).unbind())

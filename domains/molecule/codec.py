@@ -10,6 +10,7 @@ Symbols: r positions in Å, z atomic numbers, K number of elements, c the scale 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from polydiff.domain import Units
 from polydiff.domains.molecule.data import Library
 from polydiff.domains.molecule.geometry import Molecule
-from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
+from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules, degrees_of_freedom
 from polydiff.space import Space, State
 
 Molecules = DenseMolecules | PackedMolecules
@@ -71,6 +73,17 @@ class Codec:
         x = atoms.new_zeros(*space.mask.shape, atoms.shape[-1])
         x[space.mask] = atoms
         return space.project(x), space
+
+    def units(self, x: State, space: Space) -> Units:
+        """Return the units of states: positions are densities in Å, each feature is on or off."""
+        assert isinstance(space, DenseMolecules | PackedMolecules)
+        threshold = self.type_scale * (0.5 - torch.tensor(self.frequencies, dtype=torch.float64))
+        features, inf = x[..., 3:].double(), torch.full_like(threshold, torch.inf)
+        none = torch.full_like(x[..., :3], torch.nan, dtype=torch.float64)
+        on = features > threshold
+        low, high = torch.where(on, threshold, -inf), torch.where(on, inf, threshold)
+        scale = degrees_of_freedom(space.sizes, 0) * math.log(self.scale)
+        return Units(torch.cat([none, low], -1), torch.cat([none, high], -1), scale, "Å")
 
     def decode(self, x: State, space: Space) -> list[Molecule]:
         """Return the molecules that states stand for."""

@@ -14,7 +14,7 @@ from rdkit import Chem
 from torch import Tensor, nn
 
 from polydiff.config import Config
-from polydiff.domain import Metric, Samples
+from polydiff.domain import Metric, Samples, Units
 from polydiff.domains.molecule import metrics
 from polydiff.domains.molecule.codec import Codec
 from polydiff.domains.molecule.config import MoleculeData
@@ -143,6 +143,9 @@ class MoleculeDomain:
         return build_backbone(
             self.config.backbone, channels=len(self.codec.elements), dims=3, conditions=self.conditions
         )
+
+    def units(self, x: State, space: Space) -> Units:
+        return self.codec.units(x, space)
 
     def decode(self, x: State, space: Space) -> list[Any]:
         return list(self.codec.decode(x, space))

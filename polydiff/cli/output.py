@@ -62,6 +62,40 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
     table(("how to read", ""), ((name, row["meaning"]) for name, row in metrics.items()))
 
 
+def likelihood_table(result: Mapping[str, Any], meanings: Mapping[str, str]) -> None:
+    """Print bounds on -log p of test examples: nats an example and a dimension, bits where data are discrete."""
+    unit = f"density in {result['unit']}" if result["unit"] else "all numbers discrete"
+    print(
+        f"-log p of {result['n']} of {result['n_test']} test examples at step {result['step']}, {result['weights']} "
+        f"weights, seed {result['seed']}; {result['dimensions']:.4g} dimensions on average, {unit}\n"
+    )
+    columns = ("bound", "nats", "nats/dim", "bits/dim", "evaluations", "of nats")
+    rows = [
+        (
+            kind,
+            with_error(row["nats"], row["nats_error"]),
+            with_error(row["nats_per_dim"], row["nats_per_dim_error"]),
+            with_error(row["bits_per_dim"], row["bits_per_dim_error"]),
+            f"{row['evaluations']:.0f}",
+            ", ".join(f"{name} {figure(value)}" for name, value in row["parts"].items() if value),
+        )
+        for kind, row in result["likelihood"].items()
+    ]
+    table(columns, rows, right=columns[1:5])
+    print()
+    table(("how to read", ""), [*meanings.items(), ("±", "standard error of the mean over the examples")])
+
+
+def with_error(value: float | None, error: float | None) -> str:
+    """Return a number with its standard error, to two digits of the error."""
+    if value is None:
+        return "-"
+    if not error:
+        return figure(value)
+    digits = max(1 - math.floor(math.log10(error)), 0)
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
 def figure(value: float | None) -> str:
     """Return a number for a table; None has no meaning."""
     return "-" if value is None else f"{value:.4g}"

@@ -34,6 +34,7 @@ from polydiff.likelihood.basis import directions, signs
 from polydiff.likelihood.terms import (
     Estimate,
     Prior,
+    bottom,
     decoder,
     decoder_std,
     in_units,
@@ -104,9 +105,7 @@ def flow_log_prob(
     if not exact and (generators is None or probes < 1):
         raise ValueError("Hutchinson's trace needs generators and at least one probe.")
     along = None if exact else [signs(space, x, generators or ()) for _ in range(probes)]
-    low, high = denoise.schedule.sigma_min if sigma is None else sigma, denoise.schedule.sigma_max
-    if not 0 < low < high:
-        raise ValueError(f"sigma must be a noise level above 0 and below {high:g}, not {low}.")
+    low, high = bottom(denoise.schedule, sigma), denoise.schedule.sigma_max
     start, end = (torch.full((space.batch,), math.log(s), dtype=torch.float64, device=x.device) for s in (low, high))
     size = space.dim.clamp(min=1).to(x)[:, None]
 
@@ -145,6 +144,7 @@ def flow_bound(
     *,
     units: Units | None = None,
     prior: Prior = "data",
+    lowest: float | None = None,
     **how: Trace | int | float,
 ) -> Estimate:
     """Return the bound on -log p(x_0) of data without noise.
@@ -155,14 +155,15 @@ def flow_bound(
         generators: One random stream a sample.
         units: Bins and units of the data; None: a density of states.
         prior: p_T as data and noise ("data") or noise alone ("noise").
+        lowest: s, where the decoder takes over; None: the schedule's lowest.
         how: trace, probes, rtol and atol, as in `flow_log_prob`.
     """
     batch = batch._replace(x=batch.space.project(batch.x))
     x_0, space, cond = batch
-    low = denoise.schedule.sigma_min
+    low = bottom(denoise.schedule, lowest)
     eps = space.noise(generators)
     x = x_0 + low * eps
-    flow = flow_log_prob(denoise, x, space, cond, generators=generators, prior=prior, **how)  # type: ignore[arg-type]
+    flow = flow_log_prob(denoise, x, space, cond, sigma=low, generators=generators, prior=prior, **how)  # type: ignore[arg-type]
     s = torch.full((space.batch,), low, dtype=torch.float64, device=x.device)
     with torch.no_grad():
         estimate = denoise(x, s.to(x), space, cond)

@@ -19,6 +19,7 @@ decoder, the posterior's for Gaussian data: c^2 = s^2 s_d^2 / (s^2 + s_d^2).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from polydiff.domain import Units
 from polydiff.likelihood.basis import diagonal
+from polydiff.schedule import Schedule
 from polydiff.space import Space, State, sqnorm
 
 LOG_2PI = math.log(2 * math.pi)
@@ -58,6 +60,30 @@ def averaged(draws: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Return mean and standard error of draws, each (B,); the error of one draw is NaN."""
     values = torch.stack(draws).double()
     return values.mean(0), values.std(0) / math.sqrt(len(draws)) if len(draws) > 1 else values[0] * math.nan
+
+
+def bottom(schedule: Schedule, lowest: float | None) -> float:
+    """Return the noise level where the decoder takes over: the one given, or the schedule's lowest."""
+    if lowest is None:
+        return schedule.sigma_min
+    if not 0 < lowest < schedule.sigma_max:
+        raise ValueError(f"A bound ends at a noise level above 0 and below {schedule.sigma_max:g}, not {lowest}.")
+    return lowest
+
+
+def decoder_level(units: Sequence[Units | None], schedule: Schedule) -> float:
+    """Return a good level for the decoder to take over: a quarter of the narrowest bin, where it is hardly in doubt.
+
+    Below it, a network that does not know the bins pays a nat a dimension for each factor e of noise that it removes.
+    Any level gives a bound; for continuous data, and bins that are all half-lines, this is the schedule's lowest.
+    """
+    widths = [
+        (high - low)[torch.isfinite(high - low)]
+        for low, high in ((u.low, u.high) for u in units if u is not None)
+        if low is not None and high is not None and not low.isnan().any()
+    ]
+    narrowest = min((float(w.min()) for w in widths if len(w)), default=0.0)
+    return max(schedule.sigma_min, narrowest / 4)
 
 
 def prior_variance(sigma_max: float, sigma_data: float, prior: Prior) -> float:

@@ -26,6 +26,7 @@ from polydiff.likelihood.terms import (
     Estimate,
     Prior,
     averaged,
+    bottom,
     decoder,
     decoder_std,
     in_units,
@@ -44,11 +45,19 @@ FLOOR = 0.1
 
 
 @torch.no_grad()
-def chain(schedule: Schedule, steps: int) -> Tensor:
-    """Return the T rising noise levels of a chain, uniform in the schedule's time: for DDPM's, its own T levels."""
+def chain(schedule: Schedule, steps: int, lowest: float | None = None) -> Tensor:
+    """Return the T rising noise levels of a chain, uniform in the schedule's time: for DDPM's, its own T levels.
+
+    Arguments:
+        schedule: Gives the range.
+        steps: T.
+        lowest: s_1, where the decoder takes over; None: the schedule's lowest.
+    """
     if steps < 2:
         raise ValueError(f"A chain needs at least 2 levels, not {steps}.")
     low, high = schedule.trained_times()
+    if lowest is not None:
+        low = float(schedule.time(-2 * torch.tensor(bottom(schedule, lowest), dtype=torch.float64).log()))
     return schedule.noise_level(torch.linspace(low, high, steps, dtype=torch.float64))
 
 
@@ -107,8 +116,9 @@ def continuous_vlb(
     decoder_draws: int = 1,
     units: Units | None = None,
     prior: Prior = "data",
+    lowest: float | None = None,
 ) -> Estimate:
-    """Return the bound in the limit of infinitely many steps between the schedule's levels.
+    """Return the bound in the limit of infinitely many steps.
 
     Arguments:
         denoise: E[x_0 | x].
@@ -118,12 +128,14 @@ def continuous_vlb(
         decoder_draws: Draws of the decoder's term.
         units: Bins and units of the data; None: a density of states.
         prior: p(x_T) as data and noise ("data") or noise alone ("noise").
+        lowest: s_1, where the decoder takes over; None: the schedule's lowest.
     """
     check("small", draws, decoder_draws)
     batch = batch._replace(x=batch.space.project(batch.x))
     x_0, space, cond = batch
     data = denoise.sigma_data**2
-    ends = torch.tensor([denoise.schedule.sigma_min, denoise.schedule.sigma_max], dtype=torch.float64).to(x_0.device)
+    ends = torch.tensor([bottom(denoise.schedule, lowest), denoise.schedule.sigma_max], dtype=torch.float64)
+    ends = ends.to(x_0.device)
     low, high = -torch.log1p(data / ends**2) / 2  # the integral of s_d^2 / (s^2 + s_d^2) over log s
     weighted = []
     for u in quantiles(draws, generators).to(x_0.device):
