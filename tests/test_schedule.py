@@ -40,7 +40,7 @@ OTHERS: dict[str, dict[str, float]] = {
     "polynomial_2": {"T": 100, "precision": 1e-4},
     "learned": {"shift": 3.0},
 }
-CASES = [(name, {}) for name in NAMES] + [(name, options) for name, options in OTHERS.items()]
+CASES: list[tuple[str, dict[str, float]]] = [(name, {}) for name in NAMES] + list(OTHERS.items())
 cases = pytest.mark.parametrize(("name", "options"), CASES, ids=lambda c: c if isinstance(c, str) else f"{len(c)}")
 
 

@@ -66,7 +66,7 @@ def test_flow_target_is_the_velocity_of_rectified_flow() -> None:
 
 
 @pytest.mark.parametrize(("source", "to"), list(itertools.permutations(TARGETS, 2)))
-@given(log_snr=st.floats(-9, 9), frame=st.sampled_from(["cosine", "flow", "edm", "subvp"]), sigma_data=st.floats(0.2, 3))
+@given(st.floats(-9, 9), st.sampled_from(["cosine", "flow", "edm", "subvp"]), st.floats(0.2, 3))
 def test_targets_convert_into_each_other_and_back(
     source: str, to: str, log_snr: float, frame: str, sigma_data: float
 ) -> None:
