@@ -1,0 +1,446 @@
+"""Few-step objectives: no gradient at the exact solution, exact steps of an exact network, runs that resume."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import dense, euclidean, packed
+from test_trainer import assert_same_run, stop_at, tiny
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from polydiff.checkpoint import Checkpoint, latest
+from polydiff.cli import main
+from polydiff.config import STEP
+from polydiff.denoise import Denoiser
+from polydiff.errors import UserError
+from polydiff.guidance import ClassifierFree
+from polydiff.loss import Loss
+from polydiff.model import Model
+from polydiff.objective import Moment
+from polydiff.objective.consistency import ECT
+from polydiff.objective.shortcut import Jump, Shortcut, Stepping
+from polydiff.random import streams
+from polydiff.run import Run
+from polydiff.sampling import SAMPLERS, noise_levels, sample
+from polydiff.schedule import EDM
+from polydiff.settings import check_names, resolve
+from polydiff.space import Batch, Condition, Euclidean, Space, State, drop_condition, sqnorm, without
+from polydiff.trainer import begin, initial, resume
+
+SPACES: dict[str, Callable[[int], Any]] = {
+    "euclidean": euclidean,
+    "dense": lambda batch: dense(batch, 5),
+    "packed": lambda batch: packed(batch, 5),
+}
+SCHEDULE = EDM(sigma_min=1e-9, sigma_max=80.0)
+LOSS = Loss(times="log_normal", times_options={"mean": 0.0, "std": 2.0}, weighting="edm")
+
+
+@dataclass(frozen=True)
+class Given:
+    """A space whose noise is given."""
+
+    space: Any
+    eps: State
+
+    def noise(self, generators: Sequence[torch.Generator]) -> State:
+        return self.eps
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.space, name)
+
+
+def factorial(space: Any) -> tuple[Given, State]:
+    """x_0 and noise with the second moments of N(0, P) exactly, for each sample: |x_0|^2 = |eps|^2 = d, and orthogonal.
+
+    A loss that is quadratic in a network that is linear in x then has the gradient that is expected of Gaussian data.
+    """
+    x_0, eps = space.noise(streams(0, "x", range(space.batch))), space.noise(streams(0, "e", range(space.batch)))
+    eps = eps - space.expand(space.sum(x_0 * eps) / sqnorm(space, x_0)) * x_0
+    x_0, eps = (x * space.expand((space.dim / sqnorm(space, x)).sqrt()) for x in (x_0, eps))
+    return Given(space, eps), x_0
+
+
+class Gain(nn.Module):
+    """A network that makes D(x, s, step) = (gain(s, step) + bend) x, with one trainable number `bend` a sample."""
+
+    def __init__(self, batch: int, gain: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.gain, self.bend = gain, nn.Parameter(torch.zeros(batch, dtype=torch.float64))
+
+    def forward(self, x: State, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+        s = log_sigma.exp()
+        step = (cond or {}).get(STEP, torch.full_like(s, math.nan))
+        n = torch.sqrt(1 + s**2)  # edm with sigma_data = 1: D = x / n^2 + s / n F, of an input x / n
+        f: State = x * space.expand((self.gain(s, step) + self.bend) * n - 1 / n) * space.expand(n / s)
+        return f
+
+
+def network(batch: int, gain: Callable[[Tensor, Tensor], Tensor]) -> Denoiser:
+    return Denoiser(Gain(batch, gain), SCHEDULE, "edm")
+
+
+def gradient(objective: Any, gain: Callable[[Tensor, Tensor], Tensor], space: Any, progress: float = 0.0) -> Tensor:
+    """d loss_i / d bend_i at bend = 0, on the factorial design, at evenly spread quantiles."""
+    fixed, x_0 = factorial(space)
+    denoiser = network(space.batch, gain)
+    u = (torch.arange(space.batch).double() + 0.5) / space.batch
+    moment = Moment(round(progress * 1000), 1000, denoiser)
+    losses, sigma = objective(denoiser, Batch(x_0, fixed), u, [], moment)
+    assert losses.shape == sigma.shape == (space.batch,)
+    losses.sum().backward()
+    bend = denoiser.backbone.bend
+    assert isinstance(bend, nn.Parameter)
+    assert bend.grad is not None
+    return bend.grad
+
+
+# Easy consistency training
+
+
+def ect(**options: Any) -> ECT:
+    return ECT(LOSS, **options)
+
+
+def fixed_point(objective: ECT, progress: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """The gain f of the exact minimum for data N(0, P) at finite r < t: f(t) (1 + t^2) = f(r) (1 + r t), f(0) = 1."""
+
+    def gain(t: Tensor, step: Tensor) -> Tensor:
+        f, t = torch.ones_like(t), t.clone()
+        while t.max() > 1e-9:
+            r = objective.earlier(t, Moment(round(progress * 1000), 1000, None), 1.0)  # type: ignore[arg-type]
+            f, t = f * (1 + r * t) / (1 + t**2), r
+        return f
+
+    return gain
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("progress", [0.0, 0.3, 0.6])
+def test_ect_has_no_gradient_at_its_exact_minimum(space: str, progress: float) -> None:
+    objective = ect()
+    exact = fixed_point(objective, progress)
+    assert_close(gradient(objective, exact, SPACES[space](16), progress), torch.zeros(16).double(), atol=1e-9, rtol=0)
+    bent = gradient(objective, lambda t, step: exact(t, step) + 0.01, SPACES[space](16), progress)
+    assert bool((bent > 1e-6).all())
+
+
+def test_ect_tends_to_the_consistency_function_as_r_nears_t() -> None:
+    """At D = x / sqrt(1 + t^2) it is 2 w sqrt(1 + t^2) (1 - cos(atan t - atan r)): of second order in t - r."""
+    objective, space = ect(), euclidean(16)
+    grads, gaps = [], []
+    for progress in (0.0, 0.5, 0.99):
+        grad = gradient(objective, lambda t, step: torch.rsqrt(1 + t**2), space, progress)
+        t = objective.loss.noise_levels((torch.arange(16).double() + 0.5) / 16, SCHEDULE)
+        r = objective.earlier(t, Moment(round(progress * 1000), 1000, None), 1.0)  # type: ignore[arg-type]
+        angle, w = torch.atan(t) - torch.atan(r), (1 + t**2) / t**2
+        assert_close(grad, 2 * w * torch.sqrt(1 + t**2) * (1 - angle.cos()), atol=1e-9, rtol=1e-6)
+        grads.append(grad.sum().item())
+        gaps.append((w * torch.sqrt(1 + t**2) * angle**2).sum().item())
+    assert grads[2] < 0.01 * grads[0]
+    assert grads[2] == pytest.approx(gaps[2], rel=1e-2)
+
+
+def test_r_is_the_published_function_of_t() -> None:
+    """r = t (1 - (1 + k sigmoid(-b t)) / q^{stage + 1}), cut at 0, with 8 stages of the run."""
+    t = torch.tensor([0.01, 0.3, 2.0, 30.0], dtype=torch.float64)
+    for step, stage in ((0, 0), (124, 0), (125, 1), (600, 4), (999, 7)):
+        for q in (2.0, 4.0):
+            ratio = 1 - (1 + 8 * torch.sigmoid(-t)) / q ** (stage + 1)
+            r = ect(q=q, b=1.0).earlier(t, Moment(step, 1000, None), 1.0)  # type: ignore[arg-type]
+            assert_close(r, t * ratio.clamp(min=0))
+
+
+@given(st.floats(1e-3, 80), st.integers(0, 999), st.floats(1.1, 300), st.floats(0, 20))
+def test_r_lies_between_0_and_t_and_rises_with_training(t: float, step: int, q: float, k: float) -> None:
+    objective, level = ect(q=q, k=k), torch.tensor([t], dtype=torch.float64)
+    now, later = (objective.earlier(level, Moment(i, 1000, None), 1.0) for i in (step, min(step + 130, 999)))  # type: ignore[arg-type]
+    assert 0 <= now <= later <= t
+
+
+class Dropping(nn.Module):
+    """Dropout alone: F is the input with half of its numbers left out."""
+
+    def forward(self, x: State, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+        return nn.functional.dropout(x, 0.5, True)
+
+
+def test_both_passes_of_ect_see_one_dropout_mask() -> None:
+    """With r all but equal to t the two estimates agree only where the masks do."""
+    space = Euclidean(8, (64,), dtype=torch.float64)
+    x_0 = space.noise(streams(0, "x", range(8)))
+    denoiser = Denoiser(Dropping(), EDM(), "edm")
+    u = torch.full((8,), 0.5, dtype=torch.float64)
+    near = ect(q=1e12)(denoiser, Batch(x_0, space), u, streams(0, "z", range(8)), Moment(0, 10, denoiser)).losses
+    assert near.max() < 1e-18
+    sigma = torch.ones(8, dtype=torch.float64)
+    assert (denoiser(x_0, sigma, space) - denoiser(x_0, sigma, space)).abs().max() > 0.1
+
+
+def test_ect_refuses_what_cannot_be_a_consistency_function() -> None:
+    space = euclidean(2)
+    x_0 = space.noise(streams(0, "x", range(2)))
+    with pytest.raises(ValueError, match="target x0 does not give"):
+        ect()(Denoiser(Dropping(), EDM(), "x0"), Batch(x_0, space), torch.rand(2), [], Moment(0, 1, None))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="q > 1"):
+        ect(q=1.0)
+
+
+# Shortcut models
+
+TOP = SCHEDULE.sigma_max / (1 + SCHEDULE.sigma_max)
+
+
+def average(s: Tensor, step: Tensor) -> Tensor:
+    """The gain of D whose step d, by DDIM's row, is the exact flow of data N(0, P): x_2 = sqrt((1+s_2^2)/(1+s^2)) x."""
+    t_2 = (s / (1 + s) - TOP * 2**step).clamp(min=0)
+    s_2 = t_2 / (1 - t_2)
+    r = s_2 / s
+    gain = (torch.sqrt((1 + s_2**2) / (1 + s**2)) - r) / (1 - r)
+    return torch.where(step.isnan(), 1 / (1 + s**2), gain)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_shortcut_has_no_gradient_at_the_exact_average_velocity(space: str) -> None:
+    """Exactly so but for the finest jumps, whose two halves count as d = 0: these tend to 0 with the step."""
+    worst = []
+    for finest in (16, 64):
+        objective = Shortcut(LOSS, share=0.5, finest=finest)
+        n = 48
+        grad = gradient(objective, average, SPACES[space](n))
+        jump, jumps = objective.jumps((torch.arange(n).double() + 0.5) / n, SCHEDULE), objective.chosen(n)
+        last = jumps & (jump.level == math.log2(finest) - 1)
+        assert_close(grad[~last], torch.zeros(n - int(last.sum())).double(), atol=1e-9, rtol=0)
+        worst.append(grad[last & (jump.t > 3 * jump.d)].abs().max().item())
+    assert worst[1] < worst[0] / 4
+    bent = gradient(
+        objective, lambda s, step: average(s, step) + torch.where(step.isnan(), 0.01, 0.0), SPACES[space](n)
+    )
+    assert bool((bent[~jumps] > 0.01).all())
+
+
+def test_dense_and_packed_molecules_have_the_same_few_step_losses() -> None:
+    for objective in (ect(), Shortcut(Loss(), share=0.5)):
+        found = []
+        for make in ("dense", "packed"):
+            space = SPACES[make](6)
+            x_0 = space.noise(streams(0, "x", range(6)))
+            denoiser = network(6, lambda s, step: 0.3 + 1 / (1 + s) - torch.where(step.isnan(), 0.0, 0.01 * step))
+            u = (torch.arange(6).double() + 0.5) / 6
+            moment = Moment(500, 1000, denoiser)
+            found.append(objective(denoiser, Batch(x_0, space), u, streams(0, "z", range(6)), moment))
+        assert_close(found[0].losses, found[1].losses)
+        assert torch.equal(found[0].sigma, found[1].sigma)
+
+
+class Bent(nn.Module):
+    """A network of no meaning, nonlinear, that looks at all it is told."""
+
+    def forward(self, x: State, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+        assert cond is not None
+        told = torch.nan_to_num(cond[STEP], nan=-9.0)
+        return torch.tanh(2 * x + space.expand(torch.sin(log_sigma + told)))
+
+
+def test_the_goal_is_the_mean_of_two_velocities() -> None:
+    """u(x_t, t, 2d) = (u(x_t, t, d) + u(x_{t-d}, t-d, d)) / 2, with x_t = (1 - t) x_0 + t eps and u = (x_t - D) / t."""
+    space, denoiser = euclidean(4), Denoiser(Bent(), SCHEDULE, "edm")
+    x_0, eps = (space.noise(streams(0, name, range(4))) for name in "xe")
+    level = torch.tensor([0.0, 1.0, 2.0, 6.0], dtype=torch.float64)
+    t = TOP * torch.tensor([1.0, 0.5, 0.75, 40 / 64], dtype=torch.float64)
+    d = TOP / 2 ** (level + 1)
+
+    def velocity(x: State, t: Tensor, step: Tensor) -> State:
+        s = t / (1 - t)
+        return (x - denoiser(x / space.expand(1 - t), s, space, {STEP: step})) / space.expand(t)
+
+    step = torch.tensor([-1.0, -2.0, -3.0, math.nan], dtype=torch.float64)  # 1 / 128 of the way counts as d = 0
+    x_t = space.expand(1 - t) * x_0 + space.expand(t) * eps
+    u_1 = velocity(x_t, t, step)
+    u_2 = velocity(x_t - space.expand(d) * u_1, t - d, step)
+    goal = Shortcut(Loss()).goal(denoiser, x_0, eps, Jump(t, d, level), space, None)
+    assert_close(goal, x_t - space.expand(t) * (u_1 + u_2) / 2, rtol=1e-10, atol=1e-10)
+
+
+@given(st.integers(1, 8), st.integers(1, 200))
+def test_jumps_start_at_multiples_of_their_size_and_stay_on_the_way(power: int, n: int) -> None:
+    objective = Shortcut(Loss(), finest=2**power)
+    u = ((torch.arange(n * power).double() + 0.5) / (n * power)).clamp(1e-7, 1 - 1e-7)
+    t, d, level = objective.jumps(u, SCHEDULE)
+    assert_close((t / (2 * d)).round(), t / (2 * d))
+    assert bool((t - 2 * d > -1e-12).all())
+    assert bool((t <= TOP * (1 + 1e-12)).all())
+    assert torch.bincount(level.long()).tolist() == [n] * power
+
+
+def test_the_share_of_self_consistency_is_spread_over_the_batch() -> None:
+    assert Shortcut(Loss()).chosen(12).nonzero()[:, 0].tolist() == [3, 7, 11]
+    assert Shortcut(Loss(), share=0.5).chosen(64).sum() == 32
+    for options in ({"share": 1.0}, {"share": 0.0}, {"finest": 100}, {"finest": 1}):
+        with pytest.raises(ValueError, match=r"share must|finest must"):
+            Shortcut(Loss(), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("steps", [1, 2, 3, 8, 64])
+@pytest.mark.parametrize("start", [None, 3.0])
+def test_an_exact_shortcut_network_is_exact_in_any_number_of_steps(space: str, steps: int, start: float | None) -> None:
+    """From any level, since the wrapper tells each step's own size; x ends at x_T / sqrt(1 + T^2)."""
+    where = SPACES[space](3)
+    denoiser = network(3, average)
+    levels = noise_levels(SCHEDULE, steps, "flow", start)
+    generators = [streams(1, "s", range(3)) for _ in range(2)]
+    x_top = levels[0] * where.noise(generators[0])
+    x = sample(Stepping(denoiser, levels), where, generators=generators[1], levels=levels, sampler="shortcut")
+    assert_close(x, x_top / math.sqrt(1 + levels[0] ** 2), rtol=1e-9, atol=1e-9)
+
+
+def test_steps_finer_than_the_finest_are_told_nothing() -> None:
+    seen: list[Tensor] = []
+
+    @dataclass
+    class Witness:
+        schedule: EDM = field(default_factory=EDM)
+        sigma_data: float = 1.0
+
+        def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+            assert cond is not None
+            assert "label" in cond
+            seen.append(cond[STEP])
+            return 0 * x
+
+    for steps in (4, 8, 16):
+        levels = noise_levels(EDM(), steps, "flow")
+        cond = {"label": torch.zeros(2).long()}
+        stepping = Stepping(Witness(), levels, finest=8)
+        sample(stepping, euclidean(2), cond, generators=streams(0, "s", range(2)), levels=levels, sampler="euler")
+    assert_close(torch.cat(seen[:4]), torch.full((8,), -2.0).double())
+    assert bool(torch.cat(seen[4:]).isnan().all())
+    assert len(seen) == 28
+
+
+# Samplers and conditions
+
+
+def test_the_consistency_sampler_keeps_the_law_of_the_data() -> None:
+    """Rows jump and add noise; with D = x / sqrt(1 + s^2) the variance goes v <- (v + s^2) / (1 + s^2), from 0."""
+    levels = noise_levels(EDM(), 3, "flow")
+    rows = SAMPLERS["consistency"](levels)
+    assert [(row.at, row.A, row.B, row.C, row.to) for row in rows] == [
+        (a, 0.0, (1.0,), b, b) for a, b in pairwise(levels)
+    ]
+    space = Euclidean(6000, (3,), dtype=torch.float64)
+    denoiser = network(6000, lambda t, step: torch.rsqrt(1 + t**2))
+    x = sample(denoiser, space, generators=streams(0, "c", range(6000)), levels=levels, sampler="consistency")
+    v = 0.0
+    for s in levels[:-1]:
+        v = (v + s**2) / (1 + s**2)
+    assert x.var().item() == pytest.approx(v, abs=4 * math.sqrt(2 / 18000))
+
+
+def test_the_size_of_a_step_is_no_wish_of_the_users() -> None:
+    """Dropout of conditions and classifier-free guidance leave names with a leading underscore alone."""
+    cond = {"label": torch.tensor([1, 2]), STEP: torch.tensor([-1.0, -2.0])}
+    dropped = drop_condition(cond, torch.tensor([True, False]))
+    assert dropped["label"].tolist() == [1, -1]
+    assert torch.equal(dropped[STEP], cond[STEP])
+    assert without(cond) == {STEP: cond[STEP]}
+    assert without({"label": cond["label"]}) is None
+    assert without(None) is None
+    calls: list[Condition | None] = []
+
+    @dataclass
+    class Witness:
+        schedule: EDM = field(default_factory=EDM)
+        sigma_data: float = 1.0
+
+        def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+            calls.append(cond)
+            return x
+
+    space = euclidean(2)
+    ClassifierFree(Witness(), 3.0)(space.noise(streams(0, "x", range(2))), torch.ones(2), space, cond)
+    assert sorted(map(sorted, [c or {} for c in calls])) == [[STEP], [STEP, "label"]]
+
+
+# Runs
+
+FEW: dict[str, Any] = {"train.steps": 6, "train.checkpoint_every": 3}
+
+
+@pytest.mark.parametrize(
+    ("domain", "objective"),
+    [
+        ("image", "shortcut"),
+        ("molecule", "ect"),
+        ("molecule", "shortcut"),
+        pytest.param("image", "ect", marks=pytest.mark.slow),
+        pytest.param("audio", "shortcut", marks=pytest.mark.slow),
+    ],
+)
+def test_a_few_step_run_that_was_interrupted_ends_with_the_same_bits(
+    domain: str, objective: str, tmp_path: Path
+) -> None:
+    words = {**FEW, "loss.objective": objective, "sample.steps": 2}
+    whole = tiny(domain, tmp_path / "whole", **words)
+    with pytest.raises(KeyboardInterrupt):
+        tiny(domain, tmp_path / "cut", stop_at(4), **words)
+    resume(tmp_path / "cut")
+    assert_same_run(whole, tmp_path / "cut")
+    assert Model.load(whole).plan().sampler == {"ect": "consistency", "shortcut": "shortcut"}[objective]
+
+
+def test_a_run_is_tuned_into_a_consistency_model(tmp_path: Path) -> None:
+    """It begins with the averaged weights and the statistics of the run, which must be of the same domain."""
+    teacher = tiny("audio", tmp_path / "teacher", **FEW)
+    words = ["loss.objective=ect", f"train.init={teacher}", "train.steps=2", "--judge", "0"]
+    resolved = str(teacher / "config.resolved.yaml")
+    assert main(["train", "-c", resolved, "-o", str(tmp_path / "tuned"), *words]) == 0
+    source = Checkpoint.load(latest(Run(teacher).checkpoints))
+    tuned = Model.load(tmp_path / "tuned")
+    plan = tuned.plan()
+    assert (plan.sampler, plan.steps, plan.spacing, plan.guidance) == ("consistency", 2, "flow", 1)
+    assert dict(tuned.domain.statistics) == source.state["statistics"]
+    first = begin(tuned.config, tuned.domain, initial(tuned.config).ema)  # type: ignore[union-attr]
+    assert all(torch.equal(value, source.ema[name]) for name, value in first.denoiser.state_dict().items())
+    with pytest.raises(UserError, match="a run of the domain audio, not image"):
+        tiny("image", tmp_path / "other", **{"train.init": teacher})
+
+
+def test_an_objective_brings_what_suits_it_unless_told_otherwise(tmp_path: Path) -> None:
+    words = {"loss.objective": "shortcut", "sample.steps": "8"}
+    config, provenance, said = resolve("image", words=words)
+    assert (config.backbone.step_size, config.sample.sampler, config.sample.steps) == (True, "shortcut", 8)
+    assert provenance["sample.sampler"] == "objective shortcut"
+    assert provenance["sample.steps"] == "command line"
+    path = tmp_path / "said.yaml"
+    path.write_text(str(said))
+    assert resolve(files=[path]).config == config
+    check_names(config)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"loss.objective": "ect", "target": "x0"}, "needs D\\(x, 0\\) = x"),
+        ({"loss.objective": "shortcut", "backbone.step_size": "false"}, "backbone.step_size=false"),
+        ({"backbone.step_size": "true"}, "only where, the objective is shortcut"),
+        ({"sample.sampler": "shortcut"}, "needs loss.objective=shortcut, not denoising"),
+        ({"loss.objective": "ect", "loss.objective_options": "{q: 0.5}"}, "ect needs q > 1"),
+        ({"loss.objective": "shortcut", "loss.objective_options": "{finest: 100}"}, "power of 2"),
+        ({"loss.objective": "shortcuts"}, "Did you mean 'shortcut'"),
+    ],
+)
+def test_objectives_that_cannot_work_are_refused(words: dict[str, str], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        check_names(resolve("image", words=words).config)
