@@ -4,13 +4,11 @@ A run of n steps with a network that costs one multiplication, less the time of 
 in microseconds a step: interpreter and library overhead. On a large one in passes over memory: over the time of
 `torch.add` of two tensors of that size. Plans and tables are computed anew in each run, as they are by a user. Two bare
 tensor operations (x <- a x + b D) are beside them as what a step must cost. Memory that is freed is kept for the next
-tensor, as torch does on a GPU; otherwise the operating system's clearing of pages would be most of what is measured.
+tensor (`keep_memory`), as torch does on a GPU; otherwise the operating system's clearing of pages would be most of what is measured.
 """
 
 from __future__ import annotations
 
-import ctypes
-import platform
 import time
 from collections.abc import Callable
 from typing import Any
@@ -61,14 +59,6 @@ class CheapCase(Case):
         return 0.5 * x
 
 
-def keep_memory() -> None:
-    """Let glibc's malloc keep what is freed: M_TRIM_THRESHOLD and M_MMAP_THRESHOLD as high as they go."""
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(-1, 2**30)
-        libc.mallopt(-3, 2**25)
-
-
 def seconds(run: Callable[[], object], rounds: int) -> float:
     """Return the least processor time of a call, after one that warms up: other load can only add to it."""
     times = []
@@ -99,7 +89,6 @@ def overhead(
 
 def report(ours: list[Method], theirs: list[Method], quick: bool, raw: dict[str, Any]) -> str:
     """Return the table of overheads."""
-    keep_memory()
     rounds = 3 if quick else 9
     runs: dict[str, Callable[[Any, int], Tensor]] = {"two tensor operations": bare}
     runs |= {m.label: m.run for m in [*ours, *theirs] if m.label in WATCHED}
