@@ -3,6 +3,7 @@
 To add a sampler, write one function (levels, **options) -> rows and register it.
 """
 
+from polydiff.sampling import auto as auto
 from polydiff.sampling import multistep as multistep
 from polydiff.sampling import onestep as onestep
 from polydiff.sampling import rungekutta as rungekutta
@@ -14,6 +15,7 @@ from polydiff.sampling.rows import Row as Row
 from polydiff.sampling.rows import evaluations as evaluations
 from polydiff.sampling.run import Step as Step
 from polydiff.sampling.run import plan as plan
+from polydiff.sampling.run import rows_on as rows_on
 from polydiff.sampling.run import run_plan as run_plan
 from polydiff.sampling.run import sample as sample
 from polydiff.sampling.run import trajectory as trajectory

@@ -135,11 +135,10 @@ def check(order: int, frame: str, variable: str, corrector: int, tau: float, las
     """Refuse options that name nothing or contradict each other."""
     if frame not in FRAMES:
         raise ValueError(str(unknown("frame", frame, FRAMES)))
-    for name in (variable, last):
-        if name not in VARIABLES and name != "none":
-            raise ValueError(str(unknown("variable", name, VARIABLES)))
-    if variable == "none" or last == "log":
-        raise ValueError("variable needs a name, and log s has none at s = 0, so last cannot be 'log'.")
+    if variable not in VARIABLES:
+        raise ValueError(str(unknown("variable", variable, VARIABLES)))
+    if last == "log" or last not in {*VARIABLES, "same", "none"}:
+        raise ValueError(f"last must be 'same', 'none' or a variable that has a value at s = 0, not {last!r}.")
     if not 1 <= order <= 8 or not 0 <= corrector <= 9:
         raise ValueError(f"order must be between 1 and 8 and corrector at most 9, not {order} and {corrector}.")
     if tau < 0 or (tau > 0 and frame != "x0"):

@@ -8,10 +8,11 @@ Symbols: s noise level, n number of steps.
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from torch import Tensor
 from polydiff.registry import Registry
 from polydiff.schedule import Schedule
 
+T = TypeVar("T")
 SPACINGS: Registry[Callable[..., list[float]]] = Registry("spacing")
 
 
@@ -26,8 +28,43 @@ SPACINGS: Registry[Callable[..., list[float]]] = Registry("spacing")
 def time_spacing(n: int, schedule: Schedule) -> list[float]:
     """Times uniform from the highest trained to the lowest ("linspace" of Lin et al., 2023)."""
     low, high = schedule.trained_times()
-    times = torch.linspace(high, low, n, dtype=torch.float64) if n > 1 else torch.tensor([high], dtype=torch.float64)
-    return schedule.noise_level(times).tolist()
+    return at_times([high + i / max(n - 1, 1) * (low - high) for i in range(n)], schedule)
+
+
+@SPACINGS.register("trailing")
+def trailing_spacing(n: int, schedule: Schedule) -> list[float]:
+    """Times uniform from the highest trained, the lowest left to the last step (Lin et al., 2023).
+
+    https://arxiv.org/abs/2305.08891
+    """
+    low, high = schedule.trained_times()
+    return at_times([high + i / n * (low - high) for i in range(n)], schedule)
+
+
+@SPACINGS.register("leading")
+def leading_spacing(n: int, schedule: Schedule) -> list[float]:
+    """Times uniform down to the lowest trained, of which the highest is left out, as in early DDIM code.
+
+    Sampling then begins below the highest noise level with a state that has too little noise (Lin et al., 2023): here
+    to reproduce others' results.
+    """
+    low, high = schedule.trained_times()
+    return (
+        at_times([low + (n - 1 - i) / n * (high - low) for i in range(n)], schedule) if n > 1 else [schedule.sigma_max]
+    )
+
+
+@SPACINGS.register("quadratic")
+def quadratic_spacing(n: int, schedule: Schedule) -> list[float]:
+    """Square roots of times uniform (Song et al., DDIM, 2021, section 4.2, https://arxiv.org/abs/2010.02502)."""
+    low, high = (math.sqrt(t) for t in schedule.trained_times())
+    return at_times([(high + i / max(n - 1, 1) * (low - high)) ** 2 for i in range(n)], schedule)
+
+
+def at_times(times: Sequence[float], schedule: Schedule) -> list[float]:
+    """Return the noise levels at times."""
+    levels: list[float] = schedule.noise_level(torch.tensor(times, dtype=torch.float64)).tolist()
+    return levels
 
 
 @SPACINGS.register("karras")
@@ -45,10 +82,24 @@ def log_snr_spacing(n: int, schedule: Schedule) -> list[float]:
 
 
 @SPACINGS.register("asinh")
-def asinh_spacing(n: int, schedule: Schedule, knee: float = 0.04, power: float = 1.0) -> list[float]:
-    """s_i = knee sinh(asinh(s_max / knee) (1 - i / n)^power): logarithmic above the knee, linear below, 0 at i = n."""
-    top = math.asinh(schedule.sigma_max / knee)
-    return [knee * math.sinh(top * (1 - i / n) ** power) for i in range(n)]
+def asinh_spacing(
+    n: int, schedule: Schedule, knee: float = 0.04, power: float = 1.0, sigma_data: float = 1.0
+) -> list[float]:
+    """s_i = c sinh(asinh(s_max / c) (1 - i / n)^power), c = knee sigma_data.
+
+    Logarithmic above c, linear below, and 0 at i = n: no lowest level, no step that is not like the others.
+    """
+    c = knee * sigma_data
+    top = math.asinh(schedule.sigma_max / c)
+    return [c * math.sinh(top * (1 - i / n) ** power) for i in range(n)]
+
+
+@SPACINGS.register("flow")
+def flow_spacing(n: int, schedule: Schedule) -> list[float]:
+    """t_i = t_max (1 - i / n), uniform in flow time t = s / (1 + s): steps of one size, for few-step models."""
+    top = schedule.sigma_max / (1 + schedule.sigma_max)
+    times = [top * (1 - i / n) for i in range(n)]
+    return [t / (1 - t) for t in times]
 
 
 @dataclass(frozen=True)
@@ -77,17 +128,34 @@ class From(Schedule):
         return self.whole.time(log_snr)
 
 
+@SPACINGS.register("own")
+def own_spacing(n: int, schedule: Schedule, levels: Sequence[float] = ()) -> list[float]:
+    """Noise levels of your own, one for the beginning of each step."""
+    if len(levels) != n:
+        raise ValueError(f"spacing own needs spacing_options.levels, one number a step: {n}, not {len(levels)}.")
+    return [float(s) for s in levels]
+
+
 def noise_levels(
-    schedule: Schedule, steps: int, spacing: str = "asinh", start: float | None = None, **options: Any
+    schedule: Schedule,
+    steps: int,
+    spacing: str = "asinh",
+    start: float | None = None,
+    sigma_data: float = 1.0,
+    **options: Any,
 ) -> list[float]:
-    """Return steps + 1 decreasing noise levels, from the schedule's highest (or `start`) to exactly 0.
+    """Return decreasing noise levels, from the schedule's highest (or `start`) to exactly 0.
 
     Arguments:
         schedule: Gives the range.
         steps: Number of steps, at least 1.
         spacing: Name of the placement (`SPACINGS`).
         start: Noise level to begin at; None: the schedule's highest.
+        sigma_data: Standard deviation of the data, for placements that depend on it.
         options: Further arguments of the placement.
+
+    Returns:
+        steps + 1 levels; with the spacing "auto" there can be one more, since its first step is free.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}.")
@@ -95,4 +163,11 @@ def noise_levels(
         if not schedule.sigma_min < start < math.inf:
             raise ValueError(f"start must be a noise level above {schedule.sigma_min:g}, not {start}.")
         schedule = From(schedule, start)
-    return [*SPACINGS[spacing](steps, schedule, **options), 0.0]
+    return [*for_data(SPACINGS[spacing], sigma_data, steps, schedule, **options), 0.0]
+
+
+def for_data(function: Callable[..., T], sigma_data: float, *arguments: Any, **options: Any) -> T:
+    """Call a spacing or a sampler, with the standard deviation of the data if it asks for it."""
+    if "sigma_data" in inspect.signature(function).parameters:
+        options = {"sigma_data": sigma_data, **options}
+    return function(*arguments, **options)

@@ -30,7 +30,7 @@ def adams(
     tau: float = 0.0,
     low: float = 0.0,
     high: float = math.inf,
-    last: str = "ratio",
+    last: str = "same",
     sigma_data: float = 1.0,
 ) -> list[Row]:
     """Adams-Bashforth in any frame and variable, with a free Adams-Moulton corrector (`polydiff.sampling.engine`).
@@ -44,7 +44,8 @@ def adams(
         tau: Strength of noise, in the frame x0 only.
         low: Lowest noise level at which a step adds noise.
         high: The highest.
-        last: Variable of the step to 0 where log s would have no value; "none": that step is of order 1.
+        last: Variable of the step to 0; "same": as before, but "ratio" for log s, which has no value at 0; "none": that
+            step is of order 1.
         sigma_data: Standard deviation of the data.
     """
     check(order, frame, variable, corrector, tau, last)
@@ -54,8 +55,7 @@ def adams(
     for s0, s1 in pairwise(levels):
         nodes = (s0, *nodes[: max(order, corrector) - 1])
         noise = tau if low <= s0 <= high else 0.0
-        V, k = (last, order) if s1 == 0 and variable == "log" else (variable, order)
-        V, k = ("sigma", 1) if V == "none" else (V, k)
+        V, k = ending(variable, last, order) if s1 == 0 else (variable, order)
         A, weights, C = step(s0, s1, nodes[:k], frame, V, sigma_data, noise)
         B = tuple(weights)
         P, Q = FRAMES[frame].P(s0, sigma_data), FRAMES[frame].Q(s0, sigma_data)
@@ -67,6 +67,13 @@ def adams(
         rows.append(Row(s0, A, corrected, C, s1, P, Q))
         before = (s0, B, noise)
     return rows
+
+
+def ending(variable: str, last: str, order: int) -> tuple[str, int]:
+    """Return the variable and the order of a step to 0."""
+    if last == "none":
+        return "sigma", 1
+    return ("ratio" if variable == "log" else variable) if last == "same" else last, order
 
 
 @SAMPLERS.register("deis")
@@ -168,18 +175,20 @@ def pndm(levels: Sequence[float]) -> list[Row]:
 
 
 @SAMPLERS.register("unipc")
-def unipc(levels: Sequence[float], order: int = 2, solver: str = "bh2", corrector: bool = True) -> list[Row]:
+def unipc(
+    levels: Sequence[float], order: int = 2, solver: str = "bh2", corrector: bool = True, falling: bool = True
+) -> list[Row]:
     r"""UniPC in the frame x0 (Zhao et al., 2023, algorithms 5 and 6, https://arxiv.org/abs/2302.04867).
 
     With R_{ki} = r_i^{k-1}, b_k = k! phi_{k+1}(-h) (-h) / B(h) and r_i = (log s_0 - log s_i) / h, the differences
-    D_i - D_0 are weighted by B(h) R^{-1} b / r_i. Orders rise at the beginning and fall at the end, as published, and
-    order 2 has the published weight 1/2.
+    D_i - D_0 are weighted by B(h) R^{-1} b / r_i. Order 2 has the published weight 1/2.
 
     Arguments:
         levels: Noise levels.
         order: p of the predictor; the corrector has order p + 1.
         solver: "bh1", B(h) = -h, or "bh2", B(h) = exp(-h) - 1.
         corrector: Whether a new slope improves the step that led to it.
+        falling: Whether orders fall to 1 at the end, as published.
     """
     if solver not in ("bh1", "bh2"):
         raise ValueError(f"solver must be 'bh1' or 'bh2', not {solver!r}.")
@@ -188,11 +197,11 @@ def unipc(levels: Sequence[float], order: int = 2, solver: str = "bh2", correcto
     n = len(levels) - 1
     rows: list[Row] = []
     for i, (s0, s1) in enumerate(pairwise(levels)):
-        p = min(order, i + 1, n - i)
+        p = min(order, i + 1, n - i if falling else order)
         B = unified(s0, s1, levels[max(i - p + 1, 0) : i][::-1], solver)
         change: tuple[float, ...] = ()
         if corrector and i:
-            q = min(order, i, n - i + 1)  # of the step before
+            q = min(order, i, n - i + 1 if falling else order)  # of the step before
             start, earlier = levels[i - 1], levels[max(i - q, 0) : i - 1][::-1]
             better = unified(start, s0, earlier, solver, new=True)
             change = plus(better, (0.0, *unified(start, s0, earlier, solver)), -1.0)

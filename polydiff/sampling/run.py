@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
 
 from polydiff.denoise import Denoise, with_variance
-from polydiff.sampling.grid import noise_levels
+from polydiff.sampling.grid import for_data, noise_levels
 from polydiff.sampling.rows import SAMPLERS, Row
 from polydiff.schedule import Schedule
 from polydiff.space import Condition, Space, State
@@ -31,7 +32,7 @@ class Step(NamedTuple):
 def plan(
     schedule: Schedule,
     steps: int = 50,
-    sampler: str = "dpmpp_2m",
+    sampler: str = "auto",
     spacing: str | None = None,
     *,
     sigma_data: float = 1.0,
@@ -42,8 +43,29 @@ def plan(
 ) -> list[Row]:
     """Return the rows of a sampler on a grid; arguments as in `sample`."""
     if levels is None:
-        levels = noise_levels(schedule, steps, spacing or "asinh", start, **(spacing_options or {}))
-    return SAMPLERS[sampler](levels, **options)
+        levels = grid(schedule, steps, sampler, spacing, sigma_data, start, spacing_options)
+    return rows_on(levels, sampler, sigma_data, **options)
+
+
+def grid(
+    schedule: Schedule,
+    steps: int,
+    sampler: str,
+    spacing: str | None,
+    sigma_data: float,
+    start: float | None,
+    options: Mapping[str, Any] | None,
+) -> list[float]:
+    """Return the noise levels of a plan; a spacing that is not named is the sampler's own."""
+    place = spacing or ("auto" if sampler == "auto" else "asinh")
+    return noise_levels(schedule, steps, place, start, sigma_data, **(options or {}))
+
+
+def rows_on(levels: Sequence[float], sampler: str, sigma_data: float = 1.0, **options: Any) -> list[Row]:
+    """Return the rows of a sampler on noise levels."""
+    if len(levels) < 2 or levels[-1] < 0 or any(b >= a for a, b in pairwise(levels)):
+        raise ValueError(f"levels must be two or more noise levels that fall, none below 0; they are {list(levels)}.")
+    return for_data(SAMPLERS[sampler], sigma_data, levels, **options)
 
 
 @torch.no_grad()
@@ -67,27 +89,48 @@ def run_plan(
     """
     depth = max((len(row.B) for row in rows), default=0)
     latest: list[State] = []
-    x_0 = x
+    x_0, v = x, x
     for row in rows:
         if row.at is not None:
-            sigma = torch.full((space.batch,), row.at, device=x.device, dtype=x.dtype)
+            sigma = x.new_full((space.batch,), row.at)
             if row.C_large is None:
                 x_0 = denoise(x, sigma, space, cond)
             else:
                 x_0, v = with_variance(denoise, x, sigma, space, cond)
-            m = x_0 if (row.P, row.Q) == (1.0, 0.0) else row.P * x_0 + row.Q * x
+            m = x_0 if row.P == 1 and not row.Q else combine(row.P, x_0, (row.Q,), (x,))
             latest = [m, *latest[: depth - 1]]
-        elif row.Q:
+        elif row.P == 0:
             latest = [row.Q * x, *latest[: depth - 1]]
-        x = row.A * x
-        for b, m in zip(row.B, latest, strict=False):  # the first rows of a multistep plan have less history
-            if b:
-                x = x + b * m
+        x = combine(row.A, x, row.B, latest)
         if row.C and row.C_large is None:
             x = x + row.C * space.noise(generators)
-        elif row.C:
+        elif row.C and row.C_large:
             x = x + space.project(row.C ** (1 - v) * row.C_large**v * space.noise(generators))
         yield Step(row.to, x, x_0)
+
+
+BLOCK = 2**18
+"""Numbers that are combined at a time on a CPU: they stay in its cache."""
+
+
+def combine(a: float, x: State, bs: Sequence[float], states: Sequence[State]) -> State:
+    """Return a x + sum_j b_j m_j in about one pass over memory; there may be fewer m than b."""
+    if x.numel() <= BLOCK or x.device.type != "cpu" or not all(m.is_contiguous() for m in (x, *states)):
+        return accumulate(x if a == 1 else torch.mul(x, a), bs, states, fresh=a != 1)
+    out = torch.empty_like(x)
+    for to, part, *parts in zip(*(m.view(-1).split(BLOCK) for m in (out, x, *states)), strict=True):
+        torch.mul(part, a, out=to)
+        accumulate(to, bs, parts, fresh=True)
+    return out
+
+
+def accumulate(x: State, bs: Sequence[float], states: Sequence[State], fresh: bool) -> State:
+    """Return x + sum_j b_j m_j; in place where x is fresh."""
+    for b, m in zip(bs, states, strict=False):
+        if b:
+            x = x.add_(m, alpha=b) if fresh else torch.add(x, m, alpha=b)
+            fresh = True
+    return x
 
 
 def trajectory(
@@ -96,14 +139,21 @@ def trajectory(
     cond: Condition | None = None,
     *,
     generators: Sequence[torch.Generator],
+    steps: int = 50,
+    sampler: str = "auto",
+    spacing: str | None = None,
     init: State | None = None,
     start: float | None = None,
-    **how: Any,
+    levels: Sequence[float] | None = None,
+    spacing_options: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> Iterator[Step]:
     """Sample and yield every state; arguments as in `sample`."""
-    rows = plan(denoise.schedule, start=start, sigma_data=denoise.sigma_data, **how)
-    top = next(row.at for row in rows if row.at is not None)
-    x = top * space.noise(generators)
+    data = denoise.sigma_data
+    if levels is None:
+        levels = grid(denoise.schedule, steps, sampler, spacing, data, start, spacing_options)
+    rows = rows_on(levels, sampler, data, **options)
+    x = levels[0] * space.noise(generators)
     return run_plan(rows, denoise, x if init is None else init + x, space, cond, generators)
 
 
@@ -113,8 +163,6 @@ def sample(
     cond: Condition | None = None,
     *,
     generators: Sequence[torch.Generator],
-    init: State | None = None,
-    start: float | None = None,
     **how: Any,
 ) -> State:
     """Return samples on a space.
@@ -125,11 +173,16 @@ def sample(
         cond: Their conditions.
         generators: One random stream a sample (`polydiff.random.streams`), so that a sample does not depend on its
             batch.
-        init: Clean states to begin from, with noise of level `start` added (SDEdit); None: from noise alone.
-        start: Noise level to begin at; None: the schedule's highest.
-        how: steps, sampler (`SAMPLERS`), spacing (`SPACINGS`), spacing_options, levels (a grid of your own) and the
-            sampler's own options, such as eta; see `plan`.
+        how: What `trajectory` takes:
+            steps: Number of steps, 50.
+            sampler: Name of the method (`SAMPLERS`), "auto".
+            spacing: Name of the placement of noise levels (`SPACINGS`); None: the sampler's own.
+            spacing_options: Further arguments of the placement.
+            levels: Noise levels of your own, falling, instead of steps and spacing.
+            init: Clean states to begin from, with noise of the first level added (SDEdit); None: from noise alone.
+            start: Noise level to begin at; None: the schedule's highest.
+            options: Every other name is an argument of the method, such as eta.
     """
-    for step in trajectory(denoise, space, cond, generators=generators, init=init, start=start, **how):
+    for step in trajectory(denoise, space, cond, generators=generators, **how):
         x = step.x
     return x
