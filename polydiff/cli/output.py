@@ -64,12 +64,13 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
 
 def likelihood_table(result: Mapping[str, Any], meanings: Mapping[str, str]) -> None:
     """Print bounds on -log p of test examples: nats an example and a dimension, bits where data are discrete."""
+    found = result["likelihood"]
     unit = f"density in {result['unit']}" if result["unit"] else "all numbers discrete"
     print(
         f"-log p of {result['n']} of {result['n_test']} test examples at step {result['step']}, {result['weights']} "
         f"weights, seed {result['seed']}; {result['dimensions']:.4g} dimensions on average, {unit}\n"
     )
-    columns = ("bound", "nats", "nats/dim", "bits/dim", "evaluations", "of nats")
+    columns = ("bound", "nats", "nats/dim", "bits/dim", "evaluations")
     rows = [
         (
             kind,
@@ -77,11 +78,13 @@ def likelihood_table(result: Mapping[str, Any], meanings: Mapping[str, str]) -> 
             with_error(row["nats_per_dim"], row["nats_per_dim_error"]),
             with_error(row["bits_per_dim"], row["bits_per_dim_error"]),
             f"{row['evaluations']:.0f}",
-            ", ".join(f"{name} {figure(value)}" for name, value in row["parts"].items() if value),
         )
-        for kind, row in result["likelihood"].items()
+        for kind, row in found.items()
     ]
-    table(columns, rows, right=columns[1:5])
+    table(columns, rows, right=columns[1:])
+    print()
+    parts = {kind: [(name, v) for name, v in row["parts"].items() if abs(v) > 1e-9] for kind, row in found.items()}
+    table(("made of", "nats"), [(k, ", ".join(f"{name} {figure(v)}" for name, v in of)) for k, of in parts.items()])
     print()
     table(("how to read", ""), [*meanings.items(), ("±", "standard error of the mean over the examples")])
 

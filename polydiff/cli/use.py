@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from polydiff.cli.output import evaluation_table
+from polydiff.cli.guiding import guidance_parser, guidance_words
+from polydiff.cli.output import evaluation_table, likelihood_table
 from polydiff.cli.words import Parser, positive, read_conditions
 from polydiff.errors import UserError
 
@@ -31,7 +32,7 @@ def sample(words: Sequence[str]) -> int:
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     samples = model.sample(args.n, seed=args.seed, cond=cond, **plan_words(args))
     folder = args.output or next_folder(run_of(args.run) / "samples", "generated")
-    plan = model.plan(**plan_words(args)).model_dump(exclude={"batch_size"})
+    plan = model.plan(**plan_words(args)).model_dump(mode="json", exclude={"batch_size"})
     facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
     write_samples(folder.resolve(), model.domain, samples, {**facts, "seed": args.seed, "asked": cond, **plan})
     print(folder)
@@ -42,7 +43,13 @@ def evaluate(words: Sequence[str]) -> int:
     """polydiff eval."""
     parser = sampling_parser("eval", "Judge a run's samples beside real held-out data and noise.", n=1000)
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    parser.add_argument(
+        "--likelihood", metavar="KIND", nargs="?", const="vlb", choices=["vlb", "chain", "flow", "all"],
+        help="bound -log p of N test examples instead, by vlb (default), chain, flow or all",
+    )  # fmt: skip
     args = parser.read(words)
+    if args.likelihood:
+        return likelihood(args)
     cond = read_conditions(args.cond)
     from polydiff.evaluation import evaluate, write_evaluation
     from polydiff.model import Model
@@ -55,6 +62,25 @@ def evaluate(words: Sequence[str]) -> int:
         evaluation_table(result)
     if (args.run / "checkpoints").is_dir():
         write_evaluation(args.run, result)
+    return 0
+
+
+def likelihood(args: argparse.Namespace) -> int:
+    """polydiff eval --likelihood."""
+    sampling = [f"--{name.replace('_', '-')}" for name, value in plan_words(args).items() if value is not None]
+    wrong = [word for word in sampling if word != "--batch-size"] + (["--cond"] if args.cond else [])
+    if wrong:
+        raise UserError(f"{wrong[0]} is about samples; a likelihood is that of test examples under their conditions.")
+    from polydiff.evaluation import LIKELIHOODS, likelihood
+    from polydiff.model import Model
+
+    model = Model.load(args.run, weights=args.weights, ema=args.ema)
+    kinds = list(LIKELIHOODS) if args.likelihood == "all" else [args.likelihood]
+    result = likelihood(model, args.n, kinds, seed=args.seed, batch_size=args.batch_size or 64)
+    if args.json:
+        print(json.dumps(result, indent=1))
+    else:
+        likelihood_table(result, {kind: LIKELIHOODS[kind] for kind in kinds})
     return 0
 
 
@@ -85,14 +111,15 @@ def sampling_parser(verb: str, summary: str, n: int) -> Parser:
     sampling = parser.add_argument_group("sampling", "by default as in the run's configuration, section sample")
     sampling.add_argument("--steps", metavar="S", type=positive, help="sampling steps")
     sampling.add_argument("--sampler", metavar="NAME", help="such as ddpm, ddim, heun or dpmpp_2m")
-    sampling.add_argument("--guidance", metavar="W", type=float, help="scale of classifier-free guidance; 1: none")
+    guidance_parser(parser)
     sampling.add_argument("--batch-size", metavar="B", type=positive, help="samples at a time; it changes no sample")
     return parser
 
 
 def plan_words(args: argparse.Namespace) -> dict[str, Any]:
     """Return the sampling options; None: as configured."""
-    return {name: getattr(args, name) for name in ("steps", "sampler", "guidance", "batch_size")}
+    plain = {name: getattr(args, name) for name in ("steps", "sampler", "guidance", "batch_size")}
+    return plain | guidance_words(args)
 
 
 def run_of(path: Path) -> Path:
