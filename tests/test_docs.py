@@ -69,6 +69,21 @@ def test_the_python_of_the_pages_runs(page: str, tmp_path: Path, monkeypatch: py
     assert (tmp_path / "runs" / "image-001" / "report.html").is_file()
 
 
+@pytest.mark.parametrize("page", ["docs/guidance.md", "docs/control.md"])
+def test_the_pages_of_guidance_and_control_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from polydiff.guidance import GUIDANCE
+
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--domain", "image", "-o", "runs/image-001", *FEW[:-1], "0"]) == 0
+    scope: dict[str, Any] = {}
+    try:
+        for code in blocks(page, "python"):
+            exec(code, scope)
+    finally:
+        GUIDANCE._entries.pop("fading", None)
+    assert torch.isfinite(scope["x"]).all()
+
+
 def test_the_sampler_of_the_documentation_is_of_second_order() -> None:
     """The page shows a whole sampler; it registers, runs and converges as it says."""
     from test_sample import convergence_order
