@@ -202,7 +202,7 @@ def accuracy(suites: Sequence[str], tracks: Sequence[str], n: int, budgets: Sequ
             parts += [f"### {suite} problems, {track} track\n", leaders(found, defaults, budgets), ""]
             parts += ["auto / the peers' best on each problem:\n", one_against_peers(found, budgets), ""]
             parts += ["<details><summary>All configurations</summary>\n", everything(found, budgets), "\n</details>\n"]
-            print("\n".join(parts[-6:]), flush=True)
+            print("\n".join(parts[-9:]), flush=True)
     return "\n".join(parts)
 
 
