@@ -1,0 +1,282 @@
+"""Averages of the weights: closed forms, widths and exponents, reconstruction after training, files."""
+
+from __future__ import annotations
+
+import copy
+import math
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_trainer import assert_same_run, stop_at, tiny
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from polydiff.checkpoint import Checkpoint, latest, pack, steps_saved, write_files
+from polydiff.cli import main
+from polydiff.ema import (
+    SIGMAS,
+    PowerAverages,
+    Profile,
+    exponent,
+    inner,
+    mixture,
+    reconstruct,
+    save_snapshot,
+    spares,
+    update_ema,
+    width,
+)  # fmt: skip
+from polydiff.errors import UserError
+from polydiff.model import Model
+from polydiff.run import Run
+from polydiff.trainer import resume
+
+
+def network() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)).double()
+
+
+def flat(model: nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_the_moving_average_is_its_closed_form() -> None:
+    """ema_n = sum_k (1 - d_k) prod_{j > k} d_j w_k + prod_j d_j w_init with d_k = min(d, (1 + k) / (10 + k))."""
+    model, decay, n = network(), 0.9, 40
+    ema = copy.deepcopy(model)
+    history = [flat(model)]
+    for k in range(n):
+        move(model, k)
+        history.append(flat(model))
+        update_ema(ema, model, k, decay)
+    d = [min(decay, (1 + k) / (10 + k)) for k in range(n)]
+    weights = [torch.tensor(d).double().prod().item()]
+    weights += [(1 - d[k]) * torch.tensor(d[k + 1 :]).double().prod().item() for k in range(n)]
+    expected = sum(w * h for w, h in zip(weights, history, strict=True))
+    assert sum(weights) == pytest.approx(1)
+    assert_close(flat(ema), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_the_moving_average_takes_buffers_as_they_are() -> None:
+    model = network()
+    ema = copy.deepcopy(model)
+    model(torch.randn(8, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+    update_ema(ema, model, 0, 0.99)
+    assert all(torch.equal(a, b) for a, b in zip(ema.buffers(), model.buffers(), strict=True))
+
+
+# Power-function averages
+
+
+@torch.no_grad()
+def move(model: nn.Module, k: int) -> None:
+    """A weight trajectory that any average differs on: a drift, a wave and a sum of kicks."""
+    for p in model.parameters():
+        p.add_(torch.sin(p + k) + 0.01 * k)
+
+
+def averaged(n: int) -> tuple[list[Tensor], PowerAverages]:
+    """The weights after each of n steps, and the averages of them."""
+    model = network()
+    averages, history = PowerAverages(model), []
+    for k in range(n):
+        move(model, k)
+        averages.update(model, k)
+        history.append(flat(model))
+    return history, averages
+
+
+def integral(history: list[Tensor], gamma: float, start: int = 0) -> Tensor:
+    """The integral of (gamma + 1) tau^gamma / t^{gamma + 1} theta(tau), theta = w_k for tau in (k - 1, k]."""
+    t = len(history)
+    shares = [(k / t) ** (gamma + 1) - ((k - 1) / t) ** (gamma + 1) for k in range(1, t + 1)]
+    return torch.stack([share * w for share, w in zip(shares, history, strict=True)]).sum(0)
+
+
+def test_a_power_function_average_is_its_integral() -> None:
+    history, averages = averaged(200)
+    for sigma in SIGMAS:
+        kept = torch.cat([value.flatten() for value in averages.averages[sigma].values()])
+        assert_close(kept, integral(history, exponent(sigma)), rtol=1e-11, atol=1e-11)
+
+
+def test_the_published_pairs_of_width_and_exponent() -> None:
+    """EDM2 lists gamma = 16.97 and 6.94 for sigma_rel = 0.05 and 0.10 (Karras et al., 2024, section 3.1)."""
+    assert exponent(0.05) == pytest.approx(16.97, abs=5e-3)
+    assert exponent(0.10) == pytest.approx(6.94, abs=5e-3)
+
+
+@given(st.floats(0.001, 0.288))
+def test_width_and_exponent_are_inverse_and_the_width_is_the_deviation(sigma: float) -> None:
+    gamma = exponent(sigma)
+    assert gamma >= 0
+    assert width(gamma) == pytest.approx(sigma, rel=1e-9)
+    mean, square = (gamma + 1) / (gamma + 2), (gamma + 1) / (gamma + 3)
+    assert math.sqrt(square - mean**2) == pytest.approx(sigma, rel=1e-5)
+
+
+@pytest.mark.parametrize("sigma", [0.0, -0.1, 0.3, math.nan])
+def test_widths_that_no_average_has_are_refused(sigma: float) -> None:
+    with pytest.raises(ValueError, match=r"width between 0 and 0\.2887"):
+        exponent(sigma)
+
+
+@given(st.floats(1, 1e6), st.floats(1, 1e6), st.floats(0, 50), st.floats(0, 50))
+def test_inner_products_are_integrals(t_a: float, t_b: float, g_a: float, g_b: float) -> None:
+    """By 200-point Gauss-Legendre on (0, min t), in v with tau = min(t) v."""
+    import numpy as np
+
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    v, low = (nodes + 1) / 2, min(t_a, t_b)
+
+    def p(t: float, g: float) -> np.ndarray:
+        return (g + 1) / t * (low * v / t) ** g
+
+    numeric = low * float((weights / 2 * p(t_a, g_a) * p(t_b, g_b)).sum())
+    assert inner(Profile(t_a, g_a), Profile(t_b, g_b)) == pytest.approx(numeric, rel=1e-6)
+
+
+def profiles(snapshots: int, t: int = 1000) -> list[Profile]:
+    return [Profile(t * (i + 1) / snapshots, exponent(sigma)) for i in range(snapshots) for sigma in SIGMAS]
+
+
+def test_a_stored_average_is_reconstructed_exactly() -> None:
+    for sigma in SIGMAS:
+        weights, error = mixture(profiles(8), Profile(1000, exponent(sigma)))
+        assert error < 1e-7
+        assert weights[-2 + SIGMAS.index(sigma)] == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("sigma", [0.03, 0.07, 0.15, 0.2])
+def test_the_error_of_a_reconstruction_falls_with_the_number_of_snapshots(sigma: float) -> None:
+    """And the mixture's weights sum to 1, so that what stood still is reconstructed as it stood."""
+    errors = []
+    for n in (2, 4, 8, 16, 32):
+        weights, error = mixture(profiles(n), Profile(1000, exponent(sigma)))
+        assert sum(weights) == pytest.approx(1, abs=1e-9)
+        errors.append(error)
+    assert all(b <= a * (1 + 1e-6) + 1e-9 for a, b in pairwise(errors))
+    assert errors[-1] < 0.02
+
+
+def test_least_squares_is_the_best_mixture() -> None:
+    """Its error is that of the profiles on a fine grid, and no neighbour with the same sum has a smaller one."""
+    import numpy as np
+
+    given, wanted = profiles(4), Profile(1000, exponent(0.08))
+    weights, error = mixture(given, wanted)
+    tau = (np.arange(200_000) + 0.5) / 200
+
+    def p(profile: Profile) -> np.ndarray:
+        inside = tau <= profile.t
+        return np.where(inside, (profile.gamma + 1) / profile.t * (tau / profile.t) ** profile.gamma, 0)
+
+    columns, goal = np.stack([p(q) for q in given], 1), p(wanted)
+
+    def misfit(x: np.ndarray) -> float:
+        return float(np.linalg.norm(columns @ x - goal) / np.linalg.norm(goal))
+
+    best = misfit(np.array(weights))
+    assert best == pytest.approx(error, rel=1e-3)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        shift = rng.normal(size=len(weights)) * 1e-3
+        assert misfit(np.array(weights) + shift - shift.mean()) > best
+
+
+def test_reconstructed_weights_are_those_of_the_average(tmp_path: Path) -> None:
+    """On a rough trajectory, from 16 snapshots in files; a stored width comes back as it was stored."""
+    model = network()
+    averages, history = PowerAverages(model), []
+    for k in range(320):
+        move(model, k)
+        averages.update(model, k)
+        history.append(flat(model))
+        if (k + 1) % 20 == 0:
+            save_snapshot(tmp_path, k + 1, averages.tensors(), keep=16)
+    for sigma, rtol in ((0.05, 1e-6), (0.1, 1e-6), (0.07, 1e-3), (0.15, 1e-3)):
+        found = reconstruct(tmp_path, 320, averages.tensors(), sigma)
+        assert found.keys() == dict(model.named_parameters()).keys()
+        exact = integral(history, exponent(sigma))
+        assert (torch.cat([v.flatten() for v in found.values()]) - exact).norm() < rtol * exact.norm()
+    with pytest.raises(UserError, match=r"do not give an average of width 0\.005"):
+        reconstruct(tmp_path, 320, averages.tensors(), 0.005)
+
+
+@given(st.lists(st.integers(1, 10_000), unique=True, min_size=1, max_size=40), st.integers(1, 20))
+def test_snapshots_are_bounded_and_the_newest_stays(steps: list[int], keep: int) -> None:
+    gone = spares(sorted(steps), keep)
+    left = sorted(set(steps) - set(gone))
+    assert len(left) == min(keep, len(steps))
+    assert max(steps) in left
+
+
+def test_of_even_snapshots_those_stay_that_are_even_again() -> None:
+    assert sorted(spares(range(10, 170, 10), 8)) == list(range(10, 170, 20))
+
+
+# Runs
+
+FEW = {"train.steps": 8, "train.checkpoint_every": 4, "train.ema_snapshots": 4}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny("molecule", tmp_path_factory.mktemp("runs") / "run", **FEW)
+
+
+def test_a_run_that_was_interrupted_has_the_same_averages(kept: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        tiny("molecule", tmp_path / "cut", stop_at(5), **FEW)
+    resume(tmp_path / "cut")
+    assert_same_run(kept, tmp_path / "cut")
+    ours, theirs = (Checkpoint.load(latest(Run(path).checkpoints)).averages for path in (kept, tmp_path / "cut"))
+    assert ours.keys() == theirs.keys() != set()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    for step in (2, 4, 6, 8):
+        files = [run / "averages" / f"step-{step:08d}" / "averages.safetensors" for run in (kept, tmp_path / "cut")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_model_of_another_average(kept: Path, tmp_path: Path) -> None:
+    assert steps_saved(kept / "averages") == [2, 4, 6, 8]
+    state = Checkpoint.load(latest(kept / "checkpoints"))
+    stored = Model.load(kept, ema=0.1)
+    assert stored.weights == "ema 0.1"
+    for name, p in stored.denoiser.named_parameters():
+        assert_close(p, state.averages[f"0.1/{name}"], rtol=1e-4, atol=1e-6)
+    wider = Model.load(kept / "checkpoints" / "step-00000008", ema=0.14)
+    assert any((a != b).any() for a, b in zip(wider.denoiser.parameters(), stored.denoiser.parameters(), strict=True))
+    assert main(["sample", str(kept), "-n", "2", "--ema", "0.12", "-o", str(tmp_path / "out")]) == 0
+    assert '"weights": "ema 0.12"' in (tmp_path / "out" / "manifest.json").read_text()
+
+
+def test_averages_that_cannot_be_had_are_told(kept: Path, tmp_path: Path) -> None:
+    for wrong in ({"ema": 0.4}, {"ema": 0.1, "weights": "model"}):
+        with pytest.raises(UserError, match="is the width of an average"):
+            Model.load(kept, **wrong)  # type: ignore[arg-type]
+    shutil.copytree(kept, tmp_path / "run")
+    (tmp_path / "run" / "averages" / "step-00000002" / "averages.safetensors").write_bytes(b"no")
+    with pytest.raises(UserError, match="damaged"):
+        Model.load(tmp_path / "run", ema=0.14)
+    plain = tiny("molecule", tmp_path / "plain", **{"train.steps": 2})
+    assert not (plain / "averages").exists()
+    with pytest.raises(UserError, match=r"train\.ema_snapshots=16"):
+        Model.load(plain, ema=0.1)
+
+
+def test_snapshots_after_a_checkpoint_do_not_count(tmp_path: Path) -> None:
+    model = network()
+    averages = PowerAverages(model)
+    averages.update(model, 0)
+    write_files(tmp_path / "step-00000900", {"averages.safetensors": pack({"nothing": torch.zeros(1)})})
+    found = reconstruct(tmp_path, 1, averages.tensors(), 0.05)
+    for name, p in model.named_parameters():
+        assert_close(found[name], p.detach(), rtol=1e-12, atol=1e-12)
