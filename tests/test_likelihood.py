@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -15,9 +19,17 @@ from oracles import GaussianDenoiser, dense, euclidean, packed
 from torch import Tensor
 from torch.testing import assert_close
 
+from polydiff.cli import main
 from polydiff.domain import Units
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
-from polydiff.likelihood import chain, continuous_vlb, discrete_vlb, flow_bound, flow_log_prob
+from polydiff.likelihood import (
+    chain,
+    continuous_vlb,
+    decoder_level,
+    discrete_vlb,
+    flow_bound,
+    flow_log_prob,
+)
 from polydiff.likelihood.basis import diagonal, directions, signs
 from polydiff.likelihood.terms import decoder, log_mass, log_normal, step_kl
 from polydiff.random import stream, streams
@@ -336,3 +348,90 @@ def test_arguments_of_no_use_are_refused() -> None:
         flow_log_prob(denoiser, batch.x, space, sigma=0.0)
     with pytest.raises(ValueError, match="trace must be"):
         flow_log_prob(denoiser, batch.x, space, trace="none")  # type: ignore[arg-type]
+
+
+def test_digits_are_of_17_levels_and_photographs_of_256() -> None:
+    """The bins of an image tile the line, hold the image's own pixels, and are the data's true quantisation."""
+    from polydiff.domains.image.codec import Standardise
+    from polydiff.domains.image.data import digits
+
+    source = digits()
+    images = source.splits["test"].centred(range(20))
+    assert set(images.unique().tolist()) == set(source.levels)
+    assert len(source.levels) == 17
+    codec = Standardise((0.1,), 0.7)
+    x = codec.encode(images)
+    low, high = codec.bins(x, torch.tensor(source.levels, dtype=F64))
+    assert ((low < x) & (x < high)).all()
+    assert len(torch.unique(low)) == 17
+    assert set(torch.unique(low)[1:].tolist()) == set(torch.unique(high)[:-1].tolist())
+    assert low.isneginf()[images == 0].all()
+    assert high.isposinf()[images == 255].all()
+    photo = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    low, high = codec.bins(codec.encode(photo), torch.tensor(digits(12).levels, dtype=F64))
+    width = (high - low).flatten()[1:-1]
+    assert_close(width, torch.full_like(width, 1 / 127.5 / 0.7))
+
+
+def test_molecules_are_densities_of_positions_beside_masses_of_elements() -> None:
+    """In Å: 3 (N - 1) log scale more than in states. Each feature's two bins tile the line and hold the right value."""
+    from polydiff.domains.molecule.codec import Codec
+    from polydiff.domains.molecule.geometry import Molecule
+
+    codec = Codec((1, 6), (0.6, 0.4), 1.7, 0.5)
+    ch4 = Molecule(np.array([6, 1, 1, 1, 1], np.uint8), np.arange(15.0).reshape(5, 3).astype(np.float32))
+    h = Molecule(np.array([1], np.uint8), np.zeros((1, 3), np.float32))
+    x, space = codec.encode([ch4, h])
+    units = codec.units(x, space)
+    assert_close(units.log_scale.double(), torch.tensor([12 * math.log(1.7), 0.0], dtype=F64))
+    assert units.low is not None
+    assert units.high is not None
+    assert units.low[..., :3].isnan().all()
+    low, high, f = units.low[0, :, 3:], units.high[0, :, 3:], x[0, :, 3:]
+    assert ((low < f) & (f < high)).all()
+    assert (low.isneginf() ^ high.isposinf()).all()
+    assert units.name == "Å"
+
+
+def test_where_the_decoder_takes_over() -> None:
+    """A quarter of the narrowest bin; any level gives a bound, and a coarse one costs little where bins are known."""
+    nan, inf = torch.tensor([math.nan]), math.inf
+    bins = Units(torch.tensor([-inf, 0.1]), torch.tensor([0.1, 0.5]), torch.zeros(2))
+    assert decoder_level([bins, None], EDM()) == pytest.approx(0.1)
+    assert decoder_level([Units(nan, nan, torch.zeros(1)), None], EDM()) == 0.002
+    assert chain(EDM(), 5, 0.1)[0].item() == pytest.approx(0.1)
+    space = euclidean(3)
+    denoiser, batch, exact = gaussian(space, 0.7)
+    for lowest in (0.01, 0.5):
+        levels = chain(denoiser.schedule, 9, lowest)
+        found = discrete_vlb(denoiser, batch, streams(0, "eps", range(3)), levels, variance="large").nats
+        assert_close(found, exact, rtol=1e-9, atol=1e-9)
+        flow = flow_bound(denoiser, batch, streams(0, "eps", range(3)), lowest=lowest).nats
+        assert_close(flow, exact, rtol=0, atol=1e-3)
+        limit = continuous_vlb(denoiser, batch, streams(0, "eps", range(3)), draws=512, lowest=lowest).nats
+        assert_close(limit, exact, rtol=0, atol=1e-2)
+
+
+def test_the_command_line_tells_likelihoods(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = ["train.steps=3", "train.batch_size=8", "backbone.channels=16", "backbone.blocks=1", "sample.steps=3"]
+    assert main(["train", "--domain", "image", "loss.objective=hybrid", *few, "--judge", "0"]) == 0
+    capsys.readouterr()
+    assert main(["eval", "runs/image-001", "--likelihood", "all", "-n", "10", "--json", "--batch-size", "4"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["n"], result["n_test"], result["dimensions"], result["unit"]) == (10, 359, 64, "")
+    for row in result["likelihood"].values():
+        assert row["bits_per_dim"] == pytest.approx(row["nats"] / 64 / math.log(2))
+        assert sum(row["parts"].values()) == pytest.approx(row["nats"], rel=1e-5)
+        assert row["nats_error"] > 0
+    assert list(result["likelihood"]) == ["vlb", "chain", "flow"]
+    assert main(["eval", "runs/image-001", "--likelihood", "-n", "10"]) == 0
+    out = capsys.readouterr().out
+    assert "-log p of 10 of 359 test examples at step 3" in out
+    told = re.search(r"vlb +([\d.]+) ± [\d.]+ +[\d.]+ ± [\d.]+ +[\d.]+ ± [\d.]+ +33\n", out)
+    assert told is not None
+    assert float(told[1]) == pytest.approx(result["likelihood"]["vlb"]["nats"], rel=1e-3)  # batches of 4 or of 10
+    assert main(["eval", "runs/image-001", "--likelihood", "--steps", "5"]) == 2
+    assert "--steps is about samples" in capsys.readouterr().err
