@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import GaussianDenoiser, dense, euclidean
 from scipy import stats
-from test_docs import blocks
+from test_docs import blocks, commands
 from torch import Tensor, nn
 from torch.testing import assert_close
 
@@ -501,8 +501,20 @@ def test_options_are_checked_before_any_work(words: dict[str, str], said: str) -
 
 
 def test_the_python_of_the_page_runs() -> None:
-    for code in blocks("docs/losses.md", "python"):
-        exec(code, {})
+    try:
+        for code in blocks("docs/losses.md", "python"):
+            exec(code, {})
+    finally:
+        WEIGHTINGS._entries.pop("halved")
+        TIMES._entries.pop("triangle")
+
+
+def test_the_commands_of_the_page_are_taken() -> None:
+    told = commands("docs/losses.md")
+    assert len(told) > 2
+    for verb, flag, domain, *words in told:
+        assert (verb, flag) == ("train", "--domain")
+        check_names(resolve(domain, words=dict(word.split("=", 1) for word in words)).config)
 
 
 def test_stratified_points_fall_one_in_each_stratum() -> None:

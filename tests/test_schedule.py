@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import GaussianDenoiser, euclidean
-from test_docs import blocks
+from test_docs import blocks, commands
 from torch.testing import assert_close
 
 from polydiff.denoise import Denoiser
@@ -20,6 +20,7 @@ from polydiff.process import q_sample
 from polydiff.random import streams
 from polydiff.sampling import sample
 from polydiff.schedule import EDM, INFINITE, SCHEDULES, VP, Cosine, Discrete, Learned, RectifiedFlow, Schedule, Table
+from polydiff.settings import check_names, resolve
 from polydiff.space import Euclidean
 
 NAMES = list(SCHEDULES)
@@ -350,5 +351,16 @@ def test_mistakes_are_refused() -> None:
 
 
 def test_the_python_of_the_page_runs() -> None:
-    for code in blocks("docs/schedules.md", "python"):
-        exec(code, {})
+    try:
+        for code in blocks("docs/schedules.md", "python"):
+            exec(code, {})
+    finally:
+        SCHEDULES._entries.pop("quintic")
+
+
+def test_the_commands_of_the_page_are_taken() -> None:
+    told = commands("docs/schedules.md")
+    assert len(told) > 2
+    for verb, flag, domain, *words in told:
+        assert (verb, flag) == ("train", "--domain")
+        check_names(resolve(domain, words=dict(word.split("=", 1) for word in words)).config)

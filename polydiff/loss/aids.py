@@ -96,7 +96,8 @@ class Uncertainty(nn.Module):
     def forward(self, sigma: Tensor) -> Tensor:
         """Return u (B,) at noise levels (B,)."""
         angle = 2 * torch.pi * (sigma.log().to(self.weight)[:, None] / 4 * self.frequency + self.phase)
-        return angle.cos() @ self.weight * (2 / len(self.weight)) ** 0.5
+        u: Tensor = angle.cos() @ self.weight * (2 / len(self.weight)) ** 0.5
+        return u
 
 
 def aid(denoiser: Denoiser, name: str) -> nn.Module | None:
