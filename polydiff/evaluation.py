@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polydiff.config import SampleConfig
 from polydiff.domain import HasUnits, Units
 from polydiff.errors import unknown
 from polydiff.files import write_atomic
@@ -64,8 +65,16 @@ def evaluate(model: Model, n: int, *, seed: int = 0, **sampling: Any) -> dict[st
         "steps": plan.steps,
         "evaluations": model.evaluations(plan),
         "guidance": plan.guidance,
+        **guidance_told(plan),
         "metrics": metrics,
     }
+
+
+def guidance_told(plan: SampleConfig) -> dict[str, Any]:
+    """Return the keys of guidance, besides its scale, that are not the default ones."""
+    keys = ("guidance_method", "guidance_options", "guidance_interval", "guide", "negative")
+    said, plain = plan.model_dump(mode="json"), SampleConfig().model_dump(mode="json")
+    return {key: said[key] for key in keys if said[key] != plain[key]}
 
 
 def finite(value: float) -> float | None:

@@ -259,7 +259,7 @@ def commands(run: Run) -> list[tuple[str, str]]:
     found = [(f"polydiff train -c {name}/config.resolved.yaml -o {name}-again", "the same run")]
     if result:
         asked = [(key, result[key]) for key in ("seed", "weights", *SAMPLING) if key in result]
-        asked += [("cond", f"{key}={value}") for key, value in result.get("cond", {}).items()]
+        asked += [("cond", f"{key}={value}") for key, value in result.get("cond", {}).items()] + guidance_words(result)
         options = [word for key, value in asked for word in (f"--{key}", str(value))]
         found.append(
             (
@@ -268,3 +268,13 @@ def commands(run: Run) -> list[tuple[str, str]]:
             )
         )
     return [*found, (f"polydiff sample {name} -n 16", "more samples"), (f"polydiff report {name}", "this page")]
+
+
+def guidance_words(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the options of the command line, and their values, for what an evaluation tells of guidance."""
+    words = [("guidance-method", result.get("guidance_method")), ("guide", result.get("guide"))]
+    if interval := result.get("guidance_interval"):
+        words.append(("guidance-interval", ",".join(f"{level:g}" for level in interval)))
+    for option, key in (("guidance-option", "guidance_options"), ("negative", "negative")):
+        words += [(option, f"{name}={value}") for name, value in result.get(key, {}).items()]
+    return [(option, value) for option, value in words if value is not None]

@@ -189,6 +189,23 @@ def test_the_command_line_guides(run: Path, tmp_path: Path, capsys: pytest.Captu
         assert message in capsys.readouterr().err
 
 
+def test_a_report_tells_how_to_repeat_an_evaluation_with_guidance(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    words = [
+        "--guidance", "2.0", "--guidance-method", "apg", "--guide", str(run.parent / "worse"), "--guidance-interval",
+        "0.3,5", "--guidance-option", "eta=0.2", "--negative", "half=lower",
+    ]  # fmt: skip
+    assert main(["eval", str(copy), "-n", "8", *words]) == 0
+    result = json.loads((copy / "evaluation.json").read_text())
+    assert result["guidance_method"] == "apg"
+    assert main(["report", str(copy)]) == 0
+    page = (copy / "report.html").read_text()
+    said = f"--guidance-method apg --guide {run.parent / 'worse'} --guidance-interval 0.3,5 --guidance-option eta=0.2"
+    assert said in page
+    assert "--negative half=lower" in page
+
+
 def test_a_configuration_of_guidance_is_checked_before_training(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,11 +28,11 @@ class Measured(Wrapper):
     """E[x_0 | x, y] for a linear measurement, at one evaluation and one or a few passes back through the network.
 
     covariance = "isotropic": C = s^2 sd^2 / (s^2 + sd^2), that of Gaussian data of standard deviation sd: Pi-GDM
-    (Song et al., Pseudoinverse-guided diffusion models for inverse problems, ICLR 2023, eq. 7 and 8,
+    (Song et al., Pseudoinverse-guided diffusion models for inverse problems, ICLR 2023,
     https://openreview.net/forum?id=9_gsMA8MRKQ). Exact for such data.
 
     covariance = "jacobian": C = s^2 J^T, which costs one more pass back for each iteration of the solver: moment
-    matching (Rozet et al., 2024, eq. 17, https://arxiv.org/abs/2405.13712). Exact for all Gaussian data.
+    matching (Rozet et al., 2024, https://arxiv.org/abs/2405.13712). Exact for all Gaussian data.
 
     Arguments:
         denoiser: What is wrapped.

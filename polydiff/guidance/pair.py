@@ -29,7 +29,7 @@ class Guided(Wrapper):
         guide: Gives the weak estimate, of the same condition; None: the denoiser itself, without the condition.
         negative: Condition of the weak estimate instead: what to stay away from.
         interval: Lowest and highest noise level with guidance; outside, the strong estimate alone counts
-            (Kynkaanniemi et al., 2024, https://arxiv.org/abs/2404.07724). None: everywhere.
+            (Kynkäänniemi et al., 2024, https://arxiv.org/abs/2404.07724). None: everywhere.
     """
 
     method: Method
