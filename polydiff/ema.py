@@ -128,7 +128,7 @@ class PowerAverages:
             model: Holds the weights.
             step: Optimizer steps done before this one.
         """
-        weights = list(model.parameters())
+        weights: list[Tensor] = list(model.parameters())
         for sigma, average in self.averages.items():
             beta = (step / (step + 1)) ** (exponent(sigma) + 1)
             torch._foreach_lerp_(list(average.values()), weights, 1 - beta)

@@ -58,7 +58,8 @@ class ECT:
         """Return r at this moment of training, float64; 0 <= r < t."""
         stage = int(moment.progress * self.stages)
         gap = self.q ** -(stage + 1.0) * (1 + self.k * torch.sigmoid(-self.b * t / sigma_data))
-        return t * (1 - gap).clamp(min=0)
+        r: Tensor = t * (1 - gap).clamp(min=0)
+        return r
 
     def __call__(
         self, denoiser: Denoiser, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
