@@ -435,3 +435,17 @@ def test_the_command_line_tells_likelihoods(
     assert float(told[1]) == pytest.approx(result["likelihood"]["vlb"]["nats"], rel=1e-3)  # batches of 4 or of 10
     assert main(["eval", "runs/image-001", "--likelihood", "--steps", "5"]) == 2
     assert "--steps is about samples" in capsys.readouterr().err
+
+
+def test_the_example_of_the_documentation_meets_the_truth() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "likelihood.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.M | re.S)
+    scope: dict[str, Any] = {}
+    exec(code.replace("range(500)", "range(200)"), scope)
+    truth, found = scope["truth"], scope["found"]
+    for bound in found.values():
+        gap = bound.nats - truth
+        assert gap.mean().abs() < 0.03 + 4 * gap.std() / math.sqrt(200)
+        assert gap.std() < 3
+    smoothed = scope["exact"].log_prob(scope["x_0"], torch.full((200,), 0.05, dtype=F64))
+    assert_close(scope["density"].log_prob, smoothed, rtol=0, atol=1e-3)
