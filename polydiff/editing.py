@@ -72,7 +72,7 @@ def inpaint(
     Arguments:
         model: What makes them.
         given: Clean states.
-        mask: What is known, broadcasting against a state; of molecules (B, N, 1), atoms.
+        mask: What is known, broadcasting against a state; a row an atom of molecules: (M, 1) packed, (B, N, 1) padded.
         jump: Steps of a piece of the plan.
         resample: How often each piece is run, 1 for once; more harmonises the new with the known.
         seed: Of everything random.

@@ -379,3 +379,22 @@ def test_wrappers_look_like_what_they_wrap() -> None:
     assert all(a > b for a, b in pairwise(levels))
     x = sample(nested, euclidean(2), condition([0, 1]), generators=streams(0, "x", range(2)), **HOW)
     assert x.abs().max() <= 1
+
+
+def test_a_learned_variance_passes_through_guidance() -> None:
+    """A wrapper's estimate, and what the wrapped denoiser says of the variance."""
+
+    class Varied(Curved):
+        def with_variance(
+            self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
+        ) -> tuple[State, Tensor]:
+            return self(x, sigma, space, cond), torch.full_like(x, 0.25)
+
+    space = euclidean(2)
+    x, sigma, cond = state(space), level(space, 0.8), condition([0, 1])
+    wrapper = DynamicThreshold(ClassifierFree(Varied(), 2.0), -9.0, 9.0)
+    estimate, v = wrapper.with_variance(x, sigma, space, cond)
+    assert torch.equal(estimate, ClassifierFree(Curved(), 2.0)(x, sigma, space, cond))
+    assert torch.equal(v, torch.full_like(x, 0.25))
+    with pytest.raises(ValueError, match="says nothing of the variance"):
+        ClassifierFree(Curved(), 2.0).with_variance(x, sigma, space, cond)

@@ -30,7 +30,7 @@ def known_part(x: State, mask: Tensor, space: Space) -> State:
 
     Arguments:
         x: Any state.
-        mask: 1 (or True) where known, broadcasting against a state; (N, 1) or (B, N, 1) for atoms.
+        mask: 1 (or True) where known, broadcasting against a state; for atoms (M, 1) packed, (B, N, 1) padded.
         space: V.
     """
     keep = mask.to(x)
