@@ -14,11 +14,12 @@ from torch import Tensor
 
 from polydiff.config import SampleConfig
 from polydiff.domain import HasUnits, Units
-from polydiff.errors import unknown
+from polydiff.errors import UserError, unknown
 from polydiff.files import write_atomic
 from polydiff.likelihood import Estimate, chain, continuous_vlb, decoder_level, discrete_vlb, flow_bound
 from polydiff.likelihood.vlb import Variance
 from polydiff.model import Model
+from polydiff.ode import IntegrationError
 from polydiff.random import streams
 from polydiff.run import Run
 from polydiff.settings import tells_variance
@@ -148,8 +149,8 @@ def held_out(model: Model, indices: Sequence[int]) -> tuple[Batch, Units | None]
     if not isinstance(model.domain, HasUnits):
         return batch.to(device), None
     low, high, scale, name = model.domain.units(batch.x, batch.space)
-    ends = (end if end is None else end.to(device) for end in (low, high))
-    return batch.to(device), Units(*ends, scale.to(device), name)
+    low, high = (end if end is None else end.to(device) for end in (low, high))
+    return batch.to(device), Units(low, high, scale.to(device), name)
 
 
 def bound(
@@ -175,7 +176,10 @@ def bound(
             return discrete_vlb(denoiser, batch, generators, levels, variance=variance, draws=draws, units=units)
         case "flow":
             how: dict[str, Any] = {"trace": "hutchinson", "rtol": 1e-3, "atol": 1e-3, "lowest": lowest}
-            return flow_bound(denoiser, batch, generators, units=units, **how)
+            try:
+                return flow_bound(denoiser, batch, generators, units=units, **how)
+            except IntegrationError as error:
+                raise UserError(f"The flow of this model cannot be followed. {error}") from error
     raise unknown("likelihood", kind, LIKELIHOODS)
 
 
@@ -185,11 +189,11 @@ def summary(bounds: Sequence[Estimate], dims: Tensor, all_discrete: bool) -> dic
     each = nats / dims.clamp(min=1)
     root = math.sqrt(len(nats))
     row = {
-        "nats": nats.mean().item(),
+        "nats": finite(nats.mean().item()),
         "nats_error": finite(nats.std().item() / root),
-        "nats_per_dim": each.mean().item(),
+        "nats_per_dim": finite(each.mean().item()),
         "nats_per_dim_error": finite(each.std().item() / root),
-        "bits_per_dim": each.mean().item() / math.log(2) if all_discrete else None,
+        "bits_per_dim": finite(each.mean().item() / math.log(2)) if all_discrete else None,
         "bits_per_dim_error": finite(each.std().item() / root / math.log(2)) if all_discrete else None,
         "evaluations": torch.cat([estimate.evaluations.cpu() for estimate in bounds]).double().mean().item(),
     }
