@@ -207,11 +207,30 @@ def test_times_have_the_published_laws() -> None:
     assert_close(t, low + u * (high - low), rtol=0, atol=1e-9)
 
 
-def test_times_that_would_fall_are_refused() -> None:
-    u = torch.tensor([0.5])
-    for name, options in (("mode", {"scale": 1.8}), ("mode", {"scale": -1.1}), ("kumaraswamy", {"a": 0.0})):
-        with pytest.raises(ValueError, match=r"scale|positive"):
-            TIMES[name](u, EDM(), **options)
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("mode", "scale", 1.8),
+        ("mode", "scale", -1.1),
+        ("kumaraswamy", "a", 0.0),
+        ("log_normal", "std", -1.0),
+        ("logit_normal", "std", 0.0),
+        ("log_snr_normal", "std", -1.0),
+        ("laplace", "scale", 0.0),
+        ("cauchy", "scale", -1.0),
+    ],
+)
+def test_times_that_would_not_rise_are_refused(name: str, option: str, value: float) -> None:
+    with pytest.raises(ValueError, match=r"scale must lie|must be positive"):
+        TIMES[name](torch.tensor([0.5]), EDM(), **{option: value})
+
+
+@given(mean=st.floats(-1e6, 1e6), std=st.floats(1e-9, 1e9), name=st.sampled_from(["log_normal", "logit_normal"]))
+def test_times_of_any_mean_and_spread_stay_in_the_range(mean: float, std: float, name: str) -> None:
+    s = TIMES[name](torch.linspace(1e-7, 1 - 1e-7, 101, dtype=torch.float64), EDM(), mean=mean, std=std)
+    assert (s.diff() >= 0).all()
+    assert s.min() >= 0.002
+    assert s.max() <= 80
 
 
 @pytest.mark.parametrize("times", list(SHAPES))

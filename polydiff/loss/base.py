@@ -66,7 +66,7 @@ class Loss:
             sigma: Noise level of each sample, shape (B,).
             generators: One random stream a sample, for the noise.
         """
-        for name in self.aids():
+        for name in self.needs:
             if name not in denoiser.aids:
                 raise ValueError(f"This loss keeps its {name} on the denoiser: Denoiser(..., aids=loss.aids()).")
         x_0, space, cond = batch
@@ -89,14 +89,16 @@ class Loss:
         """Return the loss (B,) of an error of x_0 at noise levels s, which broadcast against it."""
         return NORMS[self.norm](self.weight(s, denoiser).sqrt() * error, space, **self.norm_options)
 
+    @property
+    def needs(self) -> list[str]:
+        """Names of what this loss learns or remembers itself."""
+        asked = {"history": self.times == "adaptive", "uncertainty": self.weighting == "uncertainty"}
+        return [name for name, needed in asked.items() if needed]
+
     def aids(self) -> dict[str, nn.Module]:
         """Return what this loss learns or remembers itself, for `Denoiser(..., aids=...)`; see `polydiff.loss.aids`."""
-        aids: dict[str, nn.Module] = {}
-        if self.times == "adaptive":
-            aids["history"] = History(**self.times_options)
-        if self.weighting == "uncertainty":
-            aids["uncertainty"] = Uncertainty()
-        return aids
+        make = {"history": lambda: History(**self.times_options), "uncertainty": Uncertainty}
+        return {name: make[name]() for name in self.needs}
 
 
 def lever(denoiser: Denoiser, s: Tensor) -> Tensor:

@@ -119,11 +119,15 @@ def cauchy(u: Tensor, schedule: Schedule, mean: float = 0.0, scale: float = 1.0)
 
 def normal(u: Tensor, mean: float, std: float, low: float, high: float) -> Tensor:
     """Return quantiles of N(mean, std^2) between two bounds."""
+    if not std > 0:
+        raise ValueError(f"std must be positive, not {std}.")
     return truncated(u, lambda x: ndtr((x - mean) / std), lambda p: mean + std * ndtri(p), low, high)
 
 
 def spread(u: Tensor, schedule: Schedule, cdf: Curve, quantile: Curve, mean: float, scale: float) -> Tensor:
     """Return noise levels with (lambda - mean) / scale of a symmetric distribution."""
+    if not scale > 0:
+        raise ValueError(f"scale must be positive, not {scale}.")
     low, high = 2 * math.log(schedule.sigma_min), 2 * math.log(schedule.sigma_max)
     x = truncated(u, lambda x: cdf((x + mean) / scale), lambda p: scale * quantile(p) - mean, low, high)
     return in_range(torch.exp(x / 2), schedule)
