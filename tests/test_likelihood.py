@@ -34,8 +34,10 @@ from polydiff.likelihood.basis import diagonal, directions, signs
 from polydiff.likelihood.terms import decoder, log_mass, log_normal, step_kl
 from polydiff.random import stream, streams
 from polydiff.schedule import EDM, SCHEDULES, Schedule
+from polydiff.settings import resolve
 from polydiff.space import Batch, Condition, Euclidean, Space, State, sqnorm
 from polydiff.testing.analytic import GaussianMixture, projector
+from polydiff.testing.domain import Subject, check_units
 
 F64 = torch.float64
 SPACES: dict[str, Callable[[], Space]] = {
@@ -449,3 +451,23 @@ def test_the_example_of_the_documentation_meets_the_truth() -> None:
         assert gap.std() < 3
     smoothed = scope["exact"].log_prob(scope["x_0"], torch.full((200,), 0.05, dtype=F64))
     assert_close(scope["density"].log_prob, smoothed, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda u: u._replace(low=u.high, high=u.low), "outside of their bins"),
+        (lambda u: u._replace(high=None), "one end of the bins"),
+        (lambda u: u._replace(log_scale=u.log_scale[:1]), "log_scale of shape"),
+        (lambda u: u._replace(low=u.low[:1], high=u.high[:1]), "not the states' shape"),
+    ],
+)
+def test_units_that_do_not_fit_are_found(
+    change: Callable[[Units], Units], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = Subject(resolve("image").config, 4)
+    right = type(subject.domain).units  # type: ignore[attr-defined]
+    assert check_units(subject) == "bins"
+    monkeypatch.setattr(type(subject.domain), "units", lambda self, x, space: change(right(self, x, space)))
+    with pytest.raises(AssertionError, match=message):
+        check_units(subject)

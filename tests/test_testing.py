@@ -272,7 +272,7 @@ def test_a_sound_domain_passes_every_check(tmp_path: Path, monkeypatch: pytest.M
     install_ring(tmp_path, monkeypatch)
     found = check_domain("ring")
     assert [check for check in found if not check.passed] == []
-    assert len(found) == 13
+    assert len(found) == 14
     assert all(check.detail for check in found)
 
 

@@ -16,7 +16,7 @@ import torch
 
 from polydiff.config import Config
 from polydiff.data import batches
-from polydiff.domain import Domain, Metric, Samples
+from polydiff.domain import Domain, HasUnits, Metric, Samples
 from polydiff.errors import UserError
 from polydiff.plugins import build_domain
 from polydiff.random import streams
@@ -265,9 +265,28 @@ def check_backbone_of(subject: Subject) -> str:
     return f"{type(network).__name__}, {sum(p.numel() for p in network.parameters())} parameters"
 
 
+def check_units(subject: Subject) -> str:
+    """Check that bins, where the domain has them, hold the states that they were asked for."""
+    if not isinstance(subject.domain, HasUnits):
+        return "likelihoods are densities of states"
+    x, space, _ = subject.batch
+    low, high, scale, name = subject.domain.units(x, space)
+    hold(scale.shape == (space.batch,), f"units gives log_scale of shape {tuple(scale.shape)}.")
+    hold(torch.isfinite(scale).all(), "units gives a log_scale that is not finite.")
+    hold((low is None) == (high is None), "units gives one end of the bins.")
+    if low is None or high is None:
+        return f"densities in {name}"
+    hold(low.shape == high.shape == x.shape, "The bins of units have not the states' shape.")
+    hold(torch.equal(low.isnan(), high.isnan()), "Only one end of a bin is NaN.")
+    inside = ((low < x) & (x < high)) | low.isnan()
+    hold((space.sum((~inside).to(x)) == 0).all(), "States lie outside of their bins.")
+    return f"bins, densities in {name}" if bool(low.isnan().any()) else "bins"
+
+
 CHECKS: dict[str, Callable[[Subject], str]] = {
     "batches": check_batches,
     "variance": check_variance,
+    "units": check_units,
     "space": check_space_of,
     "backbone": check_backbone_of,
     "blank": check_blank,
