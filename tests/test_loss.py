@@ -97,6 +97,15 @@ def test_simple_weighting_of_eps_is_ddpm_and_of_edm_is_edm() -> None:
         assert_close(WEIGHTINGS["simple"](s, c, 0.5), WEIGHTINGS[same](s, c, 0.5), rtol=1e-10, atol=0)
 
 
+@given(snr=st.floats(1e-4, 1e4), k=st.floats(0.1, 10), gamma=st.floats(0.1, 2))
+def test_options_of_weightings_are_those_of_the_papers(snr: float, k: float, gamma: float) -> None:
+    s = torch.tensor(snr, dtype=torch.float64).rsqrt()
+    assert WEIGHTINGS["p2"](s, s, 1.0, k=k, gamma=gamma).item() == pytest.approx(snr / (k + snr) ** gamma)
+    assert WEIGHTINGS["min_snr"](s, s, 1.0, gamma=gamma).item() == pytest.approx(min(snr, gamma))
+    sigmoid = snr / 2 / (1 + snr * math.exp(-k))
+    assert WEIGHTINGS["sigmoid"](s, s, 1.0, bias=k).item() == pytest.approx(sigmoid)
+
+
 def test_padding_and_layout_do_not_change_a_loss() -> None:
     sizes = torch.tensor([2, 5, 9])
     spaces = [cls.of_sizes(sizes, 2, torch.float64) for cls in (DenseMolecules, PackedMolecules)]
