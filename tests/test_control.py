@@ -136,6 +136,19 @@ def test_single_elements_can_be_measured_on_every_space(where: str) -> None:
         assert_close(result, expected(x, level(space, 0.7), space), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("where", list(SPACES))
+def test_an_estimate_agrees_with_what_was_measured_without_noise(where: str) -> None:
+    space = SPACES[where](2)
+    mask = part(space).double()
+    x, mean, truth = (space.noise(streams(k, "x", range(2))) for k in range(3))
+    measured = Measured(GaussianDenoiser(mean, 0.8), masked(mask, space), mask * truth)
+    estimate, std = measured(x, level(space, 0.7), space), 1.0
+    gain = 0.7**2 * 0.64 / (0.49 + 0.64) / (0.49 / (0.49 + std**2))  # the correction, where std is not that of the data
+    plain = GaussianDenoiser(mean, 0.8)(x, level(space, 0.7), space)
+    assert_close(mask * (estimate - plain), gain * mask * (truth - plain), rtol=1e-8, atol=1e-9)
+    assert_close(space.project(estimate), estimate, rtol=0, atol=1e-9)
+
+
 def moments(denoise: Denoise, n: int = 4000, **how: Any) -> tuple[Tensor, Tensor]:
     """Mean and covariance of n samples."""
     x = sample(denoise, vectors(n), generators=streams(1, "x", range(n)), spacing="karras", **how)
@@ -184,6 +197,8 @@ def test_the_known_part_is_what_lives_on_the_mask_alone(where: str) -> None:
     assert_close(space.project(m_x), m_x, rtol=0, atol=1e-12)
     assert_close(mask * m_x, m_x, rtol=0, atol=1e-12)
     assert_close(known_part(m_x, mask, space), m_x, rtol=0, atol=1e-12)
+    off = x + torch.arange(x.numel(), dtype=torch.float64).reshape(x.shape).cos()
+    assert_close(known_part(off, mask, space), known_part(space.project(off), mask, space), rtol=0, atol=1e-12)
     assert_close(space.sum(m_x * y), space.sum(x * m_y), rtol=1e-10, atol=1e-12)
     assert_close(known_part(x, torch.ones_like(mask), space), x, rtol=0, atol=1e-12)
     assert torch.equal(known_part(x, torch.zeros_like(mask), space), torch.zeros_like(x))

@@ -32,7 +32,7 @@ from polydiff.guidance import (
 from polydiff.guidance.method import spread
 from polydiff.guidance.threshold import quantile
 from polydiff.random import streams
-from polydiff.sampling import SAMPLERS, noise_levels, plan, run_plan, sample
+from polydiff.sampling import SAMPLERS, Row, noise_levels, plan, run_plan, sample
 from polydiff.schedule import EDM, SCHEDULES, Schedule
 from polydiff.space import Condition, Space, State, sqnorm
 
@@ -392,9 +392,31 @@ def test_a_learned_variance_passes_through_guidance() -> None:
 
     space = euclidean(2)
     x, sigma, cond = state(space), level(space, 0.8), condition([0, 1])
-    wrapper = DynamicThreshold(ClassifierFree(Varied(), 2.0), -9.0, 9.0)
+    wrapper = DynamicThreshold(ClassifierFree(Varied(), 2.0), -0.1, 0.1)
     estimate, v = wrapper.with_variance(x, sigma, space, cond)
-    assert torch.equal(estimate, ClassifierFree(Curved(), 2.0)(x, sigma, space, cond))
+    assert torch.equal(estimate, wrapper(x, sigma, space, cond))
+    assert estimate.abs().max() <= 0.1
     assert torch.equal(v, torch.full_like(x, 0.25))
     with pytest.raises(ValueError, match="says nothing of the variance"):
         ClassifierFree(Curved(), 2.0).with_variance(x, sigma, space, cond)
+
+
+def test_a_second_evaluation_at_one_level_goes_on_from_what_the_first_did() -> None:
+    space, method = euclidean(1), Projected(2.0, eta=1.0, momentum=0.5)
+    zero = torch.zeros(1, 2, 3, dtype=torch.float64)
+    for sigma, expected in ((2.0, 1.0), (1.0, 1.5), (1.0, 1.5), (0.5, 1.75), (3.0, 1.0)):
+        result = method(zero + 1, zero, zero, level(space, sigma), space)
+        assert_close(result, zero + 1 + expected)
+
+
+def test_a_classifier_that_knows_no_space_does_not_lead_off_it() -> None:
+    space = dense(2, 4)
+    x = state(space)
+    weights = torch.arange(x.numel(), dtype=torch.float64).reshape(x.shape).sin()
+    result = Classifier(Curved(), lambda x, sigma, space: space.sum(weights * x) + x.sum())(x, level(space, 1.0), space)
+    assert_close(space.project(result), result, rtol=0, atol=1e-12)
+
+
+def test_a_row_that_takes_nothing_from_the_estimate_is_no_first_order_step() -> None:
+    with pytest.raises(ValueError, match="CFG"):
+        GUIDANCE["cfg_pp"](0.5, [Row(1.0, 1.0, (0.0,), 0.0, 0.5)])
