@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from test_docs import blocks, commands
 from test_trainer import assert_same_run, stop_at, tiny
 from torch import Tensor, nn
 from torch.testing import assert_close
@@ -280,3 +281,15 @@ def test_snapshots_after_a_checkpoint_do_not_count(tmp_path: Path) -> None:
     found = reconstruct(tmp_path, 1, averages.tensors(), 0.05)
     for name, p in model.named_parameters():
         assert_close(found[name], p.detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its commands and its Python, on fewer steps."""
+    monkeypatch.chdir(tmp_path)
+    few = {"train.steps": 16, "train.batch_size": 4, "train.sample_every": 100, "backbone.channels": 16}
+    for words in commands("docs/ema.md"):
+        more = [*(f"{key}={value}" for key, value in few.items()), "--judge", "0"] if words[0] == "train" else []
+        assert main([*({"500": "20", "16": "2"}.get(word, word) for word in words), *more]) == 0, words
+    (code,) = blocks("docs/ema.md", "python")
+    assert '"train.steps": 500' in code
+    exec(code.replace('"train.steps": 500', str(few)[1:-1]).replace("n=500", "n=20, steps=2"), {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +15,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import dense, euclidean, packed
+from test_docs import FEW as FEW_WORDS
+from test_docs import ROOT, blocks, commands
 from test_trainer import assert_same_run, stop_at, tiny
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from polydiff.backbones.config import MLPConfig
 from polydiff.checkpoint import Checkpoint, latest
 from polydiff.cli import main
 from polydiff.config import STEP
@@ -29,12 +33,13 @@ from polydiff.model import Model
 from polydiff.objective import Moment
 from polydiff.objective.consistency import ECT
 from polydiff.objective.shortcut import Jump, Shortcut, Stepping
+from polydiff.plugins import build_backbone
 from polydiff.random import streams
 from polydiff.run import Run
 from polydiff.sampling import SAMPLERS, noise_levels, sample
 from polydiff.schedule import EDM
 from polydiff.settings import check_names, resolve
-from polydiff.space import Batch, Condition, Euclidean, Space, State, drop_condition, sqnorm, without
+from polydiff.space import Batch, Condition, Euclidean, Space, State, drop_condition, normal, sqnorm, without
 from polydiff.trainer import begin, initial, resume
 
 SPACES: dict[str, Callable[[int], Any]] = {
@@ -444,3 +449,42 @@ def test_an_objective_brings_what_suits_it_unless_told_otherwise(tmp_path: Path)
 def test_objectives_that_cannot_work_are_refused(words: dict[str, str], told: str) -> None:
     with pytest.raises(UserError, match=told):
         check_names(resolve("image", words=words).config)
+
+
+# The page and the benchmark
+
+
+def test_the_commands_of_the_page_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = commands("docs/few_step.md")
+    assert [words[0] for words in told] == ["train", "train", "sample", "train", "sample", "sample"]
+    for words in told:
+        few = [*FEW_WORDS[:-1], "0", "train.sample_every=100"] if words[0] == "train" else []
+        few = [word for word in few if not word.startswith("sample.")]
+        assert main([*("2" if word == "16" else word for word in words), *few]) == 0, words
+    assert Model.load("runs/image-002").config.loss.objective == "ect"
+    assert Model.load("runs/image-003").plan().sampler == "shortcut"
+
+
+def test_the_python_of_the_page_trains_and_samples() -> None:
+    torch.manual_seed(0)
+    network = build_backbone(MLPConfig(hidden=32, layers=1), channels=2, dims=0, conditions={})
+    scope: dict[str, Any] = {"network": network}
+    scope["ring"] = lambda n, step: normal(streams(step, "x", range(n)), (2,), "cpu")
+    (code,) = blocks("docs/few_step.md", "python")
+    assert "steps=1000" in code
+    exec(code.replace("steps=1000", "steps=30"), scope)
+    assert torch.isfinite(scope["x"]).all()
+    assert 0.5 < scope["x"].std() < 2
+
+
+@pytest.mark.slow
+def test_few_steps_suffice_where_one_step_of_denoising_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the benchmark's ring, after 1,200 steps; one step of Euler gives the mean of the data, a distance near 1."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    few_step = importlib.import_module("few_step")
+    found = {name: few_step.measure(name, 1200, hidden=96) for name in few_step.METHODS}
+    assert found["denoising"][1] > 0.8
+    for name in ("ect", "shortcut"):
+        assert found[name][1] < 0.2
+        assert found[name][2] < 0.15
