@@ -270,6 +270,11 @@ def test_shifts_are_those_of_the_papers() -> None:
     assert_close(SCHEDULES["cosine"](shift=d / 64, shift_end=32 / 64).log_snr(t), mixed, rtol=1e-12, atol=1e-12)
 
 
+def test_a_shifted_schedule_is_trained_at_the_times_of_its_base() -> None:
+    base, moved = (SCHEDULES["cosine"](sigma_min=0.1, sigma_max=5.0, **k) for k in ({}, {"shift": 4, "shift_end": 0.5}))
+    assert moved.trained_times() == pytest.approx(base.trained_times(), abs=1e-9)
+
+
 def test_shifts_that_make_no_schedule_are_refused() -> None:
     with pytest.raises(ValueError, match="must be positive"):
         SCHEDULES["flow"](shift=0.0)

@@ -14,7 +14,7 @@ Symbols: s noise level, SNR = 1 / s^2, c the error of x_0 for a unit error of F.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,7 +97,8 @@ class Loss:
 
     def aids(self) -> dict[str, nn.Module]:
         """Return what this loss learns or remembers itself, for `Denoiser(..., aids=...)`; see `polydiff.loss.aids`."""
-        make = {"history": lambda: History(**self.times_options), "uncertainty": Uncertainty}
+        options = self.times_options
+        make: dict[str, Callable[[], nn.Module]] = {"history": lambda: History(**options), "uncertainty": Uncertainty}
         return {name: make[name]() for name in self.needs}
 
 
