@@ -215,6 +215,8 @@ def build_backbone(config: BackboneConfig, *, channels: int, dims: int, conditio
         dims: 1 waveforms, 2 images, 3 atoms in space, 0 vectors.
         conditions: Name -> number of classes, 0 for a real number. `config.step_size` adds the size of a step.
     """
+    if own := [name for name in conditions if name.startswith("_")]:
+        raise ValueError(f"The condition {own[0]!r}: names that begin with an underscore are the core's.")
     if config.step_size:
         conditions = {**conditions, STEP: 0}
     spec = load_backbone_spec(config.name)

@@ -239,8 +239,9 @@ def initial(config: Config) -> Checkpoint | None:
 def begin(config: Config, domain: Domain, weights: Mapping[str, Tensor] | None = None) -> Training:
     """Return the training of a configuration before its first step, with these weights or from scratch."""
     denoiser = build_denoiser(config, domain, pick_device(config.device))
-    if weights is not None:
-        load_weights(denoiser, weights)
+    if weights is not None:  # what a loss keeps beside the network begins anew
+        fresh = {name: value for name, value in denoiser.state_dict().items() if name.startswith("aids.")}
+        load_weights(denoiser, {n: v for n, v in weights.items() if not n.startswith("aids.")} | fresh)
     return Training(denoiser, config.optim, widths=SIGMAS if config.train.ema_snapshots else ())
 
 

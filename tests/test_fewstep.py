@@ -378,6 +378,11 @@ def test_the_size_of_a_step_is_no_wish_of_the_users() -> None:
     assert sorted(map(sorted, [c or {} for c in calls])) == [[STEP], [STEP, "label"]]
 
 
+def test_a_domain_may_not_take_the_cores_names() -> None:
+    with pytest.raises(ValueError, match="begin with an underscore"):
+        build_backbone(MLPConfig(), channels=2, dims=0, conditions={"_step": 0})
+
+
 # Runs
 
 FEW: dict[str, Any] = {"train.steps": 6, "train.checkpoint_every": 3}
@@ -407,7 +412,7 @@ def test_a_few_step_run_that_was_interrupted_ends_with_the_same_bits(
 
 def test_a_run_is_tuned_into_a_consistency_model(tmp_path: Path) -> None:
     """It begins with the averaged weights and the statistics of the run, which must be of the same domain."""
-    teacher = tiny("audio", tmp_path / "teacher", **FEW)
+    teacher = tiny("audio", tmp_path / "teacher", **FEW, **{"loss.times": "adaptive"})
     words = ["loss.objective=ect", f"train.init={teacher}", "train.steps=2", "--judge", "0"]
     resolved = str(teacher / "config.resolved.yaml")
     assert main(["train", "-c", resolved, "-o", str(tmp_path / "tuned"), *words]) == 0
@@ -417,7 +422,9 @@ def test_a_run_is_tuned_into_a_consistency_model(tmp_path: Path) -> None:
     assert (plan.sampler, plan.steps, plan.spacing, plan.guidance) == ("consistency", 2, "flow", 1)
     assert dict(tuned.domain.statistics) == source.state["statistics"]
     first = begin(tuned.config, tuned.domain, initial(tuned.config).ema)  # type: ignore[union-attr]
-    assert all(torch.equal(value, source.ema[name]) for name, value in first.denoiser.state_dict().items())
+    begun = first.denoiser.state_dict()
+    assert all(torch.equal(value, source.ema[name]) for name, value in begun.items())
+    assert {name.partition(".")[0] for name in source.ema.keys() - begun.keys()} == {"aids"}
     with pytest.raises(UserError, match="a run of the domain audio, not image"):
         tiny("image", tmp_path / "other", **{"train.init": teacher})
 
