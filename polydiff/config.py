@@ -144,10 +144,12 @@ class SampleConfig(Section):
 
     steps: int = Field(40, ge=1)
     """Sampling steps."""
-    sampler: str = "dpmpp_2m"
-    """ddpm, ddim, euler, heun or dpmpp_2m."""
-    spacing: str = "karras"
-    """Placement of noise levels: karras, log_snr, time or asinh."""
+    sampler: str = "auto"
+    """auto, ddpm, ddim, heun, dpmpp_2m, unipc, er_sde or another of docs/samplers.md."""
+    spacing: str | None = None
+    """Placement of noise levels: asinh, karras, log_snr, time, trailing, ...; null: the sampler's own."""
+    spacing_options: dict[str, Any] = {}
+    """Further numbers of the placement, such as {rho: 5}, or {levels: [...]} of the spacing own."""
     guidance: float = Field(1.0, ge=0)
     """Scale of guidance; 1: none."""
     guidance_method: str = "cfg"

@@ -132,6 +132,7 @@ class Model:
             steps=plan.steps,
             sampler=plan.sampler,
             spacing=plan.spacing,
+            spacing_options=plan.spacing_options,
             **begin,
             **plan.options,
         )
@@ -216,8 +217,9 @@ class Model:
         """Return how samples are drawn: the configuration's `sample` section with changes (None: no change)."""
         section = self.config.sample
         given = {name: value for name, value in changes.items() if value is not None}
-        if given.get("sampler", section.sampler) != section.sampler:
-            given.setdefault("options", {})  # another method's options would mean nothing to this one
+        for name, options in (("sampler", "options"), ("spacing", "spacing_options")):
+            if given.get(name, getattr(section, name)) != getattr(section, name):
+                given.setdefault(options, {})  # another method's options would mean nothing to this one
         SAMPLERS[given.get("sampler", section.sampler)]
         method = given.get("guidance_method", section.guidance_method)
         if method != section.guidance_method:
@@ -228,9 +230,16 @@ class Model:
 
     def rows(self, how: SampleConfig, start: float | None = None) -> list[Row]:
         """Return the sampler's plan, from a noise level on or from the highest."""
-        data = self.denoiser.sigma_data
-        schedule = self.denoiser.schedule
-        return plan(schedule, how.steps, how.sampler, how.spacing, sigma_data=data, start=start, **how.options)
+        return plan(
+            self.denoiser.schedule,
+            how.steps,
+            how.sampler,
+            how.spacing,
+            sigma_data=self.denoiser.sigma_data,
+            start=start,
+            spacing_options=how.spacing_options,
+            **how.options,
+        )
 
     def evaluations(self, how: SampleConfig) -> int:
         """Return how often sampling calls a network for a sample; guidance calls two."""

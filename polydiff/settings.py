@@ -33,6 +33,7 @@ OPTIONS_OF = {
     "loss.weighting": "loss.weighting_options",
     "loss.times": "loss.times_options",
     "sample.sampler": "sample.options",
+    "sample.spacing": "sample.spacing_options",
     "sample.guidance_method": "sample.guidance_options",
 }
 """Key of a name -> key of its options. A layer that changes the name leaves the options of the old one behind."""
@@ -246,6 +247,8 @@ def check_names(config: Config) -> None:
     values = config.model_dump()
     for key, registry in registries.items():
         name = dig(values, key)
+        if name is None:
+            continue
         if name not in registry:
             raise UserError(f"{key}: {unknown(registry.kind, name, registry)}")
         if key in OPTIONS_OF:
@@ -294,7 +297,7 @@ def try_options(config: Config) -> None:
 
     from polydiff.loss import NORMS, TIMES, WEIGHTINGS, Loss
     from polydiff.objective import OBJECTIVES
-    from polydiff.sampling import SAMPLERS, noise_levels
+    from polydiff.sampling import plan
     from polydiff.schedule import SCHEDULES
     from polydiff.space import Euclidean
 
@@ -310,8 +313,14 @@ def try_options(config: Config) -> None:
     falling = attempt("schedule_options", lambda: -schedule.log_snr(torch.linspace(0.1, 0.9, 5, dtype=torch.float64)))
     if not bool((falling.diff() > 0).all()):
         raise UserError(f"schedule_options={config.schedule_options}: noise must rise with time.")
-    levels = attempt("schedule_options", lambda: noise_levels(schedule, config.sample.steps, config.sample.spacing))
-    rows = attempt("sample.options", lambda: SAMPLERS[config.sample.sampler](levels, **config.sample.options))
+    attempt("schedule_options", lambda: plan(schedule, 3))
+    how = config.sample
+    rows = attempt(
+        f"sample.options={how.options}, sample.spacing_options={how.spacing_options}",
+        lambda: plan(
+            schedule, how.steps, how.sampler, how.spacing, spacing_options=how.spacing_options, **how.options
+        ),
+    )
     try_guidance(config.sample, rows)
     attempt("loss.objective_options", lambda: OBJECTIVES[loss.objective](Loss(), **loss.objective_options))
     attempt("loss.times_options", lambda: Loss(times=loss.times, times_options=loss.times_options).aids())

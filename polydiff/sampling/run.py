@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import torch
 
 from polydiff.denoise import Denoise, with_variance
 from polydiff.sampling.grid import for_data, noise_levels
-from polydiff.sampling.rows import SAMPLERS, Row
+from polydiff.sampling.rows import SAMPLERS, Row, Sampler
 from polydiff.schedule import Schedule
 from polydiff.space import Condition, Space, State
 
@@ -62,10 +63,20 @@ def grid(
 
 
 def rows_on(levels: Sequence[float], sampler: str, sigma_data: float = 1.0, **options: Any) -> list[Row]:
-    """Return the rows of a sampler on noise levels."""
+    """Return the rows of a sampler on noise levels; plans asked for again are remembered."""
     if len(levels) < 2 or levels[-1] < 0 or any(b >= a for a, b in pairwise(levels)):
         raise ValueError(f"levels must be two or more noise levels that fall, none below 0; they are {list(levels)}.")
+    if all(isinstance(value, Hashable) for value in options.values()):
+        return list(remembered(SAMPLERS[sampler], sigma_data, tuple(levels), tuple(sorted(options.items()))))
     return for_data(SAMPLERS[sampler], sigma_data, levels, **options)
+
+
+@lru_cache(maxsize=64)
+def remembered(
+    method: Sampler, sigma_data: float, levels: tuple[float, ...], options: tuple[tuple[str, Any], ...]
+) -> tuple[Row, ...]:
+    """Return the rows of a method: a thousand rows of integrals take longer than to run them on a small state."""
+    return tuple(for_data(method, sigma_data, levels, **dict(options)))
 
 
 @torch.no_grad()

@@ -129,7 +129,7 @@ def slope(rows_of: Callable[[list[float]], list[Row]], steps: tuple[int, ...]) -
 
     It starts far above the data, where the first steps of multistep methods, of a lower order, make next to no error.
     """
-    space, mean, top, bottom = euclidean(1), 0.5, 500.0, 0.1
+    space, mean, top, bottom = euclidean(1), 0.5, 500.0, 0.2
     std = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
     x = top * space.noise(streams(0, "x", [0]))
 
