@@ -169,10 +169,10 @@ def test_the_flow_gives_the_density_of_a_mixture(space: Space) -> None:
     assert not found.error.any()
     assert (found.evaluations > 20).all()
     probed = flow_log_prob(
-        exact, x, space, sigma=0.02, trace="hutchinson", probes=64, generators=streams(0, "probe", range(4))
+        exact, x, space, sigma=0.02, trace="hutchinson", probes=24, generators=streams(0, "probe", range(4))
     )
     assert ((probed.log_prob - truth).abs() < 4.5 * probed.error + 1e-3).all()
-    assert ((probed.error > 0) & (probed.error < 1)).all()
+    assert ((probed.error > 0) & (probed.error < 2)).all()
 
 
 def elsewhere(space: Space, x: State) -> State:
@@ -282,7 +282,7 @@ def test_directions_make_up_the_projector() -> None:
         inner = sum(space.sum(e * x) * space.sum(e * y) for e in directions(space, x))
         assert_close(inner, space.sum(x * y))
         assert_close(space.sum(diagonal(space, x)), space.dim)
-        drawn = [signs(space, x, streams(i, "signs", range(3))) for i in range(3000)]
+        drawn = [signs(space, x, streams(i, "signs", range(3))) for i in range(800)]
         square = torch.stack([space.sum(z * x) ** 2 for z in drawn])
         error = square.std(0) / math.sqrt(len(drawn))
         assert ((square.mean(0) - sqnorm(space, x)).abs() < 4.5 * error + 1e-9).all()

@@ -111,7 +111,7 @@ def test_the_variance_of_gaussian_data_is_learned(name: str) -> None:
     space, denoiser = euclidean(64), told()
     optimizer = torch.optim.Adam(denoiser.parameters(), lr=0.3)
     objective = OBJECTIVES[name](Loss(), steps=10)
-    for step in range(60):
+    for step in range(40):
         batch = Batch(0.7 * space.noise(streams(step, "x", range(64))), space)
         u = stratified(64, stream(step, "u"))
         losses, _ = objective(denoiser, batch, u, streams(step, "eps", range(64)), moment(denoiser))
