@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import GaussianDenoiser, euclidean
 from test_docs import blocks, commands
@@ -186,6 +186,7 @@ def test_log_snr_decreases_and_time_is_its_inverse(name: str, options: dict[str,
 
 
 @cases
+@settings(max_examples=15)
 @given(u=st.floats(0, 1))
 def test_coefficients_agree_with_the_log_snr_and_the_frame(name: str, options: dict[str, float], u: float) -> None:
     s = schedule(name, options)
@@ -207,6 +208,7 @@ def test_trained_times_are_those_of_the_extreme_noise_levels(name: str, options:
 
 
 @pytest.mark.parametrize("name", [*CLOSED, "learned"])
+@settings(max_examples=15)
 @given(u=st.floats(0.01, 0.99))
 def test_the_slope_is_the_derivative_of_the_log_snr(name: str, u: float) -> None:
     s = schedule(name)
@@ -233,6 +235,7 @@ def test_both_ends_and_log_snr_20_survive_float32(name: str, options: dict[str, 
 
 
 @pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=15)
 @given(times=st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)))
 def test_steps_of_the_forward_process_compose(name: str, times: tuple[float, float, float]) -> None:
     """q(t|r) = q(t|s) q(s|r): alpha_t|s = alpha_t / alpha_s, variance sigma_t^2 (1 - SNR_t / SNR_s)."""
@@ -251,6 +254,7 @@ def test_steps_of_the_forward_process_compose(name: str, times: tuple[float, flo
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "learned"])
+@settings(max_examples=15)
 @given(k=st.floats(0.1, 10), u=st.floats(0.05, 0.95))
 def test_a_shift_multiplies_noise_levels(name: str, k: float, u: float) -> None:
     plain, moved = SCHEDULES[name](), SCHEDULES[name](shift=k)

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
@@ -66,6 +66,7 @@ def test_flow_target_is_the_velocity_of_rectified_flow() -> None:
 
 
 @pytest.mark.parametrize(("source", "to"), list(itertools.permutations(TARGETS, 2)))
+@settings(max_examples=20)
 @given(st.floats(-9, 9), st.sampled_from(["cosine", "flow", "edm", "subvp"]), st.floats(0.2, 3))
 def test_targets_convert_into_each_other_and_back(
     source: str, to: str, log_snr: float, frame: str, sigma_data: float
