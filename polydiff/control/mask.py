@@ -38,7 +38,7 @@ def known_part(x: State, mask: Tensor, space: Space) -> State:
     def off(z: State) -> State:
         return keep * z - keep * space.project(keep * z)
 
-    x = keep * space.project(x)
+    x = keep * x
     return space.project(x - conjugate_gradient(off, off(x), space, scale=sqnorm(space, x)))
 
 
