@@ -171,7 +171,7 @@ class Model:
         network.precision = plan.precision
         denoiser: Denoise = network
         if plan.sampler == "shortcut":
-            denoiser = self.stepping(denoiser, plan)
+            denoiser = self.stepping(denoiser, self.rows(plan) if rows is None else rows)
         if plan.guidance == 1:
             return denoiser
         method = guidance_method(plan, self.rows(plan) if rows is None else rows)
@@ -205,11 +205,10 @@ class Model:
                 raise unknown("condition", name, self.domain.conditions)
         return self.domain.blank(streams(seed, "blank", indices), in_words(cond))[1] or {}
 
-    def stepping(self, denoiser: Denoise, how: SampleConfig) -> Stepping:
-        """Return a shortcut denoiser that is told how far each of the plan's steps goes."""
+    def stepping(self, denoiser: Denoise, rows: Sequence[Row]) -> Stepping:
+        """Return a shortcut denoiser that is told how far each of these steps goes."""
         if not self.config.backbone.step_size:
             raise UserError("The sampler shortcut needs a run with loss.objective=shortcut. Use ddim or dpmpp_2m here.")
-        rows = self.rows(how)
         finest = self.config.loss.objective_options.get("finest", Shortcut.finest)
         return Stepping(denoiser, [*(row.at for row in rows if row.at is not None), 0.0], int(finest))
 
