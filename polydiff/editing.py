@@ -21,7 +21,7 @@ from polydiff.domain import Samples
 from polydiff.errors import UserError
 from polydiff.model import Model
 from polydiff.random import streams
-from polydiff.sampling import noise_levels
+from polydiff.sampling.run import grid
 from polydiff.settings import attempt
 from polydiff.space import Batch, Condition, condition_to
 
@@ -82,8 +82,9 @@ def inpaint(
     """
     indices = range(first, first + given.space.batch)
     how, told = model.plan(**sampling), conditions(model, given, cond, seed, indices)
-    levels = noise_levels(model.denoiser.schedule, how.steps, how.spacing)
-    rows = attempt("inpaint", lambda: repaint(levels, how.sampler, jump, resample, **how.options))
+    data = model.denoiser.sigma_data
+    levels = grid(model.denoiser.schedule, how.steps, how.sampler, how.spacing, data, None, how.spacing_options)
+    rows = attempt("inpaint", lambda: repaint(levels, how.sampler, jump, resample, data, **how.options))
     x = fill(
         model.guided(how, rows, model.guide(how), model.unwanted(how, seed, indices)),
         rows,

@@ -14,12 +14,18 @@ from torch import Tensor
 
 from polydiff.control.mask import Known
 from polydiff.denoise import Denoise
-from polydiff.sampling import SAMPLERS, Row, run_plan
+from polydiff.sampling import Row, run_plan
+from polydiff.sampling.run import rows_on
 from polydiff.space import Condition, Space, State
 
 
 def repaint(
-    levels: Sequence[float], sampler: str = "ddpm", jump: int = 5, resample: int = 1, **options: Any
+    levels: Sequence[float],
+    sampler: str = "ddpm",
+    jump: int = 5,
+    resample: int = 1,
+    sigma_data: float = 1.0,
+    **options: Any,
 ) -> list[Row]:
     """Return a plan that runs each piece of the grid several times, with noise added back between (RePaint).
 
@@ -32,17 +38,18 @@ def repaint(
         sampler: Runs each piece.
         jump: J.
         resample: R; 1: the sampler as it is.
+        sigma_data: Standard deviation of the data.
         options: Of the sampler.
     """
     if jump < 1 or resample < 1:
         raise ValueError(f"jump and resample must be at least 1, not {jump} and {resample}.")
     if resample == 1:
-        return SAMPLERS[sampler](levels, **options)
+        return rows_on(levels, sampler, sigma_data, **options)
     rows: list[Row] = []
     for first in range(0, len(levels) - 1, jump):
         piece = levels[first : first + jump + 1]
         up = Row(None, 1.0, (), math.sqrt(piece[0] ** 2 - piece[-1] ** 2), piece[0])
-        run = SAMPLERS[sampler](piece, **options)
+        run = rows_on(piece, sampler, sigma_data, **options)
         rows += [*run, *((up, *run) * (resample - 1))]
     return rows
 
@@ -68,8 +75,8 @@ def inpaint(
         mask: 1 (or True) where known, broadcasting against a state (`polydiff.control.known_part`).
         generators: One random stream a sample.
     """
-    top = next(row.at for row in rows if row.at is not None)
-    x = top * space.noise(generators)
+    top = rows[0].at  # None where the first step needs no network: it begins at the highest level
+    x = (denoise.schedule.sigma_max if top is None else top) * space.noise(generators)
     for step in run_plan(rows, Known(denoise, known, mask), x, space, cond, generators):
         x = step.x
     return x
