@@ -240,11 +240,12 @@ class Model:
             **how.options,
         )
 
-    def evaluations(self, how: SampleConfig) -> int:
-        """Return how often sampling calls a network for a sample; guidance calls two."""
+    def evaluations(self, how: SampleConfig) -> int | None:
+        """Return how often sampling calls a network for a sample, None if that varies; guidance calls two."""
         rows = self.rows(how)
-        if how.guidance == 1 or not (self.domain.conditions or how.guide or how.negative):
-            return evaluations(rows)
+        plain = evaluations(rows)
+        if plain is None or how.guidance == 1 or not (self.domain.conditions or how.guide or how.negative):
+            return plain
         method = guidance_method(how, rows)
         return sum(calls(method, how.guidance_interval, row.at) for row in rows if row.at is not None)
 

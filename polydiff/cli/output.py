@@ -49,7 +49,12 @@ def emit(grid: Table) -> None:
 
 def evaluation_table(result: Mapping[str, Any]) -> None:
     """Print an evaluation: each number beside what real data and noise get, then what it means."""
-    how = f"{result['sampler']}, {result['steps']} steps ({result['evaluations']} evaluations), seed {result['seed']}"
+    calls = (
+        f"{result['steps']} steps ({result['evaluations']} evaluations)"
+        if result["evaluations"]
+        else "steps of its own"
+    )
+    how = f"{result['sampler']}, {calls}, seed {result['seed']}"
     print(f"{result['n']} samples at step {result['step']}, {result['weights']} weights, {how}\n")
     metrics = result["metrics"]
     columns = ("metric", "samples", "real data", "noise", "unit", "better")

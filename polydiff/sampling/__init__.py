@@ -3,6 +3,7 @@
 To add a sampler, write one function (levels, **options) -> rows and register it.
 """
 
+from polydiff.sampling import adaptive as adaptive
 from polydiff.sampling import auto as auto
 from polydiff.sampling import multistep as multistep
 from polydiff.sampling import onestep as onestep

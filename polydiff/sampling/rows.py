@@ -14,7 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from polydiff.denoise import Denoise
 from polydiff.registry import Registry
+from polydiff.space import Condition, Space, State
+
+Solve = Callable[[Denoise, State, Space, Condition | None], State]
 
 
 class Row(NamedTuple):
@@ -29,6 +33,7 @@ class Row(NamedTuple):
         P: Factor of D in the estimate that is kept.
         Q: Factor of x in it. Where the network is not evaluated and Q is not 0, the estimate Q x is kept.
         C_large: The other end of a learned noise factor: C^(1 - v) C_large^v, v in [0, 1] by the network; None: C.
+        solve: An integrator that goes from `at` to `to` by steps of its own and stands for all the rest; None: none.
     """
 
     at: float | None
@@ -39,6 +44,7 @@ class Row(NamedTuple):
     P: float = 1.0
     Q: float = 0.0
     C_large: float | None = None
+    solve: Solve | None = None
 
 
 Sampler = Callable[..., list[Row]]
@@ -46,6 +52,6 @@ SAMPLERS: Registry[Sampler] = Registry("sampler")
 """Name -> (levels, **options) -> rows, for decreasing noise levels that may end in 0."""
 
 
-def evaluations(rows: Sequence[Row]) -> int:
-    """Return how often a plan calls the network."""
-    return sum(row.at is not None for row in rows)
+def evaluations(rows: Sequence[Row]) -> int | None:
+    """Return how often a plan calls the network; None where that depends on the samples."""
+    return None if any(row.solve for row in rows) else sum(row.at is not None for row in rows)

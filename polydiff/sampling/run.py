@@ -102,6 +102,10 @@ def run_plan(
     latest: list[State] = []
     x_0, v = x, x
     for row in rows:
+        if row.solve is not None:
+            x = row.solve(denoise, x, space, cond)
+            yield Step(row.to, x, x_0)
+            continue
         if row.at is not None:
             sigma = x.new_full((space.batch,), row.at)
             if row.C_large is None:

@@ -1,0 +1,105 @@
+"""The one loop: blocks, starting states, learned noise and what is remembered; and the sampler that chooses its steps."""
+
+import pytest
+import torch
+from oracles import GaussianDenoiser, dense, euclidean, packed
+from torch.testing import assert_close
+
+from polydiff.random import streams
+from polydiff.sampling import SAMPLERS, Row, evaluations, plan, run_plan, sample, trajectory
+from polydiff.sampling.run import BLOCK, combine
+from polydiff.schedule import EDM
+from polydiff.space import Euclidean
+from polydiff.testing.analytic import flow
+from polydiff.testing.problems import SUITES
+
+
+def test_blocks_change_no_bit() -> None:
+    space = Euclidean(3, (BLOCK // 2 + 7,))
+    x, m, k = (space.noise(streams(i, "x", range(3))) for i in range(3))
+    whole = combine(0.7, x, (0.3, 0.0, -1.2), (m, m, k))
+    parts = torch.cat(
+        [combine(0.7, x[i : i + 1], (0.3, 0.0, -1.2), (m[i : i + 1],) * 2 + (k[i : i + 1],)) for i in range(3)]
+    )
+    assert torch.equal(whole, parts)
+    assert_close(whole, 0.7 * x + 0.3 * m - 1.2 * k)
+    strided = x.reshape(3, -1, 1).expand(3, -1, 2)
+    assert_close(combine(2.0, strided, (1.0,), (strided,)), 3 * strided)
+
+
+def test_states_that_were_yielded_are_not_written_to() -> None:
+    space = euclidean(2)
+    denoiser = GaussianDenoiser(torch.zeros(2, 2, 3, dtype=torch.float64), 1.0)
+    seen = [
+        (step.x, step.x.clone(), step.x_0, step.x_0.clone())
+        for step in trajectory(denoiser, space, generators=streams(0, "x", range(2)), steps=9)
+    ]
+    for x, x_then, clean, clean_then in seen:
+        assert torch.equal(x, x_then)
+        assert torch.equal(clean, clean_then)
+
+
+def test_estimates_of_earlier_rows_are_used_newest_first() -> None:
+    """A plan written by hand: m = P D + Q x, a state kept without the network, and a row without history."""
+    space = euclidean(1)
+    x = space.noise(streams(0, "x", [0]))
+
+    def denoise(x: torch.Tensor, sigma: torch.Tensor, space: object, cond: None = None) -> torch.Tensor:
+        return 2 * x
+
+    rows = [
+        Row(None, 3.0, (), 0.0, 2.0, P=0.0, Q=5.0),  # keeps 5 x, then x <- 3 x
+        Row(2.0, 1.0, (0.5, 0.25), 0.0, 1.0, P=1.0, Q=-1.0),  # keeps 2 (3x) - 3x = 3x; x <- 3x + 1.5x + 1.25x
+        Row(1.0, 0.0, (0.0, 0.0, 1.0), 0.0, 0.0),  # x <- 5 x
+    ]
+    first, second, third = run_plan(rows, denoise, x, space, None, streams(0, "y", [0]))
+    assert_close(first.x, 3 * x)
+    assert_close(second.x, 5.75 * x)
+    assert_close(third.x, 5 * x)
+    assert_close(third.x_0, 11.5 * x)
+
+
+def test_a_plan_is_the_same_each_time_it_is_asked_for() -> None:
+    rows = plan(EDM(), 9, "unipc")
+    rows.clear()
+    assert len(plan(EDM(), 9, "unipc")) == 9
+    assert plan(EDM(), 9, "unipc", order=3) != plan(EDM(), 9, "unipc")
+    with pytest.raises(TypeError):
+        plan(EDM(), 9, "ddim", etaa=1.0)
+
+
+@pytest.mark.parametrize("problem", SUITES["core"]()[:3], ids=lambda problem: problem.name)
+def test_the_adaptive_sampler_keeps_its_tolerance(problem: object) -> None:
+    space, denoise = problem.space(6, torch.float64), problem.denoise(EDM())
+    x = 80 * space.noise(streams(0, "x", range(6)))
+    truth = flow(problem.exact, x.flatten(1), 80.0).reshape(x.shape)
+    distances = []
+    for tolerance in (1e-2, 1e-4, 1e-6):
+        rows = plan(EDM(), 1, "adaptive", sigma_data=denoise.sigma_data, rtol=tolerance, atol=tolerance, low=1e-4)
+        *_, last = run_plan(rows, denoise, x, space, None, [])
+        distances.append(
+            float((last.x - truth).flatten(1).norm(dim=1).median() / truth.flatten(1).norm(dim=1).median())
+        )
+    assert distances[0] < 0.1
+    assert distances[1] < 3e-3
+    assert distances[2] < 1e-4
+    assert evaluations(rows) is None
+
+
+@pytest.mark.parametrize("where", [euclidean, lambda b: dense(b, 5), lambda b: packed(b, 5)])
+def test_adaptive_steps_are_each_sample_s_own_and_stay_on_the_space(where: object) -> None:
+    def draw(indices: list[int]) -> torch.Tensor:
+        space = where(len(indices))
+        noise = space.noise(streams(9, "mean", [0] * len(indices)))
+        return sample(GaussianDenoiser(noise, 0.5), space, generators=streams(5, "x", indices), sampler="adaptive")
+
+    together, alone = draw([0, 1, 2]), draw([1])
+    space = where(3)
+    assert_close(space.project(together), together, atol=1e-9, rtol=0)
+    if together.ndim == 3:
+        assert torch.equal(together[1], alone[0])
+
+
+def test_adaptive_refuses_no_tolerance() -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        SAMPLERS["adaptive"]([80.0, 0.0], rtol=0.0)
