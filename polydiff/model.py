@@ -216,16 +216,17 @@ class Model:
         """Return how samples are drawn: the configuration's `sample` section with changes (None: no change)."""
         section = self.config.sample
         given = {name: value for name, value in changes.items() if value is not None}
-        for name, options in (("sampler", "options"), ("spacing", "spacing_options")):
-            if given.get(name, getattr(section, name)) != getattr(section, name):
-                given.setdefault(options, {})  # another method's options would mean nothing to this one
+        values = section.model_dump()
+        for name, fresh in (("sampler", {"options": {}, "spacing": None}), ("spacing", {"spacing_options": {}})):
+            if given.get(name, values[name]) != values[name]:
+                given = fresh | given  # what suited another method means nothing to this one
         SAMPLERS[given.get("sampler", section.sampler)]
         method = given.get("guidance_method", section.guidance_method)
         if method != section.guidance_method:
             given.setdefault("guidance_options", {})
         options = given.get("guidance_options", section.guidance_options)
         check_options("sample.guidance_options", options, method, GUIDANCE)
-        return checked(SampleConfig, section.model_dump() | given)
+        return checked(SampleConfig, values | given)
 
     def rows(self, how: SampleConfig, start: float | None = None) -> list[Row]:
         """Return the sampler's plan, from a noise level on or from the highest."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
+from polydiff.random import streams
+from polydiff.sampling import Row, run_plan
 from polydiff.schedule import EDM, Schedule
 from polydiff.space import Condition, Euclidean, Space, State
 
@@ -45,3 +49,29 @@ def dense(batch: int, atoms: int, features: int = 2) -> DenseMolecules:
 def packed(batch: int, atoms: int, features: int = 2) -> PackedMolecules:
     """Molecules of one size, stacked, float64."""
     return PackedMolecules.of_sizes(torch.full((batch,), atoms), features, torch.float64)
+
+
+def exact_flow(x: torch.Tensor, s0: float, s1: float, mean: float, std: torch.Tensor) -> torch.Tensor:
+    """The probability-flow ODE of a Gaussian from s0 to s1: x - mean scales as sqrt(std^2 + s^2)."""
+    return mean + (x - mean) * torch.sqrt((std**2 + s1**2) / (std**2 + s0**2))
+
+
+def convergence(rows_of: Callable[[list[float]], list[Row]], steps: tuple[int, ...]) -> float:
+    """The slope of the error against steps on a Gaussian of three standard deviations, uniform in log s.
+
+    It starts far above the data, where the first steps of multistep methods, of a lower order, make next to no error.
+    """
+    space, mean, top, bottom = euclidean(1), 0.5, 500.0, 0.2
+    std = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
+    x = top * space.noise(streams(0, "x", [0]))
+
+    def denoiser(x: torch.Tensor, sigma: torch.Tensor, space: Space, cond: None = None) -> torch.Tensor:
+        s2 = space.expand(sigma.to(x) ** 2)
+        return (s2 * mean + std**2 * x) / (s2 + std**2)
+
+    errors = []
+    for n in steps:
+        levels = [top * (bottom / top) ** (i / n) for i in range(n + 1)]
+        *_, last = run_plan(rows_of(levels), denoiser, x, space, None, streams(0, "y", [0]))
+        errors.append((last.x - exact_flow(x, top, bottom, mean, std)).abs().max().item())
+    return -float(np.polyfit(np.log(steps), np.log(errors), 1)[0])

@@ -235,7 +235,7 @@ def test_every_preset_of_every_installed_domain_resolves() -> None:
         ("optim.name=adam", "Did you mean 'adamw'?"),
         ("sample.sampler=dpm_2m", "Did you mean 'dpmpp_2m'?"),
         ("sample.spacing=karas", "Did you mean 'karras'?"),
-        ("sample.options={et: 1}", "sample.options: Unknown option of the sampler dpmpp_2m 'et'."),
+        ("sample.options={et: 1}", "sample.options: Unknown option of the sampler auto 'et'."),
         ("loss.times_options={meen: 1}", "Did you mean 'mean'?"),
         ("schedule_options.rhoo=3", "Did you mean 'rho'?"),
     ],

@@ -158,7 +158,7 @@ def test_samples_that_are_not_finite_are_told_and_never_decoded(finished: Path) 
     model = Model.load(finished)
     with torch.no_grad():
         next(model.denoiser.parameters()).fill_(float("nan"))
-    with pytest.raises(UserError, match=r"step 12 are not finite \(sampler dpmpp_2m, 4 steps"):
+    with pytest.raises(UserError, match=r"step 12 are not finite \(sampler auto, 4 steps"):
         model.sample(2)
 
 

@@ -67,6 +67,7 @@ FRAMES: dict[str, Frame] = {
 VARIABLES: dict[str, Callable[[Array, float], Array]] = {
     "log": lambda s, d: np.log(s),
     "sigma": lambda s, d: s,
+    "root": lambda s, d: np.sqrt(s),
     "cbrt": lambda s, d: np.cbrt(s),
     "angle": lambda s, d: np.arctan(s / d),
     "ratio": lambda s, d: s / (s + d),
@@ -87,6 +88,19 @@ def lagrange(at: Array, nodes: Array) -> Array:
         for j, node in enumerate(nodes)
     ]
     return np.stack([np.broadcast_to(b, np.shape(at)) for b in basis])
+
+
+def usable(s1: float, nodes: Sequence[float], order: int, variable: str, sd: float, limit: float) -> int:
+    """Return the highest order, up to the one asked for, that does not extrapolate too far beyond close nodes.
+
+    The weights of order k at the end of a step, sum_j |l_j(V(s_1))|, are 2^k - 1 for equal steps; a longer step, as
+    that to 0 on a grid that crowds before it, would multiply the errors of the network by far more.
+    """
+    V = VARIABLES[variable]
+    for k in range(min(order, len(nodes)), 1, -1):
+        if np.abs(lagrange(V(np.asarray(s1), sd), V(np.asarray(nodes[:k]), sd))).sum() <= limit * (2**k - 1):
+            return k
+    return 1
 
 
 GAUSS = np.polynomial.legendre.leggauss(64)

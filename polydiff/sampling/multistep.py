@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from polydiff.sampling.engine import FRAMES, check, plus, step
+from polydiff.sampling.engine import FRAMES, check, plus, step, usable
 from polydiff.sampling.rows import SAMPLERS, Row
 from polydiff.sampling.rungekutta import classical, steps, trapezoid
 
@@ -31,6 +31,7 @@ def adams(
     low: float = 0.0,
     high: float = math.inf,
     last: str = "same",
+    limit: float = 4.0,
     sigma_data: float = 1.0,
 ) -> list[Row]:
     """Adams-Bashforth in any frame and variable, with a free Adams-Moulton corrector (`polydiff.sampling.engine`).
@@ -39,13 +40,15 @@ def adams(
         levels: Noise levels.
         order: Slopes that a step uses, once there are so many.
         frame: What is integrated: x0, eps, v or flow.
-        variable: In which slopes are interpolated: log, sigma, cbrt, angle, ratio (s / (s + sd)) or time (of VP).
+        variable: In which slopes are interpolated: log, sigma, root, cbrt, angle, ratio (s / (s + sd)) or
+            time (of VP).
         corrector: Slopes that the corrector uses, the new one included; 0 or 1: none.
         tau: Strength of noise, in the frame x0 only.
         low: Lowest noise level at which a step adds noise.
         high: The highest.
         last: Variable of the step to 0; "same": as before, but "ratio" for log s, which has no value at 0; "none": that
             step is of order 1.
+        limit: How much larger than for equal steps the weights may grow before the order of a step is lowered.
         sigma_data: Standard deviation of the data.
     """
     check(order, frame, variable, corrector, tau, last)
@@ -56,6 +59,7 @@ def adams(
         nodes = (s0, *nodes[: max(order, corrector) - 1])
         noise = tau if low <= s0 <= high else 0.0
         V, k = ending(variable, last, order) if s1 == 0 else (variable, order)
+        k = usable(s1, nodes, k, V, sigma_data, limit)
         A, weights, C = step(s0, s1, nodes[:k], frame, V, sigma_data, noise)
         B = tuple(weights)
         P, Q = FRAMES[frame].P(s0, sigma_data), FRAMES[frame].Q(s0, sigma_data)
@@ -79,13 +83,13 @@ def ending(variable: str, last: str, order: int) -> tuple[str, int]:
 @SAMPLERS.register("deis")
 def deis(levels: Sequence[float], order: int = 3, variable: str = "time") -> list[Row]:
     """DEIS tAB-k (Zhang & Chen, 2023, https://arxiv.org/abs/2204.13902): eps as a polynomial of the time of VP."""
-    return adams(levels, order, "eps", variable)
+    return adams(levels, order, "eps", variable, limit=math.inf)
 
 
 @SAMPLERS.register("lms")
 def lms(levels: Sequence[float], order: int = 4) -> list[Row]:
     """Linear multistep in s (Crowson, k-diffusion, 2022): eps as a polynomial of the noise level."""
-    return adams(levels, order, "eps", "sigma")
+    return adams(levels, order, "eps", "sigma", limit=math.inf)
 
 
 @SAMPLERS.register("dpmpp_3m")

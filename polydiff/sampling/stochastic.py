@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from polydiff.sampling.engine import Array, lagrange, quadrature
+from polydiff.sampling.engine import Array, lagrange, quadrature, usable
 from polydiff.sampling.multistep import adams
 from polydiff.sampling.rows import SAMPLERS, Row
 
@@ -41,7 +41,7 @@ def sa_solver(
 
 
 @SAMPLERS.register("er_sde")
-def er_sde(levels: Sequence[float], order: int = 3, scale: str = "default") -> list[Row]:
+def er_sde(levels: Sequence[float], order: int = 3, scale: str = "default", limit: float = 4.0) -> list[Row]:
     r"""ER-SDE-Solver (Cui et al., 2023, https://arxiv.org/abs/2309.06169), the integrals by quadrature.
 
     With r = phi(s_1) / phi(s_0): x <- r x + sum_j B_j D_j + sqrt(s_1^2 - s_0^2 r^2) xi, where B_j is the integral of
@@ -51,6 +51,7 @@ def er_sde(levels: Sequence[float], order: int = 3, scale: str = "default") -> l
         levels: Noise levels.
         order: Estimates that a step uses, once there are so many.
         scale: phi: "ode", s; "sde", s^2; "default", s (exp(s^0.3) + 10).
+        limit: As in `adams`.
     """
     if scale not in SCALES:
         raise ValueError(f"scale must be one of {', '.join(SCALES)}, not {scale!r}.")
@@ -61,13 +62,14 @@ def er_sde(levels: Sequence[float], order: int = 3, scale: str = "default") -> l
     nodes: tuple[float, ...] = ()
     for s0, s1 in pairwise(levels):
         nodes = (s0, *nodes[: order - 1])
+        used = np.array(nodes[: usable(s1, nodes, order, "sigma", 1.0, limit)])
         if s1 == 0:
-            rows.append(Row(s0, 0.0, tuple(lagrange(np.zeros(()), np.array(nodes)).tolist()), 0.0, 0.0))
+            rows.append(Row(s0, 0.0, tuple(lagrange(np.zeros(()), used).tolist()), 0.0, 0.0))
             continue
         s, ds = quadrature(s0, s1, 1.0)
         end = log_phi(np.array([s1, s0]))
         r = math.exp(end[0] - end[1])
-        B = lagrange(s, np.array(nodes)) @ (-np.exp(end[0] - log_phi(s)) * slope(s) * ds)
+        B = lagrange(s, used) @ (-np.exp(end[0] - log_phi(s)) * slope(s) * ds)
         rows.append(Row(s0, r, tuple(B.tolist()), math.sqrt(max(s1**2 - (s0 * r) ** 2, 0.0)), s1))
     return rows
 

@@ -1,4 +1,4 @@
-"""The one loop: blocks, starting states, learned noise and what is remembered; and the sampler that chooses its steps."""
+"""The one loop: blocks, starting states, what is remembered; and the sampler that chooses its steps."""
 
 import pytest
 import torch

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import GaussianDenoiser, dense, euclidean, packed
+from oracles import GaussianDenoiser, convergence, dense, euclidean, packed
 from scipy.integrate import quad
 from torch.testing import assert_close
 
@@ -119,37 +119,11 @@ ORDERS = {
 """Methods and the order that they state; those with coefficients of equal steps state 1 on other grids."""
 
 
-def exact_flow(x: torch.Tensor, s0: float, s1: float, mean: float, std: torch.Tensor) -> torch.Tensor:
-    """The probability-flow ODE of a Gaussian from s0 to s1: x - mean scales as sqrt(std^2 + s^2)."""
-    return mean + (x - mean) * torch.sqrt((std**2 + s1**2) / (std**2 + s0**2))
-
-
-def slope(rows_of: Callable[[list[float]], list[Row]], steps: tuple[int, ...]) -> float:
-    """The slope of the error against steps on a Gaussian of three standard deviations, uniform in log s.
-
-    It starts far above the data, where the first steps of multistep methods, of a lower order, make next to no error.
-    """
-    space, mean, top, bottom = euclidean(1), 0.5, 500.0, 0.2
-    std = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
-    x = top * space.noise(streams(0, "x", [0]))
-
-    def denoiser(x: torch.Tensor, sigma: torch.Tensor, space: Space, cond: None = None) -> torch.Tensor:
-        s2 = space.expand(sigma.to(x) ** 2)
-        return (s2 * mean + std**2 * x) / (s2 + std**2)
-
-    errors = []
-    for n in steps:
-        levels = [top * (bottom / top) ** (i / n) for i in range(n + 1)]
-        *_, last = run_plan(rows_of(levels), denoiser, x, space, None, streams(0, "y", [0]))
-        errors.append((last.x - exact_flow(x, top, bottom, mean, std)).abs().max().item())
-    return -float(np.polyfit(np.log(steps), np.log(errors), 1)[0])
-
-
 @pytest.mark.parametrize("method", list(ORDERS), ids=lambda m: "-".join(map(str, m)))
 def test_deterministic_samplers_converge_at_their_order(method: tuple[str, ...]) -> None:
     name, *option = method
     options = dict(zip(option[::2], option[1::2], strict=True))
-    assert slope(lambda levels: SAMPLERS[name](levels, **options), (160, 320, 640)) > ORDERS[method] - 0.15
+    assert convergence(lambda levels: SAMPLERS[name](levels, **options), (160, 320, 640)) > ORDERS[method] - 0.15
 
 
 @pytest.mark.parametrize("frame", list(FRAMES))
@@ -163,7 +137,8 @@ def test_the_engine_converges_at_its_order_in_every_frame(
     def rows(levels: list[float]) -> list[Row]:
         return SAMPLERS["adams"](levels, order, frame, variable, corrector)
 
-    assert slope(rows, (160, 320, 640)) > max(order, corrector) - 0.15
+    steps = (80, 160, 320) if corrector > 3 else (160, 320, 640)  # rounding shows soon at order 4
+    assert convergence(rows, steps) > max(order, corrector) - 0.15
 
 
 @given(
