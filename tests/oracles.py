@@ -61,8 +61,8 @@ def convergence(rows_of: Callable[[list[float]], list[Row]], steps: tuple[int, .
 
     It starts far above the data, where the first steps of multistep methods, of a lower order, make next to no error.
     """
-    space, mean, top, bottom = euclidean(1), 0.5, 500.0, 0.2
-    std = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
+    space, mean, top, bottom = euclidean(1), 0.5, 5000.0, 0.2
+    std = torch.tensor([0.3, 0.6, 1.0], dtype=torch.float64)
     x = top * space.noise(streams(0, "x", [0]))
 
     def denoiser(x: torch.Tensor, sigma: torch.Tensor, space: Space, cond: None = None) -> torch.Tensor:
@@ -73,5 +73,5 @@ def convergence(rows_of: Callable[[list[float]], list[Row]], steps: tuple[int, .
     for n in steps:
         levels = [top * (bottom / top) ** (i / n) for i in range(n + 1)]
         *_, last = run_plan(rows_of(levels), denoiser, x, space, None, streams(0, "y", [0]))
-        errors.append((last.x - exact_flow(x, top, bottom, mean, std)).abs().max().item())
+        errors.append((last.x - exact_flow(x, top, bottom, mean, std)).norm().item())
     return -float(np.polyfit(np.log(steps), np.log(errors), 1)[0])

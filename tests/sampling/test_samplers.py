@@ -137,8 +137,7 @@ def test_the_engine_converges_at_its_order_in_every_frame(
     def rows(levels: list[float]) -> list[Row]:
         return SAMPLERS["adams"](levels, order, frame, variable, corrector)
 
-    steps = (80, 160, 320) if corrector > 3 else (160, 320, 640)  # rounding shows soon at order 4
-    assert convergence(rows, steps) > max(order, corrector) - 0.15
+    assert convergence(rows, (200, 400, 800)) > max(order, corrector) - 0.15
 
 
 @given(
