@@ -317,9 +317,7 @@ def try_options(config: Config) -> None:
     how = config.sample
     rows = attempt(
         f"sample.options={how.options}, sample.spacing_options={how.spacing_options}",
-        lambda: plan(
-            schedule, how.steps, how.sampler, how.spacing, spacing_options=how.spacing_options, **how.options
-        ),
+        lambda: plan(schedule, how.steps, how.sampler, how.spacing, spacing_options=how.spacing_options, **how.options),
     )
     try_guidance(config.sample, rows)
     attempt("loss.objective_options", lambda: OBJECTIVES[loss.objective](Loss(), **loss.objective_options))

@@ -1,14 +1,17 @@
-r"""The default sampler: one recipe for every number of evaluations, chosen on exact models (`benchmarks/samplers.py`).
+r"""The default sampler: one recipe for every number of evaluations.
+
+It was chosen on exact models and on trained networks of three modalities together (`benchmarks/samplers.py` and
+`benchmarks/networks.py`): exact models alone would have higher orders.
 
 1. The frame of rectified flow, y = x / (s + sd) with slopes eps - D / sd, in which trajectories bend least:
-   Adams-Bashforth of a low order, then, for free, an Adams-Moulton corrector of two more slopes. From 12 evaluations on
-   slopes are polynomials of the flow's time s / (s + sd), before that of s, which extrapolates less.
+   Adams-Bashforth of order 1 (fewer than 6 evaluations), 2 or 3 (18 and more), then, for free, an Adams-Moulton
+   corrector of up to 5 slopes. Slopes are polynomials of s, of sqrt(s) and of the flow's time s / (s + sd).
 2. A free beginning. Far above the data, x ~ N(0, s^2) and D hardly changes; in the angle theta = atan(s / sd) the flow
    of N(mu, sd^2) has the constant slope mu / sd. So the state is scaled down to `start` without asking the network, and
    the first estimate, taken there, mends that by one implicit Euler step in theta: exact for any mean to first order
    in 1 / start.
-3. Levels s_i = sd sinh(asinh(start / sd) (1 - i / n)^1.95), start = n min(0.35 n, 4.2) sd: with few evaluations the
-   range is cut at a few standard deviations, with many it opens; the last step ends at exactly 0.
+3. Levels s_i = c sinh(asinh(start / c) (1 - i / n)^p), c = 0.65 sd, p = 1.2 + 0.36 log n, start = n min(0.35 n, 3.1)
+   sd: with few evaluations the range is cut at a few standard deviations, with many it opens; the last step ends at 0.
 
 Symbols: s noise level, sd the data's standard deviation, n evaluations.
 """
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from polydiff.sampling.engine import FRAMES
 from polydiff.sampling.grid import SPACINGS
@@ -24,19 +28,35 @@ from polydiff.sampling.multistep import adams
 from polydiff.sampling.rows import SAMPLERS, Row
 from polydiff.schedule import Schedule
 
-POWER = 1.95
+KNEE = 0.65
+"""c, in standard deviations of the data."""
 FREE = 5.0
 """Standard deviations of the data above which a first step may end and be free."""
+LEAST = 1.02
+"""Least ratio of the levels between which it goes."""
 
 
 @SPACINGS.register("auto")
 def auto_spacing(n: int, schedule: Schedule, sigma_data: float = 1.0) -> list[float]:
     """The levels of the sampler "auto": the schedule's highest, then n levels from `start` down."""
-    start = max(1.2 * FREE, n * min(0.35 * n, 4.2))
-    top = min(start * sigma_data, schedule.sigma_max)
-    turn = math.asinh(top / sigma_data)
-    levels = [sigma_data * math.sinh(turn * (1 - i / n) ** POWER) for i in range(n)]
-    return [schedule.sigma_max, *levels] if top < schedule.sigma_max else levels
+    c = KNEE * sigma_data
+    high = schedule.sigma_max
+    free = high > LEAST * FREE * sigma_data
+    start = min(sigma_data * max(1.2 * FREE, n * min(0.35 * n, 3.1)), high / LEAST) if free else high
+    power = 1.2 + 0.36 * math.log(n)
+    levels = [c * math.sinh(math.asinh(start / c) * (1 - i / n) ** power) for i in range(n)]
+    return [high, *levels] if free else levels
+
+
+def recipe(n: int) -> dict[str, Any]:
+    """Return the order, the variable and the corrector for n evaluations."""
+    if n < 6:
+        return {"order": 1, "variable": "sigma", "corrector": 4}
+    return (
+        {"order": 2, "variable": "root", "corrector": 5}
+        if n < 18
+        else {"order": 3, "variable": "ratio", "corrector": 5}
+    )
 
 
 @SAMPLERS.register("auto")
@@ -44,14 +64,13 @@ def auto(levels: Sequence[float], sigma_data: float = 1.0) -> list[Row]:
     """The best training-free recipe measured, deterministic, one evaluation a step (module docstring).
 
     Arguments:
-        levels: Noise levels. A first step that ends above 5 standard deviations of the data is free.
+        levels: Noise levels. A first step that ends above 5 standard deviations of the data, and is not a tiny one, is
+            free.
         sigma_data: Standard deviation of the data.
     """
-    free = len(levels) > 2 and levels[1] > FREE * sigma_data
+    free = len(levels) > 2 and levels[1] >= FREE * sigma_data and levels[0] >= LEAST * levels[1] * (1 - 1e-12)
     grid = levels[1:] if free else levels
-    n = len(grid) - 1
-    order = 1 if n < 6 else 2 if n < 12 else 3
-    rows = adams(grid, order, "flow", "ratio" if order == 3 else "sigma", order + 2, last="none", sigma_data=sigma_data)
+    rows = adams(grid, frame="flow", last="none", sigma_data=sigma_data, **recipe(len(grid) - 1))
     return [*beginning(levels[0], rows[0], sigma_data), *rows[1:]] if free else rows
 
 

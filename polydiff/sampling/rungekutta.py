@@ -44,7 +44,8 @@ def staged(stages: Sequence[Stage], clean: bool = False) -> list[Row]:
         clean: Whether estimates are of the clean state; else they are of eps.
     """
     rows: list[Row] = []
-    a, b = 1.0, ()
+    a = 1.0
+    b: tuple[float, ...] = ()
     for at, to, a_next, b_next in stages:
         A = a_next / a
         before = (*b, *(0.0 for _ in range(len(b_next) - len(b))))

@@ -6,8 +6,9 @@ Symbols: s noise level, D the estimate of the clean state, tau the strength of n
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,6 +41,28 @@ def sa_solver(
     return adams(levels, order, "x0", variable, corrector, tau, low, high)
 
 
+class Scale(NamedTuple):
+    """phi of ER-SDE.
+
+    Attributes:
+        log: log phi(s).
+        slope: Its derivative.
+    """
+
+    log: Callable[[Array], Array]
+    slope: Callable[[Array], Array]
+
+
+SCALES = {
+    "ode": Scale(np.log, lambda s: 1 / s),
+    "sde": Scale(lambda s: 2 * np.log(s), lambda s: 2 / s),
+    "default": Scale(
+        lambda s: np.log(s) + np.logaddexp(s**0.3, math.log(10)),
+        lambda s: 1 / s + 0.3 * s**-0.7 / (1 + 10 * np.exp(-(s**0.3))),
+    ),
+}
+
+
 @SAMPLERS.register("er_sde")
 def er_sde(levels: Sequence[float], order: int = 3, scale: str = "default", limit: float = 4.0) -> list[Row]:
     r"""ER-SDE-Solver (Cui et al., 2023, https://arxiv.org/abs/2309.06169), the integrals by quadrature.
@@ -57,7 +80,7 @@ def er_sde(levels: Sequence[float], order: int = 3, scale: str = "default", limi
         raise ValueError(f"scale must be one of {', '.join(SCALES)}, not {scale!r}.")
     if not 1 <= order <= 8:
         raise ValueError(f"order must be between 1 and 8, not {order}.")
-    log_phi, slope = SCALES[scale]
+    phi = SCALES[scale]
     rows: list[Row] = []
     nodes: tuple[float, ...] = ()
     for s0, s1 in pairwise(levels):
@@ -67,27 +90,11 @@ def er_sde(levels: Sequence[float], order: int = 3, scale: str = "default", limi
             rows.append(Row(s0, 0.0, tuple(lagrange(np.zeros(()), used).tolist()), 0.0, 0.0))
             continue
         s, ds = quadrature(s0, s1, 1.0)
-        end = log_phi(np.array([s1, s0]))
+        end = phi.log(np.array([s1, s0]))
         r = math.exp(end[0] - end[1])
-        B = lagrange(s, used) @ (-np.exp(end[0] - log_phi(s)) * slope(s) * ds)
+        B = lagrange(s, used) @ (-np.exp(end[0] - phi.log(s)) * phi.slope(s) * ds)
         rows.append(Row(s0, r, tuple(B.tolist()), math.sqrt(max(s1**2 - (s0 * r) ** 2, 0.0)), s1))
     return rows
-
-
-def _log_phi(s: Array) -> Array:
-    return np.log(s) + np.logaddexp(s**0.3, math.log(10))
-
-
-def _slope(s: Array) -> Array:
-    return 1 / s + 0.3 * s**-0.7 / (1 + 10 * np.exp(-(s**0.3)))
-
-
-SCALES = {
-    "ode": (np.log, lambda s: 1 / s),
-    "sde": (lambda s: 2 * np.log(s), lambda s: 2 / s),
-    "default": (_log_phi, _slope),
-}
-"""Name -> (log phi, its derivative)."""
 
 
 @SAMPLERS.register("restart")
