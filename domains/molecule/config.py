@@ -69,4 +69,4 @@ class MoleculeConfig(Config):
     train: TrainConfig = TrainConfig(
         steps=9000, batch_size=64, ema=0.999, checkpoint_every=2000, log_every=50, precision="float32"
     )
-    sample: SampleConfig = SampleConfig(sampler="ddpm", steps=80)
+    sample: SampleConfig = SampleConfig(sampler="sa_solver", steps=40)
