@@ -63,4 +63,4 @@ class ImageConfig(Config):
     loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.0, "std": 1.2})
     optim: OptimConfig = OptimConfig(lr=1e-3, warmup=50, decay="cosine")
     train: TrainConfig = TrainConfig(steps=3000, batch_size=64, ema=0.995, checkpoint_every=1000)
-    sample: SampleConfig = SampleConfig(steps=20, guidance=1.2)
+    sample: SampleConfig = SampleConfig(steps=10, guidance=1.2)
