@@ -69,4 +69,4 @@ class AudioConfig(Config):
     loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.0, "std": 1.0})
     optim: OptimConfig = OptimConfig(lr=1e-3, warmup=50, decay="cosine")
     train: TrainConfig = TrainConfig(steps=1400, batch_size=32, ema=0.99, checkpoint_every=500)
-    sample: SampleConfig = SampleConfig(steps=24, guidance=1.5)
+    sample: SampleConfig = SampleConfig(steps=12, guidance=1.5)

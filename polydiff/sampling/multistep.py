@@ -80,6 +80,13 @@ def ending(variable: str, last: str, order: int) -> tuple[str, int]:
     return ("ratio" if variable == "log" else variable) if last == "same" else last, order
 
 
+def not_negative(name: str, value: float) -> float:
+    """Return a number; one below 0 is a `ValueError`."""
+    if value < 0:
+        raise ValueError(f"{name} must not be negative; it is {value}.")
+    return value
+
+
 @SAMPLERS.register("deis")
 def deis(levels: Sequence[float], order: int = 3, variable: str = "time") -> list[Row]:
     """DEIS tAB-k (Zhang & Chen, 2023, https://arxiv.org/abs/2204.13902): eps as a polynomial of the time of VP."""
@@ -98,7 +105,7 @@ def dpmpp_3m(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
 
     With the second difference weighted as the Taylor series asks: the published code halves it, which leaves order 2.
     """
-    return adams(levels, 3, "x0", "log", tau=math.sqrt(eta), last="none")
+    return adams(levels, 3, "x0", "log", tau=math.sqrt(not_negative("eta", eta)), last="none")
 
 
 @SAMPLERS.register("dpmpp_2m")
@@ -108,8 +115,7 @@ def dpmpp_2m(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
     x <- r x + (1 - r) ((1 + k) D_0 - k D_1), k = h / (2 h_before). The first step and the step to 0 are of order 1.
     For the SDE, r becomes r^{1 + eta} in the kernel, and the noise s_1 sqrt(1 - r^{2 eta}).
     """
-    if eta < 0:
-        raise ValueError(f"eta must not be negative, not {eta}.")
+    not_negative("eta", eta)
     rows: list[Row] = []
     before = math.inf
     for s0, s1 in pairwise(levels):
