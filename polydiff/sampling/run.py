@@ -112,11 +112,11 @@ def run_plan(
                 x_0 = denoise(x, sigma, space, cond)
             else:
                 x_0, v = with_variance(denoise, x, sigma, space, cond)
-            m = x_0 if row.P == 1 and not row.Q else combine(row.P, x_0, (row.Q,), (x,))
-            latest = [m, *latest[: depth - 1]]
+            x, latest = advance(row, x, x_0, latest[: depth - 1])
         elif row.P == 0:
-            latest = [row.Q * x, *latest[: depth - 1]]
-        x = combine(row.A, x, row.B, latest)
+            x, latest = advance(row, x, x, latest[: depth - 1])
+        else:
+            x = combine(row.A, x, row.B, latest)
         if row.C and row.C_large is None:
             x = x + row.C * space.noise(generators)
         elif row.C and row.C_large:
@@ -124,19 +124,43 @@ def run_plan(
         yield Step(row.to, x, x_0)
 
 
-BLOCK = 2**18
-"""Numbers that are combined at a time on a CPU: they stay in its cache."""
+BLOCK = 2**17
+"""Numbers that are combined at a time on a CPU: they stay in its cache from one operation to the next."""
+
+
+def advance(row: Row, x: State, clean: State, latest: list[State]) -> tuple[State, list[State]]:
+    """Return A x + sum_j B_j m_j and the estimates m, P D + Q x the newest: in about one pass over memory."""
+    if row.P == 1 and not row.Q:
+        latest = [clean, *latest]
+        return combine(row.A, x, row.B, latest), latest
+    if in_one_piece(x, clean, *latest):
+        latest = [combine(row.P, clean, (row.Q,), (x,)), *latest]
+        return combine(row.A, x, row.B, latest), latest
+    m, out = torch.empty_like(x), torch.empty_like(x)
+    for to, newest, part, d, *earlier in blocks(out, m, x, clean, *latest):
+        torch.mul(d, row.P, out=newest).add_(part, alpha=row.Q)
+        accumulate(torch.mul(part, row.A, out=to), row.B, (newest, *earlier), fresh=True)
+    return out, [m, *latest]
 
 
 def combine(a: float, x: State, bs: Sequence[float], states: Sequence[State]) -> State:
-    """Return a x + sum_j b_j m_j in about one pass over memory; there may be fewer m than b."""
-    if x.numel() <= BLOCK or x.device.type != "cpu" or not all(m.is_contiguous() for m in (x, *states)):
+    """Return a x + sum_j b_j m_j; there may be fewer m than b."""
+    if in_one_piece(x, *states):
         return accumulate(x if a == 1 else torch.mul(x, a), bs, states, fresh=a != 1)
     out = torch.empty_like(x)
-    for to, part, *parts in zip(*(m.view(-1).split(BLOCK) for m in (out, x, *states)), strict=True):
-        torch.mul(part, a, out=to)
-        accumulate(to, bs, parts, fresh=True)
+    for to, part, *parts in blocks(out, x, *states):
+        accumulate(torch.mul(part, a, out=to), bs, parts, fresh=True)
     return out
+
+
+def in_one_piece(x: State, *states: State) -> bool:
+    """Whether states are combined whole: small ones, those on a GPU, and those whose numbers do not lie in a row."""
+    return x.numel() <= BLOCK or x.device.type != "cpu" or not all(m.is_contiguous() for m in (x, *states))
+
+
+def blocks(*states: State) -> Iterator[tuple[State, ...]]:
+    """Yield the states' blocks, as vectors."""
+    return zip(*(state.view(-1).split(BLOCK) for state in states), strict=True)
 
 
 def accumulate(x: State, bs: Sequence[float], states: Sequence[State], fresh: bool) -> State:
