@@ -25,7 +25,7 @@ METHODS: list[dict[str, object]] = [
     *(
         {"sampler": sampler, "spacing": spacing}
         for sampler in ("ddim", "dpmpp_2m", "unipc", "deis", "heun")
-        for spacing in ("karras", "time", "asinh")
+        for spacing in ("karras", "asinh")
     ),
 ]
 

@@ -37,6 +37,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "adams 4": {"sampler": "adams", "order": 4},
     "deis 2": {"sampler": "deis", "order": 2},
     "lms 3": {"sampler": "lms", "order": 3},
+    "sa_solver 0.5": {"sampler": "sa_solver", "tau": 0.5, "spacing_options": {"power": 1.3}},
     "unipc 3": {"sampler": "unipc", "order": 3},
     **{f"dpmpp_2m {grid}": {"sampler": "dpmpp_2m", "spacing": grid} for grid in ("karras", "log_snr")},
     **{f"heun {grid}": {"sampler": "heun", "spacing": grid} for grid in ("karras", "log_snr")},

@@ -128,6 +128,8 @@ def integrate(
     Raises:
         IntegrationError: The steps become too short, or too many.
     """
+    if not (rtol >= 0 and atol >= 0 and rtol + atol > 0):
+        raise ValueError(f"rtol and atol must be at least 0 and not both 0; they are {rtol:g} and {atol:g}.")
     tableau = METHODS[method]
     t, end = start.double(), end.double()
     k = f(t, y)

@@ -126,3 +126,9 @@ def test_what_cannot_be_solved_is_told() -> None:
         integrate(lambda t, y: (torch.full_like(y[0], math.nan),), y, (line(2),), t, ends)
     with pytest.raises(IntegrationError, match="3 steps did not reach the end"):
         integrate(lambda t, y: (y[0].cos() * 50,), y, (line(2),), t, ends, max_steps=3)
+
+
+def test_no_tolerance_is_refused() -> None:
+    y, space, t = torch.ones(1, 1), Euclidean(1, (1,)), torch.zeros(1)
+    with pytest.raises(ValueError, match="not both 0"):
+        integrate(lambda t, y: y, (y,), [space], t, t + 1, rtol=0.0, atol=0.0)

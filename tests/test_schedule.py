@@ -373,3 +373,26 @@ def test_the_commands_of_the_page_are_taken() -> None:
     for verb, flag, domain, *words in told:
         assert (verb, flag) == ("train", "--domain")
         check_names(resolve(domain, words=dict(word.split("=", 1) for word in words)).config)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("edm", {"sigma_min": 80, "sigma_max": 0.002}),
+        ("cosine", {"sigma_min": 10, "sigma_max": 1}),
+        ("laplace", {"scale": -1}),
+        ("laplace", {"mean": 50}),
+        ("vp", {"beta_min": -1}),
+        ("flow", {"sigma_max": 0}),
+        ("sigmoid", {"start": 3, "end": -3}),
+        ("cauchy", {"scale": -1}),
+    ],
+)
+def test_ranges_that_mean_nothing_are_refused(name: str, options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"needed|would not rise"):
+        SCHEDULES[name](**options)
+
+
+def test_the_slope_of_laplace_has_no_hole_in_the_middle() -> None:
+    slope = SCHEDULES["laplace"]().slope(torch.tensor([0.4999, 0.5, 0.5001], dtype=torch.float64))
+    assert_close(slope, torch.full_like(slope, -1.0), rtol=1e-3, atol=0)

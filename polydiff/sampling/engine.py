@@ -153,10 +153,17 @@ def check(order: int, frame: str, variable: str, corrector: int, tau: float, las
         raise ValueError(str(unknown("variable", variable, VARIABLES)))
     if last == "log" or last not in {*VARIABLES, "same", "none"}:
         raise ValueError(f"last must be 'same', 'none' or a variable that has a value at s = 0, not {last!r}.")
-    if not 1 <= order <= 8 or not 0 <= corrector <= 9:
-        raise ValueError(f"order must be between 1 and 8 and corrector at most 9, not {order} and {corrector}.")
+    whole("order", order, 1, 6)
+    whole("corrector", corrector, 0, 7)
     if tau < 0 or (tau > 0 and frame != "x0"):
         raise ValueError(f"tau={tau:g} must be at least 0, and noise needs the frame x0; the frame is {frame}.")
+
+
+def whole(name: str, value: float, least: int, most: int) -> int:
+    """Return a whole number between two; another is a `ValueError`."""
+    if int(value) != value or not least <= value <= most:
+        raise ValueError(f"{name} must be a whole number between {least} and {most}, not {value}.")
+    return int(value)
 
 
 def plus(a: Sequence[float], b: Sequence[float], factor: float = 1.0) -> tuple[float, ...]:

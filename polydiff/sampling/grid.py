@@ -57,7 +57,7 @@ def leading_spacing(n: int, schedule: Schedule) -> list[float]:
 @SPACINGS.register("quadratic")
 def quadratic_spacing(n: int, schedule: Schedule) -> list[float]:
     """Square roots of times uniform (Song et al., DDIM, 2021, section 4.2, https://arxiv.org/abs/2010.02502)."""
-    low, high = (math.sqrt(t) for t in schedule.trained_times())
+    low, high = (math.sqrt(max(t, 0.0)) for t in schedule.trained_times())
     return at_times([(high + i / max(n - 1, 1) * (low - high)) ** 2 for i in range(n)], schedule)
 
 
@@ -70,6 +70,8 @@ def at_times(times: Sequence[float], schedule: Schedule) -> list[float]:
 @SPACINGS.register("karras")
 def karras_spacing(n: int, schedule: Schedule, rho: float = 7.0) -> list[float]:
     """s_i^{1/rho} uniform (Karras et al., 2022, eq. 5, https://arxiv.org/abs/2206.00364)."""
+    if rho <= 0:
+        raise ValueError(f"rho must be above 0, not {rho}.")
     high, low = schedule.sigma_max ** (1 / rho), schedule.sigma_min ** (1 / rho)
     return [(high + i / max(n - 1, 1) * (low - high)) ** rho for i in range(n)]
 
@@ -89,6 +91,8 @@ def asinh_spacing(
 
     Logarithmic above c, linear below, and 0 at i = n: no lowest level, no step that is not like the others.
     """
+    if knee <= 0 or power <= 0:
+        raise ValueError(f"knee and power must be above 0, not {knee} and {power}.")
     c = knee * sigma_data
     top = math.asinh(schedule.sigma_max / c)
     return [c * math.sinh(top * (1 - i / n) ** power) for i in range(n)]
@@ -160,8 +164,11 @@ def noise_levels(
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}.")
     if start is not None:
-        if not schedule.sigma_min < start < math.inf:
-            raise ValueError(f"start must be a noise level above {schedule.sigma_min:g}, not {start}.")
+        if not schedule.sigma_min < start <= schedule.sigma_max:
+            raise ValueError(
+                f"start must be a noise level above {schedule.sigma_min:g} and at most {schedule.sigma_max:g}, the "
+                f"schedule's highest, not {start}."
+            )
         schedule = From(schedule, start)
     return [*for_data(SPACINGS[spacing], sigma_data, steps, schedule, **options), 0.0]
 

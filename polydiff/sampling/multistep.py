@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from polydiff.sampling.engine import FRAMES, check, plus, step, usable
+from polydiff.sampling.engine import FRAMES, check, plus, step, usable, whole
 from polydiff.sampling.rows import SAMPLERS, Row
 from polydiff.sampling.rungekutta import classical, steps, trapezoid
 
@@ -90,13 +90,13 @@ def not_negative(name: str, value: float) -> float:
 @SAMPLERS.register("deis")
 def deis(levels: Sequence[float], order: int = 3, variable: str = "time") -> list[Row]:
     """DEIS tAB-k (Zhang & Chen, 2023, https://arxiv.org/abs/2204.13902): eps as a polynomial of the time of VP."""
-    return adams(levels, order, "eps", variable, limit=math.inf)
+    return adams(levels, whole("order", order, 1, 4), "eps", variable, limit=math.inf)
 
 
 @SAMPLERS.register("lms")
 def lms(levels: Sequence[float], order: int = 4) -> list[Row]:
     """Linear multistep in s (Crowson, k-diffusion, 2022): eps as a polynomial of the noise level."""
-    return adams(levels, order, "eps", "sigma", limit=math.inf)
+    return adams(levels, whole("order", order, 1, 4), "eps", "sigma", limit=math.inf)
 
 
 @SAMPLERS.register("dpmpp_3m")
@@ -151,8 +151,7 @@ def equal_steps(levels: Sequence[float], order: int = 4, earlier: Sequence[int] 
         order: Slopes that a step uses, once there are so many.
         earlier: Places of usable slopes in the history before the first step, 0 the newest.
     """
-    if not 1 <= order <= 4:
-        raise ValueError(f"order must be between 1 and 4, not {order}.")
+    whole("order", order, 1, 4)
     rows: list[Row] = []
     for i, (s0, s1) in enumerate(pairwise(levels)):
         places = [*range(min(i + 1, order)), *(i + 1 + place for place in earlier)][:order]
@@ -202,8 +201,7 @@ def unipc(
     """
     if solver not in ("bh1", "bh2"):
         raise ValueError(f"solver must be 'bh1' or 'bh2', not {solver!r}.")
-    if not 1 <= order <= 8:
-        raise ValueError(f"order must be between 1 and 8, not {order}.")
+    whole("order", order, 1, 6)
     n = len(levels) - 1
     rows: list[Row] = []
     for i, (s0, s1) in enumerate(pairwise(levels)):

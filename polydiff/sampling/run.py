@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -64,8 +65,8 @@ def grid(
 
 def rows_on(levels: Sequence[float], sampler: str, sigma_data: float = 1.0, **options: Any) -> list[Row]:
     """Return the rows of a sampler on noise levels; plans asked for again are remembered."""
-    if len(levels) < 2 or levels[-1] < 0 or any(b >= a for a, b in pairwise(levels)):
-        raise ValueError(f"levels must be two or more noise levels that fall, none below 0; they are {list(levels)}.")
+    if len(levels) < 2 or not (levels[-1] >= 0 and levels[0] < math.inf and all(a > b for a, b in pairwise(levels))):
+        raise ValueError(f"levels must be two or more finite noise levels that fall, none below 0: {list(levels)}.")
     if all(isinstance(value, Hashable) for value in options.values()):
         return list(remembered(SAMPLERS[sampler], sigma_data, tuple(levels), tuple(sorted(options.items()))))
     return for_data(SAMPLERS[sampler], sigma_data, levels, **options)

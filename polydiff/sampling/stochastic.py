@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from polydiff.sampling.engine import Array, lagrange, quadrature, usable
+from polydiff.sampling.engine import Array, lagrange, quadrature, usable, whole
+from polydiff.sampling.grid import for_data
 from polydiff.sampling.multistep import adams
 from polydiff.sampling.rows import SAMPLERS, Row
 
@@ -78,8 +80,7 @@ def er_sde(levels: Sequence[float], order: int = 3, scale: str = "default", limi
     """
     if scale not in SCALES:
         raise ValueError(f"scale must be one of {', '.join(SCALES)}, not {scale!r}.")
-    if not 1 <= order <= 8:
-        raise ValueError(f"order must be between 1 and 8, not {order}.")
+    whole("order", order, 1, 6)
     phi = SCALES[scale]
     rows: list[Row] = []
     nodes: tuple[float, ...] = ()
@@ -105,10 +106,12 @@ def restart(
     repeats: int = 2,
     steps: int = 4,
     base: str = "heun",
+    sigma_data: float = 1.0,
 ) -> list[Row]:
     """Restart (Xu et al., 2023, https://arxiv.org/abs/2306.14878): go back up in noise and come down again.
 
-    Where the plan first reaches `low`, noise of variance high^2 - low^2 is added and the ODE is solved down again.
+    Where the plan first reaches `low`, noise of variance high^2 - low^2 is added and the ODE is solved down again. A
+    plan that begins below `high` goes back to its own beginning at most.
 
     Arguments:
         levels: Noise levels.
@@ -117,15 +120,17 @@ def restart(
         repeats: How often.
         steps: Steps of each way down, uniform in log s.
         base: Sampler of all the ways.
+        sigma_data: Standard deviation of the data, for a base that asks for it.
     """
     if base == "restart" or not (0 < low < high and repeats >= 0 and steps >= 1):
         raise ValueError(
             "restart needs a base other than itself, 0 < low < high, repeats >= 0 and steps >= 1, not "
             f"{base}, {low}, {high}, {repeats}, {steps}."
         )
-    solve = SAMPLERS[base]
+    solve = partial(for_data, SAMPLERS[base], sigma_data)
+    high = min(high, levels[0])
     turn = next((i for i, s in enumerate(levels) if s <= low), len(levels))
-    if turn >= len(levels) - 1 or levels[turn] == 0:
+    if turn in (0, len(levels)) or levels[turn] == 0:
         return solve(levels)
     bottom = levels[turn]
     up = Row(None, 1.0, (), math.sqrt(high**2 - bottom**2), high)

@@ -159,7 +159,7 @@ def register(name: str) -> Callable[[Callable[P, S]], Callable[P, S]]:
 
     def file(make: Callable[P, S]) -> Callable[P, S]:
         def made(*args: Any, shift: float = 1.0, shift_end: float | None = None, **options: Any) -> Schedule:
-            schedule = make(*args, **options)
+            schedule = sound(make(*args, **options), name)
             end = shift if shift_end is None else shift_end
             return schedule if shift == end == 1 else Shifted(schedule, shift, end)
 
@@ -167,6 +167,19 @@ def register(name: str) -> Callable[[Callable[P, S]], Callable[P, S]]:
         return make
 
     return file
+
+
+def sound(schedule: S, name: str) -> S:
+    """Return a schedule; one whose noise does not rise with time between two positive levels is a `ValueError`."""
+    low, high = schedule.sigma_min, schedule.sigma_max
+    if not 0 < low < high < math.inf:
+        raise ValueError(f"{name}: 0 < sigma_min < sigma_max is needed; they are {low:g} and {high:g}.")
+    first, last = schedule.trained_times()
+    with torch.no_grad():
+        falling = schedule.log_snr(first + (last - first) * torch.linspace(0, 1, 101, dtype=torch.float64)).diff()
+    if not (first < last and bool((falling < 0).all())):
+        raise ValueError(f"{name}: with these options noise would not rise with time.")
+    return schedule
 
 
 def extended(wrapper: Callable[..., S], make: Callable[..., Any], **further: Any) -> Callable[..., S]:

@@ -94,6 +94,11 @@ class VP(Open):
     beta_max: float = 20.0
     frame: ClassVar[Frame] = "vp"
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.beta_min < self.beta_max:
+            raise ValueError(f"0 <= beta_min < beta_max is needed, not {self.beta_min:g} and {self.beta_max:g}.")
+        super().__post_init__()
+
     def decay(self, t: Tensor) -> Tensor:
         """Return -2 log alpha_t, the integral of beta."""
         t = as_time(t)
@@ -192,8 +197,9 @@ class Laplace(Open):
 
     def log_snr(self, t: Tensor) -> Tensor:
         t = as_time(t)
-        distance = -self.scale * torch.log(2 * torch.minimum(t, 1 - t))
-        return self.mean + torch.where(t < 0.5, distance, -distance)
+        # clamped apart, so that the slope at 1/2 is that of one branch and not the mean of two
+        early, late = torch.log(2 * t.clamp(max=0.5)), torch.log(2 * (1 - t.clamp(min=0.5)))
+        return self.mean + self.scale * torch.where(t < 0.5, -early, late)
 
     def time(self, log_snr: Tensor) -> Tensor:
         z = (log_snr.double() - self.mean) / self.scale

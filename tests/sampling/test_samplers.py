@@ -326,6 +326,21 @@ def test_restart_goes_up_and_down_again() -> None:
     assert rows[-1].to == 0
 
 
+def test_restart_is_told_of_the_data_and_stays_below_its_beginning() -> None:
+    levels = [800.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.0]
+    for base in ("auto", "ddpm"):
+        options = {"base": base, "low": 1.0, "high": 10.0}
+        small = rows_on([s / 10 for s in levels], "restart", 1.0, base=base, low=0.1, high=1.0)
+        for a, b in zip(rows_on(levels, "restart", 10.0, **options), small, strict=True):
+            assert (a.A, a.C / 10, *a.B) == pytest.approx((b.A, b.C, *b.B), rel=1e-9, abs=1e-12) or base == "auto"
+            assert a.to == pytest.approx(10 * b.to, rel=1e-9)
+    edited = rows_on([0.3, 0.05, 0.02, 0.0], "restart")
+    assert max(row.to for row in edited) == 0.3
+    for base in SAMPLERS:
+        if base != "restart":
+            assert rows_on([0.05, 0.02, 0.0], "restart", base=base)[-1].to == 0
+
+
 OPTIONS = {
     "adams": st.fixed_dictionaries(
         {
@@ -426,11 +441,29 @@ def test_eta_one_is_ddpm_and_euler_is_ddim() -> None:
     assert SAMPLERS["euler_ancestral"](levels) == SAMPLERS["ddpm"](levels)
 
 
+def test_spacings_begin_where_they_are_told_or_refuse() -> None:
+    for name in ("linear", "edm", "flow", "ve"):
+        schedule = SCHEDULES[name]()
+        for spacing in SPACINGS:
+            if spacing in ("own", "leading"):
+                continue
+            assert noise_levels(schedule, 4, spacing, start=2.0)[0] == pytest.approx(2.0, rel=1e-6)
+            with pytest.raises(ValueError, match="at most"):
+                noise_levels(schedule, 4, spacing, start=1e9)
+        assert len(noise_levels(SCHEDULES[name](shift=3.0), 5, "quadratic")) == 6
+
+
 def test_bad_grids_and_options_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         noise_levels(EDM(), 0)
     with pytest.raises(ValueError, match="fall"):
         plan(EDM(), sampler="ddim", levels=[1.0, 2.0, 0.0])
+    for levels in ([5.0, math.nan, 0.0], [math.inf, 1.0, 0.0], [1.0, -1.0], [1.0]):
+        with pytest.raises(ValueError, match="levels must be"):
+            plan(EDM(), sampler="ddim", levels=levels)
+    for spacing, option in (("karras", {"rho": 0.0}), ("asinh", {"knee": 0.0}), ("asinh", {"power": -1.0})):
+        with pytest.raises(ValueError, match="above 0"):
+            plan(EDM(), 5, "ddim", spacing, spacing_options=option)
     for name, options in {
         "ddim": {"eta": 2.0},
         "adams": {"frame": "z"},
@@ -440,6 +473,8 @@ def test_bad_grids_and_options_are_refused() -> None:
         "restart": {"low": 2.0},
         "ipndm": {"order": 9},
         "sa_solver": {"tau": -1.0},
+        "lms": {"order": 2.5},
+        "dpmpp_3m": {"eta": -1.0},
     }.items():
         with pytest.raises((ValueError, KeyError)):
             plan(EDM(), 5, name, **options)
