@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
+Numbers = dict[str, bool | int | float]
+"""Options by name, each as it was said: a whole number stays one, and true and false are no numbers."""
 STEP = "_step"
 """Name of the condition by which a network is told how far a sampler steps."""
 SUITED: Mapping[str, Mapping[str, Any]] = {
@@ -94,7 +96,7 @@ class LossConfig(Section):
 
     objective: str = "denoising"
     """denoising, ect, shortcut, vlb or hybrid."""
-    objective_options: dict[str, int | float] = {}
+    objective_options: Numbers = {}
     """Further numbers of the objective, such as {q: 2}."""
     norm: str = "l2"
     """l2, l1, huber or pseudo_huber."""
@@ -102,11 +104,11 @@ class LossConfig(Section):
     """simple, snr, truncated_snr, min_snr, p2, debiased, edm, uncertainty, x0, elbo or sigmoid."""
     times: str = "uniform"
     """uniform, adaptive, log_normal, log_snr_normal, logit_normal, mode, kumaraswamy, laplace or cauchy."""
-    norm_options: dict[str, float] = {}
+    norm_options: Numbers = {}
     """Further numbers of the norm, such as {delta: 0.1}."""
-    weighting_options: dict[str, float] = {}
+    weighting_options: Numbers = {}
     """Further numbers of the weighting, such as {gamma: 5}."""
-    times_options: dict[str, float] = {}
+    times_options: Numbers = {}
     """Further numbers of the distribution, such as {mean: -1.2, std: 1.2}."""
 
 
@@ -185,7 +187,7 @@ class Config(Section):
     """cpu, cuda, cuda:1, ...; auto: a GPU where there is one."""
     schedule: str = "edm"
     """Noise schedule: edm, flow, cosine, vp, linear, learned or another of docs/schedules.md."""
-    schedule_options: dict[str, bool | int | float] = {}
+    schedule_options: Numbers = {}
     """Further numbers of the schedule, such as {sigma_max: 80, shift: 2}."""
     target: str = "edm"
     """What the network predicts: eps, x0, v, flow, edm or score."""

@@ -224,6 +224,23 @@ def test_every_preset_of_every_installed_domain_resolves() -> None:
             check_names(config)
 
 
+@pytest.mark.parametrize("domain", ["image", "audio", "molecule"])
+def test_options_are_of_the_type_that_they_were_said_in(domain: str) -> None:
+    """A number of sigmoids that became 16.0 could not be used, nor true that became 1.0 be told from a number."""
+    config = ask("schedule=learned", "schedule_options.hidden=16", domain=domain).config
+    check_names(config)
+    assert type(config.schedule_options["hidden"]) is int
+    assert config_from(json.loads(json.dumps(config.model_dump(mode="json")))) == config
+    switched = ask("schedule=linear", "schedule_options.zero_terminal_snr=true", domain=domain).config
+    assert switched.schedule_options["zero_terminal_snr"] is True
+    loss = ask("loss.weighting_options={a: 1}", "loss.norm_options={a: true}", domain=domain).config.loss
+    assert type(loss.weighting_options["a"]) is int
+    assert loss.norm_options["a"] is True
+    for hidden in ("0", "1.5", "true"):
+        with pytest.raises(UserError, match=r"^schedule_options: hidden must be a whole number of at least 1, not"):
+            check_names(ask("schedule=learned", f"schedule_options.hidden={hidden}", domain=domain).config)
+
+
 @pytest.mark.parametrize(
     ("word", "said"),
     [

@@ -7,7 +7,16 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from polydiff.backbones.config import UNetConfig
-from polydiff.config import BackboneConfig, Config, DataConfig, LossConfig, OptimConfig, SampleConfig, TrainConfig
+from polydiff.config import (
+    BackboneConfig,
+    Config,
+    DataConfig,
+    LossConfig,
+    Numbers,
+    OptimConfig,
+    SampleConfig,
+    TrainConfig,
+)
 
 
 class AudioData(DataConfig):
@@ -61,7 +70,7 @@ class AudioConfig(Config):
     """Waveforms."""
 
     domain: str = "audio"
-    schedule_options: dict[str, float] = Field({"sigma_min": 0.002, "sigma_max": 20.0})
+    schedule_options: Numbers = Field({"sigma_min": 0.002, "sigma_max": 20.0})
     data: AudioData = AudioData()
     backbone: BackboneConfig = UNetConfig(
         channels=128, mult=(1, 1, 1), strides=(4, 2), blocks=1, attention=(1, 2), patch=16

@@ -7,7 +7,16 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from polydiff.backbones.config import UNetConfig
-from polydiff.config import BackboneConfig, Config, DataConfig, LossConfig, OptimConfig, SampleConfig, TrainConfig
+from polydiff.config import (
+    BackboneConfig,
+    Config,
+    DataConfig,
+    LossConfig,
+    Numbers,
+    OptimConfig,
+    SampleConfig,
+    TrainConfig,
+)
 
 
 class ImageData(DataConfig):
@@ -57,7 +66,7 @@ class ImageConfig(Config):
     """Images."""
 
     domain: str = "image"
-    schedule_options: dict[str, float] = Field({"sigma_min": 0.002, "sigma_max": 20.0})
+    schedule_options: Numbers = Field({"sigma_min": 0.002, "sigma_max": 20.0})
     data: ImageData = ImageData()
     backbone: BackboneConfig = UNetConfig(channels=32, mult=(1, 2), blocks=2, attention=(1,))
     loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.0, "std": 1.2})

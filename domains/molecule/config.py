@@ -7,7 +7,16 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from polydiff.backbones.config import EGNNConfig
-from polydiff.config import BackboneConfig, Config, DataConfig, LossConfig, OptimConfig, SampleConfig, TrainConfig
+from polydiff.config import (
+    BackboneConfig,
+    Config,
+    DataConfig,
+    LossConfig,
+    Numbers,
+    OptimConfig,
+    SampleConfig,
+    TrainConfig,
+)
 
 Property = Literal[
     "logp", "tpsa", "qed", "weight", "heavy_atoms", "rings", "donors", "acceptors", "rotatable", "gyration"
@@ -61,7 +70,7 @@ class MoleculeConfig(Config):
     """Molecules."""
 
     domain: str = "molecule"
-    schedule_options: dict[str, int | float] = Field({"sigma_min": 0.002, "sigma_max": 20.0})
+    schedule_options: Numbers = Field({"sigma_min": 0.002, "sigma_max": 20.0})
     data: MoleculeData = MoleculeData()
     backbone: BackboneConfig = EGNNConfig(hidden=64, layers=5, aggregation="sum", divisor=4, radial=32, cutoff=5)
     loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.0, "std": 1.2})

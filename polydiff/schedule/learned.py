@@ -48,6 +48,8 @@ class Learned(Schedule, nn.Module):
         shift: float = 1.0,
     ) -> None:
         nn.Module.__init__(self)
+        if type(hidden) is not int or hidden < 1:
+            raise ValueError(f"hidden must be a whole number of at least 1, not {hidden}.")
         if not 0 < sigma_min * shift < sigma_max * shift:
             raise ValueError("Noise levels must rise: 0 < sigma_min < sigma_max, shift > 0.")
         self.sigma_min, self.sigma_max = sigma_min * shift, sigma_max * shift
