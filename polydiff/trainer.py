@@ -105,6 +105,11 @@ class Session:
         train = self.config.train
         return step == train.steps or step % (train.sample_every or max(1, train.steps // 6)) == 0
 
+    def check_sampling(self) -> None:
+        """Refuse a guide or conditions to guide away from that `show` could not use, at the cost of no sample."""
+        model, plan = self.model, self.config.sample
+        model.guided(plan, guide=model.guide(plan), negative=model.unwanted(plan, self.config.seed, range(SHOWN)))
+
     def show(self) -> None:
         """Keep a set of samples, of the same seed each time so that the sets can be compared."""
         model = self.model
@@ -128,13 +133,14 @@ def start(settings: Settings, path: Path | str, progress: Progress | None = None
         run.check_free()  # another process may have begun in the meantime
         source = initial(config)
         domain = build_domain(config, statistics=source.state["statistics"] if source else None)
-        training = begin(config, domain, source.ema if source else None)
+        session = Session(run, settings, domain, begin(config, domain, source.ema if source else None))
+        session.check_sampling()
         run.rewind(0)
         drop_snapshots(run.averages, 0)
         write_atomic(run.input, dump_yaml(settings.said, {}))
         write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
         write_samples(run.samples("real"), domain, domain.examples("test", SHOWN), {"split": "test"})
-        return finish(Session(run, settings, domain, training), progress)
+        return finish(session, progress)
 
 
 def train(

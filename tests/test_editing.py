@@ -17,6 +17,7 @@ from polydiff.errors import UserError
 from polydiff.model import Model
 from polydiff.random import streams
 from polydiff.space import Batch
+from polydiff.trainer import train
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +223,27 @@ def test_a_configuration_of_guidance_is_checked_before_training(
     word = "sample.guidance_method=apg"
     assert main(["config", "show", "-d", "ring", word, "sample.guidance_options.eta=0.5"]) == 0
     assert "eta: 0.5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"sample.negative": {"hlaf": "upper"}}, "Unknown condition 'hlaf'. Did you mean 'half'?"),
+        ({"sample.negative": {"half": "uper"}}, "uper"),
+        ({"sample.guide": "run", "sample.guidance": 1}, "A guide does nothing at guidance 1."),
+        ({"sample.guide": "run", "data.radius": 3}, "was trained on other data"),
+    ],
+)
+def test_what_the_first_samples_could_not_use_is_refused_before_training(
+    run: Path, tmp_path: Path, words: dict, message: str
+) -> None:
+    words = {"train.steps": 2, "sample.guidance": 2, **words}
+    if "sample.guide" in words:
+        words["sample.guide"] = run
+    with pytest.raises(UserError) as error:
+        train("ring", tmp_path / "run", overrides=words)
+    assert message in str(error.value)
+    assert not (tmp_path / "run" / "config.input.yaml").exists()
 
 
 def test_the_command_line_varies(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
