@@ -166,7 +166,7 @@ def test_sample_never_replaces_what_is_there(trained: Path, here: Path, capsys: 
 def test_eval_prints_a_table_or_only_json(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", str(trained), "-n", "6", "--steps", "3", "--seed", "1"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("6 samples at step 6, ema weights, dpmpp_2m, 3 steps (3 evaluations), seed 1")
+    assert out.startswith("6 samples at step 6, ema weights, auto, 3 steps (3 evaluations), seed 1")
     assert "Mean distance from the ring." in out
     assert main(["eval", str(trained), "-n", "6", "--sampler", "heun", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
