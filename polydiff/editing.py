@@ -109,7 +109,8 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
     """
     if a.x.shape != b.x.shape or not torch.equal(a.space.dim, b.space.dim):
         raise UserError("Only examples of the same size can be interpolated, such as molecules of as many atoms.")
-    how, ends = model.plan(guidance=1.0), (a.x.to(model.device), b.x.to(model.device))
+    how = model.plan(guidance=1.0, sampler="heun")  # as the ways there and back are: no step is told to the network
+    ends = (a.x.to(model.device), b.x.to(model.device))
     states = between(model.guided(how), *ends, a.space.to(model.device), shares=shares, steps=steps)
     return [Samples(model.domain.decode(model.finite(x, how).cpu(), a.space)) for x in states]
 

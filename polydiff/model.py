@@ -120,7 +120,7 @@ class Model:
         seed: int,
         indices: range,
         plan: SampleConfig,
-        guide: Denoise | None = None,
+        guide: Model | None = None,
         **begin: Any,
     ) -> State:
         """Return sampled states on a space, before decoding; `begin` is init and start of `polydiff.sample`."""
@@ -156,7 +156,7 @@ class Model:
         self,
         plan: SampleConfig,
         rows: Sequence[Row] | None = None,
-        guide: Denoise | None = None,
+        guide: Model | None = None,
         negative: Condition | None = None,
     ) -> Denoise:
         """Return the denoiser in the precision of sampling, guided where the scale is not 1; it serves one run.
@@ -167,17 +167,16 @@ class Model:
             guide: A worse model (`guide`).
             negative: Conditions to guide away from (`unwanted`).
         """
-        network = copy.copy(self.denoiser)  # the same weights
-        network.precision = plan.precision
-        denoiser: Denoise = network
-        if plan.sampler == "shortcut":
-            denoiser = self.stepping(denoiser, self.rows(plan) if rows is None else rows)
+        rows = self.rows(plan) if rows is None else rows
+        if plan.sampler == "shortcut" and not self.config.backbone.step_size:
+            raise UserError("The sampler shortcut needs a run with loss.objective=shortcut. Use ddim or dpmpp_2m here.")
+        denoiser = self.stepping(plan, rows)
         if plan.guidance == 1:
             return denoiser
-        method = guidance_method(plan, self.rows(plan) if rows is None else rows)
-        return Guided(denoiser, method, guide, negative, plan.guidance_interval)
+        weak = guide.stepping(plan, rows) if guide else None
+        return Guided(denoiser, guidance_method(plan, rows), weak, negative, plan.guidance_interval)
 
-    def guide(self, plan: SampleConfig) -> Denoise | None:
+    def guide(self, plan: SampleConfig) -> Model | None:
         """Return the worse model that a plan names; one of other data is a `UserError`."""
         if plan.guide is None:
             return None
@@ -186,8 +185,7 @@ class Model:
         other = Model.load(plan.guide, device=str(self.device))
         if same_data(other) != same_data(self):
             raise UserError(f"The guide {plan.guide} was trained on other data: its states mean something else.")
-        other.denoiser.precision = plan.precision
-        return other.denoiser
+        return other
 
     def unwanted(self, plan: SampleConfig, seed: int, indices: range) -> Condition | None:
         """Return the conditions to guide away from, those that the plan does not name withheld; None: none named."""
@@ -205,12 +203,16 @@ class Model:
                 raise unknown("condition", name, self.domain.conditions)
         return self.domain.blank(streams(seed, "blank", indices), in_words(cond))[1] or {}
 
-    def stepping(self, denoiser: Denoise, rows: Sequence[Row]) -> Stepping:
-        """Return a shortcut denoiser that is told how far each of these steps goes."""
-        if not self.config.backbone.step_size:
-            raise UserError("The sampler shortcut needs a run with loss.objective=shortcut. Use ddim or dpmpp_2m here.")
-        finest = self.config.loss.objective_options.get("finest", Shortcut.finest)
-        return Stepping(denoiser, [*(row.at for row in rows if row.at is not None), 0.0], int(finest))
+    def stepping(self, plan: SampleConfig, rows: Sequence[Row]) -> Denoise:
+        """Return the denoiser in the precision of sampling; by the sampler shortcut it is told each step, if it can be.
+
+        A guide need not be a shortcut model to be worse than one.
+        """
+        network = copy.copy(self.denoiser)  # the same weights
+        network.precision = plan.precision
+        if plan.sampler != "shortcut" or not self.config.backbone.step_size:
+            return network
+        return Stepping(network, rows, int(self.config.loss.objective_options.get("finest", Shortcut.finest)))
 
     def plan(self, **changes: Any) -> SampleConfig:
         """Return how samples are drawn: the configuration's `sample` section with changes (None: no change)."""

@@ -25,7 +25,9 @@ from polydiff.backbones.config import MLPConfig
 from polydiff.checkpoint import Checkpoint, latest
 from polydiff.cli import main
 from polydiff.config import STEP
+from polydiff.control import repaint
 from polydiff.denoise import Denoiser
+from polydiff.editing import interpolate
 from polydiff.errors import UserError
 from polydiff.guidance import ClassifierFree
 from polydiff.loss import Loss
@@ -36,7 +38,7 @@ from polydiff.objective.shortcut import Jump, Shortcut, Stepping
 from polydiff.plugins import build_backbone
 from polydiff.random import streams
 from polydiff.run import Run
-from polydiff.sampling import SAMPLERS, noise_levels, sample
+from polydiff.sampling import SAMPLERS, noise_levels, run_plan, sample
 from polydiff.schedule import EDM
 from polydiff.settings import check_names, resolve
 from polydiff.space import Batch, Condition, Euclidean, Space, State, drop_condition, normal, sqnorm, without
@@ -306,7 +308,8 @@ def test_an_exact_shortcut_network_is_exact_in_any_number_of_steps(space: str, s
     levels = noise_levels(SCHEDULE, steps, "flow", start)
     generators = [streams(1, "s", range(3)) for _ in range(2)]
     x_top = levels[0] * where.noise(generators[0])
-    x = sample(Stepping(denoiser, levels), where, generators=generators[1], levels=levels, sampler="shortcut")
+    stepping = Stepping(denoiser, SAMPLERS["shortcut"](levels))
+    x = sample(stepping, where, generators=generators[1], levels=levels, sampler="shortcut")
     assert_close(x, x_top / math.sqrt(1 + levels[0] ** 2), rtol=1e-9, atol=1e-9)
 
 
@@ -327,11 +330,30 @@ def test_steps_finer_than_the_finest_are_told_nothing() -> None:
     for steps in (4, 8, 16):
         levels = noise_levels(EDM(), steps, "flow")
         cond = {"label": torch.zeros(2).long()}
-        stepping = Stepping(Witness(), levels, finest=8)
+        stepping = Stepping(Witness(), SAMPLERS["euler"](levels), finest=8)
         sample(stepping, euclidean(2), cond, generators=streams(0, "s", range(2)), levels=levels, sampler="euler")
     assert_close(torch.cat(seen[:4]), torch.full((8,), -2.0).double())
     assert bool(torch.cat(seen[4:]).isnan().all())
     assert len(seen) == 28
+
+
+def test_steps_that_are_run_again_are_told_their_own_size() -> None:
+    """A plan that goes back to the top of each piece, with an exact network: every piece ends where the flow leads."""
+    levels = noise_levels(SCHEDULE, 8, "flow")
+    rows = repaint(levels, "shortcut", jump=3, resample=2)
+    seen: list[tuple[float, float]] = []
+
+    def gain(s: Tensor, step: Tensor) -> Tensor:
+        seen.append((s[0].item(), step[0].item()))
+        return average(s, step)
+
+    where = euclidean(2)
+    x = where.noise(streams(0, "x", range(2)))
+    for _ in run_plan(rows, Stepping(network(2, gain), rows), x, where, None, streams(1, "x", range(2))):
+        pass
+    sizes = {a: a / (1 + a) - b / (1 + b) for a, b in pairwise(levels)}
+    assert len(seen) == 16
+    assert_close([step for _, step in seen], [math.log2(sizes[row.at] / TOP) for row in rows if row.at is not None])
 
 
 # Samplers and conditions
@@ -408,6 +430,40 @@ def test_a_few_step_run_that_was_interrupted_ends_with_the_same_bits(
     resume(tmp_path / "cut")
     assert_same_run(whole, tmp_path / "cut")
     assert Model.load(whole).plan().sampler == {"ect": "consistency", "shortcut": "shortcut"}[objective]
+
+
+@pytest.fixture(scope="module")
+def shortcut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny("audio", tmp_path_factory.mktemp("shortcut") / "run", **FEW, **{"loss.objective": "shortcut"})
+
+
+def held_out(model: Model) -> Batch:
+    return model.domain.batch("test", range(2), streams(0, "augment", range(2)))
+
+
+def test_a_guide_is_told_the_steps_too(shortcut: Path) -> None:
+    """A shortcut model that is guided by itself is itself."""
+    model = Model.load(shortcut)
+    plan = model.plan(guidance=3.0, guide=shortcut)
+    space, cond = model.domain.blank(streams(0, "blank", range(2)), {})
+    plain = model.states(space, cond, 0, range(2), model.plan())
+    assert_close(model.states(space, cond, 0, range(2), plan, model.guide(plan)), plain, rtol=0, atol=1e-6)
+
+
+def test_the_ways_of_an_interpolation_are_told_no_step(shortcut: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Tensor] = []
+    predict = Denoiser.predict
+
+    def listening(self: Denoiser, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+        told.append((cond or {}).get(STEP, torch.full_like(sigma, math.nan)))
+        return predict(self, x, sigma, space, cond)
+
+    monkeypatch.setattr(Denoiser, "predict", listening)
+    model = Model.load(shortcut)
+    given = held_out(model)
+    interpolate(model, given, given, [0.5], steps=3)
+    assert told
+    assert bool(torch.cat(told).isnan().all())
 
 
 def test_a_run_is_tuned_into_a_consistency_model(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from polydiff.config import STEP
 from polydiff.denoise import Denoise, Denoiser
 from polydiff.loss import Loss
 from polydiff.objective.base import OBJECTIVES, Moment, Outcome
+from polydiff.sampling import Row
 from polydiff.schedule import Schedule
 from polydiff.space import Batch, Condition, Space, State
 
@@ -114,13 +115,12 @@ class Stepping:
 
     Arguments:
         denoiser: Trained by `Shortcut`.
-        levels: The sampler's noise levels, from the highest to 0; best are those of the spacing "flow" with a power of
-            2 steps.
+        rows: The sampler's plan; best are noise levels of the spacing "flow" with a power of 2 steps.
         finest: That of the training.
     """
 
     denoiser: Denoise
-    levels: Sequence[float]
+    rows: Sequence[Row]
     finest: int = 128
 
     @property
@@ -132,10 +132,13 @@ class Stepping:
         return self.denoiser.sigma_data
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        levels = torch.tensor(self.levels, dtype=torch.float64)
-        share = -flow_time(levels).diff() / flow_time(self.schedule.sigma_max)
+        ends = [(row.at, row.to) for row in self.rows if row.at is not None]
+        at, to = torch.tensor(ends, dtype=torch.float64).unbind(1)
+        share = (flow_time(at) - flow_time(to)) / flow_time(self.schedule.sigma_max)
         told = torch.where(share * self.finest > 1 + 1e-6, share.log2(), math.nan).to(x)
-        nearest = (sigma[:, None].double() - levels[:-1].to(x.device)).abs().argmin(1)
+        nearest = (
+            (sigma[:, None].double() - at.to(x.device)).abs().argmin(1)
+        )  # rounding apart, the one that begins here
         return self.denoiser(x, sigma, space, {**(cond or {}), STEP: told[nearest]})
 
 
