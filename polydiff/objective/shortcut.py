@@ -34,6 +34,7 @@ from polydiff.schedule import Schedule
 from polydiff.space import Batch, Condition, Space, State
 
 Number = TypeVar("Number", float, Tensor)
+GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class Jump(NamedTuple):
@@ -57,7 +58,7 @@ class Shortcut:
 
     Arguments:
         loss: Norm and weighting of both parts, and the distribution of noise levels of the first.
-        share: Share of the batch that self-consistency takes.
+        share: Share of the samples that self-consistency takes, over the steps.
         finest: Number of steps, a power of 2, from which on steps count as d = 0.
     """
 
@@ -79,15 +80,20 @@ class Shortcut:
         size = flow_time(schedule.sigma_max) / 2**level
         return Jump(start * size, size / 2, level)
 
-    def chosen(self, n: int) -> Tensor:
-        """Return which samples of a batch jump: evenly spread, as the numbers u are sorted."""
-        return (torch.arange(n, dtype=torch.float64) * self.share + self.share) % 1 < self.share
+    def chosen(self, n: int, step: int) -> Tensor:
+        """Return which of a batch's samples jump: evenly spread, as the numbers u are sorted, and others at each step.
+
+        The pattern's phase goes by the golden ratio, so that over steps the share is right for every batch size and
+        at every place of the batch, and so for every size of a jump.
+        """
+        phase = (step + 1) * GOLDEN % 1
+        return (torch.arange(n, dtype=torch.float64) * self.share + phase) % 1 < self.share
 
     def __call__(
         self, denoiser: Denoiser, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
     ) -> Outcome:
         x_0, space, cond = batch
-        eps, jump, jumps = space.noise(generators), self.jumps(u, denoiser.schedule), self.chosen(len(u))
+        eps, jump, jumps = space.noise(generators), self.jumps(u, denoiser.schedule), self.chosen(len(u), moment.step)
         goal = self.goal(moment.ema, x_0, eps, jump, space, cond)
         sigma = torch.where(jumps, noise_level(jump.t), self.loss.noise_levels(u, denoiser.schedule))
         step = torch.where(jumps, -jump.level, math.nan).to(x_0)
