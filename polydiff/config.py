@@ -5,7 +5,7 @@ This module and every domain's config load no torch, so that help and error mess
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -172,6 +172,13 @@ class SampleConfig(Section):
     """Precision of the network; in bf16, which can be faster, a sample depends a little on its batch."""
 
     _absolute = field_validator("guide")(absolute)
+
+    @field_validator("guidance_interval", mode="before")
+    @classmethod
+    def _two(cls, interval: Any) -> Any:
+        if interval is not None and not (isinstance(interval, Sequence) and len(interval) == 2):
+            raise ValueError("should be two noise levels, the lower first, such as 0.3,5")
+        return interval
 
 
 class Config(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from numbers import Integral
 
 
 class UserError(Exception):
@@ -20,3 +21,9 @@ def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserE
     meant = f" Did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(names) if names else "none"
     return UserError(f"Unknown {kind} {name!r}.{meant} Known: {listed}.{' ' + hint if hint else ''}")
+
+
+def check_whole(name: str, value: object, least: int = 1) -> None:
+    """Refuse what is no whole number, or a smaller one than makes sense."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
+        raise UserError(f"{name} must be a whole number of at least {least}, not {value!r}.")

@@ -17,16 +17,16 @@ from polydiff.config import Config, SampleConfig
 from polydiff.denoise import Denoise, Denoiser
 from polydiff.domain import Domain, Samples
 from polydiff.ema import WIDEST, reconstruct
-from polydiff.errors import UserError, unknown
-from polydiff.guidance import GUIDANCE, Guided, Method, calls, check_interval
+from polydiff.errors import UserError, check_whole, unknown
+from polydiff.guidance import Guided, calls
 from polydiff.loss import Loss
 from polydiff.objective.shortcut import Shortcut, Stepping
 from polydiff.plugins import build_domain
 from polydiff.random import streams
 from polydiff.run import Run
-from polydiff.sampling import SAMPLERS, Row, evaluations, plan, sample
+from polydiff.sampling import Row, evaluations, sample
 from polydiff.schedule import SCHEDULES
-from polydiff.settings import attempt, check_options, checked, config_from
+from polydiff.settings import check_guided, check_sampling, checked, config_from, try_guidance, try_plan
 from polydiff.space import Condition, Space, State, condition_to, drop_condition
 
 
@@ -99,8 +99,7 @@ class Model:
             batch_size: Samples computed at a time.
             further: Other keys of the section: guidance_method="apg", guide="runs/small", negative={"label": 3}, ...
         """
-        if n < 1:
-            raise UserError(f"n must be at least 1, not {n}.")
+        check_whole("n", n)
         plan = self.plan(steps=steps, sampler=sampler, guidance=guidance, batch_size=batch_size, **further)
         guide, asked = self.guide(plan), in_words(cond)
         examples: list[Any] = []
@@ -173,15 +172,13 @@ class Model:
         denoiser = self.stepping(plan, rows)
         if plan.guidance == 1:
             return denoiser
-        weak = guide.stepping(plan, rows) if guide else None
-        return Guided(denoiser, guidance_method(plan, rows), weak, negative, plan.guidance_interval)
+        weak, method = guide.stepping(plan, rows) if guide else None, try_guidance(plan, rows, self.denoiser.schedule)
+        return Guided(denoiser, method, weak, negative, plan.guidance_interval)
 
     def guide(self, plan: SampleConfig) -> Model | None:
         """Return the worse model that a plan names; one of other data is a `UserError`."""
         if plan.guide is None:
             return None
-        if plan.guidance == 1:
-            raise UserError("A guide does nothing at guidance 1. Say guidance=2, for instance.")
         other = Model.load(plan.guide, device=str(self.device))
         if same_data(other) != same_data(self):
             raise UserError(f"The guide {plan.guide} was trained on other data: its states mean something else.")
@@ -198,10 +195,11 @@ class Model:
 
     def conditions(self, cond: Mapping[str, Any], seed: int, indices: range) -> Condition:
         """Return the conditions of samples that are asked to be this; a name that is no condition is a `UserError`."""
-        for name in cond:
+        words = in_words(cond)
+        for name in words:
             if name not in self.domain.conditions:
                 raise unknown("condition", name, self.domain.conditions)
-        return self.domain.blank(streams(seed, "blank", indices), in_words(cond))[1] or {}
+        return self.domain.blank(streams(seed, "blank", indices), words)[1] or {}
 
     def stepping(self, plan: SampleConfig, rows: Sequence[Row]) -> Denoise:
         """Return the denoiser in the precision of sampling; by the sampler shortcut it is told each step, if it can be.
@@ -222,26 +220,21 @@ class Model:
         for name, fresh in (("sampler", {"options": {}, "spacing": None}), ("spacing", {"spacing_options": {}})):
             if given.get(name, values[name]) != values[name]:
                 given = fresh | given  # what suited another method means nothing to this one
-        SAMPLERS[given.get("sampler", section.sampler)]
-        method = given.get("guidance_method", section.guidance_method)
-        if method != section.guidance_method:
+        if given.get("guidance_method", section.guidance_method) != section.guidance_method:
             given.setdefault("guidance_options", {})
-        options = given.get("guidance_options", section.guidance_options)
-        check_options("sample.guidance_options", options, method, GUIDANCE)
-        return checked(SampleConfig, values | given)
+        if given.get("guidance") == 1:
+            values |= {"guide": None, "negative": {}}  # they were for the scale that was configured
+        how = checked(SampleConfig, values | given)
+        check_sampling(self.config, how)
+        check_guided(how, given)
+        rows = self.rows(how)
+        if how.guidance != 1:
+            try_guidance(how, rows, self.denoiser.schedule)
+        return how
 
     def rows(self, how: SampleConfig, start: float | None = None) -> list[Row]:
         """Return the sampler's plan, from a noise level on or from the highest."""
-        return plan(
-            self.denoiser.schedule,
-            how.steps,
-            how.sampler,
-            how.spacing,
-            sigma_data=self.denoiser.sigma_data,
-            start=start,
-            spacing_options=how.spacing_options,
-            **how.options,
-        )
+        return try_plan(how, self.denoiser.schedule, sigma_data=self.denoiser.sigma_data, start=start)
 
     def evaluations(self, how: SampleConfig) -> int | None:
         """Return how often sampling calls a network for a sample, None if that varies; guidance calls two."""
@@ -249,7 +242,7 @@ class Model:
         plain = evaluations(rows)
         if plain is None or how.guidance == 1 or not (self.domain.conditions or how.guide or how.negative):
             return plain
-        method = guidance_method(how, rows)
+        method = try_guidance(how, rows, self.denoiser.schedule)
         return sum(calls(method, how.guidance_interval, row.at) for row in rows if row.at is not None)
 
 
@@ -287,14 +280,6 @@ def load_weights(denoiser: Denoiser, weights: Mapping[str, Tensor]) -> None:
         raise UserError(f"The checkpoint does not fit the network that its configuration describes: {error}") from error
 
 
-def guidance_method(how: SampleConfig, rows: Sequence[Row]) -> Method:
-    """Return the method of guidance that a plan names."""
-    options, interval = how.guidance_options, how.guidance_interval
-    attempt("sample.guidance_interval", lambda: check_interval(interval))
-    method: Method = attempt("sample.guidance", lambda: GUIDANCE[how.guidance_method](how.guidance, rows, **options))
-    return method
-
-
 def same_data(model: Model) -> tuple[str, str]:
     """Return what two models must share for their states to mean the same."""
     return model.config.domain, json.dumps([dict(model.domain.statistics), dict(model.domain.conditions)])
@@ -302,6 +287,8 @@ def same_data(model: Model) -> tuple[str, str]:
 
 def in_words(cond: Mapping[str, Any] | None) -> dict[str, str]:
     """Return conditions as the domain reads them."""
+    if cond is not None and not isinstance(cond, Mapping):
+        raise UserError(f"Conditions are names with values, such as {{'label': 7}}, not {cond!r}.")
     return {name: str(value) for name, value in (cond or {}).items()}
 
 

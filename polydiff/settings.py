@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError, create_model
 
@@ -23,6 +24,11 @@ from polydiff.keys import Fields, Word, dig, explain, keys_of, kinds, leaves, lo
 from polydiff.plugins import backbone_config_class, domain_config_class, load_backbone_spec, load_domain_spec
 from polydiff.registry import Registry
 from polydiff.yamltext import dump_yaml, parse_yaml, read_yaml
+
+if TYPE_CHECKING:
+    from polydiff.guidance import Method
+    from polydiff.sampling import Row
+    from polydiff.schedule import Schedule
 
 Model = TypeVar("Model", bound=BaseModel)
 COMMAND_LINE = "command line"
@@ -37,6 +43,23 @@ OPTIONS_OF = {
     "sample.guidance_method": "sample.guidance_options",
 }
 """Key of a name -> key of its options. A layer that changes the name leaves the options of the old one behind."""
+
+
+GUIDED = {
+    "guide": "A guide",
+    "negative": "A condition to guide away from",
+    "guidance_method": "A method of guidance",
+    "guidance_options": "An option of guidance",
+    "guidance_interval": "An interval of guidance",
+}
+"""Key of the section `sample` that only matters where there is guidance -> what it is."""
+KINDS: dict[str, tuple[type, str]] = {
+    "int": (Integral, "a whole number"),
+    "float": (Real, "a number"),
+    "str": (str, "a name"),
+    "bool": (bool, "true or false"),
+}
+"""Annotation of an option -> the type of its values, and what they are."""
 
 
 class Layer(NamedTuple):
@@ -90,13 +113,38 @@ def resolve(
 
 
 def suited(layers: Sequence[Layer]) -> list[Layer]:
-    """Return the layers with what suits the objective (`SUITED`) before the last that names one."""
+    """Return the layers with what suits the objective (`SUITED`) before the last that names one.
+
+    Where that changes the objective of an earlier layer, such as a run's config.resolved.yaml, what suited the old one
+    goes with it.
+    """
     named = [i for i, layer in enumerate(layers) if lookup(layer.values, "loss.objective") is not None]
     if not named:
         return list(layers)
-    objective = str(lookup(layers[named[-1]].values, "loss.objective"))
-    words = Layer(f"objective {objective}", SUITED.get(objective, {}))
-    return [*layers[: named[-1]], words, *layers[named[-1] :]]
+    before, rest = list(layers[: named[-1]]), layers[named[-1] :]
+    objective, old = (str(last(part, "loss.objective")) for part in (rest[:1], before))
+    if old != objective:
+        before = [layer._replace(values=without_suited(layer.values, old)) for layer in before]
+    return [*before, Layer(f"objective {objective}", SUITED.get(objective, {})), *rest]
+
+
+def without_suited(values: Mapping[str, Any], objective: str) -> dict[str, Any]:
+    """Return what a layer says without what is as `SUITED` has it for an objective, nor options of such names."""
+    gone = [key for key, value in SUITED.get(objective, {}).items() if lookup(values, key) == value]
+    gone += [OPTIONS_OF[key] for key in gone if key in OPTIONS_OF]
+    return without_keys(values, gone)
+
+
+def without_keys(values: Mapping[str, Any], gone: Collection[str], prefix: str = "") -> dict[str, Any]:
+    """Return nested or dotted keys and their values without some keys, and without the options of these."""
+    left = {}
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if key in gone or key.rpartition(".")[0] in gone:
+            continue
+        inside = isinstance(value, Mapping) and any(other.startswith(f"{key}.") for other in gone)
+        left[name] = without_keys(value, gone, f"{key}.") if inside else value
+    return left
 
 
 def config_from(values: Mapping[str, Any], source: str = "The saved configuration") -> Config:
@@ -224,11 +272,9 @@ def missing_domain(words: Mapping[str, str]) -> str:
 
 def check_names(config: Config) -> None:
     """Refuse names, and options of names, that the core does not know. This imports torch."""
-    from polydiff.guidance import GUIDANCE
     from polydiff.loss import NORMS, TIMES, WEIGHTINGS
     from polydiff.objective import OBJECTIVES
     from polydiff.optim import OPTIMIZERS
-    from polydiff.sampling import SAMPLERS, SPACINGS
     from polydiff.schedule import SCHEDULES
     from polydiff.target import TARGETS
 
@@ -240,11 +286,29 @@ def check_names(config: Config) -> None:
         "loss.weighting": WEIGHTINGS,
         "loss.times": TIMES,
         "optim.name": OPTIMIZERS,
+    }
+    check_chosen(config.model_dump(), registries)
+    check_sampling(config, config.sample)
+    check_objective(config)
+    try_options(config)
+
+
+def check_sampling(config: Config, how: SampleConfig) -> None:
+    """Refuse names and options of sampling that the core or a configuration's network does not know."""
+    from polydiff.guidance import GUIDANCE
+    from polydiff.sampling import SAMPLERS, SPACINGS
+
+    registries: dict[str, Registry[Any]] = {
         "sample.sampler": SAMPLERS,
         "sample.spacing": SPACINGS,
         "sample.guidance_method": GUIDANCE,
     }
-    values = config.model_dump()
+    check_chosen({"sample": how.model_dump()}, registries)
+    check_variance(config, how.options)
+
+
+def check_chosen(values: Mapping[str, Any], registries: Mapping[str, Registry[Any]]) -> None:
+    """Refuse names that their registries do not hold, and options that what they name does not take."""
     for key, registry in registries.items():
         name = dig(values, key)
         if name is None:
@@ -253,8 +317,6 @@ def check_names(config: Config) -> None:
             raise UserError(f"{key}: {unknown(registry.kind, name, registry)}")
         if key in OPTIONS_OF:
             check_options(OPTIONS_OF[key], dig(values, OPTIONS_OF[key]), name, registry)
-    check_objective(config)
-    try_options(config)
 
 
 def check_objective(config: Config) -> None:
@@ -274,7 +336,6 @@ def check_objective(config: Config) -> None:
         raise UserError(f"backbone.variance=true: {objective} does not teach it; loss.objective=hybrid and vlb do.")
     if objective == "hybrid" and not variance:
         raise UserError("loss.objective=hybrid teaches the variance of a step: it needs backbone.variance=true.")
-    check_variance(config, config.sample.options)
 
 
 def tells_variance(config: Config) -> bool:
@@ -314,12 +375,10 @@ def try_options(config: Config) -> None:
     if not bool((falling.diff() > 0).all()):
         raise UserError(f"schedule_options={config.schedule_options}: noise must rise with time.")
     attempt("schedule_options", lambda: plan(schedule, 3))
-    how = config.sample
-    rows = attempt(
-        f"sample.options={how.options}, sample.spacing_options={how.spacing_options}",
-        lambda: plan(schedule, how.steps, how.sampler, how.spacing, spacing_options=how.spacing_options, **how.options),
-    )
-    try_guidance(config.sample, rows)
+    try_guidance(config.sample, try_plan(config.sample, schedule), schedule)
+    check_guided(config.sample, ("guide", "negative"))
+    if config.sample.guide is not None and not config.sample.guide.is_dir():
+        raise UserError(f"sample.guide={config.sample.guide}: there is no such run or checkpoint.")
     attempt("loss.objective_options", lambda: OBJECTIVES[loss.objective](Loss(), **loss.objective_options))
     attempt("loss.times_options", lambda: Loss(times=loss.times, times_options=loss.times_options).aids())
     tried = {
@@ -335,15 +394,34 @@ def try_options(config: Config) -> None:
             raise UserError(f"loss.{name}_options={given}: gives {result.tolist()}, of no use as a {name}.")
 
 
-def try_guidance(how: SampleConfig, rows: Sequence[Any]) -> None:
-    """Refuse guidance that is of no use with a plan's rows."""
+def try_plan(how: SampleConfig, schedule: Schedule, **more: Any) -> list[Row]:
+    """Return the rows that a section `sample` asks for; `more` are sigma_data and start of `polydiff.sampling.plan`."""
+    from polydiff.sampling import plan
+
+    more = {"spacing_options": how.spacing_options, **how.options, **more}
+    rows: list[Row] = attempt(
+        f"sample.options={how.options}, sample.spacing_options={how.spacing_options}",
+        lambda: plan(schedule, how.steps, how.sampler, how.spacing, **more),
+    )
+    return rows
+
+
+def try_guidance(how: SampleConfig, rows: Sequence[Row], schedule: Schedule) -> Method:
+    """Return the method of guidance that a section `sample` asks for; of no use with these rows: a `UserError`."""
     from polydiff.guidance import GUIDANCE, check_interval
 
-    method = GUIDANCE[how.guidance_method]
-    attempt("sample.guidance_options", lambda: method(how.guidance, rows, **how.guidance_options))
-    attempt("sample.guidance_interval", lambda: check_interval(how.guidance_interval))
-    if how.guide is not None and not how.guide.is_dir():
-        raise UserError(f"sample.guide={how.guide}: there is no such run or checkpoint.")
+    attempt("sample.guidance_interval", lambda: check_interval(how.guidance_interval, schedule))
+    options = how.guidance_options
+    method: Method = attempt("sample.guidance", lambda: GUIDANCE[how.guidance_method](how.guidance, rows, **options))
+    return method
+
+
+def check_guided(how: SampleConfig, said: Iterable[str]) -> None:
+    """Refuse what was said of guidance, by its keys, where the scale is 1 and there is none."""
+    plain = SampleConfig()
+    idle = [what for key, what in GUIDED.items() if key in said and getattr(how, key) != getattr(plain, key)]
+    if how.guidance == 1 and idle:
+        raise UserError(f"{idle[0]} does nothing at guidance 1. Say guidance=2, for instance.")
 
 
 def attempt(key: str, use: Callable[[], Any]) -> Any:
@@ -357,7 +435,17 @@ def attempt(key: str, use: Callable[[], Any]) -> Any:
 def check_options(key: str, options: Mapping[str, Any], name: str, registry: Registry[Any]) -> None:
     """Refuse options that the thing of this name does not take: those of its arguments that have a default."""
     arguments = inspect.signature(registry[name]).parameters.values()
-    known = [argument.name for argument in arguments if argument.default is not argument.empty]
-    for option in options:
+    known = {argument.name: argument.annotation for argument in arguments if argument.default is not argument.empty}
+    for option, value in options.items():
         if option not in known:
-            raise UserError(f"{key}: {unknown(f'option of the {registry.kind} {name}', option, known)}")
+            raise UserError(f"{key}: {unknown(f'option of the {registry.kind} {name}', str(option), known)}")
+        check_kind(f"{key}.{option}", value, known[option])
+
+
+def check_kind(key: str, value: object, annotation: Any) -> None:
+    """Refuse a value that is not of its argument's type, where that is a plain one, and nan."""
+    kind = getattr(annotation, "__name__", annotation)
+    wanted, name = KINDS.get(kind, (object, ""))
+    number = kind in ("int", "float")
+    if not isinstance(value, wanted) or (number and (isinstance(value, bool) or value != value)):
+        raise UserError(f"{key}={value}: should be {name}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ def test_evaluations_are_counted_with_guidance(run: Path) -> None:
 def test_what_a_sample_is_told_of_a_negative_condition_is_that_alone(run: Path) -> None:
     model = Model.load(run)
     assert model.unwanted(model.plan(), 0, range(3)) is None
-    unwanted = model.unwanted(model.plan(negative={"half": "lower"}), 0, range(3))
+    unwanted = model.unwanted(model.plan(guidance=2.0, negative={"half": "lower"}), 0, range(3))
     asked = model.conditions({"half": "lower"}, 0, range(3))
     assert unwanted is not None
     assert torch.equal(unwanted["half"], asked["half"])
@@ -101,6 +102,32 @@ def test_what_a_sample_is_told_of_a_negative_condition_is_that_alone(run: Path) 
         ({"guidance_method": "cfg_pp"}, "Use the sampler ddim, ddpm or euler with it."),
         ({"guidance_interval": (5, 0.3)}, "interval must be a low and a higher noise level"),
         ({"guide": "worse", "guidance": 1.0}, "A guide does nothing at guidance 1."),
+        ({"negative": {"half": "lower"}, "guidance": 1.0}, "A condition to guide away from does nothing at guidance 1."),
+        ({"guidance_method": "apg", "guidance": 1.0}, "A method of guidance does nothing at guidance 1. Say guidance=2"),
+        ({"guidance_options": {"rescale": 0.5}, "guidance": 1.0}, "An option of guidance does nothing at guidance 1."),
+        ({"guidance_interval": (0.3, 5), "guidance": 1.0}, "An interval of guidance does nothing at guidance 1."),
+        ({"guidance_options": {"rescale": "abc"}}, "sample.guidance_options.rescale=abc: should be a number."),
+        ({"guidance_options": {"rescale": [1, 2]}}, "sample.guidance_options.rescale=[1, 2]: should be a number."),
+        ({"guidance_options": {"rescale": True}}, "sample.guidance_options.rescale=True: should be a number."),
+        (
+            {"guidance_method": "cfg_zero", "guidance_options": {"zero_steps": 1.5}},
+            "sample.guidance_options.zero_steps=1.5: should be a whole number.",
+        ),
+        (
+            {"guidance_method": "apg", "guidance_options": {"eta": float("nan")}},
+            "sample.guidance_options.eta=nan: should be a number.",
+        ),
+        (
+            {"guidance_method": "apg", "guidance_options": {"momentum": 0.5}},
+            "sample.guidance: momentum must be above -1 and at most 0, where there is none, not 0.5.",
+        ),
+        ({"guidance_interval": 5}, "guidance_interval=5: should be two noise levels, the lower first, such as 0.3,5."),
+        ({"guidance_interval": [5]}, "guidance_interval=[5]: should be two noise levels, the lower first"),
+        (
+            {"guidance_interval": (500, 900)},
+            "sample.guidance_interval: interval [500.0, 900.0] holds no noise level of this schedule, which go from 0.002",
+        ),
+        ({"guidance_interval": (1e-5, 1e-4)}, "holds no noise level of this schedule"),
         ({"guide": "nowhere"}, "There is no run folder"),
         ({"negative": {"hlaf": 1}}, "Unknown condition 'hlaf'. Did you mean 'half'?"),
     ],
@@ -109,6 +136,59 @@ def test_guidance_of_no_use_is_told(run: Path, changes: dict, message: str) -> N
     with pytest.raises(UserError) as error:
         Model.load(run).sample(2, **{"guidance": 2.0, "sampler": "heun", **changes})
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sampler": "ddpm", "options": {"foo": 1}}, "sample.options: Unknown option of the sampler ddpm 'foo'. Known:"),
+        ({"sampler": "ddpm", "options": {"variance": "huge"}}, "variance must be 'small', 'large' or 'learned'"),
+        ({"sampler": "ddpm", "options": {"variance": "learned"}}, "variance=learned: this network tells no variance"),
+        ({"sampler": "ddpm", "options": {"variance": [1]}}, "sample.options.variance=[1]: should be a name."),
+        ({"sampler": "ddim", "options": {"eta": "much"}}, "sample.options.eta=much: should be a number."),
+        ({"sampler": "ddim", "options": {"eta": 7}}, "eta must be between 0 and 1, not 7."),
+        ({"sampler": "unipc", "options": {"corrector": 2}}, "sample.options.corrector=2: should be true or false."),
+        ({"options": 5}, "options=5: should be a valid dictionary."),
+        ({"spacing": "karas"}, "sample.spacing: Unknown spacing 'karas'. Did you mean 'karras'?"),
+        ({"spacing": "karras", "spacing_options": {"roh": 5}}, "Unknown option of the spacing karras 'roh'. Did you mean"),
+        ({"spacing": "karras", "spacing_options": {"rho": -1}}, "rho must be above 0, not -1."),
+        ({"spacing": "own", "spacing_options": {"levels": [1, 2]}}, "one number a step: 4, not 2."),
+    ],
+)
+def test_options_of_sampling_are_checked_as_a_configuration_is(run: Path, changes: dict, message: str) -> None:
+    for use in (Model.load(run).plan, lambda **how: Model.load(run).sample(2, **how)):
+        with pytest.raises(UserError) as error:
+            use(**changes)
+        assert message in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"n": 2.5}, "n must be a whole number of at least 1, not 2.5."),
+        ({"n": 0}, "n must be a whole number of at least 1, not 0."),
+        ({"n": True}, "n must be a whole number of at least 1, not True."),
+        ({"n": 2, "cond": 7}, "Conditions are names with values, such as {'label': 7}, not 7."),
+        ({"n": 2, "cond": [("half", "upper")]}, "Conditions are names with values, such as {'label': 7}, not [("),
+    ],
+)
+def test_what_is_asked_of_a_model_is_read_with_care(run: Path, how: dict, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        Model.load(run).sample(**how)
+    assert str(error.value).startswith(message)
+
+
+def test_a_scale_of_1_leaves_a_configured_guide_aside(run: Path) -> None:
+    """Who turns guidance off need not take back one by one what it was configured with."""
+    model = Model.load(run)
+    section = model.config.sample.model_copy(update={"guidance": 2.0, "negative": {"half": "lower"}})
+    configured = replace(model, config=model.config.model_copy(update={"sample": section}))
+    assert configured.plan().negative == {"half": "lower"}
+    off = configured.plan(guidance=1.0)
+    assert (off.guidance, off.negative, off.guide) == (1.0, {}, None)
+    plain = positions(model.sample(2, guidance=1.0).examples)
+    assert torch.equal(positions(configured.sample(2, guidance=1.0).examples), plain)
 
 
 def test_a_guide_of_other_data_is_refused(run: Path, tmp_path: Path) -> None:
@@ -215,7 +295,11 @@ def test_a_configuration_of_guidance_is_checked_before_training(
         ("sample.guidance_options.rescal=1", "Did you mean 'rescale'?"),
         ("sample.guidance_options.rescale=3", "rescale must be between 0 and 1"),
         ("sample.guidance_interval=5,1", "a low and a higher noise level"),
-        ("sample.guide=nowhere", "there is no such run or checkpoint"),
+        ("sample={guide: nowhere, guidance: 2}", "there is no such run or checkpoint"),
+        ("sample.guide=nowhere", "A guide does nothing at guidance 1."),
+        ("sample.negative={half: lower}", "A condition to guide away from does nothing at guidance 1."),
+        ("sample.guidance_options.rescale=abc", "sample.guidance_options.rescale=abc: should be a number."),
+        ("sample.guidance_interval=500,900", "holds no noise level of this schedule"),
     ]
     for word, message in wrong:
         assert main(["train", "-d", "ring", "-o", str(tmp_path / "run"), word]) == 2

@@ -358,7 +358,9 @@ def test_thresholds_refuse_data_without_bounds() -> None:
     [
         (lambda: Linear(2.0, 1.5), "rescale must be between 0 and 1, not 1.5"),
         (lambda: Projected(2.0, radius=0.0), "radius must be above 0"),
-        (lambda: Projected(2.0, momentum=-1.0), "momentum must be between"),
+        (lambda: Projected(2.0, momentum=-1.0), "momentum must be above -1 and at most 0"),
+        (lambda: Projected(2.0, momentum=0.5), "momentum must be above -1 and at most 0"),
+        (lambda: Projected(2.0, eta=float("nan")), "eta must be a finite number"),
         (lambda: ClassifierFree(Curved(), 2.0, (2.0, 1.0)), r"a low and a higher noise level, not \[2.0, 1.0\]"),
         (lambda: guided("cfg_zero", zero_steps=9), "between 0 and the sampler's 6 steps, not 9"),
         (lambda: DynamicThreshold(Curved(), 1.0, 1.0), "low must be below high"),
@@ -402,9 +404,9 @@ def test_a_learned_variance_passes_through_guidance() -> None:
 
 
 def test_a_second_evaluation_at_one_level_goes_on_from_what_the_first_did() -> None:
-    space, method = euclidean(1), Projected(2.0, eta=1.0, momentum=0.5)
+    space, method = euclidean(1), Projected(2.0, eta=1.0, momentum=-0.5)
     zero = torch.zeros(1, 2, 3, dtype=torch.float64)
-    for sigma, expected in ((2.0, 1.0), (1.0, 1.5), (1.0, 1.5), (0.5, 1.75), (3.0, 1.0)):
+    for sigma, expected in ((2.0, 1.0), (1.0, 0.5), (1.0, 0.5), (0.5, 0.75), (3.0, 1.0)):
         result = method(zero + 1, zero, zero, level(space, sigma), space)
         assert_close(result, zero + 1 + expected)
 

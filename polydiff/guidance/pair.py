@@ -14,6 +14,7 @@ from torch import Tensor
 from polydiff.denoise import Denoise
 from polydiff.guidance.base import Wrapper
 from polydiff.guidance.method import Linear, Method
+from polydiff.schedule import Schedule
 from polydiff.space import Condition, Space, State, without
 
 Interval = tuple[float, float]
@@ -97,10 +98,15 @@ def within(sigma: Tensor, interval: Interval) -> Tensor:
     return (sigma >= low) & (sigma <= high)
 
 
-def check_interval(interval: Interval | None) -> None:
-    """Refuse an interval that holds no noise level."""
-    if interval is not None and not 0 <= interval[0] < interval[1] <= math.inf:
+def check_interval(interval: Interval | None, schedule: Schedule | None = None) -> None:
+    """Refuse an interval that holds no noise level, or none of a schedule's."""
+    if interval is None:
+        return
+    if not 0 <= interval[0] < interval[1] <= math.inf:
         raise ValueError(f"interval must be a low and a higher noise level, not {list(interval)}.")
+    if schedule is not None and (interval[1] < schedule.sigma_min or interval[0] > schedule.sigma_max):
+        ends = f"{schedule.sigma_min:g} to {schedule.sigma_max:g}"
+        raise ValueError(f"interval {list(interval)} holds no noise level of this schedule, which go from {ends}.")
 
 
 def calls(method: Method, interval: Interval | None, level: float) -> int:

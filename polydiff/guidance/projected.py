@@ -57,8 +57,10 @@ class Projected:
     def __post_init__(self) -> None:
         if not self.radius > 0:
             raise ValueError(f"radius must be above 0, not {self.radius}.")
-        if not -1 < self.momentum < 1:
-            raise ValueError(f"momentum must be between -1 and 1, not {self.momentum}.")
+        if not -1 < self.momentum <= 0:
+            raise ValueError(f"momentum must be above -1 and at most 0, where there is none, not {self.momentum}.")
+        if not math.isfinite(self.eta):
+            raise ValueError(f"eta must be a finite number, not {self.eta}.")
         self.eta = float(self.eta)
 
     @property
