@@ -40,7 +40,7 @@ from polydiff.random import streams
 from polydiff.run import Run
 from polydiff.sampling import SAMPLERS, noise_levels, run_plan, sample
 from polydiff.schedule import EDM
-from polydiff.settings import check_names, resolve
+from polydiff.settings import check_names, resolve, resolved_text
 from polydiff.space import Batch, Condition, Euclidean, Space, State, drop_condition, normal, sqnorm, without
 from polydiff.trainer import begin, initial, resume
 
@@ -505,6 +505,29 @@ def test_an_objective_brings_what_suits_it_unless_told_otherwise(tmp_path: Path)
     path.write_text(str(said))
     assert resolve(files=[path]).config == config
     check_names(config)
+
+
+@pytest.mark.parametrize("old", ["ect", "shortcut", "hybrid", "vlb"])
+@pytest.mark.parametrize("new", ["denoising", "ect", "shortcut"])
+def test_what_suited_an_objective_leaves_with_it(old: str, new: str, tmp_path: Path) -> None:
+    """A resolved configuration of one objective, and another on the command line: as if that had been said at first."""
+    path = tmp_path / "config.resolved.yaml"
+    own = {"sample.batch_size": "7", "loss.norm": "huber"}
+    before = resolve("image", words={"loss.objective": old, **own})
+    path.write_text(resolved_text(before.config, before.provenance))
+    after = resolve(files=[path], words={"loss.objective": new}).config
+    assert after == resolve("image", words={"loss.objective": new, **own}).config
+    check_names(after)
+    kept = resolve(files=[path], words={"loss.objective": new, "sample.steps": "3"}).config
+    assert kept.sample.steps == 3
+    assert resolve(files=[path], words={"loss.objective": old}).config == before.config
+
+
+def test_what_the_user_said_beside_an_objective_stays_where_it_leaves(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("{domain: image, loss.objective: ect, sample: {steps: 9, spacing: karras}, loss: {times: cauchy}}")
+    sample = resolve(files=[path], words={"loss.objective": "denoising"}).config.sample
+    assert (sample.steps, sample.spacing) == (9, "karras")
 
 
 @pytest.mark.parametrize(
