@@ -272,12 +272,21 @@ def build_denoiser(config: Config, domain: Domain, device: torch.device) -> Deno
     return Denoiser(backbone, schedule, config.target, precision=precision, aids=loss.aids()).to(device)
 
 
-def load_weights(denoiser: Denoiser, weights: Mapping[str, Tensor]) -> None:
-    """Put weights into a denoiser; names or shapes that differ are a `UserError`."""
-    try:
-        denoiser.load_state_dict(dict(weights))
-    except RuntimeError as error:
-        raise UserError(f"The checkpoint does not fit the network that its configuration describes: {error}") from error
+def load_weights(denoiser: Denoiser, weights: Mapping[str, Tensor], source: str = "The checkpoint") -> None:
+    """Put weights into a denoiser; names or shapes that differ are a `UserError` that names their source."""
+    own = denoiser.state_dict()
+    different = {
+        "are missing": sorted(own.keys() - weights.keys()),
+        "are unknown": sorted(weights.keys() - own.keys()),
+        "have another shape": sorted(n for n in own.keys() & weights.keys() if own[n].shape != weights[n].shape),
+    }
+    said = [f"{len(names)} tensors {what}, such as {names[0]}" for what, names in different.items() if names]
+    if said:
+        raise UserError(
+            f"{source} does not fit the network that the configuration describes: {'; '.join(said)}. "
+            "The backbone and its settings, and the conditions of the data, must be those of its run."
+        )
+    denoiser.load_state_dict(dict(weights))
 
 
 def same_data(model: Model) -> tuple[str, str]:

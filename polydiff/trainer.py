@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from polydiff.checkpoint import Checkpoint, latest, prune, steps_saved
@@ -239,16 +240,40 @@ def initial(config: Config) -> Checkpoint | None:
     trained = checkpoint.state["config"]["domain"]
     if trained != config.domain:
         raise UserError(f"train.init={config.train.init} is a run of the domain {trained}, not {config.domain}.")
+    target = checkpoint.state["config"]["target"]
+    if target != config.target:
+        raise UserError(
+            f"train.init={config.train.init} predicts {target}, so its weights mean nothing to target={config.target}. "
+            f"Say target={target}."
+        )
     return checkpoint
 
 
 def begin(config: Config, domain: Domain, weights: Mapping[str, Tensor] | None = None) -> Training:
     """Return the training of a configuration before its first step, with these weights or from scratch."""
     denoiser = build_denoiser(config, domain, pick_device(config.device))
-    if weights is not None:  # what a loss keeps beside the network begins anew
-        fresh = {name: value for name, value in denoiser.state_dict().items() if name.startswith("aids.")}
-        load_weights(denoiser, {n: v for n, v in weights.items() if not n.startswith("aids.")} | fresh)
+    if weights is not None:
+        load_weights(denoiser, carried(weights, denoiser.state_dict()), f"train.init={config.train.init}")
     return Training(denoiser, config.optim, widths=SIGMAS if config.train.ema_snapshots else ())
+
+
+def carried(weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights to begin with: the network's of another run, and what lies beside it.
+
+    What a loss keeps begins anew; so does a learned schedule, unless the other run has one of the same size. Another
+    schedule changes nothing for a network, which is told the noise level alone.
+    """
+
+    def schedule(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: value for name, value in tensors.items() if name.startswith("schedule.")}
+
+    def shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+        return {name: value.shape for name, value in tensors.items()}
+
+    path = schedule(weights) if shapes(schedule(weights)) == shapes(schedule(fresh)) else schedule(fresh)
+    beside = ("aids.", "schedule.")
+    network = {name: value for name, value in weights.items() if not name.startswith(beside)}
+    return network | path | {name: value for name, value in fresh.items() if name.startswith("aids.")}
 
 
 def build_loss(config: Config) -> Objective:

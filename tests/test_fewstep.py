@@ -495,6 +495,46 @@ def test_a_run_is_tuned_into_a_consistency_model(tmp_path: Path) -> None:
         tiny("image", tmp_path / "other", **{"train.init": teacher})
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"target": "eps"}, "predicts edm, so its weights mean nothing to target=eps"),
+        (
+            {"backbone.channels": 24},
+            r"train.init=.* does not fit the network .* \d+ tensors have another shape, such as",
+        ),
+        (
+            {"backbone.blocks": 2},
+            r"train.init=.* does not fit the network .*: \d+ tensors are missing, such as backbone",
+        ),
+    ],
+)
+def test_weights_that_mean_nothing_to_a_run_are_refused(
+    shortcut: Path, tmp_path: Path, words: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(UserError, match=told):
+        tiny("audio", tmp_path / "run", **{"loss.objective": "shortcut", "train.init": shortcut, **words})
+
+
+def test_weights_go_from_any_schedule_to_any(tmp_path: Path) -> None:
+    """The network's do, since it is told the noise level alone; a learned path goes on where there is one before."""
+    learned = {"schedule": "learned", "loss.weighting": "elbo", "loss.times": "uniform", "optim.lr": 0.01}
+    other = {"schedule": "cosine", "schedule_options": {"shift": 2}}
+    runs: dict[str, Path] = {}
+    for name, words in (("learned", learned), ("fixed", other), ("back", learned), ("again", learned)):
+        init = {"train.init": list(runs.values())[-1]} if runs else {}
+        runs[name] = tiny("audio", tmp_path / name, **{"train.steps": 1}, **init, **words)
+    states = {name: Checkpoint.load(latest(Run(path).checkpoints)) for name, path in runs.items()}
+    for before, after in pairwise(runs):
+        model = Model.load(runs[after])
+        begun = begin(model.config, model.domain, initial(model.config).ema).denoiser.state_dict()  # type: ignore[union-attr]
+        source = states[before].ema
+        assert all(torch.equal(begun[name], source[name]) for name in source.keys() & begun.keys())
+        path = {name for name in begun if name.startswith("schedule.")}
+        assert bool(path) == (after != "fixed")
+        assert path <= source.keys() or after == "back"
+
+
 def test_an_objective_brings_what_suits_it_unless_told_otherwise(tmp_path: Path) -> None:
     words = {"loss.objective": "shortcut", "sample.steps": "8"}
     config, provenance, said = resolve("image", words=words)
