@@ -22,7 +22,7 @@ from polydiff.model import Model
 from polydiff.ode import IntegrationError
 from polydiff.random import streams
 from polydiff.run import Run
-from polydiff.settings import tells_variance
+from polydiff.settings import GUIDED, tells_variance
 from polydiff.space import Batch
 
 
@@ -66,14 +66,14 @@ def evaluate(model: Model, n: int, *, seed: int = 0, **sampling: Any) -> dict[st
         "steps": plan.steps,
         "evaluations": model.evaluations(plan),
         "guidance": plan.guidance,
-        **guidance_told(plan),
+        **further_told(plan),
         "metrics": metrics,
     }
 
 
-def guidance_told(plan: SampleConfig) -> dict[str, Any]:
-    """Return the keys of guidance, besides its scale, that are not the default ones."""
-    keys = ("guidance_method", "guidance_options", "guidance_interval", "guide", "negative")
+def further_told(plan: SampleConfig) -> dict[str, Any]:
+    """Return the keys of options, spacing and guidance, where there is any, that are not the default ones."""
+    keys = ["options", "spacing", "spacing_options", *(GUIDED if plan.guidance != 1 else ())]
     said, plain = plan.model_dump(mode="json"), SampleConfig().model_dump(mode="json")
     return {key: said[key] for key in keys if said[key] != plain[key]}
 

@@ -259,7 +259,7 @@ def commands(run: Run) -> list[tuple[str, str]]:
     found = [(f"polydiff train -c {name}/config.resolved.yaml -o {name}-again", "the same run")]
     if result:
         asked = [(key, result[key]) for key in ("seed", "weights", *SAMPLING) if key in result]
-        asked += [("cond", f"{key}={value}") for key, value in result.get("cond", {}).items()] + guidance_words(result)
+        asked += [("cond", f"{key}={value}") for key, value in result.get("cond", {}).items()] + further_words(result)
         options = [word for key, value in asked for word in (f"--{key}", str(value))]
         found.append(
             (
@@ -270,11 +270,20 @@ def commands(run: Run) -> list[tuple[str, str]]:
     return [*found, (f"polydiff sample {name} -n 16", "more samples"), (f"polydiff report {name}", "this page")]
 
 
-def guidance_words(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the options of the command line, and their values, for what an evaluation tells of guidance."""
-    words = [("guidance-method", result.get("guidance_method")), ("guide", result.get("guide"))]
+OPTIONS = (
+    ("option", "options"),
+    ("spacing-option", "spacing_options"),
+    ("guidance-option", "guidance_options"),
+    ("negative", "negative"),
+)
+"""Repeatable options of the command line, and their keys in an evaluation."""
+
+
+def further_words(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return options of the command line, and their values, for an evaluation's options, spacing and guidance."""
+    words = [(key.replace("_", "-"), result.get(key)) for key in ("spacing", "guidance_method", "guide")]
     if interval := result.get("guidance_interval"):
         words.append(("guidance-interval", ",".join(f"{level:g}" for level in interval)))
-    for option, key in (("guidance-option", "guidance_options"), ("negative", "negative")):
+    for option, key in OPTIONS:
         words += [(option, f"{name}={value}") for name, value in result.get(key, {}).items()]
     return [(option, value) for option, value in words if value is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,6 +164,68 @@ def test_sample_never_replaces_what_is_there(trained: Path, here: Path, capsys: 
     assert (here / "mine" / "thesis.tex").read_text() == "all of it"
 
 
+@pytest.mark.parametrize("verb", ["sample", "vary"])
+def test_a_folder_to_write_to_may_exist_empty_and_is_made_once_the_run_is_found(
+    trained: Path, here: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    (here / "empty").mkdir()
+    assert main([verb, str(trained), "-n", "2", "-o", "empty"]) == 0
+    assert list((here / "empty").rglob("manifest.json"))
+    capsys.readouterr()
+    assert complaint(capsys, verb, str(trained), "-n", "2", "-o", "empty").startswith("empty exists and is not")
+    assert "There is no run folder nope." in complaint(capsys, verb, "nope", "-o", "new/folder")
+    assert "Unknown sampler 'dim'" in complaint(capsys, verb, str(trained), "--sampler", "dim", "-o", "new/folder")
+    assert not (here / "new").exists()
+
+
+def test_options_of_a_sampler_and_a_spacing_are_given_and_told(
+    trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--sampler", "ddim", "--option", "eta=0.5", "--spacing", "karras", "--spacing-option", "rho=5"]
+    told = {"sampler": "ddim", "options": {"eta": 0.5}, "spacing": "karras", "spacing_options": {"rho": 5}}
+    for verb, place in (("sample", "s/manifest.json"), ("vary", "v/varied/manifest.json")):
+        assert main([verb, str(trained), "-n", "2", "-o", verb[0], *words]) == 0
+        manifest = json.loads((here / place).read_text())
+        assert told == {key: manifest[key] for key in told}
+    capsys.readouterr()
+    shutil.copytree(trained, here / "run")
+    assert main(["eval", "run", "-n", "4", *words]) == 0
+    kept = json.loads((here / "run" / "evaluation.json").read_text())
+    assert told == {key: kept[key] for key in told}
+    assert main(["report", "run"]) == 0
+    again = "--spacing karras --option eta=0.5 --spacing-option rho=5"
+    assert again in (here / "run" / "report.html").read_text()
+
+
+def test_a_learned_variance_can_be_asked_for(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["loss.objective=hybrid", "train.steps=2", "data.sizes=[16,8]", "--judge", "0"]
+    assert main(["train", "-d", "ring", "-o", "run", *words]) == 0
+    drawn = []
+    for variance in ("learned", "small"):
+        how = ["--sampler", "ddpm", "--option", f"variance={variance}"]
+        assert main(["sample", "run", "-n", "1", "-o", variance, *how]) == 0
+        drawn.append(json.loads((here / variance / "sample-00000.json").read_text()))
+    assert drawn[0] != drawn[1]
+
+
+def test_likelihood_alone_may_stand_before_the_run(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = []
+    run = str(trained)
+    for words in (["--likelihood", run], [run, "--likelihood"], ["--likelihood", "vlb", run]):
+        assert main(["eval", "-n", "2", "--json", *words]) == 0
+        found.append(json.loads(capsys.readouterr().out)["likelihood"])
+    assert list(found[0]) == ["vlb"]
+    assert found[0] == found[1] == found[2]
+
+
+def test_eval_of_a_checkpoint_says_that_it_keeps_nothing(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = trained / "checkpoints" / "step-00000006"
+    assert main(["eval", str(checkpoint), "-n", "2", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["n"] == 2
+    assert err == f"Nothing was kept: evaluation.json is of a whole run, {trained}.\n"
+
+
 def test_eval_prints_a_table_or_only_json(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", str(trained), "-n", "6", "--steps", "3", "--seed", "1"]) == 0
     out = capsys.readouterr().out
@@ -213,6 +276,19 @@ def test_dry_run_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) 
         (["sample", "RUN", "--cond", "upper"], "--cond upper: say NAME=VALUE"),
         (["sample", "RUN", "--cond", "haf=upper"], "Unknown condition 'haf'. Did you mean 'half'?"),
         (["sample", "RUN", "--cond", "half=left"], "half=left: lower or upper."),
+        (["sample", "RUN", "--sampler", "ddim", "--option", "et=1"], "Unknown option of the sampler ddim 'et'."),
+        (["vary", "RUN", "--option", "eta=1"], "sample.options: Unknown option of the sampler auto 'eta'."),
+        (["sample", "RUN", "--sampler", "ddim", "--option", "eta=much"], "options.eta=much: should be a number."),
+        (["sample", "RUN", "--sampler", "ddpm", "--option", "variance=learned"], "this network tells no variance"),
+        (["sample", "RUN", "--option", "eta"], "--option eta: say NAME=VALUE, such as --option eta=0.5."),
+        (["sample", "RUN", "--spacing", "karas"], "Unknown spacing 'karas'. Did you mean 'karras'?"),
+        (["sample", "RUN", "--spacing", "karras", "--spacing-option", "roh=5"], "Did you mean 'rho'?"),
+        (["sample", "RUN", "--negative", "half=lower"], "A condition to guide away from does nothing at guidance 1."),
+        (["sample", "RUN", "--guidance-method", "apg"], "A method of guidance does nothing at guidance 1."),
+        (["eval", "RUN", "--guidance-option", "rescale=1"], "An option of guidance does nothing at guidance 1."),
+        (["sample", "RUN", "--guidance", "2", "--guidance-interval", "5"], "should be two noise levels, the lower"),
+        (["eval", "RUN", "--likelihood", "--option", "eta=1"], "--option is about samples;"),
+        (["eval", "RUN", "--likelihood", "--guidance-option", "rescale=1"], "--guidance-option is about samples;"),
         (["eval", "RUN", "--guidance", "-1"], "guidance=-1.0: should be greater than or equal to 0."),
         (["domains", "check"], "Say which domain"),
         (["domains", "check", "rign"], "Unknown domain 'rign'. Did you mean 'ring'?"),

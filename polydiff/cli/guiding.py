@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from polydiff.cli.words import read_pairs
+from polydiff.cli.words import read_options, read_pairs
 from polydiff.yamltext import parse_yaml
 
 
@@ -29,11 +29,10 @@ def guidance_parser(parser: argparse.ArgumentParser) -> None:
 
 def guidance_words(args: argparse.Namespace) -> dict[str, Any]:
     """Return the keys of the section `sample` that the options of guidance set; None: as configured."""
-    options = read_pairs("--guidance-option", args.guidance_option, "rescale=0.7")
     interval = args.guidance_interval
     return {
         "guidance_method": args.guidance_method,
-        "guidance_options": {name: parse_yaml(value, name) for name, value in options.items()} or None,
+        "guidance_options": read_options("--guidance-option", args.guidance_option, "rescale=0.7"),
         "guidance_interval": None if interval is None else parse_yaml(f"[{interval}]", "guidance_interval"),
         "guide": args.guide,
         "negative": read_pairs("--negative", args.negative, "label=3") or None,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from polydiff.cli.guiding import guidance_parser, guidance_words
 from polydiff.cli.output import evaluation_table, likelihood_table
-from polydiff.cli.words import Parser, positive, read_conditions
+from polydiff.cli.words import Parser, positive, read_conditions, read_options
 from polydiff.errors import UserError
+
+BOUNDS = ("vlb", "chain", "flow", "all")
+"""What --likelihood can be; the first is what it means alone."""
 
 
 def sample(words: Sequence[str]) -> int:
@@ -22,17 +26,15 @@ def sample(words: Sequence[str]) -> int:
     )
     args = parser.read(words)
     cond = read_conditions(args.cond)
-    if args.output and args.output.exists() and (not args.output.is_dir() or any(args.output.iterdir())):
-        raise UserError(f"{args.output} exists and is not an empty folder. Choose another -o.")
+    check_free(args.output)
     from polydiff.model import Model
     from polydiff.run import write_samples
 
-    if args.output:
-        args.output.mkdir(parents=True, exist_ok=True)  # before the work, so that a wrong place is told at once
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
+    plan = model.plan(**plan_words(args)).model_dump(mode="json", exclude={"batch_size"})
+    make(args.output)
     samples = model.sample(args.n, seed=args.seed, cond=cond, **plan_words(args))
     folder = args.output or next_folder(run_of(args.run) / "samples", "generated")
-    plan = model.plan(**plan_words(args)).model_dump(mode="json", exclude={"batch_size"})
     facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
     write_samples(folder.resolve(), model.domain, samples, {**facts, "seed": args.seed, "asked": cond, **plan})
     print(folder)
@@ -44,10 +46,10 @@ def evaluate(words: Sequence[str]) -> int:
     parser = sampling_parser("eval", "Judge a run's samples beside real held-out data and noise.", n=1000)
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     parser.add_argument(
-        "--likelihood", metavar="KIND", nargs="?", const="vlb", choices=["vlb", "chain", "flow", "all"],
+        "--likelihood", metavar="KIND", nargs="?", const="vlb", choices=BOUNDS,
         help="bound -log p of N test examples instead, by vlb (default), chain, flow or all",
     )  # fmt: skip
-    args = parser.read(words)
+    args = parser.read(list(with_bound(words)))
     if args.likelihood:
         return likelihood(args)
     cond = read_conditions(args.cond)
@@ -62,12 +64,22 @@ def evaluate(words: Sequence[str]) -> int:
         evaluation_table(result)
     if (args.run / "checkpoints").is_dir():
         write_evaluation(args.run, result)
+    else:
+        print(f"Nothing was kept: evaluation.json is of a whole run, {run_of(args.run)}.", file=sys.stderr)
     return 0
+
+
+def with_bound(words: Sequence[str]) -> Iterator[str]:
+    """Yield words, with the bound that --likelihood means alone after it where a run's folder comes next."""
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        alone = word == "--likelihood" and after not in ("", *BOUNDS) and Path(after).exists()
+        yield f"{word}={BOUNDS[0]}" if alone else word
 
 
 def likelihood(args: argparse.Namespace) -> int:
     """polydiff eval --likelihood."""
-    sampling = [f"--{name.replace('_', '-')}" for name, value in plan_words(args).items() if value is not None]
+    said = [name for name, value in plan_words(args).items() if value is not None]
+    sampling = [f"--{name.replace('_', '-').replace('options', 'option')}" for name in said]
     wrong = [word for word in sampling if word != "--batch-size"] + (["--cond"] if args.cond else [])
     if wrong:
         raise UserError(f"{wrong[0]} is about samples; a likelihood is that of test examples under their conditions.")
@@ -111,15 +123,40 @@ def sampling_parser(verb: str, summary: str, n: int) -> Parser:
     sampling = parser.add_argument_group("sampling", "by default as in the run's configuration, section sample")
     sampling.add_argument("--steps", metavar="S", type=positive, help="sampling steps")
     sampling.add_argument("--sampler", metavar="NAME", help="such as ddpm, ddim, heun or dpmpp_2m")
+    sampling.add_argument(
+        "--option", metavar="NAME=VALUE", action="append", default=[], help="the sampler's, such as eta=0.5; repeatable"
+    )
+    sampling.add_argument("--spacing", metavar="NAME", help="placement of noise levels, such as karras or time")
+    sampling.add_argument(
+        "--spacing-option", metavar="NAME=VALUE", action="append", default=[], help="such as rho=5; repeatable"
+    )
     guidance_parser(parser)
-    sampling.add_argument("--batch-size", metavar="B", type=positive, help="samples at a time; it changes no sample")
+    sampling.add_argument(
+        "--batch-size", metavar="B", type=positive, help="samples at a time; it changes samples by rounding alone"
+    )
     return parser
 
 
 def plan_words(args: argparse.Namespace) -> dict[str, Any]:
     """Return the sampling options; None: as configured."""
-    plain = {name: getattr(args, name) for name in ("steps", "sampler", "guidance", "batch_size")}
-    return plain | guidance_words(args)
+    plain = {name: getattr(args, name) for name in ("steps", "sampler", "spacing", "guidance", "batch_size")}
+    options = {
+        "options": read_options("--option", args.option, "eta=0.5"),
+        "spacing_options": read_options("--spacing-option", args.spacing_option, "rho=5"),
+    }
+    return plain | options | guidance_words(args)
+
+
+def check_free(output: Path | None) -> None:
+    """Refuse a folder to write to that holds something."""
+    if output and output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"{output} exists and is not an empty folder. Choose another -o.")
+
+
+def make(output: Path | None) -> None:
+    """Make the folder to write to: before the work, so that a wrong place is told, and after the run was found."""
+    if output:
+        output.mkdir(parents=True, exist_ok=True)
 
 
 def run_of(path: Path) -> Path:

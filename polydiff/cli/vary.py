@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from polydiff.cli.use import next_folder, plan_words, run_of, sampling_parser
+from polydiff.cli.use import check_free, make, next_folder, plan_words, run_of, sampling_parser
 from polydiff.cli.words import read_conditions
 from polydiff.domain import Samples
 from polydiff.errors import UserError
@@ -23,8 +23,7 @@ def vary(words: Sequence[str]) -> int:
     )
     args = parser.read(words)
     cond = read_conditions(args.cond)
-    if args.output and args.output.exists():
-        raise UserError(f"{args.output} exists. Choose another -o.")
+    check_free(args.output)
     from polydiff.editing import vary as edit
     from polydiff.model import Model
     from polydiff.random import streams
@@ -35,6 +34,7 @@ def vary(words: Sequence[str]) -> int:
     if not 0 <= args.first <= held - args.n:
         raise UserError(f"--first {args.first} -n {args.n}: there are {held} held-out examples.")
     plan, begun, made = model.plan(**plan_words(args)), [], []
+    make(args.output)
     for first in range(args.first, args.first + args.n, plan.batch_size):
         indices = range(first, min(first + plan.batch_size, args.first + args.n))
         given = model.domain.batch("test", indices, streams(args.seed, "augment", indices))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from polydiff.errors import UserError, unknown
 from polydiff.settings import Settings, resolve
+from polydiff.yamltext import parse_yaml
 
 
 class Parser(argparse.ArgumentParser):
@@ -78,6 +79,12 @@ def read_pairs(option: str, words: Sequence[str], example: str) -> dict[str, str
         if [other for other, _, _ in pairs].count(key) > 1:
             raise UserError(f"{option} {key} is given twice.")
     return {key: value for key, _, value in pairs}
+
+
+def read_options(option: str, words: Sequence[str], example: str) -> dict[str, Any] | None:
+    """Return names and values, read as in a configuration, from the words NAME=VALUE of an option; None: none given."""
+    pairs = read_pairs(option, words, example)
+    return {name: parse_yaml(value, f"{option} {name}") for name, value in pairs.items()} or None
 
 
 def positive(text: str) -> int:
