@@ -291,6 +291,7 @@ def check_names(config: Config) -> None:
     check_sampling(config, config.sample)
     check_objective(config)
     try_options(config)
+    check_learned(config)
 
 
 def check_sampling(config: Config, how: SampleConfig) -> None:
@@ -336,6 +337,23 @@ def check_objective(config: Config) -> None:
         raise UserError(f"backbone.variance=true: {objective} does not teach it; loss.objective=hybrid and vlb do.")
     if objective == "hybrid" and not variance:
         raise UserError("loss.objective=hybrid teaches the variance of a step: it needs backbone.variance=true.")
+
+
+def check_learned(config: Config) -> None:
+    """Refuse a learned schedule that nothing would train, silently."""
+    from torch import nn
+
+    from polydiff.loss import Loss
+    from polydiff.schedule import SCHEDULES
+
+    schedule, loss = SCHEDULES[config.schedule](**config.schedule_options), config.loss
+    trained = loss.objective == "denoising" and Loss(times=loss.times, weighting=loss.weighting).trains_schedule
+    if isinstance(schedule, nn.Module) and not trained:
+        raise UserError(
+            f"schedule={config.schedule} is trained by loss.objective=denoising with loss.times=uniform and "
+            f"loss.weighting=elbo or sigmoid alone; loss.objective={loss.objective} with loss.times={loss.times} and "
+            f"loss.weighting={loss.weighting} would leave it as it begins. Say those, or use another schedule."
+        )
 
 
 def tells_variance(config: Config) -> bool:

@@ -377,6 +377,19 @@ def test_the_uncertainty_learns_the_log_of_the_loss() -> None:
     assert (aids.settle(denoiser, losses, sigma, None) - losses.log() - 1).abs().mean() < 0.01
 
 
+@pytest.mark.parametrize("weighting", ["elbo", "sigmoid", "simple", "edm"])
+@pytest.mark.parametrize("times", ["uniform", "log_normal", "adaptive"])
+@pytest.mark.parametrize("objective", ["denoising", "ect", "shortcut", "hybrid", "vlb"])
+def test_a_learned_schedule_is_allowed_where_it_is_trained(weighting: str, times: str, objective: str) -> None:
+    words = {"loss.objective": objective, "loss.weighting": weighting, "loss.times": times}
+    config = resolve("image", words={**words, "schedule": "learned", "target": "edm"}).config
+    if objective == "denoising" and times == "uniform" and weighting in ("elbo", "sigmoid"):
+        check_names(config)
+        return
+    with pytest.raises(UserError, match=r"objective=denoising with loss\.times=uniform and loss\.weighting=elbo"):
+        check_names(config)
+
+
 class Known(nn.Module):
     """The network, of target edm, of the exact denoiser of N(0, 0.25)."""
 
@@ -500,7 +513,8 @@ KEYS = {"schedule": "schedule", "times": "loss.times", "weighting": "loss.weight
 
 @pytest.mark.parametrize(("kind", "name"), [*CHOICES, *(("target", name) for name in TARGETS)])
 def test_the_command_line_takes_every_choice(kind: str, name: str) -> None:
-    check_names(resolve("image", words={KEYS.get(kind, kind): name}).config)
+    trains = {"loss.weighting": "elbo", "loss.times": "uniform"} if name == "learned" else {}
+    check_names(resolve("image", words={KEYS.get(kind, kind): name, **trains}).config)
 
 
 @pytest.mark.parametrize(

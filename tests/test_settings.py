@@ -227,7 +227,8 @@ def test_every_preset_of_every_installed_domain_resolves() -> None:
 @pytest.mark.parametrize("domain", ["image", "audio", "molecule"])
 def test_options_are_of_the_type_that_they_were_said_in(domain: str) -> None:
     """A number of sigmoids that became 16.0 could not be used, nor true that became 1.0 be told from a number."""
-    config = ask("schedule=learned", "schedule_options.hidden=16", domain=domain).config
+    learned = ("schedule=learned", "loss.times=uniform", "loss.weighting=elbo")
+    config = ask(*learned, "schedule_options.hidden=16", domain=domain).config
     check_names(config)
     assert type(config.schedule_options["hidden"]) is int
     assert config_from(json.loads(json.dumps(config.model_dump(mode="json")))) == config
@@ -239,7 +240,7 @@ def test_options_are_of_the_type_that_they_were_said_in(domain: str) -> None:
     wrong = {"0": r": hidden must be a whole number of at least 1, not 0\.", "1.5": r"\.hidden=1\.5: should be a whole"}
     for hidden, said in wrong.items():
         with pytest.raises(UserError, match=f"^schedule_options{said}"):
-            check_names(ask("schedule=learned", f"schedule_options.hidden={hidden}", domain=domain).config)
+            check_names(ask(*learned, f"schedule_options.hidden={hidden}", domain=domain).config)
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ class Loss:
                 raise ValueError(f"This loss keeps its {name} on the denoiser: Denoiser(..., aids=loss.aids()).")
         x_0, space, cond = batch
         eps = space.noise(generators)
-        if self.weighting in INTEGRALS and self.times == "uniform":
+        if self.trains_schedule:
             sigma = denoiser.schedule.attach(sigma)
         s = space.expand(sigma.to(x_0))
         f = denoiser.predict(x_0 + s * eps, sigma.to(x_0), space, cond)
@@ -88,6 +88,11 @@ class Loss:
     def penalise(self, error: State, s: Tensor, denoiser: Denoiser, space: Space) -> Tensor:
         """Return the loss (B,) of an error of x_0 at noise levels s, which broadcast against it."""
         return NORMS[self.norm](self.weight(s, denoiser).sqrt() * error, space, **self.norm_options)
+
+    @property
+    def trains_schedule(self) -> bool:
+        """Whether a learned schedule is trained: by an integral over the log-SNR, at its own times."""
+        return self.weighting in INTEGRALS and self.times == "uniform"
 
     @property
     def needs(self) -> list[str]:
