@@ -17,8 +17,9 @@ from torch import Tensor
 from polydiff.control import inpaint as fill
 from polydiff.control import interpolate as between
 from polydiff.control import repaint, strength_level
+from polydiff.control.mask import check_mask
 from polydiff.domain import Samples
-from polydiff.errors import UserError
+from polydiff.errors import UserError, check_whole
 from polydiff.model import Model
 from polydiff.random import streams
 from polydiff.sampling.run import grid
@@ -80,6 +81,7 @@ def inpaint(
         cond: As in `vary`.
         sampling: As in `vary`.
     """
+    attempt("inpaint", lambda: check_mask(mask, given.x))
     indices = range(first, first + given.space.batch)
     how, told = model.plan(**sampling), conditions(model, given, cond, seed, indices)
     data = model.denoiser.sigma_data
@@ -105,8 +107,9 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
         a: Clean states.
         b: Clean states of the same sizes: molecules of as many atoms.
         shares: 0 is a, 1 is b.
-        steps: Steps of each way.
+        steps: Noise levels of each way, at least 2.
     """
+    check_whole("steps", steps, least=2)
     if a.x.shape != b.x.shape or not torch.equal(a.space.dim, b.space.dim):
         raise UserError("Only examples of the same size can be interpolated, such as molecules of as many atoms.")
     how = model.plan(guidance=1.0, sampler="heun")  # as the ways there and back are: no step is told to the network

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from polydiff.config import SampleConfig
 from polydiff.domain import HasUnits, Units
-from polydiff.errors import UserError, unknown
+from polydiff.errors import UserError, check_whole, unknown
 from polydiff.files import write_atomic
 from polydiff.likelihood import Estimate, chain, continuous_vlb, decoder_level, discrete_vlb, flow_bound
 from polydiff.likelihood.vlb import Variance
@@ -38,6 +38,7 @@ def evaluate(model: Model, n: int, *, seed: int = 0, **sampling: Any) -> dict[st
         seed: Of the samples.
         sampling: steps, sampler, guidance, batch_size, cond, as in `Model.sample`.
     """
+    check_whole("n", n)
     cond = sampling.pop("cond", None)
     plan = model.plan(**sampling)
     rows = {
@@ -115,8 +116,10 @@ def likelihood(
         kinds: Names of bounds (`LIKELIHOODS`).
         seed: Of the draws.
         draws: Noise levels drawn for each example, of "vlb" and "chain".
-        batch_size: Examples at a time; it changes nothing.
+        batch_size: Examples at a time; it changes what a network computes by rounding alone.
     """
+    for name, number in {"n": n, "draws": draws, "batch_size": batch_size}.items():
+        check_whole(name, number)
     total = model.domain.size("test")
     n = min(n, total)
     parts = [range(first, min(first + batch_size, n)) for first in range(0, n, batch_size)]

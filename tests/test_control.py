@@ -78,6 +78,7 @@ ROOT = torch.tensor([[1.1, 0, 0, 0], [0.6, 0.7, 0, 0], [-0.3, 0.5, 0.6, 0], [0.4
 COVARIANCE = ROOT @ ROOT.T
 A = torch.tensor([[1.0, 0.5, -0.2, 0.1], [0.3, -1.0, 0.4, 0.6]], dtype=torch.float64)
 Y = torch.tensor([0.7, -0.4], dtype=torch.float64)
+NONE: Any = None
 
 
 def matrix(batch: int) -> Measurement:
@@ -429,6 +430,12 @@ def test_an_edit_keeps_as_much_of_its_beginning_as_the_noise_leaves() -> None:
 @pytest.mark.parametrize(
     ("use", "message"),
     [
+        (lambda: Known(NONE, Y, 1.0), "mask must be a tensor, 1 or True where known, not float"),  # type: ignore[arg-type]
+        (lambda: Known(NONE, Y, torch.ones(2, *Y.shape)), "which does not broadcast against"),
+        (lambda: Known(NONE, Y, torch.ones(97)), r"mask has the shape \(97,\), which does not broadcast against"),
+        (lambda: Known(NONE, Y, torch.tensor(0.5)), "mask must hold nothing but 0 and 1"),
+        (lambda: Known(NONE, Y, torch.tensor(math.nan)), "mask must hold nothing but 0 and 1"),
+        (lambda: next(interpolate(NONE, Y, Y, NONE, shares=[0.5], steps=1)), "steps must be at least 2"),
         (lambda: repaint([1.0, 0.0], jump=0), "jump and resample must be at least 1"),
         (lambda: Measured(None, None, Y, -1.0), "noise must be at least 0"),  # type: ignore[arg-type]
         (lambda: Measured(None, None, Y, 0.0, "full"), "'isotropic' or 'jacobian', not 'full'"),  # type: ignore[arg-type]

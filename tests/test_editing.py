@@ -15,6 +15,7 @@ from polydiff import inpaint, interpolate, vary
 from polydiff.checkpoint import latest
 from polydiff.cli import main
 from polydiff.errors import UserError
+from polydiff.evaluation import evaluate, likelihood
 from polydiff.model import Model
 from polydiff.random import streams
 from polydiff.space import Batch
@@ -232,6 +233,38 @@ def test_what_is_known_of_an_example_is_kept_and_the_rest_is_new(run: Path) -> N
     assert (made[:, 1] - begun[:, 1]).abs().mean() > 0.05
     with pytest.raises(UserError, match="jump and resample must be at least 1"):
         inpaint(model, given, mask, resample=0)
+    wrong = {
+        "inpaint: mask must be a tensor": [1.0, 0.0],
+        "inpaint: mask has the shape (3,), which does not broadcast against (8, 2).": torch.ones(3),
+        "inpaint: mask must hold nothing but 0 and 1": torch.tensor([1.0, float("nan")]),
+    }
+    for message, of_no_use in wrong.items():
+        with pytest.raises(UserError) as error:
+            inpaint(model, given, of_no_use)  # type: ignore[arg-type]
+        assert message in str(error.value)
+    for same in (mask.bool(), mask.long(), mask.expand(8, 2)):
+        assert torch.equal(positions(inpaint(model, given, same, steps=3).examples), known_by(model, given, mask))
+
+
+def known_by(model: Model, given: Batch, mask: torch.Tensor) -> torch.Tensor:
+    return positions(inpaint(model, given, mask, steps=3).examples)
+
+
+@pytest.mark.parametrize("steps", [1, 0, 2.5])
+def test_an_interpolation_needs_two_levels(run: Path, steps: int) -> None:
+    model = Model.load(run)
+    with pytest.raises(UserError, match=f"steps must be a whole number of at least 2, not {steps}"):
+        interpolate(model, held_out(model, 2), held_out(model, 2), [0.5], steps=steps)
+
+
+@pytest.mark.parametrize("name", ["n", "draws", "batch_size"])
+def test_a_judgement_needs_something_to_judge(run: Path, name: str) -> None:
+    model = Model.load(run)
+    for wrong in (0, -1, 1.5):
+        with pytest.raises(UserError, match=f"^{name} must be a whole number of at least 1, not {wrong}"):
+            likelihood(model, **{"n": 2, name: wrong})
+    with pytest.raises(UserError, match="n must be a whole number"):
+        evaluate(model, 0)
 
 
 def test_interpolations_begin_and_end_at_the_examples(run: Path) -> None:

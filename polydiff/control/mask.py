@@ -42,6 +42,17 @@ def known_part(x: State, mask: Tensor, space: Space) -> State:
     return space.project(x - conjugate_gradient(off, off(x), space, scale=sqnorm(space, x)))
 
 
+def check_mask(mask: object, x: State) -> None:
+    """Refuse what is no mask over the elements of x; a share between known and unknown has no meaning."""
+    if not isinstance(mask, Tensor):
+        raise ValueError(f"mask must be a tensor, 1 or True where known, not {type(mask).__name__}.")
+    sizes = zip(reversed(mask.shape), reversed(x.shape), strict=False)
+    if mask.dim() > x.dim() or any(ours not in (1, theirs) for ours, theirs in sizes):
+        raise ValueError(f"mask has the shape {tuple(mask.shape)}, which does not broadcast against {tuple(x.shape)}.")
+    if not ((mask == 0) | (mask == 1)).all():
+        raise ValueError("mask must hold nothing but 0 and 1, or False and True: what is unknown and what is known.")
+
+
 @dataclass(frozen=True, eq=False)
 class Known(Wrapper):
     r"""D' = D + M (y - D): the estimate is exact where the answer is known.
@@ -60,6 +71,9 @@ class Known(Wrapper):
 
     known: State
     mask: Tensor
+
+    def __post_init__(self) -> None:
+        check_mask(self.mask, self.known)
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         estimate = self.denoiser(x, sigma, space, cond)

@@ -118,6 +118,8 @@ def interpolate(
     """
     if a.shape != b.shape:
         raise ValueError(f"a and b must live on one space; they have the shapes {tuple(a.shape)}, {tuple(b.shape)}.")
+    if steps < 2:
+        raise ValueError(f"steps must be at least 2, the ends of each way, not {steps}.")
     levels = noise_levels(denoise.schedule, steps, spacing)
     noisy_a, noisy_b = (encode(denoise, x, space, cond, levels=levels) for x in (a, b))
     for u in shares:
