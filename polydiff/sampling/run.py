@@ -113,9 +113,9 @@ def run_plan(
                 x_0 = denoise(x, sigma, space, cond)
             else:
                 x_0, v = with_variance(denoise, x, sigma, space, cond)
-            x, latest = advance(row, x, x_0, latest[: depth - 1])
+            x, latest = advance(row, x, x_0, latest[: max(depth - 1, 0)])
         elif row.P == 0:
-            x, latest = advance(row, x, x, latest[: depth - 1])
+            x, latest = advance(row, x, x, latest[: max(depth - 1, 0)])
         else:
             x = combine(row.A, x, row.B, latest)
         if row.C and row.C_large is None:
@@ -130,12 +130,12 @@ BLOCK = 2**17
 
 
 def advance(row: Row, x: State, clean: State, latest: list[State]) -> tuple[State, list[State]]:
-    """Return A x + sum_j B_j m_j and the estimates m, P D + Q x the newest: in about one pass over memory."""
+    """Return A x + sum_j B_j m_j, and `latest` with P D + Q x before the others: in about one pass over memory."""
     if row.P == 1 and not row.Q:
-        latest = [clean, *latest]
+        latest.insert(0, clean)
         return combine(row.A, x, row.B, latest), latest
     if in_one_piece(x, clean, *latest):
-        latest = [combine(row.P, clean, (row.Q,), (x,)), *latest]
+        latest.insert(0, torch.mul(clean, row.P).add_(x, alpha=row.Q))
         return combine(row.A, x, row.B, latest), latest
     m, out = torch.empty_like(x), torch.empty_like(x)
     for to, newest, part, d, *earlier in blocks(out, m, x, clean, *latest):
@@ -156,7 +156,9 @@ def combine(a: float, x: State, bs: Sequence[float], states: Sequence[State]) ->
 
 def in_one_piece(x: State, *states: State) -> bool:
     """Whether states are combined whole: small ones, those on a GPU, and those whose numbers do not lie in a row."""
-    return x.numel() <= BLOCK or x.device.type != "cpu" or not all(m.is_contiguous() for m in (x, *states))
+    if x.numel() <= BLOCK:
+        return True
+    return x.device.type != "cpu" or not all(m.is_contiguous() for m in (x, *states))
 
 
 def blocks(*states: State) -> Iterator[tuple[State, ...]]:
