@@ -73,6 +73,10 @@ class Checkpoint:
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
         """Read a checkpoint and check every file of it; anything missing or changed is a `UserError`."""
+        if not path.is_dir():
+            steps = ", ".join(map(str, steps_saved(path.parent)))
+            there = f"those of {path.parent} are of the steps {steps}" if steps else f"{path.parent} holds none"
+            raise UserError(f"There is no checkpoint {path}; {there}.")
         files = checked_files(path, REQUIRED)
         state = json.loads(files["state.json"])
         if state.get("format") != FORMAT:

@@ -61,8 +61,10 @@ class Model:
         """
         if weights not in ("ema", "model"):
             raise UserError(f"weights must be 'ema' or 'model', not {weights!r}.")
-        if ema is not None and (weights != "ema" or not 0 < ema < WIDEST):
-            raise UserError(f"ema={ema:g} is the width of an average, between 0 and {WIDEST:.3f}, with weights='ema'.")
+        if ema is not None and weights != "ema":
+            raise UserError(f"ema={ema:g} asks for an average, weights={weights!r} for none. Say one of them.")
+        if ema is not None and not 0 < ema < WIDEST:
+            raise UserError(f"ema={ema:g} should be the width of an average, between 0 and {WIDEST:.3f}.")
         checkpoint = open_checkpoint(path)
         config = config_from(checkpoint.state["config"], str(path))
         domain = build_domain(config, statistics=checkpoint.state["statistics"])

@@ -99,6 +99,14 @@ def test_pruning_keeps_the_newest_and_sweeps_drafts(tmp_path: Path) -> None:
 def test_no_checkpoint_is_a_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no checkpoint"):
         latest(tmp_path / "absent")
+    with pytest.raises(UserError, match=r"There is no checkpoint .*step-00000007; .*absent holds none\."):
+        Checkpoint.load(tmp_path / "absent" / "step-00000007")
+    for step in (20, 30):
+        checkpoint(step).save(tmp_path)
+    with pytest.raises(
+        UserError, match=r"There is no checkpoint .*step-00000007; those of .* are of the steps 20, 30\."
+    ):
+        Checkpoint.load(tmp_path / "step-00000007")
 
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:

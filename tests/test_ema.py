@@ -209,6 +209,9 @@ def test_reconstructed_weights_are_those_of_the_average(tmp_path: Path) -> None:
         assert (torch.cat([v.flatten() for v in found.values()]) - exact).norm() < rtol * exact.norm()
     with pytest.raises(UserError, match=r"do not give an average of width 0\.005"):
         reconstruct(tmp_path, 320, averages.tensors(), 0.005)
+    for wanted, nearest in ((0.28, "0.1,"), (0.005, "0.05,")):
+        with pytest.raises(UserError, match=f"Ask for a width nearer to {nearest}"):
+            reconstruct(tmp_path / "no snapshots", 320, averages.tensors(), wanted)
 
 
 @given(st.lists(st.integers(1, 10_000), unique=True, min_size=1, max_size=40), st.integers(1, 20))
@@ -260,9 +263,10 @@ def test_a_model_of_another_average(kept: Path, tmp_path: Path) -> None:
 
 
 def test_averages_that_cannot_be_had_are_told(kept: Path, tmp_path: Path) -> None:
-    for wrong in ({"ema": 0.4}, {"ema": 0.1, "weights": "model"}):
-        with pytest.raises(UserError, match="is the width of an average"):
-            Model.load(kept, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="should be the width of an average"):
+        Model.load(kept, ema=0.4)
+    with pytest.raises(UserError, match="asks for an average, weights='model' for none"):
+        Model.load(kept, ema=0.1, weights="model")
     shutil.copytree(kept, tmp_path / "run")
     (tmp_path / "run" / "averages" / "step-00000002" / "averages.safetensors").write_bytes(b"no")
     with pytest.raises(UserError, match="damaged"):
