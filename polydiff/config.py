@@ -167,7 +167,7 @@ class SampleConfig(Section):
     options: dict[str, Any] = {}
     """Further arguments of the sampler, such as {eta: 0.5}."""
     batch_size: int = Field(256, ge=1)
-    """Samples computed at a time; it changes no sample."""
+    """Samples computed at a time; it changes samples by rounding alone."""
     precision: Literal["float32", "bf16"] = "float32"
     """Precision of the network; in bf16, which can be faster, a sample depends a little on its batch."""
 

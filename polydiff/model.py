@@ -17,7 +17,7 @@ from polydiff.config import Config, SampleConfig
 from polydiff.denoise import Denoise, Denoiser
 from polydiff.domain import Domain, Samples
 from polydiff.ema import WIDEST, reconstruct
-from polydiff.errors import UserError, check_whole, unknown
+from polydiff.errors import UserError, check_whole
 from polydiff.guidance import Guided, calls
 from polydiff.loss import Loss
 from polydiff.objective.shortcut import Shortcut, Stepping
@@ -88,7 +88,7 @@ class Model:
         batch_size: int | None = None,
         **further: Any,
     ) -> Samples:
-        """Return n samples; sample i depends on the seed and i, not on the batch size.
+        """Return n samples; sample i depends on the seed and i, and on the batch size by rounding alone.
 
         Arguments:
             n: How many.
@@ -198,10 +198,14 @@ class Model:
     def conditions(self, cond: Mapping[str, Any], seed: int, indices: range) -> Condition:
         """Return the conditions of samples that are asked to be this; a name that is no condition is a `UserError`."""
         words = in_words(cond)
+        named = self.domain.blank(streams(seed, "blank", indices), words)[1] or {}
         for name in words:
-            if name not in self.domain.conditions:
-                raise unknown("condition", name, self.domain.conditions)
-        return self.domain.blank(streams(seed, "blank", indices), words)[1] or {}
+            if name not in named:
+                raise UserError(
+                    f"{name}={words[name]}: this is no condition of the network but the size of samples, for which new "
+                    "ones can be asked (cond). It can be neither changed in a given example nor avoided."
+                )
+        return named
 
     def stepping(self, plan: SampleConfig, rows: Sequence[Row]) -> Denoise:
         """Return the denoiser in the precision of sampling; by the sampler shortcut it is told each step, if it can be.

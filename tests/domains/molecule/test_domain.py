@@ -21,7 +21,9 @@ from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData, Prope
 from polydiff.domains.molecule.domain import NEAR, MoleculeDomain
 from polydiff.domains.molecule.properties import PROPERTIES
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
+from polydiff.editing import vary
 from polydiff.errors import UserError
+from polydiff.model import Model, build_denoiser
 from polydiff.plugins import build_domain
 from polydiff.random import streams
 from polydiff.settings import resolve
@@ -125,6 +127,22 @@ def test_what_is_not_asked_goes_with_what_is(domain: MoleculeDomain) -> None:
 def test_what_cannot_be_asked(domain: MoleculeDomain, asked: dict[str, str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         domain.blank(streams(0, "blank", range(2)), asked)
+
+
+def test_a_number_of_atoms_can_be_asked_for_but_not_changed_or_avoided(domain: MoleculeDomain) -> None:
+    denoiser = build_denoiser(domain.config, domain, torch.device("cpu"))
+    model = Model(domain.config, domain, denoiser)
+    assert [len(example[0]) for example in model.sample(2, cond={"atoms": 9}, steps=1).examples] == [9, 9]
+    given = domain.batch("test", range(2), streams(0, "augment", range(2)))
+    uses = (
+        lambda: vary(model, given, cond={"atoms": 9}),
+        lambda: model.sample(2, guidance=2.0, negative={"atoms": 9}),
+    )
+    for use in uses:
+        with pytest.raises(UserError, match="atoms=9: this is no condition of the network but the size of samples"):
+            use()
+    with pytest.raises(UserError, match="atoms=x: atoms must be a whole number"):
+        vary(model, given, cond={"atoms": "x"})
 
 
 def test_real_molecules_pass_and_noise_does_not(domain: MoleculeDomain) -> None:
