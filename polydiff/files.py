@@ -6,7 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -46,6 +46,20 @@ def folder_atomic(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def made(folder: Path | None) -> Iterator[None]:
+    """Make a folder and those above it; at the end remove those that were made here and hold nothing still."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()] if folder else []
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for path in new:
+            with suppress(OSError):  # only an empty folder can be removed
+                path.rmdir()
 
 
 def sync_file(path: Path) -> None:

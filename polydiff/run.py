@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.errors import UserError
-from polydiff.files import folder_atomic, write_atomic
+from polydiff.files import folder_atomic, made, write_atomic
 
 LOCK = ".lock"
 
@@ -64,8 +64,7 @@ class Run:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from training in this folder; a lock ends with its process, however that ends."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / LOCK).open("w") as file:
+        with made(self.path), (self.path / LOCK).open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

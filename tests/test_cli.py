@@ -114,7 +114,20 @@ def test_a_run_that_exists_is_not_overwritten(trained: Path, capsys: pytest.Capt
 def test_a_run_that_cannot_begin_leaves_no_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "-d", "ring", "device=gpu7"]) == 2
     assert "device=gpu7" in capsys.readouterr().err
-    assert list((here / "runs").iterdir()) == []
+    assert main(["train", "-d", "ring", "train.init=nope", "-o", "new/folder"]) == 2
+    assert "There is no run folder" in capsys.readouterr().err
+    (here / "mine").mkdir()
+    assert main(["train", "-d", "ring", "train.init=nope", "-o", "mine/folder"]) == 2
+    assert [path.name for path in here.iterdir() if path.name in ("runs", "new", "mine")] == ["mine"]
+    assert list((here / "mine").iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["sample", "vary"])
+def test_a_verb_that_fails_at_its_work_leaves_no_folder(
+    trained: Path, here: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    complaint(capsys, verb, str(trained), "-n", "2", "--cond", "hlaf=upper", "-o", "new/folder")
+    assert not (here / "new").exists()
 
 
 def test_resume_goes_on_and_longer(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,9 +11,12 @@ from pathlib import Path
 from polydiff.cli.output import TrainingProgress, evaluation_table, help_on_keys, table
 from polydiff.cli.words import Parser, config_parser, read_words, settings
 from polydiff.errors import UserError
+from polydiff.files import made
 from polydiff.plugins import load_backbone_spec, load_domain_spec, require
 from polydiff.settings import Settings, check_names
 
+RUNS = Path("runs")
+"""Where runs go that are given no place."""
 JUDGED = 256
 """Samples that the evaluation at the end of training draws."""
 
@@ -55,24 +58,24 @@ def begin(chosen: Settings, output: Path | None, judged: int) -> int:
     """Train a new run."""
     from polydiff.trainer import start
 
-    path = output or claim_run(Path("runs"), chosen.config.domain)
-    say(f"Training {chosen.config.domain} in {path}")
-    try:
-        return sit(path, chosen.config.train.steps, judged, lambda progress: start(chosen, path, progress))
-    finally:
-        if output is None:
-            with suppress(OSError):  # only an empty folder can be removed
-                path.rmdir()
+    with made(None if output else RUNS):
+        path = output or claim_run(RUNS, chosen.config.domain)
+        say(f"Training {chosen.config.domain} in {path}")
+        try:
+            return sit(path, chosen.config.train.steps, judged, lambda progress: start(chosen, path, progress))
+        finally:
+            if output is None:
+                with suppress(OSError):  # only an empty folder can be removed
+                    path.rmdir()
 
 
 def claim_run(folder: Path, domain: str) -> Path:
     """Make the folder of the next free number, such as runs/audio-001, and return it."""
-    folder.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:
         path = folder / f"{domain}-{number:03d}"
         try:
-            path.mkdir()
+            path.mkdir(parents=True)
             return path
         except FileExistsError:
             number += 1

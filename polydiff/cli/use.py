@@ -13,6 +13,7 @@ from polydiff.cli.guiding import guidance_parser, guidance_words
 from polydiff.cli.output import evaluation_table, likelihood_table
 from polydiff.cli.words import Parser, positive, read_conditions, read_options
 from polydiff.errors import UserError
+from polydiff.files import made
 
 BOUNDS = ("vlb", "chain", "flow", "all")
 """What --likelihood can be; the first is what it means alone."""
@@ -32,11 +33,11 @@ def sample(words: Sequence[str]) -> int:
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     plan = model.plan(**plan_words(args)).model_dump(mode="json", exclude={"batch_size"})
-    make(args.output)
-    samples = model.sample(args.n, seed=args.seed, cond=cond, **plan_words(args))
-    folder = args.output or next_folder(run_of(args.run) / "samples", "generated")
-    facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
-    write_samples(folder.resolve(), model.domain, samples, {**facts, "seed": args.seed, "asked": cond, **plan})
+    with made(args.output):  # before the work, so that a wrong place is told, and after the run was found
+        samples = model.sample(args.n, seed=args.seed, cond=cond, **plan_words(args))
+        folder = args.output or next_folder(run_of(args.run) / "samples", "generated")
+        facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
+        write_samples(folder.resolve(), model.domain, samples, {**facts, "seed": args.seed, "asked": cond, **plan})
     print(folder)
     return 0
 
@@ -151,12 +152,6 @@ def check_free(output: Path | None) -> None:
     """Refuse a folder to write to that holds something."""
     if output and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"{output} exists and is not an empty folder. Choose another -o.")
-
-
-def make(output: Path | None) -> None:
-    """Make the folder to write to: before the work, so that a wrong place is told, and after the run was found."""
-    if output:
-        output.mkdir(parents=True, exist_ok=True)
 
 
 def run_of(path: Path) -> Path:

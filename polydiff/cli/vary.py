@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from polydiff.cli.use import check_free, make, next_folder, plan_words, run_of, sampling_parser
+from polydiff.cli.use import check_free, next_folder, plan_words, run_of, sampling_parser
 from polydiff.cli.words import read_conditions
 from polydiff.domain import Samples
 from polydiff.errors import UserError
+from polydiff.files import made
 
 
 def vary(words: Sequence[str]) -> int:
@@ -33,20 +34,20 @@ def vary(words: Sequence[str]) -> int:
     held = model.domain.size("test")
     if not 0 <= args.first <= held - args.n:
         raise UserError(f"--first {args.first} -n {args.n}: there are {held} held-out examples.")
-    plan, begun, made = model.plan(**plan_words(args)), [], []
-    make(args.output)
-    for first in range(args.first, args.first + args.n, plan.batch_size):
-        indices = range(first, min(first + plan.batch_size, args.first + args.n))
-        given = model.domain.batch("test", indices, streams(args.seed, "augment", indices))
-        begun.append(Samples(model.domain.decode(given.x, given.space), given.cond))
-        how = {"strength": args.strength, "seed": args.seed, "first": first, "cond": cond, **plan_words(args)}
-        made.append(edit(model, given, **how))
-    folder = args.output or next_folder(run_of(args.run) / "samples", "varied")
-    facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
-    told = {"seed": args.seed, "strength": args.strength, "first": args.first, "asked": cond}
-    sampling = plan.model_dump(mode="json", exclude={"batch_size"})
-    write_samples(folder.resolve() / "given", model.domain, joined(begun), {**facts, "first": args.first})
-    write_samples(folder.resolve() / "varied", model.domain, joined(made), {**facts, **told, **sampling})
+    plan, begun, varied = model.plan(**plan_words(args)), [], []
+    with made(args.output):
+        for first in range(args.first, args.first + args.n, plan.batch_size):
+            indices = range(first, min(first + plan.batch_size, args.first + args.n))
+            given = model.domain.batch("test", indices, streams(args.seed, "augment", indices))
+            begun.append(Samples(model.domain.decode(given.x, given.space), given.cond))
+            how = {"strength": args.strength, "seed": args.seed, "first": first, "cond": cond, **plan_words(args)}
+            varied.append(edit(model, given, **how))
+        folder = args.output or next_folder(run_of(args.run) / "samples", "varied")
+        facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
+        told = {"seed": args.seed, "strength": args.strength, "first": args.first, "asked": cond}
+        sampling = plan.model_dump(mode="json", exclude={"batch_size"})
+        write_samples(folder.resolve() / "given", model.domain, joined(begun), {**facts, "first": args.first})
+        write_samples(folder.resolve() / "varied", model.domain, joined(varied), {**facts, **told, **sampling})
     print(folder)
     return 0
 
