@@ -25,5 +25,5 @@ def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserE
 
 def check_whole(name: str, value: object, least: int = 1) -> None:
     """Refuse what is no whole number, or a smaller one than makes sense."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
+    if type(value) is bool or not isinstance(value, Integral) or value < least:
         raise UserError(f"{name} must be a whole number of at least {least}, not {value!r}.")
