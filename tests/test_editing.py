@@ -360,7 +360,7 @@ def test_what_the_first_samples_could_not_use_is_refused_before_training(
     with pytest.raises(UserError) as error:
         train("ring", tmp_path / "run", overrides=words)
     assert message in str(error.value)
-    assert not (tmp_path / "run" / "config.input.yaml").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_command_line_varies(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
