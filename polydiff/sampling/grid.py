@@ -12,6 +12,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -175,6 +176,12 @@ def noise_levels(
 
 def for_data(function: Callable[..., T], sigma_data: float, *arguments: Any, **options: Any) -> T:
     """Call a spacing or a sampler, with the standard deviation of the data if it asks for it."""
-    if "sigma_data" in inspect.signature(function).parameters:
+    if asks_for_data(function):
         options = {"sigma_data": sigma_data, **options}
     return function(*arguments, **options)
+
+
+@cache
+def asks_for_data(function: Callable[..., Any]) -> bool:
+    """Return whether an argument of a spacing or a sampler is called sigma_data."""
+    return "sigma_data" in inspect.signature(function).parameters

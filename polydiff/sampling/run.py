@@ -89,7 +89,7 @@ def run_plan(
     cond: Condition | None,
     generators: Sequence[torch.Generator],
 ) -> Iterator[Step]:
-    """Run a plan from state x and yield after each row: the only sampling loop.
+    """Run a plan from state x and yield after each row.
 
     Arguments:
         rows: The plan.
@@ -99,7 +99,19 @@ def run_plan(
         cond: Conditions.
         generators: One random stream a sample, for rows with C > 0.
     """
-    depth = max((len(row.B) for row in rows), default=0)
+    yield from execute(rows, denoise, x, space, cond, generators)
+
+
+def execute(
+    rows: Sequence[Row],
+    denoise: Denoise,
+    x: State,
+    space: Space,
+    cond: Condition | None,
+    generators: Sequence[torch.Generator],
+) -> Iterator[Step]:
+    """Do what `run_plan` says, with gradients as the caller has them: the only sampling loop."""
+    depth = max((len(row.B) for row in rows), default=1)
     latest: list[State] = []
     x_0, v = x, x
     for row in rows:
@@ -113,11 +125,11 @@ def run_plan(
                 x_0 = denoise(x, sigma, space, cond)
             else:
                 x_0, v = with_variance(denoise, x, sigma, space, cond)
-            x, latest = advance(row, x, x_0, latest[: max(depth - 1, 0)])
+            m = x_0 if row.P == 1 and not row.Q else combine(row.P, x_0, (row.Q,), (x,))
+            latest = [m, *latest[: depth - 1]]
         elif row.P == 0:
-            x, latest = advance(row, x, x, latest[: max(depth - 1, 0)])
-        else:
-            x = combine(row.A, x, row.B, latest)
+            latest = [row.Q * x, *latest[: depth - 1]]
+        x = combine(row.A, x, row.B, latest)
         if row.C and row.C_large is None:
             x = x + row.C * space.noise(generators)
         elif row.C and row.C_large:
@@ -125,54 +137,14 @@ def run_plan(
         yield Step(row.to, x, x_0)
 
 
-BLOCK = 2**17
-"""Numbers that are combined at a time on a CPU: they stay in its cache from one operation to the next."""
-
-
-def advance(row: Row, x: State, clean: State, latest: list[State]) -> tuple[State, list[State]]:
-    """Return A x + sum_j B_j m_j, and `latest` with P D + Q x before the others: in about one pass over memory."""
-    if row.P == 1 and not row.Q:
-        latest.insert(0, clean)
-        return combine(row.A, x, row.B, latest), latest
-    if in_one_piece(x, clean, *latest):
-        latest.insert(0, torch.mul(clean, row.P).add_(x, alpha=row.Q))
-        return combine(row.A, x, row.B, latest), latest
-    m, out = torch.empty_like(x), torch.empty_like(x)
-    for to, newest, part, d, *earlier in blocks(out, m, x, clean, *latest):
-        torch.mul(d, row.P, out=newest).add_(part, alpha=row.Q)
-        accumulate(torch.mul(part, row.A, out=to), row.B, (newest, *earlier), fresh=True)
-    return out, [m, *latest]
-
-
 def combine(a: float, x: State, bs: Sequence[float], states: Sequence[State]) -> State:
-    """Return a x + sum_j b_j m_j; there may be fewer m than b."""
-    if in_one_piece(x, *states):
-        return accumulate(x if a == 1 else torch.mul(x, a), bs, states, fresh=a != 1)
-    out = torch.empty_like(x)
-    for to, part, *parts in blocks(out, x, *states):
-        accumulate(torch.mul(part, a, out=to), bs, parts, fresh=True)
-    return out
-
-
-def in_one_piece(x: State, *states: State) -> bool:
-    """Whether states are combined whole: small ones, those on a GPU, and those whose numbers do not lie in a row."""
-    if x.numel() <= BLOCK:
-        return True
-    return x.device.type != "cpu" or not all(m.is_contiguous() for m in (x, *states))
-
-
-def blocks(*states: State) -> Iterator[tuple[State, ...]]:
-    """Yield the states' blocks, as vectors."""
-    return zip(*(state.view(-1).split(BLOCK) for state in states), strict=True)
-
-
-def accumulate(x: State, bs: Sequence[float], states: Sequence[State], fresh: bool) -> State:
-    """Return x + sum_j b_j m_j; in place where x is fresh."""
+    """Return a x + sum_j b_j m_j as a new tensor; there may be fewer m than b."""
+    out, fresh = (x, False) if a == 1 else (torch.mul(x, a), True)
     for b, m in zip(bs, states, strict=False):
         if b:
-            x = x.add_(m, alpha=b) if fresh else torch.add(x, m, alpha=b)
+            out = out.add_(m, alpha=b) if fresh else torch.add(out, m, alpha=b)
             fresh = True
-    return x
+    return out
 
 
 def trajectory(
@@ -196,7 +168,8 @@ def trajectory(
         levels = grid(denoise.schedule, steps, sampler, spacing, data, start, spacing_options)
     rows = rows_on(levels, sampler, data, **options)
     x = levels[0] * space.noise(generators)
-    return run_plan(rows, denoise, x if init is None else init + x, space, cond, generators)
+    run = run_plan if torch.is_grad_enabled() else execute  # where there is no gradient, none need be kept from a row
+    return run(rows, denoise, x if init is None else init + x, space, cond, generators)
 
 
 def sample(
@@ -225,6 +198,7 @@ def sample(
             start: Noise level to begin at; None: the schedule's highest.
             options: Every other name is an argument of the method, such as eta.
     """
-    for step in trajectory(denoise, space, cond, generators=generators, **how):
-        x = step.x
+    with torch.no_grad():
+        for step in trajectory(denoise, space, cond, generators=generators, **how):
+            x = step.x
     return x

@@ -7,24 +7,22 @@ from torch.testing import assert_close
 
 from polydiff.random import streams
 from polydiff.sampling import SAMPLERS, Row, evaluations, plan, run_plan, sample, trajectory
-from polydiff.sampling.run import BLOCK, combine
+from polydiff.sampling.run import combine
 from polydiff.schedule import EDM
 from polydiff.space import Euclidean
 from polydiff.testing.analytic import flow
 from polydiff.testing.problems import SUITES
 
 
-def test_blocks_change_no_bit() -> None:
-    space = Euclidean(3, (BLOCK // 2 + 7,))
+def test_a_combination_is_that_of_its_parts_to_the_bit() -> None:
+    """In float32, whatever the length: vector and scalar instructions round alike, or a sample would see its batch."""
+    space = Euclidean(3, (1003,))
     x, m, k = (space.noise(streams(i, "x", range(3))) for i in range(3))
     whole = combine(0.7, x, (0.3, 0.0, -1.2), (m, m, k))
-    parts = torch.cat(
-        [combine(0.7, x[i : i + 1], (0.3, 0.0, -1.2), (m[i : i + 1],) * 2 + (k[i : i + 1],)) for i in range(3)]
-    )
-    assert torch.equal(whole, parts)
+    parts = [combine(0.7, x[i : i + 1], (0.3, 0.0, -1.2), (m[i : i + 1],) * 2 + (k[i : i + 1],)) for i in range(3)]
+    assert torch.equal(whole, torch.cat(parts))
     assert_close(whole, 0.7 * x + 0.3 * m - 1.2 * k)
-    strided = x.reshape(3, -1, 1).expand(3, -1, 2)
-    assert_close(combine(2.0, strided, (1.0,), (strided,)), 3 * strided)
+    assert_close(combine(1.0, x, (1.0,), (m,)), x + m)
 
 
 def test_states_that_were_yielded_are_not_written_to() -> None:
@@ -103,3 +101,22 @@ def test_adaptive_steps_are_each_sample_s_own_and_stay_on_the_space(where: objec
 def test_adaptive_refuses_no_tolerance() -> None:
     with pytest.raises(ValueError, match="above 0"):
         SAMPLERS["adaptive"]([80.0, 0.0], rtol=0.0)
+
+
+@pytest.mark.parametrize("outside", [True, False])
+def test_sampling_keeps_no_graph_and_leaves_the_mode_of_gradients_alone(outside: bool) -> None:
+    space, weight = euclidean(2), torch.ones((), dtype=torch.float64, requires_grad=True)
+    exact = GaussianDenoiser(torch.zeros(2, 2, 3, dtype=torch.float64), 1.0)
+
+    class Learned:
+        schedule, sigma_data = exact.schedule, 1.0
+
+        def __call__(self, x: torch.Tensor, sigma: torch.Tensor, space: object, cond: None = None) -> torch.Tensor:
+            return weight * exact(x, sigma, space)
+
+    with torch.set_grad_enabled(outside):
+        for step in trajectory(Learned(), space, generators=streams(0, "x", range(2)), steps=4):
+            assert not step.x.requires_grad
+            assert torch.is_grad_enabled() is outside
+        assert not sample(Learned(), space, generators=streams(0, "x", range(2)), steps=4).requires_grad
+        assert torch.is_grad_enabled() is outside
