@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polydiff.checks import attempt
 from polydiff.control import inpaint as fill
 from polydiff.control import interpolate as between
 from polydiff.control import repaint, strength_level
@@ -23,7 +24,6 @@ from polydiff.errors import UserError, check_whole
 from polydiff.model import Model
 from polydiff.random import streams
 from polydiff.sampling.run import grid
-from polydiff.settings import attempt
 from polydiff.space import Batch, Condition, condition_to
 
 

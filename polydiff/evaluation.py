@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polydiff.checks import GUIDED, tells_variance
 from polydiff.config import SampleConfig
 from polydiff.domain import HasUnits, Units
 from polydiff.errors import UserError, check_whole, unknown
@@ -22,7 +23,6 @@ from polydiff.model import Model
 from polydiff.ode import IntegrationError
 from polydiff.random import streams
 from polydiff.run import Run
-from polydiff.settings import GUIDED, tells_variance
 from polydiff.space import Batch
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from polydiff.checkpoint import STEP, Checkpoint, latest
+from polydiff.checks import check_guided, check_sampling, try_guidance, try_plan
 from polydiff.config import Config, SampleConfig
 from polydiff.denoise import Denoise, Denoiser
 from polydiff.domain import Domain, Samples
@@ -26,7 +27,7 @@ from polydiff.random import streams
 from polydiff.run import Run
 from polydiff.sampling import Row, evaluations, sample
 from polydiff.schedule import SCHEDULES
-from polydiff.settings import check_guided, check_sampling, checked, config_from, try_guidance, try_plan
+from polydiff.settings import checked, config_from
 from polydiff.space import Condition, Space, State, condition_to, drop_condition
 
 

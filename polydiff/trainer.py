@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from polydiff.checkpoint import Checkpoint, latest, prune, steps_saved
+from polydiff.checks import check_names
 from polydiff.config import Config
 from polydiff.data import batches
 from polydiff.domain import Domain
@@ -28,7 +29,7 @@ from polydiff.objective import OBJECTIVES, Objective
 from polydiff.optim import optimizer_tensors, restore_optimizer
 from polydiff.plugins import build_domain
 from polydiff.run import Run, write_samples
-from polydiff.settings import Settings, check_names, config_from, resolve, resolved_text
+from polydiff.settings import Settings, config_from, resolve, resolved_text
 from polydiff.training import NonFiniteError, Record, Training, fit
 from polydiff.yamltext import dump_yaml
 

@@ -23,6 +23,7 @@ from torch.testing import assert_close
 
 from polydiff.backbones.config import MLPConfig
 from polydiff.checkpoint import Checkpoint, latest
+from polydiff.checks import check_names
 from polydiff.cli import main
 from polydiff.config import STEP
 from polydiff.control import repaint
@@ -40,7 +41,7 @@ from polydiff.random import streams
 from polydiff.run import Run
 from polydiff.sampling import SAMPLERS, noise_levels, run_plan, sample
 from polydiff.schedule import EDM
-from polydiff.settings import check_names, resolve, resolved_text
+from polydiff.settings import resolve, resolved_text
 from polydiff.space import Batch, Condition, Euclidean, Space, State, drop_condition, normal, sqnorm, without
 from polydiff.trainer import begin, initial, resume
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from polydiff.backbones.config import MLPConfig
+from polydiff.checks import check_names
 from polydiff.config import OptimConfig
 from polydiff.denoise import Denoiser
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
@@ -30,7 +31,7 @@ from polydiff.plugins import build_backbone
 from polydiff.random import stream, streams
 from polydiff.sampling import sample
 from polydiff.schedule import EDM, SCHEDULES, Learned
-from polydiff.settings import check_names, resolve
+from polydiff.settings import resolve
 from polydiff.space import Batch, Condition, Euclidean, Space, State, sqnorm
 from polydiff.target import TARGETS
 from polydiff.training import Training, fit

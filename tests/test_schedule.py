@@ -15,12 +15,13 @@ from oracles import GaussianDenoiser, euclidean
 from test_docs import blocks, commands
 from torch.testing import assert_close
 
+from polydiff.checks import check_names
 from polydiff.denoise import Denoiser
 from polydiff.process import q_sample
 from polydiff.random import streams
 from polydiff.sampling import sample
 from polydiff.schedule import EDM, INFINITE, SCHEDULES, VP, Cosine, Discrete, Learned, RectifiedFlow, Schedule, Table
-from polydiff.settings import check_names, resolve
+from polydiff.settings import resolve
 from polydiff.space import Euclidean
 
 NAMES = list(SCHEDULES)

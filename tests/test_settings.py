@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polydiff.backbones.config import MLPConfig, UNetConfig
+from polydiff.checks import check_names
 from polydiff.errors import UserError
-from polydiff.settings import Settings, check_names, config_from, read_config, resolve, resolved_text
+from polydiff.settings import Settings, config_from, read_config, resolve, resolved_text
 from polydiff.yamltext import dump_yaml, one_line_yaml, parse_yaml
 
 

@@ -16,6 +16,7 @@ from polydiff.backbones.config import EGNNConfig, MLPConfig, UNetConfig
 from polydiff.backbones.egnn import EGNN
 from polydiff.backbones.mlp import MLP
 from polydiff.backbones.unet import UNet
+from polydiff.checks import check_names
 from polydiff.cli import main
 from polydiff.denoise import Denoiser
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
@@ -28,7 +29,7 @@ from polydiff.objective.variational import Hybrid, Vlb, below
 from polydiff.random import stream, streams
 from polydiff.sampling import plan, sample
 from polydiff.schedule import EDM, SCHEDULES
-from polydiff.settings import check_names, resolve
+from polydiff.settings import resolve
 from polydiff.space import Batch, Condition, Euclidean, Space, State, sqnorm
 from polydiff.testing import check_backbone
 

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from polydiff.checks import check_names
 from polydiff.cli.output import TrainingProgress, evaluation_table, help_on_keys, table
 from polydiff.cli.words import Parser, config_parser, read_words, settings
 from polydiff.errors import UserError
 from polydiff.files import made
 from polydiff.plugins import load_backbone_spec, load_domain_spec, require
-from polydiff.settings import Settings, check_names
+from polydiff.settings import Settings
 
 RUNS = Path("runs")
 """Where runs go that are given no place."""

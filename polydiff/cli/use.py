@@ -123,7 +123,7 @@ def sampling_parser(verb: str, summary: str, n: int) -> Parser:
     parser.add_argument("--cond", metavar="NAME=VALUE", action="append", default=[], help="what to ask for; repeatable")
     sampling = parser.add_argument_group("sampling", "by default as in the run's configuration, section sample")
     sampling.add_argument("--steps", metavar="S", type=positive, help="sampling steps")
-    sampling.add_argument("--sampler", metavar="NAME", help="such as ddpm, ddim, heun or dpmpp_2m")
+    sampling.add_argument("--sampler", metavar="NAME", help="such as auto, er_sde, unipc, heun or ddim")
     sampling.add_argument(
         "--option", metavar="NAME=VALUE", action="append", default=[], help="the sampler's, such as eta=0.5; repeatable"
     )

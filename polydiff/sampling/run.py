@@ -147,10 +147,9 @@ def combine(a: float, x: State, bs: Sequence[float], states: Sequence[State]) ->
     return out
 
 
-def trajectory(
+def begin(
     denoise: Denoise,
     space: Space,
-    cond: Condition | None = None,
     *,
     generators: Sequence[torch.Generator],
     steps: int = 50,
@@ -161,15 +160,27 @@ def trajectory(
     levels: Sequence[float] | None = None,
     spacing_options: Mapping[str, Any] | None = None,
     **options: Any,
-) -> Iterator[Step]:
-    """Sample and yield every state; arguments as in `sample`."""
+) -> tuple[list[Row], State]:
+    """Return a plan and the state that it begins with; arguments as in `sample`."""
     data = denoise.sigma_data
     if levels is None:
         levels = grid(denoise.schedule, steps, sampler, spacing, data, start, spacing_options)
     rows = rows_on(levels, sampler, data, **options)
     x = levels[0] * space.noise(generators)
-    run = run_plan if torch.is_grad_enabled() else execute  # where there is no gradient, none need be kept from a row
-    return run(rows, denoise, x if init is None else init + x, space, cond, generators)
+    return rows, x if init is None else init + x
+
+
+def trajectory(
+    denoise: Denoise,
+    space: Space,
+    cond: Condition | None = None,
+    *,
+    generators: Sequence[torch.Generator],
+    **how: Any,
+) -> Iterator[Step]:
+    """Sample and yield every state; arguments as in `sample`."""
+    rows, x = begin(denoise, space, generators=generators, **how)
+    return run_plan(rows, denoise, x, space, cond, generators)
 
 
 def sample(
@@ -188,7 +199,7 @@ def sample(
         cond: Their conditions.
         generators: One random stream a sample (`polydiff.random.streams`), so that a sample does not depend on its
             batch.
-        how: What `trajectory` takes:
+        how: What `begin` takes:
             steps: Number of steps, 50.
             sampler: Name of the method (`SAMPLERS`), "auto".
             spacing: Name of the placement of noise levels (`SPACINGS`); None: the sampler's own.
@@ -198,7 +209,8 @@ def sample(
             start: Noise level to begin at; None: the schedule's highest.
             options: Every other name is an argument of the method, such as eta.
     """
-    with torch.no_grad():
-        for step in trajectory(denoise, space, cond, generators=generators, **how):
+    with torch.no_grad():  # once for all rows: `run_plan` must give the caller's mode back at each
+        rows, x = begin(denoise, space, generators=generators, **how)
+        for step in execute(rows, denoise, x, space, cond, generators):
             x = step.x
     return x

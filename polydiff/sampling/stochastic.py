@@ -28,6 +28,7 @@ def sa_solver(
     low: float = 0.0,
     high: float = math.inf,
     variable: str = "sigma",
+    sigma_data: float = 1.0,
 ) -> list[Row]:
     """SA-Solver (Xue et al., 2023, https://arxiv.org/abs/2309.05019): Adams steps on the SDE of noise strength tau.
 
@@ -39,8 +40,9 @@ def sa_solver(
         low: Lowest noise level with noise; the paper uses 0.05.
         high: The highest; the paper uses 1 or 50.
         variable: In which estimates are interpolated; "log" as in the paper.
+        sigma_data: Standard deviation of the data, for variables that depend on it.
     """
-    return adams(levels, order, "x0", variable, corrector, tau, low, high)
+    return adams(levels, order, "x0", variable, corrector, tau, low, high, sigma_data=sigma_data)
 
 
 class Scale(NamedTuple):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from polydiff.checks import check_names
 from polydiff.plugins import domain_config_class, load_domain_spec
-from polydiff.settings import check_names, config_from, resolve
+from polydiff.settings import config_from, resolve
 from polydiff.testing.space import hold
 
 LIGHT = """

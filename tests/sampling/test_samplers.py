@@ -478,3 +478,19 @@ def test_bad_grids_and_options_are_refused() -> None:
     }.items():
         with pytest.raises((ValueError, KeyError)):
             plan(EDM(), 5, name, **options)
+
+
+OWN_SCALE = {"er_sde", "restart", "adaptive"}  # phi, levels to turn at, and an integrator instead of numbers
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name not in OWN_SCALE])
+def test_samplers_that_can_depend_on_the_data_s_scale_are_told_it(name: str) -> None:
+    """Levels and data ten times as large give the same plan, in whatever variable: no sampler keeps a scale of 1."""
+    levels = [80.0, 20.0, 6.0, 2.0, 0.7, 0.2, 0.05, 0.0]
+    options = {"variable": "ratio"} if name in ("adams", "deis", "sa_solver") else {}
+    small, large = rows_on(levels, name, 1.0, **options), rows_on([10 * s for s in levels], name, 10.0, **options)
+    for a, b in zip(small, large, strict=True):
+        clean = 10.0 if a.Q else 1.0  # slopes of eps have units of their own
+        assert pytest.approx(b.A, rel=1e-9, abs=1e-12) == a.A
+        assert pytest.approx(b.C / 10, rel=1e-9, abs=1e-12) == a.C
+        assert pytest.approx([x / clean for x in b.B], rel=1e-9, abs=1e-12) == a.B
