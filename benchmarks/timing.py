@@ -1,0 +1,105 @@
+"""Timing in turns, which every benchmark of speed here shares.
+
+Variants take turns, so that other load on the machine touches all alike, and each is compared with the first in the
+same round: read the ratios, not the milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from polydiff.environment import environment
+
+RESULTS = Path(__file__).parent / "RESULTS.md"
+"""Where figures are kept."""
+
+
+class Timing(NamedTuple):
+    """What a variant took.
+
+    Attributes:
+        seconds: Of each round.
+        ratios: Time of the first variant over this one's, of each round.
+    """
+
+    seconds: list[float]
+    ratios: list[float]
+
+
+def in_turns(variants: Mapping[str, Callable[[], object]], rounds: int, device: str = "cpu") -> dict[str, Timing]:
+    """Run each variant once to warm up and then `rounds` times, in turns, and return what each took."""
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(rounds + 1):
+        for name, run in variants.items():
+            start = time.perf_counter()
+            run()
+            if device.startswith("cuda"):
+                torch.cuda.synchronize()
+            seconds[name].append(time.perf_counter() - start)
+    first = next(iter(seconds.values()))[1:]
+    return {
+        name: Timing(times[1:], [a / b for a, b in zip(first, times[1:], strict=True)])
+        for name, times in seconds.items()
+    }
+
+
+def timing_table(title: str, timings: Mapping[str, Timing], flop: float | None = None) -> str:
+    """Return medians with quartiles, how many times as fast as the first each is, and its rate for `flop` a run."""
+    rates = [] if flop is None else ["GFLOP/s"]
+    rows = [[title, "ms", "quartiles", "times as fast", "quartiles", *rates]]
+    for name, (seconds, ratios) in timings.items():
+        ms, ratio = (quartiles([1e3 * s for s in seconds]), quartiles(ratios))
+        rate = [] if flop is None else [f"{flop / statistics.median(seconds) / 1e9:.0f}"]
+        times = [f"{ms[1]:.1f}", f"{ms[0]:.1f} to {ms[2]:.1f}"]
+        rows.append([name, *times, f"**{ratio[1]:.2f}**", f"{ratio[0]:.2f} to {ratio[2]:.2f}", *rate])
+    return markdown(rows)
+
+
+def quartiles(values: Sequence[float]) -> list[float]:
+    """Return the lower quartile, the median and the upper quartile."""
+    return statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as a table, the first its head."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], "| " + " | ".join("---" for _ in rows[0]) + " |", *lines[1:], ""])
+
+
+def relative_error(value: Tensor, truth: Tensor) -> float:
+    """Return |value - truth| / |truth|, of all numbers together, in float64."""
+    return ((value.double() - truth.double()).norm() / truth.double().norm()).item()
+
+
+def parser(doc: str | None, rounds: int = 9) -> argparse.ArgumentParser:
+    """Return a parser of what every benchmark of speed can be told."""
+    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU; default: all")
+    made.add_argument("--rounds", type=int, default=rounds, help=f"turns of each variant; default: {rounds}")
+    made.add_argument("--device", default="cpu", help="cpu or cuda")
+    made.add_argument("--record", action="store_true", help="append what is printed to benchmarks/RESULTS.md")
+    return made
+
+
+def show(title: str, text: str, said: argparse.Namespace) -> None:
+    """Print a section of results, and append it to RESULTS.md where that was asked for."""
+    where = environment(said.device)
+    versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+    command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    facts = f"{where['date'][:10]}, {where['device']}, {said.threads} threads, {versions}."
+    section = f"## {title}\n\n    {command}\n\n{facts}\n\n{text}"
+    print(section, flush=True)
+    if said.record:
+        with RESULTS.open("a", encoding="utf-8") as file:
+            file.write(os.linesep + section.replace(" --record", ""))
