@@ -70,6 +70,8 @@ class BackboneConfig(Section):
     """Which backbone; `polydiff.backbones` lists them."""
     step_size: bool = False
     """Whether the network is told how far a sampler steps, which the objective shortcut needs."""
+    recompute: bool = False
+    """Whether blocks' activations are computed again on the way back instead of kept: less memory, more time."""
 
 
 class OptimConfig(Section):
@@ -133,6 +135,8 @@ class TrainConfig(Section):
     """Share of examples whose conditions are withheld, which classifier-free guidance needs."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """Precision of the network; auto: bf16 where the device is fast at it."""
+    compile: bool = False
+    """Whether the network is compiled (torch.compile), which takes a minute at first and pays in long runs."""
     ema_snapshots: int = Field(0, ge=0)
     """Times that power-function averages are put by, so that `--ema` makes any other; 0: never. They take memory."""
     init: Path | None = None
@@ -170,6 +174,8 @@ class SampleConfig(Section):
     """Samples computed at a time; it changes samples by rounding alone."""
     precision: Literal["float32", "bf16"] = "float32"
     """Precision of the network; in bf16, which can be faster, a sample depends a little on its batch."""
+    compile: bool = False
+    """Whether the network is compiled, which takes a minute at first and pays where many are drawn."""
 
     _absolute = field_validator("guide")(absolute)
 
