@@ -14,9 +14,10 @@ Symbols: x state, B batch, P projector.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -55,9 +56,30 @@ class Space(Protocol):
         """Return the same space on another device."""
 
 
+@runtime_checkable
+class Repeats(Protocol):
+    """A space that can hold its batch several times. Without it, guidance calls a network once for each estimate."""
+
+    def repeat(self, n: int) -> Space:
+        """Return where n copies of the batch live, whose states are n states joined along the first axis."""
+
+
 def sqnorm(space: Space, x: State) -> Tensor:
     """Return the squared norm of each sample, shape (B,)."""
     return space.sum(x * x)
+
+
+def level_of(sigma: Tensor) -> float | None:
+    """Return the noise level that all samples share, where the host knows it: nobody need wait for a device to ask."""
+    level: float | None = getattr(sigma, "host_level", None)
+    return level
+
+
+def at_level(level: float, x: State, space: Space) -> Tensor:
+    """Return a noise level for each sample, shape (B,), that `level_of` can read."""
+    sigma = x.new_full((space.batch,), level)
+    sigma.host_level = level  # type: ignore[attr-defined]
+    return sigma
 
 
 @dataclass(frozen=True)
@@ -96,13 +118,18 @@ class Euclidean:
     def to(self, device: Device) -> Euclidean:
         return Euclidean(self.batch, self.shape, device, self.dtype)
 
+    def repeat(self, n: int) -> Euclidean:
+        return replace(self, batch=n * self.batch)
+
 
 def normal(
     generators: Sequence[torch.Generator], shape: Sequence[int], device: Device, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Draw standard normal numbers (B, *shape), one generator a sample: the one place where `randn` stands."""
-    draws = [torch.randn(*shape, generator=g, device=g.device, dtype=dtype) for g in generators]
-    return torch.stack(draws).to(device)
+    """Draw standard normal numbers (B, *shape), one generator a sample: the one place where noise is drawn."""
+    draws = torch.empty(len(generators), *shape, dtype=dtype, device=generators[0].device if generators else device)
+    for row, generator in zip(draws, generators, strict=True):
+        row.normal_(generator=generator)
+    return draws.to(device)
 
 
 class Batch(NamedTuple):
@@ -131,6 +158,24 @@ def without(cond: Condition | None) -> Condition | None:
     return {name: value for name, value in (cond or {}).items() if name.startswith("_")} or None
 
 
+def absent(value: Tensor) -> Tensor:
+    """Return "not given" in the shape of a condition: -1 in an integer field, NaN in a real one."""
+    return torch.full_like(value, math.nan if value.is_floating_point() else -1)
+
+
+def join_conditions(parts: Sequence[Condition | None]) -> Condition | None:
+    """Return the conditions of consecutive batches as one; a name that a part does not give is not given there.
+
+    A part that says nothing at all (None) needs as many samples as the first that does: it stands for a copy of it.
+    """
+    known: dict[str, Tensor] = {}
+    for part in parts:
+        known = {**(part or {}), **known}
+    return {
+        name: torch.cat([(part or {}).get(name, absent(value)) for part in parts]) for name, value in known.items()
+    } or None
+
+
 def drop_condition(cond: Condition, keep: Tensor) -> dict[str, Tensor]:
     """Replace the conditions of samples with keep = False by "not given" (-1 or NaN), but not those of `without`.
 
@@ -140,8 +185,7 @@ def drop_condition(cond: Condition, keep: Tensor) -> dict[str, Tensor]:
     """
 
     def masked(value: Tensor) -> Tensor:
-        absent: Any = float("nan") if value.is_floating_point() else -1
         kept = keep.to(value.device).reshape(-1, *(1 for _ in value.shape[1:]))
-        return torch.where(kept, value, torch.full_like(value, absent))
+        return torch.where(kept, value, absent(value))
 
     return {name: value if name.startswith("_") else masked(value) for name, value in cond.items()}

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -49,10 +50,15 @@ class DenseMolecules:
     def batch(self) -> int:
         return len(self.mask)
 
-    @property
+    @cached_property
     def sizes(self) -> Tensor:
         """N of each molecule, shape (B,)."""
         return self.mask.sum(1)
+
+    @cached_property
+    def counts(self) -> list[int]:
+        """N of each molecule, where no device need be waited for."""
+        return self.sizes.tolist()
 
     @property
     def dim(self) -> Tensor:
@@ -60,8 +66,8 @@ class DenseMolecules:
 
     def noise(self, generators: Sequence[torch.Generator]) -> State:
         x = self.mask.new_zeros((*self.mask.shape, 3 + self.features), dtype=self.dtype)
-        for i, (size, generator) in enumerate(zip(self.sizes.tolist(), generators, strict=True)):
-            x[i, :size] = normal([generator], (size, 3 + self.features), x.device, self.dtype)[0]
+        for row, size, generator in zip(x, self.counts, generators, strict=True):
+            row[:size] = normal([generator], (size, 3 + self.features), x.device, self.dtype)[0]
         return self.project(x)
 
     def project(self, x: State) -> State:
@@ -78,6 +84,9 @@ class DenseMolecules:
 
     def to(self, device: Device) -> DenseMolecules:
         return DenseMolecules(self.mask.to(device), self.features, self.dtype)
+
+    def repeat(self, n: int) -> DenseMolecules:
+        return DenseMolecules(self.mask.repeat(n, 1), self.features, self.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,17 +111,22 @@ class PackedMolecules:
         index = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
         return cls(index, len(sizes), features, dtype)
 
-    @property
+    @cached_property
     def sizes(self) -> Tensor:
         """N of each molecule, shape (B,)."""
         return torch.bincount(self.batch_index, minlength=self.batch)
+
+    @cached_property
+    def counts(self) -> list[int]:
+        """N of each molecule, where no device need be waited for."""
+        return self.sizes.tolist()
 
     @property
     def dim(self) -> Tensor:
         return degrees_of_freedom(self.sizes, self.features).to(self.dtype)
 
     def noise(self, generators: Sequence[torch.Generator]) -> State:
-        shapes = [(size, 3 + self.features) for size in self.sizes.tolist()]
+        shapes = [(size, 3 + self.features) for size in self.counts]
         device = self.batch_index.device
         draws = [normal([g], s, device, self.dtype)[0] for g, s in zip(generators, shapes, strict=True)]
         return self.project(torch.cat(draws))
@@ -131,6 +145,11 @@ class PackedMolecules:
 
     def to(self, device: Device) -> PackedMolecules:
         return PackedMolecules(self.batch_index.to(device), self.batch, self.features, self.dtype)
+
+    def repeat(self, n: int) -> PackedMolecules:
+        first = self.batch * torch.arange(n, device=self.batch_index.device)
+        index = (first[:, None] + self.batch_index).flatten()
+        return PackedMolecules(index, n * self.batch, self.features, self.dtype)
 
 
 def degrees_of_freedom(sizes: Tensor, features: int) -> Tensor:

@@ -12,25 +12,31 @@ import torch
 from torch import Tensor
 
 from polydiff.sampling import Row
+from polydiff.space import level_of
 
 
 class Steps(NamedTuple):
-    """The steps of a sampler of order 1, as float64 tensors of one length.
+    """The steps of a sampler of order 1.
 
     Attributes:
-        at: s_0.
+        at: s_0 of each.
         A: Factor of x.
         to: s_1.
     """
 
-    at: Tensor
-    A: Tensor
-    to: Tensor
+    at: tuple[float, ...]
+    A: tuple[float, ...]
+    to: tuple[float, ...]
 
     def find(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """Return A and s_1 of the steps that begin at these noise levels, shape (B,)."""
-        place = (self.at.to(sigma.device)[None] - sigma.double()[:, None]).abs().argmin(1)
-        return self.A.to(sigma.device)[place].to(sigma), self.to.to(sigma.device)[place].to(sigma)
+        level = level_of(sigma)
+        if level is not None:
+            i = min(range(len(self.at)), key=lambda i: abs(self.at[i] - level))
+            return torch.full_like(sigma, self.A[i]), torch.full_like(sigma, self.to[i])
+        at, A, to = (torch.tensor(column, dtype=torch.float64, device=sigma.device) for column in self)
+        place = (at - sigma.double()[:, None]).abs().argmin(1)
+        return A[place].to(sigma), to[place].to(sigma)
 
 
 def first_order(rows: Sequence[Row], method: str) -> Steps:
@@ -51,5 +57,4 @@ def first_order(rows: Sequence[Row], method: str) -> Steps:
     if not steps:
         raise ValueError(f"{method} needs the rows of the sampler that it is used with.")
     at = [row.at for row in steps if row.at is not None]
-    columns = (at, [row.A for row in steps], [row.to for row in steps])
-    return Steps(*(torch.tensor(column, dtype=torch.float64) for column in columns))
+    return Steps(tuple(at), tuple(row.A for row in steps), tuple(row.to for row in steps))

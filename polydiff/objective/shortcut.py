@@ -31,7 +31,7 @@ from polydiff.loss import Loss
 from polydiff.objective.base import OBJECTIVES, Moment, Outcome
 from polydiff.sampling import Row
 from polydiff.schedule import Schedule
-from polydiff.space import Batch, Condition, Space, State
+from polydiff.space import Batch, Condition, Space, State, level_of
 
 Number = TypeVar("Number", float, Tensor)
 GOLDEN = (math.sqrt(5) - 1) / 2
@@ -138,14 +138,20 @@ class Stepping:
         return self.denoiser.sigma_data
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        ends = [(row.at, row.to) for row in self.rows if row.at is not None]
-        at, to = torch.tensor(ends, dtype=torch.float64).unbind(1)
+        steps = [(row.at, self.told(row.at, row.to)) for row in self.rows if row.at is not None]
+        level = level_of(sigma)
+        if level is None:
+            at, told = torch.tensor(steps, dtype=torch.float64, device=x.device).unbind(1)
+            nearest = (sigma[:, None].double() - at).abs().argmin(1)  # rounding apart, the one that begins here
+            size = told.to(x)[nearest]
+        else:
+            size = x.new_full((space.batch,), min(steps, key=lambda step: abs(step[0] - level))[1])
+        return self.denoiser(x, sigma, space, {**(cond or {}), STEP: size})
+
+    def told(self, at: float, to: float) -> float:
+        """Return what the network is told of a step: log2 of its share of all, NaN for one shorter than the finest."""
         share = (flow_time(at) - flow_time(to)) / flow_time(self.schedule.sigma_max)
-        told = torch.where(share * self.finest > 1 + 1e-6, share.log2(), math.nan).to(x)
-        nearest = (
-            (sigma[:, None].double() - at.to(x.device)).abs().argmin(1)
-        )  # rounding apart, the one that begins here
-        return self.denoiser(x, sigma, space, {**(cond or {}), STEP: told[nearest]})
+        return math.log2(share) if share * self.finest > 1 + 1e-6 else math.nan
 
 
 def flow_time(s: Number) -> Number:

@@ -14,7 +14,7 @@ from polydiff.denoise import Denoise, with_variance
 from polydiff.sampling.grid import for_data, noise_levels
 from polydiff.sampling.rows import SAMPLERS, Row, Sampler
 from polydiff.schedule import Schedule
-from polydiff.space import Condition, Space, State
+from polydiff.space import Condition, Space, State, at_level
 
 
 class Step(NamedTuple):
@@ -120,7 +120,7 @@ def execute(
             yield Step(row.to, x, x_0)
             continue
         if row.at is not None:
-            sigma = x.new_full((space.batch,), row.at)
+            sigma = at_level(row.at, x, space)
             if row.C_large is None:
                 x_0 = denoise(x, sigma, space, cond)
             else:
