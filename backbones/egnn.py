@@ -21,10 +21,12 @@ R the range. Leading axes are those of the layout: (B, N) and (B, N, N) where de
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from polydiff.backbones.config import EGNNConfig
 from polydiff.backbones.embed import ContextEmbedding, Output
@@ -55,11 +57,12 @@ class Geometry(nn.Module):
 
     def forward(self, pairs: Pairs, r: Tensor) -> tuple[Tensor, Tensor]:
         """Return (r_i - r_j) / (|r_i - r_j| + 1), shape (.., 3), and features, shape (.., radial + 1)."""
-        difference = pairs.combine(r, -r)
-        square = difference.square().sum(-1, keepdim=True)
-        distance = (square + 1e-12).sqrt()  # the root has no derivative at 0
-        bumps = torch.exp(-0.5 * ((distance - self.centres) / self.spacing) ** 2)
-        return difference / (distance + 1), torch.cat([square, bumps], -1)
+        with float32_geometry(r):
+            difference = pairs.combine(r, -r)
+            square = difference.square().sum(-1, keepdim=True)
+            distance = (square + 1e-12).sqrt()  # the root has no derivative at 0
+            bumps = torch.exp(-0.5 * ((distance - self.centres) / self.spacing) ** 2)
+            return difference / (distance + 1), torch.cat([square, bumps], -1)
 
 
 class Layer(nn.Module):
@@ -67,18 +70,19 @@ class Layer(nn.Module):
 
     Arguments:
         config: Dimensions and options.
-        features: G.
+        geometry: What is seen of positions; it has no weights, so that all layers share one.
     """
 
-    def __init__(self, config: EGNNConfig, features: int) -> None:
+    def __init__(self, config: EGNNConfig, geometry: Geometry) -> None:
         super().__init__()
         hidden = config.hidden
         self.range = config.coords_range
+        self.geometry = geometry
         self.norm = nn.LayerNorm(hidden, elementwise_affine=False)
         self.modulation = nn.Linear(hidden, 2 * hidden)
         self.receiver = nn.Linear(hidden, hidden)
         self.sender = nn.Linear(hidden, hidden, bias=False)
-        self.edge = nn.Linear(features, hidden, bias=False)
+        self.edge = nn.Linear(2 * geometry.features, hidden, bias=False)
         self.message = nn.Linear(hidden, hidden)
         self.heads = nn.Linear(hidden, 2, bias=False)  # g and w
         self.update = nn.Sequential(
@@ -88,27 +92,28 @@ class Layer(nn.Module):
             self.heads.weight[1] *= 1e-3  # atoms hardly move at first
 
     def forward(
-        self, pairs: Pairs, h: Tensor, c: Tensor, e: Tensor, direction: Tensor, count: Tensor
+        self, pairs: Pairs, h: Tensor, r: Tensor, c: Tensor, before: Tensor, count: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the changes of h and of r.
+        """Return h and r after the round.
 
         Arguments:
             pairs: Who talks to whom.
             h: Atoms' vectors, (.., H).
+            r: Positions, (.., 3).
             c: Molecules' embedding, (B, H).
-            e: Pairs' geometry, (.., G).
-            direction: Normalised differences, (.., 3).
+            before: Features of the distances in the input, (.., G / 2).
             count: Z of each atom, (.., 1).
         """
+        direction, now = self.geometry(pairs, r)
         scale, shift = pairs.atoms(self.modulation(c)).chunk(2, -1)
         u = torch.addcmul(shift, self.norm(h), 1 + scale)
-        first = pairs.combine(self.receiver(u), self.sender(u)) + self.edge(e)
+        first = pairs.combine(self.receiver(u), self.sender(u)) + self.edge(torch.cat([now, before], -1))
         m = functional.silu(self.message(functional.silu(first)))
         gate, move = self.heads(m).chunk(2, -1)
         gathered = pairs.weighted_sum(torch.sigmoid(gate), m) / count
-        with float32_geometry(direction):
-            moved = pairs.sum(self.range * torch.tanh(move.to(direction)) * direction) / count
-        return self.update(torch.cat([u, gathered], -1)), moved
+        with float32_geometry(r):
+            moved = pairs.sum(self.range * torch.tanh(move.to(r)) * direction) / count
+        return h + self.update(torch.cat([u, gathered], -1)), r + moved
 
 
 class EGNN(nn.Module):
@@ -127,11 +132,11 @@ class EGNN(nn.Module):
             raise ValueError(f"An EGNN works in 3 dimensions, not in {dims}.")
         self.divisor = config.divisor if config.aggregation == "sum" else None
         self.geometry = Geometry(config.radial, config.cutoff)
-        features = 2 * self.geometry.features
+        self.recompute, self.draws = config.recompute, config.dropout > 0
         self.embed = ContextEmbedding(conditions, config.hidden)
         self.stem = nn.Linear(channels, config.hidden)
         self.size = nn.Linear(1, config.hidden)
-        self.layers = nn.ModuleList(Layer(config, features) for _ in range(config.layers))
+        self.layers = nn.ModuleList(Layer(config, self.geometry) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.hidden)
         self.out = nn.Linear(config.hidden, channels)
         self.variance = nn.Linear(config.hidden, 2) if config.variance else None
@@ -159,11 +164,9 @@ class EGNN(nn.Module):
         h = (self.stem(f) + pairs.atoms(self.size(size.log()))).to(x.dtype)
         count = pairs.atoms((size - 1).clamp(min=1) if self.divisor is None else torch.full_like(size, self.divisor))
         r = start
-        _, before = self._geometry(pairs, r)
+        _, before = self.geometry(pairs, r)
         for layer in self.layers:
-            direction, now = self._geometry(pairs, r)
-            dh, dr = layer(pairs, h, c, torch.cat([now, before], -1), direction, count)
-            h, r = h + dh, r + dr
+            h, r = self._round(layer, pairs, h, r, c, before, count)
         last = functional.silu(self.norm(h))
         out = self.out(last).to(x.dtype)
         state = pairs.clean(torch.cat([r - start, out], -1))
@@ -173,7 +176,23 @@ class EGNN(nn.Module):
         shared = pairs.atoms(pairs.mean(place)).expand(*place.shape[:-1], 3)
         return state, pairs.clean(torch.cat([shared, kind.expand(out.shape)], -1))
 
-    def _geometry(self, pairs: Pairs, r: Tensor) -> tuple[Tensor, Tensor]:
-        with float32_geometry(r):
-            features: tuple[Tensor, Tensor] = self.geometry(pairs, r)
-            return features
+    def _round(self, layer: nn.Module, *inputs: Pairs | Tensor) -> tuple[Tensor, Tensor]:
+        """Call a layer; where its activations are not kept, so that the way back computes them again."""
+        after: tuple[Tensor, Tensor]
+        if self.recompute and torch.is_grad_enabled():
+            after = checkpoint(layer, *inputs, use_reentrant=False, preserve_rng_state=self.draws)
+        else:
+            after = layer(*inputs)
+        return after
+
+    def compile(self, **options: Any) -> None:
+        """Compile the layers, all by one piece of code; lists of pairs are built outside.
+
+        Each number of molecules with its padded size, or a packed batch's number of atoms and of pairs, is a shape of
+        its own, so batches should have few (`DenseMolecules`, padded to a multiple).
+
+        Arguments:
+            options: Of `torch.compile`, beside fullgraph and dynamic.
+        """
+        for layer in self.layers:
+            layer.compile(**({"fullgraph": True, "dynamic": False} | options))

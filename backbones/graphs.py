@@ -98,7 +98,7 @@ class SparsePairs:
         return x
 
     def atoms(self, c: Tensor) -> Tensor:
-        return c[self.batch_index]
+        return c.index_select(0, self.batch_index)
 
     def mean(self, h: Tensor) -> Tensor:
         total = self.scatter(h, self.batch_index, dim=0, dim_size=len(self.sizes), reduce="sum")
