@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch import Tensor
 from polydiff.checkpoint import Checkpoint, latest, prune, steps_saved
 from polydiff.checks import check_names
 from polydiff.config import Config
-from polydiff.data import batches
+from polydiff.data import batches, worker_count
 from polydiff.domain import Domain
 from polydiff.ema import SIGMAS, drop_snapshots, save_snapshot
 from polydiff.environment import environment
@@ -30,7 +30,7 @@ from polydiff.optim import optimizer_tensors, restore_optimizer
 from polydiff.plugins import build_domain
 from polydiff.run import Run, write_samples
 from polydiff.settings import Settings, config_from, resolve, resolved_text
-from polydiff.training import NonFiniteError, Record, Training, fit
+from polydiff.training import NonFiniteError, Phase, Record, Training, fit
 from polydiff.yamltext import dump_yaml
 
 SHOWN = 16
@@ -284,19 +284,29 @@ def build_loss(config: Config) -> Objective:
     return make(Loss(**section), **options)
 
 
-def finish(session: Session, progress: Progress | None = None) -> Path:
-    """Train a session to its last step, with checkpoints and samples on the way and wherever it is stopped."""
-    config, run, settings = session.config, session.run, session.config.train
-    began, before = time.monotonic(), session.seconds
-    records = fit(
-        session.training,
-        batches(session.domain, settings.batch_size, config.seed, settings.condition_dropout),
-        steps=settings.steps,
+def records_of(
+    config: Config, domain: Domain, training: Training, steps: int | None = None, phase: Phase = nullcontext
+) -> Iterator[Record]:
+    """Train as a configuration says, its steps or others, and yield a record after each; see `polydiff.training.fit`."""
+    settings, device = config.train, next(training.denoiser.parameters()).device
+    return fit(
+        training,
+        batches(domain, settings.batch_size, config.seed, settings.condition_dropout),
+        steps=steps or settings.steps,
         batch_size=settings.batch_size,
         loss=build_loss(config),
         ema=settings.ema,
         seed=config.seed,
+        workers=worker_count(settings.workers, device),
+        phase=phase,
     )
+
+
+def finish(session: Session, progress: Progress | None = None) -> Path:
+    """Train a session to its last step, with checkpoints and samples on the way and wherever it is stopped."""
+    config, run, settings = session.config, session.run, session.config.train
+    began, before = time.monotonic(), session.seconds
+    records = records_of(config, session.domain, session.training)
     with Interrupts() as interrupts, saved_on_error(session):
         for record in records:
             session.seconds = before + time.monotonic() - began

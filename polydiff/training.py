@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,6 +20,11 @@ from polydiff.loss import Loss, aids, stratified
 from polydiff.objective import Moment, Objective, as_objective
 from polydiff.optim import OPTIMIZERS, learning_rate
 from polydiff.random import stream, stream_seed, streams
+
+
+Phase = Callable[[str], AbstractContextManager[object]]
+PHASES = ("data", "forward", "backward", "optimizer", "ema")
+"""Parts of a step: the wait for the batch; the loss; its gradient; clipping and update; averages of the weights."""
 
 
 class NonFiniteError(RuntimeError):
@@ -78,6 +85,8 @@ def fit(
     loss: Loss | Objective | None = None,
     ema: float = 0.999,
     seed: int = 0,
+    workers: int = 1,
+    phase: Phase = nullcontext,
 ) -> Iterator[Record]:
     """Train until `steps` steps are done and yield a record after each.
 
@@ -93,6 +102,8 @@ def fit(
             objective (`polydiff.objective`).
         ema: Decay of the moving average of the weights.
         seed: Of noise levels and noise.
+        workers: Threads that prepare batches (`polydiff.data.prefetch`), which change no bit.
+        phase: Called with the name of each part of a step (`PHASES`); the part runs in the context that it returns.
 
     Raises:
         NonFiniteError: A loss or gradient is NaN or infinite. Raised before the weights change.
@@ -101,33 +112,39 @@ def fit(
     parameters = list(denoiser.parameters())
     device = parameters[0].device
     denoiser.train()
-    for prepared in prefetch(batches, training.step, steps):
-        step, batch = training.step, prepared.to(device)
-        torch.manual_seed(stream_seed(seed, "network", step))  # dropout draws from torch's global generator
-        u, weight = aids.draw(denoiser, stratified(batch.space.batch, stream(seed, "time", step)))
-        noise = streams(seed, "noise", example_numbers(step, batch_size), device)
-        losses, sigma = objective(denoiser, batch, u, noise, Moment(step, steps, training.ema))
-        mean = aids.backward(denoiser, aids.settle(denoiser, losses, sigma, weight))
-        norm = torch.nn.utils.clip_grad_norm_(parameters, training.optim.clip)
-        check_finite(step, batch.x, losses, norm, sigma, denoiser)
-
-        lr = learning_rate(training.optim, step, steps)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+    coming = prefetch(batches, training.step, steps, device, workers)
+    for step in range(training.step, steps):
+        with phase("data"):
+            batch = next(coming)
+        with phase("forward"):
+            torch.manual_seed(stream_seed(seed, "network", step))  # dropout draws from torch's global generator
+            u, weight = aids.draw(denoiser, stratified(batch.space.batch, stream(seed, "time", step)))
+            noise = streams(seed, "noise", example_numbers(step, batch_size), device)
+            losses, sigma = objective(denoiser, batch, u, noise, Moment(step, steps, training.ema))
+            settled = aids.settle(denoiser, losses, sigma, weight)
+        with phase("backward"):
+            mean = aids.backward(denoiser, settled)
+        with phase("optimizer"):
+            norm = torch.nn.utils.clip_grad_norm_(parameters, training.optim.clip)
+            loss_value, norm_value = torch.stack([mean.detach(), norm]).tolist()  # a GPU is waited for here alone
+            if not math.isfinite(loss_value + norm_value):
+                raise NonFiniteError(what_is_not_finite(step, batch.x, losses, sigma, denoiser))
+            lr = learning_rate(training.optim, step, steps)
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        with phase("ema"):
+            update_ema(training.ema, denoiser, step, ema)
+            if training.averages is not None:
+                training.averages.update(denoiser, step)
         aids.remember(denoiser, u, losses)
-        update_ema(training.ema, denoiser, step, ema)
-        if training.averages is not None:
-            training.averages.update(denoiser, step)
         training.step = step + 1
-        yield Record(step + 1, mean.item(), norm.item(), lr, sigma, losses.detach())
+        yield Record(step + 1, loss_value, norm_value, lr, sigma, losses.detach())
 
 
-def check_finite(step: int, x: Tensor, losses: Tensor, norm: Tensor, sigma: Tensor, denoiser: Denoiser) -> None:
-    """Stop where a loss or the gradient is not finite, and say which tensor it was."""
-    if torch.isfinite(losses).all() and torch.isfinite(norm):
-        return
+def what_is_not_finite(step: int, x: Tensor, losses: Tensor, sigma: Tensor, denoiser: Denoiser) -> str:
+    """Return the message that says which tensor of a step is not finite, where its mean loss or its gradient is not."""
     if not torch.isfinite(x).all():
         what = "the batch of data"
     elif not torch.isfinite(losses).all():
@@ -140,7 +157,7 @@ def check_finite(step: int, x: Tensor, losses: Tensor, norm: Tensor, sigma: Tens
         what = "the gradient of " + next(
             (name for name, gradient in gradients if not torch.isfinite(gradient).all()), "the weights, taken together"
         )
-    raise NonFiniteError(
+    return (
         f"Step {step + 1}: {what} is not finite. The weights of step {step} are unharmed. "
         "A lower optim.lr, a longer optim.warmup or train.precision=float32 usually helps."
     )

@@ -1,0 +1,117 @@
+"""Batches prepared ahead: the same bits however many threads do it, errors that surface, one core for each thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from polydiff.checkpoint import Checkpoint, latest
+from polydiff.config import TrainConfig
+from polydiff.data import MOST_WORKERS, prefetch, worker_count
+from polydiff.errors import UserError
+from polydiff.run import Run
+from polydiff.space import Batch, Euclidean
+from polydiff.trainer import train
+
+
+def numbered(step: int) -> Batch:
+    """Return a batch that takes the longer the earlier it is due, so that threads finish out of order."""
+    time.sleep(0.002 * (7 - step % 8))
+    return Batch(torch.randn(2, 3, generator=torch.Generator().manual_seed(step)), Euclidean(2, (3,)))
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_batches_come_in_order(workers: int) -> None:
+    found = [batch.x for batch in prefetch(numbered, 5, 21, workers=workers)]
+    assert torch.equal(torch.stack(found), torch.stack([numbered(step).x for step in range(5, 21)]))
+    assert list(prefetch(numbered, 3, 3, workers=workers)) == []
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_computed_on_one_core_and_the_network_keeps_its_own(workers: int) -> None:
+    before, seen, names = torch.get_num_threads(), [], set()
+    torch.set_num_threads(3)
+    try:
+
+        def batch(step: int) -> Batch:
+            seen.append(torch.get_num_threads())
+            names.add(threading.current_thread().name)
+            return numbered(step)
+
+        for _ in prefetch(batch, 0, 6, workers=workers):
+            assert torch.get_num_threads() == 3
+        fresh: list[int] = []
+        later = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
+        later.start()
+        later.join()
+        assert fresh == [3]  # what other threads begin with is as it was
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1] * 6
+    assert all(name.startswith("polydiff-data") for name in names) == (workers > 0)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_an_error_is_raised_as_it_is_when_its_step_is_reached(workers: int) -> None:
+    def batch(step: int) -> Batch:
+        if step == 4:
+            raise UserError("example 17 is gone")
+        if step > 4:
+            time.sleep(0.2)  # nobody waits for what is not needed any more
+        return numbered(step)
+
+    seen = []
+    began = threading.Event()
+    with pytest.raises(UserError, match="example 17 is gone"):
+        for made in prefetch(batch, 0, 1000, workers=workers):
+            began.set()
+            seen.append(made.x)
+    assert len(seen) == 4
+
+
+def test_what_nobody_asks_for_is_not_prepared() -> None:
+    made = []
+
+    def batch(step: int) -> Batch:
+        made.append(step)
+        return numbered(step)
+
+    coming = prefetch(batch, 0, 1000, workers=2)
+    next(coming)
+    time.sleep(0.1)
+    coming.close()
+    time.sleep(0.05)
+    assert sorted(made) == list(range(5))  # the first, and two more a thread
+    before = len(made)
+    time.sleep(0.05)
+    assert len(made) == before
+
+
+def test_auto_is_one_thread_beside_a_processor_and_several_for_a_gpu() -> None:
+    assert TrainConfig().workers == "auto"
+    assert worker_count("auto", torch.device("cpu")) == 1
+    assert 1 <= worker_count("auto", torch.device("cuda", 0)) <= MOST_WORKERS
+    assert [worker_count(n, torch.device("cpu")) for n in (0, 3)] == [0, 3]
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "image": {"backbone.channels": 16, "backbone.blocks": 1, "backbone.dropout": 0.2},
+    "audio": {"backbone.channels": 16, "backbone.blocks": 1},
+    "molecule": {"backbone.hidden": 16, "backbone.layers": 2, "data.max_heavy": 3},
+}
+
+
+@pytest.mark.parametrize("domain", SMALL)
+def test_weights_do_not_depend_on_the_number_of_threads_that_prepare_data(domain: str, tmp_path: Path) -> None:
+    few = {"train.steps": 5, "train.batch_size": 8, "train.sample_every": 100, "sample.steps": 1}
+    weights = []
+    for workers in (0, 1, 3):
+        path = train(domain, tmp_path / f"{workers}", overrides={**SMALL[domain], **few, "train.workers": workers})
+        weights.append(Checkpoint.load(latest(Run(path).checkpoints)).model)
+    for other in weights[1:]:
+        assert [name for name, value in weights[0].items() if not torch.equal(value, other[name])] == []
