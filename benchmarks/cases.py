@@ -7,9 +7,7 @@ Symbols: xi the noise that sampling starts from, s noise level in the frame x = 
 
 from __future__ import annotations
 
-import ctypes
 import math
-import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -129,14 +127,6 @@ def calls(method: Method, track: str, steps: int) -> float:
 def affordable(method: Method, track: str, budget: int) -> int:
     """Return the largest number of steps with at most so many calls, 0 if there is none."""
     return next((n for n in range(budget + 1, 0, -1) if calls(method, track, n) <= budget), 0)
-
-
-def keep_memory() -> None:
-    """Let glibc's malloc keep what is freed: M_TRIM_THRESHOLD and M_MMAP_THRESHOLD as high as they go."""
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(-1, 2**30)
-        libc.mallopt(-3, 2**25)
 
 
 def short(value: float) -> str:

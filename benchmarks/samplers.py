@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cases import Case, Method, affordable, keep_memory, schedule, short, table
+from cases import Case, Method, affordable, schedule, short, table
 from torch import Tensor
 
+from polydiff.allocator import keep_memory
 from polydiff.sampling import SAMPLERS, evaluations, plan, sample
 from polydiff.testing.problems import SUITES
 

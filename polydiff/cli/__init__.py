@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Sequence
 from importlib import metadata
 
+from polydiff.allocator import keep_memory
 from polydiff.errors import UserError, unknown
 from polydiff.plugins import load
 
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Threads that spin for long at a barrier wait for one that another program keeps from its core: a small network was
     # seen to train 30 times slower beside one busy process. This is read when torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    keep_memory()
     try:
         return dispatch(words)
     except UserError as error:
