@@ -12,10 +12,10 @@ import resource
 from polydiff.allocator import keep_memory
 {call}
 import torch
-for _ in range(30):
-    if _ == 10:
+for turn in range(30):
+    if turn == 10:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    x = [torch.ones(500_000) for _ in range(4)]
+    x = [torch.ones(5_000_000) for _ in range(4)]
     del x
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
@@ -30,4 +30,4 @@ def faults(call: str) -> int:
 def test_freed_memory_is_used_again() -> None:
     if not keep_memory():
         pytest.skip("only glibc's malloc can be told")
-    assert faults("keep_memory()") < 500 < faults("")  # 20 x 4 tensors of 2 MB are 39,000 pages of 4 KiB
+    assert faults("keep_memory()") < 500 < faults("")  # 80 tensors of 20 MB are 390,000 pages of 4 KiB
