@@ -54,13 +54,20 @@ def in_turns(variants: Mapping[str, Callable[[], object]], rounds: int, device: 
     }
 
 
-def timing_table(title: str, timings: Mapping[str, Timing], flop: float | None = None) -> str:
-    """Return medians with quartiles, how many times as fast as the first each is, and its rate for `flop` a run."""
+def timing_table(title: str, timings: Mapping[str, Timing], flop: float | Mapping[str, float] | None = None) -> str:
+    """Return medians with quartiles, how many times as fast as the first each is, and its rate for `flop` a run.
+
+    Arguments:
+        title: Head of the first column.
+        timings: What each variant took.
+        flop: Floating-point operations of a run, of all variants or of each.
+    """
     rates = [] if flop is None else ["GFLOP/s"]
     rows = [[title, "ms", "quartiles", "times as fast", "quartiles", *rates]]
     for name, (seconds, ratios) in timings.items():
         ms, ratio = (quartiles([1e3 * s for s in seconds]), quartiles(ratios))
-        rate = [] if flop is None else [f"{flop / statistics.median(seconds) / 1e9:.0f}"]
+        work = flop[name] if isinstance(flop, Mapping) else flop
+        rate = [] if work is None else [f"{work / statistics.median(seconds) / 1e9:.0f}"]
         times = [f"{ms[1]:.1f}", f"{ms[0]:.1f} to {ms[2]:.1f}"]
         rows.append([name, *times, f"**{ratio[1]:.2f}**", f"{ratio[0]:.2f} to {ratio[2]:.2f}", *rate])
     return markdown(rows)
