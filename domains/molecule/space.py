@@ -41,9 +41,11 @@ class DenseMolecules:
     dtype: torch.dtype = torch.float32
 
     @classmethod
-    def of_sizes(cls, sizes: Tensor, features: int, dtype: torch.dtype = torch.float32) -> DenseMolecules:
-        """Return the space of molecules with these numbers of atoms, shape (B,)."""
-        places = torch.arange(int(sizes.max()), device=sizes.device)
+    def of_sizes(
+        cls, sizes: Tensor, features: int, dtype: torch.dtype = torch.float32, multiple: int = 1
+    ) -> DenseMolecules:
+        """Return the space of molecules with these numbers of atoms, shape (B,), padded to a multiple of this many."""
+        places = torch.arange(-(-int(sizes.max()) // multiple) * multiple, device=sizes.device)
         return cls(places < sizes[:, None], features, dtype)
 
     @property

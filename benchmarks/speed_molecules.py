@@ -1,0 +1,325 @@
+"""Time networks for molecules: python benchmarks/speed_molecules.py [--compile] [--memory].
+
+Two comparisons, whose figures must not be mixed. "Same function" is one network with one set of weights, written as its
+formula reads (padded pairs, the concatenation [u_i, u_j, e_ij] of each) and as polydiff computes it; the errors come
+first. "What users run" is a whole training step, or an evaluation, of the network and recipe of E(3) diffusion
+(Hoogeboom et al., 2022, https://arxiv.org/abs/2203.17003) against polydiff's network of the same width and depth with
+its own: there, less work in the network counts as well as how it is done.
+
+All get the same molecules, of sizes like QM9's: 18 atoms on average, 25 at most. With --memory each variant trains in
+a process of its own, and what is told is the most memory it took beyond what it held before its first step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import torch
+from timing import in_turns, markdown, parser, relative_error, show, timing_table
+from torch import Tensor, nn
+from torch.nn import functional
+
+from polydiff.backbones.config import EGNNConfig
+from polydiff.backbones.egnn import EGNN, Layer
+from polydiff.backbones.graphs import Pairs
+from polydiff.config import OptimConfig
+from polydiff.denoise import Denoiser
+from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
+from polydiff.random import stream, streams
+from polydiff.schedule import SCHEDULES
+from polydiff.space import Batch, Space
+from polydiff.training import Training, fit
+
+BATCH = 64
+CONFIG = EGNNConfig(hidden=256, layers=9, aggregation="sum", divisor=4, radial=32, cutoff=5)
+"""The network of the preset "small"."""
+K = 5
+
+
+def molecule_sizes() -> Tensor:
+    """Return the numbers of atoms of the batch, the same each time."""
+    return (18 + 3 * torch.randn(BATCH, generator=stream(0, "sizes"))).round().clamp(8, 25).long()
+
+
+def spaces(device: str) -> dict[str, Space]:
+    """Return where the molecules live, in each layout; the padded one, to a multiple of 8, is compiled."""
+    sizes = molecule_sizes()
+    found: dict[str, Space] = {
+        "dense": DenseMolecules.of_sizes(sizes, K),
+        "sparse": PackedMolecules.of_sizes(sizes, K),
+        "padded": DenseMolecules.of_sizes(sizes, K, multiple=8),
+    }
+    return {name: space.to(device) for name, space in found.items()}
+
+
+def network() -> EGNN:
+    """Return polydiff's network, its last layers drawn anew so that nothing is 0."""
+    torch.manual_seed(0)
+    made = EGNN(CONFIG, channels=K, dims=3, conditions={})
+    nn.init.normal_(made.out.weight, std=CONFIG.hidden**-0.5)
+    return made
+
+
+class Concatenated(nn.Module):
+    """A layer as its formula reads: a perceptron of [u_i, u_j, e_ij] for all padded pairs.
+
+    Arguments:
+        layer: Whose weights are used.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self.layer = layer
+        weight = torch.cat([layer.receiver.weight, layer.sender.weight, layer.edge.weight], 1).detach()
+        self.first = nn.Linear(weight.shape[1], weight.shape[0])
+        self.first.load_state_dict({"weight": weight, "bias": layer.receiver.bias.detach()})
+
+    def forward(
+        self, pairs: Pairs, h: Tensor, r: Tensor, c: Tensor, before: Tensor, count: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return h and r after the round, for dense pairs."""
+        layer = self.layer
+        direction, now = layer.geometry(pairs, r)
+        scale, shift = pairs.atoms(layer.modulation(c)).chunk(2, -1)
+        u = layer.norm(h) * (1 + scale) + shift
+        m = perceptron(joined(u, now, before), self.first, layer.message)
+        gate, move = layer.heads(m).chunk(2, -1)
+        gathered = pairs.sum(torch.sigmoid(gate) * m) / count
+        moved = pairs.sum(layer.range * torch.tanh(move) * direction) / count
+        return h + layer.update(torch.cat([u, gathered], -1)), r + moved
+
+
+def joined(h: Tensor, *edges: Tensor) -> Tensor:
+    """Return [h_i, h_j, e_ij] of all pairs, (B, N, N, ..)."""
+    b, n, _ = h.shape
+    return torch.cat([h[:, :, None].expand(b, n, n, -1), h[:, None].expand(b, n, n, -1), *edges], -1)
+
+
+def perceptron(x: Tensor, *layers: nn.Module) -> Tensor:
+    """Return what linear layers make of x, with SiLU after each."""
+    for layer in layers:
+        x = functional.silu(layer(x))
+    return x
+
+
+class Block(nn.Module):
+    """One round of the reference: a message for features and another, by a perceptron of its own, for positions."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.edge, self.edge2 = nn.Linear(2 * width + 2, width), nn.Linear(width, width)
+        self.gate = nn.Linear(width, 1)
+        self.node, self.node2 = nn.Linear(2 * width, width), nn.Linear(width, width)
+        self.place, self.place2 = nn.Linear(2 * width + 2, width), nn.Linear(width, width)
+        self.weight = nn.Linear(width, 1, bias=False)
+        nn.init.xavier_uniform_(self.weight.weight, gain=0.001)
+
+    def forward(self, h: Tensor, r: Tensor, before: Tensor, pair_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return h (B, N, H) and r (B, N, 3) after the round, from squared distances in the input (B, N, N, 1)."""
+        difference, square = differences(r)
+        m = perceptron(joined(h, square, before), self.edge, self.edge2)
+        gathered = (torch.sigmoid(self.gate(m)) * m * pair_mask).sum(2)
+        h = h + self.node2(functional.silu(self.node(torch.cat([h, gathered], -1))))
+        push = 15 * torch.tanh(self.weight(perceptron(joined(h, square, before), self.place, self.place2)))
+        return h, r + (difference / ((square + 1e-8).sqrt() + 1) * push * pair_mask).sum(2)
+
+
+def differences(r: Tensor) -> tuple[Tensor, Tensor]:
+    """Return r_i - r_j (B, N, N, 3) and its square (B, N, N, 1)."""
+    difference = r[:, :, None] - r[:, None]
+    return difference, difference.square().sum(-1, keepdim=True)
+
+
+class Reference(nn.Module):
+    """The network of E(3) diffusion for QM9: 9 rounds of width 256, 5.3 M parameters."""
+
+    def __init__(self, width: int = CONFIG.hidden, layers: int = CONFIG.layers) -> None:
+        super().__init__()
+        self.stem, self.out = nn.Linear(K + 1, width), nn.Linear(width, K + 1)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(layers))
+
+    def forward(self, x: Tensor, t: Tensor, space: DenseMolecules) -> Tensor:
+        """Return the noise in x (B, N, 3 + K) at times t (B,)."""
+        mask = space.mask[..., None].to(x)
+        others = 1 - torch.eye(x.shape[1], device=x.device)[..., None]
+        pair_mask = mask[:, :, None] * mask[:, None] * others
+        start = r = x[..., :3]
+        h = self.stem(torch.cat([x[..., 3:], t[:, None, None].expand(*x.shape[:2], 1)], -1))
+        _, before = differences(r)
+        for block in self.blocks:
+            h, r = block(h, r, before, pair_mask)
+        return space.project(torch.cat([r - start, self.out(h)[..., :K]], -1) * mask)
+
+
+def reference_steps(space: DenseMolecules, x: Tensor) -> Iterator[None]:
+    """Train the reference by its recipe: AdamW with amsgrad, clipping by the last norms, a loop for the average."""
+    torch.manual_seed(0)
+    model = Reference().to(x.device)
+    average = copy.deepcopy(model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, amsgrad=True, weight_decay=1e-12)
+    norms = [3000.0]
+    while True:
+        optimizer.zero_grad()
+        t = torch.rand(len(x), device=x.device)
+        eps = space.project(torch.randn_like(x))
+        alpha = (1 - t**2)[:, None, None]
+        z = alpha * x + (1 - alpha**2).sqrt() * eps
+        loss = (model(z, t, space) - eps).square().sum((1, 2)).mean() / (2 * (3 + K) * x.shape[1])
+        loss.backward()
+        recent = torch.tensor(norms)
+        bound = 1.5 * recent.mean() + 2 * recent.std(correction=0)
+        norms = [*norms, float(nn.utils.clip_grad_norm_(model.parameters(), bound.item()))][-50:]
+        optimizer.step()
+        for old, new in zip(average.parameters(), model.parameters(), strict=True):
+            old.data = 0.9999 * old.data + 0.0001 * new.data
+        yield
+
+
+def denoiser(precision: str, device: str) -> Denoiser:
+    """Return polydiff's denoiser for molecules."""
+    return Denoiser(network(), SCHEDULES["edm"](), precision=precision).to(device)
+
+
+def steps(space: Space, x: Tensor, precision: str, compiled: bool = False, recompute: bool = False) -> Iterator[object]:
+    """Train polydiff's network by its own loop."""
+    made = denoiser(precision, str(x.device))
+    made.backbone.recompute = recompute
+    training = Training(made, OptimConfig())
+    if compiled:
+        made.backbone.compile()
+    return fit(training, lambda step: Batch(x, space), steps=10**9, batch_size=BATCH)
+
+
+def forms(where: dict[str, Space], compiled: bool) -> dict[str, tuple[str, str]]:
+    """Return name -> (layout, precision) of each way in which polydiff computes its network."""
+    ways = {f"{layout} {p}": (layout, p) for p in ("float32", "bf16") for layout in ("dense", "sparse")}
+    return ways | ({"padded bf16, compiled": ("padded", "bf16")} if compiled else {})
+
+
+def state(space: Space) -> Tensor:
+    """Return a state, the same numbers in every layout."""
+    return space.noise(streams(0, "molecules", range(BATCH)))
+
+
+def same_function(where: dict[str, Space], said: argparse.Namespace) -> None:
+    """Compare one function, written in two ways."""
+    net = network().to(said.device)
+    plain = copy.deepcopy(net)
+    plain.layers = nn.ModuleList(Concatenated(layer) for layer in plain.layers)
+    compiled = copy.deepcopy(net)
+    compiled.compile()
+    level = torch.zeros(BATCH, device=said.device)
+
+    def run(net: nn.Module, layout: str, precision: str, train: bool) -> Tensor:
+        space = where[layout]
+        with torch.set_grad_enabled(train), torch.autocast(said.device, torch.bfloat16, enabled=precision == "bf16"):
+            f = net(state(space), level, space)
+        if train:
+            (f - 1).square().mean().backward()
+            net.zero_grad()
+        return f.detach()[space.mask] if isinstance(space, DenseMolecules) else f.detach()
+
+    ways = {"as the formula reads, float32": (plain, "dense", "float32")} | {
+        name: (compiled if "compiled" in name else net, *way) for name, way in forms(where, said.compile).items()
+    }
+    truth = run(*ways["as the formula reads, float32"], train=False)
+    rows = [["relative error of", "positions", "features"]]
+    for name, way in ways.items():
+        f = run(*way, train=False)
+        rows.append([name, *(f"{relative_error(f[:, a], truth[:, a]):.1e}" for a in (slice(3), slice(3, None)))])
+    text = [markdown(rows)]
+    for title, train in (("forward and backward", True), ("evaluation", False)):
+        timings = in_turns({name: partial(run, *way, train=train) for name, way in ways.items()}, said.rounds)
+        text.append(timing_table(title, timings))
+    show(f"Molecules, one function in two forms, {count(net)} parameters", "\n".join(text), said)
+
+
+def trainers(where: dict[str, Space], compiled: bool) -> dict[str, Callable[[], Iterator[object]]]:
+    """Return name -> what begins the training of each side."""
+    dense = where["dense"]
+    assert isinstance(dense, DenseMolecules)
+    made: dict[str, Callable[[], Iterator[object]]] = {"reference": lambda: reference_steps(dense, state(dense))}
+    for name, (layout, precision) in forms(where, compiled).items():
+        made[f"polydiff, {name}"] = partial(
+            steps, where[layout], state(where[layout]), precision, compiled="compiled" in name
+        )
+    recomputed = partial(steps, where["sparse"], state(where["sparse"]), "bf16", recompute=True)
+    return made | {"polydiff, sparse bf16, recomputed": recomputed}
+
+
+def evaluations(where: dict[str, Space], said: argparse.Namespace) -> dict[str, Callable[[], object]]:
+    """Return name -> an evaluation of each side's network as its sampler calls it."""
+    dense, level = where["dense"], torch.ones(BATCH, device=said.device)
+    reference = Reference().to(said.device)
+    made: dict[str, Callable[[], object]] = {"reference": lambda: reference(state(dense), level, dense)}
+    for name, (layout, precision) in forms(where, said.compile).items():
+        model = denoiser(precision, said.device).eval()
+        if "compiled" in name:
+            model.backbone.compile()
+        made[f"polydiff, {name}"] = partial(model, state(where[layout]), level, where[layout])
+    return {name: torch.inference_mode()(call) for name, call in made.items()}
+
+
+def what_users_run(where: dict[str, Space], said: argparse.Namespace) -> None:
+    """Compare training steps and evaluations of both sides."""
+    running = {name: begin() for name, begin in trainers(where, said.compile).items()}
+    training = in_turns({name: partial(next, steps) for name, steps in running.items()}, said.rounds)
+    evaluation = in_turns(evaluations(where, said), said.rounds)
+    text = [timing_table("training step", training), timing_table("evaluation", evaluation)]
+    sides = f"{count(Reference())} (E(3) diffusion's) and {count(network())} (polydiff's) parameters"
+    show(f"Molecules, what users run, {sides}", "\n".join(text), said)
+
+
+def count(net: nn.Module) -> str:
+    """Return the number of parameters, in words."""
+    return f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f} M"
+
+
+def memory(said: argparse.Namespace) -> None:
+    """Tell the most memory that training takes on each side, each in a process of its own."""
+    rows = [["three training steps", "memory, MiB"]]
+    for name in trainers(spaces("cpu"), said.compile):
+        command = [sys.executable, str(Path(__file__)), "--only", name, "--threads", str(said.threads)]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        rows.append([name, f"{float(told):.0f}"])
+    show("Molecules, memory of training", markdown(rows), said)
+
+
+def taken(name: str) -> float:
+    """Return the MiB that a variant's steps take beyond what was held before."""
+    running = trainers(spaces("cpu"), compiled="compiled" in name)[name]()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(3):
+        next(running)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    options = parser(__doc__, rounds=5)
+    options.add_argument("--compile", action="store_true", help="also compile polydiff's network, which takes a minute")
+    options.add_argument("--memory", action="store_true", help="measure memory instead of time")
+    options.add_argument("--users", action="store_true", help="only what users run")
+    options.add_argument("--only", help=argparse.SUPPRESS)
+    said = options.parse_args()
+    torch.set_num_threads(said.threads)
+    if said.only:
+        print(taken(said.only))
+    elif said.memory:
+        memory(said)
+    else:
+        where = spaces(said.device)
+        if not said.users:
+            same_function(where, said)
+        what_users_run(where, said)
+
+
+if __name__ == "__main__":
+    main()
