@@ -173,14 +173,21 @@ class SampleConfig(Section):
     """Conditions to guide away from, such as {label: 3}; {}: none given."""
     options: dict[str, Any] = {}
     """Further arguments of the sampler, such as {eta: 0.5}."""
-    batch_size: int = Field(256, ge=1)
-    """Samples computed at a time; it changes samples by rounding alone."""
+    batch_size: Literal["auto"] | int = "auto"
+    """Samples computed at a time; auto: as many as the device is best at. It changes samples by rounding alone."""
     precision: Literal["float32", "bf16"] = "float32"
     """Precision of the network; in bf16, which can be faster, a sample depends a little on its batch."""
     compile: bool = False
     """Whether the network is compiled, which takes a minute at first and pays where many are drawn."""
 
     _absolute = field_validator("guide")(absolute)
+
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def _size(cls, size: Any) -> Any:
+        if size != "auto" and not (str(size).isdecimal() and int(str(size)) >= 1):
+            raise ValueError("should be auto or a whole number of at least 1")
+        return size
 
     @field_validator("guidance_interval", mode="before")
     @classmethod

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # a spec is read by commands that must not wait for torch
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from polydiff.config import Config
@@ -66,6 +67,19 @@ class Samples:
     def head(self, n: int) -> Samples:
         """Return the first n."""
         return Samples(self.examples[:n], None if self.cond is None else {k: v[:n] for k, v in self.cond.items()})
+
+    def take(self, places: Sequence[int]) -> Samples:
+        """Return those at these places."""
+        cond = None if self.cond is None else {k: v[list(places)] for k, v in self.cond.items()}
+        return Samples([self.examples[i] for i in places], cond)
+
+    @staticmethod
+    def join(parts: Sequence[Samples]) -> Samples:
+        """Return consecutive samples as one."""
+        from polydiff.space import join_conditions
+
+        examples = [example for part in parts for example in part.examples]
+        return Samples(examples, join_conditions([part.cond for part in parts]))
 
 
 class Metric(NamedTuple):
@@ -158,6 +172,14 @@ class HasUnits(Protocol):
 
     def units(self, x: State, space: Space) -> Units:
         """Return the bins and units of clean states."""
+
+
+@runtime_checkable
+class Archives(Protocol):
+    """A domain whose samples can be kept in one file, for `polydiff sample --one-file`."""
+
+    def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
+        """Return what samples add to one file: arrays by name, samples first, or {"samples.sdf": the records' text}."""
 
 
 def standard_labels(cond: Mapping[str, Tensor] | None, n: int) -> list[dict[str, Any]]:

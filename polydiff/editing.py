@@ -88,7 +88,7 @@ def inpaint(
     levels = grid(model.denoiser.schedule, how.steps, how.sampler, how.spacing, data, None, how.spacing_options)
     rows = attempt("inpaint", lambda: repaint(levels, how.sampler, jump, resample, data, **how.options))
     x = fill(
-        model.guided(how, rows, model.guide(how), model.unwanted(how, seed, indices)),
+        model.guided(how, rows, model.guide(how), model.unwanted(how, seed, indices), given.space.batch),
         rows,
         given.space.to(model.device),
         condition_to(told, model.device),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from polydiff.batching import PROBE, WINDOW, Memory, efficient, windows
 from polydiff.checkpoint import STEP, Checkpoint, latest
 from polydiff.checks import check_guided, check_sampling, try_guidance, try_plan
 from polydiff.config import Config, SampleConfig
@@ -28,7 +30,7 @@ from polydiff.run import Run
 from polydiff.sampling import Row, evaluations, sample
 from polydiff.schedule import SCHEDULES
 from polydiff.settings import checked, config_from
-from polydiff.space import Condition, Space, State, condition_to, drop_condition
+from polydiff.space import Batch, Condition, Space, State, absent, condition_to
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Model:
         steps: int | None = None,
         sampler: str | None = None,
         guidance: float | None = None,
-        batch_size: int | None = None,
+        batch_size: int | str | None = None,
         **further: Any,
     ) -> Samples:
         """Return n samples; sample i depends on the seed and i, and on the batch size by rounding alone.
@@ -99,35 +101,75 @@ class Model:
             steps: Sampling steps; this and the following default to the configuration's `sample` section.
             sampler: Name of the method.
             guidance: Scale of guidance, 1 for none.
-            batch_size: Samples computed at a time.
+            batch_size: Samples computed at a time, or "auto".
             further: Other keys of the section: guidance_method="apg", guide="runs/small", negative={"label": 3}, ...
         """
+        how = {"steps": steps, "sampler": sampler, "guidance": guidance, "batch_size": batch_size, **further}
+        return Samples.join(list(self.stream(n, seed=seed, cond=cond, **how)))
+
+    def stream(
+        self, n: int, *, first: int = 0, seed: int = 0, cond: Mapping[str, Any] | None = None, **sampling: Any
+    ) -> Iterator[Samples]:
+        """Yield the samples numbered first, ..., first + n - 1 in order, a batch or so at a time.
+
+        Arguments:
+            n: How many.
+            first: Number of the first one.
+            seed: Of everything random.
+            cond: What they are asked to be.
+            sampling: As in `sample`.
+        """
         check_whole("n", n)
-        plan = self.plan(steps=steps, sampler=sampler, guidance=guidance, batch_size=batch_size, **further)
-        guide, asked = self.guide(plan), in_words(cond)
-        examples: list[Any] = []
-        conditions: list[Condition | None] = []
-        for first in range(0, n, plan.batch_size):
-            indices = range(first, min(first + plan.batch_size, n))
-            space, given = self.domain.blank(streams(seed, "blank", indices), asked)
-            x = self.states(space, given, seed, indices, plan, guide)
-            examples += self.domain.decode(x.cpu(), space)
-            conditions.append(given)
-        return Samples(examples, join_conditions(conditions))
+        check_whole("first", first, least=0)
+        plan, asked = self.plan(**sampling), in_words(cond)
+        return self.draw(range(first, first + n), seed, asked, plan, self.guide(plan))
+
+    def draw(
+        self, indices: range, seed: int, asked: Mapping[str, str], plan: SampleConfig, guide: Model | None
+    ) -> Iterator[Samples]:
+        """Yield samples in order. Where their sizes differ, batches are of like sizes, within windows of many."""
+
+        def compute(numbers: Sequence[int]) -> Samples:
+            space, given = self.domain.blank(streams(seed, "blank", numbers), asked)
+            x = self.states(space, given, seed, numbers, plan, guide)
+            return Samples(self.domain.decode(x.cpu(), space), given)
+
+        memory = Memory(self.batch_size(plan))
+        for window in windows(indices, WINDOW * memory.most):
+            sizes = self.domain.blank(streams(seed, "blank", window), asked)[0].dim
+            if (sizes == sizes[0]).all():
+                yield from memory(window, compute)
+            else:
+                order = sizes.argsort(stable=True)
+                drawn = Samples.join(list(memory([window[i] for i in order.tolist()], compute)))
+                yield drawn.take(order.argsort().tolist())
+
+    def batch_size(self, plan: SampleConfig) -> int:
+        """Return how many samples are computed at a time."""
+        return self.efficient if plan.batch_size == "auto" else plan.batch_size
+
+    @cached_property
+    def efficient(self) -> int:
+        """Samples that make one call of the network efficient on this device (`polydiff.batching`)."""
+        generators = streams(0, "probe", range(PROBE))
+        space, cond = self.domain.blank(generators, {})
+        return efficient(self.denoiser, Batch(space.noise(generators), space, cond).to(self.device))
 
     def states(
         self,
         space: Space,
         cond: Condition | None,
         seed: int,
-        indices: range,
+        indices: Sequence[int],
         plan: SampleConfig,
         guide: Model | None = None,
         **begin: Any,
     ) -> State:
         """Return sampled states on a space, before decoding; `begin` is init and start of `polydiff.sample`."""
         x = sample(
-            self.guided(plan, self.rows(plan, begin.get("start")), guide, self.unwanted(plan, seed, indices)),
+            self.guided(
+                plan, self.rows(plan, begin.get("start")), guide, self.unwanted(plan, seed, indices), len(indices)
+            ),
             space.to(self.device),
             condition_to(cond, self.device),
             generators=streams(seed, "sample", indices, self.device),
@@ -160,6 +202,7 @@ class Model:
         rows: Sequence[Row] | None = None,
         guide: Model | None = None,
         negative: Condition | None = None,
+        batch: int | None = None,
     ) -> Denoise:
         """Return the denoiser in the precision of sampling, guided where the scale is not 1; it serves one run.
 
@@ -168,6 +211,8 @@ class Model:
             rows: The sampler's plan; None: the whole one.
             guide: A worse model (`guide`).
             negative: Conditions to guide away from (`unwanted`).
+            batch: Samples computed at a time. Where twice as many make no call too large, one call of the network
+                computes both estimates of guidance; None: two calls.
         """
         rows = self.rows(plan) if rows is None else rows
         if plan.sampler == "shortcut" and not self.config.backbone.step_size:
@@ -176,7 +221,8 @@ class Model:
         if plan.guidance == 1:
             return denoiser
         weak, method = guide.stepping(plan, rows) if guide else None, try_guidance(plan, rows, self.denoiser.schedule)
-        return Guided(denoiser, method, weak, negative, plan.guidance_interval)
+        joined = batch is not None and weak is None and 2 * batch <= self.efficient
+        return Guided(denoiser, method, weak, negative, plan.guidance_interval, joined)
 
     def guide(self, plan: SampleConfig) -> Model | None:
         """Return the worse model that a plan names; one of other data is a `UserError`."""
@@ -187,16 +233,15 @@ class Model:
             raise UserError(f"The guide {plan.guide} was trained on other data: its states mean something else.")
         return other
 
-    def unwanted(self, plan: SampleConfig, seed: int, indices: range) -> Condition | None:
+    def unwanted(self, plan: SampleConfig, seed: int, indices: Sequence[int]) -> Condition | None:
         """Return the conditions to guide away from, those that the plan does not name withheld; None: none named."""
         if not plan.negative:
             return None
         named = self.conditions(plan.negative, seed, indices)
-        absent = drop_condition(named, torch.zeros(len(indices), dtype=torch.bool))
-        told = {name: named[name] if name in plan.negative else value for name, value in absent.items()}
+        told = {name: value if name in plan.negative else absent(value) for name, value in named.items()}
         return condition_to(told, self.device)
 
-    def conditions(self, cond: Mapping[str, Any], seed: int, indices: range) -> Condition:
+    def conditions(self, cond: Mapping[str, Any], seed: int, indices: Sequence[int]) -> Condition:
         """Return the conditions of samples that are asked to be this; a name that is no condition is a `UserError`."""
         words = in_words(cond)
         named = self.domain.blank(streams(seed, "blank", indices), words)[1] or {}
@@ -306,12 +351,6 @@ def in_words(cond: Mapping[str, Any] | None) -> dict[str, str]:
     if cond is not None and not isinstance(cond, Mapping):
         raise UserError(f"Conditions are names with values, such as {{'label': 7}}, not {cond!r}.")
     return {name: str(value) for name, value in (cond or {}).items()}
-
-
-def join_conditions(parts: list[Condition | None]) -> Condition | None:
-    """Return the conditions of consecutive batches as one."""
-    given = [part for part in parts if part is not None]
-    return {name: torch.cat([part[name] for part in given]) for name in given[0]} if given else None
 
 
 def pick_device(name: str) -> torch.device:

@@ -26,6 +26,8 @@ from polydiff.errors import UserError
 from polydiff.files import folder_atomic, made, write_atomic
 
 LOCK = ".lock"
+JOURNAL = ".drawing.jsonl"
+"""In a folder of samples that is being filled: which are written (`polydiff.drawing`)."""
 
 
 @dataclass(frozen=True)

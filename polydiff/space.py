@@ -164,10 +164,7 @@ def absent(value: Tensor) -> Tensor:
 
 
 def join_conditions(parts: Sequence[Condition | None]) -> Condition | None:
-    """Return the conditions of consecutive batches as one; a name that a part does not give is not given there.
-
-    A part that says nothing at all (None) needs as many samples as the first that does: it stands for a copy of it.
-    """
+    """Return the conditions of consecutive batches as one; batches that differ in names must be of one size."""
     known: dict[str, Tensor] = {}
     for part in parts:
         known = {**(part or {}), **known}

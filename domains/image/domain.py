@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from polydiff.config import Config
@@ -142,6 +143,12 @@ class Image:
             to_pillow(image).save(directory / name)
             entries.append({"file": name, **words})
         return entries
+
+    def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
+        """Return arr_0, uint8 (B, S, S, C), as judges of images read it, and arr_1, the classes."""
+        images = torch.stack(list(samples.examples)).permute(0, 2, 3, 1).numpy()
+        labels = {} if samples.cond is None else {"arr_1": samples.cond["label"].numpy()}
+        return {"arr_0": images, **labels}
 
     def words(self, samples: Samples) -> list[dict[str, Any]]:
         """Return the conditions of samples in the user's words, {} for each where there are none."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rdkit import Chem
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from polydiff.domains.molecule import metrics
 from polydiff.domains.molecule.codec import Codec
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import Library, open_library, split, universe
+from polydiff.domains.molecule.geometry import Molecule
 from polydiff.domains.molecule.metrics import Judged, Reference
 from polydiff.domains.molecule.perceive import cloud, formula
 from polydiff.domains.molecule.properties import PROPERTIES
@@ -174,11 +176,13 @@ class MoleculeDomain:
         entries = []
         for i, (molecule, words) in enumerate(zip(samples.examples, self.words(samples), strict=True)):
             name, one = f"sample-{i:05d}.sdf", Judged.of(molecule)
-            block = Chem.MolToMolBlock(cloud(molecule) if one.mol is None else one.mol, kekulize=one.mol is not None)
-            (directory / name).write_text(f"{block}$$$$\n", encoding="utf-8")
+            (directory / name).write_text(record(one, molecule), encoding="utf-8")
             valid = {"smiles": one.smiles, "formula": formula(molecule), "valid": one.mol is not None}
             entries.append({"file": name, **valid, **words})
         return entries
+
+    def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
+        return {"samples.sdf": "".join(record(Judged.of(molecule), molecule) for molecule in samples.examples)}
 
     def words(self, samples: Samples) -> list[dict[str, Any]]:
         """Return the conditions of samples in the user's words, {} for each where there are none."""
@@ -191,6 +195,12 @@ class MoleculeDomain:
             {name: "any" if math.isnan(value) else round(value, 3) for name, value in zip(columns, row, strict=True)}
             for row in rows
         ]
+
+
+def record(one: Judged, molecule: Molecule) -> str:
+    """Return a molecule's record in a .sdf: with bonds where it has them, else its atoms alone."""
+    block = Chem.MolToMolBlock(cloud(molecule) if one.mol is None else one.mol, kekulize=one.mol is not None)
+    return f"{block}$$$$\n"
 
 
 def spread(size: int, n: int) -> list[int]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from polydiff.cli.drawing import DrawingProgress
 from polydiff.cli.guiding import guidance_parser, guidance_words
 from polydiff.cli.output import evaluation_table, likelihood_table
 from polydiff.cli.words import Parser, positive, read_conditions, read_options
 from polydiff.errors import UserError
 from polydiff.files import made
+from polydiff.run import JOURNAL
 
 BOUNDS = ("vlb", "chain", "flow", "all")
 """What --likelihood can be; the first is what it means alone."""
@@ -25,19 +28,28 @@ def sample(words: Sequence[str]) -> int:
     parser.add_argument(
         "-o", "--output", metavar="DIR", type=Path, help="where to; default: RUN/samples/generated-001, ..."
     )
+    parser.add_argument(
+        "--one-file", action="store_true", help="all in samples.npz, arr_0 in uint8, or samples.sdf, where that exists"
+    )
     args = parser.read(words)
     cond = read_conditions(args.cond)
-    check_free(args.output)
+    if not (args.output and (args.output / JOURNAL).is_file()):
+        check_free(args.output)
+    from polydiff.drawing import draw
     from polydiff.model import Model
-    from polydiff.run import write_samples
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
-    plan = model.plan(**plan_words(args)).model_dump(mode="json", exclude={"batch_size"})
-    with made(args.output):  # before the work, so that a wrong place is told, and after the run was found
-        samples = model.sample(args.n, seed=args.seed, cond=cond, **plan_words(args))
-        folder = args.output or next_folder(run_of(args.run) / "samples", "generated")
-        facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
-        write_samples(folder.resolve(), model.domain, samples, {**facts, "seed": args.seed, "asked": cond, **plan})
+    model.plan(**plan_words(args))
+    facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
+    folder = args.output or next_folder(run_of(args.run) / "samples", "generated")
+    how = {"seed": args.seed, "cond": cond, "one_file": args.one_file, "facts": facts, **plan_words(args)}
+    with made(folder), DrawingProgress() as progress:
+        try:
+            draw(model, folder, args.n, progress=progress, **how)
+        except KeyboardInterrupt:
+            again = shlex.join(["polydiff", "sample", *words, *([] if args.output else ["-o", str(folder)])])
+            print(f"\nStopped; {progress.done} of {args.n} samples are kept. Go on with: {again}", file=sys.stderr)
+            return 130
     print(folder)
     return 0
 
@@ -133,14 +145,17 @@ def sampling_parser(verb: str, summary: str, n: int) -> Parser:
     )
     guidance_parser(parser)
     sampling.add_argument(
-        "--batch-size", metavar="B", type=positive, help="samples at a time; it changes samples by rounding alone"
+        "--batch-size", metavar="B", type=positive, help="samples at a time; default: as many as the device is best at"
+    )
+    sampling.add_argument(
+        "--compile", action="store_true", default=None, help="compile the network first: a minute, for many samples"
     )
     return parser
 
 
 def plan_words(args: argparse.Namespace) -> dict[str, Any]:
     """Return the sampling options; None: as configured."""
-    plain = {name: getattr(args, name) for name in ("steps", "sampler", "spacing", "guidance", "batch_size")}
+    plain = {name: getattr(args, name) for name in ("steps", "sampler", "spacing", "guidance", "batch_size", "compile")}
     options = {
         "options": read_options("--option", args.option, "eta=0.5"),
         "spacing_options": read_options("--spacing-option", args.spacing_option, "rho=5"),

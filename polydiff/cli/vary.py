@@ -36,8 +36,9 @@ def vary(words: Sequence[str]) -> int:
         raise UserError(f"--first {args.first} -n {args.n}: there are {held} held-out examples.")
     plan, begun, varied = model.plan(**plan_words(args)), [], []
     with made(args.output):
-        for first in range(args.first, args.first + args.n, plan.batch_size):
-            indices = range(first, min(first + plan.batch_size, args.first + args.n))
+        size = model.batch_size(plan)
+        for first in range(args.first, args.first + args.n, size):
+            indices = range(first, min(first + size, args.first + args.n))
             given = model.domain.batch("test", indices, streams(args.seed, "augment", indices))
             begun.append(Samples(model.domain.decode(given.x, given.space), given.cond))
             how = {"strength": args.strength, "seed": args.seed, "first": first, "cond": cond, **plan_words(args)}
@@ -46,14 +47,7 @@ def vary(words: Sequence[str]) -> int:
         facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
         told = {"seed": args.seed, "strength": args.strength, "first": args.first, "asked": cond}
         sampling = plan.model_dump(mode="json", exclude={"batch_size"})
-        write_samples(folder.resolve() / "given", model.domain, joined(begun), {**facts, "first": args.first})
-        write_samples(folder.resolve() / "varied", model.domain, joined(varied), {**facts, **told, **sampling})
+        write_samples(folder.resolve() / "given", model.domain, Samples.join(begun), {**facts, "first": args.first})
+        write_samples(folder.resolve() / "varied", model.domain, Samples.join(varied), {**facts, **told, **sampling})
     print(folder)
     return 0
-
-
-def joined(parts: list[Samples]) -> Samples:
-    """Return the samples of consecutive batches as one."""
-    from polydiff.model import join_conditions
-
-    return Samples([example for part in parts for example in part.examples], join_conditions([p.cond for p in parts]))
