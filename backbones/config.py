@@ -31,7 +31,13 @@ class UNetConfig(BackboneConfig):
     kernel: int = Field(3, ge=1)
     """Side of the convolutions, odd."""
     group_size: int = Field(16, ge=1)
-    """Channels of a group in group normalisation; fewer than 16 are slow on CPUs."""
+    """Channels of a group in group normalisation."""
+    groups: int = Field(0, ge=0)
+    """Groups in every normalisation, a divisor of all channels; 0: as many as `group_size` makes."""
+    topology: Literal["lean", "ddpm"] = "lean"
+    """ddpm: as in DDPM, where each level has one more block on the way up, which takes what the level began with."""
+    modulation: Literal["scale_shift", "shift"] = "scale_shift"
+    """How noise level and conditions enter a block: as gain and offset of a normalisation, or added before it."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of activations dropped in residual blocks."""
     variance: bool = False

@@ -7,7 +7,10 @@ $$ y = \mathrm{conv}(\mathrm{silu}(\mathrm{norm}(h))), \qquad
    h + \mathrm{conv}(\mathrm{silu}((1 + \gamma)\, \mathrm{norm}(y) + \beta)), $$
 
 with gamma and beta linear in the embedding of the noise level and the conditions (Ronneberger et al., 2015,
-https://arxiv.org/abs/1505.04597; Dhariwal and Nichol, 2021, https://arxiv.org/abs/2105.05233).
+https://arxiv.org/abs/1505.04597; Dhariwal and Nichol, 2021, https://arxiv.org/abs/2105.05233); with the modulation
+"shift" they compute h + conv(silu(norm(y + beta))). The topology "ddpm" is that of Ho et al. (2020,
+https://arxiv.org/abs/2006.11239): channels change in blocks alone, the way up takes all that the way down left, the
+stem and the strided convolutions included, and two blocks with attention between them are the middle.
 
 Symbols: B batch, C channels, H and W height and width, h activations, c the embedding (B, E).
 """
@@ -15,20 +18,25 @@ Symbols: B batch, C channels, H and W height and width, h activations, c the emb
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.embed import ContextEmbedding, Output
+from polydiff.backbones.norm import GroupNorm
 from polydiff.space import Condition, Space
 
 M = TypeVar("M", nn.Conv2d, nn.Linear)
+
+FEW = 512
+"""Places up to which attention in bf16 is done by plain products on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +62,10 @@ def zero(layer: M) -> M:
     return layer
 
 
-def group_norm(channels: int, config: UNetConfig, affine: bool = True) -> nn.GroupNorm:
+def group_norm(channels: int, config: UNetConfig, affine: bool = True, silu: bool = True) -> GroupNorm:
     """Return a normalisation with groups of `group_size` channels, or as near to it as divides their number."""
-    return nn.GroupNorm(math.gcd(channels, max(channels // config.group_size, 1)), channels, affine=affine)
+    groups = config.groups or math.gcd(channels, max(channels // config.group_size, 1))
+    return GroupNorm(groups, channels, affine, silu)
 
 
 class ResidualBlock(nn.Module):
@@ -67,24 +76,24 @@ class ResidualBlock(nn.Module):
         c_in: Channels in.
         c_out: Channels out.
         embedding: E.
-        config: Kernel, group size and dropout.
+        config: Kernel, groups, modulation and dropout.
     """
 
     def __init__(self, plane: Plane, c_in: int, c_out: int, embedding: int, config: UNetConfig) -> None:
         super().__init__()
+        self.shifts = config.modulation == "shift"
         self.norm_in = group_norm(c_in, config)
         self.conv_in = plane.conv(c_in, c_out, config.kernel)
-        self.modulation = nn.Linear(embedding, 2 * c_out)
-        self.norm_out = group_norm(c_out, config, affine=False)
+        self.modulation = nn.Linear(embedding, c_out if self.shifts else 2 * c_out)
+        self.norm_out = group_norm(c_out, config, affine=self.shifts)
         self.dropout = nn.Dropout(config.dropout)
         self.conv_out = zero(plane.conv(c_out, c_out, config.kernel))
         self.skip = nn.Identity() if c_in == c_out else plane.conv(c_in, c_out, 1)
 
     def forward(self, h: Tensor, c: Tensor) -> Tensor:
         """Return activations (B, c_out, H, W) from h (B, c_in, H, W) and c (B, E)."""
-        y = self.conv_in(functional.silu(self.norm_in(h)))
-        scale, shift = self.modulation(c)[..., None, None].chunk(2, 1)
-        y = functional.silu(torch.addcmul(shift, self.norm_out(y), 1 + scale))
+        y, modulation = self.conv_in(self.norm_in(h)), self.modulation(c)
+        y = self.norm_out(y + modulation[..., None, None]) if self.shifts else self.norm_out(y, *modulation.chunk(2, 1))
         out: Tensor = self.skip(h) + self.conv_out(self.dropout(y))
         return out
 
@@ -100,7 +109,7 @@ class Attention(nn.Module):
     def __init__(self, channels: int, config: UNetConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.norm = group_norm(channels, config)
+        self.norm = group_norm(channels, config, silu=False)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = zero(nn.Linear(channels, channels))
 
@@ -114,23 +123,36 @@ class Attention(nn.Module):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Return softmax(q k^T / sqrt(d)) v of tensors (B, heads, N, d)."""
-    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
+    """Return softmax(q k^T / sqrt(d)) v of tensors (B, heads, N, d).
+
+    A CPU's fused kernel computes in float32 where two products in bf16 are several times as fast while N^2 numbers are
+    few.
+    """
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or q.shape[-2] > FEW:
         return functional.scaled_dot_product_attention(q, k, v)
-    with torch.autocast("cpu", enabled=False):  # the CPU's backward in bf16 takes up to 4 times as long as in float32
-        return functional.scaled_dot_product_attention(q.float(), k.float(), v.float()).to(q.dtype)
+    weights = torch.softmax(q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2), -1)
+    return weights @ v
 
 
 class Stage(nn.Module):
-    """A residual block, and attention after it where the level has it."""
+    """A residual block of one or more planes, and attention after it where the level has it."""
 
     def __init__(self, plane: Plane, c_in: int, c_out: int, embedding: int, config: UNetConfig, attends: bool) -> None:
         super().__init__()
         self.block = ResidualBlock(plane, c_in, c_out, embedding, config)
         self.attention = Attention(c_out, config) if attends else nn.Identity()
+        self.recompute = config.recompute
 
-    def forward(self, h: Tensor, c: Tensor) -> Tensor:
-        """Return activations (B, c_out, H, W)."""
+    def forward(self, c: Tensor, *planes: Tensor) -> Tensor:
+        """Return activations (B, c_out, H, W) from c (B, E) and planes of c_in channels together."""
+        if self.recompute and torch.is_grad_enabled():
+            kept: Tensor = checkpoint(self.compute, c, *planes, use_reentrant=False)
+            return kept
+        return self.compute(c, *planes)
+
+    def compute(self, c: Tensor, *planes: Tensor) -> Tensor:
+        """Return the same; on the way back it may be done again."""
+        h = planes[0] if len(planes) == 1 else torch.cat(planes, 1)
         out: Tensor = self.attention(self.block(h, c))
         return out
 
@@ -153,60 +175,72 @@ class Down(nn.Module):
     """One level on the way down.
 
     Arguments:
-        plane: Maker of convolutions.
         enter: What leads here from the finer level.
-        channels: C of the level.
-        embedding: E.
-        config: Number of blocks and their dimensions.
-        attends: Whether attention follows each block.
+        stages: Its blocks.
+        leaves_all: Whether what enters is left for the way up too.
     """
 
-    def __init__(
-        self, plane: Plane, enter: nn.Module, channels: int, embedding: int, config: UNetConfig, attends: bool
-    ) -> None:
+    def __init__(self, enter: nn.Module, stages: Iterable[Stage], leaves_all: bool) -> None:
         super().__init__()
         self.enter = enter
-        self.stages = nn.ModuleList(
-            Stage(plane, channels, channels, embedding, config, attends) for _ in range(config.blocks)
-        )
+        self.stages = nn.ModuleList(stages)
+        self.leaves_all = leaves_all
 
     def forward(self, h: Tensor, c: Tensor) -> list[Tensor]:
-        """Return what each block leaves; the last is also what goes on."""
-        h = self.enter(h)
-        left = []
+        """Return what is left for the way up; the last is also what goes on."""
+        left = [self.enter(h)]
         for stage in self.stages:
-            h = stage(h, c)
-            left.append(h)
-        return left
+            left.append(stage(c, left[-1]))
+        return left if self.leaves_all else left[1:]
 
 
 class Up(nn.Module):
     """One level on the way up.
 
     Arguments:
-        plane: Maker of convolutions.
+        stages: Its blocks.
         leave: What leads from here to the finer level.
-        channels: C of the level.
-        embedding: E.
-        config: Number of blocks and their dimensions.
-        attends: Whether attention follows each block.
     """
 
-    def __init__(
-        self, plane: Plane, leave: nn.Module, channels: int, embedding: int, config: UNetConfig, attends: bool
-    ) -> None:
+    def __init__(self, stages: Iterable[Stage], leave: nn.Module) -> None:
         super().__init__()
+        self.stages = nn.ModuleList(stages)
         self.leave = leave
-        self.stages = nn.ModuleList(
-            Stage(plane, 2 * channels, channels, embedding, config, attends) for _ in range(config.blocks)
-        )
 
     def forward(self, h: Tensor, c: Tensor, left: list[Tensor]) -> Tensor:
         """Return activations for the finer level, with what `Down` left taken in, the last first."""
         for stage, skip in zip(self.stages, reversed(left), strict=True):
-            h = stage(torch.cat([h, skip], 1), c)
+            h = stage(c, h, skip)
         out: Tensor = self.leave(h)
         return out
+
+
+class Level(NamedTuple):
+    """Channels of a level, and what it is made of.
+
+    Attributes:
+        width: Of its blocks.
+        enters: Of what comes from the finer level.
+        arrives: Of what comes from the coarser level.
+        stride: Factor by which it is coarser than the level before; 1 at the finest.
+        attends: Whether attention follows each block.
+    """
+
+    width: int
+    enters: int
+    arrives: int
+    stride: int
+    attends: bool
+
+
+def levels(config: UNetConfig) -> list[Level]:
+    """Return the levels that a configuration describes, the finest first."""
+    widths = [config.channels * m for m in config.mult]
+    finer, coarser = [widths[0], *widths[:-1]], [*widths[1:], widths[-1]]
+    enters, arrives = (finer, coarser) if config.topology == "ddpm" else (widths, widths)
+    strides = (1, *config.level_strides)
+    attends = [i in config.attention for i in range(len(widths))]
+    return [Level(*level) for level in zip(widths, enters, arrives, strides, attends, strict=True)]
 
 
 class UNet(nn.Module):
@@ -225,31 +259,42 @@ class UNet(nn.Module):
         super().__init__()
         if dims not in (1, 2):
             raise ValueError(f"A U-Net works in 1 or 2 dimensions, not in {dims}.")
-        plane = Plane(dims)
-        widths = [config.channels * m for m in config.mult]
-        attends = [i in config.attention for i in range(len(widths))]
-        gaps = list(zip(widths, widths[1:], config.level_strides, strict=False))
-        enters = [plane.conv(w, v, max(2 * s - 1, config.kernel), s) for w, v, s in gaps]
-        leaves = [Upsample(plane, v, w, s, config.kernel) for w, v, s in gaps]
-        embedding = 4 * config.channels
+        self.config, self.plane, self.embedding = config, Plane(dims), 4 * config.channels
+        grid = levels(config)
+        deepest, full = grid[-1], config.topology == "ddpm"
+        folded = channels * math.prod(self.plane.sides(config.patch))
 
-        self.patch = plane.sides(config.patch)
-        self.multiple = plane.sides(config.patch * math.prod(config.level_strides))
-        folded = channels * math.prod(self.patch)
-        self.embed = ContextEmbedding(conditions, embedding)
-        self.stem = plane.conv(folded, widths[0], config.kernel)
-        self.down = nn.ModuleList(
-            Down(plane, enter, w, embedding, config, a)
-            for enter, w, a in zip([nn.Identity(), *enters], widths, attends, strict=True)
+        self.patch = self.plane.sides(config.patch)
+        self.multiple = self.plane.sides(config.patch * math.prod(config.level_strides))
+        self.embed = ContextEmbedding(conditions, self.embedding)
+        self.stem = self.plane.conv(folded, grid[0].width, config.kernel)
+        self.down = nn.ModuleList(self._down(level, finer) for level, finer in zip(grid, [None, *grid], strict=False))
+        self.middle = nn.ModuleList(
+            self._stage(deepest.width, deepest.width, attends)
+            for attends in ([True, False] if full else [deepest.attends])
         )
-        self.middle = Stage(plane, widths[-1], widths[-1], embedding, config, attends[-1])
-        self.up = nn.ModuleList(
-            Up(plane, leave, w, embedding, config, a)
-            for leave, w, a in zip([nn.Identity(), *leaves], widths, attends, strict=True)
-        )
-        self.norm = group_norm(widths[0], config)
+        self.up = nn.ModuleList(self._up(level, finer) for level, finer in zip(grid, [None, *grid], strict=False))
+        self.norm = group_norm(grid[0].width, config)
         self.heads = 2 if config.variance else 1
-        self.out = zero(plane.conv(widths[0], self.heads * folded, config.kernel))
+        self.out = zero(self.plane.conv(grid[0].width, self.heads * folded, config.kernel))
+
+    def _stage(self, c_in: int, c_out: int, attends: bool) -> Stage:
+        return Stage(self.plane, c_in, c_out, self.embedding, self.config, attends)
+
+    def _down(self, level: Level, finer: Level | None) -> Down:
+        kernel = max(2 * level.stride - 1, self.config.kernel)
+        enter = nn.Identity() if finer is None else self.plane.conv(finer.width, level.enters, kernel, level.stride)
+        channels = [level.enters] + [level.width] * (self.config.blocks - 1)
+        stages = [self._stage(c, level.width, level.attends) for c in channels]
+        return Down(enter, stages, leaves_all=self.config.topology == "ddpm")
+
+    def _up(self, level: Level, finer: Level | None) -> Up:
+        left = [level.width] * self.config.blocks + [level.enters] * (self.config.topology == "ddpm")
+        channels = [level.arrives] + [level.width] * (len(left) - 1)
+        stages = [self._stage(c + skip, level.width, level.attends) for c, skip in zip(channels, left, strict=True)]
+        if finer is None:
+            return Up(stages, nn.Identity())
+        return Up(stages, Upsample(self.plane, level.width, finer.arrives, level.stride, self.config.kernel))
 
     def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Output:
         """Return a state of the shape of x, and with `variance` a second one.
@@ -274,10 +319,11 @@ class UNet(nn.Module):
         for down in self.down:
             left.append(down(h, c))
             h = left[-1][-1]
-        h = self.middle(h, c)
+        for stage in self.middle:
+            h = stage(c, h)
         for up in reversed(self.up):
             h = up(h, c, left.pop())
-        out: Tensor = self.out(functional.silu(self.norm(h)))
+        out: Tensor = self.out(self.norm(h))
         return out
 
     def fold(self, x: Tensor) -> Tensor:

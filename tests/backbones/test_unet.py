@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.backbones.config import UNetConfig
+from polydiff.backbones.norm import GroupNorm
 from polydiff.backbones.unet import Plane, ResidualBlock, UNet, attend
 from polydiff.domain import DomainSpec
 from polydiff.plugins import discover
@@ -156,7 +157,7 @@ def test_activations_stay_channels_last(config: UNetConfig, shape: tuple[int, ..
         seen.append(output.is_contiguous(memory_format=torch.channels_last))
 
     for module in network.modules():
-        if isinstance(module, ResidualBlock | nn.GroupNorm):
+        if isinstance(module, ResidualBlock | GroupNorm):
             module.register_forward_hook(note)
     network(drawn(2, *shape), torch.zeros(2), Euclidean(2, shape))
     assert len(seen) > 6

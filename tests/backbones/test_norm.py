@@ -1,0 +1,141 @@
+"""The normalisation kernel against PyTorch's operators in float64, and what happens where it cannot be built."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from polydiff.backbones import native, norm
+from polydiff.backbones.norm import GroupNorm, fits, normalised, plain
+from polydiff.random import stream
+
+needs_kernel = pytest.mark.skipif(
+    native.library("norm") is None, reason="there is no C++ compiler, or it is not wanted"
+)
+
+
+def planes(*shape: int, mean: float = 0.5, dtype: torch.dtype = torch.float32) -> Tensor:
+    x = mean + 2 * torch.randn(shape, generator=stream(0, "planes"))
+    return x.to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+def errors(h: Tensor, groups: int, silu: bool) -> list[float]:
+    """Relative errors of y and of the gradients by h, gain and offset, against float64."""
+    batch, channels = h.shape[:2]
+    g = stream(1, "weights")
+    inputs = [h, torch.randn(batch, channels, generator=g), torch.randn(batch, channels, generator=g)]
+    dy = torch.randn(h.shape, generator=g).to(h.dtype).contiguous(memory_format=torch.channels_last)
+
+    def results(dtype: torch.dtype | None, way) -> list[Tensor]:
+        leaves = [x.detach().to(dtype or x.dtype).requires_grad_() for x in inputs]
+        y = way(leaves[0], groups, leaves[1], leaves[2], silu)
+        return [y, *torch.autograd.grad(y, leaves, dy.to(y.dtype))]
+
+    pairs = zip(results(None, normalised), results(torch.float64, plain), strict=True)
+    return [((ours.double() - truth).norm() / truth.norm().clamp(min=1e-9)).item() for ours, truth in pairs]
+
+
+@needs_kernel
+@given(
+    st.integers(1, 5), st.sampled_from([16, 48, 64]), st.integers(1, 70), st.integers(1, 5), st.booleans(),
+    st.sampled_from([1, 2, 4, 16]),
+)  # fmt: skip
+def test_kernel_is_the_formula_in_float32(
+    batch: int, channels: int, width: int, height: int, silu: bool, groups: int
+) -> None:
+    h = planes(batch, channels, height, width)
+    assert fits(h)
+    assert max(errors(h, groups, silu)) < 3e-6 * (10 if height * width * channels // groups < 8 else 1)
+
+
+@needs_kernel
+@pytest.mark.parametrize("shape", [(3, 32, 9, 13), (1, 64, 1, 301)])
+def test_kernel_in_bf16_rounds_its_output_alone(shape: tuple[int, ...]) -> None:
+    y, dh, dgain, doffset = errors(planes(*shape, dtype=torch.bfloat16), 4, True)
+    assert max(y, dh) < 2**-8
+    assert max(dgain, doffset) < 3e-6
+
+
+@needs_kernel
+def test_kernel_loses_no_digits_to_a_large_mean() -> None:
+    assert errors(planes(2, 32, 16, 16, mean=1e4), 4, True)[0] < 1e-3  # float32 knows 1e4 + x to 1e-3 / 2
+
+
+@needs_kernel
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_kernel_does_not_depend_on_threads_but_by_rounding(threads: int) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        assert max(errors(planes(2, 32, 15, 15), 4, True)) < 3e-6
+    finally:
+        torch.set_num_threads(before)
+
+
+@needs_kernel
+def test_not_finite_and_huge_numbers() -> None:
+    h = planes(2, 16, 4, 4)
+    h[0, 3, 1, 2] = torch.nan
+    y = normalised(h, 1, torch.ones(2, 16), torch.zeros(2, 16))
+    assert y[0].isnan().all()
+    assert y[1].isfinite().all()
+    far, gain, offset = planes(1, 16, 4, 4), torch.full((1, 16), 1e4), torch.zeros(1, 16)
+    assert torch.allclose(normalised(far, 1, gain, offset), plain(far, 1, gain, offset), rtol=1e-5, atol=1e-2)
+
+
+def test_without_the_kernel_nothing_changes_but_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    layer, h = GroupNorm(4, 32), planes(2, 32, 5, 7)
+    scale, shift = torch.randn(2, 2, 32).unbind()
+    fast = layer(h, scale, shift)
+    monkeypatch.setattr(norm, "library", lambda name: None)
+    assert not fits(h)
+    assert torch.allclose(layer(h, scale, shift), fast, atol=1e-5)
+
+
+def test_modulation_is_applied_after_the_layers_own_gain() -> None:
+    layer, h = GroupNorm(2, 16, silu=False), planes(2, 16, 3, 3)
+    with torch.no_grad():
+        layer.weight.mul_(3)
+        layer.bias.add_(2)
+    scale, shift = torch.randn(2, 2, 16, generator=stream(0, "modulation")).unbind()
+    unit = torch.nn.functional.group_norm(h, 2)
+    expected = (1 + scale)[..., None, None] * (3 * unit + 2) + shift[..., None, None]
+    assert torch.allclose(layer(h, scale, shift), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("way", ["absent", "unwanted"])
+def test_no_kernel_is_no_warning(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if way == "absent":
+        monkeypatch.setenv("PATH", "")
+    else:
+        monkeypatch.setenv(native.SWITCH, "0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert native.library.__wrapped__("norm") is None
+
+
+def test_a_compiler_that_fails_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "c++"
+    broken.write_text("#!/bin/sh\necho 'no room for a.out' >&2\nexit 1\n", encoding="utf-8")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path / "cache"))
+    with pytest.warns(UserWarning, match="no room for a.out"):
+        assert native.library.__wrapped__("norm") is None
+
+
+@needs_kernel
+def test_a_kernel_is_built_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path))
+    assert native.library.__wrapped__("norm") is not None
+    (built,) = (tmp_path / "kernels").iterdir()
+    written = built.stat().st_mtime_ns
+    assert native.library.__wrapped__("norm") is not None
+    assert built.stat().st_mtime_ns == written
