@@ -34,7 +34,7 @@ from polydiff.guidance.threshold import quantile
 from polydiff.random import streams
 from polydiff.sampling import SAMPLERS, Row, noise_levels, plan, run_plan, sample
 from polydiff.schedule import EDM, SCHEDULES, Schedule
-from polydiff.space import Condition, Space, State, sqnorm
+from polydiff.space import Condition, Space, State, at_level, sqnorm
 
 SPACES: dict[str, Callable[[int], Space]] = {
     "euclidean": euclidean,
@@ -422,3 +422,65 @@ def test_a_classifier_that_knows_no_space_does_not_lead_off_it() -> None:
 def test_a_row_that_takes_nothing_from_the_estimate_is_no_first_order_step() -> None:
     with pytest.raises(ValueError, match="CFG"):
         GUIDANCE["cfg_pp"](0.5, [Row(1.0, 1.0, (0.0,), 0.0, 0.5)])
+
+
+JOINED: dict[str, dict[str, Any]] = {
+    "cfg": {},
+    "negative": {"negative": {"y": torch.tensor([-0.2, 0.1, 0.3], dtype=torch.float64)}},
+    "interval": {"interval": (0.2, 2.0)},
+    "interval within a batch": {"interval": (0.2, 0.7)},
+}
+
+
+class Known(Curved):
+    """A curved denoiser to which NaN means what no condition means, as to a network, and which is told its steps."""
+
+    def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+        cond = cond or {}
+        y = cond.get("y", torch.zeros_like(sigma)).nan_to_num(0.0) + cond.get("_step", torch.zeros_like(sigma))
+        return super().__call__(x, sigma, space, {"y": y})
+
+
+@pytest.mark.parametrize("where", list(SPACES))
+@pytest.mark.parametrize("name", [*GUIDANCE, *JOINED])
+def test_both_estimates_in_one_call_are_those_of_two(name: str, where: str) -> None:
+    """A batch twice over: each method, negative and private conditions, levels that differ within a batch."""
+    space, scale = SPACES[where](3), 0.6 if name == "cfg_pp" else 3.0
+    method = GUIDANCE[name if name in GUIDANCE else "cfg"](scale, plan(EDM(sigma_max=5.0), **HOW))
+    told = {**condition([0, 1, 2]), "_step": torch.tensor([0.1, 0.0, 0.3], dtype=torch.float64)}
+    sigma = torch.tensor([0.3, 0.5, 0.9], dtype=torch.float64)
+    estimates, evaluations = [], []
+    for joined in (False, True):
+        denoiser = Known()
+        guided = Guided(denoiser, method, joined=joined, **JOINED.get(name, {}))
+        estimates.append(guided(state(space), sigma, space, told))
+        evaluations.append(denoiser.calls)
+    assert_close(*estimates, atol=1e-12, rtol=1e-12)
+    assert evaluations == [2, 1]
+
+
+def test_a_space_that_cannot_be_repeated_takes_two_calls() -> None:
+    class Plain:
+        """A space of the protocol's words alone."""
+
+        def __init__(self, whole: Space) -> None:
+            self.batch, self.dim, self.noise = whole.batch, whole.dim, whole.noise
+            self.project, self.expand, self.sum, self.to = whole.project, whole.expand, whole.sum, whole.to
+
+    space, denoiser = euclidean(2), Known()
+    estimate = Guided(denoiser, Linear(2.0), joined=True)(
+        state(space), level(space, 1.0), Plain(space), condition([0, 1])
+    )
+    assert denoiser.calls == 2
+    assert_close(estimate, Guided(Known(), Linear(2.0))(state(space), level(space, 1.0), space, condition([0, 1])))
+
+
+def test_levels_that_the_host_knows_and_those_it_reads_are_guided_alike() -> None:
+    """Within an interval or not, and the step that CFG++ finds by a noise level."""
+    space, rows = euclidean(2), plan(EDM(sigma_max=5.0), **HOW)
+    for name in ("cfg", "cfg_pp"):
+        guided = Guided(Curved(), GUIDANCE[name](0.6, rows), interval=(0.2, 2.0))
+        for row in rows:
+            known = at_level(row.at, state(space), space)
+            read = guided(state(space), known.clone(), space, condition([0, 1]))
+            assert_close(guided(state(space), known, space, condition([0, 1])), read)

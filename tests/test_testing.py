@@ -115,7 +115,22 @@ class Squeezed(Euclidean):
         return super().noise(generators)[:, :1].repeat(1, self.shape[0])
 
 
+class Mixed(PackedMolecules):
+    """Two copies, whose atoms are those of the same molecules."""
+
+    def repeat(self, n: int) -> PackedMolecules:
+        return PackedMolecules(self.batch_index.repeat(n).sort().values, self.batch, self.features)
+
+
+class Swapped(PackedMolecules):
+    """As many atoms and molecules, in another order."""
+
+    def repeat(self, n: int) -> PackedMolecules:
+        return PackedMolecules.of_sizes(self.sizes.repeat_interleave(n), self.features)
+
+
 MASK = torch.arange(5) < SIZES[:, None]
+INDEX = torch.arange(len(SIZES)).repeat_interleave(SIZES)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +148,8 @@ MASK = torch.arange(5) < SIZES[:, None]
         (Undercounted(MASK, 2), "noise and dim disagree"),
         (Padded(MASK, 2), "sum counts padding"),
         (Squeezed(2, (4,)), "noise is not standard normal"),
+        (Mixed(INDEX, len(SIZES), 2), "repeat(2) has a batch of"),
+        (Swapped(INDEX, len(SIZES), 2), "repeat(2) changes dim"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from polydiff.random import stream, streams
-from polydiff.space import Space, sqnorm
+from polydiff.space import Repeats, Space, sqnorm
 
 TOLERANCE = 1e-4
 """Relative error allowed where an identity is exact but for rounding."""
@@ -32,7 +32,7 @@ def close(a: Tensor, b: Tensor, scale: Tensor, tolerance: float = TOLERANCE) -> 
 
 
 def check_space(space: Space, padding: Tensor | None = None, draws: int = 256, seed: int = 0) -> None:
-    """Check every promise of `polydiff.space.Space`.
+    """Check every promise of `polydiff.space.Space`, and of `Repeats` where it is one.
 
     Arguments:
         space: What is checked, with at least one sample.
@@ -50,6 +50,7 @@ def check_space(space: Space, padding: Tensor | None = None, draws: int = 256, s
     check_projector(space, eps[0], y, z)
     check_padding(space, eps, padding)
     check_law(space, eps, y)
+    check_repeated(space, eps[:2], y)
 
 
 def arbitrary(like: Tensor, seed: int, counter: int) -> Tensor:
@@ -130,3 +131,28 @@ def check_law(space: Space, eps: Sequence[Tensor], y: Tensor) -> None:
         ((variance - expected).abs() <= SIGMAS * math.sqrt(2 / n) * expected + 1e-6).all(),
         "The variance of <y, eps> is not |P y|^2: noise is not standard normal on the space.",
     )
+
+
+def check_repeated(space: Space, eps: Sequence[Tensor], y: Tensor) -> None:
+    """Check, where a space can be repeated, that the copies are apart and each is the space itself."""
+    if not isinstance(space, Repeats):
+        return
+    twice = space.repeat(2)
+    hold(twice.batch == 2 * space.batch, f"repeat(2) has a batch of {twice.batch}, not {2 * space.batch}.")
+    hold(torch.equal(twice.dim, torch.cat([space.dim] * 2)), "repeat(2) changes dim.")
+    states = [y, eps[0]]
+    apart = {
+        "project": (twice.project(torch.cat(states)), [space.project(x) for x in states]),
+        "sum": (twice.sum(torch.cat(states)), [space.sum(x) for x in states]),
+        "expand": (
+            twice.expand(twice.dim + torch.arange(twice.batch).to(twice.dim)) * torch.cat(states),
+            [
+                space.expand(space.dim + torch.arange(first, first + space.batch).to(space.dim)) * x
+                for first, x in zip((0, space.batch), states, strict=True)
+            ],
+        ),
+    }
+    for name, (together, parts) in apart.items():
+        joined = torch.cat(parts)
+        hold(together.shape == joined.shape, f"{name} of repeat(2) has shape {tuple(together.shape)}.")
+        hold(close(together, joined, joined), f"{name} of repeat(2) is not that of two states joined: the copies mix.")
