@@ -16,7 +16,6 @@ import functools
 import json
 import math
 import platform
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -25,6 +24,7 @@ from typing import Any
 
 import torch
 from cases import Case, Method, affordable, schedule, short, table
+from timing import document
 from torch import Tensor
 
 from polydiff.allocator import keep_memory
@@ -227,14 +227,6 @@ def cpu_info() -> list[str]:
     """Return what Linux says of the processor."""
     path = Path("/proc/cpuinfo")
     return path.read_text().splitlines() if path.exists() else []
-
-
-def document(text: str, page: Path) -> None:
-    """Put tables between the two marks of a page, without those of all configurations."""
-    text = re.sub(r"<details>.*?</details>\n?", "", text, flags=re.DOTALL)
-    before, _, rest = page.read_text().partition("<!-- tables -->\n")
-    _, _, after = rest.partition("<!-- end of tables -->")
-    page.write_text(f"{before}<!-- tables -->\n{text}\n<!-- end of tables -->{after}")
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ from polydiff.backbones.unet import UNet
 from polydiff.denoise import Denoiser
 from polydiff.random import streams
 from polydiff.schedule import SCHEDULES
-from polydiff.space import Batch, Euclidean
+from polydiff.space import Batch, Euclidean, Space
 from polydiff.training import Training, fit
 
 Run = Callable[[], object]
@@ -116,24 +116,22 @@ def unet(config: UNetConfig) -> UNet:
 
 
 class Ours:
-    """polydiff's training step and evaluation.
+    """polydiff's training step and evaluation, on noise.
 
     Arguments:
         network: The backbone.
-        batch: Sounds at a time.
+        space: Where a batch lives.
         precision: "float32" or "bf16".
-        length: Samples of a sound.
-        device: Where.
+        device: Where all is computed.
     """
 
-    def __init__(self, network: nn.Module, batch: int, precision: str, length: int, device: str) -> None:
-        self.space = Euclidean(batch, (1, length), device)
-        self.x = self.space.noise(streams(0, "sounds", range(batch), device))
-        self.sigma = torch.ones(batch, device=device)
+    def __init__(self, network: nn.Module, space: Space, precision: str, device: str) -> None:
+        self.space = space.to(device)
+        self.x = self.space.noise(streams(0, "benchmark", range(space.batch), device))
+        self.sigma = torch.ones(space.batch, device=device)
         self.denoiser = Denoiser(network.to(device), SCHEDULES["edm"](), precision=precision)
-        training = Training(copy.deepcopy(self.denoiser))
-        steps = fit(training, lambda step: Batch(self.x, self.space, None), steps=10**9, batch_size=batch)
-        self.step = partial(next, steps)
+        training, batch = Training(copy.deepcopy(self.denoiser)), Batch(self.x, self.space, None)
+        self.step = partial(next, fit(training, lambda step: batch, steps=10**9, batch_size=space.batch))
 
     def evaluate(self) -> Tensor:
         with torch.inference_mode():
@@ -199,8 +197,10 @@ class UNetV0:
             return self.network(self.x, self.t)
 
 
-def convolutions(channels: int, length: int, said: argparse.Namespace) -> tuple[dict[str, Run], dict[str, Run], float]:
-    """Return a convolution in each form, forward and with its gradients, and the largest error of the forms."""
+def convolutions(
+    channels: int, length: int, said: argparse.Namespace
+) -> tuple[dict[str, Run], dict[str, Run], dict[str, float]]:
+    """Return a convolution in each form, forward and with its gradients, and each form's relative error."""
     torch.manual_seed(0)
     x = torch.randn(said.batch, channels, length, device=said.device)
     w = torch.randn(channels, channels, 3, device=said.device) * (3 * channels) ** -0.5
@@ -209,11 +209,11 @@ def convolutions(channels: int, length: int, said: argparse.Namespace) -> tuple[
     values = {}
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         plane = [a.to(dtype)[:, :, None].contiguous(memory_format=torch.channels_last) for a in (x, w)]
-        for form, (a, b), convolve in (
+        for form, (x_in, w_in), convolve in (
             ("conv1d", [x.to(dtype), w.to(dtype)], partial(functional.conv1d, padding=1)),
             ("planes", plane, partial(functional.conv2d, padding=(0, 1))),
         ):
-            a, b = a.detach().clone().requires_grad_(), b.detach().clone().requires_grad_()
+            a, b = x_in.detach().clone().requires_grad_(), w_in.detach().clone().requires_grad_()
             name = f"{form} {precision}"
             forward[name] = partial(without_gradients, convolve, a, b)
             values[name] = convolve(a, b).detach()
@@ -252,11 +252,11 @@ def layout(said: argparse.Namespace) -> tuple[str, str]:
 
 def same(said: argparse.Namespace) -> tuple[str, str]:
     """Compare a network with itself in the form of conv1d."""
-    network = unet(said.config or EQUAL_OPERATIONS)
+    network, space = unet(said.config or EQUAL_OPERATIONS), Euclidean(said.batch, (1, said.length))
     ours = {
-        "conv1d float32": Ours(as_conv1d(network), said.batch, "float32", said.length, said.device),
-        "planes float32": Ours(network, said.batch, "float32", said.length, said.device),
-        "planes bf16": Ours(copy.deepcopy(network), said.batch, "bf16", said.length, said.device),
+        "conv1d float32": Ours(as_conv1d(network), space, "float32", said.device),
+        "planes float32": Ours(network, space, "float32", said.device),
+        "planes bf16": Ours(copy.deepcopy(network), space, "bf16", said.device),
     }
     truth = ours["conv1d float32"].evaluate()
     errors = ", ".join(f"{name} {relative_error(o.evaluate(), truth):.1e}" for name, o in list(ours.items())[1:])
@@ -303,8 +303,8 @@ def against(
     except ImportError as missing:
         print(f"Without {peer.label}: {missing}.\n")
         return None
-    network = unet(config)
-    ours = {p: Ours(copy.deepcopy(network), said.batch, p, said.length, said.device) for p in ("float32", "bf16")}
+    network, space = unet(config), Euclidean(said.batch, (1, said.length))
+    ours = {p: Ours(copy.deepcopy(network), space, p, said.device) for p in ("float32", "bf16")}
     flop = operations(theirs.network, theirs.x, theirs.t)
     own = operations(network, ours["bf16"].x, ours["bf16"].sigma.log(), ours["bf16"].space)
     sizes = f"{peer.label}: {size(theirs.network, flop, said.batch)}. polydiff: {size(network, own, said.batch)}.\n\n"

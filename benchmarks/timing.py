@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import statistics
 import sys
@@ -110,3 +111,11 @@ def show(title: str, text: str, said: argparse.Namespace) -> None:
     if said.record:
         with RESULTS.open("a", encoding="utf-8") as file:
             file.write(os.linesep + section.replace(" --record", ""))
+
+
+def document(text: str, page: Path, mark: str = "tables") -> None:
+    """Put tables between two marks of a page, <!-- tables --> and <!-- end of tables -->, but nothing in <details>."""
+    text = re.sub(r"<details>.*?</details>\n?", "", text, flags=re.DOTALL)
+    before, _, rest = page.read_text().partition(f"<!-- {mark} -->\n")
+    _, _, after = rest.partition(f"<!-- end of {mark} -->")
+    page.write_text(f"{before}<!-- {mark} -->\n{text}\n<!-- end of {mark} -->{after}")

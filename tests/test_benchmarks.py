@@ -24,7 +24,7 @@ def bench(monkeypatch: pytest.MonkeyPatch):
     import samplers
 
     yield SimpleNamespace(cases=cases, noisy=noisy, samplers=samplers)
-    for name in ("cases", "noisy", "samplers", "peers", "overhead"):
+    for name in ("cases", "noisy", "samplers", "peers", "overhead", "timing"):
         sys.modules.pop(name, None)
 
 
