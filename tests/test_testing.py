@@ -148,8 +148,8 @@ INDEX = torch.arange(len(SIZES)).repeat_interleave(SIZES)
         (Undercounted(MASK, 2), "noise and dim disagree"),
         (Padded(MASK, 2), "sum counts padding"),
         (Squeezed(2, (4,)), "noise is not standard normal"),
-        (Mixed(INDEX, len(SIZES), 2), "repeat(2) has a batch of"),
-        (Swapped(INDEX, len(SIZES), 2), "repeat(2) changes dim"),
+        (Mixed(INDEX, len(SIZES), 2), r"repeat\(2\) has a batch of"),
+        (Swapped(INDEX, len(SIZES), 2), r"repeat\(2\) changes dim"),
     ],
     ids=lambda value: type(value).__name__,
 )
