@@ -76,7 +76,7 @@ class Layer(nn.Module):
     def __init__(self, config: EGNNConfig, geometry: Geometry) -> None:
         super().__init__()
         hidden = config.hidden
-        self.range = config.coords_range
+        self.range, self.recompute = config.coords_range, config.recompute
         self.geometry = geometry
         self.norm = nn.LayerNorm(hidden, elementwise_affine=False)
         self.modulation = nn.Linear(hidden, 2 * hidden)
@@ -104,16 +104,24 @@ class Layer(nn.Module):
             before: Features of the distances in the input, (.., G / 2).
             count: Z of each atom, (.., 1).
         """
-        direction, now = self.geometry(pairs, r)
         scale, shift = pairs.atoms(self.modulation(c)).chunk(2, -1)
         u = torch.addcmul(shift, self.norm(h), 1 + scale)
-        first = pairs.combine(self.receiver(u), self.sender(u)) + self.edge(torch.cat([now, before], -1))
+        inputs = (pairs, self.receiver(u), self.sender(u), r, before)
+        if self.recompute and torch.is_grad_enabled():  # of what is kept, all but a few per cent belongs to pairs
+            gathered, moved = checkpoint(self.gather, *inputs, use_reentrant=False, preserve_rng_state=False)
+        else:
+            gathered, moved = self.gather(*inputs)
+        return h + self.update(torch.cat([u, gathered / count], -1)), r + moved / count
+
+    def gather(self, pairs: Pairs, a: Tensor, b: Tensor, r: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each atom's sums of messages, (.., H), and of moves, (.., 3); a = W_1 u + b and b = W_2 u, (.., H)."""
+        direction, now = self.geometry(pairs, r)
+        first = pairs.combine(a, b) + self.edge(torch.cat([now, before], -1))
         m = functional.silu(self.message(functional.silu(first)))
         gate, move = self.heads(m).chunk(2, -1)
-        gathered = pairs.weighted_sum(torch.sigmoid(gate), m) / count
         with float32_geometry(r):
-            moved = pairs.sum(self.range * torch.tanh(move.to(r)) * direction) / count
-        return h + self.update(torch.cat([u, gathered], -1)), r + moved
+            moved = pairs.sum(self.range * torch.tanh(move.to(r)) * direction)
+        return pairs.weighted_sum(torch.sigmoid(gate), m), moved
 
 
 class EGNN(nn.Module):
@@ -132,7 +140,6 @@ class EGNN(nn.Module):
             raise ValueError(f"An EGNN works in 3 dimensions, not in {dims}.")
         self.divisor = config.divisor if config.aggregation == "sum" else None
         self.geometry = Geometry(config.radial, config.cutoff)
-        self.recompute, self.draws = config.recompute, config.dropout > 0
         self.embed = ContextEmbedding(conditions, config.hidden)
         self.stem = nn.Linear(channels, config.hidden)
         self.size = nn.Linear(1, config.hidden)
@@ -163,10 +170,10 @@ class EGNN(nn.Module):
         size = pairs.sizes[:, None].clamp(min=1).to(x.dtype)
         h = (self.stem(f) + pairs.atoms(self.size(size.log()))).to(x.dtype)
         count = pairs.atoms((size - 1).clamp(min=1) if self.divisor is None else torch.full_like(size, self.divisor))
-        r = start
+        r = start.contiguous()  # as after every layer: compiled code is made for strides, too
         _, before = self.geometry(pairs, r)
         for layer in self.layers:
-            h, r = self._round(layer, pairs, h, r, c, before, count)
+            h, r = layer(pairs, h, r, c, before, count)
         last = functional.silu(self.norm(h))
         out = self.out(last).to(x.dtype)
         state = pairs.clean(torch.cat([r - start, out], -1))
@@ -176,23 +183,15 @@ class EGNN(nn.Module):
         shared = pairs.atoms(pairs.mean(place)).expand(*place.shape[:-1], 3)
         return state, pairs.clean(torch.cat([shared, kind.expand(out.shape)], -1))
 
-    def _round(self, layer: nn.Module, *inputs: Pairs | Tensor) -> tuple[Tensor, Tensor]:
-        """Call a layer; where its activations are not kept, so that the way back computes them again."""
-        after: tuple[Tensor, Tensor]
-        if self.recompute and torch.is_grad_enabled():
-            after = checkpoint(layer, *inputs, use_reentrant=False, preserve_rng_state=self.draws)
-        else:
-            after = layer(*inputs)
-        return after
-
     def compile(self, **options: Any) -> None:
-        """Compile the layers, all by one piece of code; lists of pairs are built outside.
+        """Compile the layers, all by one piece of code, in which numbers of molecules, atoms and pairs are symbols.
 
-        Each number of molecules with its padded size, or a packed batch's number of atoms and of pairs, is a shape of
-        its own, so batches should have few (`DenseMolecules`, padded to a multiple).
+        So batches of any sizes share it. With dynamic=False each shape has code of its own, which CUDA graphs need:
+        then batches should have few shapes, as `DenseMolecules` padded to a multiple have.
 
         Arguments:
-            options: Of `torch.compile`, beside fullgraph and dynamic.
+            options: Of `torch.compile`, over fullgraph=True and dynamic=True.
         """
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)  # of all uses in a process
         for layer in self.layers:
-            layer.compile(**({"fullgraph": True, "dynamic": False} | options))
+            layer.compile(**({"fullgraph": True, "dynamic": True} | options))
