@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from statistics import median
 from typing import Any
@@ -12,31 +10,35 @@ import torch
 
 from polydiff.config import Config
 from polydiff.data import batches
+from polydiff.memory import Peak, size
 from polydiff.plugins import build_domain
-from polydiff.trainer import begin, build_loss
-from polydiff.training import fit
+from polydiff.trainer import begin, records_of
 
 STEPS = 6
 """Steps timed; the first, which allocates, is left out."""
 
 
-def dry_run(config: Config) -> dict[str, Any]:
+def dry_run(config: Config, steps: int = STEPS) -> dict[str, Any]:
     """Build everything, take a few steps on real data and return what they took; nothing is written.
 
+    Arguments:
+        config: What would be trained.
+        steps: Steps taken, two at least.
+
     Returns:
-        Names and values, in units that the names say.
+        Names and values, in units that the names say. What training takes is weights, their average, gradients, the
+        optimizer's state and activations; the process holds libraries and data besides.
     """
     domain = build_domain(config)
-    training = begin(config, domain)
     settings = config.train
-    source = batches(domain, settings.batch_size, config.seed, settings.condition_dropout)
-    first = source(0)
-    times, clock = [], time.perf_counter()
-    for _ in fit(training, source, steps=STEPS, batch_size=settings.batch_size, loss=build_loss(config)):
+    first = batches(domain, settings.batch_size, config.seed, settings.condition_dropout)(0)
+    training = begin(config, domain)
+    device, held = next(training.denoiser.parameters()).device, size(training.denoiser, training.ema)
+    peak, times, clock = Peak(device), [], time.perf_counter()
+    for _ in records_of(config, domain, training, steps):
         times.append(time.perf_counter() - clock)
         clock = time.perf_counter()
     seconds = median(times[1:])
-    device = next(training.denoiser.parameters()).device
     return {
         "device": str(device),
         "precision": training.denoiser.precision,
@@ -47,16 +49,9 @@ def dry_run(config: Config) -> dict[str, Any]:
         "conditions": {name: list(value.shape) for name, value in (first.cond or {}).items()},
         "true dimension": f"{first.space.dim.min():.0f} to {first.space.dim.max():.0f}",
         "parameters": sum(p.numel() for p in training.denoiser.parameters()),
-        "peak memory (MiB)": round(peak_memory(device)),
+        "memory of training (MiB)": round(held + peak.risen()),
+        "peak memory (MiB)": round(peak.total()),
         "seconds a step": round(seconds, 4),
         "steps": settings.steps,
         "minutes of training": round(seconds * settings.steps / 60, 1),
     }
-
-
-def peak_memory(device: torch.device) -> float:
-    """Return the most memory taken so far, in MiB: of the GPU, or of this process on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)

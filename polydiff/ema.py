@@ -39,22 +39,30 @@ TOLERATED = 0.1
 """Largest relative error of a profile that is still called a reconstruction."""
 
 
-@torch.no_grad()
-def update_ema(ema: nn.Module, model: nn.Module, step: int, decay: float) -> None:
-    """Move the average towards the weights: ema <- d ema + (1 - d) w, d = min(decay, (1 + step) / (10 + step)).
+class MovingAverage:
+    """The usual average: ema <- d ema + (1 - d) w, d = min(decay, (1 + step) / (10 + step)).
 
     The warm-up of d keeps a short run from averaging over its random start. Buffers are taken as they are.
 
     Arguments:
         ema: Holds the average.
-        model: Holds the weights after `step` updates.
-        step: Optimizer steps done before this one.
+        model: Holds the weights.
         decay: Final d.
     """
-    d = min(decay, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - d)
-    for average, buffer in zip(ema.buffers(), model.buffers(), strict=True):
-        average.copy_(buffer)
+
+    def __init__(self, ema: nn.Module, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        # listed once: to walk through a network's modules takes as long as the update of a small one
+        self.averages, self.weights = list(ema.parameters()), list(model.parameters())
+        self.buffers = list(zip(ema.buffers(), model.buffers(), strict=True))
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after a step; `step` counts the optimizer steps done before it."""
+        d = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.averages, self.weights, 1 - d)
+        for average, buffer in self.buffers:
+            average.copy_(buffer)
 
 
 class Profile(NamedTuple):

@@ -287,7 +287,7 @@ def build_loss(config: Config) -> Objective:
 def records_of(
     config: Config, domain: Domain, training: Training, steps: int | None = None, phase: Phase = nullcontext
 ) -> Iterator[Record]:
-    """Train as a configuration says, its steps or others, and yield a record after each; see `polydiff.training.fit`."""
+    """Train as a configuration says, its steps or others, and yield a record after each (`polydiff.training.fit`)."""
     settings, device = config.train, next(training.denoiser.parameters()).device
     return fit(
         training,

@@ -15,12 +15,11 @@ from torch import Tensor
 from polydiff.config import OptimConfig
 from polydiff.data import Batches, example_numbers, prefetch
 from polydiff.denoise import Denoiser
-from polydiff.ema import PowerAverages, update_ema
+from polydiff.ema import MovingAverage, PowerAverages
 from polydiff.loss import Loss, aids, stratified
 from polydiff.objective import Moment, Objective, as_objective
 from polydiff.optim import OPTIMIZERS, learning_rate
 from polydiff.random import stream, stream_seed, streams
-
 
 Phase = Callable[[str], AbstractContextManager[object]]
 PHASES = ("data", "forward", "backward", "optimizer", "ema")
@@ -109,7 +108,7 @@ def fit(
         NonFiniteError: A loss or gradient is NaN or infinite. Raised before the weights change.
     """
     denoiser, optimizer, objective = training.denoiser, training.optimizer, as_objective(loss or Loss())
-    parameters = list(denoiser.parameters())
+    parameters, average = list(denoiser.parameters()), MovingAverage(training.ema, denoiser, ema)
     device = parameters[0].device
     denoiser.train()
     coming = prefetch(batches, training.step, steps, device, workers)
@@ -135,7 +134,7 @@ def fit(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         with phase("ema"):
-            update_ema(training.ema, denoiser, step, ema)
+            average.update(step)
             if training.averages is not None:
                 training.averages.update(denoiser, step)
         aids.remember(denoiser, u, losses)

@@ -21,6 +21,7 @@ from polydiff.checkpoint import Checkpoint, latest, pack, steps_saved, write_fil
 from polydiff.cli import main
 from polydiff.ema import (
     SIGMAS,
+    MovingAverage,
     PowerAverages,
     Profile,
     exponent,
@@ -29,7 +30,6 @@ from polydiff.ema import (
     reconstruct,
     save_snapshot,
     spares,
-    update_ema,
     width,
 )  # fmt: skip
 from polydiff.errors import UserError
@@ -52,11 +52,11 @@ def test_the_moving_average_is_its_closed_form() -> None:
     """ema_n = sum_k (1 - d_k) prod_{j > k} d_j w_k + prod_j d_j w_init with d_k = min(d, (1 + k) / (10 + k))."""
     model, decay, n = network(), 0.9, 40
     ema = copy.deepcopy(model)
-    history = [flat(model)]
+    average, history = MovingAverage(ema, model, decay), [flat(model)]
     for k in range(n):
         move(model, k)
         history.append(flat(model))
-        update_ema(ema, model, k, decay)
+        average.update(k)
     d = [min(decay, (1 + k) / (10 + k)) for k in range(n)]
     weights = [torch.tensor(d).double().prod().item()]
     weights += [(1 - d[k]) * torch.tensor(d[k + 1 :]).double().prod().item() for k in range(n)]
@@ -69,7 +69,7 @@ def test_the_moving_average_takes_buffers_as_they_are() -> None:
     model = network()
     ema = copy.deepcopy(model)
     model(torch.randn(8, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
-    update_ema(ema, model, 0, 0.99)
+    MovingAverage(ema, model, 0.99).update(0)
     assert all(torch.equal(a, b) for a, b in zip(ema.buffers(), model.buffers(), strict=True))
 
 

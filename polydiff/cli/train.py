@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from polydiff.checks import check_names
 from polydiff.cli.output import TrainingProgress, evaluation_table, help_on_keys, table
-from polydiff.cli.words import Parser, config_parser, read_words, settings
+from polydiff.cli.words import Parser, config_parser, positive, read_words, settings
 from polydiff.errors import UserError
 from polydiff.files import made
 from polydiff.plugins import load_backbone_spec, load_domain_spec, require
@@ -20,6 +21,10 @@ RUNS = Path("runs")
 """Where runs go that are given no place."""
 JUDGED = 256
 """Samples that the evaluation at the end of training draws."""
+PROFILED = 10
+"""Steps that --profile times."""
+PARTS = {"data": "wait for data", "forward": "forward, loss", "optimizer": "clip, optimizer", "ema": "averages"}
+"""Parts of a step in words."""
 
 
 def train(words: Sequence[str]) -> int:
@@ -29,10 +34,18 @@ def train(words: Sequence[str]) -> int:
         "-o", "--output", metavar="RUN", type=Path, help="the run's folder; default: runs/DOMAIN-001, ..."
     )
     parser.add_argument("--judge", metavar="N", type=int, default=JUDGED, help="samples judged at the end; 0: none")
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         "--dry-run", action="store_true", help="build all, take a few steps, tell what a run would take"
     )
-    args, rest = parser.parse_known_args(words)
+    instead.add_argument(
+        "--profile",
+        metavar="STEPS",
+        type=positive,
+        help=f"tell where the time of a step goes (of {PROFILED} steps unless you say how many), and write a trace for "
+        "Perfetto or chrome://tracing: profile-DOMAIN.json.gz, or the file of -o",
+    )
+    args, rest = parser.parse_known_args(with_number("--profile", PROFILED, words))
     if args.help:
         parser.print_help()
         if args.domain or args.config:
@@ -45,7 +58,47 @@ def train(words: Sequence[str]) -> int:
 
         table(("what", "value"), dry_run(chosen.config).items())
         return 0
+    if args.profile:
+        from polydiff.profile import profile
+
+        show_profile(profile(chosen.config, args.output or f"profile-{chosen.config.domain}.json.gz", args.profile))
+        return 0
     return begin(chosen, args.output, args.judge)
+
+
+def with_number(option: str, number: int, words: Sequence[str]) -> list[str]:
+    """Return words in which an option that may stand alone is followed by a number."""
+    told = list(words)
+    for i, word in enumerate(words):
+        if word == option and not (words[i + 1 : i + 2] and words[i + 1].lstrip("-").isdecimal()):
+            told[i] = f"{option}={number}"
+    return told
+
+
+def show_profile(result: Mapping[str, Any]) -> None:
+    """Print where the time of a step goes."""
+    seconds = result["seconds"]
+    print(
+        f"{1e3 * seconds:.1f} ms a step, the mean of {result['steps']}: {result['batch size']} examples, "
+        f"{result['parameters']:,} parameters, {result['precision']} on {result['device']}, "
+        f"{result['threads']} threads\n"
+    )
+    rows = [(PARTS.get(name, name), *time_and_share(part, seconds)) for name, part in result["parts"].items()]
+    table(("part", "ms", "share"), rows, right=("ms", "share"))
+    print()
+    rows = [(row["name"], f"{row['calls']:g}", *time_and_share(row["seconds"], seconds)) for row in result["operators"]]
+    table(("operator", "calls", "ms", "share"), rows, right=("calls", "ms", "share"))
+    print(f"\nmemory of training  {result['memory']:.0f} MiB")
+    print(f"products a step     {result['flop'] / 1e9:.4g} GFLOP")
+    print(f"forward, backward   {result['flops'] / 1e9:.4g} GFLOP/s")
+    for name, speed in result["machine"].items():
+        print(f"  of {name + ' here':<17}{result['flops'] / speed:.0%} of {speed / 1e9:.4g} GFLOP/s")
+    print(f"\nTrace: {result['trace']}, to be opened in https://ui.perfetto.dev or chrome://tracing")
+
+
+def time_and_share(seconds: float, whole: float) -> tuple[str, str]:
+    """Return a time in ms and its share of a step."""
+    return f"{1e3 * seconds:.2f}", f"{seconds / whole:.1%}"
 
 
 def check(chosen: Settings) -> None:

@@ -1,0 +1,110 @@
+"""Profiles: parts sum to the whole, a trace names them; memory is that of the work."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from polydiff.cli import main
+from polydiff.cli.train import PROFILED, with_number
+from polydiff.config import Config
+from polydiff.dryrun import dry_run
+from polydiff.errors import UserError
+from polydiff.memory import Peak
+from polydiff.profile import STEPS, profile
+from polydiff.settings import resolve
+from polydiff.training import PHASES
+
+SMALL = {"backbone.channels": "16", "backbone.blocks": "1", "train.batch_size": "8"}
+
+
+def small(**more: str) -> Config:
+    return resolve("image", words={**SMALL, **more}).config
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hasty() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("polydiff.profile.PATIENCE", 0.0)
+        yield
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    return profile(small(), tmp_path_factory.mktemp("trace") / "t.json.gz", steps=3)
+
+
+def test_the_parts_of_a_step_sum_to_it(found: dict) -> None:
+    assert set(found["parts"]) == {*PHASES, "other"}
+    assert sum(found["parts"].values()) == pytest.approx(found["seconds"])
+    assert min(found["parts"].values()) > 0
+    assert found["flops"] * (found["parts"]["forward"] + found["parts"]["backward"]) == pytest.approx(found["flop"])
+
+
+def test_the_trace_names_the_parts(found: dict) -> None:
+    with gzip.open(found["trace"], "rt") as file:
+        events = json.load(file)["traceEvents"]
+    names = [event.get("name") for event in events if event.get("cat") == "user_annotation"]
+    assert [names.count(name) for name in PHASES] == [2] * len(PHASES)
+
+
+def test_operators_are_listed_by_their_own_time(found: dict) -> None:
+    times = [row["seconds"] for row in found["operators"]]
+    assert times == sorted(times, reverse=True)
+    assert len(times) == 10
+    assert not {row["name"] for row in found["operators"]} & {*PHASES, "ProfilerStep*"}
+
+
+def test_twice_the_examples_are_twice_the_operations() -> None:
+    twice = [profile(small(**{"train.batch_size": b}), steps=1) for b in ("4", "8")]
+    assert twice[1]["flop"] == 2 * twice[0]["flop"]
+
+
+def test_a_trace_of_no_use_is_refused(tmp_path: Path) -> None:
+    config = small()
+    for name, told in (("trace.txt", "ends in .json"), ("nowhere/trace.json", "no folder")):
+        with pytest.raises(UserError, match=told):
+            profile(config, tmp_path / name)
+
+
+def test_the_command_prints_shares_of_one_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "-d", "image", "--profile", "2", *(f"{k}={v}" for k, v in SMALL.items())]) == 0
+    out = capsys.readouterr().out
+    assert "the mean of 2: 8 examples" in out
+    parts = out.split("operator")[0]
+    assert sum(map(float, re.findall(r"([\d.]+)%", parts))) == pytest.approx(100, abs=0.4)  # each to a tenth
+    assert [path.name for path in tmp_path.iterdir()] == ["profile-image.json.gz"]
+    assert main(["train", "-d", "image", "--profile", "--dry-run"]) == 2
+    assert "not allowed with" in capsys.readouterr().err
+
+
+def test_the_number_of_steps_may_be_left_out() -> None:
+    assert PROFILED == STEPS
+    assert with_number("--profile", 10, ["--profile", "seed=3"]) == ["--profile=10", "seed=3"]
+    assert with_number("--profile", 10, ["seed=3", "--profile"]) == ["seed=3", "--profile=10"]
+    assert with_number("--profile", 10, ["--profile", "4", "--profile=5"]) == ["--profile", "4", "--profile=5"]
+
+
+def test_memory_of_training_is_at_least_its_tensors_and_less_than_all() -> None:
+    """Weights, their average, the gradient and two moments of AdamW are five numbers a parameter."""
+    told = dry_run(small(**{"backbone.channels": "64"}), steps=2)
+    assert 5 * 4 * told["parameters"] / 2**20 <= told["memory of training (MiB)"] < told["peak memory (MiB)"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux alone counts peaks anew")
+def test_a_peak_is_that_of_the_work_it_watches() -> None:
+    torch.ones(100, 2**18).sum()  # 100 MiB, freed again
+    peak = Peak(torch.device("cpu"))
+    x = torch.ones(40, 2**18)
+    del x
+    assert 35 < peak.risen() < 60
+    assert peak.total() > peak.risen()
