@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from einops import rearrange
@@ -311,6 +311,10 @@ class UNet(nn.Module):
         folded = self.planes(self.fold(padded), self.embed(log_sigma, cond))
         f, *v = (self.unfold(h)[:, :, :height, :width].reshape(x.shape) for h in folded.chunk(self.heads, 1))
         return (f, v[0]) if v else f
+
+    def compile(self, **how: Any) -> None:
+        """Compile the network as one graph for each shape; arguments are those of `torch.compile`."""
+        super().compile(**({"fullgraph": True, "dynamic": False} | how))
 
     def planes(self, h: Tensor, c: Tensor) -> Tensor:
         """Go down all levels and up again, on folded planes whose sides the strides divide."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -136,6 +136,17 @@ class Denoiser(nn.Module):
         """Return E[x_0 | x_t] for a state in the schedule's own frame at times t, shape (B,)."""
         alpha, _ = self.schedule(t)
         return self.forward(x_t / space.expand(alpha.to(x_t)), self.schedule.noise_level(t).to(x_t), space, cond)
+
+    def compile(self, **how: Any) -> None:
+        """Compile the network at its next call, for each shape that it meets: a minute once, less a step from then on.
+
+        Nothing else is compiled, so samplers, guidance and losses stay as they are. A backbone overrides `compile`
+        where it knows better which of its parts can be compiled, and how.
+
+        Arguments:
+            how: Arguments of `torch.compile`, over those of the backbone.
+        """
+        self.backbone.compile(**how)
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """Return the context in which the backbone runs."""

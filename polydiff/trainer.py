@@ -255,6 +255,8 @@ def begin(config: Config, domain: Domain, weights: Mapping[str, Tensor] | None =
     denoiser = build_denoiser(config, domain, pick_device(config.device))
     if weights is not None:
         load_weights(denoiser, carried(weights, denoiser.state_dict()), f"train.init={config.train.init}")
+    if config.train.compile:
+        denoiser.compile()
     return Training(denoiser, config.optim, widths=SIGMAS if config.train.ema_snapshots else ())
 
 
