@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.norm import GroupNorm
-from polydiff.backbones.unet import Plane, ResidualBlock, UNet, attend
+from polydiff.backbones.unet import FEW, Plane, ResidualBlock, UNet, attend
 from polydiff.domain import DomainSpec
 from polydiff.plugins import discover
 from polydiff.random import stream
@@ -26,6 +26,7 @@ from polydiff.testing import check_backbone
 Awake = Callable[..., nn.Module]
 TINY = UNetConfig(channels=16, mult=(1, 2), blocks=1, attention=(1,))
 AUDIO = UNetConfig(channels=16, mult=(1, 2, 2), strides=(4, 2), blocks=2, attention=(2,), patch=4, group_size=8)
+DDPM = UNetConfig(channels=16, mult=(1, 2), blocks=1, attention=(1,), topology="ddpm", modulation="shift", groups=8)
 CONDITIONS = {"type": 3, "pitch": 0}
 
 
@@ -148,7 +149,9 @@ def test_bf16_stays_near(config: UNetConfig, shape: tuple[int, ...], awake: Awak
     assert 0 < float(((rough - exact).norm() / exact.norm()).detach()) < 0.03
 
 
-@pytest.mark.parametrize(("config", "shape"), [(AUDIO, (2, 96)), (TINY, (1, 8, 8))], ids=["1-D", "2-D"])
+@pytest.mark.parametrize(
+    ("config", "shape"), [(AUDIO, (2, 96)), (TINY, (1, 8, 8)), (DDPM, (1, 8, 8))], ids=["1-D", "2-D", "ddpm"]
+)
 def test_activations_stay_channels_last(config: UNetConfig, shape: tuple[int, ...]) -> None:
     network = unet(config, shape[0], len(shape) - 1)
     seen = []
@@ -164,12 +167,22 @@ def test_activations_stay_channels_last(config: UNetConfig, shape: tuple[int, ..
     assert all(seen)
 
 
-def test_attention_in_bf16_is_the_same() -> None:
-    q, k, v = (drawn(2, 2, 9, 8).roll(i, 2).bfloat16() for i in range(3))
+@pytest.mark.parametrize("places", [9, FEW + 1], ids=["products", "fused"])
+def test_attention_in_bf16_is_the_same(places: int) -> None:
+    q, k, v = (drawn(2, 2, places, 8).roll(i, 2).bfloat16() for i in range(3))
     weights = (q.float() @ k.float().mT / 8**0.5).softmax(-1)
     mixed = attend(q, k, v)
     assert mixed.dtype == torch.bfloat16
     torch.testing.assert_close(mixed.float(), weights @ v.float(), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize(("config", "shape"), [(AUDIO, (2, 64)), (DDPM, (1, 8, 8))], ids=["1-D", "ddpm"])
+def test_the_whole_network_is_one_graph(config: UNetConfig, shape: tuple[int, ...], awake: Awake) -> None:
+    network = awake(unet(config, shape[0], len(shape) - 1))
+    arguments = drawn(2, *shape), torch.zeros(2), Euclidean(2, shape), cond(2)
+    plain = network(*arguments)
+    network.compile(backend="eager")
+    torch.testing.assert_close(network(*arguments), plain, rtol=1e-5, atol=1e-5)
 
 
 def test_patches_come_back() -> None:
@@ -212,3 +225,19 @@ def test_plane_makes_flat_kernels() -> None:
     assert Plane(1).conv(4, 8, 5, 2).weight.shape == (8, 4, 1, 5)
     assert Plane(2).conv(4, 8, 5, 2).weight.shape == (8, 4, 5, 5)
     assert replace(Plane(1), dims=2) == Plane(2)
+
+
+@pytest.mark.parametrize("config", [AUDIO, DDPM], ids=["1-D", "ddpm"])
+def test_recomputed_activations_change_no_gradient(config: UNetConfig, awake: Awake) -> None:
+    shape = (2, 64) if config is AUDIO else (2, 12, 8)
+
+    def gradients(recompute: bool) -> list[Tensor]:
+        network = awake(unet(config.model_copy(update={"recompute": recompute, "dropout": 0.3}), 2, len(shape) - 1))
+        network.train()
+        torch.manual_seed(1)
+        network(drawn(3, *shape), torch.zeros(3), Euclidean(3, shape), cond(3)).square().mean().backward()
+        return [p.grad for p in network.parameters() if p.grad is not None]
+
+    kept, again = gradients(False), gradients(True)
+    assert len(kept) > 20
+    assert all(torch.equal(a, b) for a, b in zip(kept, again, strict=True))
