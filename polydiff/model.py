@@ -131,7 +131,9 @@ class Model:
 
         def compute(numbers: Sequence[int]) -> Samples:
             space, given = self.domain.blank(streams(seed, "blank", numbers), asked)
-            x = self.states(space, given, seed, numbers, plan, guide)
+            whole = len(numbers) == min(memory.most, indices.stop)  # a last, smaller batch is not worth compiling for
+            how = plan if whole else plan.model_copy(update={"compile": False})
+            x = self.states(space, given, seed, numbers, how, guide)
             return Samples(self.domain.decode(x.cpu(), space), given)
 
         memory = Memory(self.batch_size(plan))
@@ -258,11 +260,19 @@ class Model:
 
         A guide need not be a shortcut model to be worse than one.
         """
-        network = copy.copy(self.denoiser)  # the same weights
+        network = copy.copy(self.compiled if plan.compile else self.denoiser)  # the same weights
         network.precision = plan.precision
         if plan.sampler != "shortcut" or not self.config.backbone.step_size:
             return network
         return Stepping(network, rows, int(self.config.loss.objective_options.get("finest", Shortcut.finest)))
+
+    @cached_property
+    def compiled(self) -> Denoiser:
+        """The denoiser with a network of the same weights that is compiled; by CUDA graphs where there is a GPU."""
+        network = copy.copy(self.denoiser)
+        network._modules = {**network._modules, "backbone": copy.copy(self.denoiser.backbone)}
+        network.compile(**({"mode": "reduce-overhead"} if self.device.type == "cuda" else {}))
+        return network
 
     def plan(self, **changes: Any) -> SampleConfig:
         """Return how samples are drawn: the configuration's `sample` section with changes (None: no change)."""

@@ -307,3 +307,32 @@ def test_the_command_goes_on(runs: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert main(words) == 2
     assert "exists and is not an empty folder" in capsys.readouterr().err
     assert len(list((tmp_path / "out").glob("sample-*.json"))) == 70
+
+
+def test_a_network_is_compiled_once_and_for_whole_batches(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a stand-in for the compiler that counts the samples it is given; the model's own network stays as it is."""
+    model, compiled = polydiff.load(runs / "ring"), list[list[int]]()
+
+    def compiling(self: Denoiser, **how: object) -> None:
+        seen: list[int] = []
+        compiled.append(seen)
+        self.backbone.register_forward_pre_hook(lambda layer, args: seen.append(len(args[0])))
+
+    monkeypatch.setattr(Denoiser, "compile", compiling)
+    monkeypatch.setattr(nn.Module, "__copy__", apart, raising=False)
+    plain = model.sample(8, batch_size=3, steps=4)
+    assert not compiled
+    for _ in range(2):
+        again = model.sample(8, batch_size=3, steps=4, compile=True)
+        assert torch.equal(torch.stack(list(plain.examples)), torch.stack(list(again.examples)))
+    assert len(compiled) == 1
+    assert set(compiled[0]) == {3}
+    model.sample(2, batch_size=3, steps=4, compile=True)
+    assert set(compiled[0]) == {2, 3}
+
+
+def apart(module: nn.Module) -> nn.Module:
+    """Return a shallow copy whose hooks are its own."""
+    other = module.__class__.__new__(module.__class__)
+    other.__dict__ = {**module.__dict__, "_forward_pre_hooks": module._forward_pre_hooks.copy()}
+    return other
