@@ -181,7 +181,7 @@ def picture(series: Sequence[Series], path: Path) -> None:
 
     panels = list(dict.fromkeys(one.panel for one in series))
     figure = Figure(figsize=(11, 7), layout="constrained")
-    grid = figure.subplots(2, 3).flat
+    grid = list(figure.subplots(2, 3).flat)
     colours = {"image": "tab:blue", "audio": "tab:orange", "molecule": "tab:green"}
     for axes, panel in zip(grid, panels, strict=False):
         for one in (s for s in series if s.panel == panel):
@@ -197,8 +197,10 @@ def picture(series: Sequence[Series], path: Path) -> None:
         axes.set_xlabel(panel)
         axes.set_ylabel("ms")
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=7, title="exponent", title_fontsize=7)
-    for axes in list(grid)[len(panels) :]:
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high * (high / low) ** (0.6 if len(axes.lines) > 2 else 0.25))  # room for the legend
+        axes.legend(fontsize=7, loc="upper left", title="exponent of size", title_fontsize=7)
+    for axes in grid[len(panels) :]:
         axes.axis("off")
     figure.savefig(path, dpi=110)
 

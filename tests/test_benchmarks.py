@@ -1,6 +1,8 @@
 """What the benchmark of samplers computes, against closed forms."""
 
 import math
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +26,7 @@ def bench(monkeypatch: pytest.MonkeyPatch):
     import samplers
 
     yield SimpleNamespace(cases=cases, noisy=noisy, samplers=samplers)
-    for name in ("cases", "noisy", "samplers", "peers", "overhead", "timing"):
+    for name in ("cases", "noisy", "samplers", "peers", "overhead", "timing", "speed_audio", "growth"):
         sys.modules.pop(name, None)
 
 
@@ -76,3 +78,37 @@ def test_tables_are_put_between_the_marks(bench, tmp_path: Path) -> None:
     bench.samplers.document("new\n<details>\nall\n</details>\n", page)
     assert page.read_text() == "before\n<!-- tables -->\nnew\n\n<!-- end of tables -->\nafter\n"
     assert "<!-- tables -->" in (FOLDER.parent / "docs" / "benchmarks.md").read_text()
+
+
+def test_exponents_are_those_of_powers(bench) -> None:
+    import growth
+
+    cubes = growth.Series("side", "image", "evaluation", {n: 5.0 * n**3 for n in (2, 4, 8, 16)})
+    overhead = growth.Series("side", "image", "evaluation", {n: max(100.0, n**2) for n in (1, 2, 16, 32)})
+    assert cubes.exponent == pytest.approx(3)
+    assert overhead.exponent == pytest.approx(2)
+
+
+def test_forms_of_an_audio_network_are_one_function(bench) -> None:
+    """conv1d in place of planes changes an output by rounding alone, and no layer is missed."""
+    import speed_audio
+    from torch import nn
+
+    from polydiff.backbones.config import UNetConfig
+
+    network = speed_audio.unet(UNetConfig(channels=16, mult=(1, 2), strides=(4,), blocks=1, attention=(1,)))
+    flat = speed_audio.as_conv1d(network)
+    assert not any(isinstance(module, nn.Conv2d) for module in flat.modules())
+    x, log_sigma = torch.randn(2, 1, 256), torch.zeros(2)
+    with torch.no_grad():
+        f, g = (form(x, log_sigma, speed_audio.Euclidean(2, (1, 256))) for form in (network, flat))
+    assert f.any()
+    torch.testing.assert_close(g, f, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["speed_audio.py --quick --parts layout same", "growth.py --quick --rounds 1"])
+def test_commands_print_their_tables(command: str) -> None:
+    words = [sys.executable, *shlex.split(command)]
+    done = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True, check=True)
+    assert done.stdout.count("| --- |") >= 1
