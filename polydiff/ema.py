@@ -53,7 +53,8 @@ class MovingAverage:
     def __init__(self, ema: nn.Module, model: nn.Module, decay: float) -> None:
         self.decay = decay
         # listed once: to walk through a network's modules takes as long as the update of a small one
-        self.averages, self.weights = list(ema.parameters()), list(model.parameters())
+        self.averages: list[Tensor] = list(ema.parameters())
+        self.weights: list[Tensor] = list(model.parameters())
         self.buffers = list(zip(ema.buffers(), model.buffers(), strict=True))
 
     @torch.no_grad()

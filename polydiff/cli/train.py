@@ -83,8 +83,8 @@ def show_profile(result: Mapping[str, Any]) -> None:
         f"{result['parameters']:,} parameters, {result['precision']} on {result['device']}, "
         f"{result['threads']} threads\n"
     )
-    rows = [(PARTS.get(name, name), *time_and_share(part, seconds)) for name, part in result["parts"].items()]
-    table(("part", "ms", "share"), rows, right=("ms", "share"))
+    parts = [(PARTS.get(name, name), *time_and_share(part, seconds)) for name, part in result["parts"].items()]
+    table(("part", "ms", "share"), parts, right=("ms", "share"))
     print()
     rows = [(row["name"], f"{row['calls']:g}", *time_and_share(row["seconds"], seconds)) for row in result["operators"]]
     table(("operator", "calls", "ms", "share"), rows, right=("calls", "ms", "share"))
