@@ -100,8 +100,8 @@ def prefetch(batch: Batches, start: int, stop: int, device: Device = "cpu", work
 def prepared(batch: Batches, device: torch.device, stream: torch.cuda.Stream | None, threads: int, step: int) -> Batch:
     """Return the batch of a step on a device, computed on one core.
 
-    A thread that computes on several cores has a team of OpenMP threads of its own, which waits for the network's team
-    and makes it wait: steps were seen to take twice as long.
+    A thread that computes on several cores has a team of OpenMP threads of its own. With that and the network's there
+    are more threads than cores, all go to sleep at each barrier, and steps were seen to take twice as long.
     """
     torch.set_num_threads(1)
     try:
