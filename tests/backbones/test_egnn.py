@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -228,3 +230,92 @@ def test_packed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch_geometric.utils", None)
     with pytest.raises(UserError, match=r"polydiff\[molecule\]"):
         pairs_of(packed(dense()[2]))
+
+
+@pytest.mark.parametrize("layout", ["dense", "packed"])
+def test_messages_computed_again_give_the_same_gradients(layout: str, awake: Awake) -> None:
+    """With dropout, whose random numbers must be the same both times."""
+    x, log_sigma, space, cond = dense()
+    where, x = (space, x) if layout == "dense" else (packed(space), x[space.mask])
+    gradients = []
+    for recompute in (False, True):
+        network = awake(egnn(EGNNConfig(hidden=16, layers=3, dropout=0.3, recompute=recompute)))
+        state = x.clone().requires_grad_()
+        torch.manual_seed(0)
+        network(state, log_sigma, where, cond).square().sum().backward()
+        gradients.append({"x": state.grad, **{name: p.grad for name, p in network.named_parameters()}})
+    assert kept(True) < 0.5 * kept(False)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=0, atol=0)
+
+
+def kept(recompute: bool) -> int:
+    """The bytes that a forward pass keeps for the way back."""
+    sizes: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    x, log_sigma, space, cond = dense()
+    network = egnn(EGNNConfig(hidden=16, layers=3, recompute=recompute))
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        f = network(x, log_sigma, space, cond)
+    assert f.requires_grad
+    return sum(sizes.values())
+
+
+@pytest.fixture
+def graphs() -> Iterator[list[Callable[..., Any]]]:
+    """What is compiled while a test runs."""
+    torch._dynamo.reset()
+    yield []
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("layout", ["dense", "packed"])
+def test_batches_of_any_sizes_share_compiled_code(layout: str, graphs: list[Callable[..., Any]], awake: Awake) -> None:
+    """Two pieces: one for the first layer, whose positions need no gradient, one for all others."""
+
+    def backend(module: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        graphs.append(module.forward)
+        return module.forward
+
+    config = EGNNConfig(hidden=8, layers=3, radial=2, recompute=layout == "packed")
+    network, plain = (awake(egnn(config)) for _ in range(2))
+    network.compile(backend=backend)
+    for sizes in ([3, 6], [4, 2, 7], [6, 6], [2, 3, 4, 9]):
+        x, log_sigma, space, cond = dense(sizes=torch.tensor(sizes))
+        where, x = (space, x) if layout == "dense" else (packed(space), x[space.mask])
+        f, g = (net(x, log_sigma, where, cond) for net in (network, plain))
+        torch.testing.assert_close(f, g, rtol=1e-12, atol=1e-12)
+        f.square().sum().backward()
+    assert len(graphs) == 2
+
+
+def test_fixed_shapes_are_as_many_as_padded_sizes(graphs: list[Callable[..., Any]], awake: Awake) -> None:
+    def backend(module: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        graphs.append(module.forward)
+        return module.forward
+
+    network = awake(egnn(EGNNConfig(hidden=8, layers=3, radial=2)))
+    network.compile(backend=backend, dynamic=False)
+    with torch.no_grad():
+        for largest in range(5, 13):
+            space = DenseMolecules.of_sizes(torch.tensor([3, largest]), K, torch.float64, multiple=4)
+            network(space.noise(streams(0, "fixed", range(2))), torch.zeros(2, dtype=torch.float64), space, None)
+    assert len(graphs) == 2  # of 8 and of 12 atoms
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None and shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+def test_compiled_is_the_same_function(graphs: list[Callable[..., Any]], awake: Awake) -> None:
+    x, log_sigma, space, cond = dense(torch.float32, torch.tensor([9, 3, 12]))
+    network, plain = (awake(egnn(dtype=torch.float32)) for _ in range(2))
+    network.compile()
+    for net in (network, plain):
+        net(x[space.mask], log_sigma, packed(space), cond).square().sum().backward()
+    for (name, p), q in zip(network.named_parameters(), plain.parameters(), strict=True):
+        assert far(p.grad, q.grad) < 1e-3, name
+    with torch.no_grad():
+        f, g = (net(x[space.mask], log_sigma, packed(space), cond) for net in (network, plain))
+    assert far(f, g) < 1e-4
