@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_docs import blocks
 
 from polydiff.cli import main
 from polydiff.cli.train import PROFILED, with_number
@@ -108,3 +109,9 @@ def test_a_peak_is_that_of_the_work_it_watches() -> None:
     del x
     assert 35 < peak.risen() < 60
     assert peak.total() > peak.risen()
+
+
+def test_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = (block for block in blocks("docs/performance.md", "python") if "polydiff.profile" in block)
+    exec(code, {})
+    assert 0 < float(capsys.readouterr().out) < 1
