@@ -15,7 +15,6 @@ SPEC = DomainSpec(
         "quick": {},
         "small": {
             "data.max_heavy": 6,
-            "data.layout": "dense",
             "train.precision": "auto",
             "backbone.hidden": 256,
             "backbone.layers": 9,

@@ -38,6 +38,7 @@ class Codec:
         scale: Standard deviation of a coordinate in Å.
         type_scale: c.
         packed: Whether states are stacked (`PackedMolecules`) and not padded (`DenseMolecules`).
+        pad_to: Where padded, the number of atoms is rounded up to a multiple of this.
     """
 
     elements: tuple[int, ...]
@@ -45,6 +46,7 @@ class Codec:
     scale: float
     type_scale: float
     packed: bool = False
+    pad_to: int = 1
 
     @staticmethod
     def measure(library: Library) -> dict[str, Any]:
@@ -58,8 +60,9 @@ class Codec:
 
     def space(self, sizes: Tensor) -> Molecules:
         """Return where molecules of these sizes (B,) live."""
-        layout = PackedMolecules if self.packed else DenseMolecules
-        return layout.of_sizes(sizes, len(self.elements))
+        if self.packed:
+            return PackedMolecules.of_sizes(sizes, len(self.elements))
+        return DenseMolecules.of_sizes(sizes, len(self.elements), multiple=self.pad_to)
 
     def encode(self, molecules: Sequence[Molecule]) -> tuple[State, Molecules]:
         """Return the states of molecules, and where they live."""

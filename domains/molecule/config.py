@@ -47,7 +47,9 @@ class MoleculeData(DataConfig):
     type_scale: float = Field(2.0, gt=0)
     """Size of an atom's one-hot element beside positions of unit variance; small: elements are decided late."""
     layout: Literal["dense", "sparse"] = "sparse"
-    """dense: batches padded to the largest molecule. sparse: atoms stacked, for sizes that differ much."""
+    """sparse: atoms stacked, no pair computed in vain. dense: batches padded to the largest molecule."""
+    pad_to: int = Field(1, ge=1)
+    """dense: padded to a multiple of this many atoms, so that batches have few shapes, as CUDA graphs need."""
 
     @model_validator(mode="before")
     @classmethod

@@ -58,6 +58,7 @@ class MoleculeDomain:
             self.statistics["scale"],
             self.data.type_scale,
             packed=self.data.layout == "sparse",
+            pad_to=self.data.pad_to,
         )
         self.profiles = torch.tensor(self.statistics["profiles"], dtype=torch.float64)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,14 @@ def test_both_layouts_hold_the_same_numbers(library: Library) -> None:
     (dense, padded), (stacked, packed) = (codec_of(library, packed=p).encode(molecules) for p in (False, True))
     torch.testing.assert_close(dense[padded.mask], stacked)
     torch.testing.assert_close(sqnorm(padded, dense), sqnorm(packed, stacked))
+
+
+def test_padded_sizes_are_few(library: Library) -> None:
+    loose = replace(codec_of(library), pad_to=8)
+    for i in (0, 50, 90):
+        state, space = loose.encode([library[i]])
+        assert state.shape[1] in (8, 16, 24)
+        assert np.array_equal(loose.decode(state, space)[0].numbers, library[i].numbers)
 
 
 def test_every_element_can_be_generated(library: Library) -> None:
