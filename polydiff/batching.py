@@ -47,7 +47,7 @@ def efficient(denoiser: Denoiser, batch: Batch) -> int:
     else:
         room = SHARE * torch.get_num_threads()
     most = room * batch.space.batch / max(largest_output(denoiser, batch), 1)
-    return 2 ** int(min(max(most, FEWEST), MOST)).bit_length() // 2
+    return 1 << int(min(max(most, FEWEST), MOST)).bit_length() - 1
 
 
 def largest_output(denoiser: Denoiser, batch: Batch) -> int:

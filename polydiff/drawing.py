@@ -150,7 +150,7 @@ class Journal:
 
     def keep(self, folder: Path) -> None:
         """Forget all from the first part on whose files are not as they were left."""
-        whole, sizes = [], dict[str, int]()
+        whole, sizes = list[Part](), dict[str, int]()
         for part in self.read():
             if part.first != sum(len(p.samples) for p in whole):
                 break
@@ -314,7 +314,7 @@ class Writer:
             for name, (kind, shape) in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as target:
                     header = {"descr": kind, "fortran_order": False, "shape": (self.n, *shape)}
-                    np.lib.format.write_array_header_1_0(target, header)  # type: ignore[no-untyped-call]
+                    np.lib.format.write_array_header_1_0(target, header)
                     with (self.folder / f".{name}.part").open("rb") as source:
                         shutil.copyfileobj(source, target, 2**20)
         draft.replace(self.folder / "samples.npz")
