@@ -1,33 +1,46 @@
-"""Time image networks against peers of the same architecture: python benchmarks/speed_images.py [--part ...].
+"""Time image networks against peers: python benchmarks/speed_images.py [--parts diffusers float32 lucidrains].
 
 diffusers: our U-Net in the topology of DDPM's CIFAR-10 network (35.7 M parameters) with the weights of diffusers'
-`UNet2DModel`, so that both compute the same function, whose relative difference is printed first. Its users' recipe is
-float32, AdamW, its `EMAModel` and clipping; ours is bf16 autocast, fused AdamW and a foreach average.
+`UNet2DModel`, so that both compute the same function, whose relative difference is printed first. Its users' step is
+that of its unconditional training script: float32, AdamW, clipping, `EMAModel`. Ours is `polydiff.training.fit`.
+float32: the same two in float32, so that nothing but the implementation differs. lucidrains: the Unet(64) of
+denoising_diffusion_pytorch, its `GaussianDiffusion` and the step of its `Trainer` against our U-Net of about as many
+parameters and operations. compiled: ours under torch.compile.
 
-lucidrains: denoising-diffusion-pytorch's `Unet` (dim 64) with its `GaussianDiffusion` and the steps of its `Trainer`
-against our U-Net of about as many operations and of about as many parameters.
+Each variant runs in a process of its own with its library's settings: polydiff's keeps freed memory for the next
+tensor. Batch 16 of 3 x 32 x 32, or as --batch says.
 """
 
 from __future__ import annotations
 
-import argparse
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
-from timing import in_turns, parser, relative_error, show, timing_table
+from timing import apart, in_turns, parser, relative_error, show, timing_table
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.unet import UNet
+from polydiff.config import OptimConfig
+from polydiff.denoise import Denoiser
+from polydiff.schedule import SCHEDULES
+from polydiff.space import Batch, Euclidean
+from polydiff.training import Training, fit
 
+Run = Callable[[], object]
+SHAPE = (3, 32, 32)
 CIFAR = UNetConfig(
     channels=128, mult=(1, 2, 2, 2), blocks=2, attention=(1,), heads=1, groups=32, topology="ddpm", modulation="shift"
 )
 """The network of DDPM for CIFAR-10 (Ho et al., 2020), google/ddpm-cifar10-32."""
+
+
+EQUAL = UNetConfig(channels=64, mult=(1, 2, 4, 6), blocks=2, attention=(3,))
+"""About as many operations and parameters as denoising_diffusion_pytorch's Unet(64)."""
 
 
 def diffusers_unet(config: UNetConfig, size: int) -> nn.Module:
@@ -52,7 +65,13 @@ def copy_weights(theirs: Any, ours: UNet) -> None:
         to.load_state_dict(source.state_dict())
 
     def stage(to: Any, block: Any, attention: Any = None) -> None:
-        pairs = {"norm_in": "norm1", "conv_in": "conv1", "modulation": "time_emb_proj", "norm_out": "norm2", "conv_out": "conv2"}
+        pairs = {
+            "norm_in": "norm1",
+            "conv_in": "conv1",
+            "modulation": "time_emb_proj",
+            "norm_out": "norm2",
+            "conv_out": "conv2",
+        }
         for name, source in pairs.items():
             same(getattr(to.block, name), getattr(block, source))
         if block.conv_shortcut is not None:
@@ -82,3 +101,218 @@ def copy_weights(theirs: Any, ours: UNet) -> None:
             same(up.leave.conv, block.upsamplers[0].conv)
     same(ours.norm, theirs.conv_norm_out)
     same(ours.out, theirs.conv_out)
+
+
+def inputs(batch: int, device: str) -> tuple[Tensor, Tensor]:
+    """Return a batch of images and their time steps."""
+    return torch.randn(batch, *SHAPE).to(device), torch.randint(0, 1000, (batch,), device=device)
+
+
+def difference(size: int = 4) -> float:
+    """Return the relative error of our network's output with the weights of diffusers', for one embedding."""
+    theirs, ours = diffusers_unet(CIFAR, SHAPE[-1]).eval(), UNet(CIFAR, channels=3, dims=2, conditions={}).eval()
+    copy_weights(theirs, ours)
+    x, t = inputs(size, "cpu")
+    with torch.no_grad():
+        embedding = functional.silu(theirs.time_embedding(theirs.time_proj(t)))
+        return relative_error(ours.planes(x, embedding), theirs(x, t).sample)
+
+
+def diffusers_step(batch: int, device: str, precision: str) -> Run:
+    """Return a training step as in diffusers' script for unconditional images, without the loading of data."""
+    from diffusers import DDPMScheduler
+    from diffusers.training_utils import EMAModel
+
+    net = diffusers_unet(CIFAR, SHAPE[-1]).to(device)
+    scheduler, x = DDPMScheduler(), inputs(batch, device)[0]
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6)
+    average = EMAModel(net.parameters(), decay=0.9999, use_ema_warmup=True)
+
+    def step() -> None:
+        noise, t = torch.randn_like(x), torch.randint(0, 1000, (batch,), device=device)
+        noisy = scheduler.add_noise(x, noise, t)
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+            predicted = net(noisy, t).sample
+        functional.mse_loss(predicted.float(), noise).backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        average.step(net.parameters())
+
+    return step
+
+
+def lucidrains_parts(device: str) -> tuple[nn.Module, nn.Module]:
+    """Return denoising_diffusion_pytorch's network as its README builds it, and the diffusion around it."""
+    from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+
+    net = Unet(dim=64, dim_mults=(1, 2, 4, 8), flash_attn=False)
+    return net.to(device), GaussianDiffusion(net, image_size=SHAPE[-1]).to(device)
+
+
+def lucidrains_step(batch: int, device: str) -> Run:
+    """Return the step of denoising_diffusion_pytorch's `Trainer`, without accelerate and the loading of data."""
+    from ema_pytorch import EMA
+
+    diffusion = lucidrains_parts(device)[1]
+    x = torch.rand(batch, *SHAPE, device=device)
+    optimizer = torch.optim.Adam(diffusion.parameters(), lr=1e-4, betas=(0.9, 0.99))
+    average = EMA(diffusion, beta=0.995, update_every=10)
+
+    def step() -> None:
+        diffusion(x).backward()
+        torch.nn.utils.clip_grad_norm_(diffusion.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        average.update()
+
+    return step
+
+
+def polydiff_denoiser(config: UNetConfig, device: str, precision: str) -> Denoiser:
+    """Return an untrained denoiser of a configuration."""
+    net = UNet(config, channels=3, dims=2, conditions={})
+    return Denoiser(net, SCHEDULES["edm"](), precision=precision).to(device)
+
+
+def polydiff_step(config: UNetConfig, batch: int, device: str, precision: str, compiled: bool = False) -> Run:
+    """Return a step of `polydiff.training.fit`, all that it does included."""
+    training = Training(polydiff_denoiser(config, device, precision), OptimConfig())
+    if compiled:
+        training.denoiser.compile()
+    given = Batch(inputs(batch, "cpu")[0], Euclidean(batch, SHAPE), None)
+    steps = fit(training, lambda _: given, steps=10**6, batch_size=batch)
+    return lambda: next(steps)
+
+
+def evaluation(
+    kind: str, batch: int, device: str, precision: str, config: UNetConfig = CIFAR, compiled: bool = False
+) -> Run:
+    """Return one evaluation of a network as it is made in sampling."""
+    x, t = inputs(batch, device)
+    if kind == "polydiff":
+        denoiser, space, sigma = polydiff_denoiser(config, device, precision).eval(), Euclidean(batch, SHAPE), 1.0 + t
+        if compiled:
+            denoiser.compile()
+        run = torch.no_grad()(lambda: denoiser(x, sigma, space))
+    else:
+        net = (
+            diffusers_unet(CIFAR, SHAPE[-1]).to(device) if kind == "diffusers" else lucidrains_parts(device)[0]
+        ).eval()
+        run = torch.no_grad()(torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")(lambda: net(x, t)))
+    return run
+
+
+def flop(network: nn.Module, *arguments: Any) -> int:
+    """Return the operations of one evaluation."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(*arguments)
+    total: int = counter.get_total_flops()
+    return total
+
+
+def our_flop(config: UNetConfig, batch: int) -> int:
+    """Return the operations of one evaluation of our network."""
+    network = UNet(config, channels=3, dims=2, conditions={})
+    return flop(network, inputs(batch, "cpu")[0], torch.zeros(batch), Euclidean(batch, SHAPE))
+
+
+def compare(
+    said: Any, title: str, variants: dict[str, tuple[bool, Callable[..., Run], Sequence[Any]]], work: int
+) -> str:
+    """Return the table of variants, each (whether it keeps memory, what makes it, of what)."""
+    with ExitStack() as stack:
+        runs = {
+            name: stack.enter_context(apart(said.threads, keep, make, *args))
+            for name, (keep, make, args) in variants.items()
+        }
+        return timing_table(title, in_turns(runs, said.rounds), work)
+
+
+def against_diffusers(said: Any) -> str:
+    """Return the tables of diffusers' network."""
+    work = our_flop(CIFAR, said.batch)
+    size = (said.batch, said.device)
+    steps = {
+        "diffusers, float32, as in its script": (False, diffusers_step, (*size, "float32")),
+        "diffusers, bf16 autocast": (False, diffusers_step, (*size, "bf16")),
+        "polydiff, bf16": (True, polydiff_step, (CIFAR, *size, "bf16")),
+    }
+    calls = {
+        "diffusers, float32": (False, evaluation, ("diffusers", *size, "float32")),
+        "diffusers, bf16 autocast": (False, evaluation, ("diffusers", *size, "bf16")),
+        "polydiff, bf16": (True, evaluation, ("polydiff", *size, "bf16")),
+    }
+    same = f"Same weights, float32: relative difference {difference():.1e}.\n"
+    return "\n".join([same, compare(said, "training step", steps, 3 * work), compare(said, "evaluation", calls, work)])
+
+
+def in_float32(said: Any) -> str:
+    """Return the tables of diffusers' network where both compute in float32."""
+    work, size = our_flop(CIFAR, said.batch), (said.batch, said.device, "float32")
+    steps = {"diffusers": (False, diffusers_step, size), "polydiff": (True, polydiff_step, (CIFAR, *size))}
+    calls = {
+        "diffusers": (False, evaluation, ("diffusers", *size)),
+        "polydiff": (True, evaluation, ("polydiff", *size)),
+    }
+    return "\n".join([compare(said, "training step", steps, 3 * work), compare(said, "evaluation", calls, work)])
+
+
+def against_lucidrains(said: Any) -> str:
+    """Return the tables of denoising_diffusion_pytorch's network."""
+    work, size = our_flop(EQUAL, said.batch), (said.batch, said.device)
+    net, ours = lucidrains_parts("cpu")[0], UNet(EQUAL, channels=3, dims=2, conditions={})
+    counts = [sum(p.numel() for p in n.parameters()) / 1e6 for n in (net, ours)]
+    theirs = flop(net, *inputs(said.batch, "cpu")) / said.batch / 1e9
+    facts = (
+        f"Theirs: {counts[0]:.1f} M parameters, {theirs:.2f} GFLOP an evaluation of one image; "
+        f"ours: {counts[1]:.1f} M, {work / said.batch / 1e9:.2f}. The rate is that of ours' operations.\n"
+    )
+    steps = {
+        "denoising_diffusion_pytorch, float32": (False, lucidrains_step, size),
+        "polydiff, float32": (True, polydiff_step, (EQUAL, *size, "float32")),
+        "polydiff, bf16": (True, polydiff_step, (EQUAL, *size, "bf16")),
+    }
+    calls = {
+        "denoising_diffusion_pytorch, float32": (False, evaluation, ("lucidrains", *size, "float32")),
+        "polydiff, float32": (True, evaluation, ("polydiff", *size, "float32", EQUAL)),
+        "polydiff, bf16": (True, evaluation, ("polydiff", *size, "bf16", EQUAL)),
+    }
+    return "\n".join([facts, compare(said, "training step", steps, 3 * work), compare(said, "evaluation", calls, work)])
+
+
+def compiled(said: Any) -> str:
+    """Return the tables of our network with and without torch.compile."""
+    work, size = our_flop(CIFAR, said.batch), (said.batch, said.device, "bf16")
+    steps = {
+        "eager": (True, polydiff_step, (CIFAR, *size)),
+        "compiled": (True, polydiff_step, (CIFAR, *size, True)),
+    }
+    calls = {
+        "eager": (True, evaluation, ("polydiff", *size)),
+        "compiled": (True, evaluation, ("polydiff", *size, CIFAR, True)),
+    }
+    return "\n".join([compare(said, "training step", steps, 3 * work), compare(said, "evaluation", calls, work)])
+
+
+PARTS = {
+    "diffusers": ("Images: diffusers' UNet2DModel, the same network", against_diffusers),
+    "float32": ("Images: the same network, both in float32", in_float32),
+    "lucidrains": ("Images: denoising_diffusion_pytorch's Unet", against_lucidrains),
+    "compiled": ("Images: torch.compile", compiled),
+}
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    words = parser(__doc__, rounds=5)
+    words.add_argument("--parts", nargs="+", choices=PARTS, default=["diffusers", "float32", "lucidrains"])
+    words.add_argument("--batch", type=int, default=16)
+    said = words.parse_args()
+    for part in said.parts:
+        title, measure = PARTS[part]
+        show(title, measure(said), said)
+
+
+if __name__ == "__main__":
+    main()

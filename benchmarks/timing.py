@@ -7,19 +7,23 @@ same round: read the ratios, not the milliseconds.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import re
 import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from polydiff.allocator import keep_memory
 from polydiff.environment import environment
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -53,6 +57,56 @@ def in_turns(variants: Mapping[str, Callable[[], object]], rounds: int, device: 
         name: Timing(times[1:], [a / b for a, b in zip(first, times[1:], strict=True)])
         for name, times in seconds.items()
     }
+
+
+@contextmanager
+def apart(
+    threads: int, keep: bool, make: Callable[..., Callable[[], object]], *args: Any
+) -> Iterator[Callable[[], None]]:
+    """Yield a function that runs make(*args)() in a process of its own, which waits between its turns.
+
+    So that each library has the memory, the threads and the settings that its users have.
+
+    Arguments:
+        threads: Of the process.
+        keep: Whether it keeps freed memory, as polydiff's command line does.
+        make: Builds what is run; a function of a module, for another process imports it.
+        args: Its arguments.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(theirs, threads, keep, make, args), daemon=True)
+    process.start()
+
+    def run() -> None:
+        ours.send(None)
+        if (error := ours.recv()) is not None:
+            raise RuntimeError(error)
+
+    try:
+        yield run
+    finally:
+        process.terminate()
+        process.join()
+
+
+def serve(
+    pipe: Any, threads: int, keep: bool, make: Callable[..., Callable[[], object]], args: tuple[Any, ...]
+) -> None:
+    """Build what is to be run, and run it whenever the pipe says so."""
+    if keep:
+        keep_memory()
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    run = None
+    while True:
+        pipe.recv()
+        try:
+            run = run or make(*args)
+            run()
+            pipe.send(None)
+        except Exception:  # noqa: BLE001 - whatever it was, the other process raises it
+            pipe.send(traceback.format_exc())
 
 
 def timing_table(title: str, timings: Mapping[str, Timing], flop: float | Mapping[str, float] | None = None) -> str:
