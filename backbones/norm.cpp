@@ -54,8 +54,10 @@ struct Shape {
 
 // Call f(first, last) on ranges of places, in several threads where one sample is all there is to do.
 template <class F> void ranges(int64_t places, int threads, F f) {
+    if (threads == 1)
+        return f(0, 0, places); // not even a region of one thread, which would stand inside another
     int64_t blocks = (places + ROWS - 1) / ROWS;
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+#pragma omp parallel for num_threads(threads) schedule(static)
     for (int t = 0; t < threads; t++)
         f(t, blocks * t / threads * ROWS, std::min(places, blocks * (t + 1) / threads * ROWS));
 }
@@ -155,12 +157,17 @@ void backward(const Shape &s, int threads, const T *x, const T *dy, const float 
     });
 }
 
-// One sample a thread where there are enough of them, so that a sample is still in the cache when it is read again.
+// One sample a thread where there are enough of them, so that a sample is still in the cache when it is read again;
+// else all threads on each. Regions never stand inside each other, for that makes new threads at every call.
 template <class F> void each(const Shape &s, int threads, F f) {
-    bool many = s.samples >= threads;
-#pragma omp parallel for num_threads(threads) schedule(static) if (many && threads > 1)
+    if (s.samples < threads || threads == 1) {
+        for (int64_t n = 0; n < s.samples; n++)
+            f(n, threads);
+        return;
+    }
+#pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t n = 0; n < s.samples; n++)
-        f(n, many ? 1 : threads);
+        f(n, 1);
 }
 
 template <class T>
