@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from polydiff.errors import UserError
 from polydiff.space import Space
@@ -138,10 +139,18 @@ def torch_geometric_scatter() -> Callable[..., Tensor]:
     return function
 
 
+LISTED = WeakIdKeyDictionary()
+"""Pairs of the spaces in use: samplers call a network often on one space, and listing its pairs waits for a GPU."""
+
+
 def pairs_of(space: Space | Any) -> Pairs:
     """Return the pairs of the molecules that live in a space: dense where it has `mask`, sparse where `batch_index`."""
     if hasattr(space, "mask"):
         return DensePairs(space.mask)
-    if hasattr(space, "batch_index"):
-        return SparsePairs(space.batch_index, space.batch)
-    raise TypeError(f"{type(space).__name__} has neither `mask` nor `batch_index`: an EGNN needs a space of molecules.")
+    if not hasattr(space, "batch_index"):
+        name = type(space).__name__
+        raise TypeError(f"{name} has neither `mask` nor `batch_index`: an EGNN needs a space of molecules.")
+    if space not in LISTED:
+        LISTED[space] = SparsePairs(space.batch_index, space.batch)
+    kept: SparsePairs = LISTED[space]
+    return kept

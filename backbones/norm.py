@@ -70,7 +70,9 @@ def normalised(h: Tensor, groups: int, gain: Tensor, offset: Tensor, silu: bool 
         silu: Whether SiLU follows.
     """
     if fits(h):
-        y: Tensor = Fused.apply(h, groups, gain.float().contiguous(), offset.float().contiguous(), silu)
+        y: Tensor = Fused.apply(  # type: ignore[no-untyped-call]
+            h, groups, gain.float().contiguous(), offset.float().contiguous(), silu
+        )
         return y
     return plain(h, groups, gain, offset, silu)
 

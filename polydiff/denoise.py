@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from polydiff.schedule import Schedule
-from polydiff.space import Condition, Space, State
-from polydiff.target import TARGETS, solve
+from polydiff.space import Condition, Space, State, level_of
+from polydiff.target import TARGETS
 
 
 class Denoise(Protocol):
@@ -120,17 +120,25 @@ class Denoiser(nn.Module):
     def run(self, x: State, sigma: Tensor, space: Space, cond: Condition | None) -> tuple[State, Tensor | None]:
         """Return F on the space, and what the network says of the variance: None where it says nothing."""
         low, high = math.log(self.schedule.sigma_min), math.log(self.schedule.sigma_max)
-        scale = space.expand(torch.rsqrt(sigma.to(x) ** 2 + self.sigma_data**2))
+        level = level_of(sigma)
+        if level is None:
+            scale = space.expand(torch.rsqrt(sigma.to(x) ** 2 + self.sigma_data**2))
+            log_sigma = sigma.log().clamp(low, high).to(x)
+        else:  # numbers of the host cost nothing
+            scale = 1 / math.hypot(level, self.sigma_data)
+            log_sigma = x.new_full((space.batch,), min(max(math.log(level), low), high))
         with self.autocast(x.device):
-            out = self.backbone(x * scale, sigma.log().clamp(low, high).to(x), space, cond)
+            out = self.backbone(x * scale, log_sigma, space, cond)
         f, v = out if isinstance(out, tuple) else (out, None)
         return space.project(f.to(x.dtype)), v
 
     def clean(self, x: State, f: State, sigma: Tensor, space: Space) -> State:
-        """Return the clean state that x and the network's output F amount to."""
-        s = space.expand(sigma.to(x))
-        one = torch.ones_like(s)
-        return solve(x, f, one, s, self.coefficients(one, s, self.sigma_data))[0]
+        """Return the clean state that x and the network's output F amount to: (b x - s F) / (b - s a)."""
+        level = level_of(sigma)
+        s = sigma.to(x) if level is None else torch.full((), level, dtype=torch.float64)
+        a, b = self.coefficients(torch.ones_like(s), s, self.sigma_data)
+        determinant = b - s * a
+        return space.expand(b / determinant) * x - space.expand(s / determinant) * f
 
     def estimate(self, x_t: State, t: Tensor, space: Space, cond: Condition | None = None) -> State:
         """Return E[x_0 | x_t] for a state in the schedule's own frame at times t, shape (B,)."""

@@ -168,20 +168,21 @@ class Model:
         **begin: Any,
     ) -> State:
         """Return sampled states on a space, before decoding; `begin` is init and start of `polydiff.sample`."""
-        x = sample(
-            self.guided(
-                plan, self.rows(plan, begin.get("start")), guide, self.unwanted(plan, seed, indices), len(indices)
-            ),
-            space.to(self.device),
-            condition_to(cond, self.device),
-            generators=streams(seed, "sample", indices, self.device),
-            steps=plan.steps,
-            sampler=plan.sampler,
-            spacing=plan.spacing,
-            spacing_options=plan.spacing_options,
-            **begin,
-            **plan.options,
-        )
+        unwanted = self.unwanted(plan, seed, indices)
+        denoise = self.guided(plan, self.rows(plan, begin.get("start")), guide, unwanted, len(indices))
+        with torch.autocast(self.device.type, enabled=False):  # around all steps, so that weights are cast to bf16 once
+            x = sample(
+                denoise,
+                space.to(self.device),
+                condition_to(cond, self.device),
+                generators=streams(seed, "sample", indices, self.device),
+                steps=plan.steps,
+                sampler=plan.sampler,
+                spacing=plan.spacing,
+                spacing_options=plan.spacing_options,
+                **begin,
+                **plan.options,
+            )
         return self.finite(x, plan)
 
     def finite(self, x: State, plan: SampleConfig) -> State:

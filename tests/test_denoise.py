@@ -13,7 +13,7 @@ from polydiff.guidance import ClassifierFree
 from polydiff.process import q_sample
 from polydiff.random import streams
 from polydiff.schedule import EDM, SCHEDULES
-from polydiff.space import Condition, Space
+from polydiff.space import Condition, Space, at_level
 from polydiff.target import TARGETS
 
 
@@ -98,3 +98,13 @@ def test_guidance_is_the_affine_combination_and_exact_at_zero_and_one() -> None:
     for w in (0.0, 1.0, 0.5, 4.0):
         assert_close(ClassifierFree(Shift(), w)(x, sigma, space, cond), w * space.expand(cond["y"]) + 0 * x)
     assert_close(ClassifierFree(Shift(), 4.0)(x, sigma, space, None), torch.zeros_like(x))
+
+
+@pytest.mark.parametrize("target", list(TARGETS))
+def test_a_level_that_the_host_knows_gives_the_same_estimate(target: str) -> None:
+    space = dense(3, 2)
+    denoiser = Denoiser(Perfect(target, 0.7), EDM(), target, sigma_data=0.7)
+    x = space.noise(streams(0, "x", range(3)))
+    for level in (1e-4, 0.3, 80.0, 1e4):
+        told = denoiser(x, at_level(level, x, space), space)
+        assert_close(told, denoiser(x, torch.full((3,), level, dtype=x.dtype), space), rtol=1e-9, atol=1e-9)

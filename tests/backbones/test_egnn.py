@@ -219,7 +219,10 @@ def test_all_pairs(sizes: list[int]) -> None:
 def test_layout_follows_the_space() -> None:
     _, _, space, _ = dense()
     assert isinstance(pairs_of(space), DensePairs)
-    assert isinstance(pairs_of(packed(space)), SparsePairs)
+    stacked = packed(space)
+    assert isinstance(pairs_of(stacked), SparsePairs)
+    assert pairs_of(stacked) is pairs_of(stacked)  # listed once
+    assert pairs_of(packed(space)) is not pairs_of(stacked)
     with pytest.raises(TypeError, match="needs a space of molecules"):
         pairs_of(Euclidean(1, (3,)))
     with pytest.raises(ValueError, match="3 dimensions, not in 2"):

@@ -119,12 +119,9 @@ NETWORKS: dict[str, tuple[Any, dict[str, Any], Callable[[], Space]]] = {
 }  # fmt: skip
 
 
-LISTED = pytest.mark.xfail(reason="the pairs of stacked molecules are listed anew at each evaluation")
-
-
 @pytest.mark.parametrize("joined", [False, True])
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-@pytest.mark.parametrize("name", [pytest.param(n, marks=LISTED) if n == "egnn, stacked" else n for n in NETWORKS])
+@pytest.mark.parametrize("name", list(NETWORKS))
 def test_networks_wait_for_nothing(name: str, precision: str, joined: bool) -> None:
     config, shape, space = NETWORKS[name]
     network = build_backbone(config, **shape, conditions={"label": 3, "logp": 0})
