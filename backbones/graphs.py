@@ -147,10 +147,9 @@ def pairs_of(space: Space | Any) -> Pairs:
     """Return the pairs of the molecules that live in a space: dense where it has `mask`, sparse where `batch_index`."""
     if hasattr(space, "mask"):
         return DensePairs(space.mask)
-    if not hasattr(space, "batch_index"):
-        name = type(space).__name__
-        raise TypeError(f"{name} has neither `mask` nor `batch_index`: an EGNN needs a space of molecules.")
-    if space not in LISTED:
-        LISTED[space] = SparsePairs(space.batch_index, space.batch)
-    kept: SparsePairs = LISTED[space]
-    return kept
+    if hasattr(space, "batch_index"):
+        if space not in LISTED:
+            LISTED[space] = SparsePairs(space.batch_index, space.batch)
+        kept: SparsePairs = LISTED[space]
+        return kept
+    raise TypeError(f"{type(space).__name__} has neither `mask` nor `batch_index`: an EGNN needs a space of molecules.")

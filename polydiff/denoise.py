@@ -121,6 +121,7 @@ class Denoiser(nn.Module):
         """Return F on the space, and what the network says of the variance: None where it says nothing."""
         low, high = math.log(self.schedule.sigma_min), math.log(self.schedule.sigma_max)
         level = level_of(sigma)
+        scale: Tensor | float
         if level is None:
             scale = space.expand(torch.rsqrt(sigma.to(x) ** 2 + self.sigma_data**2))
             log_sigma = sigma.log().clamp(low, high).to(x)
