@@ -33,7 +33,7 @@ class UNetConfig(BackboneConfig):
     group_size: int = Field(16, ge=1)
     """Channels of a group in group normalisation."""
     groups: int = Field(0, ge=0)
-    """Groups in every normalisation, a divisor of all channels; 0: as many as `group_size` makes."""
+    """Groups in every normalisation, a divisor of every level's channels; 0: as many as `group_size` makes."""
     topology: Literal["lean", "ddpm"] = "lean"
     """ddpm: as in DDPM, where each level has one more block on the way up, which takes what the level began with."""
     modulation: Literal["scale_shift", "shift"] = "scale_shift"
@@ -52,8 +52,15 @@ class UNetConfig(BackboneConfig):
             )
         if any(level >= levels for level in self.attention):
             raise ValueError(f"attention names levels {self.attention}, but mult has levels 0 to {levels - 1}")
-        if any(self.channels * self.mult[level] % self.heads for level in self.attention):
-            raise ValueError(f"heads={self.heads} must divide the channels of every level with attention")
+        middle = (levels - 1,) if self.topology == "ddpm" else ()
+        if any(self.channels * self.mult[level] % self.heads for level in (*self.attention, *middle)):
+            where = ", which with topology=ddpm the deepest always is" if middle else ""
+            raise ValueError(f"heads={self.heads} must divide the channels of every level with attention{where}")
+        widths = [self.channels * m for m in self.mult]
+        if self.groups and any(width % self.groups for width in widths):
+            raise ValueError(
+                f"groups={self.groups} must divide the channels of every level: {widths}. Leave it 0 for groups of about group_size={self.group_size}"
+            )
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel={self.kernel} is even; take an odd one")
         return self

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.autograd import forward_ad
 from torch.nn import functional
 
 from polydiff.backbones.native import library, pointer
@@ -43,6 +43,8 @@ class GroupNorm(nn.Module):
 
     def __init__(self, groups: int, channels: int, affine: bool = True, silu: bool = True) -> None:
         super().__init__()
+        if groups < 1 or channels % groups:
+            raise ValueError(f"{groups} groups do not divide {channels} channels.")
         self.groups, self.channels, self.silu = groups, channels, silu
         self.register_parameter("weight", nn.Parameter(torch.ones(channels)) if affine else None)
         self.register_parameter("bias", nn.Parameter(torch.zeros(channels)) if affine else None)
@@ -53,9 +55,8 @@ class GroupNorm(nn.Module):
         if scale is not None:
             gain = 1 + scale if gain is None else gain * (1 + scale)
             offset = shift if offset is None else torch.addcmul(shift, offset, 1 + scale)  # type: ignore[arg-type]
-        shape = (len(h), self.channels)
-        gain = h.new_ones(shape) if gain is None else gain.expand(shape)
-        offset = h.new_zeros(shape) if offset is None else offset.expand(shape)
+        gain = h.new_ones(1) if gain is None else gain
+        offset = h.new_zeros(1) if offset is None else offset
         return normalised(h, self.groups, gain, offset, self.silu)
 
 
@@ -65,11 +66,12 @@ def normalised(h: Tensor, groups: int, gain: Tensor, offset: Tensor, silu: bool 
     Arguments:
         h: Activations (B, C, H, W).
         groups: Number of groups.
-        gain: (B, C).
-        offset: (B, C).
+        gain: (B, C), or what broadcasts to it.
+        offset: As gain.
         silu: Whether SiLU follows.
     """
-    if fits(h):
+    gain, offset = gain.expand(h.shape[:2]), offset.expand(h.shape[:2])
+    if fits(h, groups):
         y: Tensor = Fused.apply(  # type: ignore[no-untyped-call]
             h, groups, gain.float().contiguous(), offset.float().contiguous(), silu
         )
@@ -84,15 +86,29 @@ def plain(h: Tensor, groups: int, gain: Tensor, offset: Tensor, silu: bool = Tru
     return functional.silu(y) if silu else y
 
 
-def fits(h: Tensor) -> bool:
+def fits(h: Tensor, groups: int = 1) -> bool:
     """Whether the kernel takes these activations."""
     return (
-        h.device.type == "cpu"
+        computed(h)
+        and h.device.type == "cpu"
         and h.dtype in (torch.float32, torch.bfloat16)
+        and h.numel() > 0
         and h.shape[1] % LANES == 0
-        and not torch.compiler.is_compiling()
+        and groups > 0
+        and h.shape[1] % groups == 0
         and h.is_contiguous(memory_format=torch.channels_last)
         and library("norm") is not None
+    )
+
+
+def computed(h: Tensor) -> bool:
+    """Whether an operator on h computes numbers: it is not traced, transformed or differentiated forwards."""
+    return not (
+        torch.compiler.is_compiling()
+        or type(h) is not Tensor
+        or torch.jit.is_tracing()
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
     )
 
 
@@ -109,9 +125,14 @@ class Fused(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         h, gain, offset, mean, rstd = ctx.saved_tensors
+        if torch.is_grad_enabled():  # derivatives of the derivative are asked for
+            y = plain(h, ctx.groups, gain, offset, ctx.silu)
+            inputs = [t for t in (h, gain, offset) if t.requires_grad]
+            found = iter(torch.autograd.grad(y, inputs, dy, create_graph=True))
+            by_h, by_gain, by_offset = (next(found) if t.requires_grad else None for t in (h, gain, offset))
+            return by_h, None, by_gain, by_offset, None
         dy = dy.to(h.dtype).contiguous(memory_format=torch.channels_last)
         dh, dgain, doffset = torch.empty_like(h), torch.empty_like(gain), torch.empty_like(offset)
         call("backward", h, ctx.groups, ctx.silu, h, dy, gain, offset, mean, rstd, dh, dgain, doffset)

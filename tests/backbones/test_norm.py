@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from polydiff.backbones import native, norm
 from polydiff.backbones.norm import GroupNorm, fits, normalised, plain
@@ -87,6 +88,69 @@ def test_not_finite_and_huge_numbers() -> None:
     assert y[1].isfinite().all()
     far, gain, offset = planes(1, 16, 4, 4), torch.full((1, 16), 1e4), torch.zeros(1, 16)
     assert torch.allclose(normalised(far, 1, gain, offset), plain(far, 1, gain, offset), rtol=1e-5, atol=1e-2)
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    ("h", "groups"),
+    [
+        (planes(2, 16, 0, 3), 1),
+        (planes(0, 16, 2, 3), 1),
+        (planes(2, 48, 2, 3), 5),
+        (planes(2, 48, 2, 3), 0),
+        (planes(1, 16, 2, 3).expand(3, 16, 2, 3), 2),
+        (planes(2, 16, 2, 3, dtype=torch.float64), 2),
+        (planes(2, 16, 2, 3, dtype=torch.float16), 2),
+        (torch.randn(2, 16, 2, 3), 2),
+    ],
+    ids=["no places", "no samples", "5 groups of 48", "0 groups", "expanded", "float64", "float16", "channels first"],
+)
+def test_what_the_kernel_cannot_take_is_left_to_operators(h: Tensor, groups: int) -> None:
+    """Each of these would read beyond its memory, divide by 0 or mistake one kind of number for another."""
+    assert fits(planes(2, 16, 2, 3))
+    assert not fits(h, groups)
+
+
+@needs_kernel
+def test_gains_that_broadcast() -> None:
+    h, gain = planes(3, 16, 2, 3), torch.randn(16, generator=stream(1, "weights"))
+    whole = normalised(h, 2, gain.repeat(3, 1), torch.ones(3, 16))
+    assert torch.equal(normalised(h, 2, gain, torch.ones(1)), whole)
+
+
+@pytest.mark.parametrize("groups", [0, 5])
+def test_groups_must_divide_the_channels(groups: int) -> None:
+    with pytest.raises(ValueError, match=f"{groups} groups do not divide 48 channels"):
+        GroupNorm(groups, 48)
+
+
+@needs_kernel
+def test_second_derivatives_are_those_of_the_formula() -> None:
+    def penalty(dtype: torch.dtype, way) -> list[Tensor]:
+        g = stream(2, "weights")
+        inputs = [x.to(dtype).requires_grad_() for x in (planes(2, 32, 3, 5), *torch.randn(2, 2, 32, generator=g))]
+        first = torch.autograd.grad(way(inputs[0], 4, *inputs[1:]).square().sum(), inputs[:2], create_graph=True)
+        return list(torch.autograd.grad(sum(d.square().sum() for d in first), inputs))
+
+    for ours, truth in zip(penalty(torch.float32, normalised), penalty(torch.float64, plain), strict=True):
+        torch.testing.assert_close(ours, truth.float(), rtol=1e-4, atol=1e-4 * truth.abs().max().item())
+
+
+@needs_kernel
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_transforms_and_traces_take_operators() -> None:
+    """A transform by torch.func, a trace and a fake tensor all need operators that torch knows."""
+    h, layer = planes(2, 16, 2, 3), GroupNorm(2, 16).requires_grad_(False)
+
+    def loss(x: Tensor) -> Tensor:
+        return layer(x).square().sum()
+
+    x = h.clone().requires_grad_()
+    torch.testing.assert_close(torch.func.grad(loss)(h), torch.autograd.grad(loss(x), x)[0])
+    other = planes(5, 16, 2, 3)
+    torch.testing.assert_close(torch.jit.trace(layer, (h,))(other), layer(other))
+    with FakeTensorMode():
+        assert GroupNorm(2, 16)(torch.empty(h.shape, memory_format=torch.channels_last)).shape == h.shape
 
 
 def test_without_the_kernel_nothing_changes_but_rounding(monkeypatch: pytest.MonkeyPatch) -> None:

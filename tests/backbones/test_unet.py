@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -167,6 +170,29 @@ def test_activations_stay_channels_last(config: UNetConfig, shape: tuple[int, ..
     assert all(seen)
 
 
+@pytest.mark.parametrize(("channels", "mult", "size"), [(32, (1, 2, 2), 16), (16, (1, 1), 10)], ids=["16", "10"])
+def test_the_topology_of_ddpm_is_that_of_diffusers(
+    channels: int, mult: tuple[int, ...], size: int, monkeypatch: pytest.MonkeyPatch, awake: Awake
+) -> None:
+    """UNet2DModel with its weights copied into ours, for its own embedding of the time."""
+    pytest.importorskip("diffusers")
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    speed_images = importlib.import_module("speed_images")
+    config = DDPM.model_copy(update={"channels": channels, "mult": mult, "heads": 1, "blocks": 2})
+    theirs = awake(speed_images.diffusers_unet(config, size)).eval()
+    ours = UNet(config, channels=3, dims=2, conditions={}).eval()
+    speed_images.copy_weights(theirs, ours)
+    x, t = drawn(2, 3, size, size), torch.tensor([3, 700])
+    with torch.no_grad():
+        embedding = functional.silu(theirs.time_embedding(theirs.time_proj(t)))
+        expected = theirs(x, t).sample
+        torch.testing.assert_close(
+            ours.planes(x, embedding), expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item()
+        )
+    for name in ("speed_images", "timing"):
+        sys.modules.pop(name, None)
+
+
 @pytest.mark.parametrize("places", [9, FEW + 1], ids=["products", "fused"])
 def test_attention_in_bf16_is_the_same(places: int) -> None:
     q, k, v = (drawn(2, 2, places, 8).roll(i, 2).bfloat16() for i in range(3))
@@ -207,6 +233,8 @@ def test_strides_for_all_levels() -> None:
         ({"strides": (4, 2, 2)}, "strides has 3 numbers; 3 levels need 2"),
         ({"attention": (3,)}, "mult has levels 0 to 2"),
         ({"channels": 30, "heads": 8}, "heads=8 must divide"),
+        ({"heads": 3, "attention": (), "topology": "ddpm"}, "heads=3 must divide .* the deepest always is"),
+        ({"channels": 48, "groups": 32}, r"groups=32 must divide the channels of every level: \[48, 96, 96\]"),
         ({"kernel": 4}, "kernel=4 is even"),
         ({"channel": 64}, "channel"),
     ],
