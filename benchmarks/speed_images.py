@@ -27,6 +27,7 @@ from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.unet import UNet
 from polydiff.config import OptimConfig
 from polydiff.denoise import Denoiser
+from polydiff.profile import speeds
 from polydiff.schedule import SCHEDULES
 from polydiff.space import Batch, Euclidean
 from polydiff.training import Training, fit
@@ -217,6 +218,12 @@ def our_flop(config: UNetConfig, batch: int) -> int:
     return flop(network, inputs(batch, "cpu")[0], torch.zeros(batch), Euclidean(batch, SHAPE))
 
 
+def ceilings(device: str) -> str:
+    """Return how fast a large convolution alone is here, which bounds what any of the networks can reach."""
+    rates = [speeds(torch.device(device), dtype)["convolution"] / 1e9 for dtype in (torch.float32, torch.bfloat16)]
+    return f"A large 3 x 3 convolution alone: {rates[0]:.0f} GFLOP/s in float32, {rates[1]:.0f} in bf16."
+
+
 def compare(
     said: Any, title: str, variants: dict[str, tuple[bool, Callable[..., Run], Sequence[Any]]], work: int
 ) -> str:
@@ -243,7 +250,7 @@ def against_diffusers(said: Any) -> str:
         "diffusers, bf16 autocast": (False, evaluation, ("diffusers", *size, "bf16")),
         "polydiff, bf16": (True, evaluation, ("polydiff", *size, "bf16")),
     }
-    same = f"Same weights, float32: relative difference {difference():.1e}.\n"
+    same = f"Same weights, float32: relative difference {difference():.1e}. {ceilings(said.device)}\n"
     return "\n".join([same, compare(said, "training step", steps, 3 * work), compare(said, "evaluation", calls, work)])
 
 
@@ -266,7 +273,7 @@ def against_lucidrains(said: Any) -> str:
     theirs = flop(net, *inputs(said.batch, "cpu")) / said.batch / 1e9
     facts = (
         f"Theirs: {counts[0]:.1f} M parameters, {theirs:.2f} GFLOP an evaluation of one image; "
-        f"ours: {counts[1]:.1f} M, {work / said.batch / 1e9:.2f}. The rate is that of ours' operations.\n"
+        f"ours: {counts[1]:.1f} M, {work / said.batch / 1e9:.2f}. The rate is that of ours' operations. {ceilings(said.device)}\n"
     )
     steps = {
         "denoising_diffusion_pytorch, float32": (False, lucidrains_step, size),
