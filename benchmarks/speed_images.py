@@ -273,7 +273,8 @@ def against_lucidrains(said: Any) -> str:
     theirs = flop(net, *inputs(said.batch, "cpu")) / said.batch / 1e9
     facts = (
         f"Theirs: {counts[0]:.1f} M parameters, {theirs:.2f} GFLOP an evaluation of one image; "
-        f"ours: {counts[1]:.1f} M, {work / said.batch / 1e9:.2f}. The rate is that of ours' operations. {ceilings(said.device)}\n"
+        f"ours: {counts[1]:.1f} M, {work / said.batch / 1e9:.2f}. The rate is that of ours' operations. "
+        f"{ceilings(said.device)}\n"
     )
     steps = {
         "denoising_diffusion_pytorch, float32": (False, lucidrains_step, size),
