@@ -8,27 +8,25 @@ was never stopped.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
 from polydiff.domain import Archives, Domain, Samples
-from polydiff.errors import UserError
+from polydiff.errors import UserError, check_whole
 from polydiff.files import write_atomic
-from polydiff.model import Model
+from polydiff.journal import DRAFT, Journal, Part, bytes_of, opened
+from polydiff.model import Model, in_words
 from polydiff.run import JOURNAL
 
-DRAFT = ".draft"
 SHOWN = 64
 """Samples that show.html is made of, at most."""
 CROWD = 10_000
@@ -68,19 +66,24 @@ def draw(
     """
     if one_file and not isinstance(model.domain, Archives):
         raise UserError(f"The domain {model.config.domain} writes one file a sample. Leave --one-file out.")
-    plan = model.plan(**sampling)
+    check_whole("n", n)
+    plan, asked = model.plan(**sampling), in_words(cond)
+    guide = model.guide(plan)
     told = {"n": n, "one_file": one_file, "weights_digest": digest(model)}
+    if guide:
+        told["guide_digest"] = digest(guide)
     how = {**plan.model_dump(mode="json"), "batch_size": model.batch_size(plan)}
     head = {**(facts or {}), "seed": seed, "asked": dict(cond or {}), **how, **told}
     folder.mkdir(parents=True, exist_ok=True)
-    with opened(folder, head, sampling.get("batch_size") is not None) as journal:
+    with opened(folder, head, sampling.get("batch_size") not in (None, "auto")) as journal:
         writer = Writer(folder, model.domain, journal, n, one_file)
+        plan = plan.model_copy(update={"batch_size": journal.head["batch_size"]})
         if progress:
             progress(journal.done, n)
-        if journal.done < n:
-            size = {**sampling, "batch_size": journal.head["batch_size"]}
-            batches = model.stream(n - journal.done, first=journal.done, seed=seed, cond=cond, **size)
-            fill(writer, batches, n, progress)
+        if not (folder / "show.html").exists():
+            for samples in model.draw(range(journal.first(SHOWN)), seed, asked, plan, guide):
+                writer.show(samples)  # written by a process that ended before there were enough
+        fill(writer, model.draw(range(journal.done, n), seed, asked, plan, guide), n, progress)
         writer.finish()
 
 
@@ -88,12 +91,14 @@ def fill(writer: Writer, batches: Iterator[Samples], n: int, progress: Progress 
     """Write batches, each while the next is computed."""
     with ThreadPoolExecutor(1, thread_name_prefix="polydiff-writer") as pool:
         pending: Future[int] | None = None
-        for samples in batches:
+        try:
+            for samples in batches:
+                if pending:
+                    report(pending, n, progress)
+                pending = pool.submit(writer.write, samples)
+        finally:  # after Ctrl-C too, so that what is told to be kept is what is kept
             if pending:
                 report(pending, n, progress)
-            pending = pool.submit(writer.write, samples)
-        if pending:
-            report(pending, n, progress)
 
 
 def report(written: Future[int], n: int, progress: Progress | None) -> None:
@@ -101,119 +106,6 @@ def report(written: Future[int], n: int, progress: Progress | None) -> None:
     done = written.result()
     if progress:
         progress(done, n)
-
-
-class Part(NamedTuple):
-    """A line of a journal: consecutive samples that are written.
-
-    Attributes:
-        first: Number of the first one.
-        samples: What the manifest says of each.
-        sizes: Name of each file that was written, or written on -> its bytes since.
-        arrays: Name of each array of an archive -> its type, and the shape of a sample.
-    """
-
-    first: int
-    samples: list[dict[str, Any]]
-    sizes: dict[str, int]
-    arrays: dict[str, tuple[str, list[int]]]
-
-
-class Journal:
-    """What of a drawing is written.
-
-    Arguments:
-        file: The journal, locked.
-        head: What is drawn.
-    """
-
-    def __init__(self, file: IO[str], head: dict[str, Any]) -> None:
-        self.file, self.head = file, head
-        self.parts = 0
-        self.done = 0
-
-    def add(self, part: Part) -> None:
-        """Add a line, once all that it tells of is in its place."""
-        self.file.write(json.dumps(part) + "\n")
-        self.file.flush()
-        self.parts, self.done = self.parts + 1, part.first + len(part.samples)
-
-    def read(self) -> Iterator[Part]:
-        """Yield the parts."""
-        self.file.seek(0)
-        self.file.readline()
-        for line in self.file:
-            try:
-                yield Part(*json.loads(line))
-            except (ValueError, TypeError):  # cut off by a crash
-                return
-
-    def keep(self, folder: Path) -> None:
-        """Forget all from the first part on whose files are not as they were left."""
-        whole, sizes = list[Part](), dict[str, int]()
-        for part in self.read():
-            if part.first != sum(len(p.samples) for p in whole):
-                break
-            growing = {name: size for name, size in part.sizes.items() if name.startswith(".")}
-            fixed = part.sizes.keys() - growing.keys()
-            if any(bytes_of(folder / name) != part.sizes[name] for name in fixed):
-                break
-            if any(bytes_of(folder / name) < size for name, size in growing.items()):
-                break
-            whole.append(part)
-            sizes = growing
-        if not (folder / "show.html").exists():
-            whole, sizes = [], {}  # what it shows is no longer at hand
-        self.file.seek(0)
-        self.file.truncate()
-        self.file.write(json.dumps(self.head) + "\n")
-        for part in whole:
-            self.add(part)
-        for path in folder.glob(".*.part"):
-            with path.open("r+b") as file:
-                file.truncate(sizes.get(path.name, 0))
-
-
-def bytes_of(path: Path) -> int:
-    """Return the size of a file, -1 where there is none."""
-    return path.stat().st_size if path.is_file() else -1
-
-
-@contextmanager
-def opened(folder: Path, head: dict[str, Any], batch_said: bool) -> Iterator[Journal]:
-    """Give a folder's journal, begun or gone on with; where nothing was written, leave none behind."""
-    path = folder / JOURNAL
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"Another process is writing to {folder}. Wait for it, or choose another -o.") from None
-        file.seek(0)
-        line = file.readline()
-        if line.endswith("\n"):
-            begun = json.loads(line)
-            if not batch_said:
-                head = {**head, "batch_size": begun.get("batch_size")}
-            check_same(folder, begun, head)
-        journal = Journal(file, head)
-        journal.keep(folder)
-        try:
-            yield journal
-        finally:
-            if not journal.parts:
-                path.unlink(missing_ok=True)
-                shutil.rmtree(folder / DRAFT, ignore_errors=True)
-
-
-def check_same(folder: Path, begun: Mapping[str, Any], head: Mapping[str, Any]) -> None:
-    """Refuse to go on with a drawing of other samples."""
-    now = json.loads(json.dumps(head))
-    different = [name for name in {**begun, **now} if begun.get(name) != now.get(name)]
-    if different == ["weights_digest"]:
-        raise UserError(f"{folder} was begun with other weights of the same name. Choose another -o.")
-    if different:
-        said = ", ".join(f"{name}={begun.get(name)!r}, not {now.get(name)!r}" for name in different[:3])
-        raise UserError(f"{folder} was begun with {said}. Say the same to go on with it, or choose another -o.")
 
 
 class Writer:
@@ -291,7 +183,8 @@ class Writer:
             arrays.update(part.arrays)
             texts |= {name for name in part.sizes if name.startswith(".") and name[1:-5] not in part.arrays}
         for name in texts:
-            (self.folder / name).replace(self.folder / name[1:-5])
+            if (self.folder / name).exists():  # else its process ended just after
+                (self.folder / name).replace(self.folder / name[1:-5])
         if arrays:
             self.zip(arrays)
         draft = self.folder / ".manifest.tmp"
@@ -303,7 +196,7 @@ class Writer:
                 file.write(("," if i else "") + "\n  " + json.dumps(entry))
             file.write("\n ]\n}\n")
         draft.replace(self.folder / "manifest.json")
-        for path in [self.folder / JOURNAL, *self.folder.glob(".*.part")]:
+        for path in [self.folder / JOURNAL, *self.folder.glob(".*.part"), *self.folder.glob(".*.tmp")]:
             path.unlink(missing_ok=True)
         shutil.rmtree(self.folder / DRAFT, ignore_errors=True)
 

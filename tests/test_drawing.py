@@ -336,3 +336,97 @@ def apart(module: nn.Module) -> nn.Module:
     other = module.__class__.__new__(module.__class__)
     other.__dict__ = {**module.__dict__, "_forward_pre_hooks": module._forward_pre_hooks.copy()}
     return other
+
+
+def test_the_first_samples_too_are_kept(runs: Path, tmp_path: Path) -> None:
+    """What a fragment of the report shows is drawn again where it was not at hand, and nothing else is."""
+    model = polydiff.load(runs / "ring")
+    draw(model, tmp_path / "whole", 70, batch_size=4)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        stop_after(5, monkeypatch)
+        with pytest.raises(KeyboardInterrupt):
+            draw(model, tmp_path / "parts", 70, batch_size=4)
+    before = {path: path.stat().st_ino for path in (tmp_path / "parts").glob("sample-*")}
+    told: list[int] = []
+    draw(model, tmp_path / "parts", 70, progress=lambda done, n: told.append(done))
+    assert told[0] == len(before) == 20
+    assert before == {path: path.stat().st_ino for path in before}
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")
+
+
+def test_files_of_no_whole_batch_do_not_block_the_folder(runs: Path, tmp_path: Path) -> None:
+    words = ["sample", str(runs / "ring"), "-n", "4", "-o"]
+    assert main([*words, str(tmp_path / "whole")]) == 0
+
+    def failing(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(drawing.Journal, "add", failing)
+        assert main([*words, str(tmp_path / "full")]) == 2
+    assert list((tmp_path / "full").glob("sample-*"))
+    assert main([*words, str(tmp_path / "full")]) == 0
+    assert files(tmp_path / "full") == files(tmp_path / "whole")
+
+
+def test_what_was_put_in_place_before_a_crash_stays(runs: Path, tmp_path: Path) -> None:
+    model, how = polydiff.load(runs / "molecule"), {"batch_size": 2, "one_file": True}
+    draw(model, tmp_path / "whole", 70, **how)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(drawing.json, "dumps", lambda *args, **more: crash() if more else dumps(*args))
+        with pytest.raises(KeyboardInterrupt):
+            draw(model, tmp_path / "parts", 70, **how)
+    assert (tmp_path / "parts" / "samples.sdf").is_file()
+    assert not (tmp_path / "parts" / "manifest.json").exists()
+    told: list[int] = []
+    draw(model, tmp_path / "parts", 70, **how, progress=lambda done, n: told.append(done))
+    assert told == [70]
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")
+
+
+dumps = json.dumps
+
+
+def crash() -> str:
+    raise KeyboardInterrupt
+
+
+def test_a_run_has_many_names(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["-n", "70", "--batch-size", "2", "-o", str(tmp_path / "out")]
+    with pytest.MonkeyPatch.context() as stopped:
+        stop_after(33, stopped)
+        assert main(["sample", str(runs / "ring"), *words]) == 130
+    assert "66 of 70 samples are kept" in capsys.readouterr().err
+    monkeypatch.chdir(runs)
+    assert main(["sample", "ring", *words]) == 0
+
+
+def test_a_damaged_journal_is_told_of(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / JOURNAL).write_text("7\n")
+    assert main(["sample", str(runs / "ring"), "-o", str(tmp_path)]) == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_a_guide_that_was_trained_on_is_another(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, guide = polydiff.load(runs / "ring"), polydiff.load(runs / "ring")
+    monkeypatch.setattr(Model, "guide", lambda self, plan: guide)
+    with pytest.MonkeyPatch.context() as stopped:
+        stop_after(33, stopped)
+        with pytest.raises(KeyboardInterrupt):
+            draw(model, tmp_path / "d", 70, batch_size=2)
+    with torch.no_grad():
+        next(guide.denoiser.parameters()).add_(1e-3)
+    with pytest.raises(UserError, match="other weights"):
+        draw(model, tmp_path / "d", 70)
+
+
+@pytest.mark.parametrize("words", [["--batch-size", "auto"], ["--batch-size", "0"], ["--batch-size", "many"]])
+def test_batch_sizes_are_numbers_or_auto(
+    runs: Path, tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["sample", str(runs / "ring"), "-n", "3", "-o", str(tmp_path / "out"), *words])
+    assert code == (0 if words[1] == "auto" else 2)
+    err = capsys.readouterr().err
+    assert words[1] == "auto" or "0 is not above 0" in err or "'many' is neither a whole number above 0 nor auto" in err

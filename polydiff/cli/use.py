@@ -13,7 +13,7 @@ from typing import Any
 from polydiff.cli.drawing import DrawingProgress
 from polydiff.cli.guiding import guidance_parser, guidance_words
 from polydiff.cli.output import evaluation_table, likelihood_table
-from polydiff.cli.words import Parser, positive, read_conditions, read_options
+from polydiff.cli.words import Parser, positive, read_conditions, read_options, size
 from polydiff.errors import UserError
 from polydiff.files import made
 from polydiff.run import JOURNAL
@@ -101,7 +101,8 @@ def likelihood(args: argparse.Namespace) -> int:
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     kinds = list(LIKELIHOODS) if args.likelihood == "all" else [args.likelihood]
-    result = likelihood(model, args.n, kinds, seed=args.seed, batch_size=args.batch_size or 64)
+    examples = args.batch_size if isinstance(args.batch_size, int) else 64
+    result = likelihood(model, args.n, kinds, seed=args.seed, batch_size=examples)
     if args.json:
         print(json.dumps(result, indent=1))
     else:
@@ -145,7 +146,7 @@ def sampling_parser(verb: str, summary: str, n: int) -> Parser:
     )
     guidance_parser(parser)
     sampling.add_argument(
-        "--batch-size", metavar="B", type=positive, help="samples at a time; default: as many as the device is best at"
+        "--batch-size", metavar="B", type=size, help="samples at a time, or auto, as many as the device is best at"
     )
     sampling.add_argument(
         "--compile", action="store_true", default=None, help="compile the network first: a minute, for many samples"

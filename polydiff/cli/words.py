@@ -93,3 +93,11 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not above 0")
     return number
+
+
+def size(text: str) -> int | str:
+    """Read a whole number above 0, or the word auto."""
+    try:
+        return text if text == "auto" else positive(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number above 0 nor auto") from None
