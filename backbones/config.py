@@ -58,9 +58,8 @@ class UNetConfig(BackboneConfig):
             raise ValueError(f"heads={self.heads} must divide the channels of every level with attention{where}")
         widths = [self.channels * m for m in self.mult]
         if self.groups and any(width % self.groups for width in widths):
-            raise ValueError(
-                f"groups={self.groups} must divide the channels of every level: {widths}. Leave it 0 for groups of about group_size={self.group_size}"
-            )
+            advice = f"leave it 0 for groups of about group_size={self.group_size}"
+            raise ValueError(f"groups={self.groups} must divide the channels of every level: {widths}; {advice}")
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel={self.kernel} is even; take an odd one")
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 import shutil
@@ -62,6 +63,7 @@ def examine() -> list[Finding]:
         Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}"),
         *(core_package(name) for name in CORE),
         *torch_findings(),
+        *kernels(),
         *(optional_package(name, probes.get(name)) for name in OPTIONAL),
         *folders(),
         *plugins(),
@@ -135,6 +137,17 @@ def torch_findings() -> Iterator[Finding]:
         yield Finding("GPU", "note", f"none: {reason}; training runs on the CPU")
     yield Finding("CPU", "ok", f"{cores()} cores for this process, {torch.get_num_threads()} threads in torch")
     yield bf16(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def kernels() -> Iterator[Finding]:
+    """Look whether the normalisation of U-Nets has its kernel on the CPU, and why not."""
+    try:
+        native = importlib.import_module("polydiff.backbones.native")  # by name: the core knows no backbone
+    except (ImportError, OSError, RuntimeError):
+        return  # torch itself is broken, which has been told
+    found = native.look("norm")
+    slower = f"not in use, so U-Nets are slower on the CPU: {found.why}" if isinstance(found, native.Absence) else ""
+    yield Finding("C++ kernel", "note" if slower else "ok", slower or "normalisation, in use on the CPU")
 
 
 def cores() -> int:

@@ -489,6 +489,16 @@ def test_doctor_looks_at_everything(
         "text": "not installed; type: pip install 'polydiff[y]'",
     }
     assert findings["domain ring"] == {"name": "domain ring", "status": "ok", "text": "polydiff-ring 1.0"}
+    assert findings["C++ kernel"]["status"] in ("ok", "note")
+
+
+def test_doctor_tells_why_there_is_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    from polydiff.doctor import kernels
+
+    monkeypatch.setenv("POLYDIFF_KERNELS", "0")
+    (finding,) = kernels()
+    assert finding.status == "note"
+    assert finding.text.endswith("POLYDIFF_KERNELS=0")
 
 
 def test_doctor_tells_what_is_installed_and_cannot_be_imported(
