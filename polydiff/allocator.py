@@ -18,4 +18,5 @@ def keep_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
-    return bool(libc.mallopt(TRIM_THRESHOLD, 2**31 - 1) and libc.mallopt(MMAP_THRESHOLD, 2**25))
+    largest = any(libc.mallopt(MMAP_THRESHOLD, 2**power) for power in (30, 25))  # glibc before 2.35 takes 2^25 at most
+    return bool(libc.mallopt(TRIM_THRESHOLD, 2**31 - 1) and largest)

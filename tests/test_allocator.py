@@ -14,7 +14,7 @@ from polydiff.allocator import keep_memory
 import torch
 def pages(): return int(Path("/proc/self/statm").read_text().split()[1])
 before = pages()
-x = [torch.ones(5_000_000) for _ in range(8)]
+x = [torch.ones(size) for size in [5_000_000, 20_000_000] * 3]
 most = pages()
 del x
 print((pages() - before) / (most - before))
