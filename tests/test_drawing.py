@@ -430,3 +430,18 @@ def test_batch_sizes_are_numbers_or_auto(
     assert code == (0 if words[1] == "auto" else 2)
     err = capsys.readouterr().err
     assert words[1] == "auto" or "0 is not above 0" in err or "'many' is neither a whole number above 0 nor auto" in err
+
+
+def test_a_folder_that_is_not_done_is_told_of(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["sample", str(runs / "ring"), "-n", "70", "--batch-size", "2"]
+    with pytest.MonkeyPatch.context() as stopped:
+        stop_after(3, stopped)
+        assert main(words) == 130
+    begun = capsys.readouterr().err.strip().rpartition(" -o ")[2]
+    assert main([*words[:2], "-n", "2"]) == 0
+    out, err = capsys.readouterr()
+    assert f"{begun} is not done; -o {begun} goes on with it." in err
+    assert out.strip() != begun
+    assert main([*words, "-o", begun]) == 0
+    assert main([*words[:2], "-n", "2"]) == 0
+    assert "not done" not in capsys.readouterr().err

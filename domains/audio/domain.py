@@ -9,7 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from polydiff.config import Config
@@ -168,6 +170,12 @@ class Audio:
         if self.condition != "pitch" or not names:
             return [{"file": name} for name in names]
         return [{"file": name, "heard": note} for name, note in zip(names, self.heard(samples), strict=True)]
+
+    def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
+        """Return arr_0 (B, T, C), in int16 or float32 as in files, and rate, samples a second of each."""
+        pcm = self.data.encoding == "pcm16"
+        sounds = np.stack([pcm16(sound) if pcm else sound.T.numpy() for sound in samples.examples])
+        return {"arr_0": sounds, "rate": np.full(len(sounds), self.data.sample_rate, np.int32)}
 
     def words(self, samples: Samples) -> list[dict[str, Any]]:
         """Return the conditions of samples in the user's words, {} for each where there are none."""

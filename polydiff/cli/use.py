@@ -29,7 +29,7 @@ def sample(words: Sequence[str]) -> int:
         "-o", "--output", metavar="DIR", type=Path, help="where to; default: RUN/samples/generated-001, ..."
     )
     parser.add_argument(
-        "--one-file", action="store_true", help="all in samples.npz, arr_0 in uint8, or samples.sdf, where that exists"
+        "--one-file", action="store_true", help="all in one: samples.npz of images or sounds, samples.sdf of molecules"
     )
     args = parser.read(words)
     cond = read_conditions(args.cond)
@@ -42,6 +42,8 @@ def sample(words: Sequence[str]) -> int:
     model.plan(**plan_words(args))
     facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
     folder = args.output or next_folder(run_of(args.run) / "samples", "generated")
+    for stopped in [] if args.output else sorted(folder.parent.glob(f"generated-*/{JOURNAL}")):
+        print(f"{stopped.parent} is not done; -o {stopped.parent} goes on with it.", file=sys.stderr)
     how = {"seed": args.seed, "cond": cond, "one_file": args.one_file, "facts": facts, **plan_words(args)}
     with made(folder), DrawingProgress() as progress:
         try:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -167,6 +168,19 @@ def test_saved_files_hold_the_samples(audio: Audio, tmp_path: Path, encoding: An
         x, rate = soundfile.read(str(path), dtype="float32")
         assert rate == 8000
         torch.testing.assert_close(torch.from_numpy(x), sound[0], atol=error, rtol=0)
+
+
+@pytest.mark.parametrize("encoding", ["pcm16", "float"])
+def test_an_archive_holds_what_files_hold(audio: Audio, tmp_path: Path, encoding: Any) -> None:
+    saver = Audio(AudioConfig(data=AudioData(encoding=encoding)), audio.statistics)
+    samples = audio.examples("test", 3)
+    archive = saver.archive(samples)
+    for sound, rate, entry in zip(archive["arr_0"], archive["rate"], saver.save(samples, tmp_path), strict=True):
+        kind = "int16" if encoding == "pcm16" else "float32"
+        kept, kept_rate = soundfile.read(tmp_path / entry["file"], dtype=kind, always_2d=True)
+        assert rate == kept_rate
+        assert sound.dtype == kept.dtype
+        np.testing.assert_array_equal(sound, kept)
 
 
 def test_a_folder_of_classes(tmp_path: Path) -> None:
