@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from polydiff.errors import UserError
 from polydiff.schedule import Schedule
 from polydiff.space import Condition, Space, State, level_of
 from polydiff.target import TARGETS
@@ -154,7 +155,12 @@ class Denoiser(nn.Module):
 
         Arguments:
             how: Arguments of `torch.compile`, over those of the backbone.
+
+        Raises:
+            UserError: The network is on a CPU, and there is no C++ compiler.
         """
+        if how.get("backend", "inductor") == "inductor" and any(p.device.type == "cpu" for p in self.parameters()):
+            need_compiler()
         self.backbone.compile(**how)
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
@@ -162,3 +168,16 @@ class Denoiser(nn.Module):
         if self.precision != "bf16":
             return nullcontext()
         return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def need_compiler() -> None:
+    """Refuse to go on where torch finds no C++ compiler, which it would tell in the middle of the first step."""
+    from torch._inductor import cpp_builder, exc
+
+    try:
+        cpp_builder.get_cpp_compiler()
+    except exc.InvalidCxxCompiler as error:
+        raise UserError(
+            "To compile a network for a CPU takes a C++ compiler, and torch finds none. Install g++, name yours in the "
+            "environment variable CXX, or leave out train.compile, sample.compile and --compile."
+        ) from error

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from polydiff.denoise import Denoiser
+from polydiff.errors import UserError
 from polydiff.guidance import ClassifierFree
 from polydiff.process import q_sample
 from polydiff.random import streams
@@ -108,3 +109,16 @@ def test_a_level_that_the_host_knows_gives_the_same_estimate(target: str) -> Non
     for level in (1e-4, 0.3, 80.0, 1e4):
         told = denoiser(x, at_level(level, x, space), space)
         assert_close(told, denoiser(x, torch.full((3,), level, dtype=x.dtype), space), rtol=1e-9, atol=1e-9)
+
+
+def test_to_compile_without_a_compiler_is_refused_before_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor import cpp_builder, exc
+
+    def none() -> str:
+        raise exc.InvalidCxxCompiler
+
+    monkeypatch.setattr(cpp_builder, "get_cpp_compiler", none)
+    denoiser = Denoiser(nn.Linear(2, 2), EDM())
+    with pytest.raises(UserError, match="takes a C\\+\\+ compiler, and torch finds none"):
+        denoiser.compile()
+    denoiser.compile(backend="eager")  # which needs none
