@@ -24,7 +24,7 @@ FEW = [
     "--judge",
     "20",
 ]
-FEWER = {"500": "20", "1000": "20", "5000": "6"}
+FEWER = {"500": "20", "1000": "20", "5000": "6", "10000": "20"}
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -69,12 +69,14 @@ def test_the_commands_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     photos(tmp_path / "photos")
     told = [words for words in commands("README.md") if "points" not in words and "audio" not in words]
-    assert [words[0] for words in told] == ["train", "train", "sample", "eval", "resume"]
+    assert [words[0] for words in told] == ["train", "train", "sample", "sample", "eval", "resume", "train", "train"]
     for words in told:
         fewer = [re.sub(r"^(train\.steps=)?(\d+)$", lambda m: (m[1] or "") + FEWER.get(m[2], m[2]), w) for w in words]
         extra = {"train": FEW, "resume": ["--judge", "20"]}.get(words[0], [])
         assert main([*fewer, *extra]) == 0, words
     assert len(list((tmp_path / "sevens").glob("*.png"))) == 16
+    assert len(list((tmp_path / "many").glob("*.png"))) == 20
+    assert (tmp_path / "profile-image.json.gz").is_file()
     assert (tmp_path / "runs" / "image-001" / "report.html").is_file()
 
 
