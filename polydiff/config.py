@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
-Workers = Annotated[int, Field(ge=0, le=256)]
 Numbers = dict[str, bool | int | float]
 """Options by name, each as it was said: a whole number stays one, and true and false are no numbers."""
 STEP = "_step"
@@ -136,7 +135,7 @@ class TrainConfig(Section):
     """Share of examples whose conditions are withheld, which classifier-free guidance needs."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """Precision of the network; auto: bf16 where the device is fast at it."""
-    workers: Literal["auto"] | Workers = "auto"
+    workers: Literal["auto"] | int = "auto"
     """Threads that prepare batches ahead, which change no bit; auto: one, or up to four for a GPU; 0: none."""
     compile: bool = False
     """Whether the network is compiled (torch.compile), which takes a minute at first and pays in long runs."""
@@ -146,6 +145,13 @@ class TrainConfig(Section):
     """Run or checkpoint whose averaged weights and statistics to begin with; None: from scratch."""
 
     _absolute = field_validator("init")(absolute)
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _number(cls, workers: Any) -> Any:
+        if workers != "auto" and not (str(workers).isdecimal() and int(str(workers)) <= 256):
+            raise ValueError("should be auto or a whole number of 0 to 256")
+        return workers
 
 
 class SampleConfig(Section):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from polydiff.checkpoint import Checkpoint, latest
 from polydiff.config import TrainConfig
@@ -118,3 +119,10 @@ def test_weights_do_not_depend_on_the_number_of_threads_that_prepare_data(domain
         weights.append(Checkpoint.load(latest(Run(path).checkpoints)).model)
     for other in weights[1:]:
         assert [name for name, value in weights[0].items() if not torch.equal(value, other[name])] == []
+
+
+@pytest.mark.parametrize("workers", [-1, 300, "two", 1.5])
+def test_a_wrong_number_of_threads_is_told_once(workers: object) -> None:
+    assert TrainConfig(workers=3).workers == TrainConfig(workers="3").workers == 3
+    with pytest.raises(ValidationError, match=r"1 validation error(.|\n)*auto or a whole number of 0 to 256"):
+        TrainConfig(workers=workers)
