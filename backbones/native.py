@@ -79,7 +79,7 @@ def look(name: str) -> ctypes.CDLL | Absence:
 
 def complaint(error: subprocess.CalledProcessError) -> str:
     """Return the line in which a compiler says what is wrong: the first with "error" in it, else the first."""
-    lines = [line.strip() for line in error.stderr.splitlines() if line.strip()]
+    lines: list[str] = [line.strip() for line in error.stderr.splitlines() if line.strip()]
     return next((line for line in lines if "error" in line.lower()), (lines or [f"exit code {error.returncode}"])[0])
 
 
