@@ -35,7 +35,7 @@ from polydiff.space import Condition, Space
 
 M = TypeVar("M", nn.Conv2d, nn.Linear)
 
-FEW = 512
+FEW = 1024
 """Places up to which attention in bf16 is done by plain products on a CPU."""
 
 
