@@ -40,6 +40,8 @@ class UNetConfig(BackboneConfig):
     """How noise level and conditions enter a block: as gain and offset of a normalisation, or added before it."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of activations dropped in residual blocks."""
+    recompute: bool = False
+    """Whether blocks' activations are computed again on the way back instead of kept: less memory, more time."""
     variance: bool = False
     """Whether the network also tells the variance of a step, which loss.objective=hybrid teaches."""
 
@@ -92,6 +94,8 @@ class EGNNConfig(BackboneConfig):
     """Bound on the weight of one neighbour in the move of an atom."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of an atom's update dropped."""
+    recompute: bool = False
+    """Whether messages are computed again on the way back instead of kept: less memory, more time."""
     variance: bool = False
     """Whether the network also tells the variance of a step, which loss.objective=hybrid teaches."""
 

@@ -70,8 +70,6 @@ class BackboneConfig(Section):
     """Which backbone; `polydiff.backbones` lists them."""
     step_size: bool = False
     """Whether the network is told how far a sampler steps, which the objective shortcut needs."""
-    recompute: bool = False
-    """Whether blocks' activations are computed again on the way back instead of kept: less memory, more time."""
 
 
 class OptimConfig(Section):

@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-from polydiff.cli.output import EVERY, clock
+from polydiff.cli.output import EVERY, Bar, clock
 
 
-class DrawingProgress:
-    """A bar on a terminal, a line every ten seconds elsewhere. Called after each batch."""
+class DrawingProgress(Bar):
+    """Progress of drawing: a bar, or a line every ten seconds. Called after each batch."""
 
     def __init__(self) -> None:
+        super().__init__(transient=True)
         self.done = 0
-        self._console = Console(stderr=True, highlight=False)
-        self._bar = Progress(
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            BarColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-            console=self._console,
-            disable=not self._console.is_terminal,
-            transient=True,
-        )
-        self._task: TaskID | None = None
-        self._began = self._told = time.monotonic()
         self._before: int | None = None
-
-    def __enter__(self) -> DrawingProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def __call__(self, done: int, n: int) -> None:
         """Show that so many of n samples are written; the first call says how many there were before."""

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import NoneType, TracebackType, UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -168,16 +168,14 @@ def annotation_name(annotation: Any) -> str:
     return NAMES.get(origin or annotation, getattr(annotation, "__name__", str(annotation)).lower())
 
 
-class TrainingProgress:
-    """Progress of training: a bar on a terminal, a line now and then elsewhere. Called after each step.
+class Bar:
+    """A bar on a terminal; elsewhere whoever derives from it prints a line now and then.
 
     Arguments:
-        steps: Steps of the whole run.
+        transient: Whether it vanishes at the end.
     """
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-        self.seen = 0
+    def __init__(self, transient: bool = False) -> None:
         self._console = Console(stderr=True, highlight=False)
         self._bar = Progress(
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
@@ -186,12 +184,12 @@ class TrainingProgress:
             TextColumn("{task.description}"),
             console=self._console,
             disable=not self._console.is_terminal,
+            transient=transient,
         )
         self._task: TaskID | None = None
-        self._mean = math.nan
         self._began = self._told = time.monotonic()
 
-    def __enter__(self) -> TrainingProgress:
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
@@ -199,6 +197,20 @@ class TrainingProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+
+class TrainingProgress(Bar):
+    """Progress of training. Called after each step.
+
+    Arguments:
+        steps: Steps of the whole run.
+    """
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+        self.seen = 0
+        self._mean = math.nan
 
     def __call__(self, record: Record, seconds: float) -> None:
         """Show a step."""
