@@ -20,7 +20,6 @@ R the range. Leading axes are those of the layout: (B, N) and (B, N, N) where de
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -31,6 +30,7 @@ from torch.utils.checkpoint import checkpoint
 from polydiff.backbones.config import EGNNConfig
 from polydiff.backbones.embed import ContextEmbedding, Output
 from polydiff.backbones.graphs import Pairs, pairs_of
+from polydiff.conditions import Conditions
 from polydiff.space import Condition, Space
 
 
@@ -131,10 +131,10 @@ class EGNN(nn.Module):
         config: Its dimensions.
         channels: K, features of an atom beside its position.
         dims: 3.
-        conditions: Name -> number of classes, or 0 for a real number.
+        conditions: Name -> kind (`polydiff.conditions`).
     """
 
-    def __init__(self, config: EGNNConfig, *, channels: int, dims: int, conditions: Mapping[str, int]) -> None:
+    def __init__(self, config: EGNNConfig, *, channels: int, dims: int, conditions: Conditions) -> None:
         super().__init__()
         if dims != 3:
             raise ValueError(f"An EGNN works in 3 dimensions, not in {dims}.")

@@ -14,12 +14,12 @@ Symbols: B batch, W width of the embedding, v a number of each sample.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from polydiff.conditions import Conditions
 from polydiff.errors import unknown
 from polydiff.space import Condition
 
@@ -90,11 +90,11 @@ class ConditionEmbedding(nn.Module):
     """Sum of the vectors of all conditions.
 
     Arguments:
-        conditions: Name -> number of classes, or 0 for a real number.
+        conditions: Name -> kind (`polydiff.conditions`).
         width: W.
     """
 
-    def __init__(self, conditions: Mapping[str, int], width: int) -> None:
+    def __init__(self, conditions: Conditions, width: int) -> None:
         super().__init__()
         self.names = tuple(sorted(conditions))
         # a list, since a ModuleDict refuses names such as "type" and "size"
@@ -121,11 +121,11 @@ class ContextEmbedding(nn.Module):
     """Vector of the noise level and the conditions, in float32 whatever the autocast.
 
     Arguments:
-        conditions: Name -> number of classes, or 0 for a real number.
+        conditions: Name -> kind (`polydiff.conditions`).
         width: W.
     """
 
-    def __init__(self, conditions: Mapping[str, int], width: int) -> None:
+    def __init__(self, conditions: Conditions, width: int) -> None:
         super().__init__()
         self.noise = NumberEmbedding(width, shortest=0.5, longest=64.0)
         self.conditions = ConditionEmbedding(conditions, width)

@@ -9,14 +9,13 @@ Symbols: B batch, D width of the data, H hidden width, c the embedding (B, H).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.backbones.config import MLPConfig
 from polydiff.backbones.embed import ContextEmbedding, Output
+from polydiff.conditions import Conditions
 from polydiff.space import Condition, Space
 
 
@@ -46,10 +45,10 @@ class MLP(nn.Module):
         config: Its dimensions.
         channels: D.
         dims: 0, for vectors.
-        conditions: Name -> number of classes, or 0 for a real number.
+        conditions: Name -> kind (`polydiff.conditions`).
     """
 
-    def __init__(self, config: MLPConfig, *, channels: int, dims: int, conditions: Mapping[str, int]) -> None:
+    def __init__(self, config: MLPConfig, *, channels: int, dims: int, conditions: Conditions) -> None:
         super().__init__()
         self.embed = ContextEmbedding(conditions, config.hidden)
         self.stem = nn.Linear(channels, config.hidden)

@@ -18,7 +18,7 @@ Symbols: B batch, C channels, H and W height and width, h activations, c the emb
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -31,6 +31,7 @@ from torch.utils.checkpoint import checkpoint
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.embed import ContextEmbedding, Output
 from polydiff.backbones.norm import GroupNorm
+from polydiff.conditions import Conditions
 from polydiff.space import Condition, Space
 
 M = TypeVar("M", nn.Conv2d, nn.Linear)
@@ -252,10 +253,10 @@ class UNet(nn.Module):
         config: Its dimensions.
         channels: C of the data.
         dims: 1 for waveforms, 2 for images.
-        conditions: Name -> number of classes, or 0 for a real number.
+        conditions: Name -> kind (`polydiff.conditions`).
     """
 
-    def __init__(self, config: UNetConfig, *, channels: int, dims: int, conditions: Mapping[str, int]) -> None:
+    def __init__(self, config: UNetConfig, *, channels: int, dims: int, conditions: Conditions) -> None:
         super().__init__()
         if dims not in (1, 2):
             raise ValueError(f"A U-Net works in 1 or 2 dimensions, not in {dims}.")

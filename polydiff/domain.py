@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
+from polydiff.conditions import Conditions
+
 if TYPE_CHECKING:  # a spec is read by commands that must not wait for torch
     import torch
     from numpy.typing import NDArray
@@ -104,11 +106,12 @@ class Domain(Protocol):
     Attributes:
         statistics: What the codec measured on the training data, as JSON; kept in checkpoints. A domain built with
             given statistics measures nothing, and decodes without its data set.
-        conditions: Name -> number of classes, or 0 for a real number (standardised in `Batch.cond`).
+        conditions: Name -> kind: a number of classes, 0 for a real number (standardised in `Batch.cond`), `Tokens` or
+            `Aligned` (`polydiff.conditions`).
     """
 
     statistics: Mapping[str, Any]
-    conditions: Mapping[str, int]
+    conditions: Conditions
 
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
         """Prepare the domain. Data are loaded on first use."""

@@ -16,6 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from polydiff.conditions import Conditions
 from polydiff.config import STEP
 from polydiff.domain import API, DomainSpec
 from polydiff.errors import UserError, unknown
@@ -206,7 +207,7 @@ def build_domain(config: Config, statistics: Mapping[str, Any] | None = None) ->
     return domain
 
 
-def build_backbone(config: BackboneConfig, *, channels: int, dims: int, conditions: Mapping[str, int]) -> nn.Module:
+def build_backbone(config: BackboneConfig, *, channels: int, dims: int, conditions: Conditions) -> nn.Module:
     """Return the network that a config names.
 
     Arguments:

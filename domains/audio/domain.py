@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from polydiff.conditions import Conditions
 from polydiff.config import Config
 from polydiff.domain import Metric, Samples, Units
 from polydiff.domains.audio import metrics, optional
@@ -51,7 +52,7 @@ class Audio:
         self.codec = Standardise(self.statistics["std"])
         self.condition: str = self.statistics["condition"]
         self.names: list[str] = list(self.statistics["names"])
-        self.conditions: Mapping[str, int] = {self.condition: len(self.names)} if self.condition else {}
+        self.conditions: Conditions = {self.condition: len(self.names)} if self.condition else {}
 
     @cached_property
     def source(self) -> Source:

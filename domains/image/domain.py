@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from polydiff.conditions import Conditions
 from polydiff.config import Config
 from polydiff.domain import Metric, Samples, Units
 from polydiff.domains.image.codec import Standardise
@@ -41,7 +42,7 @@ class Image:
         self.statistics = self.statistics or self.measure()
         self.codec = Standardise(tuple(self.statistics["mean"]), self.statistics["std"])
         self.names: list[str] = list(self.statistics["names"])
-        self.conditions: Mapping[str, int] = {"label": len(self.names)} if self.names else {}
+        self.conditions: Conditions = {"label": len(self.names)} if self.names else {}
 
     @cached_property
     def source(self) -> Source:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from torch import Tensor, nn
 
+from polydiff.conditions import Conditions
 from polydiff.config import Config
 from polydiff.domain import Metric, Samples, Units
 from polydiff.domains.molecule import metrics
@@ -50,7 +51,7 @@ class MoleculeDomain:
         assert isinstance(config.data, MoleculeData)
         self.config, self.data = config, config.data
         self.names = tuple(self.data.conditions)
-        self.conditions: Mapping[str, int] = dict.fromkeys(self.names, 0)
+        self.conditions: Conditions = dict.fromkeys(self.names, 0)
         self.statistics: Mapping[str, Any] = dict(statistics) if statistics is not None else self.measure()
         self.codec = Codec(
             tuple(self.statistics["elements"]),

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from polydiff.conditions import Aligned, Tokens
 from polydiff.config import Config
 from polydiff.data import batches
 from polydiff.domain import Domain, HasUnits, Metric, Samples
@@ -125,13 +126,22 @@ def check_conditions(domain: Domain, cond: Condition | None, n: int) -> None:
         f"A batch has conditions {sorted(named)}, the domain {sorted(domain.conditions)}.",
     )
     for name, value in (cond or {}).items():
-        classes = domain.conditions[name]
+        kind = domain.conditions[name]
         hold(len(value) == n, f"Condition {name} has {len(value)} values for {n} samples.")
+        classes = kind if isinstance(kind, int) else 0
         hold(value.is_floating_point() == (classes == 0), f"Condition {name} is {value.dtype} with {classes} classes.")
         if classes:
             hold(((value >= -1) & (value < classes)).all(), f"Condition {name} is outside -1 .. {classes - 1}.")
-        else:
-            hold((value.isnan() | value.isfinite()).all(), f"Condition {name} is infinite.")
+            continue
+        hold((value.isnan() | value.isfinite()).all(), f"Condition {name} is infinite.")
+        shape = tuple(value.shape[1:])
+        match kind:
+            case Tokens(width):
+                hold(value.ndim == 3 and shape[-1] == width, f"Condition {name} has shape (B, *{shape}), not {kind}.")
+            case Aligned(channels):
+                hold(value.ndim >= 3 and shape[0] == channels, f"Condition {name} has shape (B, *{shape}), not {kind}.")
+            case _:
+                hold(shape == (), f"Condition {name} has shape (B, *{shape}), not one number a sample.")
 
 
 def check_variance(subject: Subject) -> str:
