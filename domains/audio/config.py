@@ -70,6 +70,8 @@ class AudioConfig(Config):
     """Waveforms."""
 
     domain: str = "audio"
+    task: Literal["generate", "inpaint", "upsample", "vocode"] = "generate"
+    """What the network is told beside the conditions: nothing, or the known part of each sound (inpaint)."""
     schedule_options: Numbers = Field({"sigma_min": 0.002, "sigma_max": 20.0})
     data: AudioData = AudioData()
     backbone: BackboneConfig = UNetConfig(

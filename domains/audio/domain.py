@@ -19,15 +19,17 @@ from polydiff.config import Config
 from polydiff.domain import Metric, Samples, Units
 from polydiff.domains.audio import metrics, optional
 from polydiff.domains.audio.codec import Standardise
-from polydiff.domains.audio.config import AudioData
+from polydiff.domains.audio.config import AudioConfig
 from polydiff.domains.audio.data import Source, open_source
 from polydiff.domains.audio.pitch import track
 from polydiff.domains.audio.plucks import LOWEST, note_name
 from polydiff.domains.audio.show import pcm16, show
+from polydiff.domains.audio.tasks import open_task
 from polydiff.errors import UserError, unknown
 from polydiff.plugins import build_backbone
 from polydiff.random import permutation, streams
 from polydiff.space import Batch, Condition, Euclidean, Space, State
+from polydiff.tasks import withheld
 
 MEASURED = 2048
 """Training clips that statistics are measured on, and that samples are compared with."""
@@ -45,14 +47,16 @@ class Audio:
     """
 
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
-        assert isinstance(config.data, AudioData)
+        assert isinstance(config, AudioConfig)
         self.config, self.data = config, config.data
         self.statistics: Mapping[str, Any] = dict(statistics or {})
         self.statistics = self.statistics or self.measure()
         self.codec = Standardise(self.statistics["std"])
         self.condition: str = self.statistics["condition"]
         self.names: list[str] = list(self.statistics["names"])
-        self.conditions: Conditions = {self.condition: len(self.names)} if self.condition else {}
+        self.task = open_task(config, self.codec)
+        own = {self.condition: len(self.names)} if self.condition else {}
+        self.conditions: Conditions = {**own, **self.task.conditions}
 
     @cached_property
     def source(self) -> Source:
@@ -91,7 +95,9 @@ class Audio:
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         sounds, labels = self.source.clips(split, indices, generators)
-        return Batch(self.codec.encode(sounds), self.space(len(sounds)), self.cond(labels))
+        x = self.codec.encode(sounds)
+        cond = {**(self.cond(labels) or {}), **self.task.ask(x, generators)}
+        return Batch(x, self.space(len(x)), cond or None)
 
     def space(self, n: int) -> Euclidean:
         """Return where n clips live."""
@@ -103,9 +109,11 @@ class Audio:
 
     def blank(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> tuple[Space, Condition | None]:
         for name in asked:
-            if name not in self.conditions:
-                raise unknown("condition", name, self.conditions)
-        return self.space(len(generators)), self.cond(self.labels(generators, asked)) if self.condition else None
+            if name not in self.conditions or name in self.task.conditions:
+                raise unknown("condition", name, self.conditions.keys() - self.task.conditions.keys())
+        own = self.cond(self.labels(generators, asked)) if self.condition else None
+        further = withheld(self.task.conditions, len(generators), (self.data.length,))
+        return self.space(len(generators)), {**(own or {}), **further} or None
 
     def labels(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> Tensor:
         """Return the class of each new clip: the one asked for, or one drawn as often as it occurs in training."""

@@ -66,6 +66,8 @@ class ImageConfig(Config):
     """Images."""
 
     domain: str = "image"
+    task: Literal["generate", "inpaint"] = "generate"
+    """What the network is told beside the label: nothing, or the known part of each image (inpaint)."""
     schedule_options: Numbers = Field({"sigma_min": 0.002, "sigma_max": 20.0})
     data: ImageData = ImageData()
     backbone: BackboneConfig = UNetConfig(channels=32, mult=(1, 2), blocks=2, attention=(1,))

@@ -15,13 +15,15 @@ from polydiff.conditions import Conditions
 from polydiff.config import Config
 from polydiff.domain import Metric, Samples, Units
 from polydiff.domains.image.codec import Standardise
-from polydiff.domains.image.config import ImageData
+from polydiff.domains.image.config import ImageConfig
 from polydiff.domains.image.data import Source, augment, open_source
 from polydiff.domains.image.metrics import Reference, judge_metrics, set_metrics
 from polydiff.domains.image.show import show, to_pillow
+from polydiff.domains.image.tasks import open_task
 from polydiff.errors import UserError, unknown
 from polydiff.plugins import build_backbone
 from polydiff.space import Batch, Condition, Euclidean, Space, State
+from polydiff.tasks import withheld
 
 MEASURED = 10_000
 """Most training images that statistics are measured on."""
@@ -36,13 +38,15 @@ class Image:
     """
 
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
-        assert isinstance(config.data, ImageData)
+        assert isinstance(config, ImageConfig)
         self.config, self.data = config, config.data
         self.statistics: Mapping[str, Any] = dict(statistics or {})
         self.statistics = self.statistics or self.measure()
         self.codec = Standardise(tuple(self.statistics["mean"]), self.statistics["std"])
         self.names: list[str] = list(self.statistics["names"])
-        self.conditions: Conditions = {"label": len(self.names)} if self.names else {}
+        self.task = open_task(config)
+        own = {"label": len(self.names)} if self.names else {}
+        self.conditions: Conditions = {**own, **self.task.conditions}
 
     @cached_property
     def source(self) -> Source:
@@ -78,7 +82,9 @@ class Image:
             images = torch.stack([augment(part.images[i], self.data, g) for i, g in pairs])
         else:
             images = part.centred(indices)
-        return Batch(self.codec.encode(images), self.space(len(images)), self.cond(part.labels[list(indices)]))
+        x = self.codec.encode(images)
+        cond = {**(self.cond(part.labels[list(indices)]) or {}), **self.task.ask(x, generators)}
+        return Batch(x, self.space(len(x)), cond or None)
 
     def space(self, n: int) -> Euclidean:
         """Return where n images live."""
@@ -86,14 +92,15 @@ class Image:
 
     def cond(self, labels: Tensor) -> dict[str, Tensor] | None:
         """Return class indices (B,) as the domain's conditions."""
-        return {"label": labels} if self.conditions else None
+        return {"label": labels} if self.names else None
 
     def blank(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> tuple[Space, Condition | None]:
         for name in asked:
-            if name not in self.conditions:
-                raise unknown("condition", name, self.conditions)
-        space = self.space(len(generators))
-        return space, self.cond(self.labels(generators, asked)) if self.conditions else None
+            if name not in self.conditions or name in self.task.conditions:
+                raise unknown("condition", name, self.conditions.keys() - self.task.conditions.keys())
+        own = self.cond(self.labels(generators, asked)) if self.names else None
+        further = withheld(self.task.conditions, len(generators), (self.data.side, self.data.side))
+        return self.space(len(generators)), {**(own or {}), **further} or None
 
     def labels(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> Tensor:
         """Return the class of each new image: the one asked for, or one drawn as often as it occurs in training."""
@@ -129,7 +136,7 @@ class Image:
         images, reference = torch.stack(list(samples.examples)), self.reference
         seen: dict[str, Metric] = {}
         if reference.judge:
-            asked = None if samples.cond is None else samples.cond["label"]
+            asked = (samples.cond or {}).get("label")
             seen = judge_metrics(images, asked, reference.judge, len(self.names))
         return seen | set_metrics(images, reference)
 
@@ -148,7 +155,7 @@ class Image:
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
         """Return arr_0, uint8 (B, S, S, C), as judges of images read it, and arr_1, the classes."""
         images = torch.stack(list(samples.examples)).permute(0, 2, 3, 1).numpy()
-        labels = {} if samples.cond is None else {"arr_1": samples.cond["label"].numpy()}
+        labels = {"arr_1": samples.cond["label"].numpy()} if self.names and samples.cond else {}
         return {"arr_0": images, **labels}
 
     def words(self, samples: Samples) -> list[dict[str, Any]]:
@@ -156,4 +163,6 @@ class Image:
         return [{} for _ in samples.examples] if samples.cond is None else self.describe(samples.cond)
 
     def describe(self, cond: Condition) -> list[dict[str, Any]]:
+        if "label" not in cond:
+            return [{} for _ in next(iter(cond.values()))]
         return [{"label": self.names[label] if label >= 0 else "any"} for label in cond["label"].tolist()]

@@ -1,0 +1,144 @@
+r"""What a network is trained for: making examples out of nothing, or given a part or another form of each.
+
+A task is what a network is told of an example beside its own conditions. It is made from the clean state, in training
+as in use; where it is withheld, by dropout of conditions or because nobody gave it, the same network makes examples out
+of nothing.
+
+Inpainting is told the known part of a state, y = x where the mask is 1 and NaN elsewhere, so that the network learns
+
+$$ E[x_0 | x_0 + s \epsilon, y] $$
+
+itself, where replacement with any model (`polydiff.control.Known`) knows y only through its noisy form (Saharia et
+al., Palette, 2022, https://arxiv.org/abs/2111.05826).
+
+Symbols: B batch, C channels, y the known part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from polydiff.conditions import Aligned, Conditions, Tokens
+from polydiff.space import State
+
+KNOWN = "known"
+"""Name of the condition that holds the known part of a state."""
+NOTHING, BEGINNING, WINDOW = 0.1, 0.1, 0.1
+"""Shares of the training masks that know nothing, the beginning of an axis, or nothing but a window."""
+SMALLEST, LARGEST, MOST = 0.02, 0.5, 3
+"""Least and greatest share of all places that a gap or a window takes, drawn log-uniformly, and the most gaps."""
+
+
+class Task(Protocol):
+    """What a network is told of each example, beside the conditions of its data."""
+
+    @property
+    def conditions(self) -> Conditions:
+        """Name -> kind of what it is told."""
+
+    def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        """Return what it is told of clean states (B, ...); what is drawn comes from each example's generator alone."""
+
+
+@dataclass(frozen=True)
+class Generate:
+    """To make examples out of nothing."""
+
+    @property
+    def conditions(self) -> Conditions:
+        return {}
+
+    def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Inpaint:
+    """To make the rest of an example of which a part is known; masks are those of `draw_mask`.
+
+    Arguments:
+        channels: C, those of a state (B, C, ...), all of which are known at a place or none.
+    """
+
+    channels: int
+
+    @property
+    def conditions(self) -> Conditions:
+        return {KNOWN: Aligned(self.channels)}
+
+    def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        masks = torch.stack([draw_mask(x.shape[2:], generator) for generator in generators])
+        return {KNOWN: known(x, masks[:, None])}
+
+
+def known(x: State, mask: Tensor) -> Tensor:
+    """Return y: the state where the mask is 1 or True, NaN elsewhere."""
+    return torch.where(mask.to(x.device) != 0, x, math.nan)
+
+
+def draw_mask(sizes: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Return which places of an example are known, booleans of its sizes, any number of axes.
+
+    Seven of ten have one to three gaps, boxes that may stick out over the edges; the others know nothing, the beginning
+    of one axis (of images, or its end), or nothing but one box. (as those of Stability-AI/stable-audio-tools, whose
+    shares are others)
+    """
+    lot, count, *drawn = torch.rand(4 + MOST * (2 * len(sizes) + 1), generator=generator).tolist()
+    mask = torch.zeros(*sizes, dtype=torch.bool)
+    if lot < NOTHING:
+        return mask
+    if lot < NOTHING + BEGINNING:
+        axis = int(drawn[0] * len(sizes))
+        mask.narrow(axis, 0, 1 + int(drawn[1] * (sizes[axis] - 1))).fill_(True)
+        return mask.flip(axis) if len(sizes) > 1 and count < 0.5 else mask
+    if lot < NOTHING + BEGINNING + WINDOW:
+        mask[box(sizes, drawn)] = True
+        return mask
+    each = 2 * len(sizes) + 1
+    for i in range(1 + int(count * MOST)):
+        mask[box(sizes, drawn[i * each :])] = True
+    return ~mask
+
+
+def box(sizes: Sequence[int], drawn: Sequence[float]) -> tuple[slice, ...]:
+    """Return a box by numbers in [0, 1): one for its share of the places, two an axis for its shape and its place.
+
+    Its middle lies anywhere, so that it may be cut by an edge.
+    """
+    share = SMALLEST * (LARGEST / SMALLEST) ** drawn[0]
+    shape = [0.5 + u for u in drawn[1 : len(sizes) + 1]]
+    slices = []
+    for size, part, u in zip(sizes, shape, drawn[len(sizes) + 1 :], strict=False):
+        length = max(1, round(size * share ** (part / sum(shape))))
+        first = int(u * size) - length // 2
+        slices.append(slice(max(first, 0), first + length))
+    return tuple(slices)
+
+
+def withheld(conditions: Conditions, batch: int, sizes: Sequence[int]) -> dict[str, Tensor]:
+    """Return "not given" of conditions, -1 for classes and NaN for all else, beside states of these sizes.
+
+    Arguments:
+        conditions: Name -> kind.
+        batch: B.
+        sizes: Of a state's axes, but for its batch and its channels.
+    """
+
+    def shape(kind: object) -> tuple[int, ...]:
+        match kind:
+            case Tokens(width):
+                return (1, width)
+            case Aligned(channels, every):
+                return (channels, *(-(-size // every) for size in sizes))
+        return ()
+
+    return {
+        name: torch.full((batch, *shape(kind)), -1 if isinstance(kind, int) and kind else math.nan)
+        for name, kind in conditions.items()
+    }
