@@ -6,26 +6,23 @@ or needs downloaded weights; their distances are this data set's own, and not to
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
+from polydiff.classifier import classifier
 from polydiff.domains.image.codec import unit
 from polydiff.domains.image.data import Split
-from polydiff.files import write_atomic
 from polydiff.paths import cache_dir
 from polydiff.random import stream, streams
 from polydiff.space import normal
 
 VERSION = 1
 """Counts changes of the classifier or of its training, so that a cached one of another version is not used."""
-SEED, STEPS, BATCH, LR = 0, 400, 64, 3e-3
+SEED, STEPS, BATCH = 0, 400, 64
 LARGEST = 32
 """Side to which larger images are reduced before they are judged."""
 FILTERS = 24
@@ -87,11 +84,11 @@ class Judge:
     @classmethod
     def of(cls, train: Split, test: Split, classes: int) -> Judge:
         """Return the judge of a data set: from the cache, or trained now on the training split alone."""
-        network = Classifier(train.images[0].shape[0], train.size, classes)
         memory = cache_dir() / "image" / f"judge-{VERSION}-{train.digest()}.safetensors"
-        if not recall(memory, network):
-            network = train_classifier(train, classes)
-            remember(memory, network)
+        planes = train.images[0].shape[0]
+        network = classifier(
+            memory, lambda: Classifier(planes, train.size, classes), partial(batch, train), STEPS, SEED
+        )
         return cls(network, test)
 
     @torch.no_grad()
@@ -105,23 +102,11 @@ class Judge:
         return torch.cat([self.network.body(reduced(part)) for part in images.split(512)])
 
 
-def train_classifier(train: Split, classes: int) -> Classifier:
-    """Train the classifier on images moved by up to a sixteenth of their side; a fixed seed."""
-    with torch.random.fork_rng(devices=[]):  # dropout and initial weights draw from the global stream
-        torch.manual_seed(SEED)
-        network = Classifier(train.images[0].shape[0], train.size, classes)
-        optimizer = torch.optim.AdamW(network.parameters(), LR, weight_decay=1e-2)
-        rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=STEPS)
-        for step in range(STEPS):
-            g = stream(SEED, "image/judge", step)
-            indices = torch.randint(len(train), (BATCH,), generator=g)
-            images = shifted(train.centred(indices.tolist()), g)
-            loss = functional.cross_entropy(network(images), train.labels[indices], label_smoothing=0.05)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            rate.step()
-    return network
+def batch(train: Split, step: int) -> tuple[Tensor, Tensor]:
+    """Return images moved by up to a sixteenth of their side, and their classes."""
+    g = stream(SEED, "image/judge", step)
+    indices = torch.randint(len(train), (BATCH,), generator=g)
+    return shifted(train.centred(indices.tolist()), g), train.labels[indices]
 
 
 def shifted(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -130,24 +115,6 @@ def shifted(images: Tensor, generator: torch.Generator) -> Tensor:
     dy, dx = torch.randint(2 * reach + 1, (2,), generator=generator).tolist()
     padded = functional.pad(images.float(), (reach,) * 4, mode="replicate")
     return padded[..., dy : dy + images.shape[-2], dx : dx + images.shape[-1]]
-
-
-def remember(memory: Path, network: Classifier) -> None:
-    """Keep a classifier's weights, after their own digest."""
-    weights = save(network.state_dict())
-    write_atomic(memory, hashlib.sha256(weights).digest() + weights)
-
-
-def recall(memory: Path, network: Classifier) -> bool:
-    """Put kept weights into a classifier; False where there are none, or they are damaged."""
-    data = memory.read_bytes() if memory.is_file() else b""
-    if hashlib.sha256(data[32:]).digest() != data[:32]:
-        return False
-    try:
-        network.load_state_dict(load(data[32:]))
-    except (SafetensorError, RuntimeError):  # another shape under this name: it is trained again
-        return False
-    return True
 
 
 def filter_features(channels: int) -> Callable[[Tensor], Tensor]:

@@ -15,12 +15,11 @@ from polydiff.domains.image.codec import unit
 from polydiff.domains.image.data import Source
 from polydiff.domains.image.judge import Judge, filter_features
 from polydiff.frechet import frechet_distance
+from polydiff.neighbours import copied, nearest, nearness
 
 REFERENCE = 10_000
 """Most training images that sets are compared with."""
 NEIGHBOURS = 5
-ENOUGH = 100
-"""Held-out images that it takes to say what distance is small."""
 THUMBNAIL = 16
 """Side to which images are reduced where copies are looked for."""
 
@@ -52,9 +51,7 @@ class Reference:
         judge = Judge.of(train, test, len(source.names)) if source.names else None
         features = judge.features if judge else filter_features(channels)
         pixels = thumbnails(train.centred(range(len(train))))
-        distances = nearest(thumbnails(test.centred(range(len(test)))), pixels).double()
-        # with few held-out images the quantile is that of the nearest one, and says nothing
-        near = distances.quantile(0.01).item() if len(test) >= ENOUGH else math.nan
+        near = nearness(nearest(thumbnails(test.centred(range(len(test)))), pixels))
         known = features(train.centred(train.spread(REFERENCE)))
         return cls(judge, features, len(test), known, pixels, near)
 
@@ -107,7 +104,7 @@ def set_metrics(images: Tensor, reference: Reference) -> dict[str, Metric]:
             "where kinds are missing or images are wrong.",
         ),
         "copies": Metric(
-            copies(images, reference),
+            copied(nearest(thumbnails(images), reference.pixels), reference.near),
             "",
             "lower",
             "Share of images nearer to a training image, in pixels, than 99 % of held-out images are: 0.01 by chance, "
@@ -141,14 +138,3 @@ def thumbnails(images: Tensor) -> Tensor:
     """Return images uint8 (B, C, H, W) as vectors (B, D) of at most `THUMBNAIL` pixels a side."""
     side = min(THUMBNAIL, images.shape[-1])
     return torch.cat([functional.adaptive_avg_pool2d(unit(part), side).flatten(1) for part in images.split(1024)])
-
-
-def copies(images: Tensor, reference: Reference) -> float:
-    """Return the share of images that lie nearer to a training image than a held-out one does, NaN where unknown."""
-    near = nearest(thumbnails(images), reference.pixels) < reference.near
-    return float(near.double().mean()) if math.isfinite(reference.near) else math.nan
-
-
-def nearest(x: Tensor, known: Tensor) -> Tensor:
-    """Return the distance of each row of x to the nearest row of `known`, shape (B,)."""
-    return torch.cat([torch.cdist(part, known).amin(1) for part in x.split(256)])

@@ -7,12 +7,14 @@ import io
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
 
+from polydiff import classifier
 from polydiff.domain import Samples
 from polydiff.domains.image import SPEC, judge, metrics
 from polydiff.domains.image.config import ImageConfig, ImageData
@@ -114,13 +116,13 @@ def test_the_judge_is_kept_and_a_damaged_one_is_trained_again(monkeypatch: pytes
     monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path))
     monkeypatch.setattr(judge, "STEPS", 20)
     trained: list[int] = []
-    train = judge.train_classifier
+    train = classifier.train
 
-    def counted(split: Split, classes: int) -> judge.Classifier:
-        trained.append(classes)
-        return train(split, classes)
+    def counted(network: torch.nn.Module, batch: Any, steps: int) -> None:
+        trained.append(steps)
+        train(network, batch, steps)
 
-    monkeypatch.setattr(judge, "train_classifier", counted)
+    monkeypatch.setattr(classifier, "train", counted)
     splits = digits().splits
     first, second = (Judge.of(splits["train"], splits["test"], 10) for _ in range(2))
     assert len(trained) == 1
