@@ -29,6 +29,8 @@ from polydiff.space import State
 
 KNOWN = "known"
 """Name of the condition that holds the known part of a state."""
+LOW = "low"
+"""Name of the condition that holds a state of which details are lost."""
 NOTHING, BEGINNING, WINDOW = 0.1, 0.1, 0.1
 """Shares of the training masks that know nothing, the beginning of an axis, or nothing but a window."""
 SMALLEST, LARGEST, MOST = 0.02, 0.5, 3
@@ -75,6 +77,33 @@ class Inpaint:
     def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
         masks = torch.stack([draw_mask(x.shape[2:], generator) for generator in generators])
         return {KNOWN: known(x, masks[:, None])}
+
+
+@dataclass(frozen=True)
+class Enlarge:
+    """To make an example of which only the means over blocks are known, a block being `factor` places along each axis.
+
+    Arguments:
+        channels: C, those of a state (B, C, ...).
+        factor: Places of a block's side; one that does not divide an axis leaves its last block smaller.
+    """
+
+    channels: int
+    factor: int
+
+    @property
+    def conditions(self) -> Conditions:
+        return {LOW: Aligned(self.channels, self.factor)}
+
+    def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        return {LOW: block_means(x, self.factor)}
+
+
+def block_means(x: State, factor: int) -> Tensor:
+    """Return the means of a state (B, C, ...) over blocks, shape (B, C, *ceil(sizes / factor))."""
+    for axis in range(2, x.dim()):
+        x = torch.stack([part.mean(axis) for part in x.split(factor, axis)], axis)
+    return x
 
 
 def known(x: State, mask: Tensor) -> Tensor:

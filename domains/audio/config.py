@@ -15,8 +15,32 @@ from polydiff.config import (
     Numbers,
     OptimConfig,
     SampleConfig,
+    Section,
     TrainConfig,
 )
+
+
+class MelConfig(Section):
+    """The mel spectrogram that a vocoder is told; null: as suits the sample rate."""
+
+    bands: int | None = Field(None, ge=1)
+    """Number of filters; null: 40 below 16 kHz, 80 below 32 kHz, 128 above."""
+    hop: int | None = Field(None, ge=1)
+    """Samples that a frame stands for; null: the power of two nearest to 11.6 ms."""
+    n_fft: int | None = Field(None, ge=2)
+    """Samples of the transform; null: four hops."""
+    window: int | None = Field(None, ge=2)
+    """Samples of the window; null: those of the transform."""
+    low: float = Field(0.0, ge=0)
+    """Frequency in Hz at which the filters begin."""
+    high: float | None = Field(None, gt=0)
+    """Frequency in Hz at which they end; null: half the sample rate."""
+    power: float = Field(1.0, gt=0)
+    """Power of the magnitudes that a filter adds up."""
+    floor: float = Field(1e-5, gt=0)
+    """Least sum, of which the logarithm is taken."""
+    scale: Literal["slaney", "htk"] = "slaney"
+    """Of frequencies; slaney also divides each filter by its width."""
 
 
 class AudioData(DataConfig):
@@ -50,6 +74,9 @@ class AudioData(DataConfig):
     """folder: share of the files held out, by a hash of the file's name."""
     encoding: Literal["pcm16", "float"] = "pcm16"
     """Encoding of the WAV files that are saved."""
+    low_rate: int | None = Field(None, ge=500)
+    """task=upsample: samples a second of the recordings that are given; null: half of `sample_rate`."""
+    mel: MelConfig = MelConfig()
 
     @model_validator(mode="before")
     @classmethod
@@ -63,7 +90,16 @@ class AudioData(DataConfig):
             raise ValueError("data.name=folder needs data.path, the folder of the sound files")
         if self.name == "plucks" and self.channels != 1:
             raise ValueError("plucks are mono: data.channels must be 1")
+        if (self.mel.high or self.sample_rate / 2) > self.sample_rate / 2:
+            raise ValueError("data.mel.high is above half of data.sample_rate")
+        if self.given_rate >= self.sample_rate:
+            raise ValueError("data.low_rate must be below data.sample_rate")
         return self
+
+    @property
+    def given_rate(self) -> int:
+        """Samples a second of the recordings that upsampling is given."""
+        return self.low_rate or self.sample_rate // 2
 
 
 class AudioConfig(Config):
@@ -71,7 +107,8 @@ class AudioConfig(Config):
 
     domain: str = "audio"
     task: Literal["generate", "inpaint", "upsample", "vocode"] = "generate"
-    """What the network is told beside the conditions: nothing, or the known part of each sound (inpaint)."""
+    """What the network is told beside the conditions: nothing, the known part of each sound (inpaint), the sound at
+    data.low_rate (upsample), or its mel spectrogram (vocode)."""
     schedule_options: Numbers = Field({"sigma_min": 0.002, "sigma_max": 20.0})
     data: AudioData = AudioData()
     backbone: BackboneConfig = UNetConfig(

@@ -36,6 +36,8 @@ class ImageData(DataConfig):
     """folder: whether the folders in `path` are classes; auto: where there are two or more and no file beside them."""
     test_share: float = Field(0.2, gt=0, lt=1)
     """Share of the images held out."""
+    factor: int = Field(2, ge=2)
+    """task=upsample: how many times as high and wide an image is as the one that is given."""
 
     @model_validator(mode="before")
     @classmethod
@@ -66,8 +68,9 @@ class ImageConfig(Config):
     """Images."""
 
     domain: str = "image"
-    task: Literal["generate", "inpaint"] = "generate"
-    """What the network is told beside the label: nothing, or the known part of each image (inpaint)."""
+    task: Literal["generate", "inpaint", "upsample"] = "generate"
+    """What the network is told beside the label: nothing, the known part of each image (inpaint), or the image made
+    smaller by data.factor (upsample)."""
     schedule_options: Numbers = Field({"sigma_min": 0.002, "sigma_max": 20.0})
     data: ImageData = ImageData()
     backbone: BackboneConfig = UNetConfig(channels=32, mult=(1, 2), blocks=2, attention=(1,))
@@ -75,3 +78,9 @@ class ImageConfig(Config):
     optim: OptimConfig = OptimConfig(lr=1e-3, warmup=50, decay="cosine")
     train: TrainConfig = TrainConfig(steps=3000, batch_size=64, ema=0.995, checkpoint_every=1000)
     sample: SampleConfig = SampleConfig(steps=10, guidance=1.2)
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.task == "upsample" and self.data.side % self.data.factor:
+            raise ValueError(f"data.factor={self.data.factor} does not divide the {self.data.side} pixels of an image")
+        return self
