@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from polydiff.domain import Samples as Samples
     from polydiff.editing import inpaint as inpaint
     from polydiff.editing import interpolate as interpolate
+    from polydiff.editing import read as read
     from polydiff.editing import vary as vary
     from polydiff.errors import UserError as UserError
     from polydiff.evaluation import evaluate as evaluate
@@ -55,7 +56,7 @@ _HOMES = {
     "data": ("batches",),
     "denoise": ("Denoise", "Denoiser"),
     "domain": ("Domain", "DomainSpec", "Metric", "Samples"),
-    "editing": ("inpaint", "interpolate", "vary"),
+    "editing": ("inpaint", "interpolate", "read", "vary"),
     "errors": ("UserError",),
     "evaluation": ("evaluate",),
     "guidance": ("ClassifierFree",),

@@ -122,11 +122,12 @@ class Domain(Protocol):
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         """Return clean states of these examples on the CPU; crops and flips are drawn from the example's generator."""
 
-    def blank(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> tuple[Space, Condition | None]:
+    def blank(self, generators: Sequence[torch.Generator], asked: Mapping[str, Any]) -> tuple[Space, Condition | None]:
         """Return where new samples live, one a generator, and their conditions.
 
         Sizes and the conditions that `asked` does not name are drawn as in the training data, each from its sample's
-        generator alone. `asked` holds the user's words, in physical units; an unknown name or value is a `UserError`.
+        generator alone. `asked` holds the user's words, in physical units, and an array where a condition is a
+        sequence; an unknown name or value is a `UserError`.
         """
 
     def backbone(self) -> nn.Module:
@@ -175,6 +176,30 @@ class HasUnits(Protocol):
 
     def units(self, x: State, space: Space) -> Units:
         """Return the bins and units of clean states."""
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """A domain that reads a user's own files as it reads those of its data, for `polydiff vary RUN FILE ...`."""
+
+    def read(self, paths: Sequence[Path]) -> Batch:
+        """Return files as clean states, with no condition given.
+
+        Raises:
+            UserError: A file cannot be read, is not of the trained kind, or differs from the others in size.
+        """
+
+
+@runtime_checkable
+class HasRegions(Protocol):
+    """A domain whose examples have parts that can be named in words, for `polydiff inpaint RUN --gap REGION`."""
+
+    def region(self, text: str, space: Space) -> Tensor:
+        """Return which elements a region holds, booleans that broadcast against a state on the space.
+
+        Raises:
+            UserError: The words name no region, an empty one, or one that lies outside of the example.
+        """
 
 
 @runtime_checkable

@@ -1,14 +1,17 @@
 """What a trained model makes of examples that there are: variations, the rest of a part, what lies between two.
 
-Examples come as clean states with the space that they live in and their conditions, as `Domain.batch` gives them:
+Examples come as clean states with the space that they live in and their conditions, as `Domain.batch` gives them, or
+as `read` reads them from files:
 
     given = model.domain.batch("test", range(8), streams(0, "augment", range(8)))
     vary(model, given, strength=0.4)
+    vary(model, read(model, ["drum.wav"]), strength=0.4)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,12 +22,25 @@ from polydiff.control import inpaint as fill
 from polydiff.control import interpolate as between
 from polydiff.control import repaint, strength_level
 from polydiff.control.mask import check_mask
-from polydiff.domain import Samples
+from polydiff.domain import Reads, Samples
 from polydiff.errors import UserError, check_whole
 from polydiff.model import Model
 from polydiff.random import streams
 from polydiff.sampling.run import grid
-from polydiff.space import Batch, Condition, condition_to
+from polydiff.space import Batch, Condition, State, absent, condition_to
+from polydiff.tasks import KNOWN, known
+
+
+def read(model: Model, paths: Sequence[Path | str]) -> Batch:
+    """Return a user's own files as clean states of the kind that a model was trained on, with no condition given.
+
+    Arguments:
+        model: Says what kind that is.
+        paths: Files of one size; sounds keep their length, and the network takes any.
+    """
+    if not isinstance(model.domain, Reads):
+        raise UserError(f"The domain {model.config.domain} reads no files of yours. Name none, for held-out examples.")
+    return model.domain.read([Path(path) for path in paths])
 
 
 def vary(
@@ -53,7 +69,7 @@ def vary(
     start = attempt("vary", lambda: strength_level(model.denoiser.schedule, strength))
     begin = {"init": given.x.to(model.device), "start": start}
     x = model.states(given.space, told, seed, indices, how, model.guide(how), **begin)
-    return Samples(model.domain.decode(x.cpu(), given.space), told)
+    return samples(model, x, given, told)
 
 
 def inpaint(
@@ -68,7 +84,10 @@ def inpaint(
     cond: Mapping[str, Any] | None = None,
     **sampling: Any,
 ) -> Samples:
-    """Return examples that equal given ones where the mask is 1 or True, and are new elsewhere (RePaint).
+    """Return examples that equal given ones where the mask is 1 or True, and are new elsewhere.
+
+    Any model does it by replacement (`polydiff.control.Known`), better with `resample` (RePaint). A model that was
+    trained with task=inpaint is told the known part as well, which guidance leaves to both of its estimates.
 
     Arguments:
         model: What makes them.
@@ -84,11 +103,17 @@ def inpaint(
     attempt("inpaint", lambda: check_mask(mask, given.x))
     indices = range(first, first + given.space.batch)
     how, told = model.plan(**sampling), conditions(model, given, cond, seed, indices)
+    unwanted = model.unwanted(how, seed, indices)
+    if KNOWN in model.domain.conditions:
+        part = {KNOWN: known(given.x, mask)}
+        told = {**(told or {}), **part}
+        if how.guide is None:
+            unwanted = {**(unwanted or {name: absent(value) for name, value in told.items()}), **part}
     data = model.denoiser.sigma_data
     levels = grid(model.denoiser.schedule, how.steps, how.sampler, how.spacing, data, None, how.spacing_options)
     rows = attempt("inpaint", lambda: repaint(levels, how.sampler, jump, resample, data, **how.options))
     x = fill(
-        model.guided(how, rows, model.guide(how), model.unwanted(how, seed, indices), given.space.batch),
+        model.guided(how, rows, model.guide(how), condition_to(unwanted, model.device), given.space.batch),
         rows,
         given.space.to(model.device),
         condition_to(told, model.device),
@@ -96,7 +121,7 @@ def inpaint(
         mask=mask.to(model.device),
         generators=streams(seed, "sample", indices, model.device),
     )
-    return Samples(model.domain.decode(model.finite(x, how).cpu(), given.space), told)
+    return samples(model, model.finite(x, how), given, told)
 
 
 def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, steps: int = 50) -> list[Samples]:
@@ -121,8 +146,14 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
 def conditions(
     model: Model, given: Batch, cond: Mapping[str, Any] | None, seed: int, indices: range
 ) -> Condition | None:
-    """Return the conditions of given examples, with those that are asked for in their place."""
-    if not cond:
-        return given.cond
-    named = model.conditions(cond, seed, indices)
-    return {**(given.cond or {}), **{name: named[name] for name in cond}}
+    """Return the conditions of given examples, with those that are asked for in their place, and no part known."""
+    own = {name: absent(value) if name == KNOWN else value for name, value in (given.cond or {}).items()}
+    named = model.conditions(cond, seed, indices) if cond else {}
+    return {**own, **{name: named[name] for name in cond or {}}} or None
+
+
+def samples(model: Model, x: State, given: Batch, cond: Condition | None) -> Samples:
+    """Return states as examples with the conditions that have words: a signal beside them is none."""
+    kinds = model.domain.conditions
+    spoken = {name: value for name, value in (cond or {}).items() if isinstance(kinds.get(name, 0), int)}
+    return Samples(model.domain.decode(x.cpu(), given.space), spoken or None)

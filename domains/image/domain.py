@@ -17,6 +17,7 @@ from polydiff.domain import Metric, Samples, Units
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageConfig
 from polydiff.domains.image.data import Source, augment, open_source
+from polydiff.domains.image.given import read_images, region
 from polydiff.domains.image.metrics import Reference, judge_metrics, set_metrics
 from polydiff.domains.image.show import show, to_pillow
 from polydiff.domains.image.tasks import open_task
@@ -85,6 +86,16 @@ class Image:
         x = self.codec.encode(images)
         cond = {**(self.cond(part.labels[list(indices)]) or {}), **self.task.ask(x, generators)}
         return Batch(x, self.space(len(x)), cond or None)
+
+    def read(self, paths: Sequence[Path]) -> Batch:
+        """Return the middle squares of files as clean states (`polydiff.domain.Reads`)."""
+        images = read_images(paths, self.data)
+        nothing = withheld(self.conditions, len(images), (self.data.side, self.data.side))
+        return Batch(self.codec.encode(images), self.space(len(images)), nothing or None)
+
+    def region(self, text: str, space: Space) -> Tensor:
+        """Return which pixels lie in X0,Y0:X1,Y1 (`polydiff.domain.HasRegions`)."""
+        return region(text, self.data.side, self.data.side)
 
     def space(self, n: int) -> Euclidean:
         """Return where n images live."""
