@@ -24,7 +24,7 @@ from polydiff.domain import Archives, Domain, Samples
 from polydiff.errors import UserError, check_whole
 from polydiff.files import write_atomic
 from polydiff.journal import DRAFT, Journal, Part, bytes_of, opened
-from polydiff.model import Model, in_words
+from polydiff.model import Model
 from polydiff.run import JOURNAL
 
 SHOWN = 64
@@ -67,13 +67,19 @@ def draw(
     if one_file and not isinstance(model.domain, Archives):
         raise UserError(f"The domain {model.config.domain} writes one file a sample. Leave --one-file out.")
     check_whole("n", n)
-    plan, asked = model.plan(**sampling), in_words(cond)
+    plan, asked = model.plan(**sampling), model.asked(cond)
     guide = model.guide(plan)
     told = {"n": n, "one_file": one_file, "weights_digest": digest(model)}
     if guide:
         told["guide_digest"] = digest(guide)
     how = {**plan.model_dump(mode="json"), "batch_size": model.batch_size(plan)}
-    head = {**(facts or {}), "seed": seed, "asked": dict(cond or {}), **how, **told}
+    head = {
+        **(facts or {}),
+        "seed": seed,
+        "asked": {name: plain(value) for name, value in (cond or {}).items()},
+        **how,
+        **told,
+    }
     folder.mkdir(parents=True, exist_ok=True)
     with opened(folder, head, sampling.get("batch_size") not in (None, "auto")) as journal:
         writer = Writer(folder, model.domain, journal, n, one_file)
@@ -211,6 +217,14 @@ class Writer:
                     with (self.folder / f".{name}.part").open("rb") as source:
                         shutil.copyfileobj(source, target, 2**20)
         draft.replace(self.folder / "samples.npz")
+
+
+def plain(value: Any) -> Any:
+    """Return what a sample was asked to be, as JSON: an array by its shape and its digest."""
+    if not np.ndim(value):
+        return value
+    array = torch.as_tensor(value).detach().cpu().double().numpy()
+    return f"array {list(array.shape)} {hashlib.blake2b(array.tobytes(), digest_size=8).hexdigest()}"
 
 
 def digest(model: Model) -> str:

@@ -10,12 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from polydiff.batching import PROBE, WINDOW, Memory, efficient, windows
 from polydiff.checkpoint import STEP, Checkpoint, latest
 from polydiff.checks import check_guided, check_sampling, try_guidance, try_plan
+from polydiff.conditions import Tokens
 from polydiff.config import Config, SampleConfig
 from polydiff.denoise import Denoise, Denoiser
 from polydiff.domain import Domain, Samples
@@ -121,11 +123,11 @@ class Model:
         """
         check_whole("n", n)
         check_whole("first", first, least=0)
-        plan, asked = self.plan(**sampling), in_words(cond)
+        plan, asked = self.plan(**sampling), self.asked(cond)
         return self.draw(range(first, first + n), seed, asked, plan, self.guide(plan))
 
     def draw(
-        self, indices: range, seed: int, asked: Mapping[str, str], plan: SampleConfig, guide: Model | None
+        self, indices: range, seed: int, asked: Mapping[str, Any], plan: SampleConfig, guide: Model | None
     ) -> Iterator[Samples]:
         """Yield samples in order. Where their sizes differ, batches are of like sizes, within windows of many."""
 
@@ -244,9 +246,21 @@ class Model:
         told = {name: value if name in plan.negative else absent(value) for name, value in named.items()}
         return condition_to(told, self.device)
 
+    def asked(self, cond: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return conditions as the domain reads them: words, and arrays for the conditions that are sequences."""
+        if cond is not None and not isinstance(cond, Mapping):
+            raise UserError(f"Conditions are names with values, such as {{'label': 7}}, not {cond!r}.")
+        arrays = {name: value for name, value in (cond or {}).items() if np.ndim(value)}
+        for name, value in arrays.items():
+            if not isinstance(self.domain.conditions.get(name), Tokens):
+                raise UserError(
+                    f"{name} is asked for by a word or a number, not an array of shape {np.shape(value)}."
+                )
+        return {name: str(value) for name, value in (cond or {}).items()} | arrays
+
     def conditions(self, cond: Mapping[str, Any], seed: int, indices: Sequence[int]) -> Condition:
         """Return the conditions of samples that are asked to be this; a name that is no condition is a `UserError`."""
-        words = in_words(cond)
+        words = self.asked(cond)
         named = self.domain.blank(streams(seed, "blank", indices), words)[1] or {}
         for name in words:
             if name not in named:
@@ -355,13 +369,6 @@ def load_weights(denoiser: Denoiser, weights: Mapping[str, Tensor], source: str 
 def same_data(model: Model) -> tuple[str, str]:
     """Return what two models must share for their states to mean the same."""
     return model.config.domain, json.dumps([dict(model.domain.statistics), dict(model.domain.conditions)])
-
-
-def in_words(cond: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return conditions as the domain reads them."""
-    if cond is not None and not isinstance(cond, Mapping):
-        raise UserError(f"Conditions are names with values, such as {{'label': 7}}, not {cond!r}.")
-    return {name: str(value) for name, value in (cond or {}).items()}
 
 
 def pick_device(name: str) -> torch.device:

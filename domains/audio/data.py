@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from polydiff.domains.audio.config import AudioData
+from polydiff.fields import Field
+
+Values = Mapping[str, Any]
+"""What is said of a sound, by the name of the condition: a word, a number, or an array (N, width); None: nothing."""
 
 
 class Source(Protocol):
     """Numbered sounds of two splits, "train" and "test".
 
     Attributes:
-        condition: What a sound can be asked for: "pitch", "label", or "" for nothing.
-        names: The classes' names.
+        fields: What a sound can be asked for, by name, as it occurs in training.
     """
 
     @property
-    def condition(self) -> str: ...
-
-    @property
-    def names(self) -> Sequence[str]: ...
+    def fields(self) -> Mapping[str, Field]: ...
 
     def size(self, split: str) -> int:
         """Return the number of examples of a split."""
 
-    def counts(self) -> list[int]:
-        """Return the number of training examples of each class."""
-
     def clips(
         self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return sounds (B, C, T) in full scale 1 and their classes (B,), -1 without classes.
+    ) -> tuple[Tensor, Sequence[Values]]:
+        """Return sounds (B, C, T) in full scale 1, and what is said of each.
 
         Crops are drawn from the example's generator; without generators they are the same at each call.
         """

@@ -20,12 +20,13 @@ from polydiff.domain import Metric, Samples, Units
 from polydiff.domains.audio import metrics, optional
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig
-from polydiff.domains.audio.data import Source, open_source
+from polydiff.domains.audio.data import Source, Values, open_source
 from polydiff.domains.audio.pitch import track
 from polydiff.domains.audio.plucks import LOWEST, note_name
 from polydiff.domains.audio.show import pcm16, show
 from polydiff.domains.audio.tasks import open_task
 from polydiff.errors import UserError, unknown
+from polydiff.fields import Classes, from_json, meanings, to_json
 from polydiff.plugins import build_backbone
 from polydiff.random import permutation, streams
 from polydiff.space import Batch, Condition, Euclidean, Space, State
@@ -43,7 +44,7 @@ class Audio:
 
     Arguments:
         config: The run's configuration.
-        statistics: {"std", "condition", "names", "counts"}; None: measured on training clips.
+        statistics: {"std", "conditions"}; None: measured on training clips.
     """
 
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
@@ -52,20 +53,18 @@ class Audio:
         self.statistics: Mapping[str, Any] = dict(statistics or {})
         self.statistics = self.statistics or self.measure()
         self.codec = Standardise(self.statistics["std"])
-        self.condition: str = self.statistics["condition"]
-        self.names: list[str] = list(self.statistics["names"])
+        self.fields = from_json(told_conditions(self.statistics))
         self.task = open_task(config, self.codec)
-        own = {self.condition: len(self.names)} if self.condition else {}
-        self.conditions: Conditions = {**own, **self.task.conditions}
+        self.conditions: Conditions = {name: f.kind for name, f in self.fields.items()} | dict(self.task.conditions)
 
     @cached_property
     def source(self) -> Source:
         """The data set, opened on first use."""
         source = open_source(self.data)
-        if self.statistics and list(source.names) != self.statistics["names"]:
+        if self.statistics and meanings(source.fields) != meanings(self.fields):
             raise UserError(
-                f"The classes in the data are not those of training: {list(source.names)}, not "
-                f"{self.statistics['names']}. Bring the folders back as they were, or begin a new run."
+                f"The conditions in the data are not those of training: {meanings(source.fields)}, not "
+                f"{meanings(self.fields)}. Bring the files back as they were, or begin a new run."
             )
         return source
 
@@ -83,54 +82,43 @@ class Audio:
 
     def measure(self) -> dict[str, Any]:
         """Return the statistics of the training data."""
-        return {
-            "std": Standardise.measure(self.reference).std,
-            "condition": self.source.condition,
-            "names": list(self.source.names),
-            "counts": self.source.counts(),
-        }
+        return {"std": Standardise.measure(self.reference).std, "conditions": to_json(self.source.fields)}
 
     def size(self, split: str) -> int:
         return self.source.size(split)
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
-        sounds, labels = self.source.clips(split, indices, generators)
+        sounds, values = self.source.clips(split, indices, generators)
         x = self.codec.encode(sounds)
-        cond = {**(self.cond(labels) or {}), **self.task.ask(x, generators)}
+        cond = {**self.cond(values), **self.task.ask(x, generators)}
         return Batch(x, self.space(len(x)), cond or None)
 
     def space(self, n: int) -> Euclidean:
         """Return where n clips live."""
         return Euclidean(n, (self.data.channels, self.data.length))
 
-    def cond(self, labels: Tensor) -> dict[str, Tensor] | None:
-        """Return class indices (B,) as the domain's conditions."""
-        return {self.condition: labels} if self.condition else None
+    def class_names(self, name: str) -> Sequence[str]:
+        """Return the words of a class condition, () of another."""
+        field = self.fields.get(name)
+        return field.names if isinstance(field, Classes) else ()
 
-    def blank(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> tuple[Space, Condition | None]:
+    def cond(self, values: Sequence[Values]) -> dict[str, Tensor]:
+        """Return what is said of examples as the domain's conditions."""
+        return {name: field.encode([row.get(name) for row in values]) for name, field in self.fields.items()}
+
+    def blank(self, generators: Sequence[torch.Generator], asked: Mapping[str, Any]) -> tuple[Space, Condition | None]:
         for name in asked:
-            if name not in self.conditions or name in self.task.conditions:
-                raise unknown("condition", name, self.conditions.keys() - self.task.conditions.keys())
-        own = self.cond(self.labels(generators, asked)) if self.condition else None
+            if name not in self.fields:
+                raise unknown("condition", name, self.fields)
+        drawn = {name: field.draw(generators) for name, field in self.fields.items()}
+        wanted = {name: self.ask(name, value, len(generators)) for name, value in asked.items()}
         further = withheld(self.task.conditions, len(generators), (self.data.length,))
-        return self.space(len(generators)), {**(own or {}), **further} or None
+        return self.space(len(generators)), {**drawn, **wanted, **further} or None
 
-    def labels(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> Tensor:
-        """Return the class of each new clip: the one asked for, or one drawn as often as it occurs in training."""
-        if asked:
-            return torch.full((len(generators),), self.class_index(asked[self.condition]))
-        counts = torch.tensor(self.statistics["counts"], dtype=torch.float64)
-        return torch.cat([torch.multinomial(counts, 1, generator=g) for g in generators])
-
-    def class_index(self, text: str) -> int:
-        """Return the class that a user's word means: its name, a note as C4, Db4 or MIDI 60, or -1 for "any"."""
-        word = midi_name(text) if self.condition == "pitch" else text
-        if word in self.names:
-            return self.names.index(word)
-        if word == "any":
-            return -1
-        hint = f"MIDI numbers {LOWEST} to {LOWEST + len(self.names) - 1} are understood too." if word != text else ""
-        raise unknown(self.condition, text, self.names, hint)
+    def ask(self, name: str, wanted: Any, n: int) -> Tensor:
+        """Return the condition of n samples in the user's words; notes are understood as C4, Db4 and MIDI 60."""
+        note = midi_name(wanted) if name == "pitch" and isinstance(wanted, str) else wanted
+        return self.fields[name].ask(name, note if note in self.class_names(name) else wanted, n)
 
     def backbone(self) -> nn.Module:
         return build_backbone(self.config.backbone, channels=self.data.channels, dims=1, conditions=self.conditions)
@@ -142,15 +130,15 @@ class Audio:
         return list(self.codec.decode(x.float()).unbind())
 
     def examples(self, split: str, n: int) -> Samples:
-        sounds, labels = self.source.clips(split, self.some(split, n))
-        return Samples(list(sounds.unbind()), self.cond(labels))
+        sounds, values = self.source.clips(split, self.some(split, n))
+        return Samples(list(sounds.unbind()), self.cond(values) or None)
 
     def evaluate(self, samples: Samples) -> dict[str, Metric]:
         sounds = torch.stack(list(samples.examples))
         rate, judged = self.data.sample_rate, {}
-        if self.condition == "pitch":
+        if self.data.name == "plucks":
             asked = None if samples.cond is None else samples.cond["pitch"]
-            judged = metrics.pitch_metrics(sounds[:, 0], rate, LOWEST, len(self.names), asked)
+            judged = metrics.pitch_metrics(sounds[:, 0], rate, LOWEST, len(self.class_names("pitch")), asked)
         return judged | metrics.sound_metrics(sounds, rate, self.reference)
 
     def show(self, samples: Samples) -> str:
@@ -159,7 +147,7 @@ class Audio:
     def captions(self, samples: Samples) -> list[str]:
         """Return what each clip was asked to be and, for notes, what is heard."""
         asked = [", ".join(map(str, words.values())) for words in self.words(samples)]
-        if self.condition != "pitch" or not len(samples):
+        if self.data.name != "plucks" or not len(samples):
             return [text or f"sample {i}" for i, text in enumerate(asked)]
         return [f"asked {text}, heard {note}" for text, note in zip(asked, self.heard(samples), strict=True)]
 
@@ -176,7 +164,7 @@ class Audio:
         names = [f"sample-{i:05d}.wav" for i in range(len(samples))]
         for name, sound in zip(names, samples.examples, strict=True):
             write_wav(directory / name, sound, self.data.sample_rate, self.data.encoding)
-        if self.condition != "pitch" or not names:
+        if self.data.name != "plucks" or not names:
             return [{"file": name} for name in names]
         return [{"file": name, "heard": note} for name, note in zip(names, self.heard(samples), strict=True)]
 
@@ -191,8 +179,16 @@ class Audio:
         return [{} for _ in samples.examples] if samples.cond is None else self.describe(samples.cond)
 
     def describe(self, cond: Condition) -> list[dict[str, Any]]:
-        labels = cond[self.condition].tolist()
-        return [{self.condition: self.names[label] if label >= 0 else "any"} for label in labels]
+        n = len(next(iter(cond.values()), ()))
+        columns = {name: field.words(cond[name]) for name, field in self.fields.items() if name in cond}
+        return [{name: column[i] for name, column in columns.items()} for i in range(n)]
+
+
+def told_conditions(statistics: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what statistics say of conditions; older runs have one at most, in keys of its own."""
+    if "conditions" in statistics or not statistics["condition"]:
+        return statistics.get("conditions", {})  # type: ignore[no-any-return]
+    return {statistics["condition"]: {"type": "classes", "names": statistics["names"], "counts": statistics["counts"]}}
 
 
 def midi_name(text: str) -> str:

@@ -11,8 +11,8 @@ import json
 import math
 import warnings
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ from torch import Tensor
 from polydiff.domains.audio import optional
 from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.crops import Header, read_crop
+from polydiff.domains.audio.data import Values
 from polydiff.errors import UserError, unknown
+from polydiff.fields import Classes, Field
 from polydiff.files import files_under, write_atomic
 from polydiff.paths import cache_dir
 
@@ -48,16 +50,11 @@ class Folder:
         self.broken: dict[str, str] = {}
         headers = self.usable(index(self.root, self.broken))
         self.classes = class_names(headers, data)
-        self.condition = "label" if self.classes else ""
         if self.classes:
             headers = [header for header in headers if class_of(header) in self.classes]
         self.total = len(headers)
         self.headers = dict(zip(("train", "test"), split(headers, data.test_share), strict=True))
         self.starts = {name: [0, *accumulate(map(self.stretches, part))] for name, part in self.headers.items()}
-
-    @property
-    def names(self) -> Sequence[str]:
-        return self.classes
 
     def usable(self, headers: list[Header]) -> list[Header]:
         """Check what the files are against what was asked for."""
@@ -89,21 +86,23 @@ class Folder:
     def size(self, split: str) -> int:
         return self.starts[split][-1]
 
-    def counts(self) -> list[int]:
-        found: Counter[str] = Counter()
-        for header in self.headers["train"]:
-            found[class_of(header)] += self.stretches(header)
-        return [found[name] for name in self.classes]
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        if not self.classes:
+            return {}
+        headers = [*self.headers["train"], *self.headers["test"]]
+        weights = [self.stretches(header) for header in self.headers["train"]] + [0] * len(self.headers["test"])
+        return {"label": Classes.measure([class_of(header) for header in headers], weights)}
 
     def clips(
         self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator] | None = None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, list[Values]]:
         drawn: Sequence[torch.Generator | None] = generators or [None] * len(indices)
         pairs = [self.clip(split, index, generator) for index, generator in zip(indices, drawn, strict=True)]
-        return torch.stack([sound for sound, _ in pairs]), torch.tensor([label for _, label in pairs])
+        return torch.stack([sound for sound, _ in pairs]), [values for _, values in pairs]
 
-    def clip(self, split: str, index: int, generator: torch.Generator | None) -> tuple[Tensor, int]:
-        """Return one sound (C, T) and its class; in an unreadable file's place comes the next that can be read."""
+    def clip(self, split: str, index: int, generator: torch.Generator | None) -> tuple[Tensor, Values]:
+        """Return one sound (C, T) and what is said of it; for an unreadable file comes the next that can be read."""
         starts, place = self.starts[split], None if generator is None else float(torch.rand((), generator=generator))
         first = bisect_right(starts, index) - 1
         for step in range(len(self.headers[split])):
@@ -112,7 +111,7 @@ class Folder:
             begin = self.begin(header, index - starts[first] if step == 0 else 0, place)
             sound = self.read(header, begin)
             if sound is not None:
-                return sound, self.classes.index(class_of(header)) if self.classes else -1
+                return sound, {"label": class_of(header)} if self.classes else {}
         raise UserError(f"No file of the {split} split of {self.root} can be read.")
 
     def begin(self, header: Header, stretch: int, place: float | None) -> int:

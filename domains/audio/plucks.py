@@ -18,10 +18,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from polydiff.domains.audio.data import Values
+from polydiff.fields import Classes, Field
 from polydiff.random import streams
 
 LOWEST = 48
@@ -144,18 +147,19 @@ class Plucks:
     classes: int
     sizes: dict[str, int]
     seed: int = 0
-    condition: str = "pitch"
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Notes of the classes."""
         return tuple(note_name(LOWEST + c) for c in range(self.classes))
 
+    @property
+    def fields(self) -> dict[str, Field]:
+        n = self.size("train")
+        return {"pitch": Classes(self.names, tuple(len(range(c, n, self.classes)) for c in range(self.classes)))}
+
     def size(self, split: str) -> int:
         return self.sizes[split]
-
-    def counts(self) -> list[int]:
-        return torch.bincount(self.labels(range(self.size("train"))), minlength=self.classes).tolist()
 
     def labels(self, indices: Sequence[int]) -> Tensor:
         """Return the class of each example."""
@@ -163,9 +167,9 @@ class Plucks:
 
     def clips(
         self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator] | None = None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, list[Values]]:
         parts = [self.sounds(split, indices[i : i + CHUNK]) for i in range(0, len(indices), CHUNK)]
-        return torch.cat(parts)[:, None], self.labels(indices)
+        return torch.cat(parts)[:, None], [{"pitch": self.names[i % self.classes]} for i in indices]
 
     def sounds(self, split: str, indices: Sequence[int]) -> Tensor:
         """Return the sounds of these examples, shape (B, T)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import pytest
 import torch
@@ -24,8 +25,8 @@ def strongest(x: Tensor, rate: int, low: float, high: float) -> float:
 
 
 def test_the_lowest_partial_is_the_note_of_the_class() -> None:
-    sounds, labels = plucks().clips("train", range(48))
-    for x, label in zip(sounds[:, 0], labels.tolist(), strict=True):
+    sounds, _ = plucks().clips("train", range(48))
+    for x, label in zip(sounds[:, 0], plucks().labels(range(48)).tolist(), strict=True):
         f_0 = 440 * 2 ** ((LOWEST + label - 69) / 12)
         cents = 1200 * math.log2(strongest(x, 16000, 0, 1.5 * f_0) / f_0)
         assert abs(cents) < 15  # detuned by N(0, 3 cents), and the spectrum resolves about 2
@@ -58,16 +59,19 @@ def test_a_clip_depends_on_seed_split_and_index_alone() -> None:
     alone, _ = data.clips("train", [17])
     assert torch.equal(together[1], alone[0])
     for other in (data.clips("train", [41]), data.clips("test", [17]), plucks(8000, 4096, seed=1).clips("train", [17])):
-        assert int(other[1]) == 17
+        assert other[1] == [{"pitch": "F4"}]
         assert not torch.allclose(other[0], alone, atol=1e-3)
 
 
 def test_clips_keep_full_scale_and_begin_in_silence() -> None:
-    sounds, labels = plucks(8000, 4096).clips("train", range(240))
+    sounds, values = plucks(8000, 4096).clips("train", range(240))
     peak = sounds.abs().amax((1, 2))
     assert bool((peak <= 0.9001).all() and (peak >= 0.9 * 10 ** (-12 / 20) - 1e-4).all())
     assert bool((sounds[:, 0, 0] == 0).all())
-    assert torch.equal(torch.bincount(labels), torch.full((24,), 10))
+    assert Counter(row["pitch"] for row in values) == dict.fromkeys(plucks().names, 10)
+    for n in (1, 25, 240, 250):
+        (field,) = Plucks(8000, 4096, 24, {"train": n}).fields.values()
+        assert field.counts == tuple(plucks().labels(range(n)).bincount(minlength=24).tolist())  # type: ignore[attr-defined]
 
 
 def test_notes_have_their_names() -> None:
