@@ -28,7 +28,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from polydiff.backbones.config import EGNNConfig
-from polydiff.backbones.embed import ContextEmbedding, Output
+from polydiff.backbones.embed import ContextEmbedding, Output, singles
 from polydiff.backbones.graphs import Pairs, pairs_of
 from polydiff.conditions import Conditions
 from polydiff.space import Condition, Space
@@ -140,7 +140,7 @@ class EGNN(nn.Module):
             raise ValueError(f"An EGNN works in 3 dimensions, not in {dims}.")
         self.divisor = config.divisor if config.aggregation == "sum" else None
         self.geometry = Geometry(config.radial, config.cutoff)
-        self.embed = ContextEmbedding(conditions, config.hidden)
+        self.embed = ContextEmbedding(singles(conditions, config.name), config.hidden)
         self.stem = nn.Linear(channels, config.hidden)
         self.size = nn.Linear(1, config.hidden)
         self.layers = nn.ModuleList(Layer(config, self.geometry) for _ in range(config.layers))
@@ -166,7 +166,7 @@ class EGNN(nn.Module):
         """
         pairs = pairs_of(space)
         start, f = pairs.clean(x).split([3, x.shape[-1] - 3], -1)
-        c = self.embed(log_sigma, cond)
+        c = self.embed(log_sigma, cond).vector
         size = pairs.sizes[:, None].clamp(min=1).to(x.dtype)
         h = (self.stem(f) + pairs.atoms(self.size(size.log()))).to(x.dtype)
         count = pairs.atoms((size - 1).clamp(min=1) if self.divisor is None else torch.full_like(size, self.divisor))

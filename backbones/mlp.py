@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.backbones.config import MLPConfig
-from polydiff.backbones.embed import ContextEmbedding, Output
+from polydiff.backbones.embed import ContextEmbedding, Output, singles
 from polydiff.conditions import Conditions
 from polydiff.space import Condition, Space
 
@@ -50,7 +50,7 @@ class MLP(nn.Module):
 
     def __init__(self, config: MLPConfig, *, channels: int, dims: int, conditions: Conditions) -> None:
         super().__init__()
-        self.embed = ContextEmbedding(conditions, config.hidden)
+        self.embed = ContextEmbedding(singles(conditions, config.name), config.hidden)
         self.stem = nn.Linear(channels, config.hidden)
         self.blocks = nn.ModuleList(Block(config.hidden, config.dropout) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.hidden)
@@ -68,7 +68,7 @@ class MLP(nn.Module):
             space: Where x lives; unused.
             cond: Conditions, or None.
         """
-        c = self.embed(log_sigma, cond)
+        c = self.embed(log_sigma, cond).vector
         h = self.stem(x.flatten(1))
         for block in self.blocks:
             h = block(h, c)

@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
@@ -28,45 +27,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from polydiff.backbones.attention import Attention, CrossAttention
 from polydiff.backbones.config import UNetConfig
-from polydiff.backbones.embed import ContextEmbedding, Output
-from polydiff.backbones.norm import GroupNorm
-from polydiff.conditions import Conditions
+from polydiff.backbones.embed import ContextEmbedding, Output, Told
+from polydiff.backbones.layers import Plane, Signals, group_norm, zero
+from polydiff.conditions import Conditions, Tokens
+from polydiff.errors import UserError
 from polydiff.space import Condition, Space
-
-M = TypeVar("M", nn.Conv2d, nn.Linear)
-
-FEW = 1024
-"""Places up to which attention in bf16 is done by plain products on a CPU."""
-
-
-@dataclass(frozen=True)
-class Plane:
-    """Makes layers for dims = 1 or 2 as layers for planes, of height 1 where dims = 1."""
-
-    dims: int
-
-    def sides(self, n: int, flat: int = 1) -> tuple[int, int]:
-        """Return n for each axis, and `flat` for the height of a waveform."""
-        return (n if self.dims == 2 else flat), n
-
-    def conv(self, c_in: int, c_out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-        """Return a convolution with odd kernel that divides sizes by its stride."""
-        padding = self.sides(kernel // 2, flat=0)
-        return nn.Conv2d(c_in, c_out, self.sides(kernel), self.sides(stride), padding)
-
-
-def zero(layer: M) -> M:
-    """Return the layer with all parameters 0, so that a network starts as the identity or as 0."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer
-
-
-def group_norm(channels: int, config: UNetConfig, affine: bool = True, silu: bool = True) -> GroupNorm:
-    """Return a normalisation with groups of `group_size` channels, or as near to it as divides their number."""
-    groups = config.groups or math.gcd(channels, max(channels // config.group_size, 1))
-    return GroupNorm(groups, channels, affine, silu)
 
 
 class ResidualBlock(nn.Module):
@@ -99,63 +66,30 @@ class ResidualBlock(nn.Module):
         return out
 
 
-class Attention(nn.Module):
-    """Residual multi-head self-attention over all places of a plane (Vaswani et al., 2017).
-
-    Arguments:
-        channels: C.
-        config: Heads and group size.
-    """
-
-    def __init__(self, channels: int, config: UNetConfig) -> None:
-        super().__init__()
-        self.heads = config.heads
-        self.norm = group_norm(channels, config, silu=False)
-        self.qkv = nn.Linear(channels, 3 * channels)
-        self.out = zero(nn.Linear(channels, channels))
-
-    def forward(self, h: Tensor) -> Tensor:
-        """Return activations of the same shape (B, C, H, W)."""
-        tokens = rearrange(self.norm(h), "b c h w -> b (h w) c")
-        q, k, v = rearrange(self.qkv(tokens), "b n (s heads d) -> s b heads n d", s=3, heads=self.heads)
-        mixed = rearrange(attend(q, k, v), "b heads n d -> b n (heads d)")
-        out: Tensor = h + rearrange(self.out(mixed), "b (h w) c -> b c h w", h=h.shape[2])
-        return out
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Return softmax(q k^T / sqrt(d)) v of tensors (B, heads, N, d).
-
-    A CPU's fused kernel computes in float32 where two products in bf16 are several times as fast while N^2 numbers are
-    few.
-    """
-    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or q.shape[-2] > FEW:
-        return functional.scaled_dot_product_attention(q, k, v)
-    weights = torch.softmax(q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2), -1)
-    return weights @ v
-
-
 class Stage(nn.Module):
     """A residual block of one or more planes, and attention after it where the level has it."""
 
-    def __init__(self, plane: Plane, c_in: int, c_out: int, embedding: int, config: UNetConfig, attends: bool) -> None:
+    def __init__(
+        self, plane: Plane, c_in: int, c_out: int, embedding: int, config: UNetConfig, attends: bool, reads: bool
+    ) -> None:
         super().__init__()
         self.block = ResidualBlock(plane, c_in, c_out, embedding, config)
         self.attention = Attention(c_out, config) if attends else nn.Identity()
+        self.reading = CrossAttention(c_out, embedding, config) if attends and reads else None
         self.recompute = config.recompute
 
-    def forward(self, c: Tensor, *planes: Tensor) -> Tensor:
-        """Return activations (B, c_out, H, W) from c (B, E) and planes of c_in channels together."""
+    def forward(self, told: Told, *planes: Tensor) -> Tensor:
+        """Return activations (B, c_out, H, W) from planes of c_in channels together."""
         if self.recompute and torch.is_grad_enabled():
-            kept: Tensor = checkpoint(self.compute, c, *planes, use_reentrant=False)
+            kept: Tensor = checkpoint(self.compute, told, *planes, use_reentrant=False)
             return kept
-        return self.compute(c, *planes)
+        return self.compute(told, *planes)
 
-    def compute(self, c: Tensor, *planes: Tensor) -> Tensor:
+    def compute(self, told: Told, *planes: Tensor) -> Tensor:
         """Return the same; on the way back it may be done again."""
         h = planes[0] if len(planes) == 1 else torch.cat(planes, 1)
-        out: Tensor = self.attention(self.block(h, c))
-        return out
+        out: Tensor = self.attention(self.block(h, told.vector))
+        return out if self.reading is None else self.reading(out, told)
 
 
 class Upsample(nn.Module):
@@ -187,11 +121,11 @@ class Down(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.leaves_all = leaves_all
 
-    def forward(self, h: Tensor, c: Tensor) -> list[Tensor]:
+    def forward(self, h: Tensor, told: Told) -> list[Tensor]:
         """Return what is left for the way up; the last is also what goes on."""
         left = [self.enter(h)]
         for stage in self.stages:
-            left.append(stage(c, left[-1]))
+            left.append(stage(told, left[-1]))
         return left if self.leaves_all else left[1:]
 
 
@@ -208,10 +142,10 @@ class Up(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.leave = leave
 
-    def forward(self, h: Tensor, c: Tensor, left: list[Tensor]) -> Tensor:
+    def forward(self, h: Tensor, told: Told, left: list[Tensor]) -> Tensor:
         """Return activations for the finer level, with what `Down` left taken in, the last first."""
         for stage, skip in zip(self.stages, reversed(left), strict=True):
-            h = stage(c, h, skip)
+            h = stage(told, h, skip)
         out: Tensor = self.leave(h)
         return out
 
@@ -267,8 +201,12 @@ class UNet(nn.Module):
 
         self.patch = self.plane.sides(config.patch)
         self.multiple = self.plane.sides(config.patch * math.prod(config.level_strides))
+        self.signals = Signals(conditions, self.plane, config.patch)
+        self.reads = any(isinstance(kind, Tokens) for kind in conditions.values())
+        if self.reads and not (config.attention or full):
+            raise UserError("A sequence is looked at where there is attention. Name a level in backbone.attention.")
         self.embed = ContextEmbedding(conditions, self.embedding)
-        self.stem = self.plane.conv(folded, grid[0].width, config.kernel)
+        self.stem = self.plane.conv(folded + self.signals.channels, grid[0].width, config.kernel)
         self.down = nn.ModuleList(self._down(level, finer) for level, finer in zip(grid, [None, *grid], strict=False))
         self.middle = nn.ModuleList(
             self._stage(deepest.width, deepest.width, attends)
@@ -280,7 +218,7 @@ class UNet(nn.Module):
         self.out = zero(self.plane.conv(grid[0].width, self.heads * folded, config.kernel))
 
     def _stage(self, c_in: int, c_out: int, attends: bool) -> Stage:
-        return Stage(self.plane, c_in, c_out, self.embedding, self.config, attends)
+        return Stage(self.plane, c_in, c_out, self.embedding, self.config, attends, self.reads)
 
     def _down(self, level: Level, finer: Level | None) -> Down:
         kernel = max(2 * level.stride - 1, self.config.kernel)
@@ -309,7 +247,8 @@ class UNet(nn.Module):
         image = x if x.ndim == 4 else x[:, :, None]
         height, width = image.shape[2:]
         padded = functional.pad(image, (0, -width % self.multiple[1], 0, -height % self.multiple[0]))
-        folded = self.planes(self.fold(padded), self.embed(log_sigma, cond))
+        patches = self.fold(padded)
+        folded = self.planes(torch.cat([patches, *self.signals(cond, patches)], 1), self.embed(log_sigma, cond))
         f, *v = (self.unfold(h)[:, :, :height, :width].reshape(x.shape) for h in folded.chunk(self.heads, 1))
         return (f, v[0]) if v else f
 
@@ -317,17 +256,17 @@ class UNet(nn.Module):
         """Compile the network as one graph for each shape; arguments are those of `torch.compile`."""
         super().compile(**({"fullgraph": True, "dynamic": False} | how))
 
-    def planes(self, h: Tensor, c: Tensor) -> Tensor:
+    def planes(self, h: Tensor, told: Told) -> Tensor:
         """Go down all levels and up again, on folded planes whose sides the strides divide."""
         h = self.stem(h).contiguous(memory_format=torch.channels_last)
         left: list[list[Tensor]] = []
         for down in self.down:
-            left.append(down(h, c))
+            left.append(down(h, told))
             h = left[-1][-1]
         for stage in self.middle:
-            h = stage(c, h)
+            h = stage(told, h)
         for up in reversed(self.up):
-            h = up(h, c, left.pop())
+            h = up(h, told, left.pop())
         out: Tensor = self.out(self.norm(h))
         return out
 

@@ -1,0 +1,83 @@
+"""Attention over the places of a plane, to each other and to tokens."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+from polydiff.backbones.config import UNetConfig
+from polydiff.backbones.embed import Told
+from polydiff.backbones.layers import group_norm, zero
+
+FEW = 1024
+"""Places up to which attention in bf16 is done by plain products on a CPU."""
+
+
+class Attention(nn.Module):
+    """Residual multi-head self-attention over all places of a plane (Vaswani et al., 2017).
+
+    Arguments:
+        channels: C.
+        config: Heads and group size.
+    """
+
+    def __init__(self, channels: int, config: UNetConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.norm = group_norm(channels, config, silu=False)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = zero(nn.Linear(channels, channels))
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Return activations of the same shape (B, C, H, W)."""
+        tokens = rearrange(self.norm(h), "b c h w -> b (h w) c")
+        q, k, v = rearrange(self.qkv(tokens), "b n (s heads d) -> s b heads n d", s=3, heads=self.heads)
+        mixed = rearrange(attend(q, k, v), "b heads n d -> b n (heads d)")
+        out: Tensor = h + rearrange(self.out(mixed), "b (h w) c -> b c h w", h=h.shape[2])
+        return out
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Return softmax(q k^T / sqrt(d)) v of tensors (B, heads, N, d).
+
+    A CPU's fused kernel computes in float32 where two products in bf16 are several times as fast while N^2 numbers are
+    few.
+    """
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or q.shape[-2] > FEW:
+        return functional.scaled_dot_product_attention(q, k, v)
+    weights = torch.softmax(q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2), -1)
+    return weights @ v
+
+
+class CrossAttention(nn.Module):
+    """Residual multi-head attention of all places of a plane to tokens (Rombach et al., 2022).
+
+    https://arxiv.org/abs/2112.10752
+
+    Arguments:
+        channels: C.
+        width: Of the tokens.
+        config: Heads and group size.
+    """
+
+    def __init__(self, channels: int, width: int, config: UNetConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.norm = group_norm(channels, config, silu=False)
+        self.query = nn.Linear(channels, channels)
+        self.key_value = nn.Linear(width, 2 * channels)
+        self.out = zero(nn.Linear(channels, channels))
+
+    def forward(self, h: Tensor, told: Told) -> Tensor:
+        """Return activations of the same shape (B, C, H, W)."""
+        assert told.tokens is not None
+        assert told.given is not None
+        places = rearrange(self.norm(h), "b c h w -> b (h w) c")
+        q = rearrange(self.query(places), "b n (heads d) -> b heads n d", heads=self.heads)
+        k, v = rearrange(self.key_value(told.tokens), "b n (s heads d) -> s b heads n d", s=2, heads=self.heads)
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=told.given[:, None, None])
+        read = self.out(rearrange(mixed, "b heads n d -> b n (heads d)"))
+        out: Tensor = h + rearrange(read, "b (h w) c -> b c h w", h=h.shape[2])
+        return out
