@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from polydiff.domains.audio import metrics, optional
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig
 from polydiff.domains.audio.data import Source, Values, open_source
+from polydiff.domains.audio.given import read_sounds, region
 from polydiff.domains.audio.pitch import track
 from polydiff.domains.audio.plucks import LOWEST, note_name
 from polydiff.domains.audio.show import pcm16, show
@@ -93,9 +95,19 @@ class Audio:
         cond = {**self.cond(values), **self.task.ask(x, generators)}
         return Batch(x, self.space(len(x)), cond or None)
 
-    def space(self, n: int) -> Euclidean:
-        """Return where n clips live."""
-        return Euclidean(n, (self.data.channels, self.data.length))
+    def read(self, paths: Sequence[Path]) -> Batch:
+        """Return whole files as clean states (`polydiff.domain.Reads`)."""
+        x = self.codec.encode(read_sounds(paths, self.data))
+        return Batch(x, self.space(len(x), x.shape[-1]), withheld(self.conditions, len(x), x.shape[2:]) or None)
+
+    def region(self, text: str, space: Space) -> Tensor:
+        """Return which samples lie in BEGIN:END, in seconds (`polydiff.domain.HasRegions`)."""
+        assert isinstance(space, Euclidean)
+        return region(text, self.data.sample_rate, space.shape[-1])
+
+    def space(self, n: int, length: int | None = None) -> Euclidean:
+        """Return where n clips of so many samples live, those of training where none are said."""
+        return Euclidean(n, (self.data.channels, length or self.data.length))
 
     def class_names(self, name: str) -> Sequence[str]:
         """Return the words of a class condition, () of another."""
@@ -153,7 +165,12 @@ class Audio:
 
     def heard(self, samples: Samples) -> list[str]:
         """Return the note that a pitch tracker hears in each clip, with its deviation in cents."""
-        pitch = track(torch.stack(list(samples.examples))[:, 0], self.data.sample_rate)
+        parts = [torch.stack(list(part)) for _, part in groupby((sound[0] for sound in samples.examples), len)]
+        return [note for part in parts for note in self.notes(part)]
+
+    def notes(self, sounds: Tensor) -> list[str]:
+        """Return the note that is heard in each sound (B, T)."""
+        pitch = track(sounds, self.data.sample_rate)
         notes = pitch.semitones.round().int().tolist()
         cents = (100 * (pitch.semitones - pitch.semitones.round())).tolist()
         names = [f"{note_name(note)} {shift:+.0f} cents" for note, shift in zip(notes, cents, strict=True)]

@@ -1,0 +1,233 @@
+"""What a network is told of an example; that being told makes inpainting exact where replacement is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from polydiff import Batch, Denoiser, Euclidean, Training, fit, streams
+from polydiff.conditions import Aligned, Tokens
+from polydiff.config import OptimConfig
+from polydiff.control import inpaint, repaint
+from polydiff.editing import conditions
+from polydiff.editing import inpaint as fill
+from polydiff.model import Model
+from polydiff.sampling import noise_levels
+from polydiff.schedule import EDM, SCHEDULES, Schedule
+from polydiff.settings import resolve
+from polydiff.space import Condition, Space, State
+from polydiff.tasks import KNOWN, Generate, Inpaint, draw_mask, known, withheld
+
+
+@given(st.lists(st.integers(2, 40), min_size=1, max_size=3), st.integers(0, 10_000))
+def test_a_mask_leaves_something_to_make(sizes: list[int], seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    mask = draw_mask(sizes, generator)
+    assert mask.shape == tuple(sizes)
+    assert mask.dtype == torch.bool
+    assert not mask.all()
+    assert torch.equal(draw_mask(sizes, torch.Generator().manual_seed(seed)), mask)
+
+
+@pytest.mark.parametrize("sizes", [(400,), (20, 20)])
+def test_masks_are_of_the_kinds_and_shares_that_are_told(sizes: tuple[int, ...]) -> None:
+    n, places = 2000, torch.Size(sizes).numel()
+    masks = torch.stack([draw_mask(sizes, g) for g in streams(0, "mask", range(n))])
+    shares = masks.flatten(1).double().mean(1)
+    assert abs((shares == 0).double().mean() - 0.1) < 0.03
+    edge = masks[:, 0] if len(sizes) == 1 else masks[:, 0, :].all(1) | masks[:, -1, :].all(1) | masks[:, :, 0].all(1)
+    assert 0.5 < edge.double().mean() < 0.95
+    gap = 1 - shares[(shares > 0) & (shares < 1)]
+    assert gap.min() >= 0.5 / places
+    assert (gap < 0.1).double().mean() > 0.1
+    assert (gap > 0.5).double().mean() > 0.1
+    if len(sizes) == 1:
+        rises = (masks[:, 1:] & ~masks[:, :-1]).sum(1)
+        assert int(rises.max()) <= 3
+        beginnings = (rises == 0) & masks[:, 0]
+        assert (beginnings & (shares > 0.5)).double().mean() > 0.04
+
+
+def test_what_is_told_is_the_known_part_and_depends_on_an_examples_own_generator() -> None:
+    x = torch.randn(6, 2, 30)
+    told = Inpaint(2).ask(x, streams(0, "mask", range(6)))[KNOWN]
+    assert told.shape == x.shape
+    gone = told.isnan()
+    assert torch.equal(gone[:, 0], gone[:, 1])
+    assert torch.equal(told[~gone], x[~gone])
+    alone = Inpaint(2).ask(x[4:], streams(0, "mask", range(4, 6)))[KNOWN]
+    assert torch.equal(alone.nan_to_num(7), told[4:].nan_to_num(7))
+    assert Generate().ask(x, streams(0, "mask", range(6))) == {}
+
+
+def test_what_is_withheld_has_the_shape_of_what_is_told() -> None:
+    kinds = {"label": 4, "height": 0, "text": Tokens(3), "known": Aligned(2), "mel": Aligned(5, every=8)}
+    nothing = withheld(kinds, 2, (30,))
+    assert {name: tuple(value.shape) for name, value in nothing.items()} == {
+        "label": (2,), "height": (2,), "text": (2, 1, 3), "known": (2, 2, 30), "mel": (2, 5, 4),
+    }  # fmt: skip
+    assert nothing["label"].tolist() == [-1, -1]
+    assert not nothing["label"].is_floating_point()
+    assert all(value.isnan().all() for name, value in nothing.items() if name != "label")
+    assert withheld({"known": Aligned(3)}, 1, (8, 6))["known"].shape == (1, 3, 8, 6)
+
+
+N = 8
+COVARIANCE = 0.9 ** (torch.arange(N)[:, None] - torch.arange(N)).abs().double()
+"""Of a signal of N samples, each 0.9 times the one before and noise: AR(1)."""
+
+
+@dataclass
+class Autoregressive:
+    """E[x_0 | x, y] of Gaussian signals (B, 1, N), y the samples that cond["known"] tells."""
+
+    schedule: Schedule = field(default_factory=lambda: EDM(sigma_max=40.0))
+    sigma_data: float = 1.0
+    told: list[Tensor] = field(default_factory=list)
+
+    def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+        y = (torch.full_like(x, torch.nan) if cond is None else cond[KNOWN]).double()
+        out, s = y.clone(), sigma.reshape(-1, 1).to(y)
+        for gap in y[:, 0].isnan().unique(dim=0):
+            rows = (y[:, 0].isnan() == gap).all(1)
+            mean, covariance = conditional(y[rows, 0])
+            values, vectors = torch.linalg.eigh(covariance[gap][:, gap])
+            off = (x.to(y)[rows, 0][:, gap] - mean[:, gap]) @ vectors * values / (values + s[rows] ** 2)
+            out[rows.nonzero(), 0, gap.nonzero()[:, 0]] = mean[:, gap] + off @ vectors.T
+        self.told.append(~y.isnan())
+        return out.to(x)
+
+
+def conditional(y: Tensor) -> tuple[Tensor, Tensor]:
+    """Means (B, N) and covariance (N, N) of signals given their samples that are not NaN, the same of each."""
+    here = ~y[0].isnan()
+    gain = COVARIANCE[:, here] @ torch.linalg.inv(COVARIANCE[here][:, here])
+    return y[:, here] @ gain.T, COVARIANCE - gain @ COVARIANCE[here]
+
+
+GAP = torch.tensor([1, 1, 1, 0, 0, 0, 1, 1.0])
+Y = torch.tensor([0.2, 0.9, 1.5, 0, 0, 0, 1.2, 0.4], dtype=torch.float64)
+
+
+def test_a_network_that_is_told_inpaints_exactly_and_replacement_does_not() -> None:
+    """Mean and covariance of the gap, and of replacement in the same number of steps a mean that is off."""
+    n = 1000
+    space, y = Euclidean(n, (1, N), dtype=torch.float64), Y.expand(n, 1, N)
+    (mean,), covariance = conditional(known(Y, GAP)[None])
+    gap = GAP == 0
+
+    def filled(cond: Condition | None) -> Tensor:
+        denoiser = Autoregressive()
+        rows = repaint(noise_levels(denoiser.schedule, 18, "karras"), "heun")
+        x = inpaint(denoiser, rows, space, cond, known=y, mask=GAP, generators=streams(0, "x", range(n)))
+        assert_close(x[..., ~gap], y[..., ~gap], rtol=0, atol=1e-12)
+        return x[:, 0, gap]
+
+    told, replaced = filled({KNOWN: known(y, GAP)}), filled(None)
+    error = (told.mean(0) - mean[gap]).abs()
+    assert error.max() < 5 * (covariance.diagonal().max() / n) ** 0.5
+    assert_close(told.T.cov(), covariance[gap][:, gap], rtol=0, atol=0.03)
+    assert (replaced.mean(0) - mean[gap]).abs().max() > 3 * error.max()
+    assert (replaced.mean(0) - mean[gap]).abs().max() > 0.1
+
+
+@dataclass
+class Signals:
+    """A domain of signals whose network can be told a known part, and a label that it ignores."""
+
+    conditions: Any = field(default_factory=lambda: {"label": 3, KNOWN: Aligned(1)})
+
+    def decode(self, x: State, space: Space) -> list[Tensor]:
+        return list(x)
+
+    def blank(self, generators: Any, asked: Any) -> tuple[Space, Condition]:
+        n = len(generators)
+        cond = withheld(self.conditions, n, (N,)) | {"label": torch.full((n,), int(asked.get("label", 0)))}
+        return Euclidean(n, (1, N)), cond
+
+
+def model(denoiser: Any) -> Model:
+    denoiser.backbone = SimpleNamespace(modules=list)
+    denoiser.precision = "float32"
+    return Model(resolve("image").config, Signals(), denoiser)  # type: ignore[arg-type]
+
+
+def batch(n: int) -> Batch:
+    x = Y.expand(n, 1, N).float()
+    cond = {"label": torch.arange(n) % 3, **Inpaint(1).ask(x, streams(0, "mask", range(n)))}
+    return Batch(x, Euclidean(n, (1, N)), cond)
+
+
+def test_a_model_is_told_what_the_mask_says_alone() -> None:
+    """Not the random mask of a batch of training: and guidance leaves what is known to both estimates."""
+    given = batch(6)
+    exact = Autoregressive()
+    plain = fill(model(exact), given, GAP, steps=4, sampler="heun", guidance=1.0)
+    assert torch.equal(torch.cat(exact.told), (GAP == 1).expand(len(exact.told) * 6, 1, N))
+    guided = fill(model(Autoregressive()), given, GAP, steps=4, sampler="heun", guidance=3.0, batch_size=1)
+    assert_close(torch.stack(list(guided.examples)), torch.stack(list(plain.examples)), rtol=0, atol=1e-4)
+    away = {"guidance": 3.0, "negative": {"label": 1}, "batch_size": 1}
+    other = fill(model(Autoregressive()), given, GAP, steps=4, sampler="heun", **away)
+    assert_close(torch.stack(list(other.examples)), torch.stack(list(plain.examples)), rtol=0, atol=1e-4)
+    assert plain.cond is not None
+    assert set(plain.cond) == {"label"}  # a signal is nothing that a sample is asked to be in words
+
+
+def test_a_variation_is_told_nothing_of_the_example() -> None:
+    given = batch(4)
+    told = conditions(model(Autoregressive()), given, {"label": 2}, 0, range(4))
+    assert told is not None
+    assert told[KNOWN].isnan().all()
+    assert told["label"].tolist() == [2] * 4
+
+
+class Told(nn.Module):
+    """A small network of two numbers, which is told which of them are known and their values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(7, 96), nn.SiLU(), nn.Linear(96, 96), nn.SiLU(), nn.Linear(96, 2))
+
+    def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Tensor:
+        y = torch.full_like(x, torch.nan) if cond is None else cond[KNOWN]
+        parts = [x[:, 0], log_sigma[:, None] / 4, y[:, 0].nan_to_num(0), y[:, 0].isnan().to(x)]
+        out: Tensor = self.layers(torch.cat(parts, 1))
+        return out[:, None]
+
+
+def test_training_with_masks_learns_the_conditional() -> None:
+    """Two numbers of correlation 0.8: given the first at 1.5, the second has the mean 1.2."""
+
+    torch.manual_seed(0)
+    z = torch.randn(8192, 1, 2)
+    z = torch.cat([z, -z])
+    x = torch.stack([z[..., 0], 0.8 * z[..., 0] + 0.6 * z[..., 1]], -1)
+    y = Inpaint(1).ask(x, streams(0, "mask", range(len(x))))[KNOWN]
+
+    def pairs(step: int) -> Batch:
+        rows = torch.arange(256 * step, 256 * (step + 1)) * 4099 % len(x)
+        return Batch(x[rows], Euclidean(256, (1, 2)), {KNOWN: y[rows]})
+
+    training = Training(Denoiser(Told(), SCHEDULES["edm"](sigma_max=20.0)), OptimConfig(lr=4e-3, decay="cosine"))
+    for _ in fit(training, pairs, steps=600, batch_size=256, ema=0.98):
+        pass
+    n = 2000
+    space, y, mask = Euclidean(n, (1, 2)), torch.tensor([1.5, 0.0]).expand(n, 1, 2), torch.tensor([1.0, 0.0])
+    rows = repaint(noise_levels(training.ema.schedule, 12, "karras"), "heun")
+
+    def second(cond: Condition | None) -> Tensor:
+        generators = streams(0, "x", range(n))
+        with torch.no_grad():
+            return inpaint(training.ema, rows, space, cond, known=y, mask=mask, generators=generators)[:, 0, 1]
+
+    told, replaced = second({KNOWN: known(y, mask)}), second(None)
+    assert abs(told.mean() - 1.2) < 0.06
+    assert abs(replaced.mean() - 1.2) > 0.12
