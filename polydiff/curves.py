@@ -14,6 +14,8 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from polydiff.levels import of_record, together
+
 Array = NDArray[np.float64]
 Records = Sequence[Mapping[str, Any]]
 
@@ -29,6 +31,8 @@ CURVES = {
 }
 """Key in metrics.jsonl -> title, note, and whether it is noisy."""
 DASH = "\N{EN DASH}"
+QUARTERS = ("first quarter", "second", "third", "last")
+"""Parts of a run whose losses by noise level are compared."""
 
 
 class Scale(NamedTuple):
@@ -55,7 +59,9 @@ class Curve(NamedTuple):
 
 def training_curves(records: Records) -> list[Curve]:
     """Return the curves of what the lines of metrics.jsonl hold."""
-    return [make_curve(records, name, *about) for name, about in CURVES.items() if any(name in r for r in records)]
+    made = [make_curve(records, name, *about) for name, about in CURVES.items() if any(name in r for r in records)]
+    by_level = level_curve(records)
+    return [*made, by_level] if by_level else made
 
 
 def make_curve(records: Records, name: str, title: str, note: str, noisy: bool) -> Curve:
@@ -66,6 +72,29 @@ def make_curve(records: Records, name: str, title: str, note: str, noisy: bool) 
     svg = curve(steps, values, f"{title} against training step", noisy=noisy) if finite.any() else None
     last = f"{line(steps[finite], values[finite], noisy=noisy)[1][-1]:.3g}" if finite.any() else DASH
     return Curve(title, note, last, svg, warning(steps[~finite]))
+
+
+def level_curve(records: Records) -> Curve | None:
+    """Return the loss by log-SNR in each quarter of a run; None where the lines of metrics.jsonl do not tell it."""
+    told = [record for record in records if record.get("bins")]
+    if len(told) < len(QUARTERS):
+        return None
+    parts = [together(map(of_record, part)) for part in np.array_split(np.array(told, dtype=object), len(QUARTERS))]
+    lines = [np.array([(at, mean) for at, (mean, _) in part.items()]).T for part in parts if part]
+    if not lines:
+        return None
+    every = np.concatenate(lines, 1)
+    across = linear(every[0].min(), every[0].max(), LEFT, RIGHT)
+    up = vertical(every[1], noisy=True)
+    drawn = [
+        f'<path class="mean" opacity="{0.25 + 0.75 * i / max(len(lines) - 1, 1):.2f}" '
+        f'd="M{"L".join(points(across.place, up.place, *line))}"/>'
+        for i, line in enumerate(lines)
+    ]
+    svg = plot("Loss against log-SNR in each quarter of the run", across, up, drawn)
+    return Curve(
+        "Loss by log-SNR", "each quarter of the run, the last the darkest", f"{lines[-1][1].mean():.3g}", svg, ""
+    )
 
 
 def warning(steps: Array) -> str:
@@ -176,12 +205,20 @@ def curve(steps: Array, values: Array, name: str, *, noisy: bool = True) -> Mark
     up = vertical(y, noisy=noisy)
     dots = points(across.place, up.place, *thin(x, y))
     mean = points(across.place, up.place, *line(x, y, noisy=noisy))
-    parts = [
-        *(grid_line(tick, up.place(np.array([tick]))[0]) for tick in up.ticks),
-        *(step_label(tick, across.place(np.array([tick]))[0]) for tick in across.ticks),
+    drawn = [
         f'<path class="raw" d="{"".join(f"M{p}h0" for p in dots)}"/>',
         f'<path class="mean" d="M{"L".join(mean)}"/>',
         *(alarm(place) for place in across.place(thin(steps[~finite], steps[~finite])[0])),
+    ]
+    return plot(name, across, up, drawn)
+
+
+def plot(name: str, across: Scale, up: Scale, drawn: Sequence[str]) -> Markup:
+    """Return an SVG element with axes and what is drawn on them."""
+    parts = [
+        *(grid_line(tick, up.place(np.array([tick]))[0]) for tick in up.ticks),
+        *(step_label(tick, across.place(np.array([tick]))[0]) for tick in across.ticks),
+        *drawn,
     ]
     head = Markup('<svg class="curve" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(WIDTH, HEIGHT, name)
     return head + Markup("".join(parts) + "</svg>")  # noqa: S704 - numbers only

@@ -23,6 +23,7 @@ from polydiff.ema import SIGMAS, drop_snapshots, save_snapshot
 from polydiff.environment import environment
 from polydiff.errors import UserError
 from polydiff.files import write_atomic
+from polydiff.levels import Gathered
 from polydiff.loss import Loss
 from polydiff.model import Model, build_denoiser, load_weights, open_checkpoint, pick_device
 from polydiff.objective import OBJECTIVES, Objective
@@ -308,13 +309,14 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
     """Train a session to its last step, with checkpoints and samples on the way and wherever it is stopped."""
     config, run, settings = session.config, session.run, session.config.train
     began, before = time.monotonic(), session.seconds
-    records = records_of(config, session.domain, session.training)
+    records, levels = records_of(config, session.domain, session.training), Gathered()
     with Interrupts() as interrupts, saved_on_error(session):
         for record in records:
             session.seconds = before + time.monotonic() - began
             last = record.step == settings.steps
+            levels.add(record.sigma, record.losses)
             if record.step % settings.log_every == 0 or last or record.step == 1:
-                run.log(line(record, session.seconds, settings.batch_size))
+                run.log({**line(record, session.seconds, settings.batch_size), "bins": levels.read()})
             session.put_by(record.step)
             if record.step % settings.checkpoint_every == 0 or last:
                 session.checkpoint()

@@ -23,6 +23,13 @@ JUDGED = 256
 """Samples that the evaluation at the end of training draws."""
 PROFILED = 10
 """Steps that --profile times."""
+HEART = 300
+"""Steps of --overfit-one-batch."""
+HINT = (
+    "not passed. Where the loss stays high everywhere, try more steps (--overfit-one-batch 1000) or another optim.lr; "
+    "where it does at low log-SNR (noise), loss.times does not reach there; at high log-SNR, samples will have hiss or "
+    "grain. Where it is low and samples are far off, try sample.steps or a higher schedule_options.sigma_max."
+)
 PARTS = {"data": "wait for data", "forward": "forward, loss", "optimizer": "clip, optimizer", "ema": "averages"}
 """Parts of a step in words."""
 
@@ -45,7 +52,15 @@ def train(words: Sequence[str]) -> int:
         help=f"tell where the time of a step goes (of {PROFILED} steps unless you say how many), and write a trace for "
         "Perfetto or chrome://tracing: profile-DOMAIN.json.gz, or the file of -o",
     )
-    args, rest = parser.parse_known_args(with_number("--profile", PROFILED, words))
+    instead.add_argument(
+        "--overfit-one-batch",
+        metavar="STEPS",
+        type=positive,
+        help=f"a self-check in a minute: learn four examples by heart ({HEART} steps unless you say how many), tell "
+        "the loss at every noise level and whether samples are those examples",
+    )
+    told = with_number("--overfit-one-batch", HEART, with_number("--profile", PROFILED, words))
+    args, rest = parser.parse_known_args(told)
     if args.help:
         parser.print_help()
         if args.domain or args.config:
@@ -63,6 +78,12 @@ def train(words: Sequence[str]) -> int:
 
         show_profile(profile(chosen.config, args.output or f"profile-{chosen.config.domain}.json.gz", args.profile))
         return 0
+    if args.overfit_one_batch:
+        from polydiff.overfit import overfit
+
+        with TrainingProgress(args.overfit_one_batch) as progress:
+            result = overfit(chosen.config, args.overfit_one_batch, progress)
+        return show_overfit(result)
     return begin(chosen, args.output, args.judge)
 
 
@@ -94,6 +115,22 @@ def show_profile(result: Mapping[str, Any]) -> None:
     for name, speed in result["machine"].items():
         print(f"  of {name + ' here':<17}{result['flops'] / speed:.0%} of {speed / 1e9:.4g} GFLOP/s")
     print(f"\nTrace: {result['trace']}, to be opened in https://ui.perfetto.dev or chrome://tracing")
+
+
+def show_overfit(result: Mapping[str, Any]) -> int:
+    """Print what came of learning one batch by heart, and return 0 where it passed, else 1."""
+    print(f"{result['examples']} examples, {result['steps']} steps\n")
+    rows = [(f"{row['log_snr']:g}", f"{row['before']:.3g}", f"{row['after']:.3g}") for row in result["levels"]]
+    rows.append(("all", f"{result['before']:.3g}", f"{result['after']:.3g}"))
+    columns = ("log-SNR", "loss before", "after")
+    table(columns, rows, right=columns)
+    print()
+    if result["off"] is not None:
+        print(f"samples are off the nearest example by {result['off']:.2%} of the squared distance between examples")
+    if result["sampler"] is not None:
+        print(f"the sampler alone draws data of standard deviation 1 with {result['sampler']:.3f}")
+    print("passed" if result["passed"] else HINT)
+    return 0 if result["passed"] else 1
 
 
 def time_and_share(seconds: float, whole: float) -> tuple[str, str]:
