@@ -42,9 +42,8 @@ def open_source(data: AudioData) -> Source:
     if data.name == "plucks":
         from polydiff.domains.audio.plucks import Plucks
 
-        return Plucks(
-            data.sample_rate, data.length, data.classes, {"train": data.n_train, "test": data.n_test}, data.seed
-        )
+        sizes = {"train": data.n_train, "test": data.n_test}
+        return Plucks(data.sample_rate, data.length, data.classes, sizes, data.seed, data.channels)
     from polydiff.domains.audio.files import Folder
 
     return Folder(data)

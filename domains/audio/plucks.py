@@ -130,6 +130,17 @@ def powers(c: Tensor, log_z: Tensor, start: Tensor, length: int, inner: int = 64
     return real.flatten(1)[:, :length]
 
 
+def pan(mono: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Return mono clips (B, 1, T) in stereo (B, 2, T), up to 60 degrees to a side, the louder channel as it was.
+
+    Left and right are cos a and sin a of constant power, over the greater of the two.
+    """
+    u = torch.stack([torch.rand(1, generator=g, dtype=torch.float64) for g in generators])
+    angle = math.pi / 4 * (1 + (2 * u - 1) * 2 / 3)
+    gains = torch.cat([angle.cos(), angle.sin()], 1)
+    return mono * (gains / gains.amax(1, keepdim=True)).float()[..., None]
+
+
 @dataclass(frozen=True)
 class Plucks:
     """The data set: class = index mod classes.
@@ -140,6 +151,7 @@ class Plucks:
         classes: Number of notes.
         sizes: Number of examples of each split.
         seed: Of everything drawn.
+        channels: 1, or 2: each string is heard from its own side.
     """
 
     sample_rate: int
@@ -147,6 +159,7 @@ class Plucks:
     classes: int
     sizes: dict[str, int]
     seed: int = 0
+    channels: int = 1
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -169,7 +182,10 @@ class Plucks:
         self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator] | None = None
     ) -> tuple[Tensor, list[Values]]:
         parts = [self.sounds(split, indices[i : i + CHUNK]) for i in range(0, len(indices), CHUNK)]
-        return torch.cat(parts)[:, None], [{"pitch": self.names[i % self.classes]} for i in indices]
+        sounds = torch.cat(parts)[:, None]
+        if self.channels == 2:
+            sounds = pan(sounds, streams(self.seed, f"plucks/{split}/pan", indices))
+        return sounds, [{"pitch": self.names[i % self.classes]} for i in indices]
 
     def sounds(self, split: str, indices: Sequence[int]) -> Tensor:
         """Return the sounds of these examples, shape (B, T)."""

@@ -79,3 +79,15 @@ def test_notes_have_their_names() -> None:
     assert note_name(60) == "C4"
     assert note_name(69) == "A4"
     assert len(set(plucks().names)) == 24
+
+
+def test_in_stereo_a_string_is_heard_from_its_side() -> None:
+    """Both channels are the mono clip, the louder one as it is and the other up to 11.4 dB softer."""
+    mono, _ = plucks(8000, 4096).clips("train", range(64))
+    stereo, _ = Plucks(8000, 4096, 24, {"train": 1000}, channels=2).clips("train", range(64))
+    gains = (stereo * mono).sum(2) / (mono * mono).sum(2)
+    torch.testing.assert_close(stereo, gains[..., None] * mono)
+    torch.testing.assert_close(gains.amax(1), torch.ones(64))
+    softest = math.tan(math.pi / 12)
+    assert softest < gains.amin() < 0.4
+    assert 16 < (gains[:, 0] < 1).sum() < 48
