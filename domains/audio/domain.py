@@ -26,7 +26,7 @@ from polydiff.domains.audio.given import read_sounds, region
 from polydiff.domains.audio.pitch import track
 from polydiff.domains.audio.plucks import LOWEST, note_name
 from polydiff.domains.audio.show import pcm16, show
-from polydiff.domains.audio.tasks import open_task
+from polydiff.domains.audio.tasks import measure_task, open_task
 from polydiff.errors import UserError, unknown
 from polydiff.fields import Classes, from_json, meanings, to_json
 from polydiff.plugins import build_backbone
@@ -46,7 +46,7 @@ class Audio:
 
     Arguments:
         config: The run's configuration.
-        statistics: {"std", "conditions"}; None: measured on training clips.
+        statistics: {"std", "conditions"} and what the task measures; None: measured on training clips.
     """
 
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
@@ -56,7 +56,7 @@ class Audio:
         self.statistics = self.statistics or self.measure()
         self.codec = Standardise(self.statistics["std"])
         self.fields = from_json(told_conditions(self.statistics))
-        self.task = open_task(config, self.codec)
+        self.task = open_task(config, self.codec, self.statistics)
         self.conditions: Conditions = {name: f.kind for name, f in self.fields.items()} | dict(self.task.conditions)
 
     @cached_property
@@ -84,7 +84,9 @@ class Audio:
 
     def measure(self) -> dict[str, Any]:
         """Return the statistics of the training data."""
-        return {"std": Standardise.measure(self.reference).std, "conditions": to_json(self.source.fields)}
+        std = Standardise.measure(self.reference).std
+        told = measure_task(self.config, self.reference)
+        return {"std": std, "conditions": to_json(self.source.fields), **told}
 
     def size(self, split: str) -> int:
         return self.source.size(split)
