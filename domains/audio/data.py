@@ -10,6 +10,7 @@ from torch import Tensor
 
 from polydiff.domains.audio.config import AudioData
 from polydiff.fields import Field
+from polydiff.quarantine import Quarantine
 
 Values = Mapping[str, Any]
 """What is said of a sound, by the name of the condition: a word, a number, or an array (N, width); None: nothing."""
@@ -20,10 +21,14 @@ class Source(Protocol):
 
     Attributes:
         fields: What a sound can be asked for, by name, as it occurs in training.
+        quarantine: What was found and what of it is put aside; None where sounds are computed.
     """
 
     @property
     def fields(self) -> Mapping[str, Field]: ...
+
+    @property
+    def quarantine(self) -> Quarantine | None: ...
 
     def size(self, split: str) -> int:
         """Return the number of examples of a split."""
@@ -43,7 +48,7 @@ def open_source(data: AudioData) -> Source:
         from polydiff.domains.audio.plucks import Plucks
 
         sizes = {"train": data.n_train, "test": data.n_test}
-        return Plucks(data.sample_rate, data.length, data.classes, sizes, data.seed, data.channels)
+        return Plucks(data.sample_rate, data.length, data.classes, sizes, data.seed, channels=data.channels)
     from polydiff.domains.audio.files import Folder
 
     return Folder(data)
