@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, BinaryIO, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -185,7 +185,8 @@ class Embedding:
         if isinstance(wanted, str) and wanted == ANY:
             return self.encode([None] * n)
         if isinstance(wanted, str):
-            return self.encode([checked_vectors(read_array(Path(wanted)), f"{name}={wanted}", self.width)] * n)
+            array = read_array(Path(wanted), Path(wanted))
+            return self.encode([checked_vectors(array, f"{name}={wanted}", self.width)] * n)
         array = torch.as_tensor(wanted).detach().cpu().float().numpy()
         return self.encode([checked_vectors(array, name, self.width)] * n)
 
@@ -228,10 +229,10 @@ def number(name: str, wanted: Any) -> float:
     return value
 
 
-def read_array(path: Path) -> NDArray[Any]:
-    """Return the array of a .npy file."""
+def read_array(file: Path | BinaryIO, path: Path) -> NDArray[Any]:
+    """Return the array of a .npy file, or of one that is open and told of by a path."""
     try:
-        array = np.load(path, allow_pickle=False)
+        array = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} cannot be read as an array (.npy): {error}.") from error
     if not isinstance(array, np.ndarray):

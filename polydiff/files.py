@@ -77,7 +77,9 @@ def sync_folder(path: Path) -> None:
         sync_file(path)
 
 
-def files_under(root: Path, suffixes: Collection[str], hidden: tuple[str, ...] = (".",)) -> list[Path]:
+def files_under(
+    root: Path, suffixes: Collection[str], hidden: tuple[str, ...] = (".",), odd: dict[str, str] | None = None
+) -> list[Path]:
     """Return the files under a folder with one of these suffixes, sorted by name, each file once.
 
     Links are followed, but a file or folder that several paths lead to counts at the first of them, so that a link to
@@ -87,21 +89,34 @@ def files_under(root: Path, suffixes: Collection[str], hidden: tuple[str, ...] =
         root: The folder.
         suffixes: In lower case, such as ".png".
         hidden: Beginnings of the names of folders that are left out; files that begin with a dot are, too.
+        odd: Is given what looks like one of them and is none (a broken link, a folder), or cannot be opened: name ->
+            reason.
     """
     seen: set[str] = set()
     found: list[Path] = []
-    for place, folders, names in os.walk(root, followlinks=True):
+    odd = {} if odd is None else odd
+
+    def name_of(path: Path | str) -> str:
+        return Path(path).relative_to(root).as_posix()
+
+    def unreadable(error: OSError) -> None:
+        odd[name_of(error.filename)] = error.strerror or str(error)
+
+    for place, folders, names in os.walk(root, followlinks=True, onerror=unreadable):
         real = os.path.realpath(place)
         if real in seen:
             folders.clear()
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith(hidden))
+        odd |= {name_of(Path(place, n)): "it is a folder" for n in folders if Path(n).suffix.lower() in suffixes}
         for name in sorted(names):
             path = Path(place, name)
-            if name.startswith(".") or path.suffix.lower() not in suffixes or not path.is_file():
+            if name.startswith(".") or path.suffix.lower() not in suffixes:
                 continue
-            if (real := os.path.realpath(path)) not in seen:
+            if not path.is_file():
+                odd[name_of(path)] = "it is a broken link" if path.is_symlink() else "it is no file"
+            elif (real := os.path.realpath(path)) not in seen:
                 seen.add(real)
                 found.append(path)
     return sorted(found)

@@ -47,9 +47,10 @@ class AudioData(DataConfig):
     """Sounds."""
 
     name: Literal["plucks", "folder"] = "plucks"
-    """plucks: synthesised plucked strings. folder: files under `path`; a path implies it."""
+    """plucks: synthesised plucked strings. folder: what lies under `path`, a folder, a .jsonl or .csv table, a .tar or
+    a .npy array; a path implies it."""
     sample_rate: int = Field(8000, ge=1000)
-    """Samples a second; files of a higher rate are resampled."""
+    """Samples a second; files of a higher rate are resampled, and the numbers of a .npy are taken to have it."""
     length: int = Field(4096, ge=256)
     """Samples of a clip."""
     channels: Literal[1, 2] = 1
@@ -65,15 +66,20 @@ class AudioData(DataConfig):
     labels: Literal["auto", "folders", "none"] = "auto"
     """folder: whether the folders in `path` are classes; auto: where there are two or more and no file beside them."""
     only: tuple[str, ...] = ()
-    """folder: the classes used; none given: all."""
+    """folder: the classes used, such as zero,one; none given: all; sc09: the ten digits of Speech Commands."""
+    conditions: tuple[str, ...] = ()
+    """folder: the columns of a table, of clip.json beside clip.wav or of a .tar that become conditions, such as
+    speaker,tempo: words are classes, numbers real, .npy files embeddings; a type can be said, as in digit:class."""
+    silence: float | None = Field(None, lt=0)
+    """folder: level in dB of full scale under which a training crop is drawn again, up to ten times; null: none is."""
     mix: Literal["refuse", "average", "left"] = "refuse"
     """folder: how a file of more channels than `channels` becomes mono."""
     upsample: bool = False
     """folder: whether files of a lower sample rate are taken."""
     test_share: float = Field(0.1, gt=0, lt=1)
     """folder: share of the files held out, by a hash of the file's name."""
-    encoding: Literal["pcm16", "float"] = "pcm16"
-    """Encoding of the WAV files that are saved."""
+    encoding: Literal["pcm16", "float", "flac", "ogg"] = "pcm16"
+    """Of the files that are saved: WAV of 16 bits or of floating numbers, FLAC of 16 bits, or Ogg Vorbis."""
     low_rate: int | None = Field(None, ge=500)
     """task=upsample: samples a second of the recordings that are given; null: half of `sample_rate`."""
     mel: MelConfig = MelConfig()
@@ -88,8 +94,6 @@ class AudioData(DataConfig):
     def _consistent(self) -> Self:
         if self.name == "folder" and self.path is None:
             raise ValueError("data.name=folder needs data.path, the folder of the sound files")
-        if self.name == "plucks" and self.channels != 1:
-            raise ValueError("plucks are mono: data.channels must be 1")
         if (self.mel.high or self.sample_rate / 2) > self.sample_rate / 2:
             raise ValueError("data.mel.high is above half of data.sample_rate")
         if self.given_rate >= self.sample_rate:

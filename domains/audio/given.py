@@ -12,7 +12,8 @@ from torch import Tensor
 
 from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.crops import Header, read_crop
-from polydiff.domains.audio.files import header_numbers, match_channels
+from polydiff.domains.audio.files import match_channels
+from polydiff.domains.audio.index import header_numbers
 from polydiff.errors import UserError
 
 LONG = 4

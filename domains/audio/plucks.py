@@ -160,6 +160,7 @@ class Plucks:
     sizes: dict[str, int]
     seed: int = 0
     channels: int = 1
+    quarantine: None = None
 
     @cached_property
     def names(self) -> tuple[str, ...]:

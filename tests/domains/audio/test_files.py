@@ -11,12 +11,16 @@ import torch
 import torchaudio
 from torch import Tensor
 
-from polydiff.domains.audio import files
+from polydiff.domains.audio import index as indexing
+from polydiff.domains.audio.catalogue import Entry, catalogue
+from polydiff.domains.audio.columns import labelled
 from polydiff.domains.audio.config import AudioData
-from polydiff.domains.audio.crops import Header, read_crop
-from polydiff.domains.audio.files import Folder, class_names, index, split
+from polydiff.domains.audio.crops import Header, Place, read_crop
+from polydiff.domains.audio.files import Folder, split
+from polydiff.domains.audio.index import Sound, index
 from polydiff.errors import UserError
 from polydiff.fields import Classes
+from polydiff.quarantine import Quarantine
 from polydiff.random import streams
 
 RATE = 16000
@@ -48,6 +52,19 @@ def header(path: Path) -> Header:
 
 def settings(root: Path, **more: Any) -> AudioData:
     return AudioData(**{"name": "folder", "path": root, "sample_rate": RATE, "length": 1000, **more})
+
+
+def headers(root: Path) -> list[Header]:
+    """The headers of all sounds under a folder, by way of the index."""
+    aside = Quarantine(str(root), "sounds")
+    return [sound.header for sound in index(catalogue(root, aside), root, RATE, aside)]
+
+
+def named(name: str, **more: Any) -> Sound:
+    """A sound of this name, which is nowhere."""
+    folder, slash, _ = name.partition("/")
+    columns = {"label": folder} if slash else {}
+    return Sound(Entry(name, Place(Path(name)), columns, **more), Header(name, RATE, 1, 1000), False)
 
 
 def folder_of(root: Path, n: int, frames: int = 3000) -> Path:
@@ -102,7 +119,7 @@ def test_crops_follow_their_generator_and_begin_anywhere(tmp_path: Path) -> None
     assert torch.equal(again, many[[7, 9]])
     assert len({float(x[0, 0]) for x in many}) == 40
     stretches, values = folder.clips("test", range(50))
-    name = folder.headers["test"][0].path
+    name = folder.splits["test"][0].entry.name
     whole = torch.from_numpy(soundfile.read(str(tmp_path / name), dtype="float32")[0])
     assert torch.equal(stretches.flatten(), whole)
     assert values == [{}] * 50
@@ -117,12 +134,13 @@ def test_class_folders(tmp_path: Path) -> None:
     (field,) = folder.fields.values()
     assert isinstance(field, Classes)
     assert (*folder.fields, *field.names) == ("label", "cat", "dog")
-    found = folder.headers["train"] + folder.headers["test"]
+    found = folder.splits["train"] + folder.splits["test"]
     assert len(found) == 12
     _, values = folder.clips("train", range(folder.size("train")))
     assert torch.bincount(field.encode([row["label"] for row in values]), minlength=2).tolist() == list(field.counts)
     assert Folder(settings(tmp_path, labels="none")).fields == {}
-    assert Folder(settings(tmp_path, only=("dog",))).classes == ("dog",)
+    (only,) = Folder(settings(tmp_path, only=("dog",))).fields.values()
+    assert only.kind == 1
     with pytest.raises(UserError, match="Did you mean 'dog'"):
         Folder(settings(tmp_path, only=("dogs",)))
     write(tmp_path / "loose.wav", sound(1000))
@@ -132,16 +150,25 @@ def test_class_folders(tmp_path: Path) -> None:
 
 
 def test_the_split_is_disjoint_and_new_files_move_none() -> None:
-    headers = [Header(f"{i}.wav", RATE, 1, 1000) for i in range(400)]
-    train, test = split(headers, 0.1)
-    assert not set(train) & set(test)
-    assert sorted(train + test) == sorted(headers)
+    sounds = [named(f"{i}.wav") for i in range(400)]
+    (train, test), left_out = split(sounds, 0.1)[0].values(), split(sounds, 0.1)[1]
+    names = [{sound.entry.name for sound in part} for part in (train, test)]
+    assert not names[0] & names[1]
+    assert len(names[0] | names[1]) == 400
+    assert left_out == []
     assert 20 <= len(test) <= 60
-    assert set(split(headers[:200], 0.1)[1]) == set(test) & set(headers[:200])
-    assert [len(part) for part in split(headers[:2], 0.001)] == [1, 1]
-    speakers = [Header(f"{word}/{s}_nohash_{k}.wav", RATE, 1, 1) for word in "ab" for s in range(50) for k in range(3)]
-    parts = [{h.path.partition("/")[2].partition("_")[0] for h in part} for part in split(speakers, 0.2)]
-    assert not parts[0] & parts[1]
+    assert split(sounds[:200], 0.1)[0]["test"] == [sound for sound in test if sound in sounds[:200]]
+    assert [len(part) for part in split(sounds[:2], 0.001)[0].values()] == [1, 1]
+    speakers = [named(f"{word}/{s}_nohash_{k}.wav") for word in "ab" for s in range(50) for k in range(3)]
+    sides = [{s.entry.name.partition("/")[2].partition("_")[0] for s in x} for x in split(speakers, 0.2)[0].values()]
+    assert not sides[0] & sides[1]
+
+
+def test_parts_of_one_file_stay_on_one_side() -> None:
+    spoken = [named(f"a b {i}.wav {k}:{k + 1} s", start=float(k), end=k + 1.0) for i in range(40) for k in range(5)]
+    train, test = ({s.entry.name.rsplit(" ", 2)[0] for s in part} for part in split(spoken, 0.3)[0].values())
+    assert test
+    assert not train & test
 
 
 def test_few_unreadable_files_are_put_aside_and_many_stop_the_run(tmp_path: Path) -> None:
@@ -158,13 +185,14 @@ def test_few_unreadable_files_are_put_aside_and_many_stop_the_run(tmp_path: Path
 
 def test_a_file_cut_short_after_the_index_is_replaced_by_the_next(tmp_path: Path) -> None:
     folder = Folder(settings(folder_of(tmp_path, 40), test_share=0.01))
-    cut, following = folder.headers["train"][3], folder.headers["train"][4]
-    write(tmp_path / cut.path, sound(500))
-    with pytest.warns(UserWarning, match=cut.path):
+    cut, following = folder.splits["train"][3].entry, folder.splits["train"][4]
+    write(tmp_path / cut.name, sound(500))
+    with pytest.warns(UserWarning, match=cut.name):
         torn, _ = folder.clips("train", [3 * 3 + 1])
-    assert torch.equal(torn[0], read_crop(tmp_path / following.path, following, 0, 1000, RATE))
-    for other in folder.headers["train"][10:13]:
-        (tmp_path / other.path).unlink()
+    assert torch.equal(torn[0], read_crop(following.entry.place, following.header, 0, 1000, RATE))
+    assert (folder.quarantine.found, folder.quarantine.used) == (40, 39)
+    for other in folder.splits["train"][10:13]:
+        (tmp_path / other.entry.name).unlink()
     with pytest.raises(UserError, match="3 of 40"), pytest.warns(UserWarning, match="left out"):
         folder.clips("train", range(3 * 10, 3 * 13))
 
@@ -179,10 +207,9 @@ def test_not_finite_numbers_are_no_sound(tmp_path: Path) -> None:
 
 def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder_of(tmp_path, 3)
-    first = index(tmp_path, {})
-    monkeypatch.setattr(files, "header_numbers", lambda path: pytest.fail(f"{path} was read again"))
-    assert index(tmp_path, {}) == first
-    monkeypatch.undo()
+    first = headers(tmp_path)
+    monkeypatch.setattr(indexing, "look", lambda place: pytest.fail(f"{place} was read again"))
+    assert headers(tmp_path) == first
 
 
 def test_a_damaged_index_is_made_again_and_a_changed_file_is_seen(
@@ -190,13 +217,13 @@ def test_a_damaged_index_is_made_again_and_a_changed_file_is_seen(
 ) -> None:
     monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path / "cache"))
     root = folder_of(tmp_path / "data", 2)
-    first = index(root, {})
+    first = headers(root)
     (memory,) = (tmp_path / "cache" / "audio").iterdir()
     for damage in ("", "[1, 2]", '{"000.wav": [1]}', memory.read_text()[:-5]):
         memory.write_text(damage)
-        assert index(root, {}) == first
+        assert headers(root) == first
     write(root / "000.wav", sound(7777))
-    assert index(root, {})[0].frames == 7777
+    assert headers(root)[0].frames == 7777
 
 
 def test_channels_are_what_was_asked_for(tmp_path: Path) -> None:
@@ -212,7 +239,7 @@ def test_channels_are_what_was_asked_for(tmp_path: Path) -> None:
     torch.testing.assert_close(pieces["average"], stereo.mean(0, keepdim=True))
     write(tmp_path / "c.wav", sound(2000))
     mono = Folder(settings(tmp_path, channels=2))
-    place = {h.path: (s, i) for s, part in mono.headers.items() for i, h in enumerate(part)}["c.wav"]
+    place = {x.entry.name: (s, i) for s, part in mono.splits.items() for i, x in enumerate(part)}["c.wav"]
     both = mono.clips(place[0], [2 * place[1]])[0][0]
     assert torch.equal(both[0], both[1])
 
@@ -236,14 +263,14 @@ def test_a_low_sample_rate_is_refused_unless_asked_for(tmp_path: Path) -> None:
 def test_folders_that_hold_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no sound file"):
         Folder(settings(tmp_path))
-    with pytest.raises(UserError, match="not a folder"):
+    with pytest.raises(UserError, match="no such file"):
         Folder(settings(tmp_path / "missing"))
     write(tmp_path / "only.wav", sound(1000))
-    with pytest.raises(UserError, match="two sound files"):
+    with pytest.raises(UserError, match="Two sounds"):
         Folder(settings(tmp_path))
 
 
 def test_classes_need_two_folders() -> None:
-    one = [Header("a/x.wav", RATE, 1, 1), Header("a/y.wav", RATE, 1, 1)]
-    assert class_names(one, settings(Path())) == ()
-    assert class_names(one, settings(Path(), labels="folders")) == ("a",)
+    one = [named("a/x.wav"), named("a/y.wav")]
+    assert not labelled(one, settings(Path()))
+    assert labelled(one, settings(Path(), labels="folders"))
