@@ -136,7 +136,7 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
     """
     check_whole("steps", steps, least=2)
     if a.x.shape != b.x.shape or not torch.equal(a.space.dim, b.space.dim):
-        raise UserError("Only examples of the same size can be interpolated, such as molecules of as many atoms.")
+        raise UserError("Only examples of the same size can be interpolated: sounds of one length, molecules of as many atoms.")
     how = model.plan(guidance=1.0, sampler="heun")  # as the ways there and back are: no step is told to the network
     ends = (a.x.to(model.device), b.x.to(model.device))
     states = between(model.guided(how), *ends, a.space.to(model.device), shares=shares, steps=steps)

@@ -196,7 +196,7 @@ def test_options_of_a_sampler_and_a_spacing_are_given_and_told(
 ) -> None:
     words = ["--sampler", "ddim", "--option", "eta=0.5", "--spacing", "karras", "--spacing-option", "rho=5"]
     told = {"sampler": "ddim", "options": {"eta": 0.5}, "spacing": "karras", "spacing_options": {"rho": 5}}
-    for verb, place in (("sample", "s/manifest.json"), ("vary", "v/varied/manifest.json")):
+    for verb, place in (("sample", "s/manifest.json"), ("vary", "v/made/manifest.json")):
         assert main([verb, str(trained), "-n", "2", "-o", verb[0], *words]) == 0
         manifest = json.loads((here / place).read_text())
         assert told == {key: manifest[key] for key in told}

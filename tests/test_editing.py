@@ -369,7 +369,7 @@ def test_the_command_line_varies(run: Path, tmp_path: Path, capsys: pytest.Captu
     assert main(["vary", str(copy), "-n", "5", "--first", "3", "--strength", "0.3", "--batch-size", "2"]) == 0
     folder = copy / "samples" / "varied-001"
     assert capsys.readouterr().out.strip() == str(folder)
-    for part in ("given", "varied"):
+    for part in ("given", "made"):
         manifest = json.loads((folder / part / "manifest.json").read_text())
         assert len(manifest["samples"]) == 5
         assert (folder / part / "show.html").exists()

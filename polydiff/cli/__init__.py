@@ -16,7 +16,9 @@ VERBS = {
     "train": ("polydiff.cli.train:train", "train a model, from data to report"),
     "resume": ("polydiff.cli.train:resume", "go on with a run that was stopped, or train it longer"),
     "sample": ("polydiff.cli.use:sample", "draw samples from a run and write them as files"),
-    "vary": ("polydiff.cli.vary:vary", "make new examples from held-out ones"),
+    "vary": ("polydiff.cli.vary:vary", "make examples like those that are given"),
+    "inpaint": ("polydiff.cli.vary:inpaint", "make parts of examples anew, or go on from their beginning"),
+    "interpolate": ("polydiff.cli.vary:interpolate", "make what lies between two examples"),
     "eval": ("polydiff.cli.use:evaluate", "judge a run's samples beside real data and noise"),
     "report": ("polydiff.cli.use:report", "write a run's report.html again"),
     "domains": ("polydiff.cli.lists:domains", "list the kinds of data there are, or check one"),
@@ -69,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def dispatch(words: Sequence[str]) -> int:
     """Call the verb that the words begin with."""
     if not words or words[0] in ("-h", "--help", "help"):
-        print(HELP.format(verbs="\n".join(f"  {verb:<9}{summary}" for verb, (_, summary) in VERBS.items())), end="")
+        print(HELP.format(verbs="\n".join(f"  {verb:<13}{summary}" for verb, (_, summary) in VERBS.items())), end="")
         return 0
     if words[0] in ("--version", "-V"):
         print(f"polydiff {metadata.version('polydiff')}")

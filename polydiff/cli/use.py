@@ -125,16 +125,9 @@ def report(words: Sequence[str]) -> int:
 
 def sampling_parser(verb: str, summary: str, n: int) -> Parser:
     """Return a parser of the options that say how samples are drawn."""
-    parser = Parser(verb, summary)
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run's folder, or one of its checkpoints")
+    parser = model_parser(verb, summary)
     parser.add_argument("-n", metavar="N", type=positive, default=n, help=f"number of samples; default: {n}")
     parser.add_argument("--seed", metavar="K", type=int, default=0, help="of everything random; default: 0")
-    parser.add_argument(
-        "--weights", choices=["ema", "model"], default="ema", help="averaged weights, or those as trained"
-    )
-    parser.add_argument(
-        "--ema", metavar="WIDTH", type=float, help="average of another width, such as 0.08, of a run with ema_snapshots"
-    )
     parser.add_argument("--cond", metavar="NAME=VALUE", action="append", default=[], help="what to ask for; repeatable")
     sampling = parser.add_argument_group("sampling", "by default as in the run's configuration, section sample")
     sampling.add_argument("--steps", metavar="S", type=positive, help="sampling steps")
@@ -152,6 +145,19 @@ def sampling_parser(verb: str, summary: str, n: int) -> Parser:
     )
     sampling.add_argument(
         "--compile", action="store_true", default=None, help="compile the network first: a minute, for many samples"
+    )
+    return parser
+
+
+def model_parser(verb: str, summary: str) -> Parser:
+    """Return a parser of the options that say which model."""
+    parser = Parser(verb, summary)
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run's folder, or one of its checkpoints")
+    parser.add_argument(
+        "--weights", choices=["ema", "model"], default="ema", help="averaged weights, or those as trained"
+    )
+    parser.add_argument(
+        "--ema", metavar="WIDTH", type=float, help="average of another width, such as 0.08, of a run with ema_snapshots"
     )
     return parser
 

@@ -1,53 +1,165 @@
-"""The verb `vary`: new examples from held-out ones."""
+"""The verbs that make examples of examples: `vary`, `inpaint` and `interpolate`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from polydiff.cli.use import check_free, next_folder, plan_words, run_of, sampling_parser
-from polydiff.cli.words import read_conditions
-from polydiff.domain import Samples
+from polydiff.cli.given import Given, given_parser, output_option, write_pairs
+from polydiff.cli.use import check_free, model_parser, plan_words
+from polydiff.cli.words import positive, read_conditions
 from polydiff.errors import UserError
-from polydiff.files import made
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from polydiff.domain import Samples
+    from polydiff.model import Model
+    from polydiff.space import Batch
 
 
 def vary(words: Sequence[str]) -> int:
     """polydiff vary."""
-    parser = sampling_parser("vary", "Vary held-out examples: add noise to them and let the model take it away.", n=8)
+    parser = given_parser("vary", "Vary examples: add noise to them and let the model take it away.", "varied")
     parser.add_argument(
         "--strength", metavar="S", type=float, default=0.5, help="how much noise, above 0 and at most 1; default: 0.5"
     )
-    parser.add_argument("--first", metavar="I", type=int, default=0, help="first of the held-out examples; default: 0")
-    parser.add_argument(
-        "-o", "--output", metavar="DIR", type=Path, help="where to; default: RUN/samples/varied-001, ..."
-    )
     args = parser.read(words)
-    cond = read_conditions(args.cond)
     check_free(args.output)
+    cond = read_conditions(args.cond)
     from polydiff.editing import vary as edit
     from polydiff.model import Model
-    from polydiff.random import streams
-    from polydiff.run import write_samples
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
-    held = model.domain.size("test")
-    if not 0 <= args.first <= held - args.n:
-        raise UserError(f"--first {args.first} -n {args.n}: there are {held} held-out examples.")
-    plan, begun, varied = model.plan(**plan_words(args)), [], []
-    with made(args.output):
-        size = model.batch_size(plan)
-        for first in range(args.first, args.first + args.n, size):
-            indices = range(first, min(first + size, args.first + args.n))
-            given = model.domain.batch("test", indices, streams(args.seed, "augment", indices))
-            begun.append(Samples(model.domain.decode(given.x, given.space), given.cond))
-            how = {"strength": args.strength, "seed": args.seed, "first": first, "cond": cond, **plan_words(args)}
-            varied.append(edit(model, given, **how))
-        folder = args.output or next_folder(run_of(args.run) / "samples", "varied")
-        facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
-        told = {"seed": args.seed, "strength": args.strength, "first": args.first, "asked": cond}
-        sampling = plan.model_dump(mode="json", exclude={"batch_size"})
-        write_samples(folder.resolve() / "given", model.domain, Samples.join(begun), {**facts, "first": args.first})
-        write_samples(folder.resolve() / "varied", model.domain, Samples.join(varied), {**facts, **told, **sampling})
-    print(folder)
+    how = {"strength": args.strength, "seed": args.seed, "cond": cond, **plan_words(args)}
+    told = {"seed": args.seed, "strength": args.strength, "asked": cond}
+    made_of(args, model, "varied", Given(model, args), lambda given, i: edit(model, given, first=i, **how), told)
     return 0
+
+
+def inpaint(words: Sequence[str]) -> int:
+    """polydiff inpaint."""
+    parser = given_parser("inpaint", "Make parts of examples anew, to go with the rest of them.", "inpainted")
+    parser.add_argument(
+        "--gap", metavar="PART", action="append", default=[],
+        help="what to make: of sounds BEGIN:END in seconds, of images X0,Y0:X1,Y1 in pixels; repeatable",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep", metavar="PART", action="append", default=[],
+        help="what to keep, in place of --gap: 0:0.25 continues the first quarter of a second; repeatable",
+    )  # fmt: skip
+    parser.add_argument(
+        "--resample", metavar="R", type=positive, default=1, help="times that each piece of the way is run; default: 1"
+    )
+    parser.add_argument("--jump", metavar="J", type=positive, default=5, help="steps of such a piece; default: 5")
+    args = parser.read(words)
+    check_free(args.output)
+    cond = read_conditions(args.cond)
+    if bool(args.gap) == bool(args.keep):
+        raise UserError("Say what to make with --gap, or what to keep with --keep, such as --gap 0.2:0.3.")
+    from polydiff.editing import inpaint as edit
+    from polydiff.model import Model
+
+    model = Model.load(args.run, weights=args.weights, ema=args.ema)
+    how = {"jump": args.jump, "resample": args.resample, "seed": args.seed, "cond": cond, **plan_words(args)}
+    parts = {"gap": args.gap} if args.gap else {"keep": args.keep}
+    told = {"seed": args.seed, **parts, "resample": args.resample, "jump": args.jump, "asked": cond}
+
+    def mask(given: Batch) -> Tensor:
+        return kept(model, given, args.gap, args.keep)
+
+    def fill(given: Batch, first: int) -> Samples:
+        return edit(model, given, mask(given), first=first, **how)
+
+    made_of(args, model, "inpainted", Given(model, args, mask), fill, told)
+    return 0
+
+
+def kept(model: Model, given: Batch, gaps: Sequence[str], keeps: Sequence[str]) -> Tensor:
+    """Return where examples are known: outside of the gaps, or inside of what is kept."""
+    from polydiff.domain import HasRegions
+
+    domain = model.domain
+    if not isinstance(domain, HasRegions):
+        raise UserError(
+            f"The domain {model.config.domain} has no words for parts of its examples. `polydiff.inpaint` takes a mask."
+        )
+    inside = sum(domain.region(text, given.space).int() for text in gaps or keeps) > 0
+    mask = ~inside if gaps else inside
+    if mask.all():
+        raise UserError("All of it is to be kept, so there is nothing to make.")
+    return mask
+
+
+def made_of(
+    args: argparse.Namespace,
+    model: Model,
+    name: str,
+    given: Given,
+    edit: Callable[[Batch, int], Samples],
+    told: dict[str, Any],
+) -> None:
+    """Make something of each given example, write both, and say where."""
+    from polydiff.editing import samples
+
+    plan, n = model.plan(**plan_words(args)), len(given.numbers)
+    pairs = (
+        (samples(model, batch.x, batch, batch.cond), edit(batch, first))
+        for first, batch in given.parts(model.batch_size(plan))
+    )
+    told |= plan.model_dump(mode="json", exclude={"batch_size"})
+    print(write_pairs(args, model, name, pairs, (n, n), given.told(), told))
+
+
+def interpolate(words: Sequence[str]) -> int:
+    """polydiff interpolate."""
+    parser = model_parser("interpolate", "Make what lies between two examples, by the model without conditions.")
+    for name in ("a", "b"):
+        parser.add_argument(name, metavar=name.upper(), help="a file of yours, or the number of a held-out example")
+    parser.add_argument(
+        "--shares", metavar="U,U,...", default="0.25,0.5,0.75", help="how far from A to B; default: 0.25,0.5,0.75"
+    )
+    parser.add_argument("--steps", metavar="S", type=positive, default=50, help="steps of each way; default: 50")
+    output_option(parser, "interpolated")
+    args = parser.read(words)
+    check_free(args.output)
+    shares = read_shares(args.shares)
+    from polydiff.domain import Samples
+    from polydiff.editing import interpolate as edit
+    from polydiff.editing import samples
+    from polydiff.model import Model
+
+    model = Model.load(args.run, weights=args.weights, ema=args.ema)
+    a, b = (example(model, word) for word in (args.a, args.b))
+    ends = Samples.join([samples(model, end.x, end, end.cond) for end in (a, b)])
+    between = Samples.join(edit(model, a, b, shares, steps=args.steps))
+    told = {"shares": shares, "steps": args.steps}
+    numbers = (2, len(shares))
+    print(write_pairs(args, model, "interpolated", [(ends, between)], numbers, {"a": args.a, "b": args.b}, told))
+    return 0
+
+
+def read_shares(text: str) -> list[float]:
+    """Read shares of a way, such as 0.25,0.5,0.75."""
+    try:
+        shares = [float(word) for word in text.split(",")]
+    except ValueError:
+        shares = []
+    if not shares or not all(0 <= share <= 1 for share in shares):
+        raise UserError(f"--shares {text}: say numbers of 0, which is A, to 1, which is B, such as 0.25,0.5,0.75.")
+    return shares
+
+
+def example(model: Model, word: str) -> Batch:
+    """Return a file's state, or that of the held-out example of this number."""
+    from polydiff.editing import read
+    from polydiff.random import streams
+
+    if Path(word).exists() or not word.isdecimal():
+        return read(model, [word])
+    number, held = int(word), model.domain.size("test")
+    if number >= held:
+        raise UserError(f"{word} is neither a file nor one of the {held} held-out examples, which are counted from 0.")
+    return model.domain.batch("test", [number], streams(0, "augment", [number]))

@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """Return the options; a word that is none is a `UserError`."""
-        args, rest = self.parse_known_args(words)
+        args, rest = self.parse_known_intermixed_args(words)  # so that files may stand before and after options
         if rest and rest[0].startswith("-"):
             raise unknown("option", rest[0].partition("=")[0], self._option_string_actions)
         if rest:

@@ -1,0 +1,149 @@
+"""What the verbs that begin from examples share: files or held-out examples go in, given and made ones come out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from polydiff.cli.drawing import DrawingProgress
+from polydiff.cli.use import next_folder, run_of, sampling_parser
+from polydiff.cli.words import Parser
+from polydiff.errors import UserError
+from polydiff.files import folder_atomic, made
+
+if TYPE_CHECKING:
+    from polydiff.domain import Samples
+    from polydiff.model import Model
+    from polydiff.space import Batch
+
+HELD_OUT = 8
+"""Held-out examples that are taken where no files are named."""
+
+
+def given_parser(verb: str, summary: str, name: str) -> Parser:
+    """Return a parser of what is begun from and of how samples are drawn; results go to RUN/samples/NAME-001."""
+    parser = sampling_parser(verb, summary, n=HELD_OUT)
+    parser.set_defaults(n=None)
+    parser.add_argument(
+        "files", metavar="FILE", type=Path, nargs="*", help="files of yours; none: held-out examples are taken"
+    )
+    parser.add_argument("--first", metavar="I", type=int, help="first of the held-out examples; default: 0")
+    output_option(parser, name)
+    return parser
+
+
+def output_option(parser: Parser, name: str) -> None:
+    """Add the option that says where examples are written to."""
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, help=f"where to; default: RUN/samples/{name}-001, ..."
+    )
+
+
+class Given:
+    """What is begun from: files, or held-out examples.
+
+    Every file is read once before the first is worked on, so that what is wrong with the last is told at once.
+
+    Arguments:
+        model: Says how files are read.
+        args: Of a `given_parser`.
+        check: Called with the clean state of each file, or of the first held-out example; raises a `UserError` where
+            it is of no use.
+    """
+
+    def __init__(self, model: Model, args: argparse.Namespace, check: Callable[[Batch], object] = id) -> None:
+        self.model, self.files = model, list[Path](args.files)
+        if self.files and not (args.n is None and args.first is None):
+            raise UserError("-n and --first choose among held-out examples; leave them out where files are named.")
+        first, n, held = args.first or 0, args.n or HELD_OUT, model.domain.size("test") if not self.files else 0
+        if not self.files and not 0 <= first <= held - n:
+            raise UserError(f"--first {first} -n {n}: there are {held} held-out examples.")
+        self.numbers = range(len(self.files)) if self.files else range(first, first + n)
+        self.check = check
+        self.shapes = [self.shape(path) for path in self.files]
+        if not self.files:
+            check(self.take([first]))
+
+    def shape(self, path: Path) -> tuple[int, ...]:
+        """Return the shape of a file's state, once it was found to be of use."""
+        from polydiff.editing import read
+
+        given = read(self.model, [path])
+        try:
+            self.check(given)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+        return tuple(given.x.shape[1:])
+
+    def take(self, numbers: Sequence[int]) -> Batch:
+        """Return files, or held-out examples, by their numbers."""
+        from polydiff.editing import read
+        from polydiff.random import streams
+
+        if self.files:
+            return read(self.model, [self.files[i] for i in numbers])
+        return self.model.domain.batch("test", numbers, streams(0, "augment", numbers))
+
+    def parts(self, most: int) -> Iterator[tuple[int, Batch]]:
+        """Yield the number of the first, and examples of one size: as many as `most` of training would be.
+
+        Arguments:
+            most: Examples of the trained size that are computed at a time.
+        """
+        from polydiff.random import streams
+
+        trained = float(self.model.domain.blank(streams(0, "probe", range(1)), {})[0].dim[0])
+        for _, same in groupby(self.numbers, lambda i: self.shapes[i] if self.files else ()):
+            numbers = list(same)
+            larger = float(self.take(numbers[:1]).space.dim[0]) / trained if self.files else 1.0
+            size = max(1, int(most / max(larger, 1.0)))
+            for i in range(0, len(numbers), size):
+                yield numbers[i], self.take(numbers[i : i + size])
+
+    def told(self) -> dict[str, Any]:
+        """Return what a manifest says of what was begun from."""
+        return {"files": [str(path) for path in self.files]} if self.files else {"first": self.numbers[0]}
+
+
+def write_pairs(
+    args: argparse.Namespace,
+    model: Model,
+    name: str,
+    pairs: Iterable[tuple[Samples, Samples]],
+    numbers: tuple[int, int],
+    given: Mapping[str, Any],
+    told: Mapping[str, Any],
+) -> Path:
+    """Write given and made examples as they come and return their folder, which is whole or absent.
+
+    Arguments:
+        args: Of the verb, with `run` and `output`.
+        model: What made them.
+        name: Of the folder, RUN/samples/NAME-001 without `output`.
+        pairs: Given ones, and what was made of them.
+        numbers: Of all that are given, and of all that are made.
+        given: What the manifests say of where they came from.
+        told: What that of the made ones says besides.
+    """
+    from polydiff.drawing import Writer
+    from polydiff.journal import opened
+
+    folder = (args.output or next_folder(run_of(args.run) / "samples", name)).resolve()
+    facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights, **given}
+    with made(folder.parent), folder_atomic(folder) as draft, ExitStack() as stack, DrawingProgress() as progress:
+        writers = []
+        for part, n, head in zip(("given", "made"), numbers, (facts, {**facts, **told}), strict=True):
+            (draft / part).mkdir()
+            journal = stack.enter_context(opened(draft / part, dict(head), batch_said=False))
+            writers.append(Writer(draft / part, model.domain, journal, n, one_file=False))
+        progress(0, numbers[1])
+        for pair in pairs:
+            counts = [writer.write(samples) for writer, samples in zip(writers, pair, strict=True)]
+            progress(counts[1], numbers[1])
+        for writer in writers:
+            writer.finish()
+    return folder
