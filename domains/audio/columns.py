@@ -102,9 +102,8 @@ def check_type(name: str, told: str, values: Sequence[Any]) -> None:
         case _:
             raise unknown(f"type of column {name}", told, ("class", "number", "embedding"))
     if odd:
-        raise UserError(
-            f"Column {name} cannot be a {told}: it holds {odd[0]!r}. Say data.conditions=[{name}:class], say."
-        )
+        shown = odd[0].path.name if isinstance(odd[0], Place) else repr(odd[0])
+        raise UserError(f"Column {name} cannot be of the type {told}: it holds {shown}.")
 
 
 def values_of(sound: Sound, types: Mapping[str, str]) -> dict[str, Any]:

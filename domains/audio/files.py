@@ -22,7 +22,6 @@ from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.crops import Place, read_crop
 from polydiff.domains.audio.data import Values
 from polydiff.domains.audio.index import Sound, index
-from polydiff.domains.audio.index import header_numbers as header_numbers
 from polydiff.errors import UserError
 from polydiff.fields import Field
 from polydiff.quarantine import Quarantine

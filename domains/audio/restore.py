@@ -13,8 +13,8 @@ from polydiff.conditions import Aligned, Conditions
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.crops import Header
-from polydiff.domains.audio.files import header_numbers
 from polydiff.domains.audio.given import read_sound
+from polydiff.domains.audio.index import header_numbers
 from polydiff.domains.audio.lowrate import CUTOFFS, LowPass, draw_low_pass, raised, record, with_low_band
 from polydiff.domains.audio.mel import SUFFIX, Mel, Scale, griffin_lim, read_mel
 from polydiff.errors import UserError
