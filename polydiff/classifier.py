@@ -29,14 +29,20 @@ from torch.nn import functional
 from polydiff.files import write_atomic
 from polydiff.random import permutation
 
-LR, DECAY, SMOOTHING = 3e-3, 1e-2, 0.05
+LR, DECAY = 3e-3, 1e-2
 
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 def classifier(
-    memory: Path, make: Callable[[], Network], batch: Callable[[int], tuple[Tensor, Tensor]], steps: int, seed: int = 0
+    memory: Path,
+    make: Callable[[], Network],
+    batch: Callable[[int], tuple[Tensor, Tensor]],
+    steps: int,
+    *,
+    smoothing: float = 0.0,
+    seed: int = 0,
 ) -> Network:
     """Return a classifier in evaluation mode: from the cache, or trained now and kept there.
 
@@ -45,24 +51,27 @@ def classifier(
         make: Builds the network, examples -> scores (B, K).
         batch: Step -> examples and their classes (B,).
         steps: Of training.
+        smoothing: Share of each label that is spread over all classes; answers are less sure then.
         seed: Of the initial weights and of dropout.
     """
     with torch.random.fork_rng(devices=[]):  # both draw from the global stream
         torch.manual_seed(seed)
         network = make()
         if not recall(memory, network):
-            train(network, batch, steps)
+            train(network, batch, steps, smoothing)
             remember(memory, network)
     return network.eval()
 
 
-def train(network: nn.Module, batch: Callable[[int], tuple[Tensor, Tensor]], steps: int) -> None:
+def train(
+    network: nn.Module, batch: Callable[[int], tuple[Tensor, Tensor]], steps: int, smoothing: float = 0.0
+) -> None:
     """Train a classifier by cross entropy, its rate rising and falling once."""
     optimizer = torch.optim.AdamW(network.parameters(), LR, weight_decay=DECAY)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=steps)
     for step in range(steps):
         examples, labels = batch(step)
-        loss = functional.cross_entropy(network(examples), labels, label_smoothing=SMOOTHING)
+        loss = functional.cross_entropy(network(examples), labels, label_smoothing=smoothing)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

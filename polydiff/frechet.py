@@ -33,7 +33,10 @@ def frechet(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> floa
 
 
 def frechet_distance(first: Tensor, second: Tensor) -> float:
-    """Return the Frechet distance of two sets of features (N, D) and (M, D); NaN where one has fewer than two."""
-    if min(len(first), len(second)) < 2:
+    """Return the Frechet distance of two sets of features (N, D) and (M, D).
+
+    NaN where one has fewer than two, or holds what is no finite number.
+    """
+    if min(len(first), len(second)) < 2 or not all(bool(x.isfinite().all()) for x in (first, second)):
         return math.nan
     return frechet(gaussian(first), gaussian(second))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,21 @@ from torch import Tensor, nn
 from polydiff.conditions import Conditions
 from polydiff.config import Config
 from polydiff.domain import Metric, Samples, Units
-from polydiff.domains.audio import metrics, optional
+from polydiff.domains.audio import optional
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig
 from polydiff.domains.audio.data import Source, Values, open_source
 from polydiff.domains.audio.given import read_sounds, region
-from polydiff.domains.audio.pitch import track
+from polydiff.domains.audio.metrics import pitch_metrics, set_metrics
+from polydiff.domains.audio.pitch import hear
 from polydiff.domains.audio.plucks import LOWEST, note_name
+from polydiff.domains.audio.reference import COMPARED, HELD_OUT, KNOWN, Reference, clip_count
 from polydiff.domains.audio.show import pcm16, show
 from polydiff.domains.audio.tasks import measure_task, open_task
 from polydiff.errors import UserError, unknown
 from polydiff.fields import Classes, from_json, meanings, to_json
 from polydiff.plugins import build_backbone
+from polydiff.quarantine import Quarantine
 from polydiff.random import permutation, streams
 from polydiff.space import Batch, Condition, Euclidean, Space, State
 from polydiff.tasks import withheld
@@ -76,6 +78,29 @@ class Audio:
         n = min(MEASURED, max(MOST_NUMBERS // (self.data.channels * self.data.length), 2))
         indices = self.some("train", n)
         return self.source.clips("train", indices, streams(self.data.seed, "audio/reference", indices))[0]
+
+    @cached_property
+    def known(self) -> Reference:
+        """What samples are compared with. A pitch tracker hears the notes of plucks; other classes are learnt."""
+        made = self.data.name == "plucks"  # without end: there is nothing to copy, and no class to learn
+        classes = {} if made else {name: len(self.class_names(name)) for name in self.fields}
+        n = clip_count(COMPARED if made else KNOWN, self.data.channels * self.data.length)
+        parts = (self.some_clips("train", n), self.some_clips("test", min(n, HELD_OUT)))
+        several = {name: k for name, k in classes.items() if k > 1}
+        return Reference.of(*parts, self.data.sample_rate, several, self.size("test"))
+
+    def some_clips(self, split: str, n: int) -> Iterator[tuple[Tensor, Mapping[str, Tensor]]]:
+        """Yield up to n clips from all over a split with their conditions, 256 at a time, always the same."""
+        indices = self.some(split, n)
+        for part in (indices[i : i + 256] for i in range(0, len(indices), 256)):
+            generators = streams(self.data.seed, "audio/reference", part) if split == "train" else None
+            sounds, values = self.source.clips(split, part, generators)
+            yield sounds, self.cond(values)
+
+    @property
+    def quarantine(self) -> Quarantine | None:
+        """What was found in the data and what of it is put aside; None where sounds are computed."""
+        return self.source.quarantine
 
     def some(self, split: str, n: int) -> list[int]:
         """Return up to n examples of a split, always the same and from all over it; fewer are the first of more."""
@@ -148,12 +173,11 @@ class Audio:
         return Samples(list(sounds.unbind()), self.cond(values) or None)
 
     def evaluate(self, samples: Samples) -> dict[str, Metric]:
-        sounds = torch.stack(list(samples.examples))
-        rate, judged = self.data.sample_rate, {}
+        judged: dict[str, Metric] = {}
         if self.data.name == "plucks":
-            asked = None if samples.cond is None else samples.cond["pitch"]
-            judged = metrics.pitch_metrics(sounds[:, 0], rate, LOWEST, len(self.class_names("pitch")), asked)
-        return judged | metrics.sound_metrics(sounds, rate, self.reference)
+            notes, asked = len(self.class_names("pitch")), (samples.cond or {}).get("pitch")
+            judged = pitch_metrics(samples.examples, self.data.sample_rate, LOWEST, notes, asked)
+        return judged | set_metrics(samples, self.known)
 
     def show(self, samples: Samples) -> str:
         return show(samples.examples, self.captions(samples), self.data.sample_rate)
@@ -167,12 +191,7 @@ class Audio:
 
     def heard(self, samples: Samples) -> list[str]:
         """Return the note that a pitch tracker hears in each clip, with its deviation in cents."""
-        parts = [torch.stack(list(part)) for _, part in groupby((sound[0] for sound in samples.examples), len)]
-        return [note for part in parts for note in self.notes(part)]
-
-    def notes(self, sounds: Tensor) -> list[str]:
-        """Return the note that is heard in each sound (B, T)."""
-        pitch = track(sounds, self.data.sample_rate)
+        pitch = hear(samples.examples, self.data.sample_rate)
         notes = pitch.semitones.round().int().tolist()
         cents = (100 * (pitch.semitones - pitch.semitones.round())).tolist()
         names = [f"{note_name(note)} {shift:+.0f} cents" for note, shift in zip(notes, cents, strict=True)]

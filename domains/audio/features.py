@@ -22,6 +22,12 @@ from polydiff.domains.audio import optional
 FLOOR = -70.0
 """Level in dB of full scale under which a sound is taken as silent."""
 MELS, SEGMENTS = 32, 4
+SIZE = MELS * SEGMENTS
+"""Numbers of the features of a clip."""
+BANDS, FRAMES = 40, 32
+"""Size of the spectrogram that a classifier sees."""
+VERSION = 2
+"""Counts changes of the features: their distances can be compared within a version alone."""
 
 
 def window_size(sample_rate: int) -> int:
@@ -62,5 +68,10 @@ def decibels(power: Tensor) -> Tensor:
 
 def log_mel_features(x: Tensor, sample_rate: int) -> Tensor:
     """Return 32 mel bands in 4 segments of time, in units of 10 dB, float64, shape (B, 128)."""
-    chunks = [functional.adaptive_avg_pool1d(mel_power(part, sample_rate), SEGMENTS) for part in torch.split(x, 256)]
-    return decibels(torch.cat(chunks)).flatten(1).double() / 10
+    return decibels(functional.adaptive_avg_pool1d(mel_power(x, sample_rate), SEGMENTS)).flatten(1).double() / 10
+
+
+def portrait(x: Tensor, sample_rate: int) -> Tensor:
+    """Return the mel spectrogram that a classifier sees, 1 for a sine of full scale and -1 for `FLOOR`, (B, 40, 32)."""
+    power = mel_power(x, sample_rate, BANDS, hop=window_size(sample_rate) // 2)
+    return 1 - 2 * decibels(functional.adaptive_avg_pool1d(power, FRAMES)) / FLOOR

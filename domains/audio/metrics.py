@@ -3,34 +3,52 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from polydiff.domain import Metric
-from polydiff.domains.audio.features import decibels, log_mel_features
-from polydiff.domains.audio.pitch import Pitch, track
+from polydiff.classifier import am_score, inception_score, modified_inception_score
+from polydiff.domain import Metric, Samples
+from polydiff.domains.audio import optional
+from polydiff.domains.audio.features import VERSION
+from polydiff.domains.audio.judge import Judge
+from polydiff.domains.audio.measure import SILENT, Measured
+from polydiff.domains.audio.pitch import Pitch, hear
+from polydiff.domains.audio.reference import COMPARED, Reference, portraits
 from polydiff.frechet import frechet_distance
+from polydiff.neighbours import copied, nearest
 
 IN_TUNE = 20.0
 """Cents within which a note counts as in tune."""
-SILENT = -60.0
-"""Level in dB of full scale under which a clip counts as silent."""
+
+
+def audible(clips: Measured) -> Tensor:
+    """Return the spectral centroids of the clips that are not silent."""
+    return clips.centroid[~(clips.level < SILENT)]
+
+
+DISTRIBUTIONS: Mapping[str, tuple[Callable[[Measured], Tensor], str, str]] = {
+    "level": (lambda clips: clips.level, "dB", "loudness (root mean square)"),
+    "offset": (lambda clips: clips.offset, "%", "the DC offset, in % of full scale,"),
+    "centroid": (audible, "Hz", "the mean frequency (of power; silence left out)"),
+}
+"""Name -> what is measured of clips, its unit, what it is."""
 
 
 def pitch_metrics(
-    sounds: Tensor, sample_rate: int, lowest: int, classes: int, asked: Tensor | None
+    sounds: Sequence[Tensor] | Tensor, sample_rate: int, lowest: int, classes: int, asked: Tensor | None
 ) -> dict[str, Metric]:
     """Return what a pitch tracker hears.
 
     Arguments:
-        sounds: Mono clips (B, T).
+        sounds: Clips (C, T), which may differ in length.
         sample_rate: In Hz.
         lowest: MIDI number of class 0.
         classes: Number of classes, a semitone apart.
         asked: The class asked of each clip (B,), -1 for none; None: none for all.
     """
-    heard = track(sounds, sample_rate)
+    heard = hear(sounds, sample_rate)
     inside = (heard.semitones > lowest - 0.5) & (heard.semitones < lowest + classes - 0.5)
     in_tune = heard.voiced & inside & (heard.cents <= IN_TUNE)
     return {
@@ -64,46 +82,109 @@ def pitch_accuracy(heard: Pitch, lowest: int, asked: Tensor | None) -> float:
     return mean(right[asked >= 0])
 
 
-def sound_metrics(sounds: Tensor, sample_rate: int, reference: Tensor) -> dict[str, Metric]:
+def set_metrics(samples: Samples, reference: Reference) -> dict[str, Metric]:
+    """Return what judges of the data set hear in samples, which may differ in length."""
+    judged: dict[str, Metric] = {}
+    if reference.judges:
+        seen = portraits(samples.examples, reference.sample_rate)
+        for name, judge in reference.judges.items():
+            judged |= class_metrics(name, seen, (samples.cond or {}).get(name), judge)
+    return judged | sound_metrics(Measured.of(samples.examples, reference.sample_rate), reference)
+
+
+def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
     """Return what can be said of any sound, beside training clips.
 
     Arguments:
-        sounds: Clips (B, C, T).
-        sample_rate: In Hz.
-        reference: Training clips (N, C, T).
+        clips: What was measured of them.
+        reference: What they are compared with.
     """
-    n, level = len(sounds), rms_decibels(sounds)
+    known, lacks = reference.known, optional.lacks_torchaudio()
+    n, compared = min(len(clips), reference.n), known.features[:COMPARED]
+    not_measured = f" Not measured: {lacks}" if lacks else ""
+    distributions = {
+        f"{name}_error": Metric(
+            wasserstein(heard(clips), heard(known)),
+            unit,
+            "lower",
+            f"Distance between the distributions of {what} of the clips and of training clips.",
+        )
+        for name, (heard, unit, what) in DISTRIBUTIONS.items()
+    }
     return {
         "log_mel_fd": Metric(
-            log_mel_fd(sounds, reference, sample_rate),
+            frechet_distance(clips.features[:n], compared),
             "",
             "lower",
-            f"Frechet distance of log-mel features, {n} clips against {len(reference)} of the training data. A local "
-            "number: compare it at the same n with the row of real data, and not with published distances.",
+            f"Frechet distance of log-mel features, version {VERSION}, of {n} clips to {len(compared)} of training "
+            f"(reference {reference.digest}). The column of real data is its floor at this n, real clips against real "
+            "ones; it falls about as 1/n. A local number: compare it at the same n, reference and version alone, not "
+            f"with published distances.{not_measured}",
         ),
-        "level_error": Metric(
-            wasserstein(level, rms_decibels(reference)),
-            "dB",
-            "lower",
-            "Distance between the distributions of loudness (root mean square) of the clips and the training data.",
+        **distributions,
+        "silent": Metric(
+            mean(clips.level < SILENT), "", "lower", f"Share of clips under {SILENT:.0f} dB of full scale."
         ),
-        "silent": Metric(mean(level < SILENT), "", "lower", f"Share of clips under {SILENT:.0f} dB of full scale."),
         "clipped": Metric(
-            mean(sounds.abs().amax((1, 2)) > 1), "", "lower", "Share of clips that exceed full scale somewhere."
+            mean(~(clips.peak <= 1)),
+            "",
+            "lower",
+            "Share of clips that exceed full scale somewhere, or hold no numbers.",
+        ),
+        "copies": Metric(
+            copied(nearest(clips.features, known.features), reference.near),
+            "",
+            "lower",
+            f"Share of clips nearer to one of {len(known)} training clips, in log-mel features, than 99 % of held-out "
+            f"clips are: 0.01 by chance, much more where training clips are repeated.{not_measured}",
         ),
     }
 
 
-def log_mel_fd(sounds: Tensor, reference: Tensor, sample_rate: int) -> float:
-    """Return the Frechet distance of log-mel features; NaN for fewer than two clips, or where one is not finite."""
-    if not bool(sounds.isfinite().all()):
-        return math.nan
-    return frechet_distance(*(log_mel_features(clips, sample_rate) for clips in (sounds, reference)))
+def class_metrics(name: str, seen: Tensor, asked: Tensor | None, judge: Judge) -> dict[str, Metric]:
+    """Return what a classifier trained on this data's labels hears.
 
-
-def rms_decibels(sounds: Tensor) -> Tensor:
-    """Return the level of clips (B, C, T) in dB of full scale, at least the floor of the features, shape (B,)."""
-    return decibels(sounds.double().square().mean((1, 2)))
+    Arguments:
+        name: The condition.
+        seen: Spectrograms of the clips (B, 40, 32).
+        asked: The class asked of each clip (B,), -1 for none; None: none for all.
+        judge: The classifier.
+    """
+    log_p = judge.answers(seen)
+    classes = log_p.shape[1]
+    given = torch.full((len(seen),), -1) if asked is None else asked
+    right = (log_p.argmax(1) == given) & log_p.isfinite().all(1)
+    local = "A local number: published ones are by other classifiers."
+    return {
+        f"{name}_agrees": Metric(
+            mean(right[given >= 0]),
+            "",
+            "higher",
+            f"Share of the clips asked for a {name} in which a classifier hears it. It was trained here, on training "
+            f"clips alone, and is right on {100 * judge.accuracy:.1f} % of held-out ones; chance about "
+            f"{1 / classes:.3f}.",
+        ),
+        f"{name}_local_is": Metric(
+            inception_score(log_p),
+            "",
+            "higher",
+            f"Inception score by this classifier, of {len(seen)} clips, one half against the other: 1 to {classes}, "
+            f"high where every {name} is clear and they vary. {local}",
+        ),
+        f"{name}_local_mis": Metric(
+            modified_inception_score(log_p),
+            "",
+            "higher",
+            f"Modified Inception score by this classifier, over all pairs of clips: grows with what is clear. {local}",
+        ),
+        f"{name}_local_am": Metric(
+            am_score(log_p, judge.known),
+            "nats",
+            "lower",
+            f"AM score by this classifier: how unclear a clip is, and how far each {name} is from being as frequent as "
+            f"in training. {local}",
+        ),
+    }
 
 
 def wasserstein(a: Tensor, b: Tensor) -> float:

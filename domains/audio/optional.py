@@ -24,6 +24,15 @@ def torchaudio(part: str) -> ModuleType:
         ) from error
 
 
+def lacks_torchaudio() -> str:
+    """Return why torchaudio cannot be used, in one sentence; "" where it can."""
+    try:
+        torchaudio("transforms")
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 def soundfile() -> ModuleType:
     """Return soundfile, which reads and writes sound files."""
     try:

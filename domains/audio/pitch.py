@@ -15,10 +15,13 @@ Symbols: B clips, T samples, W window, tau lag in samples.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from polydiff.domains.audio.measure import each
 
 LOW, HIGH = 100.0, 700.0
 """Frequencies between which a pitch is looked for, in Hz."""
@@ -58,6 +61,17 @@ class Pitch:
     def cents(self) -> Tensor:
         """Distance to the nearest note of the tempered scale, at most 50."""
         return 100 * (self.semitones - self.semitones.round()).abs()
+
+
+def hear(sounds: Sequence[Tensor] | Tensor, sample_rate: int) -> Pitch:
+    """Hear the pitch of clips (C, T), their channels mixed, which may differ in length; none of broken ones."""
+
+    def heard(x: Tensor) -> Tensor:
+        pitch = track(x.mean(1), sample_rate)
+        broken = ~x.isfinite().all(2).all(1)
+        return torch.stack([pitch.frequency, pitch.aperiodicity.masked_fill(broken, 1), pitch.rms], 1)
+
+    return Pitch(*each(heard, sounds).unbind(1))
 
 
 def track(x: Tensor, sample_rate: int) -> Pitch:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from polydiff.domains.audio import optional
 from polydiff.domains.audio.features import FLOOR, mel_decibels
 
 SHOWN, BYTES = 16, 300_000
@@ -49,9 +50,9 @@ def data_uri(kind: str, data: bytes) -> str:
 
 
 def pcm16(sound: Tensor) -> np.ndarray:
-    """Return a sound (C, T) as 16-bit integers (T, C), clipped to full scale; what is not finite becomes silence."""
+    """Return sounds (..., C, T) as 16-bit integers (..., T, C), clipped to full scale; NaN becomes silence."""
     clean = torch.nan_to_num(sound, nan=0.0, posinf=1.0, neginf=-1.0).clamp(-1, 1)
-    return (clean * 32767).round().to(torch.int16).T.contiguous().numpy()
+    return (clean * 32767).round().to(torch.int16).mT.contiguous().numpy()
 
 
 def wav(sound: Tensor, sample_rate: int) -> bytes:
@@ -66,12 +67,14 @@ def wav(sound: Tensor, sample_rate: int) -> bytes:
 
 
 def png(sound: Tensor, sample_rate: int) -> bytes:
-    """Return a picture of a sound: its waveform above its mel spectrogram."""
+    """Return a picture of a sound: its waveform, and below it, where torchaudio is installed, its mel spectrogram."""
     from matplotlib import colormaps, image
 
     mono = torch.nan_to_num(sound).mean(0)
     colours = colormaps["magma"]
-    parts = [colours(waveform(mono)), colours(spectrogram(mono, sample_rate))]
+    parts = [colours(waveform(mono))]
+    if not optional.lacks_torchaudio():
+        parts.append(colours(spectrogram(mono, sample_rate)))
     pixels = np.rint(255 * np.concatenate(parts)[..., :3]).astype(np.uint8)
     buffer = io.BytesIO()
     image.imsave(buffer, np.ascontiguousarray(pixels), format="png")

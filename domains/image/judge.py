@@ -22,7 +22,7 @@ from polydiff.space import normal
 
 VERSION = 1
 """Counts changes of the classifier or of its training, so that a cached one of another version is not used."""
-SEED, STEPS, BATCH = 0, 400, 64
+SEED, STEPS, BATCH, SMOOTHING = 0, 400, 64, 0.05
 LARGEST = 32
 """Side to which larger images are reduced before they are judged."""
 FILTERS = 24
@@ -85,11 +85,8 @@ class Judge:
     def of(cls, train: Split, test: Split, classes: int) -> Judge:
         """Return the judge of a data set: from the cache, or trained now on the training split alone."""
         memory = cache_dir() / "image" / f"judge-{VERSION}-{train.digest()}.safetensors"
-        planes = train.images[0].shape[0]
-        network = classifier(
-            memory, lambda: Classifier(planes, train.size, classes), partial(batch, train), STEPS, SEED
-        )
-        return cls(network, test)
+        make = partial(Classifier, train.images[0].shape[0], train.size, classes)
+        return cls(classifier(memory, make, partial(batch, train), STEPS, smoothing=SMOOTHING, seed=SEED), test)
 
     @torch.no_grad()
     def classes(self, images: Tensor) -> Tensor:

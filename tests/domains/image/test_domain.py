@@ -118,9 +118,9 @@ def test_the_judge_is_kept_and_a_damaged_one_is_trained_again(monkeypatch: pytes
     trained: list[int] = []
     train = classifier.train
 
-    def counted(network: torch.nn.Module, batch: Any, steps: int) -> None:
-        trained.append(steps)
-        train(network, batch, steps)
+    def counted(*said: Any) -> None:
+        trained.append(1)
+        train(*said)
 
     monkeypatch.setattr(classifier, "train", counted)
     splits = digits().splits
