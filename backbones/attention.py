@@ -15,8 +15,15 @@ FEW = 1024
 """Places up to which attention in bf16 is done by plain products on a CPU."""
 
 
+LONGEST = 100.0
+"""Longest wavelength of rotary positions over the shortest, which is 2 pi places."""
+
+
 class Attention(nn.Module):
     """Residual multi-head self-attention over all places of a plane (Vaswani et al., 2017).
+
+    With rotary positions, queries and keys are turned by angles that grow with the place, so that their products know
+    how far places are apart (Su et al., 2021, https://arxiv.org/abs/2104.09864).
 
     Arguments:
         channels: C.
@@ -25,7 +32,7 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, config: UNetConfig) -> None:
         super().__init__()
-        self.heads = config.heads
+        self.heads, self.rotary = config.heads, config.positions == "rotary"
         self.norm = group_norm(channels, config, silu=False)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = zero(nn.Linear(channels, channels))
@@ -34,9 +41,28 @@ class Attention(nn.Module):
         """Return activations of the same shape (B, C, H, W)."""
         tokens = rearrange(self.norm(h), "b c h w -> b (h w) c")
         q, k, v = rearrange(self.qkv(tokens), "b n (s heads d) -> s b heads n d", s=3, heads=self.heads)
+        if self.rotary:
+            turn = angles(h.shape[2], h.shape[3], q.shape[-1], h.device)
+            q, k = turned(q, turn), turned(k, turn)
         mixed = rearrange(attend(q, k, v), "b heads n d -> b n (heads d)")
         out: Tensor = h + rearrange(self.out(mixed), "b (h w) c -> b c h w", h=h.shape[2])
         return out
+
+
+def angles(height: int, width: int, d: int, device: torch.device) -> Tensor:
+    """Return the angles of the places of a plane, (height width, d / 2); of waveforms those of the width alone."""
+    sizes = (width,) if height == 1 else (height, width)
+    count = d // 2 // len(sizes)
+    speeds = LONGEST ** -(torch.arange(count, device=device) / count)
+    places = torch.meshgrid(*(torch.arange(n, device=device, dtype=torch.float32) for n in sizes), indexing="ij")
+    return torch.cat([place.reshape(-1, 1) * speeds for place in places], 1)
+
+
+def turned(x: Tensor, angle: Tensor) -> Tensor:
+    """Return vectors (..., N, d) whose pairs of numbers (i, i + d / 2) are turned by angles (N, d / 2)."""
+    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

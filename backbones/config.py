@@ -26,6 +26,8 @@ class UNetConfig(BackboneConfig):
     """Levels with self-attention after each block; the deepest level's also stands in the middle."""
     heads: int = Field(4, ge=1)
     """Attention heads."""
+    positions: Literal["none", "rotary"] = "none"
+    """How self-attention knows where places are; none: from what convolutions tell of the edges alone."""
     patch: int = Field(1, ge=1)
     """Side of the patches that become channels before the first convolution; 1: none."""
     kernel: int = Field(3, ge=1)
@@ -58,6 +60,12 @@ class UNetConfig(BackboneConfig):
         if any(self.channels * self.mult[level] % self.heads for level in (*self.attention, *middle)):
             where = ", which with topology=ddpm the deepest always is" if middle else ""
             raise ValueError(f"heads={self.heads} must divide the channels of every level with attention{where}")
+        if self.positions == "rotary" and any(
+            self.channels * self.mult[level] // self.heads % 4 for level in self.attention
+        ):
+            raise ValueError(
+                f"positions=rotary needs heads of 4, 8, 12, ... channels, which heads={self.heads} does not give"
+            )
         widths = [self.channels * m for m in self.mult]
         if self.groups and any(width % self.groups for width in widths):
             advice = f"leave it 0 for groups of about group_size={self.group_size}"

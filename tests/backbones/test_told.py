@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
-from polydiff.backbones.attention import CrossAttention
+from polydiff.backbones.attention import Attention, CrossAttention, angles, turned
 from polydiff.backbones.config import EGNNConfig, MLPConfig, UNetConfig
 from polydiff.backbones.embed import TokenEmbedding, Told
 from polydiff.backbones.layers import Plane, Signals
@@ -166,3 +167,39 @@ def test_the_whole_network_is_one_graph_and_recomputes(awake: Awake) -> None:
         torch.testing.assert_close(p.grad, q.grad)
     network.compile(backend="eager")
     torch.testing.assert_close(network(*arguments), plain, rtol=1e-5, atol=1e-5)
+
+
+def test_rotary_positions_are_relative() -> None:
+    """Products of turned vectors depend on how far their places are apart, along each axis, and on nothing else."""
+    d, sizes = 8, (5, 7)
+    q, k = drawn(d, seed=1), drawn(d, seed=2)
+    turn = angles(*sizes, d, torch.device("cpu"))
+    products = (turned(q.expand(35, d), turn) @ turned(k.expand(35, d), turn).mT).reshape(*sizes, *sizes)
+    torch.testing.assert_close(products[1:, 1:, 1:, 1:], products[:-1, :-1, :-1, :-1], rtol=1e-4, atol=1e-5)
+    assert products[0, 0, 0, 0] == pytest.approx(float(q @ k), rel=1e-5)
+    far = products[0, 0].flatten()
+    assert len(far.round(decimals=4).unique()) == far.numel()
+    flat = angles(1, 7, d, torch.device("cpu"))
+    assert flat[1].tolist() == pytest.approx([100 ** -(i / 4) for i in range(4)])
+
+
+@pytest.mark.parametrize(("config", "shape"), [(SOUND, (1, 37)), (PICTURE, (3, 6, 7))], ids=["1-D", "2-D"])
+def test_with_rotary_positions_a_network_keeps_its_promises(config: UNetConfig, shape: tuple[int, ...]) -> None:
+    config = config.model_copy(update={"positions": "rotary"})
+    plain = UNet(config, channels=shape[0], dims=len(shape) - 1, conditions={})
+    check_backbone(plain, Euclidean(2, shape), drawn(2, *shape))
+
+
+def test_rotary_positions_tell_a_pattern_from_the_same_pattern_shuffled(awake: Awake) -> None:
+    """Attention alone sees a set; with positions, places in another order are something else."""
+    blind, seeing = (
+        awake(Attention(16, SOUND.model_copy(update={"positions": positions}))) for positions in ("none", "rotary")
+    )
+    h, order = drawn(1, 16, 1, 9), torch.tensor([3, 1, 4, 0, 8, 5, 7, 2, 6])
+    torch.testing.assert_close(blind(h)[..., order], blind(h[..., order]))
+    assert (seeing(h)[..., order] - seeing(h[..., order])).abs().max() > 1e-3
+
+
+def test_heads_too_narrow_for_positions_are_refused() -> None:
+    with pytest.raises(ValidationError, match=r"positions=rotary"):
+        UNetConfig(channels=12, mult=(1, 2), attention=(0,), heads=2, positions="rotary")
