@@ -43,7 +43,8 @@ def batches(domain: Domain, batch_size: int, seed: int, condition_dropout: float
         domain: Gives the examples.
         batch_size: Examples a step.
         seed: Of the order and of the streams.
-        condition_dropout: Share of examples whose conditions are withheld.
+        condition_dropout: Share of examples whose conditions are withheld, all together; of the others, where there
+            are several, as great a share again loses each, so that a network knows any of them alone.
     """
     size = domain.size("train")
 
@@ -52,8 +53,11 @@ def batches(domain: Domain, batch_size: int, seed: int, condition_dropout: float
         indices = [epoch_order(seed, n // size, size)[n % size] for n in numbers]
         x, space, cond = domain.batch("train", indices, streams(seed, "augment", numbers))
         if cond is not None and condition_dropout > 0:
-            draws = torch.rand(batch_size, generator=stream(seed, "dropout", step))
-            cond = drop_condition(cond, draws >= condition_dropout)
+            generator = stream(seed, "dropout", step)
+            cond = drop_condition(cond, torch.rand(batch_size, generator=generator) >= condition_dropout)
+            for name in sorted(cond) if len(cond) > 1 else ():
+                keep = torch.rand(batch_size, generator=generator) >= condition_dropout
+                cond |= drop_condition({name: cond[name]}, keep)
         return Batch(x, space, cond)
 
     return batch

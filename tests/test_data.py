@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from polydiff.checkpoint import Checkpoint, latest
 from polydiff.config import TrainConfig
-from polydiff.data import MOST_WORKERS, prefetch, worker_count
+from polydiff.data import MOST_WORKERS, batches, prefetch, worker_count
 from polydiff.errors import UserError
 from polydiff.run import Run
 from polydiff.space import Batch, Euclidean
@@ -126,3 +126,21 @@ def test_a_wrong_number_of_threads_is_told_once(workers: object) -> None:
     assert TrainConfig(workers=3).workers == TrainConfig(workers="3").workers == 3
     with pytest.raises(ValidationError, match=r"1 validation error(.|\n)*auto or a whole number of 0 to 256"):
         TrainConfig(workers=workers)
+
+
+def test_of_several_conditions_all_are_withheld_together_and_each_alone() -> None:
+    class Pairs:
+        def size(self, split: str) -> int:
+            return 100
+
+        def batch(self, split: str, indices: list[int], generators: list[torch.Generator]) -> Batch:
+            n = len(indices)
+            cond = {"label": torch.zeros(n, dtype=torch.long), "low": torch.zeros(n, 1, 4)}
+            return Batch(torch.zeros(n, 1, 4), Euclidean(n, (1, 4)), cond)
+
+    cond = batches(Pairs(), 20_000, 0, 0.2)(0).cond  # type: ignore[arg-type]
+    assert cond is not None
+    label, low = cond["label"] < 0, cond["low"].isnan()
+    assert torch.equal(low.any(2), low.all(2))
+    shares = [float((a & b).double().mean()) for a in (label, ~label) for b in (low[:, 0, 0], ~low[:, 0, 0])]
+    assert shares == pytest.approx([0.2 + 0.8 * 0.04, 0.8 * 0.16, 0.8 * 0.16, 0.8 * 0.64], abs=0.015)
