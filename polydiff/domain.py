@@ -34,6 +34,7 @@ class DomainSpec:
         summary: One line.
         config: "module:Class" of its configuration, a `polydiff.config.Config` that imports no torch.
         factory: "module:Class" of the domain, called as factory(config, statistics=None).
+        suffixes: Of the files that it reads, such as ".wav": by them `polydiff data check` tells what a folder holds.
         requires: Modules that it needs beyond polydiff's own.
         install: What to type where one of them is missing.
         presets: Name -> overrides with dotted keys, such as {"train.steps": 2000}; {} is the config's own defaults.
@@ -45,6 +46,7 @@ class DomainSpec:
     summary: str
     config: str
     factory: str
+    suffixes: Sequence[str] = ()
     requires: Sequence[str] = ()
     install: str = ""
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"quick": {}})
