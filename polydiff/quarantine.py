@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -81,7 +80,7 @@ class Quarantine:
     def as_json(self) -> dict[str, Any]:
         """Return all of it as plain values."""
         counts = {"found": self.found, "used": self.used, "left_out": self.left_out}
-        return {"place": self.place, "things": self.things, **counts, "put_aside": dict(self.reasons), **self.notes}
+        return {"place": self.place, "things": self.things, **counts, "put_aside": self.reasons, "notes": self.notes}
 
 
 @runtime_checkable
@@ -99,7 +98,12 @@ def keep(domain: object, folder: Path) -> None:
         write_atomic(folder / FILE, json.dumps(quarantine.as_json(), indent=1, ensure_ascii=False))
 
 
-def told_of(folder: Path) -> Mapping[str, Any] | None:
-    """Return what `keep` wrote beside a run; None where it wrote nothing."""
+def told_of(folder: Path) -> list[str]:
+    """Return what `keep` wrote beside a run in lines to be told; none where it wrote nothing."""
     path = folder / FILE
-    return json.loads(path.read_text()) if path.exists() else None
+    if not path.exists():
+        return []
+    told = json.loads(path.read_text(encoding="utf-8"))
+    given = {name: told[name] for name in ("place", "things", "found", "left_out", "notes")}
+    quarantine = Quarantine(**given, reasons=told["put_aside"])
+    return [quarantine.summary(), *quarantine.lines()]

@@ -29,6 +29,7 @@ from polydiff.model import Model, build_denoiser, load_weights, open_checkpoint,
 from polydiff.objective import OBJECTIVES, Objective
 from polydiff.optim import optimizer_tensors, restore_optimizer
 from polydiff.plugins import build_domain
+from polydiff.quarantine import keep
 from polydiff.run import Run, write_samples
 from polydiff.settings import Settings, config_from, resolve, resolved_text
 from polydiff.training import NonFiniteError, Phase, Record, Training, fit
@@ -341,6 +342,8 @@ def saved_on_error(session: Session) -> Iterator[None]:
     except (NonFiniteError, UserError):
         session.checkpoint_if_new()
         raise
+    finally:
+        keep(session.domain, session.run.path)
 
 
 class Interrupts:

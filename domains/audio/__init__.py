@@ -9,6 +9,7 @@ SPEC = DomainSpec(
     summary="Waveforms: plucked strings by note, or your own wav, flac, ogg and mp3 files.",
     config="polydiff.domains.audio.config:AudioConfig",
     factory="polydiff.domains.audio.domain:Audio",
+    suffixes=(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".jsonl", ".tsv", ".tar", ".npy"),
     requires=("torchaudio", "soundfile"),
     install='pip install "polydiff[audio]"',
     presets={

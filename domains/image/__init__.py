@@ -9,6 +9,7 @@ SPEC = DomainSpec(
     summary="Images: handwritten digits by class, or your own png, jpeg, webp, bmp and tiff files.",
     config="polydiff.domains.image.config:ImageConfig",
     factory="polydiff.domains.image.domain:Image",
+    suffixes=(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"),
     requires=("PIL", "sklearn"),
     install='pip install "polydiff[image]"',
     presets={

@@ -9,6 +9,7 @@ SPEC = DomainSpec(
     summary="Molecules in 3-D: all small organic ones by property, or your own sdf, smi and csv files.",
     config="polydiff.domains.molecule.config:MoleculeConfig",
     factory="polydiff.domains.molecule.domain:MoleculeDomain",
+    suffixes=(".sdf", ".smi", ".csv"),
     requires=("rdkit", "torch_geometric"),
     install='pip install "polydiff[molecule]"',
     presets={

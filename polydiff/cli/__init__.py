@@ -21,6 +21,7 @@ VERBS = {
     "interpolate": ("polydiff.cli.vary:interpolate", "make what lies between two examples"),
     "eval": ("polydiff.cli.use:evaluate", "judge a run's samples beside real data and noise"),
     "report": ("polydiff.cli.use:report", "write a run's report.html again"),
+    "data": ("polydiff.cli.data:data", "look at data before training: what is there, and what is broken"),
     "domains": ("polydiff.cli.lists:domains", "list the kinds of data there are, or check one"),
     "presets": ("polydiff.cli.lists:presets", "list a domain's presets, or show one as a config file"),
     "config": ("polydiff.cli.lists:configuration", "show a configuration, or how it differs from its preset"),

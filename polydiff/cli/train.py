@@ -15,6 +15,7 @@ from polydiff.cli.words import Parser, config_parser, positive, read_words, sett
 from polydiff.errors import UserError
 from polydiff.files import made
 from polydiff.plugins import load_backbone_spec, load_domain_spec, require
+from polydiff.quarantine import told_of
 from polydiff.settings import Settings
 
 RUNS = Path("runs")
@@ -226,6 +227,8 @@ def sit(path: Path, steps: int, judged: int, work: Callable[[TrainingProgress], 
         return 130
     except NonFiniteError as error:
         raise UserError(f"{error} The run is in {path}.") from error
+    for line in told_of(path):
+        say(line)
     try:
         finish(path, judged)
     except KeyboardInterrupt:
