@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from polydiff.domains.audio.show import pcm16, show
 from polydiff.domains.audio.tasks import measure_task, open_task
 from polydiff.errors import UserError, unknown
 from polydiff.fields import Classes, from_json, meanings, to_json
+from polydiff.inspection import Inspection
 from polydiff.plugins import build_backbone
 from polydiff.quarantine import Quarantine
 from polydiff.random import permutation, streams
@@ -112,6 +113,14 @@ class Audio:
         std = Standardise.measure(self.reference).std
         told = measure_task(self.config, self.reference)
         return {"std": std, "conditions": to_json(self.source.fields), **told}
+
+    @staticmethod
+    def inspect(config: Config, said: Collection[str]) -> Inspection:
+        """Return what a folder of sounds holds (`polydiff.inspection.Inspects`)."""
+        from polydiff.domains.audio.inspect import inspect_sounds
+
+        assert isinstance(config, AudioConfig)
+        return inspect_sounds(config, said)
 
     def size(self, split: str) -> int:
         return self.source.size(split)
