@@ -85,8 +85,12 @@ def file_frames(place: Place, low: int, high: int) -> Tensor:
     """Return frames of a sound file or of a member of an archive."""
     with source(place) as opened, optional.soundfile().SoundFile(opened) as file:
         first = seekable(file, place, low)
-        file.seek(first)
-        return torch.from_numpy(file.read(high - first, dtype="float32", always_2d=True).T.copy())[:, low - first :]
+        try:
+            file.seek(first)
+            samples = file.read(high - first, dtype="float32", always_2d=True)
+        except RuntimeError as error:
+            raise ValueError(f"it is damaged, or shorter than its header says ({error})") from error
+        return torch.from_numpy(samples.T.copy())[:, low - first :]
 
 
 def seekable(file: Any, place: Place, low: int) -> int:
