@@ -1,0 +1,64 @@
+"""What a domain's judges say of samples, against evaluations of the network and samplers.
+
+    python benchmarks/evaluations.py RUN [--metrics pitch_accuracy in_tune log_mel_fd] [-n 256] [--record]
+
+Each number is that of `polydiff eval RUN -n N --sampler NAME --steps S`, with S such that the network is evaluated as
+often for a sample as the column says, guidance included; the last column is real data by the same judges.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from networks import steps_of
+from timing import markdown, parser, show
+
+from polydiff.evaluation import evaluate
+from polydiff.model import Model
+
+BUDGETS = (5, 10, 20, 50)
+SAMPLERS = ("auto", "dpmpp_2m", "heun")
+
+
+def figure(value: float | None) -> str:
+    """Return a number as a table shows it."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def judged(model: Model, n: int, guidance: float, budget: int, sampler: str) -> dict[str, Any]:
+    """Return the metrics of samples by so many evaluations of the network."""
+    calls = budget if guidance == 1 else budget // 2
+    metrics: dict[str, Any] = evaluate(model, n, sampler=sampler, steps=steps_of(sampler, calls), guidance=guidance)[
+        "metrics"
+    ]
+    return metrics
+
+
+def main() -> None:
+    """Measure and print."""
+    reader = parser(__doc__)
+    reader.add_argument("run", type=Path)
+    reader.add_argument("--metrics", nargs="+", help="default: all")
+    reader.add_argument("-n", type=int, default=256, help="samples; default: 256")
+    reader.add_argument("--guidance", type=float, default=1.0)
+    said = reader.parse_args()
+    model = Model.load(said.run, device=said.device)
+    found = {
+        (sampler, budget): judged(model, said.n, said.guidance, budget, sampler)
+        for sampler in SAMPLERS
+        for budget in BUDGETS
+    }
+    names = said.metrics or list(next(iter(found.values())))
+    rows = [["metric", "sampler", *map(str, BUDGETS), "real data"]]
+    for name in names:
+        for sampler in SAMPLERS:
+            values = [found[sampler, budget][name] for budget in BUDGETS]
+            rows.append([name, sampler, *(figure(v["value"]) for v in values), figure(values[0]["data"])])
+    config = model.config
+    about = f"{config.domain}, preset {config.preset}, step {model.step}, guidance {said.guidance:g}, {said.n} samples:"
+    show("Judges against evaluations of the network", f"{about}\n\n{markdown(rows)}", said)
+
+
+if __name__ == "__main__":
+    main()
