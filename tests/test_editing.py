@@ -379,6 +379,9 @@ def test_the_command_line_varies(run: Path, tmp_path: Path, capsys: pytest.Captu
         (["-n", "99"], "there are 32 held-out examples."),
         (["--strength", "2"], "vary: strength must be above 0 and at most 1, not 2.0."),
         (["-o", str(folder)], "exists and is not an empty folder. Choose another -o."),
+        (["point.json"], "The domain ring reads no files of yours. Name none, for held-out examples."),
     ):
         assert main(["vary", str(copy), *extra]) == 2
         assert message in capsys.readouterr().err
+    assert main(["inpaint", str(copy), "--gap", "0:1"]) == 2
+    assert "The domain ring has no words for parts of its examples." in capsys.readouterr().err

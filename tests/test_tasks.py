@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from polydiff import Batch, Denoiser, Euclidean, Training, fit, streams
+from polydiff import Batch, Denoiser, Euclidean, Loss, Training, fit, streams
 from polydiff.conditions import Aligned, Tokens
 from polydiff.config import OptimConfig
 from polydiff.control import inpaint, repaint
@@ -204,7 +204,7 @@ class Told(nn.Module):
 
 
 def test_training_with_masks_learns_the_conditional() -> None:
-    """Two numbers of correlation 0.8: given the first at 1.5, the second has the mean 1.2."""
+    """Two numbers of correlation 0.8: given the first at 1.5, the second has the mean 1.2 and the variance 0.36."""
 
     torch.manual_seed(0)
     z = torch.randn(8192, 1, 2)
@@ -216,8 +216,9 @@ def test_training_with_masks_learns_the_conditional() -> None:
         rows = torch.arange(256 * step, 256 * (step + 1)) * 4099 % len(x)
         return Batch(x[rows], Euclidean(256, (1, 2)), {KNOWN: y[rows]})
 
-    training = Training(Denoiser(Told(), SCHEDULES["edm"](sigma_max=20.0)), OptimConfig(lr=4e-3, decay="cosine"))
-    for _ in fit(training, pairs, steps=600, batch_size=256, ema=0.98):
+    training = Training(Denoiser(Told(), SCHEDULES["edm"](sigma_max=20.0)), OptimConfig(lr=1e-2, decay="cosine"))
+    loss = Loss(times="log_normal", times_options={"mean": 0.0, "std": 1.5})
+    for _ in fit(training, pairs, steps=400, batch_size=256, ema=0.98, loss=loss):
         pass
     n = 2000
     space, y, mask = Euclidean(n, (1, 2)), torch.tensor([1.5, 0.0]).expand(n, 1, 2), torch.tensor([1.0, 0.0])
@@ -230,4 +231,29 @@ def test_training_with_masks_learns_the_conditional() -> None:
 
     told, replaced = second({KNOWN: known(y, mask)}), second(None)
     assert abs(told.mean() - 1.2) < 0.06
-    assert abs(replaced.mean() - 1.2) > 0.12
+    assert abs(told.var() - 0.36) < 0.12
+    assert abs(replaced.mean() - 1.2) > 0.4
+
+
+@pytest.mark.parametrize("target", ["eps", "x0", "v", "flow", "edm"])
+def test_an_estimate_is_exact_where_the_state_is_known(target: str) -> None:
+    """Whatever the network says there; the rest of the estimate is the network's own, and so is the loss."""
+    torch.manual_seed(0)
+    denoiser = Denoiser(Told(), SCHEDULES["edm"](), target=target)
+    x_0 = torch.randn(5, 1, 2)
+    y = Inpaint(1).ask(x_0, streams(1, "mask", range(5)))[KNOWN]
+    space, sigma = Euclidean(5, (1, 2)), torch.tensor([0.01, 0.1, 0.7, 3.0, 20.0])
+    generators = streams(0, "eps", range(5))
+    x = x_0 + space.expand(sigma) * space.noise(generators)
+    estimate = denoiser(x, sigma, space, {KNOWN: y})
+    here = ~y.isnan()
+    assert 0 < int(here.sum()) < y.numel()
+    assert_close(estimate[here], x_0[here], rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        rest = denoiser.clean(
+            x, denoiser.backbone(x / (sigma**2 + 1).sqrt()[:, None, None], sigma.log(), space, {KNOWN: y}), sigma, space
+        )
+    assert_close(estimate[~here], rest[~here])
+    whole = {KNOWN: x_0.clone()}
+    loss = Loss()(denoiser, Batch(x_0, space, whole), sigma, streams(0, "eps", range(5)))
+    assert loss.max() < 1e-6

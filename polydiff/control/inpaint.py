@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.control.mask import Known
+from polydiff.control.mask import Known, known_part
 from polydiff.denoise import Denoise
 from polydiff.sampling import Row, run_plan
 from polydiff.sampling.run import rows_on
@@ -79,4 +79,4 @@ def inpaint(
     x = (denoise.schedule.sigma_max if top is None else top) * space.noise(generators)
     for step in run_plan(rows, Known(denoise, known, mask), x, space, cond, generators):
         x = step.x
-    return x
+    return x + known_part(known.to(x) - x, mask.to(x.device), space)  # what a sampler of several steps is off there
