@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from polydiff.conditions import Conditions
 from polydiff.config import Config
 from polydiff.domain import Metric, Samples, Units
-from polydiff.domains.audio import optional
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig
 from polydiff.domains.audio.data import Source, Values, open_source
@@ -28,6 +27,7 @@ from polydiff.domains.audio.plucks import LOWEST, note_name
 from polydiff.domains.audio.reference import COMPARED, HELD_OUT, KNOWN, Reference, clip_count
 from polydiff.domains.audio.show import pcm16, show
 from polydiff.domains.audio.tasks import measure_task, open_task
+from polydiff.domains.audio.writing import suffix, write_sound
 from polydiff.errors import UserError, unknown
 from polydiff.fields import Classes, from_json, meanings, to_json
 from polydiff.inspection import Inspection
@@ -208,16 +208,16 @@ class Audio:
 
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
         directory.mkdir(parents=True, exist_ok=True)
-        names = [f"sample-{i:05d}.wav" for i in range(len(samples))]
+        names = [f"sample-{i:05d}{suffix(self.data.encoding)}" for i in range(len(samples))]
         for name, sound in zip(names, samples.examples, strict=True):
-            write_wav(directory / name, sound, self.data.sample_rate, self.data.encoding)
+            write_sound(directory / name, sound, self.data.sample_rate, self.data.encoding)
         if self.data.name != "plucks" or not names:
             return [{"file": name} for name in names]
         return [{"file": name, "heard": note} for name, note in zip(names, self.heard(samples), strict=True)]
 
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
         """Return arr_0 (B, T, C), in int16 or float32 as in files, and rate, samples a second of each."""
-        pcm = self.data.encoding == "pcm16"
+        pcm = self.data.encoding != "float"
         sounds = np.stack([pcm16(sound) if pcm else sound.T.numpy() for sound in samples.examples])
         return {"arr_0": sounds, "rate": np.full(len(sounds), self.data.sample_rate, np.int32)}
 
@@ -247,9 +247,3 @@ def midi_name(text: str) -> str:
         return text
     letter = match[1].upper()
     return FLATS.get(letter, letter) + match[2]
-
-
-def write_wav(path: Path, sound: Tensor, sample_rate: int, encoding: str) -> None:
-    """Write a sound (C, T) as a WAV file, clipped to full scale with pcm16 and as it is with float."""
-    data, subtype = (pcm16(sound), "PCM_16") if encoding == "pcm16" else (sound.T.numpy(), "FLOAT")
-    optional.soundfile().write(str(path), data, sample_rate, subtype=subtype)
