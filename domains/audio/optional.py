@@ -37,5 +37,5 @@ def soundfile() -> ModuleType:
     """Return soundfile, which reads and writes sound files."""
     try:
         return importlib.import_module("soundfile")
-    except (ImportError, OSError) as error:
+    except (ImportError, OSError, RuntimeError) as error:
         raise UserError(f"Sound files need soundfile, which cannot be imported ({error}). Type: {INSTALL}.") from error

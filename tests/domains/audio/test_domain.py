@@ -6,6 +6,7 @@ import base64
 import io
 import math
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,32 @@ def test_saved_files_hold_the_samples(audio: Audio, tmp_path: Path, encoding: An
         torch.testing.assert_close(torch.from_numpy(x), sound[0], atol=error, rtol=0)
 
 
+@pytest.mark.parametrize(("encoding", "error"), [("flac", 1e-4), ("ogg", 0.05)])
+def test_samples_are_written_in_compressed_forms(audio: Audio, tmp_path: Path, encoding: Any, error: float) -> None:
+    saver = Audio(AudioConfig(data=AudioData(encoding=encoding)), audio.statistics)
+    samples = saver.examples("test", 3)
+    for entry, sound in zip(saver.save(samples, tmp_path), samples.examples, strict=True):
+        assert entry["file"].endswith(f".{encoding}")
+        x, rate = soundfile.read(str(tmp_path / entry["file"]), dtype="float32")
+        assert (rate, len(x)) == (8000, 4096)
+        assert float((torch.from_numpy(x) - sound[0]).square().mean().sqrt()) < error
+    assert saver.archive(samples)["arr_0"].dtype == np.int16
+
+
+def test_a_minute_of_vorbis_can_be_written(tmp_path: Path) -> None:
+    """In one piece, libsndfile ends the process."""
+    path = tmp_path / "long.ogg"
+    code = (
+        "import pathlib, torch; from polydiff.domains.audio.writing import write_sound; g = torch.Generator();"
+        f"write_sound(pathlib.Path({str(path)!r}), 0.1 * torch.randn(2, 60 * 44100, generator=g), 44100, 'ogg')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    info = soundfile.info(str(path))
+    assert (info.frames, info.channels, info.subtype) == (60 * 44100, 2, "VORBIS")
+    with soundfile.SoundFile(str(path)) as file:
+        assert sum(len(block) for block in file.blocks(2**16)) == 60 * 44100
+
+
 @pytest.mark.parametrize("encoding", ["pcm16", "float"])
 def test_an_archive_holds_what_files_hold(audio: Audio, tmp_path: Path, encoding: Any) -> None:
     saver = Audio(AudioConfig(data=AudioData(encoding=encoding)), audio.statistics)
@@ -223,7 +250,7 @@ def test_a_path_means_a_folder() -> None:
     assert AudioData().name == "plucks"
 
 
-@pytest.mark.parametrize("wrong", [{"name": "folder"}, {"channels": 2}, {"length": 0}, {"lenght": 4096}])
+@pytest.mark.parametrize("wrong", [{"name": "folder"}, {"channels": 3}, {"length": 0}, {"lenght": 4096}])
 def test_settings_that_contradict_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         AudioData(**wrong)
@@ -236,10 +263,10 @@ def test_without_torchaudio_all_but_the_mel_works(
     features.mel_transform.cache_clear()
     genuine = optional.importlib.import_module
 
-    def fail(name: str) -> Any:
+    def fail(name: str, *package: str) -> Any:
         if name.startswith("torchaudio"):
             raise error
-        return genuine(name)
+        return genuine(name, *package)
 
     monkeypatch.setattr(optional.importlib, "import_module", fail)
     assert Audio(AudioConfig(data=AudioData(n_train=48))).conditions == {"pitch": 24}
@@ -252,6 +279,32 @@ def test_without_torchaudio_all_but_the_mel_works(
     judged = fresh.evaluate(samples)
     assert {name for name, metric in judged.items() if math.isnan(metric.value)} == {"log_mel_fd", "copies"}
     assert re.search(r"Not measured: torchaudio cannot be imported \(.*polydiff\[audio\]", judged["copies"].meaning)
+
+
+@pytest.mark.parametrize("error", [ImportError("gone"), OSError("sndfile library not found"), RuntimeError("no ABI")])
+def test_without_soundfile_all_but_files_works(
+    audio: Audio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    root, genuine = write_classes(tmp_path), optional.importlib.import_module
+
+    def fail(name: str, *package: str) -> Any:
+        if name == "soundfile":
+            raise error
+        return genuine(name, *package)
+
+    monkeypatch.setattr(optional.importlib, "import_module", fail)
+    fresh = Audio(AudioConfig(), audio.statistics)
+    samples = fresh.examples("test", 2)
+    assert "<audio" in fresh.show(samples)
+    assert fresh.evaluate(samples)
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((8, 5000)).astype(np.float32))
+    assert Audio(AudioConfig(data=AudioData(path=tmp_path / "x.npy"))).size("train") > 0
+    for needs_it in (
+        lambda: fresh.save(samples, tmp_path / "out"),
+        lambda: Audio(AudioConfig(data=AudioData(path=root))),
+    ):
+        with pytest.raises(UserError, match=r"soundfile, which cannot be imported \(.*polydiff\[audio\]"):
+            needs_it()
 
 
 def test_the_modules_import_without_torchaudio_and_soundfile(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,38 @@
+"""Sounds written to files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from polydiff.domains.audio import optional
+from polydiff.domains.audio.show import pcm16
+from polydiff.errors import UserError
+
+FORMS = {
+    "pcm16": (".wav", "PCM_16"),
+    "float": (".wav", "FLOAT"),
+    "flac": (".flac", "PCM_16"),
+    "ogg": (".ogg", "VORBIS"),
+}
+"""Encoding -> suffix and what libsndfile calls it."""
+BLOCK = 32_768
+"""Samples written at a time: libsndfile 1.2.2 overruns its stack where it is given a minute of Vorbis at once."""
+
+
+def suffix(encoding: str) -> str:
+    """Return how the names of files in an encoding end."""
+    return FORMS[encoding][0]
+
+
+def write_sound(path: Path, sound: Tensor, sample_rate: int, encoding: str) -> None:
+    """Write a sound (C, T), clipped to full scale but with the encoding float."""
+    data = sound.T.numpy() if encoding == "float" else pcm16(sound)
+    soundfile, (_, subtype) = optional.soundfile(), FORMS[encoding]
+    try:
+        with soundfile.SoundFile(str(path), "w", sample_rate, data.shape[1], subtype) as file:
+            for begin in range(0, len(data), BLOCK):
+                file.write(data[begin : begin + BLOCK])
+    except soundfile.LibsndfileError as error:
+        raise UserError(f"{path} cannot be written: {error} Say data.encoding=pcm16 or float.") from error
