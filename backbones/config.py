@@ -32,6 +32,8 @@ class UNetConfig(BackboneConfig):
     """Side of the patches that become channels before the first convolution; 1: none."""
     kernel: int = Field(3, ge=1)
     """Side of the convolutions, odd."""
+    ends: int = Field(0, ge=0)
+    """Side of the first and the last convolution, odd: what a patch sees of its neighbours; 0: as `kernel`."""
     group_size: int = Field(16, ge=1)
     """Channels of a group in group normalisation."""
     groups: int = Field(0, ge=0)
@@ -70,8 +72,9 @@ class UNetConfig(BackboneConfig):
         if self.groups and any(width % self.groups for width in widths):
             advice = f"leave it 0 for groups of about group_size={self.group_size}"
             raise ValueError(f"groups={self.groups} must divide the channels of every level: {widths}; {advice}")
-        if self.kernel % 2 == 0:
-            raise ValueError(f"kernel={self.kernel} is even; take an odd one")
+        for name, side in {"kernel": self.kernel, "ends": self.ends or 1}.items():
+            if side % 2 == 0:
+                raise ValueError(f"{name}={side} is even; take an odd one")
         return self
 
     @property

@@ -206,7 +206,8 @@ class UNet(nn.Module):
         if self.reads and not (config.attention or full):
             raise UserError("A sequence is looked at where there is attention. Name a level in backbone.attention.")
         self.embed = ContextEmbedding(conditions, self.embedding)
-        self.stem = self.plane.conv(folded + self.signals.channels, grid[0].width, config.kernel)
+        ends = config.ends or config.kernel
+        self.stem = self.plane.conv(folded + self.signals.channels, grid[0].width, ends)
         self.down = nn.ModuleList(self._down(level, finer) for level, finer in zip(grid, [None, *grid], strict=False))
         self.middle = nn.ModuleList(
             self._stage(deepest.width, deepest.width, attends)
@@ -215,7 +216,7 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(self._up(level, finer) for level, finer in zip(grid, [None, *grid], strict=False))
         self.norm = group_norm(grid[0].width, config)
         self.heads = 2 if config.variance else 1
-        self.out = zero(self.plane.conv(grid[0].width, self.heads * folded, config.kernel))
+        self.out = zero(self.plane.conv(grid[0].width, self.heads * folded, ends))
 
     def _stage(self, c_in: int, c_out: int, attends: bool) -> Stage:
         return Stage(self.plane, c_in, c_out, self.embedding, self.config, attends, self.reads)

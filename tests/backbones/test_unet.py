@@ -272,3 +272,17 @@ def test_recomputed_activations_change_no_gradient(config: UNetConfig, awake: Aw
     kept, again = gradients(False), gradients(True)
     assert len(kept) > 20
     assert all(torch.equal(a, b) for a, b in zip(kept, again, strict=True))
+
+
+def test_the_ends_see_further_than_the_blocks() -> None:
+    """Before any training the way from a patch to the first activations is as wide as `ends` says."""
+    config = TINY.model_copy(update={"ends": 9, "patch": 2})
+    network = unet(config, 1, 1)
+    x = torch.zeros(1, 1, 64)
+    x[..., 32] = 1
+    impulse = network.stem(network.fold(x[:, :, None])) - network.stem(network.fold(torch.zeros_like(x)[:, :, None]))
+    assert impulse.abs().amax((0, 1, 2)).nonzero()[:, 0].tolist() == list(range(12, 21))
+    assert network.out.kernel_size == (1, 9)
+    assert unet(TINY, 1, 1).out.kernel_size == (1, TINY.kernel)
+    with pytest.raises(ValidationError, match="ends=4 is even"):
+        UNetConfig(ends=4)
