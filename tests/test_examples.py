@@ -16,6 +16,11 @@ SMALL = {
     "audio": ["backbone.channels=16", "backbone.blocks=1"],
     "molecule": ["backbone.hidden=16", "backbone.layers=1"],
 }
+TASKS = {
+    "audio_inpaint": ("runs/example-inpaint", "inpainted"),
+    "audio_vary": ("runs/example-vary", "varied"),
+}
+"""Scripts of tasks for sounds: the run that each trains, and where in it the sounds go."""
 
 
 def run(name: str, folder: Path, *words: str) -> str:
@@ -42,5 +47,17 @@ def test_the_script_of_a_domain_runs(name: str, tmp_path: Path) -> None:
     assert report.is_file()
 
 
+@pytest.mark.parametrize("name", TASKS)
+def test_the_script_of_a_task_runs_by_training_and_with_a_run(name: str, tmp_path: Path) -> None:
+    few = ["train.steps=2", "train.batch_size=4", "sample.steps=3", "data.n_train=64", "data.n_test=16"]
+    folder, made = TASKS[name]
+    assert f"{folder}/{made}" in run(name, tmp_path, *few, *SMALL["audio"])
+    files = sorted(path.relative_to(tmp_path) for path in (tmp_path / folder / made).rglob("*.wav"))
+    assert files
+    (tmp_path / folder / made).rename(tmp_path / "before")
+    run(name, tmp_path, folder)
+    assert sorted(path.relative_to(tmp_path) for path in (tmp_path / folder / made).rglob("*.wav")) == files
+
+
 def test_every_script_is_tested() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SMALL, "core_only"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SMALL, *TASKS, "core_only"}
