@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from polydiff.domains.image.config import ImageData
+from polydiff.quarantine import Quarantine
 from polydiff.random import permutation
 
 
@@ -57,11 +58,13 @@ class Source:
         names: Names of the classes, () where there are none.
         splits: "train" and "test".
         levels: The values that a pixel can have, rising.
+        quarantine: What was found in a folder and what of it is put aside; None of an embedded set.
     """
 
     names: tuple[str, ...]
     splits: Mapping[str, Split]
     levels: Sequence[int] = range(256)
+    quarantine: Quarantine | None = None
 
 
 def open_source(data: ImageData) -> Source:

@@ -23,6 +23,7 @@ from polydiff.domains.image.show import show, to_pillow
 from polydiff.domains.image.tasks import open_task
 from polydiff.errors import UserError, unknown
 from polydiff.plugins import build_backbone
+from polydiff.quarantine import Quarantine
 from polydiff.space import Batch, Condition, Euclidean, Space, State
 from polydiff.tasks import withheld
 
@@ -59,6 +60,11 @@ class Image:
                 f"{self.statistics['names']}. Bring the folders back as they were, or begin a new run."
             )
         return source
+
+    @property
+    def quarantine(self) -> Quarantine | None:
+        """What was found in the data and what of it is put aside; None of an embedded set."""
+        return self.source.quarantine
 
     @cached_property
     def reference(self) -> Reference:

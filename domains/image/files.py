@@ -22,19 +22,19 @@ from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data import Source, Split, centre
 from polydiff.errors import UserError
 from polydiff.files import files_under
+from polydiff.quarantine import Quarantine
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 """Formats that are read; Pillow knows many more, some of which run other programs or have had holes."""
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
-MOST_BROKEN = 0.05
-"""Share of unreadable files above which a run stops."""
 
 
 def folder(data: ImageData) -> Source:
     """Return the images of a folder, with its folders as classes where they are some."""
     assert data.path is not None
-    paths = scan(data.path)
-    read = read_all(data.path, paths, data)
+    quarantine = Quarantine(str(data.path), "images")
+    paths = scan(data.path, quarantine)
+    read = read_all(data.path, paths, data, quarantine)
     names = class_names(data.path, list(read), data.labels)
     parts: dict[str, list[str]] = {"train": [], "test": []}
     bound = held_out_below([lot(name) for name in read], data.test_share)
@@ -46,14 +46,18 @@ def folder(data: ImageData) -> Source:
         images = [read[name] for name in members]
         return Split(torch.stack(images) if data.crop == "centre" else images, torch.tensor(labels), data.side)
 
-    return Source(names, {part: split(members) for part, members in parts.items()})
+    return Source(names, {part: split(members) for part, members in parts.items()}, quarantine=quarantine)
 
 
-def scan(root: Path) -> list[str]:
+def scan(root: Path, quarantine: Quarantine) -> list[str]:
     """Return the names of the images under a folder, in order, leaving out what is hidden (.name)."""
     if not root.is_dir():
         raise UserError(f"data.path={root} is not a folder.")
-    names = [path.relative_to(root).as_posix() for path in files_under(root, SUFFIXES)]
+    odd: dict[str, str] = {}
+    names = [path.relative_to(root).as_posix() for path in files_under(root, SUFFIXES, odd=odd)]
+    for name, reason in odd.items():
+        quarantine.put_aside(name, reason)
+    quarantine.found = len(names) + len(odd)
     if len(names) < 2:
         listed = ", ".join(sorted(SUFFIXES))
         raise UserError(
@@ -62,7 +66,7 @@ def scan(root: Path) -> list[str]:
     return names
 
 
-def read_all(root: Path, names: Sequence[str], data: ImageData) -> dict[str, Tensor]:
+def read_all(root: Path, names: Sequence[str], data: ImageData, quarantine: Quarantine) -> dict[str, Tensor]:
     """Return name -> uint8 image (C, H, W) of all files that can be read; refuse the folder where many cannot."""
 
     def attempt(name: str) -> Tensor | str:
@@ -74,19 +78,13 @@ def read_all(root: Path, names: Sequence[str], data: ImageData) -> dict[str, Ten
 
     with ThreadPoolExecutor(thread_name_prefix="polydiff-images") as pool:
         results = dict(zip(names, pool.map(attempt, names), strict=True))
-    refuse_if_many({name: text for name, text in results.items() if isinstance(text, str)}, len(names), root)
+    for name, result in results.items():
+        if isinstance(result, str):
+            quarantine.put_aside(name, result)
+    quarantine.check()
+    if quarantine.reasons:
+        warnings.warn(f"{quarantine.text()}\nThey are left out.", stacklevel=2)
     return {name: image for name, image in results.items() if not isinstance(image, str)}
-
-
-def refuse_if_many(broken: dict[str, str], total: int, root: Path) -> None:
-    """Warn of unreadable files, and stop where they are more than one in twenty."""
-    if not broken:
-        return
-    listed = "\n".join(f"  {name}: {reason}" for name, reason in sorted(broken.items())[:20])
-    text = f"{len(broken)} of {total} images in {root} cannot be read:\n{listed}"
-    if len(broken) > MOST_BROKEN * total:
-        raise UserError(f"{text}\nRemove or repair them.")
-    warnings.warn(f"{text}\nThey are left out.", stacklevel=2)
 
 
 def read(path: Path, size: int, channels: int) -> Tensor:
