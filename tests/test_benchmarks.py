@@ -26,7 +26,7 @@ def bench(monkeypatch: pytest.MonkeyPatch):
     import samplers
 
     yield SimpleNamespace(cases=cases, noisy=noisy, samplers=samplers)
-    for name in ("cases", "noisy", "samplers", "peers", "overhead", "timing", "speed_audio", "growth"):
+    for name in ("cases", "noisy", "samplers", "peers", "overhead", "timing", "speed_audio", "growth", "inpainting"):
         sys.modules.pop(name, None)
 
 
@@ -104,6 +104,21 @@ def test_forms_of_an_audio_network_are_one_function(bench) -> None:
         f, g = (form(x, log_sigma, speed_audio.Euclidean(2, (1, 256))) for form in (network, flat))
     assert f.any()
     torch.testing.assert_close(g, f, rtol=1e-4, atol=1e-5)
+
+
+def test_linear_prediction_follows_what_it_can(bench) -> None:
+    """Damped sinusoids are an all-pole model's own: high orders lose nothing; of a beginning it has one side alone."""
+    import inpainting
+
+    t = torch.arange(2000).double()
+    x = sum(torch.exp(-t * k / 4000) * torch.cos(0.11 * k * t + k) for k in range(1, 6))[None, None]
+    gap = (t >= 900) & (t < 1300)
+    errors = [(inpainting.predicted(x, gap, order) - x)[..., gap].norm() / x[..., gap].norm() for order in (32, 200)]
+    assert errors[1] < errors[0] < 0.1
+    assert errors[1] < 5e-3
+    filled = inpainting.predicted(x, gap, 32)
+    assert torch.equal(filled[..., ~gap], x[..., ~gap])
+    assert bool((inpainting.predicted(x, t < 300, 100)[..., :300] - x[..., :300]).norm() < 2 * x[..., :300].norm())
 
 
 @pytest.mark.slow

@@ -79,6 +79,8 @@ def inpaint(words: Sequence[str]) -> int:
 
 def kept(model: Model, given: Batch, gaps: Sequence[str], keeps: Sequence[str]) -> Tensor:
     """Return where examples are known: outside of the gaps, or inside of what is kept."""
+    import torch
+
     from polydiff.domain import HasRegions
 
     domain = model.domain
@@ -86,7 +88,7 @@ def kept(model: Model, given: Batch, gaps: Sequence[str], keeps: Sequence[str]) 
         raise UserError(
             f"The domain {model.config.domain} has no words for parts of its examples. `polydiff.inpaint` takes a mask."
         )
-    inside = sum(domain.region(text, given.space).int() for text in gaps or keeps) > 0
+    inside = torch.stack([domain.region(text, given.space) for text in gaps or keeps]).any(0)
     mask = ~inside if gaps else inside
     if mask.all():
         raise UserError("All of it is to be kept, so there is nothing to make.")
