@@ -192,6 +192,45 @@ class Reads(Protocol):
         """
 
 
+class Confusion(NamedTuple):
+    """How often judges take examples for each class.
+
+    Attributes:
+        asked: Names of the rows, what was asked for.
+        seen: Names of the columns, what is seen or heard; one may stand for nothing.
+        counts: Examples, [row][column].
+    """
+
+    asked: list[str]
+    seen: list[str]
+    counts: list[list[int]]
+
+    @classmethod
+    def of(cls, asked: Tensor, seen: Tensor, names: Sequence[str], further: Sequence[str] = ()) -> Confusion:
+        """Count examples.
+
+        Arguments:
+            asked: Class asked of each (B,); those below 0 are left out.
+            seen: What each is taken for (B,), counted through `names` and then `further`.
+            names: Of the classes.
+            further: Of what else there may be, such as nothing.
+        """
+        columns = [*names, *further]
+        counts = [[0] * len(columns) for _ in names]
+        for row, column in zip(asked.tolist(), seen.tolist(), strict=True):
+            if row >= 0:
+                counts[row][column] += 1
+        return cls(list(names), columns, counts)
+
+
+@runtime_checkable
+class HasConfusions(Protocol):
+    """A domain whose judges tell classes apart, for a picture in the report."""
+
+    def confusions(self, samples: Samples) -> Mapping[str, Confusion]:
+        """Return, by condition, what was asked of samples and what judges take them for."""
+
+
 @runtime_checkable
 class HasRegions(Protocol):
     """A domain whose examples have parts that can be named in words, for `polydiff inpaint RUN --gap REGION`."""

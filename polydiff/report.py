@@ -22,6 +22,7 @@ from markupsafe import Markup
 from polydiff.curves import DASH, SMOOTHING, number, training_curves
 from polydiff.errors import UserError
 from polydiff.files import write_atomic
+from polydiff.heatmap import heatmap
 from polydiff.keys import lookup
 from polydiff.run import Run
 from polydiff.yamltext import read_yaml
@@ -58,6 +59,7 @@ class Score(NamedTuple):
 
     name: str
     value: str
+    baseline: str
     data: str
     noise: str
     unit: str
@@ -225,23 +227,32 @@ def evaluation(run: Run) -> dict[str, Any] | None:
         return None
     about = {name: result.get(name, "unknown") for name in ABOUT}
     about["cond"] = ", ".join(f"{key} = {value}" for key, value in result.get("cond", {}).items())
+    about["baseline"] = str(result.get("baseline") or "")
     about["weights"] = WEIGHTS.get(about["weights"], about["weights"])
     scores = [score(name, row) for name, row in result.get("metrics", {}).items()]
-    return {**about, "scores": scores, "dash": DASH if any(DASH in s for s in scores) else ""}
+    maps = [
+        (name, which, heatmap(found["asked"], found["seen"], found[row]))
+        for name, found in result.get("confusions", {}).items()
+        for row, which in (("value", "Generated"), ("data", "Real"))
+    ]
+    return {**about, "scores": scores, "maps": maps, "dash": DASH if any(DASH in s for s in scores) else ""}
 
 
 def score(name: str, row: Mapping[str, Any]) -> Score:
     """Return a row of the table."""
-    value, data, noise = (number(row.get(key)) for key in ("value", "data", "noise"))
-    place = (value - noise) / (data - noise) if data != noise else math.nan
+    value, baseline, data, noise = (number(row.get(key)) for key in ("value", "baseline", "data", "noise"))
+    better = str(row.get("better", ""))
+    ends = data > noise if better == "higher" else data < noise  # else noise is no end of the scale
+    place = (value - noise) / (data - noise) if ends else math.nan
     return Score(
         name=name.replace("_", " "),
         value=figures(value),
+        baseline=figures(baseline) if "baseline" in row else "",
         data=figures(data),
         noise=figures(noise),
         unit=str(row.get("unit", "")),
-        better=str(row.get("better", "")),
-        meaning=str(row.get("meaning", "")),
+        better=better,
+        meaning=str(row.get("meaning", "")).replace(" %", "\N{NO-BREAK SPACE}%"),
         place=min(max(place, 0.0), 1.0) if math.isfinite(place) else None,
     )
 
@@ -260,6 +271,7 @@ def commands(run: Run) -> list[tuple[str, str]]:
     if result:
         asked = [(key, result[key]) for key in ("seed", "weights", *SAMPLING) if key in result]
         asked += [("cond", f"{key}={value}") for key, value in result.get("cond", {}).items()] + further_words(result)
+        asked += [("features", result["features"])] if "features" in result else []
         options = [word for key, value in asked for word in (f"--{key}", str(value))]
         found.append(
             (

@@ -164,6 +164,34 @@ def test_the_table_tells_what_has_no_meaning_and_what_is_old(tmp_path: Path) -> 
     assert 'class="meter"' not in page
 
 
+def test_a_baseline_has_a_column_of_its_own(tmp_path: Path) -> None:
+    rows = {"strain": METRIC | {"baseline": 55.5}, "silent": METRIC}
+    result = {"step": 600, "metrics": rows, "baseline": "sinc interpolation"}
+    page = report(tmp_path, **{"evaluation.json": json.dumps(result)})
+    words = " ".join(Page(page).text.split())
+    assert "The baseline is sinc interpolation." in words
+    assert page.count('data-label="Baseline"') == 2
+    assert ">55.5</td>" in page
+    assert "Baseline" not in report(tmp_path / "without")
+
+
+def test_noise_that_is_better_than_data_is_no_end_of_a_scale(tmp_path: Path) -> None:
+    result = {"metrics": {"copies": METRIC | {"noise": 0.0, "data": 0.01, "value": 0.0}}}
+    assert 'class="meter"' not in report(tmp_path, **{"evaluation.json": json.dumps(result)})
+
+
+def test_what_was_asked_for_and_what_is_heard_is_drawn(tmp_path: Path) -> None:
+    found = {"asked": ["C4", HOSTILE], "seen": ["C4", HOSTILE], "value": [[2, 1], [0, 4]], "data": [[3, 0], [0, 5]]}
+    result = {"metrics": {"strain": METRIC}, "confusions": {"pitch": found}, "features": "net.pt"}
+    page = report(tmp_path, **{"evaluation.json": json.dumps(result)})
+    assert page.count('<svg class="heat"') == 2
+    titles = re.findall(r"<title>(asked .*?)</title>", page)
+    assert len(titles) == 3 + 2
+    assert "asked C4, seen C4: 2 of 3" in titles
+    assert sum(tag == "script" for tag, _ in Page(page).elements) == 1
+    assert "--features net.pt" in " ".join(Page(page).text.split())
+
+
 @pytest.mark.parametrize(
     ("left_out", "sentence"),
     [

@@ -16,15 +16,15 @@ from torch import Tensor, nn
 
 from polydiff.conditions import Conditions
 from polydiff.config import Config
-from polydiff.domain import Metric, Samples, Units
+from polydiff.domain import Confusion, Metric, Samples, Units
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig
 from polydiff.domains.audio.data import Source, Values, open_source
 from polydiff.domains.audio.given import read_sounds, region
-from polydiff.domains.audio.metrics import pitch_metrics, set_metrics
+from polydiff.domains.audio.metrics import pitch_confusion, pitch_metrics, set_metrics
 from polydiff.domains.audio.pitch import hear
 from polydiff.domains.audio.plucks import LOWEST, note_name
-from polydiff.domains.audio.reference import COMPARED, HELD_OUT, KNOWN, Reference, clip_count
+from polydiff.domains.audio.reference import COMPARED, HELD_OUT, KNOWN, Reference, clip_count, portraits
 from polydiff.domains.audio.show import pcm16, show
 from polydiff.domains.audio.tasks import measure_task, open_task
 from polydiff.domains.audio.writing import suffix, write_sound
@@ -188,6 +188,18 @@ class Audio:
             judged = pitch_metrics(samples.examples, self.data.sample_rate, LOWEST, notes, asked)
         return judged | set_metrics(samples, self.known)
 
+    def confusions(self, samples: Samples) -> dict[str, Confusion]:
+        """Return what was asked of clips against what is heard (`polydiff.domain.HasConfusions`)."""
+        cond, rate, found = samples.cond or {}, self.data.sample_rate, {}
+        if self.data.name == "plucks" and "pitch" in cond:
+            names = self.class_names("pitch")
+            found["pitch"] = pitch_confusion(samples.examples, rate, LOWEST, names, cond["pitch"])
+        for name, judge in self.known.judges.items():
+            if name in cond:
+                seen = judge.answers(portraits(samples.examples, rate)).argmax(1)
+                found[name] = Confusion.of(cond[name], seen, self.class_names(name))
+        return found
+
     def show(self, samples: Samples) -> str:
         return show(samples.examples, self.captions(samples), self.data.sample_rate)
 
@@ -202,8 +214,8 @@ class Audio:
         """Return the note that a pitch tracker hears in each clip, with its deviation in cents."""
         pitch = hear(samples.examples, self.data.sample_rate)
         notes = pitch.semitones.round().int().tolist()
-        cents = (100 * (pitch.semitones - pitch.semitones.round())).tolist()
-        names = [f"{note_name(note)} {shift:+.0f} cents" for note, shift in zip(notes, cents, strict=True)]
+        cents = (100 * (pitch.semitones - pitch.semitones.round())).round().int().tolist()
+        names = [f"{note_name(note)} {shift:+d} cents" for note, shift in zip(notes, cents, strict=True)]
         return [name if voiced else "no pitch" for name, voiced in zip(names, pitch.voiced.tolist(), strict=True)]
 
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:

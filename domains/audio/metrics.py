@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from polydiff.classifier import am_score, inception_score, modified_inception_score
-from polydiff.domain import Metric, Samples
+from polydiff.domain import Confusion, Metric, Samples
 from polydiff.domains.audio import optional
 from polydiff.domains.audio.features import VERSION
 from polydiff.domains.audio.judge import Judge
@@ -80,6 +80,17 @@ def pitch_accuracy(heard: Pitch, lowest: int, asked: Tensor | None) -> float:
         return math.nan
     right = heard.voiced & (heard.semitones.round() - lowest == asked)
     return mean(right[asked >= 0])
+
+
+def pitch_confusion(
+    sounds: Sequence[Tensor] | Tensor, sample_rate: int, lowest: int, names: Sequence[str], asked: Tensor
+) -> Confusion:
+    """Return the notes asked of clips against those heard, "other" for notes of no class, "none" for no pitch."""
+    heard = hear(sounds, sample_rate)
+    note = heard.semitones.round().long() - lowest
+    inside = (note >= 0) & (note < len(names))
+    seen = torch.where(heard.voiced, torch.where(inside, note, len(names)), len(names) + 1)
+    return Confusion.of(asked, seen, names, ("other", "none"))
 
 
 def set_metrics(samples: Samples, reference: Reference) -> dict[str, Metric]:

@@ -16,10 +16,10 @@ from torch import Tensor
 from polydiff.domains.audio import optional
 from polydiff.domains.audio.features import FLOOR, mel_decibels
 
-SHOWN, BYTES = 16, 300_000
+SHOWN, BYTES = 16, 340_000
 """Most sounds shown, and most bytes that they take; at least two are."""
-WIDTH, HEIGHT, MELS = 160, 32, 40
-"""Pixels of a picture: its width, and the heights of its two parts."""
+WIDTH, HEIGHT, MELS = 320, 64, 40
+"""Pixels of a picture: its width, and the height of the waveform, and bands of the mel spectrogram, 2 high."""
 
 
 def show(sounds: Sequence[Tensor], captions: Sequence[str], sample_rate: int) -> str:
@@ -29,7 +29,8 @@ def show(sounds: Sequence[Tensor], captions: Sequence[str], sample_rate: int) ->
         figures.append(figure(sound, caption, sample_rate))
         if len(figures) >= 2 and sum(map(len, figures)) + len(figures[-1]) > BYTES:
             break
-    return '<div style="display:flex;flex-wrap:wrap;gap:12px">' + "".join(figures) + "</div>"
+    grid = "display:grid;grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:12px"
+    return f'<div style="{grid}">{"".join(figures)}</div>'
 
 
 def figure(sound: Tensor, caption: str, sample_rate: int) -> str:
@@ -37,9 +38,9 @@ def figure(sound: Tensor, caption: str, sample_rate: int) -> str:
     picture, player = data_uri("image/png", png(sound, sample_rate)), data_uri("audio/wav", wav(sound, sample_rate))
     text = html.escape(caption)
     return (
-        f'<figure style="margin:0;width:220px"><figcaption style="font-size:13px">{text}</figcaption>'
-        f'<img alt="waveform and mel spectrogram: {text}" src="{picture}" style="width:100%;height:110px;'
-        f'image-rendering:pixelated"><audio controls preload="metadata" src="{player}" style="width:100%;height:32px">'
+        f'<figure style="margin:0;min-width:0"><figcaption style="font-size:13px">{text}</figcaption>'
+        f'<img alt="waveform and mel spectrogram: {text}" src="{picture}" style="display:block;width:100%;'
+        f'height:110px"><audio controls preload="metadata" src="{player}" style="width:100%;height:32px">'
         "</audio></figure>"
     )
 
@@ -74,7 +75,7 @@ def png(sound: Tensor, sample_rate: int) -> bytes:
     colours = colormaps["magma"]
     parts = [colours(waveform(mono))]
     if not optional.lacks_torchaudio():
-        parts.append(colours(spectrogram(mono, sample_rate)))
+        parts.append(colours(spectrogram(mono, sample_rate)).repeat(2, 0).repeat(2, 1))
     pixels = np.rint(255 * np.concatenate(parts)[..., :3]).astype(np.uint8)
     buffer = io.BytesIO()
     image.imsave(buffer, np.ascontiguousarray(pixels), format="png")
@@ -97,6 +98,7 @@ def waveform(mono: Tensor) -> np.ndarray:
 
 
 def spectrogram(mono: Tensor, sample_rate: int) -> np.ndarray:
-    """Return the mel spectrogram, low notes below, shape (MELS, WIDTH), in [0, 1]."""
-    decibels = mel_decibels(mono[None, None], sample_rate, MELS, hop=max(1, len(mono) // WIDTH))[0]
-    return torch.stack([part.mean(-1) for part in columns(1 - decibels / FLOOR, WIDTH)], 1).flip(0).clamp(0, 1).numpy()
+    """Return the mel spectrogram, low notes below, shape (MELS, WIDTH / 2), in [0, 1]."""
+    dots = WIDTH // 2
+    decibels = mel_decibels(mono[None, None], sample_rate, MELS, hop=max(1, len(mono) // dots))[0]
+    return torch.stack([part.mean(-1) for part in columns(1 - decibels / FLOOR, dots)], 1).flip(0).clamp(0, 1).numpy()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from polydiff.conditions import Conditions
 from polydiff.config import Config
-from polydiff.domain import Metric, Samples, Units
+from polydiff.domain import Confusion, Metric, Samples, Units
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageConfig
 from polydiff.domains.image.data import Source, augment, open_source
@@ -156,6 +156,13 @@ class Image:
             asked = (samples.cond or {}).get("label")
             seen = judge_metrics(images, asked, reference.judge, len(self.names))
         return seen | set_metrics(images, reference)
+
+    def confusions(self, samples: Samples) -> dict[str, Confusion]:
+        """Return what was asked of images against what the classifier sees (`polydiff.domain.HasConfusions`)."""
+        if "label" not in (samples.cond or {}) or not self.reference.judge:
+            return {}
+        seen = self.reference.judge.classes(torch.stack(list(samples.examples)))
+        return {"label": Confusion.of((samples.cond or {})["label"], seen, self.names)}
 
     def show(self, samples: Samples) -> str:
         return show(samples.examples, [", ".join(words.values()) for words in self.words(samples)])

@@ -48,7 +48,7 @@ def emit(grid: Table) -> None:
 
 
 def evaluation_table(result: Mapping[str, Any]) -> None:
-    """Print an evaluation: each number beside what real data and noise get, then what it means."""
+    """Print an evaluation: each number beside what real data, noise and a baseline get, then what it means."""
     calls = (
         f"{result['steps']} steps ({result['evaluations']} evaluations)"
         if result["evaluations"]
@@ -57,13 +57,16 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
     how = f"{result['sampler']}, {calls}, seed {result['seed']}"
     print(f"{result['n']} samples at step {result['step']}, {result['weights']} weights, {how}\n")
     metrics = result["metrics"]
-    columns = ("metric", "samples", "real data", "noise", "unit", "better")
+    parts = {"value": "samples", "baseline": "baseline", "data": "real data", "noise": "noise"}
+    if not result.get("baseline"):
+        del parts["baseline"]
     rows = [
-        (name, *(figure(row[part]) for part in ("value", "data", "noise")), row["unit"], row["better"])
-        for name, row in metrics.items()
+        (name, *(figure(row.get(part)) for part in parts), row["unit"], row["better"]) for name, row in metrics.items()
     ]
-    table(columns, rows, right=columns[1:4])
+    table(("metric", *parts.values(), "unit", "better"), rows, right=list(parts.values()))
     print()
+    if "baseline" in parts:
+        print(f"The baseline is {result['baseline']}.\n")
     table(("how to read", ""), ((name, row["meaning"]) for name, row in metrics.items()))
 
 

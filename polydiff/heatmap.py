@@ -1,0 +1,57 @@
+"""A table of counts as a picture: what was asked for, by row, against what judges see, by column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+SIDE, MARGIN, GAP = 300, 44, 9
+"""Size of the picture without its names, room for them, and least distance between two of them."""
+PICTURE = Markup(
+    '<svg class="heat" viewBox="-1 -1 {0} {0}" role="img" aria-label="asked by row, seen by column">'
+    '<rect class="frame" x="{1}" y="0" width="{2}" height="{2}"/>{3}</svg>'
+)
+CELL = Markup(
+    '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill-opacity="{:.2f}"><title>{}</title></rect>'
+)
+ROW = Markup('<text x="{}" y="{:.1f}" text-anchor="end">{}</text>')
+COLUMN = Markup('<text transform="translate({:.1f} {}) rotate(-90)" text-anchor="end">{}</text>')
+
+
+def heatmap(asked: Sequence[str], seen: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
+    """Return an SVG in which a cell is as dark as its share of its row.
+
+    Arguments:
+        asked: Names of the rows.
+        seen: Names of the columns.
+        counts: Of each row and column.
+    """
+    wide, high = SIDE / max(len(seen), 1), SIDE / max(len(asked), 1)
+    cells = [
+        CELL.format(
+            MARGIN + x * wide, y * high, wide, high, 0.06 + 0.94 * n / sum(row), title(asked[y], seen[x], n, row)
+        )
+        for y, row in enumerate(counts)
+        for x, n in enumerate(row)
+        if n
+    ]
+    rows = [ROW.format(MARGIN - 5, (y + 0.5) * high + 3.5, short(name)) for y, name in thinned(asked, high)]
+    columns = [COLUMN.format(MARGIN + (x + 0.5) * wide + 3.5, SIDE + 5, short(name)) for x, name in thinned(seen, wide)]
+    return PICTURE.format(SIDE + MARGIN + 2, MARGIN, SIDE, Markup("").join([*cells, *rows, *columns]))
+
+
+def title(asked: str, seen: str, count: int, row: Sequence[int]) -> str:
+    """Return what a cell says when a pointer rests on it."""
+    return f"asked {asked}, seen {seen}: {count} of {sum(row)}"
+
+
+def short(name: str) -> str:
+    """Return a name that fits into the margin."""
+    return name if len(name) <= 7 else f"{name[:6]}…"
+
+
+def thinned(names: Sequence[str], room: float) -> list[tuple[int, str]]:
+    """Return the places and names that can be written without overlap, the first and every k-th after it."""
+    every = max(1, -int(-GAP // room))
+    return list(enumerate(names))[::every]
