@@ -192,7 +192,7 @@ class Embedding:
 
     def words(self, cond: Tensor) -> list[Any]:
         lengths = (~cond.isnan().any(2)).sum(1).tolist()
-        return [f"{length} vectors" if length else ANY for length in lengths]
+        return [f"{n} vector{'' if n == 1 else 's'}" if n else ANY for n in lengths]
 
 
 TYPES: Mapping[str, Callable[..., Field]] = {field.type: field for field in (Classes, Real, Embedding)}

@@ -109,7 +109,7 @@ def test_what_is_asked_for(tmp_path: Path) -> None:
     np.save(tmp_path / "many.npy", vectors(9))
     one, tensor = (FIELDS["text"].ask("text", x, 2) for x in (str(tmp_path / "one.npy"), torch.from_numpy(vectors(1))))
     torch.testing.assert_close(one, tensor, equal_nan=True)
-    assert FIELDS["text"].words(one) == ["1 vectors"] * 2
+    assert FIELDS["text"].words(one) == ["1 vector"] * 2
     assert FIELDS["text"].ask("text", str(tmp_path / "many.npy"), 2).shape == (2, 9, 4)
     for name, field in FIELDS.items():
         assert field.words(field.ask(name, "any", 2)) == ["any", "any"]

@@ -15,6 +15,8 @@ import soundfile
 import torch
 from torch import Tensor
 
+import polydiff
+from polydiff.cli import main
 from polydiff.conditions import Tokens
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.crops import Place, read_frames
@@ -181,6 +183,28 @@ def test_a_domain_is_told_several_conditions_at_once(tmp_path: Path) -> None:
     assert {row["vector"] for row in again.describe(other)} == {"2 vectors"}
     with pytest.raises(UserError, match="Did you mean 'tempo'"):
         again.blank(streams(0, "blank", [0]), {"temp": "65"})
+
+
+def test_a_network_is_trained_with_them_and_asked_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYDIFF_KERNELS", "0")
+    told = {"data.path": write_table(tmp_path, "jsonl"), "data.conditions": "digit:class,tempo,vector"}
+    tiny = {"data.length": 512, "train.steps": 2, "train.batch_size": 4, "backbone.channels": 16, "sample.steps": 2}
+    model = polydiff.load(polydiff.train("audio", tmp_path / "run", overrides={**told, **tiny}))
+    array = np.full((2, 4), 3.0, np.float32)
+    asked = {"digit": 2, "tempo": 65, "vector": array}
+    given = model.sample(3, cond=asked)
+    assert given.cond is not None
+    assert model.domain.describe(given.cond) == [{"digit": "2", "tempo": 65, "vector": "2 vectors"}] * 3
+    np.save(tmp_path / "array.npy", array)
+    for same in (torch.from_numpy(array), str(tmp_path / "array.npy")):
+        again = model.sample(3, cond={**asked, "vector": same})
+        assert all(map(torch.equal, given.examples, again.examples))
+    with pytest.raises(UserError, match=r"digit is asked for by a word or a number, not an array of shape \(3,\)"):
+        model.sample(1, cond={"digit": np.ones(3)})
+    words = ["--cond", "digit=1", "--cond", f"vector={tmp_path / 'array.npy'}", "--steps", "2"]
+    assert main(["sample", str(tmp_path / "run"), "-n", "2", "-o", str(tmp_path / "out"), *words]) == 0
+    saved = json.loads((tmp_path / "out" / "manifest.json").read_text())["samples"]
+    assert {(row["cond"]["digit"], row["cond"]["vector"]) for row in saved} == {("1", "2 vectors")}
 
 
 def test_what_changed_since_training_is_refused(tmp_path: Path) -> None:
