@@ -116,7 +116,7 @@ def files_under(
                 continue
             if not path.is_file():
                 odd[name_of(path)] = "it is a broken link" if path.is_symlink() else "it is no file"
-            elif (real := os.path.realpath(path)) not in seen:
-                seen.add(real)
+            elif (own := os.path.realpath(path) if path.is_symlink() else f"{real}{os.sep}{name}") not in seen:
+                seen.add(own)
                 found.append(path)
     return sorted(found)
