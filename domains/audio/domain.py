@@ -60,6 +60,8 @@ class Audio:
         self.codec = Standardise(self.statistics["std"])
         self.fields = from_json(told_conditions(self.statistics))
         self.task = open_task(config, self.codec, self.statistics)
+        for name in self.fields.keys() & self.task.conditions.keys():
+            raise UserError(f"A column of the data is named {name}, which is what task={config.task} tells. Rename it.")
         self.conditions: Conditions = {name: f.kind for name, f in self.fields.items()} | dict(self.task.conditions)
 
     @cached_property
