@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # a spec is read by commands that must not wait for torch
 
     from polydiff.config import Config
     from polydiff.space import Batch, Condition, Space, State
+    from polydiff.tasks import Task
 
 API = 1
 
@@ -241,6 +242,31 @@ class HasRegions(Protocol):
         Raises:
             UserError: The words name no region, an empty one, or one that lies outside of the example.
         """
+
+
+@runtime_checkable
+class Restores(Protocol):
+    """A domain that can be trained to make examples of another form of them.
+
+    Attributes:
+        task: What its configuration says; a `Restoration`, or `Generate`.
+    """
+
+    task: Task
+
+    def told(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
+        """Return what a network is told of a user's own files of one size, and the states of the simple method.
+
+        Arguments:
+            paths: Files of the lesser form.
+            degrade: Whether they are examples in full, of which the lesser form is made first.
+
+        Raises:
+            UserError: The task has no files, or a file cannot be read or is not of the trained kind.
+        """
+
+    def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
+        """Return the distances of samples to the examples that they should be."""
 
 
 @runtime_checkable

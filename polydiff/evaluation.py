@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +14,57 @@ from torch import Tensor
 
 from polydiff.checks import GUIDED, tells_variance
 from polydiff.config import SampleConfig
-from polydiff.domain import HasUnits, Units
+from polydiff.domain import Domain, HasConfusions, HasUnits, Metric, Samples, Units
 from polydiff.errors import UserError, check_whole, unknown
+from polydiff.extractor import Extractor
 from polydiff.files import write_atomic
+from polydiff.frechet import frechet_distance
 from polydiff.likelihood import Estimate, chain, continuous_vlb, decoder_level, discrete_vlb, flow_bound
 from polydiff.likelihood.vlb import Variance
 from polydiff.model import Model
 from polydiff.ode import IntegrationError
 from polydiff.random import streams
+from polydiff.restoring import is_told, paired
 from polydiff.run import Run
 from polydiff.space import Batch
 
+DRAWN = 100
+"""Most classes of which it is told which are taken for which."""
 
-def evaluate(model: Model, n: int, *, seed: int = 0, **sampling: Any) -> dict[str, Any]:
+
+def evaluate(
+    model: Model, n: int, *, seed: int = 0, features: Extractor | None = None, **sampling: Any
+) -> dict[str, Any]:
     """Judge n samples and return plain numbers, as `polydiff eval --json` prints them.
 
     The same judges see n samples, up to n real held-out examples and n draws of noise, so that each number stands
-    between what real data and noise get.
+    between what real data and noise get. A model that was trained for a task, such as upsampling, makes held-out
+    examples of what it is told of them, and is judged by their distance to these, beside what a simple method makes.
 
     Arguments:
         model: What to judge.
-        n: Number of samples.
+        n: Number of samples; for a task at most as many as there are held-out examples.
         seed: Of the samples.
+        features: A feature extractor of the user's own, for a Frechet distance on it.
         sampling: steps, sampler, guidance, batch_size, cond, as in `Model.sample`.
     """
     check_whole("n", n)
     cond = sampling.pop("cond", None)
     plan = model.plan(**sampling)
-    rows = {
-        "value": model.domain.evaluate(model.sample(n, seed=seed, cond=cond, **sampling)),
-        "data": model.domain.evaluate(model.domain.examples("test", n)),
-        "noise": model.domain.evaluate(model.noise(n, seed=seed)),
-    }
+    told = paired(model, n, seed=seed, cond=cond, **sampling) if is_told(model) else None
+    sets = (
+        told.sets
+        if told
+        else {
+            "value": model.sample(n, seed=seed, cond=cond, **sampling),
+            "data": model.domain.examples("test", n),
+            "noise": model.noise(n, seed=seed),
+        }
+    )
+    distances = told.metrics if told else {}
+    rows = {row: {**distances.get(row, {}), **model.domain.evaluate(examples)} for row, examples in sets.items()}
+    for row, metric in ({} if features is None else feature_metrics(features, model.domain, sets)).items():
+        rows[row] = {**rows[row], "feature_fd": metric}
     metrics = {
         name: {
             **{row: finite(judged[name].value) for row, judged in rows.items()},
@@ -59,8 +78,9 @@ def evaluate(model: Model, n: int, *, seed: int = 0, **sampling: Any) -> dict[st
         "domain": model.config.domain,
         "step": model.step,
         "weights": model.weights,
-        "n": n,
+        "n": len(sets["value"]),
         "n_data": min(n, model.domain.size("test")),
+        **({"baseline": told.baseline} if told else {}),
         "seed": seed,
         "cond": dict(cond or {}),
         "sampler": plan.sampler,
@@ -68,7 +88,35 @@ def evaluate(model: Model, n: int, *, seed: int = 0, **sampling: Any) -> dict[st
         "evaluations": model.evaluations(plan),
         "guidance": plan.guidance,
         **further_told(plan),
+        **({} if features is None else {"features": features.name}),
         "metrics": metrics,
+        "confusions": confusions(model.domain, sets),
+    }
+
+
+def feature_metrics(features: Extractor, domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Metric]:
+    """Return the Frechet distance of each set to training examples, all of as many as there are in the smallest set."""
+    n = min(map(len, sets.values()))
+    known = features(domain.examples("train", n).examples)
+    meaning = (
+        f"Frechet distance of {n} examples to {len(known)} of training on {known.shape[1]} features by {features.name} "
+        f"({features.digest}). Compare it at the same n and features alone; the column of real data is its floor."
+    )
+    return {
+        row: Metric(frechet_distance(features(examples.head(n).examples), known), "", "lower", meaning)
+        for row, examples in sets.items()
+    }
+
+
+def confusions(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
+    """Return, by condition, what was asked of samples and of real examples and what judges take them for, as JSON."""
+    if not isinstance(domain, HasConfusions):
+        return {}
+    value, data = (domain.confusions(sets[row]) for row in ("value", "data"))
+    return {
+        name: {"asked": found.asked, "seen": found.seen, "value": found.counts, "data": data[name].counts}
+        for name, found in value.items()
+        if len(found.asked) <= DRAWN
     }
 
 

@@ -167,10 +167,22 @@ class Model:
         indices: Sequence[int],
         plan: SampleConfig,
         guide: Model | None = None,
+        negative: Condition | None = None,
         **begin: Any,
     ) -> State:
-        """Return sampled states on a space, before decoding; `begin` is init and start of `polydiff.sample`."""
-        unwanted = self.unwanted(plan, seed, indices)
+        """Return sampled states on a space, before decoding.
+
+        Arguments:
+            space: Where they live.
+            cond: Their conditions.
+            seed: Of their noise.
+            indices: Their numbers.
+            plan: How they are drawn.
+            guide: A worse model (`guide`).
+            negative: Conditions to guide away from; None: what the plan names (`unwanted`).
+            begin: init and start of `polydiff.sample`.
+        """
+        unwanted = self.unwanted(plan, seed, indices) if negative is None else negative
         denoise = self.guided(plan, self.rows(plan, begin.get("start")), guide, unwanted, len(indices))
         with torch.autocast(self.device.type, enabled=False):  # around all steps, so that weights are cast to bf16 once
             x = sample(
@@ -253,9 +265,7 @@ class Model:
         arrays = {name: value for name, value in (cond or {}).items() if np.ndim(value)}
         for name, value in arrays.items():
             if not isinstance(self.domain.conditions.get(name), Tokens):
-                raise UserError(
-                    f"{name} is asked for by a word or a number, not an array of shape {np.shape(value)}."
-                )
+                raise UserError(f"{name} is asked for by a word or a number, not an array of shape {np.shape(value)}.")
         return {name: str(value) for name, value in (cond or {}).items()} | arrays
 
     def conditions(self, cond: Mapping[str, Any], seed: int, indices: Sequence[int]) -> Condition:

@@ -19,13 +19,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from polydiff.conditions import Aligned, Conditions, Tokens
-from polydiff.space import State
+from polydiff.space import Condition, State
 
 KNOWN = "known"
 """Name of the condition that holds the known part of a state."""
@@ -46,6 +46,28 @@ class Task(Protocol):
 
     def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
         """Return what it is told of clean states (B, ...); what is drawn comes from each example's generator alone."""
+
+
+@runtime_checkable
+class Restoration(Protocol):
+    """A task of which what comes out should be near a truth, and which a simple method can do, too.
+
+    Attributes:
+        simple: What the simple method is, in words.
+    """
+
+    @property
+    def conditions(self) -> Conditions:
+        """As of every task."""
+
+    @property
+    def simple(self) -> str: ...
+
+    def guess(self, told: Condition, sizes: Sequence[int]) -> State:
+        """Return the states (B, C, *sizes) that the simple method makes of what the network is told."""
+
+    def finish(self, x: State, told: Condition) -> State:
+        """Return sampled states in which what is told for certain is as told."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +100,16 @@ class Inpaint:
         masks = torch.stack([draw_mask(x.shape[2:], generator) for generator in generators])
         return {KNOWN: known(x, masks[:, None])}
 
+    @property
+    def simple(self) -> str:
+        return "the mean of the data (of sounds, silence) where nothing is known"
+
+    def guess(self, told: Condition, sizes: Sequence[int]) -> State:
+        return told[KNOWN].nan_to_num(0.0)
+
+    def finish(self, x: State, told: Condition) -> State:
+        return torch.where(told[KNOWN].isnan(), x, told[KNOWN].to(x))
+
 
 @dataclass(frozen=True)
 class Enlarge:
@@ -98,12 +130,36 @@ class Enlarge:
     def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
         return {LOW: block_means(x, self.factor)}
 
+    @property
+    def simple(self) -> str:
+        return "interpolation between the blocks, linear along each axis"
+
+    def guess(self, told: Condition, sizes: Sequence[int]) -> State:
+        return enlarged(told[LOW], self.factor, sizes)
+
+    def finish(self, x: State, told: Condition) -> State:
+        missing = told[LOW].to(x) - block_means(x, self.factor)
+        for axis, size in enumerate(x.shape[2:], 2):
+            missing = missing.repeat_interleave(self.factor, axis).narrow(axis, 0, size)
+        return x + missing
+
 
 def block_means(x: State, factor: int) -> Tensor:
     """Return the means of a state (B, C, ...) over blocks, shape (B, C, *ceil(sizes / factor))."""
     for axis in range(2, x.dim()):
         x = torch.stack([part.mean(axis) for part in x.split(factor, axis)], axis)
     return x
+
+
+def enlarged(low: Tensor, factor: int, sizes: Sequence[int]) -> State:
+    """Return block means (B, C, ...) interpolated linearly between the middles of the blocks, to these sizes."""
+    for axis, size in enumerate(sizes, 2):
+        places = ((torch.arange(size, device=low.device) + 0.5) / factor - 0.5).clamp(0, low.shape[axis] - 1)
+        below = places.floor().long()
+        above = (below + 1).clamp(max=low.shape[axis] - 1)
+        share = (places - below).reshape(-1, *(1 for _ in low.shape[axis + 1 :]))
+        low = low.index_select(axis, below) * (1 - share) + low.index_select(axis, above) * share
+    return low
 
 
 def known(x: State, mask: Tensor) -> Tensor:

@@ -82,6 +82,8 @@ class AudioData(DataConfig):
     """Of the files that are saved: WAV of 16 bits or of floating numbers, FLAC of 16 bits, or Ogg Vorbis."""
     low_rate: int | None = Field(None, ge=500)
     """task=upsample: samples a second of the recordings that are given; null: half of `sample_rate`."""
+    speech: bool = False
+    """Whether the sounds are speech, so that tasks with a truth are judged by PESQ and STOI too."""
     mel: MelConfig = MelConfig()
 
     @model_validator(mode="before")

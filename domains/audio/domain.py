@@ -22,11 +22,13 @@ from polydiff.domains.audio.config import AudioConfig
 from polydiff.domains.audio.data import Source, Values, open_source
 from polydiff.domains.audio.given import read_sounds, region
 from polydiff.domains.audio.metrics import pitch_confusion, pitch_metrics, set_metrics
+from polydiff.domains.audio.pairs import pair_metrics
 from polydiff.domains.audio.pitch import hear
 from polydiff.domains.audio.plucks import LOWEST, note_name
 from polydiff.domains.audio.reference import COMPARED, HELD_OUT, KNOWN, Reference, clip_count, portraits
+from polydiff.domains.audio.restore import Missing, Upsample
 from polydiff.domains.audio.show import pcm16, show
-from polydiff.domains.audio.tasks import measure_task, open_task
+from polydiff.domains.audio.tasks import FromFiles, measure_task, open_task, read_told
 from polydiff.domains.audio.writing import suffix, write_sound
 from polydiff.errors import UserError, unknown
 from polydiff.fields import Classes, from_json, meanings, to_json
@@ -129,19 +131,42 @@ class Audio:
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         sounds, values = self.source.clips(split, indices, generators)
-        x = self.codec.encode(sounds)
-        cond = {**self.cond(values), **self.task.ask(x, generators)}
-        return Batch(x, self.space(len(x)), cond or None)
+        whole = self.codec.encode(sounds)
+        told = self.task.ask(whole, generators)
+        x, space = self.placed(whole, told)
+        return Batch(x, space, {**self.cond(values), **told} or None)
+
+    def placed(self, sounds: Tensor, told: Mapping[str, Tensor]) -> tuple[State, Euclidean]:
+        """Return the states of sounds of unit variance, and where they live: what is told may say."""
+        if isinstance(self.task, Upsample):
+            missing = self.task.space(told)
+            return missing.encode(sounds), missing
+        return sounds, self.space(len(sounds), sounds.shape[-1])
 
     def read(self, paths: Sequence[Path]) -> Batch:
         """Return whole files as clean states (`polydiff.domain.Reads`)."""
-        x = self.codec.encode(read_sounds(paths, self.data))
-        return Batch(x, self.space(len(x), x.shape[-1]), withheld(self.conditions, len(x), x.shape[2:]) or None)
+        whole = self.codec.encode(read_sounds(paths, self.data))
+        absent = withheld(self.conditions, len(whole), whole.shape[2:])
+        told = self.task.ask(whole, streams(0, "read", range(len(whole)))) if isinstance(self.task, Upsample) else {}
+        x, space = self.placed(whole, told)
+        return Batch(x, space, absent | told or None)
 
     def region(self, text: str, space: Space) -> Tensor:
         """Return which samples lie in BEGIN:END, in seconds (`polydiff.domain.HasRegions`)."""
         assert isinstance(space, Euclidean)
         return region(text, self.data.sample_rate, space.shape[-1])
+
+    def told(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
+        """Return what the network is told of recordings or mel spectrograms (`polydiff.domain.Restores`)."""
+        if not isinstance(self.task, FromFiles):
+            raise UserError(f"task={self.config.task} reads no files of another form.")
+        told, length = read_told(self.task, paths, degrade)
+        x = self.task.guess(told, (length,))
+        space = self.task.space(told) if isinstance(self.task, Upsample) else self.space(len(x), length)
+        return Batch(x, space, withheld(self.conditions, len(x), x.shape[2:]) | told)
+
+    def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
+        return pair_metrics(samples.examples, truth.examples, self.config)
 
     def space(self, n: int, length: int | None = None) -> Euclidean:
         """Return where n clips of so many samples live, those of training where none are said."""
@@ -174,10 +199,12 @@ class Audio:
         return build_backbone(self.config.backbone, channels=self.data.channels, dims=1, conditions=self.conditions)
 
     def units(self, x: State, space: Space) -> Units:
-        return Units(None, None, space.dim * math.log(self.codec.std), "full scale")
+        gain = space.gain.log().sum((1, 2)) if isinstance(space, Missing) else 0
+        return Units(None, None, space.dim * math.log(self.codec.std) + gain, "full scale")
 
     def decode(self, x: State, space: Space) -> list[Any]:
-        return list(self.codec.decode(x.float()).unbind())
+        whole = space.decode(x.float()) if isinstance(space, Missing) else x.float()
+        return list(self.codec.decode(whole).unbind())
 
     def examples(self, split: str, n: int) -> Samples:
         sounds, values = self.source.clips(split, self.some(split, n))

@@ -20,6 +20,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Kind = Literal["brickwall", "hann", "butterworth", "chebyshev"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -139,6 +140,24 @@ def with_low_band(x: Tensor, given: Tensor, rate: int, top: float) -> Tensor:
     share = ((top - f) / (0.1 * top)).clamp(0, 1)
     low = torch.fft.irfft(torch.fft.rfft(difference) * share, difference.shape[-1])
     return x + low[..., before : before + x.shape[-1]]
+
+
+def within(x: Tensor, rate: int, low: float, high: float) -> Tensor:
+    """Return the part of sounds (B, C, T) between two frequencies in Hz."""
+    before, after = margins(x.shape[-1], 1, MARGIN)
+    padded = reflected(x, before, after)
+    f = torch.fft.rfftfreq(padded.shape[-1], 1 / rate, device=x.device)
+    spectrum = torch.fft.rfft(padded) * ((f >= low) & (f < high))
+    return torch.fft.irfft(spectrum, padded.shape[-1])[..., before : before + x.shape[-1]]
+
+
+def envelope(x: Tensor, width: int) -> Tensor:
+    """Return the root mean square of sounds (B, C, T) under a Hann window of so many samples at each place."""
+    half = max(width // 2, 1)
+    window = torch.hann_window(2 * half + 1, periodic=False, dtype=x.dtype, device=x.device)
+    power = reflected(x.square(), half, half).flatten(0, 1)[:, None]
+    mean = functional.conv1d(power, (window / window.sum())[None, None])
+    return mean.reshape(x.shape).clamp(min=0).sqrt()
 
 
 def ratio(rate: int, low_rate: int) -> tuple[int, int]:

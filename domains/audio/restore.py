@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,44 +15,105 @@ from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.crops import Header
 from polydiff.domains.audio.given import read_sound
 from polydiff.domains.audio.index import header_numbers
-from polydiff.domains.audio.lowrate import CUTOFFS, LowPass, draw_low_pass, raised, record, with_low_band
+from polydiff.domains.audio.lowrate import (
+    CUTOFFS,
+    LowPass,
+    draw_low_pass,
+    envelope,
+    raised,
+    record,
+    with_low_band,
+    within,
+)
 from polydiff.domains.audio.mel import SUFFIX, Mel, Scale, griffin_lim, read_mel
 from polydiff.errors import UserError
-from polydiff.space import State
+from polydiff.space import Condition, Euclidean, State
 from polydiff.tasks import LOW
 
+LEAST = 1e-3
+"""Least envelope, of the level of a recording."""
 MEL = "mel"
 """Name of the condition that holds a mel spectrogram."""
+
+
+@dataclass(frozen=True)
+class Missing(Euclidean):
+    """Where that lives which recordings lack: a sound is y + g x, with x the state.
+
+    What is missing is thousands of times weaker than the sound, and fades with it. Divided by the envelope of what is
+    known just below it, it has unit variance everywhere, and so has the noise that it is told from.
+
+    Arguments:
+        origin: y, the recordings at the full rate, (B, C, T), on the CPU.
+        gain: g, of the same shape.
+    """
+
+    origin: Tensor = field(kw_only=True)
+    gain: Tensor = field(kw_only=True)
+
+    def encode(self, sound: Tensor) -> State:
+        """Return the states of sounds, both of unit variance."""
+        return (sound - self.origin) / self.gain
+
+    def decode(self, x: State) -> Tensor:
+        """Return the sounds of states."""
+        return self.origin + self.gain * x
 
 
 @dataclass(frozen=True)
 class Upsample:
     """The task of making sounds of recordings at a low rate, which are told brought back to the full rate.
 
-    In training every example is recorded by a filter of its own (`lowrate.draw_low_pass`).
+    States are what is `Missing`. In training every example is recorded by a filter of its own (`draw_low_pass`).
 
     Arguments:
         data: The settings, with both rates.
-        codec: Of the states.
+        codec: Of sounds.
+        scale: Root mean square of what is missing over the envelope, measured on the training data.
     """
 
     data: AudioData
     codec: Standardise
+    scale: float = 1.0
 
     @property
     def conditions(self) -> Conditions:
-        return {LOW: Aligned(self.data.channels)}
+        return {LOW: Aligned(2 * self.data.channels)}
 
     def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
-        filters = [draw_low_pass(self.data.given_rate, generator) for generator in generators]
-        return self.degraded(x, filters)
+        return self.degraded(x, [draw_low_pass(self.data.given_rate, generator) for generator in generators])
 
-    def degraded(self, x: State, filters: Sequence[LowPass]) -> dict[str, Tensor]:
-        """Return what the network is told of clean states that are recorded by these filters."""
+    def degraded(self, x: Tensor, filters: Sequence[LowPass]) -> dict[str, Tensor]:
+        """Return what the network is told of sounds that are recorded by these filters."""
         rate, low = self.data.sample_rate, self.data.given_rate
-        return {LOW: raised(record(x, rate, low, filters), rate, low, x.shape[-1])}
+        return self.beside(raised(record(x, rate, low, filters), rate, low, x.shape[-1]))
 
-    def read(self, path: Path, degrade: bool) -> tuple[dict[str, Tensor], int]:
+    def beside(self, low: Tensor) -> dict[str, Tensor]:
+        """Return what the network is told: recordings at the full rate, and their upper part at an even level."""
+        upper, gain = self.upper(low)
+        return {LOW: torch.cat([low, upper / gain], 1)}
+
+    def upper(self, low: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the upper part of recordings at the full rate, and its envelope, both (B, C, T)."""
+        top = CUTOFFS[0] * self.data.given_rate / 2
+        upper = within(low, self.data.sample_rate, 0.6 * top, top)
+        least = LEAST * low.square().mean(-1, keepdim=True).sqrt() + 1e-6
+        return upper, envelope(upper, self.data.sample_rate // 125) + least
+
+    def space(self, told: Condition) -> Missing:
+        """Return where that lives which the recordings lack."""
+        low = told[LOW][:, : self.data.channels]
+        gain = self.scale * self.upper(low)[1]
+        return Missing(len(low), tuple(low.shape[1:]), origin=low, gain=gain)
+
+    def measure(self, sounds: Tensor) -> float:
+        """Return the scale of training sounds (N, C, T), the median over clips."""
+        chunks = sounds.split(128)
+        told = [self.degraded(x, [LowPass("brickwall", self.data.given_rate / 2)] * len(x)) for x in chunks]
+        states = [self.space(part).encode(x) for part, x in zip(told, chunks, strict=True)]
+        return float(torch.cat([x.square().mean((1, 2)).sqrt() for x in states]).median().clamp(min=1e-3))
+
+    def read(self, path: Path, degrade: bool = False) -> tuple[dict[str, Tensor], int]:
         """Return what the network is told of one file of the low rate, and the length of what is made of it.
 
         Arguments:
@@ -70,15 +131,21 @@ class Upsample:
             further = " --degrade takes it down to that first." if header.rate > low else ""
             raise UserError(f"{path} has {header.rate} samples a second; the model makes {rate} of {low}.{further}")
         length = header.length_at(rate)
-        return {LOW: raised(self.codec.encode(sound)[None], rate, low, length)}, length
+        return self.beside(raised(self.codec.encode(sound)[None], rate, low, length)), length
 
-    def finish(self, x: State, told: Tensor) -> State:
-        """Return states with the lower part of their spectrum as told: as far up as no filter of training reaches."""
-        return with_low_band(x, told.to(x), self.data.sample_rate, CUTOFFS[0] * self.data.given_rate / 2)
+    @property
+    def simple(self) -> str:
+        return "the recording at the low rate, interpolated: nothing above its band"
 
-    def baseline(self, told: Tensor, length: int) -> State:
-        """Return what is told: the recording, interpolated, with nothing above its band."""
-        return told
+    def guess(self, told: Condition, sizes: Sequence[int]) -> State:
+        low = told[LOW]
+        return low.new_zeros(len(low), self.data.channels, *sizes)
+
+    def finish(self, x: State, told: Condition) -> State:
+        """Return states without what they add to a recording's own band: as far up as no filter of training reaches."""
+        gain = self.space(told).gain.to(x)
+        top = CUTOFFS[0] * self.data.given_rate / 2
+        return with_low_band(gain * x, torch.zeros_like(x), self.data.sample_rate, top) / gain
 
 
 @dataclass(frozen=True)
@@ -104,7 +171,7 @@ class Vocode:
     def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
         return {MEL: self.scale.encode(self.mel(self.codec.decode(x)))}
 
-    def read(self, path: Path, degrade: bool) -> tuple[dict[str, Tensor], int]:
+    def read(self, path: Path, degrade: bool = False) -> tuple[dict[str, Tensor], int]:
         """Return what the network is told of a .mel.npz file, or of a sound file, and its length in samples."""
         if path.name.endswith(SUFFIX):
             spectrogram, length = read_mel(path, self.mel, self.data.channels)
@@ -113,10 +180,13 @@ class Vocode:
             spectrogram, length = self.mel(sound[None])[0], sound.shape[-1]
         return {MEL: self.scale.encode(spectrogram)[None]}, length
 
-    def finish(self, x: State, told: Tensor) -> State:
+    @property
+    def simple(self) -> str:
+        return "the method of Griffin and Lim on the same spectrogram"
+
+    def guess(self, told: Condition, sizes: Sequence[int]) -> State:
+        return self.codec.encode(griffin_lim(self.mel, self.scale.decode(told[MEL]), *sizes))
+
+    def finish(self, x: State, told: Condition) -> State:
         """Return states as they are: a mel spectrogram fixes none of their numbers."""
         return x
-
-    def baseline(self, told: Tensor, length: int) -> State:
-        """Return the states that Griffin-Lim makes of the same spectrograms."""
-        return self.codec.encode(griffin_lim(self.mel, self.scale.decode(told), length))

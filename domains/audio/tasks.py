@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig
-from polydiff.tasks import Generate, Inpaint, Task
+from polydiff.errors import UserError
+from polydiff.tasks import Generate, Inpaint, Restoration, Task
+
+
+@runtime_checkable
+class FromFiles(Restoration, Protocol):
+    """A task that is told files."""
+
+    def read(self, path: Path, degrade: bool = False) -> tuple[dict[str, Tensor], int]:
+        """Return what the network is told of one file, and the length of what is made of it, in samples."""
+
+
+def read_told(task: FromFiles, paths: Sequence[Path], degrade: bool) -> tuple[dict[str, Tensor], int]:
+    """Return what the network is told of files, and their common length; one of another length is a `UserError`."""
+    parts = [task.read(path, degrade) for path in paths]
+    length = parts[0][1]
+    for path, (_, other) in zip(paths, parts, strict=True):
+        if other != length:
+            raise UserError(f"{path} gives {other} samples, {paths[0]} {length}. Read files that differ one at a time.")
+    return {name: torch.cat([told[name] for told, _ in parts]) for name in task.conditions}, length
 
 
 def open_task(config: AudioConfig, codec: Standardise, statistics: Mapping[str, Any]) -> Task:
@@ -29,7 +50,7 @@ def open_task(config: AudioConfig, codec: Standardise, statistics: Mapping[str, 
         case "upsample":
             from polydiff.domains.audio.restore import Upsample
 
-            return Upsample(config.data, codec)
+            return Upsample(config.data, codec, statistics["missing"])
         case "vocode":
             from polydiff.domains.audio.mel import Mel, Scale
             from polydiff.domains.audio.restore import Vocode
@@ -39,7 +60,12 @@ def open_task(config: AudioConfig, codec: Standardise, statistics: Mapping[str, 
 
 
 def measure_task(config: AudioConfig, clips: Tensor) -> dict[str, Any]:
-    """Return what a task measures on training clips (N, C, T), as JSON: of a vocoder, its spectrogram and its scale."""
+    """Return what a task measures on training clips (N, C, T), as JSON: for upsampling, how
+    strong what is missing is; for a vocoder, the definition of its spectrogram and its scale."""
+    if config.task == "upsample":
+        from polydiff.domains.audio.restore import Upsample
+
+        return {"missing": Upsample(config.data, Standardise(1.0)).measure(clips)}
     if config.task != "vocode":
         return {}
     from polydiff.domains.audio.mel import Mel, Scale

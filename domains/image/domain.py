@@ -17,15 +17,16 @@ from polydiff.domain import Confusion, Metric, Samples, Units
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageConfig
 from polydiff.domains.image.data import Source, augment, open_source
-from polydiff.domains.image.given import read_images, region
+from polydiff.domains.image.given import read_images, read_small, region
 from polydiff.domains.image.metrics import Reference, judge_metrics, set_metrics
+from polydiff.domains.image.pairs import pair_metrics
 from polydiff.domains.image.show import show, to_pillow
 from polydiff.domains.image.tasks import open_task
 from polydiff.errors import UserError, unknown
 from polydiff.plugins import build_backbone
 from polydiff.quarantine import Quarantine
 from polydiff.space import Batch, Condition, Euclidean, Space, State
-from polydiff.tasks import withheld
+from polydiff.tasks import LOW, Enlarge, block_means, withheld
 
 MEASURED = 10_000
 """Most training images that statistics are measured on."""
@@ -98,6 +99,21 @@ class Image:
         images = read_images(paths, self.data)
         nothing = withheld(self.conditions, len(images), (self.data.side, self.data.side))
         return Batch(self.codec.encode(images), self.space(len(images)), nothing or None)
+
+    def told(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
+        """Return what the network is told of small images (`polydiff.domain.Restores`)."""
+        if not isinstance(self.task, Enlarge):
+            raise UserError(f"task={self.config.task} reads no files of another form.")
+        factor = self.task.factor
+        images = self.codec.encode(read_images(paths, self.data) if degrade else read_small(paths, self.data))
+        told = {LOW: block_means(images, factor) if degrade else images}
+        sizes = [size * (1 if degrade else factor) for size in images.shape[2:]]
+        x = self.task.guess(told, sizes)
+        space = Euclidean(len(x), (self.data.planes, *sizes))
+        return Batch(x, space, withheld(self.conditions, len(x), sizes) | told)
+
+    def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
+        return pair_metrics(samples.examples, truth.examples)
 
     def region(self, text: str, space: Space) -> Tensor:
         """Return which pixels lie in X0,Y0:X1,Y1 (`polydiff.domain.HasRegions`)."""

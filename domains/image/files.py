@@ -97,6 +97,12 @@ def read(path: Path, size: int, channels: int) -> Tensor:
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1).contiguous()
 
 
+def shorter(path: Path) -> int:
+    """Return the shorter side of an image's file in pixels."""
+    with Image.open(path, formats=FORMATS) as file:
+        return min(file.size)
+
+
 def flatten(image: Any) -> Any:
     """Return an image of 8 bits a number without transparency, which becomes white."""
     if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data import centre
-from polydiff.domains.image.files import read
+from polydiff.domains.image.files import read, shorter
 from polydiff.errors import UserError
 
 CORNERS = re.compile(r"(\d+),(\d+):(\d+),(\d+)")
@@ -33,6 +33,28 @@ def read_images(paths: Sequence[Path], data: ImageData) -> Tensor:
             raise UserError(f"{path} cannot be read as an image: {error}") from error
 
     return torch.stack([image(path) for path in paths])
+
+
+def read_small(paths: Sequence[Path], data: ImageData) -> Tensor:
+    """Return whole files as they are, uint8 (B, C, H, W), for what is told in the place of larger images.
+
+    Raises:
+        UserError: A file is none, cannot be read, or has another size than the first.
+    """
+
+    def image(path: Path) -> Tensor:
+        if not path.is_file():
+            raise UserError(f"There is no file {path}.")
+        try:
+            return read(path, shorter(path), data.planes)
+        except Exception as error:
+            raise UserError(f"{path} cannot be read as an image: {error}") from error
+
+    images = [image(path) for path in paths]
+    for path, other in zip(paths, images, strict=True):
+        if other.shape != images[0].shape:
+            raise UserError(f"{path} has another size than {paths[0]}. Read files that differ one at a time.")
+    return torch.stack(images)
 
 
 def region(text: str, height: int, width: int) -> Tensor:

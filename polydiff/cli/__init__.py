@@ -19,6 +19,8 @@ VERBS = {
     "vary": ("polydiff.cli.vary:vary", "make examples like those that are given"),
     "inpaint": ("polydiff.cli.vary:inpaint", "make parts of examples anew, or go on from their beginning"),
     "interpolate": ("polydiff.cli.vary:interpolate", "make what lies between two examples"),
+    "upsample": ("polydiff.cli.restore:upsample", "make recordings of a low rate, or small images, whole"),
+    "vocode": ("polydiff.cli.restore:vocode", "make sounds of mel spectrograms"),
     "eval": ("polydiff.cli.use:evaluate", "judge a run's samples beside real data and noise"),
     "report": ("polydiff.cli.use:report", "write a run's report.html again"),
     "data": ("polydiff.cli.data:data", "look at data before training: what is there, and what is broken"),

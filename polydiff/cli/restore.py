@@ -1,0 +1,87 @@
+"""The verbs that make examples of another form of them, by models that were trained to: `upsample` and `vocode`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from polydiff.cli.given import Given, given_parser, write_pairs
+from polydiff.cli.use import check_free, plan_words
+from polydiff.cli.words import Parser, read_conditions
+from polydiff.errors import UserError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from polydiff.model import Model
+    from polydiff.space import Batch
+
+
+def upsample(words: Sequence[str]) -> int:
+    """polydiff upsample."""
+    parser = given_parser("upsample", "Make sounds of recordings at a low rate, or images of small ones.", "upsampled")
+    parser.add_argument(
+        "--degrade", action="store_true", help="take files of the full rate or size, and make them low or small first"
+    )
+    parser.add_argument(
+        "--no-keep", action="store_true", help="leave what the model makes of the known frequencies or means"
+    )
+    return restored("upsample", "upsampled", parser, words)
+
+
+def vocode(words: Sequence[str]) -> int:
+    """polydiff vocode."""
+    parser = given_parser("vocode", "Make sounds of mel spectrograms: of .mel.npz files, or of sounds.", "vocoded")
+    parser.set_defaults(degrade=False, no_keep=False)
+    return restored("vocode", "vocoded", parser, words)
+
+
+class Told(Given):
+    """What is told: files of the lesser form, or held-out examples brought to it."""
+
+    def __init__(self, model: Model, args: argparse.Namespace) -> None:
+        self.degrade = bool(args.degrade)
+        super().__init__(model, args)
+
+    def shape(self, path: Path) -> tuple[int, ...]:
+        return tuple(self.read([path]).x.shape[1:])
+
+    def take(self, numbers: Sequence[int]) -> Batch:
+        from polydiff.restoring import told_of
+
+        return self.read([self.files[i] for i in numbers]) if self.files else told_of(self.model, numbers)[0]
+
+    def read(self, paths: Sequence[Path]) -> Batch:
+        """Return what is told of files."""
+        from polydiff.restoring import told
+
+        return told(self.model, paths, self.degrade)
+
+
+def restored(verb: str, name: str, parser: Parser, words: Sequence[str]) -> int:
+    """Make examples of what is told, write them beside what a simple method makes, and say where."""
+    args = parser.read(words)
+    check_free(args.output)
+    cond = read_conditions(args.cond)
+    from polydiff.model import Model
+    from polydiff.restoring import is_told, restore, restores, spoken
+
+    model = Model.load(args.run, weights=args.weights, ema=args.ema)
+    trained = getattr(model.config, "task", "generate")
+    if not is_told(model) or trained != verb:
+        raise UserError(
+            f"{args.run} was trained with task={trained}. `polydiff train --domain {model.config.domain} task={verb}` "
+            f"makes a model that can {verb}."
+        )
+    given, plan = Told(model, args), model.plan(**plan_words(args))
+    how = {"keep": not args.no_keep, "seed": args.seed, "cond": cond, **plan_words(args)}
+    pairs = (
+        (spoken(model, batch.x, batch, batch.cond), restore(model, batch, first=first, **how))
+        for first, batch in given.parts(model.batch_size(plan))
+    )
+    told = {"seed": args.seed, "asked": cond, "given": restores(model)[1].simple}
+    told |= plan.model_dump(mode="json", exclude={"batch_size"})
+    n = len(given.numbers)
+    print(write_pairs(args, model, name, pairs, (n, n), given.told(), told))
+    return 0
