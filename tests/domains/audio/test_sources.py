@@ -207,6 +207,14 @@ def test_a_network_is_trained_with_them_and_asked_for_them(tmp_path: Path, monke
     assert {(row["cond"]["digit"], row["cond"]["vector"]) for row in saved} == {("1", "2 vectors")}
 
 
+def test_a_column_with_the_name_of_a_tasks_condition_is_refused(tmp_path: Path) -> None:
+    for i in range(4):
+        write(tmp_path / f"{i}.wav", i).with_suffix(".json").write_text(json.dumps({"known": i}))
+    data = AudioData(path=tmp_path, sample_rate=RATE, length=256, conditions=("known",))
+    with pytest.raises(UserError, match="named known"):
+        Audio(AudioConfig(task="inpaint", data=data))
+
+
 def test_what_changed_since_training_is_refused(tmp_path: Path) -> None:
     path = write_table(tmp_path, "jsonl")
     data = AudioData(path=path, sample_rate=RATE, length=256, conditions=("speaker",))
