@@ -64,15 +64,20 @@ def evaluate(words: Sequence[str]) -> int:
         "--likelihood", metavar="KIND", nargs="?", const="vlb", choices=BOUNDS,
         help="bound -log p of N test examples instead, by vlb (default), chain, flow or all",
     )  # fmt: skip
+    parser.add_argument(
+        "--features", metavar="NET", help="also compare on your own features: net.pt (TorchScript) or file.py:function"
+    )
     args = parser.read(list(with_bound(words)))
     if args.likelihood:
         return likelihood(args)
     cond = read_conditions(args.cond)
     from polydiff.evaluation import evaluate, write_evaluation
+    from polydiff.extractor import open_extractor
     from polydiff.model import Model
 
+    features = open_extractor(args.features) if args.features else None
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
-    result = evaluate(model, args.n, seed=args.seed, cond=cond, **plan_words(args))
+    result = evaluate(model, args.n, seed=args.seed, cond=cond, features=features, **plan_words(args))
     if args.json:
         print(json.dumps(result, indent=1))
     else:
@@ -95,7 +100,8 @@ def likelihood(args: argparse.Namespace) -> int:
     """polydiff eval --likelihood."""
     said = [name for name, value in plan_words(args).items() if value is not None]
     sampling = [f"--{name.replace('_', '-').replace('options', 'option')}" for name in said]
-    wrong = [word for word in sampling if word != "--batch-size"] + (["--cond"] if args.cond else [])
+    wrong = [word for word in sampling if word != "--batch-size"]
+    wrong += [f"--{name}" for name in ("cond", "features") if getattr(args, name)]
     if wrong:
         raise UserError(f"{wrong[0]} is about samples; a likelihood is that of test examples under their conditions.")
     from polydiff.evaluation import LIKELIHOODS, likelihood
