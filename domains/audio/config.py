@@ -80,6 +80,9 @@ class AudioData(DataConfig):
     """folder: share of the files held out, by a hash of the file's name."""
     encoding: Literal["pcm16", "float", "flac", "ogg"] = "pcm16"
     """Of the files that are saved: WAV of 16 bits or of floating numbers, FLAC of 16 bits, or Ogg Vorbis."""
+    whiten: float = Field(0.0, ge=0, le=1)
+    """How far the spectrum of states is evened out, 1: wholly; less hiss in tonal sounds. For the tasks generate and
+    vocode; the others work on sounds as they are."""
     low_rate: int | None = Field(None, ge=500)
     """task=upsample: samples a second of the recordings that are given; null: half of `sample_rate`."""
     speech: bool = False
@@ -124,3 +127,8 @@ class AudioConfig(Config):
     optim: OptimConfig = OptimConfig(lr=1e-3, warmup=50, decay="cosine")
     train: TrainConfig = TrainConfig(steps=1400, batch_size=32, ema=0.99, checkpoint_every=500)
     sample: SampleConfig = SampleConfig(steps=12, guidance=1.5)
+
+    @property
+    def whiten(self) -> float:
+        """How far the spectrum of states is evened out: of sounds that are known in part, not at all."""
+        return self.data.whiten if self.task in ("generate", "vocode") else 0.0

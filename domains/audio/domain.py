@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -51,7 +50,7 @@ class Audio:
 
     Arguments:
         config: The run's configuration.
-        statistics: {"std", "conditions"} and what the task measures; None: measured on training clips.
+        statistics: {"std", "gains", "conditions"} and what the task measures; None: measured on training clips.
     """
 
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
@@ -59,7 +58,7 @@ class Audio:
         self.config, self.data = config, config.data
         self.statistics: Mapping[str, Any] = dict(statistics or {})
         self.statistics = self.statistics or self.measure()
-        self.codec = Standardise(self.statistics["std"])
+        self.codec = Standardise(self.statistics["std"], tuple(self.statistics["gains"]))
         self.fields = from_json(told_conditions(self.statistics))
         self.task = open_task(config, self.codec, self.statistics)
         for name in self.fields.keys() & self.task.conditions.keys():
@@ -114,9 +113,9 @@ class Audio:
 
     def measure(self) -> dict[str, Any]:
         """Return the statistics of the training data."""
-        std = Standardise.measure(self.reference).std
+        codec = Standardise.measure(self.reference, self.config.whiten)
         told = measure_task(self.config, self.reference)
-        return {"std": std, "conditions": to_json(self.source.fields), **told}
+        return {"std": codec.std, "gains": list(codec.gains), "conditions": to_json(self.source.fields), **told}
 
     @staticmethod
     def inspect(config: Config, said: Collection[str]) -> Inspection:
@@ -200,7 +199,9 @@ class Audio:
 
     def units(self, x: State, space: Space) -> Units:
         gain = space.gain.log().sum((1, 2)) if isinstance(space, Missing) else 0
-        return Units(None, None, space.dim * math.log(self.codec.std) + gain, "full scale")
+        assert isinstance(space, Euclidean)
+        volume = torch.full((space.batch,), self.codec.log_volume(space.shape), device=x.device)
+        return Units(None, None, volume + gain, "full scale")
 
     def decode(self, x: State, space: Space) -> list[Any]:
         whole = space.decode(x.float()) if isinstance(space, Missing) else x.float()

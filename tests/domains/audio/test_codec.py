@@ -1,0 +1,86 @@
+"""Between sounds and states: unit variance, an even spectrum where it is asked for, and back without loss."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from polydiff.domains.audio.codec import KNOTS, Standardise, mirrored, spectrum
+from polydiff.errors import UserError
+from polydiff.random import streams
+from polydiff.space import normal
+
+
+def coloured(n: int, length: int, tilt: float = 0.95) -> Tensor:
+    """Return noise of which each sample is `tilt` times the one before and something new: much low, little high."""
+    noise = normal(streams(0, "coloured", range(n)), (1, length + 200), "cpu")
+    out = torch.zeros_like(noise)
+    for t in range(1, noise.shape[-1]):
+        out[..., t] = tilt * out[..., t - 1] + noise[..., t]
+    return 0.05 * out[..., 200:]
+
+
+CLIPS = coloured(256, 512)
+
+
+@given(st.integers(2, 700), st.floats(0, 1), st.integers(1, 2))
+def test_states_become_the_same_sounds_at_any_length(length: int, whiten: float, channels: int) -> None:
+    codec = Standardise.measure(CLIPS, whiten)
+    sound = normal(streams(1, "sound", range(2)), (channels, length), "cpu")
+    torch.testing.assert_close(codec.decode(codec.encode(sound)), sound, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("whiten", [0.0, 0.5, 1.0])
+def test_the_spectrum_is_evened_out_by_as_much_as_was_asked(whiten: float) -> None:
+    """Of noise with power 1 / |1 - 0.95 e^{-iw}|^2, 32 dB from end to end, the share 1 - w in dB is left."""
+    codec = Standardise.measure(CLIPS, whiten)
+    states = codec.encode(CLIPS)
+    assert states.square().mean().sqrt() == pytest.approx(1, rel=1e-5)
+    angles = torch.linspace(0, math.pi, KNOTS, dtype=torch.float64)[2:-2]
+    truth = -10 * torch.log10(1 + 0.95**2 - 2 * 0.95 * angles.cos())
+    left = spectrum(states)[2:-2]
+    torch.testing.assert_close(left - left.mean(), (1 - whiten) * (truth - truth.mean()), rtol=0, atol=1.0)
+
+
+def test_without_the_filter_a_state_is_a_sound_over_one_number() -> None:
+    codec = Standardise.measure(CLIPS)
+    assert codec.gains == ()
+    torch.testing.assert_close(codec.encode(CLIPS), CLIPS / CLIPS.square().mean().sqrt())
+
+
+@pytest.mark.parametrize("length", [9, 16])
+def test_the_volume_is_that_of_the_whole_map(length: int) -> None:
+    """The log-determinant of decode, by its matrix."""
+    codec = Standardise.measure(CLIPS, 0.7)
+    matrix = codec.decode(torch.eye(length)[:, None])[:, 0].double()
+    assert codec.log_volume((1, length)) == pytest.approx(torch.linalg.slogdet(matrix)[1].item(), abs=1e-3)
+    assert codec.log_volume((2, length)) == pytest.approx(2 * codec.log_volume((1, length)))
+
+
+def test_the_filter_shifts_no_frequency_in_time() -> None:
+    """Its phase is zero: a tone far from the ends keeps its place and its shape."""
+    codec = Standardise.measure(CLIPS, 1.0)
+    t = torch.arange(512)
+    bump = torch.exp(-(((t - 256) / 40) ** 2)) * torch.cos(2 * math.pi * 0.2 * (t - 256))
+    state = codec.encode(bump[None, None])[0, 0]
+    assert (state @ bump / (state.norm() * bump.norm())).item() > 0.99
+    assert state.abs().argmax() == 256
+
+
+def test_bands_of_nothing_are_amplified_no_further() -> None:
+    tone = torch.sin(torch.arange(512) * 0.5).expand(4, 1, 512)
+    gains = Standardise.measure(tone, 1.0).gains
+    assert max(gains) == pytest.approx(60, abs=1e-4)
+    assert mirrored(tone).shape == (4, 1, 513)
+
+
+def test_silence_is_refused() -> None:
+    with pytest.raises(UserError, match="silent or broken"):
+        Standardise.measure(torch.zeros(2, 1, 64))
+    with pytest.raises(UserError, match="silent or broken"):
+        Standardise.measure(torch.zeros(2, 1, 64), 0.5)
