@@ -18,6 +18,7 @@ from fake_plugins import DOMAINS, distribution, install_ring, on_path, polydiff
 
 from polydiff.checkpoint import steps_saved
 from polydiff.cli import VERBS, main
+from polydiff.cli.output import evaluation_table
 from polydiff.cli.words import read_words
 from polydiff.errors import UserError
 from polydiff.settings import read_config
@@ -210,6 +211,32 @@ def test_options_of_a_sampler_and_a_spacing_are_given_and_told(
     assert again in (here / "run" / "report.html").read_text()
 
 
+def test_features_of_ones_own_are_compared_on(trained: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "own.py").write_text("def radius(x):\n    return x.norm(dim=1, keepdim=True)\n")
+    shutil.copytree(trained, here / "run")
+    assert main(["eval", "run", "-n", "6", "--features", "own.py:radius"]) == 0
+    assert "feature_fd" in capsys.readouterr().out
+    kept = json.loads((here / "run" / "evaluation.json").read_text())
+    row = kept["metrics"]["feature_fd"]
+    assert all(row[part] >= 0 for part in ("value", "data", "noise"))
+    assert "on 1 features by own.py:radius" in row["meaning"]
+    assert main(["report", "run"]) == 0
+    assert "--features own.py:radius" in (here / "run" / "report.html").read_text()
+
+
+def test_a_baseline_has_a_column_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"value": 1.0, "data": None, "noise": 3.0, "unit": "dB", "better": "lower", "meaning": "Far."}
+    plain = {"n": 4, "step": 5, "weights": "ema", "sampler": "ddim", "steps": 3, "evaluations": 3, "seed": 0}
+    evaluation_table(plain | {"metrics": {"far": row | {"baseline": 2.5}, "near": row}, "baseline": "sinc"})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split() == ["metric", "samples", "baseline", "real", "data", "noise", "unit", "better"]
+    assert lines[3].split() == ["far", "1", "2.5", "-", "3", "dB", "lower"]
+    assert lines[4].split() == ["near", "1", "-", "-", "3", "dB", "lower"]
+    assert "The baseline is sinc." in lines
+    evaluation_table(plain | {"metrics": {"near": row}})
+    assert "baseline" not in capsys.readouterr().out
+
+
 def test_a_learned_variance_can_be_asked_for(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["loss.objective=hybrid", "train.steps=2", "data.sizes=[16,8]", "--judge", "0"]
     assert main(["train", "-d", "ring", "-o", "run", *words]) == 0
@@ -301,6 +328,8 @@ def test_dry_run_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) 
         (["eval", "RUN", "--guidance-option", "rescale=1"], "An option of guidance does nothing at guidance 1."),
         (["sample", "RUN", "--guidance", "2", "--guidance-interval", "5"], "should be two noise levels, the lower"),
         (["eval", "RUN", "--likelihood", "--option", "eta=1"], "--option is about samples;"),
+        (["eval", "RUN", "--likelihood", "--features", "a.pt"], "--features is about samples;"),
+        (["eval", "RUN", "--features", "nowhere.pt"], "There is no file nowhere.pt."),
         (["eval", "RUN", "--likelihood", "--guidance-option", "rescale=1"], "--guidance-option is about samples;"),
         (["eval", "RUN", "--guidance", "-1"], "guidance=-1.0: should be greater than or equal to 0."),
         (["domains", "check"], "Say which domain"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from polydiff.domains.audio.metrics import pitch_metrics
-from polydiff.domains.audio.pitch import Pitch, track
+from polydiff.domains.audio.pitch import Pitch, hear, track
 from polydiff.domains.audio.plucks import LOWEST, Plucks
 
 RATE, LENGTH = 16000, 8192
@@ -66,6 +66,40 @@ def test_every_note_of_the_data_is_heard(rate: int, length: int) -> None:
     assert judged["pitch_accuracy"].value == 1
     assert judged["voiced"].value == 1
     assert judged["in_tune"].value > 0.98
+
+
+@given(st.floats(48, 71), st.floats(-49, 49), st.sampled_from([8000, 16000, 44100, 48000]))
+def test_a_note_detuned_by_known_cents_is_heard_so_at_any_rate(note: float, cents: float, rate: int) -> None:
+    f = 440 * 2 ** ((round(note) + cents / 100 - 69) / 12)
+    heard = track(tone(f, (1, 2, 3), rate), rate)
+    assert float(heard.semitones) == pytest.approx(round(note) + cents / 100, abs=0.05)
+    assert float(heard.cents) == pytest.approx(abs(cents), abs=5)
+
+
+@pytest.mark.parametrize(("snr", "right"), [(40, 1.0), (20, 1.0), (10, 1.0), (5, 0.8)])
+@pytest.mark.parametrize(("rate", "length"), [(8000, 4096), (16000, 16384)])
+def test_notes_are_heard_in_noise_of_a_known_level(rate: int, length: int, snr: int, right: float) -> None:
+    """The noise is so far below each clip's own level over all of its length."""
+    data = Plucks(rate, length, 24, {"test": 96})
+    sounds, labels = data.clips("test", range(96))[0], data.labels(range(96))
+    level = sounds.square().mean((1, 2), keepdim=True).sqrt() * 10 ** (-snr / 20)
+    noisy = sounds + level * torch.randn(sounds.shape, generator=generator())
+    assert pitch_metrics(noisy, rate, LOWEST, 24, labels)["pitch_accuracy"].value >= right
+
+
+@given(st.sampled_from([20.0, 50.0]), st.integers(0, 100))
+def test_random_pitches_are_in_tune_as_often_as_chance_says(half_width: float, seed: int) -> None:
+    """The chance of in_tune is 2 * 20 / 100 cents."""
+    semitones = LOWEST + 24 * torch.rand(4000, generator=torch.Generator().manual_seed(seed))
+    pitch = Pitch(440 * 2 ** ((semitones - 69) / 12), torch.zeros(4000), torch.ones(4000))
+    assert float((pitch.cents <= half_width).double().mean()) == pytest.approx(2 * half_width / 100, abs=0.04)
+
+
+def test_channels_are_mixed_and_lengths_may_differ() -> None:
+    left, right = tone(220.0, (1, 2))[0], tone(220.0, (3, 4))[0]
+    stereo = torch.stack([left, right])
+    heard = hear([stereo, stereo[:, :4000], stereo[:1]], RATE)
+    assert [round(1200 * abs(math.log2(f / 220))) <= 3 for f in heard.frequency.tolist()] == [True] * 3
 
 
 def test_what_is_asked_counts() -> None:
