@@ -11,6 +11,7 @@ as `read` reads them from files:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,17 @@ def inpaint(
         mask=mask.to(model.device),
         generators=streams(seed, "sample", indices, model.device),
     )
-    return samples(model, model.finite(x, how), given, told)
+    made = samples(model, model.finite(x, how), given, told)
+    return replace(made, examples=kept(model, made.examples, given, mask))
+
+
+def kept(model: Model, made: Sequence[Any], given: Batch, mask: Tensor) -> Sequence[Any]:
+    """Return examples whose known places are as given, also where a codec spreads a state's numbers over several."""
+    x = given.x.cpu()
+    if not all(isinstance(example, Tensor) and example.shape == x.shape[1:] for example in made):
+        return made  # such as molecules, whose states are no arrays of places
+    here = (mask.cpu() != 0).expand_as(x)
+    return [torch.where(m, a, b) for m, a, b in zip(here, model.domain.decode(x, given.space), made, strict=True)]
 
 
 def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, steps: int = 50) -> list[Samples]:
@@ -136,7 +147,9 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
     """
     check_whole("steps", steps, least=2)
     if a.x.shape != b.x.shape or not torch.equal(a.space.dim, b.space.dim):
-        raise UserError("Only examples of the same size can be interpolated: sounds of one length, molecules of as many atoms.")
+        raise UserError(
+            "Only examples of the same size can be interpolated: sounds of one length, molecules of as many atoms."
+        )
     how = model.plan(guidance=1.0, sampler="heun")  # as the ways there and back are: no step is told to the network
     ends = (a.x.to(model.device), b.x.to(model.device))
     states = between(model.guided(how), *ends, a.space.to(model.device), shares=shares, steps=steps)
