@@ -198,7 +198,7 @@ class Audio:
         return build_backbone(self.config.backbone, channels=self.data.channels, dims=1, conditions=self.conditions)
 
     def units(self, x: State, space: Space) -> Units:
-        gain = space.gain.log().sum((1, 2)) if isinstance(space, Missing) else 0
+        gain = space.log_volume if isinstance(space, Missing) else 0
         assert isinstance(space, Euclidean)
         volume = torch.full((space.batch,), self.codec.log_volume(space.shape), device=x.device)
         return Units(None, None, volume + gain, "full scale")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from polydiff.conditions import Aligned, Conditions
-from polydiff.domains.audio.codec import Standardise
+from polydiff.domains.audio.codec import Standardise, spectrum
 from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.crops import Header
 from polydiff.domains.audio.given import read_sound
@@ -30,6 +30,10 @@ from polydiff.errors import UserError
 from polydiff.space import Condition, Euclidean, State
 from polydiff.tasks import LOW
 
+MEASURED = 256
+"""Clips that the filter is measured on."""
+PLAIN = Standardise(1.0)
+"""Changes nothing."""
 LEAST = 1e-3
 """Least envelope, of the level of a recording."""
 MEL = "mel"
@@ -38,26 +42,34 @@ MEL = "mel"
 
 @dataclass(frozen=True)
 class Missing(Euclidean):
-    """Where that lives which recordings lack: a sound is y + g x, with x the state.
+    """Where that lives which recordings lack: a sound is y + g W^-1 x, with x the state.
 
-    What is missing is thousands of times weaker than the sound, and fades with it. Divided by the envelope of what is
-    known just below it, it has unit variance everywhere, and so has the noise that it is told from.
+    What is missing is thousands of times weaker than the sound, fades with it and gets weaker with frequency. Divided
+    by the envelope of what is known just below it, and with its spectrum evened out, it is as strong everywhere as the
+    noise that it is told from.
 
     Arguments:
         origin: y, the recordings at the full rate, (B, C, T), on the CPU.
         gain: g, of the same shape.
+        filter: W.
     """
 
     origin: Tensor = field(kw_only=True)
     gain: Tensor = field(kw_only=True)
+    filter: Standardise = field(kw_only=True)
+
+    @property
+    def log_volume(self) -> Tensor:
+        """Log of the volume, in the units of sounds, of a unit cube of states, (B,)."""
+        return self.gain.log().sum((1, 2)) + self.filter.log_volume(self.shape)
 
     def encode(self, sound: Tensor) -> State:
         """Return the states of sounds, both of unit variance."""
-        return (sound - self.origin) / self.gain
+        return self.filter.encode((sound - self.origin) / self.gain)
 
     def decode(self, x: State) -> Tensor:
         """Return the sounds of states."""
-        return self.origin + self.gain * x
+        return self.origin + self.gain * self.filter.decode(x)
 
 
 @dataclass(frozen=True)
@@ -69,16 +81,21 @@ class Upsample:
     Arguments:
         data: The settings, with both rates.
         codec: Of sounds.
-        scale: Root mean square of what is missing over the envelope, measured on the training data.
+        filter: Of what is missing over the envelope, measured on the training data.
     """
 
     data: AudioData
     codec: Standardise
-    scale: float = 1.0
+    filter: Standardise = PLAIN
 
     @property
     def conditions(self) -> Conditions:
         return {LOW: Aligned(2 * self.data.channels)}
+
+    @property
+    def top(self) -> float:
+        """Frequency in Hz up to which all recordings are whole."""
+        return CUTOFFS[0] * self.data.given_rate / 2
 
     def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
         return self.degraded(x, [draw_low_pass(self.data.given_rate, generator) for generator in generators])
@@ -95,23 +112,31 @@ class Upsample:
 
     def upper(self, low: Tensor) -> tuple[Tensor, Tensor]:
         """Return the upper part of recordings at the full rate, and its envelope, both (B, C, T)."""
-        top = CUTOFFS[0] * self.data.given_rate / 2
-        upper = within(low, self.data.sample_rate, 0.6 * top, top)
+        upper = within(low, self.data.sample_rate, 0.6 * self.top, self.top)
         least = LEAST * low.square().mean(-1, keepdim=True).sqrt() + 1e-6
         return upper, envelope(upper, self.data.sample_rate // 125) + least
 
     def space(self, told: Condition) -> Missing:
         """Return where that lives which the recordings lack."""
         low = told[LOW][:, : self.data.channels]
-        gain = self.scale * self.upper(low)[1]
-        return Missing(len(low), tuple(low.shape[1:]), origin=low, gain=gain)
+        gain = self.upper(low)[1]
+        return Missing(len(low), tuple(low.shape[1:]), origin=low, gain=gain, filter=self.filter)
 
-    def measure(self, sounds: Tensor) -> float:
-        """Return the scale of training sounds (N, C, T), the median over clips."""
-        chunks = sounds.split(128)
-        told = [self.degraded(x, [LowPass("brickwall", self.data.given_rate / 2)] * len(x)) for x in chunks]
-        states = [self.space(part).encode(x) for part, x in zip(told, chunks, strict=True)]
-        return float(torch.cat([x.square().mean((1, 2)).sqrt() for x in states]).median().clamp(min=1e-3))
+    def measure(self, sounds: Tensor) -> Standardise:
+        """Return the filter that evens out what training sounds (N, C, T) lack, as it is in the median.
+
+        Its gains are the mean over clips in dB, so that a few loud ones do not say how strong the many are; in the
+        recordings' own band they are those of the lowest missing frequencies.
+        """
+        sounds, low = sounds[:MEASURED], self.data.given_rate
+        space = self.space(self.degraded(sounds, [LowPass("brickwall", low / 2)] * len(sounds)))
+        lacking = space.encode(sounds)
+        power = torch.stack([spectrum(clip[None]) for clip in lacking]).mean(0)
+        known = torch.linspace(0, self.data.sample_rate / 2, len(power)) < low / 2
+        power = torch.where(known, power[~known].max(), power)
+        gains = tuple((power.max() - power).tolist())
+        level = Standardise(1.0, gains).encode(lacking).square().mean((1, 2)).sqrt().median()
+        return Standardise(float(level.clamp(min=1e-3)), gains)
 
     def read(self, path: Path, degrade: bool = False) -> tuple[dict[str, Tensor], int]:
         """Return what the network is told of one file of the low rate, and the length of what is made of it.
@@ -143,9 +168,8 @@ class Upsample:
 
     def finish(self, x: State, told: Condition) -> State:
         """Return states without what they add to a recording's own band: as far up as no filter of training reaches."""
-        gain = self.space(told).gain.to(x)
-        top = CUTOFFS[0] * self.data.given_rate / 2
-        return with_low_band(gain * x, torch.zeros_like(x), self.data.sample_rate, top) / gain
+        missing = self.space(told)
+        return missing.encode(with_low_band(missing.decode(x), missing.origin, self.data.sample_rate, self.top))
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ def open_task(config: AudioConfig, codec: Standardise, statistics: Mapping[str, 
         case "upsample":
             from polydiff.domains.audio.restore import Upsample
 
-            return Upsample(config.data, codec, statistics["missing"])
+            told = statistics["missing"]
+            return Upsample(config.data, codec, Standardise(told["std"], tuple(told["gains"])))
         case "vocode":
             from polydiff.domains.audio.mel import Mel, Scale
             from polydiff.domains.audio.restore import Vocode
@@ -65,7 +66,7 @@ def measure_task(config: AudioConfig, clips: Tensor) -> dict[str, Any]:
     if config.task == "upsample":
         from polydiff.domains.audio.restore import Upsample
 
-        return {"missing": Upsample(config.data, Standardise(1.0)).measure(clips)}
+        return {"missing": asdict(Upsample(config.data, Standardise(1.0)).measure(clips))}
     if config.task != "vocode":
         return {}
     from polydiff.domains.audio.mel import Mel, Scale
