@@ -105,6 +105,14 @@ def test_the_pages_of_guidance_and_control_run(page: str, tmp_path: Path, monkey
     assert torch.isfinite(scope["x"]).all()
 
 
+def test_the_features_of_the_audio_page_are_features(tmp_path: Path) -> None:
+    from polydiff.extractor import open_extractor
+
+    code = next(code for code in blocks("docs/audio.md", "python") if "def features" in code)
+    (tmp_path / "embed.py").write_text(code)
+    assert open_extractor(f"{tmp_path / 'embed.py'}:features")(list(torch.randn(5, 2, 4096))).shape == (5, 129)
+
+
 def test_the_sampler_of_the_documentation_is_of_second_order() -> None:
     """The page shows a whole sampler; it registers, runs and converges as it says."""
     from oracles import convergence

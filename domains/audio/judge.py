@@ -22,6 +22,8 @@ VERSION = 1
 """Counts changes of the classifier or of its training, so that a cached one of another version is not used."""
 SEED, BATCH, STEPS, EPOCHS = 0, 64, 600, 20
 """The classifier learns for so many passes over its clips, but for at most STEPS steps and at least a tenth of them."""
+SMOOTHING = 0.02
+"""Share of each label that is spread, without which scores would tell how sure of itself the classifier is."""
 GAIN, SHIFT = 6 / 35, 3
 """Most that a spectrogram is moved: 6 dB in its units (-1 to 1 for 70 dB), and frames."""
 
@@ -101,7 +103,9 @@ class Judge:
             return None
         steps = min(STEPS, max(STEPS // 10, EPOCHS * len(train.labels) // BATCH))
         memory = cache_dir() / "audio" / f"judge-{VERSION}-{classes}-{steps}-{train.digest()}.safetensors"
-        network = classifier(memory, partial(Classifier, classes), partial(batch, train), steps, seed=SEED)
+        network = classifier(
+            memory, partial(Classifier, classes), partial(batch, train), steps, smoothing=SMOOTHING, seed=SEED
+        )
         return cls(network, train, test)
 
     @torch.no_grad()

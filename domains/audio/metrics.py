@@ -179,8 +179,8 @@ def class_metrics(name: str, seen: Tensor, asked: Tensor | None, judge: Judge) -
             inception_score(log_p),
             "",
             "higher",
-            f"Inception score by this classifier, of {len(seen)} clips, one half against the other: 1 to {classes}, "
-            f"high where every {name} is clear and they vary. {local}",
+            f"Inception score by this classifier, of {len(seen)} clips, one half against the other: 1 at worst, about "
+            f"{classes} at best, high where every {name} is clear and they vary. {local}",
         ),
         f"{name}_local_mis": Metric(
             modified_inception_score(log_p),
