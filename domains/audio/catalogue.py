@@ -127,11 +127,16 @@ def beside(path: Path) -> dict[str, Any]:
 
 
 def mapping(text: str | bytes) -> dict[str, Any]:
-    """Return the object that JSON text holds; another value is a `ValueError`."""
+    """Return the object that JSON text holds, without what is empty; another value is a `ValueError`."""
     value = json.loads(text)
     if not isinstance(value, dict):
         raise ValueError(f"it holds no columns but {type(value).__name__}")
-    return value
+    return filled(value)
+
+
+def filled(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row without the cells that are empty, null or NaN, which differs from itself."""
+    return {name: value for name, value in row.items() if value not in (None, "") and value == value}
 
 
 def ljspeech(root: Path) -> list[Entry]:
@@ -178,7 +183,7 @@ def rows_of(path: Path) -> Iterator[tuple[int, str | dict[str, Any]]]:
 
 def entry_of(row: Mapping[str, Any], table: Path) -> Entry:
     """Return the sound that a row names; what makes no sense is a `ValueError`."""
-    given = {str(name): value for name, value in row.items() if value not in (None, "")}
+    given = filled(row)
     if "beyond" in given:
         raise ValueError("it has more cells than the first line has names")
     if not isinstance(given.get("path"), str):

@@ -163,6 +163,9 @@ def fields_of(
     values: Sequence[Mapping[str, Any]], weights: Sequence[int], types: Mapping[str, str], arrays: Mapping[str, Field]
 ) -> dict[str, Field]:
     """Return the conditions of sounds, measured on those that occur in training so often: 0 for those held out."""
+    for name in types:
+        if not any(weight and name in row for row, weight in zip(values, weights, strict=True)):
+            raise UserError(f"No sound that is trained on has a value in the column {name} (data.conditions).")
     measures: dict[str, Callable[[Sequence[Any], Sequence[int]], Field]]
     measures = {"class": Classes.measure, "number": Real.measure}
     return {

@@ -239,6 +239,21 @@ def test_conditions_that_make_no_sense_are_refused(tmp_path: Path, conditions: t
         folder(write_table(tmp_path, "csv"), conditions=conditions)
 
 
+def test_cells_may_be_empty_but_not_all_of_them(tmp_path: Path) -> None:
+    lines = [{"path": write(tmp_path / f"{i}.wav", i).name, "split": "test" if i > 6 else "train"} for i in range(9)]
+    for cell, line in zip((None, "", float("nan"), 4, "5.5", 6, 7, 8, 9), lines, strict=True):
+        line["x"] = cell  # type: ignore[assignment]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    field = folder(tmp_path / "t.jsonl", conditions=("x",)).fields["x"]
+    assert isinstance(field, Real)
+    assert field.values == (4, 5.5, 6, 7)
+    for line in lines[:7]:
+        del line["x"]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(UserError, match="No sound that is trained on has a value in the column x"):
+        _ = folder(tmp_path / "t.jsonl", conditions=("x",)).fields
+
+
 def test_a_text_is_no_class(tmp_path: Path) -> None:
     lines = [json.dumps({"path": str(write(tmp_path / f"{i}.wav", i)), "text": f"word {i}"}) for i in range(120)]
     (tmp_path / "t.jsonl").write_text("\n".join(lines))
