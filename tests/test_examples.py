@@ -18,7 +18,9 @@ SMALL = {
 }
 TASKS = {
     "audio_inpaint": ("runs/example-inpaint", "inpainted"),
+    "audio_upsample": ("runs/example-upsample", "upsampled"),
     "audio_vary": ("runs/example-vary", "varied"),
+    "audio_vocode": ("runs/example-vocode", "vocoded"),
 }
 """Scripts of tasks for sounds: the run that each trains, and where in it the sounds go."""
 

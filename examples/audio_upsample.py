@@ -1,0 +1,25 @@
+"""Sounds at 16 kHz of recordings at 8 kHz, by a model that is told them.
+
+`python examples/audio_upsample.py [key=value ...]` trains for some minutes; `... RUN` takes a run of task=upsample.
+"""
+
+import sys
+from pathlib import Path
+
+import polydiff
+from polydiff.restoring import restore, spoken, told_of
+
+given_run, words = sys.argv[1:2], dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
+task = {"task": "upsample", "data.sample_rate": 16000, **words}
+run = polydiff.train("audio", "runs/example-upsample", overrides=task) if words or not given_run else Path(given_run[0])
+model = polydiff.load(run)
+
+low, truth = told_of(model, range(4))  # or polydiff.restoring.told(model, ["recording-at-8-khz.wav"])
+made = restore(model, low, guidance=1.0)
+for name, sounds in {"made": made, "low": spoken(model, low.x, low, low.cond)}.items():
+    model.domain.save(sounds, Path(run, "upsampled", name))
+
+for name, row in polydiff.evaluate(model, n=64, guidance=1.0)["metrics"].items():
+    if name.startswith("lsd"):
+        print(f"{name}: {row['value']:.2f} of the model, {row['baseline']:.2f} of interpolation")
+print(f"The sounds are in {run}/upsampled")
