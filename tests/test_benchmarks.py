@@ -26,7 +26,18 @@ def bench(monkeypatch: pytest.MonkeyPatch):
     import samplers
 
     yield SimpleNamespace(cases=cases, noisy=noisy, samplers=samplers)
-    for name in ("cases", "noisy", "samplers", "peers", "overhead", "timing", "speed_audio", "growth", "inpainting"):
+    for name in (
+        "cases",
+        "noisy",
+        "samplers",
+        "peers",
+        "overhead",
+        "timing",
+        "speed_audio",
+        "growth",
+        "inpainting",
+        "bandwidth",
+    ):
         sys.modules.pop(name, None)
 
 
@@ -119,6 +130,18 @@ def test_linear_prediction_follows_what_it_can(bench) -> None:
     filled = inpainting.predicted(x, gap, 32)
     assert torch.equal(filled[..., ~gap], x[..., ~gap])
     assert bool((inpainting.predicted(x, t < 300, 100)[..., :300] - x[..., :300]).norm() < 2 * x[..., :300].norm())
+
+
+def test_a_spline_goes_through_the_recording_and_follows_what_is_slow(bench) -> None:
+    import bandwidth
+
+    t = torch.arange(400).double()
+    slow = torch.sin(0.05 * t)[None, None]
+    raised = bandwidth.spline(slow[..., ::2], 2.0, 400)
+    torch.testing.assert_close(raised[..., ::2], slow[..., ::2].float())
+    assert float((raised - slow)[..., 4:-4].abs().max()) < 1e-4
+    same = bandwidth.figures(raised.repeat(2, 1, 1), raised.repeat(2, 1, 1), 8000, 2000.0)
+    assert same[:3] == ["0.000 ± 0.000"] * 3
 
 
 @pytest.mark.slow
