@@ -17,7 +17,7 @@ from polydiff.domains.audio.measure import SILENT, Measured
 from polydiff.domains.audio.pitch import Pitch, hear
 from polydiff.domains.audio.reference import COMPARED, Reference, portraits
 from polydiff.frechet import frechet_distance
-from polydiff.neighbours import copied, nearest
+from polydiff.neighbours import ENOUGH, copied, nearest
 
 IN_TUNE = 20.0
 """Cents within which a note counts as in tune."""
@@ -113,6 +113,7 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
     known, lacks = reference.known, optional.lacks_torchaudio()
     n, compared = min(len(clips), reference.n), known.features[:COMPARED]
     not_measured = f" Not measured: {lacks}" if lacks else ""
+    too_few = f" Not measured: it takes {ENOUGH} held-out clips." if reference.n < ENOUGH else ""
     distributions = {
         f"{name}_error": Metric(
             wasserstein(heard(clips), heard(known)),
@@ -147,7 +148,7 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
             "",
             "lower",
             f"Share of clips nearer to one of {len(known)} training clips, in log-mel features, than 99 % of held-out "
-            f"clips are: 0.01 by chance, much more where training clips are repeated.{not_measured}",
+            f"clips are: 0.01 by chance, much more where training clips are repeated.{not_measured or too_few}",
         ),
     }
 

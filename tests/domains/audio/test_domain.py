@@ -113,6 +113,17 @@ def test_real_sounds_and_noise_stand_at_the_two_ends(audio: Audio) -> None:
     assert real["level_error"].value < 1.5
 
 
+def test_what_is_asked_and_what_is_heard_are_counted(audio: Audio) -> None:
+    samples = audio.examples("test", 200)
+    found = audio.confusions(samples)["pitch"]
+    assert found.seen == [*audio.class_names("pitch"), "other", "none"]
+    counts = torch.tensor(found.counts)
+    assert int(counts.sum()) == int(counts.diagonal().sum()) == 200
+    silent = audio.confusions(Samples([0 * x for x in samples.examples], samples.cond))["pitch"]
+    assert sum(row[-1] for row in silent.counts) == 200
+    assert audio.confusions(Samples(samples.examples)) == {}
+
+
 def test_examples_come_from_the_whole_split(audio: Audio) -> None:
     samples = audio.examples("test", 24)
     assert len(samples) == 24

@@ -100,6 +100,14 @@ def test_the_judge_knows_held_out_digits_and_says_how_well(image: Image) -> None
     assert np.isnan(values(image, Samples(everything.examples))["judge_agrees"])
 
 
+def test_what_is_asked_and_what_is_seen_are_counted(image: Image) -> None:
+    real = image.examples("test", 100)
+    counts = torch.tensor(image.confusions(real)["label"].counts)
+    assert counts.sum() == 100
+    assert counts.diagonal().sum() > 95
+    assert image.confusions(Samples(real.examples)) == {}
+
+
 def test_the_judge_never_sees_the_test_split(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(judge, "STEPS", 20)
     splits = digits().splits
