@@ -89,12 +89,13 @@ def spectrum(x: Tensor, size: int, hop: int, window: int) -> Tensor:
     """Return the short-time Fourier transform in float64 by a Hann window, reflected at the ends, (B, C, F, frames)."""
     hann = torch.hann_window(window, dtype=torch.float64, device=x.device)
     frames = torch.stft(x.double().flatten(0, 1), size, hop, window, hann, return_complex=True)
-    return frames.unflatten(0, x.shape[:2])
+    apart: Tensor = frames.unflatten(0, x.shape[:2])
+    return apart
 
 
 def frame_size(size: int, length: int) -> int:
     """Return a size, or the greatest power of two that is not longer than a clip."""
-    return min(size, 2 ** int(math.log2(length)))
+    return min(size, 1 << int(math.log2(length)))
 
 
 def si_snr(x: Tensor, truth: Tensor) -> Tensor:

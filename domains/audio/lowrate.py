@@ -103,7 +103,8 @@ def record(x: Tensor, rate: int, low_rate: int, filters: Sequence[LowPass]) -> T
     bins = (torch.fft.fftfreq(n, 1 / n, device=x.device).round().long()) % low
     folded = torch.zeros(*x.shape[:2], low, dtype=spectrum.dtype, device=x.device).index_add_(-1, bins, spectrum)
     begin = before * q // p
-    return torch.fft.ifft(folded).real[..., begin : begin + -(-x.shape[-1] * q // p)] * (q / p)
+    recordings: Tensor = torch.fft.ifft(folded).real
+    return recordings[..., begin : begin + -(-x.shape[-1] * q // p)] * (q / p)
 
 
 def raised(low: Tensor, rate: int, low_rate: int, length: int) -> Tensor:
@@ -122,7 +123,8 @@ def raised(low: Tensor, rate: int, low_rate: int, length: int) -> Tensor:
     if n % 2 == 0:
         spectrum[..., -1] = spectrum[..., -1] / 2  # half of it is at the negative frequency
     begin = before * p // q
-    return torch.fft.irfft(spectrum, n * p // q)[..., begin : begin + length] * (p / q)
+    sounds: Tensor = torch.fft.irfft(spectrum, n * p // q)
+    return sounds[..., begin : begin + length] * (p / q)
 
 
 def with_low_band(x: Tensor, given: Tensor, rate: int, top: float) -> Tensor:
@@ -138,7 +140,7 @@ def with_low_band(x: Tensor, given: Tensor, rate: int, top: float) -> Tensor:
     difference = reflected(given - x, before, after)
     f = torch.fft.rfftfreq(difference.shape[-1], 1 / rate, dtype=x.dtype, device=x.device)
     share = ((top - f) / (0.1 * top)).clamp(0, 1)
-    low = torch.fft.irfft(torch.fft.rfft(difference) * share, difference.shape[-1])
+    low: Tensor = torch.fft.irfft(torch.fft.rfft(difference) * share, difference.shape[-1])
     return x + low[..., before : before + x.shape[-1]]
 
 
@@ -148,7 +150,8 @@ def within(x: Tensor, rate: int, low: float, high: float) -> Tensor:
     padded = reflected(x, before, after)
     f = torch.fft.rfftfreq(padded.shape[-1], 1 / rate, device=x.device)
     spectrum = torch.fft.rfft(padded) * ((f >= low) & (f < high))
-    return torch.fft.irfft(spectrum, padded.shape[-1])[..., before : before + x.shape[-1]]
+    part: Tensor = torch.fft.irfft(spectrum, padded.shape[-1])
+    return part[..., before : before + x.shape[-1]]
 
 
 def envelope(x: Tensor, width: int) -> Tensor:

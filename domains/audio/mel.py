@@ -158,9 +158,8 @@ def griffin_lim(mel: Mel, spectrogram: Tensor, length: int, iterations: int = 32
 
 def write_mel(path: Path, mel: Mel, spectrogram: Tensor, length: int) -> None:
     """Write the mel spectrogram (C bands, frames) of a sound of so many samples, with its definition."""
-    held = {"mel": spectrogram.numpy(), "length": np.int64(length), "definition": np.str_(json.dumps(asdict(mel)))}
     buffer = io.BytesIO()
-    np.savez(buffer, **held)
+    np.savez(buffer, mel=spectrogram.numpy(), length=np.int64(length), definition=np.str_(json.dumps(asdict(mel))))
     write_atomic(path, buffer.getvalue())
 
 
