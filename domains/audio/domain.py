@@ -20,6 +20,7 @@ from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig
 from polydiff.domains.audio.data import Source, Values, open_source
 from polydiff.domains.audio.given import read_sounds, region
+from polydiff.domains.audio.measure import chunk
 from polydiff.domains.audio.metrics import pitch_confusion, pitch_metrics, set_metrics
 from polydiff.domains.audio.pairs import pair_metrics
 from polydiff.domains.audio.pitch import hear
@@ -94,9 +95,9 @@ class Audio:
         return Reference.of(*parts, self.data.sample_rate, several, self.size("test"))
 
     def some_clips(self, split: str, n: int) -> Iterator[tuple[Tensor, Mapping[str, Tensor]]]:
-        """Yield up to n clips from all over a split with their conditions, 256 at a time, always the same."""
-        indices = self.some(split, n)
-        for part in (indices[i : i + 256] for i in range(0, len(indices), 256)):
+        """Yield up to n clips from all over a split with their conditions, some at a time, always the same."""
+        indices, step = self.some(split, n), chunk(self.data.channels * self.data.length)
+        for part in (indices[i : i + step] for i in range(0, len(indices), step)):
             generators = streams(self.data.seed, "audio/reference", part) if split == "train" else None
             sounds, values = self.source.clips(split, part, generators)
             yield sounds, self.cond(values)

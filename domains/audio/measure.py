@@ -17,8 +17,8 @@ from polydiff.domains.audio.features import SIZE, decibels, log_mel_features
 
 SILENT = -60.0
 """Level in dB of full scale under which a clip counts as silent."""
-CHUNK = 256
-"""Clips measured at a time."""
+CHUNK, NUMBERS = 256, 2**23
+"""Most clips measured at a time, and most numbers that they hold."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,14 @@ def each(function: Callable[[Tensor], Tensor], sounds: Sequence[Tensor] | Tensor
     places: dict[torch.Size, list[int]] = defaultdict(list)
     for i, sound in enumerate(sounds):
         places[sound.shape].append(i)
-    parts = [part for same in places.values() for part in torch.tensor(same).split(CHUNK)]
+    parts = [part for shape, same in places.items() for part in torch.tensor(same).split(chunk(shape.numel()))]
     done = torch.cat([function(torch.stack([sounds[i] for i in part.tolist()])) for part in parts])
     return done[torch.cat(parts).argsort()]
+
+
+def chunk(numbers: int) -> int:
+    """Return how many clips of so many numbers are measured at a time."""
+    return min(CHUNK, max(NUMBERS // max(numbers, 1), 1))
 
 
 def features(x: Tensor, sample_rate: int) -> Tensor:

@@ -67,6 +67,12 @@ def test_clips_of_different_lengths_keep_their_order() -> None:
     assert torch.equal(each(lambda x: x[:, 0, 0], many), torch.arange(700.0))
 
 
+def test_long_clips_are_measured_few_at_a_time() -> None:
+    sizes: list[int] = []
+    each(lambda x: (sizes.append(len(x)), x[:, 0, 0])[1], [torch.zeros(2, 3_000_000)] * 3 + [torch.zeros(2, 9)] * 300)
+    assert sizes == [1, 1, 1, 256, 44]
+
+
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (44100, 2), (48000, 1), (16000, 3)])
 def test_any_rate_channels_and_lengths_are_judged(rate: int, channels: int) -> None:
     lengths = [1, 2, 300, 5000, 70_000]
