@@ -15,14 +15,17 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import soundfile
 import torch
 from timing import markdown, parser, quartiles, show
 
+from polydiff.config import Config
 from polydiff.data import batches
+from polydiff.domain import Domain
 from polydiff.plugins import build_domain
 from polydiff.settings import resolve
 from polydiff.space import Batch
@@ -44,10 +47,10 @@ def write_files(folder: Path, suffix: str, rate: int) -> Path:
     return folder
 
 
-def loading(folder: Path, batch_size: int, rounds: int) -> list[float]:
+def loading(folder: Path, statistics: Mapping[str, Any], batch_size: int, rounds: int) -> list[float]:
     """Return the seconds that batches of a folder take on one core."""
     config = resolve("audio", "small", words={"data.path": str(folder)}).config
-    source = batches(build_domain(config), batch_size, config.seed)
+    source = batches(build_domain(config, statistics={**statistics, "conditions": {}}), batch_size, config.seed)
     return timed(source, rounds)
 
 
@@ -63,10 +66,8 @@ def timed(run: Callable[[int], Batch], rounds: int) -> list[float]:
     return seconds[1:]
 
 
-def step_seconds(batch_size: int, device: str) -> float:
+def step_seconds(config: Config, domain: Domain, batch_size: int, device: str) -> float:
     """Return the seconds of a training step whose batch is at hand."""
-    config = resolve("audio", "small", words={"device": device}).config
-    domain = build_domain(config)
     batch = batches(domain, batch_size, config.seed)(0)
     seconds, start = [], time.perf_counter()
     training, loss = begin(config, domain), build_loss(config)
@@ -87,13 +88,17 @@ def main() -> None:
     reader.add_argument("--batch-size", type=int, default=64)
     said = reader.parse_args()
     torch.set_num_threads(said.threads)
-    step = step_seconds(said.batch_size, said.device)
+    config = resolve("audio", "small", words={"device": said.device}).config
+    domain = build_domain(config)
+    step = step_seconds(config, domain, said.batch_size, said.device)
     rows = [["files", "ms a batch", "quartiles", "ms a crop", "share of a step"]]
     with tempfile.TemporaryDirectory() as folder:
         os.environ["POLYDIFF_CACHE"] = f"{folder}/cache"
         for suffix, rate in itertools.product(said.formats, said.rates):
             files = write_files(Path(folder) / f"{suffix}-{rate}", suffix, rate)
-            low, ms, high = (1e3 * value for value in quartiles(loading(files, said.batch_size, said.rounds)))
+            low, ms, high = (
+                1e3 * value for value in quartiles(loading(files, domain.statistics, said.batch_size, said.rounds))
+            )
             times = [f"{ms:.1f}", f"{low:.1f} to {high:.1f}", f"{ms / said.batch_size:.2f}"]
             rows.append([f"{suffix}, {rate} Hz", *times, f"**{ms / 1e3 / step:.2%}**"])
     text = f"A step of `small` with a batch of {said.batch_size} at hand takes {step:.2f} s.\n\n{markdown(rows)}"
