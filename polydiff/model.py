@@ -17,7 +17,7 @@ from torch import Tensor
 from polydiff.batching import PROBE, WINDOW, Memory, efficient, windows
 from polydiff.checkpoint import STEP, Checkpoint, latest
 from polydiff.checks import check_guided, check_sampling, try_guidance, try_plan
-from polydiff.conditions import Tokens
+from polydiff.conditions import Conditions, Tokens
 from polydiff.config import Config, SampleConfig
 from polydiff.denoise import Denoise, Denoiser
 from polydiff.domain import Domain, Samples
@@ -376,9 +376,9 @@ def load_weights(denoiser: Denoiser, weights: Mapping[str, Tensor], source: str 
     denoiser.load_state_dict(dict(weights))
 
 
-def same_data(model: Model) -> tuple[str, str]:
+def same_data(model: Model) -> tuple[str, str, Conditions]:
     """Return what two models must share for their states to mean the same."""
-    return model.config.domain, json.dumps([dict(model.domain.statistics), dict(model.domain.conditions)])
+    return model.config.domain, json.dumps(dict(model.domain.statistics)), dict(model.domain.conditions)
 
 
 def pick_device(name: str) -> torch.device:

@@ -89,6 +89,18 @@ def test_guidance_leaves_both_estimates_what_is_told(runs: Path) -> None:
         assert_close(a, b)  # nothing else is asked for, so there is nothing to guide away from
 
 
+@pytest.mark.parametrize("name", ["upsample", "vocode", "image"])
+def test_a_guide_is_told_the_same(runs: Path, name: str) -> None:
+    model = polydiff.load(runs / name)
+    given, _ = told_of(model, [0])
+    plain = restore(model, given, guidance=1.0).examples[0].double()
+    alike = restore(model, given, guidance=2.0, guide=str(runs / name)).examples[0].double()
+    assert_close(plain, alike, rtol=0, atol=1e-4 if name != "image" else 1)  # a guide that is no worse changes nothing
+    if name == "upsample":
+        with pytest.raises(UserError, match="was trained on other data"):
+            restore(model, given, guidance=2.0, guide=str(runs / "vocode"))
+
+
 def test_files_of_any_length_are_upsampled_and_vocoded(runs: Path, tmp_path: Path) -> None:
     tone = 0.3 * torch.sin(0.3 * torch.arange(900)).numpy()
     soundfile.write(str(tmp_path / "low.wav"), tone, 4000)

@@ -83,12 +83,14 @@ def filtered(x: Tensor, gains: Sequence[float]) -> Tensor:
         return x
     length = x.shape[-1]
     factor = 10 ** (interpolated(gains, length).to(x.device) / 20)
-    return torch.fft.irfft(mirrored(x) * factor.to(x.dtype), n=2 * length)[..., :length]
+    both: Tensor = torch.fft.irfft(mirrored(x) * factor.to(x.dtype), n=2 * length)
+    return both[..., :length]
 
 
 def mirrored(x: Tensor) -> Tensor:
     """Return the spectrum of sounds (..., T) followed by themselves backwards, shape (..., T + 1)."""
-    return torch.fft.rfft(torch.cat([x, x.flip(-1)], -1))
+    spectra: Tensor = torch.fft.rfft(torch.cat([x, x.flip(-1)], -1))
+    return spectra
 
 
 def interpolated(gains: Sequence[float], length: int) -> Tensor:

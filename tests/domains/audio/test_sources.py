@@ -203,6 +203,8 @@ def test_a_network_is_trained_with_them_and_asked_for_them(tmp_path: Path, monke
         model.sample(1, cond={"digit": np.ones(3)})
     words = ["--cond", "digit=1", "--cond", f"vector={tmp_path / 'array.npy'}", "--steps", "2"]
     assert main(["sample", str(tmp_path / "run"), "-n", "2", "-o", str(tmp_path / "out"), *words]) == 0
+    words = ["--guidance", "2", "--guide", str(tmp_path / "run"), "--steps", "2"]
+    assert main(["sample", str(tmp_path / "run"), "-n", "1", "-o", str(tmp_path / "guided"), *words]) == 0
     saved = json.loads((tmp_path / "out" / "manifest.json").read_text())["samples"]
     assert {(row["cond"]["digit"], row["cond"]["vector"]) for row in saved} == {("1", "2 vectors")}
 
