@@ -68,7 +68,7 @@ class Quarantine:
         with self.lock:
             told = sorted(self.reasons.items())
         rest = [f"  and {len(told) - most} more"] if len(told) > most else []
-        return [f"  {name}: {reason}" for name, reason in told[:most]] + rest
+        return [printable(f"  {name}: {reason}") for name, reason in told[:most]] + rest
 
     def summary(self) -> str:
         """Return one line that adds up."""
@@ -79,8 +79,15 @@ class Quarantine:
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as plain values."""
+        about = {"place": printable(self.place), "things": self.things}
         counts = {"found": self.found, "used": self.used, "left_out": self.left_out}
-        return {"place": self.place, "things": self.things, **counts, "put_aside": self.reasons, "notes": self.notes}
+        aside = {printable(name): printable(reason) for name, reason in self.reasons.items()}
+        return {**about, **counts, "put_aside": aside, "notes": self.notes}
+
+
+def printable(text: str) -> str:
+    """Return text on one line, what a terminal would obey and what is no character (bytes of a name) escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @runtime_checkable

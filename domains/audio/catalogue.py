@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +52,11 @@ class Entry(NamedTuple):
     start: float = 0.0
     end: float | None = None
 
+    @property
+    def file(self) -> str:
+        """The name without the part, the same for all parts of a file."""
+        return self.name.rsplit(" ", 2)[0] if self.start or self.end is not None else self.name
+
 
 def catalogue(path: Path, aside: Quarantine) -> list[Entry]:
     """Return the sounds under a path, in order, and put aside what is none; `aside.found` counts the latter."""
@@ -59,14 +65,16 @@ def catalogue(path: Path, aside: Quarantine) -> list[Entry]:
     elif not path.is_dir():
         raise UserError(f"data.path={path}: there is no such file or folder.")
     elif (path / "wavs").is_dir() and (path / "metadata.csv").is_file():
-        entries = ljspeech(path)
-    elif shards := sorted(path.glob("*.tar")):
-        entries = [entry for shard in shards for entry in archive(shard, path, aside)]
+        entries = ljspeech(path, aside)
+    elif shards := sorted(p for p in path.glob("*.tar") if not p.name.startswith(".")):
+        entries = archives(path, shards, aside)
     else:
         entries = tree(path, aside)
     aside.found += len(entries)
-    if not aside.found:
+    if not aside.found and path.is_dir():
         raise UserError(f"{path} holds no sound file ({', '.join(sorted(SUFFIXES))}); hidden ones do not count.")
+    if not aside.found:
+        raise UserError(f"{path} names no sound.")
     return entries
 
 
@@ -94,7 +102,7 @@ def tree(root: Path, aside: Quarantine) -> list[Entry]:
     odd: dict[str, str] = {}
     paths = files_under(root, SUFFIXES, hidden=(".", "_"), odd=odd)
     put_aside_unlisted(aside, odd)
-    lists = {line: split for name, split in LISTS.items() for line in lines_of(root / name)}
+    lists = {line.strip(): split for name, split in LISTS.items() for line in lines_of(root / name)}
     entries = []
     for path in paths:
         name = path.relative_to(root).as_posix()
@@ -105,6 +113,8 @@ def tree(root: Path, aside: Quarantine) -> list[Entry]:
             put_aside_unlisted(aside, {name: f"its {path.stem}.json cannot be read: {error}"})
             continue
         entries.append(Entry(name, Place(path), columns, lists.get(name, "train" if lists else "")))
+    if lists and entries and lists.keys().isdisjoint(entry.name for entry in entries):
+        raise UserError(f"{root} holds none of the files that {' and '.join(LISTS)} name. Mend or remove these.")
     return entries
 
 
@@ -115,8 +125,13 @@ def put_aside_unlisted(aside: Quarantine, reasons: Mapping[str, str]) -> None:
 
 
 def lines_of(path: Path) -> list[str]:
-    """Return the lines of a file, none where there is no such file."""
-    return path.read_text(encoding="utf-8").split() if path.is_file() else []
+    """Return the lines of a file of text, none where there is no such file."""
+    if not path.is_file():
+        return []
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not text in UTF-8: {error}.") from error
 
 
 def beside(path: Path) -> dict[str, Any]:
@@ -139,16 +154,24 @@ def filled(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if value not in (None, "") and value == value}
 
 
-def ljspeech(root: Path) -> list[Entry]:
+def ljspeech(root: Path, aside: Quarantine) -> list[Entry]:
     """Return the sounds of wavs/ that metadata.csv names: id|text|normalised text."""
-    entries = []
-    for line in (root / "metadata.csv").read_text(encoding="utf-8").splitlines():
+    entries: dict[str, Entry] = {}
+    for number, line in enumerate(lines_of(root / "metadata.csv"), 1):
         name, _, rest = line.partition("|")
         text, _, normalised = rest.partition("|")
         if name.strip():
             columns = {"text": text, "normalised": normalised or text}
-            entries.append(Entry(f"wavs/{name}.wav", Place(root / "wavs" / f"{name}.wav"), columns))
-    return entries
+            entry = Entry(f"wavs/{name}.wav", Place(root / "wavs" / f"{name}.wav"), columns)
+            take_in(entries, entry, f"metadata.csv, line {number}", aside)
+    return list(entries.values())
+
+
+def take_in(entries: dict[str, Entry], entry: Entry, line: str, aside: Quarantine) -> None:
+    """Add an entry by its name, unless a line before has it."""
+    if entry.name in entries:
+        put_aside_unlisted(aside, {line: f"{entry.name} stands in a line before"})
+    entries.setdefault(entry.name, entry)
 
 
 def manifest(path: Path, aside: Quarantine) -> list[Entry]:
@@ -163,22 +186,33 @@ def manifest(path: Path, aside: Quarantine) -> list[Entry]:
         except ValueError as error:
             put_aside_unlisted(aside, {f"{path.name}, line {number}": str(error)})
             continue
-        if entry.name in entries:
-            put_aside_unlisted(aside, {f"{path.name}, line {number}": f"{entry.name} stands in a line before"})
-        entries.setdefault(entry.name, entry)
+        take_in(entries, entry, f"{path.name}, line {number}", aside)
     return list(entries.values())
 
 
 def rows_of(path: Path) -> Iterator[tuple[int, str | dict[str, Any]]]:
     """Yield (line number, row) of a table; a row of JSON is text still."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        if path.suffix.lower() == ".jsonl":
-            yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
-            return
-        reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", restkey="beyond")
-        if "path" not in (reader.fieldnames or ()):
-            raise UserError(f"{path} has no column `path`. Its first line names {', '.join(reader.fieldnames or ())}.")
-        yield from ((reader.line_num, row) for row in reader)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if path.suffix.lower() == ".jsonl":
+                yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
+                return
+            between = "\t" if path.suffix.lower() == ".tsv" else ","
+            reader = csv.DictReader(file, delimiter=between, restkey="beyond", skipinitialspace=True)
+            check_columns(reader.fieldnames or (), path)
+            yield from ((reader.line_num, row) for row in reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        kind = "text in UTF-8" if isinstance(error, UnicodeDecodeError) else "a table"
+        raise UserError(f"{path} is not {kind}: {error}.") from error
+
+
+def check_columns(names: Sequence[str], table: Path) -> None:
+    """Refuse a first line without `path` or with a name twice."""
+    if "path" not in names:
+        raise UserError(f"{table} has no column `path`. Its first line names {', '.join(names) or 'nothing'}.")
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{table} has several columns `{name}`. Rename them.")
 
 
 def entry_of(row: Mapping[str, Any], table: Path) -> Entry:
@@ -188,11 +222,11 @@ def entry_of(row: Mapping[str, Any], table: Path) -> Entry:
         raise ValueError("it has more cells than the first line has names")
     if not isinstance(given.get("path"), str):
         raise ValueError("it names no `path`")
-    start, end = (None if given.get(name) is None else float(given[name]) for name in ("start", "end"))
+    start, end = (seconds(name, given.get(name)) for name in ("start", "end"))
     word = str(given.get("split", "")).strip().lower()
     if word and word not in SPLITS:
         raise ValueError(f"split={word} is none of {', '.join(SPLITS)}")
-    part = "" if start is None and end is None else f" {start or 0:g}:{'' if end is None else f'{end:g}'} s"
+    part = f" {start or 0:g}:{'' if end is None else f'{end:g}'} s" if start or end is not None else ""
     columns = {name: value for name, value in given.items() if name not in ("path", "start", "end", "split")}
     return Entry(
         f"{given['path']}{part}",
@@ -202,6 +236,17 @@ def entry_of(row: Mapping[str, Any], table: Path) -> Entry:
         start or 0.0,
         end,
     )
+
+
+def seconds(name: str, cell: Any) -> float | None:
+    """Return the time that a cell says, None where there is none; what is none is a `ValueError`."""
+    try:
+        time = None if cell is None else math.nan if isinstance(cell, bool) else float(cell)
+    except (TypeError, ValueError):
+        time = math.nan
+    if time is not None and not math.isfinite(time):
+        raise ValueError(f"{name}={cell} is no time in seconds")
+    return time
 
 
 def stored(value: Any, folder: Path) -> Any:
@@ -222,6 +267,16 @@ def array(path: Path) -> list[Entry]:
             f"{sounds.dtype} {sounds.shape}."
         )
     return [Entry(f"{path.name}[{i}]", Place(path, row=i), {}) for i in range(len(sounds))]
+
+
+def archives(root: Path, shards: Sequence[Path], aside: Quarantine) -> list[Entry]:
+    """Return the sounds of a folder of tar archives; sound files beside them are a `UserError`."""
+    if loose := files_under(root, SUFFIXES, hidden=(".", "_")):
+        raise UserError(
+            f"{root} holds archives, such as {shards[0].name}, and sound files, such as {loose[0].relative_to(root)}. "
+            "Move the ones or the others."
+        )
+    return [entry for shard in shards for entry in archive(shard, root, aside)]
 
 
 def archive(path: Path, root: Path, aside: Quarantine) -> list[Entry]:

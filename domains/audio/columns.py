@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from polydiff.domains.audio.catalogue import Entry
 from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.crops import Place, opened_bytes
-from polydiff.domains.audio.index import THREADS, Sound
+from polydiff.domains.audio.index import THREADS, Sound, why
 from polydiff.errors import UserError, unknown
 from polydiff.fields import Classes, Embedding, Field, Real, checked_vectors, read_array
 from polydiff.quarantine import Quarantine
@@ -151,10 +151,8 @@ def size_of(place: Place) -> tuple[int, int, float] | str:
     """Return N, width and the sum of squares of an embedding, or why it cannot be read."""
     try:
         array = vectors(place)
-    except OSError as error:
-        return error.strerror or str(error)
-    except ValueError as error:
-        return str(error)
+    except (OSError, ValueError) as error:
+        return why(error)
     rows, width = array.shape
     return rows, width, float(np.square(array, dtype=np.float64).sum())
 

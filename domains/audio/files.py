@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -169,7 +170,10 @@ def split(sounds: Sequence[Sound], share: float) -> tuple[dict[str, list[Sound]]
     train, test = by_name(told[""], share, not told["test"])
     splits = {"train": [*told["train"], *train], "test": [*told["test"], *test]}
     if not all(splits.values()):
-        raise UserError("Two sounds are the least (of two files or speakers): one to train on, one to hold out.")
+        raise UserError(
+            f"Sounds to train on: {len(splits['train'])}, to hold out: {len(splits['test'])}. Each takes one at least, of "
+            "files or speakers of its own."
+        )
     return splits, told["validation"]
 
 
@@ -185,11 +189,9 @@ def by_name(sounds: Sequence[Sound], share: float, alone: bool) -> tuple[list[So
 
 def lot(sound: Sound) -> float:
     """Return a number in [0, 1) that depends on the name of a sound's file or speaker alone."""
-    part = sound.entry.start or sound.entry.end is not None
-    name = sound.entry.name.rsplit(" ", 2)[0] if part else sound.entry.name
-    speaker, mark, _ = name.rpartition("/")[2].partition("_nohash_")
-    text = speaker if mark else name
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest()) / 2**56
+    speaker, mark, _ = sound.entry.file.rpartition("/")[2].partition("_nohash_")
+    text = speaker if mark else sound.entry.file
+    return int.from_bytes(hashlib.blake2b(os.fsencode(text), digest_size=7).digest()) / 2**56
 
 
 def match_channels(sound: Tensor, data: AudioData, name: str) -> Tensor:

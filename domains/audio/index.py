@@ -85,8 +85,8 @@ def facts_of(places: Iterable[Place], root: Path) -> tuple[dict[Place, Facts], d
     for place in sorted(places):
         try:
             name, stat = name_of(place, root), place.path.stat()
-        except OSError as error:
-            reasons[place] = error.strerror or str(error)
+        except (OSError, ValueError) as error:  # the name may hold what none can
+            reasons[place] = why(error)
             continue
         stamp = [stat.st_size, stat.st_mtime_ns]
         if (entry := known.get(name)) is not None and entry[:2] == stamp:
@@ -137,10 +137,15 @@ def attempt(place: Place) -> Facts | str:
     """Return what a file is, or why it cannot be read."""
     try:
         return look(place)
-    except OSError as error:
-        return error.strerror or str(error)
-    except (RuntimeError, ValueError) as error:
-        return str(error).removeprefix(f"Error opening {str(place.path)!r}: ")
+    except (OSError, RuntimeError, ValueError) as error:
+        return why(error).removeprefix(f"Error opening {str(place.path)!r}: ")
+
+
+def why(error: Exception) -> str:
+    """Return what an error says, without number and name of a file."""
+    if isinstance(error, UnicodeEncodeError):
+        return "its name is not UTF-8"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def look(place: Place) -> Facts:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from polydiff.domains.audio.catalogue import SUFFIXES, TABLES, catalogue
+from polydiff.domains.audio.catalogue import SUFFIXES, TABLES, Entry, catalogue
 from polydiff.domains.audio.columns import LABEL, chosen, plain_type
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.domain import Audio
@@ -67,7 +67,7 @@ def facts_of(sounds: Sequence[Sound], path: Path) -> dict[str, Any]:
     headers = [sound.header for sound in sounds]
     seconds = [header.frames / header.rate for header in headers]
     facts: dict[str, Any] = {
-        "files": counts(Path(sound.entry.name.rsplit(" ", 2)[0]).suffix.lower() or ".npy" for sound in sounds),
+        "files": counts(form(sound.entry) for sound in sounds),
         "sample rates in Hz": counts(header.rate for header in headers),
         "channels": counts(header.channels for header in headers),
         "hours": round(sum(seconds) / 3600, 3),
@@ -77,6 +77,11 @@ def facts_of(sounds: Sequence[Sound], path: Path) -> dict[str, Any]:
     columns = {name: None for sound in sounds for name in sound.entry.columns}
     facts |= {f"column {name}": column_in_words(name, sounds) for name in columns}
     return facts | ({"ignored": other} if (other := ignored(path)) else {})
+
+
+def form(entry: Entry) -> str:
+    """Return the suffix of the file that a sound is, or of the array that it lies in."""
+    return (entry.place.path.suffix if entry.place.row >= 0 else PurePosixPath(entry.file).suffix).lower()
 
 
 def column_in_words(name: str, sounds: Sequence[Sound]) -> Any:

@@ -18,15 +18,15 @@ def entries_of(path: Path, shard: str) -> tuple[list[Entry], dict[str, str]]:
     Members of one key (the name up to the first dot of its last part) belong together, wherever they are.
     """
     torn: dict[str, str] = {}
-    members = list(members_of(path, shard, torn))
+    members = dict(members_of(path, shard, torn))  # of several of one name the last, as where it is unpacked
     columns: dict[str, dict[str, Any]] = {}
-    for name, place in members:
+    for name, place in members.items():
         key, kind = split_key(name)
         try:
             columns.setdefault(key, {}).update(columns_of(kind, place))
         except ValueError as error:
             torn[f"{shard}/{name}"] = f"it cannot be read: {error}"
-    sounds = [(name, place) for name, place in members if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    sounds = [(name, place) for name, place in members.items() if PurePosixPath(name).suffix.lower() in SUFFIXES]
     return [Entry(f"{shard}/{name}", place, columns[split_key(name)[0]]) for name, place in sounds], torn
 
 

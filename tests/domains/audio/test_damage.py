@@ -18,6 +18,7 @@ from polydiff.cli import main
 from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.files import Folder
 from polydiff.errors import UserError
+from polydiff.inspection import inspect
 
 RATE = 8000
 FORMATS = ("wav", "flac", "ogg", "opus", "mp3", "aiff")
@@ -228,6 +229,15 @@ def test_data_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert text.count("\n  ") >= len(DAMAGE)
     assert "100 sounds found: 88 used, 12 put aside." in text
     assert "It cannot be trained on:\n  12 of 100 sounds" in text
+
+
+def test_data_check_tells_formats(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    for i in range(4):
+        write(tmp_path / "f" / f"a b c {i}.wav", sound(i))
+    np.save(tmp_path / "x.npy", np.stack([sound(i) for i in range(3)]))
+    assert inspect("audio", tmp_path / "f", {}).facts["files"] == {".wav": 4}
+    assert inspect("audio", tmp_path / "x.npy", {"data.sample_rate": "8000"}).facts["files"] == {".npy": 3}
 
 
 def test_data_check_of_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

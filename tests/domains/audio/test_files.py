@@ -281,7 +281,7 @@ def test_folders_that_hold_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         Folder(settings(tmp_path / "missing"))
     write(tmp_path / "only.wav", sound(1000))
-    with pytest.raises(UserError, match="Two sounds"):
+    with pytest.raises(UserError, match="Sounds to train on: 1, to hold out: 0"):
         Folder(settings(tmp_path))
 
 

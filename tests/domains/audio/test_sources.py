@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -283,6 +285,17 @@ def test_parts_of_files(tmp_path: Path) -> None:
                 assert any(torch.equal(crop, whole[start + k : start + k + 4000]) for k in range(room + 1))
 
 
+def test_parts_of_a_file_stay_together_wherever_they_begin(tmp_path: Path) -> None:
+    parts: list[dict[str, float]] = [{"start": 0}, {"start": 0.05}, {"end": 0.06}]
+    files = [write(tmp_path / f"{i}.wav", i).name for i in range(30)]
+    (tmp_path / "t.jsonl").write_text("\n".join(json.dumps({"path": f, **part}) for f in files for part in parts))
+    source = folder(tmp_path / "t.jsonl", test_share=0.4)
+    train, test = ({sound.entry.file for sound in source.splits[split]} for split in ("train", "test"))
+    assert train | test == {*files}
+    assert not train & test
+    assert source.quarantine.used == 90
+
+
 def test_rows_that_make_no_sense_are_put_aside(tmp_path: Path) -> None:
     good = [json.dumps({"path": write(tmp_path / f"{i}.wav", i).name}) for i in range(120)]
     bad = [
@@ -305,6 +318,66 @@ def test_rows_that_make_no_sense_are_put_aside(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("file,text\na.wav,b\n")
     with pytest.raises(UserError, match="no column `path`"):
         folder(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"start": math.inf}, "start=inf is no time in seconds"),
+        ({"end": -math.inf}, "end=-inf is no time in seconds"),
+        ({"start": [1]}, "start=[1] is no time in seconds"),
+        ({"end": True}, "end=True is no time in seconds"),
+        ({"start": "half"}, "start=half is no time in seconds"),
+        ({"path": "a\0b.wav"}, "embedded null byte"),
+        ({"path": "a\ud800b.wav"}, "its name is not UTF-8"),
+    ],
+)
+def test_a_row_that_no_file_can_have_is_put_aside(tmp_path: Path, row: dict[str, Any], reason: str) -> None:
+    rows: list[dict[str, Any]] = [{"path": write(tmp_path / f"{i}.wav", i).name} for i in range(20)]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, [*rows, {"path": "0.wav", **row}])))
+    with pytest.warns(UserWarning, match="1 of 21 sounds"):
+        source = folder(tmp_path / "t.jsonl")
+    assert list(source.quarantine.reasons.values()) == [reason]
+    json.dumps(source.quarantine.as_json(), ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("t.csv", "path,label\né.wav,x\n".encode("latin-1"), "t.csv is not text in UTF-8"),
+        ("t.jsonl", '{"path": "é.wav"}'.encode("latin-1"), "t.jsonl is not text in UTF-8"),
+        ("t.csv", b"path,text\na.wav," + 200_000 * b"x", "t.csv is not a table: field larger"),
+        ("t.csv", b"path,label,label\na.wav,x,y\n", "t.csv has several columns `label`"),
+        ("t.csv", b"path;label\na.wav;x\n", "Its first line names path;label"),
+        ("t.csv", b"", "Its first line names nothing"),
+        ("t.tsv", b"path\tlabel\n", "t.tsv names no sound"),
+        ("t.jsonl", b"\n", "t.jsonl names no sound"),
+    ],
+)
+def test_a_table_that_is_none_is_refused(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(said)):
+        folder(tmp_path / name)
+
+
+def test_blanks_after_commas_are_no_part_of_a_table(tmp_path: Path) -> None:
+    rows = [f'{write(tmp_path / f"{i}.wav", i).name}, "a, b"' for i in range(3)]
+    (tmp_path / "t.csv").write_text("\n".join(["path, label", *rows]))
+    assert folder(tmp_path / "t.csv", conditions=("label",)).fields["label"].names == ("a, b",)  # type: ignore[attr-defined]
+
+
+def test_lists_may_hold_blanks_and_must_fit(tmp_path: Path) -> None:
+    for i in range(4):
+        write(tmp_path / "a b" / f"{i}.wav", i)
+        write(tmp_path / "c" / f"{i}.wav", i + 9)
+    (tmp_path / "testing_list.txt").write_text("a b/1.wav\r\nc/2.wav\r\n")
+    assert names(folder(tmp_path), "test") == ["a b/1.wav", "c/2.wav"]
+    (tmp_path / "testing_list.txt").write_text("other/1.wav\n")
+    with pytest.raises(UserError, match="holds none of the files that"):
+        folder(tmp_path)
+    (tmp_path / "testing_list.txt").write_text("\n".join(f"{c}/{i}.wav" for c in ("a b", "c") for i in range(4)))
+    with pytest.raises(UserError, match="Sounds to train on: 0, to hold out: 8"):
+        folder(tmp_path)
 
 
 def test_files_beside_a_sound_speak_of_it(tmp_path: Path) -> None:
@@ -371,6 +444,25 @@ def test_archives_are_read_by_seeking(tmp_path: Path, suffix: str) -> None:
         with tarfile.open(tmp_path / "shards" / f"{i // 5}.tar") as archive:
             plain.write_bytes(archive.extractfile(f"part/{i:04d}.{suffix}").read())  # type: ignore[union-attr]
         assert torch.equal(clip, read_frames(Place(plain), 0, 256)[0])
+
+
+def test_what_lies_beside_archives(tmp_path: Path) -> None:
+    shard(tmp_path / "a.tar", range(6), "wav")
+    (tmp_path / "._a.tar").write_bytes(b"x" * 600)
+    assert folder(tmp_path).quarantine.found == 6
+    write(tmp_path / "sub" / "x.wav", 1)
+    with pytest.raises(UserError, match=r"holds archives, such as a\.tar, and sound files, such as sub/x\.wav"):
+        folder(tmp_path)
+
+
+def test_of_members_of_one_name_the_last_counts(tmp_path: Path) -> None:
+    path = shard(tmp_path / "a.tar", range(6), "wav")
+    with tarfile.open(path, "a") as archive:
+        archive.add(write(tmp_path / "new.wav", 8), "part/0005.wav")
+    (tmp_path / "new.wav").unlink()
+    source = folder(tmp_path)
+    assert source.quarantine.found == 6
+    assert torch.equal(everything(source)["a.tar/part/0005.wav"][0], torch.from_numpy(sound(8)[:256]))
 
 
 def test_an_archive_that_is_cut_off_is_told(tmp_path: Path) -> None:
