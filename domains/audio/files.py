@@ -171,8 +171,8 @@ def split(sounds: Sequence[Sound], share: float) -> tuple[dict[str, list[Sound]]
     splits = {"train": [*told["train"], *train], "test": [*told["test"], *test]}
     if not all(splits.values()):
         raise UserError(
-            f"Sounds to train on: {len(splits['train'])}, to hold out: {len(splits['test'])}. Each takes one at least, of "
-            "files or speakers of its own."
+            f"Sounds to train on: {len(splits['train'])}, to hold out: {len(splits['test'])}. Each takes one at least, "
+            "of files or speakers of its own."
         )
     return splits, told["validation"]
 
