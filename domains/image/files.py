@@ -7,6 +7,7 @@ cannot be read is put aside with its reason; where that happens to more than one
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -141,7 +142,7 @@ def class_names(root: Path, names: Sequence[str], labels: str) -> tuple[str, ...
 
 def lot(name: str) -> float:
     """Return a number in [0, 1) that depends on a file's name alone."""
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=6).digest()) / 2**48
+    return int.from_bytes(hashlib.blake2b(os.fsencode(name), digest_size=6).digest()) / 2**48
 
 
 def held_out_below(lots: Sequence[float], share: float) -> float:

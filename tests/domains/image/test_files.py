@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,14 @@ def test_the_shorter_side_becomes_the_size_and_proportions_stay(width: int, heig
     assert min(h, w) == size
     assert w / h == pytest.approx(width / height, abs=1.01 * max(w, h) / size / size)
     assert (image == torch.tensor([10, 200, 30])[:, None, None]).all()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are text")
+def test_a_name_that_is_no_text_is_a_name(tmp_path: Path) -> None:
+    root = write_digits(tmp_path)
+    (root / "000.png").rename(root / os.fsdecode(b"\xff.png"))
+    found = folder(settings(root))
+    assert sum(len(split.images) for split in found.splits.values()) == 40
 
 
 def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
