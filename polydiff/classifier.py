@@ -26,7 +26,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polydiff.files import write_atomic
+from polydiff.files import remember
 from polydiff.random import permutation
 
 LR, DECAY = 3e-3, 1e-2
@@ -59,7 +59,7 @@ def classifier(
         network = make()
         if not recall(memory, network):
             train(network, batch, steps, smoothing)
-            remember(memory, network)
+            keep(memory, network)
     return network.eval()
 
 
@@ -78,10 +78,10 @@ def train(
         rate.step()
 
 
-def remember(memory: Path, network: nn.Module) -> None:
+def keep(memory: Path, network: nn.Module) -> None:
     """Keep a classifier's weights, after their own digest."""
     weights = save(network.state_dict())
-    write_atomic(memory, hashlib.sha256(weights).digest() + weights)
+    remember(memory, hashlib.sha256(weights).digest() + weights)
 
 
 def recall(memory: Path, network: nn.Module) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,18 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         os.fsync(file.fileno())
     draft.replace(path)
     sync_folder(path.parent)
+
+
+def remember(path: Path, data: bytes | str) -> None:
+    """Write what only saves time, in the cache; where none can be written, that is said and all goes on without."""
+    try:
+        write_atomic(path, data)
+    except OSError as error:
+        warnings.warn(
+            f"{path} cannot be written ({error.strerror}), so it is computed again each time. POLYDIFF_CACHE names "
+            "another folder.",
+            stacklevel=2,
+        )
 
 
 @contextmanager

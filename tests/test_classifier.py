@@ -99,3 +99,6 @@ def test_a_classifier_learns_is_the_same_again_and_leaves_the_global_stream_alon
         assert torch.equal(first, third)
     wider = classifier(tmp_path / "a", lambda: make(3), batch, steps=2)
     assert wider(x).shape == (32, 3)
+    with pytest.warns(UserWarning, match="cannot be written"):
+        nowhere = classifier(tmp_path / "a" / "below a file", make, batch, steps=200)
+    assert torch.equal(nowhere(x), kept(x))

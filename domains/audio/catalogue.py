@@ -87,6 +87,8 @@ def in_file(path: Path, aside: Quarantine) -> list[Entry]:
             return archive(path, path.parent, aside)
         case suffix if suffix in TABLES:
             return manifest(path, aside)
+        case suffix if suffix in SUFFIXES:
+            raise UserError(f"data.path={path} is one sound. Name the folder that it lies in.")
         case ".gz" | ".tgz" | ".zst" | ".zip":
             raise UserError(f"data.path={path} is compressed: no crop can be read from its middle. Unpack it.")
     raise UserError(

@@ -20,7 +20,7 @@ import torch
 from polydiff.domains.audio import optional
 from polydiff.domains.audio.catalogue import Entry
 from polydiff.domains.audio.crops import Header, Place, opened_array, read_frames, source
-from polydiff.files import write_atomic
+from polydiff.files import remember
 from polydiff.paths import cache_dir
 from polydiff.quarantine import Quarantine
 
@@ -98,8 +98,8 @@ def facts_of(places: Iterable[Place], root: Path) -> tuple[dict[Place, Facts], d
             reasons[place] = facts
         else:
             found[place], seen[name] = facts, [*stamp, *facts]
-    if seen != known:
-        write_atomic(memory, json.dumps(seen))
+    if (all_seen := known | seen) != known:  # also what is not asked for this time
+        remember(memory, json.dumps(all_seen))
     return found, reasons
 
 

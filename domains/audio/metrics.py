@@ -166,6 +166,7 @@ def class_metrics(name: str, seen: Tensor, asked: Tensor | None, judge: Judge) -
     classes = log_p.shape[1]
     given = torch.full((len(seen),), -1) if asked is None else asked
     right = (log_p.argmax(1) == given) & log_p.isfinite().all(1)
+    sure = "" if math.isnan(judge.accuracy) else f", and is right on {100 * judge.accuracy:.1f} % of held-out ones"
     local = "A local number: published ones are by other classifiers."
     return {
         f"{name}_agrees": Metric(
@@ -173,8 +174,7 @@ def class_metrics(name: str, seen: Tensor, asked: Tensor | None, judge: Judge) -
             "",
             "higher",
             f"Share of the clips asked for a {name} in which a classifier hears it. It was trained here, on training "
-            f"clips alone, and is right on {100 * judge.accuracy:.1f} % of held-out ones; chance about "
-            f"{1 / classes:.3f}.",
+            f"clips alone{sure}; chance about {1 / classes:.3f}.",
         ),
         f"{name}_local_is": Metric(
             inception_score(log_p),

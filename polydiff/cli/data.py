@@ -45,9 +45,9 @@ def tell(found: Inspection, domain: str, path: Path, given: Mapping[str, str]) -
     """Print what was found, what is put aside, and what to type next."""
     if found.facts:
         table(("what", "found"), [(name, in_words(value)) for name, value in found.facts.items()])
-    if found.quarantine:
-        print(f"\n{found.quarantine.summary()}")
-        print("\n".join(found.quarantine.lines(most=len(found.quarantine.reasons))))
+    if found.quarantine and found.quarantine.found:
+        lines = found.quarantine.lines(most=len(found.quarantine.reasons))
+        print("\n".join(["", found.quarantine.summary(), *lines]))
     if found.problems:
         print("\nIt cannot be trained on:\n  " + "\n  ".join(found.problems))
         return

@@ -208,6 +208,13 @@ def test_a_judge_hears_the_classes_it_learnt(judge: Judge) -> None:
     assert f"right on {100 * judge.accuracy:.1f} %" in hearing(labels)["tone_agrees"].meaning
 
 
+def test_a_judge_without_held_out_labels_claims_no_accuracy(judge: Judge) -> None:
+    sounds, labels = classes_of_tones(8, 1)
+    test = Labelled(portraits(sounds, RATE), torch.full((8,), -1))
+    unsure = Judge(judge.network, Labelled(test.spectrograms, labels), test)
+    assert "right on" not in class_metrics("tone", test.spectrograms, labels, unsure)["tone_agrees"].meaning
+
+
 def test_a_broken_sound_is_not_heard_as_anything(judge: Judge) -> None:
     sounds, labels = classes_of_tones(40, 8)
     sounds[:20] = math.nan

@@ -212,6 +212,26 @@ def test_a_file_cut_short_after_the_index_is_replaced_by_the_next(tmp_path: Path
         folder.clips("train", range(3 * 10, 3 * 13))
 
 
+def test_without_a_cache_sounds_are_looked_at_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder_of(tmp_path / "data", 3)
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path / "cache"))
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"cannot be written \(.*POLYDIFF_CACHE"):
+            assert len(headers(root)) == 3
+
+
+def test_a_choice_of_classes_leaves_the_rest_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        folder_of(tmp_path / name, 3)
+    Folder(settings(tmp_path))
+    (tmp_path / "a" / "000.wav").touch()
+    Folder(settings(tmp_path, only=("a",)))
+    monkeypatch.setattr(indexing, "look", lambda place: pytest.fail(f"{place} was read again"))
+    Folder(settings(tmp_path))
+
+
 def test_not_finite_numbers_are_no_sound(tmp_path: Path) -> None:
     x = sound(1000).clone()
     x[0, 10] = torch.nan
