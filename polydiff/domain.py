@@ -7,7 +7,7 @@ factory returns is a `Domain`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
@@ -267,6 +267,13 @@ class Restores(Protocol):
 
     def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
         """Return the distances of samples to the examples that they should be."""
+
+
+def told_names(domain: Domain) -> Set[str]:
+    """Return the names of the conditions that a task tells: no wishes, but what is known of an example."""
+    from polydiff.tasks import KNOWN
+
+    return {KNOWN, *(domain.task.conditions if isinstance(domain, Restores) else ())}
 
 
 @runtime_checkable

@@ -23,12 +23,13 @@ from polydiff.control import inpaint as fill
 from polydiff.control import interpolate as between
 from polydiff.control import repaint, strength_level
 from polydiff.control.mask import check_mask
-from polydiff.domain import Reads, Samples
+from polydiff.domain import Reads, Restores, Samples, told_names
 from polydiff.errors import UserError, check_whole
 from polydiff.model import Model
 from polydiff.random import streams
+from polydiff.restoring import spoken
 from polydiff.sampling.run import grid
-from polydiff.space import Batch, Condition, State, absent, condition_to
+from polydiff.space import Batch, Condition, absent, condition_to
 from polydiff.tasks import KNOWN, known
 
 
@@ -70,7 +71,7 @@ def vary(
     start = attempt("vary", lambda: strength_level(model.denoiser.schedule, strength))
     begin = {"init": given.x.to(model.device), "start": start}
     x = model.states(given.space, told, seed, indices, how, model.guide(how), **begin)
-    return samples(model, x, given, told)
+    return spoken(model, x, given, told)
 
 
 def inpaint(
@@ -102,19 +103,16 @@ def inpaint(
         sampling: As in `vary`.
     """
     attempt("inpaint", lambda: check_mask(mask, given.x))
+    refuse_lacking(model, "inpaint")
     indices = range(first, first + given.space.batch)
     how, told = model.plan(**sampling), conditions(model, given, cond, seed, indices)
-    unwanted = model.unwanted(how, seed, indices)
     if KNOWN in model.domain.conditions:
-        part = {KNOWN: known(given.x, mask)}
-        told = {**(told or {}), **part}
-        if how.guide is None:
-            unwanted = {**(unwanted or {name: absent(value) for name, value in told.items()}), **part}
+        told = {**(told or {}), KNOWN: known(given.x, mask)}
     data = model.denoiser.sigma_data
     levels = grid(model.denoiser.schedule, how.steps, how.sampler, how.spacing, data, None, how.spacing_options)
     rows = attempt("inpaint", lambda: repaint(levels, how.sampler, jump, resample, data, **how.options))
     x = fill(
-        model.guided(how, rows, model.guide(how), condition_to(unwanted, model.device), given.space.batch),
+        model.asked_of(how, rows, told, seed, indices, model.guide(how)),
         rows,
         given.space.to(model.device),
         condition_to(told, model.device),
@@ -122,7 +120,7 @@ def inpaint(
         mask=mask.to(model.device),
         generators=streams(seed, "sample", indices, model.device),
     )
-    made = samples(model, model.finite(x, how), given, told)
+    made = spoken(model, model.finite(x, how), given, told)
     return replace(made, examples=kept(model, made.examples, given, mask))
 
 
@@ -146,6 +144,7 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
         steps: Noise levels of each way, at least 2.
     """
     check_whole("steps", steps, least=2)
+    refuse_lacking(model, "interpolate")
     if a.x.shape != b.x.shape or not torch.equal(a.space.dim, b.space.dim):
         raise UserError(
             "Only examples of the same size can be interpolated: sounds of one length, molecules of as many atoms."
@@ -159,14 +158,26 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
 def conditions(
     model: Model, given: Batch, cond: Mapping[str, Any] | None, seed: int, indices: range
 ) -> Condition | None:
-    """Return the conditions of given examples, with those that are asked for in their place, and no part known."""
-    own = {name: absent(value) if name == KNOWN else value for name, value in (given.cond or {}).items()}
+    """Return the conditions of given examples, with those that are asked for in their place.
+
+    What a task tells of them is withheld, such as a mel spectrogram, of which they would be made again as they were;
+    but not where their states mean nothing without.
+    """
+    gone = {KNOWN} if lacking(model) else told_names(model.domain)
+    own = {name: absent(value) if name in gone else value for name, value in (given.cond or {}).items()}
     named = model.conditions(cond, seed, indices) if cond else {}
     return {**own, **{name: named[name] for name in cond or {}}} or None
 
 
-def samples(model: Model, x: State, given: Batch, cond: Condition | None) -> Samples:
-    """Return states as examples with the conditions that have words: a signal beside them is none."""
-    kinds = model.domain.conditions
-    spoken = {name: value for name, value in (cond or {}).items() if isinstance(kinds.get(name, 0), int)}
-    return Samples(model.domain.decode(x.cpu(), given.space), spoken or None)
+def lacking(model: Model) -> bool:
+    """Return whether a model's states are what another form of examples lacks, and mean nothing without it."""
+    return isinstance(model.domain, Restores) and model.domain.task.lacking
+
+
+def refuse_lacking(model: Model, verb: str) -> None:
+    """Refuse to do with what examples lack what is meant for examples."""
+    if lacking(model):
+        raise UserError(
+            f"This model makes what is missing from another form of examples (task={getattr(model.config, 'task', '')})"
+            f", not whole ones, and cannot {verb}. Use a run of task=generate or inpaint."
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from numbers import Integral
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -27,3 +28,11 @@ def check_whole(name: str, value: object, least: int = 1) -> None:
     """Refuse what is no whole number, or a smaller one than makes sense."""
     if type(value) is bool or not isinstance(value, Integral) or value < least:
         raise UserError(f"{name} must be a whole number of at least {least}, not {value!r}.")
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no file."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder. Name files in it, such as {path}/*.")
+    if not path.is_file():
+        raise UserError(f"There is no file {path}.")

@@ -187,7 +187,7 @@ class Embedding:
         if isinstance(wanted, str):
             array = read_array(Path(wanted), Path(wanted))
             return self.encode([checked_vectors(array, f"{name}={wanted}", self.width)] * n)
-        array = torch.as_tensor(wanted).detach().cpu().float().numpy()
+        array = wanted.detach().cpu().float().numpy() if isinstance(wanted, Tensor) else np.asarray(wanted)
         return self.encode([checked_vectors(array, name, self.width)] * n)
 
     def words(self, cond: Tensor) -> list[Any]:

@@ -20,7 +20,7 @@ from polydiff.checks import check_guided, check_sampling, try_guidance, try_plan
 from polydiff.conditions import Conditions, Tokens
 from polydiff.config import Config, SampleConfig
 from polydiff.denoise import Denoise, Denoiser
-from polydiff.domain import Domain, Samples
+from polydiff.domain import Domain, Samples, told_names
 from polydiff.ema import WIDEST, reconstruct
 from polydiff.errors import UserError, check_whole
 from polydiff.guidance import Guided, calls
@@ -32,7 +32,7 @@ from polydiff.run import Run
 from polydiff.sampling import Row, evaluations, sample
 from polydiff.schedule import SCHEDULES
 from polydiff.settings import checked, config_from
-from polydiff.space import Batch, Condition, Space, State, absent, condition_to
+from polydiff.space import Batch, Condition, Space, State, absent, condition_to, same_conditions
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,6 @@ class Model:
         indices: Sequence[int],
         plan: SampleConfig,
         guide: Model | None = None,
-        negative: Condition | None = None,
         **begin: Any,
     ) -> State:
         """Return sampled states on a space, before decoding.
@@ -179,11 +178,9 @@ class Model:
             indices: Their numbers.
             plan: How they are drawn.
             guide: A worse model (`guide`).
-            negative: Conditions to guide away from; None: what the plan names (`unwanted`).
             begin: init and start of `polydiff.sample`.
         """
-        unwanted = self.unwanted(plan, seed, indices) if negative is None else negative
-        denoise = self.guided(plan, self.rows(plan, begin.get("start")), guide, unwanted, len(indices))
+        denoise = self.asked_of(plan, self.rows(plan, begin.get("start")), cond, seed, indices, guide)
         with torch.autocast(self.device.type, enabled=False):  # around all steps, so that weights are cast to bf16 once
             x = sample(
                 denoise,
@@ -227,7 +224,7 @@ class Model:
             plan: How samples are drawn.
             rows: The sampler's plan; None: the whole one.
             guide: A worse model (`guide`).
-            negative: Conditions to guide away from (`unwanted`).
+            negative: Conditions of the weak estimate (`weak`).
             batch: Samples computed at a time. Where twice as many make no call too large, one call of the network
                 computes both estimates of guidance; None: two calls.
         """
@@ -255,8 +252,34 @@ class Model:
         if not plan.negative:
             return None
         named = self.conditions(plan.negative, seed, indices)
-        told = {name: value if name in plan.negative else absent(value) for name, value in named.items()}
-        return condition_to(told, self.device)
+        return {name: value if name in plan.negative else absent(value) for name, value in named.items()}
+
+    def asked_of(
+        self,
+        plan: SampleConfig,
+        rows: Sequence[Row],
+        cond: Condition | None,
+        seed: int,
+        indices: Sequence[int],
+        guide: Model | None = None,
+    ) -> Denoise:
+        """Return the denoiser (`guided`) for samples of these conditions; where nothing is asked for, not guided."""
+        weak = self.weak(plan, cond, seed, indices)
+        if guide is None and same_conditions(cond, weak):
+            plan = plan.model_copy(update={"guidance": 1.0})
+        return self.guided(plan, rows, guide, condition_to(weak, self.device), len(indices))
+
+    def weak(self, plan: SampleConfig, cond: Condition | None, seed: int, indices: Sequence[int]) -> Condition | None:
+        """Return the conditions of guidance's weak estimate: those to guide away from, the others withheld.
+
+        What the task tells (a known part, a recording, a mel spectrogram) is no wish but what is known, and stays in
+        both estimates. None where there are no conditions, or a guide is asked under the same ones.
+        """
+        unwanted = self.unwanted(plan, seed, indices)
+        if cond is None or plan.guide is not None:
+            return unwanted
+        away = unwanted or {name: absent(value) for name, value in cond.items()}
+        return {**away, **{name: value for name, value in cond.items() if name in told_names(self.domain)}}
 
     def asked(self, cond: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return conditions as the domain reads them: words, and arrays for the conditions that are sequences."""

@@ -16,7 +16,7 @@ from polydiff.domain import Metric, Restores, Samples
 from polydiff.errors import UserError
 from polydiff.model import Model
 from polydiff.random import streams
-from polydiff.space import Batch, Condition, State, absent, condition_to
+from polydiff.space import Batch, Condition, State
 from polydiff.tasks import Restoration
 
 
@@ -71,9 +71,7 @@ def restore(
     asked = model.conditions(cond, seed, indices) if cond else {}
     whole = {**(given.cond or {}), **{name: asked[name] for name in cond or {}}}
     part = {name: whole[name] for name in task.conditions}
-    unwanted = model.unwanted(plan, seed, indices) or {name: absent(value) for name, value in whole.items()}
-    negative = condition_to({**unwanted, **part}, model.device) if plan.guide is None else None
-    x = model.states(given.space, whole, seed, indices, plan, model.guide(plan), negative).cpu()
+    x = model.states(given.space, whole, seed, indices, plan, model.guide(plan)).cpu()
     return spoken(model, task.finish(x, part) if keep else x, given, whole)
 
 

@@ -21,6 +21,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from polydiff.random import Device
 
@@ -163,14 +164,35 @@ def absent(value: Tensor) -> Tensor:
     return torch.full_like(value, math.nan if value.is_floating_point() else -1)
 
 
+def same_conditions(a: Condition | None, b: Condition | None) -> bool:
+    """Return whether conditions say the same, be it that nothing is given."""
+    a, b = a or {}, b or {}
+
+    def same(x: Tensor, y: Tensor) -> bool:
+        return x.shape == y.shape and bool(((x == y) | (x.isnan() & y.isnan())).all())
+
+    return a.keys() == b.keys() and all(same(value, b[name]) for name, value in a.items())
+
+
 def join_conditions(parts: Sequence[Condition | None]) -> Condition | None:
-    """Return the conditions of consecutive batches as one; batches that differ in names must be of one size."""
+    """Return the conditions of consecutive batches as one; batches that differ in names must be of one size.
+
+    Sequences (B, N, W) of another N are made as long as the longest, by tokens that are not there.
+    """
     known: dict[str, Tensor] = {}
     for part in parts:
         known = {**(part or {}), **known}
-    return {
-        name: torch.cat([(part or {}).get(name, absent(value)) for part in parts]) for name, value in known.items()
-    } or None
+    columns = {name: [(part or {}).get(name, absent(value)) for part in parts] for name, value in known.items()}
+    return {name: torch.cat(alike(values)) for name, values in columns.items()} or None
+
+
+def alike(values: Sequence[Tensor]) -> list[Tensor]:
+    """Return conditions of one kind with as many tokens each, where they are sequences."""
+    longest = max((value.shape[1] for value in values if value.ndim == 3), default=0)
+    return [
+        functional.pad(value, (0, 0, 0, longest - value.shape[1]), value=math.nan) if value.ndim == 3 else value
+        for value in values
+    ]
 
 
 def drop_condition(cond: Condition, keep: Tensor) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -43,6 +43,10 @@ class Task(Protocol):
     @property
     def conditions(self) -> Conditions:
         """Name -> kind of what it is told."""
+
+    @property
+    def lacking(self) -> bool:
+        """Whether states are what is missing from what is told, and mean nothing without it."""
 
     def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
         """Return what it is told of clean states (B, ...); what is drawn comes from each example's generator alone."""
@@ -74,6 +78,8 @@ class Restoration(Protocol):
 class Generate:
     """To make examples out of nothing."""
 
+    lacking: ClassVar[bool] = False
+
     @property
     def conditions(self) -> Conditions:
         return {}
@@ -91,6 +97,8 @@ class Inpaint:
     """
 
     channels: int
+
+    lacking: ClassVar[bool] = False
 
     @property
     def conditions(self) -> Conditions:
@@ -122,6 +130,8 @@ class Enlarge:
 
     channels: int
     factor: int
+
+    lacking: ClassVar[bool] = False
 
     @property
     def conditions(self) -> Conditions:

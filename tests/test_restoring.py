@@ -15,11 +15,20 @@ from torch.testing import assert_close
 import polydiff
 from polydiff.cli import main
 from polydiff.domains.image.pairs import pair_metrics, structural_similarity
+from polydiff.editing import conditions
 from polydiff.errors import UserError
+from polydiff.random import streams
 from polydiff.restoring import is_told, paired, restore, told, told_of
 from polydiff.tasks import LOW, Enlarge, Inpaint, block_means, enlarged
 
-FEW = {"train.steps": 2, "train.batch_size": 4, "backbone.channels": 16, "backbone.blocks": 1, "sample.steps": 2}
+FEW = {
+    "train.steps": 2,
+    "train.batch_size": 4,
+    "train.sample_every": 9,
+    "backbone.channels": 16,
+    "backbone.blocks": 1,
+    "sample.steps": 2,
+}
 SOUNDS = {"data.sample_rate": 8000, "data.length": 1024, "data.n_train": 64, "data.n_test": 16}
 
 
@@ -131,6 +140,28 @@ def test_a_model_of_another_task_is_refused(runs: Path, capsys: pytest.CaptureFi
             use()
     assert main(["vocode", str(runs / "upsample")]) == 2
     assert "was trained with task=upsample" in capsys.readouterr().err
+
+
+def test_a_model_of_what_recordings_lack_edits_no_whole_sounds(runs: Path) -> None:
+    model = polydiff.load(runs / "upsample")
+    given = model.domain.batch("test", [0, 1], streams(0, "augment", [0, 1]))
+    for use in (
+        lambda: polydiff.inpaint(model, given, torch.ones(1024)),
+        lambda: polydiff.interpolate(model, given, given, [0.5]),
+    ):
+        with pytest.raises(UserError, match=r"missing from another form of examples \(task=upsample\)"):
+            use()
+    kept = conditions(model, given, None, 0, range(2))
+    assert kept is not None
+    assert kept[LOW].isfinite().all()
+
+
+def test_an_edit_is_told_no_spectrogram_of_what_it_makes_anew(runs: Path) -> None:
+    model = polydiff.load(runs / "vocode")
+    given = model.domain.batch("test", [0, 1], streams(0, "augment", [0, 1]))
+    kept = conditions(model, given, None, 0, range(2))
+    assert kept is not None
+    assert kept["mel"].isnan().all()
 
 
 def test_likeness_of_images_is_what_it_is_of_plain_ones() -> None:

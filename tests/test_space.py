@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.random import streams
-from polydiff.space import Space, drop_condition, sqnorm
+from polydiff.space import Space, drop_condition, join_conditions, same_conditions, sqnorm
 
 sizes = st.lists(st.integers(1, 9), min_size=1, max_size=6)
 SPACES = [euclidean(4000), *(make(4000, n) for make in (dense, packed) for n in (1, 2, 5, 9))]
@@ -63,3 +63,16 @@ def test_dropped_conditions_are_absent_and_others_untouched() -> None:
     assert kept["label"].tolist() == [3, -1]
     assert kept["logp"][0] == 0.5
     assert kept["logp"][1].isnan()
+
+
+def test_sequences_of_other_lengths_are_joined_by_tokens_that_are_not_there() -> None:
+    long, short, label = torch.randn(2, 5, 3), torch.randn(2, 2, 3), torch.arange(2)
+    joined = join_conditions([{"text": long, "label": label}, {"text": short}])
+    assert joined is not None
+    assert torch.equal(joined["text"][:2], long)
+    assert torch.equal(joined["text"][2:, :2], short)
+    assert joined["text"][2:, 2:].isnan().all()
+    assert joined["label"].tolist() == [0, 1, -1, -1]
+    assert same_conditions({"text": joined["text"]}, {"text": joined["text"].clone()})
+    assert not same_conditions({"text": long}, {"text": short})
+    assert not same_conditions({"text": long}, None)

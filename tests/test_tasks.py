@@ -257,3 +257,24 @@ def test_an_estimate_is_exact_where_the_state_is_known(target: str) -> None:
     whole = {KNOWN: x_0.clone()}
     loss = Loss()(denoiser, Batch(x_0, space, whole), sigma, streams(0, "eps", range(5)))
     assert loss.max() < 1e-6
+
+
+def test_guidance_leaves_what_a_task_tells_to_both_estimates() -> None:
+    """Of what only a signal is told, guidance pushes nothing; and then it costs nothing."""
+    given = batch(6)
+    space, y = given.space, known(given.x, GAP)
+
+    def states(cond: Condition, **how: Any) -> tuple[State, int]:
+        exact = Autoregressive()
+        used = model(exact)
+        plan = used.plan(steps=4, sampler="heun", batch_size=1, **how)
+        return used.states(space, cond, 0, range(6), plan), max(map(len, exact.told))
+
+    nothing = torch.full((6,), -1)
+    plain, _ = states({"label": nothing, KNOWN: y}, guidance=1.0)
+    told, rows = states({"label": nothing, KNOWN: y}, guidance=3.0)
+    assert torch.equal(told, plain)
+    assert rows == 6
+    asked, rows = states({"label": nothing + 1, KNOWN: y}, guidance=3.0)
+    assert_close(asked, plain)  # the denoiser ignores labels
+    assert rows == 12

@@ -16,7 +16,14 @@ import polydiff
 from polydiff.cli import main
 
 RATE, LENGTH = 4000, 512
-FEW = {"train.steps": 2, "train.batch_size": 4, "backbone.channels": 16, "backbone.blocks": 1, "sample.steps": 3}
+FEW = {
+    "train.steps": 2,
+    "train.batch_size": 4,
+    "backbone.channels": 16,
+    "backbone.blocks": 1,
+    "sample.steps": 3,
+    "train.sample_every": 9,
+}
 SOUNDS = {"data.sample_rate": RATE, "data.length": LENGTH, "data.n_train": 64, "data.n_test": 16}
 
 
@@ -128,6 +135,8 @@ def test_what_is_of_no_use_is_told_before_the_work_begins(
         (["inpaint", audio, "--gap", "0:0.1", "--keep", "0:0.1"], "Say what to make with --gap, or what"),
         (["inpaint", audio, "--gap", "0.1"], "'0.1' names no part of a sound. Say BEGIN:END in seconds"),
         (["inpaint", audio, "--gap", "0.1:x"], "'0.1:x' names no part of a sound."),
+        (["inpaint", audio, "--gap", "inf:"], "'inf:' names no part of a sound."),
+        (["inpaint", audio, "--gap", "0:1e999"], "0:1e999 lies outside of a sound of 0.128 s."),
         (["inpaint", audio, "--gap", "0.1:0.1"], "0.1:0.1 holds no sample"),
         (["inpaint", audio, "--gap", "0.1:2"], "0.1:2 lies outside of a sound of 0.128 s."),
         (["inpaint", audio, long, sound, "--gap", "0.1:0.15"], f"{sound}: 0.1:0.15 lies outside of a sound of 0.128 s"),
@@ -141,6 +150,10 @@ def test_what_is_of_no_use_is_told_before_the_work_begins(
         (["vary", audio, str(text)], f"{text} cannot be read"),
         (["vary", audio, str(tmp_path / "none.wav")], f"There is no file {tmp_path / 'none.wav'}"),
         (["vary", image, str(text)], f"{text} cannot be read as an image"),
+        (["vary", image, str(tmp_path)], f"{tmp_path} is a folder. Name files in it"),
+        (["vary", audio, "--first", "16"], "--first 16 -n 1: there are 16 held-out examples."),
+        (["vocode", image], "The domain image has no task=vocode."),
+        (["upsample", image], "was trained with task=inpaint. `polydiff train --domain image task=upsample` makes"),
         (["vary", audio, sound, "-n", "3"], "-n and --first choose among held-out examples"),
         (["vary", audio, "-n", "99"], "there are 16 held-out examples."),
         (["interpolate", audio, "1", "16"], "16 is neither a file nor one of the 16 held-out examples"),

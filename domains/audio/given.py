@@ -14,7 +14,7 @@ from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.crops import Header, read_crop
 from polydiff.domains.audio.files import match_channels
 from polydiff.domains.audio.index import header_numbers
-from polydiff.errors import UserError
+from polydiff.errors import UserError, check_file
 
 LONG = 4
 """Times the trained length above which a sound is warned of."""
@@ -38,8 +38,7 @@ def read_sounds(paths: Sequence[Path], data: AudioData) -> Tensor:
 
 def read_sound(path: Path, data: AudioData) -> Tensor:
     """Return one whole file, shape (C, T)."""
-    if not path.is_file():
-        raise UserError(f"There is no file {path}.")
+    check_file(path)
     try:
         header = Header(path.name, *header_numbers(path))
         length = header.length_at(data.sample_rate)
@@ -74,7 +73,7 @@ def region(text: str, sample_rate: int, length: int) -> Tensor:
         low, high = float(begin or 0), float(end or whole)
     except ValueError:
         low = high = math.nan
-    if not colon or math.isnan(low + high):
+    if not colon or not math.isfinite(low) or math.isnan(high):
         raise UserError(
             f"{text!r} names no part of a sound. Say BEGIN:END in seconds, such as 0.2:0.3, or 0.2: to its end."
         )

@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from polydiff.domains.audio import optional
 from polydiff.domains.audio.config import AudioData
-from polydiff.errors import UserError
+from polydiff.errors import UserError, check_file
 from polydiff.files import write_atomic
 
 SUFFIX = ".mel.npz"
@@ -144,9 +144,10 @@ def griffin_lim(mel: Mel, spectrogram: Tensor, length: int, iterations: int = 32
     sums = torch.where(sums > mel.floor * 1.001, sums, 0)
     filters = transform(mel).mel_scale.fb.to(sums)
     magnitudes = (torch.linalg.pinv(filters.mT.double()).to(sums) @ sums).clamp(min=0)
-    magnitudes = torch.cat(
-        [magnitudes[..., :1], magnitudes, magnitudes[..., -1:]], -1
-    )  # the inverse begins half a frame in
+    # the inverse begins half a frame in, and its first step needs more samples than half a transform
+    after = max(1, mel.n_fft // 2 // mel.hop + 1 - magnitudes.shape[-1])
+    ends = magnitudes[..., :1], magnitudes[..., -1:].expand(*magnitudes.shape[:-1], after)
+    magnitudes = torch.cat([ends[0], magnitudes, ends[1]], -1)
     window = torch.hann_window(mel.window).to(sums)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -165,12 +166,11 @@ def write_mel(path: Path, mel: Mel, spectrogram: Tensor, length: int) -> None:
 
 def read_mel(path: Path, mel: Mel, channels: int = 1) -> tuple[Tensor, int]:
     """Return the mel spectrogram (C bands, frames) of a file and its sound's length; another definition is refused."""
-    if not path.is_file():
-        raise UserError(f"There is no file {path}.")
+    check_file(path)
     try:
         with np.load(path, allow_pickle=False) as held:
-            values, length, definition = held["mel"], int(held["length"]), json.loads(str(held["definition"]))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            values, length, definition = held["mel"], int(held["length"]), dict(json.loads(str(held["definition"])))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{path} is no mel spectrogram of polydiff ({error}). polydiff.domains.audio.mel.write_mel makes one."
         ) from error
@@ -180,7 +180,7 @@ def read_mel(path: Path, mel: Mel, channels: int = 1) -> tuple[Tensor, int]:
         said = ", ".join(f"{name} is {definition.get(name)}, not {wanted[name]}" for name in different)
         raise UserError(f"{path} holds another kind of mel spectrogram than the model was trained on: {said}.")
     shape = (channels * mel.bands, mel.frames(length))
-    if values.shape != shape or not np.isfinite(values).all():
+    if length < 1 or values.shape != shape or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise UserError(
             f"{path} should hold finite numbers of shape {shape} for {length} samples of {channels} channels, not "
             f"{values.dtype} {values.shape}."

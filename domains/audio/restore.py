@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -87,6 +88,8 @@ class Upsample:
     data: AudioData
     codec: Standardise
     filter: Standardise = PLAIN
+
+    lacking: ClassVar[bool] = True
 
     @property
     def conditions(self) -> Conditions:
@@ -187,6 +190,8 @@ class Vocode:
     codec: Standardise
     mel: Mel
     scale: Scale
+
+    lacking: ClassVar[bool] = False
 
     @property
     def conditions(self) -> Conditions:

@@ -12,7 +12,7 @@ from torch import Tensor
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data import centre
 from polydiff.domains.image.files import read, shorter
-from polydiff.errors import UserError
+from polydiff.errors import UserError, check_file
 
 CORNERS = re.compile(r"(\d+),(\d+):(\d+),(\d+)")
 
@@ -25,8 +25,7 @@ def read_images(paths: Sequence[Path], data: ImageData) -> Tensor:
     """
 
     def image(path: Path) -> Tensor:
-        if not path.is_file():
-            raise UserError(f"There is no file {path}.")
+        check_file(path)
         try:
             return centre(read(path, data.side, data.planes), data.side)
         except Exception as error:
@@ -43,8 +42,7 @@ def read_small(paths: Sequence[Path], data: ImageData) -> Tensor:
     """
 
     def image(path: Path) -> Tensor:
-        if not path.is_file():
-            raise UserError(f"There is no file {path}.")
+        check_file(path)
         try:
             return read(path, shorter(path), data.planes)
         except Exception as error:

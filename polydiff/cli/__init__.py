@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import metadata
 
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # seen to train 30 times slower beside one busy process. This is read when torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     keep_memory()
+    formatted, warnings.formatwarning = warnings.formatwarning, plain
     try:
         return dispatch(words)
     except UserError as error:
@@ -69,6 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         place = f": {error.filename}" if error.filename else ""
         print(f"polydiff: {error.strerror or error}{place}", file=sys.stderr)
         return 2
+    finally:
+        warnings.formatwarning = formatted
+
+
+def plain(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """Return what a warning says: a user need not know the line of code that says it."""
+    return f"polydiff: {message}\n"
 
 
 def dispatch(words: Sequence[str]) -> int:

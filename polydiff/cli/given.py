@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import groupby
@@ -59,9 +60,11 @@ class Given:
         self.model, self.files = model, list[Path](args.files)
         if self.files and not (args.n is None and args.first is None):
             raise UserError("-n and --first choose among held-out examples; leave them out where files are named.")
-        first, n, held = args.first or 0, args.n or HELD_OUT, model.domain.size("test") if not self.files else 0
+        first, held = args.first or 0, model.domain.size("test") if not self.files else 0
+        n = args.n or max(1, min(HELD_OUT, held - first))
         if not self.files and not 0 <= first <= held - n:
-            raise UserError(f"--first {first} -n {n}: there are {held} held-out examples.")
+            there = "is 1 held-out example" if held == 1 else f"are {held} held-out examples"
+            raise UserError(f"--first {first} -n {n}: there {there}.")
         self.numbers = range(len(self.files)) if self.files else range(first, first + n)
         self.check = check
         self.shapes = [self.shape(path) for path in self.files]
@@ -99,7 +102,7 @@ class Given:
         trained = float(self.model.domain.blank(streams(0, "probe", range(1)), {})[0].dim[0])
         for _, same in groupby(self.numbers, lambda i: self.shapes[i] if self.files else ()):
             numbers = list(same)
-            larger = float(self.take(numbers[:1]).space.dim[0]) / trained if self.files else 1.0
+            larger = math.prod(self.shapes[numbers[0]]) / trained if self.files else 1.0
             size = max(1, int(most / max(larger, 1.0)))
             for i in range(0, len(numbers), size):
                 yield numbers[i], self.take(numbers[i : i + size])

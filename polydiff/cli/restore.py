@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from polydiff.cli.given import Given, given_parser, write_pairs
 from polydiff.cli.use import check_free, plan_words
@@ -14,6 +14,7 @@ from polydiff.errors import UserError
 if TYPE_CHECKING:
     import argparse
 
+    from polydiff.config import Config
     from polydiff.model import Model
     from polydiff.space import Batch
 
@@ -59,6 +60,15 @@ class Told(Given):
         return told(self.model, paths, self.degrade)
 
 
+def advice(config: Config, verb: str) -> str:
+    """Return what makes a model that can do this, where the domain has such a task."""
+    domain = config.domain
+    task = type(config).model_fields.get("task")
+    if task is None or verb not in get_args(task.annotation):
+        return f"The domain {domain} has no task={verb}."
+    return f"`polydiff train --domain {domain} task={verb}` makes a model that can {verb}."
+
+
 def restored(verb: str, name: str, parser: Parser, words: Sequence[str]) -> int:
     """Make examples of what is told, write them beside what a simple method makes, and say where."""
     args = parser.read(words)
@@ -70,10 +80,7 @@ def restored(verb: str, name: str, parser: Parser, words: Sequence[str]) -> int:
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     trained = getattr(model.config, "task", "generate")
     if not is_told(model) or trained != verb:
-        raise UserError(
-            f"{args.run} was trained with task={trained}. `polydiff train --domain {model.config.domain} task={verb}` "
-            f"makes a model that can {verb}."
-        )
+        raise UserError(f"{args.run} was trained with task={trained}. {advice(model.config, verb)}")
     given, plan = Told(model, args), model.plan(**plan_words(args))
     how = {"keep": not args.no_keep, "seed": args.seed, "cond": cond, **plan_words(args)}
     pairs = (

@@ -104,11 +104,11 @@ def made_of(
     told: dict[str, Any],
 ) -> None:
     """Make something of each given example, write both, and say where."""
-    from polydiff.editing import samples
+    from polydiff.restoring import spoken
 
     plan, n = model.plan(**plan_words(args)), len(given.numbers)
     pairs = (
-        (samples(model, batch.x, batch, batch.cond), edit(batch, first))
+        (spoken(model, batch.x, batch, batch.cond), edit(batch, first))
         for first, batch in given.parts(model.batch_size(plan))
     )
     told |= plan.model_dump(mode="json", exclude={"batch_size"})
@@ -130,12 +130,12 @@ def interpolate(words: Sequence[str]) -> int:
     shares = read_shares(args.shares)
     from polydiff.domain import Samples
     from polydiff.editing import interpolate as edit
-    from polydiff.editing import samples
     from polydiff.model import Model
+    from polydiff.restoring import spoken
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     a, b = (example(model, word) for word in (args.a, args.b))
-    ends = Samples.join([samples(model, end.x, end, end.cond) for end in (a, b)])
+    ends = Samples.join([spoken(model, end.x, end, end.cond) for end in (a, b)])
     between = Samples.join(edit(model, a, b, shares, steps=args.steps))
     told = {"shares": shares, "steps": args.steps}
     numbers = (2, len(shares))

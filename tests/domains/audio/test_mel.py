@@ -108,6 +108,14 @@ def test_griffin_lim_is_heard_at_the_right_time_and_near_the_sound() -> None:
     assert silent < 0.05
 
 
+@pytest.mark.parametrize("length", [1, 2, 37, 257])
+def test_sounds_shorter_than_a_transform_have_spectrograms_and_come_back(length: int) -> None:
+    mel = definition()
+    y = griffin_lim(mel, mel(clips(1)[..., :length]), length)
+    assert y.shape == (1, 1, length)
+    assert y.isfinite().all()
+
+
 def test_what_a_network_is_told_has_unit_variance_and_can_be_undone() -> None:
     mel = definition()
     spectrograms = mel(clips(64))
@@ -137,9 +145,17 @@ def test_a_file_says_what_it_holds_and_another_kind_is_refused(tmp_path: Path) -
         read_mel(tmp_path / "b.mel.npz", mel)
     (tmp_path / "c.mel.npz").write_bytes(b"PK\x03\x04 and no more")
     np.savez(tmp_path / "d.mel.npz", mel=np.zeros(3))
-    for name in ("c", "d"):
+    np.savez(tmp_path / "e.mel.npz", mel=np.zeros((40, 4)), length=np.arange(3), definition="{}")
+    np.savez(tmp_path / "f.mel.npz", mel=np.zeros((40, 4)), length=512, definition="[1]")
+    np.save(tmp_path / "g.npy", np.zeros(3))
+    (tmp_path / "g.npy").rename(tmp_path / "g.mel.npz")
+    for name in ("c", "d", "e", "f", "g"):
         with pytest.raises(UserError, match=r"is no mel spectrogram of polydiff"):
             read_mel(tmp_path / f"{name}.mel.npz", mel)
+    for values, length in ((spectrogram.bool(), 4001), (spectrogram[:, :0], 0), (spectrogram, -5)):
+        write_mel(path, mel, values, length)
+        with pytest.raises(UserError, match="should hold finite numbers"):
+            read_mel(path, mel)
     write_mel(path, mel, spectrogram * math.nan, 4001)
     with pytest.raises(UserError, match="finite numbers"):
         read_mel(path, mel)
