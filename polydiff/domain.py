@@ -245,6 +245,14 @@ class HasRegions(Protocol):
 
 
 @runtime_checkable
+class Forgets(Protocol):
+    """A domain whose codec may spread a place of an example over several numbers of its state."""
+
+    def forget(self, x: State, mask: Tensor, space: Space) -> State:
+        """Return clean states that know nothing of the places of their examples where the mask is not 1."""
+
+
+@runtime_checkable
 class Restores(Protocol):
     """A domain that can be trained to make examples of another form of them.
 

@@ -23,7 +23,7 @@ from polydiff.control import inpaint as fill
 from polydiff.control import interpolate as between
 from polydiff.control import repaint, strength_level
 from polydiff.control.mask import check_mask
-from polydiff.domain import Reads, Restores, Samples, told_names
+from polydiff.domain import Forgets, Reads, Restores, Samples, told_names
 from polydiff.errors import UserError, check_whole
 from polydiff.model import Model
 from polydiff.random import streams
@@ -106,8 +106,9 @@ def inpaint(
     refuse_lacking(model, "inpaint")
     indices = range(first, first + given.space.batch)
     how, told = model.plan(**sampling), conditions(model, given, cond, seed, indices)
+    y = model.domain.forget(given.x, mask, given.space) if isinstance(model.domain, Forgets) else given.x
     if KNOWN in model.domain.conditions:
-        told = {**(told or {}), KNOWN: known(given.x, mask)}
+        told = {**(told or {}), KNOWN: known(y, mask)}
     data = model.denoiser.sigma_data
     levels = grid(model.denoiser.schedule, how.steps, how.sampler, how.spacing, data, None, how.spacing_options)
     rows = attempt("inpaint", lambda: repaint(levels, how.sampler, jump, resample, data, **how.options))
@@ -116,7 +117,7 @@ def inpaint(
         rows,
         given.space.to(model.device),
         condition_to(told, model.device),
-        known=given.x.to(model.device),
+        known=y.to(model.device),
         mask=mask.to(model.device),
         generators=streams(seed, "sample", indices, model.device),
     )

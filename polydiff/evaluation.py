@@ -26,7 +26,8 @@ from polydiff.ode import IntegrationError
 from polydiff.random import streams
 from polydiff.restoring import is_told, paired
 from polydiff.run import Run
-from polydiff.space import Batch
+from polydiff.space import Batch, absent
+from polydiff.tasks import KNOWN
 
 DRAWN = 100
 """Most classes of which it is told which are taken for which."""
@@ -194,8 +195,11 @@ def likelihood(
 
 
 def held_out(model: Model, indices: Sequence[int]) -> tuple[Batch, Units | None]:
-    """Return test examples on the model's device, and what their numbers stand for."""
-    batch = model.domain.batch("test", indices, streams(0, "augment", indices))
+    """Return test examples on the model's device, no part of them known, and what their numbers stand for."""
+    x, space, cond = model.domain.batch("test", indices, streams(0, "augment", indices))
+    if KNOWN in (cond or {}):  # it would leave nothing to tell of a part of the example
+        cond = {**(cond or {}), KNOWN: absent((cond or {})[KNOWN])}
+    batch = Batch(x, space, cond)
     device = model.device
     if not isinstance(model.domain, HasUnits):
         return batch.to(device), None

@@ -121,7 +121,11 @@ def test_what_has_no_meaning_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "nan.npy", np.full(4, np.nan))
     np.savez(tmp_path / "several.npz", a=np.ones(4))
     (tmp_path / "torn.npy").write_bytes(b"\x93NUMPY")
-    wrong = {"label": ["dogs"], "tempo": ["fast", "inf"], "text": [torch.ones(3, 5), torch.ones(1, 1, 4)]}
+    wrong = {
+        "label": ["dogs"],
+        "tempo": ["fast", "inf"],
+        "text": [torch.ones(3, 5), torch.ones(1, 1, 4), np.array([list("abcd")])],
+    }
     wrong["text"] += [str(tmp_path / f"{name}.npy") for name in ("wide", "words", "nan", "torn", "missing")]
     wrong["text"].append(str(tmp_path / "several.npz"))
     for name, values in wrong.items():

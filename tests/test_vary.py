@@ -14,6 +14,7 @@ from PIL import Image
 
 import polydiff
 from polydiff.cli import main
+from polydiff.evaluation import held_out
 
 RATE, LENGTH = 4000, 512
 FEW = {
@@ -91,6 +92,13 @@ def test_files_are_varied_under_conditions(runs: Path, sounds: list[Path], tmp_p
     assert [len(x) for x in read(tmp_path / "out" / "made")] == [LENGTH, 700, 700, 450]
     told = json.loads((tmp_path / "out" / "made" / "manifest.json").read_text())
     assert [row["cond"] for row in told["samples"]] == [{"pitch": "C4"}] * 4
+
+
+def test_a_likelihood_is_that_of_whole_examples(runs: Path) -> None:
+    batch, _ = held_out(polydiff.load(runs / "audio"), [0, 1])
+    assert batch.cond is not None
+    assert batch.cond["known"].isnan().all()
+    assert (batch.cond["pitch"] >= 0).all()
 
 
 def test_two_examples_are_interpolated(runs: Path, sounds: list[Path], tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from polydiff.domain import Confusion, Metric, Samples, Units
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig
 from polydiff.domains.audio.data import Source, Values, open_source
-from polydiff.domains.audio.given import read_sounds, region
+from polydiff.domains.audio.given import bridged, read_sounds, region
 from polydiff.domains.audio.measure import chunk
 from polydiff.domains.audio.metrics import pitch_confusion, pitch_metrics, set_metrics
 from polydiff.domains.audio.pairs import pair_metrics
@@ -155,6 +155,12 @@ class Audio:
         """Return which samples lie in BEGIN:END, in seconds (`polydiff.domain.HasRegions`)."""
         assert isinstance(space, Euclidean)
         return region(text, self.data.sample_rate, space.shape[-1])
+
+    def forget(self, x: State, mask: Tensor, space: Space) -> State:
+        """Return states whose filter met nothing of what the mask leaves out (`polydiff.domain.Forgets`)."""
+        if not self.codec.gains:
+            return x
+        return self.codec.encode(bridged(self.codec.decode(x), mask))
 
     def told(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
         """Return what the network is told of recordings or mel spectrograms (`polydiff.domain.Restores`)."""
