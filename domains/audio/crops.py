@@ -24,6 +24,8 @@ PAGE = 65_307
 """Most bytes of a page of an Ogg file."""
 GRANULES = 2304
 """Samples of two MP3 frames, after which its decoder's state comes round."""
+SETTLES = 4
+"""Part of a second after which an Opus decoder has forgotten to the bit that it did not begin with the file."""
 SLOW = 60
 """Seconds within which an MP3 file of a low sample rate is read from its beginning."""
 
@@ -63,6 +65,8 @@ def read_crop(place: Place | Path, header: Header, begin: int, length: int, rate
     margin = p * math.ceil(8 / min(p, q)) if p != q else 0
     low = max(0, begin // q * p - margin)
     high = min(header.frames, -(-(begin + length) * p // q) + margin)
+    if low >= high:
+        return torch.zeros(header.channels, length)
     samples = read_frames(place, header.first + low, header.first + high)
     if p != q:
         samples = resampler(p, q)(samples)
@@ -86,7 +90,8 @@ def file_frames(place: Place, low: int, high: int) -> Tensor:
     with source(place) as opened, optional.soundfile().SoundFile(opened) as file:
         first = seekable(file, place, low)
         try:
-            file.seek(first)
+            if file.seekable():  # also to 0: after a seek an MP3 decoder rounds otherwise than without one
+                file.seek(first)
             samples = file.read(high - first, dtype="float32", always_2d=True)
         except RuntimeError as error:
             raise ValueError(f"it is damaged, or shorter than its header says ({error})") from error
@@ -95,6 +100,10 @@ def file_frames(place: Place, low: int, high: int) -> Tensor:
 
 def seekable(file: Any, place: Place, low: int) -> int:
     """Return the last frame up to `low` from which on a decoder gives what it gives when it reads the whole file."""
+    if not file.seekable():  # GSM, say
+        return 0
+    if file.subtype == "OPUS":
+        return max(0, low - file.samplerate // SETTLES)
     if file.subtype == "VORBIS":
         return min(low, last_page(place))
     if not file.subtype.startswith("MPEG"):

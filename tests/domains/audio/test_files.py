@@ -90,6 +90,26 @@ def test_a_crop_is_the_slice_of_the_whole_file_to_the_bit(
         assert not crop[:, end - begin :].any()
 
 
+@pytest.mark.parametrize("rate", [24000, 48000])
+def test_crops_of_opus_forget_where_they_were_read_from(tmp_path: Path, rate: int) -> None:
+    g = torch.Generator().manual_seed(0)
+    brown = torch.randn(2, 4 * rate, generator=g).cumsum(1)
+    hiss = 0.05 * torch.randn(2, 4 * rate, generator=g)
+    path = write(tmp_path / "a.opus", (0.3 * brown / brown.abs().max() + hiss).clamp(-1, 1), rate)
+    whole = torch.from_numpy(soundfile.read(str(path), dtype="float32", always_2d=True)[0].T.copy())
+    for begin in range(0, whole.shape[1] - 500, rate // 25):
+        assert torch.equal(read_crop(path, header(path), begin, 500, rate), whole[:, begin : begin + 500])
+
+
+def test_a_file_that_cannot_be_sought_in_is_read_from_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(str(path), sound(20_000)[0].numpy(), 8000, subtype="GSM610")
+    whole = torch.from_numpy(soundfile.read(str(path), dtype="float32")[0])
+    assert len(headers(tmp_path)) == 1
+    for begin in (0, 1, 12_345):
+        assert torch.equal(read_crop(path, header(path), begin, 1000, 8000)[0], whole[begin : begin + 1000])
+
+
 def test_low_rates_of_mp3_are_read_without_complaint(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "a.mp3", sound(100_000))
     whole = torch.from_numpy(soundfile.read(str(path), dtype="float32", always_2d=True)[0].T.copy())
@@ -116,6 +136,8 @@ def test_after_the_end_there_is_silence(tmp_path: Path) -> None:
     crop = read_crop(path, header(path), 0, 1000, RATE)
     torch.testing.assert_close(crop[:, :700], x, atol=1e-4, rtol=0)
     assert bool((crop[:, 700:] == 0).all())
+    for rate in (RATE, RATE // 2):
+        assert torch.equal(read_crop(path, header(path), 10_000, 50, rate), torch.zeros(1, 50))
 
 
 def test_no_more_than_the_crop_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
