@@ -24,7 +24,7 @@ from polydiff.control import interpolate as between
 from polydiff.control import repaint, strength_level
 from polydiff.control.mask import check_mask
 from polydiff.domain import Forgets, Reads, Restores, Samples, told_names
-from polydiff.errors import UserError, check_whole
+from polydiff.errors import UserError, check_whole, listed
 from polydiff.model import Model
 from polydiff.random import streams
 from polydiff.restoring import spoken
@@ -33,16 +33,16 @@ from polydiff.space import Batch, Condition, absent, condition_to
 from polydiff.tasks import KNOWN, known
 
 
-def read(model: Model, paths: Sequence[Path | str]) -> Batch:
+def read(model: Model, paths: Sequence[Path | str] | Path | str) -> Batch:
     """Return a user's own files as clean states of the kind that a model was trained on, with no condition given.
 
     Arguments:
         model: Says what kind that is.
-        paths: Files of one size; sounds keep their length, and the network takes any.
+        paths: Files of one size, or one file; sounds keep their length, and the network takes any.
     """
     if not isinstance(model.domain, Reads):
         raise UserError(f"The domain {model.config.domain} reads no files of yours. Name none, for held-out examples.")
-    return model.domain.read([Path(path) for path in paths])
+    return model.domain.read(listed(paths))
 
 
 def vary(
@@ -103,6 +103,8 @@ def inpaint(
         sampling: As in `vary`.
     """
     attempt("inpaint", lambda: check_mask(mask, given.x))
+    check_whole("jump", jump)
+    check_whole("resample", resample)
     refuse_lacking(model, "inpaint")
     indices = range(first, first + given.space.batch)
     how, told = model.plan(**sampling), conditions(model, given, cond, seed, indices)

@@ -30,6 +30,14 @@ def check_whole(name: str, value: object, least: int = 1) -> None:
         raise UserError(f"{name} must be a whole number of at least {least}, not {value!r}.")
 
 
+def listed(paths: Iterable[Path | str] | Path | str) -> list[Path]:
+    """Return the paths of files that somebody named, one or several."""
+    found = [Path(path) for path in ([paths] if isinstance(paths, Path | str) else paths)]
+    if not found:
+        raise UserError("No file is named. Name one at least.")
+    return found
+
+
 def check_file(path: Path) -> None:
     """Refuse what is no file."""
     if path.is_dir():

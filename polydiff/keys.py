@@ -129,7 +129,8 @@ def explain(error: ValidationError, sources: Mapping[str, str], prefix: str = ""
         inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[n:])
         given = "" if isinstance(problem["input"], BaseModel | Mapping) else f"={problem['input']}"
         text = problem["msg"].removeprefix("Value error, ").replace("Input should", "should", 1).rstrip(".")
-        lines[key + inner] = f"{key}{inner}{given}{source}: {text}."
+        where = f"{key}{inner}{given}{source}"
+        lines[key + inner] = f"{where}: {text}." if where else f"{text}."
     return "\n".join(lines.values())
 
 

@@ -285,6 +285,11 @@ class Model:
         """Return conditions as the domain reads them: words, and arrays for the conditions that are sequences."""
         if cond is not None and not isinstance(cond, Mapping):
             raise UserError(f"Conditions are names with values, such as {{'label': 7}}, not {cond!r}.")
+        for name in (cond or {}).keys() & told_names(self.domain) & self.domain.conditions.keys():
+            raise UserError(
+                f"{name} is what this model's task tells of a file or a held-out example, by the verbs inpaint, "
+                "upsample and vocode, and in Python by polydiff.inpaint and polydiff.restoring.restore."
+            )
         arrays = {name: value for name, value in (cond or {}).items() if np.ndim(value)}
         for name, value in arrays.items():
             if not isinstance(self.domain.conditions.get(name), Tokens):

@@ -13,22 +13,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from polydiff.domain import Metric, Restores, Samples
-from polydiff.errors import UserError
+from polydiff.errors import UserError, listed
 from polydiff.model import Model
 from polydiff.random import streams
 from polydiff.space import Batch, Condition, State
 from polydiff.tasks import Restoration
 
 
-def told(model: Model, paths: Sequence[Path | str], degrade: bool = False) -> Batch:
+def told(model: Model, paths: Sequence[Path | str] | Path | str, degrade: bool = False) -> Batch:
     """Return what a model is told of a user's own files, other conditions not given.
 
     Arguments:
         model: Trained for a task that has files: upsample, or vocode.
-        paths: Files of one size: recordings of the low rate or small images; sounds, or .mel.npz files.
+        paths: Files of one size, or one file: recordings of the low rate or small images; sounds, or .mel.npz files.
         degrade: Whether they are examples in full, of which the lesser form is made first.
     """
-    return restores(model)[0].told([Path(path) for path in paths], degrade)
+    return restores(model)[0].told(listed(paths), degrade)
 
 
 def told_of(model: Model, indices: Sequence[int]) -> tuple[Batch, Batch]:

@@ -231,7 +231,7 @@ def test_what_is_known_of_an_example_is_kept_and_the_rest_is_new(run: Path) -> N
     made = positions(inpaint(model, given, mask, resample=3, steps=12, sampler="ddpm").examples)
     assert torch.allclose(made[:, 0], begun[:, 0], atol=1e-4)
     assert (made[:, 1] - begun[:, 1]).abs().mean() > 0.05
-    with pytest.raises(UserError, match="jump and resample must be at least 1"):
+    with pytest.raises(UserError, match="resample must be a whole number of at least 1, not 0"):
         inpaint(model, given, mask, resample=0)
     wrong = {
         "inpaint: mask must be a tensor": [1.0, 0.0],

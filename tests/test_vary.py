@@ -14,6 +14,7 @@ from PIL import Image
 
 import polydiff
 from polydiff.cli import main
+from polydiff.errors import UserError
 from polydiff.evaluation import held_out
 
 RATE, LENGTH = 4000, 512
@@ -92,6 +93,17 @@ def test_files_are_varied_under_conditions(runs: Path, sounds: list[Path], tmp_p
     assert [len(x) for x in read(tmp_path / "out" / "made")] == [LENGTH, 700, 700, 450]
     told = json.loads((tmp_path / "out" / "made" / "manifest.json").read_text())
     assert [row["cond"] for row in told["samples"]] == [{"pitch": "C4"}] * 4
+
+
+def test_files_are_one_or_several_and_what_a_task_tells_is_not_asked_for(runs: Path, sounds: list[Path]) -> None:
+    model = polydiff.load(runs / "audio")
+    assert torch.equal(polydiff.read(model, sounds[0]).x, polydiff.read(model, [str(sounds[0])]).x)
+    with pytest.raises(UserError, match="No file is named"):
+        polydiff.read(model, [])
+    with pytest.raises(UserError, match="known is what this model's task tells"):
+        model.sample(1, cond={"known": np.zeros((1, LENGTH))})
+    with pytest.raises(UserError, match=r"jump must be a whole number of at least 1, not 2\.5"):
+        polydiff.inpaint(model, polydiff.read(model, sounds[0]), torch.ones(LENGTH), jump=2.5)  # type: ignore[arg-type]
 
 
 def test_a_likelihood_is_that_of_whole_examples(runs: Path) -> None:

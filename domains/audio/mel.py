@@ -69,14 +69,22 @@ class Mel:
         mel, rate = data.mel, data.sample_rate
         hop = mel.hop or default_hop(rate)
         n_fft = mel.n_fft or 4 * hop
+        window, high = mel.window or n_fft, mel.high or rate / 2
+        if not hop <= window <= n_fft:
+            raise UserError(
+                f"data.mel: hop={hop}, window={window}, n_fft={n_fft}: a hop is at most the window, "
+                "and that at most the transform."
+            )
+        if mel.low >= high:
+            raise UserError(f"data.mel.low={mel.low:g} is not below the highest frequency, {high:g} Hz.")
         return cls(
             sample_rate=rate,
             n_fft=n_fft,
-            window=mel.window or n_fft,
+            window=window,
             hop=hop,
             bands=mel.bands or default_bands(rate),
             low=mel.low,
-            high=mel.high or rate / 2,
+            high=high,
             power=mel.power,
             floor=mel.floor,
             scale=mel.scale,

@@ -44,6 +44,20 @@ def test_the_definition_suits_the_sample_rate_and_follows_the_configuration(
         AudioData(sample_rate=8000, mel=MelConfig(high=5000))
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"window": 2048, "n_fft": 512}, "hop=128, window=2048, n_fft=512: a hop is at most the window"),
+        ({"hop": 128, "n_fft": 64}, "hop=128, window=64, n_fft=64"),
+        ({"low": 4000}, "low=4000 is not below the highest frequency, 4000 Hz"),
+        ({"low": 300, "high": 200}, "low=300 is not below the highest frequency, 200 Hz"),
+    ],
+)
+def test_a_definition_that_cannot_be_is_refused(changes: dict[str, int], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        Mel.of(AudioData(mel=MelConfig.model_validate(changes)))
+
+
 @pytest.mark.parametrize("scale", ["slaney", "htk"])
 @pytest.mark.parametrize("power", [1.0, 2.0])
 def test_a_spectrogram_is_the_sum_of_its_definition(scale: str, power: float) -> None:
