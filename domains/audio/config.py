@@ -80,7 +80,7 @@ class AudioData(DataConfig):
     """folder: share of the files held out, by a hash of the file's name."""
     encoding: Literal["pcm16", "float", "flac", "ogg"] = "pcm16"
     """Of the files that are saved: WAV of 16 bits or of floating numbers, FLAC of 16 bits, or Ogg Vorbis."""
-    whiten: float = Field(0.0, ge=0, le=1)
+    whiten: float = Field(0.5, ge=0, le=1)
     """How far the spectrum of states is evened out, 1: wholly; less hiss in tonal sounds. For the tasks generate and
     vocode; the others work on sounds as they are."""
     low_rate: int | None = Field(None, ge=500)
@@ -118,15 +118,15 @@ class AudioConfig(Config):
     task: Literal["generate", "inpaint", "upsample", "vocode"] = "generate"
     """What the network is told beside the conditions: nothing, the known part of each sound (inpaint), the sound at
     data.low_rate (upsample), or its mel spectrogram (vocode)."""
-    schedule_options: Numbers = Field({"sigma_min": 0.002, "sigma_max": 20.0})
+    schedule_options: Numbers = Field({"sigma_min": 0.001, "sigma_max": 80.0})
     data: AudioData = AudioData()
     backbone: BackboneConfig = UNetConfig(
-        channels=128, mult=(1, 1, 1), strides=(4, 2), blocks=1, attention=(1, 2), patch=16
+        channels=128, mult=(1, 1, 1), strides=(4, 2), blocks=1, attention=(1, 2), patch=16, ends=9
     )
-    loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.0, "std": 1.0})
-    optim: OptimConfig = OptimConfig(lr=1e-3, warmup=50, decay="cosine")
-    train: TrainConfig = TrainConfig(steps=1400, batch_size=32, ema=0.99, checkpoint_every=500)
-    sample: SampleConfig = SampleConfig(steps=12, guidance=1.5)
+    loss: LossConfig = LossConfig(times="log_snr_normal", times_options={"mean": 1.8, "std": 2.6})
+    optim: OptimConfig = OptimConfig(lr=2e-3, warmup=50, decay="cosine")
+    train: TrainConfig = TrainConfig(steps=4000, batch_size=16, ema=0.99, checkpoint_every=1000)
+    sample: SampleConfig = SampleConfig(steps=24, sampler="dpmpp_2m_sde", guidance=1.25)
 
     @property
     def whiten(self) -> float:
