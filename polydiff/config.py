@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Numbers = dict[str, bool | int | float]
@@ -53,7 +53,13 @@ def absolute(path: Path | None) -> Path | None:
 
 
 class DataConfig(Section):
-    """Where examples come from."""
+    """Where examples come from.
+
+    A domain with data of its own and files of the user's says their names: a path means the files.
+    """
+
+    embedded: ClassVar[str] = ""
+    files: ClassVar[str] = ""
 
     name: str
     """Data set: the domain's embedded one, or a kind of file."""
@@ -61,6 +67,20 @@ class DataConfig(Section):
     """Folder or file of your own data; None: the embedded data set."""
 
     _absolute = field_validator("path")(absolute)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_means_files(cls, values: Any) -> Any:
+        given = (
+            isinstance(values, dict) and values.get("path") is not None and values.get("name") in (None, cls.embedded)
+        )
+        return {**values, "name": cls.files} if given and cls.files else values
+
+    @model_validator(mode="after")
+    def _files_need_a_path(self) -> Self:
+        if self.files and self.name == self.files and self.path is None:
+            raise ValueError(f"data.name={self.files} needs data.path, where your data are")
+        return self
 
 
 class BackboneConfig(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -45,6 +45,9 @@ class MelConfig(Section):
 
 class AudioData(DataConfig):
     """Sounds."""
+
+    embedded: ClassVar[str] = "plucks"
+    files: ClassVar[str] = "folder"
 
     name: Literal["plucks", "folder"] = "plucks"
     """plucks: synthesised plucked strings. folder: what lies under `path`, a folder, a .jsonl or .csv table, a .tar or
@@ -89,16 +92,8 @@ class AudioData(DataConfig):
     """Whether the sounds are speech, so that tasks with a truth are judged by PESQ and STOI too."""
     mel: MelConfig = MelConfig()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _path_means_folder(cls, values: Any) -> Any:
-        given = isinstance(values, dict) and values.get("path") is not None
-        return {**values, "name": "folder"} if given and values.get("name") in (None, "plucks") else values
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.name == "folder" and self.path is None:
-            raise ValueError("data.name=folder needs data.path, the folder of the sound files")
         if (self.mel.high or self.sample_rate / 2) > self.sample_rate / 2:
             raise ValueError("data.mel.high is above half of data.sample_rate")
         if self.given_rate >= self.sample_rate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,9 @@ from polydiff.config import (
 class ImageData(DataConfig):
     """Images."""
 
+    embedded: ClassVar[str] = "digits"
+    files: ClassVar[str] = "folder"
+
     name: Literal["digits", "folder"] = "digits"
     """digits: 1,797 handwritten digits. folder: files under `path`; a path implies it."""
     size: int | None = Field(None, ge=4)
@@ -39,16 +42,8 @@ class ImageData(DataConfig):
     factor: int = Field(2, ge=2)
     """task=upsample: how many times as high and wide an image is as the one that is given."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _path_means_folder(cls, values: Any) -> Any:
-        given = isinstance(values, dict) and values.get("path") is not None
-        return {**values, "name": "folder"} if given and values.get("name") in (None, "digits") else values
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.name == "folder" and self.path is None:
-            raise ValueError("data.name=folder needs data.path, the folder of the images")
         if self.name == "digits" and (self.flip or self.crop == "random"):
             raise ValueError("data.flip and data.crop are for folders; a digit that is mirrored or cut is none")
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -25,6 +25,9 @@ Property = Literal[
 
 class MoleculeData(DataConfig):
     """Molecules."""
+
+    embedded: ClassVar[str] = "organic"
+    files: ClassVar[str] = "file"
 
     name: Literal["organic", "file"] = "organic"
     """organic: all molecules of C, N, O and F up to max_heavy heavy atoms. file: those of `path`, which implies it."""
@@ -51,16 +54,8 @@ class MoleculeData(DataConfig):
     pad_to: int = Field(1, ge=1)
     """dense: padded to a multiple of this many atoms, so that batches have few shapes, as CUDA graphs need."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _path_means_file(cls, values: Any) -> Any:
-        given = isinstance(values, dict) and values.get("path") is not None
-        return {**values, "name": "file"} if given and values.get("name") in (None, "organic") else values
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.name == "file" and self.path is None:
-            raise ValueError("data.name=file needs data.path, a .sdf, .smi or .csv file")
         if self.name == "organic" and self.elements:
             raise ValueError("data.elements is for files; organic molecules are of H, C, N, O and F")
         if len(set(self.conditions)) < len(self.conditions):
