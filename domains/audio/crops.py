@@ -103,7 +103,7 @@ def seekable(file: Any, place: Place, low: int) -> int:
     if not file.seekable():  # GSM, say
         return 0
     if file.subtype == "OPUS":
-        return max(0, low - file.samplerate // SETTLES)
+        return max(0, low - int(file.samplerate) // SETTLES)
     if file.subtype == "VORBIS":
         return min(low, last_page(place))
     if not file.subtype.startswith("MPEG"):
