@@ -75,6 +75,25 @@ def made(folder: Path | None) -> Iterator[None]:
                 path.rmdir()
 
 
+@contextmanager
+def claimed(folder: Path, name: str) -> Iterator[Path]:
+    """Make the first of folder/NAME-001, -002, ... that does not exist, for nobody else; empty at the end, it goes."""
+    number = 1
+    with made(folder):
+        while True:
+            path = folder / f"{name}-{number:03d}"
+            try:
+                path.mkdir()
+                break
+            except FileExistsError:
+                number += 1
+        try:
+            yield path
+        finally:
+            with suppress(OSError):  # only an empty folder can be removed
+                path.rmdir()
+
+
 def sync_file(path: Path) -> None:
     """Flush a file to the disk."""
     descriptor = os.open(path, os.O_RDONLY)

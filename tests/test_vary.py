@@ -16,6 +16,7 @@ import polydiff
 from polydiff.cli import main
 from polydiff.errors import UserError
 from polydiff.evaluation import held_out
+from polydiff.files import claimed
 
 RATE, LENGTH = 4000, 512
 FEW = {
@@ -104,6 +105,16 @@ def test_files_are_one_or_several_and_what_a_task_tells_is_not_asked_for(runs: P
         model.sample(1, cond={"known": np.zeros((1, LENGTH))})
     with pytest.raises(UserError, match=r"jump must be a whole number of at least 1, not 2\.5"):
         polydiff.inpaint(model, polydiff.read(model, sounds[0]), torch.ones(LENGTH), jump=2.5)  # type: ignore[arg-type]
+
+
+def test_folders_are_claimed_by_one_alone(tmp_path: Path) -> None:
+    with claimed(tmp_path / "samples", "varied") as first, claimed(tmp_path / "samples", "varied") as second:
+        (first / "a").touch()
+        assert [first.name, second.name] == ["varied-001", "varied-002"]
+    assert [path.name for path in (tmp_path / "samples").iterdir()] == ["varied-001"]
+    with pytest.raises(ZeroDivisionError), claimed(tmp_path / "none", "varied"):
+        raise ZeroDivisionError
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_likelihood_is_that_of_whole_examples(runs: Path) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polydiff.cli.drawing import DrawingProgress
-from polydiff.cli.use import next_folder, run_of, sampling_parser
+from polydiff.cli.use import run_of, sampling_parser
 from polydiff.cli.words import Parser
 from polydiff.errors import UserError
-from polydiff.files import folder_atomic, made
+from polydiff.files import claimed, folder_atomic, made
 
 if TYPE_CHECKING:
     from polydiff.domain import Samples
@@ -135,9 +135,12 @@ def write_pairs(
     from polydiff.drawing import Writer
     from polydiff.journal import opened
 
-    folder = (args.output or next_folder(run_of(args.run) / "samples", name)).resolve()
     facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights, **given}
-    with made(folder.parent), folder_atomic(folder) as draft, ExitStack() as stack, DrawingProgress() as progress:
+    with ExitStack() as stack:
+        place = nullcontext(args.output) if args.output else claimed(run_of(args.run) / "samples", name)
+        folder: Path = stack.enter_context(place).resolve()
+        stack.enter_context(made(folder.parent))
+        draft, progress = stack.enter_context(folder_atomic(folder)), stack.enter_context(DrawingProgress())
         writers = []
         for part, n, head in zip(("given", "made"), numbers, (facts, {**facts, **told}), strict=True):
             (draft / part).mkdir()

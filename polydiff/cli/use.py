@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from polydiff.cli.guiding import guidance_parser, guidance_words
 from polydiff.cli.output import evaluation_table, likelihood_table
 from polydiff.cli.words import Parser, positive, read_conditions, read_options, size
 from polydiff.errors import UserError
-from polydiff.files import made
+from polydiff.files import claimed, made
 from polydiff.run import JOURNAL
 
 BOUNDS = ("vlb", "chain", "flow", "all")
@@ -41,11 +42,12 @@ def sample(words: Sequence[str]) -> int:
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     model.plan(**plan_words(args))
     facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
-    folder = args.output or next_folder(run_of(args.run) / "samples", "generated")
-    for stopped in [] if args.output else sorted(folder.parent.glob(f"generated-*/{JOURNAL}")):
+    drawn = run_of(args.run) / "samples"
+    for stopped in [] if args.output else sorted(drawn.glob(f"generated-*/{JOURNAL}")):
         print(f"{stopped.parent} is not done; -o {stopped.parent} goes on with it.", file=sys.stderr)
     how = {"seed": args.seed, "cond": cond, "one_file": args.one_file, "facts": facts, **plan_words(args)}
-    with made(folder), DrawingProgress() as progress:
+    place = nullcontext(args.output) if args.output else claimed(drawn, "generated")
+    with place as folder, made(folder), DrawingProgress() as progress:
         try:
             draw(model, folder, args.n, progress=progress, **how)
         except KeyboardInterrupt:
@@ -187,11 +189,3 @@ def check_free(output: Path | None) -> None:
 def run_of(path: Path) -> Path:
     """Return the run's folder that a run or one of its checkpoints lies in."""
     return path if (path / "checkpoints").is_dir() else path.resolve().parent.parent
-
-
-def next_folder(folder: Path, name: str) -> Path:
-    """Return the first of folder/name-001, -002, ... that does not exist."""
-    number = 1
-    while (path := folder / f"{name}-{number:03d}").exists():
-        number += 1
-    return path
