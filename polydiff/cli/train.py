@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from polydiff.checks import check_names
 from polydiff.cli.output import TrainingProgress, evaluation_table, help_on_keys, table
 from polydiff.cli.words import Parser, config_parser, positive, read_words, settings
 from polydiff.errors import UserError
-from polydiff.files import made
+from polydiff.files import claimed
 from polydiff.plugins import load_backbone_spec, load_domain_spec, require
 from polydiff.quarantine import told_of
 from polydiff.settings import Settings
@@ -150,27 +150,9 @@ def begin(chosen: Settings, output: Path | None, judged: int) -> int:
     """Train a new run."""
     from polydiff.trainer import start
 
-    with made(None if output else RUNS):
-        path = output or claim_run(RUNS, chosen.config.domain)
+    with nullcontext(output) if output else claimed(RUNS, chosen.config.domain) as path:
         say(f"Training {chosen.config.domain} in {path}")
-        try:
-            return sit(path, chosen.config.train.steps, judged, lambda progress: start(chosen, path, progress))
-        finally:
-            if output is None:
-                with suppress(OSError):  # only an empty folder can be removed
-                    path.rmdir()
-
-
-def claim_run(folder: Path, domain: str) -> Path:
-    """Make the folder of the next free number, such as runs/audio-001, and return it."""
-    number = 1
-    while True:
-        path = folder / f"{domain}-{number:03d}"
-        try:
-            path.mkdir(parents=True)
-            return path
-        except FileExistsError:
-            number += 1
+        return sit(path, chosen.config.train.steps, judged, lambda progress: start(chosen, path, progress))
 
 
 def resume(words: Sequence[str]) -> int:
