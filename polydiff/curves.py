@@ -92,9 +92,8 @@ def level_curve(records: Records) -> Curve | None:
         for i, line in enumerate(lines)
     ]
     svg = plot("Loss against log-SNR in each quarter of the run", across, up, drawn)
-    return Curve(
-        "Loss by log-SNR", "each quarter of the run, the last the darkest", f"{lines[-1][1].mean():.3g}", svg, ""
-    )
+    note = "from noise, left, to data; each quarter of the run, the last the darkest"
+    return Curve("Loss by log-SNR", note, "", svg, "")
 
 
 def warning(steps: Array) -> str:
