@@ -18,7 +18,7 @@ from polydiff.evaluation import evaluate
 from polydiff.model import Model
 
 BUDGETS = (5, 10, 20, 50)
-SAMPLERS = ("auto", "dpmpp_2m", "heun")
+SAMPLERS = ("auto", "dpmpp_2m_sde", "heun")
 
 
 def figure(value: float | None) -> str:
