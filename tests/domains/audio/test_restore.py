@@ -124,7 +124,8 @@ def test_a_sound_and_its_mel_spectrogram_tell_a_vocoder_the_same(vocoder: Audio,
     assert_close(a.cond["mel"], b.cond["mel"])
     held = vocoder.batch("test", [3], streams(0, "augment", [3])).cond
     assert held is not None
-    assert_close(held["mel"][..., :10], a.cond["mel"][..., :10])
+    # through the states, whose filter rounds; the logarithm of a quiet band makes more of it
+    assert_close(held["mel"][..., :10], a.cond["mel"][..., :10], rtol=0, atol=1e-4)
 
 
 def test_a_checkpoint_keeps_the_definition_whatever_later_defaults_are(vocoder: Audio) -> None:
