@@ -101,6 +101,8 @@ def check_objective(config: Config) -> None:
         )
     if config.sample.sampler == "shortcut" and not told:
         raise UserError(f"sample.sampler=shortcut needs loss.objective=shortcut, not {objective}.")
+    if config.backbone.self_condition and objective != "denoising":
+        raise UserError(f"backbone.self_condition=true is taught by loss.objective=denoising, not by {objective}.")
     variance = tells_variance(config)
     if variance and objective not in ("vlb", "hybrid"):
         raise UserError(f"backbone.variance=true: {objective} does not teach it; loss.objective=hybrid and vlb do.")

@@ -16,6 +16,8 @@ Numbers = dict[str, bool | int | float]
 """Options by name, each as it was said: a whole number stays one, and true and false are no numbers."""
 STEP = "_step"
 """Name of the condition by which a network is told how far a sampler steps."""
+ESTIMATE = "_estimate"
+"""Name of the condition by which a network is told its last estimate of the clean state, in the state's own shape."""
 SUITED: Mapping[str, Mapping[str, Any]] = {
     "ect": {
         "loss.times": "log_normal",
@@ -90,6 +92,8 @@ class BackboneConfig(Section):
     """Which backbone; `polydiff.backbones` lists them."""
     step_size: bool = False
     """Whether the network is told how far a sampler steps, which the objective shortcut needs."""
+    self_condition: bool = False
+    """Whether the network is told its estimate of the step before, as every second step of training teaches it."""
 
 
 class OptimConfig(Section):
@@ -130,6 +134,8 @@ class LossConfig(Section):
     """Further numbers of the weighting, such as {gamma: 5}."""
     times_options: Numbers = {}
     """Further numbers of the distribution, such as {mean: -1.2, std: 1.2}."""
+    components: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """Weights of parts of a state, such as {features: 0.25} of molecules; 1 for those that are not named."""
 
 
 class TrainConfig(Section):

@@ -68,6 +68,7 @@ class Denoiser(nn.Module):
         sigma_data: Standard deviation of the data, 1 where the codec standardises it.
         precision: "float32" or "bf16", the autocast precision of the backbone; all else is float32.
         aids: What the loss learns or remembers (`polydiff.loss.Loss.aids`), which sampling never looks at.
+        self_condition: Whether the network is told an estimate of its own (`polydiff.self_conditioning`).
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Denoiser(nn.Module):
         sigma_data: float = 1.0,
         precision: str = "float32",
         aids: Mapping[str, nn.Module] | None = None,
+        self_condition: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -87,6 +89,7 @@ class Denoiser(nn.Module):
         self.sigma_data = sigma_data
         self.precision = precision
         self.aids = nn.ModuleDict(aids or {})
+        self.self_condition = self_condition
 
     def forward(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         """Return E[x_0 | x].

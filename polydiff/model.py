@@ -31,6 +31,7 @@ from polydiff.random import streams
 from polydiff.run import Run
 from polydiff.sampling import Row, evaluations, sample
 from polydiff.schedule import SCHEDULES
+from polydiff.self_conditioning import SelfConditioned
 from polydiff.settings import checked, config_from
 from polydiff.space import Batch, Condition, Space, State, absent, condition_to, same_conditions
 
@@ -232,11 +233,12 @@ class Model:
         if plan.sampler == "shortcut" and not self.config.backbone.step_size:
             raise UserError("The sampler shortcut needs a run with loss.objective=shortcut. Use ddim or dpmpp_2m here.")
         denoiser = self.stepping(plan, rows)
-        if plan.guidance == 1:
-            return denoiser
-        weak, method = guide.stepping(plan, rows) if guide else None, try_guidance(plan, rows, self.denoiser.schedule)
-        joined = batch is not None and weak is None and 2 * batch <= self.efficient
-        return Guided(denoiser, method, weak, negative, plan.guidance_interval, joined)
+        if plan.guidance != 1:
+            method = try_guidance(plan, rows, self.denoiser.schedule)
+            weak = guide.stepping(plan, rows) if guide else None
+            joined = batch is not None and weak is None and 2 * batch <= self.efficient
+            denoiser = Guided(denoiser, method, weak, negative, plan.guidance_interval, joined)
+        return SelfConditioned(denoiser) if self.config.backbone.self_condition else denoiser
 
     def guide(self, plan: SampleConfig) -> Model | None:
         """Return the worse model that a plan names; one of other data is a `UserError`."""
@@ -245,6 +247,8 @@ class Model:
         other = Model.load(plan.guide, device=str(self.device))
         if same_data(other) != same_data(self):
             raise UserError(f"The guide {plan.guide} was trained on other data: its states mean something else.")
+        if other.config.backbone.self_condition != self.config.backbone.self_condition:
+            raise UserError(f"The guide {plan.guide} and this model differ in backbone.self_condition; they must agree.")
         return other
 
     def unwanted(self, plan: SampleConfig, seed: int, indices: Sequence[int]) -> Condition | None:
@@ -384,7 +388,8 @@ def build_denoiser(config: Config, domain: Domain, device: torch.device) -> Deno
     schedule = SCHEDULES[config.schedule](**config.schedule_options)
     precision = pick_precision(config.train.precision, device)
     loss = Loss(times=config.loss.times, times_options=config.loss.times_options, weighting=config.loss.weighting)
-    return Denoiser(backbone, schedule, config.target, precision=precision, aids=loss.aids()).to(device)
+    how = {"precision": precision, "aids": loss.aids(), "self_condition": config.backbone.self_condition}
+    return Denoiser(backbone, schedule, config.target, **how).to(device)
 
 
 def load_weights(denoiser: Denoiser, weights: Mapping[str, Tensor], source: str = "The checkpoint") -> None:

@@ -16,8 +16,8 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from polydiff.conditions import Conditions
-from polydiff.config import STEP
+from polydiff.conditions import Aligned, Conditions
+from polydiff.config import ESTIMATE, STEP
 from polydiff.domain import API, DomainSpec
 from polydiff.errors import UserError, unknown
 
@@ -214,12 +214,14 @@ def build_backbone(config: BackboneConfig, *, channels: int, dims: int, conditio
         config: The run's `backbone` section.
         channels: Channels of the data; features an atom for dims = 3, width of the vector for dims = 0.
         dims: 1 waveforms, 2 images, 3 atoms in space, 0 vectors.
-        conditions: Name -> number of classes, 0 for a real number. `config.step_size` adds the size of a step.
+        conditions: Name -> kind. `config.step_size` adds the size of a step, `config.self_condition` an estimate.
     """
     if own := [name for name in conditions if name.startswith("_")]:
         raise ValueError(f"The condition {own[0]!r}: names that begin with an underscore are the core's.")
     if config.step_size:
         conditions = {**conditions, STEP: 0}
+    if config.self_condition:
+        conditions = {**conditions, ESTIMATE: Aligned(channels, 1)}
     spec = load_backbone_spec(config.name)
     require(spec)
     if spec.dims and dims not in spec.dims:

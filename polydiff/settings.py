@@ -128,7 +128,25 @@ def config_from(values: Mapping[str, Any], source: str = "The saved configuratio
     name = last([layer], "domain")
     if name is None:
         raise UserError(f"{source} does not say its domain.")
-    return merge(load_domain_spec(str(name)), Layer("preset", {}), [layer]).config
+    spec = load_domain_spec(str(name))
+    chosen = str(lookup(values, "backbone.name") or default_sections(domain_config_class(spec))["backbone"].name)
+    unsaid = Layer("preset", unsaid_defaults(concrete(domain_config_class(spec), chosen)))
+    return merge(spec, unsaid, [layer]).config
+
+
+def unsaid_defaults(model: type[Config]) -> dict[str, Any]:
+    """Return the sections' own defaults, which a saved configuration takes where it lacks a key.
+
+    A key that is newer than the configuration has the default of its class, under which all is as it was before the key;
+    a domain's default may be another, and is meant for new runs.
+    """
+    found = {
+        f"{name}.{key}": field.get_default(call_default_factory=True)
+        for name, section in default_sections(model).items()
+        for key, field in type(section).model_fields.items()
+        if not field.is_required()
+    }
+    return {key: value.model_dump() if isinstance(value, BaseModel) else value for key, value in found.items()}
 
 
 def read_config(path: Path) -> Config:

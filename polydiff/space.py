@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from polydiff.errors import unknown
 from polydiff.random import Device
 
 State = Tensor
@@ -63,6 +64,32 @@ class Repeats(Protocol):
 
     def repeat(self, n: int) -> Space:
         """Return where n copies of the batch live, whose states are n states joined along the first axis."""
+
+
+@runtime_checkable
+class HasComponents(Protocol):
+    """A space whose states have parts of several kinds, such as positions and features.
+
+    Attributes:
+        components: Name -> its places along a state's last axis.
+    """
+
+    @property
+    def components(self) -> Mapping[str, slice]:
+        """Name -> its places along a state's last axis."""
+
+
+def scaled(x: State, space: Space, factors: Mapping[str, float]) -> State:
+    """Return a state with its components times their factors; a name that is no component's is a `UserError`."""
+    if not factors:
+        return x
+    known = space.components if isinstance(space, HasComponents) else {}
+    scale = x.new_ones(x.shape[-1])
+    for name, factor in factors.items():
+        if name not in known:
+            raise unknown("component of these states", name, known)
+        scale[known[name]] = factor
+    return x * scale
 
 
 def sqnorm(space: Space, x: State) -> Tensor:

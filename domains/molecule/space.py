@@ -15,7 +15,7 @@ Symbols: B molecules, N atoms in a molecule (or the largest, where padded), M at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,6 +51,10 @@ class DenseMolecules:
     @property
     def batch(self) -> int:
         return len(self.mask)
+
+    @property
+    def components(self) -> Mapping[str, slice]:
+        return COMPONENTS
 
     @cached_property
     def sizes(self) -> Tensor:
@@ -113,6 +117,10 @@ class PackedMolecules:
         index = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
         return cls(index, len(sizes), features, dtype)
 
+    @property
+    def components(self) -> Mapping[str, slice]:
+        return COMPONENTS
+
     @cached_property
     def sizes(self) -> Tensor:
         """N of each molecule, shape (B,)."""
@@ -152,6 +160,10 @@ class PackedMolecules:
         first = self.batch * torch.arange(n, device=self.batch_index.device)
         index = (first[:, None] + self.batch_index).flatten()
         return PackedMolecules(index, n * self.batch, self.features, self.dtype)
+
+
+COMPONENTS = {"positions": slice(0, 3), "features": slice(3, None)}
+"""Parts of an atom's row."""
 
 
 def degrees_of_freedom(sizes: Tensor, features: int) -> Tensor:

@@ -14,6 +14,7 @@ Symbols: s noise level, SNR = 1 / s^2, c the error of x_0 for a unit error of F.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,13 +22,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from polydiff.config import ESTIMATE
 from polydiff.denoise import Denoiser
 from polydiff.loss.aids import History, Uncertainty
 from polydiff.loss.norms import NORMS
 from polydiff.loss.times import TIMES, importance
 from polydiff.loss.weightings import INTEGRALS, WEIGHTINGS
 from polydiff.schedule import Schedule
-from polydiff.space import Batch, Space, State
+from polydiff.space import Batch, Space, State, scaled
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Loss:
         norm_options: Further arguments of the penalty.
         weighting_options: Further arguments of the weight.
         times_options: Further arguments of the distribution of times.
+        components: Weights of a state's components (`polydiff.space.HasComponents`); 1 where none is named.
     """
 
     norm: str = "l2"
@@ -49,6 +52,7 @@ class Loss:
     norm_options: Mapping[str, Any] = field(default_factory=dict)
     weighting_options: Mapping[str, Any] = field(default_factory=dict)
     times_options: Mapping[str, Any] = field(default_factory=dict)
+    components: Mapping[str, float] = field(default_factory=dict)
 
     @torch.no_grad()
     def noise_levels(self, u: Tensor, schedule: Schedule) -> Tensor:
@@ -56,7 +60,12 @@ class Loss:
         return TIMES[self.times](u, schedule, **self.times_options)
 
     def __call__(
-        self, denoiser: Denoiser, batch: Batch, sigma: Tensor, generators: Sequence[torch.Generator]
+        self,
+        denoiser: Denoiser,
+        batch: Batch,
+        sigma: Tensor,
+        generators: Sequence[torch.Generator],
+        look_twice: bool = False,
     ) -> Tensor:
         """Return the loss of each sample, shape (B,).
 
@@ -65,6 +74,7 @@ class Loss:
             batch: Clean states, their space and conditions.
             sigma: Noise level of each sample, shape (B,).
             generators: One random stream a sample, for the noise.
+            look_twice: Whether the network is told a first estimate, made without one (`polydiff.self_conditioning`).
         """
         for name in self.needs:
             if name not in denoiser.aids:
@@ -74,7 +84,11 @@ class Loss:
         if self.trains_schedule:
             sigma = denoiser.schedule.attach(sigma)
         s = space.expand(sigma.to(x_0))
-        f = denoiser.predict(x_0 + s * eps, sigma.to(x_0), space, cond)
+        x = x_0 + s * eps
+        if look_twice:
+            with torch.no_grad():
+                cond = {**(cond or {}), ESTIMATE: denoiser(x, sigma.to(x_0), space, cond)}
+        f = denoiser.predict(x, sigma.to(x_0), space, cond)
         a, b = denoiser.coefficients(torch.ones_like(s), s, denoiser.sigma_data)
         return self.penalise(lever(denoiser, s) * (f - (a * x_0 + b * eps)), s, denoiser, space)
 
@@ -87,6 +101,7 @@ class Loss:
 
     def penalise(self, error: State, s: Tensor, denoiser: Denoiser, space: Space) -> Tensor:
         """Return the loss (B,) of an error of x_0 at noise levels s, which broadcast against it."""
+        error = scaled(error, space, {name: math.sqrt(weight) for name, weight in self.components.items()})
         return NORMS[self.norm](self.weight(s, denoiser).sqrt() * error, space, **self.norm_options)
 
     @property

@@ -91,7 +91,8 @@ class Denoising:
         self, denoiser: Denoiser, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
     ) -> Outcome:
         sigma = self.loss.noise_levels(u, denoiser.schedule)
-        return Outcome(self.loss(denoiser, batch, sigma.to(batch.x.device), generators), sigma)
+        twice = denoiser.self_condition and moment.step % 2 == 1
+        return Outcome(self.loss(denoiser, batch, sigma.to(batch.x.device), generators, twice), sigma)
 
 
 def as_objective(loss: Loss | Objective) -> Objective:
