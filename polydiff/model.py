@@ -248,7 +248,7 @@ class Model:
         if same_data(other) != same_data(self):
             raise UserError(f"The guide {plan.guide} was trained on other data: its states mean something else.")
         if other.config.backbone.self_condition != self.config.backbone.self_condition:
-            raise UserError(f"The guide {plan.guide} and this model differ in backbone.self_condition; they must agree.")
+            raise UserError(f"The guide {plan.guide} and this model differ in backbone.self_condition, and must not.")
         return other
 
     def unwanted(self, plan: SampleConfig, seed: int, indices: Sequence[int]) -> Condition | None:

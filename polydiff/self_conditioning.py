@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from polydiff.config import ESTIMATE
-from polydiff.denoise import Denoise, with_variance
+from polydiff.denoise import with_variance
 from polydiff.guidance import Wrapper
 from polydiff.space import Condition, Space, State
 

@@ -137,8 +137,8 @@ def config_from(values: Mapping[str, Any], source: str = "The saved configuratio
 def unsaid_defaults(model: type[Config]) -> dict[str, Any]:
     """Return the sections' own defaults, which a saved configuration takes where it lacks a key.
 
-    A key that is newer than the configuration has the default of its class, under which all is as it was before the key;
-    a domain's default may be another, and is meant for new runs.
+    A key that is newer than the configuration has the default of its class, under which all is as before there was the
+    key; a domain's default may be another, and is meant for new runs.
     """
     found = {
         f"{name}.{key}": field.get_default(call_default_factory=True)

@@ -106,7 +106,7 @@ def test_objectives_that_do_not_teach_it_are_refused() -> None:
     from polydiff.checks import check_names
 
     words = {"backbone.self_condition": "true", "loss.objective": "ect"}
-    with pytest.raises(UserError, match="taught by loss.objective=denoising, not by ect"):
+    with pytest.raises(UserError, match=r"taught by loss\.objective=denoising, not by ect"):
         check_names(resolve("image", words=words).config)
 
 
