@@ -7,7 +7,8 @@ $$ m_{ij} = \mathrm{silu}(W\, \mathrm{silu}(W_1 u_i + W_2 u_j + W_3 e_{ij} + b))
 
 $$ r_i \leftarrow r_i + \tfrac 1 Z \sum_{j \ne i} \frac{r_i - r_j}{|r_i - r_j| + 1}\, R \tanh(w \cdot m_{ij}), $$
 
-and e_ij of the distances between i and j, now and in the input. The network returns (r_L - r_0, linear(h_L)): positions
+and e_ij of the distances between i and j, now, in the input, and with `self_condition` in an earlier estimate, whose
+positions join the output, too (`geometry`). The network returns (r_L - r_0, linear(h_L)): positions
 enter by differences alone and features by distances alone, so it is equivariant under rotations, reflections and
 permutations, and invariant under translations. (Satorras et al., 2021, https://arxiv.org/abs/2102.09844; Hoogeboom
 et al., 2022, https://arxiv.org/abs/2203.17003.) W_1 u_i + W_2 u_j is computed for atoms, so the concatenation
@@ -29,40 +30,10 @@ from torch.utils.checkpoint import checkpoint
 
 from polydiff.backbones.config import EGNNConfig
 from polydiff.backbones.embed import ContextEmbedding, Output, singles
+from polydiff.backbones.geometry import Earlier, Estimate, Geometry, float32_geometry
 from polydiff.backbones.graphs import Pairs, pairs_of
 from polydiff.conditions import Conditions
 from polydiff.space import Condition, Space
-
-
-def float32_geometry(r: Tensor) -> torch.autocast:
-    """Return the context in which positions keep their precision: bf16 knows a bond length to 1 % only."""
-    return torch.autocast(r.device.type, enabled=False)
-
-
-class Geometry(nn.Module):
-    """Differences of positions and features of their lengths.
-
-    Arguments:
-        radial: Number of Gaussian bumps.
-        cutoff: Centre of the last one.
-    """
-
-    centres: Tensor
-
-    def __init__(self, radial: int, cutoff: float) -> None:
-        super().__init__()
-        self.features = radial + 1
-        self.spacing = cutoff / max(radial - 1, 1)
-        self.register_buffer("centres", torch.linspace(0, cutoff, radial), persistent=False)
-
-    def forward(self, pairs: Pairs, r: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (r_i - r_j) / (|r_i - r_j| + 1), shape (.., 3), and features, shape (.., radial + 1)."""
-        with float32_geometry(r):
-            difference = pairs.combine(r, -r)
-            square = difference.square().sum(-1, keepdim=True)
-            distance = (square + 1e-12).sqrt()  # the root has no derivative at 0
-            bumps = torch.exp(-0.5 * ((distance - self.centres) / self.spacing) ** 2)
-            return difference / (distance + 1), torch.cat([square, bumps], -1)
 
 
 class Layer(nn.Module):
@@ -82,7 +53,7 @@ class Layer(nn.Module):
         self.modulation = nn.Linear(hidden, 2 * hidden)
         self.receiver = nn.Linear(hidden, hidden)
         self.sender = nn.Linear(hidden, hidden, bias=False)
-        self.edge = nn.Linear(2 * geometry.features, hidden, bias=False)
+        self.edge = nn.Linear((2 + config.self_condition) * geometry.features, hidden, bias=False)
         self.message = nn.Linear(hidden, hidden)
         self.heads = nn.Linear(hidden, 2, bias=False)  # g and w
         self.update = nn.Sequential(
@@ -101,7 +72,7 @@ class Layer(nn.Module):
             h: Atoms' vectors, (.., H).
             r: Positions, (.., 3).
             c: Molecules' embedding, (B, H).
-            before: Features of the distances in the input, (.., G / 2).
+            before: Features of the distances in the input, and in an earlier estimate if the network is told one.
             count: Z of each atom, (.., 1).
         """
         scale, shift = pairs.atoms(self.modulation(c)).chunk(2, -1)
@@ -143,6 +114,7 @@ class EGNN(nn.Module):
         self.embed = ContextEmbedding(singles(conditions, config.name), config.hidden)
         self.stem = nn.Linear(channels, config.hidden)
         self.size = nn.Linear(1, config.hidden)
+        self.estimate = Estimate(channels, config.hidden, self.geometry) if config.self_condition else None
         self.layers = nn.ModuleList(Layer(config, self.geometry) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.hidden)
         self.out = nn.Linear(config.hidden, channels)
@@ -172,11 +144,17 @@ class EGNN(nn.Module):
         count = pairs.atoms((size - 1).clamp(min=1) if self.divisor is None else torch.full_like(size, self.divisor))
         r = start.contiguous()  # as after every layer: compiled code is made for strides, too
         _, before = self.geometry(pairs, r)
+        if self.estimate is not None:
+            earlier = Earlier.of(pairs, cond, x)
+            h = h + self.estimate.enter(earlier.f).to(x.dtype)
+            before = torch.cat([before, self.estimate.of_pairs(pairs, earlier)], -1)
         for layer in self.layers:
             h, r = layer(pairs, h, r, c, before, count)
         last = functional.silu(self.norm(h))
-        out = self.out(last).to(x.dtype)
-        state = pairs.clean(torch.cat([r - start, out], -1))
+        moved, out = r - start, self.out(last).to(x.dtype)
+        if self.estimate is not None:
+            moved = moved + self.estimate.move(earlier, last)
+        state = pairs.clean(torch.cat([moved, out], -1))
         if self.variance is None:
             return state
         place, kind = self.variance(last).to(x.dtype).split(1, -1)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.conditions import Conditions, Tokens
+from polydiff.config import ESTIMATE
 from polydiff.errors import UserError, unknown
 from polydiff.space import Condition
 
@@ -187,9 +188,9 @@ class ContextEmbedding(nn.Module):
 
 
 def singles(conditions: Conditions, network: str) -> Conditions:
-    """Return conditions that are classes and numbers; another, of which a network cannot be told, is a `UserError`."""
+    """Return conditions that are classes, numbers or an earlier estimate; of another a network cannot be told."""
     for name, kind in conditions.items():
-        if not isinstance(kind, int):
+        if not isinstance(kind, int) and name != ESTIMATE:
             raise UserError(
                 f"The network {network} cannot be told {name}, of the kind {type(kind).__name__}; unet can "
                 "(backbone.name=unet)."

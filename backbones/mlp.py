@@ -2,7 +2,8 @@ r"""A residual multilayer perceptron for vectors, for toy problems and for laten
 
 $$ h \leftarrow h + W_2\, \mathrm{silu}(W_1 ((1 + \gamma)\, \mathrm{norm}(h) + \beta)), $$
 
-with gamma and beta linear in the embedding of the noise level and the conditions.
+with gamma and beta linear in the embedding of the noise level and the conditions. With `self_condition` an earlier
+estimate of the clean state, and whether there is one, stand beside the state.
 
 Symbols: B batch, D width of the data, H hidden width, c the embedding (B, H).
 """
@@ -16,6 +17,7 @@ from torch.nn import functional
 from polydiff.backbones.config import MLPConfig
 from polydiff.backbones.embed import ContextEmbedding, Output, singles
 from polydiff.conditions import Conditions
+from polydiff.config import ESTIMATE
 from polydiff.space import Condition, Space
 
 
@@ -51,7 +53,8 @@ class MLP(nn.Module):
     def __init__(self, config: MLPConfig, *, channels: int, dims: int, conditions: Conditions) -> None:
         super().__init__()
         self.embed = ContextEmbedding(singles(conditions, config.name), config.hidden)
-        self.stem = nn.Linear(channels, config.hidden)
+        self.told = config.self_condition
+        self.stem = nn.Linear(2 * channels + 1 if self.told else channels, config.hidden)
         self.blocks = nn.ModuleList(Block(config.hidden, config.dropout) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.hidden)
         self.heads = 2 if config.variance else 1
@@ -69,8 +72,16 @@ class MLP(nn.Module):
             cond: Conditions, or None.
         """
         c = self.embed(log_sigma, cond).vector
-        h = self.stem(x.flatten(1))
+        h = self.stem(self.beside(x, cond) if self.told else x.flatten(1))
         for block in self.blocks:
             h = block(h, c)
         f, *v = self.out(functional.silu(self.norm(h))).chunk(self.heads, -1)
         return (f.reshape(x.shape), v[0].reshape(x.shape)) if v else f.reshape(x.shape)
+
+    def beside(self, x: Tensor, cond: Condition | None) -> Tensor:
+        """Return a state, an estimate of it and whether there is one, (B, 2 D + 1)."""
+        earlier = (cond or {}).get(ESTIMATE)
+        if earlier is None:
+            return functional.pad(x.flatten(1), (0, x[0].numel() + 1))
+        there = ~earlier.flatten(1).isnan().any(1, keepdim=True)
+        return torch.cat([x.flatten(1), torch.where(there, earlier.flatten(1), 0).to(x), there.to(x)], 1)
