@@ -388,8 +388,9 @@ def build_denoiser(config: Config, domain: Domain, device: torch.device) -> Deno
     schedule = SCHEDULES[config.schedule](**config.schedule_options)
     precision = pick_precision(config.train.precision, device)
     loss = Loss(times=config.loss.times, times_options=config.loss.times_options, weighting=config.loss.weighting)
-    how = {"precision": precision, "aids": loss.aids(), "self_condition": config.backbone.self_condition}
-    return Denoiser(backbone, schedule, config.target, **how).to(device)
+    denoiser = Denoiser(backbone, schedule, config.target, precision=precision, aids=loss.aids())
+    denoiser.self_condition = config.backbone.self_condition
+    return denoiser.to(device)
 
 
 def load_weights(denoiser: Denoiser, weights: Mapping[str, Tensor], source: str = "The checkpoint") -> None:
