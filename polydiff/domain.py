@@ -7,6 +7,7 @@ factory returns is a `Domain`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # a spec is read by commands that must not wait for torch
     from polydiff.config import Config
     from polydiff.space import Batch, Condition, Space, State
     from polydiff.tasks import Task
+    from polydiff.uncertainty import Number
 
 API = 1
 
@@ -95,12 +97,19 @@ class Metric(NamedTuple):
         unit: Its unit, "" for a share between 0 and 1.
         better: "higher" or "lower".
         meaning: One sentence: what it says, who judges, what chance would give.
+        error: Standard error of the value over samples (`polydiff.uncertainty`), shown behind ±; NaN: not known.
     """
 
     value: float
     unit: str
     better: str
     meaning: str
+    error: float = math.nan
+
+    @classmethod
+    def of(cls, number: Number, unit: str, better: str, meaning: str) -> Metric:
+        """Return a number that knows its standard error as a metric."""
+        return cls(number.value, unit, better, meaning, number.error)
 
 
 class Domain(Protocol):
@@ -165,12 +174,17 @@ class Units(NamedTuple):
         log_scale: Log of the volume, in the data's units, of a unit cube of the continuous coordinates, shape (B,);
             0 where states are in the data's units.
         name: Of what -log p is a density: "Å", "full scale"; "" where all is discrete.
+        category: Places (first, last + 1) of the last axis that are a one-hot code, whose largest number says which
+            category it is; the bins of all of them are those of a number that is on. None: there is no such code.
+        size: -log p of each sample's size, in nats, shape (B,); None: sizes are given.
     """
 
     low: State | None
     high: State | None
     log_scale: Tensor
     name: str = ""
+    category: tuple[int, int] | None = None
+    size: Tensor | None = None
 
 
 @runtime_checkable

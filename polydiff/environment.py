@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("polydiff", "torch", "numpy", "torchaudio", "torch-geometric", "rdkit", "scikit-learn")
+PACKAGES = ("polydiff", "torch", "numpy", "torchaudio", "torch-geometric", "rdkit", "posebusters", "scikit-learn")
 
 
 def environment(device: str) -> dict[str, Any]:

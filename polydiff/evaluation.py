@@ -15,6 +15,7 @@ from torch import Tensor
 from polydiff.checks import GUIDED, tells_variance
 from polydiff.config import SampleConfig
 from polydiff.domain import Domain, HasConfusions, HasUnits, Metric, Samples, Units
+from polydiff.environment import environment
 from polydiff.errors import UserError, check_whole, unknown
 from polydiff.extractor import Extractor
 from polydiff.files import write_atomic
@@ -69,6 +70,7 @@ def evaluate(
     metrics = {
         name: {
             **{row: finite(judged[name].value) for row, judged in rows.items()},
+            **{f"{row}_error": e for row, judged in rows.items() if math.isfinite(e := judged[name].error)},
             "unit": metric.unit,
             "better": metric.better,
             "meaning": metric.meaning,
@@ -90,6 +92,7 @@ def evaluate(
         "guidance": plan.guidance,
         **further_told(plan),
         **({} if features is None else {"features": features.name}),
+        "environment": environment(str(model.device)),
         "metrics": metrics,
         "confusions": confusions(model.domain, sets),
     }
@@ -203,9 +206,8 @@ def held_out(model: Model, indices: Sequence[int]) -> tuple[Batch, Units | None]
     device = model.device
     if not isinstance(model.domain, HasUnits):
         return batch.to(device), None
-    low, high, scale, name = model.domain.units(batch.x, batch.space)
-    low, high = (end if end is None else end.to(device) for end in (low, high))
-    return batch.to(device), Units(low, high, scale.to(device), name)
+    units = model.domain.units(batch.x, batch.space)
+    return batch.to(device), Units(*(part.to(device) if isinstance(part, Tensor) else part for part in units))
 
 
 def bound(

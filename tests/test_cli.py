@@ -227,14 +227,26 @@ def test_features_of_ones_own_are_compared_on(trained: Path, here: Path, capsys:
 def test_a_baseline_has_a_column_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     row = {"value": 1.0, "data": None, "noise": 3.0, "unit": "dB", "better": "lower", "meaning": "Far."}
     plain = {"n": 4, "step": 5, "weights": "ema", "sampler": "ddim", "steps": 3, "evaluations": 3, "seed": 0}
+    plain |= {"environment": {"versions": {"python": "3.11"}}}
     evaluation_table(plain | {"metrics": {"far": row | {"baseline": 2.5}, "near": row}, "baseline": "sinc"})
     lines = capsys.readouterr().out.splitlines()
-    assert lines[2].split() == ["metric", "samples", "baseline", "real", "data", "noise", "unit", "better"]
-    assert lines[3].split() == ["far", "1", "2.5", "-", "3", "dB", "lower"]
-    assert lines[4].split() == ["near", "1", "-", "-", "3", "dB", "lower"]
+    assert lines[1] == "python 3.11"
+    assert lines[3].split() == ["metric", "samples", "baseline", "real", "data", "noise", "unit", "better"]
+    assert lines[4].split() == ["far", "1", "2.5", "-", "3", "dB", "lower"]
+    assert lines[5].split() == ["near", "1", "-", "-", "3", "dB", "lower"]
     assert "The baseline is sinc." in lines
     evaluation_table(plain | {"metrics": {"near": row}})
     assert "baseline" not in capsys.readouterr().out
+
+
+def test_a_number_stands_beside_its_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"value": 0.8125, "value_error": 0.0174, "data": 1.0, "noise": 0.0, "noise_error": 0.5}
+    row |= {"unit": "", "better": "higher", "meaning": "Share."}
+    plain = {"n": 4, "step": 5, "weights": "ema", "sampler": "ddim", "steps": 3, "evaluations": 3, "seed": 0}
+    evaluation_table(plain | {"environment": {"versions": {}}, "metrics": {"valid": row}})
+    out = capsys.readouterr().out
+    assert out.splitlines()[4].split() == ["valid", *"0.812 ± 0.017 1 0.00 ± 0.50 higher".split()]
+    assert "standard error: what other samples of the same model would change" in out
 
 
 def test_a_learned_variance_can_be_asked_for(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,19 +55,28 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
         else "steps of its own"
     )
     how = f"{result['sampler']}, {calls}, seed {result['seed']}"
-    print(f"{result['n']} samples at step {result['step']}, {result['weights']} weights, {how}\n")
+    print(f"{result['n']} samples at step {result['step']}, {result['weights']} weights, {how}")
+    print(f"{versions_told(result)}\n")
     metrics = result["metrics"]
     parts = {"value": "samples", "baseline": "baseline", "data": "real data", "noise": "noise"}
     if not result.get("baseline"):
         del parts["baseline"]
     rows = [
-        (name, *(figure(row.get(part)) for part in parts), row["unit"], row["better"]) for name, row in metrics.items()
+        (name, *(with_error(row.get(part), row.get(f"{part}_error")) for part in parts), row["unit"], row["better"])
+        for name, row in metrics.items()
     ]
     table(("metric", *parts.values(), "unit", "better"), rows, right=list(parts.values()))
     print()
     if "baseline" in parts:
         print(f"The baseline is {result['baseline']}.\n")
-    table(("how to read", ""), ((name, row["meaning"]) for name, row in metrics.items()))
+    sure = any(f"{part}_error" in row for row in metrics.values() for part in parts)
+    legend = [("±", "standard error: what other samples of the same model would change")] if sure else []
+    table(("how to read", ""), [*((name, row["meaning"]) for name, row in metrics.items()), *legend])
+
+
+def versions_told(result: Mapping[str, Any]) -> str:
+    """Return the versions with which an evaluation was made, in one line."""
+    return ", ".join(f"{name} {version}" for name, version in result["environment"]["versions"].items())
 
 
 def likelihood_table(result: Mapping[str, Any], meanings: Mapping[str, str]) -> None:
