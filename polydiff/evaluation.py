@@ -207,7 +207,8 @@ def held_out(model: Model, indices: Sequence[int]) -> tuple[Batch, Units | None]
     if not isinstance(model.domain, HasUnits):
         return batch.to(device), None
     units = model.domain.units(batch.x, batch.space)
-    return batch.to(device), Units(*(part.to(device) if isinstance(part, Tensor) else part for part in units))
+    moved = {name: part.to(device) for name, part in units._asdict().items() if isinstance(part, Tensor)}
+    return batch.to(device), units._replace(**moved)
 
 
 def bound(

@@ -1,11 +1,22 @@
-r"""Molecules as states: positions of unit variance beside one-hot elements.
+r"""Molecules as states: positions beside one-hot elements, and where wished the atomic number as one more feature.
 
-$$ x_i = \Big( \frac{r_i - \bar r}{s},\ c\,(\mathrm{onehot}(z_i) - p) \Big), $$
+$$ x_i = \Big( \frac{r_i - \bar r}{s},\ c\,(\mathrm{onehot}(z_i) - p),\ c_z (z_i - \bar z) \Big), $$
 
-with s the standard deviation of a coordinate and p the frequencies of the elements, both measured on the training
-data. Elements are read back as the largest feature.
+with s the standard deviation of a coordinate, p the frequencies of the elements and z-bar their mean, all measured on
+the training data; or s a number of Å and p = z-bar = 0. Elements are read back as the largest feature.
 
-Symbols: r positions in Å, z atomic numbers, K number of elements, c the scale of the features, N atoms of a molecule.
+The scale of a feature is a shift of its schedule. Noise of one level s covers a feature of scale c as noise of level
+s / c would cover one of scale 1, so that in its own units
+
+$$ \mathrm{SNR}' = c^2\, \mathrm{SNR}, \qquad \gamma' = \gamma - 2 \ln c: $$
+
+the smaller c, the later in sampling it is decided which element an atom is, once the geometry stands. Under EDM's
+schedule a feature has as much signal as noise at t = 0.54 for c = 1, 0.173 for 0.25, 0.088 for 0.125, 0.070 for 0.1.
+
+EDM (Hoogeboom et al., 2022, https://arxiv.org/abs/2203.17003) takes s = 1 Å, p = 0, c = 0.25 and c_z = 0.1; what it
+calls the integer charge is the atomic number z.
+
+Symbols: r positions in Å, z atomic numbers, K number of elements, c and c_z scales of features, N atoms of a molecule.
 """
 
 from __future__ import annotations
@@ -13,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,10 +47,12 @@ class Codec:
     Arguments:
         elements: Atomic numbers, increasing: K of them.
         frequencies: Share of each element among the atoms.
-        scale: Standard deviation of a coordinate in Å.
+        scale: Å that are 1 in a state: s.
         type_scale: c.
         packed: Whether states are stacked (`PackedMolecules`) and not padded (`DenseMolecules`).
         pad_to: Where padded, the number of atoms is rounded up to a multiple of this.
+        number_scale: c_z, 0 for no such feature.
+        centred: Whether features have the mean 0: p and z-bar are taken away.
     """
 
     elements: tuple[int, ...]
@@ -47,30 +61,50 @@ class Codec:
     type_scale: float
     packed: bool = False
     pad_to: int = 1
+    number_scale: float = 0.0
+    centred: bool = True
 
     @staticmethod
     def measure(library: Library) -> dict[str, Any]:
-        """Return {"elements", "frequencies", "scale"} of a library."""
+        """Return {"elements", "frequencies", "scale", "sizes"} of a library; sizes are [atoms, geometries]."""
         elements, counts = np.unique(library.numbers, return_counts=True)
         owner = np.repeat(np.arange(len(library)), library.sizes)
         centred = library.positions - (sums(library.positions, owner) / library.sizes[:, None])[owner]
         scale = float(centred.std(dtype=np.float64))
-        frequencies = counts / counts.sum()
-        return {"elements": elements.tolist(), "frequencies": frequencies.tolist(), "scale": scale or 1.0}
+        return {
+            "elements": elements.tolist(),
+            "frequencies": (counts / counts.sum()).tolist(),
+            "scale": scale or 1.0,
+            "sizes": np.stack(np.unique(library.sizes, return_counts=True), 1).tolist(),
+        }
+
+    @property
+    def features(self) -> int:
+        """Numbers of an atom beside its position: K, and one more for the atomic number."""
+        return len(self.elements) + (self.number_scale > 0)
+
+    @cached_property
+    def middle(self) -> Tensor:
+        """What is taken away from features, in the state's units (features,), float64."""
+        if not self.centred:
+            return torch.zeros(self.features, dtype=torch.float64)
+        p, z = torch.tensor([self.frequencies, self.elements], dtype=torch.float64)
+        return torch.cat([self.type_scale * p, self.number_scale * (p @ z)[None]])[: self.features]
 
     def space(self, sizes: Tensor) -> Molecules:
         """Return where molecules of these sizes (B,) live."""
         if self.packed:
-            return PackedMolecules.of_sizes(sizes, len(self.elements))
-        return DenseMolecules.of_sizes(sizes, len(self.elements), multiple=self.pad_to)
+            return PackedMolecules.of_sizes(sizes, self.features)
+        return DenseMolecules.of_sizes(sizes, self.features, multiple=self.pad_to)
 
     def encode(self, molecules: Sequence[Molecule]) -> tuple[State, Molecules]:
         """Return the states of molecules, and where they live."""
         space = self.space(torch.tensor([len(m.numbers) for m in molecules]))
         numbers = torch.from_numpy(np.concatenate([m.numbers for m in molecules]).astype(np.int64))
         r = torch.from_numpy(np.concatenate([m.positions for m in molecules])) / self.scale
-        onehot = (numbers[:, None] == torch.tensor(self.elements)).to(r)
-        atoms = torch.cat([r, self.type_scale * (onehot - torch.tensor(self.frequencies))], -1)
+        onehot = self.type_scale * (numbers[:, None] == torch.tensor(self.elements))
+        features = torch.cat([onehot, self.number_scale * numbers[:, None]], -1)[:, : self.features] - self.middle
+        atoms = torch.cat([r, features.to(r)], -1)
         if isinstance(space, PackedMolecules):
             return space.project(atoms), space
         x = atoms.new_zeros(*space.mask.shape, atoms.shape[-1])
@@ -78,21 +112,24 @@ class Codec:
         return space.project(x), space
 
     def units(self, x: State, space: Space) -> Units:
-        """Return the units of states: positions are densities in Å, each feature is on or off."""
+        """Return the units of states: positions are densities in Å, the K features one category, z a whole number."""
         assert isinstance(space, DenseMolecules | PackedMolecules)
-        threshold = self.type_scale * (0.5 - torch.tensor(self.frequencies, dtype=torch.float64))
-        features, inf = x[..., 3:].double(), torch.full_like(threshold, torch.inf)
+        features, middle, K = x[..., 3:].double(), self.middle.to(x.device), len(self.elements)
+        half = torch.full_like(features, self.type_scale / 2)
+        centres = torch.full_like(features, self.type_scale)
+        if self.number_scale:
+            half[..., K:] = self.number_scale / 2
+            centres[..., K:] = ((features + middle)[..., K:] / self.number_scale).round() * self.number_scale
         none = torch.full_like(x[..., :3], torch.nan, dtype=torch.float64)
-        on = features > threshold
-        low, high = torch.where(on, threshold, -inf), torch.where(on, inf, threshold)
+        low, high = (torch.cat([none, centres - middle + side * half], -1) for side in (-1, 1))
         scale = degrees_of_freedom(space.sizes, 0) * math.log(self.scale)
-        return Units(torch.cat([none, low], -1), torch.cat([none, high], -1), scale, "Å")
+        return Units(low, high, scale, "Å", category=(3, 3 + K))
 
     def decode(self, x: State, space: Space) -> list[Molecule]:
         """Return the molecules that states stand for."""
         assert isinstance(space, DenseMolecules | PackedMolecules)
         atoms = (x if isinstance(space, PackedMolecules) else x[space.mask.to(x.device)]).float().cpu()
-        onehot = atoms[:, 3:] / self.type_scale + torch.tensor(self.frequencies)
+        onehot = (atoms[:, 3:] + self.middle)[:, : len(self.elements)]
         numbers = np.array(self.elements, np.uint8)[onehot.argmax(-1).numpy()]
         r = (atoms[:, :3] * self.scale).numpy()
         ends = space.sizes.cumsum(0).tolist()

@@ -47,8 +47,14 @@ class MoleculeData(DataConfig):
     """file: whether hydrogens that a .sdf lacks are added where they belong; otherwise such records are left out."""
     test_share: float = Field(0.2, gt=0, lt=1)
     """Share of the molecules held out, with all their geometries."""
+    scale: float | None = Field(None, gt=0)
+    """Å that are 1 in a state; null: the standard deviation of a coordinate, as measured."""
     type_scale: float = Field(2.0, gt=0)
     """Size of an atom's one-hot element beside positions of unit variance; small: elements are decided late."""
+    number_scale: float = Field(0.0, ge=0)
+    """Size of 1 in a further feature, the atomic number (EDM's integer charge: 0.1, no formal charge); 0: none."""
+    centred: bool = True
+    """Whether features have the mean 0 in the data."""
     layout: Literal["dense", "sparse"] = "sparse"
     """sparse: atoms stacked, no pair computed in vain. dense: batches padded to the largest molecule."""
     pad_to: int = Field(1, ge=1)

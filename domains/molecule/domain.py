@@ -26,16 +26,17 @@ from polydiff.domains.molecule.metrics import Judged, Reference
 from polydiff.domains.molecule.perceive import cloud, formula
 from polydiff.domains.molecule.properties import PROPERTIES
 from polydiff.domains.molecule.show import SHOWN, show
+from polydiff.domains.molecule.sizes import ATOMS, check_atoms, size_nats
+from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.errors import UserError, unknown
 from polydiff.plugins import build_backbone
+from polydiff.schedule import SCHEDULES
 from polydiff.space import Batch, Condition, Space, State
 
 PROFILES = 2000
 """Most training geometries whose size and properties are kept, to draw new ones like them."""
 NEAR = 32
 """Training geometries nearest to what is asked for, among which all that is not asked for is drawn."""
-ATOMS = "atoms"
-"""The word with which a user asks for a number of atoms, hydrogens included."""
 
 
 class MoleculeDomain:
@@ -43,12 +44,13 @@ class MoleculeDomain:
 
     Arguments:
         config: The run's configuration.
-        statistics: {"elements", "frequencies", "scale", "means", "stds", "profiles"}; None: measured on the training
-            data. A profile is [atoms, properties ...] of one training geometry.
+        statistics: {"elements", "frequencies", "scale", "sizes", "means", "stds", "profiles"}; None: measured on the
+            training data. A profile is [atoms, properties ...] of one training geometry.
     """
 
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
         assert isinstance(config.data, MoleculeData)
+        check_scales(config)
         self.config, self.data = config, config.data
         self.names = tuple(self.data.conditions)
         self.conditions: Conditions = dict.fromkeys(self.names, 0)
@@ -58,6 +60,8 @@ class MoleculeDomain:
             tuple(self.statistics["frequencies"]),
             self.statistics["scale"],
             self.data.type_scale,
+            number_scale=self.data.number_scale,
+            centred=self.data.centred,
             packed=self.data.layout == "sparse",
             pad_to=self.data.pad_to,
         )
@@ -80,7 +84,10 @@ class MoleculeDomain:
         values = {name: train.column(name).astype(np.float64) for name in self.names}
         chosen = spread(len(train), PROFILES)
         columns = [train.sizes[chosen], *(values[name][chosen] for name in self.names)]
-        return Codec.measure(train) | {
+        scale = {} if self.data.scale is None else {"scale": self.data.scale}
+        return {
+            **Codec.measure(train),
+            **scale,
             "means": [float(v.mean()) for v in values.values()],
             "stds": [deviation(v) for v in values.values()],
             "profiles": [[float(f"{number:.5g}") for number in row] for row in zip(*columns, strict=True)],
@@ -118,21 +125,13 @@ class MoleculeDomain:
             if name not in words:
                 hint = f"It can be made one by training with data.conditions=[{name}]." if name in PROPERTIES else ""
                 raise unknown("condition", name, words, hint)
-        self.check_atoms(wanted.get(0, 1))
+        check_atoms(wanted.get(0, 1), int(self.profiles[:, 0].max()))
         candidates = self.candidates({column: value for column, value in wanted.items() if not math.isnan(value)})
         drawn = [int(torch.randint(len(candidates), (), generator=g)) for g in generators]
         rows = candidates[drawn]
         for column, value in wanted.items():
             rows[:, column] = value
         return self.codec.space(rows[:, 0].long()), self.cond(rows[:, 1:])
-
-    def check_atoms(self, atoms: float) -> None:
-        """Refuse a number of atoms far from all that training saw: pairs of atoms take memory by its square."""
-        largest = int(self.profiles[:, 0].max())
-        if atoms > 4 * largest:
-            raise UserError(
-                f"{ATOMS}={atoms:g}: the largest molecule in training has {largest}; ask for 4 times at most."
-            )
 
     def candidates(self, wanted: Mapping[int, float]) -> Tensor:
         """Return the profiles (n, 1 + C) to draw from: all, or those nearest to the numbers wanted of some columns."""
@@ -144,12 +143,12 @@ class MoleculeDomain:
         return self.profiles[distance.argsort(stable=True)[:NEAR]]
 
     def backbone(self) -> nn.Module:
-        return build_backbone(
-            self.config.backbone, channels=len(self.codec.elements), dims=3, conditions=self.conditions
-        )
+        return build_backbone(self.config.backbone, channels=self.codec.features, dims=3, conditions=self.conditions)
 
     def units(self, x: State, space: Space) -> Units:
-        return self.codec.units(x, space)
+        units, counts = self.codec.units(x, space), self.statistics.get("sizes")
+        assert isinstance(space, DenseMolecules | PackedMolecules)
+        return units if counts is None else units._replace(size=size_nats(space.sizes, counts))
 
     def decode(self, x: State, space: Space) -> list[Any]:
         return list(self.codec.decode(x, space))
@@ -209,6 +208,19 @@ def spread(size: int, n: int) -> list[int]:
     """Return min(n, size) indices, spread evenly."""
     n = min(n, size)
     return [i * size // n for i in range(n)]
+
+
+def check_scales(config: Config) -> None:
+    """Refuse features that the lowest noise level, of which 8 standard deviations must fit into one, would blur."""
+    assert isinstance(config.data, MoleculeData)
+    lowest = SCHEDULES[config.schedule](**config.schedule_options).sigma_min
+    for key in ("type_scale", "number_scale"):
+        scale = getattr(config.data, key)
+        if scale and 8 * lowest >= scale:
+            raise UserError(
+                f"data.{key}={scale:g} cannot be read back: the schedule's lowest noise level is {lowest:.3g}, and 8 "
+                "times that must be less. Make it larger, or the schedule's lowest level smaller."
+            )
 
 
 def deviation(values: np.ndarray) -> float:

@@ -171,6 +171,6 @@ def flow_bound(
         "flow": -flow.log_prob,
         "noise": log_normal(space, low * eps, low**2),
         "decoder": decoder(space, x_0, estimate, decoder_std(s, denoise.sigma_data), units),
-        "units": in_units(space, units),
+        **in_units(space, units),
     }
     return total(parts, [flow.error], flow.evaluations + 1)

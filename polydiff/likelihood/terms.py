@@ -24,6 +24,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from polydiff.domain import Units
 from polydiff.likelihood.basis import diagonal
@@ -144,6 +145,8 @@ def decoder_std(sigma: Tensor, sigma_data: float) -> Tensor:
 def decoder(space: Space, x_0: State, estimate: State, c: Tensor, units: Units | None = None) -> Tensor:
     """Return -log p(x_0 | x_1), shape (B,): the mass of each bin under N(D, c^2), the density where there are none.
 
+    A one-hot code of `units` is one number, its category.
+
     Arguments:
         space: Where states live.
         x_0: Clean states.
@@ -158,7 +161,21 @@ def decoder(space: Space, x_0: State, estimate: State, c: Tensor, units: Units |
         return space.sum(density)
     low, high = ((bound.double() - estimate.double()) / std for bound in (units.low, units.high))
     mass = -log_mass(low.nan_to_num(nan=-math.inf, neginf=-math.inf), high.nan_to_num(nan=math.inf, posinf=math.inf))
+    if units.category is not None:
+        mass = categorical(mass, x_0, *units.category)
     return space.sum(torch.where(units.low.isnan(), density, mass))
+
+
+def categorical(mass: Tensor, x_0: State, first: int, last: int) -> Tensor:
+    """Return -log mass with that of a one-hot code, places first to last - 1, made that of one category, on its place.
+
+    The mass of category k is that of the bin "on" of its number, normalised over all of them (Hoogeboom et al., 2022,
+    https://arxiv.org/abs/2203.17003).
+    """
+    code = slice(first, last)
+    taken = functional.one_hot(x_0[..., code].argmax(-1), last - first)
+    category = -functional.log_softmax(-mass[..., code], -1) * taken
+    return torch.cat([mass[..., :first], category, mass[..., last:]], -1)
 
 
 def log_mass(low: Tensor, high: Tensor) -> Tensor:
@@ -170,6 +187,9 @@ def log_mass(low: Tensor, high: Tensor) -> Tensor:
     return mass
 
 
-def in_units(space: Space, units: Units | None) -> Tensor:
-    """Return what the change from states to the data's units adds to -log p, shape (B,)."""
-    return torch.zeros_like(space.dim) if units is None else units.log_scale.to(space.dim)
+def in_units(space: Space, units: Units | None) -> dict[str, Tensor]:
+    """Return what the change from states to the data's units adds to -log p, and -log p of sizes, shape (B,) each."""
+    if units is None:
+        return {"units": torch.zeros_like(space.dim)}
+    size = {} if units.size is None else {"size": units.size.to(space.dim)}
+    return {"units": units.log_scale.to(space.dim), **size}

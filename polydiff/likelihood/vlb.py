@@ -179,7 +179,7 @@ def finish(
         "prior": prior_kl(space, x_0, high, prior_variance(high, denoise.sigma_data, prior)),
         "diffusion": diffusion,
         "decoder": decoded,
-        "units": in_units(space, units),
+        **in_units(space, units),
     }
     errors = [error] if decoder_draws == 1 else [error, spread]
     return total(parts, errors, torch.full((space.batch,), calls + decoder_draws))

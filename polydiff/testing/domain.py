@@ -280,15 +280,19 @@ def check_units(subject: Subject) -> str:
     if not isinstance(subject.domain, HasUnits):
         return "likelihoods are densities of states"
     x, space, _ = subject.batch
-    low, high, scale, name = subject.domain.units(x, space)
+    low, high, scale, name, category, size = subject.domain.units(x, space)
     hold(scale.shape == (space.batch,), f"units gives log_scale of shape {tuple(scale.shape)}.")
     hold(torch.isfinite(scale).all(), "units gives a log_scale that is not finite.")
     hold((low is None) == (high is None), "units gives one end of the bins.")
+    hold(size is None or size.shape == (space.batch,), "The sizes' -log p of units has not the shape (B,).")
     if low is None or high is None:
         return f"densities in {name}"
     hold(low.shape == high.shape == x.shape, "The bins of units have not the states' shape.")
     hold(torch.equal(low.isnan(), high.isnan()), "Only one end of a bin is NaN.")
     inside = ((low < x) & (x < high)) | low.isnan()
+    if category is not None:  # its bins are those of numbers that are on
+        code = slice(*category)
+        inside[..., code] = inside[..., code].gather(-1, x[..., code].argmax(-1, keepdim=True))
     hold((space.sum((~inside).to(x)) == 0).all(), "States lie outside of their bins.")
     return f"bins, densities in {name}" if bool(low.isnan().any()) else "bins"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from polydiff.domains.molecule.data import Library, open_library
 from polydiff.domains.molecule.geometry import Molecule
 from polydiff.domains.molecule.space import DenseMolecules
 from polydiff.random import streams
+from polydiff.schedule.discrete import polynomial_2
 from polydiff.space import sqnorm
 
 
@@ -22,16 +24,19 @@ def library() -> Library:
     return open_library(MoleculeData(max_heavy=4))
 
 
-def codec_of(library: Library, type_scale: float = 1.0, packed: bool = False) -> Codec:
-    found = Codec.measure(library)
-    return Codec(tuple(found["elements"]), tuple(found["frequencies"]), found["scale"], type_scale, packed)
+def codec_of(library: Library, type_scale: float = 1.0, packed: bool = False, **further: float) -> Codec:
+    found = Codec.measure(library) | {key: further.pop(key) for key in ("scale",) if key in further}
+    return Codec(tuple(found["elements"]), tuple(found["frequencies"]), found["scale"], type_scale, packed, **further)  # type: ignore[arg-type]
+
+
+EDM: dict[str, float] = {"scale": 1.0, "type_scale": 0.25, "number_scale": 0.1, "centred": False}
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("type_scale", [0.25, 1.0, 3.0])
-def test_decoding_undoes_encoding_up_to_the_centre(library: Library, packed: bool, type_scale: float) -> None:
+@pytest.mark.parametrize("how", [{"type_scale": 0.25}, {"type_scale": 3.0}, EDM, {**EDM, "centred": True}])
+def test_decoding_undoes_encoding_up_to_the_centre(library: Library, packed: bool, how: dict[str, float]) -> None:
     molecules = [library[i] for i in range(len(library))]
-    codec = codec_of(library, type_scale, packed)
+    codec = codec_of(library, packed=packed, **how)
     for before, after in zip(molecules, codec.decode(*codec.encode(molecules)), strict=True):
         assert np.array_equal(before.numbers, after.numbers)
         np.testing.assert_allclose(after.positions, before.positions - before.positions.mean(0), atol=1e-5)
@@ -44,6 +49,47 @@ def test_states_lie_on_their_space_with_positions_of_unit_variance(library: Libr
     torch.testing.assert_close(space.project(x), x)
     assert float(x[space.mask][:, :3].std()) == pytest.approx(1, abs=0.01)
     assert x[space.mask][:, 3:].mean(0).abs().max() < 1e-5
+
+
+def test_states_as_in_edm_are_plain(library: Library) -> None:
+    """Å unscaled beside 0.25 one-hot and 0.1 Z."""
+    molecule = library[50]
+    x, space = codec_of(library, packed=True, **EDM).encode([molecule])
+    onehot = 0.25 * (molecule.numbers[:, None] == np.array([1, 6, 7, 8, 9]))
+    plain = np.concatenate(
+        [molecule.positions - molecule.positions.mean(0), onehot, 0.1 * molecule.numbers[:, None]], 1
+    )
+    np.testing.assert_allclose(x, plain, atol=1e-6)
+    assert space.dim.tolist() == [3 * (len(onehot) - 1) + 6 * len(onehot)]
+
+
+def test_centred_features_have_the_mean_zero(library: Library) -> None:
+    x, _ = codec_of(library, packed=True, **{**EDM, "centred": True}).encode([library[i] for i in range(len(library))])
+    assert x.mean(0).abs().max() < 1e-5
+
+
+def test_a_whole_number_is_read_back_by_its_nearest(library: Library) -> None:
+    for centred in (False, True):
+        codec = codec_of(library, packed=True, **{**EDM, "centred": centred})
+        x, space = codec.encode([library[50]])
+        clean, noisy = codec.units(x, space), codec.units(x + 0.04, space)
+        for units in (clean, noisy):
+            assert units.low is not None
+            assert units.high is not None
+            middle = (units.low + units.high)[:, -1] / 2
+            torch.testing.assert_close(middle, x[:, -1].double(), atol=1e-6, rtol=0)
+            torch.testing.assert_close(units.high - units.low, clean.high - clean.low, equal_nan=True)
+        assert clean.category == (3, 8)
+
+
+def test_a_feature_of_scale_c_is_covered_by_noise_when_edm_says() -> None:
+    """gamma' = gamma - 2 ln c: signal equals noise where the noise level is c."""
+    schedule = polynomial_2()
+    for c, t in {1.0: 0.54, 0.25: 0.173, 0.125: 0.088, 0.1: 0.070}.items():
+        (at,) = schedule.time(torch.tensor([-2 * math.log(c)])).tolist()
+        assert at == pytest.approx(t, abs=5e-4 if c < 1 else 5e-3)
+        alpha, sigma = schedule(torch.tensor([at]))
+        torch.testing.assert_close(c * alpha, sigma)
 
 
 def test_both_layouts_hold_the_same_numbers(library: Library) -> None:
