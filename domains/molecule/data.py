@@ -14,6 +14,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,10 +30,10 @@ from polydiff.domains.molecule.geometry import (
     Rejected,
     atomic_numbers,
     embedded,
-    in_threads,
     positions,
 )
 from polydiff.domains.molecule.properties import PROPERTIES, measure
+from polydiff.domains.molecule.workers import TimedOut, in_processes
 from polydiff.errors import UserError
 from polydiff.files import folder_atomic
 from polydiff.paths import cache_dir
@@ -141,13 +142,16 @@ def stack(entries: Iterable[Entry | Rejected]) -> Library:
 def compute(smiles: Sequence[str], conformers: int, what: str) -> Library:
     """Return the library of molecules given as SMILES, with computed geometries."""
 
-    def entry(text: str) -> Entry | Rejected:
-        try:
-            return Entry.of(embedded(text, conformers))
-        except Rejected as reason:
-            return reason
+    found = in_processes(partial(entry, most=conformers), smiles, f"{what}: geometries of molecules")
+    return stack(Rejected(one.reason) if isinstance(one, TimedOut) else one for one in found)
 
-    return stack(in_threads(entry, smiles, f"{what}: geometries of molecules"))
+
+def entry(text: str, most: int) -> Entry | Rejected:
+    """Return a molecule with computed geometries, or why it has none."""
+    try:
+        return Entry.of(embedded(text, most))
+    except Rejected as reason:
+        return reason
 
 
 def universe(max_heavy: int) -> list[str]:

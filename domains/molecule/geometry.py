@@ -6,12 +6,8 @@ its minimum (Halgren, 1999), and those within a window above the lowest that dif
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from rdkit import Chem
@@ -101,25 +97,3 @@ def atomic_numbers(mol: Any) -> np.ndarray:
 def positions(mol: Any) -> list[np.ndarray]:
     """Return each conformer's positions in Å, float32 (N, 3)."""
     return [conformer.GetPositions().astype(np.float32) for conformer in mol.GetConformers()]
-
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-def in_threads(work: Callable[[T], R], items: Sequence[T], what: str, every: float = 5.0) -> Iterator[R]:
-    """Yield the results of a function that RDKit does without Python's lock, in order, and say how far it is.
-
-    Arguments:
-        work: The function.
-        items: Its arguments.
-        what: What is being done, for the line on stderr that comes every so often.
-        every: Seconds between lines; nothing is said of work that is done sooner.
-    """
-    said = time.monotonic()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, result in enumerate(pool.map(work, items)):
-            yield result
-            if time.monotonic() - said > every:
-                said = time.monotonic()
-                print(f"{what}: {done + 1} of {len(items)}", file=sys.stderr, flush=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import NoneType, TracebackType, UnionType
-from typing import TYPE_CHECKING, Any, Literal, Self, Union, get_args, get_origin
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from polydiff.progress import EVERY, Bar, clock
 from polydiff.settings import Settings
 from polydiff.yamltext import one_line_yaml
 
@@ -25,8 +25,6 @@ NAMES = {int: "int", float: "number", str: "text", bool: "true|false", NoneType:
 BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 WIDE = 36
 """Width of the column of keys."""
-EVERY = 10.0
-"""Seconds between lines of progress where there is no terminal."""
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> None:
@@ -180,37 +178,6 @@ def annotation_name(annotation: Any) -> str:
     return NAMES.get(origin or annotation, getattr(annotation, "__name__", str(annotation)).lower())
 
 
-class Bar:
-    """A bar on a terminal; elsewhere whoever derives from it prints a line now and then.
-
-    Arguments:
-        transient: Whether it vanishes at the end.
-    """
-
-    def __init__(self, transient: bool = False) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        self._bar = Progress(
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            BarColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-            console=self._console,
-            disable=not self._console.is_terminal,
-            transient=transient,
-        )
-        self._task: TaskID | None = None
-        self._began = self._told = time.monotonic()
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-
 class TrainingProgress(Bar):
     """Progress of training. Called after each step.
 
@@ -241,10 +208,3 @@ class TrainingProgress(Bar):
                 f"  {clock((self.steps - record.step) / speed)} left" if self.seen > 1 else ""
             )  # the first step is slow
             self._console.print(f"step {record.step}/{self.steps}  {text}{left}", soft_wrap=True)
-
-
-def clock(seconds: float) -> str:
-    """Return a time as 4:05 or 1:02:03."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -12,7 +12,7 @@ from rdkit import Chem
 from polydiff.domains.molecule import data as module
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import Library, compute, open_library, split, universe
-from polydiff.domains.molecule.geometry import APART, Rejected, apart, embedded, in_threads
+from polydiff.domains.molecule.geometry import APART, Rejected, apart, embedded
 from polydiff.errors import UserError
 
 
@@ -134,8 +134,3 @@ def test_a_part_of_a_library_is_what_it_was(library: Library) -> None:
 def test_one_molecule_cannot_be_split() -> None:
     with pytest.raises(UserError, match="Two different molecules"):
         split(compute(["C"], 1, "test"), 0.2)
-
-
-def test_long_work_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(in_threads(lambda x: x * x, range(5), "squares", every=0.0)) == [0, 1, 4, 9, 16]
-    assert "squares: 5 of 5" in capsys.readouterr().err
