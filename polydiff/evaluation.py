@@ -207,7 +207,8 @@ def held_out(model: Model, indices: Sequence[int]) -> tuple[Batch, Units | None]
     if not isinstance(model.domain, HasUnits):
         return batch.to(device), None
     units = model.domain.units(batch.x, batch.space)
-    moved = {name: part.to(device) for name, part in units._asdict().items() if isinstance(part, Tensor)}
+    tensors = {name: part for name, part in units._asdict().items() if isinstance(part, Tensor)}
+    moved: dict[str, Any] = {name: part.to(device) for name, part in tensors.items()}
     return batch.to(device), units._replace(**moved)
 
 

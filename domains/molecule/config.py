@@ -19,8 +19,9 @@ from polydiff.config import (
 )
 
 Property = Literal[
-    "logp", "tpsa", "qed", "weight", "heavy_atoms", "rings", "donors", "acceptors", "rotatable", "gyration"
-]
+    "logp", "tpsa", "qed", "weight", "heavy_atoms", "rings", "donors", "acceptors", "rotatable", "gyration",
+    "asphericity", "npr1", "npr2", "composition",
+]  # fmt: skip
 
 
 class MoleculeData(DataConfig):
@@ -36,7 +37,10 @@ class MoleculeData(DataConfig):
     conformers: int = Field(3, ge=1, le=50)
     """Most geometries of a molecule; a .sdf with positions keeps its own."""
     conditions: tuple[Property, ...] = ("logp",)
-    """What a molecule can be asked to be; RDKit computes each for the data and measures it on samples."""
+    """What a molecule can be asked to be; RDKit computes each for the data and measures it on samples.
+
+    composition: the number of atoms of each element, C=4 or formula=C4H10O.
+    """
     elements: tuple[str, ...] = ()
     """file: elements used, such as [H, C, N, O]; molecules with others are left out. None given: all that occur."""
     max_atoms: int = Field(60, ge=1)

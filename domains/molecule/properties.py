@@ -36,6 +36,15 @@ PROPERTIES: Mapping[str, Property] = {
     "gyration": Property(
         lambda _, m, conf: rdMolDescriptors.CalcRadiusOfGyration(m, confId=conf), "Å", "radius of gyration"
     ),
+    "asphericity": Property(
+        lambda _, m, conf: rdMolDescriptors.CalcAsphericity(m, confId=conf), "", "asphericity: 0 of a ball, 1 of a rod"
+    ),
+    "npr1": Property(
+        lambda _, m, conf: rdMolDescriptors.CalcNPR1(m, confId=conf), "", "least over largest moment of inertia"
+    ),
+    "npr2": Property(
+        lambda _, m, conf: rdMolDescriptors.CalcNPR2(m, confId=conf), "", "middle over largest moment of inertia"
+    ),
 }
 
 

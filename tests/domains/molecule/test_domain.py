@@ -17,8 +17,9 @@ from polydiff.backbones.config import EGNNConfig
 from polydiff.data import batches
 from polydiff.domain import Samples
 from polydiff.domains.molecule import SPEC
+from polydiff.domains.molecule.asking import NEAR
 from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData, Property
-from polydiff.domains.molecule.domain import NEAR, MoleculeDomain
+from polydiff.domains.molecule.domain import MoleculeDomain
 from polydiff.domains.molecule.properties import PROPERTIES
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.editing import vary
@@ -56,7 +57,7 @@ def test_promises_are_kept(options: dict[str, object]) -> None:
 
 
 def test_the_config_names_the_properties_that_there_are() -> None:
-    assert Property.__args__ == tuple(PROPERTIES)  # type: ignore[attr-defined]
+    assert Property.__args__ == (*PROPERTIES, "composition")  # type: ignore[attr-defined]
 
 
 def test_statistics_are_json_and_suffice_without_the_data(

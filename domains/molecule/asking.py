@@ -1,0 +1,212 @@
+"""What molecules can be asked to be: properties in their units, numbers of atoms of elements, and sizes.
+
+All that is not asked for is drawn as in the data, from the profiles of training geometries near to what is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from polydiff.domains.molecule.composition import COMPOSITION, FORMULA, counted, spelled_out, symbols
+from polydiff.domains.molecule.data import Library
+from polydiff.domains.molecule.properties import PROPERTIES
+from polydiff.domains.molecule.sizes import ATOMS, check_atoms
+from polydiff.errors import UserError, unknown
+from polydiff.space import Condition
+
+PROFILES = 2000
+"""Most training geometries whose size and properties are kept, to draw new ones like them."""
+NEAR = 32
+"""Training geometries nearest to what is asked for, among which all that is not asked for is drawn."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """The conditions of molecules, C of them: properties, then the numbers of atoms of elements.
+
+    Arguments:
+        properties: Names of `PROPERTIES`.
+        elements: Atomic numbers of which the atoms are counted; none where the composition is no condition.
+    """
+
+    properties: tuple[str, ...]
+    elements: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, conditions: Sequence[str], elements: Sequence[int]) -> Asking:
+        """Return what the names of a configuration mean for data made of these elements."""
+        properties = tuple(name for name in conditions if name != COMPOSITION)
+        return cls(properties, tuple(elements) if COMPOSITION in conditions else ())
+
+    @cached_property
+    def symbols(self) -> tuple[str, ...]:
+        """Of the elements that are counted."""
+        return symbols(self.elements)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of the conditions."""
+        return (*self.properties, *self.symbols)
+
+    def values(self, part: Library, indices: Sequence[int]) -> np.ndarray:
+        """Return what geometries are, in physical units, float64 (B, C)."""
+        columns = [list(PROPERTIES).index(name) for name in self.properties]
+        known = part.properties[np.ix_(list(indices), columns)].astype(np.float64)
+        if not self.elements:
+            return known
+        return np.concatenate([known, counted([part[i] for i in indices], self.elements)], 1)
+
+    def measure(self, train: Library) -> dict[str, Any]:
+        """Return {"means", "stds", "profiles"} of training geometries; a profile is [atoms, conditions ...] of one."""
+        values, chosen = self.values(train, range(len(train))), spread(len(train), PROFILES)
+        profiles = np.concatenate([train.sizes[chosen][:, None], values[chosen]], 1).tolist()
+        return {
+            "means": [float(column.mean()) for column in values.T],
+            "stds": [deviation(column) for column in values.T],
+            "profiles": [[float(f"{number:.5g}") for number in row] for row in profiles],
+        }
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Conditions of networks, standardised, and in the words of people.
+
+    Arguments:
+        asking: What can be asked.
+        statistics: What `Asking.measure` returned.
+    """
+
+    asking: Asking
+    statistics: Mapping[str, Any]
+
+    @cached_property
+    def profiles(self) -> Tensor:
+        """[atoms, conditions ...] of training geometries (n, 1 + C)."""
+        return torch.tensor(self.statistics["profiles"], dtype=torch.float64)
+
+    @property
+    def largest(self) -> int:
+        """Atoms of the largest molecule of training."""
+        return int(self.profiles[:, 0].max())
+
+    def cond(self, values: Tensor) -> dict[str, Tensor] | None:
+        """Return conditions (B, C) in their units as the network's, standardised; None where there are none."""
+        names = self.asking.names
+        if not names:
+            return None
+        means, stds = (torch.tensor(self.statistics[key], dtype=torch.float64) for key in ("means", "stds"))
+        return dict(zip(names, ((values - means) / stds).float().unbind(1), strict=True))
+
+    def physical(self, cond: Condition) -> dict[str, list[float]]:
+        """Return conditions in their units; NaN where nothing was asked for."""
+        numbers = zip(self.asking.names, self.statistics["means"], self.statistics["stds"], strict=True)
+        return {name: (mean + std * cond[name].double()).tolist() for name, mean, std in numbers}
+
+    def describe(self, cond: Condition) -> list[dict[str, Any]]:
+        """Return each sample's conditions in the user's words."""
+        columns = self.physical(cond)
+        rows = zip(*columns.values(), strict=True)
+        return [{name: self.word(name, value) for name, value in zip(columns, row, strict=True)} for row in rows]
+
+    def word(self, name: str, value: float) -> str | float:
+        """Return a condition's value as people are told it."""
+        if math.isnan(value):
+            return "any"
+        return round(value) if name in self.asking.symbols else round(value, 3)
+
+    def draw(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> tuple[Tensor, Tensor]:
+        """Return sizes (B,), and conditions in their units (B, C) with NaN for what may be anything.
+
+        Where the composition is a condition and no size is asked for, the size is the sum of its numbers.
+        """
+        words, symbols = (ATOMS, *self.asking.names), self.asking.symbols
+        self.check_names(asked, words)
+        meant = spelled_out(asked, symbols)
+        wanted = {words.index(name): number(name, text, (ATOMS, *symbols)) for name, text in meant.items()}
+        given = {column: value for column, value in wanted.items() if not math.isnan(value)}
+        check_atoms(given.get(0, 1), self.largest)
+        candidates = self.candidates(given)
+        rows = candidates[[int(torch.randint(len(candidates), (), generator=g)) for g in generators]]
+        for column, value in given.items():
+            rows[:, column] = value
+        if symbols and (0 not in given or len({*given} & set(self.counts)) == len(symbols)):
+            self.add_up(rows, given)
+        rows[:, [column for column in wanted if column not in given]] = math.nan
+        return rows[:, 0].long(), rows[:, 1:]
+
+    @property
+    def counts(self) -> range:
+        """Columns of a profile that are numbers of atoms of elements."""
+        return range(1 + len(self.asking.properties), 1 + len(self.asking.names))
+
+    def add_up(self, rows: Tensor, given: Mapping[int, float]) -> None:
+        """Make sizes the sums of the numbers of elements; another size that was asked for is an error."""
+        rows[:, 0] = rows[:, list(self.counts)].sum(1)
+        if not 1 <= float(rows[:, 0].min()) == given.get(0, float(rows[:, 0].min())):
+            total = int(rows[0, 0])
+            raise UserError(f"The numbers of elements add up to {total}, which cannot be the number of {ATOMS}.")
+        check_atoms(float(rows[:, 0].max()), self.largest)
+
+    def check_names(self, asked: Mapping[str, str], words: Sequence[str]) -> None:
+        """Refuse to be asked for what is no condition of this run."""
+        known = (*words, FORMULA) if self.asking.elements else tuple(words)
+        own = symbols(self.statistics["elements"])
+        for name in asked:
+            if name not in known:
+                key = COMPOSITION if name in (FORMULA, COMPOSITION, *own) else name
+                if key == name == COMPOSITION and self.asking.elements:
+                    raise UserError(f"{COMPOSITION} is asked for as {FORMULA}=C2H6O or by an element, such as C=2.")
+                trainable = key in PROPERTIES or (key == COMPOSITION and not self.asking.elements)
+                hint = f"It can be made one by training with data.conditions=[{key}]." if trainable else ""
+                raise unknown("condition", name, known, hint)
+
+    def candidates(self, wanted: Mapping[int, float]) -> Tensor:
+        """Return the profiles (n, 1 + C) to draw from: all, or those nearest to the numbers wanted of some columns.
+
+        Where there are profiles with just the numbers of elements that are wanted, no others are near.
+        """
+        profiles = self.profiles
+        if not wanted:
+            return profiles
+        deviation = profiles.std(0, correction=0).clamp(min=1e-9)
+        counts = [column for column in wanted if column in self.counts]
+        exact = (profiles[:, counts] == torch.tensor([wanted[c] for c in counts], dtype=torch.float64)).all(1)
+        profiles = profiles[exact] if exact.any() else profiles
+        columns, values = list(wanted), torch.tensor(list(wanted.values()), dtype=torch.float64)
+        distance = ((profiles[:, columns] - values) / deviation[columns]).square().sum(1)
+        return profiles[distance.argsort(stable=True)[:NEAR]]
+
+
+def spread(size: int, n: int) -> list[int]:
+    """Return min(n, size) indices, spread evenly."""
+    n = min(n, size)
+    return [i * size // n for i in range(n)]
+
+
+def deviation(values: np.ndarray) -> float:
+    """Return the standard deviation, or 1 of what is constant but for rounding."""
+    found = float(values.std())
+    return found if found > 1e-6 * max(1.0, float(np.abs(values).max())) else 1.0
+
+
+def number(name: str, text: str, whole: Sequence[str]) -> float:
+    """Return the number that a user asks for, NaN for "any"; of atoms, a whole one, and above 0 in all."""
+    if text == "any" and name != ATOMS:
+        return math.nan
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    least = 1 if name == ATOMS else 0
+    if not math.isfinite(value) or (name in whole and (value < least or value != int(value))):
+        kind = f"a whole number of at least {least}" if name in whole else "a number"
+        raise UserError(f"{name}={text}: {name} must be {kind}.")
+    return value

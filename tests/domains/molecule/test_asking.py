@@ -1,0 +1,144 @@
+"""What molecules can be asked to be: formulas and numbers of elements, sizes and their probability."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from polydiff.backbones.config import EGNNConfig
+from polydiff.domain import Samples
+from polydiff.domains.molecule.asking import Wishes
+from polydiff.domains.molecule.composition import composition_metrics, counted, read_formula
+from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData
+from polydiff.domains.molecule.domain import MoleculeDomain
+from polydiff.domains.molecule.geometry import Molecule
+from polydiff.domains.molecule.sizes import size_nats
+from polydiff.errors import UserError
+from polydiff.plugins import build_domain
+from polydiff.random import streams
+
+SYMBOLS = ("H", "C", "N", "O", "F")
+
+
+@pytest.fixture(scope="module")
+def domain() -> MoleculeDomain:
+    data = MoleculeData(max_heavy=4, conditions=("composition", "logp"))
+    return MoleculeDomain(MoleculeConfig(data=data, backbone=EGNNConfig(hidden=16, layers=2)))
+
+
+def drawn(domain: MoleculeDomain, n: int = 60, **asked: str) -> tuple[list[int], dict[str, list[float]]]:
+    sizes, values = domain.wishes.draw(streams(0, "blank", range(n)), asked)
+    return sizes.tolist(), dict(zip(domain.asking.names, values.T.tolist(), strict=True))
+
+
+def test_the_conditions_are_properties_and_one_number_an_element(domain: MoleculeDomain) -> None:
+    assert domain.asking.names == ("logp", *SYMBOLS)
+    assert dict(domain.conditions) == dict.fromkeys(("logp", *SYMBOLS), 0)
+    again = build_domain(domain.config, json.loads(json.dumps(domain.statistics)))
+    assert dict(again.conditions) == dict(domain.conditions)
+
+
+def test_geometries_are_told_what_they_are_made_of(domain: MoleculeDomain) -> None:
+    x, space, cond = domain.batch("train", range(40), streams(0, "augment", range(40)))
+    assert cond is not None
+    for molecule, words in zip(domain.decode(x, space), domain.describe(cond), strict=True):
+        numbers = [int((molecule.numbers == z).sum()) for z in (1, 6, 7, 8, 9)]
+        assert [words[symbol] for symbol in SYMBOLS] == numbers
+
+
+def test_a_formula_is_all_elements_and_the_size(domain: MoleculeDomain) -> None:
+    sizes, values = drawn(domain, formula="C2H6O")
+    assert sizes == [9] * 60
+    assert [set(values[symbol]) for symbol in SYMBOLS] == [{6.0}, {2.0}, {0.0}, {1.0}, {0.0}]
+    train = domain.splits["train"]
+    isomers = counted([train[i] for i in range(len(train))], (1, 6, 7, 8, 9)) == [6, 2, 0, 1, 0]
+    known = train.column("logp")[isomers.all(1)]
+    if len(known):  # what is not asked for is drawn among the isomers of training
+        assert {round(v, 3) for v in values["logp"]} <= {round(float(v), 3) for v in known}
+
+
+def test_an_element_alone_draws_the_rest_as_in_the_data(domain: MoleculeDomain) -> None:
+    sizes, values = drawn(domain, n=200, C="3")
+    assert set(values["C"]) == {3.0}
+    assert len(set(sizes)) > 3
+    assert sizes == [int(sum(row)) for row in zip(*(values[symbol] for symbol in SYMBOLS), strict=True)]
+    train = domain.splits["train"]
+    real = {tuple(row) for row in counted([train[i] for i in range(len(train))], (1, 6, 7, 8, 9)).tolist()}
+    assert set(zip(*(values[symbol] for symbol in SYMBOLS), strict=True)) <= real
+
+
+def test_any_is_told_as_any(domain: MoleculeDomain) -> None:
+    sizes, cond = domain.blank(streams(0, "blank", range(5)), {"C": "any", "logp": "any"})
+    assert cond is not None
+    assert cond["C"].isnan().all()
+    assert {words["C"] for words in domain.describe(cond)} == {"any"}
+    assert int(sizes.dim.min()) > 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"formula": "C2H6Cl"}, "formula=C2H6Cl holds Cl; the training data are made of H, C, N, O, F"),
+        ({"formula": "c2h6"}, "formula=c2h6 is no formula, such as C4H10O"),
+        ({"formula": "C0H4"}, "is no formula"),
+        ({"formula": "C2H6O", "atoms": "8"}, "formula=C2H6O means atoms=9, not 8. Say one of them"),
+        ({"formula": "C2H6O", "C": "3"}, "means C=2, not 3"),
+        ({"C": "1.5"}, "C must be a whole number of at least 0"),
+        ({"C": "0", "H": "0", "N": "0", "O": "0", "F": "0"}, "add up to 0"),
+        ({"C": "1", "H": "4", "N": "0", "O": "0", "F": "0", "atoms": "6"}, "add up to 5, which cannot be"),
+        ({"formula": "C200H402"}, "atoms=602: the largest molecule in training has"),
+        ({"composition": "C2H6"}, "composition is asked for as formula=C2H6O or by an element, such as C=2"),
+    ],
+)
+def test_what_cannot_be_asked(domain: MoleculeDomain, asked: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        domain.blank(streams(0, "blank", range(2)), asked)
+
+
+@pytest.mark.parametrize("name", ["formula", "C", "composition"])
+def test_a_run_without_composition_says_how_to_train_one(domain: MoleculeDomain, name: str) -> None:
+    plain = Wishes(type(domain.asking)(("logp",)), domain.statistics)
+    with pytest.raises(UserError, match=r"training with data\.conditions=\[composition\]"):
+        plain.draw(streams(0, "blank", range(2)), {name: "C2H6"})
+
+
+def test_formulas() -> None:
+    assert read_formula("CH3CH2OH", SYMBOLS) == {"H": 6, "C": 2, "N": 0, "O": 1, "F": 0}
+    assert read_formula("F2", SYMBOLS)["F"] == 2
+
+
+def test_real_molecules_are_made_as_asked_and_others_are_not(domain: MoleculeDomain) -> None:
+    real = domain.examples("test", 30)
+    assert domain.evaluate(real)["composition_as_asked"].value == 1
+    assert real.cond is not None
+    turned = Samples([*real.examples[1:], real.examples[0]], real.cond)
+    assert domain.evaluate(turned)["composition_as_asked"].value < 0.3
+    water = Molecule(np.array([8, 1, 1], np.uint8), np.zeros((3, 3), np.float32))
+    nan = math.nan
+    for asked, share in (([2, nan], 1.0), ([3, nan], 0.0), ([nan, nan], nan)):
+        found = composition_metrics([water], np.array([asked]), (1, 8))["composition_as_asked"].value
+        assert found == pytest.approx(share, nan_ok=True)
+
+
+def test_the_probability_of_sizes_is_one_and_that_of_training() -> None:
+    """p(n) = (count + 1/L) / (total + 1) over the L sizes that can be asked for."""
+    counts = [[3, 10], [5, 30]]
+    p = (-size_nats(torch.arange(0, 22), counts)).exp()
+    assert float(p.sum()) == pytest.approx(1)
+    assert float(p[3]) == pytest.approx((10 + 1 / 20) / 41)
+    assert float(p[4]) == pytest.approx(1 / 20 / 41)
+    assert p[[0, 21]].tolist() == [0, 0]
+
+
+def test_the_likelihood_has_a_part_for_sizes(domain: MoleculeDomain) -> None:
+    x, space, _ = domain.batch("train", range(50), streams(0, "augment", range(50)))
+    size = domain.units(x, space).size
+    assert size is not None
+    train = domain.splits["train"].sizes
+    share = np.array([(train == n).mean() for n in train[:50]])
+    np.testing.assert_allclose(np.exp(-size.numpy()), share, rtol=0.3)
+    assert np.corrcoef(np.exp(-size.numpy()), share)[0, 1] > 0.999
