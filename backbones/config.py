@@ -84,31 +84,61 @@ class UNetConfig(BackboneConfig):
         return self.strides if len(self.strides) == gaps else (self.strides or (2,)) * gaps
 
 
-class EGNNConfig(BackboneConfig):
-    """An equivariant graph network on all pairs of a molecule's atoms."""
+class MoleculeNetConfig(BackboneConfig):
+    """What networks of molecules have in common."""
 
-    name: str = "egnn"
-    """Which backbone."""
     hidden: int = Field(128, ge=1)
-    """Width of atoms and of messages."""
+    """Width of atoms."""
     layers: int = Field(6, ge=1)
-    """Rounds of messages, each of which also moves the atoms."""
+    """Rounds, in each of which atoms hear of each other and move."""
     radial: int = Field(16, ge=0)
     """Gaussian bumps that a distance is expanded in, beside its square; 0: none."""
     cutoff: float = Field(6.0, gt=0)
     """Distance of the last bump, in standard deviations of the coordinates."""
+    neighbours_within: float | None = Field(None, gt=0)
+    """Distance from which atoms hear nothing of each other, for large molecules, in standard deviations of the
+    coordinates of the network's input, noise included; from 3/4 of it they hear ever less. None: all pairs."""
     aggregation: Literal["mean", "sum"] = "mean"
     """How an atom gathers messages: their mean, or their sum over `divisor`."""
     divisor: float = Field(10.0, gt=0)
     """Divisor of the sum; unused with the mean."""
-    coords_range: float = Field(15.0, gt=0)
-    """Bound on the weight of one neighbour in the move of an atom."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of an atom's update dropped."""
     recompute: bool = False
-    """Whether messages are computed again on the way back instead of kept: less memory, more time."""
+    """Whether what belongs to pairs is computed again on the way back instead of kept: less memory, more time."""
     variance: bool = False
     """Whether the network also tells the variance of a step, which loss.objective=hybrid teaches."""
+
+
+class EGNNConfig(MoleculeNetConfig):
+    """An equivariant graph network on all pairs of a molecule's atoms; messages are as wide as atoms."""
+
+    name: str = "egnn"
+    """Which backbone."""
+    coords_range: float = Field(15.0, gt=0)
+    """Bound on the weight of one neighbour in the move of an atom."""
+
+
+class GraphTransformerConfig(MoleculeNetConfig):
+    """An equivariant transformer on a molecule's atoms, with thin pairs and vectors of atoms."""
+
+    name: str = "graph_transformer"
+    """Which backbone."""
+    heads: int = Field(8, ge=1)
+    """Weights that a pair has, each for a share of an atom's numbers and vectors."""
+    pair: int = Field(32, ge=1)
+    """Width of pairs."""
+    vectors: int = Field(16, ge=1)
+    """Vectors in space of an atom."""
+    coords_range: float = Field(5.0, gt=0)
+    """Bound on the weight of one of an atom's vectors in its move."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name, number in {"hidden": self.hidden, "vectors": self.vectors}.items():
+            if number % self.heads:
+                raise ValueError(f"heads={self.heads} must divide {name}={number}")
+        return self
 
 
 class MLPConfig(BackboneConfig):

@@ -98,5 +98,5 @@ class Estimate(nn.Module):
 
     def move(self, earlier: Earlier, last: Tensor) -> Tensor:
         """Return how far atoms go along the estimate's positions, (.., 3), from their last vectors (.., H)."""
-        move: Tensor = self.gain(last).to(earlier.r) * earlier.r
-        return move
+        gain: Tensor = self.gain(last)
+        return gain.to(earlier.r) * earlier.r

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.backbones.config import EGNNConfig
-from polydiff.backbones.egnn import EGNN, Geometry, Layer
+from polydiff.backbones.egnn import EGNN, Layer
+from polydiff.backbones.geometry import Geometry
 from polydiff.backbones.graphs import DensePairs, SparsePairs, all_pairs, pairs_of
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.errors import UserError
@@ -223,7 +224,7 @@ def test_layout_follows_the_space() -> None:
     assert isinstance(pairs_of(stacked), SparsePairs)
     assert pairs_of(stacked) is pairs_of(stacked)  # listed once
     assert pairs_of(packed(space)) is not pairs_of(stacked)
-    with pytest.raises(TypeError, match="needs a space of molecules"):
+    with pytest.raises(TypeError, match="is no space of molecules"):
         pairs_of(Euclidean(1, (3,)))
     with pytest.raises(ValueError, match="3 dimensions, not in 2"):
         EGNN(CONFIGS[0], channels=K, dims=2, conditions={})
