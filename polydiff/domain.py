@@ -246,6 +246,30 @@ class HasConfusions(Protocol):
         """Return, by condition, what was asked of samples and what judges take them for."""
 
 
+class Measured(NamedTuple):
+    """A real number of each example, as judges measure it.
+
+    Attributes:
+        values: Measured, one an example; NaN where an example has none.
+        asked: What each was asked for, NaN for nothing; empty for what cannot be asked for.
+        unit: Of both, "" for none.
+        meaning: What the number is, in a few words.
+    """
+
+    values: Sequence[float]
+    asked: Sequence[float]
+    unit: str
+    meaning: str
+
+
+@runtime_checkable
+class HasMeasures(Protocol):
+    """A domain whose judges measure real numbers of examples, for a picture of each in the report."""
+
+    def measures(self, samples: Samples) -> Mapping[str, Measured]:
+        """Return, by name, what judges measure, beside what was asked for; all of the same names for all samples."""
+
+
 @runtime_checkable
 class HasRegions(Protocol):
     """A domain whose examples have parts that can be named in words, for `polydiff inpaint RUN --gap REGION`."""

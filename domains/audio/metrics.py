@@ -18,6 +18,7 @@ from polydiff.domains.audio.pitch import Pitch, hear
 from polydiff.domains.audio.reference import COMPARED, Reference, portraits
 from polydiff.frechet import frechet_distance
 from polydiff.neighbours import ENOUGH, copied, nearest
+from polydiff.wasserstein import wasserstein
 
 IN_TUNE = 20.0
 """Cents within which a note counts as in tune."""
@@ -197,12 +198,6 @@ def class_metrics(name: str, seen: Tensor, asked: Tensor | None, judge: Judge) -
             f"in training. {local}",
         ),
     }
-
-
-def wasserstein(a: Tensor, b: Tensor) -> float:
-    """Return the 1-Wasserstein distance between two samples of numbers, by 1000 quantiles."""
-    q = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
-    return float((a.double().quantile(q) - b.double().quantile(q)).abs().mean()) if len(a) and len(b) else math.nan
 
 
 def mean(flags: Tensor) -> float:

@@ -15,7 +15,7 @@ from torch import nn
 
 from polydiff.conditions import Conditions
 from polydiff.config import Config
-from polydiff.domain import Metric, Samples, Units
+from polydiff.domain import Measured, Metric, Samples, Units
 from polydiff.domains.molecule import metrics
 from polydiff.domains.molecule.asking import Asking, Wishes, spread
 from polydiff.domains.molecule.codec import Codec
@@ -23,8 +23,10 @@ from polydiff.domains.molecule.composition import composition_metrics
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import Library, open_library, split, universe
 from polydiff.domains.molecule.geometry import Molecule
-from polydiff.domains.molecule.metrics import Judged, Reference
+from polydiff.domains.molecule.judge import Findings, Judged, examine
+from polydiff.domains.molecule.metrics import Reference
 from polydiff.domains.molecule.perceive import cloud, formula
+from polydiff.domains.molecule.shapes import together
 from polydiff.domains.molecule.show import SHOWN, show
 from polydiff.domains.molecule.sizes import size_nats
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
@@ -32,6 +34,9 @@ from polydiff.errors import UserError
 from polydiff.plugins import build_backbone
 from polydiff.schedule import SCHEDULES
 from polydiff.space import Batch, Condition, Space, State
+
+SHAPES = 1000
+"""Training geometries whose bonds and angles those of samples are compared with."""
 
 
 class MoleculeDomain:
@@ -61,6 +66,7 @@ class MoleculeDomain:
             packed=self.data.layout == "sparse",
             pad_to=self.data.pad_to,
         )
+        self.judged: list[tuple[Samples, list[Findings]]] = []
 
     @cached_property
     def splits(self) -> dict[str, Library]:
@@ -71,7 +77,18 @@ class MoleculeDomain:
     def reference(self) -> Reference:
         """What samples are compared with."""
         whole = frozenset(universe(self.data.max_heavy)) if self.data.name == "organic" else frozenset[str]()
-        return Reference(frozenset(self.splits["train"].smiles), frozenset(self.splits["test"].smiles), whole)
+        train, test = self.splits["train"], self.splits["test"]
+        known = examine([train[i] for i in spread(len(train), SHAPES)])
+        lengths, angles = (together(getattr(one, name) for one in known) for name in ("lengths", "angles"))
+        return Reference(frozenset(train.smiles), frozenset(test.smiles), whole, lengths, angles)
+
+    def findings(self, samples: Samples) -> list[Findings]:
+        """Return what judges find in samples; of the samples before, they are still known."""
+        for seen, found in self.judged:
+            if seen is samples:
+                return found
+        self.judged = [*self.judged[-2:], (samples, examine(samples.examples))]
+        return self.judged[-1][1]
 
     def measure(self) -> dict[str, Any]:
         """Return the statistics of the training geometries."""
@@ -112,18 +129,26 @@ class MoleculeDomain:
         return Samples([part[i] for i in indices], self.measured(part, indices))
 
     def evaluate(self, samples: Samples) -> dict[str, Metric]:
-        judged = [Judged.of(molecule) for molecule in samples.examples]
         asked = {} if samples.cond is None else self.wishes.physical(samples.cond)
         properties = {name: asked[name] for name in self.asking.properties if name in asked}
-        found = (
-            metrics.graph_metrics(judged, self.reference)
-            | metrics.space_metrics(judged)
-            | metrics.property_metrics(judged, properties)
-        )
+        found = metrics.judge(self.findings(samples), self.reference, properties)
         if not (asked and self.asking.elements):
             return found
         atoms = np.array([asked[symbol] for symbol in self.asking.symbols]).T
         return found | composition_metrics(samples.examples, atoms, self.asking.elements)
+
+    def measures(self, samples: Samples) -> Mapping[str, Measured]:
+        asked = {} if samples.cond is None else self.wishes.physical(samples.cond)
+        first = [name for name in self.asking.properties if name in asked]
+        return {
+            name: Measured(
+                [one.properties[name] for one in self.findings(samples)],
+                asked.get(name, []),
+                PROPERTIES[name].unit,
+                PROPERTIES[name].meaning,
+            )
+            for name in dict.fromkeys([*first, *PROPERTIES])
+        }
 
     def show(self, samples: Samples) -> str:
         shown = samples.head(SHOWN)

@@ -7,7 +7,7 @@ Bonds follow from distances, their orders from valence (Kim & Kim, 2015, https:/
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rdkit import Chem
@@ -17,6 +17,18 @@ from rdkit.rdBase import BlockLogs
 from polydiff.domains.molecule.geometry import Molecule
 
 ITERATIONS = 10_000
+
+
+class Seen(NamedTuple):
+    """What RDKit sees in atoms.
+
+    Attributes:
+        mol: RDKit's molecule with bonds, sanitised, of total charge 0 and without radicals; None where there is none.
+        connected: Whether each atom is near enough to others for all to be one piece, whatever the valences.
+    """
+
+    mol: Any
+    connected: bool
 
 
 def cloud(molecule: Molecule) -> Any:
@@ -32,22 +44,26 @@ def cloud(molecule: Molecule) -> Any:
     return mol
 
 
-def perceive(molecule: Molecule) -> Any:
-    """Return RDKit's molecule with bonds, sanitised and in one piece; None where there is none.
-
-    Its total charge is 0 and it has no radicals.
-    """
+def look(molecule: Molecule) -> Seen:
+    """Return what RDKit sees in atoms; a molecule in pieces is one too."""
     if not np.isfinite(molecule.positions).all():
-        return None
-    mol = cloud(molecule)
+        return Seen(None, False)
+    joined, mol = cloud(molecule), cloud(molecule)
     with BlockLogs():
+        rdDetermineBonds.DetermineConnectivity(joined)
+        connected = len(Chem.GetMolFrags(joined)) == 1
         try:
             rdDetermineBonds.DetermineBonds(mol, charge=0, embedChiral=False, maxIterations=ITERATIONS)
             Chem.SanitizeMol(mol)
         except (ValueError, RuntimeError):  # no valence fits, or the search was cut off
-            return None
-    whole = len(Chem.GetMolFrags(mol)) == 1
-    return mol if whole and not any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms()) else None
+            return Seen(None, connected)
+    return Seen(None if any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms()) else mol, connected)
+
+
+def perceive(molecule: Molecule) -> Any:
+    """Return RDKit's molecule with bonds, as in `Seen`, in one piece; None where there is none."""
+    mol = look(molecule).mol
+    return mol if mol is not None and len(Chem.GetMolFrags(mol)) == 1 else None
 
 
 def formula(molecule: Molecule) -> str:

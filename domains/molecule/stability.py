@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from rdkit import Chem
+from rdkit.rdBase import BlockLogs
 
 from polydiff.domains.molecule.geometry import Molecule
 
@@ -43,11 +44,13 @@ VALENCES: Mapping[str, tuple[int, ...]] = {
 }  # fmt: skip
 """Sums of bond orders that count as stable, without charges."""
 
+BONDS = (Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
+
 
 def bond_orders(molecule: Molecule) -> np.ndarray:
     """Return the order that the tables give to each pair of atoms, integers (N, N), 0 for none."""
     symbols = [Chem.GetPeriodicTable().GetElementSymbol(number) for number in molecule.numbers.tolist()]
-    r = molecule.positions.astype(np.float64)
+    r = np.where(np.isfinite(molecule.positions), molecule.positions, np.nan).astype(np.float64)
     distance = 100 * np.linalg.norm(r[:, None] - r, axis=-1)
     bonded, orders = ~np.eye(len(symbols), dtype=bool), np.zeros((len(symbols), len(symbols)), np.int64)
     for table, margin in zip((SINGLE, DOUBLE, TRIPLE), MARGINS, strict=True):
@@ -67,3 +70,22 @@ def stable_atoms(molecule: Molecule) -> np.ndarray:
     symbols = [Chem.GetPeriodicTable().GetElementSymbol(number) for number in molecule.numbers.tolist()]
     sums = bond_orders(molecule).sum(1).tolist()
     return np.array([total in VALENCES.get(symbol, ()) for symbol, total in zip(symbols, sums, strict=True)], bool)
+
+
+def table_smiles(molecule: Molecule) -> str | None:
+    """Return the SMILES of the largest piece of what the tables make of atoms, None where RDKit refuses it.
+
+    That is EDM's validity: whatever a valence lacks is taken for hydrogen, charges are 0, and pieces are no fault.
+    """
+    mol, orders = Chem.RWMol(), bond_orders(molecule)
+    for number in molecule.numbers.tolist():
+        mol.AddAtom(Chem.Atom(number))
+    for a, b in zip(*np.nonzero(np.triu(orders)), strict=True):
+        mol.AddBond(int(a), int(b), BONDS[orders[a, b] - 1])
+    with BlockLogs():
+        try:
+            Chem.SanitizeMol(mol)
+            pieces = Chem.GetMolFrags(mol, asMols=True)
+        except ValueError:  # a valence is exceeded, or a ring has no Kekule structure
+            return None
+    return str(Chem.MolToSmiles(max(pieces, key=lambda piece: int(piece.GetNumAtoms()))))

@@ -6,12 +6,9 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from polydiff.domains.audio.features import FLOOR, log_mel_features, mel_decibels
-from polydiff.domains.audio.metrics import wasserstein
 from polydiff.domains.audio.plucks import Plucks
 from polydiff.frechet import frechet_distance
 
@@ -54,9 +51,3 @@ def test_log_mel_fd_ranks_data_before_damage_before_noise() -> None:
     ranks = [log_mel_fd(x, reference) for x in damaged]
     assert ranks == sorted(ranks)
     assert ranks[-1] > 50 * ranks[0]
-
-
-@given(st.floats(-5, 5))
-def test_wasserstein_of_a_shift_is_the_shift(shift: float) -> None:
-    x = torch.randn(200, generator=generator())
-    assert wasserstein(x, x + shift) == pytest.approx(abs(shift), abs=1e-5)

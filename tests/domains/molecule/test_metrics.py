@@ -8,11 +8,31 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
+from polydiff.domains.molecule import judge as judging
 from polydiff.domains.molecule.geometry import Molecule, atomic_numbers, embedded, positions
-from polydiff.domains.molecule.metrics import Judged, Reference, graph_metrics, property_metrics, space_metrics, strain
-from polydiff.domains.molecule.perceive import formula, perceive
+from polydiff.domains.molecule.judge import Findings, Judged, busts, examine, passes, strain
+from polydiff.domains.molecule.metrics import (
+    Reference,
+    graph_metrics,
+    judge,
+    pose_metrics,
+    property_metrics,
+    space_metrics,
+    table_metrics,
+)
+from polydiff.domains.molecule.perceive import formula, look, perceive
 from polydiff.domains.molecule.properties import measure
-from polydiff.domains.molecule.stability import DOUBLE, SINGLE, TRIPLE, VALENCES, bond_orders, stable_atoms
+from polydiff.domains.molecule.shapes import bond_angles, bond_lengths, distance, together
+from polydiff.domains.molecule.stability import (
+    DOUBLE,
+    SINGLE,
+    TRIPLE,
+    VALENCES,
+    bond_orders,
+    stable_atoms,
+    table_smiles,
+)
+from polydiff.domains.molecule.workers import TimedOut
 
 
 def molecule(smiles: str) -> Molecule:
@@ -31,8 +51,11 @@ def shaken(one: Molecule, size: float, seed: int = 0) -> Molecule:
         ("c1ccccc1", 6, 12),  # benzene: each C-C bond is neither single nor double
         ("Cc1ccccc1", 9, 15),
         ("c1ccncc1", 9, 11),
-        ("O=C=O", 0, 3),  # C=O of 1.16 Å, read as a triple bond
+        ("O=C=O", 0, 3),  # bonds that MMFF94s draws out to 1.40 Å, single ones to the table
         ("C[N+](=O)[O-]", 6, 7),  # nitromethane: no charges in the table
+        ("[NH3+]CC(=O)[O-]", 8, 10),  # glycine, a zwitterion
+        ("c1ccc2ccccc2c1", 8, 18),  # naphthalene
+        ("CC(=O)Oc1ccccc1C(=O)O", 15, 21),  # aspirin
         ("C", 5, 5),
         ("c1ccoc1", 9, 9),
         ("c1cc[nH]c1", 10, 10),
@@ -65,7 +88,23 @@ def test_the_tables_shrink_with_the_order_and_know_their_elements() -> None:
 
 
 @pytest.mark.parametrize(
-    "smiles", ["C", "O", "c1ccccc1", "O=C=O", "C[N+](=O)[O-]", "CC#N", "CC(=O)O", "c1cc[nH]c1", "FC(F)F", "C1CC1"]
+    "smiles",
+    [
+        *(
+            "C",
+            "O",
+            "c1ccccc1",
+            "O=C=O",
+            "C[N+](=O)[O-]",
+            "CC#N",
+            "CC(=O)O",
+            "c1cc[nH]c1",
+            "FC(F)F",
+            "C1CC1",
+            "c1ccncc1",
+        ),
+        *("Cc1ccccc1", "c1ccc2ccccc2c1", "CC(=O)Oc1ccccc1C(=O)O", "[NH3+]CC(=O)[O-]", "c1ccoc1", "C[N+]#[C-]"),
+    ],
 )
 def test_rdkit_sees_the_molecule_again(smiles: str) -> None:
     assert Judged.of(molecule(smiles)).smiles == Chem.CanonSmiles(smiles)
@@ -77,6 +116,7 @@ def test_rdkit_sees_no_molecule_in_pieces_radicals_and_clouds() -> None:
         np.concatenate([water.numbers, methane.numbers]), np.concatenate([water.positions, methane.positions + 20])
     )
     assert perceive(apart) is None
+    assert look(apart).mol is not None
     assert perceive(Molecule(methane.numbers[:-1], methane.positions[:-1])) is None
     assert perceive(Molecule(water.numbers, water.positions * np.nan)) is None
     assert perceive(Molecule(water.numbers, water.positions * 0)) is None
@@ -95,11 +135,12 @@ def test_no_cloud_of_atoms_keeps_the_judges_busy(size: float) -> None:
 
 def test_uniqueness_counts_failures_and_novelty_does_not() -> None:
     cloud = Molecule(np.full(5, 6, np.uint8), np.zeros((5, 3), np.float32))
-    examples = [molecule(s) for s in ("C", "C", "CC", "CCO")] + [cloud]
-    judged = [Judged.of(one) for one in examples]
+    judged = [Judged.of(one) for one in [*map(molecule, ("C", "C", "CC", "CCO")), cloud]]
     found = graph_metrics(judged, Reference({"C"}, {"CC", "CN"}, {"C", "CC", "CN"}))
     assert {name: metric.value for name, metric in found.items()} == {
         "valid_connected_rdkit": pytest.approx(4 / 5),
+        "valid_rdkit": pytest.approx(4 / 5),
+        "connected": pytest.approx(4 / 5),
         "unique": pytest.approx(3 / 5),
         "novel": pytest.approx(2 / 3),
         "precision": pytest.approx(2 / 3),
@@ -109,11 +150,146 @@ def test_uniqueness_counts_failures_and_novelty_does_not() -> None:
 
 
 def test_no_valid_sample_gives_numbers_without_meaning_and_no_error() -> None:
-    judged = [Judged.of(Molecule(np.full(5, 6, np.uint8), np.zeros((5, 3), np.float32)))]
-    assert graph_metrics(judged, Reference({"C"}, {"CC"}))["valid_connected_rdkit"].value == 0
-    assert math.isnan(graph_metrics(judged, Reference({"C"}, {"CC"}))["novel"].value)
-    assert math.isnan(space_metrics(judged)["strain"].value)
-    assert math.isnan(property_metrics(judged, {"logp": [1.0]})["error_logp"].value)
+    found = [Findings.of(Molecule(np.full(5, 6, np.uint8), np.zeros((5, 3), np.float32)))]
+    known = [Findings.of(molecule("CC"))]
+    lengths, angles = together(one.lengths for one in known), together(one.angles for one in known)
+    told = judge(found, Reference({"C"}, {"CC"}, {"C"}, lengths, angles), {"logp": [1.0]})
+    assert {name for name, metric in told.items() if math.isnan(metric.value)} == {
+        *("novel", "precision", "strain_mmff", "bond_lengths", "bond_angles", "error_logp")
+    }
+    none = ("valid_connected_rdkit", "valid_rdkit", "unique", "edm_molecule_stable", "strain_known")
+    assert {told[name].value for name in none} == {0}
+    assert judge([], Reference(set(), set()), {})  # of nothing
+
+
+def test_numbers_that_are_not_finite_are_failures_of_every_judge() -> None:
+    methane = molecule("C")
+    broken = Molecule(methane.numbers, methane.positions * np.float32("inf"))
+    told = judge([Findings.of(methane), Findings.of(broken)], Reference({"C"}, {"C"}, {"C"}), {})
+    halves = ("valid_connected_rdkit", "valid_rdkit", "connected", "unique", "edm_atom_stable", "edm_molecule_stable")
+    assert {told[name].value for name in (*halves, "strain_known")} == {0.5}
+
+
+def test_validity_and_connectivity_are_told_apart() -> None:
+    water, methane, hydrogens = molecule("O"), molecule("C"), [molecule("C")]
+    hydrogens[0] = Molecule(methane.numbers[:-1], methane.positions[:-1])  # a radical, in one piece
+    apart = Molecule(
+        np.concatenate([water.numbers, methane.numbers]), np.concatenate([water.positions, methane.positions + 20])
+    )
+    judged = [Judged.of(one) for one in (water, apart, hydrogens[0])]
+    assert [(one.valid, one.connected, one.smiles) for one in judged] == [
+        (True, True, "O"),
+        (True, False, None),
+        (False, True, None),
+    ]
+    found = graph_metrics(judged, Reference(set(), set()))
+    assert [found[name].value for name in ("valid_connected_rdkit", "valid_rdkit", "connected")] == pytest.approx(
+        [1 / 3, 2 / 3, 2 / 3]
+    )
+    assert found["valid_rdkit"].error == pytest.approx(math.sqrt(2 / 27 + 1 / 36) / (4 / 3))  # Wilson's
+
+
+@pytest.mark.parametrize(
+    ("smiles", "seen"),
+    [
+        ("C", "C"),
+        ("CCO", "CCO"),
+        ("c1ccoc1", "C1=COC=C1"),
+        ("c1ccccc1", "C1CCCCC1"),  # what its carbons lack is taken for hydrogens
+        ("[NH3+]CC(=O)[O-]", None),  # four bonds of nitrogen, and no charges
+    ],
+)
+def test_validity_by_the_table(smiles: str, seen: str | None) -> None:
+    found = table_smiles(molecule(smiles))
+    assert (found and Chem.MolToSmiles(Chem.RemoveHs(Chem.MolFromSmiles(found)))) == (seen and Chem.CanonSmiles(seen))
+
+
+def test_the_table_on_carbon_dioxide_is_a_matter_of_picometres() -> None:
+    def linear(pm: float) -> Molecule:
+        return Molecule(np.array([8, 6, 8], np.uint8), np.array([[-pm, 0, 0], [0, 0, 0], [pm, 0, 0]], np.float32) / 100)
+
+    assert [int(stable_atoms(linear(pm)).sum()) for pm in (114.0, 116.2, 126.0)] == [0, 3, 0]  # order 3, 2, 1
+    assert [table_smiles(linear(pm)) for pm in (114.0, 116.2, 126.0)] == [None, "O=C=O", "OCO"]
+    assert Judged.of(linear(116.2)).smiles == "O=C=O"
+
+
+def test_the_table_takes_what_is_far_apart_for_hydrogens_that_are_missing() -> None:
+    methane = molecule("C")
+    torn = Molecule(methane.numbers, methane.positions * 9)
+    assert table_smiles(torn) is not None
+    assert not stable_atoms(torn).any()
+    assert table_metrics([Findings.of(torn)])["edm_valid"].value == 1
+
+
+def test_no_charge_makes_an_atom_stable_and_no_aromatic_bond_counts_as_single() -> None:
+    """Tables of valence by charge fall back to charge 0 for unknown charges, and 1.5 cut to 1 makes C:[3, 4] right."""
+    assert VALENCES["C"] == (4,)
+    assert VALENCES["N"] == (3,)
+    assert not stable_atoms(molecule(["[NH4+]", "[F-]"][0])).all()
+    kinds = set(bond_lengths(perceive(molecule("c1ccccc1"))))
+    assert kinds == {"C:C", "C-H"}
+
+
+def test_lengths_and_angles_are_those_of_textbooks() -> None:
+    methane = perceive(molecule("C"))
+    assert bond_lengths(methane)["C-H"] == pytest.approx([1.09] * 4, abs=0.01)
+    assert bond_angles(methane)["H-C(SP3)-H"] == pytest.approx([109.47] * 6, abs=0.1)
+    carbon_dioxide = perceive(molecule("O=C=O"))
+    assert bond_angles(carbon_dioxide)["O-C(SP)-O"] == pytest.approx([180], abs=0.1)
+    assert set(bond_lengths(perceive(molecule("C[N+](=O)[O-]")))) == {"C-H", "C-N", "N-O", "N=O"}
+
+
+def test_distance_of_distributions_is_what_moves_one_onto_the_other() -> None:
+    ones = [{"C-C": [1.5, 1.6], "C-H": [1.1] * 2} for _ in range(20)]
+    same, moved = together(ones), together({"C-C": [1.6, 1.7], "C-H": [1.1] * 2} for _ in range(20))
+    assert distance(ones, same).value == pytest.approx(0, abs=1e-12)
+    far = distance(ones, moved)
+    assert far.value == pytest.approx(0.05)  # half of all values move by 0.1
+    assert far.error == pytest.approx(0, abs=1e-9)
+    assert distance(ones, {"C-C": moved["C-C"]}).value == pytest.approx(0.1)  # what the reference lacks is left out
+    assert math.isnan(distance(ones, {}).value)
+
+
+def test_noise_is_seen_in_lengths_and_angles() -> None:
+    names = ("CCO", "CCC", "CC(=O)O", "CCN", "COC")
+    known = [Findings.of(molecule(s)) for s in names * 4]
+    lengths, angles = together(one.lengths for one in known), together(one.angles for one in known)
+    reference = Reference(set(), set(), lengths=lengths, angles=angles)
+    told = []
+    for size in (0.0, 0.02, 0.05):
+        found = [Findings.of(shaken(molecule(s), size, i)) for i, s in enumerate(names * 4)]
+        metrics = space_metrics(found, reference)
+        told.append((metrics["bond_lengths"].value, metrics["bond_angles"].value))
+    assert told[0] == pytest.approx((0, 0), abs=1e-4)
+    assert told[0] < told[1] < told[2]
+    assert 0.01 < told[1][0] < 0.03
+
+
+def test_what_judges_give_up_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = [molecule("C"), molecule("CC"), molecule("CCO")]
+    found = examine(examples)
+    assert [one.judged.smiles for one in found] == ["C", "CC", "CCO"]
+    assert all(
+        one == two for one, two in zip(found[0].lengths.items(), Findings.of(examples[0]).lengths.items(), strict=True)
+    )
+
+    def hang(work: object, items: list[Molecule], what: str, seconds: float) -> list[Findings | TimedOut]:
+        return [Findings.of(items[0]), TimedOut("it takes longer than 10 s"), Findings.of(items[2])]
+
+    monkeypatch.setattr(judging, "in_processes", hang)
+    told = judge(examine(examples), Reference(set(), set()), {"logp": [0.5] * 3})
+    assert told["valid_connected_rdkit"].value == told["strain_known"].value == pytest.approx(2 / 3)
+    assert told["edm_molecule_stable"].value == 1  # the table is not RDKit's
+
+
+def test_posebusters_counts_what_is_invalid_and_what_cannot_be_tested() -> None:
+    if not busts():
+        pytest.skip("posebusters is not installed")
+    good, bent = molecule("c1ccccc1O"), molecule("c1ccccc1O")
+    puckered = Molecule(bent.numbers, bent.positions + np.float32(0.6) * (np.arange(13)[:, None] % 2) * [[0, 0, 1]])
+    judged = [Judged.of(good), Judged.of(Molecule(good.numbers, good.positions * 0)), Judged.of(puckered)]
+    assert passes([judged[0].mol]) == [True]
+    assert pose_metrics(judged)["posebusters"].value == pytest.approx(1 / 3)
 
 
 def test_strain_is_zero_at_a_minimum_and_grows_with_noise() -> None:
@@ -125,9 +301,9 @@ def test_strain_is_zero_at_a_minimum_and_grows_with_noise() -> None:
 
 def test_noise_breaks_the_table_long_before_the_graph() -> None:
     examples = [shaken(molecule(s), 0.05, i) for s in ("CCO", "CCC", "CC(=O)O", "CCN", "COC") for i in range(8)]
-    judged = [Judged.of(one) for one in examples]
-    assert sum(one.mol is not None for one in judged) >= 36
-    assert space_metrics(judged)["edm_molecule_stable"].value < 0.5
+    found = [Findings.of(one) for one in examples]
+    assert sum(one.judged.mol is not None for one in found) >= 36
+    assert table_metrics(found)["edm_molecule_stable"].value < 0.5
 
 
 def test_properties_are_measured_in_their_units() -> None:
@@ -142,11 +318,12 @@ def test_properties_are_measured_in_their_units() -> None:
 
 
 def test_error_of_properties_leaves_out_what_was_not_asked_and_what_is_invalid() -> None:
-    judged = [Judged.of(molecule(s)) for s in ("C", "CC", "CCC")]
-    judged.append(Judged.of(Molecule(np.full(5, 6, np.uint8), np.zeros((5, 3), np.float32))))
-    found = property_metrics(judged, {"heavy_atoms": [1.0, 4.0, math.nan, 9.0]})["error_heavy_atoms"]
-    assert found.value == pytest.approx(1.0)  # |1 - 1| and |4 - 2|
-    assert "1.5" in found.meaning  # chance: |1 - 1|, |1 - 2|, |4 - 1|, |4 - 2|
+    found = [Findings.of(molecule(s)) for s in ("C", "CC", "CCC")]
+    found.append(Findings.of(Molecule(np.full(5, 6, np.uint8), np.zeros((5, 3), np.float32))))
+    told = property_metrics(found, {"heavy_atoms": [1.0, 4.0, math.nan, 9.0]})["error_heavy_atoms"]
+    assert told.value == pytest.approx(1.0)  # |1 - 1| and |4 - 2|
+    assert told.error == pytest.approx(1.0)  # standard deviation sqrt(2), over sqrt(2)
+    assert "1.5" in told.meaning  # chance: |1 - 1|, |1 - 2|, |4 - 1|, |4 - 2|
 
 
 def test_formulas() -> None:

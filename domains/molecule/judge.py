@@ -1,0 +1,138 @@
+"""All that judges find in one molecule, each in a process of its own kind with a time limit.
+
+What takes too long, or ends its process, is a failure: no molecule.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from rdkit import Chem
+from rdkit.Chem import rdForceFieldHelpers
+from rdkit.rdBase import BlockLogs
+
+from polydiff.domains.molecule.data import graph_smiles
+from polydiff.domains.molecule.geometry import ITERATIONS, Molecule
+from polydiff.domains.molecule.perceive import look
+from polydiff.domains.molecule.properties import PROPERTIES, measure
+from polydiff.domains.molecule.shapes import bond_angles, bond_lengths
+from polydiff.domains.molecule.stability import stable_atoms, table_smiles
+from polydiff.domains.molecule.workers import TimedOut, in_processes
+
+SECONDS = 10.0
+"""Time for one molecule."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A sample and what RDKit sees in it.
+
+    Arguments:
+        molecule: The sample.
+        mol: RDKit's molecule in one piece, None where there is none.
+        smiles: Its canonical SMILES, without stereochemistry.
+        valid: Whether RDKit sees a molecule, in pieces or not.
+        connected: Whether the atoms are in one piece, a molecule or not.
+    """
+
+    molecule: Molecule
+    mol: Any = None
+    smiles: str | None = None
+    valid: bool = False
+    connected: bool = False
+
+    @classmethod
+    def of(cls, molecule: Molecule) -> Judged:
+        """Look at a sample."""
+        mol, connected = look(molecule)
+        whole = mol if mol is not None and len(Chem.GetMolFrags(mol)) == 1 else None
+        return cls(molecule, whole, None if whole is None else graph_smiles(whole), mol is not None, connected)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that judges find in a sample.
+
+    Arguments:
+        judged: What RDKit sees.
+        stable: Which atoms are stable by EDM's table (N,).
+        table: SMILES of what EDM's table makes of it, None where that is no molecule.
+        strain: Energy above the nearest minimum in kcal/mol, NaN where there is none.
+        lengths: Kind of bond -> lengths in Å.
+        angles: Kind of angle -> degrees.
+        properties: What RDKit measures, by the names of `properties.PROPERTIES`; NaN where there is no molecule.
+    """
+
+    judged: Judged
+    stable: np.ndarray
+    table: str | None = None
+    strain: float = math.nan
+    lengths: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    angles: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    properties: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(PROPERTIES, math.nan))
+
+    @classmethod
+    def of(cls, molecule: Molecule) -> Findings:
+        """Judge a sample."""
+        one, stable, table = Judged.of(molecule), stable_atoms(molecule), table_smiles(molecule)
+        if one.mol is None:
+            return cls(one, stable, table)
+        energy, values = strain(one.mol), measure(one.mol, list(PROPERTIES))
+        return cls(
+            one,
+            stable,
+            table,
+            math.nan if energy is None else energy,
+            bond_lengths(one.mol),
+            bond_angles(one.mol),
+            dict(zip(PROPERTIES, values, strict=True)),
+        )
+
+
+def examine(molecules: Sequence[Molecule]) -> list[Findings]:
+    """Judge samples, in processes with a time limit."""
+    found = in_processes(Findings.of, molecules, "samples judged", seconds=SECONDS)
+    return [
+        Findings(Judged(molecule), stable_atoms(molecule)) if isinstance(one, TimedOut) else one
+        for molecule, one in zip(molecules, found, strict=True)
+    ]
+
+
+def strain(mol: Any) -> float | None:
+    """Return the MMFF94s energy above the nearest minimum in kcal/mol; None without parameters or convergence."""
+    properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(mol, mmffVariant="MMFF94s")
+    if properties is None:
+        return None
+    copy = Chem.Mol(mol)  # which the force field moves and does not keep alive
+    field = rdForceFieldHelpers.MMFFGetMoleculeForceField(copy, properties)
+    before = field.CalcEnergy()
+    failed = field.Minimize(maxIts=ITERATIONS)
+    return None if failed else float(before - field.CalcEnergy())
+
+
+def busts() -> bool:
+    """Return whether PoseBusters is installed."""
+    return importlib.util.find_spec("posebusters") is not None
+
+
+def passes(mols: Sequence[Any]) -> list[bool]:
+    """Return which of RDKit's molecules pass all tests of PoseBusters; what takes too long passes none."""
+    found = in_processes(bust, mols, "samples tested by PoseBusters", seconds=SECONDS)
+    return [not isinstance(one, TimedOut) and one for one in found]
+
+
+def bust(mol: Any) -> bool:
+    """Return whether a molecule passes all tests of PoseBusters but that of its energy.
+
+    A test that cannot be made (NaN) is not passed (Buttenschoen et al., 2024, https://doi.org/10.1039/D3SC04185A).
+    """
+    from posebusters import PoseBusters
+
+    with BlockLogs():
+        table = PoseBusters(config="mol_fast").bust(mol_pred=mol)
+    return bool((table == True).all(axis=None))  # noqa: E712 (NaN is no True)
