@@ -26,6 +26,7 @@ from polydiff.domains.molecule.geometry import Molecule
 from polydiff.domains.molecule.judge import Findings, Judged, examine
 from polydiff.domains.molecule.metrics import Reference
 from polydiff.domains.molecule.perceive import cloud, formula
+from polydiff.domains.molecule.properties import PROPERTIES
 from polydiff.domains.molecule.shapes import together
 from polydiff.domains.molecule.show import SHOWN, show
 from polydiff.domains.molecule.sizes import size_nats
