@@ -14,7 +14,8 @@ from torch import Tensor
 
 from polydiff.checks import GUIDED, tells_variance
 from polydiff.config import SampleConfig
-from polydiff.domain import Domain, HasConfusions, HasUnits, Metric, Samples, Units
+from polydiff.distributions import summary as distribution
+from polydiff.domain import Domain, HasConfusions, HasMeasures, HasUnits, Metric, Samples, Units
 from polydiff.environment import environment
 from polydiff.errors import UserError, check_whole, unknown
 from polydiff.extractor import Extractor
@@ -27,6 +28,7 @@ from polydiff.ode import IntegrationError
 from polydiff.random import streams
 from polydiff.restoring import is_told, paired
 from polydiff.run import Run
+from polydiff.schedule.discrete import Table
 from polydiff.space import Batch, absent
 from polydiff.tasks import KNOWN
 
@@ -95,6 +97,7 @@ def evaluate(
         "environment": environment(str(model.device)),
         "metrics": metrics,
         "confusions": confusions(model.domain, sets),
+        **measures(model.domain, sets),
     }
 
 
@@ -124,6 +127,14 @@ def confusions(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
     }
 
 
+def measures(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
+    """Return real numbers of samples beside those of data, as `polydiff.distributions.summary` does, where told."""
+    if not isinstance(domain, HasMeasures):
+        return {}
+    value, data = (domain.measures(sets[row]) for row in ("value", "data"))
+    return {"measures": {name: distribution(found, data[name]) for name, found in value.items()}}
+
+
 def further_told(plan: SampleConfig) -> dict[str, Any]:
     """Return the keys of options, spacing and guidance, where there is any, that are not the default ones."""
     keys = ["options", "spacing", "spacing_options", *(GUIDED if plan.guidance != 1 else ())]
@@ -145,13 +156,13 @@ def write_evaluation(run: Path, result: dict[str, Any]) -> Path:
 
 LIKELIHOODS: dict[str, str] = {
     "vlb": "variational bound in continuous time: what training minimises, weighted as likelihood asks",
-    "chain": "variational bound of the T = 1000 steps of ancestral sampling, the variance learned where the network "
-    "tells it",
+    "chain": "variational bound of ancestral sampling through the levels of the schedule's table, or else 1000, the "
+    "variance learned where the network tells it",
     "flow": "bound by the probability-flow ODE, which deterministic samplers follow",
 }
 """Name of a bound on -log p -> what it is."""
 CHAIN = 1000
-"""Levels of the chain."""
+"""Levels of the chain, of a schedule that is no table of its own."""
 
 
 def likelihood(
@@ -231,7 +242,8 @@ def bound(
             return continuous_vlb(denoiser, batch, generators, draws=draws, units=units, lowest=lowest)
         case "chain":
             variance: Variance = "learned" if tells_variance(model.config) else "small"
-            levels = chain(denoiser.schedule, CHAIN, lowest)
+            schedule = denoiser.schedule
+            levels = chain(schedule, len(schedule.grid) if isinstance(schedule, Table) else CHAIN, lowest)
             return discrete_vlb(denoiser, batch, generators, levels, variance=variance, draws=draws, units=units)
         case "flow":
             how: dict[str, Any] = {"trace": "hutchinson", "rtol": 1e-3, "atol": 1e-3, "lowest": lowest}
