@@ -101,15 +101,15 @@ class Codec:
         """Return the states of molecules, and where they live."""
         space = self.space(torch.tensor([len(m.numbers) for m in molecules]))
         numbers = torch.from_numpy(np.concatenate([m.numbers for m in molecules]).astype(np.int64))
-        r = torch.from_numpy(np.concatenate([m.positions for m in molecules])) / self.scale
+        r = torch.from_numpy(np.concatenate([m.positions for m in molecules])).double() / self.scale
         onehot = self.type_scale * (numbers[:, None] == torch.tensor(self.elements))
         features = torch.cat([onehot, self.number_scale * numbers[:, None]], -1)[:, : self.features] - self.middle
-        atoms = torch.cat([r, features.to(r)], -1)
+        atoms = torch.cat([r, features], -1)
         if isinstance(space, PackedMolecules):
-            return space.project(atoms), space
+            return space.project(atoms).float(), space
         x = atoms.new_zeros(*space.mask.shape, atoms.shape[-1])
         x[space.mask] = atoms
-        return space.project(x), space
+        return space.project(x).float(), space
 
     def units(self, x: State, space: Space) -> Units:
         """Return the units of states: positions are densities in Å, the K features one category, z a whole number."""
