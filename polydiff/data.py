@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
 from itertools import islice
@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 
-from polydiff.domain import Domain
+from polydiff.domain import Domain, TellsTogether
 from polydiff.random import Device, permutation, stream, streams
 from polydiff.space import Batch, drop_condition
 
@@ -44,9 +44,10 @@ def batches(domain: Domain, batch_size: int, seed: int, condition_dropout: float
         batch_size: Examples a step.
         seed: Of the order and of the streams.
         condition_dropout: Share of examples whose conditions are withheld, all together; of the others, where there
-            are several, as great a share again loses each, so that a network knows any of them alone.
+            are several, as great a share again loses each, so that a network knows any of them alone; some may be told
+            together only (`polydiff.domain.TellsTogether`).
     """
-    size = domain.size("train")
+    size, together = domain.size("train"), domain.together if isinstance(domain, TellsTogether) else ()
 
     def batch(step: int) -> Batch:
         numbers = example_numbers(step, batch_size)
@@ -55,12 +56,19 @@ def batches(domain: Domain, batch_size: int, seed: int, condition_dropout: float
         if cond is not None and condition_dropout > 0:
             generator = stream(seed, "dropout", step)
             cond = drop_condition(cond, torch.rand(batch_size, generator=generator) >= condition_dropout)
-            for name in sorted(cond) if len(cond) > 1 else ():
+            groups = grouped(cond, together)
+            for names in groups if len(groups) > 1 else ():
                 keep = torch.rand(batch_size, generator=generator) >= condition_dropout
-                cond |= drop_condition({name: cond[name]}, keep)
+                cond |= drop_condition({name: cond[name] for name in names}, keep)
         return Batch(x, space, cond)
 
     return batch
+
+
+def grouped(names: Iterable[str], together: Collection[str]) -> list[tuple[str, ...]]:
+    """Return the names of conditions by what is told or withheld at once: those of `together`, and each other alone."""
+    joined = tuple(sorted(name for name in names if name in together))
+    return sorted([*([joined] if joined else []), *((name,) for name in names if name not in together)])
 
 
 def worker_count(asked: int | Literal["auto"], device: torch.device) -> int:

@@ -323,6 +323,19 @@ def told_names(domain: Domain) -> Set[str]:
 
 
 @runtime_checkable
+class TellsTogether(Protocol):
+    """A domain of whose conditions some mean little alone, such as the numbers of atoms of each element.
+
+    Attributes:
+        together: Their names: in training they are withheld all or none.
+    """
+
+    @property
+    def together(self) -> Sequence[str]:
+        """Names of conditions that are withheld all or none."""
+
+
+@runtime_checkable
 class Archives(Protocol):
     """A domain whose samples can be kept in one file, for `polydiff sample --one-file`."""
 

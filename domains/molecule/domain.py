@@ -97,6 +97,10 @@ class MoleculeDomain:
         found = Codec.measure(train) | ({} if self.data.scale is None else {"scale": self.data.scale})
         return found | Asking.of(self.data.conditions, found["elements"]).measure(train)
 
+    @property
+    def together(self) -> Sequence[str]:
+        return self.asking.symbols
+
     def size(self, split: str) -> int:
         return len(self.splits[split])
 

@@ -200,3 +200,15 @@ def test_epochs_visit_every_geometry(domain: MoleculeDomain) -> None:
     expected = sum(domain.splits["train"].sizes)
     assert int(batch.space.dim.sum()) == 3 * (expected - size) + 5 * expected
     assert not math.isnan(float(batch.x.sum()))
+
+
+def test_numbers_of_elements_are_withheld_all_or_none() -> None:
+    domain = MoleculeDomain(config(conditions=("logp", "composition")))
+    draw = batches(domain, 64, seed=0, condition_dropout=0.5)
+    conds = [draw(step).cond for step in range(8)]
+    gone = {name: torch.cat([cond[name].isnan() for cond in conds if cond]) for name in domain.conditions}
+    symbols = domain.together
+    assert len(symbols) == 5
+    assert all(torch.equal(gone[symbol], gone["C"]) for symbol in symbols)
+    assert 0.65 < float(gone["C"].float().mean()) < 0.85  # 1 - 0.5 * 0.5
+    assert not torch.equal(gone["C"], gone["logp"])
