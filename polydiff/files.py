@@ -1,7 +1,8 @@
-"""Writing that leaves either the old or the new behind, never half of it."""
+"""Files: writing that leaves either the old or the new behind, never half of it; and reading what people may edit."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
@@ -9,6 +10,9 @@ import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from polydiff.errors import UserError
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -152,3 +156,20 @@ def files_under(
                 seen.add(own)
                 found.append(path)
     return sorted(found)
+
+
+def read_json(path: Path | None) -> dict[str, Any]:
+    """Return the object of a JSON file, {} where there is no such file.
+
+    Raises:
+        UserError: The file holds something else.
+    """
+    if path is None or not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}). Write it again, or delete it.") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds no JSON object. Write it again, or delete it.")
+    return value

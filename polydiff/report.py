@@ -7,7 +7,6 @@ All text is escaped; only a domain's own fragments (`show.html`) stand as they a
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shlex
@@ -19,22 +18,15 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from polydiff.curves import DASH, SMOOTHING, number, training_curves
-from polydiff.errors import UserError
-from polydiff.files import write_atomic
-from polydiff.heatmap import heatmap
+from polydiff.curves import SMOOTHING, number, training_curves
+from polydiff.files import read_json, write_atomic
 from polydiff.keys import lookup
 from polydiff.run import Run
+from polydiff.scores import SAMPLING, evaluation, read_evaluation
 from polydiff.yamltext import read_yaml
 
 LIMIT = 5_000_000
 """Most bytes of a page."""
-
-WEIGHTS = {"ema": "averaged weights", "model": "weights as trained"}
-
-
-SAMPLING = ("sampler", "steps", "guidance")
-ABOUT = ("n", "n_data", "step", "weights", "seed", *SAMPLING, "evaluations")
 
 
 class SampleSet(NamedTuple):
@@ -52,20 +44,6 @@ class SampleSet(NamedTuple):
     def size(self) -> int:
         """Bytes on the page, its frame included."""
         return len(self.html.encode()) + 400
-
-
-class Score(NamedTuple):
-    """One row of the table of metrics; `place` is where the value lies from noise, 0, to real data, 1."""
-
-    name: str
-    value: str
-    baseline: str
-    data: str
-    noise: str
-    unit: str
-    better: str
-    meaning: str
-    place: float | None
 
 
 def write_report(path: Path) -> Path:
@@ -168,17 +146,6 @@ def commented(source: str) -> list[tuple[str, str]]:
     return [(match[1], match[2] or "") for match in found if match]
 
 
-def read_json(path: Path | None) -> dict[str, Any]:
-    """Return the object of a JSON file, {} where there is no such file."""
-    if path is None or not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error}). Write it again, or delete it.") from error
-    return value if isinstance(value, dict) else {}
-
-
 def newest_state(run: Run) -> Path | None:
     """Return state.json of the newest checkpoint, None where there is no checkpoint."""
     return max(run.checkpoints.glob("step-*/state.json"), default=None)
@@ -220,53 +187,9 @@ def sample_sets(run: Run) -> tuple[list[SampleSet], list[SampleSet]]:
     return real, sorted(steps, key=lambda s: s.step or 0)
 
 
-def evaluation(run: Run) -> dict[str, Any] | None:
-    """Return evaluation.json with its rows ready for the table, None where there is none."""
-    result = read_json(run.evaluation)
-    if not result:
-        return None
-    about = {name: result.get(name, "unknown") for name in ABOUT}
-    about["cond"] = ", ".join(f"{key} = {value}" for key, value in result.get("cond", {}).items())
-    about["baseline"] = str(result.get("baseline") or "")
-    about["weights"] = WEIGHTS.get(about["weights"], about["weights"])
-    scores = [score(name, row) for name, row in result.get("metrics", {}).items()]
-    maps = [
-        (name, which, heatmap(found["asked"], found["seen"], found[row]))
-        for name, found in result.get("confusions", {}).items()
-        for row, which in (("value", "Generated"), ("data", "Real"))
-    ]
-    return {**about, "scores": scores, "maps": maps, "dash": DASH if any(DASH in s for s in scores) else ""}
-
-
-def score(name: str, row: Mapping[str, Any]) -> Score:
-    """Return a row of the table."""
-    value, baseline, data, noise = (number(row.get(key)) for key in ("value", "baseline", "data", "noise"))
-    better = str(row.get("better", ""))
-    ends = data > noise if better == "higher" else data < noise  # else noise is no end of the scale
-    place = (value - noise) / (data - noise) if ends else math.nan
-    return Score(
-        name=name.replace("_", " "),
-        value=figures(value),
-        baseline=figures(baseline) if "baseline" in row else "",
-        data=figures(data),
-        noise=figures(noise),
-        unit=str(row.get("unit", "")),
-        better=better,
-        meaning=str(row.get("meaning", "")).replace(" %", "\N{NO-BREAK SPACE}%"),
-        place=min(max(place, 0.0), 1.0) if math.isfinite(place) else None,
-    )
-
-
-def figures(value: float) -> str:
-    """Return a number as a table shows it; a dash where it has no meaning."""
-    if math.isnan(value):
-        return DASH
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
-
-
 def commands(run: Run) -> list[tuple[str, str]]:
     """Return what to type to get all this again, each with what it does."""
-    result, name = read_json(run.evaluation), shlex.quote(run.path.resolve().name)
+    result, name = read_evaluation(run), shlex.quote(run.path.resolve().name)
     found = [(f"polydiff train -c {name}/config.resolved.yaml -o {name}-again", "the same run")]
     if result:
         asked = [(key, result[key]) for key in ("seed", "weights", *SAMPLING) if key in result]

@@ -175,6 +175,53 @@ def test_a_baseline_has_a_column_of_its_own(tmp_path: Path) -> None:
     assert "Baseline" not in report(tmp_path / "without")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ([1, 2], "holds no JSON object"),
+        ("text", "holds no JSON object"),
+        ({"metrics": [1]}, r"no evaluation as polydiff writes them \(metrics: "),
+        ({"metrics": {"strain": 3.0}}, r"\(metrics.strain: "),
+        ({"metrics": {}, "confusions": {"label": {"asked": ["a"]}}}, r"\(confusions.label.seen: "),
+        ({"metrics": {}, "measures": {"logp": {"unit": "", "edges": "wide"}}}, r"\(measures.logp.meaning: "),
+        ({"metrics": {}, "cond": [3]}, r"\(cond: "),
+    ],
+)
+def test_an_evaluation_of_another_shape_is_told_in_a_sentence(tmp_path: Path, content: Any, said: str) -> None:
+    make_run(tmp_path / "run", **{"evaluation.json": json.dumps(content)})
+    with pytest.raises(UserError, match=said):
+        write_report(tmp_path / "run")
+
+
+def test_standard_errors_and_versions_are_told(tmp_path: Path) -> None:
+    row = METRIC | {"value_error": 0.034, "data": 0.98765, "data_error": 0.0021, "noise": 3.0}
+    result = {"metrics": {"valid": row}, "environment": {"versions": {"rdkit": "2026.9.1"}}}
+    page = report(tmp_path, **{"evaluation.json": json.dumps(result)})
+    words = " ".join(Page(page).text.split())
+    assert "12.50 ± 0.03" in words
+    assert "0.988 ± 0.002" in words
+    assert "Behind ± stands the standard error" in words
+    assert "Measured with rdkit 2026.9.1." in words
+    assert "±" not in Page(report(tmp_path / "without")).text
+
+
+MEASURE = {
+    "unit": "Å", "meaning": "radius of gyration", "edges": [1.0, 2.0, 3.0], "value": [3, 1], "data": [2, 2],
+    "pairs": [[1.5, 1.25], [2.5, None], [2.0, 2.0]],
+}  # fmt: skip
+
+
+def test_what_was_asked_stands_against_what_was_measured(tmp_path: Path) -> None:
+    constant = MEASURE | {"pairs": [[1.5, 1.25], [1.5, 2.0]]}
+    nothing = MEASURE | {"edges": [], "value": [], "data": [], "pairs": []}
+    measures = {"gyration": MEASURE, "weight": constant, "rings": nothing}
+    page = report(tmp_path, **{"evaluation.json": json.dumps({"metrics": {}, "measures": measures})})
+    assert page.count("measured against asked") == 1  # of the one whose samples were asked for different values
+    assert page.count("samples beside data") == 2
+    assert page.count('class="asked"') == 2  # the diagonal, and the one value
+    assert "radius of gyration, Å" in Page(page).text
+
+
 def test_noise_that_is_better_than_data_is_no_end_of_a_scale(tmp_path: Path) -> None:
     result = {"metrics": {"copies": METRIC | {"noise": 0.0, "data": 0.01, "value": 0.0}}}
     assert 'class="meter"' not in report(tmp_path, **{"evaluation.json": json.dumps(result)})

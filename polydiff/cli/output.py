@@ -60,7 +60,7 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
     if not result.get("baseline"):
         del parts["baseline"]
     rows = [
-        (name, *(with_error(row.get(part), row.get(f"{part}_error")) for part in parts), row["unit"], row["better"])
+        (name, *(narrow(row.get(part), row.get(f"{part}_error")) for part in parts), row["unit"], row["better"])
         for name, row in metrics.items()
     ]
     table(("metric", *parts.values(), "unit", "better"), rows, right=list(parts.values()))
@@ -104,14 +104,20 @@ def likelihood_table(result: Mapping[str, Any], meanings: Mapping[str, str]) -> 
     table(("how to read", ""), [*meanings.items(), ("±", "standard error of the mean over the examples")])
 
 
-def with_error(value: float | None, error: float | None) -> str:
-    """Return a number with its standard error, to two digits of the error."""
+def with_error(value: float | None, error: float | None, digits: int = 2) -> str:
+    """Return a number with its standard error, to so many digits of the error."""
     if value is None:
         return "-"
     if not error:
         return figure(value)
-    digits = max(1 - math.floor(math.log10(error)), 0)
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
+    places = max(digits - 1 - math.floor(math.log10(error)), 0)
+    return f"{value:.{places}f} ± {error:.{places}f}" if places < 7 else f"{value:.2g} ± {error:.1g}"
+
+
+def narrow(value: float | None, error: float | None) -> str:
+    """Return the same in few characters: one digit of the error, two where it begins with 1, 2 or 3."""
+    leading = 0 if not error else error / 10 ** math.floor(math.log10(error))
+    return with_error(value, error, 1 + (leading < 3.5)).replace(" ", "")
 
 
 def figure(value: float | None) -> str:

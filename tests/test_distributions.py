@@ -1,0 +1,77 @@
+"""Histograms and scatters: every number in its bin, every point at its place."""
+
+from __future__ import annotations
+
+import math
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from polydiff.curves import BOTTOM, LEFT, RIGHT, TOP
+from polydiff.distributions import BINS, PAIRS, histogram, scatter, summary
+from polydiff.domain import Measured
+
+
+def measured(values: list[float], asked: list[float] | None = None) -> Measured:
+    return Measured(values, asked or [], "Å", "radius")
+
+
+def test_every_number_is_in_a_bin_and_those_that_are_none_are_not() -> None:
+    g = np.random.default_rng(0)
+    value, data = [*g.normal(size=500), math.nan, 1e9], [*g.normal(size=300), math.inf]
+    found = summary(measured(value), measured(data))
+    assert len(found["edges"]) == BINS + 1
+    assert (sum(found["value"]), sum(found["data"])) == (501, 300)
+    assert found["edges"][-1] < 5  # one number far out does not make the rest one bin
+    assert found["value"][-1] >= 1
+    assert found["pairs"] == []
+
+
+def test_whole_numbers_have_a_bin_each() -> None:
+    found = summary(measured([0, 1, 1, 3]), measured([2, 2]))
+    assert found["edges"] == [-0.5, 0.5, 1.5, 2.5, 3.5]
+    assert (found["value"], found["data"]) == ([1, 2, 0, 1], [0, 0, 2, 0])
+
+
+def test_pairs_keep_what_was_asked_and_what_could_not_be_measured() -> None:
+    found = summary(measured([1.0, math.nan, 3.0], [1.5, 2.5, math.nan]), measured([2.0]))
+    assert found["pairs"] == [[1.5, 1.0], [2.5, None]]
+    many = summary(measured([1.0] * 900, [2.0] * 900), measured([2.0]))
+    assert len(many["pairs"]) == PAIRS
+
+
+def test_a_point_stands_where_its_numbers_say() -> None:
+    found = {"edges": [0.0, 1.0, 2.0], "value": [1, 1], "data": [1, 1], "pairs": [[0.0, 0.0], [2.0, 2.0], [1.0, None]]}
+    svg = scatter(found, "radius")
+    assert svg is not None
+    ElementTree.fromstring(svg)
+    dots = re.search(r'class="dots" d="([^"]*)"', svg)
+    assert dots
+    assert dots[1] == f"M{LEFT:.1f} {BOTTOM:.1f}h0M{RIGHT:.1f} {TOP:.1f}h0"
+    assert f"M{(LEFT + RIGHT) / 2 - 2.5:.1f} {BOTTOM - 5}l5 5" in svg
+
+
+def test_the_area_of_a_bin_is_its_share() -> None:
+    found = {"edges": [0.0, 1.0, 2.0], "value": [3, 1], "data": [0, 0], "pairs": [[1.5, 1.0], [1.5, None]]}
+    svg = histogram(found, "<radius>")
+    assert svg is not None
+    ElementTree.fromstring(svg)
+    line = re.search(r'class="mean" d="([^"]*)"', svg)
+    assert line
+    high, low = (BOTTOM - float(y) for y in re.findall(r"V(\S+?)H", line[1]))
+    assert high == pytest.approx(3 * low, rel=0.01)
+    asked = re.search(r'class="asked" d="M(\S+) ', svg)
+    assert asked
+    assert float(asked[1]) == pytest.approx(LEFT + 0.75 * (RIGHT - LEFT), abs=0.1)
+
+
+@pytest.mark.parametrize("values", [[], [math.nan], [2.5], [2.5, 2.5], [0.0], [-1e300, 1e300]])
+def test_any_numbers_make_a_picture_or_none(values: list[float]) -> None:
+    found = summary(measured(values, [1.0] * len(values)), measured([]))
+    for svg in (histogram(found, "x"), scatter(found, "x")):
+        if svg is not None:
+            ElementTree.fromstring(svg)
+            assert "nan" not in svg
+            assert "inf" not in svg
