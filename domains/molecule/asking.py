@@ -57,21 +57,21 @@ class Asking:
         return (*self.properties, *self.symbols)
 
     def values(self, part: Library, indices: Sequence[int]) -> np.ndarray:
-        """Return what geometries are, in physical units, float64 (B, C)."""
-        columns = [list(PROPERTIES).index(name) for name in self.properties]
-        known = part.properties[np.ix_(list(indices), columns)].astype(np.float64)
+        """Return what geometries are, in physical units, float64 (B, C); NaN where that is not known."""
+        columns = [part.names.index(name) for name in self.properties]
+        found = part.properties[np.ix_(list(indices), columns)].astype(np.float64)
         if not self.elements:
-            return known
-        return np.concatenate([known, counted([part[i] for i in indices], self.elements)], 1)
+            return found
+        return np.concatenate([found, counted([part[i] for i in indices], self.elements)], 1)
 
     def measure(self, train: Library) -> dict[str, Any]:
         """Return {"means", "stds", "profiles"} of training geometries; a profile is [atoms, conditions ...] of one."""
         values, chosen = self.values(train, range(len(train))), spread(len(train), PROFILES)
         profiles = np.concatenate([train.sizes[chosen][:, None], values[chosen]], 1).tolist()
         return {
-            "means": [float(column.mean()) for column in values.T],
+            "means": [float(known(column).mean()) for column in values.T],
             "stds": [deviation(column) for column in values.T],
-            "profiles": [[float(f"{number:.5g}") for number in row] for row in profiles],
+            "profiles": [[None if math.isnan(v) else float(f"{v:.5g}") for v in row] for row in profiles],
         }
 
 
@@ -90,7 +90,8 @@ class Wishes:
     @cached_property
     def profiles(self) -> Tensor:
         """[atoms, conditions ...] of training geometries (n, 1 + C)."""
-        return torch.tensor(self.statistics["profiles"], dtype=torch.float64)
+        rows = [[math.nan if value is None else value for value in row] for row in self.statistics["profiles"]]
+        return torch.tensor(rows, dtype=torch.float64)
 
     @property
     def largest(self) -> int:
@@ -176,12 +177,12 @@ class Wishes:
         profiles = self.profiles
         if not wanted:
             return profiles
-        deviation = profiles.std(0, correction=0).clamp(min=1e-9)
+        spreads = torch.tensor([max(float(known(column).std()), 1e-9) for column in profiles.T.numpy()])
         counts = [column for column in wanted if column in self.counts]
         exact = (profiles[:, counts] == torch.tensor([wanted[c] for c in counts], dtype=torch.float64)).all(1)
         profiles = profiles[exact] if exact.any() else profiles
         columns, values = list(wanted), torch.tensor(list(wanted.values()), dtype=torch.float64)
-        distance = ((profiles[:, columns] - values) / deviation[columns]).square().sum(1)
+        distance = ((profiles[:, columns] - values) / spreads[columns]).square().sum(1)
         return profiles[distance.argsort(stable=True)[:NEAR]]
 
 
@@ -193,8 +194,14 @@ def spread(size: int, n: int) -> list[int]:
 
 def deviation(values: np.ndarray) -> float:
     """Return the standard deviation, or 1 of what is constant but for rounding."""
-    found = float(values.std())
-    return found if found > 1e-6 * max(1.0, float(np.abs(values).max())) else 1.0
+    found = float(known(values).std())
+    return found if found > 1e-6 * max(1.0, float(np.abs(known(values)).max())) else 1.0
+
+
+def known(values: np.ndarray) -> np.ndarray:
+    """Return the numbers among values, 0 where there is none."""
+    numbers: np.ndarray = values[~np.isnan(values)]
+    return numbers if len(numbers) else np.zeros(1)
 
 
 def number(name: str, text: str, whole: Sequence[str]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -30,23 +30,28 @@ class MoleculeData(DataConfig):
     embedded: ClassVar[str] = "organic"
     files: ClassVar[str] = "file"
 
-    name: Literal["organic", "file"] = "organic"
-    """organic: all molecules of C, N, O and F up to max_heavy heavy atoms. file: those of `path`, which implies it."""
+    name: Literal["organic", "nci", "qm9", "file"] = "organic"
+    """organic: all molecules of C, N, O and F up to max_heavy heavy atoms. nci: 5,000 that come with RDKit. file: those
+    of `path`, which implies it. qm9: those of a folder `path` with gdb9.sdf, which implies it."""
     max_heavy: int = Field(4, ge=2, le=7)
     """organic: most atoms other than hydrogen."""
     conformers: int = Field(3, ge=1, le=50)
-    """Most geometries of a molecule; a .sdf with positions keeps its own."""
-    conditions: tuple[Property, ...] = ("logp",)
+    """Most geometries of a molecule; a .sdf or .xyz with positions keeps its own."""
+    seconds: float = Field(30, gt=0)
+    """Most seconds to make a molecule's geometries in, after which it is left out."""
+    conditions: tuple[Property | str, ...] = ("logp",)
     """What a molecule can be asked to be; RDKit computes each for the data and measures it on samples.
+
+    Columns of numbers in your own files can be named too; those are not measured on samples.
 
     composition: the number of atoms of each element, C=4 or formula=C4H10O.
     """
     elements: tuple[str, ...] = ()
-    """file: elements used, such as [H, C, N, O]; molecules with others are left out. None given: all that occur."""
+    """Elements used, such as [H, C, N, O]; molecules with others are left out. None given: all that occur."""
     max_atoms: int = Field(60, ge=1)
-    """file: most atoms, with hydrogens; larger molecules are left out."""
+    """Most atoms, with hydrogens; larger molecules are left out. organic has its own limit."""
     column: str = "smiles"
-    """file: the column of a .csv that holds SMILES, in capitals or not."""
+    """file: the column of a .csv or .tsv that holds SMILES, in capitals or not."""
     add_hydrogens: bool = False
     """file: whether hydrogens that a .sdf lacks are added where they belong; otherwise such records are left out."""
     test_share: float = Field(0.2, gt=0, lt=1)
@@ -67,7 +72,12 @@ class MoleculeData(DataConfig):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.name == "organic" and self.elements:
-            raise ValueError("data.elements is for files; organic molecules are of H, C, N, O and F")
+            raise ValueError("data.elements is for other data; organic molecules are of H, C, N, O and F")
+        if self.name == "qm9" and self.path is None:
+            raise ValueError("data.name=qm9 needs data.path, the folder that holds gdb9.sdf")
+        known = get_args(Property)
+        if self.name in ("organic", "nci") and (other := [name for name in self.conditions if name not in known]):
+            raise ValueError(f"data.conditions names {other[0]!r}; {self.name} knows {', '.join(known)}")
         if len(set(self.conditions)) < len(self.conditions):
             raise ValueError(f"data.conditions={list(self.conditions)} names a property twice")
         return self

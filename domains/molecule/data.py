@@ -2,7 +2,7 @@
 
 Geometries take time to compute, so they are kept in the cache: one folder a data set, its name a hash of all that they
 follow from, with a manifest that says what that is and the hash of the arrays. A folder that does not agree with its
-manifest is computed again.
+manifest is computed again. Folders appear whole or not at all, so preparations may be stopped, or run side by side.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -21,137 +21,121 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import rdkit
-from rdkit import Chem
+from rdkit import Chem, RDConfig
 
+from polydiff.domains.molecule import qm9
+from polydiff.domains.molecule.composition import COMPOSITION
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.geometry import (
-    SEED,
-    Molecule,
-    Rejected,
-    atomic_numbers,
-    embedded,
-    positions,
-)
-from polydiff.domains.molecule.properties import PROPERTIES, measure
+from polydiff.domains.molecule.files import digest_of, items, kind_of, molecule_files, smi_items
+from polydiff.domains.molecule.geometry import SEED, Rejected
+from polydiff.domains.molecule.library import TEST, TRAIN, Found, Library, stack
+from polydiff.domains.molecule.prepare import Item, Wanted, prepare
+from polydiff.domains.molecule.properties import PROPERTIES
 from polydiff.domains.molecule.workers import TimedOut, in_processes
-from polydiff.errors import UserError
+from polydiff.errors import UserError, unknown
 from polydiff.files import folder_atomic
 from polydiff.paths import cache_dir
 
-FORM = 1
+FORM = 2
 """Version of what is kept in the cache."""
-ARRAYS = ("numbers", "positions", "first", "properties")
+ARRAYS = ("numbers", "positions", "first", "properties", "places", "sides")
+FACTS = ("names", "found", "rejected", "named")
 
 
-class Entry(NamedTuple):
-    """One molecule with its geometries.
+class Source(NamedTuple):
+    """Where a data set comes from.
 
     Attributes:
-        smiles: Canonical, without hydrogens and stereochemistry: what tells molecules apart.
-        numbers: Atomic numbers (N,).
-        positions: In Å, (N, 3) each.
-        properties: Of each geometry, in the order of `PROPERTIES`.
+        name: What it is called.
+        key: All that its geometries follow from, but for the options.
+        items: Gives what stands at its places.
+        total: How many there are, None where that is not known before.
     """
 
-    smiles: str
-    numbers: np.ndarray
-    positions: Sequence[np.ndarray]
-    properties: Sequence[Sequence[float]]
+    name: str
+    key: Mapping[str, Any]
+    items: Callable[[], Iterable[Item]]
+    total: int | None = None
 
-    @classmethod
-    def of(cls, mol: Any) -> Entry:
-        """Return the entry of RDKit's molecule, with hydrogens and conformers."""
-        ids = [conformer.GetId() for conformer in mol.GetConformers()]
-        return cls(
-            graph_smiles(mol), atomic_numbers(mol), positions(mol), [measure(mol, list(PROPERTIES), i) for i in ids]
+
+def open_library(data: MoleculeData) -> Library:
+    """Return the molecules that a configuration names, from the cache where they are there."""
+    source, wanted = source_of(data), wanted_by(data)
+    key = {"name": re.sub(r"\W", "-", source.name)[:40], **source.key, **wanted._asdict(), "seconds": data.seconds}
+    library = cached(key, lambda: prepared(source, wanted, data.seconds))
+    if data.name != "organic":
+        report(library, source.name)
+    for name in data.conditions:
+        if name not in (*library.names, COMPOSITION):
+            raise unknown("condition", name, (*library.names, COMPOSITION), f"Those are what {source.name} can tell.")
+        if name in library.names and np.isnan(library.column(name)).all():
+            warnings.warn(
+                f"{source.name}: {name} is known of no molecule, so none can be asked for by it.", stacklevel=2
+            )
+    return library
+
+
+def wanted_by(data: MoleculeData) -> Wanted:
+    """Return which molecules a configuration wants."""
+    if data.name == "organic":
+        return Wanted(conformers=data.conformers)
+    table = Chem.GetPeriodicTable()
+    known = [table.GetElementSymbol(number) for number in range(1, 119)]
+    for symbol in data.elements:
+        if symbol not in known:
+            raise UserError(f"data.elements names {symbol!r}, which is no element; write [H, C, N, O].")
+    return Wanted(data.elements, data.max_atoms, data.conformers, data.add_hydrogens)
+
+
+def source_of(data: MoleculeData) -> Source:
+    """Return where the molecules of a configuration come from."""
+    if data.name == "organic":
+        smiles = universe(data.max_heavy)
+        made = [Item(one, "smiles", one) for one in smiles]
+        return Source(
+            f"organic-{data.max_heavy}", {"molecules": digest("\n".join(smiles).encode())}, lambda: made, len(made)
         )
+    if data.name == "nci":
+        path = nci_file()
+        return Source("nci", {"files": digest_of([path])}, lambda: smi_items(path, data))
+    assert data.path is not None
+    folder = qm9.folder_of(data.path)
+    if folder is not None:
+        return Source(str(data.path), {"qm9": digest_of(qm9.check_folder(folder))}, lambda: qm9.items(folder))
+    if data.name == "qm9":
+        raise UserError(f"data.path={data.path} is no folder that holds {qm9.SDF}, {qm9.TABLE} and {qm9.LIST}.")
+    files, root = molecule_files(data.path), data.path
+    names = [f"{path.relative_to(root).as_posix()} {kind_of(path)}" for path in files]
+    key = {"files": digest_of(files), "names": digest("\n".join(names).encode()), "column": data.column}
+    return Source(str(data.path), key, lambda: items(files, root, data))
 
 
-def graph_smiles(mol: Any) -> str:
-    """Return the canonical SMILES without hydrogens and stereochemistry."""
-    smiles: str = Chem.MolToSmiles(Chem.RemoveHs(mol), isomericSmiles=False)
-    return smiles
+def nci_file() -> Path:
+    """Return the file of molecules of the National Cancer Institute that comes with RDKit."""
+    path = Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
+    if not path.is_file():
+        raise UserError(f"data.name=nci is a file that comes with RDKit, and this RDKit has none: {path}.")
+    return path
 
 
-@dataclass(frozen=True)
-class Library:
-    """Geometries, stacked.
+def prepared(source: Source, wanted: Wanted, seconds: float) -> Library:
+    """Return the library of a source, made in worker processes."""
+    taken, changed = deque[Item](), list[int]()
 
-    Arguments:
-        smiles: SMILES of each geometry's molecule, n of them.
-        numbers: Atomic numbers of all geometries (M,).
-        positions: In Å, (M, 3).
-        first: Where each geometry begins in the two above, with M at the end (n + 1,).
-        properties: (n, P), in the order of `PROPERTIES`.
-        rejected: Reason -> number of molecules that were left out for it.
-    """
+    def given() -> Iterator[Item]:
+        for number, item in enumerate(source.items()):
+            taken.append(item._replace(text=""))
+            if item.text == qm9.CHANGED:
+                changed.append(number)
+            yield item
 
-    smiles: Sequence[str]
-    numbers: np.ndarray
-    positions: np.ndarray
-    first: np.ndarray
-    properties: np.ndarray
-    rejected: Mapping[str, int]
-
-    def __len__(self) -> int:
-        return len(self.smiles)
-
-    def __getitem__(self, i: int) -> Molecule:
-        atoms = slice(self.first[i], self.first[i + 1])
-        return Molecule(self.numbers[atoms], self.positions[atoms])
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """Number of atoms of each geometry (n,)."""
-        return np.diff(self.first)
-
-    def take(self, chosen: Sequence[int]) -> Library:
-        """Return these geometries."""
-        atoms = np.concatenate([np.arange(self.first[i], self.first[i + 1]) for i in chosen] or [np.zeros(0, int)])
-        first = np.concatenate([[0], np.cumsum(self.sizes[list(chosen)])]).astype(np.int64)
-        smiles = [self.smiles[i] for i in chosen]
-        properties = self.properties[list(chosen)]
-        return Library(smiles, self.numbers[atoms], self.positions[atoms], first, properties, self.rejected)
-
-    def column(self, name: str) -> np.ndarray:
-        """Return a property of each geometry, in its unit (n,)."""
-        values: np.ndarray = self.properties[:, list(PROPERTIES).index(name)]
-        return values
-
-
-def stack(entries: Iterable[Entry | Rejected]) -> Library:
-    """Return the library of entries; what was rejected is counted by its reason."""
-    smiles: list[str] = []
-    numbers: list[np.ndarray] = [np.zeros(0, np.uint8)]
-    places: list[np.ndarray] = [np.zeros((0, 3), np.float32)]
-    properties: list[Sequence[float]] = []
-    rejected: Counter[str] = Counter()
-    for entry in entries:
-        if isinstance(entry, Rejected):
-            rejected[str(entry)] += 1
-            continue
-        smiles += [entry.smiles] * len(entry.positions)
-        numbers += [entry.numbers] * len(entry.positions)
-        places += entry.positions
-        properties += entry.properties
-    first = np.cumsum([len(part) for part in numbers]).astype(np.int64)
-    table = np.array(properties, np.float32).reshape(-1, len(PROPERTIES))
-    return Library(smiles, np.concatenate(numbers), np.concatenate(places), first, table, dict(rejected))
-
-
-def compute(smiles: Sequence[str], conformers: int, what: str) -> Library:
-    """Return the library of molecules given as SMILES, with computed geometries."""
-
-    found = in_processes(partial(entry, most=conformers), smiles, f"{what}: geometries of molecules")
-    return stack(Rejected(one.reason) if isinstance(one, TimedOut) else one for one in found)
-
-
-def entry(text: str, most: int) -> Entry | Rejected:
-    """Return a molecule with computed geometries, or why it has none."""
-    try:
-        return Entry.of(embedded(text, most))
-    except Rejected as reason:
-        return reason
+    made = in_processes(
+        partial(prepare, wanted=wanted), given(), f"{source.name}: molecules", seconds=seconds, total=source.total
+    )
+    entries = (Rejected(one.reason) if isinstance(one, TimedOut) else one for one in made)
+    places = ((taken.popleft(), entry) for entry in entries)
+    library = stack(Found(item.name, entry, item.columns) for item, entry in places)
+    return qm9.divided(library, changed) if "qm9" in source.key else library
 
 
 def universe(max_heavy: int) -> list[str]:
@@ -161,37 +145,43 @@ def universe(max_heavy: int) -> list[str]:
     return [smiles for smiles, heavy in pairs if int(heavy) <= max_heavy]
 
 
-def open_library(data: MoleculeData) -> Library:
-    """Return the molecules that a configuration names, from the cache where they are there."""
-    if data.name == "file":
-        from polydiff.domains.molecule.files import file_key, read_file
-
-        assert data.path is not None
-        library = cached(file_key(data), lambda: read_file(data))
-        report(library, str(data.path))
-        return library
-    smiles = universe(data.max_heavy)
-    key = {"molecules": digest("\n".join(smiles).encode()), "conformers": data.conformers, "elements": "HCNOF"}
-    return cached({"name": f"organic-{data.max_heavy}"} | key, lambda: compute(smiles, data.conformers, "organic"))
-
-
 def report(library: Library, source: str) -> None:
-    """Say what was left out of a file and why; a file of which nothing is left is an error."""
-    reasons = "; ".join(f"{count}: {reason}" for reason, count in sorted(library.rejected.items()))
+    """Say what was left out of a data set and why; one of which nothing is left is an error."""
+    reasons = "; ".join(reasons_of(library))
     if not len(library):
         raise UserError(f"{source} holds no molecule that can be used. {reasons or 'It is empty'}.")
     if reasons:
-        warnings.warn(f"{source}: molecules left out: {reasons}.", stacklevel=2)
+        warnings.warn(
+            f"{source}: {library.used} of {library.found} molecules are used. Molecules left out: {reasons}.",
+            stacklevel=2,
+        )
 
 
-def cached(key: Mapping[str, Any], build: Any) -> Library:
+def reasons_of(library: Library) -> list[str]:
+    """Return why molecules are left out, each reason with their number and where the first of them stand."""
+    ordered = sorted(library.rejected.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [
+        f"{count}: {reason} ({', '.join(library.named[reason])}{', ...' if count > len(library.named[reason]) else ''})"
+        for reason, count in ordered
+    ]
+
+
+def cached(key: Mapping[str, Any], build: Callable[[], Library]) -> Library:
     """Return the library of a key, from the cache or built and put there."""
     key = {"form": FORM, "rdkit": rdkit.__version__, "seed": SEED, "properties": list(PROPERTIES), **key}
     folder = cache_dir() / "molecule" / f"{key['name']}-{digest(json.dumps(key, sort_keys=True).encode())[:16]}"
     known = recall(folder)
     if known is None:
         known = build()
-        write(folder, known, key)
+        try:
+            write(folder, known, key)
+        except OSError as error:
+            if recall(folder) is None:  # nobody else wrote it at the same time
+                warnings.warn(
+                    f"{folder} cannot be written ({error.strerror}), so it is computed again each time. POLYDIFF_CACHE "
+                    "names another folder.",
+                    stacklevel=2,
+                )
     return known
 
 
@@ -200,7 +190,8 @@ def write(folder: Path, library: Library, key: Mapping[str, Any]) -> None:
     buffer = io.BytesIO()
     arrays = {name: getattr(library, name) for name in ARRAYS}
     np.savez(buffer, smiles=np.frombuffer("\n".join(library.smiles).encode(), np.uint8), **arrays)
-    manifest = {**key, "rejected": library.rejected, "sha256": digest(buffer.getvalue())}
+    facts = {name: getattr(library, name) for name in FACTS}
+    manifest = {**key, **facts, "sha256": digest(buffer.getvalue())}
     with folder_atomic(folder) as draft:
         (draft / "geometries.npz").write_bytes(buffer.getvalue())
         (draft / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
@@ -217,8 +208,8 @@ def recall(folder: Path) -> Library | None:
         return None
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         smiles = arrays["smiles"].tobytes().decode()
-        known = {name: arrays[name] for name in ARRAYS}
-    return Library(smiles.split("\n") if smiles else [], rejected=manifest["rejected"], **known)
+        known = {name: arrays[name] for name in ARRAYS} | {name: manifest[name] for name in FACTS}
+    return Library(smiles=smiles.split("\n") if smiles else [], **known | {"names": tuple(manifest["names"])})
 
 
 def digest(data: bytes) -> str:
@@ -229,12 +220,27 @@ def digest(data: bytes) -> str:
 def split(library: Library, share: float) -> dict[str, Library]:
     """Return {"train", "test"}: a molecule is held out with all its geometries, by a hash of its SMILES.
 
-    So a molecule stays on its side when others are added. Each side has one molecule at least.
+    So a molecule stays on its side when others are added. Each side has one molecule at least. A data set that is
+    divided from the start stays so. A molecule with an element that training lacks is trained on, as no sample could be
+    like it.
     """
-    lots = [int(digest(smiles.encode())[:13], 16) / 16**13 for smiles in library.smiles]
-    ordered = sorted(set(lots))
+    train, test = library.sides == TRAIN, library.sides == TEST
+    if not (train.any() or test.any()):
+        test = held_out(library.smiles, share)
+        train = ~test
+    known = np.isin(library.numbers, np.unique(library.numbers[np.repeat(train, library.sizes)]))
+    strange = ~np.logical_and.reduceat(known, library.first[:-1])
+    train, test = train | (test & strange), test & ~strange
+    if not test.any():
+        raise UserError("No molecule can be held out: each that would be holds an element that training would not.")
+    return {"train": library.take(np.flatnonzero(train)), "test": library.take(np.flatnonzero(test))}
+
+
+def held_out(smiles: Sequence[str], share: float) -> np.ndarray:
+    """Return which molecules are held out."""
+    lots = np.array([int(digest(one.encode())[:13], 16) / 16**13 for one in smiles])
+    ordered = np.unique(lots)
     if len(ordered) < 2:
         raise UserError("Two different molecules are needed at least: one to train on, one to hold out.")
-    bound = min(max(share, ordered[1]), ordered[-1])
-    train = [i for i, lot in enumerate(lots) if lot >= bound]
-    return {"train": library.take(train), "test": library.take([i for i, lot in enumerate(lots) if lot < bound])}
+    chosen: np.ndarray = lots < min(max(share, ordered[1]), ordered[-1])
+    return chosen

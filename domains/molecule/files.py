@@ -1,146 +1,99 @@
-"""Your own molecules: .sdf with or without positions, .smi, and .csv with a column of SMILES.
+"""Your own molecules as files say them, place by place: .sdf, .xyz, .smi, .csv and .tsv, also within .gz, or a folder.
 
-Positions in Å are taken from a .sdf that has them; otherwise they are computed, as for the embedded molecules. What
-cannot be used is left out and counted by its reason.
+Files are read as streams, so that large ones take no memory. What stands at a place is made a molecule in a worker.
 """
 
 from __future__ import annotations
 
 import csv
+import gzip
+import hashlib
 import re
-from collections.abc import Iterator, Sequence
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from rdkit import Chem
-from rdkit.Chem.MolStandardize import rdMolStandardize
-from rdkit.rdBase import BlockLogs
+from typing import Any, TextIO, cast
 
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data import Entry, Library, compute, digest, stack
-from polydiff.domains.molecule.geometry import Rejected
+from polydiff.domains.molecule.prepare import Item
 from polydiff.errors import UserError, unknown
+from polydiff.files import files_under
 
-KINDS = (".sdf", ".smi", ".csv")
-COUNTS = re.compile(r"\bV[23]000\s*$")
-"""The end of a record's fourth line, which counts its atoms and bonds."""
-
-
-def file_key(data: MoleculeData) -> dict[str, Any]:
-    """Return all that the geometries of a file's molecules follow from."""
-    path = checked_path(data)
-    options = data.model_dump(mode="json", include={"conformers", "elements", "max_atoms", "column", "add_hydrogens"})
-    return {
-        "name": re.sub(r"\W", "-", path.stem)[:40],
-        "kind": path.suffix.lower(),
-        "file": digest(path.read_bytes()),
-    } | options
-
-
-def checked_path(data: MoleculeData) -> Path:
-    """Return the file of a configuration, which must be there and of a known kind."""
-    path = data.path
-    assert path is not None
-    if not path.is_file():
-        raise UserError(f"data.path={path} is not a file; it must be one of {', '.join(KINDS)}.")
-    if path.suffix.lower() not in KINDS:
-        raise unknown("kind of molecule file", path.suffix, KINDS)
-    return path
+PLACED = (".sdf", ".xyz")
+"""Kinds of file whose molecules have positions."""
+WRITTEN = (".smi", ".csv", ".tsv")
+"""Kinds of file of SMILES."""
+KINDS = (*PLACED, *WRITTEN)
+COUNTS = re.compile(r"^[\s\d]{6}.*\bV[23]000\s*$")
+"""A record's fourth line, which counts its atoms and bonds."""
+TAG = re.compile(r"^>.*<([^>]+)>")
+"""The line before a value that is said of a record."""
+QUOTED = 20
+"""Lines over which a quoted cell of a table may run."""
+COMMENT = re.compile(r"(\w+)=(-?[\d.]+(?:[eE][-+]?\d+)?)(?=\s|$)")
+"""A number that the second line of an .xyz gives."""
 
 
-def read_file(data: MoleculeData) -> Library:
-    """Return the molecules of a file."""
-    path = checked_path(data)
-    with BlockLogs():
-        if path.suffix.lower() == ".sdf":
-            return read_sdf(path, data)
-        read = read_csv if path.suffix.lower() == ".csv" else read_smi
-        chosen = [smiles_entry(text, data) for text in read(path, data)]
-        rejected = [entry for entry in chosen if isinstance(entry, Rejected)]
-        unique = list(dict.fromkeys(entry for entry in chosen if isinstance(entry, str)))
-        return join(compute(unique, data.conformers, path.name), stack(rejected))
+def kind_of(path: Path) -> str:
+    """Return the kind of a file, its suffix without .gz."""
+    name = path.name.lower()
+    return Path(name.removesuffix(".gz")).suffix
 
 
-def join(library: Library, other: Library) -> Library:
-    """Return two libraries as one."""
-    rejected = {
-        reason: library.rejected.get(reason, 0) + other.rejected.get(reason, 0)
-        for reason in {*library.rejected, *other.rejected}
-    }
-    return Library(
-        [*library.smiles, *other.smiles],
-        np.concatenate([library.numbers, other.numbers]),
-        np.concatenate([library.positions, other.positions]),
-        np.concatenate([library.first, library.first[-1] + other.first[1:]]),
-        np.concatenate([library.properties, other.properties]),
-        rejected,
-    )
+def molecule_files(path: Path) -> list[Path]:
+    """Return the files of molecules that a path stands for; in a folder, those with positions before all others."""
+    if path.is_file():
+        if kind_of(path) not in KINDS:
+            raise unknown("kind of molecule file", kind_of(path), KINDS)
+        return [path]
+    if not path.is_dir():
+        raise UserError(f"There is no data.path={path}; it must be a folder, or one of {', '.join(KINDS)}.")
+    for kinds in (PLACED, WRITTEN):
+        found = [file for file in files_under(path, {*kinds, ".gz"}) if kind_of(file) in kinds]
+        if found:
+            return found
+    raise UserError(f"The folder data.path={path} holds no file of molecules: {', '.join(KINDS)}.")
 
 
-def read_smi(path: Path, data: MoleculeData) -> list[str]:
-    """Return the first word of each line; a first line that begins with "smiles" is a heading."""
-    words = [
-        line.split()[0] for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines() if line.strip()
-    ]
-    return words[1:] if words and words[0].lower() == "smiles" else words
+def digest_of(files: Iterable[Path]) -> str:
+    """Return the SHA-256 of what files hold, in hexadecimal."""
+    total = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
 
 
-def read_csv(path: Path, data: MoleculeData) -> list[str]:
-    """Return the column of SMILES."""
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        rows = csv.DictReader(file)
-        columns = {name.strip().lower(): name for name in rows.fieldnames or []}
-        if data.column.lower() not in columns:
-            raise unknown("column", data.column, columns, f"Say data.column=NAME for another column of {path}.")
-        name = columns[data.column.lower()]
-        return [(row[name] or "").strip() for row in rows]
+def opened(path: Path) -> TextIO:
+    """Return a file as text; what is no UTF-8 reads as a mark of that."""
+    how: dict[str, Any] = {"mode": "rt", "encoding": "utf-8-sig", "errors": "replace", "newline": ""}
+    return cast("TextIO", gzip.open(path, **how) if path.suffix.lower() == ".gz" else path.open(**how))
 
 
-def smiles_entry(text: str, data: MoleculeData) -> str | Rejected:
-    """Return the canonical SMILES of the largest fragment of a line's molecule, uncharged where that is possible."""
-    mol = Chem.MolFromSmiles(text) if text else None
-    if mol is None:
-        return Rejected("RDKit does not understand its SMILES")
-    fragments = Chem.GetMolFrags(mol, asMols=True)
-    largest = max(fragments, key=lambda part: part.GetNumHeavyAtoms())
-    plain = rdMolStandardize.Uncharger().uncharge(largest)
-    reason = refused(Chem.AddHs(plain), data)
-    return Rejected(reason) if reason else Chem.MolToSmiles(plain)
+def items(files: Sequence[Path], root: Path, data: MoleculeData) -> Iterator[Item]:
+    """Yield what stands at each place of files; a file of several says its name."""
+    for path in files:
+        own = f"{path.relative_to(root).as_posix()}, " if len(files) > 1 else ""
+        try:
+            for item in READERS[kind_of(path)](path, data):
+                yield item._replace(name=own + item.name)
+        except (OSError, EOFError, zlib.error) as error:  # of the disk, or of a .gz that is cut off
+            raise UserError(f"{path} cannot be read: {error}.") from None
 
 
-def refused(mol: Any, data: MoleculeData) -> str:
-    """Return why a molecule with hydrogens cannot be used, or ""."""
-    atoms = list(mol.GetAtoms())
-    others = {atom.GetSymbol() for atom in atoms} - set(data.elements)
-    if not atoms:
-        return "it has no atoms"
-    if data.elements and others:
-        return "it holds an element that data.elements does not name"
-    if len(atoms) > data.max_atoms:
-        return f"it has more than data.max_atoms={data.max_atoms} atoms"
-    if any(atom.GetAtomicNum() == 0 for atom in atoms):
-        return "an atom of it has no element"
-    if sum(atom.GetFormalCharge() for atom in atoms):
-        return "it is charged"
-    if any(atom.GetNumRadicalElectrons() for atom in atoms):
-        return "it is a radical"
-    return ""
+def sdf_items(path: Path, _: MoleculeData | None = None) -> Iterator[Item]:
+    """Yield the records of a .sdf with the values that are said of them."""
+    for number, lines in enumerate(records(path), 1):
+        title = lines[0].strip()[:40]
+        yield Item(f"record {number}" + (f" ({title})" if title else ""), "record", "\n".join(lines), tags(lines))
 
 
-def read_sdf(path: Path, data: MoleculeData) -> Library:
-    """Return the molecules of a .sdf: as they are where they have positions, and otherwise with computed ones."""
-    entries = [sdf_entry(record, data) for record in records(path)]
-    flat = [entry for entry in entries if isinstance(entry, str)]
-    library = stack(entry for entry in entries if not isinstance(entry, str))
-    return join(library, compute(list(dict.fromkeys(flat)), data.conformers, path.name)) if flat else library
-
-
-def records(path: Path) -> Iterator[str]:
-    """Yield the records of a .sdf; one that was cut off does not take the next with it."""
+def records(path: Path) -> Iterator[list[str]]:
+    """Yield the lines of each record of a .sdf; one that was cut off does not take the next with it."""
     lines: list[str] = []
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with opened(path) as file:
         for line in file:
             if line.startswith("$$$$"):
                 yield from whole(lines)
@@ -150,35 +103,109 @@ def records(path: Path) -> Iterator[str]:
     yield from whole(lines)
 
 
-def whole(lines: Sequence[str]) -> Iterator[str]:
+def whole(lines: Sequence[str]) -> Iterator[list[str]]:
     """Yield the records in the lines between two separators: one, or more where a separator is missing."""
     starts = [max(i - 3, 0) for i, line in enumerate(lines) if COUNTS.search(line)]
-    if not starts and any(line.strip() for line in lines):
-        starts = [0]
+    if any(line.strip() for line in lines[: starts[0] if starts else None]):
+        starts = [0, *starts]
     for start, stop in pairwise([*starts, len(lines)]):
-        yield "\n".join(lines[start:stop])
+        yield list(lines[start:stop])
 
 
-def sdf_entry(record: str, data: MoleculeData) -> Entry | Rejected | str:
-    """Return a record's molecule, the SMILES of one without positions, or why it cannot be used."""
-    mol = Chem.MolFromMolBlock(record, removeHs=False)
-    if mol is None:
-        return Rejected("RDKit does not understand its record")
-    if len(Chem.GetMolFrags(mol)) > 1:
-        return Rejected("it is in several pieces")
-    spatial = bool(mol.GetConformer().Is3D()) and spans_space(mol)
-    if spatial and any(atom.GetTotalNumHs() for atom in mol.GetAtoms()):
-        if not data.add_hydrogens:
-            return Rejected("it lacks hydrogens, which data.add_hydrogens=true adds")
-        mol = Chem.AddHs(mol, addCoords=True)
-    reason = refused(mol if spatial else Chem.AddHs(mol), data)
-    if reason:
-        return Rejected(reason)
-    return Entry.of(mol) if spatial else Chem.MolToSmiles(Chem.RemoveHs(mol))
+def tags(lines: Sequence[str]) -> dict[str, str]:
+    """Return the values of one line that are said of a record, name -> text."""
+    named = ((TAG.match(line), value) for line, value in pairwise(lines))
+    return {column_name(tag[1]): value.strip() for tag, value in named if tag}
 
 
-def spans_space(mol: Any) -> bool:
-    """Return whether positions are finite and no two atoms are in one place, as where all of them are missing."""
-    places = mol.GetConformer().GetPositions()
-    gaps = np.linalg.norm(places[:, None] - places, axis=-1)[np.triu_indices(len(places), 1)]
-    return bool(np.isfinite(places).all()) and bool((gaps > 0.1).all())
+def column_name(text: str) -> str:
+    """Return the name of a column as one word."""
+    return re.sub(r"\W+", "_", text.strip()).strip("_")
+
+
+def smi_items(path: Path, _: MoleculeData) -> Iterator[Item]:
+    """Yield the first word of each line; a first line that begins with "smiles" is a heading."""
+    with opened(path) as file:
+        for number, line in enumerate(file, 1):
+            word = line.split(maxsplit=1)[0] if line.strip() else ""
+            if word and not (number == 1 and word.lower() == "smiles"):
+                yield Item(f"line {number}", "smiles", word)
+
+
+def table_items(path: Path, data: MoleculeData) -> Iterator[Item]:
+    """Yield the column of SMILES with all others."""
+    csv.field_size_limit(sys.maxsize)
+    with opened(path) as file:
+        heading = file.readline()
+        mark = "\t" if kind_of(path) == ".tsv" else max(",;", key=heading.count)
+        names = [column_name(name) for name in cells([heading], mark)]
+        place = smiles_column(names, data.column, path)
+        for number, row in rows(file, mark):
+            if any(row):
+                said = {name: text for i, (name, text) in enumerate(zip(names, row, strict=False)) if i != place}
+                yield Item(f"line {number}", "smiles", row[place].strip() if place < len(row) else "", said)
+
+
+def smiles_column(names: Sequence[str], wanted: str, path: Path) -> int:
+    """Return the place of a column, in capitals or not; of "smiles" also the only one with that in its name."""
+    lower = [name.lower() for name in names]
+    near = [name for name in lower if "smiles" in name]
+    found = near[0] if wanted == "smiles" and wanted not in lower and len(near) == 1 else column_name(wanted).lower()
+    if found not in lower:
+        raise unknown("column", wanted, lower, f"Say data.column=NAME for another column of {path}.")
+    return lower.index(found)
+
+
+def rows(file: Iterable[str], mark: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the line and the cells of each row after the heading.
+
+    A quoted cell may run over a few lines; one that does not end takes no further lines with it.
+    """
+    numbered, open_lines = enumerate(file, 2), list[tuple[int, str]]()
+    for numbered_line in numbered:
+        open_lines.append(numbered_line)
+        while open_lines and (balanced(open_lines) or len(open_lines) > QUOTED):
+            taken = len(open_lines) if balanced(open_lines) else 1
+            yield open_lines[0][0], cells([line for _, line in open_lines[:taken]], mark)
+            del open_lines[:taken]
+    for number, line in open_lines:
+        yield number, cells([line], mark)
+
+
+def balanced(lines: Sequence[tuple[int, str]]) -> bool:
+    """Return whether each quoted cell of numbered lines ends."""
+    return sum(line.count('"') for _, line in lines) % 2 == 0
+
+
+def cells(lines: Sequence[str], mark: str) -> list[str]:
+    """Return the cells of one row, which may be several lines."""
+    return next(csv.reader([line.replace("\0", "�") for line in lines], delimiter=mark), [])
+
+
+def xyz_items(path: Path, _: MoleculeData) -> Iterator[Item]:
+    """Yield the frames of an .xyz: a line with the number of atoms, a comment, and a line of each atom.
+
+    Lines before the next number of atoms are passed over, as those that QM9's own files end with.
+    """
+    with opened(path) as file:
+        number, lines = 1, list[str]()
+        for line in file:
+            if line.strip().isdigit() and len(lines) != 1 and lines:
+                yield frame(number, lines)
+                number, lines = number + 1, []
+            if lines or line.strip():
+                lines.append(line)
+        if lines:
+            yield frame(number, lines)
+
+
+def frame(number: int, lines: Sequence[str]) -> Item:
+    """Return one frame of an .xyz: the number of atoms and their lines, without the comment, and its numbers."""
+    text = "".join([lines[0], *(line for line in lines[2:] if line.strip())])
+    return Item(f"frame {number}", "atoms", text, dict(COMMENT.findall(lines[1])) if len(lines) > 1 else {})
+
+
+READERS = {
+    ".sdf": sdf_items, ".xyz": xyz_items, ".smi": smi_items, ".csv": table_items, ".tsv": table_items
+}  # fmt: skip
+"""Kind of file -> what yields what stands at its places."""

@@ -20,8 +20,8 @@ WINDOW = 10.0
 """kcal/mol above the lowest within which a conformer is kept."""
 APART = 0.25
 """Least root mean square distance in Å between two conformers."""
-SECONDS = 30
-"""Time after which a molecule's embedding is given up."""
+SECONDS = 20
+"""Time after which a molecule's embedding is given up; its worker has more, `workers.SECONDS`, for all of it."""
 ITERATIONS = 2000
 """Steps after which a minimisation is given up."""
 
@@ -56,7 +56,8 @@ def embedded(smiles: str, most: int) -> Any:
         raise Rejected("MMFF94s has no parameters for it")
     parameters = rdDistGeom.ETKDGv3()
     parameters.randomSeed, parameters.pruneRmsThresh, parameters.timeout = SEED, 0.3, SECONDS
-    if len(rdDistGeom.EmbedMultipleConfs(mol, max(PROPOSALS, 2 * most), parameters)) == 0:
+    rdDistGeom.EmbedMultipleConfs(mol, max(PROPOSALS, 2 * most), parameters)
+    if mol.GetNumConformers() == 0:  # which does not follow from what is returned when time is up
         raise Rejected("ETKDG finds no geometry")
     results = rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(mol, mmffVariant="MMFF94s", maxIters=ITERATIONS)
     ids = [conformer.GetId() for conformer in mol.GetConformers()]
@@ -87,6 +88,12 @@ def with_conformers(mol: Any, ids: Sequence[int]) -> Any:
     for i in ids:
         chosen.AddConformer(mol.GetConformer(i), assignId=True)
     return chosen
+
+
+def graph_smiles(mol: Any) -> str:
+    """Return the canonical SMILES without hydrogens and stereochemistry."""
+    smiles: str = Chem.MolToSmiles(Chem.RemoveHs(mol), isomericSmiles=False)
+    return smiles
 
 
 def atomic_numbers(mol: Any) -> np.ndarray:

@@ -11,7 +11,7 @@ from rdkit import Chem
 
 from polydiff.domains.molecule import data as module
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data import Library, compute, open_library, split, universe
+from polydiff.domains.molecule.data import Library, open_library, split, universe
 from polydiff.domains.molecule.geometry import APART, Rejected, apart, embedded
 from polydiff.errors import UserError
 
@@ -81,7 +81,7 @@ def test_the_cache_gives_what_was_computed(monkeypatch: pytest.MonkeyPatch, tmp_
     manifest = json.loads((folder / "manifest.json").read_text())
     assert {"rdkit", "seed", "molecules", "sha256", "conformers"} <= set(manifest)
     with monkeypatch.context() as patch:
-        patch.setattr(module, "compute", lambda *_: pytest.fail("computed again"))
+        patch.setattr(module, "prepared", lambda *_: pytest.fail("computed again"))
         assert same(open_library(MoleculeData(max_heavy=2)), first)
 
 
@@ -132,5 +132,6 @@ def test_a_part_of_a_library_is_what_it_was(library: Library) -> None:
 
 
 def test_one_molecule_cannot_be_split() -> None:
+    library = open_library(MoleculeData(max_heavy=2))
     with pytest.raises(UserError, match="Two different molecules"):
-        split(compute(["C"], 1, "test"), 0.2)
+        split(library.take(np.flatnonzero(np.array(library.smiles) == "CC")), 0.2)
