@@ -59,7 +59,7 @@ def main() -> None:
 def judged(plain: polydiff.Model, told: polydiff.Model, text: str, n: int, steps: int) -> dict[str, list[str]]:
     """Return distance and signal-to-noise ratio, as text, of each way to fill a gap."""
     given = plain.domain.batch("test", range(n), streams(0, "augment", range(n)))
-    gap = plain.domain.region(text, given.space)  # type: ignore[attr-defined]
+    gap = plain.domain.region(text, given)  # type: ignore[attr-defined]
     truth = torch.stack(plain.domain.decode(given.x, given.space))
     low, high = (int(gap.nonzero()[i]) for i in (0, -1))
     rate = plain.config.data.sample_rate  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ model = polydiff.load(run)
 
 sounds = model.domain.batch("test", range(4), streams(0, "augment", range(4)))  # or polydiff.read(model, ["my.wav"])
 for name, part in {"gap": "0.2:0.3", "rest": "0.15:"}.items():
-    unknown = model.domain.region(part, sounds.space)
+    unknown = model.domain.region(part, sounds)
     filled = polydiff.inpaint(model, sounds, ~unknown, guidance=1.0)
     harmonised = polydiff.inpaint(model, sounds, ~unknown, guidance=1.0, resample=4)  # RePaint: four times the work
     for way, made in {"once": filled, "resampled": harmonised}.items():

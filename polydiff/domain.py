@@ -271,14 +271,34 @@ class HasMeasures(Protocol):
 
 
 @runtime_checkable
+class HasScripts(Protocol):
+    """A domain whose fragments (`show`) do more with a script, which a page holds once."""
+
+    def scripts(self) -> Mapping[str, str]:
+        """Return JavaScript by file name; it runs after all fragments, may find none, and fetches nothing."""
+
+
+@runtime_checkable
 class HasRegions(Protocol):
     """A domain whose examples have parts that can be named in words, for `polydiff inpaint RUN --gap REGION`."""
 
-    def region(self, text: str, space: Space) -> Tensor:
-        """Return which elements a region holds, booleans that broadcast against a state on the space.
+    def region(self, text: str, given: Batch) -> Tensor:
+        """Return which elements a region of given examples holds, booleans that broadcast against their state.
 
         Raises:
             UserError: The words name no region, an empty one, or one that lies outside of the example.
+        """
+
+
+@runtime_checkable
+class Grows(Protocol):
+    """A domain whose examples are sets, which can have more places, for `polydiff inpaint RUN FILE --add N`."""
+
+    def grown(self, given: Batch, mask: Tensor, add: int) -> tuple[Batch, Tensor]:
+        """Return given examples with this many places more, of which nothing is known, and the mask of what is.
+
+        Raises:
+            UserError: They would be larger than any that can be made.
         """
 
 

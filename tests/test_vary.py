@@ -218,7 +218,7 @@ def test_a_long_sound_is_warned_of(runs: Path, tmp_path: Path) -> None:
 def test_what_is_known_is_exact_in_states(runs: Path, sounds: list[Path]) -> None:
     model = polydiff.load(runs / "audio")
     given = polydiff.read(model, sounds[1:3])
-    gap = model.domain.region("0.05:0.1", given.space)
+    gap = model.domain.region("0.05:0.1", given)
     made = torch.stack(list(polydiff.inpaint(model, given, ~gap, steps=3).examples))
     truth = torch.stack(list(model.domain.decode(given.x, given.space)))
     assert torch.allclose(made[..., ~gap], truth[..., ~gap], atol=1e-5)

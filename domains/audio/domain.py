@@ -151,10 +151,9 @@ class Audio:
         x, space = self.placed(whole, told)
         return Batch(x, space, absent | told or None)
 
-    def region(self, text: str, space: Space) -> Tensor:
+    def region(self, text: str, given: Batch) -> Tensor:
         """Return which samples lie in BEGIN:END, in seconds (`polydiff.domain.HasRegions`)."""
-        assert isinstance(space, Euclidean)
-        return region(text, self.data.sample_rate, space.shape[-1])
+        return region(text, self.data.sample_rate, given.x.shape[-1])
 
     def forget(self, x: State, mask: Tensor, space: Space) -> State:
         """Return states whose filter met nothing of what the mask leaves out (`polydiff.domain.Forgets`)."""

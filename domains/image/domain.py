@@ -115,7 +115,7 @@ class Image:
     def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
         return pair_metrics(samples.examples, truth.examples)
 
-    def region(self, text: str, space: Space) -> Tensor:
+    def region(self, text: str, given: Batch) -> Tensor:
         """Return which pixels lie in X0,Y0:X1,Y1 (`polydiff.domain.HasRegions`)."""
         return region(text, self.data.side, self.data.side)
 

@@ -104,12 +104,23 @@ class Codec:
         r = torch.from_numpy(np.concatenate([m.positions for m in molecules])).double() / self.scale
         onehot = self.type_scale * (numbers[:, None] == torch.tensor(self.elements))
         features = torch.cat([onehot, self.number_scale * numbers[:, None]], -1)[:, : self.features] - self.middle
-        atoms = torch.cat([r, features], -1)
+        x = self.laid_out(torch.cat([r, features], -1), space)
+        return space.project(x).float(), space
+
+    @staticmethod
+    def laid_out(atoms: Tensor, space: Molecules) -> Tensor:
+        """Return rows of all molecules' atoms, one after the other, in the layout of a space."""
         if isinstance(space, PackedMolecules):
-            return space.project(atoms).float(), space
+            return atoms
         x = atoms.new_zeros(*space.mask.shape, atoms.shape[-1])
         x[space.mask] = atoms
-        return space.project(x).float(), space
+        return x
+
+    @staticmethod
+    def rows(x: Tensor, space: Molecules) -> tuple[Tensor, ...]:
+        """Return the rows of each molecule's atoms: `laid_out` undone."""
+        atoms = x if isinstance(space, PackedMolecules) else x[space.mask.to(x.device)]
+        return atoms.split(space.sizes.tolist())
 
     def units(self, x: State, space: Space) -> Units:
         """Return the units of states: positions are densities in Å, the K features one category, z a whole number."""
@@ -128,12 +139,13 @@ class Codec:
     def decode(self, x: State, space: Space) -> list[Molecule]:
         """Return the molecules that states stand for."""
         assert isinstance(space, DenseMolecules | PackedMolecules)
-        atoms = (x if isinstance(space, PackedMolecules) else x[space.mask.to(x.device)]).float().cpu()
-        onehot = (atoms[:, 3:] + self.middle)[:, : len(self.elements)]
-        numbers = np.array(self.elements, np.uint8)[onehot.argmax(-1).numpy()]
-        r = (atoms[:, :3] * self.scale).numpy()
-        ends = space.sizes.cumsum(0).tolist()
-        return [Molecule(numbers[a:b], r[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
+        elements, K = np.array(self.elements, np.uint8), len(self.elements)
+
+        def molecule(atoms: Tensor) -> Molecule:
+            onehot = (atoms[:, 3:] + self.middle)[:, :K]
+            return Molecule(elements[onehot.argmax(-1).numpy()], (atoms[:, :3] * self.scale).numpy())
+
+        return [molecule(atoms) for atoms in self.rows(x.float().cpu(), space)]
 
 
 def sums(values: np.ndarray, owner: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rdkit import Chem
-from torch import nn
+from torch import Tensor, nn
 
 from polydiff.conditions import Conditions
 from polydiff.config import Config
@@ -19,22 +19,24 @@ from polydiff.domain import Measured, Metric, Samples, Units
 from polydiff.domains.molecule import metrics
 from polydiff.domains.molecule.asking import Asking, Wishes, spread
 from polydiff.domains.molecule.codec import Codec
-from polydiff.domains.molecule.composition import composition_metrics
+from polydiff.domains.molecule.composition import composition_metrics, symbols
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import Library, open_library, split, universe
 from polydiff.domains.molecule.geometry import Molecule
+from polydiff.domains.molecule.given import grown, named, read_molecules
 from polydiff.domains.molecule.judge import Findings, Judged, examine
 from polydiff.domains.molecule.metrics import Reference
 from polydiff.domains.molecule.perceive import cloud, formula
 from polydiff.domains.molecule.properties import PROPERTIES
 from polydiff.domains.molecule.shapes import together
 from polydiff.domains.molecule.show import SHOWN, show
-from polydiff.domains.molecule.sizes import size_nats
+from polydiff.domains.molecule.sizes import FARTHEST, check_atoms, size_nats
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.errors import UserError
 from polydiff.plugins import build_backbone
 from polydiff.schedule import SCHEDULES
 from polydiff.space import Batch, Condition, Space, State
+from polydiff.tasks import withheld
 
 SHAPES = 1000
 """Training geometries whose bonds and angles those of samples are compared with."""
@@ -119,6 +121,30 @@ class MoleculeDomain:
 
     def backbone(self) -> nn.Module:
         return build_backbone(self.config.backbone, channels=self.codec.features, dims=3, conditions=self.conditions)
+
+    def read(self, paths: Sequence[Path]) -> Batch:
+        """Return molecules of the user's own, whole or in part, of which nothing is asked (`polydiff.domain.Reads`)."""
+        known, most = symbols(self.codec.elements), FARTHEST * self.wishes.largest
+        x, space = self.codec.encode(read_molecules(paths, self.data, known, most))
+        return Batch(x, space, withheld(self.conditions, space.batch, ()) or None)
+
+    def region(self, text: str, given: Batch) -> Tensor:
+        """Return which atoms a SMARTS pattern or numbers name in each molecule (`polydiff.domain.HasRegions`)."""
+        assert isinstance(given.space, DenseMolecules | PackedMolecules)
+        chosen = np.concatenate([named(text, molecule) for molecule in self.codec.decode(given.x, given.space)])
+        return self.codec.laid_out(torch.from_numpy(chosen)[:, None], given.space)
+
+    def grown(self, given: Batch, mask: Tensor, add: int) -> tuple[Batch, Tensor]:
+        """Return molecules with further atoms, of which nothing is known (`polydiff.domain.Grows`)."""
+        x, space, cond = given
+        assert isinstance(space, DenseMolecules | PackedMolecules)
+        check_atoms(float(space.sizes.max()) + add, self.wishes.largest)
+        larger = self.codec.space(space.sizes + add)
+        known = mask.to(torch.bool).expand(*x.shape[:-1], 1)
+        wider, wide = (
+            self.codec.laid_out(torch.cat(grown(self.codec.rows(part, space), add)), larger) for part in (x, known)
+        )
+        return Batch(larger.project(wider), larger, cond), wide
 
     def units(self, x: State, space: Space) -> Units:
         units, counts = self.codec.units(x, space), self.statistics.get("sizes")

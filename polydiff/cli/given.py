@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from polydiff.cli.drawing import DrawingProgress
 from polydiff.cli.use import run_of, sampling_parser
@@ -44,6 +43,20 @@ def output_option(parser: Parser, name: str) -> None:
     )
 
 
+class Found(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        shape: Of its state, but for the batch.
+        examples: How many.
+        dimensions: Of the largest of them.
+    """
+
+    shape: tuple[int, ...]
+    examples: int
+    dimensions: float
+
+
 class Given:
     """What is begun from: files, or held-out examples.
 
@@ -57,59 +70,78 @@ class Given:
     """
 
     def __init__(self, model: Model, args: argparse.Namespace, check: Callable[[Batch], object] = id) -> None:
-        self.model, self.files = model, list[Path](args.files)
+        self.model, self.files, self.check = model, list[Path](args.files), check
         if self.files and not (args.n is None and args.first is None):
             raise UserError("-n and --first choose among held-out examples; leave them out where files are named.")
         first, held = args.first or 0, model.domain.size("test") if not self.files else 0
+        self.found = [self.look(path) for path in self.files]
         n = args.n or max(1, min(HELD_OUT, held - first))
         if not self.files and not 0 <= first <= held - n:
             there = "is 1 held-out example" if held == 1 else f"are {held} held-out examples"
             raise UserError(f"--first {first} -n {n}: there {there}.")
-        self.numbers = range(len(self.files)) if self.files else range(first, first + n)
-        self.check = check
-        self.shapes = [self.shape(path) for path in self.files]
+        self.numbers = range(sum(one.examples for one in self.found)) if self.files else range(first, first + n)
         if not self.files:
             check(self.take([first]))
 
-    def shape(self, path: Path) -> tuple[int, ...]:
-        """Return the shape of a file's state, once it was found to be of use."""
-        from polydiff.editing import read
-
-        given = read(self.model, [path])
+    def look(self, path: Path) -> Found:
+        """Return what a file holds, once it was found to be of use."""
+        given = self.read([path])
         try:
             self.check(given)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
-        return tuple(given.x.shape[1:])
+        return Found(tuple(given.x.shape[1:]), given.space.batch, float(given.space.dim.max()))
+
+    def read(self, paths: Sequence[Path]) -> Batch:
+        """Return files as examples."""
+        from polydiff.editing import read
+
+        return read(self.model, paths)
 
     def take(self, numbers: Sequence[int]) -> Batch:
-        """Return files, or held-out examples, by their numbers."""
-        from polydiff.editing import read
+        """Return held-out examples by their numbers."""
         from polydiff.random import streams
 
-        if self.files:
-            return read(self.model, [self.files[i] for i in numbers])
         return self.model.domain.batch("test", numbers, streams(0, "augment", numbers))
 
     def parts(self, most: int) -> Iterator[tuple[int, Batch]]:
         """Yield the number of the first, and examples of one size: as many as `most` of training would be.
+
+        What one file holds stays together.
 
         Arguments:
             most: Examples of the trained size that are computed at a time.
         """
         from polydiff.random import streams
 
+        if not self.files:
+            for i in range(0, len(self.numbers), most):
+                yield self.numbers[i], self.take(self.numbers[i : i + most])
+            return
         trained = float(self.model.domain.blank(streams(0, "probe", range(1)), {})[0].dim[0])
-        for _, same in groupby(self.numbers, lambda i: self.shapes[i] if self.files else ()):
-            numbers = list(same)
-            larger = math.prod(self.shapes[numbers[0]]) / trained if self.files else 1.0
-            size = max(1, int(most / max(larger, 1.0)))
-            for i in range(0, len(numbers), size):
-                yield numbers[i], self.take(numbers[i : i + size])
+        first = 0
+        for _, same in groupby(zip(self.files, self.found, strict=True), lambda pair: pair[1].shape):
+            for files in gathered(list(same), most, trained):
+                batch = self.read(files)
+                yield first, batch
+                first += batch.space.batch
 
     def told(self) -> dict[str, Any]:
         """Return what a manifest says of what was begun from."""
         return {"files": [str(path) for path in self.files]} if self.files else {"first": self.numbers[0]}
+
+
+def gathered(files: Sequence[tuple[Path, Found]], most: int, trained: float) -> Iterator[list[Path]]:
+    """Yield files that are computed together, and so many that they are no larger than `most` examples of training."""
+    room, together = 0.0, list[Path]()
+    for path, found in files:
+        need = found.examples * max(found.dimensions / trained, 1.0)
+        if together and need > room:
+            yield together
+            together = []
+        room = (room if together else float(most)) - need
+        together = [*together, path]
+    yield together
 
 
 def write_pairs(

@@ -45,13 +45,10 @@ class Told(Given):
         self.degrade = bool(args.degrade)
         super().__init__(model, args)
 
-    def shape(self, path: Path) -> tuple[int, ...]:
-        return tuple(self.read([path]).x.shape[1:])
-
     def take(self, numbers: Sequence[int]) -> Batch:
         from polydiff.restoring import told_of
 
-        return self.read([self.files[i] for i in numbers]) if self.files else told_of(self.model, numbers)[0]
+        return told_of(self.model, numbers)[0]
 
     def read(self, paths: Sequence[Path]) -> Batch:
         """Return what is told of files."""

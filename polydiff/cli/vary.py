@@ -44,11 +44,16 @@ def inpaint(words: Sequence[str]) -> int:
     parser = given_parser("inpaint", "Make parts of examples anew, to go with the rest of them.", "inpainted")
     parser.add_argument(
         "--gap", metavar="PART", action="append", default=[],
-        help="what to make: of sounds BEGIN:END in seconds, of images X0,Y0:X1,Y1 in pixels; repeatable",
+        help="what to make: of sounds BEGIN:END in seconds, of images X0,Y0:X1,Y1 in pixels, of molecules a SMARTS "
+        "pattern or numbers of atoms such as 0,4-7; repeatable",
     )  # fmt: skip
     parser.add_argument(
         "--keep", metavar="PART", action="append", default=[],
         help="what to keep, in place of --gap: 0:0.25 continues the first quarter of a second; repeatable",
+    )  # fmt: skip
+    parser.add_argument(
+        "--add", metavar="N", type=positive, default=0,
+        help="of molecules, atoms to make besides, hydrogens too; without --gap and --keep all that is given is kept",
     )  # fmt: skip
     parser.add_argument(
         "--resample", metavar="R", type=positive, default=1, help="times that each piece of the way is run; default: 1"
@@ -57,28 +62,43 @@ def inpaint(words: Sequence[str]) -> int:
     args = parser.read(words)
     check_free(args.output)
     cond = read_conditions(args.cond)
-    if bool(args.gap) == bool(args.keep):
+    if (args.gap and args.keep) or not (args.gap or args.keep or args.add):
         raise UserError("Say what to make with --gap, or what to keep with --keep, such as --gap 0.2:0.3.")
     from polydiff.editing import inpaint as edit
     from polydiff.model import Model
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     how = {"jump": args.jump, "resample": args.resample, "seed": args.seed, "cond": cond, **plan_words(args)}
-    parts = {"gap": args.gap} if args.gap else {"keep": args.keep}
+    parts = {name: getattr(args, name) for name in ("gap", "keep", "add") if getattr(args, name)}
     told = {"seed": args.seed, **parts, "resample": args.resample, "jump": args.jump, "asked": cond}
 
-    def mask(given: Batch) -> Tensor:
-        return kept(model, given, args.gap, args.keep)
+    def begun(given: Batch) -> tuple[Batch, Tensor]:
+        return kept(model, given, args.gap, args.keep, args.add)
 
     def fill(given: Batch, first: int) -> Samples:
-        return edit(model, given, mask(given), first=first, **how)
+        return edit(model, *begun(given), first=first, **how)
 
-    made_of(args, model, "inpainted", Given(model, args, mask), fill, told)
+    made_of(args, model, "inpainted", Given(model, args, begun), fill, told)
     return 0
 
 
-def kept(model: Model, given: Batch, gaps: Sequence[str], keeps: Sequence[str]) -> Tensor:
-    """Return where examples are known: outside of the gaps, or inside of what is kept."""
+def kept(model: Model, given: Batch, gaps: Sequence[str], keeps: Sequence[str], add: int) -> tuple[Batch, Tensor]:
+    """Return examples, with so many places added, and where they are known: off the gaps, or inside of what is kept."""
+    import torch
+
+    from polydiff.domain import Grows
+
+    domain = model.domain
+    if add and not isinstance(domain, Grows):
+        raise UserError(f"--add {add}: examples of the domain {model.config.domain} have no places that can be added.")
+    mask = known_in(model, given, gaps, keeps) if gaps or keeps else torch.ones(1, dtype=torch.bool)
+    if not add and bool((given.space.sum((~mask).to(given.x).expand_as(given.x)) == 0).all()):
+        raise UserError("All of it is to be kept, so there is nothing to make.")
+    return domain.grown(given, mask, add) if isinstance(domain, Grows) and add else (given, mask)
+
+
+def known_in(model: Model, given: Batch, gaps: Sequence[str], keeps: Sequence[str]) -> Tensor:
+    """Return where examples are known by words for their parts."""
     import torch
 
     from polydiff.domain import HasRegions
@@ -88,11 +108,8 @@ def kept(model: Model, given: Batch, gaps: Sequence[str], keeps: Sequence[str]) 
         raise UserError(
             f"The domain {model.config.domain} has no words for parts of its examples. `polydiff.inpaint` takes a mask."
         )
-    inside = torch.stack([domain.region(text, given.space) for text in gaps or keeps]).any(0)
-    mask = ~inside if gaps else inside
-    if mask.all():
-        raise UserError("All of it is to be kept, so there is nothing to make.")
-    return mask
+    inside = torch.stack([domain.region(text, given) for text in gaps or keeps]).any(0)
+    return ~inside if gaps else inside
 
 
 def made_of(
@@ -160,7 +177,10 @@ def example(model: Model, word: str) -> Batch:
     from polydiff.random import streams
 
     if Path(word).exists() or not word.isdecimal():
-        return read(model, [word])
+        given = read(model, [word])
+        if given.space.batch > 1:
+            raise UserError(f"{word} holds {given.space.batch} examples; what lies between is made of one and another.")
+        return given
     number, held = int(word), model.domain.size("test")
     if number >= held:
         raise UserError(f"{word} is neither a file nor one of the {held} held-out examples, which are counted from 0.")
