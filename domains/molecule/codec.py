@@ -120,7 +120,8 @@ class Codec:
     def rows(x: Tensor, space: Molecules) -> tuple[Tensor, ...]:
         """Return the rows of each molecule's atoms: `laid_out` undone."""
         atoms = x if isinstance(space, PackedMolecules) else x[space.mask.to(x.device)]
-        return atoms.split(space.sizes.tolist())
+        parts: tuple[Tensor, ...] = atoms.split(space.sizes.tolist())
+        return parts
 
     def units(self, x: State, space: Space) -> Units:
         """Return the units of states: positions are densities in Å, the K features one category, z a whole number."""
