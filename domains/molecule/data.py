@@ -13,7 +13,7 @@ import json
 import re
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -226,21 +226,30 @@ def split(library: Library, share: float) -> dict[str, Library]:
     """
     train, test = library.sides == TRAIN, library.sides == TEST
     if not (train.any() or test.any()):
-        test = held_out(library.smiles, share)
+        test = held_out(library, share)
         train = ~test
-    known = np.isin(library.numbers, np.unique(library.numbers[np.repeat(train, library.sizes)]))
-    strange = ~np.logical_and.reduceat(known, library.first[:-1])
-    train, test = train | (test & strange), test & ~strange
-    if not test.any():
-        raise UserError("No molecule can be held out: each that would be holds an element that training would not.")
+    strange = test & lacking(library, train)
+    train, test = train | strange, test & ~strange
     return {"train": library.take(np.flatnonzero(train)), "test": library.take(np.flatnonzero(test))}
 
 
-def held_out(smiles: Sequence[str], share: float) -> np.ndarray:
-    """Return which molecules are held out."""
-    lots = np.array([int(digest(one.encode())[:13], 16) / 16**13 for one in smiles])
+def held_out(library: Library, share: float) -> np.ndarray:
+    """Return which geometries are held out: of tiny data sets one molecule that is made of what the others have."""
+    lots = np.array([int(digest(one.encode())[:13], 16) / 16**13 for one in library.smiles])
     ordered = np.unique(lots)
     if len(ordered) < 2:
         raise UserError("Two different molecules are needed at least: one to train on, one to hold out.")
-    chosen: np.ndarray = lots < min(max(share, ordered[1]), ordered[-1])
-    return chosen
+    test: np.ndarray = lots < min(max(share, ordered[1]), ordered[-1])
+    if not lacking(library, ~test)[test].all():
+        return test
+    for lot in ordered:
+        test = lots == lot
+        if not lacking(library, ~test)[test].any():
+            return test
+    raise UserError("No molecule can be held out: each holds an element that no other has.")
+
+
+def lacking(library: Library, train: np.ndarray) -> np.ndarray:
+    """Return which geometries hold an element that none of those to train on has."""
+    known = np.isin(library.numbers, np.unique(library.numbers[np.repeat(train, library.sizes)]))
+    return ~np.logical_and.reduceat(known, library.first[:-1])

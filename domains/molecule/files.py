@@ -12,7 +12,7 @@ import re
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -104,12 +104,30 @@ def records(path: Path) -> Iterator[list[str]]:
 
 
 def whole(lines: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the records in the lines between two separators: one, or more where a separator is missing."""
+    """Yield the records in the lines between two separators: one, or more where a separator is missing.
+
+    Records are told by their counts; what stands between the end of one and the heading of the next is one that is not
+    whole.
+    """
     starts = [max(i - 3, 0) for i, line in enumerate(lines) if COUNTS.search(line)]
-    if any(line.strip() for line in lines[: starts[0] if starts else None]):
-        starts = [0, *starts]
-    for start, stop in pairwise([*starts, len(lines)]):
-        yield list(lines[start:stop])
+    for start, stop in pairwise([0, *starts, len(lines)]):
+        end = start + length(lines[start:stop])
+        for part in (lines[start:end], lines[end:stop]):
+            if any(line.strip() for line in part):
+                yield list(part)
+
+
+def length(lines: Sequence[str]) -> int:
+    """Return how many lines a record has with the values that are said of it: all where its end is not marked."""
+    end = next((i for i, line in enumerate(lines) if line.startswith("M  END")), None)
+    if end is None:
+        return len(lines)
+    value = False
+    for i, line in enumerate(lines[end + 1 :], end + 1):
+        value = line.startswith(">") or (value and bool(line.strip()))
+        if not value and line.strip():
+            return i
+    return len(lines)
 
 
 def tags(lines: Sequence[str]) -> dict[str, str]:
@@ -161,20 +179,20 @@ def rows(file: Iterable[str], mark: str) -> Iterator[tuple[int, list[str]]]:
 
     A quoted cell may run over a few lines; one that does not end takes no further lines with it.
     """
-    numbered, open_lines = enumerate(file, 2), list[tuple[int, str]]()
-    for numbered_line in numbered:
-        open_lines.append(numbered_line)
-        while open_lines and (balanced(open_lines) or len(open_lines) > QUOTED):
-            taken = len(open_lines) if balanced(open_lines) else 1
-            yield open_lines[0][0], cells([line for _, line in open_lines[:taken]], mark)
-            del open_lines[:taken]
-    for number, line in open_lines:
-        yield number, cells([line], mark)
+    waiting = list[str]()
+    number = 2
+    for line in chain(file, [None]):
+        waiting += [] if line is None else [line]
+        while waiting and (taken := closed(waiting) or int(line is None or len(waiting) > QUOTED)):
+            yield number, cells(waiting[:taken], mark)
+            number += taken
+            del waiting[:taken]
 
 
-def balanced(lines: Sequence[tuple[int, str]]) -> bool:
-    """Return whether each quoted cell of numbered lines ends."""
-    return sum(line.count('"') for _, line in lines) % 2 == 0
+def closed(lines: Sequence[str]) -> int:
+    """Return how many lines it takes until each quoted cell has ended, 0 where there are too few."""
+    quotes = accumulate(line.count('"') for line in lines)
+    return next((taken for taken, count in enumerate(quotes, 1) if count % 2 == 0), 0)
 
 
 def cells(lines: Sequence[str], mark: str) -> list[str]:

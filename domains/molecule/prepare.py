@@ -152,6 +152,7 @@ def from_record(text: str, wanted: Wanted) -> Entry:
         raise Rejected("RDKit does not understand its record")
     if not has_places(mol):
         return computed(mol, wanted)
+    check_lines(text, mol.GetNumAtoms())
     check_atoms(atomic_numbers(mol).tolist(), wanted)
     if len(Chem.GetMolFrags(mol)) > 1:
         raise Rejected("it is in several pieces")
@@ -168,6 +169,13 @@ def has_places(mol: Any) -> bool:
     """Return whether atoms are in space: not in a drawing, and not all in one place, which stands for nowhere."""
     places = mol.GetConformer().GetPositions()
     return bool(mol.GetConformer().Is3D()) and not (len(places) > 1 and (places == places[0]).all())
+
+
+def check_lines(text: str, atoms: int) -> None:
+    """Refuse a record that leaves a coordinate blank, which RDKit reads as 0."""
+    _, _, _, counts, *lines = text.split("\n")
+    if "V3000" not in counts and any(not line[i : i + 10].strip() for line in lines[:atoms] for i in (0, 10, 20)):
+        raise Rejected("a position of it is missing")
 
 
 def check_places(places: np.ndarray) -> None:
@@ -235,6 +243,7 @@ def from_gdb9(text: str, wanted: Wanted) -> Entry:
     mol = Chem.MolFromMolBlock(text, removeHs=False, sanitize=False)
     if mol is None:
         raise Rejected("RDKit does not understand its record")
+    check_lines(text, mol.GetNumAtoms())
     numbers, places = atomic_numbers(mol), mol.GetConformer().GetPositions()
     check_atoms(numbers.tolist(), wanted)
     check_places(places)
