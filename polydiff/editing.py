@@ -10,18 +10,18 @@ as `read` reads them from files:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from polydiff.checks import attempt
 from polydiff.control import inpaint as fill
+from polydiff.control import inpainting, repaint, strength_level
 from polydiff.control import interpolate as between
-from polydiff.control import repaint, strength_level
 from polydiff.control.mask import check_mask
 from polydiff.domain import Forgets, Reads, Restores, Samples, told_names
 from polydiff.errors import UserError, check_whole, listed
@@ -31,6 +31,8 @@ from polydiff.restoring import spoken
 from polydiff.sampling.run import grid
 from polydiff.space import Batch, Condition, absent, condition_to
 from polydiff.tasks import KNOWN, known
+
+Result = TypeVar("Result")
 
 
 def read(model: Model, paths: Sequence[Path | str] | Path | str) -> Batch:
@@ -114,16 +116,16 @@ def inpaint(
     data = model.denoiser.sigma_data
     levels = grid(model.denoiser.schedule, how.steps, how.sampler, how.spacing, data, None, how.spacing_options)
     rows = attempt("inpaint", lambda: repaint(levels, how.sampler, jump, resample, data, **how.options))
-    x = fill(
-        model.asked_of(how, rows, told, seed, indices, model.guide(how)),
-        rows,
-        given.space.to(model.device),
-        condition_to(told, model.device),
-        known=y.to(model.device),
-        mask=mask.to(model.device),
-        generators=streams(seed, "sample", indices, model.device),
-    )
-    made = spoken(model, model.finite(x, how), given, told)
+    space, guide, cond = given.space.to(model.device), model.guide(how), condition_to(told, model.device)
+    y, mask = y.to(model.device), mask.to(model.device)
+
+    def run(method: Callable[..., Result]) -> Result:
+        denoise = model.asked_of(how, rows, told, seed, indices, guide)
+        generators = streams(seed, "sample", indices, model.device)
+        return method(denoise, rows, space, cond, known=y, mask=mask, generators=generators)
+
+    x = model.finite(run(fill), how, space, indices, lambda: run(inpainting))
+    made = spoken(model, x, given, told)
     return replace(made, examples=kept(model, made.examples, given, mask))
 
 
@@ -154,8 +156,9 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
         )
     how = model.plan(guidance=1.0, sampler="heun")  # as the ways there and back are: no step is told to the network
     ends = (a.x.to(model.device), b.x.to(model.device))
-    states = between(model.guided(how), *ends, a.space.to(model.device), shares=shares, steps=steps)
-    return [Samples(model.domain.decode(model.finite(x, how).cpu(), a.space)) for x in states]
+    space, indices = a.space.to(model.device), range(a.space.batch)
+    states = between(model.guided(how), *ends, space, shares=shares, steps=steps)
+    return [Samples(model.domain.decode(model.finite(x, how, space, indices).cpu(), a.space)) for x in states]
 
 
 def conditions(

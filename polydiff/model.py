@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,11 +29,13 @@ from polydiff.objective.shortcut import Shortcut, Stepping
 from polydiff.plugins import build_domain
 from polydiff.random import streams
 from polydiff.run import Run
-from polydiff.sampling import Row, evaluations, sample
+from polydiff.sampling import Row, Step, evaluations, sample, sound, trajectory, where
 from polydiff.schedule import SCHEDULES
 from polydiff.self_conditioning import SelfConditioned
 from polydiff.settings import checked, config_from
 from polydiff.space import Batch, Condition, Space, State, absent, condition_to, same_conditions
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -181,30 +183,47 @@ class Model:
             guide: A worse model (`guide`).
             begin: init and start of `polydiff.sample`.
         """
-        denoise = self.asked_of(plan, self.rows(plan, begin.get("start")), cond, seed, indices, guide)
-        with torch.autocast(self.device.type, enabled=False):  # around all steps, so that weights are cast to bf16 once
-            x = sample(
-                denoise,
-                space.to(self.device),
-                condition_to(cond, self.device),
-                generators=streams(seed, "sample", indices, self.device),
-                steps=plan.steps,
-                sampler=plan.sampler,
-                spacing=plan.spacing,
-                spacing_options=plan.spacing_options,
-                **begin,
-                **plan.options,
-            )
-        return self.finite(x, plan)
+        space, cond = space.to(self.device), condition_to(cond, self.device)
+        rows = self.rows(plan, begin.get("start"))
+        keys = ("steps", "sampler", "spacing", "spacing_options")
+        how = {**{key: getattr(plan, key) for key in keys}, **begin, **plan.options}
 
-    def finite(self, x: State, plan: SampleConfig) -> State:
-        """Return states; what is not finite is an error, never an example."""
-        if not torch.isfinite(x).all():
-            raise UserError(
-                f"Samples of step {self.step} are not finite (sampler {plan.sampler}, {plan.steps} steps, guidance "
-                f"{plan.guidance:g}). Use more steps, less guidance, or the sampler ddim."
-            )
-        return x
+        def run(method: Callable[..., Result]) -> Result:
+            denoise = self.asked_of(plan, rows, cond, seed, indices, guide)
+            return method(denoise, space, cond, generators=streams(seed, "sample", indices, self.device), **how)
+
+        with torch.autocast(self.device.type, enabled=False):  # around all steps, so that weights are cast to bf16 once
+            return self.finite(run(sample), plan, space, indices, lambda: run(trajectory))
+
+    def finite(
+        self,
+        x: State,
+        plan: SampleConfig,
+        space: Space,
+        indices: Sequence[int],
+        again: Callable[[], Iterable[Step]] | None = None,
+    ) -> State:
+        """Return states; what is not finite, or absurdly far out, is an error, never an example.
+
+        Nothing is looked at on the way while all is well. A run that breaks is made once more, which gives the same
+        bits, and then each state is looked at.
+
+        Arguments:
+            x: States that a sampler made.
+            plan: How.
+            space: Where they live.
+            indices: Numbers of the samples.
+            again: Makes them once more, step by step; None: it cannot be told where it broke.
+        """
+        data = self.denoiser.sigma_data
+        if sound(x, 0.0, data):
+            return x
+        what = "explode" if torch.isfinite(x).all() else "are not finite"
+        message = (
+            f"Samples of step {self.step} {what} (sampler {plan.sampler}, {plan.steps} steps, guidance "
+            f"{plan.guidance:g}){'' if again is None else where(again(), space, indices, self.denoiser)}. "
+        )
+        raise UserError(message + "Use more steps, less guidance, or the sampler ddim.")
 
     def noise(self, n: int, *, seed: int = 0) -> Samples:
         """Return n decoded draws of pure noise, with conditions drawn as for samples: the floor of an evaluation."""

@@ -5,6 +5,7 @@ are ways to sample; `strength_level` says where an edit begins.
 """
 
 from polydiff.control.inpaint import inpaint as inpaint
+from polydiff.control.inpaint import inpainting as inpainting
 from polydiff.control.inpaint import repaint as repaint
 from polydiff.control.linear import Measurement as Measurement
 from polydiff.control.linear import conjugate_gradient as conjugate_gradient

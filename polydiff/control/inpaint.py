@@ -6,7 +6,7 @@ Symbols: s noise level, J steps of a jump, R times that each piece is run.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from polydiff.control.mask import Known, known_part
 from polydiff.denoise import Denoise
-from polydiff.sampling import Row, run_plan
+from polydiff.sampling import Row, Step, run_plan
 from polydiff.sampling.run import rows_on
 from polydiff.space import Condition, Space, State
 
@@ -54,6 +54,22 @@ def repaint(
     return rows
 
 
+def inpainting(
+    denoise: Denoise,
+    rows: Sequence[Row],
+    space: Space,
+    cond: Condition | None = None,
+    *,
+    known: State,
+    mask: Tensor,
+    generators: Sequence[torch.Generator],
+) -> Iterator[Step]:
+    """Yield every step of `inpaint`, arguments as there."""
+    top = rows[0].at  # None where the first step needs no network: it begins at the highest level
+    x = (denoise.schedule.sigma_max if top is None else top) * space.noise(generators)
+    yield from run_plan(rows, Known(denoise, known, mask), x, space, cond, generators)
+
+
 def inpaint(
     denoise: Denoise,
     rows: Sequence[Row],
@@ -75,8 +91,8 @@ def inpaint(
         mask: 1 (or True) where known, broadcasting against a state (`polydiff.control.known_part`).
         generators: One random stream a sample.
     """
-    top = rows[0].at  # None where the first step needs no network: it begins at the highest level
-    x = (denoise.schedule.sigma_max if top is None else top) * space.noise(generators)
-    for step in run_plan(rows, Known(denoise, known, mask), x, space, cond, generators):
+    steps = inpainting(denoise, rows, space, cond, known=known, mask=mask, generators=generators)
+    x = known
+    for step in steps:
         x = step.x
     return x + known_part(known.to(x) - x, mask.to(x.device), space)  # what a sampler of several steps is off there

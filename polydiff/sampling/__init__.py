@@ -9,6 +9,8 @@ from polydiff.sampling import multistep as multistep
 from polydiff.sampling import onestep as onestep
 from polydiff.sampling import rungekutta as rungekutta
 from polydiff.sampling import stochastic as stochastic
+from polydiff.sampling.broken import sound as sound
+from polydiff.sampling.broken import where as where
 from polydiff.sampling.grid import SPACINGS as SPACINGS
 from polydiff.sampling.grid import noise_levels as noise_levels
 from polydiff.sampling.rows import SAMPLERS as SAMPLERS
