@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polydiff.config import OptimConfig
+from polydiff.muon import Muon
 from polydiff.registry import Registry
 
 OPTIMIZERS: Registry[Callable[[Iterable[nn.Parameter], OptimConfig], torch.optim.Optimizer]] = Registry("optimizer")
@@ -26,6 +27,12 @@ def sgd(parameters: Iterable[nn.Parameter], config: OptimConfig) -> torch.optim.
     return torch.optim.SGD(
         parameters, lr=config.lr, momentum=config.betas[0], weight_decay=config.weight_decay, fused=True
     )
+
+
+@OPTIMIZERS.register("muon")
+def muon(parameters: Iterable[nn.Parameter], config: OptimConfig) -> torch.optim.Optimizer:
+    """Muon for matrices and AdamW for all else (`polydiff.muon`), at AdamW's learning rates."""
+    return Muon(parameters, config.lr, config.betas, config.weight_decay)
 
 
 def learning_rate(config: OptimConfig, step: int, steps: int) -> float:

@@ -1,0 +1,116 @@
+r"""Muon: matrices move along their momentum with all its singular values made alike.
+
+Of a matrix of weights W (m, n) with gradient G, and its mean M <- b M + (1 - b) G,
+
+$$ U = (1 - b) G + b M, \qquad W \leftarrow W - 0.2\, \eta \sqrt{\max(m, n)}\ \mathrm{orth}(U), $$
+
+where orth(U S V^T) is about U V^T, by five steps of a polynomial that drives singular values to 1 (Newton and Schulz):
+they end between 0.7 and 1.2. (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon.) With the factor 0.2
+sqrt(max(m, n)) a step is as large as AdamW's, whose learning rates thus serve (Liu et al., 2025,
+https://arxiv.org/abs/2502.16982). Kernels of convolutions are matrices (m, n k k); vectors, and matrices with a side of
+8 or less, are AdamW's. Matrices of one shape are computed at once, in float32.
+
+Symbols: W weights, G gradient, M momentum, b its decay, eta learning rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+MOMENTUM = 0.95
+SMALLEST = 8
+"""Side up to which a matrix is no matrix for Muon: there is little to orthogonalise."""
+STEPS = 5
+POLYNOMIAL = (3.4445, -4.7750, 2.0315)
+"""a, b, c of x <- a x + b x^3 + c x^5 on singular values (Jordan et al., 2024)."""
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon for matrices, AdamW for all else.
+
+    Arguments:
+        parameters: What is trained.
+        lr: Learning rate of both.
+        betas: Decays of AdamW.
+        weight_decay: Decoupled weight decay of both.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+    ) -> None:
+        known = list(parameters)
+        groups = [{"params": [p for p in known if is_matrix(p) == kind], "matrices": kind} for kind in (True, False)]
+        defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay}
+        super().__init__([group for group in groups if group["params"]], defaults)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update the weights by their gradients."""
+        for group in self.param_groups:
+            trained = [p for p in group["params"] if p.grad is not None]
+            if trained and group["weight_decay"]:
+                torch._foreach_mul_(trained, 1 - group["lr"] * group["weight_decay"])
+            for alike in by_shape(trained) if group["matrices"] else [trained] if trained else []:
+                (self.turn if group["matrices"] else self.adamw)(alike, group)
+
+    def turn(self, matrices: Sequence[nn.Parameter], group: dict[str, Any]) -> None:
+        """Move matrices of one shape."""
+        gradients = [p.grad for p in matrices if p.grad is not None]
+        momenta = self.kept(matrices, "momentum")
+        torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+        ahead = torch.stack(torch._foreach_lerp(gradients, momenta, MOMENTUM)).flatten(2)
+        size = 0.2 * group["lr"] * max(ahead.shape[1:]) ** 0.5
+        moves = orthogonal(ahead).reshape(len(matrices), *matrices[0].shape).to(ahead.dtype)
+        torch._foreach_add_(matrices, list(moves.unbind(0)), alpha=-size)
+
+    def adamw(self, trained: Sequence[nn.Parameter], group: dict[str, Any]) -> None:
+        """Move all else."""
+        gradients, (b1, b2) = [p.grad for p in trained if p.grad is not None], group["betas"]
+        means, squares = (self.kept(trained, name) for name in ("mean", "square"))
+        for p in trained:
+            self.state[p]["step"] = self.state[p].get("step", torch.zeros(())) + 1
+        torch._foreach_lerp_(means, gradients, 1 - b1)
+        torch._foreach_mul_(squares, b2)
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - b2)
+        n = float(self.state[trained[0]]["step"])
+        roots = torch._foreach_sqrt(torch._foreach_div(squares, 1 - b2**n))
+        torch._foreach_add_(roots, 1e-8)
+        torch._foreach_addcdiv_(trained, means, roots, -group["lr"] / (1 - b1**n))
+
+    def kept(self, parameters: Sequence[nn.Parameter], name: str) -> list[Tensor]:
+        """Return a number that is kept of each weight, 0 at first."""
+        for p in parameters:
+            if name not in self.state[p]:
+                self.state[p][name] = torch.zeros_like(p)
+        return [self.state[p][name] for p in parameters]
+
+
+def is_matrix(p: Tensor) -> bool:
+    """Return whether weights are Muon's."""
+    return p.ndim > 1 and min(p.shape[0], p[0].numel()) > SMALLEST
+
+
+def by_shape(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Return parameters in lists of one shape."""
+    shapes = dict.fromkeys(p.shape for p in parameters)
+    return [[p for p in parameters if p.shape == shape] for shape in shapes]
+
+
+def orthogonal(u: Tensor) -> Tensor:
+    """Return matrices (.., m, n) with singular values between 0.7 and 1.2, but for those that are 0."""
+    a, b, c = POLYNOMIAL
+    wide = u.shape[-2] <= u.shape[-1]
+    x = (u if wide else u.mT).to(torch.promote_types(u.dtype, torch.float32))
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-12)
+    for _ in range(STEPS):
+        square = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x if wide else x.mT
