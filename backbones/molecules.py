@@ -26,13 +26,16 @@ from polydiff.backbones.graphs import Pairs, pairs_of
 from polydiff.conditions import Conditions
 from polydiff.space import Condition, Space
 
+ELEMENTS = 119
+"""Atomic numbers that there are, and 0 for none."""
+
 
 class MoleculeNet(nn.Module, ABC):
     """Equivariant network for molecules, dense or packed, of any sizes.
 
     Arguments:
         config: Its dimensions.
-        channels: K, features of an atom beside its position.
+        channels: K, features of an atom beside its position; 0: what atoms are is given by `space.elements`.
         dims: 3.
         conditions: Name -> kind (`polydiff.conditions`).
     """
@@ -47,14 +50,15 @@ class MoleculeNet(nn.Module, ABC):
         self.within = config.neighbours_within
         self.geometry = Geometry(config.radial, config.cutoff)
         self.embed = ContextEmbedding(singles(conditions, config.name), config.hidden)
-        self.stem = nn.Linear(channels, config.hidden)
+        self.stem = nn.Linear(channels, config.hidden) if channels else nn.Embedding(ELEMENTS, config.hidden)
         self.size = nn.Linear(1, config.hidden)
         self.estimate = Estimate(channels, config.hidden, self.geometry) if config.self_condition else None
         self.layers = nn.ModuleList(self.make_layers(config))
         self.norm = nn.LayerNorm(config.hidden)
-        self.out = nn.Linear(config.hidden, channels)
+        self.out = nn.Linear(config.hidden, channels) if channels else None
+        self.gain = None if channels else nn.Linear(config.hidden, 1)
         self.variance = nn.Linear(config.hidden, 2) if config.variance else None
-        for head in (self.out, self.variance):
+        for head in (self.out, self.gain, self.variance):
             if head is not None:
                 nn.init.zeros_(head.weight)
                 nn.init.zeros_(head.bias)
@@ -95,7 +99,8 @@ class MoleculeNet(nn.Module, ABC):
         start, f = pairs.clean(x).split([3, x.shape[-1] - 3], -1)
         c = self.embed(log_sigma, cond).vector
         size = pairs.sizes[:, None].clamp(min=1).to(x.dtype)
-        h = (self.stem(f) + pairs.atoms(self.size(size.log()))).to(x.dtype)
+        told = f if self.out is not None else space.elements  # type: ignore[attr-defined]
+        h = (self.stem(told) + pairs.atoms(self.size(size.log()))).to(x.dtype)
         count = pairs.degree(h.dtype).clamp(1) if self.divisor is None else torch.full_like(h[..., :1], self.divisor)
         r = start.contiguous()  # as after every layer: compiled code is made for strides, too
         _, before = self.geometry(pairs, r)
@@ -106,7 +111,9 @@ class MoleculeNet(nn.Module, ABC):
             before = torch.cat([before, self.estimate.of_pairs(pairs, earlier)], -1)
         h, r = self.rounds(pairs, h, r, c, before, count, earlier)
         last = functional.silu(self.norm(h))
-        moved, out = r - start, self.out(last).to(x.dtype)
+        moved, out = r - start, f if self.out is None else self.out(last).to(x.dtype)
+        if self.gain is not None:  # else nothing would come of the last atoms' vectors
+            moved = moved * (1 + self.gain(last).to(x.dtype))
         if self.estimate is not None and earlier is not None:
             moved = moved + self.estimate.move(earlier, last)
         state = pairs.clean(torch.cat([moved, out], -1))

@@ -34,17 +34,19 @@ class Asking:
 
     Arguments:
         properties: Names of `PROPERTIES`.
-        elements: Atomic numbers of which the atoms are counted; none where the composition is no condition.
+        elements: Atomic numbers of which the atoms are counted; none where the composition cannot be asked for.
+        given: Whether the space says which elements atoms are, so that the network need not be told their numbers.
     """
 
     properties: tuple[str, ...]
     elements: tuple[int, ...] = ()
+    given: bool = False
 
     @classmethod
-    def of(cls, conditions: Sequence[str], elements: Sequence[int]) -> Asking:
+    def of(cls, conditions: Sequence[str], elements: Sequence[int], given: bool = False) -> Asking:
         """Return what the names of a configuration mean for data made of these elements."""
         properties = tuple(name for name in conditions if name != COMPOSITION)
-        return cls(properties, tuple(elements) if COMPOSITION in conditions else ())
+        return cls(properties, tuple(elements) if given or COMPOSITION in conditions else (), given)
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:
@@ -53,8 +55,13 @@ class Asking:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Of the conditions."""
+        """Of what can be asked for."""
         return (*self.properties, *self.symbols)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Of what a network is told, the first of the names."""
+        return self.properties if self.given else self.names
 
     def values(self, part: Library, indices: Sequence[int]) -> np.ndarray:
         """Return what geometries are, in physical units, float64 (B, C); NaN where that is not known."""
@@ -63,6 +70,11 @@ class Asking:
         if not self.elements:
             return found
         return np.concatenate([found, counted([part[i] for i in indices], self.elements)], 1)
+
+    def spelled(self, values: Tensor) -> Tensor:
+        """Return the atomic numbers of all atoms, element by element in each molecule, of values (B, C)."""
+        counts = values[:, len(self.properties) :].long()
+        return torch.tensor(self.elements).repeat(len(counts)).repeat_interleave(counts.flatten())
 
     def measure(self, train: Library) -> dict[str, Any]:
         """Return {"means", "stds", "profiles"} of training geometries; a profile is [atoms, conditions ...] of one."""
@@ -99,16 +111,14 @@ class Wishes:
         return int(self.profiles[:, 0].max())
 
     def cond(self, values: Tensor) -> dict[str, Tensor] | None:
-        """Return conditions (B, C) in their units as the network's, standardised; None where there are none."""
-        names = self.asking.names
-        if not names:
-            return None
+        """Return what the network is told of values (B, C) in their units, standardised; None where that is nothing."""
         means, stds = (torch.tensor(self.statistics[key], dtype=torch.float64) for key in ("means", "stds"))
-        return dict(zip(names, ((values - means) / stds).float().unbind(1), strict=True))
+        columns = ((values - means) / stds).float().unbind(1)
+        return dict(zip(self.asking.conditions, columns, strict=False)) or None
 
     def physical(self, cond: Condition) -> dict[str, list[float]]:
         """Return conditions in their units; NaN where nothing was asked for."""
-        numbers = zip(self.asking.names, self.statistics["means"], self.statistics["stds"], strict=True)
+        numbers = zip(self.asking.conditions, self.statistics["means"], self.statistics["stds"], strict=False)
         return {name: (mean + std * cond[name].double()).tolist() for name, mean, std in numbers}
 
     def describe(self, cond: Condition) -> list[dict[str, Any]]:
@@ -131,6 +141,8 @@ class Wishes:
         words, symbols = (ATOMS, *self.asking.names), self.asking.symbols
         self.check_names(asked, words)
         meant = spelled_out(asked, symbols)
+        if self.asking.given:
+            meant = {name: text for name, text in meant.items() if not (name in symbols and text == "any")}
         wanted = {words.index(name): number(name, text, (ATOMS, *symbols)) for name, text in meant.items()}
         given = {column: value for column, value in wanted.items() if not math.isnan(value)}
         check_atoms(given.get(0, 1), self.largest)
@@ -181,6 +193,14 @@ class Wishes:
         counts = [column for column in wanted if column in self.counts]
         exact = (profiles[:, counts] == torch.tensor([wanted[c] for c in counts], dtype=torch.float64)).all(1)
         profiles = profiles[exact] if exact.any() else profiles
+        if self.asking.given and 0 in wanted and len(counts) < len(self.asking.elements):
+            fitting = profiles[:, 0] == wanted[0]
+            if not fitting.any():
+                raise UserError(
+                    f"No molecule of training has {wanted[0]:g} {ATOMS}, so that elements for them cannot be drawn. "
+                    f"Say which, such as {FORMULA}=C4H10O."
+                )
+            profiles = profiles[fitting]
         columns, values = list(wanted), torch.tensor(list(wanted.values()), dtype=torch.float64)
         distance = ((profiles[:, columns] - values) / spreads[columns]).square().sum(1)
         return profiles[distance.argsort(stable=True)[:NEAR]]

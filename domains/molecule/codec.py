@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -53,6 +53,7 @@ class Codec:
         pad_to: Where padded, the number of atoms is rounded up to a multiple of this.
         number_scale: c_z, 0 for no such feature.
         centred: Whether features have the mean 0: p and z-bar are taken away.
+        given: Whether the space says which elements the atoms are; states are positions alone then, and K is 0.
     """
 
     elements: tuple[int, ...]
@@ -63,6 +64,7 @@ class Codec:
     pad_to: int = 1
     number_scale: float = 0.0
     centred: bool = True
+    given: bool = False
 
     @staticmethod
     def measure(library: Library) -> dict[str, Any]:
@@ -81,7 +83,7 @@ class Codec:
     @property
     def features(self) -> int:
         """Numbers of an atom beside its position: K, and one more for the atomic number."""
-        return len(self.elements) + (self.number_scale > 0)
+        return 0 if self.given else len(self.elements) + (self.number_scale > 0)
 
     @cached_property
     def middle(self) -> Tensor:
@@ -91,16 +93,27 @@ class Codec:
         p, z = torch.tensor([self.frequencies, self.elements], dtype=torch.float64)
         return torch.cat([self.type_scale * p, self.number_scale * (p @ z)[None]])[: self.features]
 
-    def space(self, sizes: Tensor) -> Molecules:
-        """Return where molecules of these sizes (B,) live."""
-        if self.packed:
-            return PackedMolecules.of_sizes(sizes, self.features)
-        return DenseMolecules.of_sizes(sizes, self.features, multiple=self.pad_to)
+    def space(self, sizes: Tensor, numbers: Tensor | None = None) -> Molecules:
+        """Return where molecules of these sizes (B,) live.
+
+        Arguments:
+            sizes: Numbers of atoms (B,).
+            numbers: Atomic numbers of all atoms (M,), which a space knows where they are given.
+        """
+        space: Molecules = (
+            PackedMolecules.of_sizes(sizes, self.features)
+            if self.packed
+            else DenseMolecules.of_sizes(sizes, self.features, multiple=self.pad_to)
+        )
+        if not self.given:
+            return space
+        assert numbers is not None, "where elements are given, a space is made with them"
+        return replace(space, elements=self.laid_out(numbers[:, None], space)[..., 0])
 
     def encode(self, molecules: Sequence[Molecule]) -> tuple[State, Molecules]:
         """Return the states of molecules, and where they live."""
-        space = self.space(torch.tensor([len(m.numbers) for m in molecules]))
         numbers = torch.from_numpy(np.concatenate([m.numbers for m in molecules]).astype(np.int64))
+        space = self.space(torch.tensor([len(m.numbers) for m in molecules]), numbers)
         r = torch.from_numpy(np.concatenate([m.positions for m in molecules])).double() / self.scale
         onehot = self.type_scale * (numbers[:, None] == torch.tensor(self.elements))
         features = torch.cat([onehot, self.number_scale * numbers[:, None]], -1)[:, : self.features] - self.middle
@@ -126,6 +139,9 @@ class Codec:
     def units(self, x: State, space: Space) -> Units:
         """Return the units of states: positions are densities in Å, the K features one category, z a whole number."""
         assert isinstance(space, DenseMolecules | PackedMolecules)
+        scale = degrees_of_freedom(space.sizes, 0) * math.log(self.scale)
+        if self.given:
+            return Units(None, None, scale, "Å")
         features, middle, K = x[..., 3:].double(), self.middle.to(x.device), len(self.elements)
         half = torch.full_like(features, self.type_scale / 2)
         centres = torch.full_like(features, self.type_scale)
@@ -134,19 +150,22 @@ class Codec:
             centres[..., K:] = ((features + middle)[..., K:] / self.number_scale).round() * self.number_scale
         none = torch.full_like(x[..., :3], torch.nan, dtype=torch.float64)
         low, high = (torch.cat([none, centres - middle + side * half], -1) for side in (-1, 1))
-        scale = degrees_of_freedom(space.sizes, 0) * math.log(self.scale)
         return Units(low, high, scale, "Å", category=(3, 3 + K))
 
     def decode(self, x: State, space: Space) -> list[Molecule]:
         """Return the molecules that states stand for."""
         assert isinstance(space, DenseMolecules | PackedMolecules)
-        elements, K = np.array(self.elements, np.uint8), len(self.elements)
+        rows, told = self.rows(x.float().cpu(), space), space.elements
+        numbers = [self.read(atoms) for atoms in rows] if told is None else self.rows(told.cpu()[..., None], space)
+        return [
+            Molecule(z.flatten().numpy().astype(np.uint8), (atoms[:, :3] * self.scale).numpy())
+            for z, atoms in zip(numbers, rows, strict=True)
+        ]
 
-        def molecule(atoms: Tensor) -> Molecule:
-            onehot = (atoms[:, 3:] + self.middle)[:, :K]
-            return Molecule(elements[onehot.argmax(-1).numpy()], (atoms[:, :3] * self.scale).numpy())
-
-        return [molecule(atoms) for atoms in self.rows(x.float().cpu(), space)]
+    def read(self, atoms: Tensor) -> Tensor:
+        """Return the atomic numbers that rows of atoms stand for."""
+        K = len(self.elements)
+        return torch.tensor(self.elements)[(atoms[:, 3:] + self.middle)[:, :K].argmax(-1)]
 
 
 def sums(values: np.ndarray, owner: np.ndarray) -> np.ndarray:

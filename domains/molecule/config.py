@@ -58,6 +58,8 @@ class MoleculeData(DataConfig):
     """Share of the molecules held out, with all their geometries."""
     scale: float | None = Field(None, gt=0)
     """Å that are 1 in a state; null: the standard deviation of a coordinate, as measured."""
+    types: Literal["generated", "given"] = "generated"
+    """generated: what elements atoms are is part of the state. given: it is drawn as in training, as sizes are."""
     type_scale: float = Field(2.0, gt=0)
     """Size of an atom's one-hot element beside positions of unit variance; small: elements are decided late."""
     number_scale: float = Field(0.0, ge=0)

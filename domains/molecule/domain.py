@@ -56,9 +56,9 @@ class MoleculeDomain:
         check_scales(config)
         self.config, self.data = config, config.data
         self.statistics: Mapping[str, Any] = dict(statistics) if statistics is not None else self.measure()
-        self.asking = Asking.of(self.data.conditions, self.statistics["elements"])
+        self.asking = Asking.of(self.data.conditions, self.statistics["elements"], self.data.types == "given")
         self.wishes = Wishes(self.asking, self.statistics)
-        self.conditions: Conditions = dict.fromkeys(self.asking.names, 0)
+        self.conditions: Conditions = dict.fromkeys(self.asking.conditions, 0)
         self.codec = Codec(
             tuple(self.statistics["elements"]),
             tuple(self.statistics["frequencies"]),
@@ -68,6 +68,7 @@ class MoleculeDomain:
             centred=self.data.centred,
             packed=self.data.layout == "sparse",
             pad_to=self.data.pad_to,
+            given=self.asking.given,
         )
         self.judged: list[tuple[Samples, list[Findings]]] = []
 
@@ -97,11 +98,11 @@ class MoleculeDomain:
         """Return the statistics of the training geometries."""
         train = self.splits["train"]
         found = Codec.measure(train) | ({} if self.data.scale is None else {"scale": self.data.scale})
-        return found | Asking.of(self.data.conditions, found["elements"]).measure(train)
+        return found | Asking.of(self.data.conditions, found["elements"], self.data.types == "given").measure(train)
 
     @property
     def together(self) -> Sequence[str]:
-        return self.asking.symbols
+        return () if self.asking.given else self.asking.symbols
 
     def size(self, split: str) -> int:
         return len(self.splits[split])
@@ -117,7 +118,8 @@ class MoleculeDomain:
 
     def blank(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> tuple[Space, Condition | None]:
         sizes, values = self.wishes.draw(generators, asked)
-        return self.codec.space(sizes), self.wishes.cond(values)
+        numbers = self.asking.spelled(values) if self.asking.given else None
+        return self.codec.space(sizes, numbers), self.wishes.cond(values)
 
     def backbone(self) -> nn.Module:
         return build_backbone(self.config.backbone, channels=self.codec.features, dims=3, conditions=self.conditions)
@@ -149,7 +151,7 @@ class MoleculeDomain:
     def units(self, x: State, space: Space) -> Units:
         units, counts = self.codec.units(x, space), self.statistics.get("sizes")
         assert isinstance(space, DenseMolecules | PackedMolecules)
-        return units if counts is None else units._replace(size=size_nats(space.sizes, counts))
+        return units if counts is None or self.asking.given else units._replace(size=size_nats(space.sizes, counts))
 
     def decode(self, x: State, space: Space) -> list[Any]:
         return list(self.codec.decode(x, space))
@@ -163,7 +165,7 @@ class MoleculeDomain:
         asked = {} if samples.cond is None else self.wishes.physical(samples.cond)
         properties = {name: asked[name] for name in self.asking.properties if name in asked}
         found = metrics.judge(self.findings(samples), self.reference, properties)
-        if not (asked and self.asking.elements):
+        if self.asking.given or not (asked and self.asking.elements):
             return found
         atoms = np.array([asked[symbol] for symbol in self.asking.symbols]).T
         return found | composition_metrics(samples.examples, atoms, self.asking.elements)

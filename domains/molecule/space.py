@@ -16,7 +16,7 @@ Symbols: B molecules, N atoms in a molecule (or the largest, where padded), M at
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -34,11 +34,13 @@ class DenseMolecules:
         mask: True at atoms, False at padding, shape (B, N).
         features: K.
         dtype: Precision of states.
+        elements: Atomic numbers of the atoms, where it is given what they are and not generated; 0 on padding.
     """
 
     mask: Tensor
     features: int
     dtype: torch.dtype = torch.float32
+    elements: Tensor | None = None
 
     @classmethod
     def of_sizes(
@@ -89,10 +91,11 @@ class DenseMolecules:
         return (x * self.mask[..., None]).sum((1, 2))
 
     def to(self, device: Device) -> DenseMolecules:
-        return DenseMolecules(self.mask.to(device), self.features, self.dtype)
+        return replace(self, mask=self.mask.to(device), elements=moved(self.elements, device))
 
     def repeat(self, n: int) -> DenseMolecules:
-        return DenseMolecules(self.mask.repeat(n, 1), self.features, self.dtype)
+        elements = None if self.elements is None else self.elements.repeat(n, 1)
+        return replace(self, mask=self.mask.repeat(n, 1), elements=elements)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,12 +107,14 @@ class PackedMolecules:
         batch: Number of molecules B.
         features: K.
         dtype: Precision of states.
+        elements: Atomic numbers of the atoms, where it is given what they are and not generated; 0 on padding.
     """
 
     batch_index: Tensor
     batch: int
     features: int
     dtype: torch.dtype = torch.float32
+    elements: Tensor | None = None
 
     @classmethod
     def of_sizes(cls, sizes: Tensor, features: int, dtype: torch.dtype = torch.float32) -> PackedMolecules:
@@ -154,12 +159,18 @@ class PackedMolecules:
         return x.new_zeros(self.batch).index_add(0, self.batch_index, x.sum(-1))
 
     def to(self, device: Device) -> PackedMolecules:
-        return PackedMolecules(self.batch_index.to(device), self.batch, self.features, self.dtype)
+        return replace(self, batch_index=self.batch_index.to(device), elements=moved(self.elements, device))
 
     def repeat(self, n: int) -> PackedMolecules:
         first = self.batch * torch.arange(n, device=self.batch_index.device)
         index = (first[:, None] + self.batch_index).flatten()
-        return PackedMolecules(index, n * self.batch, self.features, self.dtype)
+        elements = None if self.elements is None else self.elements.repeat(n)
+        return replace(self, batch_index=index, batch=n * self.batch, elements=elements)
+
+
+def moved(x: Tensor | None, device: Device) -> Tensor | None:
+    """Return a tensor on another device, or None."""
+    return None if x is None else x.to(device)
 
 
 COMPONENTS = {"positions": slice(0, 3), "features": slice(3, None)}
