@@ -1,4 +1,4 @@
-"""Networks: the U-Net (1-D and 2-D), the EGNN and the MLP. None of them knows a domain.
+"""Networks: the U-Net (1-D and 2-D), the EGNN, the graph transformer and the MLP. None of them knows a domain.
 
 A backbone is called as backbone(x, log_sigma, space, cond), is fed a state of unit variance, and returns a state of the
 same shape. It is built as factory(config, channels=, dims=, conditions=).
@@ -19,6 +19,14 @@ EGNN = BackboneSpec(
     summary="Graph network equivariant under rotations, reflections and permutations, for molecules.",
     config="polydiff.backbones.config:EGNNConfig",
     factory="polydiff.backbones.egnn:EGNN",
+    dims=(3,),
+)
+
+GRAPH_TRANSFORMER = BackboneSpec(
+    name="graph_transformer",
+    summary="Equivariant transformer with thin pairs and vectors of atoms, for molecules.",
+    config="polydiff.backbones.config:GraphTransformerConfig",
+    factory="polydiff.backbones.graph_transformer:GraphTransformer",
     dims=(3,),
 )
 

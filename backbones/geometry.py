@@ -94,7 +94,8 @@ class Estimate(nn.Module):
     def of_pairs(self, pairs: Pairs, earlier: Earlier) -> Tensor:
         """Return features of the estimate's distances, (.., G), 0 where there is none."""
         there = earlier.f[..., -1:]
-        return self.geometry(pairs, earlier.r)[1] * (pairs.combine(there, there) > 1)
+        features: Tensor = self.geometry(pairs, earlier.r)[1]
+        return features * (pairs.combine(there, there) > 1)
 
     def move(self, earlier: Earlier, last: Tensor) -> Tensor:
         """Return how far atoms go along the estimate's positions, (.., 3), from their last vectors (.., H)."""

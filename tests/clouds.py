@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.random import stream, streams
 
 K = 4
 SIZES = torch.tensor([1, 2, 7, 12, 5])
+
+
+def awaken(network: nn.Module, seed: int = 0) -> nn.Module:
+    """Draw every parameter anew, matrices so that they keep variance: a zero head would make any law hold."""
+    with torch.no_grad():
+        for i, p in enumerate(network.parameters()):
+            fan_in = p[0].numel() if p.ndim > 1 else 4
+            p.copy_(torch.randn(p.shape, generator=stream(seed, "weights", i), dtype=p.dtype) * fan_in**-0.5)
+    return network
 
 
 def dense(
