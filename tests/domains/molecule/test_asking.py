@@ -18,6 +18,7 @@ from polydiff.domains.molecule.domain import MoleculeDomain
 from polydiff.domains.molecule.geometry import Molecule
 from polydiff.domains.molecule.sizes import size_nats
 from polydiff.errors import UserError
+from polydiff.model import Model, build_denoiser
 from polydiff.plugins import build_domain
 from polydiff.random import streams
 
@@ -142,3 +143,30 @@ def test_the_likelihood_has_a_part_for_sizes(domain: MoleculeDomain) -> None:
     share = np.array([(train == n).mean() for n in train[:50]])
     np.testing.assert_allclose(np.exp(-size.numpy()), share, rtol=0.3)
     assert np.corrcoef(np.exp(-size.numpy()), share)[0, 1] > 0.999
+
+
+def test_the_benchmark_of_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real molecules have no error, a random draw has one; each sample has a request of its own."""
+    import sys
+    from pathlib import Path
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "benchmarks"))
+    import asking as bench
+
+    data = MoleculeData(max_heavy=3, conditions=("logp", "gyration"))
+    config = MoleculeConfig(data=data, backbone=EGNNConfig(hidden=16, layers=2))
+    domain = MoleculeDomain(config)
+    model = Model(config, domain, build_denoiser(config, domain, torch.device("cpu")))
+    n = domain.size("test")
+    asked = bench.requests(domain, "gyration", n)
+    real = domain.examples("test", n)
+    assert bench.errors(domain, "gyration", asked, real) == pytest.approx(0, abs=1e-4)
+    name, unit, scale, error, _, chance, invalid = bench.row(domain, "gyration", asked, real, 2.0)
+    assert (name, unit, scale, invalid) == ("gyration", "Å", "2", f"0 of {n}")
+    assert float(error.split()[0]) < 1e-4 < 0.05 < float(chance)
+    drawn_ones = bench.drawn(model, "gyration", asked, model.plan(steps=2, batch_size=3), 0)
+    assert drawn_ones.cond is not None
+    told = domain.wishes.physical(drawn_ones.cond)["gyration"]
+    assert told == pytest.approx(asked.tolist(), abs=1e-4)
+    for module in ("asking", "timing"):
+        sys.modules.pop(module, None)

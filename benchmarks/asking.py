@@ -1,0 +1,111 @@
+"""How near molecules come to what they were asked to be, beside a random draw from the data.
+
+    python benchmarks/asking.py RUN [-n 200] [--properties logp gyration] [--guidance 1 2] [--record]
+
+One property at a time is asked for, as `polydiff sample RUN --cond logp=1.5` asks: the values are those of n held-out
+molecules, and the size and all other conditions are drawn as in the training data near each. RDKit measures what comes
+out; the error is the mean of |asked - measured| over the samples in which it sees a molecule, with its standard error.
+The others are counted and have no error. A random draw is that of training geometries, whatever was asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from timing import markdown, parser, show
+
+from polydiff.config import SampleConfig
+from polydiff.domain import Samples
+from polydiff.domains.molecule.asking import spread
+from polydiff.domains.molecule.domain import MoleculeDomain
+from polydiff.errors import UserError
+from polydiff.model import Model
+from polydiff.random import streams
+
+DRAWN = 2000
+"""Training geometries that stand for a random draw."""
+
+
+def requests(domain: MoleculeDomain, name: str, n: int) -> np.ndarray:
+    """Return what a property is in held-out molecules (n,)."""
+    values = domain.splits["test"].column(name).astype(np.float64)
+    return values[[i * len(values) // n for i in range(n)]]
+
+
+def drawn(model: Model, name: str, asked: np.ndarray, plan: SampleConfig, seed: int) -> Samples:
+    """Return a sample for each value asked of a property."""
+    domain, parts = model.domain, list[Samples]()
+    assert isinstance(domain, MoleculeDomain)
+    size = model.batch_size(plan)
+    for first in range(0, len(asked), size):
+        numbers = range(first, min(first + size, len(asked)))
+        wishes = [domain.wishes.draw(streams(seed, "blank", [i]), {name: repr(float(asked[i]))}) for i in numbers]
+        sizes, values = (torch.cat(part) for part in zip(*wishes, strict=True))
+        space, cond = domain.codec.space(sizes), domain.wishes.cond(values)
+        parts.append(Samples(domain.decode(model.states(space, cond, seed, numbers, plan).cpu(), space), cond))
+    return Samples.join(parts)
+
+
+def errors(domain: MoleculeDomain, name: str, asked: np.ndarray, samples: Samples) -> np.ndarray:
+    """Return |asked - measured| of each sample, NaN where there is no molecule."""
+    return np.abs(asked - np.array(domain.measures(samples)[name].values, np.float64))
+
+
+def row(domain: MoleculeDomain, name: str, asked: np.ndarray, samples: Samples, guidance: float) -> list[str]:
+    """Return the row of one property at one guidance."""
+    found = errors(domain, name, asked, samples)
+    valid = found[~np.isnan(found)]
+    train = domain.splits["train"].column(name).astype(np.float64)
+    chance = np.abs(asked[:, None] - train[spread(len(train), DRAWN)])
+    error = f"{valid.mean():.3g} ± {valid.std(ddof=1) / len(valid) ** 0.5:.2g}" if len(valid) > 1 else ""
+    return [
+        name,
+        domain.measures(samples)[name].unit,
+        f"{guidance:g}",
+        error,
+        f"{np.median(valid):.3g}" if len(valid) else "",
+        f"{chance.mean():.3g}",
+        f"{len(found) - len(valid)} of {len(found)}",
+    ]
+
+
+def table(model: Model, n: int, names: Sequence[str], scales: Sequence[float], said: argparse.Namespace) -> str:
+    """Return the errors of all properties at all scales."""
+    domain = model.domain
+    assert isinstance(domain, MoleculeDomain)
+    rows = [["asked for", "unit", "guidance", "error", "median", "random draw", "no molecule"]]
+    for name in names:
+        if name not in domain.asking.properties:
+            raise UserError(f"{said.run} was not trained with data.conditions=[{name}].")
+        asked = requests(domain, name, n)
+        for scale in scales:
+            plan = model.plan(guidance=scale, sampler=said.sampler, steps=said.steps)
+            rows.append(row(domain, name, asked, drawn(model, name, asked, plan, said.seed), scale))
+    return markdown(rows)
+
+
+def main() -> None:
+    """Measure and print."""
+    reader = parser(__doc__)
+    reader.add_argument("run", type=Path)
+    reader.add_argument("-n", type=int, default=200, help="samples for each row; default: 200")
+    reader.add_argument("--properties", nargs="+", default=["logp", "gyration"], help="default: logp gyration")
+    reader.add_argument("--guidance", type=float, nargs="+", default=[1.0, 2.0], help="default: 1 2")
+    reader.add_argument("--sampler", help="default: the run's")
+    reader.add_argument("--steps", type=int, help="default: the run's")
+    reader.add_argument("--seed", type=int, default=0)
+    said = reader.parse_args()
+    torch.set_num_threads(said.threads)
+    model = Model.load(said.run, device=said.device)
+    found = table(model, said.n, said.properties, said.guidance, said)
+    plan = model.plan(sampler=said.sampler, steps=said.steps)
+    about = f"Preset {model.config.preset}, step {model.step}, {plan.sampler} in {plan.steps} steps, seed {said.seed}."
+    show(f"Molecules asked for by a property, n = {said.n}", f"{about}\n\n{found}", said)
+
+
+if __name__ == "__main__":
+    main()
