@@ -23,6 +23,7 @@ import torch
 from polydiff.domain import Archives, Domain, Samples
 from polydiff.errors import UserError, check_whole
 from polydiff.files import write_atomic
+from polydiff.fragment import whole_page
 from polydiff.journal import DRAFT, Journal, Part, bytes_of, opened
 from polydiff.model import Model
 from polydiff.run import JOURNAL
@@ -180,7 +181,7 @@ class Writer:
         self.shown.append(samples)
         together = Samples.join(self.shown)
         if len(together) >= min(SHOWN, self.n):
-            write_atomic(path, self.domain.show(together.head(SHOWN)))
+            write_atomic(path, whole_page(self.domain, together.head(SHOWN)))
 
     def finish(self) -> None:
         """Put the archive together, write the manifest and remove the journal."""

@@ -2,7 +2,7 @@
 
 The page is made from the files of the run's folder alone, so it can be made again on a machine that has neither the
 data nor the domain. It fetches nothing, and its content security policy keeps it so whatever a domain's pictures hold.
-All text is escaped; only a domain's own fragments (`show.html`) stand as they are.
+All text is escaped; only a domain's own fragments (`show.html`) and scripts stand as they are, a script once a page.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from markupsafe import Markup
 
 from polydiff.curves import SMOOTHING, number, training_curves
 from polydiff.files import read_json, write_atomic
+from polydiff.fragment import POLICY, script
 from polydiff.keys import lookup
-from polydiff.run import Run
+from polydiff.run import SCRIPTS, Run
 from polydiff.scores import SAMPLING, evaluation, read_evaluation
 from polydiff.yamltext import read_yaml
 
@@ -67,6 +68,8 @@ def page(run: Run, limit: int = LIMIT) -> str:
         "curves": training_curves(list(run.records())),
         "evaluation": evaluation(run),
         "commands": commands(run),
+        "scripts": [script(text(path)) for path in sorted(run.samples(SCRIPTS).glob("*.js"))],
+        "policy": POLICY,
     }
     real, sets = sample_sets(run)
     room = limit - len(render(parts, [], [*real, *sets]).encode())

@@ -6,7 +6,7 @@ runs/audio-001/
   checkpoints/           step-00002000/ ...
   averages/              step-00002000/ ...: power-function averages (`polydiff.ema`), where the run keeps them
   metrics.jsonl          one line a logged step
-  samples/               real/, step-00000500/ ...: files, a manifest and an HTML fragment
+  samples/               real/, step-00000500/ ...: files, a manifest and an HTML fragment; scripts/ of these
   evaluation.json        the last evaluation
   report.html            one self-contained page
 """
@@ -24,8 +24,11 @@ from typing import Any
 
 from polydiff.errors import UserError
 from polydiff.files import folder_atomic, made, write_atomic
+from polydiff.fragment import keep_scripts
 
 LOCK = ".lock"
+SCRIPTS = "scripts"
+"""In the folder of all samples: what their show.html need (`polydiff.domain.HasScripts`)."""
 JOURNAL = ".drawing.jsonl"
 """In a folder of samples that is being filled: which are written (`polydiff.drawing`)."""
 
@@ -147,4 +150,5 @@ def write_samples(folder: Path, domain: Any, samples: Any, facts: Mapping[str, A
         words = domain.describe(samples.cond) if samples.cond is not None else [{} for _ in entries]
         listed = [{**entry, "cond": cond} for entry, cond in zip(entries, words, strict=True)]
         (draft / "manifest.json").write_text(json.dumps({**facts, "samples": listed}, indent=1))
-        (draft / "show.html").write_text(domain.show(samples))
+        (draft / "show.html").write_text(domain.show(samples), encoding="utf-8")
+    keep_scripts(domain, folder.parent / SCRIPTS)

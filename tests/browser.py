@@ -16,11 +16,16 @@ CHROMIUM = shutil.which("chromium")
 class Browser:
     """Headless Chromium, spoken to in its DevTools Protocol over a pipe: JSON messages that end in a zero byte."""
 
-    def __init__(self, profile: Path) -> None:
+    def __init__(self, profile: Path, webgl: bool = False) -> None:
         assert CHROMIUM
         (read, self.write), (self.read, write) = os.pipe(), os.pipe()
         flags = ["--headless", "--no-sandbox", "--no-first-run", "--remote-debugging-pipe"]
-        flags += [f"--disable-{part}" for part in ("gpu", "quic", "sync", "background-networking", "component-update")]
+        flags += [f"--disable-{part}" for part in ("quic", "sync", "background-networking", "component-update")]
+        flags += (
+            ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+            if webgl
+            else ["--disable-gpu", "--disable-3d-apis"]
+        )
         shell = ["bash", "-c", f'exec "$@" 3<&{read} 4>&{write}', "-"]  # Chromium reads from 3 and writes to 4
         self.process = subprocess.Popen(
             [*shell, CHROMIUM, *flags, f"--user-data-dir={profile}", "about:blank"],

@@ -175,6 +175,14 @@ def test_a_baseline_has_a_column_of_its_own(tmp_path: Path) -> None:
     assert "Baseline" not in report(tmp_path / "without")
 
 
+def test_a_script_is_on_the_page_once_however_many_fragments_need_it(tmp_path: Path) -> None:
+    text = 'const end = "</script>", hint = "<!--";'
+    page = report(tmp_path, **{"samples/scripts/own.js": text})
+    found = [script for script in re.findall(r"<script>(.*?)</script>", page, re.DOTALL) if "const end" in script]
+    assert found == ['\nconst end = "<\\/script>", hint = "<\\!--";\n']
+    assert page.index("const end") > page.rindex("made at 600")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

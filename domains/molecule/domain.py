@@ -29,7 +29,7 @@ from polydiff.domains.molecule.metrics import Reference
 from polydiff.domains.molecule.perceive import cloud, formula
 from polydiff.domains.molecule.properties import PROPERTIES
 from polydiff.domains.molecule.shapes import together
-from polydiff.domains.molecule.show import SHOWN, show
+from polydiff.domains.molecule.show import SHOWN, script, show
 from polydiff.domains.molecule.sizes import FARTHEST, check_atoms, size_nats
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.errors import UserError
@@ -187,6 +187,9 @@ class MoleculeDomain:
         shown = samples.head(SHOWN)
         captions = [", ".join(f"{name} {value}" for name, value in words.items()) for words in self.words(shown)]
         return show([Judged.of(molecule) for molecule in shown.examples], captions)
+
+    def scripts(self) -> Mapping[str, str]:
+        return {"molecules.js": script()}
 
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
         directory.mkdir(parents=True, exist_ok=True)

@@ -16,8 +16,7 @@ from rdkit import Chem
 from rdkit.Chem import rdForceFieldHelpers
 from rdkit.rdBase import BlockLogs
 
-from polydiff.domains.molecule.data import graph_smiles
-from polydiff.domains.molecule.geometry import ITERATIONS, Molecule
+from polydiff.domains.molecule.geometry import ITERATIONS, Molecule, graph_smiles
 from polydiff.domains.molecule.perceive import look
 from polydiff.domains.molecule.properties import PROPERTIES, measure
 from polydiff.domains.molecule.shapes import bond_angles, bond_lengths
