@@ -6,10 +6,10 @@ from polydiff.domain import DomainSpec
 
 SPEC = DomainSpec(
     name="molecule",
-    summary="Molecules in 3-D: all small organic ones by property, or your own sdf, smi and csv files.",
+    summary="Molecules in 3-D: all small organic ones by property, QM9, or your own sdf, xyz, smi and csv files.",
     config="polydiff.domains.molecule.config:MoleculeConfig",
     factory="polydiff.domains.molecule.domain:MoleculeDomain",
-    suffixes=(".sdf", ".smi", ".csv"),
+    suffixes=(".sdf", ".xyz", ".smi", ".csv", ".tsv", ".gz"),
     requires=("rdkit", "torch_geometric"),
     install='pip install "polydiff[molecule]"',
     presets={

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from polydiff.domains.molecule.composition import COMPOSITION, FORMULA, counted, spelled_out, symbols
 from polydiff.domains.molecule.data import Library
+from polydiff.domains.molecule.geometry import Molecule
 from polydiff.domains.molecule.properties import PROPERTIES
 from polydiff.domains.molecule.sizes import ATOMS, check_atoms
 from polydiff.errors import UserError, unknown
@@ -33,7 +34,7 @@ class Asking:
     """The conditions of molecules, C of them: properties, then the numbers of atoms of elements.
 
     Arguments:
-        properties: Names of `PROPERTIES`.
+        properties: Names of `PROPERTIES`, or of numbers that the data set says of its molecules.
         elements: Atomic numbers of which the atoms are counted; none where the composition cannot be asked for.
         given: Whether the space says which elements atoms are, so that the network need not be told their numbers.
     """
@@ -52,6 +53,11 @@ class Asking:
     def symbols(self) -> tuple[str, ...]:
         """Of the elements that are counted."""
         return symbols(self.elements)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The properties that RDKit measures, on samples too."""
+        return tuple(name for name in self.properties if name in PROPERTIES)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -167,6 +173,18 @@ class Wishes:
             total = int(rows[0, 0])
             raise UserError(f"The numbers of elements add up to {total}, which cannot be the number of {ATOMS}.")
         check_atoms(float(rows[:, 0].max()), self.largest)
+
+    def further(self, molecule: Molecule, n: int, generator: torch.Generator) -> list[int]:
+        """Return atomic numbers that make of a molecule one of the composition of some molecule of training."""
+        rest = self.profiles[:, list(self.counts)] - torch.from_numpy(counted([molecule], self.asking.elements))
+        fitting = rest[(rest >= 0).all(1) & (rest.sum(1) == n)]
+        if not len(fitting):
+            raise UserError(
+                f"No molecule of training has these {len(molecule.numbers)} {ATOMS} and {n} more. Say which to add, "
+                "such as C2H4."
+            )
+        counts = fitting[int(torch.randint(len(fitting), (), generator=generator))].long()
+        return [z for z, k in zip(self.asking.elements, counts.tolist(), strict=True) for _ in range(k)]
 
     def check_names(self, asked: Mapping[str, str], words: Sequence[str]) -> None:
         """Refuse to be asked for what is no condition of this run."""

@@ -35,6 +35,7 @@ from polydiff.domains.molecule.workers import TimedOut, in_processes
 from polydiff.errors import UserError, unknown
 from polydiff.files import folder_atomic
 from polydiff.paths import cache_dir
+from polydiff.quarantine import Quarantine
 
 FORM = 2
 """Version of what is kept in the cache."""
@@ -60,19 +61,40 @@ class Source(NamedTuple):
 
 def open_library(data: MoleculeData) -> Library:
     """Return the molecules that a configuration names, from the cache where they are there."""
-    source, wanted = source_of(data), wanted_by(data)
-    key = {"name": re.sub(r"\W", "-", source.name)[:40], **source.key, **wanted._asdict(), "seconds": data.seconds}
-    library = cached(key, lambda: prepared(source, wanted, data.seconds))
+    source = source_of(data)
+    library = cached(key_of(source, data), lambda: prepared(source, wanted_by(data), data.seconds))
     if data.name != "organic":
         report(library, source.name)
+    check_conditions(data, library, source.name)
+    return library
+
+
+def known_library(data: MoleculeData) -> Library:
+    """Return the molecules that a configuration names; with 0 for positions that would take time to compute."""
+    source = source_of(data)
+    known = recall(folder_of(key_of(source, data)))
+    return known or prepared(source, wanted_by(data)._replace(compute=False), data.seconds)
+
+
+def key_of(source: Source, data: MoleculeData) -> dict[str, Any]:
+    """Return all that a library follows from."""
+    versions = {"form": FORM, "rdkit": rdkit.__version__, "seed": SEED, "properties": list(PROPERTIES)}
+    name = re.sub(r"\W", "-", Path(source.name).name)[:40]
+    return {**versions, "name": name, **source.key, **wanted_by(data)._asdict(), "seconds": data.seconds}
+
+
+def check_conditions(data: MoleculeData, library: Library, source: str) -> None:
+    """Refuse conditions of which a data set says nothing; that it says nothing of any molecule is worth a warning."""
+    names = (*library.names, COMPOSITION)
     for name in data.conditions:
-        if name not in (*library.names, COMPOSITION):
-            raise unknown("condition", name, (*library.names, COMPOSITION), f"Those are what {source.name} can tell.")
+        if name not in names:
+            raise unknown("condition", name, names, f"Those are what is known of {source}.")
         if name in library.names and np.isnan(library.column(name)).all():
             warnings.warn(
-                f"{source.name}: {name} is known of no molecule, so none can be asked for by it.", stacklevel=2
+                f"{name} is known of no molecule in {source}, so none can be asked for by it; data.conditions=[] asks "
+                "for none.",
+                stacklevel=2,
             )
-    return library
 
 
 def wanted_by(data: MoleculeData) -> Wanted:
@@ -157,6 +179,12 @@ def report(library: Library, source: str) -> None:
         )
 
 
+def quarantine_of(library: Library, place: str) -> Quarantine:
+    """Return what was found in a data set and what of it is left out, for `polydiff.quarantine`."""
+    notes = {reason.split(" (")[0]: reason for reason in reasons_of(library)}
+    return Quarantine(place, "molecules", library.found, sum(library.rejected.values()), notes=notes)
+
+
 def reasons_of(library: Library) -> list[str]:
     """Return why molecules are left out, each reason with their number and where the first of them stand."""
     ordered = sorted(library.rejected.items(), key=lambda pair: (-pair[1], pair[0]))
@@ -168,8 +196,7 @@ def reasons_of(library: Library) -> list[str]:
 
 def cached(key: Mapping[str, Any], build: Callable[[], Library]) -> Library:
     """Return the library of a key, from the cache or built and put there."""
-    key = {"form": FORM, "rdkit": rdkit.__version__, "seed": SEED, "properties": list(PROPERTIES), **key}
-    folder = cache_dir() / "molecule" / f"{key['name']}-{digest(json.dumps(key, sort_keys=True).encode())[:16]}"
+    folder = folder_of(key)
     known = recall(folder)
     if known is None:
         known = build()
@@ -183,6 +210,11 @@ def cached(key: Mapping[str, Any], build: Callable[[], Library]) -> Library:
                     stacklevel=2,
                 )
     return known
+
+
+def folder_of(key: Mapping[str, Any]) -> Path:
+    """Return where the library of a key is kept."""
+    return cache_dir() / "molecule" / f"{key['name']}-{digest(json.dumps(key, sort_keys=True).encode())[:16]}"
 
 
 def write(folder: Path, library: Library, key: Mapping[str, Any]) -> None:

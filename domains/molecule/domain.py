@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ from polydiff.domains.molecule.asking import Asking, Wishes, spread
 from polydiff.domains.molecule.codec import Codec
 from polydiff.domains.molecule.composition import composition_metrics, symbols
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data import Library, open_library, split, universe
+from polydiff.domains.molecule.data import Library, open_library, quarantine_of, split, universe
 from polydiff.domains.molecule.geometry import Molecule
-from polydiff.domains.molecule.given import grown, named, read_molecules
+from polydiff.domains.molecule.given import further, longer, named, read_molecules
 from polydiff.domains.molecule.judge import Findings, Judged, examine
 from polydiff.domains.molecule.metrics import Reference
 from polydiff.domains.molecule.perceive import cloud, formula
@@ -33,7 +33,9 @@ from polydiff.domains.molecule.show import SHOWN, script, show
 from polydiff.domains.molecule.sizes import FARTHEST, check_atoms, size_nats
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.errors import UserError
+from polydiff.inspection import Inspection
 from polydiff.plugins import build_backbone
+from polydiff.quarantine import Quarantine
 from polydiff.schedule import SCHEDULES
 from polydiff.space import Batch, Condition, Space, State
 from polydiff.tasks import withheld
@@ -73,9 +75,29 @@ class MoleculeDomain:
         self.judged: list[tuple[Samples, list[Findings]]] = []
 
     @cached_property
-    def splits(self) -> dict[str, Library]:
+    def library(self) -> Library:
         """The data set, read or computed on first use."""
-        return split(open_library(self.data), self.data.test_share)
+        return open_library(self.data)
+
+    @cached_property
+    def splits(self) -> dict[str, Library]:
+        """What is trained on and what is held out."""
+        return split(self.library, self.data.test_share)
+
+    @property
+    def quarantine(self) -> Quarantine | None:
+        """What was found in the data and what of it is left out; None where molecules are enumerated."""
+        return (
+            None if self.data.name == "organic" else quarantine_of(self.library, str(self.data.path or self.data.name))
+        )
+
+    @staticmethod
+    def inspect(config: Config, said: Collection[str]) -> Inspection:
+        """Return what files of molecules hold (`polydiff.inspection.Inspects`)."""
+        from polydiff.domains.molecule.inspect import inspect_molecules
+
+        assert isinstance(config.data, MoleculeData)
+        return inspect_molecules(config.data, said)
 
     @cached_property
     def reference(self) -> Reference:
@@ -107,6 +129,9 @@ class MoleculeDomain:
     def size(self, split: str) -> int:
         return len(self.splits[split])
 
+    def sizes(self, split: str) -> NDArray[Any]:
+        return self.splits[split].sizes
+
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         part = self.splits[split]
         x, space = self.codec.encode([part[i] for i in indices])
@@ -117,7 +142,10 @@ class MoleculeDomain:
         return self.wishes.cond(torch.from_numpy(self.asking.values(part, indices)))
 
     def blank(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> tuple[Space, Condition | None]:
-        sizes, values = self.wishes.draw(generators, asked)
+        return self.placed(*self.wishes.draw(generators, asked))
+
+    def placed(self, sizes: Tensor, values: Tensor) -> tuple[Space, Condition | None]:
+        """Return where molecules of these sizes (B,) live, and conditions (B, C) as the network is told them."""
         numbers = self.asking.spelled(values) if self.asking.given else None
         return self.codec.space(sizes, numbers), self.wishes.cond(values)
 
@@ -136,17 +164,28 @@ class MoleculeDomain:
         chosen = np.concatenate([named(text, molecule) for molecule in self.codec.decode(given.x, given.space)])
         return self.codec.laid_out(torch.from_numpy(chosen)[:, None], given.space)
 
-    def grown(self, given: Batch, mask: Tensor, add: int) -> tuple[Batch, Tensor]:
-        """Return molecules with further atoms, of which nothing is known (`polydiff.domain.Grows`)."""
+    def grown(
+        self, given: Batch, mask: Tensor, add: str, generators: Sequence[torch.Generator]
+    ) -> tuple[Batch, Tensor]:
+        """Return molecules with further atoms behind their own, whose places are open (`polydiff.domain.Grows`).
+
+        Which elements they are is known where they are named, or given by the space: as in training, then.
+        """
         x, space, cond = given
         assert isinstance(space, DenseMolecules | PackedMolecules)
-        check_atoms(float(space.sizes.max()) + add, self.wishes.largest)
-        larger = self.codec.space(space.sizes + add)
-        known = mask.to(torch.bool).expand(*x.shape[:-1], 1)
-        wider, wide = (
-            self.codec.laid_out(torch.cat(grown(self.codec.rows(part, space), add)), larger) for part in (x, known)
-        )
-        return Batch(larger.project(wider), larger, cond), wide
+        atoms = further(add, self.codec.elements)
+        count = atoms if isinstance(atoms, int) else len(atoms)
+        check_atoms(float(space.sizes.max()) + count, self.wishes.largest)
+        molecules = self.codec.decode(x, space)
+        if isinstance(atoms, int) and self.asking.given:
+            new = [self.wishes.further(m, count, g) for m, g in zip(molecules, generators, strict=True)]
+        else:  # where only their number is known, those of any element hold their place
+            new = [[self.codec.elements[0]] * count if isinstance(atoms, int) else atoms] * len(molecules)
+        y, larger = self.codec.encode([longer(m, numbers) for m, numbers in zip(molecules, new, strict=True)])
+        fresh = torch.full((count, y.shape[-1]), not isinstance(atoms, int))
+        fresh[:, :3] = False
+        known = [torch.cat([rows, fresh]) for rows in self.codec.rows(mask.to(torch.bool).expand(x.shape), space)]
+        return Batch(y, larger, cond), self.codec.laid_out(torch.cat(known), larger)
 
     def units(self, x: State, space: Space) -> Units:
         units, counts = self.codec.units(x, space), self.statistics.get("sizes")
@@ -163,7 +202,7 @@ class MoleculeDomain:
 
     def evaluate(self, samples: Samples) -> dict[str, Metric]:
         asked = {} if samples.cond is None else self.wishes.physical(samples.cond)
-        properties = {name: asked[name] for name in self.asking.properties if name in asked}
+        properties = {name: asked[name] for name in self.asking.measured if name in asked}
         found = metrics.judge(self.findings(samples), self.reference, properties)
         if self.asking.given or not (asked and self.asking.elements):
             return found
@@ -172,7 +211,7 @@ class MoleculeDomain:
 
     def measures(self, samples: Samples) -> Mapping[str, Measured]:
         asked = {} if samples.cond is None else self.wishes.physical(samples.cond)
-        first = [name for name in self.asking.properties if name in asked]
+        first = [name for name in self.asking.measured if name in asked]
         return {
             name: Measured(
                 [one.properties[name] for one in self.findings(samples)],

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from molecule_files import C60, DAMAGE, HOSTILE, UNUSUAL, blocks, damaged_sdf, hostile_csv, qm9_folder, same_places
 from rdkit import Chem
 
+from polydiff.cli import main
 from polydiff.domains.molecule import data as module
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import open_library, source_of, split, universe, wanted_by
+from polydiff.domains.molecule.domain import MoleculeDomain
 from polydiff.domains.molecule.library import APART, TEST, TRAIN, Library
 from polydiff.domains.molecule.prepare import Item, Wanted, prepare
 from polydiff.domains.molecule.qm9 import HARTREE, edm_sides
 from polydiff.errors import UserError
+from polydiff.plugins import build_domain
+from polydiff.random import streams
+from polydiff.settings import resolve
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Molecules left out:UserWarning", "ignore:.*is known of no molecule")
 
@@ -284,3 +292,69 @@ def test_an_element_that_only_one_molecule_has_is_trained_on(tmp_path: Path) -> 
         parts = split(read(tmp_path / "own.smi", conformers=1), 0.4)
         assert Chem.CanonSmiles(smiles) in parts["train"].smiles
         assert set(parts["test"].numbers) <= set(parts["train"].numbers)
+
+
+def sodium(n: int, comment: str = "") -> str:
+    """Return a frame of atoms in a row between which RDKit sees no bonds."""
+    return "\n".join([str(n), comment, *(f"Na {3.2 * x:.1f} 0 0" for x in range(n)), ""])
+
+
+def check(capsys: pytest.CaptureFixture[str], path: Path, *words: str, code: int = 0) -> dict[str, Any]:
+    assert main(["data", "check", str(path), *words, "--json"]) == code
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert told["domain"] == "molecule"
+    return told
+
+
+def test_data_check_tells_what_a_table_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text(
+        "smiles,pIC50,name\nCCO,5,a\nCCN,,b\nCC[Si](C)(C)C,7,c\nCCCCCCCCC,1,d\nnonsense,2,e\nOCC,3,f\nCCCO,6,g\n"
+    )
+    told = check(capsys, path, "data.max_atoms=20")
+    assert (told["found"], told["used"], told["left_out"], told["put_aside"]) == (7, 4, 3, {})
+    assert "1: RDKit does not understand its SMILES (line 6)" in told["notes"].values()
+    facts = told["facts"]
+    assert facts["files"] == {".csv": 1}
+    assert facts["molecules with"] == {"H": 4, "C": 4, "N": 1, "O": 2, "Si": 1}
+    assert facts["geometries"] == {"given or known": 0, "to be computed": 4}
+    assert facts["column pIC50"] == {"least": 5, "5 %": 5.1, "half": 6, "95 %": 6.9, "greatest": 7, "missing": 1}
+    assert sum(facts["sides"].values()) == 4
+    assert facts["minutes to compute"] >= 0
+    told = check(capsys, path, "data.conditions=[pIC5]", code=2)
+    assert "Unknown condition 'pIC5'. Did you mean 'pIC50'" in told["problems"][0]
+
+
+def test_data_check_advises(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bare = [Chem.RemoveHs(Chem.MolFromMolBlock(text, removeHs=False)) for text in blocks(80)[60:]]
+    (tmp_path / "own.sdf").write_text("$$$$\n".join(map(Chem.MolToMolBlock, bare)))
+    assert check(capsys, tmp_path / "own.sdf", code=2)["advice"] == {"data.add_hydrogens": True}
+    assert check(capsys, tmp_path / "own.sdf", "data.add_hydrogens=true")["used"] == 20
+    (tmp_path / "a.xyz").write_text(sodium(4) + sodium(3))
+    assert check(capsys, tmp_path / "a.xyz")["advice"] == {"data.conditions": []}
+
+
+def test_data_check_of_qm9(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = check(capsys, qm9_folder(tmp_path / "raw", blocks(40), [7]), "data.conditions=[alpha]")
+    assert (told["found"], told["used"], told["problems"]) == (40, 39, [])
+    assert told["facts"]["sides"] == {"train": 30, "test": 3, "neither": 6}
+
+
+def test_training_on_atoms_without_bonds_and_on_columns(tmp_path: Path) -> None:
+    (tmp_path / "own.xyz").write_text("".join(sodium(4, f"charge={i}") + sodium(3) for i in range(4)))
+    words = {"data.path": str(tmp_path), "data.conditions": "[charge, logp]", "backbone.hidden": "8"}
+    domain = build_domain(resolve("molecule", words=words).config)
+    assert isinstance(domain, MoleculeDomain)
+    assert domain.quarantine is not None
+    assert domain.quarantine.used == 8
+    json.dumps(dict(domain.statistics), allow_nan=False)
+    batch = domain.batch("train", [0, 1], streams(0, "x", range(2)))
+    assert batch.cond is not None
+    assert torch.isnan(batch.cond["logp"]).all()
+    _, cond = domain.blank(streams(0, "y", range(4)), {"charge": "2"})
+    assert cond is not None
+    assert torch.isfinite(cond["charge"]).all()
+    samples = domain.examples("test", 4)
+    assert "error_charge" not in domain.evaluate(samples)
+    assert samples.cond is not None
+    assert {words["logp"] for words in domain.describe(samples.cond)} == {"any"}
