@@ -145,6 +145,8 @@ class TrainConfig(Section):
     """Number of optimizer steps."""
     batch_size: int = Field(64, ge=1)
     """Examples a step."""
+    like_sizes: int = Field(0, ge=0)
+    """Batches among which examples are sorted by size, so that little is padded in a batch; 0: none."""
     checkpoint_every: int = Field(1_000, ge=1)
     """Steps between checkpoints."""
     keep: int = Field(2, ge=1)

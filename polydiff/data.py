@@ -12,7 +12,8 @@ from typing import Literal
 
 import torch
 
-from polydiff.domain import Domain, TellsTogether
+from polydiff.domain import Domain, HasSizes, TellsTogether
+from polydiff.errors import UserError
 from polydiff.random import Device, permutation, stream, streams
 from polydiff.space import Batch, drop_condition
 
@@ -33,7 +34,34 @@ def epoch_order(seed: int, epoch: int, size: int) -> list[int]:
     return permutation(seed, "order", size, epoch).tolist()
 
 
-def batches(domain: Domain, batch_size: int, seed: int, condition_dropout: float = 0.0) -> Batches:
+def order_of(domain: Domain, batch_size: int, seed: int, like_sizes: int) -> Callable[[int], list[int]]:
+    """Return the function epoch -> order in which it visits its examples, each once; arguments are those of `batches`.
+
+    Raises:
+        UserError: Sizes are asked for, and the domain tells none.
+    """
+    size = domain.size("train")
+    if not like_sizes:
+        return lambda epoch: epoch_order(seed, epoch, size)
+    if not isinstance(domain, HasSizes):
+        raise UserError(f"train.like_sizes={like_sizes} needs examples of several sizes, and these data have none.")
+    sizes = torch.as_tensor(domain.sizes("train"))
+
+    @lru_cache(maxsize=2)
+    def order(epoch: int) -> list[int]:
+        shuffled = epoch_order(seed, epoch, size)
+        first = min(-epoch * size % batch_size, size)  # they fill up the last batch of the epoch before
+        whole = (size - first) // batch_size
+        last = first + whole * batch_size
+        pools = torch.tensor(shuffled[first:last], dtype=torch.long).split(like_sizes * batch_size)
+        sorted_ = torch.cat([pool[sizes[pool].argsort(stable=True)] for pool in pools]).reshape(whole, batch_size)
+        mixed = sorted_[permutation(seed, "batches", whole, epoch)].flatten().tolist()
+        return [*shuffled[:first], *mixed, *shuffled[last:]]
+
+    return order
+
+
+def batches(domain: Domain, batch_size: int, seed: int, condition_dropout: float = 0.0, like_sizes: int = 0) -> Batches:
     """Return the function step -> training batch of a domain, on the CPU.
 
     Each epoch is a permutation of the training examples; batches run across its end. Crops, flips and the withholding
@@ -46,12 +74,15 @@ def batches(domain: Domain, batch_size: int, seed: int, condition_dropout: float
         condition_dropout: Share of examples whose conditions are withheld, all together; of the others, where there
             are several, as great a share again loses each, so that a network knows any of them alone; some may be told
             together only (`polydiff.domain.TellsTogether`).
+        like_sizes: Batches among which examples are sorted by size, so that those of a batch are of like sizes; batches
+            are then shuffled. 0: none. The two batches that an epoch shares with others stay as they are.
     """
     size, together = domain.size("train"), domain.together if isinstance(domain, TellsTogether) else ()
+    order = order_of(domain, batch_size, seed, like_sizes)
 
     def batch(step: int) -> Batch:
         numbers = example_numbers(step, batch_size)
-        indices = [epoch_order(seed, n // size, size)[n % size] for n in numbers]
+        indices = [order(n // size)[n % size] for n in numbers]
         x, space, cond = domain.batch("train", indices, streams(seed, "augment", numbers))
         if cond is not None and condition_dropout > 0:
             generator = stream(seed, "dropout", step)

@@ -207,6 +207,14 @@ class Reads(Protocol):
         """
 
 
+@runtime_checkable
+class HasSizes(Protocol):
+    """A domain whose examples differ in size, so that `train.like_sizes` can put like ones into a batch."""
+
+    def sizes(self, split: str) -> NDArray[Any]:
+        """Return a whole number for each example of a split: how large it is, such as its number of atoms."""
+
+
 class Confusion(NamedTuple):
     """How often judges take examples for each class.
 

@@ -31,7 +31,7 @@ def dry_run(config: Config, steps: int = STEPS) -> dict[str, Any]:
     """
     domain = build_domain(config)
     settings = config.train
-    first = batches(domain, settings.batch_size, config.seed, settings.condition_dropout)(0)
+    first = batches(domain, settings.batch_size, config.seed, settings.condition_dropout, settings.like_sizes)(0)
     training = begin(config, domain)
     device, held = next(training.denoiser.parameters()).device, size(training.denoiser, training.ema)
     peak, times, clock = Peak(device), [], time.perf_counter()

@@ -295,7 +295,7 @@ def records_of(
     settings, device = config.train, next(training.denoiser.parameters()).device
     return fit(
         training,
-        batches(domain, settings.batch_size, config.seed, settings.condition_dropout),
+        batches(domain, settings.batch_size, config.seed, settings.condition_dropout, settings.like_sizes),
         steps=steps or settings.steps,
         batch_size=settings.batch_size,
         loss=build_loss(config),

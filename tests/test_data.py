@@ -7,15 +7,26 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from polydiff.checkpoint import Checkpoint, latest
 from polydiff.config import TrainConfig
 from polydiff.data import MOST_WORKERS, batches, prefetch, worker_count
+from polydiff.denoise import Denoiser
 from polydiff.errors import UserError
+from polydiff.loss import Loss
+from polydiff.objective import Moment, as_objective
+from polydiff.plugins import build_domain
+from polydiff.random import streams
 from polydiff.run import Run
+from polydiff.schedule import SCHEDULES
+from polydiff.settings import resolve
 from polydiff.space import Batch, Euclidean
 from polydiff.trainer import train
 
@@ -144,3 +155,101 @@ def test_of_several_conditions_all_are_withheld_together_and_each_alone() -> Non
     assert torch.equal(low.any(2), low.all(2))
     shares = [float((a & b).double().mean()) for a in (label, ~label) for b in (low[:, 0, 0], ~low[:, 0, 0])]
     assert shares == pytest.approx([0.2 + 0.8 * 0.04, 0.8 * 0.16, 0.8 * 0.16, 0.8 * 0.64], abs=0.015)
+
+
+class Sized:
+    """Examples of several sizes, told apart by their numbers."""
+
+    def __init__(self, sizes: NDArray[np.int64]) -> None:
+        self.known = sizes
+
+    def size(self, split: str) -> int:
+        return len(self.known)
+
+    def sizes(self, split: str) -> NDArray[np.int64]:
+        return self.known
+
+    def batch(self, split: str, indices: list[int], generators: list[torch.Generator]) -> Batch:
+        return Batch(torch.tensor(indices, dtype=torch.float32)[:, None], Euclidean(len(indices), (1,)))
+
+
+def like_atoms(n: int) -> Sized:
+    """Sizes as QM9's: 18 on average, 29 at most."""
+    drawn = 18 + 3 * torch.randn(n, generator=torch.Generator().manual_seed(0))
+    return Sized(drawn.round().clamp(3, 29).long().numpy())
+
+
+def waste(sizes: NDArray[np.int64], seen: list[list[int]]) -> float:
+    """Pairs of atoms that batches padded to their largest hold, over those that there are."""
+    held = sum(len(batch) * int(sizes[batch].max()) ** 2 for batch in seen)
+    return held / sum(int((sizes[batch] ** 2).sum()) for batch in seen)
+
+
+@given(
+    size=st.integers(1, 60),
+    batch_size=st.integers(1, 17),
+    like_sizes=st.integers(0, 5),
+    seed=st.integers(0, 5),
+    start=st.integers(0, 40),
+)
+def test_every_example_is_visited_once_an_epoch(
+    size: int, batch_size: int, like_sizes: int, seed: int, start: int
+) -> None:
+    data = Sized(np.arange(size) % 7)
+    draw = batches(data, batch_size, seed, like_sizes=like_sizes)  # type: ignore[arg-type]
+    steps = 3 * size // batch_size + 1
+    seen = [int(i) for step in range(steps) for i in draw(step).x[:, 0]]
+    for epoch in range(3):
+        assert sorted(seen[epoch * size : (epoch + 1) * size]) == list(range(size))
+    resumed = batches(data, batch_size, seed, like_sizes=like_sizes)(start % steps)  # type: ignore[arg-type]
+    assert torch.equal(resumed.x, draw(start % steps).x)
+    assert resumed.x.shape == (batch_size, 1)
+
+
+def test_like_sizes_pad_little() -> None:
+    data = like_atoms(10_000)
+    found = {}
+    for like_sizes in (0, 4, 16, 1000):
+        draw = batches(data, 64, 0, like_sizes=like_sizes)  # type: ignore[arg-type]
+        seen = [draw(step).x[:, 0].long().tolist() for step in range(10_000 // 64)]
+        found[like_sizes] = waste(data.known, seen)
+        order = torch.tensor([data.known[batch].mean() for batch in seen])
+        assert abs(float(torch.corrcoef(torch.stack([order[1:], order[:-1]]))[0, 1])) < 0.3  # batches are shuffled
+    assert found[0] > 1.7
+    assert found[4] < 1.3
+    assert found[16] < 1.1
+    assert found[1000] < 1.03
+
+
+def test_two_epochs_put_other_examples_together() -> None:
+    draw = batches(like_atoms(640), 64, 0, like_sizes=5)  # type: ignore[arg-type]
+    first, second = ([frozenset(draw(s).x[:, 0].tolist()) for s in range(e * 10, e * 10 + 10)] for e in range(2))
+    assert max(len(a & b) for a in first for b in second) < 40
+
+
+def test_data_of_one_size_have_no_like_sizes() -> None:
+    class Plain:
+        def size(self, split: str) -> int:
+            return 10
+
+    with pytest.raises(UserError, match=r"train\.like_sizes=4 needs examples of several sizes"):
+        batches(Plain(), 2, 0, like_sizes=4)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("layout", ["dense", "sparse"])
+def test_the_loss_of_a_molecule_does_not_depend_on_the_sizes_beside_it(layout: str) -> None:
+    words = {"data.max_heavy": "3", "data.layout": layout, "backbone.hidden": "16", "backbone.layers": "2"}
+    domain = build_domain(resolve("molecule", words=words).config)
+    torch.manual_seed(0)
+    made, objective = Denoiser(domain.backbone(), SCHEDULES["edm"]()), as_objective(Loss())
+    moment, u = Moment(0, 1, made), torch.linspace(0.1, 0.9, 6)
+
+    def losses(chosen: list[int]) -> torch.Tensor:
+        batch = domain.batch("train", chosen, streams(0, "augment", chosen))
+        return objective(made, batch, u[: len(chosen)], streams(0, "noise", range(len(chosen))), moment)[0].detach()
+
+    order = domain.sizes("train").argsort(kind="stable").tolist()
+    assert domain.sizes("train")[order[0]] < domain.sizes("train")[order[-1]]
+    beside_small, beside_large = (losses([order[3], *others]) for others in (order[:3], order[-3:]))
+    torch.testing.assert_close(beside_small[0], beside_large[0], rtol=1e-5, atol=1e-6)
+    assert not torch.isclose(beside_small[1], beside_large[1])
