@@ -44,8 +44,7 @@ def drawn(model: Model, name: str, asked: np.ndarray, plan: SampleConfig, seed: 
     for first in range(0, len(asked), size):
         numbers = range(first, min(first + size, len(asked)))
         wishes = [domain.wishes.draw(streams(seed, "blank", [i]), {name: repr(float(asked[i]))}) for i in numbers]
-        sizes, values = (torch.cat(part) for part in zip(*wishes, strict=True))
-        space, cond = domain.codec.space(sizes), domain.wishes.cond(values)
+        space, cond = domain.placed(*(torch.cat(part) for part in zip(*wishes, strict=True)))
         parts.append(Samples(domain.decode(model.states(space, cond, seed, numbers, plan).cpu(), space), cond))
     return Samples.join(parts)
 

@@ -302,11 +302,19 @@ class HasRegions(Protocol):
 class Grows(Protocol):
     """A domain whose examples are sets, which can have more places, for `polydiff inpaint RUN FILE --add N`."""
 
-    def grown(self, given: Batch, mask: Tensor, add: int) -> tuple[Batch, Tensor]:
-        """Return given examples with this many places more, of which nothing is known, and the mask of what is.
+    def grown(
+        self, given: Batch, mask: Tensor, add: str, generators: Sequence[torch.Generator]
+    ) -> tuple[Batch, Tensor]:
+        """Return given examples with further places, and the mask of what is known of them.
+
+        Arguments:
+            given: Clean states.
+            mask: What is known of them.
+            add: How many places, or which, in the domain's words: 6, or C2H4 for atoms.
+            generators: One random stream an example, for what the words leave open.
 
         Raises:
-            UserError: They would be larger than any that can be made.
+            UserError: The words say nothing, or the examples would be larger than any that can be made.
         """
 
 

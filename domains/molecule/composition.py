@@ -35,10 +35,10 @@ def read_formula(text: str, known: Sequence[str]) -> dict[str, int]:
     """Return how many atoms of each known element a formula such as C4H10O names, 0 where it names none."""
     parts = PART.findall(text)
     if not parts or "".join(a + b for a, b in parts) != text or any(n and int(n) == 0 for _, n in parts):
-        raise UserError(f"{FORMULA}={text} is no formula, such as C4H10O.")
+        raise UserError(f"{text} is no formula, such as C4H10O.")
     others = [symbol for symbol, _ in parts if symbol not in known]
     if others:
-        raise UserError(f"{FORMULA}={text} holds {others[0]}; the training data are made of {', '.join(known)}.")
+        raise UserError(f"{text} holds {others[0]}; the training data are made of {', '.join(known)}.")
     return {symbol: sum(int(n or 1) for name, n in parts if name == symbol) for symbol in known}
 
 

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
-from torch import Tensor
 
+from polydiff.domains.molecule.composition import read_formula, symbols
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.files import items, kind_of, molecule_files
 from polydiff.domains.molecule.geometry import Molecule, Rejected, atomic_numbers, positions
@@ -121,6 +120,21 @@ def matched(text: str, molecule: Molecule) -> set[int]:
     return found
 
 
-def grown(rows: Sequence[Tensor], add: int) -> list[Tensor]:
-    """Return the rows of each molecule's atoms with further ones of zeros (False) behind them."""
-    return [torch.cat([part, part.new_zeros(add, part.shape[-1])]) for part in rows]
+def further(text: str, elements: Sequence[int]) -> int | list[int]:
+    """Return how many atoms words name, or the atomic numbers of those that they name: 6, or C2H4."""
+    if text.isdecimal():
+        found: int | list[int] = int(text)
+    else:
+        counts = read_formula(text, symbols(elements))
+        found = [z for z, n in zip(elements, counts.values(), strict=True) for _ in range(n)]
+    if not found:
+        raise UserError(f"--add {text}: say how many atoms to add, or which, such as 6 or C2H4.")
+    return found
+
+
+def longer(molecule: Molecule, numbers: Sequence[int]) -> Molecule:
+    """Return a molecule with further atoms behind its own, all in one place."""
+    places = np.zeros((len(numbers), 3), np.float32)
+    return Molecule(
+        np.concatenate([molecule.numbers, np.array(numbers, np.uint8)]), np.concatenate([molecule.positions, places])
+    )

@@ -13,6 +13,7 @@ from polydiff.cli.words import positive, read_conditions
 from polydiff.errors import UserError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from polydiff.domain import Samples
@@ -52,8 +53,9 @@ def inpaint(words: Sequence[str]) -> int:
         help="what to keep, in place of --gap: 0:0.25 continues the first quarter of a second; repeatable",
     )  # fmt: skip
     parser.add_argument(
-        "--add", metavar="N", type=positive, default=0,
-        help="of molecules, atoms to make besides, hydrogens too; without --gap and --keep all that is given is kept",
+        "--add", metavar="N", default="",
+        help="of molecules, atoms to make besides, hydrogens too: how many, or which, such as C2H4; without --gap and "
+        "--keep all that is given is kept",
     )  # fmt: skip
     parser.add_argument(
         "--resample", metavar="R", type=positive, default=1, help="times that each piece of the way is run; default: 1"
@@ -66,24 +68,33 @@ def inpaint(words: Sequence[str]) -> int:
         raise UserError("Say what to make with --gap, or what to keep with --keep, such as --gap 0.2:0.3.")
     from polydiff.editing import inpaint as edit
     from polydiff.model import Model
+    from polydiff.random import streams
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     how = {"jump": args.jump, "resample": args.resample, "seed": args.seed, "cond": cond, **plan_words(args)}
     parts = {name: getattr(args, name) for name in ("gap", "keep", "add") if getattr(args, name)}
     told = {"seed": args.seed, **parts, "resample": args.resample, "jump": args.jump, "asked": cond}
 
-    def begun(given: Batch) -> tuple[Batch, Tensor]:
-        return kept(model, given, args.gap, args.keep, args.add)
+    def begun(given: Batch, first: int = 0) -> tuple[Batch, Tensor]:
+        generators = streams(args.seed, "grown", range(first, first + given.space.batch))
+        return kept(model, given, args.gap, args.keep, args.add, generators)
 
     def fill(given: Batch, first: int) -> Samples:
-        return edit(model, *begun(given), first=first, **how)
+        return edit(model, *begun(given, first), first=first, **how)
 
     made_of(args, model, "inpainted", Given(model, args, begun), fill, told)
     return 0
 
 
-def kept(model: Model, given: Batch, gaps: Sequence[str], keeps: Sequence[str], add: int) -> tuple[Batch, Tensor]:
-    """Return examples, with so many places added, and where they are known: off the gaps, or inside of what is kept."""
+def kept(
+    model: Model,
+    given: Batch,
+    gaps: Sequence[str],
+    keeps: Sequence[str],
+    add: str,
+    generators: Sequence[torch.Generator],
+) -> tuple[Batch, Tensor]:
+    """Return examples, with places added, and where they are known: off the gaps, or inside of what is kept."""
     import torch
 
     from polydiff.domain import Grows
@@ -94,7 +105,7 @@ def kept(model: Model, given: Batch, gaps: Sequence[str], keeps: Sequence[str], 
     mask = known_in(model, given, gaps, keeps) if gaps or keeps else torch.ones(1, dtype=torch.bool)
     if not add and bool((given.space.sum((~mask).to(given.x).expand_as(given.x)) == 0).all()):
         raise UserError("All of it is to be kept, so there is nothing to make.")
-    return domain.grown(given, mask, add) if isinstance(domain, Grows) and add else (given, mask)
+    return domain.grown(given, mask, add, generators) if isinstance(domain, Grows) and add else (given, mask)
 
 
 def known_in(model: Model, given: Batch, gaps: Sequence[str], keeps: Sequence[str]) -> Tensor:

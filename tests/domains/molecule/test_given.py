@@ -30,16 +30,16 @@ from polydiff.sampling import SAMPLERS, noise_levels
 from polydiff.sampling.run import run_plan
 
 
-def model_of(layout: str) -> Model:
-    data = MoleculeData(max_heavy=4, conditions=("logp",), layout=layout)  # type: ignore[arg-type]
+def model_of(layout: str, types: str = "generated") -> Model:
+    data = MoleculeData(max_heavy=4, conditions=("logp",), layout=layout, types=types)  # type: ignore[arg-type]
     config = MoleculeConfig(data=data, backbone=EGNNConfig(hidden=16, layers=2))
     domain = MoleculeDomain(config)
     return Model(config, domain, build_denoiser(config, domain, torch.device("cpu")))
 
 
-@pytest.fixture(scope="module", params=["dense", "sparse"])
+@pytest.fixture(scope="module", params=[("dense", "generated"), ("sparse", "generated"), ("sparse", "given")], ids=str)
 def model(request: pytest.FixtureRequest) -> Model:
-    return model_of(request.param)
+    return model_of(*request.param)
 
 
 def embedded(smiles: str) -> Chem.Mol:
@@ -133,31 +133,51 @@ def test_parts_by_patterns_and_by_numbers(model: Model, ethanol: Path) -> None:
         named("CC", Molecule(molecule.numbers[:-1], molecule.positions[:-1]))
 
 
-def begun(model: Model, paths: Path, *, keep: str = "", add: int = 0) -> tuple[polydiff.Batch, torch.Tensor]:
-    return kept(model, polydiff.read(model, paths), [], [keep] if keep else [], add)
+def begun(model: Model, paths: Path, *, keep: str = "", add: str = "") -> tuple[polydiff.Batch, torch.Tensor]:
+    given = polydiff.read(model, paths)
+    return kept(model, given, [], [keep] if keep else [], add, streams(0, "grown", range(given.space.batch)))
 
 
-@pytest.mark.parametrize(("keep", "add"), [("CC", 0), ("0,2", 0), ("", 5), ("CCO", 3)])
-def test_what_is_kept_is_kept_exactly(model: Model, tmp_path: Path, keep: str, add: int) -> None:
-    """Elements, and positions relative to each other: below 1e-4 Å."""
-    path = write(tmp_path / "both.sdf", embedded("CCO"), embedded("CCCO"))
+@pytest.mark.parametrize(("keep", "add"), [("CO", ""), ("0,2", ""), ("", "3"), ("CO", "NH2")])
+def test_what_is_kept_is_kept_exactly(model: Model, tmp_path: Path, keep: str, add: str) -> None:
+    """Elements, and positions relative to each other: below 1e-4 Å. Elements that are named are those."""
+    path = write(tmp_path / "both.sdf", embedded("CCO"), embedded("CO"))
     given, mask = begun(model, path, keep=keep, add=add)
     made = polydiff.inpaint(model, given, mask, steps=6, sampler="ddpm", resample=2)
     assert isinstance(model.domain, MoleculeDomain)
     assert isinstance(given.space, DenseMolecules | PackedMolecules)
-    known = model.domain.codec.rows(mask.expand(*given.x.shape[:-1], 1), given.space)
+    more = {"": [], "3": [0] * 3, "NH2": [1, 1, 7]}[add]
+    known = model.domain.codec.rows(mask.expand(given.x.shape), given.space)
     whole = polydiff.read(model, path)
     for new, old, chosen in zip(made.examples, model.domain.decode(whole.x, whole.space), known, strict=True):
         here = chosen[:, 0].numpy()
-        assert len(new.numbers) == len(old.numbers) + add
+        assert len(new.numbers) == len(old.numbers) + len(more)
+        if add == "NH2":
+            assert new.numbers[len(old.numbers) :].tolist() == more
         assert np.array_equal(new.numbers[here], old.numbers[here[: len(old.numbers)]])
         assert rmsd(new.positions[here], old.positions[here[: len(old.numbers)]]) < 1e-4
+
+
+def test_elements_that_are_given_are_those_of_some_molecule_of_training(tmp_path: Path) -> None:
+    model = model_of("dense", "given")
+    path = write(tmp_path / "part.sdf", *[without(embedded("CCO"), 8)] * 12)
+    made = polydiff.inpaint(model, *begun(model, path, add="2"), steps=2).examples
+    assert isinstance(model.domain, MoleculeDomain)
+    train = model.domain.splits["train"]
+    real = {tuple(sorted(train[i].numbers.tolist())) for i in range(len(train))}
+    found = {tuple(sorted(molecule.numbers.tolist())) for molecule in made}
+    assert found <= real
+    assert len(found) > 1
+    with pytest.raises(UserError, match=r"No molecule of training has these 8 atoms and 40 more\. Say which to add"):
+        begun(model, path, add="40")
+    named_ones = polydiff.inpaint(model, *begun(model, path, add="F40"), steps=1).examples
+    assert {(molecule.numbers[8:] == 9).all() for molecule in named_ones} == {True}
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "heun", "sa_solver", "dpmpp_2m"])
 def test_the_centre_of_mass_stays_along_the_way(model: Model, tmp_path: Path, sampler: str) -> None:
     path = write(tmp_path / "part.sdf", without(embedded("CCO"), 2, 8), without(embedded("C1CC1"), 3))
-    given, mask = begun(model, path, add=4)
+    given, mask = begun(model, path, add="4")
     levels = noise_levels(model.denoiser.schedule, 8)
     rows, space = repaint(levels, sampler, resample=2), given.space
     generators = streams(0, "sample", range(2))
@@ -173,7 +193,7 @@ def test_both_layouts_make_the_same(tmp_path: Path) -> None:
     made = []
     for layout in ("dense", "sparse"):
         model = model_of(layout)
-        given, mask = begun(model, path, add=3)
+        given, mask = begun(model, path, add="3")
         made.append(polydiff.inpaint(model, given, mask, steps=5).examples)
     for a, b in zip(*made, strict=True):
         assert np.array_equal(a.numbers, b.numbers)
@@ -182,7 +202,7 @@ def test_both_layouts_make_the_same(tmp_path: Path) -> None:
 
 def test_more_atoms_than_any_that_can_be_made(model: Model, ethanol: Path) -> None:
     with pytest.raises(UserError, match="atoms=309: the largest molecule in training has"):
-        begun(model, ethanol, add=300)
+        begun(model, ethanol, add="300")
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +246,9 @@ def test_the_command_line(trained: str, ethanol: Path, tmp_path: Path, capsys: p
         (["--keep", "0-8"], "All of it is to be kept, so there is nothing to make"),
         ([], "Say what to make with --gap"),
         (["--add", "900"], "atoms=909: the largest molecule in training has"),
+        (["--add", "0"], "--add 0: say how many atoms to add, or which, such as 6 or C2H4"),
+        (["--add", "CCl"], "CCl holds Cl; the training data are made of H, C, N, O, F"),
+        (["--add", "-3"], "-3 is no formula"),
     ],
 )
 def test_the_command_line_refuses(
