@@ -14,7 +14,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 SMALL = {
     "image": ["backbone.channels=16", "backbone.blocks=1"],
     "audio": ["backbone.channels=16", "backbone.blocks=1"],
-    "molecule": ["backbone.hidden=16", "backbone.layers=1"],
+    "molecule": ["backbone.hidden=16", "backbone.layers=1", "data.max_heavy=3"],
 }
 TASKS = {
     "audio_inpaint": ("runs/example-inpaint", "inpainted"),
@@ -61,5 +61,14 @@ def test_the_script_of_a_task_runs_by_training_and_with_a_run(name: str, tmp_pat
     assert sorted(path.relative_to(tmp_path) for path in (tmp_path / folder / made).rglob("*.wav")) == files
 
 
+def test_the_script_of_fragments_runs_by_training_and_with_a_run(tmp_path: Path) -> None:
+    few = ["train.steps=2", "train.batch_size=4", "sample.steps=2", "data.max_heavy=4", *SMALL["molecule"]]
+    folder = "runs/example-molecule-inpaint"
+    assert f"{folder}/inpainted" in run("molecule_inpaint", tmp_path, *few)
+    assert "given: 1 valid" in run("molecule_inpaint", tmp_path, folder)
+    made = {name: len(list((tmp_path / folder / "inpainted" / name).glob("*.sdf"))) for name in ("given", "longer")}
+    assert made == {"given": 8, "longer": 8}
+
+
 def test_every_script_is_tested() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SMALL, *TASKS, "core_only"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SMALL, *TASKS, "core_only", "molecule_inpaint"}
