@@ -62,12 +62,12 @@ def test_the_script_of_a_task_runs_by_training_and_with_a_run(name: str, tmp_pat
 
 
 def test_the_script_of_fragments_runs_by_training_and_with_a_run(tmp_path: Path) -> None:
-    few = ["train.steps=2", "train.batch_size=4", "sample.steps=2", "data.max_heavy=4", *SMALL["molecule"]]
+    few = ["train.steps=2", "train.batch_size=4", "sample.steps=2", *SMALL["molecule"]]
     folder = "runs/example-molecule-inpaint"
     assert f"{folder}/inpainted" in run("molecule_inpaint", tmp_path, *few)
-    assert "given: 1 valid" in run("molecule_inpaint", tmp_path, folder)
+    assert "no molecule" not in run("molecule_inpaint", tmp_path, folder).splitlines()[0]
     made = {name: len(list((tmp_path / folder / "inpainted" / name).glob("*.sdf"))) for name in ("given", "longer")}
-    assert made == {"given": 8, "longer": 8}
+    assert made["given"] == made["longer"] > 0
 
 
 def test_every_script_is_tested() -> None:
