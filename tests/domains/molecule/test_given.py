@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -265,3 +267,16 @@ def test_all_of_a_padded_molecule_kept_is_refused(ethanol: Path) -> None:
     object.__setattr__(model.domain, "codec", replace(model.domain.codec, pad_to=16))
     with pytest.raises(UserError, match="nothing to make"):
         begun(model, ethanol, keep="0-8")
+
+
+def test_the_python_of_the_page_runs(
+    trained: str, ethanol: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "molecule.md").read_text()
+    (code,) = (text for text in re.findall(r"^```python\n(.*?)^```", page, flags=re.M | re.S) if "grown" in text)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.sdf").write_bytes(ethanol.read_bytes())
+    scope: dict[str, Any] = {}
+    exec(code.replace("runs/molecule-001", trained), scope)
+    (made,) = scope["made"].examples
+    assert [*made.numbers[:3], *made.numbers[9:]] == [6, 6, 8, 1, 1, 6]
