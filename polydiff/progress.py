@@ -71,7 +71,8 @@ class Counting(Bar):
             self._bar.update(self._task, completed=done)
         if self._bar.disable and now - self._told > EVERY:
             self._told = now
-            of = f" of {self.total}, {clock((now - self._began) * (self.total / done - 1))} left" if self.total else ""
+            left = (now - self._began) * ((self.total or 0) / done - 1)
+            of = f" of {self.total}, {clock(left)} left" if self.total and left >= 0 else ""
             self._console.print(f"{self.what}: {done}{of}", soft_wrap=True)
 
 

@@ -26,8 +26,9 @@ from rdkit import Chem, RDConfig
 from polydiff.domains.molecule import qm9
 from polydiff.domains.molecule.composition import COMPOSITION
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.files import digest_of, items, kind_of, molecule_files, smi_items
+from polydiff.domains.molecule.files import digest_of, items, kind_of, molecule_files, places_in, smi_items
 from polydiff.domains.molecule.geometry import SEED, Rejected
+from polydiff.domains.molecule.halfway import Draft, forget
 from polydiff.domains.molecule.library import TEST, TRAIN, Found, Library, stack
 from polydiff.domains.molecule.prepare import Item, Wanted, prepare
 from polydiff.domains.molecule.properties import PROPERTIES
@@ -50,7 +51,7 @@ class Source(NamedTuple):
         name: What it is called.
         key: All that its geometries follow from, but for the options.
         items: Gives what stands at its places.
-        total: How many there are, None where that is not known before.
+        total: About how many there are, None where that is not known before.
     """
 
     name: str
@@ -62,7 +63,7 @@ class Source(NamedTuple):
 def open_library(data: MoleculeData) -> Library:
     """Return the molecules that a configuration names, from the cache where they are there."""
     source = source_of(data)
-    library = cached(key_of(source, data), lambda: prepared(source, wanted_by(data), data.seconds))
+    library = cached(key_of(source, data), partial(prepared, source, wanted_by(data), data.seconds))
     if data.name != "organic":
         report(library, source.name)
     check_conditions(data, library, source.name)
@@ -119,17 +120,22 @@ def source_of(data: MoleculeData) -> Source:
         )
     if data.name == "nci":
         path = nci_file()
-        return Source("nci", {"files": digest_of([path])}, lambda: smi_items(path, data))
+        return Source("nci", {"files": digest_of([path])}, lambda: smi_items(path, data), places_in([path]))
     assert data.path is not None
     folder = qm9.folder_of(data.path)
     if folder is not None:
-        return Source(str(data.path), {"qm9": digest_of(qm9.check_folder(folder))}, lambda: qm9.items(folder))
+        return Source(
+            str(data.path),
+            {"qm9": digest_of(qm9.check_folder(folder))},
+            lambda: qm9.items(folder),
+            places_in([folder / qm9.SDF]),
+        )
     if data.name == "qm9":
         raise UserError(f"data.path={data.path} is no folder that holds {qm9.SDF}, {qm9.TABLE} and {qm9.LIST}.")
     files, root = molecule_files(data.path), data.path
     names = [f"{path.relative_to(root).as_posix()} {kind_of(path)}" for path in files]
     key = {"files": digest_of(files), "names": digest("\n".join(names).encode()), "column": data.column}
-    return Source(str(data.path), key, lambda: items(files, root, data))
+    return Source(str(data.path), key, lambda: items(files, root, data), places_in(files))
 
 
 def nci_file() -> Path:
@@ -140,24 +146,39 @@ def nci_file() -> Path:
     return path
 
 
-def prepared(source: Source, wanted: Wanted, seconds: float) -> Library:
-    """Return the library of a source, made in worker processes."""
-    taken, changed = deque[Item](), list[int]()
+def prepared(source: Source, wanted: Wanted, seconds: float, folder: Path | None = None) -> Library:
+    """Return the library of a source, made in worker processes; one for a folder of the cache goes on where it was."""
+    changed = list[int]()
+
+    def noted() -> Iterator[Found]:
+        for number, one in enumerate(places(source, wanted, seconds, Draft(folder))):
+            if isinstance(one.entry, Rejected) and str(one.entry) == qm9.CHANGED:
+                changed.append(number)
+            yield one
+
+    library = stack(noted())
+    return qm9.divided(library, changed) if "qm9" in source.key else library
+
+
+def places(source: Source, wanted: Wanted, seconds: float, draft: Draft) -> Iterator[Found]:
+    """Yield what is found at the places of a source: what is known of them before, then what workers make of them."""
+    everything, taken = iter(source.items()), deque[Item]()
+    for entry, item in zip(draft.known, everything, strict=False):
+        yield Found(item.name, entry, item.columns)
 
     def given() -> Iterator[Item]:
-        for number, item in enumerate(source.items()):
+        for item in everything:
             taken.append(item._replace(text=""))
-            if item.text == qm9.CHANGED:
-                changed.append(number)
             yield item
 
-    made = in_processes(
-        partial(prepare, wanted=wanted), given(), f"{source.name}: molecules", seconds=seconds, total=source.total
-    )
-    entries = (Rejected(one.reason) if isinstance(one, TimedOut) else one for one in made)
-    places = ((taken.popleft(), entry) for entry in entries)
-    library = stack(Found(item.name, entry, item.columns) for item, entry in places)
-    return qm9.divided(library, changed) if "qm9" in source.key else library
+    done = len(draft.known)
+    what = f"{source.name}: molecules" + (f" after {done}" if done else "")
+    total = None if source.total is None else max(source.total - done, 1)
+    for one in in_processes(partial(prepare, wanted=wanted), given(), what, seconds=seconds, total=total):
+        entry = Rejected(one.reason) if isinstance(one, TimedOut) else one
+        draft.add(entry)
+        item = taken.popleft()
+        yield Found(item.name, entry, item.columns)
 
 
 def universe(max_heavy: int) -> list[str]:
@@ -194,14 +215,15 @@ def reasons_of(library: Library) -> list[str]:
     ]
 
 
-def cached(key: Mapping[str, Any], build: Callable[[], Library]) -> Library:
+def cached(key: Mapping[str, Any], build: Callable[[Path], Library]) -> Library:
     """Return the library of a key, from the cache or built and put there."""
     folder = folder_of(key)
     known = recall(folder)
     if known is None:
-        known = build()
+        known = build(folder)
         try:
             write(folder, known, key)
+            forget(folder)
         except OSError as error:
             if recall(folder) is None:  # nobody else wrote it at the same time
                 warnings.warn(

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from rdkit import Chem
 
 from polydiff.domains.molecule import data as module
+from polydiff.domains.molecule import halfway
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import Library, open_library, split, universe
 from polydiff.domains.molecule.geometry import APART, Rejected, apart, embedded
+from polydiff.domains.molecule.prepare import Item
 from polydiff.errors import UserError
 
 
@@ -81,7 +89,7 @@ def test_the_cache_gives_what_was_computed(monkeypatch: pytest.MonkeyPatch, tmp_
     manifest = json.loads((folder / "manifest.json").read_text())
     assert {"rdkit", "seed", "molecules", "sha256", "conformers"} <= set(manifest)
     with monkeypatch.context() as patch:
-        patch.setattr(module, "prepared", lambda *_: pytest.fail("computed again"))
+        patch.setattr(module, "places", lambda *_: pytest.fail("computed again"))
         assert same(open_library(MoleculeData(max_heavy=2)), first)
 
 
@@ -135,3 +143,85 @@ def test_one_molecule_cannot_be_split() -> None:
     library = open_library(MoleculeData(max_heavy=2))
     with pytest.raises(UserError, match="Two different molecules"):
         split(library.take(np.flatnonzero(np.array(library.smiles) == "CC")), 0.2)
+
+
+def test_a_preparation_that_is_stopped_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    rows = [f"{smiles},{i}" for i, smiles in enumerate([*universe(3), "nonsense", "C[Na]", "OCC", *universe(4)[-9:]])]
+    path.write_text("smiles,number\n" + "\n".join(rows) + "\n")
+    data = MoleculeData(path=path, conformers=2, conditions=("number",))  # type: ignore[arg-type]
+    monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path / "one"))
+    with pytest.warns(UserWarning, match="left out"):
+        whole = open_library(data)
+    monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path / "two"))
+    monkeypatch.setattr(halfway, "EVERY", 0.0)
+    real, given = module.in_processes, list[str]()
+
+    def until_noon(work: Any, items: Any, *rest: Any, **options: Any) -> Iterator[Any]:
+        for number, result in enumerate(real(work, noted(items), *rest, **options)):
+            yield result
+            if number == 35:
+                raise KeyboardInterrupt
+
+    def noted(items: Iterable[Item]) -> Iterator[Item]:
+        for item in items:
+            given.append(item.name)
+            yield item
+
+    monkeypatch.setattr(module, "in_processes", until_noon)
+    with pytest.raises(KeyboardInterrupt):
+        open_library(data)
+    (part,) = (tmp_path / "two" / "molecule").iterdir()
+    part.write_bytes(part.read_bytes()[:-10])  # as a kill may leave it
+    given.clear()
+    monkeypatch.setattr(
+        module, "in_processes", lambda work, items, *rest, **more: real(work, noted(items), *rest, **more)
+    )
+    with pytest.warns(UserWarning, match="left out"):
+        assert same(open_library(data), whole)
+    assert given[0] == "line 37"
+    (folder,) = (tmp_path / "two" / "molecule").iterdir()
+    kept = module.recall(folder)
+    assert kept is not None
+    assert same(kept, whole)
+
+
+PREPARE = """
+import os, sys
+from polydiff.domains.molecule.config import MoleculeData
+from polydiff.domains.molecule.data import open_library
+library = open_library(MoleculeData(max_heavy=3, conformers=int(sys.argv[1])))
+print(len(library), library.positions.sum())
+"""
+
+
+def test_two_that_prepare_the_same_at_once_do_each_other_no_harm(tmp_path: Path) -> None:
+    env = {**os.environ, "POLYDIFF_CACHE": str(tmp_path)}
+    both = [subprocess.Popen([sys.executable, "-c", PREPARE, "1"], env=env, stdout=-1, stderr=-1) for _ in range(2)]
+    said = [process.communicate() for process in both]
+    assert said[0] == said[1]
+    assert [process.returncode for process in both] == [0, 0]
+    (folder,) = (tmp_path / "molecule").iterdir()
+    assert module.recall(folder) is not None
+
+
+def test_one_that_is_beaten_to_it_keeps_what_the_other_wrote(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path))
+    first, real = open_library(MoleculeData(max_heavy=2)), module.recall
+    answers = [None]
+    monkeypatch.setattr(module, "recall", lambda folder: answers.pop() if answers else real(folder))
+    monkeypatch.setattr(module, "write", refused)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert same(open_library(MoleculeData(max_heavy=2)), first)
+
+
+def refused(*_: Any) -> None:
+    raise OSError(39, "Directory not empty")
+
+
+def test_a_cache_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match=r"cannot be written .*POLYDIFF_CACHE"):
+        assert len(open_library(MoleculeData(max_heavy=2))) > 5

@@ -111,7 +111,7 @@ def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     path = write(tmp_path / "own.smi", "CCO\nCCN\n")
     read(path)
     with monkeypatch.context() as patch:
-        patch.setattr(data_module, "prepared", lambda *_: pytest.fail("computed again"))
+        patch.setattr(data_module, "places", lambda *_: pytest.fail("computed again"))
         assert set(read(path).smiles) == {"CCO", "CCN"}
     write(path, "CCO\nCCF\n")
     assert set(read(path).smiles) == {"CCO", "CCF"}

@@ -152,8 +152,13 @@ def check_hostile(path: Path, good: list[str], hostile: list[str], **options: ob
     library = read(path, conformers=1, conditions=("pIC50",), **options)
     unusual = [smiles for smiles in hostile if smiles in UNUSUAL]
     assert library.found == len(good) + len(hostile)
-    assert set(library.smiles) == {Chem.CanonSmiles(smiles, useChiral=0) for smiles in good}
-    assert library.used == len(good)
+    lost = library.rejected.get("ETKDG finds no geometry", 0)  # of strained cages
+    assert (
+        len({Chem.CanonSmiles(smiles, useChiral=0) for smiles in good} - set(library.smiles))
+        == lost
+        <= len(good) // 500
+    )
+    assert library.used == len(good) - lost
     assert library.rejected["it is the same as one before"] == len(unusual)
     np.testing.assert_allclose(library.column("pIC50"), library.places / 4)
 
