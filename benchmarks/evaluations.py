@@ -1,6 +1,6 @@
 """What a domain's judges say of samples, against evaluations of the network and samplers.
 
-    python benchmarks/evaluations.py RUN [--metrics pitch_accuracy in_tune log_mel_fd] [-n 256] [--record]
+    python benchmarks/evaluations.py RUN [--metrics pitch_accuracy in_tune] [--budgets 10 20 50] [-n 256] [--record]
 
 Each number is that of `polydiff eval RUN -n N --sampler NAME --steps S`, with S such that the network is evaluated as
 often for a sample as the column says, guidance included; the last column is real data by the same judges.
@@ -42,18 +42,20 @@ def main() -> None:
     reader.add_argument("--metrics", nargs="+", help="default: all")
     reader.add_argument("-n", type=int, default=256, help="samples; default: 256")
     reader.add_argument("--guidance", type=float, default=1.0)
+    reader.add_argument("--budgets", nargs="+", type=int, default=BUDGETS, help="default: 5 10 20 50")
+    reader.add_argument("--samplers", nargs="+", default=SAMPLERS, help="default: auto dpmpp_2m_sde heun")
     said = reader.parse_args()
     model = Model.load(said.run, device=said.device)
     found = {
         (sampler, budget): judged(model, said.n, said.guidance, budget, sampler)
-        for sampler in SAMPLERS
-        for budget in BUDGETS
+        for sampler in said.samplers
+        for budget in said.budgets
     }
     names = said.metrics or list(next(iter(found.values())))
-    rows = [["metric", "sampler", *map(str, BUDGETS), "real data"]]
+    rows = [["metric", "sampler", *map(str, said.budgets), "real data"]]
     for name in names:
-        for sampler in SAMPLERS:
-            values = [found[sampler, budget][name] for budget in BUDGETS]
+        for sampler in said.samplers:
+            values = [found[sampler, budget][name] for budget in said.budgets]
             rows.append([name, sampler, *(figure(v["value"]) for v in values), figure(values[0]["data"])])
     config = model.config
     about = f"{config.domain}, preset {config.preset}, step {model.step}, guidance {said.guidance:g}, {said.n} samples:"
