@@ -1,4 +1,4 @@
-"""Lists of pairs: all, or with a cut-off those that are near; and networks that see no jump where an atom crosses it."""
+"""Lists of pairs: all, or those nearer than a cut-off; and networks that see no jump where an atom crosses it."""
 
 from __future__ import annotations
 
