@@ -15,7 +15,7 @@ from markupsafe import Markup
 from polydiff.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Array, Scale, grid_line, linear, short
 from polydiff.domain import Measured
 
-BINS = 24
+BINS = 20
 TAILS = 0.005
 """Share of the numbers at each end that fall into the outermost bins, however far out they are."""
 WHOLE = 40
@@ -110,7 +110,7 @@ def outline(across: Scale, up: Scale, edges: Array, shares: Array) -> str:
 def scatter(found: Mapping[str, Any], name: str) -> Markup | None:
     """Return an SVG of what was measured, up, against what was asked, across; None where fewer than two differ.
 
-    On the diagonal both are alike. Samples without a number are crosses at the lower edge; the axes reach as far as
+    On the diagonal both are alike. Samples without a number are strokes at the lower edge; the axes reach as far as
     the bins of `summary`, and what lies outside is at the edge.
     """
     pairs = [(a, math.nan if b is None else b) for a, b in found["pairs"]]
@@ -122,7 +122,7 @@ def scatter(found: Mapping[str, Any], name: str) -> Markup | None:
     known = np.isfinite(measured)
     x, y = across.place(asked[known]), up.place(np.clip(measured[known], low, high))
     dots = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(x, y, strict=True))
-    lost = "".join(f"M{a - 2.5:.1f} {BOTTOM - 5}l5 5m0-5l-5 5" for a in across.place(asked[~known]))
+    lost = "".join(f"M{a:.1f} {BOTTOM}v-8" for a in across.place(asked[~known]))
     drawn = [
         f'<path class="asked" d="M{LEFT} {BOTTOM}L{RIGHT} {TOP}"/>',
         f'<path class="dots" d="{dots}"/>',

@@ -15,6 +15,7 @@ from polydiff.errors import UserError
 from polydiff.files import read_json
 from polydiff.heatmap import heatmap
 from polydiff.run import Run
+from polydiff.uncertainty import places
 
 WEIGHTS = {"ema": "averaged weights", "model": "weights as trained"}
 SAMPLING = ("sampler", "steps", "guidance")
@@ -136,10 +137,15 @@ def drawn(told: list[tuple[str, dict[str, Any]]], draw: Any) -> list[Picture]:
     """Return a picture of each measure of which one can be drawn."""
     found = [(name, measure, draw(measure, name)) for name, measure in told]
     return [
-        Picture(name.replace("_", " "), ", ".join(filter(None, [measure["meaning"], measure["unit"]])), svg)
+        Picture(title := name.replace("_", " "), note(title, measure), svg)
         for name, measure, svg in found
         if svg is not None
     ]
+
+
+def note(title: str, measure: Mapping[str, Any]) -> str:
+    """Return what a number is and its unit, as far as the title does not say it."""
+    return ", ".join(words for words in (measure["meaning"], measure["unit"]) if words and words != title)
 
 
 def score(name: str, row: Mapping[str, Any]) -> Score:
@@ -166,8 +172,8 @@ def with_error(value: float, error: float) -> str:
     """Return a number and, where it is known, its standard error to one digit, to as many places."""
     if math.isnan(value) or not error > 0:
         return figures(value)
-    places = -math.floor(math.log10(error))
-    return f"{value:,.{max(places, 0)}f} ± {error:,.{max(places, 0)}f}" if places < 6 else figures(value)
+    shown = places(error)
+    return f"{value:,.{shown}f} ± {error:,.{shown}f}" if shown < 6 else figures(value)
 
 
 def figures(value: float) -> str:

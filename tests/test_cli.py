@@ -245,7 +245,7 @@ def test_a_number_stands_beside_its_standard_error(capsys: pytest.CaptureFixture
     plain = {"n": 4, "step": 5, "weights": "ema", "sampler": "ddim", "steps": 3, "evaluations": 3, "seed": 0}
     evaluation_table(plain | {"environment": {"versions": {}}, "metrics": {"valid": row}})
     out = capsys.readouterr().out
-    assert out.splitlines()[4].split() == ["valid", "0.812±0.017", "1", "0.0±0.5", "higher"]
+    assert out.splitlines()[4].split() == ["valid", "0.81±0.02", "1", "0.0±0.5", "higher"]
     assert "standard error: what other samples of the same model would change" in out
 
 

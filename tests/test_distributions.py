@@ -50,7 +50,7 @@ def test_a_point_stands_where_its_numbers_say() -> None:
     dots = re.search(r'class="dots" d="([^"]*)"', svg)
     assert dots
     assert dots[1] == f"M{LEFT:.1f} {BOTTOM:.1f}h0M{RIGHT:.1f} {TOP:.1f}h0"
-    assert f"M{(LEFT + RIGHT) / 2 - 2.5:.1f} {BOTTOM - 5}l5 5" in svg
+    assert f"M{(LEFT + RIGHT) / 2:.1f} {BOTTOM}v-8" in svg
 
 
 def test_the_area_of_a_bin_is_its_share() -> None:

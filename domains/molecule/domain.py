@@ -24,11 +24,10 @@ from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import Library, open_library, quarantine_of, split, universe
 from polydiff.domains.molecule.geometry import Molecule
 from polydiff.domains.molecule.given import further, longer, named, read_molecules
-from polydiff.domains.molecule.judge import Findings, Judged, examine
+from polydiff.domains.molecule.judge import Findings, Judged, examine, known_shapes
 from polydiff.domains.molecule.metrics import Reference
 from polydiff.domains.molecule.perceive import cloud, formula
 from polydiff.domains.molecule.properties import PROPERTIES
-from polydiff.domains.molecule.shapes import together
 from polydiff.domains.molecule.show import SHOWN, script, show
 from polydiff.domains.molecule.sizes import FARTHEST, check_atoms, size_nats
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
@@ -104,8 +103,7 @@ class MoleculeDomain:
         """What samples are compared with."""
         whole = frozenset(universe(self.data.max_heavy)) if self.data.name == "organic" else frozenset[str]()
         train, test = self.splits["train"], self.splits["test"]
-        known = examine([train[i] for i in spread(len(train), SHAPES)])
-        lengths, angles = (together(getattr(one, name) for one in known) for name in ("lengths", "angles"))
+        lengths, angles = known_shapes([train[i] for i in spread(len(train), SHAPES)])
         return Reference(frozenset(train.smiles), frozenset(test.smiles), whole, lengths, angles)
 
     def findings(self, samples: Samples) -> list[Findings]:

@@ -9,7 +9,7 @@ import importlib.util
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rdkit import Chem
@@ -17,9 +17,9 @@ from rdkit.Chem import rdForceFieldHelpers
 from rdkit.rdBase import BlockLogs
 
 from polydiff.domains.molecule.geometry import ITERATIONS, Molecule, graph_smiles
-from polydiff.domains.molecule.perceive import look
+from polydiff.domains.molecule.perceive import look, perceive
 from polydiff.domains.molecule.properties import PROPERTIES, measure
-from polydiff.domains.molecule.shapes import bond_angles, bond_lengths
+from polydiff.domains.molecule.shapes import Values, bond_angles, bond_lengths, together
 from polydiff.domains.molecule.stability import stable_atoms, table_smiles
 from polydiff.domains.molecule.workers import TimedOut, in_processes
 
@@ -100,6 +100,26 @@ def examine(molecules: Sequence[Molecule]) -> list[Findings]:
         Findings(Judged(molecule), stable_atoms(molecule)) if isinstance(one, TimedOut) else one
         for molecule, one in zip(molecules, found, strict=True)
     ]
+
+
+class Shape(NamedTuple):
+    """Bonds of a molecule: kind -> lengths in Å, and kind -> angles in degrees; nothing where there is no molecule."""
+
+    lengths: Mapping[str, Sequence[float]]
+    angles: Mapping[str, Sequence[float]]
+
+    @classmethod
+    def of(cls, molecule: Molecule) -> Shape:
+        """Measure a molecule."""
+        mol = perceive(molecule)
+        return cls({}, {}) if mol is None else cls(bond_lengths(mol), bond_angles(mol))
+
+
+def known_shapes(molecules: Sequence[Molecule]) -> tuple[Values, Values]:
+    """Return bond lengths and bond angles of molecules that samples are compared with, by kind."""
+    found = in_processes(Shape.of, molecules, "training geometries measured", seconds=SECONDS)
+    shapes = [one for one in found if not isinstance(one, TimedOut)]
+    return together(one.lengths for one in shapes), together(one.angles for one in shapes)
 
 
 def strain(mol: Any) -> float | None:

@@ -77,8 +77,7 @@ def graph_metrics(judged: Sequence[Judged], reference: Reference) -> dict[str, M
             share(sum(one.connected for one in judged), n),
             "",
             "higher",
-            "Share of samples whose atoms are in one piece by RDKit's covalent radii, whatever their valences; clouds "
-            "of noise are so too.",
+            "Share of samples whose atoms are in one piece by RDKit's covalent radii, whatever their valences.",
         ),
         "unique": Metric.of(
             distinct_number(seen, distinct, n),

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from polydiff.progress import EVERY, Bar, clock
 from polydiff.settings import Settings
+from polydiff.uncertainty import places
 from polydiff.yamltext import one_line_yaml
 
 if TYPE_CHECKING:
@@ -110,14 +111,13 @@ def with_error(value: float | None, error: float | None, digits: int = 2) -> str
         return "-"
     if not error:
         return figure(value)
-    places = max(digits - 1 - math.floor(math.log10(error)), 0)
-    return f"{value:.{places}f} ± {error:.{places}f}" if places < 7 else f"{value:.2g} ± {error:.1g}"
+    shown = places(error, digits)
+    return f"{value:.{shown}f} ± {error:.{shown}f}" if shown < 7 else f"{value:.{digits}g} ± {error:.0e}"
 
 
 def narrow(value: float | None, error: float | None) -> str:
-    """Return the same in few characters: one digit of the error, two where it begins with 1, 2 or 3."""
-    leading = 0 if not error else error / 10 ** math.floor(math.log10(error))
-    return with_error(value, error, 1 + (leading < 3.5)).replace(" ", "")
+    """Return the same in few characters, so that a table fits a terminal."""
+    return with_error(value, error, digits=1).replace(" ", "")
 
 
 def figure(value: float | None) -> str:
