@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from polydiff.cli.drawing import DrawingProgress
 from polydiff.cli.use import run_of, sampling_parser
-from polydiff.cli.words import Parser
+from polydiff.cli.words import Parser, positive
 from polydiff.errors import UserError
 from polydiff.files import claimed, folder_atomic, made
 
@@ -30,6 +30,13 @@ def given_parser(verb: str, summary: str, name: str) -> Parser:
     parser.set_defaults(n=None)
     parser.add_argument(
         "files", metavar="FILE", type=Path, nargs="*", help="files of yours; none: held-out examples are taken"
+    )
+    parser.add_argument(
+        "--each",
+        metavar="K",
+        type=positive,
+        default=1,
+        help="times that each file is taken, with other noise",
     )
     parser.add_argument("--first", metavar="I", type=int, help="first of the held-out examples; default: 0")
     output_option(parser, name)
@@ -70,11 +77,15 @@ class Given:
     """
 
     def __init__(self, model: Model, args: argparse.Namespace, check: Callable[[Batch], object] = id) -> None:
-        self.model, self.files, self.check = model, list[Path](args.files), check
+        self.model, self.check = model, check
+        self.files = [path for path in list[Path](args.files) for _ in range(args.each)]
         if self.files and not (args.n is None and args.first is None):
             raise UserError("-n and --first choose among held-out examples; leave them out where files are named.")
+        if args.each > 1 and not self.files:
+            raise UserError("--each takes files several times; name some.")
         first, held = args.first or 0, model.domain.size("test") if not self.files else 0
-        self.found = [self.look(path) for path in self.files]
+        found = {path: self.look(path) for path in dict.fromkeys(self.files)}
+        self.found = [found[path] for path in self.files]
         n = args.n or max(1, min(HELD_OUT, held - first))
         if not self.files and not 0 <= first <= held - n:
             there = "is 1 held-out example" if held == 1 else f"are {held} held-out examples"

@@ -225,14 +225,17 @@ def test_the_command_line(trained: str, ethanol: Path, tmp_path: Path, capsys: p
         "keep": lambda out: ["inpaint", trained, str(ethanol), str(several), "--keep", "[CH2,CH3]", "-o", out],
         "add": lambda out: ["inpaint", trained, str(ethanol), "--add", "2", "--cond", "logp=1", "-o", out],
         "vary": lambda out: ["vary", trained, str(several), str(ethanol), "-o", out],
+        "each": lambda out: ["vary", trained, str(several), str(ethanol), "--each", "3", "-o", out],
         "held": lambda out: ["inpaint", trained, "-n", "2", "--gap", "[#1]", "-o", out],
         "between": lambda out: ["interpolate", trained, str(ethanol), str(ethanol), "--steps", "3", "-o", out],
     }
-    numbers = {"keep": (4, 4), "add": (1, 1), "vary": (4, 4), "held": (2, 2), "between": (2, 3)}
+    numbers = {"keep": (4, 4), "add": (1, 1), "vary": (4, 4), "each": (12, 12), "held": (2, 2), "between": (2, 3)}
     for name, words in verbs.items():
         assert main(words(str(tmp_path / name))) == 0, capsys.readouterr().err
         given, made = (records(tmp_path / name / part) for part in ("given", "made"))
         assert (len(given), len(made)) == numbers[name]
+    first, *_, last = records(tmp_path / "each" / "made")[-3:]  # of one file, with other noise
+    assert not np.allclose(first.GetConformer().GetPositions(), last.GetConformer().GetPositions(), atol=0.01)
     grown = records(tmp_path / "add" / "made")[0]
     assert grown.GetNumAtoms() == 11
     old = records(tmp_path / "add" / "given")[0]
@@ -248,6 +251,7 @@ def test_the_command_line(trained: str, ethanol: Path, tmp_path: Path, capsys: p
         (["--keep", "0-8"], "All of it is to be kept, so there is nothing to make"),
         ([], "Say what to make with --gap"),
         (["--add", "900"], "atoms=909: the largest molecule in training has"),
+        (["--add", "6", "-n", "3"], "-n and --first choose among held-out examples"),
         (["--add", "0"], "--add 0: say how many atoms to add, or which, such as 6 or C2H4"),
         (["--add", "CCl"], "CCl holds Cl; the training data are made of H, C, N, O, F"),
         (["--add", "-3"], "-3 is no formula"),
