@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from rdkit import Chem
 from rdkit.Chem import rdForceFieldHelpers
-from rdkit.rdBase import BlockLogs
 
 from polydiff.domains.molecule.geometry import ITERATIONS, Molecule, graph_smiles
 from polydiff.domains.molecule.perceive import look, perceive
@@ -141,17 +140,7 @@ def busts() -> bool:
 
 def passes(mols: Sequence[Any]) -> list[bool]:
     """Return which of RDKit's molecules pass all tests of PoseBusters; what takes too long passes none."""
+    from polydiff.domains.molecule.poses import bust
+
     found = in_processes(bust, mols, "samples tested by PoseBusters", seconds=SECONDS)
     return [not isinstance(one, TimedOut) and one for one in found]
-
-
-def bust(mol: Any) -> bool:
-    """Return whether a molecule passes all tests of PoseBusters but that of its energy.
-
-    A test that cannot be made (NaN) is not passed (Buttenschoen et al., 2024, https://doi.org/10.1039/D3SC04185A).
-    """
-    from posebusters import PoseBusters
-
-    with BlockLogs():
-        table = PoseBusters(config="mol_fast").bust(mol_pred=mol)
-    return bool((table == True).all(axis=None))  # noqa: E712 (NaN is no True)
