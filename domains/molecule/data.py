@@ -1,4 +1,4 @@
-"""Where molecules come from, how they are kept, and which are held out.
+"""Where molecules come from and how they are kept.
 
 Geometries take time to compute, so they are kept in the cache: one folder a data set, its name a hash of all that they
 follow from, with a manifest that says what that is and the hash of the arrays. A folder that does not agree with its
@@ -7,7 +7,6 @@ manifest is computed again. Folders appear whole or not at all, so preparations 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import re
@@ -24,14 +23,15 @@ import rdkit
 from rdkit import Chem, RDConfig
 
 from polydiff.domains.molecule import qm9
-from polydiff.domains.molecule.composition import COMPOSITION
+from polydiff.domains.molecule.composition import COMPOSITION, FORMULA
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.files import digest_of, items, kind_of, molecule_files, places_in, smi_items
 from polydiff.domains.molecule.geometry import SEED, Rejected
 from polydiff.domains.molecule.halfway import Draft, forget
-from polydiff.domains.molecule.library import TEST, TRAIN, Found, Library, stack
+from polydiff.domains.molecule.library import Found, Library, digest, stack
 from polydiff.domains.molecule.prepare import Item, Wanted, prepare
 from polydiff.domains.molecule.properties import PROPERTIES
+from polydiff.domains.molecule.sizes import ATOMS
 from polydiff.domains.molecule.workers import TimedOut, in_processes
 from polydiff.errors import UserError, unknown
 from polydiff.files import folder_atomic
@@ -90,6 +90,8 @@ def check_conditions(data: MoleculeData, library: Library, source: str) -> None:
     for name in data.conditions:
         if name not in names:
             raise unknown("condition", name, names, f"Those are what is known of {source}.")
+        if name in (ATOMS, FORMULA):
+            raise UserError(f"{source} has a column {name}, which cannot be a condition: {name} is asked for as it is.")
         if name in library.names and np.isnan(library.column(name)).all():
             warnings.warn(
                 f"{name} is known of no molecule in {source}, so none can be asked for by it; data.conditions=[] asks "
@@ -264,46 +266,3 @@ def recall(folder: Path) -> Library | None:
         smiles = arrays["smiles"].tobytes().decode()
         known = {name: arrays[name] for name in ARRAYS} | {name: manifest[name] for name in FACTS}
     return Library(smiles=smiles.split("\n") if smiles else [], **known | {"names": tuple(manifest["names"])})
-
-
-def digest(data: bytes) -> str:
-    """Return the SHA-256 of bytes, in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def split(library: Library, share: float) -> dict[str, Library]:
-    """Return {"train", "test"}: a molecule is held out with all its geometries, by a hash of its SMILES.
-
-    So a molecule stays on its side when others are added. Each side has one molecule at least. A data set that is
-    divided from the start stays so. A molecule with an element that training lacks is trained on, as no sample could be
-    like it.
-    """
-    train, test = library.sides == TRAIN, library.sides == TEST
-    if not (train.any() or test.any()):
-        test = held_out(library, share)
-        train = ~test
-    strange = test & lacking(library, train)
-    train, test = train | strange, test & ~strange
-    return {"train": library.take(np.flatnonzero(train)), "test": library.take(np.flatnonzero(test))}
-
-
-def held_out(library: Library, share: float) -> np.ndarray:
-    """Return which geometries are held out: of tiny data sets one molecule that is made of what the others have."""
-    lots = np.array([int(digest(one.encode())[:13], 16) / 16**13 for one in library.smiles])
-    ordered = np.unique(lots)
-    if len(ordered) < 2:
-        raise UserError("Two different molecules are needed at least: one to train on, one to hold out.")
-    test: np.ndarray = lots < min(max(share, ordered[1]), ordered[-1])
-    if not lacking(library, ~test)[test].all():
-        return test
-    for lot in ordered:
-        test = lots == lot
-        if not lacking(library, ~test)[test].any():
-            return test
-    raise UserError("No molecule can be held out: each holds an element that no other has.")
-
-
-def lacking(library: Library, train: np.ndarray) -> np.ndarray:
-    """Return which geometries hold an element that none of those to train on has."""
-    known = np.isin(library.numbers, np.unique(library.numbers[np.repeat(train, library.sizes)]))
-    return ~np.logical_and.reduceat(known, library.first[:-1])

@@ -21,10 +21,11 @@ from polydiff.domains.molecule.asking import Asking, Wishes, spread
 from polydiff.domains.molecule.codec import Codec
 from polydiff.domains.molecule.composition import composition_metrics, symbols
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data import Library, open_library, quarantine_of, split, universe
+from polydiff.domains.molecule.data import Library, open_library, quarantine_of, universe
 from polydiff.domains.molecule.geometry import Molecule
 from polydiff.domains.molecule.given import further, longer, named, read_molecules
 from polydiff.domains.molecule.judge import Findings, Judged, examine, known_shapes
+from polydiff.domains.molecule.library import split
 from polydiff.domains.molecule.metrics import Reference
 from polydiff.domains.molecule.perceive import cloud, formula
 from polydiff.domains.molecule.properties import PROPERTIES

@@ -12,9 +12,9 @@ import numpy as np
 from rdkit import Chem
 
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data import check_conditions, known_library, quarantine_of, split, wanted_by
+from polydiff.domains.molecule.data import check_conditions, known_library, quarantine_of, wanted_by
 from polydiff.domains.molecule.files import kind_of, molecule_files
-from polydiff.domains.molecule.library import Library
+from polydiff.domains.molecule.library import Library, split
 from polydiff.domains.molecule.prepare import Item, prepare
 from polydiff.domains.molecule.properties import PROPERTIES
 from polydiff.domains.molecule.qm9 import folder_of
@@ -88,7 +88,7 @@ def told(values: np.ndarray) -> dict[str, float]:
     """Return what a column of numbers holds."""
     known = values[~np.isnan(values)]
     missing = {} if len(known) == len(values) else {"missing": len(values) - len(known)}
-    return quantiles(known) | missing
+    return {name: value for name, value in quantiles(known).items() if "%" not in name} | missing
 
 
 def quantiles(values: np.ndarray) -> dict[str, float]:

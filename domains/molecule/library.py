@@ -1,7 +1,8 @@
-"""Molecules in memory: geometries, stacked, with what is known of each."""
+"""Molecules in memory: geometries, stacked, with what is known of each, and which of them are held out."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 from array import array
 from collections import Counter
@@ -13,6 +14,7 @@ import numpy as np
 
 from polydiff.domains.molecule.geometry import Molecule, Rejected
 from polydiff.domains.molecule.properties import PROPERTIES
+from polydiff.errors import UserError
 
 TRAIN, APART, TEST = 0, 1, 2
 """Sides of a data set that is divided from the start: to train on, used for nothing, held out."""
@@ -198,3 +200,46 @@ def stack(everything: Iterable[Found]) -> Library:
         rejected=dict(rejected),
         named=named,
     )
+
+
+def split(library: Library, share: float) -> dict[str, Library]:
+    """Return {"train", "test"}: a molecule is held out with all its geometries, by a hash of its SMILES.
+
+    So a molecule stays on its side when others are added. Each side has one molecule at least. A data set that is
+    divided from the start stays so. A molecule with an element that training lacks is trained on, as no sample could be
+    like it.
+    """
+    train, test = library.sides == TRAIN, library.sides == TEST
+    if not (train.any() or test.any()):
+        test = held_out(library, share)
+        train = ~test
+    strange = test & lacking(library, train)
+    train, test = train | strange, test & ~strange
+    return {"train": library.take(np.flatnonzero(train)), "test": library.take(np.flatnonzero(test))}
+
+
+def held_out(library: Library, share: float) -> np.ndarray:
+    """Return which geometries are held out: of tiny data sets one molecule that is made of what the others have."""
+    lots = np.array([int(digest(one.encode())[:13], 16) / 16**13 for one in library.smiles])
+    ordered = np.unique(lots)
+    if len(ordered) < 2:
+        raise UserError("Two different molecules are needed at least: one to train on, one to hold out.")
+    test: np.ndarray = lots < min(max(share, ordered[1]), ordered[-1])
+    if not lacking(library, ~test)[test].all():
+        return test
+    for lot in ordered:
+        test = lots == lot
+        if not lacking(library, ~test)[test].any():
+            return test
+    raise UserError("No molecule can be held out: each holds an element that no other has.")
+
+
+def lacking(library: Library, train: np.ndarray) -> np.ndarray:
+    """Return which geometries hold an element that none of those to train on has."""
+    known = np.isin(library.numbers, np.unique(library.numbers[np.repeat(train, library.sizes)]))
+    return ~np.logical_and.reduceat(known, library.first[:-1])
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()

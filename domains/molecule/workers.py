@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import faulthandler
 import os
 import pickle
 import queue
@@ -19,21 +18,15 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sized
-from dataclasses import dataclass
 from itertools import count, islice
-from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+from polydiff.domains.molecule.serving import START, Answer, TimedOut, main
 from polydiff.progress import Counting
 
 SECONDS = 30.0
 """Time after which an item is given up, where nobody said another."""
-START = 120.0
-"""Seconds in which a worker must be ready."""
-MEMORY = 4 * 2**30
-"""Bytes of address space of a worker, where the system can limit it."""
 AHEAD = 64
 """Items a worker that may be done before the oldest that is not."""
 PER_WORKER = 4
@@ -41,29 +34,6 @@ PER_WORKER = 4
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class TimedOut:
-    """What an item gives that was given up: it took too long or too much memory, or its process died.
-
-    Arguments:
-        reason: Which of them, in words that follow "left out: ".
-    """
-
-    reason: str
-
-
-class Answer(NamedTuple):
-    """What a worker says.
-
-    Attributes:
-        kind: "ready" for items, "done" with one, or "error" in one.
-        content: Pickled: the item's result or exception.
-    """
-
-    kind: Literal["ready", "done", "error"]
-    content: bytes = b""
 
 
 def in_processes(
@@ -136,7 +106,7 @@ class Worker:
         paths = [path or str(os.getcwd()) for path in sys.path]  # noqa: PTH109
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self.process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", "-c", f"from {__name__} import main; main()"],
+            [sys.executable, "-P", "-c", f"from {main.__module__} import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **one, "PYTHONPATH": os.pathsep.join(paths)},
@@ -269,65 +239,3 @@ def last_words(code: int) -> str:
         return signal.Signals(-code).name
     except ValueError:
         return f"exit code {code}"
-
-
-def serve(orders: BinaryIO, answers: BinaryIO) -> None:
-    """Work until the parent ends or closes the pipe: messages are (function, seconds) and (item,), pickled inside."""
-    order, seconds = b"", SECONDS
-    with Path(os.devnull).open("w") as nowhere, contextlib.suppress(EOFError):
-        while True:
-            message = pickle.load(orders)  # noqa: S301 (of our parent)
-            if len(message) == 2:
-                (order, seconds), answer = message, Answer("ready")
-                load(order)
-            else:
-                faulthandler.dump_traceback_later(seconds + START, exit=True, file=nowhere)  # if the parent is gone
-                answer = attempt(order, message[0])
-                faulthandler.cancel_dump_traceback_later()
-            pickle.dump(answer, answers)
-            answers.flush()
-
-
-def load(order: bytes) -> None:
-    """Import what a function needs; why that fails is told with the first item."""
-    with contextlib.suppress(Exception):
-        pickle.loads(order)  # noqa: S301
-
-
-def attempt(order: bytes, item: bytes) -> Answer:
-    """Return what a function gives for an item, or its exception."""
-    try:
-        return Answer("done", pickle.dumps(pickle.loads(order)(pickle.loads(item))))  # noqa: S301
-    except MemoryError:
-        return Answer("done", pickle.dumps(TimedOut(f"it takes more than {MEMORY / 2**30:g} GiB of memory")))
-    except Exception as error:  # noqa: BLE001 (raised in the parent)
-        return Answer("error", portable(error))
-
-
-def portable(error: Exception) -> bytes:
-    """Return an exception, pickled; of one that cannot be, its text."""
-    try:
-        content = pickle.dumps(error)
-        pickle.loads(content)  # noqa: S301
-    except Exception:  # noqa: BLE001 (of whatever class)
-        return pickle.dumps(RuntimeError("".join(traceback.format_exception(error))))
-    return content
-
-
-def limit_memory() -> None:
-    """Let what asks for too much memory fail, rather than the machine."""
-    try:
-        import resource
-    except ImportError:  # no POSIX
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY if hard < 0 else min(MEMORY, hard), hard))
-
-
-def main() -> None:
-    """Be a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
-    limit_memory()
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what is printed must not come between answers
-    serve(sys.stdin.buffer, answers)

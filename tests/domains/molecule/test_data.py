@@ -16,10 +16,11 @@ import pytest
 from rdkit import Chem
 
 from polydiff.domains.molecule import data as module
-from polydiff.domains.molecule import halfway
+from polydiff.domains.molecule import halfway, workers
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data import Library, open_library, split, universe
+from polydiff.domains.molecule.data import Library, open_library, universe
 from polydiff.domains.molecule.geometry import APART, Rejected, apart, embedded
+from polydiff.domains.molecule.library import split
 from polydiff.domains.molecule.prepare import Item
 from polydiff.errors import UserError
 
@@ -184,6 +185,19 @@ def test_a_preparation_that_is_stopped_goes_on_where_it_was(monkeypatch: pytest.
     kept = module.recall(folder)
     assert kept is not None
     assert same(kept, whole)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_geometries_do_not_depend_on_the_number_of_workers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, library: Library, count: int
+) -> None:
+    monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path))
+    monkeypatch.setattr(workers, "cores", lambda: count)
+    three = open_library(MoleculeData(max_heavy=3))
+    first = library.take(range(len(three)))
+    assert three.smiles == first.smiles
+    assert np.array_equal(three.positions, first.positions)
+    assert np.array_equal(three.properties, first.properties)
 
 
 PREPARE = """
