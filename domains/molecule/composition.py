@@ -28,7 +28,11 @@ def symbols(elements: Sequence[int]) -> tuple[str, ...]:
 
 def counted(molecules: Sequence[Molecule], elements: Sequence[int]) -> np.ndarray:
     """Return how many atoms of each element molecules have, float64 (B, K)."""
-    return np.array([[(m.numbers == z).sum() for z in elements] for m in molecules], float).reshape(-1, len(elements))
+    if not molecules:
+        return np.zeros((0, len(elements)))
+    first = np.cumsum([0, *(len(m.numbers) for m in molecules[:-1])])
+    atoms = np.concatenate([m.numbers for m in molecules])[:, None] == np.array(elements)
+    return np.add.reduceat(atoms.astype(np.float64), first)
 
 
 def read_formula(text: str, known: Sequence[str]) -> dict[str, int]:
