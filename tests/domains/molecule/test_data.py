@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -200,23 +199,24 @@ def test_geometries_do_not_depend_on_the_number_of_workers(
     assert np.array_equal(three.properties, first.properties)
 
 
-PREPARE = """
-import os, sys
-from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data import open_library
-library = open_library(MoleculeData(max_heavy=3, conformers=int(sys.argv[1])))
-print(len(library), library.positions.sum())
-"""
+def test_two_that_prepare_the_same_at_once_do_each_other_no_harm(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path))
+    together, real = threading.Barrier(2, timeout=60), module.write
 
+    def write(*given: Any) -> None:
+        together.wait()
+        real(*given)
 
-def test_two_that_prepare_the_same_at_once_do_each_other_no_harm(tmp_path: Path) -> None:
-    env = {**os.environ, "POLYDIFF_CACHE": str(tmp_path)}
-    both = [subprocess.Popen([sys.executable, "-c", PREPARE, "1"], env=env, stdout=-1, stderr=-1) for _ in range(2)]
-    said = [process.communicate() for process in both]
-    assert said[0] == said[1]
-    assert [process.returncode for process in both] == [0, 0]
+    monkeypatch.setattr(module, "write", write)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(open_library, [MoleculeData(max_heavy=2)] * 2)
+    assert same(first, second)
     (folder,) = (tmp_path / "molecule").iterdir()
-    assert module.recall(folder) is not None
+    kept = module.recall(folder)
+    assert kept is not None
+    assert same(kept, first)
 
 
 def test_one_that_is_beaten_to_it_keeps_what_the_other_wrote(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
