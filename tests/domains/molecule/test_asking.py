@@ -145,7 +145,8 @@ def test_the_likelihood_has_a_part_for_sizes(domain: MoleculeDomain) -> None:
     assert np.corrcoef(np.exp(-size.numpy()), share)[0, 1] > 0.999
 
 
-def test_the_benchmark_of_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("types", ["generated", "given"])
+def test_the_benchmark_of_asking(types: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real molecules have no error, a random draw has one; each sample has a request of its own."""
     import sys
     from pathlib import Path
@@ -153,7 +154,7 @@ def test_the_benchmark_of_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "benchmarks"))
     import asking as bench
 
-    data = MoleculeData(max_heavy=3, conditions=("logp", "gyration"))
+    data = MoleculeData(max_heavy=3, conditions=("logp", "gyration"), types=types)  # type: ignore[arg-type]
     config = MoleculeConfig(data=data, backbone=EGNNConfig(hidden=16, layers=2))
     domain = MoleculeDomain(config)
     model = Model(config, domain, build_denoiser(config, domain, torch.device("cpu")))

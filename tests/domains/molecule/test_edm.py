@@ -35,6 +35,7 @@ from polydiff.sampling.run import run_plan
 from polydiff.schedule.discrete import polynomial_2
 from polydiff.settings import resolve
 from polydiff.space import Batch, State
+from polydiff.testing import check_domain
 
 F64 = torch.float64
 SIZES, K = torch.tensor([1, 2, 5, 7]), 4
@@ -262,3 +263,7 @@ def test_the_bound_is_the_sum_of_the_terms() -> None:
 def test_a_read_out_in_doubt_is_refused(key: str, value: float) -> None:
     with pytest.raises(UserError, match=rf"data\.{key}={value} cannot be read back"):
         MoleculeDomain(config(**{key: value}))
+
+
+def test_the_preset_keeps_a_domains_promises() -> None:
+    assert [check for check in check_domain(config(), examples=6) if not check.passed] == []
