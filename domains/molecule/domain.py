@@ -168,9 +168,10 @@ class MoleculeDomain:
     ) -> tuple[Batch, Tensor]:
         """Return molecules with further atoms behind their own, whose places are open (`polydiff.domain.Grows`).
 
-        Which elements they are is known where they are named, or given by the space: as in training, then.
+        Which elements they are is known where they are named, or given by the space: as in training, then. What the
+        molecules were is not told of the larger ones.
         """
-        x, space, cond = given
+        x, space, _ = given
         assert isinstance(space, DenseMolecules | PackedMolecules)
         atoms = further(add, self.codec.elements)
         count = atoms if isinstance(atoms, int) else len(atoms)
@@ -184,7 +185,8 @@ class MoleculeDomain:
         fresh = torch.full((count, y.shape[-1]), not isinstance(atoms, int))
         fresh[:, :3] = False
         known = [torch.cat([rows, fresh]) for rows in self.codec.rows(mask.to(torch.bool).expand(x.shape), space)]
-        return Batch(y, larger, cond), self.codec.laid_out(torch.cat(known), larger)
+        nothing = withheld(self.conditions, space.batch, ()) or None
+        return Batch(y, larger, nothing), self.codec.laid_out(torch.cat(known), larger)
 
     def units(self, x: State, space: Space) -> Units:
         units, counts = self.codec.units(x, space), self.statistics.get("sizes")

@@ -65,7 +65,10 @@ def inpaint(words: Sequence[str]) -> int:
     check_free(args.output)
     cond = read_conditions(args.cond)
     if (args.gap and args.keep) or not (args.gap or args.keep or args.add):
-        raise UserError("Say what to make with --gap, or what to keep with --keep, such as --gap 0.2:0.3.")
+        raise UserError(
+            "Say what to make with --gap, or what to keep with --keep, such as --gap 0.2:0.3; of molecules also what "
+            "to --add, such as 6 atoms."
+        )
     from polydiff.editing import inpaint as edit
     from polydiff.model import Model
     from polydiff.random import streams

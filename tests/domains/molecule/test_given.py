@@ -202,6 +202,18 @@ def test_both_layouts_make_the_same(tmp_path: Path) -> None:
         np.testing.assert_allclose(a.positions, b.positions, atol=1e-3)
 
 
+def test_what_a_molecule_was_is_not_told_of_a_larger_one(model: Model) -> None:
+    given = model.domain.batch("test", range(3), streams(0, "augment", range(3)))
+    assert given.cond is not None
+    assert given.cond["logp"].isfinite().all()
+    larger, mask = kept(model, given, [], [], "2", streams(0, "grown", range(3)))
+    assert larger.cond is not None
+    assert larger.cond["logp"].isnan().all()
+    asked = polydiff.inpaint(model, larger, mask, steps=1, cond={"logp": 1.5})
+    assert asked.cond is not None
+    assert [words["logp"] for words in model.domain.describe(asked.cond)] == [1.5] * 3
+
+
 def test_more_atoms_than_any_that_can_be_made(model: Model, ethanol: Path) -> None:
     with pytest.raises(UserError, match="atoms=309: the largest molecule in training has"):
         begun(model, ethanol, add="300")
