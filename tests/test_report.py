@@ -402,7 +402,9 @@ SHOWN = '[...document.querySelectorAll(".steps > .set")].filter(f => f.offsetPar
 
 @pytest.mark.timeout(120)
 def test_a_browser_shows_the_page_without_a_network(tmp_path: Path, browser: Browser) -> None:
-    run = make_run(tmp_path / "audio-001")
+    sure = METRIC | {f"{part}_error": 0.00123 for part in ("value", "data", "noise")} | {"unit": "kcal/mol"}
+    result = {"metrics": {"valid_connected_rdkit": sure}, "measures": {"gyration": MEASURE}}
+    run = make_run(tmp_path / "audio-001", **{"evaluation.json": json.dumps(result)})
     browser.open(write_report(run).as_uri())
     assert browser.evaluate(PICTURES) == [2] * 4
     assert browser.evaluate(SOUNDS) == pytest.approx([0.25] * 4)

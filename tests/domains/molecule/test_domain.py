@@ -146,6 +146,22 @@ def test_a_number_of_atoms_can_be_asked_for_but_not_changed_or_avoided(domain: M
         vary(model, given, cond={"atoms": "x"})
 
 
+def test_real_molecules_measure_what_they_are_asked_and_are_judged_once(
+    domain: MoleculeDomain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = domain.examples("test", 20)
+    told = domain.evaluate(real)
+    monkeypatch.setattr("polydiff.domains.molecule.domain.examine", None)  # they are known by now
+    found = domain.measures(real)
+    assert next(iter(found)) == "logp"
+    assert found["logp"].values == pytest.approx(found["logp"].asked, abs=1e-4)
+    assert found["gyration"].asked == []
+    assert found["gyration"].unit == "Å"
+    assert told["error_logp"].value == pytest.approx(0, abs=1e-4)
+    assert told["bond_lengths"].value < 0.02
+    assert told["valid_connected_rdkit"].error > 0
+
+
 def test_real_molecules_pass_and_noise_does_not(domain: MoleculeDomain) -> None:
     real, floor = domain.evaluate(domain.examples("test", 200)), domain.evaluate(noise(domain, 100))
     for name in ("valid_connected_rdkit", "precision", "recall_held_out", "novel"):
