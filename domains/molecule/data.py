@@ -63,7 +63,7 @@ class Source(NamedTuple):
 def open_library(data: MoleculeData) -> Library:
     """Return the molecules that a configuration names, from the cache where they are there."""
     source = source_of(data)
-    library = cached(key_of(source, data), partial(prepared, source, wanted_by(data), data.seconds))
+    library = cached(key_of(source, data), partial(prepared, source, wanted_by(data)))
     if data.name != "organic":
         report(library, source.name)
     check_conditions(data, library, source.name)
@@ -74,14 +74,14 @@ def known_library(data: MoleculeData) -> Library:
     """Return the molecules that a configuration names; with 0 for positions that would take time to compute."""
     source = source_of(data)
     known = recall(folder_of(key_of(source, data)))
-    return known or prepared(source, wanted_by(data)._replace(compute=False), data.seconds)
+    return known or prepared(source, wanted_by(data)._replace(compute=False))
 
 
 def key_of(source: Source, data: MoleculeData) -> dict[str, Any]:
     """Return all that a library follows from."""
     versions = {"form": FORM, "rdkit": rdkit.__version__, "seed": SEED, "properties": list(PROPERTIES)}
     name = re.sub(r"\W", "-", Path(source.name).name)[:40]
-    return {**versions, "name": name, **source.key, **wanted_by(data)._asdict(), "seconds": data.seconds}
+    return {**versions, "name": name, **source.key, **wanted_by(data)._asdict()}
 
 
 def check_conditions(data: MoleculeData, library: Library, source: str) -> None:
@@ -103,13 +103,13 @@ def check_conditions(data: MoleculeData, library: Library, source: str) -> None:
 def wanted_by(data: MoleculeData) -> Wanted:
     """Return which molecules a configuration wants."""
     if data.name == "organic":
-        return Wanted(conformers=data.conformers)
+        return Wanted(conformers=data.conformers, seconds=data.seconds)
     table = Chem.GetPeriodicTable()
     known = [table.GetElementSymbol(number) for number in range(1, 119)]
     for symbol in data.elements:
         if symbol not in known:
             raise UserError(f"data.elements names {symbol!r}, which is no element; write [H, C, N, O].")
-    return Wanted(data.elements, data.max_atoms, data.conformers, data.add_hydrogens)
+    return Wanted(data.elements, data.max_atoms, data.conformers, data.add_hydrogens, data.seconds)
 
 
 def source_of(data: MoleculeData) -> Source:
@@ -148,12 +148,12 @@ def nci_file() -> Path:
     return path
 
 
-def prepared(source: Source, wanted: Wanted, seconds: float, folder: Path | None = None) -> Library:
+def prepared(source: Source, wanted: Wanted, folder: Path | None = None) -> Library:
     """Return the library of a source, made in worker processes; one for a folder of the cache goes on where it was."""
     changed = list[int]()
 
     def noted() -> Iterator[Found]:
-        for number, one in enumerate(places(source, wanted, seconds, Draft(folder))):
+        for number, one in enumerate(places(source, wanted, Draft(folder))):
             if isinstance(one.entry, Rejected) and str(one.entry) == qm9.CHANGED:
                 changed.append(number)
             yield one
@@ -162,7 +162,7 @@ def prepared(source: Source, wanted: Wanted, seconds: float, folder: Path | None
     return qm9.divided(library, changed) if "qm9" in source.key else library
 
 
-def places(source: Source, wanted: Wanted, seconds: float, draft: Draft) -> Iterator[Found]:
+def places(source: Source, wanted: Wanted, draft: Draft) -> Iterator[Found]:
     """Yield what is found at the places of a source: what is known of them before, then what workers make of them."""
     everything, taken = iter(source.items()), deque[Item]()
     for entry, item in zip(draft.known, everything, strict=False):
@@ -176,7 +176,7 @@ def places(source: Source, wanted: Wanted, seconds: float, draft: Draft) -> Iter
     done = len(draft.known)
     what = f"{source.name}: molecules" + (f" after {done}" if done else "")
     total = None if source.total is None else max(source.total - done, 1)
-    for one in in_processes(partial(prepare, wanted=wanted), given(), what, seconds=seconds, total=total):
+    for one in in_processes(partial(prepare, wanted=wanted), given(), what, seconds=wanted.seconds, total=total):
         entry = Rejected(one.reason) if isinstance(one, TimedOut) else one
         draft.add(entry)
         item = taken.popleft()

@@ -6,6 +6,7 @@ its minimum (Halgren, 1999), and those within a window above the lowest that dif
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,8 +21,8 @@ WINDOW = 10.0
 """kcal/mol above the lowest within which a conformer is kept."""
 APART = 0.25
 """Least root mean square distance in Å between two conformers."""
-SECONDS = 20
-"""Time after which a molecule's embedding is given up; its worker has more, `workers.SECONDS`, for all of it."""
+SECONDS = 30.0
+"""Time for a molecule, where nobody says another."""
 ITERATIONS = 2000
 """Steps after which a minimisation is given up."""
 
@@ -42,8 +43,10 @@ class Molecule(NamedTuple):
     positions: np.ndarray
 
 
-def embedded(smiles: str, most: int) -> Any:
+def embedded(smiles: str, most: int, seconds: float = SECONDS) -> Any:
     """Return a molecule with hydrogens and up to `most` conformers, lowest first; the same each time.
+
+    Two thirds of the time may go into proposals.
 
     Raises:
         Rejected: It has no geometry, or no force field.
@@ -55,7 +58,7 @@ def embedded(smiles: str, most: int) -> Any:
     if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(mol):
         raise Rejected("MMFF94s has no parameters for it")
     parameters = rdDistGeom.ETKDGv3()
-    parameters.randomSeed, parameters.pruneRmsThresh, parameters.timeout = SEED, 0.3, SECONDS
+    parameters.randomSeed, parameters.pruneRmsThresh, parameters.timeout = SEED, 0.3, math.ceil(seconds * 2 / 3)
     rdDistGeom.EmbedMultipleConfs(mol, max(PROPOSALS, 2 * most), parameters)
     if mol.GetNumConformers() == 0:  # which does not follow from what is returned when time is up
         raise Rejected("ETKDG finds no geometry")

@@ -15,7 +15,15 @@ from rdkit.Chem import rdDetermineBonds
 from rdkit.Chem.MolStandardize import rdMolStandardize
 from rdkit.rdBase import BlockLogs
 
-from polydiff.domains.molecule.geometry import Molecule, Rejected, atomic_numbers, embedded, graph_smiles, positions
+from polydiff.domains.molecule.geometry import (
+    SECONDS,
+    Molecule,
+    Rejected,
+    atomic_numbers,
+    embedded,
+    graph_smiles,
+    positions,
+)
 from polydiff.domains.molecule.library import Entry
 from polydiff.domains.molecule.perceive import cloud, perceive
 from polydiff.domains.molecule.properties import PROPERTIES, measure
@@ -48,6 +56,7 @@ class Wanted(NamedTuple):
         max_atoms: With hydrogens.
         conformers: Most geometries, where they are computed.
         add_hydrogens: Whether hydrogens that a record lacks are added.
+        seconds: Time for one.
         compute: Whether geometries are computed; otherwise, to look at data quickly, one of zeros stands for them.
     """
 
@@ -55,6 +64,7 @@ class Wanted(NamedTuple):
     max_atoms: int = 60
     conformers: int = 3
     add_hydrogens: bool = False
+    seconds: float = SECONDS
     compute: bool = True
 
 
@@ -95,7 +105,7 @@ def computed(mol: Any, wanted: Wanted) -> Entry:
         whole = Chem.AddHs(plain)
         nowhere = np.zeros((whole.GetNumAtoms(), 3), np.float32)
         return Entry(graph_smiles(plain), atomic_numbers(whole), [nowhere], [unknown_properties()], smiles)
-    return entry_of(embedded(smiles, wanted.conformers))._replace(source=smiles)
+    return entry_of(embedded(smiles, wanted.conformers, wanted.seconds))._replace(source=smiles)
 
 
 def unmarked(mol: Any) -> Any:

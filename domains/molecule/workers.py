@@ -2,7 +2,7 @@
 
 RDKit is C++: a search in it that does not end cannot be stopped from Python, and a fault ends its whole process. A
 worker is a fresh interpreter that imports what its function needs and nothing of its parent's, so it starts in a
-fraction of a second, holds no copy of a network, and runs no script twice. Workers wait for further work until the
+fraction of a second, holds no copy of a network, and runs no script twice. A few wait for further work until the
 program ends.
 """
 
@@ -29,6 +29,8 @@ SECONDS = 30.0
 """Time after which an item is given up, where nobody said another."""
 AHEAD = 64
 """Items a worker that may be done before the oldest that is not."""
+KEPT = 4
+"""Workers that wait for further work; each holds RDKit in memory."""
 PER_WORKER = 4
 """Items for which a further worker is worth its start."""
 
@@ -226,9 +228,10 @@ class Crew:
         return number, TimedOut(reason)
 
     def close(self) -> None:
-        """Let the idle wait for the next call, and end the others."""
-        IDLE.extend(self.idle)
-        for worker in self.busy:
+        """Let some of the idle wait for the next call, and end the others."""
+        while self.idle and len(IDLE) < KEPT:
+            IDLE.append(self.idle.pop())
+        for worker in (*self.idle, *self.busy):
             worker.end()
         self.busy.clear()
 

@@ -142,3 +142,11 @@ def test_long_work_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "squares: 5 of 5" in capsys.readouterr().err
     assert list(in_processes(worker_jobs.job, iter(range(5)), "squares", workers=1)) == [0, 1, 4, 9, 16]
     assert "squares: 5\n" in capsys.readouterr().err
+
+
+def test_few_workers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers.dismiss()
+    monkeypatch.setattr(workers, "KEPT", 1)
+    assert list(in_processes(worker_jobs.late, [(i, 0.01) for i in range(9)], "numbers", workers=3)) == list(range(9))
+    assert len(workers.IDLE) == 1
+    assert alive(workers.IDLE[0].process.pid)
