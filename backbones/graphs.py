@@ -69,7 +69,7 @@ class DensePairs:
 
     Arguments:
         mask: True at atoms, shape (B, N).
-        r: Positions (B, N, 3), for a cut-off.
+        r: Positions (B, N, 3), for a cut-off, and for its precision.
         within: D; None: all pairs.
     """
 
@@ -77,6 +77,8 @@ class DensePairs:
         self.mask = mask
         others = ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
         self.weight = mask[:, :, None] & mask[:, None, :] & others
+        if r is not None:
+            self.weight = self.weight.to(r.dtype)  # once, and not in every product
         if within is not None and r is not None:
             clean = self.clean(r)
             self.weight = self.weight * envelope(clean[:, :, None] - clean[:, None], within)
