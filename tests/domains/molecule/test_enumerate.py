@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import accumulate
+from pathlib import Path
 
 import pytest
 from rdkit import Chem
@@ -32,6 +34,11 @@ def test_counts_of_the_shipped_list() -> None:
     assert all(Chem.MolToSmiles(mol) == smiles for mol, smiles in zip(mols, universe(7), strict=True))
     assert len(set(universe(7))) == sum(COUNTS.values())
     assert all(map(acceptable, mols))
+
+
+def test_the_page_of_molecules_tells_the_counts() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "molecule.md").read_text(encoding="utf-8")
+    assert f"{', '.join(f'{total:,}' for total in accumulate(COUNTS.values()))} up to 1 to 7" in page
 
 
 def test_the_shipped_list_is_what_the_enumeration_gives() -> None:
