@@ -76,7 +76,8 @@ def turned(molecule: Molecule) -> np.ndarray:
     r = r - r.mean(0)
     axes = np.linalg.svd(r, full_matrices=True)[2]
     axes[2] *= np.linalg.det(axes)
-    return r @ axes.T
+    places: np.ndarray = r @ axes.T
+    return places
 
 
 def atoms(molecule: Molecule, places: np.ndarray) -> str:
