@@ -121,12 +121,19 @@ def whole(lines: Sequence[str]) -> Iterator[list[str]]:
     Records are told by their counts; what stands between the end of one and the heading of the next is one that is not
     whole.
     """
-    starts = [max(i - 3, 0) for i, line in enumerate(lines) if COUNTS.search(line)]
-    for start, stop in pairwise([0, *starts, len(lines)]):
+    counts = [i for i, line in enumerate(lines) if COUNTS.search(line)]
+    starts = [heading(lines, i) for i in counts]
+    parts = [list(lines[: starts[0] if starts else None])]
+    for i, start, stop in zip(counts, starts, [*starts, len(lines)][1:], strict=True):
         end = start + length(lines[start:stop])
-        for part in (lines[start:end], lines[end:stop]):
-            if any(line.strip() for line in part):
-                yield list(part)
+        parts += [[""] * (3 - (i - start)) + list(lines[start:end]), list(lines[end:stop])]
+    yield from (part for part in parts if any(line.strip() for line in part))
+
+
+def heading(lines: Sequence[str], i: int) -> int:
+    """Return where the record begins whose counts are in line i: three lines before, or less after another's end."""
+    before = range(max(i - 3, 0), i)
+    return next((j + 1 for j in reversed(before) if lines[j].startswith("M  END")), before.start)
 
 
 def length(lines: Sequence[str]) -> int:

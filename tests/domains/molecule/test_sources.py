@@ -18,7 +18,8 @@ from polydiff.domains.molecule import data as module
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import open_library, source_of, universe, wanted_by
 from polydiff.domains.molecule.domain import MoleculeDomain
-from polydiff.domains.molecule.library import APART, TEST, TRAIN, Library, split
+from polydiff.domains.molecule.files import records
+from polydiff.domains.molecule.library import APART, TEST, TRAIN, Entry, Library, split
 from polydiff.domains.molecule.prepare import Item, Wanted, prepare
 from polydiff.domains.molecule.qm9 import HARTREE, edm_sides
 from polydiff.errors import UserError
@@ -109,18 +110,29 @@ def test_qm9_without_one_of_its_files(tmp_path: Path, missing: str) -> None:
 
 @pytest.mark.parametrize("kind", DAMAGE)
 @pytest.mark.parametrize("separator", ["$$$$\n", ""])
-def test_a_damaged_record_costs_itself(kind: str, separator: str) -> None:
-    from polydiff.domains.molecule.files import whole
-
+def test_a_damaged_record_costs_itself(tmp_path: Path, kind: str, separator: str) -> None:
     before, record, after = blocks(30)[27:30]
-    text = f"{before}$$$$\n{DAMAGE[kind](record)}{separator}{after}"
-    found = [prepare(Item("", "record", "\n".join(lines)), Wanted()) for part in text.split("$$$$\n")
-             for lines in whole(part.split("\n"))]  # fmt: skip
-    good = [isinstance(entry, tuple) for entry in found]
+    path = tmp_path / "own.sdf"
+    path.write_text(f"{before}$$$$\n{DAMAGE[kind](record)}{separator}{after}", errors="surrogateescape")
+    found = [prepare(Item("", "record", "\n".join(lines)), Wanted()) for lines in records(path)]
+    good = [isinstance(entry, Entry) for entry in found]
     if kind == "junk" and not separator:  # whose last lines may stand where the next record's heading does
         assert good[0]
     else:
         assert good == [True, False, True]
+
+
+@pytest.mark.parametrize("separator", ["$$$$\n", "\n$$$$\n", "\n", ""])
+def test_a_record_that_ends_anywhere_costs_itself(tmp_path: Path, separator: str) -> None:
+    before, record, after = blocks(30)[27:30]
+    path = tmp_path / "own.sdf"
+    for end in [*range(0, len(record), 7), *range(len(record) - 9, len(record))]:
+        path.write_text(f"{before}$$$$\n{record[:end]}{separator}{after}")
+        found = [prepare(Item("", "record", "\n".join(lines)), Wanted()) for lines in records(path)]
+        good = [isinstance(entry, Entry) for entry in found]
+        torn = [True] if record[:end].rstrip().endswith("M  END") else [False] if record[:end].strip() else []
+        glued = separator == "" and end < record.index("V2000")  # what is left of its heading is the next one's
+        assert good in ([True, *torn, True], [True, True] if glued else None), end
 
 
 def check_damaged(path: Path, n: int, every: int, max_heavy: int) -> None:
