@@ -61,7 +61,7 @@ class Muon(torch.optim.Optimizer):
             for alike in by_shape(trained) if group["matrices"] else [trained] if trained else []:
                 (self.turn if group["matrices"] else self.adamw)(alike, group)
 
-    def turn(self, matrices: Sequence[nn.Parameter], group: dict[str, Any]) -> None:
+    def turn(self, matrices: list[nn.Parameter], group: dict[str, Any]) -> None:
         """Move matrices of one shape."""
         gradients = [p.grad for p in matrices if p.grad is not None]
         momenta = self.kept(matrices, "momentum")
@@ -69,9 +69,9 @@ class Muon(torch.optim.Optimizer):
         ahead = torch.stack(torch._foreach_lerp(gradients, momenta, MOMENTUM)).flatten(2)
         size = 0.2 * group["lr"] * max(ahead.shape[1:]) ** 0.5
         moves = orthogonal(ahead).reshape(len(matrices), *matrices[0].shape).to(ahead.dtype)
-        torch._foreach_add_(matrices, list(moves.unbind(0)), alpha=-size)
+        torch._foreach_add_(list[Tensor](matrices), list(moves.unbind(0)), alpha=-size)
 
-    def adamw(self, trained: Sequence[nn.Parameter], group: dict[str, Any]) -> None:
+    def adamw(self, trained: list[nn.Parameter], group: dict[str, Any]) -> None:
         """Move all else."""
         gradients, (b1, b2) = [p.grad for p in trained if p.grad is not None], group["betas"]
         means, squares = (self.kept(trained, name) for name in ("mean", "square"))
@@ -83,7 +83,7 @@ class Muon(torch.optim.Optimizer):
         n = float(self.state[trained[0]]["step"])
         roots = torch._foreach_sqrt(torch._foreach_div(squares, 1 - b2**n))
         torch._foreach_add_(roots, 1e-8)
-        torch._foreach_addcdiv_(trained, means, roots, -group["lr"] / (1 - b1**n))
+        torch._foreach_addcdiv_(list[Tensor](trained), means, list(roots), -group["lr"] / (1 - b1**n))
 
     def kept(self, parameters: Sequence[nn.Parameter], name: str) -> list[Tensor]:
         """Return a number that is kept of each weight, 0 at first."""
