@@ -7,15 +7,16 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-QUANTILES = (np.arange(1000) + 0.5) / 1000
-
 
 def wasserstein(a: ArrayLike, b: ArrayLike) -> float:
     """Return how far, on average, a number of one set must move for the sets to have one distribution.
 
-    It is the mean over 1000 quantiles q of |F_a^-1(q) - F_b^-1(q)|, in the numbers' unit; NaN where a set is empty.
+    It is the integral of |F_a(x) - F_b(x)| over x, F the shares of numbers up to x: exact, for sets of any sizes. In
+    the numbers' unit; NaN where a set is empty.
     """
-    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    x, y = (np.sort(np.asarray(values, np.float64)) for values in (a, b))
     if not (len(x) and len(y)):
         return math.nan
-    return float(np.abs(np.quantile(x, QUANTILES) - np.quantile(y, QUANTILES)).mean())
+    ends = np.sort(np.concatenate([x, y]))
+    of_x, of_y = (np.searchsorted(values, ends[:-1], "right") / len(values) for values in (x, y))
+    return float(np.abs(of_x - of_y) @ np.diff(ends))

@@ -224,4 +224,4 @@ def property_metrics(found: Sequence[Findings], asked: Mapping[str, Sequence[flo
 def shuffled(pairs: Sequence[tuple[float, float]]) -> float:
     """Return the mean difference that chance would give: of each number asked for and each number measured."""
     asked, measured = np.array(pairs, np.float64).reshape(-1, 2).T
-    return fmean(np.abs(asked[:, None] - measured).ravel().tolist()) if pairs else math.nan
+    return fmean(np.abs(one - measured).mean() for one in asked) if pairs else math.nan  # the table of all may be large
