@@ -75,15 +75,16 @@ class Muon(torch.optim.Optimizer):
         """Move all else."""
         gradients, (b1, b2) = [p.grad for p in trained if p.grad is not None], group["betas"]
         means, squares = (self.kept(trained, name) for name in ("mean", "square"))
-        for p in trained:
-            self.state[p]["step"] = self.state[p].get("step", torch.zeros(())) + 1
+        for p in trained:  # kept on the host, where it is read; some weights may have had fewer gradients than others
+            self.state[p]["step"] = self.state[p].get("step", torch.zeros(())).cpu() + 1
+        counts = [float(self.state[p]["step"]) for p in trained]
         torch._foreach_lerp_(means, gradients, 1 - b1)
         torch._foreach_mul_(squares, b2)
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - b2)
-        n = float(self.state[trained[0]]["step"])
-        roots = torch._foreach_sqrt(torch._foreach_div(squares, 1 - b2**n))
+        roots = torch._foreach_sqrt(torch._foreach_div(squares, [1 - b2**n for n in counts]))
         torch._foreach_add_(roots, 1e-8)
-        torch._foreach_addcdiv_(list[Tensor](trained), means, list(roots), -group["lr"] / (1 - b1**n))
+        sizes = [-group["lr"] / (1 - b1**n) for n in counts]
+        torch._foreach_addcdiv_(list[Tensor](trained), means, list(roots), sizes)
 
     def kept(self, parameters: Sequence[nn.Parameter], name: str) -> list[Tensor]:
         """Return a number that is kept of each weight, 0 at first."""

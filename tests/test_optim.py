@@ -86,6 +86,21 @@ def test_muon_moves_matrices_as_torchs_and_all_else_as_adamw() -> None:
         torch.testing.assert_close(a, b, rtol=1e-5, atol=2e-3 if is_matrix(a) else 1e-6)  # theirs is in bf16
 
 
+def test_weights_whose_gradients_come_later_move_as_by_adamw() -> None:
+    ours, theirs = (nn.ParameterList([torch.ones(3), torch.ones(4)]) for _ in range(2))
+    mine = OPTIMIZERS["muon"](ours.parameters(), OptimConfig(lr=0.01))
+    other = torch.optim.AdamW(theirs.parameters(), lr=0.01, betas=(0.9, 0.99), weight_decay=0)
+    g = torch.Generator().manual_seed(1)
+    for i in range(8):
+        for model, optimizer in ((ours, mine), (theirs, other)):
+            for late, p in enumerate(model.parameters()):
+                p.grad = torch.randn(p.shape, generator=g.clone_state()) if i >= 5 * late else None
+            optimizer.step()
+        torch.randn(1, generator=g)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
+
+
 def test_kernels_of_convolutions_are_matrices() -> None:
     conv = nn.Conv2d(16, 16, 3, bias=False)
     before = conv.weight.detach().clone()
