@@ -27,6 +27,8 @@ PROFILES = 2000
 """Most training geometries whose size and properties are kept, to draw new ones like them."""
 NEAR = 32
 """Training geometries nearest to what is asked for, among which all that is not asked for is drawn."""
+FAR = 1000.0
+"""Standard deviations from the mean of training beyond which nothing can be asked for."""
 
 
 @dataclass(frozen=True)
@@ -142,24 +144,61 @@ class Wishes:
     def draw(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> tuple[Tensor, Tensor]:
         """Return sizes (B,), and conditions in their units (B, C) with NaN for what may be anything.
 
-        Where the composition is a condition and no size is asked for, the size is the sum of its numbers.
+        Where the composition is a condition and no size is asked for, the size is the sum of its numbers; of a size that
+        training lacks the composition may be anything.
         """
         words, symbols = (ATOMS, *self.asking.names), self.asking.symbols
         self.check_names(asked, words)
         meant = spelled_out(asked, symbols)
-        if self.asking.given:
-            meant = {name: text for name, text in meant.items() if not (name in symbols and text == "any")}
         wanted = {words.index(name): number(name, text, (ATOMS, *symbols)) for name, text in meant.items()}
         given = {column: value for column, value in wanted.items() if not math.isnan(value)}
         check_atoms(given.get(0, 1), self.largest)
-        candidates = self.candidates(given)
-        rows = candidates[[int(torch.randint(len(candidates), (), generator=g)) for g in generators]]
+        self.check_far(given)
+        fits = self.fitting(given)
+        untold = self.untold(wanted, given, fits)
+        rows = self.nearest(self.profiles[fits] if fits.any() and not untold else self.profiles, given)
+        rows = rows[[int(torch.randint(len(rows), (), generator=g)) for g in generators]]
         for column, value in given.items():
             rows[:, column] = value
-        if symbols and (0 not in given or len({*given} & set(self.counts)) == len(symbols)):
+        if symbols and not untold:
             self.add_up(rows, given)
-        rows[:, [column for column in wanted if column not in given]] = math.nan
+        unknown = [column for column in wanted if column not in given and column not in self.counts]
+        rows[:, [*unknown, *untold]] = math.nan
         return rows[:, 0].long(), rows[:, 1:]
+
+    def fitting(self, given: Mapping[int, float]) -> Tensor:
+        """Return which profiles have just the numbers of elements that are given, and with these the size, (n,)."""
+        exact = [column for column in given if self.counts and (column == 0 or column in self.counts)]
+        return (self.profiles[:, exact] == torch.tensor([given[c] for c in exact], dtype=torch.float64)).all(1)
+
+    def untold(self, wanted: Mapping[int, float], given: Mapping[int, float], fits: Tensor) -> Sequence[int]:
+        """Return the columns of elements where no number of them is told: all or none.
+
+        Raises:
+            UserError: Numbers must be drawn that add up to the size, and no molecule of training has such.
+        """
+        named = [column for column in self.counts if column in given]
+        if not named and not self.asking.given and any(column in wanted for column in self.counts):
+            return self.counts
+        if 0 not in given or len(named) == len(self.counts) or fits.any():
+            return ()
+        if not named and not self.asking.given:
+            return self.counts
+        those = "".join(f" and {self.asking.names[column - 1]}={given[column]:g}" for column in named)
+        raise UserError(
+            f"No molecule of training has {given[0]:g} {ATOMS}{those}, so that elements for them cannot be drawn. "
+            f"Say which, such as {FORMULA}=C4H10O."
+        )
+
+    def check_far(self, given: Mapping[int, float]) -> None:
+        """Refuse numbers so far from all of training that a network could only break."""
+        for column in given.keys() - {0, *self.counts}:
+            mean, std = (self.statistics[key][column - 1] for key in ("means", "stds"))
+            if abs(given[column] - mean) > FAR * std:
+                raise UserError(
+                    f"{self.asking.names[column - 1]}={given[column]:g} is more than {FAR:g} standard deviations from "
+                    f"those of training, {mean:.3g} ± {std:.3g}."
+                )
 
     @property
     def counts(self) -> range:
@@ -199,27 +238,12 @@ class Wishes:
                 hint = f"It can be made one by training with data.conditions=[{key}]." if trainable else ""
                 raise unknown("condition", name, known, hint)
 
-    def candidates(self, wanted: Mapping[int, float]) -> Tensor:
-        """Return the profiles (n, 1 + C) to draw from: all, or those nearest to the numbers wanted of some columns.
-
-        Where there are profiles with just the numbers of elements that are wanted, no others are near.
-        """
-        profiles = self.profiles
-        if not wanted:
+    def nearest(self, profiles: Tensor, given: Mapping[int, float]) -> Tensor:
+        """Return the profiles (n, 1 + C) to draw from: all, or those nearest to the numbers given of some columns."""
+        if not given:
             return profiles
-        spreads = torch.tensor([max(float(known(column).std()), 1e-9) for column in profiles.T.numpy()])
-        counts = [column for column in wanted if column in self.counts]
-        exact = (profiles[:, counts] == torch.tensor([wanted[c] for c in counts], dtype=torch.float64)).all(1)
-        profiles = profiles[exact] if exact.any() else profiles
-        if self.asking.given and 0 in wanted and len(counts) < len(self.asking.elements):
-            fitting = profiles[:, 0] == wanted[0]
-            if not fitting.any():
-                raise UserError(
-                    f"No molecule of training has {wanted[0]:g} {ATOMS}, so that elements for them cannot be drawn. "
-                    f"Say which, such as {FORMULA}=C4H10O."
-                )
-            profiles = profiles[fitting]
-        columns, values = list(wanted), torch.tensor(list(wanted.values()), dtype=torch.float64)
+        spreads = torch.tensor([max(float(known(column).std()), 1e-9) for column in self.profiles.T.numpy()])
+        columns, values = list(given), torch.tensor(list(given.values()), dtype=torch.float64)
         distance = ((profiles[:, columns] - values) / spreads[columns]).square().sum(1)
         return profiles[distance.argsort(stable=True)[:NEAR]]
 

@@ -80,9 +80,28 @@ def test_any_is_told_as_any(domain: MoleculeDomain) -> None:
     assert int(sizes.dim.min()) > 0
 
 
+@pytest.mark.parametrize("asked", [{"atoms": "11"}, {"atoms": "11", "C": "3"}, {"atoms": "14"}, {"C": "any", "O": "1"}])
+def test_what_is_told_of_elements_adds_up_to_the_size(domain: MoleculeDomain, asked: dict[str, str]) -> None:
+    sizes, values = drawn(domain, **asked)
+    assert sizes == [int(sum(row)) for row in zip(*(values[symbol] for symbol in SYMBOLS), strict=True)]
+    assert set(sizes) == {int(asked["atoms"])} if "atoms" in asked else len(set(sizes)) > 1
+    for symbol in SYMBOLS:
+        assert {float(asked.get(symbol, "any"))} >= set(values[symbol]) if asked.get(symbol, "any") != "any" else True
+
+
+@pytest.mark.parametrize("asked", [{"atoms": "1"}, {"atoms": "30"}, {"C": "any"}, {"C": "any", "atoms": "8"}])
+def test_elements_are_told_all_or_none(domain: MoleculeDomain, asked: dict[str, str]) -> None:
+    sizes, values = drawn(domain, **asked)
+    assert all(math.isnan(value) for symbol in SYMBOLS for value in values[symbol])
+    assert not any(math.isnan(value) for value in values["logp"])
+    assert set(sizes) == {int(asked["atoms"])} if "atoms" in asked else len(set(sizes)) > 1
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
+        ({"C": "9", "atoms": "14"}, r"No molecule of training has 14 atoms and C=9, so that .* such as formula=C4H10O"),
+        ({"logp": "1e300"}, r"logp=1e\+300 is more than 1000 standard deviations from those of training"),
         ({"formula": "C2H6Cl"}, "C2H6Cl holds Cl; the training data are made of H, C, N, O, F"),
         ({"formula": "c2h6"}, "c2h6 is no formula, such as C4H10O"),
         ({"formula": "C0H4"}, "is no formula"),
