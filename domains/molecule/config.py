@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from polydiff.backbones.config import EGNNConfig
+from polydiff.backbones.config import GraphTransformerConfig
 from polydiff.config import (
     BackboneConfig,
     Config,
@@ -33,7 +33,7 @@ class MoleculeData(DataConfig):
     name: Literal["organic", "nci", "qm9", "file"] = "organic"
     """organic: all molecules of C, N, O and F up to max_heavy heavy atoms. nci: 5,000 that come with RDKit. file: those
     of `path`, which implies it. qm9: those of a folder `path` with gdb9.sdf, which implies it."""
-    max_heavy: int = Field(4, ge=2, le=7)
+    max_heavy: int = Field(6, ge=2, le=7)
     """organic: most atoms other than hydrogen."""
     conformers: int = Field(3, ge=1, le=50)
     """Most geometries of a molecule; a .sdf or .xyz with positions keeps its own."""
@@ -90,11 +90,11 @@ class MoleculeConfig(Config):
 
     domain: str = "molecule"
     schedule_options: Numbers = Field({"sigma_min": 0.002, "sigma_max": 20.0})
-    data: MoleculeData = MoleculeData()
-    backbone: BackboneConfig = EGNNConfig(hidden=64, layers=5, aggregation="sum", divisor=4, radial=32, cutoff=5)
+    data: MoleculeData = MoleculeData(conditions=("logp", "gyration", "composition"), layout="dense")
+    backbone: BackboneConfig = GraphTransformerConfig(hidden=64, layers=6, radial=32, cutoff=5)
     loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.0, "std": 1.2})
-    optim: OptimConfig = OptimConfig(lr=4e-3, warmup=100, decay="cosine")
+    optim: OptimConfig = OptimConfig(name="muon", lr=4e-3, warmup=100, decay="cosine")
     train: TrainConfig = TrainConfig(
-        steps=9000, batch_size=64, ema=0.999, checkpoint_every=2000, log_every=50, precision="float32"
+        steps=7000, batch_size=64, like_sizes=16, ema=0.999, checkpoint_every=2000, log_every=50, precision="float32"
     )
     sample: SampleConfig = SampleConfig(sampler="sa_solver", steps=40)

@@ -199,7 +199,7 @@ def test_the_last_term_of_positions(make: Callable[[], Made]) -> None:
 @pytest.mark.parametrize("sigma_0", [0.00316, 0.05, 0.2])
 def test_the_read_out_of_elements_and_numbers(sigma_0: float) -> None:
     """pi_k ~ Phi((4 z_k - 1 + 1/2) / (4 sigma_0)) - Phi((4 z_k - 1 - 1/2) / (4 sigma_0)); Z likewise by 10 z."""
-    domain = MoleculeDomain(config())
+    domain = MoleculeDomain(config(layout="sparse"))
     x, space, _ = domain.batch("train", range(3), streams(0, "augment", range(3)))
     units = domain.units(x, space)
     assert units.low is not None
