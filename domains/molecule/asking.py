@@ -144,8 +144,8 @@ class Wishes:
     def draw(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> tuple[Tensor, Tensor]:
         """Return sizes (B,), and conditions in their units (B, C) with NaN for what may be anything.
 
-        Where the composition is a condition and no size is asked for, the size is the sum of its numbers; of a size that
-        training lacks the composition may be anything.
+        Where the composition is a condition and no size is asked for, the size is the sum of its numbers; of a size
+        that training lacks the composition may be anything.
         """
         words, symbols = (ATOMS, *self.asking.names), self.asking.symbols
         self.check_names(asked, words)

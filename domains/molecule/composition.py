@@ -12,12 +12,13 @@ from polydiff.domain import Metric
 from polydiff.domains.molecule.geometry import Molecule
 from polydiff.domains.molecule.sizes import ATOMS
 from polydiff.errors import UserError
+from polydiff.uncertainty import share
 
 COMPOSITION = "composition"
 """The condition: one number an element."""
 FORMULA = "formula"
 """The word with which a user asks for all of them, and so for the number of atoms."""
-PART = re.compile(r"([A-Z][a-z]?)(\d*)")
+PART = re.compile(r"([A-Z][a-z]?)([0-9]{0,9})")
 
 
 def symbols(elements: Sequence[int]) -> tuple[str, ...]:
@@ -72,8 +73,8 @@ def composition_metrics(made: Sequence[Molecule], asked: np.ndarray, elements: S
     told = ~np.isnan(asked).all(1)
     n = int(told.sum())
     return {
-        "composition_as_asked": Metric(
-            float(right[told].all(1).mean()) if n else float("nan"),
+        "composition_as_asked": Metric.of(
+            share(int(right[told].all(1).sum()), n),
             "",
             "higher",
             f"Share of the {n} samples that were asked for a number of atoms of some element which have these numbers, "

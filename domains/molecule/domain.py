@@ -24,10 +24,10 @@ from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import Library, open_library, quarantine_of, universe
 from polydiff.domains.molecule.geometry import Molecule
 from polydiff.domains.molecule.given import further, longer, named, read_molecules
-from polydiff.domains.molecule.judge import Findings, Judged, examine, known_shapes
+from polydiff.domains.molecule.judge import Findings, Judged, examine, known_shapes, looked_at
 from polydiff.domains.molecule.library import split
 from polydiff.domains.molecule.metrics import Reference
-from polydiff.domains.molecule.perceive import cloud, formula
+from polydiff.domains.molecule.perceive import cloud, finite, formula
 from polydiff.domains.molecule.properties import PROPERTIES
 from polydiff.domains.molecule.show import SHOWN, script, show
 from polydiff.domains.molecule.sizes import FARTHEST, check_atoms, size_nats
@@ -173,16 +173,16 @@ class MoleculeDomain:
         """
         x, space, _ = given
         assert isinstance(space, DenseMolecules | PackedMolecules)
-        atoms = further(add, self.codec.elements)
-        count = atoms if isinstance(atoms, int) else len(atoms)
-        check_atoms(float(space.sizes.max()) + count, self.wishes.largest)
+        count, counts = further(add, self.codec.elements)
+        check_atoms(int(space.sizes.max()) + count, self.wishes.largest)
         molecules = self.codec.decode(x, space)
-        if isinstance(atoms, int) and self.asking.given:
+        if counts is None and self.asking.given:
             new = [self.wishes.further(m, count, g) for m, g in zip(molecules, generators, strict=True)]
         else:  # where only their number is known, those of any element hold their place
-            new = [[self.codec.elements[0]] * count if isinstance(atoms, int) else atoms] * len(molecules)
+            places = {self.codec.elements[0]: count} if counts is None else counts
+            new = [[z for z, n in places.items() for _ in range(n)]] * len(molecules)
         y, larger = self.codec.encode([longer(m, numbers) for m, numbers in zip(molecules, new, strict=True)])
-        fresh = torch.full((count, y.shape[-1]), not isinstance(atoms, int))
+        fresh = torch.full((count, y.shape[-1]), counts is not None)
         fresh[:, :3] = False
         known = [torch.cat([rows, fresh]) for rows in self.codec.rows(mask.to(torch.bool).expand(x.shape), space)]
         nothing = withheld(self.conditions, space.batch, ()) or None
@@ -226,7 +226,7 @@ class MoleculeDomain:
     def show(self, samples: Samples) -> str:
         shown = samples.head(SHOWN)
         captions = [", ".join(f"{name} {value}" for name, value in words.items()) for words in self.words(shown)]
-        return show([Judged.of(molecule) for molecule in shown.examples], captions)
+        return show(looked_at(shown.examples), captions)
 
     def scripts(self) -> Mapping[str, str]:
         return {"molecules.js": script()}
@@ -234,15 +234,15 @@ class MoleculeDomain:
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
         directory.mkdir(parents=True, exist_ok=True)
         entries = []
-        for i, (molecule, words) in enumerate(zip(samples.examples, self.words(samples), strict=True)):
-            name, one = f"sample-{i:05d}.sdf", Judged.of(molecule)
-            (directory / name).write_text(record(one, molecule), encoding="utf-8")
-            valid = {"smiles": one.smiles, "formula": formula(molecule), "valid": one.mol is not None}
+        for i, (one, words) in enumerate(zip(looked_at(samples.examples), self.words(samples), strict=True)):
+            name = f"sample-{i:05d}.sdf"
+            (directory / name).write_text(record(one), encoding="utf-8")
+            valid = {"smiles": one.smiles, "formula": formula(one.molecule), "valid": one.mol is not None}
             entries.append({"file": name, **valid, **words})
         return entries
 
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
-        return {"samples.sdf": "".join(record(Judged.of(molecule), molecule) for molecule in samples.examples)}
+        return {"samples.sdf": "".join(map(record, looked_at(samples.examples)))}
 
     def words(self, samples: Samples) -> list[dict[str, Any]]:
         """Return the conditions of samples in the user's words, {} for each where there are none."""
@@ -252,9 +252,15 @@ class MoleculeDomain:
         return self.wishes.describe(cond)
 
 
-def record(one: Judged, molecule: Molecule) -> str:
-    """Return a molecule's record in a .sdf: with bonds where it has them, else its atoms alone."""
-    block = Chem.MolToMolBlock(cloud(molecule) if one.mol is None else one.mol, kekulize=one.mol is not None)
+def record(one: Judged) -> str:
+    """Return a molecule's record in a .sdf: with bonds where it has them, else its atoms alone.
+
+    Raises:
+        UserError: An atom is nowhere, which no file can hold.
+    """
+    if not finite(one.molecule):
+        raise UserError(f"{formula(one.molecule)} has positions that are not finite, so it cannot be written.")
+    block = Chem.MolToMolBlock(cloud(one.molecule) if one.mol is None else one.mol, kekulize=one.mol is not None)
     return f"{block}$$$$\n"
 
 

@@ -20,7 +20,7 @@ from polydiff.errors import UserError
 
 MOST = 1000
 """Molecules of one file, which are computed together."""
-NUMBERS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+NUMBERS = re.compile(r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*", re.ASCII)
 """Numbers of atoms, such as 0,1,4-7."""
 
 
@@ -88,9 +88,10 @@ def named(text: str, molecule: Molecule) -> np.ndarray:
     """
     n = len(molecule.numbers)
     if NUMBERS.fullmatch(text):
-        chosen = {i for part in text.split(",") for i in span(part)}
-        if max(chosen) >= n:
-            raise UserError(f"{text}: there is no atom {max(chosen)}; the molecule has {n}, counted from 0.")
+        spans = [span(part) for part in text.split(",")]
+        if (last := max(numbers[-1] for numbers in spans)) >= n:
+            raise UserError(f"{text}: there is no atom {last}; the molecule has {n}, counted from 0.")
+        chosen = set[int]().union(*spans)
     else:
         chosen = matched(text, molecule)
     return np.isin(np.arange(n), sorted(chosen))
@@ -120,16 +121,14 @@ def matched(text: str, molecule: Molecule) -> set[int]:
     return found
 
 
-def further(text: str, elements: Sequence[int]) -> int | list[int]:
-    """Return how many atoms words name, or the atomic numbers of those that they name: 6, or C2H4."""
-    if text.isdecimal():
-        found: int | list[int] = int(text)
-    else:
-        counts = read_formula(text, symbols(elements))
-        found = [z for z, n in zip(elements, counts.values(), strict=True) for _ in range(n)]
-    if not found:
+def further(text: str, elements: Sequence[int]) -> tuple[int, dict[int, int] | None]:
+    """Return how many atoms words name, and how many of each atomic number, None where that is open: 6, or C2H4."""
+    open_ = re.fullmatch(r"[0-9]{1,9}", text)
+    counts = None if open_ else dict(zip(elements, read_formula(text, symbols(elements)).values(), strict=True))
+    count = int(text) if counts is None else sum(counts.values())
+    if not count:
         raise UserError(f"--add {text}: say how many atoms to add, or which, such as 6 or C2H4.")
-    return found
+    return count, counts
 
 
 def longer(molecule: Molecule, numbers: Sequence[int]) -> Molecule:
