@@ -20,7 +20,7 @@ from polydiff.checks import check_guided, check_sampling, try_guidance, try_plan
 from polydiff.conditions import Conditions, Tokens
 from polydiff.config import Config, SampleConfig
 from polydiff.denoise import Denoise, Denoiser
-from polydiff.domain import Domain, Samples, told_names
+from polydiff.domain import Domain, Samples, TellsTogether, told_names
 from polydiff.ema import WIDEST, reconstruct
 from polydiff.errors import UserError, check_whole
 from polydiff.guidance import Guided, calls
@@ -326,9 +326,15 @@ class Model:
         for name in words:
             if name not in named:
                 raise UserError(
-                    f"{name}={words[name]}: this is no condition of the network but the size of samples, for which new "
-                    "ones can be asked (cond). It can be neither changed in a given example nor avoided."
+                    f"{name}={words[name]}: this says the size of samples, for which new ones can be asked (cond). It "
+                    "can be neither changed in a given example nor avoided."
                 )
+        group = self.domain.together if isinstance(self.domain, TellsTogether) else ()
+        if words.keys() & set(group) and (lacking := [name for name in group if name not in words]):
+            raise UserError(
+                f"{', '.join(group)} are told all together, and none is drawn of what is given or avoided. Say "
+                f"{', '.join(f'{name}=N' for name in lacking)} as well."
+            )
         return named
 
     def stepping(self, plan: SampleConfig, rows: Sequence[Row]) -> Denoise:

@@ -17,6 +17,7 @@ from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData
 from polydiff.domains.molecule.domain import MoleculeDomain
 from polydiff.domains.molecule.geometry import Molecule
 from polydiff.domains.molecule.sizes import size_nats
+from polydiff.editing import vary
 from polydiff.errors import UserError
 from polydiff.model import Model, build_denoiser
 from polydiff.plugins import build_domain
@@ -134,7 +135,8 @@ def test_formulas() -> None:
 
 def test_real_molecules_are_made_as_asked_and_others_are_not(domain: MoleculeDomain) -> None:
     real = domain.examples("test", 30)
-    assert domain.evaluate(real)["composition_as_asked"].value == 1
+    told = domain.evaluate(real)["composition_as_asked"]
+    assert (told.value, told.error) == (1, pytest.approx(0.5 / (len(real) + 1)))  # Wilson's
     assert real.cond is not None
     turned = Samples([*real.examples[1:], real.examples[0]], real.cond)
     assert domain.evaluate(turned)["composition_as_asked"].value < 0.3
@@ -191,3 +193,19 @@ def test_the_benchmark_of_asking(types: str, monkeypatch: pytest.MonkeyPatch) ->
     assert told == pytest.approx(asked.tolist(), abs=1e-4)
     for module in ("asking", "timing"):
         sys.modules.pop(module, None)
+
+
+def test_of_an_example_that_there_is_all_elements_are_told_or_none(domain: MoleculeDomain) -> None:
+    model = Model(domain.config, domain, build_denoiser(domain.config, domain, torch.device("cpu")))
+    given = domain.batch("test", range(2), streams(0, "augment", range(2)))
+    asked = {"H": 6, "C": 2, "N": 0, "O": 1, "F": 0}
+    made = vary(model, given, cond=asked, steps=1)
+    assert made.cond is not None
+    assert [words["H"] for words in domain.describe(made.cond)] == [6, 6]
+    for wrong in ({"C": 2}, {"C": 2, "O": 1}):
+        with pytest.raises(UserError, match=r"H, C, N, O, F are told all together .*Say H=N"):
+            vary(model, given, cond=wrong, steps=1)
+    with pytest.raises(UserError, match=r"told all together"):
+        model.sample(2, steps=1, guidance=2.0, negative={"O": 0})
+    with pytest.raises(UserError, match="formula=C2H6O: this says the size of samples"):
+        vary(model, given, cond={"formula": "C2H6O"}, steps=1)
