@@ -29,7 +29,7 @@ from polydiff.model import Model
 from polydiff.random import streams
 from polydiff.restoring import spoken
 from polydiff.sampling.run import grid
-from polydiff.space import Batch, Condition, absent, condition_to
+from polydiff.space import Batch, Condition, Matches, absent, condition_to
 from polydiff.tasks import KNOWN, known
 
 Result = TypeVar("Result")
@@ -153,6 +153,11 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
     if a.x.shape != b.x.shape or not torch.equal(a.space.dim, b.space.dim):
         raise UserError(
             "Only examples of the same size can be interpolated: sounds of one length, molecules of as many atoms."
+        )
+    if isinstance(a.space, Matches) and not a.space.matches(b.space):
+        raise UserError(
+            "These examples are of other kinds, place by place, and this model makes no kinds: of molecules, the "
+            "elements must be the same and in one order."
         )
     how = model.plan(guidance=1.0, sampler="heun")  # as the ways there and back are: no step is told to the network
     ends = (a.x.to(model.device), b.x.to(model.device))

@@ -67,6 +67,14 @@ class Repeats(Protocol):
 
 
 @runtime_checkable
+class Matches(Protocol):
+    """A space that knows more of its examples than their sizes, such as the elements of atoms."""
+
+    def matches(self, other: Space) -> bool:
+        """Return whether what is known is the same of both, so that there are states between those of the two."""
+
+
+@runtime_checkable
 class HasComponents(Protocol):
     """A space whose states have parts of several kinds, such as positions and features.
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from polydiff.random import Device
-from polydiff.space import State, normal
+from polydiff.space import Space, State, normal
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +89,9 @@ class DenseMolecules:
 
     def sum(self, x: State) -> Tensor:
         return (x * self.mask[..., None]).sum((1, 2))
+
+    def matches(self, other: Space) -> bool:
+        return same_elements(self, other)
 
     def to(self, device: Device) -> DenseMolecules:
         return replace(self, mask=self.mask.to(device), elements=moved(self.elements, device))
@@ -158,6 +161,9 @@ class PackedMolecules:
     def sum(self, x: State) -> Tensor:
         return x.new_zeros(self.batch).index_add(0, self.batch_index, x.sum(-1))
 
+    def matches(self, other: Space) -> bool:
+        return same_elements(self, other)
+
     def to(self, device: Device) -> PackedMolecules:
         return replace(self, batch_index=self.batch_index.to(device), elements=moved(self.elements, device))
 
@@ -166,6 +172,14 @@ class PackedMolecules:
         index = (first[:, None] + self.batch_index).flatten()
         elements = None if self.elements is None else self.elements.repeat(n)
         return replace(self, batch_index=index, batch=n * self.batch, elements=elements)
+
+
+def same_elements(a: DenseMolecules | PackedMolecules, b: Space) -> bool:
+    """Return whether the atoms of two spaces are of the same elements, in one order, or no space says which."""
+    theirs = b.elements if isinstance(b, DenseMolecules | PackedMolecules) else None
+    if a.elements is None or theirs is None:
+        return a.elements is theirs
+    return torch.equal(a.elements, theirs.to(a.elements.device))
 
 
 def moved(x: Tensor | None, device: Device) -> Tensor | None:

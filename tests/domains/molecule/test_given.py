@@ -299,3 +299,15 @@ def test_the_python_of_the_page_runs(
     exec(code.replace("runs/molecule-001", trained), scope)
     (made,) = scope["made"].examples
     assert [*made.numbers[:3], *made.numbers[9:]] == [6, 6, 8, 1, 1, 6]
+
+
+def test_nothing_lies_between_molecules_of_other_elements_that_are_given(tmp_path: Path) -> None:
+    """Where a state has the elements, there are states between."""
+    ethanol, ether = (
+        polydiff.read(model_of("sparse", "given"), write(tmp_path / f"{s}.sdf", embedded(s))) for s in ("CCO", "COC")
+    )
+    with pytest.raises(UserError, match="elements must be the same and in one order"):
+        polydiff.interpolate(model_of("sparse", "given"), ethanol, ether, [0.5], steps=2)
+    for model, other in ((model_of("dense", "given"), "CCO"), (model_of("dense"), "COC")):
+        a, b = (polydiff.read(model, write(tmp_path / "a.sdf", embedded(s))) for s in ("CCO", other))
+        assert len(polydiff.interpolate(model, a, b, [0.5], steps=2)) == 1
