@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from importlib import import_module
 
 
 class Peculiar(Exception):
@@ -28,6 +29,8 @@ def job(word: str | int) -> object:
             os.kill(os.getpid(), signal.SIGSEGV)
         case "error":
             raise ValueError("a bad item")
+        case "import":
+            import_module("no_such_module")
         case "peculiar":
             raise Peculiar("of its", " own kind")
         case "memory":

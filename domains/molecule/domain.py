@@ -22,7 +22,6 @@ from polydiff.domains.molecule.codec import Codec
 from polydiff.domains.molecule.composition import composition_metrics, symbols
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import Library, open_library, quarantine_of, universe
-from polydiff.domains.molecule.geometry import Molecule
 from polydiff.domains.molecule.given import further, longer, named, read_molecules
 from polydiff.domains.molecule.judge import Findings, Judged, examine, known_shapes, looked_at
 from polydiff.domains.molecule.library import split

@@ -1,15 +1,17 @@
 """All that judges find in one molecule, each in a process of its own kind with a time limit.
 
-What takes too long, or ends its process, is a failure: no molecule.
+What takes too long, ends its process or lets RDKit fail is a failure, no molecule, and the reason is told.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Mapping, Sequence
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from rdkit import Chem
@@ -24,6 +26,9 @@ from polydiff.domains.molecule.workers import TimedOut, in_processes
 
 SECONDS = 10.0
 """Time for one molecule."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -94,11 +99,26 @@ class Findings:
 
 def examine(molecules: Sequence[Molecule]) -> list[Findings]:
     """Judge samples, in processes with a time limit."""
-    found = in_processes(Findings.of, molecules, "samples judged", seconds=SECONDS)
-    return [
-        Findings(Judged(molecule), stable_atoms(molecule)) if isinstance(one, TimedOut) else one
-        for molecule, one in zip(molecules, found, strict=True)
-    ]
+    found = each(Findings.of, molecules, "samples judged")
+    return [one or Findings(Judged(m), stable_atoms(m)) for m, one in zip(molecules, found, strict=True)]
+
+
+def looked_at(molecules: Sequence[Molecule]) -> list[Judged]:
+    """Look at samples, in processes with a time limit."""
+    found = each(Judged.of, molecules, "samples looked at")
+    return [one or Judged(molecule) for molecule, one in zip(molecules, found, strict=True)]
+
+
+def each(work: Callable[[T], R], items: Sequence[T], what: str) -> Iterator[R | None]:
+    """Yield what a function finds in items; None where it is given up, and tell at the end how often and why."""
+    reasons = Counter[str]()
+    for one in in_processes(work, items, what, seconds=SECONDS, forgiving=True):
+        if isinstance(one, TimedOut):
+            reasons[one.reason] += 1
+        yield None if isinstance(one, TimedOut) else one
+    if reasons:
+        why = "; ".join(f"{n}: {reason}" for reason, n in reasons.most_common())
+        warnings.warn(f"{what}: {reasons.total()} of {len(items)} were given up ({why}).", stacklevel=2)
 
 
 class Shape(NamedTuple):
@@ -116,8 +136,7 @@ class Shape(NamedTuple):
 
 def known_shapes(molecules: Sequence[Molecule]) -> tuple[Values, Values]:
     """Return bond lengths and bond angles of molecules that samples are compared with, by kind."""
-    found = in_processes(Shape.of, molecules, "training geometries measured", seconds=SECONDS)
-    shapes = [one for one in found if not isinstance(one, TimedOut)]
+    shapes = [one for one in each(Shape.of, molecules, "training geometries measured") if one]
     return together(one.lengths for one in shapes), together(one.angles for one in shapes)
 
 
@@ -139,8 +158,7 @@ def busts() -> bool:
 
 
 def passes(mols: Sequence[Any]) -> list[bool]:
-    """Return which of RDKit's molecules pass all tests of PoseBusters; what takes too long passes none."""
+    """Return which of RDKit's molecules pass all tests of PoseBusters; what is given up passes none."""
     from polydiff.domains.molecule.poses import bust
 
-    found = in_processes(bust, mols, "samples tested by PoseBusters", seconds=SECONDS)
-    return [not isinstance(one, TimedOut) and one for one in found]
+    return [bool(one) for one in each(bust, mols, "samples tested by PoseBusters")]

@@ -39,14 +39,19 @@ def cloud(molecule: Molecule) -> Any:
         atom.SetNoImplicit(True)
         mol.AddAtom(atom)
     conformer = Chem.Conformer(len(molecule.numbers))
-    conformer.SetPositions(np.nan_to_num(molecule.positions).astype(np.float64))
+    conformer.SetPositions(molecule.positions.astype(np.float64))
     mol.AddConformer(conformer, assignId=True)
     return mol
 
 
+def finite(molecule: Molecule) -> bool:
+    """Return whether all atoms are somewhere."""
+    return bool(np.isfinite(molecule.positions).all())
+
+
 def look(molecule: Molecule) -> Seen:
     """Return what RDKit sees in atoms; a molecule in pieces is one too."""
-    if not np.isfinite(molecule.positions).all():
+    if not finite(molecule):
         return Seen(None, False)
     joined, mol = cloud(molecule), cloud(molecule)
     with BlockLogs():

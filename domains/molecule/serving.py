@@ -24,7 +24,7 @@ MEMORY = 4 * 2**30
 
 @dataclass(frozen=True)
 class TimedOut:
-    """What an item gives that was given up: it took too long or too much memory, or its process died.
+    """What an item gives that was given up: it took too long or too much memory, its process died, or RDKit failed.
 
     Arguments:
         reason: Which of them, in words that follow "left out: ".

@@ -16,7 +16,7 @@ from rdkit.Chem.Draw import rdMolDraw2D
 
 from polydiff.domains.molecule.geometry import Molecule
 from polydiff.domains.molecule.judge import Judged
-from polydiff.domains.molecule.perceive import cloud, formula
+from polydiff.domains.molecule.perceive import cloud, finite, formula
 
 SHOWN = 24
 WIDTH, HEIGHT = 150, 110
@@ -50,16 +50,19 @@ def script() -> str:
 
 
 def figure(one: Judged, caption: str) -> str:
-    """Return one drawing with its caption."""
+    """Return one drawing with its caption; of atoms that are nowhere, these words instead."""
     name = one.smiles if one.smiles is not None else f"{formula(one.molecule)}: no molecule"
     lines = "<br>".join(html.escape(line) for line in (name, caption) if line)
-    places, mol = turned(one.molecule), joined(one)
-    picture = drawing(one) if one.mol is not None else projection(one.molecule, places, mol)
-    box = f"width:{WIDTH}px;height:{HEIGHT}px"
+    if finite(one.molecule):
+        places, mol = turned(one.molecule), joined(one)
+        data = f' data-atoms="{atoms(one.molecule, places)}" data-bonds="{bonds(mol)}"'
+        picture = drawing(one) if one.mol is not None else projection(one.molecule, places, mol)
+    else:
+        data, picture = "", f'<div style="line-height:{HEIGHT}px;text-align:center">positions are not finite</div>'
     return (
-        f'<figure data-atoms="{atoms(one.molecule, places)}" data-bonds="{bonds(mol)}" '
-        f'style="margin:0;width:{WIDTH}px"><div class="still" style="background:#fff;width:{WIDTH}px">'
-        f'<div class="flat">{picture}</div><img class="space" alt="" hidden style="{box}"></div>'
+        f'<figure{data} style="margin:0;width:{WIDTH}px"><div class="still" style="background:#fff;width:{WIDTH}px">'
+        f'<div class="flat">{picture}</div>'
+        f'<img class="space" alt="" hidden style="width:{WIDTH}px;height:{HEIGHT}px"></div>'
         f'<figcaption style="font-size:12px;overflow-wrap:anywhere">{lines}</figcaption></figure>'
     )
 
@@ -72,7 +75,7 @@ def symbols(molecule: Molecule) -> list[str]:
 
 def turned(molecule: Molecule) -> np.ndarray:
     """Return positions (N, 3) turned, not mirrored, so that atoms spread most across, then up, then towards the eye."""
-    r = np.nan_to_num(molecule.positions.astype(np.float64), posinf=0, neginf=0)
+    r = molecule.positions.astype(np.float64)
     r = r - r.mean(0)
     axes = np.linalg.svd(r, full_matrices=True)[2]
     axes[2] *= np.linalg.det(axes)
@@ -95,8 +98,7 @@ def joined(one: Judged) -> Any:
         Chem.Kekulize(mol)
         return mol
     mol = cloud(one.molecule)
-    if np.isfinite(one.molecule.positions).all():
-        rdDetermineBonds.DetermineConnectivity(mol)
+    rdDetermineBonds.DetermineConnectivity(mol)
     return mol
 
 

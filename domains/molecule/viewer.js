@@ -15,7 +15,7 @@
     for (const { target, isIntersecting } of entries) waiting[isIntersecting ? "add" : "delete"](target);
     requestAnimationFrame(next);
   });
-  const figures = () => groups.flatMap(group => [...group.querySelectorAll("figure")]);
+  const figures = () => groups.flatMap(group => [...group.querySelectorAll("figure[data-atoms]")]);
   const part = (figure, name) => figure.querySelector("." + name);
 
   function viewer(box) {

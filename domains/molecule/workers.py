@@ -45,10 +45,11 @@ def in_processes(
     seconds: float = SECONDS,
     total: int | None = None,
     workers: int | None = None,
+    forgiving: bool = False,
 ) -> Iterator[R | TimedOut]:
     """Yield the results of a function, in the order of its arguments, and tell how far it is.
 
-    An exception of the function is raised when its item's turn comes. Ctrl-C ends the workers.
+    An exception of the function is raised when its item's turn comes, or costs its item. Ctrl-C ends the workers.
 
     Arguments:
         work: A function of a module that can be imported. What it imports loads in each worker.
@@ -57,6 +58,7 @@ def in_processes(
         seconds: Time for an item, after which its worker is ended.
         total: How many items there are, where they have no length.
         workers: Processes at most; None: one a core.
+        forgiving: Whether an exception costs its item only; one that tells of a broken installation never does.
     """
     total = len(items) if isinstance(items, Sized) else total
     useful = cores() if total is None else min(cores(), 1 + total // PER_WORKER)
@@ -75,16 +77,20 @@ def in_processes(
                 done.update([crew.take()])
             feed(number)
             told(number + 1)
-            yield outcome(done.pop(number))
+            yield outcome(done.pop(number), forgiving)
 
 
-def outcome(answer: Answer | TimedOut) -> Any:
-    """Return the result that a worker sent, or raise its exception."""
+def outcome(answer: Answer | TimedOut, forgiving: bool) -> Any:
+    """Return the result that a worker sent, or raise its exception where that is not forgiven."""
     if isinstance(answer, TimedOut):
         return answer
     content = pickle.loads(answer.content)  # noqa: S301 (of our own process)
     if answer.kind == "error":
-        raise content
+        if not forgiving or isinstance(content, ImportError):
+            raise content
+        words = " ".join(str(content).split())  # of RDKit some lines, of a traceback many
+        brief = words if len(words) < 150 else f"{words[:60]} ... {words[-80:]}"
+        return TimedOut(f"{type(content).__name__}: {brief}")
     return content
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+import worker_jobs
 from rdkit import Chem
 
 from polydiff.domains.molecule import judge as judging
 from polydiff.domains.molecule.geometry import Molecule, atomic_numbers, embedded, positions
-from polydiff.domains.molecule.judge import Findings, Judged, busts, examine, passes, strain
+from polydiff.domains.molecule.judge import Findings, Judged, busts, each, examine, looked_at, passes, strain
 from polydiff.domains.molecule.metrics import (
     Reference,
     graph_metrics,
@@ -271,15 +273,23 @@ def test_what_judges_give_up_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> No
     assert [one.judged.smiles for one in found] == ["C", "CC", "CCO"]
     assert found[0].lengths == Findings.of(examples[0]).lengths
 
-    def hang(work: object, items: list[Molecule], what: str, seconds: float) -> list[Findings | TimedOut]:
-        return [Findings.of(items[0]), TimedOut("it takes longer than 10 s"), Findings.of(items[2])]
+    def hang(work: Callable[[Molecule], object], items: list[Molecule], what: str, **_: object) -> list[object]:
+        return [work(items[0]), TimedOut("it takes longer than 10 s"), work(items[2])]
 
     monkeypatch.setattr(judging, "in_processes", hang)
-    given_up = examine(examples)
+    with pytest.warns(UserWarning, match=r"samples judged: 1 of 3 were given up \(1: it takes longer than 10 s\)"):
+        given_up = examine(examples)
+    with pytest.warns(UserWarning, match="samples looked at: 1 of 3"):
+        assert [one.smiles for one in looked_at(examples)] == ["C", None, "CCO"]
     monkeypatch.undo()
     told = judge(given_up, Reference(set(), set()), {"logp": [0.5] * 3})
     assert told["valid_connected_rdkit"].value == told["strain_known"].value == pytest.approx(2 / 3)
     assert told["edm_molecule_stable"].value == 1  # the table is not RDKit's
+
+
+def test_what_fails_in_a_judge_costs_itself_and_the_reason_is_told() -> None:
+    with pytest.warns(UserWarning, match=r"jobs: 2 of 4 were given up \(2: ValueError: a bad item\)"):
+        assert list(each(worker_jobs.job, [2, "error", "error", 3], "jobs")) == [4, None, None, 9]
 
 
 def test_posebusters_counts_what_is_invalid_and_what_cannot_be_tested() -> None:
@@ -290,6 +300,8 @@ def test_posebusters_counts_what_is_invalid_and_what_cannot_be_tested() -> None:
     judged = [Judged.of(good), Judged.of(Molecule(good.numbers, good.positions * 0)), Judged.of(puckered)]
     assert passes([judged[0].mol]) == [True]
     assert pose_metrics(judged)["posebusters"].value == pytest.approx(1 / 3)
+    with pytest.warns(UserWarning, match="PoseBusters: 1 of 2 were given up .*TypeError"):
+        assert passes([None, judged[0].mol]) == [False, True]  # PoseBusters itself fails in what it cannot read
 
 
 def test_strain_is_zero_at_a_minimum_and_grows_with_noise() -> None:

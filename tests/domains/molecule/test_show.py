@@ -11,9 +11,12 @@ import pytest
 from browser import CHROMIUM, Browser
 
 from polydiff.domain import Samples
+from polydiff.domains.molecule.domain import record
 from polydiff.domains.molecule.geometry import Molecule, atomic_numbers, embedded, positions
 from polydiff.domains.molecule.judge import Judged
+from polydiff.domains.molecule.perceive import cloud
 from polydiff.domains.molecule.show import atoms, bonds, joined, script, show, turned
+from polydiff.errors import UserError
 from polydiff.fragment import whole_page
 
 SMILES = ("CC=O", "C[C@H](O)F", "C#N", "c1ccoc1", "CO", "C")
@@ -47,6 +50,17 @@ def test_few_atoms_and_broken_ones_are_shown_too(n: int) -> None:
         page = show([one], ["asked"])
         assert "no molecule" in page
         assert not re.search(r"\b(nan|inf)\b", page, re.IGNORECASE)
+        nowhere = not np.isfinite(place)
+        assert ("not finite" in page, "data-atoms" in page, "<svg" in page) == (nowhere, not nowhere, not nowhere)
+
+
+def test_one_atom_that_is_nowhere_is_not_drawn_as_if_it_were_at_the_origin() -> None:
+    methane = molecule("C")
+    methane.positions[1, 2] = np.nan
+    assert np.isnan(cloud(methane).GetConformer().GetPositions()[1, 2])
+    assert "data-atoms" not in show([Judged.of(methane)], [""])
+    with pytest.raises(UserError, match="CH4 has positions that are not finite"):
+        record(Judged.of(methane))
 
 
 def test_atoms_and_bonds_are_told_as_they_are() -> None:

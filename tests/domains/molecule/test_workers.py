@@ -59,6 +59,15 @@ def test_an_exception_is_raised_at_its_place(word: str, kind: type[Exception], m
     assert next(results) == 4
     with pytest.raises(kind, match=message):
         next(results)
+    told = list(in_processes(worker_jobs.job, [2, word, 3], "items", workers=2, forgiving=True))
+    assert (told[0], told[2]) == (4, 9)
+    assert isinstance(told[1], TimedOut)
+    assert message in told[1].reason
+
+
+def test_a_broken_installation_is_no_fault_of_an_item() -> None:
+    with pytest.raises(ImportError, match="no_such_module"):
+        list(in_processes(worker_jobs.job, [2, "import"], "items", forgiving=True))
 
 
 def test_a_function_that_no_worker_can_import_says_so() -> None:
