@@ -29,8 +29,8 @@ class Broken(NamedTuple):
         level: Noise level at which it began.
         to: Noise level at which it ended.
         samples: Places in the batch of the samples it concerns.
-        largest: Largest |x| of them afterwards, of what is no NaN; infinite where it overflowed.
-        before: Largest |x| of the batch before the step.
+        largest: Largest |x| of them afterwards, of what is no NaN; infinite where it overflowed; NaN where all are NaN.
+        before: Largest |x| of the batch before the step; NaN before the first one.
     """
 
     step: int
@@ -54,8 +54,9 @@ def first_broken(steps: Iterable[Step], space: Space, highest: float, sigma_data
     for number, step in enumerate(steps, 1):
         if not sound(step.x, step.sigma, sigma_data):
             within = step.x.abs() <= LIMIT * math.hypot(step.sigma, sigma_data)
-            places = space.sum((~within).to(step.x)).nonzero()[:, 0].tolist()
-            largest = float(step.x.abs().nan_to_num(nan=0.0, posinf=math.inf).amax())
+            places = space.sum((~within).to(step.x)).nonzero()[:, 0].tolist() or range(space.batch)  # padding alone
+            numbers = step.x.abs()[~step.x.isnan()]
+            largest = float(numbers.amax()) if len(numbers) else math.nan
             return Broken(number, level, step.sigma, places, largest, before)
         level, before = step.sigma, float(torch.amax(step.x.abs()))
     return None
@@ -76,8 +77,10 @@ def where(steps: Iterable[Step], space: Space, indices: Sequence[int], denoise: 
         return ", but not when they are drawn once more"
     t = float(denoise.schedule.time(-2 * torch.tensor(found.level, dtype=torch.float64).log()))
     number = indices[found.samples[0]]
+    there = "all are NaN" if math.isnan(found.largest) else f"the largest |x| is {found.largest:.3g}"
+    before = "" if math.isnan(found.before) else f"; before, it was {found.before:.3g}"
     return (
         f": first after step {found.step} of the sampler, from noise level {found.level:.4g} (t = {t:.3g}) to "
         f"{found.to:.4g}, in {len(found.samples)} of {len(indices)} samples, such as number {number}. "
-        f"There the largest |x| is {found.largest:.3g}; before, it was {found.before:.3g}"
+        f"There {there}{before}"
     )

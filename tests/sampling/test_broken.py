@@ -11,6 +11,7 @@ from oracles import dense, euclidean, packed
 from torch import nn
 
 import polydiff
+from polydiff.domains.molecule.space import DenseMolecules
 from polydiff.errors import UserError
 from polydiff.model import Model, build_denoiser
 from polydiff.plugins import build_domain
@@ -61,6 +62,21 @@ def test_what_breaks_is_told(
     mask[:2] = 1
     with pytest.raises(UserError, match=rf"{what}.*first after step 4 .*from noise level 0\.7 "):
         polydiff.inpaint(model, given, mask, first=5, steps=5, guidance=guidance, **how)
+
+
+def test_a_first_step_that_makes_nothing_but_nan(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(model.denoiser._modules, "backbone", Breaks(model.denoiser.backbone, math.inf, math.nan))
+    with pytest.raises(UserError, match=r"first after step 1 .* in 1 of 1 samples, .* There all are NaN\. Use more"):
+        model.sample(1, steps=3, sampler="ddim", guidance=1.0)
+
+
+def test_padding_alone_that_breaks_is_told_of_all() -> None:
+    space = dense(3, 4)
+    assert isinstance(space, DenseMolecules)
+    x = space.noise(streams(0, "x", range(3)))
+    found = first_broken([Step(1.0, torch.where(space.mask[..., None], x, math.nan), x)], space, 9.0, 1.0)
+    assert found is not None
+    assert list(found.samples) == [0, 1, 2]
 
 
 def test_while_all_is_well_nothing_is_done_twice(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
