@@ -21,6 +21,7 @@ SPEC = DomainSpec(
             "backbone.layers": 8,
             "backbone.pair": 64,
             "backbone.vectors": 32,
+            "backbone.aggregation": "mean",
             "backbone.self_condition": True,
             "optim.lr": 1e-3,
             "optim.warmup": 1000,

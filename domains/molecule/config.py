@@ -91,10 +91,12 @@ class MoleculeConfig(Config):
     domain: str = "molecule"
     schedule_options: Numbers = Field({"sigma_min": 0.002, "sigma_max": 20.0})
     data: MoleculeData = MoleculeData(conditions=("logp", "gyration", "composition"), layout="dense")
-    backbone: BackboneConfig = GraphTransformerConfig(hidden=64, layers=6, radial=32, cutoff=5)
+    backbone: BackboneConfig = GraphTransformerConfig(
+        hidden=64, layers=6, pair=16, vectors=8, radial=16, cutoff=5, aggregation="sum", divisor=4
+    )
     loss: LossConfig = LossConfig(times="log_normal", times_options={"mean": -1.0, "std": 1.2})
     optim: OptimConfig = OptimConfig(name="muon", lr=4e-3, warmup=100, decay="cosine")
     train: TrainConfig = TrainConfig(
-        steps=7000, batch_size=64, like_sizes=16, ema=0.999, checkpoint_every=2000, log_every=50, precision="float32"
+        steps=9000, batch_size=64, like_sizes=16, ema=0.999, checkpoint_every=2000, log_every=50, precision="float32"
     )
     sample: SampleConfig = SampleConfig(sampler="sa_solver", steps=40)
