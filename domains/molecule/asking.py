@@ -18,6 +18,7 @@ from torch import Tensor
 from polydiff.domains.molecule.composition import COMPOSITION, FORMULA, counted, spelled_out, symbols
 from polydiff.domains.molecule.data import Library
 from polydiff.domains.molecule.geometry import Molecule
+from polydiff.domains.molecule.perceive import hill
 from polydiff.domains.molecule.properties import PROPERTIES
 from polydiff.domains.molecule.sizes import ATOMS, check_atoms
 from polydiff.errors import UserError, unknown
@@ -134,6 +135,13 @@ class Wishes:
         columns = self.physical(cond)
         rows = zip(*columns.values(), strict=True)
         return [{name: self.word(name, value) for name, value in zip(columns, row, strict=True)} for row in rows]
+
+    def caption(self, words: Mapping[str, Any]) -> str:
+        """Return what one sample was asked to be as a line, its composition as a formula."""
+        counts = {symbol: words[symbol] for symbol in self.asking.symbols if isinstance(words.get(symbol), int)}
+        whole = len(counts) == len(self.asking.symbols) > 0
+        told = {name: value for name, value in words.items() if not (whole and name in counts)}
+        return ", ".join([*(f"{name} {value}" for name, value in told.items()), *([hill(counts)] if whole else [])])
 
     def word(self, name: str, value: float) -> str | float:
         """Return a condition's value as people are told it."""

@@ -224,8 +224,7 @@ class MoleculeDomain:
 
     def show(self, samples: Samples) -> str:
         shown = samples.head(SHOWN)
-        captions = [", ".join(f"{name} {value}" for name, value in words.items()) for words in self.words(shown)]
-        return show(looked_at(shown.examples), captions)
+        return show(looked_at(shown.examples), [self.wishes.caption(words) for words in self.words(shown)])
 
     def scripts(self) -> Mapping[str, str]:
         return {"molecules.js": script()}

@@ -7,6 +7,7 @@ Bonds follow from distances, their orders from valence (Kim & Kim, 2015, https:/
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,9 +73,14 @@ def perceive(molecule: Molecule) -> Any:
 
 
 def formula(molecule: Molecule) -> str:
-    """Return the formula in Hill's order: carbon, hydrogen, then by the alphabet."""
-    table = Chem.GetPeriodicTable()
-    counts = Counter(table.GetElementSymbol(number) for number in molecule.numbers.tolist())
-    first = [symbol for symbol in ("C", "H") if "C" in counts and symbol in counts]
-    symbols = [*first, *sorted(set(counts) - set(first))]
+    """Return the formula of a molecule."""
+    symbol = Chem.GetPeriodicTable().GetElementSymbol
+    return hill(Counter(symbol(number) for number in molecule.numbers.tolist()))
+
+
+def hill(counts: Mapping[str, int]) -> str:
+    """Return numbers of atoms of elements as a formula in Hill's order: carbon, hydrogen, then by the alphabet."""
+    there = {symbol for symbol, n in counts.items() if n}
+    first = [symbol for symbol in ("C", "H") if {"C", symbol} <= there]
+    symbols = [*first, *sorted(there - set(first))]
     return "".join(symbol + (str(counts[symbol]) if counts[symbol] > 1 else "") for symbol in symbols)

@@ -11,7 +11,7 @@ import torch
 
 from polydiff.backbones.config import EGNNConfig
 from polydiff.domain import Samples
-from polydiff.domains.molecule.asking import Wishes
+from polydiff.domains.molecule.asking import Asking, Wishes
 from polydiff.domains.molecule.composition import composition_metrics, counted, read_formula
 from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData
 from polydiff.domains.molecule.domain import MoleculeDomain
@@ -209,3 +209,11 @@ def test_of_an_example_that_there_is_all_elements_are_told_or_none(domain: Molec
         model.sample(2, steps=1, guidance=2.0, negative={"O": 0})
     with pytest.raises(UserError, match="formula=C2H6O: this says the size of samples"):
         vary(model, given, cond={"formula": "C2H6O"}, steps=1)
+
+
+def test_captions_tell_a_whole_composition_as_a_formula() -> None:
+    wishes = Wishes(Asking(("logp",), (1, 6, 8)), {"elements": [1, 6, 8]})
+    assert wishes.caption({"logp": 0.5, "H": 6, "C": 2, "O": 1}) == "logp 0.5, C2H6O"
+    assert wishes.caption({"logp": 0.5, "H": 2, "C": 0, "O": 1}) == "logp 0.5, H2O"
+    assert wishes.caption({"logp": "any", "H": "any", "C": 2, "O": "any"}) == "logp any, H any, C 2, O any"
+    assert Wishes(Asking(("logp",)), {}).caption({"logp": 1.0}) == "logp 1.0"
