@@ -113,7 +113,10 @@ def test_words_are_read_as_their_keys_demand(word: str, value: object) -> None:
     ("word", "said"),
     [
         ("train.stpes=3", "Unknown key 'train.stpes' (command line). Did you mean 'train.steps'? Keys of train: steps"),
-        ("backbone.hiden=3", "Did you mean 'backbone.hidden'? Keys of backbone: name, step_size, self_condition, hidden,"),
+        (
+            "backbone.hiden=3",
+            "Did you mean 'backbone.hidden'? Keys of backbone: name, step_size, self_condition, hidden,",
+        ),
         ("hidden=3", "Did you mean 'backbone.hidden'?"),
         ("steps=3", "Did you mean 'train.steps' or 'sample.steps'?"),
         ("nonsense.zebra=3", "Unknown key 'nonsense.zebra' (command line). Keys: domain, preset, seed"),
