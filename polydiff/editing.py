@@ -162,7 +162,10 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
     how = model.plan(guidance=1.0, sampler="heun")  # as the ways there and back are: no step is told to the network
     ends = (a.x.to(model.device), b.x.to(model.device))
     space, indices = a.space.to(model.device), range(a.space.batch)
-    states = between(model.guided(how), *ends, space, shares=shares, steps=steps)
+    plain = model.stepping(
+        how, model.rows(how)
+    )  # what depends on the estimate before leads not back where it came from
+    states = between(plain, *ends, space, shares=shares, steps=steps)
     return [Samples(model.domain.decode(model.finite(x, how, space, indices).cpu(), a.space)) for x in states]
 
 

@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from polydiff.config import ESTIMATE, OptimConfig
 from polydiff.denoise import Denoiser
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
+from polydiff.editing import interpolate
 from polydiff.errors import UserError
 from polydiff.guidance import ClassifierFree
 from polydiff.loss import Loss
+from polydiff.model import Model, build_denoiser
+from polydiff.plugins import build_domain
 from polydiff.random import streams
 from polydiff.sampling import sample
 from polydiff.schedule import SCHEDULES, Schedule
@@ -100,6 +103,21 @@ def test_every_second_step_of_training_looks_twice_and_sends_no_gradient_through
     loss = Loss()(denoiser, batch, torch.ones(4), streams(0, "noise", range(4)), look_twice=True).mean()
     (slope,) = torch.autograd.grad(loss, [echo.w])
     assert float(slope) == pytest.approx(-2 * (2 - 0.25) * 0.5, rel=1e-4)  # of w alone where it multiplies 0.5
+
+
+def test_ways_between_examples_are_of_one_flow_that_needs_no_last_estimate() -> None:
+    words = {"backbone.channels": "16", "backbone.blocks": "1", "backbone.self_condition": "true"}
+    config = resolve("image", words=words).config
+    domain = build_domain(config)
+    model = Model(config, domain, build_denoiser(config, domain, torch.device("cpu")).eval())
+    with torch.no_grad():
+        for p in model.denoiser.parameters():
+            p.add_(torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())), alpha=0.1)
+    a, b = (domain.batch("test", [i], streams(0, "augment", [i])) for i in range(2))
+    (alone,), (begin, later) = (interpolate(model, a, b, shares, steps=24) for shares in ([0.5], [0.0, 0.5]))
+    assert torch.equal(alone.examples[0], later.examples[0])
+    given = domain.decode(a.x, a.space)[0]
+    assert float((begin.examples[0].float() - given.float()).abs().mean()) < 1  # of 255
 
 
 def test_objectives_that_do_not_teach_it_are_refused() -> None:
