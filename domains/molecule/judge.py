@@ -49,6 +49,11 @@ class Judged:
     valid: bool = False
     connected: bool = False
 
+    @property
+    def neutral(self) -> bool:
+        """Whether there is a molecule in one piece and none of its atoms has a charge."""
+        return self.mol is not None and not any(atom.GetFormalCharge() for atom in self.mol.GetAtoms())
+
     @classmethod
     def of(cls, molecule: Molecule) -> Judged:
         """Look at a sample."""

@@ -67,6 +67,13 @@ def graph_metrics(judged: Sequence[Judged], reference: Reference) -> dict[str, M
             "Share of samples in whose atoms RDKit's DetermineBonds (charge 0, no radicals) sees a molecule, in one "
             "piece.",
         ),
+        "neutral_rdkit": Metric.of(
+            share(sum(one.neutral for one in judged), n),
+            "",
+            "higher",
+            "Share of samples in which that molecule has no charged atom. RDKit explains wrong numbers of hydrogens by "
+            "pairs of charges, [CH2-] and [CH+]; nitro groups and zwitterions have theirs by right: see real data.",
+        ),
         "valid_rdkit": Metric.of(
             share(sum(one.valid for one in judged), n),
             "",

@@ -135,12 +135,22 @@ def test_no_cloud_of_atoms_keeps_the_judges_busy(size: float) -> None:
         assert len(stable_atoms(cloud)) == n
 
 
+def test_two_wrong_valences_are_no_neutral_molecule() -> None:
+    propane, nitromethane = molecule("CCC"), molecule("C[N+](=O)[O-]")
+    ends = [4, 8]  # a hydrogen of each outer carbon: one is left with too few, and so is the other
+    torn = Molecule(np.delete(propane.numbers, ends), np.delete(propane.positions, ends, 0))
+    judged = [Judged.of(one) for one in (propane, torn, nitromethane, molecule("[NH3+]CC(=O)[O-]"))]
+    assert [one.mol is not None for one in judged] == [True] * 4
+    assert [one.neutral for one in judged] == [True, False, False, False]
+
+
 def test_uniqueness_counts_failures_and_novelty_does_not() -> None:
     cloud = Molecule(np.full(5, 6, np.uint8), np.zeros((5, 3), np.float32))
     judged = [Judged.of(one) for one in [*map(molecule, ("C", "C", "CC", "CCO")), cloud]]
     found = graph_metrics(judged, Reference({"C"}, {"CC", "CN"}, {"C", "CC", "CN"}))
     assert {name: metric.value for name, metric in found.items()} == {
         "valid_connected_rdkit": pytest.approx(4 / 5),
+        "neutral_rdkit": pytest.approx(4 / 5),
         "valid_rdkit": pytest.approx(4 / 5),
         "connected": pytest.approx(4 / 5),
         "unique": pytest.approx(3 / 5),
