@@ -23,7 +23,7 @@ import rdkit
 from rdkit import Chem, RDConfig
 
 from polydiff.domains.molecule import qm9
-from polydiff.domains.molecule.composition import COMPOSITION, FORMULA
+from polydiff.domains.molecule.composition import COMPOSITION, FORMULA, symbols
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.files import digest_of, items, kind_of, molecule_files, places_in, smi_items
 from polydiff.domains.molecule.geometry import SEED, Rejected
@@ -64,7 +64,7 @@ def open_library(data: MoleculeData) -> Library:
     """Return the molecules that a configuration names, from the cache where they are there."""
     source = source_of(data)
     library = cached(key_of(source, data), partial(prepared, source, wanted_by(data)))
-    if data.name != "organic":
+    if data.name != "organic" or not len(library):
         report(library, source.name)
     check_conditions(data, library, source.name)
     return library
@@ -87,17 +87,32 @@ def key_of(source: Source, data: MoleculeData) -> dict[str, Any]:
 def check_conditions(data: MoleculeData, library: Library, source: str) -> None:
     """Refuse conditions of which a data set says nothing; that it says nothing of any molecule is worth a warning."""
     names = (*library.names, COMPOSITION)
+    taken = taken_names(data, library)
     for name in data.conditions:
         if name not in names:
             raise unknown("condition", name, names, f"Those are what is known of {source}.")
-        if name in (ATOMS, FORMULA):
-            raise UserError(f"{source} has a column {name}, which cannot be a condition: {name} is asked for as it is.")
+        if name in taken:
+            raise UserError(
+                f"{source} has a column {name}, which cannot be a condition: {name} is {taken[name]}. Give the column "
+                "another name."
+            )
         if name in library.names and np.isnan(library.column(name)).all():
             warnings.warn(
                 f"{name} is known of no molecule in {source}, so none can be asked for by it; data.conditions=[] asks "
                 "for none.",
                 stacklevel=2,
             )
+
+
+def taken_names(data: MoleculeData, library: Library) -> dict[str, str]:
+    """Return what else names mean that are asked for, or written of each sample, whatever columns there are."""
+    counted = COMPOSITION in data.conditions or data.types == "given"
+    elements = symbols(np.unique(library.numbers).tolist()) if counted else ()
+    return {
+        **dict.fromkeys(elements, "asked for as a number of atoms"),
+        **dict.fromkeys((ATOMS, FORMULA), "asked for as it is"),
+        **dict.fromkeys(("file", "smiles", "valid"), "told of each sample as it is"),
+    }
 
 
 def wanted_by(data: MoleculeData) -> Wanted:

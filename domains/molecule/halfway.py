@@ -1,7 +1,8 @@
 """What a long preparation has done so far, kept beside its place in the cache, so that a stopped one goes on there.
 
-One line of JSON a molecule, in the order of the data. A line that was not written to its end is not read. Preparations
-that run side by side each keep a file; when one is done, all are removed.
+One line of JSON a molecule, in the order of the data, with its number. What stands behind a line that is not whole, or
+that has another number than its place (of a full disk, or of a file that was removed and begun again), is not read.
+Preparations that run side by side each keep a file; when one is done, all are removed.
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ def recalled(folder: Path) -> list[Entry | Rejected]:
 
 
 def read(path: Path) -> Iterator[Entry | Rejected]:
-    """Yield what a file holds, up to a line that is not whole."""
-    with contextlib.suppress(OSError, ValueError, KeyError), path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                yield from_json(json.loads(line))
+    """Yield what a file holds, up to a line that is not whole or not in its place."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError), path.open("rb") as file:
+        for number, line in enumerate(file):
+            said = json.loads(line)
+            if not line.endswith(b"\n") or said.pop("number") != number:
+                return
+            yield from_json(said)
 
 
 class Draft:
@@ -55,13 +58,15 @@ class Draft:
     def __init__(self, folder: Path | None) -> None:
         self.path = folder and folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.part")
         self.known = [] if folder is None else recalled(folder)
-        self.waiting, self.told = [as_json(entry) for entry in self.known], time.monotonic()
+        self.waiting = [as_json(entry, number) for number, entry in enumerate(self.known)]
+        self.noted, self.told = len(self.known), time.monotonic()
 
     def add(self, entry: Entry | Rejected) -> None:
         """Note the next, and write down now and then what has been noted."""
         if self.path is None:
             return
-        self.waiting.append(as_json(entry))
+        self.waiting.append(as_json(entry, self.noted))
+        self.noted += 1
         if time.monotonic() - self.told >= EVERY:
             with contextlib.suppress(OSError):  # that the cache cannot be written is said in the end
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,13 +83,13 @@ def forget(folder: Path) -> None:
             path.unlink()
 
 
-def as_json(entry: Entry | Rejected) -> str:
-    """Return a line that says what an entry holds."""
+def as_json(entry: Entry | Rejected, number: int) -> str:
+    """Return a line that says what the entry at a place holds."""
     if isinstance(entry, Rejected):
-        return json.dumps({"rejected": str(entry)}) + "\n"
+        return json.dumps({"number": number, "rejected": str(entry)}) + "\n"
     arrays = {"numbers": packed(entry.numbers), "positions": [packed(places) for places in entry.positions]}
     plain = {"smiles": entry.smiles, "properties": [list(row) for row in entry.properties], "source": entry.source}
-    return json.dumps(plain | arrays) + "\n"
+    return json.dumps({"number": number} | plain | arrays) + "\n"
 
 
 def from_json(line: dict[str, Any]) -> Entry | Rejected:

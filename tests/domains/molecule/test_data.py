@@ -21,6 +21,7 @@ from polydiff.domains.molecule.data import Library, open_library, universe
 from polydiff.domains.molecule.geometry import APART, Rejected, apart, embedded
 from polydiff.domains.molecule.library import split
 from polydiff.domains.molecule.prepare import Item
+from polydiff.domains.molecule.serving import TimedOut
 from polydiff.errors import UserError
 
 
@@ -239,3 +240,27 @@ def test_a_cache_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path / "file"))
     with pytest.warns(UserWarning, match=r"cannot be written .*POLYDIFF_CACHE"):
         assert len(open_library(MoleculeData(max_heavy=2))) > 5
+
+
+def test_what_does_not_stand_in_its_place_is_not_gone_on_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(halfway, "EVERY", 0.0)
+    entries = [Rejected(f"reason {i}") for i in range(6)]
+    draft = halfway.Draft(tmp_path / "one")
+    for entry in entries[:4]:
+        draft.add(entry)
+    halfway.forget(tmp_path / "one")  # as another preparation does that is done
+    for entry in entries[4:]:
+        draft.add(entry)
+    assert halfway.written(tmp_path / "one")
+    assert halfway.recalled(tmp_path / "one") == []
+    (path,) = halfway.written(tmp_path / "one")
+    lines = [halfway.as_json(entry, number) for number, entry in enumerate(entries)]
+    path.write_text("".join([*lines[:3], *lines]))  # as a disk that is full for a while leaves it
+    assert [str(entry) for entry in halfway.recalled(tmp_path / "one")] == [str(entry) for entry in entries[:3]]
+
+
+def test_molecules_of_which_none_is_made_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path))
+    monkeypatch.setattr(module, "in_processes", lambda _, items, *__, **___: (TimedOut("it is late") for _ in items))
+    with pytest.raises(UserError, match=r"organic-2 holds no molecule that can be used. 12: it is late"):
+        open_library(MoleculeData(max_heavy=2))
