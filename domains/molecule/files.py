@@ -5,6 +5,7 @@ Files are read as streams, so that large ones take no memory. What stands at a p
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import hashlib
@@ -79,9 +80,12 @@ def places_in(files: Iterable[Path]) -> int | None:
 
 
 def opened(path: Path) -> TextIO:
-    """Return a file as text; what is no UTF-8 reads as a mark of that."""
-    how: dict[str, Any] = {"mode": "rt", "encoding": "utf-8-sig", "errors": "replace", "newline": ""}
-    return cast("TextIO", gzip.open(path, **how) if path.suffix.lower() == ".gz" else path.open(**how))
+    """Return a file as text, UTF-8 or, where it begins with its mark, UTF-16; others read as a mark of that."""
+    unpack: Any = gzip.open if path.suffix.lower() == ".gz" else Path.open
+    with unpack(path, "rb") as file:
+        wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    encoding = "utf-16" if wide else "utf-8-sig"
+    return cast("TextIO", unpack(path, mode="rt", encoding=encoding, errors="replace", newline=""))
 
 
 def items(files: Sequence[Path], root: Path, data: MoleculeData) -> Iterator[Item]:

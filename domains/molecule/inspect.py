@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rdkit import Chem
 
+from polydiff.domains.molecule.composition import COMPOSITION
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import check_conditions, known_library, quarantine_of, wanted_by
-from polydiff.domains.molecule.files import kind_of, molecule_files
+from polydiff.domains.molecule.files import WRITTEN, kind_of, molecule_files
 from polydiff.domains.molecule.library import Library, split
 from polydiff.domains.molecule.prepare import Item, prepare
 from polydiff.domains.molecule.properties import PROPERTIES
 from polydiff.domains.molecule.qm9 import folder_of
 from polydiff.domains.molecule.workers import in_processes
 from polydiff.errors import UserError
+from polydiff.files import files_under
 from polydiff.inspection import Inspection
 
 TRIED = 16
@@ -33,10 +36,13 @@ def inspect_molecules(data: MoleculeData, said: Collection[str]) -> Inspection:
     assert data.path is not None
     try:
         if folder_of(data.path) is None:
-            found.facts["files"] = dict(Counter(map(kind_of, molecule_files(data.path))).most_common())
+            read = molecule_files(data.path)
+            found.facts["files"] = kinds(read)
+            if passed := passed_over(data.path, read):
+                found.facts["files not read"] = kinds(passed)
         library = known_library(data)
         found.quarantine = quarantine_of(library, str(data.path))
-        found.advice = advised(library, said)
+        found.advice = advised(library, data, said)
         if not len(library):
             raise UserError(f"{data.path} holds no molecule that can be used.")
         found.facts |= facts_of(library, data)
@@ -45,6 +51,17 @@ def inspect_molecules(data: MoleculeData, said: Collection[str]) -> Inspection:
     except UserError as error:
         found.problems.append(str(error))
     return found
+
+
+def kinds(files: Iterable[Path]) -> dict[str, int]:
+    """Return how many files there are of each kind."""
+    return dict(Counter(map(kind_of, files)).most_common())
+
+
+def passed_over(path: Path, read: Collection[Path]) -> list[Path]:
+    """Return the files without positions that are not read since others of the folder have some."""
+    beside = [] if path.is_file() else files_under(path, {*WRITTEN, ".gz"})
+    return [file for file in beside if kind_of(file) in WRITTEN and file not in read]
 
 
 def plain(advice: dict[str, Any]) -> dict[str, Any]:
@@ -107,11 +124,12 @@ def minutes(smiles: Sequence[str], data: MoleculeData) -> float:
     return float(f"{(time.monotonic() - began) / len(tried) * len(smiles) / 60:.2g}")
 
 
-def advised(library: Library, said: Collection[str]) -> dict[str, Any]:
+def advised(library: Library, data: MoleculeData, said: Collection[str]) -> dict[str, Any]:
     """Return keys that suit the molecules, but for those that were said."""
     advice: dict[str, Any] = {}
     if any("data.add_hydrogens" in reason for reason in library.rejected):
         advice["data.add_hydrogens"] = True
     if len(library) and np.isnan(library.column("logp")).all() and np.abs(library.positions).any():
-        advice["data.conditions"] = []
+        known = [name for name in library.names if not np.isnan(library.column(name)).all()]
+        advice["data.conditions"] = [name for name in data.conditions if name in (*known, COMPOSITION)]
     return {key: value for key, value in advice.items() if key not in said}

@@ -126,7 +126,10 @@ class Library:
 
 
 class Columns:
-    """What a data set says of its molecules, as it is read: the columns that hold nothing but numbers."""
+    """What a data set says of its molecules, as it is read: the columns that hold nothing but numbers.
+
+    An infinite number, with which nothing can be computed, is one that is not known.
+    """
 
     def __init__(self) -> None:
         self.values: dict[str, array[float]] = {}
@@ -136,7 +139,7 @@ class Columns:
     def add(self, row: Mapping[str, str]) -> None:
         """Add the row of a molecule that is used."""
         for name, text in row.items():
-            if name in self.words or not text.strip():
+            if not name or name in self.words or not text.strip():
                 continue
             try:
                 value = float(text)
@@ -146,7 +149,7 @@ class Columns:
                 continue
             column = self.values.setdefault(name, array("d"))
             column.extend([math.nan] * (self.rows - len(column)))
-            column.append(value)
+            column.append(value if math.isfinite(value) else math.nan)
         self.rows += 1
 
     def table(self) -> tuple[tuple[str, ...], np.ndarray]:
@@ -215,6 +218,11 @@ def split(library: Library, share: float) -> dict[str, Library]:
         train = ~test
     strange = test & lacking(library, train)
     train, test = train | strange, test & ~strange
+    if not (train.any() and test.any()):
+        raise UserError(
+            f"Of {library.used} molecules {'none is left to train on' if test.any() else 'none can be held out'}. More "
+            "are needed: a molecule can be held out whose elements others have."
+        )
     return {"train": library.take(np.flatnonzero(train)), "test": library.take(np.flatnonzero(test))}
 
 

@@ -117,6 +117,6 @@ def divided(library: Library, changed: Collection[int]) -> Library:
 
 def edm_sides(n: int) -> np.ndarray:
     """Return the sides of n permuted molecules: EDM's numbers, or, of another n, its shares."""
-    test = max(1, n // 10)
+    test = min(max(1, n // 10), n)
     train = min(TRAINED if n == WHOLE else round(n * TRAINED / WHOLE), n - test)
     return np.repeat(np.array([TRAIN, APART, TEST], np.int8), [train, n - train - test, test])

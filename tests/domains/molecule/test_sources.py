@@ -348,7 +348,7 @@ def test_data_check_advises(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert check(capsys, tmp_path / "own.sdf", code=2)["advice"] == {"data.add_hydrogens": True}
     assert check(capsys, tmp_path / "own.sdf", "data.add_hydrogens=true")["used"] == 20
     (tmp_path / "a.xyz").write_text(sodium(4) + sodium(3))
-    assert check(capsys, tmp_path / "a.xyz")["advice"] == {"data.conditions": []}
+    assert check(capsys, tmp_path / "a.xyz")["advice"] == {"data.conditions": ["composition"]}
 
 
 def test_data_check_of_qm9(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -375,3 +375,70 @@ def test_training_on_atoms_without_bonds_and_on_columns(tmp_path: Path) -> None:
     assert "error_charge" not in domain.evaluate(samples)
     assert samples.cond is not None
     assert {words["logp"] for words in domain.describe(samples.cond)} == {"any"}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "types", "meaning"),
+    [
+        ("[C, composition]", "generated", "number of atoms"),
+        ("[C]", "given", "number of atoms"),
+        ("[valid]", "generated", "told of each sample"),
+        ("[atoms]", "generated", "asked for as it is"),
+    ],
+)
+def test_a_column_whose_name_means_something_else_is_no_condition(
+    tmp_path: Path, conditions: str, types: str, meaning: str
+) -> None:
+    (tmp_path / "own.csv").write_text("smiles,C,valid,atoms,logp\nCCO,7,1,2,99\nCCCO,8,0,3,99\nOCCO,9,1,4,99\n")
+    words = {"data.path": str(tmp_path / "own.csv"), "data.types": types, "data.conditions": conditions}
+    with pytest.raises(UserError, match=f"cannot be a condition: .*{meaning}"):
+        build_domain(resolve("molecule", words=words).config)
+    library = read(tmp_path / "own.csv", conditions=("C", "logp"))
+    assert set(library.column("C")) == {7, 8, 9}
+    assert library.column("logp").max() < 1  # RDKit's
+
+
+def test_an_infinite_number_is_one_that_is_not_known(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text(",smiles,x\n0,CCO,inf\n1,CCCO,-1e999\n2,OCCO,3\n3,CCCCO,4\n")
+    library = read(tmp_path / "own.csv", conditions=("x",))
+    assert set(library.column("x")[library.places > 1]) == {3, 4}
+    assert np.isnan(library.column("x")[library.places < 2]).all()
+    assert "" not in library.names
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-8"])
+def test_encodings_of_spreadsheets(tmp_path: Path, encoding: str) -> None:
+    text = "smiles;IC50 µM\r\nCCO;1\r\nCCN;2\r\n".encode(encoding)
+    (tmp_path / "a.csv").write_bytes(text)
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(text))
+    for path in tmp_path.iterdir():
+        library = read(path, conditions=("IC50_µM",))
+        assert (library.used, set(library.smiles)) == (2, {"CCO", "CCN"})
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_a_tiny_folder_of_qm9(tmp_path: Path, n: int) -> None:
+    folder = qm9_folder(tmp_path / "raw", [blocks(80)[60]] * n, [])
+    library = read(folder)
+    if n == 1:
+        with pytest.raises(UserError, match="Of 1 molecules none can be held out"):
+            split(library, 0.2)
+    else:
+        assert min(len(part) for part in split(library, 0.2).values()) >= 1
+    with pytest.raises(UserError, match=rf"holds no molecule that can be used. {n}: uncharacterized.txt lists it"):
+        read(qm9_folder(tmp_path / "none", blocks(n), list(range(1, n + 1))))
+
+
+def test_no_side_is_empty_where_each_molecule_has_an_element_of_its_own(tmp_path: Path) -> None:
+    library = read(qm9_folder(tmp_path / "raw", blocks(3), []))
+    with pytest.raises(UserError, match="Of 3 molecules none can be held out"):
+        split(library, 0.2)
+
+
+def test_data_check_tells_which_files_are_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.xyz").write_text(sodium(4) + sodium(3))
+    (tmp_path / "b.smi").write_text("CCO\nCCN\n")
+    (tmp_path / "c.csv.gz").write_bytes(gzip.compress(b"smiles\nCCO\n"))
+    facts = check(capsys, tmp_path)["facts"]
+    assert (facts["files"], facts["files not read"]) == ({".xyz": 1}, {".smi": 1, ".csv": 1})
+    assert "files not read" not in check(capsys, tmp_path / "a.xyz")["facts"]
