@@ -109,15 +109,15 @@ def examine(molecules: Sequence[Molecule]) -> list[Findings]:
 
 
 def looked_at(molecules: Sequence[Molecule]) -> list[Judged]:
-    """Look at samples, in processes with a time limit."""
-    found = each(Judged.of, molecules, "samples looked at")
+    """Look at samples that are drawn or written, in processes with a time limit."""
+    found = each(Judged.of, molecules, "samples looked at", quiet=True)
     return [one or Judged(molecule) for molecule, one in zip(molecules, found, strict=True)]
 
 
-def each(work: Callable[[T], R], items: Sequence[T], what: str) -> Iterator[R | None]:
+def each(work: Callable[[T], R], items: Sequence[T], what: str, quiet: bool = False) -> Iterator[R | None]:
     """Yield what a function finds in items; None where it is given up, and tell at the end how often and why."""
     reasons = Counter[str]()
-    for one in in_processes(work, items, what, seconds=SECONDS, forgiving=True):
+    for one in in_processes(work, items, what, seconds=SECONDS, forgiving=True, quiet=quiet):
         if isinstance(one, TimedOut):
             reasons[one.reason] += 1
         yield None if isinstance(one, TimedOut) else one

@@ -46,6 +46,7 @@ def in_processes(
     total: int | None = None,
     workers: int | None = None,
     forgiving: bool = False,
+    quiet: bool = False,
 ) -> Iterator[R | TimedOut]:
     """Yield the results of a function, in the order of its arguments, and tell how far it is.
 
@@ -59,6 +60,7 @@ def in_processes(
         total: How many items there are, where they have no length.
         workers: Processes at most; None: one a core.
         forgiving: Whether an exception costs its item only; one that tells of a broken installation never does.
+        quiet: Whether nothing is told of how far it is, where other work tells that.
     """
     total = len(items) if isinstance(items, Sized) else total
     useful = cores() if total is None else min(cores(), 1 + total // PER_WORKER)
@@ -76,7 +78,8 @@ def in_processes(
                     return
                 done.update([crew.take()])
             feed(number)
-            told(number + 1)
+            if not quiet:
+                told(number + 1)
             yield outcome(done.pop(number), forgiving)
 
 

@@ -151,6 +151,8 @@ def test_long_work_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "squares: 5 of 5" in capsys.readouterr().err
     assert list(in_processes(worker_jobs.job, iter(range(5)), "squares", workers=1)) == [0, 1, 4, 9, 16]
     assert "squares: 5\n" in capsys.readouterr().err
+    assert list(in_processes(worker_jobs.job, range(5), "squares", workers=1, quiet=True)) == [0, 1, 4, 9, 16]
+    assert capsys.readouterr().err == ""  # beside the progress of those who asked for it
 
 
 def test_few_workers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
