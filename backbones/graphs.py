@@ -232,7 +232,8 @@ def pairs_of(space: Space | Any, r: Tensor | None = None, within: float | None =
         if within is not None:
             return SparsePairs(space.batch_index, space.batch, r, within)
         if space not in LISTED:
-            LISTED[space] = SparsePairs(space.batch_index, space.batch)
+            with torch.inference_mode(False):  # else no gradient could be taken on this space afterwards
+                LISTED[space] = SparsePairs(space.batch_index, space.batch)
         kept: SparsePairs = LISTED[space]
         return kept
     raise TypeError(f"{type(space).__name__} has neither `mask` nor `batch_index`: it is no space of molecules.")

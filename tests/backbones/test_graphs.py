@@ -149,6 +149,16 @@ def test_layout_follows_the_space() -> None:
         pairs_of(Euclidean(1, (3,)))
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_a_space_that_was_used_without_gradients_has_gradients(name: str) -> None:
+    space = PackedMolecules.of_sizes(torch.tensor([3, 1, 4]), K, torch.float64)
+    net, x, log_sigma = network(name, None), torch.randn(8, 3 + K, dtype=torch.float64), torch.zeros(3).double()
+    with torch.inference_mode():
+        net(x, log_sigma, space)
+    net(x.requires_grad_(), log_sigma, space).sum().backward()
+    assert x.grad is not None
+
+
 def test_packed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch_geometric.utils", None)
     with pytest.raises(UserError, match=r"polydiff\[molecule\]"):
