@@ -32,9 +32,11 @@ import torch
 from torch import Tensor
 
 from polydiff.domain import Units
+from polydiff.domains.molecule.composition import symbols
 from polydiff.domains.molecule.data import Library
 from polydiff.domains.molecule.geometry import Molecule
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules, degrees_of_freedom
+from polydiff.errors import UserError
 from polydiff.space import Space, State
 
 Molecules = DenseMolecules | PackedMolecules
@@ -111,8 +113,17 @@ class Codec:
         return replace(space, elements=self.laid_out(numbers[:, None], space)[..., 0])
 
     def encode(self, molecules: Sequence[Molecule]) -> tuple[State, Molecules]:
-        """Return the states of molecules, and where they live."""
+        """Return the states of molecules, and where they live.
+
+        Raises:
+            UserError: One holds an element that is not known, as where the data of a run have changed.
+        """
         numbers = torch.from_numpy(np.concatenate([m.numbers for m in molecules]).astype(np.int64))
+        if others := sorted(set(numbers.tolist()) - set(self.elements)):
+            raise UserError(
+                f"A molecule of the data holds {symbols(others)[0]}, and this model knows "
+                f"{', '.join(symbols(self.elements))}. Bring the data back as they were, or begin a new run."
+            )
         space = self.space(torch.tensor([len(m.numbers) for m in molecules]), numbers)
         r = torch.from_numpy(np.concatenate([m.positions for m in molecules])).double() / self.scale
         onehot = self.type_scale * (numbers[:, None] == torch.tensor(self.elements))

@@ -14,6 +14,7 @@ from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import Library, open_library
 from polydiff.domains.molecule.geometry import Molecule
 from polydiff.domains.molecule.space import DenseMolecules
+from polydiff.errors import UserError
 from polydiff.random import streams
 from polydiff.schedule.discrete import polynomial_2
 from polydiff.space import sqnorm
@@ -40,6 +41,14 @@ def test_decoding_undoes_encoding_up_to_the_centre(library: Library, packed: boo
     for before, after in zip(molecules, codec.decode(*codec.encode(molecules)), strict=True):
         assert np.array_equal(before.numbers, after.numbers)
         np.testing.assert_allclose(after.positions, before.positions - before.positions.mean(0), atol=1e-5)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_an_element_that_training_lacked_is_refused(library: Library, given: bool) -> None:
+    codec = replace(codec_of(library), given=given)
+    sulphur = Molecule(np.array([16, 1, 1]), np.eye(3, dtype=np.float32))
+    with pytest.raises(UserError, match="holds S, and this model knows H, C, N, O, F"):
+        codec.encode([library[0], sulphur])
 
 
 def test_states_lie_on_their_space_with_positions_of_unit_variance(library: Library) -> None:
