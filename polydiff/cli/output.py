@@ -112,7 +112,8 @@ def with_error(value: float | None, error: float | None, digits: int = 2) -> str
     if not error:
         return figure(value)
     shown = places(error, digits)
-    return f"{value:.{shown}f} ± {error:.{shown}f}" if shown < 7 else f"{value:.{digits}g} ± {error:.0e}"
+    short = shown < 3 + 2 * digits
+    return f"{value:.{shown}f} ± {error:.{shown}f}" if short else f"{value:.{digits}g} ± {error:.0e}"
 
 
 def narrow(value: float | None, error: float | None) -> str:
