@@ -13,13 +13,14 @@ Symbols: s noise level, D estimate.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from polydiff.config import ESTIMATE
-from polydiff.denoise import with_variance
+from polydiff.denoise import Denoise, with_variance
 from polydiff.guidance import Wrapper
 from polydiff.space import Condition, Space, State
 
@@ -47,6 +48,9 @@ class SelfConditioned(Wrapper):
         estimate = self.denoiser(x, sigma, space, {**(cond or {}), ESTIMATE: self.recalled(x, sigma, space)})
         self.memory.space, self.memory.sigma, self.memory.estimate = space, sigma, estimate.detach()
         return estimate
+
+    def around(self, wrap: Callable[[Denoise], Denoise]) -> SelfConditioned:
+        return SelfConditioned(wrap(self.denoiser))
 
     def recalled(self, x: State, sigma: Tensor, space: Space) -> State:
         """Return the last estimate of these samples, NaN where there is none: noise that grew begins something else."""

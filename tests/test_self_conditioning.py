@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polydiff.config import ESTIMATE, OptimConfig
+from polydiff.control import inpaint, repaint
 from polydiff.denoise import Denoiser
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.editing import interpolate
@@ -18,7 +19,7 @@ from polydiff.loss import Loss
 from polydiff.model import Model, build_denoiser
 from polydiff.plugins import build_domain
 from polydiff.random import streams
-from polydiff.sampling import sample
+from polydiff.sampling import noise_levels, sample
 from polydiff.schedule import SCHEDULES, Schedule
 from polydiff.self_conditioning import SelfConditioned
 from polydiff.settings import config_from, resolve
@@ -75,6 +76,17 @@ def test_guidance_tells_both_estimates_the_guided_one() -> None:
     strong, weak = inner.told[2:]
     assert torch.equal(strong[1], torch.full((1, 2), 3.0))
     assert torch.equal(weak[1], strong[1])
+
+
+def test_known_parts_are_told_as_they_are_known() -> None:
+    inner, space = Listener(), Euclidean(1, (2,))
+    levels = noise_levels(inner.schedule, 6)
+    mask, known = torch.tensor([True, False]), torch.tensor([[0.7, 9.0]])
+    rows = repaint(levels, "ddim")
+    x = inpaint(SelfConditioned(inner), rows, space, known=known, mask=mask, generators=streams(0, "sample", range(1)))
+    assert torch.equal(x[:, 0], known[:, 0])
+    for (_, _, said), (_, told, _) in zip(inner.told, inner.told[1:], strict=False):
+        torch.testing.assert_close(told, torch.where(mask, known, said))
 
 
 class Echo(nn.Module):

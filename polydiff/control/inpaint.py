@@ -14,6 +14,7 @@ from torch import Tensor
 
 from polydiff.control.mask import Known, known_part
 from polydiff.denoise import Denoise
+from polydiff.guidance import wrapped
 from polydiff.sampling import Row, Step, run_plan
 from polydiff.sampling.run import rows_on
 from polydiff.space import Condition, Space, State
@@ -67,7 +68,8 @@ def inpainting(
     """Yield every step of `inpaint`, arguments as there."""
     top = rows[0].at  # None where the first step needs no network: it begins at the highest level
     x = (denoise.schedule.sigma_max if top is None else top) * space.noise(generators)
-    yield from run_plan(rows, Known(denoise, known, mask), x, space, cond, generators)
+    controlled = wrapped(denoise, lambda inner: Known(inner, known, mask))
+    yield from run_plan(rows, controlled, x, space, cond, generators)
 
 
 def inpaint(

@@ -5,7 +5,9 @@ Guidance by two estimates is a pair (`Guided`: where strong and weak come from, 
 one function (scale, rows, **options) -> method and register it.
 """
 
+from polydiff.guidance.base import Outermost as Outermost
 from polydiff.guidance.base import Wrapper as Wrapper
+from polydiff.guidance.base import wrapped as wrapped
 from polydiff.guidance.classifier import Classifier as Classifier
 from polydiff.guidance.method import GUIDANCE as GUIDANCE
 from polydiff.guidance.method import Linear as Linear

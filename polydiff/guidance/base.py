@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -41,3 +43,16 @@ class Wrapper(ABC):
     ) -> tuple[State, Tensor]:
         """Return the estimate, and the variance that the wrapped denoiser learned, at one more evaluation of it."""
         return self(x, sigma, space, cond), with_variance(self.denoiser, x, sigma, space, cond)[1]
+
+
+@runtime_checkable
+class Outermost(Protocol):
+    """A wrapper that goes around all others, since it must know what they make of an estimate."""
+
+    def around(self, wrap: Callable[[Denoise], Denoise]) -> Denoise:
+        """Return this wrapper around what `wrap` makes of the denoiser within it."""
+
+
+def wrapped(denoiser: Denoise, wrap: Callable[[Denoise], Denoise]) -> Denoise:
+    """Return a denoiser within a further wrapper, which itself stays within one that goes around all."""
+    return denoiser.around(wrap) if isinstance(denoiser, Outermost) else wrap(denoiser)
