@@ -178,7 +178,7 @@ def table_items(path: Path, data: MoleculeData) -> Iterator[Item]:
     csv.field_size_limit(sys.maxsize)
     with opened(path) as file:
         heading = file.readline()
-        mark = "\t" if kind_of(path) == ".tsv" else max(",;", key=heading.count)
+        mark = "\t" if kind_of(path) == ".tsv" else max(",;\t|", key=heading.count)
         names = [column_name(name) for name in cells([heading], mark)]
         place = smiles_column(names, data.column, path)
         for number, row in rows(file, mark):

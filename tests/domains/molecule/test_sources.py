@@ -279,6 +279,9 @@ def test_columns_of_tables_in_other_dialects(tmp_path: Path) -> None:
     np.testing.assert_array_equal(library.column("IC50_nM"), np.where(library.places == 0, 5.0, np.nan))
     (tmp_path / "b.csv").write_text('"Name";"Smiles";"x"\n"a;b";"CCO";"1"\n"c";"CCN";"2"\n')
     assert set(read(tmp_path / "b.csv", conditions=("x",)).smiles) == {"CCO", "CCN"}
+    for mark in ",;\t|":
+        (tmp_path / "c.csv").write_text(f"name{mark}smiles\na{mark}CCO\nb{mark}CCN\n")
+        assert set(read(tmp_path / "c.csv").smiles) == {"CCO", "CCN"}
 
 
 def test_nci_comes_with_rdkit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
