@@ -60,16 +60,18 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
     parts = {"value": "samples", "baseline": "baseline", "data": "real data", "noise": "noise"}
     if not result.get("baseline"):
         del parts["baseline"]
+    errors = {"value": "value_error", "baseline": "baseline_error"}  # with the others' a table would not fit a terminal
     rows = [
-        (name, *(narrow(row.get(part), row.get(f"{part}_error")) for part in parts), row["unit"], row["better"])
+        (name, *(narrow(row.get(part), row.get(errors.get(part, ""))) for part in parts), row["unit"], row["better"])
         for name, row in metrics.items()
     ]
     table(("metric", *parts.values(), "unit", "better"), rows, right=list(parts.values()))
     print()
     if "baseline" in parts:
         print(f"The baseline is {result['baseline']}.\n")
-    sure = any(f"{part}_error" in row for row in metrics.values() for part in parts)
-    legend = [("±", "standard error: what other samples of the same model would change")] if sure else []
+    sure = any(error in row for row in metrics.values() for error in errors.values())
+    what = "standard error: what other samples of the same model would change; evaluation.json has those of all columns"
+    legend = [("±", what)] if sure else []
     table(("how to read", ""), [*((name, row["meaning"]) for name, row in metrics.items()), *legend])
 
 
