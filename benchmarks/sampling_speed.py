@@ -23,9 +23,10 @@ from timing import in_turns, markdown, parser, quartiles, show
 from torch import Tensor, nn
 
 from polydiff.allocator import keep_memory
+from polydiff.building import build_denoiser, pick_device
 from polydiff.drawing import draw
 from polydiff.guidance import GUIDANCE, Guided
-from polydiff.model import Model, build_denoiser, pick_device
+from polydiff.model import Model
 from polydiff.plugins import build_domain
 from polydiff.random import streams
 from polydiff.sampling import sample

@@ -12,7 +12,8 @@ from typing import Literal
 
 import torch
 
-from polydiff.domain import Domain, HasSizes, TellsTogether
+from polydiff.abilities import HasSizes, TellsTogether
+from polydiff.domain import Domain
 from polydiff.errors import UserError
 from polydiff.random import Device, permutation, stream, streams
 from polydiff.space import Batch, drop_condition
@@ -73,7 +74,7 @@ def batches(domain: Domain, batch_size: int, seed: int, condition_dropout: float
         seed: Of the order and of the streams.
         condition_dropout: Share of examples whose conditions are withheld, all together; of the others, where there
             are several, as great a share again loses each, so that a network knows any of them alone; some may be told
-            together only (`polydiff.domain.TellsTogether`).
+            together only (`polydiff.abilities.TellsTogether`).
         like_sizes: Batches among which examples are sorted by size, so that those of a batch are of like sizes; batches
             are then shuffled. 0: none. The two batches that an epoch shares with others stay as they are.
     """

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from polydiff.abilities import Measured
 from polydiff.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Array, Scale, grid_line, linear, short
-from polydiff.domain import Measured
 
 BINS = 20
 TAILS = 0.005

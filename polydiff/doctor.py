@@ -159,7 +159,7 @@ def bf16(device: torch.device) -> Finding:
     """Measure how much faster a convolution is in bf16, where it is, and say what train.precision=auto takes."""
     import torch
 
-    from polydiff.model import pick_precision
+    from polydiff.building import pick_precision
 
     weight = torch.ones(64, 64, 3, 3, device=device).contiguous(memory_format=torch.channels_last)
     x = torch.ones(8, 64, 32, 32, device=device).contiguous(memory_format=torch.channels_last)

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from polydiff.domain import Archives, Domain, Samples
+from polydiff.abilities import Archives
+from polydiff.domain import Domain, Samples
 from polydiff.errors import UserError, check_whole
 from polydiff.files import write_atomic
 from polydiff.fragment import whole_page

@@ -18,12 +18,13 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from polydiff.abilities import Forgets, Reads, Restores, told_names
 from polydiff.checks import attempt
 from polydiff.control import inpaint as fill
 from polydiff.control import inpainting, repaint, strength_level
 from polydiff.control import interpolate as between
 from polydiff.control.mask import check_mask
-from polydiff.domain import Forgets, Reads, Restores, Samples, told_names
+from polydiff.domain import Samples
 from polydiff.errors import UserError, check_whole, listed
 from polydiff.model import Model
 from polydiff.random import streams

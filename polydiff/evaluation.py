@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polydiff.abilities import HasConfusions, HasMeasures, HasUnits, Units
 from polydiff.checks import GUIDED, tells_variance
 from polydiff.config import SampleConfig
 from polydiff.distributions import summary as distribution
-from polydiff.domain import Domain, HasConfusions, HasMeasures, HasUnits, Metric, Samples, Units
+from polydiff.domain import Domain, Metric, Samples
 from polydiff.environment import environment
 from polydiff.errors import UserError, check_whole, unknown
 from polydiff.extractor import Extractor
@@ -170,8 +171,8 @@ def likelihood(
 ) -> dict[str, Any]:
     """Bound -log p of up to n test examples, given their conditions, and return plain numbers for JSON.
 
-    Nats are those of a whole example, in the data's units (`polydiff.domain.Units`): the mean over the examples, with
-    its standard error, which holds what the bounds' own draws add. A dimension is one of the space.
+    Nats are those of a whole example, in the data's units (`polydiff.abilities.Units`): the mean over the examples,
+    with its standard error, which holds what the bounds' own draws add. A dimension is one of the space.
 
     Arguments:
         model: What to judge.

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from polydiff.domain import Domain, HasScripts, Samples
+from polydiff.abilities import HasScripts
+from polydiff.domain import Domain, Samples
 from polydiff.files import write_atomic
 
 POLICY = (

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from polydiff.domain import Metric, Restores, Samples
+from polydiff.abilities import Restores
+from polydiff.domain import Metric, Samples
 from polydiff.errors import UserError, listed
 from polydiff.model import Model
 from polydiff.random import streams

@@ -28,7 +28,7 @@ from polydiff.fragment import keep_scripts
 
 LOCK = ".lock"
 SCRIPTS = "scripts"
-"""In the folder of all samples: what their show.html need (`polydiff.domain.HasScripts`)."""
+"""In the folder of all samples: what their show.html need (`polydiff.abilities.HasScripts`)."""
 JOURNAL = ".drawing.jsonl"
 """In a folder of samples that is being filled: which are written (`polydiff.drawing`)."""
 

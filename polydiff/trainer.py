@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polydiff.building import build_denoiser, load_weights, open_checkpoint, pick_device
 from polydiff.checkpoint import Checkpoint, latest, prune, steps_saved
 from polydiff.checks import check_names
 from polydiff.config import Config
@@ -25,7 +26,7 @@ from polydiff.errors import UserError
 from polydiff.files import write_atomic
 from polydiff.levels import Gathered
 from polydiff.loss import Loss
-from polydiff.model import Model, build_denoiser, load_weights, open_checkpoint, pick_device
+from polydiff.model import Model
 from polydiff.objective import OBJECTIVES, Objective
 from polydiff.optim import optimizer_tensors, restore_optimizer
 from polydiff.plugins import build_domain

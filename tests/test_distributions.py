@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from polydiff.abilities import Measured
 from polydiff.curves import BOTTOM, LEFT, RIGHT, TOP
 from polydiff.distributions import BINS, PAIRS, histogram, scatter, summary
-from polydiff.domain import Measured
 
 
 def measured(values: list[float], asked: list[float] | None = None) -> Measured:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import torch
 
-from polydiff.domain import Confusion
+from polydiff.abilities import Confusion
 from polydiff.heatmap import MARGIN, SIDE, heatmap, thinned
 
 

@@ -19,8 +19,8 @@ from oracles import GaussianDenoiser, dense, euclidean, packed
 from torch import Tensor
 from torch.testing import assert_close
 
+from polydiff.abilities import Units
 from polydiff.cli import main
-from polydiff.domain import Units
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.likelihood import (
     chain,

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from polydiff.building import build_denoiser
 from polydiff.config import ESTIMATE, OptimConfig
 from polydiff.control import inpaint, repaint
 from polydiff.denoise import Denoiser
@@ -16,7 +17,7 @@ from polydiff.editing import interpolate
 from polydiff.errors import UserError
 from polydiff.guidance import ClassifierFree
 from polydiff.loss import Loss
-from polydiff.model import Model, build_denoiser
+from polydiff.model import Model
 from polydiff.plugins import build_domain
 from polydiff.random import streams
 from polydiff.sampling import noise_levels, sample

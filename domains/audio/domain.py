@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from polydiff.abilities import Confusion, Units
 from polydiff.conditions import Conditions
 from polydiff.config import Config
-from polydiff.domain import Confusion, Metric, Samples, Units
+from polydiff.domain import Metric, Samples
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig
 from polydiff.domains.audio.data import Source, Values, open_source
@@ -144,7 +145,7 @@ class Audio:
         return sounds, self.space(len(sounds), sounds.shape[-1])
 
     def read(self, paths: Sequence[Path]) -> Batch:
-        """Return whole files as clean states (`polydiff.domain.Reads`)."""
+        """Return whole files as clean states (`polydiff.abilities.Reads`)."""
         whole = self.codec.encode(read_sounds(paths, self.data))
         absent = withheld(self.conditions, len(whole), whole.shape[2:])
         told = self.task.ask(whole, streams(0, "read", range(len(whole)))) if isinstance(self.task, Upsample) else {}
@@ -152,17 +153,17 @@ class Audio:
         return Batch(x, space, absent | told or None)
 
     def region(self, text: str, given: Batch) -> Tensor:
-        """Return which samples lie in BEGIN:END, in seconds (`polydiff.domain.HasRegions`)."""
+        """Return which samples lie in BEGIN:END, in seconds (`polydiff.abilities.HasRegions`)."""
         return region(text, self.data.sample_rate, given.x.shape[-1])
 
     def forget(self, x: State, mask: Tensor, space: Space) -> State:
-        """Return states whose filter met nothing of what the mask leaves out (`polydiff.domain.Forgets`)."""
+        """Return states whose filter met nothing of what the mask leaves out (`polydiff.abilities.Forgets`)."""
         if not self.codec.gains:
             return x
         return self.codec.encode(bridged(self.codec.decode(x), mask))
 
     def told(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
-        """Return what the network is told of recordings or mel spectrograms (`polydiff.domain.Restores`)."""
+        """Return what the network is told of recordings or mel spectrograms (`polydiff.abilities.Restores`)."""
         if not isinstance(self.task, FromFiles):
             raise UserError(f"task={self.config.task} reads no files of another form.")
         told, length = read_told(self.task, paths, degrade)
@@ -225,7 +226,7 @@ class Audio:
         return judged | set_metrics(samples, self.known)
 
     def confusions(self, samples: Samples) -> dict[str, Confusion]:
-        """Return what was asked of clips against what is heard (`polydiff.domain.HasConfusions`)."""
+        """Return what was asked of clips against what is heard (`polydiff.abilities.HasConfusions`)."""
         cond, rate, found = samples.cond or {}, self.data.sample_rate, {}
         if self.data.name == "plucks" and "pitch" in cond:
             names = self.class_names("pitch")

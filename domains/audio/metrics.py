@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from polydiff.abilities import Confusion
 from polydiff.classifier import am_score, inception_score, modified_inception_score
-from polydiff.domain import Confusion, Metric, Samples
+from polydiff.domain import Metric, Samples
 from polydiff.domains.audio import optional
 from polydiff.domains.audio.features import VERSION
 from polydiff.domains.audio.judge import Judge

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from polydiff.abilities import Confusion, Units
 from polydiff.conditions import Conditions
 from polydiff.config import Config
-from polydiff.domain import Confusion, Metric, Samples, Units
+from polydiff.domain import Metric, Samples
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageConfig
 from polydiff.domains.image.data import Source, augment, open_source
@@ -95,13 +96,13 @@ class Image:
         return Batch(x, self.space(len(x)), cond or None)
 
     def read(self, paths: Sequence[Path]) -> Batch:
-        """Return the middle squares of files as clean states (`polydiff.domain.Reads`)."""
+        """Return the middle squares of files as clean states (`polydiff.abilities.Reads`)."""
         images = read_images(paths, self.data)
         nothing = withheld(self.conditions, len(images), (self.data.side, self.data.side))
         return Batch(self.codec.encode(images), self.space(len(images)), nothing or None)
 
     def told(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
-        """Return what the network is told of small images (`polydiff.domain.Restores`)."""
+        """Return what the network is told of small images (`polydiff.abilities.Restores`)."""
         if not isinstance(self.task, Enlarge):
             raise UserError(f"task={self.config.task} reads no files of another form.")
         factor = self.task.factor
@@ -116,7 +117,7 @@ class Image:
         return pair_metrics(samples.examples, truth.examples)
 
     def region(self, text: str, given: Batch) -> Tensor:
-        """Return which pixels lie in X0,Y0:X1,Y1 (`polydiff.domain.HasRegions`)."""
+        """Return which pixels lie in X0,Y0:X1,Y1 (`polydiff.abilities.HasRegions`)."""
         return region(text, self.data.side, self.data.side)
 
     def space(self, n: int) -> Euclidean:
@@ -174,7 +175,7 @@ class Image:
         return seen | set_metrics(images, reference)
 
     def confusions(self, samples: Samples) -> dict[str, Confusion]:
-        """Return what was asked of images against what the classifier sees (`polydiff.domain.HasConfusions`)."""
+        """Return what was asked of images against what the classifier sees (`polydiff.abilities.HasConfusions`)."""
         if "label" not in (samples.cond or {}) or not self.reference.judge:
             return {}
         seen = self.reference.judge.classes(torch.stack(list(samples.examples)))

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from polydiff.domain import Units
+from polydiff.abilities import Units
 from polydiff.domains.molecule.composition import symbols
 from polydiff.domains.molecule.data import Library
 from polydiff.domains.molecule.geometry import Molecule

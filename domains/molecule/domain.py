@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from torch import Tensor, nn
 
+from polydiff.abilities import Measured, Units
 from polydiff.conditions import Conditions
 from polydiff.config import Config
-from polydiff.domain import Measured, Metric, Samples, Units
+from polydiff.domain import Metric, Samples
 from polydiff.domains.molecule import metrics
 from polydiff.domains.molecule.asking import Asking, Wishes, spread
 from polydiff.domains.molecule.codec import Codec
@@ -151,13 +152,13 @@ class MoleculeDomain:
         return build_backbone(self.config.backbone, channels=self.codec.features, dims=3, conditions=self.conditions)
 
     def read(self, paths: Sequence[Path]) -> Batch:
-        """Return molecules of the user's own, whole or in part, of which nothing is asked (`polydiff.domain.Reads`)."""
+        """Return the user's own molecules, whole or in part, nothing asked of them (`polydiff.abilities.Reads`)."""
         known, most = symbols(self.codec.elements), FARTHEST * self.wishes.largest
         x, space = self.codec.encode(read_molecules(paths, self.data, known, most))
         return Batch(x, space, withheld(self.conditions, space.batch, ()) or None)
 
     def region(self, text: str, given: Batch) -> Tensor:
-        """Return which atoms a SMARTS pattern or numbers name in each molecule (`polydiff.domain.HasRegions`)."""
+        """Return which atoms a SMARTS pattern or numbers name in each molecule (`polydiff.abilities.HasRegions`)."""
         assert isinstance(given.space, DenseMolecules | PackedMolecules)
         chosen = np.concatenate([named(text, molecule) for molecule in self.codec.decode(given.x, given.space)])
         return self.codec.laid_out(torch.from_numpy(chosen)[:, None], given.space)
@@ -165,7 +166,7 @@ class MoleculeDomain:
     def grown(
         self, given: Batch, mask: Tensor, add: str, generators: Sequence[torch.Generator]
     ) -> tuple[Batch, Tensor]:
-        """Return molecules with further atoms behind their own, whose places are open (`polydiff.domain.Grows`).
+        """Return molecules with further atoms behind their own, whose places are open (`polydiff.abilities.Grows`).
 
         Which elements they are is known where they are named, or given by the space: as in training, then. What the
         molecules were is not told of the larger ones.

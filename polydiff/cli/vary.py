@@ -100,7 +100,7 @@ def kept(
     """Return examples, with places added, and where they are known: off the gaps, or inside of what is kept."""
     import torch
 
-    from polydiff.domain import Grows
+    from polydiff.abilities import Grows
 
     domain = model.domain
     if add and not isinstance(domain, Grows):
@@ -115,7 +115,7 @@ def known_in(model: Model, given: Batch, gaps: Sequence[str], keeps: Sequence[st
     """Return where examples are known by words for their parts."""
     import torch
 
-    from polydiff.domain import HasRegions
+    from polydiff.abilities import HasRegions
 
     domain = model.domain
     if not isinstance(domain, HasRegions):

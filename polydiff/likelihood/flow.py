@@ -28,8 +28,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from polydiff.abilities import Units
 from polydiff.denoise import Denoise
-from polydiff.domain import Units
 from polydiff.likelihood.basis import directions, signs
 from polydiff.likelihood.terms import (
     Estimate,

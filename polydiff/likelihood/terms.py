@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polydiff.domain import Units
+from polydiff.abilities import Units
 from polydiff.likelihood.basis import diagonal
 from polydiff.schedule import Schedule
 from polydiff.space import Space, State, sqnorm

@@ -20,8 +20,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from polydiff.abilities import Units
 from polydiff.denoise import Denoise, with_variance
-from polydiff.domain import Units
 from polydiff.likelihood.terms import (
     Estimate,
     Prior,

@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 
+from polydiff.abilities import HasUnits
 from polydiff.conditions import Aligned, Tokens
 from polydiff.config import Config
 from polydiff.data import batches
-from polydiff.domain import Domain, HasUnits, Metric, Samples
+from polydiff.domain import Domain, Metric, Samples
 from polydiff.errors import UserError
 from polydiff.plugins import build_domain
 from polydiff.random import streams

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from polydiff.backbones.config import EGNNConfig
+from polydiff.building import build_denoiser
 from polydiff.domain import Samples
 from polydiff.domains.molecule.asking import Asking, Wishes
 from polydiff.domains.molecule.composition import composition_metrics, counted, read_formula
@@ -19,7 +20,7 @@ from polydiff.domains.molecule.geometry import Molecule
 from polydiff.domains.molecule.sizes import size_nats
 from polydiff.editing import vary
 from polydiff.errors import UserError
-from polydiff.model import Model, build_denoiser
+from polydiff.model import Model
 from polydiff.plugins import build_domain
 from polydiff.random import streams
 

@@ -14,6 +14,7 @@ import torch
 from rdkit import Chem
 
 from polydiff.backbones.config import EGNNConfig
+from polydiff.building import build_denoiser
 from polydiff.data import batches
 from polydiff.domain import Samples
 from polydiff.domains.molecule import SPEC
@@ -24,7 +25,7 @@ from polydiff.domains.molecule.properties import PROPERTIES
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.editing import vary
 from polydiff.errors import UserError
-from polydiff.model import Model, build_denoiser
+from polydiff.model import Model
 from polydiff.plugins import build_domain
 from polydiff.random import streams
 from polydiff.settings import resolve

@@ -19,6 +19,7 @@ from torch.testing import assert_close
 
 from polydiff.backbones.config import EGNNConfig
 from polydiff.backbones.egnn import EGNN
+from polydiff.building import build_denoiser
 from polydiff.denoise import Denoiser
 from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData
 from polydiff.domains.molecule.domain import MoleculeDomain
@@ -28,7 +29,7 @@ from polydiff.evaluation import bound
 from polydiff.likelihood import chain, discrete_vlb
 from polydiff.likelihood.terms import categorical, decoder, log_mass, prior_kl, prior_variance, step_kl
 from polydiff.loss import Loss
-from polydiff.model import Model, build_denoiser
+from polydiff.model import Model
 from polydiff.random import streams
 from polydiff.sampling import noise_levels, plan
 from polydiff.sampling.run import run_plan

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from polydiff.backbones.config import EGNNConfig
+from polydiff.building import build_denoiser
 from polydiff.domain import Samples
 from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData
 from polydiff.domains.molecule.domain import MoleculeDomain
@@ -16,7 +17,7 @@ from polydiff.domains.molecule.perceive import formula
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.errors import UserError
 from polydiff.evaluation import held_out
-from polydiff.model import Model, build_denoiser
+from polydiff.model import Model
 from polydiff.random import streams
 from polydiff.testing import check_domain
 

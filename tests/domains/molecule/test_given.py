@@ -16,6 +16,7 @@ from rdkit.Chem import rdDistGeom, rdMolAlign
 
 import polydiff
 from polydiff.backbones.config import EGNNConfig
+from polydiff.building import build_denoiser
 from polydiff.cli import main
 from polydiff.cli.vary import kept
 from polydiff.control import repaint
@@ -26,7 +27,7 @@ from polydiff.domains.molecule.geometry import Molecule
 from polydiff.domains.molecule.given import named
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.errors import UserError
-from polydiff.model import Model, build_denoiser
+from polydiff.model import Model
 from polydiff.random import streams
 from polydiff.sampling import SAMPLERS, noise_levels
 from polydiff.sampling.run import run_plan
