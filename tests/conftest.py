@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -11,6 +12,9 @@ from hypothesis import settings
 
 # Before anything imports torch. Tests run in several processes, and sums in one thread are the same each time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of jobs in the background, whose programs would not hear it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("polydiff", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("polydiff")
