@@ -42,8 +42,8 @@ def build_denoiser(config: Config, domain: Domain, device: torch.device) -> Deno
     schedule = SCHEDULES[config.schedule](**config.schedule_options)
     precision = pick_precision(config.train.precision, device)
     loss = Loss(times=config.loss.times, times_options=config.loss.times_options, weighting=config.loss.weighting)
-    denoiser = Denoiser(backbone, schedule, config.target, precision=precision, aids=loss.aids())
-    denoiser.self_condition = config.backbone.self_condition
+    told = config.backbone.self_condition
+    denoiser = Denoiser(backbone, schedule, config.target, precision=precision, aids=loss.aids(), self_condition=told)
     return denoiser.to(device)
 
 
