@@ -150,7 +150,11 @@ def what_is_not_finite(step: int, x: Tensor, losses: Tensor, sigma: Tensor, deno
         bad = (~torch.isfinite(losses)).nonzero()[0, 0].item()
         s = sigma[int(bad)]
         t = denoiser.schedule.time(-2 * s.log()).item()
-        what = f"the loss of example {bad} of the batch (t = {t:.4g}, noise level {s.item():.4g})"
+        largest = x.abs().max().item()
+        what = (
+            f"the loss of example {bad} of the batch (t = {t:.4g}, noise level {s.item():.4g}; the largest |x| of the "
+            f"clean batch is {largest:.4g})"
+        )
     else:
         gradients = ((name, p.grad) for name, p in denoiser.named_parameters() if p.grad is not None)
         what = "the gradient of " + next(
