@@ -22,8 +22,8 @@ from polydiff import SCHEDULES, Batch, Denoiser, Euclidean, Loss, Training, buil
 from polydiff.backbones.config import MLPConfig
 from polydiff.config import SUITED, OptimConfig
 from polydiff.objective import OBJECTIVES
-from polydiff.objective.shortcut import Stepping
 from polydiff.sampling import SAMPLERS, noise_levels
+from polydiff.step_size import StepSize
 from polydiff.testing.problems import ring
 
 EXACT = ring(10, 8)
@@ -75,7 +75,7 @@ def samples(name: str, denoiser: Denoiser, evaluations: int) -> Tensor:
     """Return samples by this many evaluations, by the sampler that suits the objective."""
     sampler = METHODS[name]["sample.sampler"]
     levels = noise_levels(denoiser.schedule, evaluations, "flow")
-    how = Stepping(denoiser, SAMPLERS[sampler](levels)) if sampler == "shortcut" else denoiser
+    how = StepSize(denoiser, SAMPLERS[sampler](levels)) if sampler == "shortcut" else denoiser
     generators = streams(5, "sample", range(SAMPLES))
     return sample(how, Euclidean(SAMPLES, (2,)), generators=generators, levels=levels, sampler=sampler)
 

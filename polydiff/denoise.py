@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from polydiff.errors import UserError
+from polydiff.compiler import need_compiler
 from polydiff.schedule import Schedule
 from polydiff.space import Condition, Space, State, level_of
 from polydiff.target import TARGETS
@@ -40,7 +40,17 @@ class Denoise(Protocol):
         """Standard deviation of the data, 1 where a codec standardises them."""
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        """Return E[x_0 | x_0 + sigma eps = x], with sigma of shape (B,)."""
+        """Return E[x_0 | x_0 + sigma eps = x].
+
+        Arguments:
+            x: Noisy states.
+            sigma: Noise levels: shape (B,), on the device of x, or shape (), float64 and on the CPU, if all samples
+                share one, as in a sampler. `space.expand(sigma)` broadcasts against x in both cases;
+                `polydiff.space.per_sample(sigma, x, space)` has shape (B,) in both, `polydiff.space.level_of(sigma)`
+                is the shared number or None.
+            space: Where x lives.
+            cond: Conditions, or None for an unconditional estimate.
+        """
 
 
 NO_VARIANCE = "This denoiser says nothing of the variance of a step."
@@ -96,11 +106,11 @@ class Denoiser(nn.Module):
 
         Arguments:
             x: x_0 + sigma eps, on the space.
-            sigma: Noise level of each sample, shape (B,).
+            sigma: Noise levels, shape (B,), or () if all samples share one.
             space: Where x lives.
             cond: Conditions, or None for an unconditional estimate.
         """
-        return self.clean(x, self.predict(x, sigma, space, cond), sigma, space)
+        return self.to_x0(x, self.predict(x, sigma, space, cond), sigma, space)
 
     def with_variance(
         self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
@@ -113,53 +123,76 @@ class Denoiser(nn.Module):
         Raises:
             ValueError: The network has no second output.
         """
-        f, v = self.run(x, sigma, space, cond)
+        f, v = self.network_output(x, sigma, space, cond)
         if v is None:
             raise ValueError(f"{NO_VARIANCE} Train with backbone.variance=true and loss.objective=hybrid.")
-        return self.clean(x, f, sigma, space), torch.sigmoid(v.to(x.dtype)).expand_as(x)
+        return self.to_x0(x, f, sigma, space), torch.sigmoid(v.to(x.dtype)).expand_as(x)
 
     def predict(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         """Return the network's own output F = a x_0 + b eps, on the space."""
-        return self.run(x, sigma, space, cond)[0]
+        return self.network_output(x, sigma, space, cond)[0]
 
-    def run(self, x: State, sigma: Tensor, space: Space, cond: Condition | None) -> tuple[State, Tensor | None]:
-        """Return F on the space, and what the network says of the variance: None where it says nothing."""
+    def network_output(
+        self, x: State, sigma: Tensor, space: Space, cond: Condition | None
+    ) -> tuple[State, Tensor | None]:
+        """Return F on the space, and the network's second output before the sigmoid; None if it has none.
+
+        Arguments:
+            x: Noisy states.
+            sigma: Noise levels, () or (B,).
+            space: Where x lives.
+            cond: Conditions.
+        """
         low, high = math.log(self.schedule.sigma_min), math.log(self.schedule.sigma_max)
         level = level_of(sigma)
         scale: Tensor | float
         if level is None:
             scale = space.expand(torch.rsqrt(sigma.to(x) ** 2 + self.sigma_data**2))
             log_sigma = sigma.log().clamp(low, high).to(x)
-        else:  # numbers of the host cost nothing
+        else:  # arithmetic on the CPU costs nothing
             scale = 1 / math.hypot(level, self.sigma_data)
             log_sigma = x.new_full((space.batch,), min(max(math.log(level), low), high))
         with self.autocast(x.device):
             out = self.backbone(x * scale, log_sigma, space, cond)
         f, v = out if isinstance(out, tuple) else (out, None)
-        return self.exact(space.project(f.to(x.dtype)), x, sigma, space, cond), v
+        f = space.project(f.to(x.dtype))
+        known = (cond or {}).get(KNOWN)
+        return (f if known is None else self.impose_known(f, known, x, sigma, space)), v
 
-    def exact(self, f: State, x: State, sigma: Tensor, space: Space, cond: Condition | None) -> State:
-        """Return F with its true value, a y + b (x - y) / s, where the condition "known" tells the clean state y.
+    def impose_known(self, f: State, known: State, x: State, sigma: Tensor, space: Space) -> State:
+        """Return F with its true value, a y + b (x - y) / s, where the clean state y is known.
 
-        So a network that is told a part need not learn to copy it, and is trained by the rest alone.
+        So the network need not learn to copy the known values, and only the rest trains it.
+
+        Arguments:
+            f: The network's output.
+            known: y, a clean state with NaN where it is not known.
+            x: Noisy states.
+            sigma: Noise levels, () or (B,).
+            space: Where x lives.
         """
-        y = (cond or {}).get(KNOWN)
-        if y is None:
-            return f
-        level = level_of(sigma)
-        s = sigma.to(x) if level is None else torch.full((), level, dtype=torch.float64)
-        a, b = self.coefficients(torch.ones_like(s), s, self.sigma_data)
-        told = y.isfinite()
-        y = torch.where(told, y, x)  # a NaN in the branch not taken would poison gradients
-        return torch.where(told, space.expand(a) * y + space.expand(b / s) * (x - y), f)
+        s, a, b = self.coefficients_at(sigma, x)
+        given = known.isfinite()
+        y = torch.where(given, known, x)  # a NaN in the branch not taken would poison gradients
+        return torch.where(given, space.expand(a) * y + space.expand(b / s) * (x - y), f)
 
-    def clean(self, x: State, f: State, sigma: Tensor, space: Space) -> State:
-        """Return the clean state that x and the network's output F amount to: (b x - s F) / (b - s a)."""
-        level = level_of(sigma)
-        s = sigma.to(x) if level is None else torch.full((), level, dtype=torch.float64)
-        a, b = self.coefficients(torch.ones_like(s), s, self.sigma_data)
+    def to_x0(self, x: State, f: State, sigma: Tensor, space: Space) -> State:
+        """Return the clean state that follows from x and the network's output F: (b x - s F) / (b - s a).
+
+        Arguments:
+            x: Noisy states.
+            f: F.
+            sigma: Noise levels, () or (B,).
+            space: Where x lives.
+        """
+        s, a, b = self.coefficients_at(sigma, x)
         determinant = b - s * a
         return space.expand(b / determinant) * x - space.expand(s / determinant) * f
+
+    def coefficients_at(self, sigma: Tensor, x: State) -> tuple[Tensor, Tensor, Tensor]:
+        """Return s, a and b: (B,) like x, or (), where float64 on the CPU costs nothing."""
+        s = sigma.to(x) if sigma.ndim else sigma.double()
+        return s, *self.coefficients(torch.ones_like(s), s, self.sigma_data)
 
     def estimate(self, x_t: State, t: Tensor, space: Space, cond: Condition | None = None) -> State:
         """Return E[x_0 | x_t] for a state in the schedule's own frame at times t, shape (B,)."""
@@ -187,16 +220,3 @@ class Denoiser(nn.Module):
         if self.precision != "bf16":
             return nullcontext()
         return torch.autocast(device.type, dtype=torch.bfloat16)
-
-
-def need_compiler() -> None:
-    """Refuse to go on where torch finds no C++ compiler, which it would tell in the middle of the first step."""
-    from torch._inductor import cpp_builder, exc
-
-    try:
-        cpp_builder.get_cpp_compiler()
-    except exc.InvalidCxxCompiler as error:
-        raise UserError(
-            "To compile a network for a CPU takes a C++ compiler, and torch finds none. Install g++, name yours in the "
-            "environment variable CXX, or leave out train.compile, sample.compile and --compile."
-        ) from error

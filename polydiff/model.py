@@ -27,7 +27,7 @@ from polydiff.guidance import Guided, calls
 from polydiff.objective.shortcut import Shortcut, Stepping
 from polydiff.plugins import build_domain
 from polydiff.random import streams
-from polydiff.sampling import Row, Step, evaluations, sample, sound, trajectory, where
+from polydiff.sampling import Row, Step, evaluation_rows, evaluations, sample, sound, trajectory, where
 from polydiff.self_conditioning import SelfConditioned
 from polydiff.settings import checked, config_from
 from polydiff.space import Batch, Condition, Space, State, absent, condition_to, same_conditions
@@ -384,7 +384,7 @@ class Model:
         if plain is None or how.guidance == 1 or not (self.domain.conditions or how.guide or how.negative):
             return plain
         method = try_guidance(how, rows, self.denoiser.schedule)
-        return sum(calls(method, how.guidance_interval, row.at) for row in rows if row.at is not None)
+        return sum(calls(method, how.guidance_interval, row.at) for row in evaluation_rows(rows))
 
 
 def same_data(model: Model) -> tuple[str, str, Conditions]:

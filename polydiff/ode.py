@@ -84,6 +84,25 @@ METHODS.register("bosh3")(Tableau(3, ((1 / 2,), (0.0, 3 / 4), (2 / 9, 1 / 3, 4 /
 """Bogacki and Shampine, 1989, https://doi.org/10.1016/0893-9659(89)90079-7."""
 
 
+@dataclass(frozen=True, eq=False)
+class Equation:
+    """What stays the same over all steps of an integration.
+
+    Arguments:
+        f: The slope.
+        spaces: Where each part of y lives.
+        tableau: The method.
+        rtol: Error allowed in a step, relative to y.
+        atol: Error allowed in a step where y is small.
+    """
+
+    f: Slope
+    spaces: Sequence[Space]
+    tableau: Tableau
+    rtol: float
+    atol: float
+
+
 class Solution(NamedTuple):
     """What `integrate` returns.
 
@@ -130,24 +149,24 @@ def integrate(
     """
     if not (rtol >= 0 and atol >= 0 and rtol + atol > 0):
         raise ValueError(f"rtol and atol must be at least 0 and not both 0; they are {rtol:g} and {atol:g}.")
-    tableau = METHODS[method]
+    equation = Equation(f, spaces, METHODS[method], rtol, atol)
     t, end = start.double(), end.double()
     k = f(t, y)
-    h = first_step(y, k, spaces, end - t, rtol, atol)
+    h = first_step(equation, y, k, end - t)
     active = h != 0
     steps, rejected = torch.zeros_like(t, dtype=torch.long), torch.zeros_like(t, dtype=torch.long)
     for _ in range(max_steps):
         if not bool(active.any()):
-            stages = len(tableau.a)
+            stages = len(equation.tableau.a)
             return Solution(y, 1 + stages * (steps + rejected), steps, rejected)
-        new, last, error = attempt(f, tableau, t, h, y, k, spaces, rtol, atol)
+        new, last, error = attempt(equation, t, h, y, k)
         accepted = active & (error <= 1)
         y = select(accepted, new, y, spaces)
         k = select(accepted, last, k, spaces)
         steps, rejected = steps + accepted, rejected + (active & ~accepted)
         t = torch.where(accepted, torch.where(h == end - t, end, t + h), t)
         active = active & (t != end)
-        h = next_step(h, error, accepted, end - t, tableau.order)
+        h = next_step(h, error, accepted, end - t, equation.tableau.order)
         check_step(t, h, active)
     raise IntegrationError(
         f"{max_steps} steps did not reach the end: sample {where(active)} stands at t = {t[active][0].item():.6g}. "
@@ -155,26 +174,43 @@ def integrate(
     )
 
 
-def attempt(
-    f: Slope, tableau: Tableau, t: Tensor, h: Tensor, y: Parts, k: Parts, spaces: Sequence[Space], rtol: float,
-    atol: float,
-) -> tuple[Parts, Parts, Tensor]:  # fmt: skip
-    """Try a step from slope k at (t, y); return y', the slope there and the error, 1 where just allowed."""
+def attempt(equation: Equation, t: Tensor, h: Tensor, y: Parts, k: Parts) -> tuple[Parts, Parts, Tensor]:
+    """Try a step from (t, y).
+
+    Arguments:
+        equation: What is solved, and how.
+        t: Times, shape (B,).
+        h: Steps, shape (B,).
+        y: Parts of the solution at t.
+        k: Parts of the slope there.
+
+    Returns:
+        Parts of y', parts of the slope there, and the error, shape (B,): at most 1 in a step to accept.
+    """
+    tableau, spaces = equation.tableau, equation.spaces
     slopes = [k]
     for row, c in zip(tableau.a, tableau.c[1:], strict=True):
         new = shifted(y, h, row, slopes, spaces)
-        slopes.append(f(t + c * h, new))
+        slopes.append(equation.f(t + c * h, new))
     off = [b - low for b, low in zip(tableau.b, tableau.low, strict=True)]
     errors = shifted(tuple(torch.zeros_like(part) for part in y), h, off, slopes, spaces)
     sizes = [
-        norm(space, e / (atol + rtol * torch.maximum(part.abs(), ahead.abs())))
+        norm(space, e / (equation.atol + equation.rtol * torch.maximum(part.abs(), ahead.abs())))
         for space, e, part, ahead in zip(spaces, errors, y, new, strict=True)
     ]
     return new, slopes[-1], torch.stack(sizes).amax(0)  # NaN stays NaN
 
 
 def shifted(y: Parts, h: Tensor, weights: Sequence[float], slopes: Sequence[Parts], spaces: Sequence[Space]) -> Parts:
-    """Return y + h sum_j weights_j slopes_j."""
+    """Return y + h sum_j weights_j slopes_j.
+
+    Arguments:
+        y: Parts of the solution.
+        h: Steps, shape (B,).
+        weights: One number a slope.
+        slopes: Slopes, the parts of each.
+        spaces: Where each part lives.
+    """
     moved = []
     for i, (part, space) in enumerate(zip(y, spaces, strict=True)):
         total = sum((w * k[i] for w, k in zip(weights, slopes, strict=True) if w), torch.zeros_like(part))
@@ -183,7 +219,14 @@ def shifted(y: Parts, h: Tensor, weights: Sequence[float], slopes: Sequence[Part
 
 
 def select(chosen: Tensor, new: Parts, old: Parts, spaces: Sequence[Space]) -> Parts:
-    """Return the new parts of the chosen samples, and the old ones of the others."""
+    """Return the new parts of the chosen samples, and the old parts of the others.
+
+    Arguments:
+        chosen: Booleans, shape (B,).
+        new: Parts of a solution or of a slope.
+        old: The same before.
+        spaces: Where each part lives.
+    """
     triples = zip(new, old, spaces, strict=True)
     return tuple(torch.where(space.expand(chosen), a, b) for a, b, space in triples)
 
@@ -193,11 +236,18 @@ def norm(space: Space, x: State) -> Tensor:
     return (space.sum(x * x) / space.dim.clamp(min=1)).double().sqrt()
 
 
-def first_step(y: Parts, k: Parts, spaces: Sequence[Space], span: Tensor, rtol: float, atol: float) -> Tensor:
-    """Return a step in which no part moves by more than 1 % of itself (Hairer et al., 1993, section II.4)."""
+def first_step(equation: Equation, y: Parts, k: Parts, span: Tensor) -> Tensor:
+    """Return a step, shape (B,), in which no part moves by more than 1 % of itself (Hairer et al., 1993, section II.4).
+
+    Arguments:
+        equation: What is solved, and how.
+        y: Parts of the solution at the start.
+        k: Parts of the slope there.
+        span: Time from the start to the end, shape (B,).
+    """
     lengths = []
-    for part, slope, space in zip(y, k, spaces, strict=True):
-        scale = atol + rtol * part.abs()
+    for part, slope, space in zip(y, k, equation.spaces, strict=True):
+        scale = equation.atol + equation.rtol * part.abs()
         size, speed = norm(space, part / scale), norm(space, slope / scale)
         lengths.append(torch.where((size > 1e-5) & (speed > 1e-5), 0.01 * size / speed, span.abs()))
     h = torch.stack([*lengths, span.abs()]).amin(0)
@@ -205,7 +255,15 @@ def first_step(y: Parts, k: Parts, spaces: Sequence[Space], span: Tensor, rtol: 
 
 
 def next_step(h: Tensor, error: Tensor, accepted: Tensor, left: Tensor, order: int) -> Tensor:
-    """Return the length of the next step of each sample, at most to its end; after a vain one it does not grow."""
+    """Return the length of each sample's next step, shape (B,); it does not grow after a rejected step.
+
+    Arguments:
+        h: Last steps, shape (B,).
+        error: Their errors, shape (B,).
+        accepted: Which were accepted, shape (B,).
+        left: Time to the end, the longest step, shape (B,).
+        order: Of the method.
+    """
     factor = SAFETY * error.clamp(min=1e-10) ** (-1 / order)
     factor = torch.where(accepted, factor.clamp(SHRINK, GROW), factor.clamp(SHRINK, 1.0))
     h = h * torch.where(torch.isfinite(error), factor, SHRINK)

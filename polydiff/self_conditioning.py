@@ -21,8 +21,8 @@ from torch import Tensor
 
 from polydiff.config import ESTIMATE
 from polydiff.denoise import Denoise, with_variance
-from polydiff.guidance import Wrapper
-from polydiff.space import Condition, Space, State
+from polydiff.space import Condition, Space, State, per_sample
+from polydiff.wrapper import Wrapper
 
 
 @dataclass
@@ -46,7 +46,8 @@ class SelfConditioned(Wrapper):
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         estimate = self.denoiser(x, sigma, space, {**(cond or {}), ESTIMATE: self.recalled(x, sigma, space)})
-        self.memory.space, self.memory.sigma, self.memory.estimate = space, sigma, estimate.detach()
+        levels = per_sample(sigma, x, space)
+        self.memory.space, self.memory.sigma, self.memory.estimate = space, levels, estimate.detach()
         return estimate
 
     def around(self, wrap: Callable[[Denoise], Denoise]) -> SelfConditioned:
@@ -56,7 +57,7 @@ class SelfConditioned(Wrapper):
         """Return the last estimate of these samples, NaN where there is none: noise that grew begins something else."""
         if self.memory.space is not space:
             return torch.full_like(x, math.nan)
-        later = space.expand(sigma <= self.memory.sigma)
+        later = space.expand(per_sample(sigma, x, space) <= self.memory.sigma)
         return torch.where(later, self.memory.estimate, math.nan)
 
     def with_variance(

@@ -63,7 +63,10 @@ class Repeats(Protocol):
     """A space that can hold its batch several times. Without it, guidance calls a network once for each estimate."""
 
     def repeat(self, n: int) -> Space:
-        """Return where n copies of the batch live, whose states are n states joined along the first axis."""
+        """Return where n copies of the batch live, whose states are n states joined along the first axis.
+
+        Guidance calls this at every evaluation, so a space that is expensive to repeat should return the same object.
+        """
 
 
 @runtime_checkable
@@ -105,17 +108,22 @@ def sqnorm(space: Space, x: State) -> Tensor:
     return space.sum(x * x)
 
 
+def shared_level(level: float) -> Tensor:
+    """Return a noise level that all samples share: shape (), float64, on the CPU whatever the device of the states.
+
+    Operations take such a tensor beside states on any device, and reading it never waits for a GPU.
+    """
+    return torch.full((), level, dtype=torch.float64, device="cpu")
+
+
 def level_of(sigma: Tensor) -> float | None:
-    """Return the noise level that all samples share, where the host knows it: nobody need wait for a device to ask."""
-    level: float | None = getattr(sigma, "host_level", None)
-    return level
+    """Return the noise level that all samples share, shape (); None if each sample has its own, shape (B,)."""
+    return None if sigma.ndim else float(sigma)
 
 
-def at_level(level: float, x: State, space: Space) -> Tensor:
-    """Return a noise level for each sample, shape (B,), that `level_of` can read."""
-    sigma = x.new_full((space.batch,), level)
-    sigma.host_level = level  # type: ignore[attr-defined]
-    return sigma
+def per_sample(c: Tensor, x: State, space: Space) -> Tensor:
+    """Return numbers () or (B,) as one number a sample, shape (B,), with the device and precision of states x."""
+    return c.to(x) if c.ndim else x.new_full((space.batch,), float(c))
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from polydiff.control import (
 from polydiff.denoise import Denoise
 from polydiff.guidance import first_order
 from polydiff.random import streams
-from polydiff.sampling import SAMPLERS, evaluations, noise_levels, run_plan, sample
+from polydiff.sampling import SAMPLERS, Renoise, evaluations, noise_levels, run_plan, sample
 from polydiff.schedule import EDM, SCHEDULES, Schedule
 from polydiff.space import Condition, Euclidean, Space, State, sqnorm
 
@@ -69,7 +69,7 @@ class Correlated:
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         values, vectors = torch.linalg.eigh(self.covariance)
-        shrink = values / (values + sigma[:, None] ** 2)
+        shrink = values / (values + space.expand(sigma) ** 2)
         return self.mean + ((x - self.mean) @ vectors * shrink) @ vectors.T
 
 
@@ -285,14 +285,16 @@ def test_repaint_runs_every_piece_as_often_as_it_says(steps: int, jump: int, res
     rows, once = repaint(levels, sampler, jump, resample), SAMPLERS[sampler](levels)
     if resample == 1:
         assert rows == once
-    jumps = [row for row in rows if row.at is None]
+    jumps = [row for row in rows if isinstance(row, Renoise)]
     assert len(jumps) == (resample - 1) * math.ceil(steps / jump)
     at = levels[0]
     for row in rows:
-        assert row.at in (None, at)
-        assert row.A + (row.P + row.Q) * sum(row.B) == pytest.approx(1, abs=1e-9)
-        if row.at is None:
+        if isinstance(row, Renoise):
+            assert row.A == 1
             assert row.to**2 == pytest.approx(at**2 + row.C**2, rel=1e-12)
+        else:
+            assert row.at == at
+            assert row.A + (row.P + row.Q) * sum(row.B) == pytest.approx(1, abs=1e-9)
         at = row.to
     assert at == 0
     if sampler == "ddpm":

@@ -14,7 +14,7 @@ from polydiff.guidance import ClassifierFree
 from polydiff.process import q_sample
 from polydiff.random import streams
 from polydiff.schedule import EDM, SCHEDULES
-from polydiff.space import Condition, Space, at_level
+from polydiff.space import Condition, Space, shared_level
 from polydiff.target import TARGETS
 
 
@@ -102,13 +102,13 @@ def test_guidance_is_the_affine_combination_and_exact_at_zero_and_one() -> None:
 
 
 @pytest.mark.parametrize("target", list(TARGETS))
-def test_a_level_that_the_host_knows_gives_the_same_estimate(target: str) -> None:
+def test_a_shared_level_gives_the_same_estimate_as_one_a_sample(target: str) -> None:
     space = dense(3, 2)
     denoiser = Denoiser(Perfect(target, 0.7), EDM(), target, sigma_data=0.7)
     x = space.noise(streams(0, "x", range(3)))
     for level in (1e-4, 0.3, 80.0, 1e4):
-        told = denoiser(x, at_level(level, x, space), space)
-        assert_close(told, denoiser(x, torch.full((3,), level, dtype=x.dtype), space), rtol=1e-9, atol=1e-9)
+        shared = denoiser(x, shared_level(level), space)
+        assert_close(shared, denoiser(x, torch.full((3,), level, dtype=x.dtype), space), rtol=1e-9, atol=1e-9)
 
 
 def test_to_compile_without_a_compiler_is_refused_before_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,14 +35,15 @@ from polydiff.loss import Loss
 from polydiff.model import Model
 from polydiff.objective import Moment
 from polydiff.objective.consistency import ECT
-from polydiff.objective.shortcut import Jump, Shortcut, Stepping
+from polydiff.objective.shortcut import Jump, Shortcut
 from polydiff.plugins import build_backbone
 from polydiff.random import streams
 from polydiff.run import Run
-from polydiff.sampling import SAMPLERS, noise_levels, run_plan, sample
+from polydiff.sampling import SAMPLERS, evaluation_rows, noise_levels, run_plan, sample
 from polydiff.schedule import EDM
 from polydiff.settings import resolve, resolved_text
 from polydiff.space import Batch, Condition, Euclidean, Space, State, drop_condition, normal, sqnorm, without
+from polydiff.step_size import StepSize
 from polydiff.trainer import begin, initial, resume
 
 SPACES: dict[str, Callable[[int], Any]] = {
@@ -319,8 +320,8 @@ def test_an_exact_shortcut_network_is_exact_in_any_number_of_steps(space: str, s
     levels = noise_levels(SCHEDULE, steps, "flow", start)
     generators = [streams(1, "s", range(3)) for _ in range(2)]
     x_top = levels[0] * where.noise(generators[0])
-    stepping = Stepping(denoiser, SAMPLERS["shortcut"](levels))
-    x = sample(stepping, where, generators=generators[1], levels=levels, sampler="shortcut")
+    sized = StepSize(denoiser, SAMPLERS["shortcut"](levels))
+    x = sample(sized, where, generators=generators[1], levels=levels, sampler="shortcut")
     assert_close(x, x_top / math.sqrt(1 + levels[0] ** 2), rtol=1e-9, atol=1e-9)
 
 
@@ -341,8 +342,8 @@ def test_steps_finer_than_the_finest_are_told_nothing() -> None:
     for steps in (4, 8, 16):
         levels = noise_levels(EDM(), steps, "flow")
         cond = {"label": torch.zeros(2).long()}
-        stepping = Stepping(Witness(), SAMPLERS["euler"](levels), finest=8)
-        sample(stepping, euclidean(2), cond, generators=streams(0, "s", range(2)), levels=levels, sampler="euler")
+        sized = StepSize(Witness(), SAMPLERS["euler"](levels), finest=8)
+        sample(sized, euclidean(2), cond, generators=streams(0, "s", range(2)), levels=levels, sampler="euler")
     assert_close(torch.cat(seen[:4]), torch.full((8,), -2.0).double())
     assert bool(torch.cat(seen[4:]).isnan().all())
     assert len(seen) == 28
@@ -360,11 +361,11 @@ def test_steps_that_are_run_again_are_told_their_own_size() -> None:
 
     where = euclidean(2)
     x = where.noise(streams(0, "x", range(2)))
-    for _ in run_plan(rows, Stepping(network(2, gain), rows), x, where, None, streams(1, "x", range(2))):
+    for _ in run_plan(rows, StepSize(network(2, gain), rows), x, where, None, streams(1, "x", range(2))):
         pass
     sizes = {a: a / (1 + a) - b / (1 + b) for a, b in pairwise(levels)}
     assert len(seen) == 16
-    assert_close([step for _, step in seen], [math.log2(sizes[row.at] / TOP) for row in rows if row.at is not None])
+    assert_close([step for _, step in seen], [math.log2(sizes[row.at] / TOP) for row in evaluation_rows(rows)])
 
 
 # Samplers and conditions

@@ -34,7 +34,7 @@ from polydiff.guidance.threshold import quantile
 from polydiff.random import streams
 from polydiff.sampling import SAMPLERS, Row, noise_levels, plan, run_plan, sample
 from polydiff.schedule import EDM, SCHEDULES, Schedule
-from polydiff.space import Condition, Space, State, at_level, sqnorm
+from polydiff.space import Condition, Space, State, per_sample, shared_level, sqnorm
 
 SPACES: dict[str, Callable[[int], Space]] = {
     "euclidean": euclidean,
@@ -475,12 +475,12 @@ def test_a_space_that_cannot_be_repeated_takes_two_calls() -> None:
     assert_close(estimate, Guided(Known(), Linear(2.0))(state(space), level(space, 1.0), space, condition([0, 1])))
 
 
-def test_levels_that_the_host_knows_and_those_it_reads_are_guided_alike() -> None:
+def test_a_shared_level_is_guided_as_one_a_sample() -> None:
     """Within an interval or not, and the step that CFG++ finds by a noise level."""
     space, rows = euclidean(2), plan(EDM(sigma_max=5.0), **HOW)
     for name in ("cfg", "cfg_pp"):
         guided = Guided(Curved(), GUIDANCE[name](0.6, rows), interval=(0.2, 2.0))
         for row in rows:
-            known = at_level(row.at, state(space), space)
-            read = guided(state(space), known.clone(), space, condition([0, 1]))
-            assert_close(guided(state(space), known, space, condition([0, 1])), read)
+            shared = shared_level(row.at)
+            each = guided(state(space), per_sample(shared, state(space), space), space, condition([0, 1]))
+            assert_close(guided(state(space), shared, space, condition([0, 1])), each)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from polydiff.sampling import SAMPLERS, run_plan
+from polydiff.sampling import SAMPLERS, evaluation_rows, run_plan
 from polydiff.schedule import SCHEDULES
 from polydiff.space import Euclidean
 from polydiff.testing.analytic import GaussianMixture
@@ -111,7 +111,7 @@ def ours(levels: list[float], sampler: str, **options: Any) -> tuple[Tensor, lis
     space = Recorded(BATCH, (D,), dtype=torch.float64)
     x = levels[0] * gauss(40, BATCH, D)
     *_, last = run_plan(rows, network(), x, space, None, [])
-    return last.x, [row.at for row in rows if row.at is not None]
+    return last.x, [row.at for row in evaluation_rows(rows)]
 
 
 SPACINGS = [{"timestep_spacing": "linspace"}, {"use_karras_sigmas": True}, {"use_exponential_sigmas": True}]

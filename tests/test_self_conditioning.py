@@ -37,7 +37,7 @@ class Listener:
     told: list[tuple[float, Tensor, Tensor]] = field(default_factory=list)
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        self.told.append((float(sigma[0]), (cond or {})[ESTIMATE], x / 3))
+        self.told.append((float(sigma.flatten()[0]), (cond or {})[ESTIMATE], x / 3))
         return x / 3
 
 

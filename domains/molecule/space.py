@@ -96,9 +96,16 @@ class DenseMolecules:
     def to(self, device: Device) -> DenseMolecules:
         return replace(self, mask=self.mask.to(device), elements=moved(self.elements, device))
 
+    @cached_property
+    def repeated(self) -> dict[int, DenseMolecules]:
+        """n -> `repeat(n)`, kept because guidance repeats a batch at every evaluation."""
+        return {}
+
     def repeat(self, n: int) -> DenseMolecules:
-        elements = None if self.elements is None else self.elements.repeat(n, 1)
-        return replace(self, mask=self.mask.repeat(n, 1), elements=elements)
+        if n not in self.repeated:
+            elements = None if self.elements is None else self.elements.repeat(n, 1)
+            self.repeated[n] = replace(self, mask=self.mask.repeat(n, 1), elements=elements)
+        return self.repeated[n]
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,11 +174,18 @@ class PackedMolecules:
     def to(self, device: Device) -> PackedMolecules:
         return replace(self, batch_index=self.batch_index.to(device), elements=moved(self.elements, device))
 
+    @cached_property
+    def repeated(self) -> dict[int, PackedMolecules]:
+        """n -> `repeat(n)`, kept because guidance repeats a batch at every evaluation."""
+        return {}
+
     def repeat(self, n: int) -> PackedMolecules:
-        first = self.batch * torch.arange(n, device=self.batch_index.device)
-        index = (first[:, None] + self.batch_index).flatten()
-        elements = None if self.elements is None else self.elements.repeat(n)
-        return replace(self, batch_index=index, batch=n * self.batch, elements=elements)
+        if n not in self.repeated:
+            first = self.batch * torch.arange(n, device=self.batch_index.device)
+            index = (first[:, None] + self.batch_index).flatten()
+            elements = None if self.elements is None else self.elements.repeat(n)
+            self.repeated[n] = replace(self, batch_index=index, batch=n * self.batch, elements=elements)
+        return self.repeated[n]
 
 
 def same_elements(a: DenseMolecules | PackedMolecules, b: Space) -> bool:

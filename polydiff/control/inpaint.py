@@ -14,10 +14,10 @@ from torch import Tensor
 
 from polydiff.control.mask import Known, known_part
 from polydiff.denoise import Denoise
-from polydiff.guidance import wrapped
-from polydiff.sampling import Row, Step, run_plan
-from polydiff.sampling.run import rows_on
+from polydiff.sampling.rows import Plan, PlanRow, Renoise
+from polydiff.sampling.run import Step, rows_on, run_plan
 from polydiff.space import Condition, Space, State
+from polydiff.wrapper import wrapped
 
 
 def repaint(
@@ -27,7 +27,7 @@ def repaint(
     resample: int = 1,
     sigma_data: float = 1.0,
     **options: Any,
-) -> list[Row]:
+) -> list[PlanRow]:
     """Return a plan that runs each piece of the grid several times, with noise added back between (RePaint).
 
     A piece is J steps, from s_0 to s_J; before it is run again the state gets noise of variance s_0^2 - s_J^2, which
@@ -46,10 +46,10 @@ def repaint(
         raise ValueError(f"jump and resample must be at least 1, not {jump} and {resample}.")
     if resample == 1:
         return rows_on(levels, sampler, sigma_data, **options)
-    rows: list[Row] = []
+    rows: list[PlanRow] = []
     for first in range(0, len(levels) - 1, jump):
         piece = levels[first : first + jump + 1]
-        up = Row(None, 1.0, (), math.sqrt(piece[0] ** 2 - piece[-1] ** 2), piece[0])
+        up = Renoise(piece[0], C=math.sqrt(piece[0] ** 2 - piece[-1] ** 2))
         run = rows_on(piece, sampler, sigma_data, **options)
         rows += [*run, *((up, *run) * (resample - 1))]
     return rows
@@ -57,7 +57,7 @@ def repaint(
 
 def inpainting(
     denoise: Denoise,
-    rows: Sequence[Row],
+    rows: Plan,
     space: Space,
     cond: Condition | None = None,
     *,
@@ -66,15 +66,16 @@ def inpainting(
     generators: Sequence[torch.Generator],
 ) -> Iterator[Step]:
     """Yield every step of `inpaint`, arguments as there."""
-    top = rows[0].at  # None where the first step needs no network: it begins at the highest level
-    x = (denoise.schedule.sigma_max if top is None else top) * space.noise(generators)
+    first = rows[0]
+    highest = denoise.schedule.sigma_max if isinstance(first, Renoise) else first.at  # a free first step begins there
+    x = highest * space.noise(generators)
     controlled = wrapped(denoise, lambda inner: Known(inner, known, mask))
     yield from run_plan(rows, controlled, x, space, cond, generators)
 
 
 def inpaint(
     denoise: Denoise,
-    rows: Sequence[Row],
+    rows: Plan,
     space: Space,
     cond: Condition | None = None,
     *,

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from polydiff.control.linear import conjugate_gradient
-from polydiff.guidance import Wrapper
 from polydiff.space import Condition, Space, State, sqnorm
+from polydiff.wrapper import Wrapper
 
 
 def known_part(x: State, mask: Tensor, space: Space) -> State:
@@ -61,7 +61,7 @@ class Known(Wrapper):
     would be, at each level, by the noise that the trajectory carries. This is replacement (Song et al., 2021,
     https://arxiv.org/abs/2011.13456, appendix I; Lugmayr et al., 2022), without drawing anything twice. The network
     sees the known part only through its noisy version, so the rest is not quite distributed as given it: see `repaint`,
-    which mends that, and `polydiff.control.PseudoInverse`.
+    which corrects that, and `polydiff.control.Measured`.
 
     Arguments:
         denoiser: What is wrapped.

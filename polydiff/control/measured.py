@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from polydiff.control.linear import Measurement, conjugate_gradient
-from polydiff.guidance import Wrapper
 from polydiff.space import Condition, Space, State
+from polydiff.wrapper import Wrapper
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class Measured(Wrapper):
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         measurement = self.measurement
         estimate, back = linearised(self, x, sigma, space, cond)
-        s2 = sigma.to(x) ** 2
+        s2 = sigma.to(x.dtype) ** 2
 
         def spread(z: State) -> State:
             if self.covariance == "jacobian":

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from polydiff.guidance import Steps, Wrapper
 from polydiff.guidance.method import divide
+from polydiff.guidance.steps import Steps
 from polydiff.space import Condition, Space, State, sqnorm
+from polydiff.wrapper import Wrapper
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,8 @@ class PosteriorSampling(Wrapper):
             estimate = self.denoiser(variable, sigma, space, cond)
             square = sqnorm(self.space, self.y.to(x) - self.forward(estimate))
             (gradient,) = torch.autograd.grad(square.sum(), variable)
-        factor, to = self.steps.find(sigma)
+        factor, to = (column.to(x.dtype) for column in self.steps.find(sigma))
+        sigma = sigma.to(x.dtype)
         size = self.zeta * ((1 + sigma**2) * (1 + to**2)).sqrt() / (1 - factor)
         size = divide(size, square.detach().sqrt(), otherwise=0.0)
         return estimate.detach() - space.expand(size) * space.project(gradient)

@@ -5,9 +5,6 @@ Guidance by two estimates is a pair (`Guided`: where strong and weak come from, 
 one function (scale, rows, **options) -> method and register it.
 """
 
-from polydiff.guidance.base import Outermost as Outermost
-from polydiff.guidance.base import Wrapper as Wrapper
-from polydiff.guidance.base import wrapped as wrapped
 from polydiff.guidance.classifier import Classifier as Classifier
 from polydiff.guidance.method import GUIDANCE as GUIDANCE
 from polydiff.guidance.method import Linear as Linear
@@ -23,3 +20,6 @@ from polydiff.guidance.steps import Steps as Steps
 from polydiff.guidance.steps import first_order as first_order
 from polydiff.guidance.threshold import DynamicThreshold as DynamicThreshold
 from polydiff.guidance.zerostar import ZeroStar as ZeroStar
+from polydiff.wrapper import Outermost as Outermost
+from polydiff.wrapper import Wrapper as Wrapper
+from polydiff.wrapper import wrapped as wrapped

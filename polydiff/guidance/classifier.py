@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from polydiff.guidance.base import Wrapper
-from polydiff.space import Condition, Space, State
+from polydiff.space import Condition, Space, State, per_sample
+from polydiff.wrapper import Wrapper
 
 LogProb = Callable[[State, Tensor, Space], Tensor]
-"""(x, sigma, space) -> log p(y | x) for each noisy state, shape (B,), up to a constant; autograd goes through it."""
+"""(x, sigma, space) -> log p(y | x) for each noisy state, up to a constant, for autograd; result and sigma are (B,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,7 @@ class Classifier(Wrapper):
         estimate = self.denoiser(x, sigma, space, cond)
         if self.scale == 0:
             return estimate
+        sigma = per_sample(sigma, x, space)
         with torch.enable_grad():
             noisy = x.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(self.log_prob(noisy, sigma, space).sum(), noisy)

@@ -30,7 +30,15 @@ class Method(Protocol):
         """The one estimate that the result is equal to, so that the other need not be computed; None: it needs both."""
 
     def __call__(self, strong: State, weak: State, x: State, sigma: Tensor, space: Space) -> State:
-        """Return the guided estimate at states x of noise levels sigma, shape (B,)."""
+        """Return the guided estimate.
+
+        Arguments:
+            strong: D_c, (B, ...).
+            weak: D_u, (B, ...).
+            x: Noisy states, (B, ...).
+            sigma: Their noise levels, () or (B,), as in `polydiff.denoise.Denoise`.
+            space: Where states live.
+        """
 
 
 GUIDANCE: Registry[Callable[..., Method]] = Registry("guidance method")

@@ -6,16 +6,16 @@ Symbols: D_c strong, D_u weak, w scale, s noise level.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from polydiff.denoise import Denoise
-from polydiff.guidance.base import Wrapper
 from polydiff.guidance.method import Linear, Method
 from polydiff.schedule import Schedule
-from polydiff.space import Condition, Repeats, Space, State, at_level, join_conditions, level_of, without
+from polydiff.space import Condition, Repeats, Space, State, join_conditions, level_of, without
+from polydiff.wrapper import Wrapper
 
 Interval = tuple[float, float]
 
@@ -41,7 +41,6 @@ class Guided(Wrapper):
     negative: Condition | None = None
     interval: Interval | None = None
     joined: bool = False
-    twice: dict[int, tuple[Repeats, Space]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_interval(self.interval)
@@ -62,17 +61,10 @@ class Guided(Wrapper):
         """Return the strong and the weak estimate."""
         if not self.joined or self.guide is not None or not isinstance(space, Repeats):
             return self.denoiser(x, sigma, space, cond), self.weak(x, sigma, space, cond)
-        x, whole, level = torch.cat([x, x]), self.repeated(space), level_of(sigma)
-        sigma = torch.cat([sigma, sigma]) if level is None else at_level(level, sigma, whole)
-        strong, weak = self.denoiser(x, sigma, whole, join_conditions([cond, self.other(cond)])).chunk(2)
+        twice = join_conditions([cond, self.other(cond)])
+        sigma = torch.cat([sigma, sigma]) if sigma.ndim else sigma
+        strong, weak = self.denoiser(torch.cat([x, x]), sigma, space.repeat(2), twice).chunk(2)
         return strong, weak
-
-    def repeated(self, space: Repeats) -> Space:
-        """Return a space twice, made once a run."""
-        if id(space) not in self.twice:
-            self.twice.clear()
-            self.twice[id(space)] = (space, space.repeat(2))  # the space itself, so that its id stays its own
-        return self.twice[id(space)][1]
 
     def other(self, cond: Condition | None) -> Condition | None:
         """Return the condition of the weak estimate."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from polydiff.guidance.method import GUIDANCE, Method, Only
 from polydiff.guidance.steps import Steps, first_order
-from polydiff.sampling import Row
+from polydiff.sampling.rows import Plan
 from polydiff.space import Space, State
 
 
@@ -35,11 +35,11 @@ class PlusPlus:
         return "weak" if self.scale == 0 else None
 
     def __call__(self, strong: State, weak: State, x: State, sigma: Tensor, space: Space) -> State:
-        keep, _ = self.steps.find(sigma)
+        keep = self.steps.find(sigma)[0].to(x.dtype)
         return weak + space.expand(self.scale / (1 - keep)) * (strong - weak)
 
 
 @GUIDANCE.register("cfg_pp")
-def cfg_pp(scale: float, rows: list[Row]) -> Method:
+def cfg_pp(scale: float, rows: Plan) -> Method:
     """CFG++ with the sampler of these rows, of order 1: `PlusPlus`."""
     return PlusPlus(scale, first_order(rows, "CFG++"))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from polydiff.guidance.method import GUIDANCE, Method, Only, divide
-from polydiff.space import Space, State, sqnorm
+from polydiff.space import Space, State, per_sample, sqnorm
 
 
 class Memory(NamedTuple):
@@ -78,7 +78,7 @@ class Projected:
 
     def average(self, d: State, sigma: Tensor, space: Space) -> State:
         """Return d + beta (the average at the noise level above), and remember it."""
-        before = torch.zeros_like(d)
+        before, sigma = torch.zeros_like(d), per_sample(sigma, d, space)
         if self.memory is not None and self.memory.average.shape == d.shape:
             fell, same = sigma < self.memory.sigma, sigma == self.memory.sigma
             before = torch.where(space.expand(same), self.memory.before, before)

@@ -5,14 +5,11 @@ Symbols: s_0 noise level of an evaluation, s_1 of the state after its step x <- 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from polydiff.sampling import Row
-from polydiff.space import level_of
+from polydiff.sampling.rows import Plan, at_nearest, evaluation_rows
 
 
 class Steps(NamedTuple):
@@ -29,24 +26,19 @@ class Steps(NamedTuple):
     to: tuple[float, ...]
 
     def find(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """Return A and s_1 of the steps that begin at these noise levels, shape (B,)."""
-        level = level_of(sigma)
-        if level is not None:
-            i = min(range(len(self.at)), key=lambda i: abs(self.at[i] - level))
-            return torch.full_like(sigma, self.A[i]), torch.full_like(sigma, self.to[i])
-        at, A, to = (torch.tensor(column, dtype=torch.float64, device=sigma.device) for column in self)
-        place = (at - sigma.double()[:, None]).abs().argmin(1)
-        return A[place].to(sigma), to[place].to(sigma)
+        """Return A and s_1 of the steps that begin at noise levels (B,) or (), each in that shape, float64."""
+        A, to = at_nearest(sigma, self.at, self.A, self.to)
+        return A, to
 
 
-def first_order(rows: Sequence[Row], method: str) -> Steps:
+def first_order(rows: Plan, method: str) -> Steps:
     """Return the steps of a plan; one that is not a first-order step in D is a `ValueError`.
 
     Arguments:
         rows: A plan; rows that only add noise may stand between its steps.
-        method: Who asks, for the message.
+        method: Name of the method, for the message.
     """
-    steps = [row for row in rows if row.at is not None]
+    steps = evaluation_rows(rows)
     for row in steps:
         plain = (row.P, row.Q) == (1.0, 0.0) and len(row.B) > 0 and not any(row.B[1:])
         if not plain or row.A >= 1 or abs(row.A + row.B[0] - 1) > 1e-9:
@@ -56,5 +48,4 @@ def first_order(rows: Sequence[Row], method: str) -> Steps:
             )
     if not steps:
         raise ValueError(f"{method} needs the rows of the sampler that it is used with.")
-    at = [row.at for row in steps if row.at is not None]
-    return Steps(tuple(at), tuple(row.A for row in steps), tuple(row.to for row in steps))
+    return Steps(tuple(row.at for row in steps), tuple(row.A for row in steps), tuple(row.to for row in steps))

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from polydiff.guidance.base import Wrapper
 from polydiff.space import Condition, Euclidean, Space, State
+from polydiff.wrapper import Wrapper
 
 
 @dataclass(frozen=True, eq=False)

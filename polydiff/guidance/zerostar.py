@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from polydiff.guidance.method import GUIDANCE, Method, Only, divide
-from polydiff.sampling import Row
+from polydiff.sampling.rows import Plan, evaluation_rows
 from polydiff.space import Space, State, sqnorm
 
 
@@ -36,19 +36,20 @@ class ZeroStar:
         return "strong" if self.scale == 1 and self.zero_above == math.inf else None
 
     def __call__(self, strong: State, weak: State, x: State, sigma: Tensor, space: Space) -> State:
+        sigma = sigma.to(x.dtype)
         s = space.expand(sigma)
         u_c, u_u = (x - (1 + s) * strong) / s, (x - (1 + s) * weak) / s
         a = divide(space.sum(u_c * u_u), sqnorm(space, u_u), otherwise=1.0)
         weak_part = space.expand(a) * u_u
         u = weak_part + self.scale * (u_c - weak_part)
-        keep = space.expand((sigma < self.zero_above).to(x))
+        keep = space.expand((sigma < self.zero_above).to(x.dtype))
         return (x - s * keep * u) / (1 + s)
 
 
 @GUIDANCE.register("cfg_zero")
-def cfg_zero(scale: float, rows: list[Row], zero_steps: int = 0) -> Method:
+def cfg_zero(scale: float, rows: Plan, zero_steps: int = 0) -> Method:
     """CFG-Zero* with velocity 0 at the first `zero_steps` noise levels of the sampler: `ZeroStar`."""
-    levels = sorted({row.at for row in rows if row.at is not None}, reverse=True)
+    levels = sorted({row.at for row in evaluation_rows(rows)}, reverse=True)
     if not 0 <= zero_steps <= len(levels):
         raise ValueError(f"zero_steps must be between 0 and the sampler's {len(levels)} steps, not {zero_steps}.")
     # between two levels, so that a level rounded to a state's precision stays on its side

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,11 +29,11 @@ from polydiff.config import STEP
 from polydiff.denoise import Denoise, Denoiser
 from polydiff.loss import Loss
 from polydiff.objective.base import OBJECTIVES, Moment, Outcome
-from polydiff.sampling import Row
 from polydiff.schedule import Schedule
-from polydiff.space import Batch, Condition, Space, State, level_of
+from polydiff.space import Batch, Condition, Space, State
+from polydiff.step_size import StepSize as Stepping  # noqa: F401 - until model.py imports it from there
+from polydiff.step_size import flow_time, noise_level
 
-Number = TypeVar("Number", float, Tensor)
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -113,52 +113,3 @@ class Shortcut:
         first = ema(x, s0, space, told)
         second = ema(first + space.expand(s1 / s0) * (x - first), s1, space, told)
         return second + space.expand(share) * (first - second)
-
-
-@dataclass(frozen=True)
-class Stepping:
-    """A shortcut denoiser that is told how far the sampler steps.
-
-    Arguments:
-        denoiser: Trained by `Shortcut`.
-        rows: The sampler's plan; best are noise levels of the spacing "flow" with a power of 2 steps.
-        finest: That of the training.
-    """
-
-    denoiser: Denoise
-    rows: Sequence[Row]
-    finest: int = 128
-
-    @property
-    def schedule(self) -> Schedule:
-        return self.denoiser.schedule
-
-    @property
-    def sigma_data(self) -> float:
-        return self.denoiser.sigma_data
-
-    def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        steps = [(row.at, self.told(row.at, row.to)) for row in self.rows if row.at is not None]
-        level = level_of(sigma)
-        if level is None:
-            at, told = torch.tensor(steps, dtype=torch.float64, device=x.device).unbind(1)
-            nearest = (sigma[:, None].double() - at).abs().argmin(1)  # rounding apart, the one that begins here
-            size = told.to(x)[nearest]
-        else:
-            size = x.new_full((space.batch,), min(steps, key=lambda step: abs(step[0] - level))[1])
-        return self.denoiser(x, sigma, space, {**(cond or {}), STEP: size})
-
-    def told(self, at: float, to: float) -> float:
-        """Return what the network is told of a step: log2 of its share of all, NaN for one shorter than the finest."""
-        share = (flow_time(at) - flow_time(to)) / flow_time(self.schedule.sigma_max)
-        return math.log2(share) if share * self.finest > 1 + 1e-6 else math.nan
-
-
-def flow_time(s: Number) -> Number:
-    """Return t = s / (1 + s)."""
-    return s / (1 + s)
-
-
-def noise_level(t: Number) -> Number:
-    """Return s = t / (1 - t)."""
-    return t / (1 - t)

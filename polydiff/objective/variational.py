@@ -58,8 +58,8 @@ class Vlb:
         s0, s1 = levels[i].to(x_0.device), lower.to(x_0.device)
         sigma = s0.to(x_0)
         x = x_0 + space.expand(sigma) * space.noise(generators)
-        f, v = denoiser.run(x, sigma, space, cond)
-        estimate = denoiser.clean(x, f, sigma, space)
+        f, v = denoiser.network_output(x, sigma, space, cond)
+        estimate = denoiser.to_x0(x, f, sigma, space)
         told = 0.0 if v is None else torch.sigmoid(v.to(x.dtype))
         steps = step_kl(space, x_0, estimate, s0, s1, denoiser.sigma_data, told)
         c = decoder_std(s0, denoiser.sigma_data).to(x_0)
@@ -99,7 +99,7 @@ class Hybrid:
         heard: Any = Listening(denoiser)
         simple = self.loss(heard, batch, sigma.to(x_0.device), generators)
         s0, s1 = (s.to(x_0.device) for s in (sigma, below(denoiser.schedule, sigma, self.steps)))
-        estimate = denoiser.clean(heard.x, heard.f, s0, space).detach()
+        estimate = denoiser.to_x0(heard.x, heard.f, s0, space).detach()
         nats = step_kl(space, x_0, estimate, s0, s1, denoiser.sigma_data, torch.sigmoid(heard.v.to(x_0)))
         return Outcome(simple + self.weight * self.steps * nats / space.dim.clamp(min=1), sigma)
 
@@ -120,7 +120,7 @@ class Listening:
     def predict(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         """Return F and keep x, F and v."""
         self.x = x
-        self.f, self.v = self.denoiser.run(x, sigma, space, cond)
+        self.f, self.v = self.denoiser.network_output(x, sigma, space, cond)
         if self.v is None:
             raise ValueError(f"{NO_VARIANCE} loss.objective=hybrid needs backbone.variance=true.")
         return self.f

@@ -14,7 +14,12 @@ from polydiff.sampling.broken import where as where
 from polydiff.sampling.grid import SPACINGS as SPACINGS
 from polydiff.sampling.grid import noise_levels as noise_levels
 from polydiff.sampling.rows import SAMPLERS as SAMPLERS
+from polydiff.sampling.rows import Plan as Plan
+from polydiff.sampling.rows import PlanRow as PlanRow
+from polydiff.sampling.rows import Renoise as Renoise
 from polydiff.sampling.rows import Row as Row
+from polydiff.sampling.rows import Solve as Solve
+from polydiff.sampling.rows import evaluation_rows as evaluation_rows
 from polydiff.sampling.rows import evaluations as evaluations
 from polydiff.sampling.run import Step as Step
 from polydiff.sampling.run import plan as plan

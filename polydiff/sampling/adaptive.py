@@ -15,7 +15,7 @@ from torch import Tensor
 
 from polydiff.denoise import Denoise
 from polydiff.ode import METHODS, Parts, integrate
-from polydiff.sampling.rows import SAMPLERS, Row
+from polydiff.sampling.rows import SAMPLERS, PlanRow, Row, Solve
 from polydiff.space import Condition, Space, State
 
 
@@ -27,7 +27,7 @@ def adaptive(
     low: float = 0.002,
     method: str = "dopri5",
     sigma_data: float = 1.0,
-) -> list[Row]:
+) -> list[PlanRow]:
     """An embedded Runge-Kutta method with error control (Dormand & Prince, 1980), then one step from `low` to 0.
 
     Arguments:
@@ -58,5 +58,5 @@ def adaptive(
         solution = integrate(slope, (y,), [space], *times, rtol=rtol, atol=atol, method=method)
         return solution.y[0] * (end + sigma_data)
 
-    rows = [Row(begin, 1.0, (), 0.0, end, solve=solve)]
-    return rows if levels[-1] else [*rows, Row(end, 0.0, (1.0,), 0.0, 0.0)]
+    way = Solve(begin, end, solve)
+    return [way] if levels[-1] else [way, Row(end, 0.0, (1.0,), 0.0, 0.0)]

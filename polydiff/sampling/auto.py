@@ -26,7 +26,7 @@ from typing import Any
 from polydiff.sampling.engine import FRAMES
 from polydiff.sampling.grid import SPACINGS
 from polydiff.sampling.multistep import adams
-from polydiff.sampling.rows import SAMPLERS, Row
+from polydiff.sampling.rows import SAMPLERS, PlanRow, Renoise, Row
 from polydiff.schedule import Schedule
 
 KNEE = 0.65
@@ -61,7 +61,7 @@ def recipe(n: int) -> dict[str, Any]:
 
 
 @SAMPLERS.register("auto")
-def auto(levels: Sequence[float], sigma_data: float = 1.0) -> list[Row]:
+def auto(levels: Sequence[float], sigma_data: float = 1.0) -> list[PlanRow]:
     """The best training-free recipe measured, deterministic, one evaluation a step (module docstring).
 
     Arguments:
@@ -72,17 +72,16 @@ def auto(levels: Sequence[float], sigma_data: float = 1.0) -> list[Row]:
     free = len(levels) > 2 and levels[1] >= FREE * sigma_data and levels[0] >= LEAST * levels[1] * (1 - 1e-12)
     grid = levels[1:] if free else levels
     rows = adams(grid, frame="flow", last="none", sigma_data=sigma_data, **recipe(len(grid) - 1))
-    return [*beginning(levels[0], rows[0], sigma_data), *rows[1:]] if free else rows
+    return [*free_step(levels[0], rows[0], sigma_data), *rows[1:]] if free else [*rows]
 
 
-def beginning(top: float, first: Row, sd: float) -> list[Row]:
+def free_step(top: float, first: Row, sd: float) -> list[PlanRow]:
     """Return the free step from the highest level, and the first row with the implicit Euler step that mends it.
 
     With N = sqrt(s^2 + sd^2), the change is N (theta_start - theta_top) m_v, m_v the slope of the angle's frame, which
     is a combination of the state and of the estimate that the row has.
     """
     start = first.at
-    assert start is not None
     scale = math.hypot(start, sd)
     turn = scale * (math.atan(start / sd) - math.atan(top / sd))
     v = FRAMES["v"]
@@ -90,4 +89,4 @@ def beginning(top: float, first: Row, sd: float) -> list[Row]:
     mended = first._replace(
         A=first.A * (1 + of_x - of_d * first.Q / first.P), B=(first.B[0] + first.A * of_d / first.P, *first.B[1:])
     )
-    return [Row(None, scale / math.hypot(top, sd), (), 0.0, start), mended]
+    return [Renoise(start, A=scale / math.hypot(top, sd)), mended]

@@ -7,6 +7,9 @@ $$ x \leftarrow A\,x + \sum_j B_j m_j + C\,\xi, \qquad m_0 = P\,D(x, s) + Q\,x, 
 
 where m_0, m_1, ... are the latest estimates, newest first, in whatever frame the method integrates (P = 1, Q = 0: the
 clean state itself), and xi is a standard normal draw on the space. The numbers follow from the noise levels alone.
+
+A plan may also hold rows that do not evaluate the network, x <- A x + C xi (`Renoise`), and rows that hand the state to
+an integrator with steps of its own (`Solve`).
 """
 
 from __future__ import annotations
@@ -14,29 +17,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import torch
+from torch import Tensor
+
 from polydiff.denoise import Denoise
 from polydiff.registry import Registry
-from polydiff.space import Condition, Space, State
-
-Solve = Callable[[Denoise, State, Space, Condition | None], State]
+from polydiff.space import Condition, Space, State, level_of
 
 
 class Row(NamedTuple):
-    """One update of a plan.
+    """One evaluation of the network and the update that follows: x <- A x + sum_j B_j m_j + C xi, m_0 = P D + Q x.
 
     Attributes:
-        at: Noise level of x, at which the network is evaluated; None: no evaluation.
+        at: Noise level of x, at which the network is evaluated.
         A: Factor of x.
         B: Factors of the latest estimates, newest first.
         C: Factor of fresh noise.
         to: Noise level of x afterwards.
         P: Factor of D in the estimate that is kept.
-        Q: Factor of x in it. Where the network is not evaluated and Q is not 0, the estimate Q x is kept.
+        Q: Factor of x in the estimate that is kept.
         C_large: The other end of a learned noise factor: C^(1 - v) C_large^v, v in [0, 1] by the network; None: C.
-        solve: An integrator that goes from `at` to `to` by steps of its own and stands for all the rest; None: none.
     """
 
-    at: float | None
+    at: float
     A: float
     B: tuple[float, ...]
     C: float
@@ -44,14 +47,68 @@ class Row(NamedTuple):
     P: float = 1.0
     Q: float = 0.0
     C_large: float | None = None
-    solve: Solve | None = None
 
 
-Sampler = Callable[..., list[Row]]
+class Renoise(NamedTuple):
+    """A change of scale and noise without an evaluation: x <- A x + C xi.
+
+    Attributes:
+        to: Noise level of x afterwards.
+        A: Factor of x.
+        C: Factor of fresh noise; 0: none.
+    """
+
+    to: float
+    A: float = 1.0
+    C: float = 0.0
+
+
+class Solve(NamedTuple):
+    """An integrator that goes from one noise level to another by steps of its own.
+
+    Attributes:
+        at: Noise level of x.
+        to: Noise level of x afterwards.
+        solve: (denoise, x, space, cond) -> the state at `to`.
+    """
+
+    at: float
+    to: float
+    solve: Callable[[Denoise, State, Space, Condition | None], State]
+
+
+PlanRow = Row | Renoise | Solve
+Plan = Sequence[PlanRow]
+Sampler = Callable[..., Plan]
 SAMPLERS: Registry[Sampler] = Registry("sampler")
 """Name -> (levels, **options) -> rows, for decreasing noise levels that may end in 0."""
 
 
-def evaluations(rows: Sequence[Row]) -> int | None:
-    """Return how often a plan calls the network; None where that depends on the samples."""
-    return None if any(row.solve for row in rows) else sum(row.at is not None for row in rows)
+def evaluation_rows(rows: Plan) -> list[Row]:
+    """Return the rows of a plan that evaluate the network once."""
+    return [row for row in rows if isinstance(row, Row)]
+
+
+def evaluations(rows: Plan) -> int | None:
+    """Return how often a plan evaluates the network; None if that depends on the samples."""
+    return None if any(isinstance(row, Solve) for row in rows) else len(evaluation_rows(rows))
+
+
+def at_nearest(sigma: Tensor, levels: Sequence[float], *columns: Sequence[float]) -> tuple[Tensor, ...]:
+    """Return what belongs to the level nearest to each noise level, since a level of a state may be rounded.
+
+    Arguments:
+        sigma: Noise levels, () or (B,).
+        levels: Noise levels of a plan's rows.
+        columns: Numbers, each column as long as `levels`.
+
+    Returns:
+        For each column the numbers of the nearest level, float64, in the shape and on the device of sigma.
+    """
+    level = level_of(sigma)
+    if level is not None:
+        i = min(range(len(levels)), key=lambda i: abs(levels[i] - level))
+        return tuple(torch.full((), column[i], dtype=torch.float64) for column in columns)
+    at, *values = (torch.tensor(column, dtype=torch.float64, device=sigma.device) for column in (levels, *columns))
+    place = (at - sigma.double()[:, None]).abs().argmin(1)
+    return tuple(column[place] for column in values)

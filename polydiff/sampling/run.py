@@ -12,9 +12,9 @@ import torch
 
 from polydiff.denoise import Denoise, with_variance
 from polydiff.sampling.grid import for_data, noise_levels
-from polydiff.sampling.rows import SAMPLERS, Row, Sampler
+from polydiff.sampling.rows import SAMPLERS, Plan, PlanRow, Renoise, Row, Sampler, Solve, evaluation_rows
 from polydiff.schedule import Schedule
-from polydiff.space import Condition, Space, State, at_level
+from polydiff.space import Condition, Space, State, shared_level
 
 
 class Step(NamedTuple):
@@ -42,7 +42,7 @@ def plan(
     levels: Sequence[float] | None = None,
     spacing_options: Mapping[str, Any] | None = None,
     **options: Any,
-) -> list[Row]:
+) -> list[PlanRow]:
     """Return the rows of a sampler on a grid; arguments as in `sample`."""
     if levels is None:
         levels = grid(schedule, steps, sampler, spacing, sigma_data, start, spacing_options)
@@ -63,26 +63,26 @@ def grid(
     return noise_levels(schedule, steps, place, start, sigma_data, **(options or {}))
 
 
-def rows_on(levels: Sequence[float], sampler: str, sigma_data: float = 1.0, **options: Any) -> list[Row]:
+def rows_on(levels: Sequence[float], sampler: str, sigma_data: float = 1.0, **options: Any) -> list[PlanRow]:
     """Return the rows of a sampler on noise levels; plans asked for again are remembered."""
     if len(levels) < 2 or not (levels[-1] >= 0 and levels[0] < math.inf and all(a > b for a, b in pairwise(levels))):
         raise ValueError(f"levels must be two or more finite noise levels that fall, none below 0: {list(levels)}.")
     if all(isinstance(value, Hashable) for value in options.values()):
         return list(remembered(SAMPLERS[sampler], sigma_data, tuple(levels), tuple(sorted(options.items()))))
-    return for_data(SAMPLERS[sampler], sigma_data, levels, **options)
+    return list(for_data(SAMPLERS[sampler], sigma_data, levels, **options))
 
 
 @lru_cache(maxsize=64)
 def remembered(
     method: Sampler, sigma_data: float, levels: tuple[float, ...], options: tuple[tuple[str, Any], ...]
-) -> tuple[Row, ...]:
+) -> tuple[PlanRow, ...]:
     """Return the rows of a method: a thousand rows of integrals take longer than to run them on a small state."""
     return tuple(for_data(method, sigma_data, levels, **dict(options)))
 
 
 @torch.no_grad()
 def run_plan(
-    rows: Sequence[Row],
+    rows: Plan,
     denoise: Denoise,
     x: State,
     space: Space,
@@ -103,7 +103,7 @@ def run_plan(
 
 
 def execute(
-    rows: Sequence[Row],
+    rows: Plan,
     denoise: Denoise,
     x: State,
     space: Space,
@@ -111,30 +111,58 @@ def execute(
     generators: Sequence[torch.Generator],
 ) -> Iterator[Step]:
     """Do what `run_plan` says, with gradients as the caller has them: the only sampling loop."""
-    depth = max((len(row.B) for row in rows), default=1)
+    depth = max((len(row.B) for row in evaluation_rows(rows)), default=1)
     latest: list[State] = []
-    x_0, v = x, x
+    x_0 = x
     for row in rows:
-        if row.solve is not None:
-            x = row.solve(denoise, x, space, cond)
-            yield Step(row.to, x, x_0)
-            continue
-        if row.at is not None:
-            sigma = at_level(row.at, x, space)
-            if row.C_large is None:
-                x_0 = denoise(x, sigma, space, cond)
-            else:
-                x_0, v = with_variance(denoise, x, sigma, space, cond)
-            m = x_0 if row.P == 1 and not row.Q else combine(row.P, x_0, (row.Q,), (x,))
-            latest = [m, *latest[: depth - 1]]
-        elif row.P == 0:
-            latest = [row.Q * x, *latest[: depth - 1]]
-        x = combine(row.A, x, row.B, latest)
-        if row.C and row.C_large is None:
-            x = x + row.C * space.noise(generators)
-        elif row.C and row.C_large:
-            x = x + space.project(row.C ** (1 - v) * row.C_large**v * space.noise(generators))
+        match row:
+            case Row():
+                x_0, v = estimate(row, denoise, x, space, cond)
+                m = x_0 if row.P == 1 and not row.Q else combine(row.P, x_0, (row.Q,), (x,))
+                latest = [m, *latest[: depth - 1]]
+                x = add_noise(combine(row.A, x, row.B, latest), row, v, space, generators)
+            case Renoise():
+                x = combine(row.A, x, (), ())
+                if row.C:
+                    x = x + row.C * space.noise(generators)
+            case Solve():
+                x = row.solve(denoise, x, space, cond)
         yield Step(row.to, x, x_0)
+
+
+def estimate(row: Row, denoise: Denoise, x: State, space: Space, cond: Condition | None) -> tuple[State, State | None]:
+    """Return D(x), and v in (0, 1) of x's shape if the row's noise needs the learned variance.
+
+    Arguments:
+        row: Gives the noise level.
+        denoise: D.
+        x: The state.
+        space: Where x lives.
+        cond: Conditions.
+    """
+    sigma = shared_level(row.at)
+    return (
+        (denoise(x, sigma, space, cond), None) if row.C_large is None else with_variance(denoise, x, sigma, space, cond)
+    )
+
+
+def add_noise(x: State, row: Row, v: State | None, space: Space, generators: Sequence[torch.Generator]) -> State:
+    """Return a state with a row's noise: C, or C^(1 - v) C_large^v elementwise, which is 0 if either end is 0.
+
+    Arguments:
+        x: The state.
+        row: Gives C and C_large.
+        v: Share of C_large in the logarithm, of x's shape; None: 0.
+        space: Where x lives.
+        generators: One random stream a sample.
+    """
+    if not row.C:
+        return x
+    if row.C_large is None or v is None:
+        return x + row.C * space.noise(generators)
+    if not row.C_large:
+        return x
+    return x + space.project(row.C ** (1 - v) * row.C_large**v * space.noise(generators))
 
 
 def combine(a: float, x: State, bs: Sequence[float], states: Sequence[State]) -> State:
@@ -160,7 +188,7 @@ def begin(
     levels: Sequence[float] | None = None,
     spacing_options: Mapping[str, Any] | None = None,
     **options: Any,
-) -> tuple[list[Row], State]:
+) -> tuple[list[PlanRow], State]:
     """Return a plan and the state that it begins with; arguments as in `sample`."""
     data = denoise.sigma_data
     if levels is None:

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from polydiff.sampling.onestep import ancestral
-from polydiff.sampling.rows import SAMPLERS, Row
+from polydiff.sampling.rows import SAMPLERS, PlanRow, Renoise, Row
 
 
 class Stage(NamedTuple):
@@ -79,7 +79,7 @@ def trapezoid(s0: float, s1: float) -> list[Stage]:
 @SAMPLERS.register("heun")
 def heun(
     levels: Sequence[float], churn: float = 0.0, low: float = 0.0, high: float = math.inf, noise: float = 1.0
-) -> list[Row]:
+) -> list[PlanRow]:
     """Heun's method with churn (Karras et al., 2022, algorithms 1 and 2, https://arxiv.org/abs/2206.00364), order 2.
 
     Arguments:
@@ -93,11 +93,11 @@ def heun(
         raise ValueError(f"churn and noise must not be negative, not {churn:g} and {noise:g}.")
     gamma = min(churn / max(len(levels) - 1, 1), math.sqrt(2) - 1)
 
-    rows: list[Row] = []
+    rows: list[PlanRow] = []
     for s0, s1 in pairwise(levels):
         raised = s0 * (1 + gamma) if gamma > 0 and low <= s0 <= high else s0
         if raised > s0:
-            rows.append(Row(None, 1.0, (), noise * math.sqrt(raised**2 - s0**2), raised))
+            rows.append(Renoise(raised, C=noise * math.sqrt(raised**2 - s0**2)))
         rows += steps([raised, s1], trapezoid)
     return rows
 

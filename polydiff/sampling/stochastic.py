@@ -16,7 +16,7 @@ import numpy as np
 from polydiff.sampling.engine import Array, lagrange, quadrature, usable, whole
 from polydiff.sampling.grid import for_data
 from polydiff.sampling.multistep import adams
-from polydiff.sampling.rows import SAMPLERS, Row
+from polydiff.sampling.rows import SAMPLERS, PlanRow, Renoise, Row
 
 
 @SAMPLERS.register("sa_solver")
@@ -109,7 +109,7 @@ def restart(
     steps: int = 4,
     base: str = "heun",
     sigma_data: float = 1.0,
-) -> list[Row]:
+) -> list[PlanRow]:
     """Restart (Xu et al., 2023, https://arxiv.org/abs/2306.14878): go back up in noise and come down again.
 
     Where the plan first reaches `low`, noise of variance high^2 - low^2 is added and the ODE is solved down again. A
@@ -133,8 +133,8 @@ def restart(
     high = min(high, levels[0])
     turn = next((i for i, s in enumerate(levels) if s <= low), len(levels))
     if turn in (0, len(levels)) or levels[turn] == 0:
-        return solve(levels)
+        return [*solve(levels)]
     bottom = levels[turn]
-    up = Row(None, 1.0, (), math.sqrt(high**2 - bottom**2), high)
+    up = Renoise(high, C=math.sqrt(high**2 - bottom**2))
     down = solve([high * (bottom / high) ** (i / steps) for i in range(steps + 1)])
     return [*solve(levels[: turn + 1]), *((up, *down) * repeats), *solve(levels[turn:])]

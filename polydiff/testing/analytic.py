@@ -211,7 +211,7 @@ class Guided:
 
 def estimate(exact: Exact, x: State, sigma: Tensor, space: Space, label: Tensor | None) -> State:
     """Return E[x_0 | x] in the shape and precision of a state."""
-    flat, s = x.reshape(space.batch, -1).double(), sigma.double()
+    flat, s = x.reshape(space.batch, -1).double(), sigma.double().reshape(-1)
     if bool((s == s[0]).all()):  # as in a sampler: what depends on s alone is then computed once
         s = s[:1]
     return exact.mean(flat, s, label).reshape(x.shape).to(x.dtype)

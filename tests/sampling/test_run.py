@@ -6,7 +6,7 @@ from oracles import GaussianDenoiser, dense, euclidean, packed
 from torch.testing import assert_close
 
 from polydiff.random import streams
-from polydiff.sampling import SAMPLERS, Row, evaluations, plan, run_plan, sample, trajectory
+from polydiff.sampling import SAMPLERS, Renoise, Row, Solve, evaluations, plan, run_plan, sample, trajectory
 from polydiff.sampling.run import combine
 from polydiff.schedule import EDM
 from polydiff.space import Euclidean
@@ -38,7 +38,7 @@ def test_states_that_were_yielded_are_not_written_to() -> None:
 
 
 def test_estimates_of_earlier_rows_are_used_newest_first() -> None:
-    """A plan written by hand: m = P D + Q x, a state kept without the network, and a row without history."""
+    """A plan written by hand: m = P D + Q x, a rescaling without the network, a row without history, an integrator."""
     space = euclidean(1)
     x = space.noise(streams(0, "x", [0]))
 
@@ -46,15 +46,19 @@ def test_estimates_of_earlier_rows_are_used_newest_first() -> None:
         return 2 * x
 
     rows = [
-        Row(None, 3.0, (), 0.0, 2.0, P=0.0, Q=5.0),  # keeps 5 x, then x <- 3 x
-        Row(2.0, 1.0, (0.5, 0.25), 0.0, 1.0, P=1.0, Q=-1.0),  # keeps 2 (3x) - 3x = 3x; x <- 3x + 1.5x + 1.25x
-        Row(1.0, 0.0, (0.0, 0.0, 1.0), 0.0, 0.0),  # x <- 5 x
+        Renoise(3.0, A=3.0),  # x <- 3 x
+        Row(3.0, 1.0, (0.5, 0.25), 0.0, 2.0, P=1.0, Q=-1.0),  # keeps 2 (3x) - 3x = 3x; x <- 3x + 1.5x
+        Row(2.0, 0.0, (0.0, 1.0), 0.0, 1.0),  # keeps 9x; x <- 3x
+        Renoise(1.0, A=-1.0),  # x <- -3x, and the estimates stay
+        Row(1.0, 0.0, (0.0, 1.0, 1.0), 0.0, 0.5),  # x <- 9x + 3x
+        Solve(0.5, 0.0, lambda denoise, x, space, cond: x / 4),
     ]
-    first, second, third = run_plan(rows, denoise, x, space, None, streams(0, "y", [0]))
-    assert_close(first.x, 3 * x)
-    assert_close(second.x, 5.75 * x)
-    assert_close(third.x, 5 * x)
-    assert_close(third.x_0, 11.5 * x)
+    steps = list(run_plan(rows, denoise, x, space, None, streams(0, "y", [0])))
+    assert [step.sigma for step in steps] == [3.0, 2.0, 1.0, 1.0, 0.5, 0.0]
+    for step, factor in zip(steps, (3, 4.5, 3, -3, 12, 3), strict=True):
+        assert_close(step.x, factor * x)
+    for step, factor in zip(steps, (1, 6, 9, 9, -6, -6), strict=True):
+        assert_close(step.x_0, factor * x)
 
 
 def test_a_plan_is_the_same_each_time_it_is_asked_for() -> None:

@@ -9,17 +9,18 @@ import pytest
 import torch
 from oracles import GaussianDenoiser, dense, euclidean, packed
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from polydiff.backbones.config import EGNNConfig, MLPConfig, UNetConfig
 from polydiff.denoise import Denoise, Denoiser
 from polydiff.guidance import GUIDANCE, Guided
-from polydiff.objective.shortcut import Stepping
 from polydiff.plugins import build_backbone
 from polydiff.random import streams
-from polydiff.sampling import SAMPLERS, Row, noise_levels, plan, run_plan
+from polydiff.sampling import SAMPLERS, Plan, noise_levels, plan, run_plan
 from polydiff.sampling.run import rows_on
 from polydiff.schedule import EDM, SCHEDULES
 from polydiff.space import Euclidean, Space
+from polydiff.step_size import StepSize
 
 WAITING = (
     "_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "bincount", "_unique2", "lift_fresh",
@@ -29,20 +30,34 @@ WAITING = (
 
 
 class NoWaiting(TorchDispatchMode):
-    """Raises where an operation would wait for a GPU, on a CPU too."""
+    """Raises if an operation would wait for a GPU, on a CPU too.
+
+    Numbers of shape () that are made without states, such as a shared noise level, stand on the host and may be read.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_host = WeakTensorKeyDictionary()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = str(func).removeprefix("aten.")
+        tensors = [arg for arg in args if isinstance(arg, torch.Tensor)]
+        on_host = all(tensor in self.on_host for tensor in tensors)
+        if name.startswith("_local_scalar_dense") and on_host:
+            return func(*args, **(kwargs or {}))
         if name.startswith(tuple(f"{word}." if "." not in word else word for word in WAITING)):
             raise AssertionError(f"{name} waits for the device")
         if name.startswith(("index.", "index_put")) and any(
             isinstance(index, torch.Tensor) and index.dtype == torch.bool for index in args[1]
         ):
             raise AssertionError(f"{name} by booleans waits for the device")
-        return func(*args, **(kwargs or {}))
+        out = func(*args, **(kwargs or {}))
+        if on_host and isinstance(out, torch.Tensor) and out.ndim == 0:
+            self.on_host[out] = True
+        return out
 
 
-def run(rows: list[Row], denoise: Denoise, space: Space, cond: Any = None) -> None:
+def run(rows: Plan, denoise: Denoise, space: Space, cond: Any = None) -> None:
     """Run a plan; from its second step on nothing may wait."""
     generators = streams(0, "x", range(space.batch))
     x = 10 * space.noise(generators)
@@ -135,4 +150,4 @@ def test_a_network_that_is_told_its_steps_waits_for_nothing() -> None:
     config = MLPConfig(hidden=8, layers=1, step_size=True)
     network = build_backbone(config, channels=2, dims=0, conditions={})
     rows = plan(SCHEDULES["flow"](), 4, "shortcut", "flow")
-    run(rows, Stepping(Denoiser(network, SCHEDULES["flow"]()), rows), Euclidean(2, (2,)))
+    run(rows, StepSize(Denoiser(network, SCHEDULES["flow"]()), rows), Euclidean(2, (2,)))

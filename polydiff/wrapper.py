@@ -1,4 +1,4 @@
-"""What all wrappers of a denoiser share: they look to samplers like the denoiser that they wrap."""
+"""Wrappers of a denoiser. A sampler uses a wrapper exactly as it uses the denoiser inside."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from polydiff.space import Condition, Space, State
 
 @dataclass(frozen=True, eq=False)
 class Wrapper(ABC):
-    """A denoiser within another; each is a `Denoise` itself, so wrappers nest in any order.
+    """A denoiser around another denoiser; each is a `Denoise` itself, so wrappers nest in any order.
 
     Arguments:
-        denoiser: What is wrapped.
+        denoiser: The wrapped denoiser.
     """
 
     denoiser: Denoise
@@ -36,23 +36,26 @@ class Wrapper(ABC):
 
     @abstractmethod
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        """Return the estimate of the clean state."""
+        """Return the estimate of the clean state; arguments as in `Denoise`."""
 
     def with_variance(
         self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
     ) -> tuple[State, Tensor]:
-        """Return the estimate, and the variance that the wrapped denoiser learned, at one more evaluation of it."""
+        """Return the estimate and the wrapped denoiser's learned variance, which costs it one more evaluation.
+
+        Arguments and result as in `polydiff.denoise.with_variance`.
+        """
         return self(x, sigma, space, cond), with_variance(self.denoiser, x, sigma, space, cond)[1]
 
 
 @runtime_checkable
 class Outermost(Protocol):
-    """A wrapper that goes around all others, since it must know what they make of an estimate."""
+    """A wrapper that must stay outside all others, because it needs the estimate that they return."""
 
     def around(self, wrap: Callable[[Denoise], Denoise]) -> Denoise:
-        """Return this wrapper around what `wrap` makes of the denoiser within it."""
+        """Return this wrapper around wrap(the denoiser inside it)."""
 
 
 def wrapped(denoiser: Denoise, wrap: Callable[[Denoise], Denoise]) -> Denoise:
-    """Return a denoiser within a further wrapper, which itself stays within one that goes around all."""
+    """Return a denoiser inside one more wrapper; an `Outermost` wrapper stays outside the new one."""
     return denoiser.around(wrap) if isinstance(denoiser, Outermost) else wrap(denoiser)
