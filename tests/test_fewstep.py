@@ -467,7 +467,7 @@ def test_the_ways_of_an_interpolation_are_told_no_step(shortcut: Path, monkeypat
     predict = Denoiser.predict
 
     def listening(self: Denoiser, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        told.append((cond or {}).get(STEP, torch.full_like(sigma, math.nan)))
+        told.append((cond or {}).get(STEP, torch.full((space.batch,), math.nan)))
         return predict(self, x, sigma, space, cond)
 
     monkeypatch.setattr(Denoiser, "predict", listening)

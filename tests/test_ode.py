@@ -12,7 +12,7 @@ from oracles import dense, packed
 from torch import Tensor
 from torch.testing import assert_close
 
-from polydiff.ode import METHODS, IntegrationError, Parts, Solution, attempt, integrate
+from polydiff.ode import METHODS, Equation, IntegrationError, Parts, Solution, attempt, integrate
 from polydiff.random import streams
 from polydiff.space import Euclidean
 
@@ -52,7 +52,7 @@ def test_a_method_has_the_order_it_claims(name: str) -> None:
             return (t.cos()[:, None] * y[0],)
 
         t, h, y = torch.tensor([0.3], dtype=F64), torch.tensor([step], dtype=F64), (torch.ones(1, 1, dtype=F64),)
-        new, _, error = attempt(f, tableau, t, h, y, f(t, y), (line(1),), 0.0, 1.0)
+        new, _, error = attempt(Equation(f, (line(1),), tableau, 0.0, 1.0), t, h, y, f(t, y))
         return abs(new[0].item() - math.exp(math.sin(0.3 + step) - math.sin(0.3))), error.item()
 
     (fine, low), (coarse, low_coarse) = errors(0.1), errors(0.2)

@@ -23,7 +23,7 @@ from polydiff.model import Model
 from polydiff.sampling import noise_levels
 from polydiff.schedule import EDM, SCHEDULES, Schedule
 from polydiff.settings import resolve
-from polydiff.space import Condition, Space, State
+from polydiff.space import Condition, Space, State, per_sample
 from polydiff.tasks import KNOWN, Generate, Inpaint, draw_mask, known, withheld
 
 
@@ -95,7 +95,7 @@ class Autoregressive:
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         y = (torch.full_like(x, torch.nan) if cond is None else cond[KNOWN]).double()
-        out, s = y.clone(), sigma.reshape(-1, 1).to(y)
+        out, s = y.clone(), per_sample(sigma, y, space)[:, None]
         for gap in y[:, 0].isnan().unique(dim=0):
             rows = (y[:, 0].isnan() == gap).all(1)
             mean, covariance = conditional(y[rows, 0])
@@ -250,7 +250,7 @@ def test_an_estimate_is_exact_where_the_state_is_known(target: str) -> None:
     assert 0 < int(here.sum()) < y.numel()
     assert_close(estimate[here], x_0[here], rtol=1e-4, atol=1e-4)
     with torch.no_grad():
-        rest = denoiser.clean(
+        rest = denoiser.to_x0(
             x, denoiser.backbone(x / (sigma**2 + 1).sqrt()[:, None, None], sigma.log(), space, {KNOWN: y}), sigma, space
         )
     assert_close(estimate[~here], rest[~here])

@@ -5,7 +5,6 @@ from polydiff.schedule.base import Frame as Frame
 from polydiff.schedule.base import Schedule as Schedule
 from polydiff.schedule.base import Shifted as Shifted
 from polydiff.schedule.base import bisect as bisect
-from polydiff.schedule.base import register as register
 from polydiff.schedule.continuous import EDM as EDM
 from polydiff.schedule.continuous import HIGHEST as HIGHEST
 from polydiff.schedule.continuous import LOWEST as LOWEST

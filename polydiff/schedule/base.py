@@ -29,7 +29,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, ParamSpec, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -37,9 +37,8 @@ from torch import Tensor
 from polydiff.registry import Registry
 
 Frame = Literal["vp", "ve", "flow", "subvp"]
-SCHEDULES: Registry[Callable[..., Schedule]] = Registry("schedule")
-P = ParamSpec("P")
 S = TypeVar("S", bound="Schedule")
+Make = TypeVar("Make", bound="Callable[..., Schedule]")
 
 
 class Schedule(ABC):
@@ -154,19 +153,35 @@ class Shifted(Schedule):
         return bisect(lambda t: -self.log_snr(t), -log_snr)
 
 
-def register(name: str) -> Callable[[Callable[P, S]], Callable[P, S]]:
-    """Return a decorator that files what makes a schedule, with `shift` and `shift_end` as further options."""
+class ScheduleRegistry(Registry[Callable[..., Schedule]]):
+    """Name -> what makes a schedule, with the options `shift` and `shift_end` beside those of its own."""
 
-    def file(make: Callable[P, S]) -> Callable[P, S]:
-        def made(*args: Any, shift: float = 1.0, shift_end: float | None = None, **options: Any) -> Schedule:
-            schedule = sound(make(*args, **options), name)
-            end = shift if shift_end is None else shift_end
-            return schedule if shift == end == 1 else Shifted(schedule, shift, end)
+    def register(self, name: str) -> Callable[[Make], Make]:
+        """Return a decorator that files what makes a schedule under `name`.
 
-        SCHEDULES.register(name)(extended(made, make, shift=1.0, shift_end=None))
-        return make
+        It gets the options `shift` and `shift_end`, unless it has an argument `shift` of its own.
+        """
 
-    return file
+        def file(make: Make) -> Make:
+            own = "shift" in inspect.signature(make).parameters
+            super(ScheduleRegistry, self).register(name)(make if own else shiftable(make, name))
+            return make
+
+        return file
+
+
+SCHEDULES = ScheduleRegistry("schedule")
+
+
+def shiftable(make: Callable[..., Schedule], name: str) -> Callable[..., Schedule]:
+    """Return what makes a schedule, with `shift` and `shift_end` as further options and its levels checked."""
+
+    def made(*args: Any, shift: float = 1.0, shift_end: float | None = None, **options: Any) -> Schedule:
+        schedule = sound(make(*args, **options), name)
+        end = shift if shift_end is None else shift_end
+        return schedule if shift == end == 1 else Shifted(schedule, shift, end)
+
+    return extended(made, make, shift=1.0, shift_end=None)
 
 
 def sound(schedule: S, name: str) -> S:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from polydiff.schedule.base import Frame, Schedule, register
+from polydiff.schedule.base import SCHEDULES, Frame, Schedule
 
 LOWEST, HIGHEST = 1e-3, 1e3
 """Noise levels between which a schedule that reaches 0 and infinity is trained and sampled."""
@@ -44,7 +44,7 @@ class Open(Schedule):
         object.__setattr__(self, "sigma_max", min(self.sigma_max, high))
 
 
-@register("cosine")
+@SCHEDULES.register("cosine")
 @dataclass(frozen=True)
 class Cosine(Open):
     r"""alpha_t = cos(pi t / 2), sigma_t = sin(pi t / 2): log-SNR = -2 log tan(pi t / 2).
@@ -61,7 +61,7 @@ class Cosine(Open):
         return torch.atan(torch.exp(-log_snr.double() / 2)) * 2 / math.pi
 
 
-@register("flow")
+@SCHEDULES.register("flow")
 @dataclass(frozen=True)
 class RectifiedFlow(Open):
     r"""alpha_t = 1 - t, sigma_t = t: log-SNR = 2 log((1 - t) / t).
@@ -78,7 +78,7 @@ class RectifiedFlow(Open):
         return torch.sigmoid(-log_snr.double() / 2)
 
 
-@register("vp")
+@SCHEDULES.register("vp")
 @dataclass(frozen=True)
 class VP(Open):
     r"""The VP SDE: log alpha_t = -t^2 (beta_max - beta_min) / 4 - t beta_min / 2 (Song et al., 2021).
@@ -117,7 +117,7 @@ class VP(Open):
         return self.when(softplus(-log_snr.double()))
 
 
-@register("subvp")
+@SCHEDULES.register("subvp")
 @dataclass(frozen=True)
 class SubVP(VP):
     """The sub-VP SDE: alpha_t of the VP SDE, sigma_t = 1 - alpha_t^2 (Song et al., 2021).
@@ -135,7 +135,7 @@ class SubVP(VP):
         return self.when(2 * torch.asinh(torch.exp(-log_snr.double() / 2) / 2))  # -log alpha = asinh(s / 2)
 
 
-@register("sigmoid")
+@SCHEDULES.register("sigmoid")
 @dataclass(frozen=True)
 class Sigmoid(Open):
     r"""alpha_t^2 = (g(1) - g(t)) / (g(1) - g(0)), g(t) = sigmoid((start + t (end - start)) / tau).
@@ -179,7 +179,7 @@ def log_sinh(x: Tensor) -> Tensor:
     return x + torch.log(-torch.expm1(-2 * x) / 2)
 
 
-@register("laplace")
+@SCHEDULES.register("laplace")
 @dataclass(frozen=True)
 class Laplace(Open):
     """lambda = mean - scale sgn(1/2 - t) log(1 - 2 |t - 1/2|): Laplace(mean, scale) when t is uniform.
@@ -207,7 +207,7 @@ class Laplace(Open):
         return torch.where(z > 0, tail, 1 - tail)
 
 
-@register("cauchy")
+@SCHEDULES.register("cauchy")
 @dataclass(frozen=True)
 class Cauchy(Open):
     """lambda = mean + scale tan(pi/2 (1 - 2 t)): Cauchy(mean, scale) when t is uniform.
@@ -231,7 +231,7 @@ class Cauchy(Open):
         return torch.atan2(torch.ones_like(z), z) / math.pi
 
 
-@register("exponential")
+@SCHEDULES.register("exponential")
 @dataclass(frozen=True)
 class Exponential(Schedule):
     """s_t = sigma_min (sigma_max / sigma_min)^t: the log-SNR is linear in time.
@@ -255,7 +255,7 @@ class Exponential(Schedule):
         return (-log_snr.double() / 2 - math.log(self.sigma_min)) / math.log(self.sigma_max / self.sigma_min)
 
 
-@register("ve")
+@SCHEDULES.register("ve")
 @dataclass(frozen=True)
 class VE(Exponential):
     """The VE SDE: alpha = 1, sigma_t = sigma_min (sigma_max / sigma_min)^t (Song et al., 2021).
@@ -272,7 +272,7 @@ class VE(Exponential):
     frame: ClassVar[Frame] = "ve"
 
 
-@register("edm")
+@SCHEDULES.register("edm")
 @dataclass(frozen=True)
 class EDM(Schedule):
     r"""alpha = 1, sigma_t = (sigma_min^{1/rho} + t (sigma_max^{1/rho} - sigma_min^{1/rho}))^rho.

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, ParamSpec
 import torch
 from torch import Tensor
 
-from polydiff.schedule.base import Frame, Schedule, extended, register
+from polydiff.schedule.base import SCHEDULES, Frame, Schedule, extended
 
 P = ParamSpec("P")
 
@@ -113,7 +113,7 @@ def by_betas(name: str) -> Callable[[Callable[P, Tensor]], Callable[..., Discret
         def made(*args: Any, zero_terminal_snr: bool = False, **options: Any) -> Discrete:
             return Discrete(make(*args, **options), zero_terminal_snr)
 
-        return register(name)(extended(made, make, zero_terminal_snr=False))
+        return SCHEDULES.register(name)(extended(made, make, zero_terminal_snr=False))
 
     return file
 
@@ -173,7 +173,7 @@ def cut(T: int, alpha_bar: Callable[[Tensor], Tensor], beta_max: float) -> Tenso
     return (1 - values[1:] / values[:-1]).clamp(max=beta_max)
 
 
-@register("polynomial_2")
+@SCHEDULES.register("polynomial_2")
 def polynomial_2(T: int = 1000, precision: float = 1e-5, power: float = 2.0) -> Table:
     """alpha_bar(t) = (1 - 2 p) (1 - t^2)^2 + p, ratios cut at 0.001 (Hoogeboom et al., EDM for molecules, 2022).
 
