@@ -90,11 +90,19 @@ def lagrange(at: Array, nodes: Array) -> Array:
     return np.stack([np.broadcast_to(b, np.shape(at)) for b in basis])
 
 
-def usable(s1: float, nodes: Sequence[float], order: int, variable: str, sd: float, limit: float) -> int:
-    """Return the highest order, up to the one asked for, that does not extrapolate too far beyond close nodes.
+def safe_order(s1: float, nodes: Sequence[float], order: int, variable: str, sd: float, limit: float) -> int:
+    """Return the highest order, up to the given one, that does not extrapolate too far beyond close nodes.
 
     The weights of order k at the end of a step, sum_j |l_j(V(s_1))|, are 2^k - 1 for equal steps; a longer step, as
     that to 0 on a grid that crowds before it, would multiply the errors of the network by far more.
+
+    Arguments:
+        s1: Noise level at the step's end.
+        nodes: Noise levels of the known slopes, newest first.
+        order: The highest order.
+        variable: In which slopes are interpolated (`VARIABLES`).
+        sd: Standard deviation of the data.
+        limit: How many times larger than for equal steps the weights may be.
     """
     V = VARIABLES[variable]
     for k in range(min(order, len(nodes)), 1, -1):
@@ -125,10 +133,22 @@ def quadrature(s0: float, s1: float, sd: float) -> tuple[Array, Array]:
 def step(
     s0: float, s1: float, nodes: Sequence[float], frame: str, variable: str, sd: float = 1.0, tau: float = 0.0
 ) -> tuple[float, list[float], float]:
-    """Return (A, [B_j], C) of a step from s0 to s1 through slopes at the given noise levels.
+    """Return (A, [B_j], C) of a step through known slopes: x_1 = A x_0 + sum_j B_j m_j + C xi.
 
     With tau > 0 (frame x0 only) the SDE of noise strength tau is solved, tau constant over the step: the kernel of D is
     (1 + tau^2) (s_1 / s)^(1 + tau^2) d log s (Xue et al., SA-Solver, 2023, https://arxiv.org/abs/2309.05019).
+
+    Arguments:
+        s0: Noise level at the step's beginning.
+        s1: Noise level at its end; 0 is allowed.
+        nodes: Noise levels of the slopes m_j, distinct and newest first; as many as the step's order.
+        frame: What is integrated (`FRAMES`).
+        variable: In which slopes are interpolated (`VARIABLES`).
+        sd: Standard deviation of the data.
+        tau: Strength of noise; 0: the ODE.
+
+    Returns:
+        The factor of x_0, one factor for each node, and the factor of fresh noise.
     """
     V = VARIABLES[variable]
     at = V(np.asarray(nodes), sd)
@@ -146,7 +166,16 @@ def step(
 
 
 def check(order: int, frame: str, variable: str, corrector: int, tau: float, last: str) -> None:
-    """Refuse options that name nothing or contradict each other."""
+    """Raise ValueError if an option of `adams` has an unknown name or two options contradict each other.
+
+    Arguments:
+        order: Slopes that a step uses, 1 to 6.
+        frame: Name of the frame (`FRAMES`).
+        variable: Name of the variable (`VARIABLES`).
+        corrector: Slopes that the corrector uses, 0 to 7.
+        tau: Strength of noise, which needs the frame x0.
+        last: "same", "none" or the variable of the step to 0.
+    """
     if frame not in FRAMES:
         raise ValueError(str(unknown("frame", frame, FRAMES)))
     if variable not in VARIABLES:
@@ -160,12 +189,19 @@ def check(order: int, frame: str, variable: str, corrector: int, tau: float, las
 
 
 def whole(name: str, value: float, least: int, most: int) -> int:
-    """Return a whole number between two; another is a `ValueError`."""
+    """Return a whole number; raise ValueError if it is not whole or not within bounds.
+
+    Arguments:
+        name: Name of the option, for the message.
+        value: The number.
+        least: Lowest value allowed.
+        most: Highest value allowed.
+    """
     if int(value) != value or not least <= value <= most:
         raise ValueError(f"{name} must be a whole number between {least} and {most}, not {value}.")
     return int(value)
 
 
-def plus(a: Sequence[float], b: Sequence[float], factor: float = 1.0) -> tuple[float, ...]:
+def add_padded(a: Sequence[float], b: Sequence[float], factor: float = 1.0) -> tuple[float, ...]:
     """Return a + factor b, the shorter one continued by zeros."""
     return tuple(x + factor * y for x, y in zip_longest(a, b, fillvalue=0.0))

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from polydiff.sampling.engine import FRAMES, check, plus, step, usable, whole
+from polydiff.sampling.engine import FRAMES, add_padded, check, safe_order, step, whole
 from polydiff.sampling.rows import SAMPLERS, Row
 from polydiff.sampling.rungekutta import classical, steps, trapezoid
 
@@ -59,7 +59,7 @@ def adams(
         nodes = (s0, *nodes[: max(order, corrector) - 1])
         noise = tau if low <= s0 <= high else 0.0
         V, k = ending(variable, last, order) if s1 == 0 else (variable, order)
-        k = usable(s1, nodes, k, V, sigma_data, limit)
+        k = safe_order(s1, nodes, k, V, sigma_data, limit)
         A, weights, C = step(s0, s1, nodes[:k], frame, V, sigma_data, noise)
         B = tuple(weights)
         P, Q = FRAMES[frame].P(s0, sigma_data), FRAMES[frame].Q(s0, sigma_data)
@@ -67,7 +67,7 @@ def adams(
         if before is not None and corrector > 1:
             start, used, strength = before
             better = step(start, s0, nodes[:corrector], frame, variable, sigma_data, strength)[1]
-            corrected = plus(B, plus(better, (0.0, *used), -1.0), A)
+            corrected = add_padded(B, add_padded(better, (0.0, *used), -1.0), A)
         rows.append(Row(s0, A, corrected, C, s1, P, Q))
         before = (s0, B, noise)
     return rows
@@ -149,7 +149,7 @@ def equal_steps(levels: Sequence[float], order: int = 4, earlier: Sequence[int] 
     Arguments:
         levels: Noise levels.
         order: Slopes that a step uses, once there are so many.
-        earlier: Places of usable slopes in the history before the first step, 0 the newest.
+        earlier: Places of safe_order slopes in the history before the first step, 0 the newest.
     """
     whole("order", order, 1, 4)
     rows: list[Row] = []
@@ -206,18 +206,18 @@ def unipc(
     rows: list[Row] = []
     for i, (s0, s1) in enumerate(pairwise(levels)):
         p = min(order, i + 1, n - i if falling else order)
-        B = unified(s0, s1, levels[max(i - p + 1, 0) : i][::-1], solver)
+        B = unip_weights(s0, s1, levels[max(i - p + 1, 0) : i][::-1], solver)
         change: tuple[float, ...] = ()
         if corrector and i:
             q = min(order, i, n - i + 1 if falling else order)  # of the step before
             start, earlier = levels[i - 1], levels[max(i - q, 0) : i - 1][::-1]
-            better = unified(start, s0, earlier, solver, new=True)
-            change = plus(better, (0.0, *unified(start, s0, earlier, solver)), -1.0)
-        rows.append(Row(s0, s1 / s0, plus(B, change, s1 / s0), 0.0, s1))
+            better = unip_weights(start, s0, earlier, solver, new=True)
+            change = add_padded(better, (0.0, *unip_weights(start, s0, earlier, solver)), -1.0)
+        rows.append(Row(s0, s1 / s0, add_padded(B, change, s1 / s0), 0.0, s1))
     return rows
 
 
-def unified(s0: float, s1: float, earlier: Sequence[float], solver: str, new: bool = False) -> tuple[float, ...]:
+def unip_weights(s0: float, s1: float, earlier: Sequence[float], solver: str, new: bool = False) -> tuple[float, ...]:
     """Return the weights of estimates, newest first, in a step of UniP from s0 or, with the one at s1, of UniC.
 
     Arguments:

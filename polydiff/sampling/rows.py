@@ -15,7 +15,7 @@ an integrator with steps of its own (`Solve`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -80,7 +80,23 @@ class Solve(NamedTuple):
 PlanRow = Row | Renoise | Solve
 Plan = Sequence[PlanRow]
 Sampler = Callable[..., Plan]
-SAMPLERS: Registry[Sampler] = Registry("sampler")
+Make = TypeVar("Make", bound=Sampler)
+
+
+class SamplerRegistry(Registry[Sampler]):
+    """Samplers by name. A registered function keeps its own type, since samplers change each other's rows."""
+
+    def register(self, name: str) -> Callable[[Make], Make]:
+        """Return a decorator that files a function (levels, **options) -> rows under `name`."""
+
+        def file(make: Make) -> Make:
+            super(SamplerRegistry, self).register(name)(make)
+            return make
+
+        return file
+
+
+SAMPLERS = SamplerRegistry("sampler")
 """Name -> (levels, **options) -> rows, for decreasing noise levels that may end in 0."""
 
 

@@ -58,13 +58,33 @@ def grid(
     start: float | None,
     options: Mapping[str, Any] | None,
 ) -> list[float]:
-    """Return the noise levels of a plan; a spacing that is not named is the sampler's own."""
+    """Return the noise levels of a plan.
+
+    Arguments:
+        schedule: Gives the range.
+        steps: Number of steps.
+        sampler: Name of the method.
+        spacing: Name of the placement; None: the sampler's own.
+        sigma_data: Standard deviation of the data.
+        start: Noise level to begin at; None: the schedule's highest.
+        options: Further arguments of the placement; None: none.
+    """
     place = spacing or ("auto" if sampler == "auto" else "asinh")
     return noise_levels(schedule, steps, place, start, sigma_data, **(options or {}))
 
 
 def rows_on(levels: Sequence[float], sampler: str, sigma_data: float = 1.0, **options: Any) -> list[PlanRow]:
-    """Return the rows of a sampler on noise levels; plans asked for again are remembered."""
+    """Return the rows of a sampler on noise levels, from a cache if the options can be hashed.
+
+    Arguments:
+        levels: Noise levels, falling; the last may be 0.
+        sampler: Name of the method.
+        sigma_data: Standard deviation of the data, for methods with an argument of this name.
+        options: Further arguments of the method.
+
+    Raises:
+        ValueError: The levels do not fall, or the method rejects an option.
+    """
     if len(levels) < 2 or not (levels[-1] >= 0 and levels[0] < math.inf and all(a > b for a, b in pairwise(levels))):
         raise ValueError(f"levels must be two or more finite noise levels that fall, none below 0: {list(levels)}.")
     if all(isinstance(value, Hashable) for value in options.values()):
@@ -76,7 +96,14 @@ def rows_on(levels: Sequence[float], sampler: str, sigma_data: float = 1.0, **op
 def remembered(
     method: Sampler, sigma_data: float, levels: tuple[float, ...], options: tuple[tuple[str, Any], ...]
 ) -> tuple[PlanRow, ...]:
-    """Return the rows of a method: a thousand rows of integrals take longer than to run them on a small state."""
+    """Return the rows of a method; a thousand rows of integrals take longer to compute than to run on a small state.
+
+    Arguments:
+        method: The sampler.
+        sigma_data: Standard deviation of the data.
+        levels: Noise levels.
+        options: Names and values of further arguments, sorted.
+    """
     return tuple(for_data(method, sigma_data, levels, **dict(options)))
 
 
@@ -110,7 +137,7 @@ def execute(
     cond: Condition | None,
     generators: Sequence[torch.Generator],
 ) -> Iterator[Step]:
-    """Do what `run_plan` says, with gradients as the caller has them: the only sampling loop."""
+    """Run a plan in the caller's gradient mode: the only sampling loop. Arguments as in `run_plan`."""
     depth = max((len(row.B) for row in evaluation_rows(rows)), default=1)
     latest: list[State] = []
     x_0 = x
@@ -141,9 +168,9 @@ def estimate(row: Row, denoise: Denoise, x: State, space: Space, cond: Condition
         cond: Conditions.
     """
     sigma = shared_level(row.at)
-    return (
-        (denoise(x, sigma, space, cond), None) if row.C_large is None else with_variance(denoise, x, sigma, space, cond)
-    )
+    if row.C_large is None:
+        return denoise(x, sigma, space, cond), None
+    return with_variance(denoise, x, sigma, space, cond)
 
 
 def add_noise(x: State, row: Row, v: State | None, space: Space, generators: Sequence[torch.Generator]) -> State:
@@ -166,7 +193,14 @@ def add_noise(x: State, row: Row, v: State | None, space: Space, generators: Seq
 
 
 def combine(a: float, x: State, bs: Sequence[float], states: Sequence[State]) -> State:
-    """Return a x + sum_j b_j m_j as a new tensor; there may be fewer m than b."""
+    """Return a x + sum_j b_j m_j, a new tensor unless that is x.
+
+    Arguments:
+        a: Factor of x.
+        x: A state.
+        bs: b_0, b_1, ...
+        states: m_0, m_1, ..., of x's shape; there may be fewer than factors.
+    """
     out, fresh = (x, False) if a == 1 else (torch.mul(x, a), True)
     for b, m in zip(bs, states, strict=False):
         if b:

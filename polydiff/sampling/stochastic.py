@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from polydiff.sampling.engine import Array, lagrange, quadrature, usable, whole
+from polydiff.sampling.engine import Array, lagrange, quadrature, safe_order, whole
 from polydiff.sampling.grid import for_data
 from polydiff.sampling.multistep import adams
 from polydiff.sampling.rows import SAMPLERS, PlanRow, Renoise, Row
@@ -88,7 +88,7 @@ def er_sde(levels: Sequence[float], order: int = 3, scale: str = "default", limi
     nodes: tuple[float, ...] = ()
     for s0, s1 in pairwise(levels):
         nodes = (s0, *nodes[: order - 1])
-        used = np.array(nodes[: usable(s1, nodes, order, "sigma", 1.0, limit)])
+        used = np.array(nodes[: safe_order(s1, nodes, order, "sigma", 1.0, limit)])
         if s1 == 0:
             rows.append(Row(s0, 0.0, tuple(lagrange(np.zeros(()), used).tolist()), 0.0, 0.0))
             continue
