@@ -9,7 +9,17 @@ from torch.testing import assert_close
 
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.random import streams
-from polydiff.space import Space, drop_condition, join_conditions, same_conditions, sqnorm
+from polydiff.space import (
+    Repeats,
+    Space,
+    drop_condition,
+    join_conditions,
+    level_of,
+    per_sample,
+    same_conditions,
+    shared_level,
+    sqnorm,
+)
 
 sizes = st.lists(st.integers(1, 9), min_size=1, max_size=6)
 SPACES = [euclidean(4000), *(make(4000, n) for make in (dense, packed) for n in (1, 2, 5, 9))]
@@ -55,6 +65,27 @@ def test_a_sample_does_not_depend_on_its_batch_or_its_padding() -> None:
     together = DenseMolecules.of_sizes(n, 2).noise(streams(1, "noise", range(4)))
     alone = DenseMolecules.of_sizes(n[1:2], 2).noise(streams(1, "noise", [1]))
     assert torch.equal(together[1, :5], alone[0])
+
+
+@pytest.mark.parametrize("space", [euclidean(2), dense(2, 4), packed(2, 4)])
+def test_a_noise_level_is_one_number_for_all_or_one_a_sample(space: Space) -> None:
+    """Both broadcast alike; the shared one keeps its value whatever is done to it, and is read on the host."""
+    x = space.noise(streams(0, "x", range(2))).float()
+    shared = shared_level(0.1)
+    each = per_sample(shared, x, space)
+    assert (shared.shape, each.shape, each.dtype) == ((), (2,), x.dtype)
+    assert level_of(shared.clone()) == 0.1
+    assert level_of(each) is None
+    assert torch.equal(per_sample(each, x, space), each)
+    assert torch.equal(x * space.expand(shared), x * space.expand(each))
+
+
+@pytest.mark.parametrize("space", [dense(2, 4), packed(2, 4)])
+def test_molecules_are_repeated_once(space: Space) -> None:
+    """So that sizes, which are read back from the device, are not computed again at every step of guidance."""
+    assert isinstance(space, Repeats)
+    assert space.repeat(2) is space.repeat(2)
+    assert space.repeat(3).batch == 6
 
 
 def test_dropped_conditions_are_absent_and_others_untouched() -> None:

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from polydiff.denoise import Denoise
-from polydiff.ode import METHODS, Parts, integrate
+from polydiff.ode import Parts, integrate
 from polydiff.sampling.rows import SAMPLERS, PlanRow, Row, Solve
 from polydiff.space import Condition, Space, State
+from polydiff.tableaux import METHODS
 
 
 @SAMPLERS.register("adaptive")
