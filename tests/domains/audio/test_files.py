@@ -19,7 +19,7 @@ from polydiff.domains.audio.crops import Header, Place, read_crop
 from polydiff.domains.audio.files import Folder, split
 from polydiff.domains.audio.index import Sound, index
 from polydiff.errors import UserError
-from polydiff.fields import Classes
+from polydiff.fields import Labels
 from polydiff.quarantine import Quarantine
 from polydiff.random import streams
 
@@ -169,7 +169,7 @@ def test_class_folders(tmp_path: Path) -> None:
     write(tmp_path / "dog" / ".hidden.wav", sound(9000))
     folder = Folder(settings(tmp_path))
     (field,) = folder.fields.values()
-    assert isinstance(field, Classes)
+    assert isinstance(field, Labels)
     assert (*folder.fields, *field.names) == ("label", "cat", "dog")
     found = folder.splits["train"] + folder.splits["test"]
     assert len(found) == 12

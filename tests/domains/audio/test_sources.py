@@ -25,7 +25,7 @@ from polydiff.domains.audio.crops import Place, read_frames
 from polydiff.domains.audio.domain import Audio
 from polydiff.domains.audio.files import Folder
 from polydiff.errors import UserError
-from polydiff.fields import Classes, Real
+from polydiff.fields import Labels, Real
 from polydiff.random import streams
 
 RATE = 8000
@@ -73,9 +73,9 @@ def test_speech_commands_as_it_comes(tmp_path: Path) -> None:
     assert names(whole, "test") == ["one/speaker0_nohash_0.wav", "zero/speaker0_nohash_0.wav"]
     assert len(names(whole, "train")) == 14
     assert (whole.quarantine.found, whole.quarantine.used, whole.quarantine.left_out) == (18, 16, 2)
-    assert whole.fields == {"label": Classes(("bed", "one", "zero"), (15, 15, 12))}
+    assert whole.fields == {"label": Labels(("bed", "one", "zero"), (15, 15, 12))}
     digits = folder(tmp_path, only=("zero", "one"))
-    assert digits.fields == {"label": Classes(("one", "zero"), (15, 12))}
+    assert digits.fields == {"label": Labels(("one", "zero"), (15, 12))}
     assert digits.quarantine.found == 12
     (tmp_path / "testing_list.txt").unlink()
     assert names(folder(tmp_path), "test") == ["bed/speaker1_nohash_0.wav", "zero/speaker1_nohash_0.wav"]
@@ -141,8 +141,8 @@ def test_columns_of_a_table_become_conditions(tmp_path: Path, kind: str) -> None
     path = write_table(tmp_path, kind)
     source = folder(path, conditions=("digit:class", "tempo", "speaker", "vector"))
     assert [len(names(source, split)) for split in ("train", "test")] == [9, 3]
-    assert source.fields["digit"] == Classes(("0", "1", "2"), (9, 9, 9))
-    assert source.fields["speaker"] == Classes(("s0", "s1"), (15, 12))
+    assert source.fields["digit"] == Labels(("0", "1", "2"), (9, 9, 9))
+    assert source.fields["speaker"] == Labels(("s0", "s1"), (15, 12))
     tempo = source.fields["tempo"]
     assert isinstance(tempo, Real)
     assert tempo.mean == pytest.approx(np.mean(range(61, 69)))
@@ -201,7 +201,7 @@ def test_a_network_is_trained_with_them_and_asked_for_them(tmp_path: Path, monke
     for same in (torch.from_numpy(array), str(tmp_path / "array.npy")):
         again = model.sample(3, cond={**asked, "vector": same})
         assert all(map(torch.equal, given.examples, again.examples))
-    with pytest.raises(UserError, match=r"digit is asked for by a word or a number, not an array of shape \(3,\)"):
+    with pytest.raises(UserError, match=r"digit is given by a word or a number, not by an array of shape \(3,\)"):
         model.sample(1, cond={"digit": np.ones(3)})
     words = ["--cond", "digit=1", "--cond", f"vector={tmp_path / 'array.npy'}", "--steps", "2"]
     assert main(["sample", str(tmp_path / "run"), "-n", "2", "-o", str(tmp_path / "out"), *words]) == 0
