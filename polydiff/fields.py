@@ -96,8 +96,7 @@ class Labels:
         return self.encode([None if word == ANY else word] * n)
 
     def words(self, cond: Tensor) -> list[Any]:
-        pairs = zip(cond.tolist(), given(cond).tolist(), strict=True)
-        return [self.names[place] if there else ANY for place, there in pairs]
+        return [ANY if place == self.kind.missing else self.names[place] for place in cond.tolist()]
 
 
 @dataclass(frozen=True)
@@ -208,11 +207,8 @@ def to_json(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def from_json(told: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:
     """Return the fields that `to_json` told of."""
-    fields: dict[str, Field] = {}
-    for name, values in told.items():
-        arguments: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-        fields[name] = TYPES[arguments.pop("type")](**arguments)
-    return fields
+    made = {name: {key: tuple(v) if isinstance(v, list) else v for key, v in d.items()} for name, d in told.items()}
+    return {name: TYPES[arguments.pop("type")](**arguments) for name, arguments in made.items()}
 
 
 def meanings(fields: Mapping[str, Field]) -> dict[str, Any]:

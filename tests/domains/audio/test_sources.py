@@ -19,7 +19,7 @@ from torch import Tensor
 
 import polydiff
 from polydiff.cli import main
-from polydiff.conditions import Tokens
+from polydiff.conditions import Classes, Number, Tokens
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.crops import Place, read_frames
 from polydiff.domains.audio.domain import Audio
@@ -161,7 +161,7 @@ def test_a_domain_is_told_several_conditions_at_once(tmp_path: Path) -> None:
     path = write_table(tmp_path, "jsonl")
     data = AudioData(path=path, sample_rate=RATE, length=256, conditions=("digit:class", "tempo", "vector"))
     audio = Audio(AudioConfig(data=data))
-    assert audio.conditions == {"digit": 3, "tempo": 0, "vector": Tokens(4)}
+    assert audio.conditions == {"digit": Classes(3), "tempo": Number(), "vector": Tokens(4)}
     assert audio.class_names("digit") == ("0", "1", "2")
     assert audio.class_names("tempo") == ()
     cond = audio.batch("train", range(9), streams(0, "augment", range(9))).cond
@@ -387,8 +387,8 @@ def test_files_beside_a_sound_speak_of_it(tmp_path: Path) -> None:
         np.save(path.with_suffix(".npy"), np.full(3, i + 1.0))
     source = folder(tmp_path, conditions=("tempo", "embedding"))
     assert {name: field.kind for name, field in source.fields.items()} == {
-        "label": 2,
-        "tempo": 0,
+        "label": Classes(2),
+        "tempo": Number(),
         "embedding": Tokens(3),
     }
     for name, (_, said) in everything(source).items():
@@ -432,7 +432,7 @@ def test_archives_are_read_by_seeking(tmp_path: Path, suffix: str) -> None:
     for k in range(2):
         shard(tmp_path / "shards" / f"{k}.tar", range(5 * k, 5 * k + 5), suffix)
     source = folder(tmp_path / "shards", conditions=("tempo", "embedding"))
-    assert source.fields["label"].kind == 2
+    assert source.fields["label"].kind == Classes(2)
     clips = everything(source)
     assert len(clips) == 10
     for name, (clip, said) in clips.items():
