@@ -207,8 +207,11 @@ def to_json(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def from_json(told: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:
     """Return the fields that `to_json` told of."""
-    made = {name: {key: tuple(v) if isinstance(v, list) else v for key, v in d.items()} for name, d in told.items()}
-    return {name: TYPES[arguments.pop("type")](**arguments) for name, arguments in made.items()}
+
+    def made(type: str, **values: Any) -> Field:
+        return TYPES[type](**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+
+    return {name: made(**values) for name, values in told.items()}
 
 
 def meanings(fields: Mapping[str, Field]) -> dict[str, Any]:
