@@ -20,7 +20,7 @@ from torch import Tensor
 
 from polydiff import SCHEDULES, Batch, Denoiser, Euclidean, Loss, Training, build_backbone, fit, sample, stream, streams
 from polydiff.backbones.config import MLPConfig
-from polydiff.config import SUITED, OptimConfig
+from polydiff.config import OptimConfig
 from polydiff.objective import OBJECTIVES
 from polydiff.sampling import SAMPLERS, noise_levels
 from polydiff.step_size import StepSize
@@ -31,7 +31,7 @@ UNIT = EXACT.moved(torch.zeros(2), 1 / EXACT.sigma_data)
 DENOISING = {"loss.times": "log_normal", "loss.times_options": {"mean": -0.4, "std": 1.2}, "sample.sampler": "euler"}
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "denoising": DENOISING,
-    **{name: SUITED[name] for name in ("ect", "shortcut")},
+    **{name: OBJECTIVES[name].suits for name in ("ect", "shortcut")},
 }
 BATCH, SAMPLES = 256, 8000
 
@@ -57,15 +57,14 @@ def train(name: str, steps: int, hidden: int = 128) -> Denoiser:
     torch.manual_seed(0)
     config = MLPConfig(hidden=hidden, layers=2, step_size=bool(words.get("backbone.step_size")))
     denoiser = Denoiser(build_backbone(config, channels=2, dims=0, conditions={}), SCHEDULES["edm"]())
-    training = Training(denoiser, OptimConfig(lr=2e-3, decay="cosine"))
     loss = Loss(times=words["loss.times"], times_options=words["loss.times_options"])
+    training = Training(denoiser, OBJECTIVES[name](loss), OptimConfig(lr=2e-3, decay="cosine"))
     space = Euclidean(BATCH, (2,))
     for _ in fit(
         training,
         lambda step: Batch(data(BATCH, step).float(), space),
         steps=steps,
         batch_size=BATCH,
-        loss=OBJECTIVES[name](loss),
     ):
         pass
     return training.ema

@@ -29,7 +29,7 @@ from polydiff.domain import Domain
 from polydiff.plugins import build_domain
 from polydiff.settings import resolve
 from polydiff.space import Batch
-from polydiff.trainer import begin, build_loss
+from polydiff.trainer import begin
 from polydiff.training import fit
 
 FILES, SECONDS = 200, 10
@@ -70,8 +70,8 @@ def step_seconds(config: Config, domain: Domain, batch_size: int, device: str) -
     """Return the seconds of a training step whose batch is at hand."""
     batch = batches(domain, batch_size, config.seed)(0)
     seconds, start = [], time.perf_counter()
-    training, loss = begin(config, domain), build_loss(config)
-    for _ in fit(training, lambda step: batch, steps=STEPS + 1, batch_size=batch_size, loss=loss, workers=0):
+    training = begin(config, domain)
+    for _ in fit(training, lambda step: batch, steps=STEPS + 1, batch_size=batch_size, workers=0):
         if device.startswith("cuda"):
             torch.cuda.synchronize()
         now = time.perf_counter()

@@ -179,9 +179,9 @@ def polydiff_denoiser(config: UNetConfig, device: str, precision: str) -> Denois
 
 def polydiff_step(config: UNetConfig, batch: int, device: str, precision: str, compiled: bool = False) -> Run:
     """Return a step of `polydiff.training.fit`, all that it does included."""
-    training = Training(polydiff_denoiser(config, device, precision), OptimConfig())
+    training = Training(polydiff_denoiser(config, device, precision), optim=OptimConfig())
     if compiled:
-        training.denoiser.compile()
+        training.module.compile()
     given = Batch(inputs(batch, "cpu")[0], Euclidean(batch, SHAPE), None)
     steps = fit(training, lambda _: given, steps=10**6, batch_size=batch)
     return lambda: next(steps)

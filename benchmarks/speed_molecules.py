@@ -193,7 +193,7 @@ def steps(space: Space, x: Tensor, precision: str, compiled: bool = False, recom
     made = denoiser(precision, str(x.device))
     for layer in made.backbone.layers:
         layer.recompute = recompute
-    training = Training(made, OptimConfig())
+    training = Training(made, optim=OptimConfig())
     if compiled:
         made.backbone.compile()
     return fit(training, lambda step: Batch(x, space), steps=10**9, batch_size=BATCH)

@@ -21,7 +21,7 @@ from polydiff.data import batches
 from polydiff.plugins import build_domain
 from polydiff.settings import resolve
 from polydiff.space import Batch
-from polydiff.trainer import begin, build_loss
+from polydiff.trainer import begin
 from polydiff.training import fit
 
 STEPS = 8
@@ -47,7 +47,7 @@ def variants(domain: str, device: str) -> dict[str, Callable[[], None]]:
 
     def run(source: Callable[[int], Batch], workers: int) -> None:
         training.step = 0
-        for _ in fit(training, source, steps=STEPS, batch_size=size, loss=build_loss(config), workers=workers):
+        for _ in fit(training, source, steps=STEPS, batch_size=size, workers=workers):
             pass
 
     return {

@@ -34,7 +34,7 @@ def batch(step: int) -> Batch:
 
 
 torch.manual_seed(0)
-training = Training(Denoiser(Network(), SCHEDULES["edm"](), target="edm"), OptimConfig(lr=5e-3, decay="cosine"))
+training = Training(Denoiser(Network(), SCHEDULES["edm"](), target="edm"), optim=OptimConfig(lr=5e-3, decay="cosine"))
 for record in fit(training, batch, steps=1000, batch_size=512, ema=0.99):
     if record.step % 200 == 0:
         print(f"step {record.step}: loss {record.loss:.3f}")

@@ -14,7 +14,7 @@ from polydiff.denoise import Denoiser
 from polydiff.domain import Domain
 from polydiff.ema import reconstruct
 from polydiff.errors import UserError
-from polydiff.loss import Loss
+from polydiff.objective.base import build_objective
 from polydiff.run import Run
 from polydiff.schedule import SCHEDULES
 
@@ -41,9 +41,8 @@ def build_denoiser(config: Config, domain: Domain, device: torch.device) -> Deno
         backbone = domain.backbone()
     schedule = SCHEDULES[config.schedule](**config.schedule_options)
     precision = pick_precision(config.train.precision, device)
-    loss = Loss(times=config.loss.times, times_options=config.loss.times_options, weighting=config.loss.weighting)
-    told = config.backbone.self_condition
-    denoiser = Denoiser(backbone, schedule, config.target, precision=precision, aids=loss.aids(), self_condition=told)
+    aids, told = build_objective(config).loss.aids(), config.backbone.self_condition
+    denoiser = Denoiser(backbone, schedule, config.target, precision=precision, aids=aids, self_condition=told)
     return denoiser.to(device)
 
 

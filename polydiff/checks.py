@@ -15,6 +15,7 @@ from polydiff.config import Config, SampleConfig
 from polydiff.errors import UserError, unknown
 from polydiff.keys import dig
 from polydiff.registry import Registry
+from polydiff.rules import rules_of, value_of
 from polydiff.settings import OPTIONS_OF
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def check_names(config: Config) -> None:
     }
     check_chosen(config.model_dump(), registries)
     check_sampling(config, config.sample)
-    check_objective(config)
+    check_taught(config)
     try_options(config)
     check_learned(config)
 
@@ -73,72 +74,69 @@ def check_sampling(config: Config, how: SampleConfig) -> None:
         "sample.spacing": SPACINGS,
         "sample.guidance_method": GUIDANCE,
     }
-    check_chosen({"sample": how.model_dump()}, registries)
-    check_variance(config, how.options)
+    check_chosen({**config.model_dump(), "sample": how.model_dump()}, registries)
 
 
 def check_chosen(values: Mapping[str, Any], registries: Mapping[str, Registry[Any]]) -> None:
-    """Refuse names that their registries do not hold, and options that what they name does not take."""
-    for key, registry in registries.items():
-        name = dig(values, key)
-        if name is None:
-            continue
+    """Raise a `UserError` if a name is in no registry, an option does not exist, or a rule is broken.
+
+    Arguments:
+        values: A whole configuration, as nested mappings.
+        registries: Dotted key of a name -> what it names.
+    """
+    chosen = {key: name for key in registries if (name := dig(values, key)) is not None}
+    for key, name in chosen.items():
+        registry = registries[key]
         if name not in registry:
             raise UserError(f"{key}: {unknown(registry.kind, name, registry)}")
         if key in OPTIONS_OF:
             check_options(OPTIONS_OF[key], dig(values, OPTIONS_OF[key]), name, registry)
+    for key, name in chosen.items():
+        for rule in rules_of(registries[key][name]):
+            rule.check(f"{key}={name}", values)
 
 
-def check_objective(config: Config) -> None:
-    """Refuse a network, target or sampler that the objective cannot use."""
-    objective, told = config.loss.objective, config.backbone.step_size
-    if objective == "ect" and config.target == "x0":
-        raise UserError("loss.objective=ect needs D(x, 0) = x, which target=x0 does not give. Use target=edm.")
-    if (objective == "shortcut") != told:
-        raise UserError(
-            f"loss.objective={objective}, but backbone.step_size={str(told).lower()}: a network is told the size of "
-            "steps where, and only where, the objective is shortcut."
-        )
-    if config.sample.sampler == "shortcut" and not told:
-        raise UserError(f"sample.sampler=shortcut needs loss.objective=shortcut, not {objective}.")
-    if config.backbone.self_condition and objective != "denoising":
-        raise UserError(f"backbone.self_condition=true is taught by loss.objective=denoising, not by {objective}.")
-    variance = tells_variance(config)
-    if variance and objective not in ("vlb", "hybrid"):
-        raise UserError(f"backbone.variance=true: {objective} does not teach it; loss.objective=hybrid and vlb do.")
-    if objective == "hybrid" and not variance:
-        raise UserError("loss.objective=hybrid teaches the variance of a step: it needs backbone.variance=true.")
+def check_taught(config: Config) -> None:
+    """Raise a `UserError` if the network has an ability that the objective does not train."""
+    from polydiff.objective import OBJECTIVES
+
+    teachers: dict[str, list[str]] = {}
+    for name in OBJECTIVES:
+        for key in OBJECTIVES[name].teaches:
+            teachers.setdefault(key, []).append(name)
+    values, objective = config.model_dump(), config.loss.objective
+    for key, names in teachers.items():
+        if value_of(values, key) and objective not in names:
+            raise UserError(f"{key}=true: only loss.objective={' or '.join(names)} trains it, not {objective}.")
 
 
 def check_learned(config: Config) -> None:
-    """Refuse a learned schedule that nothing would train, silently."""
+    """Raise a `UserError` if nothing would train a learned schedule."""
     from torch import nn
 
-    from polydiff.loss import Loss
+    from polydiff.loss import TIMES, WEIGHTINGS, Loss
+    from polydiff.objective import OBJECTIVES
+    from polydiff.objective.base import build_objective
     from polydiff.schedule import SCHEDULES
 
     schedule, loss = SCHEDULES[config.schedule](**config.schedule_options), config.loss
-    trained = loss.objective == "denoising" and Loss(times=loss.times, weighting=loss.weighting).trains_schedule
-    if isinstance(schedule, nn.Module) and not trained:
-        raise UserError(
-            f"schedule={config.schedule} is trained by loss.objective=denoising with loss.times=uniform and "
-            f"loss.weighting=elbo or sigmoid alone; loss.objective={loss.objective} with loss.times={loss.times} and "
-            f"loss.weighting={loss.weighting} would leave it as it begins. Say those, or use another schedule."
-        )
+    if not isinstance(schedule, nn.Module) or build_objective(config).trains_schedule:
+        return
+    pairs = [(t, w) for t in TIMES for w in WEIGHTINGS if Loss(times=t, weighting=w).trains_schedule]
+    trained = [
+        name for name in OBJECTIVES if OBJECTIVES[name](Loss(times=pairs[0][0], weighting=pairs[0][1])).trains_schedule
+    ]
+    times, weightings = (" or ".join(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
+    raise UserError(
+        f"schedule={config.schedule} is trained by loss.objective={' or '.join(trained)} with loss.times={times} and "
+        f"loss.weighting={weightings} alone; loss.objective={loss.objective} with loss.times={loss.times} and "
+        f"loss.weighting={loss.weighting} would leave it as it begins. Use those, or another schedule."
+    )
 
 
 def tells_variance(config: Config) -> bool:
     """Return whether the network tells the variance of a step."""
     return bool(getattr(config.backbone, "variance", False))
-
-
-def check_variance(config: Config, options: Mapping[str, Any]) -> None:
-    """Refuse a sampler's option variance=learned where the network tells no variance."""
-    if options.get("variance") == "learned" and not tells_variance(config):
-        raise UserError(
-            "variance=learned: this network tells no variance; loss.objective=hybrid trains one that does. "
-            "Use variance=small or large."
-        )
 
 
 def try_options(config: Config) -> None:
@@ -154,17 +152,14 @@ def try_options(config: Config) -> None:
     loss, ones, u = config.loss, torch.ones(2), torch.tensor([0.3, 0.7], dtype=torch.float64)
     schedule = attempt("schedule_options", lambda: SCHEDULES[config.schedule](**config.schedule_options))
     attempt(f"schedule_options={config.schedule_options}", lambda: sound(schedule, config.schedule))
-    if config.schedule_options.get("zero_terminal_snr") and config.target in ("eps", "score"):
-        raise UserError(
-            f"target={config.target} says nothing of the data where there is noise alone, as at the end of a schedule "
-            "with zero_terminal_snr. Use target=v, edm, flow or x0."
-        )
     try_guidance(config.sample, try_plan(config.sample, schedule), schedule)
     check_guided(config.sample, ("guide", "negative"))
     if config.sample.guide is not None and not config.sample.guide.is_dir():
         raise UserError(f"sample.guide={config.sample.guide}: there is no such run or checkpoint.")
     attempt("loss.objective_options", lambda: OBJECTIVES[loss.objective](Loss(), **loss.objective_options))
     attempt("loss.times_options", lambda: Loss(times=loss.times, times_options=loss.times_options).aids())
+    options = loss.weighting_options
+    attempt("loss.weighting_options", lambda: Loss(weighting=loss.weighting, weighting_options=options).aids())
     tried = {
         "norm": lambda: NORMS[loss.norm](ones[:, None], Euclidean(2, (1,)), **loss.norm_options),
         "weighting": lambda: WEIGHTINGS[loss.weighting](ones, ones, 1.0, **loss.weighting_options),

@@ -5,7 +5,7 @@ This module and every domain's config load no torch, so that help and error mess
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -14,27 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Numbers = dict[str, bool | int | float]
 """Options by name, each as it was said: a whole number stays one, and true and false are no numbers."""
-SUITED: Mapping[str, Mapping[str, Any]] = {
-    "ect": {
-        "loss.times": "log_normal",
-        "loss.times_options": {"mean": -0.4, "std": 2.0},
-        "sample.sampler": "consistency",
-        "sample.steps": 2,
-        "sample.spacing": "flow",
-        "sample.guidance": 1.0,
-    },
-    "hybrid": {"backbone.variance": True},
-    "shortcut": {
-        "backbone.step_size": True,
-        "loss.times": "log_normal",
-        "loss.times_options": {"mean": 0.0, "std": 1.8},
-        "sample.sampler": "shortcut",
-        "sample.steps": 4,
-        "sample.spacing": "flow",
-        "sample.guidance": 1.0,
-    },
-}
-"""Objective -> what suits it, said just before whoever names the objective and so less than what he says himself."""
 
 
 class Section(BaseModel):
@@ -115,15 +94,15 @@ class LossConfig(Section):
     """What is minimised: norm, weighting and distribution of noise levels."""
 
     objective: str = "denoising"
-    """denoising, ect, shortcut, vlb or hybrid."""
+    """denoising, ect, shortcut or another of docs/few_step.md and docs/likelihood.md."""
     objective_options: Numbers = {}
     """Further numbers of the objective, such as {q: 2}."""
     norm: str = "l2"
-    """l2, l1, huber or pseudo_huber."""
+    """l2, l1 or another of docs/losses.md."""
     weighting: str = "simple"
-    """simple, snr, truncated_snr, min_snr, p2, debiased, edm, uncertainty, x0, elbo or sigmoid."""
+    """simple, edm, min_snr, uncertainty, elbo or another of docs/losses.md."""
     times: str = "uniform"
-    """uniform, adaptive, log_normal, log_snr_normal, logit_normal, mode, kumaraswamy, laplace or cauchy."""
+    """uniform, adaptive, log_normal, logit_normal or another of docs/losses.md."""
     norm_options: Numbers = {}
     """Further numbers of the norm, such as {delta: 0.1}."""
     weighting_options: Numbers = {}

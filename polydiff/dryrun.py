@@ -33,7 +33,7 @@ def dry_run(config: Config, steps: int = STEPS) -> dict[str, Any]:
     settings = config.train
     first = batches(domain, settings.batch_size, config.seed, settings.condition_dropout, settings.like_sizes)(0)
     training = begin(config, domain)
-    device, held = next(training.denoiser.parameters()).device, size(training.denoiser, training.ema)
+    device, held = next(training.module.parameters()).device, size(training.module, training.ema)
     peak, times, clock = Peak(device), [], time.perf_counter()
     for _ in records_of(config, domain, training, steps):
         times.append(time.perf_counter() - clock)
@@ -41,14 +41,14 @@ def dry_run(config: Config, steps: int = STEPS) -> dict[str, Any]:
     seconds = median(times[1:])
     return {
         "device": str(device),
-        "precision": training.denoiser.precision,
+        "precision": training.module.precision,
         "threads": torch.get_num_threads(),
         "training examples": domain.size("train"),
         "test examples": domain.size("test"),
         "batch shape": list(first.x.shape),
         "conditions": {name: list(value.shape) for name, value in (first.cond or {}).items()},
         "true dimension": f"{first.space.dim.min():.0f} to {first.space.dim.max():.0f}",
-        "parameters": sum(p.numel() for p in training.denoiser.parameters()),
+        "parameters": sum(p.numel() for p in training.module.parameters()),
         "memory of training (MiB)": round(held + peak.risen()),
         "peak memory (MiB)": round(peak.total()),
         "seconds a step": round(seconds, 4),

@@ -27,14 +27,17 @@ class Gathered:
     def __init__(self) -> None:
         self.parts: list[tuple[Tensor, Tensor]] = []
 
-    def add(self, sigma: Tensor, losses: Tensor) -> None:
-        """Take in a step's noise levels (B,) and losses (B,)."""
-        self.parts.append((sigma, losses))
+    def add(self, level: Tensor | None, losses: Tensor) -> None:
+        """Add a step's noise levels (B,) and losses (B,); nothing without noise levels."""
+        if level is not None:
+            self.parts.append((level, losses))
 
     def read(self) -> dict[str, tuple[float, int]]:
         """Return the mean loss of each bin that has one, lowest log-SNR first, and begin anew."""
         import torch
 
+        if not self.parts:
+            return {}
         sigma, losses = (torch.cat([part[i] for part in self.parts]).double().cpu() for i in (0, 1))
         self.parts.clear()
         bins = torch.floor(-2 * sigma.log() / WIDTH)

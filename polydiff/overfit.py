@@ -17,12 +17,13 @@ from polydiff.config import Config
 from polydiff.domain import Domain
 from polydiff.levels import Gathered, together
 from polydiff.model import Model
+from polydiff.objective.base import own_samplers
 from polydiff.plugins import build_domain
 from polydiff.random import streams
 from polydiff.sampling import sample
 from polydiff.space import Batch, Euclidean, sqnorm
 from polydiff.testing.analytic import GaussianMixture
-from polydiff.trainer import begin, build_loss
+from polydiff.trainer import begin
 from polydiff.training import Record, fit
 
 STEPS = 300
@@ -65,18 +66,17 @@ def overfit(config: Config, steps: int = STEPS, progress: Progress | None = None
         lambda step: batch,
         steps=steps,
         batch_size=batch.space.batch,
-        loss=build_loss(config),
         seed=config.seed,
     )
     ends, kept = (Gathered(), Gathered()), max(steps // ENDS, 1)
     for record in records:
         if record.step <= kept or record.step > steps - kept:
-            ends[record.step > kept].add(record.sigma, record.losses)
+            ends[record.step > kept].add(record.level, record.losses)
         if progress:
             progress(record, 0.0)
     first, last = (together([end.read()]) for end in ends)
     before, after = (sum(m * n for m, n in bins.values()) / sum(n for _, n in bins.values()) for bins in (first, last))
-    model = Model(config, domain, training.denoiser.eval(), steps, "model", next(training.denoiser.parameters()).device)
+    model = Model(config, domain, training.module.eval(), steps, "model", next(training.module.parameters()).device)
     off, spread = distance(model, batch), alone(model)
     good = after < LEARNED * before and (off is None or off < NEAR) and (spread is None or abs(spread - 1) < RATIO)
     return {
@@ -114,7 +114,7 @@ def distance(model: Model, batch: Batch) -> float | None:
 def alone(model: Model) -> float | None:
     """Return the standard deviation of samples that the configured sampler draws of data N(0, 1)."""
     plan = model.plan(guidance=1.0)
-    if plan.sampler in ("consistency", "shortcut"):
+    if plan.sampler in own_samplers():
         return None
     exact = GaussianMixture(torch.zeros(1, 64), torch.ones(1, 64), schedule=model.denoiser.schedule)
     x = sample(

@@ -51,8 +51,8 @@ def profile(config: Config, trace: Path | str | None = None, steps: int = STEPS)
     path = check_trace(trace)
     domain = build_domain(config)
     training = begin(config, domain)
-    device, precision = next(training.denoiser.parameters()).device, training.denoiser.precision
-    clock, held, peak = Clock(device), size(training.denoiser, training.ema), Peak(device)
+    device, precision = next(training.module.parameters()).device, training.module.precision
+    clock, held, peak = Clock(device), size(training.module, training.ema), Peak(device)
     records = records_of(config, domain, training, WARM + steps + TRACED + 1, clock)
     for _ in range(WARM):
         next(records)
@@ -72,7 +72,7 @@ def profile(config: Config, trace: Path | str | None = None, steps: int = STEPS)
         "precision": precision,
         "threads": torch.get_num_threads(),
         "batch size": config.train.batch_size,
-        "parameters": sum(p.numel() for p in training.denoiser.parameters()),
+        "parameters": sum(p.numel() for p in training.module.parameters()),
         "steps": steps,
         "seconds": sum(parts.values()),
         "parts": parts,

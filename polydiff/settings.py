@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from polydiff.config import SUITED, Config
+from polydiff.config import Config, LossConfig
 from polydiff.domain import DomainSpec
 from polydiff.errors import UserError, unknown
 from polydiff.keys import Fields, Word, dig, explain, keys_of, kinds, leaves, lookup, nest, read_word, unknown_key
@@ -87,8 +87,17 @@ def resolve(
     return merge(spec, Layer(f"preset {name}", spec.presets[name]), suited([Layer("default", {"preset": name}), *user]))
 
 
+def suits(objective: str) -> Mapping[str, Any]:
+    """Return the dotted keys and values that suit an objective, {} for the default one and for an unknown name."""
+    if objective == LossConfig().objective:
+        return {}  # the registry of objectives takes torch, which most commands do without
+    from polydiff.objective import OBJECTIVES
+
+    return OBJECTIVES[objective].suits if objective in OBJECTIVES else {}
+
+
 def suited(layers: Sequence[Layer]) -> list[Layer]:
-    """Return the layers with what suits the objective (`SUITED`) before the last that names one.
+    """Return the layers with what suits the objective (`suits`) before the last that names one.
 
     Where that changes the objective of an earlier layer, such as a run's config.resolved.yaml, what suited the old one
     goes with it.
@@ -100,12 +109,12 @@ def suited(layers: Sequence[Layer]) -> list[Layer]:
     objective, old = (str(last(part, "loss.objective")) for part in (rest[:1], before))
     if old != objective:
         before = [layer._replace(values=without_suited(layer.values, old)) for layer in before]
-    return [*before, Layer(f"objective {objective}", SUITED.get(objective, {})), *rest]
+    return [*before, Layer(f"objective {objective}", suits(objective)), *rest]
 
 
 def without_suited(values: Mapping[str, Any], objective: str) -> dict[str, Any]:
-    """Return what a layer says without what is as `SUITED` has it for an objective, nor options of such names."""
-    gone = [key for key, value in SUITED.get(objective, {}).items() if lookup(values, key) == value]
+    """Return what a layer says without what suits an objective, nor options of such names."""
+    gone = [key for key, value in suits(objective).items() if lookup(values, key) == value]
     gone += [OPTIONS_OF[key] for key in gone if key in OPTIONS_OF]
     return without_keys(values, gone)
 

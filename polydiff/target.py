@@ -18,12 +18,21 @@ import torch
 from torch import Tensor
 
 from polydiff.registry import Registry
+from polydiff.rules import Rule, rules
 
 Target = Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
 TARGETS: Registry[Target] = Registry("target")
+SIGNAL = Rule(
+    "schedule_options.zero_terminal_snr",
+    (True,),
+    "says nothing of the data where there is noise alone, as at the end of a schedule with zero_terminal_snr. "
+    "Use target=v, edm, flow or x0.",
+    excludes=True,
+)
 
 
 @TARGETS.register("eps")
+@rules(SIGNAL)
 def eps(alpha: Tensor, sigma: Tensor, sigma_data: float = 1.0) -> tuple[Tensor, Tensor]:
     """F = eps (Ho et al., 2020, https://arxiv.org/abs/2006.11239)."""
     return torch.zeros_like(alpha), torch.ones_like(alpha)
@@ -62,6 +71,7 @@ def edm(alpha: Tensor, sigma: Tensor, sigma_data: float = 1.0) -> tuple[Tensor, 
 
 
 @TARGETS.register("score")
+@rules(SIGNAL)
 def score(alpha: Tensor, sigma: Tensor, sigma_data: float = 1.0) -> tuple[Tensor, Tensor]:
     """F = sigma grad log p(x) = -eps, the score in units of 1 / sigma (Song & Ermon, 2020).
 

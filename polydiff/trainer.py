@@ -25,9 +25,8 @@ from polydiff.environment import environment
 from polydiff.errors import UserError
 from polydiff.files import write_atomic
 from polydiff.levels import Gathered
-from polydiff.loss import Loss
 from polydiff.model import Model
-from polydiff.objective import OBJECTIVES, Objective
+from polydiff.objective.base import build_objective
 from polydiff.optim import optimizer_tensors, restore_optimizer
 from polydiff.plugins import build_domain
 from polydiff.quarantine import keep
@@ -51,14 +50,14 @@ class Session:
         run: Its folder.
         settings: Its configuration, and where each value came from.
         domain: Its domain, with statistics.
-        training: Denoiser, average, optimizer, step.
+        training: Module, average, optimizer, step.
         seconds: Time that earlier sittings took.
     """
 
     run: Run
     settings: Settings
     domain: Domain
-    training: Training
+    training: Training[Any]
     seconds: float = 0.0
 
     @property
@@ -86,9 +85,9 @@ class Session:
         path = Checkpoint(
             training.step,
             state,
-            training.denoiser.state_dict(),
+            training.module.state_dict(),
             training.ema.state_dict(),
-            optimizer_tensors(training.denoiser, training.optimizer),
+            optimizer_tensors(training.module, training.optimizer),
             training.averages.tensors() if training.averages else {},
         ).save(self.run.checkpoints)
         prune(self.run.checkpoints, self.config.train.keep)
@@ -189,9 +188,9 @@ def resume(path: Path | str, steps: int | None = None, progress: Progress | None
         domain = build_domain(settings.config, statistics=checkpoint.state["statistics"])
         check_data(domain, checkpoint.state["examples"], settings.config)
         training = begin(settings.config, domain)
-        load_weights(training.denoiser, checkpoint.model)
+        load_weights(training.module, checkpoint.model)
         load_weights(training.ema, checkpoint.ema)
-        restore_optimizer(training.denoiser, training.optimizer, checkpoint.optimizer)
+        restore_optimizer(training.module, training.optimizer, checkpoint.optimizer)
         if training.averages is not None:
             training.averages.restore(checkpoint.averages)
         training.step = checkpoint.step
@@ -253,14 +252,15 @@ def initial(config: Config) -> Checkpoint | None:
     return checkpoint
 
 
-def begin(config: Config, domain: Domain, weights: Mapping[str, Tensor] | None = None) -> Training:
+def begin(config: Config, domain: Domain, weights: Mapping[str, Tensor] | None = None) -> Training[Any]:
     """Return the training of a configuration before its first step, with these weights or from scratch."""
     denoiser = build_denoiser(config, domain, pick_device(config.device))
     if weights is not None:
         load_weights(denoiser, carried(weights, denoiser.state_dict()), f"train.init={config.train.init}")
     if config.train.compile:
         denoiser.compile()
-    return Training(denoiser, config.optim, widths=SIGMAS if config.train.ema_snapshots else ())
+    widths = SIGMAS if config.train.ema_snapshots else ()
+    return Training(denoiser, build_objective(config), config.optim, widths=widths)
 
 
 def carried(weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -282,24 +282,16 @@ def carried(weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[
     return network | path | {name: value for name, value in fresh.items() if name.startswith("aids.")}
 
 
-def build_loss(config: Config) -> Objective:
-    """Return what a configuration says is to be minimised."""
-    section = config.loss.model_dump()
-    make, options = OBJECTIVES[section.pop("objective")], section.pop("objective_options")
-    return make(Loss(**section), **options)
-
-
 def records_of(
-    config: Config, domain: Domain, training: Training, steps: int | None = None, phase: Phase = nullcontext
+    config: Config, domain: Domain, training: Training[Any], steps: int | None = None, phase: Phase = nullcontext
 ) -> Iterator[Record]:
     """Train as a configuration says, its steps or others, and yield a record after each (`polydiff.training.fit`)."""
-    settings, device = config.train, next(training.denoiser.parameters()).device
+    settings, device = config.train, next(training.module.parameters()).device
     return fit(
         training,
         batches(domain, settings.batch_size, config.seed, settings.condition_dropout, settings.like_sizes),
         steps=steps or settings.steps,
         batch_size=settings.batch_size,
-        loss=build_loss(config),
         ema=settings.ema,
         seed=config.seed,
         workers=worker_count(settings.workers, device),
@@ -316,9 +308,9 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
         for record in records:
             session.seconds = before + time.monotonic() - began
             last = record.step == settings.steps
-            levels.add(record.sigma, record.losses)
+            levels.add(record.level, record.losses)
             if record.step % settings.log_every == 0 or last or record.step == 1:
-                run.log({**line(record, session.seconds, settings.batch_size), "bins": levels.read()})
+                run.log(line(record, session.seconds, settings.batch_size) | bins_of(levels))
             session.put_by(record.step)
             if record.step % settings.checkpoint_every == 0 or last:
                 session.checkpoint()
@@ -370,6 +362,12 @@ class Interrupts:
     def _ask(self, number: int, frame: object) -> None:
         self.asked = True
         self.__exit__()
+
+
+def bins_of(levels: Gathered) -> dict[str, Any]:
+    """Return the loss by noise level as part of a line of metrics.jsonl, {} for an objective without noise levels."""
+    bins = levels.read()
+    return {"bins": bins} if bins else {}
 
 
 def line(record: Record, seconds: float, batch_size: int) -> dict[str, Any]:

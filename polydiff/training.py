@@ -7,17 +7,16 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from polydiff.config import OptimConfig
 from polydiff.data import Batches, example_numbers, prefetch
-from polydiff.denoise import Denoiser
 from polydiff.ema import MovingAverage, PowerAverages
-from polydiff.loss import Loss, aids, stratified
-from polydiff.objective import Moment, Objective, as_objective
+from polydiff.loss import Loss, stratified
+from polydiff.objective.base import M, Moment, Objective, Outcome, as_objective
 from polydiff.optim import OPTIMIZERS, learning_rate
 from polydiff.random import stream, stream_seed, streams
 
@@ -38,7 +37,7 @@ class Record(NamedTuple):
         loss: Mean loss of the batch.
         grad_norm: Norm of the gradient before clipping.
         lr: Learning rate of this step.
-        sigma: Noise level of each example, shape (B,).
+        level: Noise level of each example, shape (B,); None for an objective without noise levels.
         losses: Loss of each example, shape (B,).
     """
 
@@ -46,42 +45,45 @@ class Record(NamedTuple):
     loss: float
     grad_norm: float
     lr: float
-    sigma: Tensor
+    level: Tensor | None
     losses: Tensor
 
 
 @dataclass
-class Training:
-    """All that training changes: the denoiser, its moving average, the optimizer, the count of steps.
+class Training(Generic[M]):
+    """All that training changes: a module, its moving average, the optimizer, the count of steps.
 
     Arguments:
-        denoiser: What is trained.
+        module: What is trained.
+        objective: What is minimised: a `Loss` (norm, weighting, noise levels) of a denoiser, by default the plain
+            squared error, or any objective (`polydiff.objective`).
         optim: Optimizer and learning rate.
         step: Steps done.
         widths: Widths of the power-function averages that are kept (`polydiff.ema.SIGMAS`); (): none.
     """
 
-    denoiser: Denoiser
+    module: M
+    objective: Loss | Objective[Any] = field(default_factory=Loss)
     optim: OptimConfig = field(default_factory=OptimConfig)
     step: int = 0
     widths: Sequence[float] = ()
-    ema: Denoiser = field(init=False)
+    ema: M = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
     averages: PowerAverages | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ema = copy.deepcopy(self.denoiser).eval().requires_grad_(False)
-        self.optimizer = OPTIMIZERS[self.optim.name](self.denoiser.parameters(), self.optim)
-        self.averages = PowerAverages(self.denoiser, self.widths) if self.widths else None
+        self.objective = as_objective(self.objective)
+        self.ema = copy.deepcopy(self.module).eval().requires_grad_(False)
+        self.optimizer = OPTIMIZERS[self.optim.name](self.module.parameters(), self.optim)
+        self.averages = PowerAverages(self.module, self.widths) if self.widths else None
 
 
 def fit(
-    training: Training,
+    training: Training[M],
     batches: Batches,
     *,
     steps: int,
     batch_size: int,
-    loss: Loss | Objective | None = None,
     ema: float = 0.999,
     seed: int = 0,
     workers: int = 1,
@@ -89,16 +91,14 @@ def fit(
 ) -> Iterator[Record]:
     """Train until `steps` steps are done and yield a record after each.
 
-    Every random number is a function of (seed, what it is for, example or step), so a run that is stopped and gone on
-    with gives the same weights as one that was not.
+    Every random number is a function of (seed, what it is for, example or step), so a run that is stopped and resumed
+    gives the same weights as one that was not.
 
     Arguments:
-        training: What is changed, in place; its `step` says where to begin.
+        training: What is changed, in place; its `step` is where training begins.
         batches: Step -> batch of clean states.
         steps: Steps of the whole run.
         batch_size: Examples a step.
-        loss: What is minimised: a `Loss` (norm, weighting, noise levels; the default is plain squared error) or any
-            objective (`polydiff.objective`).
         ema: Decay of the moving average of the weights.
         seed: Of noise levels and noise.
         workers: Threads that prepare batches (`polydiff.data.prefetch`), which change no bit.
@@ -107,27 +107,27 @@ def fit(
     Raises:
         NonFiniteError: A loss or gradient is NaN or infinite. Raised before the weights change.
     """
-    denoiser, optimizer, objective = training.denoiser, training.optimizer, as_objective(loss or Loss())
-    parameters, average = list(denoiser.parameters()), MovingAverage(training.ema, denoiser, ema)
+    module, optimizer, objective = training.module, training.optimizer, as_objective(training.objective)
+    parameters, average = list(module.parameters()), MovingAverage(training.ema, module, ema)
     device = parameters[0].device
-    denoiser.train()
+    module.train()
     coming = prefetch(batches, training.step, steps, device, workers)
     for step in range(training.step, steps):
         with phase("data"):
             batch = next(coming)
         with phase("forward"):
             torch.manual_seed(stream_seed(seed, "network", step))  # dropout draws from torch's global generator
-            u, weight = aids.draw(denoiser, stratified(batch.space.batch, stream(seed, "time", step)))
+            u, weight = objective.draw(module, stratified(batch.space.batch, stream(seed, "time", step)))
             noise = streams(seed, "noise", example_numbers(step, batch_size), device)
-            losses, sigma = objective(denoiser, batch, u, noise, Moment(step, steps, training.ema))
-            settled = aids.settle(denoiser, losses, sigma, weight)
+            outcome = objective(module, batch, u, noise, Moment(step, steps, training.ema))
+            minimised = objective.minimised(module, outcome, weight)
         with phase("backward"):
-            mean = aids.backward(denoiser, settled)
+            mean = objective.backward(module, minimised)
         with phase("optimizer"):
             norm = torch.nn.utils.clip_grad_norm_(parameters, training.optim.clip)
             loss_value, norm_value = torch.stack([mean.detach(), norm]).tolist()  # a GPU is waited for here alone
             if not math.isfinite(loss_value + norm_value):
-                raise NonFiniteError(what_is_not_finite(step, batch.x, losses, sigma, denoiser))
+                raise NonFiniteError(what_is_not_finite(step, batch.x, outcome, module, objective))
             lr = learning_rate(training.optim, step, steps)
             for group in optimizer.param_groups:
                 group["lr"] = lr
@@ -136,27 +136,34 @@ def fit(
         with phase("ema"):
             average.update(step)
             if training.averages is not None:
-                training.averages.update(denoiser, step)
-        aids.remember(denoiser, u, losses)
+                training.averages.update(module, step)
+        objective.record(module, u, outcome)
         training.step = step + 1
-        yield Record(step + 1, loss_value, norm_value, lr, sigma, losses.detach())
+        yield Record(step + 1, loss_value, norm_value, lr, outcome.level, outcome.losses.detach())
 
 
-def what_is_not_finite(step: int, x: Tensor, losses: Tensor, sigma: Tensor, denoiser: Denoiser) -> str:
-    """Return the message that says which tensor of a step is not finite, where its mean loss or its gradient is not."""
+def what_is_not_finite(step: int, x: Tensor, outcome: Outcome, module: nn.Module, objective: Objective[Any]) -> str:
+    """Return the message that names the tensor of a step that is not finite, if its mean loss or gradient is not.
+
+    Arguments:
+        step: Steps done before this one.
+        x: The clean batch.
+        outcome: Losses and noise levels of the batch.
+        module: What is trained, with the step's gradients.
+        objective: What describes a noise level.
+    """
+    finite = torch.isfinite(outcome.losses)
     if not torch.isfinite(x).all():
         what = "the batch of data"
-    elif not torch.isfinite(losses).all():
-        bad = (~torch.isfinite(losses)).nonzero()[0, 0].item()
-        s = sigma[int(bad)]
-        t = denoiser.schedule.time(-2 * s.log()).item()
-        largest = x.abs().max().item()
+    elif not finite.all():
+        bad = int((~finite).nonzero()[0, 0])
+        level = "" if outcome.level is None else f"{objective.describe(module, outcome.level[bad])}; "
         what = (
-            f"the loss of example {bad} of the batch (t = {t:.4g}, noise level {s.item():.4g}; the largest |x| of the "
-            f"clean batch is {largest:.4g})"
+            f"the loss of example {bad} of the batch ({level}the largest |x| of the clean batch is "
+            f"{x.abs().max().item():.4g})"
         )
     else:
-        gradients = ((name, p.grad) for name, p in denoiser.named_parameters() if p.grad is not None)
+        gradients = ((name, p.grad) for name, p in module.named_parameters() if p.grad is not None)
         what = "the gradient of " + next(
             (name for name, gradient in gradients if not torch.isfinite(gradient).all()), "the weights, taken together"
         )

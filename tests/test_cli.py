@@ -335,7 +335,7 @@ def test_dry_run_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) 
         (["sample", "RUN", "--sampler", "ddim", "--option", "et=1"], "Unknown option of the sampler ddim 'et'."),
         (["vary", "RUN", "--option", "eta=1"], "sample.options: Unknown option of the sampler auto 'eta'."),
         (["sample", "RUN", "--sampler", "ddim", "--option", "eta=much"], "options.eta=much: should be a number."),
-        (["sample", "RUN", "--sampler", "ddpm", "--option", "variance=learned"], "this network tells no variance"),
+        (["sample", "RUN", "--sampler", "ddpm", "--option", "variance=learned"], "this network predicts no variance"),
         (["sample", "RUN", "--option", "eta"], "--option eta: say NAME=VALUE, such as --option eta=0.5."),
         (["sample", "RUN", "--spacing", "karas"], "Unknown spacing 'karas'. Did you mean 'karras'?"),
         (["sample", "RUN", "--spacing", "karras", "--spacing-option", "roh=5"], "Did you mean 'rho'?"),

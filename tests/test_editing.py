@@ -144,7 +144,10 @@ def test_guidance_of_no_use_is_told(run: Path, changes: dict, message: str) -> N
     [
         ({"sampler": "ddpm", "options": {"foo": 1}}, "sample.options: Unknown option of the sampler ddpm 'foo'."),
         ({"sampler": "ddpm", "options": {"variance": "huge"}}, "variance must be 'small', 'large' or 'learned'"),
-        ({"sampler": "ddpm", "options": {"variance": "learned"}}, "variance=learned: this network tells no variance"),
+        (
+            {"sampler": "ddpm", "options": {"variance": "learned"}},
+            "variance=learned: this network predicts no",
+        ),
         ({"sampler": "ddpm", "options": {"variance": [1]}}, "sample.options.variance=[1]: should be a name."),
         ({"sampler": "ddim", "options": {"eta": "much"}}, "sample.options.eta=much: should be a number."),
         ({"sampler": "ddim", "options": {"eta": 7}}, "eta must be between 0 and 1, not 7."),

@@ -249,7 +249,7 @@ def test_dense_and_packed_molecules_have_the_same_few_step_losses() -> None:
             moment = Moment(500, 1000, denoiser)
             found.append(objective(denoiser, Batch(x_0, space), u, streams(0, "z", range(6)), moment))
         assert_close(found[0].losses, found[1].losses)
-        assert torch.equal(found[0].sigma, found[1].sigma)
+        assert torch.equal(found[0].level, found[1].level)
 
 
 class Bent(nn.Module):
@@ -490,7 +490,7 @@ def test_a_run_is_tuned_into_a_consistency_model(tmp_path: Path) -> None:
     assert (plan.sampler, plan.steps, plan.spacing, plan.guidance) == ("consistency", 2, "flow", 1)
     assert dict(tuned.domain.statistics) == source.state["statistics"]
     first = begin(tuned.config, tuned.domain, initial(tuned.config).ema)  # type: ignore[union-attr]
-    begun = first.denoiser.state_dict()
+    begun = first.module.state_dict()
     assert all(torch.equal(value, source.ema[name]) for name, value in begun.items())
     assert {name.partition(".")[0] for name in source.ema.keys() - begun.keys()} == {"aids"}
     with pytest.raises(UserError, match="a run of the domain audio, not image"):
@@ -529,7 +529,7 @@ def test_weights_go_from_any_schedule_to_any(tmp_path: Path) -> None:
     states = {name: Checkpoint.load(latest(Run(path).checkpoints)) for name, path in runs.items()}
     for before, after in pairwise(runs):
         model = Model.load(runs[after])
-        begun = begin(model.config, model.domain, initial(model.config).ema).denoiser.state_dict()  # type: ignore[union-attr]
+        begun = begin(model.config, model.domain, initial(model.config).ema).module.state_dict()  # type: ignore[union-attr]
         source = states[before].ema
         assert all(torch.equal(begun[name], source[name]) for name in source.keys() & begun.keys())
         path = {name for name in begun if name.startswith("schedule.")}
@@ -576,9 +576,9 @@ def test_what_the_user_said_beside_an_objective_stays_where_it_leaves(tmp_path: 
     ("words", "told"),
     [
         ({"loss.objective": "ect", "target": "x0"}, "needs D\\(x, 0\\) = x"),
-        ({"loss.objective": "shortcut", "backbone.step_size": "false"}, "backbone.step_size=false"),
-        ({"backbone.step_size": "true"}, "only where, the objective is shortcut"),
-        ({"sample.sampler": "shortcut"}, "needs loss.objective=shortcut, not denoising"),
+        ({"loss.objective": "shortcut", "backbone.step_size": "false"}, "needs backbone.step_size=true"),
+        ({"backbone.step_size": "true"}, "only loss.objective=shortcut trains it, not denoising"),
+        ({"sample.sampler": "shortcut"}, "sample.sampler=shortcut needs loss.objective=shortcut"),
         ({"loss.objective": "ect", "loss.objective_options": "{q: 0.5}"}, "ect needs q > 1"),
         ({"loss.objective": "shortcut", "loss.objective_options": "{finest: 100}"}, "power of 2"),
         ({"loss.objective": "shortcuts"}, "Did you mean 'shortcut'"),

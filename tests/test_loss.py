@@ -24,8 +24,8 @@ from polydiff.config import OptimConfig
 from polydiff.denoise import Denoiser
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.errors import UserError
-from polydiff.loss import NORMS, TIMES, WEIGHTINGS, Loss, aids, importance, stratified
-from polydiff.loss.aids import History, Uncertainty
+from polydiff.loss import NORMS, TIMES, WEIGHTINGS, Loss, importance, stratified
+from polydiff.loss.state import History
 from polydiff.optim import optimizer_tensors, restore_optimizer
 from polydiff.plugins import build_backbone
 from polydiff.random import stream, streams
@@ -364,18 +364,19 @@ def test_drawing_where_losses_are_high_lowers_the_variance() -> None:
 
 def test_the_uncertainty_learns_the_log_of_the_loss() -> None:
     """And changes nothing before it has learned anything."""
-    denoiser = Denoiser(nn.Identity(), EDM(), aids={"uncertainty": Uncertainty()})
+    loss = Loss(weighting="uncertainty")
+    denoiser = Denoiser(nn.Identity(), EDM(), aids=loss.aids())
     sigma = torch.logspace(-2.5, 1.8, 200, dtype=torch.float64)
     losses = (2 + torch.sin(sigma.log())) * torch.exp(-sigma.log() / 2)
-    assert_close(aids.settle(denoiser, losses, sigma, None), losses, rtol=0, atol=0)
+    assert_close(loss.minimised(denoiser, losses, sigma), losses, rtol=0, atol=0)
     optimizer = torch.optim.Adam(denoiser.parameters(), lr=0.05)
     for _ in range(300):
         optimizer.zero_grad()
-        aids.settle(denoiser, losses, sigma, None).mean().backward()
+        loss.minimised(denoiser, losses, sigma).mean().backward()
         optimizer.step()
     u = denoiser.aids["uncertainty"](sigma).detach().double()
     assert (u - losses.log()).abs().mean() < 0.05
-    assert (aids.settle(denoiser, losses, sigma, None) - losses.log() - 1).abs().mean() < 0.01
+    assert (loss.minimised(denoiser, losses, sigma) - losses.log() - 1).abs().mean() < 0.01
 
 
 @pytest.mark.parametrize("weighting", ["elbo", "sigmoid", "simple", "edm"])
@@ -405,7 +406,7 @@ class Known(nn.Module):
 def test_training_the_schedule_lowers_the_variance_of_the_bound() -> None:
     """And leaves its mean: VDM's schedule (Kingma et al., 2021), on Gaussian data and the exact denoiser."""
     loss, n = Loss(weighting="elbo"), 512
-    training = Training(Denoiser(Known(), Learned()), OptimConfig(lr=0.05, warmup=1))
+    training = Training(Denoiser(Known(), Learned()), loss, OptimConfig(lr=0.05, warmup=1))
 
     def batch(step: int) -> Batch:
         space = Euclidean(n, (64,))
@@ -413,13 +414,13 @@ def test_training_the_schedule_lowers_the_variance_of_the_bound() -> None:
 
     def estimate() -> Tensor:
         u = (torch.arange(n, dtype=torch.float64) + 0.5) / n
-        sigma = loss.noise_levels(u, training.denoiser.schedule)
+        sigma = loss.noise_levels(u, training.module.schedule)
         with torch.no_grad():
-            return loss(training.denoiser, batch(0), sigma, streams(2, "eps", range(n)))
+            return loss(training.module, batch(0), sigma, streams(2, "eps", range(n)))
 
     before = estimate()
     data = batch(1)
-    for _ in fit(training, lambda step: data, steps=60, batch_size=n, loss=loss):
+    for _ in fit(training, lambda step: data, steps=60, batch_size=n):
         pass
     after = estimate()
     exact = 0.25 * math.log((0.25 / Learned().sigma_min ** 2 + 1) / (0.25 / Learned().sigma_max ** 2 + 1)) * 2
@@ -431,12 +432,12 @@ def test_training_the_schedule_lowers_the_variance_of_the_bound() -> None:
 
 def test_other_losses_leave_the_learned_schedule_alone() -> None:
     for loss in (Loss(), Loss(weighting="elbo", times="log_normal")):
-        training = Training(Denoiser(Fixed().float(), SCHEDULES["learned"]()))
-        start = {name: p.clone() for name, p in training.denoiser.schedule.named_parameters()}  # type: ignore[attr-defined]
-        list(fit(training, lambda step: ring(16, step), steps=2, batch_size=16, loss=loss))
-        for name, p in training.denoiser.schedule.named_parameters():  # type: ignore[attr-defined]
+        training = Training(Denoiser(Fixed().float(), SCHEDULES["learned"]()), loss)
+        start = {name: p.clone() for name, p in training.module.schedule.named_parameters()}  # type: ignore[attr-defined]
+        list(fit(training, lambda step: ring(16, step), steps=2, batch_size=16))
+        for name, p in training.module.schedule.named_parameters():  # type: ignore[attr-defined]
             assert_close(p, start[name], rtol=0, atol=0)
-        assert training.denoiser.backbone.w.item() != Fixed().float().w.item()  # type: ignore[union-attr]
+        assert training.module.backbone.w.item() != Fixed().float().w.item()  # type: ignore[union-attr]
 
 
 def ring(n: int, step: int) -> Batch:
@@ -447,7 +448,7 @@ def ring(n: int, step: int) -> Batch:
 def training_of(schedule: str, loss: Loss) -> Training:
     torch.manual_seed(0)
     network = build_backbone(MLPConfig(hidden=8, layers=1), channels=2, dims=0, conditions={})
-    return Training(Denoiser(network, SCHEDULES[schedule](), "v", aids=loss.aids()))
+    return Training(Denoiser(network, SCHEDULES[schedule](), "v", aids=loss.aids()), loss)
 
 
 CHOICES = [
@@ -462,11 +463,11 @@ CHOICES = [
 def test_every_choice_trains_and_samples(kind: str, name: str) -> None:
     loss = Loss(**{kind: name}) if kind != "schedule" else Loss(weighting="elbo")
     training = training_of(name if kind == "schedule" else "edm", loss)
-    before = copy.deepcopy(training.denoiser.state_dict())
-    for record in fit(training, lambda step: ring(32, step), steps=3, batch_size=32, loss=loss):
+    before = copy.deepcopy(training.module.state_dict())
+    for record in fit(training, lambda step: ring(32, step), steps=3, batch_size=32):
         assert math.isfinite(record.loss)
-        assert record.sigma.max() <= training.denoiser.schedule.sigma_max * (1 + 1e-9)
-    changed = {k for k, v in training.denoiser.state_dict().items() if not torch.equal(v, before[k])}
+        assert record.level.max() <= training.module.schedule.sigma_max * (1 + 1e-9)
+    changed = {k for k, v in training.module.state_dict().items() if not torch.equal(v, before[k])}
     assert changed >= {k for k in before if k.startswith("schedule")}
     assert any(k.startswith("backbone") for k in changed)
     x = sample(training.ema, Euclidean(4, (2,)), generators=streams(0, "s", range(4)), steps=5)
@@ -482,21 +483,21 @@ def test_every_choice_trains_and_samples(kind: str, name: str) -> None:
 )
 def test_a_run_that_is_gone_on_with_has_the_same_bits(schedule: str, loss: Loss) -> None:
     def go(training: Training, steps: int) -> None:
-        list(fit(training, lambda step: ring(16, step), steps=steps, batch_size=16, loss=loss))
+        list(fit(training, lambda step: ring(16, step), steps=steps, batch_size=16))
 
     whole, first, second = (training_of(schedule, loss) for _ in range(3))
     go(whole, 8)
     go(first, 5)
-    second.denoiser.load_state_dict(first.denoiser.state_dict())
+    second.module.load_state_dict(first.module.state_dict())
     second.ema.load_state_dict(first.ema.state_dict())
-    restore_optimizer(second.denoiser, second.optimizer, optimizer_tensors(first.denoiser, first.optimizer))
+    restore_optimizer(second.module, second.optimizer, optimizer_tensors(first.module, first.optimizer))
     second.step = 5
     go(second, 8)
-    for ours, theirs in ((second.denoiser, whole.denoiser), (second.ema, whole.ema)):
+    for ours, theirs in ((second.module, whole.module), (second.ema, whole.ema)):
         for name, value in theirs.state_dict().items():
             assert torch.equal(value, ours.state_dict()[name]), name
     if schedule == "edm":
-        history = whole.denoiser.aids["history"]
+        history = whole.module.aids["history"]
         assert isinstance(history, History)
         assert (history.density() != 1).any()
         assert history.seen.sum() == 8 * 16
@@ -504,9 +505,9 @@ def test_a_run_that_is_gone_on_with_has_the_same_bits(schedule: str, loss: Loss)
 
 def test_a_loss_without_its_aid_says_what_to_do() -> None:
     for loss in (Loss(times="adaptive"), Loss(weighting="uncertainty")):
-        training = Training(Denoiser(Fixed().float(), EDM()))
+        training = Training(Denoiser(Fixed().float(), EDM()), loss)
         with pytest.raises(ValueError, match=r"aids=loss\.aids\(\)"):
-            next(fit(training, lambda step: ring(4, step), steps=1, batch_size=4, loss=loss))
+            next(fit(training, lambda step: ring(4, step), steps=1, batch_size=4))
 
 
 KEYS = {"schedule": "schedule", "times": "loss.times", "weighting": "loss.weighting", "norm": "loss.norm"}

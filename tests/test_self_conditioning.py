@@ -109,7 +109,7 @@ def test_every_second_step_of_training_looks_twice_and_sends_no_gradient_through
     echo = Echo()
     denoiser = Denoiser(echo, SCHEDULES["edm"](), "x0", self_condition=True)
     batch = Batch(torch.full((4, 2), 2.0), Euclidean(4, (2,)))
-    run = fit(Training(denoiser, OptimConfig(lr=1e-9)), lambda _: batch, steps=4, batch_size=4, workers=0)
+    run = fit(Training(denoiser, optim=OptimConfig(lr=1e-9)), lambda _: batch, steps=4, batch_size=4, workers=0)
     losses = [record.loss for record in run]
     assert echo.calls == [False, False, True, False, False, True]
     assert losses[0] == pytest.approx((2 - 0.5) ** 2, rel=1e-4)
@@ -138,7 +138,7 @@ def test_objectives_that_do_not_teach_it_are_refused() -> None:
     from polydiff.checks import check_names
 
     words = {"backbone.self_condition": "true", "loss.objective": "ect"}
-    with pytest.raises(UserError, match=r"taught by loss\.objective=denoising, not by ect"):
+    with pytest.raises(UserError, match=r"only loss\.objective=denoising trains it, not ect"):
         check_names(resolve("image", words=words).config)
 
 

@@ -205,9 +205,9 @@ def test_training_with_masks_learns_the_conditional() -> None:
         rows = torch.arange(256 * step, 256 * (step + 1)) * 4099 % len(x)
         return Batch(x[rows], Euclidean(256, (1, 2)), {KNOWN: y[rows]})
 
-    training = Training(Denoiser(Told(), SCHEDULES["edm"](sigma_max=20.0)), OptimConfig(lr=1e-2, decay="cosine"))
     loss = Loss(times="log_normal", times_options={"mean": 0.0, "std": 1.5})
-    for _ in fit(training, pairs, steps=400, batch_size=256, ema=0.98, loss=loss):
+    training = Training(Denoiser(Told(), SCHEDULES["edm"](sigma_max=20.0)), loss, OptimConfig(lr=1e-2, decay="cosine"))
+    for _ in fit(training, pairs, steps=400, batch_size=256, ema=0.98):
         pass
     n = 2000
     space, y, mask = Euclidean(n, (1, 2)), torch.tensor([1.5, 0.0]).expand(n, 1, 2), torch.tensor([1.0, 0.0])

@@ -273,13 +273,13 @@ def test_what_does_not_fit_is_refused(tmp_path: Any, monkeypatch: pytest.MonkeyP
     install_ring(tmp_path / "ring", monkeypatch)
     check_names(resolve("image", words={"loss.objective": "hybrid"}).config)
     for words, message in (
-        ({"backbone.variance": "true"}, "denoising does not teach it"),
+        ({"backbone.variance": "true"}, "only loss.objective=hybrid or vlb trains it, not denoising"),
         ({"loss.objective": "hybrid", "backbone.variance": "false"}, "needs backbone.variance=true"),
         ({"loss.objective": "vlb", "loss.objective_options.steps": "1"}, "at least 2"),
         ({"loss.objective": "hybrid", "loss.objective_options.weight": "0"}, "weight must be above 0"),
         (
             {"loss.objective": "vlb", "sample.options.variance": "learned", "sample.sampler": "ddpm"},
-            "tells no variance",
+            "predicts no variance",
         ),
     ):
         with pytest.raises(UserError, match=message):

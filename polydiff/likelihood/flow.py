@@ -30,6 +30,7 @@ from torch import Tensor
 
 from polydiff.abilities import Units
 from polydiff.denoise import Denoise
+from polydiff.forward import noisy_state
 from polydiff.likelihood.basis import directions, signs
 from polydiff.likelihood.terms import (
     Estimate,
@@ -162,7 +163,7 @@ def flow_bound(
     x_0, space, cond = batch
     low = bottom(denoise.schedule, lowest)
     eps = space.noise(generators)
-    x = x_0 + low * eps
+    x = noisy_state(x_0, low, eps)
     flow = flow_log_prob(denoise, x, space, cond, sigma=low, generators=generators, prior=prior, **how)  # type: ignore[arg-type]
     s = torch.full((space.batch,), low, dtype=torch.float64, device=x.device)
     with torch.no_grad():

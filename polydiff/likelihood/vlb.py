@@ -22,6 +22,7 @@ from torch import Tensor
 
 from polydiff.abilities import Units
 from polydiff.denoise import Denoise, with_variance
+from polydiff.forward import noisy_state
 from polydiff.likelihood.terms import (
     Estimate,
     Prior,
@@ -140,7 +141,8 @@ def continuous_vlb(
     weighted = []
     for u in quantiles(draws, generators).to(x_0.device):
         s = (data / torch.expm1(-2 * (low + u * (high - low)))).sqrt()
-        estimate = denoise(x_0 + space.expand(s.to(x_0)) * space.noise(generators), s.to(x_0), space, cond)
+        x = noisy_state(x_0, space.expand(s.to(x_0)), space.noise(generators))
+        estimate = denoise(x, s.to(x_0), space, cond)
         weighted.append(sqnorm(space, x_0 - estimate) * (s**-2 + 1 / data) * (high - low))
     diffusion, error = averaged(weighted)
     return finish(denoise, batch, generators, ends, diffusion, error, draws, decoder_draws, units, prior)
@@ -160,7 +162,7 @@ def one_step(
     """Return the KL of the steps from s_0 to s_1, each (B,), for one draw of noise, shape (B,)."""
     x_0, space, cond = batch
     sigma = s0.to(x_0)
-    x = x_0 + space.expand(sigma) * space.noise(generators)
+    x = noisy_state(x_0, space.expand(sigma), space.noise(generators))
     if variance == "learned":
         estimate, v = with_variance(denoise, x, sigma, space, cond)
         return step_kl(space, x_0, estimate, s0, s1, denoise.sigma_data, v)
@@ -193,7 +195,7 @@ def decoder_term(
     s = torch.full((space.batch,), sigma, dtype=torch.float64, device=x_0.device)
     c, found = decoder_std(s, denoise.sigma_data), []
     for _ in range(draws):
-        x = x_0 + sigma * space.noise(generators)
+        x = noisy_state(x_0, sigma, space.noise(generators))
         found.append(decoder(space, x_0, denoise(x, s.to(x_0), space, cond), c, units))
     return averaged(found)
 

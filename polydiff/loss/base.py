@@ -17,19 +17,36 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from polydiff.conditions import ESTIMATE
 from polydiff.denoise import Denoiser
-from polydiff.loss.aids import History, Uncertainty
+from polydiff.forward import noisy_state
+from polydiff.loss.noise_levels import TIMES, Times, times_of
 from polydiff.loss.norms import NORMS
-from polydiff.loss.times import TIMES, importance
-from polydiff.loss.weightings import INTEGRALS, WEIGHTINGS
+from polydiff.loss.weightings import Weighting, weighting_of
 from polydiff.schedule import Schedule
 from polydiff.space import Batch, Space, State, scaled
+
+
+class Noisy(NamedTuple):
+    """A batch with noise.
+
+    Attributes:
+        x: x_0 + s eps.
+        sigma: s, shape (B,), on the device of x; a function of a learned schedule's parameters if the loss trains it.
+        s: s, of the dtype of x, shaped to broadcast against it.
+        eps: The noise.
+    """
+
+    x: State
+    sigma: Tensor
+    s: Tensor
+    eps: State
 
 
 @dataclass(frozen=True)
@@ -74,30 +91,46 @@ class Loss:
             batch: Clean states, their space and conditions.
             sigma: Noise level of each sample, shape (B,).
             generators: One random stream a sample, for the noise.
-            look_twice: Whether the network is told a first estimate, made without one (`polydiff.self_conditioning`).
+            look_twice: Whether the network receives a first estimate, made without one (`polydiff.self_conditioning`).
         """
-        for name in self.needs:
-            if name not in denoiser.aids:
-                raise ValueError(f"This loss keeps its {name} on the denoiser: Denoiser(..., aids=loss.aids()).")
-        x_0, space, cond = batch
-        eps = space.noise(generators)
-        if self.trains_schedule:
-            sigma = denoiser.schedule.attach(sigma)
-        s = space.expand(sigma.to(x_0))
-        x = x_0 + s * eps
+        _, space, cond = batch
+        noisy = self.noisy(denoiser, batch, sigma, generators)
+        level = noisy.sigma.to(noisy.x)
         if look_twice:
             with torch.no_grad():
-                cond = {**(cond or {}), ESTIMATE: denoiser(x, sigma.to(x_0), space, cond)}
-        f = denoiser.predict(x, sigma.to(x_0), space, cond)
+                cond = {**(cond or {}), ESTIMATE: denoiser(noisy.x, level, space, cond)}
+        return self.of_output(denoiser.predict(noisy.x, level, space, cond), noisy, denoiser, batch)
+
+    def noisy(self, denoiser: Denoiser, batch: Batch, sigma: Tensor, generators: Sequence[torch.Generator]) -> Noisy:
+        """Return a batch with noise of levels (B,); arguments as of the call."""
+        self.kept(denoiser)
+        eps = batch.space.noise(generators)
+        if self.trains_schedule:
+            sigma = denoiser.schedule.attach(sigma)
+        s = batch.space.expand(sigma.to(batch.x))
+        return Noisy(noisy_state(batch.x, s, eps), sigma, s, eps)
+
+    def of_output(self, f: State, noisy: Noisy, denoiser: Denoiser, batch: Batch) -> Tensor:
+        """Return the loss of each sample, shape (B,), by the network's output.
+
+        Arguments:
+            f: F, on the space.
+            noisy: What the network received.
+            denoiser: Its denoiser.
+            batch: Clean states, their space and conditions.
+        """
+        s = noisy.s
         a, b = denoiser.coefficients(torch.ones_like(s), s, denoiser.sigma_data)
-        return self.penalise(lever(denoiser, s) * (f - (a * x_0 + b * eps)), s, denoiser, space)
+        error = f - (a * batch.x + b * noisy.eps)
+        return self.penalise(x0_error_gain(denoiser, s) * error, s, denoiser, batch.space)
 
     def weight(self, s: Tensor, denoiser: Denoiser) -> Tensor:
         """Return w at noise levels s, over the density of the times where the loss is an integral over the log-SNR."""
-        w = WEIGHTINGS[self.weighting](s, lever(denoiser, s), denoiser.sigma_data, **self.weighting_options)
-        if self.weighting not in INTEGRALS:
+        weighting = self._weighting
+        w = weighting(s, x0_error_gain(denoiser, s), denoiser.sigma_data, **self.weighting_options)
+        if not weighting.integral:
             return w
-        return w * importance(self.times, s, denoiser.schedule, self.times_options).to(w)
+        return w * self._times.importance(s, denoiser.schedule, **self.times_options).to(w)
 
     def penalise(self, error: State, s: Tensor, denoiser: Denoiser, space: Space) -> Tensor:
         """Return the loss (B,) of an error of x_0 at noise levels s, which broadcast against it."""
@@ -105,24 +138,48 @@ class Loss:
         return NORMS[self.norm](self.weight(s, denoiser).sqrt() * error, space, **self.norm_options)
 
     @property
-    def trains_schedule(self) -> bool:
-        """Whether a learned schedule is trained: by an integral over the log-SNR, at its own times."""
-        return self.weighting in INTEGRALS and self.times == "uniform"
+    def _times(self) -> Times:
+        return times_of(self.times)
 
     @property
-    def needs(self) -> list[str]:
-        """Names of what this loss learns or remembers itself."""
-        asked = {"history": self.times == "adaptive", "uncertainty": self.weighting == "uncertainty"}
-        return [name for name, needed in asked.items() if needed]
+    def _weighting(self) -> Weighting:
+        return weighting_of(self.weighting)
+
+    @property
+    def trains_schedule(self) -> bool:
+        """Whether a learned schedule is trained: by an integral over the log-SNR, at its own times."""
+        return self._weighting.integral and self._times.trains_schedule
+
+    def state(self) -> dict[str, Callable[[], nn.Module]]:
+        """Return what makes the modules that the times and the weighting keep on the denoiser, by name."""
+        owners = ((self._times.state, self.times_options), (self._weighting.state, self.weighting_options))
+        return {name: partial(make, **options) for state, options in owners for name, make in state.items()}
 
     def aids(self) -> dict[str, nn.Module]:
-        """Return what this loss learns or remembers itself, for `Denoiser(..., aids=...)`; see `polydiff.loss.aids`."""
-        options = self.times_options
-        make: dict[str, Callable[[], nn.Module]] = {"history": lambda: History(**options), "uncertainty": Uncertainty}
-        return {name: make[name]() for name in self.needs}
+        """Return the modules that this loss keeps on the denoiser, for `Denoiser(..., aids=...)`."""
+        return {name: make() for name, make in self.state().items()}
+
+    def kept(self, denoiser: Denoiser) -> nn.ModuleDict:
+        """Return the modules that are kept on a denoiser; a ValueError if one of this loss is not there."""
+        missing = [name for name in self.state() if name not in denoiser.aids]
+        if missing:
+            raise ValueError(f"This loss keeps its {missing[0]} on the denoiser: Denoiser(..., aids=loss.aids()).")
+        return denoiser.aids
+
+    def draw(self, denoiser: Denoiser, u: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the numbers to train at for uniform u, and the weights (B,) that correct for them; None: 1."""
+        return self._times.draw(u, self.kept(denoiser))
+
+    def minimised(self, denoiser: Denoiser, losses: Tensor, sigma: Tensor) -> Tensor:
+        """Return what is minimised in place of the losses (B,) at noise levels (B,), such as L / e^u + u."""
+        return self._weighting.minimised(losses, sigma, self.kept(denoiser))
+
+    def record(self, denoiser: Denoiser, u: Tensor, losses: Tensor) -> None:
+        """Update the state with the losses (B,) of a step, drawn at the numbers u (B,)."""
+        self._times.record(u, losses, self.kept(denoiser))
 
 
-def lever(denoiser: Denoiser, s: Tensor) -> Tensor:
+def x0_error_gain(denoiser: Denoiser, s: Tensor) -> Tensor:
     """Return c, the error of x_0 for a unit error of the network's output, at noise levels s."""
     a, b = denoiser.coefficients(torch.ones_like(s), s, denoiser.sigma_data)
     return s / (b - s * a).abs()

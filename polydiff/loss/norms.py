@@ -14,7 +14,7 @@ from torch.nn import functional
 from polydiff.registry import Registry
 from polydiff.space import Space, State
 
-NORMS: Registry[Callable[..., Tensor]] = Registry("loss")
+NORMS: Registry[Callable[..., Tensor]] = Registry("norm")
 
 
 def mean(space: Space, x: State) -> Tensor:

@@ -4,30 +4,69 @@ $$ |\Delta\epsilon| = |\Delta x_0| / s, \qquad |\Delta F| = |\Delta x_0| / c, \q
 
 so a weight of the error of eps is multiplied by the SNR to become one of the error of x_0. Most of them count with the
 density of the training times, which is a weight too. `integral` marks those that are an integral over the log-SNR,
-whatever the times: `Loss` divides them by the density (`polydiff.loss.times.importance`).
+whatever the times: `Loss` divides them by the density (`polydiff.loss.noise_levels.importance`).
+
+To add one, register a function with these arguments, or an instance of a subclass of `Weighting` if it keeps state.
 
 Symbols: s noise level, c the error of x_0 for a unit error of the network's output F, lambda the log-SNR.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import update_wrapper
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from polydiff.loss.state import Uncertainty
 from polydiff.registry import Registry
 
-Weighting = Callable[..., Tensor]
-WEIGHTINGS: Registry[Weighting] = Registry("weighting")
-INTEGRALS: set[str] = set()
-"""Names of the weightings whose loss is an integral over the log-SNR."""
+Function = Callable[..., Tensor]
+WEIGHTINGS: Registry[Function] = Registry("weighting")
 
 
-def integral(name: str) -> Callable[[Weighting], Weighting]:
-    """Return a decorator that files the weighting of an integral over the log-SNR."""
-    INTEGRALS.add(name)
-    return WEIGHTINGS.register(name)
+class Weighting:
+    """A weighting, which may be an integral over the log-SNR and may keep state on the denoiser.
+
+    Arguments:
+        weight: (s, c, sigma_data, **options) -> w.
+        integral: Whether the loss is an integral over the log-SNR, whatever the training times.
+
+    Attributes:
+        state: Name -> class of a module that is kept on the denoiser and made with the weighting's options.
+    """
+
+    state: ClassVar[Mapping[str, Callable[..., nn.Module]]] = {}
+
+    def __init__(self, weight: Function, integral: bool = False) -> None:
+        update_wrapper(self, weight)  # its signature names the options
+        self.weight = weight
+        self.integral = integral
+
+    def __call__(self, s: Tensor, c: Tensor, sigma_data: float, **options: Any) -> Tensor:
+        return self.weight(s, c, sigma_data, **options)
+
+    def minimised(self, losses: Tensor, sigma: Tensor, state: nn.ModuleDict) -> Tensor:
+        """Return what is minimised in place of the losses (B,) at noise levels (B,)."""
+        return losses
+
+
+def weighting_of(name: str) -> Weighting:
+    """Return the weighting of a name, a plain function with the behaviour of one that keeps no state."""
+    found = WEIGHTINGS[name]
+    return found if isinstance(found, Weighting) else Weighting(found)
+
+
+def integral(name: str) -> Callable[[Function], Function]:
+    """Return a decorator that registers the weighting of an integral over the log-SNR."""
+
+    def register(weight: Function) -> Function:
+        WEIGHTINGS.register(name)(Weighting(weight, integral=True))
+        return weight
+
+    return register
 
 
 @WEIGHTINGS.register("simple")
@@ -78,13 +117,23 @@ def edm(s: Tensor, c: Tensor, sigma_data: float) -> Tensor:
     return (s**2 + sigma_data**2) / (s * sigma_data) ** 2
 
 
-@WEIGHTINGS.register("uncertainty")
-def uncertainty(s: Tensor, c: Tensor, sigma_data: float) -> Tensor:
+class LearnedUncertainty(Weighting):
     """The weight of edm, and L becomes L / e^u + u with a learned u(s): every level counts alike.
 
-    u is `polydiff.loss.aids.Uncertainty` (Karras et al., EDM2, 2024, eq. 21, https://arxiv.org/abs/2312.02696).
+    u is `polydiff.loss.state.Uncertainty` (Karras et al., EDM2, 2024, eq. 21, https://arxiv.org/abs/2312.02696).
     """
-    return edm(s, c, sigma_data)
+
+    state: ClassVar[Mapping[str, Callable[..., nn.Module]]] = {"uncertainty": Uncertainty}
+
+    def __init__(self) -> None:
+        super().__init__(edm)
+
+    def minimised(self, losses: Tensor, sigma: Tensor, state: nn.ModuleDict) -> Tensor:
+        u = state["uncertainty"](sigma.to(losses.device)).to(losses)
+        return losses * torch.exp(-u) + u
+
+
+WEIGHTINGS.register("uncertainty")(LearnedUncertainty())
 
 
 @WEIGHTINGS.register("x0")

@@ -19,21 +19,25 @@ Symbols: s or t noise level, r the earlier one, z noise, sg stop-gradient, sigma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from polydiff.denoise import Denoiser
-from polydiff.loss import Loss
-from polydiff.objective.base import OBJECTIVES, Moment, Outcome
+from polydiff.forward import noisy_state
+from polydiff.objective.base import OBJECTIVES, DenoisingObjective, Moment, Outcome
+from polydiff.rules import Rule
 from polydiff.space import Batch
+
+IDENTITY = Rule("target", ("x0",), "needs D(x, 0) = x, which target=x0 does not give. Use target=edm.", excludes=True)
 
 
 @OBJECTIVES.register("ect")
 @dataclass(frozen=True)
-class ECT:
+class ECT(DenoisingObjective):
     """Easy consistency training (from scratch) or tuning (of a diffusion model); the denoiser becomes D(x, t).
 
     Arguments:
@@ -44,11 +48,20 @@ class ECT:
         stages: Number of stages in a run.
     """
 
-    loss: Loss
     q: float = 2.0
     k: float = 8.0
     b: float = 0.5
     stages: int = 8
+
+    suits: ClassVar[Mapping[str, Any]] = {
+        "loss.times": "log_normal",
+        "loss.times_options": {"mean": -0.4, "std": 2.0},
+        "sample.sampler": "consistency",
+        "sample.steps": 2,
+        "sample.spacing": "flow",
+        "sample.guidance": 1.0,
+    }
+    rules: ClassVar[Sequence[Rule]] = (IDENTITY,)
 
     def __post_init__(self) -> None:
         if not (self.q > 1 and self.k >= 0 and self.b >= 0 and self.stages >= 1):
@@ -62,16 +75,17 @@ class ECT:
         return r
 
     def __call__(
-        self, denoiser: Denoiser, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
+        self, module: Denoiser, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
     ) -> Outcome:
-        if denoiser.target == "x0":
-            raise ValueError("The objective ect needs D(x, 0) = x, which the target x0 does not give. Use target=edm.")
+        if module.target in IDENTITY.values:
+            raise ValueError(f"The objective ect {IDENTITY.why}")
         x_0, space, cond = batch
-        t = self.loss.noise_levels(u, denoiser.schedule)
-        r = self.earlier(t, moment, denoiser.sigma_data)
+        t = self.loss.noise_levels(u, module.schedule)
+        r = self.earlier(t, moment, module.sigma_data)
         z, s_t, s_r = space.noise(generators), t.to(x_0), r.to(x_0)
         with torch.no_grad(), torch.random.fork_rng([x_0.device] if x_0.is_cuda else []):
-            before = denoiser(x_0 + space.expand(s_r) * z, s_r, space, cond)
+            before = module(noisy_state(x_0, space.expand(s_r), z), s_r, space, cond)
             before = torch.where(space.expand(s_r) > 0, before, x_0)
-        now = denoiser(x_0 + space.expand(s_t) * z, s_t, space, cond)  # same state of the generator: same dropout
-        return Outcome(self.loss.penalise(now - before, space.expand(s_t), denoiser, space), t)
+        # the generator has the same state again, and so dropout the same mask
+        now = module(noisy_state(x_0, space.expand(s_t), z), s_t, space, cond)
+        return Outcome(self.loss.penalise(now - before, space.expand(s_t), module, space), t)

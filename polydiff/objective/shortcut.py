@@ -18,17 +18,18 @@ Symbols: s noise level, t flow time, d size of a step, B batch.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from polydiff.conditions import STEP
 from polydiff.denoise import Denoise, Denoiser
-from polydiff.loss import Loss
-from polydiff.objective.base import OBJECTIVES, Moment, Outcome
+from polydiff.forward import noisy_state
+from polydiff.objective.base import OBJECTIVES, DenoisingObjective, Moment, Outcome
+from polydiff.rules import Rule
 from polydiff.schedule import Schedule
 from polydiff.space import Batch, Condition, Space, State
 from polydiff.step_size import StepSize as Stepping  # noqa: F401 - until model.py imports it from there
@@ -53,7 +54,7 @@ class Jump(NamedTuple):
 
 @OBJECTIVES.register("shortcut")
 @dataclass(frozen=True)
-class Shortcut:
+class Shortcut(DenoisingObjective):
     """Flow matching and self-consistency in one batch.
 
     Arguments:
@@ -62,9 +63,22 @@ class Shortcut:
         finest: Number of steps, a power of 2, from which on steps count as d = 0.
     """
 
-    loss: Loss
     share: float = 0.25
     finest: int = 128
+
+    suits: ClassVar[Mapping[str, Any]] = {
+        "backbone.step_size": True,
+        "loss.times": "log_normal",
+        "loss.times_options": {"mean": 0.0, "std": 1.8},
+        "sample.sampler": "shortcut",
+        "sample.steps": 4,
+        "sample.spacing": "flow",
+        "sample.guidance": 1.0,
+    }
+    rules: ClassVar[Sequence[Rule]] = (
+        Rule("backbone.step_size", (True,), "needs backbone.step_size=true: the network must receive the step size."),
+    )
+    teaches: ClassVar[Sequence[str]] = ("backbone.step_size",)
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
@@ -90,17 +104,17 @@ class Shortcut:
         return (torch.arange(n, dtype=torch.float64) * self.share + phase) % 1 < self.share
 
     def __call__(
-        self, denoiser: Denoiser, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
+        self, module: Denoiser, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
     ) -> Outcome:
         x_0, space, cond = batch
-        eps, jump, jumps = space.noise(generators), self.jumps(u, denoiser.schedule), self.chosen(len(u), moment.step)
+        eps, jump, jumps = space.noise(generators), self.jumps(u, module.schedule), self.chosen(len(u), moment.step)
         goal = self.goal(moment.ema, x_0, eps, jump, space, cond)
-        sigma = torch.where(jumps, noise_level(jump.t), self.loss.noise_levels(u, denoiser.schedule))
+        sigma = torch.where(jumps, noise_level(jump.t), self.loss.noise_levels(u, module.schedule))
         step = torch.where(jumps, -jump.level, math.nan).to(x_0)
         s = space.expand(sigma.to(x_0))
-        d = denoiser(x_0 + s * eps, sigma.to(x_0), space, {**(cond or {}), STEP: step})
+        d = module(noisy_state(x_0, s, eps), sigma.to(x_0), space, {**(cond or {}), STEP: step})
         target = torch.where(space.expand(jumps.to(x_0.device)), goal, x_0)
-        return Outcome(self.loss.penalise(d - target, s, denoiser, space), sigma)
+        return Outcome(self.loss.penalise(d - target, s, module, space), sigma)
 
     @torch.no_grad()
     def goal(self, ema: Denoise, x_0: State, eps: State, jump: Jump, space: Space, cond: Condition | None) -> State:
@@ -109,7 +123,7 @@ class Shortcut:
         s0, s1, share = (c.to(x_0) for c in (noise_level(t), noise_level(t - d), (t - 2 * d) / (2 * (t - d))))
         half = torch.where(2 ** (level + 1) < self.finest, -level - 1, math.nan).to(x_0)
         told = {**(cond or {}), STEP: half}
-        x = x_0 + space.expand(s0) * eps
+        x = noisy_state(x_0, space.expand(s0), eps)
         first = ema(x, s0, space, told)
         second = ema(first + space.expand(s1 / s0) * (x - first), s1, space, told)
         return second + space.expand(share) * (first - second)

@@ -13,25 +13,28 @@ Symbols: s noise level, T levels, D estimate of x_0, v what the network says of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from polydiff.denoise import NO_VARIANCE, Denoiser
+from polydiff.forward import noisy_state
 from polydiff.likelihood.terms import decoder_std, step_kl
 from polydiff.likelihood.vlb import chain, expected_nats, shares
-from polydiff.loss import Loss
-from polydiff.objective.base import OBJECTIVES, Moment, Outcome
+from polydiff.objective.base import OBJECTIVES, DenoisingObjective, Moment, Outcome
+from polydiff.rules import Rule
 from polydiff.schedule import Schedule
-from polydiff.space import Batch, Condition, Space, State, sqnorm
+from polydiff.space import Batch, sqnorm
+
+VARIANCE = Rule("backbone.variance", (True,), "needs backbone.variance=true, the variance of a step that it teaches.")
 
 
 @OBJECTIVES.register("vlb")
 @dataclass(frozen=True)
-class Vlb:
+class Vlb(DenoisingObjective):
     """The bound on -log p(x_0) of a chain, without its prior and the decoder's constant, which nothing changes.
 
     With a network that tells v, its variances are learned, else they are the small ones.
@@ -41,28 +44,29 @@ class Vlb:
         steps: T.
     """
 
-    loss: Loss
     steps: int = 1000
+
+    teaches: ClassVar[Sequence[str]] = ("backbone.variance",)
 
     def __post_init__(self) -> None:
         check_steps(self.steps)
 
     def __call__(
-        self, denoiser: Denoiser, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
+        self, module: Denoiser, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
     ) -> Outcome:
         x_0, space, cond = batch
-        levels = chain(denoiser.schedule, self.steps)
-        share = shares(expected_nats(levels, denoiser.sigma_data))
+        levels = chain(module.schedule, self.steps)
+        share = shares(expected_nats(levels, module.sigma_data))
         i = torch.searchsorted(share.cumsum(0), u).clamp(max=len(share) - 1)
         lower = torch.where(i > 0, levels[(i - 1).clamp(min=0)], levels[0] / 2)  # the first term is no step
         s0, s1 = levels[i].to(x_0.device), lower.to(x_0.device)
         sigma = s0.to(x_0)
-        x = x_0 + space.expand(sigma) * space.noise(generators)
-        f, v = denoiser.network_output(x, sigma, space, cond)
-        estimate = denoiser.to_x0(x, f, sigma, space)
+        x = noisy_state(x_0, space.expand(sigma), space.noise(generators))
+        f, v = module.network_output(x, sigma, space, cond)
+        estimate = module.to_x0(x, f, sigma, space)
         told = 0.0 if v is None else torch.sigmoid(v.to(x.dtype))
-        steps = step_kl(space, x_0, estimate, s0, s1, denoiser.sigma_data, told)
-        c = decoder_std(s0, denoiser.sigma_data).to(x_0)
+        steps = step_kl(space, x_0, estimate, s0, s1, module.sigma_data, told)
+        c = decoder_std(s0, module.sigma_data).to(x_0)
         last = sqnorm(space, (x_0 - estimate) / space.expand(c)) / 2
         nats = torch.where(i.to(x_0.device) == 0, last, steps)
         return Outcome(nats / share[i].to(nats) / space.dim.clamp(min=1), levels[i])
@@ -70,7 +74,7 @@ class Vlb:
 
 @OBJECTIVES.register("hybrid")
 @dataclass(frozen=True)
-class Hybrid:
+class Hybrid(DenoisingObjective):
     """L_simple + weight L_vlb: the loss of the mean as configured, and the bound for the variance alone.
 
     Both terms share one evaluation of the network, at the noise levels of the loss; the step that the bound judges
@@ -82,9 +86,12 @@ class Hybrid:
         weight: Of L_vlb.
     """
 
-    loss: Loss
     steps: int = 1000
     weight: float = 0.001
+
+    suits: ClassVar[Mapping[str, Any]] = {"backbone.variance": True}
+    rules: ClassVar[Sequence[Rule]] = (VARIANCE,)
+    teaches: ClassVar[Sequence[str]] = ("backbone.variance",)
 
     def __post_init__(self) -> None:
         check_steps(self.steps)
@@ -92,38 +99,19 @@ class Hybrid:
             raise ValueError(f"weight must be above 0, not {self.weight}.")
 
     def __call__(
-        self, denoiser: Denoiser, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
+        self, module: Denoiser, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
     ) -> Outcome:
-        x_0, space, _ = batch
-        sigma = self.loss.noise_levels(u, denoiser.schedule)
-        heard: Any = Listening(denoiser)
-        simple = self.loss(heard, batch, sigma.to(x_0.device), generators)
-        s0, s1 = (s.to(x_0.device) for s in (sigma, below(denoiser.schedule, sigma, self.steps)))
-        estimate = denoiser.to_x0(heard.x, heard.f, s0, space).detach()
-        nats = step_kl(space, x_0, estimate, s0, s1, denoiser.sigma_data, torch.sigmoid(heard.v.to(x_0)))
+        x_0, space, cond = batch
+        sigma = self.loss.noise_levels(u, module.schedule)
+        s0, s1 = (s.to(x_0.device) for s in (sigma, below(module.schedule, sigma, self.steps)))
+        noisy = self.loss.noisy(module, batch, s0, generators)
+        f, v = module.network_output(noisy.x, noisy.sigma.to(x_0), space, cond)
+        if v is None:
+            raise ValueError(f"{NO_VARIANCE} The objective hybrid {VARIANCE.why}")
+        simple = self.loss.of_output(f, noisy, module, batch)
+        estimate = module.to_x0(noisy.x, f, s0, space).detach()
+        nats = step_kl(space, x_0, estimate, s0, s1, module.sigma_data, torch.sigmoid(v.to(x_0)))
         return Outcome(simple + self.weight * self.steps * nats / space.dim.clamp(min=1), sigma)
-
-
-class Listening:
-    """A denoiser that remembers what its network said last, for a loss that asks for F alone.
-
-    Arguments:
-        denoiser: What is asked.
-    """
-
-    def __init__(self, denoiser: Denoiser) -> None:
-        self.denoiser = denoiser
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.denoiser, name)
-
-    def predict(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        """Return F and keep x, F and v."""
-        self.x = x
-        self.f, self.v = self.denoiser.network_output(x, sigma, space, cond)
-        if self.v is None:
-            raise ValueError(f"{NO_VARIANCE} loss.objective=hybrid needs backbone.variance=true.")
-        return self.f
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+from polydiff.rules import Rule, rules
 from polydiff.sampling.rows import SAMPLERS, Row
 
 
@@ -44,6 +45,7 @@ def euler(levels: Sequence[float]) -> list[Row]:
 
 
 @SAMPLERS.register("shortcut")
+@rules(Rule("backbone.step_size", (True,), "needs loss.objective=shortcut, which trains a network with step sizes."))
 def shortcut(levels: Sequence[float]) -> list[Row]:
     """Euler's rows for a network that is told the size of each step (Frans et al., 2024).
 
@@ -69,6 +71,15 @@ def euler_ancestral(levels: Sequence[float], eta: float = 1.0) -> list[Row]:
 
 
 @SAMPLERS.register("ddpm")
+@rules(
+    Rule(
+        "backbone.variance",
+        (True,),
+        "with variance=learned: this network predicts no variance; loss.objective=hybrid trains one that does. "
+        "Use variance=small or large.",
+        when={"sample.options.variance": "learned"},
+    )
+)
 def ddpm(levels: Sequence[float], variance: str = "small", sigma_data: float = 1.0) -> list[Row]:
     """Ancestral sampling (Ho et al., 2020, https://arxiv.org/abs/2006.11239), order 1.
 

@@ -69,9 +69,9 @@ def curve(precision: str, compiled: bool = False) -> Tensor:
     """Return mean losses of windows of steps of a network that learns the digits, and the last average's outputs."""
     config = resolve("image").config
     domain = build_domain(config)
-    training = Training(denoiser(SMALL, precision), OptimConfig(lr=2e-3))
+    training = Training(denoiser(SMALL, precision), optim=OptimConfig(lr=2e-3))
     if compiled:
-        training.denoiser.compile()
+        training.module.compile()
     losses = [r.loss for r in fit(training, batches(domain, 32, 0, 0.1), steps=STEPS, batch_size=32, ema=0.95)]
     return torch.tensor(losses).reshape(-1, WINDOW).mean(1)
 

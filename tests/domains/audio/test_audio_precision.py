@@ -100,7 +100,7 @@ def curve() -> Callable[[str], Tensor]:
     def losses(precision: str) -> Tensor:
         torch.manual_seed(0)
         net = UNet(PATCHED, channels=1, dims=1, conditions={})
-        training = Training(Denoiser(net, SCHEDULES["edm"](), precision=precision), config.optim)
+        training = Training(Denoiser(net, SCHEDULES["edm"](), precision=precision), optim=config.optim)
 
         def part(step: int) -> Batch:
             first = 16 * (step % 4)

@@ -63,12 +63,12 @@ def relative(value: Tensor, truth: Tensor) -> float:
 
 def learn(precision: str, compiled: bool = False, steps: int = 200) -> tuple[Tensor, Denoiser]:
     """The losses of a training of few steps, and what was trained."""
-    training = Training(denoiser(precision), OptimConfig(lr=2e-3, warmup=20))
+    training = Training(denoiser(precision), optim=OptimConfig(lr=2e-3, warmup=20))
     if compiled:
-        training.denoiser.backbone.compile()
+        training.module.backbone.compile()
     x, space = CODEC.encode(MOLECULES * 4)
     records = fit(training, lambda step: Batch(x, space), steps=steps, batch_size=space.batch)
-    return torch.tensor([record.loss for record in records]), training.denoiser
+    return torch.tensor([record.loss for record in records]), training.module
 
 
 def gap(losses: Tensor, others: Tensor) -> float:

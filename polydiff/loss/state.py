@@ -1,20 +1,16 @@
-r"""What a loss learns or remembers: which noise levels are hard, and how the schedule should run.
+r"""State of a loss: modules that learn or record how hard each noise level is.
 
-Such things live on the denoiser, `Denoiser(..., aids=loss.aids())`, where the optimizer, the moving average and
-checkpoints find them; sampling never looks at them. The training loop calls the functions below around whatever it
-minimises: `draw` before, `settle` and `backward` after, `remember` once the step is done.
+They stand on the denoiser, `Denoiser(..., aids=loss.aids())`, where the optimizer, the moving average and checkpoints
+find them; sampling never uses them. The weighting or the distribution of times that owns one is the only code that
+calls it (`polydiff.loss.weightings`, `polydiff.loss.noise_levels`).
 
 Symbols: u uniform number, L the loss of a sample, B batch, p density.
 """
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
-
-from polydiff.denoise import Denoiser
 
 
 class History(nn.Module):
@@ -98,49 +94,3 @@ class Uncertainty(nn.Module):
         angle = 2 * torch.pi * (sigma.log().to(self.weight)[:, None] / 4 * self.frequency + self.phase)
         u: Tensor = angle.cos() @ self.weight * (2 / len(self.weight)) ** 0.5
         return u
-
-
-def aid(denoiser: Denoiser, name: str) -> nn.Module | None:
-    """Return what is kept on a denoiser under a name, or None."""
-    return denoiser.aids[name] if name in denoiser.aids else None  # noqa: SIM401 (a ModuleDict has no get)
-
-
-def draw(denoiser: Denoiser, u: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return the numbers u to train at and the weights that correct for them; None: none is needed."""
-    history = aid(denoiser, "history")
-    return cast(History, history).draw(u) if history is not None else (u, None)
-
-
-def settle(denoiser: Denoiser, losses: Tensor, sigma: Tensor, weight: Tensor | None) -> Tensor:
-    """Return what is to be averaged: L / e^u + u where an uncertainty is learned, times the weights of `draw`."""
-    uncertainty = aid(denoiser, "uncertainty")
-    if uncertainty is not None:
-        u = uncertainty(sigma.to(losses.device)).to(losses)
-        losses = losses * torch.exp(-u) + u
-    return losses if weight is None else losses * weight.to(losses)
-
-
-def remember(denoiser: Denoiser, u: Tensor, losses: Tensor) -> None:
-    """Let the history, if there is one, know the losses of a step."""
-    history = aid(denoiser, "history")
-    if history is not None:
-        cast(History, history).remember(u, losses)
-
-
-def backward(denoiser: Denoiser, losses: Tensor) -> Tensor:
-    """Put the gradient of the mean loss into the parameters, that of its relative variance into a learned schedule.
-
-    The schedule's gradient is that of E[L^2] / (2 E[L]^2): the mean does not depend on it (Kingma et al., VDM, 2021,
-    https://arxiv.org/abs/2107.00630). It takes a second pass through the network.
-
-    Returns:
-        The mean.
-    """
-    mean, schedule = losses.mean(), denoiser.schedule
-    own = [p for p in schedule.parameters() if p.requires_grad] if isinstance(schedule, nn.Module) else []
-    spread = losses.square().mean() / (2 * mean.detach() ** 2).clamp(min=1e-30)
-    gradients = torch.autograd.grad(spread, own, retain_graph=True, allow_unused=True) if own else ()
-    mean.backward()
-    for parameter, gradient in zip(own, gradients, strict=True):
-        parameter.grad = gradient
-    return mean

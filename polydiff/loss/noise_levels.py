@@ -1,5 +1,8 @@
 r"""Distributions of training noise levels: (u, schedule, **options) -> s, rising with u in (0, 1).
 
+To add one, register a function with these arguments. A distribution that keeps state, or knows its density in closed
+form, is an instance of a subclass of `Times`.
+
 Each is a quantile function, so that evenly spread u (`stratified`) give evenly spread noise levels, and it never leaves
 the schedule's range: a distribution that would is cut there, not piled up. Its density follows from it,
 
@@ -14,12 +17,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.special import ndtr, ndtri
 
+from polydiff.loss.state import History
 from polydiff.registry import Registry
 from polydiff.schedule import Schedule, bisect
 
@@ -27,22 +31,89 @@ TIMES: Registry[Callable[..., Tensor]] = Registry("distribution of training time
 Curve = Callable[[Tensor], Tensor]
 
 
-@TIMES.register("uniform")
-def uniform(u: Tensor, schedule: Schedule) -> Tensor:
-    """t uniform between the times of the lowest and the highest noise level trained."""
-    low, high = schedule.trained_times()
-    return schedule.noise_level(low + u.double() * (high - low))
+class Times:
+    """A distribution of training noise levels, which may keep state on the denoiser.
 
-
-@TIMES.register("adaptive")
-def adaptive(u: Tensor, schedule: Schedule, bins: float = 64, depth: float = 10, floor: float = 0.001) -> Tensor:
-    """`uniform` until losses are known, then t in proportion to their root mean square; the gradient stays the same.
-
-    (Nichol & Dhariwal, 2021, eq. 18, https://arxiv.org/abs/2102.09672). The numbers u that reach this function are
-    those that `polydiff.loss.aids.History` made: `bins` intervals, the last `depth` losses of each, a share `floor`
-    spread evenly.
+    Attributes:
+        state: Name -> class of a module that is kept on the denoiser and made with the distribution's options.
+        trains_schedule: Whether `importance` is a function of a learned schedule's parameters, which it then trains.
     """
-    return uniform(u, schedule)
+
+    state: ClassVar[Mapping[str, Callable[..., nn.Module]]] = {}
+    trains_schedule: ClassVar[bool] = False
+
+    def __call__(self, *args: Any, **options: Any) -> Tensor:
+        """Return noise levels (u, schedule, **options) -> s, float64, rising with u."""
+        raise NotImplementedError
+
+    def importance(self, s: Tensor, schedule: Schedule, **options: Any) -> Tensor:
+        """Return 1 / p(lambda) at noise levels s of any shape, in float64, found from the quantiles."""
+        with torch.enable_grad():
+            u = bisect(lambda u: self(u, schedule, **options), s.detach()).clamp(1e-7, 1 - 1e-7).requires_grad_()
+            return 2 * torch.autograd.grad(self(u, schedule, **options).log().sum(), u)[0]
+
+    def draw(self, u: Tensor, state: nn.ModuleDict) -> tuple[Tensor, Tensor | None]:
+        """Return the numbers to train at for uniform u, and the weights (B,) that correct for them; None: 1."""
+        return u, None
+
+    def record(self, u: Tensor, losses: Tensor, state: nn.ModuleDict) -> None:
+        """Update the state with the losses (B,) of the numbers u (B,)."""
+
+
+class Quantiles(Times):
+    """A distribution by its quantile function.
+
+    Arguments:
+        levels: (u, schedule, **options) -> s.
+    """
+
+    def __init__(self, levels: Callable[..., Tensor]) -> None:
+        self.levels = levels
+
+    def __call__(self, *args: Any, **options: Any) -> Tensor:
+        return self.levels(*args, **options)
+
+
+class Uniform(Times):
+    """t uniform between the times of the lowest and the highest noise level trained."""
+
+    trains_schedule: ClassVar[bool] = True
+
+    def __call__(self, u: Tensor, schedule: Schedule) -> Tensor:
+        low, high = schedule.trained_times()
+        return schedule.noise_level(low + u.double() * (high - low))
+
+    def importance(self, s: Tensor, schedule: Schedule, **options: Any) -> Tensor:
+        """Return 1 / p(lambda); a function of a learned schedule's parameters where s is one (`Schedule.attach`)."""
+        low, high = schedule.trained_times()
+        slope = schedule.slope(schedule.time(-2 * s.detach().double().log()))
+        return -(slope if s.requires_grad else slope.detach()) * (high - low)
+
+
+class Adaptive(Uniform):
+    """`Uniform` until losses are known, then t in proportion to their root mean square; the gradient stays the same.
+
+    Its options are those of `History`, which draws the numbers u (Nichol & Dhariwal, 2021, eq. 18,
+    https://arxiv.org/abs/2102.09672).
+    """
+
+    state: ClassVar[Mapping[str, Callable[..., nn.Module]]] = {"history": History}
+    trains_schedule: ClassVar[bool] = False
+
+    def __call__(
+        self, u: Tensor, schedule: Schedule, bins: float = 64, depth: float = 10, floor: float = 0.001
+    ) -> Tensor:
+        return super().__call__(u, schedule)
+
+    def draw(self, u: Tensor, state: nn.ModuleDict) -> tuple[Tensor, Tensor | None]:
+        return cast(History, state["history"]).draw(u)
+
+    def record(self, u: Tensor, losses: Tensor, state: nn.ModuleDict) -> None:
+        cast(History, state["history"]).remember(u, losses)
+
+
+TIMES.register("uniform")(Uniform())
+TIMES.register("adaptive")(Adaptive())
 
 
 @TIMES.register("logit_normal")
@@ -150,10 +221,14 @@ def in_range(s: Tensor, schedule: Schedule) -> Tensor:
     return s.clamp(schedule.sigma_min, schedule.sigma_max)
 
 
+def times_of(name: str) -> Times:
+    """Return the distribution of a name, a plain function with the behaviour of one that keeps no state."""
+    found = TIMES[name]
+    return found if isinstance(found, Times) else Quantiles(found)
+
+
 def importance(times: str, s: Tensor, schedule: Schedule, options: Mapping[str, Any] | None = None) -> Tensor:
     """Return 1 / p(lambda) at noise levels s of any shape, in float64.
-
-    A function of what is learned in the schedule where the times are `uniform` and s is one (`Schedule.attach`).
 
     Arguments:
         times: Name of the distribution.
@@ -161,14 +236,7 @@ def importance(times: str, s: Tensor, schedule: Schedule, options: Mapping[str, 
         schedule: Gives the range, and the time of a noise level.
         options: Further arguments of the distribution.
     """
-    if times in ("uniform", "adaptive"):
-        low, high = schedule.trained_times()
-        slope = schedule.slope(schedule.time(-2 * s.detach().double().log()))
-        return -(slope if s.requires_grad else slope.detach()) * (high - low)
-    levels = TIMES[times]
-    with torch.enable_grad():
-        u = bisect(lambda u: levels(u, schedule, **(options or {})), s.detach()).clamp(1e-7, 1 - 1e-7).requires_grad_()
-        return 2 * torch.autograd.grad(levels(u, schedule, **(options or {})).log().sum(), u)[0]
+    return times_of(times).importance(s, schedule, **(options or {}))
 
 
 def stratified(n: int, generator: torch.Generator) -> Tensor:
