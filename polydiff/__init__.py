@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from polydiff.editing import vary as vary
     from polydiff.errors import UserError as UserError
     from polydiff.evaluation import evaluate as evaluate
+    from polydiff.forward import q_sample as q_sample
     from polydiff.guidance import ClassifierFree as ClassifierFree
     from polydiff.loss import Loss as Loss
     from polydiff.model import Model as Model
     from polydiff.model import load as load
     from polydiff.plugins import BackboneSpec as BackboneSpec
     from polydiff.plugins import build_backbone as build_backbone
-    from polydiff.process import q_sample as q_sample
     from polydiff.random import stream as stream
     from polydiff.random import streams as streams
     from polydiff.report import write_report as write_report
@@ -59,11 +59,11 @@ _HOMES = {
     "editing": ("inpaint", "interpolate", "read", "vary"),
     "errors": ("UserError",),
     "evaluation": ("evaluate",),
+    "forward": ("q_sample",),
     "guidance": ("ClassifierFree",),
     "loss": ("Loss",),
     "model": ("Model", "load"),
     "plugins": ("BackboneSpec", "build_backbone"),
-    "process": ("q_sample",),
     "random": ("stream", "streams"),
     "report": ("write_report",),
     "sampling": ("SAMPLERS", "Row", "sample", "trajectory"),

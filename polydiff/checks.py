@@ -7,20 +7,17 @@ A config says names as words; only the core knows them, and importing it takes t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from polydiff.config import Config, SampleConfig
 from polydiff.errors import UserError, unknown
+from polydiff.errors import attempt as attempt
 from polydiff.keys import dig
+from polydiff.processes import process_of
 from polydiff.registry import Registry
 from polydiff.settings import OPTIONS_OF
-
-if TYPE_CHECKING:
-    from polydiff.guidance import Method
-    from polydiff.sampling import Row
-    from polydiff.schedule import Schedule
 
 GUIDED = {
     "guide": "A guide",
@@ -40,7 +37,13 @@ KINDS: dict[str, tuple[type, str]] = {
 
 
 def check_names(config: Config) -> None:
-    """Refuse names, and options of names, that the core does not know."""
+    """Raise a `UserError` unless all that a configuration names exists and fits together, as its process says."""
+    process_of(config).check(config)
+
+
+def check_gaussian(config: Config) -> None:
+    """Raise a `UserError` unless names, and options of names, of a Gaussian diffusion exist and fit together."""
+    from polydiff.gaussian_plan import check_sampling
     from polydiff.loss import NORMS, TIMES, WEIGHTINGS
     from polydiff.objective import OBJECTIVES
     from polydiff.optim import OPTIMIZERS
@@ -61,20 +64,6 @@ def check_names(config: Config) -> None:
     check_objective(config)
     try_options(config)
     check_learned(config)
-
-
-def check_sampling(config: Config, how: SampleConfig) -> None:
-    """Refuse names and options of sampling that the core or a configuration's network does not know."""
-    from polydiff.guidance import GUIDANCE
-    from polydiff.sampling import SAMPLERS, SPACINGS
-
-    registries: dict[str, Registry[Any]] = {
-        "sample.sampler": SAMPLERS,
-        "sample.spacing": SPACINGS,
-        "sample.guidance_method": GUIDANCE,
-    }
-    check_chosen({"sample": how.model_dump()}, registries)
-    check_variance(config, how.options)
 
 
 def check_chosen(values: Mapping[str, Any], registries: Mapping[str, Registry[Any]]) -> None:
@@ -145,6 +134,7 @@ def try_options(config: Config) -> None:
     """Refuse options of the right name and a wrong value, by using each thing once on little."""
     import torch
 
+    from polydiff.gaussian_plan import try_guidance, try_plan
     from polydiff.loss import NORMS, TIMES, WEIGHTINGS, Loss
     from polydiff.objective import OBJECTIVES
     from polydiff.schedule import SCHEDULES
@@ -159,7 +149,7 @@ def try_options(config: Config) -> None:
             f"target={config.target} says nothing of the data where there is noise alone, as at the end of a schedule "
             "with zero_terminal_snr. Use target=v, edm, flow or x0."
         )
-    try_guidance(config.sample, try_plan(config.sample, schedule), schedule)
+    try_guidance(config.sample, try_plan(config.sample, schedule)[1], schedule)
     check_guided(config.sample, ("guide", "negative"))
     if config.sample.guide is not None and not config.sample.guide.is_dir():
         raise UserError(f"sample.guide={config.sample.guide}: there is no such run or checkpoint.")
@@ -178,42 +168,12 @@ def try_options(config: Config) -> None:
             raise UserError(f"loss.{name}_options={given}: gives {result.tolist()}, of no use as a {name}.")
 
 
-def try_plan(how: SampleConfig, schedule: Schedule, **more: Any) -> list[Row]:
-    """Return the rows that a section `sample` asks for; `more` are sigma_data and start of `polydiff.sampling.plan`."""
-    from polydiff.sampling import plan
-
-    more = {"spacing_options": how.spacing_options, **how.options, **more}
-    rows: list[Row] = attempt(
-        f"sample.options={how.options}, sample.spacing_options={how.spacing_options}",
-        lambda: plan(schedule, how.steps, how.sampler, how.spacing, **more),
-    )
-    return rows
-
-
-def try_guidance(how: SampleConfig, rows: Sequence[Row], schedule: Schedule) -> Method:
-    """Return the method of guidance that a section `sample` asks for; of no use with these rows: a `UserError`."""
-    from polydiff.guidance import GUIDANCE, check_interval
-
-    attempt("sample.guidance_interval", lambda: check_interval(how.guidance_interval, schedule))
-    options = how.guidance_options
-    method: Method = attempt("sample.guidance", lambda: GUIDANCE[how.guidance_method](how.guidance, rows, **options))
-    return method
-
-
 def check_guided(how: SampleConfig, said: Iterable[str]) -> None:
     """Refuse what was said of guidance, by its keys, where the scale is 1 and there is none."""
     plain = SampleConfig()
     idle = [what for key, what in GUIDED.items() if key in said and getattr(how, key) != getattr(plain, key)]
     if how.guidance == 1 and idle:
         raise UserError(f"{idle[0]} does nothing at guidance 1. Say guidance=2, for instance.")
-
-
-def attempt(key: str, use: Callable[[], Any]) -> Any:
-    """Return what a call gives; what it objects to is the user's mistake in this key."""
-    try:
-        return use()
-    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        raise UserError(f"{key}: {error}") from error
 
 
 def check_options(key: str, options: Mapping[str, Any], name: str, registry: Registry[Any]) -> None:

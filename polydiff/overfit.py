@@ -18,11 +18,11 @@ from polydiff.domain import Domain
 from polydiff.levels import Gathered, together
 from polydiff.model import Model
 from polydiff.plugins import build_domain
+from polydiff.process import TriesSampler
+from polydiff.processes import process_of
 from polydiff.random import streams
-from polydiff.sampling import sample
 from polydiff.space import Batch, Euclidean, sqnorm
-from polydiff.testing.analytic import GaussianMixture
-from polydiff.trainer import begin, build_loss
+from polydiff.trainer import begin
 from polydiff.training import Record, fit
 
 STEPS = 300
@@ -65,7 +65,7 @@ def overfit(config: Config, steps: int = STEPS, progress: Progress | None = None
         lambda step: batch,
         steps=steps,
         batch_size=batch.space.batch,
-        loss=build_loss(config),
+        loss=process_of(config).objective(config),
         seed=config.seed,
     )
     ends, kept = (Gathered(), Gathered()), max(steps // ENDS, 1)
@@ -112,19 +112,6 @@ def distance(model: Model, batch: Batch) -> float | None:
 
 
 def alone(model: Model) -> float | None:
-    """Return the standard deviation of samples that the configured sampler draws of data N(0, 1)."""
-    plan = model.plan(guidance=1.0)
-    if plan.sampler in ("consistency", "shortcut"):
-        return None
-    exact = GaussianMixture(torch.zeros(1, 64), torch.ones(1, 64), schedule=model.denoiser.schedule)
-    x = sample(
-        exact,
-        Euclidean(64, (64,)),
-        generators=streams(0, "alone", range(64)),
-        steps=plan.steps,
-        sampler=plan.sampler,
-        spacing=plan.spacing,
-        spacing_options=plan.spacing_options,
-        **plan.options,
-    )
-    return float(x.square().mean().sqrt())
+    """Return the standard deviation of samples that the configured sampler draws of data N(0, 1); None if untried."""
+    process, how = model.process, model.plan(guidance=1.0)
+    return process.sampler_spread(model, how) if isinstance(process, TriesSampler) else None

@@ -243,3 +243,14 @@ def drop_condition(cond: Condition, keep: Tensor) -> dict[str, Tensor]:
         return torch.where(kept, value, absent(value))
 
     return {name: value if name.startswith("_") else masked(value) for name, value in cond.items()}
+
+
+def check_mask(mask: object, x: State) -> None:
+    """Raise ValueError unless a mask broadcasts against the state x and holds only 0 and 1."""
+    if not isinstance(mask, Tensor):
+        raise ValueError(f"mask must be a tensor, 1 or True where known, not {type(mask).__name__}.")
+    sizes = zip(reversed(mask.shape), reversed(x.shape), strict=False)
+    if mask.dim() > x.dim() or any(ours not in (1, theirs) for ours, theirs in sizes):
+        raise ValueError(f"mask has the shape {tuple(mask.shape)}, which does not broadcast against {tuple(x.shape)}.")
+    if not ((mask == 0) | (mask == 1)).all():
+        raise ValueError("mask must hold nothing but 0 and 1, or False and True: what is unknown and what is known.")

@@ -25,11 +25,10 @@ from polydiff.environment import environment
 from polydiff.errors import UserError
 from polydiff.files import write_atomic
 from polydiff.levels import Gathered
-from polydiff.loss import Loss
 from polydiff.model import Model
-from polydiff.objective import OBJECTIVES, Objective
 from polydiff.optim import optimizer_tensors, restore_optimizer
 from polydiff.plugins import build_domain
+from polydiff.processes import process_of
 from polydiff.quarantine import keep
 from polydiff.run import Run, write_samples
 from polydiff.settings import Settings, config_from, resolve, resolved_text
@@ -112,8 +111,7 @@ class Session:
 
     def check_sampling(self) -> None:
         """Refuse a guide or conditions to guide away from that `show` could not use, at the cost of no sample."""
-        model, plan = self.model, self.config.sample
-        model.guided(plan, guide=model.guide(plan), negative=model.unwanted(plan, self.config.seed, range(SHOWN)))
+        self.model.request().unwanted(self.config.seed, range(SHOWN))
 
     def show(self) -> None:
         """Keep a set of samples, of the same seed each time so that the sets can be compared."""
@@ -282,13 +280,6 @@ def carried(weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[
     return network | path | {name: value for name, value in fresh.items() if name.startswith("aids.")}
 
 
-def build_loss(config: Config) -> Objective:
-    """Return what a configuration says is to be minimised."""
-    section = config.loss.model_dump()
-    make, options = OBJECTIVES[section.pop("objective")], section.pop("objective_options")
-    return make(Loss(**section), **options)
-
-
 def records_of(
     config: Config, domain: Domain, training: Training, steps: int | None = None, phase: Phase = nullcontext
 ) -> Iterator[Record]:
@@ -299,7 +290,7 @@ def records_of(
         batches(domain, settings.batch_size, config.seed, settings.condition_dropout, settings.like_sizes),
         steps=steps or settings.steps,
         batch_size=settings.batch_size,
-        loss=build_loss(config),
+        loss=process_of(config).objective(config),
         ema=settings.ema,
         seed=config.seed,
         workers=worker_count(settings.workers, device),

@@ -10,8 +10,8 @@ from torch.testing import assert_close
 
 from polydiff.denoise import Denoiser
 from polydiff.errors import UserError
+from polydiff.forward import q_sample
 from polydiff.guidance import ClassifierFree
-from polydiff.process import q_sample
 from polydiff.random import streams
 from polydiff.schedule import EDM, SCHEDULES
 from polydiff.space import Condition, Space, at_level

@@ -17,7 +17,7 @@ from torch.testing import assert_close
 
 from polydiff.checks import check_names
 from polydiff.denoise import Denoiser
-from polydiff.process import q_sample
+from polydiff.forward import q_sample
 from polydiff.random import streams
 from polydiff.sampling import sample
 from polydiff.schedule import EDM, INFINITE, SCHEDULES, VP, Cosine, Discrete, Learned, RectifiedFlow, Schedule, Table
