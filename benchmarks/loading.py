@@ -27,9 +27,10 @@ from polydiff.config import Config
 from polydiff.data import batches
 from polydiff.domain import Domain
 from polydiff.plugins import build_domain
+from polydiff.processes import process_of
 from polydiff.settings import resolve
 from polydiff.space import Batch
-from polydiff.trainer import begin, build_loss
+from polydiff.trainer import begin
 from polydiff.training import fit
 
 FILES, SECONDS = 200, 10
@@ -70,7 +71,7 @@ def step_seconds(config: Config, domain: Domain, batch_size: int, device: str) -
     """Return the seconds of a training step whose batch is at hand."""
     batch = batches(domain, batch_size, config.seed)(0)
     seconds, start = [], time.perf_counter()
-    training, loss = begin(config, domain), build_loss(config)
+    training, loss = begin(config, domain), process_of(config).objective(config)
     for _ in fit(training, lambda step: batch, steps=STEPS + 1, batch_size=batch_size, loss=loss, workers=0):
         if device.startswith("cuda"):
             torch.cuda.synchronize()

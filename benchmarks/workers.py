@@ -19,9 +19,10 @@ from timing import in_turns, parser, show, timing_table
 
 from polydiff.data import batches
 from polydiff.plugins import build_domain
+from polydiff.processes import process_of
 from polydiff.settings import resolve
 from polydiff.space import Batch
-from polydiff.trainer import begin, build_loss
+from polydiff.trainer import begin
 from polydiff.training import fit
 
 STEPS = 8
@@ -47,7 +48,8 @@ def variants(domain: str, device: str) -> dict[str, Callable[[], None]]:
 
     def run(source: Callable[[int], Batch], workers: int) -> None:
         training.step = 0
-        for _ in fit(training, source, steps=STEPS, batch_size=size, loss=build_loss(config), workers=workers):
+        loss = process_of(config).objective(config)
+        for _ in fit(training, source, steps=STEPS, batch_size=size, loss=loss, workers=workers):
             pass
 
     return {

@@ -7,7 +7,7 @@ A config says names as words; only the core knows them, and importing it takes t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,18 +15,9 @@ from polydiff.config import Config, SampleConfig
 from polydiff.errors import UserError, unknown
 from polydiff.errors import attempt as attempt
 from polydiff.keys import dig
-from polydiff.processes import process_of
 from polydiff.registry import Registry
 from polydiff.settings import OPTIONS_OF
 
-GUIDED = {
-    "guide": "A guide",
-    "negative": "A condition to guide away from",
-    "guidance_method": "A method of guidance",
-    "guidance_options": "An option of guidance",
-    "guidance_interval": "An interval of guidance",
-}
-"""Key of the section `sample` that only matters where there is guidance -> what it is."""
 KINDS: dict[str, tuple[type, str]] = {
     "int": (Integral, "a whole number"),
     "float": (Real, "a number"),
@@ -37,13 +28,7 @@ KINDS: dict[str, tuple[type, str]] = {
 
 
 def check_names(config: Config) -> None:
-    """Raise a `UserError` unless all that a configuration names exists and fits together, as its process says."""
-    process_of(config).check(config)
-
-
-def check_gaussian(config: Config) -> None:
-    """Raise a `UserError` unless names, and options of names, of a Gaussian diffusion exist and fit together."""
-    from polydiff.gaussian_plan import check_sampling
+    """Refuse names, and options of names, that the core does not know."""
     from polydiff.loss import NORMS, TIMES, WEIGHTINGS
     from polydiff.objective import OBJECTIVES
     from polydiff.optim import OPTIMIZERS
@@ -64,6 +49,20 @@ def check_gaussian(config: Config) -> None:
     check_objective(config)
     try_options(config)
     check_learned(config)
+
+
+def check_sampling(config: Config, how: SampleConfig) -> None:
+    """Refuse names and options of sampling that the core or a configuration's network does not know."""
+    from polydiff.guidance import GUIDANCE
+    from polydiff.sampling import SAMPLERS, SPACINGS
+
+    registries: dict[str, Registry[Any]] = {
+        "sample.sampler": SAMPLERS,
+        "sample.spacing": SPACINGS,
+        "sample.guidance_method": GUIDANCE,
+    }
+    check_chosen({"sample": how.model_dump()}, registries)
+    check_variance(config, how.options)
 
 
 def check_chosen(values: Mapping[str, Any], registries: Mapping[str, Registry[Any]]) -> None:
@@ -134,12 +133,12 @@ def try_options(config: Config) -> None:
     """Refuse options of the right name and a wrong value, by using each thing once on little."""
     import torch
 
-    from polydiff.gaussian_plan import try_guidance, try_plan
     from polydiff.loss import NORMS, TIMES, WEIGHTINGS, Loss
     from polydiff.objective import OBJECTIVES
     from polydiff.schedule import SCHEDULES
     from polydiff.schedule.base import sound
     from polydiff.space import Euclidean
+    from polydiff.try_sampling import try_guidance, try_plan
 
     loss, ones, u = config.loss, torch.ones(2), torch.tensor([0.3, 0.7], dtype=torch.float64)
     schedule = attempt("schedule_options", lambda: SCHEDULES[config.schedule](**config.schedule_options))
@@ -150,9 +149,6 @@ def try_options(config: Config) -> None:
             "with zero_terminal_snr. Use target=v, edm, flow or x0."
         )
     try_guidance(config.sample, try_plan(config.sample, schedule)[1], schedule)
-    check_guided(config.sample, ("guide", "negative"))
-    if config.sample.guide is not None and not config.sample.guide.is_dir():
-        raise UserError(f"sample.guide={config.sample.guide}: there is no such run or checkpoint.")
     attempt("loss.objective_options", lambda: OBJECTIVES[loss.objective](Loss(), **loss.objective_options))
     attempt("loss.times_options", lambda: Loss(times=loss.times, times_options=loss.times_options).aids())
     tried = {
@@ -166,14 +162,6 @@ def try_options(config: Config) -> None:
         if not bool(useful):
             given = getattr(loss, f"{name}_options")
             raise UserError(f"loss.{name}_options={given}: gives {result.tolist()}, of no use as a {name}.")
-
-
-def check_guided(how: SampleConfig, said: Iterable[str]) -> None:
-    """Refuse what was said of guidance, by its keys, where the scale is 1 and there is none."""
-    plain = SampleConfig()
-    idle = [what for key, what in GUIDED.items() if key in said and getattr(how, key) != getattr(plain, key)]
-    if how.guidance == 1 and idle:
-        raise UserError(f"{idle[0]} does nothing at guidance 1. Say guidance=2, for instance.")
 
 
 def check_options(key: str, options: Mapping[str, Any], name: str, registry: Registry[Any]) -> None:

@@ -170,9 +170,9 @@ class Denoiser(nn.Module):
         """Return this denoiser with another autocast precision: the same modules, and so the same weights."""
         if precision == self.precision:
             return self
-        other = Denoiser(
-            self.backbone, self.schedule, self.target, self.sigma_data, precision, self.aids, self.self_condition
-        )
+        told = self.self_condition
+        other = Denoiser(self.backbone, self.schedule, self.target, self.sigma_data, precision, self_condition=told)
+        other.aids = self.aids
         other.training = self.training  # `train()` would change the modules, which are shared
         return other
 

@@ -22,10 +22,10 @@ from polydiff.abilities import Forgets, Reads, Restores, told_names
 from polydiff.domain import Samples
 from polydiff.errors import UserError, attempt, check_whole, listed
 from polydiff.model import Model
-from polydiff.process import Draw, Inpaints, Interpolates, Varies, lacks
+from polydiff.process import Draw, Inpaints, Interpolates, Known, Varies, lacks
 from polydiff.request import Request
 from polydiff.restoring import spoken
-from polydiff.space import Batch, Condition, Matches, absent, check_mask
+from polydiff.space import Batch, Condition, Matches, absent, check_mask, state_to
 from polydiff.tasks import KNOWN, known
 
 
@@ -113,7 +113,7 @@ def inpaint(
     y = model.domain.forget(given.x, mask, given.space) if isinstance(model.domain, Forgets) else given.x
     if KNOWN in model.domain.conditions:
         told = {**(told or {}), KNOWN: known(y, mask)}
-    x = request.states(given.space, told, seed, indices, known=y, mask=mask)
+    x = request.states(given.space, told, seed, indices, known=Known(y, mask))
     made = spoken(model, x, given, told)
     return replace(made, examples=kept(model, made.examples, given, mask))
 
@@ -152,10 +152,10 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
             "elements must be the same and in one order."
         )
     how = model.plan(guidance=1.0, sampler="heun")  # as the ways there and back are
-    ends = (a.x.to(model.device), b.x.to(model.device))
+    ends = (state_to(a.x, model.device), state_to(b.x, model.device))
     draw = Draw(space=a.space.to(model.device), cond=None, seed=0, indices=range(a.space.batch), compile=how.compile)
     states = process.between(model, how, ends, draw, shares, steps)
-    return [Samples(model.domain.decode(x.cpu(), a.space)) for x in states]
+    return [Samples(model.domain.decode(state_to(x, "cpu"), a.space)) for x in states]
 
 
 def conditions(

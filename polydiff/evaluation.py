@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.abilities import HasConfusions, HasMeasures
-from polydiff.checks import GUIDED
 from polydiff.config import SampleConfig
+from polydiff.config_checks import GUIDED
 from polydiff.distributions import summary as distribution
 from polydiff.domain import Domain, Metric, Samples
 from polydiff.environment import environment

@@ -11,22 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from polydiff.control import inpaint, inpainting
+from polydiff.checks import check_sampling
+from polydiff.control.inpaint import inpaint, inpainting
 from polydiff.denoise import Denoise
-from polydiff.errors import UserError, attempt
-from polydiff.guidance import GUIDANCE, Guided, Method, calls, check_interval
+from polydiff.errors import UserError
+from polydiff.guidance import Guided, Method, calls
 from polydiff.objective.shortcut import Shortcut, Stepping
-from polydiff.process import Draw, Trained
+from polydiff.process import Draw, Known, Trained
 from polydiff.random import streams
-from polydiff.registry import Registry
-from polydiff.sampling import SAMPLERS, SPACINGS, Row, Step, evaluations, rows_on, run_plan, sound, where
-from polydiff.sampling.run import grid
-from polydiff.schedule import Schedule
+from polydiff.sampling import Row, Step, evaluations, run_plan, sound, where
 from polydiff.self_conditioning import SelfConditioned
 from polydiff.space import State
+from polydiff.try_sampling import try_guidance, try_plan
 
 if TYPE_CHECKING:
-    from polydiff.config import Config, SampleConfig
+    from polydiff.config import SampleConfig
 
 
 @dataclass(frozen=True)
@@ -56,26 +55,24 @@ class GaussianPlan:
     def run(self, draw: Draw, guide: Trained | None = None) -> State:
         """Return the states of a batch; states that are not finite or absurdly large are a `UserError`."""
         with torch.autocast(self.model.device.type, enabled=False):  # around all, so that weights are cast to bf16 once
-            x = self.inpainted(draw, guide) if draw.known is not None else last(self.steps(draw, guide))
+            x = last(self.steps(draw, guide)) if draw.known is None else self.inpainted(draw, draw.known, guide)
             return checked(x, self.model, self.how, draw, lambda: self.steps(draw, guide))
 
-    def inpainted(self, draw: Draw, guide: Trained | None) -> State:
-        """Return states that equal the known ones where they are known."""
-        return inpaint(*self.inputs(draw, guide), known=draw.known, mask=draw.mask, generators=self.generators(draw))
+    def inpainted(self, draw: Draw, known: Known, guide: Trained | None) -> State:
+        """Return states whose known part is exactly as given."""
+        denoise, generators = self.denoise(draw, guide), self.generators(draw)
+        x, mask = known
+        return inpaint(denoise, self.rows, draw.space, draw.cond, known=x, mask=mask, generators=generators)
 
     def steps(self, draw: Draw, guide: Trained | None) -> Iterator[Step]:
         """Yield the steps of a batch; the same bits each time."""
-        generators = self.generators(draw)
-        denoise, rows, space, cond = self.inputs(draw, guide)
+        denoise, generators, space, cond = self.denoise(draw, guide), self.generators(draw), draw.space, draw.cond
         if draw.known is not None:
-            known: dict[str, Any] = {"known": draw.known, "mask": draw.mask}
-            return inpainting(denoise, rows, space, cond, generators=generators, **known)
-        x = self.levels[0] * space.noise(generators)
-        return run_plan(rows, denoise, x if draw.init is None else draw.init + x, space, cond, generators)
-
-    def inputs(self, draw: Draw, guide: Trained | None) -> tuple[Any, ...]:
-        """Return what every way of running the plan takes: denoiser, rows, space, conditions."""
-        return self.denoise(draw, guide), self.rows, draw.space, draw.cond
+            x, mask = draw.known
+            return inpainting(denoise, self.rows, space, cond, known=x, mask=mask, generators=generators)
+        noise = self.levels[0] * space.noise(generators)
+        x = noise if draw.init is None else draw.init + noise
+        return run_plan(self.rows, denoise, x, space, cond, generators)
 
     def generators(self, draw: Draw) -> list[torch.Generator]:
         """Return the random stream of each sample, from its start."""
@@ -95,7 +92,7 @@ class GaussianPlan:
 
         A guide need not be a shortcut model to be worse than one.
         """
-        network = in_precision(model, self.how.precision, draw.compile)
+        network: Denoise = in_precision(model, self.how.precision, draw.compile)
         if self.how.sampler != "shortcut" or not model.config.backbone.step_size:
             return network
         finest = model.config.loss.objective_options.get("finest", Shortcut.finest)
@@ -159,39 +156,3 @@ def checked(
         f"Samples of step {model.step} {what} (sampler {how.sampler}, {how.steps} steps, guidance {how.guidance:g})"
         f"{place}. Use more steps, less guidance, or the sampler ddim."
     )
-
-
-def check_sampling(config: Config, how: SampleConfig) -> None:
-    """Raise a `UserError` unless the names and options of sampling exist and suit the network of a configuration."""
-    from polydiff.checks import check_chosen, check_variance
-
-    registries: dict[str, Registry[Any]] = {
-        "sample.sampler": SAMPLERS,
-        "sample.spacing": SPACINGS,
-        "sample.guidance_method": GUIDANCE,
-    }
-    check_chosen({"sample": how.model_dump()}, registries)
-    check_variance(config, how.options)
-
-
-def try_plan(
-    how: SampleConfig, schedule: Schedule, sigma_data: float = 1.0, start: float | None = None
-) -> tuple[list[float], list[Row]]:
-    """Return the noise levels and the rows of a section `sample`; options that do not work are a `UserError`."""
-
-    def levels_and_rows() -> tuple[list[float], list[Row]]:
-        levels = grid(schedule, how.steps, how.sampler, how.spacing, sigma_data, start, how.spacing_options)
-        return levels, rows_on(levels, how.sampler, sigma_data, **how.options)
-
-    made: tuple[list[float], list[Row]] = attempt(
-        f"sample.options={how.options}, sample.spacing_options={how.spacing_options}", levels_and_rows
-    )
-    return made
-
-
-def try_guidance(how: SampleConfig, rows: Sequence[Row], schedule: Schedule) -> Method:
-    """Return a new method of guidance of a section `sample`; one that cannot guide these rows is a `UserError`."""
-    attempt("sample.guidance_interval", lambda: check_interval(how.guidance_interval, schedule))
-    options = how.guidance_options
-    method: Method = attempt("sample.guidance", lambda: GUIDANCE[how.guidance_method](how.guidance, rows, **options))
-    return method

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from polydiff.checks import check_names
 from polydiff.control import interpolate, repaint, strength_level
 from polydiff.denoise import Denoiser
 from polydiff.device import pick_precision
@@ -39,9 +40,7 @@ class GaussianProcess:
     name: str = "gaussian"
 
     def check(self, config: Config) -> None:
-        from polydiff.checks import check_gaussian
-
-        check_gaussian(config)
+        check_names(config)
 
     def network(self, config: Config, domain: Domain, device: torch.device) -> Denoiser:
         with torch.random.fork_rng(devices=[]):

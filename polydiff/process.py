@@ -1,9 +1,9 @@
 """The seam at which a kind of diffusion stands: all that training, running, judging and editing need of one.
 
-A process corrupts clean states into draws from a prior and back. The rest of polydiff knows no noise level, no schedule
-and no sampler: it makes a network and an objective (`Process.network`, `Process.objective`), plans once how the draws of
-a request become samples (`Process.plan`), and runs that plan a batch at a time (`Plan.run`). States are whatever the
-process and its spaces agree on, levels and rows stay inside.
+A process leads clean states to draws from a prior, and back. The rest of polydiff knows no noise level, no schedule and
+no sampler: it makes a network and an objective (`Process.network`, `Process.objective`), plans once how the draws of a
+request become samples (`Process.plan`), and runs that plan a batch at a time (`Plan.run`). States are what the process
+and its spaces agree on: a tensor, or a mapping of parts. Levels and what is done at each stay inside the process.
 
 What not every process can do are abilities, protocols of their own: `Varies`, `Inpaints`, `Interpolates`, `Bounds`,
 `TriesSampler`. To add a process, write one object with these methods and register it in `PROCESSES`.
@@ -53,6 +53,18 @@ class Trained(Protocol):
         """Where it computes."""
 
 
+class Known(NamedTuple):
+    """The part of clean states that is known.
+
+    Attributes:
+        x: Clean states; what they hold elsewhere does not matter.
+        mask: 1 (or True) where known, broadcasting against a state.
+    """
+
+    x: State
+    mask: Tensor
+
+
 @dataclass(frozen=True, kw_only=True)
 class Draw:
     """One batch of samples to draw, on the device of the network.
@@ -67,8 +79,7 @@ class Draw:
         joined: Whether one call of the network with the batch twice computes both estimates.
         compile: Whether the compiled network computes this batch.
         init: Clean states to begin from, with noise added; None: begin from the prior.
-        known: Clean states of which a part is known, for a plan of `Inpaints`.
-        mask: Which part that is, broadcasting against a state.
+        known: The part of the states that is known, for a plan of `Inpaints`.
     """
 
     space: Space
@@ -80,8 +91,7 @@ class Draw:
     joined: bool = False
     compile: bool = False
     init: State | None = None
-    known: State | None = None
-    mask: Tensor | None = None
+    known: Known | None = None
 
 
 class Plan(Protocol):
@@ -142,7 +152,7 @@ class Inpaints(Protocol):
     """A process that can sample the rest of states of which a part is known."""
 
     def inpainting(self, model: Trained, how: SampleConfig, jump: int, resample: int) -> Plan:
-        """Return a plan for draws with `known` and `mask`.
+        """Return a plan for draws with `known`.
 
         Arguments:
             model: What draws.
@@ -165,16 +175,7 @@ class Interpolates(Protocol):
         shares: Sequence[float],
         steps: int,
     ) -> Iterator[State]:
-        """Yield the states at shares of the way between two.
-
-        Arguments:
-            model: What leads to the prior and back.
-            how: Precision of the network.
-            ends: Clean states, those of share 0 and of share 1.
-            draw: Their space and numbers.
-            shares: From 0 to 1.
-            steps: Steps of each way.
-        """
+        """Yield the states at shares of the way between two clean ends, in `steps` steps each way."""
 
 
 class Estimate(NamedTuple):

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from polydiff.abilities import told_names
 from polydiff.asking import asked, conditions
 from polydiff.batching import WINDOW, Memory, windows
-from polydiff.checks import check_guided
 from polydiff.conditions import Conditions
 from polydiff.config import SampleConfig
+from polydiff.config_checks import check_guided
 from polydiff.domain import Samples
 from polydiff.errors import UserError
-from polydiff.process import Draw, Plan
+from polydiff.process import Draw, Known, Plan
 from polydiff.random import streams
 from polydiff.settings import checked
-from polydiff.space import Condition, Space, State, absent, condition_to, same_conditions
+from polydiff.space import Condition, Space, State, absent, condition_to, same_conditions, state_to
 
 if TYPE_CHECKING:
     from polydiff.model import Model
@@ -96,7 +96,7 @@ class Request:
             space, cond = whole if list(numbers) == list(window) else self.blank(numbers, seed)
             full = len(numbers) == min(memory.most, stop)  # a last, smaller batch is not worth compiling for
             x = self.states(space, cond, seed, numbers, compile=self.how.compile and full)
-            return Samples(self.model.domain.decode(x.cpu(), space), cond)
+            return Samples(self.model.domain.decode(state_to(x, "cpu"), space), cond)
 
         if (sizes == sizes[0]).all():
             yield from memory(window, compute)
@@ -118,8 +118,7 @@ class Request:
         *,
         compile: bool | None = None,
         init: State | None = None,
-        known: State | None = None,
-        mask: Any = None,
+        known: Known | None = None,
     ) -> State:
         """Return the sampled states of one batch, before decoding.
 
@@ -130,8 +129,7 @@ class Request:
             indices: Their numbers.
             compile: Whether the compiled network computes them; None: as the section says.
             init: Clean states to begin from, if the plan is for that.
-            known: Clean states of which a part is known, if the plan is for that.
-            mask: Which part that is.
+            known: The part of the states that is known, if the plan is for that.
         """
         model, device = self.model, self.model.device
         cond = condition_to(cond, device)
@@ -145,9 +143,8 @@ class Request:
             weak=weak,
             joined=guided and self.guide is None and 2 * len(indices) <= model.efficient,
             compile=self.how.compile if compile is None else compile,
-            init=None if init is None else init.to(device),
-            known=None if known is None else known.to(device),
-            mask=None if mask is None else mask.to(device),
+            init=None if init is None else state_to(init, device),
+            known=None if known is None else Known(*(state_to(part, device) for part in known)),
         )
         return self.plan.run(draw, self.guide)
 

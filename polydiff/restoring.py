@@ -18,7 +18,7 @@ from polydiff.errors import UserError, listed
 from polydiff.model import Model
 from polydiff.random import streams
 from polydiff.request import Request
-from polydiff.space import Batch, Condition, State
+from polydiff.space import Batch, Condition, State, state_to
 from polydiff.tasks import Restoration
 
 
@@ -89,7 +89,7 @@ def spoken(model: Model, x: State, given: Batch, cond: Condition | None) -> Samp
     """Return states as examples with the conditions that have words: a signal beside them is none."""
     kinds = model.domain.conditions
     words = {name: value for name, value in (cond or {}).items() if isinstance(kinds.get(name, 0), int)}
-    return Samples(model.domain.decode(x.cpu(), given.space), words or None)
+    return Samples(model.domain.decode(state_to(x, "cpu"), given.space), words or None)
 
 
 class Paired(NamedTuple):

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -177,7 +177,12 @@ class Batch(NamedTuple):
 
     def to(self, device: Device) -> Batch:
         """Return the same batch on another device."""
-        return Batch(self.x.to(device), self.space.to(device), condition_to(self.cond, device))
+        return Batch(state_to(self.x, device), self.space.to(device), condition_to(self.cond, device))
+
+
+def state_to(x: Any, device: Device) -> Any:
+    """Return a state on another device; one that is a mapping of parts, part by part."""
+    return {name: part.to(device) for name, part in x.items()} if isinstance(x, Mapping) else x.to(device)
 
 
 def condition_to(cond: Condition | None, device: Device) -> Condition | None:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from polydiff.building import build_denoiser, load_weights, open_checkpoint, pick_device
 from polydiff.checkpoint import Checkpoint, latest, prune, steps_saved
-from polydiff.checks import check_names
 from polydiff.config import Config
+from polydiff.config_checks import check_config
 from polydiff.data import batches, worker_count
 from polydiff.domain import Domain
 from polydiff.ema import SIGMAS, drop_snapshots, save_snapshot
@@ -130,7 +130,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | None = None
         progress: Called after each step.
     """
     run, config = Run(Path(path)), settings.config
-    check_names(config)
+    check_config(config)
     run.check_free()
     with run.locked():
         run.check_free()  # another process may have begun in the meantime

@@ -21,6 +21,7 @@ from polydiff.data import batches
 from polydiff.domain import Domain, Metric, Samples
 from polydiff.errors import UserError
 from polydiff.plugins import build_domain
+from polydiff.processes import process_of
 from polydiff.random import streams
 from polydiff.settings import resolve
 from polydiff.space import Batch, Condition, sqnorm
@@ -28,7 +29,7 @@ from polydiff.testing.backbone import check_backbone
 from polydiff.testing.findings import Check, attempt
 from polydiff.testing.space import check_space, close, hold
 from polydiff.testing.spec import check_spec
-from polydiff.trainer import begin, build_loss
+from polydiff.trainer import begin
 from polydiff.training import fit
 
 FETCHED = re.compile(
@@ -254,9 +255,9 @@ def check_training(subject: Subject) -> str:
     config, size = subject.config, min(4, subject.domain.size("train"))
     training = begin(config, subject.domain)
     source = batches(subject.domain, size, config.seed, config.train.condition_dropout)
-    losses = [
-        r.loss for r in fit(training, source, steps=2, batch_size=size, loss=build_loss(config), seed=config.seed)
-    ]
+    objective = process_of(config).objective(config)
+    records = fit(training, source, steps=2, batch_size=size, loss=objective, seed=config.seed)
+    losses = [record.loss for record in records]
     hold(all(map(math.isfinite, losses)), f"The losses of two steps are {losses}.")
     return f"losses {losses[0]:.3f}, {losses[1]:.3f}"
 
