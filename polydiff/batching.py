@@ -42,7 +42,7 @@ def efficient(network: nn.Module, batch: Batch, evaluate: Evaluate) -> int:
         batch: A few states, on the network's device.
         evaluate: Calls the network on a batch (`polydiff.process.Process.evaluate`).
     """
-    device = batch.x.device
+    device = batch.space.dim.device
     if device.type == "cuda":
         room = FREE * torch.cuda.mem_get_info(device)[0] / LIVE
     else:
