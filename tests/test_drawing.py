@@ -19,7 +19,7 @@ from fake_plugins import install_ring
 from torch import nn
 
 import polydiff
-from polydiff import drawing
+from polydiff import drawing, request
 from polydiff.batching import FEWEST, Memory, efficient, windows
 from polydiff.cli import main
 from polydiff.denoise import Denoiser
@@ -27,7 +27,6 @@ from polydiff.domain import Samples
 from polydiff.drawing import draw
 from polydiff.errors import UserError
 from polydiff.gaussian_process import GaussianProcess
-from polydiff.model import Model
 from polydiff.request import Request
 from polydiff.run import JOURNAL
 from polydiff.schedule import EDM
@@ -211,14 +210,14 @@ def test_windows_begin_at_multiples_of_their_size() -> None:
 
 def test_batches_of_molecules_are_of_like_sizes(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, padded, real = polydiff.load(runs / "dense"), 0, 0
-    states = Model.states
+    states = Request.states
 
-    def looking(self: Model, space, *rest, **more):
+    def looking(self: Request, space, *rest, **more):
         nonlocal padded, real
         padded, real = padded + space.mask.numel(), real + int(space.mask.sum())
         return states(self, space, *rest, **more)
 
-    monkeypatch.setattr(Model, "states", looking)
+    monkeypatch.setattr(Request, "states", looking)
     model.sample(64, batch_size=8)
     sorted_waste = padded / real
     padded = real = 0
@@ -405,7 +404,7 @@ def test_a_damaged_journal_is_told_of(runs: Path, tmp_path: Path, capsys: pytest
 
 def test_a_guide_that_was_trained_on_is_another(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, guide = polydiff.load(runs / "ring"), polydiff.load(runs / "ring")
-    monkeypatch.setattr(Model, "guide", lambda self, plan: guide)
+    monkeypatch.setattr(request, "guide_of", lambda model, how: guide)
     with pytest.MonkeyPatch.context() as stopped:
         stop_after(33, stopped)
         with pytest.raises(KeyboardInterrupt):
