@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from polydiff.denoise import Denoiser
 from polydiff.errors import UserError
 from polydiff.space import Batch
 
 T = TypeVar("T")
+Evaluate = Callable[[nn.Module, Batch], object]
 
 PROBE = 4
 """Samples that a network is tried on."""
@@ -34,23 +34,24 @@ WINDOW = 16
 """Batches among which samples are sorted by size, so that those of a batch are alike."""
 
 
-def efficient(denoiser: Denoiser, batch: Batch) -> int:
+def efficient(network: nn.Module, batch: Batch, evaluate: Evaluate) -> int:
     """Return how many samples, a power of two, make one call of a network efficient.
 
     Arguments:
-        denoiser: The network.
+        network: What computes.
         batch: A few states, on the network's device.
+        evaluate: Calls the network on a batch (`polydiff.process.Process.evaluate`).
     """
-    device = batch.x.device
+    device = batch.space.dim.device
     if device.type == "cuda":
         room = FREE * torch.cuda.mem_get_info(device)[0] / LIVE
     else:
         room = SHARE * torch.get_num_threads()
-    most = room * batch.space.batch / max(largest_output(denoiser, batch), 1)
+    most = room * batch.space.batch / max(largest_output(network, batch, evaluate), 1)
     return 1 << int(min(max(most, FEWEST), MOST)).bit_length() - 1
 
 
-def largest_output(denoiser: Denoiser, batch: Batch) -> int:
+def largest_output(network: nn.Module, batch: Batch, evaluate: Evaluate) -> int:
     """Return the bytes in float32 of the largest output of a layer, for a batch."""
     largest = 0
 
@@ -59,10 +60,10 @@ def largest_output(denoiser: Denoiser, batch: Batch) -> int:
         tensors = output if isinstance(output, tuple | list) else [output]
         largest = max([largest, *(4 * tensor.numel() for tensor in tensors if isinstance(tensor, Tensor))])
 
-    hooks = [layer.register_forward_hook(look) for layer in denoiser.backbone.modules()]
+    hooks = [layer.register_forward_hook(look) for layer in network.modules()]
     try:
         with torch.no_grad():
-            denoiser(batch.x, torch.ones(batch.space.batch, device=batch.x.device), batch.space, batch.cond)
+            evaluate(network, batch)
     finally:
         for hook in hooks:
             hook.remove()

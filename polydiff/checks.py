@@ -7,30 +7,18 @@ A config says names as words; only the core knows them, and importing it takes t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from polydiff.config import Config, SampleConfig
 from polydiff.errors import UserError, unknown
+from polydiff.errors import attempt as attempt
 from polydiff.keys import dig
 from polydiff.registry import Registry
 from polydiff.rules import rules_of, value_of
 from polydiff.settings import OPTIONS_OF
 
-if TYPE_CHECKING:
-    from polydiff.guidance import Method
-    from polydiff.sampling import Row
-    from polydiff.schedule import Schedule
-
-GUIDED = {
-    "guide": "A guide",
-    "negative": "A condition to guide away from",
-    "guidance_method": "A method of guidance",
-    "guidance_options": "An option of guidance",
-    "guidance_interval": "An interval of guidance",
-}
-"""Key of the section `sample` that only matters where there is guidance -> what it is."""
 KINDS: dict[str, tuple[type, str]] = {
     "int": (Integral, "a whole number"),
     "float": (Real, "a number"),
@@ -148,14 +136,12 @@ def try_options(config: Config) -> None:
     from polydiff.schedule import SCHEDULES
     from polydiff.schedule.base import sound
     from polydiff.space import Euclidean
+    from polydiff.try_sampling import try_guidance, try_plan
 
     loss, ones, u = config.loss, torch.ones(2), torch.tensor([0.3, 0.7], dtype=torch.float64)
     schedule = attempt("schedule_options", lambda: SCHEDULES[config.schedule](**config.schedule_options))
     attempt(f"schedule_options={config.schedule_options}", lambda: sound(schedule, config.schedule))
-    try_guidance(config.sample, try_plan(config.sample, schedule), schedule)
-    check_guided(config.sample, ("guide", "negative"))
-    if config.sample.guide is not None and not config.sample.guide.is_dir():
-        raise UserError(f"sample.guide={config.sample.guide}: there is no such run or checkpoint.")
+    try_guidance(config.sample, try_plan(config.sample, schedule)[1], schedule)
     attempt("loss.objective_options", lambda: OBJECTIVES[loss.objective](Loss(), **loss.objective_options))
     attempt("loss.times_options", lambda: Loss(times=loss.times, times_options=loss.times_options).aids())
     options = loss.weighting_options
@@ -171,44 +157,6 @@ def try_options(config: Config) -> None:
         if not bool(useful):
             given = getattr(loss, f"{name}_options")
             raise UserError(f"loss.{name}_options={given}: gives {result.tolist()}, of no use as a {name}.")
-
-
-def try_plan(how: SampleConfig, schedule: Schedule, **more: Any) -> list[Row]:
-    """Return the rows that a section `sample` asks for; `more` are sigma_data and start of `polydiff.sampling.plan`."""
-    from polydiff.sampling import plan
-
-    more = {"spacing_options": how.spacing_options, **how.options, **more}
-    rows: list[Row] = attempt(
-        f"sample.options={how.options}, sample.spacing_options={how.spacing_options}",
-        lambda: plan(schedule, how.steps, how.sampler, how.spacing, **more),
-    )
-    return rows
-
-
-def try_guidance(how: SampleConfig, rows: Sequence[Row], schedule: Schedule) -> Method:
-    """Return the method of guidance that a section `sample` asks for; of no use with these rows: a `UserError`."""
-    from polydiff.guidance import GUIDANCE, check_interval
-
-    attempt("sample.guidance_interval", lambda: check_interval(how.guidance_interval, schedule))
-    options = how.guidance_options
-    method: Method = attempt("sample.guidance", lambda: GUIDANCE[how.guidance_method](how.guidance, rows, **options))
-    return method
-
-
-def check_guided(how: SampleConfig, said: Iterable[str]) -> None:
-    """Refuse what was said of guidance, by its keys, where the scale is 1 and there is none."""
-    plain = SampleConfig()
-    idle = [what for key, what in GUIDED.items() if key in said and getattr(how, key) != getattr(plain, key)]
-    if how.guidance == 1 and idle:
-        raise UserError(f"{idle[0]} does nothing at guidance 1. Say guidance=2, for instance.")
-
-
-def attempt(key: str, use: Callable[[], Any]) -> Any:
-    """Return what a call gives; what it objects to is the user's mistake in this key."""
-    try:
-        return use()
-    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        raise UserError(f"{key}: {error}") from error
 
 
 def check_options(key: str, options: Mapping[str, Any], name: str, registry: Registry[Any]) -> None:

@@ -215,6 +215,8 @@ class Config(Section):
     """Of everything random."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto: a GPU where there is one."""
+    process: str = "gaussian"
+    """Kind of diffusion: gaussian."""
     schedule: str = "edm"
     """Noise schedule: edm, flow, cosine, vp, linear, learned or another of docs/schedules.md."""
     schedule_options: Numbers = {}

@@ -199,6 +199,16 @@ class Denoiser(nn.Module):
         alpha, _ = self.schedule(t)
         return self.forward(x_t / space.expand(alpha.to(x_t)), self.schedule.noise_level(t).to(x_t), space, cond)
 
+    def with_precision(self, precision: str) -> Denoiser:
+        """Return this denoiser with another autocast precision: the same modules, and so the same weights."""
+        if precision == self.precision:
+            return self
+        told = self.self_condition
+        other = Denoiser(self.backbone, self.schedule, self.target, self.sigma_data, precision, self_condition=told)
+        other.aids = self.aids
+        other.training = self.training  # `train()` would change the modules, which are shared
+        return other
+
     def compile(self, **how: Any) -> None:
         """Compile the network at its next call, for each shape that it meets: a minute once, less a step from then on.
 

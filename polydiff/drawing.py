@@ -69,12 +69,11 @@ def draw(
     if one_file and not isinstance(model.domain, Archives):
         raise UserError(f"The domain {model.config.domain} writes one file a sample. Leave --one-file out.")
     check_whole("n", n)
-    plan, asked = model.plan(**sampling), model.asked(cond)
-    guide = model.guide(plan)
+    request = model.request(cond, **sampling)
     told = {"n": n, "one_file": one_file, "weights_digest": digest(model)}
-    if guide:
-        told["guide_digest"] = digest(guide)
-    how = {**plan.model_dump(mode="json"), "batch_size": model.batch_size(plan)}
+    if request.guide:
+        told["guide_digest"] = digest(request.guide)
+    how = {**request.how.model_dump(mode="json"), "batch_size": request.batch_size}
     head = {
         **(facts or {}),
         "seed": seed,
@@ -85,13 +84,13 @@ def draw(
     folder.mkdir(parents=True, exist_ok=True)
     with opened(folder, head, sampling.get("batch_size") not in (None, "auto")) as journal:
         writer = Writer(folder, model.domain, journal, n, one_file)
-        plan = plan.model_copy(update={"batch_size": journal.head["batch_size"]})
+        request = request.with_batch_size(journal.head["batch_size"])
         if progress:
             progress(journal.done, n)
         if not (folder / "show.html").exists():
-            for samples in model.draw(range(journal.first(SHOWN)), seed, asked, plan, guide):
+            for samples in request.samples(range(journal.first(SHOWN)), seed):
                 writer.show(samples)  # written by a process that ended before there were enough
-        fill(writer, model.draw(range(journal.done, n), seed, asked, plan, guide), n, progress)
+        fill(writer, request.samples(range(journal.done, n), seed), n, progress)
         writer.finish()
 
 

@@ -10,31 +10,24 @@ as `read` reads them from files:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from polydiff.abilities import Forgets, Reads, Restores, told_names
-from polydiff.checks import attempt
 from polydiff.condition_batch import withhold
-from polydiff.control import inpaint as fill
-from polydiff.control import inpainting, repaint, strength_level
-from polydiff.control import interpolate as between
-from polydiff.control.mask import check_mask
 from polydiff.domain import Samples
-from polydiff.errors import UserError, check_whole, listed
+from polydiff.errors import UserError, attempt, check_whole, listed
 from polydiff.model import Model
-from polydiff.random import streams
+from polydiff.process import Draw, Inpaints, Interpolates, Known, Varies, lacks
+from polydiff.request import Request
 from polydiff.restoring import spoken
-from polydiff.sampling.run import grid
-from polydiff.space import Batch, Condition, Matches, condition_to
+from polydiff.space import Batch, Condition, Matches, check_mask, state_to
 from polydiff.tasks import KNOWN, known
-
-Result = TypeVar("Result")
 
 
 def read(model: Model, paths: Sequence[Path | str] | Path | str) -> Batch:
@@ -71,10 +64,12 @@ def vary(
         sampling: Keys of the configuration's section `sample`, as in `Model.sample`.
     """
     indices = range(first, first + given.space.batch)
-    how, told = model.plan(**sampling), conditions(model, given, cond, seed, indices)
-    start = attempt("vary", lambda: strength_level(model.denoiser.schedule, strength))
-    begin = {"init": given.x.to(model.device), "start": start}
-    x = model.states(given.space, told, seed, indices, how, model.guide(how), **begin)
+    process = model.process
+    if not isinstance(process, Varies):
+        raise lacks(process, "make variations")
+    request = Request.of(model, sampling, plan=lambda how: process.varying(model, how, strength))
+    told = conditions(model, given, cond, seed, indices)
+    x = request.states(given.space, told, seed, indices, init=given.x)
     return spoken(model, x, given, told)
 
 
@@ -111,22 +106,15 @@ def inpaint(
     check_whole("resample", resample)
     refuse_lacking(model, "inpaint")
     indices = range(first, first + given.space.batch)
-    how, told = model.plan(**sampling), conditions(model, given, cond, seed, indices)
+    process = model.process
+    if not isinstance(process, Inpaints):
+        raise lacks(process, "inpaint")
+    request = Request.of(model, sampling, plan=lambda how: process.inpainting(model, how, jump, resample))
+    told = conditions(model, given, cond, seed, indices)
     y = model.domain.forget(given.x, mask, given.space) if isinstance(model.domain, Forgets) else given.x
     if KNOWN in model.domain.conditions:
         told = {**(told or {}), KNOWN: known(y, mask)}
-    data = model.denoiser.sigma_data
-    levels = grid(model.denoiser.schedule, how.steps, how.sampler, how.spacing, data, None, how.spacing_options)
-    rows = attempt("inpaint", lambda: repaint(levels, how.sampler, jump, resample, data, **how.options))
-    space, guide, cond = given.space.to(model.device), model.guide(how), condition_to(told, model.device)
-    y, mask = y.to(model.device), mask.to(model.device)
-
-    def run(method: Callable[..., Result]) -> Result:
-        denoise = model.asked_of(how, rows, told, seed, indices, guide)
-        generators = streams(seed, "sample", indices, model.device)
-        return method(denoise, rows, space, cond, known=y, mask=mask, generators=generators)
-
-    x = model.finite(run(fill), how, space, indices, lambda: run(inpainting))
+    x = request.states(given.space, told, seed, indices, known=Known(y, mask))
     made = spoken(model, x, given, told)
     return replace(made, examples=kept(model, made.examples, given, mask))
 
@@ -152,6 +140,9 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
     """
     check_whole("steps", steps, least=2)
     refuse_lacking(model, "interpolate")
+    process = model.process
+    if not isinstance(process, Interpolates):
+        raise lacks(process, "interpolate")
     if a.x.shape != b.x.shape or not torch.equal(a.space.dim, b.space.dim):
         raise UserError(
             "Only examples of the same size can be interpolated: sounds of one length, molecules of as many atoms."
@@ -161,14 +152,11 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
             "These examples are of other kinds, place by place, and this model makes no kinds: of molecules, the "
             "elements must be the same and in one order."
         )
-    how = model.plan(guidance=1.0, sampler="heun")  # as the ways there and back are: no step is told to the network
-    ends = (a.x.to(model.device), b.x.to(model.device))
-    space, indices = a.space.to(model.device), range(a.space.batch)
-    plain = model.stepping(
-        how, model.rows(how)
-    )  # what depends on the estimate before leads not back where it came from
-    states = between(plain, *ends, space, shares=shares, steps=steps)
-    return [Samples(model.domain.decode(model.finite(x, how, space, indices).cpu(), a.space)) for x in states]
+    how = model.plan(guidance=1.0, sampler="heun")  # as the ways there and back are
+    ends = (state_to(a.x, model.device), state_to(b.x, model.device))
+    draw = Draw(space=a.space.to(model.device), cond=None, seed=0, indices=range(a.space.batch), compile=how.compile)
+    states = process.between(model, how, ends, draw, shares, steps)
+    return [Samples(model.domain.decode(state_to(x, "cpu"), a.space)) for x in states]
 
 
 def conditions(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 
 class UserError(Exception):
@@ -44,3 +45,11 @@ def check_file(path: Path) -> None:
         raise UserError(f"{path} is a folder. Name files in it, such as {path}/*.")
     if not path.is_file():
         raise UserError(f"There is no file {path}.")
+
+
+def attempt(key: str, use: Callable[[], Any]) -> Any:
+    """Return what a call returns; what it raises is the user's mistake in this key."""
+    try:
+        return use()
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise UserError(f"{key}: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import uuid
@@ -173,3 +174,8 @@ def read_json(path: Path | None) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path} holds no JSON object. Write it again, or delete it.")
     return value
+
+
+def json_number(value: float) -> float | None:
+    """Return a number that JSON can hold: None for one that is not finite."""
+    return float(value) if math.isfinite(value) else None

@@ -17,12 +17,10 @@ from polydiff.config import Config
 from polydiff.domain import Domain
 from polydiff.levels import Gathered, together
 from polydiff.model import Model
-from polydiff.objective.base import own_samplers
 from polydiff.plugins import build_domain
+from polydiff.process import TriesSampler
 from polydiff.random import streams
-from polydiff.sampling import sample
 from polydiff.space import Batch, Euclidean, sqnorm
-from polydiff.testing.analytic import GaussianMixture
 from polydiff.trainer import begin
 from polydiff.training import Record, fit
 
@@ -112,19 +110,6 @@ def distance(model: Model, batch: Batch) -> float | None:
 
 
 def alone(model: Model) -> float | None:
-    """Return the standard deviation of samples that the configured sampler draws of data N(0, 1)."""
-    plan = model.plan(guidance=1.0)
-    if plan.sampler in own_samplers():
-        return None
-    exact = GaussianMixture(torch.zeros(1, 64), torch.ones(1, 64), schedule=model.denoiser.schedule)
-    x = sample(
-        exact,
-        Euclidean(64, (64,)),
-        generators=streams(0, "alone", range(64)),
-        steps=plan.steps,
-        sampler=plan.sampler,
-        spacing=plan.spacing,
-        spacing_options=plan.spacing_options,
-        **plan.options,
-    )
-    return float(x.square().mean().sqrt())
+    """Return the standard deviation of samples that the configured sampler draws of data N(0, 1); None if untried."""
+    process, how = model.process, model.plan(guidance=1.0)
+    return process.sampler_spread(model, how) if isinstance(process, TriesSampler) else None

@@ -18,7 +18,8 @@ from polydiff.domain import Metric, Samples, conditions_of
 from polydiff.errors import UserError, listed
 from polydiff.model import Model
 from polydiff.random import streams
-from polydiff.space import Batch, Condition, State
+from polydiff.request import Request
+from polydiff.space import Batch, Condition, State, state_to
 from polydiff.tasks import Restoration
 
 
@@ -67,19 +68,27 @@ def restore(
         cond: What else is asked for, in the domain's words.
         sampling: Keys of the configuration's section `sample`, as in `Model.sample`.
     """
+    restores(model)
+    return made(Request.of(model, sampling), given, keep=keep, seed=seed, first=first, cond=cond)
+
+
+def made(
+    request: Request, given: Batch, *, keep: bool, seed: int, first: int, cond: Mapping[str, Any] | None
+) -> Samples:
+    """Return one batch of a request to restore; arguments as of `restore`."""
+    model = request.model
     _, task = restores(model)
     indices = range(first, first + given.space.batch)
-    plan = model.plan(**sampling)
     asked = model.conditions(cond, seed, indices) if cond else {}
     whole = {**(given.cond or {}), **{name: asked[name] for name in cond or {}}}
     part = {name: whole[name] for name in task.conditions}
-    x = model.states(given.space, whole, seed, indices, plan, model.guide(plan)).cpu()
+    x = request.states(given.space, whole, seed, indices).cpu()
     return spoken(model, task.finish(x, part) if keep else x, given, whole)
 
 
 def spoken(model: Model, x: State, given: Batch, cond: Condition | None) -> Samples:
     """Return states as examples with the conditions that have words: a signal beside them is none."""
-    return Samples(model.domain.decode(x.cpu(), given.space), with_words(cond, conditions_of(model.domain)))
+    return Samples(model.domain.decode(state_to(x, "cpu"), given.space), with_words(cond, conditions_of(model.domain)))
 
 
 class Paired(NamedTuple):
@@ -96,25 +105,25 @@ class Paired(NamedTuple):
     baseline: str
 
 
-def paired(model: Model, n: int, *, seed: int = 0, cond: Mapping[str, Any] | None = None, **sampling: Any) -> Paired:
+def paired(request: Request, n: int, *, seed: int = 0, cond: Mapping[str, Any] | None = None) -> Paired:
     """Make up to n held-out examples of what a model is told of them, and compare.
 
     Arguments:
-        model: Trained for such a task (`is_told`).
+        request: How samples are drawn, of a model that was trained for such a task (`is_told`).
         n: How many, from all over the held-out examples.
         seed: Of the samples; what is told of an example is always the same.
         cond: As in `restore`.
-        sampling: As in `restore`.
     """
+    model = request.model
     domain, task = restores(model)
     held = model.domain.size("test")
     n = min(n, held)
-    size = model.batch_size(model.plan(**sampling))
+    size = request.batch_size
     parts: dict[str, list[Samples]] = {row: [] for row in ("value", "data", "noise", "baseline")}
     for first in range(0, n, size):
         given, truth = told_of(model, [i * held // n for i in range(first, min(first + size, n))])
-        noise = given.space.noise(streams(seed, "noise", range(first, first + given.space.batch)))
-        parts["value"].append(restore(model, given, seed=seed, first=first, cond=cond, **sampling))
+        noise = model.process.prior(given.space, streams(seed, "noise", range(first, first + given.space.batch)))
+        parts["value"].append(made(request, given, keep=True, seed=seed, first=first, cond=cond))
         for row, x in {"data": truth.x, "noise": noise, "baseline": given.x}.items():
             parts[row].append(spoken(model, x, given, given.cond))
     sets = {row: Samples.join(samples) for row, samples in parts.items()}

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -188,4 +188,20 @@ class Batch(NamedTuple):
 
     def to(self, device: Device) -> Batch:
         """Return the same batch on another device."""
-        return Batch(self.x.to(device), self.space.to(device), condition_to(self.cond, device))
+        return Batch(state_to(self.x, device), self.space.to(device), condition_to(self.cond, device))
+
+
+def state_to(x: Any, device: Device) -> Any:
+    """Return a state on another device; one that is a mapping of parts, part by part."""
+    return {name: part.to(device) for name, part in x.items()} if isinstance(x, Mapping) else x.to(device)
+
+
+def check_mask(mask: object, x: State) -> None:
+    """Raise ValueError unless a mask broadcasts against the state x and holds only 0 and 1."""
+    if not isinstance(mask, Tensor):
+        raise ValueError(f"mask must be a tensor, 1 or True where known, not {type(mask).__name__}.")
+    sizes = zip(reversed(mask.shape), reversed(x.shape), strict=False)
+    if mask.dim() > x.dim() or any(ours not in (1, theirs) for ours, theirs in sizes):
+        raise ValueError(f"mask has the shape {tuple(mask.shape)}, which does not broadcast against {tuple(x.shape)}.")
+    if not ((mask == 0) | (mask == 1)).all():
+        raise ValueError("mask must hold nothing but 0 and 1, or False and True: what is unknown and what is known.")

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from polydiff.config import STEP
+from polydiff.conditions import STEP
 from polydiff.denoise import with_variance
 from polydiff.sampling.rows import Plan, at_nearest, evaluation_rows
 from polydiff.space import Condition, Space, State, per_sample

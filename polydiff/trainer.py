@@ -16,8 +16,8 @@ from torch import Tensor
 
 from polydiff.building import build_denoiser, load_weights, open_checkpoint, pick_device
 from polydiff.checkpoint import Checkpoint, latest, prune, steps_saved
-from polydiff.checks import check_names
 from polydiff.config import Config
+from polydiff.config_checks import check_config
 from polydiff.data import batches, worker_count
 from polydiff.domain import Domain
 from polydiff.ema import SIGMAS, drop_snapshots, save_snapshot
@@ -26,9 +26,9 @@ from polydiff.errors import UserError
 from polydiff.files import write_atomic
 from polydiff.levels import Gathered
 from polydiff.model import Model
-from polydiff.objective.base import build_objective
 from polydiff.optim import optimizer_tensors, restore_optimizer
 from polydiff.plugins import build_domain
+from polydiff.processes import process_of
 from polydiff.quarantine import keep
 from polydiff.run import Run, write_samples
 from polydiff.settings import Settings, config_from, resolve, resolved_text
@@ -111,8 +111,7 @@ class Session:
 
     def check_sampling(self) -> None:
         """Refuse a guide or conditions to guide away from that `show` could not use, at the cost of no sample."""
-        model, plan = self.model, self.config.sample
-        model.guided(plan, guide=model.guide(plan), negative=model.unwanted(plan, self.config.seed, range(SHOWN)))
+        self.model.request().unwanted(self.config.seed, range(SHOWN))
 
     def show(self) -> None:
         """Keep a set of samples, of the same seed each time so that the sets can be compared."""
@@ -131,7 +130,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | None = None
         progress: Called after each step.
     """
     run, config = Run(Path(path)), settings.config
-    check_names(config)
+    check_config(config)
     run.check_free()
     with run.locked():
         run.check_free()  # another process may have begun in the meantime
@@ -260,7 +259,7 @@ def begin(config: Config, domain: Domain, weights: Mapping[str, Tensor] | None =
     if config.train.compile:
         denoiser.compile()
     widths = SIGMAS if config.train.ema_snapshots else ()
-    return Training(denoiser, build_objective(config), config.optim, widths=widths)
+    return Training(denoiser, process_of(config).objective(config), config.optim, widths=widths)
 
 
 def carried(weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:

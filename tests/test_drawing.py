@@ -19,14 +19,15 @@ from fake_plugins import install_ring
 from torch import nn
 
 import polydiff
-from polydiff import drawing
+from polydiff import drawing, request
 from polydiff.batching import FEWEST, Memory, efficient, windows
 from polydiff.cli import main
 from polydiff.denoise import Denoiser
 from polydiff.domain import Samples
 from polydiff.drawing import draw
 from polydiff.errors import UserError
-from polydiff.model import Model
+from polydiff.gaussian_process import GaussianProcess
+from polydiff.request import Request
 from polydiff.run import JOURNAL
 from polydiff.schedule import EDM
 from polydiff.space import Batch, Euclidean
@@ -209,14 +210,14 @@ def test_windows_begin_at_multiples_of_their_size() -> None:
 
 def test_batches_of_molecules_are_of_like_sizes(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, padded, real = polydiff.load(runs / "dense"), 0, 0
-    states = Model.states
+    states = Request.states
 
-    def looking(self: Model, space, *rest, **more):
+    def looking(self: Request, space, *rest, **more):
         nonlocal padded, real
         padded, real = padded + space.mask.numel(), real + int(space.mask.sum())
         return states(self, space, *rest, **more)
 
-    monkeypatch.setattr(Model, "states", looking)
+    monkeypatch.setattr(Request, "states", looking)
     model.sample(64, batch_size=8)
     sorted_waste = padded / real
     padded = real = 0
@@ -247,15 +248,15 @@ def test_where_memory_ends_batches_are_halved(error: Exception | None) -> None:
 
 
 def test_a_sample_survives_the_halving_of_its_batch(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, states = polydiff.load(runs / "ring"), Model.states
+    model, states = polydiff.load(runs / "ring"), Request.states
 
-    def small(self: Model, space, *rest, **more):
+    def small(self: Request, space, *rest, **more):
         if space.batch > 3:
             raise MemoryError
         return states(self, space, *rest, **more)
 
     whole = model.sample(9, batch_size=9)
-    monkeypatch.setattr(Model, "states", small)
+    monkeypatch.setattr(Request, "states", small)
     for a, b in zip(whole.examples, model.sample(9, batch_size=9).examples, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
 
@@ -272,7 +273,7 @@ def test_wide_layers_make_small_batches() -> None:
             return self.shrink(self.grow(x))
 
     batch = Batch(torch.zeros(2, 4), Euclidean(2, (4,)))
-    sizes = [efficient(Denoiser(Wide(w), EDM()), batch) for w in (2**16, 2**17, 2**24)]
+    sizes = [efficient(Denoiser(Wide(w), EDM()), batch, GaussianProcess().evaluate) for w in (2**16, 2**17, 2**24)]
     assert sizes[0] == 2 * sizes[1]
     assert sizes[2] == FEWEST
 
@@ -319,7 +320,6 @@ def test_a_network_is_compiled_once_and_for_whole_batches(runs: Path, monkeypatc
         self.backbone.register_forward_pre_hook(lambda layer, args: seen.append(len(args[0])))
 
     monkeypatch.setattr(Denoiser, "compile", compiling)
-    monkeypatch.setattr(nn.Module, "__copy__", apart, raising=False)
     plain = model.sample(8, batch_size=3, steps=4)
     assert not compiled
     for _ in range(2):
@@ -329,13 +329,6 @@ def test_a_network_is_compiled_once_and_for_whole_batches(runs: Path, monkeypatc
     assert set(compiled[0]) == {3}
     model.sample(2, batch_size=3, steps=4, compile=True)
     assert set(compiled[0]) == {2, 3}
-
-
-def apart(module: nn.Module) -> nn.Module:
-    """Return a shallow copy whose hooks are its own."""
-    other = module.__class__.__new__(module.__class__)
-    other.__dict__ = {**module.__dict__, "_forward_pre_hooks": module._forward_pre_hooks.copy()}
-    return other
 
 
 def test_the_first_samples_too_are_kept(runs: Path, tmp_path: Path) -> None:
@@ -411,7 +404,7 @@ def test_a_damaged_journal_is_told_of(runs: Path, tmp_path: Path, capsys: pytest
 
 def test_a_guide_that_was_trained_on_is_another(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, guide = polydiff.load(runs / "ring"), polydiff.load(runs / "ring")
-    monkeypatch.setattr(Model, "guide", lambda self, plan: guide)
+    monkeypatch.setattr(request, "guide_of", lambda model, how: guide)
     with pytest.MonkeyPatch.context() as stopped:
         stop_after(33, stopped)
         with pytest.raises(KeyboardInterrupt):

@@ -87,8 +87,8 @@ def test_evaluations_are_counted_with_guidance(run: Path) -> None:
 
 def test_what_a_sample_is_told_of_a_negative_condition_is_that_alone(run: Path) -> None:
     model = Model.load(run)
-    assert model.unwanted(model.plan(), 0, range(3)) is None
-    unwanted = model.unwanted(model.plan(guidance=2.0, negative={"half": "lower"}), 0, range(3))
+    assert model.request().unwanted(0, range(3)) is None
+    unwanted = model.request(guidance=2.0, negative={"half": "lower"}).unwanted(0, range(3))
     asked = model.conditions({"half": "lower"}, 0, range(3))
     assert unwanted is not None
     assert torch.equal(unwanted["half"], asked["half"])

@@ -459,7 +459,7 @@ def test_a_guide_is_told_the_steps_too(shortcut: Path) -> None:
     plan = model.plan(guidance=3.0, guide=shortcut)
     space, cond = model.domain.blank(streams(0, "blank", range(2)), {})
     plain = model.states(space, cond, 0, range(2), model.plan())
-    assert_close(model.states(space, cond, 0, range(2), plan, model.guide(plan)), plain, rtol=0, atol=1e-6)
+    assert_close(model.states(space, cond, 0, range(2), plan), plain, rtol=0, atol=1e-6)
 
 
 def test_the_ways_of_an_interpolation_are_told_no_step(shortcut: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ def test_each_held_out_example_is_made_by_itself_and_judged_beside_the_simple_me
     apart = restore(model, told_of(model, [2, 3])[0], seed=1, first=2)
     for one, other in zip(together.examples[2:], apart.examples, strict=True):
         assert_close(one, other, rtol=0, atol=1e-4 if name != "image" else 1)
-    data = paired(model, 4).sets["data"].examples
+    data = paired(model.request(), 4).sets["data"].examples
     assert_close(model.domain.decode(truth.x, truth.space)[0], data[0])
     result = polydiff.evaluate(model, 4)
     main_name = {"image": "psnr"}.get(name, "lsd")

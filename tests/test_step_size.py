@@ -11,7 +11,7 @@ from oracles import euclidean
 from torch import Tensor
 from torch.testing import assert_close
 
-from polydiff.config import STEP
+from polydiff.conditions import STEP
 from polydiff.random import streams
 from polydiff.sampling import Renoise, noise_levels, plan
 from polydiff.schedule import EDM, Schedule

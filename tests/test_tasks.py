@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -144,8 +143,8 @@ class Signals:
 
 
 def model(denoiser: Any) -> Model:
-    denoiser.backbone = SimpleNamespace(modules=list)
-    denoiser.precision = "float32"
+    denoiser.modules = list
+    denoiser.with_precision = lambda precision: denoiser
     return Model(resolve("image").config, Signals(), denoiser)  # type: ignore[arg-type]
 
 

@@ -9,9 +9,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from polydiff.checks import check_names
 from polydiff.cli.output import TrainingProgress, evaluation_table, help_on_keys, table
 from polydiff.cli.words import Parser, config_parser, positive, read_words, settings
+from polydiff.config_checks import check_config
 from polydiff.errors import UserError
 from polydiff.files import claimed
 from polydiff.plugins import load_backbone_spec, load_domain_spec, require
@@ -143,7 +143,7 @@ def check(chosen: Settings) -> None:
     """Refuse what cannot be trained, before anything is computed or written."""
     require(load_domain_spec(chosen.config.domain))
     require(load_backbone_spec(chosen.config.backbone.name))
-    check_names(chosen.config)
+    check_config(chosen.config)
 
 
 def begin(chosen: Settings, output: Path | None, judged: int) -> int:

@@ -106,17 +106,17 @@ def likelihood(args: argparse.Namespace) -> int:
     wrong += [f"--{name}" for name in ("cond", "features") if getattr(args, name)]
     if wrong:
         raise UserError(f"{wrong[0]} is about samples; a likelihood is that of test examples under their conditions.")
-    from polydiff.evaluation import LIKELIHOODS, likelihood
+    from polydiff.likelihood_of import bounds_of, likelihood
     from polydiff.model import Model
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
-    kinds = list(LIKELIHOODS) if args.likelihood == "all" else [args.likelihood]
+    kinds = list(bounds_of(model)) if args.likelihood == "all" else [args.likelihood]
     examples = args.batch_size if isinstance(args.batch_size, int) else 64
     result = likelihood(model, args.n, kinds, seed=args.seed, batch_size=examples)
     if args.json:
         print(json.dumps(result, indent=1))
     else:
-        likelihood_table(result, {kind: LIKELIHOODS[kind] for kind in kinds})
+        likelihood_table(result, {kind: bounds_of(model)[kind] for kind in kinds})
     return 0
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from polydiff.control.linear import conjugate_gradient
-from polydiff.space import Condition, Space, State, sqnorm
+from polydiff.space import Condition, Space, State, check_mask, sqnorm
 from polydiff.wrapper import Wrapper
 
 
@@ -40,17 +40,6 @@ def known_part(x: State, mask: Tensor, space: Space) -> State:
 
     x = keep * x
     return space.project(x - conjugate_gradient(off, off(x), space, scale=sqnorm(space, x)))
-
-
-def check_mask(mask: object, x: State) -> None:
-    """Refuse what is no mask over the elements of x; a share between known and unknown has no meaning."""
-    if not isinstance(mask, Tensor):
-        raise ValueError(f"mask must be a tensor, 1 or True where known, not {type(mask).__name__}.")
-    sizes = zip(reversed(mask.shape), reversed(x.shape), strict=False)
-    if mask.dim() > x.dim() or any(ours not in (1, theirs) for ours, theirs in sizes):
-        raise ValueError(f"mask has the shape {tuple(mask.shape)}, which does not broadcast against {tuple(x.shape)}.")
-    if not ((mask == 0) | (mask == 1)).all():
-        raise ValueError("mask must hold nothing but 0 and 1, or False and True: what is unknown and what is known.")
 
 
 @dataclass(frozen=True, eq=False)

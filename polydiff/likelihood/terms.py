@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -28,27 +28,12 @@ from torch.nn import functional
 
 from polydiff.abilities import Units
 from polydiff.likelihood.basis import diagonal
+from polydiff.process import Estimate as Estimate
 from polydiff.schedule import Schedule
 from polydiff.space import Space, State, sqnorm
 
 LOG_2PI = math.log(2 * math.pi)
 Prior = Literal["data", "noise"]
-
-
-class Estimate(NamedTuple):
-    """An upper bound on -log p(x_0) of each sample, estimated.
-
-    Attributes:
-        nats: The bound, in the units of the data, shape (B,).
-        error: Standard error of what was drawn more than once, shape (B,); NaN where the diffusion part was not.
-        parts: Name -> what a term adds to `nats`, shape (B,).
-        evaluations: How often the network was called for each sample, shape (B,).
-    """
-
-    nats: Tensor
-    error: Tensor
-    parts: dict[str, Tensor]
-    evaluations: Tensor
 
 
 def total(parts: dict[str, Tensor], errors: list[Tensor], evaluations: Tensor) -> Estimate:

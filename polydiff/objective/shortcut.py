@@ -32,7 +32,6 @@ from polydiff.objective.base import OBJECTIVES, DenoisingObjective, Moment, Outc
 from polydiff.rules import Rule
 from polydiff.schedule import Schedule
 from polydiff.space import Batch, Condition, Space, State
-from polydiff.step_size import StepSize as Stepping  # noqa: F401 - until model.py imports it from there
 from polydiff.step_size import flow_time, noise_level
 
 GOLDEN = (math.sqrt(5) - 1) / 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from polydiff.checks import check_names
+from polydiff.config_checks import check_config
 from polydiff.plugins import domain_config_class, load_domain_spec
 from polydiff.settings import config_from, resolve
 from polydiff.testing.space import hold
@@ -25,7 +25,7 @@ def check_spec(name: str) -> str:
     hold(bool(spec.summary), "The spec has no summary.")
     for preset in spec.presets:
         config = resolve(name, preset).config
-        check_names(config)
+        check_config(config)
         hold(config_from(config.model_dump(mode="json")) == config, f"Preset {preset} does not survive JSON.")
     default = domain_config_class(spec).model_validate({})
     hold(default.domain == name, f"The configuration calls its domain {default.domain!r}, the spec {name!r}.")

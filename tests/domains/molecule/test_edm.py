@@ -25,7 +25,8 @@ from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData
 from polydiff.domains.molecule.domain import MoleculeDomain
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.errors import UserError
-from polydiff.evaluation import bound
+from polydiff.gaussian_bounds import GaussianBound
+from polydiff.gaussian_plan import plan_of
 from polydiff.likelihood import chain, discrete_vlb
 from polydiff.likelihood.terms import categorical, decoder, log_mass, prior_kl, prior_variance, step_kl
 from polydiff.loss import Loss
@@ -236,7 +237,7 @@ def test_the_preset_is_edm(layout: str) -> None:
     model = Model(found, domain, build_denoiser(found, domain, torch.device("cpu")))
     assert (domain.codec.scale, domain.codec.features, model.denoiser.target) == (1.0, 6, "eps")
     np.testing.assert_allclose(-model.denoiser.schedule.log_snr(torch.tensor([0.0, 1.0])), gammas()[[0, -1]])
-    assert [row.at for row in model.rows(model.plan())] == pytest.approx(list(np.exp(gammas()[::-1] / 2)))
+    assert [row.at for row in plan_of(model, model.plan()).rows] == pytest.approx(list(np.exp(gammas()[::-1] / 2)))
     samples = model.sample(40, steps=3)
     elements = np.concatenate([molecule.numbers for molecule in samples.examples])
     assert set(elements.tolist()) == {1, 6, 7, 8, 9}  # the last one, too, from an untrained network
@@ -249,7 +250,8 @@ def test_the_bound_is_the_sum_of_the_terms() -> None:
     model = Model(found, domain, build_denoiser(found, domain, torch.device("cpu")))
     batch = domain.batch("test", range(3), streams(0, "augment", range(3)))
     units = domain.units(batch.x, batch.space)
-    estimate = bound(model, "chain", batch, units, 0, range(3), 4, model.denoiser.schedule.sigma_min)
+    bound = GaussianBound(model, 4, model.denoiser.schedule.sigma_min)
+    estimate = bound("chain", batch, units, streams(0, "likelihood/chain", range(3)))
     levels = chain(model.denoiser.schedule, 1001)
     same = discrete_vlb(model.denoiser, batch, streams(0, "likelihood/chain", range(3)), levels, draws=4, units=units)
     assert set(estimate.parts) == {"prior", "diffusion", "decoder", "units", "size"}
