@@ -161,8 +161,7 @@ def try_options(config: Config) -> None:
         )
     try_guidance(config.sample, try_plan(config.sample, schedule), schedule)
     check_guided(config.sample, ("guide", "negative"))
-    if config.sample.guide is not None and not config.sample.guide.is_dir():
-        raise UserError(f"sample.guide={config.sample.guide}: there is no such run or checkpoint.")
+    check_parents(config)
     attempt("loss.objective_options", lambda: OBJECTIVES[loss.objective](Loss(), **loss.objective_options))
     attempt("loss.times_options", lambda: Loss(times=loss.times, times_options=loss.times_options).aids())
     tried = {
@@ -198,6 +197,15 @@ def try_guidance(how: SampleConfig, rows: Sequence[Row], schedule: Schedule) -> 
     options = how.guidance_options
     method: Method = attempt("sample.guidance", lambda: GUIDANCE[how.guidance_method](how.guidance, rows, **options))
     return method
+
+
+def check_parents(config: Config) -> None:
+    """Raise `UserError` if a run that the configuration names does not exist."""
+    from polydiff.parents import parents_of
+
+    for key, path in parents_of(config).items():
+        if not path.is_dir():
+            raise UserError(f"{key}={path}: there is no such run or checkpoint.")
 
 
 def check_guided(how: SampleConfig, said: Iterable[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,19 +13,21 @@ import numpy as np
 import torch
 
 from polydiff.abilities import TellsTogether, told_names
+from polydiff.averages import WIDEST
 from polydiff.batching import PROBE, WINDOW, Memory, efficient, windows
 from polydiff.building import average, build_denoiser, load_weights, open_checkpoint, pick_device
 from polydiff.checks import check_guided, check_sampling, try_guidance, try_plan
-from polydiff.conditions import Conditions, Tokens
+from polydiff.conditions import Tokens
 from polydiff.config import Config, SampleConfig
 from polydiff.denoise import Denoise, Denoiser
 from polydiff.domain import Domain, Samples
-from polydiff.ema import WIDEST
 from polydiff.errors import UserError, check_whole
 from polydiff.guidance import Guided, calls
 from polydiff.objective.shortcut import Shortcut, Stepping
+from polydiff.parents import Records, located, open_parent
 from polydiff.plugins import build_domain
 from polydiff.random import streams
+from polydiff.run import run_of
 from polydiff.sampling import Row, Step, evaluations, sample, sound, trajectory, where
 from polydiff.self_conditioning import SelfConditioned
 from polydiff.settings import checked, config_from
@@ -45,6 +46,8 @@ class Model:
         denoiser: Its network.
         step: Optimizer steps that it was trained for.
         weights: "ema", the moving average, "ema 0.08", one of that width, or "model", the weights as trained.
+        device: Where it computes.
+        parents: What its checkpoint records of the runs that it stands on (`polydiff.parents`).
     """
 
     config: Config
@@ -53,6 +56,7 @@ class Model:
     step: int = 0
     weights: str = "ema"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    parents: Records = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path | str, weights: str = "ema", device: str | None = None, ema: float | None = None) -> Model:
@@ -71,7 +75,8 @@ class Model:
         if ema is not None and not 0 < ema < WIDEST:
             raise UserError(f"ema={ema:g} should be the width of an average, between 0 and {WIDEST:.3f}.")
         checkpoint = open_checkpoint(path)
-        config = config_from(checkpoint.state["config"], str(path))
+        parents = checkpoint.state.get("parents", {})
+        config = located(config_from(checkpoint.state["config"], str(path)), parents, run_of(Path(path)).path)
         domain = build_domain(config, statistics=checkpoint.state["statistics"])
         place = pick_device(device or (config.device if config.device == "cpu" else "auto"))
         denoiser = build_denoiser(config, domain, place)
@@ -79,7 +84,7 @@ class Model:
         if ema is not None:
             load_weights(denoiser, {**denoiser.state_dict(), **average(path, checkpoint, ema)})
             weights = f"ema {ema:g}"
-        return cls(config, domain, denoiser.eval(), checkpoint.step, weights, place)
+        return cls(config, domain, denoiser.eval(), checkpoint.step, weights, place, parents)
 
     def sample(
         self,
@@ -260,11 +265,15 @@ class Model:
         """Return the worse model that a plan names; one of other data is a `UserError`."""
         if plan.guide is None:
             return None
-        other = Model.load(plan.guide, device=str(self.device))
-        if same_data(other) != same_data(self):
-            raise UserError(f"The guide {plan.guide} was trained on other data: its states mean something else.")
-        if other.config.backbone.self_condition != self.config.backbone.self_condition:
-            raise UserError(f"The guide {plan.guide} and this model differ in backbone.self_condition, and must not.")
+        parent = open_parent("sample.guide", plan.guide)
+        parent.check_domain(self.config.domain)
+        parent.check_same_data(self.domain.statistics)
+        parent.warn_if_changed(self.parents)
+        other = Model.load(parent.checkpoint, device=str(self.device))
+        if (theirs := dict(other.domain.conditions)) != (ours := dict(self.domain.conditions)):
+            raise UserError(f"{parent} was trained on other data: it has the conditions {theirs}, this model {ours}.")
+        if (value := other.config.backbone.self_condition) != self.config.backbone.self_condition:
+            raise UserError(f"{parent} has backbone.self_condition={value}, this model {not value}: they must agree.")
         return other
 
     def unwanted(self, plan: SampleConfig, seed: int, indices: Sequence[int]) -> Condition | None:
@@ -385,11 +394,6 @@ class Model:
             return plain
         method = try_guidance(how, rows, self.denoiser.schedule)
         return sum(calls(method, how.guidance_interval, row.at) for row in rows if row.at is not None)
-
-
-def same_data(model: Model) -> tuple[str, str, Conditions]:
-    """Return what two models must share for their states to mean the same."""
-    return model.config.domain, json.dumps(dict(model.domain.statistics)), dict(model.domain.conditions)
 
 
 load = Model.load

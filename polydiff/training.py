@@ -12,10 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from polydiff.averages import MovingAverage, PowerAverages
 from polydiff.config import OptimConfig
 from polydiff.data import Batches, example_numbers, prefetch
 from polydiff.denoise import Denoiser
-from polydiff.ema import MovingAverage, PowerAverages
 from polydiff.loss import Loss, aids, stratified
 from polydiff.objective import Moment, Objective, as_objective
 from polydiff.optim import OPTIMIZERS, learning_rate

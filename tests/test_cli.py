@@ -116,7 +116,7 @@ def test_a_run_that_cannot_begin_leaves_no_folder(here: Path, capsys: pytest.Cap
     assert main(["train", "-d", "ring", "device=gpu7"]) == 2
     assert "device=gpu7" in capsys.readouterr().err
     assert main(["train", "-d", "ring", "train.init=nope", "-o", "new/folder"]) == 2
-    assert "There is no run folder" in capsys.readouterr().err
+    assert "there is no such run or checkpoint" in capsys.readouterr().err
     (here / "mine").mkdir()
     assert main(["train", "-d", "ring", "train.init=nope", "-o", "mine/folder"]) == 2
     assert [path.name for path in here.iterdir() if path.name in ("runs", "new", "mine")] == ["mine"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from polydiff.abilities import Measured
-from polydiff.curves import BOTTOM, LEFT, RIGHT, TOP
+from polydiff.axes import BOTTOM, LEFT, RIGHT, TOP
 from polydiff.distributions import BINS, PAIRS, histogram, scatter, summary
 
 

@@ -21,7 +21,8 @@ import pytest
 from browser import CHROMIUM, Browser
 from safetensors.numpy import save_file
 
-from polydiff.curves import curve, linear_ticks, log_ticks, smooth, thin
+from polydiff.axes import linear_ticks, log_ticks
+from polydiff.curves import curve, smooth, thin
 from polydiff.environment import environment
 from polydiff.errors import UserError
 from polydiff.report import LIMIT, fitting, write_report

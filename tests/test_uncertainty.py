@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from polydiff.uncertainty import Number, jackknife, mean, median, places, ratio, share
+from polydiff.numbers import places
+from polydiff.uncertainty import Number, jackknife, mean, median, ratio, share
 
 DRAWN, TIMES = 200, 4000
 TABLES = np.random.default_rng(7)
