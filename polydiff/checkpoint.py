@@ -28,7 +28,6 @@ from torch import Tensor, nn
 
 from polydiff.errors import UserError
 from polydiff.files import folder_atomic
-from polydiff.run import STEP as STEP
 from polydiff.run import Run, delete_steps, step_of, step_path
 from polydiff.run import steps_saved as steps_saved
 
@@ -100,8 +99,9 @@ def open_checkpoint(path: Path | str) -> Checkpoint:
 def read_state(path: Path) -> tuple[dict[str, Any], str]:
     """Return the state of a checkpoint and the SHA-256 of its averaged weights, without reading any weights."""
     check_exists(path)
-    state = parse_state(checked_files(path, REQUIRED, [STATE])[STATE], path)
-    return state, read_manifest(path, REQUIRED)[EMA][1]
+    manifest = read_manifest(path, REQUIRED)
+    state = parse_state(read_checked(path, {STATE: manifest[STATE]})[STATE], path)
+    return state, manifest[EMA][1]
 
 
 def check_exists(path: Path) -> None:
@@ -159,21 +159,19 @@ def write_files(path: Path, files: Mapping[str, bytes]) -> None:
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=1))
 
 
-def checked_files(path: Path, required: Sequence[str], names: Sequence[str] | None = None) -> dict[str, bytes]:
-    """Return the contents of files of a folder, each as its manifest says.
+def checked_files(path: Path, required: Sequence[str]) -> dict[str, bytes]:
+    """Return the contents of the files that a folder's manifest lists, each as it says; it must list some of them."""
+    return read_checked(path, read_manifest(path, required))
 
-    Arguments:
-        path: The folder.
-        required: Files that the manifest must list.
-        names: Files to read; None: all that the manifest lists.
-    """
-    digests = read_manifest(path, required)
+
+def read_checked(path: Path, manifest: Mapping[str, tuple[int, str]]) -> dict[str, bytes]:
+    """Return the contents of files of a folder, each of the size and digest that its manifest says."""
     try:
-        files = {name: (path / name).read_bytes() for name in names or digests}
+        files = {name: (path / name).read_bytes() for name in manifest}
     except OSError as error:
         raise incomplete(path, error) from error
     for name, data in files.items():
-        if (len(data), sha256(data)) != digests[name]:
+        if (len(data), sha256(data)) != manifest[name]:
             raise UserError(f"The checkpoint {path} is damaged: {name} is not what its manifest says. {ADVICE}")
     return files
 
