@@ -21,6 +21,7 @@ from polydiff.cli import VERBS, main
 from polydiff.cli.output import evaluation_table
 from polydiff.cli.words import read_words
 from polydiff.errors import UserError
+from polydiff.numbers import DASH
 from polydiff.settings import read_config
 
 QUICK = ("--judge", "8")
@@ -232,8 +233,8 @@ def test_a_baseline_has_a_column_of_its_own(capsys: pytest.CaptureFixture[str]) 
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "python 3.11"
     assert lines[3].split() == ["metric", "samples", "baseline", "real", "data", "noise", "unit", "better"]
-    assert lines[4].split() == ["far", "1", "2.5", "-", "3", "dB", "lower"]
-    assert lines[5].split() == ["near", "1", "-", "-", "3", "dB", "lower"]
+    assert lines[4].split() == ["far", "1", "2.5", DASH, "3", "dB", "lower"]
+    assert lines[5].split() == ["near", "1", DASH, DASH, "3", "dB", "lower"]
     assert "The baseline is sinc." in lines
     evaluation_table(plain | {"metrics": {"near": row}})
     assert "baseline" not in capsys.readouterr().out

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from polydiff.numbers import DASH, figures, number, with_error
+from polydiff.numbers import DASH, figures, number, places, with_error
 
 
 @pytest.mark.parametrize(
