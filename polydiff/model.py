@@ -270,10 +270,12 @@ class Model:
         parent.check_same_data(self.domain.statistics)
         parent.warn_if_changed(self.parents)
         other = Model.load(parent.checkpoint, device=str(self.device))
-        if (theirs := dict(other.domain.conditions)) != (ours := dict(self.domain.conditions)):
+        theirs, ours = (dict(model.domain.conditions) for model in (other, self))
+        if theirs != ours:
             raise UserError(f"{parent} was trained on other data: it has the conditions {theirs}, this model {ours}.")
-        if (value := other.config.backbone.self_condition) != self.config.backbone.self_condition:
-            raise UserError(f"{parent} has backbone.self_condition={value}, this model {not value}: they must agree.")
+        its, own = (model.config.backbone.self_condition for model in (other, self))
+        if its != own:
+            raise UserError(f"{parent} has backbone.self_condition={its}, this model {own}: they must agree.")
         return other
 
     def unwanted(self, plan: SampleConfig, seed: int, indices: Sequence[int]) -> Condition | None:
