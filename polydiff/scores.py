@@ -59,7 +59,7 @@ class ConfusionPart(Lenient):
 
 
 class MeasurePart(Lenient):
-    """Numbers of samples beside data (`polydiff.distributions`)."""
+    """Numbers of samples beside data (`polydiff.histogram`)."""
 
     unit: str
     meaning: str

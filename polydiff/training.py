@@ -58,7 +58,7 @@ class Training:
         denoiser: What is trained.
         optim: Optimizer and learning rate.
         step: Steps done.
-        widths: Widths of the power-function averages that are kept (`polydiff.ema.SIGMAS`); (): none.
+        widths: Widths of the power-function averages that are kept (`polydiff.averages.SIGMAS`); (): none.
     """
 
     denoiser: Denoiser
