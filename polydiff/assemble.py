@@ -15,7 +15,9 @@ from polydiff.device import pick_device
 from polydiff.domain import Domain
 from polydiff.ema import WIDEST
 from polydiff.errors import UserError
+from polydiff.parents import Records, located
 from polydiff.plugins import build_domain
+from polydiff.run import run_of
 from polydiff.settings import config_from
 
 
@@ -28,6 +30,7 @@ class Parts(NamedTuple):
     step: int
     weights: str
     device: torch.device
+    parents: Records
 
 
 def assemble(path: Path | str, weights: str = "ema", device: str | None = None, ema: float | None = None) -> Parts:
@@ -39,7 +42,8 @@ def assemble(path: Path | str, weights: str = "ema", device: str | None = None, 
     if ema is not None and not 0 < ema < WIDEST:
         raise UserError(f"ema={ema:g} should be the width of an average, between 0 and {WIDEST:.3f}.")
     checkpoint = open_checkpoint(path)
-    config = config_from(checkpoint.state["config"], str(path))
+    parents = checkpoint.state.get("parents", {})
+    config = located(config_from(checkpoint.state["config"], str(path)), parents, run_of(Path(path)).path)
     domain = build_domain(config, statistics=checkpoint.state["statistics"])
     place = pick_device(device or (config.device if config.device == "cpu" else "auto"))
     denoiser = build_denoiser(config, domain, place)
@@ -47,7 +51,7 @@ def assemble(path: Path | str, weights: str = "ema", device: str | None = None, 
     if ema is not None:
         load_weights(denoiser, {**denoiser.state_dict(), **average(path, checkpoint, ema)})
         weights = f"ema {ema:g}"
-    return Parts(config, domain, denoiser.eval(), checkpoint.step, weights, place)
+    return Parts(config, domain, denoiser.eval(), checkpoint.step, weights, place, parents)
 
 
 def same_weights(network: nn.Module) -> Any:

@@ -6,10 +6,11 @@ This module and every domain's config load no torch, so that help and error mess
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Numbers = dict[str, bool | int | float]
@@ -27,6 +28,15 @@ class Section(BaseModel):
 def absolute(path: Path | None) -> Path | None:
     """Return a path that means the same from any folder, since a run is gone on with from any."""
     return None if path is None else path.expanduser().absolute()
+
+
+@dataclass(frozen=True)
+class NamesRun:
+    """Marks the type of a key that names a run, so that `polydiff.parents` finds the key in any section."""
+
+
+RunPath = Annotated[Path, AfterValidator(absolute), NamesRun()]
+"""A run's folder or that of one of its checkpoints; made absolute."""
 
 
 class DataConfig(Section):
@@ -142,10 +152,8 @@ class TrainConfig(Section):
     """Whether the network is compiled (torch.compile), which takes a minute at first and pays in long runs."""
     ema_snapshots: int = Field(0, ge=0)
     """Times that power-function averages are put by, so that `--ema` makes any other; 0: never. They take memory."""
-    init: Path | None = None
+    init: RunPath | None = None
     """Run or checkpoint whose averaged weights and statistics to begin with; None: from scratch."""
-
-    _absolute = field_validator("init")(absolute)
 
     @field_validator("workers", mode="before")
     @classmethod
@@ -174,7 +182,7 @@ class SampleConfig(Section):
     """Further arguments of the method, such as {rescale: 0.7}."""
     guidance_interval: tuple[float, float] | None = None
     """Lowest and highest noise level with guidance, such as [0.3, 5]; None: all."""
-    guide: Path | None = None
+    guide: RunPath | None = None
     """Run or checkpoint of a worse model to guide away from (autoguidance); None: this one without its condition."""
     negative: dict[str, Any] = {}
     """Conditions to guide away from, such as {label: 3}; {}: none given."""
@@ -186,8 +194,6 @@ class SampleConfig(Section):
     """Precision of the network; in bf16, which can be faster, a sample depends a little on its batch."""
     compile: bool = False
     """Whether the network is compiled, which takes a minute at first and pays where many are drawn."""
-
-    _absolute = field_validator("guide")(absolute)
 
     @field_validator("batch_size", mode="before")
     @classmethod

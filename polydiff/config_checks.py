@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from polydiff.config import Config, SampleConfig
 from polydiff.errors import UserError
+from polydiff.parents import parents_of
 from polydiff.processes import process_of
 
 GUIDED = {
@@ -22,8 +23,14 @@ def check_config(config: Config) -> None:
     """Raise a `UserError` unless everything that a configuration names exists, works and fits together."""
     process_of(config).check(config)
     check_guided(config.sample, ("guide", "negative"))
-    if config.sample.guide is not None and not config.sample.guide.is_dir():
-        raise UserError(f"sample.guide={config.sample.guide}: there is no such run or checkpoint.")
+    check_parents(config)
+
+
+def check_parents(config: Config) -> None:
+    """Raise `UserError` if a run that the configuration names does not exist."""
+    for key, path in parents_of(config).items():
+        if not path.is_dir():
+            raise UserError(f"{key}={path}: there is no such run or checkpoint.")
 
 
 def check_guided(how: SampleConfig, said: Iterable[str]) -> None:

@@ -1,28 +1,24 @@
 """Curves of training as SVG: every value faintly, their local mean on top.
 
-Colours and font are the page's, by class, so a curve follows a light or dark theme. A value that is not finite has no
-height, so it is marked at the top edge.
+A value that is not finite has no height, so it is marked at the top edge.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
+from polydiff.axes import BOTTOM, LEFT, RIGHT, TOP, Array, Scale, linear, logarithmic, plot, points, thousands
 from polydiff.levels import of_record, together
+from polydiff.numbers import DASH, number
 
-Array = NDArray[np.float64]
 Records = Sequence[Mapping[str, Any]]
 
 SMOOTHING = 0.03  # standard deviation of the local mean, as a share of the steps shown
 POINTS = 1000  # most points drawn; beyond, the lowest and highest of each group of neighbours
-WIDTH, HEIGHT = 360, 210
-LEFT, RIGHT, TOP, BOTTOM = 46, 352, 12, 176  # the frame of the plot
 
 CURVES = {
     "loss": ("Loss", "mean of a batch", True),
@@ -30,21 +26,8 @@ CURVES = {
     "lr": ("Learning rate", "", False),
 }
 """Key in metrics.jsonl -> title, note, and whether it is noisy."""
-DASH = "\N{EN DASH}"
 QUARTERS = ("first quarter", "second", "third", "last")
 """Parts of a run whose losses by noise level are compared."""
-
-
-class Scale(NamedTuple):
-    """An axis: from values to places on the page.
-
-    Attributes:
-        place: The map.
-        ticks: Values that are labelled.
-    """
-
-    place: Callable[[Array], Array]
-    ticks: list[float]
 
 
 class Curve(NamedTuple):
@@ -88,10 +71,10 @@ def level_curve(records: Records) -> Curve | None:
     up = vertical(every[1], noisy=True)
     drawn = [
         f'<path class="mean" opacity="{0.25 + 0.75 * i / max(len(lines) - 1, 1):.2f}" '
-        f'd="M{"L".join(points(across.place, up.place, *line))}"/>'
+        f'd="M{"L".join(points(across, up, *line))}"/>'
         for i, line in enumerate(lines)
     ]
-    svg = plot("Loss against log-SNR in each quarter of the run", across, up, drawn)
+    svg = plot("Loss against log-SNR in each quarter of the run", across, up, drawn, thousands)
     note = "from noise, left, to data; each quarter of the run, the last the darkest"
     return Curve("Loss by log-SNR", note, "", svg, "")
 
@@ -102,14 +85,6 @@ def warning(steps: Array) -> str:
         return ""
     listed = ", ".join(f"{step:,.0f}" for step in steps[:5]) + (", …" if len(steps) > 5 else "")
     return f"{len(steps)} not finite (▼), at step {listed}"
-
-
-def number(value: Any) -> float:
-    """Return a JSON value as a float, NaN if it is none."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
 
 
 def line(x: Array, y: Array, *, noisy: bool) -> tuple[Array, Array]:
@@ -148,36 +123,6 @@ def spans_decades(y: Array) -> bool:
     return bool(y.min() > 0 and y.max() > 5 * y.min())
 
 
-def linear_ticks(low: float, high: float, n: int = 5) -> list[float]:
-    """Return about n round values from low to high."""
-    rough = (high - low) / n
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * (1 - 1e-9))
-    return [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
-
-
-def log_ticks(low: float, high: float) -> list[float]:
-    """Return powers of ten from low to high, with 2 and 5 times them over few decades and every k-th over many."""
-    decades = range(math.ceil(math.log10(low)) - 1, math.floor(math.log10(high)) + 1)
-    factors = (1, 2, 5) if high < 300 * low else (1,)
-    every = 1 + len(decades) // 8
-    ticks = [m * 10.0**k for k in decades if k % every == 0 for m in factors]
-    return [tick for tick in ticks if low <= tick <= high]
-
-
-def linear(low: float, high: float, start: float, stop: float) -> Scale:
-    """Return the linear axis that takes low .. high to start .. stop."""
-    if low == high:
-        low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
-    return Scale(lambda v: start + (v - low) / (high - low) * (stop - start), linear_ticks(low, high))
-
-
-def logarithmic(low: float, high: float, start: float, stop: float) -> Scale:
-    """Return the logarithmic axis that takes low .. high to start .. stop."""
-    inner = linear(math.log(low), math.log(high), start, stop)
-    return Scale(lambda v: inner.place(np.log(v)), log_ticks(low, high))
-
-
 def vertical(y: Array, *, noisy: bool) -> Scale:
     """Return the axis for values y: logarithmic where noisy ones show better so, else linear and from 0 if near."""
     low, high = float(y.min()), float(y.max())
@@ -202,50 +147,14 @@ def curve(steps: Array, values: Array, name: str, *, noisy: bool = True) -> Mark
     x, y = steps[finite], values[finite]
     across = linear(min(0.0, steps[0]), steps[-1], LEFT, RIGHT)
     up = vertical(y, noisy=noisy)
-    dots = points(across.place, up.place, *thin(x, y))
-    mean = points(across.place, up.place, *line(x, y, noisy=noisy))
+    dots = points(across, up, *thin(x, y))
+    mean = points(across, up, *line(x, y, noisy=noisy))
     drawn = [
         f'<path class="raw" d="{"".join(f"M{p}h0" for p in dots)}"/>',
         f'<path class="mean" d="M{"L".join(mean)}"/>',
         *(alarm(place) for place in across.place(thin(steps[~finite], steps[~finite])[0])),
     ]
-    return plot(name, across, up, drawn)
-
-
-def plot(name: str, across: Scale, up: Scale, drawn: Sequence[str]) -> Markup:
-    """Return an SVG element with axes and what is drawn on them."""
-    parts = [
-        *(grid_line(tick, up.place(np.array([tick]))[0]) for tick in up.ticks),
-        *(step_label(tick, across.place(np.array([tick]))[0]) for tick in across.ticks),
-        *drawn,
-    ]
-    head = Markup('<svg class="curve" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(WIDTH, HEIGHT, name)
-    return head + Markup("".join(parts) + "</svg>")  # noqa: S704 - numbers only
-
-
-def points(across: Callable[[Array], Array], up: Callable[[Array], Array], x: Array, y: Array) -> list[str]:
-    """Return places as "x y"."""
-    return [f"{a:.1f} {b:.1f}" for a, b in zip(across(x), up(y), strict=True)]
-
-
-def grid_line(value: float, y: float) -> str:
-    """Return a horizontal line with its value."""
-    label = f'<text x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{short(value)}</text>'
-    return f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/>{label}'
-
-
-def step_label(value: float, x: float) -> str:
-    """Return a label below the plot."""
-    anchor = "end" if x > RIGHT - 12 else "middle"
-    return f'<text x="{x:.1f}" y="{BOTTOM + 17}" text-anchor="{anchor}">{value:,.0f}</text>'
-
-
-def short(value: float) -> str:
-    """Return a number in few characters: 0.05, 2500, 2.5e-4."""
-    if value != 0 and not 1e-3 <= abs(value) < 1e5:
-        mantissa, _, power = f"{value:.2e}".partition("e")
-        return f"{float(mantissa):g}e{int(power)}"
-    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
+    return plot(name, across, up, drawn, thousands)
 
 
 def alarm(x: float) -> str:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import os
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from importlib import metadata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from polydiff.domain import DomainSpec
+from polydiff.environment import cores, version
 from polydiff.paths import cache_dir
 from polydiff.plugins import BackboneSpec, discover, duplicates, one_line
 
@@ -37,6 +35,8 @@ OPTIONAL = {
 CORE = ("numpy", "einops", "pydantic", "rich", "PyYAML", "safetensors", "Jinja2")
 PATIENCE = 120.0
 """Seconds that an import may take."""
+TIMED = 0.1
+"""Seconds for which each of two convolutions is repeated."""
 LEAST_DISK = 2**30
 """Free bytes under which a run may not find room for its checkpoints."""
 
@@ -68,14 +68,6 @@ def examine() -> list[Finding]:
         *folders(),
         *plugins(),
     ]
-
-
-def version(name: str) -> str:
-    """Return the version of an installed distribution, or ""."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def core_package(name: str) -> Finding:
@@ -150,16 +142,12 @@ def kernels() -> Iterator[Finding]:
     yield Finding("C++ kernel", "note" if slower else "ok", slower or "normalisation, in use on the CPU")
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def bf16(device: torch.device) -> Finding:
     """Measure how much faster a convolution is in bf16, where it is, and say what train.precision=auto takes."""
     import torch
 
     from polydiff.building import pick_precision
+    from polydiff.timing import fastest
 
     weight = torch.ones(64, 64, 3, 3, device=device).contiguous(memory_format=torch.channels_last)
     x = torch.ones(8, 64, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
@@ -170,25 +158,11 @@ def bf16(device: torch.device) -> Finding:
     def narrow() -> None:
         torch.nn.functional.conv2d(x.bfloat16(), weight.bfloat16())
 
-    ratio = seconds(wide, device) / seconds(narrow, device)
+    ratio = fastest(wide, device, TIMED) / fastest(narrow, device, TIMED)
     chosen = pick_precision("auto", device)
     return Finding(
         "bf16", "note", f"a convolution on {device} is {ratio:.1f} times as fast; train.precision=auto: {chosen}"
     )
-
-
-def seconds(work: Callable[[], None], device: torch.device, repeats: int = 7) -> float:
-    """Return the shortest of a few timings; the first, which allocates, is left out."""
-    import torch
-
-    times = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - began)
-    return min(times[1:])
 
 
 def folders() -> Iterator[Finding]:

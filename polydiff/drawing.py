@@ -9,7 +9,6 @@ was never stopped.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -25,9 +24,9 @@ from polydiff.domain import Domain, Samples
 from polydiff.errors import UserError, check_whole
 from polydiff.files import write_atomic
 from polydiff.fragment import whole_page
-from polydiff.journal import DRAFT, Journal, Part, bytes_of, opened
+from polydiff.journal import DRAFT, JOURNAL, Journal, Part, bytes_of, opened
 from polydiff.model import Model
-from polydiff.run import JOURNAL
+from polydiff.sets import MANIFEST, SHOW, with_conditions, write_manifest
 
 SHOWN = 64
 """Samples that show.html is made of, at most."""
@@ -87,7 +86,7 @@ def draw(
         request = request.with_batch_size(journal.head["batch_size"])
         if progress:
             progress(journal.done, n)
-        if not (folder / "show.html").exists():
+        if not (folder / SHOW).exists():
             for samples in request.samples(range(journal.first(SHOWN)), seed):
                 writer.show(samples)  # written by a process that ended before there were enough
         fill(writer, request.samples(range(journal.done, n), seed), n, progress)
@@ -136,10 +135,8 @@ class Writer:
         first = self.journal.done
         save = self.append if self.one_file else self.files
         entries, sizes, arrays = save(samples, first)
-        words = self.domain.describe(samples.cond) if samples.cond is not None else [{} for _ in entries]
         self.show(samples)
-        listed = [{**entry, "cond": cond} for entry, cond in zip(entries, words, strict=True)]
-        self.journal.add(Part(first, listed, sizes, arrays))
+        self.journal.add(Part(first, with_conditions(self.domain, samples, entries), sizes, arrays))
         return self.journal.done
 
     def files(self, samples: Samples, first: int) -> tuple[list[dict[str, Any]], dict[str, int], dict[str, Any]]:
@@ -175,7 +172,7 @@ class Writer:
 
     def show(self, samples: Samples) -> None:
         """Write show.html once there are samples enough."""
-        path = self.folder / "show.html"
+        path = self.folder / SHOW
         if path.exists():
             return
         self.shown.append(samples)
@@ -195,14 +192,9 @@ class Writer:
         if arrays:
             self.zip(arrays)
         draft = self.folder / ".manifest.tmp"
-        with draft.open("w", encoding="utf-8") as file:
-            head = {name: value for name, value in self.journal.head.items() if name != "n"}
-            file.write(json.dumps(head, indent=1)[:-2] + ',\n "samples": [')
-            entries = (entry for part in self.journal.read() for entry in part.samples)
-            for i, entry in enumerate(entries):
-                file.write(("," if i else "") + "\n  " + json.dumps(entry))
-            file.write("\n ]\n}\n")
-        draft.replace(self.folder / "manifest.json")
+        head = {name: value for name, value in self.journal.head.items() if name != "n"}
+        write_manifest(draft, head, (entry for part in self.journal.read() for entry in part.samples))
+        draft.replace(self.folder / MANIFEST)
         for path in [self.folder / JOURNAL, *self.folder.glob(".*.part"), *self.folder.glob(".*.tmp")]:
             path.unlink(missing_ok=True)
         shutil.rmtree(self.folder / DRAFT, ignore_errors=True)

@@ -27,13 +27,20 @@ def environment(device: str) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions of the packages that decide on results, of those that are installed."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return {name: found for name in PACKAGES if (found := version(name))}
+
+
+def version(name: str) -> str:
+    """Return the version of an installed distribution, "" if it is not installed."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def device_name(device: str) -> str:
@@ -42,8 +49,7 @@ def device_name(device: str) -> str:
         import torch
 
         return torch.cuda.get_device_name(device)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{processor()} ({cores} cores)"
+    return f"{processor()} ({cores()} cores)"
 
 
 def processor() -> str:

@@ -152,7 +152,7 @@ def confusions(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
 
 
 def measures(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
-    """Return real numbers of samples beside those of data, as `polydiff.distributions.summary` does, where told."""
+    """Return real numbers of samples beside those of data, as `polydiff.histogram.summary` does, where told."""
     if not isinstance(domain, HasMeasures):
         return {}
     value, data = (domain.measures(sets[row]) for row in ("value", "data"))

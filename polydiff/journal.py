@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from polydiff.errors import UserError
-from polydiff.run import JOURNAL
 
+JOURNAL = ".drawing.jsonl"
+"""Name of a journal, in the folder of samples that is being filled."""
 DRAFT = ".draft"
 
 

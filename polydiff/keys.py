@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -68,6 +68,8 @@ def kinds(annotation: Any) -> set[Any]:
         return set().union(*(kinds(part) for part in get_args(annotation)))
     if origin is Literal:
         return {type(value) for value in get_args(annotation)}
+    if origin is Annotated:
+        return kinds(get_args(annotation)[0])
     return {origin or annotation}
 
 

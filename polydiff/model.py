@@ -16,6 +16,7 @@ from polydiff.batching import PROBE, efficient
 from polydiff.config import Config, SampleConfig
 from polydiff.domain import Domain, Samples
 from polydiff.errors import check_whole
+from polydiff.parents import Records
 from polydiff.process import Process
 from polydiff.processes import process_of
 from polydiff.random import streams
@@ -34,6 +35,7 @@ class Model:
         step: Optimizer steps that it was trained for.
         weights: "ema", the moving average, "ema 0.08", one of that width, or "model", the weights as trained.
         device: Where it computes.
+        parents: What its checkpoint records of the runs that it stands on (`polydiff.parents`).
     """
 
     config: Config
@@ -42,6 +44,7 @@ class Model:
     step: int = 0
     weights: str = "ema"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    parents: Records = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path | str, weights: str = "ema", device: str | None = None, ema: float | None = None) -> Model:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, record_function
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,6 +17,7 @@ from polydiff.config import Config
 from polydiff.errors import UserError
 from polydiff.memory import Peak, size
 from polydiff.plugins import build_domain
+from polydiff.timing import fastest, waiter
 from polydiff.trainer import begin, records_of
 from polydiff.training import PHASES
 
@@ -105,7 +105,7 @@ class Clock:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.wait: Callable[[], object] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+        self.wait = waiter(device)
         self.seconds = dict.fromkeys(PHASES, 0.0)
 
     @contextmanager
@@ -146,20 +146,8 @@ def speeds(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
     a = torch.rand(n, n).to(device, dtype)
     x = torch.rand(batch, channels, side, side).to(device, dtype, memory_format=torch.channels_last)
     w = torch.rand(channels, channels, 3, 3).to(device, dtype, memory_format=torch.channels_last)
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    return {
-        "matmul": fastest(lambda: a @ a, 2 * n**3, wait),
-        "convolution": fastest(lambda: functional.conv2d(x, w, padding=1), 2 * 9 * batch * side**2 * channels**2, wait),
+    work: dict[str, tuple[int, Callable[[], object]]] = {
+        "matmul": (2 * n**3, lambda: a @ a),
+        "convolution": (2 * 9 * batch * side**2 * channels**2, lambda: functional.conv2d(x, w, padding=1)),
     }
-
-
-def fastest(work: Callable[[], Tensor], flop: int, wait: Callable[[], object]) -> float:
-    """Return the flop a second of the fastest call, of those that `PATIENCE` allows: other load can only slow it."""
-    best, end = float("inf"), time.perf_counter() + PATIENCE
-    while best == float("inf") or time.perf_counter() < end:
-        wait()
-        start = time.perf_counter()
-        work()
-        wait()
-        best = min(best, time.perf_counter() - start)
-    return flop / best
+    return {name: flop / fastest(call, device, PATIENCE) for name, (flop, call) in work.items()}

@@ -18,12 +18,14 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from polydiff.curves import SMOOTHING, number, training_curves
+from polydiff.curves import SMOOTHING, training_curves
 from polydiff.files import read_json, write_atomic
 from polydiff.fragment import POLICY, script
 from polydiff.keys import lookup
-from polydiff.run import SCRIPTS, Run
+from polydiff.numbers import number
+from polydiff.run import Run, step_of, step_path, steps_saved
 from polydiff.scores import SAMPLING, evaluation, read_evaluation
+from polydiff.sets import SCRIPTS, SHOW
 from polydiff.yamltext import read_yaml
 
 LIMIT = 5_000_000
@@ -105,6 +107,9 @@ def described(run: Run) -> dict[str, Any]:
         "Data": words(config, "data.name", "data.path"),
         "Network": ", ".join(filter(None, [words(config, "backbone.name"), weights(run)])),
         "Diffusion": f"{words(config, 'schedule')} schedule, predicts {words(config, 'target')}",
+        "Stands on": "; ".join(
+            f"{key}: {at['path']}, step {at['step']:,}" for key, at in state.get("parents", {}).items()
+        ),
         "Training time": duration(latest.get("seconds")),
         "Speed": f"{number(speed):.3g} examples a second" if (speed := latest.get("examples_per_second")) else "",
         "Seed": words(config, "seed"),
@@ -151,7 +156,8 @@ def commented(source: str) -> list[tuple[str, str]]:
 
 def newest_state(run: Run) -> Path | None:
     """Return state.json of the newest checkpoint, None where there is no checkpoint."""
-    return max(run.checkpoints.glob("step-*/state.json"), default=None)
+    steps = steps_saved(run.checkpoints)
+    return step_path(run.checkpoints, steps[-1]) / "state.json" if steps else None
 
 
 def weights(run: Run) -> str:
@@ -181,12 +187,12 @@ def duration(seconds: Any) -> str:
 def sample_sets(run: Run) -> tuple[list[SampleSet], list[SampleSet]]:
     """Return the set of real examples, where there is one, and the samples of each step, ascending."""
     real, steps = [], []
-    for path in sorted(run.samples(".").glob("*/show.html")):
+    for path in sorted(run.samples(".").glob(f"*/{SHOW}")):
         html = Markup(text(path))  # noqa: S704 - the domain's own HTML
         if path.parent.name == "real":
             real.append(SampleSet(None, html))
-        elif match := re.fullmatch(r"step-(\d+)", path.parent.name):
-            steps.append(SampleSet(int(match[1]), html))
+        elif (step := step_of(path.parent)) is not None:
+            steps.append(SampleSet(step, html))
     return real, sorted(steps, key=lambda s: s.step or 0)
 
 

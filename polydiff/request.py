@@ -6,7 +6,6 @@ conditions in words and a guide. Each batch then only draws its space and condit
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,11 +14,12 @@ from polydiff.abilities import told_names
 from polydiff.asking import asked, conditions
 from polydiff.batching import WINDOW, Memory, windows
 from polydiff.condition_batch import condition_to, same_conditions, withhold
-from polydiff.conditions import Condition, Conditions
+from polydiff.conditions import Condition
 from polydiff.config import SampleConfig
 from polydiff.config_checks import check_guided
 from polydiff.domain import Samples, conditions_of
 from polydiff.errors import UserError
+from polydiff.parents import open_parent
 from polydiff.process import Draw, Known, Plan
 from polydiff.random import streams
 from polydiff.settings import checked
@@ -198,15 +198,17 @@ def guide_of(model: Model, how: SampleConfig) -> Model | None:
     """Return the worse model that a section `sample` names; one of other data is a `UserError`."""
     if how.guide is None:
         return None
-    other = type(model).load(how.guide, device=str(model.device))
-    if same_data(other) != same_data(model):
-        raise UserError(f"The guide {how.guide} was trained on other data: its states mean something else.")
-    if other.config.backbone.self_condition != model.config.backbone.self_condition:
-        raise UserError(f"The guide {how.guide} and this model differ in backbone.self_condition, and must not.")
+    parent = open_parent("sample.guide", how.guide)
+    parent.check_domain(model.config.domain)
+    parent.check_same_data(model.domain.statistics)
+    parent.warn_if_changed(model.parents)
+    other = type(model).load(parent.checkpoint, device=str(model.device))
+    if other.config.process != model.config.process:
+        raise UserError(f"{parent} has process={other.config.process}, this model {model.config.process}.")
+    theirs, ours = (conditions_of(each.domain) for each in (other, model))
+    if theirs != ours:
+        raise UserError(f"{parent} was trained on other data: it has the conditions {theirs}, this model {ours}.")
+    its, own = (each.config.backbone.self_condition for each in (other, model))
+    if its != own:
+        raise UserError(f"{parent} has backbone.self_condition={its}, this model {own}: they must agree.")
     return other
-
-
-def same_data(model: Model) -> tuple[str, str, str, Conditions]:
-    """Return what two models must share for their states to mean the same."""
-    config, domain = model.config, model.domain
-    return config.domain, config.process, json.dumps(dict(domain.statistics)), conditions_of(domain)

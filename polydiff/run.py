@@ -4,7 +4,7 @@ runs/audio-001/
   config.input.yaml      what the user said
   config.resolved.yaml   every value, with where it came from
   checkpoints/           step-00002000/ ...
-  averages/              step-00002000/ ...: power-function averages (`polydiff.ema`), where the run keeps them
+  averages/              step-00002000/ ...: power-function averages (`polydiff.snapshots`), where the run keeps them
   metrics.jsonl          one line a logged step
   samples/               real/, step-00000500/ ...: files, a manifest and an HTML fragment; scripts/ of these
   evaluation.json        the last evaluation
@@ -15,22 +15,46 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import shlex
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from polydiff.errors import UserError
-from polydiff.files import folder_atomic, made, write_atomic
-from polydiff.fragment import keep_scripts
+from polydiff.files import made, write_atomic
 
 LOCK = ".lock"
-SCRIPTS = "scripts"
-"""In the folder of all samples: what their show.html need (`polydiff.abilities.HasScripts`)."""
-JOURNAL = ".drawing.jsonl"
-"""In a folder of samples that is being filled: which are written (`polydiff.drawing`)."""
+STEP = re.compile(r"step-(\d{8,})")
+"""Name of the folder of a step: of a checkpoint, of a snapshot of averages, of a set of samples."""
+
+
+def step_path(folder: Path, step: int) -> Path:
+    """Return the folder of a step: folder/step-00002000."""
+    return folder / f"step-{step:08d}"
+
+
+def step_of(path: Path) -> int | None:
+    """Return the step that a folder's name says, None if it is not the folder of a step."""
+    match = STEP.fullmatch(path.name)
+    return int(match[1]) if match else None
+
+
+def steps_saved(folder: Path) -> list[int]:
+    """Return the steps that have a folder in this one, ascending; drafts that a crash left do not count."""
+    found = map(step_of, folder.iterdir()) if folder.is_dir() else ()
+    return sorted(step for step in found if step is not None)
+
+
+def delete_steps(folder: Path, steps: Iterable[int]) -> None:
+    """Delete the folders of these steps, and drafts that a crash left."""
+    for step in steps:
+        shutil.rmtree(step_path(folder, step))
+    for draft in folder.glob(".step-*"):
+        shutil.rmtree(draft)
 
 
 @dataclass(frozen=True)
@@ -56,7 +80,7 @@ class Run:
 
     def check_free(self) -> None:
         """Refuse a folder that holds a run, or anything that is not a run cut short before its first checkpoint."""
-        if self.checkpoints.is_dir() and any(self.checkpoints.glob("step-*")):
+        if steps_saved(self.checkpoints):
             quoted = shlex.quote(str(self.path))
             raise UserError(
                 f"{quoted} holds a run already. Go on with `polydiff resume {quoted}`, or choose another -o."
@@ -110,9 +134,10 @@ class Run:
     def report(self) -> Path:
         return self.path / "report.html"
 
-    def samples(self, name: str) -> Path:
-        """Return the folder of a set of samples, such as "real" or "step-00000500"."""
-        return self.path / "samples" / name
+    def samples(self, name: str | int) -> Path:
+        """Return the folder of a set of samples: "real", or those of a step."""
+        folder = self.path / "samples"
+        return step_path(folder, name) if isinstance(name, int) else folder / name
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield the lines of metrics.jsonl; a last line that a crash cut short is left out."""
@@ -136,19 +161,7 @@ class Run:
             file.write(json.dumps(dict(record)) + "\n")
 
 
-def write_samples(folder: Path, domain: Any, samples: Any, facts: Mapping[str, Any]) -> None:
-    """Write samples as files, with manifest.json and the fragment show.html; whole or not at all.
-
-    Arguments:
-        folder: Where; an older set of the same name is replaced.
-        domain: Knows how its samples are saved and shown (`polydiff.domain.Domain`).
-        samples: What to write (`polydiff.domain.Samples`).
-        facts: What else the manifest says: seed, sampler, checkpoint, ...
-    """
-    with folder_atomic(folder) as draft:
-        entries = domain.save(samples, draft)
-        words = domain.describe(samples.cond) if samples.cond is not None else [{} for _ in entries]
-        listed = [{**entry, "cond": cond} for entry, cond in zip(entries, words, strict=True)]
-        (draft / "manifest.json").write_text(json.dumps({**facts, "samples": listed}, indent=1))
-        (draft / "show.html").write_text(domain.show(samples), encoding="utf-8")
-    keep_scripts(domain, folder.parent / SCRIPTS)
+def run_of(path: Path) -> Run:
+    """Return the run that a path belongs to: a run's folder, or that of one of its checkpoints."""
+    place = path.resolve()
+    return Run(place if step_of(place) is None else place.parent.parent)

@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from polydiff.curves import DASH, number
 from polydiff.distributions import histogram, scatter
 from polydiff.errors import UserError
 from polydiff.files import read_json
 from polydiff.heatmap import heatmap
+from polydiff.numbers import DASH, number, with_error
 from polydiff.run import Run
-from polydiff.uncertainty import places
 
 WEIGHTS = {"ema": "averaged weights", "model": "weights as trained"}
 SAMPLING = ("sampler", "steps", "guidance")
@@ -60,7 +59,7 @@ class ConfusionPart(Lenient):
 
 
 class MeasurePart(Lenient):
-    """Numbers of samples beside data (`polydiff.distributions`)."""
+    """Numbers of samples beside data (`polydiff.histogram`)."""
 
     unit: str
     meaning: str
@@ -150,34 +149,19 @@ def note(title: str, measure: Mapping[str, Any]) -> str:
 
 def score(name: str, row: Mapping[str, Any]) -> Score:
     """Return a row of the table."""
-    value, baseline, data, noise = (number(row.get(key)) for key in ("value", "baseline", "data", "noise"))
+    value, data, noise = (number(row.get(key)) for key in ("value", "data", "noise"))
     better = str(row.get("better", ""))
     ends = data > noise if better == "higher" else data < noise  # else noise is no end of the scale
     place = (value - noise) / (data - noise) if ends else math.nan
-    errors = {key: number(row.get(f"{key}_error")) for key in ("value", "baseline", "data", "noise")}
+    shown = {key: with_error(row.get(key), row.get(f"{key}_error")) for key in ("value", "baseline", "data", "noise")}
     return Score(
         name=name.replace("_", " "),
-        value=with_error(value, errors["value"]),
-        baseline=with_error(baseline, errors["baseline"]) if "baseline" in row else "",
-        data=with_error(data, errors["data"]),
-        noise=with_error(noise, errors["noise"]),
+        value=shown["value"],
+        baseline=shown["baseline"] if "baseline" in row else "",
+        data=shown["data"],
+        noise=shown["noise"],
         unit=str(row.get("unit", "")),
         better=better,
         meaning=str(row.get("meaning", "")).replace(" %", "\N{NO-BREAK SPACE}%"),
         place=min(max(place, 0.0), 1.0) if math.isfinite(place) else None,
     )
-
-
-def with_error(value: float, error: float) -> str:
-    """Return a number and, where it is known, its standard error to one digit, to as many places."""
-    if math.isnan(value) or not error > 0:
-        return figures(value)
-    shown = places(error)
-    return f"{value:,.{shown}f} ± {error:,.{shown}f}" if shown < 6 else figures(value)
-
-
-def figures(value: float) -> str:
-    """Return a number as a table shows it; a dash where it has no meaning."""
-    if math.isnan(value):
-        return DASH
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"

@@ -7,31 +7,34 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from polydiff.building import build_denoiser, load_weights, open_checkpoint, pick_device
-from polydiff.checkpoint import Checkpoint, latest, prune, steps_saved
+from polydiff.averages import SIGMAS
+from polydiff.building import build_denoiser, pick_device
+from polydiff.checkpoint import Checkpoint, latest, load_weights, prune
 from polydiff.config import Config
 from polydiff.config_checks import check_config
 from polydiff.data import batches, worker_count
 from polydiff.domain import Domain
-from polydiff.ema import SIGMAS, drop_snapshots, save_snapshot
 from polydiff.environment import environment
 from polydiff.errors import UserError
 from polydiff.files import write_atomic
 from polydiff.levels import Gathered
 from polydiff.model import Model
 from polydiff.optim import optimizer_tensors, restore_optimizer
+from polydiff.parents import Parent, Records, located, open_parents, renewed
 from polydiff.plugins import build_domain
 from polydiff.processes import process_of
 from polydiff.quarantine import keep
-from polydiff.run import Run, write_samples
+from polydiff.run import Run, steps_saved
+from polydiff.sets import write_samples
 from polydiff.settings import Settings, config_from, resolve, resolved_text
+from polydiff.snapshots import drop_snapshots, save_snapshot
 from polydiff.training import NonFiniteError, Phase, Record, Training, fit
 from polydiff.yamltext import dump_yaml
 
@@ -52,6 +55,7 @@ class Session:
         domain: Its domain, with statistics.
         training: Module, average, optimizer, step.
         seconds: Time that earlier sittings took.
+        parents: What its checkpoints record of the runs that it stands on (`polydiff.parents`).
     """
 
     run: Run
@@ -59,6 +63,7 @@ class Session:
     domain: Domain
     training: Training[Any]
     seconds: float = 0.0
+    parents: Records = field(default_factory=dict)
 
     @property
     def config(self) -> Config:
@@ -69,7 +74,8 @@ class Session:
     def model(self) -> Model:
         """The model as it stands, with averaged weights."""
         ema = self.training.ema
-        return Model(self.config, self.domain, ema, self.training.step, "ema", next(ema.parameters()).device)
+        device = next(ema.parameters()).device
+        return Model(self.config, self.domain, ema, self.training.step, "ema", device, self.parents)
 
     def checkpoint(self) -> Path:
         """Write a checkpoint, then delete those that are no longer kept."""
@@ -81,6 +87,7 @@ class Session:
             "seconds": self.seconds,
             "examples": self.domain.size("train"),
             "environment": environment(str(self.model.device)),
+            "parents": dict(self.parents),
         }
         path = Checkpoint(
             training.step,
@@ -98,7 +105,7 @@ class Session:
         if self.training.step > 0 and self.training.step not in steps_saved(self.run.checkpoints):
             self.checkpoint()
 
-    def put_by(self, step: int) -> None:
+    def save_snapshot_if_due(self, step: int) -> None:
         """Keep a snapshot of the power-function averages where one is due."""
         train, averages = self.config.train, self.training.averages
         if averages is not None and step % max(1, train.steps // train.ema_snapshots) == 0:
@@ -118,7 +125,7 @@ class Session:
         model = self.model
         samples = model.sample(SHOWN, seed=self.config.seed)
         facts = {"step": model.step, "seed": self.config.seed, **self.config.sample.model_dump(mode="json")}
-        write_samples(self.run.samples(f"step-{model.step:08d}"), self.domain, samples, facts)
+        write_samples(self.run.samples(model.step), self.domain, samples, facts)
 
 
 def start(settings: Settings, path: Path | str, progress: Progress | None = None) -> Path:
@@ -134,9 +141,12 @@ def start(settings: Settings, path: Path | str, progress: Progress | None = None
     run.check_free()
     with run.locked():
         run.check_free()  # another process may have begun in the meantime
-        source = initial(config)
+        parents = open_parents(config)
+        source = initial_checkpoint(config, parents.get("train.init"))
         domain = build_domain(config, statistics=source.state["statistics"] if source else None)
-        session = Session(run, settings, domain, begin(config, domain, source.ema if source else None))
+        training = begin(config, domain, source.ema if source else None)
+        records = {key: parent.record(run.path) for key, parent in parents.items()}
+        session = Session(run, settings, domain, training, parents=records)
         session.check_sampling()
         run.rewind(0)
         drop_snapshots(run.averages, 0)
@@ -183,7 +193,7 @@ def resume(path: Path | str, steps: int | None = None, progress: Progress | None
     run = Run.open(Path(path))
     with run.locked():
         checkpoint = Checkpoint.load(latest(run.checkpoints))
-        settings = with_steps(saved_settings(checkpoint, str(path)), steps, checkpoint.step)
+        settings = with_steps(saved_settings(checkpoint, run.path), steps, checkpoint.step)
         domain = build_domain(settings.config, statistics=checkpoint.state["statistics"])
         check_data(domain, checkpoint.state["examples"], settings.config)
         training = begin(settings.config, domain)
@@ -195,18 +205,22 @@ def resume(path: Path | str, steps: int | None = None, progress: Progress | None
         training.step = checkpoint.step
         run.rewind(checkpoint.step)
         drop_snapshots(run.averages, checkpoint.step)
-        session = Session(run, settings, domain, training, checkpoint.state["seconds"])
+        parents = renewed(checkpoint.state.get("parents", {}), settings.config, run.path)
+        session = Session(run, settings, domain, training, checkpoint.state["seconds"], parents)
+        if training.step < settings.config.train.steps:
+            session.check_sampling()
         if steps is not None:
             session.checkpoint()  # so that the new goal is not forgotten, whenever the run is stopped
             write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
-        if session.due_to_show(checkpoint.step) and not run.samples(f"step-{checkpoint.step:08d}").exists():
+        if session.due_to_show(checkpoint.step) and not run.samples(checkpoint.step).exists():
             session.show()  # a crash came between the checkpoint and its samples
         return finish(session, progress)
 
 
-def saved_settings(checkpoint: Checkpoint, source: str) -> Settings:
-    """Return the settings that a checkpoint holds."""
-    config = config_from(checkpoint.state["config"], source)
+def saved_settings(checkpoint: Checkpoint, run: Path) -> Settings:
+    """Return the settings that a checkpoint of the run in this folder holds."""
+    config = config_from(checkpoint.state["config"], str(run))
+    config = located(config, checkpoint.state.get("parents", {}), run)
     return Settings(config, dict(checkpoint.state["provenance"]), {})
 
 
@@ -234,35 +248,31 @@ def check_data(domain: Domain, examples: int, config: Config) -> None:
         )
 
 
-def initial(config: Config) -> Checkpoint | None:
-    """Return the checkpoint that `train.init` names, None for a run from scratch."""
-    if config.train.init is None:
+def initial_checkpoint(config: Config, parent: Parent | None) -> Checkpoint | None:
+    """Return the checkpoint of the run that `train.init` names, None for a run from scratch."""
+    if parent is None:
         return None
-    checkpoint = open_checkpoint(config.train.init)
-    trained = checkpoint.state["config"]["domain"]
-    if trained != config.domain:
-        raise UserError(f"train.init={config.train.init} is a run of the domain {trained}, not {config.domain}.")
-    target = checkpoint.state["config"]["target"]
+    parent.check_domain(config.domain)
+    target = parent.config["target"]
     if target != config.target:
         raise UserError(
-            f"train.init={config.train.init} predicts {target}, so its weights mean nothing to target={config.target}. "
-            f"Say target={target}."
+            f"{parent} predicts {target}, so its weights mean nothing to target={config.target}. Say target={target}."
         )
-    return checkpoint
+    return Checkpoint.load(parent.checkpoint)
 
 
 def begin(config: Config, domain: Domain, weights: Mapping[str, Tensor] | None = None) -> Training[Any]:
     """Return the training of a configuration before its first step, with these weights or from scratch."""
     denoiser = build_denoiser(config, domain, pick_device(config.device))
     if weights is not None:
-        load_weights(denoiser, carried(weights, denoiser.state_dict()), f"train.init={config.train.init}")
+        load_weights(denoiser, initial_weights(weights, denoiser.state_dict()), f"train.init={config.train.init}")
     if config.train.compile:
         denoiser.compile()
     widths = SIGMAS if config.train.ema_snapshots else ()
     return Training(denoiser, process_of(config).objective(config), config.optim, widths=widths)
 
 
-def carried(weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def initial_weights(weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return weights to begin with: the network's of another run, and what lies beside it.
 
     What a loss keeps begins anew; so does a learned schedule, unless the other run has one of the same size. Another
@@ -309,8 +319,8 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
             last = record.step == settings.steps
             levels.add(record.level, record.losses)
             if record.step % settings.log_every == 0 or last or record.step == 1:
-                run.log(line(record, session.seconds, settings.batch_size) | bins_of(levels))
-            session.put_by(record.step)
+                run.log(metrics_line(record, session.seconds, settings.batch_size) | bins_of(levels))
+            session.save_snapshot_if_due(record.step)
             if record.step % settings.checkpoint_every == 0 or last:
                 session.checkpoint()
             if session.due_to_show(record.step):
@@ -369,7 +379,7 @@ def bins_of(levels: Gathered) -> dict[str, Any]:
     return {"bins": bins} if bins else {}
 
 
-def line(record: Record, seconds: float, batch_size: int) -> dict[str, Any]:
+def metrics_line(record: Record, seconds: float, batch_size: int) -> dict[str, Any]:
     """Return a record as a line of metrics.jsonl."""
     return {
         "step": record.step,

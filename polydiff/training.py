@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from polydiff.averages import MovingAverage, PowerAverages
 from polydiff.config import OptimConfig
 from polydiff.data import Batches, example_numbers, prefetch
 from polydiff.ema import MovingAverage, PowerAverages
@@ -59,7 +60,7 @@ class Training(Generic[M]):
             squared error, or any objective (`polydiff.objective`).
         optim: Optimizer and learning rate.
         step: Steps done.
-        widths: Widths of the power-function averages that are kept (`polydiff.ema.SIGMAS`); (): none.
+        widths: Widths of the power-function averages that are kept (`polydiff.averages.SIGMAS`); (): none.
     """
 
     module: M

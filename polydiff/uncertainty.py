@@ -22,12 +22,6 @@ class Number(NamedTuple):
     error: float = math.nan
 
 
-def places(error: float, digits: int = 1) -> int:
-    """Return how many decimal places show an error above 0 to so many digits."""
-    rounded = float(f"{error:.{digits - 1}e}")  # 0.00998 is 0.01
-    return max(digits - 1 - math.floor(math.log10(rounded)), 0)
-
-
 def share(part: int, whole: int) -> Number:
     """Return p = part / whole of independent samples, NaN of nothing.
 

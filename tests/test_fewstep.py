@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +26,7 @@ from polydiff.checkpoint import Checkpoint, latest
 from polydiff.checks import check_names
 from polydiff.cli import main
 from polydiff.conditions import STEP
+from polydiff.config import Config
 from polydiff.control import repaint
 from polydiff.denoise import Denoiser
 from polydiff.editing import interpolate
@@ -36,6 +37,7 @@ from polydiff.model import Model
 from polydiff.objective import Moment
 from polydiff.objective.consistency import ECT
 from polydiff.objective.shortcut import Jump, Shortcut
+from polydiff.parents import open_parents
 from polydiff.plugins import build_backbone
 from polydiff.random import streams
 from polydiff.run import Run
@@ -44,7 +46,7 @@ from polydiff.schedule import EDM
 from polydiff.settings import resolve, resolved_text
 from polydiff.space import Batch, Condition, Euclidean, Space, State, drop_condition, normal, sqnorm, without
 from polydiff.step_size import StepSize
-from polydiff.trainer import begin, initial, resume
+from polydiff.trainer import begin, initial_checkpoint, resume
 
 SPACES: dict[str, Callable[[int], Any]] = {
     "euclidean": euclidean,
@@ -489,12 +491,18 @@ def test_a_run_is_tuned_into_a_consistency_model(tmp_path: Path) -> None:
     plan = tuned.plan()
     assert (plan.sampler, plan.steps, plan.spacing, plan.guidance) == ("consistency", 2, "flow", 1)
     assert dict(tuned.domain.statistics) == source.state["statistics"]
-    first = begin(tuned.config, tuned.domain, initial(tuned.config).ema)  # type: ignore[union-attr]
+    first = begin(tuned.config, tuned.domain, weights_of_init(tuned.config))
     begun = first.module.state_dict()
     assert all(torch.equal(value, source.ema[name]) for name, value in begun.items())
     assert {name.partition(".")[0] for name in source.ema.keys() - begun.keys()} == {"aids"}
     with pytest.raises(UserError, match="a run of the domain audio, not image"):
         tiny("image", tmp_path / "other", **{"train.init": teacher})
+
+
+def weights_of_init(config: Config) -> Mapping[str, torch.Tensor]:
+    checkpoint = initial_checkpoint(config, open_parents(config)["train.init"])
+    assert checkpoint is not None
+    return checkpoint.ema
 
 
 @pytest.mark.parametrize(
@@ -529,7 +537,7 @@ def test_weights_go_from_any_schedule_to_any(tmp_path: Path) -> None:
     states = {name: Checkpoint.load(latest(Run(path).checkpoints)) for name, path in runs.items()}
     for before, after in pairwise(runs):
         model = Model.load(runs[after])
-        begun = begin(model.config, model.domain, initial(model.config).ema).module.state_dict()  # type: ignore[union-attr]
+        begun = begin(model.config, model.domain, weights_of_init(model.config)).module.state_dict()
         source = states[before].ema
         assert all(torch.equal(begun[name], source[name]) for name in source.keys() & begun.keys())
         path = {name for name in begun if name.startswith("schedule.")}

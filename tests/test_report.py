@@ -21,7 +21,7 @@ import pytest
 from browser import CHROMIUM, Browser
 from safetensors.numpy import save_file
 
-from polydiff.curves import curve, linear_ticks, log_ticks, smooth, thin
+from polydiff.curves import curve, smooth, thin
 from polydiff.environment import environment
 from polydiff.errors import UserError
 from polydiff.report import LIMIT, fitting, write_report
@@ -373,13 +373,6 @@ def test_a_curve_of_many_points_stays_small() -> None:
     assert line
     heights = [float(point.split()[1]) for point in line[1].split("L")]
     assert max(heights) - min(heights) < 2  # the mean of so many is nearly constant
-
-
-def test_ticks_are_round_and_inside() -> None:
-    assert linear_ticks(0, 600) == pytest.approx([0, 200, 400, 600])
-    assert linear_ticks(0.11, 0.52) == pytest.approx([0.2, 0.3, 0.4, 0.5])
-    assert log_ticks(0.03, 3) == pytest.approx([0.05, 0.1, 0.2, 0.5, 1, 2])
-    assert log_ticks(0.5, 2e4) == pytest.approx([1, 10, 100, 1000, 1e4])
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from polydiff.uncertainty import Number, jackknife, mean, median, places, ratio, share
+from polydiff.uncertainty import Number, jackknife, mean, median, ratio, share
 
 DRAWN, TIMES = 200, 4000
 TABLES = np.random.default_rng(7)
@@ -65,18 +65,3 @@ def test_numbers_of_nothing_and_of_one_sample_have_no_meaning() -> None:
     for number in (mean([2.0]), median([2.0]), ratio([4.0], [2.0]), ratio([4.0, 0.0], [2.0, 0.0])):
         assert number.value == 2
         assert math.isnan(number.error)
-
-
-@pytest.mark.parametrize(
-    ("error", "digits", "shown"),
-    [
-        (0.034, 1, "0.03"),
-        (0.034, 2, "0.034"),
-        (0.00998, 1, "0.01"),
-        (0.00998, 2, "0.010"),
-        (3.5, 1, "4"),
-        (120.0, 1, "120"),
-    ],
-)
-def test_places_show_the_digits_of_an_error(error: float, digits: int, shown: str) -> None:
-    assert f"{error:.{places(error, digits)}f}" == shown

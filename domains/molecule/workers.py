@@ -23,6 +23,7 @@ from itertools import count, islice
 from typing import Any, TypeAlias, TypeVar
 
 from polydiff.domains.molecule.serving import START, Answer, TimedOut, main
+from polydiff.environment import cores
 from polydiff.progress import Counting
 
 SECONDS = 30.0
@@ -95,11 +96,6 @@ def outcome(answer: Answer | TimedOut, forgiving: bool) -> Any:
         brief = words if len(words) < 150 else f"{words[:60]} ... {words[-80:]}"
         return TimedOut(f"{type(content).__name__}: {brief}")
     return content
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 Inbox: TypeAlias = "queue.SimpleQueue[tuple[Worker, Answer | None]]"

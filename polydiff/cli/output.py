@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from polydiff.numbers import figures, with_error
 from polydiff.progress import EVERY, Bar, clock
 from polydiff.settings import Settings
-from polydiff.uncertainty import places
 from polydiff.yamltext import one_line_yaml
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
         del parts["baseline"]
     errors = {"value": "value_error", "baseline": "baseline_error"}  # with the others' a table would not fit a terminal
     rows = [
-        (name, *(narrow(row.get(part), row.get(errors.get(part, ""))) for part in parts), row["unit"], row["better"])
+        (name, *(narrow(row.get(part), row.get(errors.get(part))) for part in parts), row["unit"], row["better"])
         for name, row in metrics.items()
     ]
     table(("metric", *parts.values(), "unit", "better"), rows, right=list(parts.values()))
@@ -92,9 +92,9 @@ def likelihood_table(result: Mapping[str, Any], meanings: Mapping[str, str]) -> 
     rows = [
         (
             kind,
-            with_error(row["nats"], row["nats_error"]),
-            with_error(row["nats_per_dim"], row["nats_per_dim_error"]),
-            with_error(row["bits_per_dim"], row["bits_per_dim_error"]),
+            with_error(row["nats"], row["nats_error"], digits=2),
+            with_error(row["nats_per_dim"], row["nats_per_dim_error"], digits=2),
+            with_error(row["bits_per_dim"], row["bits_per_dim_error"], digits=2),
             f"{row['evaluations']:.0f}",
         )
         for kind, row in found.items()
@@ -102,30 +102,14 @@ def likelihood_table(result: Mapping[str, Any], meanings: Mapping[str, str]) -> 
     table(columns, rows, right=columns[1:])
     print()
     parts = {kind: [(name, v) for name, v in row["parts"].items() if abs(v) > 1e-9] for kind, row in found.items()}
-    table(("made of", "nats"), [(k, ", ".join(f"{name} {figure(v)}" for name, v in of)) for k, of in parts.items()])
+    table(("made of", "nats"), [(k, ", ".join(f"{name} {figures(v)}" for name, v in of)) for k, of in parts.items()])
     print()
     table(("how to read", ""), [*meanings.items(), ("±", "standard error of the mean over the examples")])
 
 
-def with_error(value: float | None, error: float | None, digits: int = 2) -> str:
-    """Return a number with its standard error, to so many digits of the error."""
-    if value is None:
-        return "-"
-    if not error:
-        return figure(value)
-    shown = places(error, digits)
-    short = shown < 3 + 2 * digits
-    return f"{value:.{shown}f} ± {error:.{shown}f}" if short else f"{value:.{digits}g} ± {error:.0e}"
-
-
-def narrow(value: float | None, error: float | None) -> str:
-    """Return the same in few characters, so that a table fits a terminal."""
-    return with_error(value, error, digits=1).replace(" ", "")
-
-
-def figure(value: float | None) -> str:
-    """Return a number for a table; None has no meaning."""
-    return "-" if value is None else f"{value:.4g}"
+def narrow(value: Any, error: Any) -> str:
+    """Return a number and its error in few characters, so that a table fits a terminal."""
+    return with_error(value, error).replace(" ", "")
 
 
 def help_on_keys(settings: Settings) -> None:

@@ -171,12 +171,10 @@ def resume(words: Sequence[str]) -> int:
 
 def planned_steps(path: Path) -> int:
     """Return the steps that the newest checkpoint of a run was to reach."""
-    from polydiff.checkpoint import Checkpoint, latest
-    from polydiff.run import Run
+    from polydiff.checkpoint import checkpoint_path, read_state
 
-    checkpoint = Checkpoint.load(latest(Run.open(path).checkpoints))
-    steps: int = checkpoint.state["config"]["train"]["steps"]
-    return steps
+    state, _ = read_state(checkpoint_path(path))
+    return int(state["config"]["train"]["steps"])
 
 
 def asked_steps(run: Path, words: dict[str, str]) -> int | None:

@@ -17,7 +17,7 @@ from polydiff.cli.output import evaluation_table, likelihood_table
 from polydiff.cli.words import Parser, positive, read_conditions, read_options, size
 from polydiff.errors import UserError
 from polydiff.files import claimed, made
-from polydiff.run import JOURNAL
+from polydiff.journal import JOURNAL
 
 BOUNDS = ("vlb", "chain", "flow", "all")
 """What --likelihood can be; the first is what it means alone."""
