@@ -56,7 +56,7 @@ class Inspects(Protocol):
 def inspect(domain: str, path: Path, words: Mapping[str, str]) -> Inspection:
     """Look at the data under a path as a domain would read them, with further keys of its configuration."""
     require(load_domain_spec(domain))
-    config = resolve(domain, words={"data.path": str(path), **words}).config
+    config = resolve(domain, words=words, values={"data.path": path}).config
     factory = load(load_domain_spec(domain).factory)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # all that they say is told in full

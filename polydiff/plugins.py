@@ -20,6 +20,7 @@ from polydiff.conditions import Aligned, Conditions
 from polydiff.config import ESTIMATE, STEP
 from polydiff.domain import API, DomainSpec
 from polydiff.errors import UserError, unknown
+from polydiff.errors import one_line as one_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -116,12 +117,6 @@ def fault(kind: type[Spec], point: EntryPoint, spec: object) -> str:
 def missing_modules(names: Sequence[str]) -> list[str]:
     """Return those modules that are not installed, without importing the others."""
     return [name for name in names if find_spec(name.partition(".")[0]) is None]
-
-
-def one_line(error: BaseException) -> str:
-    """Return an exception as one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def load_spec(kind: type[Spec], name: str) -> Spec:

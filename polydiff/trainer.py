@@ -164,11 +164,11 @@ def train(
         path: The run's folder, which must not hold a run yet.
         preset: Name of the preset; None: the domain's first.
         files: YAML files of settings.
-        overrides: Dotted keys and values, such as {"train.steps": 2000}.
+        overrides: Dotted keys and values, such as {"train.steps": 2000} or {"sample.negative": {"label": 3}}; a value
+            reaches the configuration as it is, never parsed.
         progress: Called after each step.
     """
-    words = {key: str(value) for key, value in (overrides or {}).items()}
-    return start(resolve(domain, preset, files, words), path, progress)
+    return start(resolve(domain, preset, files, values=overrides), path, progress)
 
 
 def resume(path: Path | str, steps: int | None = None, progress: Progress | None = None) -> Path:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from polydiff.backbones.config import MLPConfig, UNetConfig
 from polydiff.checks import check_names
 from polydiff.errors import UserError
-from polydiff.settings import Settings, config_from, read_config, resolve, resolved_text
-from polydiff.yamltext import dump_yaml, one_line_yaml, parse_yaml
+from polydiff.settings import Settings, config_from, resolve, resolved_text
+from polydiff.yamltext import dump_yaml, one_line_yaml, parse_yaml, read_yaml
 
 
 @pytest.fixture(autouse=True)
@@ -209,7 +209,7 @@ def test_a_new_name_leaves_the_old_options_behind() -> None:
 def test_the_resolved_text_is_the_same_configuration(tmp_path: Path, words: list[str]) -> None:
     config, provenance, _ = ask(*words, preset="wide")
     text = resolved_text(config, provenance)
-    assert read_config(write(tmp_path / "config.resolved.yaml", text)) == config
+    assert config_from(read_yaml(write(tmp_path / "config.resolved.yaml", text))) == config
     assert resolve(files=[tmp_path / "config.resolved.yaml"]).config == config
     assert config_from(json.loads(json.dumps(config.model_dump(mode="json")))) == config
     assert "steps: 9  # preset wide" in text
