@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from polydiff.abilities import Forgets, Reads, Restores, told_names
+from polydiff.abilities import Forgets, Reads, Restores, provides, told_names
 from polydiff.checks import attempt
 from polydiff.control import inpaint as fill
 from polydiff.control import inpainting, repaint, strength_level
@@ -43,7 +43,7 @@ def read(model: Model, paths: Sequence[Path | str] | Path | str) -> Batch:
         model: Says what kind that is.
         paths: Files of one size, or one file; sounds keep their length, and the network takes any.
     """
-    if not isinstance(model.domain, Reads):
+    if not provides(model.domain, Reads):
         raise UserError(f"The domain {model.config.domain} reads no files of yours. Name none, for held-out examples.")
     return model.domain.read(listed(paths))
 
@@ -111,7 +111,7 @@ def inpaint(
     refuse_lacking(model, "inpaint")
     indices = range(first, first + given.space.batch)
     how, told = model.plan(**sampling), conditions(model, given, cond, seed, indices)
-    y = model.domain.forget(given.x, mask, given.space) if isinstance(model.domain, Forgets) else given.x
+    y = model.domain.forget(given.x, mask, given.space) if provides(model.domain, Forgets) else given.x
     if KNOWN in model.domain.conditions:
         told = {**(told or {}), KNOWN: known(y, mask)}
     data = model.denoiser.sigma_data
@@ -155,7 +155,7 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
         raise UserError(
             "Only examples of the same size can be interpolated: sounds of one length, molecules of as many atoms."
         )
-    if isinstance(a.space, Matches) and not a.space.matches(b.space):
+    if provides(a.space, Matches) and not a.space.matches(b.space):
         raise UserError(
             "These examples are of other kinds, place by place, and this model makes no kinds: of molecules, the "
             "elements must be the same and in one order."
@@ -186,7 +186,7 @@ def conditions(
 
 def lacking(model: Model) -> bool:
     """Return whether a model's states are what another form of examples lacks, and mean nothing without it."""
-    return isinstance(model.domain, Restores) and model.domain.task.lacking
+    return provides(model.domain, Restores) and model.domain.task.lacking
 
 
 def refuse_lacking(model: Model, verb: str) -> None:

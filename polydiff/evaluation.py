@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.abilities import HasConfusions, HasMeasures, HasUnits, Units
+from polydiff.abilities import HasConfusions, HasMeasures, HasUnits, Units, provides
 from polydiff.checks import GUIDED, tells_variance
 from polydiff.config import SampleConfig
 from polydiff.distributions import summary as distribution
@@ -118,7 +118,7 @@ def feature_metrics(features: Extractor, domain: Domain, sets: Mapping[str, Samp
 
 def confusions(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
     """Return, by condition, what was asked of samples and of real examples and what judges take them for, as JSON."""
-    if not isinstance(domain, HasConfusions):
+    if not provides(domain, HasConfusions):
         return {}
     value, data = (domain.confusions(sets[row]) for row in ("value", "data"))
     return {
@@ -130,7 +130,7 @@ def confusions(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
 
 def measures(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
     """Return real numbers of samples beside those of data, as `polydiff.distributions.summary` does, where told."""
-    if not isinstance(domain, HasMeasures):
+    if not provides(domain, HasMeasures):
         return {}
     value, data = (domain.measures(sets[row]) for row in ("value", "data"))
     return {"measures": {name: distribution(found, data[name]) for name, found in value.items()}}
@@ -216,7 +216,7 @@ def held_out(model: Model, indices: Sequence[int]) -> tuple[Batch, Units | None]
         cond = {**(cond or {}), KNOWN: absent((cond or {})[KNOWN])}
     batch = Batch(x, space, cond)
     device = model.device
-    if not isinstance(model.domain, HasUnits):
+    if not provides(model.domain, HasUnits):
         return batch.to(device), None
     units = model.domain.units(batch.x, batch.space)
     tensors = {name: part for name, part in units._asdict().items() if isinstance(part, Tensor)}

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from polydiff.abilities import TellsTogether, told_names
+from polydiff.abilities import TellsTogether, provides, told_names
 from polydiff.batching import PROBE, WINDOW, Memory, efficient, windows
 from polydiff.building import average, build_denoiser, load_weights, open_checkpoint, pick_device
 from polydiff.checks import check_guided, check_sampling, try_guidance, try_plan
@@ -326,7 +326,7 @@ class Model:
                     f"{name}={words[name]}: this says the size of samples, for which new ones can be asked (cond). It "
                     "can be neither changed in a given example nor avoided."
                 )
-        group = self.domain.together if isinstance(self.domain, TellsTogether) else ()
+        group = self.domain.together if provides(self.domain, TellsTogether) else ()
         if words.keys() & set(group) and (lacking := [name for name in group if name not in words]):
             raise UserError(
                 f"{', '.join(group)} are told all together, and none is drawn of what is given or avoided. Say "

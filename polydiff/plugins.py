@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from polydiff.conditions import Aligned, Conditions
 from polydiff.config import ESTIMATE, STEP
@@ -43,6 +43,7 @@ class BackboneSpec:
         dims: Kinds of data that it takes, as `build_backbone` counts them; (): any.
         requires: Modules that it needs beyond polydiff's own.
         install: What to type where one of them is missing.
+        examine: "module:function" that returns `Finding`s on the backbone, for `polydiff doctor`; "": none.
         api: Version of this interface.
     """
 
@@ -53,7 +54,22 @@ class BackboneSpec:
     dims: Sequence[int] = ()
     requires: Sequence[str] = ()
     install: str = ""
+    examine: str = ""
     api: int = API
+
+
+class Finding(NamedTuple):
+    """One line of `polydiff doctor`.
+
+    Attributes:
+        name: What was looked at.
+        status: "ok"; "absent", optional and not installed; "note", worth knowing; "broken", installed and unusable.
+        text: Version, size, or what is wrong and what to do.
+    """
+
+    name: str
+    status: Literal["ok", "absent", "note", "broken"]
+    text: str
 
 
 Spec = TypeVar("Spec", DomainSpec, BackboneSpec)

@@ -17,13 +17,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from polydiff.errors import unknown
+from polydiff.protocols import provides
 from polydiff.random import Device
 
 State = Tensor
@@ -58,7 +59,6 @@ class Space(Protocol):
         """Return the same space on another device."""
 
 
-@runtime_checkable
 class Repeats(Protocol):
     """A space that can hold its batch several times. Without it, guidance calls a network once for each estimate."""
 
@@ -66,7 +66,6 @@ class Repeats(Protocol):
         """Return where n copies of the batch live, whose states are n states joined along the first axis."""
 
 
-@runtime_checkable
 class Matches(Protocol):
     """A space that knows more of its examples than their sizes, such as the elements of atoms."""
 
@@ -74,7 +73,6 @@ class Matches(Protocol):
         """Return whether what is known is the same of both, so that there are states between those of the two."""
 
 
-@runtime_checkable
 class HasComponents(Protocol):
     """A space whose states have parts of several kinds, such as positions and features.
 
@@ -91,7 +89,7 @@ def scaled(x: State, space: Space, factors: Mapping[str, float]) -> State:
     """Return a state with its components times their factors; a name that is no component's is a `UserError`."""
     if not factors:
         return x
-    known = space.components if isinstance(space, HasComponents) else {}
+    known = space.components if provides(space, HasComponents) else {}
     scale = x.new_ones(x.shape[-1])
     for name, factor in factors.items():
         if name not in known:

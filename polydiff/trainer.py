@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polydiff.abilities import quarantine_of
 from polydiff.building import build_denoiser, load_weights, open_checkpoint, pick_device
 from polydiff.checkpoint import Checkpoint, latest, prune, steps_saved
 from polydiff.checks import check_names
@@ -344,7 +345,7 @@ def saved_on_error(session: Session) -> Iterator[None]:
         session.checkpoint_if_new()
         raise
     finally:
-        keep(session.domain, session.run.path)
+        keep(quarantine_of(session.domain), session.run.path)
 
 
 class Interrupts:

@@ -14,6 +14,7 @@ from torch import Tensor
 from polydiff.denoise import Denoise
 from polydiff.guidance.base import Wrapper
 from polydiff.guidance.method import Linear, Method
+from polydiff.protocols import provides
 from polydiff.schedule import Schedule
 from polydiff.space import Condition, Repeats, Space, State, at_level, join_conditions, level_of, without
 
@@ -60,7 +61,7 @@ class Guided(Wrapper):
 
     def both(self, x: State, sigma: Tensor, space: Space, cond: Condition | None) -> tuple[State, State]:
         """Return the strong and the weak estimate."""
-        if not self.joined or self.guide is not None or not isinstance(space, Repeats):
+        if not self.joined or self.guide is not None or not provides(space, Repeats):
             return self.denoiser(x, sigma, space, cond), self.weak(x, sigma, space, cond)
         x, whole, level = torch.cat([x, x]), self.repeated(space), level_of(sigma)
         sigma = torch.cat([sigma, sigma]) if level is None else at_level(level, sigma, whole)
