@@ -29,7 +29,7 @@ def provides(subject: object, protocol: type[P]) -> TypeIs[P]:
         subject: A domain, a space, or a class of them.
         protocol: Such as `polydiff.abilities.HasUnits`.
     """
-    return all(has(subject, name, method) for name, method in members(protocol))
+    return all(has(subject, name, method) for name, method in members(protocol))  # type: ignore[arg-type] # a class is hashable
 
 
 @cache

@@ -104,8 +104,8 @@ def plain(value: Any, key: str) -> Any:
 
 def one_line_yaml(value: Any) -> str:
     """Return a value as YAML on one line."""
-    how = {"default_flow_style": True, "width": float("inf"), "sort_keys": False, "allow_unicode": True}
-    text: str = yaml.dump(value, Dumper=Dumper, **how)
+    wide = float("inf")
+    text = yaml.dump(value, None, Dumper, default_flow_style=True, width=wide, sort_keys=False, allow_unicode=True)
     return text.removesuffix("\n").removesuffix("\n...")
 
 
