@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from polydiff.conditions import Aligned, Conditions
 from polydiff.config import ESTIMATE, STEP
 from polydiff.domain import API, DomainSpec
-from polydiff.errors import UserError, unknown
-from polydiff.errors import one_line as one_line
+from polydiff.errors import UserError, one_line, unknown
 
 if TYPE_CHECKING:
     from torch import nn

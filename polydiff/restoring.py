@@ -124,13 +124,13 @@ def paired(model: Model, n: int, *, seed: int = 0, cond: Mapping[str, Any] | Non
 
 def is_told(model: Model) -> bool:
     """Return whether a model was trained for a task with a truth."""
-    return provides(model.domain, Restores) and isinstance(model.domain.task, Restoration)
+    return provides(model.domain, Restores) and provides(model.domain.task, Restoration)
 
 
 def restores(model: Model) -> tuple[Restores, Restoration]:
     """Return a model's domain and its task; a model that was trained to make examples out of nothing is refused."""
     domain = model.domain
-    if provides(domain, Restores) and isinstance(domain.task, Restoration):
+    if provides(domain, Restores) and provides(domain.task, Restoration):
         return domain, domain.task
     raise UserError(
         f"The model was trained to make examples out of nothing. Train one with `polydiff train --domain "

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fake_plugins import EXTENSIONS, distribution, install_ring, on_path, polydiff
+from test_docs import blocks
 
 from polydiff import SAMPLERS, UserError, extensions
 
@@ -150,3 +151,10 @@ def test_an_extension_may_ask_for_a_name_itself(tmp_path: Path, monkeypatch: pyt
     with SAMPLERS.temporary():
         names: Sequence[str] = list(SAMPLERS)
         assert "curious" in names
+
+
+def test_the_module_of_the_page_is_a_sampler() -> None:
+    (code,) = blocks("docs/extensions.md", "python")
+    with SAMPLERS.temporary():
+        exec(code, {})
+        assert SAMPLERS["damped"]([2.0, 1.0])[0].at == 2.0  # type: ignore[operator]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from torch import Tensor
 
 from polydiff.denoise import Denoise, with_variance
+from polydiff.protocols import provides
 from polydiff.schedule import Schedule
 from polydiff.space import Condition, Space, State
 
@@ -45,7 +46,6 @@ class Wrapper(ABC):
         return self(x, sigma, space, cond), with_variance(self.denoiser, x, sigma, space, cond)[1]
 
 
-@runtime_checkable
 class Outermost(Protocol):
     """A wrapper that goes around all others, since it must know what they make of an estimate."""
 
@@ -55,4 +55,4 @@ class Outermost(Protocol):
 
 def wrapped(denoiser: Denoise, wrap: Callable[[Denoise], Denoise]) -> Denoise:
     """Return a denoiser within a further wrapper, which itself stays within one that goes around all."""
-    return denoiser.around(wrap) if isinstance(denoiser, Outermost) else wrap(denoiser)
+    return denoiser.around(wrap) if provides(denoiser, Outermost) else wrap(denoiser)
