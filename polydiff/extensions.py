@@ -92,6 +92,9 @@ def attempt(module: str, source: str, work: Callable[[], object], name: str = ""
             work()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - an extension may fail in any way; it fails alone
             _loaded[key] = Extension(name or module, source, one_line(error))
+        except BaseException:
+            del _loaded[key]  # Ctrl-C says nothing about the module
+            raise
     return _loaded[key]
 
 

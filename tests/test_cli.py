@@ -265,6 +265,14 @@ def test_a_learned_variance_can_be_asked_for(here: Path, capsys: pytest.CaptureF
     assert drawn[0] != drawn[1]
 
 
+def test_the_command_line_knows_every_bound() -> None:
+    """It lists them itself, so that help need not wait for torch."""
+    from polydiff.cli.use import BOUNDS
+    from polydiff.evaluation import LIKELIHOODS
+
+    assert set(BOUNDS) == {*LIKELIHOODS, "all"}
+
+
 def test_likelihood_alone_may_stand_before_the_run(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = []
     run = str(trained)
