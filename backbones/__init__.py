@@ -12,6 +12,7 @@ UNET = BackboneSpec(
     config="polydiff.backbones.config:UNetConfig",
     factory="polydiff.backbones.unet:UNet",
     dims=(1, 2),
+    examine="polydiff.backbones.native:examine",
 )
 
 EGNN = BackboneSpec(

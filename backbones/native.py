@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from polydiff.paths import cache_dir
+from polydiff.plugins import Finding
 
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-std=c++17", "-shared", "-fPIC")
 PATIENCE = 60.0
@@ -75,6 +76,13 @@ def look(name: str) -> ctypes.CDLL | Absence:
         return Absence(f"{compiler}: {complaint(error)}", failed=True)
     except OSError as error:
         return Absence(" ".join(str(error).split()), failed=True)
+
+
+def examine() -> Iterator[Finding]:
+    """Yield whether the normalisation of U-Nets has its kernel on the CPU, and why not, for `polydiff doctor`."""
+    found = look("norm")
+    slower = f"not in use, so U-Nets are slower on the CPU: {found.why}" if isinstance(found, Absence) else ""
+    yield Finding("C++ kernel", "note" if slower else "ok", slower or "normalisation, in use on the CPU")
 
 
 def complaint(error: subprocess.CalledProcessError) -> str:

@@ -1,49 +1,34 @@
 """What a modality may provide beside a `Domain`: each protocol is a thing that more can be done with.
 
-A domain has an ability by having its methods or attributes; nothing is registered.
+A domain has an ability by having its methods or attributes; nothing is registered. `provides(domain, HasUnits)` says
+whether it has one and evaluates nothing of it, as a check must not open a data set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
-from polydiff.domain import Domain, Metric, Samples
+from polydiff.domain import Domain, Samples
+from polydiff.protocols import provides as provides
+from polydiff.results import Confusion as Confusion
+from polydiff.results import Measured as Measured
+from polydiff.results import Metric
+from polydiff.units import Units as Units
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from polydiff.config import Config
+    from polydiff.quarantine import Quarantine
     from polydiff.space import Batch, Space, State
     from polydiff.tasks import Task
 
 
-class Units(NamedTuple):
-    """In what units the likelihood of states is told.
-
-    Attributes:
-        low: Lower end of the bin that each number of a state stands for, of the state's shape: -inf at the lowest
-            value, NaN where a number is continuous. None: all are.
-        high: Upper end of it.
-        log_scale: Log of the volume, in the data's units, of a unit cube of the continuous coordinates, shape (B,);
-            0 where states are in the data's units.
-        name: Of what -log p is a density: "Å", "full scale"; "" where all is discrete.
-        category: Places (first, last + 1) of the last axis that are a one-hot code, whose largest number says which
-            category it is; the bins of all of them are those of a number that is on. None: there is no such code.
-        size: -log p of each sample's size, in nats, shape (B,); None: sizes are given.
-    """
-
-    low: State | None
-    high: State | None
-    log_scale: Tensor
-    name: str = ""
-    category: tuple[int, int] | None = None
-    size: Tensor | None = None
-
-
-@runtime_checkable
 class HasUnits(Protocol):
     """A domain that says what its states' numbers stand for. Without it, likelihoods are densities of states."""
 
@@ -51,7 +36,6 @@ class HasUnits(Protocol):
         """Return the bins and units of clean states."""
 
 
-@runtime_checkable
 class Reads(Protocol):
     """A domain that reads a user's own files as it reads those of its data, for `polydiff vary RUN FILE ...`."""
 
@@ -63,7 +47,6 @@ class Reads(Protocol):
         """
 
 
-@runtime_checkable
 class HasSizes(Protocol):
     """A domain whose examples differ in size, so that `train.like_sizes` can put like ones into a batch."""
 
@@ -71,38 +54,6 @@ class HasSizes(Protocol):
         """Return a whole number for each example of a split: how large it is, such as its number of atoms."""
 
 
-class Confusion(NamedTuple):
-    """How often judges take examples for each class.
-
-    Attributes:
-        asked: Names of the rows, what was asked for.
-        seen: Names of the columns, what is seen or heard; one may stand for nothing.
-        counts: Examples, [row][column].
-    """
-
-    asked: list[str]
-    seen: list[str]
-    counts: list[list[int]]
-
-    @classmethod
-    def of(cls, asked: Tensor, seen: Tensor, names: Sequence[str], further: Sequence[str] = ()) -> Confusion:
-        """Count examples.
-
-        Arguments:
-            asked: Class asked of each (B,); those below 0 are left out.
-            seen: What each is taken for (B,), counted through `names` and then `further`.
-            names: Of the classes.
-            further: Of what else there may be, such as nothing.
-        """
-        columns = [*names, *further]
-        counts = [[0] * len(columns) for _ in names]
-        for row, column in zip(asked.tolist(), seen.tolist(), strict=True):
-            if row >= 0:
-                counts[row][column] += 1
-        return cls(list(names), columns, counts)
-
-
-@runtime_checkable
 class HasConfusions(Protocol):
     """A domain whose judges tell classes apart, for a picture in the report."""
 
@@ -110,23 +61,6 @@ class HasConfusions(Protocol):
         """Return, by condition, what was asked of samples and what judges take them for."""
 
 
-class Measured(NamedTuple):
-    """A real number of each example, as judges measure it.
-
-    Attributes:
-        values: Measured, one an example; NaN where an example has none.
-        asked: What each was asked for, NaN for nothing; empty for what cannot be asked for.
-        unit: Of both, "" for none.
-        meaning: What the number is, in a few words.
-    """
-
-    values: Sequence[float]
-    asked: Sequence[float]
-    unit: str
-    meaning: str
-
-
-@runtime_checkable
 class HasMeasures(Protocol):
     """A domain whose judges measure real numbers of examples, for a picture of each in the report."""
 
@@ -134,7 +68,6 @@ class HasMeasures(Protocol):
         """Return, by name, what judges measure, beside what was asked for; all of the same names for all samples."""
 
 
-@runtime_checkable
 class HasScripts(Protocol):
     """A domain whose fragments (`show`) do more with a script, which a page holds once."""
 
@@ -142,7 +75,6 @@ class HasScripts(Protocol):
         """Return JavaScript by file name; it runs after all fragments, may find none, and fetches nothing."""
 
 
-@runtime_checkable
 class HasRegions(Protocol):
     """A domain whose examples have parts that can be named in words, for `polydiff inpaint RUN --gap REGION`."""
 
@@ -154,7 +86,6 @@ class HasRegions(Protocol):
         """
 
 
-@runtime_checkable
 class Grows(Protocol):
     """A domain whose examples are sets, which can have more places, for `polydiff inpaint RUN FILE --add N`."""
 
@@ -174,7 +105,6 @@ class Grows(Protocol):
         """
 
 
-@runtime_checkable
 class Forgets(Protocol):
     """A domain whose codec may spread a place of an example over several numbers of its state."""
 
@@ -182,7 +112,6 @@ class Forgets(Protocol):
         """Return clean states that know nothing of the places of their examples where the mask is not 1."""
 
 
-@runtime_checkable
 class Restores(Protocol):
     """A domain that can be trained to make examples of another form of them.
 
@@ -207,14 +136,56 @@ class Restores(Protocol):
         """Return the distances of samples to the examples that they should be."""
 
 
+class PutsAside(Protocol):
+    """A domain whose data may hold what cannot be used."""
+
+    @property
+    def quarantine(self) -> Quarantine | None:
+        """What is put aside; None where the data are computed."""
+
+
+def quarantine_of(domain: object) -> Quarantine | None:
+    """Return what a domain puts aside of its data; None if it does not say, or its data are computed."""
+    return domain.quarantine if provides(domain, PutsAside) else None
+
+
+@dataclass
+class Inspection:
+    """What was found.
+
+    Arguments:
+        facts: What -> found, as JSON, in the order in which it is told.
+        problems: What keeps it from being trained on; none: nothing does.
+        advice: Keys of the configuration that suit the data, where nobody said any.
+        quarantine: What is put aside; None where the domain does not say.
+    """
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    advice: dict[str, Any] = field(default_factory=dict)
+    quarantine: Quarantine | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it as plain values."""
+        aside = self.quarantine.as_json() if self.quarantine else {}
+        return {"facts": self.facts, "problems": self.problems, "advice": self.advice, **aside}
+
+
+class Inspects(Protocol):
+    """A domain that can tell more of a data set than whether it can be opened."""
+
+    @staticmethod
+    def inspect(config: Config, said: Collection[str]) -> Inspection:
+        """Return what `config.data` holds; `said` are the keys that the user gave, on which no advice is wanted."""
+
+
 def told_names(domain: Domain) -> Set[str]:
     """Return the names of the conditions that a task tells: no wishes, but what is known of an example."""
     from polydiff.conditions import KNOWN
 
-    return {KNOWN, *(domain.task.conditions if isinstance(domain, Restores) else ())}
+    return {KNOWN, *(domain.task.conditions if provides(domain, Restores) else ())}
 
 
-@runtime_checkable
 class TellsTogether(Protocol):
     """A domain of whose conditions some mean little alone, such as the numbers of atoms of each element.
 
@@ -227,7 +198,6 @@ class TellsTogether(Protocol):
         """Names of conditions that are withheld all or none."""
 
 
-@runtime_checkable
 class Archives(Protocol):
     """A domain whose samples can be kept in one file, for `polydiff sample --one-file`."""
 

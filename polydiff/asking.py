@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from polydiff.abilities import TellsTogether, told_names
+from polydiff.abilities import TellsTogether, provides, told_names
 from polydiff.conditions import Condition, as_words
 from polydiff.domain import Domain, conditions_of
 from polydiff.errors import UserError
@@ -34,7 +34,7 @@ def conditions(domain: Domain, cond: Mapping[str, Any], seed: int, indices: Sequ
                 f"{name}={words[name]}: this says the size of samples, for which new ones can be asked (cond). It "
                 "can be neither changed in a given example nor avoided."
             )
-    group = domain.together if isinstance(domain, TellsTogether) else ()
+    group = domain.together if provides(domain, TellsTogether) else ()
     if words.keys() & set(group) and (lacking := [name for name in group if name not in words]):
         raise UserError(
             f"{', '.join(group)} are told all together, and none is drawn of what is given or avoided. Say "

@@ -76,7 +76,7 @@ def check_chosen(values: Mapping[str, Any], registries: Mapping[str, Registry[An
     for key, name in chosen.items():
         registry = registries[key]
         if name not in registry:
-            raise UserError(f"{key}: {unknown(registry.kind, name, registry)}")
+            raise UserError(f"{key}: {registry.unknown(name)}")
         if key in OPTIONS_OF:
             check_options(OPTIONS_OF[key], dig(values, OPTIONS_OF[key]), name, registry)
     for key, name in chosen.items():
@@ -175,4 +175,4 @@ def check_kind(key: str, value: object, annotation: Any) -> None:
     wanted, name = KINDS.get(kind, (object, ""))
     number = kind in ("int", "float")
     if not isinstance(value, wanted) or (number and (isinstance(value, bool) or value != value)):
-        raise UserError(f"{key}={value}: should be {name}.")
+        raise UserError(f"{key}={value!r}: should be {name}.")

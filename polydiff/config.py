@@ -10,11 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    field_validator,
+    model_validator,
+)
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
-Numbers = dict[str, bool | int | float]
-"""Options by name, each as it was said: a whole number stays one, and true and false are no numbers."""
+Numbers = dict[str, StrictBool | StrictInt | StrictFloat]
+"""Options by name, each of the type that was given: 16 stays whole, true is no number, the text "16" is an error."""
 
 
 class Section(BaseModel):

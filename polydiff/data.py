@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 
-from polydiff.abilities import HasSizes, TellsTogether
+from polydiff.abilities import HasSizes, TellsTogether, provides
 from polydiff.condition_batch import drop_condition, dropout_groups
 from polydiff.domain import Domain
 from polydiff.errors import UserError
@@ -45,7 +45,7 @@ def order_of(domain: Domain, batch_size: int, seed: int, like_sizes: int) -> Cal
     size = domain.size("train")
     if not like_sizes:
         return lambda epoch: epoch_order(seed, epoch, size)
-    if not isinstance(domain, HasSizes):
+    if not provides(domain, HasSizes):
         raise UserError(f"train.like_sizes={like_sizes} needs examples of several sizes, and these data have none.")
     sizes = torch.as_tensor(domain.sizes("train"))
 
@@ -79,7 +79,7 @@ def batches(domain: Domain, batch_size: int, seed: int, condition_dropout: float
         like_sizes: Batches among which examples are sorted by size, so that those of a batch are of like sizes; batches
             are then shuffled. 0: none. The two batches that an epoch shares with others stay as they are.
     """
-    size, together = domain.size("train"), domain.together if isinstance(domain, TellsTogether) else ()
+    size, together = domain.size("train"), domain.together if provides(domain, TellsTogether) else ()
     order = order_of(domain, batch_size, seed, like_sizes)
 
     def batch(step: int) -> Batch:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import platform
 import shutil
 import subprocess
@@ -10,12 +9,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from polydiff.domain import DomainSpec
 from polydiff.environment import cores, version
+from polydiff.errors import one_line
+from polydiff.extensions import installed
 from polydiff.paths import cache_dir
-from polydiff.plugins import BackboneSpec, discover, duplicates, one_line
+from polydiff.plugins import BackboneSpec, Finding, discover, duplicates, load
 
 if TYPE_CHECKING:
     import torch
@@ -41,20 +42,6 @@ LEAST_DISK = 2**30
 """Free bytes under which a run may not find room for its checkpoints."""
 
 
-class Finding(NamedTuple):
-    """One thing that was looked at.
-
-    Attributes:
-        name: What it is.
-        status: "ok"; "absent", optional and not installed; "note", worth knowing; "broken", installed and unusable.
-        text: Version, size, or what is wrong and what to do.
-    """
-
-    name: str
-    status: Status
-    text: str
-
-
 def examine() -> list[Finding]:
     """Look at everything."""
     probes = {name: probe(module) for name, (module, _) in OPTIONAL.items() if version(name)}
@@ -63,10 +50,11 @@ def examine() -> list[Finding]:
         Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}"),
         *(core_package(name) for name in CORE),
         *torch_findings(),
-        *kernels(),
+        *backbones(),
         *(optional_package(name, probes.get(name)) for name in OPTIONAL),
         *folders(),
         *plugins(),
+        *extensions(),
     ]
 
 
@@ -131,15 +119,15 @@ def torch_findings() -> Iterator[Finding]:
     yield bf16(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def kernels() -> Iterator[Finding]:
-    """Look whether the normalisation of U-Nets has its kernel on the CPU, and why not."""
-    try:
-        native = importlib.import_module("polydiff.backbones.native")  # by name: the core knows no backbone
-    except (ImportError, OSError, RuntimeError):
-        return  # torch itself is broken, which has been told
-    found = native.look("norm")
-    slower = f"not in use, so U-Nets are slower on the CPU: {found.why}" if isinstance(found, native.Absence) else ""
-    yield Finding("C++ kernel", "note" if slower else "ok", slower or "normalisation, in use on the CPU")
+def backbones() -> Iterator[Finding]:
+    """Let every backbone that can examine itself here do so (`BackboneSpec.examine`)."""
+    for plugin in discover(BackboneSpec):
+        if plugin.status != "ready" or not plugin.spec.examine:
+            continue
+        try:
+            yield from load(plugin.spec.examine)()
+        except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; it fails alone
+            yield Finding(f"backbone {plugin.name}", "broken", f"its own examination fails: {one_line(error)}")
 
 
 def bf16(device: torch.device) -> Finding:
@@ -197,3 +185,10 @@ def plugins() -> Iterator[Finding]:
                 "broken" if clash else status[plugin.status],
                 f"{plugin.distribution}{'; ' if text else ''}{text}",
             )
+
+
+def extensions() -> Iterator[Finding]:
+    """Import every extension and say which fails."""
+    for one in installed():
+        status: Status = "broken" if one.reason else "ok"
+        yield Finding(f"extension {one.name}", status, f"{one.source}{'; ' if one.reason else ''}{one.reason}")

@@ -7,20 +7,20 @@ factory returns is a `Domain`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from polydiff.results import Metric as Metric
 
 if TYPE_CHECKING:  # a spec is read by commands that must not wait for torch
     import torch
-    from torch import Tensor, nn
+    from torch import nn
 
     from polydiff.conditions import Condition, Conditions, Declared
     from polydiff.config import Config
     from polydiff.space import Batch, Space, State
-    from polydiff.uncertainty import Number
 
 API = 1
 
@@ -86,29 +86,6 @@ class Samples:
         return Samples(examples, join_conditions([part.cond for part in parts]))
 
 
-class Metric(NamedTuple):
-    """One number of an evaluation.
-
-    Attributes:
-        value: The number; NaN where it has no meaning (no valid sample, say).
-        unit: Its unit, "" for a share between 0 and 1.
-        better: "higher" or "lower".
-        meaning: One sentence: what it says, who judges, what chance would give.
-        error: Standard error of the value over samples (`polydiff.uncertainty`), shown behind ±; NaN: not known.
-    """
-
-    value: float
-    unit: str
-    better: str
-    meaning: str
-    error: float = math.nan
-
-    @classmethod
-    def of(cls, number: Number, unit: str, better: str, meaning: str) -> Metric:
-        """Return a number that knows its standard error as a metric."""
-        return cls(number.value, unit, better, meaning, number.error)
-
-
 class Domain(Protocol):
     """One modality: its data, its codec, its network, its judge and its pictures.
 
@@ -169,10 +146,3 @@ def conditions_of(domain: Domain) -> Conditions:
     from polydiff.conditions import as_kinds
 
     return as_kinds(domain.conditions)
-
-
-def standard_labels(cond: Mapping[str, Tensor] | None, n: int) -> list[dict[str, Any]]:
-    """Return conditions as plain numbers, one dictionary a sample: a `describe` for domains without own words."""
-    if cond is None:
-        return [{} for _ in range(n)]
-    return [{name: value[i].tolist() for name, value in cond.items()} for i in range(n)]

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from polydiff.abilities import Archives
+from polydiff.abilities import Archives, provides
 from polydiff.domain import Domain, Samples
 from polydiff.errors import UserError, check_whole
 from polydiff.files import write_atomic
@@ -65,7 +65,7 @@ def draw(
     Raises:
         UserError: The folder's journal is of other samples; the message says in what.
     """
-    if one_file and not isinstance(model.domain, Archives):
+    if one_file and not provides(model.domain, Archives):
         raise UserError(f"The domain {model.config.domain} writes one file a sample. Leave --one-file out.")
     check_whole("n", n)
     request = model.request(cond, **sampling)
@@ -159,7 +159,7 @@ class Writer:
 
     def append(self, samples: Samples, first: int) -> tuple[list[dict[str, Any]], dict[str, int], dict[str, Any]]:
         """Add samples to what will be one file."""
-        assert isinstance(self.domain, Archives)
+        assert provides(self.domain, Archives)
         sizes, arrays = {}, {}
         for name, piece in self.domain.archive(samples).items():
             path = self.folder / f".{name}.part"

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.abilities import Forgets, Reads, Restores, told_names
+from polydiff.abilities import Forgets, Reads, Restores, provides, told_names
 from polydiff.condition_batch import withhold
 from polydiff.domain import Samples
 from polydiff.errors import UserError, attempt, check_whole, listed
@@ -37,7 +37,7 @@ def read(model: Model, paths: Sequence[Path | str] | Path | str) -> Batch:
         model: Says what kind that is.
         paths: Files of one size, or one file; sounds keep their length, and the network takes any.
     """
-    if not isinstance(model.domain, Reads):
+    if not provides(model.domain, Reads):
         raise UserError(f"The domain {model.config.domain} reads no files of yours. Name none, for held-out examples.")
     return model.domain.read(listed(paths))
 
@@ -65,7 +65,7 @@ def vary(
     """
     indices = range(first, first + given.space.batch)
     process = model.process
-    if not isinstance(process, Varies):
+    if not provides(process, Varies):
         raise lacks(process, "make variations")
     request = Request.of(model, sampling, plan=lambda how: process.varying(model, how, strength))
     told = conditions(model, given, cond, seed, indices)
@@ -107,11 +107,11 @@ def inpaint(
     refuse_lacking(model, "inpaint")
     indices = range(first, first + given.space.batch)
     process = model.process
-    if not isinstance(process, Inpaints):
+    if not provides(process, Inpaints):
         raise lacks(process, "inpaint")
     request = Request.of(model, sampling, plan=lambda how: process.inpainting(model, how, jump, resample))
     told = conditions(model, given, cond, seed, indices)
-    y = model.domain.forget(given.x, mask, given.space) if isinstance(model.domain, Forgets) else given.x
+    y = model.domain.forget(given.x, mask, given.space) if provides(model.domain, Forgets) else given.x
     if KNOWN in model.domain.conditions:
         told = {**(told or {}), KNOWN: known(y, mask)}
     x = request.states(given.space, told, seed, indices, known=Known(y, mask))
@@ -141,13 +141,13 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
     check_whole("steps", steps, least=2)
     refuse_lacking(model, "interpolate")
     process = model.process
-    if not isinstance(process, Interpolates):
+    if not provides(process, Interpolates):
         raise lacks(process, "interpolate")
     if a.x.shape != b.x.shape or not torch.equal(a.space.dim, b.space.dim):
         raise UserError(
             "Only examples of the same size can be interpolated: sounds of one length, molecules of as many atoms."
         )
-    if isinstance(a.space, Matches) and not a.space.matches(b.space):
+    if provides(a.space, Matches) and not a.space.matches(b.space):
         raise UserError(
             "These examples are of other kinds, place by place, and this model makes no kinds: of molecules, the "
             "elements must be the same and in one order."
@@ -175,7 +175,7 @@ def conditions(
 
 def lacking(model: Model) -> bool:
     """Return whether a model's states are what another form of examples lacks, and mean nothing without it."""
-    return isinstance(model.domain, Restores) and model.domain.task.lacking
+    return provides(model.domain, Restores) and model.domain.task.lacking
 
 
 def refuse_lacking(model: Model, verb: str) -> None:

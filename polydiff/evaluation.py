@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from polydiff.abilities import HasConfusions, HasMeasures
+from polydiff.abilities import HasConfusions, HasMeasures, provides
 from polydiff.config import SampleConfig
 from polydiff.config_checks import GUIDED
 from polydiff.distributions import summary as distribution
@@ -141,7 +141,7 @@ def feature_metrics(features: Extractor, domain: Domain, sets: Mapping[str, Samp
 
 def confusions(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
     """Return, by condition, what was asked of samples and of real examples and what judges take them for, as JSON."""
-    if not isinstance(domain, HasConfusions):
+    if not provides(domain, HasConfusions):
         return {}
     value, data = (domain.confusions(sets[row]) for row in ("value", "data"))
     return {
@@ -153,7 +153,7 @@ def confusions(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
 
 def measures(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
     """Return real numbers of samples beside those of data, as `polydiff.histogram.summary` does, where told."""
-    if not isinstance(domain, HasMeasures):
+    if not provides(domain, HasMeasures):
         return {}
     value, data = (domain.measures(sets[row]) for row in ("value", "data"))
     return {"measures": {name: distribution(found, data[name]) for name, found in value.items()}}

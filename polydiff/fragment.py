@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from polydiff.abilities import HasScripts
+from polydiff.abilities import HasScripts, provides
 from polydiff.domain import Domain, Samples
 from polydiff.files import write_atomic
 
@@ -26,7 +26,7 @@ PAGE = (
 
 def scripts_of(domain: Domain) -> Mapping[str, str]:
     """Return the scripts that a domain's fragments need, by name; {} where they need none."""
-    return domain.scripts() if isinstance(domain, HasScripts) else {}
+    return domain.scripts() if provides(domain, HasScripts) else {}
 
 
 def whole_page(domain: Domain, samples: Samples) -> str:

@@ -5,61 +5,28 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
 
+from polydiff.abilities import Inspection, Inspects, provides, quarantine_of
 from polydiff.config import Config
 from polydiff.domain import DomainSpec, conditions_of
 from polydiff.errors import UserError
 from polydiff.plugins import build_domain, discover, load, load_domain_spec, require
-from polydiff.quarantine import PutsAside, Quarantine
 from polydiff.settings import resolve
 
 LOOKED = 20_000
 """Files whose names are looked at to tell what kind of data a folder holds."""
 
 
-@dataclass
-class Inspection:
-    """What was found.
-
-    Arguments:
-        facts: What -> found, as JSON, in the order in which it is told.
-        problems: What keeps it from being trained on; none: nothing does.
-        advice: Keys of the configuration that suit the data, where nobody said any.
-        quarantine: What is put aside; None where the domain does not say.
-    """
-
-    facts: dict[str, Any] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    advice: dict[str, Any] = field(default_factory=dict)
-    quarantine: Quarantine | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return all of it as plain values."""
-        aside = self.quarantine.as_json() if self.quarantine else {}
-        return {"facts": self.facts, "problems": self.problems, "advice": self.advice, **aside}
-
-
-@runtime_checkable
-class Inspects(Protocol):
-    """A domain that can tell more of a data set than whether it can be opened."""
-
-    @staticmethod
-    def inspect(config: Config, said: Collection[str]) -> Inspection:
-        """Return what `config.data` holds; `said` are the keys that the user gave, on which no advice is wanted."""
-
-
 def inspect(domain: str, path: Path, words: Mapping[str, str]) -> Inspection:
     """Look at the data under a path as a domain would read them, with further keys of its configuration."""
     require(load_domain_spec(domain))
-    config = resolve(domain, words={"data.path": str(path), **words}).config
+    config = resolve(domain, words=words, values={"data.path": path}).config
     factory = load(load_domain_spec(domain).factory)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # all that they say is told in full
-        return factory.inspect(config, words) if isinstance(factory, Inspects) else opened(config)
+        return factory.inspect(config, words) if provides(factory, Inspects) else opened(config)
 
 
 def opened(config: Config) -> Inspection:
@@ -69,7 +36,7 @@ def opened(config: Config) -> Inspection:
         domain = build_domain(config)
         found.facts |= {f"{split} examples": domain.size(split) for split in ("train", "test")}
         found.facts["conditions"] = {name: kind.words for name, kind in conditions_of(domain).items()}
-        found.quarantine = domain.quarantine if isinstance(domain, PutsAside) else None
+        found.quarantine = quarantine_of(domain)
     except UserError as error:
         found.problems.append(str(error))
     return found

@@ -14,6 +14,8 @@ from pydantic.fields import FieldInfo
 from polydiff.yamltext import parse_yaml
 
 Fields = Mapping[str, FieldInfo]
+ARGUMENTS = "arguments"
+"""Source of the values that a Python program gives."""
 UNION_TAGS = ("int", "float", "str", "bool")
 """What pydantic adds to the path of an error, once for each member of a union that a value could have been."""
 
@@ -129,7 +131,8 @@ def explain(error: ValidationError, sources: Mapping[str, str], prefix: str = ""
         key = prefix + ".".join(map(str, path[:n]))
         source = f" ({sources[key]})" if key in sources else ""
         inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[n:])
-        given = "" if isinstance(problem["input"], BaseModel | Mapping) else f"={problem['input']}"
+        shown = repr if sources.get(key) == ARGUMENTS else str  # in Python "3" is not 3
+        given = "" if isinstance(problem["input"], BaseModel | Mapping) else f"={shown(problem['input'])}"
         text = problem["msg"].removeprefix("Value error, ").replace("Input should", "should", 1).rstrip(".")
         where = f"{key}{inner}{given}{source}"
         lines[key + inner] = f"{where}: {text}." if where else f"{text}."

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.abilities import HasUnits, Units
+from polydiff.abilities import HasUnits, Units, provides
 from polydiff.condition_batch import withhold
 from polydiff.errors import check_whole, unknown
 from polydiff.files import json_number
@@ -79,7 +79,7 @@ def bounds_of(model: Model) -> Mapping[str, str]:
 def bounding(model: Model) -> Bounds:
     """Return a model's process, which must be one that bounds the likelihood."""
     process = model.process
-    if not isinstance(process, Bounds):
+    if not provides(process, Bounds):
         raise lacks(process, "bound the likelihood of data")
     return process
 
@@ -91,7 +91,7 @@ def held_out(model: Model, indices: Sequence[int]) -> tuple[Batch, Units | None]
         cond = withhold(cond, {KNOWN})
     batch = Batch(x, space, cond)
     device = model.device
-    if not isinstance(model.domain, HasUnits):
+    if not provides(model.domain, HasUnits):
         return batch.to(device), None
     units = model.domain.units(batch.x, batch.space)
     tensors = {name: part for name, part in units._asdict().items() if isinstance(part, Tensor)}

@@ -19,6 +19,7 @@ from polydiff.levels import Gathered, together
 from polydiff.model import Model
 from polydiff.plugins import build_domain
 from polydiff.process import TriesSampler
+from polydiff.protocols import provides
 from polydiff.random import streams
 from polydiff.space import Batch, Euclidean, sqnorm
 from polydiff.trainer import begin
@@ -112,4 +113,4 @@ def distance(model: Model, batch: Batch) -> float | None:
 def alone(model: Model) -> float | None:
     """Return the standard deviation of samples that the configured sampler draws of data N(0, 1); None if untried."""
     process, how = model.process, model.plan(guidance=1.0)
-    return process.sampler_spread(model, how) if isinstance(process, TriesSampler) else None
+    return process.sampler_spread(model, how) if provides(process, TriesSampler) else None

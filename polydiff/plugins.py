@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from polydiff.domain import API, DomainSpec
-from polydiff.errors import UserError, unknown
+from polydiff.errors import UserError, one_line, unknown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,6 +41,7 @@ class BackboneSpec:
         dims: Kinds of data that it takes, as `build_backbone` counts them; (): any.
         requires: Modules that it needs beyond polydiff's own.
         install: What to type where one of them is missing.
+        examine: "module:function" that returns `Finding`s on the backbone, for `polydiff doctor`; "": none.
         api: Version of this interface.
     """
 
@@ -51,7 +52,22 @@ class BackboneSpec:
     dims: Sequence[int] = ()
     requires: Sequence[str] = ()
     install: str = ""
+    examine: str = ""
     api: int = API
+
+
+class Finding(NamedTuple):
+    """One line of `polydiff doctor`.
+
+    Attributes:
+        name: What was looked at.
+        status: "ok"; "absent", optional and not installed; "note", worth knowing; "broken", installed and unusable.
+        text: Version, size, or what is wrong and what to do.
+    """
+
+    name: str
+    status: Literal["ok", "absent", "note", "broken"]
+    text: str
 
 
 Spec = TypeVar("Spec", DomainSpec, BackboneSpec)
@@ -115,12 +131,6 @@ def fault(kind: type[Spec], point: EntryPoint, spec: object) -> str:
 def missing_modules(names: Sequence[str]) -> list[str]:
     """Return those modules that are not installed, without importing the others."""
     return [name for name in names if find_spec(name.partition(".")[0]) is None]
-
-
-def one_line(error: BaseException) -> str:
-    """Return an exception as one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def load_spec(kind: type[Spec], name: str) -> Spec:

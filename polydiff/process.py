@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from polydiff.errors import UserError
 from polydiff.registry import Registry
@@ -139,7 +139,6 @@ PROCESSES: Registry[Process] = Registry("process")
 """Name -> process; `polydiff.processes.process_of` imports the built-in ones before it looks a name up."""
 
 
-@runtime_checkable
 class Varies(Protocol):
     """A process that can begin from given states with part of the noise (SDEdit)."""
 
@@ -147,7 +146,6 @@ class Varies(Protocol):
         """Return a plan for draws with `init`, from a share of the way from data (0) to the prior (1)."""
 
 
-@runtime_checkable
 class Inpaints(Protocol):
     """A process that can sample the rest of states of which a part is known."""
 
@@ -162,7 +160,6 @@ class Inpaints(Protocol):
         """
 
 
-@runtime_checkable
 class Interpolates(Protocol):
     """A process with a deterministic way to the prior and back, along which there are states between two."""
 
@@ -212,7 +209,6 @@ class Bound(Protocol):
         """
 
 
-@runtime_checkable
 class Bounds(Protocol):
     """A process that bounds the likelihood of data."""
 
@@ -230,7 +226,6 @@ class Bounds(Protocol):
         """
 
 
-@runtime_checkable
 class TriesSampler(Protocol):
     """A process that can try its samplers on data whose exact network is known."""
 

@@ -6,7 +6,7 @@ import json
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from polydiff.errors import UserError
 from polydiff.files import write_atomic
@@ -90,18 +90,9 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-@runtime_checkable
-class PutsAside(Protocol):
-    """A domain whose data may hold what cannot be used."""
-
-    @property
-    def quarantine(self) -> Quarantine | None:
-        """What is put aside; None where the data are computed."""
-
-
-def keep(domain: object, folder: Path) -> None:
-    """Write beside a run what was used of its data and what was put aside, where its domain says so."""
-    if isinstance(domain, PutsAside) and (quarantine := domain.quarantine) is not None:
+def keep(quarantine: Quarantine | None, folder: Path) -> None:
+    """Write beside a run what was used of its data and what was put aside; None: the domain does not say."""
+    if quarantine is not None:
         write_atomic(folder / FILE, json.dumps(quarantine.as_json(), indent=1, ensure_ascii=False))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from polydiff.abilities import Restores
+from polydiff.abilities import Restores, provides
 from polydiff.conditions import with_words
 from polydiff.domain import Metric, Samples, conditions_of
 from polydiff.errors import UserError, listed
@@ -132,13 +132,13 @@ def paired(request: Request, n: int, *, seed: int = 0, cond: Mapping[str, Any] |
 
 def is_told(model: Model) -> bool:
     """Return whether a model was trained for a task with a truth."""
-    return isinstance(model.domain, Restores) and isinstance(model.domain.task, Restoration)
+    return provides(model.domain, Restores) and provides(model.domain.task, Restoration)
 
 
 def restores(model: Model) -> tuple[Restores, Restoration]:
     """Return a model's domain and its task; a model that was trained to make examples out of nothing is refused."""
     domain = model.domain
-    if isinstance(domain, Restores) and isinstance(domain.task, Restoration):
+    if provides(domain, Restores) and provides(domain.task, Restoration):
         return domain, domain.task
     raise UserError(
         f"The model was trained to make examples out of nothing. Train one with `polydiff train --domain "

@@ -1,14 +1,15 @@
-"""From what the user said to a whole config: domain default < preset < files < command line.
+"""From what the user said to a whole config: domain default < preset < files < Python arguments < command line.
 
 Each layer is a mapping with nested or dotted keys. The layers are merged key by key, which keeps for every key where
 its value came from, and the result is validated once, by the pydantic model of the chosen domain with the section of
-the chosen backbone. Nothing here imports torch; `polydiff.checks` tries what a config names.
+the chosen backbone. Only the words of the command line are parsed; values from Python stay values. Nothing here imports
+torch; `polydiff.checks` tries what a config names.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -18,9 +19,22 @@ from pydantic import BaseModel, ValidationError, create_model
 from polydiff.config import Config, LossConfig
 from polydiff.domain import DomainSpec
 from polydiff.errors import UserError, unknown
-from polydiff.keys import Fields, Word, dig, explain, keys_of, kinds, leaves, lookup, nest, read_word, unknown_key
+from polydiff.keys import (
+    ARGUMENTS,
+    Fields,
+    Word,
+    dig,
+    explain,
+    keys_of,
+    kinds,
+    leaves,
+    lookup,
+    nest,
+    read_word,
+    unknown_key,
+)
 from polydiff.plugins import backbone_config_class, domain_config_class, load_backbone_spec, load_domain_spec
-from polydiff.yamltext import dump_yaml, parse_yaml, read_yaml
+from polydiff.yamltext import dump_yaml, parse_yaml, plain, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 COMMAND_LINE = "command line"
@@ -41,7 +55,7 @@ class Layer(NamedTuple):
     """What one source says.
 
     Attributes:
-        source: "preset quick", "file my.yaml" or "command line".
+        source: "preset quick", "file my.yaml", "arguments" or "command line".
         values: Nested or dotted keys and their values.
     """
 
@@ -54,7 +68,7 @@ class Settings(NamedTuple):
 
     Attributes:
         config: Every value.
-        provenance: Dotted key -> "default", "preset quick", "file my.yaml" or "command line".
+        provenance: Dotted key -> "default", "preset quick", "file my.yaml", "arguments" or "command line".
         said: What the user said, as a mapping that a config file could hold.
     """
 
@@ -68,19 +82,29 @@ def resolve(
     preset: str | None = None,
     files: Sequence[Path] = (),
     words: Mapping[str, str] | None = None,
+    values: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Return the config that the user's choices, files and words amount to.
+    """Return the config that the user's choices, files, values and words amount to.
 
     Arguments:
         domain: Name of the domain; None: a file or a word says it.
         preset: Name of the preset; None: as a file or a word says, or the domain's first.
         files: YAML files; what a later one says counts.
-        words: Dotted key -> value as typed.
+        words: Dotted key -> value as typed on the command line, read as the type of the key demands; None: there is no
+            command line, and `domain` and `preset` are arguments too.
+        values: Nested or dotted key -> value, from Python. A value is never parsed: "yes" and "1e-3" stay text.
+            Tuples, paths, numpy's numbers and arrays become the lists, text and numbers that a config file can hold.
+
+    Raises:
+        UserError: A key is unknown, or a value is not of the key's type; the message says where it came from.
     """
     chosen = {key: value for key, value in {"domain": domain, "preset": preset}.items() if value is not None}
     typed = {key: Word(value) for key, value in (words or {}).items()}
-    user = [Layer(f"file {path}", read_yaml(path)) for path in files] + [Layer(COMMAND_LINE, typed | chosen)]
-    spec = load_domain_spec(str(last(user, "domain") or missing_domain(typed)))
+    given = {key: plain(value, key) for key, value in (values or {}).items()}
+    user = [Layer(f"file {path}", read_yaml(path)) for path in files]
+    user.append(Layer(ARGUMENTS, given | (chosen if words is None else {})))
+    user.append(Layer(COMMAND_LINE, typed | ({} if words is None else chosen)))
+    spec = load_domain_spec(str(last(user, "domain") or missing_domain([*typed, *given])))
     name = str(last(user, "preset") or next(iter(spec.presets)))
     if name not in spec.presets:
         raise unknown(f"preset of {spec.name}", name, spec.presets)
@@ -158,11 +182,6 @@ def unsaid_defaults(model: type[Config]) -> dict[str, Any]:
     return {key: value.model_dump() if isinstance(value, BaseModel) else value for key, value in found.items()}
 
 
-def read_config(path: Path) -> Config:
-    """Return the config that a config.resolved.yaml holds."""
-    return config_from(read_yaml(path), str(path))
-
-
 def resolved_text(config: Config, provenance: Mapping[str, str]) -> str:
     """Return every value as YAML, each with where it came from as a comment."""
     comments = dict.fromkeys(leaves(type(config)), "") | dict(provenance)
@@ -170,9 +189,9 @@ def resolved_text(config: Config, provenance: Mapping[str, str]) -> str:
 
 
 def checked(model: type[Model], values: Mapping[str, Any], prefix: str = "") -> Model:
-    """Return a section with these values; a wrong one is a `UserError`."""
+    """Return a section with these values, given in Python; a wrong one is a `UserError`."""
     try:
-        return model.model_validate(dict(values))
+        return model.model_validate({key: plain(value, f"{prefix}{key}") for key, value in values.items()})
     except ValidationError as error:
         raise UserError(explain(error, {}, prefix)) from error
 
@@ -265,8 +284,8 @@ def last(layers: Sequence[Layer], key: str) -> Any:
     return next((value for layer in reversed(layers) if (value := lookup(layer.values, key)) is not None), None)
 
 
-def missing_domain(words: Mapping[str, str]) -> str:
+def missing_domain(keys: Iterable[str]) -> str:
     """Raise the error for a command that names no domain."""
-    near = next((key for key in words if difflib.get_close_matches(key, ["domain"])), None)
+    near = next((key for key in keys if difflib.get_close_matches(key, ["domain"])), None)
     slip = f" Unknown key {near!r}: did you mean 'domain'?" if near else ""
     raise UserError(f"Which domain?{slip} Say --domain NAME; `polydiff domains list` shows them.")

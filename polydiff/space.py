@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ from polydiff.condition_batch import without as without
 from polydiff.conditions import Condition as Condition
 from polydiff.conditions import absent as absent
 from polydiff.errors import unknown
+from polydiff.protocols import provides
 from polydiff.random import Device
 
 State = Tensor
@@ -61,7 +62,6 @@ class Space(Protocol):
         """Return the same space on another device."""
 
 
-@runtime_checkable
 class Repeats(Protocol):
     """A space that can hold its batch several times. Without it, guidance calls a network once for each estimate."""
 
@@ -72,7 +72,6 @@ class Repeats(Protocol):
         """
 
 
-@runtime_checkable
 class Matches(Protocol):
     """A space that knows more of its examples than their sizes, such as the elements of atoms."""
 
@@ -80,7 +79,6 @@ class Matches(Protocol):
         """Return whether what is known is the same of both, so that there are states between those of the two."""
 
 
-@runtime_checkable
 class HasComponents(Protocol):
     """A space whose states have parts of several kinds, such as positions and features.
 
@@ -97,7 +95,7 @@ def scaled(x: State, space: Space, factors: Mapping[str, float]) -> State:
     """Return a state with its components times their factors; a name that is no component's is a `UserError`."""
     if not factors:
         return x
-    known = space.components if isinstance(space, HasComponents) else {}
+    known = space.components if provides(space, HasComponents) else {}
     scale = x.new_ones(x.shape[-1])
     for name, factor in factors.items():
         if name not in known:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -49,7 +49,6 @@ class Task(Protocol):
         """Return what it is told of clean states (B, ...); what is drawn comes from each example's generator alone."""
 
 
-@runtime_checkable
 class Restoration(Protocol):
     """A task of which what comes out should be near a truth, and which a simple method can do, too.
 

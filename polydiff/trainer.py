@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polydiff.abilities import quarantine_of
 from polydiff.averages import SIGMAS
 from polydiff.building import build_denoiser, pick_device
 from polydiff.checkpoint import Checkpoint, latest, load_weights, prune
@@ -172,11 +173,11 @@ def train(
         path: The run's folder, which must not hold a run yet.
         preset: Name of the preset; None: the domain's first.
         files: YAML files of settings.
-        overrides: Dotted keys and values, such as {"train.steps": 2000}.
+        overrides: Dotted keys and values, such as {"train.steps": 2000} or {"sample.negative": {"label": 3}}; a value
+            reaches the configuration as it is, never parsed.
         progress: Called after each step.
     """
-    words = {key: str(value) for key, value in (overrides or {}).items()}
-    return start(resolve(domain, preset, files, words), path, progress)
+    return start(resolve(domain, preset, files, values=overrides), path, progress)
 
 
 def resume(path: Path | str, steps: int | None = None, progress: Progress | None = None) -> Path:
@@ -345,7 +346,7 @@ def saved_on_error(session: Session) -> Iterator[None]:
         session.checkpoint_if_new()
         raise
     finally:
-        keep(session.domain, session.run.path)
+        keep(quarantine_of(session.domain), session.run.path)
 
 
 class Interrupts:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from polydiff.averages import MovingAverage, PowerAverages
 from polydiff.config import OptimConfig
 from polydiff.data import Batches, example_numbers, prefetch
-from polydiff.ema import MovingAverage, PowerAverages
 from polydiff.loss import Loss, stratified
 from polydiff.objective.base import M, Moment, Objective, Outcome, as_objective
 from polydiff.optim import OPTIMIZERS, learning_rate

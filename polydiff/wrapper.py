@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from torch import Tensor
 
 from polydiff.denoise import Denoise, with_variance
+from polydiff.protocols import provides
 from polydiff.schedule import Schedule
 from polydiff.space import Condition, Space, State
 
@@ -48,7 +49,6 @@ class Wrapper(ABC):
         return self(x, sigma, space, cond), with_variance(self.denoiser, x, sigma, space, cond)[1]
 
 
-@runtime_checkable
 class Outermost(Protocol):
     """A wrapper that must stay outside all others, because it needs the estimate that they return."""
 
@@ -58,4 +58,4 @@ class Outermost(Protocol):
 
 def wrapped(denoiser: Denoise, wrap: Callable[[Denoise], Denoise]) -> Denoise:
     """Return a denoiser inside one more wrapper; an `Outermost` wrapper stays outside the new one."""
-    return denoiser.around(wrap) if isinstance(denoiser, Outermost) else wrap(denoiser)
+    return denoiser.around(wrap) if provides(denoiser, Outermost) else wrap(denoiser)

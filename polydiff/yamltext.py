@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,21 @@ class Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^(?:{FLOAT.pattern})$"), list("-+0123456789."))
+class Dumper(yaml.SafeDumper):
+    """The safe dumper, whose text `Loader` reads back: the text "1e-4" in quotes, each value on one line."""
+
+
+for reader in (Loader, Dumper):
+    reader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^(?:{FLOAT.pattern})$"), list("-+0123456789."))
+
+
+def represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Return the node of a text, in double quotes where it would break the line."""
+    style = None if len(text.splitlines()) < 2 and text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+Dumper.add_representer(str, represent_text)
 
 
 def parse_yaml(text: str, source: str) -> Any:
@@ -54,9 +69,43 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
+def plain(value: Any, key: str) -> Any:
+    """Return a value of Python in the types that YAML holds: None, bool, int, float, str, list and dict.
+
+    Tuples become lists, paths text; numbers and arrays of numpy and tensors become numbers and lists of them.
+
+    Arguments:
+        value: From Python, never parsed.
+        key: Names the value in an error.
+
+    Raises:
+        UserError: The value, or one within it, is of another type.
+    """
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return str.__str__(value)  # of an enumeration, its text
+        case Path():
+            return str(value)
+        case Integral():
+            return int(value)
+        case Real():
+            return float(value)
+        case Mapping():
+            return {plain(name, key): plain(inner, f"{key}.{name}") for name, inner in value.items()}
+        case list() | tuple():
+            return [plain(inner, f"{key}[{i}]") for i, inner in enumerate(value)]
+    if hasattr(value, "tolist"):  # arrays, tensors and numpy's bool
+        return plain(value.tolist(), key)
+    kind = type(value).__name__
+    raise UserError(f"{key}: a configuration cannot hold the type {kind}. Give numbers, text, a list or a dictionary.")
+
+
 def one_line_yaml(value: Any) -> str:
     """Return a value as YAML on one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), sort_keys=False, allow_unicode=True)
+    wide = float("inf")
+    text = yaml.dump(value, None, Dumper, default_flow_style=True, width=wide, sort_keys=False, allow_unicode=True)
     return text.removesuffix("\n").removesuffix("\n...")
 
 

@@ -22,7 +22,8 @@ from polydiff.cli.output import evaluation_table
 from polydiff.cli.words import read_words
 from polydiff.errors import UserError
 from polydiff.numbers import DASH
-from polydiff.settings import read_config
+from polydiff.settings import config_from
+from polydiff.yamltext import read_yaml
 
 QUICK = ("--judge", "8")
 
@@ -72,7 +73,7 @@ def test_one_word_trains_samples_judges_and_reports(here: Path, capsys: pytest.C
     assert json.loads((run / "evaluation.json").read_text())["n"] == 8
     assert steps_saved(run / "checkpoints") == [6]
     assert yaml.safe_load((run / "config.input.yaml").read_text()) == {"domain": "ring"}
-    assert read_config(run / "config.resolved.yaml").train.steps == 6
+    assert config_from(read_yaml(run / "config.resolved.yaml")).train.steps == 6
     assert main(["train", "--domain", "ring", "train.steps=1", "--judge", "0"]) == 0
     assert (here / "runs" / "ring-002" / "report.html").exists()
     assert not (here / "runs" / "ring-002" / "evaluation.json").exists()
@@ -265,6 +266,14 @@ def test_a_learned_variance_can_be_asked_for(here: Path, capsys: pytest.CaptureF
     assert drawn[0] != drawn[1]
 
 
+def test_the_command_line_knows_every_bound() -> None:
+    """It lists them itself, so that help need not wait for torch."""
+    from polydiff.cli.use import BOUNDS
+    from polydiff.evaluation import LIKELIHOODS
+
+    assert set(BOUNDS) == {*LIKELIHOODS, "all"}
+
+
 def test_likelihood_alone_may_stand_before_the_run(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = []
     run = str(trained)
@@ -335,7 +344,7 @@ def test_dry_run_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) 
         (["sample", "RUN", "--cond", "half=left"], "half=left: lower or upper."),
         (["sample", "RUN", "--sampler", "ddim", "--option", "et=1"], "Unknown option of the sampler ddim 'et'."),
         (["vary", "RUN", "--option", "eta=1"], "sample.options: Unknown option of the sampler auto 'eta'."),
-        (["sample", "RUN", "--sampler", "ddim", "--option", "eta=much"], "options.eta=much: should be a number."),
+        (["sample", "RUN", "--sampler", "ddim", "--option", "eta=much"], "options.eta='much': should be a number."),
         (["sample", "RUN", "--sampler", "ddpm", "--option", "variance=learned"], "this network predicts no variance"),
         (["sample", "RUN", "--option", "eta"], "--option eta: say NAME=VALUE, such as --option eta=0.5."),
         (["sample", "RUN", "--spacing", "karas"], "Unknown spacing 'karas'. Did you mean 'karras'?"),
@@ -539,10 +548,10 @@ def test_doctor_looks_at_everything(
 
 
 def test_doctor_tells_why_there_is_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    from polydiff.doctor import kernels
+    from polydiff.doctor import backbones
 
     monkeypatch.setenv("POLYDIFF_KERNELS", "0")
-    (finding,) = kernels()
+    (finding,) = [found for found in backbones() if found.name == "C++ kernel"]
     assert finding.status == "note"
     assert finding.text.endswith("POLYDIFF_KERNELS=0")
 

@@ -97,11 +97,9 @@ def test_the_pages_of_guidance_and_control_run(page: str, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     assert main(["train", "--domain", "image", "-o", "runs/image-001", *FEW[:-1], "0"]) == 0
     scope: dict[str, Any] = {}
-    try:
+    with GUIDANCE.temporary():
         for code in blocks(page, "python"):
             exec(code, scope)
-    finally:
-        GUIDANCE._entries.pop("fading", None)
     assert torch.isfinite(scope["x"]).all()
 
 
@@ -121,12 +119,10 @@ def test_the_sampler_of_the_documentation_is_of_second_order() -> None:
 
     scope: dict[str, Any] = {}
     _, lms, ab2 = blocks("docs/samplers.md", "python")
-    exec(lms, scope)
-    exec(ab2, scope)
-    try:
+    with SAMPLERS.temporary():
+        exec(lms, scope)
+        exec(ab2, scope)
         assert abs(convergence(SAMPLERS["ab2"], (80, 160, 320)) - 2) < 0.15
-    finally:
-        SAMPLERS._entries.pop("ab2")
 
 
 def test_the_core_page_trains_and_samples() -> None:

@@ -29,7 +29,6 @@ from polydiff.errors import UserError
 from polydiff.gaussian_process import GaussianProcess
 from polydiff.journal import JOURNAL
 from polydiff.request import Request
-from polydiff.run import JOURNAL
 from polydiff.schedule import EDM
 from polydiff.space import Batch, Euclidean
 

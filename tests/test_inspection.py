@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from polydiff.abilities import quarantine_of
 from polydiff.cli import main
 from polydiff.errors import UserError
 from polydiff.inspection import guess
@@ -67,7 +68,7 @@ def test_a_quarantine_adds_up_and_is_kept(tmp_path: Path) -> None:
     class Domain:
         quarantine = aside
 
-    keep(Domain(), tmp_path)
+    keep(quarantine_of(Domain()), tmp_path)
     assert told_of(tmp_path) == [aside.summary(), *aside.lines()]
     aside.put_aside("y", "one too many")
     with pytest.raises(UserError, match=r"51 of 1000 things in here"):
@@ -78,7 +79,7 @@ def test_where_data_are_computed_nothing_is_told(tmp_path: Path) -> None:
     class Domain:
         quarantine = None
 
-    keep(Domain(), tmp_path)
-    keep(object(), tmp_path)
+    keep(quarantine_of(Domain()), tmp_path)
+    keep(quarantine_of(object()), tmp_path)
     assert told_of(tmp_path) == []
     assert list(tmp_path.iterdir()) == []

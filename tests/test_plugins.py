@@ -11,6 +11,7 @@ from fake_plugins import BACKBONES, DOMAINS, distribution, install_ring, on_path
 
 from polydiff.conditions import Classes
 from polydiff.config import BackboneConfig
+from polydiff.doctor import backbones
 from polydiff.domain import DomainSpec
 from polydiff.errors import UserError
 from polydiff.plugins import (
@@ -133,6 +134,23 @@ def test_a_backbone_of_a_third_party_is_built(tmp_path: Path, monkeypatch: pytes
     assert built == (7, {"channels": 2, "dims": 0, "conditions": {"a": Classes(3)}})
     with pytest.raises(UserError, match=r"Unknown backbone 'lime'\. Did you mean 'line'"):
         build_backbone(section.model_copy(update={"name": "lime"}), channels=2, dims=0, conditions={})
+
+
+def test_a_backbone_examines_itself_and_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "planted_self.py").write_text(
+        "from polydiff.plugins import BackboneSpec, Finding\n"
+        "def examine(): return [Finding('lines', 'note', 'thin')]\n"
+        "def fail(): raise RuntimeError('no ruler')\n"
+        "def spec(name, function): return BackboneSpec(name=name, summary='s', config='c:C', factory='f:F',"
+        " examine=f'planted_self:{function}')\n"
+        "GOOD, BAD = spec('good', 'examine'), spec('bad', 'fail')\n"
+    )
+    distribution(tmp_path, "net", {BACKBONES: {"good": "planted_self:GOOD", "bad": "planted_self:BAD"}})
+    on_path(monkeypatch, tmp_path)
+    found = {finding.name: finding for finding in backbones()}
+    assert found["lines"] == ("lines", "note", "thin")
+    assert found["backbone bad"] == ("backbone bad", "broken", "its own examination fails: RuntimeError: no ruler")
+    assert "C++ kernel" in found
 
 
 def test_a_backbone_for_other_data_is_refused() -> None:

@@ -13,7 +13,7 @@ import torch
 from test_docs import blocks
 
 from polydiff.cli import main
-from polydiff.cli.train import PROFILED, with_number
+from polydiff.cli.train import PROFILED, train_parser
 from polydiff.config import Config
 from polydiff.dryrun import dry_run
 from polydiff.errors import UserError
@@ -90,9 +90,18 @@ def test_the_command_prints_shares_of_one_whole(
 
 def test_the_number_of_steps_may_be_left_out() -> None:
     assert PROFILED == STEPS
-    assert with_number("--profile", 10, ["--profile", "seed=3"]) == ["--profile=10", "seed=3"]
-    assert with_number("--profile", 10, ["seed=3", "--profile"]) == ["seed=3", "--profile=10"]
-    assert with_number("--profile", 10, ["--profile", "4", "--profile=5"]) == ["--profile", "4", "--profile=5"]
+    for words, steps, rest in [
+        (["--profile", "seed=3"], PROFILED, ["seed=3"]),
+        (["seed=3", "--profile"], PROFILED, ["seed=3"]),
+        (["--profile", "--seed", "3"], PROFILED, ["--seed", "3"]),
+        (["--profile", "4", "seed=3"], 4, ["seed=3"]),
+        (["--profile=5", "seed=3"], 5, ["seed=3"]),
+        (["seed=3"], None, ["seed=3"]),
+    ]:
+        args, more = train_parser().parse_known_args(words)
+        assert (args.profile, [*more, *args.words]) == (steps, rest)
+    with pytest.raises(UserError, match=r"Argument --profile: -3 is not above 0"):
+        train_parser().parse_known_args(["--profile", "-3"])
 
 
 def test_memory_of_training_is_at_least_its_tensors_and_less_than_all() -> None:

@@ -361,11 +361,11 @@ def test_mistakes_are_refused() -> None:
 
 
 def test_the_python_of_the_page_runs() -> None:
-    try:
+    with SCHEDULES.temporary():
         for code in blocks("docs/schedules.md", "python"):
             exec(code, {})
-    finally:
-        SCHEDULES._entries.pop("quintic")
+        assert "quintic" in SCHEDULES
+    assert "quintic" not in SCHEDULES
 
 
 def test_the_commands_of_the_page_are_taken() -> None:

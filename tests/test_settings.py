@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import yaml
 from fake_plugins import install_ring
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from polydiff import load, train
 from polydiff.backbones.config import MLPConfig, UNetConfig
 from polydiff.checks import check_names
 from polydiff.errors import UserError
-from polydiff.settings import Settings, config_from, read_config, resolve, resolved_text
-from polydiff.yamltext import dump_yaml, one_line_yaml, parse_yaml
+from polydiff.settings import Settings, config_from, resolve, resolved_text
+from polydiff.yamltext import dump_yaml, one_line_yaml, parse_yaml, read_yaml
 
 
 @pytest.fixture(autouse=True)
@@ -209,7 +213,7 @@ def test_a_new_name_leaves_the_old_options_behind() -> None:
 def test_the_resolved_text_is_the_same_configuration(tmp_path: Path, words: list[str]) -> None:
     config, provenance, _ = ask(*words, preset="wide")
     text = resolved_text(config, provenance)
-    assert read_config(write(tmp_path / "config.resolved.yaml", text)) == config
+    assert config_from(read_yaml(write(tmp_path / "config.resolved.yaml", text))) == config
     assert resolve(files=[tmp_path / "config.resolved.yaml"]).config == config
     assert config_from(json.loads(json.dumps(config.model_dump(mode="json")))) == config
     assert "steps: 9  # preset wide" in text
@@ -269,6 +273,104 @@ def test_names_are_checked_before_any_work(word: str, said: str) -> None:
     assert said in str(error.value)
 
 
+class Colour(StrEnum):
+    RED = "red"
+
+
+WORDS = {"a": "yes", "b": "1e-3", "c": "null", "d": "", "lines": "one\n two\n", "quote": "'\"#: {"}
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "kept"),
+    [
+        ("sample.negative", {"caption": "tab\there, back\\slash"}, {"caption": "tab\there, back\\slash"}),
+        ("sample.negative", WORDS, WORDS),
+        ("sample.negative", {"colour": Colour.RED, "folder": Path("a b")}, {"colour": "red", "folder": "a b"}),
+        ("sample.spacing_options", {"levels": np.linspace(3, 1, 3)}, {"levels": [3.0, 2.0, 1.0]}),
+        ("sample.options", {"a": np.float64(0.5), "b": np.int64(3), "c": np.bool_(1)}, {"a": 0.5, "b": 3, "c": True}),
+        ("sample.options", {"nested": ({"x": (1, 2)}, None)}, {"nested": [{"x": [1, 2]}, None]}),
+        ("sample.options", {"tensor": torch.tensor([1.5, 2.0])}, {"tensor": [1.5, 2.0]}),
+        ("loss.times_options", {"mean": np.float64(0.1)}, {"mean": 0.1}),
+        ("loss.times_options.std", np.float32(0.5), 0.5),
+        ("optim.betas", np.array([0.5, 0.25]), (0.5, 0.25)),
+        ("optim.lr", np.float64(1e-3), 1e-3),
+        ("optim.lr", "0.1", 0.1),
+        ("train.steps", np.int64(7), 7),
+        ("train.steps", "7", 7),
+        ("data.sizes", [9, 3], (9, 3)),
+        ("data.sizes", (), ()),
+        ("data.closed", False, False),
+        ("data.folder", Path("/x/y z"), Path("/x/y z")),
+        ("data.folder", "null", Path("null")),
+        ("data.folder", None, None),
+        ("data.fault", "1e3", "1e3"),
+        ("data.fault", "yes", "yes"),
+        ("sample.guide", None, None),
+    ],
+)
+def test_a_value_of_python_arrives_as_it_is_and_reads_back(key: str, given: object, kept: object) -> None:
+    def found(config: Any) -> object:
+        for part in key.split("."):
+            config = config[part] if isinstance(config, dict) else getattr(config, part)
+        return config
+
+    section, _, name = key.rpartition(".")
+    for values in ({key: given}, {section: {name: given}}):
+        settings = resolve("ring", values=values)
+        assert found(settings.config) == kept
+        assert type(found(settings.config)) is type(kept)
+        assert settings.provenance.get(key, "arguments") == settings.provenance["domain"] == "arguments"
+        text = resolved_text(settings.config, settings.provenance)
+        assert config_from(parse_yaml(text, "here")) == settings.config
+        assert resolve(values=parse_yaml(dump_yaml(settings.said, {}), "here")).config == settings.config
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"train.steps": "many"}, "train.steps='many' (arguments): should be a valid integer"),
+        ({"train.stpes": 3}, "Unknown key 'train.stpes' (arguments). Did you mean 'train.steps'?"),
+        ({"loss.times_options": {"mean": "0.1"}}, "times_options.mean='0.1' (arguments): should be a valid number."),
+        ({"loss.times_options": "{mean: 1}"}, "times_options='{mean: 1}' (arguments): should be a valid dictionary."),
+        ({"data.sizes": "5,2"}, "data.sizes='5,2' (arguments): should be a valid tuple."),
+        ({"sample.options": {"f": print}}, "sample.options.f: a configuration cannot hold the type builtin_function"),
+        ({"train": 5}, "train=5 (arguments): train is a section."),
+    ],
+)
+def test_a_wrong_value_of_python_is_named(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError) as error:
+        resolve("ring", values=values)
+    assert said in str(error.value)
+
+
+def test_words_win_over_values_and_values_over_files(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.yaml", "train: {steps: 2, batch_size: 3}\nseed: 4\n")
+    config, provenance, _ = resolve(
+        "ring", files=[path], values={"train": {"steps": 5}, "seed": 6}, words={"seed": "7"}
+    )
+    assert (config.train.steps, config.train.batch_size, config.seed) == (5, 3, 7)
+    assert [provenance[key] for key in ("train.steps", "seed")] == ["arguments", "command line"]
+    assert provenance["domain"] == "command line"
+
+
+def test_train_and_sample_take_values_of_numpy(tmp_path: Path) -> None:
+    """Arrays and numbers of numpy were changed on their way through words, or could not be used at all."""
+    spaced = {"sample.spacing": "own", "sample.spacing_options": {"levels": np.linspace(3, 1, 4)}}
+    path = train("ring", tmp_path / "run", overrides={**spaced, "train.steps": np.int64(2)})
+    config = config_from(read_yaml(path / "config.resolved.yaml"))
+    assert config.sample.spacing_options == {"levels": np.linspace(3, 1, 4).tolist()}
+    assert config.train.steps == 2
+    assert "steps: 2  # arguments" in (path / "config.resolved.yaml").read_text()
+    model = load(path)
+    levels: dict[str, Any] = {"spacing": "own", "spacing_options": {"levels": np.array([2.0, 1.5, 1.0])}}
+    drawn = [model.sample(2, steps=n, **levels) for n in (np.int64(3), 3)]
+    assert all((a == b).all() for a, b in zip(drawn[0].examples, drawn[1].examples, strict=True))
+    plan = model.plan(steps=3, **levels).model_dump(mode="json")
+    assert plan["spacing_options"] == {"levels": [2.0, 1.5, 1.0]}
+    with pytest.raises(UserError, match="steps=lots: should be a valid integer"):
+        model.sample(1, steps="lots")  # type: ignore[arg-type]
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(min_size=1, max_size=5), inner, max_size=3),
@@ -277,6 +379,9 @@ values = st.recursive(
 
 
 @given(values)
+@example("1e-3")
+@example("two\nlines")
+@example({"a": "1_0e5", "b": [".5e3"]})
 def test_yaml_on_one_line_reads_back(value: Any) -> None:
     text = one_line_yaml(value)
     assert "\n" not in text

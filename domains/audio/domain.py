@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from polydiff.abilities import Confusion, Units
+from polydiff.abilities import Confusion, Units, provides
 from polydiff.condition_batch import blank_conditions
 from polydiff.conditions import Conditions
 from polydiff.config import Config
@@ -164,7 +164,7 @@ class Audio:
 
     def told(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
         """Return what the network is told of recordings or mel spectrograms (`polydiff.abilities.Restores`)."""
-        if not isinstance(self.task, FromFiles):
+        if not provides(self.task, FromFiles):
             raise UserError(f"task={self.config.task} reads no files of another form.")
         told, length = read_told(self.task, paths, degrade)
         x = self.task.guess(told, (length,))

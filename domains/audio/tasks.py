@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -16,7 +16,6 @@ from polydiff.errors import UserError
 from polydiff.tasks import Generate, Inpaint, Restoration, Task
 
 
-@runtime_checkable
 class FromFiles(Restoration, Protocol):
     """A task that is told files."""
 

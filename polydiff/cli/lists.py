@@ -14,7 +14,7 @@ from polydiff.errors import unknown
 from polydiff.keys import dig, nest
 from polydiff.plugins import Plugin, discover, duplicates, load_domain_spec
 from polydiff.settings import resolve, resolved_text
-from polydiff.yamltext import dump_yaml, one_line_yaml
+from polydiff.yamltext import dump_yaml, one_line_yaml, plain
 
 
 def domains(words: Sequence[str]) -> int:
@@ -91,7 +91,7 @@ def presets(words: Sequence[str]) -> int:
 
 def overrides(values: Mapping[str, Any]) -> str:
     """Return a preset's overrides as words of the command line."""
-    return " ".join(f"{key}={one_line_yaml(plain(value))}" for key, value in values.items()) or "nothing"
+    return " ".join(f"{key}={one_line_yaml(plain(value, key))}" for key, value in values.items()) or "nothing"
 
 
 def preset_text(name: str) -> str:
@@ -101,18 +101,9 @@ def preset_text(name: str) -> str:
     preset = preset or next(iter(spec.presets))
     if preset not in spec.presets:
         raise unknown(f"preset of {domain}", preset, spec.presets)
-    values = {key: plain(value) for key, value in spec.presets[preset].items()}
+    values = {key: plain(value, key) for key, value in spec.presets[preset].items()}
     flat = {"domain": domain, "preset": preset, **values}
     return dump_yaml(nest(flat), dict.fromkeys(flat, ""))
-
-
-def plain(value: Any) -> Any:
-    """Return tuples as lists and paths as text, which YAML can hold."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
 def configuration(words: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.cli.output import TrainingProgress, evaluation_table, help_on_keys, table
-from polydiff.cli.words import Parser, config_parser, positive, read_words, settings
+from polydiff.cli.words import OptionalNumber, Parser, config_parser, read_words, settings
 from polydiff.config_checks import check_config
 from polydiff.errors import UserError
 from polydiff.files import claimed
@@ -37,7 +37,29 @@ PARTS = {"data": "wait for data", "forward": "forward, loss", "optimizer": "clip
 
 def train(words: Sequence[str]) -> int:
     """polydiff train."""
+    parser = train_parser()
+    args, rest = parser.parse_known_args(words)
+    rest = [*rest, *args.words]
+    if args.help:
+        parser.print_help()
+        if args.domain or args.config:
+            help_on_keys(settings(args, rest))
+        return 0
+    chosen = settings(args, rest)
+    check(chosen)
+    if args.dry_run:
+        return print_dry_run(chosen)
+    if args.profile:
+        return print_profile(chosen, args.output, args.profile)
+    if args.overfit_one_batch:
+        return check_overfit(chosen, args.overfit_one_batch)
+    return begin(chosen, args.output, args.judge)
+
+
+def train_parser() -> Parser:
+    """Return the parser of `polydiff train`."""
     parser = config_parser("train", "Train a model, then sample it, judge it and write a report.")
+    parser.set_defaults(words=[])
     parser.add_argument(
         "-o", "--output", metavar="RUN", type=Path, help="the run's folder; default: runs/DOMAIN-001, ..."
     )
@@ -49,52 +71,45 @@ def train(words: Sequence[str]) -> int:
     instead.add_argument(
         "--profile",
         metavar="STEPS",
-        type=positive,
+        action=OptionalNumber,
+        const=PROFILED,
         help=f"tell where the time of a step goes (of {PROFILED} steps unless you say how many), and write a trace for "
         "Perfetto or chrome://tracing: profile-DOMAIN.json.gz, or the file of -o",
     )
     instead.add_argument(
         "--overfit-one-batch",
         metavar="STEPS",
-        type=positive,
+        action=OptionalNumber,
+        const=HEART,
         help=f"a self-check in a minute: learn four examples by heart ({HEART} steps unless you say how many), tell "
         "the loss at every noise level and whether samples are those examples",
     )
-    told = with_number("--overfit-one-batch", HEART, with_number("--profile", PROFILED, words))
-    args, rest = parser.parse_known_args(told)
-    if args.help:
-        parser.print_help()
-        if args.domain or args.config:
-            help_on_keys(settings(args, rest))
-        return 0
-    chosen = settings(args, rest)
-    check(chosen)
-    if args.dry_run:
-        from polydiff.dryrun import dry_run
-
-        table(("what", "value"), dry_run(chosen.config).items())
-        return 0
-    if args.profile:
-        from polydiff.profile import profile
-
-        show_profile(profile(chosen.config, args.output or f"profile-{chosen.config.domain}.json.gz", args.profile))
-        return 0
-    if args.overfit_one_batch:
-        from polydiff.overfit import overfit
-
-        with TrainingProgress(args.overfit_one_batch) as progress:
-            result = overfit(chosen.config, args.overfit_one_batch, progress)
-        return show_overfit(result)
-    return begin(chosen, args.output, args.judge)
+    return parser
 
 
-def with_number(option: str, number: int, words: Sequence[str]) -> list[str]:
-    """Return words in which an option that may stand alone is followed by a number."""
-    told = list(words)
-    for i, word in enumerate(words):
-        if word == option and not (words[i + 1 : i + 2] and words[i + 1].lstrip("-").isdecimal()):
-            told[i] = f"{option}={number}"
-    return told
+def print_dry_run(chosen: Settings) -> int:
+    """Take a few steps and print what a run would take."""
+    from polydiff.dryrun import dry_run
+
+    table(("what", "value"), dry_run(chosen.config).items())
+    return 0
+
+
+def print_profile(chosen: Settings, output: Path | None, steps: int) -> int:
+    """Time a few steps, write their trace and print where the time goes."""
+    from polydiff.profile import profile
+
+    show_profile(profile(chosen.config, output or f"profile-{chosen.config.domain}.json.gz", steps))
+    return 0
+
+
+def check_overfit(chosen: Settings, steps: int) -> int:
+    """Learn one batch by heart and print how well; 0 if the check passed, else 1."""
+    from polydiff.overfit import overfit
+
+    with TrainingProgress(steps) as progress:
+        result = overfit(chosen.config, steps, progress)
+    return show_overfit(result)
 
 
 def show_profile(result: Mapping[str, Any]) -> None:

@@ -100,25 +100,25 @@ def kept(
     """Return examples, with places added, and where they are known: off the gaps, or inside of what is kept."""
     import torch
 
-    from polydiff.abilities import Grows
+    from polydiff.abilities import Grows, provides
 
     domain = model.domain
-    if add and not isinstance(domain, Grows):
+    if add and not provides(domain, Grows):
         raise UserError(f"--add {add}: examples of the domain {model.config.domain} have no places that can be added.")
     mask = known_in(model, given, gaps, keeps) if gaps or keeps else torch.ones(1, dtype=torch.bool)
     if not add and bool((given.space.sum((~mask).to(given.x).expand_as(given.x)) == 0).all()):
         raise UserError("All of it is to be kept, so there is nothing to make.")
-    return domain.grown(given, mask, add, generators) if isinstance(domain, Grows) and add else (given, mask)
+    return domain.grown(given, mask, add, generators) if provides(domain, Grows) and add else (given, mask)
 
 
 def known_in(model: Model, given: Batch, gaps: Sequence[str], keeps: Sequence[str]) -> Tensor:
     """Return where examples are known by words for their parts."""
     import torch
 
-    from polydiff.abilities import HasRegions
+    from polydiff.abilities import HasRegions, provides
 
     domain = model.domain
-    if not isinstance(domain, HasRegions):
+    if not provides(domain, HasRegions):
         raise UserError(
             f"The domain {model.config.domain} has no words for parts of its examples. `polydiff.inpaint` takes a mask."
         )

@@ -7,9 +7,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from polydiff import extensions
 from polydiff.errors import UserError, unknown
 from polydiff.settings import Settings, resolve
 from polydiff.yamltext import parse_yaml
+
+
+class Plugin(argparse.Action):
+    """An option that imports a module, so that the names which it registers can be used."""
+
+    def __call__(self, parser: argparse.ArgumentParser, args: argparse.Namespace, value: Any, _: object = None) -> None:
+        extensions.load(value)
+
+
+class OptionalNumber(argparse.Action):
+    """An option whose number may be left out, in which case it has the value `const`.
+
+    `--profile train.steps=9` leaves it out: the word that follows is a key, and is appended to `words` of the result.
+    """
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
+        super().__init__(option_strings, dest, nargs="?", **more)
+
+    def __call__(self, parser: argparse.ArgumentParser, args: argparse.Namespace, value: Any, _: object = None) -> None:
+        if isinstance(value, str) and not value.lstrip("-").isdecimal():
+            args.words, value = [*args.words, value], self.const
+        if int(value) < 1:
+            raise argparse.ArgumentError(self, f"{value} is not above 0")
+        setattr(args, self.dest, int(value))
 
 
 class Parser(argparse.ArgumentParser):
@@ -17,6 +42,10 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, verb: str, summary: str, **options: object) -> None:
         super().__init__(f"polydiff {verb}", description=summary, allow_abbrev=False, **options)  # type: ignore[arg-type]
+        self.add_argument(
+            "--plugin", metavar="MODULE", action=Plugin,
+            help="file or module of yours to import first, which registers samplers, losses, ...; repeatable",
+        )  # fmt: skip
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message[0].upper()}{message[1:]}. `{self.prog} --help` tells more.")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from polydiff.denoise import Denoise
 from polydiff.guidance.method import Linear, Method
+from polydiff.protocols import provides
 from polydiff.schedule import Schedule
 from polydiff.space import Condition, Repeats, Space, State, join_conditions, level_of, without
 from polydiff.wrapper import Wrapper
@@ -59,7 +60,7 @@ class Guided(Wrapper):
 
     def both(self, x: State, sigma: Tensor, space: Space, cond: Condition | None) -> tuple[State, State]:
         """Return the strong and the weak estimate."""
-        if not self.joined or self.guide is not None or not isinstance(space, Repeats):
+        if not self.joined or self.guide is not None or not provides(space, Repeats):
             return self.denoiser(x, sigma, space, cond), self.weak(x, sigma, space, cond)
         twice = join_conditions([cond, self.other(cond)])
         sigma = torch.cat([sigma, sigma]) if sigma.ndim else sigma

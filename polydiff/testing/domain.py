@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from polydiff.abilities import HasUnits
+from polydiff.abilities import HasUnits, provides
 from polydiff.config import Config
 from polydiff.data import batches
 from polydiff.domain import Domain, Metric, Samples, conditions_of
@@ -258,7 +258,7 @@ def check_backbone_of(subject: Subject) -> str:
 
 def check_units(subject: Subject) -> str:
     """Check that bins, where the domain has them, hold the states that they were asked for."""
-    if not isinstance(subject.domain, HasUnits):
+    if not provides(subject.domain, HasUnits):
         return "likelihoods are densities of states"
     x, space, _ = subject.batch
     low, high, scale, name, category, size = subject.domain.units(x, space)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from polydiff.protocols import provides
 from polydiff.random import stream, streams
 from polydiff.space import Repeats, Space, sqnorm
 
@@ -135,7 +136,7 @@ def check_law(space: Space, eps: Sequence[Tensor], y: Tensor) -> None:
 
 def check_repeated(space: Space, eps: Sequence[Tensor], y: Tensor) -> None:
     """Check, where a space can be repeated, that the copies are apart and each is the space itself."""
-    if not isinstance(space, Repeats):
+    if not provides(space, Repeats):
         return
     twice = space.repeat(2)
     hold(twice.batch == 2 * space.batch, f"repeat(2) has a batch of {twice.batch}, not {2 * space.batch}.")
