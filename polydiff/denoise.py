@@ -59,7 +59,18 @@ NO_VARIANCE = "This denoiser says nothing of the variance of a step."
 def with_variance(
     denoise: Denoise, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
 ) -> tuple[State, State]:
-    """Return (E[x_0 | x], v), as `Denoiser.with_variance`; a ValueError where a denoiser has no such method."""
+    """Return (E[x_0 | x], v), each of x's shape, by the denoiser's method of this name (`Denoiser.with_variance`).
+
+    Arguments:
+        denoise: The denoiser.
+        x: Noisy states.
+        sigma: Noise levels, () or (B,).
+        space: Where x lives.
+        cond: Conditions, or None.
+
+    Raises:
+        ValueError: The denoiser has no such method.
+    """
     method = getattr(denoise, "with_variance", None)
     if method is None:
         raise ValueError(f"{NO_VARIANCE} Use a fixed one: variance small or large.")
@@ -78,7 +89,7 @@ class Denoiser(nn.Module):
         sigma_data: Standard deviation of the data, 1 where the codec standardises it.
         precision: "float32" or "bf16", the autocast precision of the backbone; all else is float32.
         aids: What the loss learns or remembers (`polydiff.loss.Loss.aids`), which sampling never looks at.
-        self_condition: Whether the network is told an estimate of its own (`polydiff.self_conditioning`).
+        self_condition: Whether the network is conditioned on its own previous estimate (`polydiff.self_conditioning`).
     """
 
     def __init__(
@@ -118,7 +129,7 @@ class Denoiser(nn.Module):
         """Return E[x_0 | x] and v in (0, 1), of x's shape, by which a step's log variance is interpolated.
 
         v = sigmoid(the network's second output); the variance is small^{1 - v} large^v elementwise (Nichol & Dhariwal,
-        2021, eq. 15, https://arxiv.org/abs/2102.09672).
+        2021, eq. 15, https://arxiv.org/abs/2102.09672). Arguments as in `forward`.
 
         Raises:
             ValueError: The network has no second output.
@@ -129,7 +140,7 @@ class Denoiser(nn.Module):
         return self.to_x0(x, f, sigma, space), torch.sigmoid(v.to(x.dtype)).expand_as(x)
 
     def predict(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        """Return the network's own output F = a x_0 + b eps, on the space."""
+        """Return the network's own output F = a x_0 + b eps, on the space. Arguments as in `forward`."""
         return self.network_output(x, sigma, space, cond)[0]
 
     def network_output(
@@ -195,7 +206,14 @@ class Denoiser(nn.Module):
         return s, *self.coefficients(torch.ones_like(s), s, self.sigma_data)
 
     def estimate(self, x_t: State, t: Tensor, space: Space, cond: Condition | None = None) -> State:
-        """Return E[x_0 | x_t] for a state in the schedule's own frame at times t, shape (B,)."""
+        """Return E[x_0 | x_t] for states in the schedule's own frame.
+
+        Arguments:
+            x_t: alpha_t x_0 + sigma_t eps.
+            t: Times, shape (B,).
+            space: Where states live.
+            cond: Conditions, or None for an unconditional estimate.
+        """
         alpha, _ = self.schedule(t)
         return self.forward(x_t / space.expand(alpha.to(x_t)), self.schedule.noise_level(t).to(x_t), space, cond)
 

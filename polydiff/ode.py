@@ -37,7 +37,7 @@ SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 
 
 class IntegrationError(ArithmeticError):
-    """An equation could not be solved to the tolerance asked for."""
+    """An equation could not be solved to the given tolerance."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from polydiff.control.mask import Known, known_part
 from polydiff.denoise import Denoise
-from polydiff.sampling.rows import Plan, PlanRow, Renoise
-from polydiff.sampling.run import Step, rows_on, run_plan
+from polydiff.sampling.rows import Plan, PlanRow, Renoise, rows_on
+from polydiff.sampling.run import Step, run_plan
 from polydiff.space import Condition, Space, State
 from polydiff.wrapper import wrapped
 

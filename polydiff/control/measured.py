@@ -77,7 +77,15 @@ class Measured(Wrapper):
 def linearised(
     wrapper: Wrapper, x: State, sigma: Tensor, space: Space, cond: Condition | None
 ) -> tuple[State, Callable[[State], State]]:
-    """Return D(x) and the function z -> P J^T z, J the Jacobian of the wrapped denoiser at x."""
+    """Return D(x) and the function z -> P J^T z, J the Jacobian of the wrapped denoiser at x.
+
+    Arguments:
+        wrapper: Holds the denoiser.
+        x: Noisy states.
+        sigma: Noise levels, () or (B,).
+        space: Where x lives; P is its projector.
+        cond: Conditions.
+    """
     with torch.enable_grad():
         variable = x.detach().requires_grad_()
         estimate = wrapper.denoiser(variable, sigma, space, cond)

@@ -61,7 +61,15 @@ def encode(
 def decode(
     denoise: Denoise, x: State, space: Space, cond: Condition | None = None, *, levels: Sequence[float]
 ) -> State:
-    """Return the clean state that the probability-flow ODE leads to from a state of noise level levels[0]."""
+    """Return the clean state that the probability-flow ODE leads to, by Heun's method.
+
+    Arguments:
+        denoise: A denoiser.
+        x: States of noise level levels[0].
+        space: Where they live.
+        cond: Their conditions.
+        levels: Falling noise levels, the last of which may be 0.
+    """
     for step in run_plan(SAMPLERS["heun"](levels), denoise, x, space, cond, ()):
         x = step.x
     return x

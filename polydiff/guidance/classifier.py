@@ -1,6 +1,6 @@
 """Guidance by anything that can say how likely a property is.
 
-Symbols: y what is asked for, s noise level, P projector of the space.
+Symbols: y the condition, s noise level, P projector of the space.
 """
 
 from __future__ import annotations

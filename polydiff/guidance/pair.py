@@ -48,7 +48,7 @@ class Guided(Wrapper):
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         if without(cond) == (cond or None) and self.guide is None and self.negative is None:
-            return self.denoiser(x, sigma, space, cond)  # nothing is asked for
+            return self.denoiser(x, sigma, space, cond)  # no condition to guide by
         inside = within(sigma, self.interval)
         if inside is True and self.method.only == "weak":
             return self.weak(x, sigma, space, cond)
@@ -59,7 +59,7 @@ class Guided(Wrapper):
         return guided if inside is True else torch.where(space.expand(inside), guided, strong)
 
     def both(self, x: State, sigma: Tensor, space: Space, cond: Condition | None) -> tuple[State, State]:
-        """Return the strong and the weak estimate."""
+        """Return the strong and the weak estimate, by one call of the denoiser or by two. Arguments as in `Denoise`."""
         if not self.joined or self.guide is not None or not provides(space, Repeats):
             return self.denoiser(x, sigma, space, cond), self.weak(x, sigma, space, cond)
         twice = join_conditions([cond, self.other(cond)])
@@ -74,7 +74,7 @@ class Guided(Wrapper):
         return without(cond) if self.guide is None else cond
 
     def weak(self, x: State, sigma: Tensor, space: Space, cond: Condition | None) -> State:
-        """Return the weak estimate by a call of its own."""
+        """Return the weak estimate by a call of its own. Arguments as in `Denoise`; cond is the strong one's."""
         return (self.guide or self.denoiser)(x, sigma, space, self.other(cond))
 
 
@@ -100,7 +100,7 @@ def Autoguidance(denoiser: Denoise, guide: Denoise, scale: float, interval: Inte
 
     Arguments:
         denoiser: The good model, conditional or not.
-        guide: The worse one, of the same schedule's noise levels; asked under the same condition.
+        guide: The worse one, of the same schedule's noise levels; it gets the same condition.
         scale: w.
         interval: Noise levels with guidance; None: all.
     """

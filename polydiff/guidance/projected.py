@@ -90,5 +90,5 @@ class Projected:
 
 @GUIDANCE.register("apg")
 def apg(scale: float, rows: object, eta: float = 0.0, radius: float = math.inf, momentum: float = 0.0) -> Method:
-    """Adaptive projected guidance: `Projected`."""
+    """Adaptive projected guidance; arguments as in `Projected`."""
     return Projected(scale, eta, radius, momentum)

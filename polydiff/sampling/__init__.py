@@ -21,9 +21,9 @@ from polydiff.sampling.rows import Row as Row
 from polydiff.sampling.rows import Solve as Solve
 from polydiff.sampling.rows import evaluation_rows as evaluation_rows
 from polydiff.sampling.rows import evaluations as evaluations
+from polydiff.sampling.rows import plan as plan
+from polydiff.sampling.rows import rows_on as rows_on
 from polydiff.sampling.run import Step as Step
-from polydiff.sampling.run import plan as plan
-from polydiff.sampling.run import rows_on as rows_on
 from polydiff.sampling.run import run_plan as run_plan
 from polydiff.sampling.run import sample as sample
 from polydiff.sampling.run import trajectory as trajectory

@@ -91,6 +91,13 @@ def asinh_spacing(
     """s_i = c sinh(asinh(s_max / c) (1 - i / n)^power), c = knee sigma_data.
 
     Logarithmic above c, linear below, and 0 at i = n: no lowest level, no step that is not like the others.
+
+    Arguments:
+        n: Number of levels.
+        schedule: Gives s_max.
+        knee: c in standard deviations of the data.
+        power: Exponent of 1 - i / n; above 1: more levels at low noise.
+        sigma_data: Standard deviation of the data.
     """
     if knee <= 0 or power <= 0:
         raise ValueError(f"knee and power must be above 0, not {knee} and {power}.")
@@ -175,13 +182,20 @@ def noise_levels(
 
 
 def for_data(function: Callable[..., T], sigma_data: float, *arguments: Any, **options: Any) -> T:
-    """Call a spacing or a sampler, with the standard deviation of the data if it asks for it."""
-    if asks_for_data(function):
+    """Call a spacing or a sampler, with the standard deviation of the data if it has an argument `sigma_data`.
+
+    Arguments:
+        function: The spacing or the sampler.
+        sigma_data: Standard deviation of the data.
+        arguments: Positional arguments.
+        options: Named arguments; a `sigma_data` among them wins.
+    """
+    if takes_sigma_data(function):
         options = {"sigma_data": sigma_data, **options}
     return function(*arguments, **options)
 
 
 @cache
-def asks_for_data(function: Callable[..., Any]) -> bool:
-    """Return whether an argument of a spacing or a sampler is called sigma_data."""
+def takes_sigma_data(function: Callable[..., Any]) -> bool:
+    """Return whether a spacing or a sampler has an argument `sigma_data`."""
     return "sigma_data" in inspect.signature(function).parameters

@@ -89,7 +89,14 @@ def not_negative(name: str, value: float) -> float:
 
 @SAMPLERS.register("deis")
 def deis(levels: Sequence[float], order: int = 3, variable: str = "time", sigma_data: float = 1.0) -> list[Row]:
-    """DEIS tAB-k (Zhang & Chen, 2023, https://arxiv.org/abs/2204.13902): eps as a polynomial of the time of VP."""
+    """DEIS tAB-k (Zhang & Chen, 2023, https://arxiv.org/abs/2204.13902): eps as a polynomial of the time of VP.
+
+    Arguments:
+        levels: Noise levels.
+        order: Slopes that a step uses, 1 to 4.
+        variable: In which slopes are interpolated, as in `adams`.
+        sigma_data: Standard deviation of the data.
+    """
     return adams(levels, whole("order", order, 1, 4), "eps", variable, limit=math.inf, sigma_data=sigma_data)
 
 

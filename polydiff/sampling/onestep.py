@@ -47,7 +47,7 @@ def euler(levels: Sequence[float]) -> list[Row]:
 @SAMPLERS.register("shortcut")
 @rules(Rule("backbone.step_size", (True,), "needs loss.objective=shortcut, which trains a network with step sizes."))
 def shortcut(levels: Sequence[float]) -> list[Row]:
-    """Euler's rows for a network that is told the size of each step (Frans et al., 2024).
+    """Euler's rows for a network conditioned on the size of each step (Frans et al., 2024).
 
     A step of its velocity u in flow time, x_t - d u with D = x_t - t u, is in this frame DDIM's
     (`polydiff.objective.shortcut`).

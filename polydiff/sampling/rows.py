@@ -14,14 +14,19 @@ an integrator with steps of its own (`Solve`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from polydiff.denoise import Denoise
 from polydiff.registry import Registry
+from polydiff.sampling.grid import for_data, noise_levels
+from polydiff.schedule import Schedule
 from polydiff.space import Condition, Space, State, level_of
 
 
@@ -128,3 +133,79 @@ def at_nearest(sigma: Tensor, levels: Sequence[float], *columns: Sequence[float]
     at, *values = (torch.tensor(column, dtype=torch.float64, device=sigma.device) for column in (levels, *columns))
     place = (at - sigma.double()[:, None]).abs().argmin(1)
     return tuple(column[place] for column in values)
+
+
+def plan(
+    schedule: Schedule,
+    steps: int = 50,
+    sampler: str = "auto",
+    spacing: str | None = None,
+    *,
+    sigma_data: float = 1.0,
+    start: float | None = None,
+    levels: Sequence[float] | None = None,
+    spacing_options: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> list[PlanRow]:
+    """Return the rows of a sampler on a grid; arguments as in `polydiff.sampling.sample`."""
+    if levels is None:
+        levels = grid(schedule, steps, sampler, spacing, sigma_data, start, spacing_options)
+    return rows_on(levels, sampler, sigma_data, **options)
+
+
+def grid(
+    schedule: Schedule,
+    steps: int,
+    sampler: str,
+    spacing: str | None,
+    sigma_data: float,
+    start: float | None,
+    options: Mapping[str, Any] | None,
+) -> list[float]:
+    """Return the noise levels of a plan.
+
+    Arguments:
+        schedule: Gives the range.
+        steps: Number of steps.
+        sampler: Name of the method.
+        spacing: Name of the placement; None: the sampler's own.
+        sigma_data: Standard deviation of the data.
+        start: Noise level to begin at; None: the schedule's highest.
+        options: Further arguments of the placement; None: none.
+    """
+    place = spacing or ("auto" if sampler == "auto" else "asinh")
+    return noise_levels(schedule, steps, place, start, sigma_data, **(options or {}))
+
+
+def rows_on(levels: Sequence[float], sampler: str, sigma_data: float = 1.0, **options: Any) -> list[PlanRow]:
+    """Return the rows of a sampler on noise levels, from a cache if the options can be hashed.
+
+    Arguments:
+        levels: Noise levels, falling; the last may be 0.
+        sampler: Name of the method.
+        sigma_data: Standard deviation of the data, for methods with an argument of this name.
+        options: Further arguments of the method.
+
+    Raises:
+        ValueError: The levels do not fall, or the method rejects an option.
+    """
+    if len(levels) < 2 or not (levels[-1] >= 0 and levels[0] < math.inf and all(a > b for a, b in pairwise(levels))):
+        raise ValueError(f"levels must be two or more finite noise levels that fall, none below 0: {list(levels)}.")
+    if all(isinstance(value, Hashable) for value in options.values()):
+        return list(remembered(SAMPLERS[sampler], sigma_data, tuple(levels), tuple(sorted(options.items()))))
+    return list(for_data(SAMPLERS[sampler], sigma_data, levels, **options))
+
+
+@lru_cache(maxsize=64)
+def remembered(
+    method: Sampler, sigma_data: float, levels: tuple[float, ...], options: tuple[tuple[str, Any], ...]
+) -> tuple[PlanRow, ...]:
+    """Return the rows of a method; a thousand rows of integrals take longer to compute than to run on a small state.
+
+    Arguments:
+        method: The sampler.
+        sigma_data: Standard deviation of the data.
+        levels: Noise levels.
+        options: Names and values of further arguments, sorted.
+    """
+    return tuple(for_data(method, sigma_data, levels, **dict(options)))

@@ -122,7 +122,7 @@ def restart(
         repeats: How often.
         steps: Steps of each way down, uniform in log s.
         base: Sampler of all the ways.
-        sigma_data: Standard deviation of the data, for a base that asks for it.
+        sigma_data: Standard deviation of the data, for a base that depends on it.
     """
     if base == "restart" or not (0 < low < high and repeats >= 0 and steps >= 1):
         raise ValueError(

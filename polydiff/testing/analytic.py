@@ -210,7 +210,15 @@ class Guided:
 
 
 def estimate(exact: Exact, x: State, sigma: Tensor, space: Space, label: Tensor | None) -> State:
-    """Return E[x_0 | x] in the shape and precision of a state."""
+    """Return E[x_0 | x] in the shape and precision of a state.
+
+    Arguments:
+        exact: The density.
+        x: Noisy states, any shape of B d numbers.
+        sigma: Noise levels, () or (B,).
+        space: Where x lives.
+        label: Class of each sample, shape (B,); None: not given.
+    """
     flat, s = x.reshape(space.batch, -1).double(), sigma.double().reshape(-1)
     if bool((s == s[0]).all()):  # as in a sampler: what depends on s alone is then computed once
         s = s[:1]
@@ -264,7 +272,15 @@ def flow(exact: Exact, x: Tensor, s0: float, s1: float = 0.0, rtol: float = 1e-1
 
 
 def dop853(slope: Callable[[float, Tensor], Tensor], x: Tensor, start: float, end: float, rtol: float) -> Tensor:
-    """Solve dx/dt = slope(t, x) by Dormand and Prince's method of order 8."""
+    """Solve dx/dt = slope(t, x) by Dormand and Prince's method of order 8.
+
+    Arguments:
+        slope: (t, x) -> dx/dt, of x's shape.
+        x: Vectors (B, d), float64.
+        start: t at x.
+        end: t of the solution.
+        rtol: Relative and absolute tolerance.
+    """
     try:
         from scipy.integrate import solve_ivp
     except ImportError as error:

@@ -8,18 +8,21 @@ from typing import Any
 import pytest
 import torch
 from oracles import GaussianDenoiser, dense, euclidean, packed
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from polydiff.backbones.config import EGNNConfig, MLPConfig, UNetConfig
+from polydiff.control import PosteriorSampling
 from polydiff.denoise import Denoise, Denoiser
-from polydiff.guidance import GUIDANCE, Guided
+from polydiff.guidance import GUIDANCE, Classifier, DynamicThreshold, Guided, first_order
 from polydiff.plugins import build_backbone
 from polydiff.random import streams
 from polydiff.sampling import SAMPLERS, Plan, noise_levels, plan, run_plan
 from polydiff.sampling.run import rows_on
 from polydiff.schedule import EDM, SCHEDULES
-from polydiff.space import Euclidean, Space
+from polydiff.self_conditioning import SelfConditioned
+from polydiff.space import Euclidean, Space, shared_level
 from polydiff.step_size import StepSize
 
 WAITING = (
@@ -151,3 +154,49 @@ def test_a_network_that_is_told_its_steps_waits_for_nothing() -> None:
     network = build_backbone(config, channels=2, dims=0, conditions={})
     rows = plan(SCHEDULES["flow"](), 4, "shortcut", "flow")
     run(rows, StepSize(Denoiser(network, SCHEDULES["flow"]()), rows), Euclidean(2, (2,)))
+
+
+class Lines(nn.Module):
+    """A network of any device: x log s + label."""
+
+    def forward(self, x: torch.Tensor, log_sigma: torch.Tensor, space: Space, cond: Any = None) -> torch.Tensor:
+        assert log_sigma.device == x.device
+        assert log_sigma.shape == (space.batch,)
+        return x * log_sigma[:, None] + sum(
+            value.reshape(space.batch, -1)[:, :1] for value in (cond or {"": log_sigma}).values()
+        )
+
+
+ROWS = plan(EDM(), 4, "ddim")
+MEASURED = torch.empty(2, 3, device="meta")
+WRAPPERS: dict[str, Callable[[Denoise, Space], Denoise]] = {
+    "none": lambda denoise, space: denoise,
+    **{
+        f"{name}, joined {joined}": lambda denoise, space, name=name, joined=joined: Guided(
+            denoise,
+            GUIDANCE[name](0.5, ROWS, **{"cfg": {"rescale": 0.7}, "apg": {"momentum": -0.5}}.get(name, {})),
+            interval=(0.5, 10.0),
+            joined=joined,
+        )
+        for name in GUIDANCE
+        for joined in (False, True)
+    },
+    "classifier": lambda denoise, space: Classifier(denoise, lambda x, s, space: -space.sum(x) / (1 + s**2)),
+    "threshold": lambda denoise, space: DynamicThreshold(denoise),
+    "self-conditioning": lambda denoise, space: SelfConditioned(denoise),
+    "posterior sampling": lambda denoise, space: PosteriorSampling(
+        denoise, lambda x: 2 * x, MEASURED, space, first_order(ROWS, "DPS")
+    ),
+    "step size": lambda denoise, space: StepSize(denoise, ROWS),
+}
+
+
+@pytest.mark.parametrize("name", list(WRAPPERS))
+def test_a_shared_level_on_the_host_goes_with_states_on_a_device(name: str) -> None:
+    """On the device "meta", whose tensors hold no numbers that could be read, and which mix with others as a GPU's."""
+    space = Euclidean(2, (3,), device="meta")
+    x, cond = torch.empty(2, 3, device="meta"), {"label": torch.zeros(2, dtype=torch.long, device="meta")}
+    denoise = WRAPPERS[name](Denoiser(Lines(), EDM()), space)
+    for level in (20.0, 3.0, 1.0):
+        estimate = denoise(x, shared_level(level), space, cond)
+        assert (estimate.device, estimate.shape, estimate.dtype) == (x.device, x.shape, x.dtype)
