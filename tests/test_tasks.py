@@ -24,7 +24,7 @@ from polydiff.sampling import noise_levels
 from polydiff.schedule import EDM, SCHEDULES, Schedule
 from polydiff.settings import resolve
 from polydiff.space import Condition, Space, State, per_sample
-from polydiff.tasks import KNOWN, Generate, Inpaint, draw_mask, known
+from polydiff.tasks import KNOWN, Enlarge, Generate, Inpaint, draw_mask, known
 
 
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=3), st.integers(0, 10_000))
@@ -66,6 +66,16 @@ def test_what_is_told_is_the_known_part_and_depends_on_an_examples_own_generator
     alone = Inpaint(2).ask(x[4:], streams(0, "mask", range(4, 6)))[KNOWN]
     assert torch.equal(alone.nan_to_num(7), told[4:].nan_to_num(7))
     assert Generate().ask(x, streams(0, "mask", range(6))) == {}
+
+
+@pytest.mark.parametrize("sizes", [(30,), (9, 14)])
+@pytest.mark.parametrize("task", [Inpaint(2), Enlarge(2, 4)], ids=["inpaint", "enlarge"])
+def test_a_blank_has_the_shape_of_what_a_task_gives(task: Inpaint | Enlarge, sizes: tuple[int, ...]) -> None:
+    x = torch.randn(3, 2, *sizes)
+    made = task.ask(x, streams(0, "mask", range(3)))
+    blank = blank_conditions(task.conditions, 3, sizes)
+    assert {name: value.shape for name, value in made.items()} == {name: value.shape for name, value in blank.items()}
+    assert all(kind.mismatch(made[name], 3) is None for name, kind in task.conditions.items())
 
 
 N = 8

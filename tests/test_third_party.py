@@ -16,7 +16,7 @@ from fake_plugins import DOMAINS, distribution
 import polydiff
 
 POINTS = Path(__file__).parent.parent / "examples" / "points"
-OPEN = {"polydiff.config", "polydiff.backbones.config"}
+OPEN = {"polydiff.config", "polydiff.conditions", "polydiff.backbones.config"}
 """Modules that a plugin may import beside the names of polydiff itself."""
 
 
