@@ -54,7 +54,7 @@ class Model:
             path: RUN or RUN/checkpoints/step-00002000.
             weights: "ema" or "model".
             device: Where to compute; None: on a GPU where there is one, unless the configuration says cpu.
-            ema: Width of the average, made from the run's snapshots (`polydiff.ema`); None: the average of training.
+            ema: Width of the average, made from the run's snapshots (`polydiff.snapshots`); None: training's average.
         """
         return cls(*assemble(path, weights, device, ema))
 
