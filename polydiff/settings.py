@@ -130,7 +130,7 @@ def suited(layers: Sequence[Layer]) -> list[Layer]:
     if not named:
         return list(layers)
     before, rest = list(layers[: named[-1]]), layers[named[-1] :]
-    objective, old = (str(last(part, "loss.objective")) for part in (rest[:1], before))
+    objective, old = (str(last(part, "loss.objective") or LossConfig().objective) for part in (rest[:1], before))
     if old != objective:
         before = [layer._replace(values=without_suited(layer.values, old)) for layer in before]
     return [*before, Layer(f"objective {objective}", suits(objective)), *rest]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -34,12 +34,13 @@ from polydiff.errors import UserError
 from polydiff.guidance import ClassifierFree
 from polydiff.loss import Loss
 from polydiff.model import Model
-from polydiff.objective import Moment
+from polydiff.objective import OBJECTIVES, DenoisingObjective, Moment, build_objective
 from polydiff.objective.consistency import ECT
 from polydiff.objective.shortcut import Jump, Shortcut
 from polydiff.parents import open_parents
 from polydiff.plugins import build_backbone
 from polydiff.random import streams
+from polydiff.rules import Rule
 from polydiff.run import Run
 from polydiff.sampling import SAMPLERS, evaluation_rows, noise_levels, run_plan, sample
 from polydiff.schedule import EDM
@@ -201,7 +202,7 @@ def test_both_passes_of_ect_see_one_dropout_mask() -> None:
 def test_ect_refuses_what_cannot_be_a_consistency_function() -> None:
     space = euclidean(2)
     x_0 = space.noise(streams(0, "x", range(2)))
-    with pytest.raises(ValueError, match="target x0 does not give"):
+    with pytest.raises(ValueError, match="target=x0 does not give"):
         ect()(Denoiser(Dropping(), EDM(), "x0"), Batch(x_0, space), torch.rand(2), [], Moment(0, 1, None))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="q > 1"):
         ect(q=1.0)
@@ -578,6 +579,33 @@ def test_what_the_user_said_beside_an_objective_stays_where_it_leaves(tmp_path: 
     path.write_text("{domain: image, loss.objective: ect, sample: {steps: 9, spacing: karras}, loss: {times: cauchy}}")
     sample = resolve(files=[path], words={"loss.objective": "denoising"}).config.sample
     assert (sample.steps, sample.spacing) == (9, "karras")
+
+
+def test_an_objective_of_ones_own_says_what_suits_it_and_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Mine(DenoisingObjective):
+        """An objective that is only looked up."""
+
+        power: float = 1.0
+        suits: ClassVar[Mapping[str, Any]] = {"sample.steps": 3, "loss.norm": "l1"}
+        rules: ClassVar[Sequence[Rule]] = (Rule("target", ("v", "flow"), "needs target=v or flow."),)
+        teaches: ClassVar[Sequence[str]] = ("backbone.self_condition",)
+
+    monkeypatch.setitem(OBJECTIVES._entries, "mine", Mine)
+    words = {"loss.objective": "mine", "loss.objective_options.power": "2", "target": "v"}
+    config = resolve("image", words={**words, "backbone.self_condition": "true"}).config
+    assert (config.sample.steps, config.loss.norm) == (3, "l1")
+    check_names(config)
+    assert build_objective(config) == Mine(
+        Loss(**config.loss.model_dump(exclude={"objective", "objective_options"})), 2
+    )
+    for more, said in (
+        ({"target": "edm"}, "loss.objective=mine needs target=v or flow."),
+        ({"backbone.step_size": "true"}, "only loss.objective=shortcut trains it, not mine"),
+        ({"loss.objective_options.powr": "2"}, "Did you mean 'power'"),
+    ):
+        with pytest.raises(UserError, match=said):
+            check_names(resolve("image", words={**words, **more}).config)
 
 
 @pytest.mark.parametrize(

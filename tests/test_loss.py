@@ -6,6 +6,7 @@ import copy
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -24,8 +25,9 @@ from polydiff.config import OptimConfig
 from polydiff.denoise import Denoiser
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.errors import UserError
-from polydiff.loss import NORMS, TIMES, WEIGHTINGS, Loss, importance, stratified
+from polydiff.loss import NORMS, TIMES, WEIGHTINGS, Loss, Weighting, importance, stratified
 from polydiff.loss.state import History
+from polydiff.loss.weightings import weighting_of
 from polydiff.optim import optimizer_tensors, restore_optimizer
 from polydiff.plugins import build_backbone
 from polydiff.random import stream, streams
@@ -71,22 +73,69 @@ def test_loss_is_the_weighted_error_of_the_clean_state_per_dimension(target: str
     loss = Loss(weighting=weighting)(denoiser, Batch(x_0, space), sigma, streams(0, "eps", range(6)))
     x = x_0 + space.expand(sigma) * space.noise(streams(0, "eps", range(6)))
     error = sqnorm(space, denoiser(x, sigma, space) - x_0) / space.dim
-    snr = sigma**-2
     a, b = TARGETS[target](torch.ones_like(sigma), sigma, 0.5)
-    weight = {
-        "simple": ((b - sigma * a) / sigma) ** 2,
-        "snr": snr,
-        "truncated_snr": snr.clamp(min=1),
-        "min_snr": snr.clamp(max=5),
-        "edm": (sigma**2 + 0.25) / (0.5 * sigma) ** 2,
-        "uncertainty": (sigma**2 + 0.25) / (0.5 * sigma) ** 2,
-        "x0": torch.ones_like(sigma),
-        "p2": snr / (1 + snr),
-        "debiased": snr.sqrt(),
-        "elbo": snr / 2 * importance("uniform", sigma, EDM()),
-        "sigmoid": snr / (1 + torch.exp(snr.log() - 2)) / 2 * importance("uniform", sigma, EDM()),
-    }[weighting]
+    weight = WEIGHTINGS[weighting](sigma, sigma / (b - sigma * a).abs(), 0.5)
+    if weighting_of(weighting).integral:
+        weight = weight * importance("uniform", sigma, EDM())
     assert_close(loss, weight * error, rtol=1e-8, atol=1e-10)
+
+
+SNR = torch.logspace(-3, 4, 30, dtype=torch.float64)
+PUBLISHED: dict[str, Tensor] = {  # of the error of x_0, by the SNR, for data of standard deviation 0.5
+    "snr": SNR,
+    "truncated_snr": torch.where(SNR > 1, SNR, 1.0),
+    "min_snr": torch.where(SNR < 5, SNR, 5.0),
+    "p2": SNR / (1 + SNR),
+    "debiased": SNR.sqrt(),
+    "edm": SNR + 4,
+    "uncertainty": SNR + 4,
+    "x0": torch.ones_like(SNR),
+    "elbo": SNR / 2,
+    "sigmoid": SNR / (1 + SNR * math.exp(-2)) / 2,
+}
+
+
+@pytest.mark.parametrize("name", list(PUBLISHED))
+def test_weightings_are_those_of_the_papers(name: str) -> None:
+    s = SNR.rsqrt()
+    assert_close(WEIGHTINGS[name](s, torch.full_like(s, math.nan), 0.5), PUBLISHED[name], rtol=1e-12, atol=0)
+
+
+class Factor(nn.Module):
+    """A learned number.
+
+    Arguments:
+        start: Its value before training.
+    """
+
+    def __init__(self, start: float = 2.0) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(float(start)))
+
+
+class Multiplied(Weighting):
+    """Every error of x_0 counts the same, times a learned factor."""
+
+    state = MappingProxyType({"factor": Factor})
+
+    def minimised(self, losses: Tensor, sigma: Tensor, state: nn.ModuleDict) -> Tensor:
+        factor = state["factor"]
+        assert isinstance(factor, Factor)
+        return losses * factor.value
+
+
+def test_a_weighting_of_ones_own_keeps_state_and_takes_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its definition is all that it takes."""
+    mine = Multiplied(lambda s, c, sigma_data, start=2.0: torch.ones_like(s))
+    monkeypatch.setitem(WEIGHTINGS._entries, "mine", mine)
+    training = training_of("edm", Loss(weighting="mine", weighting_options={"start": 3.0}))
+    plain = training_of("edm", Loss(weighting="x0"))
+    found, expected = (next(fit(t, lambda _: ring(8, 0), steps=1, batch_size=8)).loss for t in (training, plain))
+    assert found == pytest.approx(3 * expected)
+    assert training.module.state_dict()["aids.factor.value"] < 3
+    check_names(resolve("image", words={"loss.weighting": "mine", "loss.weighting_options.start": "3"}).config)
+    with pytest.raises(UserError, match="Unknown option of the weighting mine 'stat'"):
+        check_names(resolve("image", words={"loss.weighting": "mine", "loss.weighting_options.stat": "3"}).config)
 
 
 def test_simple_weighting_of_eps_is_ddpm_and_of_edm_is_edm() -> None:

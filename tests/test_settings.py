@@ -256,7 +256,7 @@ def test_options_are_of_the_type_that_they_were_said_in(domain: str) -> None:
     [
         ("schedule=edn", "schedule: Unknown schedule 'edn'. Did you mean 'edm'?"),
         ("target=noise", "target: Unknown target 'noise'."),
-        ("loss.norm=l3", "loss.norm: Unknown loss 'l3'."),
+        ("loss.norm=l3", "loss.norm: Unknown norm 'l3'."),
         ("loss.weighting=minsnr", "Did you mean 'min_snr'?"),
         ("loss.times=log_norm", "Did you mean 'log_normal'?"),
         ("optim.name=adam", "Did you mean 'adamw'?"),

@@ -129,7 +129,7 @@ class LearnedUncertainty(Weighting):
         super().__init__(edm)
 
     def minimised(self, losses: Tensor, sigma: Tensor, state: nn.ModuleDict) -> Tensor:
-        u = state["uncertainty"](sigma.to(losses.device)).to(losses)
+        u: Tensor = state["uncertainty"](sigma.to(losses.device)).to(losses)
         return losses * torch.exp(-u) + u
 
 

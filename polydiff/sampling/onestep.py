@@ -45,7 +45,13 @@ def euler(levels: Sequence[float]) -> list[Row]:
 
 
 @SAMPLERS.register("shortcut")
-@rules(Rule("backbone.step_size", (True,), "needs loss.objective=shortcut, which trains a network with step sizes."))
+@rules(
+    Rule(
+        "backbone.step_size",
+        (True,),
+        "needs loss.objective=shortcut, which trains a network with step sizes. Use ddim or dpmpp_2m.",
+    )
+)
 def shortcut(levels: Sequence[float]) -> list[Row]:
     """Euler's rows for a network conditioned on the size of each step (Frans et al., 2024).
 
