@@ -250,8 +250,14 @@ def drop_condition(cond: Condition, keep: Tensor) -> dict[str, Tensor]:
     return {name: value if name.startswith("_") else masked(value) for name, value in cond.items()}
 
 
-def check_mask(mask: object, x: State) -> None:
-    """Raise ValueError unless a mask broadcasts against the state x and holds only 0 and 1."""
+def check_mask(mask: Any, x: Any) -> None:
+    """Raise ValueError unless a mask broadcasts against the state x, or part by part, and holds only 0 and 1."""
+    if isinstance(x, Mapping):
+        if not isinstance(mask, Mapping) or mask.keys() != x.keys():
+            raise ValueError(f"mask must be a mapping with a mask for each part of the state: {', '.join(x)}.")
+        for name, part in x.items():
+            check_mask(mask[name], part)
+        return
     if not isinstance(mask, Tensor):
         raise ValueError(f"mask must be a tensor, 1 or True where known, not {type(mask).__name__}.")
     sizes = zip(reversed(mask.shape), reversed(x.shape), strict=False)

@@ -71,7 +71,7 @@ def test_each_run_has_a_method_of_guidance_of_its_own(model: Model, monkeypatch:
     methods = counted(monkeypatch, gaussian_plan, "try_guidance")
     cond = how.pop("cond")
     last = Request.of(model, {"batch_size": 2, "steps": 3, **how}, cond)  # type: ignore[arg-type]
-    parts = [part for part in last.samples(range(2, 4), 0)]
+    parts = list(last.samples(range(2, 4), 0))
     assert len(methods) == 2  # tried, and run
     for a, b in zip(whole.examples[2:], parts[0].examples, strict=True):
         assert torch.equal(a, b)
