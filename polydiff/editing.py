@@ -121,8 +121,10 @@ def inpaint(
 
 def kept(model: Model, made: Sequence[Any], given: Batch, mask: Tensor) -> Sequence[Any]:
     """Return examples whose known places are as given, also where a codec spreads a state's numbers over several."""
-    x = given.x.cpu()
-    if not all(isinstance(example, Tensor) and example.shape == x.shape[1:] for example in made):
+    x = state_to(given.x, "cpu")
+    if not isinstance(x, Tensor) or not all(
+        isinstance(example, Tensor) and example.shape == x.shape[1:] for example in made
+    ):
         return made  # such as molecules, whose states are no arrays of places
     here = (mask.cpu() != 0).expand_as(x)
     return [torch.where(m, a, b) for m, a, b in zip(here, model.domain.decode(x, given.space), made, strict=True)]

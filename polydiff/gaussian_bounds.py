@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from polydiff.checks import tells_variance
 from polydiff.errors import UserError, unknown
 from polydiff.gaussian_plan import in_precision
 from polydiff.likelihood import chain, continuous_vlb, discrete_vlb, flow_bound
@@ -55,8 +56,7 @@ class GaussianBound:
             case "vlb":
                 return continuous_vlb(denoiser, batch, generators, draws=self.draws, units=units, lowest=lowest)
             case "chain":
-                learned = bool(getattr(self.model.config.backbone, "variance", False))
-                variance: Variance = "learned" if learned else "small"
+                variance: Variance = "learned" if tells_variance(self.model.config) else "small"
                 schedule = denoiser.schedule
                 levels = chain(schedule, len(schedule.grid) if isinstance(schedule, Table) else CHAIN, lowest)
                 return discrete_vlb(

@@ -33,10 +33,10 @@ Blank = tuple[Space, Condition | None]
 
 @dataclass(frozen=True)
 class Request:
-    """What samples are asked of a model.
+    """What all batches of one call share.
 
     Arguments:
-        model: What draws them.
+        model: What draws.
         how: How, the configuration's section `sample` with changes.
         plan: The process's plan, made of `how`.
         asked: Conditions as the domain reads them (`polydiff.asking.asked`).
@@ -150,7 +150,7 @@ class Request:
         return self.plan.run(draw, self.guide)
 
     def guidance(self, cond: Condition | None, seed: int, indices: Sequence[int]) -> tuple[bool, Condition | None]:
-        """Return whether there is something to guide away from, and the conditions of the weak estimate."""
+        """Return whether the weak estimate differs from the strong one, and the conditions of the weak one."""
         if self.how.guidance == 1:
             return False, None
         weak = condition_to(self.weak(cond, seed, indices), self.model.device)
@@ -159,8 +159,8 @@ class Request:
     def weak(self, cond: Condition | None, seed: int, indices: Sequence[int]) -> Condition | None:
         """Return the conditions of guidance's weak estimate: those to guide away from, the others withheld.
 
-        What the task tells (a known part, a recording, a mel spectrogram) is no wish but what is known, and stays in
-        both estimates. None where there are no conditions, or a guide is asked under the same ones.
+        Conditions of the task (a known part, a recording, a mel spectrogram) stay in both estimates. None if there are
+        no conditions, or if a guide estimates under the same ones.
         """
         unwanted = self.unwanted(seed, indices)
         if cond is None or self.how.guide is not None:

@@ -194,8 +194,14 @@ def state_to(x: Any, device: Device) -> Any:
     return {name: part.to(device) for name, part in x.items()} if isinstance(x, Mapping) else x.to(device)
 
 
-def check_mask(mask: object, x: State) -> None:
-    """Raise ValueError unless a mask broadcasts against the state x and holds only 0 and 1."""
+def check_mask(mask: Any, x: Any) -> None:
+    """Raise ValueError unless a mask broadcasts against the state x, or part by part, and holds only 0 and 1."""
+    if isinstance(x, Mapping):
+        if not isinstance(mask, Mapping) or mask.keys() != x.keys():
+            raise ValueError(f"mask must be a mapping with a mask for each part of the state: {', '.join(x)}.")
+        for name, part in x.items():
+            check_mask(mask[name], part)
+        return
     if not isinstance(mask, Tensor):
         raise ValueError(f"mask must be a tensor, 1 or True where known, not {type(mask).__name__}.")
     sizes = zip(reversed(mask.shape), reversed(x.shape), strict=False)

@@ -40,9 +40,13 @@ class Opening:
         self.runs.append(draw)
         uniform = uniforms(streams(draw.seed, "sample", draw.indices))
         letters = torch.full((len(draw.indices), N), MASK)
+        if draw.known is not None:  # known letters are open from the start and stay
+            x, mask = draw.known
+            letters = torch.where(mask["letters"], x["letters"], letters)  # type: ignore[call-overload]
         for place in range(N):
             edges = self.model.denoiser(letters).cumsum(-1)[:, place, :-1]
-            letters[:, place] = (uniform[:, place, None] >= edges).sum(-1)
+            drawn = (uniform[:, place, None] >= edges).sum(-1)
+            letters[:, place] = torch.where(letters[:, place] == MASK, drawn, letters[:, place])
         return {"letters": letters, "last": letters[:, -1:].double()}
 
 
@@ -84,6 +88,14 @@ class Masked:
 
     def evaluate(self, network: nn.Module, batch: Batch) -> None:
         network(batch.x["letters"])  # type: ignore[call-overload]
+
+
+@dataclass
+class Inpainting(Masked):
+    """The same process with one more ability."""
+
+    def inpainting(self, model: Any, how: Any, jump: int, resample: int) -> Opening:
+        return self.plan(model, how)
 
 
 def uniforms(generators: Sequence[torch.Generator]) -> Tensor:
@@ -164,6 +176,21 @@ def test_what_a_process_cannot_do_is_said(model: Model) -> None:
             use()
 
 
+def test_known_parts_of_a_state_stay(model: Model) -> None:
+    """A state that is a mapping is inpainted by a mask for each part, of a process that has the ability."""
+    able = Model(model.config, model.domain, model.denoiser)
+    vars(able)["process"] = Inpainting()
+    letters = torch.tensor([[0, 1, 2, 0, 1], [2, 2, 2, 2, 2]])
+    given = Batch({"letters": letters, "last": letters[:, -1:].double()}, Euclidean(2, (N,)), None)  # type: ignore[arg-type]
+    known = torch.tensor([True, True, False, True, False])
+    mask: Any = {"letters": known, "last": known[-1:]}
+    made = inpaint(able, given, mask).examples
+    assert [word[0] + word[1] + word[3] for word in made] == ["aba", "ccc"]
+    assert inpaint(able, given, mask, seed=1).examples != made
+    with pytest.raises(UserError, match="inpaint: mask must be a mapping with a mask for each part of the state: let"):
+        inpaint(able, given, known)
+
+
 def test_a_process_checks_its_configuration(model: Model) -> None:
     check_config(model.config)
     with pytest.raises(UserError, match="process=letters has no schedule"):
@@ -171,7 +198,7 @@ def test_a_process_checks_its_configuration(model: Model) -> None:
     sample = model.config.sample.model_copy(update={"guide": "somewhere", "guidance": 1.0})
     with pytest.raises(UserError, match="A guide does nothing at guidance 1"):
         check_config(model.config.model_copy(update={"sample": sample}))
-    with pytest.raises(UserError, match="Unknown process 'gausian'"):
+    with pytest.raises(UserError, match=r"Unknown process 'gausian'\. Did you mean 'gaussian'\?"):
         check_config(model.config.model_copy(update={"process": "gausian"}))
 
 
