@@ -107,7 +107,7 @@ def test_what_a_sample_is_told_of_a_negative_condition_is_that_alone(run: Path) 
         ({"guidance_method": "apg", "guidance": 1.0}, "A method of guidance does nothing at guidance 1. Say"),
         ({"guidance_options": {"rescale": 0.5}, "guidance": 1.0}, "An option of guidance does nothing at guidance 1."),
         ({"guidance_interval": (0.3, 5), "guidance": 1.0}, "An interval of guidance does nothing at guidance 1."),
-        ({"guidance_options": {"rescale": "abc"}}, "sample.guidance_options.rescale=abc: should be a number."),
+        ({"guidance_options": {"rescale": "abc"}}, "sample.guidance_options.rescale='abc': should be a number."),
         ({"guidance_options": {"rescale": [1, 2]}}, "sample.guidance_options.rescale=[1, 2]: should be a number."),
         ({"guidance_options": {"rescale": True}}, "sample.guidance_options.rescale=True: should be a number."),
         (
@@ -149,7 +149,7 @@ def test_guidance_of_no_use_is_told(run: Path, changes: dict, message: str) -> N
             "variance=learned: this network predicts no",
         ),
         ({"sampler": "ddpm", "options": {"variance": [1]}}, "sample.options.variance=[1]: should be a name."),
-        ({"sampler": "ddim", "options": {"eta": "much"}}, "sample.options.eta=much: should be a number."),
+        ({"sampler": "ddim", "options": {"eta": "much"}}, "sample.options.eta='much': should be a number."),
         ({"sampler": "ddim", "options": {"eta": 7}}, "eta must be between 0 and 1, not 7."),
         ({"sampler": "unipc", "options": {"corrector": 2}}, "sample.options.corrector=2: should be true or false."),
         ({"options": 5}, "options=5: should be a valid dictionary."),
@@ -334,7 +334,7 @@ def test_a_configuration_of_guidance_is_checked_before_training(
         ("sample={guide: nowhere, guidance: 2}", "there is no such run or checkpoint"),
         ("sample.guide=nowhere", "A guide does nothing at guidance 1."),
         ("sample.negative={half: lower}", "A condition to guide away from does nothing at guidance 1."),
-        ("sample.guidance_options.rescale=abc", "sample.guidance_options.rescale=abc: should be a number."),
+        ("sample.guidance_options.rescale=abc", "sample.guidance_options.rescale='abc': should be a number."),
         ("sample.guidance_interval=500,900", "holds no noise level of this schedule"),
     ]
     for word, message in wrong:

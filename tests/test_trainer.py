@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -224,18 +225,18 @@ def test_data_of_another_size_are_refused_on_resume(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "value", "told"),
     [
-        ("sample.options", "{eta: 2}", "eta must be between 0 and 1"),
-        ("schedule_options", "{sigma_min: 5, sigma_max: 1}", "0 < sigma_min < sigma_max"),
-        ("schedule_options", "{rho: 0}", "schedule_options"),
-        ("optim.betas", "[2, 3]", "optim.betas"),
-        ("optim.lr", ".inf", "optim.lr"),
+        ("sample.options", {"eta": 2}, "eta must be between 0 and 1"),
+        ("schedule_options", {"sigma_min": 5, "sigma_max": 1}, "0 < sigma_min < sigma_max"),
+        ("schedule_options", {"rho": 0}, "schedule_options"),
+        ("optim.betas", [2, 3], "optim.betas"),
+        ("optim.lr", math.inf, "optim.lr"),
         ("device", "meta", "not a device's name"),
-        ("seed", "99999999999999999999999", "seed"),
-        ("loss.times_options", "{mean: -1, std: -1e9}", "loss.times_options"),
+        ("seed", 10**23, "seed"),
+        ("loss.times_options", {"mean": -1, "std": -1e9}, "loss.times_options"),
     ],
 )
 def test_values_of_no_use_are_refused_before_anything_is_written(
-    word: str, value: str, told: str, tmp_path: Path
+    word: str, value: object, told: str, tmp_path: Path
 ) -> None:
     sampler = {"sample.sampler": "ddim"} if word == "sample.options" else {}
     with pytest.raises(UserError, match=re.escape(told)):
