@@ -12,8 +12,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_docs import blocks, commands
-from test_trainer import assert_same_run, stop_at, tiny
+from repository import blocks, commands
+from tiny_runs import assert_same_run, stop_at, tiny
 from torch import Tensor, nn
 from torch.testing import assert_close
 

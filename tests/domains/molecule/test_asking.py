@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from repository import ROOT
 
 from polydiff.backbones.config import EGNNConfig
 from polydiff.building import build_denoiser
@@ -172,9 +173,8 @@ def test_the_likelihood_has_a_part_for_sizes(domain: MoleculeDomain) -> None:
 def test_the_benchmark_of_asking(types: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real molecules have no error, a random draw has one; each sample has a request of its own."""
     import sys
-    from pathlib import Path
 
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "benchmarks"))
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import asking as bench
 
     data = MoleculeData(max_heavy=3, conditions=("logp", "gyration"), types=types)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from polydiff.backbones.config import EGNNConfig
 from polydiff.building import build_denoiser
 from polydiff.data import batches
 from polydiff.domain import Samples
-from polydiff.domains.molecule import SPEC
+from polydiff.domains.molecule import domain as module
 from polydiff.domains.molecule.asking import NEAR
 from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData, Property
 from polydiff.domains.molecule.domain import MoleculeDomain
@@ -28,7 +28,6 @@ from polydiff.errors import UserError
 from polydiff.model import Model
 from polydiff.plugins import build_domain
 from polydiff.random import streams
-from polydiff.settings import resolve
 from polydiff.testing import check_domain
 
 
@@ -47,11 +46,6 @@ def noise(domain: MoleculeDomain, n: int) -> Samples:
     return Samples(domain.decode(space.noise(streams(0, "noise", range(n))), space), cond)
 
 
-@pytest.mark.parametrize("preset", sorted(SPEC.presets))
-def test_presets_are_sound(preset: str) -> None:
-    assert isinstance(resolve("molecule", preset=preset).config.data, MoleculeData)
-
-
 @pytest.mark.parametrize("options", [{"layout": "dense"}, {"layout": "sparse", "conditions": ()}])
 def test_promises_are_kept(options: dict[str, object]) -> None:
     assert [check for check in check_domain(config(**options), examples=8) if not check.passed] == []
@@ -65,7 +59,7 @@ def test_statistics_are_json_and_suffice_without_the_data(
     domain: MoleculeDomain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statistics = json.loads(json.dumps(domain.statistics))
-    monkeypatch.setattr("polydiff.domains.molecule.domain.open_library", lambda _: pytest.fail("read the data"))
+    monkeypatch.setattr(module, "open_library", lambda _: pytest.fail("read the data"))
     again = build_domain(domain.config, statistics)
     a, b = (d.blank(streams(0, "blank", range(9)), {"logp": "1"}) for d in (domain, again))
     assert torch.equal(a[0].dim, b[0].dim)
@@ -152,7 +146,7 @@ def test_real_molecules_measure_what_they_are_asked_and_are_judged_once(
 ) -> None:
     real = domain.examples("test", 20)
     told = domain.evaluate(real)
-    monkeypatch.setattr("polydiff.domains.molecule.domain.examine", None)  # they are known by now
+    monkeypatch.setattr(module, "examine", None)  # they are known by now
     found = domain.measures(real)
     assert next(iter(found)) == "logp"
     assert found["logp"].values == pytest.approx(found["logp"].asked, abs=1e-4)

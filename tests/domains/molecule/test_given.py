@@ -13,6 +13,7 @@ import pytest
 import torch
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdMolAlign
+from repository import ROOT
 
 import polydiff
 from polydiff.backbones.config import EGNNConfig
@@ -292,7 +293,7 @@ def test_all_of_a_padded_molecule_kept_is_refused(ethanol: Path) -> None:
 def test_the_python_of_the_page_runs(
     trained: str, ethanol: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "molecule.md").read_text()
+    page = (ROOT / "docs" / "molecule.md").read_text()
     (code,) = (text for text in re.findall(r"^```python\n(.*?)^```", page, flags=re.M | re.S) if "grown" in text)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.sdf").write_bytes(ethanol.read_bytes())
