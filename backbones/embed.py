@@ -9,23 +9,24 @@ vector. Whatever is not given, be it -1, NaN, a missing name or no conditions at
 classifier-free guidance needs (Ho and Salimans, 2022, https://arxiv.org/abs/2207.12598). Sequences become tokens of one
 width; beside those that are given there is always a learned one, so that attention has something to look at.
 
+This is the one place where networks meet the kinds of conditions: `ENTRANCES` says for each kind whether it enters a
+network as part of the vector, as tokens, or as planes beside the state, and by which module.
+
 Symbols: B batch, N tokens, W width of the embedding, v a number of each sample.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polydiff.conditions import Conditions, Tokens
-from polydiff.config import ESTIMATE
+from polydiff.conditions import ESTIMATE, Aligned, Classes, Condition, Conditions, Kind, Number, Tokens, given
 from polydiff.errors import UserError, unknown
-from polydiff.space import Condition
 
 Output = Tensor | tuple[Tensor, Tensor]
 """What a network returns: F, or (F, v) where it also tells the variance of a step."""
@@ -78,8 +79,6 @@ class NumberEmbedding(nn.Module):
 class ClassField(nn.Embedding):
     """Vector of a class, with one more for "not given" (-1)."""
 
-    absent = -1
-
     def __init__(self, classes: int, width: int) -> None:
         super().__init__(classes + 1, width)
 
@@ -90,18 +89,64 @@ class ClassField(nn.Embedding):
 class RealField(nn.Module):
     """Vector of a standardised real number, with one more for "not given" (NaN)."""
 
-    absent = math.nan
-
     def __init__(self, width: int) -> None:
         super().__init__()
         self.embed = NumberEmbedding(width, shortest=0.5, longest=32.0)
         self.null = nn.Parameter(torch.randn(width))
 
     def forward(self, value: Tensor) -> Tensor:
-        given = ~value.isnan()
         # 0 stands in for NaN before the network, since a NaN in the branch not taken still poisons the gradient
-        vectors = self.embed(torch.where(given, value, torch.zeros_like(value)))
-        return torch.where(given[:, None], vectors, self.null)
+        number, there = filled(value)
+        return torch.where(there[:, None], self.embed(number), self.null)
+
+
+class TokenField(nn.Linear):
+    """Tokens of an embedding (B, N, width), brought to another width."""
+
+    def forward(self, value: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Return tokens (B, N, W) and which of them are given (B, N)."""
+        numbers, there = filled(value, -1)
+        return super().forward(numbers.to(self.weight.dtype)), there[..., 0]
+
+
+def filled(value: Tensor, axis: int | None = None) -> tuple[Tensor, Tensor]:
+    """Return a condition with 0 where it is not given, and where it is given: along an axis, everything or nothing."""
+    there = given(value) if axis is None else given(value).all(axis, keepdim=True)
+    return torch.where(there, value, 0), there
+
+
+class Entrance(NamedTuple):
+    """How a kind of condition enters a network.
+
+    Attributes:
+        port: Part of the vector (B, W), tokens (B, N, W), or planes beside the state, which a network makes itself.
+        make: (kind, W) -> module that takes a value and returns vectors (B, W), or tokens and which of them are given.
+    """
+
+    port: Literal["vector", "tokens", "planes"]
+    make: Callable[[Any, int], nn.Module] | None = None
+
+
+ENTRANCES: dict[type[Kind], Entrance] = {
+    Classes: Entrance("vector", lambda kind, width: ClassField(kind.count, width)),
+    Number: Entrance("vector", lambda kind, width: RealField(width)),
+    Tokens: Entrance("tokens", lambda kind, width: TokenField(kind.width, width)),
+    Aligned: Entrance("planes"),
+}
+
+
+def entering(conditions: Conditions, port: Literal["vector", "tokens", "planes"]) -> dict[str, Any]:
+    """Return those conditions that enter a network there, sorted by name; unknown kinds raise `TypeError`."""
+    for name, kind in conditions.items():
+        if type(kind) not in ENTRANCES:
+            raise TypeError(f"The condition {name}: polydiff.backbones.embed.ENTRANCES has no entry for {kind!r}.")
+    return {name: kind for name, kind in sorted(conditions.items()) if ENTRANCES[type(kind)].port == port}
+
+
+def modules(kinds: Conditions, width: int) -> nn.ModuleList:
+    """Return the module of each kind; a list, since a ModuleDict takes no names such as "type" and "size"."""
+    makers = [(ENTRANCES[type(kind)].make, kind) for kind in kinds.values()]
+    return nn.ModuleList(make(kind, width) for make, kind in makers if make is not None)
 
 
 class ConditionEmbedding(nn.Module):
@@ -115,14 +160,8 @@ class ConditionEmbedding(nn.Module):
     def __init__(self, conditions: Conditions, width: int) -> None:
         super().__init__()
         self.known = tuple(conditions)
-        single = {name: kind for name, kind in sorted(conditions.items()) if isinstance(kind, int)}
-        self.names = tuple(single)
-        # a list, since a ModuleDict refuses names such as "type" and "size"
-        self.fields = nn.ModuleList(self._field(classes, width) for classes in single.values())
-
-    @staticmethod
-    def _field(classes: int, width: int) -> ClassField | RealField:
-        return ClassField(classes, width) if classes else RealField(width)
+        self.kinds = entering(conditions, "vector")
+        self.fields = modules(self.kinds, width)
 
     def forward(self, cond: Condition | None, like: Tensor) -> Tensor:
         """Return vectors shaped as `like` (B, W); 0 where there are no conditions to give."""
@@ -131,9 +170,9 @@ class ConditionEmbedding(nn.Module):
             if name not in self.known:
                 raise unknown("condition", name, self.known)
         total = torch.zeros_like(like)
-        for name, field in zip(self.names, self.fields, strict=True):
-            absent = like.new_full((len(like),), field.absent)  # type: ignore[arg-type]
-            total = total + field(cond.get(name, absent))
+        for (name, kind), field in zip(self.kinds.items(), self.fields, strict=True):
+            value = cond[name] if name in cond else kind.blank(len(like), device=like.device)
+            total = total + field(value)
         return total
 
 
@@ -141,27 +180,25 @@ class TokenEmbedding(nn.Module):
     """Tokens of all sequences, brought to one width, after a learned one.
 
     Arguments:
-        widths: Name -> numbers of a token.
+        kinds: Name -> kind of those conditions that enter as tokens.
         width: W.
     """
 
-    def __init__(self, widths: Mapping[str, int], width: int) -> None:
+    def __init__(self, kinds: Conditions, width: int) -> None:
         super().__init__()
-        self.names = tuple(sorted(widths))
-        self.enter = nn.ModuleList(nn.Linear(widths[name], width) for name in self.names)
+        self.names = tuple(kinds)
+        self.enter = modules(kinds, width)
         self.null = nn.Parameter(torch.randn(width))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, cond: Condition | None, batch: int) -> tuple[Tensor, Tensor]:
         """Return tokens (B, N, W) and which of them are there (B, N)."""
-        tokens = [self.null.expand(batch, 1, -1)]
-        given = [torch.ones(batch, 1, dtype=torch.bool, device=self.null.device)]
+        parts = [(self.null.expand(batch, 1, -1), torch.ones(batch, 1, dtype=torch.bool, device=self.null.device))]
         for name, enter in zip(self.names, self.enter, strict=True):
             if (value := (cond or {}).get(name)) is not None:
-                there = ~value.isnan().any(-1)
-                tokens.append(enter(torch.where(there[..., None], value, 0).to(self.null.dtype)))
-                given.append(there)
-        return self.norm(torch.cat(tokens, 1)), torch.cat(given, 1)
+                parts.append(enter(value))
+        tokens, there = zip(*parts, strict=True)
+        return self.norm(torch.cat(tokens, 1)), torch.cat(there, 1)
 
 
 class ContextEmbedding(nn.Module):
@@ -176,7 +213,7 @@ class ContextEmbedding(nn.Module):
         super().__init__()
         self.noise = NumberEmbedding(width, shortest=0.5, longest=64.0)
         self.conditions = ConditionEmbedding(conditions, width)
-        sequences = {name: kind.width for name, kind in conditions.items() if isinstance(kind, Tokens)}
+        sequences = entering(conditions, "tokens")
         self.tokens = TokenEmbedding(sequences, width) if sequences else None
 
     def forward(self, log_sigma: Tensor, cond: Condition | None) -> Told:
@@ -188,11 +225,11 @@ class ContextEmbedding(nn.Module):
 
 
 def singles(conditions: Conditions, network: str) -> Conditions:
-    """Return conditions that are classes, numbers or an earlier estimate; of another a network cannot be told."""
+    """Return conditions that enter as a vector, and an earlier estimate; any other is a `UserError`."""
+    single = entering(conditions, "vector").keys() | {ESTIMATE}
     for name, kind in conditions.items():
-        if not isinstance(kind, int) and name != ESTIMATE:
+        if name not in single:
             raise UserError(
-                f"The network {network} cannot be told {name}, of the kind {type(kind).__name__}; unet can "
-                "(backbone.name=unet)."
+                f"The network {network} takes no condition like {name} ({kind.words}); unet does (backbone.name=unet)."
             )
     return conditions

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from polydiff.backbones.embed import filled
 from polydiff.backbones.graphs import Pairs
-from polydiff.config import ESTIMATE
-from polydiff.space import Condition
+from polydiff.conditions import ESTIMATE, Condition
 
 
 def float32_geometry(r: Tensor) -> torch.autocast:
@@ -68,8 +68,8 @@ class Earlier(NamedTuple):
         told = (cond or {}).get(ESTIMATE)
         if told is None:
             return cls(torch.zeros_like(x[..., :3]), torch.zeros_like(x[..., 2:]))
-        there = ~told.isnan().any(-1, keepdim=True)
-        r, f = pairs.clean(torch.where(there, told, 0).to(x)).split([3, x.shape[-1] - 3], -1)
+        numbers, there = filled(told, -1)
+        r, f = pairs.clean(numbers.to(x)).split([3, x.shape[-1] - 3], -1)
         there = pairs.clean(there.to(x))
         return cls((r - pairs.atoms(pairs.mean(r))) * there, torch.cat([f, there], -1))
 

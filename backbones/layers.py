@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.backbones.config import UNetConfig
+from polydiff.backbones.embed import entering, filled
 from polydiff.backbones.norm import GroupNorm
-from polydiff.conditions import Aligned, Conditions
+from polydiff.conditions import Aligned, Condition, Conditions
 from polydiff.errors import UserError
-from polydiff.space import Condition
 
 M = TypeVar("M", nn.Conv2d, nn.Linear)
 
@@ -57,13 +57,13 @@ class Signals:
     that stands for several patches is repeated for each of them; several that lie in one patch become channels.
 
     Arguments:
-        conditions: Name -> kind; only signals matter.
+        conditions: Name -> kind; only those that enter as planes matter.
         plane: Of what dims the state is.
         patch: Side of its patches.
     """
 
     def __init__(self, conditions: Conditions, plane: Plane, patch: int) -> None:
-        self.kinds = {name: kind for name, kind in sorted(conditions.items()) if isinstance(kind, Aligned)}
+        self.kinds: dict[str, Aligned] = entering(conditions, "planes")
         self.plane, self.patch = plane, patch
         for name, kind in self.kinds.items():
             if patch % kind.every and kind.every % patch:
@@ -87,10 +87,10 @@ class Signals:
             height, width = (n * m for n, m in zip(like.shape[2:], self.inside(kind), strict=True))
             value = (cond or {}).get(name)
             if value is None:
-                value = like.new_full((len(like), kind.channels, 1, 1), math.nan)
+                value = kind.blank(len(like), (1, 1), like.device)
             value = value if value.ndim == 4 else value[:, :, None]
-            there = ~value.isnan().any(1, keepdim=True)
-            told = torch.cat([torch.where(there, value, 0), there.to(value.dtype)], 1).to(like)
+            numbers, there = filled(value, 1)
+            told = torch.cat([numbers, there.to(value.dtype)], 1).to(like)
             for axis, n in zip((2, 3), self.plane.sides(max(kind.every // self.patch, 1)), strict=True):
                 told = told.repeat_interleave(n, axis) if n > 1 else told
             told = functional.pad(told, (0, width - told.shape[3], 0, height - told.shape[2]))  # or cut, where longer

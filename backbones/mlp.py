@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.backbones.config import MLPConfig
-from polydiff.backbones.embed import ContextEmbedding, Output, singles
-from polydiff.conditions import Conditions
-from polydiff.config import ESTIMATE
-from polydiff.space import Condition, Space
+from polydiff.backbones.embed import ContextEmbedding, Output, filled, singles
+from polydiff.conditions import ESTIMATE, Condition, Conditions
+from polydiff.space import Space
 
 
 class Block(nn.Module):
@@ -83,5 +82,5 @@ class MLP(nn.Module):
         earlier = (cond or {}).get(ESTIMATE)
         if earlier is None:
             return functional.pad(x.flatten(1), (0, x[0].numel() + 1))
-        there = ~earlier.flatten(1).isnan().any(1, keepdim=True)
-        return torch.cat([x.flatten(1), torch.where(there, earlier.flatten(1), 0).to(x), there.to(x)], 1)
+        numbers, there = filled(earlier.flatten(1), 1)
+        return torch.cat([x.flatten(1), numbers.to(x), there.to(x)], 1)

@@ -31,9 +31,9 @@ from polydiff.backbones.attention import Attention, CrossAttention
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.embed import ContextEmbedding, Output, Told
 from polydiff.backbones.layers import Plane, Signals, group_norm, zero
-from polydiff.conditions import Conditions, Tokens
+from polydiff.conditions import Condition, Conditions
 from polydiff.errors import UserError
-from polydiff.space import Condition, Space
+from polydiff.space import Space
 
 
 class ResidualBlock(nn.Module):
@@ -202,10 +202,10 @@ class UNet(nn.Module):
         self.patch = self.plane.sides(config.patch)
         self.multiple = self.plane.sides(config.patch * math.prod(config.level_strides))
         self.signals = Signals(conditions, self.plane, config.patch)
-        self.reads = any(isinstance(kind, Tokens) for kind in conditions.values())
-        if self.reads and not (config.attention or full):
-            raise UserError("A sequence is looked at where there is attention. Name a level in backbone.attention.")
         self.embed = ContextEmbedding(conditions, self.embedding)
+        self.reads = self.embed.tokens is not None
+        if self.reads and not (config.attention or full):
+            raise UserError("A sequence is read where there is attention. Name a level in backbone.attention.")
         ends = config.ends or config.kernel
         self.stem = self.plane.conv(folded + self.signals.channels, grid[0].width, ends)
         self.down = nn.ModuleList(self._down(level, finer) for level, finer in zip(grid, [None, *grid], strict=False))

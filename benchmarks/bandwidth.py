@@ -21,6 +21,7 @@ from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 import polydiff
+from polydiff.condition_batch import withhold
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.distances import log_spectral_distance, multi_resolution_distance, si_snr
 from polydiff.domains.audio.domain import Audio
@@ -28,7 +29,7 @@ from polydiff.domains.audio.lowrate import LowPass, record
 from polydiff.domains.audio.restore import Upsample
 from polydiff.random import streams
 from polydiff.restoring import restore
-from polydiff.space import Batch, absent
+from polydiff.space import Batch
 
 
 def main() -> None:
@@ -75,7 +76,7 @@ def judged(model: polydiff.Model, low_pass: LowPass, n: int, steps: int) -> list
     told = domain.task.degraded(whole, [low_pass] * n)
     space = domain.task.space(told)
     assert held.cond is not None
-    given = Batch(torch.zeros_like(whole), space, {name: absent(value) for name, value in held.cond.items()} | told)
+    given = Batch(torch.zeros_like(whole), space, withhold(held.cond, held.cond.keys()) | told)
     sounds = {
         "model": torch.stack(list(restore(model, given, steps=steps, guidance=1.0).examples)),
         "sinc": torch.stack(domain.decode(given.x, space)),

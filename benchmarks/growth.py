@@ -25,6 +25,7 @@ from polydiff.allocator import keep_memory
 from polydiff.backbones.config import EGNNConfig, UNetConfig
 from polydiff.backbones.egnn import EGNN
 from polydiff.backbones.unet import UNet
+from polydiff.conditions import Classes
 from polydiff.domains.molecule.space import DenseMolecules
 from polydiff.guidance import ClassifierFree
 from polydiff.random import streams
@@ -32,7 +33,7 @@ from polydiff.sampling import sample
 from polydiff.space import Euclidean, Space
 
 DOCS = Path(__file__).parents[1] / "docs"
-CLASSES = {"label": 10}
+CLASSES = {"label": Classes(10)}
 IMAGE = UNetConfig(channels=64, mult=(1, 2, 2), blocks=1, attention=(2,))
 SOUND = UNetConfig(channels=64, mult=(1, 2, 2), strides=(4,), blocks=1, attention=(2,), patch=4)
 MOLECULE = EGNNConfig(hidden=128, layers=4)

@@ -209,7 +209,7 @@ class Restores(Protocol):
 
 def told_names(domain: Domain) -> Set[str]:
     """Return the names of the conditions that a task tells: no wishes, but what is known of an example."""
-    from polydiff.tasks import KNOWN
+    from polydiff.conditions import KNOWN
 
     return {KNOWN, *(domain.task.conditions if isinstance(domain, Restores) else ())}
 

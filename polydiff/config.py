@@ -14,10 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Numbers = dict[str, bool | int | float]
 """Options by name, each as it was said: a whole number stays one, and true and false are no numbers."""
-STEP = "_step"
-"""Name of the condition by which a network is told how far a sampler steps."""
-ESTIMATE = "_estimate"
-"""Name of the condition by which a network is told its last estimate of the clean state, in the state's own shape."""
 SUITED: Mapping[str, Mapping[str, Any]] = {
     "ect": {
         "loss.times": "log_normal",

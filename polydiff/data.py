@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
 from itertools import islice
@@ -13,10 +13,11 @@ from typing import Literal
 import torch
 
 from polydiff.abilities import HasSizes, TellsTogether
+from polydiff.condition_batch import drop_condition, dropout_groups
 from polydiff.domain import Domain
 from polydiff.errors import UserError
 from polydiff.random import Device, permutation, stream, streams
-from polydiff.space import Batch, drop_condition
+from polydiff.space import Batch
 
 Batches = Callable[[int], Batch]
 """The batch of a step."""
@@ -88,19 +89,13 @@ def batches(domain: Domain, batch_size: int, seed: int, condition_dropout: float
         if cond is not None and condition_dropout > 0:
             generator = stream(seed, "dropout", step)
             cond = drop_condition(cond, torch.rand(batch_size, generator=generator) >= condition_dropout)
-            groups = grouped(cond, together)
+            groups = dropout_groups(cond, together)
             for names in groups if len(groups) > 1 else ():
                 keep = torch.rand(batch_size, generator=generator) >= condition_dropout
                 cond |= drop_condition({name: cond[name] for name in names}, keep)
         return Batch(x, space, cond)
 
     return batch
-
-
-def grouped(names: Iterable[str], together: Collection[str]) -> list[tuple[str, ...]]:
-    """Return the names of conditions by what is told or withheld at once: those of `together`, and each other alone."""
-    joined = tuple(sorted(name for name in names if name in together))
-    return sorted([*([joined] if joined else []), *((name,) for name in names if name not in together)])
 
 
 def worker_count(asked: int | Literal["auto"], device: torch.device) -> int:

@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from polydiff.conditions import Conditions
-
 if TYPE_CHECKING:  # a spec is read by commands that must not wait for torch
     import torch
     from torch import Tensor, nn
 
+    from polydiff.conditions import Condition, Conditions, Declared
     from polydiff.config import Config
-    from polydiff.space import Batch, Condition, Space, State
+    from polydiff.space import Batch, Space, State
     from polydiff.uncertainty import Number
 
 API = 1
@@ -81,7 +80,7 @@ class Samples:
     @staticmethod
     def join(parts: Sequence[Samples]) -> Samples:
         """Return consecutive samples as one."""
-        from polydiff.space import join_conditions
+        from polydiff.condition_batch import join_conditions
 
         examples = [example for part in parts for example in part.examples]
         return Samples(examples, join_conditions([part.cond for part in parts]))
@@ -116,12 +115,15 @@ class Domain(Protocol):
     Attributes:
         statistics: What the codec measured on the training data, as JSON; kept in checkpoints. A domain built with
             given statistics measures nothing, and decodes without its data set.
-        conditions: Name -> kind: a number of classes, 0 for a real number (standardised in `Batch.cond`), `Tokens` or
-            `Aligned` (`polydiff.conditions`).
+        conditions: Name -> kind (`polydiff.conditions`); a number of classes stands for `Classes`, 0 for `Number`.
+            Code that reads them calls `conditions_of`.
     """
 
     statistics: Mapping[str, Any]
-    conditions: Conditions
+
+    @property
+    def conditions(self) -> Declared:
+        """Name -> kind."""
 
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
         """Prepare the domain. Data are loaded on first use."""
@@ -160,6 +162,13 @@ class Domain(Protocol):
 
     def describe(self, cond: Condition) -> list[dict[str, Any]]:
         """Return each sample's conditions in the user's words, such as {"pitch": "C4"}."""
+
+
+def conditions_of(domain: Domain) -> Conditions:
+    """Return the kinds of a domain's conditions, by name."""
+    from polydiff.conditions import as_kinds
+
+    return as_kinds(domain.conditions)
 
 
 def standard_labels(cond: Mapping[str, Tensor] | None, n: int) -> list[dict[str, Any]]:

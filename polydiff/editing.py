@@ -20,6 +20,7 @@ from torch import Tensor
 
 from polydiff.abilities import Forgets, Reads, Restores, told_names
 from polydiff.checks import attempt
+from polydiff.condition_batch import withhold
 from polydiff.control import inpaint as fill
 from polydiff.control import inpainting, repaint, strength_level
 from polydiff.control import interpolate as between
@@ -30,7 +31,7 @@ from polydiff.model import Model
 from polydiff.random import streams
 from polydiff.restoring import spoken
 from polydiff.sampling.run import grid
-from polydiff.space import Batch, Condition, Matches, absent, condition_to
+from polydiff.space import Batch, Condition, Matches, condition_to
 from polydiff.tasks import KNOWN, known
 
 Result = TypeVar("Result")
@@ -179,7 +180,7 @@ def conditions(
     but not where their states mean nothing without.
     """
     gone = {KNOWN} if lacking(model) else told_names(model.domain)
-    own = {name: absent(value) if name in gone else value for name, value in (given.cond or {}).items()}
+    own = withhold(given.cond, gone)
     named = model.conditions(cond, seed, indices) if cond else {}
     return {**own, **{name: named[name] for name in cond or {}}} or None
 

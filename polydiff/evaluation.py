@@ -14,6 +14,7 @@ from torch import Tensor
 
 from polydiff.abilities import HasConfusions, HasMeasures, HasUnits, Units
 from polydiff.checks import GUIDED, tells_variance
+from polydiff.condition_batch import withhold
 from polydiff.config import SampleConfig
 from polydiff.distributions import summary as distribution
 from polydiff.domain import Domain, Metric, Samples
@@ -30,7 +31,7 @@ from polydiff.random import streams
 from polydiff.restoring import is_told, paired
 from polydiff.run import Run
 from polydiff.schedule.discrete import Table
-from polydiff.space import Batch, absent
+from polydiff.space import Batch
 from polydiff.tasks import KNOWN
 
 DRAWN = 100
@@ -213,7 +214,7 @@ def held_out(model: Model, indices: Sequence[int]) -> tuple[Batch, Units | None]
     """Return test examples on the model's device, no part of them known, and what their numbers stand for."""
     x, space, cond = model.domain.batch("test", indices, streams(0, "augment", indices))
     if KNOWN in (cond or {}):  # it would leave nothing to tell of a part of the example
-        cond = {**(cond or {}), KNOWN: absent((cond or {})[KNOWN])}
+        cond = withhold(cond, {KNOWN})
     batch = Batch(x, space, cond)
     device = model.device
     if not isinstance(model.domain, HasUnits):

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from polydiff.conditions import Kind, Tokens
+from polydiff.conditions import Classes, Kind, Number, Tokens, given
 from polydiff.errors import UserError, unknown
 
 KEPT = 1000
@@ -50,7 +50,7 @@ class Field(Protocol):
 
 
 @dataclass(frozen=True)
-class Classes:
+class Labels:
     """One of a few words: (B,) whole numbers, drawn as often as they occur.
 
     Arguments:
@@ -73,8 +73,8 @@ class Classes:
         return cls(names, tuple(counts.values()))
 
     @property
-    def kind(self) -> Kind:
-        return len(self.names)
+    def kind(self) -> Classes:
+        return Classes(len(self.names))
 
     @cached_property
     def places(self) -> dict[str, int]:
@@ -82,7 +82,8 @@ class Classes:
         return {name: place for place, name in enumerate(self.names)}
 
     def encode(self, values: Sequence[Any]) -> Tensor:
-        return torch.tensor([-1 if value is None else self.places[value] for value in values], dtype=torch.long)
+        places = [self.kind.missing if value is None else self.places[value] for value in values]
+        return torch.tensor(places, dtype=self.kind.dtype)
 
     def draw(self, generators: Sequence[torch.Generator]) -> Tensor:
         counts = torch.tensor(self.counts, dtype=torch.float64)
@@ -92,10 +93,10 @@ class Classes:
         word = str(wanted)
         if word not in (*self.names, ANY):
             raise unknown(name, word, self.names)
-        return torch.full((n,), self.places.get(word, -1))
+        return self.encode([None if word == ANY else word] * n)
 
     def words(self, cond: Tensor) -> list[Any]:
-        return [self.names[place] if place >= 0 else ANY for place in cond.tolist()]
+        return [ANY if place == self.kind.missing else self.names[place] for place in cond.tolist()]
 
 
 @dataclass(frozen=True)
@@ -126,11 +127,11 @@ class Real:
         return cls(mean, std if varies else 1.0, tuple(chosen.tolist()))
 
     @property
-    def kind(self) -> Kind:
-        return 0
+    def kind(self) -> Number:
+        return Number()
 
     def encode(self, values: Sequence[Any]) -> Tensor:
-        numbers = torch.tensor([math.nan if value is None else value for value in values], dtype=torch.float64)
+        numbers = torch.tensor([self.kind.missing if v is None else v for v in values], dtype=torch.float64)
         return ((numbers - self.mean) / self.std).float()
 
     def draw(self, generators: Sequence[torch.Generator]) -> Tensor:
@@ -162,21 +163,21 @@ class Embedding:
     scale: float
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> Tokens:
         return Tokens(self.width)
 
     def encode(self, values: Sequence[Any]) -> Tensor:
-        given = [None if value is None else torch.as_tensor(value, dtype=torch.float32) for value in values]
-        cond = torch.full((len(values), self.length(given), self.width), math.nan)
-        for row, value in zip(cond, given, strict=True):
+        arrays = [None if value is None else torch.as_tensor(value, dtype=torch.float32) for value in values]
+        cond = self.kind.blank(len(values)).repeat(1, self.length(arrays), 1)
+        for row, value in zip(cond, arrays, strict=True):
             if value is not None:
                 vectors = value.reshape(-1, self.width)
                 row[: len(vectors)] = vectors / self.scale
         return cond
 
-    def length(self, given: Sequence[Tensor | None]) -> int:
+    def length(self, arrays: Sequence[Tensor | None]) -> int:
         """Return N of a batch: as many as any training example has, or more where one is longer."""
-        return max([self.longest, *(value.numel() // self.width for value in given if value is not None)])
+        return max([self.longest, *(value.numel() // self.width for value in arrays if value is not None)])
 
     def draw(self, generators: Sequence[torch.Generator]) -> Tensor:
         return self.encode([None] * len(generators))
@@ -191,11 +192,11 @@ class Embedding:
         return self.encode([checked_vectors(array, name, self.width)] * n)
 
     def words(self, cond: Tensor) -> list[Any]:
-        lengths = (~cond.isnan().any(2)).sum(1).tolist()
+        lengths = given(cond).all(2).sum(1).tolist()
         return [f"{n} vector{'' if n == 1 else 's'}" if n else ANY for n in lengths]
 
 
-TYPES: Mapping[str, Callable[..., Field]] = {field.type: field for field in (Classes, Real, Embedding)}
+TYPES: Mapping[str, Callable[..., Field]] = {field.type: field for field in (Labels, Real, Embedding)}
 
 
 def to_json(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -206,16 +207,16 @@ def to_json(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def from_json(told: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:
     """Return the fields that `to_json` told of."""
-    fields: dict[str, Field] = {}
-    for name, values in told.items():
-        given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-        fields[name] = TYPES[given.pop("type")](**given)
-    return fields
+
+    def made(type: str, **values: Any) -> Field:
+        return TYPES[type](**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+
+    return {name: made(**values) for name, values in told.items()}
 
 
 def meanings(fields: Mapping[str, Field]) -> dict[str, Any]:
     """Return what must be the same for two data sets' conditions to mean the same."""
-    return {name: list(field.names) if isinstance(field, Classes) else field.kind for name, field in fields.items()}
+    return {name: list(field.names) if isinstance(field, Labels) else field.kind for name, field in fields.items()}
 
 
 def number(name: str, wanted: Any) -> float:

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from polydiff.conditions import Aligned, Kind, Tokens
 from polydiff.config import Config
-from polydiff.domain import DomainSpec
+from polydiff.domain import DomainSpec, conditions_of
 from polydiff.errors import UserError
 from polydiff.plugins import build_domain, discover, load, load_domain_spec, require
 from polydiff.quarantine import PutsAside, Quarantine
@@ -69,21 +68,11 @@ def opened(config: Config) -> Inspection:
     try:
         domain = build_domain(config)
         found.facts |= {f"{split} examples": domain.size(split) for split in ("train", "test")}
-        found.facts["conditions"] = {name: kind_in_words(kind) for name, kind in domain.conditions.items()}
+        found.facts["conditions"] = {name: kind.words for name, kind in conditions_of(domain).items()}
         found.quarantine = domain.quarantine if isinstance(domain, PutsAside) else None
     except UserError as error:
         found.problems.append(str(error))
     return found
-
-
-def kind_in_words(kind: Kind) -> str:
-    """Return a kind of condition in words."""
-    match kind:
-        case Tokens(width):
-            return f"embedding of width {width}"
-        case Aligned(channels, every):
-            return f"signal of {channels} channels, one value for {every}"
-    return f"{kind} classes" if kind else "number"
 
 
 def guess(path: Path) -> str:

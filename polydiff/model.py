@@ -10,17 +10,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 
 from polydiff.abilities import TellsTogether, told_names
 from polydiff.batching import PROBE, WINDOW, Memory, efficient, windows
 from polydiff.building import average, build_denoiser, load_weights, open_checkpoint, pick_device
 from polydiff.checks import check_guided, check_sampling, try_guidance, try_plan
-from polydiff.conditions import Conditions, Tokens
+from polydiff.condition_batch import withhold
+from polydiff.conditions import Conditions, as_words
 from polydiff.config import Config, SampleConfig
 from polydiff.denoise import Denoise, Denoiser
-from polydiff.domain import Domain, Samples
+from polydiff.domain import Domain, Samples, conditions_of
 from polydiff.ema import WIDEST
 from polydiff.errors import UserError, check_whole
 from polydiff.guidance import Guided, calls
@@ -30,7 +30,7 @@ from polydiff.random import streams
 from polydiff.sampling import Row, Step, evaluations, sample, sound, trajectory, where
 from polydiff.self_conditioning import SelfConditioned
 from polydiff.settings import checked, config_from
-from polydiff.space import Batch, Condition, Space, State, absent, condition_to, same_conditions
+from polydiff.space import Batch, Condition, Space, State, condition_to, same_conditions
 
 Result = TypeVar("Result")
 
@@ -272,7 +272,7 @@ class Model:
         if not plan.negative:
             return None
         named = self.conditions(plan.negative, seed, indices)
-        return {name: value if name in plan.negative else absent(value) for name, value in named.items()}
+        return withhold(named, named.keys() - plan.negative.keys())
 
     def asked_of(
         self,
@@ -298,7 +298,7 @@ class Model:
         unwanted = self.unwanted(plan, seed, indices)
         if cond is None or plan.guide is not None:
             return unwanted
-        away = unwanted or {name: absent(value) for name, value in cond.items()}
+        away = unwanted or withhold(cond, cond.keys())
         return {**away, **{name: value for name, value in cond.items() if name in told_names(self.domain)}}
 
     def asked(self, cond: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -310,11 +310,7 @@ class Model:
                 f"{name} is what this model's task tells of a file or a held-out example, by the verbs inpaint, "
                 "upsample and vocode, and in Python by polydiff.inpaint and polydiff.restoring.restore."
             )
-        arrays = {name: value for name, value in (cond or {}).items() if np.ndim(value)}
-        for name, value in arrays.items():
-            if not isinstance(self.domain.conditions.get(name), Tokens):
-                raise UserError(f"{name} is asked for by a word or a number, not an array of shape {np.shape(value)}.")
-        return {name: str(value) for name, value in (cond or {}).items()} | arrays
+        return as_words(cond or {}, conditions_of(self.domain))
 
     def conditions(self, cond: Mapping[str, Any], seed: int, indices: Sequence[int]) -> Condition:
         """Return the conditions of samples that are asked to be this; a name that is no condition is a `UserError`."""
@@ -389,7 +385,7 @@ class Model:
 
 def same_data(model: Model) -> tuple[str, str, Conditions]:
     """Return what two models must share for their states to mean the same."""
-    return model.config.domain, json.dumps(dict(model.domain.statistics)), dict(model.domain.conditions)
+    return model.config.domain, json.dumps(dict(model.domain.statistics)), conditions_of(model.domain)
 
 
 load = Model.load

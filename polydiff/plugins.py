@@ -16,14 +16,13 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from polydiff.conditions import Aligned, Conditions
-from polydiff.config import ESTIMATE, STEP
 from polydiff.domain import API, DomainSpec
 from polydiff.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from polydiff.conditions import Declared
     from polydiff.config import BackboneConfig, Config
     from polydiff.domain import Domain
 
@@ -207,7 +206,7 @@ def build_domain(config: Config, statistics: Mapping[str, Any] | None = None) ->
     return domain
 
 
-def build_backbone(config: BackboneConfig, *, channels: int, dims: int, conditions: Conditions) -> nn.Module:
+def build_backbone(config: BackboneConfig, *, channels: int, dims: int, conditions: Declared) -> nn.Module:
     """Return the network that a config names.
 
     Arguments:
@@ -216,16 +215,19 @@ def build_backbone(config: BackboneConfig, *, channels: int, dims: int, conditio
         dims: 1 waveforms, 2 images, 3 atoms in space, 0 vectors.
         conditions: Name -> kind. `config.step_size` adds the size of a step, `config.self_condition` an estimate.
     """
+    from polydiff.conditions import ESTIMATE, STEP, Aligned, Number, as_kinds
+
+    kinds = as_kinds(conditions)
     if own := [name for name in conditions if name.startswith("_")]:
         raise ValueError(f"The condition {own[0]!r}: names that begin with an underscore are the core's.")
     if config.step_size:
-        conditions = {**conditions, STEP: 0}
+        kinds[STEP] = Number()
     if config.self_condition:
-        conditions = {**conditions, ESTIMATE: Aligned(channels, 1)}
+        kinds[ESTIMATE] = Aligned(channels)
     spec = load_backbone_spec(config.name)
     require(spec)
     if spec.dims and dims not in spec.dims:
         takes = " and ".join(DATA.get(d, str(d)) for d in spec.dims)
         raise UserError(f"backbone.name={spec.name}: it takes {takes}, and these data are {DATA.get(dims, dims)}.")
-    network: nn.Module = load(spec.factory)(config, channels=channels, dims=dims, conditions=conditions)
+    network: nn.Module = load(spec.factory)(config, channels=channels, dims=dims, conditions=kinds)
     return network

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from polydiff.abilities import Restores
-from polydiff.domain import Metric, Samples
+from polydiff.conditions import with_words
+from polydiff.domain import Metric, Samples, conditions_of
 from polydiff.errors import UserError, listed
 from polydiff.model import Model
 from polydiff.random import streams
@@ -78,9 +79,7 @@ def restore(
 
 def spoken(model: Model, x: State, given: Batch, cond: Condition | None) -> Samples:
     """Return states as examples with the conditions that have words: a signal beside them is none."""
-    kinds = model.domain.conditions
-    words = {name: value for name, value in (cond or {}).items() if isinstance(kinds.get(name, 0), int)}
-    return Samples(model.domain.decode(x.cpu(), given.space), words or None)
+    return Samples(model.domain.decode(x.cpu(), given.space), with_words(cond, conditions_of(model.domain)))
 
 
 class Paired(NamedTuple):

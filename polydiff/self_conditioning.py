@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from polydiff.config import ESTIMATE
+from polydiff.conditions import ESTIMATE
 from polydiff.denoise import Denoise, with_variance
 from polydiff.guidance import Wrapper
 from polydiff.space import Condition, Space, State

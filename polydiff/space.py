@@ -14,21 +14,24 @@ Symbols: x state, B batch, P projector.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from polydiff.condition_batch import condition_to as condition_to
+from polydiff.condition_batch import drop_condition as drop_condition
+from polydiff.condition_batch import join_conditions as join_conditions
+from polydiff.condition_batch import same_conditions as same_conditions
+from polydiff.condition_batch import without as without
+from polydiff.conditions import Condition as Condition
+from polydiff.conditions import absent as absent
 from polydiff.errors import unknown
 from polydiff.random import Device
 
 State = Tensor
-Condition = Mapping[str, Tensor]
-"""What a sample is asked to be: named tensors with B first. -1 in an integer field and NaN in a real one: not given."""
 
 
 class Space(Protocol):
@@ -178,68 +181,3 @@ class Batch(NamedTuple):
     def to(self, device: Device) -> Batch:
         """Return the same batch on another device."""
         return Batch(self.x.to(device), self.space.to(device), condition_to(self.cond, device))
-
-
-def condition_to(cond: Condition | None, device: Device) -> Condition | None:
-    """Return conditions on another device."""
-    return None if cond is None else {name: value.to(device) for name, value in cond.items()}
-
-
-def without(cond: Condition | None) -> Condition | None:
-    """Return what stands when no condition is given: names with a leading "_", by which the core tells a network more.
-
-    Such a name ("_step", the size of a step) is no wish of the user's: classifier-free guidance's unconditional call
-    and the dropout of conditions leave it alone.
-    """
-    return {name: value for name, value in (cond or {}).items() if name.startswith("_")} or None
-
-
-def absent(value: Tensor) -> Tensor:
-    """Return "not given" in the shape of a condition: -1 in an integer field, NaN in a real one."""
-    return torch.full_like(value, math.nan if value.is_floating_point() else -1)
-
-
-def same_conditions(a: Condition | None, b: Condition | None) -> bool:
-    """Return whether conditions say the same, be it that nothing is given."""
-    a, b = a or {}, b or {}
-
-    def same(x: Tensor, y: Tensor) -> bool:
-        return x.shape == y.shape and bool(((x == y) | (x.isnan() & y.isnan())).all())
-
-    return a.keys() == b.keys() and all(same(value, b[name]) for name, value in a.items())
-
-
-def join_conditions(parts: Sequence[Condition | None]) -> Condition | None:
-    """Return the conditions of consecutive batches as one; batches that differ in names must be of one size.
-
-    Sequences (B, N, W) of another N are made as long as the longest, by tokens that are not there.
-    """
-    known: dict[str, Tensor] = {}
-    for part in parts:
-        known = {**(part or {}), **known}
-    columns = {name: [(part or {}).get(name, absent(value)) for part in parts] for name, value in known.items()}
-    return {name: torch.cat(alike(values)) for name, values in columns.items()} or None
-
-
-def alike(values: Sequence[Tensor]) -> list[Tensor]:
-    """Return conditions of one kind with as many tokens each, where they are sequences."""
-    longest = max((value.shape[1] for value in values if value.ndim == 3), default=0)
-    return [
-        functional.pad(value, (0, 0, 0, longest - value.shape[1]), value=math.nan) if value.ndim == 3 else value
-        for value in values
-    ]
-
-
-def drop_condition(cond: Condition, keep: Tensor) -> dict[str, Tensor]:
-    """Replace the conditions of samples with keep = False by "not given" (-1 or NaN), but not those of `without`.
-
-    Arguments:
-        cond: Named tensors, each (B, ...).
-        keep: Booleans (B,).
-    """
-
-    def masked(value: Tensor) -> Tensor:
-        kept = keep.to(value.device).reshape(-1, *(1 for _ in value.shape[1:]))
-        return torch.where(kept, value, absent(value))
-
-    return {name: value if name.startswith("_") else masked(value) for name, value in cond.items()}

@@ -16,7 +16,6 @@ Symbols: B batch, C channels, y the known part.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
@@ -24,13 +23,11 @@ from typing import ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from polydiff.conditions import Aligned, Conditions, Tokens
-from polydiff.space import Condition, State
+from polydiff.conditions import KNOWN as KNOWN
+from polydiff.conditions import LOW as LOW
+from polydiff.conditions import Aligned, Condition, Conditions, absent, given
+from polydiff.space import State
 
-KNOWN = "known"
-"""Name of the condition that holds the known part of a state."""
-LOW = "low"
-"""Name of the condition that holds a state of which details are lost."""
 NOTHING, BEGINNING, WINDOW = 0.1, 0.1, 0.1
 """Shares of the training masks that know nothing, the beginning of an axis, or nothing but a window."""
 SMALLEST, LARGEST, MOST = 0.02, 0.5, 3
@@ -116,7 +113,7 @@ class Inpaint:
         return told[KNOWN].nan_to_num(0.0)
 
     def finish(self, x: State, told: Condition) -> State:
-        return torch.where(told[KNOWN].isnan(), x, told[KNOWN].to(x))
+        return torch.where(given(told[KNOWN]), told[KNOWN].to(x), x)
 
 
 @dataclass(frozen=True)
@@ -174,7 +171,7 @@ def enlarged(low: Tensor, factor: int, sizes: Sequence[int]) -> State:
 
 def known(x: State, mask: Tensor) -> Tensor:
     """Return y: the state where the mask is 1 or True, NaN elsewhere."""
-    return torch.where(mask.to(x.device) != 0, x, math.nan)
+    return torch.where(mask.to(x.device) != 0, x, absent(x))
 
 
 def draw_mask(sizes: Sequence[int], generator: torch.Generator) -> Tensor:
@@ -214,26 +211,3 @@ def box(sizes: Sequence[int], drawn: Sequence[float]) -> tuple[slice, ...]:
         first = int(u * size) - length // 2
         slices.append(slice(max(first, 0), first + length))
     return tuple(slices)
-
-
-def withheld(conditions: Conditions, batch: int, sizes: Sequence[int]) -> dict[str, Tensor]:
-    """Return "not given" of conditions, -1 for classes and NaN for all else, beside states of these sizes.
-
-    Arguments:
-        conditions: Name -> kind.
-        batch: B.
-        sizes: Of a state's axes, but for its batch and its channels.
-    """
-
-    def shape(kind: object) -> tuple[int, ...]:
-        match kind:
-            case Tokens(width):
-                return (1, width)
-            case Aligned(channels, every):
-                return (channels, *(-(-size // every) for size in sizes))
-        return ()
-
-    return {
-        name: torch.full((batch, *shape(kind)), -1 if isinstance(kind, int) and kind else math.nan)
-        for name, kind in conditions.items()
-    }

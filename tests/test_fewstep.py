@@ -25,7 +25,7 @@ from polydiff.backbones.config import MLPConfig
 from polydiff.checkpoint import Checkpoint, latest
 from polydiff.checks import check_names
 from polydiff.cli import main
-from polydiff.config import STEP
+from polydiff.conditions import STEP
 from polydiff.control import repaint
 from polydiff.denoise import Denoiser
 from polydiff.editing import interpolate

@@ -13,13 +13,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polydiff.conditions import Tokens
+from polydiff.conditions import Number, Tokens
 from polydiff.errors import UserError
-from polydiff.fields import ANY, KEPT, Classes, Embedding, Field, Real, from_json, meanings, to_json
+from polydiff.fields import ANY, KEPT, Embedding, Field, Labels, Real, from_json, meanings, to_json
 from polydiff.random import streams
 
 FIELDS: dict[str, Field] = {
-    "label": Classes(("cat", "dog", "emu"), (1, 3, 0)),
+    "label": Labels(("cat", "dog", "emu"), (1, 3, 0)),
     "tempo": Real(100.0, 20.0, (80.0, 90.0, 130.0)),
     "text": Embedding(4, 3, 0.5),
 }
@@ -57,7 +57,7 @@ def test_words_undo_encoding() -> None:
 def test_fields_survive_json() -> None:
     again = from_json(json.loads(json.dumps(to_json(FIELDS))))
     assert again == FIELDS
-    assert meanings(again) == {"label": ["cat", "dog", "emu"], "tempo": 0, "text": Tokens(4)}
+    assert meanings(again) == {"label": ["cat", "dog", "emu"], "tempo": Number(), "text": Tokens(4)}
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -98,8 +98,8 @@ def test_the_numbers_kept_are_quantiles_of_the_data() -> None:
 
 
 def test_classes_of_held_out_examples_have_a_place_but_are_not_drawn() -> None:
-    field = Classes.measure(["b", "a", "c", None, "b"], [2, 1, 0, 5, 3])
-    assert field == Classes(("a", "b", "c"), (1, 5, 0))
+    field = Labels.measure(["b", "a", "c", None, "b"], [2, 1, 0, 5, 3])
+    assert field == Labels(("a", "b", "c"), (1, 5, 0))
 
 
 def test_what_is_asked_for(tmp_path: Path) -> None:

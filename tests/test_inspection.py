@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 
 from polydiff.cli import main
-from polydiff.conditions import Aligned, Tokens
 from polydiff.errors import UserError
-from polydiff.inspection import guess, kind_in_words
+from polydiff.inspection import guess
 from polydiff.quarantine import Quarantine, keep, told_of
 
 
@@ -83,8 +82,3 @@ def test_where_data_are_computed_nothing_is_told(tmp_path: Path) -> None:
     keep(object(), tmp_path)
     assert told_of(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
-
-
-def test_kinds_of_conditions_have_words() -> None:
-    words = [kind_in_words(kind) for kind in (3, 0, Tokens(512), Aligned(80, 256))]
-    assert words == ["3 classes", "number", "embedding of width 512", "signal of 80 channels, one value for 256"]

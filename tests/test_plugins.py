@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fake_plugins import BACKBONES, DOMAINS, distribution, install_ring, on_path
 
+from polydiff.conditions import Classes
 from polydiff.config import BackboneConfig
 from polydiff.domain import DomainSpec
 from polydiff.errors import UserError
@@ -129,7 +130,7 @@ def test_a_backbone_of_a_third_party_is_built(tmp_path: Path, monkeypatch: pytes
     section = load(load_backbone_spec("line").config)(width=7)
     assert isinstance(section, BackboneConfig)
     built = build_backbone(section, channels=2, dims=0, conditions={"a": 3})
-    assert built == (7, {"channels": 2, "dims": 0, "conditions": {"a": 3}})
+    assert built == (7, {"channels": 2, "dims": 0, "conditions": {"a": Classes(3)}})
     with pytest.raises(UserError, match=r"Unknown backbone 'lime'\. Did you mean 'line'"):
         build_backbone(section.model_copy(update={"name": "lime"}), channels=2, dims=0, conditions={})
 

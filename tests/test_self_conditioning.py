@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from polydiff.building import build_denoiser
-from polydiff.config import ESTIMATE, OptimConfig
+from polydiff.conditions import ESTIMATE
+from polydiff.config import OptimConfig
 from polydiff.control import inpaint, repaint
 from polydiff.denoise import Denoiser
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.random import streams
-from polydiff.space import Space, drop_condition, join_conditions, same_conditions, sqnorm
+from polydiff.space import Space, sqnorm
 
 sizes = st.lists(st.integers(1, 9), min_size=1, max_size=6)
 SPACES = [euclidean(4000), *(make(4000, n) for make in (dense, packed) for n in (1, 2, 5, 9))]
@@ -55,24 +55,3 @@ def test_a_sample_does_not_depend_on_its_batch_or_its_padding() -> None:
     together = DenseMolecules.of_sizes(n, 2).noise(streams(1, "noise", range(4)))
     alone = DenseMolecules.of_sizes(n[1:2], 2).noise(streams(1, "noise", [1]))
     assert torch.equal(together[1, :5], alone[0])
-
-
-def test_dropped_conditions_are_absent_and_others_untouched() -> None:
-    cond = {"label": torch.tensor([3, 4]), "logp": torch.tensor([0.5, -1.0])}
-    kept = drop_condition(cond, torch.tensor([True, False]))
-    assert kept["label"].tolist() == [3, -1]
-    assert kept["logp"][0] == 0.5
-    assert kept["logp"][1].isnan()
-
-
-def test_sequences_of_other_lengths_are_joined_by_tokens_that_are_not_there() -> None:
-    long, short, label = torch.randn(2, 5, 3), torch.randn(2, 2, 3), torch.arange(2)
-    joined = join_conditions([{"text": long, "label": label}, {"text": short}])
-    assert joined is not None
-    assert torch.equal(joined["text"][:2], long)
-    assert torch.equal(joined["text"][2:, :2], short)
-    assert joined["text"][2:, 2:].isnan().all()
-    assert joined["label"].tolist() == [0, 1, -1, -1]
-    assert same_conditions({"text": joined["text"]}, {"text": joined["text"].clone()})
-    assert not same_conditions({"text": long}, {"text": short})
-    assert not same_conditions({"text": long}, None)

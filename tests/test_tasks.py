@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from polydiff import Batch, Denoiser, Euclidean, Loss, Training, fit, streams
-from polydiff.conditions import Aligned, Tokens
+from polydiff.condition_batch import blank_conditions
+from polydiff.conditions import Aligned
 from polydiff.config import OptimConfig
 from polydiff.control import inpaint, repaint
 from polydiff.editing import conditions
@@ -24,7 +25,7 @@ from polydiff.sampling import noise_levels
 from polydiff.schedule import EDM, SCHEDULES, Schedule
 from polydiff.settings import resolve
 from polydiff.space import Condition, Space, State
-from polydiff.tasks import KNOWN, Generate, Inpaint, draw_mask, known, withheld
+from polydiff.tasks import KNOWN, Generate, Inpaint, draw_mask, known
 
 
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=3), st.integers(0, 10_000))
@@ -66,18 +67,6 @@ def test_what_is_told_is_the_known_part_and_depends_on_an_examples_own_generator
     alone = Inpaint(2).ask(x[4:], streams(0, "mask", range(4, 6)))[KNOWN]
     assert torch.equal(alone.nan_to_num(7), told[4:].nan_to_num(7))
     assert Generate().ask(x, streams(0, "mask", range(6))) == {}
-
-
-def test_what_is_withheld_has_the_shape_of_what_is_told() -> None:
-    kinds = {"label": 4, "height": 0, "text": Tokens(3), "known": Aligned(2), "mel": Aligned(5, every=8)}
-    nothing = withheld(kinds, 2, (30,))
-    assert {name: tuple(value.shape) for name, value in nothing.items()} == {
-        "label": (2,), "height": (2,), "text": (2, 1, 3), "known": (2, 2, 30), "mel": (2, 5, 4),
-    }  # fmt: skip
-    assert nothing["label"].tolist() == [-1, -1]
-    assert not nothing["label"].is_floating_point()
-    assert all(value.isnan().all() for name, value in nothing.items() if name != "label")
-    assert withheld({"known": Aligned(3)}, 1, (8, 6))["known"].shape == (1, 3, 8, 6)
 
 
 N = 8
@@ -150,7 +139,7 @@ class Signals:
 
     def blank(self, generators: Any, asked: Any) -> tuple[Space, Condition]:
         n = len(generators)
-        cond = withheld(self.conditions, n, (N,)) | {"label": torch.full((n,), int(asked.get("label", 0)))}
+        cond = blank_conditions(self.conditions, n, (N,)) | {"label": torch.full((n,), int(asked.get("label", 0)))}
         return Euclidean(n, (1, N)), cond
 
 

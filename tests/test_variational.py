@@ -18,6 +18,7 @@ from polydiff.backbones.mlp import MLP
 from polydiff.backbones.unet import UNet
 from polydiff.checks import check_names
 from polydiff.cli import main
+from polydiff.conditions import Classes
 from polydiff.denoise import Denoiser
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.errors import UserError
@@ -222,11 +223,11 @@ def test_the_egnn_tells_invariant_variances(layout: type[DenseMolecules] | type[
 
 @pytest.mark.parametrize("make", ["unet1", "unet2", "mlp"])
 def test_backbones_with_a_variance_keep_their_promises(make: str) -> None:
-    config = UNetConfig(channels=16, mult=(1, 2), blocks=1, attention=(1,), variance=True)
+    config, label = UNetConfig(channels=16, mult=(1, 2), blocks=1, attention=(1,), variance=True), {"label": Classes(3)}
     shape, network = {
-        "unet1": ((2, 13), lambda: UNet(config, channels=2, dims=1, conditions={"label": 3})),
-        "unet2": ((3, 6, 7), lambda: UNet(config, channels=3, dims=2, conditions={"label": 3})),
-        "mlp": ((5,), lambda: MLP(MLPConfig(hidden=16, variance=True), channels=5, dims=0, conditions={"label": 3})),
+        "unet1": ((2, 13), lambda: UNet(config, channels=2, dims=1, conditions=label)),
+        "unet2": ((3, 6, 7), lambda: UNet(config, channels=3, dims=2, conditions=label)),
+        "mlp": ((5,), lambda: MLP(MLPConfig(hidden=16, variance=True), channels=5, dims=0, conditions=label)),
     }[make]
     space = Euclidean(4, shape)
     check_backbone(network(), space, space.noise(streams(0, "x", range(4))), {"label": torch.tensor([0, 2, -1, 1])})

@@ -17,7 +17,7 @@ from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.crops import Place, opened_bytes
 from polydiff.domains.audio.index import THREADS, Sound, why
 from polydiff.errors import UserError, unknown
-from polydiff.fields import Classes, Embedding, Field, Real, checked_vectors, read_array
+from polydiff.fields import Embedding, Field, Labels, Real, checked_vectors, read_array
 from polydiff.quarantine import Quarantine
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -165,7 +165,7 @@ def fields_of(
         if not any(weight and name in row for row, weight in zip(values, weights, strict=True)):
             raise UserError(f"No sound that is trained on has a value in the column {name} (data.conditions).")
     measures: dict[str, Callable[[Sequence[Any], Sequence[int]], Field]]
-    measures = {"class": Classes.measure, "number": Real.measure}
+    measures = {"class": Labels.measure, "number": Real.measure}
     return {
         name: arrays[name] if name in arrays else measures[told]([row.get(name) for row in values], weights)
         for name, told in types.items()

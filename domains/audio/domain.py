@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from polydiff.abilities import Confusion, Units
+from polydiff.condition_batch import blank_conditions
 from polydiff.conditions import Conditions
 from polydiff.config import Config
 from polydiff.domain import Metric, Samples
@@ -32,13 +33,12 @@ from polydiff.domains.audio.show import pcm16, show
 from polydiff.domains.audio.tasks import FromFiles, measure_task, open_task, read_told
 from polydiff.domains.audio.writing import suffix, write_sound
 from polydiff.errors import UserError, unknown
-from polydiff.fields import Classes, from_json, meanings, to_json
+from polydiff.fields import Labels, from_json, meanings, to_json
 from polydiff.inspection import Inspection
 from polydiff.plugins import build_backbone
 from polydiff.quarantine import Quarantine
 from polydiff.random import permutation, streams
 from polydiff.space import Batch, Condition, Euclidean, Space, State
-from polydiff.tasks import withheld
 
 MEASURED = 2048
 """Training clips that statistics are measured on, and that samples are compared with."""
@@ -147,7 +147,7 @@ class Audio:
     def read(self, paths: Sequence[Path]) -> Batch:
         """Return whole files as clean states (`polydiff.abilities.Reads`)."""
         whole = self.codec.encode(read_sounds(paths, self.data))
-        absent = withheld(self.conditions, len(whole), whole.shape[2:])
+        absent = blank_conditions(self.conditions, len(whole), whole.shape[2:])
         told = self.task.ask(whole, streams(0, "read", range(len(whole)))) if isinstance(self.task, Upsample) else {}
         x, space = self.placed(whole, told)
         return Batch(x, space, absent | told or None)
@@ -169,7 +169,7 @@ class Audio:
         told, length = read_told(self.task, paths, degrade)
         x = self.task.guess(told, (length,))
         space = self.task.space(told) if isinstance(self.task, Upsample) else self.space(len(x), length)
-        return Batch(x, space, withheld(self.conditions, len(x), x.shape[2:]) | told)
+        return Batch(x, space, blank_conditions(self.conditions, len(x), x.shape[2:]) | told)
 
     def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
         return pair_metrics(samples.examples, truth.examples, self.config)
@@ -181,7 +181,7 @@ class Audio:
     def class_names(self, name: str) -> Sequence[str]:
         """Return the words of a class condition, () of another."""
         field = self.fields.get(name)
-        return field.names if isinstance(field, Classes) else ()
+        return field.names if isinstance(field, Labels) else ()
 
     def cond(self, values: Sequence[Values]) -> dict[str, Tensor]:
         """Return what is said of examples as the domain's conditions."""
@@ -193,7 +193,7 @@ class Audio:
                 raise unknown("condition", name, self.fields)
         drawn = {name: field.draw(generators) for name, field in self.fields.items()}
         wanted = {name: self.ask(name, value, len(generators)) for name, value in asked.items()}
-        further = withheld(self.task.conditions, len(generators), (self.data.length,))
+        further = blank_conditions(self.task.conditions, len(generators), (self.data.length,))
         return self.space(len(generators)), {**drawn, **wanted, **further} or None
 
     def ask(self, name: str, wanted: Any, n: int) -> Tensor:

@@ -17,7 +17,7 @@ from polydiff.domains.audio.domain import Audio
 from polydiff.domains.audio.index import Sound, index
 from polydiff.errors import UserError
 from polydiff.files import files_under
-from polydiff.inspection import Inspection, kind_in_words
+from polydiff.inspection import Inspection
 from polydiff.quarantine import Quarantine
 
 SHARE = 0.05
@@ -55,7 +55,7 @@ def trained(config: AudioConfig, found: Inspection) -> None:
     audio = Audio(config.model_copy(update={"data": data}))
     found.quarantine = audio.quarantine
     found.facts |= {
-        "conditions": {name: kind_in_words(field.kind) for name, field in audio.fields.items()},
+        "conditions": {name: field.kind.words for name, field in audio.fields.items()},
         "examples": {split: audio.size(split) for split in ("train", "test")},
         "level in dB (rms of crops)": quantiles(decibels(audio.reference.square().mean((1, 2)).tolist())),
         "peaks in dB": quantiles(decibels(audio.reference.abs().amax((1, 2)).square().tolist())),

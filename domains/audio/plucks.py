@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from polydiff.domains.audio.data import Values
-from polydiff.fields import Classes, Field
+from polydiff.fields import Field, Labels
 from polydiff.random import streams
 
 LOWEST = 48
@@ -170,7 +170,7 @@ class Plucks:
     @property
     def fields(self) -> dict[str, Field]:
         n = self.size("train")
-        return {"pitch": Classes(self.names, tuple(len(range(c, n, self.classes)) for c in range(self.classes)))}
+        return {"pitch": Labels(self.names, tuple(len(range(c, n, self.classes)) for c in range(self.classes)))}
 
     def size(self, split: str) -> int:
         return self.sizes[split]

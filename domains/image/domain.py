@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from polydiff.abilities import Confusion, Units
+from polydiff.condition_batch import blank_conditions
 from polydiff.conditions import Conditions
 from polydiff.config import Config
 from polydiff.domain import Metric, Samples
@@ -24,10 +25,11 @@ from polydiff.domains.image.pairs import pair_metrics
 from polydiff.domains.image.show import show, to_pillow
 from polydiff.domains.image.tasks import open_task
 from polydiff.errors import UserError, unknown
+from polydiff.fields import Labels
 from polydiff.plugins import build_backbone
 from polydiff.quarantine import Quarantine
 from polydiff.space import Batch, Condition, Euclidean, Space, State
-from polydiff.tasks import LOW, Enlarge, block_means, withheld
+from polydiff.tasks import LOW, Enlarge, block_means
 
 MEASURED = 10_000
 """Most training images that statistics are measured on."""
@@ -48,8 +50,9 @@ class Image:
         self.statistics = self.statistics or self.measure()
         self.codec = Standardise(tuple(self.statistics["mean"]), self.statistics["std"])
         self.names: list[str] = list(self.statistics["names"])
+        self.label = Labels(tuple(self.names), tuple(self.statistics["counts"]))
         self.task = open_task(config)
-        own = {"label": len(self.names)} if self.names else {}
+        own = {"label": self.label.kind} if self.names else {}
         self.conditions: Conditions = {**own, **self.task.conditions}
 
     @cached_property
@@ -98,7 +101,7 @@ class Image:
     def read(self, paths: Sequence[Path]) -> Batch:
         """Return the middle squares of files as clean states (`polydiff.abilities.Reads`)."""
         images = read_images(paths, self.data)
-        nothing = withheld(self.conditions, len(images), (self.data.side, self.data.side))
+        nothing = blank_conditions(self.conditions, len(images), (self.data.side, self.data.side))
         return Batch(self.codec.encode(images), self.space(len(images)), nothing or None)
 
     def told(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
@@ -111,7 +114,7 @@ class Image:
         sizes = [size * (1 if degrade else factor) for size in images.shape[2:]]
         x = self.task.guess(told, sizes)
         space = Euclidean(len(x), (self.data.planes, *sizes))
-        return Batch(x, space, withheld(self.conditions, len(x), sizes) | told)
+        return Batch(x, space, blank_conditions(self.conditions, len(x), sizes) | told)
 
     def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
         return pair_metrics(samples.examples, truth.examples)
@@ -133,23 +136,12 @@ class Image:
             if name not in self.conditions or name in self.task.conditions:
                 raise unknown("condition", name, self.conditions.keys() - self.task.conditions.keys())
         own = self.cond(self.labels(generators, asked)) if self.names else None
-        further = withheld(self.task.conditions, len(generators), (self.data.side, self.data.side))
+        further = blank_conditions(self.task.conditions, len(generators), (self.data.side, self.data.side))
         return self.space(len(generators)), {**(own or {}), **further} or None
 
     def labels(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> Tensor:
         """Return the class of each new image: the one asked for, or one drawn as often as it occurs in training."""
-        if asked:
-            return torch.full((len(generators),), self.class_index(asked["label"]))
-        counts = torch.tensor(self.statistics["counts"], dtype=torch.float64)
-        return torch.cat([torch.multinomial(counts, 1, generator=g) for g in generators])
-
-    def class_index(self, text: str) -> int:
-        """Return the class of this name, -1 for any."""
-        if text == "any":
-            return -1
-        if text not in self.names:
-            raise unknown("label", text, self.names)
-        return self.names.index(text)
+        return self.label.ask("label", asked["label"], len(generators)) if asked else self.label.draw(generators)
 
     def backbone(self) -> nn.Module:
         return build_backbone(self.config.backbone, channels=self.data.planes, dims=2, conditions=self.conditions)
@@ -206,4 +198,4 @@ class Image:
     def describe(self, cond: Condition) -> list[dict[str, Any]]:
         if "label" not in cond:
             return [{} for _ in next(iter(cond.values()))]
-        return [{"label": self.names[label] if label >= 0 else "any"} for label in cond["label"].tolist()]
+        return [{"label": word} for word in self.label.words(cond["label"])]

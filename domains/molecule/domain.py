@@ -14,7 +14,8 @@ from rdkit import Chem
 from torch import Tensor, nn
 
 from polydiff.abilities import Measured, Units
-from polydiff.conditions import Conditions
+from polydiff.condition_batch import blank_conditions
+from polydiff.conditions import Conditions, Number
 from polydiff.config import Config
 from polydiff.domain import Metric, Samples
 from polydiff.domains.molecule import metrics
@@ -38,7 +39,6 @@ from polydiff.plugins import build_backbone
 from polydiff.quarantine import Quarantine
 from polydiff.schedule import SCHEDULES
 from polydiff.space import Batch, Condition, Space, State
-from polydiff.tasks import withheld
 
 SHAPES = 1000
 """Training geometries whose bonds and angles those of samples are compared with."""
@@ -60,7 +60,7 @@ class MoleculeDomain:
         self.statistics: Mapping[str, Any] = dict(statistics) if statistics is not None else self.measure()
         self.asking = Asking.of(self.data.conditions, self.statistics["elements"], self.data.types == "given")
         self.wishes = Wishes(self.asking, self.statistics)
-        self.conditions: Conditions = dict.fromkeys(self.asking.conditions, 0)
+        self.conditions: Conditions = dict.fromkeys(self.asking.conditions, Number())
         self.codec = Codec(
             tuple(self.statistics["elements"]),
             tuple(self.statistics["frequencies"]),
@@ -155,7 +155,7 @@ class MoleculeDomain:
         """Return the user's own molecules, whole or in part, nothing asked of them (`polydiff.abilities.Reads`)."""
         known, most = symbols(self.codec.elements), FARTHEST * self.wishes.largest
         x, space = self.codec.encode(read_molecules(paths, self.data, known, most))
-        return Batch(x, space, withheld(self.conditions, space.batch, ()) or None)
+        return Batch(x, space, blank_conditions(self.conditions, space.batch, ()) or None)
 
     def region(self, text: str, given: Batch) -> Tensor:
         """Return which atoms a SMARTS pattern or numbers name in each molecule (`polydiff.abilities.HasRegions`)."""
@@ -185,7 +185,7 @@ class MoleculeDomain:
         fresh = torch.full((count, y.shape[-1]), counts is not None)
         fresh[:, :3] = False
         known = [torch.cat([rows, fresh]) for rows in self.codec.rows(mask.to(torch.bool).expand(x.shape), space)]
-        nothing = withheld(self.conditions, space.batch, ()) or None
+        nothing = blank_conditions(self.conditions, space.batch, ()) or None
         return Batch(y, larger, nothing), self.codec.laid_out(torch.cat(known), larger)
 
     def units(self, x: State, space: Space) -> Units:

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polydiff.config import ESTIMATE
+from polydiff.conditions import ESTIMATE
 from polydiff.denoise import Denoiser
 from polydiff.loss.aids import History, Uncertainty
 from polydiff.loss.norms import NORMS

@@ -25,7 +25,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from polydiff.config import STEP
+from polydiff.conditions import STEP
 from polydiff.denoise import Denoise, Denoiser
 from polydiff.loss import Loss
 from polydiff.objective.base import OBJECTIVES, Moment, Outcome

@@ -15,10 +15,9 @@ from typing import Any
 import torch
 
 from polydiff.abilities import HasUnits
-from polydiff.conditions import Aligned, Tokens
 from polydiff.config import Config
 from polydiff.data import batches
-from polydiff.domain import Domain, Metric, Samples
+from polydiff.domain import Domain, Metric, Samples, conditions_of
 from polydiff.errors import UserError
 from polydiff.plugins import build_domain
 from polydiff.random import streams
@@ -120,29 +119,12 @@ def check_batches(subject: Subject) -> str:
 
 
 def check_conditions(domain: Domain, cond: Condition | None, n: int) -> None:
-    """Check names, shapes and ranges of conditions."""
-    named = set(cond or {})
-    hold(
-        named == set(domain.conditions),
-        f"A batch has conditions {sorted(named)}, the domain {sorted(domain.conditions)}.",
-    )
-    for name, value in (cond or {}).items():
-        kind = domain.conditions[name]
-        hold(len(value) == n, f"Condition {name} has {len(value)} values for {n} samples.")
-        classes = kind if isinstance(kind, int) else 0
-        hold(value.is_floating_point() == (classes == 0), f"Condition {name} is {value.dtype} with {classes} classes.")
-        if classes:
-            hold(((value >= -1) & (value < classes)).all(), f"Condition {name} is outside -1 .. {classes - 1}.")
-            continue
-        hold((value.isnan() | value.isfinite()).all(), f"Condition {name} is infinite.")
-        shape = tuple(value.shape[1:])
-        match kind:
-            case Tokens(width):
-                hold(value.ndim == 3 and shape[-1] == width, f"Condition {name} has shape (B, *{shape}), not {kind}.")
-            case Aligned(channels):
-                hold(value.ndim >= 3 and shape[0] == channels, f"Condition {name} has shape (B, *{shape}), not {kind}.")
-            case _:
-                hold(shape == (), f"Condition {name} has shape (B, *{shape}), not one number a sample.")
+    """Check that a batch's conditions are those that the domain declares, of their kinds."""
+    kinds, cond = conditions_of(domain), cond or {}
+    hold(cond.keys() == kinds.keys(), f"A batch has conditions {sorted(cond)}, the domain {sorted(kinds)}.")
+    for name, kind in kinds.items():
+        mismatch = kind.mismatch(cond[name], n)
+        hold(mismatch is None, f"Condition {name} {mismatch}.")
 
 
 def check_variance(subject: Subject) -> str:

@@ -11,7 +11,7 @@ from clouds import far, orthogonal
 from torch import Tensor, nn
 
 from polydiff.backbones.config import EGNNConfig, GraphTransformerConfig, MoleculeNetConfig
-from polydiff.config import ESTIMATE
+from polydiff.conditions import ESTIMATE
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.plugins import build_backbone
 from polydiff.random import streams

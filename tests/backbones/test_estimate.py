@@ -10,7 +10,8 @@ from clouds import K, dense, earlier, far, orthogonal, packed, stacked, turned
 from torch import nn
 
 from polydiff.backbones.config import EGNNConfig, MLPConfig
-from polydiff.config import ESTIMATE, BackboneConfig
+from polydiff.conditions import ESTIMATE
+from polydiff.config import BackboneConfig
 from polydiff.errors import UserError
 from polydiff.plugins import build_backbone
 from polydiff.random import streams

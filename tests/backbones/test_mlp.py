@@ -12,6 +12,7 @@ from polydiff.backbones.config import EGNNConfig, MLPConfig, UNetConfig
 from polydiff.backbones.egnn import EGNN
 from polydiff.backbones.mlp import MLP
 from polydiff.backbones.unet import UNet
+from polydiff.conditions import Classes
 from polydiff.config import BackboneConfig
 from polydiff.plugins import build_backbone
 from polydiff.random import stream
@@ -23,7 +24,7 @@ CONFIG = MLPConfig(hidden=32, layers=2)
 
 def test_conforms() -> None:
     x = torch.randn(6, 3, generator=stream(0, "state"))
-    network = MLP(CONFIG, channels=3, dims=0, conditions={"class": 2})
+    network = MLP(CONFIG, channels=3, dims=0, conditions={"class": Classes(2)})
     check_backbone(network, Euclidean(6, (3,)), x, {"class": torch.tensor([0, 1, -1, 0, 1, -1])})
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.backbones.config import EGNNConfig, GraphTransformerConfig, MoleculeNetConfig
-from polydiff.config import ESTIMATE
+from polydiff.conditions import ESTIMATE
 from polydiff.domains.molecule.space import DenseMolecules
 from polydiff.plugins import build_backbone
 from polydiff.random import stream, streams

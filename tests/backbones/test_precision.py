@@ -10,6 +10,7 @@ from torch import Tensor
 
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.unet import UNet
+from polydiff.conditions import Classes
 from polydiff.config import OptimConfig
 from polydiff.data import batches
 from polydiff.denoise import Denoiser
@@ -27,7 +28,7 @@ DDPM = SMALL.model_copy(update={"topology": "ddpm", "modulation": "shift"})
 
 def denoiser(config: UNetConfig, precision: str, classes: int = 10) -> Denoiser:
     torch.manual_seed(0)
-    network = UNet(config, channels=1, dims=2, conditions={"label": classes})
+    network = UNet(config, channels=1, dims=2, conditions={"label": Classes(classes)})
     return Denoiser(network, SCHEDULES["edm"](), precision=precision)
 
 

@@ -16,7 +16,7 @@ from polydiff.backbones.config import EGNNConfig, MLPConfig, UNetConfig
 from polydiff.backbones.embed import TokenEmbedding, Told
 from polydiff.backbones.layers import Plane, Signals
 from polydiff.backbones.unet import UNet
-from polydiff.conditions import Aligned, Conditions, Tokens
+from polydiff.conditions import Aligned, Classes, Conditions, Tokens
 from polydiff.errors import UserError
 from polydiff.plugins import build_backbone
 from polydiff.random import streams
@@ -27,7 +27,7 @@ Awake = Callable[[nn.Module], nn.Module]
 NAN = math.nan
 SOUND = UNetConfig(channels=16, mult=(1, 2), strides=(2,), blocks=1, attention=(1,), heads=2, patch=4)
 PICTURE = UNetConfig(channels=16, mult=(1, 2), blocks=1, attention=(1,), heads=2, patch=2)
-RICH: Conditions = {"label": 3, "text": Tokens(5), "known": Aligned(2), "mel": Aligned(6, every=8)}
+RICH: Conditions = {"label": Classes(3), "text": Tokens(5), "known": Aligned(2), "mel": Aligned(6, every=8)}
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -132,7 +132,7 @@ def test_cross_attention_is_that_of_torch(awake: Awake) -> None:
 
 def test_a_token_is_there_unless_a_number_of_it_is_nan() -> None:
     torch.manual_seed(0)
-    embed = TokenEmbedding({"a": 2, "b": 3}, 4)
+    embed = TokenEmbedding({"a": Tokens(2), "b": Tokens(3)}, 4)
     a = torch.tensor([[[1.0, 2.0], [NAN, 2.0]]])
     tokens, given = embed({"a": a}, 1)
     assert given.tolist() == [[True, True, False]]
@@ -148,7 +148,7 @@ def test_where_there_is_no_attention_a_sequence_is_refused() -> None:
 @pytest.mark.parametrize(("config", "dims"), [(MLPConfig(), 0), (EGNNConfig(), 3)], ids=["mlp", "egnn"])
 def test_networks_that_can_be_told_no_more_say_so(config: MLPConfig | EGNNConfig, dims: int) -> None:
     for kind in (Tokens(3), Aligned(1)):
-        with pytest.raises(UserError, match=r"cannot be told text.*backbone\.name=unet"):
+        with pytest.raises(UserError, match=r"takes no condition like text.*backbone\.name=unet"):
             build_backbone(config, channels=2, dims=dims, conditions={"text": kind})
 
 

@@ -22,6 +22,7 @@ from polydiff.backbones.embed import Told
 from polydiff.backbones.layers import Plane
 from polydiff.backbones.norm import GroupNorm
 from polydiff.backbones.unet import ResidualBlock, UNet
+from polydiff.conditions import Classes, Number
 from polydiff.domain import DomainSpec
 from polydiff.plugins import discover
 from polydiff.random import stream
@@ -33,7 +34,7 @@ Awake = Callable[..., nn.Module]
 TINY = UNetConfig(channels=16, mult=(1, 2), blocks=1, attention=(1,))
 AUDIO = UNetConfig(channels=16, mult=(1, 2, 2), strides=(4, 2), blocks=2, attention=(2,), patch=4, group_size=8)
 DDPM = UNetConfig(channels=16, mult=(1, 2), blocks=1, attention=(1,), topology="ddpm", modulation="shift", groups=8)
-CONDITIONS = {"type": 3, "pitch": 0}
+CONDITIONS = {"type": Classes(3), "pitch": Number()}
 
 
 def drawn(*shape: int) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from polydiff import Batch, Euclidean, Metric, Samples, UserError, build_backbone, streams
+from polydiff.conditions import Classes
 from polydiff_points.config import PointsConfig
 
 TURN, WIDTH = 2.0, 0.05
@@ -21,7 +22,7 @@ class Points:
 
     def __init__(self, config: PointsConfig, statistics: Mapping[str, Any] | None = None) -> None:
         self.config, self.data = config, config.data
-        self.conditions = {"arm": self.data.arms}
+        self.conditions = {"arm": Classes(self.data.arms)}
         self.statistics = statistics or {"std": float(self.points("train", range(1000))[0].std())}
 
     def size(self, split: str) -> int:

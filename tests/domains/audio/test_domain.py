@@ -17,6 +17,7 @@ import soundfile
 import torch
 from pydantic import ValidationError
 
+from polydiff.conditions import Classes
 from polydiff.domain import Samples
 from polydiff.domains.audio import domain as module
 from polydiff.domains.audio import features, judge, optional
@@ -230,7 +231,7 @@ def test_a_folder_of_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(judge, "STEPS", 4)
     data = AudioData(name="folder", path=write_classes(tmp_path))
     audio = Audio(AudioConfig(data=data))
-    assert audio.conditions == {"label": 2}
+    assert audio.conditions == {"label": Classes(2)}
     _, cond = audio.blank(streams(0, "blank", range(3)), {"label": "class1"})
     assert cond is not None
     assert cond["label"].tolist() == [1, 1, 1]
@@ -284,7 +285,7 @@ def test_without_torchaudio_all_but_the_mel_works(
         return genuine(name, *package)
 
     monkeypatch.setattr(optional.importlib, "import_module", fail)
-    assert Audio(FEW).conditions == {"pitch": 24}
+    assert Audio(FEW).conditions == {"pitch": Classes(24)}
     fresh = Audio(FEW, audio.statistics)
     assert fresh.batch("train", [0], streams(0, "augment", [0])).x.shape == (1, 1, 4096)
     samples = fresh.examples("test", 2)

@@ -11,6 +11,7 @@ import torch
 import torchaudio
 from torch import Tensor
 
+from polydiff.conditions import Classes
 from polydiff.domains.audio import index as indexing
 from polydiff.domains.audio.catalogue import Entry, catalogue
 from polydiff.domains.audio.columns import labelled
@@ -19,7 +20,7 @@ from polydiff.domains.audio.crops import Header, Place, read_crop
 from polydiff.domains.audio.files import Folder, split
 from polydiff.domains.audio.index import Sound, index
 from polydiff.errors import UserError
-from polydiff.fields import Classes
+from polydiff.fields import Labels
 from polydiff.quarantine import Quarantine
 from polydiff.random import streams
 
@@ -169,7 +170,7 @@ def test_class_folders(tmp_path: Path) -> None:
     write(tmp_path / "dog" / ".hidden.wav", sound(9000))
     folder = Folder(settings(tmp_path))
     (field,) = folder.fields.values()
-    assert isinstance(field, Classes)
+    assert isinstance(field, Labels)
     assert (*folder.fields, *field.names) == ("label", "cat", "dog")
     found = folder.splits["train"] + folder.splits["test"]
     assert len(found) == 12
@@ -177,7 +178,7 @@ def test_class_folders(tmp_path: Path) -> None:
     assert torch.bincount(field.encode([row["label"] for row in values]), minlength=2).tolist() == list(field.counts)
     assert Folder(settings(tmp_path, labels="none")).fields == {}
     (only,) = Folder(settings(tmp_path, only=("dog",))).fields.values()
-    assert only.kind == 1
+    assert only.kind == Classes(1)
     with pytest.raises(UserError, match="Did you mean 'dog'"):
         Folder(settings(tmp_path, only=("dogs",)))
     write(tmp_path / "loose.wav", sound(1000))

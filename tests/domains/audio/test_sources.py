@@ -19,13 +19,13 @@ from torch import Tensor
 
 import polydiff
 from polydiff.cli import main
-from polydiff.conditions import Tokens
+from polydiff.conditions import Classes, Number, Tokens
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.crops import Place, read_frames
 from polydiff.domains.audio.domain import Audio
 from polydiff.domains.audio.files import Folder
 from polydiff.errors import UserError
-from polydiff.fields import Classes, Real
+from polydiff.fields import Labels, Real
 from polydiff.random import streams
 
 RATE = 8000
@@ -73,9 +73,9 @@ def test_speech_commands_as_it_comes(tmp_path: Path) -> None:
     assert names(whole, "test") == ["one/speaker0_nohash_0.wav", "zero/speaker0_nohash_0.wav"]
     assert len(names(whole, "train")) == 14
     assert (whole.quarantine.found, whole.quarantine.used, whole.quarantine.left_out) == (18, 16, 2)
-    assert whole.fields == {"label": Classes(("bed", "one", "zero"), (15, 15, 12))}
+    assert whole.fields == {"label": Labels(("bed", "one", "zero"), (15, 15, 12))}
     digits = folder(tmp_path, only=("zero", "one"))
-    assert digits.fields == {"label": Classes(("one", "zero"), (15, 12))}
+    assert digits.fields == {"label": Labels(("one", "zero"), (15, 12))}
     assert digits.quarantine.found == 12
     (tmp_path / "testing_list.txt").unlink()
     assert names(folder(tmp_path), "test") == ["bed/speaker1_nohash_0.wav", "zero/speaker1_nohash_0.wav"]
@@ -141,8 +141,8 @@ def test_columns_of_a_table_become_conditions(tmp_path: Path, kind: str) -> None
     path = write_table(tmp_path, kind)
     source = folder(path, conditions=("digit:class", "tempo", "speaker", "vector"))
     assert [len(names(source, split)) for split in ("train", "test")] == [9, 3]
-    assert source.fields["digit"] == Classes(("0", "1", "2"), (9, 9, 9))
-    assert source.fields["speaker"] == Classes(("s0", "s1"), (15, 12))
+    assert source.fields["digit"] == Labels(("0", "1", "2"), (9, 9, 9))
+    assert source.fields["speaker"] == Labels(("s0", "s1"), (15, 12))
     tempo = source.fields["tempo"]
     assert isinstance(tempo, Real)
     assert tempo.mean == pytest.approx(np.mean(range(61, 69)))
@@ -161,7 +161,7 @@ def test_a_domain_is_told_several_conditions_at_once(tmp_path: Path) -> None:
     path = write_table(tmp_path, "jsonl")
     data = AudioData(path=path, sample_rate=RATE, length=256, conditions=("digit:class", "tempo", "vector"))
     audio = Audio(AudioConfig(data=data))
-    assert audio.conditions == {"digit": 3, "tempo": 0, "vector": Tokens(4)}
+    assert audio.conditions == {"digit": Classes(3), "tempo": Number(), "vector": Tokens(4)}
     assert audio.class_names("digit") == ("0", "1", "2")
     assert audio.class_names("tempo") == ()
     cond = audio.batch("train", range(9), streams(0, "augment", range(9))).cond
@@ -201,7 +201,7 @@ def test_a_network_is_trained_with_them_and_asked_for_them(tmp_path: Path, monke
     for same in (torch.from_numpy(array), str(tmp_path / "array.npy")):
         again = model.sample(3, cond={**asked, "vector": same})
         assert all(map(torch.equal, given.examples, again.examples))
-    with pytest.raises(UserError, match=r"digit is asked for by a word or a number, not an array of shape \(3,\)"):
+    with pytest.raises(UserError, match=r"digit is given by a word or a number, not by an array of shape \(3,\)"):
         model.sample(1, cond={"digit": np.ones(3)})
     words = ["--cond", "digit=1", "--cond", f"vector={tmp_path / 'array.npy'}", "--steps", "2"]
     assert main(["sample", str(tmp_path / "run"), "-n", "2", "-o", str(tmp_path / "out"), *words]) == 0
@@ -387,8 +387,8 @@ def test_files_beside_a_sound_speak_of_it(tmp_path: Path) -> None:
         np.save(path.with_suffix(".npy"), np.full(3, i + 1.0))
     source = folder(tmp_path, conditions=("tempo", "embedding"))
     assert {name: field.kind for name, field in source.fields.items()} == {
-        "label": 2,
-        "tempo": 0,
+        "label": Classes(2),
+        "tempo": Number(),
         "embedding": Tokens(3),
     }
     for name, (_, said) in everything(source).items():
@@ -432,7 +432,7 @@ def test_archives_are_read_by_seeking(tmp_path: Path, suffix: str) -> None:
     for k in range(2):
         shard(tmp_path / "shards" / f"{k}.tar", range(5 * k, 5 * k + 5), suffix)
     source = folder(tmp_path / "shards", conditions=("tempo", "embedding"))
-    assert source.fields["label"].kind == 2
+    assert source.fields["label"].kind == Classes(2)
     clips = everything(source)
     assert len(clips) == 10
     for name, (clip, said) in clips.items():

@@ -12,6 +12,7 @@ from repository import ROOT
 
 from polydiff.backbones.config import EGNNConfig
 from polydiff.building import build_denoiser
+from polydiff.conditions import Number
 from polydiff.domain import Samples
 from polydiff.domains.molecule.asking import Asking, Wishes
 from polydiff.domains.molecule.composition import composition_metrics, counted, read_formula
@@ -41,7 +42,7 @@ def drawn(domain: MoleculeDomain, n: int = 60, **asked: str) -> tuple[list[int],
 
 def test_the_conditions_are_properties_and_one_number_an_element(domain: MoleculeDomain) -> None:
     assert domain.asking.names == ("logp", *SYMBOLS)
-    assert dict(domain.conditions) == dict.fromkeys(("logp", *SYMBOLS), 0)
+    assert dict(domain.conditions) == dict.fromkeys(("logp", *SYMBOLS), Number())
     again = build_domain(domain.config, json.loads(json.dumps(domain.statistics)))
     assert dict(again.conditions) == dict(domain.conditions)
 
