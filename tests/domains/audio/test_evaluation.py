@@ -17,8 +17,9 @@ from torch import Tensor
 from polydiff.classifier import inception_score
 from polydiff.domain import Metric, Samples
 from polydiff.domains.audio import judge as module
+from polydiff.domains.audio.chunks import each
 from polydiff.domains.audio.judge import Judge, Labelled
-from polydiff.domains.audio.measure import Measured, each, rms_decibels
+from polydiff.domains.audio.measure import Measured, rms_decibels
 from polydiff.domains.audio.metrics import class_metrics, set_metrics, sound_metrics
 from polydiff.domains.audio.pitch import hear
 from polydiff.domains.audio.plucks import Plucks

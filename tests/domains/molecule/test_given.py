@@ -167,7 +167,7 @@ def test_elements_that_are_given_are_those_of_some_molecule_of_training(tmp_path
     path = write(tmp_path / "part.sdf", *[without(embedded("CCO"), 8)] * 12)
     made = polydiff.inpaint(model, *begun(model, path, add="2"), steps=2).examples
     assert isinstance(model.domain, MoleculeDomain)
-    train = model.domain.splits["train"]
+    train = model.domain.dataset.splits["train"]
     real = {tuple(sorted(train[i].numbers.tolist())) for i in range(len(train))}
     found = {tuple(sorted(molecule.numbers.tolist())) for molecule in made}
     assert found <= real
