@@ -32,7 +32,7 @@ DRAWN = 2000
 
 def requests(domain: MoleculeDomain, name: str, n: int) -> np.ndarray:
     """Return what a property is in held-out molecules (n,)."""
-    values = domain.splits["test"].column(name).astype(np.float64)
+    values = domain.dataset.splits["test"].column(name).astype(np.float64)
     return values[[i * len(values) // n for i in range(n)]]
 
 
@@ -44,7 +44,7 @@ def drawn(model: Model, name: str, asked: np.ndarray, plan: SampleConfig, seed: 
     for first in range(0, len(asked), size):
         numbers = range(first, min(first + size, len(asked)))
         wishes = [domain.wishes.draw(streams(seed, "blank", [i]), {name: repr(float(asked[i]))}) for i in numbers]
-        space, cond = domain.placed(*(torch.cat(part) for part in zip(*wishes, strict=True)))
+        space, cond = domain.states.placed(*(torch.cat(part) for part in zip(*wishes, strict=True)))
         parts.append(Samples(domain.decode(model.states(space, cond, seed, numbers, plan).cpu(), space), cond))
     return Samples.join(parts)
 
@@ -58,7 +58,7 @@ def row(domain: MoleculeDomain, name: str, asked: np.ndarray, samples: Samples, 
     """Return the row of one property at one guidance."""
     found = errors(domain, name, asked, samples)
     valid = found[~np.isnan(found)]
-    train = domain.splits["train"].column(name).astype(np.float64)
+    train = domain.dataset.splits["train"].column(name).astype(np.float64)
     chance = np.abs(asked[:, None] - train[spread(len(train), DRAWN)])
     error = f"{valid.mean():.3g} ± {valid.std(ddof=1) / len(valid) ** 0.5:.2g}" if len(valid) > 1 else ""
     return [

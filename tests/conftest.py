@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis's profile, one cache a session, one thread a process."""
+"""What all tests share: hypothesis's profile, one cache a session, one thread a process, checks of shapes."""
 
 from __future__ import annotations
 
@@ -38,3 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
             os.environ["POLYDIFF_CACHE"] = before
 
     config.add_cleanup(restore)
+
+
+def pytest_sessionstart() -> None:
+    """Check the shapes of the core's central callables in every test."""
+    import shapes  # after OMP_NUM_THREADS: it imports torch
+
+    shapes.install()

@@ -9,12 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from repository import ROOT
 
 from polydiff.sampling import SAMPLERS, noise_levels
 from polydiff.testing.analytic import GaussianMixture
 from polydiff.testing.problems import SUITES, ring
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
+FOLDER = ROOT / "benchmarks"
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from repository import FEW, ROOT, blocks, commands
 
 from polydiff.cli import main
 
-ROOT = Path(__file__).parent.parent
-FEW = [
-    "train.steps=4",
-    "train.batch_size=8",
-    "backbone.channels=16",
-    "backbone.blocks=1",
-    "sample.steps=3",
-    "--judge",
-    "20",
-]
 FEWER = {"500": "20", "1000": "20", "5000": "6", "10000": "20"}
-
-
-def blocks(page: str, language: str) -> list[str]:
-    """The fenced blocks of a page in one language."""
-    return re.findall(rf"^ *```{language}\n(.*?)^ *```", (ROOT / page).read_text(), flags=re.M | re.S)
-
-
-def commands(page: str) -> list[list[str]]:
-    """The `polydiff` commands of a page's shell blocks, as words."""
-    lines = "\n".join(blocks(page, "sh")).splitlines()
-    return [words[1:] for line in lines if (words := shlex.split(line, comments=True)) and words[0] == "polydiff"]
 
 
 def photos(folder: Path) -> None:
@@ -103,12 +82,18 @@ def test_the_pages_of_guidance_and_control_run(page: str, tmp_path: Path, monkey
     assert torch.isfinite(scope["x"]).all()
 
 
-def test_the_features_of_the_audio_page_are_features(tmp_path: Path) -> None:
+def test_the_features_of_the_audio_page_are_logarithms_of_its_level(tmp_path: Path) -> None:
     from polydiff.extractor import open_extractor
 
     code = next(code for code in blocks("docs/audio.md", "python") if "def features" in code)
     (tmp_path / "embed.py").write_text(code)
-    assert open_extractor(f"{tmp_path / 'embed.py'}:features")(list(torch.randn(5, 2, 4096))).shape == (5, 129)
+    features, x = open_extractor(f"{tmp_path / 'embed.py'}:features"), torch.randn(5, 2, 4096)
+    torch.testing.assert_close(
+        features(list(2 * x)) - features(list(x)),
+        torch.full((5, 129), np.log(2), dtype=torch.float64),
+        atol=1e-4,
+        rtol=0,
+    )
 
 
 def test_the_sampler_of_the_documentation_is_of_second_order() -> None:

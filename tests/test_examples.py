@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = ROOT / "examples"
 SMALL = {
     "image": ["backbone.channels=16", "backbone.blocks=1"],
     "audio": ["backbone.channels=16", "backbone.blocks=1"],

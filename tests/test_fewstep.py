@@ -15,9 +15,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import dense, euclidean, packed
-from test_docs import FEW as FEW_WORDS
-from test_docs import ROOT, blocks, commands
-from test_trainer import assert_same_run, stop_at, tiny
+from repository import FEW as FEW_WORDS
+from repository import ROOT, blocks, commands
+from tiny_runs import assert_same_run, stop_at, tiny
 from torch import Tensor, nn
 from torch.testing import assert_close
 

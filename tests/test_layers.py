@@ -9,8 +9,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-ROOT = Path(__file__).parent.parent
 SOURCES = [path for top in ("polydiff", "backbones", "domains") for path in sorted((ROOT / top).rglob("*.py"))]
 
 
@@ -42,14 +42,51 @@ def test_imports_go_downwards(path: Path) -> None:
         assert not any(name.startswith("polydiff.domains") for name in names)
 
 
+NORMAL = {"randn", "randn_like", "normal_", "log_normal_", "normal"}
+DRAWS = NORMAL | {"rand", "rand_like", "randint", "randint_like", "randperm", "multinomial", "bernoulli", "poisson"}
+DRAWS |= {"bernoulli_", "cauchy_", "exponential_", "geometric_", "random_", "uniform_"}
+TIMED = {"profile.py", "step_profile.py"}
+"""Files that fill tensors with random numbers only to time operations on them."""
+
+
+def draws(path: Path) -> list[ast.Call]:
+    """Calls of torch's functions and methods that draw random numbers."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    return [
+        call
+        for call in calls
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr in DRAWS
+        and (call.func.attr.endswith("_") or ast.unparse(call.func.value) == "torch")
+    ]
+
+
 def test_the_core_draws_normal_numbers_in_one_place() -> None:
     """Whoever needs noise asks the space, whose law it follows."""
-    drawn = [
-        p.name
-        for p in (ROOT / "polydiff").rglob("*.py")
-        if any(word in p.read_text() for word in ("randn", ".normal_(")) and p.name != "testing.py"
+    normal = {
+        path.name
+        for path in (ROOT / "polydiff").rglob("*.py")
+        for call in draws(path)
+        if isinstance(call.func, ast.Attribute) and call.func.attr in NORMAL
+    }
+    assert normal == {"space.py"}
+
+
+def test_the_core_draws_no_number_without_a_generator() -> None:
+    """So that no sample depends on the global random state."""
+    without = [
+        f"{path.name}:{call.lineno}"
+        for path in (ROOT / "polydiff").rglob("*.py")
+        for call in draws(path)
+        if path.name not in TIMED and "generator" not in {keyword.arg for keyword in call.keywords}
     ]
-    assert drawn == ["space.py"]
+    assert without == []
+
+
+@pytest.mark.parametrize("line", ["torch.normal(0.0, 1.0, (3,))", "x.normal_()", "torch.randn_like(x)"])
+def test_a_draw_is_seen(line: str, tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text(f"import torch\n{line}\n")
+    assert len(draws(tmp_path / "module.py")) == 1
 
 
 def test_the_wheel_lists_every_package_on_disk() -> None:

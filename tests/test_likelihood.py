@@ -16,6 +16,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import GaussianDenoiser, dense, euclidean, packed
+from repository import ROOT
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -440,7 +441,7 @@ def test_the_command_line_tells_likelihoods(
 
 
 def test_the_example_of_the_documentation_meets_the_truth() -> None:
-    page = (Path(__file__).parent.parent / "docs" / "likelihood.md").read_text()
+    page = (ROOT / "docs" / "likelihood.md").read_text()
     (code,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.M | re.S)
     scope: dict[str, Any] = {}
     exec(code.replace("range(500)", "range(200)"), scope)

@@ -14,8 +14,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import GaussianDenoiser, dense, euclidean
+from repository import blocks, commands
 from scipy import stats
-from test_docs import blocks, commands
 from torch import Tensor, nn
 from torch.testing import assert_close
 

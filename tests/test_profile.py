@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_docs import blocks
+from repository import blocks
 
+from polydiff import profile as module
 from polydiff.cli import main
 from polydiff.cli.train import PROFILED, train_parser
 from polydiff.config import Config
@@ -32,7 +33,7 @@ def small(**more: str) -> Config:
 @pytest.fixture(scope="module", autouse=True)
 def hasty() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("polydiff.profile.PATIENCE", 0.0)
+        patch.setattr(module, "PATIENCE", 0.0)
         yield
 
 
@@ -58,7 +59,8 @@ def test_the_trace_names_the_parts(found: dict) -> None:
 def test_operators_are_listed_by_their_own_time(found: dict) -> None:
     times = [row["seconds"] for row in found["operators"]]
     assert times == sorted(times, reverse=True)
-    assert len(times) == 10
+    assert sum(times) < found["seconds"] * 1.5  # no time is counted twice; tracing itself takes some
+    assert any("convolution" in row["name"] for row in found["operators"])
     assert not {row["name"] for row in found["operators"]} & {*PHASES, "ProfilerStep*"}
 
 

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import GaussianDenoiser, euclidean
-from test_docs import blocks, commands
+from repository import blocks, commands
 from torch.testing import assert_close
 
 from polydiff.checks import check_names

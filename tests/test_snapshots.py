@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from repository import blocks, commands
 from test_averages import flat, integral, move, network
-from test_docs import blocks, commands
-from test_trainer import assert_same_run, stop_at, tiny
+from tiny_runs import assert_same_run, stop_at, tiny
 from torch.testing import assert_close
 
 from polydiff.averages import PowerAverages, exponent

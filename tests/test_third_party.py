@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from fake_plugins import DOMAINS, distribution
+from repository import ROOT
 
 import polydiff
 
-POINTS = Path(__file__).parent.parent / "examples" / "points"
+POINTS = ROOT / "examples" / "points"
 OPEN = {"polydiff.config", "polydiff.conditions", "polydiff.backbones.config"}
 """Modules that a plugin may import beside the names of polydiff itself."""
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from polydiff.domains.audio.catalogue import SUFFIXES, TABLES, Entry, catalogue
+from polydiff.domains.audio.clips import Clips
 from polydiff.domains.audio.columns import LABEL, chosen, plain_type
 from polydiff.domains.audio.config import AudioConfig, AudioData
-from polydiff.domains.audio.domain import Audio
 from polydiff.domains.audio.index import Sound, index
 from polydiff.errors import UserError
 from polydiff.files import files_under
@@ -29,8 +29,14 @@ NAMED = 12
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
-def inspect_sounds(config: AudioConfig, said: Collection[str]) -> Inspection:
-    """Return what `config.data` holds."""
+def inspect_sounds(config: AudioConfig, said: Collection[str], prepare: Callable[[AudioConfig], Clips]) -> Inspection:
+    """Return what `config.data` holds.
+
+    Arguments:
+        config: Names the data.
+        said: Keys that the user set, about which there is no advice.
+        prepare: Prepares data as training does and returns their clips; a `UserError` becomes a problem of the data.
+    """
     data, found = config.data, Inspection()
     assert data.path is not None
     found.quarantine = aside = Quarantine(str(data.path), "sounds")
@@ -42,23 +48,23 @@ def inspect_sounds(config: AudioConfig, said: Collection[str]) -> Inspection:
         if sounds:
             found.facts |= facts_of(sounds, data.path)
             found.advice = advised(sounds, data, said)
-        trained(config, found)
+        trained(config, found, prepare)
     except UserError as error:
         found.problems.append(str(error).partition("\n")[0])
     return found
 
 
-def trained(config: AudioConfig, found: Inspection) -> None:
+def trained(config: AudioConfig, found: Inspection, prepare: Callable[[AudioConfig], Clips]) -> None:
     """Open the data as training would, with what is advised, and add what can be told then."""
     plain = {key.removeprefix("data."): value for key, value in found.advice.items()}
     data = AudioData.model_validate({**config.data.model_dump(), **plain})
-    audio = Audio(config.model_copy(update={"data": data}))
-    found.quarantine = audio.quarantine
+    clips = prepare(config.model_copy(update={"data": data}))
+    found.quarantine = clips.source.quarantine
     found.facts |= {
-        "conditions": {name: field.kind.words for name, field in audio.fields.items()},
-        "examples": {split: audio.size(split) for split in ("train", "test")},
-        "level in dB (rms of crops)": quantiles(decibels(audio.reference.square().mean((1, 2)).tolist())),
-        "peaks in dB": quantiles(decibels(audio.reference.abs().amax((1, 2)).square().tolist())),
+        "conditions": {name: field.kind.words for name, field in clips.source.fields.items()},
+        "examples": {split: clips.size(split) for split in ("train", "test")},
+        "level in dB (rms of crops)": quantiles(decibels(clips.reference.square().mean((1, 2)).tolist())),
+        "peaks in dB": quantiles(decibels(clips.reference.abs().amax((1, 2)).square().tolist())),
     }
 
 

@@ -5,20 +5,18 @@ Symbols: B clips, C channels, T samples.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from polydiff.domains.audio import optional
+from polydiff.domains.audio.chunks import each
 from polydiff.domains.audio.features import SIZE, decibels, log_mel_features
 
 SILENT = -60.0
 """Level in dB of full scale under which a clip counts as silent."""
-CHUNK, NUMBERS = 256, 2**23
-"""Most clips measured at a time, and most numbers that they hold."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +50,6 @@ class Measured:
 
     def __len__(self) -> int:
         return len(self.level)
-
-
-def each(function: Callable[[Tensor], Tensor], sounds: Sequence[Tensor] | Tensor) -> Tensor:
-    """Return a function of clips (B, C, T) on clips (C, T) that may differ in length, in their order."""
-    places: dict[torch.Size, list[int]] = defaultdict(list)
-    for i, sound in enumerate(sounds):
-        places[sound.shape].append(i)
-    parts = [part for shape, same in places.items() for part in torch.tensor(same).split(chunk(shape.numel()))]
-    done = torch.cat([function(torch.stack([sounds[i] for i in part.tolist()])) for part in parts])
-    return done[torch.cat(parts).argsort()]
-
-
-def chunk(numbers: int) -> int:
-    """Return how many clips of so many numbers are measured at a time."""
-    return min(CHUNK, max(NUMBERS // max(numbers, 1), 1))
 
 
 def features(x: Tensor, sample_rate: int) -> Tensor:

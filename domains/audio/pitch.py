@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from polydiff.domains.audio.measure import each
+from polydiff.domains.audio.chunks import each
 
 LOW, HIGH = 100.0, 700.0
 """Frequencies between which a pitch is looked for, in Hz."""

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from polydiff.domains.audio import optional
+from polydiff.domains.audio.chunks import each
 from polydiff.domains.audio.features import BANDS, FRAMES, portrait
 from polydiff.domains.audio.judge import Judge, Labelled
-from polydiff.domains.audio.measure import Measured, each
+from polydiff.domains.audio.measure import Measured
 from polydiff.domains.audio.show import pcm16
 from polydiff.neighbours import nearest, nearness
 

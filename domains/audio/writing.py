@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from polydiff.domains.audio import optional
+from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.show import pcm16
 from polydiff.errors import UserError
 
@@ -36,3 +41,18 @@ def write_sound(path: Path, sound: Tensor, sample_rate: int, encoding: str) -> N
                 file.write(data[begin : begin + BLOCK])
     except soundfile.LibsndfileError as error:
         raise UserError(f"{path} cannot be written: {error} Say data.encoding=pcm16 or float.") from error
+
+
+def write_sounds(sounds: Sequence[Tensor], directory: Path, data: AudioData) -> list[str]:
+    """Write one file a sound (C, T) into a folder, which is made, and return their names."""
+    directory.mkdir(parents=True, exist_ok=True)
+    names = [f"sample-{i:05d}{suffix(data.encoding)}" for i in range(len(sounds))]
+    for name, sound in zip(names, sounds, strict=True):
+        write_sound(directory / name, sound, data.sample_rate, data.encoding)
+    return names
+
+
+def sound_arrays(sounds: Sequence[Tensor], data: AudioData) -> Mapping[str, NDArray[Any]]:
+    """Return arr_0 (B, T, C), in int16 or float32 as in files, and rate (B,), samples a second of each."""
+    arrays = [sound.T.numpy() if data.encoding == "float" else pcm16(sound) for sound in sounds]
+    return {"arr_0": np.stack(arrays), "rate": np.full(len(arrays), data.sample_rate, np.int32)}

@@ -200,7 +200,7 @@ def places(source: Source, wanted: Wanted, draft: Draft) -> Iterator[Found]:
 
 def universe(max_heavy: int) -> list[str]:
     """Return the SMILES of all organic molecules up to so many heavy atoms, of the list that is shipped."""
-    text = resources.files("polydiff.domains.molecule").joinpath("organic.smi").read_text(encoding="utf-8")
+    text = resources.files(__package__).joinpath("organic.smi").read_text(encoding="utf-8")
     pairs = (line.split() for line in text.splitlines())
     return [smiles for smiles, heavy in pairs if int(heavy) <= max_heavy]
 

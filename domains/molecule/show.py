@@ -42,7 +42,7 @@ def script() -> str:
 
     https://doi.org/10.1093/bioinformatics/btu829
     """
-    here = resources.files("polydiff.domains.molecule")
+    here = resources.files(__package__)
     licence, library, viewer = (
         here.joinpath(name).read_text(encoding="utf-8") for name in ("3Dmol.LICENSE", "3Dmol-min.js", "viewer.js")
     )

@@ -6,13 +6,13 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from repository import ROOT
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -180,7 +180,7 @@ def test_the_topology_of_ddpm_is_that_of_diffusers(
 ) -> None:
     """UNet2DModel with its weights copied into ours, for its own embedding of the time."""
     pytest.importorskip("diffusers")
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     speed_images = importlib.import_module("speed_images")
     config = DDPM.model_copy(update={"channels": channels, "mult": mult, "heads": 1, "blocks": 2})
     theirs = awake(speed_images.diffusers_unet(config, size)).eval()

@@ -104,7 +104,7 @@ def curve() -> Callable[[str], Tensor]:
 
         def part(step: int) -> Batch:
             first = 16 * (step % 4)
-            return Batch(batch.x[first : first + 16], audio.space(16), None)
+            return Batch(batch.x[first : first + 16], audio.states.space(16), None)
 
         return torch.tensor([record.loss for record in fit(training, part, steps=200, batch_size=16)])
 

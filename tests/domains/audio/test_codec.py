@@ -92,11 +92,11 @@ def test_silence_is_refused() -> None:
 def test_a_state_can_be_made_to_know_nothing_of_a_gap(whiten: float) -> None:
     """Whatever lies in the gap: another sound, or the silence of a damaged recording, whose edges are clicks."""
     audio = Audio(AudioConfig(data=AudioData(sample_rate=8000, length=1001, n_train=64, n_test=4, whiten=whiten)))
-    sounds, _ = audio.source.clips("test", range(3))
+    sounds, _ = audio.clips.source.clips("test", range(3))
     mask = torch.ones(3, 1, 1001)
     mask[0, :, 300:400], mask[1, :, :200], mask[1, :, 900:], mask[2] = 0, 0, 0, 0
     damaged = torch.where(mask == 1, sounds, torch.tensor(5.0))
-    x, y = (audio.forget(audio.codec.encode(z), mask, audio.space(3, 1001)) for z in (sounds, damaged))
+    x, y = (audio.forget(audio.codec.encode(z), mask, audio.states.space(3, 1001)) for z in (sounds, damaged))
     known = (mask == 1).expand_as(x) if whiten == 0 else torch.ones_like(x, dtype=torch.bool)
     torch.testing.assert_close(x[known], y[known], rtol=0, atol=2e-3)
     torch.testing.assert_close(audio.codec.decode(y)[mask == 1], sounds[mask == 1], rtol=0, atol=1e-4)

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from polydiff.conditions import Classes
 from polydiff.domain import Samples
-from polydiff.domains.audio import domain as module
+from polydiff.domains.audio import clips as module
 from polydiff.domains.audio import features, judge, optional
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.domain import Audio
@@ -53,7 +53,7 @@ def write_classes(root: Path, classes: int = 2, files: int = 6) -> Path:
 
 def test_decoding_undoes_encoding(audio: Audio) -> None:
     x, space, cond = audio.batch("train", range(64), streams(0, "augment", range(64)))
-    sounds, values = audio.source.clips("train", range(64))
+    sounds, values = audio.clips.source.clips("train", range(64))
     assert space.shape == (1, 4096)  # type: ignore[attr-defined]
     assert cond is not None
     assert audio.describe(cond) == values
@@ -120,7 +120,7 @@ def test_real_sounds_and_noise_stand_at_the_two_ends(audio: Audio) -> None:
 def test_what_is_asked_and_what_is_heard_are_counted(audio: Audio) -> None:
     samples = audio.examples("test", 200)
     found = audio.confusions(samples)["pitch"]
-    assert found.seen == [*audio.class_names("pitch"), "other", "none"]
+    assert found.seen == [*audio.data_conditions.class_names("pitch"), "other", "none"]
     counts = torch.tensor(found.counts)
     assert int(counts.sum()) == int(counts.diagonal().sum()) == 200
     silent = audio.confusions(Samples([0 * x for x in samples.examples], samples.cond))["pitch"]
@@ -290,7 +290,7 @@ def test_without_torchaudio_all_but_the_mel_works(
     assert fresh.batch("train", [0], streams(0, "augment", [0])).x.shape == (1, 1, 4096)
     samples = fresh.examples("test", 2)
     fresh.save(samples, tmp_path)
-    assert len(fresh.heard(samples)) == 2
+    assert len(fresh.evaluation.notes(samples) or []) == 2
     assert fresh.show(samples).count("<img") == 2
     judged = fresh.evaluate(samples)
     assert {name for name, metric in judged.items() if math.isnan(metric.value)} == {"log_mel_fd", "copies"}

@@ -17,8 +17,9 @@ from torch import Tensor
 from polydiff.classifier import inception_score
 from polydiff.domain import Metric, Samples
 from polydiff.domains.audio import judge as module
+from polydiff.domains.audio.chunks import each
 from polydiff.domains.audio.judge import Judge, Labelled
-from polydiff.domains.audio.measure import Measured, each, rms_decibels
+from polydiff.domains.audio.measure import Measured, rms_decibels
 from polydiff.domains.audio.metrics import class_metrics, set_metrics, sound_metrics
 from polydiff.domains.audio.pitch import hear
 from polydiff.domains.audio.plucks import Plucks
@@ -55,7 +56,7 @@ def test_levels_of_a_tone_are_known(f: float, shift: float, channels: int) -> No
     f = round(f * LENGTH / RATE) * RATE / LENGTH  # whole periods, so that it does not leak
     measured = Measured.of(tones(torch.tensor([f], dtype=torch.float64), channels=channels) + shift, RATE)
     assert float(measured.level) == pytest.approx(10 * math.log10(1 / 8 + shift**2), abs=1e-4)
-    assert float(measured.offset) == pytest.approx(100 * abs(shift), abs=1e-4)
+    assert float(measured.offset) == pytest.approx(100 * abs(shift), abs=1e-3)  # in %, of float32 tones
     assert float(measured.centroid) == pytest.approx(f, rel=1e-6)
     assert float(measured.peak) == pytest.approx(0.5 + abs(shift), abs=0.01)
 
@@ -78,12 +79,14 @@ def test_any_rate_channels_and_lengths_are_judged(rate: int, channels: int) -> N
     lengths = [1, 2, 300, 5000, 70_000]
     sounds = [0.1 * torch.randn(channels, n, generator=generator(n)) for n in lengths]
     measured = Measured.of(sounds, rate)
-    assert bool(measured.features.isfinite().all())
-    assert bool(measured.level.isfinite().all())
+    for i, sound in enumerate(sounds):  # a clip's numbers depend on no other clip
+        torch.testing.assert_close(measured.features[i], Measured.of([sound], rate).features[0])
+    levels = torch.stack([10 * sound.square().mean().log10() for sound in sounds])
+    torch.testing.assert_close(measured.level, levels.to(measured.level))
+    assert torch.equal(hear(sounds, rate).frequency, torch.cat([hear([x], rate).frequency for x in sounds]))
     known = replace(reference(tones(torch.rand(4) * 1000 + 200), tones(torch.rand(4) * 1000 + 200)), sample_rate=rate)
     judged = set_metrics(Samples([sounds[2], *sounds[2:]]), known)
-    assert math.isfinite(judged["log_mel_fd"].value)
-    assert hear(sounds, rate).frequency.shape == (5,)
+    assert judged["log_mel_fd"].value > 0
 
 
 def values(metrics: dict[str, Metric]) -> dict[str, float]:

@@ -122,12 +122,11 @@ def test_griffin_lim_is_heard_at_the_right_time_and_near_the_sound() -> None:
     assert silent < 0.05
 
 
-@pytest.mark.parametrize("length", [1, 2, 37, 257])
-def test_sounds_shorter_than_a_transform_have_spectrograms_and_come_back(length: int) -> None:
-    mel = definition()
-    y = griffin_lim(mel, mel(clips(1)[..., :length]), length)
-    assert y.shape == (1, 1, length)
-    assert y.isfinite().all()
+@pytest.mark.parametrize(("length", "share"), [(1, 0.8), (2, 0.5), (37, 0.1), (257, 0.1)])
+def test_sounds_shorter_than_a_transform_come_back_nearer_than_silence(length: int, share: float) -> None:
+    mel, x = definition(), clips(1)[..., 1000 : 1000 + length]
+    y = griffin_lim(mel, mel(x), length)
+    assert (mel(y) - mel(x)).abs().mean() < share * (mel(0 * x) - mel(x)).abs().mean()
 
 
 def test_what_a_network_is_told_has_unit_variance_and_can_be_undone() -> None:

@@ -47,7 +47,7 @@ def test_the_state_is_what_the_recording_lacks_at_an_even_level(upsampler: Audio
     x, space, cond = upsampler.batch("test", range(16), streams(0, "augment", range(16)))
     assert isinstance(space, Missing)
     assert cond is not None
-    sounds, _ = upsampler.source.clips("test", range(16))
+    sounds, _ = upsampler.clips.source.clips("test", range(16))
     assert_close(torch.stack(upsampler.decode(x, space)), sounds, rtol=0, atol=1e-6)
     assert 0.3 < float(x.square().mean((1, 2)).sqrt().median()) < 3
     assert_close(torch.stack(upsampler.decode(0 * x, space)), upsampler.codec.decode(cond["low"][:, :1]))
@@ -91,7 +91,7 @@ def test_an_envelope_is_the_level_of_a_tone_and_of_a_step() -> None:
 
 
 def test_a_recording_of_the_low_rate_is_told_and_another_is_refused(upsampler: Audio, tmp_path: Path) -> None:
-    sounds, _ = upsampler.source.clips("test", range(2))
+    sounds, _ = upsampler.clips.source.clips("test", range(2))
     full = [write(tmp_path / f"{i}.wav", sound, 8000) for i, sound in enumerate(sounds)]
     low = [write(tmp_path / f"low{i}.wav", sound[:, ::2][:, : 700 + 100 * i], 4000) for i, sound in enumerate(sounds)]
     x, space, cond = upsampler.told(low[:1])
@@ -112,7 +112,7 @@ def test_a_recording_of_the_low_rate_is_told_and_another_is_refused(upsampler: A
 
 def test_a_sound_and_its_mel_spectrogram_tell_a_vocoder_the_same(vocoder: Audio, tmp_path: Path) -> None:
     assert isinstance(vocoder.task, Vocode)
-    sound = vocoder.source.clips("test", [3])[0][0, :, :1999]
+    sound = vocoder.clips.source.clips("test", [3])[0][0, :, :1999]
     mel = vocoder.task.mel
     write_mel(tmp_path / "a.mel.npz", mel, mel(sound[None])[0], 1999)
     a = vocoder.told([tmp_path / "a.mel.npz"])
@@ -142,7 +142,7 @@ def test_other_tasks_read_no_files_of_another_form(tmp_path: Path) -> None:
 
 
 def test_distances_to_the_truth_are_those_of_the_task(upsampler: Audio, vocoder: Audio) -> None:
-    truth = Samples(list(upsampler.source.clips("test", range(3))[0]))
+    truth = Samples(list(upsampler.clips.source.clips("test", range(3))[0]))
     louder = Samples([2 * x for x in truth.examples])
     for audio, names in ((upsampler, {"lsd", "lsd_high"}), (vocoder, {"lsd"})):
         same, other = audio.compare(truth, truth), audio.compare(louder, truth)

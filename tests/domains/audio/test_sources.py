@@ -162,8 +162,8 @@ def test_a_domain_is_told_several_conditions_at_once(tmp_path: Path) -> None:
     data = AudioData(path=path, sample_rate=RATE, length=256, conditions=("digit:class", "tempo", "vector"))
     audio = Audio(AudioConfig(data=data))
     assert audio.conditions == {"digit": Classes(3), "tempo": Number(), "vector": Tokens(4)}
-    assert audio.class_names("digit") == ("0", "1", "2")
-    assert audio.class_names("tempo") == ()
+    assert audio.data_conditions.class_names("digit") == ("0", "1", "2")
+    assert audio.data_conditions.class_names("tempo") == ()
     cond = audio.batch("train", range(9), streams(0, "augment", range(9))).cond
     assert cond is not None
     assert {name: tuple(value.shape) for name, value in cond.items()} == {

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from repository import ROOT
 
 from polydiff.backbones.config import EGNNConfig
 from polydiff.building import build_denoiser
@@ -58,7 +59,7 @@ def test_a_formula_is_all_elements_and_the_size(domain: MoleculeDomain) -> None:
     sizes, values = drawn(domain, formula="C2H6O")
     assert sizes == [9] * 60
     assert [set(values[symbol]) for symbol in SYMBOLS] == [{6.0}, {2.0}, {0.0}, {1.0}, {0.0}]
-    train = domain.splits["train"]
+    train = domain.dataset.splits["train"]
     isomers = counted([train[i] for i in range(len(train))], (1, 6, 7, 8, 9)) == [6, 2, 0, 1, 0]
     known = train.column("logp")[isomers.all(1)]
     if len(known):  # what is not asked for is drawn among the isomers of training
@@ -70,7 +71,7 @@ def test_an_element_alone_draws_the_rest_as_in_the_data(domain: MoleculeDomain) 
     assert set(values["C"]) == {3.0}
     assert len(set(sizes)) > 3
     assert sizes == [int(sum(row)) for row in zip(*(values[symbol] for symbol in SYMBOLS), strict=True)]
-    train = domain.splits["train"]
+    train = domain.dataset.splits["train"]
     real = {tuple(row) for row in counted([train[i] for i in range(len(train))], (1, 6, 7, 8, 9)).tolist()}
     assert set(zip(*(values[symbol] for symbol in SYMBOLS), strict=True)) <= real
 
@@ -163,7 +164,7 @@ def test_the_likelihood_has_a_part_for_sizes(domain: MoleculeDomain) -> None:
     x, space, _ = domain.batch("train", range(50), streams(0, "augment", range(50)))
     size = domain.units(x, space).size
     assert size is not None
-    train = domain.splits["train"].sizes
+    train = domain.dataset.splits["train"].sizes
     share = np.array([(train == n).mean() for n in train[:50]])
     np.testing.assert_allclose(np.exp(-size.numpy()), share, rtol=0.3)
     assert np.corrcoef(np.exp(-size.numpy()), share)[0, 1] > 0.999
@@ -173,9 +174,8 @@ def test_the_likelihood_has_a_part_for_sizes(domain: MoleculeDomain) -> None:
 def test_the_benchmark_of_asking(types: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real molecules have no error, a random draw has one; each sample has a request of its own."""
     import sys
-    from pathlib import Path
 
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "benchmarks"))
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import asking as bench
 
     data = MoleculeData(max_heavy=3, conditions=("logp", "gyration"), types=types)  # type: ignore[arg-type]

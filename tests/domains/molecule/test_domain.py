@@ -17,7 +17,7 @@ from polydiff.backbones.config import EGNNConfig
 from polydiff.building import build_denoiser
 from polydiff.data import batches
 from polydiff.domain import Samples
-from polydiff.domains.molecule import SPEC
+from polydiff.domains.molecule import dataset, evaluation
 from polydiff.domains.molecule.asking import NEAR
 from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData, Property
 from polydiff.domains.molecule.domain import MoleculeDomain
@@ -28,7 +28,6 @@ from polydiff.errors import UserError
 from polydiff.model import Model
 from polydiff.plugins import build_domain
 from polydiff.random import streams
-from polydiff.settings import resolve
 from polydiff.testing import check_domain
 
 
@@ -47,11 +46,6 @@ def noise(domain: MoleculeDomain, n: int) -> Samples:
     return Samples(domain.decode(space.noise(streams(0, "noise", range(n))), space), cond)
 
 
-@pytest.mark.parametrize("preset", sorted(SPEC.presets))
-def test_presets_are_sound(preset: str) -> None:
-    assert isinstance(resolve("molecule", preset=preset).config.data, MoleculeData)
-
-
 @pytest.mark.parametrize("options", [{"layout": "dense"}, {"layout": "sparse", "conditions": ()}])
 def test_promises_are_kept(options: dict[str, object]) -> None:
     assert [check for check in check_domain(config(**options), examples=8) if not check.passed] == []
@@ -65,7 +59,7 @@ def test_statistics_are_json_and_suffice_without_the_data(
     domain: MoleculeDomain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statistics = json.loads(json.dumps(domain.statistics))
-    monkeypatch.setattr("polydiff.domains.molecule.domain.open_library", lambda _: pytest.fail("read the data"))
+    monkeypatch.setattr(dataset, "open_library", lambda _: pytest.fail("read the data"))
     again = build_domain(domain.config, statistics)
     a, b = (d.blank(streams(0, "blank", range(9)), {"logp": "1"}) for d in (domain, again))
     assert torch.equal(a[0].dim, b[0].dim)
@@ -79,7 +73,7 @@ def test_conditions_are_standardised_and_described_in_their_units(domain: Molecu
     for value in cond.values():
         assert float(value.mean()) == pytest.approx(0, abs=1e-5)
         assert float(value.std(correction=0)) == pytest.approx(1, abs=1e-5)
-    tpsa = domain.splits["train"].column("tpsa")
+    tpsa = domain.dataset.splits["train"].column("tpsa")
     assert [words["tpsa"] for words in domain.describe(cond)] == pytest.approx(tpsa.tolist(), abs=1e-3)
 
 
@@ -98,15 +92,15 @@ def test_what_is_not_asked_is_drawn_as_in_training(domain: MoleculeDomain) -> No
     space, cond = domain.blank(streams(0, "blank", range(n)), {})
     assert isinstance(space, DenseMolecules | PackedMolecules)
     assert cond is not None
-    sizes = domain.splits["train"].sizes
+    sizes = domain.dataset.splits["train"].sizes
     drawn, real = np.bincount(space.sizes.numpy(), minlength=30) / n, np.bincount(sizes, minlength=30) / len(sizes)
     assert np.abs(drawn - real).max() < 0.03
-    real_correlation = np.corrcoef(sizes, domain.splits["train"].column("logp"))[0, 1]
+    real_correlation = np.corrcoef(sizes, domain.dataset.splits["train"].column("logp"))[0, 1]
     assert np.corrcoef(space.sizes.numpy(), cond["logp"].numpy())[0, 1] == pytest.approx(real_correlation, abs=0.05)
 
 
 def test_what_is_not_asked_goes_with_what_is(domain: MoleculeDomain) -> None:
-    train = domain.splits["train"]
+    train = domain.dataset.splits["train"]
     asked = float(np.quantile(train.column("tpsa"), 0.95))
     _, cond = domain.blank(streams(0, "blank", range(500)), {"tpsa": str(asked)})
     assert cond is not None
@@ -152,7 +146,7 @@ def test_real_molecules_measure_what_they_are_asked_and_are_judged_once(
 ) -> None:
     real = domain.examples("test", 20)
     told = domain.evaluate(real)
-    monkeypatch.setattr("polydiff.domains.molecule.domain.examine", None)  # they are known by now
+    monkeypatch.setattr(evaluation, "examine", None)  # they are known by now
     found = domain.measures(real)
     assert next(iter(found)) == "logp"
     assert found["logp"].values == pytest.approx(found["logp"].asked, abs=1e-4)
@@ -214,7 +208,7 @@ def test_layouts_give_the_same_conditions_and_sizes() -> None:
 def test_epochs_visit_every_geometry(domain: MoleculeDomain) -> None:
     size = domain.size("train")
     batch = batches(domain, size, seed=0)(0)
-    expected = sum(domain.splits["train"].sizes)
+    expected = sum(domain.dataset.splits["train"].sizes)
     assert int(batch.space.dim.sum()) == 3 * (expected - size) + 5 * expected
     assert not math.isnan(float(batch.x.sum()))
 

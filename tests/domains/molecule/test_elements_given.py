@@ -42,7 +42,7 @@ def test_promises_are_kept(layout: str) -> None:
 
 
 def test_states_are_positions_and_codes_round_trip(domain: MoleculeDomain) -> None:
-    part = domain.splits["test"]
+    part = domain.dataset.splits["test"]
     x, space = domain.codec.encode([part[i] for i in range(3)])
     assert x.shape[-1] == 3
     assert torch.equal(space.dim, 3.0 * (space.sizes - 1))  # type: ignore[attr-defined]
@@ -57,7 +57,7 @@ def test_samples_are_made_of_what_was_asked(domain: MoleculeDomain, asked: dict[
     space, cond = domain.blank(streams(0, "blank", range(6)), asked)
     assert set(cond or {}) == {"logp"}
     made = domain.decode(space.noise(streams(0, "noise", range(6))), space)
-    known = {formula(one) for one in (domain.splits["train"][i] for i in range(domain.size("train")))}
+    known = {formula(one) for one in (domain.dataset.splits["train"][i] for i in range(domain.size("train")))}
     formulas = [formula(one) for one in made]
     if "formula" in asked:
         assert formulas == ["C2H6O"] * 6

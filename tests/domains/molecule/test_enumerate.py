@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import accumulate
-from pathlib import Path
 
 import pytest
 from rdkit import Chem
+from repository import ROOT
 
 from polydiff.domains.molecule.data import universe
 from polydiff.domains.molecule.enumerate import FORBIDDEN_PAIRS, acceptable, graphs, molecules, strained, tightened
@@ -37,7 +37,7 @@ def test_counts_of_the_shipped_list() -> None:
 
 
 def test_the_page_of_molecules_tells_the_counts() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "molecule.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "molecule.md").read_text(encoding="utf-8")
     assert f"{', '.join(f'{total:,}' for total in accumulate(COUNTS.values()))} up to 1 to 7" in page
 
 

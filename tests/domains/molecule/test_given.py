@@ -13,6 +13,7 @@ import pytest
 import torch
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdMolAlign
+from repository import ROOT
 
 import polydiff
 from polydiff.backbones.config import EGNNConfig
@@ -166,7 +167,7 @@ def test_elements_that_are_given_are_those_of_some_molecule_of_training(tmp_path
     path = write(tmp_path / "part.sdf", *[without(embedded("CCO"), 8)] * 12)
     made = polydiff.inpaint(model, *begun(model, path, add="2"), steps=2).examples
     assert isinstance(model.domain, MoleculeDomain)
-    train = model.domain.splits["train"]
+    train = model.domain.dataset.splits["train"]
     real = {tuple(sorted(train[i].numbers.tolist())) for i in range(len(train))}
     found = {tuple(sorted(molecule.numbers.tolist())) for molecule in made}
     assert found <= real
@@ -292,7 +293,7 @@ def test_all_of_a_padded_molecule_kept_is_refused(ethanol: Path) -> None:
 def test_the_python_of_the_page_runs(
     trained: str, ethanol: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "molecule.md").read_text()
+    page = (ROOT / "docs" / "molecule.md").read_text()
     (code,) = (text for text in re.findall(r"^```python\n(.*?)^```", page, flags=re.M | re.S) if "grown" in text)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.sdf").write_bytes(ethanol.read_bytes())

@@ -44,7 +44,7 @@ def nats(codec: Codec, denoiser: Denoiser, molecules: list[Molecule], first: int
 
 
 def test_padding_layout_and_company_do_not_matter(domain: MoleculeDomain, denoiser: Denoiser) -> None:
-    molecules = [domain.splits["train"][i] for i in (0, 8, 16, 24)]
+    molecules = [domain.dataset.splits["train"][i] for i in (0, 8, 16, 24)]
     packed = nats(domain.codec, denoiser, molecules)
     for pad in (1, 32):
         dense = nats(replace(domain.codec, packed=False, pad_to=pad), denoiser, molecules)
@@ -55,7 +55,7 @@ def test_padding_layout_and_company_do_not_matter(domain: MoleculeDomain, denois
 
 def test_translation_does_not_matter(domain: MoleculeDomain, denoiser: Denoiser) -> None:
     """To the bit where the shift can be written in float32; else as far as the positions themselves are rounded."""
-    fine = [domain.splits["train"][i] for i in (0, 8, 16, 24)]
+    fine = [domain.dataset.splits["train"][i] for i in (0, 8, 16, 24)]
     coarse = [Molecule(m.numbers, np.round(m.positions * 1024) / np.float32(1024)) for m in fine]
     shift = np.array([64, -32, 16], np.float32)
     here, there = ([Molecule(m.numbers, m.positions + s) for m in coarse] for s in (0 * shift, shift))
@@ -81,7 +81,7 @@ class Oracle:
 def test_the_bound_of_one_molecule_that_is_known(domain: MoleculeDomain, packed: bool) -> None:
     """No nat is lost on the way: prior + d (log c + log(2 pi) / 2 + log s), d = 3 (N - 1), and nothing for elements."""
     codec = replace(domain.codec, packed=packed, scale=1.3)
-    molecule = domain.splits["train"][20]
+    molecule = domain.dataset.splits["train"][20]
     x, space = codec.encode([molecule, molecule])
     schedule, batch, units = Oracle.schedule, Batch(x, space, None), codec.units(x, space)
     levels = chain(schedule, 1001)

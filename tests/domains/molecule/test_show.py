@@ -11,10 +11,10 @@ import pytest
 from browser import CHROMIUM, Browser
 
 from polydiff.domain import Samples
-from polydiff.domains.molecule.domain import record
 from polydiff.domains.molecule.geometry import Molecule, atomic_numbers, embedded, positions
 from polydiff.domains.molecule.judge import Judged
 from polydiff.domains.molecule.perceive import cloud
+from polydiff.domains.molecule.sdf import record
 from polydiff.domains.molecule.show import atoms, bonds, joined, script, show, turned
 from polydiff.errors import UserError
 from polydiff.fragment import whole_page

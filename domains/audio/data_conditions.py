@@ -1,0 +1,81 @@
+"""The conditions that the data set says of its sounds, as tensors and in the user's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from polydiff.domains.audio.data import Values
+from polydiff.domains.audio.plucks import note_name
+from polydiff.errors import unknown
+from polydiff.fields import Field, Labels, from_json
+from polydiff.space import Condition
+
+FLATS = {"DB": "C#", "EB": "D#", "GB": "F#", "AB": "G#", "BB": "A#"}
+
+
+@dataclass(frozen=True)
+class DataConditions:
+    """Conditions by name.
+
+    Arguments:
+        fields: What each means, as measured on the training data.
+    """
+
+    fields: Mapping[str, Field]
+
+    @classmethod
+    def of(cls, statistics: Mapping[str, Any]) -> DataConditions:
+        """Return the conditions in statistics; older runs have at most one, in keys of its own."""
+        if "conditions" in statistics or not statistics["condition"]:
+            return cls(from_json(statistics.get("conditions", {})))
+        one = {"type": "classes", "names": statistics["names"], "counts": statistics["counts"]}
+        return cls(from_json({statistics["condition"]: one}))
+
+    def class_names(self, name: str) -> Sequence[str]:
+        """Return the words of a class condition, () of another."""
+        field = self.fields.get(name)
+        return field.names if isinstance(field, Labels) else ()
+
+    def encode(self, values: Sequence[Values]) -> dict[str, Tensor]:
+        """Return what is said of examples as tensors."""
+        return {name: field.encode([row.get(name) for row in values]) for name, field in self.fields.items()}
+
+    def draw(self, generators: Sequence[torch.Generator], asked: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return the conditions of new samples: those that the user names, the others drawn as in training.
+
+        Raises:
+            UserError: A name or a value is unknown.
+        """
+        for name in asked:
+            if name not in self.fields:
+                raise unknown("condition", name, self.fields)
+        drawn = {name: field.draw(generators) for name, field in self.fields.items()}
+        return drawn | {name: self.named(name, value, len(generators)) for name, value in asked.items()}
+
+    def named(self, name: str, value: Any, n: int) -> Tensor:
+        """Return the condition of n samples in the user's words; notes may be C4, Db4 or MIDI 60."""
+        note = midi_name(value) if name == "pitch" and isinstance(value, str) else value
+        return self.fields[name].ask(name, note if note in self.class_names(name) else value, n)
+
+    def describe(self, cond: Condition) -> list[dict[str, Any]]:
+        """Return each sample's conditions in the user's words."""
+        n = len(next(iter(cond.values()), ()))
+        columns = {name: field.words(cond[name]) for name, field in self.fields.items() if name in cond}
+        return [{name: column[i] for name, column in columns.items()} for i in range(n)]
+
+
+def midi_name(text: str) -> str:
+    """Return a note's name in the form of the classes: C#4 for 61, c#4 and Db4; other words unchanged."""
+    if text.isascii() and text.isdecimal():
+        return note_name(int(text))
+    match = re.fullmatch(r"([A-Ga-g][#b]?)(\d)", text.strip())
+    if not match:
+        return text
+    letter = match[1].upper()
+    return FLATS.get(letter, letter) + match[2]

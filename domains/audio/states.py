@@ -1,0 +1,93 @@
+"""Between sounds and states, for every task: where states live, and how they are encoded and decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from polydiff.abilities import Units, provides
+from polydiff.condition_batch import blank_conditions
+from polydiff.conditions import Conditions
+from polydiff.domains.audio.codec import Standardise
+from polydiff.domains.audio.config import AudioConfig
+from polydiff.domains.audio.given import bridged, read_sounds
+from polydiff.domains.audio.restore import Missing, Upsample
+from polydiff.domains.audio.tasks import FromFiles, read_told
+from polydiff.errors import UserError
+from polydiff.random import streams
+from polydiff.space import Batch, Euclidean, Space, State
+from polydiff.tasks import Task
+
+
+@dataclass(frozen=True)
+class States:
+    """States of sounds.
+
+    Arguments:
+        config: The run's configuration.
+        codec: Between sounds and states of unit variance.
+        task: What the network is trained for; upsampling has a space of its own.
+    """
+
+    config: AudioConfig
+    codec: Standardise
+    task: Task
+
+    def space(self, n: int, length: int | None = None) -> Euclidean:
+        """Return where n clips of so many samples live; by default of as many as in training."""
+        data = self.config.data
+        return Euclidean(n, (data.channels, length or data.length))
+
+    def placed(self, encoded: Tensor, known: Mapping[str, Tensor]) -> tuple[State, Euclidean]:
+        """Return the states of encoded sounds and their space, which may depend on the task's conditions."""
+        if isinstance(self.task, Upsample):
+            missing = self.task.space(known)
+            return missing.encode(encoded), missing
+        return encoded, self.space(len(encoded), encoded.shape[-1])
+
+    def batch(self, sounds: Tensor, said: Mapping[str, Tensor], generators: Sequence[torch.Generator]) -> Batch:
+        """Return clean states of sounds, with what the data set says of them and the task's conditions."""
+        encoded = self.codec.encode(sounds)
+        known = self.task.ask(encoded, generators)
+        x, space = self.placed(encoded, known)
+        return Batch(x, space, {**said, **known} or None)
+
+    def read(self, paths: Sequence[Path], conditions: Conditions) -> Batch:
+        """Return a user's own files as clean states."""
+        encoded = self.codec.encode(read_sounds(paths, self.config.data))
+        n = len(encoded)
+        known = self.task.ask(encoded, streams(0, "read", range(n))) if isinstance(self.task, Upsample) else {}
+        x, space = self.placed(encoded, known)
+        return Batch(x, space, blank_conditions(conditions, n, encoded.shape[2:]) | known or None)
+
+    def read_degraded(self, paths: Sequence[Path], conditions: Conditions, degrade: bool) -> Batch:
+        """Return recordings or mel spectrograms as conditions, beside the states of the simple method."""
+        if not provides(self.task, FromFiles):
+            raise UserError(f"task={self.config.task} reads no files of another form.")
+        known, length = read_told(self.task, paths, degrade)
+        x = self.task.guess(known, (length,))
+        space = self.task.space(known) if isinstance(self.task, Upsample) else self.space(len(x), length)
+        return Batch(x, space, blank_conditions(conditions, len(x), x.shape[2:]) | known)
+
+    def forget(self, x: State, mask: Tensor) -> State:
+        """Return states whose filter met nothing of what the mask leaves out."""
+        if not self.codec.gains:
+            return x
+        return self.codec.encode(bridged(self.codec.decode(x), mask))
+
+    def units(self, x: State, space: Space) -> Units:
+        """Return the units of likelihoods: full scale of the sound."""
+        gain = space.log_volume if isinstance(space, Missing) else 0
+        assert isinstance(space, Euclidean)
+        volume = torch.full((space.batch,), self.codec.log_volume(space.shape), device=x.device)
+        return Units(None, None, volume + gain, "full scale")
+
+    def decode(self, x: State, space: Space) -> list[Any]:
+        """Return sounds (C, T)."""
+        whole = space.decode(x.float()) if isinstance(space, Missing) else x.float()
+        return list(self.codec.decode(whole).unbind())

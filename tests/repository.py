@@ -1,0 +1,30 @@
+"""The repository's root, and the commands and code blocks of its pages."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file())
+FEW = [
+    "train.steps=4",
+    "train.batch_size=8",
+    "backbone.channels=16",
+    "backbone.blocks=1",
+    "sample.steps=3",
+    "--judge",
+    "20",
+]
+"""Words that make a `polydiff train` of a page quick."""
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The fenced blocks of a page in one language."""
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```", (ROOT / page).read_text(), flags=re.M | re.S)
+
+
+def commands(page: str) -> list[list[str]]:
+    """The `polydiff` commands of a page's shell blocks, as words."""
+    lines = "\n".join(blocks(page, "sh")).splitlines()
+    return [words[1:] for line in lines if (words := shlex.split(line, comments=True)) and words[0] == "polydiff"]
