@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from fake_plugins import EXTENSIONS, distribution, install_ring, on_path, polydiff
-from test_docs import blocks
+from repository import blocks
 
 from polydiff import SAMPLERS, UserError, extensions
 
