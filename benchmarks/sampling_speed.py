@@ -23,11 +23,12 @@ from timing import in_turns, markdown, parser, quartiles, show
 from torch import Tensor, nn
 
 from polydiff.allocator import keep_memory
-from polydiff.building import build_denoiser, pick_device
+from polydiff.device import pick_device
 from polydiff.drawing import draw
 from polydiff.guidance import GUIDANCE, Guided
 from polydiff.model import Model
 from polydiff.plugins import build_domain
+from polydiff.processes import build_denoiser
 from polydiff.random import streams
 from polydiff.sampling import sample
 from polydiff.settings import resolve

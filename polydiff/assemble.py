@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from polydiff.building import average, build_denoiser, load_weights, open_checkpoint
+from polydiff.checkpoint import load_weights, open_checkpoint
 from polydiff.config import Config
 from polydiff.device import pick_device
 from polydiff.domain import Domain
@@ -17,8 +17,10 @@ from polydiff.ema import WIDEST
 from polydiff.errors import UserError
 from polydiff.parents import Records, located
 from polydiff.plugins import build_domain
+from polydiff.processes import build_denoiser
 from polydiff.run import run_of
 from polydiff.settings import config_from
+from polydiff.snapshots import average
 
 
 class Parts(NamedTuple):

@@ -6,33 +6,20 @@ A config says names as words; only the core knows them, and importing it takes t
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
-from numbers import Integral, Real
 from typing import Any
 
 from polydiff.config import Config, SampleConfig
-from polydiff.errors import UserError, unknown
+from polydiff.errors import UserError
 from polydiff.errors import attempt as attempt
-from polydiff.keys import dig
+from polydiff.names import check_chosen
+from polydiff.nested import get_dotted
 from polydiff.registry import Registry
-from polydiff.rules import rules_of, value_of
-from polydiff.settings import OPTIONS_OF
-
-KINDS: dict[str, tuple[type, str]] = {
-    "int": (Integral, "a whole number"),
-    "float": (Real, "a number"),
-    "str": (str, "a name"),
-    "bool": (bool, "true or false"),
-}
-"""Annotation of an option -> the type of its values, and what they are."""
 
 
 def check_names(config: Config) -> None:
     """Refuse names, and options of names, that the core does not know."""
     from polydiff.loss import NORMS, TIMES, WEIGHTINGS
     from polydiff.objective import OBJECTIVES
-    from polydiff.optim import OPTIMIZERS
     from polydiff.schedule import SCHEDULES
     from polydiff.target import TARGETS
 
@@ -43,7 +30,6 @@ def check_names(config: Config) -> None:
         "loss.norm": NORMS,
         "loss.weighting": WEIGHTINGS,
         "loss.times": TIMES,
-        "optim.name": OPTIMIZERS,
     }
     check_chosen(config.model_dump(), registries)
     check_sampling(config, config.sample)
@@ -65,25 +51,6 @@ def check_sampling(config: Config, how: SampleConfig) -> None:
     check_chosen({**config.model_dump(), "sample": how.model_dump()}, registries)
 
 
-def check_chosen(values: Mapping[str, Any], registries: Mapping[str, Registry[Any]]) -> None:
-    """Raise a `UserError` if a name is in no registry, an option does not exist, or a rule is broken.
-
-    Arguments:
-        values: A whole configuration, as nested mappings.
-        registries: Dotted key of a name -> what it names.
-    """
-    chosen = {key: name for key in registries if (name := dig(values, key)) is not None}
-    for key, name in chosen.items():
-        registry = registries[key]
-        if name not in registry:
-            raise UserError(f"{key}: {registry.unknown(name)}")
-        if key in OPTIONS_OF:
-            check_options(OPTIONS_OF[key], dig(values, OPTIONS_OF[key]), name, registry)
-    for key, name in chosen.items():
-        for rule in rules_of(registries[key][name]):
-            rule.check(f"{key}={name}", values)
-
-
 def check_taught(config: Config) -> None:
     """Raise a `UserError` if the network has an ability that the objective does not train."""
     from polydiff.objective import OBJECTIVES
@@ -94,7 +61,7 @@ def check_taught(config: Config) -> None:
             teachers.setdefault(key, []).append(name)
     values, objective = config.model_dump(), config.loss.objective
     for key, names in teachers.items():
-        if value_of(values, key) and objective not in names:
+        if get_dotted(values, key) and objective not in names:
             raise UserError(f"{key}=true: only loss.objective={' or '.join(names)} trains it, not {objective}.")
 
 
@@ -157,22 +124,3 @@ def try_options(config: Config) -> None:
         if not bool(useful):
             given = getattr(loss, f"{name}_options")
             raise UserError(f"loss.{name}_options={given}: gives {result.tolist()}, of no use as a {name}.")
-
-
-def check_options(key: str, options: Mapping[str, Any], name: str, registry: Registry[Any]) -> None:
-    """Refuse options that the thing of this name does not take: those of its arguments that have a default."""
-    arguments = inspect.signature(registry[name]).parameters.values()
-    known = {argument.name: argument.annotation for argument in arguments if argument.default is not argument.empty}
-    for option, value in options.items():
-        if option not in known:
-            raise UserError(f"{key}: {unknown(f'option of the {registry.kind} {name}', str(option), known)}")
-        check_kind(f"{key}.{option}", value, known[option])
-
-
-def check_kind(key: str, value: object, annotation: Any) -> None:
-    """Refuse a value that is not of its argument's type, where that is a plain one, and nan."""
-    kind = getattr(annotation, "__name__", annotation)
-    wanted, name = KINDS.get(kind, (object, ""))
-    number = kind in ("int", "float")
-    if not isinstance(value, wanted) or (number and (isinstance(value, bool) or value != value)):
-        raise UserError(f"{key}={value!r}: should be {name}.")

@@ -26,6 +26,18 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 Numbers = dict[str, StrictBool | StrictInt | StrictFloat]
 """Options by name, each of the type that was given: 16 stays whole, true is no number, the text "16" is an error."""
 
+OPTIONS_OF = {
+    "schedule": "schedule_options",
+    "loss.objective": "loss.objective_options",
+    "loss.norm": "loss.norm_options",
+    "loss.weighting": "loss.weighting_options",
+    "loss.times": "loss.times_options",
+    "sample.sampler": "sample.options",
+    "sample.spacing": "sample.spacing_options",
+    "sample.guidance_method": "sample.guidance_options",
+}
+"""Key of a name -> key of its options. A layer that changes the name leaves the options of the old one behind."""
+
 
 class Section(BaseModel):
     """A part of a configuration: immutable, typed, closed to unknown keys."""

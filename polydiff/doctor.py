@@ -134,7 +134,7 @@ def bf16(device: torch.device) -> Finding:
     """Measure how much faster a convolution is in bf16, where it is, and say what train.precision=auto takes."""
     import torch
 
-    from polydiff.building import pick_precision
+    from polydiff.device import pick_precision
     from polydiff.timing import fastest
 
     weight = torch.ones(64, 64, 3, 3, device=device).contiguous(memory_format=torch.channels_last)

@@ -10,7 +10,6 @@ from typing import Any
 
 from polydiff.abilities import HasConfusions, HasMeasures, provides
 from polydiff.config import SampleConfig
-from polydiff.config_checks import GUIDED
 from polydiff.distributions import summary as distribution
 from polydiff.domain import Domain, Metric, Samples
 from polydiff.environment import environment
@@ -24,6 +23,7 @@ from polydiff.model import Model
 from polydiff.request import Request
 from polydiff.restoring import Paired, is_told, paired
 from polydiff.run import Run
+from polydiff.sample_section import GUIDED
 
 DRAWN = 100
 """Most classes of which it is told which are taken for which."""

@@ -35,34 +35,6 @@ def leaves(model: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
     return found
 
 
-def lookup(values: Mapping[str, Any], key: str) -> Any:
-    """Return the value of a dotted key in a mapping with nested or dotted keys, or None."""
-    if key in values:
-        return values[key]
-    head, _, rest = key.partition(".")
-    inner = values.get(head)
-    return lookup(inner, rest) if rest and isinstance(inner, Mapping) else None
-
-
-def dig(values: Mapping[str, Any], key: str) -> Any:
-    """Return the value of a dotted key in nested mappings."""
-    for name in key.split("."):
-        values = values[name]
-    return values
-
-
-def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return dotted keys as nested mappings."""
-    nested: dict[str, Any] = {}
-    for key, value in flat.items():
-        *path, name = key.split(".")
-        section = nested
-        for part in path:
-            section = section.setdefault(part, {})
-        section[name] = value
-    return nested
-
-
 def kinds(annotation: Any) -> set[Any]:
     """Return the types that an annotation accepts, without their parameters; the type of a Literal's values."""
     origin = get_origin(annotation)

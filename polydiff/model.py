@@ -20,7 +20,8 @@ from polydiff.parents import Records
 from polydiff.process import Process
 from polydiff.processes import process_of
 from polydiff.random import streams
-from polydiff.request import Request, guide_of, section
+from polydiff.request import Request, guide_of
+from polydiff.sample_section import section
 from polydiff.space import Batch, Condition, Space, State
 
 

@@ -1,21 +1,29 @@
-"""The process of a configuration, by its name."""
+"""The process of a configuration, and the network that it makes."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polydiff.process import PROCESSES, Process
 
 if TYPE_CHECKING:
-    from polydiff.config import Config
+    import torch
 
-BUILT_IN = ("polydiff.gaussian_process",)
-"""Modules that register polydiff's own processes when they are imported."""
+    from polydiff.config import Config
+    from polydiff.domain import Domain
 
 
 def process_of(config: Config) -> Process:
-    """Return the process that a configuration names; a name that nothing is registered under is a `UserError`."""
-    for module in BUILT_IN:
-        import_module(module)
+    """Return the process that a configuration names.
+
+    Raises:
+        UserError: No process is registered under this name.
+    """
+    import polydiff.gaussian_process  # noqa: F401 - registers the built-in process
+
     return PROCESSES[config.process]
+
+
+def build_denoiser(config: Config, domain: Domain, device: torch.device) -> Any:
+    """Return the untrained network of a configuration, as its process makes it; its weights follow from the seed."""
+    return process_of(config).network(config, domain, device)

@@ -21,7 +21,7 @@ from markupsafe import Markup
 from polydiff.curves import SMOOTHING, training_curves
 from polydiff.files import read_json, write_atomic
 from polydiff.fragment import POLICY, script
-from polydiff.keys import lookup
+from polydiff.nested import get_dotted
 from polydiff.numbers import number
 from polydiff.run import Run, step_of, step_path, steps_saved
 from polydiff.scores import SAMPLING, evaluation, read_evaluation
@@ -116,7 +116,7 @@ def described(run: Run) -> dict[str, Any]:
         "Device": words(state, "environment.device"),
         "Date": words(state, "environment.date").replace("T", " ").replace("+00:00", " UTC"),
         "Versions": ", ".join(
-            f"{name} {version}" for name, version in (lookup(state, "environment.versions") or {}).items()
+            f"{name} {version}" for name, version in (get_dotted(state, "environment.versions") or {}).items()
         ),
     }
     return {
@@ -124,7 +124,7 @@ def described(run: Run) -> dict[str, Any]:
         "domain": words(config, "domain") or "an unknown domain",
         "preset": words(config, "preset"),
         "step": max(int(at.get("step", 0)) for at in (latest, state)),
-        "planned": lookup(config, "train.steps"),
+        "planned": get_dotted(config, "train.steps"),
         "facts": {name: value for name, value in facts.items() if value},
         "input": text(run.input),
         "resolved": commented(text(run.resolved)),
@@ -140,7 +140,7 @@ def settings(run: Run) -> dict[str, Any]:
 
 def words(config: Mapping[str, Any], *keys: str) -> str:
     """Return the values of dotted keys that are set, separated by commas."""
-    return ", ".join(str(value) for key in keys if (value := lookup(config, key)) is not None)
+    return ", ".join(str(value) for key in keys if (value := get_dotted(config, key)) is not None)
 
 
 def text(path: Path) -> str:

@@ -16,13 +16,12 @@ from polydiff.batching import WINDOW, Memory, windows
 from polydiff.condition_batch import condition_to, same_conditions, withhold
 from polydiff.conditions import Condition
 from polydiff.config import SampleConfig
-from polydiff.config_checks import check_guided
 from polydiff.domain import Samples, conditions_of
 from polydiff.errors import UserError
 from polydiff.parents import open_parent
 from polydiff.process import Draw, Known, Plan
 from polydiff.random import streams
-from polydiff.settings import checked
+from polydiff.sample_section import section
 from polydiff.space import Space, State, state_to
 
 if TYPE_CHECKING:
@@ -175,23 +174,6 @@ class Request:
             return None
         named = conditions(self.model.domain, negative, seed, indices)
         return withhold(named, named.keys() - negative.keys())
-
-
-def section(model: Model, changes: Mapping[str, Any]) -> SampleConfig:
-    """Return the configuration's section `sample` with changes (None: no change), of the right keys and types."""
-    configured = model.config.sample
-    given = {name: value for name, value in changes.items() if value is not None}
-    values = configured.model_dump()
-    for name, fresh in (("sampler", {"options": {}, "spacing": None}), ("spacing", {"spacing_options": {}})):
-        if given.get(name, values[name]) != values[name]:
-            given = fresh | given  # what suited another method means nothing to this one
-    if given.get("guidance_method", configured.guidance_method) != configured.guidance_method:
-        given.setdefault("guidance_options", {})
-    if given.get("guidance") == 1:
-        values |= {"guide": None, "negative": {}}  # they were for the scale that was configured
-    how = checked(SampleConfig, values | given)
-    check_guided(how, given)
-    return how
 
 
 def guide_of(model: Model, how: SampleConfig) -> Model | None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from polydiff.errors import UserError
+from polydiff.nested import get_dotted
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -45,17 +46,9 @@ class Rule:
             choice: What has the rule, such as "loss.objective=ect".
             config: Every value, as nested mappings.
         """
-        holds = all(value_of(config, key) == value for key, value in self.when.items())
-        if holds and (value_of(config, self.key) in self.values) == self.excludes:
+        holds = all(get_dotted(config, key) == value for key, value in self.when.items())
+        if holds and (get_dotted(config, self.key) in self.values) == self.excludes:
             raise UserError(f"{choice} {self.why}")
-
-
-def value_of(config: Mapping[str, Any], key: str) -> Any:
-    """Return the value of a dotted key in nested mappings, None if there is none."""
-    value: Any = config
-    for name in key.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
 
 
 def rules(*rules: Rule) -> Callable[[T], T]:

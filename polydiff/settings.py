@@ -16,39 +16,16 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from polydiff.config import Config, LossConfig
+from polydiff.config import OPTIONS_OF, Config, LossConfig
 from polydiff.domain import DomainSpec
 from polydiff.errors import UserError, unknown
-from polydiff.keys import (
-    ARGUMENTS,
-    Fields,
-    Word,
-    dig,
-    explain,
-    keys_of,
-    kinds,
-    leaves,
-    lookup,
-    nest,
-    read_word,
-    unknown_key,
-)
+from polydiff.keys import ARGUMENTS, Fields, Word, explain, keys_of, kinds, leaves, read_word, unknown_key
+from polydiff.nested import get_dotted, get_nested, nest
 from polydiff.plugins import backbone_config_class, domain_config_class, load_backbone_spec, load_domain_spec
 from polydiff.yamltext import dump_yaml, parse_yaml, plain, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 COMMAND_LINE = "command line"
-OPTIONS_OF = {
-    "schedule": "schedule_options",
-    "loss.objective": "loss.objective_options",
-    "loss.norm": "loss.norm_options",
-    "loss.weighting": "loss.weighting_options",
-    "loss.times": "loss.times_options",
-    "sample.sampler": "sample.options",
-    "sample.spacing": "sample.spacing_options",
-    "sample.guidance_method": "sample.guidance_options",
-}
-"""Key of a name -> key of its options. A layer that changes the name leaves the options of the old one behind."""
 
 
 class Layer(NamedTuple):
@@ -126,7 +103,7 @@ def suited(layers: Sequence[Layer]) -> list[Layer]:
     Where that changes the objective of an earlier layer, such as a run's config.resolved.yaml, what suited the old one
     goes with it.
     """
-    named = [i for i, layer in enumerate(layers) if lookup(layer.values, "loss.objective") is not None]
+    named = [i for i, layer in enumerate(layers) if get_dotted(layer.values, "loss.objective") is not None]
     if not named:
         return list(layers)
     before, rest = list(layers[: named[-1]]), layers[named[-1] :]
@@ -138,7 +115,7 @@ def suited(layers: Sequence[Layer]) -> list[Layer]:
 
 def without_suited(values: Mapping[str, Any], objective: str) -> dict[str, Any]:
     """Return what a layer says without what suits an objective, nor options of such names."""
-    gone = [key for key, value in suits(objective).items() if lookup(values, key) == value]
+    gone = [key for key, value in suits(objective).items() if get_dotted(values, key) == value]
     gone += [OPTIONS_OF[key] for key in gone if key in OPTIONS_OF]
     return without_keys(values, gone)
 
@@ -162,7 +139,7 @@ def config_from(values: Mapping[str, Any], source: str = "The saved configuratio
     if name is None:
         raise UserError(f"{source} does not say its domain.")
     spec = load_domain_spec(str(name))
-    chosen = str(lookup(values, "backbone.name") or default_sections(domain_config_class(spec))["backbone"].name)
+    chosen = str(get_dotted(values, "backbone.name") or default_sections(domain_config_class(spec))["backbone"].name)
     unsaid = Layer("preset", unsaid_defaults(concrete(domain_config_class(spec), chosen)))
     return merge(spec, unsaid, [layer]).config
 
@@ -206,7 +183,7 @@ def merge(spec: DomainSpec, preset: Layer, user: Sequence[Layer]) -> Settings:
     model = concrete(cls, chosen)
     fields = leaves(model)
     values = model.model_validate({}).model_dump()
-    state = {key: dig(values, key) for key in fields}
+    state = {key: get_nested(values, key) for key in fields}
     provenance = dict.fromkeys(fields, "default")
     said = {"domain"}
     for layer in (preset, *user):
@@ -220,7 +197,7 @@ def merge(spec: DomainSpec, preset: Layer, user: Sequence[Layer]) -> Settings:
     except ValidationError as error:
         raise UserError(explain(error, provenance)) from error
     plain = config.model_dump(mode="json")
-    return Settings(config, provenance, nest({key: dig(plain, key) for key in fields if key in said}))
+    return Settings(config, provenance, nest({key: get_nested(plain, key) for key in fields if key in said}))
 
 
 def default_sections(cls: type[Config]) -> dict[str, Any]:
@@ -281,7 +258,7 @@ def walk(layer: Layer, fields: Fields, values: Mapping[str, Any], prefix: str = 
 
 def last(layers: Sequence[Layer], key: str) -> Any:
     """Return what the last layer that speaks of a key says, or None."""
-    return next((value for layer in reversed(layers) if (value := lookup(layer.values, key)) is not None), None)
+    return next((value for layer in reversed(layers) if (value := get_dotted(layer.values, key)) is not None), None)
 
 
 def missing_domain(keys: Iterable[str]) -> str:

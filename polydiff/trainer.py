@@ -16,11 +16,11 @@ from torch import Tensor
 
 from polydiff.abilities import quarantine_of
 from polydiff.averages import SIGMAS
-from polydiff.building import build_denoiser, pick_device
 from polydiff.checkpoint import Checkpoint, latest, load_weights, prune
 from polydiff.config import Config
 from polydiff.config_checks import check_config
 from polydiff.data import batches, worker_count
+from polydiff.device import pick_device
 from polydiff.domain import Domain
 from polydiff.environment import environment
 from polydiff.errors import UserError
@@ -30,7 +30,7 @@ from polydiff.model import Model
 from polydiff.optim import optimizer_tensors, restore_optimizer
 from polydiff.parents import Parent, Records, located, open_parents, renewed
 from polydiff.plugins import build_domain
-from polydiff.processes import process_of
+from polydiff.processes import build_denoiser, process_of
 from polydiff.quarantine import keep
 from polydiff.run import Run, steps_saved
 from polydiff.sets import write_samples

@@ -89,8 +89,8 @@ def test_a_sampler_that_leads_astray_is_seen() -> None:
     """From a highest noise level of 0.3, samples of N(0, 1) have a standard deviation far below 1."""
     words = {**TINY, "schedule_options.sigma_max": "0.3", "loss.times": "uniform", "loss.times_options": "{}"}
     config = resolve("image", words=words).config
-    from polydiff.building import build_denoiser
     from polydiff.plugins import build_domain
+    from polydiff.processes import build_denoiser
 
     domain = build_domain(config)
     model = Model(config, domain, build_denoiser(config, domain, torch.device("cpu")))

@@ -215,7 +215,7 @@ def test_weights_of_a_checkpoint_go_into_any_network(model: Model, tmp_path: Any
     """The run side needs nothing of a network but its state."""
     state = model.denoiser.state_dict()
     checkpoint = Checkpoint(3, {"config": {}}, state, state, {}).save(tmp_path)
-    from polydiff.building import load_weights
+    from polydiff.checkpoint import load_weights
 
     with torch.no_grad():
         model.denoiser.bias.zero_()

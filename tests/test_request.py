@@ -10,9 +10,9 @@ import torch
 
 import polydiff
 from polydiff import gaussian_plan
-from polydiff.building import build_denoiser
 from polydiff.model import Model
 from polydiff.plugins import build_domain
+from polydiff.processes import build_denoiser
 from polydiff.random import streams
 from polydiff.request import Request
 from polydiff.sampling import grid, run

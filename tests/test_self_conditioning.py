@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from polydiff.building import build_denoiser
 from polydiff.conditions import ESTIMATE
 from polydiff.config import OptimConfig
 from polydiff.control import inpaint, repaint
@@ -20,6 +19,7 @@ from polydiff.guidance import ClassifierFree
 from polydiff.loss import Loss
 from polydiff.model import Model
 from polydiff.plugins import build_domain
+from polydiff.processes import build_denoiser
 from polydiff.random import streams
 from polydiff.sampling import noise_levels, sample
 from polydiff.schedule import SCHEDULES, Schedule

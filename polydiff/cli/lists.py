@@ -11,7 +11,7 @@ from polydiff.cli.words import Parser, config_parser, read_words, settings
 from polydiff.config import Config
 from polydiff.domain import DomainSpec
 from polydiff.errors import unknown
-from polydiff.keys import dig, nest
+from polydiff.nested import get_nested, nest
 from polydiff.plugins import Plugin, discover, duplicates, load_domain_spec
 from polydiff.settings import resolve, resolved_text
 from polydiff.yamltext import dump_yaml, one_line_yaml, plain
@@ -136,7 +136,7 @@ def difference(chosen: Any) -> None:
     values = chosen.config.model_dump(mode="json")
     rows = []
     for key, source in chosen.provenance.items():
-        value, before = one_line_yaml(dig(values, key)), value_in(base, key)
+        value, before = one_line_yaml(get_nested(values, key)), value_in(base, key)
         if value != before:
             rows.append((key, before, value, source))
     if rows:
@@ -148,7 +148,7 @@ def difference(chosen: Any) -> None:
 def value_in(values: Mapping[str, Any], key: str) -> str:
     """Return the value of a dotted key as YAML, or "-" where another backbone has no such key."""
     try:
-        return one_line_yaml(dig(values, key))
+        return one_line_yaml(get_nested(values, key))
     except KeyError:
         return "-"
 

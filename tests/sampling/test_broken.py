@@ -11,11 +11,11 @@ from oracles import dense, euclidean, packed
 from torch import nn
 
 import polydiff
-from polydiff.building import build_denoiser
 from polydiff.domains.molecule.space import DenseMolecules
 from polydiff.errors import UserError
 from polydiff.model import Model
 from polydiff.plugins import build_domain
+from polydiff.processes import build_denoiser
 from polydiff.random import streams
 from polydiff.sampling import Step
 from polydiff.sampling.broken import LIMIT, first_broken, sound

@@ -11,7 +11,6 @@ import torch
 from repository import ROOT
 
 from polydiff.backbones.config import EGNNConfig
-from polydiff.building import build_denoiser
 from polydiff.conditions import Number
 from polydiff.domain import Samples
 from polydiff.domains.molecule.asking import Asking, Wishes
@@ -24,6 +23,7 @@ from polydiff.editing import vary
 from polydiff.errors import UserError
 from polydiff.model import Model
 from polydiff.plugins import build_domain
+from polydiff.processes import build_denoiser
 from polydiff.random import streams
 
 SYMBOLS = ("H", "C", "N", "O", "F")

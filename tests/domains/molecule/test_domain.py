@@ -14,7 +14,6 @@ import torch
 from rdkit import Chem
 
 from polydiff.backbones.config import EGNNConfig
-from polydiff.building import build_denoiser
 from polydiff.data import batches
 from polydiff.domain import Samples
 from polydiff.domains.molecule import dataset, evaluation
@@ -27,6 +26,7 @@ from polydiff.editing import vary
 from polydiff.errors import UserError
 from polydiff.model import Model
 from polydiff.plugins import build_domain
+from polydiff.processes import build_denoiser
 from polydiff.random import streams
 from polydiff.testing import check_domain
 

@@ -19,7 +19,6 @@ from torch.testing import assert_close
 
 from polydiff.backbones.config import EGNNConfig
 from polydiff.backbones.egnn import EGNN
-from polydiff.building import build_denoiser
 from polydiff.denoise import Denoiser
 from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData
 from polydiff.domains.molecule.domain import MoleculeDomain
@@ -31,6 +30,7 @@ from polydiff.likelihood import chain, discrete_vlb
 from polydiff.likelihood.terms import categorical, decoder, log_mass, prior_kl, prior_variance, step_kl
 from polydiff.loss import Loss
 from polydiff.model import Model
+from polydiff.processes import build_denoiser
 from polydiff.random import streams
 from polydiff.sampling import noise_levels, plan
 from polydiff.sampling.run import run_plan

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from polydiff.backbones.config import EGNNConfig
-from polydiff.building import build_denoiser
 from polydiff.domain import Samples
 from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData
 from polydiff.domains.molecule.domain import MoleculeDomain
@@ -18,6 +17,7 @@ from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.errors import UserError
 from polydiff.evaluation import held_out
 from polydiff.model import Model
+from polydiff.processes import build_denoiser
 from polydiff.random import streams
 from polydiff.testing import check_domain
 

@@ -17,7 +17,6 @@ from repository import ROOT
 
 import polydiff
 from polydiff.backbones.config import EGNNConfig
-from polydiff.building import build_denoiser
 from polydiff.cli import main
 from polydiff.cli.vary import kept
 from polydiff.control import repaint
@@ -29,6 +28,7 @@ from polydiff.domains.molecule.given import named
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.errors import UserError
 from polydiff.model import Model
+from polydiff.processes import build_denoiser
 from polydiff.random import streams
 from polydiff.sampling import SAMPLERS, noise_levels
 from polydiff.sampling.run import run_plan

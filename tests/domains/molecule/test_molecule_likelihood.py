@@ -13,7 +13,6 @@ import torch
 from torch.testing import assert_close
 
 from polydiff.backbones.config import EGNNConfig
-from polydiff.building import build_denoiser
 from polydiff.cli import main
 from polydiff.denoise import Denoiser
 from polydiff.domains.molecule.codec import Codec
@@ -21,6 +20,7 @@ from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData
 from polydiff.domains.molecule.domain import MoleculeDomain
 from polydiff.domains.molecule.geometry import Molecule
 from polydiff.likelihood import chain, continuous_vlb, discrete_vlb
+from polydiff.processes import build_denoiser
 from polydiff.random import streams
 from polydiff.schedule.discrete import polynomial_2
 from polydiff.space import Batch, Condition, Space, State, sqnorm

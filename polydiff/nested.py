@@ -1,0 +1,38 @@
+"""Nested mappings whose values are named by dotted keys, such as train.batch_size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def get_dotted(values: Mapping[str, Any], key: str) -> Any:
+    """Return the value of a dotted key in a mapping with nested or dotted keys; None if there is none."""
+    if key in values:
+        return values[key]
+    head, _, rest = key.partition(".")
+    inner = values.get(head)
+    return get_dotted(inner, rest) if rest and isinstance(inner, Mapping) else None
+
+
+def get_nested(values: Mapping[str, Any], key: str) -> Any:
+    """Return the value of a dotted key in nested mappings.
+
+    Raises:
+        KeyError: There is no such key.
+    """
+    for name in key.split("."):
+        values = values[name]
+    return values
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted keys and their values as nested mappings."""
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        *path, name = key.split(".")
+        section = nested
+        for part in path:
+            section = section.setdefault(part, {})
+        section[name] = value
+    return nested
