@@ -189,7 +189,7 @@ def test_a_domain_is_told_several_conditions_at_once(tmp_path: Path) -> None:
 
 def test_a_network_is_trained_with_them_and_asked_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLYDIFF_KERNELS", "0")
-    told = {"data.path": write_table(tmp_path, "jsonl"), "data.conditions": "digit:class,tempo,vector"}
+    told = {"data.path": write_table(tmp_path, "jsonl"), "data.conditions": ["digit:class", "tempo", "vector"]}
     tiny = {"data.length": 512, "train.steps": 2, "train.batch_size": 4, "backbone.channels": 16, "sample.steps": 2}
     model = polydiff.load(polydiff.train("audio", tmp_path / "run", overrides={**told, **tiny}))
     array = np.full((2, 4), 3.0, np.float32)
