@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from polydiff.building import pick_precision
 from polydiff.config import Config
 from polydiff.data import batches
 from polydiff.memory import Peak, size
@@ -41,7 +42,7 @@ def dry_run(config: Config, steps: int = STEPS) -> dict[str, Any]:
     seconds = median(times[1:])
     return {
         "device": str(device),
-        "precision": training.module.precision,
+        "precision": pick_precision(settings.precision, device),
         "threads": torch.get_num_threads(),
         "training examples": domain.size("train"),
         "test examples": domain.size("test"),

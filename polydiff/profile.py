@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.profiler import ProfilerActivity, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
+from polydiff.building import pick_precision
 from polydiff.config import Config
 from polydiff.errors import UserError
 from polydiff.memory import Peak, size
@@ -51,7 +52,8 @@ def profile(config: Config, trace: Path | str | None = None, steps: int = STEPS)
     path = check_trace(trace)
     domain = build_domain(config)
     training = begin(config, domain)
-    device, precision = next(training.module.parameters()).device, training.module.precision
+    device = next(training.module.parameters()).device
+    precision = pick_precision(config.train.precision, device)
     clock, held, peak = Clock(device), size(training.module, training.ema), Peak(device)
     records = records_of(config, domain, training, WARM + steps + TRACED + 1, clock)
     for _ in range(WARM):

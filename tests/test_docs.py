@@ -122,7 +122,7 @@ def test_the_core_page_trains_and_samples() -> None:
     torch.manual_seed(0)
     network = build_backbone(MLPConfig(hidden=64, layers=3), channels=2, dims=0, conditions={})
     scope: dict[str, Any] = {"ring": ring, "network": network}
-    code = blocks("docs/core.md", "python")[-1]
+    code = blocks("docs/core.md", "python")[1]
     assert "steps=1000" in code
     exec(code.replace("steps=1000", "steps=400"), scope)
     radius = scope["x"].norm(dim=1)
