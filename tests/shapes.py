@@ -92,7 +92,7 @@ SHAPES: dict[str, Shapes] = {
     "polydiff.likelihood.terms:prior_kl": Shapes({"x_0": STATE}, "B"),
     "polydiff.likelihood.terms:log_normal": Shapes({"x": STATE}, "B"),
     # samplers
-    "polydiff.sampling.run:execute": Shapes({"x": STATE, "generators": "B"}, yields={"x": STATE, "x_0": STATE}),
+    "polydiff.sampling.run:execute": Shapes({"x": STATE, "generators": ("B", "0")}, yields={"x": STATE, "x_0": STATE}),
     "polydiff.sampling.run:sample": Shapes({"generators": "B"}, STATE),
     "polydiff.control.vary:slerp": Shapes({"a": STATE, "b": STATE, "u": LEVEL}, STATE),
     # networks
