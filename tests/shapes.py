@@ -92,7 +92,7 @@ SHAPES: dict[str, Shapes] = {
     "polydiff.likelihood.terms:prior_kl": Shapes({"x_0": STATE}, "B"),
     "polydiff.likelihood.terms:log_normal": Shapes({"x": STATE}, "B"),
     # samplers
-    "polydiff.sampling.run:execute": Shapes({"x": STATE, "generators": "B"}, yields={"x": STATE, "x_0": STATE}),
+    "polydiff.sampling.run:execute": Shapes({"x": STATE, "generators": ("B", "0")}, yields={"x": STATE, "x_0": STATE}),
     "polydiff.sampling.run:sample": Shapes({"generators": "B"}, STATE),
     "polydiff.control.vary:slerp": Shapes({"a": STATE, "b": STATE, "u": LEVEL}, STATE),
     # networks
@@ -151,7 +151,7 @@ def checked(function: Callable[..., Any], where: str, shapes: Shapes) -> Callabl
     seen: set[object] = set()  # a call of the same sizes need not be checked again
 
     def verify(sizes: Sizes, rows: list[Row]) -> None:
-        key = (sizes, *(tuple(value.shape) for _, value, _ in rows))
+        key = (sizes, *[value.shape for _, value, _ in rows])
         if key not in seen:
             verify_shapes(where, sizes, rows)
             seen.add(key)
@@ -204,7 +204,7 @@ Sizes = tuple[int, int]
 def sizes_of(base: Any) -> Sizes:
     """Return B and R of a space, of a `Batch`, or of a sequence with one element a sample."""
     space = base.space if isinstance(base, Batch) else base
-    if isinstance(space, Sequence):
+    if type(space) in (list, tuple, range):
         return len(space), len(space)
     flat = getattr(space, "batch_index", None)
     return space.batch, space.batch if flat is None else len(flat)
@@ -212,9 +212,9 @@ def sizes_of(base: Any) -> Sizes:
 
 def row_of(name: str, value: Any, shape: Shape) -> list[Row]:
     """Return what is to be checked of a value: a tensor's shape, a sequence's length, of anything else nothing."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        value = Size(len(value))
-    return [(name, value, shape)] if isinstance(value, Tensor | Size) else []
+    if isinstance(value, Tensor):
+        return [(name, value, shape)]
+    return [(name, Size(len(value)), shape)] if type(value) in (list, tuple, range) else []
 
 
 def results(out: Any, shape: Shape | Sequence[Shape]) -> list[Row]:
