@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from polydiff.building import pick_precision
+from polydiff.device import pick_precision
 from polydiff.config import Config
 from polydiff.data import batches
 from polydiff.memory import Peak, size

@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.profiler import ProfilerActivity, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
-from polydiff.building import pick_precision
+from polydiff.device import pick_precision
 from polydiff.config import Config
 from polydiff.errors import UserError
 from polydiff.memory import Peak, size

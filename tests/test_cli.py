@@ -269,7 +269,7 @@ def test_a_learned_variance_can_be_asked_for(here: Path, capsys: pytest.CaptureF
 def test_the_command_line_knows_every_bound() -> None:
     """It lists them itself, so that help need not wait for torch."""
     from polydiff.cli.use import BOUNDS
-    from polydiff.evaluation import LIKELIHOODS
+    from polydiff.gaussian_bounds import BOUNDS as LIKELIHOODS
 
     assert set(BOUNDS) == {*LIKELIHOODS, "all"}
 
