@@ -53,7 +53,7 @@ class Shapes:
 
 ESTIMATE = Shapes({"x": STATE, "sigma": LEVEL}, STATE)
 METHOD = Shapes({"strong": STATE, "weak": STATE, "x": STATE, "sigma": LEVEL}, STATE)
-LOSS = Shapes({"sigma": "B", "generators": "B"}, "B", space="batch")
+LOSS = Shapes({"sigma": "B", "generators": ("B", "0")}, "B", space="batch")
 NETWORK = Shapes({"x": STATE, "log_sigma": "B"}, [STATE, "R ..."])
 """The second output, of a variance, may broadcast against a state."""
 SPACE = {
