@@ -4,7 +4,7 @@ A backbone is called as backbone(x, log_sigma, space, cond), is fed a state of u
 same shape. It is built as factory(config, channels=, dims=, conditions=).
 """
 
-from polydiff.plugins import BackboneSpec
+from polydiff.contract.discover import BackboneSpec
 
 UNET = BackboneSpec(
     name="unet",
@@ -12,14 +12,14 @@ UNET = BackboneSpec(
     config="polydiff.backbones.config:UNetConfig",
     factory="polydiff.backbones.unet:UNet",
     dims=(1, 2),
-    examine="polydiff.backbones.native:examine",
+    examine="polydiff.backbones.kernels.native:examine",
 )
 
 EGNN = BackboneSpec(
     name="egnn",
     summary="Graph network equivariant under rotations, reflections and permutations, for molecules.",
     config="polydiff.backbones.config:EGNNConfig",
-    factory="polydiff.backbones.egnn:EGNN",
+    factory="polydiff.backbones.molecules.egnn:EGNN",
     dims=(3,),
 )
 
@@ -27,7 +27,7 @@ GRAPH_TRANSFORMER = BackboneSpec(
     name="graph_transformer",
     summary="Equivariant transformer with thin pairs and vectors of atoms, for molecules.",
     config="polydiff.backbones.config:GraphTransformerConfig",
-    factory="polydiff.backbones.graph_transformer:GraphTransformer",
+    factory="polydiff.backbones.molecules.graph_transformer:GraphTransformer",
     dims=(3,),
 )
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.embed import Told
-from polydiff.backbones.layers import group_norm, zero
+from polydiff.backbones.unet_layers import group_norm, zero
 
 FEW = 1024
 """Places up to which attention in bf16 is done by plain products on a CPU."""

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from polydiff.config import BackboneConfig
+from polydiff.contract.sections import BackboneConfig
 
 
 class UNetConfig(BackboneConfig):

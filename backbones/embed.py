@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polydiff.conditions import ESTIMATE, Aligned, Classes, Condition, Conditions, Kind, Number, Tokens, given
-from polydiff.errors import UserError, unknown
+from polydiff.core.conditions import ESTIMATE, Aligned, Classes, Condition, Conditions, Kind, Number, Tokens, given
+from polydiff.support.errors import UserError, unknown
 
 Output = Tensor | tuple[Tensor, Tensor]
 """What a network returns: F, or (F, v) where it also tells the variance of a step."""
@@ -153,7 +153,7 @@ class ConditionEmbedding(nn.Module):
     """Sum of the vectors of all classes and numbers.
 
     Arguments:
-        conditions: Name -> kind (`polydiff.conditions`).
+        conditions: Name -> kind (`polydiff.core.conditions`).
         width: W.
     """
 
@@ -205,7 +205,7 @@ class ContextEmbedding(nn.Module):
     """The noise level and the conditions but for signals, in float32 whatever the autocast.
 
     Arguments:
-        conditions: Name -> kind (`polydiff.conditions`).
+        conditions: Name -> kind (`polydiff.core.conditions`).
         width: W.
     """
 

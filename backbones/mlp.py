@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from polydiff.backbones.config import MLPConfig
 from polydiff.backbones.embed import ContextEmbedding, Output, filled, singles
-from polydiff.conditions import ESTIMATE, Condition, Conditions
-from polydiff.space import Space
+from polydiff.core.conditions import ESTIMATE, Condition, Conditions
+from polydiff.core.space import Space
 
 
 class Block(nn.Module):
@@ -46,7 +46,7 @@ class MLP(nn.Module):
         config: Its dimensions.
         channels: D.
         dims: 0, for vectors.
-        conditions: Name -> kind (`polydiff.conditions`).
+        conditions: Name -> kind (`polydiff.core.conditions`).
     """
 
     def __init__(self, config: MLPConfig, *, channels: int, dims: int, conditions: Conditions) -> None:

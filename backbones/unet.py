@@ -30,10 +30,10 @@ from torch.utils.checkpoint import checkpoint
 from polydiff.backbones.attention import Attention, CrossAttention
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.embed import ContextEmbedding, Output, Told
-from polydiff.backbones.layers import Plane, Signals, group_norm, zero
-from polydiff.conditions import Condition, Conditions
-from polydiff.errors import UserError
-from polydiff.space import Space
+from polydiff.backbones.unet_layers import Plane, Signals, group_norm, zero
+from polydiff.core.conditions import Condition, Conditions
+from polydiff.core.space import Space
+from polydiff.support.errors import UserError
 
 
 class ResidualBlock(nn.Module):
@@ -187,7 +187,7 @@ class UNet(nn.Module):
         config: Its dimensions.
         channels: C of the data.
         dims: 1 for waveforms, 2 for images.
-        conditions: Name -> kind (`polydiff.conditions`).
+        conditions: Name -> kind (`polydiff.core.conditions`).
     """
 
     def __init__(self, config: UNetConfig, *, channels: int, dims: int, conditions: Conditions) -> None:

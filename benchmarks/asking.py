@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from timing import markdown, parser, show
 
-from polydiff.config import SampleConfig
-from polydiff.domain import Samples
-from polydiff.domains.molecule.asking import spread
+from polydiff.contract.domain import Samples
+from polydiff.contract.sections import SampleConfig
+from polydiff.core.streams import streams
+from polydiff.domains.molecule.conditions import spread
 from polydiff.domains.molecule.domain import MoleculeDomain
-from polydiff.errors import UserError
-from polydiff.model import Model
-from polydiff.random import streams
+from polydiff.model.model import Model
+from polydiff.support.errors import UserError
 
 DRAWN = 2000
 """Training geometries that stand for a random draw."""

@@ -1,14 +1,14 @@
 """How near averages of other widths can be reconstructed from snapshots: python benchmarks/averages.py.
 
 Snapshots of the two stored averages are taken evenly over training; the error is that of the mixture's profile over
-time, relative to the profile of the width that is wanted (`polydiff.averages.mixture`).
+time, relative to the profile of the width that is wanted (`polydiff.run.averages.mixture`).
 """
 
 from __future__ import annotations
 
 from cases import short, table
 
-from polydiff.averages import SIGMAS, Profile, exponent, mixture
+from polydiff.run.averages import SIGMAS, Profile, exponent, mixture
 
 STEPS = 1000
 COUNTS, WIDTHS = (4, 8, 16, 32), (0.03, 0.04, 0.07, 0.12, 0.15, 0.2)

@@ -21,15 +21,15 @@ from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 import polydiff
-from polydiff.condition_batch import withhold
+from polydiff.core.condition_batch import withhold
+from polydiff.core.space import Batch
+from polydiff.core.streams import streams
 from polydiff.domains.audio.config import AudioConfig, AudioData
-from polydiff.domains.audio.distances import log_spectral_distance, multi_resolution_distance, si_snr
 from polydiff.domains.audio.domain import Audio
-from polydiff.domains.audio.lowrate import LowPass, record
-from polydiff.domains.audio.restore import Upsample
-from polydiff.random import streams
-from polydiff.restoring import restore
-from polydiff.space import Batch
+from polydiff.domains.audio.metrics.distances import log_spectral_distance, multi_resolution_distance, si_snr
+from polydiff.domains.audio.tasks.low_rate import LowPass, record
+from polydiff.domains.audio.tasks.restoration import Upsample
+from polydiff.model.restore import restore
 
 
 def main() -> None:

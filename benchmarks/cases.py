@@ -15,9 +15,9 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from polydiff.random import streams
-from polydiff.schedule import SCHEDULES, Schedule
-from polydiff.space import Space
+from polydiff.core.space import Space
+from polydiff.core.streams import streams
+from polydiff.gaussian.schedule.base import SCHEDULES, Schedule
 from polydiff.testing.analytic import GaussianMixture, Guided, flow
 from polydiff.testing.problems import SUITES, Problem
 

@@ -14,8 +14,8 @@ from typing import Any
 from networks import steps_of
 from timing import markdown, parser, show
 
-from polydiff.evaluation import evaluate
-from polydiff.model import Model
+from polydiff.judging.evaluate import evaluate
+from polydiff.model.model import Model
 
 BUDGETS = (5, 10, 20, 50)
 SAMPLERS = ("auto", "dpmpp_2m_sde", "heun")

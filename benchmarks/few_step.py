@@ -18,12 +18,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff import SCHEDULES, Batch, Denoiser, Euclidean, Loss, Training, build_backbone, fit, sample, stream, streams
+from polydiff import (
+    SCHEDULES,
+    Batch,
+    Denoiser,
+    Euclidean,
+    Loss,
+    Training,
+    build_backbone,
+    fit,
+    sample,
+    stream,
+    streams,
+)
 from polydiff.backbones.config import MLPConfig
-from polydiff.config import OptimConfig
-from polydiff.objective import OBJECTIVES
-from polydiff.sampling import SAMPLERS, noise_levels
-from polydiff.step_size import StepSize
+from polydiff.contract.sections import OptimConfig
+from polydiff.gaussian.objective.base import OBJECTIVES
+from polydiff.gaussian.sampling.plan import SAMPLERS
+from polydiff.gaussian.sampling.spacing import noise_levels
+from polydiff.gaussian.step_size import StepSize
 from polydiff.testing.problems import ring
 
 EXACT = ring(10, 8)

@@ -21,16 +21,16 @@ from speed_audio import Ours, awaken
 from timing import document, in_turns, markdown, parser, show
 from torch import Tensor, nn
 
-from polydiff.allocator import keep_memory
 from polydiff.backbones.config import EGNNConfig, UNetConfig
-from polydiff.backbones.egnn import EGNN
+from polydiff.backbones.molecules.egnn import EGNN
 from polydiff.backbones.unet import UNet
-from polydiff.conditions import Classes
+from polydiff.core.conditions import Classes
+from polydiff.core.space import Euclidean, Space
+from polydiff.core.streams import streams
 from polydiff.domains.molecule.space import DenseMolecules
-from polydiff.guidance import ClassifierFree
-from polydiff.random import streams
-from polydiff.sampling import sample
-from polydiff.space import Euclidean, Space
+from polydiff.gaussian.guidance.guided import ClassifierFree
+from polydiff.gaussian.sampling.execute import sample
+from polydiff.machine.allocator import keep_memory
 
 DOCS = Path(__file__).parents[1] / "docs"
 CLASSES = {"label": Classes(10)}

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 import polydiff
-from polydiff.domains.audio.distances import multi_resolution_distance, snr
-from polydiff.random import streams
+from polydiff.core.streams import streams
+from polydiff.domains.audio.metrics.distances import multi_resolution_distance, snr
 
 GAPS = {"decay": "0.2:0.3", "attack": "0:0.1"}
 ORDERS = (32, 100, 500)

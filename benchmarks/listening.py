@@ -17,11 +17,11 @@ import torch
 from timing import markdown, parser, show
 from torch import Tensor
 
-from polydiff.domain import Samples
-from polydiff.domains.audio.metrics import pitch_metrics, set_metrics
-from polydiff.domains.audio.plucks import LOWEST, Plucks, draw_strings, synthesise
-from polydiff.domains.audio.reference import COMPARED, HELD_OUT, Clips, Reference
-from polydiff.random import stream, streams
+from polydiff.contract.domain import Samples
+from polydiff.core.streams import stream, streams
+from polydiff.domains.audio.data.plucks import LOWEST, Plucks, draw_strings, synthesise
+from polydiff.domains.audio.metrics.reference import COMPARED, HELD_OUT, Clips, Reference
+from polydiff.domains.audio.metrics.sample_set import pitch_metrics, set_metrics
 
 LENGTHS = {8000: 4096, 16000: 16384}
 """Sample rate in Hz -> samples of a clip."""

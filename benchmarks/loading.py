@@ -23,14 +23,14 @@ import soundfile
 import torch
 from timing import markdown, parser, quartiles, show
 
-from polydiff.config import Config
-from polydiff.data import batches
-from polydiff.domain import Domain
-from polydiff.plugins import build_domain
-from polydiff.settings import resolve
-from polydiff.space import Batch
-from polydiff.trainer import begin
-from polydiff.training import fit
+from polydiff.config.merge import resolve
+from polydiff.contract.discover import build_domain
+from polydiff.contract.domain import Domain
+from polydiff.contract.sections import Config
+from polydiff.core.space import Batch
+from polydiff.training.data import batches
+from polydiff.training.loop import fit
+from polydiff.training.trainer import begin
 
 FILES, SECONDS = 200, 10
 STEPS = 3

@@ -16,12 +16,12 @@ import torch
 from timing import in_turns, markdown, parser, quartiles, show
 from torch import Tensor, nn
 
-from polydiff.allocator import keep_memory
 from polydiff.backbones.config import EGNNConfig, GraphTransformerConfig, MoleculeNetConfig
+from polydiff.contract.discover import build_backbone
+from polydiff.core.space import Space
+from polydiff.core.streams import stream, streams
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
-from polydiff.plugins import build_backbone
-from polydiff.random import stream, streams
-from polydiff.space import Space
+from polydiff.machine.allocator import keep_memory
 
 BATCH, BATCHES, K = 64, 8, 5
 NETWORKS: dict[str, MoleculeNetConfig] = {

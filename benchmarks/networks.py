@@ -15,9 +15,9 @@ from pathlib import Path
 from cases import table
 from samplers import machine
 
-from polydiff.model import Model
-from polydiff.random import streams
-from polydiff.space import Space, State, sqnorm
+from polydiff.core.space import Space, State, sqnorm
+from polydiff.core.streams import streams
+from polydiff.model.model import Model
 
 BUDGETS = (5, 8, 10, 20)
 METHODS: list[dict[str, object]] = [

@@ -24,8 +24,8 @@ import torch
 from cases import Case, Method, affordable, short, table
 from torch import Tensor
 
-from polydiff.random import streams
-from polydiff.space import Euclidean, State
+from polydiff.core.space import Euclidean, State
+from polydiff.core.streams import streams
 from polydiff.testing.analytic import GaussianMixture
 from polydiff.testing.problems import SUITES, Problem, gauss, ring
 

@@ -18,7 +18,8 @@ import torch
 from cases import Case, Method, table
 from torch import Tensor
 
-from polydiff.space import Condition, Euclidean, Space
+from polydiff.core.conditions import Condition
+from polydiff.core.space import Euclidean, Space
 from polydiff.testing.problems import Problem, ring
 
 SMALL, LARGE = (4, 3, 8, 8), (16, 3, 256, 256)

@@ -27,8 +27,9 @@ from cases import Case, Method, affordable, schedule, short, table
 from timing import document
 from torch import Tensor
 
-from polydiff.allocator import keep_memory
-from polydiff.sampling import SAMPLERS, evaluations, plan, sample
+from polydiff.gaussian.sampling.execute import sample
+from polydiff.gaussian.sampling.plan import SAMPLERS, evaluations, plan
+from polydiff.machine.allocator import keep_memory
 from polydiff.testing.problems import SUITES
 
 BUDGETS = (5, 8, 10, 20, 50)

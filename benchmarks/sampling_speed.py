@@ -22,17 +22,18 @@ import torch
 from timing import in_turns, markdown, parser, quartiles, show
 from torch import Tensor, nn
 
-from polydiff.allocator import keep_memory
-from polydiff.device import pick_device
-from polydiff.drawing import draw
-from polydiff.guidance import GUIDANCE, Guided
-from polydiff.model import Model
-from polydiff.plugins import build_domain
-from polydiff.processes import build_denoiser
-from polydiff.random import streams
-from polydiff.sampling import sample
-from polydiff.settings import resolve
-from polydiff.space import Batch, State
+from polydiff.config.merge import resolve
+from polydiff.config.processes import build_denoiser
+from polydiff.contract.discover import build_domain
+from polydiff.core.space import Batch, State
+from polydiff.core.streams import streams
+from polydiff.gallery.writer import draw
+from polydiff.gaussian.guidance.guided import Guided
+from polydiff.gaussian.guidance.method import GUIDANCE
+from polydiff.gaussian.sampling.execute import sample
+from polydiff.machine.allocator import keep_memory
+from polydiff.machine.device import pick_device
+from polydiff.model.model import Model
 
 BATCHES = (1, 4, 16, 32, 64, 128, 256, 512, 1024)
 PRESETS: dict[str, tuple[str, dict[str, str]]] = {

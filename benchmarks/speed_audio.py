@@ -24,14 +24,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from polydiff.allocator import keep_memory
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.unet import UNet
-from polydiff.denoise import Denoiser
-from polydiff.random import streams
-from polydiff.schedule import SCHEDULES
-from polydiff.space import Batch, Euclidean, Space
-from polydiff.training import Training, fit
+from polydiff.core.space import Batch, Euclidean, Space
+from polydiff.core.streams import streams
+from polydiff.gaussian.denoise import Denoiser
+from polydiff.gaussian.schedule.base import SCHEDULES
+from polydiff.machine.allocator import keep_memory
+from polydiff.training.loop import Training, fit
 
 Run = Callable[[], object]
 LENGTH = 16_384

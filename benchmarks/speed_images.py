@@ -2,7 +2,7 @@
 
 diffusers: our U-Net in the topology of DDPM's CIFAR-10 network (35.7 M parameters) with the weights of diffusers'
 `UNet2DModel`, so that both compute the same function, whose relative difference is printed first. Its users' step is
-that of its unconditional training script: float32, AdamW, clipping, `EMAModel`. Ours is `polydiff.training.fit`.
+that of its unconditional training script: float32, AdamW, clipping, `EMAModel`. Ours is `polydiff.training.loop.fit`.
 float32: the same two in float32, so that nothing but the implementation differs. lucidrains: the Unet(64) of
 denoising_diffusion_pytorch, its `GaussianDiffusion` and the step of its `Trainer` against our U-Net of about as many
 parameters and operations. compiled: ours under torch.compile.
@@ -26,12 +26,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.embed import Told
 from polydiff.backbones.unet import UNet
-from polydiff.config import OptimConfig
-from polydiff.denoise import Denoiser
-from polydiff.profile import speeds
-from polydiff.schedule import SCHEDULES
-from polydiff.space import Batch, Euclidean
-from polydiff.training import Training, fit
+from polydiff.checkup.step_profile import speeds
+from polydiff.contract.sections import OptimConfig
+from polydiff.core.space import Batch, Euclidean
+from polydiff.gaussian.denoise import Denoiser
+from polydiff.gaussian.schedule.base import SCHEDULES
+from polydiff.training.loop import Training, fit
 
 Run = Callable[[], object]
 SHAPE = (3, 32, 32)
@@ -178,7 +178,7 @@ def polydiff_denoiser(config: UNetConfig, device: str, precision: str) -> Denois
 
 
 def polydiff_step(config: UNetConfig, batch: int, device: str, precision: str, compiled: bool = False) -> Run:
-    """Return a step of `polydiff.training.fit`, all that it does included."""
+    """Return a step of `polydiff.training.loop.fit`, all that it does included."""
     training = Training(polydiff_denoiser(config, device, precision), optim=OptimConfig())
     if compiled:
         training.module.compile()

@@ -27,17 +27,17 @@ from timing import in_turns, markdown, parser, relative_error, show, timing_tabl
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polydiff.allocator import keep_memory
 from polydiff.backbones.config import EGNNConfig
-from polydiff.backbones.egnn import EGNN, Layer
-from polydiff.backbones.graphs import Pairs
-from polydiff.config import OptimConfig
-from polydiff.denoise import Denoiser
+from polydiff.backbones.molecules.egnn import EGNN, Layer
+from polydiff.backbones.molecules.graphs import Pairs
+from polydiff.contract.sections import OptimConfig
+from polydiff.core.space import Batch, Space
+from polydiff.core.streams import stream, streams
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
-from polydiff.random import stream, streams
-from polydiff.schedule import SCHEDULES
-from polydiff.space import Batch, Space
-from polydiff.training import Training, fit
+from polydiff.gaussian.denoise import Denoiser
+from polydiff.gaussian.schedule.base import SCHEDULES
+from polydiff.machine.allocator import keep_memory
+from polydiff.training.loop import Training, fit
 
 BATCH = 64
 CONFIG = EGNNConfig(hidden=256, layers=9, aggregation="sum", divisor=4, radial=32, cutoff=5)

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from polydiff.allocator import keep_memory
-from polydiff.environment import environment
+from polydiff.machine.allocator import keep_memory
+from polydiff.machine.environment import environment
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 """Where figures are kept."""

@@ -17,12 +17,12 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as the command line does
 import torch
 from timing import in_turns, parser, show, timing_table
 
-from polydiff.data import batches
-from polydiff.plugins import build_domain
-from polydiff.settings import resolve
-from polydiff.space import Batch
-from polydiff.trainer import begin
-from polydiff.training import fit
+from polydiff.config.merge import resolve
+from polydiff.contract.discover import build_domain
+from polydiff.core.space import Batch
+from polydiff.training.data import batches
+from polydiff.training.loop import fit
+from polydiff.training.trainer import begin
 
 STEPS = 8
 

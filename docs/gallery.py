@@ -16,7 +16,7 @@ from rdkit import Chem
 from rdkit.Chem import Draw
 
 import polydiff
-from polydiff.domains.molecule.perceive import perceive
+from polydiff.domains.molecule.chemistry.perceive import perceive
 
 SCALE = ("C4", "D4", "E4", "F4", "G4", "A4", "B4", "C4")
 

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 import polydiff
-from polydiff.restoring import restore, spoken, told_of
+from polydiff.model.restore import restore, spoken, told_of
 
 given_run, words = sys.argv[1:2], dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
 task = {"task": "upsample", "data.sample_rate": 16000, **words}
 run = polydiff.train("audio", "runs/example-upsample", overrides=task) if words or not given_run else Path(given_run[0])
 model = polydiff.load(run)
 
-low, truth = told_of(model, range(4))  # or polydiff.restoring.told(model, ["recording-at-8-khz.wav"])
+low, truth = told_of(model, range(4))  # or polydiff.model.restore.told(model, ["recording-at-8-khz.wav"])
 made = restore(model, low, guidance=1.0)
 for name, sounds in {"made": made, "low": spoken(model, low.x, low, low.cond)}.items():
     model.domain.save(sounds, Path(run, "upsampled", name))

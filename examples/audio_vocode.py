@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import polydiff
-from polydiff.domains.audio.mel import write_mel
-from polydiff.restoring import restore, spoken, told
+from polydiff.domains.audio.tasks.mel import write_mel
+from polydiff.model.restore import restore, spoken, told
 
 given_run, words = sys.argv[1:2], dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
 task = {"task": "vocode", **words}

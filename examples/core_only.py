@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from polydiff import SCHEDULES, Batch, Denoiser, Euclidean, Space, Training, fit, sample, stream, streams
-from polydiff.config import OptimConfig
+from polydiff.contract.sections import OptimConfig
 
 
 def ring(n: int, step: int) -> Tensor:

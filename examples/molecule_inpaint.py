@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polydiff
 from polydiff import streams
-from polydiff.domain import Samples
+from polydiff.contract.domain import Samples
 
 given_run, words = sys.argv[1:2], dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
 run = Path(given_run[0]) if given_run and not words else Path("runs/example-molecule-inpaint")

@@ -11,68 +11,110 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from polydiff.config import Config as Config
-    from polydiff.data import batches as batches
-    from polydiff.denoise import Denoise as Denoise
-    from polydiff.denoise import Denoiser as Denoiser
-    from polydiff.domain import Domain as Domain
-    from polydiff.domain import DomainSpec as DomainSpec
-    from polydiff.domain import Metric as Metric
-    from polydiff.domain import Samples as Samples
-    from polydiff.editing import inpaint as inpaint
-    from polydiff.editing import interpolate as interpolate
-    from polydiff.editing import read as read
-    from polydiff.editing import vary as vary
-    from polydiff.errors import UserError as UserError
-    from polydiff.evaluation import evaluate as evaluate
-    from polydiff.forward import q_sample as q_sample
-    from polydiff.guidance import ClassifierFree as ClassifierFree
-    from polydiff.loss import Loss as Loss
-    from polydiff.model import Model as Model
-    from polydiff.model import load as load
-    from polydiff.plugins import BackboneSpec as BackboneSpec
-    from polydiff.plugins import build_backbone as build_backbone
-    from polydiff.random import stream as stream
-    from polydiff.random import streams as streams
-    from polydiff.report import write_report as write_report
-    from polydiff.sampling import SAMPLERS as SAMPLERS
-    from polydiff.sampling import Row as Row
-    from polydiff.sampling import sample as sample
-    from polydiff.sampling import trajectory as trajectory
-    from polydiff.schedule import SCHEDULES as SCHEDULES
-    from polydiff.schedule import Schedule as Schedule
-    from polydiff.settings import resolve as resolve
-    from polydiff.space import Batch as Batch
-    from polydiff.space import Euclidean as Euclidean
-    from polydiff.space import Space as Space
-    from polydiff.target import TARGETS as TARGETS
-    from polydiff.trainer import resume as resume
-    from polydiff.trainer import train as train
-    from polydiff.training import Training as Training
-    from polydiff.training import fit as fit
+    from polydiff.config.merge import resolve as resolve
+    from polydiff.contract.discover import BackboneSpec as BackboneSpec
+    from polydiff.contract.discover import build_backbone as build_backbone
+    from polydiff.contract.domain import Domain as Domain
+    from polydiff.contract.domain import DomainSpec as DomainSpec
+    from polydiff.contract.domain import Samples as Samples
+    from polydiff.contract.sections import Config as Config
+    from polydiff.core.space import Batch as Batch
+    from polydiff.core.space import Euclidean as Euclidean
+    from polydiff.core.space import Space as Space
+    from polydiff.core.streams import stream as stream
+    from polydiff.core.streams import streams as streams
+    from polydiff.gaussian.denoise import Denoise as Denoise
+    from polydiff.gaussian.denoise import Denoiser as Denoiser
+    from polydiff.gaussian.forward import q_sample as q_sample
+    from polydiff.gaussian.guidance.guided import ClassifierFree as ClassifierFree
+    from polydiff.gaussian.loss.base import Loss as Loss
+    from polydiff.gaussian.sampling.execute import sample as sample
+    from polydiff.gaussian.sampling.execute import trajectory as trajectory
+    from polydiff.gaussian.sampling.plan import SAMPLERS as SAMPLERS
+    from polydiff.gaussian.sampling.plan import Row as Row
+    from polydiff.gaussian.schedule.base import SCHEDULES as SCHEDULES
+    from polydiff.gaussian.schedule.base import Schedule as Schedule
+    from polydiff.gaussian.target import TARGETS as TARGETS
+    from polydiff.judging.evaluate import evaluate as evaluate
+    from polydiff.metrics.results import Metric as Metric
+    from polydiff.model.edit import inpaint as inpaint
+    from polydiff.model.edit import interpolate as interpolate
+    from polydiff.model.edit import read as read
+    from polydiff.model.edit import vary as vary
+    from polydiff.model.model import Model as Model
+    from polydiff.model.model import load as load
+    from polydiff.report.page import write_report as write_report
+    from polydiff.support.errors import UserError as UserError
+    from polydiff.training.data import batches as batches
+    from polydiff.training.loop import Training as Training
+    from polydiff.training.loop import fit as fit
+    from polydiff.training.trainer import resume as resume
+    from polydiff.training.trainer import train as train
 
 _HOMES = {
-    "config": ("Config",),
-    "data": ("batches",),
-    "denoise": ("Denoise", "Denoiser"),
-    "domain": ("Domain", "DomainSpec", "Metric", "Samples"),
-    "editing": ("inpaint", "interpolate", "read", "vary"),
-    "errors": ("UserError",),
-    "evaluation": ("evaluate",),
-    "forward": ("q_sample",),
-    "guidance": ("ClassifierFree",),
-    "loss": ("Loss",),
-    "model": ("Model", "load"),
-    "plugins": ("BackboneSpec", "build_backbone"),
-    "random": ("stream", "streams"),
-    "report": ("write_report",),
-    "sampling": ("SAMPLERS", "Row", "sample", "trajectory"),
-    "schedule": ("SCHEDULES", "Schedule"),
-    "settings": ("resolve",),
-    "space": ("Batch", "Euclidean", "Space"),
-    "target": ("TARGETS",),
-    "trainer": ("resume", "train"),
-    "training": ("Training", "fit"),
+    "config.merge": ("resolve",),
+    "contract.discover": (
+        "BackboneSpec",
+        "build_backbone",
+    ),
+    "contract.domain": (
+        "Domain",
+        "DomainSpec",
+        "Samples",
+    ),
+    "contract.sections": ("Config",),
+    "core.space": (
+        "Batch",
+        "Euclidean",
+        "Space",
+    ),
+    "core.streams": (
+        "stream",
+        "streams",
+    ),
+    "gaussian.denoise": (
+        "Denoise",
+        "Denoiser",
+    ),
+    "gaussian.forward": ("q_sample",),
+    "gaussian.guidance.guided": ("ClassifierFree",),
+    "gaussian.loss.base": ("Loss",),
+    "gaussian.sampling.execute": (
+        "sample",
+        "trajectory",
+    ),
+    "gaussian.sampling.plan": (
+        "Row",
+        "SAMPLERS",
+    ),
+    "gaussian.schedule.base": (
+        "SCHEDULES",
+        "Schedule",
+    ),
+    "gaussian.target": ("TARGETS",),
+    "judging.evaluate": ("evaluate",),
+    "metrics.results": ("Metric",),
+    "model.edit": (
+        "inpaint",
+        "interpolate",
+        "read",
+        "vary",
+    ),
+    "model.model": (
+        "Model",
+        "load",
+    ),
+    "report.page": ("write_report",),
+    "support.errors": ("UserError",),
+    "training.data": ("batches",),
+    "training.loop": (
+        "Training",
+        "fit",
+    ),
+    "training.trainer": (
+        "resume",
+        "train",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

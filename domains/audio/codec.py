@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from polydiff.errors import UserError
+from polydiff.support.errors import UserError
 
 KNOTS = 33
 """Frequencies, evenly from 0 to half of the sample rate, at which gains are kept; the others lie between."""

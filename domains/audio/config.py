@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from polydiff.backbones.config import UNetConfig
-from polydiff.config import (
+from polydiff.contract.sections import (
     BackboneConfig,
     Config,
     DataConfig,

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.domains.audio.data import Values
-from polydiff.domains.audio.plucks import note_name
-from polydiff.errors import unknown
-from polydiff.fields import Field, Labels, from_json
-from polydiff.space import Condition
+from polydiff.contract.fields import Field, Labels, from_json
+from polydiff.core.conditions import Condition
+from polydiff.domains.audio.data.plucks import note_name
+from polydiff.domains.audio.data.source import Values
+from polydiff.support.errors import unknown
 
 FLATS = {"DB": "C#", "EB": "D#", "GB": "F#", "AB": "G#", "BB": "A#"}
 

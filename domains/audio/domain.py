@@ -10,28 +10,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from polydiff.abilities import Confusion, Units
-from polydiff.condition_batch import blank_conditions
-from polydiff.conditions import Conditions
-from polydiff.config import Config
-from polydiff.domain import Metric, Samples
-from polydiff.domains.audio.clips import Clips
+from polydiff.contract.abilities import Inspection
+from polydiff.contract.discover import build_backbone
+from polydiff.contract.domain import Samples
+from polydiff.contract.fields import to_json
+from polydiff.contract.quarantine import Quarantine
+from polydiff.contract.sections import Config
+from polydiff.core.condition_batch import blank_conditions
+from polydiff.core.conditions import Condition, Conditions
+from polydiff.core.space import Batch, Space, State
+from polydiff.core.units import Units
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig
+from polydiff.domains.audio.data.clips import Clips
+from polydiff.domains.audio.data.inputs import region
 from polydiff.domains.audio.data_conditions import DataConditions
-from polydiff.domains.audio.evaluation import Evaluation
-from polydiff.domains.audio.given import region
-from polydiff.domains.audio.pairs import pair_metrics
-from polydiff.domains.audio.show import show
+from polydiff.domains.audio.metrics.evaluation import Evaluation
+from polydiff.domains.audio.metrics.pairs import pair_metrics
+from polydiff.domains.audio.output.show import show
+from polydiff.domains.audio.output.write import sound_arrays, write_sounds
 from polydiff.domains.audio.states import States
-from polydiff.domains.audio.tasks import measure_task, open_task
-from polydiff.domains.audio.writing import sound_arrays, write_sounds
-from polydiff.errors import UserError
-from polydiff.fields import to_json
-from polydiff.inspection import Inspection
-from polydiff.plugins import build_backbone
-from polydiff.quarantine import Quarantine
-from polydiff.space import Batch, Condition, Space, State
+from polydiff.domains.audio.tasks.open_task import measure_task, open_task
+from polydiff.metrics.results import Confusion, Metric
+from polydiff.support.errors import UserError
 
 
 class Audio:
@@ -74,8 +75,8 @@ class Audio:
 
     @staticmethod
     def inspect(config: Config, said: Collection[str]) -> Inspection:
-        """Return what a folder of sounds holds (`polydiff.inspection.Inspects`)."""
-        from polydiff.domains.audio.inspect import inspect_sounds
+        """Return what a folder of sounds holds (`polydiff.contract.abilities.Inspects`)."""
+        from polydiff.domains.audio.data.inspect import inspect_sounds
 
         assert isinstance(config, AudioConfig)
         return inspect_sounds(config, said, lambda advised: Audio(advised).clips)
@@ -102,19 +103,19 @@ class Audio:
         return self.states.units(x, space)
 
     def read(self, paths: Sequence[Path]) -> Batch:
-        """Return whole files as clean states (`polydiff.abilities.Reads`)."""
+        """Return whole files as clean states (`polydiff.contract.abilities.Reads`)."""
         return self.states.read(paths, self.conditions)
 
     def told(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
-        """Return recordings or mel spectrograms as the network's conditions (`polydiff.abilities.Restores`)."""
+        """Return recordings or mel spectrograms as the network's conditions (`abilities.Restores`)."""
         return self.states.read_degraded(paths, self.conditions, degrade)
 
     def region(self, text: str, given: Batch) -> Tensor:
-        """Return which samples lie in BEGIN:END, in seconds (`polydiff.abilities.HasRegions`)."""
+        """Return which samples lie in BEGIN:END, in seconds (`polydiff.contract.abilities.HasRegions`)."""
         return region(text, self.data.sample_rate, given.x.shape[-1])
 
     def forget(self, x: State, mask: Tensor, space: Space) -> State:
-        """Return states whose filter met nothing of what the mask leaves out (`polydiff.abilities.Forgets`)."""
+        """Return states whose filter met nothing of what the mask leaves out (`abilities.Forgets`)."""
         return self.states.forget(x, mask)
 
     def examples(self, split: str, n: int) -> Samples:
@@ -125,7 +126,7 @@ class Audio:
         return self.evaluation.evaluate(samples)
 
     def confusions(self, samples: Samples) -> dict[str, Confusion]:
-        """Return conditions against what is heard (`polydiff.abilities.HasConfusions`)."""
+        """Return conditions against what is heard (`polydiff.contract.abilities.HasConfusions`)."""
         return self.evaluation.confusions(samples)
 
     def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:

@@ -10,18 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.abilities import Units, provides
-from polydiff.condition_batch import blank_conditions
-from polydiff.conditions import Conditions
+from polydiff.contract.tasks import Task
+from polydiff.core.condition_batch import blank_conditions
+from polydiff.core.conditions import Conditions
+from polydiff.core.space import Batch, Euclidean, Space, State
+from polydiff.core.streams import streams
+from polydiff.core.units import Units
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig
-from polydiff.domains.audio.given import bridged, read_sounds
-from polydiff.domains.audio.restore import Missing, Upsample
-from polydiff.domains.audio.tasks import FromFiles, read_told
-from polydiff.errors import UserError
-from polydiff.random import streams
-from polydiff.space import Batch, Euclidean, Space, State
-from polydiff.tasks import Task
+from polydiff.domains.audio.data.inputs import bridged, read_sounds
+from polydiff.domains.audio.tasks.open_task import FromFiles, read_told
+from polydiff.domains.audio.tasks.restoration import Missing, Upsample
+from polydiff.support.errors import UserError
+from polydiff.support.protocols import provides
 
 
 @dataclass(frozen=True)

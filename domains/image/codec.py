@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from polydiff.errors import UserError
+from polydiff.support.errors import UserError
 
 
 @dataclass(frozen=True)

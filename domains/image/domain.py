@@ -11,25 +11,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from polydiff.abilities import Confusion, Units
-from polydiff.condition_batch import blank_conditions
-from polydiff.conditions import Conditions
-from polydiff.config import Config
-from polydiff.domain import Metric, Samples
+from polydiff.contract.discover import build_backbone
+from polydiff.contract.domain import Samples
+from polydiff.contract.fields import Labels
+from polydiff.contract.quarantine import Quarantine
+from polydiff.contract.sections import Config
+from polydiff.contract.tasks import Enlarge, block_means
+from polydiff.core.condition_batch import blank_conditions
+from polydiff.core.conditions import LOW, Condition, Conditions
+from polydiff.core.space import Batch, Euclidean, Space, State
+from polydiff.core.units import Units
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageConfig
-from polydiff.domains.image.data import Source, augment, open_source
-from polydiff.domains.image.given import read_images, read_small, region
-from polydiff.domains.image.metrics import Reference, judge_metrics, set_metrics
-from polydiff.domains.image.pairs import pair_metrics
+from polydiff.domains.image.data.inputs import read_images, read_small, region
+from polydiff.domains.image.data.source import Source, augment, open_source
+from polydiff.domains.image.metrics.pairs import pair_metrics
+from polydiff.domains.image.metrics.sample_set import Reference, judge_metrics, set_metrics
 from polydiff.domains.image.show import show, to_pillow
 from polydiff.domains.image.tasks import open_task
-from polydiff.errors import UserError, unknown
-from polydiff.fields import Labels
-from polydiff.plugins import build_backbone
-from polydiff.quarantine import Quarantine
-from polydiff.space import Batch, Condition, Euclidean, Space, State
-from polydiff.tasks import LOW, Enlarge, block_means
+from polydiff.metrics.results import Confusion, Metric
+from polydiff.support.errors import UserError, unknown
 
 MEASURED = 10_000
 """Most training images that statistics are measured on."""
@@ -99,13 +100,13 @@ class Image:
         return Batch(x, self.space(len(x)), cond or None)
 
     def read(self, paths: Sequence[Path]) -> Batch:
-        """Return the middle squares of files as clean states (`polydiff.abilities.Reads`)."""
+        """Return the middle squares of files as clean states (`polydiff.contract.abilities.Reads`)."""
         images = read_images(paths, self.data)
         nothing = blank_conditions(self.conditions, len(images), (self.data.side, self.data.side))
         return Batch(self.codec.encode(images), self.space(len(images)), nothing or None)
 
     def told(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
-        """Return what the network is told of small images (`polydiff.abilities.Restores`)."""
+        """Return what the network is told of small images (`polydiff.contract.abilities.Restores`)."""
         if not isinstance(self.task, Enlarge):
             raise UserError(f"task={self.config.task} reads no files of another form.")
         factor = self.task.factor
@@ -120,7 +121,7 @@ class Image:
         return pair_metrics(samples.examples, truth.examples)
 
     def region(self, text: str, given: Batch) -> Tensor:
-        """Return which pixels lie in X0,Y0:X1,Y1 (`polydiff.abilities.HasRegions`)."""
+        """Return which pixels lie in X0,Y0:X1,Y1 (`polydiff.contract.abilities.HasRegions`)."""
         return region(text, self.data.side, self.data.side)
 
     def space(self, n: int) -> Euclidean:
@@ -167,7 +168,7 @@ class Image:
         return seen | set_metrics(images, reference)
 
     def confusions(self, samples: Samples) -> dict[str, Confusion]:
-        """Return what was asked of images against what the classifier sees (`polydiff.abilities.HasConfusions`)."""
+        """Return what was asked of images against what the classifier sees (`abilities.HasConfusions`)."""
         if "label" not in (samples.cond or {}) or not self.reference.judge:
             return {}
         seen = self.reference.judge.classes(torch.stack(list(samples.examples)))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from polydiff.contract.tasks import Enlarge, Generate, Inpaint, Task
 from polydiff.domains.image.config import ImageConfig
-from polydiff.tasks import Enlarge, Generate, Inpaint, Task
 
 
 def open_task(config: ImageConfig) -> Task:

@@ -31,13 +31,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from polydiff.abilities import Units
-from polydiff.domains.molecule.composition import symbols
-from polydiff.domains.molecule.data import Library
-from polydiff.domains.molecule.geometry import Molecule
+from polydiff.core.space import Space, State
+from polydiff.core.units import Units
+from polydiff.domains.molecule.chemistry.composition import symbols
+from polydiff.domains.molecule.chemistry.geometry import Molecule
+from polydiff.domains.molecule.data.library import Library
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules, degrees_of_freedom
-from polydiff.errors import UserError
-from polydiff.space import Space, State
+from polydiff.support.errors import UserError
 
 Molecules = DenseMolecules | PackedMolecules
 

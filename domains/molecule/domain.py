@@ -10,24 +10,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from polydiff.abilities import Measured, Units
-from polydiff.conditions import Conditions, Number
-from polydiff.config import Config
-from polydiff.domain import Metric, Samples
-from polydiff.domains.molecule.asking import Asking, Wishes, spread
+from polydiff.contract.abilities import Inspection
+from polydiff.contract.discover import build_backbone
+from polydiff.contract.domain import Samples
+from polydiff.contract.quarantine import Quarantine
+from polydiff.contract.sections import Config
+from polydiff.core.conditions import Condition, Conditions, Number
+from polydiff.core.space import Batch, Space, State
+from polydiff.core.units import Units
 from polydiff.domains.molecule.codec import Codec
+from polydiff.domains.molecule.conditions import Asking, Wishes, spread
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.dataset import DataSet
-from polydiff.domains.molecule.evaluation import Evaluation
-from polydiff.domains.molecule.judge import looked_at
-from polydiff.domains.molecule.library import Library
-from polydiff.domains.molecule.sdf import records, write_records
-from polydiff.domains.molecule.show import SHOWN, script, show
+from polydiff.domains.molecule.data.dataset import DataSet
+from polydiff.domains.molecule.data.library import Library
+from polydiff.domains.molecule.metrics.evaluation import Evaluation
+from polydiff.domains.molecule.metrics.examine import looked_at
+from polydiff.domains.molecule.output.sdf import records, write_records
+from polydiff.domains.molecule.output.show import SHOWN, script, show
 from polydiff.domains.molecule.states import States, check_scales
-from polydiff.inspection import Inspection
-from polydiff.plugins import build_backbone
-from polydiff.quarantine import Quarantine
-from polydiff.space import Batch, Condition, Space, State
+from polydiff.metrics.results import Measured, Metric
 
 
 class MoleculeDomain:
@@ -77,8 +78,8 @@ class MoleculeDomain:
 
     @staticmethod
     def inspect(config: Config, said: Collection[str]) -> Inspection:
-        """Return what files of molecules hold (`polydiff.inspection.Inspects`)."""
-        from polydiff.domains.molecule.inspect import inspect_molecules
+        """Return what files of molecules hold (`polydiff.contract.abilities.Inspects`)."""
+        from polydiff.domains.molecule.data.inspect import inspect_molecules
 
         assert isinstance(config.data, MoleculeData)
         return inspect_molecules(config.data, said)
@@ -109,17 +110,17 @@ class MoleculeDomain:
         return build_backbone(self.config.backbone, channels=self.codec.features, dims=3, conditions=self.conditions)
 
     def read(self, paths: Sequence[Path]) -> Batch:
-        """Return a user's own molecules, whole or in part, without conditions (`polydiff.abilities.Reads`)."""
+        """Return a user's own molecules, whole or in part, without conditions (`polydiff.contract.abilities.Reads`)."""
         return self.states.read(paths)
 
     def region(self, text: str, given: Batch) -> Tensor:
-        """Return which atoms a SMARTS pattern or numbers name in each molecule (`polydiff.abilities.HasRegions`)."""
+        """Return which atoms a SMARTS pattern or numbers name in each molecule (`abilities.HasRegions`)."""
         return self.states.region(text, given)
 
     def grown(
         self, given: Batch, mask: Tensor, add: str, generators: Sequence[torch.Generator]
     ) -> tuple[Batch, Tensor]:
-        """Return molecules with further atoms, and the mask of what is known (`polydiff.abilities.Grows`)."""
+        """Return molecules with further atoms, and the mask of what is known (`polydiff.contract.abilities.Grows`)."""
         return self.states.grown(given, mask, add, generators)
 
     def units(self, x: State, space: Space) -> Units:

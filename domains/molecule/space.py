@@ -22,8 +22,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from polydiff.random import Device
-from polydiff.space import Space, State, normal
+from polydiff.core.space import Space, State, normal
+from polydiff.core.streams import Device
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,21 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from polydiff.abilities import Units
-from polydiff.condition_batch import blank_conditions
-from polydiff.conditions import Conditions
-from polydiff.config import Config
-from polydiff.domains.molecule.asking import Wishes
+from polydiff.contract.sections import Config
+from polydiff.core.condition_batch import blank_conditions
+from polydiff.core.conditions import Condition, Conditions
+from polydiff.core.space import Batch, Space, State
+from polydiff.core.units import Units
+from polydiff.domains.molecule.chemistry.composition import symbols
+from polydiff.domains.molecule.chemistry.geometry import Molecule
+from polydiff.domains.molecule.chemistry.sizes import FARTHEST, check_atoms, size_nats
 from polydiff.domains.molecule.codec import Codec
-from polydiff.domains.molecule.composition import symbols
+from polydiff.domains.molecule.conditions import Wishes
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.geometry import Molecule
-from polydiff.domains.molecule.given import further, longer, named, read_molecules
-from polydiff.domains.molecule.sizes import FARTHEST, check_atoms, size_nats
+from polydiff.domains.molecule.data.inputs import further, longer, named, read_molecules
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
-from polydiff.errors import UserError
-from polydiff.schedule import SCHEDULES
-from polydiff.space import Batch, Condition, Space, State
+from polydiff.gaussian.schedule.base import SCHEDULES
+from polydiff.support.errors import UserError
 
 
 @dataclass(frozen=True)

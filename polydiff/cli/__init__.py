@@ -9,26 +9,26 @@ import warnings
 from collections.abc import Sequence
 from importlib import metadata
 
-from polydiff.allocator import keep_memory
-from polydiff.errors import UserError, unknown
-from polydiff.plugins import load
+from polydiff.contract.discover import load
+from polydiff.machine.allocator import keep_memory
+from polydiff.support.errors import UserError, unknown
 
 VERBS = {
     "train": ("polydiff.cli.train:train", "train a model, from data to report"),
     "resume": ("polydiff.cli.train:resume", "go on with a run that was stopped, or train it longer"),
     "sample": ("polydiff.cli.use:sample", "draw samples from a run and write them as files"),
-    "vary": ("polydiff.cli.vary:vary", "make examples like those that are given"),
-    "inpaint": ("polydiff.cli.vary:inpaint", "make parts of examples anew, or go on from their beginning"),
-    "interpolate": ("polydiff.cli.vary:interpolate", "make what lies between two examples"),
+    "vary": ("polydiff.cli.edit:vary", "make examples like those that are given"),
+    "inpaint": ("polydiff.cli.edit:inpaint", "make parts of examples anew, or go on from their beginning"),
+    "interpolate": ("polydiff.cli.edit:interpolate", "make what lies between two examples"),
     "upsample": ("polydiff.cli.restore:upsample", "make recordings of a low rate, or small images, whole"),
     "vocode": ("polydiff.cli.restore:vocode", "make sounds of mel spectrograms"),
     "eval": ("polydiff.cli.use:evaluate", "judge a run's samples beside real data and noise"),
     "report": ("polydiff.cli.use:report", "write a run's report.html again"),
     "data": ("polydiff.cli.data:data", "look at data before training: what is there, and what is broken"),
-    "domains": ("polydiff.cli.lists:domains", "list the kinds of data there are, or check one"),
-    "presets": ("polydiff.cli.lists:presets", "list a domain's presets, or show one as a config file"),
-    "config": ("polydiff.cli.lists:configuration", "show a configuration, or how it differs from its preset"),
-    "doctor": ("polydiff.cli.lists:doctor", "look at what is installed and say what is wrong"),
+    "domains": ("polydiff.cli.info:domains", "list the kinds of data there are, or check one"),
+    "presets": ("polydiff.cli.info:presets", "list a domain's presets, or show one as a config file"),
+    "config": ("polydiff.cli.info:configuration", "show a configuration, or how it differs from its preset"),
+    "doctor": ("polydiff.cli.info:doctor", "look at what is installed and say what is wrong"),
 }
 
 HELP = """usage: polydiff VERB ...

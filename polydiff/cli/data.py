@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polydiff.cli.output import table
-from polydiff.cli.words import Parser, read_words
-from polydiff.errors import unknown
-from polydiff.yamltext import one_line_yaml
+from polydiff.cli.parsing import Parser, read_words
+from polydiff.cli.tables import table
+from polydiff.support.errors import unknown
+from polydiff.support.yaml_text import one_line_yaml
 
 if TYPE_CHECKING:
-    from polydiff.inspection import Inspection
+    from polydiff.contract.abilities import Inspection
 
 
 def data(words: Sequence[str]) -> int:
@@ -28,7 +28,7 @@ def data(words: Sequence[str]) -> int:
     args, rest = parser.parse_known_args(words)
     if args.action != "check":
         raise unknown("word after `polydiff data`", args.action, ("check",))
-    from polydiff.inspection import guess, inspect
+    from polydiff.checkup.data import guess, inspect
 
     path = args.path.expanduser().absolute()
     domain = args.domain or guess(path)

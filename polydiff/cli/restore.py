@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from polydiff.cli.given import Given, given_parser, write_pairs
+from polydiff.cli.inputs import Given, given_parser, write_pairs
+from polydiff.cli.parsing import Parser, read_conditions
 from polydiff.cli.use import check_free, plan_words
-from polydiff.cli.words import Parser, read_conditions
-from polydiff.errors import UserError
+from polydiff.support.errors import UserError
 
 if TYPE_CHECKING:
     import argparse
 
-    from polydiff.config import Config
-    from polydiff.model import Model
-    from polydiff.space import Batch
+    from polydiff.contract.sections import Config
+    from polydiff.core.space import Batch
+    from polydiff.model.model import Model
 
 
 def upsample(words: Sequence[str]) -> int:
@@ -46,13 +46,13 @@ class Told(Given):
         super().__init__(model, args)
 
     def take(self, numbers: Sequence[int]) -> Batch:
-        from polydiff.restoring import told_of
+        from polydiff.model.restore import told_of
 
         return told_of(self.model, numbers)[0]
 
     def read(self, paths: Sequence[Path]) -> Batch:
         """Return what is told of files."""
-        from polydiff.restoring import told
+        from polydiff.model.restore import told
 
         return told(self.model, paths, self.degrade)
 
@@ -71,8 +71,8 @@ def restored(verb: str, name: str, parser: Parser, words: Sequence[str]) -> int:
     args = parser.read(words)
     check_free(args.output)
     cond = read_conditions(args.cond)
-    from polydiff.model import Model
-    from polydiff.restoring import is_told, restore, restores, spoken
+    from polydiff.model.model import Model
+    from polydiff.model.restore import is_told, restore, restores, spoken
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     trained = getattr(model.config, "task", "generate")

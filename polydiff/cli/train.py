@@ -9,14 +9,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from polydiff.cli.output import TrainingProgress, evaluation_table, help_on_keys, table
-from polydiff.cli.words import OptionalNumber, Parser, config_parser, read_words, settings
-from polydiff.config_checks import check_config
-from polydiff.errors import UserError
-from polydiff.files import claimed
-from polydiff.plugins import load_backbone_spec, load_domain_spec, require
-from polydiff.quarantine import told_of
-from polydiff.settings import Settings
+from polydiff.cli.parsing import OptionalNumber, Parser, config_parser, read_words, settings
+from polydiff.cli.tables import TrainingProgress, evaluation_table, help_on_keys, table
+from polydiff.config.merge import Settings
+from polydiff.contract.discover import load_backbone_spec, load_domain_spec, require
+from polydiff.contract.quarantine import told_of
+from polydiff.support.errors import UserError
+from polydiff.support.files import claimed
+from polydiff.training.checks import check_config
 
 RUNS = Path("runs")
 """Where runs go that are given no place."""
@@ -89,7 +89,7 @@ def train_parser() -> Parser:
 
 def print_dry_run(chosen: Settings) -> int:
     """Take a few steps and print what a run would take."""
-    from polydiff.dryrun import dry_run
+    from polydiff.checkup.dry_run import dry_run
 
     table(("what", "value"), dry_run(chosen.config).items())
     return 0
@@ -97,7 +97,7 @@ def print_dry_run(chosen: Settings) -> int:
 
 def print_profile(chosen: Settings, output: Path | None, steps: int) -> int:
     """Time a few steps, write their trace and print where the time goes."""
-    from polydiff.profile import profile
+    from polydiff.checkup.step_profile import profile
 
     show_profile(profile(chosen.config, output or f"profile-{chosen.config.domain}.json.gz", steps))
     return 0
@@ -105,7 +105,7 @@ def print_profile(chosen: Settings, output: Path | None, steps: int) -> int:
 
 def check_overfit(chosen: Settings, steps: int) -> int:
     """Learn one batch by heart and print how well; 0 if the check passed, else 1."""
-    from polydiff.overfit import overfit
+    from polydiff.checkup.overfit import overfit
 
     with TrainingProgress(steps) as progress:
         result = overfit(chosen.config, steps, progress)
@@ -163,7 +163,7 @@ def check(chosen: Settings) -> None:
 
 def begin(chosen: Settings, output: Path | None, judged: int) -> int:
     """Train a new run."""
-    from polydiff.trainer import start
+    from polydiff.training.trainer import start
 
     with nullcontext(output) if output else claimed(RUNS, chosen.config.domain) as path:
         say(f"Training {chosen.config.domain} in {path}")
@@ -172,7 +172,7 @@ def begin(chosen: Settings, output: Path | None, judged: int) -> int:
 
 def resume(words: Sequence[str]) -> int:
     """polydiff resume."""
-    from polydiff import trainer
+    from polydiff.training import trainer
 
     parser = Parser("resume", "Go on with a run from its newest checkpoint, as if it had not stopped.")
     parser.usage = "polydiff resume RUN [train.steps=N]"
@@ -186,7 +186,7 @@ def resume(words: Sequence[str]) -> int:
 
 def planned_steps(path: Path) -> int:
     """Return the steps that the newest checkpoint of a run was to reach."""
-    from polydiff.checkpoint import checkpoint_path, read_state
+    from polydiff.run.checkpoint import checkpoint_path, read_state
 
     state, _ = read_state(checkpoint_path(path))
     return int(state["config"]["train"]["steps"])
@@ -208,8 +208,8 @@ def asked_steps(run: Path, words: dict[str, str]) -> int | None:
 
 def sit(path: Path, steps: int, judged: int, work: Callable[[TrainingProgress], Path]) -> int:
     """Train to the end with progress shown, then judge and report; Ctrl-C says how to go on."""
-    from polydiff.checkpoint import steps_saved
-    from polydiff.training import NonFiniteError
+    from polydiff.run.folder import steps_saved
+    from polydiff.training.loop import NonFiniteError
 
     try:
         with TrainingProgress(steps) as progress:
@@ -234,9 +234,9 @@ def sit(path: Path, steps: int, judged: int, work: Callable[[TrainingProgress], 
 
 def finish(path: Path, judged: int) -> None:
     """Judge a trained run, write its report, and say what can be done with it."""
-    from polydiff.evaluation import evaluate, write_evaluation
-    from polydiff.model import Model
-    from polydiff.report import write_report
+    from polydiff.judging.evaluate import evaluate, write_evaluation
+    from polydiff.model.model import Model
+    from polydiff.report.page import write_report
 
     if judged > 0:
         say(f"Judging {judged} samples")

@@ -11,13 +11,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from polydiff.cli.drawing import DrawingProgress
-from polydiff.cli.guiding import guidance_parser, guidance_words
-from polydiff.cli.output import evaluation_table, likelihood_table
-from polydiff.cli.words import Parser, positive, read_conditions, read_options, size
-from polydiff.errors import UserError
-from polydiff.files import claimed, made
-from polydiff.journal import JOURNAL
+from polydiff.cli.options import guidance_parser, guidance_words
+from polydiff.cli.parsing import Parser, positive, read_conditions, read_options, size
+from polydiff.cli.progress import DrawingProgress
+from polydiff.cli.tables import evaluation_table, likelihood_table
+from polydiff.gallery.journal import JOURNAL
+from polydiff.support.errors import UserError
+from polydiff.support.files import claimed, made
 
 BOUNDS = ("vlb", "chain", "flow", "all")
 """What --likelihood can be; the first is what it means alone."""
@@ -36,8 +36,8 @@ def sample(words: Sequence[str]) -> int:
     cond = read_conditions(args.cond)
     if not (args.output and (args.output / JOURNAL).is_file()):
         check_free(args.output)
-    from polydiff.drawing import draw
-    from polydiff.model import Model
+    from polydiff.gallery.writer import draw
+    from polydiff.model.model import Model
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     model.plan(**plan_words(args))
@@ -73,9 +73,9 @@ def evaluate(words: Sequence[str]) -> int:
     if args.likelihood:
         return likelihood(args)
     cond = read_conditions(args.cond)
-    from polydiff.evaluation import evaluate, write_evaluation
-    from polydiff.extractor import open_extractor
-    from polydiff.model import Model
+    from polydiff.judging.evaluate import evaluate, write_evaluation
+    from polydiff.metrics.features import open_extractor
+    from polydiff.model.model import Model
 
     features = open_extractor(args.features) if args.features else None
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
@@ -106,8 +106,8 @@ def likelihood(args: argparse.Namespace) -> int:
     wrong += [f"--{name}" for name in ("cond", "features") if getattr(args, name)]
     if wrong:
         raise UserError(f"{wrong[0]} is about samples; a likelihood is that of test examples under their conditions.")
-    from polydiff.likelihood_of import bounds_of, likelihood
-    from polydiff.model import Model
+    from polydiff.judging.likelihood import bounds_of, likelihood
+    from polydiff.model.model import Model
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     kinds = list(bounds_of(model)) if args.likelihood == "all" else [args.likelihood]
@@ -125,7 +125,7 @@ def report(words: Sequence[str]) -> int:
     parser = Parser("report", "Write a run's report.html again, from what its folder holds.")
     parser.add_argument("run", metavar="RUN", type=Path, help="the run's folder")
     args = parser.read(words)
-    from polydiff.report import write_report
+    from polydiff.report.page import write_report
 
     print(write_report(args.run))
     return 0

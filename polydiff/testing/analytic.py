@@ -21,8 +21,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from polydiff.schedule import EDM, Schedule
-from polydiff.space import Condition, Space, State, normal
+from polydiff.core.conditions import Condition
+from polydiff.core.space import Space, State, normal
+from polydiff.gaussian.schedule.base import Schedule
+from polydiff.gaussian.schedule.closed_forms import EDM
 
 
 class Exact(Protocol):

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polydiff.conditions import given
-from polydiff.random import stream, streams
-from polydiff.space import Condition, Space, State, drop_condition, sqnorm
+from polydiff.core.condition_batch import drop_condition
+from polydiff.core.conditions import Condition, given
+from polydiff.core.space import Space, State, sqnorm
+from polydiff.core.streams import stream, streams
 from polydiff.testing.space import close, hold
 
 LOG_SIGMAS = (-6.0, 0.0, 4.4)

@@ -14,21 +14,24 @@ from typing import Any
 
 import torch
 
-from polydiff.abilities import HasUnits, provides
-from polydiff.config import Config
-from polydiff.data import batches
-from polydiff.domain import Domain, Metric, Samples, conditions_of
-from polydiff.errors import UserError
-from polydiff.plugins import build_domain
-from polydiff.random import streams
-from polydiff.settings import resolve
-from polydiff.space import Batch, Condition, sqnorm
+from polydiff.config.merge import resolve
+from polydiff.contract.abilities import HasUnits
+from polydiff.contract.discover import build_domain
+from polydiff.contract.domain import Domain, Samples, conditions_of
+from polydiff.contract.sections import Config
+from polydiff.core.conditions import Condition
+from polydiff.core.space import Batch, sqnorm
+from polydiff.core.streams import streams
+from polydiff.metrics.results import Metric
+from polydiff.support.errors import UserError
+from polydiff.support.protocols import provides
 from polydiff.testing.backbone import check_backbone
 from polydiff.testing.findings import Check, attempt
 from polydiff.testing.space import check_space, close, hold
 from polydiff.testing.spec import check_spec
-from polydiff.trainer import begin
-from polydiff.training import fit
+from polydiff.training.data import batches
+from polydiff.training.loop import fit
+from polydiff.training.trainer import begin
 
 FETCHED = re.compile(
     r"""(?:\b(?:src|href|poster|data)\s*=\s*["']?|url\(\s*["']?|@import\s+["'])\s*(?:https?:)?//""", re.I
@@ -37,7 +40,7 @@ FETCHED = re.compile(
 
 
 def check_domain(domain: str | Config, examples: int = 16) -> list[Check]:
-    """Check every promise of `polydiff.domain.Domain` and return what was found, broken or kept.
+    """Check every promise of `polydiff.contract.domain.Domain` and return what was found, broken or kept.
 
     Arguments:
         domain: Name of an installed domain, whose default configuration is taken, or a configuration.

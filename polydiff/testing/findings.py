@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from polydiff.plugins import one_line
+from polydiff.support.errors import one_line
 
 
 class Check(NamedTuple):

@@ -16,9 +16,9 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from polydiff.random import Device, stream
-from polydiff.schedule import Schedule
-from polydiff.space import Euclidean, Space, State, normal
+from polydiff.core.space import Euclidean, Space, State, normal
+from polydiff.core.streams import Device, stream
+from polydiff.gaussian.schedule.base import Schedule
 from polydiff.testing.analytic import GaussianMixture, Guided
 
 

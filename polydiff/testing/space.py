@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from polydiff.protocols import provides
-from polydiff.random import stream, streams
-from polydiff.space import Repeats, Space, sqnorm
+from polydiff.core.space import Repeats, Space, sqnorm
+from polydiff.core.streams import stream, streams
+from polydiff.support.protocols import provides
 
 TOLERANCE = 1e-4
 """Relative error allowed where an identity is exact but for rounding."""
@@ -33,7 +33,7 @@ def close(a: Tensor, b: Tensor, scale: Tensor, tolerance: float = TOLERANCE) -> 
 
 
 def check_space(space: Space, padding: Tensor | None = None, draws: int = 256, seed: int = 0) -> None:
-    """Check every promise of `polydiff.space.Space`, and of `Repeats` where it is one.
+    """Check every promise of `polydiff.core.space.Space`, and of `Repeats` where it is one.
 
     Arguments:
         space: What is checked, with at least one sample.

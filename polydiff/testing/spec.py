@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from polydiff.config_checks import check_config
-from polydiff.plugins import domain_config_class, load_domain_spec
-from polydiff.settings import config_from, resolve
+from polydiff.config.merge import config_from, resolve
+from polydiff.contract.discover import domain_config_class, load_domain_spec
 from polydiff.testing.space import hold
+from polydiff.training.checks import check_config
 
 LIGHT = """
 import sys

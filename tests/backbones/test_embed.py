@@ -20,12 +20,12 @@ from polydiff.backbones.embed import (
     sinusoids,
 )
 from polydiff.backbones.unet import UNet
-from polydiff.condition_batch import join_conditions
-from polydiff.conditions import Aligned, Classes, Kind, Number, Tokens
-from polydiff.errors import UserError
-from polydiff.plugins import build_backbone
-from polydiff.space import Euclidean
-from polydiff.testing import check_backbone
+from polydiff.contract.discover import build_backbone
+from polydiff.core.condition_batch import join_conditions
+from polydiff.core.conditions import Aligned, Classes, Kind, Number, Tokens
+from polydiff.core.space import Euclidean
+from polydiff.support.errors import UserError
+from polydiff.testing.backbone import check_backbone
 
 CONDITIONS = {"type": Classes(3), "logp": Number()}
 NAN = math.nan

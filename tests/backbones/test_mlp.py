@@ -9,15 +9,15 @@ import torch
 from torch import nn
 
 from polydiff.backbones.config import EGNNConfig, MLPConfig, UNetConfig
-from polydiff.backbones.egnn import EGNN
 from polydiff.backbones.mlp import MLP
+from polydiff.backbones.molecules.egnn import EGNN
 from polydiff.backbones.unet import UNet
-from polydiff.conditions import Classes
-from polydiff.config import BackboneConfig
-from polydiff.plugins import build_backbone
-from polydiff.random import stream
-from polydiff.space import Euclidean
-from polydiff.testing import check_backbone
+from polydiff.contract.discover import build_backbone
+from polydiff.contract.sections import BackboneConfig
+from polydiff.core.conditions import ESTIMATE, Classes
+from polydiff.core.space import Euclidean
+from polydiff.core.streams import stream, streams
+from polydiff.testing.backbone import check_backbone
 
 CONFIG = MLPConfig(hidden=32, layers=2)
 
@@ -41,3 +41,17 @@ def test_starts_at_zero_and_trains_every_parameter(awake: Callable[..., nn.Modul
 )
 def test_found_by_name(config: BackboneConfig, dims: int, cls: type[nn.Module]) -> None:
     assert type(build_backbone(config, channels=2, dims=dims, conditions={})) is cls
+
+
+Awake = Callable[..., nn.Module]
+
+
+def test_the_perceptron_is_told_beside_its_state(awake: Awake) -> None:
+    config = MLPConfig(hidden=16, layers=2, self_condition=True)
+    net = awake(build_backbone(config, channels=3, dims=0, conditions={}))
+    space = Euclidean(4, (3,))
+    x, estimate = (space.noise(streams(0, name, range(4))) for name in ("state", "estimate"))
+    estimate[1] = torch.nan
+    f, without = (net(x, torch.zeros(4), space, c) for c in ({ESTIMATE: estimate}, None))
+    assert torch.equal(f[1], without[1])
+    assert ((f - without).abs().amax(1) > 1e-3).tolist() == [True, False, True, True]

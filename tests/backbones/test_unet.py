@@ -19,16 +19,16 @@ from torch.nn import functional
 from polydiff.backbones.attention import FEW, attend
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.embed import Told
-from polydiff.backbones.layers import Plane
-from polydiff.backbones.norm import GroupNorm
+from polydiff.backbones.kernels.norm import GroupNorm
 from polydiff.backbones.unet import ResidualBlock, UNet
-from polydiff.conditions import Classes, Number
-from polydiff.domain import DomainSpec
-from polydiff.plugins import discover
-from polydiff.random import stream
-from polydiff.settings import resolve
-from polydiff.space import Euclidean
-from polydiff.testing import check_backbone
+from polydiff.backbones.unet_layers import Plane
+from polydiff.config.merge import resolve
+from polydiff.contract.discover import discover
+from polydiff.contract.domain import DomainSpec
+from polydiff.core.conditions import Classes, Number
+from polydiff.core.space import Euclidean
+from polydiff.core.streams import stream
+from polydiff.testing.backbone import check_backbone
 
 Awake = Callable[..., nn.Module]
 TINY = UNetConfig(channels=16, mult=(1, 2), blocks=1, attention=(1,))

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from polydiff import Config
 from polydiff.backbones.config import MLPConfig
-from polydiff.config import BackboneConfig, DataConfig, OptimConfig, SampleConfig, TrainConfig
+from polydiff.contract.sections import BackboneConfig, DataConfig, OptimConfig, SampleConfig, TrainConfig
 
 
 class PointsData(DataConfig):

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from polydiff import Batch, Euclidean, Metric, Samples, UserError, build_backbone, streams
-from polydiff.conditions import Classes
+from polydiff.core.conditions import Classes
 from polydiff_points.config import PointsConfig
 
 TURN, WIDTH = 2.0, 0.05

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from polydiff.core.space import normal
+from polydiff.core.streams import streams
 from polydiff.domains.audio.codec import KNOTS, Standardise, mirrored, spectrum
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.domain import Audio
-from polydiff.errors import UserError
-from polydiff.random import streams
-from polydiff.space import normal
+from polydiff.support.errors import UserError
 
 
 def coloured(n: int, length: int, tilt: float = 0.95) -> Tensor:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,15 +14,16 @@ import soundfile
 import torch
 from pydantic import ValidationError
 
-from polydiff.conditions import Classes
-from polydiff.domain import Samples
-from polydiff.domains.audio import clips as module
-from polydiff.domains.audio import features, judge, optional
+from polydiff.contract.domain import Samples
+from polydiff.core.conditions import Classes
+from polydiff.core.streams import streams
+from polydiff.domains.audio import optional_imports as optional
+from polydiff.domains.audio import spectrogram as features
 from polydiff.domains.audio.config import AudioConfig, AudioData
+from polydiff.domains.audio.data import clips as module
 from polydiff.domains.audio.domain import Audio
-from polydiff.domains.audio.show import BYTES
-from polydiff.errors import UserError
-from polydiff.random import streams
+from polydiff.domains.audio.metrics import judge
+from polydiff.support.errors import UserError
 
 FEW = AudioConfig(data=AudioData(n_train=48, n_test=16))
 """Where it does not matter what samples are compared with."""
@@ -136,95 +134,6 @@ def test_examples_come_from_the_whole_split(audio: Audio) -> None:
     assert all(map(torch.equal, samples.examples, audio.examples("test", 48).head(24).examples))
     few = Audio(AudioConfig(data=AudioData(n_test=30)), audio.statistics)
     assert len(few.examples("test", 10_000)) == few.size("test") == 30
-
-
-def test_what_is_shown_is_whole_small_and_playable(audio: Audio) -> None:
-    samples = audio.examples("test", 20)
-    fragment = audio.show(samples)
-    assert len(fragment) <= BYTES
-    assert fragment.count("<audio") == fragment.count("<img") == 16
-    assert "http" not in fragment
-    assert set(re.findall(r'src="(\w+:\w+/\w+)', fragment)) == {"data:image/png", "data:audio/wav"}
-    player = re.search(r"data:audio/wav;base64,([^\"]+)", fragment)
-    assert player is not None
-    x, rate = soundfile.read(io.BytesIO(base64.b64decode(player[1])), dtype="float32")
-    assert rate == 8000
-    torch.testing.assert_close(torch.from_numpy(x), samples.examples[0][0], atol=2e-4, rtol=0)
-    assert samples.cond is not None
-    note = audio.describe(samples.cond)[0]["pitch"]
-    assert f"asked {note}, heard {note}" in fragment
-    assert "no pitch" in audio.show(noise(audio, 2))
-
-
-def test_long_sounds_are_fewer_and_empty_sets_are_shown_too(audio: Audio) -> None:
-    long = Audio(AudioConfig(data=AudioData(length=65536)), audio.statistics)
-    assert long.show(long.examples("test", 8)).count("<audio") == 2
-    assert "<audio" not in audio.show(Samples([], {"pitch": torch.zeros(0, dtype=torch.long)}))
-
-
-def test_broken_samples_are_shown_and_judged(audio: Audio) -> None:
-    broken = Samples([torch.full((1, 4096), v) for v in (0.0, 5.0, float("nan"), float("inf"))], None)
-    assert audio.show(broken).count("<audio") == 4
-    judged = audio.evaluate(broken)
-    assert judged["clipped"].value == 0.75
-    assert list(judged) == list(audio.evaluate(audio.examples("test", 4)))
-    assert judged["voiced"].value == 0
-    assert math.isnan(judged["log_mel_fd"].value)
-
-
-@pytest.mark.parametrize(("encoding", "subtype", "error"), [("pcm16", "PCM_16", 1e-4), ("float", "FLOAT", 0)])
-def test_saved_files_hold_the_samples(audio: Audio, tmp_path: Path, encoding: Any, subtype: str, error: float) -> None:
-    saver = Audio(AudioConfig(data=AudioData(encoding=encoding)), audio.statistics)
-    samples = saver.examples("test", 3)
-    entries = saver.save(samples, tmp_path / "new")
-    assert [entry["file"] for entry in entries] == [f"sample-{i:05d}.wav" for i in range(3)]
-    assert all(re.fullmatch(r"[A-G]#?[34] [+-]\d+ cents", entry["heard"]) for entry in entries)
-    for entry, sound in zip(entries, samples.examples, strict=True):
-        path = tmp_path / "new" / entry["file"]
-        assert soundfile.info(str(path)).subtype == subtype
-        x, rate = soundfile.read(str(path), dtype="float32")
-        assert rate == 8000
-        torch.testing.assert_close(torch.from_numpy(x), sound[0], atol=error, rtol=0)
-
-
-@pytest.mark.parametrize(("encoding", "error"), [("flac", 1e-4), ("ogg", 0.05)])
-def test_samples_are_written_in_compressed_forms(audio: Audio, tmp_path: Path, encoding: Any, error: float) -> None:
-    saver = Audio(AudioConfig(data=AudioData(encoding=encoding)), audio.statistics)
-    samples = saver.examples("test", 3)
-    for entry, sound in zip(saver.save(samples, tmp_path), samples.examples, strict=True):
-        assert entry["file"].endswith(f".{encoding}")
-        x, rate = soundfile.read(str(tmp_path / entry["file"]), dtype="float32")
-        assert (rate, len(x)) == (8000, 4096)
-        assert float((torch.from_numpy(x) - sound[0]).square().mean().sqrt()) < error
-    assert saver.archive(samples)["arr_0"].dtype == np.int16
-
-
-def test_a_minute_of_vorbis_can_be_written(tmp_path: Path) -> None:
-    """In one piece, libsndfile ends the process."""
-    path = tmp_path / "long.ogg"
-    code = (
-        "import pathlib, torch; from polydiff.domains.audio.writing import write_sound;"
-        "x = 0.3 * torch.arange(60 * 44100).mul(0.05).sin();"
-        f"write_sound(pathlib.Path({str(path)!r}), x[None], 44100, 'ogg')"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
-    info = soundfile.info(str(path))
-    assert (info.frames, info.channels, info.subtype) == (60 * 44100, 1, "VORBIS")
-    with soundfile.SoundFile(str(path)) as file:
-        assert sum(len(block) for block in file.blocks(2**16)) == 60 * 44100
-
-
-@pytest.mark.parametrize("encoding", ["pcm16", "float"])
-def test_an_archive_holds_what_files_hold(audio: Audio, tmp_path: Path, encoding: Any) -> None:
-    saver = Audio(AudioConfig(data=AudioData(encoding=encoding)), audio.statistics)
-    samples = audio.examples("test", 3)
-    archive = saver.archive(samples)
-    for sound, rate, entry in zip(archive["arr_0"], archive["rate"], saver.save(samples, tmp_path), strict=True):
-        kind = "int16" if encoding == "pcm16" else "float32"
-        kept, kept_rate = soundfile.read(tmp_path / entry["file"], dtype=kind, always_2d=True)
-        assert rate == kept_rate
-        assert sound.dtype == kept.dtype
-        np.testing.assert_array_equal(sound, kept)
 
 
 def test_a_folder_of_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

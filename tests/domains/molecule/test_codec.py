@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+from polydiff.core.space import sqnorm
+from polydiff.core.streams import streams
+from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.codec import Codec
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data import Library, open_library
-from polydiff.domains.molecule.geometry import Molecule
+from polydiff.domains.molecule.data.library import Library
+from polydiff.domains.molecule.data.source import open_library
 from polydiff.domains.molecule.space import DenseMolecules
-from polydiff.errors import UserError
-from polydiff.random import streams
-from polydiff.schedule.discrete import polynomial_2
-from polydiff.space import sqnorm
+from polydiff.gaussian.schedule.tables import polynomial_2
+from polydiff.support.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -14,21 +14,22 @@ import torch
 from rdkit import Chem
 
 from polydiff.backbones.config import EGNNConfig
-from polydiff.data import batches
-from polydiff.domain import Samples
-from polydiff.domains.molecule import dataset, evaluation
-from polydiff.domains.molecule.asking import NEAR
+from polydiff.config.processes import build_denoiser
+from polydiff.contract.discover import build_domain
+from polydiff.contract.domain import Samples
+from polydiff.core.streams import streams
+from polydiff.domains.molecule.chemistry.properties import PROPERTIES
+from polydiff.domains.molecule.conditions import NEAR
 from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData, Property
+from polydiff.domains.molecule.data import dataset
 from polydiff.domains.molecule.domain import MoleculeDomain
-from polydiff.domains.molecule.properties import PROPERTIES
+from polydiff.domains.molecule.metrics import evaluation
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
-from polydiff.editing import vary
-from polydiff.errors import UserError
-from polydiff.model import Model
-from polydiff.plugins import build_domain
-from polydiff.processes import build_denoiser
-from polydiff.random import streams
-from polydiff.testing import check_domain
+from polydiff.model.edit import vary
+from polydiff.model.model import Model
+from polydiff.support.errors import UserError
+from polydiff.testing.domain import check_domain
+from polydiff.training.data import batches
 
 
 def config(**data: object) -> MoleculeConfig:

@@ -1,0 +1,120 @@
+"""Kernels in C++, compiled on first use: an extra for CPUs whose absence changes speed and nothing else.
+
+A source lies beside this module and includes nothing of torch, so that any C++ compiler builds it in a second; the
+library is kept in the cache folder under a hash of the source, the compiler and the instructions of the processor,
+for machines may share a home.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from polydiff.contract.discover import Finding
+from polydiff.support.files import cache_dir
+
+FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-std=c++17", "-shared", "-fPIC")
+PATIENCE = 60.0
+"""Seconds that a compiler may take."""
+SWITCH = "POLYDIFF_KERNELS"
+"""Environment variable that is 0 where no kernel may be used."""
+
+
+@cache
+def library(name: str) -> ctypes.CDLL | None:
+    """Return the compiled source `name`.cpp, None where there is no compiler, where it fails or where it is not wanted.
+
+    A compiler that fails gets a warning, for it is there and should work.
+    """
+    found = look(name)
+    if isinstance(found, ctypes.CDLL):
+        return found
+    if found.failed:
+        warnings.warn(
+            f"The kernel {name} is not in use, so a slower way is taken ({SWITCH}=0 says so without this warning): "
+            f"{found.why}",
+            stacklevel=2,
+        )
+    return None
+
+
+class Absence(NamedTuple):
+    """Why there is no kernel.
+
+    Attributes:
+        why: One line.
+        failed: Whether something that is there does not work.
+    """
+
+    why: str
+    failed: bool
+
+
+def look(name: str) -> ctypes.CDLL | Absence:
+    """Return a kernel, built unless it is there, or why there is none."""
+    if os.environ.get(SWITCH) == "0":
+        return Absence(f"{SWITCH}=0", failed=False)
+    compiler = shutil.which(os.environ.get("CXX") or "c++") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        return Absence("no C++ compiler (c++, g++, clang++ or $CXX) is on the PATH", failed=False)
+    try:
+        return ctypes.CDLL(str(built(Path(__file__).with_name(f"{name}.cpp"), compiler)))
+    except subprocess.TimeoutExpired:
+        return Absence(f"{compiler} did not end within {PATIENCE:g} s", failed=True)
+    except subprocess.CalledProcessError as error:
+        return Absence(f"{compiler}: {complaint(error)}", failed=True)
+    except OSError as error:
+        return Absence(" ".join(str(error).split()), failed=True)
+
+
+def examine() -> Iterator[Finding]:
+    """Yield whether the normalisation of U-Nets has its kernel on the CPU, and why not, for `polydiff doctor`."""
+    found = look("norm")
+    slower = f"not in use, so U-Nets are slower on the CPU: {found.why}" if isinstance(found, Absence) else ""
+    yield Finding("C++ kernel", "note" if slower else "ok", slower or "normalisation, in use on the CPU")
+
+
+def complaint(error: subprocess.CalledProcessError) -> str:
+    """Return the line in which a compiler says what is wrong: the first with "error" in it, else the first."""
+    lines: list[str] = [line.strip() for line in error.stderr.splitlines() if line.strip()]
+    return next((line for line in lines if "error" in line.lower()), (lines or [f"exit code {error.returncode}"])[0])
+
+
+def built(source: Path, compiler: str) -> Path:
+    """Return the library of a source, built unless it is there, whole or not at all."""
+    macros = run([compiler, *FLAGS, "-dM", "-E", "-x", "c++", os.devnull])  # the version, and what -march=native allows
+    identity = "\n".join([source.read_text(encoding="utf-8"), *FLAGS, macros])
+    name = f"{source.stem}-{hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()}.so"
+    kept = cache_dir() / "kernels" / name
+    if kept.exists():
+        return kept
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+        draft = Path(folder) / name
+        run([compiler, *FLAGS, str(source), "-o", str(draft)])
+        draft.replace(kept)
+    return kept
+
+
+def run(words: Sequence[str]) -> str:
+    """Run a compiler and return what it prints."""
+    done = subprocess.run(  # noqa: S603 - a compiler, our own source
+        words, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=True
+    )
+    return done.stdout
+
+
+def pointer(tensor: Tensor) -> ctypes.c_void_p:
+    """Return where a tensor's numbers begin."""
+    return ctypes.c_void_p(tensor.data_ptr())

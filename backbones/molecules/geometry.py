@@ -1,0 +1,103 @@
+r"""What networks of molecules see of positions, and of an earlier estimate of the clean molecule.
+
+Positions enter by differences and distances alone, always in float32 or better. An estimate (self-conditioning: Chen
+et al., 2022, https://arxiv.org/abs/2208.04202) gives its own distances to pairs and its features to atoms, and its
+positions, from which their mean is taken, to the output; so a network that is told one stays equivariant.
+
+Symbols: B molecules, K features an atom, H hidden width, G features a distance. Leading axes are those of the layout
+(`graphs`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from polydiff.backbones.embed import filled
+from polydiff.backbones.molecules.graphs import Pairs
+from polydiff.core.conditions import ESTIMATE, Condition
+
+
+def float32_geometry(r: Tensor) -> torch.autocast:
+    """Return the context in which positions keep their precision: bf16 knows a bond length to 1 % only."""
+    return torch.autocast(r.device.type, enabled=False)
+
+
+class Geometry(nn.Module):
+    """Differences of positions and features of their lengths.
+
+    Arguments:
+        radial: Number of Gaussian bumps.
+        cutoff: Centre of the last one.
+    """
+
+    centres: Tensor
+
+    def __init__(self, radial: int, cutoff: float) -> None:
+        super().__init__()
+        self.features = radial + 1
+        self.spacing = cutoff / max(radial - 1, 1)
+        self.register_buffer("centres", torch.linspace(0, cutoff, radial), persistent=False)
+
+    def forward(self, pairs: Pairs, r: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (r_i - r_j) / (|r_i - r_j| + 1), shape (.., 3), and features, shape (.., radial + 1)."""
+        with float32_geometry(r):
+            difference = pairs.combine(r, -r)
+            square = difference.square().sum(-1, keepdim=True)
+            distance = (square + 1e-12).sqrt()  # the root has no derivative at 0
+            bumps = torch.exp(-0.5 * ((distance - self.centres) / self.spacing) ** 2)
+            return difference / (distance + 1), torch.cat([square, bumps], -1)
+
+
+class Earlier(NamedTuple):
+    """An earlier estimate of the clean molecule, 0 where there is none.
+
+    Attributes:
+        r: Positions of mean zero, (.., 3).
+        f: Features, and 1 where there is an estimate, (.., K + 1).
+    """
+
+    r: Tensor
+    f: Tensor
+
+    @classmethod
+    def of(cls, pairs: Pairs, cond: Condition | None, x: Tensor) -> Earlier:
+        """Return what conditions say of the molecules of a state; a missing name and NaN are no estimate."""
+        told = (cond or {}).get(ESTIMATE)
+        if told is None:
+            return cls(torch.zeros_like(x[..., :3]), torch.zeros_like(x[..., 2:]))
+        numbers, there = filled(told, -1)
+        r, f = pairs.clean(numbers.to(x)).split([3, x.shape[-1] - 3], -1)
+        there = pairs.clean(there.to(x))
+        return cls((r - pairs.atoms(pairs.mean(r))) * there, torch.cat([f, there], -1))
+
+
+class Estimate(nn.Module):
+    """How an earlier estimate enters a network.
+
+    Arguments:
+        channels: K.
+        hidden: H.
+        geometry: What is seen of positions.
+    """
+
+    def __init__(self, channels: int, hidden: int, geometry: Geometry) -> None:
+        super().__init__()
+        self.geometry = geometry
+        self.enter = nn.Linear(channels + 1, hidden, bias=False)
+        self.gain = nn.Linear(hidden, 1)
+        nn.init.zeros_(self.gain.weight)
+        nn.init.zeros_(self.gain.bias)
+
+    def of_pairs(self, pairs: Pairs, earlier: Earlier) -> Tensor:
+        """Return features of the estimate's distances, (.., G), 0 where there is none."""
+        there = earlier.f[..., -1:]
+        features: Tensor = self.geometry(pairs, earlier.r)[1]
+        return features * (pairs.combine(there, there) > 1)
+
+    def move(self, earlier: Earlier, last: Tensor) -> Tensor:
+        """Return how far atoms go along the estimate's positions, (.., 3), from their last vectors (.., H)."""
+        gain: Tensor = self.gain(last)
+        return gain.to(earlier.r) * earlier.r

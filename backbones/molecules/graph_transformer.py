@@ -1,0 +1,149 @@
+r"""An E(3)-equivariant transformer on a molecule's atoms: wide atoms, thin pairs, and vectors in space.
+
+An atom has numbers h, vectors V (C of them) and a position r; a pair has a few numbers e. In each round, with
+u = (1 + gamma) norm(h) + beta, where gamma and beta are linear in the molecule's embedding, V' = V / sqrt(1 + |V|^2)
+over its vectors, and d_ij = |r_i - r_j|,
+
+$$ z_{ij} = \mathrm{silu}(e_{ij} + W_1 u_i + W_2 u_j + W_3 s_{ij} + W_4\, \mathrm{bumps}(d_{ij})), \qquad
+   s_{ij} = q_i \cdot k_j + q'_i \cdot k'_j, $$
+
+$$ e_{ij} \leftarrow e_{ij} + W_5 z_{ij}, \qquad
+   g_i = \tfrac 1 Z \sum_{j \ne i} (A z_{ij}) v_j, \qquad
+   V_i \leftarrow V_i + \tfrac 1 Z \sum_{j \ne i} \Big( (A z_{ij}) v'_j
+   + (B z_{ij}) \frac{r_i - r_j}{d_{ij} + 1} \Big), $$
+
+where queries, keys and values q, k, v are linear in u, primed ones in V', and each of a few heads weighs its share of v
+and v' by numbers of its own: weights of attention that have any sign and are not normalised, so that neighbours can be
+counted. Then [h, a, b] <- [h, 0, 0] + phi(u, g, inner products of V'), V <- (1 + a) V, and the atom moves along its
+vectors, r <- r + R tanh(b) V' / C. Inner products of vectors let attention see angles and distances of what the network
+makes of the molecule, at the price of a product of matrices. What goes in and comes out is told in `molecules`.
+
+(Pairs with numbers of their own, which attention reads and writes: Hussain et al., 2022,
+https://arxiv.org/abs/2108.03348, and Huang et al., 2023, https://arxiv.org/abs/2305.12347. Vectors that attention
+carries: Schuett et al., 2021, https://arxiv.org/abs/2102.03150; Tholke and De Fabritiis, 2022,
+https://arxiv.org/abs/2202.02541. Inner products of points as weights: Jumper et al., 2021.)
+
+Symbols: those of `molecules`, P width of a pair, S heads, C vectors of an atom, e (.., P), V (.., 3, C), Z the number
+of neighbours or a fixed divisor, R the range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from polydiff.backbones.config import GraphTransformerConfig
+from polydiff.backbones.molecules.geometry import Earlier, Geometry, float32_geometry
+from polydiff.backbones.molecules.graphs import Pairs
+from polydiff.backbones.molecules.network import MoleculeNet
+from polydiff.core.conditions import Conditions
+
+
+def bounded(v: Tensor) -> Tensor:
+    """Return an atom's vectors (.., 3, C), made so short that the squares of their lengths sum to less than C."""
+    return v * torch.rsqrt(1 + v.square().sum((-2, -1), keepdim=True) / v.shape[-1])
+
+
+class Layer(nn.Module):
+    """One round, after which atoms have new numbers, vectors and positions, and pairs new numbers.
+
+    Arguments:
+        config: Dimensions and options.
+        geometry: What is seen of positions; it has no weights, so that all layers share one.
+    """
+
+    def __init__(self, config: GraphTransformerConfig, geometry: Geometry) -> None:
+        super().__init__()
+        hidden, pair, c = config.hidden, config.pair, config.vectors
+        self.heads, self.range, self.recompute = config.heads, config.coords_range / c, config.recompute
+        self.geometry = geometry
+        self.norm = nn.LayerNorm(hidden, elementwise_affine=False)
+        self.modulation = nn.Linear(hidden, 2 * hidden)
+        self.parts = [3 * hidden, pair, pair]
+        self.enter = nn.Linear(hidden, sum(self.parts))  # q, k, v, W_1 and W_2
+        self.enter_vectors = nn.Linear(c, 3 * c, bias=False)
+        self.edge = nn.Linear(geometry.features + config.heads, pair, bias=False)  # W_4 and W_3
+        self.outs = [pair, config.heads, c]
+        self.weigh = nn.Linear(pair, sum(self.outs))  # W_5, A and B
+        self.partners = nn.Linear(c, 2 * c, bias=False)
+        self.update = nn.Sequential(nn.Linear(2 * hidden + c, 2 * hidden), nn.SiLU(), nn.Dropout(config.dropout))
+        self.leave = nn.Linear(2 * hidden, hidden + 2 * c)
+        with torch.no_grad():
+            self.leave.weight[-c:] *= 1e-3  # atoms hardly move at first
+            self.leave.bias[-c:] = 0
+
+    def forward(
+        self, pairs: Pairs, h: Tensor, v: Tensor, r: Tensor, e: Tensor, c: Tensor, count: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return h, V (.., 3, C), r and e after the round; other arguments are those of `MoleculeNet.rounds`."""
+        scale, shift = pairs.atoms(self.modulation(c)).chunk(2, -1)
+        u = torch.addcmul(shift, self.norm(h), 1 + scale)
+        numbers, a, b = self.enter(u).split(self.parts, -1)
+        with float32_geometry(r):
+            q, k, value = self.by_head(numbers.to(r), self.enter_vectors(bounded(v)))
+        inputs = (pairs, q, k, value, a, b, r, e)
+        if self.recompute and torch.is_grad_enabled():  # pairs are many
+            e, mixed, pulled = checkpoint(self.gather, *inputs, use_reentrant=False, preserve_rng_state=False)
+        else:
+            e, mixed, pulled = self.gather(*inputs)
+        g, carried = self.by_kind(mixed / count[..., None], h.shape[-1])
+        with float32_geometry(r):
+            v = v + carried + (pulled / count[..., None]).mT
+            short = bounded(v)
+            first, second = self.partners(short).chunk(2, -1)
+            products = (first * second).sum(-2)
+        out = self.leave(self.update(torch.cat([u, g.to(u), products.to(u)], -1)))
+        added, grown, move = out.to(r).split([h.shape[-1], v.shape[-1], v.shape[-1]], -1)
+        r = r + self.range * (torch.tanh(move)[..., None, :] * short).sum(-1)
+        return h + added, v * (1 + grown[..., None, :]), r, e
+
+    def gather(
+        self, pairs: Pairs, q: Tensor, k: Tensor, value: Tensor, a: Tensor, b: Tensor, r: Tensor, e: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return pairs' numbers, (.., P), and each atom's sums of values by head, and of directions, (.., C, 3)."""
+        direction, now = self.geometry(pairs, r)
+        with float32_geometry(r):
+            s = pairs.products(q * q.shape[-1] ** -0.5, k)
+        z = functional.silu(e + pairs.combine(a, b) + self.edge(torch.cat([now, s], -1)))
+        added, weights, pull = self.weigh(z).to(r).split(self.outs, -1)
+        with float32_geometry(r):
+            return e + added, pairs.mix(weights, value), pairs.outer_sum(pull, direction)
+
+    def by_head(self, x: Tensor, v: Tensor) -> tuple[Tensor, ...]:
+        """Return q, k and v, (.., S, (H + 3 C) / S): heads' shares of numbers (.., 3 H) and of vectors (.., 3, 3 C)."""
+        shares = v.unflatten(-1, (3, self.heads, -1)).movedim(-4, -2).flatten(-2)
+        return torch.cat([x.unflatten(-1, (3, self.heads, -1)), shares], -1).unbind(-3)
+
+    def by_kind(self, mixed: Tensor, hidden: int) -> tuple[Tensor, Tensor]:
+        """Return numbers (.., H) and vectors (.., 3, C) of heads' shares: the inverse of `by_head`."""
+        width = hidden // self.heads
+        shares = mixed[..., width:].unflatten(-1, (3, -1)).transpose(-2, -3)
+        return mixed[..., :width].flatten(-2), shares.flatten(-2)
+
+
+class GraphTransformer(MoleculeNet):
+    """Attention between all pairs of atoms, weighed by thin pairs."""
+
+    def __init__(self, config: GraphTransformerConfig, *, channels: int, dims: int, conditions: Conditions) -> None:
+        super().__init__(config, channels=channels, dims=dims, conditions=conditions)
+        seen = 1 + config.self_condition
+        self.place = nn.Linear(seen, config.vectors, bias=False)
+        self.pair = nn.Linear(seen * self.geometry.features, config.pair)
+
+    def make_layers(self, config: GraphTransformerConfig) -> Iterable[Layer]:
+        return (Layer(config, self.geometry) for _ in range(config.layers))
+
+    def rounds(
+        self, pairs: Pairs, h: Tensor, r: Tensor, c: Tensor, before: Tensor, count: Tensor, earlier: Earlier | None
+    ) -> tuple[Tensor, Tensor]:
+        places = [r - pairs.atoms(pairs.mean(r)), *(() if earlier is None else (earlier.r,))]
+        with float32_geometry(r):
+            v = self.place(torch.stack(places, -1))
+        e = self.pair(before).to(r)
+        for layer in self.layers:
+            h, v, r, e = layer(pairs, h, v, r, e, c, count)
+        return h, r

@@ -1,0 +1,137 @@
+r"""What networks of molecules share: how a state enters, and how vectors and positions of atoms become an output.
+
+A network makes of atoms' vectors h_0 and positions r_0 others by its rounds, and returns (r_L - r_0, linear(h_L)).
+It sees positions by differences and distances alone, so that it is equivariant under rotations, reflections and
+permutations, and invariant under translations.
+
+Symbols: B molecules, K features an atom, H hidden width, G features a pair, h (.., H) atoms' vectors, r (.., 3)
+positions, c (B, H) the molecules' embedding. Leading axes are those of the layout: (B, N) and (B, N, N) where dense,
+(M,) and (E,) where sparse.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from polydiff.backbones.config import MoleculeNetConfig
+from polydiff.backbones.embed import ContextEmbedding, Output, singles
+from polydiff.backbones.molecules.geometry import Earlier, Estimate, Geometry
+from polydiff.backbones.molecules.graphs import Pairs, pairs_of
+from polydiff.core.conditions import Condition, Conditions
+from polydiff.core.space import Space
+
+ELEMENTS = 119
+"""Atomic numbers that there are, and 0 for none."""
+
+
+class MoleculeNet(nn.Module, ABC):
+    """Equivariant network for molecules, dense or packed, of any sizes.
+
+    Arguments:
+        config: Its dimensions.
+        channels: K, features of an atom beside its position; 0: what atoms are is given by `space.elements`.
+        dims: 3.
+        conditions: Name -> kind (`polydiff.core.conditions`).
+    """
+
+    layers: nn.ModuleList
+
+    def __init__(self, config: MoleculeNetConfig, *, channels: int, dims: int, conditions: Conditions) -> None:
+        super().__init__()
+        if dims != 3:
+            raise ValueError(f"The network {config.name} works in 3 dimensions, not in {dims}.")
+        self.divisor = config.divisor if config.aggregation == "sum" else None
+        self.within = config.neighbours_within
+        self.geometry = Geometry(config.radial, config.cutoff)
+        self.embed = ContextEmbedding(singles(conditions, config.name), config.hidden)
+        self.stem = nn.Linear(channels, config.hidden) if channels else nn.Embedding(ELEMENTS, config.hidden)
+        self.size = nn.Linear(1, config.hidden)
+        self.estimate = Estimate(channels, config.hidden, self.geometry) if config.self_condition else None
+        self.layers = nn.ModuleList(self.make_layers(config))
+        self.norm = nn.LayerNorm(config.hidden)
+        self.out = nn.Linear(config.hidden, channels) if channels else None
+        self.gain = None if channels else nn.Linear(config.hidden, 1)
+        self.variance = nn.Linear(config.hidden, 2) if config.variance else None
+        for head in (self.out, self.gain, self.variance):
+            if head is not None:
+                nn.init.zeros_(head.weight)
+                nn.init.zeros_(head.bias)
+
+    @abstractmethod
+    def make_layers(self, config: Any) -> Iterable[nn.Module]:
+        """Return the rounds; `geometry` is there for them."""
+
+    @abstractmethod
+    def rounds(
+        self, pairs: Pairs, h: Tensor, r: Tensor, c: Tensor, before: Tensor, count: Tensor, earlier: Earlier | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return h and r after all rounds.
+
+        Arguments:
+            pairs: Who talks to whom.
+            h: Atoms' vectors, (.., H).
+            r: Positions, (.., 3).
+            c: Molecules' embedding, (B, H).
+            before: Features of the distances in the input, and in the earlier estimate if there may be one, (.., G).
+            count: Number of neighbours of each atom or a fixed divisor, (.., 1).
+            earlier: The earlier estimate, for a network that is told one.
+        """
+
+    def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Output:
+        """Return (r_L - r_0, features), 0 on padding, and with `variance` a second state, of invariant numbers.
+
+        In that one, a molecule's positions share one number, for a variance must be the same wherever the space's
+        projector mixes, and the features of an atom share one of its own.
+
+        Arguments:
+            x: State of unit variance, (B, N, 3 + K) or (M, 3 + K).
+            log_sigma: Log of the noise level of each molecule, (B,).
+            space: Where x lives; its `mask` (B, N) or `batch_index` (M,) says which atoms make a molecule.
+            cond: Conditions, or None.
+        """
+        pairs = pairs_of(space, x[..., :3], self.within)
+        start, f = pairs.clean(x).split([3, x.shape[-1] - 3], -1)
+        c = self.embed(log_sigma, cond).vector
+        size = pairs.sizes[:, None].clamp(min=1).to(x.dtype)
+        told = f if self.out is not None else space.elements  # type: ignore[attr-defined]
+        h = (self.stem(told) + pairs.atoms(self.size(size.log()))).to(x.dtype)
+        count = pairs.degree(h.dtype).clamp(1) if self.divisor is None else torch.full_like(h[..., :1], self.divisor)
+        r = start.contiguous()  # as after every layer: compiled code is made for strides, too
+        _, before = self.geometry(pairs, r)
+        earlier = None
+        if self.estimate is not None:
+            earlier = Earlier.of(pairs, cond, x)
+            h = h + self.estimate.enter(earlier.f).to(x.dtype)
+            before = torch.cat([before, self.estimate.of_pairs(pairs, earlier)], -1)
+        h, r = self.rounds(pairs, h, r, c, before, count, earlier)
+        last = functional.silu(self.norm(h))
+        moved, out = r - start, f if self.out is None else self.out(last).to(x.dtype)
+        if self.gain is not None:  # else nothing would come of the last atoms' vectors
+            moved = moved * (1 + self.gain(last).to(x.dtype))
+        if self.estimate is not None and earlier is not None:
+            moved = moved + self.estimate.move(earlier, last)
+        state = pairs.clean(torch.cat([moved, out], -1))
+        if self.variance is None:
+            return state
+        place, kind = self.variance(last).to(x.dtype).split(1, -1)
+        shared = pairs.atoms(pairs.mean(place)).expand(*place.shape[:-1], 3)
+        return state, pairs.clean(torch.cat([shared, kind.expand(out.shape)], -1))
+
+    def compile(self, **options: Any) -> None:
+        """Compile the layers, all by one piece of code, in which numbers of molecules, atoms and pairs are symbols.
+
+        So batches of any sizes share it. With dynamic=False each shape has code of its own, which CUDA graphs need:
+        then batches should have few shapes, as `DenseMolecules` padded to a multiple have.
+
+        Arguments:
+            options: Of `torch.compile`, over fullgraph=True and dynamic=True.
+        """
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)  # of all uses in a process
+        for layer in self.layers:
+            layer.compile(**({"fullgraph": True, "dynamic": True} | options))

@@ -1,0 +1,98 @@
+"""Layers of the U-Net: convolutions on planes, normalisation, signals beside a state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+from polydiff.backbones.config import UNetConfig
+from polydiff.backbones.embed import entering, filled
+from polydiff.backbones.kernels.norm import GroupNorm
+from polydiff.core.conditions import Aligned, Condition, Conditions
+from polydiff.support.errors import UserError
+
+M = TypeVar("M", nn.Conv2d, nn.Linear)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Makes layers for dims = 1 or 2 as layers for planes, of height 1 where dims = 1."""
+
+    dims: int
+
+    def sides(self, n: int, flat: int = 1) -> tuple[int, int]:
+        """Return n for each axis, and `flat` for the height of a waveform."""
+        return (n if self.dims == 2 else flat), n
+
+    def conv(self, c_in: int, c_out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+        """Return a convolution with odd kernel that divides sizes by its stride."""
+        padding = self.sides(kernel // 2, flat=0)
+        return nn.Conv2d(c_in, c_out, self.sides(kernel), self.sides(stride), padding)
+
+
+def zero(layer: M) -> M:
+    """Return the layer with all parameters 0, so that a network starts as the identity or as 0."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def group_norm(channels: int, config: UNetConfig, affine: bool = True, silu: bool = True) -> GroupNorm:
+    """Return a normalisation with groups of `group_size` channels, or as near to it as divides their number."""
+    groups = config.groups or math.gcd(channels, max(channels // config.group_size, 1))
+    return GroupNorm(groups, channels, affine, silu)
+
+
+class Signals:
+    """Conditions that lie beside the state, as planes in the grid of its patches.
+
+    Each becomes its numbers, 0 where they are not given, and a channel that says where they are. A place of a signal
+    that stands for several patches is repeated for each of them; several that lie in one patch become channels.
+
+    Arguments:
+        conditions: Name -> kind; only those that enter as planes matter.
+        plane: Of what dims the state is.
+        patch: Side of its patches.
+    """
+
+    def __init__(self, conditions: Conditions, plane: Plane, patch: int) -> None:
+        self.kinds: dict[str, Aligned] = entering(conditions, "planes")
+        self.plane, self.patch = plane, patch
+        for name, kind in self.kinds.items():
+            if patch % kind.every and kind.every % patch:
+                raise UserError(
+                    f"The signal {name} has a place for every {kind.every} of the state, which neither divide "
+                    f"backbone.patch={patch} nor are a multiple of it."
+                )
+
+    @property
+    def channels(self) -> int:
+        """Channels of all planes."""
+        return sum((kind.channels + 1) * math.prod(self.inside(kind)) for kind in self.kinds.values())
+
+    def inside(self, kind: Aligned) -> tuple[int, int]:
+        """Return how many of a signal's places lie in a patch, along each axis."""
+        return self.plane.sides(max(self.patch // kind.every, 1))
+
+    def __call__(self, cond: Condition | None, like: Tensor) -> Iterator[Tensor]:
+        """Yield planes (B, c, H, W) for a state's patches (B, *, H, W)."""
+        for name, kind in self.kinds.items():
+            height, width = (n * m for n, m in zip(like.shape[2:], self.inside(kind), strict=True))
+            value = (cond or {}).get(name)
+            if value is None:
+                value = kind.blank(len(like), (1, 1), like.device)
+            value = value if value.ndim == 4 else value[:, :, None]
+            numbers, there = filled(value, 1)
+            told = torch.cat([numbers, there.to(value.dtype)], 1).to(like)
+            for axis, n in zip((2, 3), self.plane.sides(max(kind.every // self.patch, 1)), strict=True):
+                told = told.repeat_interleave(n, axis) if n > 1 else told
+            told = functional.pad(told, (0, width - told.shape[3], 0, height - told.shape[2]))  # or cut, where longer
+            p, q = self.inside(kind)
+            yield rearrange(told, "b c (h p) (w q) -> b (c p q) h w", p=p, q=q)

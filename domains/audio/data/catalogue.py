@@ -1,0 +1,290 @@
+"""What sounds there are under a path: a tree of files, LJSpeech, a manifest, tar archives or an array.
+
+Each layout is a function that lists entries and puts aside what it cannot; nothing is decoded here.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from polydiff.contract.quarantine import Quarantine
+from polydiff.domains.audio.data.crops import Place
+from polydiff.support.errors import UserError
+from polydiff.support.files import files_under
+
+SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"})
+TABLES = (".jsonl", ".csv", ".tsv")
+LISTS = {"testing_list.txt": "test", "validation_list.txt": "validation"}
+"""Speech Commands' lists of files, and the split that each names."""
+EMBEDDING = "embedding"
+"""Column of an array that lies beside a sound."""
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing", "eval"), "test"),
+    **dict.fromkeys(("valid", "validation", "val", "dev"), "validation"),
+}
+"""Words of a manifest's column `split`, and the split that they mean."""
+
+
+class Entry(NamedTuple):
+    """A sound that is said to be somewhere.
+
+    Attributes:
+        name: By which it is told of.
+        place: Where its file is.
+        columns: What is said of it: words, numbers, and the `Place` of an array.
+        split: "train", "test", "validation", or "" where nobody says.
+        start: Its beginning in the file, in seconds.
+        end: Its end; None: that of the file.
+    """
+
+    name: str
+    place: Place
+    columns: Mapping[str, Any]
+    split: str = ""
+    start: float = 0.0
+    end: float | None = None
+
+    @property
+    def file(self) -> str:
+        """The name without the part, the same for all parts of a file."""
+        return self.name.rsplit(" ", 2)[0] if self.start or self.end is not None else self.name
+
+
+def catalogue(path: Path, aside: Quarantine) -> list[Entry]:
+    """Return the sounds under a path, in order, and put aside what is none; `aside.found` counts the latter."""
+    if path.is_file():
+        entries = in_file(path, aside)
+    elif not path.is_dir():
+        raise UserError(f"data.path={path}: there is no such file or folder.")
+    elif (path / "wavs").is_dir() and (path / "metadata.csv").is_file():
+        entries = ljspeech(path, aside)
+    elif shards := sorted(p for p in path.glob("*.tar") if not p.name.startswith(".")):
+        entries = archives(path, shards, aside)
+    else:
+        entries = tree(path, aside)
+    aside.found += len(entries)
+    if not aside.found and path.is_dir():
+        raise UserError(f"{path} holds no sound file ({', '.join(sorted(SUFFIXES))}); hidden ones do not count.")
+    if not aside.found:
+        raise UserError(f"{path} names no sound.")
+    return entries
+
+
+def in_file(path: Path, aside: Quarantine) -> list[Entry]:
+    """Return the sounds that one file holds or lists."""
+    match path.suffix.lower():
+        case ".npy":
+            return array(path)
+        case ".tar":
+            return archive(path, path.parent, aside)
+        case suffix if suffix in TABLES:
+            return manifest(path, aside)
+        case suffix if suffix in SUFFIXES:
+            raise UserError(f"data.path={path} is one sound. Name the folder that it lies in.")
+        case ".gz" | ".tgz" | ".zst" | ".zip":
+            raise UserError(f"data.path={path} is compressed: no crop can be read from its middle. Unpack it.")
+    raise UserError(
+        f"data.path={path} is neither a folder nor a manifest ({', '.join(TABLES)}), a .tar or an array (.npy)."
+    )
+
+
+def tree(root: Path, aside: Quarantine) -> list[Entry]:
+    """Return the files under a folder; what begins with a dot, and folders with _ as _background_noise_, is hidden.
+
+    The first folder is the column "label"; clip.json and clip.npy beside clip.wav are its columns and "embedding".
+    """
+    odd: dict[str, str] = {}
+    paths = files_under(root, SUFFIXES, hidden=(".", "_"), odd=odd)
+    put_aside_unlisted(aside, odd)
+    lists = {line.strip(): split for name, split in LISTS.items() for line in lines_of(root / name)}
+    entries = []
+    for path in paths:
+        name = path.relative_to(root).as_posix()
+        folder, slash, _ = name.partition("/")
+        try:
+            columns = ({"label": folder} if slash else {}) | beside(path)
+        except (OSError, ValueError) as error:
+            put_aside_unlisted(aside, {name: f"its {path.stem}.json cannot be read: {error}"})
+            continue
+        entries.append(Entry(name, Place(path), columns, lists.get(name, "train" if lists else "")))
+    if lists and entries and lists.keys().isdisjoint(entry.name for entry in entries):
+        raise UserError(f"{root} holds none of the files that {' and '.join(LISTS)} name. Mend or remove these.")
+    return entries
+
+
+def put_aside_unlisted(aside: Quarantine, reasons: Mapping[str, str]) -> None:
+    """Put aside what was found but becomes no entry."""
+    for name, reason in reasons.items():
+        aside.found += aside.put_aside(name, reason)
+
+
+def lines_of(path: Path) -> list[str]:
+    """Return the lines of a file of text, none where there is no such file."""
+    if not path.is_file():
+        return []
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not text in UTF-8: {error}.") from error
+
+
+def beside(path: Path) -> dict[str, Any]:
+    """Return the columns that lie in files beside a sound."""
+    columns, vectors = path.with_suffix(".json"), path.with_suffix(".npy")
+    told = mapping(columns.read_text(encoding="utf-8")) if columns.is_file() else {}
+    return told | ({EMBEDDING: Place(vectors)} if vectors.is_file() else {})
+
+
+def mapping(text: str | bytes) -> dict[str, Any]:
+    """Return the object that JSON text holds, without what is empty; another value is a `ValueError`."""
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"it holds no columns but {type(value).__name__}")
+    return filled(value)
+
+
+def filled(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row without the cells that are empty, null or NaN, which differs from itself."""
+    return {name: value for name, value in row.items() if value not in (None, "") and value == value}
+
+
+def ljspeech(root: Path, aside: Quarantine) -> list[Entry]:
+    """Return the sounds of wavs/ that metadata.csv names: id|text|normalised text."""
+    entries: dict[str, Entry] = {}
+    for number, line in enumerate(lines_of(root / "metadata.csv"), 1):
+        name, _, rest = line.partition("|")
+        text, _, normalised = rest.partition("|")
+        if name.strip():
+            columns = {"text": text, "normalised": normalised or text}
+            entry = Entry(f"wavs/{name}.wav", Place(root / "wavs" / f"{name}.wav"), columns)
+            take_in(entries, entry, f"metadata.csv, line {number}", aside)
+    return list(entries.values())
+
+
+def take_in(entries: dict[str, Entry], entry: Entry, line: str, aside: Quarantine) -> None:
+    """Add an entry by its name, unless a line before has it."""
+    if entry.name in entries:
+        put_aside_unlisted(aside, {line: f"{entry.name} stands in a line before"})
+    entries.setdefault(entry.name, entry)
+
+
+def manifest(path: Path, aside: Quarantine) -> list[Entry]:
+    """Return the sounds that the rows of a table name: path, and where wanted start and end in seconds, split, ...
+
+    Paths, of sounds as of arrays (.npy), are relative to the table.
+    """
+    entries: dict[str, Entry] = {}
+    for number, row in rows_of(path):
+        try:
+            entry = entry_of(mapping(row) if isinstance(row, str) else row, path)
+        except ValueError as error:
+            put_aside_unlisted(aside, {f"{path.name}, line {number}": str(error)})
+            continue
+        take_in(entries, entry, f"{path.name}, line {number}", aside)
+    return list(entries.values())
+
+
+def rows_of(path: Path) -> Iterator[tuple[int, str | dict[str, Any]]]:
+    """Yield (line number, row) of a table; a row of JSON is text still."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if path.suffix.lower() == ".jsonl":
+                yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
+                return
+            between = "\t" if path.suffix.lower() == ".tsv" else ","
+            reader = csv.DictReader(file, delimiter=between, restkey="beyond", skipinitialspace=True)
+            check_columns(reader.fieldnames or (), path)
+            yield from ((reader.line_num, row) for row in reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        kind = "text in UTF-8" if isinstance(error, UnicodeDecodeError) else "a table"
+        raise UserError(f"{path} is not {kind}: {error}.") from error
+
+
+def check_columns(names: Sequence[str], table: Path) -> None:
+    """Refuse a first line without `path` or with a name twice."""
+    if "path" not in names:
+        raise UserError(f"{table} has no column `path`. Its first line names {', '.join(names) or 'nothing'}.")
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{table} has several columns `{name}`. Rename them.")
+
+
+def entry_of(row: Mapping[str, Any], table: Path) -> Entry:
+    """Return the sound that a row names; what makes no sense is a `ValueError`."""
+    given = filled(row)
+    if "beyond" in given:
+        raise ValueError("it has more cells than the first line has names")
+    if not isinstance(given.get("path"), str):
+        raise ValueError("it names no `path`")
+    start, end = (seconds(name, given.get(name)) for name in ("start", "end"))
+    word = str(given.get("split", "")).strip().lower()
+    if word and word not in SPLITS:
+        raise ValueError(f"split={word} is none of {', '.join(SPLITS)}")
+    part = f" {start or 0:g}:{'' if end is None else f'{end:g}'} s" if start or end is not None else ""
+    columns = {name: value for name, value in given.items() if name not in ("path", "start", "end", "split")}
+    return Entry(
+        f"{given['path']}{part}",
+        Place(table.parent / given["path"]),
+        {name: stored(value, table.parent) for name, value in columns.items()},
+        SPLITS.get(word, ""),
+        start or 0.0,
+        end,
+    )
+
+
+def seconds(name: str, cell: Any) -> float | None:
+    """Return the time that a cell says, None where there is none; what is none is a `ValueError`."""
+    try:
+        time = None if cell is None else math.nan if isinstance(cell, bool) else float(cell)
+    except (TypeError, ValueError):
+        time = math.nan
+    if time is not None and not math.isfinite(time):
+        raise ValueError(f"{name}={cell} is no time in seconds")
+    return time
+
+
+def stored(value: Any, folder: Path) -> Any:
+    """Return the place of an array where a cell is the name of one, and other cells as they are."""
+    named = isinstance(value, str) and value.lower().endswith(".npy")
+    return Place(folder / value) if named else value
+
+
+def array(path: Path) -> list[Entry]:
+    """Return the rows of an array (N, T) or (N, C, T), whose sample rate is data.sample_rate."""
+    try:
+        sounds = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"data.path={path} cannot be read as an array: {error}.") from error
+    if sounds.ndim not in (2, 3) or 0 in sounds.shape or sounds.dtype.kind not in "iuf" or sounds.dtype.kind == "u":
+        raise UserError(
+            f"data.path={path} should hold sounds of shape (N, T) or (N, C, T), floating or signed whole numbers, not "
+            f"{sounds.dtype} {sounds.shape}."
+        )
+    return [Entry(f"{path.name}[{i}]", Place(path, row=i), {}) for i in range(len(sounds))]
+
+
+def archives(root: Path, shards: Sequence[Path], aside: Quarantine) -> list[Entry]:
+    """Return the sounds of a folder of tar archives; sound files beside them are a `UserError`."""
+    if loose := files_under(root, SUFFIXES, hidden=(".", "_")):
+        raise UserError(
+            f"{root} holds archives, such as {shards[0].name}, and sound files, such as {loose[0].relative_to(root)}. "
+            "Move the ones or the others."
+        )
+    return [entry for shard in shards for entry in archive(shard, root, aside)]
+
+
+def archive(path: Path, root: Path, aside: Quarantine) -> list[Entry]:
+    """Return the sounds of a tar archive (`polydiff.domains.audio.data.webdataset`)."""
+    from polydiff.domains.audio.data.webdataset import entries_of
+
+    found, torn = entries_of(path, path.relative_to(root).as_posix())
+    put_aside_unlisted(aside, torn)
+    return found

@@ -1,0 +1,73 @@
+"""The clips of a data set: those of a batch, and fixed ones from all over a split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from polydiff.contract.fields import Field, meanings
+from polydiff.core.streams import permutation, streams
+from polydiff.domains.audio.chunks import chunk
+from polydiff.domains.audio.config import AudioData
+from polydiff.domains.audio.data.source import Source, Values, open_source
+from polydiff.support.errors import UserError
+
+MEASURED = 2048
+"""Training clips that statistics are measured on, and that samples are compared with."""
+MOST_NUMBERS = 2**26
+"""Most numbers that those clips hold, 256 MiB; there are fewer of long ones."""
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The clips of a data set, which is opened on first use.
+
+    Arguments:
+        data: Section of the configuration.
+        fields: Conditions of training, which those of the data must equal; None: no training took place yet.
+    """
+
+    data: AudioData
+    fields: Mapping[str, Field] | None = None
+
+    @cached_property
+    def source(self) -> Source:
+        """The data set.
+
+        Raises:
+            UserError: Its conditions are not those of training.
+        """
+        source = open_source(self.data)
+        if self.fields is not None and meanings(source.fields) != meanings(self.fields):
+            raise UserError(
+                f"The conditions in the data are not those of training: {meanings(source.fields)}, not "
+                f"{meanings(self.fields)}. Bring the files back as they were, or begin a new run."
+            )
+        return source
+
+    def size(self, split: str) -> int:
+        """Return the number of examples of a split."""
+        return self.source.size(split)
+
+    @cached_property
+    def reference(self) -> Tensor:
+        """Training clips from all over the data set, each cropped in its own fixed way, shape (N, C, T)."""
+        n = min(MEASURED, max(MOST_NUMBERS // (self.data.channels * self.data.length), 2))
+        indices = self.some("train", n)
+        return self.source.clips("train", indices, streams(self.data.seed, "audio/reference", indices))[0]
+
+    def some(self, split: str, n: int) -> list[int]:
+        """Return up to n examples of a split, always the same and from all over it; fewer are the first of more."""
+        chosen: list[int] = permutation(self.data.seed, f"audio/{split}", self.size(split))[:n].tolist()
+        return chosen
+
+    def parts(self, split: str, n: int) -> Iterator[tuple[Tensor, list[Values]]]:
+        """Yield up to n clips from all over a split with what is said of them, some at a time, always the same."""
+        indices, step = self.some(split, n), chunk(self.data.channels * self.data.length)
+        for part in (indices[i : i + step] for i in range(0, len(indices), step)):
+            generators = streams(self.data.seed, "audio/reference", part) if split == "train" else None
+            sounds, values = self.source.clips(split, part, generators)
+            yield sounds, list(values)

@@ -1,0 +1,172 @@
+"""From what is said of sounds, column by column, to what a network is told of them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polydiff.contract.fields import Embedding, Field, Labels, Real, checked_vectors, read_array
+from polydiff.contract.quarantine import Quarantine
+from polydiff.domains.audio.config import AudioData
+from polydiff.domains.audio.data.catalogue import Entry
+from polydiff.domains.audio.data.crops import Place, opened_bytes
+from polydiff.domains.audio.data.index import THREADS, Sound, why
+from polydiff.support.errors import UserError, unknown
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+SHORT = {"sc09": DIGITS}
+"""Names of well-known choices of classes."""
+LABEL = "label"
+FEW = 100
+"""Number of classes up to which they may be as many as there are sounds."""
+
+
+def chosen(entries: Sequence[Entry], data: AudioData) -> list[Entry]:
+    """Return the sounds whose label is one of `data.only`, or all."""
+    found = {str(entry.columns[LABEL]) for entry in entries if LABEL in entry.columns}
+    only = {name for word in data.only for name in ((word,) if word in found else SHORT.get(word, (word,)))}
+    for name in sorted(only - found):
+        raise unknown("class", name, found, f"They are those of {data.path} (data.only).")
+    return [entry for entry in entries if not only or str(entry.columns.get(LABEL)) in only]
+
+
+def types_of(sounds: Sequence[Sound], data: AudioData) -> dict[str, str]:
+    """Return the conditions that a configuration asks for or that are plain, by name with their types.
+
+    Class folders are a condition of themselves; other columns are if data.conditions names them, "tempo" or, where
+    their values do not say what is meant, "digit:class".
+    """
+    asked = dict(word.partition(":")[::2] for word in data.conditions)
+    if LABEL not in asked and labelled(sounds, data):
+        asked = {LABEL: "class", **asked}
+    types = {}
+    for name, told in asked.items():
+        values = [s.entry.columns[name] for s in sounds if name in s.entry.columns]
+        if not values:
+            columns = {column for sound in sounds for column in sound.entry.columns}
+            raise unknown("column", name, columns, f"They are those of {data.path} (data.conditions).")
+        types[name] = told or ("class" if name == LABEL else plain_type(values))
+        check_type(name, types[name], values)
+    return types
+
+
+def labelled(sounds: Sequence[Sound], data: AudioData) -> bool:
+    """Return whether the label that folders or a table give is a condition."""
+    names = {str(s.entry.columns[LABEL]) for s in sounds if LABEL in s.entry.columns}
+    loose = next((s.entry.name for s in sounds if LABEL not in s.entry.columns), None)
+    if data.labels == "none" or (data.labels == "auto" and not data.only and (loose or len(names) < 2)):
+        return False
+    if loose:
+        raise UserError(f"{data.path}: {loose} lies beside the class folders. Move it, or say data.labels=none.")
+    return bool(names)
+
+
+def plain_type(values: Sequence[Any]) -> str:
+    """Return the type that a column's values have where nobody says."""
+    if any(isinstance(value, Place) for value in values):
+        return "embedding"
+    return "number" if all(map(is_number, values)) else "class"
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a cell is a finite number, or the text of one."""
+    try:
+        return not isinstance(value, bool) and bool(np.isfinite(float(value)))
+    except (TypeError, ValueError):
+        return False
+
+
+def check_type(name: str, told: str, values: Sequence[Any]) -> None:
+    """Refuse a type that a column's values do not have."""
+    odd: Any
+    match told:
+        case "class":
+            kinds = len(set(map(str, values)))
+            if kinds > max(FEW, len(values) // 2):
+                raise UserError(
+                    f"Column {name} has {kinds} different values for {len(values)} sounds: these are no classes. A "
+                    "text becomes a condition by an embedding: one .npy a sound, of shape (N, width)."
+                )
+            odd = [value for value in values if isinstance(value, Place | dict | list)]
+        case "number":
+            odd = [value for value in values if not is_number(value)]
+        case "embedding":
+            odd = [value for value in values if not isinstance(value, Place)]
+        case _:
+            raise unknown(f"type of column {name}", told, ("class", "number", "embedding"))
+    if odd:
+        shown = odd[0].path.name if isinstance(odd[0], Place) else repr(odd[0])
+        raise UserError(f"Column {name} cannot be of the type {told}: it holds {shown}.")
+
+
+def values_of(sound: Sound, types: Mapping[str, str]) -> dict[str, Any]:
+    """Return what is said of a sound: words, numbers, and the places of arrays."""
+    read = {"class": str, "number": float, "embedding": lambda place: place}
+    columns = sound.entry.columns
+    return {name: read[told](columns[name]) for name, told in types.items() if name in columns}  # type: ignore[operator]
+
+
+def vectors(place: Place) -> NDArray[Any]:
+    """Return an embedding (N, width); what is none is a `ValueError`."""
+    with opened_bytes(place) as file:
+        data = BytesIO(file.read())
+    try:
+        return checked_vectors(read_array(data, place.path), place.path.name)
+    except UserError as error:
+        raise ValueError(str(error)) from error
+
+
+def embeddings(sounds: Sequence[Sound], types: Mapping[str, str], aside: Quarantine) -> dict[str, Embedding]:
+    """Return the fields of the columns that are embeddings, and put aside the sounds whose array cannot be used."""
+    fields = {}
+    for name in (name for name, told in types.items() if told == "embedding"):
+        having = [sound for sound in sounds if name in sound.entry.columns]
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="polydiff-index") as pool:
+            known = list(pool.map(size_of, (sound.entry.columns[name] for sound in having)))
+        width = Counter(size[1] for size in known if not isinstance(size, str)).most_common(1)
+        good = []
+        for sound, size in zip(having, known, strict=True):
+            if isinstance(size, str):
+                aside.put_aside(sound.entry.name, f"its {name}: {size}")
+            elif size[1] != width[0][0]:
+                aside.put_aside(sound.entry.name, f"its {name} is {size[1]} wide, not {width[0][0]}")
+            else:
+                good.append(size)
+        if not good:
+            raise UserError(f"No array of the column {name} can be used.\n{aside.text()}")
+        numbers = sum(rows * wide for rows, wide, _ in good)
+        scale = math.sqrt(sum(square for _, _, square in good) / numbers)
+        fields[name] = Embedding(good[0][1], max(rows for rows, _, _ in good), scale or 1.0)
+    return fields
+
+
+def size_of(place: Place) -> tuple[int, int, float] | str:
+    """Return N, width and the sum of squares of an embedding, or why it cannot be read."""
+    try:
+        array = vectors(place)
+    except (OSError, ValueError) as error:
+        return why(error)
+    rows, width = array.shape
+    return rows, width, float(np.square(array, dtype=np.float64).sum())
+
+
+def fields_of(
+    values: Sequence[Mapping[str, Any]], weights: Sequence[int], types: Mapping[str, str], arrays: Mapping[str, Field]
+) -> dict[str, Field]:
+    """Return the conditions of sounds, measured on those that occur in training so often: 0 for those held out."""
+    for name in types:
+        if not any(weight and name in row for row, weight in zip(values, weights, strict=True)):
+            raise UserError(f"No sound that is trained on has a value in the column {name} (data.conditions).")
+    measures: dict[str, Callable[[Sequence[Any], Sequence[int]], Field]]
+    measures = {"class": Labels.measure, "number": Real.measure}
+    return {
+        name: arrays[name] if name in arrays else measures[told]([row.get(name) for row in values], weights)
+        for name, told in types.items()
+    }

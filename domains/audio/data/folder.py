@@ -1,0 +1,206 @@
+"""Sounds of one's own, wherever they come from: split, cropped and put aside where they cannot be used.
+
+A crop is read by seeking to it; no file is ever decoded whole for one, and none is written to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import warnings
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from polydiff.contract.fields import Field
+from polydiff.contract.quarantine import Quarantine
+from polydiff.domains.audio.config import AudioData
+from polydiff.domains.audio.data.catalogue import catalogue
+from polydiff.domains.audio.data.columns import chosen, embeddings, fields_of, types_of, values_of, vectors
+from polydiff.domains.audio.data.crops import Place, read_crop
+from polydiff.domains.audio.data.index import Sound, index
+from polydiff.domains.audio.data.source import Values
+from polydiff.support.errors import UserError
+
+TRIES = 10
+"""Crops that are drawn of a sound in search of one that is louder than data.silence."""
+
+
+class Folder:
+    """The sounds under a path.
+
+    An example is one stretch of a sound, `length` samples long, so that long ones are drawn as often as they last.
+    Training crops begin anywhere in the sound; without generators each example is its own stretch.
+
+    Arguments:
+        data: The settings, with `path`.
+
+    Attributes:
+        quarantine: What was found and what of it is put aside.
+        splits: The sounds that are trained on and those held out.
+    """
+
+    def __init__(self, data: AudioData) -> None:
+        assert data.path is not None
+        self.data = data
+        self.quarantine, self.quiet = Quarantine(str(data.path), "sounds"), 0
+        found = catalogue(data.path, self.quarantine)
+        entries = chosen(found, data)
+        self.quarantine.found -= len(found) - len(entries)
+        sounds = index(entries, data.path, data.sample_rate, self.quarantine)
+        self.quarantine.check()
+        self.types = types_of(sounds, data)
+        self.arrays = embeddings(sounds, self.types, self.quarantine)
+        self.quarantine.check()
+        if self.quarantine.reasons:
+            warnings.warn(f"{self.quarantine.text()}\nThey are left out.", stacklevel=2)
+        sounds = [sound for sound in sounds if sound.entry.name not in self.quarantine.reasons]
+        refuse_other(sounds, data)
+        self.splits, left_out = split(sounds, data.test_share)
+        self.quarantine.left_out = len(left_out)
+        self.starts = {name: [0, *accumulate(map(self.stretches, part))] for name, part in self.splits.items()}
+        self.note("clipped", sum(sound.clipped for part in self.splits.values() for sound in part), "are clipped")
+
+    def note(self, name: str, count: int, words: str) -> None:
+        """Keep a count for the end of training."""
+        if count:
+            self.quarantine.notes[name] = f"{count} {words}"
+
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        train, test = self.splits["train"], self.splits["test"]
+        values = [values_of(sound, self.types) for sound in (*train, *test)]
+        return fields_of(values, [*map(self.stretches, train), *(0 for _ in test)], self.types, self.arrays)
+
+    def stretches(self, sound: Sound) -> int:
+        """Return how many clips fit into a sound; a shorter one is one, padded with zeros."""
+        return max(1, sound.header.length_at(self.data.sample_rate) // self.data.length)
+
+    def size(self, split: str) -> int:
+        return self.starts[split][-1]
+
+    def clips(
+        self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator] | None = None
+    ) -> tuple[Tensor, list[Values]]:
+        drawn: Sequence[torch.Generator | None] = generators or [None] * len(indices)
+        pairs = [self.clip(split, index, generator) for index, generator in zip(indices, drawn, strict=True)]
+        return torch.stack([sound for sound, _ in pairs]), [values for _, values in pairs]
+
+    def clip(self, split: str, index: int, generator: torch.Generator | None) -> tuple[Tensor, Values]:
+        """Return one clip (C, T) and what is said of it; for an unreadable sound comes the next that can be read."""
+        starts, sounds = self.starts[split], self.splits[split]
+        first = bisect_right(starts, index) - 1
+        for step in range(len(sounds)):
+            sound = sounds[(first + step) % len(sounds)]
+            stretch = index - starts[first] if step == 0 else 0
+            begins = [stretch * self.data.length] if generator is None else self.begins(sound, generator)
+            if (clip := self.read(sound, begins)) is not None:
+                return clip
+        raise UserError(f"No sound of the {split} split of {self.data.path} can be read.")
+
+    def begins(self, sound: Sound, generator: torch.Generator) -> list[int]:
+        """Draw where crops begin: one, or several to choose from."""
+        possible = max(0, sound.header.length_at(self.data.sample_rate) - self.data.length) + 1
+        tries = 1 if self.data.silence is None else TRIES
+        return (torch.rand(tries, generator=generator, dtype=torch.float64) * possible).long().tolist()
+
+    def read(self, sound: Sound, begins: Iterable[int]) -> tuple[Tensor, Values] | None:
+        """Return the first crop that is loud enough, or the last; None where the sound turns out to be unreadable."""
+        name = sound.entry.name
+        if name in self.quarantine.reasons:
+            return None
+        try:
+            crop = self.audible(sound, begins)
+            values = {n: vectors(v) if isinstance(v, Place) else v for n, v in values_of(sound, self.types).items()}
+        except (RuntimeError, OSError, ValueError) as error:
+            if self.quarantine.put_aside(name, str(error)):
+                warnings.warn(f"{name} is left out from now on: {error}", stacklevel=2)
+            self.quarantine.check()
+            return None
+        return match_channels(crop, self.data, name), values
+
+    def audible(self, sound: Sound, begins: Iterable[int]) -> Tensor:
+        """Return the first crop above data.silence, or the last one, which is counted."""
+        gate = None if self.data.silence is None else 10 ** (self.data.silence / 20)
+        for begin in begins:
+            crop = read_crop(sound.entry.place, sound.header, begin, self.data.length, self.data.sample_rate)
+            if gate is None or float(crop.square().mean().sqrt()) >= gate:
+                return crop
+        with self.quarantine.lock:
+            self.quiet += 1
+            self.note("quiet", self.quiet, f"crops were taken though below {self.data.silence:g} dB")
+        return crop
+
+
+def refuse_other(sounds: Sequence[Sound], data: AudioData) -> None:
+    """Check what the sounds are against what was asked for."""
+    low = [sound.header for sound in sounds if sound.header.rate < data.sample_rate]
+    if low and not data.upsample:
+        raise UserError(
+            f"{len(low)} files in {data.path} have a lower sample rate than data.sample_rate={data.sample_rate}, such "
+            f"as {low[0].path} ({low[0].rate} Hz). Lower data.sample_rate, or take them with data.upsample=true."
+        )
+    wide = [sound.header for sound in sounds if sound.header.channels > data.channels]
+    if wide and (data.mix == "refuse" or data.channels > 1):
+        raise UserError(
+            f"{len(wide)} files in {data.path} have more than {data.channels} channels, such as {wide[0].path} "
+            f"({wide[0].channels}). Say data.channels=2 for stereo, or data.channels=1 with data.mix=average or "
+            "data.mix=left."
+        )
+
+
+def split(sounds: Sequence[Sound], share: float) -> tuple[dict[str, list[Sound]], list[Sound]]:
+    """Return the sounds by split, and those of a validation set beside a test set, which belong to neither.
+
+    Where nobody says, a sound is held out by a hash of its file's name, so that adding files moves none. Names with
+    _nohash_ (Speech Commands) are hashed up to it, which keeps a speaker's recordings together.
+    """
+    told: dict[str, list[Sound]] = {name: [] for name in ("train", "test", "validation", "")}
+    for sound in sounds:
+        told[sound.entry.split].append(sound)
+    if told["validation"] and not told["test"]:
+        told["test"], told["validation"] = told["validation"], []
+    if not told["test"]:  # nobody says what to hold out
+        told[""], told["train"] = [*told["train"], *told[""]], []
+    train, test = by_name(told[""], share, not told["test"])
+    splits = {"train": [*told["train"], *train], "test": [*told["test"], *test]}
+    if not all(splits.values()):
+        raise UserError(
+            f"Sounds to train on: {len(splits['train'])}, to hold out: {len(splits['test'])}. Each takes one at least, "
+            "of files or speakers of its own."
+        )
+    return splits, told["validation"]
+
+
+def by_name(sounds: Sequence[Sound], share: float, alone: bool) -> tuple[list[Sound], list[Sound]]:
+    """Return (train, test) by hashes of names; where nothing else is held out, at least one sound is on each side."""
+    lots = [lot(sound) for sound in sounds]
+    if alone and len(set(lots)) < 2:
+        return list(sounds), []
+    bound = min(max(share, math.nextafter(min(lots), 1)), max(lots)) if alone else share
+    train = [sound for sound, number in zip(sounds, lots, strict=True) if number >= bound]
+    return train, [sound for sound, number in zip(sounds, lots, strict=True) if number < bound]
+
+
+def lot(sound: Sound) -> float:
+    """Return a number in [0, 1) that depends on the name of a sound's file or speaker alone."""
+    speaker, mark, _ = sound.entry.file.rpartition("/")[2].partition("_nohash_")
+    text = speaker if mark else sound.entry.file
+    return int.from_bytes(hashlib.blake2b(os.fsencode(text), digest_size=7).digest()) / 2**56
+
+
+def match_channels(sound: Tensor, data: AudioData, name: str) -> Tensor:
+    """Return a sound with the channels asked for."""
+    if sound.shape[0] <= data.channels:
+        return sound.expand(data.channels, -1)
+    if data.mix == "left":
+        return sound[:1]
+    mono = sound.mean(0, keepdim=True)
+    if mono.square().mean() < 0.05 * sound.square().mean():
+        warnings.warn(f"{name}: averaging the channels loses over 95 % of the power; see data.mix=left.", stacklevel=2)
+    return mono

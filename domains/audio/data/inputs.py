@@ -1,0 +1,97 @@
+"""A user's own sound files as sounds to begin from, and parts of a sound named in seconds."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from polydiff.domains.audio.config import AudioData
+from polydiff.domains.audio.data.crops import Header, read_crop
+from polydiff.domains.audio.data.folder import match_channels
+from polydiff.domains.audio.data.index import header_numbers
+from polydiff.support.errors import UserError, check_file
+
+LONG = 4
+"""Times the trained length above which a sound is warned of."""
+
+
+def read_sounds(paths: Sequence[Path], data: AudioData) -> Tensor:
+    """Return whole files of one length, at the rate and with the channels of training, shape (B, C, T).
+
+    Raises:
+        UserError: A file is none, cannot be read, is silent, has too many channels, or another length than the first.
+    """
+    sounds = [read_sound(path, data) for path in paths]
+    for path, sound in zip(paths, sounds, strict=True):
+        if sound.shape != sounds[0].shape:
+            raise UserError(
+                f"{path} has {sound.shape[-1]} samples, {paths[0]} {sounds[0].shape[-1]}. Read files that differ in "
+                "length one at a time."
+            )
+    return torch.stack(sounds)
+
+
+def read_sound(path: Path, data: AudioData) -> Tensor:
+    """Return one whole file, shape (C, T)."""
+    check_file(path)
+    try:
+        header = Header(path.name, *header_numbers(path))
+        length = header.length_at(data.sample_rate)
+        sound = read_crop(path, header, 0, length, data.sample_rate)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as a sound: {error}") from error
+    if header.channels > data.channels and (data.mix == "refuse" or data.channels > 1):
+        raise UserError(
+            f"{path} has {header.channels} channels, the sounds that the model was trained on {data.channels}. Mix it "
+            "down before."
+        )
+    if not sound.any():
+        raise UserError(f"{path} is silent: all its samples are 0.")
+    if header.rate < data.sample_rate:
+        told = f"{path} has {header.rate} samples a second, the model {data.sample_rate}"
+        warnings.warn(f"{told}: above {header.rate / 2:g} Hz there is nothing in it.", stacklevel=2)
+    if length > LONG * data.length:
+        told = f"{path} is {length / data.length:.1f} times as long as the clips that the model was trained on"
+        warnings.warn(f"{told}: it may lose the thread.", stacklevel=2)
+    return match_channels(sound, data, str(path))
+
+
+def region(text: str, sample_rate: int, length: int) -> Tensor:
+    """Return which samples lie in BEGIN:END, in seconds, booleans (T,); 0.2: goes to the end, :0.2 from the beginning.
+
+    Raises:
+        UserError: The words are of another form, or the part is empty or ends after the sound.
+    """
+    begin, colon, end = text.partition(":")
+    whole = length / sample_rate
+    try:
+        low, high = float(begin or 0), float(end or whole)
+    except ValueError:
+        low = high = math.nan
+    if not colon or not math.isfinite(low) or math.isnan(high):
+        raise UserError(
+            f"{text!r} names no part of a sound. Say BEGIN:END in seconds, such as 0.2:0.3, or 0.2: to its end."
+        )
+    if low < 0 or high * sample_rate > length + 0.5:
+        raise UserError(f"{text} lies outside of a sound of {whole:.4g} s.")
+    first, last = round(low * sample_rate), round(high * sample_rate)
+    if first >= last:
+        raise UserError(f"{text} holds no sample: the first number is the beginning, the second the end, in seconds.")
+    places = torch.arange(length)
+    return (first <= places) & (places < last)
+
+
+def bridged(sounds: Tensor, mask: Tensor) -> Tensor:
+    """Return sounds (B, C, T) with straight lines in place of what the mask leaves out, level beyond the outermost."""
+    flat = sounds.flatten(0, 1).cpu().numpy().copy()
+    kept = (mask != 0).to(sounds.device).expand_as(sounds).flatten(0, 1).cpu().numpy()
+    for row, here in zip(flat, kept, strict=True):
+        places = here.nonzero()[0]
+        row[~here] = np.interp((~here).nonzero()[0], places, row[places]) if len(places) else 0
+    return torch.from_numpy(flat).reshape(sounds.shape).to(sounds.device)

@@ -1,0 +1,144 @@
+"""What a folder of sounds holds, for `polydiff data check`."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from polydiff.contract.abilities import Inspection
+from polydiff.contract.quarantine import Quarantine
+from polydiff.domains.audio.config import AudioConfig, AudioData
+from polydiff.domains.audio.data.catalogue import SUFFIXES, TABLES, Entry, catalogue
+from polydiff.domains.audio.data.clips import Clips
+from polydiff.domains.audio.data.columns import LABEL, chosen, plain_type
+from polydiff.domains.audio.data.index import Sound, index
+from polydiff.support.errors import UserError
+from polydiff.support.files import files_under
+
+SHARE = 0.05
+"""Share of the sounds that may have a lower sample rate than the one that is advised."""
+SHORTEST, LONGEST = 1024, 65_536
+"""Samples between which a length is advised."""
+NAMED = 12
+"""Most classes that are named with their counts."""
+QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
+
+
+def inspect_sounds(config: AudioConfig, said: Collection[str], prepare: Callable[[AudioConfig], Clips]) -> Inspection:
+    """Return what `config.data` holds.
+
+    Arguments:
+        config: Names the data.
+        said: Keys that the user set, about which there is no advice.
+        prepare: Prepares data as training does and returns their clips; a `UserError` becomes a problem of the data.
+    """
+    data, found = config.data, Inspection()
+    assert data.path is not None
+    found.quarantine = aside = Quarantine(str(data.path), "sounds")
+    try:
+        listed = catalogue(data.path, aside)
+        entries = chosen(listed, data)
+        aside.found -= len(listed) - len(entries)
+        sounds = index(entries, data.path, data.sample_rate, aside)
+        if sounds:
+            found.facts |= facts_of(sounds, data.path)
+            found.advice = advised(sounds, data, said)
+        trained(config, found, prepare)
+    except UserError as error:
+        found.problems.append(str(error).partition("\n")[0])
+    return found
+
+
+def trained(config: AudioConfig, found: Inspection, prepare: Callable[[AudioConfig], Clips]) -> None:
+    """Open the data as training would, with what is advised, and add what can be told then."""
+    plain = {key.removeprefix("data."): value for key, value in found.advice.items()}
+    data = AudioData.model_validate({**config.data.model_dump(), **plain})
+    clips = prepare(config.model_copy(update={"data": data}))
+    found.quarantine = clips.source.quarantine
+    found.facts |= {
+        "conditions": {name: field.kind.words for name, field in clips.source.fields.items()},
+        "examples": {split: clips.size(split) for split in ("train", "test")},
+        "level in dB (rms of crops)": quantiles(decibels(clips.reference.square().mean((1, 2)).tolist())),
+        "peaks in dB": quantiles(decibels(clips.reference.abs().amax((1, 2)).square().tolist())),
+    }
+
+
+def facts_of(sounds: Sequence[Sound], path: Path) -> dict[str, Any]:
+    """Return what headers and columns say."""
+    headers = [sound.header for sound in sounds]
+    seconds = [header.frames / header.rate for header in headers]
+    facts: dict[str, Any] = {
+        "files": counts(form(sound.entry) for sound in sounds),
+        "sample rates in Hz": counts(header.rate for header in headers),
+        "channels": counts(header.channels for header in headers),
+        "hours": round(sum(seconds) / 3600, 3),
+        "durations in s": quantiles(seconds),
+        "clipped": sum(sound.clipped for sound in sounds),
+    }
+    columns = {name: None for sound in sounds for name in sound.entry.columns}
+    facts |= {f"column {name}": column_in_words(name, sounds) for name in columns}
+    return facts | ({"ignored": other} if (other := ignored(path)) else {})
+
+
+def form(entry: Entry) -> str:
+    """Return the suffix of the file that a sound is, or of the array that it lies in."""
+    return (entry.place.path.suffix if entry.place.row >= 0 else PurePosixPath(entry.file).suffix).lower()
+
+
+def column_in_words(name: str, sounds: Sequence[Sound]) -> Any:
+    """Return what a column holds: classes with their counts, a range of numbers, embeddings."""
+    values = [sound.entry.columns[name] for sound in sounds if name in sound.entry.columns]
+    kind = "class" if name == LABEL else plain_type(values)
+    missing = {"of": f"{len(values)} of {len(sounds)} sounds"} if len(values) < len(sounds) else {}
+    if kind == "number":
+        return {"numbers": quantiles([float(value) for value in values]), **missing}
+    if kind == "embedding":
+        return {"embeddings": len(values)}
+    words = counts(map(str, values))
+    return {**(words if len(words) <= NAMED else {"different words": len(words)}), **missing}
+
+
+def ignored(path: Path) -> dict[str, int]:
+    """Return what else lies in a folder, by suffix."""
+    if not path.is_dir():
+        return {}
+    known = {*SUFFIXES, *TABLES, ".json", ".npy", ".tar", ".txt"}
+    every = {p.suffix.lower() for p in path.rglob("*") if p.is_file()} - known
+    return counts(p.suffix.lower() for p in files_under(path, every, hidden=(".", "_")))
+
+
+def advised(sounds: Sequence[Sound], data: AudioData, said: Collection[str]) -> dict[str, Any]:
+    """Return keys that suit the sounds, but for those that were said."""
+    rates = sorted(sound.header.rate for sound in sounds)
+    rate = data.sample_rate if "data.sample_rate" in said else rates[int(SHARE * len(rates))]
+    length = float(np.median([sound.header.frames / sound.header.rate for sound in sounds])) * rate
+    power = 2 ** round(math.log2(max(length, 1)))
+    wide = sum(sound.header.channels > 1 for sound in sounds)
+    advice: dict[str, Any] = {"data.sample_rate": rate, "data.length": min(max(power, SHORTEST), LONGEST)}
+    if rates[0] < rate:
+        advice["data.upsample"] = True
+    if wide and not {"data.channels", "data.mix"} & {*said}:
+        stereo = 2 * wide >= len(sounds) and max(sound.header.channels for sound in sounds) == 2
+        advice |= {"data.channels": 2} if stereo else {"data.mix": "average"}
+    return {key: value for key, value in advice.items() if key not in said}
+
+
+def counts(values: Iterable[Any]) -> dict[str, int]:
+    """Return how often each value occurs, the commonest first."""
+    return {str(value): n for value, n in Counter(values).most_common()}
+
+
+def quantiles(values: Sequence[float]) -> dict[str, float]:
+    """Return the least, the greatest, and some between."""
+    names = ("least", "5 %", "half", "95 %", "greatest")
+    return dict(zip(names, (float(f"{q:.4g}") for q in np.quantile(values, QUANTILES)), strict=True))
+
+
+def decibels(powers: Sequence[float]) -> list[float]:
+    """Return powers in dB of full scale, at least -120."""
+    return [10 * math.log10(max(power, 1e-12)) for power in powers]

@@ -1,0 +1,206 @@
+"""How sounds are judged, by judges that share nothing with the model or the synthesiser."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from polydiff.contract.domain import Samples
+from polydiff.domains.audio import optional_imports as optional
+from polydiff.domains.audio.metrics.clip_features import SILENT, Measured
+from polydiff.domains.audio.metrics.judge import Judge
+from polydiff.domains.audio.metrics.pitch import Pitch, hear
+from polydiff.domains.audio.metrics.reference import COMPARED, Reference, portraits
+from polydiff.domains.audio.spectrogram import VERSION
+from polydiff.metrics.classifier import am_score, inception_score, modified_inception_score
+from polydiff.metrics.copies import ENOUGH, copied, nearest
+from polydiff.metrics.frechet import frechet_distance
+from polydiff.metrics.results import Confusion, Metric
+from polydiff.metrics.wasserstein import wasserstein
+
+IN_TUNE = 20.0
+"""Cents within which a note counts as in tune."""
+
+
+def audible(clips: Measured) -> Tensor:
+    """Return the spectral centroids of the clips that are not silent."""
+    return clips.centroid[~(clips.level < SILENT)]
+
+
+DISTRIBUTIONS: Mapping[str, tuple[Callable[[Measured], Tensor], str, str]] = {
+    "level": (lambda clips: clips.level, "dB", "loudness (root mean square)"),
+    "offset": (lambda clips: clips.offset, "%", "the DC offset, in % of full scale,"),
+    "centroid": (audible, "Hz", "the mean frequency (of power; silence left out)"),
+}
+"""Name -> what is measured of clips, its unit, what it is."""
+
+
+def pitch_metrics(
+    sounds: Sequence[Tensor] | Tensor, sample_rate: int, lowest: int, classes: int, asked: Tensor | None
+) -> dict[str, Metric]:
+    """Return what a pitch tracker hears.
+
+    Arguments:
+        sounds: Clips (C, T), which may differ in length.
+        sample_rate: In Hz.
+        lowest: MIDI number of class 0.
+        classes: Number of classes, a semitone apart.
+        asked: The class asked of each clip (B,), -1 for none; None: none for all.
+    """
+    heard = hear(sounds, sample_rate)
+    inside = (heard.semitones > lowest - 0.5) & (heard.semitones < lowest + classes - 0.5)
+    in_tune = heard.voiced & inside & (heard.cents <= IN_TUNE)
+    return {
+        "pitch_accuracy": Metric(
+            pitch_accuracy(heard, lowest, asked),
+            "",
+            "higher",
+            "Share of the clips asked for a note whose nearest note is that one, heard by a pitch tracker (YIN); "
+            f"chance {1 / classes:.3f}, noise 0.",
+        ),
+        "in_tune": Metric(
+            mean(in_tune),
+            "",
+            "higher",
+            f"Share of clips with a pitch within {IN_TUNE:.0f} cents of a note of the data; a random pitch gives 0.40.",
+        ),
+        "voiced": Metric(
+            mean(heard.voiced),
+            "",
+            "higher",
+            "Share of clips in which the pitch tracker hears a pitch at all; noise and silence 0.",
+        ),
+    }
+
+
+def pitch_accuracy(heard: Pitch, lowest: int, asked: Tensor | None) -> float:
+    """Return the share of clips with a note asked for (>= 0) in which that note is heard."""
+    if asked is None:
+        return math.nan
+    right = heard.voiced & (heard.semitones.round() - lowest == asked)
+    return mean(right[asked >= 0])
+
+
+def pitch_confusion(
+    sounds: Sequence[Tensor] | Tensor, sample_rate: int, lowest: int, names: Sequence[str], asked: Tensor
+) -> Confusion:
+    """Return the notes asked of clips against those heard, "other" for notes of no class, "none" for no pitch."""
+    heard = hear(sounds, sample_rate)
+    note = heard.semitones.round().long() - lowest
+    inside = (note >= 0) & (note < len(names))
+    seen = torch.where(heard.voiced, torch.where(inside, note, len(names)), len(names) + 1)
+    return Confusion.of(asked, seen, names, ("other", "none"))
+
+
+def set_metrics(samples: Samples, reference: Reference) -> dict[str, Metric]:
+    """Return what judges of the data set hear in samples, which may differ in length."""
+    judged: dict[str, Metric] = {}
+    if reference.judges:
+        seen = portraits(samples.examples, reference.sample_rate)
+        for name, judge in reference.judges.items():
+            judged |= class_metrics(name, seen, (samples.cond or {}).get(name), judge)
+    return judged | sound_metrics(Measured.of(samples.examples, reference.sample_rate), reference)
+
+
+def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
+    """Return what can be said of any sound, beside training clips.
+
+    Arguments:
+        clips: What was measured of them.
+        reference: What they are compared with.
+    """
+    known, lacks = reference.known, optional.lacks_torchaudio()
+    n, compared = min(len(clips), reference.n), known.features[:COMPARED]
+    not_measured = f" Not measured: {lacks}" if lacks else ""
+    too_few = f" Not measured: it takes {ENOUGH} held-out clips." if reference.n < ENOUGH else ""
+    distributions = {
+        f"{name}_error": Metric(
+            wasserstein(heard(clips), heard(known)),
+            unit,
+            "lower",
+            f"Distance between the distributions of {what} of the clips and of training clips.",
+        )
+        for name, (heard, unit, what) in DISTRIBUTIONS.items()
+    }
+    return {
+        "log_mel_fd": Metric(
+            frechet_distance(clips.features[:n], compared),
+            "",
+            "lower",
+            f"Frechet distance of log-mel features, version {VERSION}, of {n} clips to {len(compared)} of training "
+            f"(reference {reference.digest}). The column of real data is its floor at this n, real clips against real "
+            "ones; it falls about as 1/n. A local number: compare it at the same n, reference and version alone, not "
+            f"with published distances.{not_measured}",
+        ),
+        **distributions,
+        "silent": Metric(
+            mean(clips.level < SILENT), "", "lower", f"Share of clips under {SILENT:.0f} dB of full scale."
+        ),
+        "clipped": Metric(
+            mean(~(clips.peak <= 1)),
+            "",
+            "lower",
+            "Share of clips that exceed full scale somewhere, or hold no numbers.",
+        ),
+        "copies": Metric(
+            copied(nearest(clips.features, known.features), reference.near),
+            "",
+            "lower",
+            f"Share of clips nearer to one of {len(known)} training clips, in log-mel features, than 99 % of held-out "
+            f"clips are: 0.01 by chance, much more where training clips are repeated.{not_measured or too_few}",
+        ),
+    }
+
+
+def class_metrics(name: str, seen: Tensor, asked: Tensor | None, judge: Judge) -> dict[str, Metric]:
+    """Return what a classifier trained on this data's labels hears.
+
+    Arguments:
+        name: The condition.
+        seen: Spectrograms of the clips (B, 40, 32).
+        asked: The class asked of each clip (B,), -1 for none; None: none for all.
+        judge: The classifier.
+    """
+    log_p = judge.answers(seen)
+    classes = log_p.shape[1]
+    given = torch.full((len(seen),), -1) if asked is None else asked
+    right = (log_p.argmax(1) == given) & log_p.isfinite().all(1)
+    sure = "" if math.isnan(judge.accuracy) else f", and is right on {100 * judge.accuracy:.1f} % of held-out ones"
+    local = "A local number: published ones are by other classifiers."
+    return {
+        f"{name}_agrees": Metric(
+            mean(right[given >= 0]),
+            "",
+            "higher",
+            f"Share of the clips asked for a {name} in which a classifier hears it. It was trained here, on training "
+            f"clips alone{sure}; chance about {1 / classes:.3f}.",
+        ),
+        f"{name}_local_is": Metric(
+            inception_score(log_p),
+            "",
+            "higher",
+            f"Inception score by this classifier, of {len(seen)} clips, one half against the other: 1 at worst, about "
+            f"{classes} at best, high where every {name} is clear and they vary. {local}",
+        ),
+        f"{name}_local_mis": Metric(
+            modified_inception_score(log_p),
+            "",
+            "higher",
+            f"Modified Inception score by this classifier, over all pairs of clips: grows with what is clear. {local}",
+        ),
+        f"{name}_local_am": Metric(
+            am_score(log_p, judge.known),
+            "nats",
+            "lower",
+            f"AM score by this classifier: how unclear a clip is, and how far each {name} is from being as frequent as "
+            f"in training. {local}",
+        ),
+    }
+
+
+def mean(flags: Tensor) -> float:
+    """Return the share that is true; NaN of none."""
+    return float(flags.double().mean())

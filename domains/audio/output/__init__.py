@@ -1,0 +1,1 @@
+"""Sounds as HTML and as files."""

@@ -1,0 +1,104 @@
+"""Sounds to look at and to play: an HTML fragment that fetches nothing."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import wave
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from polydiff.domains.audio import optional_imports as optional
+from polydiff.domains.audio.spectrogram import FLOOR, mel_decibels
+
+SHOWN, BYTES = 16, 340_000
+"""Most sounds shown, and most bytes that they take; at least two are."""
+WIDTH, HEIGHT, MELS = 320, 64, 40
+"""Pixels of a picture: its width, and the height of the waveform, and bands of the mel spectrogram, 2 high."""
+
+
+def show(sounds: Sequence[Tensor], captions: Sequence[str], sample_rate: int) -> str:
+    """Return players of sounds (C, T) with waveform and mel spectrogram, each under its caption."""
+    figures: list[str] = []
+    for sound, caption in list(zip(sounds, captions, strict=True))[:SHOWN]:
+        figures.append(figure(sound, caption, sample_rate))
+        if len(figures) >= 2 and sum(map(len, figures)) + len(figures[-1]) > BYTES:
+            break
+    grid = "display:grid;grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:12px"
+    return f'<div style="{grid}">{"".join(figures)}</div>'
+
+
+def figure(sound: Tensor, caption: str, sample_rate: int) -> str:
+    """Return one sound's caption, picture and player."""
+    picture, player = data_uri("image/png", png(sound, sample_rate)), data_uri("audio/wav", wav(sound, sample_rate))
+    text = html.escape(caption)
+    return (
+        f'<figure style="margin:0;min-width:0"><figcaption style="font-size:13px">{text}</figcaption>'
+        f'<img alt="waveform and mel spectrogram: {text}" src="{picture}" style="display:block;width:100%;'
+        f'height:110px"><audio controls preload="metadata" src="{player}" style="width:100%;height:32px">'
+        "</audio></figure>"
+    )
+
+
+def data_uri(kind: str, data: bytes) -> str:
+    """Return bytes as a data: URI."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def pcm16(sound: Tensor) -> np.ndarray:
+    """Return sounds (..., C, T) as 16-bit integers (..., T, C), clipped to full scale; NaN becomes silence."""
+    clean = torch.nan_to_num(sound, nan=0.0, posinf=1.0, neginf=-1.0).clamp(-1, 1)
+    return (clean * 32767).round().to(torch.int16).mT.contiguous().numpy()
+
+
+def wav(sound: Tensor, sample_rate: int) -> bytes:
+    """Return a sound (C, T) as a 16-bit WAV file."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(sound.shape[0])
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        file.writeframes(pcm16(sound).astype("<i2").tobytes())
+    return buffer.getvalue()
+
+
+def png(sound: Tensor, sample_rate: int) -> bytes:
+    """Return a picture of a sound: its waveform, and below it, where torchaudio is installed, its mel spectrogram."""
+    from matplotlib import colormaps, image
+
+    mono = torch.nan_to_num(sound).mean(0)
+    colours = colormaps["magma"]
+    parts = [colours(waveform(mono))]
+    if not optional.lacks_torchaudio():
+        parts.append(colours(spectrogram(mono, sample_rate)).repeat(2, 0).repeat(2, 1))
+    pixels = np.rint(255 * np.concatenate(parts)[..., :3]).astype(np.uint8)
+    buffer = io.BytesIO()
+    image.imsave(buffer, np.ascontiguousarray(pixels), format="png")
+    return buffer.getvalue()
+
+
+def columns(x: Tensor, n: int) -> list[Tensor]:
+    """Return the last axis in n parts as equal as can be, none empty."""
+    edges = torch.linspace(0, x.shape[-1], n + 1).long().tolist()
+    return [x[..., a : max(b, a + 1)] for a, b in pairwise(edges)]
+
+
+def waveform(mono: Tensor) -> np.ndarray:
+    """Return the range of the waveform in each column, bright on dark, shape (HEIGHT, WIDTH), in [0, 1]."""
+    rows = torch.linspace(1, -1, HEIGHT)[:, None]
+    parts = columns(mono.clamp(-1, 1), WIDTH)
+    high, low = torch.stack([part.max() for part in parts]), torch.stack([part.min() for part in parts])
+    half = 1 / (HEIGHT - 1)
+    return ((rows <= high + half) & (rows >= low - half)).float().mul(0.75).numpy()
+
+
+def spectrogram(mono: Tensor, sample_rate: int) -> np.ndarray:
+    """Return the mel spectrogram, low notes below, shape (MELS, WIDTH / 2), in [0, 1]."""
+    dots = WIDTH // 2
+    decibels = mel_decibels(mono[None, None], sample_rate, MELS, hop=max(1, len(mono) // dots))[0]
+    return torch.stack([part.mean(-1) for part in columns(1 - decibels / FLOOR, dots)], 1).flip(0).clamp(0, 1).numpy()

@@ -1,0 +1,232 @@
+r"""The mel spectrogram that a vocoder is told: one definition, kept with the model, and files that say theirs.
+
+$$ m_{bj} = \log \max\Big(\sum_f w_{bf} |S_{fj}|^p,\ \text{floor}\Big), $$
+
+natural logarithm. Frame j stands for the samples j hop .. (j + 1) hop - 1 and is centred on them, so that a clip of T
+samples has ceil(T / hop) frames; beyond its ends it is reflected. (This is the spectrogram of Kong et al., HiFi-GAN,
+2020, https://arxiv.org/abs/2010.05646, by default with its numbers.)
+
+Symbols: S short-time Fourier transform with a Hann window, w filters, p power, b band, f frequency, j frame; B clips,
+C channels, T samples.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import zipfile
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from polydiff.domains.audio import optional_imports as optional
+from polydiff.domains.audio.config import AudioData
+from polydiff.support.errors import UserError, check_file
+from polydiff.support.files import write_atomic
+
+SUFFIX = ".mel.npz"
+"""End of the name of a file that holds a mel spectrogram."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mel:
+    """A definition of mel spectrograms.
+
+    Arguments:
+        sample_rate: In Hz.
+        n_fft: Samples of the transform.
+        window: Samples of the window.
+        hop: Samples that a frame stands for.
+        bands: Number of filters.
+        low: Frequency in Hz at which the filters begin.
+        high: Frequency in Hz at which they end.
+        power: p.
+        floor: Least sum.
+        scale: "slaney" or "htk", of frequencies; "slaney" also divides each filter by its width.
+    """
+
+    sample_rate: int
+    n_fft: int
+    window: int
+    hop: int
+    bands: int
+    low: float
+    high: float
+    power: float
+    floor: float
+    scale: str
+
+    @classmethod
+    def of(cls, data: AudioData) -> Mel:
+        """Return the definition that a configuration gives."""
+        mel, rate = data.mel, data.sample_rate
+        hop = mel.hop or default_hop(rate)
+        n_fft = mel.n_fft or 4 * hop
+        window, high = mel.window or n_fft, mel.high or rate / 2
+        if not hop <= window <= n_fft:
+            raise UserError(
+                f"data.mel: hop={hop}, window={window}, n_fft={n_fft}: a hop is at most the window, "
+                "and that at most the transform."
+            )
+        if mel.low >= high:
+            raise UserError(f"data.mel.low={mel.low:g} is not below the highest frequency, {high:g} Hz.")
+        return cls(
+            sample_rate=rate,
+            n_fft=n_fft,
+            window=window,
+            hop=hop,
+            bands=mel.bands or default_bands(rate),
+            low=mel.low,
+            high=high,
+            power=mel.power,
+            floor=mel.floor,
+            scale=mel.scale,
+        )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the spectrograms of sounds (B, C, T), one channel's bands after the other's, (B, C bands, frames)."""
+        clip = x.shape[-1]
+        length = max(clip, self.n_fft)
+        x = functional.pad(x.float(), (0, -(-length // self.hop) * self.hop - clip))
+        before = (self.n_fft - self.hop) // 2
+        padded = functional.pad(x, (before, self.n_fft - self.hop - before), mode="reflect")
+        return self.log(transform(self)(padded))[..., : self.frames(clip)]
+
+    def log(self, power: Tensor) -> Tensor:
+        """Return the logarithm of sums (B, C, bands, frames), channels joined."""
+        return power.clamp(min=self.floor).log().flatten(1, 2)
+
+    def frames(self, length: int) -> int:
+        """Return the number of frames of a clip of so many samples."""
+        return -(-length // self.hop)
+
+
+def default_hop(sample_rate: int) -> int:
+    """Return the power of two nearest to 11.6 ms in samples: 256 at 22,050 Hz."""
+    return int(2 ** round(math.log2(0.0116 * sample_rate)))
+
+
+def default_bands(sample_rate: int) -> int:
+    """Return the number of filters that suits a sample rate."""
+    return 40 if sample_rate < 16000 else 80 if sample_rate < 32000 else 128
+
+
+@lru_cache(maxsize=8)
+def transform(mel: Mel) -> Any:
+    """Return torchaudio's mel spectrogram of a definition, frames from the first sample on."""
+    return optional.torchaudio("transforms").MelSpectrogram(
+        mel.sample_rate,
+        mel.n_fft,
+        mel.window,
+        mel.hop,
+        f_min=mel.low,
+        f_max=mel.high,
+        n_mels=mel.bands,
+        power=mel.power,
+        center=False,
+        norm="slaney" if mel.scale == "slaney" else None,
+        mel_scale=mel.scale,
+    )
+
+
+def griffin_lim(mel: Mel, spectrogram: Tensor, length: int, iterations: int = 32) -> Tensor:
+    """Return sounds (B, C, length) of mel spectrograms: what needs no training (Griffin & Lim, 1984).
+
+    Magnitudes are the least squares solution of the filters, at least 0; phases begin at random and are made consistent
+    with the windows' overlap, with momentum (Perraudin et al., 2013). The phases drawn are the same at each call.
+
+    Arguments:
+        mel: The definition.
+        spectrogram: Shape (B, C bands, frames).
+        length: Samples of a sound.
+        iterations: Of the phases.
+    """
+    sums = spectrogram.unflatten(1, (-1, mel.bands)).exp()
+    sums = torch.where(sums > mel.floor * 1.001, sums, 0)
+    filters = transform(mel).mel_scale.fb.to(sums)
+    magnitudes = (torch.linalg.pinv(filters.mT.double()).to(sums) @ sums).clamp(min=0)
+    # the inverse begins half a frame in, and its first step needs more samples than half a transform
+    after = max(1, mel.n_fft // 2 // mel.hop + 1 - magnitudes.shape[-1])
+    ends = magnitudes[..., :1], magnitudes[..., -1:].expand(*magnitudes.shape[:-1], after)
+    magnitudes = torch.cat([ends[0], magnitudes, ends[1]], -1)
+    window = torch.hann_window(mel.window).to(sums)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        sound: Tensor = optional.torchaudio("functional").griffinlim(
+            magnitudes, window, mel.n_fft, mel.hop, mel.window, mel.power, iterations, 0.99, None, True
+        )
+    return sound[..., mel.hop // 2 :][..., :length]
+
+
+def write_mel(path: Path, mel: Mel, spectrogram: Tensor, length: int) -> None:
+    """Write the mel spectrogram (C bands, frames) of a sound of so many samples, with its definition."""
+    buffer = io.BytesIO()
+    np.savez(buffer, mel=spectrogram.numpy(), length=np.int64(length), definition=np.str_(json.dumps(asdict(mel))))
+    write_atomic(path, buffer.getvalue())
+
+
+def read_mel(path: Path, mel: Mel, channels: int = 1) -> tuple[Tensor, int]:
+    """Return the mel spectrogram (C bands, frames) of a file and its sound's length; another definition is refused."""
+    check_file(path)
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            values, length, definition = held["mel"], int(held["length"]), dict(json.loads(str(held["definition"])))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} is no mel spectrogram of polydiff ({error}). polydiff.domains.audio.tasks.mel.write_mel makes one."
+        ) from error
+    wanted = asdict(mel)
+    different = [name for name in wanted if definition.get(name) != wanted[name]]
+    if different:
+        said = ", ".join(f"{name} is {definition.get(name)}, not {wanted[name]}" for name in different)
+        raise UserError(f"{path} holds another kind of mel spectrogram than the model was trained on: {said}.")
+    shape = (channels * mel.bands, mel.frames(length))
+    if length < 1 or values.shape != shape or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+        raise UserError(
+            f"{path} should hold finite numbers of shape {shape} for {length} samples of {channels} channels, not "
+            f"{values.dtype} {values.shape}."
+        )
+    return torch.from_numpy(values.astype(np.float32)), length
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Standardises mel spectrograms for a network.
+
+    Arguments:
+        mean: Of each band, the same in all channels.
+        std: Root mean square of what remains, of all bands together.
+    """
+
+    mean: tuple[float, ...]
+    std: float
+
+    @classmethod
+    def measure(cls, spectrograms: Tensor, bands: int) -> Scale:
+        """Return the scale of spectrograms (N, C bands, frames)."""
+        values = spectrograms.unflatten(1, (-1, bands)).double()
+        mean = values.mean((0, 1, 3))
+        std = (values - mean[:, None]).square().mean().sqrt().item()
+        if not 0 < std < math.inf:
+            raise UserError(f"The training data's mel spectrograms vary by {std}: the data are silent or broken.")
+        return cls(tuple(mean.tolist()), std)
+
+    def encode(self, spectrogram: Tensor) -> Tensor:
+        """Return standardised spectrograms (B, C bands, frames)."""
+        return (spectrogram - self.column(spectrogram)) / self.std
+
+    def decode(self, told: Tensor) -> Tensor:
+        """Return spectrograms of standardised ones."""
+        return told * self.std + self.column(told)
+
+    def column(self, spectrogram: Tensor) -> Tensor:
+        """Return the mean beside each of a spectrogram's rows, shape (C bands, 1)."""
+        repeats = spectrogram.shape[-2] // len(self.mean)
+        return torch.tensor(self.mean, dtype=torch.float32).to(spectrogram.device).repeat(repeats)[:, None]

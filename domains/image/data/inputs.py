@@ -1,0 +1,76 @@
+"""A user's own image files as images to begin from, and parts of an image named in pixels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from polydiff.domains.image.config import ImageData
+from polydiff.domains.image.data.folder import read, shorter
+from polydiff.domains.image.data.source import centre
+from polydiff.support.errors import UserError, check_file
+
+CORNERS = re.compile(r"(\d+),(\d+):(\d+),(\d+)")
+
+
+def read_images(paths: Sequence[Path], data: ImageData) -> Tensor:
+    """Return the middle squares of files, as training sees them, uint8 (B, C, S, S).
+
+    Raises:
+        UserError: A file is none, or cannot be read.
+    """
+
+    def image(path: Path) -> Tensor:
+        check_file(path)
+        try:
+            return centre(read(path, data.side, data.planes), data.side)
+        except Exception as error:
+            raise UserError(f"{path} cannot be read as an image: {error}") from error
+
+    return torch.stack([image(path) for path in paths])
+
+
+def read_small(paths: Sequence[Path], data: ImageData) -> Tensor:
+    """Return whole files as they are, uint8 (B, C, H, W), for what is told in the place of larger images.
+
+    Raises:
+        UserError: A file is none, cannot be read, or has another size than the first.
+    """
+
+    def image(path: Path) -> Tensor:
+        check_file(path)
+        try:
+            return read(path, shorter(path), data.planes)
+        except Exception as error:
+            raise UserError(f"{path} cannot be read as an image: {error}") from error
+
+    images = [image(path) for path in paths]
+    for path, other in zip(paths, images, strict=True):
+        if other.shape != images[0].shape:
+            raise UserError(f"{path} has another size than {paths[0]}. Read files that differ one at a time.")
+    return torch.stack(images)
+
+
+def region(text: str, height: int, width: int) -> Tensor:
+    """Return which pixels lie in X0,Y0:X1,Y1, booleans (H, W): from the upper left corner on, before the lower right.
+
+    Raises:
+        UserError: The words are of another form, or the part is empty or reaches out of the image.
+    """
+    corners = CORNERS.fullmatch(text.replace(" ", ""))
+    if corners is None:
+        raise UserError(
+            f"{text!r} names no part of an image. Say X0,Y0:X1,Y1 in pixels from the upper left, such as 2,2:6,6."
+        )
+    left, top, right, bottom = map(int, corners.groups())
+    if right > width or bottom > height:
+        raise UserError(f"{text} reaches out of an image of {width} x {height} pixels.")
+    if left >= right or top >= bottom:
+        raise UserError(f"{text} holds no pixel: the first corner is the upper left, the second the lower right.")
+    mask = torch.zeros(height, width, dtype=torch.bool)
+    mask[top:bottom, left:right] = True
+    return mask

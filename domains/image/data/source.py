@@ -1,0 +1,135 @@
+"""Where images come from: handwritten digits, or a folder of files. All are kept in memory, one byte a number."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from polydiff.contract.quarantine import Quarantine
+from polydiff.core.streams import permutation
+from polydiff.domains.image.config import ImageData
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images of one split.
+
+    Arguments:
+        images: uint8 (C, H, W) each, as one tensor where all have the same shape.
+        labels: Class of each, -1 where there are none, shape (N,).
+        size: Side of the square that an example shows.
+    """
+
+    images: Sequence[Tensor] | Tensor
+    labels: Tensor
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def centred(self, indices: Sequence[int]) -> Tensor:
+        """Return the middle of these images, uint8 (B, C, S, S)."""
+        return torch.stack([centre(self.images[i], self.size) for i in indices])
+
+    def spread(self, n: int) -> list[int]:
+        """Return up to n indices, spread evenly."""
+        n = min(n, len(self))
+        return [i * len(self) // n for i in range(n)]
+
+    def digest(self) -> str:
+        """Return a hash of all images and labels."""
+        total = hashlib.blake2b(self.labels.numpy().tobytes(), digest_size=16)
+        for image in self.images:
+            total.update(f"{tuple(image.shape)}".encode())
+            total.update(image.contiguous().numpy().tobytes())
+        return total.hexdigest()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set.
+
+    Arguments:
+        names: Names of the classes, () where there are none.
+        splits: "train" and "test".
+        levels: The values that a pixel can have, rising.
+        quarantine: What was found in a folder and what of it is put aside; None of an embedded set.
+    """
+
+    names: tuple[str, ...]
+    splits: Mapping[str, Split]
+    levels: Sequence[int] = range(256)
+    quarantine: Quarantine | None = None
+
+
+def open_source(data: ImageData) -> Source:
+    """Return the data set that a config names."""
+    if data.name == "digits":
+        return digits(data.side, data.planes, data.test_share)
+    from polydiff.domains.image.data.folder import folder
+
+    return folder(data)
+
+
+def digits(size: int = 8, channels: int = 1, test_share: float = 0.2) -> Source:
+    """Return the handwritten digits of scikit-learn: 8 x 8 pixels of 17 levels, by 13 writers.
+
+    (Alpaydin and Kaynak, 1998, https://doi.org/10.24432/C50P49, its test part)
+
+    Arguments:
+        size: Side in pixels; other than 8, the digits are resized.
+        channels: 1, or 3 equal ones.
+        test_share: Share held out, of each class.
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    levels = torch.from_numpy(bunch.images).float()[:, None] / 16
+    if size != 8:
+        levels = functional.interpolate(levels, (size, size), mode="bicubic").clamp(0, 1)
+    images = (255 * levels).round().to(torch.uint8).expand(-1, channels, -1, -1)
+    labels = torch.from_numpy(bunch.target).long()
+    held_out = stratified_split(labels, test_share)
+    splits = {"train": Split(images[~held_out], labels[~held_out], size)}
+    splits["test"] = Split(images[held_out], labels[held_out], size)
+    written = (255 * torch.arange(17) / 16).round().int().tolist()  # other sizes are interpolated
+    return Source(tuple(map(str, range(10))), splits, written if size == 8 else range(256))
+
+
+def stratified_split(labels: Tensor, share: float) -> Tensor:
+    """Return which examples are held out, booleans (N,): the same share of each class, and the same ones always."""
+    held_out = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique().tolist():
+        members = (labels == label).nonzero()[:, 0]
+        order = permutation(0, "image/split", len(members), label)
+        held_out[members[order[: round(share * len(members))]]] = True
+    return held_out
+
+
+def centre(image: Tensor, size: int) -> Tensor:
+    """Return the square in the middle of an image (C, H, W)."""
+    _, height, width = image.shape
+    return cut(image, size, (height - size) // 2, (width - size) // 2)
+
+
+def cut(image: Tensor, size: int, top: int, left: int) -> Tensor:
+    """Return a square of an image (C, H, W)."""
+    return image[:, top : top + size, left : left + size]
+
+
+def augment(image: Tensor, data: ImageData, generator: torch.Generator) -> Tensor:
+    """Return the square that a training step sees: cropped and mirrored as its generator says."""
+    square = random_crop(image, data.side, generator) if data.crop == "random" else centre(image, data.side)
+    return square.flip(-1) if data.flip and torch.rand((), generator=generator) < 0.5 else square
+
+
+def random_crop(image: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Return a square of an image (C, H, W), each place equally likely."""
+    _, height, width = image.shape
+    top, left = (int(torch.randint(free + 1, (), generator=generator)) for free in (height - size, width - size))
+    return cut(image, size, top, left)

@@ -1,0 +1,1 @@
+"""How images are judged: a trained judge, distances of sets, and distances of pairs."""

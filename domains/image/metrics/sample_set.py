@@ -1,0 +1,140 @@
+"""How images are judged: what a classifier sees, how far two sets are apart, what of the data is missing or copied."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from polydiff.domains.image.codec import unit
+from polydiff.domains.image.data.source import Source
+from polydiff.domains.image.metrics.judge import Judge, filter_features
+from polydiff.metrics.copies import copied, nearest, nearness
+from polydiff.metrics.frechet import frechet_distance
+from polydiff.metrics.results import Metric
+
+REFERENCE = 10_000
+"""Most training images that sets are compared with."""
+NEIGHBOURS = 5
+THUMBNAIL = 16
+"""Side to which images are reduced where copies are looked for."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What samples are compared with.
+
+    Arguments:
+        judge: The classifier, None without classes.
+        features: Images uint8 (B, C, H, W) -> features (B, D).
+        n: Samples used where the number of samples matters: the size of the test split.
+        known: Features of training images.
+        pixels: Thumbnails of all training images.
+        near: Distance to the nearest training image under which a sample counts as its copy.
+    """
+
+    judge: Judge | None
+    features: Callable[[Tensor], Tensor]
+    n: int
+    known: Tensor
+    pixels: Tensor
+    near: float
+
+    @classmethod
+    def of(cls, source: Source, channels: int) -> Reference:
+        """Measure a data set."""
+        train, test = source.splits["train"], source.splits["test"]
+        judge = Judge.of(train, test, len(source.names)) if source.names else None
+        features = judge.features if judge else filter_features(channels)
+        pixels = thumbnails(train.centred(range(len(train))))
+        near = nearness(nearest(thumbnails(test.centred(range(len(test)))), pixels))
+        known = features(train.centred(train.spread(REFERENCE)))
+        return cls(judge, features, len(test), known, pixels, near)
+
+
+def judge_metrics(images: Tensor, asked: Tensor | None, judge: Judge, classes: int) -> dict[str, Metric]:
+    """Return what the classifier sees.
+
+    Arguments:
+        images: uint8 (B, C, H, W).
+        asked: The class asked of each (B,), -1 for none; None: none for all.
+        judge: The classifier.
+        classes: Number of classes.
+    """
+    seen = judge.classes(images)
+    given = torch.full_like(seen, -1) if asked is None else asked
+    agrees = (seen == given)[given >= 0]
+    return {
+        "judge_agrees": Metric(
+            float(agrees.double().mean()),
+            "",
+            "higher",
+            "Share of the images asked for a class that a classifier takes for that class. It was trained on the "
+            f"training images alone and is right on {100 * judge.accuracy:.1f} % of held-out ones; chance about "
+            f"{1 / classes:.3f}.",
+        )
+    }
+
+
+def set_metrics(images: Tensor, reference: Reference) -> dict[str, Metric]:
+    """Return what can be said of any set of images, beside the training images."""
+    n, known = min(len(images), reference.n), reference.known
+    features = reference.features(images[:n])
+    by_judge = reference.judge is not None
+    seen_by = (
+        "the classifier's last hidden layer" if by_judge else "fixed random filters, which see colour and texture alone"
+    )
+    return {
+        "frechet_judge" if by_judge else "frechet_filters": Metric(
+            frechet_distance(features, known),
+            "",
+            "lower",
+            f"Frechet distance of {n} images to {len(known)} training images, on {seen_by}. A local number: compare it "
+            "with the row of real data, not with published distances.",
+        ),
+        "coverage": Metric(
+            coverage(features, known[spread(len(known), n)]),
+            "",
+            "higher",
+            f"Share of {n} training images with one of {n} images among their {NEIGHBOURS} nearest, on {seen_by}; low "
+            "where kinds are missing or images are wrong.",
+        ),
+        "copies": Metric(
+            copied(nearest(thumbnails(images), reference.pixels), reference.near),
+            "",
+            "lower",
+            "Share of images nearer to a training image, in pixels, than 99 % of held-out images are: 0.01 by chance, "
+            "much more where training images are repeated.",
+        ),
+    }
+
+
+def spread(size: int, n: int) -> list[int]:
+    """Return min(n, size) indices, spread evenly."""
+    n = min(n, size)
+    return [i * size // n for i in range(n)]
+
+
+def coverage(features: Tensor, known: Tensor) -> float:
+    """Return the share of real features with a generated one within the distance of their k-th real neighbour.
+
+    (Naeem et al., 2020, https://arxiv.org/abs/2002.09797)
+
+    Arguments:
+        features: Of generated images, (N, D).
+        known: Of real images, (M, D).
+    """
+    if len(features) < 2 or len(known) <= NEIGHBOURS:
+        return math.nan
+    radius = torch.cdist(known, known).kthvalue(NEIGHBOURS + 1, 1).values  # the nearest to each is itself
+    return float((torch.cdist(known, features).amin(1) <= radius).double().mean())
+
+
+def thumbnails(images: Tensor) -> Tensor:
+    """Return images uint8 (B, C, H, W) as vectors (B, D) of at most `THUMBNAIL` pixels a side."""
+    side = min(THUMBNAIL, images.shape[-1])
+    return torch.cat([functional.adaptive_avg_pool2d(unit(part), side).flatten(1) for part in images.split(1024)])

@@ -1,0 +1,1 @@
+"""Molecules and what RDKit says of them: geometry, bonds, properties, composition and size."""

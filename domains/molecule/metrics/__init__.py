@@ -1,0 +1,1 @@
+"""How molecules are judged: each molecule by itself, then the whole set."""

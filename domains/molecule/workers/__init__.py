@@ -1,0 +1,1 @@
+"""Work in separate processes with time limits."""

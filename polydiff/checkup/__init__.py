@@ -1,0 +1,1 @@
+"""Self-checks: the machine, the data, a dry run, a profile, overfitting one batch."""

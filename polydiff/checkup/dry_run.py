@@ -1,0 +1,58 @@
+"""What a run would take: shapes, parameters, memory and seconds a step, measured on one real batch."""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+from typing import Any
+
+import torch
+
+from polydiff.contract.discover import build_domain
+from polydiff.contract.sections import Config
+from polydiff.machine.device import pick_precision
+from polydiff.machine.memory import Peak, size
+from polydiff.training.data import batches
+from polydiff.training.trainer import begin, records_of
+
+STEPS = 6
+"""Steps timed; the first, which allocates, is left out."""
+
+
+def dry_run(config: Config, steps: int = STEPS) -> dict[str, Any]:
+    """Build everything, take a few steps on real data and return what they took; nothing is written.
+
+    Arguments:
+        config: What would be trained.
+        steps: Steps taken, two at least.
+
+    Returns:
+        Names and values, in units that the names say. What training takes is weights, their average, gradients, the
+        optimizer's state and activations; the process holds libraries and data besides.
+    """
+    domain = build_domain(config)
+    settings = config.train
+    first = batches(domain, settings.batch_size, config.seed, settings.condition_dropout, settings.like_sizes)(0)
+    training = begin(config, domain)
+    device, held = next(training.module.parameters()).device, size(training.module, training.ema)
+    peak, times, clock = Peak(device), [], time.perf_counter()
+    for _ in records_of(config, domain, training, steps):
+        times.append(time.perf_counter() - clock)
+        clock = time.perf_counter()
+    seconds = median(times[1:])
+    return {
+        "device": str(device),
+        "precision": pick_precision(settings.precision, device),
+        "threads": torch.get_num_threads(),
+        "training examples": domain.size("train"),
+        "test examples": domain.size("test"),
+        "batch shape": list(first.x.shape),
+        "conditions": {name: list(value.shape) for name, value in (first.cond or {}).items()},
+        "true dimension": f"{first.space.dim.min():.0f} to {first.space.dim.max():.0f}",
+        "parameters": sum(p.numel() for p in training.module.parameters()),
+        "memory of training (MiB)": round(held + peak.risen()),
+        "peak memory (MiB)": round(peak.total()),
+        "seconds a step": round(seconds, 4),
+        "steps": settings.steps,
+        "minutes of training": round(seconds * settings.steps / 60, 1),
+    }

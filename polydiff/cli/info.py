@@ -1,0 +1,168 @@
+"""The verbs that show what there is: `domains`, `presets`, `config` and `doctor`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from polydiff.cli.parsing import Parser, config_parser, read_words, settings
+from polydiff.cli.tables import help_on_keys, table
+from polydiff.config.merge import resolve, resolved_text
+from polydiff.contract.discover import Plugin, discover, duplicates, load_domain_spec
+from polydiff.contract.domain import DomainSpec
+from polydiff.contract.sections import Config
+from polydiff.support.errors import unknown
+from polydiff.support.nested import get_nested, nest
+from polydiff.support.yaml_text import dump_yaml, one_line_yaml, plain
+
+
+def domains(words: Sequence[str]) -> int:
+    """polydiff domains."""
+    parser = Parser("domains", "List the kinds of data that can be modelled, or check that one keeps its promises.")
+    parser.usage = "polydiff domains list [--json] | check NAME [key=value ...] [--json]"
+    parser.add_argument("action", choices=["list", "check"], nargs="?", default="list", help="default: list")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="which domain to check")
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    args, rest = parser.parse_known_args(words)
+    if args.action == "check":
+        if args.name is None:
+            parser.error("say which domain: polydiff domains check NAME")
+        return check_domain(resolve(args.name, words=read_words(rest)).config, args.json)
+    parser.read(words)
+    plugins = discover(DomainSpec)
+    if args.json:
+        print(json.dumps([card(plugin) for plugin in plugins], indent=1))
+        return 0
+    table(("name", "status", "from", "summary"), ((p.name, p.status, p.distribution, summary(p)) for p in plugins))
+    for name in sorted(duplicates(plugins)):
+        print(f"\nMore than one package provides {name!r}; it can be used once one of them is uninstalled.")
+    return 0
+
+
+def summary(plugin: Plugin) -> str:
+    """Return what a list says of a plugin: what it is, or what is wrong with it."""
+    return plugin.reason or plugin.spec.summary
+
+
+def card(plugin: Plugin) -> dict[str, Any]:
+    """Return a plugin as plain values."""
+    spec = plugin.spec
+    told = {"summary": spec.summary, "presets": list(spec.presets)} if spec else {}
+    return {
+        "name": plugin.name,
+        "status": plugin.status,
+        "distribution": plugin.distribution,
+        "reason": plugin.reason,
+        **told,
+    }
+
+
+def check_domain(config: Config, as_json: bool) -> int:
+    """Run the conformance kit on a domain; 1 if it breaks a promise."""
+    from polydiff.testing.domain import check_domain as check
+
+    results = check(config)
+    if as_json:
+        print(json.dumps([result._asdict() for result in results], indent=1))
+    else:
+        table(("check", "", "what was found"), ((r.name, "ok" if r.passed else "FAILED", r.detail) for r in results))
+    return 0 if all(result.passed for result in results) else 1
+
+
+def presets(words: Sequence[str]) -> int:
+    """polydiff presets."""
+    parser = Parser(
+        "presets", "List presets, or show one as a config file: polydiff presets show audio/small > my.yaml"
+    )
+    parser.add_argument("action", choices=["list", "show"], nargs="?", default="list", help="default: list")
+    parser.add_argument("name", metavar="DOMAIN[/PRESET]", nargs="?", help="of which domain, or which preset")
+    args = parser.read(words)
+    if args.action == "show":
+        if args.name is None:
+            parser.error("say which preset: polydiff presets show DOMAIN/PRESET")
+        print(preset_text(args.name), end="")
+        return 0
+    specs = [load_domain_spec(args.name)] if args.name else [p.spec for p in discover(DomainSpec) if p.spec]
+    rows = [(f"{spec.name}/{name}", overrides(values)) for spec in specs for name, values in spec.presets.items()]
+    table(("preset", "differs from the domain's defaults by"), rows)
+    return 0
+
+
+def overrides(values: Mapping[str, Any]) -> str:
+    """Return a preset's overrides as words of the command line."""
+    return " ".join(f"{key}={one_line_yaml(plain(value, key))}" for key, value in values.items()) or "nothing"
+
+
+def preset_text(name: str) -> str:
+    """Return a preset as a config file."""
+    domain, _, preset = name.partition("/")
+    spec = load_domain_spec(domain)
+    preset = preset or next(iter(spec.presets))
+    if preset not in spec.presets:
+        raise unknown(f"preset of {domain}", preset, spec.presets)
+    values = {key: plain(value, key) for key, value in spec.presets[preset].items()}
+    flat = {"domain": domain, "preset": preset, **values}
+    return dump_yaml(nest(flat), dict.fromkeys(flat, ""))
+
+
+def configuration(words: Sequence[str]) -> int:
+    """polydiff config."""
+    parser = config_parser(
+        "config show|diff|schema", "Show a configuration, its differences from its preset, or its schema."
+    )
+    args, rest = parser.parse_known_args(words)
+    action, *rest = rest or ["show"]
+    if args.help:
+        parser.print_help()
+        if args.domain or args.config:
+            help_on_keys(settings(args, rest))
+        return 0
+    if action not in ("show", "diff", "schema"):
+        raise unknown("word after `polydiff config`", action, ("show", "diff", "schema"))
+    chosen = settings(args, rest)
+    if action == "schema":
+        print(json.dumps(type(chosen.config).model_json_schema(), indent=1))
+    elif action == "show":
+        print(resolved_text(chosen.config, chosen.provenance), end="")
+    else:
+        difference(chosen)
+    return 0
+
+
+def difference(chosen: Any) -> None:
+    """Print the keys whose values differ from those of the preset."""
+    base = resolve(chosen.config.domain, chosen.config.preset).config.model_dump(mode="json")
+    values = chosen.config.model_dump(mode="json")
+    rows = []
+    for key, source in chosen.provenance.items():
+        value, before = one_line_yaml(get_nested(values, key)), value_in(base, key)
+        if value != before:
+            rows.append((key, before, value, source))
+    if rows:
+        table(("key", f"preset {chosen.config.preset}", "value", "from"), rows)
+    else:
+        print(f"No difference from preset {chosen.config.preset}.")
+
+
+def value_in(values: Mapping[str, Any], key: str) -> str:
+    """Return the value of a dotted key as YAML, or "-" where another backbone has no such key."""
+    try:
+        return one_line_yaml(get_nested(values, key))
+    except KeyError:
+        return "-"
+
+
+def doctor(words: Sequence[str]) -> int:
+    """polydiff doctor."""
+    parser = Parser("doctor", "Look at what is installed and say what is wrong; exit code 1 if something is.")
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    args = parser.read(words)
+    from polydiff.checkup.doctor import examine
+
+    findings = examine()
+    if args.json:
+        print(json.dumps([finding._asdict() for finding in findings], indent=1))
+    else:
+        table(("what", "", "found"), ((f.name, f.status, f.text) for f in findings))
+    return 1 if any(finding.status == "broken" for finding in findings) else 0

@@ -1,0 +1,198 @@
+"""What the verbs that begin from examples share: files or held-out examples go in, given and made ones come out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from polydiff.cli.parsing import Parser, positive
+from polydiff.cli.progress import DrawingProgress
+from polydiff.cli.use import run_of, sampling_parser
+from polydiff.support.errors import UserError
+from polydiff.support.files import claimed, folder_atomic, made
+
+if TYPE_CHECKING:
+    from polydiff.contract.domain import Samples
+    from polydiff.core.space import Batch
+    from polydiff.model.model import Model
+
+HELD_OUT = 8
+"""Held-out examples that are taken where no files are named."""
+
+
+def given_parser(verb: str, summary: str, name: str) -> Parser:
+    """Return a parser of what is begun from and of how samples are drawn; results go to RUN/samples/NAME-001."""
+    parser = sampling_parser(verb, summary, n=HELD_OUT)
+    parser.set_defaults(n=None)
+    parser.add_argument(
+        "files", metavar="FILE", type=Path, nargs="*", help="files of yours; none: held-out examples are taken"
+    )
+    parser.add_argument(
+        "--each",
+        metavar="K",
+        type=positive,
+        default=1,
+        help="times that each file is taken, with other noise",
+    )
+    parser.add_argument("--first", metavar="I", type=int, help="first of the held-out examples; default: 0")
+    output_option(parser, name)
+    return parser
+
+
+def output_option(parser: Parser, name: str) -> None:
+    """Add the option that says where examples are written to."""
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, help=f"where to; default: RUN/samples/{name}-001, ..."
+    )
+
+
+class Found(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        shape: Of its state, but for the batch.
+        examples: How many.
+        dimensions: Of the largest of them.
+    """
+
+    shape: tuple[int, ...]
+    examples: int
+    dimensions: float
+
+
+class Given:
+    """What is begun from: files, or held-out examples.
+
+    Every file is read once before the first is worked on, so that what is wrong with the last is told at once.
+
+    Arguments:
+        model: Says how files are read.
+        args: Of a `given_parser`.
+        check: Called with the clean state of each file, or of the first held-out example; raises a `UserError` where
+            it is of no use.
+    """
+
+    def __init__(self, model: Model, args: argparse.Namespace, check: Callable[[Batch], object] = id) -> None:
+        self.model, self.check = model, check
+        self.files = [path for path in list[Path](args.files) for _ in range(args.each)]
+        if self.files and not (args.n is None and args.first is None):
+            raise UserError("-n and --first choose among held-out examples; leave them out where files are named.")
+        if args.each > 1 and not self.files:
+            raise UserError("--each takes files several times; name some.")
+        first, held = args.first or 0, model.domain.size("test") if not self.files else 0
+        found = {path: self.look(path) for path in dict.fromkeys(self.files)}
+        self.found = [found[path] for path in self.files]
+        n = args.n or max(1, min(HELD_OUT, held - first))
+        if not self.files and not 0 <= first <= held - n:
+            there = "is 1 held-out example" if held == 1 else f"are {held} held-out examples"
+            raise UserError(f"--first {first} -n {n}: there {there}.")
+        self.numbers = range(sum(one.examples for one in self.found)) if self.files else range(first, first + n)
+        if not self.files:
+            check(self.take([first]))
+
+    def look(self, path: Path) -> Found:
+        """Return what a file holds, once it was found to be of use."""
+        given = self.read([path])
+        try:
+            self.check(given)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+        return Found(tuple(given.x.shape[1:]), given.space.batch, float(given.space.dim.max()))
+
+    def read(self, paths: Sequence[Path]) -> Batch:
+        """Return files as examples."""
+        from polydiff.model.edit import read
+
+        return read(self.model, paths)
+
+    def take(self, numbers: Sequence[int]) -> Batch:
+        """Return held-out examples by their numbers."""
+        from polydiff.core.streams import streams
+
+        return self.model.domain.batch("test", numbers, streams(0, "augment", numbers))
+
+    def parts(self, most: int) -> Iterator[tuple[int, Batch]]:
+        """Yield the number of the first, and examples of one size: as many as `most` of training would be.
+
+        What one file holds stays together.
+
+        Arguments:
+            most: Examples of the trained size that are computed at a time.
+        """
+        from polydiff.core.streams import streams
+
+        if not self.files:
+            for i in range(0, len(self.numbers), most):
+                yield self.numbers[i], self.take(self.numbers[i : i + most])
+            return
+        trained = float(self.model.domain.blank(streams(0, "probe", range(1)), {})[0].dim[0])
+        first = 0
+        for _, same in groupby(zip(self.files, self.found, strict=True), lambda pair: pair[1].shape):
+            for files in gathered(list(same), most, trained):
+                batch = self.read(files)
+                yield first, batch
+                first += batch.space.batch
+
+    def told(self) -> dict[str, Any]:
+        """Return what a manifest says of what was begun from."""
+        return {"files": [str(path) for path in self.files]} if self.files else {"first": self.numbers[0]}
+
+
+def gathered(files: Sequence[tuple[Path, Found]], most: int, trained: float) -> Iterator[list[Path]]:
+    """Yield files that are computed together, and so many that they are no larger than `most` examples of training."""
+    room, together = 0.0, list[Path]()
+    for path, found in files:
+        need = found.examples * max(found.dimensions / trained, 1.0)
+        if together and need > room:
+            yield together
+            together = []
+        room = (room if together else float(most)) - need
+        together = [*together, path]
+    yield together
+
+
+def write_pairs(
+    args: argparse.Namespace,
+    model: Model,
+    name: str,
+    pairs: Iterable[tuple[Samples, Samples]],
+    numbers: tuple[int, int],
+    given: Mapping[str, Any],
+    told: Mapping[str, Any],
+) -> Path:
+    """Write given and made examples as they come and return their folder, which is whole or absent.
+
+    Arguments:
+        args: Of the verb, with `run` and `output`.
+        model: What made them.
+        name: Of the folder, RUN/samples/NAME-001 without `output`.
+        pairs: Given ones, and what was made of them.
+        numbers: Of all that are given, and of all that are made.
+        given: What the manifests say of where they came from.
+        told: What that of the made ones says besides.
+    """
+    from polydiff.gallery.journal import opened
+    from polydiff.gallery.writer import Writer
+
+    facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights, **given}
+    with ExitStack() as stack:
+        place = nullcontext(args.output) if args.output else claimed(run_of(args.run) / "samples", name)
+        folder: Path = stack.enter_context(place).resolve()
+        stack.enter_context(made(folder.parent))
+        draft, progress = stack.enter_context(folder_atomic(folder)), stack.enter_context(DrawingProgress())
+        writers = []
+        for part, n, head in zip(("given", "made"), numbers, (facts, {**facts, **told}), strict=True):
+            (draft / part).mkdir()
+            journal = stack.enter_context(opened(draft / part, dict(head), batch_said=False))
+            writers.append(Writer(draft / part, model.domain, journal, n, one_file=False))
+        progress(0, numbers[1])
+        for pair in pairs:
+            counts = [writer.write(samples) for writer, samples in zip(writers, pair, strict=True)]
+            progress(counts[1], numbers[1])
+        for writer in writers:
+            writer.finish()
+    return folder

@@ -1,0 +1,132 @@
+"""Reading a verb's words: options by argparse, keys of the configuration by `read_words`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from polydiff.config.merge import Settings, resolve
+from polydiff.core import extensions
+from polydiff.support.errors import UserError, unknown
+from polydiff.support.yaml_text import parse_yaml
+
+
+class Plugin(argparse.Action):
+    """An option that imports a module, so that the names which it registers can be used."""
+
+    def __call__(self, parser: argparse.ArgumentParser, args: argparse.Namespace, value: Any, _: object = None) -> None:
+        extensions.load(value)
+
+
+class OptionalNumber(argparse.Action):
+    """An option whose number may be left out, in which case it has the value `const`.
+
+    `--profile train.steps=9` leaves it out: the word that follows is a key, and is appended to `words` of the result.
+    """
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
+        super().__init__(option_strings, dest, nargs="?", **more)
+
+    def __call__(self, parser: argparse.ArgumentParser, args: argparse.Namespace, value: Any, _: object = None) -> None:
+        if isinstance(value, str) and not value.lstrip("-").isdecimal():
+            args.words, value = [*args.words, value], self.const
+        if int(value) < 1:
+            raise argparse.ArgumentError(self, f"{value} is not above 0")
+        setattr(args, self.dest, int(value))
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are `UserError`s, and that says which option was meant."""
+
+    def __init__(self, verb: str, summary: str, **options: object) -> None:
+        super().__init__(f"polydiff {verb}", description=summary, allow_abbrev=False, **options)  # type: ignore[arg-type]
+        self.add_argument(
+            "--plugin", metavar="MODULE", action=Plugin,
+            help="file or module of yours to import first, which registers samplers, losses, ...; repeatable",
+        )  # fmt: skip
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message[0].upper()}{message[1:]}. `{self.prog} --help` tells more.")
+
+    def read(self, words: Sequence[str]) -> argparse.Namespace:
+        """Return the options; a word that is none is a `UserError`."""
+        args, rest = self.parse_known_intermixed_args(words)  # so that files may stand before and after options
+        if rest and rest[0].startswith("-"):
+            raise unknown("option", rest[0].partition("=")[0], self._option_string_actions)
+        if rest:
+            self.error(f"{rest[0]!r} is one word too many")
+        return args
+
+
+def config_parser(verb: str, summary: str) -> Parser:
+    """Return a parser of the options that choose a configuration; its keys are the words it leaves over."""
+    parser = Parser(verb, summary, add_help=False, usage=f"polydiff {verb} --domain NAME [options] [key=value ...]")
+    parser.add_argument("-d", "--domain", metavar="NAME", help="kind of data; `polydiff domains list` shows them")
+    parser.add_argument("-p", "--preset", metavar="NAME", help="set of defaults; `polydiff presets list` shows them")
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", type=Path, action="append", default=[], help="YAML file of keys; repeatable"
+    )
+    parser.add_argument("-h", "--help", action="store_true", help="this text; with --domain, every key as well")
+    return parser
+
+
+def settings(args: argparse.Namespace, rest: Sequence[str]) -> Settings:
+    """Return the configuration that a `config_parser`'s options and the words left over describe."""
+    return resolve(args.domain, args.preset, args.config, read_words(rest))
+
+
+def read_words(words: Sequence[str]) -> dict[str, str]:
+    """Return keys and values from key=value, --key=value and --key value; --key alone is true."""
+    read: dict[str, str] = {}
+    waiting = list(reversed(words))
+    while waiting:
+        word = waiting.pop()
+        key, equals, value = word.removeprefix("--").partition("=")
+        if not equals and word.startswith("--"):
+            value = waiting.pop() if waiting and not waiting[-1].startswith("--") else "true"
+        elif not equals or not key or key.startswith("-"):
+            raise UserError(f"{word!r} is neither an option nor key=value, such as train.steps=1000.")
+        if key in read:
+            raise UserError(f"{key} is given twice: {key}={read[key]} and {key}={value}.")
+        read[key] = value
+    return read
+
+
+def read_conditions(words: Sequence[str]) -> dict[str, str]:
+    """Return what samples are asked to be, from words such as pitch=C4."""
+    return read_pairs("--cond", words, "pitch=C4")
+
+
+def read_pairs(option: str, words: Sequence[str], example: str) -> dict[str, str]:
+    """Return names and values from the words NAME=VALUE of an option that can be repeated."""
+    pairs = [word.partition("=") for word in words]
+    for key, equals, value in pairs:
+        if not (key and equals and value):
+            raise UserError(f"{option} {key}{equals}{value}: say NAME=VALUE, such as {option} {example}.")
+        if [other for other, _, _ in pairs].count(key) > 1:
+            raise UserError(f"{option} {key} is given twice.")
+    return {key: value for key, _, value in pairs}
+
+
+def read_options(option: str, words: Sequence[str], example: str) -> dict[str, Any] | None:
+    """Return names and values, read as in a configuration, from the words NAME=VALUE of an option; None: none given."""
+    pairs = read_pairs(option, words, example)
+    return {name: parse_yaml(value, f"{option} {name}") for name, value in pairs.items()} or None
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not above 0")
+    return number
+
+
+def size(text: str) -> int | str:
+    """Read a whole number above 0, or the word auto."""
+    try:
+        return text if text == "auto" else positive(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number above 0 nor auto") from None

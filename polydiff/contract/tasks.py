@@ -1,0 +1,210 @@
+r"""What a network is trained for: making examples out of nothing, or given a part or another form of each.
+
+A task is what a network is told of an example beside its own conditions. It is made from the clean state, in training
+as in use; where it is withheld, by dropout of conditions or because nobody gave it, the same network makes examples out
+of nothing.
+
+Inpainting is told the known part of a state, y = x where the mask is 1 and NaN elsewhere, so that the network learns
+
+$$ E[x_0 | x_0 + s \epsilon, y] $$
+
+itself, where replacement with any model (`control.Known`) knows y only through its noisy form (Saharia et
+al., Palette, 2022, https://arxiv.org/abs/2111.05826).
+
+Symbols: B batch, C channels, y the known part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from polydiff.core.conditions import KNOWN, LOW, Aligned, Condition, Conditions, absent, given
+from polydiff.core.space import State
+
+NOTHING, BEGINNING, WINDOW = 0.1, 0.1, 0.1
+"""Shares of the training masks that know nothing, the beginning of an axis, or nothing but a window."""
+SMALLEST, LARGEST, MOST = 0.02, 0.5, 3
+"""Least and greatest share of all places that a gap or a window takes, drawn log-uniformly, and the most gaps."""
+
+
+class Task(Protocol):
+    """What a network is told of each example, beside the conditions of its data."""
+
+    @property
+    def conditions(self) -> Conditions:
+        """Name -> kind of what it is told."""
+
+    @property
+    def lacking(self) -> bool:
+        """Whether states are what is missing from what is told, and mean nothing without it."""
+
+    def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        """Return what it is told of clean states (B, ...); what is drawn comes from each example's generator alone."""
+
+
+class Restoration(Protocol):
+    """A task of which what comes out should be near a truth, and which a simple method can do, too.
+
+    Attributes:
+        simple: What the simple method is, in words.
+    """
+
+    @property
+    def conditions(self) -> Conditions:
+        """As of every task."""
+
+    @property
+    def simple(self) -> str: ...
+
+    def guess(self, told: Condition, sizes: Sequence[int]) -> State:
+        """Return the states (B, C, *sizes) that the simple method makes of what the network is told."""
+
+    def finish(self, x: State, told: Condition) -> State:
+        """Return sampled states in which what is told for certain is as told."""
+
+
+@dataclass(frozen=True)
+class Generate:
+    """To make examples out of nothing."""
+
+    lacking: ClassVar[bool] = False
+
+    @property
+    def conditions(self) -> Conditions:
+        return {}
+
+    def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Inpaint:
+    """To make the rest of an example of which a part is known; masks are those of `draw_mask`.
+
+    Arguments:
+        channels: C, those of a state (B, C, ...), all of which are known at a place or none.
+    """
+
+    channels: int
+
+    lacking: ClassVar[bool] = False
+
+    @property
+    def conditions(self) -> Conditions:
+        return {KNOWN: Aligned(self.channels)}
+
+    def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        masks = torch.stack([draw_mask(x.shape[2:], generator) for generator in generators])
+        return {KNOWN: known(x, masks[:, None])}
+
+    @property
+    def simple(self) -> str:
+        return "the mean of the data (of sounds, silence) where nothing is known"
+
+    def guess(self, told: Condition, sizes: Sequence[int]) -> State:
+        return told[KNOWN].nan_to_num(0.0)
+
+    def finish(self, x: State, told: Condition) -> State:
+        return torch.where(given(told[KNOWN]), told[KNOWN].to(x), x)
+
+
+@dataclass(frozen=True)
+class Enlarge:
+    """To make an example of which only the means over blocks are known, a block being `factor` places along each axis.
+
+    Arguments:
+        channels: C, those of a state (B, C, ...).
+        factor: Places of a block's side; one that does not divide an axis leaves its last block smaller.
+    """
+
+    channels: int
+    factor: int
+
+    lacking: ClassVar[bool] = False
+
+    @property
+    def conditions(self) -> Conditions:
+        return {LOW: Aligned(self.channels, self.factor)}
+
+    def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        return {LOW: block_means(x, self.factor)}
+
+    @property
+    def simple(self) -> str:
+        return "interpolation between the blocks, linear along each axis"
+
+    def guess(self, told: Condition, sizes: Sequence[int]) -> State:
+        return enlarged(told[LOW], self.factor, sizes)
+
+    def finish(self, x: State, told: Condition) -> State:
+        missing = told[LOW].to(x) - block_means(x, self.factor)
+        for axis, size in enumerate(x.shape[2:], 2):
+            missing = missing.repeat_interleave(self.factor, axis).narrow(axis, 0, size)
+        return x + missing
+
+
+def block_means(x: State, factor: int) -> Tensor:
+    """Return the means of a state (B, C, ...) over blocks, shape (B, C, *ceil(sizes / factor))."""
+    for axis in range(2, x.dim()):
+        x = torch.stack([part.mean(axis) for part in x.split(factor, axis)], axis)
+    return x
+
+
+def enlarged(low: Tensor, factor: int, sizes: Sequence[int]) -> State:
+    """Return block means (B, C, ...) interpolated linearly between the middles of the blocks, to these sizes."""
+    for axis, size in enumerate(sizes, 2):
+        places = ((torch.arange(size, device=low.device) + 0.5) / factor - 0.5).clamp(0, low.shape[axis] - 1)
+        below = places.floor().long()
+        above = (below + 1).clamp(max=low.shape[axis] - 1)
+        share = (places - below).reshape(-1, *(1 for _ in low.shape[axis + 1 :]))
+        low = low.index_select(axis, below) * (1 - share) + low.index_select(axis, above) * share
+    return low
+
+
+def known(x: State, mask: Tensor) -> Tensor:
+    """Return y: the state where the mask is 1 or True, NaN elsewhere."""
+    return torch.where(mask.to(x.device) != 0, x, absent(x))
+
+
+def draw_mask(sizes: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Return which places of an example are known, booleans of its sizes, any number of axes.
+
+    Seven of ten have one to three gaps, boxes that may stick out over the edges; the others know nothing, the beginning
+    of one axis (of images, or its end), or nothing but one box. (as those of Stability-AI/stable-audio-tools, whose
+    shares are others)
+    """
+    lot, count, *drawn = torch.rand(4 + MOST * (2 * len(sizes) + 1), generator=generator).tolist()
+    mask = torch.zeros(*sizes, dtype=torch.bool)
+    if lot < NOTHING:
+        return mask
+    if lot < NOTHING + BEGINNING:
+        axis = int(drawn[0] * len(sizes))
+        mask.narrow(axis, 0, 1 + int(drawn[1] * (sizes[axis] - 1))).fill_(True)
+        return mask.flip(axis) if len(sizes) > 1 and count < 0.5 else mask
+    if lot < NOTHING + BEGINNING + WINDOW:
+        mask[box(sizes, drawn)] = True
+        return mask
+    each = 2 * len(sizes) + 1
+    for i in range(1 + int(count * MOST)):
+        mask[box(sizes, drawn[i * each :])] = True
+    return ~mask
+
+
+def box(sizes: Sequence[int], drawn: Sequence[float]) -> tuple[slice, ...]:
+    """Return a box by numbers in [0, 1): one for its share of the places, two an axis for its shape and its place.
+
+    Its middle lies anywhere, so that it may be cut by an edge.
+    """
+    share = SMALLEST * (LARGEST / SMALLEST) ** drawn[0]
+    shape = [0.5 + u for u in drawn[1 : len(sizes) + 1]]
+    slices = []
+    for size, part, u in zip(sizes, shape, drawn[len(sizes) + 1 :], strict=False):
+        length = max(1, round(size * share ** (part / sum(shape))))
+        first = int(u * size) - length // 2
+        slices.append(slice(max(first, 0), first + length))
+    return tuple(slices)

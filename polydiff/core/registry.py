@@ -1,0 +1,72 @@
+"""Things that a config can name: schedules, targets, weightings, samplers, optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+from polydiff.core import extensions
+from polydiff.support.errors import UserError, nearest, unknown
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """A dictionary from names to values of one kind, that says what it knows when a name is wrong.
+
+    A name that it does not know, and the list of all names, make it import the extensions (`polydiff.core.extensions`).
+
+    Arguments:
+        kind: What the values are, in the singular; used in messages.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that files a value under `name`; a taken name is an error."""
+
+        def file(value: T) -> T:
+            if name in self._entries:
+                raise ValueError(f"The {self.kind} {name!r} is registered already.")
+            self._entries[name] = value
+            return value
+
+        return file
+
+    @contextmanager
+    def temporary(self, name: str | None = None, value: T | None = None) -> Iterator[None]:
+        """Register a value for a `with` block, after which the entries are what they were before it.
+
+        Arguments:
+            name: Under which to register it; None: only undo what the block registers.
+            value: What to register.
+        """
+        before = dict(self._entries)
+        try:
+            if name is not None and value is not None:
+                self.register(name)(value)
+            yield
+        finally:
+            self._entries = before
+
+    def unknown(self, name: str) -> UserError:
+        """Return the error for a name that nothing is registered under."""
+        hint = extensions.broken() if nearest(name, self) else f"{extensions.HINT} {extensions.broken()}".strip()
+        return unknown(self.kind, name, self, hint)
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self:
+            raise self.unknown(name)
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        extensions.installed()
+        return iter(sorted(self._entries))
+
+    def __contains__(self, name: object) -> bool:
+        if name not in self._entries:
+            extensions.installed()
+        return name in self._entries

@@ -1,0 +1,1 @@
+"""Samples on disk: files, manifests and HTML fragments."""

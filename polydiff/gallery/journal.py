@@ -1,0 +1,152 @@
+"""The journal of a folder of samples that is being filled (`gallery.writer`): what is drawn, and what is written."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from polydiff.support.errors import UserError
+
+JOURNAL = ".drawing.jsonl"
+"""Name of a journal, in the folder of samples that is being filled."""
+DRAFT = ".draft"
+
+
+class Part(NamedTuple):
+    """A line of a journal: consecutive samples that are written.
+
+    Attributes:
+        first: Number of the first one.
+        samples: What the manifest says of each.
+        sizes: Name of each file that was written, or written on -> its bytes since.
+        arrays: Name of each array of an archive -> its type, and the shape of a sample.
+    """
+
+    first: int
+    samples: list[dict[str, Any]]
+    sizes: dict[str, int]
+    arrays: dict[str, tuple[str, list[int]]]
+
+
+class Journal:
+    """What of a drawing is written.
+
+    Arguments:
+        file: The journal, locked.
+        head: What is drawn.
+    """
+
+    def __init__(self, file: IO[str], head: dict[str, Any]) -> None:
+        self.file, self.head = file, head
+        self.parts = 0
+        self.done = 0
+
+    def add(self, part: Part) -> None:
+        """Add a line, once all that it tells of is in its place."""
+        self.file.write(json.dumps(part) + "\n")
+        self.file.flush()
+        self.parts, self.done = self.parts + 1, part.first + len(part.samples)
+
+    def read(self) -> Iterator[Part]:
+        """Yield the parts."""
+        self.file.seek(0)
+        self.file.readline()
+        for line in iter(self.file.readline, ""):  # unlike a loop over the file, this leaves `tell` alone
+            try:
+                yield Part(*json.loads(line))
+            except (ValueError, TypeError):  # cut off by a crash
+                return
+
+    def first(self, n: int) -> int:
+        """Return how many samples the first parts hold that together hold n, or as many as there are."""
+        done = 0
+        for part in self.read():
+            done = part.first + len(part.samples)
+            if done >= n:
+                break
+        return done
+
+    def keep(self, folder: Path) -> None:
+        """Forget all from the first part on whose files are not as they were left."""
+        end, growing = self.begin(), dict[str, int]()
+        for part in self.read():
+            if part.first != self.done or not all(whole(folder, *file) for file in part.sizes.items()):
+                break
+            self.parts, self.done, end = self.parts + 1, part.first + len(part.samples), self.file.tell()
+            growing = {name: size for name, size in part.sizes.items() if name.startswith(".")}
+        self.file.seek(end)
+        self.file.truncate()
+        for path in folder.glob(".*.part"):
+            with path.open("r+b") as file:
+                file.truncate(growing.get(path.name, 0))
+
+    def begin(self) -> int:
+        """Write the first line, where there is none, and return its end."""
+        self.file.seek(0)
+        if not self.file.readline().endswith("\n"):
+            self.file.truncate(0)
+            self.file.write(json.dumps(self.head) + "\n")
+            self.file.flush()
+        return self.file.tell()
+
+
+def whole(folder: Path, name: str, size: int) -> bool:
+    """Return whether a file holds what a journal says; one that grows may hold more, or be in its place already."""
+    if name.startswith("."):
+        return max(bytes_of(folder / name), bytes_of(folder / name[1:-5])) >= size
+    return bytes_of(folder / name) == size
+
+
+def bytes_of(path: Path) -> int:
+    """Return the size of a file, -1 where there is none."""
+    return path.stat().st_size if path.is_file() else -1
+
+
+@contextmanager
+def opened(folder: Path, head: dict[str, Any], batch_said: bool) -> Iterator[Journal]:
+    """Give a folder's journal, begun or gone on with; where nothing was written, leave none behind."""
+    path = folder / JOURNAL
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"Another process is writing to {folder}. Wait for it, or choose another -o.") from None
+        file.seek(0)
+        line = file.readline()
+        if line.endswith("\n"):
+            begun = parse_head(path, line)
+            check_same(folder, begun, head if batch_said else {**head, "batch_size": begun.get("batch_size")})
+            head = begun
+        journal = Journal(file, head)
+        journal.keep(folder)
+        try:
+            yield journal
+        finally:
+            if not journal.parts:
+                shutil.rmtree(folder / DRAFT, ignore_errors=True)
+                if not any(other != path for other in folder.iterdir()):
+                    path.unlink(missing_ok=True)
+
+
+def parse_head(path: Path, line: str) -> dict[str, Any]:
+    """Return what a journal's first line says."""
+    try:
+        return dict(json.loads(line))
+    except (ValueError, TypeError):
+        raise UserError(f"{path} is damaged. Delete it, or choose another -o.") from None
+
+
+def check_same(folder: Path, begun: Mapping[str, Any], head: Mapping[str, Any]) -> None:
+    """Refuse to go on with a drawing of other samples; a run's folder has many names, its weights one digest."""
+    now = json.loads(json.dumps(head))
+    different = [name for name in {**begun, **now} if name != "run" and begun.get(name) != now.get(name)]
+    if different and set(different) <= {"weights_digest", "guide_digest"}:
+        raise UserError(f"{folder} was begun with other weights of the same name. Choose another -o.")
+    if different:
+        said = ", ".join(f"{name}={begun.get(name)!r}, not {now.get(name)!r}" for name in different[:3])
+        raise UserError(f"{folder} was begun with {said}. Say the same to go on with it, or choose another -o.")

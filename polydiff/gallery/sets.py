@@ -1,0 +1,47 @@
+"""A set of samples on disk: their files, what manifest.json says of each, and the fragment show.html."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from polydiff.contract.domain import Domain, Samples
+from polydiff.gallery.page import keep_scripts
+from polydiff.support.files import folder_atomic
+
+MANIFEST, SHOW = "manifest.json", "show.html"
+SCRIPTS = "scripts"
+"""Folder beside the sets of samples of a run, for the scripts that their fragments need (`contract.abilities`)."""
+
+
+def write_samples(folder: Path, domain: Domain, samples: Samples, facts: Mapping[str, Any]) -> None:
+    """Write samples as files, with manifest.json and the fragment show.html; whole or not at all.
+
+    Arguments:
+        folder: Where; an older set of the same name is replaced.
+        domain: Knows how its samples are saved and shown.
+        samples: What to write.
+        facts: What else the manifest says: seed, sampler, checkpoint, ...
+    """
+    with folder_atomic(folder) as draft:
+        entries = domain.save(samples, draft)
+        write_manifest(draft / MANIFEST, facts, with_conditions(domain, samples, entries))
+        (draft / SHOW).write_text(domain.show(samples), encoding="utf-8")
+    keep_scripts(domain, folder.parent / SCRIPTS)
+
+
+def with_conditions(domain: Domain, samples: Samples, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the manifest's entries of samples, each with its conditions in the domain's words."""
+    words = domain.describe(samples.cond) if samples.cond is not None else [{} for _ in entries]
+    return [{**entry, "cond": cond} for entry, cond in zip(entries, words, strict=True)]
+
+
+def write_manifest(path: Path, facts: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]) -> None:
+    """Write a manifest: facts about all samples, then a line for each of them, of which one is in memory at a time."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write(json.dumps({**facts, "samples": []}, indent=1).removesuffix("]\n}"))
+        for i, entry in enumerate(entries):
+            file.write(("," if i else "") + "\n  " + json.dumps(entry))
+        file.write("\n ]\n}\n")

@@ -1,0 +1,230 @@
+"""Many samples, written as they are drawn: memory does not grow with their number, and nothing is lost by a stop.
+
+A folder that is being filled holds a journal: its first line says what is drawn, each further one which samples are
+written. Files are written beside their places and renamed, so each is whole or absent. At the end the journal becomes
+manifest.json. Sample i follows from the seed and i, so whoever goes on from a journal gets the files of a drawing that
+was never stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from polydiff.contract.abilities import Archives
+from polydiff.contract.domain import Domain, Samples
+from polydiff.gallery.journal import DRAFT, JOURNAL, Journal, Part, bytes_of, opened
+from polydiff.gallery.page import whole_page
+from polydiff.gallery.sets import MANIFEST, SHOW, with_conditions, write_manifest
+from polydiff.model.model import Model
+from polydiff.support.errors import UserError, check_whole
+from polydiff.support.files import write_atomic
+from polydiff.support.protocols import provides
+
+SHOWN = 64
+"""Samples that show.html is made of, at most."""
+CROWD = 10_000
+"""Samples from which on files lie in folders of a thousand."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of samples that are written, and that of all."""
+
+
+def draw(
+    model: Model,
+    folder: Path,
+    n: int,
+    *,
+    seed: int = 0,
+    cond: Mapping[str, Any] | None = None,
+    one_file: bool = False,
+    facts: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    **sampling: Any,
+) -> None:
+    """Write n samples to a folder, or go on with a drawing of the same samples that was stopped there.
+
+    Arguments:
+        model: What draws.
+        folder: Where to; empty, absent, or with the journal of such a drawing.
+        n: How many.
+        seed: Of everything random.
+        cond: What they are asked to be.
+        one_file: Whether all go into one file (`Archives`) instead of one each.
+        facts: What else the manifest says.
+        progress: Called after each batch.
+        sampling: As in `Model.sample`.
+
+    Raises:
+        UserError: The folder's journal is of other samples; the message says in what.
+    """
+    if one_file and not provides(model.domain, Archives):
+        raise UserError(f"The domain {model.config.domain} writes one file a sample. Leave --one-file out.")
+    check_whole("n", n)
+    request = model.request(cond, **sampling)
+    told = {"n": n, "one_file": one_file, "weights_digest": digest(model)}
+    if request.guide:
+        told["guide_digest"] = digest(request.guide)
+    how = {**request.how.model_dump(mode="json"), "batch_size": request.batch_size}
+    head = {
+        **(facts or {}),
+        "seed": seed,
+        "asked": {name: plain(value) for name, value in (cond or {}).items()},
+        **how,
+        **told,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    with opened(folder, head, sampling.get("batch_size") not in (None, "auto")) as journal:
+        writer = Writer(folder, model.domain, journal, n, one_file)
+        request = request.with_batch_size(journal.head["batch_size"])
+        if progress:
+            progress(journal.done, n)
+        if not (folder / SHOW).exists():
+            for samples in request.samples(range(journal.first(SHOWN)), seed):
+                writer.show(samples)  # written by a process that ended before there were enough
+        fill(writer, request.samples(range(journal.done, n), seed), n, progress)
+        writer.finish()
+
+
+def fill(writer: Writer, batches: Iterator[Samples], n: int, progress: Progress | None) -> None:
+    """Write batches, each while the next is computed."""
+    with ThreadPoolExecutor(1, thread_name_prefix="polydiff-writer") as pool:
+        pending: Future[int] | None = None
+        try:
+            for samples in batches:
+                if pending:
+                    report(pending, n, progress)
+                pending = pool.submit(writer.write, samples)
+        finally:  # after Ctrl-C too, so that what is told to be kept is what is kept
+            if pending:
+                report(pending, n, progress)
+
+
+def report(written: Future[int], n: int, progress: Progress | None) -> None:
+    """Wait for a batch to be written, and tell."""
+    done = written.result()
+    if progress:
+        progress(done, n)
+
+
+class Writer:
+    """Writes batches of samples, in order.
+
+    Arguments:
+        folder: Where to.
+        domain: Knows how its samples are written and shown.
+        journal: Of the folder.
+        n: Number of all samples.
+        one_file: Whether all go into one file.
+    """
+
+    def __init__(self, folder: Path, domain: Domain, journal: Journal, n: int, one_file: bool) -> None:
+        self.folder, self.domain, self.journal, self.n, self.one_file = folder, domain, journal, n, one_file
+        self.shown: list[Samples] = []
+        self.digits = max(5, len(str(n - 1)))
+
+    def write(self, samples: Samples) -> int:
+        """Write the samples that come next and return how many are written."""
+        first = self.journal.done
+        save = self.append if self.one_file else self.files
+        entries, sizes, arrays = save(samples, first)
+        self.show(samples)
+        self.journal.add(Part(first, with_conditions(self.domain, samples, entries), sizes, arrays))
+        return self.journal.done
+
+    def files(self, samples: Samples, first: int) -> tuple[list[dict[str, Any]], dict[str, int], dict[str, Any]]:
+        """Write one file a sample, beside its place, and move it there."""
+        draft = self.folder / DRAFT
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        entries = []
+        for i, entry in enumerate(self.domain.save(samples, draft), first):
+            name = self.name(i, Path(entry["file"]).suffix)
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            (draft / entry["file"]).replace(self.folder / name)
+            entries.append({**entry, "file": name})
+        return entries, {entry["file"]: bytes_of(self.folder / entry["file"]) for entry in entries}, {}
+
+    def name(self, i: int, suffix: str) -> str:
+        """Return the name of a sample's file."""
+        name = f"sample-{i:0{self.digits}d}{suffix}"
+        return name if self.n <= CROWD else f"{i // 1000:0{self.digits - 3}d}/{name}"
+
+    def append(self, samples: Samples, first: int) -> tuple[list[dict[str, Any]], dict[str, int], dict[str, Any]]:
+        """Add samples to what will be one file."""
+        assert provides(self.domain, Archives)
+        sizes, arrays = {}, {}
+        for name, piece in self.domain.archive(samples).items():
+            path = self.folder / f".{name}.part"
+            with path.open("ab") as file:
+                file.write(piece.encode() if isinstance(piece, str) else np.ascontiguousarray(piece).tobytes())
+            sizes[path.name] = bytes_of(path)
+            if not isinstance(piece, str):
+                arrays[name] = (piece.dtype.str, list(piece.shape[1:]))
+        return [{} for _ in samples.examples], sizes, arrays
+
+    def show(self, samples: Samples) -> None:
+        """Write show.html once there are samples enough."""
+        path = self.folder / SHOW
+        if path.exists():
+            return
+        self.shown.append(samples)
+        together = Samples.join(self.shown)
+        if len(together) >= min(SHOWN, self.n):
+            write_atomic(path, whole_page(self.domain, together.head(SHOWN)))
+
+    def finish(self) -> None:
+        """Put the archive together, write the manifest and remove the journal."""
+        arrays, texts = dict[str, Any](), set[str]()
+        for part in self.journal.read():
+            arrays.update(part.arrays)
+            texts |= {name for name in part.sizes if name.startswith(".") and name[1:-5] not in part.arrays}
+        for name in texts:
+            if (self.folder / name).exists():  # else its process ended just after
+                (self.folder / name).replace(self.folder / name[1:-5])
+        if arrays:
+            self.zip(arrays)
+        draft = self.folder / ".manifest.tmp"
+        head = {name: value for name, value in self.journal.head.items() if name != "n"}
+        write_manifest(draft, head, (entry for part in self.journal.read() for entry in part.samples))
+        draft.replace(self.folder / MANIFEST)
+        for path in [self.folder / JOURNAL, *self.folder.glob(".*.part"), *self.folder.glob(".*.tmp")]:
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / DRAFT, ignore_errors=True)
+
+    def zip(self, arrays: Mapping[str, tuple[str, list[int]]]) -> None:
+        """Write samples.npz of the arrays, without holding one in memory."""
+        draft = self.folder / ".samples.npz.tmp"
+        with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
+            for name, (kind, shape) in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as target:
+                    header = {"descr": kind, "fortran_order": False, "shape": (self.n, *shape)}
+                    np.lib.format.write_array_header_1_0(target, header)
+                    with (self.folder / f".{name}.part").open("rb") as source:
+                        shutil.copyfileobj(source, target, 2**20)
+        draft.replace(self.folder / "samples.npz")
+
+
+def plain(value: Any) -> Any:
+    """Return what a sample was asked to be, as JSON: an array by its shape and its digest."""
+    if not np.ndim(value):
+        return value
+    array = torch.as_tensor(value).detach().cpu().double().numpy()
+    return f"array {list(array.shape)} {hashlib.blake2b(array.tobytes(), digest_size=8).hexdigest()}"
+
+
+def digest(model: Model) -> str:
+    """Return a name of a model's weights that other weights do not have."""
+    hashed = hashlib.blake2b(digest_size=8)
+    for name, value in sorted(model.denoiser.state_dict().items()):
+        hashed.update(name.encode())
+        hashed.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return hashed.hexdigest()

@@ -1,0 +1,250 @@
+r"""The denoiser: a backbone, a schedule and a target become E[x_0 | x].
+
+The core writes a noisy state as x = x_0 + s eps, whatever schedule the network was trained with: a schedule's own
+x_t is alpha_t x. The backbone sees
+
+$$ F = P\, \mathrm{backbone}\!\left(\frac{x}{\sqrt{s^2 + \sigma_d^2}},\ \log s,\ \text{space},\ \text{cond}\right), $$
+
+an input of unit variance and the log of the noise level, and nothing of the schedule. (Karras et al., 2022,
+https://arxiv.org/abs/2206.00364)
+
+Symbols: `sigma` the noise level s, `sigma_data` sigma_d, F the network's output, a and b the target's coefficients.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from polydiff.core.conditions import KNOWN, Condition
+from polydiff.core.space import Space, State, level_of
+from polydiff.gaussian.schedule.base import Schedule
+from polydiff.gaussian.target import TARGETS
+from polydiff.machine.compiler import need_compiler
+
+
+class Denoise(Protocol):
+    """Anything that samplers can use: a `Denoiser`, a guided one, or a closed form."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule, of which samplers read `sigma_min`, `sigma_max` and the time of a noise level."""
+
+    @property
+    def sigma_data(self) -> float:
+        """Standard deviation of the data, 1 where a codec standardises them."""
+
+    def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+        """Return E[x_0 | x_0 + sigma eps = x].
+
+        Arguments:
+            x: Noisy states.
+            sigma: Noise levels: shape (B,), on the device of x, or shape (), float64 and on the CPU, if all samples
+                share one, as in a sampler. `space.expand(sigma)` broadcasts against x in both cases;
+                `polydiff.core.space.per_sample(sigma, x, space)` has shape (B,) in both, `polydiff.core.space.level_of(sigma)`
+                is the shared number or None.
+            space: Where x lives.
+            cond: Conditions, or None for an unconditional estimate.
+        """
+
+
+NO_VARIANCE = "This denoiser says nothing of the variance of a step."
+
+
+def with_variance(
+    denoise: Denoise, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
+) -> tuple[State, State]:
+    """Return (E[x_0 | x], v), each of x's shape, by the denoiser's method of this name (`Denoiser.with_variance`).
+
+    Arguments:
+        denoise: The denoiser.
+        x: Noisy states.
+        sigma: Noise levels, () or (B,).
+        space: Where x lives.
+        cond: Conditions, or None.
+
+    Raises:
+        ValueError: The denoiser has no such method.
+    """
+    method = getattr(denoise, "with_variance", None)
+    if method is None:
+        raise ValueError(f"{NO_VARIANCE} Use a fixed one: variance small or large.")
+    estimate: tuple[State, State] = method(x, sigma, space, cond)
+    return estimate
+
+
+class Denoiser(nn.Module):
+    """E[x_0 | x] by a network.
+
+    Arguments:
+        backbone: Module called as backbone(x, log_sigma, space, cond); see `polydiff.testing.check_backbone`. It may
+            return (F, v), with v of x's shape or one that broadcasts against it; see `with_variance`.
+        schedule: What the network is trained with.
+        target: Name of what the network predicts (`polydiff.gaussian.target.TARGETS`).
+        sigma_data: Standard deviation of the data, 1 where the codec standardises it.
+        precision: "float32" or "bf16", the autocast precision of the backbone; all else is float32.
+        aids: What the loss learns or remembers (`polydiff.gaussian.loss.Loss.aids`), which sampling never looks at.
+        self_condition: Whether the network is conditioned on its own previous estimate (`gaussian.self_conditioning`).
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        schedule: Schedule,
+        target: str = "edm",
+        sigma_data: float = 1.0,
+        precision: str = "float32",
+        aids: Mapping[str, nn.Module] | None = None,
+        self_condition: bool = False,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.schedule = schedule
+        self.target = target
+        self.coefficients = TARGETS[target]
+        self.sigma_data = sigma_data
+        self.precision = precision
+        self.aids = nn.ModuleDict(aids or {})
+        self.self_condition = self_condition
+
+    def forward(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+        """Return E[x_0 | x].
+
+        Arguments:
+            x: x_0 + sigma eps, on the space.
+            sigma: Noise levels, shape (B,), or () if all samples share one.
+            space: Where x lives.
+            cond: Conditions, or None for an unconditional estimate.
+        """
+        return self.to_x0(x, self.predict(x, sigma, space, cond), sigma, space)
+
+    def with_variance(
+        self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
+    ) -> tuple[State, State]:
+        """Return E[x_0 | x] and v in (0, 1), of x's shape, by which a step's log variance is interpolated.
+
+        v = sigmoid(the network's second output); the variance is small^{1 - v} large^v elementwise (Nichol & Dhariwal,
+        2021, eq. 15, https://arxiv.org/abs/2102.09672). Arguments as in `forward`.
+
+        Raises:
+            ValueError: The network has no second output.
+        """
+        f, v = self.network_output(x, sigma, space, cond)
+        if v is None:
+            raise ValueError(f"{NO_VARIANCE} Train with backbone.variance=true and loss.objective=hybrid.")
+        return self.to_x0(x, f, sigma, space), torch.sigmoid(v.to(x.dtype)).expand_as(x)
+
+    def predict(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+        """Return the network's own output F = a x_0 + b eps, on the space. Arguments as in `forward`."""
+        return self.network_output(x, sigma, space, cond)[0]
+
+    def network_output(
+        self, x: State, sigma: Tensor, space: Space, cond: Condition | None
+    ) -> tuple[State, Tensor | None]:
+        """Return F on the space, and the network's second output before the sigmoid; None if it has none.
+
+        Arguments:
+            x: Noisy states.
+            sigma: Noise levels, () or (B,).
+            space: Where x lives.
+            cond: Conditions.
+        """
+        low, high = math.log(self.schedule.sigma_min), math.log(self.schedule.sigma_max)
+        level = level_of(sigma)
+        scale: Tensor | float
+        if level is None:
+            scale = space.expand(torch.rsqrt(sigma.to(x) ** 2 + self.sigma_data**2))
+            log_sigma = sigma.log().clamp(low, high).to(x)
+        else:  # arithmetic on the CPU costs nothing
+            scale = 1 / math.hypot(level, self.sigma_data)
+            log_sigma = x.new_full((space.batch,), min(max(math.log(level), low), high))
+        with self.autocast(x.device):
+            out = self.backbone(x * scale, log_sigma, space, cond)
+        f, v = out if isinstance(out, tuple) else (out, None)
+        f = space.project(f.to(x.dtype))
+        known = (cond or {}).get(KNOWN)
+        return (f if known is None else self.impose_known(f, known, x, sigma, space)), v
+
+    def impose_known(self, f: State, known: State, x: State, sigma: Tensor, space: Space) -> State:
+        """Return F with its true value, a y + b (x - y) / s, where the clean state y is known.
+
+        So the network need not learn to copy the known values, and only the rest trains it.
+
+        Arguments:
+            f: The network's output.
+            known: y, a clean state with NaN where it is not known.
+            x: Noisy states.
+            sigma: Noise levels, () or (B,).
+            space: Where x lives.
+        """
+        s, a, b = self.coefficients_at(sigma, x)
+        given = known.isfinite()
+        y = torch.where(given, known, x)  # a NaN in the branch not taken would poison gradients
+        return torch.where(given, space.expand(a) * y + space.expand(b / s) * (x - y), f)
+
+    def to_x0(self, x: State, f: State, sigma: Tensor, space: Space) -> State:
+        """Return the clean state that follows from x and the network's output F: (b x - s F) / (b - s a).
+
+        Arguments:
+            x: Noisy states.
+            f: F.
+            sigma: Noise levels, () or (B,).
+            space: Where x lives.
+        """
+        s, a, b = self.coefficients_at(sigma, x)
+        determinant = b - s * a
+        return space.expand(b / determinant) * x - space.expand(s / determinant) * f
+
+    def coefficients_at(self, sigma: Tensor, x: State) -> tuple[Tensor, Tensor, Tensor]:
+        """Return s, a and b: (B,) like x, or (), where float64 on the CPU costs nothing."""
+        s = sigma.to(x) if sigma.ndim else sigma.double()
+        return s, *self.coefficients(torch.ones_like(s), s, self.sigma_data)
+
+    def estimate(self, x_t: State, t: Tensor, space: Space, cond: Condition | None = None) -> State:
+        """Return E[x_0 | x_t] for states in the schedule's own frame.
+
+        Arguments:
+            x_t: alpha_t x_0 + sigma_t eps.
+            t: Times, shape (B,).
+            space: Where states live.
+            cond: Conditions, or None for an unconditional estimate.
+        """
+        alpha, _ = self.schedule(t)
+        return self.forward(x_t / space.expand(alpha.to(x_t)), self.schedule.noise_level(t).to(x_t), space, cond)
+
+    def with_precision(self, precision: str) -> Denoiser:
+        """Return this denoiser with another autocast precision: the same modules, and so the same weights."""
+        if precision == self.precision:
+            return self
+        told = self.self_condition
+        other = Denoiser(self.backbone, self.schedule, self.target, self.sigma_data, precision, self_condition=told)
+        other.aids = self.aids
+        other.training = self.training  # `train()` would change the modules, which are shared
+        return other
+
+    def compile(self, **how: Any) -> None:
+        """Compile the network at its next call, for each shape that it meets: a minute once, less a step from then on.
+
+        Nothing else is compiled, so samplers, guidance and losses stay as they are. A backbone overrides `compile`
+        where it knows better which of its parts can be compiled, and how.
+
+        Arguments:
+            how: Arguments of `torch.compile`, over those of the backbone.
+
+        Raises:
+            UserError: The network is on a CPU, and there is no C++ compiler.
+        """
+        if how.get("backend", "inductor") == "inductor" and any(p.device.type == "cpu" for p in self.parameters()):
+            need_compiler()
+        self.backbone.compile(**how)
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[object]:
+        """Return the context in which the backbone runs."""
+        if self.precision != "bf16":
+            return nullcontext()
+        return torch.autocast(device.type, dtype=torch.bfloat16)

@@ -1,0 +1,45 @@
+r"""The forward process: data to noise.
+
+$$ x_t = \alpha_t x_0 + \sigma_t \epsilon, \qquad \epsilon \sim \mathcal N(0, P). $$
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from polydiff.core.space import Space, State
+from polydiff.gaussian.schedule.base import Schedule
+
+
+def q_sample(
+    x_0: State, t: Tensor, schedule: Schedule, space: Space, generators: Sequence[torch.Generator]
+) -> tuple[State, State]:
+    """Draw x_t given x_0, in the schedule's own frame.
+
+    Arguments:
+        x_0: Clean states on the space.
+        t: Times in [0, 1], shape (B,).
+        schedule: Gives alpha_t and sigma_t.
+        space: Where the states live; it draws the noise.
+        generators: One random stream a sample.
+
+    Returns:
+        (x_t, eps).
+    """
+    alpha, sigma = (space.expand(c.to(x_0)) for c in schedule(t))
+    eps = space.noise(generators)
+    return noisy_state(alpha * x_0, sigma, eps), eps
+
+
+def noisy_state(x_0: State, s: Tensor | float, eps: State) -> State:
+    """Return x_0 + s eps.
+
+    Arguments:
+        x_0: Clean states on the space.
+        s: Noise levels that broadcast against x_0 (`Space.expand`), or one of all samples.
+        eps: Standard normal noise on the space.
+    """
+    return x_0 + s * eps

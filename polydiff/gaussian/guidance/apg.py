@@ -1,0 +1,94 @@
+"""Adaptive projected guidance: guide with less of what only makes estimates larger.
+
+Symbols: w scale, D_c strong, D_u weak, d = D_c - D_u, beta momentum, r radius.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from polydiff.core.space import Space, State, per_sample, sqnorm
+from polydiff.gaussian.guidance.method import GUIDANCE, Method, Only, divide
+
+
+class Memory(NamedTuple):
+    """What a run remembers of its last evaluation.
+
+    Attributes:
+        sigma: Its noise levels, shape (B,).
+        average: The running average there.
+        before: The one that it went on from.
+    """
+
+    sigma: Tensor
+    average: State
+    before: State
+
+
+@dataclass
+class Projected:
+    r"""D = D_c + (w - 1) (d_perp + eta d_par) (Sadat et al., 2024, algorithm 1, https://arxiv.org/abs/2410.02416).
+
+    d_par is the part of d along D_c, which saturates estimates, d_perp the rest. Before that, d <- d + beta d_before
+    (beta < 0 moves away from where the last steps went) and |d| is cut to r sqrt(dim), so that r means the same for
+    states of every size; the paper's threshold is r sqrt(dim).
+
+    The average belongs to one run: use one object a run, as `Model.sample` does. It begins anew for a sample whose
+    noise level rises, and a second evaluation at one level (Heun's method) goes on from what the first one did.
+
+    Arguments:
+        scale: w.
+        eta: How much of the parallel part is kept; 1: all.
+        radius: Largest root mean square of d.
+        momentum: beta.
+    """
+
+    scale: float
+    eta: float = 0.0
+    radius: float = math.inf
+    momentum: float = 0.0
+    memory: Memory | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.radius > 0:
+            raise ValueError(f"radius must be above 0, not {self.radius}.")
+        if not -1 < self.momentum <= 0:
+            raise ValueError(f"momentum must be above -1 and at most 0, where there is none, not {self.momentum}.")
+        if not math.isfinite(self.eta):
+            raise ValueError(f"eta must be a finite number, not {self.eta}.")
+        self.eta = float(self.eta)
+
+    @property
+    def only(self) -> Only:
+        return "strong" if self.scale == 1 else None
+
+    def __call__(self, strong: State, weak: State, x: State, sigma: Tensor, space: Space) -> State:
+        d = strong - weak
+        if self.momentum:
+            d = self.average(d, sigma, space)
+        size = (sqnorm(space, d) / space.dim.clamp(min=1)).sqrt()
+        d = d * space.expand(divide(torch.full_like(size, self.radius), size, otherwise=1.0).clamp(max=1))
+        along = divide(space.sum(d * strong), sqnorm(space, strong), otherwise=0.0)
+        return strong + (self.scale - 1) * (d - (1 - self.eta) * space.expand(along) * strong)
+
+    def average(self, d: State, sigma: Tensor, space: Space) -> State:
+        """Return d + beta (the average at the noise level above), and remember it."""
+        before, sigma = torch.zeros_like(d), per_sample(sigma, d, space)
+        if self.memory is not None and self.memory.average.shape == d.shape:
+            fell, same = sigma < self.memory.sigma, sigma == self.memory.sigma
+            before = torch.where(space.expand(same), self.memory.before, before)
+            before = torch.where(space.expand(fell), self.memory.average, before)
+        average = d + self.momentum * before
+        self.memory = Memory(sigma, average.detach(), before)
+        return average
+
+
+@GUIDANCE.register("apg")
+def apg(scale: float, rows: object, eta: float = 0.0, radius: float = math.inf, momentum: float = 0.0) -> Method:
+    """Adaptive projected guidance; arguments as in `Projected`."""
+    return Projected(scale, eta, radius, momentum)

@@ -1,0 +1,59 @@
+"""Dynamic thresholding: keep strongly guided estimates within the bounds of the data.
+
+Symbols: D estimate, c centre and h half width of the data's range, q threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from polydiff.core.conditions import Condition
+from polydiff.core.space import Euclidean, Space, State
+from polydiff.gaussian.wrapper import Wrapper
+
+
+@dataclass(frozen=True, eq=False)
+class DynamicThreshold(Wrapper):
+    r"""D' = c + clip(D - c, -q, q) h / q, q = max(h, p-quantile of |D - c|) (Saharia et al., 2022).
+
+    For data whose elements are bounded, such as pixels, on `Euclidean` spaces: a molecule's positions have no bounds,
+    and clipping element by element would turn them off their space. https://arxiv.org/abs/2205.11487, section 2.3
+
+    Arguments:
+        denoiser: What is kept in bounds, guided as a rule.
+        low: Lowest value of a state's elements, in the units that the codec gives them.
+        high: Highest value.
+        quantile: p, taken over each sample's own elements.
+    """
+
+    low: float = -1.0
+    high: float = 1.0
+    quantile: float = 0.995
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high, not {self.low} and {self.high}.")
+        if not 0 < self.quantile <= 1:
+            raise ValueError(f"quantile must be above 0 and at most 1, not {self.quantile}.")
+
+    def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+        if not isinstance(space, Euclidean):
+            raise ValueError(
+                f"Dynamic thresholding needs data whose elements are bounded, one by one; {type(space).__name__} has "
+                "none. Use apg or rescale against guidance that is too strong."
+            )
+        centre, half = (self.low + self.high) / 2, (self.high - self.low) / 2
+        off = self.denoiser(x, sigma, space, cond) - centre
+        q = space.expand(quantile(off.abs().flatten(1), self.quantile).clamp(min=half))
+        return centre + off.clamp(-q, q) * (half / q)
+
+
+def quantile(values: Tensor, p: float) -> Tensor:
+    """Return the p-quantile of each row, linear between order statistics (`torch.quantile` takes no large tensor)."""
+    place = p * (values.shape[1] - 1)
+    lower = int(place)
+    ordered = values.sort(1).values
+    return torch.lerp(ordered[:, lower], ordered[:, min(lower + 1, values.shape[1] - 1)], place - lower)

@@ -1,0 +1,178 @@
+r"""Likelihood by the probability-flow ODE.
+
+With tau = log s, the density p(x, s) of noisy states is carried along the flow as
+
+$$ \frac{dx}{d\tau} = x - D(x, s), \qquad
+   \log p(x, s) = \log p_T(x_T) + \int_{\tau}^{\tau_T} \operatorname{tr} P (I - J_D) P \, d\tau', $$
+
+J_D the Jacobian of D (Chen et al., 2018, https://arxiv.org/abs/1806.07366; Song et al., 2021, eq. 39,
+https://arxiv.org/abs/2011.13456). On a subspace the trace runs over the space's own dimensions. p_T is normal, with
+the variance of data and noise, or of noise alone.
+
+This is the density of states with noise of level s on them; data have none. For them, q(x | x_0) = N(x_0, s^2 P) gives
+
+$$ -\log p(x_0) \le \mathbb E_q[-\log p(x, s) + \log q(x | x_0) - \log p(x_0 | x)], $$
+
+with the decoder of the variational bounds, so that the three compare, and bins are treated as there. Where p(x_0 | x)
+is the true posterior, every draw of x gives -log p(x_0) itself.
+
+Symbols: s noise level, D estimate of x_0, P projector, B batch, M probes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from polydiff.core.conditions import Condition
+from polydiff.core.process import Estimate
+from polydiff.core.space import Batch, Euclidean, Space, State
+from polydiff.core.units import Units
+from polydiff.gaussian.denoise import Denoise
+from polydiff.gaussian.forward import noisy_state
+from polydiff.gaussian.likelihood.directions import directions, signs
+from polydiff.gaussian.likelihood.terms import (
+    Prior,
+    bottom,
+    decoder,
+    decoder_std,
+    in_units,
+    log_normal,
+    prior_variance,
+    total,
+)
+from polydiff.gaussian.ode import Parts, integrate
+
+Trace = Literal["auto", "exact", "hutchinson"]
+MOST = 64
+"""Numbers a sample up to which "auto" takes the exact trace."""
+
+
+class FlowEstimate(NamedTuple):
+    """A log-likelihood by the flow.
+
+    Attributes:
+        log_prob: log p(x, s) in nats, shape (B,).
+        error: Standard error by the probes, shape (B,); 0 with the exact trace, NaN with one probe.
+        evaluations: How often the network was called for each sample, shape (B,).
+        latent: The state at the highest noise level.
+    """
+
+    log_prob: Tensor
+    error: Tensor
+    evaluations: Tensor
+    latent: State
+
+
+def flow_log_prob(
+    denoise: Denoise,
+    x: State,
+    space: Space,
+    cond: Condition | None = None,
+    *,
+    sigma: float | None = None,
+    trace: Trace = "auto",
+    probes: int = 1,
+    generators: Sequence[torch.Generator] | None = None,
+    rtol: float = 1e-5,
+    atol: float = 1e-5,
+    prior: Prior = "data",
+) -> FlowEstimate:
+    """Return log p(x, s), the log-density of noisy states.
+
+    Arguments:
+        denoise: E[x_0 | x], differentiable in x.
+        x: States with noise of level s, on the space.
+        space: Where they live.
+        cond: Their conditions.
+        sigma: s; None: the schedule's lowest.
+        trace: "exact", one backward pass for each number of a sample; "hutchinson", one for each probe; "auto", exact
+            up to 64 numbers a sample.
+        probes: M, random directions of Hutchinson's estimate, kept along the path.
+        generators: One random stream a sample, for the probes.
+        rtol: Relative tolerance of the integration.
+        atol: Absolute tolerance, of the state and of nats per dimension.
+        prior: p_T as data and noise ("data") or noise alone ("noise").
+
+    Raises:
+        polydiff.gaussian.ode.IntegrationError: The tolerance cannot be held.
+    """
+    if trace not in ("auto", "exact", "hutchinson"):
+        raise ValueError(f"trace must be 'auto', 'exact' or 'hutchinson', not {trace!r}.")
+    exact = trace == "exact" or (trace == "auto" and x.numel() <= MOST * space.batch)
+    if not exact and (generators is None or probes < 1):
+        raise ValueError("Hutchinson's trace needs generators and at least one probe.")
+    along = None if exact else [signs(space, x, generators or ()) for _ in range(probes)]
+    low, high = bottom(denoise.schedule, sigma), denoise.schedule.sigma_max
+    start, end = (torch.full((space.batch,), math.log(s), dtype=torch.float64, device=x.device) for s in (low, high))
+    size = space.dim.clamp(min=1).to(x)[:, None]
+
+    def slope(tau: Tensor, y: Parts) -> Parts:
+        estimate, traces = traced(denoise, y[0], tau.exp().to(x), space, cond, along)
+        return y[0] - estimate, (space.dim.to(x)[:, None] - traces) / size
+
+    columns = Euclidean(space.batch, (1 if along is None else probes,), x.device, x.dtype)
+    y = (space.project(x), x.new_zeros(space.batch, columns.shape[0]))
+    solved = integrate(slope, y, (space, columns), start, end, rtol=rtol, atol=atol)
+    gains = (solved.y[1] * size).double()
+    base = log_normal(space, solved.y[0].double(), prior_variance(high, denoise.sigma_data, prior))
+    spread = gains.std(1) / math.sqrt(probes) if gains.shape[1] > 1 else gains[:, 0] * (0.0 if exact else math.nan)
+    return FlowEstimate(base + gains.mean(1), spread, solved.evaluations, solved.y[0])
+
+
+def traced(
+    denoise: Denoise, x: State, sigma: Tensor, space: Space, cond: Condition | None, along: Sequence[State] | None
+) -> tuple[State, Tensor]:
+    """Return D and the trace of its Jacobian on the space: (B, 1) exactly, or (B, M) along M probes."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        estimate = denoise(x, sigma, space, cond)
+        quadratic = [
+            space.sum(v * torch.autograd.grad(estimate, x, v, retain_graph=True, materialize_grads=True)[0])
+            for v in (directions(space, x.detach()) if along is None else along)
+        ]
+    traces = torch.stack(quadratic, 1)
+    return estimate.detach(), traces.sum(1, keepdim=True) if along is None else traces
+
+
+def flow_bound(
+    denoise: Denoise,
+    batch: Batch,
+    generators: Sequence[torch.Generator],
+    *,
+    units: Units | None = None,
+    prior: Prior = "data",
+    lowest: float | None = None,
+    **how: Trace | int | float,
+) -> Estimate:
+    """Return the bound on -log p(x_0) of data without noise.
+
+    Arguments:
+        denoise: E[x_0 | x], differentiable in x.
+        batch: Clean states, their space and conditions.
+        generators: One random stream a sample.
+        units: Bins and units of the data; None: a density of states.
+        prior: p_T as data and noise ("data") or noise alone ("noise").
+        lowest: s, where the decoder takes over; None: the schedule's lowest.
+        how: trace, probes, rtol and atol, as in `flow_log_prob`.
+    """
+    batch = batch._replace(x=batch.space.project(batch.x))
+    x_0, space, cond = batch
+    low = bottom(denoise.schedule, lowest)
+    eps = space.noise(generators)
+    x = noisy_state(x_0, low, eps)
+    flow = flow_log_prob(denoise, x, space, cond, sigma=low, generators=generators, prior=prior, **how)  # type: ignore[arg-type]
+    s = torch.full((space.batch,), low, dtype=torch.float64, device=x.device)
+    with torch.no_grad():
+        estimate = denoise(x, s.to(x), space, cond)
+    parts = {
+        "flow": -flow.log_prob,
+        "noise": log_normal(space, low * eps, low**2),
+        "decoder": decoder(space, x_0, estimate, decoder_std(s, denoise.sigma_data), units),
+        **in_units(space, units),
+    }
+    return total(parts, [flow.error], flow.evaluations + 1)

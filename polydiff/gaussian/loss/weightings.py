@@ -1,0 +1,160 @@
+r"""Weightings: (s, c, sigma_data, **options) -> w, the weight of |x_0 error|^2 at a noise level.
+
+$$ |\Delta\epsilon| = |\Delta x_0| / s, \qquad |\Delta F| = |\Delta x_0| / c, \qquad \mathrm{SNR} = 1 / s^2, $$
+
+so a weight of the error of eps is multiplied by the SNR to become one of the error of x_0. Most of them count with the
+density of the training times, which is a weight too. `integral` marks those that are an integral over the log-SNR,
+whatever the times: `Loss` divides them by the density (`polydiff.gaussian.loss.noise_levels.importance`).
+
+To add one, register a function with these arguments, or an instance of a subclass of `Weighting` if it keeps state.
+
+Symbols: s noise level, c the error of x_0 for a unit error of the network's output F, lambda the log-SNR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import update_wrapper
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from polydiff.core.registry import Registry
+from polydiff.gaussian.loss.state import Uncertainty
+
+Function = Callable[..., Tensor]
+WEIGHTINGS: Registry[Function] = Registry("weighting")
+
+
+class Weighting:
+    """A weighting, which may be an integral over the log-SNR and may keep state on the denoiser.
+
+    Arguments:
+        weight: (s, c, sigma_data, **options) -> w.
+        integral: Whether the loss is an integral over the log-SNR, whatever the training times.
+
+    Attributes:
+        state: Name -> class of a module that is kept on the denoiser and made with the weighting's options.
+    """
+
+    state: ClassVar[Mapping[str, Callable[..., nn.Module]]] = {}
+
+    def __init__(self, weight: Function, integral: bool = False) -> None:
+        update_wrapper(self, weight)  # its signature names the options
+        self.weight = weight
+        self.integral = integral
+
+    def __call__(self, s: Tensor, c: Tensor, sigma_data: float, **options: Any) -> Tensor:
+        return self.weight(s, c, sigma_data, **options)
+
+    def minimised(self, losses: Tensor, sigma: Tensor, state: nn.ModuleDict) -> Tensor:
+        """Return what is minimised in place of the losses (B,) at noise levels (B,)."""
+        return losses
+
+
+def weighting_of(name: str) -> Weighting:
+    """Return the weighting of a name, a plain function with the behaviour of one that keeps no state."""
+    found = WEIGHTINGS[name]
+    return found if isinstance(found, Weighting) else Weighting(found)
+
+
+def integral(name: str) -> Callable[[Function], Function]:
+    """Return a decorator that registers the weighting of an integral over the log-SNR."""
+
+    def register(weight: Function) -> Function:
+        WEIGHTINGS.register(name)(Weighting(weight, integral=True))
+        return weight
+
+    return register
+
+
+@WEIGHTINGS.register("simple")
+def simple(s: Tensor, c: Tensor, sigma_data: float) -> Tensor:
+    """Every error of the network's own target counts the same: w = 1 / c^2.
+
+    With the target eps this is L_simple of DDPM (Ho et al., 2020), with edm it is the EDM weighting.
+    """
+    return c**-2
+
+
+@WEIGHTINGS.register("snr")
+def snr(s: Tensor, c: Tensor, sigma_data: float) -> Tensor:
+    """w = SNR: every error of eps counts the same, whatever the target."""
+    return s**-2
+
+
+@WEIGHTINGS.register("truncated_snr")
+def truncated_snr(s: Tensor, c: Tensor, sigma_data: float) -> Tensor:
+    """w = max(SNR, 1) (Salimans & Ho, 2022, https://arxiv.org/abs/2202.00512)."""
+    return (s**-2).clamp(min=1)
+
+
+@WEIGHTINGS.register("min_snr")
+def min_snr(s: Tensor, c: Tensor, sigma_data: float, gamma: float = 5.0) -> Tensor:
+    """w = min(SNR, gamma) (Hang et al., 2023, https://arxiv.org/abs/2303.09556)."""
+    return (s**-2).clamp(max=gamma)
+
+
+@WEIGHTINGS.register("p2")
+def p2(s: Tensor, c: Tensor, sigma_data: float, k: float = 1.0, gamma: float = 1.0) -> Tensor:
+    """w = SNR / (k + SNR)^gamma: the error of eps less at low noise (Choi et al., 2022).
+
+    https://arxiv.org/abs/2204.00227. Written with s so that neither end overflows.
+    """
+    return s ** (2 * gamma - 2) / (1 + k * s**2) ** gamma
+
+
+@WEIGHTINGS.register("debiased")
+def debiased(s: Tensor, c: Tensor, sigma_data: float) -> Tensor:
+    """w = sqrt(SNR): the error of eps counts as 1 / sqrt(SNR) (Yu et al., 2023, https://arxiv.org/abs/2310.08442)."""
+    return 1 / s
+
+
+@WEIGHTINGS.register("edm")
+def edm(s: Tensor, c: Tensor, sigma_data: float) -> Tensor:
+    """w = (s^2 + sigma_data^2) / (s sigma_data)^2 (Karras et al., 2022, table 1)."""
+    return (s**2 + sigma_data**2) / (s * sigma_data) ** 2
+
+
+class LearnedUncertainty(Weighting):
+    """The weight of edm, and L becomes L / e^u + u with a learned u(s): every level counts alike.
+
+    u is `polydiff.gaussian.loss.state.Uncertainty` (Karras et al., EDM2, 2024, eq. 21, https://arxiv.org/abs/2312.02696).
+    """
+
+    state: ClassVar[Mapping[str, Callable[..., nn.Module]]] = {"uncertainty": Uncertainty}
+
+    def __init__(self) -> None:
+        super().__init__(edm)
+
+    def minimised(self, losses: Tensor, sigma: Tensor, state: nn.ModuleDict) -> Tensor:
+        u: Tensor = state["uncertainty"](sigma.to(losses.device)).to(losses)
+        return losses * torch.exp(-u) + u
+
+
+WEIGHTINGS.register("uncertainty")(LearnedUncertainty())
+
+
+@WEIGHTINGS.register("x0")
+def x0(s: Tensor, c: Tensor, sigma_data: float) -> Tensor:
+    """w = 1: every error of x_0 counts the same."""
+    return torch.ones_like(s)
+
+
+@integral("elbo")
+def elbo(s: Tensor, c: Tensor, sigma_data: float) -> Tensor:
+    r"""1/2 \int |eps error|^2 d lambda: the diffusion term of the continuous-time bound, in nats per dimension.
+
+    (Kingma et al., VDM, 2021, https://arxiv.org/abs/2107.00630; Kingma & Gao, 2023, https://arxiv.org/abs/2303.00848)
+    """
+    return 0.5 * s**-2
+
+
+@integral("sigmoid")
+def sigmoid(s: Tensor, c: Tensor, sigma_data: float, bias: float = 2.0) -> Tensor:
+    r"""1/2 \int sigmoid(bias - lambda) |eps error|^2 d lambda (Kingma & Gao, 2023; Hoogeboom et al., SiD2, 2024).
+
+    https://arxiv.org/abs/2303.00848, https://arxiv.org/abs/2410.19324. A lower bias asks less of low noise.
+    """
+    return 0.5 * s**-2 * torch.sigmoid(bias + 2 * s.log())

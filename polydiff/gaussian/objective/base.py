@@ -1,0 +1,111 @@
+"""What training minimises: one class an objective, each looked up by its name, `loss.objective`.
+
+`Objective` is all that the training loop knows: it serves any module, with or without noise levels. A
+`DenoisingObjective` trains a denoiser: it receives a batch, one uniform number and one random stream a sample, and the
+moment of training, decides the noise levels, calls the network as often as it needs to and returns the loss of each
+sample. All that it draws comes from those numbers and streams, so that a run that resumes repeats it.
+
+To add one, write a subclass whose first argument is a `Loss` (norm, weighting, times) and whose further ones,
+`loss.objective_options`, have defaults; register it, and import its module in `polydiff/objective/__init__.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from polydiff.contract.sections import Config
+from polydiff.core.objective import M, Moment, Objective, Outcome
+from polydiff.core.registry import Registry
+from polydiff.core.space import Batch
+from polydiff.gaussian.denoise import Denoiser
+from polydiff.gaussian.loss.base import Loss
+
+
+@dataclass(frozen=True)
+class DenoisingObjective(Objective[Denoiser]):
+    """An objective of a denoiser, with the state of its `Loss` and the gradient of a learned schedule.
+
+    Arguments:
+        loss: Norm, weighting and distribution of noise levels.
+    """
+
+    loss: Loss
+
+    def draw(self, module: Denoiser, u: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.loss.draw(module, u)
+
+    def minimised(self, module: Denoiser, outcome: Outcome, weight: Tensor | None) -> Tensor:
+        if outcome.level is not None:
+            outcome = outcome._replace(losses=self.loss.minimised(module, outcome.losses, outcome.level))
+        return super().minimised(module, outcome, weight)
+
+    def backward(self, module: Denoiser, losses: Tensor) -> Tensor:
+        """Add the gradient of the mean loss to the parameters, that of its relative variance to a learned schedule.
+
+        The schedule's gradient is that of E[L^2] / (2 E[L]^2): the mean does not depend on it (Kingma et al., VDM,
+        2021, https://arxiv.org/abs/2107.00630). It takes a second pass through the network.
+        """
+        mean, schedule = losses.mean(), module.schedule
+        own = [p for p in schedule.parameters() if p.requires_grad] if isinstance(schedule, nn.Module) else []
+        spread = losses.square().mean() / (2 * mean.detach() ** 2).clamp(min=1e-30)
+        gradients = torch.autograd.grad(spread, own, retain_graph=True, allow_unused=True) if own else ()
+        mean.backward()
+        for parameter, gradient in zip(own, gradients, strict=True):
+            parameter.grad = gradient
+        return mean
+
+    def record(self, module: Denoiser, u: Tensor, outcome: Outcome) -> None:
+        self.loss.record(module, u, outcome.losses)
+
+    def describe(self, module: Denoiser, level: Tensor) -> str:
+        return f"t = {module.schedule.time(-2 * level.log()).item():.4g}, {super().describe(module, level)}"
+
+
+OBJECTIVES: Registry[type[DenoisingObjective]] = Registry("objective")
+"""Name -> class, made by (loss, **options)."""
+
+
+@OBJECTIVES.register("denoising")
+@dataclass(frozen=True)
+class Denoising(DenoisingObjective):
+    """The weighted error of the network's own target, `polydiff.gaussian.loss`.
+
+    Arguments:
+        loss: Norm, weighting and distribution of noise levels.
+    """
+
+    teaches: ClassVar[Sequence[str]] = ("backbone.self_condition",)
+
+    def __call__(
+        self, module: Denoiser, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
+    ) -> Outcome:
+        sigma = self.loss.noise_levels(u, module.schedule)
+        twice = module.self_condition and moment.step % 2 == 1
+        return Outcome(self.loss(module, batch, sigma.to(batch.x.device), generators, twice), sigma)
+
+    @property
+    def trains_schedule(self) -> bool:
+        return self.loss.trains_schedule
+
+
+def as_objective(loss: Loss | Objective[M]) -> Objective[Any]:
+    """Return an objective; a bare loss is the denoising objective."""
+    return Denoising(loss) if isinstance(loss, Loss) else loss
+
+
+def build_objective(config: Config) -> DenoisingObjective:
+    """Return the objective of a configuration."""
+    section = config.loss.model_dump()
+    make, options = OBJECTIVES[section.pop("objective")], section.pop("objective_options")
+    return make(Loss(**section), **options)
+
+
+def own_samplers() -> set[str]:
+    """Return the samplers that suit one objective alone, and so need a network that it trained."""
+    suits = [OBJECTIVES[name].suits for name in OBJECTIVES]
+    return {found["sample.sampler"] for found in suits if "sample.sampler" in found}

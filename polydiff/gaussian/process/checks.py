@@ -1,0 +1,131 @@
+"""Whether what a config names exists and works: names, options and their values, each tried once on little.
+
+A config says names as words; only the core knows them, and importing it takes torch. So these checks stand apart from
+`polydiff.config.merge`, import the core when they are called, and run before any work is begun.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from polydiff.contract.names import check_chosen
+from polydiff.contract.sections import Config, SampleConfig
+from polydiff.core.registry import Registry
+from polydiff.support.errors import UserError, attempt
+from polydiff.support.nested import get_dotted
+
+
+def check_names(config: Config) -> None:
+    """Refuse names, and options of names, that the core does not know."""
+    from polydiff.gaussian.loss.noise_levels import TIMES
+    from polydiff.gaussian.loss.norms import NORMS
+    from polydiff.gaussian.loss.weightings import WEIGHTINGS
+    from polydiff.gaussian.objective.base import OBJECTIVES
+    from polydiff.gaussian.schedule.base import SCHEDULES
+    from polydiff.gaussian.target import TARGETS
+
+    registries: dict[str, Registry[Any]] = {
+        "schedule": SCHEDULES,
+        "target": TARGETS,
+        "loss.objective": OBJECTIVES,
+        "loss.norm": NORMS,
+        "loss.weighting": WEIGHTINGS,
+        "loss.times": TIMES,
+    }
+    check_chosen(config.model_dump(), registries)
+    check_sampling(config, config.sample)
+    check_taught(config)
+    try_options(config)
+    check_learned(config)
+
+
+def check_sampling(config: Config, how: SampleConfig) -> None:
+    """Refuse names and options of sampling that the core or a configuration's network does not know."""
+    from polydiff.gaussian.guidance.method import GUIDANCE
+    from polydiff.gaussian.sampling.plan import SAMPLERS
+    from polydiff.gaussian.sampling.spacing import SPACINGS
+
+    registries: dict[str, Registry[Any]] = {
+        "sample.sampler": SAMPLERS,
+        "sample.spacing": SPACINGS,
+        "sample.guidance_method": GUIDANCE,
+    }
+    check_chosen({**config.model_dump(), "sample": how.model_dump()}, registries)
+
+
+def check_taught(config: Config) -> None:
+    """Raise a `UserError` if the network has an ability that the objective does not train."""
+    from polydiff.gaussian.objective.base import OBJECTIVES
+
+    teachers: dict[str, list[str]] = {}
+    for name in OBJECTIVES:
+        for key in OBJECTIVES[name].teaches:
+            teachers.setdefault(key, []).append(name)
+    values, objective = config.model_dump(), config.loss.objective
+    for key, names in teachers.items():
+        if get_dotted(values, key) and objective not in names:
+            raise UserError(f"{key}=true: only loss.objective={' or '.join(names)} trains it, not {objective}.")
+
+
+def check_learned(config: Config) -> None:
+    """Raise a `UserError` if nothing would train a learned schedule."""
+    from torch import nn
+
+    from polydiff.gaussian.loss.base import Loss
+    from polydiff.gaussian.loss.noise_levels import TIMES
+    from polydiff.gaussian.loss.weightings import WEIGHTINGS
+    from polydiff.gaussian.objective.base import OBJECTIVES, build_objective
+    from polydiff.gaussian.schedule.base import SCHEDULES
+
+    schedule, loss = SCHEDULES[config.schedule](**config.schedule_options), config.loss
+    if not isinstance(schedule, nn.Module) or build_objective(config).trains_schedule:
+        return
+    pairs = [(t, w) for t in TIMES for w in WEIGHTINGS if Loss(times=t, weighting=w).trains_schedule]
+    trained = [
+        name for name in OBJECTIVES if OBJECTIVES[name](Loss(times=pairs[0][0], weighting=pairs[0][1])).trains_schedule
+    ]
+    times, weightings = (" or ".join(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
+    raise UserError(
+        f"schedule={config.schedule} is trained by loss.objective={' or '.join(trained)} with loss.times={times} and "
+        f"loss.weighting={weightings} alone; loss.objective={loss.objective} with loss.times={loss.times} and "
+        f"loss.weighting={loss.weighting} would leave it as it begins. Use those, or another schedule."
+    )
+
+
+def tells_variance(config: Config) -> bool:
+    """Return whether the network tells the variance of a step."""
+    return bool(getattr(config.backbone, "variance", False))
+
+
+def try_options(config: Config) -> None:
+    """Refuse options of the right name and a wrong value, by using each thing once on little."""
+    import torch
+
+    from polydiff.core.space import Euclidean
+    from polydiff.gaussian.loss.base import Loss
+    from polydiff.gaussian.loss.noise_levels import TIMES
+    from polydiff.gaussian.loss.norms import NORMS
+    from polydiff.gaussian.loss.weightings import WEIGHTINGS
+    from polydiff.gaussian.objective.base import OBJECTIVES
+    from polydiff.gaussian.process.try_sampling import try_guidance, try_plan
+    from polydiff.gaussian.schedule.base import SCHEDULES, sound
+
+    loss, ones, u = config.loss, torch.ones(2), torch.tensor([0.3, 0.7], dtype=torch.float64)
+    schedule = attempt("schedule_options", lambda: SCHEDULES[config.schedule](**config.schedule_options))
+    attempt(f"schedule_options={config.schedule_options}", lambda: sound(schedule, config.schedule))
+    try_guidance(config.sample, try_plan(config.sample, schedule)[1], schedule)
+    attempt("loss.objective_options", lambda: OBJECTIVES[loss.objective](Loss(), **loss.objective_options))
+    attempt("loss.times_options", lambda: Loss(times=loss.times, times_options=loss.times_options).aids())
+    options = loss.weighting_options
+    attempt("loss.weighting_options", lambda: Loss(weighting=loss.weighting, weighting_options=options).aids())
+    tried = {
+        "norm": lambda: NORMS[loss.norm](ones[:, None], Euclidean(2, (1,)), **loss.norm_options),
+        "weighting": lambda: WEIGHTINGS[loss.weighting](ones, ones, 1.0, **loss.weighting_options),
+        "times": lambda: TIMES[loss.times](u, schedule, **loss.times_options),
+    }
+    for name, use in tried.items():
+        result = attempt(f"loss.{name}_options", use)
+        useful = (torch.isfinite(result) & (result >= 0)).all() and (name != "times" or result.diff() >= 0)
+        if not bool(useful):
+            given = getattr(loss, f"{name}_options")
+            raise UserError(f"loss.{name}_options={given}: gives {result.tolist()}, of no use as a {name}.")

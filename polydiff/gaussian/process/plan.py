@@ -1,0 +1,162 @@
+"""How Gaussian noise becomes samples: the plan of a request, made once and run a batch at a time.
+
+Symbols: s noise level, D estimate of the clean state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from polydiff.core.process import Draw, Known, Trained
+from polydiff.core.space import State
+from polydiff.core.streams import streams
+from polydiff.gaussian.control.repaint import inpaint, inpainting
+from polydiff.gaussian.denoise import Denoise
+from polydiff.gaussian.guidance.guided import Guided, calls
+from polydiff.gaussian.guidance.method import Method
+from polydiff.gaussian.objective.shortcut import Shortcut
+from polydiff.gaussian.process.checks import check_sampling
+from polydiff.gaussian.process.try_sampling import try_guidance, try_plan
+from polydiff.gaussian.sampling.diagnose import sound, where
+from polydiff.gaussian.sampling.execute import Step, run_plan
+from polydiff.gaussian.sampling.plan import Row, evaluation_rows, evaluations
+from polydiff.gaussian.self_conditioning import SelfConditioned
+from polydiff.gaussian.step_size import StepSize
+from polydiff.support.errors import UserError
+
+if TYPE_CHECKING:
+    from polydiff.contract.sections import SampleConfig
+
+
+@dataclass(frozen=True)
+class GaussianPlan:
+    """The noise levels of a request and what is done at each.
+
+    Arguments:
+        model: What draws.
+        how: How.
+        levels: Noise levels, falling, from that of the first state to 0.
+        rows: What the sampler does on them.
+    """
+
+    model: Trained
+    how: SampleConfig
+    levels: Sequence[float]
+    rows: Sequence[Row]
+
+    def evaluations(self, guided: bool) -> int | None:
+        """Return how often the network is called for a sample, None if that varies; guidance calls two."""
+        plain = evaluations(self.rows)
+        if plain is None or self.how.guidance == 1 or not guided:
+            return plain
+        method, interval = self.method(), self.how.guidance_interval
+        return sum(calls(method, interval, row.at) for row in evaluation_rows(self.rows))
+
+    def run(self, draw: Draw, guide: Trained | None = None) -> State:
+        """Return the states of a batch; states that are not finite or absurdly large are a `UserError`."""
+        with torch.autocast(self.model.device.type, enabled=False):  # around all, so that weights are cast to bf16 once
+            x = last(self.steps(draw, guide)) if draw.known is None else self.inpainted(draw, draw.known, guide)
+            return checked(x, self.model, self.how, draw, lambda: self.steps(draw, guide))
+
+    def inpainted(self, draw: Draw, known: Known, guide: Trained | None) -> State:
+        """Return states whose known part is exactly as given."""
+        denoise, generators = self.denoise(draw, guide), self.generators(draw)
+        x, mask = known
+        return inpaint(denoise, self.rows, draw.space, draw.cond, known=x, mask=mask, generators=generators)
+
+    def steps(self, draw: Draw, guide: Trained | None) -> Iterator[Step]:
+        """Yield the steps of a batch; the same bits each time."""
+        denoise, generators, space, cond = self.denoise(draw, guide), self.generators(draw), draw.space, draw.cond
+        if draw.known is not None:
+            x, mask = draw.known
+            return inpainting(denoise, self.rows, space, cond, known=x, mask=mask, generators=generators)
+        noise = self.levels[0] * space.noise(generators)
+        x = noise if draw.init is None else draw.init + noise
+        return run_plan(self.rows, denoise, x, space, cond, generators)
+
+    def generators(self, draw: Draw) -> list[torch.Generator]:
+        """Return the random stream of each sample, from its start."""
+        return streams(draw.seed, "sample", draw.indices, self.model.device)
+
+    def denoise(self, draw: Draw, guide: Trained | None) -> Denoise:
+        """Return the denoiser of one run, guided where the draw is."""
+        denoiser = self.denoiser(self.model, draw)
+        if draw.guided:
+            weak = None if guide is None else self.denoiser(guide, draw)
+            interval = self.how.guidance_interval
+            denoiser = Guided(denoiser, self.method(), weak, draw.weak, interval, draw.joined)
+        return SelfConditioned(denoiser) if self.model.config.backbone.self_condition else denoiser
+
+    def denoiser(self, model: Trained, draw: Draw) -> Denoise:
+        """Return a model's network in the precision of sampling, which the sampler shortcut gives each step's size.
+
+        A guide need not be a shortcut model to be worse than one.
+        """
+        network: Denoise = in_precision(model, self.how.precision, draw.compile)
+        if self.how.sampler != "shortcut" or not model.config.backbone.step_size:
+            return network
+        finest = model.config.loss.objective_options.get("finest", Shortcut.finest)
+        return StepSize(network, self.rows, int(finest))
+
+    def method(self) -> Method:
+        """Return the method of guidance; one may remember its run, so each run has its own."""
+        return try_guidance(self.how, self.rows, self.model.denoiser.schedule)
+
+
+def plan_of(model: Trained, how: SampleConfig, start: float | None = None) -> GaussianPlan:
+    """Return the plan of a request; names and options that do not work are a `UserError`.
+
+    Arguments:
+        model: What draws.
+        how: How.
+        start: Noise level to begin at; None: the schedule's highest.
+    """
+    check_sampling(model.config, how)
+    schedule = model.denoiser.schedule
+    plan = GaussianPlan(model, how, *try_plan(how, schedule, model.denoiser.sigma_data, start))
+    if how.guidance != 1:
+        plan.method()
+    if how.sampler == "shortcut" and not model.config.backbone.step_size:
+        raise UserError("The sampler shortcut needs a run with loss.objective=shortcut. Use ddim or dpmpp_2m here.")
+    return plan
+
+
+def in_precision(model: Trained, precision: str, compiled: bool = False) -> Any:
+    """Return a model's network in a precision: the same weights."""
+    return (model.compiled if compiled else model.denoiser).with_precision(precision)
+
+
+def last(steps: Iterator[Step]) -> State:
+    """Return the state of the last step."""
+    for step in steps:
+        x = step.x
+    return x
+
+
+def checked(
+    x: State, model: Trained, how: SampleConfig, draw: Draw, again: Callable[[], Iterator[Step]] | None = None
+) -> State:
+    """Return states; states that are not finite, or absurdly large, are a `UserError`.
+
+    The steps on the way are not checked while all is well. A run that breaks is repeated, with the same bits, and then
+    each of its states is checked.
+
+    Arguments:
+        x: States that a sampler made.
+        model: What drew them.
+        how: How.
+        draw: Their space and numbers.
+        again: Draws them once more, step by step; None: the message does not say where the run broke.
+    """
+    if sound(x, 0.0, model.denoiser.sigma_data):
+        return x
+    what = "explode" if torch.isfinite(x).all() else "are not finite"
+    place = "" if again is None else where(again(), draw.space, draw.indices, model.denoiser)
+    raise UserError(
+        f"Samples of step {model.step} {what} (sampler {how.sampler}, {how.steps} steps, guidance {how.guidance:g})"
+        f"{place}. Use more steps, less guidance, or the sampler ddim."
+    )

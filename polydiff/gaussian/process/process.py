@@ -1,0 +1,130 @@
+"""Gaussian diffusion as a process: x = x_0 + s eps (`polydiff.core.process`).
+
+Symbols: s noise level, eps standard normal noise on the space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from polydiff.core.conditions import Condition
+from polydiff.core.objective import Objective
+from polydiff.core.process import PROCESSES, Draw, Trained
+from polydiff.core.space import Batch, Euclidean, Space, State
+from polydiff.core.streams import streams
+from polydiff.gaussian.control.invert import interpolate, strength_level
+from polydiff.gaussian.control.repaint import repaint
+from polydiff.gaussian.denoise import Denoiser
+from polydiff.gaussian.likelihood.terms import decoder_level
+from polydiff.gaussian.objective.base import build_objective, own_samplers
+from polydiff.gaussian.process.bounds import BOUNDS, GaussianBound
+from polydiff.gaussian.process.checks import check_names
+from polydiff.gaussian.process.plan import GaussianPlan, checked, in_precision, plan_of
+from polydiff.gaussian.sampling.execute import sample
+from polydiff.gaussian.schedule.base import SCHEDULES, Schedule
+from polydiff.machine.device import pick_precision
+from polydiff.support.errors import attempt
+
+if TYPE_CHECKING:
+    from polydiff.contract.domain import Domain
+    from polydiff.contract.sections import Config, SampleConfig
+    from polydiff.core.units import Units
+
+
+@dataclass(frozen=True)
+class GaussianProcess:
+    """States with Gaussian noise of falling levels, and a network that estimates the clean state."""
+
+    name: str = "gaussian"
+
+    def check(self, config: Config) -> None:
+        check_names(config)
+
+    def network(self, config: Config, domain: Domain, device: torch.device) -> Denoiser:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            backbone = domain.backbone()
+        schedule = SCHEDULES[config.schedule](**config.schedule_options)
+        precision = pick_precision(config.train.precision, device)
+        aids, told = build_objective(config).loss.aids(), config.backbone.self_condition
+        made = Denoiser(backbone, schedule, config.target, precision=precision, aids=aids, self_condition=told)
+        return made.to(device)
+
+    def objective(self, config: Config) -> Objective:
+        return build_objective(config)
+
+    def plan(self, model: Trained, how: SampleConfig) -> GaussianPlan:
+        return plan_of(model, how)
+
+    def prior(self, space: Space, generators: Sequence[torch.Generator]) -> State:
+        return space.noise(generators)
+
+    def evaluate(self, network: torch.nn.Module, batch: Batch) -> None:
+        network(batch.x, torch.ones(batch.space.batch, device=batch.x.device), batch.space, batch.cond)
+
+    def varying(self, model: Trained, how: SampleConfig, strength: float) -> GaussianPlan:
+        start = attempt("vary", lambda: strength_level(model.denoiser.schedule, strength))
+        return plan_of(model, how, start)
+
+    def inpainting(self, model: Trained, how: SampleConfig, jump: int, resample: int) -> GaussianPlan:
+        plan, data = plan_of(model, how), model.denoiser.sigma_data
+        rows = attempt("inpaint", lambda: repaint(plan.levels, how.sampler, jump, resample, data, **how.options))
+        return replace(plan, rows=rows)
+
+    def between(
+        self,
+        model: Trained,
+        how: SampleConfig,
+        ends: tuple[State, State],
+        draw: Draw,
+        shares: Sequence[float],
+        steps: int,
+    ) -> Iterator[State]:
+        # without self-conditioning: what depends on the estimate before does not lead back to where it came from
+        denoise = in_precision(model, how.precision, draw.compile)
+        for x in interpolate(denoise, *ends, draw.space, draw.cond, shares=shares, steps=steps):
+            yield checked(x, model, how, draw)
+
+    @property
+    def bounds(self) -> Mapping[str, str]:
+        return BOUNDS
+
+    def bound(self, model: Trained, units: Sequence[Units | None], draws: int) -> GaussianBound:
+        return GaussianBound(model, draws, decoder_level(units, model.denoiser.schedule))
+
+    def sampler_spread(self, model: Trained, how: SampleConfig) -> float | None:
+        if how.sampler in own_samplers():
+            return None
+        x = sample(
+            StandardNormal(model.denoiser.schedule),
+            Euclidean(64, (64,)),
+            generators=streams(0, "alone", range(64)),
+            steps=how.steps,
+            sampler=how.sampler,
+            spacing=how.spacing,
+            spacing_options=how.spacing_options,
+            **how.options,
+        )
+        return float(x.square().mean().sqrt())
+
+
+@dataclass(frozen=True)
+class StandardNormal:
+    """The exact denoiser of data N(0, 1): x / (1 + s^2).
+
+    Arguments:
+        schedule: Gives the range of noise levels.
+    """
+
+    schedule: Schedule
+    sigma_data: float = 1.0
+
+    def __call__(self, x: State, sigma: torch.Tensor, space: Space, cond: Condition | None = None) -> State:
+        return x / space.expand(1 + sigma.to(x) ** 2)
+
+
+PROCESSES.register("gaussian")(GaussianProcess())

@@ -1,0 +1,168 @@
+r"""Single-step samplers, several evaluations a step: Heun, DPM-Solver-2 and -3, DPM-Solver++(2S), Runge-Kutta 4.
+
+A stage is written from the state at the step's beginning, x_stage = a x + sum_j b_j m_j; `staged` turns that into rows,
+which start from the stage before. A stage at s = 0 cannot be evaluated, so the step to 0 is Euler's.
+
+Symbols: s noise level, r = s_1 / s_0 and h = log(s_0 / s_1) of a step from s_0 to s_1, eps = (x - D) / s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from polydiff.gaussian.sampling.first_order import ancestral
+from polydiff.gaussian.sampling.plan import SAMPLERS, PlanRow, Renoise, Row
+
+
+class Stage(NamedTuple):
+    """A state of a step, from the step's beginning: x = a x_begin + sum_j b_j m_j.
+
+    Attributes:
+        at: Noise level at which the network is evaluated before.
+        to: Noise level of the state.
+        a: Factor of the state at the beginning.
+        b: Factors of the step's estimates, oldest first.
+    """
+
+    at: float
+    to: float
+    a: float
+    b: tuple[float, ...]
+
+
+Step = Callable[[float, float], list[Stage]]
+
+
+def staged(stages: Sequence[Stage], clean: bool = False) -> list[Row]:
+    """Return rows, each of which starts from the state of the row before.
+
+    Arguments:
+        stages: Of one step.
+        clean: Whether estimates are of the clean state; else they are of eps.
+    """
+    rows: list[Row] = []
+    a = 1.0
+    b: tuple[float, ...] = ()
+    for at, to, a_next, b_next in stages:
+        A = a_next / a
+        before = (*b, *(0.0 for _ in range(len(b_next) - len(b))))
+        B = tuple(new - A * old for new, old in zip(reversed(b_next), reversed(before), strict=True))
+        rows.append(Row(at, A, B, 0.0, to) if clean else Row(at, A, B, 0.0, to, -1 / at, 1 / at))
+        a, b = a_next, b_next
+    return rows
+
+
+def euler_step(s0: float, s1: float) -> list[Stage]:
+    """x + (s_1 - s_0) eps."""
+    return [Stage(s0, s1, 1.0, (s1 - s0,))]
+
+
+def steps(levels: Sequence[float], one: Step, eta: float = 0.0) -> list[Row]:
+    """Return the rows of a method for eps; the step to 0 is Euler's, eta adds noise as in ancestral sampling."""
+    rows: list[Row] = []
+    for s0, s1 in pairwise(levels):
+        down, up = ancestral(s0, s1, eta)
+        rows += staged(one(s0, down) if down > 0 else euler_step(s0, down))
+        rows[-1] = rows[-1]._replace(C=up, to=s1)
+    return rows
+
+
+def trapezoid(s0: float, s1: float) -> list[Stage]:
+    """One step of Heun's method on dx/ds = eps."""
+    h = s1 - s0
+    return [Stage(s0, s1, 1.0, (h,)), Stage(s1, s1, 1.0, (h / 2, h / 2))]
+
+
+@SAMPLERS.register("heun")
+def heun(
+    levels: Sequence[float], churn: float = 0.0, low: float = 0.0, high: float = math.inf, noise: float = 1.0
+) -> list[PlanRow]:
+    """Heun's method with churn (Karras et al., 2022, algorithms 1 and 2, https://arxiv.org/abs/2206.00364), order 2.
+
+    Arguments:
+        levels: Noise levels.
+        churn: S_churn, how much noise is added back over all steps; 0: none, the ODE.
+        low: S_tmin, lowest noise level that is churned.
+        high: S_tmax, the highest.
+        noise: S_noise, standard deviation of the noise added.
+    """
+    if churn < 0 or noise < 0:
+        raise ValueError(f"churn and noise must not be negative, not {churn:g} and {noise:g}.")
+    gamma = min(churn / max(len(levels) - 1, 1), math.sqrt(2) - 1)
+
+    rows: list[PlanRow] = []
+    for s0, s1 in pairwise(levels):
+        raised = s0 * (1 + gamma) if gamma > 0 and low <= s0 <= high else s0
+        if raised > s0:
+            rows.append(Renoise(raised, C=noise * math.sqrt(raised**2 - s0**2)))
+        rows += steps([raised, s1], trapezoid)
+    return rows
+
+
+@SAMPLERS.register("dpm2")
+def dpm2(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
+    """DPM-Solver-2 (Lu et al., 2022, https://arxiv.org/abs/2206.00927): the midpoint in log s, order 2.
+
+    eta > 0 goes lower and adds noise, as in ancestral sampling.
+    """
+
+    def midpoint(s0: float, s1: float) -> list[Stage]:
+        middle = math.sqrt(s0 * s1)
+        return [Stage(s0, middle, 1.0, (middle - s0,)), Stage(middle, s1, 1.0, (0.0, s1 - s0))]
+
+    return steps(levels, midpoint, eta)
+
+
+@SAMPLERS.register("dpm3")
+def dpm3(levels: Sequence[float]) -> list[Row]:
+    """DPM-Solver-3 with r_1 = 1/3, r_2 = 2/3 (Lu et al., 2022, algorithm 2), order 3."""
+
+    def third(s0: float, s1: float) -> list[Stage]:
+        h = math.log(s0 / s1)
+        u, w = s0 * math.exp(-h / 3), s0 * math.exp(-2 * h / 3)
+        k = 2 * w * (math.expm1(2 * h / 3) / (2 * h / 3) - 1)
+        l = 1.5 * s1 * (math.expm1(h) / h - 1)
+        return [
+            Stage(s0, u, 1.0, (u - s0,)),
+            Stage(u, w, 1.0, (w - s0 + k, -k)),
+            Stage(w, s1, 1.0, (s1 - s0 + l, 0.0, -l)),
+        ]
+
+    return steps(levels, third)
+
+
+@SAMPLERS.register("rk4")
+def rk4(levels: Sequence[float]) -> list[Row]:
+    """The classical method of Runge and Kutta (1901) in s, order 4."""
+    return steps(levels, classical)
+
+
+def classical(s0: float, s1: float) -> list[Stage]:
+    """One step of RK4 on dx/ds = eps."""
+    h, middle = s1 - s0, (s0 + s1) / 2
+    return [
+        Stage(s0, middle, 1.0, (h / 2,)),
+        Stage(middle, middle, 1.0, (0.0, h / 2)),
+        Stage(middle, s1, 1.0, (0.0, 0.0, h)),
+        Stage(s1, s1, 1.0, (h / 6, h / 3, h / 3, h / 6)),
+    ]
+
+
+@SAMPLERS.register("dpmpp_2s")
+def dpmpp_2s(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
+    """DPM-Solver++(2S), r_1 = 1/2 (Lu et al., 2022, algorithm 1, https://arxiv.org/abs/2211.01095), order 2.
+
+    eta > 0 goes lower and adds noise, as in ancestral sampling.
+    """
+    rows: list[Row] = []
+    for s0, s1 in pairwise(levels):
+        down, up = ancestral(s0, s1, eta)
+        r = down / s0
+        middle = math.sqrt(r)
+        stages = [Stage(s0, s0 * middle, middle, (1 - middle,)), Stage(s0 * middle, down, r, (0.0, 1 - r))]
+        rows += staged(stages if r > 0 else [Stage(s0, 0.0, 0.0, (1.0,))], clean=True)
+        rows[-1] = rows[-1]._replace(C=up, to=s1)
+    return rows

@@ -1,0 +1,304 @@
+r"""Schedules in closed form, each with its closed-form inverse.
+
+Those that reach noise levels 0 and infinity are trained and sampled between `sigma_min` and `sigma_max` (`Open`).
+
+Symbols: alpha_t signal, sigma_t noise, s = sigma_t / alpha_t, lambda the log-SNR.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from polydiff.gaussian.schedule.base import SCHEDULES, Frame, Schedule
+
+LOWEST, HIGHEST = 1e-3, 1e3
+"""Noise levels between which a schedule that reaches 0 and infinity is trained and sampled."""
+
+
+def as_time(t: Tensor) -> Tensor:
+    """Return t in float64, kept off the two ends where a log-SNR may be infinite."""
+    return t.double().clamp(1e-9, 1 - 1e-9)
+
+
+@dataclass(frozen=True)
+class Open(Schedule):
+    """A schedule whose ends are too far to be trained.
+
+    Arguments:
+        sigma_min: Lowest noise level trained; no lower than that of t = 1e-9.
+        sigma_max: Highest noise level trained; no higher than that of t = 1 - 1e-9.
+    """
+
+    sigma_min: float = LOWEST
+    sigma_max: float = HIGHEST
+
+    def __post_init__(self) -> None:
+        low, high = self.noise_level(torch.tensor([0.0, 1.0])).tolist()
+        object.__setattr__(self, "sigma_min", max(self.sigma_min, low))
+        object.__setattr__(self, "sigma_max", min(self.sigma_max, high))
+
+
+@SCHEDULES.register("cosine")
+@dataclass(frozen=True)
+class Cosine(Open):
+    r"""alpha_t = cos(pi t / 2), sigma_t = sin(pi t / 2): log-SNR = -2 log tan(pi t / 2).
+
+    The continuous form (Salimans & Ho, 2022, https://arxiv.org/abs/2202.00512).
+    """
+
+    frame: ClassVar[Frame] = "vp"
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        return -2 * torch.log(torch.tan(as_time(t) * math.pi / 2))
+
+    def time(self, log_snr: Tensor) -> Tensor:
+        return torch.atan(torch.exp(-log_snr.double() / 2)) * 2 / math.pi
+
+
+@SCHEDULES.register("flow")
+@dataclass(frozen=True)
+class RectifiedFlow(Open):
+    r"""alpha_t = 1 - t, sigma_t = t: log-SNR = 2 log((1 - t) / t).
+
+    (Liu et al., 2022, https://arxiv.org/abs/2209.03003; Lipman et al., 2022, https://arxiv.org/abs/2210.02747)
+    """
+
+    frame: ClassVar[Frame] = "flow"
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        return -2 * torch.logit(as_time(t))
+
+    def time(self, log_snr: Tensor) -> Tensor:
+        return torch.sigmoid(-log_snr.double() / 2)
+
+
+@SCHEDULES.register("vp")
+@dataclass(frozen=True)
+class VP(Open):
+    r"""The VP SDE: log alpha_t = -t^2 (beta_max - beta_min) / 4 - t beta_min / 2 (Song et al., 2021).
+
+    https://arxiv.org/abs/2011.13456. The lowest level trained, 1e-3, is that of the paper's t = 1e-5.
+
+    Arguments:
+        beta_min: Rate of noise at t = 0.
+        beta_max: Rate of noise at t = 1.
+    """
+
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+    frame: ClassVar[Frame] = "vp"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.beta_min < self.beta_max:
+            raise ValueError(f"0 <= beta_min < beta_max is needed, not {self.beta_min:g} and {self.beta_max:g}.")
+        super().__post_init__()
+
+    def decay(self, t: Tensor) -> Tensor:
+        """Return -2 log alpha_t, the integral of beta."""
+        t = as_time(t)
+        return t * (self.beta_min + t * (self.beta_max - self.beta_min) / 2)
+
+    def when(self, decay: Tensor) -> Tensor:
+        """Return the time at which -2 log alpha_t has this value, without a difference of near numbers."""
+        root = torch.sqrt(self.beta_min**2 + 2 * (self.beta_max - self.beta_min) * decay)
+        return 2 * decay / (self.beta_min + root)
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        decay = self.decay(t)
+        return -decay - torch.log(-torch.expm1(-decay))
+
+    def time(self, log_snr: Tensor) -> Tensor:
+        return self.when(softplus(-log_snr.double()))
+
+
+@SCHEDULES.register("subvp")
+@dataclass(frozen=True)
+class SubVP(VP):
+    """The sub-VP SDE: alpha_t of the VP SDE, sigma_t = 1 - alpha_t^2 (Song et al., 2021).
+
+    https://arxiv.org/abs/2011.13456
+    """
+
+    frame: ClassVar[Frame] = "subvp"
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        decay = self.decay(t)
+        return -decay - 2 * torch.log(-torch.expm1(-decay))
+
+    def time(self, log_snr: Tensor) -> Tensor:
+        return self.when(2 * torch.asinh(torch.exp(-log_snr.double() / 2) / 2))  # -log alpha = asinh(s / 2)
+
+
+@SCHEDULES.register("sigmoid")
+@dataclass(frozen=True)
+class Sigmoid(Open):
+    r"""alpha_t^2 = (g(1) - g(t)) / (g(1) - g(0)), g(t) = sigmoid((start + t (end - start)) / tau).
+
+    (Jabri et al., 2022, https://arxiv.org/abs/2212.11972; Chen, 2023, https://arxiv.org/abs/2301.10972). Written as
+    SNR = r sinh((1 - t) w) / sinh(t w), with w = (end - start) / (2 tau) and
+    r = cosh(start / (2 tau)) / cosh(end / (2 tau)), it keeps its digits at both ends.
+
+    Arguments:
+        start: Where on the sigmoid t = 0 lies.
+        end: Where t = 1 lies, above `start`.
+        tau: Temperature.
+    """
+
+    start: float = -3.0
+    end: float = 3.0
+    tau: float = 1.0
+    frame: ClassVar[Frame] = "vp"
+
+    @property
+    def width(self) -> float:
+        """w."""
+        return (self.end - self.start) / (2 * self.tau)
+
+    @property
+    def log_ratio(self) -> float:
+        """log r."""
+        return math.log(math.cosh(self.start / (2 * self.tau))) - math.log(math.cosh(self.end / (2 * self.tau)))
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        t = as_time(t)
+        return self.log_ratio + log_sinh((1 - t) * self.width) - log_sinh(t * self.width)
+
+    def time(self, log_snr: Tensor) -> Tensor:
+        k, w = torch.exp(log_snr.double() - self.log_ratio), self.width
+        return torch.log1p(2 * math.sinh(w) / (k + math.exp(-w))) / (2 * w)
+
+
+def log_sinh(x: Tensor) -> Tensor:
+    """Return log sinh x for x > 0."""
+    return x + torch.log(-torch.expm1(-2 * x) / 2)
+
+
+@SCHEDULES.register("laplace")
+@dataclass(frozen=True)
+class Laplace(Open):
+    """lambda = mean - scale sgn(1/2 - t) log(1 - 2 |t - 1/2|): Laplace(mean, scale) when t is uniform.
+
+    (Hang et al., 2024, https://arxiv.org/abs/2407.03297)
+
+    Arguments:
+        mean: The log-SNR at t = 1/2.
+        scale: Mean distance from it.
+    """
+
+    mean: float = 0.0
+    scale: float = 0.5
+    frame: ClassVar[Frame] = "vp"
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        t = as_time(t)
+        # clamped apart, so that the slope at 1/2 is that of one branch and not the mean of two
+        early, late = torch.log(2 * t.clamp(max=0.5)), torch.log(2 * (1 - t.clamp(min=0.5)))
+        return self.mean + self.scale * torch.where(t < 0.5, -early, late)
+
+    def time(self, log_snr: Tensor) -> Tensor:
+        z = (log_snr.double() - self.mean) / self.scale
+        tail = torch.exp(-z.abs()) / 2
+        return torch.where(z > 0, tail, 1 - tail)
+
+
+@SCHEDULES.register("cauchy")
+@dataclass(frozen=True)
+class Cauchy(Open):
+    """lambda = mean + scale tan(pi/2 (1 - 2 t)): Cauchy(mean, scale) when t is uniform.
+
+    (Hang et al., 2024, https://arxiv.org/abs/2407.03297)
+
+    Arguments:
+        mean: The log-SNR at t = 1/2.
+        scale: Half of the width at half of the height.
+    """
+
+    mean: float = 0.0
+    scale: float = 1.0
+    frame: ClassVar[Frame] = "vp"
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        return self.mean + self.scale / torch.tan(math.pi * as_time(t))
+
+    def time(self, log_snr: Tensor) -> Tensor:
+        z = (log_snr.double() - self.mean) / self.scale
+        return torch.atan2(torch.ones_like(z), z) / math.pi
+
+
+@SCHEDULES.register("exponential")
+@dataclass(frozen=True)
+class Exponential(Schedule):
+    """s_t = sigma_min (sigma_max / sigma_min)^t: the log-SNR is linear in time.
+
+    The ends are those that VDM starts from, log-SNR 13.3 and -5 (Kingma et al., 2021,
+    https://arxiv.org/abs/2107.00630).
+
+    Arguments:
+        sigma_min: Noise level at t = 0.
+        sigma_max: Noise level at t = 1.
+    """
+
+    sigma_min: float = math.exp(-13.3 / 2)
+    sigma_max: float = math.exp(5 / 2)
+    frame: ClassVar[Frame] = "vp"
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        return -2 * (math.log(self.sigma_min) + t.double().clamp(0, 1) * math.log(self.sigma_max / self.sigma_min))
+
+    def time(self, log_snr: Tensor) -> Tensor:
+        return (-log_snr.double() / 2 - math.log(self.sigma_min)) / math.log(self.sigma_max / self.sigma_min)
+
+
+@SCHEDULES.register("ve")
+@dataclass(frozen=True)
+class VE(Exponential):
+    """The VE SDE: alpha = 1, sigma_t = sigma_min (sigma_max / sigma_min)^t (Song et al., 2021).
+
+    https://arxiv.org/abs/2011.13456
+
+    Arguments:
+        sigma_min: Noise level at t = 0.
+        sigma_max: Noise level at t = 1.
+    """
+
+    sigma_min: float = 0.01
+    sigma_max: float = 50.0
+    frame: ClassVar[Frame] = "ve"
+
+
+@SCHEDULES.register("edm")
+@dataclass(frozen=True)
+class EDM(Schedule):
+    r"""alpha = 1, sigma_t = (sigma_min^{1/rho} + t (sigma_max^{1/rho} - sigma_min^{1/rho}))^rho.
+
+    (Karras et al., 2022, eq. 5, https://arxiv.org/abs/2206.00364)
+
+    Arguments:
+        sigma_min: Noise level at t = 0.
+        sigma_max: Noise level at t = 1.
+        rho: How much of the time is spent at low noise.
+    """
+
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    rho: float = 7.0
+    frame: ClassVar[Frame] = "ve"
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """sigma_min^{1/rho} and sigma_max^{1/rho}."""
+        return math.pow(self.sigma_min, 1 / self.rho), math.pow(self.sigma_max, 1 / self.rho)
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        low, high = self.ends
+        return -2 * self.rho * torch.log(low + t.double().clamp(0, 1) * (high - low))
+
+    def time(self, log_snr: Tensor) -> Tensor:
+        low, high = self.ends
+        return (torch.exp(-log_snr.double() / 2 / self.rho) - low) / (high - low)

@@ -1,0 +1,79 @@
+r"""Self-conditioning: a network conditioned on its own estimate of the clean state at the step before.
+
+In training, every second step first computes an estimate without a previous one and without gradient, and then trains
+the network conditioned on it:
+
+$$ \hat x = D(x, s, \varnothing), \qquad \text{loss of } D(x, s, \hat x). $$
+
+In the other steps no estimate is given, as at the first step of a sampler. Every later step of a sampler is given the
+estimate of the step before, guidance and known values included. (Chen et al., Analog Bits, 2023, https://arxiv.org/abs/2208.04202)
+
+Symbols: s noise level, D estimate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from polydiff.core.conditions import ESTIMATE, Condition
+from polydiff.core.space import Space, State, per_sample
+from polydiff.gaussian.denoise import Denoise, with_variance
+from polydiff.gaussian.wrapper import Wrapper
+
+
+@dataclass
+class Memory:
+    """The last estimate: of which space, at which noise levels (B,)."""
+
+    space: Space | None = None
+    sigma: Tensor = field(default_factory=lambda: torch.empty(0))
+    estimate: State = field(default_factory=lambda: torch.empty(0))
+
+
+@dataclass(frozen=True, eq=False)
+class SelfConditioned(Wrapper):
+    """A denoiser conditioned on its own last estimate, unless the noise grew; one object serves one run.
+
+    Arguments:
+        denoiser: Trained with `backbone.self_condition`; guided or not.
+    """
+
+    memory: Memory = field(default_factory=Memory, init=False, repr=False)
+
+    def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+        given = {**(cond or {}), ESTIMATE: self.previous_estimate(x, sigma, space)}
+        return self.remember(self.denoiser(x, sigma, space, given), sigma, space)
+
+    def with_variance(
+        self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
+    ) -> tuple[State, Tensor]:
+        given = {**(cond or {}), ESTIMATE: self.previous_estimate(x, sigma, space)}
+        estimate, v = with_variance(self.denoiser, x, sigma, space, given)
+        return self.remember(estimate, sigma, space), v
+
+    def around(self, wrap: Callable[[Denoise], Denoise]) -> SelfConditioned:
+        return SelfConditioned(wrap(self.denoiser))
+
+    def previous_estimate(self, x: State, sigma: Tensor, space: Space) -> State:
+        """Return the last estimate of these samples; NaN for a first estimate, or if the noise of a sample grew.
+
+        Arguments:
+            x: Noisy states.
+            sigma: Their noise levels, () or (B,).
+            space: Where they live; another space means other samples.
+        """
+        if self.memory.space is not space:
+            return torch.full_like(x, math.nan)
+        later = space.expand(per_sample(sigma, x, space) <= self.memory.sigma)
+        return torch.where(later, self.memory.estimate, math.nan)
+
+    def remember(self, estimate: State, sigma: Tensor, space: Space) -> State:
+        """Keep an estimate at noise levels () or (B,) for the next call, and return it."""
+        self.memory.space, self.memory.sigma = space, per_sample(sigma, estimate, space)
+        self.memory.estimate = estimate.detach()
+        return estimate

@@ -1,0 +1,79 @@
+r"""The size of a sampler's step as a condition of the network, for shortcut models (`objective.shortcut`).
+
+In flow time t = s / (1 + s), a step d has the share d / T of the way, T the flow time of the schedule's highest noise
+level. The network's condition "_step" is log_2(d / T), or NaN ("not given") for steps shorter than T / finest.
+
+Symbols: s noise level, t flow time.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+from torch import Tensor
+
+from polydiff.core.conditions import STEP, Condition
+from polydiff.core.space import Space, State, per_sample
+from polydiff.gaussian.denoise import with_variance
+from polydiff.gaussian.sampling.plan import Plan, at_nearest, evaluation_rows
+from polydiff.gaussian.wrapper import Wrapper
+
+Number = TypeVar("Number", float, Tensor)
+
+
+@dataclass(frozen=True, eq=False)
+class StepSize(Wrapper):
+    """A shortcut denoiser whose condition "_step" is the size of the sampler's step.
+
+    Arguments:
+        denoiser: Trained by `polydiff.gaussian.objective.shortcut.Shortcut`.
+        rows: The sampler's plan; best are noise levels of the spacing "flow" with a power of 2 steps.
+        finest: As in training: the number of steps from which on the step size counts as 0.
+    """
+
+    rows: Plan
+    finest: int = 128
+
+    def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+        return self.denoiser(x, sigma, space, self.with_step(cond, x, sigma, space))
+
+    def with_variance(
+        self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
+    ) -> tuple[State, Tensor]:
+        return with_variance(self.denoiser, x, sigma, space, self.with_step(cond, x, sigma, space))
+
+    def with_step(self, cond: Condition | None, x: State, sigma: Tensor, space: Space) -> Condition:
+        """Return the conditions and "_step", the size of the step that starts at each sample's noise level.
+
+        Arguments:
+            cond: Conditions.
+            x: States, for device and precision.
+            sigma: Noise levels, () or (B,).
+            space: Where the states live.
+        """
+        (size,) = at_nearest(sigma, *self.sizes)
+        return {**(cond or {}), STEP: per_sample(size, x, space)}
+
+    @cached_property
+    def sizes(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Noise levels at which the plan evaluates the network, and `log2_step` of the steps that start there."""
+        steps = evaluation_rows(self.rows)
+        return tuple(row.at for row in steps), tuple(self.log2_step(row.at, row.to) for row in steps)
+
+    def log2_step(self, at: float, to: float) -> float:
+        """Return log2 of a step's share of the whole way, or NaN for a step shorter than the finest one."""
+        share = (flow_time(at) - flow_time(to)) / flow_time(self.schedule.sigma_max)
+        return math.log2(share) if share * self.finest > 1 + 1e-6 else math.nan
+
+
+def flow_time(s: Number) -> Number:
+    """Return t = s / (1 + s)."""
+    return s / (1 + s)
+
+
+def noise_level(t: Number) -> Number:
+    """Return s = t / (1 - t)."""
+    return t / (1 - t)

@@ -1,0 +1,1 @@
+"""Evaluation of samples and likelihood of test data."""

@@ -1,0 +1,173 @@
+"""Evaluation: a domain's judges on samples, beside real data and noise."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from polydiff.contract.abilities import HasConfusions, HasMeasures
+from polydiff.contract.domain import Domain, Samples
+from polydiff.contract.sections import SampleConfig
+from polydiff.machine.environment import environment
+from polydiff.metrics.features import Extractor
+from polydiff.metrics.frechet import frechet_distance
+from polydiff.metrics.histogram import summary as distribution
+from polydiff.metrics.results import Metric
+from polydiff.model.model import Model
+from polydiff.model.request import Request
+from polydiff.model.restore import Paired, is_told, paired
+from polydiff.model.sample_section import GUIDED
+from polydiff.run.folder import Run
+from polydiff.support.errors import check_whole
+from polydiff.support.files import json_number, write_atomic
+from polydiff.support.protocols import provides
+
+DRAWN = 100
+"""Most classes of which it is told which are taken for which."""
+
+
+def evaluate(
+    model: Model, n: int, *, seed: int = 0, features: Extractor | None = None, **sampling: Any
+) -> dict[str, Any]:
+    """Judge n samples and return plain numbers, as `polydiff eval --json` prints them.
+
+    The same judges see n samples, up to n real held-out examples and n draws of noise, so that each number stands
+    between what real data and noise get. A model that was trained for a task, such as upsampling, makes held-out
+    examples of what it is told of them, and is judged by their distance to these, beside what a simple method makes.
+
+    Arguments:
+        model: What to judge.
+        n: Number of samples; for a task at most as many as there are held-out examples.
+        seed: Of the samples.
+        features: A feature extractor of the user's own, for a Frechet distance on it.
+        sampling: steps, sampler, guidance, batch_size, cond, as in `Model.sample`.
+    """
+    check_whole("n", n)
+    cond = sampling.pop("cond", None)
+    request = Request.of(model, sampling, cond)
+    sets, distances, baseline = to_judge(request, n, seed, cond)
+    rows = judge(model.domain, sets, distances, features)
+    return {
+        "domain": model.config.domain,
+        "step": model.step,
+        "weights": model.weights,
+        "n": len(sets["value"]),
+        "n_data": min(n, model.domain.size("test")),
+        **({"baseline": baseline} if baseline else {}),
+        "seed": seed,
+        "cond": dict(cond or {}),
+        **sampling_facts(request),
+        **({} if features is None else {"features": features.name}),
+        "environment": environment(str(model.device)),
+        "metrics": {name: table_row(name, rows) for name in rows["value"]},
+        "confusions": confusions(model.domain, sets),
+        **measures(model.domain, sets),
+    }
+
+
+def to_judge(request: Request, n: int, seed: int, cond: Mapping[str, Any] | None) -> Paired:
+    """Return the sets of examples that the judges compare, each under the name of its column."""
+    model = request.model
+    if is_told(model):
+        return paired(request, n, seed=seed, cond=cond)
+    sets = {
+        "value": Samples.join(list(request.samples(range(n), seed))),
+        "data": model.domain.examples("test", n),
+        "noise": model.noise(n, seed=seed),
+    }
+    return Paired(sets, {}, "")
+
+
+def judge(
+    domain: Domain,
+    sets: Mapping[str, Samples],
+    distances: Mapping[str, Mapping[str, Metric]],
+    features: Extractor | None,
+) -> dict[str, dict[str, Metric]]:
+    """Return the metrics of each set.
+
+    Arguments:
+        domain: Whose judges they are.
+        sets: Examples by the name of their column.
+        distances: Metrics of each set that are known already.
+        features: The user's own feature extractor.
+    """
+    rows = {row: {**distances.get(row, {}), **domain.evaluate(examples)} for row, examples in sets.items()}
+    own = {} if features is None else feature_metrics(features, domain, sets)
+    return {row: {**metrics, **({"feature_fd": own[row]} if own else {})} for row, metrics in rows.items()}
+
+
+def table_row(name: str, rows: Mapping[str, Mapping[str, Metric]]) -> dict[str, Any]:
+    """Return a metric as JSON: its value in each set with its error, its unit, which way is better, its meaning."""
+    judged = {row: metrics[name] for row, metrics in rows.items()}
+    metric = judged["value"]
+    return {
+        **{row: json_number(found.value) for row, found in judged.items()},
+        **{f"{row}_error": found.error for row, found in judged.items() if math.isfinite(found.error)},
+        "unit": metric.unit,
+        "better": metric.better,
+        "meaning": metric.meaning,
+    }
+
+
+def sampling_facts(request: Request) -> dict[str, Any]:
+    """Return how samples were drawn, as JSON."""
+    how = request.how
+    return {
+        "sampler": how.sampler,
+        "steps": how.steps,
+        "evaluations": request.evaluations(),
+        "guidance": how.guidance,
+        **further_told(how),
+    }
+
+
+def feature_metrics(features: Extractor, domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Metric]:
+    """Return the Frechet distance of each set to training examples, all of as many as there are in the smallest set."""
+    n = min(map(len, sets.values()))
+    known = features(domain.examples("train", n).examples)
+    meaning = (
+        f"Frechet distance of {n} examples to {len(known)} of training on {known.shape[1]} features by {features.name} "
+        f"({features.digest}). Compare it at the same n and features alone; the column of real data is its floor."
+    )
+    return {
+        row: Metric(frechet_distance(features(examples.head(n).examples), known), "", "lower", meaning)
+        for row, examples in sets.items()
+    }
+
+
+def confusions(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
+    """Return, by condition, what was asked of samples and of real examples and what judges take them for, as JSON."""
+    if not provides(domain, HasConfusions):
+        return {}
+    value, data = (domain.confusions(sets[row]) for row in ("value", "data"))
+    return {
+        name: {"asked": found.asked, "seen": found.seen, "value": found.counts, "data": data[name].counts}
+        for name, found in value.items()
+        if len(found.asked) <= DRAWN
+    }
+
+
+def measures(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
+    """Return real numbers of samples beside those of data, as `polydiff.metrics.histogram.summary` does, where told."""
+    if not provides(domain, HasMeasures):
+        return {}
+    value, data = (domain.measures(sets[row]) for row in ("value", "data"))
+    return {"measures": {name: distribution(found, data[name]) for name, found in value.items()}}
+
+
+def further_told(plan: SampleConfig) -> dict[str, Any]:
+    """Return the keys of options, spacing and guidance, where there is any, that are not the default ones."""
+    keys = ["options", "spacing", "spacing_options", *(GUIDED if plan.guidance != 1 else ())]
+    said, plain = plan.model_dump(mode="json"), SampleConfig().model_dump(mode="json")
+    return {key: said[key] for key in keys if said[key] != plain[key]}
+
+
+def write_evaluation(run: Path, result: dict[str, Any]) -> Path:
+    """Keep an evaluation in the run's folder, where the report finds it."""
+    path = Run.open(run).evaluation
+    write_atomic(path, json.dumps(result, indent=1) + "\n")
+    return path

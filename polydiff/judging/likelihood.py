@@ -1,0 +1,124 @@
+"""The likelihood of test data: bounds on -log p of held-out examples, by the process of a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from polydiff.contract.abilities import HasUnits
+from polydiff.core.condition_batch import withhold
+from polydiff.core.conditions import KNOWN
+from polydiff.core.process import Bounds, Estimate, lacks
+from polydiff.core.space import Batch
+from polydiff.core.streams import streams
+from polydiff.core.units import Units
+from polydiff.model.model import Model
+from polydiff.support.errors import check_whole, unknown
+from polydiff.support.files import json_number
+from polydiff.support.protocols import provides
+
+
+def likelihood(
+    model: Model, n: int, kinds: Sequence[str] = ("vlb",), *, seed: int = 0, draws: int = 32, batch_size: int = 64
+) -> dict[str, Any]:
+    """Bound -log p of up to n test examples, given their conditions, and return plain numbers for JSON.
+
+    Nats are those of a whole example, in the data's units (`polydiff.core.units.Units`): the mean over the examples,
+    with its standard error, which holds what the bounds' own draws add. A dimension is one of the space.
+
+    Arguments:
+        model: What to judge.
+        n: Number of test examples, spread over all.
+        kinds: Names of bounds (`bounds_of`).
+        seed: Of the draws.
+        draws: Noise levels drawn for each example, of "vlb" and "chain".
+        batch_size: Examples at a time; it changes what a network computes by rounding alone.
+    """
+    for name, number in {"n": n, "draws": draws, "batch_size": batch_size}.items():
+        check_whole(name, number)
+    process = bounding(model)
+    for kind in kinds:
+        if kind not in process.bounds:
+            raise unknown("likelihood", kind, process.bounds)
+    total = model.domain.size("test")
+    n = min(n, total)
+    parts = [range(first, min(first + batch_size, n)) for first in range(0, n, batch_size)]
+    batches = [held_out(model, [i * total // n for i in part]) for part in parts]
+    bound = process.bound(model, [units for _, units in batches], draws)
+    dims = torch.cat([batch.space.dim.double().cpu() for batch, _ in batches])
+    all_discrete = all(discrete(units) for _, units in batches)
+
+    def bounded(kind: str) -> dict[str, Any]:
+        found = [
+            bound(kind, batch, units, streams(seed, f"likelihood/{kind}", part, model.device))
+            for (batch, units), part in zip(batches, parts, strict=True)
+        ]
+        return summary(found, dims, all_discrete)
+
+    return {
+        "domain": model.config.domain,
+        "step": model.step,
+        "weights": model.weights,
+        "n": n,
+        "n_test": total,
+        "seed": seed,
+        "dimensions": dims.mean().item(),
+        **bound.facts,
+        "unit": next((units.name for _, units in batches if units is not None), "state"),
+        "likelihood": {kind: bounded(kind) for kind in kinds},
+    }
+
+
+def bounds_of(model: Model) -> Mapping[str, str]:
+    """Return the bounds that a model's process knows: name -> what it is."""
+    return bounding(model).bounds
+
+
+def bounding(model: Model) -> Bounds:
+    """Return a model's process, which must be one that bounds the likelihood."""
+    process = model.process
+    if not provides(process, Bounds):
+        raise lacks(process, "bound the likelihood of data")
+    return process
+
+
+def held_out(model: Model, indices: Sequence[int]) -> tuple[Batch, Units | None]:
+    """Return test examples on the model's device, no part of them known, and what their numbers stand for."""
+    x, space, cond = model.domain.batch("test", indices, streams(0, "augment", indices))
+    if KNOWN in (cond or {}):  # it would leave nothing to tell of a part of the example
+        cond = withhold(cond, {KNOWN})
+    batch = Batch(x, space, cond)
+    device = model.device
+    if not provides(model.domain, HasUnits):
+        return batch.to(device), None
+    units = model.domain.units(batch.x, batch.space)
+    tensors = {name: part for name, part in units._asdict().items() if isinstance(part, Tensor)}
+    moved: dict[str, Any] = {name: part.to(device) for name, part in tensors.items()}
+    return batch.to(device), units._replace(**moved)
+
+
+def summary(bounds: Sequence[Estimate], dims: Tensor, all_discrete: bool) -> dict[str, Any]:
+    """Return the mean over all examples of nats, nats and bits a dimension, parts and evaluations."""
+    nats = torch.cat([estimate.nats.cpu() for estimate in bounds])
+    each = nats / dims.clamp(min=1)
+    root = math.sqrt(len(nats))
+    row = {
+        "nats": json_number(nats.mean().item()),
+        "nats_error": json_number(nats.std().item() / root),
+        "nats_per_dim": json_number(each.mean().item()),
+        "nats_per_dim_error": json_number(each.std().item() / root),
+        "bits_per_dim": json_number(each.mean().item() / math.log(2)) if all_discrete else None,
+        "bits_per_dim_error": json_number(each.std().item() / root / math.log(2)) if all_discrete else None,
+        "evaluations": torch.cat([estimate.evaluations.cpu() for estimate in bounds]).double().mean().item(),
+    }
+    names = bounds[0].parts
+    return row | {"parts": {name: torch.cat([e.parts[name].cpu() for e in bounds]).mean().item() for name in names}}
+
+
+def discrete(units: Units | None) -> bool:
+    """Return whether every number of a state stands for a bin."""
+    return units is not None and units.low is not None and not bool(units.low.isnan().any())

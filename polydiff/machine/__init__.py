@@ -1,0 +1,1 @@
+"""What polydiff runs on: devices, memory, compilers and the versions that are installed."""

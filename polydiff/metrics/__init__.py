@@ -1,0 +1,1 @@
+"""Numbers that judges use. They know no model and no domain."""

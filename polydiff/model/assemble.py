@@ -1,0 +1,61 @@
+"""From a checkpoint to what a model is made of."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from polydiff.config.merge import config_from
+from polydiff.config.processes import build_denoiser
+from polydiff.contract.discover import build_domain
+from polydiff.contract.domain import Domain
+from polydiff.contract.sections import Config
+from polydiff.machine.device import pick_device
+from polydiff.run.averages import WIDEST
+from polydiff.run.checkpoint import load_weights, open_checkpoint
+from polydiff.run.folder import run_of
+from polydiff.run.parents import Records, located
+from polydiff.run.snapshots import average
+from polydiff.support.errors import UserError
+
+
+class Parts(NamedTuple):
+    """What a model is made of; attributes as of `polydiff.Model`."""
+
+    config: Config
+    domain: Domain
+    denoiser: Any
+    step: int
+    weights: str
+    device: torch.device
+    parents: Records
+
+
+def assemble(path: Path | str, weights: str = "ema", device: str | None = None, ema: float | None = None) -> Parts:
+    """Return the parts of a model that a checkpoint holds; arguments as of `polydiff.Model.load`."""
+    if weights not in ("ema", "model"):
+        raise UserError(f"weights must be 'ema' or 'model', not {weights!r}.")
+    if ema is not None and weights != "ema":
+        raise UserError(f"ema={ema:g} asks for an average, weights={weights!r} for none. Say one of them.")
+    if ema is not None and not 0 < ema < WIDEST:
+        raise UserError(f"ema={ema:g} should be the width of an average, between 0 and {WIDEST:.3f}.")
+    checkpoint = open_checkpoint(path)
+    parents = checkpoint.state.get("parents", {})
+    config = located(config_from(checkpoint.state["config"], str(path)), parents, run_of(Path(path)).path)
+    domain = build_domain(config, statistics=checkpoint.state["statistics"])
+    place = pick_device(device or (config.device if config.device == "cpu" else "auto"))
+    denoiser = build_denoiser(config, domain, place)
+    load_weights(denoiser, checkpoint.ema if weights == "ema" else checkpoint.model)
+    if ema is not None:
+        load_weights(denoiser, {**denoiser.state_dict(), **average(path, checkpoint, ema)})
+        weights = f"ema {ema:g}"
+    return Parts(config, domain, denoiser.eval(), checkpoint.step, weights, place, parents)
+
+
+def same_weights(network: nn.Module) -> Any:
+    """Return new modules around the same parameters and buffers: to compile them leaves the network as it is."""
+    return copy.deepcopy(network, {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())})

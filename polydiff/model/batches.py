@@ -1,0 +1,127 @@
+"""How many samples a network computes at a time.
+
+On a CPU a call is most efficient from a few MiB of activations a thread on: below, threads wait for each other; above,
+nothing is gained. On a GPU a batch may grow until its activations fill a share of the memory that is free. Both follow
+from the sizes of what a network computes for a few samples, not from a clock, so that the same words give the same
+batches, and so the same samples, each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from polydiff.core.space import Batch
+from polydiff.support.errors import UserError
+
+T = TypeVar("T")
+Evaluate = Callable[[nn.Module, Batch], object]
+
+PROBE = 4
+"""Samples that a network is tried on."""
+SHARE = 4 * 2**20
+"""Bytes of a layer's output, a thread, that a call on a CPU is best at (`benchmarks/sampling_speed.py`)."""
+LIVE = 16
+"""Outputs of the largest layer that a call may hold at a time, with what convolutions borrow."""
+FREE = 0.5
+"""Share of a GPU's free memory that a batch may fill."""
+FEWEST, MOST = 4, 1024
+"""Bounds of a batch."""
+WINDOW = 16
+"""Batches among which samples are sorted by size, so that those of a batch are alike."""
+
+
+def efficient(network: nn.Module, batch: Batch, evaluate: Evaluate) -> int:
+    """Return how many samples, a power of two, make one call of a network efficient.
+
+    Arguments:
+        network: What computes.
+        batch: A few states, on the network's device.
+        evaluate: Calls the network on a batch (`polydiff.core.process.Process.evaluate`).
+    """
+    device = batch.space.dim.device
+    if device.type == "cuda":
+        room = FREE * torch.cuda.mem_get_info(device)[0] / LIVE
+    else:
+        room = SHARE * torch.get_num_threads()
+    most = room * batch.space.batch / max(largest_output(network, batch, evaluate), 1)
+    return 1 << int(min(max(most, FEWEST), MOST)).bit_length() - 1
+
+
+def largest_output(network: nn.Module, batch: Batch, evaluate: Evaluate) -> int:
+    """Return the bytes in float32 of the largest output of a layer, for a batch."""
+    largest = 0
+
+    def look(layer: nn.Module, args: Any, output: Any) -> None:
+        nonlocal largest
+        tensors = output if isinstance(output, tuple | list) else [output]
+        largest = max([largest, *(4 * tensor.numel() for tensor in tensors if isinstance(tensor, Tensor))])
+
+    hooks = [layer.register_forward_hook(look) for layer in network.modules()]
+    try:
+        with torch.no_grad():
+            evaluate(network, batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return largest
+
+
+def windows(indices: range, size: int) -> Iterator[range]:
+    """Yield consecutive indices in parts that begin at multiples of a size, wherever the first of them lies."""
+    first = indices.start
+    while first < indices.stop:
+        last = min((first // size + 1) * size, indices.stop)
+        yield range(first, last)
+        first = last
+
+
+class Memory:
+    """Computes batches, and smaller ones from where memory does not suffice on.
+
+    Arguments:
+        most: Samples of a batch at first.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def __call__(self, indices: Sequence[int], compute: Callable[[Sequence[int]], T]) -> Iterator[T]:
+        """Yield what is computed of consecutive parts of the indices.
+
+        Raises:
+            UserError: There is no memory for a single sample.
+        """
+        while indices:
+            part = indices[: self.most]
+            done = self.attempt(part, compute)
+            if done:
+                yield done[0]
+                indices = indices[len(part) :]
+            elif len(part) == 1:
+                raise UserError(
+                    "Memory does not suffice for a single sample. Use a smaller network or a larger device."
+                )
+            else:
+                self.most = (len(part) + 1) // 2
+
+    def attempt(self, part: Sequence[int], compute: Callable[[Sequence[int]], T]) -> tuple[T] | None:
+        """Return what is computed of a part; None where memory did not suffice, which is then free again."""
+        try:
+            return (compute(part),)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return None
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Return whether an error says that memory does not suffice, on a GPU or a CPU."""
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
+        return True
+    return "DefaultCPUAllocator: can't allocate memory" in str(error)

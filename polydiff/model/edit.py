@@ -1,0 +1,191 @@
+"""What a trained model makes of examples that there are: variations, the rest of a part, what lies between two.
+
+Examples come as clean states with the space that they live in and their conditions, as `Domain.batch` gives them, or
+as `read` reads them from files:
+
+    given = model.domain.batch("test", range(8), streams(0, "augment", range(8)))
+    vary(model, given, strength=0.4)
+    vary(model, read(model, ["drum.wav"]), strength=0.4)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from polydiff.contract.abilities import Forgets, Reads, Restores, told_names
+from polydiff.contract.domain import Samples
+from polydiff.contract.tasks import known
+from polydiff.core.condition_batch import withhold
+from polydiff.core.conditions import KNOWN, Condition
+from polydiff.core.process import Draw, Inpaints, Interpolates, Known, Varies, lacks
+from polydiff.core.space import Batch, Matches, check_mask, state_to
+from polydiff.model.model import Model
+from polydiff.model.request import Request
+from polydiff.model.restore import spoken
+from polydiff.support.errors import UserError, attempt, check_whole, listed
+from polydiff.support.protocols import provides
+
+
+def read(model: Model, paths: Sequence[Path | str] | Path | str) -> Batch:
+    """Return a user's own files as clean states of the kind that a model was trained on, with no condition given.
+
+    Arguments:
+        model: Says what kind that is.
+        paths: Files of one size, or one file; sounds keep their length, and the network takes any.
+    """
+    if not provides(model.domain, Reads):
+        raise UserError(f"The domain {model.config.domain} reads no files of yours. Name none, for held-out examples.")
+    return model.domain.read(listed(paths))
+
+
+def vary(
+    model: Model,
+    given: Batch,
+    *,
+    strength: float = 0.5,
+    seed: int = 0,
+    first: int = 0,
+    cond: Mapping[str, Any] | None = None,
+    **sampling: Any,
+) -> Samples:
+    """Return examples made from given ones, less like them the greater the strength (SDEdit).
+
+    Arguments:
+        model: What makes them.
+        given: Clean states.
+        strength: Where noise begins, as a share of the schedule's time, in (0, 1].
+        seed: Of everything random.
+        first: Number of the first example; its noise follows from the seed and this, not from the batch.
+        cond: What to make of them, in the domain's words; other conditions stay as they are.
+        sampling: Keys of the configuration's section `sample`, as in `Model.sample`.
+    """
+    indices = range(first, first + given.space.batch)
+    process = model.process
+    if not provides(process, Varies):
+        raise lacks(process, "make variations")
+    request = Request.of(model, sampling, plan=lambda how: process.varying(model, how, strength))
+    told = conditions(model, given, cond, seed, indices)
+    x = request.states(given.space, told, seed, indices, init=given.x)
+    return spoken(model, x, given, told)
+
+
+def inpaint(
+    model: Model,
+    given: Batch,
+    mask: Tensor,
+    *,
+    jump: int = 5,
+    resample: int = 1,
+    seed: int = 0,
+    first: int = 0,
+    cond: Mapping[str, Any] | None = None,
+    **sampling: Any,
+) -> Samples:
+    """Return examples that equal given ones where the mask is 1 or True, and are new elsewhere.
+
+    Any model does it by replacement (`control.Known`), better with `resample` (RePaint). A model that was
+    trained with task=inpaint is told the known part as well, which guidance leaves to both of its estimates.
+
+    Arguments:
+        model: What makes them.
+        given: Clean states.
+        mask: What is known, broadcasting against a state; a row an atom of molecules: (M, 1) packed, (B, N, 1) padded.
+        jump: Steps of a piece of the plan.
+        resample: How often each piece is run, 1 for once; more harmonises the new with the known.
+        seed: Of everything random.
+        first: As in `vary`.
+        cond: As in `vary`.
+        sampling: As in `vary`.
+    """
+    attempt("inpaint", lambda: check_mask(mask, given.x))
+    check_whole("jump", jump)
+    check_whole("resample", resample)
+    refuse_lacking(model, "inpaint")
+    indices = range(first, first + given.space.batch)
+    process = model.process
+    if not provides(process, Inpaints):
+        raise lacks(process, "inpaint")
+    request = Request.of(model, sampling, plan=lambda how: process.inpainting(model, how, jump, resample))
+    told = conditions(model, given, cond, seed, indices)
+    y = model.domain.forget(given.x, mask, given.space) if provides(model.domain, Forgets) else given.x
+    if KNOWN in model.domain.conditions:
+        told = {**(told or {}), KNOWN: known(y, mask)}
+    x = request.states(given.space, told, seed, indices, known=Known(y, mask))
+    made = spoken(model, x, given, told)
+    return replace(made, examples=kept(model, made.examples, given, mask))
+
+
+def kept(model: Model, made: Sequence[Any], given: Batch, mask: Tensor) -> Sequence[Any]:
+    """Return examples whose known places are as given, also where a codec spreads a state's numbers over several."""
+    x = state_to(given.x, "cpu")
+    if not isinstance(x, Tensor) or not all(
+        isinstance(example, Tensor) and example.shape == x.shape[1:] for example in made
+    ):
+        return made  # such as molecules, whose states are no arrays of places
+    here = (mask.cpu() != 0).expand_as(x)
+    return [torch.where(m, a, b) for m, a, b in zip(here, model.domain.decode(x, given.space), made, strict=True)]
+
+
+def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, steps: int = 50) -> list[Samples]:
+    """Return examples at shares of the way from those of a to those of b, by the model without condition.
+
+    Arguments:
+        model: Leads to noise and back.
+        a: Clean states.
+        b: Clean states of the same sizes: molecules of as many atoms.
+        shares: 0 is a, 1 is b.
+        steps: Noise levels of each way, at least 2.
+    """
+    check_whole("steps", steps, least=2)
+    refuse_lacking(model, "interpolate")
+    process = model.process
+    if not provides(process, Interpolates):
+        raise lacks(process, "interpolate")
+    if a.x.shape != b.x.shape or not torch.equal(a.space.dim, b.space.dim):
+        raise UserError(
+            "Only examples of the same size can be interpolated: sounds of one length, molecules of as many atoms."
+        )
+    if provides(a.space, Matches) and not a.space.matches(b.space):
+        raise UserError(
+            "These examples are of other kinds, place by place, and this model makes no kinds: of molecules, the "
+            "elements must be the same and in one order."
+        )
+    how = model.plan(guidance=1.0, sampler="heun")  # as the ways there and back are
+    ends = (state_to(a.x, model.device), state_to(b.x, model.device))
+    draw = Draw(space=a.space.to(model.device), cond=None, seed=0, indices=range(a.space.batch), compile=how.compile)
+    states = process.between(model, how, ends, draw, shares, steps)
+    return [Samples(model.domain.decode(state_to(x, "cpu"), a.space)) for x in states]
+
+
+def conditions(
+    model: Model, given: Batch, cond: Mapping[str, Any] | None, seed: int, indices: range
+) -> Condition | None:
+    """Return the conditions of given examples, with those that are asked for in their place.
+
+    What a task tells of them is withheld, such as a mel spectrogram, of which they would be made again as they were;
+    but not where their states mean nothing without.
+    """
+    gone = {KNOWN} if lacking(model) else told_names(model.domain)
+    own = withhold(given.cond, gone)
+    named = model.conditions(cond, seed, indices) if cond else {}
+    return {**own, **{name: named[name] for name in cond or {}}} or None
+
+
+def lacking(model: Model) -> bool:
+    """Return whether a model's states are what another form of examples lacks, and mean nothing without it."""
+    return provides(model.domain, Restores) and model.domain.task.lacking
+
+
+def refuse_lacking(model: Model, verb: str) -> None:
+    """Refuse to do with what examples lack what is meant for examples."""
+    if lacking(model):
+        raise UserError(
+            f"This model makes what is missing from another form of examples (task={getattr(model.config, 'task', '')})"
+            f", not whole ones, and cannot {verb}. Use a run of task=generate or inpaint."
+        )

@@ -1,0 +1,196 @@
+"""One request of a trained model: everything that all of its batches share, made once.
+
+A request holds the checked section `sample`, the plan of the process (its noise levels and what is done at each), the
+conditions in words and a guide. Each batch then only draws its space and conditions and runs the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from polydiff.contract.abilities import told_names
+from polydiff.contract.domain import Samples, conditions_of
+from polydiff.contract.sections import SampleConfig
+from polydiff.core.condition_batch import condition_to, same_conditions, withhold
+from polydiff.core.conditions import Condition
+from polydiff.core.process import Draw, Known, Plan
+from polydiff.core.space import Space, State, state_to
+from polydiff.core.streams import streams
+from polydiff.model.batches import WINDOW, Memory, windows
+from polydiff.model.sample_section import section
+from polydiff.model.user_conditions import asked, conditions
+from polydiff.run.parents import open_parent
+from polydiff.support.errors import UserError
+
+if TYPE_CHECKING:
+    from polydiff.model.model import Model
+
+Blank = tuple[Space, Condition | None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What all batches of one call share.
+
+    Arguments:
+        model: What draws.
+        how: How, the configuration's section `sample` with changes.
+        plan: The process's plan, made of `how`.
+        asked: Conditions as the domain reads them (`polydiff.model.user_conditions.asked`).
+        guide: A worse model to guide away from; None: none.
+    """
+
+    model: Model
+    how: SampleConfig
+    plan: Plan
+    asked: Mapping[str, Any]
+    guide: Model | None
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        sampling: Mapping[str, Any],
+        cond: Mapping[str, Any] | None = None,
+        plan: Callable[[SampleConfig], Plan] | None = None,
+    ) -> Request:
+        """Return a request; what does not work, such as an unknown sampler, is a `UserError`.
+
+        Arguments:
+            model: What draws.
+            sampling: Changes of the section `sample`; None as a value: no change.
+            cond: Conditions, in the domain's words.
+            plan: Makes the plan; None: that of new samples.
+        """
+        how = section(model, sampling)
+        made = model.process.plan(model, how) if plan is None else plan(how)
+        return cls(model, how, made, asked(model.domain, cond), guide_of(model, how))
+
+    @property
+    def batch_size(self) -> int:
+        """Samples computed at a time."""
+        return self.model.batch_size(self.how)
+
+    def with_batch_size(self, batch_size: int) -> Request:
+        """Return the same request, computed this many samples at a time."""
+        return replace(self, how=self.how.model_copy(update={"batch_size": batch_size}))
+
+    def evaluations(self) -> int | None:
+        """Return how often a network is called for a sample, None if that varies; guidance calls two."""
+        return self.plan.evaluations(bool(self.model.domain.conditions or self.how.guide or self.how.negative))
+
+    def samples(self, indices: range, seed: int) -> Iterator[Samples]:
+        """Yield samples in order. If their sizes differ, batches are of like sizes, within windows of many."""
+        memory = Memory(self.batch_size)
+        for window in windows(indices, WINDOW * memory.most):
+            yield from self.window(window, seed, memory, indices.stop)
+
+    def window(self, window: range, seed: int, memory: Memory, stop: int) -> Iterator[Samples]:
+        """Yield the samples of one window in order; `stop` is the number after the request's last sample."""
+        whole = self.blank(window, seed)
+        sizes = whole[0].dim
+
+        def compute(numbers: Sequence[int]) -> Samples:
+            space, cond = whole if list(numbers) == list(window) else self.blank(numbers, seed)
+            full = len(numbers) == min(memory.most, stop)  # a last, smaller batch is not worth compiling for
+            x = self.states(space, cond, seed, numbers, compile=self.how.compile and full)
+            return Samples(self.model.domain.decode(state_to(x, "cpu"), space), cond)
+
+        if (sizes == sizes[0]).all():
+            yield from memory(window, compute)
+        else:
+            order = sizes.argsort(stable=True)
+            drawn = Samples.join(list(memory([window[i] for i in order.tolist()], compute)))
+            yield drawn.take(order.argsort().tolist())
+
+    def blank(self, numbers: Sequence[int], seed: int) -> Blank:
+        """Return the space and the conditions of samples, which follow from the seed and each sample's number."""
+        return self.model.domain.blank(streams(seed, "blank", numbers), self.asked)
+
+    def states(
+        self,
+        space: Space,
+        cond: Condition | None,
+        seed: int,
+        indices: Sequence[int],
+        *,
+        compile: bool | None = None,
+        init: State | None = None,
+        known: Known | None = None,
+    ) -> State:
+        """Return the sampled states of one batch, before decoding.
+
+        Arguments:
+            space: Where they live.
+            cond: Their conditions.
+            seed: Of their noise.
+            indices: Their numbers.
+            compile: Whether the compiled network computes them; None: as the section says.
+            init: Clean states to begin from, if the plan is for that.
+            known: The part of the states that is known, if the plan is for that.
+        """
+        model, device = self.model, self.model.device
+        cond = condition_to(cond, device)
+        guided, weak = self.guidance(cond, seed, indices)
+        draw = Draw(
+            space=space.to(device),
+            cond=cond,
+            seed=seed,
+            indices=indices,
+            guided=guided,
+            weak=weak,
+            joined=guided and self.guide is None and 2 * len(indices) <= model.efficient,
+            compile=self.how.compile if compile is None else compile,
+            init=None if init is None else state_to(init, device),
+            known=None if known is None else Known(*(state_to(part, device) for part in known)),
+        )
+        return self.plan.run(draw, self.guide)
+
+    def guidance(self, cond: Condition | None, seed: int, indices: Sequence[int]) -> tuple[bool, Condition | None]:
+        """Return whether the weak estimate differs from the strong one, and the conditions of the weak one."""
+        if self.how.guidance == 1:
+            return False, None
+        weak = condition_to(self.weak(cond, seed, indices), self.model.device)
+        return self.guide is not None or not same_conditions(cond, weak), weak
+
+    def weak(self, cond: Condition | None, seed: int, indices: Sequence[int]) -> Condition | None:
+        """Return the conditions of guidance's weak estimate: those to guide away from, the others withheld.
+
+        Conditions of the task (a known part, a recording, a mel spectrogram) stay in both estimates. None if there are
+        no conditions, or if a guide estimates under the same ones.
+        """
+        unwanted = self.unwanted(seed, indices)
+        if cond is None or self.how.guide is not None:
+            return unwanted
+        away = unwanted or withhold(cond, cond.keys())
+        return {**away, **{name: value for name, value in cond.items() if name in told_names(self.model.domain)}}
+
+    def unwanted(self, seed: int, indices: Sequence[int]) -> Condition | None:
+        """Return the conditions to guide away from, those that `how` does not name withheld; None: none named."""
+        negative = self.how.negative
+        if not negative:
+            return None
+        named = conditions(self.model.domain, negative, seed, indices)
+        return withhold(named, named.keys() - negative.keys())
+
+
+def guide_of(model: Model, how: SampleConfig) -> Model | None:
+    """Return the worse model that a section `sample` names; one of other data is a `UserError`."""
+    if how.guide is None:
+        return None
+    parent = open_parent("sample.guide", how.guide)
+    parent.check_domain(model.config.domain)
+    parent.check_same_data(model.domain.statistics)
+    parent.warn_if_changed(model.parents)
+    other = type(model).load(parent.checkpoint, device=str(model.device))
+    if other.config.process != model.config.process:
+        raise UserError(f"{parent} has process={other.config.process}, this model {model.config.process}.")
+    theirs, ours = (conditions_of(each.domain) for each in (other, model))
+    if theirs != ours:
+        raise UserError(f"{parent} was trained on other data: it has the conditions {theirs}, this model {ours}.")
+    its, own = (each.config.backbone.self_condition for each in (other, model))
+    if its != own:
+        raise UserError(f"{parent} has backbone.self_condition={its}, this model {own}: they must agree.")
+    return other

@@ -1,0 +1,52 @@
+"""The section `sample` of one request: that of the configuration with the changes of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from polydiff.config.merge import checked
+from polydiff.contract.sections import SampleConfig
+from polydiff.support.errors import UserError
+
+if TYPE_CHECKING:
+    from polydiff.model.model import Model
+
+GUIDED = {
+    "guide": "A guide",
+    "negative": "A condition to guide away from",
+    "guidance_method": "A method of guidance",
+    "guidance_options": "An option of guidance",
+    "guidance_interval": "An interval of guidance",
+}
+"""Key of the section `sample` that only matters where there is guidance -> what it is."""
+
+
+def section(model: Model, changes: Mapping[str, Any]) -> SampleConfig:
+    """Return the configuration's section `sample` with changes (None: no change), of the right keys and types."""
+    configured = model.config.sample
+    given = {name: value for name, value in changes.items() if value is not None}
+    values = configured.model_dump()
+    for name, fresh in (("sampler", {"options": {}, "spacing": None}), ("spacing", {"spacing_options": {}})):
+        if given.get(name, values[name]) != values[name]:
+            given = fresh | given  # what suited another method means nothing to this one
+    if given.get("guidance_method", configured.guidance_method) != configured.guidance_method:
+        given.setdefault("guidance_options", {})
+    if given.get("guidance") == 1:
+        values |= {"guide": None, "negative": {}}  # they were for the scale that was configured
+    how = checked(SampleConfig, values | given)
+    check_guided(how, given)
+    return how
+
+
+def check_guided(how: SampleConfig, said: Iterable[str]) -> None:
+    """Raise a `UserError` if keys of guidance are set and the scale is 1, which is no guidance.
+
+    Arguments:
+        how: The section.
+        said: Keys to look at.
+    """
+    plain = SampleConfig()
+    idle = [what for key, what in GUIDED.items() if key in said and getattr(how, key) != getattr(plain, key)]
+    if how.guidance == 1 and idle:
+        raise UserError(f"{idle[0]} does nothing at guidance 1. Say guidance=2, for instance.")

@@ -1,0 +1,233 @@
+"""A run on one page: curves, samples over training, real beside generated, what was measured, how to do it again.
+
+The page is made from the files of the run's folder alone, so it can be made again on a machine that has neither the
+data nor the domain. It fetches nothing, and its content security policy keeps it so whatever a domain's pictures hold.
+All text is escaped; only a domain's own fragments (`show.html`) and scripts stand as they are, a script once a page.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from polydiff.gallery.page import POLICY, script
+from polydiff.gallery.sets import SCRIPTS, SHOW
+from polydiff.report.curves import SMOOTHING, training_curves
+from polydiff.report.numbers import number
+from polydiff.report.tables import SAMPLING, evaluation, read_evaluation
+from polydiff.run.folder import Run, step_of, step_path, steps_saved
+from polydiff.support.files import read_json, write_atomic
+from polydiff.support.nested import get_dotted
+from polydiff.support.yaml_text import read_yaml
+
+LIMIT = 5_000_000
+"""Most bytes of a page."""
+
+
+class SampleSet(NamedTuple):
+    """Samples of one step, or real ones (step None)."""
+
+    step: int | None
+    html: Markup
+
+    @property
+    def title(self) -> str:
+        """What the set is called in a sentence."""
+        return "the real examples" if self.step is None else f"step {self.step:,}"
+
+    @property
+    def size(self) -> int:
+        """Bytes on the page, its frame included."""
+        return len(self.html.encode()) + 400
+
+
+def write_report(path: Path) -> Path:
+    """Write RUN/report.html, one self-contained page of at most 5 MB, and return its path.
+
+    Arguments:
+        path: The run's folder.
+
+    Raises:
+        UserError: There is no such run, or a file of it is damaged.
+    """
+    run = Run.open(path)
+    write_atomic(run.report, page(run))
+    return run.report
+
+
+def page(run: Run, limit: int = LIMIT) -> str:
+    """Return the page; sets of samples that do not fit are left out, those in the middle first."""
+    parts = {
+        **described(run),
+        "curves": training_curves(list(run.records())),
+        "evaluation": evaluation(run),
+        "commands": commands(run),
+        "scripts": [script(text(path)) for path in sorted(run.samples(SCRIPTS).glob("*.js"))],
+        "policy": POLICY,
+    }
+    real, sets = sample_sets(run)
+    room = limit - len(render(parts, [], [*real, *sets]).encode())
+    real_kept = [s for s in real if s.size <= room]
+    kept = fitting([s.size for s in sets], room - sum(s.size for s in real_kept))
+    shown = [*real_kept, *(sets[i] for i in kept)]
+    return render(parts, shown, [s for s in (*real, *sets) if s not in shown])
+
+
+def render(parts: Mapping[str, Any], shown: list[SampleSet], left_out: list[SampleSet]) -> str:
+    """Return the page with some sets of samples shown and others mentioned."""
+    source = resources.files("polydiff.report").joinpath("template.html").read_text(encoding="utf-8")
+    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return template.from_string(source).render(**parts, shown=shown, left_out=left_out)
+
+
+def fitting(sizes: Sequence[int], room: int) -> list[int]:
+    """Return which sets fit into so many bytes: evenly spaced ones with the first and the last, or the last alone."""
+    n = len(sizes)
+    for k in range(n, 0, -1):
+        chosen = sorted({round(i * (n - 1) / (k - 1)) for i in range(k)}) if k > 1 else [n - 1]
+        if sum(sizes[i] for i in chosen) <= room:
+            return chosen
+    return []
+
+
+def described(run: Run) -> dict[str, Any]:
+    """Return what the head of the page and the section on configuration say."""
+    config, state = settings(run), read_json(newest_state(run))
+    records = list(run.records())
+    latest = records[-1] if records else state
+    facts = {
+        "Data": words(config, "data.name", "data.path"),
+        "Network": ", ".join(filter(None, [words(config, "backbone.name"), weights(run)])),
+        "Diffusion": f"{words(config, 'schedule')} schedule, predicts {words(config, 'target')}",
+        "Stands on": "; ".join(
+            f"{key}: {at['path']}, step {at['step']:,}" for key, at in state.get("parents", {}).items()
+        ),
+        "Training time": duration(latest.get("seconds")),
+        "Speed": f"{number(speed):.3g} examples a second" if (speed := latest.get("examples_per_second")) else "",
+        "Seed": words(config, "seed"),
+        "Device": words(state, "environment.device"),
+        "Date": words(state, "environment.date").replace("T", " ").replace("+00:00", " UTC"),
+        "Versions": ", ".join(
+            f"{name} {version}" for name, version in (get_dotted(state, "environment.versions") or {}).items()
+        ),
+    }
+    return {
+        "name": run.path.resolve().name,
+        "domain": words(config, "domain") or "an unknown domain",
+        "preset": words(config, "preset"),
+        "step": max(int(at.get("step", 0)) for at in (latest, state)),
+        "planned": get_dotted(config, "train.steps"),
+        "facts": {name: value for name, value in facts.items() if value},
+        "input": text(run.input),
+        "resolved": commented(text(run.resolved)),
+        "smoothing": round(100 * SMOOTHING),
+        "version": metadata.version("polydiff"),
+    }
+
+
+def settings(run: Run) -> dict[str, Any]:
+    """Return the resolved configuration, {} where there is none."""
+    return read_yaml(run.resolved) if run.resolved.is_file() else {}
+
+
+def words(config: Mapping[str, Any], *keys: str) -> str:
+    """Return the values of dotted keys that are set, separated by commas."""
+    return ", ".join(str(value) for key in keys if (value := get_dotted(config, key)) is not None)
+
+
+def text(path: Path) -> str:
+    """Return a small text file, "" where there is none."""
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def commented(source: str) -> list[tuple[str, str]]:
+    """Return lines of YAML as (what they say, comment): the comments tell where each value came from."""
+    found = (re.fullmatch(r"(.*?)(  # [^#]*)?", line) for line in source.splitlines())
+    return [(match[1], match[2] or "") for match in found if match]
+
+
+def newest_state(run: Run) -> Path | None:
+    """Return state.json of the newest checkpoint, None where there is no checkpoint."""
+    steps = steps_saved(run.checkpoints)
+    return step_path(run.checkpoints, steps[-1]) / "state.json" if steps else None
+
+
+def weights(run: Run) -> str:
+    """Return how many weights the network has, from the headers of the newest checkpoint."""
+    from safetensors import safe_open
+
+    state = newest_state(run)
+    path = state.with_name("ema.safetensors") if state else None
+    if path is None or not path.is_file():
+        return ""
+    with safe_open(path, framework="numpy") as file:
+        total = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - no mapping
+    return f"{total:,} weights"
+
+
+def duration(seconds: Any) -> str:
+    """Return a time in words, "" for None."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(float(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def sample_sets(run: Run) -> tuple[list[SampleSet], list[SampleSet]]:
+    """Return the set of real examples, where there is one, and the samples of each step, ascending."""
+    real, steps = [], []
+    for path in sorted(run.samples(".").glob(f"*/{SHOW}")):
+        html = Markup(text(path))  # noqa: S704 - the domain's own HTML
+        if path.parent.name == "real":
+            real.append(SampleSet(None, html))
+        elif (step := step_of(path.parent)) is not None:
+            steps.append(SampleSet(step, html))
+    return real, sorted(steps, key=lambda s: s.step or 0)
+
+
+def commands(run: Run) -> list[tuple[str, str]]:
+    """Return what to type to get all this again, each with what it does."""
+    result, name = read_evaluation(run), shlex.quote(run.path.resolve().name)
+    found = [(f"polydiff train -c {name}/config.resolved.yaml -o {name}-again", "the same run")]
+    if result:
+        asked = [(key, result[key]) for key in ("seed", "weights", *SAMPLING) if key in result]
+        asked += [("cond", f"{key}={value}") for key, value in result.get("cond", {}).items()] + further_words(result)
+        asked += [("features", result["features"])] if "features" in result else []
+        options = [word for key, value in asked for word in (f"--{key}", str(value))]
+        found.append(
+            (
+                shlex.join(["polydiff", "eval", run.path.resolve().name, "-n", str(result.get("n")), *options]),
+                "the numbers above",
+            )
+        )
+    return [*found, (f"polydiff sample {name} -n 16", "more samples"), (f"polydiff report {name}", "this page")]
+
+
+OPTIONS = (
+    ("option", "options"),
+    ("spacing-option", "spacing_options"),
+    ("guidance-option", "guidance_options"),
+    ("negative", "negative"),
+)
+"""Repeatable options of the command line, and their keys in an evaluation."""
+
+
+def further_words(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return options of the command line, and their values, for an evaluation's options, spacing and guidance."""
+    words = [(key.replace("_", "-"), result.get(key)) for key in ("spacing", "guidance_method", "guide")]
+    if interval := result.get("guidance_interval"):
+        words.append(("guidance-interval", ",".join(f"{level:g}" for level in interval)))
+    for option, key in OPTIONS:
+        words += [(option, f"{name}={value}") for name, value in result.get(key, {}).items()]
+    return [(option, value) for option, value in words if value is not None]

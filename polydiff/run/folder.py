@@ -1,0 +1,167 @@
+"""A run's folder: where each thing of a run lies.
+
+runs/audio-001/
+  config.input.yaml      what the user said
+  config.resolved.yaml   every value, with where it came from
+  checkpoints/           step-00002000/ ...
+  averages/              step-00002000/ ...: power-function averages (`run.snapshots`), where the run keeps them
+  metrics.jsonl          one line a logged step
+  samples/               real/, step-00000500/ ...: files, a manifest and an HTML fragment; scripts/ of these
+  evaluation.json        the last evaluation
+  report.html            one self-contained page
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polydiff.support.errors import UserError
+from polydiff.support.files import made, write_atomic
+
+LOCK = ".lock"
+STEP = re.compile(r"step-(\d{8,})")
+"""Name of the folder of a step: of a checkpoint, of a snapshot of averages, of a set of samples."""
+
+
+def step_path(folder: Path, step: int) -> Path:
+    """Return the folder of a step: folder/step-00002000."""
+    return folder / f"step-{step:08d}"
+
+
+def step_of(path: Path) -> int | None:
+    """Return the step that a folder's name says, None if it is not the folder of a step."""
+    match = STEP.fullmatch(path.name)
+    return int(match[1]) if match else None
+
+
+def steps_saved(folder: Path) -> list[int]:
+    """Return the steps that have a folder in this one, ascending; drafts that a crash left do not count."""
+    found = map(step_of, folder.iterdir()) if folder.is_dir() else ()
+    return sorted(step for step in found if step is not None)
+
+
+def delete_steps(folder: Path, steps: Iterable[int]) -> None:
+    """Delete the folders of these steps, and drafts that a crash left."""
+    for step in steps:
+        shutil.rmtree(step_path(folder, step))
+    for draft in folder.glob(".step-*"):
+        shutil.rmtree(draft)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Paths in a run's folder, and how its small files are read and written.
+
+    Arguments:
+        path: The folder.
+    """
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: Path | str) -> Run:
+        """Return an existing run."""
+        path = Path(path)
+        if not path.is_dir():
+            raise UserError(f"There is no run folder {path}. `polydiff train --domain NAME -o {path}` makes one.")
+        run = cls(path)
+        if not (run.resolved.is_file() or run.checkpoints.is_dir()):
+            raise UserError(f"{path} is not a run folder: it holds neither config.resolved.yaml nor checkpoints/.")
+        return run
+
+    def check_free(self) -> None:
+        """Refuse a folder that holds a run, or anything that is not a run cut short before its first checkpoint."""
+        if steps_saved(self.checkpoints):
+            quoted = shlex.quote(str(self.path))
+            raise UserError(
+                f"{quoted} holds a run already. Go on with `polydiff resume {quoted}`, or choose another -o."
+            )
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is a file, not a folder. Choose another -o.")
+        if self.path.is_dir() and not self.resolved.is_file() and any(p.name != LOCK for p in self.path.iterdir()):
+            raise UserError(f"{self.path} holds files that are no run's. Choose another -o, or an empty folder.")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in this folder; a lock ends with its process, however that ends."""
+        with made(self.path), (self.path / LOCK).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"Another process is training in {self.path}. Wait for it, or choose another -o."
+                ) from None
+            try:
+                yield
+            finally:
+                if {path.name for path in self.path.iterdir()} == {LOCK}:
+                    (self.path / LOCK).unlink()  # nothing was begun: leave nothing behind
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def averages(self) -> Path:
+        return self.path / "averages"
+
+    @property
+    def input(self) -> Path:
+        return self.path / "config.input.yaml"
+
+    @property
+    def resolved(self) -> Path:
+        return self.path / "config.resolved.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    def samples(self, name: str | int) -> Path:
+        """Return the folder of a set of samples: "real", or those of a step."""
+        folder = self.path / "samples"
+        return step_path(folder, name) if isinstance(name, int) else folder / name
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Yield the lines of metrics.jsonl; a last line that a crash cut short is left out."""
+        lines = self.metrics.read_text().splitlines() if self.metrics.is_file() else []
+        for i, line in enumerate(lines):
+            try:
+                yield json.loads(line)
+            except ValueError:
+                if i + 1 < len(lines):
+                    raise UserError(f"{self.metrics}, line {i + 1}, is not JSON. Repair or delete that line.") from None
+
+    def rewind(self, step: int) -> None:
+        """Forget the records after `step`, as a run that resumes there does."""
+        if self.metrics.is_file():
+            kept = [record for record in self.records() if record["step"] <= step]
+            write_atomic(self.metrics, "".join(json.dumps(record) + "\n" for record in kept))
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Append one line to metrics.jsonl."""
+        with self.metrics.open("a") as file:
+            file.write(json.dumps(dict(record)) + "\n")
+
+
+def run_of(path: Path) -> Run:
+    """Return the run that a path belongs to: a run's folder, or that of one of its checkpoints."""
+    place = path.resolve()
+    return Run(place if step_of(place) is None else place.parent.parent)

@@ -1,0 +1,94 @@
+"""Snapshots of the power-function averages on disk, and the average of any width made from them (`run.averages`).
+
+averages/step-00002000/averages.safetensors     both averages at that step
+                       manifest.json            its size and SHA-256
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load as load_tensors
+from torch import Tensor
+
+from polydiff.run.averages import Profile, exponent, mixture
+from polydiff.run.checkpoint import AVERAGES, Checkpoint, checked_files, pack, write_files
+from polydiff.run.folder import delete_steps, run_of, step_path, steps_saved
+from polydiff.support.errors import UserError
+
+TOLERATED = 0.1
+"""Largest relative error of a profile that is still called a reconstruction."""
+
+
+def save_snapshot(folder: Path, step: int, tensors: Mapping[str, Tensor], keep: int) -> None:
+    """Write folder/step-XXXXXXXX, whole or not at all, and delete the least useful beyond `keep`."""
+    write_files(step_path(folder, step), {AVERAGES: pack(tensors)})
+    delete_steps(folder, spares(steps_saved(folder), keep))
+
+
+def drop_snapshots(folder: Path, after: int) -> None:
+    """Delete the snapshots after a step, as a run that resumes there does."""
+    delete_steps(folder, [step for step in steps_saved(folder) if step > after])
+
+
+def spares(steps: Sequence[int], keep: int) -> list[int]:
+    """Return the steps to delete so that `keep` of them stay, evenly: one by one that with the nearest neighbours."""
+    left, gone = [0, *sorted(steps)], []
+    while len(left) - 1 > max(keep, 1):
+        gaps = {left[i]: left[i + 1] - left[i - 1] for i in range(1, len(left) - 1)}
+        gone.append(min(gaps, key=lambda step: (gaps[step], step)))
+        left.remove(gone[-1])
+    return gone
+
+
+def average(path: Path | str, checkpoint: Checkpoint, ema: float) -> dict[str, Tensor]:
+    """Return the parameters' average of a width, from a checkpoint and the snapshots of its run.
+
+    Arguments:
+        path: The run's folder, or that of the checkpoint in it.
+        checkpoint: Read from there.
+        ema: Width of the average.
+    """
+    if not checkpoint.averages:
+        raise UserError(f"{path} keeps no averages to make another from. Train with train.ema_snapshots=16.")
+    return reconstruct(run_of(Path(path)).averages, checkpoint.step, checkpoint.averages, ema)
+
+
+def reconstruct(folder: Path, step: int, latest: Mapping[str, Tensor], sigma_rel: float) -> dict[str, Tensor]:
+    """Return the parameters' average of any width at a step.
+
+    Arguments:
+        folder: Of the snapshots; those after `step` are left out.
+        step: Steps done.
+        latest: The averages at that step, as `PowerAverages.tensors` gives them.
+        sigma_rel: Width asked for.
+
+    Raises:
+        UserError: The snapshots do not reach so far: their mixtures are not near that average.
+    """
+    wanted = Profile(step, exponent(sigma_rel))
+    before = [s for s in steps_saved(folder) if s < step]
+    sigmas = sorted({float(key.partition("/")[0]) for key in latest})
+    places = [(s, sigma) for s in (*before, step) for sigma in sigmas]
+    weights, error = mixture([Profile(s, exponent(sigma)) for s, sigma in places], wanted)
+    if error > TOLERATED:
+        nearest = min(sigmas, key=lambda sigma: abs(sigma - sigma_rel))
+        raise UserError(
+            f"The {len(before)} snapshots before step {step} do not give an average of width {sigma_rel:g} (error "
+            f"{error:.2f}). Ask for a width nearer to {nearest:g}, or train with more of train.ema_snapshots."
+        )
+    total = {key.partition("/")[2]: torch.zeros_like(value, dtype=torch.float64) for key, value in latest.items()}
+    tensors: Mapping[str, Tensor] = {}
+    for i, ((s, sigma), weight) in enumerate(zip(places, weights, strict=True)):
+        if i % len(sigmas) == 0:  # one snapshot in memory at a time
+            tensors = latest if s == step else load_snapshot(folder, s)
+        for name, value in total.items():
+            value.add_(tensors[f"{sigma}/{name}"].double(), alpha=weight)
+    return {name: value.to(latest[f"{sigmas[0]}/{name}"].dtype) for name, value in total.items()}
+
+
+def load_snapshot(folder: Path, step: int) -> dict[str, Tensor]:
+    """Return the averages of a snapshot, each byte as it was written."""
+    return load_tensors(checked_files(step_path(folder, step), [AVERAGES])[AVERAGES])

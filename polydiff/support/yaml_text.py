@@ -1,0 +1,133 @@
+"""YAML as configs use it: 1e-4 is a number, mistakes are told in one line, each value can say where it came from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from polydiff.support.errors import UserError
+
+FLOAT = re.compile(r"[-+]?([0-9][0-9_]*)(\.[0-9_]*)?[eE][-+]?[0-9]+|[-+]?\.[0-9][0-9_]*[eE][-+]?[0-9]+")
+
+
+class Loader(yaml.SafeLoader):
+    """The safe loader, which also reads 1e-4 as a number (YAML 1.1 wants 1.0e-4) and refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+class Dumper(yaml.SafeDumper):
+    """The safe dumper, whose text `Loader` reads back: the text "1e-4" in quotes, each value on one line."""
+
+
+for reader in (Loader, Dumper):
+    reader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^(?:{FLOAT.pattern})$"), list("-+0123456789."))
+
+
+def represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Return the node of a text, in double quotes where it would break the line."""
+    style = None if len(text.splitlines()) < 2 and text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+Dumper.add_representer(str, represent_text)
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Return what a YAML text says; `source` is what an error message calls it."""
+    try:
+        return yaml.load(text, Loader)  # noqa: S506 - Loader is a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise UserError(f"{source}{where}: this is not YAML: {problem}.") from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds; an empty file holds none."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"Cannot read the config file {path}: {reason}.") from error
+    values = parse_yaml(text, str(path))
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise UserError(f"{path} should hold keys and values, such as 'train: {{steps: 1000}}'.")
+    return values
+
+
+def plain(value: Any, key: str) -> Any:
+    """Return a value of Python in the types that YAML holds: None, bool, int, float, str, list and dict.
+
+    Tuples become lists, paths text; numbers and arrays of numpy and tensors become numbers and lists of them.
+
+    Arguments:
+        value: From Python, never parsed.
+        key: Names the value in an error.
+
+    Raises:
+        UserError: The value, or one within it, is of another type.
+    """
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return str.__str__(value)  # of an enumeration, its text
+        case Path():
+            return str(value)
+        case Integral():
+            return int(value)
+        case Real():
+            return float(value)
+        case Mapping():
+            return {plain(name, key): plain(inner, f"{key}.{name}") for name, inner in value.items()}
+        case list() | tuple():
+            return [plain(inner, f"{key}[{i}]") for i, inner in enumerate(value)]
+    if hasattr(value, "tolist"):  # arrays, tensors and numpy's bool
+        return plain(value.tolist(), key)
+    kind = type(value).__name__
+    raise UserError(f"{key}: a configuration cannot hold the type {kind}. Give numbers, text, a list or a dictionary.")
+
+
+def one_line_yaml(value: Any) -> str:
+    """Return a value as YAML on one line."""
+    wide = float("inf")
+    text = yaml.dump(value, None, Dumper, default_flow_style=True, width=wide, sort_keys=False, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def dump_yaml(values: Mapping[str, Any], comments: Mapping[str, str]) -> str:
+    """Return nested sections as YAML, one key a line.
+
+    Arguments:
+        values: Sections and their values, plain types.
+        comments: Dotted key -> what stands behind its value as a comment. Only keys named here, and sections that
+            hold them, are split over lines; other mappings are values.
+    """
+    return "".join(f"{line}\n" for line in dump_lines(values, comments))
+
+
+def dump_lines(values: Mapping[str, Any], comments: Mapping[str, str], prefix: str = "") -> Iterator[str]:
+    """Yield the lines of `dump_yaml`."""
+    indent = "  " * prefix.count(".")
+    for name, value in values.items():
+        key = prefix + name
+        if isinstance(value, Mapping) and value and any(other.startswith(f"{key}.") for other in comments):
+            yield f"{indent}{name}:"
+            yield from dump_lines(value, comments, f"{key}.")
+        else:
+            comment = f"  # {comments[key]}" if comments.get(key) else ""
+            yield f"{indent}{name}: {one_line_yaml(value)}{comment}"

@@ -1,0 +1,1 @@
+"""From a configuration to a run: data order, optimizers, the training loop."""

@@ -1,0 +1,154 @@
+"""Which examples a step sees: a function of (seed, step), so nothing is carried along and nothing is lost by a stop."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache, partial
+from itertools import islice
+from typing import Literal
+
+import torch
+
+from polydiff.contract.abilities import HasSizes, TellsTogether
+from polydiff.contract.domain import Domain
+from polydiff.core.condition_batch import drop_condition, dropout_groups
+from polydiff.core.space import Batch
+from polydiff.core.streams import Device, permutation, stream, streams
+from polydiff.support.errors import UserError
+from polydiff.support.protocols import provides
+
+Batches = Callable[[int], Batch]
+"""The batch of a step."""
+MOST_WORKERS = 4
+"""Threads that prepare batches for a GPU where nobody said how many."""
+
+
+def example_numbers(step: int, batch_size: int) -> range:
+    """Return the global numbers of a step's examples, counted from the first of the first step."""
+    return range(step * batch_size, (step + 1) * batch_size)
+
+
+@lru_cache(maxsize=2)
+def epoch_order(seed: int, epoch: int, size: int) -> list[int]:
+    """Return the order in which an epoch visits its examples."""
+    return permutation(seed, "order", size, epoch).tolist()
+
+
+def order_of(domain: Domain, batch_size: int, seed: int, like_sizes: int) -> Callable[[int], list[int]]:
+    """Return the function epoch -> order in which it visits its examples, each once; arguments are those of `batches`.
+
+    Raises:
+        UserError: Sizes are asked for, and the domain tells none.
+    """
+    size = domain.size("train")
+    if not like_sizes:
+        return lambda epoch: epoch_order(seed, epoch, size)
+    if not provides(domain, HasSizes):
+        raise UserError(f"train.like_sizes={like_sizes} needs examples of several sizes, and these data have none.")
+    sizes = torch.as_tensor(domain.sizes("train"))
+
+    @lru_cache(maxsize=2)
+    def order(epoch: int) -> list[int]:
+        shuffled = epoch_order(seed, epoch, size)
+        first = min(-epoch * size % batch_size, size)  # they fill up the last batch of the epoch before
+        whole = (size - first) // batch_size
+        last = first + whole * batch_size
+        pools = torch.tensor(shuffled[first:last], dtype=torch.long).split(like_sizes * batch_size)
+        sorted_ = torch.cat([pool[sizes[pool].argsort(stable=True)] for pool in pools]).reshape(whole, batch_size)
+        mixed = sorted_[permutation(seed, "batches", whole, epoch)].flatten().tolist()
+        return [*shuffled[:first], *mixed, *shuffled[last:]]
+
+    return order
+
+
+def batches(domain: Domain, batch_size: int, seed: int, condition_dropout: float = 0.0, like_sizes: int = 0) -> Batches:
+    """Return the function step -> training batch of a domain, on the CPU.
+
+    Each epoch is a permutation of the training examples; batches run across its end. Crops, flips and the withholding
+    of conditions are drawn from each example's own stream.
+
+    Arguments:
+        domain: Gives the examples.
+        batch_size: Examples a step.
+        seed: Of the order and of the streams.
+        condition_dropout: Share of examples whose conditions are withheld, all together; of the others, where there
+            are several, as great a share again loses each, so that a network knows any of them alone; some may be told
+            together only (`polydiff.contract.abilities.TellsTogether`).
+        like_sizes: Batches among which examples are sorted by size, so that those of a batch are of like sizes; batches
+            are then shuffled. 0: none. The two batches that an epoch shares with others stay as they are.
+    """
+    size, together = domain.size("train"), domain.together if provides(domain, TellsTogether) else ()
+    order = order_of(domain, batch_size, seed, like_sizes)
+
+    def batch(step: int) -> Batch:
+        numbers = example_numbers(step, batch_size)
+        indices = [order(n // size)[n % size] for n in numbers]
+        x, space, cond = domain.batch("train", indices, streams(seed, "augment", numbers))
+        if cond is not None and condition_dropout > 0:
+            generator = stream(seed, "dropout", step)
+            cond = drop_condition(cond, torch.rand(batch_size, generator=generator) >= condition_dropout)
+            groups = dropout_groups(cond, together)
+            for names in groups if len(groups) > 1 else ():
+                keep = torch.rand(batch_size, generator=generator) >= condition_dropout
+                cond |= drop_condition({name: cond[name] for name in names}, keep)
+        return Batch(x, space, cond)
+
+    return batch
+
+
+def worker_count(asked: int | Literal["auto"], device: torch.device) -> int:
+    """Return how many threads prepare batches; auto: one, or up to four that feed a GPU."""
+    if asked != "auto":
+        return asked
+    return 1 if device.type == "cpu" else max(1, min(MOST_WORKERS, (os.cpu_count() or 2) - 1))
+
+
+def prefetch(batch: Batches, start: int, stop: int, device: Device = "cpu", workers: int = 1) -> Iterator[Batch]:
+    """Yield the batches of steps start .. stop - 1 on a device, prepared by threads while earlier ones are in use.
+
+    The order, and every bit, are the same whatever the number of workers. An error of `batch` is raised when its step
+    is reached.
+
+    Arguments:
+        batch: Step -> batch on the CPU.
+        start: First step.
+        stop: Step after the last.
+        device: Where batches are wanted.
+        workers: Threads; each has up to two batches ready or in hand. 0: each batch is made when it is asked for, by
+            the thread that asks.
+    """
+    place = torch.device(device)
+    stream = torch.cuda.current_stream(place) if place.type == "cuda" else None
+    prepare, steps = partial(prepared, batch, place, stream, torch.get_num_threads()), iter(range(start, stop))
+    if workers == 0:
+        yield from map(prepare, steps)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="polydiff-data")
+    try:
+        coming: deque[Future[Batch]] = deque(pool.submit(prepare, step) for step in islice(steps, 2 * workers))
+        while coming:
+            ready = coming.popleft().result()
+            coming.extend(pool.submit(prepare, step) for step in islice(steps, 1))
+            yield ready
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def prepared(batch: Batches, device: torch.device, stream: torch.cuda.Stream | None, threads: int, step: int) -> Batch:
+    """Return the batch of a step on a device, computed on one core.
+
+    A thread that computes on several cores has a team of OpenMP threads of its own. With that and the network's there
+    are more threads than cores, all go to sleep at each barrier, and steps were seen to take twice as long.
+    """
+    torch.set_num_threads(1)
+    try:
+        made = batch(step)
+    finally:
+        torch.set_num_threads(threads)
+    if stream is None:
+        return made.to(device)
+    with torch.cuda.stream(stream):  # the network's own: its kernels come after the copy, and memory is reused in order
+        return made._replace(x=made.x.pin_memory().to(device, non_blocking=True)).to(device)

@@ -1,0 +1,174 @@
+"""The training loop: visible from top to bottom, and a generator, so that whoever runs it decides what else happens."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from polydiff.contract.sections import OptimConfig
+from polydiff.core.objective import M, Moment, Objective, Outcome, stratified
+from polydiff.core.streams import stream, stream_seed, streams
+from polydiff.gaussian.loss.base import Loss
+from polydiff.gaussian.objective.base import as_objective
+from polydiff.run.averages import MovingAverage, PowerAverages
+from polydiff.training.data import Batches, example_numbers, prefetch
+from polydiff.training.optimizers import OPTIMIZERS, learning_rate
+
+Phase = Callable[[str], AbstractContextManager[object]]
+PHASES = ("data", "forward", "backward", "optimizer", "ema")
+"""Parts of a step: the wait for the batch; the loss; its gradient; clipping and update; averages of the weights."""
+
+
+class NonFiniteError(RuntimeError):
+    """A loss or a gradient is not finite; the weights are still those before the step."""
+
+
+class Record(NamedTuple):
+    """What a training step yields.
+
+    Attributes:
+        step: Steps done, this one included.
+        loss: Mean loss of the batch.
+        grad_norm: Norm of the gradient before clipping.
+        lr: Learning rate of this step.
+        level: Noise level of each example, shape (B,); None for an objective without noise levels.
+        losses: Loss of each example, shape (B,).
+    """
+
+    step: int
+    loss: float
+    grad_norm: float
+    lr: float
+    level: Tensor | None
+    losses: Tensor
+
+
+@dataclass
+class Training(Generic[M]):
+    """All that training changes: a module, its moving average, the optimizer, the count of steps.
+
+    Arguments:
+        module: What is trained.
+        objective: What is minimised: a `Loss` (norm, weighting, noise levels) of a denoiser, by default the plain
+            squared error, or any objective (`polydiff.gaussian.objective`).
+        optim: Optimizer and learning rate.
+        step: Steps done.
+        widths: Widths of the power-function averages that are kept (`polydiff.run.averages.SIGMAS`); (): none.
+    """
+
+    module: M
+    objective: Loss | Objective[Any] = field(default_factory=Loss)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    step: int = 0
+    widths: Sequence[float] = ()
+    ema: M = field(init=False)
+    optimizer: torch.optim.Optimizer = field(init=False)
+    averages: PowerAverages | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.objective = as_objective(self.objective)
+        self.ema = copy.deepcopy(self.module).eval().requires_grad_(False)
+        self.optimizer = OPTIMIZERS[self.optim.name](self.module.parameters(), self.optim)
+        self.averages = PowerAverages(self.module, self.widths) if self.widths else None
+
+
+def fit(
+    training: Training[M],
+    batches: Batches,
+    *,
+    steps: int,
+    batch_size: int,
+    ema: float = 0.999,
+    seed: int = 0,
+    workers: int = 1,
+    phase: Phase = nullcontext,
+) -> Iterator[Record]:
+    """Train until `steps` steps are done and yield a record after each.
+
+    Every random number is a function of (seed, what it is for, example or step), so a run that is stopped and resumed
+    gives the same weights as one that was not.
+
+    Arguments:
+        training: What is changed, in place; its `step` is where training begins.
+        batches: Step -> batch of clean states.
+        steps: Steps of the whole run.
+        batch_size: Examples a step.
+        ema: Decay of the moving average of the weights.
+        seed: Of noise levels and noise.
+        workers: Threads that prepare batches (`polydiff.training.data.prefetch`), which change no bit.
+        phase: Called with the name of each part of a step (`PHASES`); the part runs in the context that it returns.
+
+    Raises:
+        NonFiniteError: A loss or gradient is NaN or infinite. Raised before the weights change.
+    """
+    module, optimizer, objective = training.module, training.optimizer, as_objective(training.objective)
+    parameters, average = list(module.parameters()), MovingAverage(training.ema, module, ema)
+    device = parameters[0].device
+    module.train()
+    coming = prefetch(batches, training.step, steps, device, workers)
+    for step in range(training.step, steps):
+        with phase("data"):
+            batch = next(coming)
+        with phase("forward"):
+            torch.manual_seed(stream_seed(seed, "network", step))  # dropout draws from torch's global generator
+            u, weight = objective.draw(module, stratified(batch.space.batch, stream(seed, "time", step)))
+            noise = streams(seed, "noise", example_numbers(step, batch_size), device)
+            outcome = objective(module, batch, u, noise, Moment(step, steps, training.ema))
+            minimised = objective.minimised(module, outcome, weight)
+        with phase("backward"):
+            mean = objective.backward(module, minimised)
+        with phase("optimizer"):
+            norm = torch.nn.utils.clip_grad_norm_(parameters, training.optim.clip)
+            loss_value, norm_value = torch.stack([mean.detach(), norm]).tolist()  # a GPU is waited for here alone
+            if not math.isfinite(loss_value + norm_value):
+                raise NonFiniteError(what_is_not_finite(step, batch.x, outcome, module, objective))
+            lr = learning_rate(training.optim, step, steps)
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        with phase("ema"):
+            average.update(step)
+            if training.averages is not None:
+                training.averages.update(module, step)
+        objective.record(module, u, outcome)
+        training.step = step + 1
+        yield Record(step + 1, loss_value, norm_value, lr, outcome.level, outcome.losses.detach())
+
+
+def what_is_not_finite(step: int, x: Tensor, outcome: Outcome, module: nn.Module, objective: Objective[Any]) -> str:
+    """Return the message that names the tensor of a step that is not finite, if its mean loss or gradient is not.
+
+    Arguments:
+        step: Steps done before this one.
+        x: The clean batch.
+        outcome: Losses and noise levels of the batch.
+        module: What is trained, with the step's gradients.
+        objective: What describes a noise level.
+    """
+    finite = torch.isfinite(outcome.losses)
+    if not torch.isfinite(x).all():
+        what = "the batch of data"
+    elif not finite.all():
+        bad = int((~finite).nonzero()[0, 0])
+        level = "" if outcome.level is None else f"{objective.describe(module, outcome.level[bad])}; "
+        what = (
+            f"the loss of example {bad} of the batch ({level}the largest |x| of the clean batch is "
+            f"{x.abs().max().item():.4g})"
+        )
+    else:
+        gradients = ((name, p.grad) for name, p in module.named_parameters() if p.grad is not None)
+        what = "the gradient of " + next(
+            (name for name, gradient in gradients if not torch.isfinite(gradient).all()), "the weights, taken together"
+        )
+    return (
+        f"Step {step + 1}: {what} is not finite. The weights of step {step} are unharmed. "
+        "A lower optim.lr, a longer optim.warmup or train.precision=float32 usually helps."
+    )

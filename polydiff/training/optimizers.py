@@ -1,0 +1,67 @@
+"""Optimizers and their learning rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from polydiff.contract.sections import OptimConfig
+from polydiff.core.registry import Registry
+from polydiff.training.muon import Muon
+
+OPTIMIZERS: Registry[Callable[[Iterable[nn.Parameter], OptimConfig], torch.optim.Optimizer]] = Registry("optimizer")
+
+
+@OPTIMIZERS.register("adamw")
+def adamw(parameters: Iterable[nn.Parameter], config: OptimConfig) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter, 2019, https://arxiv.org/abs/1711.05101), as one fused kernel."""
+    return torch.optim.AdamW(parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True)
+
+
+@OPTIMIZERS.register("sgd")
+def sgd(parameters: Iterable[nn.Parameter], config: OptimConfig) -> torch.optim.Optimizer:
+    """Stochastic gradient descent with momentum betas[0]."""
+    return torch.optim.SGD(
+        parameters, lr=config.lr, momentum=config.betas[0], weight_decay=config.weight_decay, fused=True
+    )
+
+
+@OPTIMIZERS.register("muon")
+def muon(parameters: Iterable[nn.Parameter], config: OptimConfig) -> torch.optim.Optimizer:
+    """Muon for matrices and AdamW for all else (`polydiff.training.muon`), at AdamW's learning rates."""
+    return Muon(parameters, config.lr, config.betas, config.weight_decay)
+
+
+def learning_rate(config: OptimConfig, step: int, steps: int) -> float:
+    """Return the learning rate of a step: linear warm-up, then constant, a half cosine or a line to 0.
+
+    Arguments:
+        config: Peak rate, warm-up and shape.
+        step: Optimizer steps done before this one.
+        steps: Steps of the whole run.
+    """
+    warm = min(1.0, (step + 1) / max(config.warmup, 1))
+    done = min(1.0, max(0.0, (step - config.warmup) / max(steps - config.warmup, 1)))
+    shape = {"constant": 1.0, "cosine": (1 + math.cos(math.pi * done)) / 2, "linear": 1 - done}
+    return config.lr * warm * shape[config.decay]
+
+
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimizer's state as named tensors, "parameter name/key"."""
+    return {
+        f"{name}/{key}": value
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+        if isinstance(value, Tensor)
+    }
+
+
+def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` returned."""
+    by_name = dict(model.named_parameters())
+    for path, value in tensors.items():
+        name, key = path.rsplit("/", 1)
+        optimizer.state[by_name[name]][key] = value.to(by_name[name].device)

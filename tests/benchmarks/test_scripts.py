@@ -1,0 +1,154 @@
+"""What the benchmark of samplers computes, against closed forms."""
+
+import math
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from repository import ROOT
+
+from polydiff.gaussian.sampling.plan import SAMPLERS
+from polydiff.gaussian.sampling.spacing import noise_levels
+from polydiff.testing.analytic import GaussianMixture
+from polydiff.testing.problems import SUITES, ring
+
+FOLDER = ROOT / "benchmarks"
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch):
+    """Return the benchmark's modules, which are scripts beside each other and no package."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import cases
+    import noisy
+    import samplers
+
+    yield SimpleNamespace(cases=cases, noisy=noisy, samplers=samplers)
+    for name in (
+        "cases",
+        "noisy",
+        "samplers",
+        "peers",
+        "overhead",
+        "timing",
+        "speed_audio",
+        "growth",
+        "inpainting",
+        "bandwidth",
+    ):
+        sys.modules.pop(name, None)
+
+
+def test_impulses_give_the_exact_law_of_a_sampler(bench) -> None:
+    """DDPM on a Gaussian: the variance along each axis by the recursion v <- (A + B g)^2 v + C^2, g = V / (V + s^2)."""
+    method = bench.samplers.polydiff_method("ddpm", {"sampler": "ddpm", "spacing": "asinh"}, noisy=True)
+    schedule = bench.cases.schedule("edm")
+    data = bench.noisy.axes().exact.variances[0]
+    variance = torch.full_like(data, schedule.sigma_max**2)
+    levels = noise_levels(schedule, 20, "asinh", sigma_data=0.5)
+    for row in SAMPLERS["ddpm"](levels):
+        g = data / (data + row.at**2)
+        variance = (row.A + row.B[0] * g) ** 2 * variance + row.C**2
+    truth = ((variance.sqrt() - data.sqrt()).square().sum() / data.sum()).sqrt().item()
+    assert bench.noisy.gaussian_distance(method, "edm", 20) == pytest.approx(truth, rel=1e-4)
+
+
+def test_projected_quantiles_are_those_of_the_mixture(bench) -> None:
+    one = GaussianMixture(torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0, 9.0]]))
+    u = torch.tensor([0.6, 0.8], dtype=torch.float64)
+    q = bench.noisy.projected(one, u, 999)
+    assert q[499].item() == pytest.approx(2.2, abs=1e-6)
+    assert q.std().item() == pytest.approx(math.sqrt(0.36 * 4 + 0.64 * 9), rel=0.01)
+    exact = ring(10, 8)
+    assert bench.noisy.sliced(exact, exact.draw([torch.Generator().manual_seed(i) for i in range(2000)])) < 0.1
+
+
+def test_budgets_are_kept_and_errors_fall(bench) -> None:
+    heun = bench.samplers.polydiff_method("heun", {"sampler": "heun"})
+    case = bench.cases.Case(SUITES["core"]()[0], "edm", 4)
+    errors = []
+    for budget in (8, 20, 51):
+        steps = bench.cases.affordable(heun, "edm", budget)
+        assert bench.cases.calls(heun, "edm", steps) <= budget < bench.cases.calls(heun, "edm", steps + 1)
+        errors.append(bench.samplers.error(heun, case, case.truth(), steps)[0])
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_the_flow_track_ends_where_the_others_do(bench) -> None:
+    """For one Gaussian x_0 = mu + sqrt(V / (V + s^2)) (x - mu): from infinity, mu + sqrt(V) xi along each axis."""
+    case = bench.cases.Case(bench.noisy.axes(), "flow", 3)
+    truth = case.exact.variances[0].sqrt() * case.xi.double()
+    torch.testing.assert_close(case.truth(), truth, rtol=1e-8, atol=1e-8)
+
+
+def test_tables_are_put_between_the_marks(bench, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- tables -->\nold\n<!-- end of tables -->\nafter\n")
+    bench.samplers.document("new\n<details>\nall\n</details>\n", page)
+    assert page.read_text() == "before\n<!-- tables -->\nnew\n\n<!-- end of tables -->\nafter\n"
+    assert "<!-- tables -->" in (FOLDER.parent / "docs" / "benchmarks.md").read_text()
+
+
+def test_exponents_are_those_of_powers(bench) -> None:
+    import growth
+
+    cubes = growth.Series("side", "image", "evaluation", {n: 5.0 * n**3 for n in (2, 4, 8, 16)})
+    overhead = growth.Series("side", "image", "evaluation", {n: max(100.0, n**2) for n in (1, 2, 16, 32)})
+    assert cubes.exponent == pytest.approx(3)
+    assert overhead.exponent == pytest.approx(2)
+
+
+def test_forms_of_an_audio_network_are_one_function(bench) -> None:
+    """conv1d in place of planes changes an output by rounding alone, and no layer is missed."""
+    import speed_audio
+    from torch import nn
+
+    from polydiff.backbones.config import UNetConfig
+
+    network = speed_audio.unet(UNetConfig(channels=16, mult=(1, 2), strides=(4,), blocks=1, attention=(1,)))
+    flat = speed_audio.as_conv1d(network)
+    assert not any(isinstance(module, nn.Conv2d) for module in flat.modules())
+    x, log_sigma = torch.randn(2, 1, 256), torch.zeros(2)
+    with torch.no_grad():
+        f, g = (form(x, log_sigma, speed_audio.Euclidean(2, (1, 256))) for form in (network, flat))
+    assert f.any()
+    torch.testing.assert_close(g, f, rtol=1e-4, atol=1e-5)
+
+
+def test_linear_prediction_follows_what_it_can(bench) -> None:
+    """Damped sinusoids are an all-pole model's own: high orders lose nothing; of a beginning it has one side alone."""
+    import inpainting
+
+    t = torch.arange(2000).double()
+    x = sum(torch.exp(-t * k / 4000) * torch.cos(0.11 * k * t + k) for k in range(1, 6))[None, None]
+    gap = (t >= 900) & (t < 1300)
+    errors = [(inpainting.predicted(x, gap, order) - x)[..., gap].norm() / x[..., gap].norm() for order in (32, 200)]
+    assert errors[1] < errors[0] < 0.1
+    assert errors[1] < 5e-3
+    filled = inpainting.predicted(x, gap, 32)
+    assert torch.equal(filled[..., ~gap], x[..., ~gap])
+    assert bool((inpainting.predicted(x, t < 300, 100)[..., :300] - x[..., :300]).norm() < 2 * x[..., :300].norm())
+
+
+def test_a_spline_goes_through_the_recording_and_follows_what_is_slow(bench) -> None:
+    import bandwidth
+
+    t = torch.arange(400).double()
+    slow = torch.sin(0.05 * t)[None, None]
+    raised = bandwidth.spline(slow[..., ::2], 2.0, 400)
+    torch.testing.assert_close(raised[..., ::2], slow[..., ::2].float())
+    assert float((raised - slow)[..., 4:-4].abs().max()) < 1e-4
+    same = bandwidth.figures(raised.repeat(2, 1, 1), raised.repeat(2, 1, 1), 8000, 2000.0)
+    assert same[:3] == ["0.000 ± 0.000"] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["speed_audio.py --quick --parts layout same", "growth.py --quick --rounds 1"])
+def test_commands_print_their_tables(command: str) -> None:
+    words = [sys.executable, *shlex.split(command)]
+    done = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True, check=True)
+    assert done.stdout.count("| --- |") >= 1

@@ -1,0 +1,85 @@
+"""`polydiff data check` of any domain's data; that of sounds is tested beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from polydiff.checkup.data import guess
+from polydiff.cli import main
+from polydiff.contract.abilities import quarantine_of
+from polydiff.contract.quarantine import Quarantine, keep, told_of
+from polydiff.support.errors import UserError
+
+
+def pictures(root: Path, n: int) -> Path:
+    for i in range(n):
+        (root / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(i).integers(0, 256, (8, 8), np.uint8)
+        Image.fromarray(pixels).save(root / "ab"[i % 2] / f"{i}.png")
+    return root
+
+
+def test_a_folder_of_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = pictures(tmp_path / "pictures", 40)
+    (root / "a" / "torn.png").write_bytes(b"no picture")
+    (root / "b" / "gone.png").symlink_to("nowhere.png")
+    assert main(["data", "check", str(root), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["domain"] == "image"
+    assert told["facts"]["train examples"] + told["facts"]["test examples"] == told["used"] == 40
+    assert told["facts"]["conditions"] == {"label": "2 classes"}
+    assert set(told["put_aside"]) == {"a/torn.png", "b/gone.png"}
+    (root / "a" / "more.png").write_bytes(b"")
+    assert main(["data", "check", str(root)]) == 2
+    assert "3 of 43 images" in capsys.readouterr().out
+    assert main(["data", "check", str(root), "data.labels=nonee"]) == 2
+    assert "data.labels" in capsys.readouterr().err
+
+
+def test_the_kind_of_data_is_that_of_most_files(tmp_path: Path) -> None:
+    pictures(tmp_path, 3)
+    (tmp_path / "one.wav").write_bytes(b"")
+    assert guess(tmp_path) == "image"
+    assert guess(tmp_path / "one.wav") == "audio"
+    for i in range(2):
+        (tmp_path / f"{i}.flac").write_bytes(b"")
+    with pytest.raises(UserError, match=r"\(3 \.png, 2 \.flac, 1 \.wav\)\? Say --domain"):
+        guess(tmp_path)
+
+
+def test_a_quarantine_adds_up_and_is_kept(tmp_path: Path) -> None:
+    aside = Quarantine("here", "things", found=1000, left_out=100)
+    assert aside.put_aside("x", "two\n  lines")
+    assert not aside.put_aside("x", "another reason")
+    assert aside.reasons == {"x": "two lines"}
+    for i in range(49):
+        aside.put_aside(f"a{i:02d}", "torn")
+    aside.check()
+    assert aside.summary() == "1000 things found: 850 used, 100 left out, 50 put aside."
+    assert aside.lines()[0] == "  a00: torn"
+    assert len(aside.lines()) == 21
+    assert aside.lines()[-1] == "  and 30 more"
+
+    class Domain:
+        quarantine = aside
+
+    keep(quarantine_of(Domain()), tmp_path)
+    assert told_of(tmp_path) == [aside.summary(), *aside.lines()]
+    aside.put_aside("y", "one too many")
+    with pytest.raises(UserError, match=r"51 of 1000 things in here"):
+        aside.check()
+
+
+def test_where_data_are_computed_nothing_is_told(tmp_path: Path) -> None:
+    class Domain:
+        quarantine = None
+
+    keep(quarantine_of(Domain()), tmp_path)
+    keep(quarantine_of(object()), tmp_path)
+    assert told_of(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []

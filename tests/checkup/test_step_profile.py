@@ -1,0 +1,109 @@
+"""Profiles: parts sum to the whole, a trace names them; memory is that of the work."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from repository import blocks
+
+from polydiff.checkup import step_profile as module
+from polydiff.checkup.step_profile import STEPS, profile
+from polydiff.cli import main
+from polydiff.cli.train import PROFILED, train_parser
+from polydiff.config.merge import resolve
+from polydiff.contract.sections import Config
+from polydiff.support.errors import UserError
+from polydiff.training.loop import PHASES
+
+SMALL = {"backbone.channels": "16", "backbone.blocks": "1", "train.batch_size": "8"}
+
+
+def small(**more: str) -> Config:
+    return resolve("image", words={**SMALL, **more}).config
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hasty() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "PATIENCE", 0.0)
+        yield
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    return profile(small(), tmp_path_factory.mktemp("trace") / "t.json.gz", steps=3)
+
+
+def test_the_parts_of_a_step_sum_to_it(found: dict) -> None:
+    assert set(found["parts"]) == {*PHASES, "other"}
+    assert sum(found["parts"].values()) == pytest.approx(found["seconds"])
+    assert min(found["parts"].values()) > 0
+    assert found["flops"] * (found["parts"]["forward"] + found["parts"]["backward"]) == pytest.approx(found["flop"])
+
+
+def test_the_trace_names_the_parts(found: dict) -> None:
+    with gzip.open(found["trace"], "rt") as file:
+        events = json.load(file)["traceEvents"]
+    names = [event.get("name") for event in events if event.get("cat") == "user_annotation"]
+    assert [names.count(name) for name in PHASES] == [2] * len(PHASES)
+
+
+def test_operators_are_listed_by_their_own_time(found: dict) -> None:
+    times = [row["seconds"] for row in found["operators"]]
+    assert times == sorted(times, reverse=True)
+    assert sum(times) < found["seconds"] * 1.5  # no time is counted twice; tracing itself takes some
+    assert any("convolution" in row["name"] for row in found["operators"])
+    assert not {row["name"] for row in found["operators"]} & {*PHASES, "ProfilerStep*"}
+
+
+def test_twice_the_examples_are_twice_the_operations() -> None:
+    twice = [profile(small(**{"train.batch_size": b}), steps=1) for b in ("4", "8")]
+    assert twice[1]["flop"] == 2 * twice[0]["flop"]
+
+
+def test_a_trace_of_no_use_is_refused(tmp_path: Path) -> None:
+    config = small()
+    for name, told in (("trace.txt", "ends in .json"), ("nowhere/trace.json", "no folder")):
+        with pytest.raises(UserError, match=told):
+            profile(config, tmp_path / name)
+
+
+def test_the_command_prints_shares_of_one_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "-d", "image", "--profile", "2", *(f"{k}={v}" for k, v in SMALL.items())]) == 0
+    out = capsys.readouterr().out
+    assert "the mean of 2: 8 examples" in out
+    parts = out.split("operator")[0]
+    assert sum(map(float, re.findall(r"([\d.]+)%", parts))) == pytest.approx(100, abs=0.4)  # each to a tenth
+    assert [path.name for path in tmp_path.iterdir()] == ["profile-image.json.gz"]
+    assert main(["train", "-d", "image", "--profile", "--dry-run"]) == 2
+    assert "not allowed with" in capsys.readouterr().err
+
+
+def test_the_number_of_steps_may_be_left_out() -> None:
+    assert PROFILED == STEPS
+    for words, steps, rest in [
+        (["--profile", "seed=3"], PROFILED, ["seed=3"]),
+        (["seed=3", "--profile"], PROFILED, ["seed=3"]),
+        (["--profile", "--seed", "3"], PROFILED, ["--seed", "3"]),
+        (["--profile", "4", "seed=3"], 4, ["seed=3"]),
+        (["--profile=5", "seed=3"], 5, ["seed=3"]),
+        (["seed=3"], None, ["seed=3"]),
+    ]:
+        args, more = train_parser().parse_known_args(words)
+        assert (args.profile, [*more, *args.words]) == (steps, rest)
+    with pytest.raises(UserError, match=r"Argument --profile: -3 is not above 0"):
+        train_parser().parse_known_args(["--profile", "-3"])
+
+
+def test_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = (block for block in blocks("docs/performance.md", "python") if "polydiff.checkup.step_profile" in block)
+    exec(code, {})
+    assert 0 < float(capsys.readouterr().out) < 1

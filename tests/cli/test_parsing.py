@@ -1,0 +1,54 @@
+"""Tests of `polydiff.cli.parsing`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fake_plugins import install_ring
+
+from polydiff.cli import main
+from polydiff.cli.parsing import read_words
+from polydiff.support.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder of the test's own, with the ring domain installed."""
+    install_ring(tmp_path / "plugins", monkeypatch)
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.delenv("POLYDIFF_DEBUG", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    return work
+
+
+def test_every_way_to_say_a_key_says_the_same(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ways = [
+        ["train.batch_size=5", "loss.times_options.mean=-1", "data.closed=true", "data.sizes=[4,2]", "seed=3"],
+        [
+            "--train.batch-size",
+            "5",
+            "--loss.times-options.mean",
+            "-1",
+            "--data.closed",
+            "--data.sizes=4,2",
+            "--seed",
+            "3",
+        ],
+    ]
+    shown = []
+    for words in ways:
+        assert main(["config", "show", "-d", "ring", *words]) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1]
+    assert "batch_size: 5  # command line" in shown[0]
+
+
+def test_words_are_read_in_pairs() -> None:
+    words = ["--a.b", "1", "c=d=e", "--f", "--g.h=", "--i", "-3"]
+    assert read_words(words) == {"a.b": "1", "c": "d=e", "f": "true", "g.h": "", "i": "-3"}
+    for wrong in ("word", "-x", "=3", "-x=3"):
+        with pytest.raises(UserError, match="neither an option nor key=value"):
+            read_words([wrong])

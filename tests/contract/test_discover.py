@@ -1,0 +1,176 @@
+"""Plugins: each is loaded alone, and what is wrong with one is said and harms nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_plugins import BACKBONES, DOMAINS, distribution, install_ring, on_path
+
+from polydiff.checkup.doctor import backbones
+from polydiff.config.merge import resolve
+from polydiff.contract.discover import (
+    BackboneSpec,
+    build_backbone,
+    build_domain,
+    discover,
+    duplicates,
+    load,
+    load_backbone_spec,
+    load_domain_spec,
+    require,
+)
+from polydiff.contract.domain import DomainSpec
+from polydiff.contract.sections import BackboneConfig
+from polydiff.core.conditions import Classes
+from polydiff.support.errors import UserError
+
+SPEC = 'SPEC = DomainSpec(name="{name}", summary="s", config="ring:RingConfig", factory="ring_domain:Ring"{more})\n'
+HEAD = "from polydiff.contract.domain import DomainSpec\n"
+
+
+def plant(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, source: str) -> None:
+    """Install a domain whose module has this source."""
+    module = f"planted_{name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{module}.py").write_text(source)
+    distribution(folder, f"dist-{name}", {DOMAINS: {name: f"{module}:SPEC"}})
+    on_path(monkeypatch, folder)
+    monkeypatch.delitem(sys.modules, module, raising=False)
+
+
+def found(name: str) -> tuple[str, str]:
+    (plugin,) = [plugin for plugin in discover(DomainSpec) if plugin.name == name]
+    return plugin.status, plugin.reason
+
+
+def test_the_built_in_ones_are_plugins_like_any_other() -> None:
+    domains = {plugin.name: plugin for plugin in discover(DomainSpec)}
+    backbones = {plugin.name: plugin for plugin in discover(BackboneSpec)}
+    assert {"image", "audio", "molecule"} <= set(domains)
+    assert {"unet", "egnn", "mlp"} <= set(backbones)
+    assert all(p.distribution.startswith("polydiff ") for p in [*domains.values(), *backbones.values()])
+    assert all(p.status != "broken" for p in [*domains.values(), *backbones.values()])
+
+
+def test_a_third_party_domain_is_found_and_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_ring(tmp_path, monkeypatch)
+    assert found("ring") == ("ready", "")
+    domain = build_domain(resolve("ring").config)
+    assert domain.size("train") == 64
+    assert sum(p.numel() for p in domain.backbone().parameters()) > 0
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import nothing_of_this_name\n", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+        ("def f(:\n", "SyntaxError"),
+        ("raise SystemExit(3)\n", "SystemExit: 3"),
+        ("1 / 0\n", "ZeroDivisionError: division by zero"),
+        ("SPEC = 3\n", "is a int, not a DomainSpec"),
+        ("OTHER = 3\n", "has no attribute 'SPEC'"),
+        (HEAD + SPEC.format(name="bad", more=", api=99"), "speaks version 99 of the plugin interface"),
+        (HEAD + SPEC.format(name="worse", more=""), "calls itself 'worse'"),
+        (HEAD + SPEC.format(name="bad", more=", colour=3"), "unexpected keyword argument 'colour'"),
+    ],
+)
+def test_a_broken_plugin_is_told_and_harms_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, reason: str
+) -> None:
+    install_ring(tmp_path / "ring", monkeypatch)
+    plant(tmp_path, monkeypatch, "bad", source)
+    status, said = found("bad")
+    assert status == "broken"
+    assert reason in said
+    assert "\n" not in said
+    assert load_domain_spec("ring").summary == "Points on a ring."
+    with pytest.raises(UserError, match=r"'bad' of dist-bad 1\.0 is broken"):
+        load_domain_spec("bad")
+    with pytest.raises(UserError) as error:
+        load_domain_spec("rnig")
+    assert "Did you mean 'ring'?" in str(error.value)
+    assert "Installed but broken: bad of dist-bad 1.0" in str(error.value)
+
+
+def test_a_missing_module_is_told_with_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = ", requires=('json', 'nothing_of_this_name.inner'), install='pip install thing'"
+    plant(tmp_path, monkeypatch, "far", HEAD + SPEC.format(name="far", more=more))
+    assert found("far") == ("needs install", "nothing_of_this_name.inner not installed; type: pip install thing")
+    spec = load_domain_spec("far")
+    with pytest.raises(
+        UserError, match=r"needs nothing_of_this_name\.inner, not installed here\. Type: pip install thing"
+    ):
+        require(spec)
+
+
+def test_two_of_one_name_are_an_error_that_names_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_ring(tmp_path / "a", monkeypatch)
+    distribution(tmp_path / "b", "ring-again", {DOMAINS: {"ring": "ring:SPEC"}}, version="2.5")
+    on_path(monkeypatch, tmp_path / "b")
+    assert duplicates(discover(DomainSpec)) == {"ring"}
+    with pytest.raises(UserError, match="2 packages provide the domain 'ring'") as error:
+        load_domain_spec("ring")
+    assert "polydiff-ring 1.0" in str(error.value)
+    assert "ring-again 2.5" in str(error.value)
+    assert load_domain_spec("image").name == "image"
+
+
+def test_a_backbone_of_a_third_party_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "planted_net.py").write_text(
+        "from polydiff.contract.discover import BackboneSpec\n"
+        "from polydiff.contract.sections import BackboneConfig\n"
+        "class Config(BackboneConfig):\n    name: str = 'line'\n    width: int = 3\n"
+        "def build(config, **rest): return config.width, rest\n"
+        "SPEC = BackboneSpec(name='line', summary='s', config='planted_net:Config', factory='planted_net:build')\n"
+    )
+    distribution(tmp_path, "net", {BACKBONES: {"line": "planted_net:SPEC"}})
+    on_path(monkeypatch, tmp_path)
+    section = load(load_backbone_spec("line").config)(width=7)
+    assert isinstance(section, BackboneConfig)
+    built = build_backbone(section, channels=2, dims=0, conditions={"a": 3})
+    assert built == (7, {"channels": 2, "dims": 0, "conditions": {"a": Classes(3)}})
+    with pytest.raises(UserError, match=r"Unknown backbone 'lime'\. Did you mean 'line'"):
+        build_backbone(section.model_copy(update={"name": "lime"}), channels=2, dims=0, conditions={})
+
+
+def test_a_backbone_examines_itself_and_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "planted_self.py").write_text(
+        "from polydiff.contract.discover import BackboneSpec, Finding\n"
+        "def examine(): return [Finding('lines', 'note', 'thin')]\n"
+        "def fail(): raise RuntimeError('no ruler')\n"
+        "def spec(name, function): return BackboneSpec(name=name, summary='s', config='c:C', factory='f:F',"
+        " examine=f'planted_self:{function}')\n"
+        "GOOD, BAD = spec('good', 'examine'), spec('bad', 'fail')\n"
+    )
+    distribution(tmp_path, "net", {BACKBONES: {"good": "planted_self:GOOD", "bad": "planted_self:BAD"}})
+    on_path(monkeypatch, tmp_path)
+    found = {finding.name: finding for finding in backbones()}
+    assert found["lines"] == ("lines", "note", "thin")
+    assert found["backbone bad"] == ("backbone bad", "broken", "its own examination fails: RuntimeError: no ruler")
+    assert "C++ kernel" in found
+
+
+def test_a_backbone_for_other_data_is_refused() -> None:
+    config = resolve("image", words={"backbone.name": "mlp"}).config
+    with pytest.raises(UserError, match=r"backbone\.name=mlp: it takes vectors, and these data are images\."):
+        build_backbone(config.backbone, channels=1, dims=2, conditions={})
+
+
+def test_load_says_what_it_cannot_load() -> None:
+    assert load("pathlib:Path") is Path
+    for text in ("nothing_of_this_name:X", "pathlib:Paht"):
+        with pytest.raises(UserError, match=f"{text} cannot be loaded"):
+            load(text)
+    with pytest.raises(ValueError, match="module:name"):
+        load("pathlib")
+
+
+def test_discovery_loads_no_torch() -> None:
+    code = (
+        "import sys; from polydiff.contract.discover import BackboneSpec, discover; from polydiff.contract.domain import DomainSpec;"
+        "discover(DomainSpec); discover(BackboneSpec); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,161 @@
+"""Extensions: names of third parties reach the command line, are loaded late and alone, and fail alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from fake_plugins import EXTENSIONS, distribution, install_ring, on_path, polydiff
+from repository import blocks
+
+from polydiff import SAMPLERS, UserError
+from polydiff.core import extensions
+
+SAMPLER = """
+from itertools import pairwise
+from polydiff import SAMPLERS, Row
+
+@SAMPLERS.register("{name}")
+def sampler(levels, damping: float = 1.0):
+    return [Row(s0, s1 / s0, (damping * (1 - s1 / s0),), 0.0, s1) for s0, s1 in pairwise(levels)]
+"""
+FEW = ["train.steps=2", "train.batch_size=4", "sample.steps=3", "--judge", "0"]
+
+
+@pytest.fixture(autouse=True)
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No extension is loaded in this process, and the domain ring is installed."""
+    install_ring(tmp_path / "installed", monkeypatch)
+    monkeypatch.setattr(extensions, "_loaded", {})
+    monkeypatch.delenv(extensions.VARIABLE, raising=False)
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str, source: str = "") -> None:
+    """Install a distribution with one extension, and its module where there is a source for it."""
+    folder.mkdir(exist_ok=True)
+    if source:
+        (folder / f"{module}.py").write_text(source)
+    distribution(folder, f"dist-{name}", {EXTENSIONS: {name: module}})
+    on_path(monkeypatch, folder)
+
+
+def run(*words: str, code: int = 0, cwd: Path) -> str:
+    """Run polydiff in a process of its own and return what it prints."""
+    done = polydiff(*words, cwd=cwd)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def test_an_installed_package_trains_and_samples_by_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path / "installed", monkeypatch, "ring", "ring_extension")
+    words = ["loss.weighting=ring_flat", "loss.objective=ring_denoising", "sample.sampler=ring_euler"]
+    run("train", "-d", "ring", "-o", "run", *FEW, *words, "sample.options.damping=0.9", cwd=tmp_path)
+    run("sample", "run", "-n", "2", "--sampler", "ring_euler", "-o", "drawn", cwd=tmp_path)
+    assert json.loads((tmp_path / "drawn" / "manifest.json").read_text())["sampler"] == "ring_euler"
+    run("resume", "run", "train.steps=3", "--judge", "0", cwd=tmp_path)
+    wrong = run("train", "-d", "ring", *FEW, "sample.options.dampin=1", words[-1], code=2, cwd=tmp_path)
+    assert "Unknown option of the sampler ring_euler 'dampin'. Did you mean 'damping'?" in wrong
+
+
+def test_a_broken_extension_is_named_and_affects_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path / "a", monkeypatch, "wreck", "wreck_extension", "raise ImportError('no flux capacitor')")
+    install(tmp_path / "b", monkeypatch, "sound", "sound_extension", SAMPLER.format(name="sound_euler"))
+    assert "error" not in run("train", "-d", "ring", *FEW, "-o", "run", cwd=tmp_path)
+    told = run("sample", "run", "--sampler", "sound_eluer", code=2, cwd=tmp_path)
+    assert "Unknown sampler 'sound_eluer'. Did you mean 'sound_euler'?" in told
+    assert "cannot be imported: wreck of dist-wreck 1.0 (ImportError: no flux capacitor)." in told
+    run("sample", "run", "-n", "1", "--sampler", "sound_euler", "-o", "drawn", cwd=tmp_path)
+    findings = {found["name"]: found for found in json.loads(polydiff("doctor", "--json").stdout)}
+    assert findings["extension wreck"]["status"] == "broken"
+    assert findings["extension wreck"]["text"] == "dist-wreck 1.0; ImportError: no flux capacitor"
+    assert findings["extension sound"] == {"name": "extension sound", "status": "ok", "text": "dist-sound 1.0"}
+
+
+@pytest.mark.parametrize("way", ["--plugin file", "--plugin module", "variable"])
+def test_a_module_without_a_package(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that uses its sampler imports nothing itself; if the sampler is missing, the error says how to give it."""
+    (tmp_path / "my_module.py").write_text(SAMPLER.format(name="homemade"))
+    ways = {"--plugin file": ["--plugin", "my_module.py"], "--plugin module": ["--plugin=my_module"], "variable": []}
+    give = ways[way]
+    if way == "variable":
+        modules = [str(tmp_path / "my_module.py"), "nothing_of_this_name"]
+        monkeypatch.setenv("POLYDIFF_PLUGINS", os.pathsep.join(modules))
+    run("train", *give, "-d", "ring", "-o", "run", *FEW, "sample.sampler=homemade", cwd=tmp_path)
+    run("sample", "run", "-n", "1", *give, "-o", "drawn", cwd=tmp_path)
+    monkeypatch.delenv("POLYDIFF_PLUGINS", raising=False)
+    told = run("sample", "run", "-n", "1", "-o", "again", code=2, cwd=tmp_path)
+    assert "Unknown sampler 'homemade'." in told
+    assert "add --plugin MODULE (a file or a module's name), or set POLYDIFF_PLUGINS" in told
+
+
+def test_a_plugin_that_cannot_be_imported_stops_the_command(tmp_path: Path) -> None:
+    (tmp_path / "torn.py").write_text("def f(:\n")
+    (tmp_path / "taken.py").write_text(SAMPLER.format(name="heun"))
+    for module, said in {
+        "torn.py": "The plugin torn.py cannot be imported: SyntaxError",
+        "absent.py": "there is no file absent.py",
+        "nothing_of_this_name": "No module named 'nothing_of_this_name'",
+        "taken.py": "ValueError: The sampler 'heun' is registered already.",
+    }.items():
+        assert said in run("config", "show", "-d", "ring", "--plugin", module, code=2, cwd=tmp_path)
+
+
+def test_every_verb_has_the_option(capsys: pytest.CaptureFixture[str]) -> None:
+    from polydiff.cli import VERBS, main
+
+    for verb in VERBS:
+        try:
+            code: object = main([verb, "--help"])
+        except SystemExit as stop:
+            code = stop.code
+        assert not code
+        assert "--plugin MODULE" in capsys.readouterr().out, verb
+
+
+def test_extensions_wait_for_a_name_that_nobody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path / "a", monkeypatch, "late", "late_extension", "print('LOADED')")
+    code = (
+        "from polydiff.cli import main\nassert main(['config', 'show', '-d', 'ring']) == 0\n"
+        "from polydiff import SAMPLERS\nSAMPLERS['heun']\nassert 'heun' in SAMPLERS\nprint('BEFORE')\n'x' in SAMPLERS"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split().index("LOADED") > done.stdout.split().index("BEFORE")
+
+
+def test_loading_in_python(tmp_path: Path) -> None:
+    path = tmp_path / "random.py"  # a name that Python has taken
+    path.write_text("raise RuntimeError('not yet')")
+    with SAMPLERS.temporary():
+        with pytest.raises(UserError, match="RuntimeError: not yet"):
+            extensions.load(path)
+        path.write_text(SAMPLER.format(name="from_python"))
+        for _ in range(2):  # the second time it is there
+            extensions.load(path)
+        assert "from_python" in SAMPLERS
+        (one,) = extensions.installed()
+        assert (one.source, one.reason) == ("--plugin", "")
+    import random
+
+    assert not str(random.__file__).startswith(str(tmp_path))
+
+
+def test_an_extension_may_ask_for_a_name_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "from polydiff import SAMPLERS\nassert 'not_there' not in SAMPLERS\n" + SAMPLER.format(name="curious")
+    install(tmp_path / "a", monkeypatch, "curious", "curious_extension", source)
+    monkeypatch.delitem(sys.modules, "curious_extension", raising=False)
+    with SAMPLERS.temporary():
+        names: Sequence[str] = list(SAMPLERS)
+        assert "curious" in names
+
+
+def test_the_module_of_the_page_is_a_sampler() -> None:
+    (code,) = blocks("docs/extensions.md", "python")
+    with SAMPLERS.temporary():
+        exec(code, {})
+        assert SAMPLERS["damped"]([2.0, 1.0])[0].at == 2.0  # type: ignore[operator]

@@ -1,0 +1,41 @@
+"""Registries: names, errors that help, entries for a while."""
+
+from __future__ import annotations
+
+import pytest
+
+from polydiff.core.registry import Registry
+from polydiff.support.errors import UserError
+
+
+@pytest.fixture
+def numbers() -> Registry[int]:
+    registry: Registry[int] = Registry("number")
+    registry.register("one")(1)
+    return registry
+
+
+def test_a_taken_name_is_an_error(numbers: Registry[int]) -> None:
+    with pytest.raises(ValueError, match="The number 'one' is registered already"):
+        numbers.register("one")(2)
+    assert numbers["one"] == 1
+
+
+def test_an_unknown_name_gets_the_nearest_or_how_to_add_it(numbers: Registry[int]) -> None:
+    with pytest.raises(UserError) as error:
+        numbers["onne"]
+    assert str(error.value) == "Unknown number 'onne'. Did you mean 'one'? Known: one."
+    with pytest.raises(UserError, match=r"Unknown number 'xyz'\. Known: one\. If a module .* add --plugin MODULE"):
+        numbers["xyz"]
+
+
+def test_entries_for_a_while(numbers: Registry[int]) -> None:
+    with numbers.temporary("two", 2):
+        numbers.register("three")(3)
+        assert list(numbers) == ["one", "three", "two"]
+    assert list(numbers) == ["one"]
+    with pytest.raises(ValueError, match="registered already"), numbers.temporary("one", 2):
+        pass
+    with pytest.raises(UserError), numbers.temporary("two", 2):
+        numbers["three"]
+    assert list(numbers) == ["one"]

@@ -1,0 +1,34 @@
+"""Tests of `polydiff.core.yaml_text`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_plugins import install_ring
+from hypothesis import example, given
+from hypothesis import strategies as st
+from settings_cases import values
+
+from polydiff.support.yaml_text import one_line_yaml, parse_yaml
+
+
+@pytest.fixture(autouse=True)
+def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_ring(tmp_path / "ring", monkeypatch)
+
+
+@given(values)
+@example("1e-3")
+@example("two\nlines")
+@example({"a": "1_0e5", "b": [".5e3"]})
+def test_yaml_on_one_line_reads_back(value: Any) -> None:
+    text = one_line_yaml(value)
+    assert "\n" not in text
+    assert parse_yaml(f"key: {text}  # comment", "here") == {"key": value}
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_are_numbers_however_python_writes_them(number: float) -> None:
+    assert parse_yaml(repr(number), "here") == number

@@ -1,0 +1,130 @@
+"""What the documentation tells people to type works: its commands and its Python, on fewer steps."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from repository import FEW, ROOT, blocks, commands
+
+from polydiff.cli import main
+
+FEWER = {"500": "20", "1000": "20", "5000": "6", "10000": "20"}
+
+
+def photos(folder: Path) -> None:
+    """A folder of small pictures."""
+    folder.mkdir()
+    for i in range(24):
+        pixels = np.random.default_rng(i).integers(0, 256, (40, 48, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+
+
+def test_the_page_of_samplers_names_all_of_them() -> None:
+    """Each sampler and each spacing stands in a table, with every option that it takes."""
+    import inspect
+
+    from polydiff.gaussian.sampling.plan import SAMPLERS
+    from polydiff.gaussian.sampling.spacing import SPACINGS
+
+    page = (ROOT / "docs" / "samplers.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+    for registry in (SAMPLERS, SPACINGS):
+        for name in registry:
+            row = next((row for row in rows if f"`{name}`" in row.split("|")[1]), None)
+            assert row is not None, f"docs/samplers.md has no row for {name}"
+            options = [
+                p.name for p in inspect.signature(registry[name]).parameters.values() if p.default is not p.empty
+            ]
+            for option in options:
+                assert f"`{option}`" in row or option in ("sigma_data", "last"), f"{name}: {option}"
+
+
+def test_the_commands_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    photos(tmp_path / "photos")
+    told = [words for words in commands("README.md") if "points" not in words and "audio" not in words]
+    assert [words[0] for words in told] == ["train", "train", "sample", "sample", "eval", "resume", "train", "train"]
+    for words in told:
+        fewer = [re.sub(r"^(train\.steps=)?(\d+)$", lambda m: (m[1] or "") + FEWER.get(m[2], m[2]), w) for w in words]
+        extra = {"train": FEW, "resume": ["--judge", "20"]}.get(words[0], [])
+        assert main([*fewer, *extra]) == 0, words
+    assert len(list((tmp_path / "sevens").glob("*.png"))) == 16
+    assert len(list((tmp_path / "many").glob("*.png"))) == 20
+    assert (tmp_path / "profile-image.json.gz").is_file()
+    assert (tmp_path / "runs" / "image-001" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/runs.md"])
+def test_the_python_of_the_pages_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(page, "python")
+    few = '{"train.steps": 4, "train.batch_size": 8, "backbone.channels": 16, "backbone.blocks": 1, "sample.steps": 3}'
+    assert '{"train.steps": 500}' in code
+    exec(code.replace('{"train.steps": 500}', few).replace("n=500", "n=20").replace("n=200", "n=20"), {})
+    assert (tmp_path / "runs" / "image-001" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("page", ["docs/guidance.md", "docs/control.md"])
+def test_the_pages_of_guidance_and_control_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from polydiff.gaussian.guidance.method import GUIDANCE
+
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--domain", "image", "-o", "runs/image-001", *FEW[:-1], "0"]) == 0
+    scope: dict[str, Any] = {}
+    with GUIDANCE.temporary():
+        for code in blocks(page, "python"):
+            exec(code, scope)
+    assert torch.isfinite(scope["x"]).all()
+
+
+def test_the_features_of_the_audio_page_are_logarithms_of_its_level(tmp_path: Path) -> None:
+    from polydiff.metrics.features import open_extractor
+
+    code = next(code for code in blocks("docs/audio.md", "python") if "def features" in code)
+    (tmp_path / "embed.py").write_text(code)
+    features, x = open_extractor(f"{tmp_path / 'embed.py'}:features"), torch.randn(5, 2, 4096)
+    torch.testing.assert_close(
+        features(list(2 * x)) - features(list(x)),
+        torch.full((5, 129), np.log(2), dtype=torch.float64),
+        atol=1e-4,
+        rtol=0,
+    )
+
+
+def test_the_sampler_of_the_documentation_is_of_second_order() -> None:
+    """The page shows a whole sampler; it registers, runs and converges as it says."""
+    from oracles import convergence
+
+    from polydiff.gaussian.sampling.plan import SAMPLERS
+
+    scope: dict[str, Any] = {}
+    _, lms, ab2 = blocks("docs/samplers.md", "python")
+    with SAMPLERS.temporary():
+        exec(lms, scope)
+        exec(ab2, scope)
+        assert abs(convergence(SAMPLERS["ab2"], (80, 160, 320)) - 2) < 0.15
+
+
+def test_the_core_page_trains_and_samples() -> None:
+    """With a ring as data and a small network; the samples lie near the ring."""
+    from polydiff.backbones.config import MLPConfig
+    from polydiff.contract.discover import build_backbone
+
+    def ring(n: int, step: int) -> torch.Tensor:
+        angle = 6.2832 * torch.rand(n, generator=torch.Generator().manual_seed(step))
+        return torch.stack([angle.cos(), angle.sin()], -1) * 2**0.5
+
+    torch.manual_seed(0)
+    network = build_backbone(MLPConfig(hidden=64, layers=3), channels=2, dims=0, conditions={})
+    scope: dict[str, Any] = {"ring": ring, "network": network}
+    code = blocks("docs/core.md", "python")[1]
+    assert "steps=1000" in code
+    exec(code.replace("steps=1000", "steps=400"), scope)
+    radius = scope["x"].norm(dim=1)
+    assert (radius / 2**0.5 - 1).abs().median() < 0.1

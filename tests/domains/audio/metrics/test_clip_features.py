@@ -1,0 +1,61 @@
+"""Tests of `polydiff.domains.audio.metrics.clip_features`."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from audio_evaluation_cases import LENGTH, RATE, generator, reference, tones, values
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polydiff.domains.audio.chunks import each
+from polydiff.domains.audio.metrics.clip_features import Measured, rms_decibels
+from polydiff.domains.audio.metrics.sample_set import sound_metrics
+
+
+@given(st.floats(200, 3500), st.floats(-0.3, 0.3), st.integers(1, 2))
+def test_levels_of_a_tone_are_known(f: float, shift: float, channels: int) -> None:
+    f = round(f * LENGTH / RATE) * RATE / LENGTH  # whole periods, so that it does not leak
+    measured = Measured.of(tones(torch.tensor([f], dtype=torch.float64), channels=channels) + shift, RATE)
+    assert float(measured.level) == pytest.approx(10 * math.log10(1 / 8 + shift**2), abs=1e-4)
+    assert float(measured.offset) == pytest.approx(100 * abs(shift), abs=1e-3)  # in %, of float32 tones
+    assert float(measured.centroid) == pytest.approx(f, rel=1e-6)
+    assert float(measured.peak) == pytest.approx(0.5 + abs(shift), abs=0.01)
+
+
+def test_clips_of_different_lengths_keep_their_order() -> None:
+    sounds = [torch.full((1, n), float(i)) for i, n in enumerate([5, 900, 5, 7, 900, 1])]
+    assert each(lambda x: x.mean((1, 2)), sounds).tolist() == [0, 1, 2, 3, 4, 5]
+    many = list(torch.arange(700.0)[:, None, None].expand(-1, 1, 3))
+    assert torch.equal(each(lambda x: x[:, 0, 0], many), torch.arange(700.0))
+
+
+def test_long_clips_are_measured_few_at_a_time() -> None:
+    sizes: list[int] = []
+    each(lambda x: (sizes.append(len(x)), x[:, 0, 0])[1], [torch.zeros(2, 3_000_000)] * 3 + [torch.zeros(2, 9)] * 300)
+    assert sizes == [1, 1, 1, 256, 44]
+
+
+def test_shifts_of_level_and_offset_are_measured_and_shares_are_shares() -> None:
+    train = 0.1 * torch.randn(300, 1, LENGTH, generator=generator())
+    known = reference(train, train)
+    louder = values(sound_metrics(Measured.of(2 * train, RATE), known))
+    assert louder["level_error"] == pytest.approx(20 * math.log10(2), rel=1e-3)
+    assert (louder["silent"], louder["clipped"]) == (0, 0)
+    shifted = train - train.mean(2, keepdim=True)
+    moved = values(sound_metrics(Measured.of(shifted + 0.25, RATE), reference(shifted, shifted)))
+    assert moved["offset_error"] == pytest.approx(25, rel=1e-3)
+    assert moved["centroid_error"] == pytest.approx(0, abs=1e-2)  # the constant part has no place in a spectrum
+    half = torch.cat([1e-6 * train[:150], 100 * train[:150]])
+    judged = values(sound_metrics(Measured.of(half, RATE), known))
+    assert (judged["silent"], judged["clipped"]) == (0.5, 0.5)
+    assert float(rms_decibels(torch.ones(1, 1, 100))) == pytest.approx(0)
+
+
+def test_a_spectrum_that_moves_up_is_measured_in_hertz() -> None:
+    f = torch.linspace(300, 1000, 200)
+    known = reference(tones(f), tones(f))
+    judged = values(sound_metrics(Measured.of(tones(f + 500), RATE), known))
+    assert judged["centroid_error"] == pytest.approx(500, rel=0.01)

@@ -1,0 +1,57 @@
+"""Tests of `polydiff.domains.audio.metrics.reference`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from audio_evaluation_cases import LENGTH, RATE, generator, reference
+from torch import Tensor
+
+from polydiff.domains.audio.data.plucks import Plucks
+from polydiff.domains.audio.metrics.clip_features import Measured
+from polydiff.domains.audio.metrics.reference import Reference
+from polydiff.domains.audio.metrics.sample_set import sound_metrics
+
+
+@pytest.fixture(scope="module")
+def plucks() -> tuple[Tensor, Tensor, Reference]:
+    data = Plucks(RATE, LENGTH, 24, {"train": 600, "test": 400})
+    train, test = data.clips("train", range(600))[0], data.clips("test", range(400))[0]
+    return train, test, reference(train, test)
+
+
+def test_real_clips_are_no_copies_and_training_clips_are(plucks: tuple[Tensor, Tensor, Reference]) -> None:
+    train, test, known = plucks
+
+    def copies(sounds: Tensor) -> float:
+        return sound_metrics(Measured.of(sounds, RATE), known)["copies"].value
+
+    assert copies(test) == pytest.approx(0.01, abs=0.003)
+    assert copies(train[:100]) == 1
+    assert copies(train[:100] + 1e-3 * torch.randn(100, 1, LENGTH, generator=generator())) > 0.95  # at 40 dB or so
+    assert copies(torch.cat([train[:60], test[:140]])) == pytest.approx(0.3, abs=0.02)
+    few = sound_metrics(Measured.of(train, RATE), reference(train, test[:50]))["copies"]
+    assert math.isnan(few.value)
+    assert few.meaning.endswith("Not measured: it takes 100 held-out clips.")
+
+
+def test_the_distance_is_of_no_more_samples_than_there_are_held_out_clips(plucks: Any) -> None:
+    _, test, known = plucks
+    fewer = replace(known, n=100)
+    all_of, first = (sound_metrics(Measured.of(x, RATE), fewer)["log_mel_fd"] for x in (test, test[:100]))
+    assert all_of == first
+    assert "of 100 clips to 600 of training" in all_of.meaning
+    assert known.digest in all_of.meaning
+    assert sound_metrics(Measured.of(test, RATE), known)["log_mel_fd"].value < 0.6 * all_of.value  # about as 1/n
+
+
+def test_the_digest_is_that_of_the_reference(plucks: Any) -> None:
+    train, test, known = plucks
+    assert reference(train, test[:10]).digest == known.digest
+    other = train.clone()
+    other[5, 0, 100] += 0.01
+    assert reference(other, test[:10]).digest != known.digest

@@ -1,0 +1,60 @@
+"""What sounds are measured by, compared with and judged by: against closed forms, copies and known damage."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from audio_evaluation_cases import LENGTH, RATE, generator, reference, tones, values
+from torch import Tensor
+
+from polydiff.contract.domain import Samples
+from polydiff.domains.audio.data.plucks import Plucks
+from polydiff.domains.audio.metrics.clip_features import Measured
+from polydiff.domains.audio.metrics.pitch import hear
+from polydiff.domains.audio.metrics.reference import Reference
+from polydiff.domains.audio.metrics.sample_set import set_metrics
+
+
+@pytest.fixture(scope="module")
+def plucks() -> tuple[Tensor, Tensor, Reference]:
+    data = Plucks(RATE, LENGTH, 24, {"train": 600, "test": 400})
+    train, test = data.clips("train", range(600))[0], data.clips("test", range(400))[0]
+    return train, test, reference(train, test)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (44100, 2), (48000, 1), (16000, 3)])
+def test_any_rate_channels_and_lengths_are_judged(rate: int, channels: int) -> None:
+    lengths = [1, 2, 300, 5000, 70_000]
+    sounds = [0.1 * torch.randn(channels, n, generator=generator(n)) for n in lengths]
+    measured = Measured.of(sounds, rate)
+    for i, sound in enumerate(sounds):  # a clip's numbers depend on no other clip
+        torch.testing.assert_close(measured.features[i], Measured.of([sound], rate).features[0])
+    levels = torch.stack([10 * sound.square().mean().log10() for sound in sounds])
+    torch.testing.assert_close(measured.level, levels.to(measured.level))
+    assert torch.equal(hear(sounds, rate).frequency, torch.cat([hear([x], rate).frequency for x in sounds]))
+    known = replace(reference(tones(torch.rand(4) * 1000 + 200), tones(torch.rand(4) * 1000 + 200)), sample_rate=rate)
+    judged = set_metrics(Samples([sounds[2], *sounds[2:]]), known)
+    assert judged["log_mel_fd"].value > 0
+
+
+def test_silence_and_broken_numbers_have_values_or_none(plucks: Any) -> None:
+    _, test, known = plucks
+    silent = values(set_metrics(Samples(list(0 * test[:20])), known))
+    assert silent["silent"] == 1
+    assert math.isnan(silent["centroid_error"])
+    assert math.isfinite(silent["log_mel_fd"])
+    for wrong in (math.nan, math.inf):
+        broken = test[:20].clone()
+        broken[3, 0, 7] = wrong
+        judged = values(set_metrics(Samples(list(broken)), known))
+        assert judged["clipped"] == 0.05
+        assert math.isnan(judged["log_mel_fd"])
+        assert math.isnan(judged["copies"])
+        assert not bool(hear(broken, RATE).voiced[3])
+
+
+# A judge of four bands of frequency

@@ -1,0 +1,62 @@
+"""Tests of `polydiff.domains.audio.output.show`."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import re
+
+import pytest
+import soundfile
+import torch
+
+from polydiff.contract.domain import Samples
+from polydiff.core.streams import streams
+from polydiff.domains.audio.config import AudioConfig, AudioData
+from polydiff.domains.audio.domain import Audio
+from polydiff.domains.audio.output.show import BYTES
+
+
+@pytest.fixture(scope="module")
+def audio() -> Audio:
+    return Audio(AudioConfig())
+
+
+def noise(audio: Audio, n: int) -> Samples:
+    space, cond = audio.blank(streams(0, "blank", range(n)), {})
+    return Samples(audio.decode(space.noise(streams(0, "noise", range(n))), space), cond)
+
+
+def test_what_is_shown_is_whole_small_and_playable(audio: Audio) -> None:
+    samples = audio.examples("test", 20)
+    fragment = audio.show(samples)
+    assert len(fragment) <= BYTES
+    assert fragment.count("<audio") == fragment.count("<img") == 16
+    assert "http" not in fragment
+    assert set(re.findall(r'src="(\w+:\w+/\w+)', fragment)) == {"data:image/png", "data:audio/wav"}
+    player = re.search(r"data:audio/wav;base64,([^\"]+)", fragment)
+    assert player is not None
+    x, rate = soundfile.read(io.BytesIO(base64.b64decode(player[1])), dtype="float32")
+    assert rate == 8000
+    torch.testing.assert_close(torch.from_numpy(x), samples.examples[0][0], atol=2e-4, rtol=0)
+    assert samples.cond is not None
+    note = audio.describe(samples.cond)[0]["pitch"]
+    assert f"asked {note}, heard {note}" in fragment
+    assert "no pitch" in audio.show(noise(audio, 2))
+
+
+def test_long_sounds_are_fewer_and_empty_sets_are_shown_too(audio: Audio) -> None:
+    long = Audio(AudioConfig(data=AudioData(length=65536)), audio.statistics)
+    assert long.show(long.examples("test", 8)).count("<audio") == 2
+    assert "<audio" not in audio.show(Samples([], {"pitch": torch.zeros(0, dtype=torch.long)}))
+
+
+def test_broken_samples_are_shown_and_judged(audio: Audio) -> None:
+    broken = Samples([torch.full((1, 4096), v) for v in (0.0, 5.0, float("nan"), float("inf"))], None)
+    assert audio.show(broken).count("<audio") == 4
+    judged = audio.evaluate(broken)
+    assert judged["clipped"].value == 0.75
+    assert list(judged) == list(audio.evaluate(audio.examples("test", 4)))
+    assert judged["voiced"].value == 0
+    assert math.isnan(judged["log_mel_fd"].value)

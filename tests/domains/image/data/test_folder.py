@@ -1,0 +1,202 @@
+"""Folders of images: decoding, orientation, classes, splits, and files that cannot be read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from polydiff.domains.image.config import ImageData
+from polydiff.domains.image.data.folder import folder, held_out_below, lot, read
+from polydiff.domains.image.data.source import digits
+from polydiff.support.errors import UserError
+
+Pixels = NDArray[np.uint8]
+UPRIGHT: Pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+STORED: dict[int, Callable[[Pixels], Any]] = {  # EXIF orientation -> how a file with it stores an upright picture
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, 1),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: np.rot90(a, -1),
+}
+
+
+def write_digits(root: Path, n: int = 40) -> Path:
+    images = digits().splits["test"].images[:n]
+    for i, image in enumerate(images):
+        Image.fromarray(image[0].numpy()).save(root / f"{i:03d}.png")
+    return root
+
+
+def settings(root: Path, **values: Any) -> ImageData:
+    return ImageData(**({"name": "folder", "path": root, "size": 8, "channels": 1} | values))
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_files_are_turned_as_their_exif_says(orientation: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "turned.png"
+    Image.fromarray(np.ascontiguousarray(STORED[orientation](UPRIGHT))).save(path, exif=exif)
+    assert torch.equal(read(path, 6, 3), torch.from_numpy(UPRIGHT).permute(2, 0, 1))
+
+
+@given(st.integers(4, 60), st.integers(4, 60), st.integers(4, 24))
+def test_the_shorter_side_becomes_the_size_and_proportions_stay(width: int, height: int, size: int) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.bmp"
+        Image.new("RGB", (width, height), (10, 200, 30)).save(path)
+        image = read(path, size, 3)
+    _, h, w = image.shape
+    assert min(h, w) == size
+    assert w / h == pytest.approx(width / height, abs=1.01 * max(w, h) / size / size)
+    assert (image == torch.tensor([10, 200, 30])[:, None, None]).all()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are text")
+def test_a_name_that_is_no_text_is_a_name(tmp_path: Path) -> None:
+    def images() -> list[bytes]:
+        splits = folder(settings(root)).splits.values()
+        return sorted(image.numpy().tobytes() for split in splits for image in split.images)
+
+    root = write_digits(tmp_path)
+    before = images()
+    (root / "000.png").rename(root / os.fsdecode(b"\xff.png"))
+    assert images() == before
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "a.png")
+    assert (read(tmp_path / "a.png", 8, 1)[0].numpy() == ramp >> 8).all()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_becomes_white(mode: str, tmp_path: Path) -> None:
+    image = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    image.paste((0, 0, 0, 255), (0, 0, 4, 8))
+    image.convert(mode).save(tmp_path / "a.png")
+    pixels = read(tmp_path / "a.png", 8, 3)
+    assert (pixels[:, :, :4] == 0).all()
+    assert (pixels[:, :, 4:] == 255).all()
+
+
+def test_files_in_ink_colours_are_read(tmp_path: Path) -> None:
+    Image.new("RGB", (16, 16), (200, 40, 90)).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    assert (read(tmp_path / "a.jpg", 8, 3).float() - torch.tensor([200.0, 40, 90])[:, None, None]).abs().max() < 6
+
+
+def test_a_large_jpeg_keeps_its_shape_and_colours(tmp_path: Path) -> None:
+    x, y = np.meshgrid(np.linspace(0, 255, 900), np.linspace(0, 255, 600))
+    Image.fromarray(np.stack([x, y, 0 * x], -1).astype(np.uint8)).save(tmp_path / "a.jpg", quality=95)
+    image = read(tmp_path / "a.jpg", 20, 3)
+    assert image.shape == (3, 20, 30)
+    across = torch.linspace(0, 255, 61)[1::2]
+    assert (image[0].float().mean(0) - across).abs().max() < 4
+
+
+def test_a_centre_crop_is_the_centre(tmp_path: Path) -> None:
+    wide = np.zeros((8, 24), np.uint8)
+    wide[:, 8:16] = 255
+    for i in range(3):
+        Image.fromarray(wide).save(tmp_path / f"{i}.png")
+    source = folder(settings(tmp_path))
+    assert (source.splits["train"].centred([0]) == 255).all()
+    whole = folder(settings(tmp_path, crop="random")).splits["train"]
+    assert whole.images[0].shape == (1, 8, 24)
+    assert (whole.centred([0]) == 255).all()
+
+
+def test_a_few_broken_files_are_named_and_left_out(tmp_path: Path) -> None:
+    write_digits(tmp_path)
+    (tmp_path / "torn.png").write_bytes((tmp_path / "000.png").read_bytes()[:60])
+    with pytest.warns(UserWarning, match=r"(?s)1 of 41 images.*torn\.png: "):
+        source = folder(settings(tmp_path))
+    assert sum(map(len, source.splits.values())) == 40
+
+
+def test_many_broken_files_are_refused(tmp_path: Path) -> None:
+    write_digits(tmp_path)
+    for i in range(3):
+        (tmp_path / f"bad{i}.jpg").write_text("no image")
+    with pytest.raises(UserError, match=r"(?s)3 of 43 images.*bad2\.jpg.*Remove or repair"):
+        folder(settings(tmp_path))
+
+
+def test_a_format_that_is_not_listed_is_refused_whatever_its_name(tmp_path: Path) -> None:
+    write_digits(tmp_path)
+    Image.new("L", (8, 8)).save(tmp_path / "000.gif")
+    (tmp_path / "000.gif").replace(tmp_path / "sly.png")
+    with pytest.warns(UserWarning, match="sly.png"):
+        folder(settings(tmp_path))
+
+
+def test_numbers_without_a_range_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.ones((8, 8), np.float32)).save(tmp_path / "a.tiff")
+    with pytest.raises(ValueError, match="no known range"):
+        read(tmp_path / "a.tiff", 8, 1)
+
+
+def test_folders_are_classes_unless_files_lie_beside_them(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        write_digits(tmp_path / name / "deep", 10)
+    (tmp_path / ".hidden").mkdir()
+    write_digits(tmp_path / ".hidden", 10)
+    source = folder(settings(tmp_path))
+    assert source.names == ("cat", "dog")
+    labels = torch.cat([split.labels for split in source.splits.values()])
+    assert labels.bincount().tolist() == [10, 10]
+    assert folder(settings(tmp_path, labels="none")).names == ()
+    write_digits(tmp_path, 1)
+    loose = folder(settings(tmp_path))
+    assert loose.names == ()
+    assert set(loose.splits["train"].labels.tolist()) == {-1}
+    with pytest.raises(UserError, match="beside the class folders"):
+        folder(settings(tmp_path, labels="folders"))
+
+
+def test_new_files_move_no_other_to_the_other_split(tmp_path: Path) -> None:
+    write_digits(tmp_path, 30)
+
+    def held_out() -> set[bytes]:
+        return {image.numpy().tobytes() for image in folder(settings(tmp_path)).splits["test"].images}
+
+    before = held_out()
+    write_digits(tmp_path, 40)
+    assert before <= held_out()
+    assert 0 < len(before) < 15
+
+
+@given(st.lists(st.text(min_size=1), min_size=2, max_size=30, unique=True), st.floats(0.01, 0.99))
+def test_each_split_has_a_file_at_least(names: list[str], share: float) -> None:
+    lots = [lot(name) for name in names]
+    test = sum(number < held_out_below(lots, share) for number in lots)
+    assert 1 <= test <= len(names) - 1
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_folder_with_too_few_images_is_refused(n: int, tmp_path: Path) -> None:
+    write_digits(tmp_path, n)
+    with pytest.raises(UserError, match=f"holds {n} images"):
+        folder(settings(tmp_path))
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a folder"):
+        folder(settings(tmp_path / "nowhere"))

@@ -1,0 +1,81 @@
+"""Tests of `polydiff.domains.image.metrics.sample_set`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from polydiff.contract.domain import Samples
+from polydiff.core.streams import streams
+from polydiff.domains.image.config import ImageConfig, ImageData
+from polydiff.domains.image.domain import Image
+from polydiff.domains.image.metrics import sample_set as metrics
+
+
+@pytest.fixture(scope="module")
+def image() -> Image:
+    return Image(ImageConfig())
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    root = tmp_path_factory.mktemp("photos")
+    g = np.random.default_rng(0)
+    for i in range(80):
+        small = g.integers(0, 200, (4, 4, 3), dtype=np.uint8)
+        Pillow.fromarray(small).resize((20, 16)).save(root / f"{i}.png")
+    return Image(ImageConfig(data=ImageData(name="folder", path=root, size=16, test_share=0.4)))
+
+
+def noise(image: Image, n: int) -> Samples:
+    space, cond = image.blank(streams(0, "blank", range(n)), {})
+    return Samples(image.decode(space.noise(streams(0, "noise", range(n))), space), cond)
+
+
+def values(image: Image, samples: Samples) -> dict[str, float]:
+    return {name: metric.value for name, metric in image.evaluate(samples).items()}
+
+
+def test_real_images_are_judged_better_than_noise(image: Image, photos: Image) -> None:
+    for domain in (image, photos):
+        real, floor = (domain.evaluate(s) for s in (domain.examples("test", 400), noise(domain, 400)))
+        assert real.keys() == floor.keys()
+        for name, metric in real.items():
+            if name != "copies":
+                sign = 1 if metric.better == "higher" else -1
+                assert sign * (metric.value - floor[name].value) > 0.2, name
+    assert "frechet_filters" in real
+    assert "judge_agrees" not in real
+
+
+def test_a_missing_class_lowers_coverage_and_raises_the_distance(image: Image) -> None:
+    real = image.examples("test", 1000)
+    assert real.cond is not None
+    few = [x for x, label in zip(real.examples, real.cond["label"].tolist(), strict=True) if label < 5]
+    part = Samples((few * 3)[: len(real)])
+    whole, half = values(image, real), values(image, part)
+    assert half["coverage"] < 0.62 < 0.9 < whole["coverage"]
+    assert half["frechet_judge"] > 5 * whole["frechet_judge"]
+
+
+def test_copies_are_told_from_new_images(image: Image) -> None:
+    assert values(image, image.examples("train", 200))["copies"] == 1
+    assert values(image, image.examples("test", 1000))["copies"] == pytest.approx(0.01, abs=0.005)
+
+
+def test_distances_are_taken_at_equally_many_images(image: Image) -> None:
+    more = noise(image, 500)
+    held_out = image.size("test")
+    a, b = image.evaluate(more), image.evaluate(more.head(held_out))
+    assert a["frechet_judge"] == b["frechet_judge"]
+    assert f"of {held_out} images" in a["frechet_judge"].meaning
+
+
+def test_coverage_is_one_on_the_data_and_nil_far_away() -> None:
+    x = torch.randn(100, 5, generator=torch.Generator().manual_seed(0))
+    assert metrics.coverage(x, x) == 1
+    assert metrics.coverage(x + 100, x) == 0
+    y = torch.randn(100, 5, generator=torch.Generator().manual_seed(1))
+    assert metrics.coverage(y, x) == pytest.approx(1 - 2**-metrics.NEIGHBOURS, abs=0.1)

@@ -1,0 +1,42 @@
+"""Tests of `polydiff.domains.molecule.chemistry.composition`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from polydiff.backbones.config import EGNNConfig
+from polydiff.contract.domain import Samples
+from polydiff.domains.molecule.chemistry.composition import composition_metrics, read_formula
+from polydiff.domains.molecule.chemistry.geometry import Molecule
+from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData
+from polydiff.domains.molecule.domain import MoleculeDomain
+
+SYMBOLS = ("H", "C", "N", "O", "F")
+
+
+@pytest.fixture(scope="module")
+def domain() -> MoleculeDomain:
+    data = MoleculeData(max_heavy=4, conditions=("composition", "logp"))
+    return MoleculeDomain(MoleculeConfig(data=data, backbone=EGNNConfig(hidden=16, layers=2)))
+
+
+def test_formulas() -> None:
+    assert read_formula("CH3CH2OH", SYMBOLS) == {"H": 6, "C": 2, "N": 0, "O": 1, "F": 0}
+    assert read_formula("F2", SYMBOLS)["F"] == 2
+
+
+def test_real_molecules_are_made_as_asked_and_others_are_not(domain: MoleculeDomain) -> None:
+    real = domain.examples("test", 30)
+    told = domain.evaluate(real)["composition_as_asked"]
+    assert (told.value, told.error) == (1, pytest.approx(0.5 / (len(real) + 1)))  # Wilson's
+    assert real.cond is not None
+    turned = Samples([*real.examples[1:], real.examples[0]], real.cond)
+    assert domain.evaluate(turned)["composition_as_asked"].value < 0.3
+    water = Molecule(np.array([8, 1, 1], np.uint8), np.zeros((3, 3), np.float32))
+    nan = math.nan
+    for asked, share in (([2, nan], 1.0), ([3, nan], 0.0), ([nan, nan], nan)):
+        found = composition_metrics([water], np.array([asked]), (1, 8))["composition_as_asked"].value
+        assert found == pytest.approx(share, nan_ok=True)

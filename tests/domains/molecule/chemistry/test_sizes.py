@@ -1,0 +1,18 @@
+"""Tests of `polydiff.domains.molecule.chemistry.sizes`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from polydiff.domains.molecule.chemistry.sizes import size_nats
+
+
+def test_the_probability_of_sizes_is_one_and_that_of_training() -> None:
+    """p(n) = (count + 1/L) / (total + 1) over the L sizes that can be asked for."""
+    counts = [[3, 10], [5, 30]]
+    p = (-size_nats(torch.arange(0, 22), counts)).exp()
+    assert float(p.sum()) == pytest.approx(1)
+    assert float(p[3]) == pytest.approx((10 + 1 / 20) / 41)
+    assert float(p[4]) == pytest.approx(1 / 20 / 41)
+    assert p[[0, 21]].tolist() == [0, 0]

@@ -1,0 +1,20 @@
+"""Cases that several tests share: molecule sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from polydiff.domains.molecule.config import MoleculeData
+from polydiff.domains.molecule.data.library import Library
+from polydiff.domains.molecule.data.source import open_library
+
+
+def read(path: Path, **options: object) -> Library:
+    library = open_library(MoleculeData(path=path, **options))  # type: ignore[arg-type]
+    assert library.found == library.used + sum(library.rejected.values())
+    return library
+
+
+def sodium(n: int, comment: str = "") -> str:
+    """Return a frame of atoms in a row between which RDKit sees no bonds."""
+    return "\n".join([str(n), comment, *(f"Na {3.2 * x:.1f} 0 0" for x in range(n)), ""])

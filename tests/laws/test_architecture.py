@@ -1,0 +1,140 @@
+"""The house: what may import what, and what the wheel holds."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from repository import ROOT
+
+SOURCES = [path for top in ("polydiff", "backbones", "domains") for path in sorted((ROOT / top).rglob("*.py"))]
+
+
+def imports(path: Path) -> set[str]:
+    """Modules that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_there_are_sources() -> None:
+    assert len(SOURCES) > 40
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_downwards(path: Path) -> None:
+    names = imports(path)
+    tops = {name.partition(".")[0] for name in names}
+    assert not tops & {"domains", "backbones"}, "import polydiff.domains and polydiff.backbones, not the folders"
+    if path.is_relative_to(ROOT / "polydiff"):
+        assert not any(name.startswith(("polydiff.backbones", "polydiff.domains")) for name in names)
+        if path.name != "doctor.py":
+            assert not tops & {"torchaudio", "torch_geometric", "rdkit", "soundfile", "sklearn", "PIL"}
+    if path.is_relative_to(ROOT / "backbones"):
+        assert not any(name.startswith("polydiff.domains") for name in names)
+
+
+NORMAL = {"randn", "randn_like", "normal_", "log_normal_", "normal"}
+DRAWS = NORMAL | {"rand", "rand_like", "randint", "randint_like", "randperm", "multinomial", "bernoulli", "poisson"}
+DRAWS |= {"bernoulli_", "cauchy_", "exponential_", "geometric_", "random_", "uniform_"}
+TIMED = {"profile.py", "step_profile.py"}
+"""Files that fill tensors with random numbers only to time operations on them."""
+
+
+def draws(path: Path) -> list[ast.Call]:
+    """Calls of torch's functions and methods that draw random numbers."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    return [
+        call
+        for call in calls
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr in DRAWS
+        and (call.func.attr.endswith("_") or ast.unparse(call.func.value) == "torch")
+    ]
+
+
+def test_the_core_draws_normal_numbers_in_one_place() -> None:
+    """Whoever needs noise asks the space, whose law it follows."""
+    normal = {
+        path.name
+        for path in (ROOT / "polydiff").rglob("*.py")
+        for call in draws(path)
+        if isinstance(call.func, ast.Attribute) and call.func.attr in NORMAL
+    }
+    assert normal == {"space.py"}
+
+
+def test_the_core_draws_no_number_without_a_generator() -> None:
+    """So that no sample depends on the global random state."""
+    without = [
+        f"{path.name}:{call.lineno}"
+        for path in (ROOT / "polydiff").rglob("*.py")
+        for call in draws(path)
+        if path.name not in TIMED and "generator" not in {keyword.arg for keyword in call.keywords}
+    ]
+    assert without == []
+
+
+@pytest.mark.parametrize("line", ["torch.normal(0.0, 1.0, (3,))", "x.normal_()", "torch.randn_like(x)"])
+def test_a_draw_is_seen(line: str, tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text(f"import torch\n{line}\n")
+    assert len(draws(tmp_path / "module.py")) == 1
+
+
+def test_the_wheel_lists_every_package_on_disk() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    on_disk = {path.parent for path in SOURCES if path.name == "__init__.py"}
+    names = {".".join(p.relative_to(ROOT).parts) for p in on_disk}
+    assert set(listed) == {name if name.startswith("polydiff") else f"polydiff.{name}" for name in names}
+
+
+LIGHT = [
+    "import polydiff",
+    "import polydiff.contract.sections, polydiff.contract.domain, polydiff.contract.discover, polydiff.config.merge",
+    "import polydiff.backbones, polydiff.backbones.config",
+    "import polydiff.domains.image, polydiff.domains.audio, polydiff.domains.molecule",
+    "import polydiff.domains.image.config, polydiff.domains.audio.config, polydiff.domains.molecule.config",
+    "from polydiff.cli import main; run('domains', 'list')",
+    "from polydiff.cli import main; run('presets', 'list')",
+    "from polydiff.cli import main; run('--help')",
+    "from polydiff.cli import main; run('train', '--domain', 'audio', '--help')",
+    "from polydiff.cli import main; run('config', 'show', '--domain', 'audio')",
+]
+RUN = """
+import sys
+def run(*words):
+    sys.argv = ["polydiff", *words]
+    try:
+        code = main()
+    except SystemExit as stop:
+        code = stop.code
+    assert not code, code
+"""
+
+
+@pytest.mark.parametrize("statement", LIGHT)
+def test_what_must_be_quick_loads_no_heavy_library(statement: str) -> None:
+    heavy = ["torch", "torchaudio", "torch_geometric", "rdkit", "sklearn", "matplotlib", "soundfile", "PIL"]
+    code = (
+        f"{RUN}\n{statement}\nloaded = [name for name in {heavy!r} if name in sys.modules]\nassert not loaded, loaded"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_names_load_and_are_few() -> None:
+    import polydiff
+
+    assert len(polydiff.__all__) <= 40
+    for name in polydiff.__all__:
+        assert getattr(polydiff, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'sampel'"):
+        _ = polydiff.sampel

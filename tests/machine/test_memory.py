@@ -1,0 +1,44 @@
+"""Tests of `polydiff.machine.memory`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from polydiff.checkup import step_profile as module
+from polydiff.checkup.dry_run import dry_run
+from polydiff.config.merge import resolve
+from polydiff.contract.sections import Config
+from polydiff.machine.memory import Peak
+
+SMALL = {"backbone.channels": "16", "backbone.blocks": "1", "train.batch_size": "8"}
+
+
+def small(**more: str) -> Config:
+    return resolve("image", words={**SMALL, **more}).config
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hasty() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "PATIENCE", 0.0)
+        yield
+
+
+def test_memory_of_training_is_at_least_its_tensors_and_less_than_all() -> None:
+    """Weights, their average, the gradient and two moments of AdamW are five numbers a parameter."""
+    told = dry_run(small(**{"backbone.channels": "64"}), steps=2)
+    assert 5 * 4 * told["parameters"] / 2**20 <= told["memory of training (MiB)"] < told["peak memory (MiB)"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux alone counts peaks anew")
+def test_a_peak_is_that_of_the_work_it_watches() -> None:
+    torch.ones(100, 2**18).sum()  # 100 MiB, freed again
+    peak = Peak(torch.device("cpu"))
+    x = torch.ones(40, 2**18)
+    del x
+    assert 35 < peak.risen() < 60
+    assert peak.total() > peak.risen()

@@ -1,0 +1,40 @@
+"""Counts as a picture: every cell where and as strong as it should be; names that fit."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import torch
+
+from polydiff.metrics.results import Confusion
+from polydiff.report.heatmap import MARGIN, SIDE, heatmap, thinned
+
+
+def test_cells_stand_where_counts_are_and_are_as_strong_as_their_share() -> None:
+    svg = heatmap(["cat", "dog"], ["cat", "dog", "none"], [[4, 1, 0], [0, 0, 0]])
+    cells = re.findall(
+        r'<rect x="(\S+)" y="(\S+)" width="(\S+)" height="(\S+)" fill-opacity="(\S+)"><title>(.*?)<', svg
+    )
+    (first, second) = ([float(number) for number in cell[:5]] for cell in cells)
+    assert first == [MARGIN, 0, SIDE / 3, SIDE / 2, 0.81]  # 0.06 + 0.94 * 4 / 5, to two digits
+    assert second[:2] == [MARGIN + SIDE / 3, 0]
+    assert [cell[5] for cell in cells] == ["asked cat, seen cat: 4 of 5", "asked cat, seen dog: 1 of 5"]
+
+
+def test_names_are_escaped_shortened_and_thinned() -> None:
+    names = [f"<class & {i}>" for i in range(100)]
+    svg = heatmap(names, names, torch.eye(100, dtype=torch.long).tolist())
+    ElementTree.fromstring(svg)
+    assert "<class" not in svg
+    kept = thinned(names, SIDE / 100)
+    assert kept[0][0] == 0
+    assert {b - a for (a, _), (b, _) in pairwise(kept)} == {3}  # 3 times 3 pixels are 9
+    ElementTree.fromstring(heatmap([], [], []))
+
+
+def test_what_nothing_was_asked_of_is_not_counted() -> None:
+    found = Confusion.of(torch.tensor([0, 1, 1, -1, 0]), torch.tensor([0, 1, 2, 1, 3]), ["a", "b"], ["other", "none"])
+    assert found.seen == ["a", "b", "other", "none"]
+    assert found.counts == [[1, 0, 0, 1], [0, 1, 1, 0]]

@@ -1,0 +1,144 @@
+"""Abilities are found without evaluating anything: no check opens a data set."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Protocol
+
+import pytest
+
+from polydiff.contract import abilities
+from polydiff.contract.abilities import (
+    Archives,
+    HasScripts,
+    HasUnits,
+    Inspects,
+    PutsAside,
+    Restores,
+    TellsTogether,
+    quarantine_of,
+)
+from polydiff.contract.sections import Config
+from polydiff.core import space
+from polydiff.core.space import Euclidean, HasComponents, Matches, Repeats
+from polydiff.support.protocols import provides
+
+ABILITIES = [
+    found
+    for module in (abilities, space)
+    for _, found in inspect.getmembers(module, inspect.isclass)
+    if Protocol in found.__bases__ and found.__module__ == module.__name__ and found is not space.Space
+]
+
+
+class Untouchable:
+    """Members of several abilities, none of which may be evaluated."""
+
+    @property
+    def quarantine(self) -> Any:
+        raise AssertionError("the data set was opened")
+
+    @property
+    def together(self) -> Any:
+        raise AssertionError("evaluated")
+
+    @cached_property
+    def task(self) -> Any:
+        raise AssertionError("evaluated")
+
+    components = property(lambda self: 1 / 0)
+    archive = property(lambda self: 1 / 0)
+
+    def told(self) -> None: ...
+    def compare(self) -> None: ...
+
+
+def test_there_are_abilities() -> None:
+    assert len(ABILITIES) > 15
+    assert {PutsAside, Inspects, Repeats, HasComponents, HasUnits} <= set(ABILITIES)
+
+
+@pytest.mark.parametrize("ability", ABILITIES, ids=lambda ability: ability.__name__)
+def test_a_check_evaluates_nothing(ability: type) -> None:
+    has = {PutsAside, TellsTogether, Restores, HasComponents, Archives}
+    assert provides(Untouchable(), ability) == provides(Untouchable, ability) == (ability in has)
+    with pytest.raises(TypeError, match="runtime"):  # nobody can check by isinstance, which would evaluate
+        isinstance(Untouchable(), ability)
+
+
+def test_where_members_may_stand() -> None:
+    class Method:
+        def scripts(self) -> Mapping[str, str]:
+            return {}
+
+    class Attribute:
+        quarantine = None
+
+    class Own:
+        def __init__(self) -> None:
+            self.together = ("a", "b")
+
+    class Static:
+        @staticmethod
+        def inspect(config: Config, said: Any) -> None: ...
+
+    class GivesUp(Method):
+        scripts = None  # type: ignore[assignment]
+
+    class Slots:
+        __slots__ = ("together",)
+
+        def __init__(self) -> None:
+            self.together = ()
+
+    assert provides(Method(), HasScripts)
+    assert not provides(GivesUp(), HasScripts)
+    assert provides(Attribute(), PutsAside)
+    assert quarantine_of(Attribute()) is None
+    assert provides(Own(), TellsTogether)
+    assert provides(Slots(), TellsTogether)
+    assert provides(Static, Inspects)
+    assert provides(Static(), Inspects)
+    assert not provides(Method(), HasUnits)
+    assert not provides(object(), HasScripts)
+
+
+def test_spaces() -> None:
+    plain = Euclidean(2, (3,))
+    assert provides(plain, Repeats)
+    assert not provides(plain, HasComponents)
+    assert not provides(plain, Matches)
+
+
+class Wrapper:
+    """A domain around another one."""
+
+    def __init__(self, domain: object) -> None:
+        self.__wrapped__ = domain
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__wrapped__, name)
+
+
+class Forwarding:
+    """The same without a name that says so."""
+
+    def __init__(self, domain: object) -> None:
+        self.domain = domain
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.domain, name)
+
+
+def test_a_wrapper_passes_abilities_on() -> None:
+    class Scripted:
+        def scripts(self) -> Mapping[str, str]:
+            return {}
+
+    for wrap in (Wrapper, Forwarding):
+        assert provides(wrap(Scripted()), HasScripts)
+        assert provides(wrap(wrap(Scripted())), HasScripts)
+        assert not provides(wrap(Scripted()), HasUnits)
+    assert provides(Wrapper(Wrapper(Untouchable())), PutsAside)  # and evaluates nothing

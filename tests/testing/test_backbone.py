@@ -1,0 +1,142 @@
+"""Tests of `polydiff.testing.backbone`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from polydiff.backbones.config import EGNNConfig, MLPConfig, UNetConfig
+from polydiff.contract.discover import build_backbone
+from polydiff.contract.sections import BackboneConfig
+from polydiff.core.conditions import Condition
+from polydiff.core.space import Euclidean, Space, State
+from polydiff.core.streams import streams
+from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
+from polydiff.testing.backbone import check_backbone
+
+
+@dataclass
+class Case:
+    """A backbone with a batch to try it on."""
+
+    config: BackboneConfig
+    space: Space
+    channels: int
+    dims: int
+
+    @property
+    def cond(self) -> dict[str, Tensor]:
+        b = self.space.batch
+        return {"kind": torch.arange(b) % 3, "mass": torch.linspace(-1, 1, b)}
+
+    def network(self) -> nn.Module:
+        conditions = {"kind": 3, "mass": 0}
+        return build_backbone(self.config, channels=self.channels, dims=self.dims, conditions=conditions)
+
+    def check(self, network: nn.Module | None = None) -> None:
+        x = self.space.noise(streams(0, "state", range(self.space.batch)))
+        check_backbone(network or self.network(), self.space, x, self.cond)
+
+
+UNET = UNetConfig(channels=16, mult=(1, 2), blocks=1, attention=(1,), heads=2)
+
+
+EGNN = EGNNConfig(hidden=16, layers=2)
+
+
+CASES = {
+    "unet1d": Case(UNET, Euclidean(3, (2, 16)), 2, 1),
+    "unet2d": Case(UNET, Euclidean(3, (1, 8, 8)), 1, 2),
+    "egnn dense": Case(EGNN, DenseMolecules.of_sizes(torch.tensor([3, 2, 5]), 4), 4, 3),
+    "egnn packed": Case(EGNN, PackedMolecules.of_sizes(torch.tensor([3, 2, 5]), 4), 4, 3),
+    "mlp": Case(MLPConfig(hidden=16, layers=2), Euclidean(3, (5,)), 5, 0),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_backbones_of_polydiff_keep_their_promises(name: str) -> None:
+    torch.manual_seed(0)
+    CASES[name].check()
+
+
+Forward = Callable[[nn.Module, State, Tensor, Space, Condition | None], Tensor]
+
+
+class Bent(nn.Module):
+    """An MLP whose output one function has changed."""
+
+    def __init__(self, forward: Forward) -> None:
+        super().__init__()
+        self.inner = CASES["mlp"].network()
+        self.spare = nn.Linear(1, 1)
+        self.bend = forward
+
+    def forward(self, x: State, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Tensor:
+        return self.bend(self, x, log_sigma, space, cond)
+
+
+def used(net: nn.Module, f: Tensor) -> Tensor:
+    """Let the spare layer take part, so that every parameter has a gradient."""
+    out: Tensor = f * net.spare(torch.ones(1, 1))[0]  # type: ignore[operator]
+    return out
+
+
+def inner(net: nn.Module, x: State, log_sigma: Tensor, space: Space, cond: Condition | None) -> Tensor:
+    out: Tensor = net.inner(x, log_sigma, space, cond)  # type: ignore[operator]
+    return out
+
+
+def nothing_given(cond: Condition | None, like: Tensor) -> Condition:
+    """What a network that knows no "not given" would take: zeros."""
+    return cond or {"kind": torch.zeros(len(like), dtype=torch.long), "mass": torch.zeros(len(like))}
+
+
+BENT: dict[str, tuple[Forward, str]] = {
+    "sound": (lambda net, x, s, sp, c: used(net, inner(net, x, s, sp, c)), ""),
+    "shape": (lambda net, x, s, sp, c: used(net, inner(net, x, s, sp, c)[:, 1:]), "The output has shape"),
+    "dtype": (lambda net, x, s, sp, c: used(net, inner(net, x, s, sp, c)).double(), "The output is torch.float64"),
+    "overflow": (
+        lambda net, x, s, sp, c: used(net, inner(net, x, s, sp, c)) * (90 * (s[:, None] + 6)).exp(),
+        "not finite at",
+    ),
+    "random": (lambda net, x, s, sp, c: used(net, inner(net, x, s, sp, c)) + torch.rand(1), "two calls"),
+    "deaf": (lambda net, x, s, sp, c: used(net, inner(net, x, 0 * s, sp, c)), "does not depend on log_sigma"),
+    "zeros": (lambda net, x, s, sp, c: used(net, inner(net, x, s, sp, nothing_given(c, x))), "all -1 or NaN"),
+    "blind": (lambda net, x, s, sp, c: used(net, inner(net, x, s, sp, None)), "does not change the output"),
+    "mixing": (
+        lambda net, x, s, sp, c: used(net, inner(net, x - x.mean(0), s, sp, c)),
+        "changes the output of other samples",
+    ),
+    "first": (
+        lambda net, x, s, sp, c: used(net, inner(net, x, s, sp, c)) * torch.arange(1, 1 + len(x))[:, None].float(),
+        "Samples in another order",
+    ),
+    "idle": (lambda net, x, s, sp, c: inner(net, x, s, sp, c), "No gradient reaches spare.weight, spare.bias"),
+    "cut": (
+        lambda net, x, s, sp, c: used(net, 0 * inner(net, x, s, sp, c)) + x * s[:, None],
+        "Every gradient is zero|does not",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BENT)
+def test_a_broken_backbone_is_caught(name: str) -> None:
+    torch.manual_seed(0)
+    forward, sentence = BENT[name]
+    if not sentence:
+        CASES["mlp"].check(Bent(forward))
+        return
+    with pytest.raises(AssertionError, match=sentence):
+        CASES["mlp"].check(Bent(forward))
+
+
+def test_the_network_that_is_checked_is_left_as_it_was() -> None:
+    network = CASES["mlp"].network()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    CASES["mlp"].check(network)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())

@@ -1,0 +1,161 @@
+"""Tests of `polydiff.testing.space`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from polydiff.core.space import Euclidean, Space, State, normal
+from polydiff.core.streams import Device
+from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
+from polydiff.testing.space import check_space
+
+SIZES = torch.tensor([3, 1, 5])
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        Euclidean(1, (2,)),
+        Euclidean(3, (1, 4, 4), dtype=torch.float64),
+        DenseMolecules.of_sizes(SIZES, 2),
+        PackedMolecules.of_sizes(SIZES, 0),
+    ],
+    ids=lambda space: type(space).__name__,
+)
+def test_the_spaces_of_polydiff_keep_their_promises(space: Space) -> None:
+    check_space(space)
+
+
+class Loud(Euclidean):
+    def noise(self, generators: Sequence[torch.Generator]) -> State:
+        return 1.2 * super().noise(generators)
+
+
+class Shared(Euclidean):
+    def noise(self, generators: Sequence[torch.Generator]) -> State:
+        return normal(generators[:1], (self.batch, *self.shape), self.device)[0]
+
+
+class Restless(Euclidean):
+    def noise(self, generators: Sequence[torch.Generator]) -> State:
+        return torch.randn(self.batch, *self.shape)
+
+
+class Backwards(Euclidean):
+    def expand(self, c: Tensor) -> Tensor:
+        return super().expand(c.flip(0) if c.ndim else c)
+
+
+class Unshaped(Euclidean):
+    def expand(self, c: Tensor) -> Tensor:
+        return c
+
+
+class Shrinking(Euclidean):
+    def project(self, x: State) -> State:
+        return 0.9 * x
+
+
+class Centred(Euclidean):
+    """States of mean zero, whose noise is not."""
+
+    def project(self, x: State) -> State:
+        return x - x.mean(1, keepdim=True)
+
+
+class Oblique(Euclidean):
+    """Idempotent, but not self-adjoint."""
+
+    def project(self, x: State) -> State:
+        return torch.cat([x[:, :1], x[:, :1], x[:, 2:]], 1)
+
+    def noise(self, generators: Sequence[torch.Generator]) -> State:
+        return self.project(super().noise(generators))
+
+
+class Positive(Euclidean):
+    """Idempotent, but not linear, as every self-adjoint map is."""
+
+    def project(self, x: State) -> State:
+        return x.abs()
+
+    def noise(self, generators: Sequence[torch.Generator]) -> State:
+        return super().noise(generators).abs()
+
+
+class Undercounted(DenseMolecules):
+    @property
+    def dim(self) -> Tensor:
+        return (self.sizes * (3 + self.features)).to(self.dtype)  # the centre of mass is not free
+
+    def to(self, device: Device) -> Space:
+        return self
+
+
+class Padded(DenseMolecules):
+    def sum(self, x: State) -> Tensor:
+        return x.sum((1, 2))
+
+
+class Squeezed(Euclidean):
+    """The right norm, from one direction alone."""
+
+    def noise(self, generators: Sequence[torch.Generator]) -> State:
+        return super().noise(generators)[:, :1].repeat(1, self.shape[0])
+
+
+class Mixed(PackedMolecules):
+    """Two copies, whose atoms are those of the same molecules."""
+
+    def repeat(self, n: int) -> PackedMolecules:
+        return PackedMolecules(self.batch_index.repeat(n).sort().values, self.batch, self.features)
+
+
+class Swapped(PackedMolecules):
+    """As many atoms and molecules, in another order."""
+
+    def repeat(self, n: int) -> PackedMolecules:
+        return PackedMolecules.of_sizes(self.sizes.repeat_interleave(n), self.features)
+
+
+MASK = torch.arange(5) < SIZES[:, None]
+
+
+INDEX = torch.arange(len(SIZES)).repeat_interleave(SIZES)
+
+
+@pytest.mark.parametrize(
+    ("space", "sentence"),
+    [
+        (Loud(2, (3,)), "noise and dim disagree"),
+        (Shared(2, (3,)), "Generator 0 changes the noise of other samples"),
+        (Restless(2, (3,)), "The same generators give different noise"),
+        (Backwards(2, (3,)), "expand gives a sample the number of another"),
+        (Unshaped(3, (3,)), "expand gives a sample the number of another"),
+        (Shrinking(2, (3,)), "Noise does not lie on the space"),
+        (Centred(2, (3,)), "Noise does not lie on the space"),
+        (Oblique(2, (3,)), "project is not self-adjoint"),
+        (Positive(2, (3,)), "project is not self-adjoint"),
+        (Undercounted(MASK, 2), "noise and dim disagree"),
+        (Padded(MASK, 2), "sum counts padding"),
+        (Squeezed(2, (4,)), "noise is not standard normal"),
+        (Mixed(INDEX, len(SIZES), 2), r"repeat\(2\) has a batch of"),
+        (Swapped(INDEX, len(SIZES), 2), r"repeat\(2\) changes dim"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_broken_space_is_caught(space: Space, sentence: str) -> None:
+    padding = ~space.mask[..., None].repeat(1, 1, 5) if isinstance(space, DenseMolecules) else None
+    with pytest.raises(AssertionError, match=sentence):
+        check_space(space, padding)
+
+
+def test_padding_that_is_told_is_kept_out() -> None:
+    space = DenseMolecules(MASK, 2)
+    check_space(space, padding=~MASK[..., None].repeat(1, 1, 5))
+    with pytest.raises(AssertionError, match="noise is not 0 on padding"):
+        check_space(space, padding=MASK[..., None].repeat(1, 1, 5))

@@ -1,0 +1,39 @@
+"""Tests of `polydiff.training.checks`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fake_plugins import install_ring
+from settings_cases import ask
+
+from polydiff.gaussian.process.checks import check_names
+from polydiff.support.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_ring(tmp_path / "ring", monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("schedule=edn", "schedule: Unknown schedule 'edn'. Did you mean 'edm'?"),
+        ("target=noise", "target: Unknown target 'noise'."),
+        ("loss.norm=l3", "loss.norm: Unknown norm 'l3'."),
+        ("loss.weighting=minsnr", "Did you mean 'min_snr'?"),
+        ("loss.times=log_norm", "Did you mean 'log_normal'?"),
+        ("optim.name=adam", "Did you mean 'adamw'?"),
+        ("sample.sampler=dpm_2m", "Did you mean 'dpmpp_2m'?"),
+        ("sample.spacing=karas", "Did you mean 'karras'?"),
+        ("sample.options={et: 1}", "sample.options: Unknown option of the sampler auto 'et'."),
+        ("loss.times_options={meen: 1}", "Did you mean 'mean'?"),
+        ("schedule_options.rhoo=3", "Did you mean 'rho'?"),
+    ],
+)
+def test_names_are_checked_before_any_work(word: str, said: str) -> None:
+    with pytest.raises(UserError) as error:
+        check_names(ask(word).config)
+    assert said in str(error.value)

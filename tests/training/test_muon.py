@@ -1,0 +1,76 @@
+"""Tests of `polydiff.training.muon`."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from polydiff.contract.sections import OptimConfig
+from polydiff.training.muon import is_matrix, orthogonal
+from polydiff.training.optimizers import OPTIMIZERS
+
+
+def network() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(3, 12), nn.BatchNorm1d(12), nn.Linear(12, 12), nn.Linear(12, 2)).double()
+
+
+def test_singular_values_are_made_alike_and_directions_kept() -> None:
+    g = torch.Generator().manual_seed(0)
+    for shape in ((12, 12), (10, 40), (40, 10)):
+        u = torch.randn(3, *shape, generator=g, dtype=torch.float64)
+        found = orthogonal(u)
+        left, _, right = torch.linalg.svd(u, full_matrices=False)
+        inner = left.mT @ found @ right.mT  # diagonal, where singular vectors are kept
+        values = inner.diagonal(dim1=-2, dim2=-1)
+        assert float((inner - torch.diag_embed(values)).abs().max()) < 1e-9
+        assert 0.6 < float(values.min()) <= float(values.max()) < 1.25
+    assert float(orthogonal(torch.zeros(1, 9, 9)).abs().max()) == 0
+
+
+def test_muon_moves_matrices_as_torchs_and_all_else_as_adamw() -> None:
+    ours, theirs = network().float(), network().float()
+    mine = OPTIMIZERS["muon"](ours.parameters(), OptimConfig(lr=0.01, weight_decay=0.1))
+    matrices = [p for p in theirs.parameters() if is_matrix(p)]
+    rest = [p for p in theirs.parameters() if not is_matrix(p)]
+    assert [tuple(p.shape) for p in matrices] == [(12, 12)]
+    others = [
+        torch.optim.Muon(matrices, lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=0.01, betas=(0.9, 0.99), weight_decay=0.1),
+    ]
+    g = torch.Generator().manual_seed(1)
+    for _ in range(4):
+        for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+            a.grad = torch.randn(a.shape, generator=g)
+            b.grad = a.grad.clone()
+        for optimizer in (mine, *others):
+            optimizer.step()
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=2e-3 if is_matrix(a) else 1e-6)  # theirs is in bf16
+
+
+def test_weights_whose_gradients_come_later_move_as_by_adamw() -> None:
+    ours, theirs = (nn.ParameterList([torch.ones(3), torch.ones(4)]) for _ in range(2))
+    mine = OPTIMIZERS["muon"](ours.parameters(), OptimConfig(lr=0.01))
+    other = torch.optim.AdamW(theirs.parameters(), lr=0.01, betas=(0.9, 0.99), weight_decay=0)
+    g = torch.Generator().manual_seed(1)
+    for i in range(8):
+        for model, optimizer in ((ours, mine), (theirs, other)):
+            for late, p in enumerate(model.parameters()):
+                p.grad = torch.randn(p.shape, generator=g.clone_state()) if i >= 5 * late else None
+            optimizer.step()
+        torch.randn(1, generator=g)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
+
+
+def test_kernels_of_convolutions_are_matrices() -> None:
+    conv = nn.Conv2d(16, 16, 3, bias=False)
+    before = conv.weight.detach().clone()
+    optimizer = OPTIMIZERS["muon"](conv.parameters(), OptimConfig(lr=0.01))
+    conv(torch.randn(2, 16, 8, 8, generator=torch.Generator().manual_seed(0))).square().mean().backward()
+    optimizer.step()
+    moved = (conv.weight.detach() - before).flatten(1)
+    values = torch.linalg.svdvals(moved) / (0.2 * 0.01 * 144**0.5)
+    assert 0.6 < float(values.min()) <= float(values.max()) < 1.3

@@ -1,0 +1,192 @@
+"""Runs: stopping changes no bit, batch sizes change no sample, what is not finite is told and harms nothing."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_runs import assert_same_run, stop_at, tiny
+
+from polydiff.contract.domain import Samples
+from polydiff.model.model import Model
+from polydiff.run.checkpoint import Checkpoint, latest
+from polydiff.run.folder import Run, steps_saved
+from polydiff.support.errors import UserError
+from polydiff.training.loop import NonFiniteError, Record
+from polydiff.training.trainer import resume
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny("image", tmp_path_factory.mktemp("runs") / "image-001")
+
+
+@pytest.mark.parametrize("domain", ["image", "audio", "molecule"])
+def test_a_run_that_was_interrupted_ends_with_the_same_bits(domain: str, tmp_path: Path) -> None:
+    whole = tiny(domain, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        tiny(domain, tmp_path / "cut", stop_at(5))
+    stopped = steps_saved(tmp_path / "cut" / "checkpoints")[-1]
+    assert stopped in (5, 6)  # the step in hand is finished, then saved
+    resume(tmp_path / "cut")
+    assert_same_run(whole, tmp_path / "cut")
+
+
+def test_a_run_that_crashed_repeats_what_was_lost(tmp_path: Path, finished: Path) -> None:
+    """Without a checkpoint of its own: back to step 4, and lines of the log beyond it are forgotten."""
+
+    def crash(record: Record, seconds: float) -> None:
+        if record.step == 7:
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        tiny("image", tmp_path / "run", crash)
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 8, "lo')  # a line that the crash cut short
+    assert steps_saved(tmp_path / "run" / "checkpoints") == [4]
+    resume(tmp_path / "run")
+    assert_same_run(finished, tmp_path / "run")
+
+
+def test_training_longer_is_the_longer_run(tmp_path: Path) -> None:
+    constant = {"optim.decay": "constant"}
+    long = tiny("image", tmp_path / "long", **constant)
+    short = tiny("image", tmp_path / "short", **constant, **{"train.steps": 8})
+    resume(short, steps=12)
+    assert_same_run(long, short)
+    assert "steps: 12  # resume" in Run(short).resolved.read_text()
+
+
+def same(a: Samples, b: Samples) -> bool:
+    return all(
+        torch.allclose(torch.as_tensor(x).float(), torch.as_tensor(y).float(), atol=1.01)
+        for x, y in zip(a.examples, b.examples, strict=True)
+    )
+
+
+def test_samples_do_not_depend_on_the_batch_size(finished: Path) -> None:
+    model = Model.load(finished)
+    together, split = model.sample(7, seed=3), model.sample(7, seed=3, batch_size=2)
+    assert same(together, split)
+    assert together.cond is not None
+    assert split.cond is not None
+    assert torch.equal(together.cond["label"], split.cond["label"])
+    assert not same(together, model.sample(7, seed=4))
+
+
+def test_a_run_is_never_overwritten(finished: Path) -> None:
+    with pytest.raises(UserError, match="holds a run already"):
+        tiny("image", finished)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_the_last_good_weights(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteError, match=r"Step \d+: the .* is not finite"):
+        tiny("image", tmp_path / "run", **{"optim.lr": 1e30, "optim.warmup": 0, "train.checkpoint_every": 1000})
+    step = steps_saved(tmp_path / "run" / "checkpoints")[-1]
+    saved = Checkpoint.load(latest(tmp_path / "run" / "checkpoints"))
+    assert saved.step == step
+    assert step == [record["step"] for record in Run(tmp_path / "run").records()][-1]
+
+
+def test_a_damaged_checkpoint_is_refused_with_advice(finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(finished, tmp_path / "run")
+    newest = latest(tmp_path / "run" / "checkpoints")
+    (newest / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match=r"damaged.*Move it away"):
+        Model.load(tmp_path / "run")
+    shutil.rmtree(newest)
+    assert Model.load(tmp_path / "run").step == 8
+
+
+def test_samples_that_are_not_finite_are_told_and_never_decoded(finished: Path) -> None:
+    model = Model.load(finished)
+    with torch.no_grad():
+        next(model.denoiser.parameters()).fill_(float("nan"))
+    with pytest.raises(UserError, match=r"step 12 are not finite \(sampler auto, 4 steps"):
+        model.sample(2)
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
+    def again(record: Record, seconds: float) -> None:
+        if record.step == 2:
+            for begin in (lambda: tiny("image", tmp_path / "run"), lambda: resume(tmp_path / "run")):
+                with pytest.raises(UserError, match=r"Another process is training|holds files"):
+                    begin()
+
+    tiny("image", tmp_path / "run", again, **{"train.checkpoint_every": 100})
+
+
+def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 100, "precious": 1}\n')
+    with pytest.raises(UserError, match="no run's"):
+        tiny("image", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+    assert "precious" in (tmp_path / "metrics.jsonl").read_text()
+
+
+def test_a_longer_goal_is_kept_and_a_shorter_one_refused(tmp_path: Path) -> None:
+    run = tiny("image", tmp_path / "run", **{"optim.decay": "constant", "train.steps": 8})
+    before = (run / "config.resolved.yaml").read_text()
+    with pytest.raises(UserError, match="has done 8 steps already"):
+        resume(run, steps=5)
+    assert (run / "config.resolved.yaml").read_text() == before
+
+    def crash(record: Record, seconds: float) -> None:
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        resume(run, steps=12, progress=crash)
+    resume(run)
+    assert steps_saved(run / "checkpoints")[-1] == 12
+
+
+def test_samples_that_a_crash_left_out_are_made_up_for(tmp_path: Path, finished: Path) -> None:
+    import shutil
+
+    shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "samples" / "step-00000012")
+    resume(tmp_path / "run")
+    ours, theirs = (run / "samples" / "step-00000012" / "manifest.json" for run in (tmp_path / "run", finished))
+    assert ours.read_text() == theirs.read_text()
+
+
+def test_data_of_another_size_are_refused_on_resume(tmp_path: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    (tmp_path / "own").mkdir()
+    for i in range(30):
+        pixels = np.random.default_rng(i).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "own" / f"{i}.png")
+    run = tiny("image", tmp_path / "run", **{"data.path": tmp_path / "own", "data.size": 16, "train.steps": 4})
+    for i in range(15):
+        (tmp_path / "own" / f"{i}.png").unlink()
+    with pytest.raises(UserError, match=r"was trained on \d+ examples; \d+ are found"):
+        resume(run, steps=6)
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "told"),
+    [
+        ("sample.options", {"eta": 2}, "eta must be between 0 and 1"),
+        ("schedule_options", {"sigma_min": 5, "sigma_max": 1}, "0 < sigma_min < sigma_max"),
+        ("schedule_options", {"rho": 0}, "schedule_options"),
+        ("optim.betas", [2, 3], "optim.betas"),
+        ("optim.lr", math.inf, "optim.lr"),
+        ("device", "meta", "not a device's name"),
+        ("seed", 10**23, "seed"),
+        ("loss.times_options", {"mean": -1, "std": -1e9}, "loss.times_options"),
+    ],
+)
+def test_values_of_no_use_are_refused_before_anything_is_written(
+    word: str, value: object, told: str, tmp_path: Path
+) -> None:
+    sampler = {"sample.sampler": "ddim"} if word == "sample.options" else {}
+    with pytest.raises(UserError, match=re.escape(told)):
+        tiny("image", tmp_path / "run", **sampler, **{word: value})
+    assert not (tmp_path / "run" / "config.resolved.yaml").exists()
