@@ -19,7 +19,7 @@ def process_of(config: Config) -> Process:
     Raises:
         UserError: No process is registered under this name.
     """
-    import polydiff.gaussian_process  # noqa: F401 - registers the built-in process
+    import polydiff.gaussian.process.process  # noqa: F401 - registers the built-in process
 
     return PROCESSES[config.process]
 

@@ -46,7 +46,7 @@ class Denoise(Protocol):
             x: Noisy states.
             sigma: Noise levels: shape (B,), on the device of x, or shape (), float64 and on the CPU, if all samples
                 share one, as in a sampler. `space.expand(sigma)` broadcasts against x in both cases;
-                `polydiff.core.space.per_sample(sigma, x, space)` has shape (B,) in both, `polydiff.core.space.level_of(sigma)`
+                `per_sample(sigma, x, space)` has shape (B,) in both, `level_of(sigma)`
                 is the shared number or None.
             space: Where x lives.
             cond: Conditions, or None for an unconditional estimate.

@@ -24,7 +24,7 @@ def test_an_old_checkpoint_gives_the_same_samples(name: str) -> None:
     found = golden.samples(golden.HERE / name / STEP)
     assert expected.keys() == found.keys()
     for request, numbers in expected.items():
-        torch.testing.assert_close(found[request], numbers, rtol=1e-4, atol=1e-4, msg=lambda text: f"{request}: {text}")
+        torch.testing.assert_close(found[request], numbers, rtol=1e-4, atol=1e-4, msg=f"samples of {request} differ")
         if same_machine(name):
             assert torch.equal(found[request], numbers), request
 

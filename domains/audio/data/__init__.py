@@ -1,1 +1,1 @@
-"""Where sounds come from: the synthesiser, folders, tables, archives and arrays; crops of them; and a user's own inputs."""
+"""Where sounds come from: the synthesiser, folders, tables, archives, arrays, and a user's own inputs."""
