@@ -169,9 +169,9 @@ def test_load_says_what_it_cannot_load() -> None:
 
 
 def test_discovery_loads_no_torch() -> None:
+    code = (
         "import sys; from polydiff.contract.discover import BackboneSpec, discover;"
         "from polydiff.contract.domain import DomainSpec;"
-        "import sys; from polydiff.contract.discover import BackboneSpec, discover; from polydiff.contract.domain import DomainSpec;"
         "discover(DomainSpec); discover(BackboneSpec); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
