@@ -36,30 +36,30 @@ def requests(domain: MoleculeDomain, name: str, n: int) -> np.ndarray:
     return values[[i * len(values) // n for i in range(n)]]
 
 
-def drawn(model: Model, name: str, asked: np.ndarray, plan: SampleConfig, seed: int) -> Samples:
+def drawn(model: Model, name: str, requested: np.ndarray, plan: SampleConfig, seed: int) -> Samples:
     """Return a sample for each value asked of a property."""
     domain, parts = model.domain, list[Samples]()
     assert isinstance(domain, MoleculeDomain)
     size = model.batch_size(plan)
-    for first in range(0, len(asked), size):
-        numbers = range(first, min(first + size, len(asked)))
-        wishes = [domain.wishes.draw(streams(seed, "blank", [i]), {name: repr(float(asked[i]))}) for i in numbers]
+    for first in range(0, len(requested), size):
+        numbers = range(first, min(first + size, len(requested)))
+        wishes = [domain.wishes.draw(streams(seed, "blank", [i]), {name: repr(float(requested[i]))}) for i in numbers]
         space, cond = domain.states.placed(*(torch.cat(part) for part in zip(*wishes, strict=True)))
         parts.append(Samples(domain.decode(model.states(space, cond, seed, numbers, plan).cpu(), space), cond))
     return Samples.join(parts)
 
 
-def errors(domain: MoleculeDomain, name: str, asked: np.ndarray, samples: Samples) -> np.ndarray:
+def errors(domain: MoleculeDomain, name: str, requested: np.ndarray, samples: Samples) -> np.ndarray:
     """Return |asked - measured| of each sample, NaN where there is no molecule."""
-    return np.abs(asked - np.array(domain.measures(samples)[name].values, np.float64))
+    return np.abs(requested - np.array(domain.measures(samples)[name].values, np.float64))
 
 
-def row(domain: MoleculeDomain, name: str, asked: np.ndarray, samples: Samples, guidance: float) -> list[str]:
+def row(domain: MoleculeDomain, name: str, requested: np.ndarray, samples: Samples, guidance: float) -> list[str]:
     """Return the row of one property at one guidance."""
-    found = errors(domain, name, asked, samples)
+    found = errors(domain, name, requested, samples)
     valid = found[~np.isnan(found)]
     train = domain.dataset.splits["train"].column(name).astype(np.float64)
-    chance = np.abs(asked[:, None] - train[spread(len(train), DRAWN)])
+    chance = np.abs(requested[:, None] - train[spread(len(train), DRAWN)])
     error = f"{valid.mean():.3g} ± {valid.std(ddof=1) / len(valid) ** 0.5:.2g}" if len(valid) > 1 else ""
     return [
         name,
@@ -80,10 +80,10 @@ def table(model: Model, n: int, names: Sequence[str], scales: Sequence[float], s
     for name in names:
         if name not in domain.asking.properties:
             raise UserError(f"{said.run} was not trained with data.conditions=[{name}].")
-        asked = requests(domain, name, n)
+        requested = requests(domain, name, n)
         for scale in scales:
             plan = model.plan(guidance=scale, sampler=said.sampler, steps=said.steps)
-            rows.append(row(domain, name, asked, drawn(model, name, asked, plan, said.seed), scale))
+            rows.append(row(domain, name, requested, drawn(model, name, requested, plan, said.seed), scale))
     return markdown(rows)
 
 

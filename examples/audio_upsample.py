@@ -7,16 +7,18 @@ import sys
 from pathlib import Path
 
 import polydiff
-from polydiff.model.restore import restore, spoken, told_of
+from polydiff.model.restore import degrade_held_out, restore, to_samples
 
 given_run, words = sys.argv[1:2], dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
 task = {"task": "upsample", "data.sample_rate": 16000, **words}
 run = polydiff.train("audio", "runs/example-upsample", overrides=task) if words or not given_run else Path(given_run[0])
 model = polydiff.load(run)
 
-low, truth = told_of(model, range(4))  # or polydiff.model.restore.told(model, ["recording-at-8-khz.wav"])
+low, truth = degrade_held_out(
+    model, range(4)
+)  # or polydiff.model.restore.read_degraded(model, ["recording-at-8-khz.wav"])
 made = restore(model, low, guidance=1.0)
-for name, sounds in {"made": made, "low": spoken(model, low.x, low, low.cond)}.items():
+for name, sounds in {"made": made, "low": to_samples(model, low.x, low, low.cond)}.items():
     model.domain.save(sounds, Path(run, "upsampled", name))
 
 for name, row in polydiff.evaluate(model, n=64, guidance=1.0)["metrics"].items():

@@ -12,8 +12,8 @@ run = polydiff.train("molecule", "runs/example-molecule", overrides=dict(word.sp
 model = polydiff.load(run)
 
 for logp in (-1, 1):
-    asked = model.sample(32, seed=1, cond={"logp": logp}, guidance=1.5)
-    model.domain.save(asked, Path(run, f"logp={logp}"))
-    for name, metric in model.domain.evaluate(asked).items():
+    requested = model.sample(32, seed=1, cond={"logp": logp}, guidance=1.5)
+    model.domain.save(requested, Path(run, f"logp={logp}"))
+    for name, metric in model.domain.evaluate(requested).items():
         print(f"asked for logp {logp}: {name} {metric.value:.4g} {metric.unit}".rstrip())
 print(f"Files are in {run}, the report is {polydiff.write_report(run)}")

@@ -46,22 +46,22 @@ class DataConditions:
         """Return what is said of examples as tensors."""
         return {name: field.encode([row.get(name) for row in values]) for name, field in self.fields.items()}
 
-    def draw(self, generators: Sequence[torch.Generator], asked: Mapping[str, Any]) -> dict[str, Tensor]:
+    def draw(self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the conditions of new samples: those that the user names, the others drawn as in training.
 
         Raises:
             UserError: A name or a value is unknown.
         """
-        for name in asked:
+        for name in requested:
             if name not in self.fields:
                 raise unknown("condition", name, self.fields)
         drawn = {name: field.draw(generators) for name, field in self.fields.items()}
-        return drawn | {name: self.named(name, value, len(generators)) for name, value in asked.items()}
+        return drawn | {name: self.named(name, value, len(generators)) for name, value in requested.items()}
 
     def named(self, name: str, value: Any, n: int) -> Tensor:
         """Return the condition of n samples in the user's words; notes may be C4, Db4 or MIDI 60."""
         note = midi_name(value) if name == "pitch" and isinstance(value, str) else value
-        return self.fields[name].ask(name, note if note in self.class_names(name) else value, n)
+        return self.fields[name].request(name, note if note in self.class_names(name) else value, n)
 
     def describe(self, cond: Condition) -> list[dict[str, Any]]:
         """Return each sample's conditions in the user's words."""

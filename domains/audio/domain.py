@@ -88,8 +88,10 @@ class Audio:
         sounds, values = self.clips.source.clips(split, indices, generators)
         return self.states.batch(sounds, self.data_conditions.encode(values), generators)
 
-    def blank(self, generators: Sequence[torch.Generator], asked: Mapping[str, Any]) -> tuple[Space, Condition | None]:
-        drawn = self.data_conditions.draw(generators, asked)
+    def blank(
+        self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]
+    ) -> tuple[Space, Condition | None]:
+        drawn = self.data_conditions.draw(generators, requested)
         further = blank_conditions(self.task.conditions, len(generators), (self.data.length,))
         return self.states.space(len(generators)), {**drawn, **further} or None
 
@@ -106,7 +108,7 @@ class Audio:
         """Return whole files as clean states (`polydiff.contract.abilities.Reads`)."""
         return self.states.read(paths, self.conditions)
 
-    def told(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
+    def read_degraded(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
         """Return recordings or mel spectrograms as the network's conditions (`abilities.Restores`)."""
         return self.states.read_degraded(paths, self.conditions, degrade)
 

@@ -54,7 +54,7 @@ class States:
     def batch(self, sounds: Tensor, said: Mapping[str, Tensor], generators: Sequence[torch.Generator]) -> Batch:
         """Return clean states of sounds, with what the data set says of them and the task's conditions."""
         encoded = self.codec.encode(sounds)
-        known = self.task.ask(encoded, generators)
+        known = self.task.observe(encoded, generators)
         x, space = self.placed(encoded, known)
         return Batch(x, space, {**said, **known} or None)
 
@@ -62,7 +62,7 @@ class States:
         """Return a user's own files as clean states."""
         encoded = self.codec.encode(read_sounds(paths, self.config.data))
         n = len(encoded)
-        known = self.task.ask(encoded, streams(0, "read", range(n))) if isinstance(self.task, Upsample) else {}
+        known = self.task.observe(encoded, streams(0, "read", range(n))) if isinstance(self.task, Upsample) else {}
         x, space = self.placed(encoded, known)
         return Batch(x, space, blank_conditions(conditions, n, encoded.shape[2:]) | known or None)
 

@@ -96,7 +96,7 @@ class Image:
         else:
             images = part.centred(indices)
         x = self.codec.encode(images)
-        cond = {**(self.cond(part.labels[list(indices)]) or {}), **self.task.ask(x, generators)}
+        cond = {**(self.cond(part.labels[list(indices)]) or {}), **self.task.observe(x, generators)}
         return Batch(x, self.space(len(x)), cond or None)
 
     def read(self, paths: Sequence[Path]) -> Batch:
@@ -105,7 +105,7 @@ class Image:
         nothing = blank_conditions(self.conditions, len(images), (self.data.side, self.data.side))
         return Batch(self.codec.encode(images), self.space(len(images)), nothing or None)
 
-    def told(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
+    def read_degraded(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
         """Return what the network is told of small images (`polydiff.contract.abilities.Restores`)."""
         if not isinstance(self.task, Enlarge):
             raise UserError(f"task={self.config.task} reads no files of another form.")
@@ -132,17 +132,21 @@ class Image:
         """Return class indices (B,) as the domain's conditions."""
         return {"label": labels} if self.names else None
 
-    def blank(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> tuple[Space, Condition | None]:
-        for name in asked:
+    def blank(
+        self, generators: Sequence[torch.Generator], requested: Mapping[str, str]
+    ) -> tuple[Space, Condition | None]:
+        for name in requested:
             if name not in self.conditions or name in self.task.conditions:
                 raise unknown("condition", name, self.conditions.keys() - self.task.conditions.keys())
-        own = self.cond(self.labels(generators, asked)) if self.names else None
+        own = self.cond(self.labels(generators, requested)) if self.names else None
         further = blank_conditions(self.task.conditions, len(generators), (self.data.side, self.data.side))
         return self.space(len(generators)), {**(own or {}), **further} or None
 
-    def labels(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> Tensor:
+    def labels(self, generators: Sequence[torch.Generator], requested: Mapping[str, str]) -> Tensor:
         """Return the class of each new image: the one asked for, or one drawn as often as it occurs in training."""
-        return self.label.ask("label", asked["label"], len(generators)) if asked else self.label.draw(generators)
+        return (
+            self.label.ask("label", requested["label"], len(generators)) if requested else self.label.draw(generators)
+        )
 
     def backbone(self) -> nn.Module:
         return build_backbone(self.config.backbone, channels=self.data.planes, dims=2, conditions=self.conditions)
@@ -163,8 +167,8 @@ class Image:
         images, reference = torch.stack(list(samples.examples)), self.reference
         seen: dict[str, Metric] = {}
         if reference.judge:
-            asked = (samples.cond or {}).get("label")
-            seen = judge_metrics(images, asked, reference.judge, len(self.names))
+            requested = (samples.cond or {}).get("label")
+            seen = judge_metrics(images, requested, reference.judge, len(self.names))
         return seen | set_metrics(images, reference)
 
     def confusions(self, samples: Samples) -> dict[str, Confusion]:

@@ -149,15 +149,15 @@ class Wishes:
             return "any"
         return round(value) if name in self.asking.symbols else round(value, 3)
 
-    def draw(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> tuple[Tensor, Tensor]:
+    def draw(self, generators: Sequence[torch.Generator], requested: Mapping[str, str]) -> tuple[Tensor, Tensor]:
         """Return sizes (B,), and conditions in their units (B, C) with NaN for what may be anything.
 
         Where the composition is a condition and no size is asked for, the size is the sum of its numbers; of a size
         that training lacks the composition may be anything.
         """
         words, symbols = (ATOMS, *self.asking.names), self.asking.symbols
-        self.check_names(asked, words)
-        meant = spelled_out(asked, symbols)
+        self.check_names(requested, words)
+        meant = spelled_out(requested, symbols)
         wanted = {words.index(name): number(name, text, (ATOMS, *symbols)) for name, text in meant.items()}
         given = {column: value for column, value in wanted.items() if not math.isnan(value)}
         check_atoms(given.get(0, 1), self.largest)
@@ -233,11 +233,11 @@ class Wishes:
         counts = fitting[int(torch.randint(len(fitting), (), generator=generator))].long()
         return [z for z, k in zip(self.asking.elements, counts.tolist(), strict=True) for _ in range(k)]
 
-    def check_names(self, asked: Mapping[str, str], words: Sequence[str]) -> None:
+    def check_names(self, requested: Mapping[str, str], words: Sequence[str]) -> None:
         """Refuse to be asked for what is no condition of this run."""
         known = (*words, FORMULA) if self.asking.elements else tuple(words)
         own = symbols(self.statistics["elements"])
-        for name in asked:
+        for name in requested:
             if name not in known:
                 key = COMPOSITION if name in (FORMULA, COMPOSITION, *own) else name
                 if key == name == COMPOSITION and self.asking.elements:

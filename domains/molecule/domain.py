@@ -103,8 +103,10 @@ class MoleculeDomain:
         """Return the conditions of geometries, as RDKit measures them."""
         return self.wishes.cond(torch.from_numpy(self.asking.values(part, indices)))
 
-    def blank(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> tuple[Space, Condition | None]:
-        return self.states.placed(*self.wishes.draw(generators, asked))
+    def blank(
+        self, generators: Sequence[torch.Generator], requested: Mapping[str, str]
+    ) -> tuple[Space, Condition | None]:
+        return self.states.placed(*self.wishes.draw(generators, requested))
 
     def backbone(self) -> nn.Module:
         return build_backbone(self.config.backbone, channels=self.codec.features, dims=3, conditions=self.conditions)

@@ -137,15 +137,15 @@ def made_of(
     told: dict[str, Any],
 ) -> None:
     """Make something of each given example, write both, and say where."""
-    from polydiff.model.restore import spoken
+    from polydiff.model.restore import to_samples
 
     plan, n = model.plan(**plan_words(args)), len(given.numbers)
     pairs = (
-        (spoken(model, batch.x, batch, batch.cond), edit(batch, first))
+        (to_samples(model, batch.x, batch, batch.cond), edit(batch, first))
         for first, batch in given.parts(model.batch_size(plan))
     )
     told |= plan.model_dump(mode="json", exclude={"batch_size"})
-    print(write_pairs(args, model, name, pairs, (n, n), given.told(), told))
+    print(write_pairs(args, model, name, pairs, (n, n), given.read_degraded(), told))
 
 
 def interpolate(words: Sequence[str]) -> int:
@@ -164,11 +164,11 @@ def interpolate(words: Sequence[str]) -> int:
     from polydiff.contract.domain import Samples
     from polydiff.model.edit import interpolate as edit
     from polydiff.model.model import Model
-    from polydiff.model.restore import spoken
+    from polydiff.model.restore import to_samples
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     a, b = (example(model, word) for word in (args.a, args.b))
-    ends = Samples.join([spoken(model, end.x, end, end.cond) for end in (a, b)])
+    ends = Samples.join([to_samples(model, end.x, end, end.cond) for end in (a, b)])
     between = Samples.join(edit(model, a, b, shares, steps=args.steps))
     told = {"shares": shares, "steps": args.steps}
     numbers = (2, len(shares))

@@ -46,15 +46,15 @@ class Told(Given):
         super().__init__(model, args)
 
     def take(self, numbers: Sequence[int]) -> Batch:
-        from polydiff.model.restore import told_of
+        from polydiff.model.restore import degrade_held_out
 
-        return told_of(self.model, numbers)[0]
+        return degrade_held_out(self.model, numbers)[0]
 
     def read(self, paths: Sequence[Path]) -> Batch:
         """Return what is told of files."""
-        from polydiff.model.restore import told
+        from polydiff.model.restore import read_degraded
 
-        return told(self.model, paths, self.degrade)
+        return read_degraded(self.model, paths, self.degrade)
 
 
 def advice(config: Config, verb: str) -> str:
@@ -72,20 +72,20 @@ def restored(verb: str, name: str, parser: Parser, words: Sequence[str]) -> int:
     check_free(args.output)
     cond = read_conditions(args.cond)
     from polydiff.model.model import Model
-    from polydiff.model.restore import is_told, restore, restores, spoken
+    from polydiff.model.restore import has_restoration, restoration_of, restore, to_samples
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     trained = getattr(model.config, "task", "generate")
-    if not is_told(model) or trained != verb:
+    if not has_restoration(model) or trained != verb:
         raise UserError(f"{args.run} was trained with task={trained}. {advice(model.config, verb)}")
     given, plan = Told(model, args), model.plan(**plan_words(args))
     how = {"keep": not args.no_keep, "seed": args.seed, "cond": cond, **plan_words(args)}
     pairs = (
-        (spoken(model, batch.x, batch, batch.cond), restore(model, batch, first=first, **how))
+        (to_samples(model, batch.x, batch, batch.cond), restore(model, batch, first=first, **how))
         for first, batch in given.parts(model.batch_size(plan))
     )
-    told = {"seed": args.seed, "asked": cond, "given": restores(model)[1].simple}
+    told = {"seed": args.seed, "asked": cond, "given": restoration_of(model)[1].simple}
     told |= plan.model_dump(mode="json", exclude={"batch_size"})
     n = len(given.numbers)
-    print(write_pairs(args, model, name, pairs, (n, n), given.told(), told))
+    print(write_pairs(args, model, name, pairs, (n, n), given.read_degraded(), told))
     return 0

@@ -13,7 +13,7 @@ from polydiff.cli.parsing import OptionalNumber, Parser, config_parser, read_wor
 from polydiff.cli.tables import TrainingProgress, evaluation_table, help_on_keys, table
 from polydiff.config.merge import Settings
 from polydiff.contract.discover import load_backbone_spec, load_domain_spec, require
-from polydiff.contract.quarantine import told_of
+from polydiff.contract.quarantine import summary_lines
 from polydiff.support.errors import UserError
 from polydiff.support.files import claimed
 from polydiff.training.checks import check_config
@@ -222,7 +222,7 @@ def sit(path: Path, steps: int, judged: int, work: Callable[[TrainingProgress], 
         return 130
     except NonFiniteError as error:
         raise UserError(f"{error} The run is in {path}.") from error
-    for line in told_of(path):
+    for line in summary_lines(path):
         say(line)
     try:
         finish(path, judged)

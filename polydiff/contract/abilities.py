@@ -119,7 +119,7 @@ class Restores(Protocol):
 
     task: Task
 
-    def told(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
+    def read_degraded(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
         """Return what a network is told of a user's own files of one size, and the states of the simple method.
 
         Arguments:
@@ -134,7 +134,7 @@ class Restores(Protocol):
         """Return the distances of samples to the examples that they should be."""
 
 
-class PutsAside(Protocol):
+class HasQuarantine(Protocol):
     """A domain whose data may hold what cannot be used."""
 
     @property
@@ -144,7 +144,7 @@ class PutsAside(Protocol):
 
 def quarantine_of(domain: object) -> Quarantine | None:
     """Return what a domain puts aside of its data; None if it does not say, or its data are computed."""
-    return domain.quarantine if provides(domain, PutsAside) else None
+    return domain.quarantine if provides(domain, HasQuarantine) else None
 
 
 @dataclass
@@ -177,7 +177,7 @@ class Inspects(Protocol):
         """Return what `config.data` holds; `said` are the keys that the user gave, on which no advice is wanted."""
 
 
-def told_names(domain: Domain) -> Set[str]:
+def task_conditions(domain: Domain) -> Set[str]:
     """Return the names of the conditions that a task tells: no wishes, but what is known of an example."""
     from polydiff.core.conditions import KNOWN
 

@@ -111,7 +111,9 @@ class Domain(Protocol):
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         """Return clean states of these examples on the CPU; crops and flips are drawn from the example's generator."""
 
-    def blank(self, generators: Sequence[torch.Generator], asked: Mapping[str, Any]) -> tuple[Space, Condition | None]:
+    def blank(
+        self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]
+    ) -> tuple[Space, Condition | None]:
         """Return where new samples live, one a generator, and their conditions.
 
         Sizes and the conditions that `asked` does not name are drawn as in the training data, each from its sample's

@@ -42,7 +42,7 @@ class Field(Protocol):
     def draw(self, generators: Sequence[torch.Generator]) -> Tensor:
         """Return the condition of new samples, one a generator, as it occurs in training."""
 
-    def ask(self, name: str, wanted: Any, n: int) -> Tensor:
+    def request(self, name: str, wanted: Any, n: int) -> Tensor:
         """Return the condition of n samples that are asked to be this; what has no meaning is a `UserError`."""
 
     def words(self, cond: Tensor) -> list[Any]:
@@ -89,7 +89,7 @@ class Labels:
         counts = torch.tensor(self.counts, dtype=torch.float64)
         return torch.cat([torch.multinomial(counts, 1, generator=g) for g in generators])
 
-    def ask(self, name: str, wanted: Any, n: int) -> Tensor:
+    def request(self, name: str, wanted: Any, n: int) -> Tensor:
         word = str(wanted)
         if word not in (*self.names, ANY):
             raise unknown(name, word, self.names)
@@ -137,7 +137,7 @@ class Real:
     def draw(self, generators: Sequence[torch.Generator]) -> Tensor:
         return self.encode([self.values[int(torch.randint(len(self.values), (), generator=g))] for g in generators])
 
-    def ask(self, name: str, wanted: Any, n: int) -> Tensor:
+    def request(self, name: str, wanted: Any, n: int) -> Tensor:
         return self.encode([number(name, wanted)] * n)
 
     def words(self, cond: Tensor) -> list[Any]:
@@ -182,7 +182,7 @@ class Embedding:
     def draw(self, generators: Sequence[torch.Generator]) -> Tensor:
         return self.encode([None] * len(generators))
 
-    def ask(self, name: str, wanted: Any, n: int) -> Tensor:
+    def request(self, name: str, wanted: Any, n: int) -> Tensor:
         if isinstance(wanted, str) and wanted == ANY:
             return self.encode([None] * n)
         if isinstance(wanted, str):

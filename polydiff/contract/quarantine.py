@@ -45,7 +45,7 @@ class Quarantine:
         """How many are trained on or held out."""
         return self.found - self.left_out - len(self.reasons)
 
-    def put_aside(self, name: str, reason: str) -> bool:
+    def exclude(self, name: str, reason: str) -> bool:
         """Put one aside, and return whether it is the first time that this is said of it."""
         with self.lock:
             new = name not in self.reasons
@@ -96,7 +96,7 @@ def keep(quarantine: Quarantine | None, folder: Path) -> None:
         write_atomic(folder / FILE, json.dumps(quarantine.as_json(), indent=1, ensure_ascii=False))
 
 
-def told_of(folder: Path) -> list[str]:
+def summary_lines(folder: Path) -> list[str]:
     """Return what `keep` wrote beside a run in lines to be told; none where it wrote nothing."""
     path = folder / FILE
     if not path.exists():

@@ -40,10 +40,10 @@ class Task(Protocol):
         """Name -> kind of what it is told."""
 
     @property
-    def lacking(self) -> bool:
+    def residual(self) -> bool:
         """Whether states are what is missing from what is told, and mean nothing without it."""
 
-    def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+    def observe(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
         """Return what it is told of clean states (B, ...); what is drawn comes from each example's generator alone."""
 
 
@@ -72,13 +72,13 @@ class Restoration(Protocol):
 class Generate:
     """To make examples out of nothing."""
 
-    lacking: ClassVar[bool] = False
+    residual: ClassVar[bool] = False
 
     @property
     def conditions(self) -> Conditions:
         return {}
 
-    def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+    def observe(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
         return {}
 
 
@@ -92,13 +92,13 @@ class Inpaint:
 
     channels: int
 
-    lacking: ClassVar[bool] = False
+    residual: ClassVar[bool] = False
 
     @property
     def conditions(self) -> Conditions:
         return {KNOWN: Aligned(self.channels)}
 
-    def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+    def observe(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
         masks = torch.stack([draw_mask(x.shape[2:], generator) for generator in generators])
         return {KNOWN: known(x, masks[:, None])}
 
@@ -125,13 +125,13 @@ class Enlarge:
     channels: int
     factor: int
 
-    lacking: ClassVar[bool] = False
+    residual: ClassVar[bool] = False
 
     @property
     def conditions(self) -> Conditions:
         return {LOW: Aligned(self.channels, self.factor)}
 
-    def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+    def observe(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
         return {LOW: block_means(x, self.factor)}
 
     @property

@@ -18,7 +18,7 @@ from polydiff.metrics.histogram import summary as distribution
 from polydiff.metrics.results import Metric
 from polydiff.model.model import Model
 from polydiff.model.request import Request
-from polydiff.model.restore import Paired, is_told, paired
+from polydiff.model.restore import Paired, has_restoration, paired
 from polydiff.model.sample_section import GUIDED
 from polydiff.run.folder import Run
 from polydiff.support.errors import check_whole
@@ -71,7 +71,7 @@ def evaluate(
 def to_judge(request: Request, n: int, seed: int, cond: Mapping[str, Any] | None) -> Paired:
     """Return the sets of examples that the judges compare, each under the name of its column."""
     model = request.model
-    if is_told(model):
+    if has_restoration(model):
         return paired(request, n, seed=seed, cond=cond)
     sets = {
         "value": Samples.join(list(request.samples(range(n), seed))),
@@ -145,9 +145,9 @@ def confusions(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
         return {}
     value, data = (domain.confusions(sets[row]) for row in ("value", "data"))
     return {
-        name: {"asked": found.asked, "seen": found.seen, "value": found.counts, "data": data[name].counts}
+        name: {"asked": found.requested, "seen": found.seen, "value": found.counts, "data": data[name].counts}
         for name, found in value.items()
-        if len(found.asked) <= DRAWN
+        if len(found.requested) <= DRAWN
     }
 
 

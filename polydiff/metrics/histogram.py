@@ -30,9 +30,9 @@ def summary(value: Measured, data: Measured) -> dict[str, Any]:
     of_value, of_data = (finite(found.values) for found in (value, data))
     edges = common_edges(of_value, of_data)
     pairs = [
-        [rounded(asked), rounded(measured) if math.isfinite(measured) else None]
-        for asked, measured in zip(value.asked, value.values, strict=False)
-        if math.isfinite(asked)
+        [rounded(requested), rounded(measured) if math.isfinite(measured) else None]
+        for requested, measured in zip(value.requested, value.values, strict=False)
+        if math.isfinite(requested)
     ]
     return {
         "unit": value.unit,

@@ -44,12 +44,12 @@ class Confusion(NamedTuple):
         counts: Examples, [row][column].
     """
 
-    asked: list[str]
+    requested: list[str]
     seen: list[str]
     counts: list[list[int]]
 
     @classmethod
-    def of(cls, asked: Tensor, seen: Tensor, names: Sequence[str], further: Sequence[str] = ()) -> Confusion:
+    def of(cls, requested: Tensor, seen: Tensor, names: Sequence[str], further: Sequence[str] = ()) -> Confusion:
         """Count examples.
 
         Arguments:
@@ -60,7 +60,7 @@ class Confusion(NamedTuple):
         """
         columns = [*names, *further]
         counts = [[0] * len(columns) for _ in names]
-        for row, column in zip(asked.tolist(), seen.tolist(), strict=True):
+        for row, column in zip(requested.tolist(), seen.tolist(), strict=True):
             if row >= 0:
                 counts[row][column] += 1
         return cls(list(names), columns, counts)
@@ -77,6 +77,6 @@ class Measured(NamedTuple):
     """
 
     values: Sequence[float]
-    asked: Sequence[float]
+    requested: Sequence[float]
     unit: str
     meaning: str

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.contract.abilities import Forgets, Reads, Restores, told_names
+from polydiff.contract.abilities import Forgets, Reads, Restores, task_conditions
 from polydiff.contract.domain import Samples
 from polydiff.contract.tasks import known
 from polydiff.core.condition_batch import withhold
@@ -27,7 +27,7 @@ from polydiff.core.process import Draw, Inpaints, Interpolates, Known, Varies, l
 from polydiff.core.space import Batch, Matches, check_mask, state_to
 from polydiff.model.model import Model
 from polydiff.model.request import Request
-from polydiff.model.restore import spoken
+from polydiff.model.restore import to_samples
 from polydiff.support.errors import UserError, attempt, check_whole, listed
 from polydiff.support.protocols import provides
 
@@ -72,7 +72,7 @@ def vary(
     request = Request.of(model, sampling, plan=lambda how: process.varying(model, how, strength))
     told = conditions(model, given, cond, seed, indices)
     x = request.states(given.space, told, seed, indices, init=given.x)
-    return spoken(model, x, given, told)
+    return to_samples(model, x, given, told)
 
 
 def inpaint(
@@ -106,7 +106,7 @@ def inpaint(
     attempt("inpaint", lambda: check_mask(mask, given.x))
     check_whole("jump", jump)
     check_whole("resample", resample)
-    refuse_lacking(model, "inpaint")
+    check_whole_states(model, "inpaint")
     indices = range(first, first + given.space.batch)
     process = model.process
     if not provides(process, Inpaints):
@@ -117,7 +117,7 @@ def inpaint(
     if KNOWN in model.domain.conditions:
         told = {**(told or {}), KNOWN: known(y, mask)}
     x = request.states(given.space, told, seed, indices, known=Known(y, mask))
-    made = spoken(model, x, given, told)
+    made = to_samples(model, x, given, told)
     return replace(made, examples=kept(model, made.examples, given, mask))
 
 
@@ -143,7 +143,7 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
         steps: Noise levels of each way, at least 2.
     """
     check_whole("steps", steps, least=2)
-    refuse_lacking(model, "interpolate")
+    check_whole_states(model, "interpolate")
     process = model.process
     if not provides(process, Interpolates):
         raise lacks(process, "interpolate")
@@ -171,20 +171,20 @@ def conditions(
     What a task tells of them is withheld, such as a mel spectrogram, of which they would be made again as they were;
     but not where their states mean nothing without.
     """
-    gone = {KNOWN} if lacking(model) else told_names(model.domain)
+    gone = {KNOWN} if has_residual_states(model) else task_conditions(model.domain)
     own = withhold(given.cond, gone)
     named = model.conditions(cond, seed, indices) if cond else {}
     return {**own, **{name: named[name] for name in cond or {}}} or None
 
 
-def lacking(model: Model) -> bool:
+def has_residual_states(model: Model) -> bool:
     """Return whether a model's states are what another form of examples lacks, and mean nothing without it."""
-    return provides(model.domain, Restores) and model.domain.task.lacking
+    return provides(model.domain, Restores) and model.domain.task.residual
 
 
-def refuse_lacking(model: Model, verb: str) -> None:
+def check_whole_states(model: Model, verb: str) -> None:
     """Refuse to do with what examples lack what is meant for examples."""
-    if lacking(model):
+    if has_residual_states(model):
         raise UserError(
             f"This model makes what is missing from another form of examples (task={getattr(model.config, 'task', '')})"
             f", not whole ones, and cannot {verb}. Use a run of task=generate or inpaint."

@@ -21,7 +21,7 @@ from polydiff.model.assemble import assemble, same_weights
 from polydiff.model.batches import PROBE, efficient
 from polydiff.model.request import Request, guide_of
 from polydiff.model.sample_section import section
-from polydiff.model.user_conditions import asked, conditions
+from polydiff.model.user_conditions import conditions, parse_conditions
 from polydiff.run.parents import Records
 from polydiff.support.errors import check_whole
 
@@ -149,9 +149,9 @@ class Model:
         space, cond = self.domain.blank(streams(seed, "blank", range(n)), {})
         return Samples(self.domain.decode(self.process.prior(space, streams(seed, "sample", range(n))), space), cond)
 
-    def asked(self, cond: Mapping[str, Any] | None) -> dict[str, Any]:
+    def parse_conditions(self, cond: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return conditions as the domain reads them: words, and arrays for the conditions that are sequences."""
-        return asked(self.domain, cond)
+        return parse_conditions(self.domain, cond)
 
     def conditions(self, cond: Mapping[str, Any], seed: int, indices: Sequence[int]) -> Condition:
         """Return the conditions of samples that are asked to be this; a name that is no condition is a `UserError`."""

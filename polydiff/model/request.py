@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from polydiff.contract.abilities import told_names
+from polydiff.contract.abilities import task_conditions
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.sections import SampleConfig
 from polydiff.core.condition_batch import condition_to, same_conditions, withhold
@@ -20,7 +20,7 @@ from polydiff.core.space import Space, State, state_to
 from polydiff.core.streams import streams
 from polydiff.model.batches import WINDOW, Memory, windows
 from polydiff.model.sample_section import section
-from polydiff.model.user_conditions import asked, conditions
+from polydiff.model.user_conditions import conditions, parse_conditions
 from polydiff.run.parents import open_parent
 from polydiff.support.errors import UserError
 
@@ -45,7 +45,7 @@ class Request:
     model: Model
     how: SampleConfig
     plan: Plan
-    asked: Mapping[str, Any]
+    requested: Mapping[str, Any]
     guide: Model | None
 
     @classmethod
@@ -66,7 +66,7 @@ class Request:
         """
         how = section(model, sampling)
         made = model.process.plan(model, how) if plan is None else plan(how)
-        return cls(model, how, made, asked(model.domain, cond), guide_of(model, how))
+        return cls(model, how, made, parse_conditions(model.domain, cond), guide_of(model, how))
 
     @property
     def batch_size(self) -> int:
@@ -107,7 +107,7 @@ class Request:
 
     def blank(self, numbers: Sequence[int], seed: int) -> Blank:
         """Return the space and the conditions of samples, which follow from the seed and each sample's number."""
-        return self.model.domain.blank(streams(seed, "blank", numbers), self.asked)
+        return self.model.domain.blank(streams(seed, "blank", numbers), self.requested)
 
     def states(
         self,
@@ -165,7 +165,7 @@ class Request:
         if cond is None or self.how.guide is not None:
             return unwanted
         away = unwanted or withhold(cond, cond.keys())
-        return {**away, **{name: value for name, value in cond.items() if name in told_names(self.model.domain)}}
+        return {**away, **{name: value for name, value in cond.items() if name in task_conditions(self.model.domain)}}
 
     def unwanted(self, seed: int, indices: Sequence[int]) -> Condition | None:
         """Return the conditions to guide away from, those that `how` does not name withheld; None: none named."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from polydiff.contract.abilities import TellsTogether, told_names
+from polydiff.contract.abilities import TellsTogether, task_conditions
 from polydiff.contract.domain import Domain, conditions_of
 from polydiff.core.conditions import Condition, as_words
 from polydiff.core.streams import streams
@@ -13,11 +13,11 @@ from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
 
 
-def asked(domain: Domain, cond: Mapping[str, Any] | None) -> dict[str, Any]:
+def parse_conditions(domain: Domain, cond: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return conditions as the domain reads them: words, and arrays for the conditions that are sequences."""
     if cond is not None and not isinstance(cond, Mapping):
         raise UserError(f"Conditions are names with values, such as {{'label': 7}}, not {cond!r}.")
-    for name in (cond or {}).keys() & told_names(domain) & domain.conditions.keys():
+    for name in (cond or {}).keys() & task_conditions(domain) & domain.conditions.keys():
         raise UserError(
             f"{name} is what this model's task tells of a file or a held-out example, by the verbs inpaint, "
             "upsample and vocode, and in Python by polydiff.inpaint and polydiff.model.restore.restore."
@@ -27,7 +27,7 @@ def asked(domain: Domain, cond: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def conditions(domain: Domain, cond: Mapping[str, Any], seed: int, indices: Sequence[int]) -> Condition:
     """Return the conditions of samples that are asked to be this; a name that is no condition is a `UserError`."""
-    words = asked(domain, cond)
+    words = parse_conditions(domain, cond)
     named = domain.blank(streams(seed, "blank", indices), words)[1] or {}
     for name in words:
         if name not in named:

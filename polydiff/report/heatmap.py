@@ -19,7 +19,7 @@ ROW = Markup('<text x="{}" y="{:.1f}" text-anchor="end">{}</text>')
 COLUMN = Markup('<text transform="translate({:.1f} {}) rotate(-90)" text-anchor="end">{}</text>')
 
 
-def heatmap(asked: Sequence[str], seen: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
+def heatmap(requested: Sequence[str], seen: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
     """Return an SVG in which a cell is as dark as its share of its row.
 
     Arguments:
@@ -27,23 +27,23 @@ def heatmap(asked: Sequence[str], seen: Sequence[str], counts: Sequence[Sequence
         seen: Names of the columns.
         counts: Of each row and column.
     """
-    wide, high = SIDE / max(len(seen), 1), SIDE / max(len(asked), 1)
+    wide, high = SIDE / max(len(seen), 1), SIDE / max(len(requested), 1)
     cells = [
         CELL.format(
-            MARGIN + x * wide, y * high, wide, high, 0.06 + 0.94 * n / sum(row), title(asked[y], seen[x], n, row)
+            MARGIN + x * wide, y * high, wide, high, 0.06 + 0.94 * n / sum(row), title(requested[y], seen[x], n, row)
         )
         for y, row in enumerate(counts)
         for x, n in enumerate(row)
         if n
     ]
-    rows = [ROW.format(MARGIN - 5, (y + 0.5) * high + 3.5, short(name)) for y, name in thinned(asked, high)]
+    rows = [ROW.format(MARGIN - 5, (y + 0.5) * high + 3.5, short(name)) for y, name in thinned(requested, high)]
     columns = [COLUMN.format(MARGIN + (x + 0.5) * wide + 3.5, SIDE + 5, short(name)) for x, name in thinned(seen, wide)]
     return PICTURE.format(SIDE + MARGIN + 2, MARGIN, SIDE, Markup("").join([*cells, *rows, *columns]))
 
 
-def title(asked: str, seen: str, count: int, row: Sequence[int]) -> str:
+def title(requested: str, seen: str, count: int, row: Sequence[int]) -> str:
     """Return what a cell says when a pointer rests on it."""
-    return f"asked {asked}, seen {seen}: {count} of {sum(row)}"
+    return f"asked {requested}, seen {seen}: {count} of {sum(row)}"
 
 
 def short(name: str) -> str:

@@ -28,9 +28,9 @@ def histogram(found: Mapping[str, Any], name: str) -> Markup | None:
     up = linear(0.0, 1.04 * float(max(x.max() for x in shares)), BOTTOM, TOP)
     of_value, of_data = (outline(across, up, edges, x) for x in shares)
     drawn = [f'<path class="real" d="{of_data}"/>', f'<path class="mean" d="{of_value}"/>']
-    asked = {pair[0] for pair in found["pairs"]}
-    if len(asked) == 1:
-        drawn.append(f'<path class="asked" d="M{across.at(asked.pop()):.1f} {TOP}V{BOTTOM}"/>')
+    requested = {pair[0] for pair in found["pairs"]}
+    if len(requested) == 1:
+        drawn.append(f'<path class="asked" d="M{across.at(requested.pop()):.1f} {TOP}V{BOTTOM}"/>')
     return plot(f"{name}: samples beside data", across, up, drawn)
 
 
@@ -50,13 +50,13 @@ def scatter(found: Mapping[str, Any], name: str) -> Markup | None:
     pairs = [(a, math.nan if b is None else b) for a, b in found["pairs"]]
     if len({a for a, _ in pairs}) < 2 or not found["edges"]:
         return None
-    asked, measured = np.array(pairs, np.float64).T
-    low, high = min(found["edges"][0], asked.min()), max(found["edges"][-1], asked.max())
+    requested, measured = np.array(pairs, np.float64).T
+    low, high = min(found["edges"][0], requested.min()), max(found["edges"][-1], requested.max())
     across, up = linear(low, high, LEFT, RIGHT), linear(low, high, BOTTOM, TOP)
     known = np.isfinite(measured)
-    x, y = across.place(asked[known]), up.place(np.clip(measured[known], low, high))
+    x, y = across.place(requested[known]), up.place(np.clip(measured[known], low, high))
     dots = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(x, y, strict=True))
-    lost = "".join(f"M{a:.1f} {BOTTOM}v-8" for a in across.place(asked[~known]))
+    lost = "".join(f"M{a:.1f} {BOTTOM}v-8" for a in across.place(requested[~known]))
     drawn = [
         f'<path class="asked" d="M{LEFT} {BOTTOM}L{RIGHT} {TOP}"/>',
         f'<path class="dots" d="{dots}"/>',

@@ -201,10 +201,12 @@ def commands(run: Run) -> list[tuple[str, str]]:
     result, name = read_evaluation(run), shlex.quote(run.path.resolve().name)
     found = [(f"polydiff train -c {name}/config.resolved.yaml -o {name}-again", "the same run")]
     if result:
-        asked = [(key, result[key]) for key in ("seed", "weights", *SAMPLING) if key in result]
-        asked += [("cond", f"{key}={value}") for key, value in result.get("cond", {}).items()] + further_words(result)
-        asked += [("features", result["features"])] if "features" in result else []
-        options = [word for key, value in asked for word in (f"--{key}", str(value))]
+        requested = [(key, result[key]) for key in ("seed", "weights", *SAMPLING) if key in result]
+        requested += [("cond", f"{key}={value}") for key, value in result.get("cond", {}).items()] + further_words(
+            result
+        )
+        requested += [("features", result["features"])] if "features" in result else []
+        options = [word for key, value in requested for word in (f"--{key}", str(value))]
         found.append(
             (
                 shlex.join(["polydiff", "eval", run.path.resolve().name, "-n", str(result.get("n")), *options]),

@@ -99,10 +99,10 @@ def batches(domain: Domain, batch_size: int, seed: int, condition_dropout: float
     return batch
 
 
-def worker_count(asked: int | Literal["auto"], device: torch.device) -> int:
+def worker_count(requested: int | Literal["auto"], device: torch.device) -> int:
     """Return how many threads prepare batches; auto: one, or up to four that feed a GPU."""
-    if asked != "auto":
-        return asked
+    if requested != "auto":
+        return requested
     return 1 if device.type == "cpu" else max(1, min(MOST_WORKERS, (os.cpu_count() or 2) - 1))
 
 

@@ -328,7 +328,7 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
                 session.show()
             if progress:
                 progress(record, session.seconds)
-            if interrupts.asked:
+            if interrupts.requested:
                 session.checkpoint_if_new()
                 raise KeyboardInterrupt
     return run.path
@@ -357,7 +357,7 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
@@ -370,7 +370,7 @@ class Interrupts:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: object) -> None:
-        self.asked = True
+        self.requested = True
         self.__exit__()
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from polydiff.checkup.data import guess
 from polydiff.cli import main
 from polydiff.contract.abilities import quarantine_of
-from polydiff.contract.quarantine import Quarantine, keep, told_of
+from polydiff.contract.quarantine import Quarantine, keep, summary_lines
 from polydiff.support.errors import UserError
 
 
@@ -54,11 +54,11 @@ def test_the_kind_of_data_is_that_of_most_files(tmp_path: Path) -> None:
 
 def test_a_quarantine_adds_up_and_is_kept(tmp_path: Path) -> None:
     aside = Quarantine("here", "things", found=1000, left_out=100)
-    assert aside.put_aside("x", "two\n  lines")
-    assert not aside.put_aside("x", "another reason")
+    assert aside.exclude("x", "two\n  lines")
+    assert not aside.exclude("x", "another reason")
     assert aside.reasons == {"x": "two lines"}
     for i in range(49):
-        aside.put_aside(f"a{i:02d}", "torn")
+        aside.exclude(f"a{i:02d}", "torn")
     aside.check()
     assert aside.summary() == "1000 things found: 850 used, 100 left out, 50 put aside."
     assert aside.lines()[0] == "  a00: torn"
@@ -69,8 +69,8 @@ def test_a_quarantine_adds_up_and_is_kept(tmp_path: Path) -> None:
         quarantine = aside
 
     keep(quarantine_of(Domain()), tmp_path)
-    assert told_of(tmp_path) == [aside.summary(), *aside.lines()]
-    aside.put_aside("y", "one too many")
+    assert summary_lines(tmp_path) == [aside.summary(), *aside.lines()]
+    aside.exclude("y", "one too many")
     with pytest.raises(UserError, match=r"51 of 1000 things in here"):
         aside.check()
 
@@ -81,5 +81,5 @@ def test_where_data_are_computed_nothing_is_told(tmp_path: Path) -> None:
 
     keep(quarantine_of(Domain()), tmp_path)
     keep(quarantine_of(object()), tmp_path)
-    assert told_of(tmp_path) == []
+    assert summary_lines(tmp_path) == []
     assert list(tmp_path.iterdir()) == []

@@ -103,16 +103,18 @@ def test_classes_of_held_out_examples_have_a_place_but_are_not_drawn() -> None:
 
 
 def test_what_is_asked_for(tmp_path: Path) -> None:
-    assert FIELDS["label"].ask("label", "emu", 2).tolist() == [2, 2]
-    assert FIELDS["tempo"].ask("tempo", "120", 2).tolist() == [1, 1]
+    assert FIELDS["label"].request("label", "emu", 2).tolist() == [2, 2]
+    assert FIELDS["tempo"].request("tempo", "120", 2).tolist() == [1, 1]
     np.save(tmp_path / "one.npy", vectors(1)[0])
     np.save(tmp_path / "many.npy", vectors(9))
-    one, tensor = (FIELDS["text"].ask("text", x, 2) for x in (str(tmp_path / "one.npy"), torch.from_numpy(vectors(1))))
+    one, tensor = (
+        FIELDS["text"].request("text", x, 2) for x in (str(tmp_path / "one.npy"), torch.from_numpy(vectors(1)))
+    )
     torch.testing.assert_close(one, tensor, equal_nan=True)
     assert FIELDS["text"].words(one) == ["1 vector"] * 2
-    assert FIELDS["text"].ask("text", str(tmp_path / "many.npy"), 2).shape == (2, 9, 4)
+    assert FIELDS["text"].request("text", str(tmp_path / "many.npy"), 2).shape == (2, 9, 4)
     for name, field in FIELDS.items():
-        assert field.words(field.ask(name, "any", 2)) == ["any", "any"]
+        assert field.words(field.request(name, "any", 2)) == ["any", "any"]
 
 
 def test_what_has_no_meaning_is_refused(tmp_path: Path) -> None:

@@ -110,10 +110,10 @@ class Words:
     statistics: Mapping[str, Any] = field(default_factory=dict)
     blanks: int = 0
 
-    def blank(self, generators: Sequence[torch.Generator], asked: Mapping[str, Any]) -> tuple[Euclidean, Any]:
+    def blank(self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]) -> tuple[Euclidean, Any]:
         self.blanks += 1
         n = len(generators)
-        return Euclidean(n, (N,)), {"label": torch.full((n,), int(asked.get("label", -1)))}
+        return Euclidean(n, (N,)), {"label": torch.full((n,), int(requested.get("label", -1)))}
 
     def decode(self, x: Mapping[str, Tensor], space: Any) -> list[str]:
         assert torch.equal(x["letters"][:, -1:].double(), x["last"])

@@ -53,20 +53,20 @@ def test_states_are_positions_and_codes_round_trip(domain: MoleculeDomain) -> No
 
 
 @pytest.mark.parametrize("asked", [{}, {"atoms": "9"}, {"C": "2"}, {"formula": "C2H6O", "logp": "0.1"}, {"C": "any"}])
-def test_samples_are_made_of_what_was_asked(domain: MoleculeDomain, asked: dict[str, str]) -> None:
-    space, cond = domain.blank(streams(0, "blank", range(6)), asked)
+def test_samples_are_made_of_what_was_asked(domain: MoleculeDomain, requested: dict[str, str]) -> None:
+    space, cond = domain.blank(streams(0, "blank", range(6)), requested)
     assert set(cond or {}) == {"logp"}
     made = domain.decode(space.noise(streams(0, "noise", range(6))), space)
     known = {formula(one) for one in (domain.dataset.splits["train"][i] for i in range(domain.size("train")))}
     formulas = [formula(one) for one in made]
-    if "formula" in asked:
+    if "formula" in requested:
         assert formulas == ["C2H6O"] * 6
     else:
         assert set(formulas) <= known
     for one in made:
         counts = Counter(one.numbers.tolist())
-        assert len(one.numbers) == int(asked.get("atoms", len(one.numbers)))
-        assert asked.get("C") in (None, "any", str(counts[6]))
+        assert len(one.numbers) == int(requested.get("atoms", len(one.numbers)))
+        assert requested.get("C") in (None, "any", str(counts[6]))
 
 
 def test_what_atoms_are_survives_sampling_guidance_and_devices(domain: MoleculeDomain) -> None:

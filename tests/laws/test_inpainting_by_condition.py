@@ -30,7 +30,7 @@ from polydiff.model.model import Model
 @pytest.mark.parametrize("task", [Inpaint(2), Enlarge(2, 4)], ids=["inpaint", "enlarge"])
 def test_a_blank_has_the_shape_of_what_a_task_gives(task: Inpaint | Enlarge, sizes: tuple[int, ...]) -> None:
     x = torch.randn(3, 2, *sizes)
-    made = task.ask(x, streams(0, "mask", range(3)))
+    made = task.observe(x, streams(0, "mask", range(3)))
     blank = blank_conditions(task.conditions, 3, sizes)
     assert {name: value.shape for name, value in made.items()} == {name: value.shape for name, value in blank.items()}
     assert all(kind.mismatch(made[name], 3) is None for name, kind in task.conditions.items())
@@ -104,9 +104,9 @@ class Signals:
     def decode(self, x: State, space: Space) -> list[Tensor]:
         return list(x)
 
-    def blank(self, generators: Any, asked: Any) -> tuple[Space, Condition]:
+    def blank(self, generators: Any, requested: Any) -> tuple[Space, Condition]:
         n = len(generators)
-        cond = blank_conditions(self.conditions, n, (N,)) | {"label": torch.full((n,), int(asked.get("label", 0)))}
+        cond = blank_conditions(self.conditions, n, (N,)) | {"label": torch.full((n,), int(requested.get("label", 0)))}
         return Euclidean(n, (1, N)), cond
 
 
@@ -231,6 +231,6 @@ def test_guidance_leaves_what_a_task_tells_to_both_estimates() -> None:
     told, rows = states({"label": nothing, KNOWN: y}, guidance=3.0)
     assert torch.equal(told, plain)
     assert rows == 6
-    asked, rows = states({"label": nothing + 1, KNOWN: y}, guidance=3.0)
-    assert_close(asked, plain)  # the denoiser ignores labels
+    requested, rows = states({"label": nothing + 1, KNOWN: y}, guidance=3.0)
+    assert_close(requested, plain)  # the denoiser ignores labels
     assert rows == 12

@@ -10,8 +10,8 @@ from polydiff.metrics.histogram import BINS, PAIRS, summary
 from polydiff.metrics.results import Measured
 
 
-def measured(values: list[float], asked: list[float] | None = None) -> Measured:
-    return Measured(values, asked or [], "Å", "radius")
+def measured(values: list[float], requested: list[float] | None = None) -> Measured:
+    return Measured(values, requested or [], "Å", "radius")
 
 
 def test_every_number_is_in_a_bin_and_those_that_are_none_are_not() -> None:

@@ -51,9 +51,9 @@ def positions(examples: object) -> torch.Tensor:
 
 def test_every_method_of_guidance_can_be_named(run: Path) -> None:
     model = Model.load(run)
-    asked: dict = {"cond": {"half": "upper"}, "steps": 5, "sampler": "ddim"}
-    plain = positions(model.sample(4, guidance=1.0, **asked).examples)
-    cfg = positions(model.sample(4, guidance=2.0, **asked).examples)
+    requested: dict = {"cond": {"half": "upper"}, "steps": 5, "sampler": "ddim"}
+    plain = positions(model.sample(4, guidance=1.0, **requested).examples)
+    cfg = positions(model.sample(4, guidance=2.0, **requested).examples)
     assert not torch.equal(plain, cfg)
     ways: list[dict] = [
         {"guidance_options": {"rescale": 0.7}},
@@ -65,7 +65,7 @@ def test_every_method_of_guidance_can_be_named(run: Path) -> None:
         {"negative": {"half": "lower"}},
     ]
     for way in ways:
-        how = {"guidance": 2.0, **asked, **way}
+        how = {"guidance": 2.0, **requested, **way}
         x = positions(model.sample(4, **how).examples)
         assert not torch.equal(x, cfg), way
         assert torch.equal(positions(model.sample(4, **how).examples), x)
@@ -90,9 +90,9 @@ def test_what_a_sample_is_told_of_a_negative_condition_is_that_alone(run: Path) 
     model = Model.load(run)
     assert model.request().unwanted(0, range(3)) is None
     unwanted = model.request(guidance=2.0, negative={"half": "lower"}).unwanted(0, range(3))
-    asked = model.conditions({"half": "lower"}, 0, range(3))
+    requested = model.conditions({"half": "lower"}, 0, range(3))
     assert unwanted is not None
-    assert torch.equal(unwanted["half"], asked["half"])
+    assert torch.equal(unwanted["half"], requested["half"])
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from polydiff.core.conditions import LOW
 from polydiff.core.streams import streams
 from polydiff.domains.image.metrics.pairs import pair_metrics, structural_similarity
 from polydiff.model.edit import conditions
-from polydiff.model.restore import is_told, paired, restore, told, told_of
+from polydiff.model.restore import degrade_held_out, has_restoration, paired, read_degraded, restore
 from polydiff.support.errors import UserError
 
 FEW = {
@@ -47,7 +47,7 @@ def test_block_means_of_what_is_enlarged_are_as_told() -> None:
     g = torch.Generator().manual_seed(0)
     x = torch.randn(2, 3, 9, 8, generator=g)
     task = Enlarge(3, 4)
-    told = task.ask(x, [])
+    told = task.observe(x, [])
     assert told[LOW].shape == (2, 3, 3, 2)
     assert_close(told[LOW][:, :, 0, 1], x[:, :, :4, 4:].mean((2, 3)))
     assert_close(told[LOW][:, :, 2, 0], x[:, :, 8:, :4].mean((2, 3)))
@@ -74,9 +74,9 @@ def test_a_gap_is_guessed_silent_and_the_rest_is_kept() -> None:
 @pytest.mark.parametrize("name", ["upsample", "vocode", "image"])
 def test_each_held_out_example_is_made_by_itself_and_judged_beside_the_simple_method(runs: Path, name: str) -> None:
     model = polydiff.load(runs / name)
-    given, truth = told_of(model, [0, 1, 2, 3])
+    given, truth = degrade_held_out(model, [0, 1, 2, 3])
     together = restore(model, given, seed=1)
-    apart = restore(model, told_of(model, [2, 3])[0], seed=1, first=2)
+    apart = restore(model, degrade_held_out(model, [2, 3])[0], seed=1, first=2)
     for one, other in zip(together.examples[2:], apart.examples, strict=True):
         assert_close(one, other, rtol=0, atol=1e-4 if name != "image" else 1)
     data = paired(model.request(), 4).sets["data"].examples
@@ -92,7 +92,7 @@ def test_each_held_out_example_is_made_by_itself_and_judged_beside_the_simple_me
 
 def test_guidance_leaves_both_estimates_what_is_told(runs: Path) -> None:
     model = polydiff.load(runs / "upsample")
-    given, _ = told_of(model, [0, 1])
+    given, _ = degrade_held_out(model, [0, 1])
     plain = restore(model, given, guidance=1.0, cond={"pitch": "any"})
     guided = restore(model, given, guidance=5.0, cond={"pitch": "any"})
     for a, b in zip(plain.examples, guided.examples, strict=True):
@@ -102,7 +102,7 @@ def test_guidance_leaves_both_estimates_what_is_told(runs: Path) -> None:
 @pytest.mark.parametrize("name", ["upsample", "vocode", "image"])
 def test_a_guide_is_told_the_same(runs: Path, name: str) -> None:
     model = polydiff.load(runs / name)
-    given, _ = told_of(model, [0])
+    given, _ = degrade_held_out(model, [0])
     plain = restore(model, given, guidance=1.0).examples[0].double()
     alike = restore(model, given, guidance=2.0, guide=str(runs / name)).examples[0].double()
     assert_close(plain, alike, rtol=0, atol=1e-4 if name != "image" else 1)  # a guide that is no worse changes nothing
@@ -135,8 +135,8 @@ def test_a_small_image_becomes_a_large_one(runs: Path, tmp_path: Path) -> None:
 
 def test_a_model_of_another_task_is_refused(runs: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     model = polydiff.load(runs / "generate")
-    assert not is_told(model)
-    for use in (lambda: told(model, ["a.wav"]), lambda: told_of(model, [0])):
+    assert not has_restoration(model)
+    for use in (lambda: read_degraded(model, ["a.wav"]), lambda: degrade_held_out(model, [0])):
         with pytest.raises(UserError, match="trained to make examples out of nothing"):
             use()
     assert main(["vocode", str(runs / "upsample")]) == 2

@@ -14,8 +14,8 @@ from polydiff.report.axes import BOTTOM, LEFT, RIGHT, TOP
 from polydiff.report.histograms import histogram, scatter
 
 
-def measured(values: list[float], asked: list[float] | None = None) -> Measured:
-    return Measured(values, asked or [], "Å", "radius")
+def measured(values: list[float], requested: list[float] | None = None) -> Measured:
+    return Measured(values, requested or [], "Å", "radius")
 
 
 def test_a_point_stands_where_its_numbers_say() -> None:
@@ -38,9 +38,9 @@ def test_the_area_of_a_bin_is_its_share() -> None:
     assert line
     high, low = (BOTTOM - float(y) for y in re.findall(r"V(\S+?)H", line[1]))
     assert high == pytest.approx(3 * low, rel=0.01)
-    asked = re.search(r'class="asked" d="M(\S+) ', svg)
-    assert asked
-    assert float(asked[1]) == pytest.approx(LEFT + 0.75 * (RIGHT - LEFT), abs=0.1)
+    requested = re.search(r'class="asked" d="M(\S+) ', svg)
+    assert requested
+    assert float(requested[1]) == pytest.approx(LEFT + 0.75 * (RIGHT - LEFT), abs=0.1)
 
 
 @pytest.mark.parametrize("values", [[], [math.nan], [2.5], [2.5, 2.5], [0.0], [-1e300, 1e300]])

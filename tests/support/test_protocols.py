@@ -12,10 +12,10 @@ import pytest
 from polydiff.contract import abilities
 from polydiff.contract.abilities import (
     Archives,
+    HasQuarantine,
     HasScripts,
     HasUnits,
     Inspects,
-    PutsAside,
     Restores,
     TellsTogether,
     quarantine_of,
@@ -51,18 +51,18 @@ class Untouchable:
     components = property(lambda self: 1 / 0)
     archive = property(lambda self: 1 / 0)
 
-    def told(self) -> None: ...
+    def read_degraded(self) -> None: ...
     def compare(self) -> None: ...
 
 
 def test_there_are_abilities() -> None:
     assert len(ABILITIES) > 15
-    assert {PutsAside, Inspects, Repeats, HasComponents, HasUnits} <= set(ABILITIES)
+    assert {HasQuarantine, Inspects, Repeats, HasComponents, HasUnits} <= set(ABILITIES)
 
 
 @pytest.mark.parametrize("ability", ABILITIES, ids=lambda ability: ability.__name__)
 def test_a_check_evaluates_nothing(ability: type) -> None:
-    has = {PutsAside, TellsTogether, Restores, HasComponents, Archives}
+    has = {HasQuarantine, TellsTogether, Restores, HasComponents, Archives}
     assert provides(Untouchable(), ability) == provides(Untouchable, ability) == (ability in has)
     with pytest.raises(TypeError, match="runtime"):  # nobody can check by isinstance, which would evaluate
         isinstance(Untouchable(), ability)
@@ -95,7 +95,7 @@ def test_where_members_may_stand() -> None:
 
     assert provides(Method(), HasScripts)
     assert not provides(GivesUp(), HasScripts)
-    assert provides(Attribute(), PutsAside)
+    assert provides(Attribute(), HasQuarantine)
     assert quarantine_of(Attribute()) is None
     assert provides(Own(), TellsTogether)
     assert provides(Slots(), TellsTogether)
@@ -141,4 +141,4 @@ def test_a_wrapper_passes_abilities_on() -> None:
         assert provides(wrap(Scripted()), HasScripts)
         assert provides(wrap(wrap(Scripted())), HasScripts)
         assert not provides(wrap(Scripted()), HasUnits)
-    assert provides(Wrapper(Wrapper(Untouchable())), PutsAside)  # and evaluates nothing
+    assert provides(Wrapper(Wrapper(Untouchable())), HasQuarantine)  # and evaluates nothing

@@ -123,7 +123,7 @@ def tree(root: Path, aside: Quarantine) -> list[Entry]:
 def put_aside_unlisted(aside: Quarantine, reasons: Mapping[str, str]) -> None:
     """Put aside what was found but becomes no entry."""
     for name, reason in reasons.items():
-        aside.found += aside.put_aside(name, reason)
+        aside.found += aside.exclude(name, reason)
 
 
 def lines_of(path: Path) -> list[str]:

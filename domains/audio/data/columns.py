@@ -43,11 +43,11 @@ def types_of(sounds: Sequence[Sound], data: AudioData) -> dict[str, str]:
     Class folders are a condition of themselves; other columns are if data.conditions names them, "tempo" or, where
     their values do not say what is meant, "digit:class".
     """
-    asked = dict(word.partition(":")[::2] for word in data.conditions)
-    if LABEL not in asked and labelled(sounds, data):
-        asked = {LABEL: "class", **asked}
+    requested = dict(word.partition(":")[::2] for word in data.conditions)
+    if LABEL not in requested and labelled(sounds, data):
+        requested = {LABEL: "class", **requested}
     types = {}
-    for name, told in asked.items():
+    for name, told in requested.items():
         values = [s.entry.columns[name] for s in sounds if name in s.entry.columns]
         if not values:
             columns = {column for sound in sounds for column in sound.entry.columns}
@@ -134,9 +134,9 @@ def embeddings(sounds: Sequence[Sound], types: Mapping[str, str], aside: Quarant
         good = []
         for sound, size in zip(having, known, strict=True):
             if isinstance(size, str):
-                aside.put_aside(sound.entry.name, f"its {name}: {size}")
+                aside.exclude(sound.entry.name, f"its {name}: {size}")
             elif size[1] != width[0][0]:
-                aside.put_aside(sound.entry.name, f"its {name} is {size[1]} wide, not {width[0][0]}")
+                aside.exclude(sound.entry.name, f"its {name} is {size[1]} wide, not {width[0][0]}")
             else:
                 good.append(size)
         if not good:

@@ -118,7 +118,7 @@ class Folder:
             crop = self.audible(sound, begins)
             values = {n: vectors(v) if isinstance(v, Place) else v for n, v in values_of(sound, self.types).items()}
         except (RuntimeError, OSError, ValueError) as error:
-            if self.quarantine.put_aside(name, str(error)):
+            if self.quarantine.exclude(name, str(error)):
                 warnings.warn(f"{name} is left out from now on: {error}", stacklevel=2)
             self.quarantine.check()
             return None

@@ -62,7 +62,7 @@ def index(entries: Sequence[Entry], root: Path, rate: int, aside: Quarantine) ->
                 raise ValueError(reasons[entry.place])
             sounds.append(Sound(entry, part_of(entry, facts, facts.rate or rate), bool(facts.clipped)))
         except ValueError as error:
-            aside.put_aside(entry.name, str(error))
+            aside.exclude(entry.name, str(error))
     return sounds
 
 

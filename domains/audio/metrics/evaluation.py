@@ -54,8 +54,8 @@ class Evaluation:
         """Return the metrics of samples."""
         judged: dict[str, Metric] = {}
         if self.plucks:
-            notes, asked = len(self.conditions.class_names("pitch")), (samples.cond or {}).get("pitch")
-            judged = pitch_metrics(samples.examples, self.clips.data.sample_rate, LOWEST, notes, asked)
+            notes, requested = len(self.conditions.class_names("pitch")), (samples.cond or {}).get("pitch")
+            judged = pitch_metrics(samples.examples, self.clips.data.sample_rate, LOWEST, notes, requested)
         return judged | set_metrics(samples, self.reference)
 
     def confusions(self, samples: Samples) -> dict[str, Confusion]:
@@ -83,8 +83,8 @@ class Evaluation:
     def captions(self, samples: Samples) -> list[str]:
         """Return each clip's conditions and, for notes, what is heard."""
         words = [{} for _ in samples.examples] if samples.cond is None else self.conditions.describe(samples.cond)
-        asked = [", ".join(map(str, one.values())) for one in words]
+        requested = [", ".join(map(str, one.values())) for one in words]
         notes = self.notes(samples)
         if notes is None:
-            return [text or f"sample {i}" for i, text in enumerate(asked)]
-        return [f"asked {text}, heard {note}" for text, note in zip(asked, notes, strict=True)]
+            return [text or f"sample {i}" for i, text in enumerate(requested)]
+        return [f"asked {text}, heard {note}" for text, note in zip(requested, notes, strict=True)]

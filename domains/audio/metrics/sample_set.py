@@ -39,7 +39,7 @@ DISTRIBUTIONS: Mapping[str, tuple[Callable[[Measured], Tensor], str, str]] = {
 
 
 def pitch_metrics(
-    sounds: Sequence[Tensor] | Tensor, sample_rate: int, lowest: int, classes: int, asked: Tensor | None
+    sounds: Sequence[Tensor] | Tensor, sample_rate: int, lowest: int, classes: int, requested: Tensor | None
 ) -> dict[str, Metric]:
     """Return what a pitch tracker hears.
 
@@ -55,7 +55,7 @@ def pitch_metrics(
     in_tune = heard.voiced & inside & (heard.cents <= IN_TUNE)
     return {
         "pitch_accuracy": Metric(
-            pitch_accuracy(heard, lowest, asked),
+            pitch_accuracy(heard, lowest, requested),
             "",
             "higher",
             "Share of the clips asked for a note whose nearest note is that one, heard by a pitch tracker (YIN); "
@@ -76,23 +76,23 @@ def pitch_metrics(
     }
 
 
-def pitch_accuracy(heard: Pitch, lowest: int, asked: Tensor | None) -> float:
+def pitch_accuracy(heard: Pitch, lowest: int, requested: Tensor | None) -> float:
     """Return the share of clips with a note asked for (>= 0) in which that note is heard."""
-    if asked is None:
+    if requested is None:
         return math.nan
-    right = heard.voiced & (heard.semitones.round() - lowest == asked)
-    return mean(right[asked >= 0])
+    right = heard.voiced & (heard.semitones.round() - lowest == requested)
+    return mean(right[requested >= 0])
 
 
 def pitch_confusion(
-    sounds: Sequence[Tensor] | Tensor, sample_rate: int, lowest: int, names: Sequence[str], asked: Tensor
+    sounds: Sequence[Tensor] | Tensor, sample_rate: int, lowest: int, names: Sequence[str], requested: Tensor
 ) -> Confusion:
     """Return the notes asked of clips against those heard, "other" for notes of no class, "none" for no pitch."""
     heard = hear(sounds, sample_rate)
     note = heard.semitones.round().long() - lowest
     inside = (note >= 0) & (note < len(names))
     seen = torch.where(heard.voiced, torch.where(inside, note, len(names)), len(names) + 1)
-    return Confusion.of(asked, seen, names, ("other", "none"))
+    return Confusion.of(requested, seen, names, ("other", "none"))
 
 
 def set_metrics(samples: Samples, reference: Reference) -> dict[str, Metric]:
@@ -155,7 +155,7 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
     }
 
 
-def class_metrics(name: str, seen: Tensor, asked: Tensor | None, judge: Judge) -> dict[str, Metric]:
+def class_metrics(name: str, seen: Tensor, requested: Tensor | None, judge: Judge) -> dict[str, Metric]:
     """Return what a classifier trained on this data's labels hears.
 
     Arguments:
@@ -166,7 +166,7 @@ def class_metrics(name: str, seen: Tensor, asked: Tensor | None, judge: Judge) -
     """
     log_p = judge.answers(seen)
     classes = log_p.shape[1]
-    given = torch.full((len(seen),), -1) if asked is None else asked
+    given = torch.full((len(seen),), -1) if requested is None else requested
     right = (log_p.argmax(1) == given) & log_p.isfinite().all(1)
     sure = "" if math.isnan(judge.accuracy) else f", and is right on {100 * judge.accuracy:.1f} % of held-out ones"
     local = "A local number: published ones are by other classifiers."

@@ -88,7 +88,7 @@ class Upsample:
     codec: Standardise
     filter: Standardise = PLAIN
 
-    lacking: ClassVar[bool] = True
+    residual: ClassVar[bool] = True
 
     @property
     def conditions(self) -> Conditions:
@@ -99,7 +99,7 @@ class Upsample:
         """Frequency in Hz up to which all recordings are whole."""
         return CUTOFFS[0] * self.data.given_rate / 2
 
-    def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+    def observe(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
         return self.degraded(x, [draw_low_pass(self.data.given_rate, generator) for generator in generators])
 
     def degraded(self, x: Tensor, filters: Sequence[LowPass]) -> dict[str, Tensor]:
@@ -190,13 +190,13 @@ class Vocode:
     mel: Mel
     scale: Scale
 
-    lacking: ClassVar[bool] = False
+    residual: ClassVar[bool] = False
 
     @property
     def conditions(self) -> Conditions:
         return {MEL: Aligned(self.data.channels * self.mel.bands, self.mel.hop)}
 
-    def ask(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+    def observe(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
         return {MEL: self.scale.encode(self.mel(self.codec.decode(x)))}
 
     def read(self, path: Path, degrade: bool = False) -> tuple[dict[str, Tensor], int]:

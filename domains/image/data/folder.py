@@ -57,7 +57,7 @@ def scan(root: Path, quarantine: Quarantine) -> list[str]:
     odd: dict[str, str] = {}
     names = [path.relative_to(root).as_posix() for path in files_under(root, SUFFIXES, odd=odd)]
     for name, reason in odd.items():
-        quarantine.put_aside(name, reason)
+        quarantine.exclude(name, reason)
     quarantine.found = len(names) + len(odd)
     if len(names) < 2:
         listed = ", ".join(sorted(SUFFIXES))
@@ -81,7 +81,7 @@ def read_all(root: Path, names: Sequence[str], data: ImageData, quarantine: Quar
         results = dict(zip(names, pool.map(attempt, names), strict=True))
     for name, result in results.items():
         if isinstance(result, str):
-            quarantine.put_aside(name, result)
+            quarantine.exclude(name, result)
     quarantine.check()
     if quarantine.reasons:
         warnings.warn(f"{quarantine.text()}\nThey are left out.", stacklevel=2)

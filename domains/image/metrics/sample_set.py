@@ -56,7 +56,7 @@ class Reference:
         return cls(judge, features, len(test), known, pixels, near)
 
 
-def judge_metrics(images: Tensor, asked: Tensor | None, judge: Judge, classes: int) -> dict[str, Metric]:
+def judge_metrics(images: Tensor, requested: Tensor | None, judge: Judge, classes: int) -> dict[str, Metric]:
     """Return what the classifier sees.
 
     Arguments:
@@ -66,7 +66,7 @@ def judge_metrics(images: Tensor, asked: Tensor | None, judge: Judge, classes: i
         classes: Number of classes.
     """
     seen = judge.classes(images)
-    given = torch.full_like(seen, -1) if asked is None else asked
+    given = torch.full_like(seen, -1) if requested is None else requested
     agrees = (seen == given)[given >= 0]
     return {
         "judge_agrees": Metric(

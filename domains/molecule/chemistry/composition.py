@@ -47,21 +47,21 @@ def read_formula(text: str, known: Sequence[str]) -> dict[str, int]:
     return {symbol: sum(int(n or 1) for name, n in parts if name == symbol) for symbol in known}
 
 
-def spelled_out(asked: Mapping[str, str], known: Sequence[str]) -> dict[str, str]:
+def spelled_out(requested: Mapping[str, str], known: Sequence[str]) -> dict[str, str]:
     """Return what is asked for with a formula as what it stands for: numbers of elements and of atoms."""
-    if FORMULA not in asked:
-        return dict(asked)
-    counts = read_formula(asked[FORMULA], known)
+    if FORMULA not in requested:
+        return dict(requested)
+    counts = read_formula(requested[FORMULA], known)
     meant = {symbol: str(n) for symbol, n in counts.items()} | {ATOMS: str(sum(counts.values()))}
-    for name in meant.keys() & asked.keys():
-        if asked[name] != meant[name]:
+    for name in meant.keys() & requested.keys():
+        if requested[name] != meant[name]:
             raise UserError(
-                f"{FORMULA}={asked[FORMULA]} means {name}={meant[name]}, not {asked[name]}. Say one of them."
+                f"{FORMULA}={requested[FORMULA]} means {name}={meant[name]}, not {requested[name]}. Say one of them."
             )
-    return {**{name: text for name, text in asked.items() if name != FORMULA}, **meant}
+    return {**{name: text for name, text in requested.items() if name != FORMULA}, **meant}
 
 
-def composition_metrics(made: Sequence[Molecule], asked: np.ndarray, elements: Sequence[int]) -> dict[str, Metric]:
+def composition_metrics(made: Sequence[Molecule], requested: np.ndarray, elements: Sequence[int]) -> dict[str, Metric]:
     """Return how often samples are made of what they were asked to be made of.
 
     Arguments:
@@ -69,8 +69,8 @@ def composition_metrics(made: Sequence[Molecule], asked: np.ndarray, elements: S
         asked: Atoms of each element (B, K); NaN for nothing.
         elements: Their atomic numbers.
     """
-    right = np.isnan(asked) | (counted(made, elements) == np.round(asked))
-    told = ~np.isnan(asked).all(1)
+    right = np.isnan(requested) | (counted(made, elements) == np.round(requested))
+    told = ~np.isnan(requested).all(1)
     n = int(told.sum())
     return {
         "composition_as_asked": Metric.of(

@@ -57,22 +57,22 @@ class Evaluation:
 
     def evaluate(self, samples: Samples) -> dict[str, Metric]:
         """Return the metrics of samples."""
-        asked = self.conditions(samples)
-        properties = {name: asked[name] for name in self.asking.measured if name in asked}
+        requested = self.conditions(samples)
+        properties = {name: requested[name] for name in self.asking.measured if name in requested}
         found = metrics.judge(self.findings(samples), self.reference, properties)
-        if self.asking.given or not (asked and self.asking.elements):
+        if self.asking.given or not (requested and self.asking.elements):
             return found
-        atoms = np.array([asked[symbol] for symbol in self.asking.symbols]).T
+        atoms = np.array([requested[symbol] for symbol in self.asking.symbols]).T
         return found | composition_metrics(samples.examples, atoms, self.asking.elements)
 
     def measures(self, samples: Samples) -> Mapping[str, Measured]:
         """Return, by property, what RDKit measures of samples, beside their conditions."""
-        asked, findings = self.conditions(samples), self.findings(samples)
-        first = [name for name in self.asking.measured if name in asked]
+        requested, findings = self.conditions(samples), self.findings(samples)
+        first = [name for name in self.asking.measured if name in requested]
         return {
             name: Measured(
                 [one.properties[name] for one in findings],
-                asked.get(name, []),
+                requested.get(name, []),
                 PROPERTIES[name].unit,
                 PROPERTIES[name].meaning,
             )

@@ -44,14 +44,16 @@ class Reference:
     angles: Values = field(default_factory=dict)
 
 
-def judge(found: Sequence[Findings], reference: Reference, asked: Mapping[str, Sequence[float]]) -> dict[str, Metric]:
+def judge(
+    found: Sequence[Findings], reference: Reference, requested: Mapping[str, Sequence[float]]
+) -> dict[str, Metric]:
     """Return all that is said of samples; `asked` as in `property_metrics`."""
     return (
         graph_metrics([one.judged for one in found], reference)
         | table_metrics(found)
         | space_metrics(found, reference)
         | (pose_metrics([one.judged for one in found[:BUSTED]]) if busts() else {})
-        | property_metrics(found, asked)
+        | property_metrics(found, requested)
     )
 
 
@@ -204,7 +206,7 @@ def pose_metrics(judged: Sequence[Judged]) -> dict[str, Metric]:
     }
 
 
-def property_metrics(found: Sequence[Findings], asked: Mapping[str, Sequence[float]]) -> dict[str, Metric]:
+def property_metrics(found: Sequence[Findings], requested: Mapping[str, Sequence[float]]) -> dict[str, Metric]:
     """Return how far samples are from what they were asked to be.
 
     Arguments:
@@ -212,7 +214,7 @@ def property_metrics(found: Sequence[Findings], asked: Mapping[str, Sequence[flo
         asked: Property -> what each sample was asked for, in the property's unit; NaN for nothing.
     """
     metrics = {}
-    for name, wanted in asked.items():
+    for name, wanted in requested.items():
         pairs = [
             (value, one.properties[name])
             for one, value in zip(found, wanted, strict=True)
@@ -230,5 +232,7 @@ def property_metrics(found: Sequence[Findings], asked: Mapping[str, Sequence[flo
 
 def shuffled(pairs: Sequence[tuple[float, float]]) -> float:
     """Return the mean difference that chance would give: of each number asked for and each number measured."""
-    asked, measured = np.array(pairs, np.float64).reshape(-1, 2).T
-    return fmean(np.abs(one - measured).mean() for one in asked) if pairs else math.nan  # the table of all may be large
+    requested, measured = np.array(pairs, np.float64).reshape(-1, 2).T
+    return (
+        fmean(np.abs(one - measured).mean() for one in requested) if pairs else math.nan
+    )  # the table of all may be large

@@ -41,11 +41,15 @@ class Points:
         points, arm = self.points(split, indices)
         return Batch(points / self.statistics["std"], Euclidean(len(points), (2,)), {"arm": arm})
 
-    def blank(self, generators: Sequence[Generator], asked: Mapping[str, str]) -> tuple[Euclidean, dict[str, Tensor]]:
+    def blank(
+        self, generators: Sequence[Generator], requested: Mapping[str, str]
+    ) -> tuple[Euclidean, dict[str, Tensor]]:
         arms = [str(arm) for arm in range(self.data.arms)]
-        if set(asked) - {"arm"} or asked.get("arm", "0") not in arms:
-            raise UserError(f"Points can be asked for by arm, from 0 to {arms[-1]}; this was asked: {dict(asked)}.")
-        drawn = [int(asked["arm"]) if asked else int(torch.randint(len(arms), (), generator=g)) for g in generators]
+        if set(requested) - {"arm"} or requested.get("arm", "0") not in arms:
+            raise UserError(f"Points can be asked for by arm, from 0 to {arms[-1]}; this was asked: {dict(requested)}.")
+        drawn = [
+            int(requested["arm"]) if requested else int(torch.randint(len(arms), (), generator=g)) for g in generators
+        ]
         return Euclidean(len(drawn), (2,)), {"arm": torch.tensor(drawn)}
 
     def backbone(self) -> nn.Module:

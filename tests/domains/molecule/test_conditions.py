@@ -32,8 +32,8 @@ def domain() -> MoleculeDomain:
     return MoleculeDomain(MoleculeConfig(data=data, backbone=EGNNConfig(hidden=16, layers=2)))
 
 
-def drawn(domain: MoleculeDomain, n: int = 60, **asked: str) -> tuple[list[int], dict[str, list[float]]]:
-    sizes, values = domain.wishes.draw(streams(0, "blank", range(n)), asked)
+def drawn(domain: MoleculeDomain, n: int = 60, **requested: str) -> tuple[list[int], dict[str, list[float]]]:
+    sizes, values = domain.wishes.draw(streams(0, "blank", range(n)), requested)
     return sizes.tolist(), dict(zip(domain.asking.names, values.T.tolist(), strict=True))
 
 
@@ -82,20 +82,24 @@ def test_any_is_told_as_any(domain: MoleculeDomain) -> None:
 
 
 @pytest.mark.parametrize("asked", [{"atoms": "11"}, {"atoms": "11", "C": "3"}, {"atoms": "14"}, {"C": "any", "O": "1"}])
-def test_what_is_told_of_elements_adds_up_to_the_size(domain: MoleculeDomain, asked: dict[str, str]) -> None:
-    sizes, values = drawn(domain, **asked)
+def test_what_is_told_of_elements_adds_up_to_the_size(domain: MoleculeDomain, requested: dict[str, str]) -> None:
+    sizes, values = drawn(domain, **requested)
     assert sizes == [int(sum(row)) for row in zip(*(values[symbol] for symbol in SYMBOLS), strict=True)]
-    assert set(sizes) == {int(asked["atoms"])} if "atoms" in asked else len(set(sizes)) > 1
+    assert set(sizes) == {int(requested["atoms"])} if "atoms" in requested else len(set(sizes)) > 1
     for symbol in SYMBOLS:
-        assert {float(asked.get(symbol, "any"))} >= set(values[symbol]) if asked.get(symbol, "any") != "any" else True
+        assert (
+            {float(requested.get(symbol, "any"))} >= set(values[symbol])
+            if requested.get(symbol, "any") != "any"
+            else True
+        )
 
 
 @pytest.mark.parametrize("asked", [{"atoms": "1"}, {"atoms": "30"}, {"C": "any"}, {"C": "any", "atoms": "8"}])
-def test_elements_are_told_all_or_none(domain: MoleculeDomain, asked: dict[str, str]) -> None:
-    sizes, values = drawn(domain, **asked)
+def test_elements_are_told_all_or_none(domain: MoleculeDomain, requested: dict[str, str]) -> None:
+    sizes, values = drawn(domain, **requested)
     assert all(math.isnan(value) for symbol in SYMBOLS for value in values[symbol])
     assert not any(math.isnan(value) for value in values["logp"])
-    assert set(sizes) == {int(asked["atoms"])} if "atoms" in asked else len(set(sizes)) > 1
+    assert set(sizes) == {int(requested["atoms"])} if "atoms" in requested else len(set(sizes)) > 1
 
 
 @pytest.mark.parametrize(
@@ -116,9 +120,9 @@ def test_elements_are_told_all_or_none(domain: MoleculeDomain, asked: dict[str, 
         ({"composition": "C2H6"}, "composition is asked for as formula=C2H6O or by an element, such as C=2"),
     ],
 )
-def test_what_cannot_be_asked(domain: MoleculeDomain, asked: dict[str, str], message: str) -> None:
+def test_what_cannot_be_asked(domain: MoleculeDomain, requested: dict[str, str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        domain.blank(streams(0, "blank", range(2)), asked)
+        domain.blank(streams(0, "blank", range(2)), requested)
 
 
 @pytest.mark.parametrize("name", ["formula", "C", "composition"])
@@ -151,16 +155,16 @@ def test_the_benchmark_of_asking(types: str, monkeypatch: pytest.MonkeyPatch) ->
     domain = MoleculeDomain(config)
     model = Model(config, domain, build_denoiser(config, domain, torch.device("cpu")))
     n = domain.size("test")
-    asked = bench.requests(domain, "gyration", n)
+    requested = bench.requests(domain, "gyration", n)
     real = domain.examples("test", n)
-    assert bench.errors(domain, "gyration", asked, real) == pytest.approx(0, abs=1e-4)
-    name, unit, scale, error, _, chance, invalid = bench.row(domain, "gyration", asked, real, 2.0)
+    assert bench.errors(domain, "gyration", requested, real) == pytest.approx(0, abs=1e-4)
+    name, unit, scale, error, _, chance, invalid = bench.row(domain, "gyration", requested, real, 2.0)
     assert (name, unit, scale, invalid) == ("gyration", "Å", "2", f"0 of {n}")
     assert float(error.split()[0]) < 1e-4 < 0.05 < float(chance)
-    drawn_ones = bench.drawn(model, "gyration", asked, model.plan(steps=2, batch_size=3), 0)
+    drawn_ones = bench.drawn(model, "gyration", requested, model.plan(steps=2, batch_size=3), 0)
     assert drawn_ones.cond is not None
     told = domain.wishes.physical(drawn_ones.cond)["gyration"]
-    assert told == pytest.approx(asked.tolist(), abs=1e-4)
+    assert told == pytest.approx(requested.tolist(), abs=1e-4)
     for module in ("asking", "timing"):
         sys.modules.pop(module, None)
 
@@ -168,8 +172,8 @@ def test_the_benchmark_of_asking(types: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_of_an_example_that_there_is_all_elements_are_told_or_none(domain: MoleculeDomain) -> None:
     model = Model(domain.config, domain, build_denoiser(domain.config, domain, torch.device("cpu")))
     given = domain.batch("test", range(2), streams(0, "augment", range(2)))
-    asked = {"H": 6, "C": 2, "N": 0, "O": 1, "F": 0}
-    made = vary(model, given, cond=asked, steps=1)
+    requested = {"H": 6, "C": 2, "N": 0, "O": 1, "F": 0}
+    made = vary(model, given, cond=requested, steps=1)
     assert made.cond is not None
     assert [words["H"] for words in domain.describe(made.cond)] == [6, 6]
     for wrong in ({"C": 2}, {"C": 2, "O": 1}):

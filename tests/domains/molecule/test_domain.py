@@ -102,10 +102,10 @@ def test_what_is_not_asked_is_drawn_as_in_training(domain: MoleculeDomain) -> No
 
 def test_what_is_not_asked_goes_with_what_is(domain: MoleculeDomain) -> None:
     train = domain.dataset.splits["train"]
-    asked = float(np.quantile(train.column("tpsa"), 0.95))
-    _, cond = domain.blank(streams(0, "blank", range(500)), {"tpsa": str(asked)})
+    requested = float(np.quantile(train.column("tpsa"), 0.95))
+    _, cond = domain.blank(streams(0, "blank", range(500)), {"tpsa": str(requested)})
     assert cond is not None
-    near = np.argsort(np.abs(train.column("tpsa") - asked), kind="stable")[:NEAR]
+    near = np.argsort(np.abs(train.column("tpsa") - requested), kind="stable")[:NEAR]
     drawn = np.mean([row["logp"] for row in domain.describe(cond)])
     assert drawn == pytest.approx(train.column("logp")[near].mean(), abs=0.15)
 
@@ -121,9 +121,9 @@ def test_what_is_not_asked_goes_with_what_is(domain: MoleculeDomain) -> None:
         ({"atoms": "0"}, "atoms must be a whole number of at least 1"),
     ],
 )
-def test_what_cannot_be_asked(domain: MoleculeDomain, asked: dict[str, str], message: str) -> None:
+def test_what_cannot_be_asked(domain: MoleculeDomain, requested: dict[str, str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        domain.blank(streams(0, "blank", range(2)), asked)
+        domain.blank(streams(0, "blank", range(2)), requested)
 
 
 def test_a_number_of_atoms_can_be_asked_for_but_not_changed_or_avoided(domain: MoleculeDomain) -> None:
@@ -150,8 +150,8 @@ def test_real_molecules_measure_what_they_are_asked_and_are_judged_once(
     monkeypatch.setattr(evaluation, "examine", None)  # they are known by now
     found = domain.measures(real)
     assert next(iter(found)) == "logp"
-    assert found["logp"].values == pytest.approx(found["logp"].asked, abs=1e-4)
-    assert found["gyration"].asked == []
+    assert found["logp"].values == pytest.approx(found["logp"].requested, abs=1e-4)
+    assert found["gyration"].requested == []
     assert found["gyration"].unit == "Å"
     assert told["error_logp"].value == pytest.approx(0, abs=1e-4)
     assert told["bond_lengths"].value < 0.02

@@ -55,14 +55,18 @@ class Ring:
     def space(self, n: int) -> Space:
         return Loud(n, (2,)) if self.data.fault == "space" else Euclidean(n, (2,))
 
-    def blank(self, generators: Sequence[torch.Generator], asked: Mapping[str, str]) -> tuple[Space, Condition]:
-        rest = set(asked) - set(self.conditions)
+    def blank(self, generators: Sequence[torch.Generator], requested: Mapping[str, str]) -> tuple[Space, Condition]:
+        rest = set(requested) - set(self.conditions)
         if rest and self.data.fault != "blank":
             raise unknown("condition", rest.pop(), self.conditions)
-        if asked.get("half", "upper") not in HALVES:
-            raise UserError(f"half={asked['half']}: lower or upper.")
+        if requested.get("half", "upper") not in HALVES:
+            raise UserError(f"half={requested['half']}: lower or upper.")
         drawn = torch.stack([torch.rand(2, generator=g) for g in generators])
-        half = torch.full((len(drawn),), HALVES.index(asked["half"])) if "half" in asked else (drawn[:, 0] < 0.5).long()
+        half = (
+            torch.full((len(drawn),), HALVES.index(requested["half"]))
+            if "half" in requested
+            else (drawn[:, 0] < 0.5).long()
+        )
         return self.space(len(drawn)), {"half": half, "height": 2 * drawn[:, 1] - 1}
 
     def backbone(self) -> nn.Module:

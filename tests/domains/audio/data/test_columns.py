@@ -98,13 +98,13 @@ def test_a_network_is_trained_with_them_and_asked_for_them(tmp_path: Path, monke
     tiny = {"data.length": 512, "train.steps": 2, "train.batch_size": 4, "backbone.channels": 16, "sample.steps": 2}
     model = polydiff.load(polydiff.train("audio", tmp_path / "run", overrides={**told, **tiny}))
     array = np.full((2, 4), 3.0, np.float32)
-    asked = {"digit": 2, "tempo": 65, "vector": array}
-    given = model.sample(3, cond=asked)
+    requested = {"digit": 2, "tempo": 65, "vector": array}
+    given = model.sample(3, cond=requested)
     assert given.cond is not None
     assert model.domain.describe(given.cond) == [{"digit": "2", "tempo": 65, "vector": "2 vectors"}] * 3
     np.save(tmp_path / "array.npy", array)
     for same in (torch.from_numpy(array), str(tmp_path / "array.npy")):
-        again = model.sample(3, cond={**asked, "vector": same})
+        again = model.sample(3, cond={**requested, "vector": same})
         assert all(map(torch.equal, given.examples, again.examples))
     with pytest.raises(UserError, match=r"digit is given by a word or a number, not by an array of shape \(3,\)"):
         model.sample(1, cond={"digit": np.ones(3)})

@@ -109,8 +109,8 @@ def test_what_is_asked_counts() -> None:
     data = Plucks(8000, 4096, 24, {"test": 96})
     sounds, labels = data.clips("test", range(96))[0], data.labels(range(96))
 
-    def accuracy(asked: Tensor | None) -> float:
-        return pitch_metrics(sounds, 8000, LOWEST, 24, asked)["pitch_accuracy"].value
+    def accuracy(requested: Tensor | None) -> float:
+        return pitch_metrics(sounds, 8000, LOWEST, 24, requested)["pitch_accuracy"].value
 
     assert accuracy((labels + 1) % 24) == 0
     assert accuracy(torch.where(labels < 12, labels, -1)) == 1  # what nothing was asked of is left out

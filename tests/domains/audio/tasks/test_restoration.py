@@ -94,20 +94,20 @@ def test_a_recording_of_the_low_rate_is_told_and_another_is_refused(upsampler: A
     sounds, _ = upsampler.clips.source.clips("test", range(2))
     full = [write(tmp_path / f"{i}.wav", sound, 8000) for i, sound in enumerate(sounds)]
     low = [write(tmp_path / f"low{i}.wav", sound[:, ::2][:, : 700 + 100 * i], 4000) for i, sound in enumerate(sounds)]
-    x, space, cond = upsampler.told(low[:1])
+    x, space, cond = upsampler.read_degraded(low[:1])
     assert x.shape == (1, 1, 1400)
     assert cond is not None
     assert cond["pitch"].tolist() == [-1]
     told = torch.stack(upsampler.decode(x, space))
     assert_close(told[..., ::2], sounds[:1, :, ::2][..., :700], rtol=0, atol=1e-5)
-    degraded = upsampler.told(full, degrade=True)
+    degraded = upsampler.read_degraded(full, degrade=True)
     assert degraded.x.shape == (2, 1, 2048)
     heard = torch.stack(upsampler.decode(degraded.x, degraded.space))
     assert float(within(heard, 8000, 2001, 4000)[..., 300:-300].abs().max()) < 1e-3
     with pytest.raises(UserError, match=r"has 8000 samples a second; the model makes 8000 of 4000\. --degrade"):
-        upsampler.told(full[:1])
+        upsampler.read_degraded(full[:1])
     with pytest.raises(UserError, match="Read files that differ one at a time"):
-        upsampler.told(low)
+        upsampler.read_degraded(low)
 
 
 def test_a_sound_and_its_mel_spectrogram_tell_a_vocoder_the_same(vocoder: Audio, tmp_path: Path) -> None:
@@ -115,8 +115,8 @@ def test_a_sound_and_its_mel_spectrogram_tell_a_vocoder_the_same(vocoder: Audio,
     sound = vocoder.clips.source.clips("test", [3])[0][0, :, :1999]
     mel = vocoder.task.mel
     write_mel(tmp_path / "a.mel.npz", mel, mel(sound[None])[0], 1999)
-    a = vocoder.told([tmp_path / "a.mel.npz"])
-    b = vocoder.told([write(tmp_path / "a.wav", sound, 8000)])
+    a = vocoder.read_degraded([tmp_path / "a.mel.npz"])
+    b = vocoder.read_degraded([write(tmp_path / "a.wav", sound, 8000)])
     assert a.x.shape == (1, 1, 1999)
     assert a.cond is not None
     assert b.cond is not None
@@ -138,7 +138,7 @@ def test_a_checkpoint_keeps_the_definition_whatever_later_defaults_are(vocoder: 
 def test_other_tasks_read_no_files_of_another_form(tmp_path: Path) -> None:
     plain = Audio(AudioConfig(data=DATA), {"std": 0.1, "gains": [], "conditions": {}})
     with pytest.raises(UserError, match="task=generate reads no files of another form"):
-        plain.told([tmp_path / "a.wav"])
+        plain.read_degraded([tmp_path / "a.wav"])
 
 
 def test_distances_to_the_truth_are_those_of_the_task(upsampler: Audio, vocoder: Audio) -> None:

@@ -37,6 +37,6 @@ def test_real_molecules_are_made_as_asked_and_others_are_not(domain: MoleculeDom
     assert domain.evaluate(turned)["composition_as_asked"].value < 0.3
     water = Molecule(np.array([8, 1, 1], np.uint8), np.zeros((3, 3), np.float32))
     nan = math.nan
-    for asked, share in (([2, nan], 1.0), ([3, nan], 0.0), ([nan, nan], nan)):
-        found = composition_metrics([water], np.array([asked]), (1, 8))["composition_as_asked"].value
+    for requested, share in (([2, nan], 1.0), ([3, nan], 0.0), ([nan, nan], nan)):
+        found = composition_metrics([water], np.array([requested]), (1, 8))["composition_as_asked"].value
         assert found == pytest.approx(share, nan_ok=True)

@@ -212,9 +212,9 @@ def test_what_a_molecule_was_is_not_told_of_a_larger_one(model: Model) -> None:
     larger, mask = kept(model, given, [], [], "2", streams(0, "grown", range(3)))
     assert larger.cond is not None
     assert larger.cond["logp"].isnan().all()
-    asked = polydiff.inpaint(model, larger, mask, steps=1, cond={"logp": 1.5})
-    assert asked.cond is not None
-    assert [words["logp"] for words in model.domain.describe(asked.cond)] == [1.5] * 3
+    requested = polydiff.inpaint(model, larger, mask, steps=1, cond={"logp": 1.5})
+    assert requested.cond is not None
+    assert [words["logp"] for words in model.domain.describe(requested.cond)] == [1.5] * 3
 
 
 def test_more_atoms_than_any_that_can_be_made(model: Model, ethanol: Path) -> None:
