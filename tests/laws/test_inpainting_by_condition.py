@@ -118,7 +118,7 @@ def model(denoiser: Any) -> Model:
 
 def batch(n: int) -> Batch:
     x = Y.expand(n, 1, N).float()
-    cond = {"label": torch.arange(n) % 3, **Inpaint(1).ask(x, streams(0, "mask", range(n)))}
+    cond = {"label": torch.arange(n) % 3, **Inpaint(1).observe(x, streams(0, "mask", range(n)))}
     return Batch(x, Euclidean(n, (1, N)), cond)
 
 
@@ -166,7 +166,7 @@ def test_training_with_masks_learns_the_conditional() -> None:
     z = torch.randn(8192, 1, 2)
     z = torch.cat([z, -z])
     x = torch.stack([z[..., 0], 0.8 * z[..., 0] + 0.6 * z[..., 1]], -1)
-    y = Inpaint(1).ask(x, streams(0, "mask", range(len(x))))[KNOWN]
+    y = Inpaint(1).observe(x, streams(0, "mask", range(len(x))))[KNOWN]
 
     def pairs(step: int) -> Batch:
         rows = torch.arange(256 * step, 256 * (step + 1)) * 4099 % len(x)
@@ -197,7 +197,7 @@ def test_an_estimate_is_exact_where_the_state_is_known(target: str) -> None:
     torch.manual_seed(0)
     denoiser = Denoiser(Told(), SCHEDULES["edm"](), target=target)
     x_0 = torch.randn(5, 1, 2)
-    y = Inpaint(1).ask(x_0, streams(1, "mask", range(5)))[KNOWN]
+    y = Inpaint(1).observe(x_0, streams(1, "mask", range(5)))[KNOWN]
     space, sigma = Euclidean(5, (1, 2)), torch.tensor([0.01, 0.1, 0.7, 3.0, 20.0])
     generators = streams(0, "eps", range(5))
     x = x_0 + space.expand(sigma) * space.noise(generators)
