@@ -50,4 +50,4 @@ def test_what_is_told_is_the_known_part_and_depends_on_an_examples_own_generator
     assert torch.equal(told[~gone], x[~gone])
     alone = Inpaint(2).ask(x[4:], streams(0, "mask", range(4, 6)))[KNOWN]
     assert torch.equal(alone.nan_to_num(7), told[4:].nan_to_num(7))
-    assert Generate().ask(x, streams(0, "mask", range(6))) == {}
+    assert Generate().observe(x, streams(0, "mask", range(6))) == {}
