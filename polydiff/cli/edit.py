@@ -145,7 +145,7 @@ def made_of(
         for first, batch in given.parts(model.batch_size(plan))
     )
     told |= plan.model_dump(mode="json", exclude={"batch_size"})
-    print(write_pairs(args, model, name, pairs, (n, n), given.read_degraded(), told))
+    print(write_pairs(args, model, name, pairs, (n, n), given.told(), told))
 
 
 def interpolate(words: Sequence[str]) -> int:

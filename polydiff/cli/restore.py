@@ -87,5 +87,5 @@ def restored(verb: str, name: str, parser: Parser, words: Sequence[str]) -> int:
     told = {"seed": args.seed, "asked": cond, "given": restoration_of(model)[1].simple}
     told |= plan.model_dump(mode="json", exclude={"batch_size"})
     n = len(given.numbers)
-    print(write_pairs(args, model, name, pairs, (n, n), given.read_degraded(), told))
+    print(write_pairs(args, model, name, pairs, (n, n), given.told(), told))
     return 0

@@ -123,7 +123,7 @@ class Process(Protocol):
     def network(self, config: Config, domain: Domain, device: torch.device) -> nn.Module:
         """Return the untrained network of a configuration; its weights follow from the seed."""
 
-    def objective(self, config: Config) -> Objective:
+    def objective(self, config: Config) -> Objective[Any]:
         """Return what training minimises."""
 
     def plan(self, model: Trained, how: SampleConfig) -> Plan:

@@ -23,7 +23,7 @@ from polydiff.gaussian.process.checks import check_sampling
 from polydiff.gaussian.process.try_sampling import try_guidance, try_plan
 from polydiff.gaussian.sampling.diagnose import sound, where
 from polydiff.gaussian.sampling.execute import Step, run_plan
-from polydiff.gaussian.sampling.plan import Row, evaluation_rows, evaluations
+from polydiff.gaussian.sampling.plan import PlanRow, evaluation_rows, evaluations
 from polydiff.gaussian.self_conditioning import SelfConditioned
 from polydiff.gaussian.step_size import StepSize
 from polydiff.support.errors import UserError
@@ -46,7 +46,7 @@ class GaussianPlan:
     model: Trained
     how: SampleConfig
     levels: Sequence[float]
-    rows: Sequence[Row]
+    rows: Sequence[PlanRow]
 
     def evaluations(self, guided: bool) -> int | None:
         """Return how often the network is called for a sample, None if that varies; guidance calls two."""

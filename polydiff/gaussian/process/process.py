@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -54,7 +54,7 @@ class GaussianProcess:
         made = Denoiser(backbone, schedule, config.target, precision=precision, aids=aids, self_condition=told)
         return made.to(device)
 
-    def objective(self, config: Config) -> Objective:
+    def objective(self, config: Config) -> Objective[Any]:
         return build_objective(config)
 
     def plan(self, model: Trained, how: SampleConfig) -> GaussianPlan:
