@@ -121,7 +121,7 @@ def test_workers_that_cannot_start_are_an_error(monkeypatch: pytest.MonkeyPatch)
 def test_workers_end_with_their_parent(tmp_path: Path, stop: signal.Signals) -> None:
     script = """
         import os, sys
-        from polydiff.domains.molecule.workers import in_processes
+        from polydiff.domains.molecule.workers.pool import in_processes
         from worker_jobs import job
         results = in_processes(job, ["process", {"busy": "hang"}.get(sys.argv[1], 1)], "items", workers=1)
         print(next(results), flush=True)
