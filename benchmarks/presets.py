@@ -20,8 +20,8 @@ from timing import markdown, parser, show
 
 CODE = """
 import json, sys
-from polydiff.dryrun import dry_run
-from polydiff.settings import resolve
+from polydiff.checkup.dry_run import dry_run
+from polydiff.config.merge import resolve
 domain, preset, steps, words = json.loads(sys.argv[1])
 print(json.dumps(dry_run(resolve(domain, preset, words=words).config, steps)))
 """

@@ -52,7 +52,7 @@ class Lenient(BaseModel):
 class ConfusionPart(Lenient):
     """Counts of what was asked and seen."""
 
-    requested: list[str]
+    asked: list[str]
     seen: list[str]
     value: list[list[int]]
     data: list[list[int]]

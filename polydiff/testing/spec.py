@@ -12,7 +12,7 @@ from polydiff.training.checks import check_config
 
 LIGHT = """
 import sys
-from polydiff.plugins import domain_config_class, load_domain_spec
+from polydiff.contract.discover import domain_config_class, load_domain_spec
 domain_config_class(load_domain_spec(sys.argv[1]))
 heavy = {"torch", "torchaudio", "torchvision", "torch_geometric", "rdkit", "sklearn", "matplotlib"}
 print(*sorted(heavy & set(sys.modules)))

@@ -9,7 +9,7 @@ from polydiff.machine.allocator import keep_memory
 
 KEPT = """
 from pathlib import Path
-from polydiff.allocator import keep_memory
+from polydiff.machine.allocator import keep_memory
 {call}
 import torch
 def pages(): return int(Path("/proc/self/statm").read_text().split()[1])

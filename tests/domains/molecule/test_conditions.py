@@ -81,7 +81,7 @@ def test_any_is_told_as_any(domain: MoleculeDomain) -> None:
     assert int(sizes.dim.min()) > 0
 
 
-@pytest.mark.parametrize("asked", [{"atoms": "11"}, {"atoms": "11", "C": "3"}, {"atoms": "14"}, {"C": "any", "O": "1"}])
+@pytest.mark.parametrize("requested", [{"atoms": "11"}, {"atoms": "11", "C": "3"}, {"atoms": "14"}, {"C": "any", "O": "1"}])
 def test_what_is_told_of_elements_adds_up_to_the_size(domain: MoleculeDomain, requested: dict[str, str]) -> None:
     sizes, values = drawn(domain, **requested)
     assert sizes == [int(sum(row)) for row in zip(*(values[symbol] for symbol in SYMBOLS), strict=True)]
@@ -94,7 +94,7 @@ def test_what_is_told_of_elements_adds_up_to_the_size(domain: MoleculeDomain, re
         )
 
 
-@pytest.mark.parametrize("asked", [{"atoms": "1"}, {"atoms": "30"}, {"C": "any"}, {"C": "any", "atoms": "8"}])
+@pytest.mark.parametrize("requested", [{"atoms": "1"}, {"atoms": "30"}, {"C": "any"}, {"C": "any", "atoms": "8"}])
 def test_elements_are_told_all_or_none(domain: MoleculeDomain, requested: dict[str, str]) -> None:
     sizes, values = drawn(domain, **requested)
     assert all(math.isnan(value) for symbol in SYMBOLS for value in values[symbol])
@@ -103,7 +103,7 @@ def test_elements_are_told_all_or_none(domain: MoleculeDomain, requested: dict[s
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("requested", "message"),
     [
         ({"C": "9", "atoms": "14"}, r"No molecule of training has 14 atoms and C=9, so that .* such as formula=C4H10O"),
         ({"logp": "1e300"}, r"logp=1e\+300 is more than 1000 standard deviations from those of training"),

@@ -111,7 +111,7 @@ def test_what_is_not_asked_goes_with_what_is(domain: MoleculeDomain) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("requested", "message"),
     [
         ({"logq": "1"}, "Unknown condition 'logq'. Did you mean 'logp'"),
         ({"rings": "1"}, r"training with data\.conditions=\[rings\]"),
