@@ -19,6 +19,8 @@ Label = Callable[[float], str]
 
 WIDTH, HEIGHT = 360, 210
 LEFT, RIGHT, TOP, BOTTOM = 46, 352, 12, 176  # the frame of the plot
+CHARACTER = 7
+"""Width of a character of a label, with some room."""
 
 
 class Scale(NamedTuple):
@@ -98,8 +100,8 @@ def grid_line(value: float, y: float) -> str:
 
 
 def tick_label(text: str, x: float) -> str:
-    """Return a label below the plot; a long one near the right edge ends there, so that it is not cut off."""
-    anchor = "end" if x > RIGHT - 12 and len(text) > 3 else "middle"
+    """Return a label below the plot, centred, or ending at x if it would otherwise reach over the right edge."""
+    anchor = "end" if x + CHARACTER * len(text) / 2 > WIDTH else "middle"
     return f'<text x="{x:.1f}" y="{BOTTOM + 17}" text-anchor="{anchor}">{text}</text>'
 
 

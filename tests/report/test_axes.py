@@ -39,4 +39,5 @@ def test_labels_are_written_as_asked_and_long_ones_end_at_the_edge() -> None:
     label = r'y="193" text-anchor="(\w+)">([^<]*)<'
     assert re.findall(label, plot("steps", across, up, [], thousands))[-1] == ("end", "20,000")
     assert re.findall(label, plot("values", across, up, []))[-1] == ("end", "20000")
+    assert re.findall(label, plot("steps", linear(0, 300, LEFT, RIGHT), up, []))[-1] == ("end", "300")
     assert re.findall(label, plot("values", linear(0, 10, LEFT, RIGHT), up, []))[-1] == ("middle", "10")
