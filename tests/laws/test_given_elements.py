@@ -52,7 +52,9 @@ def test_states_are_positions_and_codes_round_trip(domain: MoleculeDomain) -> No
         torch.testing.assert_close(torch.from_numpy(found.positions), centred, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("requested", [{}, {"atoms": "9"}, {"C": "2"}, {"formula": "C2H6O", "logp": "0.1"}, {"C": "any"}])
+@pytest.mark.parametrize(
+    "requested", [{}, {"atoms": "9"}, {"C": "2"}, {"formula": "C2H6O", "logp": "0.1"}, {"C": "any"}]
+)
 def test_samples_are_made_of_what_was_asked(domain: MoleculeDomain, requested: dict[str, str]) -> None:
     space, cond = domain.blank(streams(0, "blank", range(6)), requested)
     assert set(cond or {}) == {"logp"}

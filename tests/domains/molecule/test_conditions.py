@@ -81,7 +81,9 @@ def test_any_is_told_as_any(domain: MoleculeDomain) -> None:
     assert int(sizes.dim.min()) > 0
 
 
-@pytest.mark.parametrize("requested", [{"atoms": "11"}, {"atoms": "11", "C": "3"}, {"atoms": "14"}, {"C": "any", "O": "1"}])
+@pytest.mark.parametrize(
+    "requested", [{"atoms": "11"}, {"atoms": "11", "C": "3"}, {"atoms": "14"}, {"C": "any", "O": "1"}]
+)
 def test_what_is_told_of_elements_adds_up_to_the_size(domain: MoleculeDomain, requested: dict[str, str]) -> None:
     sizes, values = drawn(domain, **requested)
     assert sizes == [int(sum(row)) for row in zip(*(values[symbol] for symbol in SYMBOLS), strict=True)]
