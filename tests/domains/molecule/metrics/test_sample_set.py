@@ -114,27 +114,27 @@ def test_noise_is_seen_in_lengths_and_angles() -> None:
     known = [Findings.of(molecule(s)) for s in names * 4]
     lengths, angles = merge_values(one.lengths for one in known), merge_values(one.angles for one in known)
     reference = Reference(set(), set(), lengths=lengths, angles=angles)
-    metrics = []
+    distances = []
     for size in (0.0, 0.02, 0.05):
         found = [Findings.of(shaken(molecule(s), size, i)) for i, s in enumerate(names * 4)]
         metrics = space_metrics(found, reference)
-        metrics.append((metrics["bond_lengths"].value, metrics["bond_angles"].value))
-    assert metrics[0] == pytest.approx((0, 0), abs=1e-4)
-    assert metrics[0] < metrics[1] < metrics[2]
-    assert 0.01 < metrics[1][0] < 0.03
+        distances.append((metrics["bond_lengths"].value, metrics["bond_angles"].value))
+    assert distances[0] == pytest.approx((0, 0), abs=1e-4)
+    assert distances[0] < distances[1] < distances[2]
+    assert 0.01 < distances[1][0] < 0.03
 
 
 def test_noise_breaks_the_table_long_before_the_graph() -> None:
     examples = [shaken(molecule(s), 0.05, i) for s in ("CCO", "CCC", "CC(=O)O", "CCN", "COC") for i in range(8)]
     found = [Findings.of(one) for one in examples]
-    assert sum(one.samples.mol is not None for one in found) >= 36
+    assert sum(one.perceived.mol is not None for one in found) >= 36
     assert table_metrics(found)["edm_molecule_stable"].value < 0.5
 
 
-def test_error_of_properties_leaves_out_what_was_not_asked_and_what_is_invalid() -> None:
+def test_property_errors_ignore_unconditioned_and_invalid_samples() -> None:
     found = [Findings.of(molecule(s)) for s in ("C", "CC", "CCC")]
     found.append(Findings.of(Molecule(np.full(5, 6, np.uint8), np.zeros((5, 3), np.float32))))
-    metrics = property_metrics(found, {"heavy_atoms": [1.0, 4.0, math.nan, 9.0]})["error_heavy_atoms"]
-    assert metrics.value == pytest.approx(1.0)  # |1 - 1| and |4 - 2|
-    assert metrics.error == pytest.approx(1.0)  # standard deviation sqrt(2), over sqrt(2)
-    assert "1.5" in metrics.meaning  # chance: |1 - 1|, |1 - 2|, |4 - 1|, |4 - 2|
+    metric = property_metrics(found, {"heavy_atoms": [1.0, 4.0, math.nan, 9.0]})["error_heavy_atoms"]
+    assert metric.value == pytest.approx(1.0)  # |1 - 1| and |4 - 2|
+    assert metric.error == pytest.approx(1.0)  # standard deviation sqrt(2), over sqrt(2)
+    assert "1.5" in metric.meaning  # chance: |1 - 1|, |1 - 2|, |4 - 1|, |4 - 2|
