@@ -39,6 +39,6 @@ def check_atoms(atoms: float, largest: int) -> None:
     """Raise UserError if a number of atoms is more than `MAX_SIZE_RATIO` times the largest training size."""
     if atoms > MAX_SIZE_RATIO * largest:
         raise UserError(
-            f"{ATOMS}={atoms:g}: the largest molecule in training has {largest}. The limit is {MAX_SIZE_RATIO} times as "
-            f"many, {MAX_SIZE_RATIO * largest}."
+            f"{ATOMS}={atoms:g}: the largest molecule in training has {largest}. The limit is {MAX_SIZE_RATIO} times "
+            f"as many, {MAX_SIZE_RATIO * largest}."
         )

@@ -32,7 +32,7 @@ class Evaluation:
 
     def __init__(self, dataset: DataSet, scaler: ConditionScaler) -> None:
         self.dataset, self.scaler, self.condition_set = dataset, scaler, scaler.condition_set
-        self.judged: list[tuple[Samples, list[Findings]]] = []
+        self.recent: list[tuple[Samples, list[Findings]]] = []
 
     @cached_property
     def reference(self) -> Reference:
@@ -45,11 +45,11 @@ class Evaluation:
 
     def findings(self, samples: Samples) -> list[Findings]:
         """Return the findings of each sample. Those of the last three sets of samples are cached."""
-        for seen, found in self.judged:
+        for seen, found in self.recent:
             if seen is samples:
                 return found
-        self.judged = [*self.judged[-2:], (samples, examine(samples.examples))]
-        return self.judged[-1][1]
+        self.recent = [*self.recent[-2:], (samples, examine(samples.examples))]
+        return self.recent[-1][1]
 
     def conditions(self, samples: Samples) -> dict[str, list[float]]:
         """Return the conditions of samples in physical units; {} if they have none."""

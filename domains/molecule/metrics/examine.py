@@ -38,7 +38,7 @@ class PerceivedSample:
 
     Arguments:
         molecule: The sample.
-        mol: RDKit molecule in one piece; None if there is none.
+        mol: RDKit molecule in one piece; None if RDKit finds none.
         smiles: Canonical SMILES of `mol` without stereochemistry; None if `mol` is None.
         valid: Whether RDKit perceives a molecule, possibly in several pieces.
         connected: Whether bonds by distance join all atoms in one piece, regardless of valences.

@@ -172,7 +172,8 @@ def space_metrics(found: Sequence[Findings], reference: Reference) -> dict[str, 
             median(strains),
             "kcal/mol",
             "lower",
-            "Median energy that valid samples lose when MMFF94s minimises them. See strain_known.",
+            "Median energy that valid samples lose when MMFF94s minimises them to the nearest minimum. See "
+            "strain_known.",
         ),
         "strain_known": Metric.of(
             share(len(strains), len(found)),

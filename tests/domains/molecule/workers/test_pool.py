@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import worker_jobs
 
+from polydiff.domains.molecule.workers import handle
 from polydiff.domains.molecule.workers import pool as workers
 from polydiff.domains.molecule.workers.pool import in_processes
 from polydiff.domains.molecule.workers.worker import TimedOut
@@ -111,7 +112,7 @@ def test_without_items_no_worker_starts(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_workers_that_cannot_start_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    workers.end_idle_workers()
+    handle.end_idle_workers()
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(RuntimeError, match=r"does not start \(exit code 1\)"):
         list(in_processes(worker_jobs.job, [1], "items"))
@@ -157,8 +158,8 @@ def test_progress_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 
 def test_the_number_of_idle_workers_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    workers.end_idle_workers()
+    handle.end_idle_workers()
     monkeypatch.setattr(workers, "MAX_IDLE", 1)
     assert list(in_processes(worker_jobs.late, [(i, 0.01) for i in range(9)], "numbers", workers=3)) == list(range(9))
-    assert len(workers.IDLE) == 1
-    assert alive(workers.IDLE[0].process.pid)
+    assert len(handle.IDLE) == 1
+    assert alive(handle.IDLE[0].process.pid)

@@ -6,9 +6,9 @@ closing a ring, repeated while valences allow. Canonical SMILES identify graphs.
     strain       applied after each step, since added bonds never remove strain (`strained`)
     chemistry    applied at the end: no unstable or reactive group (`GROUPS`)
 
-The result is shipped as `organic.smi`. To generate it again:
+The result is shipped as `data/organic.smi`. To generate it again:
 
-    python -m polydiff.domains.molecule.data.enumerate --max-heavy 7 > organic.smi
+    python -m polydiff.domains.molecule.chemistry.enumerate --max-heavy 7 > domains/molecule/data/organic.smi
 
 GDB-17 (Ruddigkeit et al., 2012, https://doi.org/10.1021/ci300415d) was enumerated similarly, on a larger scale.
 

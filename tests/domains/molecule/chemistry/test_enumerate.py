@@ -9,7 +9,7 @@ import pytest
 from rdkit import Chem
 from repository import ROOT
 
-from polydiff.domains.molecule.data.enumerate import (
+from polydiff.domains.molecule.chemistry.enumerate import (
     FORBIDDEN_PAIRS,
     acceptable,
     graphs,
