@@ -45,7 +45,7 @@ def read_molecules(paths: Sequence[Path], data: MoleculeData, elements: Sequence
     found = []
     for path in paths:
         if not path.is_file():
-            raise UserError(f"File {path} does not exist.")
+            raise UserError(f"There is no file {path}.")
         molecules = [read_item(path, item, selection) for item in items(molecule_files(path), path.parent, data)]
         if not 1 <= len(molecules) <= MAX_MOLECULES:
             raise UserError(f"{path} contains {len(molecules)} molecules; a file must contain 1 to {MAX_MOLECULES}.")

@@ -119,7 +119,7 @@ def test_unusable_files_are_errors(model: Model, tmp_path: Path, name: str, text
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=message):
         polydiff.read(model, tmp_path / name)
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match="There is no file"):
         polydiff.read(model, tmp_path / "none.sdf")
 
 
