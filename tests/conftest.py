@@ -6,9 +6,14 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # Before anything imports torch. Tests run in several processes, and sums in one thread are the same each time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -45,3 +50,11 @@ def pytest_sessionstart() -> None:
     import shapes  # after OMP_NUM_THREADS: it imports torch
 
     shapes.install()
+
+
+@pytest.fixture
+def awake() -> Callable[..., nn.Module]:
+    """Return the function that draws every parameter of a network, so that no initial zero hides an effect."""
+    from clouds import awaken
+
+    return awaken

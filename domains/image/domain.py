@@ -145,7 +145,9 @@ class Image:
     def labels(self, generators: Sequence[torch.Generator], requested: Mapping[str, str]) -> Tensor:
         """Return the class of each new image: the one asked for, or one drawn as often as it occurs in training."""
         return (
-            self.label.request("label", requested["label"], len(generators)) if requested else self.label.draw(generators)
+            self.label.request("label", requested["label"], len(generators))
+            if requested
+            else self.label.draw(generators)
         )
 
     def backbone(self) -> nn.Module:

@@ -1,4 +1,7 @@
-"""Whether a configuration can be trained: what every process asks of it, and what its own process does."""
+"""Checks of a configuration before any work: what every process needs, and what its own process needs.
+
+Importing this module does not import torch, so that help and messages come at once.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,13 @@ from polydiff.config.processes import process_of
 from polydiff.contract.names import check_chosen
 from polydiff.contract.sections import Config
 from polydiff.model.sample_section import check_guided
-from polydiff.run.parents import parents_of
 from polydiff.support.errors import UserError
-from polydiff.training.optimizers import OPTIMIZERS
 
 
 def check_config(config: Config) -> None:
     """Raise a `UserError` unless everything that a configuration names exists, works and fits together."""
+    from polydiff.training.optimizers import OPTIMIZERS
+
     check_chosen(config.model_dump(), {"optim.name": OPTIMIZERS})
     process_of(config).check(config)
     check_guided(config.sample, ("guide", "negative"))
@@ -21,6 +24,8 @@ def check_config(config: Config) -> None:
 
 def check_parents(config: Config) -> None:
     """Raise `UserError` if a run that the configuration names does not exist."""
+    from polydiff.run.parents import parents_of
+
     for key, path in parents_of(config).items():
         if not path.is_dir():
             raise UserError(f"{key}={path}: there is no such run or checkpoint.")

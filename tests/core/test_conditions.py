@@ -74,7 +74,7 @@ def test_whole_numbers_declare_classes_and_zero_a_number() -> None:
     assert kinds == {"label": Classes(10), "tempo": Number(), "text": Tokens(3)}
     assert as_kinds(kinds) == kinds
     for wrong in (-1, 0.5, "10 classes", None):
-        with pytest.raises(TypeError, match=r"The condition label is declared as .*polydiff\.conditions"):
+        with pytest.raises(TypeError, match=r"The condition label is declared as .*polydiff\.core\.conditions"):
             as_kinds({"label": wrong})  # type: ignore[dict-item]
 
 

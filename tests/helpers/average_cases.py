@@ -18,6 +18,7 @@ def flat(model: nn.Module) -> Tensor:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
+@torch.no_grad()
 def move(model: nn.Module, k: int) -> None:
     """A weight trajectory that any average differs on: a drift, a wave and a sum of kicks."""
     for p in model.parameters():

@@ -14,8 +14,8 @@ from polydiff.config.processes import build_denoiser
 from polydiff.contract.discover import build_domain
 from polydiff.core.streams import streams
 from polydiff.gaussian.process import plan as gaussian_plan
-from polydiff.gaussian.sampling import execute as run
-from polydiff.gaussian.sampling import spacing as grid
+from polydiff.gaussian.sampling import plan as sampler_plan
+from polydiff.gaussian.sampling import spacing
 from polydiff.model.model import Model
 from polydiff.model.request import Request
 
@@ -43,8 +43,8 @@ def counted(monkeypatch: pytest.MonkeyPatch, home: Any, name: str) -> list[None]
 
 @pytest.mark.parametrize("sampler", ["auto", "heun"])
 def test_noise_levels_are_computed_once_a_request(model: Model, monkeypatch: pytest.MonkeyPatch, sampler: str) -> None:
-    assert run.noise_levels is grid.noise_levels
-    levels = counted(monkeypatch, run, "noise_levels")
+    assert sampler_plan.noise_levels is spacing.noise_levels
+    levels = counted(monkeypatch, sampler_plan, "noise_levels")
     blanks = counted(monkeypatch, type(model.domain), "blank")
     model.sample(8, batch_size=2, guidance=2, cond={"label": 3}, steps=3, sampler=sampler)
     assert len(levels) == 1
@@ -56,7 +56,7 @@ def test_noise_levels_are_computed_once_a_request(model: Model, monkeypatch: pyt
 
 def test_given_examples_are_planned_once_too(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     given = model.domain.batch("test", range(2), streams(0, "augment", range(2)))
-    levels = counted(monkeypatch, run, "noise_levels")
+    levels = counted(monkeypatch, sampler_plan, "noise_levels")
     polydiff.vary(model, given, strength=0.5, steps=3)
     assert len(levels) == 1
     polydiff.inpaint(model, given, torch.ones_like(given.x[:1, :1]), steps=3, resample=2, jump=1)

@@ -8,8 +8,8 @@ import pytest
 from fake_plugins import install_ring
 from settings_cases import ask
 
-from polydiff.gaussian.process.checks import check_names
 from polydiff.support.errors import UserError
+from polydiff.training.checks import check_config
 
 
 @pytest.fixture(autouse=True)
@@ -35,5 +35,5 @@ def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_names_are_checked_before_any_work(word: str, said: str) -> None:
     with pytest.raises(UserError) as error:
-        check_names(ask(word).config)
+        check_config(ask(word).config)
     assert said in str(error.value)

@@ -23,7 +23,6 @@ from polydiff.gaussian.sampling.plan import Row as Row
 from polydiff.gaussian.sampling.plan import Solve as Solve
 from polydiff.gaussian.sampling.plan import evaluation_rows as evaluation_rows
 from polydiff.gaussian.sampling.plan import evaluations as evaluations
-from polydiff.gaussian.sampling.plan import plan as plan
 from polydiff.gaussian.sampling.plan import rows_on as rows_on
 from polydiff.gaussian.sampling.spacing import SPACINGS as SPACINGS
 from polydiff.gaussian.sampling.spacing import noise_levels as noise_levels

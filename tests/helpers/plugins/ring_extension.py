@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 from torch import Tensor
 
@@ -28,10 +27,7 @@ def ring_flat(s: Tensor, c: Tensor, sigma_data: float) -> Tensor:
 
 @OBJECTIVES.register("ring_denoising")
 @dataclass(frozen=True)
-class RingDenoising:
+class RingDenoising(Denoising):
     """The denoising objective under another name."""
 
-    loss: Loss
-
-    def __call__(self, *args: Any) -> Any:
-        return Denoising(self.loss)(*args)
+    loss: Loss = field(default_factory=Loss)
