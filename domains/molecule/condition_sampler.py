@@ -71,7 +71,8 @@ class ConditionSampler:
         """Return the sizes (B,) and the conditions (B, C) of samples; NaN means unconditioned.
 
         If the composition is a condition, the size is the sum of the numbers of atoms of the elements. If no training
-        molecule has the requested size, the composition is left unconditioned.
+        molecule has the requested size, the composition is left unconditioned. A space that holds the elements needs
+        them, so that case is then an error.
 
         Arguments:
             generators: One random generator for each sample.
