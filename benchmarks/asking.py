@@ -21,7 +21,7 @@ from timing import markdown, parser, show
 from polydiff.contract.domain import Samples
 from polydiff.contract.sections import SampleConfig
 from polydiff.core.streams import streams
-from polydiff.domains.molecule.conditions import spread
+from polydiff.domains.molecule.conditions import evenly_spaced
 from polydiff.domains.molecule.domain import MoleculeDomain
 from polydiff.model.model import Model
 from polydiff.support.errors import UserError
@@ -43,8 +43,10 @@ def drawn(model: Model, name: str, requested: np.ndarray, plan: SampleConfig, se
     size = model.batch_size(plan)
     for first in range(0, len(requested), size):
         numbers = range(first, min(first + size, len(requested)))
-        wishes = [domain.wishes.draw(streams(seed, "blank", [i]), {name: repr(float(requested[i]))}) for i in numbers]
-        space, cond = domain.states.placed(*(torch.cat(part) for part in zip(*wishes, strict=True)))
+        texts = [{name: repr(float(requested[i]))} for i in numbers]
+        generators = [streams(seed, "blank", [i]) for i in numbers]
+        draws = [domain.condition_sampler.draw(g, text) for g, text in zip(generators, texts, strict=True)]
+        space, cond = domain.states.space_and_conditions(*(torch.cat(part) for part in zip(*draws, strict=True)))
         parts.append(Samples(domain.decode(model.states(space, cond, seed, numbers, plan).cpu(), space), cond))
     return Samples.join(parts)
 
@@ -59,7 +61,7 @@ def row(domain: MoleculeDomain, name: str, requested: np.ndarray, samples: Sampl
     found = errors(domain, name, requested, samples)
     valid = found[~np.isnan(found)]
     train = domain.dataset.splits["train"].column(name).astype(np.float64)
-    chance = np.abs(requested[:, None] - train[spread(len(train), DRAWN)])
+    chance = np.abs(requested[:, None] - train[evenly_spaced(len(train), DRAWN)])
     error = f"{valid.mean():.3g} ± {valid.std(ddof=1) / len(valid) ** 0.5:.2g}" if len(valid) > 1 else ""
     return [
         name,
@@ -78,7 +80,7 @@ def table(model: Model, n: int, names: Sequence[str], scales: Sequence[float], s
     assert isinstance(domain, MoleculeDomain)
     rows = [["asked for", "unit", "guidance", "error", "median", "random draw", "no molecule"]]
     for name in names:
-        if name not in domain.asking.properties:
+        if name not in domain.condition_set.properties:
             raise UserError(f"{said.run} was not trained with data.conditions=[{name}].")
         requested = requests(domain, name, n)
         for scale in scales:

@@ -1,6 +1,6 @@
-"""Scaffolds kept and fragments grown, by any model of molecules.
+"""Keep the scaffold of molecules, and grow fragments, with any trained model of molecules.
 
-`python examples/molecule_inpaint.py [key=value ...]` trains for some minutes; `... RUN` takes a run of yours.
+`python examples/molecule_inpaint.py [key=value ...]` trains for some minutes; `... RUN` uses an existing run.
 """
 
 import sys
@@ -10,18 +10,18 @@ import polydiff
 from polydiff import streams
 from polydiff.contract.domain import Samples
 
-given_run, words = sys.argv[1:2], dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
-run = Path(given_run[0]) if given_run and not words else Path("runs/example-molecule-inpaint")
-if words or not given_run:
-    polydiff.train("molecule", run, overrides=words)
+given_run, overrides = sys.argv[1:2], dict(arg.split("=", 1) for arg in sys.argv[1:] if "=" in arg)
+run = Path(given_run[0]) if given_run and not overrides else Path("runs/example-molecule-inpaint")
+if overrides or not given_run:
+    polydiff.train("molecule", run, overrides=overrides)
 model = polydiff.load(run)
 
 n = range(min(8, model.domain.size("test")))
 molecules = model.domain.batch("test", n, streams(0, "augment", n))  # or polydiff.read(model, "my.sdf")
-scaffold = model.domain.region("[!#1]", molecules)  # all that is no hydrogen, by a SMARTS pattern; or numbers: 0,1,4-7
+scaffold = model.domain.region("[!#1]", molecules)  # all heavy atoms, by a SMARTS pattern; or numbers: 0,1,4-7
 hydrogens = polydiff.inpaint(model, molecules, scaffold, resample=4)
 
-more = "CH2"  # a carbon and two hydrogens; or a number of atoms: "3"
+more = "CH2"  # a carbon and two hydrogens; or a number of atoms, such as "3"
 larger, known = model.domain.grown(molecules, scaffold, more, streams(0, "grown", n))
 longer = polydiff.inpaint(model, larger, known, resample=4)
 

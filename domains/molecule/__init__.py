@@ -1,4 +1,4 @@
-"""Molecules in space: by default all small organic ones, asked for by a property."""
+"""The domain of molecules in 3-D space. The default data set is all small organic molecules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of molecules. Their own values are the preset "quick"; this module loads no torch."""
+"""Configuration of the domain of molecules. The defaults are the preset "quick". This module does not import torch."""
 
 from __future__ import annotations
 
@@ -25,68 +25,73 @@ Property = Literal[
 
 
 class MoleculeData(DataConfig):
-    """Molecules."""
+    """The data set of molecules and its encoding."""
 
     embedded: ClassVar[str] = "organic"
     files: ClassVar[str] = "file"
 
     name: Literal["organic", "nci", "qm9", "file"] = "organic"
-    """organic: all molecules of C, N, O and F up to max_heavy heavy atoms. nci: 5,000 that come with RDKit. file: those
-    of `path`, which implies it. qm9: those of a folder `path` with gdb9.sdf, which implies it."""
+    """organic: all molecules of C, N, O, F and H with up to max_heavy heavy atoms. nci: 5,000 molecules that come with
+    RDKit. file: the molecules of data.path. qm9: QM9, with data.path its folder of raw files. A data.path implies file,
+    or qm9 if it contains gdb9.sdf."""
     max_heavy: int = Field(6, ge=2, le=7)
-    """organic: most atoms other than hydrogen."""
+    """For organic: largest number of atoms other than hydrogen."""
     conformers: int = Field(3, ge=1, le=50)
-    """Most geometries of a molecule; a .sdf or .xyz with positions keeps its own."""
+    """Largest number of computed geometries of a molecule. A .sdf or .xyz record with positions keeps its own."""
     seconds: float = Field(30, gt=0)
-    """Most seconds to make a molecule's geometries in, after which it is left out."""
+    """Time limit in seconds to compute the geometries of a molecule; molecules that exceed it are left out."""
     conditions: tuple[Property | str, ...] = ("logp",)
-    """What a molecule can be asked to be; RDKit computes each for the data and measures it on samples.
+    """Conditions of the network. RDKit computes them for the data and measures them on samples.
 
-    Columns of numbers in your own files can be named too; those are not measured on samples.
+    Numeric columns of your own files are allowed too, but are not measured on samples.
 
-    composition: the number of atoms of each element, C=4 or formula=C4H10O.
+    composition: the number of atoms of each element, requested as C=4 or formula=C4H10O.
     """
     elements: tuple[str, ...] = ()
-    """Elements used, such as [H, C, N, O]; molecules with others are left out. None given: all that occur."""
+    """Elements to use, such as [H, C, N, O]; molecules with other elements are left out. Empty: all that occur."""
     max_atoms: int = Field(60, ge=1)
-    """Most atoms, with hydrogens; larger molecules are left out. organic has its own limit."""
+    """Largest number of atoms including hydrogens; larger molecules are left out. Not used for organic."""
     column: str = "smiles"
-    """file: the column of a .csv or .tsv that holds SMILES, in capitals or not."""
+    """For file: name of the column of a .csv or .tsv that contains SMILES; case is ignored."""
     add_hydrogens: bool = False
-    """file: whether hydrogens that a .sdf lacks are added where they belong; otherwise such records are left out."""
+    """For file: whether to add the missing hydrogens of .sdf records with positions. If not, they are left out."""
     test_share: float = Field(0.2, gt=0, lt=1)
-    """Share of the molecules held out, with all their geometries."""
+    """Share of the molecules that are held out, with all their geometries."""
     scale: float | None = Field(None, gt=0)
-    """Å that are 1 in a state; null: the standard deviation of a coordinate, as measured."""
+    """Length in Å of 1 unit of a state; null: the standard deviation of a coordinate in the training data."""
     types: Literal["generated", "given"] = "generated"
-    """generated: what elements atoms are is part of the state. given: it is drawn as in training, as sizes are."""
+    """generated: elements are part of the state. given: they are drawn from the training data, as sizes are."""
     type_scale: float = Field(2.0, gt=0)
-    """Size of an atom's one-hot element beside positions of unit variance; small: elements are decided late."""
+    """Scale of the one-hot element of an atom, relative to positions of unit variance. Small: sampling decides
+    elements late."""
     number_scale: float = Field(0.0, ge=0)
-    """Size of 1 in a further feature, the atomic number (EDM's integer charge: 0.1, no formal charge); 0: none."""
+    """Scale of the atomic number as a further feature (EDM's integer charge: 0.1); 0: no such feature."""
     centred: bool = True
-    """Whether features have the mean 0 in the data."""
+    """Whether to subtract the mean over the training data from features."""
     layout: Literal["dense", "sparse"] = "sparse"
-    """sparse: atoms stacked, no pair computed in vain. dense: batches padded to the largest molecule."""
+    """sparse: the atoms of a batch are stacked, and padding costs nothing. dense: batches are padded to the largest
+    molecule."""
     pad_to: int = Field(1, ge=1)
-    """dense: padded to a multiple of this many atoms, so that batches have few shapes, as CUDA graphs need."""
+    """For dense: pad to a multiple of this many atoms, so that batches have few shapes, as CUDA graphs need."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.name == "organic" and self.elements:
-            raise ValueError("data.elements is for other data; organic molecules are of H, C, N, O and F")
+            raise ValueError("data.elements does not apply to data.name=organic, which consists of H, C, N, O and F")
         if self.name == "qm9" and self.path is None:
-            raise ValueError("data.name=qm9 needs data.path, the folder that holds gdb9.sdf")
+            raise ValueError("data.name=qm9 needs data.path, the folder that contains gdb9.sdf")
         known = get_args(Property)
         if self.name in ("organic", "nci") and (other := [name for name in self.conditions if name not in known]):
-            raise ValueError(f"data.conditions names {other[0]!r}; {self.name} knows {', '.join(known)}")
+            raise ValueError(
+                f"data.conditions contains {other[0]!r}; data.name={self.name} supports {', '.join(known)}"
+            )
         if len(set(self.conditions)) < len(self.conditions):
-            raise ValueError(f"data.conditions={list(self.conditions)} names a property twice")
+            raise ValueError(f"data.conditions={list(self.conditions)} names a condition twice")
         return self
 
 
 class MoleculeConfig(Config):
-    """Molecules."""
+    """Configuration of a run on molecules."""
 
     domain: str = "molecule"
     schedule_options: Numbers = Field({"sigma_min": 0.002, "sigma_max": 20.0})

@@ -1,4 +1,4 @@
-"""Molecules as a domain: atoms in space, with their elements."""
+"""The domain of molecules: atoms in 3-D space, with their elements."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from polydiff.core.conditions import Condition, Conditions, Number
 from polydiff.core.space import Batch, Space, State
 from polydiff.core.units import Units
 from polydiff.domains.molecule.codec import Codec
-from polydiff.domains.molecule.conditions import Asking, Wishes, spread
+from polydiff.domains.molecule.condition_sampler import ConditionSampler
+from polydiff.domains.molecule.conditions import ConditionScaler, ConditionSet, evenly_spaced
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data.dataset import DataSet
 from polydiff.domains.molecule.data.library import Library
 from polydiff.domains.molecule.metrics.evaluation import Evaluation
-from polydiff.domains.molecule.metrics.examine import looked_at
+from polydiff.domains.molecule.metrics.examine import perceive_all
 from polydiff.domains.molecule.output.sdf import records, write_records
 from polydiff.domains.molecule.output.show import SHOWN, script, show
 from polydiff.domains.molecule.states import States, check_scales
@@ -32,15 +33,15 @@ from polydiff.metrics.results import Measured, Metric
 
 
 class MoleculeDomain:
-    """Molecules: all small organic ones, or those of a file. An example is a `geometry.Molecule`.
+    """Molecules: all small organic ones, or those of a file. An example is a `chemistry.geometry.Molecule`.
 
-    The work is done by parts, each of which knows one thing: `dataset` the geometries, `asking` and `wishes` the
-    conditions, `states` the way between molecules and states, `evaluation` the judges.
+    The parts of the domain: `dataset` holds the geometries, `condition_set` names the conditions, `scaler` standardises
+    them, `condition_sampler` draws them, `states` converts between molecules and states, `evaluation` measures samples.
 
     Arguments:
         config: The run's configuration.
         statistics: {"elements", "frequencies", "scale", "sizes", "means", "stds", "profiles"}; None: measured on the
-            training data. A profile is [atoms, properties ...] of one training geometry.
+            training data. A profile is [atoms, conditions ...] of one training geometry.
     """
 
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
@@ -48,9 +49,12 @@ class MoleculeDomain:
         check_scales(config)
         self.config, self.data, self.dataset = config, config.data, DataSet(config.data)
         self.statistics: Mapping[str, Any] = dict(statistics) if statistics is not None else self.measure()
-        self.asking = Asking.of(self.data.conditions, self.statistics["elements"], self.data.types == "given")
-        self.wishes = Wishes(self.asking, self.statistics)
-        self.conditions: Conditions = dict.fromkeys(self.asking.conditions, Number())
+        self.condition_set = ConditionSet.of(
+            self.data.conditions, self.statistics["elements"], self.data.types == "given"
+        )
+        self.scaler = ConditionScaler(self.condition_set, self.statistics)
+        self.condition_sampler = ConditionSampler(self.condition_set, self.statistics)
+        self.conditions: Conditions = dict.fromkeys(self.condition_set.network_names, Number())
         self.codec = Codec(
             tuple(self.statistics["elements"]),
             tuple(self.statistics["frequencies"]),
@@ -60,25 +64,27 @@ class MoleculeDomain:
             centred=self.data.centred,
             packed=self.data.layout == "sparse",
             pad_to=self.data.pad_to,
-            given=self.asking.given,
+            given=self.condition_set.given,
         )
-        self.states = States(self.data, self.codec, self.wishes, self.conditions, self.statistics.get("sizes"))
-        self.evaluation = Evaluation(self.dataset, self.wishes)
+        sizes = self.statistics.get("sizes")
+        self.states = States(self.data, self.codec, self.scaler, self.condition_sampler, self.conditions, sizes)
+        self.evaluation = Evaluation(self.dataset, self.scaler)
 
     def measure(self) -> dict[str, Any]:
         """Return the statistics of the training geometries."""
         train = self.dataset.splits["train"]
         found = Codec.measure(train) | ({} if self.data.scale is None else {"scale": self.data.scale})
-        return found | Asking.of(self.data.conditions, found["elements"], self.data.types == "given").measure(train)
+        conditions = ConditionSet.of(self.data.conditions, found["elements"], self.data.types == "given")
+        return found | conditions.measure(train)
 
     @property
     def quarantine(self) -> Quarantine | None:
-        """What was found in the data and what of it is left out; None where molecules are enumerated."""
+        """How many molecules the data hold and which are excluded; None if the molecules are enumerated."""
         return self.dataset.quarantine
 
     @staticmethod
     def inspect(config: Config, said: Collection[str]) -> Inspection:
-        """Return what files of molecules hold (`polydiff.contract.abilities.Inspects`)."""
+        """Return a summary of files of molecules (`polydiff.contract.abilities.Inspects`)."""
         from polydiff.domains.molecule.data.inspect import inspect_molecules
 
         assert isinstance(config.data, MoleculeData)
@@ -86,7 +92,7 @@ class MoleculeDomain:
 
     @property
     def together(self) -> Sequence[str]:
-        return () if self.asking.given else self.asking.symbols
+        return () if self.condition_set.given else self.condition_set.symbols
 
     def size(self, split: str) -> int:
         return len(self.dataset.splits[split])
@@ -100,29 +106,29 @@ class MoleculeDomain:
         return Batch(x, space, self.measured(part, indices))
 
     def measured(self, part: Library, indices: Sequence[int]) -> Condition | None:
-        """Return the conditions of geometries, as RDKit measures them."""
-        return self.wishes.cond(torch.from_numpy(self.asking.values(part, indices)))
+        """Return the standardised conditions of geometries of the data set."""
+        return self.scaler.standardise(torch.from_numpy(self.condition_set.values(part, indices)))
 
     def blank(
         self, generators: Sequence[torch.Generator], requested: Mapping[str, str]
     ) -> tuple[Space, Condition | None]:
-        return self.states.placed(*self.wishes.draw(generators, requested))
+        return self.states.space_and_conditions(*self.condition_sampler.draw(generators, requested))
 
     def backbone(self) -> nn.Module:
         return build_backbone(self.config.backbone, channels=self.codec.features, dims=3, conditions=self.conditions)
 
     def read(self, paths: Sequence[Path]) -> Batch:
-        """Return a user's own molecules, whole or in part, without conditions (`polydiff.contract.abilities.Reads`)."""
+        """Return a user's own molecules or fragments, with null conditions (`polydiff.contract.abilities.Reads`)."""
         return self.states.read(paths)
 
     def region(self, text: str, given: Batch) -> Tensor:
-        """Return which atoms a SMARTS pattern or numbers name in each molecule (`abilities.HasRegions`)."""
+        """Return which atoms a SMARTS pattern or atom numbers select (`polydiff.contract.abilities.HasRegions`)."""
         return self.states.region(text, given)
 
     def grown(
         self, given: Batch, mask: Tensor, add: str, generators: Sequence[torch.Generator]
     ) -> tuple[Batch, Tensor]:
-        """Return molecules with further atoms, and the mask of what is known (`polydiff.contract.abilities.Grows`)."""
+        """Return molecules with added atoms and the mask of known values (`polydiff.contract.abilities.Grows`)."""
         return self.states.grown(given, mask, add, generators)
 
     def units(self, x: State, space: Space) -> Units:
@@ -133,7 +139,7 @@ class MoleculeDomain:
 
     def examples(self, split: str, n: int) -> Samples:
         part = self.dataset.splits[split]
-        indices = spread(len(part), n)
+        indices = evenly_spaced(len(part), n)
         return Samples([part[i] for i in indices], self.measured(part, indices))
 
     def evaluate(self, samples: Samples) -> dict[str, Metric]:
@@ -144,20 +150,21 @@ class MoleculeDomain:
 
     def show(self, samples: Samples) -> str:
         shown = samples.head(SHOWN)
-        return show(looked_at(shown.examples), [self.wishes.caption(words) for words in self.words(shown)])
+        captions = [self.scaler.caption(described) for described in self.described(shown)]
+        return show(perceive_all(shown.examples), captions)
 
     def scripts(self) -> Mapping[str, str]:
         return {"molecules.js": script()}
 
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
-        return write_records(samples.examples, self.words(samples), directory)
+        return write_records(samples.examples, self.described(samples), directory)
 
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
         return {"samples.sdf": records(samples.examples)}
 
-    def words(self, samples: Samples) -> list[dict[str, Any]]:
-        """Return the conditions of samples in the user's words, {} for each where there are none."""
+    def described(self, samples: Samples) -> list[dict[str, Any]]:
+        """Return the conditions of each sample as a user writes them; {} for each if the samples have none."""
         return [{} for _ in samples.examples] if samples.cond is None else self.describe(samples.cond)
 
     def describe(self, cond: Condition) -> list[dict[str, Any]]:
-        return self.wishes.describe(cond)
+        return self.scaler.describe(cond)

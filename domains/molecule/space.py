@@ -1,16 +1,16 @@
-r"""Where molecules live: positions whose mean is zero, beside free features.
+r"""The space of molecules: positions whose mean is zero, and unconstrained features.
 
-A molecule of N atoms with K features an atom is a state of N rows (x, y, z, f_1 .. f_K) in
+A state of a molecule of N atoms with K features per atom has N rows (x, y, z, f_1 .. f_K). It lies in
 
 $$ \{ r \in \mathbb R^{N \times 3} : \textstyle\sum_i r_i = 0 \} \times \mathbb R^{N \times K}, \qquad
    \mathrm{dim} = 3 (N - 1) + N K, $$
 
-on which the density can be invariant under translation (Hoogeboom et al., 2022, https://arxiv.org/abs/2203.17003).
-Two layouts of a batch, with the same noise, norms and dimensions: `DenseMolecules` pads to the largest molecule, with
-a mask; `PackedMolecules` stacks the atoms of all molecules, with the index of each atom's molecule, as in PyTorch
-Geometric.
+where a density can be invariant under translation (Hoogeboom et al., 2022, https://arxiv.org/abs/2203.17003).
+A batch has one of two layouts with the same noise, norms and dimensions. `DenseMolecules` pads to the largest molecule
+and has a mask. `PackedMolecules` stacks the atoms of all molecules and holds the molecule index of each atom, as in
+PyTorch Geometric.
 
-Symbols: B molecules, N atoms in a molecule (or the largest, where padded), M atoms in all, K features an atom.
+Symbols: B molecules, N atoms of a molecule (if padded, of the largest), M atoms of all molecules, K features per atom.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class DenseMolecules:
         mask: True at atoms, False at padding, shape (B, N).
         features: K.
         dtype: Precision of states.
-        elements: Atomic numbers of the atoms, where it is given what they are and not generated; 0 on padding.
+        elements: Atomic numbers (B, N) if elements are given and not generated, with 0 on padding; else None.
     """
 
     mask: Tensor
@@ -46,7 +46,14 @@ class DenseMolecules:
     def of_sizes(
         cls, sizes: Tensor, features: int, dtype: torch.dtype = torch.float32, multiple: int = 1
     ) -> DenseMolecules:
-        """Return the space of molecules with these numbers of atoms, shape (B,), padded to a multiple of this many."""
+        """Return the space of molecules of given sizes.
+
+        Arguments:
+            sizes: Numbers of atoms, shape (B,).
+            features: K.
+            dtype: Precision of states.
+            multiple: N is rounded up to a multiple of this.
+        """
         places = torch.arange(-(-int(sizes.max()) // multiple) * multiple, device=sizes.device)
         return cls(places < sizes[:, None], features, dtype)
 
@@ -65,7 +72,7 @@ class DenseMolecules:
 
     @cached_property
     def counts(self) -> list[int]:
-        """N of each molecule, where no device need be waited for."""
+        """N of each molecule as integers, cached to read them from the device only once."""
         return self.sizes.tolist()
 
     @property
@@ -98,7 +105,7 @@ class DenseMolecules:
 
     @cached_property
     def repeated(self) -> dict[int, DenseMolecules]:
-        """n -> `repeat(n)`, kept because guidance repeats a batch at every evaluation."""
+        """n -> `repeat(n)`, cached because guidance repeats a batch at every evaluation."""
         return {}
 
     def repeat(self, n: int) -> DenseMolecules:
@@ -117,7 +124,7 @@ class PackedMolecules:
         batch: Number of molecules B.
         features: K.
         dtype: Precision of states.
-        elements: Atomic numbers of the atoms, where it is given what they are and not generated; 0 on padding.
+        elements: Atomic numbers (M,) if elements are given and not generated; else None.
     """
 
     batch_index: Tensor
@@ -128,7 +135,7 @@ class PackedMolecules:
 
     @classmethod
     def of_sizes(cls, sizes: Tensor, features: int, dtype: torch.dtype = torch.float32) -> PackedMolecules:
-        """Return the space of molecules with these numbers of atoms, shape (B,)."""
+        """Return the space of molecules with numbers of atoms `sizes`, shape (B,)."""
         index = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
         return cls(index, len(sizes), features, dtype)
 
@@ -143,7 +150,7 @@ class PackedMolecules:
 
     @cached_property
     def counts(self) -> list[int]:
-        """N of each molecule, where no device need be waited for."""
+        """N of each molecule as integers, cached to read them from the device only once."""
         return self.sizes.tolist()
 
     @property
@@ -176,7 +183,7 @@ class PackedMolecules:
 
     @cached_property
     def repeated(self) -> dict[int, PackedMolecules]:
-        """n -> `repeat(n)`, kept because guidance repeats a batch at every evaluation."""
+        """n -> `repeat(n)`, cached because guidance repeats a batch at every evaluation."""
         return {}
 
     def repeat(self, n: int) -> PackedMolecules:
@@ -189,7 +196,7 @@ class PackedMolecules:
 
 
 def same_elements(a: DenseMolecules | PackedMolecules, b: Space) -> bool:
-    """Return whether the atoms of two spaces are of the same elements, in one order, or no space says which."""
+    """Return whether two spaces hold the same elements in the same order, or neither holds any."""
     theirs = b.elements if isinstance(b, DenseMolecules | PackedMolecules) else None
     if a.elements is None or theirs is None:
         return a.elements is theirs
@@ -197,7 +204,7 @@ def same_elements(a: DenseMolecules | PackedMolecules, b: Space) -> bool:
 
 
 def moved(x: Tensor | None, device: Device) -> Tensor | None:
-    """Return a tensor on another device, or None."""
+    """Return a tensor on a device, or None for None."""
     return None if x is None else x.to(device)
 
 

@@ -1,4 +1,4 @@
-"""Between molecules and states: of the data set, of a user's files, and with further atoms."""
+"""Conversion between molecules and states: for the data set, for a user's files, and for added atoms."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from polydiff.core.space import Batch, Space, State
 from polydiff.core.units import Units
 from polydiff.domains.molecule.chemistry.composition import symbols
 from polydiff.domains.molecule.chemistry.geometry import Molecule
-from polydiff.domains.molecule.chemistry.sizes import FARTHEST, check_atoms, size_nats
+from polydiff.domains.molecule.chemistry.sizes import MAX_SIZE_RATIO, check_atoms, size_nats
 from polydiff.domains.molecule.codec import Codec
-from polydiff.domains.molecule.conditions import Wishes
+from polydiff.domains.molecule.condition_sampler import ConditionSampler
+from polydiff.domains.molecule.conditions import ConditionScaler
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data.inputs import further, longer, named, read_molecules
+from polydiff.domains.molecule.data.inputs import parse_added_atoms, read_molecules, select_atoms, with_added_atoms
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.gaussian.schedule.base import SCHEDULES
 from polydiff.support.errors import UserError
@@ -29,94 +30,115 @@ from polydiff.support.errors import UserError
 
 @dataclass(frozen=True)
 class States:
-    """States of molecules.
+    """Conversion between molecules and states.
 
     Arguments:
         data: Section of the configuration.
-        codec: Between molecules and states.
-        wishes: Conditions, in their units.
-        conditions: Their kinds by name.
-        sizes: Histogram of the sizes of training, [[atoms, molecules], ...]; None where it is unknown.
+        codec: Encodes molecules as states and decodes them.
+        scaler: Standardises conditions.
+        condition_sampler: Draws sizes and conditions as in the training data.
+        conditions: Kinds of the network's conditions by name.
+        sizes: Histogram of the training sizes, [[atoms, molecules], ...]; None if it is unknown.
     """
 
     data: MoleculeData
     codec: Codec
-    wishes: Wishes
+    scaler: ConditionScaler
+    condition_sampler: ConditionSampler
     conditions: Conditions
     sizes: Sequence[Sequence[int]] | None
 
-    def placed(self, sizes: Tensor, values: Tensor) -> tuple[Space, Condition | None]:
-        """Return the space of molecules of these sizes (B,), and conditions (B, C) as the network takes them."""
-        asking = self.wishes.asking
-        return self.codec.space(sizes, asking.spelled(values) if asking.given else None), self.wishes.cond(values)
+    def space_and_conditions(self, sizes: Tensor, values: Tensor) -> tuple[Space, Condition | None]:
+        """Return the space of molecules of sizes (B,), and the network's conditions from values (B, C)."""
+        known = self.scaler.condition_set
+        space = self.codec.space(sizes, known.atomic_numbers(values) if known.given else None)
+        return space, self.scaler.standardise(values)
 
     def blank(self, batch: int) -> Condition | None:
-        """Return "not given" for all conditions; None where there are none."""
+        """Return null conditions for a batch; None if the network has no conditions."""
         return blank_conditions(self.conditions, batch, ()) or None
 
     def read(self, paths: Sequence[Path]) -> Batch:
-        """Return a user's own molecules, whole or in part, without conditions."""
-        known, most = symbols(self.codec.elements), FARTHEST * self.wishes.largest
+        """Return a user's own molecules or fragments as states, with null conditions."""
+        known, most = symbols(self.codec.elements), MAX_SIZE_RATIO * self.condition_sampler.largest
         x, space = self.codec.encode(read_molecules(paths, self.data, known, most))
         return Batch(x, space, self.blank(space.batch))
 
     def region(self, text: str, given: Batch) -> Tensor:
-        """Return which atoms a SMARTS pattern or numbers name in each molecule."""
+        """Return which atoms of each molecule a SMARTS pattern or a list of atom numbers selects.
+
+        The result is boolean, (M, 1) for packed molecules and (B, N, 1) for padded ones.
+        """
         assert isinstance(given.space, DenseMolecules | PackedMolecules)
-        chosen = np.concatenate([named(text, molecule) for molecule in self.codec.decode(given.x, given.space)])
-        return self.codec.laid_out(torch.from_numpy(chosen)[:, None], given.space)
+        chosen = np.concatenate([select_atoms(text, molecule) for molecule in self.codec.decode(given.x, given.space)])
+        return self.codec.to_layout(torch.from_numpy(chosen)[:, None], given.space)
 
     def grown(
         self, given: Batch, mask: Tensor, add: str, generators: Sequence[torch.Generator]
     ) -> tuple[Batch, Tensor]:
-        """Return molecules with further atoms of unknown positions, and the mask of what is known.
+        """Return molecules with added atoms of unknown positions, and the mask of known values.
 
-        The elements of new atoms are known where they are named or given by the space, then as in training. The
-        conditions of the molecules do not hold for the larger ones, so none is given.
+        The elements of added atoms are known if `add` names them. If the space holds the elements, they are drawn as in
+        training and known. The conditions of the given molecules do not hold for larger ones, so they become null.
+
+        Arguments:
+            given: Clean states.
+            mask: Known values of `given`.
+            add: A number of atoms or a formula: "6" or "C2H4".
+            generators: One random generator for each molecule.
         """
         x, space, _ = given
         assert isinstance(space, DenseMolecules | PackedMolecules)
-        count, counts = further(add, self.codec.elements)
-        check_atoms(int(space.sizes.max()) + count, self.wishes.largest)
+        count, counts = parse_added_atoms(add, self.codec.elements)
+        check_atoms(int(space.sizes.max()) + count, self.condition_sampler.largest)
         molecules = self.codec.decode(x, space)
-        new = self.new_atoms(molecules, count, counts, generators)
-        y, larger = self.codec.encode([longer(m, numbers) for m, numbers in zip(molecules, new, strict=True)])
-        fresh = torch.full((count, y.shape[-1]), counts is not None)
-        fresh[:, :3] = False
-        known = [torch.cat([rows, fresh]) for rows in self.codec.rows(mask.to(torch.bool).expand(x.shape), space)]
-        return Batch(y, larger, self.blank(space.batch)), self.codec.laid_out(torch.cat(known), larger)
+        added = self.added_elements(molecules, count, counts, generators)
+        y, larger = self.codec.encode([with_added_atoms(m, z) for m, z in zip(molecules, added, strict=True)])
+        added_mask = torch.full((count, y.shape[-1]), counts is not None)
+        added_mask[:, :3] = False
+        masks = self.codec.split_atoms(mask.to(torch.bool).expand(x.shape), space)
+        known = torch.cat([torch.cat([rows, added_mask]) for rows in masks])
+        return Batch(y, larger, self.blank(space.batch)), self.codec.to_layout(known, larger)
 
-    def new_atoms(
+    def added_elements(
         self,
         molecules: Sequence[Molecule],
         count: int,
         counts: dict[int, int] | None,
         generators: Sequence[torch.Generator],
     ) -> list[list[int]]:
-        """Return the atomic numbers of the atoms that each molecule gets: `counts` by element, or `count` of any."""
-        if counts is None and self.wishes.asking.given:
-            return [self.wishes.further(m, count, g) for m, g in zip(molecules, generators, strict=True)]
-        # where only their number is known, any element holds their place
-        places = {self.codec.elements[0]: count} if counts is None else counts
-        return [[z for z, n in places.items() for _ in range(n)]] * len(molecules)
+        """Return the atomic numbers of the atoms added to each molecule.
+
+        Arguments:
+            molecules: The molecules to grow.
+            count: Number of atoms to add to each.
+            counts: Atomic number -> number of atoms to add; None: any elements.
+            generators: One random generator for each molecule.
+        """
+        if counts is None and self.scaler.condition_set.given:
+            draw = self.condition_sampler.draw_further_atoms
+            return [draw(m, count, g) for m, g in zip(molecules, generators, strict=True)]
+        # unknown elements are generated, so the encoded element is only a placeholder
+        placeholder = {self.codec.elements[0]: count} if counts is None else counts
+        return [[z for z, n in placeholder.items() for _ in range(n)]] * len(molecules)
 
     def units(self, x: State, space: Space) -> Units:
-        """Return the bins and units of likelihoods, with that of sizes unless the space gives the elements."""
+        """Return the bins and units for likelihoods; with the probability of sizes unless the space holds elements."""
         units = self.codec.units(x, space)
         assert isinstance(space, DenseMolecules | PackedMolecules)
-        if self.sizes is None or self.wishes.asking.given:
+        if self.sizes is None or self.scaler.condition_set.given:
             return units
         return units._replace(size=size_nats(space.sizes, self.sizes))
 
 
 def check_scales(config: Config) -> None:
-    """Raise a `UserError` for features that the lowest noise level would blur: 8 times it must fit into one."""
+    """Raise UserError if a feature's scale is at most 8 times the lowest noise level, which would blur it."""
     assert isinstance(config.data, MoleculeData)
     lowest = SCHEDULES[config.schedule](**config.schedule_options).sigma_min
     for key in ("type_scale", "number_scale"):
         scale = getattr(config.data, key)
         if scale and 8 * lowest >= scale:
             raise UserError(
-                f"data.{key}={scale:g} cannot be read back: the schedule's lowest noise level is {lowest:.3g}, and 8 "
-                "times that must be less. Make it larger, or the schedule's lowest level smaller."
+                f"data.{key}={scale:g} is too small to decode: it must be more than 8 times the schedule's lowest "
+                f"noise level, {lowest:.3g}. Raise data.{key}, or lower the schedule's lowest level."
             )

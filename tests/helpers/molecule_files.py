@@ -10,8 +10,9 @@ import numpy as np
 from rdkit import Chem
 
 from polydiff.domains.molecule.config import MoleculeData
+from polydiff.domains.molecule.data.dataset import open_library
 from polydiff.domains.molecule.data.library import Library
-from polydiff.domains.molecule.data.source import open_library, universe
+from polydiff.domains.molecule.data.source import enumerated_molecules
 
 HEADING = "mol_id,A,B,C,mu,alpha,homo,lumo,gap,r2,zpve,u0,u298,h298,g298,cv,u0_atom,u298_atom,h298_atom,g298_atom"
 ROW = (
@@ -29,7 +30,7 @@ def blocks(n: int, max_heavy: int = 4) -> list[str]:
     """Return the records of n different molecules, without separators."""
     library = open_library(MoleculeData(max_heavy=max_heavy))
     first = dict(reversed([(smiles, i) for i, smiles in enumerate(library.smiles)]))
-    chosen = [first[smiles] for smiles in universe(max_heavy) if smiles in first]
+    chosen = [first[smiles] for smiles in enumerated_molecules(max_heavy) if smiles in first]
     assert len(chosen) >= n
     return [block(library, i) for i in chosen[:n]]
 
@@ -160,7 +161,7 @@ UNUSUAL: dict[str, str] = {
     "[CH3:7][NH2:1]": "CN",
     "CCO\u200b": "CCO",
 }
-"""SMILES that look hostile and are not, and what they mean."""
+"""SMILES that look hostile and are valid, and what they mean."""
 
 
 def hostile_csv(path: Path, good: Sequence[str], hostile: Sequence[str]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from polydiff.domains.molecule.config import MoleculeData
+from polydiff.domains.molecule.data.dataset import open_library
 from polydiff.domains.molecule.data.library import Library
-from polydiff.domains.molecule.data.source import open_library
 
 
 def read(path: Path, **options: object) -> Library:

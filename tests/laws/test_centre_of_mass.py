@@ -1,4 +1,4 @@
-"""Molecules stay where they are: the centre of mass of every state along every sampler, in both layouts."""
+"""The centre of mass stays at the origin in every state of every sampler, in both layouts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def denoiser(name: str, variance: bool) -> Denoiser:
 
 
 def off_centre(x: Tensor, space: DenseMolecules | PackedMolecules) -> float:
-    """The farthest centre of mass from the origin, over the molecule's largest coordinate."""
+    """Return the largest offset of a centre of mass, relative to the molecule's largest coordinate."""
     rows = x[space.mask] if isinstance(space, DenseMolecules) else x
     worst = 0.0
     for r in rows[:, :3].double().split(SIZES.tolist()):
@@ -66,7 +66,7 @@ def test_every_state_is_centred(
                 assert not step.x[~space.mask].any()
             seen += 1
     assert seen >= 1
-    assert off_centre(step.x + 1e-3, space) > 1e-4  # what is looked at would be seen
+    assert off_centre(step.x + 1e-3, space) > 1e-4  # the check detects a shift
 
 
 @pytest.mark.parametrize("layout", [DenseMolecules, PackedMolecules])

@@ -81,7 +81,7 @@ def denoiser(T: int = 1000) -> Denoiser:
 
 
 def eps_hat(model: Denoiser, z: State, gamma: float | Tensor, space: Made) -> State:
-    """The network on z_t as it is; t reaches it as the noise level, and what it says of positions loses its mean."""
+    """The network's output for z_t, conditioned on the noise level; the mean of positions is subtracted."""
     log_sigma = torch.as_tensor(gamma, dtype=F64).expand(len(SIZES)) / 2
     return space.project(model.backbone(z, log_sigma, space, None))
 
@@ -200,7 +200,7 @@ def test_the_last_term_of_positions(make: Callable[[], Made]) -> None:
 
 
 @pytest.mark.parametrize("sigma_0", [0.00316, 0.05, 0.2])
-def test_the_read_out_of_elements_and_numbers(sigma_0: float) -> None:
+def test_the_decoding_probabilities_of_elements_and_numbers(sigma_0: float) -> None:
     """pi_k ~ Phi((4 z_k - 1 + 1/2) / (4 sigma_0)) - Phi((4 z_k - 1 - 1/2) / (4 sigma_0)); Z likewise by 10 z."""
     domain = MoleculeDomain(config(layout="sparse"))
     x, space, _ = domain.batch("train", range(3), streams(0, "augment", range(3)))
@@ -231,7 +231,7 @@ def config(**data: object) -> MoleculeConfig:
 
 
 @pytest.mark.parametrize("layout", ["dense", "sparse"])
-def test_the_preset_is_edm(layout: str) -> None:
+def test_the_preset_has_edms_settings(layout: str) -> None:
     found = config(layout=layout)
     assert isinstance(found.data, MoleculeData)
     domain = MoleculeDomain(found)
@@ -264,10 +264,10 @@ def test_the_bound_is_the_sum_of_the_terms() -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [("type_scale", 0.02), ("number_scale", 0.025)])
-def test_a_read_out_in_doubt_is_refused(key: str, value: float) -> None:
-    with pytest.raises(UserError, match=rf"data\.{key}={value} cannot be read back"):
+def test_a_scale_that_noise_would_blur_is_an_error(key: str, value: float) -> None:
+    with pytest.raises(UserError, match=rf"data\.{key}={value} is too small to decode"):
         MoleculeDomain(config(**{key: value}))
 
 
-def test_the_preset_keeps_a_domains_promises() -> None:
+def test_the_preset_passes_the_conformance_checks() -> None:
     assert [check for check in check_domain(config(), examples=6) if not check.passed] == []

@@ -1,4 +1,4 @@
-"""Molecules whose elements are given by the space: states are positions alone, formulas are met exactly."""
+"""Molecules whose space holds the elements: states are positions only, and formulas are exact."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def model(domain: MoleculeDomain) -> Model:
 
 
 @pytest.mark.parametrize("layout", ["sparse", "dense"])
-def test_promises_are_kept(layout: str) -> None:
+def test_the_domain_passes_the_conformance_checks(layout: str) -> None:
     assert [check for check in check_domain(config(layout=layout), examples=8) if not check.passed] == []
 
 
@@ -55,7 +55,7 @@ def test_states_are_positions_and_codes_round_trip(domain: MoleculeDomain) -> No
 @pytest.mark.parametrize(
     "requested", [{}, {"atoms": "9"}, {"C": "2"}, {"formula": "C2H6O", "logp": "0.1"}, {"C": "any"}]
 )
-def test_samples_are_made_of_what_was_asked(domain: MoleculeDomain, requested: dict[str, str]) -> None:
+def test_samples_have_the_requested_elements(domain: MoleculeDomain, requested: dict[str, str]) -> None:
     space, cond = domain.blank(streams(0, "blank", range(6)), requested)
     assert set(cond or {}) == {"logp"}
     made = domain.decode(space.noise(streams(0, "noise", range(6))), space)
@@ -71,21 +71,21 @@ def test_samples_are_made_of_what_was_asked(domain: MoleculeDomain, requested: d
         assert requested.get("C") in (None, "any", str(counts[6]))
 
 
-def test_what_atoms_are_survives_sampling_guidance_and_devices(domain: MoleculeDomain) -> None:
+def test_elements_survive_sampling_and_guidance(domain: MoleculeDomain) -> None:
     samples = model(domain).sample(4, cond={"formula": "C2H6O"}, steps=3, guidance=2.0)
     assert isinstance(samples, Samples)
     assert [formula(one) for one in samples.examples] == ["C2H6O"] * 4
 
 
-def test_a_formula_of_no_molecule_in_training_can_be_asked_and_a_lone_size_cannot(domain: MoleculeDomain) -> None:
+def test_a_formula_outside_the_training_data_is_possible_and_a_size_alone_is_not(domain: MoleculeDomain) -> None:
     space, _ = domain.blank(streams(0, "blank", range(2)), {"formula": "C5H12"})
     assert isinstance(space, DenseMolecules | PackedMolecules)
     assert space.sizes.tolist() == [17, 17]
-    with pytest.raises(UserError, match=r"No molecule of training has 20 atoms.*formula="):
+    with pytest.raises(UserError, match=r"No training molecule has 20 atoms.*formula="):
         domain.blank(streams(0, "blank", range(2)), {"atoms": "20"})
 
 
-def test_the_network_sees_what_atoms_are(domain: MoleculeDomain) -> None:
+def test_the_network_depends_on_the_elements(domain: MoleculeDomain) -> None:
     network = domain.backbone()
     with torch.no_grad():
         for p in network.parameters():

@@ -1,4 +1,4 @@
-"""The likelihood of molecules: what it must not depend on, and what theory says where the denoiser is exact."""
+"""The likelihood of molecules: its invariances, and its exact value for an exact denoiser."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def nats(codec: Codec, denoiser: Denoiser, molecules: list[Molecule], first: int
     return continuous_vlb(denoiser, Batch(x, space, None), generators, draws=8, units=codec.units(x, space)).nats
 
 
-def test_padding_layout_and_company_do_not_matter(domain: MoleculeDomain, denoiser: Denoiser) -> None:
+def test_padding_layout_and_batch_do_not_matter(domain: MoleculeDomain, denoiser: Denoiser) -> None:
     molecules = [domain.dataset.splits["train"][i] for i in (0, 8, 16, 24)]
     packed = nats(domain.codec, denoiser, molecules)
     for pad in (1, 32):
@@ -55,7 +55,7 @@ def test_padding_layout_and_company_do_not_matter(domain: MoleculeDomain, denois
 
 
 def test_translation_does_not_matter(domain: MoleculeDomain, denoiser: Denoiser) -> None:
-    """To the bit where the shift can be written in float32; else as far as the positions themselves are rounded."""
+    """Equal bits if float32 represents the shift exactly, else equal up to the rounding of positions."""
     fine = [domain.dataset.splits["train"][i] for i in (0, 8, 16, 24)]
     coarse = [Molecule(m.numbers, np.round(m.positions * 1024) / np.float32(1024)) for m in fine]
     shift = np.array([64, -32, 16], np.float32)
@@ -66,7 +66,7 @@ def test_translation_does_not_matter(domain: MoleculeDomain, denoiser: Denoiser)
 
 
 class Oracle:
-    """Knows the one molecule that there is."""
+    """A denoiser that returns the only molecule of the data."""
 
     schedule = polynomial_2()
     sigma_data = 1.0
@@ -79,8 +79,8 @@ class Oracle:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_the_bound_of_one_molecule_that_is_known(domain: MoleculeDomain, packed: bool) -> None:
-    """No nat is lost on the way: prior + d (log c + log(2 pi) / 2 + log s), d = 3 (N - 1), and nothing for elements."""
+def test_the_bound_of_one_known_molecule(domain: MoleculeDomain, packed: bool) -> None:
+    """The bound is tight: prior + d (log c + log(2 pi) / 2 + log s), d = 3 (N - 1), and nothing for elements."""
     codec = replace(domain.codec, packed=packed, scale=1.3)
     molecule = domain.dataset.splits["train"][20]
     x, space = codec.encode([molecule, molecule])
@@ -100,7 +100,7 @@ def test_the_bound_of_one_molecule_that_is_known(domain: MoleculeDomain, packed:
         assert found.parts["diffusion"].abs().max() < 1e-6
 
 
-def test_the_command_line_tells_the_size(
+def test_the_command_line_reports_the_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

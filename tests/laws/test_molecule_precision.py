@@ -1,4 +1,4 @@
-"""In bf16, and compiled, the network for molecules is the same function to a bound and learns alike."""
+"""In bf16 and compiled, the network for molecules computes the same function within a bound and trains equally well."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def denoiser(precision: str, hidden: int = 32, layers: int = 3) -> Denoiser:
     return Denoiser(network, schedule, precision=precision)
 
 
-def test_bf16_is_near() -> None:
-    """Of positions, which are what atoms move: the positions themselves are never rounded."""
+def test_bf16_is_close_to_float32() -> None:
+    """The predictions for positions and for features have a small relative error, since positions stay in float32."""
     x, space = CODEC.encode(MOLECULES * 4)
     sigma = torch.logspace(-2, 1, space.batch)
     x = x + space.expand(sigma) * space.noise(streams(0, "precision", range(space.batch)))
@@ -62,7 +62,7 @@ def relative(value: Tensor, truth: Tensor) -> float:
 
 
 def learn(precision: str, compiled: bool = False, steps: int = 200) -> tuple[Tensor, Denoiser]:
-    """The losses of a training of few steps, and what was trained."""
+    """Return the losses of a short training and the trained denoiser."""
     training = Training(denoiser(precision), optim=OptimConfig(lr=2e-3, warmup=20))
     if compiled:
         training.module.backbone.compile()
@@ -72,7 +72,7 @@ def learn(precision: str, compiled: bool = False, steps: int = 200) -> tuple[Ten
 
 
 def gap(losses: Tensor, others: Tensor) -> float:
-    """The mean difference of two curves of the same noise, in units of their mean."""
+    """Return the mean absolute difference of two loss curves with the same noise, relative to their mean."""
     return float((losses - others).abs().mean() / others.mean())
 
 

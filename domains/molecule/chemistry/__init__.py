@@ -1,1 +1,1 @@
-"""Molecules and what RDKit says of them: geometry, bonds, properties, composition and size."""
+"""Chemistry of molecules with RDKit: geometries, bonds, properties, compositions and sizes."""

@@ -1,7 +1,8 @@
-"""What RDKit sees in atoms without bonds: a molecule, or none.
+"""Perception of bonds: a molecule with bonds from atoms and positions, if RDKit finds one.
 
-Bonds follow from distances, their orders from valence (Kim & Kim, 2015, https://doi.org/10.1002/bkcs.10334, as RDKit's
-`DetermineBonds` does it). The search is cut off after a number of steps, so that no cloud of atoms can keep it busy.
+RDKit's `DetermineBonds` derives bonds from distances and their orders from valences (Kim & Kim, 2015,
+https://doi.org/10.1002/bkcs.10334). The search stops after a fixed number of steps, so its time is bounded for any
+atoms.
 """
 
 from __future__ import annotations
@@ -17,23 +18,24 @@ from rdkit.rdBase import BlockLogs
 
 from polydiff.domains.molecule.chemistry.geometry import Molecule
 
-ITERATIONS = 10_000
+MAX_SEARCH_STEPS = 10_000
+"""Number of steps after which the search for bond orders stops without a result."""
 
 
-class Seen(NamedTuple):
-    """What RDKit sees in atoms.
+class Perception(NamedTuple):
+    """The result of perceiving bonds.
 
     Attributes:
-        mol: RDKit's molecule with bonds, sanitised, of total charge 0 and without radicals; None where there is none.
-        connected: Whether each atom is near enough to others for all to be one piece, whatever the valences.
+        mol: RDKit molecule with bonds, sanitised, of total charge 0 and without radicals; None if RDKit finds none.
+        connected: Whether bonds by distance alone, regardless of valences, join all atoms in one piece.
     """
 
     mol: Any
     connected: bool
 
 
-def cloud(molecule: Molecule) -> Any:
-    """Return RDKit's molecule of these atoms in their places, without bonds."""
+def without_bonds(molecule: Molecule) -> Any:
+    """Return the RDKit molecule of the atoms at their positions, without bonds."""
     mol = Chem.RWMol()
     for number in molecule.numbers.tolist():
         atom = Chem.Atom(number)
@@ -45,42 +47,45 @@ def cloud(molecule: Molecule) -> Any:
     return mol
 
 
-def finite(molecule: Molecule) -> bool:
-    """Return whether all atoms are somewhere."""
+def has_finite_positions(molecule: Molecule) -> bool:
+    """Return whether all positions are finite."""
     return bool(np.isfinite(molecule.positions).all())
 
 
-def look(molecule: Molecule) -> Seen:
-    """Return what RDKit sees in atoms; a molecule in pieces is one too."""
-    if not finite(molecule):
-        return Seen(None, False)
-    joined, mol = cloud(molecule), cloud(molecule)
+def perceive_pieces(molecule: Molecule) -> Perception:
+    """Return the perception of a molecule that may be in several pieces."""
+    if not has_finite_positions(molecule):
+        return Perception(None, False)
+    joined, mol = without_bonds(molecule), without_bonds(molecule)
     with BlockLogs():
         rdDetermineBonds.DetermineConnectivity(joined)
         connected = len(Chem.GetMolFrags(joined)) == 1
         try:
-            rdDetermineBonds.DetermineBonds(mol, charge=0, embedChiral=False, maxIterations=ITERATIONS)
+            rdDetermineBonds.DetermineBonds(mol, charge=0, embedChiral=False, maxIterations=MAX_SEARCH_STEPS)
             Chem.SanitizeMol(mol)
-        except (ValueError, RuntimeError):  # no valence fits, or the search was cut off
-            return Seen(None, connected)
-    return Seen(None if any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms()) else mol, connected)
+        except (ValueError, RuntimeError):  # no valence fits, or the search stopped
+            return Perception(None, connected)
+    return Perception(None if any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms()) else mol, connected)
 
 
 def perceive(molecule: Molecule) -> Any:
-    """Return RDKit's molecule with bonds, as in `Seen`, in one piece; None where there is none."""
-    mol = look(molecule).mol
+    """Return the RDKit molecule with bonds, as in `Perception.mol`; None if RDKit finds none or several pieces."""
+    mol = perceive_pieces(molecule).mol
     return mol if mol is not None and len(Chem.GetMolFrags(mol)) == 1 else None
 
 
 def formula(molecule: Molecule) -> str:
-    """Return the formula of a molecule."""
+    """Return the formula of a molecule in Hill's order."""
     symbol = Chem.GetPeriodicTable().GetElementSymbol
-    return hill(Counter(symbol(number) for number in molecule.numbers.tolist()))
+    return hill_formula(Counter(symbol(number) for number in molecule.numbers.tolist()))
 
 
-def hill(counts: Mapping[str, int]) -> str:
-    """Return numbers of atoms of elements as a formula in Hill's order: carbon, hydrogen, then by the alphabet."""
-    there = {symbol for symbol, n in counts.items() if n}
-    first = [symbol for symbol in ("C", "H") if {"C", symbol} <= there]
-    symbols = [*first, *sorted(there - set(first))]
+def hill_formula(counts: Mapping[str, int]) -> str:
+    """Return symbol -> number of atoms as a formula in Hill's order.
+
+    With carbon: carbon, hydrogen, then the alphabet. Without carbon: the alphabet.
+    """
+    present = {symbol for symbol, n in counts.items() if n}
+    first = [symbol for symbol in ("C", "H") if {"C", symbol} <= present]
+    symbols = [*first, *sorted(present - set(first))]
     return "".join(symbol + (str(counts[symbol]) if counts[symbol] > 1 else "") for symbol in symbols)

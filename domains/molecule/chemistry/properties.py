@@ -1,4 +1,7 @@
-"""What a molecule can be asked to be: numbers that RDKit computes, so that asking can be checked by measuring."""
+"""Properties of molecules that RDKit computes.
+
+They serve as conditions, and evaluations measure the same properties on samples.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ from rdkit.Chem import QED, Crippen, Descriptors, Lipinski, rdMolDescriptors
 
 
 class Property(NamedTuple):
-    """A number of a molecule.
+    """A real-valued property of a molecule.
 
     Attributes:
-        measure: (molecule without hydrogens, molecule with hydrogens, conformer) -> number.
-        unit: Its unit, "" for none.
-        meaning: What it is.
+        measure: (molecule without hydrogens, molecule with hydrogens, conformer id) -> value.
+        unit: Unit of the value, "" if it has none.
+        meaning: Description for reports.
     """
 
     measure: Callable[[Any, Any, int], float]
@@ -26,21 +29,23 @@ class Property(NamedTuple):
 PROPERTIES: Mapping[str, Property] = {
     "logp": Property(lambda m, _, __: Crippen.MolLogP(m), "", "octanol-water partition, log P (Crippen)"),
     "tpsa": Property(lambda m, _, __: rdMolDescriptors.CalcTPSA(m), "Å²", "topological polar surface area"),
-    "qed": Property(lambda m, _, __: QED.qed(m), "", "likeness to drugs (QED)"),
+    "qed": Property(lambda m, _, __: QED.qed(m), "", "drug-likeness (QED)"),
     "weight": Property(lambda m, _, __: Descriptors.MolWt(m), "g/mol", "molar mass"),
     "heavy_atoms": Property(lambda m, _, __: m.GetNumHeavyAtoms(), "", "atoms other than hydrogen"),
     "rings": Property(lambda m, _, __: rdMolDescriptors.CalcNumRings(m), "", "rings"),
-    "donors": Property(lambda m, _, __: Lipinski.NumHDonors(m), "", "donors of hydrogen bonds"),
-    "acceptors": Property(lambda m, _, __: Lipinski.NumHAcceptors(m), "", "acceptors of hydrogen bonds"),
+    "donors": Property(lambda m, _, __: Lipinski.NumHDonors(m), "", "hydrogen-bond donors"),
+    "acceptors": Property(lambda m, _, __: Lipinski.NumHAcceptors(m), "", "hydrogen-bond acceptors"),
     "rotatable": Property(lambda m, _, __: rdMolDescriptors.CalcNumRotatableBonds(m), "", "rotatable bonds"),
     "gyration": Property(
         lambda _, m, conf: rdMolDescriptors.CalcRadiusOfGyration(m, confId=conf), "Å", "radius of gyration"
     ),
     "asphericity": Property(
-        lambda _, m, conf: rdMolDescriptors.CalcAsphericity(m, confId=conf), "", "asphericity: 0 of a ball, 1 of a rod"
+        lambda _, m, conf: rdMolDescriptors.CalcAsphericity(m, confId=conf),
+        "",
+        "asphericity: 0 for a sphere, 1 for a rod",
     ),
     "npr1": Property(
-        lambda _, m, conf: rdMolDescriptors.CalcNPR1(m, confId=conf), "", "least over largest moment of inertia"
+        lambda _, m, conf: rdMolDescriptors.CalcNPR1(m, confId=conf), "", "smallest over largest moment of inertia"
     ),
     "npr2": Property(
         lambda _, m, conf: rdMolDescriptors.CalcNPR2(m, confId=conf), "", "middle over largest moment of inertia"
@@ -49,12 +54,12 @@ PROPERTIES: Mapping[str, Property] = {
 
 
 def measure(mol: Any, names: Sequence[str], conformer: int = -1) -> list[float]:
-    """Return properties of a molecule with hydrogens and a conformer, in their units.
+    """Return the named properties of a molecule, in their units.
 
     Arguments:
-        mol: RDKit's molecule, sanitised.
-        names: Of `PROPERTIES`.
-        conformer: Number of the conformer, -1 for the first.
+        mol: RDKit molecule, sanitised, with hydrogens and a conformer.
+        names: Keys of `PROPERTIES`.
+        conformer: Id of the conformer, -1 for the first.
     """
     plain = Chem.RemoveHs(mol)
     return [float(PROPERTIES[name].measure(plain, mol, conformer)) for name in names]

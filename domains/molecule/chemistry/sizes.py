@@ -1,4 +1,4 @@
-"""How many atoms molecules have: a histogram of training, and what it says of sizes that training lacks."""
+"""Numbers of atoms of molecules: their probability under the training data, and their limit."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from torch import Tensor
 from polydiff.support.errors import UserError
 
 ATOMS = "atoms"
-"""The word with which a user asks for a number of atoms, hydrogens included."""
-FARTHEST = 4
-"""Times the largest molecule of training that can be asked for: pairs of atoms take memory by its square."""
+"""Name with which a user requests a number of atoms, hydrogens included."""
+MAX_SIZE_RATIO = 4
+"""Largest size that a user can request, as a multiple of the largest training size: memory grows with the square."""
 
 
 def size_nats(sizes: Tensor, counts: Sequence[Sequence[int]]) -> Tensor:
-    """Return -log p(n) in nats, float64: the share of n in training, where one more molecule has any size.
+    """Return -log p(n) in nats, float64 (B,), under the smoothed histogram of training sizes.
 
-    p(n) = (count(n) + 1/L) / (total + 1), L = 4 times the largest of training, all sizes that can be asked for. So a
-    size that training lacks costs log(L (total + 1)) nats, one above L infinitely many.
+    p(n) = (count(n) + 1/L) / (total + 1), where L is 4 times the largest training size. One pseudo-count is spread over
+    the sizes 1 to L, which are those that can be requested. A size n <= L that does not occur in training costs
+    log(L (total + 1)) nats. A size above L costs infinitely many.
 
     Arguments:
-        sizes: n, whole numbers.
-        counts: [n, count] of each size of training.
+        sizes: n, whole numbers (B,).
+        counts: [n, count] of each training size.
     """
     known = torch.tensor(counts, dtype=torch.float64)
-    last = FARTHEST * int(known[:, 0].max())
+    last = MAX_SIZE_RATIO * int(known[:, 0].max())
     p = torch.full((last + 1,), 1 / last, dtype=torch.float64)
     p[0] = 0
     p[known[:, 0].long()] += known[:, 1]
@@ -35,8 +36,9 @@ def size_nats(sizes: Tensor, counts: Sequence[Sequence[int]]) -> Tensor:
 
 
 def check_atoms(atoms: float, largest: int) -> None:
-    """Refuse a number of atoms far from all that training saw."""
-    if atoms > FARTHEST * largest:
+    """Raise UserError if a number of atoms is more than `MAX_SIZE_RATIO` times the largest training size."""
+    if atoms > MAX_SIZE_RATIO * largest:
         raise UserError(
-            f"{ATOMS}={atoms:g}: the largest molecule in training has {largest}; ask for {FARTHEST} times at most."
+            f"{ATOMS}={atoms:g}: the largest molecule in training has {largest}. The limit is {MAX_SIZE_RATIO} times "
+            f"as many, {MAX_SIZE_RATIO * largest}."
         )

@@ -1,1 +1,1 @@
-"""Where molecules come from: the enumerated list, QM9, files, and the cache of computed geometries."""
+"""Data of molecules: the enumeration, QM9, files, and the cache of computed geometries."""

@@ -1,14 +1,31 @@
-"""The data set of molecules, opened on first use, and its split."""
+"""The data set of molecules: read from the cache or prepared, divided into splits, opened on first use."""
 
 from __future__ import annotations
 
+import warnings
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
 
 from polydiff.contract.quarantine import Quarantine
+from polydiff.domains.molecule.chemistry.composition import COMPOSITION, FORMULA, symbols
+from polydiff.domains.molecule.chemistry.geometry import Rejected
+from polydiff.domains.molecule.chemistry.sizes import ATOMS
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data.library import Library, split
-from polydiff.domains.molecule.data.source import open_library, quarantine_of
+from polydiff.domains.molecule.data import qm9
+from polydiff.domains.molecule.data.cache import cache_folder, cached_library, read_library
+from polydiff.domains.molecule.data.filters import Selection
+from polydiff.domains.molecule.data.library import Found, Library, split, stack
+from polydiff.domains.molecule.data.prepare import Item, prepare
+from polydiff.domains.molecule.data.resume import Draft
+from polydiff.domains.molecule.data.source import Source, cache_key, selection_of, source_of
+from polydiff.domains.molecule.workers.pool import in_processes
+from polydiff.domains.molecule.workers.worker import TimedOut
+from polydiff.support.errors import UserError, unknown
 
 
 @dataclass(frozen=True)
@@ -28,11 +45,138 @@ class DataSet:
 
     @cached_property
     def splits(self) -> dict[str, Library]:
-        """Geometries to train on and held-out ones."""
+        """The training split "train" and the held-out split "test"."""
         return split(self.library, self.data.test_share)
 
     @property
     def quarantine(self) -> Quarantine | None:
-        """What was found in the data and what of it is left out; None where molecules are enumerated."""
+        """How many molecules the data hold and which are excluded; None if the molecules are enumerated."""
         enumerated = self.data.name == "organic"
         return None if enumerated else quarantine_of(self.library, str(self.data.path or self.data.name))
+
+
+def open_library(data: MoleculeData) -> Library:
+    """Return the molecules that a configuration names, from the cache if possible.
+
+    Raises:
+        UserError: No molecule can be used, or a condition is unknown.
+    """
+    source = source_of(data)
+    library = cached_library(cache_key(source, data), partial(prepare_library, source, selection_of(data)))
+    if data.name != "organic" or not len(library):
+        warn_about_rejected(library, source.name)
+    check_conditions(data, library, source.name)
+    return library
+
+
+def quick_library(data: MoleculeData) -> Library:
+    """Return the molecules that a configuration names, with positions of 0 instead of geometries to be computed."""
+    source = source_of(data)
+    cached = read_library(cache_folder(cache_key(source, data)))
+    return cached or prepare_library(source, selection_of(data)._replace(compute=False))
+
+
+def prepare_library(source: Source, selection: Selection, folder: Path | None = None) -> Library:
+    """Return the library of a source, prepared in worker processes.
+
+    Arguments:
+        source: The source.
+        selection: Which molecules are used.
+        folder: Folder of the cache, whose interrupted preparation is resumed; None: no draft is read or written.
+    """
+    changed = list[int]()
+
+    def noted() -> Iterator[Found]:
+        for number, one in enumerate(prepare_items(source, selection, Draft(folder))):
+            if isinstance(one.entry, Rejected) and str(one.entry) == qm9.CHANGED:
+                changed.append(number)
+            yield one
+
+    library = stack(noted())
+    return qm9.with_edm_split(library, changed) if "qm9" in source.key else library
+
+
+def prepare_items(source: Source, selection: Selection, draft: Draft) -> Iterator[Found]:
+    """Yield the result of each item of a source: first those of a resumed draft, then those of workers."""
+    everything, taken = iter(source.items()), deque[Item]()
+    for entry, item in zip(draft.known, everything, strict=False):
+        yield Found(item.name, entry, item.columns)
+
+    def given() -> Iterator[Item]:
+        for item in everything:
+            taken.append(item._replace(text=""))
+            yield item
+
+    done = len(draft.known)
+    what = f"{source.name}: molecules" + (f" after {done}" if done else "")
+    total = None if source.total is None else max(source.total - done, 1)
+    work = partial(prepare, selection=selection)
+    for one in in_processes(work, given(), what, seconds=selection.seconds, total=total):
+        entry = Rejected(one.reason) if isinstance(one, TimedOut) else one
+        draft.add(entry)
+        item = taken.popleft()
+        yield Found(item.name, entry, item.columns)
+
+
+def check_conditions(data: MoleculeData, library: Library, source: str) -> None:
+    """Raise UserError if a condition is unknown or its name is reserved; warn if its value is never known.
+
+    Arguments:
+        data: Section of the configuration.
+        library: The data set.
+        source: Name of the data set in messages.
+    """
+    names = (*library.names, COMPOSITION)
+    reserved = reserved_names(data, library)
+    for name in data.conditions:
+        if name not in names:
+            raise unknown("condition", name, names, f"These are the properties and columns of {source}.")
+        if name in reserved:
+            raise UserError(
+                f"{source} has a column {name}, which cannot be a condition: {name} is {reserved[name]}. Rename the "
+                "column."
+            )
+        if name in library.names and np.isnan(library.column(name)).all():
+            warnings.warn(
+                f"{name} is unknown for all molecules of {source}, so the network cannot be conditioned on it. "
+                "data.conditions=[] trains without conditions.",
+                stacklevel=2,
+            )
+
+
+def reserved_names(data: MoleculeData, library: Library) -> dict[str, str]:
+    """Return the names that a column must not have as a condition, name -> what it means already."""
+    counted = COMPOSITION in data.conditions or data.types == "given"
+    elements = symbols(np.unique(library.numbers).tolist()) if counted else ()
+    return {
+        **dict.fromkeys(elements, "the condition on the number of atoms of an element"),
+        **dict.fromkeys((ATOMS, FORMULA), "a condition of every run"),
+        **dict.fromkeys(("file", "smiles", "valid"), "a key of the manifest of samples"),
+    }
+
+
+def warn_about_rejected(library: Library, source: str) -> None:
+    """Warn about the molecules of a data set that are left out; raise UserError if none is left."""
+    reasons = "; ".join(rejection_reasons(library))
+    if not len(library):
+        raise UserError(f"{source} contains no molecule that can be used. {reasons or 'It is empty'}.")
+    if reasons:
+        warnings.warn(
+            f"{source}: {library.used} of {library.found} molecules are used. Molecules left out: {reasons}.",
+            stacklevel=2,
+        )
+
+
+def quarantine_of(library: Library, place: str) -> Quarantine:
+    """Return how many molecules a data set holds and which are left out (`polydiff.contract.quarantine`)."""
+    notes = {reason.split(" (")[0]: reason for reason in rejection_reasons(library)}
+    return Quarantine(place, "molecules", library.found, sum(library.rejected.values()), notes=notes)
+
+
+def rejection_reasons(library: Library) -> list[str]:
+    """Return the reasons for which molecules are left out, each with their number and the places of the first ones."""
+    ordered = sorted(library.rejected.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [
+        f"{count}: {reason} ({', '.join(library.named[reason])}{', ...' if count > len(library.named[reason]) else ''})"
+        for reason, count in ordered
+    ]

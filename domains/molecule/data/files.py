@@ -1,6 +1,6 @@
-"""Your own molecules as files say them, place by place: .sdf, .xyz, .smi, .csv and .tsv, also within .gz, or a folder.
+"""Reading a user's files of molecules item by item: .sdf, .xyz, .smi, .csv and .tsv, also with .gz, or a folder.
 
-Files are read as streams, so that large ones take no memory. What stands at a place is made a molecule in a worker.
+Files are read as streams, so large ones need little memory. Workers parse the items (`prepare`).
 """
 
 from __future__ import annotations
@@ -22,44 +22,50 @@ from polydiff.domains.molecule.data.prepare import Item
 from polydiff.support.errors import UserError, unknown
 from polydiff.support.files import files_under
 
-PLACED = (".sdf", ".xyz")
-"""Kinds of file whose molecules have positions."""
-WRITTEN = (".smi", ".csv", ".tsv")
-"""Kinds of file of SMILES."""
-KINDS = (*PLACED, *WRITTEN)
+WITH_POSITIONS = (".sdf", ".xyz")
+"""Kinds of file with positions."""
+SMILES_ONLY = (".smi", ".csv", ".tsv")
+"""Kinds of file with SMILES."""
+KINDS = (*WITH_POSITIONS, *SMILES_ONLY)
 COUNTS = re.compile(r"^[\s\d]{6}.*\bV[23]000\s*$")
-"""A record's fourth line, which counts its atoms and bonds."""
+"""The counts line of a .sdf record, its fourth: the numbers of atoms and bonds."""
 TAG = re.compile(r"^>.*<([^>]+)>")
-"""The line before a value that is said of a record."""
-QUOTED = 20
-"""Lines over which a quoted cell of a table may run."""
+"""The header line of a data item of a .sdf record."""
+MAX_QUOTED_LINES = 20
+"""Largest number of lines of a quoted cell of a table."""
 COMMENT = re.compile(r"(\w+)=(-?[\d.]+(?:[eE][-+]?\d+)?)(?=\s|$)")
-"""A number that the second line of an .xyz gives."""
+"""A name=number pair in the comment line of an .xyz."""
 
 
 def kind_of(path: Path) -> str:
-    """Return the kind of a file, its suffix without .gz."""
+    """Return the kind of a file: its suffix before .gz, in lower case."""
     name = path.name.lower()
     return Path(name.removesuffix(".gz")).suffix
 
 
 def molecule_files(path: Path) -> list[Path]:
-    """Return the files of molecules that a path stands for; in a folder, those with positions before all others."""
+    """Return the files of molecules at a path.
+
+    In a folder, the files with positions are returned if there are any, else the files of SMILES.
+
+    Raises:
+        UserError: There are none.
+    """
     if path.is_file():
         if kind_of(path) not in KINDS:
             raise unknown("kind of molecule file", kind_of(path), KINDS)
         return [path]
     if not path.is_dir():
-        raise UserError(f"There is no data.path={path}; it must be a folder, or one of {', '.join(KINDS)}.")
-    for kinds in (PLACED, WRITTEN):
+        raise UserError(f"data.path={path} does not exist. It must be a folder or a file of kind {', '.join(KINDS)}.")
+    for kinds in (WITH_POSITIONS, SMILES_ONLY):
         found = [file for file in files_under(path, {*kinds, ".gz"}) if kind_of(file) in kinds]
         if found:
             return found
-    raise UserError(f"The folder data.path={path} holds no file of molecules: {', '.join(KINDS)}.")
+    raise UserError(f"The folder data.path={path} contains no file of molecules ({', '.join(KINDS)}).")
 
 
 def digest_of(files: Iterable[Path]) -> str:
-    """Return the SHA-256 of what files hold, in hexadecimal."""
+    """Return the SHA-256 of the contents of files, in hexadecimal."""
     total = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:
@@ -67,8 +73,8 @@ def digest_of(files: Iterable[Path]) -> str:
     return total.hexdigest()
 
 
-def places_in(files: Iterable[Path]) -> int | None:
-    """Return about how many places files have, to tell how far their reading is; None where that takes as long."""
+def count_items(files: Iterable[Path]) -> int | None:
+    """Return the approximate number of items in files, for progress; None if counting is as slow as reading."""
     total = 0
     for path in files:
         mark = {".sdf": b"$$$$", ".smi": b"\n", ".csv": b"\n", ".tsv": b"\n"}.get(path.suffix.lower())
@@ -80,7 +86,10 @@ def places_in(files: Iterable[Path]) -> int | None:
 
 
 def opened(path: Path) -> TextIO:
-    """Return a file as text, UTF-8 or, where it begins with its mark, UTF-16; others read as a mark of that."""
+    """Open a file, which may be compressed, as UTF-8 or, if it starts with its byte order mark, UTF-16.
+
+    Invalid bytes become the replacement character.
+    """
     unpack: Any = gzip.open if path.suffix.lower() == ".gz" else Path.open
     with unpack(path, "rb") as file:
         wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -89,59 +98,59 @@ def opened(path: Path) -> TextIO:
 
 
 def items(files: Sequence[Path], root: Path, data: MoleculeData) -> Iterator[Item]:
-    """Yield what stands at each place of files; a file of several says its name."""
+    """Yield the items of files; with several files, their names contain the file's path relative to `root`."""
     for path in files:
         own = f"{path.relative_to(root).as_posix()}, " if len(files) > 1 else ""
         try:
             for item in READERS[kind_of(path)](path, data):
                 yield item._replace(name=own + item.name)
-        except (OSError, EOFError, zlib.error) as error:  # of the disk, or of a .gz that is cut off
+        except (OSError, EOFError, zlib.error) as error:  # from the disk, or a truncated .gz
             raise UserError(f"{path} cannot be read: {error}.") from None
 
 
 def sdf_items(path: Path, _: MoleculeData | None = None) -> Iterator[Item]:
-    """Yield the records of a .sdf with the values that are said of them."""
+    """Yield the records of a .sdf with their data items as columns."""
     for number, lines in enumerate(records(path), 1):
         title = lines[0].strip()[:40]
         yield Item(f"record {number}" + (f" ({title})" if title else ""), "record", "\n".join(lines), tags(lines))
 
 
 def records(path: Path) -> Iterator[list[str]]:
-    """Yield the lines of each record of a .sdf; one that was cut off does not take the next with it."""
+    """Yield the lines of each record of a .sdf; a truncated record does not swallow the next one."""
     lines: list[str] = []
     with opened(path) as file:
         for line in file:
             if line.startswith("$$$$"):
-                yield from whole(lines)
+                yield from split_records(lines)
                 lines = []
             else:
                 lines.append(line.rstrip("\r\n"))
-    yield from whole(lines)
+    yield from split_records(lines)
 
 
-def whole(lines: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the records in the lines between two separators: one, or more where a separator is missing.
+def split_records(lines: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the records between two separator lines: one, or several if separators are missing.
 
-    Records are told by their counts; what stands between the end of one and the heading of the next is one that is not
-    whole.
+    Records are found by their counts lines. Lines between the end of one record and the header of the next form an
+    incomplete record of their own.
     """
     counts = [i for i, line in enumerate(lines) if COUNTS.search(line)]
-    starts = [heading(lines, i) for i in counts]
+    starts = [record_start(lines, i) for i in counts]
     parts = [list(lines[: starts[0] if starts else None])]
     for i, start, stop in zip(counts, starts, [*starts, len(lines)][1:], strict=True):
-        end = start + length(lines[start:stop])
+        end = start + record_length(lines[start:stop])
         parts += [[""] * (3 - (i - start)) + list(lines[start:end]), list(lines[end:stop])]
     yield from (part for part in parts if any(line.strip() for line in part))
 
 
-def heading(lines: Sequence[str], i: int) -> int:
-    """Return where the record begins whose counts are in line i: three lines before, or less after another's end."""
+def record_start(lines: Sequence[str], i: int) -> int:
+    """Return the first line of the record whose counts line is i: three lines before, or after the previous record."""
     before = range(max(i - 3, 0), i)
     return next((j + 1 for j in reversed(before) if lines[j].startswith("M  END")), before.start)
 
 
-def length(lines: Sequence[str]) -> int:
-    """Return how many lines a record has with the values that are said of it: all where its end is not marked."""
+def record_length(lines: Sequence[str]) -> int:
+    """Return the number of lines of a record with its data items; all lines if it has no end mark."""
     end = next((i for i, line in enumerate(lines) if line.startswith("M  END")), None)
     if end is None:
         return len(lines)
@@ -154,18 +163,18 @@ def length(lines: Sequence[str]) -> int:
 
 
 def tags(lines: Sequence[str]) -> dict[str, str]:
-    """Return the values of one line that are said of a record, name -> text."""
+    """Return the data items of a record, name -> first line of the value."""
     named = ((TAG.match(line), value) for line, value in pairwise(lines))
     return {column_name(tag[1]): value.strip() for tag, value in named if tag}
 
 
 def column_name(text: str) -> str:
-    """Return the name of a column as one word."""
+    """Return a column name with other characters than letters, digits and _ replaced by _."""
     return re.sub(r"\W+", "_", text.strip()).strip("_")
 
 
 def smi_items(path: Path, _: MoleculeData) -> Iterator[Item]:
-    """Yield the first word of each line; a first line that begins with "smiles" is a heading."""
+    """Yield the first word of each line; a first line that starts with "smiles" is a header."""
     with opened(path) as file:
         for number, line in enumerate(file, 1):
             word = line.split(maxsplit=1)[0] if line.strip() else ""
@@ -174,7 +183,7 @@ def smi_items(path: Path, _: MoleculeData) -> Iterator[Item]:
 
 
 def table_items(path: Path, data: MoleculeData) -> Iterator[Item]:
-    """Yield the column of SMILES with all others."""
+    """Yield the SMILES of each row of a table, with its other columns."""
     csv.field_size_limit(sys.maxsize)
     with opened(path) as file:
         heading = file.readline()
@@ -183,50 +192,55 @@ def table_items(path: Path, data: MoleculeData) -> Iterator[Item]:
         place = smiles_column(names, data.column, path)
         for number, row in rows(file, mark):
             if any(row):
-                said = {name: text for i, (name, text) in enumerate(zip(names, row, strict=False)) if i != place}
-                yield Item(f"line {number}", "smiles", row[place].strip() if place < len(row) else "", said)
+                others = {name: text for i, (name, text) in enumerate(zip(names, row, strict=False)) if i != place}
+                yield Item(f"line {number}", "smiles", row[place].strip() if place < len(row) else "", others)
 
 
 def smiles_column(names: Sequence[str], wanted: str, path: Path) -> int:
-    """Return the place of a column, in capitals or not; of "smiles" also the only one with that in its name."""
+    """Return the index of a column, ignoring case.
+
+    If "smiles" is wanted and missing, the only column that contains it in its name is used.
+    """
     lower = [name.lower() for name in names]
     near = [name for name in lower if "smiles" in name]
     found = near[0] if wanted == "smiles" and wanted not in lower and len(near) == 1 else column_name(wanted).lower()
     if found not in lower:
-        raise unknown("column", wanted, lower, f"Say data.column=NAME for another column of {path}.")
+        raise unknown("column", wanted, lower, f"Set data.column to the column of {path} that contains SMILES.")
     return lower.index(found)
 
 
 def rows(file: Iterable[str], mark: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of the line and the cells of each row after the heading.
+    """Yield the line number and the cells of each row after the header.
 
-    A quoted cell may run over a few lines; one that does not end takes no further lines with it.
+    A quoted cell may span up to `MAX_QUOTED_LINES` lines. If it does not end there, its first line becomes a row alone.
     """
     waiting = list[str]()
     number = 2
     for line in chain(file, [None]):
         waiting += [] if line is None else [line]
-        while waiting and (taken := closed(waiting) or int(line is None or len(waiting) > QUOTED)):
+        while waiting and (
+            taken := lines_to_closing_quote(waiting) or int(line is None or len(waiting) > MAX_QUOTED_LINES)
+        ):
             yield number, cells(waiting[:taken], mark)
             number += taken
             del waiting[:taken]
 
 
-def closed(lines: Sequence[str]) -> int:
-    """Return how many lines it takes until each quoted cell has ended, 0 where there are too few."""
+def lines_to_closing_quote(lines: Sequence[str]) -> int:
+    """Return the number of lines after which all quoted cells are closed; 0 if they never are."""
     quotes = accumulate(line.count('"') for line in lines)
     return next((taken for taken, count in enumerate(quotes, 1) if count % 2 == 0), 0)
 
 
 def cells(lines: Sequence[str], mark: str) -> list[str]:
-    """Return the cells of one row, which may be several lines."""
+    """Return the cells of one row, which may span several lines."""
     return next(csv.reader([line.replace("\0", "�") for line in lines], delimiter=mark), [])
 
 
 def xyz_items(path: Path, _: MoleculeData) -> Iterator[Item]:
-    """Yield the frames of an .xyz: a line with the number of atoms, a comment, and a line of each atom.
+    """Yield the frames of an .xyz: a line with the number of atoms, a comment line, and one line per atom.
 
-    Lines before the next number of atoms are passed over, as those that QM9's own files end with.
+    Extra lines before the next number of atoms, as in QM9's own files, are ignored.
     """
     with opened(path) as file:
         number, lines = 1, list[str]()
@@ -241,7 +255,7 @@ def xyz_items(path: Path, _: MoleculeData) -> Iterator[Item]:
 
 
 def frame(number: int, lines: Sequence[str]) -> Item:
-    """Return one frame of an .xyz: the number of atoms and their lines, without the comment, and its numbers."""
+    """Return the item of one frame: number of atoms and their lines, with the numbers in the comment as columns."""
     text = "".join([lines[0], *(line for line in lines[2:] if line.strip())])
     return Item(f"frame {number}", "atoms", text, dict(COMMENT.findall(lines[1])) if len(lines) > 1 else {})
 
@@ -249,4 +263,4 @@ def frame(number: int, lines: Sequence[str]) -> Item:
 READERS = {
     ".sdf": sdf_items, ".xyz": xyz_items, ".smi": smi_items, ".csv": table_items, ".tsv": table_items
 }  # fmt: skip
-"""Kind of file -> what yields what stands at its places."""
+"""Kind of file -> function that yields its items."""

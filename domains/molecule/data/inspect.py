@@ -1,4 +1,4 @@
-"""What a folder or file of molecules holds, for `polydiff data check`: read in full, geometries not computed."""
+"""Summary of a file or folder of molecules for `polydiff data check`: read completely, without computing geometries."""
 
 from __future__ import annotations
 
@@ -16,116 +16,129 @@ from polydiff.contract.abilities import Inspection
 from polydiff.domains.molecule.chemistry.composition import COMPOSITION
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data.files import WRITTEN, kind_of, molecule_files
+from polydiff.domains.molecule.data.dataset import check_conditions, quarantine_of, quick_library
+from polydiff.domains.molecule.data.files import SMILES_ONLY, kind_of, molecule_files
 from polydiff.domains.molecule.data.library import Library, split
 from polydiff.domains.molecule.data.prepare import Item, prepare
 from polydiff.domains.molecule.data.qm9 import folder_of
-from polydiff.domains.molecule.data.source import check_conditions, known_library, quarantine_of, wanted_by
+from polydiff.domains.molecule.data.source import selection_of
 from polydiff.domains.molecule.workers.pool import in_processes
 from polydiff.support.errors import UserError
 from polydiff.support.files import files_under
 
-TRIED = 16
-"""Molecules of which geometries are computed to tell how long all will take."""
+TIMED_MOLECULES = 16
+"""Number of molecules whose geometries are computed to estimate the time for all."""
 QUANTILES = {"least": 0.0, "5 %": 0.05, "half": 0.5, "95 %": 0.95, "greatest": 1.0}
 
 
 def inspect_molecules(data: MoleculeData, said: Collection[str]) -> Inspection:
-    """Return what `data` holds; `said` are the keys that the user gave."""
+    """Return facts, problems and advice for the molecules of a configuration.
+
+    Arguments:
+        data: Section of the configuration, with a path.
+        said: Keys that the user has set, for which no advice is given.
+    """
     found = Inspection()
     assert data.path is not None
     try:
         if folder_of(data.path) is None:
             read = molecule_files(data.path)
             found.facts["files"] = kinds(read)
-            if passed := passed_over(data.path, read):
-                found.facts["files not read"] = kinds(passed)
-        library = known_library(data)
+            if unread := unread_files(data.path, read):
+                found.facts["files not read"] = kinds(unread)
+        library = quick_library(data)
         found.quarantine = quarantine_of(library, str(data.path))
         found.advice = advised(library, data, said)
         if not len(library):
-            raise UserError(f"{data.path} holds no molecule that can be used.")
+            raise UserError(f"{data.path} contains no molecule that can be used.")
         found.facts |= facts_of(library, data)
-        found.facts["sides"] = sides(library, data)
-        check_conditions(data.model_copy(update=plain(found.advice)), library, str(data.path))
+        found.facts["sides"] = split_sizes(library, data)
+        check_conditions(data.model_copy(update=without_prefix(found.advice)), library, str(data.path))
     except UserError as error:
         found.problems.append(str(error))
     return found
 
 
 def kinds(files: Iterable[Path]) -> dict[str, int]:
-    """Return how many files there are of each kind."""
+    """Return kind -> number of files, most frequent first."""
     return dict(Counter(map(kind_of, files)).most_common())
 
 
-def passed_over(path: Path, read: Collection[Path]) -> list[Path]:
-    """Return the files without positions that are not read since others of the folder have some."""
-    beside = [] if path.is_file() else files_under(path, {*WRITTEN, ".gz"})
-    return [file for file in beside if kind_of(file) in WRITTEN and file not in read]
+def unread_files(path: Path, read: Collection[Path]) -> list[Path]:
+    """Return the files of SMILES in a folder that are not read because other files have positions."""
+    files = [] if path.is_file() else files_under(path, {*SMILES_ONLY, ".gz"})
+    return [file for file in files if kind_of(file) in SMILES_ONLY and file not in read]
 
 
-def plain(advice: dict[str, Any]) -> dict[str, Any]:
-    """Return advice with the names of `MoleculeData`."""
+def without_prefix(advice: dict[str, Any]) -> dict[str, Any]:
+    """Return advice with keys relative to the section `data`."""
     return {key.removeprefix("data."): value for key, value in advice.items()}
 
 
 def facts_of(library: Library, data: MoleculeData) -> dict[str, Any]:
-    """Return what is known of molecules before their geometries are computed."""
+    """Return facts about molecules whose geometries may not be computed yet, name -> JSON value."""
     owner = np.repeat(np.arange(len(library)), library.sizes)
-    nowhere = np.bincount(owner, np.abs(library.positions).sum(1)) == 0
-    nowhere &= library.sizes > 1
+    uncomputed = np.bincount(owner, np.abs(library.positions).sum(1)) == 0
+    uncomputed &= library.sizes > 1
     facts: dict[str, Any] = {
         "molecules": len(set(library.smiles)),
-        "geometries": {"given or known": int((~nowhere).sum()), "to be computed": int(nowhere.sum())},
+        "geometries": {"given or known": int((~uncomputed).sum()), "to be computed": int(uncomputed.sum())},
         "atoms": quantiles(library.sizes),
-        "molecules with": elements(library, owner),
-        **{f"column {name}": told(library.column(name)) for name in library.names if name not in PROPERTIES},
+        "molecules with": element_counts(library, owner),
+        **{f"column {name}": column_summary(library.column(name)) for name in library.names if name not in PROPERTIES},
     }
-    if nowhere.any():
-        facts["minutes to compute"] = minutes([library.smiles[i] for i in np.flatnonzero(nowhere).tolist()], data)
+    if uncomputed.any():
+        smiles = [library.smiles[i] for i in np.flatnonzero(uncomputed).tolist()]
+        facts["minutes to compute"] = estimated_minutes(smiles, data)
     return facts
 
 
-def sides(library: Library, data: MoleculeData) -> dict[str, int]:
-    """Return how many of what can be used is trained on and held out."""
+def split_sizes(library: Library, data: MoleculeData) -> dict[str, int]:
+    """Return split -> number of items, with "neither" for usable ones in no split."""
     parts = {name: part.used for name, part in split(library, data.test_share).items()}
     neither = library.used - sum(parts.values())
     return parts | ({"neither": neither} if neither else {})
 
 
-def elements(library: Library, owner: np.ndarray) -> dict[str, int]:
-    """Return how many geometries hold each element, by atomic number."""
+def element_counts(library: Library, owner: np.ndarray) -> dict[str, int]:
+    """Return symbol -> number of geometries that contain the element, in order of atomic number.
+
+    Arguments:
+        library: The geometries.
+        owner: Index of the geometry of each atom (M,).
+    """
     table = Chem.GetPeriodicTable()
     pairs = np.unique(np.stack([owner, library.numbers]), axis=1)
     numbers, counts = np.unique(pairs[1], return_counts=True)
     return {table.GetElementSymbol(int(z)): int(n) for z, n in zip(numbers, counts, strict=True)}
 
 
-def told(values: np.ndarray) -> dict[str, float]:
-    """Return what a column of numbers holds."""
+def column_summary(values: np.ndarray) -> dict[str, float]:
+    """Return the extremes and the median of a column, and the number of missing values."""
     known = values[~np.isnan(values)]
     missing = {} if len(known) == len(values) else {"missing": len(values) - len(known)}
     return {name: value for name, value in quantiles(known).items() if "%" not in name} | missing
 
 
 def quantiles(values: np.ndarray) -> dict[str, float]:
-    """Return the least, the greatest, and some between."""
+    """Return the quantiles of `QUANTILES`, with four digits."""
     return {name: float(f"{np.quantile(values, q):.4g}") for name, q in QUANTILES.items()}
 
 
-def minutes(smiles: Sequence[str], data: MoleculeData) -> float:
-    """Return how long it takes here to compute the geometries of molecules, from some of them."""
-    chosen = [smiles[i * len(smiles) // min(TRIED, len(smiles))] for i in range(min(TRIED, len(smiles)))]
-    work = partial(prepare, wanted=wanted_by(data))
+def estimated_minutes(smiles: Sequence[str], data: MoleculeData) -> float:
+    """Return the estimated time to compute the geometries of molecules on this machine, measured on some of them."""
+    n = min(TIMED_MOLECULES, len(smiles))
+    chosen = [smiles[i * len(smiles) // n] for i in range(n)]
+    work = partial(prepare, selection=selection_of(data))
     tried = [Item("", "smiles", text) for text in chosen]
-    list(in_processes(work, tried[:1], "one molecule", seconds=data.seconds))  # workers start once
-    began = time.monotonic()
+    list(in_processes(work, tried[:1], "one molecule", seconds=data.seconds))  # starts the workers, which is not timed
+    start = time.monotonic()
     list(in_processes(work, tried, "some molecules", seconds=data.seconds))
-    return float(f"{(time.monotonic() - began) / len(tried) * len(smiles) / 60:.2g}")
+    return float(f"{(time.monotonic() - start) / len(tried) * len(smiles) / 60:.2g}")
 
 
 def advised(library: Library, data: MoleculeData, said: Collection[str]) -> dict[str, Any]:
-    """Return keys that suit the molecules, but for those that were said."""
+    """Return recommended configuration values, key -> value, except for keys that the user has set."""
     advice: dict[str, Any] = {}
     if any("data.add_hydrogens" in reason for reason in library.rejected):
         advice["data.add_hydrogens"] = True

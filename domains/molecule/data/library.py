@@ -1,4 +1,7 @@
-"""Molecules in memory: geometries, stacked, with what is known of each, and which of them are held out."""
+"""Molecules in memory: stacked geometries with their properties, and the split into training and held-out ones.
+
+Symbols: n geometries, M atoms of all geometries, P properties.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +19,22 @@ from polydiff.domains.molecule.chemistry.geometry import Molecule, Rejected
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.support.errors import UserError
 
-TRAIN, APART, TEST = 0, 1, 2
-"""Sides of a data set that is divided from the start: to train on, used for nothing, held out."""
-NAMED = 5
-"""Molecules left out for one reason that are named."""
+TRAIN, UNUSED, TEST = 0, 1, 2
+"""Splits of a data set that comes divided: training, not used, held out."""
+MAX_NAMED = 5
+"""Number of rejected molecules whose places are recorded for each reason."""
 
 
 class Entry(NamedTuple):
     """One molecule with its geometries.
 
     Attributes:
-        smiles: What tells molecules apart: the canonical SMILES without hydrogens and stereochemistry, or, where bonds
-            cannot be told, that of the atoms that touch.
+        smiles: Identity of the molecule: the canonical SMILES without hydrogens and stereochemistry, or, if bonds are
+            unknown, a SMILES with single bonds by distance.
         numbers: Atomic numbers (N,).
-        positions: In Å, (N, 3) each.
-        properties: Of each geometry, in the order of `PROPERTIES`; NaN where bonds cannot be told.
-        source: The SMILES that geometries were computed from, "" where they were given.
+        positions: Positions of each geometry in Å, (N, 3).
+        properties: Properties of each geometry, in the order of `PROPERTIES`; NaN if bonds are unknown.
+        source: The SMILES from which geometries were computed; "" if they were given.
     """
 
     smiles: str
@@ -42,12 +45,12 @@ class Entry(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What was found at one place of a data set.
+    """The result of preparing one item of a data set.
 
     Attributes:
-        name: Which place: "line 17".
-        entry: The molecule there, or why it is left out.
-        columns: What the data set says of it, name -> number or other text.
+        name: Its place, such as "line 17".
+        entry: The molecule, or the reason that rejects it.
+        columns: Metadata of the molecule, name -> text.
     """
 
     name: str
@@ -57,20 +60,20 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Library:
-    """Geometries, stacked.
+    """Stacked geometries of molecules.
 
     Arguments:
-        smiles: What tells each geometry's molecule from others, n of them.
+        smiles: Identity of the molecule of each geometry (`Entry.smiles`), n of them.
         numbers: Atomic numbers of all geometries (M,).
-        positions: In Å, (M, 3).
-        first: Where each geometry begins in the two above, with M at the end (n + 1,).
-        names: Of the properties, those of `PROPERTIES` first.
-        properties: (n, P), NaN where one is not known.
-        places: Which of all that was found each geometry comes from, counted from 0 (n,).
-        sides: On which side each geometry is, `TRAIN`, `APART` or `TEST`; -1: nobody says (n,).
-        found: How much was found; each is used or left out.
-        rejected: Reason -> number of molecules that were left out for it.
-        named: Reason -> which, a few of them.
+        positions: Positions of all geometries in Å (M, 3).
+        first: Index of the first atom of each geometry, and M at the end (n + 1,).
+        names: Names of the P properties, those of `PROPERTIES` first.
+        properties: Properties of each geometry (n, P); NaN if unknown.
+        places: Index of the item that each geometry comes from (n,).
+        sides: Split of each geometry, `TRAIN`, `UNUSED` or `TEST`; -1 if the data set does not come divided (n,).
+        found: Number of items found in the data set.
+        rejected: Reason -> number of rejected molecules.
+        named: Reason -> places of the first `MAX_NAMED` of them.
     """
 
     smiles: Sequence[str]
@@ -99,11 +102,11 @@ class Library:
 
     @property
     def used(self) -> int:
-        """How much of what was found is used."""
+        """Number of items that are used."""
         return len(np.unique(self.places))
 
     def take(self, chosen: Sequence[int] | np.ndarray) -> Library:
-        """Return these geometries."""
+        """Return the library of the chosen geometries, in this order."""
         chosen = np.asarray(chosen, np.int64)
         sizes = self.sizes[chosen]
         first = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
@@ -125,26 +128,26 @@ class Library:
         return values
 
 
-class Columns:
-    """What a data set says of its molecules, as it is read: the columns that hold nothing but numbers.
+class NumericColumns:
+    """The numeric columns of a data set, collected row by row.
 
-    An infinite number, with which nothing can be computed, is one that is not known.
+    A column with any other text is dropped. An empty cell, NaN or an infinite number counts as unknown.
     """
 
     def __init__(self) -> None:
         self.values: dict[str, array[float]] = {}
-        self.words: set[str] = set()
+        self.dropped: set[str] = set()
         self.rows = 0
 
     def add(self, row: Mapping[str, str]) -> None:
-        """Add the row of a molecule that is used."""
+        """Add the row of a used molecule."""
         for name, text in row.items():
-            if not name or name in self.words or not text.strip():
+            if not name or name in self.dropped or not text.strip():
                 continue
             try:
                 value = float(text)
             except ValueError:
-                self.words.add(name)
+                self.dropped.add(name)
                 self.values.pop(name, None)
                 continue
             column = self.values.setdefault(name, array("d"))
@@ -153,7 +156,7 @@ class Columns:
         self.rows += 1
 
     def table(self) -> tuple[tuple[str, ...], np.ndarray]:
-        """Return the names of the columns and their numbers (rows, columns)."""
+        """Return the names of the columns and their values (rows, columns); NaN if unknown."""
         found = np.full((self.rows, len(self.values)), np.nan)
         for i, column in enumerate(self.values.values()):
             found[: len(column), i] = column
@@ -161,23 +164,21 @@ class Columns:
 
 
 def stack(everything: Iterable[Found]) -> Library:
-    """Return the library of what was found; what is left out is counted by its reason.
+    """Return the library of prepared items; rejected ones are counted by reason.
 
-    A molecule of which the geometry is computed and that was found before is left out.
+    A repeated molecule is rejected if its geometries are computed.
     """
     smiles, known = list[str](), set[str]()
     numbers, places = [np.zeros(0, np.uint8)], [np.zeros((0, 3), np.float32)]
     properties, owners, origins = list[Sequence[float]](), array("q"), array("q")
-    rejected, named, columns, found = Counter[str](), dict[str, list[str]](), Columns(), 0
+    rejected, named, columns, found = Counter[str](), dict[str, list[str]](), NumericColumns(), 0
     for number, (name, given, row) in enumerate(everything):
         found = number + 1
-        entry = (
-            Rejected("it is the same as one before") if isinstance(given, Entry) and given.source in known else given
-        )
+        entry = Rejected("it repeats an earlier one") if isinstance(given, Entry) and given.source in known else given
         if isinstance(entry, Rejected):
             rejected[str(entry)] += 1
-            if len(said := named.setdefault(str(entry), [])) < NAMED:
-                said.append(name)
+            if len(listed := named.setdefault(str(entry), [])) < MAX_NAMED:
+                listed.append(name)
             continue
         known |= {entry.source} - {""}
         smiles += [entry.smiles] * len(entry.positions)
@@ -206,44 +207,54 @@ def stack(everything: Iterable[Found]) -> Library:
 
 
 def split(library: Library, share: float) -> dict[str, Library]:
-    """Return {"train", "test"}: a molecule is held out with all its geometries, by a hash of its SMILES.
+    """Return the splits {"train", "test"}, each with at least one molecule.
 
-    So a molecule stays on its side when others are added. Each side has one molecule at least. A data set that is
-    divided from the start stays so. A molecule with an element that training lacks is trained on, as no sample could be
-    like it.
+    The split of a molecule depends on a hash of its SMILES only. All its geometries are in the same split, and it stays
+    there when other molecules are added. A data set that comes divided keeps its splits. A molecule with an element
+    that does not occur in the training split moves to it, since no sample could contain that element.
+
+    Arguments:
+        library: The data set.
+        share: Share of the molecules to hold out.
+
+    Raises:
+        UserError: There are too few molecules.
     """
     train, test = library.sides == TRAIN, library.sides == TEST
     if not (train.any() or test.any()):
         test = held_out(library, share)
         train = ~test
-    strange = test & lacking(library, train)
-    train, test = train | strange, test & ~strange
+    moved = test & has_unseen_element(library, train)
+    train, test = train | moved, test & ~moved
     if not (train.any() and test.any()):
         raise UserError(
-            f"Of {library.used} molecules {'none is left to train on' if test.any() else 'none can be held out'}. More "
-            "are needed: a molecule can be held out whose elements others have."
+            f"Of {library.used} molecules, {'none is left for training' if test.any() else 'none can be held out'}. "
+            "Add molecules; one can be held out if others contain all its elements."
         )
     return {"train": library.take(np.flatnonzero(train)), "test": library.take(np.flatnonzero(test))}
 
 
 def held_out(library: Library, share: float) -> np.ndarray:
-    """Return which geometries are held out: of tiny data sets one molecule that is made of what the others have."""
-    lots = np.array([int(digest(one.encode())[:13], 16) / 16**13 for one in library.smiles])
-    ordered = np.unique(lots)
+    """Return which geometries are held out, booleans (n,), by the hash of their SMILES.
+
+    If all molecules chosen by `share` have an unseen element, one other molecule is held out.
+    """
+    hashes = np.array([int(digest(one.encode())[:13], 16) / 16**13 for one in library.smiles])
+    ordered = np.unique(hashes)
     if len(ordered) < 2:
-        raise UserError("Two different molecules are needed at least: one to train on, one to hold out.")
-    test: np.ndarray = lots < min(max(share, ordered[1]), ordered[-1])
-    if not lacking(library, ~test)[test].all():
+        raise UserError("At least two different molecules are needed: one for training and one to hold out.")
+    test: np.ndarray = hashes < min(max(share, ordered[1]), ordered[-1])
+    if not has_unseen_element(library, ~test)[test].all():
         return test
-    for lot in ordered:
-        test = lots == lot
-        if not lacking(library, ~test)[test].any():
+    for value in ordered:
+        test = hashes == value
+        if not has_unseen_element(library, ~test)[test].any():
             return test
-    raise UserError("No molecule can be held out: each holds an element that no other has.")
+    raise UserError("No molecule can be held out: each contains an element that no other has.")
 
 
-def lacking(library: Library, train: np.ndarray) -> np.ndarray:
-    """Return which geometries hold an element that none of those to train on has."""
+def has_unseen_element(library: Library, train: np.ndarray) -> np.ndarray:
+    """Return which geometries contain an element that does not occur in the training ones, booleans (n,)."""
     known = np.isin(library.numbers, np.unique(library.numbers[np.repeat(train, library.sizes)]))
     return ~np.logical_and.reduceat(known, library.first[:-1])
 

@@ -1,8 +1,8 @@
-"""What a long preparation has done so far, kept beside its place in the cache, so that a stopped one goes on there.
+"""Drafts of long preparations, beside their folder in the cache, from which an interrupted preparation is resumed.
 
-One line of JSON a molecule, in the order of the data, with its number. What stands behind a line that is not whole, or
-that has another number than its place (of a full disk, or of a file that was removed and begun again), is not read.
-Preparations that run side by side each keep a file; when one is done, all are removed.
+A draft has one line of JSON per item, in the order of the data, with its number. Reading stops at a line that is
+incomplete or whose number differs from its position, which a full disk or a removed file can cause. Preparations that
+run at the same time each write a draft. When one is complete, all drafts are removed.
 """
 
 from __future__ import annotations
@@ -21,91 +21,91 @@ import numpy as np
 from polydiff.domains.molecule.chemistry.geometry import Rejected
 from polydiff.domains.molecule.data.library import Entry
 
-EVERY = 10.0
-"""Seconds between writes; what takes less is not kept."""
+EVERY_SECONDS = 10.0
+"""Time between writes; a shorter preparation writes no draft."""
 
 
-def written(folder: Path) -> list[Path]:
-    """Return the files of the preparations of a folder."""
+def draft_files(folder: Path) -> list[Path]:
+    """Return the drafts of a folder of the cache."""
     return sorted(folder.parent.glob(f".{folder.name}.*.part"))
 
 
-def recalled(folder: Path) -> list[Entry | Rejected]:
-    """Return what the preparation of a folder that came farthest has done; nothing where there was none."""
-    return max((list(read(path)) for path in written(folder)), key=len, default=[])
+def longest_draft(folder: Path) -> list[Entry | Rejected]:
+    """Return the results in the longest draft of a folder; [] if it has none."""
+    return max((list(read_draft(path)) for path in draft_files(folder)), key=len, default=[])
 
 
-def read(path: Path) -> Iterator[Entry | Rejected]:
-    """Yield what a file holds, up to a line that is not whole or not in its place."""
+def read_draft(path: Path) -> Iterator[Entry | Rejected]:
+    """Yield the results in a draft, up to the first line that is incomplete or out of order."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError), path.open("rb") as file:
         for number, line in enumerate(file):
-            said = json.loads(line)
-            if not line.endswith(b"\n") or said.pop("number") != number:
+            values = json.loads(line)
+            if not line.endswith(b"\n") or values.pop("number") != number:
                 return
-            yield from_json(said)
+            yield from_json(values)
 
 
 class Draft:
-    """What one preparation has done so far.
+    """The results of one preparation so far.
 
     Arguments:
-        folder: Of the cache, where all of it will be; None: nothing is kept.
+        folder: Folder of the cache for the complete library; None: no draft is read or written.
 
     Attributes:
-        known: What an earlier preparation had done.
+        known: Results of an earlier, interrupted preparation.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self.path = folder and folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.part")
-        self.known = [] if folder is None else recalled(folder)
+        self.known = [] if folder is None else longest_draft(folder)
         self.waiting = [as_json(entry, number) for number, entry in enumerate(self.known)]
-        self.noted, self.told = len(self.known), time.monotonic()
+        self.count, self.last_write = len(self.known), time.monotonic()
 
     def add(self, entry: Entry | Rejected) -> None:
-        """Note the next, and write down now and then what has been noted."""
+        """Add the result of the next item; write all new results to the draft every `EVERY_SECONDS`."""
         if self.path is None:
             return
-        self.waiting.append(as_json(entry, self.noted))
-        self.noted += 1
-        if time.monotonic() - self.told >= EVERY:
-            with contextlib.suppress(OSError):  # that the cache cannot be written is said in the end
+        self.waiting.append(as_json(entry, self.count))
+        self.count += 1
+        if time.monotonic() - self.last_write >= EVERY_SECONDS:
+            with contextlib.suppress(OSError):  # cached_library warns at the end if the cache is not writable
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 with self.path.open("ab") as file:
                     file.write("".join(self.waiting).encode())
                 self.waiting.clear()
-            self.told = time.monotonic()
+            self.last_write = time.monotonic()
 
 
-def forget(folder: Path) -> None:
-    """Remove the files of the preparations of a folder, which is there."""
-    for path in written(folder):
-        with contextlib.suppress(OSError):  # somebody else was faster
+def remove_drafts(folder: Path) -> None:
+    """Remove the drafts of a folder whose library is complete."""
+    for path in draft_files(folder):
+        with contextlib.suppress(OSError):  # another process has removed it
             path.unlink()
 
 
 def as_json(entry: Entry | Rejected, number: int) -> str:
-    """Return a line that says what the entry at a place holds."""
+    """Return the line of a draft for the result of item `number`."""
     if isinstance(entry, Rejected):
         return json.dumps({"number": number, "rejected": str(entry)}) + "\n"
-    arrays = {"numbers": packed(entry.numbers), "positions": [packed(places) for places in entry.positions]}
+    arrays = {"numbers": to_base64(entry.numbers), "positions": [to_base64(places) for places in entry.positions]}
     plain = {"smiles": entry.smiles, "properties": [list(row) for row in entry.properties], "source": entry.source}
     return json.dumps({"number": number} | plain | arrays) + "\n"
 
 
 def from_json(line: dict[str, Any]) -> Entry | Rejected:
-    """Return the entry of a line."""
+    """Return the result of a line of a draft without its number."""
     if "rejected" in line:
         return Rejected(line["rejected"])
-    numbers = unpacked(line.pop("numbers"), np.uint8)
-    positions = [unpacked(text, np.float32).reshape(-1, 3) for text in line.pop("positions")]
+    numbers = from_base64(line.pop("numbers"), np.uint8)
+    positions = [from_base64(text, np.float32).reshape(-1, 3) for text in line.pop("positions")]
     return Entry(numbers=numbers, positions=positions, **line)
 
 
-def packed(values: np.ndarray) -> str:
-    """Return the bytes of numbers as text."""
+def to_base64(values: np.ndarray) -> str:
+    """Return the bytes of an array in base64."""
     return base64.b64encode(values.tobytes()).decode()
 
 
-def unpacked(text: str, kind: type[np.generic]) -> np.ndarray:
-    """Return the numbers of `packed`."""
+def from_base64(text: str, kind: type[np.generic]) -> np.ndarray:
+    """Return the flat array of `to_base64`, of a given type."""
     return np.frombuffer(base64.b64decode(text), kind)

@@ -1,1 +1,1 @@
-"""How molecules are judged: each molecule by itself, then the whole set."""
+"""Metrics of molecules: findings about each sample, then metrics of the whole set."""

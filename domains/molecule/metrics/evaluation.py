@@ -1,4 +1,4 @@
-"""How samples of molecules are judged beside the data set and the user's conditions."""
+"""Evaluation of samples against the data set and against the requested conditions."""
 
 from __future__ import annotations
 
@@ -10,65 +10,65 @@ import numpy as np
 from polydiff.contract.domain import Samples
 from polydiff.domains.molecule.chemistry.composition import composition_metrics
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
-from polydiff.domains.molecule.conditions import Wishes, spread
+from polydiff.domains.molecule.conditions import ConditionScaler, evenly_spaced
 from polydiff.domains.molecule.data.dataset import DataSet
-from polydiff.domains.molecule.data.source import universe
+from polydiff.domains.molecule.data.source import enumerated_molecules
 from polydiff.domains.molecule.metrics import sample_set as metrics
-from polydiff.domains.molecule.metrics.examine import Findings, examine, known_shapes
+from polydiff.domains.molecule.metrics.examine import Findings, examine, measure_shapes
 from polydiff.domains.molecule.metrics.sample_set import Reference
 from polydiff.metrics.results import Measured, Metric
 
-SHAPES = 1000
-"""Training geometries whose bonds and angles those of samples are compared with."""
+MAX_SHAPES = 1000
+"""Largest number of training geometries whose bond lengths and angles samples are compared with."""
 
 
 class Evaluation:
-    """The judges of one data set.
+    """The metrics of samples for one data set.
 
     Arguments:
-        dataset: What samples are compared with.
-        wishes: Conditions, in their units.
+        dataset: The data that samples are compared with.
+        scaler: Converts conditions to physical units.
     """
 
-    def __init__(self, dataset: DataSet, wishes: Wishes) -> None:
-        self.dataset, self.wishes, self.asking = dataset, wishes, wishes.asking
-        self.judged: list[tuple[Samples, list[Findings]]] = []
+    def __init__(self, dataset: DataSet, scaler: ConditionScaler) -> None:
+        self.dataset, self.scaler, self.condition_set = dataset, scaler, scaler.condition_set
+        self.recent: list[tuple[Samples, list[Findings]]] = []
 
     @cached_property
     def reference(self) -> Reference:
-        """What samples are compared with."""
+        """The molecules and geometries that samples are compared with."""
         data, splits = self.dataset.data, self.dataset.splits
-        whole = frozenset(universe(data.max_heavy)) if data.name == "organic" else frozenset[str]()
+        whole = frozenset(enumerated_molecules(data.max_heavy)) if data.name == "organic" else frozenset[str]()
         train, test = splits["train"], splits["test"]
-        lengths, angles = known_shapes([train[i] for i in spread(len(train), SHAPES)])
+        lengths, angles = measure_shapes([train[i] for i in evenly_spaced(len(train), MAX_SHAPES)])
         return Reference(frozenset(train.smiles), frozenset(test.smiles), whole, lengths, angles)
 
     def findings(self, samples: Samples) -> list[Findings]:
-        """Return what judges find in samples; the findings of the last three sets are kept."""
-        for seen, found in self.judged:
+        """Return the findings of each sample. Those of the last three sets of samples are cached."""
+        for seen, found in self.recent:
             if seen is samples:
                 return found
-        self.judged = [*self.judged[-2:], (samples, examine(samples.examples))]
-        return self.judged[-1][1]
+        self.recent = [*self.recent[-2:], (samples, examine(samples.examples))]
+        return self.recent[-1][1]
 
     def conditions(self, samples: Samples) -> dict[str, list[float]]:
-        """Return the conditions of samples in their units."""
-        return {} if samples.cond is None else self.wishes.physical(samples.cond)
+        """Return the conditions of samples in physical units; {} if they have none."""
+        return {} if samples.cond is None else self.scaler.physical(samples.cond)
 
     def evaluate(self, samples: Samples) -> dict[str, Metric]:
         """Return the metrics of samples."""
         requested = self.conditions(samples)
-        properties = {name: requested[name] for name in self.asking.measured if name in requested}
-        found = metrics.judge(self.findings(samples), self.reference, properties)
-        if self.asking.given or not (requested and self.asking.elements):
+        properties = {name: requested[name] for name in self.condition_set.measured if name in requested}
+        found = metrics.all_metrics(self.findings(samples), self.reference, properties)
+        if self.condition_set.given or not (requested and self.condition_set.elements):
             return found
-        atoms = np.array([requested[symbol] for symbol in self.asking.symbols]).T
-        return found | composition_metrics(samples.examples, atoms, self.asking.elements)
+        atoms = np.array([requested[symbol] for symbol in self.condition_set.symbols]).T
+        return found | composition_metrics(samples.examples, atoms, self.condition_set.elements)
 
     def measures(self, samples: Samples) -> Mapping[str, Measured]:
-        """Return, by property, what RDKit measures of samples, beside their conditions."""
+        """Return, by property, the values that RDKit measures on samples, with the requested values."""
         requested, findings = self.conditions(samples), self.findings(samples)
-        first = [name for name in self.asking.measured if name in requested]
+        first = [name for name in self.condition_set.measured if name in requested]
         return {
             name: Measured(
                 [one.properties[name] for one in findings],

@@ -1,6 +1,6 @@
-"""All that judges find in one molecule, each in a process of its own kind with a time limit.
+"""Findings about each sample, computed in worker processes with a time limit.
 
-What takes too long, ends its process or lets RDKit fail is a failure, no molecule, and the reason is told.
+A sample counts as invalid if it takes too long, crashes its process or makes RDKit fail. A warning reports the reasons.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ import numpy as np
 from rdkit import Chem
 from rdkit.Chem import rdForceFieldHelpers
 
-from polydiff.domains.molecule.chemistry.geometry import ITERATIONS, Molecule, graph_smiles
-from polydiff.domains.molecule.chemistry.perceive import look, perceive
+from polydiff.domains.molecule.chemistry.geometry import MAX_MINIMISER_STEPS, Molecule, graph_smiles
+from polydiff.domains.molecule.chemistry.perceive import perceive, perceive_pieces
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES, measure
-from polydiff.domains.molecule.metrics.shapes import Values, bond_angles, bond_lengths, together
+from polydiff.domains.molecule.metrics.shapes import Values, bond_angles, bond_lengths, merge_values
 from polydiff.domains.molecule.metrics.stability import stable_atoms, table_smiles
 from polydiff.domains.molecule.workers.pool import in_processes
 from polydiff.domains.molecule.workers.worker import TimedOut
 
 SECONDS = 10.0
-"""Time for one molecule."""
+"""Time limit for one molecule."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A sample and what RDKit sees in it.
+class PerceivedSample:
+    """A sample and the molecule that RDKit perceives in it.
 
     Arguments:
         molecule: The sample.
-        mol: RDKit's molecule in one piece, None where there is none.
-        smiles: Its canonical SMILES, without stereochemistry.
-        valid: Whether RDKit sees a molecule, in pieces or not.
-        connected: Whether the atoms are in one piece, a molecule or not.
+        mol: RDKit molecule in one piece; None if RDKit finds none.
+        smiles: Canonical SMILES of `mol` without stereochemistry; None if `mol` is None.
+        valid: Whether RDKit perceives a molecule, possibly in several pieces.
+        connected: Whether bonds by distance join all atoms in one piece, regardless of valences.
     """
 
     molecule: Molecule
@@ -52,32 +52,32 @@ class Judged:
 
     @property
     def neutral(self) -> bool:
-        """Whether there is a molecule in one piece and none of its atoms has a charge."""
+        """Whether `mol` exists and none of its atoms has a formal charge."""
         return self.mol is not None and not any(atom.GetFormalCharge() for atom in self.mol.GetAtoms())
 
     @classmethod
-    def of(cls, molecule: Molecule) -> Judged:
-        """Look at a sample."""
-        mol, connected = look(molecule)
+    def of(cls, molecule: Molecule) -> PerceivedSample:
+        """Return the perception of a sample."""
+        mol, connected = perceive_pieces(molecule)
         whole = mol if mol is not None and len(Chem.GetMolFrags(mol)) == 1 else None
         return cls(molecule, whole, None if whole is None else graph_smiles(whole), mol is not None, connected)
 
 
 @dataclass(frozen=True)
 class Findings:
-    """All that judges find in a sample.
+    """The measurements of a sample.
 
     Arguments:
-        judged: What RDKit sees.
-        stable: Which atoms are stable by EDM's table (N,).
-        table: SMILES of what EDM's table makes of it, None where that is no molecule.
-        strain: Energy above the nearest minimum in kcal/mol, NaN where there is none.
+        perceived: The molecule that RDKit perceives.
+        stable: Which atoms are stable by EDM's table, booleans (N,).
+        table: SMILES of the molecule with the bonds of EDM's table; None if RDKit rejects it.
+        strain: Energy above the nearest minimum in kcal/mol; NaN if unknown.
         lengths: Kind of bond -> lengths in Å.
-        angles: Kind of angle -> degrees.
-        properties: What RDKit measures, by the names of `properties.PROPERTIES`; NaN where there is no molecule.
+        angles: Kind of angle -> angles in degrees.
+        properties: Name in `chemistry.properties.PROPERTIES` -> value; NaN if RDKit perceives no molecule.
     """
 
-    judged: Judged
+    perceived: PerceivedSample
     stable: np.ndarray
     table: str | None = None
     strain: float = math.nan
@@ -87,8 +87,8 @@ class Findings:
 
     @classmethod
     def of(cls, molecule: Molecule) -> Findings:
-        """Judge a sample."""
-        one, stable, table = Judged.of(molecule), stable_atoms(molecule), table_smiles(molecule)
+        """Return the findings of a sample."""
+        one, stable, table = PerceivedSample.of(molecule), stable_atoms(molecule), table_smiles(molecule)
         if one.mol is None:
             return cls(one, stable, table)
         energy, values = strain(one.mol), measure(one.mol, list(PROPERTIES))
@@ -104,19 +104,26 @@ class Findings:
 
 
 def examine(molecules: Sequence[Molecule]) -> list[Findings]:
-    """Judge samples, in processes with a time limit."""
-    found = each(Findings.of, molecules, "samples judged")
-    return [one or Findings(Judged(m), stable_atoms(m)) for m, one in zip(molecules, found, strict=True)]
+    """Return the findings of each sample, computed in worker processes."""
+    found = run_each(Findings.of, molecules, "samples evaluated")
+    return [one or Findings(PerceivedSample(m), stable_atoms(m)) for m, one in zip(molecules, found, strict=True)]
 
 
-def looked_at(molecules: Sequence[Molecule]) -> list[Judged]:
-    """Look at samples that are drawn or written, in processes with a time limit."""
-    found = each(Judged.of, molecules, "samples looked at", quiet=True)
-    return [one or Judged(molecule) for molecule, one in zip(molecules, found, strict=True)]
+def perceive_all(molecules: Sequence[Molecule]) -> list[PerceivedSample]:
+    """Return the perception of each sample, computed in worker processes."""
+    found = run_each(PerceivedSample.of, molecules, "samples perceived", quiet=True)
+    return [one or PerceivedSample(molecule) for molecule, one in zip(molecules, found, strict=True)]
 
 
-def each(work: Callable[[T], R], items: Sequence[T], what: str, quiet: bool = False) -> Iterator[R | None]:
-    """Yield what a function finds in items; None where it is given up, and tell at the end how often and why."""
+def run_each(work: Callable[[T], R], items: Sequence[T], what: str, quiet: bool = False) -> Iterator[R | None]:
+    """Yield the result of a function for each item, None if it fails, and warn at the end about failures.
+
+    Arguments:
+        work: The function; it runs in worker processes.
+        items: Its arguments.
+        what: Description for progress and the warning, such as "samples evaluated".
+        quiet: Whether no progress is printed.
+    """
     reasons = Counter[str]()
     for one in in_processes(work, items, what, seconds=SECONDS, forgiving=True, quiet=quiet):
         if isinstance(one, TimedOut):
@@ -124,47 +131,50 @@ def each(work: Callable[[T], R], items: Sequence[T], what: str, quiet: bool = Fa
         yield None if isinstance(one, TimedOut) else one
     if reasons:
         why = "; ".join(f"{n}: {reason}" for reason, n in reasons.most_common())
-        warnings.warn(f"{what}: {reasons.total()} of {len(items)} were given up ({why}).", stacklevel=2)
+        warnings.warn(f"{what}: {reasons.total()} of {len(items)} failed ({why}).", stacklevel=2)
 
 
-class Shape(NamedTuple):
-    """Bonds of a molecule: kind -> lengths in Å, and kind -> angles in degrees; nothing where there is no molecule."""
+class BondGeometry(NamedTuple):
+    """Bond lengths in Å and bond angles in degrees of a molecule, by kind; empty if RDKit perceives no molecule."""
 
     lengths: Mapping[str, Sequence[float]]
     angles: Mapping[str, Sequence[float]]
 
     @classmethod
-    def of(cls, molecule: Molecule) -> Shape:
-        """Measure a molecule."""
+    def of(cls, molecule: Molecule) -> BondGeometry:
+        """Return the bond geometry of a molecule."""
         mol = perceive(molecule)
         return cls({}, {}) if mol is None else cls(bond_lengths(mol), bond_angles(mol))
 
 
-def known_shapes(molecules: Sequence[Molecule]) -> tuple[Values, Values]:
-    """Return bond lengths and bond angles of molecules that samples are compared with, by kind."""
-    shapes = [one for one in each(Shape.of, molecules, "training geometries measured") if one]
-    return together(one.lengths for one in shapes), together(one.angles for one in shapes)
+def measure_shapes(molecules: Sequence[Molecule]) -> tuple[Values, Values]:
+    """Return the bond lengths in Å and the bond angles in degrees of all molecules, by kind."""
+    shapes = [one for one in run_each(BondGeometry.of, molecules, "training geometries measured") if one]
+    return merge_values(one.lengths for one in shapes), merge_values(one.angles for one in shapes)
 
 
 def strain(mol: Any) -> float | None:
-    """Return the MMFF94s energy above the nearest minimum in kcal/mol; None without parameters or convergence."""
+    """Return the MMFF94s energy above the nearest minimum in kcal/mol.
+
+    None if MMFF94s lacks parameters or the minimisation does not converge.
+    """
     properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(mol, mmffVariant="MMFF94s")
     if properties is None:
         return None
-    copy = Chem.Mol(mol)  # which the force field moves and does not keep alive
+    copy = Chem.Mol(mol)  # the force field moves its atoms and does not keep it alive
     field = rdForceFieldHelpers.MMFFGetMoleculeForceField(copy, properties)
     before = field.CalcEnergy()
-    failed = field.Minimize(maxIts=ITERATIONS)
+    failed = field.Minimize(maxIts=MAX_MINIMISER_STEPS)
     return None if failed else float(before - field.CalcEnergy())
 
 
-def busts() -> bool:
+def has_posebusters() -> bool:
     """Return whether PoseBusters is installed."""
     return importlib.util.find_spec("posebusters") is not None
 
 
-def passes(mols: Sequence[Any]) -> list[bool]:
-    """Return which of RDKit's molecules pass all tests of PoseBusters; what is given up passes none."""
+def passes_posebusters(mols: Sequence[Any]) -> list[bool]:
+    """Return which RDKit molecules pass all tests of PoseBusters; a molecule whose tests fail to run does not."""
     from polydiff.domains.molecule.metrics.poses import bust
 
-    return [bool(one) for one in each(bust, mols, "samples tested by PoseBusters")]
+    return [bool(one) for one in run_each(bust, mols, "samples tested by PoseBusters")]

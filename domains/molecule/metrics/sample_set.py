@@ -1,7 +1,8 @@
-"""How molecules are judged: what RDKit sees in them, what a table of bond lengths says, which of them exist.
+"""Metrics of a set of sampled molecules: validity, stability, uniqueness, geometry and agreement with conditions.
 
-A sample that fails (no molecule, a number that is not finite, a judge that takes too long) counts as one in every share
-"of samples". Each rule has a name of its own, for a number means nothing without it: rdkit, edm, mmff, posebusters.
+Every share "of samples" counts failures in its denominator: samples without a molecule, with positions that are not
+finite, or whose evaluation takes too long. Names of metrics contain the rule that they depend on (rdkit, edm, mmff,
+posebusters), since values by different rules cannot be compared.
 """
 
 from __future__ import annotations
@@ -16,25 +17,25 @@ from statistics import fmean
 import numpy as np
 
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
-from polydiff.domains.molecule.metrics.examine import Findings, Judged, busts, passes
-from polydiff.domains.molecule.metrics.shapes import Values, distance
+from polydiff.domains.molecule.metrics.examine import Findings, PerceivedSample, has_posebusters, passes_posebusters
+from polydiff.domains.molecule.metrics.shapes import Values, mean_wasserstein
 from polydiff.metrics.results import Metric
 from polydiff.metrics.standard_error import Number, jackknife, mean, median, ratio, share
 
-BUSTED = 250
-"""Samples that PoseBusters sees at most: it takes forty times as long as all other judges together."""
+MAX_POSEBUSTERS_SAMPLES = 250
+"""Largest number of samples given to PoseBusters, which takes forty times as long as all other metrics together."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What samples are compared with.
+    """The molecules and geometries that samples are compared with.
 
     Arguments:
         train: SMILES of the training molecules.
         test: SMILES of the held-out molecules.
-        universe: SMILES of all molecules that there are by the data set's rule; empty where that is not known.
-        lengths: Bond lengths of training geometries by kind.
-        angles: Bond angles of them.
+        universe: SMILES of all molecules that the data set's rule allows; empty if unknown.
+        lengths: Bond lengths of training geometries in Å by kind.
+        angles: Bond angles of training geometries in degrees by kind.
     """
 
     train: Collection[str]
@@ -44,63 +45,63 @@ class Reference:
     angles: Values = field(default_factory=dict)
 
 
-def judge(
+def all_metrics(
     found: Sequence[Findings], reference: Reference, requested: Mapping[str, Sequence[float]]
 ) -> dict[str, Metric]:
-    """Return all that is said of samples; `asked` as in `property_metrics`."""
+    """Return all metrics of samples; `requested` as in `property_metrics`."""
     return (
-        graph_metrics([one.judged for one in found], reference)
+        graph_metrics([one.perceived for one in found], reference)
         | table_metrics(found)
         | space_metrics(found, reference)
-        | (pose_metrics([one.judged for one in found[:BUSTED]]) if busts() else {})
+        | (pose_metrics([one.perceived for one in found[:MAX_POSEBUSTERS_SAMPLES]]) if has_posebusters() else {})
         | property_metrics(found, requested)
     )
 
 
-def graph_metrics(judged: Sequence[Judged], reference: Reference) -> dict[str, Metric]:
-    """Return what is said of the molecules as graphs, by RDKit's perception of bonds."""
-    n, seen = len(judged), [one.smiles for one in judged]
+def graph_metrics(samples: Sequence[PerceivedSample], reference: Reference) -> dict[str, Metric]:
+    """Return metrics of the molecules as graphs, by RDKit's perception of bonds."""
+    n, seen = len(samples), [one.smiles for one in samples]
     train, distinct = set(reference.train), {smiles for smiles in seen if smiles is not None}
     found = {
         "valid_connected_rdkit": Metric.of(
-            share(sum(one.mol is not None for one in judged), n),
+            share(sum(one.mol is not None for one in samples), n),
             "",
             "higher",
-            "Share of samples in whose atoms RDKit's DetermineBonds (charge 0, no radicals) sees a molecule, in one "
-            "piece.",
+            "Share of samples in which RDKit's DetermineBonds (charge 0, no radicals) finds a molecule in one piece.",
         ),
         "neutral_rdkit": Metric.of(
-            share(sum(one.neutral for one in judged), n),
+            share(sum(one.neutral for one in samples), n),
             "",
             "higher",
-            "Share of samples in which that molecule has no charged atom. RDKit explains wrong numbers of hydrogens by "
-            "pairs of charges, [CH2-] and [CH+]; nitro groups and zwitterions have theirs by right: see real data.",
+            "Share of samples in which that molecule has no charged atom. RDKit explains a wrong number of hydrogens "
+            "by a pair of charges, [CH2-] and [CH+]. Nitro groups and zwitterions are charged correctly: compare with "
+            "real data.",
         ),
         "valid_rdkit": Metric.of(
-            share(sum(one.valid for one in judged), n),
+            share(sum(one.valid for one in samples), n),
             "",
             "higher",
-            "Share of samples in whose atoms RDKit sees a molecule, be it in several pieces.",
+            "Share of samples in which RDKit finds a molecule, in one piece or several.",
         ),
         "connected": Metric.of(
-            share(sum(one.connected for one in judged), n),
+            share(sum(one.connected for one in samples), n),
             "",
             "higher",
-            "Share of samples whose atoms are in one piece by RDKit's covalent radii, whatever their valences.",
+            "Share of samples whose atoms are in one piece by RDKit's covalent radii, regardless of valences.",
         ),
         "unique": Metric.of(
-            distinct_number(seen, distinct, n),
+            distinct_ratio(seen, distinct, n),
             "",
             "higher",
-            f"Distinct valid molecules, by SMILES without stereochemistry, over all {n} samples, the invalid too. Real "
-            "data repeat molecules too, in other conformers.",
+            f"Number of distinct valid molecules, by SMILES without stereochemistry, divided by all {n} samples, "
+            "including invalid ones. Real data also repeat molecules, in other conformers.",
         ),
         "novel": Metric.of(
             share(len(distinct - train), len(distinct)),
             "",
             "higher",
-            f"Share of the distinct valid molecules that are none of the {len(train)} for training. Held-out molecules "
-            "are novel, but so is every wrong one: see precision.",
+            f"Share of the distinct valid molecules that are not among the {len(train)} training molecules. Held-out "
+            "molecules are novel, but so is every wrong one: compare with precision.",
         ),
     }
     if reference.universe:
@@ -109,31 +110,37 @@ def graph_metrics(judged: Sequence[Judged], reference: Reference) -> dict[str, M
             share(len(distinct & universe), len(distinct)),
             "",
             "higher",
-            f"Share of the distinct valid molecules that belong to the {len(universe)} molecules of the enumeration.",
+            f"Share of the distinct valid molecules that are among the {len(universe)} enumerated molecules.",
         )
         found["recall_held_out"] = Metric.of(
-            distinct_number(seen, held_out, len(held_out)),
+            distinct_ratio(seen, held_out, len(held_out)),
             "",
             "higher",
-            f"Share of the {len(held_out)} held-out molecules, which training never saw, that {n} samples hit. It "
-            "grows with the number of samples; the row of real data is made of such molecules.",
+            f"Share of the {len(held_out)} held-out molecules that occur among {n} samples. It grows with the number "
+            "of samples. The row of real data consists of held-out molecules.",
         )
     return found
 
 
-def distinct_number(seen: Sequence[str | None], wanted: Set[str], whole: int) -> Number:
-    """Return the number of wanted molecules among samples over `whole`."""
-    if not whole:
+def distinct_ratio(seen: Sequence[str | None], wanted: Set[str], total: int) -> Number:
+    """Return the number of distinct wanted molecules among samples, divided by `total`, with its jackknife error.
+
+    Arguments:
+        seen: SMILES of each sample, None if invalid.
+        wanted: SMILES to count.
+        total: The denominator.
+    """
+    if not total:
         return Number(math.nan)
     counts = Counter(smiles for smiles in seen if smiles in wanted)
-    without = [(len(counts) - (counts.get(smiles or "") == 1)) / whole for smiles in seen]
-    return Number(len(counts) / whole, jackknife(without))
+    without = [(len(counts) - (counts.get(smiles or "") == 1)) / total for smiles in seen]
+    return Number(len(counts) / total, jackknife(without))
 
 
 def table_metrics(found: Sequence[Findings]) -> dict[str, Metric]:
-    """Return what EDM's table of bond lengths says."""
+    """Return the stability metrics of EDM's table of bond lengths."""
     stable, n = [one.stable for one in found], len(found)
-    rule = "by EDM's table of bond lengths, which gauges precise positions and takes aromatic rings for unstable"
+    rule = "by EDM's table of bond lengths, which needs precise positions and calls aromatic rings unstable"
     return {
         "edm_atom_stable": Metric.of(
             ratio([atoms.sum() for atoms in stable], [len(atoms) for atoms in stable]),
@@ -145,34 +152,35 @@ def table_metrics(found: Sequence[Findings]) -> dict[str, Metric]:
             share(sum(bool(atoms.all()) for atoms in stable), n),
             "",
             "higher",
-            f"Share of samples of which all atoms are stable {rule}.",
+            f"Share of samples whose atoms are all stable {rule}.",
         ),
         "edm_valid": Metric.of(
             share(sum(one.table is not None for one in found), n),
             "",
             "higher",
-            "Share of samples of which EDM's table makes something that RDKit accepts: bonds that are missing are "
-            "taken for hydrogens and pieces are no fault, so far-apart atoms pass.",
+            "Share of samples that RDKit accepts with the bonds of EDM's table. Missing bonds count as hydrogens and "
+            "several pieces are allowed, so atoms far from each other pass.",
         ),
     }
 
 
 def space_metrics(found: Sequence[Findings], reference: Reference) -> dict[str, Metric]:
-    """Return what is said of the valid molecules' geometries."""
+    """Return metrics of the geometries of valid samples."""
     strains = [one.strain for one in found if not math.isnan(one.strain)]
     metrics = {
         "strain_mmff": Metric.of(
             median(strains),
             "kcal/mol",
             "lower",
-            "Median energy that a valid sample loses when MMFF94s brings it to the nearest minimum; see strain_known.",
+            "Median energy that valid samples lose when MMFF94s minimises them to the nearest minimum. See "
+            "strain_known.",
         ),
         "strain_known": Metric.of(
             share(len(strains), len(found)),
             "",
             "higher",
-            "Share of samples that have a strain: RDKit sees a molecule in one piece, MMFF94s has its parameters, and "
-            "the search for the minimum converges.",
+            "Share of samples that have a strain: RDKit finds a molecule in one piece, MMFF94s has parameters for it, "
+            "and the minimisation converges.",
         ),
     }
     shapes = {
@@ -182,36 +190,38 @@ def space_metrics(found: Sequence[Findings], reference: Reference) -> dict[str, 
     for name, (values, known, unit, what, kinds) in shapes.items():
         if known:
             metrics[name] = Metric.of(
-                distance(values, known),
+                mean_wasserstein(values, known),
                 unit,
                 "lower",
                 f"Wasserstein distance of the {what} of valid samples to those of training geometries, by kind "
-                f"({kinds}), averaged over all. It shrinks with the number of samples: the row of real data is its "
-                "floor.",
+                f"({kinds}), averaged over all. It shrinks with the number of samples; the row of real data is its "
+                "lower limit.",
             )
     return metrics
 
 
-def pose_metrics(judged: Sequence[Judged]) -> dict[str, Metric]:
-    """Return what PoseBusters says."""
-    passed, version = sum(passes([one.mol for one in judged if one.mol is not None])), metadata.version("posebusters")
+def pose_metrics(samples: Sequence[PerceivedSample]) -> dict[str, Metric]:
+    """Return the share of samples that pass PoseBusters."""
+    passed = sum(passes_posebusters([one.mol for one in samples if one.mol is not None]))
+    version = metadata.version("posebusters")
     return {
         "posebusters": Metric.of(
-            share(passed, len(judged)),
+            share(passed, len(samples)),
             "",
             "higher",
-            f"Share of the first {len(judged)} samples that pass all tests of PoseBusters {version} (mol_fast: bond "
-            "lengths, angles, clashes, flatness; its bounds are wide). What is invalid, or cannot be tested, does not.",
+            f"Share of the first {len(samples)} samples that pass all tests of PoseBusters {version} (mol_fast: bond "
+            "lengths, angles, clashes, flatness; its bounds are wide). A sample that is invalid or cannot be tested "
+            "does not pass.",
         )
     }
 
 
 def property_metrics(found: Sequence[Findings], requested: Mapping[str, Sequence[float]]) -> dict[str, Metric]:
-    """Return how far samples are from what they were asked to be.
+    """Return the mean absolute difference between requested and measured properties.
 
     Arguments:
-        found: What judges find in the samples.
-        asked: Property -> what each sample was asked for, in the property's unit; NaN for nothing.
+        found: Findings of each sample.
+        requested: Property -> requested value of each sample, in the property's unit; NaN if unconditioned.
     """
     metrics = {}
     for name, wanted in requested.items():
@@ -224,15 +234,18 @@ def property_metrics(found: Sequence[Findings], requested: Mapping[str, Sequence
             mean([abs(a - b) for a, b in pairs]),
             PROPERTIES[name].unit,
             "lower",
-            f"Mean difference between the {PROPERTIES[name].meaning} asked for and what RDKit measures on the valid "
-            f"samples; if what was asked were dealt out anew among them, {shuffled(pairs):.3g}.",
+            f"Mean absolute difference between the requested {PROPERTIES[name].meaning} and the value that RDKit "
+            f"measures on valid samples. If requests were shuffled among them, it would be "
+            f"{shuffled_error(pairs):.3g}.",
         )
     return metrics
 
 
-def shuffled(pairs: Sequence[tuple[float, float]]) -> float:
-    """Return the mean difference that chance would give: of each number asked for and each number measured."""
+def shuffled_error(pairs: Sequence[tuple[float, float]]) -> float:
+    """Return the expected mean absolute difference if requested values are shuffled among samples; NaN for no pairs.
+
+    It is the mean over all combinations of a requested and a measured value.
+    """
     requested, measured = np.array(pairs, np.float64).reshape(-1, 2).T
-    return (
-        fmean(np.abs(one - measured).mean() for one in requested) if pairs else math.nan
-    )  # the table of all may be large
+    # row by row, since the table of all combinations may be large
+    return fmean(np.abs(one - measured).mean() for one in requested) if pairs else math.nan

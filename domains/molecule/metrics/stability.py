@@ -1,9 +1,11 @@
 r"""Stability by a table of bond lengths: the rule of EDM (Hoogeboom et al., 2022, https://arxiv.org/abs/2203.17003).
 
-Two atoms at distance d (in pm) have a bond of order 1 if d < B_1 + 10; of order 2 if besides d < B_2 + 5; of order 3 if
-besides d < B_3 + 3. An atom is stable if its orders add up to a valence of its element, a molecule if all its atoms
-are. The rule is a gauge of precise positions more than of chemistry: it takes benzene, whose bonds are all alike, for
-unstable, and an error of 0.05 Å on each coordinate makes nine molecules of ten unstable.
+Two atoms at distance d (in pm) have a bond of order 1 if d < B_1 + 10, of order 2 if also d < B_2 + 5, and of order 3
+if also d < B_3 + 3. An atom is stable if its bond orders add up to a valence of its element. A molecule is stable if
+all its atoms are. The rule measures the precision of positions more than the chemistry. It calls benzene unstable,
+since its bonds are all equal. An error of 0.05 Å on each coordinate makes nine of ten molecules unstable.
+
+Symbols: B_k bond length of order k in the table, in pm; N atoms of a molecule.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from rdkit.rdBase import BlockLogs
 from polydiff.domains.molecule.chemistry.geometry import Molecule
 
 MARGINS = (10.0, 5.0, 3.0)
-"""pm by which a bond of order 1, 2, 3 may be longer than its table says."""
+"""Tolerances in pm by which bonds of order 1, 2, 3 may be longer than in the table."""
 
 SINGLE: Mapping[str, float] = {
     "H-H": 74, "H-C": 109, "H-N": 101, "H-O": 96, "H-F": 92, "H-B": 119, "H-Si": 148, "H-P": 144, "H-As": 152,
@@ -48,7 +50,7 @@ BONDS = (Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
 
 
 def bond_orders(molecule: Molecule) -> np.ndarray:
-    """Return the order that the tables give to each pair of atoms, integers (N, N), 0 for none."""
+    """Return the bond order of each pair of atoms by the tables, integers (N, N); 0 for no bond."""
     symbols = [Chem.GetPeriodicTable().GetElementSymbol(number) for number in molecule.numbers.tolist()]
     r = np.where(np.isfinite(molecule.positions), molecule.positions, np.nan).astype(np.float64)
     distance = 100 * np.linalg.norm(r[:, None] - r, axis=-1)
@@ -60,7 +62,7 @@ def bond_orders(molecule: Molecule) -> np.ndarray:
 
 
 def lengths(symbols: list[str], table: Mapping[str, float]) -> np.ndarray:
-    """Return a table's length for each pair, minus infinity where it has none."""
+    """Return the table's bond length of each pair of atoms in pm (N, N); minus infinity if it has none."""
     of = {pair: length for name, length in table.items() for a, b in [name.split("-")] for pair in [(a, b), (b, a)]}
     return np.array([[of.get((a, b), -np.inf) for b in symbols] for a in symbols])
 
@@ -73,9 +75,10 @@ def stable_atoms(molecule: Molecule) -> np.ndarray:
 
 
 def table_smiles(molecule: Molecule) -> str | None:
-    """Return the SMILES of the largest piece of what the tables make of atoms, None where RDKit refuses it.
+    """Return the SMILES of the largest piece of a molecule with the tables' bonds; None if RDKit rejects it.
 
-    That is EDM's validity: whatever a valence lacks is taken for hydrogen, charges are 0, and pieces are no fault.
+    This is EDM's definition of validity: missing bonds are filled with hydrogens, charges are 0, and a molecule may be
+    in several pieces.
     """
     mol, orders = Chem.RWMol(), bond_orders(molecule)
     for number in molecule.numbers.tolist():

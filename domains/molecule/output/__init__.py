@@ -1,1 +1,1 @@
-"""Molecules as drawings in HTML, with the script that turns them, and as files."""
+"""Output of molecules: drawings in HTML with a 3-D viewer, and .sdf files."""

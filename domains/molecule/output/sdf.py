@@ -1,4 +1,4 @@
-"""Samples written as .sdf."""
+"""Writing samples as .sdf files."""
 
 from __future__ import annotations
 
@@ -9,43 +9,45 @@ from typing import Any
 from rdkit import Chem
 
 from polydiff.domains.molecule.chemistry.geometry import Molecule
-from polydiff.domains.molecule.chemistry.perceive import cloud, finite, formula
-from polydiff.domains.molecule.metrics.examine import Judged, looked_at
+from polydiff.domains.molecule.chemistry.perceive import formula, has_finite_positions, without_bonds
+from polydiff.domains.molecule.metrics.examine import PerceivedSample, perceive_all
 from polydiff.support.errors import UserError
 
 
-def record(one: Judged) -> str:
-    """Return a molecule's record in a .sdf: with bonds where it has them, else its atoms alone.
+def record(one: PerceivedSample) -> str:
+    """Return the .sdf record of a sample: with bonds if RDKit perceives a molecule, else atoms only.
 
     Raises:
-        UserError: An atom is nowhere, which no file can hold.
+        UserError: A position is not finite, which a file cannot represent.
     """
-    if not finite(one.molecule):
+    if not has_finite_positions(one.molecule):
         raise UserError(f"{formula(one.molecule)} has positions that are not finite, so it cannot be written.")
-    block = Chem.MolToMolBlock(cloud(one.molecule) if one.mol is None else one.mol, kekulize=one.mol is not None)
+    block = Chem.MolToMolBlock(
+        without_bonds(one.molecule) if one.mol is None else one.mol, kekulize=one.mol is not None
+    )
     return f"{block}$$$$\n"
 
 
 def records(molecules: Sequence[Molecule]) -> str:
-    """Return the records of molecules, one after another."""
-    return "".join(map(record, looked_at(molecules)))
+    """Return the .sdf records of molecules as one text."""
+    return "".join(map(record, perceive_all(molecules)))
 
 
 def write_records(
-    molecules: Sequence[Molecule], words: Sequence[Mapping[str, Any]], directory: Path
+    molecules: Sequence[Molecule], conditions: Sequence[Mapping[str, Any]], directory: Path
 ) -> list[dict[str, Any]]:
-    """Write one .sdf a molecule into a folder, which is made, and return an entry of the manifest for each.
+    """Write one .sdf file per molecule and return the manifest entry of each.
 
     Arguments:
         molecules: Samples.
-        words: Conditions of each, in the user's words, for its entry.
-        directory: The folder.
+        conditions: Conditions of each, name -> value, which are added to its entry.
+        directory: The folder; created if missing.
     """
     directory.mkdir(parents=True, exist_ok=True)
     entries = []
-    for i, (one, told) in enumerate(zip(looked_at(molecules), words, strict=True)):
+    for i, (one, described) in enumerate(zip(perceive_all(molecules), conditions, strict=True)):
         name = f"sample-{i:05d}.sdf"
         (directory / name).write_text(record(one), encoding="utf-8")
         valid = {"smiles": one.smiles, "formula": formula(one.molecule), "valid": one.mol is not None}
-        entries.append({"file": name, **valid, **told})
+        entries.append({"file": name, **valid, **described})
     return entries

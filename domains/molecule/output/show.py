@@ -1,4 +1,4 @@
-"""Molecules to look at: drawings in an HTML fragment that fetches nothing, and a script that turns them in space."""
+"""Molecules in reports: an HTML fragment with drawings, which loads nothing, and a script that shows them in 3-D."""
 
 from __future__ import annotations
 
@@ -15,30 +15,38 @@ from rdkit.Chem import rdDepictor, rdDetermineBonds
 from rdkit.Chem.Draw import rdMolDraw2D
 
 from polydiff.domains.molecule.chemistry.geometry import Molecule
-from polydiff.domains.molecule.chemistry.perceive import cloud, finite, formula
-from polydiff.domains.molecule.metrics.examine import Judged
+from polydiff.domains.molecule.chemistry.perceive import formula, has_finite_positions, without_bonds
+from polydiff.domains.molecule.metrics.examine import PerceivedSample
 
 SHOWN = 24
+"""Largest number of molecules that are drawn."""
 WIDTH, HEIGHT = 150, 110
-"""Pixels of a drawing."""
+"""Size of a drawing in pixels."""
 COLOURS = {
     "H": "#b8b8b8", "C": "#444444", "N": "#3050f8", "O": "#e02020", "F": "#50a050", "S": "#c8a000", "Cl": "#1fa01f",
     "Br": "#a62929", "P": "#e08000", "B": "#d09080", "I": "#940094",
 }  # fmt: skip
 PALETTE = html.escape(json.dumps(COLOURS))
-OTHER = "#a020a0"
-"""Colour of elements that have none of their own."""
+DEFAULT_COLOUR = "#a020a0"
+"""Colour of elements that `COLOURS` does not list."""
 
 
-def show(judged: Sequence[Judged], captions: Sequence[str]) -> str:
-    """Return drawings of molecules, each with what it is and what it was asked to be, and its atoms for `script`."""
-    figures = [figure(one, caption) for one, caption in list(zip(judged, captions, strict=True))[:SHOWN]]
+def show(samples: Sequence[PerceivedSample], captions: Sequence[str]) -> str:
+    """Return an HTML fragment with a drawing of each sample.
+
+    A drawing has the SMILES or formula and the caption below it, and holds the atoms for `script`.
+
+    Arguments:
+        samples: The samples; the first `SHOWN` are drawn.
+        captions: Conditions of each as text.
+    """
+    figures = [figure(one, caption) for one, caption in list(zip(samples, captions, strict=True))[:SHOWN]]
     head = f'<div class="molecules" data-colours="{PALETTE}" style="display:flex;flex-wrap:wrap;gap:8px">'
     return head + "".join(figures) + "</div>"
 
 
 def script() -> str:
-    """Return the script that lets molecules be turned: 3Dmol.js (Rego & Koes, 2015), with its licence, and its use.
+    """Return the script of the 3-D viewer: 3Dmol.js (Rego & Koes, 2015), its licence, and the code that starts it.
 
     https://doi.org/10.1093/bioinformatics/btu829
     """
@@ -49,12 +57,12 @@ def script() -> str:
     return f"/*! 3Dmol.js 2.5.5\n{licence}*/\nfunction load3Dmol() {{\n{library}\n}}\n{viewer}"
 
 
-def figure(one: Judged, caption: str) -> str:
-    """Return one drawing with its caption; of atoms that are nowhere, these words instead."""
+def figure(one: PerceivedSample, caption: str) -> str:
+    """Return one drawing with its caption; a note replaces the drawing if positions are not finite."""
     name = one.smiles if one.smiles is not None else f"{formula(one.molecule)}: no molecule"
     lines = "<br>".join(html.escape(line) for line in (name, caption) if line)
-    if finite(one.molecule):
-        places, mol = turned(one.molecule), joined(one)
+    if has_finite_positions(one.molecule):
+        places, mol = to_principal_axes(one.molecule), with_bonds(one)
         data = f' data-atoms="{atoms(one.molecule, places)}" data-bonds="{bonds(mol)}"'
         picture = drawing(one) if one.mol is not None else projection(one.molecule, places, mol)
     else:
@@ -68,13 +76,13 @@ def figure(one: Judged, caption: str) -> str:
 
 
 def symbols(molecule: Molecule) -> list[str]:
-    """Return the symbols of a molecule's elements."""
+    """Return the element symbols of a molecule's atoms."""
     table = Chem.GetPeriodicTable()
     return [table.GetElementSymbol(number) for number in molecule.numbers.tolist()]
 
 
-def turned(molecule: Molecule) -> np.ndarray:
-    """Return positions (N, 3) turned, not mirrored, so that atoms spread most across, then up, then towards the eye."""
+def to_principal_axes(molecule: Molecule) -> np.ndarray:
+    """Return positions (N, 3) rotated, not mirrored, to principal axes: x has the largest spread, z the smallest."""
     r = molecule.positions.astype(np.float64)
     r = r - r.mean(0)
     axes = np.linalg.svd(r, full_matrices=True)[2]
@@ -84,34 +92,34 @@ def turned(molecule: Molecule) -> np.ndarray:
 
 
 def atoms(molecule: Molecule, places: np.ndarray) -> str:
-    """Return atoms as "C 0.12 -1.3 0;...", in Å."""
+    """Return atoms as text, "C 0.12 -1.30 0.00;...", in Å."""
     return ";".join(
         f"{symbol} {' '.join(f'{value:.2f}' for value in place)}"
         for symbol, place in zip(symbols(molecule), places.tolist(), strict=True)
     )
 
 
-def joined(one: Judged) -> Any:
-    """Return RDKit's molecule with its bonds in Kekule's form; of no molecule, with bonds by distance alone."""
+def with_bonds(one: PerceivedSample) -> Any:
+    """Return the RDKit molecule of a sample in Kekule form; with bonds by distance only if it is not a molecule."""
     if one.mol is not None:
         mol = Chem.Mol(one.mol)
         Chem.Kekulize(mol)
         return mol
-    mol = cloud(one.molecule)
+    mol = without_bonds(one.molecule)
     rdDetermineBonds.DetermineConnectivity(mol)
     return mol
 
 
 def bonds(mol: Any) -> str:
-    """Return bonds as "0 1 2;...": two atoms and the order."""
+    """Return bonds as text, "0 1 2;...": two atom indices and the order."""
     return ";".join(
         f"{bond.GetBeginAtomIdx()} {bond.GetEndAtomIdx()} {bond.GetBondTypeAsDouble() or 1:.0f}"
         for bond in mol.GetBonds()
     )
 
 
-def drawing(one: Judged) -> str:
-    """Return the graph of a molecule as SVG, drawn flat by RDKit."""
+def drawing(one: PerceivedSample) -> str:
+    """Return the 2-D structure of a molecule as SVG, drawn by RDKit."""
     flat = Chem.RemoveHs(one.mol)
     rdDepictor.Compute2DCoords(flat)
     canvas = rdMolDraw2D.MolDraw2DSVG(WIDTH, HEIGHT)
@@ -123,12 +131,12 @@ def drawing(one: Judged) -> str:
 
 
 def projection(molecule: Molecule, places: np.ndarray, mol: Any) -> str:
-    """Return atoms as SVG, on the plane in which they spread most (`turned`), with lines between those that are near.
+    """Return atoms as SVG, projected onto the plane of their largest spread, with lines for bonds.
 
     Arguments:
         molecule: The atoms.
-        places: Where they are (N, 3), turned.
-        mol: RDKit's molecule of them, with bonds by distance.
+        places: The result of `to_principal_axes` (N, 3).
+        mol: RDKit molecule of the atoms with bonds by distance.
     """
     plane = places[:, :2]
     reach = max(np.abs(plane[:, 0]).max() / WIDTH, np.abs(plane[:, 1]).max() / HEIGHT, 1e-6)
@@ -136,7 +144,7 @@ def projection(molecule: Molecule, places: np.ndarray, mol: Any) -> str:
     ends = [(spots[bond.GetBeginAtomIdx()], spots[bond.GetEndAtomIdx()]) for bond in mol.GetBonds()]
     lines = "".join(f"M{a[0]:.0f} {a[1]:.0f}L{b[0]:.0f} {b[1]:.0f}" for a, b in ends)
     letters = "".join(
-        f'<text x="{x:.0f}" y="{y:.0f}" fill="{COLOURS.get(symbol, OTHER)}">{symbol}</text>'
+        f'<text x="{x:.0f}" y="{y:.0f}" fill="{COLOURS.get(symbol, DEFAULT_COLOUR)}">{symbol}</text>'
         for (x, y), symbol in zip(spots, symbols(molecule), strict=True)
     )
     return (

@@ -1,10 +1,11 @@
-// Molecules in space, on pages that show.py draws. Without WebGL, or without this script, the drawings stay.
+// 3-D view of molecules on the pages of show.py. Without WebGL or without this script, the 2-D drawings stay.
 //
-// A browser gives a page few WebGL contexts, so one hidden viewer takes pictures of whatever comes into view, and at
-// most LIVE viewers are there to be turned; the oldest closes for the next. load3Dmol, before this, is 3Dmol.js.
+// A browser allows a page few WebGL contexts. So one hidden viewer renders images of the molecules that scroll into view,
+// and at most MAX_LIVE interactive viewers are open; the oldest closes for a new one. load3Dmol, defined before this
+// script, loads 3Dmol.js.
 (() => {
   "use strict";
-  const LIVE = 4, WIDE = 312, HIGH = 260, WIDTH = 150, HEIGHT = 110;
+  const MAX_LIVE = 4, WIDE = 312, HIGH = 260, WIDTH = 150, HEIGHT = 110;
   const context = document.createElement("canvas").getContext("webgl2");
   const groups = [...document.querySelectorAll(".molecules")];
   if (!context || !groups.length) return;
@@ -44,7 +45,7 @@
     view.render();
   }
 
-  // zoomTo leaves room for a ball of 5 Å, or a larger one around all atoms; what is to be turned must fit as a ball.
+  // zoomTo fits a sphere of 5 Å, or a larger one around all atoms. A molecule that can be rotated must fit as a sphere.
   function closer(atoms, still) {
     const most = of => Math.max(...atoms.map(of)) + 0.5, ball = most(a => Math.hypot(a.x, a.y, a.z));
     const room = 4.7 * Math.max(1, ball / 5);
@@ -52,7 +53,7 @@
     return Math.min(2.5, room / most(a => Math.abs(a.y)), (room * WIDTH) / HEIGHT / most(a => Math.abs(a.x)));
   }
 
-  function next() { // one picture a frame, so that the page stays awake
+  function next() { // one image per frame, so that the page stays responsive
     if (mode != "space" || !waiting.size) return;
     const [figure] = waiting, image = part(figure, "space");
     waiting.delete(figure);
@@ -80,7 +81,7 @@
 
   function open(figure) {
     if (live.some(one => one.figure == figure)) return;
-    if (live.length == LIVE) close(live[0]);
+    if (live.length == MAX_LIVE) close(live[0]);
     const box = document.createElement("div"), shut = document.createElement("button");
     box.style.cssText = `position:relative;width:${WIDE}px;max-width:100%;height:${HIGH}px;cursor:grab;touch-action:none`;
     shut.textContent = "×";
@@ -130,14 +131,14 @@
       button.style.cssText = "font:inherit;color:#222;border:1px solid #bbb;border-radius:4px;padding:2px 8px;margin-right:4px;cursor:pointer";
       bar.append(button);
     }
-    bar.append("A click on a molecule lets you turn it.");
+    bar.append("Click a molecule to rotate it.");
     group.before(bar);
   }
   for (const figure of figures()) {
     const box = part(figure, "still");
     box.tabIndex = 0;
     box.setAttribute("role", "button");
-    box.setAttribute("aria-label", "Turn it in space");
+    box.setAttribute("aria-label", "Show in 3-D");
     box.style.cursor = "pointer";
     box.onclick = () => open(figure);
     box.onkeydown = event => { if (event.key == "Enter") open(figure); };

@@ -1,1 +1,1 @@
-"""Work in separate processes with time limits."""
+"""Worker processes with time and memory limits."""

@@ -1,6 +1,6 @@
-"""The worker's side of `workers`: a process that calls a function for one item after another.
+"""The worker process of `workers.pool`, which calls a function for one item after another.
 
-It loads little, so that it starts quickly.
+This module imports little, so that a worker starts quickly.
 """
 
 from __future__ import annotations
@@ -16,93 +16,103 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
-START = 120.0
-"""Seconds in which a worker must be ready; and after an item's time, by which it ends if no parent has ended it."""
-MEMORY = 4 * 2**30
-"""Bytes of address space of a worker, where the system can limit it."""
+START_SECONDS = 120.0
+"""Time limit for the start of a worker.
+
+A worker whose parent has died ends itself this long after the time limit of its item.
+"""
+MEMORY_BYTES = 4 * 2**30
+"""Limit of the address space of a worker, on systems that support one."""
 
 
 @dataclass(frozen=True)
 class TimedOut:
-    """What an item gives that was given up: it took too long or too much memory, its process died, or RDKit failed.
+    """The result of a failed item: it took too long or too much memory, its process died, or RDKit failed.
 
     Arguments:
-        reason: Which of them, in words that follow "left out: ".
+        reason: The cause, as a clause: "it takes longer than 30 s".
     """
 
     reason: str
 
 
 class Answer(NamedTuple):
-    """What a worker says.
+    """A message of a worker.
 
     Attributes:
-        kind: "ready" for items, "done" with one, or "error" in one.
-        content: Pickled: the item's result or exception.
+        kind: "ready" for items, "done" with an item, or "error" if the function raised an exception.
+        content: The pickled result or exception.
     """
 
     kind: Literal["ready", "done", "error"]
     content: bytes = b""
 
 
-def serve(orders: BinaryIO, answers: BinaryIO) -> None:
-    """Work until the parent ends or closes the pipe: messages are (function, seconds) and (item,), pickled inside."""
-    order, seconds = b"", START
-    with Path(os.devnull).open("w") as nowhere, contextlib.suppress(EOFError):
+def serve(messages: BinaryIO, answers: BinaryIO) -> None:
+    """Answer messages until the parent ends or closes the pipe.
+
+    Arguments:
+        messages: Pickled tuples: (pickled function, time limit in seconds) or (pickled item,).
+        answers: Stream for pickled `Answer`s.
+    """
+    function, seconds = b"", START_SECONDS
+    with Path(os.devnull).open("w") as null, contextlib.suppress(EOFError):
         while True:
-            message = pickle.load(orders)  # noqa: S301 (of our parent)
+            message = pickle.load(messages)  # noqa: S301 (from our parent)
             if len(message) == 2:
-                (order, seconds), answer = message, Answer("ready")
-                load(order)
+                (function, seconds), answer = message, Answer("ready")
+                import_function(function)
             else:
-                faulthandler.dump_traceback_later(seconds + START, exit=True, file=nowhere)  # if the parent is gone
-                answer = attempt(order, message[0])
+                faulthandler.dump_traceback_later(
+                    seconds + START_SECONDS, exit=True, file=null
+                )  # if the parent is gone
+                answer = call(function, message[0])
                 faulthandler.cancel_dump_traceback_later()
             pickle.dump(answer, answers)
             answers.flush()
 
 
-def load(order: bytes) -> None:
-    """Import what a function needs; why that fails is told with the first item."""
+def import_function(function: bytes) -> None:
+    """Import the module of a pickled function. If that fails, the first item reports the error."""
     with contextlib.suppress(Exception):
-        pickle.loads(order)  # noqa: S301
+        pickle.loads(function)  # noqa: S301
 
 
-def attempt(order: bytes, item: bytes) -> Answer:
-    """Return what a function gives for an item, or its exception."""
+def call(function: bytes, item: bytes) -> Answer:
+    """Return the answer with the result of a pickled function for a pickled item, or with its exception."""
     try:
-        return Answer("done", pickle.dumps(pickle.loads(order)(pickle.loads(item))))  # noqa: S301
+        return Answer("done", pickle.dumps(pickle.loads(function)(pickle.loads(item))))  # noqa: S301
     except MemoryError:
-        return Answer("done", pickle.dumps(TimedOut(f"it takes more than {MEMORY / 2**30:g} GiB of memory")))
+        return Answer("done", pickle.dumps(TimedOut(f"it takes more than {MEMORY_BYTES / 2**30:g} GiB of memory")))
     except Exception as error:  # noqa: BLE001 (raised in the parent)
-        return Answer("error", portable(error))
+        return Answer("error", pickled(error))
 
 
-def portable(error: Exception) -> bytes:
-    """Return an exception, pickled; of one that cannot be, its text."""
+def pickled(error: Exception) -> bytes:
+    """Return a pickled exception; if it cannot be pickled, a RuntimeError with its traceback."""
     try:
         content = pickle.dumps(error)
         pickle.loads(content)  # noqa: S301
-    except Exception:  # noqa: BLE001 (of whatever class)
+    except Exception:  # noqa: BLE001 (any class)
         return pickle.dumps(RuntimeError("".join(traceback.format_exception(error))))
     return content
 
 
 def limit_memory() -> None:
-    """Let what asks for too much memory fail, rather than the machine."""
+    """Limit the address space, so that a large allocation fails instead of exhausting the machine."""
     try:
         import resource
-    except ImportError:  # no POSIX
+    except ImportError:  # not a POSIX system
         return
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    with contextlib.suppress(ValueError, OSError):  # of systems that know the limit and do not let it be set
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY if hard < 0 else min(MEMORY, hard), hard))
+    with contextlib.suppress(ValueError, OSError):  # the system has the limit but does not allow to set it
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES if hard < 0 else min(MEMORY_BYTES, hard), hard))
 
 
 def main() -> None:
-    """Be a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
+    """Run as a worker process: read messages from stdin, write answers to stdout."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
     limit_memory()
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what is printed must not come between answers
+    os.dup2(2, 1)  # printed text must not mix with answers
     serve(sys.stdin.buffer, answers)

@@ -14,8 +14,8 @@ from polydiff.core.streams import streams
 from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.codec import Codec
 from polydiff.domains.molecule.config import MoleculeData
+from polydiff.domains.molecule.data.dataset import open_library
 from polydiff.domains.molecule.data.library import Library
-from polydiff.domains.molecule.data.source import open_library
 from polydiff.domains.molecule.space import DenseMolecules
 from polydiff.gaussian.schedule.tables import polynomial_2
 from polydiff.support.errors import UserError
@@ -45,10 +45,10 @@ def test_decoding_undoes_encoding_up_to_the_centre(library: Library, packed: boo
 
 
 @pytest.mark.parametrize("given", [False, True])
-def test_an_element_that_training_lacked_is_refused(library: Library, given: bool) -> None:
+def test_an_unknown_element_is_an_error(library: Library, given: bool) -> None:
     codec = replace(codec_of(library), given=given)
     sulphur = Molecule(np.array([16, 1, 1]), np.eye(3, dtype=np.float32))
-    with pytest.raises(UserError, match="holds S, and this model knows H, C, N, O, F"):
+    with pytest.raises(UserError, match="contains S, but this model was trained on H, C, N, O, F"):
         codec.encode([library[0], sulphur])
 
 
@@ -61,8 +61,8 @@ def test_states_lie_on_their_space_with_positions_of_unit_variance(library: Libr
     assert x[space.mask][:, 3:].mean(0).abs().max() < 1e-5
 
 
-def test_states_as_in_edm_are_plain(library: Library) -> None:
-    """Å unscaled beside 0.25 one-hot and 0.1 Z."""
+def test_states_with_edm_settings(library: Library) -> None:
+    """Positions in Å, one-hot elements times 0.25, atomic numbers times 0.1."""
     molecule = library[50]
     x, space = codec_of(library, packed=True, **EDM).encode([molecule])
     onehot = 0.25 * (molecule.numbers[:, None] == np.array([1, 6, 7, 8, 9]))
@@ -78,7 +78,7 @@ def test_centred_features_have_the_mean_zero(library: Library) -> None:
     assert x.mean(0).abs().max() < 1e-5
 
 
-def test_a_whole_number_is_read_back_by_its_nearest(library: Library) -> None:
+def test_an_atomic_number_is_decoded_as_the_nearest_integer(library: Library) -> None:
     for centred in (False, True):
         codec = codec_of(library, packed=True, **{**EDM, "centred": centred})
         x, space = codec.encode([library[50]])
@@ -92,7 +92,7 @@ def test_a_whole_number_is_read_back_by_its_nearest(library: Library) -> None:
         assert clean.category == (3, 8)
 
 
-def test_a_feature_of_scale_c_is_covered_by_noise_when_edm_says() -> None:
+def test_signal_equals_noise_at_the_stated_times() -> None:
     """gamma' = gamma - 2 ln c: signal equals noise where the noise level is c."""
     schedule = polynomial_2()
     for c, t in {1.0: 0.54, 0.25: 0.173, 0.125: 0.088, 0.1: 0.070}.items():
@@ -109,7 +109,7 @@ def test_both_layouts_hold_the_same_numbers(library: Library) -> None:
     torch.testing.assert_close(sqnorm(padded, dense), sqnorm(packed, stacked))
 
 
-def test_padded_sizes_are_few(library: Library) -> None:
+def test_padding_to_a_multiple(library: Library) -> None:
     loose = replace(codec_of(library), pad_to=8)
     for i in (0, 50, 90):
         state, space = loose.encode([library[i]])

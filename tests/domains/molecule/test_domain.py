@@ -1,4 +1,4 @@
-"""Molecules as a domain: conditions in physical units, sizes, pictures, files, and training that learns."""
+"""The domain of molecules: conditions in physical units, sizes, metrics, drawings and files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Samples
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
-from polydiff.domains.molecule.conditions import NEAR
+from polydiff.domains.molecule.condition_sampler import NEAREST_PROFILES
 from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData, Property
 from polydiff.domains.molecule.data import dataset
 from polydiff.domains.molecule.domain import MoleculeDomain
@@ -48,11 +48,11 @@ def noise(domain: MoleculeDomain, n: int) -> Samples:
 
 
 @pytest.mark.parametrize("options", [{"layout": "dense"}, {"layout": "sparse", "conditions": ()}])
-def test_promises_are_kept(options: dict[str, object]) -> None:
+def test_the_domain_passes_the_conformance_checks(options: dict[str, object]) -> None:
     assert [check for check in check_domain(config(**options), examples=8) if not check.passed] == []
 
 
-def test_the_config_names_the_properties_that_there_are() -> None:
+def test_the_config_lists_all_properties() -> None:
     assert Property.__args__ == (*PROPERTIES, "composition")  # type: ignore[attr-defined]
 
 
@@ -67,7 +67,7 @@ def test_statistics_are_json_and_suffice_without_the_data(
     assert len(again.decode(a[0].noise(streams(0, "noise", range(9))), a[0])) == 9
 
 
-def test_conditions_are_standardised_and_described_in_their_units(domain: MoleculeDomain) -> None:
+def test_conditions_are_standardised_and_described_in_physical_units(domain: MoleculeDomain) -> None:
     n = domain.size("train")
     _, _, cond = domain.batch("train", range(n), streams(0, "augment", range(n)))
     assert cond is not None
@@ -75,20 +75,20 @@ def test_conditions_are_standardised_and_described_in_their_units(domain: Molecu
         assert float(value.mean()) == pytest.approx(0, abs=1e-5)
         assert float(value.std(correction=0)) == pytest.approx(1, abs=1e-5)
     tpsa = domain.dataset.splits["train"].column("tpsa")
-    assert [words["tpsa"] for words in domain.describe(cond)] == pytest.approx(tpsa.tolist(), abs=1e-3)
+    assert [row["tpsa"] for row in domain.describe(cond)] == pytest.approx(tpsa.tolist(), abs=1e-3)
 
 
-def test_asking_is_in_physical_units(domain: MoleculeDomain) -> None:
+def test_requests_are_in_physical_units(domain: MoleculeDomain) -> None:
     space, cond = domain.blank(streams(0, "blank", range(20)), {"logp": "1.5", "atoms": "11"})
     assert isinstance(space, DenseMolecules | PackedMolecules)
     assert space.sizes.tolist() == [11] * 20
     assert cond is not None
-    words = domain.describe(cond)
-    assert {row["logp"] for row in words} == {1.5}
-    assert len({row["tpsa"] for row in words}) > 1
+    described = domain.describe(cond)
+    assert {row["logp"] for row in described} == {1.5}
+    assert len({row["tpsa"] for row in described}) > 1
 
 
-def test_what_is_not_asked_is_drawn_as_in_training(domain: MoleculeDomain) -> None:
+def test_unspecified_conditions_are_drawn_as_in_training(domain: MoleculeDomain) -> None:
     n = 4000
     space, cond = domain.blank(streams(0, "blank", range(n)), {})
     assert isinstance(space, DenseMolecules | PackedMolecules)
@@ -100,12 +100,12 @@ def test_what_is_not_asked_is_drawn_as_in_training(domain: MoleculeDomain) -> No
     assert np.corrcoef(space.sizes.numpy(), cond["logp"].numpy())[0, 1] == pytest.approx(real_correlation, abs=0.05)
 
 
-def test_what_is_not_asked_goes_with_what_is(domain: MoleculeDomain) -> None:
+def test_unspecified_conditions_are_drawn_near_the_specified_ones(domain: MoleculeDomain) -> None:
     train = domain.dataset.splits["train"]
     requested = float(np.quantile(train.column("tpsa"), 0.95))
     _, cond = domain.blank(streams(0, "blank", range(500)), {"tpsa": str(requested)})
     assert cond is not None
-    near = np.argsort(np.abs(train.column("tpsa") - requested), kind="stable")[:NEAR]
+    near = np.argsort(np.abs(train.column("tpsa") - requested), kind="stable")[:NEAREST_PROFILES]
     drawn = np.mean([row["logp"] for row in domain.describe(cond)])
     assert drawn == pytest.approx(train.column("logp")[near].mean(), abs=0.15)
 
@@ -114,19 +114,19 @@ def test_what_is_not_asked_goes_with_what_is(domain: MoleculeDomain) -> None:
     ("requested", "message"),
     [
         ({"logq": "1"}, "Unknown condition 'logq'. Did you mean 'logp'"),
-        ({"rings": "1"}, r"training with data\.conditions=\[rings\]"),
+        ({"rings": "1"}, r"train a run with data\.conditions=\[rings\]"),
         ({"logp": "high"}, "logp=high: logp must be a number"),
         ({"logp": "nan"}, "logp=nan: logp must be a number"),
         ({"atoms": "7.5"}, "atoms must be a whole number"),
         ({"atoms": "0"}, "atoms must be a whole number of at least 1"),
     ],
 )
-def test_what_cannot_be_asked(domain: MoleculeDomain, requested: dict[str, str], message: str) -> None:
+def test_invalid_requests_are_errors(domain: MoleculeDomain, requested: dict[str, str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         domain.blank(streams(0, "blank", range(2)), requested)
 
 
-def test_a_number_of_atoms_can_be_asked_for_but_not_changed_or_avoided(domain: MoleculeDomain) -> None:
+def test_a_number_of_atoms_can_be_requested_but_not_changed_or_avoided(domain: MoleculeDomain) -> None:
     denoiser = build_denoiser(domain.config, domain, torch.device("cpu"))
     model = Model(domain.config, domain, denoiser)
     assert [len(example[0]) for example in model.sample(2, cond={"atoms": 9}, steps=1).examples] == [9, 9]
@@ -142,20 +142,20 @@ def test_a_number_of_atoms_can_be_asked_for_but_not_changed_or_avoided(domain: M
         vary(model, given, cond={"atoms": "x"})
 
 
-def test_real_molecules_measure_what_they_are_asked_and_are_judged_once(
+def test_real_molecules_have_their_conditions_and_are_examined_once(
     domain: MoleculeDomain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = domain.examples("test", 20)
-    told = domain.evaluate(real)
-    monkeypatch.setattr(evaluation, "examine", None)  # they are known by now
+    metrics = domain.evaluate(real)
+    monkeypatch.setattr(evaluation, "examine", None)  # the findings are cached
     found = domain.measures(real)
     assert next(iter(found)) == "logp"
     assert found["logp"].values == pytest.approx(found["logp"].requested, abs=1e-4)
     assert found["gyration"].requested == []
     assert found["gyration"].unit == "Å"
-    assert told["error_logp"].value == pytest.approx(0, abs=1e-4)
-    assert told["bond_lengths"].value < 0.02
-    assert told["valid_connected_rdkit"].error > 0
+    assert metrics["error_logp"].value == pytest.approx(0, abs=1e-4)
+    assert metrics["bond_lengths"].value < 0.02
+    assert metrics["valid_connected_rdkit"].error > 0
 
 
 def test_real_molecules_pass_and_noise_does_not(domain: MoleculeDomain) -> None:
@@ -169,7 +169,7 @@ def test_real_molecules_pass_and_noise_does_not(domain: MoleculeDomain) -> None:
     assert floor["edm_molecule_stable"].value < 0.01
 
 
-def test_drawings_are_sound_xml_with_captions(domain: MoleculeDomain) -> None:
+def test_drawings_are_valid_xml_with_captions(domain: MoleculeDomain) -> None:
     for samples in (domain.examples("test", 8), noise(domain, 8)):
         page = domain.show(samples)
         assert len(page) < 100_000

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from polydiff.domains.molecule.chemistry.geometry import Molecule, atomic_numbers, embedded, positions
-from polydiff.domains.molecule.chemistry.perceive import formula, look, perceive
+from polydiff.domains.molecule.chemistry.geometry import Molecule, atomic_numbers, embed, positions
+from polydiff.domains.molecule.chemistry.perceive import formula, perceive, perceive_pieces
 from polydiff.domains.molecule.metrics.examine import (
-    Judged,
+    PerceivedSample,
 )
 from polydiff.domains.molecule.metrics.stability import (
     stable_atoms,
@@ -17,7 +17,7 @@ from polydiff.domains.molecule.metrics.stability import (
 
 
 def molecule(smiles: str) -> Molecule:
-    mol = embedded(smiles, 1)
+    mol = embed(smiles, 1)
     return Molecule(atomic_numbers(mol), positions(mol)[0])
 
 
@@ -40,17 +40,17 @@ def molecule(smiles: str) -> Molecule:
         *("Cc1ccccc1", "c1ccc2ccccc2c1", "CC(=O)Oc1ccccc1C(=O)O", "[NH3+]CC(=O)[O-]", "c1ccoc1", "C[N+]#[C-]"),
     ],
 )
-def test_rdkit_sees_the_molecule_again(smiles: str) -> None:
-    assert Judged.of(molecule(smiles)).smiles == Chem.CanonSmiles(smiles)
+def test_rdkit_perceives_the_molecule(smiles: str) -> None:
+    assert PerceivedSample.of(molecule(smiles)).smiles == Chem.CanonSmiles(smiles)
 
 
-def test_rdkit_sees_no_molecule_in_pieces_radicals_and_clouds() -> None:
+def test_rdkit_perceives_no_molecule_in_pieces_radicals_and_collapsed_atoms() -> None:
     water, methane = molecule("O"), molecule("C")
     apart = Molecule(
         np.concatenate([water.numbers, methane.numbers]), np.concatenate([water.positions, methane.positions + 20])
     )
     assert perceive(apart) is None
-    assert look(apart).mol is not None
+    assert perceive_pieces(apart).mol is not None
     assert perceive(Molecule(methane.numbers[:-1], methane.positions[:-1])) is None
     assert perceive(Molecule(water.numbers, water.positions * np.nan)) is None
     assert perceive(Molecule(water.numbers, water.positions * 0)) is None
@@ -58,22 +58,22 @@ def test_rdkit_sees_no_molecule_in_pieces_radicals_and_clouds() -> None:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("size", [0.3, 1.0, 2.0])
-def test_no_cloud_of_atoms_keeps_the_judges_busy(size: float) -> None:
+def test_perception_of_random_atoms_takes_bounded_time(size: float) -> None:
     g = np.random.default_rng(0)
     for n in (1, 2, 20, 100):
-        cloud = Molecule(g.choice([1, 6, 7, 8, 9], n).astype(np.uint8), size * g.normal(size=(n, 3)).astype(np.float32))
-        one = Judged.of(cloud)
+        atoms = Molecule(g.choice([1, 6, 7, 8, 9], n).astype(np.uint8), size * g.normal(size=(n, 3)).astype(np.float32))
+        one = PerceivedSample.of(atoms)
         assert (one.mol is None) == (one.smiles is None)
-        assert len(stable_atoms(cloud)) == n
+        assert len(stable_atoms(atoms)) == n
 
 
-def test_two_wrong_valences_are_no_neutral_molecule() -> None:
+def test_two_wrong_valences_are_not_a_neutral_molecule() -> None:
     propane, nitromethane = molecule("CCC"), molecule("C[N+](=O)[O-]")
     ends = [4, 8]  # a hydrogen of each outer carbon: one is left with too few, and so is the other
     torn = Molecule(np.delete(propane.numbers, ends), np.delete(propane.positions, ends, 0))
-    judged = [Judged.of(one) for one in (propane, torn, nitromethane, molecule("[NH3+]CC(=O)[O-]"))]
-    assert [one.mol is not None for one in judged] == [True] * 4
-    assert [one.neutral for one in judged] == [True, False, False, False]
+    samples = [PerceivedSample.of(one) for one in (propane, torn, nitromethane, molecule("[NH3+]CC(=O)[O-]"))]
+    assert [one.mol is not None for one in samples] == [True] * 4
+    assert [one.neutral for one in samples] == [True, False, False, False]
 
 
 def test_formulas() -> None:

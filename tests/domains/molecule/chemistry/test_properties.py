@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from polydiff.domains.molecule.chemistry.geometry import embedded
+from polydiff.domains.molecule.chemistry.geometry import embed
 from polydiff.domains.molecule.chemistry.properties import measure
 
 
 def test_properties_are_measured_in_their_units() -> None:
-    mol = embedded("CC(=O)O", 1)
+    mol = embed("CC(=O)O", 1)
     names = ["weight", "heavy_atoms", "rings", "donors", "tpsa", "logp"]
     assert measure(mol, names) == pytest.approx([60.05, 4, 0, 1, 37.3, 0.09], abs=0.01)
     atoms = np.array([[-1.0, 0, 0], [1, 0, 0]])

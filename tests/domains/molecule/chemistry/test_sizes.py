@@ -8,8 +8,8 @@ import torch
 from polydiff.domains.molecule.chemistry.sizes import size_nats
 
 
-def test_the_probability_of_sizes_is_one_and_that_of_training() -> None:
-    """p(n) = (count + 1/L) / (total + 1) over the L sizes that can be asked for."""
+def test_probabilities_of_sizes_sum_to_one_and_follow_training() -> None:
+    """p(n) = (count + 1/L) / (total + 1) over the L sizes that can be requested."""
     counts = [[3, 10], [5, 30]]
     p = (-size_nats(torch.arange(0, 22), counts)).exp()
     assert float(p.sum()) == pytest.approx(1)

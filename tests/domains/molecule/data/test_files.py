@@ -1,4 +1,4 @@
-"""Files of one's own: what is read, what is left out and what is said of it."""
+"""Reading a user's own files: records, rejected molecules and messages."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 from pydantic import ValidationError
 from rdkit import Chem
 
-from polydiff.domains.molecule.chemistry.geometry import atomic_numbers, embedded, positions
+from polydiff.domains.molecule.chemistry.geometry import atomic_numbers, embed, positions
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data import source as data_module
+from polydiff.domains.molecule.data import dataset as dataset_module
+from polydiff.domains.molecule.data.dataset import open_library
 from polydiff.domains.molecule.data.library import Library
-from polydiff.domains.molecule.data.source import open_library
 from polydiff.support.errors import UserError
 
 SMILES = ("CCO", "CC#N", "c1ccccc1")
 
 
 def block(smiles: str, name: str = "") -> str:
-    mol = embedded(smiles, 1)
+    mol = embed(smiles, 1)
     mol.SetProp("_Name", name)
     return Chem.MolToMolBlock(mol)
 
@@ -38,14 +38,14 @@ def test_a_sdf_keeps_its_positions(tmp_path: Path) -> None:
     library = read(write(tmp_path / "own.sdf", "".join(f"{block(s)}$$$$\n" for s in SMILES)))
     assert library.smiles == list(SMILES)
     for i, smiles in enumerate(SMILES):
-        mol = embedded(smiles, 1)
+        mol = embed(smiles, 1)
         assert np.array_equal(library[i].numbers, atomic_numbers(mol))
         np.testing.assert_allclose(library[i].positions, positions(mol)[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("cut", [3, 6, 9, 14, 18])
 @pytest.mark.parametrize("separator", ["$$$$\n", ""])
-def test_a_record_that_is_cut_off_does_not_take_its_neighbours(tmp_path: Path, cut: int, separator: str) -> None:
+def test_a_truncated_record_does_not_affect_its_neighbours(tmp_path: Path, cut: int, separator: str) -> None:
     torn = "\n".join(block("CC(=O)O").splitlines()[:cut]) + "\n" + separator
     text = f"{block('CCO')}$$$$\n{torn}{block('CC#N')}$$$$\n"
     path = write(tmp_path / "own.sdf", text)
@@ -69,8 +69,8 @@ def test_a_flat_sdf_gets_positions(tmp_path: Path) -> None:
     assert np.linalg.matrix_rank(library[0].positions - library[0].positions.mean(0), tol=0.1) == 3
 
 
-def test_missing_hydrogens_are_refused_or_added(tmp_path: Path) -> None:
-    bare = [Chem.MolToMolBlock(Chem.RemoveHs(embedded(s, 1))) for s in ("CCCO", "CC(C)O")]
+def test_records_without_hydrogens_are_rejected_or_completed(tmp_path: Path) -> None:
+    bare = [Chem.MolToMolBlock(Chem.RemoveHs(embed(s, 1))) for s in ("CCCO", "CC(C)O")]
     path = write(tmp_path / "own.sdf", "$$$$\n".join([*bare, block("C"), block("CC")]))
     with pytest.warns(UserWarning, match="2: it lacks hydrogens, which data.add_hydrogens=true adds"):
         assert read(path).smiles == ["C", "CC"]
@@ -88,7 +88,7 @@ def test_lines_of_smiles(tmp_path: Path) -> None:
     assert "2 of 6 molecules are used" in message
     reasons = {
         "RDKit does not understand its SMILES (line 6)", "it is a radical (line 7)", "it is charged (line 8)",
-        "it is the same as one before (line 4)",
+        "it repeats an earlier one (line 4)",
     }  # fmt: skip
     assert all(f"1: {reason}" in message for reason in reasons)
 
@@ -101,9 +101,9 @@ def test_a_table_with_a_column_of_smiles(tmp_path: Path) -> None:
         read(path, column="smile")
 
 
-def test_elements_and_sizes_that_are_not_wanted(tmp_path: Path) -> None:
+def test_molecules_outside_the_selection_are_rejected(tmp_path: Path) -> None:
     path = write(tmp_path / "own.smi", "CCO\nCCS\nCCN\nCCCCCCCC\n")
-    with pytest.warns(UserWarning, match=r"1: .*data.max_atoms=12 atoms .*; 1: it holds S, .*data.elements"):
+    with pytest.warns(UserWarning, match=r"1: it contains S, .*data.elements.*; 1: .*data.max_atoms=12 atoms"):
         library = read(path, elements=("H", "C", "N", "O"), max_atoms=12)
     assert set(library.smiles) == {"CCO", "CCN"}
 
@@ -112,7 +112,7 @@ def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     path = write(tmp_path / "own.smi", "CCO\nCCN\n")
     read(path)
     with monkeypatch.context() as patch:
-        patch.setattr(data_module, "places", lambda *_: pytest.fail("computed again"))
+        patch.setattr(dataset_module, "prepare_items", lambda *_: pytest.fail("prepared again"))
         assert set(read(path).smiles) == {"CCO", "CCN"}
     write(path, "CCO\nCCF\n")
     assert set(read(path).smiles) == {"CCO", "CCF"}
@@ -121,8 +121,8 @@ def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("own.smi", "", "holds no molecule that can be used. It is empty"),
-        ("own.smi", "nonsense\n", "holds no molecule that can be used. 1: RDKit does not understand its SMILES"),
+        ("own.smi", "", "contains no molecule that can be used. It is empty"),
+        ("own.smi", "nonsense\n", "contains no molecule that can be used. 1: RDKit does not understand its SMILES"),
         ("own.pdb", "", "Unknown kind of molecule file '.pdb'"),
         ("own.csv", "", "Unknown column 'smiles'"),
     ],
@@ -132,8 +132,8 @@ def test_files_that_cannot_be_used(tmp_path: Path, name: str, text: str, message
         read(write(tmp_path / name, text))
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"There is no data.path=.*gone\.sdf"):
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"data.path=.*gone\.sdf does not exist"):
         read(tmp_path / "gone.sdf")
 
 
@@ -141,7 +141,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"name": "file"}, "needs data.path"),
-        ({"elements": ("C",)}, "data.elements is for other data"),
+        ({"elements": ("C",)}, "data.elements does not apply to data.name=organic"),
         ({"conditions": ("logp", "logp")}, "twice"),
         ({"conditions": ("log",)}, "logp"),
         ({"max_heavy": 8}, "less than or equal to 7"),

@@ -1,4 +1,4 @@
-"""A user's own molecules: read as they stand, parts named in words, kept exactly, and grown."""
+"""A user's own molecules: read unchanged, atoms selected by text, kept exactly, and grown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from polydiff.config.processes import build_denoiser
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData
-from polydiff.domains.molecule.data.inputs import named
+from polydiff.domains.molecule.data.inputs import select_atoms
 from polydiff.domains.molecule.domain import MoleculeDomain
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.gaussian.control.known import Known
@@ -54,7 +54,7 @@ def embedded(smiles: str) -> Chem.Mol:
 
 
 def without(mol: Chem.Mol, *atoms: int) -> Chem.Mol:
-    """A fragment: atoms are gone, and what they leave open stays open."""
+    """Return a fragment: a molecule without some atoms, whose valences stay open."""
     part = Chem.RWMol(mol)
     for i in sorted(atoms, reverse=True):
         part.RemoveAtom(i)
@@ -72,12 +72,12 @@ def ethanol(tmp_path: Path) -> Path:
 
 
 def rmsd(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two clouds once one is put onto the other by a shift alone: what is kept keeps its orientation, too."""
+    """Return the root mean square distance after a shift without rotation, since known atoms keep their orientation."""
     difference = (a - a.mean(0)) - (b - b.mean(0))
     return float(np.sqrt((difference**2).sum(1).mean()))
 
 
-def test_files_are_read_as_they_stand(model: Model, tmp_path: Path) -> None:
+def test_files_are_read_unchanged(model: Model, tmp_path: Path) -> None:
     mols = [embedded("CCO"), without(embedded("C1CC1"), 3), embedded("O")]
     given = polydiff.read(model, write(tmp_path / "three.sdf", *mols))
     for molecule, mol in zip(model.domain.decode(given.x, given.space), mols, strict=True):
@@ -93,7 +93,7 @@ def test_files_are_read_as_they_stand(model: Model, tmp_path: Path) -> None:
     assert [len(m.numbers) for m in model.domain.decode(both.x, both.space)] == [3, 9, 7]
 
 
-def test_marks_of_where_a_fragment_was_cut_are_no_atoms(model: Model, tmp_path: Path) -> None:
+def test_atoms_that_mark_cut_bonds_are_removed(model: Model, tmp_path: Path) -> None:
     cut = Chem.RWMol(embedded("CCO"))
     cut.ReplaceAtom(2, Chem.Atom(0))
     given = polydiff.read(model, write(tmp_path / "cut.sdf", cut))
@@ -104,14 +104,18 @@ def test_marks_of_where_a_fragment_was_cut_are_no_atoms(model: Model, tmp_path: 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.smi", "CCCl\n", "line 1: it cannot be used, since it holds Cl, of which training had none"),
-        ("a.xyz", "1\n\nXx 0 0 0\n", "frame 1: it cannot be used"),
-        ("a.sdf", "", "holds 0 molecules"),
+        (
+            "a.smi",
+            "CCCl\n",
+            "line 1: the molecule cannot be used because it contains Cl, which the training data do not",
+        ),
+        ("a.xyz", "1\n\nXx 0 0 0\n", "frame 1: the molecule cannot be used"),
+        ("a.sdf", "", "contains 0 molecules"),
         ("a.smi", "C" * 60, "it has more than"),
         ("a.pdb", "ATOM", "Unknown kind of molecule file '.pdb'"),
     ],
 )
-def test_what_cannot_be_read(model: Model, tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_unusable_files_are_errors(model: Model, tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=message):
         polydiff.read(model, tmp_path / name)
@@ -119,40 +123,40 @@ def test_what_cannot_be_read(model: Model, tmp_path: Path, name: str, text: str,
         polydiff.read(model, tmp_path / "none.sdf")
 
 
-def test_parts_by_patterns_and_by_numbers(model: Model, ethanol: Path) -> None:
+def test_atoms_are_selected_by_patterns_and_by_numbers(model: Model, ethanol: Path) -> None:
     given = polydiff.read(model, ethanol)
     (molecule,) = model.domain.decode(given.x, given.space)
     named_by: dict[str, list[int]] = {"[OX2H]": [2], "CC": [0, 1], "0,2-4": [0, 2, 3, 4], "[#1]": [3, 4, 5, 6, 7, 8]}
     for text, atoms in named_by.items():
-        assert np.flatnonzero(named(text, molecule)).tolist() == atoms
+        assert np.flatnonzero(select_atoms(text, molecule)).tolist() == atoms
     wrong = {
-        "C(": "say atoms by a SMARTS pattern",
+        "C(": "Use a SMARTS pattern",
         "c1ccccc1": "c1ccccc1 matches no part of CCO",
-        "0,9": "there is no atom 9; the molecule has 9",
-        "4-2": "say the lower number first",
+        "0,9": "atom 9 does not exist; the molecule has 9",
+        "4-2": "the lower number must come first",
     }
     for text, message in wrong.items():
         with pytest.raises(UserError, match=message):
-            named(text, molecule)
-    with pytest.raises(UserError, match="RDKit sees no bonds in this molecule"):
-        named("CC", Molecule(molecule.numbers[:-1], molecule.positions[:-1]))
+            select_atoms(text, molecule)
+    with pytest.raises(UserError, match="RDKit finds no bonds in this molecule"):
+        select_atoms("CC", Molecule(molecule.numbers[:-1], molecule.positions[:-1]))
 
 
-def begun(model: Model, paths: Path, *, keep: str = "", add: str = "") -> tuple[polydiff.Batch, torch.Tensor]:
+def known_and_mask(model: Model, paths: Path, *, keep: str = "", add: str = "") -> tuple[polydiff.Batch, torch.Tensor]:
     given = polydiff.read(model, paths)
     return kept(model, given, [], [keep] if keep else [], add, streams(0, "grown", range(given.space.batch)))
 
 
 @pytest.mark.parametrize(("keep", "add"), [("CO", ""), ("0,2", ""), ("", "3"), ("CO", "NH2")])
-def test_what_is_kept_is_kept_exactly(model: Model, tmp_path: Path, keep: str, add: str) -> None:
-    """Elements, and positions relative to each other: below 1e-4 Å. Elements that are named are those."""
+def test_known_atoms_are_kept_exactly(model: Model, tmp_path: Path, keep: str, add: str) -> None:
+    """Elements are equal, and relative positions within 1e-4 Å. Added atoms have the specified elements."""
     path = write(tmp_path / "both.sdf", embedded("CCO"), embedded("CO"))
-    given, mask = begun(model, path, keep=keep, add=add)
+    given, mask = known_and_mask(model, path, keep=keep, add=add)
     made = polydiff.inpaint(model, given, mask, steps=6, sampler="ddpm", resample=2)
     assert isinstance(model.domain, MoleculeDomain)
     assert isinstance(given.space, DenseMolecules | PackedMolecules)
     more = {"": [], "3": [0] * 3, "NH2": [1, 1, 7]}[add]
-    known = model.domain.codec.rows(mask.expand(given.x.shape), given.space)
+    known = model.domain.codec.split_atoms(mask.expand(given.x.shape), given.space)
     whole = polydiff.read(model, path)
     for new, old, chosen in zip(made.examples, model.domain.decode(whole.x, whole.space), known, strict=True):
         here = chosen[:, 0].numpy()
@@ -163,26 +167,28 @@ def test_what_is_kept_is_kept_exactly(model: Model, tmp_path: Path, keep: str, a
         assert rmsd(new.positions[here], old.positions[here[: len(old.numbers)]]) < 1e-4
 
 
-def test_elements_that_are_given_are_those_of_some_molecule_of_training(tmp_path: Path) -> None:
+def test_given_elements_complete_a_training_composition(tmp_path: Path) -> None:
     model = model_of("dense", "given")
     path = write(tmp_path / "part.sdf", *[without(embedded("CCO"), 8)] * 12)
-    made = polydiff.inpaint(model, *begun(model, path, add="2"), steps=2).examples
+    made = polydiff.inpaint(model, *known_and_mask(model, path, add="2"), steps=2).examples
     assert isinstance(model.domain, MoleculeDomain)
     train = model.domain.dataset.splits["train"]
     real = {tuple(sorted(train[i].numbers.tolist())) for i in range(len(train))}
     found = {tuple(sorted(molecule.numbers.tolist())) for molecule in made}
     assert found <= real
     assert len(found) > 1
-    with pytest.raises(UserError, match=r"No molecule of training has these 8 atoms and 40 more\. Say which to add"):
-        begun(model, path, add="40")
-    named_ones = polydiff.inpaint(model, *begun(model, path, add="F40"), steps=1).examples
+    with pytest.raises(
+        UserError, match=r"No training molecule has these 8 atoms and 40 more\. Specify the elements to add"
+    ):
+        known_and_mask(model, path, add="40")
+    named_ones = polydiff.inpaint(model, *known_and_mask(model, path, add="F40"), steps=1).examples
     assert {(molecule.numbers[8:] == 9).all() for molecule in named_ones} == {True}
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "heun", "sa_solver", "dpmpp_2m"])
-def test_the_centre_of_mass_stays_along_the_way(model: Model, tmp_path: Path, sampler: str) -> None:
+def test_the_centre_of_mass_stays_at_the_origin(model: Model, tmp_path: Path, sampler: str) -> None:
     path = write(tmp_path / "part.sdf", without(embedded("CCO"), 2, 8), without(embedded("C1CC1"), 3))
-    given, mask = begun(model, path, add="4")
+    given, mask = known_and_mask(model, path, add="4")
     levels = noise_levels(model.denoiser.schedule, 8)
     rows, space = repaint(levels, sampler, resample=2), given.space
     generators = streams(0, "sample", range(2))
@@ -193,19 +199,19 @@ def test_the_centre_of_mass_stays_along_the_way(model: Model, tmp_path: Path, sa
     assert sampler in SAMPLERS
 
 
-def test_both_layouts_make_the_same(tmp_path: Path) -> None:
+def test_both_layouts_give_the_same_molecules(tmp_path: Path) -> None:
     path = write(tmp_path / "part.sdf", without(embedded("CCO"), 2, 8), embedded("CO"))
     made = []
     for layout in ("dense", "sparse"):
         model = model_of(layout)
-        given, mask = begun(model, path, add="3")
+        given, mask = known_and_mask(model, path, add="3")
         made.append(polydiff.inpaint(model, given, mask, steps=5).examples)
     for a, b in zip(*made, strict=True):
         assert np.array_equal(a.numbers, b.numbers)
         np.testing.assert_allclose(a.positions, b.positions, atol=1e-3)
 
 
-def test_what_a_molecule_was_is_not_told_of_a_larger_one(model: Model) -> None:
+def test_conditions_are_dropped_when_a_molecule_grows(model: Model) -> None:
     given = model.domain.batch("test", range(3), streams(0, "augment", range(3)))
     assert given.cond is not None
     assert given.cond["logp"].isfinite().all()
@@ -214,12 +220,12 @@ def test_what_a_molecule_was_is_not_told_of_a_larger_one(model: Model) -> None:
     assert larger.cond["logp"].isnan().all()
     requested = polydiff.inpaint(model, larger, mask, steps=1, cond={"logp": 1.5})
     assert requested.cond is not None
-    assert [words["logp"] for words in model.domain.describe(requested.cond)] == [1.5] * 3
+    assert [row["logp"] for row in model.domain.describe(requested.cond)] == [1.5] * 3
 
 
-def test_more_atoms_than_any_that_can_be_made(model: Model, ethanol: Path) -> None:
+def test_too_many_added_atoms_are_an_error(model: Model, ethanol: Path) -> None:
     with pytest.raises(UserError, match="atoms=309: the largest molecule in training has"):
-        begun(model, ethanol, add="300")
+        known_and_mask(model, ethanol, add="300")
 
 
 @pytest.fixture(scope="module")
@@ -267,15 +273,15 @@ def test_the_command_line(trained: str, ethanol: Path, tmp_path: Path, capsys: p
         ([], "Say what to make with --gap"),
         (["--add", "900"], "atoms=909: the largest molecule in training has"),
         (["--add", "6", "-n", "3"], "-n and --first choose among held-out examples"),
-        (["--add", "0"], "--add 0: say how many atoms to add, or which, such as 6 or C2H4"),
+        (["--add", "0"], "--add 0: specify how many atoms to add, such as 6, or which, such as C2H4"),
         (["--add", "C999999999"], "atoms=1e+09: the largest molecule in training has"),
-        (["--add", "9" * 5000], "is no formula"),
-        (["--keep", "0-999999999"], "there is no atom 999999999; the molecule has 9, counted from 0"),
-        (["--add", "CCl"], "CCl holds Cl; the training data are made of H, C, N, O, F"),
-        (["--add", "-3"], "-3 is no formula"),
+        (["--add", "9" * 5000], "is not a formula"),
+        (["--keep", "0-999999999"], "atom 999999999 does not exist; the molecule has 9 atoms, counted from 0"),
+        (["--add", "CCl"], "CCl contains Cl, but the training data contain only H, C, N, O, F"),
+        (["--add", "-3"], "-3 is not a formula"),
     ],
 )
-def test_the_command_line_refuses(
+def test_the_command_line_reports_errors(
     trained: str, ethanol: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     assert main(["inpaint", trained, str(ethanol), *words, "-o", str(tmp_path / "out")]) == 2
@@ -283,12 +289,12 @@ def test_the_command_line_refuses(
     assert not (tmp_path / "out").exists()
 
 
-def test_all_of_a_padded_molecule_kept_is_refused(ethanol: Path) -> None:
+def test_keeping_all_of_a_padded_molecule_is_an_error(ethanol: Path) -> None:
     model = model_of("dense")
     assert isinstance(model.domain, MoleculeDomain)
     object.__setattr__(model.domain, "codec", replace(model.domain.codec, pad_to=16))
     with pytest.raises(UserError, match="nothing to make"):
-        begun(model, ethanol, keep="0-8")
+        known_and_mask(model, ethanol, keep="0-8")
 
 
 def test_the_python_of_the_page_runs(
@@ -304,8 +310,8 @@ def test_the_python_of_the_page_runs(
     assert [*made.numbers[:3], *made.numbers[9:]] == [6, 6, 8, 1, 1, 6]
 
 
-def test_nothing_lies_between_molecules_of_other_elements_that_are_given(tmp_path: Path) -> None:
-    """Where a state has the elements, there are states between."""
+def test_molecules_with_different_given_elements_cannot_be_interpolated(tmp_path: Path) -> None:
+    """If elements are part of the state, they can."""
     ethanol, ether = (
         polydiff.read(model_of("sparse", "given"), write(tmp_path / f"{s}.sdf", embedded(s))) for s in ("CCO", "COC")
     )

@@ -14,36 +14,38 @@ from rdkit import Chem
 
 from polydiff.cli import main
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*Molecules left out:UserWarning", "ignore:.*is known of no molecule")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*Molecules left out:UserWarning", "ignore:.*is unknown for all molecules"
+)
 
 
 def check(capsys: pytest.CaptureFixture[str], path: Path, *words: str, code: int = 0) -> dict[str, Any]:
     assert main(["data", "check", str(path), *words, "--json"]) == code
-    told: dict[str, Any] = json.loads(capsys.readouterr().out)
-    assert told["domain"] == "molecule"
-    return told
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert report["domain"] == "molecule"
+    return report
 
 
-def test_data_check_tells_what_a_table_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_check_describes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "own.csv"
     path.write_text(
         "smiles,pIC50,name\nCCO,5,a\nCCN,,b\nCC[Si](C)(C)C,7,c\nCCCCCCCCC,1,d\nnonsense,2,e\nOCC,3,f\nCCCO,6,g\n"
     )
-    told = check(capsys, path, "data.max_atoms=20")
-    assert (told["found"], told["used"], told["left_out"], told["put_aside"]) == (7, 4, 3, {})
-    assert "1: RDKit does not understand its SMILES (line 6)" in told["notes"].values()
-    facts = told["facts"]
+    report = check(capsys, path, "data.max_atoms=20")
+    assert (report["found"], report["used"], report["left_out"], report["put_aside"]) == (7, 4, 3, {})
+    assert "1: RDKit does not understand its SMILES (line 6)" in report["notes"].values()
+    facts = report["facts"]
     assert facts["files"] == {".csv": 1}
     assert facts["molecules with"] == {"H": 4, "C": 4, "N": 1, "O": 2, "Si": 1}
     assert facts["geometries"] == {"given or known": 0, "to be computed": 4}
     assert facts["column pIC50"] == {"least": 5, "half": 6, "greatest": 7, "missing": 1}
     assert sum(facts["sides"].values()) == 4
     assert facts["minutes to compute"] >= 0
-    told = check(capsys, path, "data.conditions=[pIC5]", code=2)
-    assert "Unknown condition 'pIC5'. Did you mean 'pIC50'" in told["problems"][0]
+    report = check(capsys, path, "data.conditions=[pIC5]", code=2)
+    assert "Unknown condition 'pIC5'. Did you mean 'pIC50'" in report["problems"][0]
 
 
-def test_data_check_advises(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_check_gives_advice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bare = [Chem.RemoveHs(Chem.MolFromMolBlock(text, removeHs=False)) for text in blocks(80)[60:]]
     (tmp_path / "own.sdf").write_text("$$$$\n".join(map(Chem.MolToMolBlock, bare)))
     assert check(capsys, tmp_path / "own.sdf", code=2)["advice"] == {"data.add_hydrogens": True}
@@ -53,12 +55,12 @@ def test_data_check_advises(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_data_check_of_qm9(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = check(capsys, qm9_folder(tmp_path / "raw", blocks(40), [7]), "data.conditions=[alpha]")
-    assert (told["found"], told["used"], told["problems"]) == (40, 39, [])
-    assert told["facts"]["sides"] == {"train": 30, "test": 3, "neither": 6}
+    report = check(capsys, qm9_folder(tmp_path / "raw", blocks(40), [7]), "data.conditions=[alpha]")
+    assert (report["found"], report["used"], report["problems"]) == (40, 39, [])
+    assert report["facts"]["sides"] == {"train": 30, "test": 3, "neither": 6}
 
 
-def test_data_check_tells_which_files_are_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_check_lists_files_that_are_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.xyz").write_text(sodium(4) + sodium(3))
     (tmp_path / "b.smi").write_text("CCO\nCCN\n")
     (tmp_path / "c.csv.gz").write_bytes(gzip.compress(b"smiles\nCCO\n"))

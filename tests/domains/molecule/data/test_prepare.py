@@ -1,4 +1,4 @@
-"""Data sets of others: QM9's folder, broken records, hostile SMILES, .xyz, NCI; what is found is used or counted."""
+"""Preparing molecules: damaged records, hostile SMILES, .xyz, NCI. Every item is used or counted as rejected."""
 
 from __future__ import annotations
 
@@ -17,24 +17,29 @@ from polydiff.config.merge import resolve
 from polydiff.contract.discover import build_domain
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data import source as module
+from polydiff.domains.molecule.data import dataset as dataset_module
+from polydiff.domains.molecule.data import source as source_module
+from polydiff.domains.molecule.data.dataset import open_library
 from polydiff.domains.molecule.data.files import records
+from polydiff.domains.molecule.data.filters import Selection
 from polydiff.domains.molecule.data.library import Entry, split
-from polydiff.domains.molecule.data.prepare import Item, Wanted, prepare
-from polydiff.domains.molecule.data.source import open_library, source_of, universe, wanted_by
+from polydiff.domains.molecule.data.prepare import Item, prepare
+from polydiff.domains.molecule.data.source import enumerated_molecules, selection_of, source_of
 from polydiff.domains.molecule.domain import MoleculeDomain
 from polydiff.support.errors import UserError
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*Molecules left out:UserWarning", "ignore:.*is known of no molecule")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*Molecules left out:UserWarning", "ignore:.*is unknown for all molecules"
+)
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
 @pytest.mark.parametrize("separator", ["$$$$\n", ""])
-def test_a_damaged_record_costs_itself(tmp_path: Path, kind: str, separator: str) -> None:
+def test_a_damaged_record_affects_itself_only(tmp_path: Path, kind: str, separator: str) -> None:
     before, record, after = blocks(30)[27:30]
     path = tmp_path / "own.sdf"
     path.write_text(f"{before}$$$$\n{DAMAGE[kind](record)}{separator}{after}", errors="surrogateescape")
-    found = [prepare(Item("", "record", "\n".join(lines)), Wanted()) for lines in records(path)]
+    found = [prepare(Item("", "record", "\n".join(lines)), Selection()) for lines in records(path)]
     good = [isinstance(entry, Entry) for entry in found]
     if kind == "junk" and not separator:  # whose last lines may stand where the next record's heading does
         assert good[0]
@@ -43,12 +48,12 @@ def test_a_damaged_record_costs_itself(tmp_path: Path, kind: str, separator: str
 
 
 @pytest.mark.parametrize("separator", ["$$$$\n", "\n$$$$\n", "\n", ""])
-def test_a_record_that_ends_anywhere_costs_itself(tmp_path: Path, separator: str) -> None:
+def test_a_record_truncated_anywhere_affects_itself_only(tmp_path: Path, separator: str) -> None:
     before, record, after = blocks(30)[27:30]
     path = tmp_path / "own.sdf"
     for end in [*range(0, len(record), 7), *range(len(record) - 9, len(record))]:
         path.write_text(f"{before}$$$$\n{record[:end]}{separator}{after}")
-        found = [prepare(Item("", "record", "\n".join(lines)), Wanted()) for lines in records(path)]
+        found = [prepare(Item("", "record", "\n".join(lines)), Selection()) for lines in records(path)]
         good = [isinstance(entry, Entry) for entry in found]
         torn = [True] if record[:end].rstrip().endswith("M  END") else [False] if record[:end].strip() else []
         glued = separator == "" and end < record.index("V2000")  # what is left of its heading is the next one's
@@ -74,9 +79,9 @@ def test_a_sdf_of_a_thousand_with_thirty_damaged_records(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("smiles", HOSTILE, ids=lambda text: text[:12])
-def test_hostile_smiles_are_refused_for_what_they_are(smiles: str) -> None:
-    refused = prepare(Item("", "smiles", smiles), Wanted(conformers=1))
-    assert HOSTILE[smiles] in str(refused)
+def test_hostile_smiles_are_rejected_with_the_right_reason(smiles: str) -> None:
+    rejected = prepare(Item("", "smiles", smiles), Selection(conformers=1))
+    assert HOSTILE[smiles] in str(rejected)
 
 
 def check_hostile(path: Path, good: list[str], hostile: list[str], **options: object) -> None:
@@ -91,25 +96,25 @@ def check_hostile(path: Path, good: list[str], hostile: list[str], **options: ob
         <= len(good) // 500
     )
     assert library.used == len(good) - lost
-    assert library.rejected["it is the same as one before"] == len(unusual)
+    assert library.rejected["it repeats an earlier one"] == len(unusual)
     np.testing.assert_allclose(library.column("pIC50"), library.places / 4)
 
 
 def test_a_table_with_hostile_smiles(tmp_path: Path) -> None:
-    good = [smiles for smiles in universe(4) if smiles != "F"]
+    good = [smiles for smiles in enumerated_molecules(4) if smiles != "F"]
     check_hostile(tmp_path / "own.csv", good, [*HOSTILE, *UNUSUAL, C60], seconds=1)
 
 
 @pytest.mark.slow
 def test_a_table_of_five_thousand_with_one_in_twenty_hostile(tmp_path: Path) -> None:
-    good = [smiles for smiles in universe(7) if smiles != "F"][:4750]
+    good = [smiles for smiles in enumerated_molecules(7) if smiles != "F"][:4750]
     kinds = [*HOSTILE, *UNUSUAL]
     hostile = [*(kinds[i % len(kinds)] for i in range(248)), C60, C60]
     check_hostile(tmp_path / "own.csv", good, hostile, seconds=10)
 
 
-def test_a_quote_that_does_not_end_takes_no_further_lines(tmp_path: Path) -> None:
-    some = universe(4)[4:40]
+def test_an_unclosed_quote_does_not_swallow_further_lines(tmp_path: Path) -> None:
+    some = enumerated_molecules(4)[4:40]
     rows = ["CCCCO,1", 'CCCCN,"2', *(f"{smiles},3" for smiles in some), 'CCCCF,"two\nlines"', "CCCC#N,4"]
     path = tmp_path / "own.csv"
     path.write_text("smiles,x\n" + "\n".join(rows) + "\n")
@@ -137,31 +142,31 @@ def test_xyz_files_of_several_frames_and_a_folder_of_them(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("frame", "reason"),
     [
-        ("5\n\nC 0 0 0\nH 1 0 0\n", "it is cut off"),
+        ("5\n\nC 0 0 0\nH 1 0 0\n", "it is truncated"),
         ("1\n\nXx 0 0 0\n", "element x y z"),
         ("1\n\nC 0 0\n", "element x y z"),
         ("1\n\nC 0 0 here\n", "element x y z"),
-        ("1\n\nC 0 nan 0\n", "no finite number"),
-        ("2\n\nC 0 0 0\nH 0 0 0\n", "in one place"),
+        ("1\n\nC 0 nan 0\n", "is not finite"),
+        ("2\n\nC 0 0 0\nH 0 0 0\n", "at the same place"),
         ("0\n\n", "no atoms"),
         ("9999999\n\n", "more than data.max_atoms"),
-        ("junk\nmore of it\n", "does not begin with a number"),
+        ("junk\nmore of it\n", "does not start with a number"),
     ],
 )
-def test_a_damaged_frame_costs_itself(tmp_path: Path, frame: str, reason: str) -> None:
+def test_a_damaged_frame_affects_itself_only(tmp_path: Path, frame: str, reason: str) -> None:
     water = "3\nwater\nO 0 0 0.12\nH 0 0.76 -0.48\nH 0 -0.76 -4.8*^-1\n"
     path = tmp_path / "own.xyz"
     path.write_text(frame + water + frame + water)
     library = read(path)
     if frame.startswith("junk"):
-        assert library.rejected == {"it does not begin with a number of atoms": 1}  # behind a frame it is passed over
+        assert library.rejected == {"it does not start with a number of atoms": 1}  # after a frame it is ignored
     else:
         assert {reason in text for text in library.rejected} == {True}
         assert sum(library.rejected.values()) == 2
     assert library.smiles == ["O", "O"]
 
 
-def test_atoms_without_bonds_are_told_apart_and_have_no_properties(tmp_path: Path) -> None:
+def test_atoms_without_bonds_are_distinguished_and_have_no_properties(tmp_path: Path) -> None:
     square = "4\nsquare\n" + "".join(f"Na {x} {y} 0\n" for x in (0, 3.2) for y in (0, 3.2))
     row = "4\nrow\n" + "".join(f"Na {3.2 * x} 0 0\n" for x in range(4))
     (tmp_path / "own.xyz").write_text(square + row + row.replace("3.2", "3.1"))
@@ -182,7 +187,7 @@ def test_a_compressed_sdf_and_a_folder_of_several(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_values_said_of_records_are_properties(tmp_path: Path) -> None:
+def test_data_items_of_records_are_properties(tmp_path: Path) -> None:
     texts = [f"{text}>  <pKa (1)>\n{i / 2}\n\n>  <name>\nx{i}\n\n" for i, text in enumerate(blocks(4))]
     texts[2] = blocks(4)[2]
     (tmp_path / "own.sdf").write_text("$$$$\n".join(texts))
@@ -210,23 +215,23 @@ def test_nci_comes_with_rdkit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert len(items) == 4999
     small = [item for item in items if len(item.text) < 9][:30]
     monkeypatch.setattr(
-        module, "source_of", lambda _: source._replace(items=lambda: small, name="some", key={"some": 1})
+        dataset_module, "source_of", lambda _: source._replace(items=lambda: small, name="some", key={"some": 1})
     )
     library = open_library(MoleculeData(name="nci", conformers=1))
     assert library.found == 30 == library.used + sum(library.rejected.values())
     assert library.used > 15
     monkeypatch.undo()
-    monkeypatch.setattr(module.RDConfig, "RDDataDir", str(tmp_path))
-    with pytest.raises(UserError, match=r"data.name=nci is a file that comes with RDKit, and this RDKit has none"):
+    monkeypatch.setattr(source_module.RDConfig, "RDDataDir", str(tmp_path))
+    with pytest.raises(UserError, match=r"data.name=nci needs a file of RDKit that this installation lacks"):
         source_of(MoleculeData(name="nci"))
 
 
-def test_an_element_that_is_none() -> None:
-    with pytest.raises(UserError, match="'Cx', which is no element"):
-        wanted_by(MoleculeData(name="nci", elements=("C", "Cx")))
+def test_an_unknown_element_symbol_is_an_error() -> None:
+    with pytest.raises(UserError, match="'Cx', which is not an element"):
+        selection_of(MoleculeData(name="nci", elements=("C", "Cx")))
 
 
-def test_an_element_that_only_one_molecule_has_is_trained_on(tmp_path: Path) -> None:
+def test_a_molecule_with_a_unique_element_is_in_the_training_split(tmp_path: Path) -> None:
     for smiles in ("CS", "CSC", "CCS", "CCCS", "CBr", "CCl", "C[Si](C)(C)C"):
         (tmp_path / "own.smi").write_text("\n".join(["CCO", "CCN", "CC", "CCC", "CO", "CN", smiles]))
         parts = split(read(tmp_path / "own.smi", conformers=1), 0.4)
@@ -259,11 +264,11 @@ def test_training_on_atoms_without_bonds_and_on_columns(tmp_path: Path) -> None:
     [
         ("[C, composition]", "generated", "number of atoms"),
         ("[C]", "given", "number of atoms"),
-        ("[valid]", "generated", "told of each sample"),
-        ("[atoms]", "generated", "asked for as it is"),
+        ("[valid]", "generated", "key of the manifest"),
+        ("[atoms]", "generated", "a condition of every run"),
     ],
 )
-def test_a_column_whose_name_means_something_else_is_no_condition(
+def test_a_column_with_a_reserved_name_cannot_be_a_condition(
     tmp_path: Path, conditions: str, types: str, meaning: str
 ) -> None:
     (tmp_path / "own.csv").write_text("smiles,C,valid,atoms,logp\nCCO,7,1,2,99\nCCCO,8,0,3,99\nOCCO,9,1,4,99\n")
@@ -275,7 +280,7 @@ def test_a_column_whose_name_means_something_else_is_no_condition(
     assert library.column("logp").max() < 1  # RDKit's
 
 
-def test_an_infinite_number_is_one_that_is_not_known(tmp_path: Path) -> None:
+def test_an_infinite_number_counts_as_unknown(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text(",smiles,x\n0,CCO,inf\n1,CCCO,-1e999\n2,OCCO,3\n3,CCCCO,4\n")
     library = read(tmp_path / "own.csv", conditions=("x",))
     assert set(library.column("x")[library.places > 1]) == {3, 4}
@@ -293,7 +298,7 @@ def test_encodings_of_spreadsheets(tmp_path: Path, encoding: str) -> None:
         assert (library.used, set(library.smiles)) == (2, {"CCO", "CCN"})
 
 
-def test_no_side_is_empty_where_each_molecule_has_an_element_of_its_own(tmp_path: Path) -> None:
+def test_splitting_molecules_with_unique_elements_is_an_error(tmp_path: Path) -> None:
     library = read(qm9_folder(tmp_path / "raw", blocks(3), []))
-    with pytest.raises(UserError, match="Of 3 molecules none can be held out"):
+    with pytest.raises(UserError, match="Of 3 molecules, none can be held out"):
         split(library, 0.2)

@@ -9,11 +9,13 @@ import pytest
 from molecule_files import blocks, qm9_folder, same_places
 from molecule_sources_cases import read
 
-from polydiff.domains.molecule.data.library import APART, TEST, TRAIN, split
-from polydiff.domains.molecule.data.qm9 import HARTREE, edm_sides
+from polydiff.domains.molecule.data.library import TEST, TRAIN, UNUSED, split
+from polydiff.domains.molecule.data.qm9 import HARTREE, edm_splits
 from polydiff.support.errors import UserError
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*Molecules left out:UserWarning", "ignore:.*is known of no molecule")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*Molecules left out:UserWarning", "ignore:.*is unknown for all molecules"
+)
 
 
 def check_qm9(folder: Path, n: int, changed: list[int]) -> None:
@@ -24,15 +26,15 @@ def check_qm9(folder: Path, n: int, changed: list[int]) -> None:
     np.testing.assert_allclose(library.column("gap"), 0.5048 * HARTREE)
     assert np.isfinite(library.properties).all()
     parts = split(library, 0.2)
-    included = [i for i in range(n) if i + 1 not in changed]  # EDM's own lines, from here on
+    included = [i for i in range(n) if i + 1 not in changed]  # from here on EDM's own code
     np.random.seed(0)
     permutation = np.random.permutation(len(included))
     train = round(len(included) * 100_000 / 130_831)
     held_out = int(0.1 * len(included))
-    first, apart, last = np.split(permutation, [train, len(included) - held_out])
+    first, unused, last = np.split(permutation, [train, len(included) - held_out])
     assert sorted(parts["train"].places) == sorted(np.array(included)[first])
     assert sorted(parts["test"].places) == sorted(np.array(included)[last])
-    assert len(apart) == len(included) - train - held_out
+    assert len(unused) == len(included) - train - held_out
 
 
 def test_a_folder_of_qm9(tmp_path: Path) -> None:
@@ -44,14 +46,14 @@ def test_a_folder_of_qm9_of_a_thousand(tmp_path: Path) -> None:
     check_qm9(qm9_folder(tmp_path / "raw", blocks(1000, 6), [21, 58, 999]), 1000, [21, 58, 999])
 
 
-def test_the_folder_above_and_its_name_do_too(tmp_path: Path) -> None:
+def test_the_folder_above_raw_is_accepted(tmp_path: Path) -> None:
     qm9_folder(tmp_path / "QM9" / "raw", blocks(20), [])
     assert read(tmp_path / "QM9", name="qm9").found == 20
 
 
 def test_edm_divides_qm9_as_published() -> None:
-    sides = edm_sides(130_831)
-    assert [int((sides == side).sum()) for side in (TRAIN, APART, TEST)] == [100_000, 17_748, 13_083]
+    sides = edm_splits(130_831)
+    assert [int((sides == side).sum()) for side in (TRAIN, UNUSED, TEST)] == [100_000, 17_748, 13_083]
 
 
 def test_qm9_with_wrong_bonds_keeps_its_atoms(tmp_path: Path) -> None:
@@ -81,10 +83,12 @@ def test_damaged_records_of_qm9_do_not_move_the_others(tmp_path: Path) -> None:
 def test_qm9_without_one_of_its_files(tmp_path: Path, missing: str) -> None:
     folder = qm9_folder(tmp_path / "raw", blocks(3), [])
     (folder / missing).unlink()
-    with pytest.raises(UserError, match=f"holds gdb9.sdf, but not {missing}"):
+    with pytest.raises(UserError, match=f"contains gdb9.sdf, but {missing} is missing"):
         read(folder)
     (other := tmp_path / "other").mkdir()
-    with pytest.raises(UserError, match=r"is no folder that holds gdb9\.sdf, gdb9\.sdf\.csv and uncharacterized\.txt"):
+    with pytest.raises(
+        UserError, match=r"is not a folder that contains gdb9\.sdf, gdb9\.sdf\.csv and uncharacterized\.txt"
+    ):
         read(other, name="qm9")
 
 
@@ -93,9 +97,9 @@ def test_a_tiny_folder_of_qm9(tmp_path: Path, n: int) -> None:
     folder = qm9_folder(tmp_path / "raw", [blocks(80)[60]] * n, [])
     library = read(folder)
     if n == 1:
-        with pytest.raises(UserError, match="Of 1 molecules none can be held out"):
+        with pytest.raises(UserError, match="Of 1 molecules, none can be held out"):
             split(library, 0.2)
     else:
         assert min(len(part) for part in split(library, 0.2).values()) >= 1
-    with pytest.raises(UserError, match=rf"holds no molecule that can be used. {n}: uncharacterized.txt lists it"):
+    with pytest.raises(UserError, match=rf"contains no molecule that can be used. {n}: uncharacterized.txt lists it"):
         read(qm9_folder(tmp_path / "none", blocks(n), list(range(1, n + 1))))

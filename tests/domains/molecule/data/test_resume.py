@@ -11,31 +11,33 @@ import pytest
 
 from polydiff.domains.molecule.chemistry.geometry import Rejected
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data import resume as halfway
-from polydiff.domains.molecule.data import source as module
+from polydiff.domains.molecule.data import cache, resume
+from polydiff.domains.molecule.data import dataset as dataset_module
+from polydiff.domains.molecule.data.dataset import open_library
 from polydiff.domains.molecule.data.library import Library
 from polydiff.domains.molecule.data.prepare import Item
-from polydiff.domains.molecule.data.source import open_library, universe
+from polydiff.domains.molecule.data.source import enumerated_molecules
 
 
 def same(a: Library, b: Library) -> bool:
-    arrays = all(np.array_equal(getattr(a, name), getattr(b, name)) for name in module.ARRAYS)
+    arrays = all(np.array_equal(getattr(a, name), getattr(b, name)) for name in cache.ARRAYS)
     return arrays and list(a.smiles) == list(b.smiles) and a.rejected == b.rejected
 
 
-def test_a_preparation_that_is_stopped_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_interrupted_preparation_is_resumed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "own.csv"
-    rows = [f"{smiles},{i}" for i, smiles in enumerate([*universe(3), "nonsense", "C[Na]", "OCC", *universe(4)[-9:]])]
+    small, larger = enumerated_molecules(3), enumerated_molecules(4)[-9:]
+    rows = [f"{smiles},{i}" for i, smiles in enumerate([*small, "nonsense", "C[Na]", "OCC", *larger])]
     path.write_text("smiles,number\n" + "\n".join(rows) + "\n")
     data = MoleculeData(path=path, conformers=2, conditions=("number",))  # type: ignore[arg-type]
     monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path / "one"))
     with pytest.warns(UserWarning, match="left out"):
         whole = open_library(data)
     monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path / "two"))
-    monkeypatch.setattr(halfway, "EVERY", 0.0)
-    real, given = module.in_processes, list[str]()
+    monkeypatch.setattr(resume, "EVERY_SECONDS", 0.0)
+    real, given = dataset_module.in_processes, list[str]()
 
-    def until_noon(work: Any, items: Any, *rest: Any, **options: Any) -> Iterator[Any]:
+    def until_item_35(work: Any, items: Any, *rest: Any, **options: Any) -> Iterator[Any]:
         for number, result in enumerate(real(work, noted(items), *rest, **options)):
             yield result
             if number == 35:
@@ -46,36 +48,36 @@ def test_a_preparation_that_is_stopped_goes_on_where_it_was(monkeypatch: pytest.
             given.append(item.name)
             yield item
 
-    monkeypatch.setattr(module, "in_processes", until_noon)
+    monkeypatch.setattr(dataset_module, "in_processes", until_item_35)
     with pytest.raises(KeyboardInterrupt):
         open_library(data)
     (part,) = (tmp_path / "two" / "molecule").iterdir()
-    part.write_bytes(part.read_bytes()[:-10])  # as a kill may leave it
+    part.write_bytes(part.read_bytes()[:-10])  # as a killed process may leave it
     given.clear()
     monkeypatch.setattr(
-        module, "in_processes", lambda work, items, *rest, **more: real(work, noted(items), *rest, **more)
+        dataset_module, "in_processes", lambda work, items, *rest, **more: real(work, noted(items), *rest, **more)
     )
     with pytest.warns(UserWarning, match="left out"):
         assert same(open_library(data), whole)
     assert given[0] == "line 37"
     (folder,) = (tmp_path / "two" / "molecule").iterdir()
-    kept = module.recall(folder)
+    kept = cache.read_library(folder)
     assert kept is not None
     assert same(kept, whole)
 
 
-def test_what_does_not_stand_in_its_place_is_not_gone_on_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(halfway, "EVERY", 0.0)
+def test_lines_of_a_draft_out_of_order_are_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(resume, "EVERY_SECONDS", 0.0)
     entries = [Rejected(f"reason {i}") for i in range(6)]
-    draft = halfway.Draft(tmp_path / "one")
+    draft = resume.Draft(tmp_path / "one")
     for entry in entries[:4]:
         draft.add(entry)
-    halfway.forget(tmp_path / "one")  # as another preparation does that is done
+    resume.remove_drafts(tmp_path / "one")  # as another preparation does when it is complete
     for entry in entries[4:]:
         draft.add(entry)
-    assert halfway.written(tmp_path / "one")
-    assert halfway.recalled(tmp_path / "one") == []
-    (path,) = halfway.written(tmp_path / "one")
-    lines = [halfway.as_json(entry, number) for number, entry in enumerate(entries)]
-    path.write_text("".join([*lines[:3], *lines]))  # as a disk that is full for a while leaves it
-    assert [str(entry) for entry in halfway.recalled(tmp_path / "one")] == [str(entry) for entry in entries[:3]]
+    assert resume.draft_files(tmp_path / "one")
+    assert resume.longest_draft(tmp_path / "one") == []
+    (path,) = resume.draft_files(tmp_path / "one")
+    lines = [resume.as_json(entry, number) for number, entry in enumerate(entries)]
+    path.write_text("".join([*lines[:3], *lines]))  # as a temporarily full disk leaves it
+    assert [str(entry) for entry in resume.longest_draft(tmp_path / "one")] == [str(entry) for entry in entries[:3]]

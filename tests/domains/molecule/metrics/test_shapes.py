@@ -6,17 +6,17 @@ import math
 
 import pytest
 
-from polydiff.domains.molecule.chemistry.geometry import Molecule, atomic_numbers, embedded, positions
+from polydiff.domains.molecule.chemistry.geometry import Molecule, atomic_numbers, embed, positions
 from polydiff.domains.molecule.chemistry.perceive import perceive
-from polydiff.domains.molecule.metrics.shapes import bond_angles, bond_lengths, distance, together
+from polydiff.domains.molecule.metrics.shapes import bond_angles, bond_lengths, mean_wasserstein, merge_values
 
 
 def molecule(smiles: str) -> Molecule:
-    mol = embedded(smiles, 1)
+    mol = embed(smiles, 1)
     return Molecule(atomic_numbers(mol), positions(mol)[0])
 
 
-def test_lengths_and_angles_are_those_of_textbooks() -> None:
+def test_lengths_and_angles_equal_textbook_values() -> None:
     methane = perceive(molecule("C"))
     assert bond_lengths(methane)["C-H"] == pytest.approx([1.09] * 4, abs=0.01)
     assert bond_angles(methane)["H-C(SP3)-H"] == pytest.approx([109.47] * 6, abs=0.1)
@@ -25,12 +25,14 @@ def test_lengths_and_angles_are_those_of_textbooks() -> None:
     assert set(bond_lengths(perceive(molecule("C[N+](=O)[O-]")))) == {"C-H", "C-N", "N-O", "N=O"}
 
 
-def test_distance_of_distributions_is_what_moves_one_onto_the_other() -> None:
+def test_the_distance_is_the_mean_displacement() -> None:
     ones = [{"C-C": [1.5, 1.6], "C-H": [1.1] * 2} for _ in range(20)]
-    same, moved = together(ones), together({"C-C": [1.6, 1.7], "C-H": [1.1] * 2} for _ in range(20))
-    assert distance(ones, same).value == pytest.approx(0, abs=1e-12)
-    far = distance(ones, moved)
+    same, moved = merge_values(ones), merge_values({"C-C": [1.6, 1.7], "C-H": [1.1] * 2} for _ in range(20))
+    assert mean_wasserstein(ones, same).value == pytest.approx(0, abs=1e-12)
+    far = mean_wasserstein(ones, moved)
     assert far.value == pytest.approx(0.05)  # half of all values move by 0.1
     assert far.error == pytest.approx(0, abs=1e-9)
-    assert distance(ones, {"C-C": moved["C-C"]}).value == pytest.approx(0.1)  # what the reference lacks is left out
-    assert math.isnan(distance(ones, {}).value)
+    assert mean_wasserstein(ones, {"C-C": moved["C-C"]}).value == pytest.approx(
+        0.1
+    )  # kinds that the reference lacks are ignored
+    assert math.isnan(mean_wasserstein(ones, {}).value)

@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from polydiff.domains.molecule.chemistry.geometry import Molecule, atomic_numbers, embedded, positions
+from polydiff.domains.molecule.chemistry.geometry import Molecule, atomic_numbers, embed, positions
 from polydiff.domains.molecule.chemistry.perceive import perceive
 from polydiff.domains.molecule.metrics.examine import (
     Findings,
-    Judged,
+    PerceivedSample,
 )
 from polydiff.domains.molecule.metrics.sample_set import (
     table_metrics,
@@ -29,7 +29,7 @@ from polydiff.domains.molecule.metrics.stability import (
 
 
 def molecule(smiles: str) -> Molecule:
-    mol = embedded(smiles, 1)
+    mol = embed(smiles, 1)
     return Molecule(atomic_numbers(mol), positions(mol)[0])
 
 
@@ -68,23 +68,23 @@ def test_bond_orders_of_the_table() -> None:
     assert order(2, 6, 100) == 0  # helium is not in the table
 
 
-def test_the_tables_shrink_with_the_order_and_know_their_elements() -> None:
+def test_tables_shrink_with_the_bond_order_and_have_valences() -> None:
     for longer, shorter in ((SINGLE, DOUBLE), (DOUBLE, TRIPLE)):
         assert set(shorter) <= set(longer) | {"P-S", "S-P"}
         assert all(shorter[pair] < longer.get(pair, math.inf) for pair in shorter)
     assert {symbol for pair in SINGLE for symbol in pair.split("-")} <= set(VALENCES)
 
 
-def test_the_table_on_carbon_dioxide_is_a_matter_of_picometres() -> None:
+def test_carbon_dioxide_depends_on_picometres() -> None:
     def linear(pm: float) -> Molecule:
         return Molecule(np.array([8, 6, 8], np.uint8), np.array([[-pm, 0, 0], [0, 0, 0], [pm, 0, 0]], np.float32) / 100)
 
     assert [int(stable_atoms(linear(pm)).sum()) for pm in (114.0, 116.2, 126.0)] == [0, 3, 0]  # order 3, 2, 1
     assert [table_smiles(linear(pm)) for pm in (114.0, 116.2, 126.0)] == [None, "O=C=O", "OCO"]
-    assert Judged.of(linear(116.2)).smiles == "O=C=O"
+    assert PerceivedSample.of(linear(116.2)).smiles == "O=C=O"
 
 
-def test_the_table_takes_what_is_far_apart_for_hydrogens_that_are_missing() -> None:
+def test_far_atoms_count_as_missing_hydrogens() -> None:
     methane = molecule("C")
     torn = Molecule(methane.numbers, methane.positions * 9)
     assert table_smiles(torn) is not None

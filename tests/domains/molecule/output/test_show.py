@@ -1,4 +1,4 @@
-"""Molecules to look at: what a fragment holds, and what a browser makes of it, with WebGL and without."""
+"""Drawings of molecules: the HTML fragment, and its rendering by a browser with and without WebGL."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from browser import CHROMIUM, Browser
 
 from polydiff.contract.domain import Samples
-from polydiff.domains.molecule.chemistry.geometry import Molecule, atomic_numbers, embedded, positions
-from polydiff.domains.molecule.chemistry.perceive import cloud
-from polydiff.domains.molecule.metrics.examine import Judged
+from polydiff.domains.molecule.chemistry.geometry import Molecule, atomic_numbers, embed, positions
+from polydiff.domains.molecule.chemistry.perceive import without_bonds
+from polydiff.domains.molecule.metrics.examine import PerceivedSample
 from polydiff.domains.molecule.output.sdf import record
-from polydiff.domains.molecule.output.show import atoms, bonds, joined, script, show, turned
+from polydiff.domains.molecule.output.show import atoms, bonds, script, show, to_principal_axes, with_bonds
 from polydiff.gallery.page import whole_page
 from polydiff.support.errors import UserError
 
@@ -23,7 +23,7 @@ SMILES = ("CC=O", "C[C@H](O)F", "C#N", "c1ccoc1", "CO", "C")
 
 
 def molecule(smiles: str) -> Molecule:
-    mol = embedded(smiles, 1)
+    mol = embed(smiles, 1)
     return Molecule(atomic_numbers(mol), positions(mol)[0])
 
 
@@ -31,55 +31,55 @@ def distances(r: np.ndarray) -> np.ndarray:
     return np.linalg.norm(r[:, None] - r, axis=-1)
 
 
-def test_a_molecule_is_turned_and_never_mirrored() -> None:
+def test_a_molecule_is_rotated_and_never_mirrored() -> None:
     one = molecule("C[C@H](O)F")
-    places = turned(one)
+    places = to_principal_axes(one)
     assert distances(places) == pytest.approx(distances(one.positions.astype(np.float64)), abs=1e-5)
     assert (np.diff(places.std(0)) < 0).all()  # widest across, then up
     for size in range(4):  # whatever the axes are called
         shaken = Molecule(one.numbers, one.positions[:, np.roll([0, 1, 2], size)] * [1, 1, (-1) ** size])
         r = shaken.positions[1:4] - shaken.positions[0]
-        s = turned(shaken)[1:4] - turned(shaken)[0]
+        s = to_principal_axes(shaken)[1:4] - to_principal_axes(shaken)[0]
         assert np.linalg.det(s) == pytest.approx(np.linalg.det(r), abs=1e-4)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_few_atoms_and_broken_ones_are_shown_too(n: int) -> None:
+def test_few_atoms_and_positions_that_are_not_finite(n: int) -> None:
     for place in (0.0, 1.0, np.nan, np.inf):
-        one = Judged.of(Molecule(np.full(n, 6, np.uint8), np.full((n, 3), place, np.float32)))
-        page = show([one], ["asked"])
+        one = PerceivedSample.of(Molecule(np.full(n, 6, np.uint8), np.full((n, 3), place, np.float32)))
+        page = show([one], ["caption"])
         assert "no molecule" in page
         assert not re.search(r"\b(nan|inf)\b", page, re.IGNORECASE)
-        nowhere = not np.isfinite(place)
-        assert ("not finite" in page, "data-atoms" in page, "<svg" in page) == (nowhere, not nowhere, not nowhere)
+        broken = not np.isfinite(place)
+        assert ("not finite" in page, "data-atoms" in page, "<svg" in page) == (broken, not broken, not broken)
 
 
-def test_one_atom_that_is_nowhere_is_not_drawn_as_if_it_were_at_the_origin() -> None:
+def test_an_atom_without_finite_position_is_not_drawn_or_written() -> None:
     methane = molecule("C")
     methane.positions[1, 2] = np.nan
-    assert np.isnan(cloud(methane).GetConformer().GetPositions()[1, 2])
-    assert "data-atoms" not in show([Judged.of(methane)], [""])
+    assert np.isnan(without_bonds(methane).GetConformer().GetPositions()[1, 2])
+    assert "data-atoms" not in show([PerceivedSample.of(methane)], [""])
     with pytest.raises(UserError, match="CH4 has positions that are not finite"):
-        record(Judged.of(methane))
+        record(PerceivedSample.of(methane))
 
 
-def test_atoms_and_bonds_are_told_as_they_are() -> None:
-    one = Judged.of(molecule("CC=O"))
-    told = [text.split() for text in atoms(one.molecule, turned(one.molecule)).split(";")]
-    assert [symbol for symbol, *_ in told] == list("CCOHHHH")
-    pairs = [tuple(map(int, text.split())) for text in bonds(joined(one)).split(";")]
+def test_atoms_and_bonds_as_text() -> None:
+    one = PerceivedSample.of(molecule("CC=O"))
+    found = [text.split() for text in atoms(one.molecule, to_principal_axes(one.molecule)).split(";")]
+    assert [symbol for symbol, *_ in found] == list("CCOHHHH")
+    pairs = [tuple(map(int, text.split())) for text in bonds(with_bonds(one)).split(";")]
     assert sorted(order for *_, order in pairs) == [1, 1, 1, 1, 1, 2]
     assert {tuple(sorted(p[:2])) for p in pairs if p[2] == 2} == {(1, 2)}
-    ring = bonds(joined(Judged.of(molecule("c1ccoc1"))))
+    ring = bonds(with_bonds(PerceivedSample.of(molecule("c1ccoc1"))))
     assert sorted(int(text.split()[2]) for text in ring.split(";")) == [1] * 7 + [2] * 2  # Kekule's
 
 
 def test_captions_are_escaped() -> None:
-    page = show([Judged.of(molecule("C"))], ["<script>alert(1)</script>"])
+    page = show([PerceivedSample.of(molecule("C"))], ["<script>alert(1)</script>"])
     assert "<script" not in page
 
 
-def test_the_script_comes_with_its_licence() -> None:
+def test_the_script_contains_its_licence() -> None:
     text = script()
     assert "University of Pittsburgh and contributors" in text
     assert "createViewer" in text
@@ -87,11 +87,11 @@ def test_the_script_comes_with_its_licence() -> None:
 
 
 class Domain:
-    def __init__(self, judged: list[Judged]) -> None:
-        self.judged = judged
+    def __init__(self, samples_shown: list[PerceivedSample]) -> None:
+        self.samples_shown = samples_shown
 
     def show(self, samples: Samples) -> str:
-        return show(self.judged, [""] * len(self.judged))
+        return show(self.samples_shown, [""] * len(self.samples_shown))
 
     def scripts(self) -> dict[str, str]:
         return {"molecules.js": script()}
@@ -100,7 +100,7 @@ class Domain:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("page") / "show.html"
-    path.write_text(whole_page(Domain([Judged.of(molecule(s)) for s in SMILES]), Samples([])), "utf-8")  # type: ignore[arg-type]
+    path.write_text(whole_page(Domain([PerceivedSample.of(molecule(s)) for s in SMILES]), Samples([])), "utf-8")  # type: ignore[arg-type]
     return path.as_uri()
 
 
@@ -121,11 +121,13 @@ PICTURES = """new Promise(done => { const look = () => {
 
 
 @pytest.mark.timeout(180)
-def test_molecules_are_turned_where_a_browser_can(browser: Browser, page: str, request: pytest.FixtureRequest) -> None:
+def test_molecules_are_shown_in_3d_if_the_browser_has_webgl(
+    browser: Browser, page: str, request: pytest.FixtureRequest
+) -> None:
     webgl = "no webgl" not in request.node.name
     browser.open(page)
     assert browser.evaluate("document.querySelectorAll('figure svg').length") == len(SMILES)
-    assert browser.evaluate("document.querySelectorAll('canvas').length") == 0  # none before it is asked for
+    assert browser.evaluate("document.querySelectorAll('canvas').length") == 0  # none before a click
     assert browser.evaluate("document.querySelectorAll('.molecules-mode button').length") == (2 if webgl else 0)
     if webgl:
         browser.evaluate(CLICK.format(6))

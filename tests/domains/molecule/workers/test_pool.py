@@ -1,4 +1,4 @@
-"""Work in processes apart: an item that goes wrong costs itself, and nothing else."""
+"""The pool of worker processes: an item that fails does not affect others."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import worker_jobs
 
+from polydiff.domains.molecule.workers import handle
 from polydiff.domains.molecule.workers import pool as workers
 from polydiff.domains.molecule.workers.pool import in_processes
 from polydiff.domains.molecule.workers.worker import TimedOut
@@ -22,7 +23,7 @@ TESTS = Path(worker_jobs.__file__).parent
 
 
 def alive(process: int) -> bool:
-    """Return whether a process is there."""
+    """Return whether a process exists."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -31,7 +32,7 @@ def alive(process: int) -> bool:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_results_come_in_order_whatever_the_number_of_workers(count: int) -> None:
+def test_results_come_in_order_with_any_number_of_workers(count: int) -> None:
     items = [(i, 0.02 * (i % 3 == 0)) for i in range(20)]
     assert list(in_processes(worker_jobs.late, items, "numbers", workers=count)) == list(range(20))
 
@@ -46,7 +47,7 @@ def test_results_come_in_order_whatever_the_number_of_workers(count: int) -> Non
     ],
 )
 @pytest.mark.parametrize("count", [1, 2])
-def test_what_goes_wrong_costs_its_item_only(word: str, reason: str, count: int) -> None:
+def test_a_failure_affects_its_item_only(word: str, reason: str, count: int) -> None:
     found = list(in_processes(worker_jobs.job, [1, 2, word, 3, word, 4], "items", seconds=0.5, workers=count))
     assert [x for x in found if not isinstance(x, TimedOut)] == [1, 4, 9, 16]
     assert all(isinstance(found[i], TimedOut) and reason in found[i].reason for i in (2, 4))
@@ -55,23 +56,23 @@ def test_what_goes_wrong_costs_its_item_only(word: str, reason: str, count: int)
 @pytest.mark.parametrize(
     ("word", "kind", "message"), [("error", ValueError, "a bad item"), ("peculiar", RuntimeError, "of its own kind")]
 )
-def test_an_exception_is_raised_at_its_place(word: str, kind: type[Exception], message: str) -> None:
+def test_an_exception_is_raised_at_the_turn_of_its_item(word: str, kind: type[Exception], message: str) -> None:
     results = in_processes(worker_jobs.job, [2, word, 3], "items", workers=2)
     assert next(results) == 4
     with pytest.raises(kind, match=message):
         next(results)
-    told = list(in_processes(worker_jobs.job, [2, word, 3], "items", workers=2, forgiving=True))
-    assert (told[0], told[2]) == (4, 9)
-    assert isinstance(told[1], TimedOut)
-    assert message in told[1].reason
+    results = list(in_processes(worker_jobs.job, [2, word, 3], "items", workers=2, forgiving=True))
+    assert (results[0], results[2]) == (4, 9)
+    assert isinstance(results[1], TimedOut)
+    assert message in results[1].reason
 
 
-def test_a_broken_installation_is_no_fault_of_an_item() -> None:
+def test_an_import_error_is_always_raised() -> None:
     with pytest.raises(ImportError, match="no_such_module"):
         list(in_processes(worker_jobs.job, [2, "import"], "items", forgiving=True))
 
 
-def test_a_function_that_no_worker_can_import_says_so() -> None:
+def test_a_function_that_workers_cannot_import_is_an_error() -> None:
     script = "import sys\nfrom polydiff.domains.molecule.workers.pool import in_processes\ndef f(x): return x\n"
     run = subprocess.run(
         [sys.executable, "-c", script + "list(in_processes(f, [1], 'items'))"], capture_output=True, text=True
@@ -80,17 +81,17 @@ def test_a_function_that_no_worker_can_import_says_so() -> None:
     assert "AttributeError" in run.stderr
 
 
-def test_what_is_printed_does_not_come_between_answers() -> None:
+def test_printed_text_does_not_disturb_answers() -> None:
     assert list(in_processes(worker_jobs.job, ["print", 2], "items", workers=1)) == ["print", 4]
 
 
-def test_workers_load_no_torch_and_wait_for_the_next_call() -> None:
+def test_workers_import_no_torch_and_are_reused() -> None:
     ((modules, first),) = [list(in_processes(worker_jobs.job, ["modules", "process"], "items", workers=1))]
     assert not {"torch", "torch_geometric", "pandas"} & set(modules)
     assert list(in_processes(worker_jobs.job, ["process"], "items", workers=1)) == [first]
 
 
-def test_items_are_taken_as_they_are_needed() -> None:
+def test_items_are_consumed_as_needed() -> None:
     taken = 0
 
     def items() -> Iterator[int]:
@@ -101,17 +102,17 @@ def test_items_are_taken_as_they_are_needed() -> None:
 
     results = in_processes(worker_jobs.job, items(), "numbers", workers=1)
     assert [next(results) for _ in range(3)] == [1, 4, 9]
-    assert taken <= 3 + workers.AHEAD + 1
+    assert taken <= 3 + workers.MAX_AHEAD + 1
     results.close()  # type: ignore[attr-defined]
 
 
-def test_no_items_need_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_items_no_worker_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "Worker", lambda: pytest.fail("a worker was started"))
     assert list(in_processes(worker_jobs.job, [], "nothing")) == []
 
 
 def test_workers_that_cannot_start_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    workers.dismiss()
+    handle.end_idle_workers()
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(RuntimeError, match=r"does not start \(exit code 1\)"):
         list(in_processes(worker_jobs.job, [1], "items"))
@@ -146,19 +147,19 @@ def test_workers_end_with_their_parent(tmp_path: Path, stop: signal.Signals) -> 
     assert not alive(worker)
 
 
-def test_long_work_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(progress, "EVERY", 0.0)
     assert list(in_processes(worker_jobs.job, range(5), "squares", workers=1)) == [0, 1, 4, 9, 16]
     assert "squares: 5 of 5" in capsys.readouterr().err
     assert list(in_processes(worker_jobs.job, iter(range(5)), "squares", workers=1)) == [0, 1, 4, 9, 16]
     assert "squares: 5\n" in capsys.readouterr().err
     assert list(in_processes(worker_jobs.job, range(5), "squares", workers=1, quiet=True)) == [0, 1, 4, 9, 16]
-    assert capsys.readouterr().err == ""  # beside the progress of those who asked for it
+    assert capsys.readouterr().err == ""
 
 
-def test_few_workers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    workers.dismiss()
-    monkeypatch.setattr(workers, "KEPT", 1)
+def test_the_number_of_idle_workers_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    handle.end_idle_workers()
+    monkeypatch.setattr(workers, "MAX_IDLE", 1)
     assert list(in_processes(worker_jobs.late, [(i, 0.01) for i in range(9)], "numbers", workers=3)) == list(range(9))
-    assert len(workers.IDLE) == 1
-    assert alive(workers.IDLE[0].process.pid)
+    assert len(handle.IDLE) == 1
+    assert alive(handle.IDLE[0].process.pid)

@@ -1,18 +1,18 @@
-r"""All small organic molecules: every graph of k atoms of C, N, O and F that a stated filter lets pass.
+r"""Enumeration of small organic molecules: every graph of k atoms of C, N, O and F that passes two filters.
 
-Trees grow by single bonds from one atom; from a tree, every graph follows by raising the order of a bond by one or by
-closing a ring, repeated while valence allows. Canonical SMILES tell graphs apart. Two filters:
+Trees grow from one atom by single bonds. From a tree, every graph follows by raising the order of a bond by one or by
+closing a ring, repeated while valences allow. Canonical SMILES identify graphs. The two filters:
 
-    strain       applied on the way, since what is strained stays so when bonds are added (`strained`)
+    strain       applied after each step, since added bonds never remove strain (`strained`)
     chemistry    applied at the end: no unstable or reactive group (`GROUPS`)
 
-The list that comes of it is shipped as `organic.smi`. To make it again:
+The result is shipped as `data/organic.smi`. To generate it again:
 
-    python -m polydiff.domains.molecule.data.enumerate --max-heavy 7 > organic.smi
+    python -m polydiff.domains.molecule.chemistry.enumerate --max-heavy 7 > domains/molecule/data/organic.smi
 
-GDB-17 (Ruddigkeit et al., 2012, https://doi.org/10.1021/ci300415d) was enumerated in this spirit, on a larger scale.
+GDB-17 (Ruddigkeit et al., 2012, https://doi.org/10.1021/ci300415d) was enumerated similarly, on a larger scale.
 
-Symbols: k number of heavy atoms, that is of atoms other than hydrogen.
+Symbols: k number of heavy atoms, which are atoms other than hydrogen.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ ELEMENTS = ("C", "N", "O", "F")
 FORBIDDEN_PAIRS = ({"F"}, {"F", "N"}, {"F", "O"}, {"O"})
 """Elements that are never bonded to each other."""
 ORDERS = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
-MOST_RINGS = 3
+MAX_RINGS = 3
+"""Largest number of rings."""
 
 GROUPS: dict[str, str] = {
     "heteroatoms bonded outside aromatic rings": "[#7,#8]!:[#7,#8]",
@@ -46,7 +47,7 @@ GROUPS: dict[str, str] = {
     "fluorine on a triple bond": "F[CX2]",
     "fluorine beside nitrogen or oxygen": "F[CX4][#7,#8]",
     "nitrogen or oxygen on a triple bond": "[#7,#8]-[CX2]#*",
-    "imine that is no amidine": "[CX3;!$(C[NX3])]=[NX2]",
+    "imine that is not an amidine": "[CX3;!$(C[NX3])]=[NX2]",
     "double bond at a ring of three": "[r3]=*",
     "double bond in a ring of four": "[r4]=;@*",
     "aromatic ring of three, four or seven": "[a;r3,r4,r7]",
@@ -54,30 +55,31 @@ GROUPS: dict[str, str] = {
     "ring oxygen on two nitrogens in a row": "o:n:[n,o]",
     "two neighbouring aromatic atoms that each give an electron pair": "[nX3,o]:[nX3,o]",
 }
-"""What no molecule may hold: name -> SMARTS."""
+"""Groups that no molecule may contain: name -> SMARTS."""
 
 
 @cache
 def patterns() -> tuple[Any, ...]:
-    """Return the groups that the filter refuses, compiled."""
+    """Return the compiled patterns of `GROUPS`."""
     return tuple(Chem.MolFromSmarts(smarts) for smarts in GROUPS.values())
 
 
 def acceptable(mol: Any) -> bool:
-    """Return whether a molecule holds none of the refused groups."""
+    """Return whether a molecule contains none of `GROUPS`."""
     return not any(mol.HasSubstructMatch(pattern) for pattern in patterns())
 
 
 def strained(mol: Any) -> bool:
-    """Return whether a sanitised molecule holds a strain that no further bond can cure.
+    """Return whether a sanitised molecule is strained in a way that further bonds cannot remove.
 
-    More than three rings; in a ring: a triple bond or two neighbouring double bonds; in a ring of three: a double
-    bond; in a ring of four: two; two rings of three or four that share an atom; a double bond at a bridgehead.
+    Strained are: more than three rings; a triple bond or two neighbouring double bonds in a ring; a double bond in a
+    ring of three; two double bonds in a ring of four; two rings of three or four that share an atom; a double bond at a
+    bridgehead.
     """
     kekule = kekulised(mol)
     info = mol.GetRingInfo()
     rings = [set(ring) for ring in info.AtomRings()]
-    if len(rings) > MOST_RINGS:
+    if len(rings) > MAX_RINGS:
         return True
     for atoms, bonds in zip(rings, info.BondRings(), strict=True):
         orders = [order(kekule.GetBondWithIdx(bond)) for bond in bonds]
@@ -92,7 +94,7 @@ def strained(mol: Any) -> bool:
 
 
 def unsaturated_bridgehead(kekule: Any, shared: set[int]) -> bool:
-    """Return whether one of the atoms that two bridged rings share is a bridgehead with a double bond (Bredt)."""
+    """Return whether an atom shared by two bridged rings is a bridgehead with a double bond (Bredt's rule)."""
     return any(
         sum(bond.IsInRing() for bond in atom.GetBonds()) >= 3 and any(order(bond) > 1 for bond in atom.GetBonds())
         for atom in map(kekule.GetAtomWithIdx, shared)
@@ -108,7 +110,7 @@ def trees(k: int) -> set[str]:
 
 
 def branches(mol: Any) -> Iterator[str]:
-    """Yield a molecule with one more atom, in every way."""
+    """Yield the canonical SMILES of a molecule with one more atom, for every way to add it."""
     for atom in mol.GetAtoms():
         for element in ELEMENTS:
             if atom.GetTotalNumHs() and {atom.GetSymbol(), element} not in FORBIDDEN_PAIRS:
@@ -117,8 +119,8 @@ def branches(mol: Any) -> Iterator[str]:
                 yield canonical(grown)
 
 
-def tightened(mol: Any) -> Iterator[Any]:
-    """Yield a molecule with one more bond, or with a bond of one order more, in every way that is sound."""
+def with_added_bond(mol: Any) -> Iterator[Any]:
+    """Yield a molecule with one more bond, or one bond order raised by one, for every valid and unstrained way."""
     kekule = kekulised(mol)
     free = [atom.GetIdx() for atom in mol.GetAtoms() if atom.GetTotalNumHs()]
     for i, j in combinations(free, 2):
@@ -132,7 +134,7 @@ def tightened(mol: Any) -> Iterator[Any]:
             grown.GetBondWithIdx(bond.GetIdx()).SetBondType(ORDERS[order(bond) + 1])
         else:
             continue
-        for atom in (grown.GetAtomWithIdx(i), grown.GetAtomWithIdx(j)):  # [nH] counts its hydrogen itself
+        for atom in (grown.GetAtomWithIdx(i), grown.GetAtomWithIdx(j)):  # [nH] stores its hydrogen explicitly
             atom.SetNumExplicitHs(max(0, atom.GetNumExplicitHs() - 1))
         if Chem.SanitizeMol(grown, catchErrors=True) == Chem.SanitizeFlags.SANITIZE_NONE and not strained(grown):
             yield grown
@@ -142,15 +144,15 @@ def graphs(k: int) -> set[str]:
     """Return the canonical SMILES of all molecules of k heavy atoms that valence and strain allow."""
     front = trees(k)
     seen = set(front)
-    with BlockLogs():  # most ways to add a bond end in a valence error, which is how they are told apart
+    with BlockLogs():  # most added bonds exceed a valence, and RDKit would log each error
         while front:
-            front = {canonical(m) for smiles in front for m in tightened(Chem.MolFromSmiles(smiles))} - seen
+            front = {canonical(m) for smiles in front for m in with_added_bond(Chem.MolFromSmiles(smiles))} - seen
             seen |= front
     return seen
 
 
 def molecules(max_heavy: int) -> Iterator[tuple[str, int]]:
-    """Yield (canonical SMILES, heavy atoms) of all acceptable molecules, by size and then by SMILES.
+    """Yield (canonical SMILES, number of heavy atoms) of all acceptable molecules, by size and then by SMILES.
 
     Arguments:
         max_heavy: Largest number of heavy atoms, at least 1.
@@ -162,7 +164,7 @@ def molecules(max_heavy: int) -> Iterator[tuple[str, int]]:
 
 
 def canonical(mol: Any) -> str:
-    """Return the canonical SMILES."""
+    """Return the canonical SMILES; an editable molecule is sanitised first."""
     if isinstance(mol, Chem.RWMol):
         Chem.SanitizeMol(mol)
     smiles: str = Chem.MolToSmiles(mol)
@@ -170,7 +172,7 @@ def canonical(mol: Any) -> str:
 
 
 def kekulised(mol: Any) -> Any:
-    """Return a copy with alternating single and double bonds in the place of aromatic ones."""
+    """Return a copy with alternating single and double bonds instead of aromatic ones."""
     copy = Chem.Mol(mol)
     Chem.Kekulize(copy, clearAromaticFlags=True)
     return copy
@@ -182,7 +184,7 @@ def order(bond: Any) -> int:
 
 
 def main() -> None:
-    """Print the list: a SMILES and its number of heavy atoms a line."""
+    """Print one line per molecule: its SMILES and its number of heavy atoms."""
     parser = argparse.ArgumentParser(description="Enumerate small organic molecules.")
     parser.add_argument("--max-heavy", type=int, default=7, help="largest number of heavy atoms")
     for smiles, k in molecules(parser.parse_args().max_heavy):

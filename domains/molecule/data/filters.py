@@ -1,0 +1,89 @@
+"""The rules by which molecules are selected, checked before any geometry is computed.
+
+Each check raises `Rejected` with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from rdkit import Chem
+
+from polydiff.domains.molecule.chemistry.geometry import SECONDS, Rejected, atomic_numbers
+
+MIN_ATOM_DISTANCE = 0.1
+"""Smallest distance of two atoms in Å."""
+
+
+class Selection(NamedTuple):
+    """Which molecules are used, and how they are prepared.
+
+    Attributes:
+        elements: Symbols of the allowed elements; empty: all.
+        max_atoms: Largest number of atoms, hydrogens included.
+        conformers: Largest number of computed geometries of a molecule.
+        add_hydrogens: Whether hydrogens that a .sdf record lacks are added.
+        seconds: Time limit for one molecule.
+        compute: Whether geometries are computed. If not, positions of 0 replace them, which is enough to inspect data.
+    """
+
+    elements: tuple[str, ...] = ()
+    max_atoms: int = 60
+    conformers: int = 3
+    add_hydrogens: bool = False
+    seconds: float = SECONDS
+    compute: bool = True
+
+
+def check_molecule(mol: Any, selection: Selection) -> None:
+    """Reject an RDKit molecule with hydrogens if its atoms are not selected, or if it is charged or a radical."""
+    check_atoms(atomic_numbers(mol).tolist(), selection)
+    if sum(atom.GetFormalCharge() for atom in mol.GetAtoms()):
+        raise Rejected("it is charged")
+    if any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms()):
+        raise Rejected("it is a radical")
+
+
+def check_atoms(numbers: Sequence[int], selection: Selection) -> None:
+    """Reject atomic numbers that are none, too many, 0, or of elements that are not selected."""
+    if not numbers:
+        raise Rejected("it has no atoms")
+    if len(numbers) > selection.max_atoms:
+        raise Rejected(too_many(selection))
+    if 0 in numbers:
+        raise Rejected("one of its atoms has no element")
+    symbols = map(Chem.GetPeriodicTable().GetElementSymbol, sorted(set(numbers)))
+    if selection.elements and (others := [symbol for symbol in symbols if symbol not in selection.elements]):
+        raise Rejected(f"it contains {others[0]}, which data.elements does not name")
+
+
+def too_many(selection: Selection) -> str:
+    """Return the reason that rejects molecules with too many atoms."""
+    return f"it has more than data.max_atoms={selection.max_atoms} atoms"
+
+
+def has_positions(mol: Any) -> bool:
+    """Return whether an RDKit molecule has 3-D positions.
+
+    Positions of a drawing are 2-D. Positions that are all equal mean that none are known.
+    """
+    places = mol.GetConformer().GetPositions()
+    return bool(mol.GetConformer().Is3D()) and not (len(places) > 1 and (places == places[0]).all())
+
+
+def check_coordinates(record: str, atoms: int) -> None:
+    """Reject a .sdf record with a blank coordinate, which RDKit reads as 0."""
+    _, _, _, counts, *lines = record.split("\n")
+    if "V3000" not in counts and any(not line[i : i + 10].strip() for line in lines[:atoms] for i in (0, 10, 20)):
+        raise Rejected("one of its positions is missing")
+
+
+def check_positions(positions: np.ndarray) -> None:
+    """Reject positions (N, 3) in Å that are not finite, or with two atoms at one place."""
+    if not np.isfinite(positions).all():
+        raise Rejected("one of its positions is not finite")
+    gaps = np.linalg.norm(positions[:, None] - positions, axis=-1)[np.triu_indices(len(positions), 1)]
+    if not (gaps > MIN_ATOM_DISTANCE).all():
+        raise Rejected("two of its atoms are at the same place")
