@@ -16,7 +16,8 @@ from settings_cases import ask
 
 from polydiff import load, train
 from polydiff.backbones.config import MLPConfig, UNetConfig
-from polydiff.config.merge import config_from, resolve, resolved_text
+from polydiff.config.merge import resolve
+from polydiff.config.saved import config_from, resolved_text
 from polydiff.gaussian.process.checks import check_names
 from polydiff.support.errors import UserError
 from polydiff.support.yaml_text import dump_yaml, parse_yaml, read_yaml
@@ -294,7 +295,7 @@ def test_a_value_of_python_arrives_as_it_is_and_reads_back(key: str, given: obje
         assert settings.provenance.get(key, "arguments") == settings.provenance["domain"] == "arguments"
         text = resolved_text(settings.config, settings.provenance)
         assert config_from(parse_yaml(text, "here")) == settings.config
-        assert resolve(values=parse_yaml(dump_yaml(settings.said, {}), "here")).config == settings.config
+        assert resolve(values=parse_yaml(dump_yaml(settings.user_values, {}), "here")).config == settings.config
 
 
 @pytest.mark.parametrize(

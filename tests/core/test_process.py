@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from polydiff.config.merge import config_from, resolve
+from polydiff.config.merge import resolve
 from polydiff.config.processes import process_of
+from polydiff.config.saved import config_from
 from polydiff.core.process import PROCESSES, Bounds, Draw, Inpaints, Interpolates, TriesSampler, Varies
 from polydiff.core.space import Batch, Euclidean
 from polydiff.core.streams import streams
