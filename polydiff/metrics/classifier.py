@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.core.streams import permutation
-from polydiff.support.files import remember
+from polydiff.support.files import write_cache
 
 LR, DECAY = 3e-3, 1e-2
 
@@ -81,7 +81,7 @@ def train(
 def keep(memory: Path, network: nn.Module) -> None:
     """Keep a classifier's weights, after their own digest."""
     weights = save(network.state_dict())
-    remember(memory, hashlib.sha256(weights).digest() + weights)
+    write_cache(memory, hashlib.sha256(weights).digest() + weights)
 
 
 def recall(memory: Path, network: nn.Module) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PLUGINS = Path(__file__).parent / "plugins"
-DOMAINS, BACKBONES, EXTENSIONS = "polydiff.domains", "polydiff.backbones", "polydiff.core.extensions"
+DOMAINS, BACKBONES, EXTENSIONS = "polydiff.domains", "polydiff.backbones", "polydiff.extensions"
 
 
 def distribution(folder: Path, name: str, entry_points: Mapping[str, Mapping[str, str]], version: str = "1.0") -> None:
