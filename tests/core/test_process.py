@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from polydiff.config.merge import resolve
 from polydiff.config.processes import process_of
 from polydiff.config.saved import config_from
-from polydiff.core.process import PROCESSES, Bounds, Draw, Inpaints, Interpolates, TriesSampler, Varies
+from polydiff.core.likelihood import Bounds
+from polydiff.core.process import PROCESSES, Draw, Inpaints, Interpolates, TriesSampler, Varies
 from polydiff.core.space import Batch, Euclidean
 from polydiff.core.streams import streams
 from polydiff.judging.likelihood import likelihood
