@@ -1,4 +1,4 @@
-"""Nearest neighbours against all distances; copies of training data among samples."""
+"""Nearest neighbours against all distances; the share of copies of training data among samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def points(n: int, seed: int) -> Tensor:
     return torch.randn(n, 16, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def test_the_nearest_is_the_least_of_all_distances() -> None:
+def test_the_nearest_distance_is_the_smallest_of_all() -> None:
     x, known = points(300, 0), points(500, 1)
     truth = (x[:, None] - known).norm(dim=2).amin(1)
     torch.testing.assert_close(nearest(x, known), truth)
@@ -33,7 +33,7 @@ def test_the_share_of_copies_is_found(share: float) -> None:
     assert copied(nearest(held_out, known), near) == pytest.approx(0.01)
 
 
-def test_without_enough_to_compare_with_nothing_is_said() -> None:
+def test_without_a_threshold_the_share_of_copies_is_nan() -> None:
     known = points(300, 5)
     assert math.isnan(nearness(nearest(points(99, 6), known)))
     assert math.isnan(nearness(nearest(known[:200], known)))  # held-out examples that are copies themselves
