@@ -17,6 +17,7 @@ from polydiff.core.likelihood import Bounds
 from polydiff.core.process import PROCESSES, Draw, Inpaints, Interpolates, TriesSampler, Varies
 from polydiff.core.space import Batch, Euclidean
 from polydiff.core.streams import streams
+from polydiff.gaussian.process import process as gaussian_process
 from polydiff.judging.likelihood import likelihood
 from polydiff.model.edit import inpaint, interpolate, vary
 from polydiff.model.model import Model
@@ -131,6 +132,7 @@ class Words:
 
 @pytest.fixture
 def masked() -> Iterator[Masked]:
+    assert gaussian_process.GaussianProcess  # registered before: `temporary` would undo a first import in its block
     process = Masked()
     with PROCESSES.temporary("letters", process):
         yield process

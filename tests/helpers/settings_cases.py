@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from polydiff.config.merge import Settings, resolve
 
 
-def ask(*words: str, domain: str | None = "ring", **more: Any) -> Settings:
+def resolve_words(*words: str, domain: str | None = "ring", **more: Any) -> Settings:
     """Resolve settings from command-line words such as train.steps=3."""
     return resolve(domain, words=dict(word.split("=", 1) for word in words), **more)
 
