@@ -1,7 +1,7 @@
 """Defaults that an objective brings with it: a layer just below the source that chooses the objective.
 
-An objective lists them as `suits` (`polydiff.core.objective.Objective`). Whatever the same source or a later one sets
-wins over them.
+An objective lists them as `suits` (`polydiff.core.objective.Objective`). Values from the same source or a later one
+override them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Random streams: a generator is a function of its name, not a state that is passed along.
 
 The name of a stream is (seed, purpose, counters), such as the noise of training example 17 of step 300, or the initial
-noise of sample 5. A stream gives the same numbers in every batch, after every interruption, and whatever was drawn
-before.
+noise of sample 5. A stream gives the same numbers in every batch and after every interruption, independently of earlier
+draws.
 """
 
 from __future__ import annotations

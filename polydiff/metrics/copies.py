@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-ENOUGH = 100
+MIN_HELD_OUT = 100
 """Number of held-out examples that an estimate of the threshold needs."""
 
 
@@ -21,20 +21,20 @@ def nearest(x: Tensor, known: Tensor) -> Tensor:
     return torch.cat([torch.cdist(part, known).amin(1) for part in x.split(256)])
 
 
-def nearness(held_out: Tensor) -> float:
+def copy_threshold(held_out: Tensor) -> float:
     """Return the distance below which a sample counts as a copy: the 1 % quantile of held-out examples.
 
-    NaN if this threshold means nothing: with fewer than `ENOUGH` examples, or if it is 0 because 1 % of the held-out
-    examples are copies themselves.
+    NaN if this threshold means nothing: with fewer than `MIN_HELD_OUT` examples, or if it is 0 because 1 % of the
+    held-out examples are copies themselves.
 
     Arguments:
         held_out: Distance of each held-out example to the nearest training example, shape (N,).
     """
-    near = held_out.double().quantile(0.01).item() if len(held_out) >= ENOUGH else math.nan
+    near = held_out.double().quantile(0.01).item() if len(held_out) >= MIN_HELD_OUT else math.nan
     return near if near > 0 else math.nan
 
 
-def copied(distances: Tensor, near: float) -> float:
+def copy_share(distances: Tensor, near: float) -> float:
     """Return the share of samples whose distance (N,) is below `near`; NaN if `near` or a distance is NaN."""
     unknown = math.isnan(near) or bool(distances.isnan().any())
     return math.nan if unknown else float((distances < near).double().mean())

@@ -68,7 +68,7 @@ class Extractor:
 
 
 def open_extractor(name: str) -> Extractor:
-    """Return the extractor for the user's text, see `FORMS`; raise UserError if there is none."""
+    """Return the extractor for the user's text, see `FORMS`; raise UserError if no such file or function exists."""
     place, colon, attribute = name.rpartition(":")
     path = Path(name)
     if path.is_file():

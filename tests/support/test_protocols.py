@@ -82,7 +82,7 @@ def test_methods_attributes_and_slots_count_as_members() -> None:
 
     class Static:
         @staticmethod
-        def inspect(config: Config, said: Any) -> None: ...
+        def inspect(config: Config, report: Any) -> None: ...
 
     class Withdrawn(Method):
         scripts = None  # type: ignore[assignment]
