@@ -1,6 +1,6 @@
-"""Diffusion models for more than one kind of data: one core for images, waveforms, molecules and what you add.
+"""Diffusion models for several kinds of data: one library for images, waveforms, molecules and your own domains.
 
-Names load on use, so that `import polydiff` waits for nothing.
+A name is imported from its module on first use, so `import polydiff` is fast and imports no torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis's profile, one cache a session, one thread a process, checks of shapes."""
+"""Set-up of all tests: the profile of hypothesis, one cache a session, one thread a process, shape checks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from torch import nn
 
-# Before anything imports torch. Tests run in several processes, and sums in one thread are the same each time.
+# Set before torch is imported: tests run in several processes, and sums in one thread are reproducible.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of jobs in the background, whose programs would not hear it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in background jobs, whose children would ignore Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("polydiff", derandomize=True, deadline=None, max_examples=50)
@@ -26,9 +26,9 @@ settings.load_profile("polydiff")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the session a cache of its own, which the workers of pytest-xdist inherit through the environment.
+    """Create a cache for the session; the workers of pytest-xdist inherit it through the environment.
 
-    What a domain prepares is so prepared once a session, and never read from the developer's own cache.
+    So the data of a domain are prepared once a session and never read from the developer's cache.
     """
     if hasattr(config, "workerinput"):
         return
@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart() -> None:
-    """Check the shapes of the core's central callables in every test."""
+    """Check the shapes of the central functions of the library in every test."""
     import shapes  # after OMP_NUM_THREADS: it imports torch
 
     shapes.install()
@@ -54,7 +54,7 @@ def pytest_sessionstart() -> None:
 
 @pytest.fixture
 def awake() -> Callable[..., nn.Module]:
-    """Return the function that draws every parameter of a network, so that no initial zero hides an effect."""
+    """Return a function that draws every parameter of a network, so that no zero initialisation hides an effect."""
     from clouds import awaken
 
     return awaken

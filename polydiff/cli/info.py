@@ -8,7 +8,8 @@ from typing import Any
 
 from polydiff.cli.parsing import Parser, config_parser, read_words, settings
 from polydiff.cli.tables import help_on_keys, table
-from polydiff.config.merge import resolve, resolved_text
+from polydiff.config.merge import resolve
+from polydiff.config.saved import resolved_text
 from polydiff.contract.discover import Plugin, discover, duplicates, load_domain_spec
 from polydiff.contract.domain import DomainSpec
 from polydiff.contract.sections import Config

@@ -13,7 +13,7 @@ from polydiff.cli.parsing import Parser, positive
 from polydiff.cli.progress import DrawingProgress
 from polydiff.cli.use import run_of, sampling_parser
 from polydiff.support.errors import UserError
-from polydiff.support.files import claimed, folder_atomic, made
+from polydiff.support.files import folder_atomic, new_folder, new_numbered_folder
 
 if TYPE_CHECKING:
     from polydiff.contract.domain import Samples
@@ -180,9 +180,9 @@ def write_pairs(
 
     facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights, **given}
     with ExitStack() as stack:
-        place = nullcontext(args.output) if args.output else claimed(run_of(args.run) / "samples", name)
+        place = nullcontext(args.output) if args.output else new_numbered_folder(run_of(args.run) / "samples", name)
         folder: Path = stack.enter_context(place).resolve()
-        stack.enter_context(made(folder.parent))
+        stack.enter_context(new_folder(folder.parent))
         draft, progress = stack.enter_context(folder_atomic(folder)), stack.enter_context(DrawingProgress())
         writers = []
         for part, n, head in zip(("given", "made"), numbers, (facts, {**facts, **told}), strict=True):

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from polydiff.config.merge import Settings
 from polydiff.report.numbers import figures, with_error
-from polydiff.support.progress import EVERY, Bar, clock
+from polydiff.support.progress import LINE_SECONDS, Bar, clock
 from polydiff.support.yaml_text import one_line_yaml
 
 if TYPE_CHECKING:
@@ -190,13 +190,13 @@ class TrainingProgress(Bar):
         weight = max(0.02, 1 / self.seen)
         self._mean = record.loss if self.seen == 1 else self._mean + weight * (record.loss - self._mean)
         now = time.monotonic()
-        speed = self.seen / max(now - self._began, 1e-9)
+        speed = self.seen / max(now - self._started, 1e-9)
         text = f"loss {self._mean:.4f}  {speed:.1f} steps/s"
         if self._task is None:
             self._task = self._bar.add_task(text, total=self.steps, completed=record.step)
         self._bar.update(self._task, completed=record.step, description=text)
-        if self._bar.disable and (now - self._told > EVERY or self.seen == 1 or record.step == self.steps):
-            self._told = now
+        if self._bar.disable and (now - self._printed > LINE_SECONDS or self.seen == 1 or record.step == self.steps):
+            self._printed = now
             left = (
                 f"  {clock((self.steps - record.step) / speed)} left" if self.seen > 1 else ""
             )  # the first step is slow

@@ -15,7 +15,7 @@ from polydiff.config.merge import Settings
 from polydiff.contract.discover import load_backbone_spec, load_domain_spec, require
 from polydiff.contract.quarantine import summary_lines
 from polydiff.support.errors import UserError
-from polydiff.support.files import claimed
+from polydiff.support.files import new_numbered_folder
 from polydiff.training.checks import check_config
 
 RUNS = Path("runs")
@@ -165,7 +165,7 @@ def begin(chosen: Settings, output: Path | None, judged: int) -> int:
     """Train a new run."""
     from polydiff.training.trainer import start
 
-    with nullcontext(output) if output else claimed(RUNS, chosen.config.domain) as path:
+    with nullcontext(output) if output else new_numbered_folder(RUNS, chosen.config.domain) as path:
         say(f"Training {chosen.config.domain} in {path}")
         return sit(path, chosen.config.train.steps, judged, lambda progress: start(chosen, path, progress))
 

@@ -17,7 +17,7 @@ from polydiff.cli.progress import DrawingProgress
 from polydiff.cli.tables import evaluation_table, likelihood_table
 from polydiff.gallery.journal import JOURNAL
 from polydiff.support.errors import UserError
-from polydiff.support.files import claimed, made
+from polydiff.support.files import new_folder, new_numbered_folder
 
 BOUNDS = ("vlb", "chain", "flow", "all")
 """What --likelihood can be; the first is what it means alone."""
@@ -46,8 +46,8 @@ def sample(words: Sequence[str]) -> int:
     for stopped in [] if args.output else sorted(drawn.glob(f"generated-*/{JOURNAL}")):
         print(f"{stopped.parent} is not done; -o {stopped.parent} goes on with it.", file=sys.stderr)
     how = {"seed": args.seed, "cond": cond, "one_file": args.one_file, "facts": facts, **plan_words(args)}
-    place = nullcontext(args.output) if args.output else claimed(drawn, "generated")
-    with place as folder, made(folder), DrawingProgress() as progress:
+    place = nullcontext(args.output) if args.output else new_numbered_folder(drawn, "generated")
+    with place as folder, new_folder(folder), DrawingProgress() as progress:
         try:
             draw(model, folder, args.n, progress=progress, **how)
         except KeyboardInterrupt:

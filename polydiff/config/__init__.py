@@ -1,4 +1,4 @@
-"""The sections of a configuration, and how a configuration comes about."""
+"""Configurations: their sections, and how presets, files, Python and the command line are merged into one."""
 
 from polydiff.contract.sections import BackboneConfig as BackboneConfig
 from polydiff.contract.sections import Config as Config

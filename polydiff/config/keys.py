@@ -1,4 +1,4 @@
-"""Dotted keys of a config, such as train.batch_size: listing them, reading typed values, saying what was meant."""
+"""Dotted keys of a configuration, such as train.batch_size: listing them, parsing their values, and error messages."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from polydiff.support.yaml_text import parse_yaml
 
 Fields = Mapping[str, FieldInfo]
 ARGUMENTS = "arguments"
-"""Source of the values that a Python program gives."""
+"""Source of values that come from Python."""
 UNION_TAGS = ("int", "float", "str", "bool")
-"""What pydantic adds to the path of an error, once for each member of a union that a value could have been."""
+"""Parts that pydantic adds to the path of an error, one for each member of a union."""
 
 
-class Word(str):
-    """A value as typed on the command line, read as the type of its key demands."""
+class CommandLineValue(str):
+    """The text of a value from the command line, not parsed yet: the type of its key decides how it is read."""
 
 
 def leaves(model: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
-    """Return the fields of a model and of its sections, by dotted key."""
+    """Return the fields of a model and of its sections, as dotted key -> field; `prefix` stands before the keys."""
     found: dict[str, FieldInfo] = {}
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
@@ -36,7 +36,7 @@ def leaves(model: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
 
 
 def kinds(annotation: Any) -> set[Any]:
-    """Return the types that an annotation accepts, without their parameters; the type of a Literal's values."""
+    """Return the types that an annotation accepts, without their parameters; of a Literal, the types of its values."""
     origin = get_origin(annotation)
     if origin in (Union, UnionType):
         return set().union(*(kinds(part) for part in get_args(annotation)))
@@ -47,9 +47,18 @@ def kinds(annotation: Any) -> set[Any]:
     return {origin or annotation}
 
 
-def read_word(value: Any, annotation: Any, key: str) -> Any:
-    """Return a typed word as a value for a field of this type; values of files pass as they are."""
-    if not isinstance(value, Word):
+def read_command_line_value(value: Any, annotation: Any, key: str) -> Any:
+    """Return a `CommandLineValue` as a value for its field; any other value is returned unchanged.
+
+    Arguments:
+        value: Text from the command line, or a value from a file or from Python.
+        annotation: Type of the field.
+        key: Dotted key, for messages.
+
+    Raises:
+        UserError: The text is not YAML.
+    """
+    if not isinstance(value, CommandLineValue):
         return value
     accepted = kinds(annotation)
     if NoneType in accepted and value.lower() in ("none", "null", "~", ""):
@@ -57,13 +66,13 @@ def read_word(value: Any, annotation: Any, key: str) -> Any:
     if accepted <= {str, Path, NoneType}:
         return str(value)
     parsed = parse_yaml(value, key)
-    if isinstance(parsed, str) and accepted & {tuple, list}:  # 1,2,4 and (1, 2, 4) are lists too
+    if isinstance(parsed, str) and accepted & {tuple, list}:  # 1,2,4 and (1, 2, 4) are read as lists
         return parse_yaml(f"[{value.strip('()')}]", key)
     return parsed
 
 
 def unknown_key(key: str, source: str, fields: Fields) -> str:
-    """Return the message for a key that nothing has: what was meant, and the keys of its section."""
+    """Return the message for a key that does not exist, with similar keys and the keys of its section."""
     near = difflib.get_close_matches(key, fields, n=1, cutoff=0.75) or same_name(key, fields)
     question = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     section = key.rpartition(".")[0]
@@ -72,14 +81,14 @@ def unknown_key(key: str, source: str, fields: Fields) -> str:
 
 
 def same_name(key: str, fields: Fields) -> list[str]:
-    """Return the keys of other sections whose last part is, or resembles, that of a key."""
+    """Return the keys of any section whose last part equals or resembles the last part of `key`."""
     names = {field.rpartition(".")[2] for field in fields}
     near = difflib.get_close_matches(key.rpartition(".")[2], names, n=1, cutoff=0.75)
     return [field for field in fields if field.rpartition(".")[2] in near]
 
 
 def keys_of(section: str, fields: Fields) -> str:
-    """Return a sentence that lists the keys of a section, or all sections where there is no such one."""
+    """Return a sentence that lists the keys of a section, or all sections if there is no section of this name."""
     names = [key.removeprefix(f"{section}.") for key in fields if key.startswith(f"{section}.")]
     if names:
         return f"Keys of {section}: {', '.join(names)}."
@@ -89,12 +98,12 @@ def keys_of(section: str, fields: Fields) -> str:
 
 
 def explain(error: ValidationError, sources: Mapping[str, str], prefix: str = "") -> str:
-    """Return one line for each wrong value: key, value, where it came from, what it should be.
+    """Return one line for each wrong value: its key, the value, its source, and what it should be.
 
     Arguments:
-        error: What pydantic found.
-        sources: Dotted key -> where its value came from.
-        prefix: What stands before the keys, such as "sample.".
+        error: The error from pydantic.
+        sources: Dotted key -> source of its value; {}: sources are not shown.
+        prefix: Stands before the keys, such as "sample.".
     """
     lines: dict[str, str] = {}
     for problem in error.errors(include_url=False):
@@ -103,7 +112,7 @@ def explain(error: ValidationError, sources: Mapping[str, str], prefix: str = ""
         key = prefix + ".".join(map(str, path[:n]))
         source = f" ({sources[key]})" if key in sources else ""
         inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[n:])
-        shown = repr if sources.get(key) == ARGUMENTS else str  # in Python "3" is not 3
+        shown = repr if sources.get(key) == ARGUMENTS else str  # from Python, "3" and 3 differ
         given = "" if isinstance(problem["input"], BaseModel | Mapping) else f"={shown(problem['input'])}"
         text = problem["msg"].removeprefix("Value error, ").replace("Input should", "should", 1).rstrip(".")
         where = f"{key}{inner}{given}{source}"
@@ -112,6 +121,6 @@ def explain(error: ValidationError, sources: Mapping[str, str], prefix: str = ""
 
 
 def known_length(path: Sequence[int | str], prefix: str, known: Mapping[str, str]) -> int:
-    """Return how many parts of a path make the longest known key; all of them where none does."""
+    """Return how many parts of a path form the longest known key; all of them if none is known."""
     lengths = range(len(path), 0, -1)
     return next((n for n in lengths if prefix + ".".join(map(str, path[:n])) in known), len(path))

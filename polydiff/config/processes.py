@@ -1,4 +1,4 @@
-"""The process of a configuration, and the network that it makes."""
+"""The process that a configuration names, and the network that this process builds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def process_of(config: Config) -> Process:
     """Return the process that a configuration names.
 
     Raises:
-        UserError: No process is registered under this name.
+        UserError: No process is registered under the value of `process`.
     """
     import polydiff.gaussian.process.process  # noqa: F401 - registers the built-in process
 
@@ -25,5 +25,11 @@ def process_of(config: Config) -> Process:
 
 
 def build_denoiser(config: Config, domain: Domain, device: torch.device) -> Any:
-    """Return the untrained network of a configuration, as its process makes it; its weights follow from the seed."""
+    """Return the untrained network of a configuration, built by its process.
+
+    Arguments:
+        config: The configuration; its seed determines the initial weights.
+        domain: The domain whose states the network receives.
+        device: Where the network computes.
+    """
     return process_of(config).network(config, domain, device)

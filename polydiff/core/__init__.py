@@ -1,1 +1,1 @@
-"""What everything speaks: spaces, conditions, random streams, registries, and the protocol of a process."""
+"""The vocabulary of all other packages: spaces, conditions, random streams, registries, processes, objectives."""

@@ -1,7 +1,9 @@
 """Operations on the conditions of a batch: blank, move, compare, join, withhold, drop.
 
-Conditions whose names begin with an underscore come from the library, not from a user: "_step" holds the size of a
-sampler's step, "_estimate" an earlier estimate. `without` and `drop_condition` keep them.
+Conditions whose names begin with an underscore are internal: polydiff sets them, not the user. "_step" holds the size
+of a sampler's step, and "_estimate" holds an earlier estimate. `without` and `drop_condition` keep internal conditions.
+
+Symbols: B batch.
 """
 
 from __future__ import annotations
@@ -17,28 +19,31 @@ from polydiff.core.streams import Device
 
 
 def blank_conditions(conditions: Declared, batch: int, sizes: Sequence[int]) -> dict[str, Tensor]:
-    """Return "not given" for all conditions.
+    """Return values that mean "not given" for all conditions.
 
     Arguments:
         conditions: Name -> kind.
-        batch: B.
-        sizes: Of a state's axes, without its batch and its channels.
+        batch: Number of samples B.
+        sizes: Sizes of a state's axes, without those of batch and channels.
+
+    Returns:
+        Name -> tensor (B, ...), see `Kind.blank`.
     """
     return {name: kind.blank(batch, sizes) for name, kind in as_kinds(conditions).items()}
 
 
 def condition_to(cond: Condition | None, device: Device) -> Condition | None:
-    """Return conditions on another device."""
+    """Return conditions on another device; None if there are none."""
     return None if cond is None else {name: value.to(device) for name, value in cond.items()}
 
 
 def without(cond: Condition | None) -> Condition | None:
-    """Return only the library's own conditions; None if there are none."""
+    """Return only the internal conditions (names that start with "_"); None if there are none."""
     return {name: value for name, value in (cond or {}).items() if name.startswith("_")} or None
 
 
 def same_conditions(a: Condition | None, b: Condition | None) -> bool:
-    """Return whether two conditions are equal; elements that are not given are equal."""
+    """Return whether two batches have equal conditions, with NaN equal to NaN; None equals {}."""
     a, b = a or {}, b or {}
 
     def same(x: Tensor, y: Tensor) -> bool:
@@ -48,19 +53,26 @@ def same_conditions(a: Condition | None, b: Condition | None) -> bool:
 
 
 def join_conditions(parts: Sequence[Condition | None]) -> Condition | None:
-    """Return the conditions of consecutive batches as one; batches that differ in names must have the same size.
+    """Return the conditions of consecutive batches as those of one batch, joined along B.
 
-    Values of different sizes are padded with elements that are not given.
+    Values of different sizes are padded with elements that are not given. A condition that a batch lacks is not given
+    there; all batches must then have the same number of samples.
+
+    Arguments:
+        parts: Conditions of each batch, tensors (B_i, ...).
+
+    Returns:
+        Name -> tensor (B_1 + B_2 + ..., ...); None if no batch has a condition.
     """
-    known: dict[str, Tensor] = {}
+    examples: dict[str, Tensor] = {}  # name -> the first value of this name
     for part in parts:
-        known = {**(part or {}), **known}
-    columns = {name: [(part or {}).get(name, absent(value)) for part in parts] for name, value in known.items()}
+        examples = {**(part or {}), **examples}
+    columns = {name: [(part or {}).get(name, absent(value)) for part in parts] for name, value in examples.items()}
     return {name: torch.cat(padded(values)) for name, values in columns.items()} or None
 
 
 def padded(values: Sequence[Tensor]) -> list[Tensor]:
-    """Return values of one condition with the same sizes after B, padded at the end of each axis."""
+    """Return values (B_i, ...) of one condition, padded at the end of each axis to the same sizes after B_i."""
     sizes = [max(lengths) for lengths in zip(*(value.shape[1:] for value in values), strict=True)]
 
     def pad(value: Tensor) -> Tensor:
@@ -71,16 +83,16 @@ def padded(values: Sequence[Tensor]) -> list[Tensor]:
 
 
 def withhold(cond: Condition | None, names: Collection[str]) -> dict[str, Tensor]:
-    """Return conditions of which those with these names are not given."""
+    """Return conditions with the values of these names replaced by "not given"."""
     return {name: absent(value) if name in names else value for name, value in (cond or {}).items()}
 
 
 def drop_condition(cond: Condition, keep: Tensor) -> dict[str, Tensor]:
-    """Return conditions that are not given for samples with keep = False, except the library's own.
+    """Return conditions with the values of some samples replaced by "not given", except internal conditions.
 
     Arguments:
-        cond: Named tensors, each (B, ...).
-        keep: Booleans (B,).
+        cond: Name -> tensor (B, ...).
+        keep: Booleans (B,): False for samples to replace.
     """
 
     def masked(value: Tensor) -> Tensor:
@@ -91,6 +103,9 @@ def drop_condition(cond: Condition, keep: Tensor) -> dict[str, Tensor]:
 
 
 def dropout_groups(names: Iterable[str], together: Collection[str]) -> list[tuple[str, ...]]:
-    """Return names grouped by what dropout withholds at once: those in `together`, and each other name alone."""
+    """Return the groups of names that condition dropout withholds at once.
+
+    The names in `together` form one group. Each other name is a group of its own.
+    """
     joined = tuple(sorted(name for name in names if name in together))
     return sorted([*([joined] if joined else []), *((name,) for name in names if name not in together)])

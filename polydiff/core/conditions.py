@@ -1,14 +1,14 @@
-"""Conditions: what a network is given beside a noisy state and its noise level, by name.
+"""Conditions: named inputs of a network besides a noisy state and its noise level.
 
-A domain declares its conditions as name -> kind. In a batch a condition is a tensor with B first. Elements that are not
-given are -1 in a tensor of whole numbers and NaN in a tensor of real numbers: so a text may be shorter than others of
-its batch, and a recording may be known outside of a gap. Networks ignore such elements. Values of different sizes are
-therefore joined by padding, at the end of an axis, with elements that are not given.
+A domain declares its conditions as name -> kind. In a batch, a condition is a tensor (B, ...). An element that is not
+given is -1 in a tensor of whole numbers and NaN in a tensor of real numbers. Networks ignore such elements. So a text
+can be shorter than others in its batch, and a recording can be known outside a gap. To join values of different sizes,
+each axis is padded at its end with elements that are not given.
 
-A new kind is a subclass of `Kind` and an entry in `polydiff.backbones.embed.ENTRANCES`; if its values are measured on
-data, also a field (`polydiff.contract.fields`).
+To add a kind, write a subclass of `Kind` and an entry in `polydiff.backbones.embed.ENTRANCES`. A kind whose values are
+measured on data also needs a field (`polydiff.contract.fields`).
 
-Symbols: B batch, N tokens.
+Symbols: B number of samples, N number of tokens.
 """
 
 from __future__ import annotations
@@ -28,38 +28,38 @@ from polydiff.support.errors import UserError
 KNOWN = "known"
 """Name of the condition that holds the known part of a state."""
 LOW = "low"
-"""Name of the condition that holds a state without its details."""
+"""Name of the condition that holds a degraded state, such as one of low resolution."""
 STEP = "_step"
 """Name of the condition that holds the size of a sampler's step."""
 ESTIMATE = "_estimate"
-"""Name of the condition that holds an earlier estimate of the clean state, in the state's own shape."""
+"""Name of the condition that holds an earlier estimate of the clean state, in the shape of the state."""
 
 Condition = Mapping[str, Tensor]
-"""Conditions of a batch: named tensors with B first."""
+"""Conditions of a batch: name -> tensor (B, ...)."""
 
 
 def missing(dtype: torch.dtype) -> float:
-    """Return the value of an element that is not given: NaN among real numbers, -1 among whole ones."""
+    """Return the value that marks an element as not given: NaN for real numbers, -1 for whole numbers."""
     return math.nan if dtype.is_floating_point else -1
 
 
 def absent(value: Tensor) -> Tensor:
-    """Return "not given" in the shape of a condition."""
+    """Return a tensor of the shape and type of a condition in which no element is given."""
     return torch.full_like(value, missing(value.dtype))
 
 
 def given(value: Tensor) -> Tensor:
-    """Return which elements of a condition are given, booleans of its shape."""
+    """Return which elements of a condition are given, as booleans of the same shape."""
     return ~value.isnan() if value.is_floating_point() else value >= 0
 
 
 class Kind(ABC):
-    """What the values of a condition are.
+    """The type of a condition: shape, range and source of its values.
 
     Attributes:
         dtype: Type of a tensor of values.
-        source: How a user gives a value: in words (or as a number), as an array (or in words), or never, since a task
-            makes it from an example.
+        source: How a value is specified. "words": as text or a number. "array": as an array, or as text that the domain
+            reads. "task": not by the user, because a task computes it from an example.
     """
 
     dtype: ClassVar[torch.dtype] = torch.float32
@@ -68,43 +68,47 @@ class Kind(ABC):
     @property
     @abstractmethod
     def words(self) -> str:
-        """The kind in words, such as "10 classes"."""
+        """Short description, such as "10 classes", for messages."""
 
     @property
     @abstractmethod
     def axes(self) -> tuple[int | str, ...]:
-        """Sizes of a value's axes after B; the name of an axis, such as "N", if its size varies."""
+        """Sizes of the axes of a value after B; an axis of variable size is a name such as "N"."""
 
     @property
     def missing(self) -> float:
-        """The value of an element that is not given."""
+        """Value that marks an element as not given."""
         return missing(self.dtype)
 
     def shape(self, sizes: Sequence[int]) -> tuple[int, ...]:
-        """Return the shape of a value that is not given, without B, beside a state of these sizes."""
+        """Return the shape, without B, of a value that is not given.
+
+        Arguments:
+            sizes: Sizes of a state's axes, without those of batch and channels.
+        """
         return tuple(1 if isinstance(size, str) else size for size in self.axes)
 
     def blank(self, batch: int, sizes: Sequence[int] = (), device: torch.device | str = "cpu") -> Tensor:
-        """Return "not given" for B samples.
+        """Return a value (B, *shape(sizes)) in which no element is given.
 
         Arguments:
-            batch: B.
-            sizes: Of a state's axes, without its batch and its channels.
-            device: Of the result.
+            batch: Number of samples B.
+            sizes: Sizes of a state's axes, without those of batch and channels.
+            device: Device of the result.
         """
         return torch.full((batch, *self.shape(sizes)), self.missing, dtype=self.dtype, device=device)
 
     def fits(self, shape: Sequence[int]) -> bool:
-        """Return whether a value can have this shape, without B."""
+        """Return whether a value can have this shape, which is without B."""
         fixed = zip(shape, self.axes, strict=False)
         return len(shape) == len(self.axes) and all(isinstance(size, str) or n == size for n, size in fixed)
 
     def in_range(self, value: Tensor) -> bool:
-        """Return whether all given elements have a meaning."""
+        """Return whether all given elements of a value (B, ...) are in the range of this kind."""
         return not value.isinf().any()
 
     def mismatch(self, value: Tensor, batch: int) -> str | None:
-        """Return in words how a tensor differs from B values of this kind; None if it does not."""
+        """Return the reason why a tensor cannot hold values of this kind for `batch` samples; None if it can."""
         shape = tuple(value.shape)
         if shape[:1] != (batch,):
             return f"has the shape {shape} in a batch of {batch}"
@@ -116,7 +120,7 @@ class Kind(ABC):
 
 @dataclass(frozen=True)
 class Classes(Kind):
-    """One of a few classes: (B,), whole numbers from 0.
+    """A class label: (B,), whole numbers 0 to count - 1.
 
     Arguments:
         count: Number of classes.
@@ -139,7 +143,7 @@ class Classes(Kind):
 
 @dataclass(frozen=True)
 class Number(Kind):
-    """A standardised real number: (B,)."""
+    """A real number, standardised over the data: (B,)."""
 
     @property
     def words(self) -> str:
@@ -152,10 +156,10 @@ class Number(Kind):
 
 @dataclass(frozen=True)
 class Tokens(Kind):
-    """A sequence that a network reads by cross-attention, such as a text's embedding: (B, N, width), any N.
+    """A sequence of tokens for cross-attention, such as the embedding of a text: (B, N, width), any N.
 
     Arguments:
-        width: Numbers of a token. A token with a NaN is not given.
+        width: Size of a token. A token that holds a NaN is not given.
     """
 
     width: int
@@ -172,11 +176,11 @@ class Tokens(Kind):
 
 @dataclass(frozen=True)
 class Aligned(Kind):
-    """A signal that lies beside the state, such as its mel spectrogram: (B, channels, *ceil(sizes / every)).
+    """A signal that is aligned with the state, such as its mel spectrogram: (B, channels, *ceil(sizes / every)).
 
     Arguments:
-        channels: Numbers at a place. A place with a NaN is not given.
-        every: Places of the state, along each axis, that one place of the signal stands for.
+        channels: Size of a position's vector. A position that holds a NaN is not given.
+        every: Number of positions of the state, along each axis, for one position of the signal.
     """
 
     channels: int
@@ -199,8 +203,9 @@ class Aligned(Kind):
 
 
 Conditions = Mapping[str, Kind]
+"""Name of a condition -> kind."""
 Declared = Mapping[str, Kind | int]
-"""Conditions as a domain may declare them: a number of classes stands for `Classes`, and 0 for `Number`."""
+"""Conditions as a domain may declare them: name -> kind, or n for `Classes(n)`, or 0 for `Number()`."""
 
 
 def as_kinds(conditions: Declared) -> dict[str, Kind]:
@@ -209,30 +214,34 @@ def as_kinds(conditions: Declared) -> dict[str, Kind]:
 
 
 def as_kind(name: str, kind: Kind | int) -> Kind:
-    """Return a declared kind as a `Kind`; anything that is neither a `Kind` nor a whole number is a `TypeError`."""
+    """Return a declared kind as a `Kind`; raise TypeError unless it is a `Kind` or a whole number of at least 0."""
     if isinstance(kind, Kind):
         return kind
     if not isinstance(kind, int) or kind < 0:
         raise TypeError(
-            f"The condition {name} is declared as {kind!r}; its kind should be one of polydiff.core.conditions."
+            f"The condition {name} is declared as {kind!r}, which is no kind. Use one of polydiff.core.conditions."
         )
     return Classes(kind) if kind else Number()
 
 
 def as_words(values: Mapping[str, Any], conditions: Conditions) -> dict[str, Any]:
-    """Return a user's values as a domain reads them: as strings, or as arrays if their kind can be given so.
+    """Return the user's conditions in the form that a domain reads: name -> text or array.
+
+    Arguments:
+        values: Name -> text, number or array.
+        conditions: Name -> kind.
 
     Raises:
-        UserError: An array is given for a condition of another kind.
+        UserError: An array is given for a condition whose kind does not take arrays.
     """
     arrays = {name: value for name, value in values.items() if np.ndim(value)}
     for name, value in arrays.items():
         if name not in conditions or conditions[name].source != "array":
-            raise UserError(f"{name} is given by a word or a number, not by an array of shape {np.shape(value)}.")
+            raise UserError(f"{name} must be text or a number, not an array of shape {np.shape(value)}.")
     return {name: str(value) for name, value in values.items()} | arrays
 
 
 def with_words(cond: Condition | None, conditions: Conditions) -> Condition | None:
-    """Return those conditions of samples whose values can be put in words; None if there are none."""
+    """Return the conditions whose values can be written as text (source "words"); None if there are none."""
     named = {name for name, kind in conditions.items() if kind.source == "words"}
     return {name: value for name, value in (cond or {}).items() if name in named} or None

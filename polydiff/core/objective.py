@@ -1,9 +1,10 @@
-"""What training minimises, of any module: the protocol between the training loop and a process.
+"""Objectives: what training minimises for a module, and the interface between the training loop and a process.
 
-The loop draws one number u of (0, 1) for each sample (`stratified`), calls the objective, and lets it do what it needs
-around the backward pass. An objective with noise levels turns u into them; one without ignores it.
+For each step, the loop draws one number u in (0, 1) for each sample (`stratified`) and calls the methods of the
+objective in this order: `draw`, the objective itself, `minimised`, `backward` and, after the optimizer, `record`. An
+objective with noise levels maps u to noise levels. Any other objective ignores u.
 
-Symbols: u uniform number, B samples.
+Symbols: B number of samples, u uniform number.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Moment(NamedTuple):
-    """How far training is.
+    """The state of training at a step.
 
     Attributes:
-        step: Optimizer steps done.
-        steps: Steps of the whole run.
-        ema: The moving average of the module, in evaluation mode.
+        step: Number of optimizer steps done.
+        steps: Number of steps of the whole run.
+        ema: Moving average of the module, a module in evaluation mode.
     """
 
     step: int
@@ -35,12 +36,12 @@ class Moment(NamedTuple):
 
     @property
     def progress(self) -> float:
-        """Share of the run that is done, in [0, 1)."""
+        """Share step / steps of the run that is done; in [0, 1) during training."""
         return self.step / max(self.steps, 1)
 
 
 class Outcome(NamedTuple):
-    """What an objective returns.
+    """The losses of a batch, and the noise levels at which they were computed.
 
     Attributes:
         losses: Loss of each sample, shape (B,).
@@ -52,16 +53,15 @@ class Outcome(NamedTuple):
 
 
 class Objective(Generic[M]):
-    """What `loop.fit` minimises: the losses of the samples of a batch, and what happens around a step.
+    """What `polydiff.training.loop.fit` minimises, with hooks around the steps of training.
 
-    A subclass needs no more than the call. Each step calls `draw`, the objective itself, `minimised`, `backward` and,
-    after the optimizer, `record`.
+    A subclass must define `__call__`. The other methods have defaults.
 
     Attributes:
-        suits: Dotted keys and the values that suit the objective: defaults of a run that names it.
-        rules: What it needs of the rest of the configuration.
-        teaches: Dotted keys of the abilities of a network that it trains, such as "backbone.variance"; a network that
-            has one needs an objective that trains it.
+        suits: Dotted key -> value: defaults of a configuration that chooses this objective. The user's values win.
+        rules: What the objective requires of the rest of the configuration.
+        teaches: Dotted keys of the outputs or inputs of a network that the objective trains, such as
+            "backbone.variance". A network for which such a key is set needs an objective that lists the key.
     """
 
     suits: ClassVar[Mapping[str, Any]] = {}
@@ -70,11 +70,19 @@ class Objective(Generic[M]):
 
     @property
     def trains_schedule(self) -> bool:
-        """Whether the objective trains a learned schedule."""
+        """Whether the objective trains the parameters of a learned noise schedule."""
         return False
 
     def draw(self, module: M, u: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the numbers to train at for uniform u, and the weights (B,) that correct for them; None: 1."""
+        """Return the numbers to train at, and the weights that correct for their distribution.
+
+        Arguments:
+            module: The module being trained.
+            u: Uniform numbers in (0, 1), shape (B,), float64, on the CPU.
+
+        Returns:
+            Numbers in (0, 1), shape (B,), and importance weights (B,); None: all weights are 1.
+        """
         return u, None
 
     def __call__(
@@ -83,37 +91,62 @@ class Objective(Generic[M]):
         """Return the loss of each sample.
 
         Arguments:
-            module: What is trained.
-            batch: Clean states, their space and conditions.
-            u: One number of (0, 1) a sample, float64, on the CPU: the quantile of its noise level.
-            generators: One random stream a sample, on the batch's device.
-            moment: How far training is.
+            module: The module being trained.
+            batch: Clean states (R, ...), their space and conditions.
+            u: Numbers in (0, 1), shape (B,), float64, on the CPU: the quantiles of the noise levels.
+            generators: B random streams, on the device of the batch.
+            moment: State of training.
+
+        Returns:
+            Losses (B,), and noise levels (B,) or None.
         """
         raise NotImplementedError
 
     def minimised(self, module: M, outcome: Outcome, weight: Tensor | None) -> Tensor:
-        """Return the numbers (B,) whose mean is minimised: the losses, times the weights of `draw`."""
+        """Return the numbers whose mean is minimised: the losses times the weights of `draw`.
+
+        Arguments:
+            module: The module being trained.
+            outcome: Losses (B,) and noise levels of the batch.
+            weight: Importance weights (B,) from `draw`; None: all weights are 1.
+
+        Returns:
+            Numbers of shape (B,).
+        """
         return outcome.losses if weight is None else outcome.losses * weight.to(outcome.losses)
 
     def backward(self, module: M, losses: Tensor) -> Tensor:
-        """Add the gradient of the mean of the losses (B,) to the parameters, and return the mean."""
+        """Add the gradient of the mean of the losses (B,) to the parameters of the module; return this mean, ()."""
         mean = losses.mean()
         mean.backward()
         return mean
 
     def record(self, module: M, u: Tensor, outcome: Outcome) -> None:
-        """Update the state of the objective after a step that was drawn at the numbers u (B,)."""
+        """Update the state of the objective after an optimizer step.
+
+        Arguments:
+            module: The module being trained.
+            u: The numbers (B,) that `draw` returned for this step.
+            outcome: Losses (B,) and noise levels of the batch.
+        """
 
     def describe(self, module: M, level: Tensor) -> str:
-        """Return a noise level, a number, in words of an error message."""
+        """Return text for a noise level, shape (), as it appears in an error message."""
         return f"noise level {level.item():.4g}"
 
 
 def stratified(n: int, generator: torch.Generator) -> Tensor:
-    """Return n points of (0, 1), one in each stratum, by one draw: u_i = (u + i / n) mod 1.
+    """Return n points in (0, 1), one in each interval of length 1 / n, by one draw u: u_i = (u + i / n) mod 1.
 
-    Their variance over a batch is lower than that of independent draws (Kingma et al., VDM, 2021, appendix I.1,
+    The mean over a batch has a lower variance than with independent draws (Kingma et al., VDM, 2021, appendix I.1,
     https://arxiv.org/abs/2107.00630).
+
+    Arguments:
+        n: Number of points.
+        generator: Random stream; the points are on its device.
+
+    Returns:
+        Points of shape (n,), float64, clamped to [1e-7, 1 - 1e-7].
     """
     u = torch.rand((), generator=generator, dtype=torch.float64, device=generator.device)
     return ((u + torch.arange(n, device=u.device, dtype=torch.float64) / n) % 1).clamp(1e-7, 1 - 1e-7)

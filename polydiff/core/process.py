@@ -1,17 +1,20 @@
-"""The seam at which a kind of diffusion stands: all that training, running, judging and editing need of one.
+"""Processes: the interface between a kind of diffusion and training, sampling, judging and editing.
 
-A process leads clean states to draws from a prior, and back. The rest of polydiff knows no noise level, no schedule and
-no sampler: it makes a network and an objective (`Process.network`, `Process.objective`), plans once how the draws of a
-request become samples (`Process.plan`), and runs that plan a batch at a time (`Plan.run`). States are what the process
-and its spaces agree on: a tensor, or a mapping of parts. Levels and what is done at each stay inside the process.
+A process maps clean states to a prior, and samples of the prior back to clean states. The rest of polydiff knows no
+noise level, no schedule and no sampler. It builds a network and an objective (`Process.network`, `Process.objective`),
+plans the sampling once a request (`Process.plan`), and runs this plan once a batch (`Plan.run`). A state is a tensor
+(R, ...) or a mapping of parts, as the process and its spaces agree.
 
-What not every process can do are abilities, protocols of their own: `Varies`, `Inpaints`, `Interpolates`, `Bounds`,
-`TriesSampler`. To add a process, write one object with these methods and register it in `PROCESSES`.
+Optional abilities have protocols of their own: `Varies`, `Inpaints`, `Interpolates`, `TriesSampler` and
+`polydiff.core.likelihood.Bounds`. To add a process, write an object with the methods of `Process` and of the abilities
+that it has, and register it in `PROCESSES`.
+
+Symbols: B number of samples, R rows of a state (`polydiff.core.space`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -27,39 +30,39 @@ if TYPE_CHECKING:  # a configuration is shown without torch
     from polydiff.core.conditions import Condition
     from polydiff.core.objective import Objective
     from polydiff.core.space import Batch, Space, State
-    from polydiff.core.units import Units
 
 
 class Trained(Protocol):
-    """A trained network with what describes it, as `polydiff.Model` has them."""
+    """A trained network with its configuration; `polydiff.Model` is one."""
 
     @property
     def config(self) -> Config:
-        """Configuration of its run."""
+        """Configuration of the run that trained it."""
 
     @property
     def denoiser(self) -> Any:
-        """The network that `Process.network` made, with its weights."""
+        """The network from `Process.network`, with trained weights."""
 
     @property
     def compiled(self) -> Any:
-        """A compiled network with the same weights."""
+        """The compiled form of `denoiser`, with the same weights."""
 
     @property
     def step(self) -> int:
-        """Optimizer steps that it was trained for."""
+        """Number of optimizer steps of its training."""
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device of the network."""
 
 
 class Known(NamedTuple):
     """The part of clean states that is known.
 
     Attributes:
-        x: Clean states; what they hold elsewhere does not matter.
-        mask: 1 (or True) where known, broadcasting against a state.
+        x: Clean states, shape (R, ...); unknown elements may have any value.
+        mask: 1 (or True) for known elements, 0 for unknown ones; broadcasts against `x`. A mapping of masks if `x` is
+            a mapping of parts.
     """
 
     x: State
@@ -71,16 +74,18 @@ class Draw:
     """One batch of samples to draw, on the device of the network.
 
     Arguments:
-        space: Where the B states live.
-        cond: Their conditions.
-        seed: Seed of everything random.
-        indices: Numbers of the samples, B; sample i takes its random numbers from the stream (seed, i) alone.
-        guided: Whether there is a weak estimate to guide away from.
-        weak: Conditions of the weak estimate; None: no condition is given.
-        joined: Whether one call of the network with the batch twice computes both estimates.
-        compile: Whether the compiled network computes this batch.
-        init: Clean states to begin from, with noise added; None: begin from the prior.
-        known: The part of the states that is known, for a plan of `Inpaints`.
+        space: Space of the B samples.
+        cond: Conditions of the samples, name -> tensor (B, ...); None: unconditional.
+        seed: Seed of all random numbers.
+        indices: Indices of the samples in the request, B numbers. The sample with index i uses random streams named by
+            (seed, i) only, so it does not depend on its batch.
+        guided: Whether guidance extrapolates away from a weak estimate.
+        weak: Conditions of the weak estimate, name -> tensor (B, ...); None: unconditional.
+        joined: Whether one call of the network, on the batch joined with itself, computes both estimates.
+        compile: Whether to use the compiled network.
+        init: Clean states (R, ...) to start from, after noise is added, for a plan of `Varies`; None: start from the
+            prior.
+        known: The known part of the states, for a plan of `Inpaints`; None: nothing is known.
     """
 
     space: Space
@@ -96,73 +101,102 @@ class Draw:
 
 
 class Plan(Protocol):
-    """How draws become samples: made once a request, run once a batch."""
+    """A fixed way of sampling: made once a request, run once a batch."""
 
     def run(self, draw: Draw, guide: Trained | None = None) -> State:
-        """Return sampled states; states that are not finite or absurdly large are a `UserError`.
+        """Return sampled clean states, shape (R, ...).
 
         Arguments:
-            draw: The batch.
-            guide: A worse model whose estimate is the weak one; None: the model itself under `draw.weak`.
+            draw: The batch to sample.
+            guide: A worse model that computes the weak estimate; None: the model itself, conditioned on `draw.weak`.
+
+        Raises:
+            UserError: The states are not finite, or far larger than clean states.
         """
 
     def evaluations(self, guided: bool) -> int | None:
-        """Return how often the network is called for a sample, None if that varies."""
+        """Return the number of network evaluations a sample; None if it varies.
+
+        Arguments:
+            guided: Whether guidance needs a second estimate.
+        """
 
 
 class Process(Protocol):
-    """A kind of diffusion."""
+    """A kind of diffusion, such as Gaussian diffusion."""
 
     @property
     def name(self) -> str:
-        """Its name in the registry, the value of the key `process`."""
+        """Name in the registry, which is the value of the key `process`."""
 
     def check(self, config: Config) -> None:
-        """Raise a `UserError` unless every name and option of a configuration exists, and all fit together."""
+        """Raise UserError unless all names and options of a configuration exist and are compatible."""
 
     def network(self, config: Config, domain: Domain, device: torch.device) -> nn.Module:
-        """Return the untrained network of a configuration; its weights follow from the seed."""
+        """Return the untrained network of a configuration, on a device; the seed determines its weights."""
 
     def objective(self, config: Config) -> Objective[Any]:
-        """Return what training minimises."""
+        """Return the objective that training minimises."""
 
     def plan(self, model: Trained, how: SampleConfig) -> Plan:
-        """Return how samples are drawn; options that do not work are a `UserError` before any work is done."""
+        """Return a plan for sampling from the prior.
+
+        Arguments:
+            model: The network to sample with.
+            how: Sampler, steps, guidance and their options.
+
+        Raises:
+            UserError: An option is wrong; raised before the network is called.
+        """
 
     def prior(self, space: Space, generators: Sequence[torch.Generator]) -> State:
-        """Draw states that hold nothing of the data, of a scale that a domain can decode; one stream a sample."""
+        """Draw states (R, ...) that do not depend on the data, on a scale that a domain can decode.
+
+        Arguments:
+            space: Space of the B samples.
+            generators: B random streams, one a sample.
+        """
 
     def evaluate(self, network: nn.Module, batch: Batch) -> None:
-        """Call the network once on a batch, to measure what it computes."""
+        """Call the network once on a batch, so that its time, memory or operations can be measured."""
 
 
 PROCESSES: Registry[Process] = Registry("process")
-"""Name -> process; `polydiff.config.processes.process_of` imports the built-in ones before it looks a name up."""
+"""Name -> process. `polydiff.config.processes.process_of` registers the built-in processes, then looks a name up."""
 
 
 class Varies(Protocol):
-    """A process that can begin from given states with part of the noise (SDEdit)."""
+    """A process that can start from given states with part of the noise added.
+
+    This is SDEdit (Meng et al., 2021, https://arxiv.org/abs/2108.01073).
+    """
 
     def varying(self, model: Trained, how: SampleConfig, strength: float) -> Plan:
-        """Return a plan for draws with `init`, from a share of the way from data (0) to the prior (1)."""
+        """Return a plan for draws with `init`.
+
+        Arguments:
+            model: The network to sample with.
+            how: Sampler, steps, guidance and their options.
+            strength: Where to start between the data (0) and the prior (1).
+        """
 
 
 class Inpaints(Protocol):
-    """A process that can sample the rest of states of which a part is known."""
+    """A process that can sample the unknown part of states whose other part is known."""
 
     def inpainting(self, model: Trained, how: SampleConfig, jump: int, resample: int) -> Plan:
         """Return a plan for draws with `known`.
 
         Arguments:
-            model: What draws.
-            how: How.
-            jump: Steps of a piece of the plan.
-            resample: How often each piece is run, 1 for once.
+            model: The network to sample with.
+            how: Sampler, steps, guidance and their options.
+            jump: Number of steps in each segment of the plan.
+            resample: How often each segment is run; 1: no segment is repeated.
         """
 
 
 class Interpolates(Protocol):
-    """A process with a deterministic way to the prior and back, along which there are states between two."""
+    """A process with a deterministic map to the prior and back, which can interpolate between two states."""
 
     def between(
         self,
@@ -173,67 +207,33 @@ class Interpolates(Protocol):
         shares: Sequence[float],
         steps: int,
     ) -> Iterator[State]:
-        """Yield the states at shares of the way between two clean ends, in `steps` steps each way."""
-
-
-class Estimate(NamedTuple):
-    """An upper bound on -log p(x_0) of each sample, estimated.
-
-    Attributes:
-        nats: The bound, in the units of the data, shape (B,).
-        error: Standard error of what was drawn more than once, shape (B,); NaN where the diffusion part was not.
-        parts: Name -> what a term adds to `nats`, shape (B,).
-        evaluations: How often the network was called for each sample, shape (B,).
-    """
-
-    nats: Tensor
-    error: Tensor
-    parts: dict[str, Tensor]
-    evaluations: Tensor
-
-
-class Bound(Protocol):
-    """Bounds on -log p of batches of one data set."""
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """What was chosen for all batches, by name, as JSON."""
-
-    def __call__(self, kind: str, batch: Batch, units: Units | None, generators: Sequence[torch.Generator]) -> Estimate:
-        """Return one kind of bound of a batch on the device of the network.
+        """Yield interpolated states (R, ...), one for each element of `shares`.
 
         Arguments:
-            kind: A name of `Bounds.bounds`.
-            batch: Clean states.
-            units: What their numbers stand for; None: continuous numbers without a unit.
-            generators: One random stream a sample.
-        """
-
-
-class Bounds(Protocol):
-    """A process that bounds the likelihood of data."""
-
-    @property
-    def bounds(self) -> Mapping[str, str]:
-        """Name of a bound -> what it is."""
-
-    def bound(self, model: Trained, units: Sequence[Units | None], draws: int) -> Bound:
-        """Return the bounds of a data set.
-
-        Arguments:
-            model: What is judged.
-            units: Of each batch of the data set.
-            draws: Levels drawn for each example, by bounds that draw some.
+            model: The network to sample with.
+            how: Sampler, guidance and their options.
+            ends: Two batches of clean states, (R, ...) each.
+            draw: Space, conditions and random streams of the batch.
+            shares: Positions between the first end (0) and the second (1).
+            steps: Number of steps to the prior, and of steps back.
         """
 
 
 class TriesSampler(Protocol):
-    """A process that can try its samplers on data whose exact network is known."""
+    """A process that can test a sampler on data for which the exact denoiser is known."""
 
     def sampler_spread(self, model: Trained, how: SampleConfig) -> float | None:
-        """Return the standard deviation of samples of data N(0, 1); None if the sampler needs a network of its own."""
+        """Return the standard deviation of samples that are drawn for data N(0, 1) with the exact denoiser.
+
+        Arguments:
+            model: The model whose schedule is used.
+            how: Sampler, steps and their options.
+
+        Returns:
+            The standard deviation, ideally 1; None if the sampler works only with a network trained for it.
+        """
 
 
 def lacks(process: Process, what: str) -> UserError:
-    """Return the error for something that a process has no method for."""
+    """Return the error for an ability that a process does not have; `what` is a verb phrase such as "inpaint"."""
     return UserError(f"process={process.name}: this process cannot {what}.")

@@ -1,4 +1,4 @@
-"""Things that a config can name: schedules, targets, weightings, samplers, optimizers."""
+"""Registries of what a configuration can name: schedules, targets, weightings, samplers, optimizers and others."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """A dictionary from names to values of one kind, that says what it knows when a name is wrong.
+    """A dictionary from names to values of one kind. The error for an unknown name lists similar and known names.
 
-    A name that it does not know, and the list of all names, make it import the extensions (`polydiff.core.extensions`).
+    Looking up an unknown name and listing all names import the extensions first (`polydiff.core.extensions`).
 
     Arguments:
-        kind: What the values are, in the singular; used in messages.
+        kind: Kind of the values in the singular, such as "sampler", for messages.
     """
 
     def __init__(self, kind: str) -> None:
@@ -26,23 +26,27 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that files a value under `name`; a taken name is an error."""
+        """Return a decorator that registers a value under `name` and returns it.
 
-        def file(value: T) -> T:
+        Raises:
+            ValueError: The name is taken; raised by the decorator.
+        """
+
+        def add(value: T) -> T:
             if name in self._entries:
                 raise ValueError(f"The {self.kind} {name!r} is registered already.")
             self._entries[name] = value
             return value
 
-        return file
+        return add
 
     @contextmanager
     def temporary(self, name: str | None = None, value: T | None = None) -> Iterator[None]:
-        """Register a value for a `with` block, after which the entries are what they were before it.
+        """Register a value for a `with` block. At its end, all entries are as they were before it.
 
         Arguments:
-            name: Under which to register it; None: only undo what the block registers.
-            value: What to register.
+            name: Name of the value; None: register nothing, only undo what the block registers.
+            value: The value to register.
         """
         before = dict(self._entries)
         try:
@@ -53,7 +57,7 @@ class Registry(Generic[T]):
             self._entries = before
 
     def unknown(self, name: str) -> UserError:
-        """Return the error for a name that nothing is registered under."""
+        """Return the error for a name that is not registered."""
         hint = extensions.broken() if nearest(name, self) else f"{extensions.HINT} {extensions.broken()}".strip()
         return unknown(self.kind, name, self, hint)
 

@@ -1,12 +1,13 @@
-"""Rules: what a registered thing needs of the rest of a configuration, stated where the thing is defined.
+"""Rules: what a sampler, a loss or another registered choice requires of the rest of a configuration.
 
-A class has them as its attribute `rules`; a function gets them by a decorator:
+Rules are stated where the choice is defined. A class has them as its attribute `rules`; a function gets them from a
+decorator:
 
     @SAMPLERS.register("mine")
     @rules(Rule("backbone.step_size", (True,), "needs a network that receives step sizes."))
     def mine(levels): ...
 
-`polydiff.gaussian.process.checks` checks the rules of everything that a configuration chooses.
+`polydiff.gaussian.process.checks` checks the rules of all choices in a configuration.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Rule:
-    """What a choice needs of another key of the configuration.
+    """A requirement of a choice on another key of the configuration.
 
     Arguments:
         key: Dotted key.
-        values: The values that it needs; of `excludes`, those that it cannot stand.
-        why: What follows the choice in the message, such as "needs D(x, 0) = x. Use target=edm.".
+        values: Values that the key may have; with `excludes`, values that it must not have.
+        why: Rest of the message after the choice, such as "needs D(x, 0) = x. Use target=edm.".
         excludes: Whether the key must have none of the values, rather than one of them.
-        when: Dotted keys and the values at which the rule holds; {}: always.
+        when: Dotted keys and the values that all of them must have for the rule to apply; {}: it always applies.
     """
 
     key: str
@@ -40,10 +41,10 @@ class Rule:
     when: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self, choice: str, config: Mapping[str, Any]) -> None:
-        """Raise a `UserError` if a configuration breaks this rule.
+        """Raise UserError if a configuration breaks this rule.
 
         Arguments:
-            choice: What has the rule, such as "loss.objective=ect".
+            choice: The choice that has the rule, such as "loss.objective=ect".
             config: Every value, as nested mappings.
         """
         holds = all(get_dotted(config, key) == value for key, value in self.when.items())
@@ -52,16 +53,16 @@ class Rule:
 
 
 def rules(*rules: Rule) -> Callable[[T], T]:
-    """Return a decorator that gives a function its rules."""
+    """Return a decorator that sets the rules of a function as its attribute `rules`."""
 
-    def attach(thing: T) -> T:
-        thing.rules = rules  # type: ignore[attr-defined]
-        return thing
+    def attach(function: T) -> T:
+        function.rules = rules  # type: ignore[attr-defined]
+        return function
 
     return attach
 
 
-def rules_of(thing: object) -> Sequence[Rule]:
-    """Return the rules of a registered thing."""
-    found: Sequence[Rule] = getattr(thing, "rules", ())
+def rules_of(choice: object) -> Sequence[Rule]:
+    """Return the rules of a registered class, function or other value; () if it has none."""
+    found: Sequence[Rule] = getattr(choice, "rules", ())
     return found

@@ -1,15 +1,19 @@
-r"""Where states live: all that the core knows of a modality.
+r"""Spaces: where states live. A space is all that the mathematics of polydiff knows of a modality.
 
-A Gaussian diffusion needs three things of its data: linear combinations with one number per sample, one standard
-normal draw, and one squared norm. A `Space` provides the last two for a batch of B samples. States are tensors; a
-sample's true dimension can be smaller than its number of elements (padding, or a subspace), and noise is
+Gaussian diffusion needs three operations on its data: linear combinations with one coefficient a sample, a standard
+normal draw, and a squared norm. States are tensors, which can be combined. A `Space` adds the draw and the norm for a
+batch of B samples. The true dimension of a sample can be smaller than its number of elements, because of padding or
+because states lie in a subspace. Noise is therefore
 
 $$ \epsilon \sim \mathcal N(0, P), \qquad P^2 = P = P^T, \qquad \operatorname{tr} P = \mathrm{dim}, $$
 
-with P the orthogonal projector on the subspace. Every formula of the core holds unchanged on any such space, provided
-that noise is drawn by `noise`, a network's output is passed through `project`, and sums are taken by `sum`.
+with P the orthogonal projector on the subspace. Every formula of the library holds on every such space, if `noise`
+draws all noise, `project` is applied to the output of a network, and `sum` takes all sums.
 
-Symbols: x state, B batch, P projector.
+A state has the shape (R, ...). Most spaces have R = B, one row a sample. A space may also stack the parts of all
+samples, such as atoms, along the first axis; then `expand` and `sum` map between rows and samples.
+
+Symbols: B number of samples, R rows of a state, x state, eps noise, P projector.
 """
 
 from __future__ import annotations
@@ -28,66 +32,80 @@ from polydiff.support.errors import unknown
 from polydiff.support.protocols import provides
 
 State = Tensor
+"""A batch of states, a tensor (R, ...)."""
 
 
 class Space(Protocol):
-    """The inner-product space in which a batch of states lives."""
+    """The inner-product space in which a batch of B states lives.
+
+    `polydiff.testing.check_space` checks an implementation.
+    """
 
     @property
     def batch(self) -> int:
-        """B, the number of samples."""
+        """Number of samples B."""
 
     @property
     def dim(self) -> Tensor:
-        """True dimension of each sample, shape (B,): tr P."""
+        """True dimension tr P of each sample, shape (B,), on the device of the states."""
 
     def noise(self, generators: Sequence[torch.Generator]) -> State:
-        """Draw from N(0, P), sample i from generator i alone."""
+        """Draw eps from N(0, P), shape (R, ...).
+
+        Arguments:
+            generators: B random streams. Sample i uses generator i only, so it does not depend on its batch.
+        """
 
     def project(self, x: State) -> State:
-        """Return P x: idempotent and self-adjoint."""
+        """Return P x, shape (R, ...), for x of the same shape. P is idempotent and self-adjoint."""
 
     def expand(self, c: Tensor) -> Tensor:
-        """Shape numbers () or (B,) so that they broadcast against a state."""
+        """Return numbers c in a shape that broadcasts against a state: () -> (), and (B,) -> (R, 1, ...)."""
 
     def sum(self, x: State) -> Tensor:
-        """Sum each sample's own elements (padding left out), shape (B,)."""
+        """Return the sum over the elements of each sample, without padding: (R, ...) -> (B,)."""
 
     def to(self, device: Device) -> Space:
         """Return the same space on another device."""
 
 
 class Repeats(Protocol):
-    """A space that can hold its batch several times. Without it, guidance calls a network once for each estimate."""
+    """A space that can repeat its batch. On any other space, guidance calls the network once for each estimate."""
 
     def repeat(self, n: int) -> Space:
-        """Return where n copies of the batch live, whose states are n states joined along the first axis.
+        """Return the space of n copies of the batch, with n * B samples and states (n * R, ...).
 
-        Guidance calls this at every evaluation, so a space that is expensive to repeat should return the same object.
+        Guidance calls this at every evaluation. A space that is expensive to repeat should return the same object for
+        the same n.
         """
 
 
 class Matches(Protocol):
-    """A space that knows more of its examples than their sizes, such as the elements of atoms."""
+    """A space that holds more about its samples than their sizes, such as the elements of atoms."""
 
     def matches(self, other: Space) -> bool:
-        """Return whether what is known is the same of both, so that there are states between those of the two."""
+        """Return whether this information is equal in both spaces, so that their states can be interpolated."""
 
 
 class HasComponents(Protocol):
-    """A space whose states have parts of several kinds, such as positions and features.
-
-    Attributes:
-        components: Name -> its places along a state's last axis.
-    """
+    """A space whose states have several components, such as positions and features."""
 
     @property
     def components(self) -> Mapping[str, slice]:
-        """Name -> its places along a state's last axis."""
+        """Name of a component -> its range on the last axis of a state."""
 
 
 def scaled(x: State, space: Space, factors: Mapping[str, float]) -> State:
-    """Return a state with its components times their factors; a name that is no component's is a `UserError`."""
+    """Return a state (R, ..., F) with each named component multiplied by its factor.
+
+    Arguments:
+        x: State.
+        space: Space of the state; one without `HasComponents` has no components.
+        factors: Name of a component -> factor. Other components are unchanged.
+
+    Raises:
+        UserError: The space has no component of a name.
+    """
     if not factors:
         return x
     known = space.components if provides(space, HasComponents) else {}
@@ -100,25 +118,25 @@ def scaled(x: State, space: Space, factors: Mapping[str, float]) -> State:
 
 
 def sqnorm(space: Space, x: State) -> Tensor:
-    """Return the squared norm of each sample, shape (B,)."""
+    """Return the squared norm |x|^2 of each sample, shape (B,), for a state (R, ...)."""
     return space.sum(x * x)
 
 
 def shared_level(level: float) -> Tensor:
-    """Return a noise level that all samples share: shape (), float64, on the CPU whatever the device of the states.
+    """Return a noise level that all samples share, as a tensor of shape (), float64, on the CPU.
 
-    Operations take such a tensor beside states on any device, and reading it never waits for a GPU.
+    PyTorch combines such a tensor with states on any device, and reading it does not wait for a GPU.
     """
     return torch.full((), level, dtype=torch.float64, device="cpu")
 
 
 def level_of(sigma: Tensor) -> float | None:
-    """Return the noise level that all samples share, shape (); None if each sample has its own, shape (B,)."""
+    """Return the noise level of all samples as a number if sigma has the shape (); None if it has the shape (B,)."""
     return None if sigma.ndim else float(sigma)
 
 
 def per_sample(c: Tensor, x: State, space: Space) -> Tensor:
-    """Return numbers () or (B,) as one number a sample, shape (B,), with the device and precision of states x."""
+    """Return numbers c, shape () or (B,), as one number a sample, shape (B,), in the device and precision of x."""
     return c.to(x) if c.ndim else x.new_full((space.batch,), float(c))
 
 
@@ -126,11 +144,13 @@ def per_sample(c: Tensor, x: State, space: Space) -> Tensor:
 class Euclidean:
     """R^shape: images, waveforms, vectors.
 
+    A state has the shape (B, *shape), and P is the identity.
+
     Arguments:
         batch: Number of samples B.
         shape: Shape of one sample.
-        device: Where states live.
-        dtype: Their precision.
+        device: Device of the states.
+        dtype: Precision of the states.
     """
 
     batch: int
@@ -165,7 +185,14 @@ class Euclidean:
 def normal(
     generators: Sequence[torch.Generator], shape: Sequence[int], device: Device, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Draw standard normal numbers (B, *shape), one generator a sample: the one place where noise is drawn."""
+    """Return standard normal numbers (B, *shape), one generator a sample. All noise of states is drawn here.
+
+    Arguments:
+        generators: B random streams, all on one device, where the numbers are drawn.
+        shape: Shape of one sample.
+        device: Device of the result.
+        dtype: Precision of the result.
+    """
     draws = torch.empty(len(generators), *shape, dtype=dtype, device=generators[0].device if generators else device)
     for row, generator in zip(draws, generators, strict=True):
         row.normal_(generator=generator)
@@ -173,7 +200,13 @@ def normal(
 
 
 class Batch(NamedTuple):
-    """States, where they live, and conditions that mean nothing to the core."""
+    """A batch of states with their space and conditions.
+
+    Attributes:
+        x: States, shape (R, ...); with some processes a mapping of parts.
+        space: The space of the states, with B samples.
+        cond: Name of a condition -> tensor (B, ...) (`polydiff.core.conditions`); None: no condition.
+    """
 
     x: State
     space: Space
@@ -185,12 +218,17 @@ class Batch(NamedTuple):
 
 
 def state_to(x: Any, device: Device) -> Any:
-    """Return a state on another device; one that is a mapping of parts, part by part."""
+    """Return a state (R, ...), or a mapping of parts of a state, on another device."""
     return {name: part.to(device) for name, part in x.items()} if isinstance(x, Mapping) else x.to(device)
 
 
 def check_mask(mask: Any, x: Any) -> None:
-    """Raise ValueError unless a mask broadcasts against the state x, or part by part, and holds only 0 and 1."""
+    """Raise ValueError unless a mask broadcasts against a state and holds only 0 and 1.
+
+    Arguments:
+        mask: Tensor, 1 (or True) for known elements; a mapping with a mask for each part if x is a mapping.
+        x: State (R, ...), or a mapping of parts.
+    """
     if isinstance(x, Mapping):
         if not isinstance(mask, Mapping) or mask.keys() != x.keys():
             raise ValueError(f"mask must be a mapping with a mask for each part of the state: {', '.join(x)}.")
@@ -203,4 +241,4 @@ def check_mask(mask: Any, x: Any) -> None:
     if mask.dim() > x.dim() or any(ours not in (1, theirs) for ours, theirs in sizes):
         raise ValueError(f"mask has the shape {tuple(mask.shape)}, which does not broadcast against {tuple(x.shape)}.")
     if not ((mask == 0) | (mask == 1)).all():
-        raise ValueError("mask must hold nothing but 0 and 1, or False and True: what is unknown and what is known.")
+        raise ValueError("mask must hold only 0 and 1, or False and True: 0 for unknown elements, 1 for known ones.")

@@ -1,8 +1,8 @@
-"""Random streams as a function of what they are for, never a state that is carried along.
+"""Random streams: a generator is a function of its name, not a state that is passed along.
 
-A stream is named by (seed, purpose, counters): the noise of training example 17 of step 300, the initial noise of
-sample 5. Whoever asks gets the same numbers, whatever was drawn before, however the batch was split, and after
-any interruption.
+The name of a stream is (seed, purpose, counters), such as the noise of training example 17 of step 300, or the initial
+noise of sample 5. A stream gives the same numbers in every batch and after every interruption, independently of earlier
+draws.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Device = torch.device | str
 
 
 def stream_seed(seed: int, purpose: str, *counters: int) -> int:
-    """Return a 63-bit number that depends on every argument, by BLAKE2b."""
+    """Return the seed of a stream: a 63-bit hash (BLAKE2b) of all arguments."""
     name = f"{seed}/{purpose}/{'/'.join(map(str, counters))}"
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
@@ -30,10 +30,20 @@ def stream(seed: int, purpose: str, *counters: int, device: Device = "cpu") -> t
 
 
 def streams(seed: int, purpose: str, indices: Iterable[int], device: Device = "cpu") -> list[torch.Generator]:
-    """Return one generator for each sample, named by the sample's global index."""
+    """Return one generator for each sample.
+
+    Arguments:
+        seed: Seed of the whole run or request.
+        purpose: What the numbers are for, such as "noise".
+        indices: Index of each sample in the data set or request (not in its batch), B numbers.
+        device: Device of the generators.
+
+    Returns:
+        B generators.
+    """
     return [stream(seed, purpose, index, device=device) for index in indices]
 
 
 def permutation(seed: int, purpose: str, n: int, *counters: int) -> torch.Tensor:
-    """Return the order of n things that the stream (seed, purpose, counters) gives."""
+    """Return a random permutation of 0 to n - 1, shape (n,), drawn from the stream (seed, purpose, counters)."""
     return torch.randperm(n, generator=stream(seed, purpose, *counters))

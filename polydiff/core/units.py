@@ -1,4 +1,4 @@
-"""In what units the likelihood of states is measured."""
+"""Units: how the numbers of a state relate to the data, so that a likelihood can be given in units of the data."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ if TYPE_CHECKING:
 
 
 class Units(NamedTuple):
-    """What the numbers of states stand for, so that a likelihood can be given in the data's units.
+    """The meaning of the numbers in a batch of states: bins of discrete values, and units of continuous ones.
 
     Attributes:
-        low: Lower end of the bin that each number of a state stands for, of the state's shape: -inf at the lowest
-            value, NaN where a number is continuous. None: all are.
-        high: Upper end of it.
-        log_scale: Log of the volume, in the data's units, of a unit cube of the continuous coordinates, shape (B,);
-            0 where states are in the data's units.
-        name: Of what -log p is a density: "Å", "full scale"; "" where all is discrete.
-        category: Places (first, last + 1) of the last axis that are a one-hot code, whose largest number says which
-            category it is; the bins of all of them are those of a number that is on. None: there is no such code.
+        low: Lower end of the bin that each number stands for, of the state's shape: -inf at the lowest value, NaN for
+            a continuous number. None: all numbers are continuous.
+        high: Upper end of the bin, of the state's shape: inf at the highest value, NaN for a continuous number.
+        log_scale: Log of the volume, in units of the data, of a unit cube of the continuous coordinates, shape (B,);
+            0 if states are in units of the data.
+        name: Unit of the density p, such as "Å" or "full scale"; "" if all numbers are discrete.
+        category: Range (first, last + 1) on the last axis that holds a one-hot code; its largest number decides on the
+            category. Each bin in this range is that of the number of a category that is present. None: there is no such
+            code.
         size: -log p of each sample's size, in nats, shape (B,); None: sizes are given.
     """
 

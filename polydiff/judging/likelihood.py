@@ -12,7 +12,8 @@ from torch import Tensor
 from polydiff.contract.abilities import HasUnits
 from polydiff.core.condition_batch import withhold
 from polydiff.core.conditions import KNOWN
-from polydiff.core.process import Bounds, Estimate, lacks
+from polydiff.core.likelihood import Bounds, Estimate
+from polydiff.core.process import lacks
 from polydiff.core.space import Batch
 from polydiff.core.streams import streams
 from polydiff.core.units import Units

@@ -1,1 +1,1 @@
-"""What polydiff runs on: devices, memory, compilers and the versions that are installed."""
+"""The machine that polydiff runs on: devices, memory, timing, the C++ compiler and installed versions."""

@@ -1,4 +1,4 @@
-"""Memory of the CPU that is kept for the next tensor, as PyTorch does on a GPU. Loads no torch."""
+"""Keeping freed CPU memory for the next tensor, as PyTorch does on a GPU. Imports no torch."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import ctypes
 import platform
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-"""What glibc's malloc.h calls M_TRIM_THRESHOLD and M_MMAP_THRESHOLD."""
+"""M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h."""
 
 
 def keep_memory() -> bool:
-    """Let glibc keep what is freed, and return whether it does; without glibc nothing changes.
+    """Let glibc keep freed memory, and return whether it will; without glibc, change nothing and return False.
 
-    Else every large tensor is mapped anew and the kernel clears its pages, which can take longer than what the tensor
-    is for.
+    By default, glibc maps new pages for every large tensor and the kernel clears them. This can take longer than the
+    computation with the tensor.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

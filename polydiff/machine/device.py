@@ -1,4 +1,4 @@
-"""Where a network computes, and in what precision."""
+"""Device and precision of a network."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from polydiff.support.errors import UserError
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device that a configuration names; "auto" is a GPU where there is one."""
+    """Return the device of this name; "auto" is a GPU if torch sees one, else the CPU.
+
+    Raises:
+        UserError: The name is not that of a device, or torch sees no such GPU.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
     if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
-        raise UserError(f"device={name} is not a device's name; auto, cpu, cuda and cuda:1 are.")
+        raise UserError(f"device={name} is not the name of a device. Use auto, cpu, cuda, or a GPU such as cuda:1.")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise UserError(f"device={name}, but torch sees no such GPU here. Use device=cpu, or ask `polydiff doctor`.")
+        raise UserError(f"device={name}, but torch sees no such GPU. Use device=cpu, or see `polydiff doctor`.")
     return torch.device(name)
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """Return "float32" or "bf16"; "auto" is bf16 on a GPU or a CPU that has instructions for it."""
+    """Return the precision "float32" or "bf16" for a device; "auto" is bf16 if the device has instructions for it."""
     if name != "auto":
         return name
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""On what a run was computed: date, device, versions. Loads no torch of itself."""
+"""Facts about the machine: date, device, cores and installed versions. Importing it imports no torch."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ PACKAGES = ("polydiff", "torch", "numpy", "torchaudio", "torch-geometric", "rdki
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Return date, device and versions as JSON, to be kept with what was computed.
+    """Return date, device and versions, as values that JSON can hold, to save them with a result.
 
     Arguments:
-        device: As torch calls it: "cpu", "cuda:0".
+        device: Name of the device in torch, such as "cpu" or "cuda:0".
     """
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -26,12 +26,12 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that decide on results, of those that are installed."""
+    """Return name -> version of the installed packages that affect results (`PACKAGES`)."""
     return {name: found for name in PACKAGES if (found := version(name))}
 
 
 def version(name: str) -> str:
-    """Return the version of an installed distribution, "" if it is not installed."""
+    """Return the version of a distribution; "" if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -44,7 +44,7 @@ def cores() -> int:
 
 
 def device_name(device: str) -> str:
-    """Return what a device is: a GPU's name, or the processor and how many of its cores this process may use."""
+    """Return a description of a device: the name of the GPU, or the processor and the cores this process may use."""
     if device.startswith("cuda"):
         import torch
 
@@ -53,7 +53,7 @@ def device_name(device: str) -> str:
 
 
 def processor() -> str:
-    """Return the processor's name as the system tells it."""
+    """Return the name of the processor as the operating system reports it."""
     if platform.system() == "Linux":
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(

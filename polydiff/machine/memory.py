@@ -1,4 +1,4 @@
-"""How much memory work takes: the peak of the process or of the GPU, and what it rose by."""
+"""Memory: the peak of this process or of a GPU during some work, and the size of modules."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ CLEAR, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 class Peak:
-    """The most memory taken since this was made, in MiB: of torch's allocator on a GPU, else of this process.
+    """The peak of memory since this object was created, in MiB: of torch's allocator on a GPU, else of this process.
 
-    Linux counts a process's peak anew when asked to; elsewhere it is the peak since the process began.
+    On Linux, the peak of the process is reset first. Elsewhere it is the peak since the process started.
 
     Arguments:
-        device: Where the work is done.
+        device: Device of the work.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -30,29 +30,29 @@ class Peak:
             return
         give_back()
         with suppress(OSError):  # not Linux, or a sandbox that forbids it
-            CLEAR.write_text("5")  # "the peak is what is held now" (man 5 proc)
+            CLEAR.write_text("5")  # resets the peak to the memory in use now (man 5 proc)
         self.before = process_peak()
 
     def total(self) -> float:
-        """Return the peak."""
+        """Return the peak in MiB."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 2**20
         return process_peak()
 
     def risen(self) -> float:
-        """Return by how much the peak is above what was held at the beginning."""
+        """Return in MiB how far the peak is above the memory in use when this object was created."""
         return self.total() - self.before
 
 
 def give_back() -> None:
-    """Give memory that earlier work freed back to the system, where it would hide what later work takes."""
+    """Return freed memory to the system (glibc only); otherwise, later work could use it without a rise of the peak."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None  # glibc's
     if trim is not None:
         trim(0)
 
 
 def process_peak() -> float:
-    """Return the most memory that this process held, in MiB."""
+    """Return the peak of the memory of this process, in MiB."""
     if STATUS.exists():
         line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 2**10
@@ -61,6 +61,6 @@ def process_peak() -> float:
 
 
 def size(*modules: torch.nn.Module) -> float:
-    """Return the memory of modules' parameters and buffers, in MiB."""
+    """Return the memory of the parameters and buffers of modules, in MiB."""
     tensors = [t for module in modules for t in (*module.parameters(), *module.buffers())]
     return sum(t.numel() * t.element_size() for t in tensors) / 2**20

@@ -1,4 +1,4 @@
-"""How long work takes: the fastest of a few calls, since other load can only slow one."""
+"""Timing: the fastest of several calls, since other load on the machine can only make a call slower."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 
 
 def waiter(device: torch.device) -> Callable[[], object]:
-    """Return a function that waits until all work on a device is done; a CPU has none left when a call returns."""
+    """Return a function that waits for all work on a device; on a CPU there is nothing to wait for."""
     return torch.cuda.synchronize if device.type == "cuda" else lambda: None
 
 
 def fastest(work: Callable[[], object], device: torch.device, within: float) -> float:
-    """Return the seconds of the fastest call.
+    """Return the time of the fastest call in seconds.
 
     Arguments:
-        work: What is timed. It is called at least twice, since the first call allocates.
-        device: Where it computes.
-        within: Seconds for which calls are repeated.
+        work: The call to time. It is repeated at least once, since the first call also allocates memory.
+        device: Device of the work.
+        within: Seconds for which to repeat the call.
     """
     wait, times, end = waiter(device), list[float](), time.perf_counter() + within
     while len(times) < 2 or time.perf_counter() < end:

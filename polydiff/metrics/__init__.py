@@ -1,1 +1,1 @@
-"""Numbers that judges use. They know no model and no domain."""
+"""Metrics that evaluations of every domain share. They know no model and no domain."""

@@ -1,8 +1,8 @@
-"""Nearest neighbours among training examples: whether samples are copies of them.
+"""Copies of training examples among samples, found by nearest neighbours in a space of features.
 
-A sample counts as a copy where it lies nearer to a training example than 99 % of held-out examples do.
+A sample counts as a copy if it is nearer to a training example than 99 % of the held-out examples are.
 
-Symbols: N examples, M training examples, D features.
+Symbols: N number of examples, M number of training examples, D number of features.
 """
 
 from __future__ import annotations
@@ -12,28 +12,29 @@ import math
 import torch
 from torch import Tensor
 
-ENOUGH = 100
-"""Held-out examples that it takes to say what distance is small."""
+MIN_HELD_OUT = 100
+"""Number of held-out examples that an estimate of the threshold needs."""
 
 
 def nearest(x: Tensor, known: Tensor) -> Tensor:
-    """Return the distance of each row of x (N, D) to the nearest row of `known` (M, D), shape (N,)."""
+    """Return the distance of each row of x, shape (N, D), to the nearest row of `known`, shape (M, D): shape (N,)."""
     return torch.cat([torch.cdist(part, known).amin(1) for part in x.split(256)])
 
 
-def nearness(held_out: Tensor) -> float:
-    """Return the distance below which a sample is a copy: of held-out examples, 1 % lie nearer.
+def copy_threshold(held_out: Tensor) -> float:
+    """Return the distance below which a sample counts as a copy: the 1 % quantile of held-out examples.
 
-    NaN where that says nothing: among few examples, or where held-out examples are copies themselves.
+    NaN if this threshold means nothing: with fewer than `MIN_HELD_OUT` examples, or if it is 0 because 1 % of the
+    held-out examples are copies themselves.
 
     Arguments:
         held_out: Distance of each held-out example to the nearest training example, shape (N,).
     """
-    near = held_out.double().quantile(0.01).item() if len(held_out) >= ENOUGH else math.nan
+    near = held_out.double().quantile(0.01).item() if len(held_out) >= MIN_HELD_OUT else math.nan
     return near if near > 0 else math.nan
 
 
-def copied(distances: Tensor, near: float) -> float:
-    """Return the share of samples nearer than `near` to a training example, NaN where either is unknown."""
+def copy_share(distances: Tensor, near: float) -> float:
+    """Return the share of samples whose distance (N,) is below `near`; NaN if `near` or a distance is NaN."""
     unknown = math.isnan(near) or bool(distances.isnan().any())
     return math.nan if unknown else float((distances < near).double().mean())

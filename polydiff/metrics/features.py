@@ -1,9 +1,11 @@
-"""A user's own feature extractor, on which sets of examples are compared by a Frechet distance.
+"""Feature extractors of the user, for the Frechet distance between sets of examples.
 
-It is named as FILE.pt, a TorchScript file, or as PLACE:FUNCTION, a function of a module or of a .py file; either takes
-examples (B, ...) as the domain decodes them and returns features (B, D). TorchScript is read by a reader of its own and
-never by Python's pickle, which torch.load and torch.export.load may use. Yet it is a program, as a function is: name
-none that you would not run.
+An extractor is FILE.pt, a TorchScript file, or MODULE:FUNCTION, a function of a module or of a .py file. It maps
+examples (B, ...), as the domain decodes them, to features (B, D). TorchScript has a reader of its own, which does not
+use Python's pickle; torch.load and torch.export.load may use it. A TorchScript file is still a program, as a function
+is: use only those that you trust.
+
+Symbols: B number of examples in a batch, N number of examples, D number of features.
 """
 
 from __future__ import annotations
@@ -24,16 +26,16 @@ from torch import Tensor
 from polydiff.support.errors import UserError
 
 BATCH = 64
-FORMS = "Name a TorchScript file, such as net.pt, or a function, such as features.py:embed or package.module:embed."
+FORMS = "Give a TorchScript file, such as net.pt, or a function, such as features.py:embed or package.module:embed."
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """Examples -> features.
+    """A function from examples to features, with its name and the digest of its file.
 
     Arguments:
-        name: As it was named.
-        digest: Of the file that it was read from; weights that a function reads itself are not in it.
+        name: The text by which the user chose it.
+        digest: Digest of the file that it was read from, without weights that a function reads itself.
         function: Examples (B, ...) -> features (B, D).
     """
 
@@ -43,14 +45,18 @@ class Extractor:
 
     @torch.no_grad()
     def __call__(self, examples: Sequence[Any]) -> Tensor:
-        """Return the features of examples, shape (N, D)."""
+        """Return the features of N examples of one shape: shape (N, D), float64, on the CPU.
+
+        Raises:
+            UserError: The examples differ in shape, the function fails, or it returns anything but features (B, D).
+        """
         if not all(isinstance(x, Tensor) and x.shape == examples[0].shape for x in examples):
             raise UserError(f"Features by {self.name} need examples that are tensors of one shape.")
         parts = [torch.stack(list(examples[i : i + BATCH])) for i in range(0, len(examples), BATCH)]
-        return torch.cat([self.checked(part) for part in parts])
+        return torch.cat([self.features(part) for part in parts])
 
-    def checked(self, x: Tensor) -> Tensor:
-        """Return the features of a batch, if they are such."""
+    def features(self, x: Tensor) -> Tensor:
+        """Return the features (B, D) of a batch (B, ...); raise UserError if the function returns anything else."""
         try:
             found = self.function(x)
         except Exception as error:
@@ -62,7 +68,7 @@ class Extractor:
 
 
 def open_extractor(name: str) -> Extractor:
-    """Return the extractor that a user's words name."""
+    """Return the extractor for the user's text, see `FORMS`; raise UserError if no such file or function exists."""
     place, colon, attribute = name.rpartition(":")
     path = Path(name)
     if path.is_file():
@@ -78,21 +84,21 @@ def open_extractor(name: str) -> Extractor:
 
 
 def torchscript(path: Path) -> Callable[[Tensor], Any]:
-    """Return the module of a TorchScript file."""
+    """Return the module in a TorchScript file: examples (B, ...) -> features (B, D)."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # its successor unpickles what a file says it should
+            warnings.simplefilter("ignore", DeprecationWarning)  # the suggested successor, torch.export, may unpickle
             module: Callable[[Tensor], Any] = torch.jit.load(path, map_location="cpu").eval()
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            f"{path} is no TorchScript file, as torch.jit.save writes it; pickles, which torch.save writes, are never "
-            f"loaded. A function can read any weights. {FORMS}"
+            f"{path} is no TorchScript file from torch.jit.save. Pickles from torch.save are never loaded; use a "
+            f"function to read such weights. {FORMS}"
         ) from error
     return module
 
 
 def load_module(place: str) -> Any:
-    """Return a module by its name or by the path of its file."""
+    """Import a module by its name or by the path of its file, and return it."""
     try:
         if not place.endswith(".py"):
             return importlib.import_module(place)
@@ -107,11 +113,11 @@ def load_module(place: str) -> Any:
 
 
 def last_line(error: Exception) -> str:
-    """Return an error's kind and the end of its text, where libraries say what was wrong."""
+    """Return the type and the last line of an error, since libraries state the cause at the end."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[-1].strip()}" if lines else type(error).__name__
 
 
 def digest(path: Path) -> str:
-    """Return 16 digits of a file's SHA-256."""
+    """Return the first 16 hexadecimal digits of the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

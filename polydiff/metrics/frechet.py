@@ -2,10 +2,10 @@ r"""The Frechet distance between Gaussians fitted to the features of two sets,
 
 $$ |\mu_1 - \mu_2|^2 + \operatorname{tr} \left( S_1 + S_2 - 2 (S_1^{1/2} S_2 S_1^{1/2})^{1/2} \right) $$
 
-(Dowson and Landau, 1982, https://doi.org/10.1016/0047-259X(82)90077-X). On small sets it is biased upwards, so only
-distances of equally many examples can be compared.
+(Dowson and Landau, 1982, https://doi.org/10.1016/0047-259X(82)90077-X). On small sets it is biased upwards, so compare
+only distances of equal numbers of examples.
 
-Symbols: mu mean, S covariance, N examples, D features.
+Symbols: mu mean, S covariance, N and M numbers of examples, D number of features.
 """
 
 from __future__ import annotations
@@ -17,13 +17,18 @@ from torch import Tensor
 
 
 def gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean (D,) and covariance (D, D) of features (N, D), N > 1, in float64."""
+    """Return the mean (D,) and the covariance (D, D), in float64, of features (N, D) with N > 1."""
     features = features.double()
     return features.mean(0), torch.atleast_2d(features.T.cov())
 
 
 def frechet(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> float:
-    """Return the Frechet distance between two Gaussians, by eigenvalues of symmetric matrices alone."""
+    """Return the (squared) Frechet distance between two Gaussians, computed from eigenvalues of symmetric matrices.
+
+    Arguments:
+        first: Mean (D,) and covariance (D, D).
+        second: Mean (D,) and covariance (D, D).
+    """
     (mean_1, cov_1), (mean_2, cov_2) = first, second
     values, vectors = torch.linalg.eigh(cov_1)
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
@@ -33,9 +38,9 @@ def frechet(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> floa
 
 
 def frechet_distance(first: Tensor, second: Tensor) -> float:
-    """Return the Frechet distance of two sets of features (N, D) and (M, D).
+    """Return the Frechet distance between two sets of features, (N, D) and (M, D).
 
-    NaN where one has fewer than two, or holds what is no finite number.
+    NaN if a set has fewer than two examples or holds a number that is not finite.
     """
     if min(len(first), len(second)) < 2 or not all(bool(x.isfinite().all()) for x in (first, second)):
         return math.nan

@@ -1,4 +1,4 @@
-"""What judges find: numbers with their units and errors, confusions of classes, measured numbers of examples."""
+"""Results of an evaluation: metrics with unit and standard error, confusion matrices, measured numbers of examples."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Metric(NamedTuple):
     """One number of an evaluation.
 
     Attributes:
-        value: The number; NaN where it has no meaning (no valid sample, say).
-        unit: Its unit, "" for a share between 0 and 1.
+        value: The number; NaN if it has no meaning, for example without a valid sample.
+        unit: Unit of the number; "" for a share between 0 and 1.
         better: "higher" or "lower".
-        meaning: One sentence: what it says, who judges, what chance would give.
-        error: Standard error of the value over samples (`metrics.standard_error`), shown behind ±; NaN: not known.
+        meaning: One sentence: what the number measures, how it is judged, what chance would give.
+        error: Standard error of the value over samples (`polydiff.metrics.standard_error`); NaN: unknown.
     """
 
     value: float
@@ -31,17 +31,24 @@ class Metric(NamedTuple):
 
     @classmethod
     def of(cls, number: Number, unit: str, better: str, meaning: str) -> Metric:
-        """Return a number that knows its standard error as a metric."""
+        """Return a metric from a number with its standard error.
+
+        Arguments:
+            number: Value and standard error.
+            unit: Unit of the number; "" for a share between 0 and 1.
+            better: "higher" or "lower".
+            meaning: One sentence on what the number measures.
+        """
         return cls(number.value, unit, better, meaning, number.error)
 
 
 class Confusion(NamedTuple):
-    """How often judges take examples for each class.
+    """A confusion matrix: how often examples of a requested class are recognised as each class.
 
     Attributes:
-        asked: Names of the rows, what was asked for.
-        seen: Names of the columns, what is seen or heard; one may stand for nothing.
-        counts: Examples, [row][column].
+        requested: Names of the rows, the requested classes.
+        seen: Names of the columns, the recognised classes; one may mean that no class is recognised.
+        counts: Numbers of examples, [row][column].
     """
 
     requested: list[str]
@@ -50,13 +57,13 @@ class Confusion(NamedTuple):
 
     @classmethod
     def of(cls, requested: Tensor, seen: Tensor, names: Sequence[str], further: Sequence[str] = ()) -> Confusion:
-        """Count examples.
+        """Return the confusion matrix of B examples.
 
         Arguments:
-            asked: Class asked of each (B,); those below 0 are left out.
-            seen: What each is taken for (B,), counted through `names` and then `further`.
-            names: Of the classes.
-            further: Of what else there may be, such as nothing.
+            requested: Requested class label of each example, shape (B,); examples with a negative label are left out.
+            seen: Recognised class of each example, shape (B,): an index into `names` followed by `further`.
+            names: Names of the classes.
+            further: Names of further columns, such as one for "no class".
         """
         columns = [*names, *further]
         counts = [[0] * len(columns) for _ in names]
@@ -67,12 +74,12 @@ class Confusion(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A real number of each example, as judges measure it.
+    """A real number measured on each example.
 
     Attributes:
-        values: Measured, one an example; NaN where an example has none.
-        asked: What each was asked for, NaN for nothing; empty for what cannot be asked for.
-        unit: Of both, "" for none.
+        values: Measured values, one an example; NaN for an example without this number.
+        requested: Requested values, one an example; NaN if none was requested. Empty if the number is no condition.
+        unit: Unit of both; "" for none.
         meaning: What the number is, in a few words.
     """
 

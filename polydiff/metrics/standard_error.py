@@ -1,8 +1,8 @@
-"""How sure a number is that was measured on n samples: its standard error, in closed form, the same each time.
+"""Standard errors of numbers measured on n samples, in closed form and without random numbers.
 
-A standard error is the standard deviation that a number would have if n other samples were drawn and judged anew, by
-the same model; it holds nothing of what another training would change. Two thirds of such numbers lie within one of
-the expected value, 95 % within two.
+The standard error of a number is its standard deviation over repetitions, in which the same model draws n other
+samples. It does not include the variation between trainings. About two thirds of such numbers are within one standard
+error of the expected value, and 95 % are within two.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ from numpy.typing import ArrayLike
 
 
 class Number(NamedTuple):
-    """A number and its standard error; NaN for what has no meaning."""
+    """A number and its standard error; NaN marks a value or an error that has no meaning."""
 
     value: float
     error: float = math.nan
 
 
 def share(part: int, whole: int) -> Number:
-    """Return p = part / whole of independent samples, NaN of nothing.
+    """Return the share p = part / whole of n = whole independent samples; NaN if n = 0.
 
     Its error is half the width of Wilson's interval at one standard deviation (Wilson, 1927,
-    https://doi.org/10.2307/2276774), sqrt(p (1 - p) / n + 1 / 4n^2) / (1 + 1 / n), which is not 0 where all samples
-    agree.
+    https://doi.org/10.2307/2276774), sqrt(p (1 - p) / n + 1 / 4n^2) / (1 + 1 / n). It is not 0 if all samples agree.
     """
     if not whole:
         return Number(math.nan)
@@ -36,7 +35,7 @@ def share(part: int, whole: int) -> Number:
 
 
 def mean(values: Sequence[float]) -> Number:
-    """Return the mean of independent values and s / sqrt(n), NaN of nothing; of a single value no error."""
+    """Return the mean of n independent values, with the error s / sqrt(n); NaN if n = 0, error NaN if n = 1."""
     if not len(values):
         return Number(math.nan)
     x = np.asarray(values, np.float64)
@@ -44,9 +43,10 @@ def mean(values: Sequence[float]) -> Number:
 
 
 def median(values: Sequence[float]) -> Number:
-    """Return the median of independent values, NaN of nothing.
+    """Return the median of n independent values; NaN if n = 0, error NaN if n = 1.
 
-    Its error is half the distance of the order statistics sqrt(n) / 2 ranks below and above it, whatever their law.
+    Its error is half the distance between the order statistics sqrt(n) / 2 ranks below and above it. This holds for
+    every distribution of the values.
     """
     n = len(values)
     if not n:
@@ -57,29 +57,29 @@ def median(values: Sequence[float]) -> Number:
 
 
 def ratio(parts: ArrayLike, wholes: ArrayLike) -> Number:
-    """Return sum_i a_i / sum_i b_i over independent samples, such as stable atoms over atoms; its error by jackknife.
+    """Return sum_i a_i / sum_i b_i over n independent samples, such as stable atoms over atoms, with a jackknife error.
 
     Arguments:
-        parts: a (n,).
-        wholes: b (n,).
+        parts: a, shape (n,).
+        wholes: b, shape (n,). If its sum is 0, the number is NaN.
     """
     a, b = np.asarray(parts, np.float64), np.asarray(wholes, np.float64)
     if not b.sum():
         return Number(math.nan)
     rest = b.sum() - b
-    known = rest > 0  # else nothing is left without that sample
+    known = rest > 0  # without any other sample, nothing would be left to divide by
     without = (a.sum() - a[known]) / rest[known]
     return Number(float(a.sum() / b.sum()), jackknife(without) if known.all() else math.nan)
 
 
 def jackknife(without: ArrayLike) -> float:
-    """Return the standard error sqrt((m - 1) / m sum_i (v_i - mean v)^2) of a statistic; NaN of less than two values.
+    """Return the standard error sqrt((m - 1) / m sum_i (v_i - mean v)^2) of a statistic; NaN if m < 2.
 
-    It needs no law of the samples, and holds for counts of distinct ones too (Efron & Stein, 1981,
+    It assumes no distribution of the samples, and also holds for the number of distinct samples (Efron & Stein, 1981,
     https://doi.org/10.1214/aos/1176345462).
 
     Arguments:
-        without: v (m,), the statistic without sample i, or without group i of m groups of like sizes.
+        without: v, shape (m,): v_i is the statistic without sample i, or without group i of m groups of similar sizes.
     """
     v = np.asarray(without, np.float64)
     return math.sqrt((len(v) - 1) / len(v) * float(((v - v.mean()) ** 2).sum())) if len(v) > 1 else math.nan

@@ -9,10 +9,11 @@ from numpy.typing import ArrayLike
 
 
 def wasserstein(a: ArrayLike, b: ArrayLike) -> float:
-    """Return how far, on average, a number of one set must move for the sets to have one distribution.
+    """Return the Wasserstein-1 distance between two sets of numbers, shapes (n,) and (m,), in the numbers' unit.
 
-    It is the integral of |F_a(x) - F_b(x)| over x, F the shares of numbers up to x: exact, for sets of any sizes. In
-    the numbers' unit; NaN where a set is empty.
+    It is the average distance that the numbers of one set must move to get the distribution of the other, which is the
+    integral of |F_a(x) - F_b(x)| over x with F(x) the share of numbers up to x. The result is exact. NaN if a set is
+    empty.
     """
     x, y = (np.sort(np.asarray(values, np.float64)) for values in (a, b))
     if not (len(x) and len(y)):

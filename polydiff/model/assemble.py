@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from polydiff.config.merge import config_from
 from polydiff.config.processes import build_denoiser
+from polydiff.config.saved import config_from
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections import Config

@@ -28,7 +28,7 @@ from polydiff.core.space import Batch, Matches, check_mask, state_to
 from polydiff.model.model import Model
 from polydiff.model.request import Request
 from polydiff.model.restore import to_samples
-from polydiff.support.errors import UserError, attempt, check_whole, listed
+from polydiff.support.errors import UserError, as_paths, attempt, check_whole
 from polydiff.support.protocols import provides
 
 
@@ -41,7 +41,7 @@ def read(model: Model, paths: Sequence[Path | str] | Path | str) -> Batch:
     """
     if not provides(model.domain, Reads):
         raise UserError(f"The domain {model.config.domain} reads no files of yours. Name none, for held-out examples.")
-    return model.domain.read(listed(paths))
+    return model.domain.read(as_paths(paths))
 
 
 def vary(

@@ -21,7 +21,7 @@ from polydiff.core.streams import streams
 from polydiff.metrics.results import Metric
 from polydiff.model.model import Model
 from polydiff.model.request import Request
-from polydiff.support.errors import UserError, listed
+from polydiff.support.errors import UserError, as_paths
 from polydiff.support.protocols import provides
 
 
@@ -33,7 +33,7 @@ def read_degraded(model: Model, paths: Sequence[Path | str] | Path | str, degrad
         paths: Files of one size, or one file: recordings of the low rate or small images; sounds, or .mel.npz files.
         degrade: Whether they are examples in full, of which the lesser form is made first.
     """
-    return restoration_of(model)[0].read_degraded(listed(paths), degrade)
+    return restoration_of(model)[0].read_degraded(as_paths(paths), degrade)
 
 
 def degrade_held_out(model: Model, indices: Sequence[int]) -> tuple[Batch, Batch]:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.support.errors import UserError
-from polydiff.support.files import made, write_atomic
+from polydiff.support.files import new_folder, write_atomic
 
 LOCK = ".lock"
 STEP = re.compile(r"step-(\d{8,})")
@@ -93,7 +93,7 @@ class Run:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from training in this folder; a lock ends with its process, however that ends."""
-        with made(self.path), (self.path / LOCK).open("w") as file:
+        with new_folder(self.path), (self.path / LOCK).open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

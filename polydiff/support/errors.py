@@ -1,4 +1,4 @@
-"""What a user did wrong, said in one message."""
+"""Mistakes of the user: the exception `UserError`, and checks that raise it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,32 @@ from typing import Any
 
 
 class UserError(Exception):
-    """A mistake of the user's, with a message that says what was wrong, where, and what to do.
+    """A mistake of the user. Its message states what is wrong, where, and what to do.
 
     The command line prints the message without a traceback and exits with code 2.
     """
 
 
 def one_line(error: BaseException) -> str:
-    """Return an exception as one line."""
+    """Return the type and the message of an exception on one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that resembles a name most, None if none does."""
+    """Return the known name that is most similar to `name`; None if none is similar."""
     return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)), None)
 
 
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserError:
-    """Return the error for a name that nothing answers to, with the nearest that exists."""
+    """Return the error for a name that does not exist, with the most similar name and all that exist.
+
+    Arguments:
+        kind: What the name should be, such as "sampler".
+        name: The unknown name.
+        known: Names that exist.
+        hint: A last sentence of the message; "": none.
+    """
     names = sorted(known)
     near = nearest(name, names)
     meant = f" Did you mean {near!r}?" if near else ""
@@ -37,29 +44,37 @@ def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserE
 
 
 def check_whole(name: str, value: object, least: int = 1) -> None:
-    """Refuse what is no whole number, or a smaller one than makes sense."""
+    """Raise UserError unless a value is a whole number, no bool, of at least `least`; the message calls it `name`."""
     if type(value) is bool or not isinstance(value, Integral) or value < least:
         raise UserError(f"{name} must be a whole number of at least {least}, not {value!r}.")
 
 
-def listed(paths: Iterable[Path | str] | Path | str) -> list[Path]:
-    """Return the paths of files that somebody named, one or several."""
+def as_paths(paths: Iterable[Path | str] | Path | str) -> list[Path]:
+    """Return one path or several as a list; raise UserError if there are none."""
     found = [Path(path) for path in ([paths] if isinstance(paths, Path | str) else paths)]
     if not found:
-        raise UserError("No file is named. Name one at least.")
+        raise UserError("No file is given. Give at least one.")
     return found
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is no file."""
+    """Raise UserError unless a path is a file."""
     if path.is_dir():
-        raise UserError(f"{path} is a folder. Name files in it, such as {path}/*.")
+        raise UserError(f"{path} is a folder. Give files in it, such as {path}/*.")
     if not path.is_file():
         raise UserError(f"There is no file {path}.")
 
 
 def attempt(key: str, use: Callable[[], Any]) -> Any:
-    """Return what a call returns; what it raises is the user's mistake in this key."""
+    """Return what `use` returns; an error that it raises becomes a UserError about a key.
+
+    Arguments:
+        key: Key whose value `use` depends on, such as "sample.options"; it starts the message.
+        use: A call without arguments.
+
+    Raises:
+        UserError: `use` raised a TypeError, ValueError, RuntimeError or ArithmeticError.
+    """
     try:
         return use()
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:

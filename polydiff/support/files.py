@@ -1,4 +1,4 @@
-"""Files: writing that leaves either the old or the new behind, never half of it; and reading what people may edit."""
+"""Files: atomic writing, new folders, listing, and reading JSON that people may edit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from polydiff.support.errors import UserError
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write a whole file beside its place, flush it, then rename it."""
+    """Write a file so that the path holds either the old content or all of the new.
+
+    The content goes to a temporary file in the same folder, is flushed to disk, and is then renamed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     with draft.open("wb") as file:
@@ -28,23 +31,24 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     sync_folder(path.parent)
 
 
-def remember(path: Path, data: bytes | str) -> None:
-    """Write what only saves time, in the cache; where none can be written, that is said and all goes on without."""
+def write_cache(path: Path, data: bytes | str) -> None:
+    """Write a file of the cache; warn if that is impossible, since the content can be computed again."""
     try:
         write_atomic(path, data)
     except OSError as error:
         warnings.warn(
-            f"{path} cannot be written ({error.strerror}), so it is computed again each time. POLYDIFF_CACHE names "
-            "another folder.",
+            f"{path} cannot be written ({error.strerror}), so it is computed again each time. Set POLYDIFF_CACHE to a "
+            "folder that can be written.",
             stacklevel=2,
         )
 
 
 @contextmanager
 def folder_atomic(path: Path) -> Iterator[Path]:
-    """Give a draft folder beside `path`; at the end flush all in it and rename it to `path`, replacing an older one.
+    """Yield a temporary folder beside `path`; at the end, flush its files and rename it to `path`.
 
-    If the body raises, `path` is left as it was and the draft is removed.
+    A folder that is at `path` already is replaced. If the body raises, `path` stays as it was and the temporary folder
+    is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
@@ -67,8 +71,12 @@ def folder_atomic(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def made(folder: Path | None) -> Iterator[None]:
-    """Make a folder and those above it; at the end remove those that were made here and hold nothing still."""
+def new_folder(folder: Path | None) -> Iterator[None]:
+    """Create a folder and its missing parents; at the end, remove those created here that are still empty.
+
+    Arguments:
+        folder: The folder, which may exist already; None: nothing is created.
+    """
     new = [path for path in (folder, *folder.parents) if not path.exists()] if folder else []
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,10 +89,13 @@ def made(folder: Path | None) -> Iterator[None]:
 
 
 @contextmanager
-def claimed(folder: Path, name: str) -> Iterator[Path]:
-    """Make the first of folder/NAME-001, -002, ... that does not exist, for nobody else; empty at the end, it goes."""
+def new_numbered_folder(folder: Path, name: str) -> Iterator[Path]:
+    """Create and yield the first of folder/NAME-001, -002, ... that does not exist; at the end, remove it if empty.
+
+    Processes that run at the same time get different folders.
+    """
     number = 1
-    with made(folder):
+    with new_folder(folder):
         while True:
             path = folder / f"{name}-{number:03d}"
             try:
@@ -100,7 +111,7 @@ def claimed(folder: Path, name: str) -> Iterator[Path]:
 
 
 def sync_file(path: Path) -> None:
-    """Flush a file to the disk."""
+    """Flush a file to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -109,7 +120,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Flush a folder's list of names to the disk, where the system can."""
+    """Flush the list of names in a folder to disk, if the system can (POSIX)."""
     if os.name == "posix":
         sync_file(path)
 
@@ -117,17 +128,17 @@ def sync_folder(path: Path) -> None:
 def files_under(
     root: Path, suffixes: Collection[str], hidden: tuple[str, ...] = (".",), odd: dict[str, str] | None = None
 ) -> list[Path]:
-    """Return the files under a folder with one of these suffixes, sorted by name, each file once.
+    """Return the files under a folder that have one of these suffixes, sorted by path, each file once.
 
-    Links are followed, but a file or folder that several paths lead to counts at the first of them, so that a link to
-    a folder above neither loops nor puts copies of a file on both sides of a split.
+    Links are followed. If several paths lead to the same file or folder, only the first path counts. So a link to a
+    parent folder does not loop, and one file cannot be in two splits.
 
     Arguments:
         root: The folder.
-        suffixes: In lower case, such as ".png".
-        hidden: Beginnings of the names of folders that are left out; files that begin with a dot are, too.
-        odd: Is given what looks like one of them and is none (a broken link, a folder), or cannot be opened: name ->
-            reason.
+        suffixes: Suffixes in lower case, such as ".png".
+        hidden: Folders whose names start with one of these are left out. Files whose names start with a dot always are.
+        odd: Receives relative path -> reason for each path that has a suffix but is no file (a broken link, a folder),
+            and for each folder that cannot be read; None: these are ignored.
     """
     seen: set[str] = set()
     found: list[Path] = []
@@ -152,7 +163,7 @@ def files_under(
             if name.startswith(".") or path.suffix.lower() not in suffixes:
                 continue
             if not path.is_file():
-                odd[name_of(path)] = "it is a broken link" if path.is_symlink() else "it is no file"
+                odd[name_of(path)] = "it is a broken link" if path.is_symlink() else "it is not a file"
             elif (own := os.path.realpath(path) if path.is_symlink() else f"{real}{os.sep}{name}") not in seen:
                 seen.add(own)
                 found.append(path)
@@ -160,29 +171,29 @@ def files_under(
 
 
 def read_json(path: Path | None) -> dict[str, Any]:
-    """Return the object of a JSON file, {} where there is no such file.
+    """Return the object that a JSON file holds; {} if `path` is None or no such file exists.
 
     Raises:
-        UserError: The file holds something else.
+        UserError: The file holds no JSON object.
     """
     if path is None or not path.is_file():
         return {}
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error}). Write it again, or delete it.") from error
+        raise UserError(f"{path} is not valid JSON ({error}). Correct it, or delete it.") from error
     if not isinstance(value, dict):
-        raise UserError(f"{path} holds no JSON object. Write it again, or delete it.")
+        raise UserError(f"{path} holds no JSON object. Correct it, or delete it.")
     return value
 
 
 def json_number(value: float) -> float | None:
-    """Return a number that JSON can hold: None for one that is not finite."""
+    """Return a number as JSON can hold it: None if it is not finite."""
     return float(value) if math.isfinite(value) else None
 
 
 def cache_dir() -> Path:
-    """Return the folder of data that can be computed again: $POLYDIFF_CACHE, or ~/.cache/polydiff."""
+    """Return the folder of the cache: $POLYDIFF_CACHE, else $XDG_CACHE_HOME/polydiff, else ~/.cache/polydiff."""
     root = (
         os.environ.get("POLYDIFF_CACHE")
         or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "polydiff"

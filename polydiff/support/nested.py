@@ -1,4 +1,4 @@
-"""Nested mappings whose values are named by dotted keys, such as train.batch_size."""
+"""Nested mappings and dotted keys, such as train.batch_size, for the values in them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def get_dotted(values: Mapping[str, Any], key: str) -> Any:
-    """Return the value of a dotted key in a mapping with nested or dotted keys; None if there is none."""
+    """Return the value of a dotted key in a mapping with nested or dotted keys; None if the key is missing."""
     if key in values:
         return values[key]
     head, _, rest = key.partition(".")
@@ -19,7 +19,7 @@ def get_nested(values: Mapping[str, Any], key: str) -> Any:
     """Return the value of a dotted key in nested mappings.
 
     Raises:
-        KeyError: There is no such key.
+        KeyError: The key is missing.
     """
     for name in key.split("."):
         values = values[name]

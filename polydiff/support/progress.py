@@ -1,4 +1,4 @@
-"""How far long work is: a bar on a terminal, elsewhere a line now and then; all of it on stderr."""
+"""Progress on stderr: a bar on a terminal, otherwise a line every few seconds."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-EVERY = 10.0
-"""Seconds between lines of progress where there is no terminal."""
-SHORT = 1.0
-"""Seconds of work that is not spoken of."""
+LINE_SECONDS = 10.0
+"""Seconds between lines of progress if stderr is no terminal."""
+SILENT_SECONDS = 1.0
+"""Work that takes less time than this shows no bar."""
 
 
 class Bar:
-    """A bar on a terminal; elsewhere whoever derives from it prints a line now and then.
+    """A progress bar on a terminal. If stderr is no terminal, subclasses print lines instead.
 
     Arguments:
-        transient: Whether it vanishes at the end.
+        transient: Whether the bar disappears at the end.
     """
 
     def __init__(self, transient: bool = False) -> None:
@@ -34,7 +34,7 @@ class Bar:
             transient=transient,
         )
         self._task: TaskID | None = None
-        self._began = self._told = time.monotonic()
+        self._started = self._printed = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -47,11 +47,11 @@ class Bar:
 
 
 class Counting(Bar):
-    """Progress of what is done item by item. Called with the number of items done; short work is not spoken of.
+    """Progress of work on countable items. Call it with the number of items done; short work shows nothing.
 
     Arguments:
-        what: What is done.
-        total: Items in all, None where that is not known.
+        what: The work, such as "reading files".
+        total: Number of all items; None: unknown.
     """
 
     def __init__(self, what: str, total: int | None) -> None:
@@ -62,22 +62,22 @@ class Counting(Bar):
         return self
 
     def __call__(self, done: int) -> None:
-        """Show that so many are done."""
+        """Show that `done` items are done."""
         now = time.monotonic()
-        if self._task is None and now - self._began > SHORT:
+        if self._task is None and now - self._started > SILENT_SECONDS:
             self._bar.start()
             self._task = self._bar.add_task(self.what, total=self.total)
         if self._task is not None:
             self._bar.update(self._task, completed=done)
-        if self._bar.disable and now - self._told > EVERY:
-            self._told = now
-            left = (now - self._began) * ((self.total or 0) / done - 1)
+        if self._bar.disable and now - self._printed > LINE_SECONDS:
+            self._printed = now
+            left = (now - self._started) * ((self.total or 0) / done - 1)
             of = f" of {self.total}, {clock(left)} left" if self.total and left >= 0 else ""
             self._console.print(f"{self.what}: {done}{of}", soft_wrap=True)
 
 
 def clock(seconds: float) -> str:
-    """Return a time as 4:05 or 1:02:03."""
+    """Return a duration in seconds as text, such as 4:05 or 1:02:03."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

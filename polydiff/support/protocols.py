@@ -1,4 +1,4 @@
-"""Whether an object has what a protocol asks for, found out without evaluating anything of it."""
+"""Checks of protocols that evaluate no property of the object."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ ABSENT = object()
 def provides(subject: object, protocol: type[P]) -> TypeIs[P]:
     """Return whether an object, or a class, has all members of a protocol.
 
-    Unlike `isinstance` with a runtime-checkable protocol, which in Python 3.11 evaluates every member, this looks at
-    the names alone, so that a property that opens a data set stays untouched. A method set to None is not there, so a
-    subclass can give up what its base class provides.
+    `isinstance` with a runtime-checkable protocol evaluates every member in Python 3.11. This function looks only at
+    names, so it does not run a property that opens a data set. A method that is set to None counts as missing: so a
+    subclass can withdraw a method of its base class.
 
-    A wrapper that forwards by `__getattr__` provides what it wraps. It should name the wrapped object `__wrapped__`,
-    as `functools.wraps` does. Otherwise `__getattr__` itself is called, with whatever it evaluates.
+    A wrapper that forwards by `__getattr__` has the members of the object it wraps. It should keep this object as
+    `__wrapped__`, as `functools.wraps` does. Otherwise `__getattr__` itself is called, which may evaluate a property.
 
     Arguments:
-        subject: A domain, a space, or a class of them.
-        protocol: Such as `polydiff.contract.abilities.HasUnits`.
+        subject: An object such as a domain or a space, or a class.
+        protocol: The protocol, such as `polydiff.contract.abilities.HasUnits`.
     """
     return all(has(subject, name, method) for name, method in members(protocol))  # type: ignore[arg-type] # a class is hashable
 
 
 @cache
 def members(protocol: type) -> tuple[tuple[str, bool], ...]:
-    """Return the names of a protocol's members, and whether each is a method."""
+    """Return the members of a protocol as pairs (name, whether it is a method)."""
     return tuple((name, callable(getattr(protocol, name, None))) for name in sorted(get_protocol_members(protocol)))
 
 
 def has(subject: object, name: str, method: bool) -> bool:
-    """Return whether an object has a member, as a method that is not None."""
+    """Return whether an object has a member; a method must not be None."""
     found = inspect.getattr_static(subject, name, ABSENT)
     if found is not ABSENT:
         return not (method and found is None)

@@ -1,4 +1,4 @@
-"""YAML as configs use it: 1e-4 is a number, mistakes are told in one line, each value can say where it came from."""
+"""YAML for configurations: 1e-4 is a number, errors take one line, and a comment can follow each value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FLOAT = re.compile(r"[-+]?([0-9][0-9_]*)(\.[0-9_]*)?[eE][-+]?[0-9]+|[-+]?\.[0-9]
 
 
 class Loader(yaml.SafeLoader):
-    """The safe loader, which also reads 1e-4 as a number (YAML 1.1 wants 1.0e-4) and refuses a key given twice."""
+    """The safe loader that also reads 1e-4 as a number (YAML 1.1 needs 1.0e-4) and rejects duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key) for key, _ in node.value]
@@ -27,7 +27,7 @@ class Loader(yaml.SafeLoader):
 
 
 class Dumper(yaml.SafeDumper):
-    """The safe dumper, whose text `Loader` reads back: the text "1e-4" in quotes, each value on one line."""
+    """The safe dumper whose output `Loader` reads back: it quotes the text "1e-4"."""
 
 
 for reader in (Loader, Dumper):
@@ -35,7 +35,7 @@ for reader in (Loader, Dumper):
 
 
 def represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    """Return the node of a text, in double quotes where it would break the line."""
+    """Return the YAML node of a text, in double quotes if the text has line breaks or characters that do not print."""
     style = None if len(text.splitlines()) < 2 and text.isprintable() else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
@@ -44,7 +44,15 @@ Dumper.add_representer(str, represent_text)
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """Return what a YAML text says; `source` is what an error message calls it."""
+    """Return the value of a YAML text.
+
+    Arguments:
+        text: The YAML.
+        source: Name of the text in messages, such as a file's path or a key.
+
+    Raises:
+        UserError: The text is not YAML.
+    """
     try:
         return yaml.load(text, Loader)  # noqa: S506 - Loader is a SafeLoader
     except yaml.YAMLError as error:
@@ -55,7 +63,11 @@ def parse_yaml(text: str, source: str) -> Any:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds; an empty file holds none."""
+    """Return the mapping that a YAML file holds; {} if the file is empty.
+
+    Raises:
+        UserError: The file cannot be read, is not YAML, or holds anything but a mapping with text as keys.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -70,22 +82,22 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def plain(value: Any, key: str) -> Any:
-    """Return a value of Python in the types that YAML holds: None, bool, int, float, str, list and dict.
+    """Return a Python value in the types that YAML can hold: None, bool, int, float, str, list and dict.
 
-    Tuples become lists, paths text; numbers and arrays of numpy and tensors become numbers and lists of them.
+    Tuples become lists, and paths become text. Tensors, and numbers and arrays of numpy, become numbers and lists.
 
     Arguments:
-        value: From Python, never parsed.
-        key: Names the value in an error.
+        value: The value; text is not parsed.
+        key: Dotted key of the value, for messages.
 
     Raises:
-        UserError: The value, or one within it, is of another type.
+        UserError: The value, or one inside it, is of another type.
     """
     match value:
         case None | bool():
             return value
         case str():
-            return str.__str__(value)  # of an enumeration, its text
+            return str.__str__(value)  # the text of a member of a StrEnum
         case Path():
             return str(value)
         case Integral():
@@ -99,7 +111,7 @@ def plain(value: Any, key: str) -> Any:
     if hasattr(value, "tolist"):  # arrays, tensors and numpy's bool
         return plain(value.tolist(), key)
     kind = type(value).__name__
-    raise UserError(f"{key}: a configuration cannot hold the type {kind}. Give numbers, text, a list or a dictionary.")
+    raise UserError(f"{key}: a configuration cannot hold the type {kind}. Use numbers, text, a list or a dictionary.")
 
 
 def one_line_yaml(value: Any) -> str:
@@ -113,9 +125,9 @@ def dump_yaml(values: Mapping[str, Any], comments: Mapping[str, str]) -> str:
     """Return nested sections as YAML, one key a line.
 
     Arguments:
-        values: Sections and their values, plain types.
-        comments: Dotted key -> what stands behind its value as a comment. Only keys named here, and sections that
-            hold them, are split over lines; other mappings are values.
+        values: Sections and their values, in the types of `plain`.
+        comments: Dotted key -> comment behind its value. A mapping is a section, with its keys on lines of their own,
+            only if it holds a key named here; any other mapping is a value on one line.
     """
     return "".join(f"{line}\n" for line in dump_lines(values, comments))
 

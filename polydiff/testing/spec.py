@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from polydiff.config.merge import config_from, resolve
+from polydiff.config.merge import resolve
+from polydiff.config.saved import config_from
 from polydiff.contract.discover import domain_config_class, load_domain_spec
 from polydiff.testing.space import hold
 from polydiff.training.checks import check_config

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.config.merge import Settings, config_from, resolve, resolved_text
+from polydiff.config.merge import Settings, resolve
 from polydiff.config.processes import build_denoiser, process_of
+from polydiff.config.saved import config_from, resolved_text
 from polydiff.contract.abilities import quarantine_of
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
@@ -151,7 +152,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | None = None
         session.check_sampling()
         run.rewind(0)
         drop_snapshots(run.averages, 0)
-        write_atomic(run.input, dump_yaml(settings.said, {}))
+        write_atomic(run.input, dump_yaml(settings.user_values, {}))
         write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
         write_samples(run.samples("real"), domain, domain.examples("test", SHOWN), {"split": "test"})
         return finish(session, progress)

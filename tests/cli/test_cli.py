@@ -18,7 +18,7 @@ from fake_plugins import install_ring, polydiff
 
 from polydiff.cli import VERBS, main
 from polydiff.cli.tables import evaluation_table
-from polydiff.config.merge import config_from
+from polydiff.config.saved import config_from
 from polydiff.report.numbers import DASH
 from polydiff.run.folder import steps_saved
 from polydiff.support.yaml_text import read_yaml
@@ -289,7 +289,7 @@ def test_dry_run_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) 
     ("words", "said"),
     [
         (["trian"], "Unknown verb 'trian'. Did you mean 'train'?"),
-        (["train"], "Which domain? Say --domain NAME; `polydiff domains list` shows them."),
+        (["train"], "Which domain? Add --domain NAME; `polydiff domains list` shows the names."),
         (["train", "-d", "rign"], "Unknown domain 'rign'. Did you mean 'ring'?"),
         (["train", "-d", "ring", "-p", "wdie"], "Unknown preset of ring 'wdie'. Did you mean 'wide'?"),
         (["train", "-d", "ring", "--presett", "wide"], "Unknown key 'presett' (command line). Did you mean 'preset'?"),

@@ -16,7 +16,7 @@ import polydiff
 from polydiff.cli import main
 from polydiff.judging.likelihood import held_out
 from polydiff.support.errors import UserError
-from polydiff.support.files import claimed
+from polydiff.support.files import new_numbered_folder
 
 RATE, LENGTH = 4000, 512
 FEW = {
@@ -99,7 +99,7 @@ def test_files_are_varied_under_conditions(runs: Path, sounds: list[Path], tmp_p
 def test_files_are_one_or_several_and_what_a_task_tells_is_not_asked_for(runs: Path, sounds: list[Path]) -> None:
     model = polydiff.load(runs / "audio")
     assert torch.equal(polydiff.read(model, sounds[0]).x, polydiff.read(model, [str(sounds[0])]).x)
-    with pytest.raises(UserError, match="No file is named"):
+    with pytest.raises(UserError, match="No file is given"):
         polydiff.read(model, [])
     with pytest.raises(UserError, match="known is what this model's task tells"):
         model.sample(1, cond={"known": np.zeros((1, LENGTH))})
@@ -107,12 +107,13 @@ def test_files_are_one_or_several_and_what_a_task_tells_is_not_asked_for(runs: P
         polydiff.inpaint(model, polydiff.read(model, sounds[0]), torch.ones(LENGTH), jump=2.5)  # type: ignore[arg-type]
 
 
-def test_folders_are_claimed_by_one_alone(tmp_path: Path) -> None:
-    with claimed(tmp_path / "samples", "varied") as first, claimed(tmp_path / "samples", "varied") as second:
+def test_each_numbered_folder_is_given_once(tmp_path: Path) -> None:
+    folder = tmp_path / "samples"
+    with new_numbered_folder(folder, "varied") as first, new_numbered_folder(folder, "varied") as second:
         (first / "a").touch()
         assert [first.name, second.name] == ["varied-001", "varied-002"]
     assert [path.name for path in (tmp_path / "samples").iterdir()] == ["varied-001"]
-    with pytest.raises(ZeroDivisionError), claimed(tmp_path / "none", "varied"):
+    with pytest.raises(ZeroDivisionError), new_numbered_folder(tmp_path / "none", "varied"):
         raise ZeroDivisionError
     assert not (tmp_path / "none").exists()
 
@@ -181,7 +182,7 @@ def test_what_is_of_no_use_is_told_before_the_work_begins(
         (["vary", audio, str(text)], f"{text} cannot be read"),
         (["vary", audio, str(tmp_path / "none.wav")], f"There is no file {tmp_path / 'none.wav'}"),
         (["vary", image, str(text)], f"{text} cannot be read as an image"),
-        (["vary", image, str(tmp_path)], f"{tmp_path} is a folder. Name files in it"),
+        (["vary", image, str(tmp_path)], f"{tmp_path} is a folder. Give files in it"),
         (["vary", audio, "--first", "16"], "--first 16 -n 1: there are 16 held-out examples."),
         (["vocode", image], "The domain image has no task=vocode."),
         (["upsample", image], "was trained with task=inpaint. `polydiff train --domain image task=upsample` makes"),

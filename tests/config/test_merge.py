@@ -1,4 +1,4 @@
-"""Settings: precedence, provenance, messages, and files that load back into the same configuration."""
+"""Settings: precedence, provenance, messages, and files that are read back as the same configuration."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from fake_plugins import install_ring
-from settings_cases import ask
+from settings_cases import resolve_words
 
 from polydiff import load, train
 from polydiff.backbones.config import MLPConfig, UNetConfig
-from polydiff.config.merge import config_from, resolve, resolved_text
+from polydiff.config.merge import resolve
+from polydiff.config.saved import config_from, resolved_text
 from polydiff.gaussian.process.checks import check_names
 from polydiff.support.errors import UserError
 from polydiff.support.yaml_text import dump_yaml, parse_yaml, read_yaml
@@ -32,10 +32,10 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_each_layer_wins_over_the_one_before(tmp_path: Path) -> None:
+def test_a_later_layer_overrides_an_earlier_one(tmp_path: Path) -> None:
     one = write(tmp_path / "one.yaml", "train: {steps: 20, batch_size: 5}\noptim.lr: 1e-3\n")
     two = write(tmp_path / "two.yaml", "train:\n  batch-size: 6\n")
-    config, provenance, said = ask("seed=7", preset="wide", files=[one, two])
+    config, provenance, user_values = resolve_words("seed=7", preset="wide", files=[one, two])
     assert (config.train.steps, config.train.batch_size, config.optim.lr, config.seed) == (20, 6, 1e-3, 7)
     assert (config.backbone.hidden, config.train.log_every, config.optim.warmup) == (32, 1, 100)  # type: ignore[attr-defined]
     assert provenance["train.steps"] == provenance["optim.lr"] == f"file {one}"
@@ -43,7 +43,7 @@ def test_each_layer_wins_over_the_one_before(tmp_path: Path) -> None:
     assert provenance["backbone.hidden"] == "preset wide"
     assert provenance["seed"] == provenance["preset"] == "command line"
     assert provenance["train.log_every"] == provenance["sample.steps"] == "default"
-    assert said == {
+    assert user_values == {
         "domain": "ring",
         "preset": "wide",
         "seed": 7,
@@ -52,17 +52,19 @@ def test_each_layer_wins_over_the_one_before(tmp_path: Path) -> None:
     }
 
 
-def test_what_was_said_is_a_file_that_says_it_again(tmp_path: Path) -> None:
-    config, _, said = ask("data.sizes=[9,3]", "loss.times_options.std=2", "data.folder=/tmp/x y", preset="wide")
-    path = write(tmp_path / "said.yaml", dump_yaml(said, {}))
+def test_user_values_are_a_file_that_gives_the_same_configuration(tmp_path: Path) -> None:
+    config, _, user_values = resolve_words(
+        "data.sizes=[9,3]", "loss.times_options.std=2", "data.folder=/tmp/x y", preset="wide"
+    )
+    path = write(tmp_path / "user.yaml", dump_yaml(user_values, {}))
     assert resolve(files=[path]).config == config
 
 
-def test_domain_and_preset_may_stand_in_a_file_or_among_the_words(tmp_path: Path) -> None:
+def test_a_file_or_a_word_can_set_domain_and_preset(tmp_path: Path) -> None:
     path = write(tmp_path / "a.yaml", "domain: ring\npreset: wide\n")
     assert resolve(files=[path]).config.train.steps == 9
     assert resolve(preset="quick", files=[path]).config.train.steps == 6
-    assert ask("domain=ring", "preset=wide", domain=None).config.train.steps == 9
+    assert resolve_words("domain=ring", "preset=wide", domain=None).config.train.steps == 9
 
 
 @pytest.mark.parametrize(
@@ -99,8 +101,8 @@ def test_domain_and_preset_may_stand_in_a_file_or_among_the_words(tmp_path: Path
         ("sample.options.eta=0.5", {"eta": 0.5}),
     ],
 )
-def test_words_are_read_as_their_keys_demand(word: str, value: object) -> None:
-    found: Any = ask(word).config
+def test_words_are_read_by_the_types_of_their_keys(word: str, value: object) -> None:
+    found: Any = resolve_words(word).config
     for part in word.partition("=")[0].replace("-", "_").split(".")[:2]:
         found = getattr(found, part, found)
     assert found == value
@@ -108,7 +110,7 @@ def test_words_are_read_as_their_keys_demand(word: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("word", "message"),
     [
         ("train.stpes=3", "Unknown key 'train.stpes' (command line). Did you mean 'train.steps'? Keys of train: steps"),
         (
@@ -133,16 +135,16 @@ def test_words_are_read_as_their_keys_demand(word: str, value: object) -> None:
         ("preset=wdie", "Unknown preset of ring 'wdie'. Did you mean 'wide'? Known: quick, wide."),
     ],
 )
-def test_a_wrong_word_gets_one_line_that_names_it(word: str, said: str) -> None:
+def test_a_wrong_word_gets_a_message_of_one_line(word: str, message: str) -> None:
     with pytest.raises(UserError) as error:
-        ask(word)
+        resolve_words(word)
     text = str(error.value)
-    assert said in text
+    assert message in text
     assert "\n" not in text
     assert "pydantic" not in text
 
 
-def test_a_wrong_file_is_named(tmp_path: Path) -> None:
+def test_the_message_about_a_wrong_file_names_it(tmp_path: Path) -> None:
     def complaint(text: str) -> str:
         path = write(tmp_path / "my.yaml", text)
         with pytest.raises(UserError) as error:
@@ -162,87 +164,62 @@ def test_a_wrong_file_is_named(tmp_path: Path) -> None:
         resolve("ring", files=[tmp_path / "none.yaml"])
 
 
-def test_without_a_domain_it_is_asked_for() -> None:
+def test_a_missing_domain_raises_an_error() -> None:
     with pytest.raises(UserError, match="Which domain"):
-        ask(domain=None)
+        resolve_words(domain=None)
     with pytest.raises(UserError, match="'domian': did you mean 'domain'"):
-        ask("domian=ring", domain=None)
+        resolve_words("domian=ring", domain=None)
 
 
 def test_another_backbone_brings_its_own_section() -> None:
-    config, provenance, _ = ask("backbone.name=unet", "backbone.kernel=5")
+    config, provenance, _ = resolve_words("backbone.name=unet", "backbone.kernel=5")
     assert isinstance(config.backbone, UNetConfig)
     assert provenance["backbone.name"] == "command line"
     assert provenance["backbone.channels"] == "default"
     assert config_from(config.model_dump(mode="json")) == config
     with pytest.raises(UserError, match=r"Unknown key 'backbone\.hidden'"):
-        ask("backbone.name=unet", "backbone.hidden=3")
+        resolve_words("backbone.name=unet", "backbone.hidden=3")
 
 
-def test_a_preset_does_not_speak_of_a_backbone_that_it_does_not_mean() -> None:
-    config, provenance, _ = ask("backbone.name=unet", preset="wide")
+def test_a_preset_sets_no_keys_of_another_backbone() -> None:
+    config, provenance, _ = resolve_words("backbone.name=unet", preset="wide")
     assert config.train.steps == 9
     assert {provenance[key] for key in provenance if key.startswith("backbone.")} == {"command line", "default"}
-    own = ask("backbone.name=mlp", preset="wide").config.backbone
+    own = resolve_words("backbone.name=mlp", preset="wide").config.backbone
     assert isinstance(own, MLPConfig)
     assert own.hidden == 32
 
 
-def test_a_file_must_speak_of_the_backbone_that_is_used(tmp_path: Path) -> None:
+def test_a_file_with_keys_of_another_backbone_raises_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "a.yaml", "backbone: {hidden: 8}")
     with pytest.raises(UserError, match=r"Unknown key 'backbone\.hidden' \(file"):
-        ask("backbone.name=unet", files=[path])
+        resolve_words("backbone.name=unet", files=[path])
 
 
-def test_a_new_name_leaves_the_old_options_behind() -> None:
-    assert ask("loss.times=uniform").config.loss.times_options == {}
-    assert ask("loss.times=log_normal").config.loss.times_options == {"mean": -1.2, "std": 1.2}
-    both = ask("loss.times_options={std: 2}", "loss.times=logit_normal").config.loss
+def test_a_new_name_removes_the_options_of_the_old_one() -> None:
+    assert resolve_words("loss.times=uniform").config.loss.times_options == {}
+    assert resolve_words("loss.times=log_normal").config.loss.times_options == {"mean": -1.2, "std": 1.2}
+    both = resolve_words("loss.times_options={std: 2}", "loss.times=logit_normal").config.loss
     assert (both.times, both.times_options) == ("logit_normal", {"std": 2.0})
 
 
-@pytest.mark.parametrize(
-    "words", [[], ["backbone.name=unet"], ["data.folder=/a b/c", "data.sizes=[3,4]", "optim.lr=1e-7"]]
-)
-def test_the_resolved_text_is_the_same_configuration(tmp_path: Path, words: list[str]) -> None:
-    config, provenance, _ = ask(*words, preset="wide")
-    text = resolved_text(config, provenance)
-    assert config_from(read_yaml(write(tmp_path / "config.resolved.yaml", text))) == config
-    assert resolve(files=[tmp_path / "config.resolved.yaml"]).config == config
-    assert config_from(json.loads(json.dumps(config.model_dump(mode="json")))) == config
-    assert "steps: 9  # preset wide" in text
-    assert "!!" not in text
-
-
-def test_every_preset_of_every_installed_domain_resolves() -> None:
-    from polydiff.contract.discover import discover
-    from polydiff.contract.domain import DomainSpec
-
-    for plugin in discover(DomainSpec):
-        for preset in plugin.spec.presets:
-            config, provenance, _ = resolve(plugin.name, preset)
-            assert config.preset == preset
-            assert config_from(yaml.safe_load(resolved_text(config, provenance))) == config
-            check_names(config)
-
-
 @pytest.mark.parametrize("domain", ["image", "audio", "molecule"])
-def test_options_are_of_the_type_that_they_were_said_in(domain: str) -> None:
-    """A number of sigmoids that became 16.0 could not be used, nor true that became 1.0 be told from a number."""
+def test_options_keep_the_type_in_which_they_were_given(domain: str) -> None:
+    """16 must not become 16.0, which is no number of sigmoids, and true must not become 1.0."""
     learned = ("schedule=learned", "loss.times=uniform", "loss.weighting=elbo")
-    config = ask(*learned, "schedule_options.hidden=16", domain=domain).config
+    config = resolve_words(*learned, "schedule_options.hidden=16", domain=domain).config
     check_names(config)
     assert type(config.schedule_options["hidden"]) is int
     assert config_from(json.loads(json.dumps(config.model_dump(mode="json")))) == config
-    switched = ask("schedule=linear", "schedule_options.zero_terminal_snr=true", domain=domain).config
+    switched = resolve_words("schedule=linear", "schedule_options.zero_terminal_snr=true", domain=domain).config
     assert switched.schedule_options["zero_terminal_snr"] is True
-    loss = ask("loss.weighting_options={a: 1}", "loss.norm_options={a: true}", domain=domain).config.loss
+    loss = resolve_words("loss.weighting_options={a: 1}", "loss.norm_options={a: true}", domain=domain).config.loss
     assert type(loss.weighting_options["a"]) is int
     assert loss.norm_options["a"] is True
     wrong = {"0": r": hidden must be a whole number of at least 1, not 0\.", "1.5": r"\.hidden=1\.5: should be a whole"}
-    for hidden, said in wrong.items():
-        with pytest.raises(UserError, match=f"^schedule_options{said}"):
-            check_names(ask(*learned, f"schedule_options.hidden={hidden}", domain=domain).config)
+    for hidden, message in wrong.items():
+        with pytest.raises(UserError, match=f"^schedule_options{message}"):
+            check_names(resolve_words(*learned, f"schedule_options.hidden={hidden}", domain=domain).config)
 
 
 class Colour(StrEnum):
@@ -280,7 +257,7 @@ WORDS = {"a": "yes", "b": "1e-3", "c": "null", "d": "", "lines": "one\n two\n", 
         ("sample.guide", None, None),
     ],
 )
-def test_a_value_of_python_arrives_as_it_is_and_reads_back(key: str, given: object, kept: object) -> None:
+def test_a_python_value_is_kept_and_reads_back(key: str, given: object, kept: object) -> None:
     def found(config: Any) -> object:
         for part in key.split("."):
             config = config[part] if isinstance(config, dict) else getattr(config, part)
@@ -294,11 +271,11 @@ def test_a_value_of_python_arrives_as_it_is_and_reads_back(key: str, given: obje
         assert settings.provenance.get(key, "arguments") == settings.provenance["domain"] == "arguments"
         text = resolved_text(settings.config, settings.provenance)
         assert config_from(parse_yaml(text, "here")) == settings.config
-        assert resolve(values=parse_yaml(dump_yaml(settings.said, {}), "here")).config == settings.config
+        assert resolve(values=parse_yaml(dump_yaml(settings.user_values, {}), "here")).config == settings.config
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"train.steps": "many"}, "train.steps='many' (arguments): should be a valid integer"),
         ({"train.stpes": 3}, "Unknown key 'train.stpes' (arguments). Did you mean 'train.steps'?"),
@@ -309,13 +286,13 @@ def test_a_value_of_python_arrives_as_it_is_and_reads_back(key: str, given: obje
         ({"train": 5}, "train=5 (arguments): train is a section."),
     ],
 )
-def test_a_wrong_value_of_python_is_named(values: dict[str, Any], said: str) -> None:
+def test_the_message_about_a_wrong_python_value_names_it(values: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as error:
         resolve("ring", values=values)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_words_win_over_values_and_values_over_files(tmp_path: Path) -> None:
+def test_words_override_values_and_values_override_files(tmp_path: Path) -> None:
     path = write(tmp_path / "a.yaml", "train: {steps: 2, batch_size: 3}\nseed: 4\n")
     config, provenance, _ = resolve(
         "ring", files=[path], values={"train": {"steps": 5}, "seed": 6}, words={"seed": "7"}
@@ -326,7 +303,7 @@ def test_words_win_over_values_and_values_over_files(tmp_path: Path) -> None:
 
 
 def test_train_and_sample_take_values_of_numpy(tmp_path: Path) -> None:
-    """Arrays and numbers of numpy were changed on their way through words, or could not be used at all."""
+    """Arrays and numbers of numpy keep their values in overrides and in options of `sample`."""
     spaced = {"sample.spacing": "own", "sample.spacing_options": {"levels": np.linspace(3, 1, 4)}}
     path = train("ring", tmp_path / "run", overrides={**spaced, "train.steps": np.int64(2)})
     config = config_from(read_yaml(path / "config.resolved.yaml"))

@@ -1,4 +1,4 @@
-"""Joining, withholding and dropping conditions: what stays given is unchanged, and networks ignore padding."""
+"""Joining, withholding and dropping conditions: other values stay unchanged, and networks ignore padding."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LENGTH = 64
 
 
 def values(n: int, tokens: int, length: int = LENGTH) -> dict[str, Tensor]:
-    """Return values of all kinds, some of which are not given."""
+    """Return n values of each kind; some elements are not given."""
     torch.manual_seed(tokens)
     text, mel = torch.randn(n, tokens, 5), torch.randn(n, 6, -(-length // 8))
     text[0, -1], mel[-1, :, 2] = math.nan, math.nan
@@ -35,8 +35,8 @@ def values(n: int, tokens: int, length: int = LENGTH) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("sizes", [((2, 3), (1, 5)), ((1, 4), (3, 4)), ((2, 6), (2, 1), (1, 3))])
-def test_parts_come_back_from_a_join(sizes: tuple[tuple[int, int], ...]) -> None:
-    """A part is found in the whole, and what lies beyond its own size is not given."""
+def test_a_join_contains_its_parts(sizes: tuple[tuple[int, int], ...]) -> None:
+    """Each part is a block of the joined value, and the padding around it is not given."""
     parts = [values(*size) for size in sizes]
     joined = join_conditions(parts)
     assert joined is not None
@@ -52,7 +52,7 @@ def test_parts_come_back_from_a_join(sizes: tuple[tuple[int, int], ...]) -> None
         assert kind.mismatch(joined[name], first) is None
 
 
-def test_what_is_given_joins_with_blanks_and_with_missing_names() -> None:
+def test_values_join_with_blanks_and_with_missing_names() -> None:
     cond = values(2, 3)
     for other in (blank_conditions(KINDS, 2, (LENGTH,)), {}, None):
         joined = join_conditions([cond, other])
@@ -62,17 +62,17 @@ def test_what_is_given_joins_with_blanks_and_with_missing_names() -> None:
     assert join_conditions([None, {}]) is None
 
 
-def test_dropped_samples_are_not_given_and_others_unchanged() -> None:
+def test_dropping_blanks_the_chosen_samples_only() -> None:
     cond = values(3, 4) | {STEP: torch.tensor([-1.0, -2.0, -3.0]), ESTIMATE: torch.randn(3, 1, LENGTH)}
     keep = torch.tensor([True, False, True])
     dropped = drop_condition(cond, keep)
     for name, value in cond.items():
-        own = name.startswith("_")
+        internal = name.startswith("_")
         assert same_conditions({name: dropped[name][keep]}, {name: value[keep]})
-        assert same_conditions({name: dropped[name][~keep]}, {name: value[~keep] if own else absent(value[~keep])})
+        assert same_conditions({name: dropped[name][~keep]}, {name: value[~keep] if internal else absent(value[~keep])})
 
 
-def test_withheld_names_are_not_given_and_others_the_same() -> None:
+def test_withholding_blanks_the_chosen_names_only() -> None:
     cond = values(2, 3)
     left = withhold(cond, {"text", "no such name"})
     assert left == {**cond, "text": left["text"]}
@@ -80,13 +80,13 @@ def test_withheld_names_are_not_given_and_others_the_same() -> None:
     assert withhold(None, {"text"}) == {}
 
 
-def test_integers_declare_kinds_here_too() -> None:
+def test_blanks_of_kinds_declared_as_integers() -> None:
     assert same_conditions(
         blank_conditions({"a": 3, "b": 0}, 2, ()), blank_conditions({"a": Classes(3), "b": Number()}, 2, ())
     )
 
 
-def test_conditions_that_belong_together_are_one_group() -> None:
+def test_names_listed_together_form_one_dropout_group() -> None:
     assert dropout_groups(["b", "a", "d", "c"], {"d", "a"}) == [("a", "d"), ("b",), ("c",)]
     assert dropout_groups(["a"], ()) == [("a",)]
 
@@ -95,7 +95,7 @@ CONFIG = UNetConfig(channels=16, mult=(1, 2), strides=(2,), blocks=1, attention=
 
 
 @pytest.mark.parametrize("length", [64, 61])
-def test_a_network_ignores_padding_and_takes_dropped_blank_and_none_alike(length: int) -> None:
+def test_a_network_ignores_padding_and_treats_dropped_blank_and_none_equally(length: int) -> None:
     torch.manual_seed(0)
     network = awaken(UNet(CONFIG, channels=1, dims=1, conditions=KINDS)).eval()
     x, level, space, cond = torch.randn(2, 1, length), torch.zeros(2), Euclidean(2, (1, length)), values(2, 3, length)

@@ -1,4 +1,4 @@
-"""Kinds of conditions: what is not given, which values belong to a kind, and how they are declared and asked for."""
+"""Kinds of conditions: blank values, values that fit a kind, declarations, and the user's values."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ KINDS = list(VALUES)
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("sizes", [(12,), (7, 9), ()])
-def test_a_blank_is_of_its_kind_and_gives_nothing(kind: Kind, sizes: tuple[int, ...]) -> None:
+def test_a_blank_fits_its_kind_and_no_element_is_given(kind: Kind, sizes: tuple[int, ...]) -> None:
     blank = kind.blank(N, sizes)
     assert kind.mismatch(blank, N) is None
     assert not given(blank).any()
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_a_value_belongs_to_its_own_kind_alone(kind: Kind) -> None:
+def test_a_value_fits_only_its_own_kind(kind: Kind) -> None:
     value = VALUES[kind]
     assert [other for other in KINDS if other.mismatch(value, N) is None] == [kind]
     assert kind.mismatch(absent(value), N) is None
@@ -62,14 +62,14 @@ def test_a_value_belongs_to_its_own_kind_alone(kind: Kind) -> None:
         (Aligned(2), torch.zeros(N, 3, 4), r"signal of 2 channels.* shape \(B, 2, \.\.\.\)"),
     ],
 )
-def test_a_mismatch_names_both_sides(kind: Kind, value: Tensor, message: str) -> None:
+def test_a_mismatch_names_the_value_and_the_kind(kind: Kind, value: Tensor, message: str) -> None:
     mismatch = kind.mismatch(value, N)
     assert mismatch is not None
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(mismatch)
 
 
-def test_whole_numbers_declare_classes_and_zero_a_number() -> None:
+def test_a_whole_number_declares_classes_and_zero_declares_a_number() -> None:
     kinds = as_kinds({"label": 10, "tempo": 0, "text": Tokens(3)})
     assert kinds == {"label": Classes(10), "tempo": Number(), "text": Tokens(3)}
     assert as_kinds(kinds) == kinds
@@ -78,12 +78,12 @@ def test_whole_numbers_declare_classes_and_zero_a_number() -> None:
             as_kinds({"label": wrong})  # type: ignore[dict-item]
 
 
-def test_kinds_have_words() -> None:
+def test_kinds_have_descriptions() -> None:
     words = [kind.words for kind in (Classes(3), Number(), Tokens(512), Aligned(80, 256))]
     assert words == ["3 classes", "number", "embedding of width 512", "signal of 80 channels, one value for 256"]
 
 
-def test_arrays_are_for_kinds_that_take_them_and_all_else_is_words() -> None:
+def test_only_kinds_with_array_values_take_arrays() -> None:
     kinds = {"label": Classes(3), "text": Tokens(2), "mel": Aligned(4)}
     array = np.zeros((2, 2))
     assert as_words({"label": 1, "text": "a.npy"}, kinds) == {"label": "1", "text": "a.npy"}
@@ -93,7 +93,7 @@ def test_arrays_are_for_kinds_that_take_them_and_all_else_is_words() -> None:
             as_words({name: array}, kinds)
 
 
-def test_only_values_with_words_are_described() -> None:
+def test_only_values_that_can_be_text_are_selected() -> None:
     kinds = {"label": Classes(4), "tempo": Number(), "text": Tokens(5), "mel": Aligned(6, 4)}
     cond = dict(zip(kinds, VALUES.values(), strict=True))
     assert with_words(cond, kinds) == {"label": cond["label"], "tempo": cond["tempo"]}

@@ -1,4 +1,4 @@
-"""Extensions: names of third parties reach the command line, are loaded late and alone, and fail alone."""
+"""Extensions: their names work on the command line; each is imported on demand, and a broken one affects no other."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ FEW = ["train.steps=2", "train.batch_size=4", "sample.steps=3", "--judge", "0"]
 
 @pytest.fixture(autouse=True)
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No extension is loaded in this process, and the domain ring is installed."""
+    """Install the domain ring, with no extension loaded in this process."""
     install_ring(tmp_path / "installed", monkeypatch)
     monkeypatch.setattr(extensions, "_loaded", {})
     monkeypatch.delenv(extensions.VARIABLE, raising=False)
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str, source: str = "") -> None:
-    """Install a distribution with one extension, and its module where there is a source for it."""
+    """Install a distribution with one extension; write its module if `source` is not empty."""
     folder.mkdir(exist_ok=True)
     if source:
         (folder / f"{module}.py").write_text(source)
@@ -45,14 +45,14 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: st
 
 
 def run(*words: str, code: int = 0, cwd: Path) -> str:
-    """Run polydiff in a process of its own and return what it prints."""
+    """Run polydiff in a process of its own; return stdout, or stderr if the expected exit code is not 0."""
     done = polydiff(*words, cwd=cwd)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout if code == 0 else done.stderr
 
 
-def test_an_installed_package_trains_and_samples_by_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_an_installed_package_train_and_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path / "installed", monkeypatch, "ring", "ring_extension")
     words = ["loss.weighting=ring_flat", "loss.objective=ring_denoising", "sample.sampler=ring_euler"]
     run("train", "-d", "ring", "-o", "run", *FEW, *words, "sample.options.damping=0.9", cwd=tmp_path)
@@ -63,13 +63,13 @@ def test_an_installed_package_trains_and_samples_by_its_names(tmp_path: Path, mo
     assert "Unknown option of the sampler ring_euler 'dampin'. Did you mean 'damping'?" in wrong
 
 
-def test_a_broken_extension_is_named_and_affects_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_extension_is_reported_and_affects_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path / "a", monkeypatch, "wreck", "wreck_extension", "raise ImportError('no flux capacitor')")
     install(tmp_path / "b", monkeypatch, "sound", "sound_extension", SAMPLER.format(name="sound_euler"))
     assert "error" not in run("train", "-d", "ring", *FEW, "-o", "run", cwd=tmp_path)
-    told = run("sample", "run", "--sampler", "sound_eluer", code=2, cwd=tmp_path)
-    assert "Unknown sampler 'sound_eluer'. Did you mean 'sound_euler'?" in told
-    assert "cannot be imported: wreck of dist-wreck 1.0 (ImportError: no flux capacitor)." in told
+    message = run("sample", "run", "--sampler", "sound_eluer", code=2, cwd=tmp_path)
+    assert "Unknown sampler 'sound_eluer'. Did you mean 'sound_euler'?" in message
+    assert "cannot be imported: wreck of dist-wreck 1.0 (ImportError: no flux capacitor)." in message
     run("sample", "run", "-n", "1", "--sampler", "sound_euler", "-o", "drawn", cwd=tmp_path)
     findings = {found["name"]: found for found in json.loads(polydiff("doctor", "--json").stdout)}
     assert findings["extension wreck"]["status"] == "broken"
@@ -79,7 +79,7 @@ def test_a_broken_extension_is_named_and_affects_no_other(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("way", ["--plugin file", "--plugin module", "variable"])
 def test_a_module_without_a_package(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that uses its sampler imports nothing itself; if the sampler is missing, the error says how to give it."""
+    """A run that uses its sampler does not import it; without the plugin, the error explains how to add it."""
     (tmp_path / "my_module.py").write_text(SAMPLER.format(name="homemade"))
     ways = {"--plugin file": ["--plugin", "my_module.py"], "--plugin module": ["--plugin=my_module"], "variable": []}
     give = ways[way]
@@ -89,24 +89,24 @@ def test_a_module_without_a_package(way: str, tmp_path: Path, monkeypatch: pytes
     run("train", *give, "-d", "ring", "-o", "run", *FEW, "sample.sampler=homemade", cwd=tmp_path)
     run("sample", "run", "-n", "1", *give, "-o", "drawn", cwd=tmp_path)
     monkeypatch.delenv("POLYDIFF_PLUGINS", raising=False)
-    told = run("sample", "run", "-n", "1", "-o", "again", code=2, cwd=tmp_path)
-    assert "Unknown sampler 'homemade'." in told
-    assert "add --plugin MODULE (a file or a module's name), or set POLYDIFF_PLUGINS" in told
+    message = run("sample", "run", "-n", "1", "-o", "again", code=2, cwd=tmp_path)
+    assert "Unknown sampler 'homemade'." in message
+    assert "add --plugin MODULE (a file or a module's name), or set POLYDIFF_PLUGINS" in message
 
 
 def test_a_plugin_that_cannot_be_imported_stops_the_command(tmp_path: Path) -> None:
     (tmp_path / "torn.py").write_text("def f(:\n")
     (tmp_path / "taken.py").write_text(SAMPLER.format(name="heun"))
-    for module, said in {
+    for module, message in {
         "torn.py": "The plugin torn.py cannot be imported: SyntaxError",
         "absent.py": "there is no file absent.py",
         "nothing_of_this_name": "No module named 'nothing_of_this_name'",
         "taken.py": "ValueError: The sampler 'heun' is registered already.",
     }.items():
-        assert said in run("config", "show", "-d", "ring", "--plugin", module, code=2, cwd=tmp_path)
+        assert message in run("config", "show", "-d", "ring", "--plugin", module, code=2, cwd=tmp_path)
 
 
-def test_every_verb_has_the_option(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_verb_has_the_option_plugin(capsys: pytest.CaptureFixture[str]) -> None:
     from polydiff.cli import VERBS, main
 
     for verb in VERBS:
@@ -118,7 +118,7 @@ def test_every_verb_has_the_option(capsys: pytest.CaptureFixture[str]) -> None:
         assert "--plugin MODULE" in capsys.readouterr().out, verb
 
 
-def test_extensions_wait_for_a_name_that_nobody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_extensions_are_imported_only_for_an_unknown_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path / "a", monkeypatch, "late", "late_extension", "print('LOADED')")
     code = (
         "from polydiff.cli import main\nassert main(['config', 'show', '-d', 'ring']) == 0\n"
@@ -128,24 +128,24 @@ def test_extensions_wait_for_a_name_that_nobody_has(tmp_path: Path, monkeypatch:
     assert done.stdout.split().index("LOADED") > done.stdout.split().index("BEFORE")
 
 
-def test_loading_in_python(tmp_path: Path) -> None:
-    path = tmp_path / "random.py"  # a name that Python has taken
+def test_a_file_is_loaded_from_python(tmp_path: Path) -> None:
+    path = tmp_path / "random.py"  # the name of a module of Python
     path.write_text("raise RuntimeError('not yet')")
     with SAMPLERS.temporary():
         with pytest.raises(UserError, match="RuntimeError: not yet"):
             extensions.load(path)
         path.write_text(SAMPLER.format(name="from_python"))
-        for _ in range(2):  # the second time it is there
+        for _ in range(2):  # the second call does nothing
             extensions.load(path)
         assert "from_python" in SAMPLERS
-        (one,) = extensions.installed()
-        assert (one.source, one.reason) == ("--plugin", "")
+        (extension,) = extensions.installed()
+        assert (extension.source, extension.reason) == ("--plugin", "")
     import random
 
     assert not str(random.__file__).startswith(str(tmp_path))
 
 
-def test_an_extension_may_ask_for_a_name_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_extension_can_look_up_names_during_its_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = "from polydiff import SAMPLERS\nassert 'not_there' not in SAMPLERS\n" + SAMPLER.format(name="curious")
     install(tmp_path / "a", monkeypatch, "curious", "curious_extension", source)
     monkeypatch.delitem(sys.modules, "curious_extension", raising=False)
@@ -154,7 +154,7 @@ def test_an_extension_may_ask_for_a_name_itself(tmp_path: Path, monkeypatch: pyt
         assert "curious" in names
 
 
-def test_the_module_of_the_page_is_a_sampler() -> None:
+def test_the_module_on_the_docs_page_registers_a_sampler() -> None:
     (code,) = blocks("docs/extensions.md", "python")
     with SAMPLERS.temporary():
         exec(code, {})

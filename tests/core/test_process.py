@@ -1,4 +1,4 @@
-"""A process of one's own: letters behind a mask, whose states are mappings, beside the Gaussian one."""
+"""A process of a third party beside the Gaussian one: masked letters, with mappings as states."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from polydiff.config.merge import config_from, resolve
+from polydiff.config.merge import resolve
 from polydiff.config.processes import process_of
-from polydiff.core.process import PROCESSES, Bounds, Draw, Inpaints, Interpolates, TriesSampler, Varies
+from polydiff.config.saved import config_from
+from polydiff.core.likelihood import Bounds
+from polydiff.core.process import PROCESSES, Draw, Inpaints, Interpolates, TriesSampler, Varies
 from polydiff.core.space import Batch, Euclidean
 from polydiff.core.streams import streams
 from polydiff.judging.likelihood import likelihood
@@ -28,7 +30,7 @@ N, LETTERS, MASK = 5, 3, 3
 
 @dataclass(frozen=True)
 class Opening:
-    """A plan that opens the masked letters one place after the other, each from the network's probabilities."""
+    """A plan that samples the masked letters one position after the other, from the probabilities of the network."""
 
     model: Any
     how: Any
@@ -41,7 +43,7 @@ class Opening:
         self.runs.append(draw)
         uniform = uniforms(streams(draw.seed, "sample", draw.indices))
         letters = torch.full((len(draw.indices), N), MASK)
-        if draw.known is not None:  # known letters are open from the start and stay
+        if draw.known is not None:  # known letters are not masked and stay
             x, mask = draw.known
             letters = torch.where(mask["letters"], x["letters"], letters)  # type: ignore[call-overload]
         for place in range(N):
@@ -52,7 +54,7 @@ class Opening:
 
 
 class Table(nn.Module):
-    """The same probabilities at each place; the bias says which."""
+    """A network with the same probabilities at each position, given by the bias."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +66,7 @@ class Table(nn.Module):
 
 @dataclass
 class Masked:
-    """The process: what `polydiff.core.process.Process` says, and no ability beyond."""
+    """A process with the methods of `polydiff.core.process.Process` and no further ability."""
 
     name: str = "letters"
     plans: list[Opening] = field(default_factory=list)
@@ -93,7 +95,7 @@ class Masked:
 
 @dataclass
 class Inpainting(Masked):
-    """The same process with one more ability."""
+    """The same process with the ability to inpaint."""
 
     def inpainting(self, model: Any, how: Any, jump: int, resample: int) -> Opening:
         return self.plan(model, how)
@@ -105,7 +107,7 @@ def uniforms(generators: Sequence[torch.Generator]) -> Tensor:
 
 @dataclass
 class Words:
-    """A domain of words; `blank` counts its calls."""
+    """A domain of words of letters; `blanks` counts the calls of `blank`."""
 
     conditions: Mapping[str, Any] = field(default_factory=lambda: {"label": 2})
     statistics: Mapping[str, Any] = field(default_factory=dict)
@@ -129,10 +131,12 @@ class Words:
 
 @pytest.fixture
 def masked() -> Iterator[Masked]:
+    # registers the Gaussian process now: `temporary` removes names that a first import in its block registers
+    import polydiff.gaussian.process.process  # noqa: F401
+
     process = Masked()
-    PROCESSES.register("letters")(process)
-    yield process
-    del PROCESSES._entries["letters"]
+    with PROCESSES.temporary("letters", process):
+        yield process
 
 
 @pytest.fixture
@@ -142,7 +146,7 @@ def model(masked: Masked) -> Model:
 
 
 def test_a_model_samples_by_any_process(model: Model, masked: Masked) -> None:
-    """Frequencies are the network's; sample i does not depend on its batch."""
+    """Letters have the frequencies of the network; sample i does not depend on its batch."""
     words = model.sample(2000, seed=3).examples
     letters = "".join(words)
     for letter, share in zip("abc", (0.5, 0.3, 0.2), strict=True):
@@ -154,7 +158,7 @@ def test_a_model_samples_by_any_process(model: Model, masked: Masked) -> None:
     assert model.evaluations(model.plan()) == N
 
 
-def test_a_request_is_planned_once_and_its_batches_hear_of_guidance(model: Model, masked: Masked) -> None:
+def test_a_request_is_planned_once_and_guidance_reaches_its_batches(model: Model, masked: Masked) -> None:
     model.sample(8, batch_size=2, guidance=2, cond={"label": 1})
     assert len(masked.plans) == 1
     runs = masked.plans[0].runs
@@ -164,7 +168,7 @@ def test_a_request_is_planned_once_and_its_batches_hear_of_guidance(model: Model
     assert not masked.plans[-1].runs[0].guided
 
 
-def test_what_a_process_cannot_do_is_said(model: Model) -> None:
+def test_a_missing_ability_raises_an_error(model: Model) -> None:
     given = model.domain.batch("test", range(2), [])
     mask = torch.ones(2, N)
     for use, what in [
@@ -178,7 +182,7 @@ def test_what_a_process_cannot_do_is_said(model: Model) -> None:
 
 
 def test_known_parts_of_a_state_stay(model: Model) -> None:
-    """A state that is a mapping is inpainted by a mask for each part, of a process that has the ability."""
+    """A state that is a mapping is inpainted with a mask for each part, if the process can inpaint."""
     able = Model(model.config, model.domain, model.denoiser)
     vars(able)["process"] = Inpainting()
     letters = torch.tensor([[0, 1, 2, 0, 1], [2, 2, 2, 2, 2]])
@@ -203,7 +207,7 @@ def test_a_process_checks_its_configuration(model: Model) -> None:
         check_config(model.config.model_copy(update={"process": "gausian"}))
 
 
-def test_a_configuration_of_before_is_gaussian() -> None:
+def test_a_configuration_without_a_process_is_gaussian() -> None:
     config = resolve("image").config
     old = {name: value for name, value in config.model_dump(mode="json").items() if name != "process"}
     assert config_from(old, "somewhere").process == "gaussian"
@@ -212,8 +216,8 @@ def test_a_configuration_of_before_is_gaussian() -> None:
         assert provides(gaussian, ability)
 
 
-def test_weights_of_a_checkpoint_go_into_any_network(model: Model, tmp_path: Any) -> None:
-    """The run side needs nothing of a network but its state."""
+def test_weights_of_a_checkpoint_are_loaded_into_any_network(model: Model, tmp_path: Any) -> None:
+    """Saving and loading need nothing of a network but its state."""
     state = model.denoiser.state_dict()
     checkpoint = Checkpoint(3, {"config": {}}, state, state, {}).save(tmp_path)
     from polydiff.run.checkpoint import load_weights

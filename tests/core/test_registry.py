@@ -1,4 +1,4 @@
-"""Registries: names, errors that help, entries for a while."""
+"""Registries: names, helpful errors, temporary entries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_taken_name_is_an_error(numbers: Registry[int]) -> None:
     assert numbers["one"] == 1
 
 
-def test_an_unknown_name_gets_the_nearest_or_how_to_add_it(numbers: Registry[int]) -> None:
+def test_the_error_for_an_unknown_name_suggests_one_or_explains_plugins(numbers: Registry[int]) -> None:
     with pytest.raises(UserError) as error:
         numbers["onne"]
     assert str(error.value) == "Unknown number 'onne'. Did you mean 'one'? Known: one."
@@ -29,7 +29,7 @@ def test_an_unknown_name_gets_the_nearest_or_how_to_add_it(numbers: Registry[int
         numbers["xyz"]
 
 
-def test_entries_for_a_while(numbers: Registry[int]) -> None:
+def test_temporary_entries_are_removed(numbers: Registry[int]) -> None:
     with numbers.temporary("two", 2):
         numbers.register("three")(3)
         assert list(numbers) == ["one", "three", "two"]

@@ -1,4 +1,4 @@
-"""Spaces: projections, noise, sums and layouts."""
+"""Spaces: projections, noise, sums, and the dense and packed layouts of molecules."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def test_projection_is_idempotent_and_self_adjoint(sizes: list[int], features: i
 
 
 @given(sizes, st.integers(0, 3))
-def test_dense_and_packed_layouts_hold_the_same_noise(sizes: list[int], features: int) -> None:
+def test_dense_and_packed_layouts_have_the_same_noise(sizes: list[int], features: int) -> None:
     n = torch.tensor(sizes)
     dense, packed = (cls.of_sizes(n, features, torch.float64) for cls in (DenseMolecules, PackedMolecules))
     a, b = (space.noise(streams(3, "noise", range(len(sizes)))) for space in (dense, packed))
@@ -60,7 +60,7 @@ def test_a_sample_does_not_depend_on_its_batch_or_its_padding() -> None:
 
 @pytest.mark.parametrize("space", [euclidean(2), dense(2, 4), packed(2, 4)])
 def test_a_noise_level_is_one_number_for_all_or_one_a_sample(space: Space) -> None:
-    """Both broadcast alike; the shared one keeps its value whatever is done to it, and is read on the host."""
+    """Both broadcast equally. The shared level keeps its float64 value and is read on the CPU."""
     x = space.noise(streams(0, "x", range(2))).float()
     shared = shared_level(0.1)
     each = per_sample(shared, x, space)
@@ -73,7 +73,7 @@ def test_a_noise_level_is_one_number_for_all_or_one_a_sample(space: Space) -> No
 
 @pytest.mark.parametrize("space", [dense(2, 4), packed(2, 4)])
 def test_molecules_are_repeated_once(space: Space) -> None:
-    """So that sizes, which are read back from the device, are not computed again at every step of guidance."""
+    """Repeated spaces are cached, so guidance does not read sizes back from the device at every step."""
     assert provides(space, Repeats)
     assert space.repeat(2) is space.repeat(2)
     assert space.repeat(3).batch == 6

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from polydiff.config.merge import config_from, resolve
+from polydiff.config.merge import resolve
 from polydiff.config.processes import build_denoiser
+from polydiff.config.saved import config_from
 from polydiff.contract.discover import build_domain
 from polydiff.contract.sections import OptimConfig
 from polydiff.core.conditions import ESTIMATE, Condition

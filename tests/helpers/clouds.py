@@ -1,4 +1,4 @@
-"""Molecules for tests of networks: states in both layouts, rotations, and networks that take them."""
+"""Molecules for tests of networks: states in both layouts, rotations, and random weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZES = torch.tensor([1, 2, 7, 12, 5])
 
 
 def awaken(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Draw every parameter anew, matrices so that they keep variance: a zero head would make any law hold."""
+    """Draw every parameter at random, matrices scaled to keep variance: with a zero head, any law would hold."""
     with torch.no_grad():
         for i, p in enumerate(network.parameters()):
             fan_in = p[0].numel() if p.ndim > 1 else 4
@@ -26,7 +26,7 @@ def awaken(network: nn.Module, seed: int = 0) -> nn.Module:
 def dense(
     dtype: torch.dtype = torch.float64, sizes: Tensor = SIZES
 ) -> tuple[Tensor, Tensor, DenseMolecules, dict[str, Tensor]]:
-    """A state, noise levels, the space, and conditions some of which are not given."""
+    """Return a state, log noise levels, the space, and conditions; some conditions are not given."""
     space = DenseMolecules.of_sizes(sizes, K, dtype)
     x = space.noise(streams(0, "molecules", range(len(sizes))))
     log_sigma = torch.linspace(-3, 2, len(sizes), dtype=dtype)
@@ -36,7 +36,7 @@ def dense(
 
 
 def earlier(space: DenseMolecules, absent: int = 1) -> Tensor:
-    """An estimate of clean molecules, none for one of them."""
+    """Return an estimate of clean molecules, which is not given for one of them."""
     estimate = space.noise(streams(0, "estimate", range(space.batch)))
     estimate[absent] = torch.nan
     return estimate
@@ -47,7 +47,7 @@ def packed(space: DenseMolecules) -> PackedMolecules:
 
 
 def far(a: Tensor, b: Tensor) -> float:
-    """The largest difference, in units of b's root mean square."""
+    """Return the largest absolute difference in units of the root mean square of b."""
     return float((a - b).detach().abs().max() / b.detach().square().mean().sqrt())
 
 
@@ -58,10 +58,10 @@ def orthogonal(seed: int, dtype: torch.dtype, reflects: bool) -> Tensor:
 
 
 def turned(x: Tensor, turn: Tensor) -> Tensor:
-    """A state with its positions turned."""
+    """Return a state with its positions rotated (or reflected) by a matrix (3, 3)."""
     return torch.cat([x[..., :3] @ turn, x[..., 3:]], -1)
 
 
 def stacked(cond: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
-    """Conditions in the packed layout."""
+    """Return conditions in the packed layout."""
     return {name: value[mask] if value.ndim == 3 else value for name, value in cond.items()}

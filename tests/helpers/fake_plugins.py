@@ -1,4 +1,4 @@
-"""Installed distributions that exist for one test: metadata in a folder, on the path of this process and of others."""
+"""Distributions that are installed for one test: metadata in a folder on the path of this process and its children."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PLUGINS = Path(__file__).parent / "plugins"
-DOMAINS, BACKBONES, EXTENSIONS = "polydiff.domains", "polydiff.backbones", "polydiff.core.extensions"
+DOMAINS, BACKBONES, EXTENSIONS = "polydiff.domains", "polydiff.backbones", "polydiff.extensions"
 
 
 def distribution(folder: Path, name: str, entry_points: Mapping[str, Mapping[str, str]], version: str = "1.0") -> None:
@@ -26,13 +26,13 @@ def distribution(folder: Path, name: str, entry_points: Mapping[str, Mapping[str
 
 
 def install_ring(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install the ring domain for this process and those it starts."""
+    """Install the domain ring for this process and its children."""
     distribution(folder, "polydiff-ring", {DOMAINS: {"ring": "ring:SPEC"}})
     on_path(monkeypatch, PLUGINS, folder)
 
 
 def on_path(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
-    """Put folders on the path of this process and of those it starts."""
+    """Put folders on the path of this process and its children."""
     for folder in folders:
         monkeypatch.syspath_prepend(folder)
     before = os.environ.get("PYTHONPATH")
@@ -41,6 +41,6 @@ def on_path(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
 
 
 def polydiff(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the program in a process of its own."""
+    """Run the program `polydiff` in a process of its own."""
     command = [sys.executable, "-m", "polydiff", *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=300)

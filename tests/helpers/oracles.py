@@ -1,4 +1,4 @@
-"""Closed forms that the core is measured against."""
+"""Exact denoisers, flows and errors that samplers and losses are compared with."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from polydiff.gaussian.schedule.closed_forms import EDM
 
 @dataclass
 class GaussianDenoiser:
-    """E[x_0 | x] of x_0 = mean + std P eps on any space, mean on the space too.
+    """The exact denoiser E[x_0 | x] of x_0 = mean + std P eps on any space, with mean in the space.
 
-    D = (s^2 mean + std^2 x) / (s^2 + std^2).
+    D = (s^2 mean + std^2 x) / (s^2 + std^2). `calls` counts the evaluations.
     """
 
     mean: State
@@ -39,30 +39,35 @@ class GaussianDenoiser:
 
 
 def euclidean(batch: int) -> Euclidean:
-    """R^(2 x 3), float64."""
+    """Return the space R^(2 x 3), float64."""
     return Euclidean(batch, (2, 3), dtype=torch.float64)
 
 
 def dense(batch: int, atoms: int, features: int = 2) -> DenseMolecules:
-    """Molecules of one size, padded by two rows, float64."""
+    """Return a dense space of molecules of one size, padded by two atoms, float64."""
     space = DenseMolecules.of_sizes(torch.full((batch,), atoms), features, torch.float64)
     return DenseMolecules(torch.nn.functional.pad(space.mask, (0, 2)), features, torch.float64)
 
 
 def packed(batch: int, atoms: int, features: int = 2) -> PackedMolecules:
-    """Molecules of one size, stacked, float64."""
+    """Return a packed space of molecules of one size, float64."""
     return PackedMolecules.of_sizes(torch.full((batch,), atoms), features, torch.float64)
 
 
 def exact_flow(x: torch.Tensor, s0: float, s1: float, mean: float, std: torch.Tensor) -> torch.Tensor:
-    """The probability-flow ODE of a Gaussian from s0 to s1: x - mean scales as sqrt(std^2 + s^2)."""
+    """Solve the probability-flow ODE of a Gaussian from s0 to s1: x - mean scales as sqrt(std^2 + s^2)."""
     return mean + (x - mean) * torch.sqrt((std**2 + s1**2) / (std**2 + s0**2))
 
 
 def convergence(rows_of: Callable[[list[float]], list[Row]], steps: tuple[int, ...]) -> float:
-    """The slope of the error against steps on a Gaussian of three standard deviations, uniform in log s.
+    """Return the order of convergence on a Gaussian with three standard deviations and levels uniform in log s.
 
-    It starts far above the data, where the first steps of multistep methods, of a lower order, make next to no error.
+    It is the slope of log error against log steps. The start is far above the data: there, the first steps of multistep
+    methods, which have a lower order, make only a small error.
+
+    Arguments:
+        rows_of: Noise levels -> rows of a plan.
+        steps: Numbers of steps to compare.
     """
     space, mean, top, bottom = euclidean(1), 0.5, 5000.0, 0.2
     std = torch.tensor([0.3, 0.6, 1.0], dtype=torch.float64)

@@ -16,15 +16,15 @@ FEW = [
     "--judge",
     "20",
 ]
-"""Words that make a `polydiff train` of a page quick."""
+"""Words that shorten a `polydiff train` command of a page."""
 
 
 def blocks(page: str, language: str) -> list[str]:
-    """The fenced blocks of a page in one language."""
+    """Return the fenced code blocks of a page in one language."""
     return re.findall(rf"^ *```{language}\n(.*?)^ *```", (ROOT / page).read_text(), flags=re.M | re.S)
 
 
 def commands(page: str) -> list[list[str]]:
-    """The `polydiff` commands of a page's shell blocks, as words."""
+    """Return the `polydiff` commands in the shell blocks of a page, each as a list of words without the program."""
     lines = "\n".join(blocks(page, "sh")).splitlines()
     return [words[1:] for line in lines if (words := shlex.split(line, comments=True)) and words[0] == "polydiff"]

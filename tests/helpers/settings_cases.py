@@ -1,4 +1,4 @@
-"""Cases that several tests share: settings."""
+"""Helpers for tests of settings: resolving words, and a strategy for values."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from polydiff.config.merge import Settings, resolve
 
 
-def ask(*words: str, domain: str | None = "ring", **more: Any) -> Settings:
-    """Resolve with words such as train.steps=3."""
+def resolve_words(*words: str, domain: str | None = "ring", **more: Any) -> Settings:
+    """Resolve settings from command-line words such as train.steps=3."""
     return resolve(domain, words=dict(word.split("=", 1) for word in words), **more)
 
 

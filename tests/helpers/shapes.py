@@ -1,14 +1,15 @@
-"""Shapes of the core's central callables, checked while tests run and at no other time.
+"""Shape checks of the central functions of the library, only while tests run.
 
-`SHAPES` says, in jaxtyping's notation, what each callable takes and returns. `install` wraps them all, so every test
-that calls one also checks its shapes; a wrong one is a `ShapeError` that names the callable and the tensor. Axes:
+`SHAPES` states the shapes of arguments and results in the notation of jaxtyping. `install` wraps all these functions,
+so every test that calls one also checks its shapes. A wrong shape raises a `ShapeError` that names the function and the
+tensor. Axes:
 
-    B   samples of the batch, as the space says
-    R   rows of a state: B where samples lie along the first axis, M atoms where molecules are stacked into one list
+    B   number of samples in the batch, given by the space
+    R   rows of a state: B if a row is a sample, or the number of atoms if molecules are packed into one list
     *d  all further axes of a state
 
-Sizes are bound once a call: two tensors with R in their shapes have as many rows. A tuple lists alternatives. A list or
-tuple of random streams has one axis, its length.
+An axis has one size within a call: two tensors with R in their shapes have equal numbers of rows. A tuple lists
+alternatives. A list or tuple of random streams has one axis, its length.
 """
 
 from __future__ import annotations
@@ -29,20 +30,19 @@ from polydiff.core.space import Batch
 
 STATE = "R *d"
 LEVEL = ("", "B")
-"""A noise level or a time: one that all samples share, or one a sample."""
+"""A noise level or a time: one for all samples, or one a sample."""
 Shape = str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """Shapes of one callable.
+    """Shapes of one function.
 
     Arguments:
-        takes: Argument -> its shape. Numbers, None and other objects without a shape are not checked.
-        returns: Shape of what it returns, or one for each element of the tuple that it returns; a `Batch` is checked
-            without one.
-        yields: Attribute -> shape, of all that a generator yields.
-        space: Argument that gives B and R: a space, a `Batch`, or a sequence with one element a sample.
+        takes: Name of an argument -> shape. Numbers, None and other objects without a shape are not checked.
+        returns: Shape of the result, or of each element of a tuple; None: only a result that is a `Batch` is checked.
+        yields: Name of an attribute -> shape, for the items of a generator.
+        space: Name of the argument that gives B and R: a space, a `Batch`, or a sequence with one element a sample.
     """
 
     takes: Mapping[str, Shape] = field(default_factory=dict)
@@ -55,7 +55,7 @@ ESTIMATE = Shapes({"x": STATE, "sigma": LEVEL}, STATE)
 METHOD = Shapes({"strong": STATE, "weak": STATE, "x": STATE, "sigma": LEVEL}, STATE)
 LOSS = Shapes({"sigma": "B", "generators": ("B", "0")}, "B", space="batch")
 NETWORK = Shapes({"x": STATE, "log_sigma": "B"}, [STATE, "R ..."])
-"""The second output, of a variance, may broadcast against a state."""
+"""The second output, a variance, may broadcast against a state."""
 SPACE = {
     "noise": Shapes({"generators": "B"}, STATE, space="self"),
     "project": Shapes({"x": STATE}, STATE, space="self"),
@@ -109,22 +109,22 @@ SHAPES: dict[str, Shapes] = {
 
 
 class ShapeError(AssertionError):
-    """A tensor whose shape is not the one that `SHAPES` says."""
+    """A tensor whose shape differs from the one in `SHAPES`."""
 
 
 class Size:
-    """Something with a shape and nothing else, by which jaxtyping binds an axis to a number."""
+    """An object with only a shape, with which jaxtyping binds an axis to a number."""
 
     def __init__(self, *shape: int) -> None:
         self.shape, self.dtype = shape, "int64"
 
 
 Row = tuple[str, Any, Shape]
-"""Name of a value, the value, the shape that it should have."""
+"""Name of a value, the value, its expected shape."""
 
 
 def install() -> None:
-    """Wrap everything that `SHAPES` names, in the modules that import it too; wrap nothing twice."""
+    """Wrap every function in `SHAPES` once, also in the modules that have imported it."""
     for name, shapes in SHAPES.items():
         module, _, path = name.partition(":")
         try:
@@ -148,9 +148,9 @@ def install() -> None:
 
 
 def checked(function: Callable[..., Any], where: str, shapes: Shapes) -> Callable[..., Any]:
-    """Return a function that checks the shapes of what it takes, returns and yields."""
+    """Return the function with checks of the shapes that it takes, returns and yields; `where` names it in errors."""
     names = list(inspect.signature(function).parameters)
-    seen: set[object] = set()  # a call of the same sizes need not be checked again
+    seen: set[object] = set()  # sizes that have been checked already
 
     def verify(sizes: Sizes, rows: list[Row]) -> None:
         key = (sizes, *[value.shape for _, value, _ in rows])
@@ -168,7 +168,7 @@ def checked(function: Callable[..., Any], where: str, shapes: Shapes) -> Callabl
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if torch.compiler.is_compiling():  # what is compiled is the function alone
+        if torch.compiler.is_compiling():  # compile the function without its checks
             return function(*args, **kwargs)
         sizes, rows = inputs(args, kwargs)
         verify(sizes, rows)
@@ -213,14 +213,14 @@ def sizes_of(base: Any) -> Sizes:
 
 
 def row_of(name: str, value: Any, shape: Shape) -> list[Row]:
-    """Return what is to be checked of a value: a tensor's shape, a sequence's length, of anything else nothing."""
+    """Return the check of a value: of a tensor's shape or a sequence's length; [] for any other value."""
     if isinstance(value, Tensor):
         return [(name, value, shape)]
     return [(name, Size(len(value)), shape)] if type(value) in (list, tuple, range) else []
 
 
 def results(out: Any, shape: Shape | Sequence[Shape]) -> list[Row]:
-    """Return what is to be checked of a result: a tensor against the first shape, or a tuple one by one."""
+    """Return the checks of a result: of a tensor against the first shape, or of the elements of a tuple."""
     shapes = list(shape) if isinstance(shape, list) else [shape]
     if isinstance(out, tuple):
         pairs = zip(out, shapes, strict=True)
@@ -230,12 +230,12 @@ def results(out: Any, shape: Shape | Sequence[Shape]) -> list[Row]:
 
 @functools.cache
 def annotation(shape: str, size: bool) -> Any:
-    """Return jaxtyping's type of tensors of a shape, or of sizes."""
+    """Return the jaxtyping type of tensors of a shape; of `Size` objects if `size` is true."""
     return Shaped[Size if size else Tensor, shape]
 
 
 def verify_shapes(where: str, sizes: Sizes, rows: list[Row]) -> None:
-    """Raise a `ShapeError` that names the first value without its shape; all share the sizes of their axes."""
+    """Raise a `ShapeError` for the first value with a wrong shape; all values share the sizes of their axes."""
     with jaxtyped("context"):
         for axis, size in zip("BR", sizes, strict=True):
             assert isinstance(Size(size), annotation(axis, True))

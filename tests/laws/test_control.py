@@ -63,8 +63,8 @@ def test_a_controlled_sample_depends_on_itself_alone_and_stays_on_its_space(name
         (lambda: Known(NONE, Y, 1.0), "mask must be a tensor, 1 or True where known, not float"),  # type: ignore[arg-type]
         (lambda: Known(NONE, Y, torch.ones(2, *Y.shape)), "which does not broadcast against"),
         (lambda: Known(NONE, Y, torch.ones(97)), r"mask has the shape \(97,\), which does not broadcast against"),
-        (lambda: Known(NONE, Y, torch.tensor(0.5)), "mask must hold nothing but 0 and 1"),
-        (lambda: Known(NONE, Y, torch.tensor(math.nan)), "mask must hold nothing but 0 and 1"),
+        (lambda: Known(NONE, Y, torch.tensor(0.5)), "mask must hold only 0 and 1"),
+        (lambda: Known(NONE, Y, torch.tensor(math.nan)), "mask must hold only 0 and 1"),
         (lambda: next(interpolate(NONE, Y, Y, NONE, shares=[0.5], steps=1)), "steps must be at least 2"),
         (lambda: repaint([1.0, 0.0], jump=0), "jump and resample must be at least 1"),
         (lambda: Measured(None, None, Y, -1.0), "noise must be at least 0"),  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Memory that is kept: what is freed stays with the process, for the next tensor."""
+"""`keep_memory`: freed memory stays with the process, for the next tensor."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ print((pages() - before) / (most - before))
 
 
 def kept(call: str) -> float:
-    """Return the share of freed tensors' memory that a new process still holds after a call."""
+    """Return the share of the memory of freed tensors that a new process still holds, after it made a call."""
     run = subprocess.run([sys.executable, "-c", KEPT.format(call=call)], capture_output=True, text=True, check=True)
     return float(run.stdout)
 
@@ -30,5 +30,5 @@ def kept(call: str) -> float:
 @pytest.mark.slow
 def test_freed_memory_is_kept() -> None:
     if not keep_memory():
-        pytest.skip("only glibc's malloc can be told")
+        pytest.skip("only glibc's malloc has these settings")
     assert kept("") < 0.5 < 0.9 < kept("keep_memory()")

@@ -1,4 +1,4 @@
-"""Timings."""
+"""Timing by the fastest call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from polydiff.machine.timing import fastest
 CPU = torch.device("cpu")
 
 
-def test_the_fastest_call_counts() -> None:
+def test_the_result_is_the_fastest_call() -> None:
     pauses = iter([0.05, 0.02, 0.03])
     calls: list[float] = []
 
@@ -24,7 +24,7 @@ def test_the_fastest_call_counts() -> None:
     assert calls == [0.05, 0.02, 0.03]
 
 
-def test_work_is_called_twice_however_long_it_takes() -> None:
+def test_slow_work_is_called_twice() -> None:
     calls: list[int] = []
     fastest(lambda: calls.append(time.sleep(0.01) or 1), CPU, within=0.0)  # type: ignore[func-returns-value]
     assert len(calls) == 2

@@ -1,4 +1,4 @@
-"""A user's own features: what they are read from, what is refused, and the distance on them."""
+"""Feature extractors of the user: files and functions, errors, and the Frechet distance on their features."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from polydiff.support.errors import UserError
 
 
 def torchscript(path: Path) -> Path:
-    """A file of the features: mean and largest value of each channel."""
+    """Write a TorchScript file whose features are mean and largest value of each channel."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
 
@@ -66,7 +66,7 @@ class Trap:
 
 
 def test_no_pickle_is_ever_loaded(tmp_path: Path) -> None:
-    """Neither a file of torch.save nor one that poses as TorchScript runs what it asks for."""
+    """Neither a file of torch.save nor one that imitates TorchScript can run code from a pickle."""
     saved = tmp_path / "saved.pt"
     torch.save({"net": Trap()}, saved)
     trap = zipfile.ZipFile(saved).read("saved/data.pkl")
@@ -81,29 +81,29 @@ def test_no_pickle_is_ever_loaded(tmp_path: Path) -> None:
             open_extractor(str(tmp_path / name))
 
 
-def test_what_is_no_extractor_is_refused(tmp_path: Path) -> None:
+def test_anything_but_an_extractor_raises_an_error(tmp_path: Path) -> None:
     own = python(tmp_path / "own.py")
-    for name, told in {
+    for name, message in {
         "nowhere.pt": "no file",
         f"{tmp_path}/none.py:embed": "cannot be imported",
         "no_such_module:embed": "cannot be imported",
         own.replace("embed", "other"): "has no function other",
     }.items():
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match=message):
             open_extractor(name)
-    for body, told in {
+    for body, message in {
         "return x": r"shape \(3, D\); it returns \(3, 1, 50\)",
         "return None": "returns NoneType",
         "return x @ x": "fails on examples of shape",
         "return x.mean((0, 1))[None]": r"it returns \(1, 50\)",
     }.items():
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match=message):
             open_extractor(python(tmp_path / "own.py", body))(sounds(3, 0))
     with pytest.raises(UserError, match="tensors of one shape"):
         open_extractor(own)([torch.zeros(1, 5), torch.zeros(1, 6)])
 
 
-def test_all_sets_are_compared_at_the_same_number(tmp_path: Path) -> None:
+def test_all_sets_are_compared_with_equal_numbers_of_examples(tmp_path: Path) -> None:
     class Domain:
         def examples(self, split: str, n: int) -> Samples:
             assert split == "train"

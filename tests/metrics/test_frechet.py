@@ -24,13 +24,13 @@ def test_it_equals_the_formula_with_a_matrix_square_root(d: int, seed: int) -> N
     assert frechet((mu, s_1), (torch.zeros_like(mu), s_2)) == pytest.approx(float(expected), abs=1e-6, rel=1e-6)
 
 
-def test_on_a_diagonal_it_is_the_distance_of_standard_deviations() -> None:
+def test_for_diagonal_covariances_it_is_the_distance_of_standard_deviations() -> None:
     a, b = torch.tensor([1.0, 4.0]).double(), torch.tensor([9.0, 0.0]).double()
     zero = torch.zeros(2, dtype=torch.float64)
     assert frechet((zero, a.diag()), (zero, b.diag())) == pytest.approx((1 - 3) ** 2 + 2**2)
 
 
-def test_sets_are_compared_by_mean_and_covariance() -> None:
+def test_the_distance_of_sets_depends_on_mean_and_covariance() -> None:
     x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
     assert frechet_distance(x, x.flip(0)) == pytest.approx(0, abs=1e-9)
     assert frechet_distance(x, x + 2) == pytest.approx(12, rel=1e-5)

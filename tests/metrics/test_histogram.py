@@ -1,4 +1,4 @@
-"""Counts in common bins: every number in its bin, every pair kept."""
+"""Histograms: every finite number is in a bin, and every requested value is in a pair."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from polydiff.metrics.histogram import BINS, PAIRS, summary
+from polydiff.metrics.histogram import BINS, MAX_PAIRS, summary
 from polydiff.metrics.results import Measured
 
 
@@ -14,13 +14,13 @@ def measured(values: list[float], requested: list[float] | None = None) -> Measu
     return Measured(values, requested or [], "Å", "radius")
 
 
-def test_every_number_is_in_a_bin_and_those_that_are_none_are_not() -> None:
+def test_exactly_the_finite_numbers_are_in_bins() -> None:
     g = np.random.default_rng(0)
     value, data = [*g.normal(size=500), math.nan, 1e9], [*g.normal(size=300), math.inf]
     found = summary(measured(value), measured(data))
     assert len(found["edges"]) == BINS + 1
     assert (sum(found["value"]), sum(found["data"])) == (501, 300)
-    assert found["edges"][-1] < 5  # one number far out does not make the rest one bin
+    assert found["edges"][-1] < 5  # one outlier does not put all other numbers into one bin
     assert found["value"][-1] >= 1
     assert found["pairs"] == []
 
@@ -31,8 +31,8 @@ def test_whole_numbers_have_a_bin_each() -> None:
     assert (found["value"], found["data"]) == ([1, 2, 0, 1], [0, 0, 2, 0])
 
 
-def test_pairs_keep_what_was_asked_and_what_could_not_be_measured() -> None:
+def test_pairs_keep_requested_values_that_could_not_be_measured() -> None:
     found = summary(measured([1.0, math.nan, 3.0], [1.5, 2.5, math.nan]), measured([2.0]))
     assert found["pairs"] == [[1.5, 1.0], [2.5, None]]
     many = summary(measured([1.0] * 900, [2.0] * 900), measured([2.0]))
-    assert len(many["pairs"]) == PAIRS
+    assert len(many["pairs"]) == MAX_PAIRS

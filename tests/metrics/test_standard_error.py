@@ -1,4 +1,4 @@
-"""Standard errors, beside the scatter of the numbers themselves over many repetitions."""
+"""Standard errors against the standard deviation of the numbers over many repetitions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TABLES = np.random.default_rng(7)
 
 
 def repeated(measure: Callable[[np.random.Generator], Number]) -> tuple[float, float]:
-    """Return the scatter of a number over many repetitions, and the error that it tells on average."""
+    """Return the standard deviation of a number over many repetitions, and the root mean square of its errors."""
     found = [measure(np.random.default_rng(seed)) for seed in range(TIMES)]
     return float(np.std([n.value for n in found])), math.sqrt(float(np.mean([n.error**2 for n in found])))
 
@@ -31,17 +31,17 @@ def repeated(measure: Callable[[np.random.Generator], Number]) -> tuple[float, f
     ],
     ids=["share", "mean", "median", "ratio", "clustered"],
 )
-def test_an_error_is_the_scatter_of_repetitions(measure: Callable[[np.random.Generator], Number]) -> None:
-    scatter, told = repeated(measure)
-    assert told == pytest.approx(scatter, rel=0.08)
+def test_an_error_is_the_standard_deviation_of_repetitions(measure: Callable[[np.random.Generator], Number]) -> None:
+    scatter, error = repeated(measure)
+    assert error == pytest.approx(scatter, rel=0.08)
 
 
 def clustered(g: np.random.Generator) -> Number:
-    """Return the share of atoms that are right where those of a molecule are so together: not n * 5 trials."""
+    """Return the share of right atoms, five a molecule, if all atoms of a molecule are right or wrong together."""
     return ratio(5 * g.binomial(1, 0.7, DRAWN), np.full(DRAWN, 5))
 
 
-def test_the_jackknife_of_distinct_ones_is_no_less_than_their_scatter() -> None:
+def test_the_jackknife_of_distinct_counts_is_at_least_their_standard_deviation() -> None:
     law = TABLES.dirichlet(np.full(300, 0.3))
 
     def distinct(g: np.random.Generator) -> Number:
@@ -49,16 +49,16 @@ def test_the_jackknife_of_distinct_ones_is_no_less_than_their_scatter() -> None:
         once = np.repeat(counts == 1, counts)
         return Number(len(found), jackknife(len(found) - once))
 
-    scatter, told = repeated(distinct)
-    assert scatter < told < 1.6 * scatter
+    scatter, error = repeated(distinct)
+    assert scatter < error < 1.6 * scatter
 
 
-def test_agreement_of_all_samples_is_not_certainty() -> None:
+def test_the_error_of_a_share_is_not_zero_if_all_samples_agree() -> None:
     assert share(0, 50).error == share(50, 50).error == pytest.approx(0.5 / 51)
     assert share(50, 50).value == 1
 
 
-def test_numbers_of_nothing_and_of_one_sample_have_no_meaning() -> None:
+def test_without_samples_numbers_are_nan_and_with_one_the_error_is_nan() -> None:
     for number in (share(0, 0), mean([]), median([]), ratio([], []), ratio([0], [0])):
         assert math.isnan(number.value)
         assert math.isnan(number.error)

@@ -240,7 +240,7 @@ def test_what_is_known_of_an_example_is_kept_and_the_rest_is_new(run: Path) -> N
     wrong = {
         "inpaint: mask must be a tensor": [1.0, 0.0],
         "inpaint: mask has the shape (3,), which does not broadcast against (8, 2).": torch.ones(3),
-        "inpaint: mask must hold nothing but 0 and 1": torch.tensor([1.0, float("nan")]),
+        "inpaint: mask must hold only 0 and 1": torch.tensor([1.0, float("nan")]),
     }
     for message, of_no_use in wrong.items():
         with pytest.raises(UserError) as error:

@@ -13,7 +13,7 @@ import torch
 from fake_plugins import install_ring
 from pydantic import Field
 
-from polydiff.config.keys import Word, read_word
+from polydiff.config.keys import CommandLineValue, read_command_line_value
 from polydiff.contract.sections import Config, RunPath, Section
 from polydiff.model.model import Model
 from polydiff.report.page import write_report
@@ -87,7 +87,7 @@ def test_keys_that_name_runs_are_found_in_any_section(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("annotation", [RunPath, RunPath | None])
 def test_a_run_may_have_a_number_for_a_name(annotation: Any) -> None:
-    assert read_word(Word("7"), annotation, "train.init") == "7"
+    assert read_command_line_value(CommandLineValue("7"), annotation, "train.init") == "7"
 
 
 def test_checkpoint_and_report_tell_what_a_run_stands_on(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Abilities are found without evaluating anything: no check opens a data set."""
+"""`provides` evaluates no member, so no check of an ability opens a data set."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ABILITIES = [
 
 
 class Untouchable:
-    """Members of several abilities, none of which may be evaluated."""
+    """An object with members of several abilities; evaluating one of them fails."""
 
     @property
     def quarantine(self) -> Any:
@@ -55,20 +55,20 @@ class Untouchable:
     def compare(self) -> None: ...
 
 
-def test_there_are_abilities() -> None:
+def test_abilities_are_found_in_their_modules() -> None:
     assert len(ABILITIES) > 15
     assert {HasQuarantine, Inspects, Repeats, HasComponents, HasUnits} <= set(ABILITIES)
 
 
 @pytest.mark.parametrize("ability", ABILITIES, ids=lambda ability: ability.__name__)
-def test_a_check_evaluates_nothing(ability: type) -> None:
+def test_a_check_evaluates_no_member(ability: type) -> None:
     has = {HasQuarantine, TellsTogether, Restores, HasComponents, Archives}
     assert provides(Untouchable(), ability) == provides(Untouchable, ability) == (ability in has)
-    with pytest.raises(TypeError, match="runtime"):  # nobody can check by isinstance, which would evaluate
+    with pytest.raises(TypeError, match="runtime"):  # isinstance would evaluate members, so it must not work
         isinstance(Untouchable(), ability)
 
 
-def test_where_members_may_stand() -> None:
+def test_methods_attributes_and_slots_count_as_members() -> None:
     class Method:
         def scripts(self) -> Mapping[str, str]:
             return {}
@@ -82,9 +82,9 @@ def test_where_members_may_stand() -> None:
 
     class Static:
         @staticmethod
-        def inspect(config: Config, said: Any) -> None: ...
+        def inspect(config: Config, report: Any) -> None: ...
 
-    class GivesUp(Method):
+    class Withdrawn(Method):
         scripts = None  # type: ignore[assignment]
 
     class Slots:
@@ -94,7 +94,7 @@ def test_where_members_may_stand() -> None:
             self.together = ()
 
     assert provides(Method(), HasScripts)
-    assert not provides(GivesUp(), HasScripts)
+    assert not provides(Withdrawn(), HasScripts)
     assert provides(Attribute(), HasQuarantine)
     assert quarantine_of(Attribute()) is None
     assert provides(Own(), TellsTogether)
@@ -105,7 +105,7 @@ def test_where_members_may_stand() -> None:
     assert not provides(object(), HasScripts)
 
 
-def test_spaces() -> None:
+def test_a_euclidean_space_has_only_the_ability_to_repeat() -> None:
     plain = Euclidean(2, (3,))
     assert provides(plain, Repeats)
     assert not provides(plain, HasComponents)
@@ -123,7 +123,7 @@ class Wrapper:
 
 
 class Forwarding:
-    """The same without a name that says so."""
+    """A wrapper without the attribute `__wrapped__`."""
 
     def __init__(self, domain: object) -> None:
         self.domain = domain
@@ -132,7 +132,7 @@ class Forwarding:
         return getattr(self.domain, name)
 
 
-def test_a_wrapper_passes_abilities_on() -> None:
+def test_a_wrapper_has_the_abilities_of_what_it_wraps() -> None:
     class Scripted:
         def scripts(self) -> Mapping[str, str]:
             return {}
@@ -141,4 +141,4 @@ def test_a_wrapper_passes_abilities_on() -> None:
         assert provides(wrap(Scripted()), HasScripts)
         assert provides(wrap(wrap(Scripted())), HasScripts)
         assert not provides(wrap(Scripted()), HasUnits)
-    assert provides(Wrapper(Wrapper(Untouchable())), HasQuarantine)  # and evaluates nothing
+    assert provides(Wrapper(Wrapper(Untouchable())), HasQuarantine)  # without evaluating its members

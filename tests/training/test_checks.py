@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from fake_plugins import install_ring
-from settings_cases import ask
+from settings_cases import resolve_words
 
 from polydiff.support.errors import UserError
 from polydiff.training.checks import check_config
@@ -35,5 +35,5 @@ def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_names_are_checked_before_any_work(word: str, said: str) -> None:
     with pytest.raises(UserError) as error:
-        check_config(ask(word).config)
+        check_config(resolve_words(word).config)
     assert said in str(error.value)

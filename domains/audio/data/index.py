@@ -21,7 +21,7 @@ from polydiff.contract.quarantine import Quarantine
 from polydiff.domains.audio import optional_imports as optional
 from polydiff.domains.audio.data.catalogue import Entry
 from polydiff.domains.audio.data.crops import Header, Place, opened_array, read_frames, source
-from polydiff.support.files import cache_dir, remember
+from polydiff.support.files import cache_dir, write_cache
 
 THREADS = 8
 """Files looked at together."""
@@ -98,7 +98,7 @@ def facts_of(places: Iterable[Place], root: Path) -> tuple[dict[Place, Facts], d
         else:
             found[place], seen[name] = facts, [*stamp, *facts]
     if (all_seen := known | seen) != known:  # also what is not asked for this time
-        remember(memory, json.dumps(all_seen))
+        write_cache(memory, json.dumps(all_seen))
     return found, reasons
 
 

@@ -15,7 +15,7 @@ from polydiff.domains.audio.metrics.clip_features import Measured
 from polydiff.domains.audio.metrics.judge import Judge, Labelled
 from polydiff.domains.audio.output.show import pcm16
 from polydiff.domains.audio.spectrogram import BANDS, FRAMES, portrait
-from polydiff.metrics.copies import nearest, nearness
+from polydiff.metrics.copies import copy_threshold, nearest
 
 COMPARED, KNOWN = 2048, 8192
 """Most training clips that distances are taken to, and among which copies are looked for and judges learn."""
@@ -66,7 +66,7 @@ class Reference:
         """
         classes = {} if optional.lacks_torchaudio() else classes
         learnt, held_out = (Studied.of(clips, sample_rate, classes) for clips in (train, test))
-        near = nearness(nearest(held_out.measured.features, learnt.measured.features))
+        near = copy_threshold(nearest(held_out.measured.features, learnt.measured.features))
         found = {name: Judge.of(learnt.labelled(name), held_out.labelled(name), k) for name, k in classes.items()}
         judges = {name: judge for name, judge in found.items() if judge}
         return cls(sample_rate, n, learnt.measured, near, judges, learnt.digest)

@@ -16,7 +16,7 @@ from polydiff.domains.audio.metrics.pitch import Pitch, hear
 from polydiff.domains.audio.metrics.reference import COMPARED, Reference, portraits
 from polydiff.domains.audio.spectrogram import VERSION
 from polydiff.metrics.classifier import am_score, inception_score, modified_inception_score
-from polydiff.metrics.copies import ENOUGH, copied, nearest
+from polydiff.metrics.copies import MIN_HELD_OUT, copy_share, nearest
 from polydiff.metrics.frechet import frechet_distance
 from polydiff.metrics.results import Confusion, Metric
 from polydiff.metrics.wasserstein import wasserstein
@@ -115,7 +115,7 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
     known, lacks = reference.known, optional.lacks_torchaudio()
     n, compared = min(len(clips), reference.n), known.features[:COMPARED]
     not_measured = f" Not measured: {lacks}" if lacks else ""
-    too_few = f" Not measured: it takes {ENOUGH} held-out clips." if reference.n < ENOUGH else ""
+    too_few = f" Not measured: it takes {MIN_HELD_OUT} held-out clips." if reference.n < MIN_HELD_OUT else ""
     distributions = {
         f"{name}_error": Metric(
             wasserstein(heard(clips), heard(known)),
@@ -146,7 +146,7 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
             "Share of clips that exceed full scale somewhere, or hold no numbers.",
         ),
         "copies": Metric(
-            copied(nearest(clips.features, known.features), reference.near),
+            copy_share(nearest(clips.features, known.features), reference.near),
             "",
             "lower",
             f"Share of clips nearer to one of {len(known)} training clips, in log-mel features, than 99 % of held-out "

@@ -13,7 +13,7 @@ from torch.nn import functional
 from polydiff.domains.image.codec import unit
 from polydiff.domains.image.data.source import Source
 from polydiff.domains.image.metrics.judge import Judge, filter_features
-from polydiff.metrics.copies import copied, nearest, nearness
+from polydiff.metrics.copies import copy_share, copy_threshold, nearest
 from polydiff.metrics.frechet import frechet_distance
 from polydiff.metrics.results import Metric
 
@@ -51,7 +51,7 @@ class Reference:
         judge = Judge.of(train, test, len(source.names)) if source.names else None
         features = judge.features if judge else filter_features(channels)
         pixels = thumbnails(train.centred(range(len(train))))
-        near = nearness(nearest(thumbnails(test.centred(range(len(test)))), pixels))
+        near = copy_threshold(nearest(thumbnails(test.centred(range(len(test)))), pixels))
         known = features(train.centred(train.spread(REFERENCE)))
         return cls(judge, features, len(test), known, pixels, near)
 
@@ -104,7 +104,7 @@ def set_metrics(images: Tensor, reference: Reference) -> dict[str, Metric]:
             "where kinds are missing or images are wrong.",
         ),
         "copies": Metric(
-            copied(nearest(thumbnails(images), reference.pixels), reference.near),
+            copy_share(nearest(thumbnails(images), reference.pixels), reference.near),
             "",
             "lower",
             "Share of images nearer to a training image, in pixels, than 99 % of held-out images are: 0.01 by chance, "

@@ -1,6 +1,6 @@
 """Likelihoods: variational bounds (`vlb`), the probability flow (`flow`), their common terms (`terms`)."""
 
-from polydiff.core.process import Estimate as Estimate
+from polydiff.core.likelihood import Estimate as Estimate
 from polydiff.gaussian.likelihood.bounds import chain as chain
 from polydiff.gaussian.likelihood.bounds import continuous_vlb as continuous_vlb
 from polydiff.gaussian.likelihood.bounds import discrete_vlb as discrete_vlb

@@ -20,7 +20,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from polydiff.core.process import Estimate
+from polydiff.core.likelihood import Estimate
 from polydiff.core.space import Batch, sqnorm
 from polydiff.core.units import Units
 from polydiff.gaussian.denoise import Denoise, with_variance

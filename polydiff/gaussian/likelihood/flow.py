@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from polydiff.core.conditions import Condition
-from polydiff.core.process import Estimate
+from polydiff.core.likelihood import Estimate
 from polydiff.core.space import Batch, Euclidean, Space, State
 from polydiff.core.units import Units
 from polydiff.gaussian.denoise import Denoise

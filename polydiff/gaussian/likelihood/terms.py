@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polydiff.core.process import Estimate
+from polydiff.core.likelihood import Estimate
 from polydiff.core.space import Space, State, sqnorm
 from polydiff.core.units import Units
 from polydiff.gaussian.likelihood.directions import diagonal

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from polydiff.core.process import Estimate, Trained
+from polydiff.core.likelihood import Estimate
+from polydiff.core.process import Trained
 from polydiff.core.space import Batch
 from polydiff.gaussian.likelihood.bounds import Variance, chain, continuous_vlb, discrete_vlb
 from polydiff.gaussian.likelihood.flow import flow_bound

@@ -106,7 +106,7 @@ def test_a_network_is_trained_with_them_and_asked_for_them(tmp_path: Path, monke
     for same in (torch.from_numpy(array), str(tmp_path / "array.npy")):
         again = model.sample(3, cond={**requested, "vector": same})
         assert all(map(torch.equal, given.examples, again.examples))
-    with pytest.raises(UserError, match=r"digit is given by a word or a number, not by an array of shape \(3,\)"):
+    with pytest.raises(UserError, match=r"digit must be text or a number, not an array of shape \(3,\)"):
         model.sample(1, cond={"digit": np.ones(3)})
     words = ["--cond", "digit=1", "--cond", f"vector={tmp_path / 'array.npy'}", "--steps", "2"]
     assert main(["sample", str(tmp_path / "run"), "-n", "2", "-o", str(tmp_path / "out"), *words]) == 0

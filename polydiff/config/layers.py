@@ -1,0 +1,91 @@
+"""Layers of settings: what one source sets, by nested or dotted keys.
+
+A layer is checked against the fields of a configuration only when it is read (`assignments`), so a preset and a file
+have the same form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from polydiff.config.keys import CommandLineValue, Fields, keys_of, kinds, read_command_line_value, unknown_key
+from polydiff.contract.sections import OPTIONS_OF
+from polydiff.support.errors import UserError
+from polydiff.support.nested import get_dotted
+from polydiff.support.yaml_text import parse_yaml
+
+
+class Layer(NamedTuple):
+    """The values that one source sets.
+
+    Attributes:
+        source: "preset quick", "file my.yaml", "arguments" or "command line".
+        values: Nested or dotted keys and their values.
+    """
+
+    source: str
+    values: Mapping[str, Any]
+
+
+def last(layers: Sequence[Layer], key: str) -> Any:
+    """Return the value of a key in the last layer that sets it to anything but None; None if no layer does."""
+    return next((value for layer in reversed(layers) if (value := get_dotted(layer.values, key)) is not None), None)
+
+
+def assignments(layer: Layer, fields: Fields, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a layer sets, as dotted key -> value.
+
+    A single option such as `loss.times_options.mean` is added to the options that are set already. A new name, such as
+    another `loss.times`, first removes the options of the old one.
+
+    Arguments:
+        layer: The layer.
+        fields: Dotted key -> field, of all keys that exist.
+        state: Dotted key -> value, as the layers before set them.
+
+    Raises:
+        UserError: A key does not exist, a section gets a single value, or a value from the command line is not YAML.
+    """
+    entries = list(walk(layer, fields, layer.values))
+    renamed = (key for key, option, value in entries if not option and key in OPTIONS_OF and value != state[key])
+    update: dict[str, Any] = {OPTIONS_OF[key]: {} for key in renamed}
+    for key, option, value in entries:
+        update[key] = {**update.get(key, state[key]), option: value} if option else value
+    return update
+
+
+def walk(layer: Layer, fields: Fields, values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Yield (dotted key, option or "", value) for every value of a layer."""
+    for name, value in values.items():
+        key = prefix + str(name).replace("-", "_")
+        parent, _, option = key.rpartition(".")
+        if key in fields:
+            yield key, "", read_command_line_value(value, fields[key].annotation, key)
+        elif any(other.startswith(f"{key}.") for other in fields):
+            section = parse_yaml(value, key) if isinstance(value, CommandLineValue) else value
+            if not isinstance(section, Mapping):
+                raise UserError(f"{key}={value} ({layer.source}): {key} is a section. {keys_of(key, fields)}")
+            yield from walk(layer, fields, section, f"{key}.")
+        elif parent in fields and dict in kinds(fields[parent].annotation):
+            yield parent, option, parse_yaml(value, key) if isinstance(value, CommandLineValue) else value
+        else:
+            raise UserError(unknown_key(key, layer.source, fields))
+
+
+def without_keys(values: Mapping[str, Any], removed: Collection[str], prefix: str = "") -> dict[str, Any]:
+    """Return nested or dotted keys and their values without the keys in `removed` and without single options of these.
+
+    Arguments:
+        values: Nested or dotted keys and their values.
+        removed: Dotted keys.
+        prefix: Dotted path of `values` inside the configuration, such as "loss.".
+    """
+    left = {}
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if key in removed or key.rpartition(".")[0] in removed:
+            continue
+        inside = isinstance(value, Mapping) and any(other.startswith(f"{key}.") for other in removed)
+        left[name] = without_keys(value, removed, f"{key}.") if inside else value
+    return left

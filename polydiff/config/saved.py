@@ -1,0 +1,77 @@
+"""Configurations on disk: reading one back, writing one, and checking a section that Python gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from polydiff.config.keys import explain, leaves
+from polydiff.config.layers import Layer, last
+from polydiff.config.merge import concrete, default_sections, merge
+from polydiff.contract.discover import domain_config_class, load_domain_spec
+from polydiff.contract.sections import Config
+from polydiff.support.errors import UserError
+from polydiff.support.nested import get_dotted
+from polydiff.support.yaml_text import dump_yaml, plain
+
+Section = TypeVar("Section", bound=BaseModel)
+
+
+def config_from(values: Mapping[str, Any], source: str = "The saved configuration") -> Config:
+    """Return the configuration that `model_dump` or `resolved_text` wrote. No preset is applied.
+
+    Arguments:
+        values: Every value, as nested mappings or dotted keys.
+        source: Name of the file or checkpoint, for messages.
+
+    Raises:
+        UserError: The domain is missing, or a key or a value is wrong.
+    """
+    layer = Layer(source, values)
+    name = last([layer], "domain")
+    if name is None:
+        raise UserError(f"{source} does not name its domain. Add a line such as 'domain: image'.")
+    spec = load_domain_spec(str(name))
+    chosen = str(get_dotted(values, "backbone.name") or default_sections(domain_config_class(spec))["backbone"].name)
+    defaults = Layer("preset", section_defaults(concrete(domain_config_class(spec), chosen)))
+    return merge(spec, defaults, [layer]).config
+
+
+def section_defaults(model: type[Config]) -> dict[str, Any]:
+    """Return the defaults of the sections' own classes, which a saved configuration takes for keys that it lacks.
+
+    A key may be newer than the saved configuration. The default of its class keeps the behaviour from before the key
+    existed. A domain can have another default for it, which is meant for new runs.
+    """
+    found = {
+        f"{name}.{key}": field.get_default(call_default_factory=True)
+        for name, section in default_sections(model).items()
+        for key, field in type(section).model_fields.items()
+        if not field.is_required()
+    }
+    return {key: value.model_dump() if isinstance(value, BaseModel) else value for key, value in found.items()}
+
+
+def resolved_text(config: Config, provenance: Mapping[str, str]) -> str:
+    """Return every value as YAML, with its source as a comment (`provenance`: dotted key -> source)."""
+    comments = dict.fromkeys(leaves(type(config)), "") | dict(provenance)
+    return dump_yaml(config.model_dump(mode="json"), comments)
+
+
+def checked(model: type[Section], values: Mapping[str, Any], prefix: str = "") -> Section:
+    """Return a section with values that Python gives.
+
+    Arguments:
+        model: Class of the section.
+        values: Key -> value.
+        prefix: Stands before the keys in messages, such as "sample.".
+
+    Raises:
+        UserError: A value is not of its key's type.
+    """
+    try:
+        return model.model_validate({key: plain(value, f"{prefix}{key}") for key, value in values.items()})
+    except ValidationError as error:
+        raise UserError(explain(error, {}, prefix)) from error

@@ -1,0 +1,54 @@
+"""Saved configurations: resolved text, JSON and presets are read back as the same configuration."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from fake_plugins import install_ring
+from settings_cases import resolve_words
+
+from polydiff.config.merge import resolve
+from polydiff.config.saved import config_from, resolved_text
+from polydiff.gaussian.process.checks import check_names
+from polydiff.support.errors import UserError
+from polydiff.support.yaml_text import read_yaml
+
+
+@pytest.fixture(autouse=True)
+def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_ring(tmp_path / "ring", monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["backbone.name=unet"], ["data.folder=/a b/c", "data.sizes=[3,4]", "optim.lr=1e-7"]]
+)
+def test_the_resolved_text_is_the_same_configuration(tmp_path: Path, words: list[str]) -> None:
+    config, provenance, _ = resolve_words(*words, preset="wide")
+    text = resolved_text(config, provenance)
+    path = tmp_path / "config.resolved.yaml"
+    path.write_text(text)
+    assert config_from(read_yaml(path)) == config
+    assert resolve(files=[path]).config == config
+    assert config_from(json.loads(json.dumps(config.model_dump(mode="json")))) == config
+    assert "steps: 9  # preset wide" in text
+    assert "!!" not in text
+
+
+def test_every_preset_of_every_installed_domain_resolves() -> None:
+    from polydiff.contract.discover import discover
+    from polydiff.contract.domain import DomainSpec
+
+    for plugin in discover(DomainSpec):
+        for preset in plugin.spec.presets:
+            config, provenance, _ = resolve(plugin.name, preset)
+            assert config.preset == preset
+            assert config_from(yaml.safe_load(resolved_text(config, provenance))) == config
+            check_names(config)
+
+
+def test_a_saved_configuration_without_a_domain_raises_an_error() -> None:
+    with pytest.raises(UserError, match=r"my run does not name its domain"):
+        config_from({"train.steps": 3}, "my run")
