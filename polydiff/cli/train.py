@@ -16,6 +16,7 @@ from polydiff.contract.discover import load_backbone_spec, load_domain_spec, req
 from polydiff.contract.quarantine import summary_lines
 from polydiff.support.errors import UserError
 from polydiff.support.files import new_numbered_folder
+from polydiff.support.protocols import provides
 from polydiff.training.checks import check_config
 
 RUNS = Path("runs")
@@ -234,13 +235,14 @@ def sit(path: Path, steps: int, judged: int, work: Callable[[TrainingProgress], 
 
 def finish(path: Path, judged: int) -> None:
     """Judge a trained run, write its report, and say what can be done with it."""
+    from polydiff.core.process import Generates
     from polydiff.judging.evaluate import evaluate, write_evaluation
     from polydiff.model.model import Model
     from polydiff.report.page import write_report
 
-    if judged > 0:
+    if judged > 0 and provides((model := Model.load(path)).process, Generates):
         say(f"Judging {judged} samples")
-        result = evaluate(Model.load(path), judged)
+        result = evaluate(model, judged)
         write_evaluation(path, result)
         evaluation_table(result)
     report = write_report(path)

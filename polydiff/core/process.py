@@ -2,10 +2,10 @@
 
 A process maps clean states to a prior, and samples of the prior back to clean states. The rest of polydiff knows no
 noise level, no schedule and no sampler. It builds a network and an objective (`Process.network`, `Process.objective`),
-plans the sampling once a request (`Process.plan`), and runs this plan once a batch (`Plan.run`). A state is a tensor
+plans the sampling once a request (`Generates.plan`), and runs this plan once a batch (`Plan.run`). A state is a tensor
 (R, ...) or a mapping of parts, as the process and its spaces agree.
 
-Optional abilities have protocols of their own: `Varies`, `Inpaints`, `Interpolates`, `TriesSampler` and
+Optional abilities have protocols of their own: `Generates`, `Varies`, `Inpaints`, `Interpolates`, `TriesSampler` and
 `polydiff.core.likelihood.Bounds`. To add a process, write an object with the methods of `Process` and of the abilities
 that it has, and register it in `PROCESSES`.
 
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from polydiff.core.registry import Registry
 from polydiff.support.errors import UserError
+from polydiff.support.protocols import provides
 
 if TYPE_CHECKING:  # a configuration is shown without torch
     import torch
@@ -138,6 +139,14 @@ class Process(Protocol):
     def objective(self, config: Config) -> Objective[Any]:
         """Return the objective that training minimises."""
 
+
+PROCESSES: Registry[Process] = Registry("process")
+"""Name -> process. `polydiff.config.processes.process_of` registers the built-in processes, then looks a name up."""
+
+
+class Generates(Protocol):
+    """A process whose network generates samples. Without it, a run trains a stage of another run, such as a codec."""
+
     def plan(self, model: Trained, how: SampleConfig) -> Plan:
         """Return a plan for sampling from the prior.
 
@@ -159,10 +168,6 @@ class Process(Protocol):
 
     def evaluate(self, network: nn.Module, batch: Batch) -> None:
         """Call the network once on a batch, so that its time, memory or operations can be measured."""
-
-
-PROCESSES: Registry[Process] = Registry("process")
-"""Name -> process. `polydiff.config.processes.process_of` registers the built-in processes, then looks a name up."""
 
 
 class Varies(Protocol):
@@ -232,6 +237,13 @@ class TriesSampler(Protocol):
         Returns:
             The standard deviation, ideally 1; None if the sampler works only with a network trained for it.
         """
+
+
+def generating(process: Process) -> Generates:
+    """Return the process with its ability to generate samples; a process without it raises a UserError."""
+    if not provides(process, Generates):
+        raise lacks(process, "generate samples")
+    return process
 
 
 def lacks(process: Process, what: str) -> UserError:

@@ -14,7 +14,7 @@ from polydiff.config.processes import process_of
 from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.sections import Config, SampleConfig
 from polydiff.core.conditions import Condition
-from polydiff.core.process import Process
+from polydiff.core.process import Process, generating
 from polydiff.core.space import Batch, Space, State
 from polydiff.core.streams import streams
 from polydiff.model.assemble import assemble, same_weights
@@ -121,7 +121,7 @@ class Model:
     def plan(self, **changes: Any) -> SampleConfig:
         """Return how samples are drawn: the configuration's `sample` section with changes (None: no change)."""
         how = section(self, changes)
-        self.process.plan(self, how)
+        generating(self.process).plan(self, how)
         return how
 
     def states(
@@ -141,13 +141,15 @@ class Model:
             indices: Their numbers.
             plan: How they are drawn.
         """
-        request = Request(self, plan, self.process.plan(self, plan), {}, guide_of(self, plan))
+        request = Request(self, plan, generating(self.process).plan(self, plan), {}, guide_of(self, plan))
         return request.states(space, cond, seed, indices)
 
     def noise(self, n: int, *, seed: int = 0) -> Samples:
         """Return n decoded draws of pure noise, with conditions drawn as for samples: the floor of an evaluation."""
         space, cond = self.domain.blank(streams(seed, "blank", range(n)), {})
-        return Samples(self.domain.decode(self.process.prior(space, streams(seed, "sample", range(n))), space), cond)
+        return Samples(
+            self.domain.decode(generating(self.process).prior(space, streams(seed, "sample", range(n))), space), cond
+        )
 
     def parse_conditions(self, cond: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return conditions as the domain reads them: words, and arrays for the conditions that are sequences."""
@@ -159,7 +161,7 @@ class Model:
 
     def evaluations(self, how: SampleConfig) -> int | None:
         """Return how often sampling calls a network for a sample, None if that varies; guidance calls two."""
-        return Request(self, how, self.process.plan(self, how), {}, None).evaluations()
+        return Request(self, how, generating(self.process).plan(self, how), {}, None).evaluations()
 
     def batch_size(self, plan: SampleConfig) -> int:
         """Return how many samples are computed at a time."""
@@ -170,8 +172,8 @@ class Model:
         """Samples that make one call of the network efficient on this device (`polydiff.model.batches`)."""
         generators = streams(0, "probe", range(PROBE))
         space, cond = self.domain.blank(generators, {})
-        batch = Batch(self.process.prior(space, generators), space, cond).to(self.device)
-        return efficient(self.denoiser, batch, self.process.evaluate)
+        batch = Batch(generating(self.process).prior(space, generators), space, cond).to(self.device)
+        return efficient(self.denoiser, batch, generating(self.process).evaluate)
 
     @cached_property
     def compiled(self) -> Any:

@@ -15,7 +15,7 @@ from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.sections import SampleConfig
 from polydiff.core.condition_batch import condition_to, same_conditions, withhold
 from polydiff.core.conditions import Condition
-from polydiff.core.process import Draw, Known, Plan
+from polydiff.core.process import Draw, Known, Plan, generating
 from polydiff.core.space import Space, State, state_to
 from polydiff.core.streams import streams
 from polydiff.model.batches import WINDOW, Memory, windows
@@ -65,7 +65,7 @@ class Request:
             plan: Makes the plan; None: that of new samples.
         """
         how = section(model, sampling)
-        made = model.process.plan(model, how) if plan is None else plan(how)
+        made = generating(model.process).plan(model, how) if plan is None else plan(how)
         return cls(model, how, made, parse_conditions(model.domain, cond), guide_of(model, how))
 
     @property

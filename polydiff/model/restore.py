@@ -16,6 +16,7 @@ from polydiff.contract.abilities import Restores
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.tasks import Restoration
 from polydiff.core.conditions import Condition, with_words
+from polydiff.core.process import generating
 from polydiff.core.space import Batch, State, state_to
 from polydiff.core.streams import streams
 from polydiff.metrics.results import Metric
@@ -124,7 +125,9 @@ def paired(request: Request, n: int, *, seed: int = 0, cond: Mapping[str, Any] |
     parts: dict[str, list[Samples]] = {row: [] for row in ("value", "data", "noise", "baseline")}
     for first in range(0, n, size):
         given, truth = degrade_held_out(model, [i * held // n for i in range(first, min(first + size, n))])
-        noise = model.process.prior(given.space, streams(seed, "noise", range(first, first + given.space.batch)))
+        noise = generating(model.process).prior(
+            given.space, streams(seed, "noise", range(first, first + given.space.batch))
+        )
         parts["value"].append(made(request, given, keep=True, seed=seed, first=first, cond=cond))
         for row, x in {"data": truth.x, "noise": noise, "baseline": given.x}.items():
             parts[row].append(to_samples(model, x, given, given.cond))

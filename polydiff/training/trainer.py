@@ -22,6 +22,7 @@ from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
 from polydiff.contract.quarantine import keep
 from polydiff.contract.sections import Config
+from polydiff.core.process import Generates
 from polydiff.gallery.sets import write_samples
 from polydiff.machine.device import pick_device
 from polydiff.machine.environment import environment
@@ -34,6 +35,7 @@ from polydiff.run.parents import Parent, Records, located, open_parents, renewed
 from polydiff.run.snapshots import drop_snapshots, save_snapshot
 from polydiff.support.errors import UserError
 from polydiff.support.files import write_atomic
+from polydiff.support.protocols import provides
 from polydiff.support.yaml_text import dump_yaml
 from polydiff.training.checks import check_config
 from polydiff.training.data import batches, worker_count
@@ -79,6 +81,11 @@ class Session:
         device = next(ema.parameters()).device
         return Model(self.config, self.domain, ema, self.training.step, "ema", device, self.parents)
 
+    @property
+    def generates(self) -> bool:
+        """Whether the process generates samples; without it, a run has neither samples nor an evaluation."""
+        return provides(process_of(self.config), Generates)
+
     def checkpoint(self) -> Path:
         """Write a checkpoint, then delete those that are no longer kept."""
         training = self.training
@@ -120,10 +127,13 @@ class Session:
 
     def check_sampling(self) -> None:
         """Refuse a guide or conditions to guide away from that `show` could not use, at the cost of no sample."""
-        self.model.request().unwanted(self.config.seed, range(SHOWN))
+        if self.generates:
+            self.model.request().unwanted(self.config.seed, range(SHOWN))
 
     def show(self) -> None:
         """Keep a set of samples, of the same seed each time so that the sets can be compared."""
+        if not self.generates:
+            return
         model = self.model
         samples = model.sample(SHOWN, seed=self.config.seed)
         facts = {"step": model.step, "seed": self.config.seed, **self.config.sample.model_dump(mode="json")}

@@ -1,19 +1,28 @@
-"""A process that is not Gaussian is trained, resumed, sampled, evaluated and reported like the Gaussian one."""
+"""Other processes than the Gaussian one: binary pixels, and an autoencoder that generates nothing.
+
+They are trained, resumed, averaged, sampled, evaluated and reported by the code that serves the Gaussian process.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from repository import ROOT
 from tiny_runs import SMALL_NETS, TINY, assert_same_run, stop_at
+from torch import Tensor, nn
 
 import polydiff
 from polydiff.cli import main
 from polydiff.core import extensions
+from polydiff.core.objective import Objective, Outcome
 from polydiff.core.process import PROCESSES
+from polydiff.gaussian.process.process import GaussianProcess
 from polydiff.support.errors import UserError
 
 SETTINGS = {**TINY, **SMALL_NETS["image"], "process": "binary_pixels"}
@@ -22,6 +31,7 @@ SETTINGS = {**TINY, **SMALL_NETS["image"], "process": "binary_pixels"}
 @pytest.fixture(autouse=True)
 def binary_pixels() -> Iterator[None]:
     path = str(ROOT / "examples" / "binary_pixels.py")
+    assert isinstance(PROCESSES["gaussian"], GaussianProcess)  # registered before, so that it stays afterwards
     with PROCESSES.temporary():
         extensions.load(path)
         yield
@@ -53,3 +63,60 @@ def test_the_command_line_trains_evaluates_and_reports_it(tmp_path: Path, monkey
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
     page = (tmp_path / "runs" / "image-001" / "report.html").read_text()
     assert "binary_pixels" in page
+
+
+class Autoencoder(nn.Module):
+    """64 pixels to 4 numbers and back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encode, self.decode = nn.Linear(64, 4), nn.Linear(4, 64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decode(self.encode(x.flatten(1))).reshape(x.shape)
+
+
+class Reconstruction(Objective[Autoencoder]):
+    """The squared error of the reconstruction; it has no noise levels."""
+
+    def __call__(self, module: Autoencoder, batch: Any, u: Tensor, generators: Any, moment: Any) -> Outcome:
+        return Outcome((module(batch.x) - batch.x).square().flatten(1).mean(1), None)
+
+
+@dataclass(frozen=True)
+class Autoencoding:
+    """A process that trains a stage and generates nothing."""
+
+    name: str = "autoencoding"
+
+    def check(self, config: Any) -> None:
+        pass
+
+    def network(self, config: Any, domain: Any, device: torch.device) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            return Autoencoder().to(device)
+
+    def objective(self, config: Any) -> Objective[Any]:
+        return Reconstruction()
+
+
+def test_a_stage_that_generates_nothing_is_trained_and_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with PROCESSES.temporary("autoencoding", Autoencoding()):
+        words = [f"{key}={value}" for key, value in {**TINY, "train.steps": 60, "train.ema_snapshots": 3}.items()]
+        assert main(["train", "--domain", "image", "process=autoencoding", *words]) == 0
+        run = tmp_path / "runs" / "image-001"
+        losses = [record["loss"] for record in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())]
+        assert losses[-1] < losses[0]
+        assert (run / "report.html").is_file()
+        assert not (run / "evaluation.json").exists()
+        model = polydiff.load(run)
+        x = model.domain.batch("test", range(4), polydiff.streams(0, "augment", range(4))).x
+        assert model.denoiser(x).shape == x.shape
+        polydiff.resume(run, steps=64)
+        capsys.readouterr()
+        assert main(["sample", str(run), "-n", "2"]) == 2
+        assert "process=autoencoding: this process cannot generate samples." in capsys.readouterr().err
