@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.backbones.config import UNetConfig
-from polydiff.backbones.embed import Told
+from polydiff.backbones.embed import Context
 from polydiff.backbones.unet_layers import group_norm, zero
 
 FEW = 1024
@@ -96,14 +96,14 @@ class CrossAttention(nn.Module):
         self.key_value = nn.Linear(width, 2 * channels)
         self.out = zero(nn.Linear(channels, channels))
 
-    def forward(self, h: Tensor, told: Told) -> Tensor:
+    def forward(self, h: Tensor, context: Context) -> Tensor:
         """Return activations of the same shape (B, C, H, W)."""
-        assert told.tokens is not None
-        assert told.given is not None
+        assert context.tokens is not None
+        assert context.given is not None
         places = rearrange(self.norm(h), "b c h w -> b (h w) c")
         q = rearrange(self.query(places), "b n (heads d) -> b heads n d", heads=self.heads)
-        k, v = rearrange(self.key_value(told.tokens), "b n (s heads d) -> s b heads n d", s=2, heads=self.heads)
-        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=told.given[:, None, None])
+        k, v = rearrange(self.key_value(context.tokens), "b n (s heads d) -> s b heads n d", s=2, heads=self.heads)
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=context.given[:, None, None])
         read = self.out(rearrange(mixed, "b heads n d -> b n (heads d)"))
         out: Tensor = h + rearrange(read, "b (h w) c -> b c h w", h=h.shape[2])
         return out

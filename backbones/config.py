@@ -1,4 +1,4 @@
-"""What a network can be asked to be. This module loads no torch."""
+"""Configurations of the networks. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class UNetConfig(BackboneConfig):
     heads: int = Field(4, ge=1)
     """Attention heads."""
     positions: Literal["none", "rotary"] = "none"
-    """How self-attention knows where places are; none: from what convolutions tell of the edges alone."""
+    """How self-attention knows where places are; none: only from the padding of convolutions at the edges."""
     patch: int = Field(1, ge=1)
     """Side of the patches that become channels before the first convolution; 1: none."""
     kernel: int = Field(3, ge=1)
@@ -47,7 +47,7 @@ class UNetConfig(BackboneConfig):
     recompute: bool = False
     """Whether blocks' activations are computed again on the way back instead of kept: less memory, more time."""
     variance: bool = False
-    """Whether the network also tells the variance of a step, which loss.objective=hybrid teaches."""
+    """Whether the network also predicts the variance of a step; loss.objective=hybrid trains this."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -107,7 +107,7 @@ class MoleculeNetConfig(BackboneConfig):
     recompute: bool = False
     """Whether what belongs to pairs is computed again on the way back instead of kept: less memory, more time."""
     variance: bool = False
-    """Whether the network also tells the variance of a step, which loss.objective=hybrid teaches."""
+    """Whether the network also predicts the variance of a step; loss.objective=hybrid trains this."""
 
 
 class EGNNConfig(MoleculeNetConfig):
@@ -153,4 +153,4 @@ class MLPConfig(BackboneConfig):
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of activations dropped in residual blocks."""
     variance: bool = False
-    """Whether the network also tells the variance of a step, which loss.objective=hybrid teaches."""
+    """Whether the network also predicts the variance of a step; loss.objective=hybrid trains this."""

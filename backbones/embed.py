@@ -1,11 +1,11 @@
-r"""What a network is told beside its state: the noise level and the conditions, as one vector a sample and as tokens.
+r"""The context of a network: the noise level and the conditions, embedded as one vector a sample and as tokens.
 
 A number v is expanded in
 
 $$ \sin(2 \pi v / \lambda_k), \quad \cos(2 \pi v / \lambda_k), \qquad \lambda_k \text{ in geometric progression}, $$
 
 and passed through a small perceptron (Vaswani et al., 2017, https://arxiv.org/abs/1706.03762). A class has a learned
-vector. Whatever is not given, be it -1, NaN, a missing name or no conditions at all, has one learned vector too, which
+vector. A condition that is not given (-1, NaN, a missing name, or no conditions at all) has one learned vector, which
 classifier-free guidance needs (Ho and Salimans, 2022, https://arxiv.org/abs/2207.12598). Sequences become tokens of one
 width; beside those that are given there is always a learned one, so that attention has something to look at.
 
@@ -29,15 +29,15 @@ from polydiff.core.conditions import ESTIMATE, Aligned, Classes, Condition, Cond
 from polydiff.support.errors import UserError, unknown
 
 Output = Tensor | tuple[Tensor, Tensor]
-"""What a network returns: F, or (F, v) where it also tells the variance of a step."""
+"""Output of a network: F, or (F, v) if it also predicts the variance of a step."""
 
 
-class Told(NamedTuple):
-    """What a network is told.
+class Context(NamedTuple):
+    """The noise level and the conditions, embedded.
 
     Attributes:
         vector: Noise level, classes and numbers, (B, W), ready for a linear layer.
-        tokens: Sequences, (B, N, W), a learned token first; None for a network that is told none.
+        tokens: Sequences, (B, N, W), a learned token first; None for a network without sequences.
         given: Which tokens are there, booleans (B, N).
     """
 
@@ -202,7 +202,7 @@ class TokenEmbedding(nn.Module):
 
 
 class ContextEmbedding(nn.Module):
-    """The noise level and the conditions but for signals, in float32 whatever the autocast.
+    """The noise level and all conditions except signals, embedded in float32 even under autocast.
 
     Arguments:
         conditions: Name -> kind (`polydiff.core.conditions`).
@@ -216,12 +216,12 @@ class ContextEmbedding(nn.Module):
         sequences = entering(conditions, "tokens")
         self.tokens = TokenEmbedding(sequences, width) if sequences else None
 
-    def forward(self, log_sigma: Tensor, cond: Condition | None) -> Told:
-        """Return what a network is told of B samples."""
+    def forward(self, log_sigma: Tensor, cond: Condition | None) -> Context:
+        """Return the context of B samples."""
         with torch.autocast(log_sigma.device.type, enabled=False):
             level = self.noise(log_sigma)
             vector = functional.silu(level + self.conditions(cond, level))
-            return Told(vector, *(self.tokens(cond, len(level)) if self.tokens else ()))
+            return Context(vector, *(self.tokens(cond, len(level)) if self.tokens else ()))
 
 
 def singles(conditions: Conditions, network: str) -> Conditions:

@@ -52,8 +52,8 @@ class MLP(nn.Module):
     def __init__(self, config: MLPConfig, *, channels: int, dims: int, conditions: Conditions) -> None:
         super().__init__()
         self.embed = ContextEmbedding(singles(conditions, config.name), config.hidden)
-        self.told = config.self_condition
-        self.stem = nn.Linear(2 * channels + 1 if self.told else channels, config.hidden)
+        self.self_condition = config.self_condition
+        self.stem = nn.Linear(2 * channels + 1 if self.self_condition else channels, config.hidden)
         self.blocks = nn.ModuleList(Block(config.hidden, config.dropout) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.hidden)
         self.heads = 2 if config.variance else 1
@@ -71,7 +71,7 @@ class MLP(nn.Module):
             cond: Conditions, or None.
         """
         c = self.embed(log_sigma, cond).vector
-        h = self.stem(self.beside(x, cond) if self.told else x.flatten(1))
+        h = self.stem(self.beside(x, cond) if self.self_condition else x.flatten(1))
         for block in self.blocks:
             h = block(h, c)
         f, *v = self.out(functional.silu(self.norm(h))).chunk(self.heads, -1)

@@ -29,7 +29,7 @@ from torch.utils.checkpoint import checkpoint
 
 from polydiff.backbones.attention import Attention, CrossAttention
 from polydiff.backbones.config import UNetConfig
-from polydiff.backbones.embed import ContextEmbedding, Output, Told
+from polydiff.backbones.embed import Context, ContextEmbedding, Output
 from polydiff.backbones.unet_layers import Plane, Signals, group_norm, zero
 from polydiff.core.conditions import Condition, Conditions
 from polydiff.core.space import Space
@@ -78,18 +78,18 @@ class Stage(nn.Module):
         self.reading = CrossAttention(c_out, embedding, config) if attends and reads else None
         self.recompute = config.recompute
 
-    def forward(self, told: Told, *planes: Tensor) -> Tensor:
+    def forward(self, context: Context, *planes: Tensor) -> Tensor:
         """Return activations (B, c_out, H, W) from planes of c_in channels together."""
         if self.recompute and torch.is_grad_enabled():
-            kept: Tensor = checkpoint(self.compute, told, *planes, use_reentrant=False)
+            kept: Tensor = checkpoint(self.compute, context, *planes, use_reentrant=False)
             return kept
-        return self.compute(told, *planes)
+        return self.compute(context, *planes)
 
-    def compute(self, told: Told, *planes: Tensor) -> Tensor:
+    def compute(self, context: Context, *planes: Tensor) -> Tensor:
         """Return the same; on the way back it may be done again."""
         h = planes[0] if len(planes) == 1 else torch.cat(planes, 1)
-        out: Tensor = self.attention(self.block(h, told.vector))
-        return out if self.reading is None else self.reading(out, told)
+        out: Tensor = self.attention(self.block(h, context.vector))
+        return out if self.reading is None else self.reading(out, context)
 
 
 class Upsample(nn.Module):
@@ -121,11 +121,11 @@ class Down(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.leaves_all = leaves_all
 
-    def forward(self, h: Tensor, told: Told) -> list[Tensor]:
+    def forward(self, h: Tensor, context: Context) -> list[Tensor]:
         """Return what is left for the way up; the last is also what goes on."""
         left = [self.enter(h)]
         for stage in self.stages:
-            left.append(stage(told, left[-1]))
+            left.append(stage(context, left[-1]))
         return left if self.leaves_all else left[1:]
 
 
@@ -142,10 +142,10 @@ class Up(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.leave = leave
 
-    def forward(self, h: Tensor, told: Told, left: list[Tensor]) -> Tensor:
+    def forward(self, h: Tensor, context: Context, left: list[Tensor]) -> Tensor:
         """Return activations for the finer level, with what `Down` left taken in, the last first."""
         for stage, skip in zip(self.stages, reversed(left), strict=True):
-            h = stage(told, h, skip)
+            h = stage(context, h, skip)
         out: Tensor = self.leave(h)
         return out
 
@@ -257,17 +257,17 @@ class UNet(nn.Module):
         """Compile the network as one graph for each shape; arguments are those of `torch.compile`."""
         super().compile(**({"fullgraph": True, "dynamic": False} | how))
 
-    def planes(self, h: Tensor, told: Told) -> Tensor:
+    def planes(self, h: Tensor, context: Context) -> Tensor:
         """Go down all levels and up again, on folded planes whose sides the strides divide."""
         h = self.stem(h).contiguous(memory_format=torch.channels_last)
         left: list[list[Tensor]] = []
         for down in self.down:
-            left.append(down(h, told))
+            left.append(down(h, context))
             h = left[-1][-1]
         for stage in self.middle:
-            h = stage(told, h)
+            h = stage(context, h)
         for up in reversed(self.up):
-            h = up(h, told, left.pop())
+            h = up(h, context, left.pop())
         out: Tensor = self.out(self.norm(h))
         return out
 

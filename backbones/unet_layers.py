@@ -53,7 +53,7 @@ def group_norm(channels: int, config: UNetConfig, affine: bool = True, silu: boo
 class Signals:
     """Conditions that lie beside the state, as planes in the grid of its patches.
 
-    Each becomes its numbers, 0 where they are not given, and a channel that says where they are. A place of a signal
+    Each signal becomes its numbers, 0 if not given, and a channel that marks where they are given. A place of a signal
     that stands for several patches is repeated for each of them; several that lie in one patch become channels.
 
     Arguments:
@@ -90,9 +90,11 @@ class Signals:
                 value = kind.blank(len(like), (1, 1), like.device)
             value = value if value.ndim == 4 else value[:, :, None]
             numbers, there = filled(value, 1)
-            told = torch.cat([numbers, there.to(value.dtype)], 1).to(like)
+            planes = torch.cat([numbers, there.to(value.dtype)], 1).to(like)
             for axis, n in zip((2, 3), self.plane.sides(max(kind.every // self.patch, 1)), strict=True):
-                told = told.repeat_interleave(n, axis) if n > 1 else told
-            told = functional.pad(told, (0, width - told.shape[3], 0, height - told.shape[2]))  # or cut, where longer
+                planes = planes.repeat_interleave(n, axis) if n > 1 else planes
+            planes = functional.pad(
+                planes, (0, width - planes.shape[3], 0, height - planes.shape[2])
+            )  # or cut, where longer
             p, q = self.inside(kind)
-            yield rearrange(told, "b c (h p) (w q) -> b (c p q) h w", p=p, q=q)
+            yield rearrange(planes, "b c (h p) (w q) -> b (c p q) h w", p=p, q=q)

@@ -24,7 +24,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from polydiff.backbones.config import UNetConfig
-from polydiff.backbones.embed import Told
+from polydiff.backbones.embed import Context
 from polydiff.backbones.unet import UNet
 from polydiff.checkup.step_profile import speeds
 from polydiff.contract.sections import OptimConfig
@@ -117,7 +117,7 @@ def difference(size: int = 4) -> float:
     x, t = inputs(size, "cpu")
     with torch.no_grad():
         embedding = functional.silu(theirs.time_embedding(theirs.time_proj(t)))
-        return relative_error(ours.planes(x, Told(embedding)), theirs(x, t).sample)
+        return relative_error(ours.planes(x, Context(embedding)), theirs(x, t).sample)
 
 
 def diffusers_step(batch: int, device: str, precision: str) -> Run:

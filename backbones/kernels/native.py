@@ -42,7 +42,7 @@ def library(name: str) -> ctypes.CDLL | None:
         return found
     if found.failed:
         warnings.warn(
-            f"The kernel {name} is not in use, so a slower way is taken ({SWITCH}=0 says so without this warning): "
+            f"The kernel {name} is not in use, so layers are slower ({SWITCH}=0 hides this warning): "
             f"{found.why}",
             stacklevel=2,
         )
@@ -86,7 +86,7 @@ def examine() -> Iterator[Finding]:
 
 
 def complaint(error: subprocess.CalledProcessError) -> str:
-    """Return the line in which a compiler says what is wrong: the first with "error" in it, else the first."""
+    """Return the line of a compiler's output that explains the error: the first with "error" in it, or the first."""
     lines: list[str] = [line.strip() for line in error.stderr.splitlines() if line.strip()]
     return next((line for line in lines if "error" in line.lower()), (lines or [f"exit code {error.returncode}"])[0])
 

@@ -127,7 +127,7 @@ class Fused(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         h, gain, offset, mean, rstd = ctx.saved_tensors
-        if torch.is_grad_enabled():  # derivatives of the derivative are asked for
+        if torch.is_grad_enabled():  # second derivatives are needed
             y = plain(h, ctx.groups, gain, offset, ctx.silu)
             inputs = [t for t in (h, gain, offset) if t.requires_grad]
             found = iter(torch.autograd.grad(y, inputs, dy, create_graph=True))

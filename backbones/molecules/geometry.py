@@ -2,7 +2,7 @@ r"""What networks of molecules see of positions, and of an earlier estimate of t
 
 Positions enter by differences and distances alone, always in float32 or better. An estimate (self-conditioning: Chen
 et al., 2022, https://arxiv.org/abs/2208.04202) gives its own distances to pairs and its features to atoms, and its
-positions, from which their mean is taken, to the output; so a network that is told one stays equivariant.
+positions, from which their mean is taken, to the output; so a network that receives one stays equivariant.
 
 Symbols: B molecules, K features an atom, H hidden width, G features a distance. Leading axes are those of the layout
 (`graphs`).
@@ -65,10 +65,10 @@ class Earlier(NamedTuple):
     @classmethod
     def of(cls, pairs: Pairs, cond: Condition | None, x: Tensor) -> Earlier:
         """Return what conditions say of the molecules of a state; a missing name and NaN are no estimate."""
-        told = (cond or {}).get(ESTIMATE)
-        if told is None:
+        estimate = (cond or {}).get(ESTIMATE)
+        if estimate is None:
             return cls(torch.zeros_like(x[..., :3]), torch.zeros_like(x[..., 2:]))
-        numbers, there = filled(told, -1)
+        numbers, there = filled(estimate, -1)
         r, f = pairs.clean(numbers.to(x)).split([3, x.shape[-1] - 3], -1)
         there = pairs.clean(there.to(x))
         return cls((r - pairs.atoms(pairs.mean(r))) * there, torch.cat([f, there], -1))

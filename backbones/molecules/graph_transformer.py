@@ -16,7 +16,7 @@ where queries, keys and values q, k, v are linear in u, primed ones in V', and e
 and v' by numbers of its own: weights of attention that have any sign and are not normalised, so that neighbours can be
 counted. Then [h, a, b] <- [h, 0, 0] + phi(u, g, inner products of V'), V <- (1 + a) V, and the atom moves along its
 vectors, r <- r + R tanh(b) V' / C. Inner products of vectors let attention see angles and distances of what the network
-makes of the molecule, at the price of a product of matrices. What goes in and comes out is told in `molecules`.
+makes of the molecule, at the price of a product of matrices. `network` documents inputs and outputs.
 
 (Pairs with numbers of their own, which attention reads and writes: Hussain et al., 2022,
 https://arxiv.org/abs/2108.03348, and Huang et al., 2023, https://arxiv.org/abs/2305.12347. Vectors that attention

@@ -80,7 +80,7 @@ class MoleculeNet(nn.Module, ABC):
             c: Molecules' embedding, (B, H).
             before: Features of the distances in the input, and in the earlier estimate if there may be one, (.., G).
             count: Number of neighbours of each atom or a fixed divisor, (.., 1).
-            earlier: The earlier estimate, for a network that is told one.
+            earlier: The previous estimate, for a self-conditioned network.
         """
 
     def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Output:
@@ -92,15 +92,15 @@ class MoleculeNet(nn.Module, ABC):
         Arguments:
             x: State of unit variance, (B, N, 3 + K) or (M, 3 + K).
             log_sigma: Log of the noise level of each molecule, (B,).
-            space: Where x lives; its `mask` (B, N) or `batch_index` (M,) says which atoms make a molecule.
+            space: Where x lives; its `mask` (B, N) or `batch_index` (M,) gives the molecule of each atom.
             cond: Conditions, or None.
         """
         pairs = pairs_of(space, x[..., :3], self.within)
         start, f = pairs.clean(x).split([3, x.shape[-1] - 3], -1)
         c = self.embed(log_sigma, cond).vector
         size = pairs.sizes[:, None].clamp(min=1).to(x.dtype)
-        told = f if self.out is not None else space.elements  # type: ignore[attr-defined]
-        h = (self.stem(told) + pairs.atoms(self.size(size.log()))).to(x.dtype)
+        features = f if self.out is not None else space.elements  # type: ignore[attr-defined]
+        h = (self.stem(features) + pairs.atoms(self.size(size.log()))).to(x.dtype)
         count = pairs.degree(h.dtype).clamp(1) if self.divisor is None else torch.full_like(h[..., :1], self.divisor)
         r = start.contiguous()  # as after every layer: compiled code is made for strides, too
         _, before = self.geometry(pairs, r)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from polydiff.backbones.attention import Attention, CrossAttention, angles, turned
 from polydiff.backbones.config import UNetConfig
-from polydiff.backbones.embed import Told
+from polydiff.backbones.embed import Context
 from polydiff.backbones.unet import UNet
 from polydiff.core.space import Euclidean, normal
 from polydiff.core.streams import streams
@@ -53,7 +53,7 @@ def test_cross_attention_is_that_of_torch(awake: Awake) -> None:
     given = torch.tensor([[True, True, False, True], [True, False, False, False]])
     queries = ours.norm(h)[:, :, 0].mT
     expected, _ = theirs(queries, tokens, tokens, key_padding_mask=~given)
-    mixed = ours(h, Told(torch.zeros(2, 1), tokens, given))
+    mixed = ours(h, Context(torch.zeros(2, 1), tokens, given))
     torch.testing.assert_close(mixed, h + expected.mT[:, :, None], rtol=1e-5, atol=1e-6)
 
 

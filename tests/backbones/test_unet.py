@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from polydiff.backbones.attention import FEW, attend
 from polydiff.backbones.config import UNetConfig
-from polydiff.backbones.embed import Told
+from polydiff.backbones.embed import Context
 from polydiff.backbones.kernels.norm import GroupNorm
 from polydiff.backbones.unet import ResidualBlock, UNet
 from polydiff.backbones.unet_layers import Plane
@@ -191,7 +191,7 @@ def test_the_topology_of_ddpm_is_that_of_diffusers(
         embedding = functional.silu(theirs.time_embedding(theirs.time_proj(t)))
         expected = theirs(x, t).sample
         torch.testing.assert_close(
-            ours.planes(x, Told(embedding)), expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item()
+            ours.planes(x, Context(embedding)), expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item()
         )
     for name in ("speed_images", "timing"):
         sys.modules.pop(name, None)

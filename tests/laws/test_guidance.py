@@ -68,16 +68,16 @@ def test_guidance_shifts_the_mean_of_gaussians(where: str, sigma: float, w: floa
 def test_what_a_network_is_told_besides_conditions_reaches_both_estimates() -> None:
     told: list[list[str]] = []
 
-    class Told(Curved):
+    class Context(Curved):
         def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
             told.append(sorted(cond or {}))
             return x
 
     space = euclidean(2)
     x, sigma, one = state(space), level(space, 0.8), torch.ones(2)
-    ClassifierFree(Told(), 2.0)(x, sigma, space, {"y": one, "_step": one})
-    Guided(Told(), Linear(2.0), negative={"y": one})(x, sigma, space, {"y": one, "_step": one})
-    ClassifierFree(Told(), 2.0)(x, sigma, space, {"_step": one})
+    ClassifierFree(Context(), 2.0)(x, sigma, space, {"y": one, "_step": one})
+    Guided(Context(), Linear(2.0), negative={"y": one})(x, sigma, space, {"y": one, "_step": one})
+    ClassifierFree(Context(), 2.0)(x, sigma, space, {"_step": one})
     assert told == [["_step", "y"], ["_step"], ["_step", "y"], ["_step", "y"], ["_step"]]
 
 

@@ -145,7 +145,7 @@ def test_a_variation_is_told_nothing_of_the_example() -> None:
     assert told["label"].tolist() == [2] * 4
 
 
-class Told(nn.Module):
+class Context(nn.Module):
     """A small network of two numbers, which is told which of them are known and their values."""
 
     def __init__(self) -> None:
@@ -173,7 +173,9 @@ def test_training_with_masks_learns_the_conditional() -> None:
         return Batch(x[rows], Euclidean(256, (1, 2)), {KNOWN: y[rows]})
 
     loss = Loss(times="log_normal", times_options={"mean": 0.0, "std": 1.5})
-    training = Training(Denoiser(Told(), SCHEDULES["edm"](sigma_max=20.0)), loss, OptimConfig(lr=1e-2, decay="cosine"))
+    training = Training(
+        Denoiser(Context(), SCHEDULES["edm"](sigma_max=20.0)), loss, OptimConfig(lr=1e-2, decay="cosine")
+    )
     for _ in fit(training, pairs, steps=400, batch_size=256, ema=0.98):
         pass
     n = 2000
@@ -195,7 +197,7 @@ def test_training_with_masks_learns_the_conditional() -> None:
 def test_an_estimate_is_exact_where_the_state_is_known(target: str) -> None:
     """Whatever the network says there; the rest of the estimate is the network's own, and so is the loss."""
     torch.manual_seed(0)
-    denoiser = Denoiser(Told(), SCHEDULES["edm"](), target=target)
+    denoiser = Denoiser(Context(), SCHEDULES["edm"](), target=target)
     x_0 = torch.randn(5, 1, 2)
     y = Inpaint(1).observe(x_0, streams(1, "mask", range(5)))[KNOWN]
     space, sigma = Euclidean(5, (1, 2)), torch.tensor([0.01, 0.1, 0.7, 3.0, 20.0])
