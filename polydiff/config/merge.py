@@ -17,12 +17,8 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError, create_model
 
 from polydiff.config.keys import ARGUMENTS, Fields, Word, explain, keys_of, kinds, leaves, read_word, unknown_key
-from polydiff.contract.discover import (
-    backbone_config_class,
-    domain_config_class,
-    load_backbone_spec,
-    load_domain_spec,
-)
+from polydiff.contract.backbone import backbone_config_class, load_backbone_spec
+from polydiff.contract.discover import domain_config_class, load_domain_spec
 from polydiff.contract.domain import DomainSpec
 from polydiff.contract.sections import OPTIONS_OF, Config, LossConfig
 from polydiff.support.errors import UserError, unknown

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from polydiff.metrics.results import Metric
 
@@ -41,6 +41,8 @@ class DomainSpec:
             The first is the default.
         api: Version of this interface.
     """
+
+    kind: ClassVar[str] = "domain"
 
     name: str
     summary: str

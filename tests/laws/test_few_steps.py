@@ -23,7 +23,7 @@ from torch.testing import assert_close
 from polydiff.backbones.config import MLPConfig
 from polydiff.cli import main
 from polydiff.config.merge import resolve, resolved_text
-from polydiff.contract.discover import build_backbone
+from polydiff.contract.backbone import build_backbone
 from polydiff.contract.sections import Config
 from polydiff.core.condition_batch import drop_condition, without
 from polydiff.core.conditions import STEP, Condition
