@@ -1,4 +1,4 @@
-"""A run while it trains: what it writes after which step, and how it stops."""
+"""A session of training: what a run writes after which step, and how it stops."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from polydiff.training.loop import NonFiniteError, Phase, Record, Training, fit
 from polydiff.training.optimizers import optimizer_tensors
 
 SHOWN = 16
-"""Samples of each set that a run keeps while it trains."""
+"""Samples in each set that a run keeps during training."""
 
 Progress = Callable[[Record, float], None]
 """Called after each step with its record and the run's seconds so far."""
@@ -38,15 +38,15 @@ Progress = Callable[[Record, float], None]
 
 @dataclass
 class Session:
-    """A run that is being trained.
+    """A run in training.
 
     Arguments:
-        run: Its folder.
-        settings: Its configuration, and where each value came from.
+        run: The run's folder.
+        settings: Its configuration, and the origin of each value.
         domain: Its domain, with statistics.
-        training: Module, average, optimizer, step.
-        seconds: Time that earlier sittings took.
-        parents: What its checkpoints record of the runs that it stands on (`polydiff.run.parents`).
+        training: Module, moving average, optimizer and step.
+        seconds: Seconds of training so far, those of earlier sessions included.
+        parents: Records of the runs that its configuration names (`polydiff.run.parents`).
     """
 
     run: Run
@@ -58,18 +58,18 @@ class Session:
 
     @property
     def config(self) -> Config:
-        """Its configuration."""
+        """The run's configuration."""
         return self.settings.config
 
     @property
     def model(self) -> Model:
-        """The model as it stands, with averaged weights."""
+        """The current model, with averaged weights."""
         ema = self.training.ema
         device = next(ema.parameters()).device
         return Model(self.config, self.domain, ema, self.training.step, "ema", device, self.parents)
 
     def checkpoint(self) -> Path:
-        """Write a checkpoint, then delete those that are no longer kept."""
+        """Write a checkpoint, delete those beyond `train.keep`, and return its folder."""
         training = self.training
         state = {
             "config": self.config.model_dump(mode="json"),
@@ -92,27 +92,27 @@ class Session:
         return path
 
     def checkpoint_if_new(self) -> None:
-        """Write a checkpoint unless this step has one or nothing was learned yet."""
+        """Write a checkpoint unless this step has one or no step is done."""
         if self.training.step > 0 and self.training.step not in steps_saved(self.run.checkpoints):
             self.checkpoint()
 
     def save_snapshot_if_due(self, step: int) -> None:
-        """Keep a snapshot of the power-function averages where one is due."""
+        """Save a snapshot of the power-function averages if one is due after this step."""
         train, averages = self.config.train, self.training.averages
         if averages is not None and step % max(1, train.steps // train.ema_snapshots) == 0:
             save_snapshot(self.run.averages, step, averages.tensors(), train.ema_snapshots)
 
     def due_to_show(self, step: int) -> bool:
-        """Whether samples are kept after this step."""
+        """Return whether samples are saved after this step."""
         train = self.config.train
         return step == train.steps or step % (train.sample_every or max(1, train.steps // 6)) == 0
 
     def check_sampling(self) -> None:
-        """Refuse a guide or conditions to guide away from that `show` could not use, at the cost of no sample."""
+        """Raise UserError if `show` could not use the guide or the negative conditions; no sample is drawn."""
         self.model.request().unwanted(self.config.seed, range(SHOWN))
 
     def show(self) -> None:
-        """Keep a set of samples, of the same seed each time so that the sets can be compared."""
+        """Save a set of samples. Each set has the same seed, so that sets can be compared."""
         model = self.model
         samples = model.sample(SHOWN, seed=self.config.seed)
         facts = {"step": model.step, "seed": self.config.seed, **self.config.sample.model_dump(mode="json")}
@@ -122,7 +122,15 @@ class Session:
 def records_of(
     config: Config, domain: Domain, training: Training[Any], steps: int | None = None, phase: Phase = nullcontext
 ) -> Iterator[Record]:
-    """Train as a configuration says, its steps or others, and yield a record after each (`loop.fit`)."""
+    """Train and yield the record of each step (`polydiff.training.loop.fit`).
+
+    Arguments:
+        config: The run's configuration.
+        domain: Provides the batches.
+        training: What is trained.
+        steps: Last step; None: `train.steps`.
+        phase: Context in which each phase of a step runs, for profiles.
+    """
     settings, device = config.train, next(training.module.parameters()).device
     return fit(
         training,
@@ -137,7 +145,7 @@ def records_of(
 
 
 def finish(session: Session, progress: Progress | None = None) -> Path:
-    """Train a session to its last step, with checkpoints and samples on the way and wherever it is stopped."""
+    """Train a session to its last step, with checkpoints and samples, and return the run's folder."""
     config, run, settings = session.config, session.run, session.config.train
     began, before = time.monotonic(), session.seconds
     records, levels = records_of(config, session.domain, session.training), Gathered()
@@ -163,9 +171,9 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
 
 @contextmanager
 def saved_on_error(session: Session) -> Iterator[None]:
-    """Where a step cannot be done (it is not finite, its data are gone), leave a checkpoint of the last good one.
+    """Save a checkpoint if a step fails before its update: a loss that is not finite, data that cannot be read.
 
-    Other errors may have struck in the middle of an update; then the last checkpoint is what a run goes on from.
+    Other errors may have interrupted an update, so they save nothing; the run is then resumed from its last checkpoint.
     """
     try:
         yield
@@ -177,10 +185,10 @@ def saved_on_error(session: Session) -> Iterator[None]:
 
 
 class Interrupts:
-    """Turns the first Ctrl-C or SIGTERM into a request that is honoured between steps; a second one stops at once.
+    """Turn the first Ctrl-C or SIGTERM into a request to stop after the step; a second one stops at once.
 
     Attributes:
-        asked: Whether a stop was asked for.
+        requested: Whether a stop is requested.
     """
 
     def __init__(self) -> None:
@@ -189,14 +197,14 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
-            self._before = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {s: signal.signal(s, self._request) for s in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _ask(self, number: int, frame: object) -> None:
+    def _request(self, number: int, frame: object) -> None:
         self.requested = True
         self.__exit__()
 

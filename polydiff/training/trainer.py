@@ -1,4 +1,4 @@
-"""A run from start to report: train, checkpoint, sample, evaluate, resume."""
+"""Train a new run or resume one, and how a run begins."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from polydiff.training.session import SHOWN, Progress, Session, finish
 
 
 def start(settings: Settings, path: Path | str, progress: Progress | None = None) -> Path:
-    """Train a new run to its end and return its folder.
+    """Train a new run to its last step and return its folder.
 
     Arguments:
-        settings: What to train, from `polydiff.config.merge.resolve`.
-        path: The run's folder, which must not hold a run yet.
-        progress: Called after each step.
+        settings: Configuration with provenance, from `polydiff.config.merge.resolve`.
+        path: The run's folder, which must not contain a run yet.
+        progress: Called after each step with its record and the run's seconds so far.
     """
     run, config = Run(Path(path)), settings.config
     check_config(config)
     run.check_free()
     with run.locked():
-        run.check_free()  # another process may have begun in the meantime
+        run.check_free()  # another process may have started a run in the meantime
         parents = open_parents(config)
         source = initial_checkpoint(config, parents.get("train.init"))
         domain = build_domain(config, statistics=source.state["statistics"] if source else None)
@@ -67,30 +67,36 @@ def train(
     overrides: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Train a new run of a domain and return its folder: `polydiff train` as a function.
+    """Train a new run of a domain and return its folder, as `polydiff train` does.
 
     Arguments:
-        domain: Name of the domain.
-        path: The run's folder, which must not hold a run yet.
+        domain: Name of the domain, such as "image".
+        path: The run's folder, which must not contain a run yet.
         preset: Name of the preset; None: the domain's first.
-        files: YAML files of settings.
-        overrides: Dotted keys and values, such as {"train.steps": 2000} or {"sample.negative": {"label": 3}}; a value
-            reaches the configuration as it is, never parsed.
-        progress: Called after each step.
+        files: YAML files of settings; later files override earlier ones and the preset.
+        overrides: Dotted keys and values, such as {"train.steps": 2000} or {"sample.negative": {"label": 3}}; they
+            override the files. Values are used as they are, not parsed.
+        progress: Called after each step with its record and the run's seconds so far.
+
+    Raises:
+        UserError: A key, value or name is wrong, the folder is in use, or the data cannot be used.
     """
     return start(resolve(domain, preset, files, values=overrides), path, progress)
 
 
 def resume(path: Path | str, steps: int | None = None, progress: Progress | None = None) -> Path:
-    """Go on with a run from its newest checkpoint, to the same bits as if it had not stopped.
+    """Resume a run from its newest checkpoint, train it to its last step and return its folder.
+
+    On a CPU the result has the same bits as that of a run that never stopped.
 
     Arguments:
         path: The run's folder.
-        steps: Train to this many steps instead of the configuration's; this changes a learning rate that decays.
-        progress: Called after each step.
+        steps: Train to this step instead of the configuration's `train.steps`, which stretches a decaying learning
+            rate; None: as configured.
+        progress: Called after each step with its record and the run's seconds so far.
 
     Raises:
-        UserError: The run is being trained elsewhere, has done more steps, or its data are not what they were.
+        UserError: Another process trains the run, the run has done more steps, or its data have changed.
     """
     run = Run.open(Path(path))
     with run.locked():
@@ -112,7 +118,7 @@ def resume(path: Path | str, steps: int | None = None, progress: Progress | None
         if training.step < settings.config.train.steps:
             session.check_sampling()
         if steps is not None:
-            session.checkpoint()  # so that the new goal is not forgotten, whenever the run is stopped
+            session.checkpoint()  # records the new number of steps, in case the run is stopped
             write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
         if session.due_to_show(checkpoint.step) and not run.samples(checkpoint.step).exists():
             session.show()  # a crash came between the checkpoint and its samples
@@ -120,19 +126,19 @@ def resume(path: Path | str, steps: int | None = None, progress: Progress | None
 
 
 def saved_settings(checkpoint: Checkpoint, run: Path) -> Settings:
-    """Return the settings that a checkpoint of the run in this folder holds."""
+    """Return the settings of a checkpoint of the run in this folder."""
     config = config_from(checkpoint.state["config"], str(run))
     config = located(config, checkpoint.state.get("parents", {}), run)
     return Settings(config, dict(checkpoint.state["provenance"]), {})
 
 
 def with_steps(settings: Settings, steps: int | None, done: int) -> Settings:
-    """Return settings with another number of training steps, no fewer than are done; None: as they are."""
+    """Return settings with another number of training steps, at least those done; None: unchanged."""
     if steps is None:
         return settings
     if steps < done:
         raise UserError(
-            f"train.steps={steps}: the run has done {done} steps already; ask for more, or begin a new run."
+            f"train.steps={steps}: the run has done {done} steps already. Set a larger number, or start a new run."
         )
     train = settings.config.train.model_copy(update={"steps": steps})
     config = settings.config.model_copy(update={"train": train})
@@ -140,13 +146,13 @@ def with_steps(settings: Settings, steps: int | None, done: int) -> Settings:
 
 
 def check_data(domain: Domain, examples: int, config: Config) -> None:
-    """Refuse to go on with data of another size: the order of examples, and so every later bit, would differ."""
+    """Raise UserError if the number of examples has changed: the order of examples would differ."""
     found = domain.size("train")
     if found != examples:
         where = f"in {config.data.path}" if config.data.path else f"of {config.data.name}"
         raise UserError(
-            f"The run was trained on {examples} examples; {found} are found {where} now. Bring the data back as they "
-            "were, or begin a new run."
+            f"The run was trained on {examples} examples, but there are {found} {where} now. Restore the data, or "
+            "start a new run."
         )
 
 
@@ -158,13 +164,13 @@ def initial_checkpoint(config: Config, parent: Parent | None) -> Checkpoint | No
     target = parent.config["target"]
     if target != config.target:
         raise UserError(
-            f"{parent} predicts {target}, so its weights mean nothing to target={config.target}. Say target={target}."
+            f"{parent} predicts {target}, so its weights cannot be used with target={config.target}. Set target={target}."
         )
     return Checkpoint.load(parent.checkpoint)
 
 
 def begin(config: Config, domain: Domain, weights: Mapping[str, Tensor] | None = None) -> Training[Any]:
-    """Return the training of a configuration before its first step, with these weights or from scratch."""
+    """Return the training of a configuration before its first step, with initial weights or from scratch."""
     denoiser = build_denoiser(config, domain, pick_device(config.device))
     if weights is not None:
         load_weights(denoiser, initial_weights(weights, denoiser.state_dict()), f"train.init={config.train.init}")
@@ -175,10 +181,14 @@ def begin(config: Config, domain: Domain, weights: Mapping[str, Tensor] | None =
 
 
 def initial_weights(weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights to begin with: the network's of another run, and what lies beside it.
+    """Return initial weights: the network's from another run, the rest fresh.
 
-    What a loss keeps begins anew; so does a learned schedule, unless the other run has one of the same size. Another
-    schedule changes nothing for a network, which is told the noise level alone.
+    The state of a loss starts fresh. A learned schedule does too, unless the other run has one of the same shapes. A
+    network fits any schedule, because it is conditioned on the noise level alone.
+
+    Arguments:
+        weights: Tensors of the other run.
+        fresh: Tensors of the new, untrained denoiser.
     """
 
     def schedule(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
