@@ -164,7 +164,7 @@ def initial_checkpoint(config: Config, parent: Parent | None) -> Checkpoint | No
     target = parent.config["target"]
     if target != config.target:
         raise UserError(
-            f"{parent} predicts {target}, so its weights cannot be used with target={config.target}. Set target={target}."
+            f"{parent} predicts {target}, so its weights do not fit target={config.target}. Set target={target}."
         )
     return Checkpoint.load(parent.checkpoint)
 

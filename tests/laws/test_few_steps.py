@@ -267,7 +267,7 @@ def weights_of_init(config: Config) -> Mapping[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ({"target": "eps"}, "predicts edm, so its weights mean nothing to target=eps"),
+        ({"target": "eps"}, "predicts edm, so its weights do not fit target=eps"),
         (
             {"backbone.channels": 24},
             r"train.init=.* does not fit the network .* \d+ tensors have another shape, such as",
