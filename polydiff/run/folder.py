@@ -88,9 +88,7 @@ class Run:
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file, not a folder. Choose another -o.")
         if self.path.is_dir() and not self.resolved.is_file() and any(p.name != LOCK for p in self.path.iterdir()):
-            raise UserError(
-                f"{self.path} contains files that do not belong to a run. Choose another -o, or an empty folder."
-            )
+            raise UserError(f"{self.path} contains other files than a run. Choose another -o, or an empty folder.")
 
     @contextmanager
     def locked(self) -> Iterator[None]:

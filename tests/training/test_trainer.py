@@ -78,7 +78,7 @@ def test_samples_do_not_depend_on_the_batch_size(finished: Path) -> None:
 
 
 def test_a_run_is_never_overwritten(finished: Path) -> None:
-    with pytest.raises(UserError, match="holds a run already"):
+    with pytest.raises(UserError, match="already contains a run"):
         tiny("image", finished)
 
 
