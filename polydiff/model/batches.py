@@ -109,7 +109,7 @@ class Memory:
                 self.most = (len(part) + 1) // 2
 
     def attempt(self, part: Sequence[int], compute: Callable[[Sequence[int]], T]) -> tuple[T] | None:
-            """Return the result of a part as a tuple of one; None after an out-of-memory error."""
+        """Return the result of a part as a tuple of one; None after an out-of-memory error."""
         try:
             return (compute(part),)
         except (RuntimeError, MemoryError) as error:
