@@ -104,7 +104,7 @@ def test_what_a_sample_is_told_of_a_negative_condition_is_that_alone(run: Path) 
         ({"guidance_method": "cfg_pp"}, "Use the sampler ddim, ddpm or euler with it."),
         ({"guidance_interval": (5, 0.3)}, "interval must be a low and a higher noise level"),
         ({"guide": "worse", "guidance": 1.0}, "A guide has no effect at guidance 1."),
-        ({"negative": {"half": "lower"}, "guidance": 1.0}, "A condition to guide away from does nothing at"),
+        ({"negative": {"half": "lower"}, "guidance": 1.0}, "A condition to guide away from has no effect at"),
         ({"guidance_method": "apg", "guidance": 1.0}, "A method of guidance has no effect at guidance 1. Set"),
         ({"guidance_options": {"rescale": 0.5}, "guidance": 1.0}, "An option of guidance has no effect at guidance 1."),
         ({"guidance_interval": (0.3, 5), "guidance": 1.0}, "An interval of guidance has no effect at guidance 1."),
@@ -383,7 +383,7 @@ def test_the_command_line_varies(run: Path, tmp_path: Path, capsys: pytest.Captu
         (["-n", "99"], "there are 32 held-out examples."),
         (["--strength", "2"], "vary: strength must be above 0 and at most 1, not 2.0."),
         (["-o", str(folder)], "exists and is not an empty folder. Choose another -o."),
-        (["point.json"], "The domain ring reads no files of yours. Name none, for held-out examples."),
+        (["point.json"], "The domain ring reads no files. Name no file, to use held-out examples."),
     ):
         assert main(["vary", str(copy), *extra]) == 2
         assert message in capsys.readouterr().err
