@@ -133,4 +133,4 @@ def test_what_has_no_meaning_is_refused(tmp_path: Path) -> None:
     for name, values in wrong.items():
         for value in values:
             with pytest.raises(UserError, match=rf"{name}|\.np[yz]"):
-                FIELDS[name].ask(name, value, 1)
+                FIELDS[name].request(name, value, 1)
