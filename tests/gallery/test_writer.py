@@ -59,10 +59,10 @@ def test_a_drawing_that_was_stopped_ends_with_the_same_bits(
             draw(model, tmp_path / "parts", n, **how)
     assert (tmp_path / "parts" / JOURNAL).is_file()
     assert not (tmp_path / "parts" / "manifest.json").exists()
-    told: list[tuple[int, int]] = []
-    draw(model, tmp_path / "parts", n, **{**how, "batch_size": None}, progress=lambda *now: told.append(now))
-    assert told[0] == ((68 if name != "molecule" else 64), n)
-    assert told[-1] == (n, n)
+    progress_calls: list[tuple[int, int]] = []
+    draw(model, tmp_path / "parts", n, **{**how, "batch_size": None}, progress=lambda *now: progress_calls.append(now))
+    assert progress_calls[0] == ((68 if name != "molecule" else 64), n)
+    assert progress_calls[-1] == (n, n)
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
     manifest = json.loads((tmp_path / "whole" / "manifest.json").read_text())
     assert len(manifest["samples"]) == n
@@ -199,9 +199,9 @@ def test_the_first_samples_too_are_kept(runs: Path, tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             draw(model, tmp_path / "parts", 70, batch_size=4)
     before = {path: path.stat().st_ino for path in (tmp_path / "parts").glob("sample-*")}
-    told: list[int] = []
-    draw(model, tmp_path / "parts", 70, progress=lambda done, n: told.append(done))
-    assert told[0] == len(before) == 20
+    progress_calls: list[int] = []
+    draw(model, tmp_path / "parts", 70, progress=lambda done, n: progress_calls.append(done))
+    assert progress_calls[0] == len(before) == 20
     assert before == {path: path.stat().st_ino for path in before}
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
 
@@ -230,9 +230,9 @@ def test_what_was_put_in_place_before_a_crash_stays(runs: Path, tmp_path: Path) 
             draw(model, tmp_path / "parts", 70, **how)
     assert (tmp_path / "parts" / "samples.sdf").is_file()
     assert not (tmp_path / "parts" / "manifest.json").exists()
-    told: list[int] = []
-    draw(model, tmp_path / "parts", 70, **how, progress=lambda done, n: told.append(done))
-    assert told == [70]
+    progress_calls: list[int] = []
+    draw(model, tmp_path / "parts", 70, **how, progress=lambda done, n: progress_calls.append(done))
+    assert progress_calls == [70]
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
 
 
