@@ -4,7 +4,7 @@ A backbone is called as backbone(x, log_sigma, space, cond), is fed a state of u
 same shape. It is built as factory(config, channels=, dims=, conditions=).
 """
 
-from polydiff.contract.discover import BackboneSpec
+from polydiff.contract.backbone import BackboneSpec
 
 UNET = BackboneSpec(
     name="unet",

@@ -17,7 +17,7 @@ from timing import in_turns, markdown, parser, quartiles, show
 from torch import Tensor, nn
 
 from polydiff.backbones.config import EGNNConfig, GraphTransformerConfig, MoleculeNetConfig
-from polydiff.contract.discover import build_backbone
+from polydiff.contract.backbone import build_backbone
 from polydiff.core.space import Space
 from polydiff.core.streams import stream, streams
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules

@@ -12,8 +12,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from polydiff.config.merge import resolve as resolve
-    from polydiff.contract.discover import BackboneSpec as BackboneSpec
-    from polydiff.contract.discover import build_backbone as build_backbone
+    from polydiff.contract.backbone import BackboneSpec as BackboneSpec
+    from polydiff.contract.backbone import build_backbone as build_backbone
     from polydiff.contract.domain import Domain as Domain
     from polydiff.contract.domain import DomainSpec as DomainSpec
     from polydiff.contract.domain import Samples as Samples
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "config.merge": ("resolve",),
-    "contract.discover": (
+    "contract.backbone": (
         "BackboneSpec",
         "build_backbone",
     ),

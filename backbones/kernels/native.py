@@ -42,8 +42,7 @@ def library(name: str) -> ctypes.CDLL | None:
         return found
     if found.failed:
         warnings.warn(
-            f"The kernel {name} is not in use, so layers are slower ({SWITCH}=0 hides this warning): "
-            f"{found.why}",
+            f"The kernel {name} is not in use, so layers are slower ({SWITCH}=0 hides this warning): {found.why}",
             stacklevel=2,
         )
     return None

@@ -7,9 +7,10 @@ $$ m_{ij} = \mathrm{silu}(W\, \mathrm{silu}(W_1 u_i + W_2 u_j + W_3 e_{ij} + b))
 
 $$ r_i \leftarrow r_i + \tfrac 1 Z \sum_{j \ne i} \frac{r_i - r_j}{|r_i - r_j| + 1}\, R \tanh(w \cdot m_{ij}), $$
 
-and e_ij of the distances between i and j, now, in the input, and with `self_condition` in the previous estimate. The module
-`network` documents inputs and outputs. (Satorras et al., 2021, https://arxiv.org/abs/2102.09844; Hoogeboom et
-al., 2022, https://arxiv.org/abs/2203.17003.) W_1 u_i + W_2 u_j is computed for atoms, so the concatenation
+and e_ij of the distances between i and j: the current ones, those of the input and, with `self_condition`, those of
+the previous estimate. The module `network` documents inputs and outputs. (Satorras et al., 2021,
+https://arxiv.org/abs/2102.09844; Hoogeboom et al., 2022, https://arxiv.org/abs/2203.17003.) W_1 u_i + W_2 u_j is
+computed for atoms, so the concatenation
 [u_i, u_j, e_ij] of all pairs never exists. Positions and distances stay in float32 whatever the autocast.
 
 Symbols: those of `molecules`, e (.., G) pairs' geometry, Z the number of neighbours or a fixed divisor, R the range.

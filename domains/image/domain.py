@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from polydiff.contract.discover import build_backbone
+from polydiff.contract.backbone import build_backbone
 from polydiff.contract.domain import Samples
 from polydiff.contract.fields import Labels
 from polydiff.contract.quarantine import Quarantine

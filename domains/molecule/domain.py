@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from polydiff.contract.abilities import Inspection
-from polydiff.contract.discover import build_backbone
+from polydiff.contract.backbone import build_backbone
 from polydiff.contract.domain import Samples
 from polydiff.contract.quarantine import Quarantine
 from polydiff.contract.sections import Config

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from polydiff.contract.discover import BackboneSpec, Finding, discover, duplicates, load
+from polydiff.contract.backbone import BackboneSpec
+from polydiff.contract.discover import Finding, discover, duplicates, load
 from polydiff.contract.domain import DomainSpec
 from polydiff.core.extensions import installed
 from polydiff.machine.environment import cores, version

@@ -13,7 +13,8 @@ from polydiff.contract.sections import Config
 from polydiff.machine.device import pick_precision
 from polydiff.machine.memory import Peak, size
 from polydiff.training.data import batches
-from polydiff.training.trainer import begin, records_of
+from polydiff.training.session import records_of
+from polydiff.training.trainer import begin
 
 STEPS = 6
 """Steps timed; the first, which allocates, is left out."""

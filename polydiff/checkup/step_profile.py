@@ -20,7 +20,8 @@ from polydiff.machine.memory import Peak, size
 from polydiff.machine.timing import fastest, waiter
 from polydiff.support.errors import UserError
 from polydiff.training.loop import PHASES
-from polydiff.training.trainer import begin, records_of
+from polydiff.training.session import records_of
+from polydiff.training.trainer import begin
 
 STEPS = 10
 """Steps timed."""

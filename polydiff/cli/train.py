@@ -12,7 +12,8 @@ from typing import Any
 from polydiff.cli.parsing import OptionalNumber, Parser, config_parser, read_words, settings
 from polydiff.cli.tables import TrainingProgress, evaluation_table, help_on_keys, table
 from polydiff.config.merge import Settings
-from polydiff.contract.discover import load_backbone_spec, load_domain_spec, require
+from polydiff.contract.backbone import load_backbone_spec
+from polydiff.contract.discover import load_domain_spec, require
 from polydiff.contract.quarantine import summary_lines
 from polydiff.support.errors import UserError
 from polydiff.support.files import new_numbered_folder

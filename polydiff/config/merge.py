@@ -20,12 +20,8 @@ from pydantic import BaseModel, ValidationError, create_model
 from polydiff.config.keys import ARGUMENTS, CommandLineValue, explain, leaves
 from polydiff.config.layers import Layer, assignments, last
 from polydiff.config.objective_defaults import with_objective_defaults
-from polydiff.contract.discover import (
-    backbone_config_class,
-    domain_config_class,
-    load_backbone_spec,
-    load_domain_spec,
-)
+from polydiff.contract.backbone import backbone_config_class, load_backbone_spec
+from polydiff.contract.discover import domain_config_class, load_domain_spec
 from polydiff.contract.domain import DomainSpec
 from polydiff.contract.sections import Config
 from polydiff.support.errors import UserError, unknown

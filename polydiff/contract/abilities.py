@@ -1,7 +1,7 @@
-"""What a modality may provide beside a `Domain`: each protocol is a thing that more can be done with.
+"""Optional abilities of a `Domain`: each protocol here enables one more feature.
 
-A domain has an ability by having its methods or attributes; nothing is registered. `provides(domain, HasUnits)` says
-whether it has one and evaluates nothing of it, as a check must not open a data set.
+A domain has an ability if it has the protocol's methods and attributes; nothing is registered. `provides(domain,
+HasUnits)` returns whether it has one. The check evaluates no property, because that could open a data set.
 """
 
 from __future__ import annotations
@@ -28,134 +28,135 @@ if TYPE_CHECKING:
 
 
 class HasUnits(Protocol):
-    """A domain that says what its states' numbers stand for. Without it, likelihoods are densities of states."""
+    """A domain that defines bins and units of its states. Without it, likelihoods are densities of states."""
 
     def units(self, x: State, space: Space) -> Units:
         """Return the bins and units of clean states."""
 
 
 class Reads(Protocol):
-    """A domain that reads a user's own files as it reads those of its data, for `polydiff vary RUN FILE ...`."""
+    """A domain that reads the user's own files, for `polydiff vary RUN FILE ...`."""
 
     def read(self, paths: Sequence[Path]) -> Batch:
-        """Return files as clean states, with no condition given.
+        """Return files as clean states (B, ...), one a file, with every condition missing.
 
         Raises:
-            UserError: A file cannot be read, is not of the trained kind, or differs from the others in size.
+            UserError: A file cannot be read, is not of the kind that the model was trained on, or differs from the
+                others in size.
         """
 
 
 class HasSizes(Protocol):
-    """A domain whose examples differ in size, so that `train.like_sizes` can put like ones into a batch."""
+    """A domain whose examples differ in size; `train.like_sizes` then puts examples of similar size into a batch."""
 
     def sizes(self, split: str) -> NDArray[Any]:
-        """Return a whole number for each example of a split: how large it is, such as its number of atoms."""
+        """Return the size of each example of a split, whole numbers (N,), such as numbers of atoms."""
 
 
 class HasConfusions(Protocol):
-    """A domain whose judges tell classes apart, for a picture in the report."""
+    """A domain whose judges classify examples; the report draws a confusion matrix of each condition."""
 
     def confusions(self, samples: Samples) -> Mapping[str, Confusion]:
-        """Return, by condition, what was asked of samples and what judges take them for."""
+        """Return, by condition, the classes that were requested and those that judges recognise."""
 
 
 class HasMeasures(Protocol):
-    """A domain whose judges measure real numbers of examples, for a picture of each in the report."""
+    """A domain whose judges measure real numbers of examples; the report draws the distribution of each."""
 
     def measures(self, samples: Samples) -> Mapping[str, Measured]:
-        """Return, by name, what judges measure, beside what was asked for; all of the same names for all samples."""
+        """Return, by name, measured values beside the requested ones; the names are the same for all samples."""
 
 
 class HasScripts(Protocol):
-    """A domain whose fragments (`show`) do more with a script, which a page holds once."""
+    """A domain whose HTML fragments (`Domain.show`) use scripts; a page contains each script once."""
 
     def scripts(self) -> Mapping[str, str]:
-        """Return JavaScript by file name; it runs after all fragments, may find none, and fetches nothing."""
+        """Return JavaScript by file name. It runs after all fragments, must work without any, and fetches nothing."""
 
 
 class HasRegions(Protocol):
-    """A domain whose examples have parts that can be named in words, for `polydiff inpaint RUN --gap REGION`."""
+    """A domain whose examples have regions that text can name, for `polydiff inpaint RUN --gap REGION`."""
 
     def region(self, text: str, given: Batch) -> Tensor:
-        """Return which elements a region of given examples holds, booleans that broadcast against their state.
+        """Return the mask of a region: booleans that broadcast against the state (B, ...), True inside.
 
         Raises:
-            UserError: The words name no region, an empty one, or one that lies outside of the example.
+            UserError: The text names no region, an empty one, or one outside the example.
         """
 
 
 class Grows(Protocol):
-    """A domain whose examples are sets, which can have more places, for `polydiff inpaint RUN FILE --add N`."""
+    """A domain whose examples are sets that can be extended, for `polydiff inpaint RUN FILE --add N`."""
 
     def grown(
         self, given: Batch, mask: Tensor, add: str, generators: Sequence[torch.Generator]
     ) -> tuple[Batch, Tensor]:
-        """Return given examples with further places, and the mask of what is known of them.
+        """Return given examples with added elements, and the mask of their known values.
 
         Arguments:
-            given: Clean states.
-            mask: What is known of them.
-            add: How many places, or which, in the domain's words: 6, or C2H4 for atoms.
-            generators: One random stream an example, for what the words leave open.
+            given: Clean states (B, ...).
+            mask: 1 or True where they are known; broadcasts against the state.
+            add: Number or kinds of the added elements, as text of the domain's format: 6, or C2H4 for atoms.
+            generators: B generators, one an example, for choices that the text leaves open.
 
         Raises:
-            UserError: The words say nothing, or the examples would be larger than any that can be made.
+            UserError: The text cannot be read, or the examples would be larger than the model can generate.
         """
 
 
 class Forgets(Protocol):
-    """A domain whose codec may spread a place of an example over several numbers of its state."""
+    """A domain whose codec may spread one place of an example over several numbers of its state."""
 
     def forget(self, x: State, mask: Tensor, space: Space) -> State:
-        """Return clean states that know nothing of the places of their examples where the mask is not 1."""
+        """Return clean states (B, ...) that hold no information on the places where the mask is not 1."""
 
 
 class Restores(Protocol):
-    """A domain that can be trained to make examples of another form of them.
+    """A domain that can be trained to restore examples from a degraded form.
 
     Attributes:
-        task: What its configuration says; a `Restoration`, or `Generate`.
+        task: Task of its configuration: a `polydiff.contract.tasks.Restoration`, or `Generate`.
     """
 
     task: Task
 
     def read_degraded(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
-        """Return what a network is told of a user's own files of one size, and the states of the simple method.
+        """Return the user's degraded files as conditions (B, ...), with the baseline's estimates as states (B, ...).
 
         Arguments:
-            paths: Files of the lesser form.
-            degrade: Whether they are examples in full, of which the lesser form is made first.
+            paths: Degraded files of one size.
+            degrade: Whether the files are complete examples, which are degraded first.
 
         Raises:
-            UserError: The task has no files, or a file cannot be read or is not of the trained kind.
+            UserError: The task reads no files, or a file cannot be read or is not of the trained kind.
         """
 
     def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
-        """Return the distances of samples to the examples that they should be."""
+        """Return distances between samples and the true examples, by name."""
 
 
 class HasQuarantine(Protocol):
-    """A domain whose data may hold what cannot be used."""
+    """A domain that excludes unusable parts of its data."""
 
     @property
     def quarantine(self) -> Quarantine | None:
-        """What is put aside; None where the data are computed."""
+        """Excluded data; None if the data are computed rather than read."""
 
 
 def quarantine_of(domain: object) -> Quarantine | None:
-    """Return what a domain puts aside of its data; None if it does not say, or its data are computed."""
+    """Return the quarantine of a domain; None if it has none, or if its data are computed."""
     return domain.quarantine if provides(domain, HasQuarantine) else None
 
 
 @dataclass
 class Inspection:
-    """What was found.
+    """Result of inspecting a data set.
 
     Arguments:
-        facts: What -> found, as JSON, in the order in which it is told.
-        problems: What keeps it from being trained on; none: nothing does.
-        advice: Keys of the configuration that suit the data, where nobody said any.
-        quarantine: What is put aside; None where the domain does not say.
+        facts: Property -> value, as JSON, in the order of printing.
+        problems: Reasons why the data cannot be trained on; [] if they can.
+        advice: Configuration keys that the user has not set -> values that suit the data.
+        quarantine: Excluded data; None if the domain keeps no quarantine.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -164,40 +165,45 @@ class Inspection:
     quarantine: Quarantine | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return all of it as plain values."""
+        """Return all fields as JSON values."""
         aside = self.quarantine.as_json() if self.quarantine else {}
         return {"facts": self.facts, "problems": self.problems, "advice": self.advice, **aside}
 
 
 class Inspects(Protocol):
-    """A domain that can tell more of a data set than whether it can be opened."""
+    """A domain that describes a data set, for `polydiff data check`."""
 
     @staticmethod
     def inspect(config: Config, said: Collection[str]) -> Inspection:
-        """Return what `config.data` holds; `said` are the keys that the user gave, on which no advice is wanted."""
+        """Inspect the data of `config.data`.
+
+        Arguments:
+            config: The configuration.
+            said: Dotted keys that the user set; they get no advice. polydiff passes this argument by position.
+        """
 
 
 def task_conditions(domain: Domain) -> Set[str]:
-    """Return the names of the conditions that a task tells: no wishes, but what is known of an example."""
+    """Return the names of the task's conditions, which hold known parts of an example rather than requests."""
     from polydiff.core.conditions import KNOWN
 
     return {KNOWN, *(domain.task.conditions if provides(domain, Restores) else ())}
 
 
 class TellsTogether(Protocol):
-    """A domain of whose conditions some mean little alone, such as the numbers of atoms of each element.
+    """A domain with conditions that mean little alone, such as the numbers of atoms of each element.
 
     Attributes:
-        together: Their names: in training they are withheld all or none.
+        together: Names of these conditions. Condition dropout in training withholds all of them or none.
     """
 
     @property
     def together(self) -> Sequence[str]:
-        """Names of conditions that are withheld all or none."""
+        """Names of conditions that are withheld together."""
 
 
 class Archives(Protocol):
-    """A domain whose samples can be kept in one file, for `polydiff sample --one-file`."""
+    """A domain that writes many samples to one file, for `polydiff sample --one-file`."""
 
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
-        """Return what samples add to one file: arrays by name, samples first, or {"samples.sdf": the records' text}."""
+        """Return what samples add to the file: arrays (B, ...) by name, or {"samples.sdf": text of the records}."""

@@ -1,8 +1,8 @@
-"""What a modality must provide.
+"""What a modality must provide: a `DomainSpec`, and the `Domain` that it leads to.
 
-A domain is found through the entry point group `polydiff.domains`. Its entry point names a `DomainSpec`, which says
-what it is without importing anything heavy; the spec names a config class and a factory, which load on use. What the
-factory returns is a `Domain`.
+A domain is found through the entry-point group `polydiff.domains`. Its entry point names a `DomainSpec`, whose module
+imports nothing heavy. The spec names a configuration class and a factory, which load on first use. The factory returns
+a `Domain`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from polydiff.metrics.results import Metric
 
@@ -27,20 +27,23 @@ API = 1
 
 @dataclass(frozen=True, kw_only=True)
 class DomainSpec:
-    """A domain's card: everything that can be said without importing it.
+    """A domain's metadata: everything that polydiff lists without importing the domain itself.
 
     Arguments:
-        name: What `--domain` says.
-        summary: One line.
+        name: Value of `--domain` that selects it; also the name of its entry point.
+        summary: Description of one line.
         config: "module:Class" of its configuration, a `polydiff.contract.sections.Config` that imports no torch.
         factory: "module:Class" of the domain, called as factory(config, statistics=None).
-        suffixes: Of the files that it reads, such as ".wav": by them `polydiff data check` tells what a folder holds.
-        requires: Modules that it needs beyond polydiff's own.
-        install: What to type where one of them is missing.
-        presets: Name -> overrides with dotted keys, such as {"train.steps": 2000}; {} is the config's own defaults.
-            The first is the default.
-        api: Version of this interface.
+        suffixes: Suffixes of the files that it reads, such as ".wav"; `polydiff data check` guesses the domain of a
+            folder from them.
+        requires: Modules that it needs beyond polydiff's own dependencies.
+        install: Command that installs missing modules.
+        presets: Name -> overrides with dotted keys, such as {"train.steps": 2000}; {} keeps the configuration's
+            defaults. The first preset is the default one.
+        api: Version of the plugin interface.
     """
+
+    kind: ClassVar[str] = "domain"
 
     name: str
     summary: str
@@ -55,11 +58,11 @@ class DomainSpec:
 
 @dataclass(frozen=True)
 class Samples:
-    """Examples as a person knows them (pictures, sounds, molecules), and what each was asked to be.
+    """Decoded examples (pictures, sounds, molecules) with the conditions of each.
 
     Arguments:
-        examples: In the domain's own form, as `Domain.decode` returns them.
-        cond: The conditions, None where there are none.
+        examples: N examples in the domain's own form, as `Domain.decode` returns them.
+        cond: Name -> tensor (N, ...) of conditions, None if there are no conditions.
     """
 
     examples: Sequence[Any]
@@ -69,17 +72,17 @@ class Samples:
         return len(self.examples)
 
     def head(self, n: int) -> Samples:
-        """Return the first n."""
+        """Return the first n samples."""
         return Samples(self.examples[:n], None if self.cond is None else {k: v[:n] for k, v in self.cond.items()})
 
     def take(self, places: Sequence[int]) -> Samples:
-        """Return those at these places."""
+        """Return the samples at these positions, in this order."""
         cond = None if self.cond is None else {k: v[list(places)] for k, v in self.cond.items()}
         return Samples([self.examples[i] for i in places], cond)
 
     @staticmethod
     def join(parts: Sequence[Samples]) -> Samples:
-        """Return consecutive samples as one."""
+        """Concatenate samples."""
         from polydiff.core.condition_batch import join_conditions
 
         examples = [example for part in parts for example in part.examples]
@@ -87,60 +90,90 @@ class Samples:
 
 
 class Domain(Protocol):
-    """One modality: its data, its codec, its network, its judge and its pictures.
+    """One modality: its data, codec, network, judges and display.
+
+    A domain may have further abilities (`polydiff.contract.abilities`).
 
     Attributes:
-        statistics: What the codec measured on the training data, as JSON; kept in checkpoints. A domain built with
-            given statistics measures nothing, and decodes without its data set.
-        conditions: Name -> kind (`polydiff.core.conditions`); a number of classes stands for `Classes`, 0 for `Number`.
-            Code that reads them calls `conditions_of`.
+        statistics: What the codec measured on the training data, as JSON values. Checkpoints keep it. A domain built
+            with given statistics measures nothing and can decode without its data set.
+        conditions: Name -> kind (`polydiff.core.conditions`). A whole number n > 0 stands for `Classes(n)`, 0 for
+            `Number()`. Code that reads the kinds calls `conditions_of`.
     """
 
     statistics: Mapping[str, Any]
 
     @property
     def conditions(self) -> Declared:
-        """Name -> kind."""
+        """Name -> kind of each condition; {} if samples have none."""
 
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
-        """Prepare the domain. Data are loaded on first use."""
+        """Prepare the domain; load data on first use only.
+
+        Arguments:
+            config: The run's configuration, of the class that the spec names.
+            statistics: `statistics` of a checkpoint; None: measure them on the training data.
+        """
 
     def size(self, split: str) -> int:
-        """Return the number of examples of "train" or "test"."""
+        """Return the number of examples of a split: "train", or the held-out "test"."""
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
-        """Return clean states of these examples on the CPU; crops and flips are drawn from the example's generator."""
+        """Return clean states of examples of a split, on the CPU.
+
+        Arguments:
+            split: "train" or "test".
+            indices: B numbers of examples, below `size(split)`.
+            generators: B generators, one an example, for random crops, flips and other augmentation.
+
+        Returns:
+            States x (B, ...), the space of these states, and their conditions (B, ...) by name or None.
+        """
 
     def blank(
         self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]
     ) -> tuple[Space, Condition | None]:
-        """Return where new samples live, one a generator, and their conditions.
+        """Return the space of new samples and their conditions.
 
-        Sizes and the conditions that `asked` does not name are drawn as in the training data, each from its sample's
-        generator alone. `asked` holds the user's words, in physical units, and an array where a condition is a
-        sequence; an unknown name or value is a `UserError`.
+        Sizes, and conditions that are not requested, are drawn from their distribution in the training data. Each
+        sample uses its own generator alone, so that sample i does not depend on the batch.
+
+        Arguments:
+            generators: B generators, one a sample.
+            requested: Condition's name -> the user's value as text, in physical units ("C4", "120"), or an array if
+                the condition is a sequence. polydiff passes this argument by position.
+
+        Returns:
+            The space of B states, and name -> tensor (B, ...) of conditions or None.
+
+        Raises:
+            UserError: `requested` has an unknown name or value.
         """
 
     def backbone(self) -> nn.Module:
-        """Return the network of `config.backbone`."""
+        """Build the network of `config.backbone`, usually with `polydiff.build_backbone`."""
 
     def decode(self, x: State, space: Space) -> list[Any]:
-        """Return examples in the domain's own form."""
+        """Return states x (B, ...) as B examples in the domain's own form."""
 
     def examples(self, split: str, n: int) -> Samples:
-        """Return up to n real examples, in the form that `decode` gives, with their conditions."""
+        """Return up to n real examples of a split with their conditions, in the form that `decode` returns."""
 
     def evaluate(self, samples: Samples) -> dict[str, Metric]:
-        """Judge samples, generated, real or noise alike, by judges that share nothing with the model."""
+        """Return metrics of samples by name.
+
+        polydiff calls this for generated samples, real examples and decoded noise. The judges share no code and no
+        weights with the model.
+        """
 
     def show(self, samples: Samples) -> str:
-        """Return an HTML fragment that shows the samples: self-contained, nothing fetched."""
+        """Return an HTML fragment that shows the samples; it is self-contained and fetches nothing."""
 
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
-        """Write one file a sample and return, for each, {"file": name, ...} for the manifest."""
+        """Write one file per sample to a directory and return {"file": name, ...} of each for manifest.json."""
 
     def describe(self, cond: Condition) -> list[dict[str, Any]]:
-        """Return each sample's conditions in the user's words, such as {"pitch": "C4"}."""
+        """Return the conditions of each sample as the user writes them, such as {"pitch": "C4"}."""
 
 
 def conditions_of(domain: Domain) -> Conditions:

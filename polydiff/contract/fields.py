@@ -1,4 +1,4 @@
-"""What examples can be asked for, measured on the data: words as classes, numbers, and embeddings.
+"""Conditions measured on the data: class labels, numbers, and embeddings.
 
 A field stands between a condition's values as people know them ("dog", 120 beats a minute, an array) and the tensors
 that a network is given. It is measured once, on the training data, and kept as JSON with the codec's statistics.
@@ -26,7 +26,7 @@ from polydiff.support.errors import UserError, unknown
 KEPT = 1000
 """Most training values of a number that are kept, evenly spaced in rank, to draw new ones from."""
 ANY = "any"
-"""The word for what is not asked for."""
+"""Value of a condition that is not requested."""
 
 
 class Field(Protocol):
@@ -43,7 +43,7 @@ class Field(Protocol):
         """Return the condition of new samples, one a generator, as it occurs in training."""
 
     def request(self, name: str, wanted: Any, n: int) -> Tensor:
-        """Return the condition of n samples that are asked to be this; what has no meaning is a `UserError`."""
+        """Return a requested value as the condition of n samples; raise UserError if it is not a valid value."""
 
     def words(self, cond: Tensor) -> list[Any]:
         """Return each sample's value in the user's words."""
@@ -149,7 +149,7 @@ class Real:
 class Embedding:
     """Vectors that somebody computed, of a text say: (B, N, width), divided by one number; NaN beyond a sample's own.
 
-    Not given to new samples unless they are asked to have one.
+    New samples have none unless it is requested.
 
     Arguments:
         width: Numbers of a vector.
@@ -206,7 +206,7 @@ def to_json(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def from_json(told: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:
-    """Return the fields that `to_json` told of."""
+    """Return the fields that `to_json` wrote."""
 
     def made(type: str, **values: Any) -> Field:
         return TYPES[type](**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
@@ -220,7 +220,7 @@ def meanings(fields: Mapping[str, Field]) -> dict[str, Any]:
 
 
 def number(name: str, wanted: Any) -> float:
-    """Return the number that somebody asked for; NaN for any."""
+    """Return a requested number; NaN for any."""
     try:
         value = math.nan if wanted == ANY else float(wanted)
     except (TypeError, ValueError):
@@ -231,7 +231,7 @@ def number(name: str, wanted: Any) -> float:
 
 
 def read_array(file: Path | BinaryIO, path: Path) -> NDArray[Any]:
-    """Return the array of a .npy file, or of one that is open and told of by a path."""
+    """Return the array of a .npy file, or of an open file; `path` is used in messages."""
     try:
         array = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -42,7 +42,7 @@ def check_chosen(values: Mapping[str, Any], registries: Mapping[str, Registry[An
 
 
 def check_options(key: str, options: Mapping[str, Any], name: str, registry: Registry[Any]) -> None:
-    """Refuse options that the thing of this name does not take: those of its arguments that have a default."""
+    """Raise UserError for an unknown option; the options are those arguments that have a default."""
     arguments = inspect.signature(registry[name]).parameters.values()
     known = {argument.name: argument.annotation for argument in arguments if argument.default is not argument.empty}
     for option, value in options.items():
@@ -52,7 +52,7 @@ def check_options(key: str, options: Mapping[str, Any], name: str, registry: Reg
 
 
 def check_kind(key: str, value: object, annotation: Any) -> None:
-    """Refuse a value that is not of its argument's type, where that is a plain one, and nan."""
+    """Raise UserError if a value is not of its argument's type (int, float, str or bool), or is nan."""
     kind = getattr(annotation, "__name__", annotation)
     wanted, name = KINDS.get(kind, (object, ""))
     number = kind in ("int", "float")

@@ -1,4 +1,4 @@
-"""What of a data set cannot be used, each with its reason: a few are left out and told, many stop the run."""
+"""Unusable parts of a data set, each with its reason: a few are excluded and reported, many stop the run."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from polydiff.support.errors import UserError
 from polydiff.support.files import write_atomic
 
 MOST = 0.05
-"""Share of a data set above which it is not trained on."""
+"""Largest share of excluded data that a run accepts."""
 LISTED = 20
 """Names that a message lists."""
 FILE = "data.json"
-"""Name of the file in a run's folder that says what was used of the data and what was not."""
+"""Name of the file in a run's folder that lists which data were used and which were excluded."""
 
 
 @dataclass
 class Quarantine:
-    """What was found in a data set and what of it is put aside; found = used + left out + put aside.
+    """What was found in a data set and what is excluded; found = used + left out + excluded.
 
     Arguments:
         place: Where the data are.
         things: What they are called: "sounds", "images".
         found: How many there are.
-        left_out: How many of them are fine, but were not asked for.
-        reasons: Name -> why it is put aside.
-        notes: What else is worth a word, such as "12 sounds are clipped".
+        left_out: How many of them are usable but were not requested.
+        reasons: Name -> why it is excluded.
+        notes: Key -> further remark, such as "12 sounds are clipped".
     """
 
     place: str
@@ -46,29 +46,29 @@ class Quarantine:
         return self.found - self.left_out - len(self.reasons)
 
     def exclude(self, name: str, reason: str) -> bool:
-        """Put one aside, and return whether it is the first time that this is said of it."""
+        """Exclude one and return whether it was not excluded before; the first reason is kept."""
         with self.lock:
             new = name not in self.reasons
             self.reasons.setdefault(name, " ".join(reason.split()))
             return new
 
     def check(self) -> None:
-        """Refuse a data set of which much cannot be used."""
+        """Raise UserError if too large a share of the data set is excluded."""
         if len(self.reasons) > MOST * self.found:
             raise UserError(f"{self.text()}\nRemove or repair them; `polydiff data check {self.place}` lists all.")
 
     def text(self) -> str:
-        """Return how many are put aside, and the first of them, one a line."""
+        """Return the number of excluded data and the first of them, one per line."""
         return "\n".join(
             [f"{len(self.reasons)} of {self.found} {self.things} in {self.place} cannot be used:", *self.lines()]
         )
 
     def lines(self, most: int = LISTED) -> list[str]:
-        """Return those that are put aside, one a line with its reason, and how many more there are."""
+        """Return excluded data with reasons, one per line, up to `most`, and the number of the others."""
         with self.lock:
-            told = sorted(self.reasons.items())
-        rest = [f"  and {len(told) - most} more"] if len(told) > most else []
-        return [printable(f"  {name}: {reason}") for name, reason in told[:most]] + rest
+            excluded = sorted(self.reasons.items())
+        rest = [f"  and {len(excluded) - most} more"] if len(excluded) > most else []
+        return [printable(f"  {name}: {reason}") for name, reason in excluded[:most]] + rest
 
     def summary(self) -> str:
         """Return one line that adds up."""
@@ -86,22 +86,22 @@ class Quarantine:
 
 
 def printable(text: str) -> str:
-    """Return text on one line, what a terminal would obey and what is no character (bytes of a name) escaped."""
+    """Return text on one line, with control characters and undecodable bytes of file names escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def keep(quarantine: Quarantine | None, folder: Path) -> None:
-    """Write beside a run what was used of its data and what was put aside; None: the domain does not say."""
+    """Write the quarantine to a run's folder; None: write nothing."""
     if quarantine is not None:
         write_atomic(folder / FILE, json.dumps(quarantine.as_json(), indent=1, ensure_ascii=False))
 
 
 def summary_lines(folder: Path) -> list[str]:
-    """Return what `keep` wrote beside a run in lines to be told; none where it wrote nothing."""
+    """Return the quarantine in a run's folder as lines of text, [] if there is none."""
     path = folder / FILE
     if not path.exists():
         return []
-    told = json.loads(path.read_text(encoding="utf-8"))
-    given = {name: told[name] for name in ("place", "things", "found", "left_out", "notes")}
-    quarantine = Quarantine(**given, reasons=told["put_aside"])
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    given = {name: saved[name] for name in ("place", "things", "found", "left_out", "notes")}
+    quarantine = Quarantine(**given, reasons=saved["put_aside"])
     return [quarantine.summary(), *quarantine.lines()]

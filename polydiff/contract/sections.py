@@ -1,6 +1,7 @@
-"""What a run is made of: one pydantic model a domain, and nothing that a key can misspell silently.
+"""Sections of a run's configuration, as pydantic models that reject unknown keys.
 
-This module and every domain's config load no torch, so that help and error messages come at once.
+Each domain derives its own `Config`. This module and the domains' configurations import no torch, so that help and
+error messages appear at once. The docstring of a key is its text in `polydiff train --help`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pydantic import (
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Numbers = dict[str, StrictBool | StrictInt | StrictFloat]
-"""Options by name, each of the type that was given: 16 stays whole, true is no number, the text "16" is an error."""
+"""Options by name. Types are kept: 16 stays a whole number, true is not a number, the text "16" is an error."""
 
 OPTIONS_OF = {
     "schedule": "schedule_options",
@@ -36,11 +37,11 @@ OPTIONS_OF = {
     "sample.spacing": "sample.spacing_options",
     "sample.guidance_method": "sample.guidance_options",
 }
-"""Key of a name -> key of its options. A layer that changes the name leaves the options of the old one behind."""
+"""Key of a name -> key of its options. An override of the name resets these options."""
 
 
 class Section(BaseModel):
-    """A part of a configuration: immutable, typed, closed to unknown keys."""
+    """A part of a configuration: immutable, typed, without unknown keys."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
@@ -48,7 +49,7 @@ class Section(BaseModel):
 
 
 def absolute(path: Path | None) -> Path | None:
-    """Return a path that means the same from any folder, since a run is gone on with from any."""
+    """Return an absolute path, because a run can be resumed from any directory."""
     return None if path is None else path.expanduser().absolute()
 
 
@@ -64,14 +65,18 @@ RunPath = Annotated[Path, AfterValidator(absolute), NamesRun()]
 class DataConfig(Section):
     """Where examples come from.
 
-    A domain with data of its own and files of the user's says their names: a path means the files.
+    A domain that has an embedded data set and also reads files sets both names below: a path then selects the files.
+
+    Attributes:
+        embedded: Value of `name` for the embedded data set; "": none.
+        files: Value of `name` for the user's files; "": none.
     """
 
     embedded: ClassVar[str] = ""
     files: ClassVar[str] = ""
 
     name: str
-    """Data set: the domain's embedded one, or a kind of file."""
+    """Data set: the domain's embedded one, or the kind of files to read."""
     path: Path | None = None
     """Folder or file of your own data; None: the embedded data set."""
 
@@ -88,7 +93,7 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _files_need_a_path(self) -> Self:
         if self.files and self.name == self.files and self.path is None:
-            raise ValueError(f"data.name={self.files} needs data.path, where your data are")
+            raise ValueError(f"data.name={self.files} needs data.path, the folder or file of your data")
         return self
 
 
@@ -96,53 +101,53 @@ class BackboneConfig(Section):
     """The network."""
 
     name: str
-    """Which backbone; `polydiff.backbones` lists them."""
+    """Name of the backbone, the network's architecture."""
     step_size: bool = False
-    """Whether the network is told how far a sampler steps, which the objective shortcut needs."""
+    """Whether the network is conditioned on the sampler's step size; the objective shortcut requires it."""
     self_condition: bool = False
-    """Whether the network is told its estimate of the step before, as every second step of training teaches it."""
+    """Whether the network is conditioned on its previous estimate; every second training step trains for it."""
 
 
 class OptimConfig(Section):
     """How weights are updated."""
 
     name: str = "adamw"
-    """adamw, muon or sgd; muon often needs fewer steps."""
+    """Optimizer: adamw, muon or sgd; muon often needs fewer steps."""
     lr: float = Field(2e-4, gt=0)
     """Learning rate after the warm-up."""
     betas: tuple[Decay, Decay] = (0.9, 0.99)
-    """Decay of AdamW's running means of the gradient and its square."""
+    """Decay rates of AdamW's running means of the gradient and of its square."""
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled weight decay."""
     warmup: int = Field(100, ge=0)
-    """Steps of linear warm-up."""
+    """Steps of linear learning rate warm-up."""
     decay: Literal["constant", "cosine", "linear"] = "constant"
-    """Shape of the learning rate after the warm-up, to the last step."""
+    """Shape of the learning rate from the end of the warm-up to the last step."""
     clip: float = Field(1.0, gt=0)
-    """Largest norm of the gradient."""
+    """Largest norm of the gradient; a larger gradient is scaled down to it."""
 
 
 class LossConfig(Section):
-    """What is minimised: norm, weighting and distribution of noise levels."""
+    """The loss: objective, norm, weighting and distribution of noise levels."""
 
     objective: str = "denoising"
-    """denoising, ect, shortcut or another of docs/few_step.md and docs/likelihood.md."""
+    """Training objective: denoising, ect, shortcut or another of docs/few_step.md and docs/likelihood.md."""
     objective_options: Numbers = {}
-    """Further numbers of the objective, such as {q: 2}."""
+    """Options of the objective, such as {q: 2}."""
     norm: str = "l2"
-    """l2, l1 or another of docs/losses.md."""
+    """Norm of the error: l2, l1 or another of docs/losses.md."""
     weighting: str = "simple"
-    """simple, edm, min_snr, uncertainty, elbo or another of docs/losses.md."""
+    """Weighting of noise levels: simple, edm, min_snr, uncertainty, elbo or another of docs/losses.md."""
     times: str = "uniform"
-    """uniform, adaptive, log_normal, logit_normal or another of docs/losses.md."""
+    """Distribution of noise levels: uniform, adaptive, log_normal, logit_normal or another of docs/losses.md."""
     norm_options: Numbers = {}
-    """Further numbers of the norm, such as {delta: 0.1}."""
+    """Options of the norm, such as {delta: 0.1}."""
     weighting_options: Numbers = {}
-    """Further numbers of the weighting, such as {gamma: 5}."""
+    """Options of the weighting, such as {gamma: 5}."""
     times_options: Numbers = {}
-    """Further numbers of the distribution, such as {mean: -1.2, std: 1.2}."""
+    """Options of the distribution of noise levels, such as {mean: -1.2, std: 1.2}."""
     components: dict[str, Annotated[float, Field(ge=0)]] = {}
-    """Weights of parts of a state, such as {features: 0.25} of molecules; 1 for those that are not named."""
+    """Loss weights of a state's parts, such as {features: 0.25} for molecules; parts that are not named weigh 1."""
 
 
 class TrainConfig(Section):
@@ -151,31 +156,31 @@ class TrainConfig(Section):
     steps: int = Field(10_000, ge=1)
     """Number of optimizer steps."""
     batch_size: int = Field(64, ge=1)
-    """Examples a step."""
+    """Number of examples in the batch of a step."""
     like_sizes: int = Field(0, ge=0)
-    """Batches among which examples are sorted by size, so that little is padded in a batch; 0: none."""
+    """Number of batches within which examples are sorted by size, to reduce padding; 0: no sorting."""
     checkpoint_every: int = Field(1_000, ge=1)
     """Steps between checkpoints."""
     keep: int = Field(2, ge=1)
-    """Checkpoints kept; older ones are deleted once a newer one is whole."""
+    """Number of checkpoints to keep; older ones are deleted after a newer one is complete."""
     log_every: int = Field(20, ge=1)
     """Steps between lines of metrics.jsonl."""
     sample_every: int = Field(0, ge=0)
-    """Steps between sets of samples; 0: six times in a run."""
+    """Steps between sets of samples; 0: six sets in a run."""
     ema: float = Field(0.999, ge=0, lt=1)
-    """Decay of the moving average of the weights, which warms up as (1 + step) / (10 + step)."""
+    """Decay of the moving average of the weights; it warms up as (1 + step) / (10 + step)."""
     condition_dropout: float = Field(0.1, ge=0, le=1)
-    """Share of examples whose conditions are withheld, which classifier-free guidance needs."""
+    """Share of examples that are trained on without conditions; classifier-free guidance requires some."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
-    """Precision of the network; auto: bf16 where the device is fast at it."""
+    """Precision of the network; auto: bf16 if the device is fast at it, else float32."""
     workers: Literal["auto"] | int = "auto"
-    """Threads that prepare batches ahead, which change no bit; auto: one, or up to four for a GPU; 0: none."""
+    """Threads that prepare batches ahead, which changes no result; auto: one, or up to four for a GPU; 0: none."""
     compile: bool = False
-    """Whether the network is compiled (torch.compile), which takes a minute at first and pays in long runs."""
+    """Whether to compile the network (torch.compile); it takes a minute at the start and speeds up long runs."""
     ema_snapshots: int = Field(0, ge=0)
-    """Times that power-function averages are put by, so that `--ema` makes any other; 0: never. They take memory."""
+    """Number of snapshots of power-function averages to keep, which `--ema` requires; 0: none. They take memory."""
     init: RunPath | None = None
-    """Run or checkpoint whose averaged weights and statistics to begin with; None: from scratch."""
+    """Run or checkpoint whose averaged weights and statistics training starts from; None: from scratch."""
 
     @field_validator("workers", mode="before")
     @classmethod
@@ -186,36 +191,36 @@ class TrainConfig(Section):
 
 
 class SampleConfig(Section):
-    """How samples are drawn unless the command line says otherwise."""
+    """How samples are drawn; options of the command line override these keys."""
 
     steps: int = Field(40, ge=1)
-    """Sampling steps."""
+    """Number of sampling steps."""
     sampler: str = "auto"
-    """auto, ddpm, ddim, heun, dpmpp_2m, unipc, er_sde or another of docs/samplers.md."""
+    """Sampler: auto, ddpm, ddim, heun, dpmpp_2m, unipc, er_sde or another of docs/samplers.md."""
     spacing: str | None = None
-    """Placement of noise levels: asinh, karras, log_snr, time, trailing, ...; null: the sampler's own."""
+    """Spacing of noise levels: asinh, karras, log_snr, time, trailing, ...; null: the sampler's own."""
     spacing_options: dict[str, Any] = {}
-    """Further numbers of the placement, such as {rho: 5}, or {levels: [...]} of the spacing own."""
+    """Options of the spacing, such as {rho: 5}, or {levels: [...]} for spacing=own."""
     guidance: float = Field(1.0, ge=0)
-    """Scale of guidance; 1: none."""
+    """Guidance scale; 1: no guidance."""
     guidance_method: str = "cfg"
-    """How the two estimates of guidance become one: cfg, cfg_pp, apg or cfg_zero."""
+    """How guidance combines its two estimates: cfg, cfg_pp, apg or cfg_zero."""
     guidance_options: dict[str, Any] = {}
-    """Further arguments of the method, such as {rescale: 0.7}."""
+    """Options of the guidance method, such as {rescale: 0.7}."""
     guidance_interval: tuple[float, float] | None = None
-    """Lowest and highest noise level with guidance, such as [0.3, 5]; None: all."""
+    """Lowest and highest noise level at which guidance is applied, such as [0.3, 5]; None: all."""
     guide: RunPath | None = None
-    """Run or checkpoint of a worse model to guide away from (autoguidance); None: this one without its condition."""
+    """Run or checkpoint of a worse model to guide away from (autoguidance); None: this model, unconditional."""
     negative: dict[str, Any] = {}
-    """Conditions to guide away from, such as {label: 3}; {}: none given."""
+    """Conditions to guide away from, such as {label: 3}; {}: the null condition."""
     options: dict[str, Any] = {}
-    """Further arguments of the sampler, such as {eta: 0.5}."""
+    """Options of the sampler, such as {eta: 0.5}."""
     batch_size: Literal["auto"] | int = "auto"
-    """Samples computed at a time; auto: as many as the device is best at. It changes samples by rounding alone."""
+    """Samples in a batch; auto: the most efficient number for the device. It changes samples by rounding only."""
     precision: Literal["float32", "bf16"] = "float32"
-    """Precision of the network; in bf16, which can be faster, a sample depends a little on its batch."""
+    """Precision of the network; bf16 can be faster, but a sample then depends slightly on its batch."""
     compile: bool = False
-    """Whether the network is compiled, which takes a minute at first and pays where many are drawn."""
+    """Whether to compile the network; it takes a minute at the start and speeds up drawing many samples."""
 
     @field_validator("batch_size", mode="before")
     @classmethod
@@ -233,22 +238,22 @@ class SampleConfig(Section):
 
 
 class Config(Section):
-    """A whole run. A domain derives its own, with its data, its backbone and its defaults."""
+    """The configuration of a run. Each domain derives its own, with its data, backbone and defaults."""
 
     domain: str
-    """Which domain."""
+    """Name of the domain."""
     preset: str = "quick"
-    """Which preset the defaults came from."""
+    """Preset that the defaults come from."""
     seed: int = Field(0, ge=0, lt=2**63)
-    """Of everything random."""
+    """Random seed of the run."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, ...; auto: a GPU where there is one."""
+    """Device: cpu, cuda, cuda:1, ...; auto: a GPU if there is one."""
     process: str = "gaussian"
     """Kind of diffusion: gaussian."""
     schedule: str = "edm"
     """Noise schedule: edm, flow, cosine, vp, linear, learned or another of docs/schedules.md."""
     schedule_options: Numbers = {}
-    """Further numbers of the schedule, such as {sigma_max: 80, shift: 2}."""
+    """Options of the schedule, such as {sigma_max: 80, shift: 2}."""
     target: str = "edm"
     """What the network predicts: eps, x0, v, flow, edm or score."""
     data: DataConfig

@@ -1,10 +1,9 @@
-r"""What a network is trained for: making examples out of nothing, or given a part or another form of each.
+r"""Tasks: unconditional generation, inpainting, and restoration from a degraded form.
 
-A task is what a network is told of an example beside its own conditions. It is made from the clean state, in training
-as in use; where it is withheld, by dropout of conditions or because nobody gave it, the same network makes examples out
-of nothing.
+A task defines conditions beside those of the data. They are computed from the clean state, in training and in use. If
+they are missing, through condition dropout or because none are given, the same network generates whole examples.
 
-Inpainting is told the known part of a state, y = x where the mask is 1 and NaN elsewhere, so that the network learns
+Inpainting is conditioned on the known part of a state, y = x where the mask is 1 and NaN elsewhere. The network learns
 
 $$ E[x_0 | x_0 + s \epsilon, y] $$
 
@@ -33,44 +32,47 @@ SMALLEST, LARGEST, MOST = 0.02, 0.5, 3
 
 
 class Task(Protocol):
-    """What a network is told of each example, beside the conditions of its data."""
+    """Conditions of a network that are computed from the example itself."""
 
     @property
     def conditions(self) -> Conditions:
-        """Name -> kind of what it is told."""
+        """Name -> kind of the task's conditions."""
 
     @property
     def residual(self) -> bool:
-        """Whether states are what is missing from what is told, and mean nothing without it."""
+        """Whether states are residuals, which have no meaning without the task's conditions."""
 
     def observe(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
-        """Return what it is told of clean states (B, ...); what is drawn comes from each example's generator alone."""
+        """Return the task's conditions of clean states (B, ...), by name.
+
+        Random parts, such as masks, are drawn from each example's own generator.
+        """
 
 
 class Restoration(Protocol):
-    """A task of which what comes out should be near a truth, and which a simple method can do, too.
+    """A task with a true result and a simple baseline.
 
     Attributes:
-        simple: What the simple method is, in words.
+        simple: Description of the baseline.
     """
 
     @property
     def conditions(self) -> Conditions:
-        """As of every task."""
+        """Name -> kind of the task's conditions."""
 
     @property
     def simple(self) -> str: ...
 
-    def guess(self, told: Condition, sizes: Sequence[int]) -> State:
-        """Return the states (B, C, *sizes) that the simple method makes of what the network is told."""
+    def guess(self, observed: Condition, sizes: Sequence[int]) -> State:
+        """Return the baseline's estimates (B, C, *sizes), computed from the task's conditions."""
 
-    def finish(self, x: State, told: Condition) -> State:
-        """Return sampled states in which what is told for certain is as told."""
+    def finish(self, x: State, observed: Condition) -> State:
+        """Return sampled states (B, C, ...) with the known values put back."""
 
 
 @dataclass(frozen=True)
 class Generate:
-    """To make examples out of nothing."""
+    """Unconditional generation: a task without conditions."""
 
     residual: ClassVar[bool] = False
 
@@ -84,7 +86,7 @@ class Generate:
 
 @dataclass(frozen=True)
 class Inpaint:
-    """To make the rest of an example of which a part is known; masks are those of `draw_mask`.
+    """Inpainting: complete an example of which a part is known; `draw_mask` draws the masks of training.
 
     Arguments:
         channels: C, those of a state (B, C, ...), all of which are known at a place or none.
@@ -106,16 +108,16 @@ class Inpaint:
     def simple(self) -> str:
         return "the mean of the data (of sounds, silence) where nothing is known"
 
-    def guess(self, told: Condition, sizes: Sequence[int]) -> State:
-        return told[KNOWN].nan_to_num(0.0)
+    def guess(self, observed: Condition, sizes: Sequence[int]) -> State:
+        return observed[KNOWN].nan_to_num(0.0)
 
-    def finish(self, x: State, told: Condition) -> State:
-        return torch.where(given(told[KNOWN]), told[KNOWN].to(x), x)
+    def finish(self, x: State, observed: Condition) -> State:
+        return torch.where(given(observed[KNOWN]), observed[KNOWN].to(x), x)
 
 
 @dataclass(frozen=True)
 class Enlarge:
-    """To make an example of which only the means over blocks are known, a block being `factor` places along each axis.
+    """Upsampling: restore an example from its means over blocks of `factor` places along each axis.
 
     Arguments:
         channels: C, those of a state (B, C, ...).
@@ -138,11 +140,11 @@ class Enlarge:
     def simple(self) -> str:
         return "interpolation between the blocks, linear along each axis"
 
-    def guess(self, told: Condition, sizes: Sequence[int]) -> State:
-        return enlarged(told[LOW], self.factor, sizes)
+    def guess(self, observed: Condition, sizes: Sequence[int]) -> State:
+        return enlarged(observed[LOW], self.factor, sizes)
 
-    def finish(self, x: State, told: Condition) -> State:
-        missing = told[LOW].to(x) - block_means(x, self.factor)
+    def finish(self, x: State, observed: Condition) -> State:
+        missing = observed[LOW].to(x) - block_means(x, self.factor)
         for axis, size in enumerate(x.shape[2:], 2):
             missing = missing.repeat_interleave(self.factor, axis).narrow(axis, 0, size)
         return x + missing

@@ -1,4 +1,4 @@
-"""The journal of a folder of samples that is being filled (`gallery.writer`): what is drawn, and what is written."""
+"""The journal of a folder of samples (`polydiff.gallery.writer`): settings of the drawing, and what is written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Part(NamedTuple):
 
     Attributes:
         first: Number of the first one.
-        samples: What the manifest says of each.
+        samples: Entry of each in manifest.json.
         sizes: Name of each file that was written, or written on -> its bytes since.
         arrays: Name of each array of an archive -> its type, and the shape of a sample.
     """
@@ -34,7 +34,7 @@ class Part(NamedTuple):
 
 
 class Journal:
-    """What of a drawing is written.
+    """Record of which samples of a drawing are written.
 
     Arguments:
         file: The journal, locked.
@@ -47,7 +47,7 @@ class Journal:
         self.done = 0
 
     def add(self, part: Part) -> None:
-        """Add a line, once all that it tells of is in its place."""
+        """Add a line, after the files that it lists are in place."""
         self.file.write(json.dumps(part) + "\n")
         self.file.flush()
         self.parts, self.done = self.parts + 1, part.first + len(part.samples)
@@ -72,7 +72,7 @@ class Journal:
         return done
 
     def keep(self, folder: Path) -> None:
-        """Forget all from the first part on whose files are not as they were left."""
+        """Drop the first part whose files have changed, and all parts after it."""
         end, growing = self.begin(), dict[str, int]()
         for part in self.read():
             if part.first != self.done or not all(whole(folder, *file) for file in part.sizes.items()):
@@ -86,7 +86,7 @@ class Journal:
                 file.truncate(growing.get(path.name, 0))
 
     def begin(self) -> int:
-        """Write the first line, where there is none, and return its end."""
+        """Write the first line if it is missing and return the position of its end."""
         self.file.seek(0)
         if not self.file.readline().endswith("\n"):
             self.file.truncate(0)
@@ -96,20 +96,26 @@ class Journal:
 
 
 def whole(folder: Path, name: str, size: int) -> bool:
-    """Return whether a file holds what a journal says; one that grows may hold more, or be in its place already."""
+    """Return whether a file has the size in the journal; a growing file may be larger, or already renamed."""
     if name.startswith("."):
         return max(bytes_of(folder / name), bytes_of(folder / name[1:-5])) >= size
     return bytes_of(folder / name) == size
 
 
 def bytes_of(path: Path) -> int:
-    """Return the size of a file, -1 where there is none."""
+    """Return the size of a file in bytes, -1 if it does not exist."""
     return path.stat().st_size if path.is_file() else -1
 
 
 @contextmanager
 def opened(folder: Path, head: dict[str, Any], batch_said: bool) -> Iterator[Journal]:
-    """Give a folder's journal, begun or gone on with; where nothing was written, leave none behind."""
+    """Open a folder's journal, new or resumed, as a context; delete it if nothing was written.
+
+    Arguments:
+        folder: Folder of samples.
+        head: Settings of the drawing.
+        batch_said: Whether the user set the batch size; if not, a resumed drawing keeps its own.
+    """
     path = folder / JOURNAL
     with path.open("a+", encoding="utf-8") as file:
         try:
@@ -119,9 +125,9 @@ def opened(folder: Path, head: dict[str, Any], batch_said: bool) -> Iterator[Jou
         file.seek(0)
         line = file.readline()
         if line.endswith("\n"):
-            begun = parse_head(path, line)
-            check_same(folder, begun, head if batch_said else {**head, "batch_size": begun.get("batch_size")})
-            head = begun
+            started = parse_head(path, line)
+            check_same(folder, started, head if batch_said else {**head, "batch_size": started.get("batch_size")})
+            head = started
         journal = Journal(file, head)
         journal.keep(folder)
         try:
@@ -134,19 +140,19 @@ def opened(folder: Path, head: dict[str, Any], batch_said: bool) -> Iterator[Jou
 
 
 def parse_head(path: Path, line: str) -> dict[str, Any]:
-    """Return what a journal's first line says."""
+    """Return the settings in a journal's first line."""
     try:
         return dict(json.loads(line))
     except (ValueError, TypeError):
         raise UserError(f"{path} is damaged. Delete it, or choose another -o.") from None
 
 
-def check_same(folder: Path, begun: Mapping[str, Any], head: Mapping[str, Any]) -> None:
-    """Refuse to go on with a drawing of other samples; a run's folder has many names, its weights one digest."""
+def check_same(folder: Path, started: Mapping[str, Any], head: Mapping[str, Any]) -> None:
+    """Raise UserError if a journal has other settings; a run is compared by the digest of its weights, not its path."""
     now = json.loads(json.dumps(head))
-    different = [name for name in {**begun, **now} if name != "run" and begun.get(name) != now.get(name)]
+    different = [name for name in {**started, **now} if name != "run" and started.get(name) != now.get(name)]
     if different and set(different) <= {"weights_digest", "guide_digest"}:
-        raise UserError(f"{folder} was begun with other weights of the same name. Choose another -o.")
+        raise UserError(f"{folder} was started with other weights of the same name. Choose another -o.")
     if different:
-        said = ", ".join(f"{name}={begun.get(name)!r}, not {now.get(name)!r}" for name in different[:3])
-        raise UserError(f"{folder} was begun with {said}. Say the same to go on with it, or choose another -o.")
+        said = ", ".join(f"{name}={started.get(name)!r}, not {now.get(name)!r}" for name in different[:3])
+        raise UserError(f"{folder} was started with {said}. Use the same settings to resume it, or choose another -o.")

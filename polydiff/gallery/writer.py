@@ -1,9 +1,9 @@
-"""Many samples, written as they are drawn: memory does not grow with their number, and nothing is lost by a stop.
+"""Write many samples while they are drawn: memory does not grow with their number, and a stop loses none.
 
-A folder that is being filled holds a journal: its first line says what is drawn, each further one which samples are
-written. Files are written beside their places and renamed, so each is whole or absent. At the end the journal becomes
-manifest.json. Sample i follows from the seed and i, so whoever goes on from a journal gets the files of a drawing that
-was never stopped.
+A folder of an unfinished drawing contains a journal. Its first line holds the settings, each further line lists samples
+that are written. Files are written under temporary names and renamed, so each is complete or absent. At the end the
+journal becomes manifest.json. Sample i is a function of the seed and i, so a resumed drawing writes the same files as
+one that was never stopped.
 """
 
 from __future__ import annotations
@@ -50,36 +50,36 @@ def draw(
     progress: Progress | None = None,
     **sampling: Any,
 ) -> None:
-    """Write n samples to a folder, or go on with a drawing of the same samples that was stopped there.
+    """Write n samples to a folder, or resume a drawing of the same samples that was stopped there.
 
     Arguments:
-        model: What draws.
-        folder: Where to; empty, absent, or with the journal of such a drawing.
-        n: How many.
-        seed: Of everything random.
-        cond: What they are asked to be.
-        one_file: Whether all go into one file (`Archives`) instead of one each.
-        facts: What else the manifest says.
-        progress: Called after each batch.
+        model: The model.
+        folder: Target folder; empty, absent, or with the journal of this drawing.
+        n: Number of samples.
+        seed: Random seed.
+        cond: Requested conditions.
+        one_file: Whether to write all samples to one file (`Archives`) instead of one file each.
+        facts: Further entries of the manifest.
+        progress: Called after each batch with the numbers of samples that are written and that are due.
         sampling: As in `Model.sample`.
 
     Raises:
-        UserError: The folder's journal is of other samples; the message says in what.
+        UserError: The folder's journal has other settings (the message lists them), or the domain has no archive.
     """
     if one_file and not provides(model.domain, Archives):
-        raise UserError(f"The domain {model.config.domain} writes one file a sample. Leave --one-file out.")
+        raise UserError(f"The domain {model.config.domain} writes one file per sample. Omit --one-file.")
     check_whole("n", n)
     request = model.request(cond, **sampling)
-    told = {"n": n, "one_file": one_file, "weights_digest": digest(model)}
+    drawing = {"n": n, "one_file": one_file, "weights_digest": digest(model)}
     if request.guide:
-        told["guide_digest"] = digest(request.guide)
+        drawing["guide_digest"] = digest(request.guide)
     how = {**request.how.model_dump(mode="json"), "batch_size": request.batch_size}
     head = {
         **(facts or {}),
         "seed": seed,
         "asked": {name: plain(value) for name, value in (cond or {}).items()},
         **how,
-        **told,
+        **drawing,
     }
     folder.mkdir(parents=True, exist_ok=True)
     with opened(folder, head, sampling.get("batch_size") not in (None, "auto")) as journal:
@@ -90,11 +90,11 @@ def draw(
         if not (folder / SHOW).exists():
             for samples in request.samples(range(journal.first(SHOWN)), seed):
                 writer.show(samples)  # written by a process that ended before there were enough
-        fill(writer, request.samples(range(journal.done, n), seed), n, progress)
+        write_in_background(writer, request.samples(range(journal.done, n), seed), n, progress)
         writer.finish()
 
 
-def fill(writer: Writer, batches: Iterator[Samples], n: int, progress: Progress | None) -> None:
+def write_in_background(writer: Writer, batches: Iterator[Samples], n: int, progress: Progress | None) -> None:
     """Write batches, each while the next is computed."""
     with ThreadPoolExecutor(1, thread_name_prefix="polydiff-writer") as pool:
         pending: Future[int] | None = None
@@ -103,13 +103,13 @@ def fill(writer: Writer, batches: Iterator[Samples], n: int, progress: Progress 
                 if pending:
                     report(pending, n, progress)
                 pending = pool.submit(writer.write, samples)
-        finally:  # after Ctrl-C too, so that what is told to be kept is what is kept
+        finally:  # after Ctrl-C too, so that the reported number of samples is right
             if pending:
                 report(pending, n, progress)
 
 
 def report(written: Future[int], n: int, progress: Progress | None) -> None:
-    """Wait for a batch to be written, and tell."""
+    """Wait until a batch is written and report the progress."""
     done = written.result()
     if progress:
         progress(done, n)
@@ -214,7 +214,7 @@ class Writer:
 
 
 def plain(value: Any) -> Any:
-    """Return what a sample was asked to be, as JSON: an array by its shape and its digest."""
+    """Return a requested condition as JSON: an array as its shape and digest."""
     if not np.ndim(value):
         return value
     array = torch.as_tensor(value).detach().cpu().double().numpy()
@@ -222,7 +222,7 @@ def plain(value: Any) -> Any:
 
 
 def digest(model: Model) -> str:
-    """Return a name of a model's weights that other weights do not have."""
+    """Return a digest of a model's weights."""
     hashed = hashlib.blake2b(digest_size=8)
     for name, value in sorted(model.denoiser.state_dict().items()):
         hashed.update(name.encode())

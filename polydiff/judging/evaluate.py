@@ -26,7 +26,7 @@ from polydiff.support.files import json_number, write_atomic
 from polydiff.support.protocols import provides
 
 DRAWN = 100
-"""Most classes of which it is told which are taken for which."""
+"""Largest number of classes of a confusion matrix in an evaluation."""
 
 
 def evaluate(
@@ -35,8 +35,8 @@ def evaluate(
     """Judge n samples and return plain numbers, as `polydiff eval --json` prints them.
 
     The same judges see n samples, up to n real held-out examples and n draws of noise, so that each number stands
-    between what real data and noise get. A model that was trained for a task, such as upsampling, makes held-out
-    examples of what it is told of them, and is judged by their distance to these, beside what a simple method makes.
+    between what real data and noise get. A model that was trained for restoration, such as upsampling, restores
+    degraded held-out examples. It is judged by the distance to the originals, beside a simple baseline.
 
     Arguments:
         model: What to judge.
@@ -121,7 +121,7 @@ def sampling_facts(request: Request) -> dict[str, Any]:
         "steps": how.steps,
         "evaluations": request.evaluations(),
         "guidance": how.guidance,
-        **further_told(how),
+        **non_default_keys(how),
     }
 
 
@@ -140,7 +140,7 @@ def feature_metrics(features: Extractor, domain: Domain, sets: Mapping[str, Samp
 
 
 def confusions(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
-    """Return, by condition, what was asked of samples and of real examples and what judges take them for, as JSON."""
+    """Return the confusion matrix of each condition, of samples and of real examples, as JSON."""
     if not provides(domain, HasConfusions):
         return {}
     value, data = (domain.confusions(sets[row]) for row in ("value", "data"))
@@ -159,7 +159,7 @@ def measures(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
     return {"measures": {name: distribution(found, data[name]) for name, found in value.items()}}
 
 
-def further_told(plan: SampleConfig) -> dict[str, Any]:
+def non_default_keys(plan: SampleConfig) -> dict[str, Any]:
     """Return the keys of options, spacing and guidance, where there is any, that are not the default ones."""
     keys = ["options", "spacing", "spacing_options", *(GUIDED if plan.guidance != 1 else ())]
     said, plain = plan.model_dump(mode="json"), SampleConfig().model_dump(mode="json")

@@ -40,7 +40,7 @@ def assemble(path: Path | str, weights: str = "ema", device: str | None = None, 
     if weights not in ("ema", "model"):
         raise UserError(f"weights must be 'ema' or 'model', not {weights!r}.")
     if ema is not None and weights != "ema":
-        raise UserError(f"ema={ema:g} asks for an average, weights={weights!r} for none. Say one of them.")
+        raise UserError(f"ema={ema:g} selects an average, but weights={weights!r} selects none. Set only one of them.")
     if ema is not None and not 0 < ema < WIDEST:
         raise UserError(f"ema={ema:g} should be the width of an average, between 0 and {WIDEST:.3f}.")
     checkpoint = open_checkpoint(path)

@@ -31,7 +31,7 @@ FREE = 0.5
 FEWEST, MOST = 4, 1024
 """Bounds of a batch."""
 WINDOW = 16
-"""Batches among which samples are sorted by size, so that those of a batch are alike."""
+"""Number of batches within which samples are sorted by size, to reduce padding."""
 
 
 def efficient(network: nn.Module, batch: Batch, evaluate: Evaluate) -> int:
@@ -80,10 +80,10 @@ def windows(indices: range, size: int) -> Iterator[range]:
 
 
 class Memory:
-    """Computes batches, and smaller ones from where memory does not suffice on.
+    """Compute batches, and halve the batch size after an out-of-memory error.
 
     Arguments:
-        most: Samples of a batch at first.
+        most: Largest number of samples in a batch.
     """
 
     def __init__(self, most: int) -> None:
@@ -93,7 +93,7 @@ class Memory:
         """Yield what is computed of consecutive parts of the indices.
 
         Raises:
-            UserError: There is no memory for a single sample.
+            UserError: Memory does not suffice for a single sample.
         """
         while indices:
             part = indices[: self.most]
@@ -109,7 +109,7 @@ class Memory:
                 self.most = (len(part) + 1) // 2
 
     def attempt(self, part: Sequence[int], compute: Callable[[Sequence[int]], T]) -> tuple[T] | None:
-        """Return what is computed of a part; None where memory did not suffice, which is then free again."""
+        """Return the result of a part as a tuple of one; None after an out-of-memory error."""
         try:
             return (compute(part),)
         except (RuntimeError, MemoryError) as error:
@@ -121,7 +121,7 @@ class Memory:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Return whether an error says that memory does not suffice, on a GPU or a CPU."""
+    """Return whether an error means out of memory, on a GPU or a CPU."""
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
     return "DefaultCPUAllocator: can't allocate memory" in str(error)

@@ -1,4 +1,4 @@
-"""What a trained model makes of examples that there are: variations, the rest of a part, what lies between two.
+"""Edit existing examples with a trained model: variations, inpainting, interpolation.
 
 Examples come as clean states with the space that they live in and their conditions, as `Domain.batch` gives them, or
 as `read` reads them from files:
@@ -40,7 +40,7 @@ def read(model: Model, paths: Sequence[Path | str] | Path | str) -> Batch:
         paths: Files of one size, or one file; sounds keep their length, and the network takes any.
     """
     if not provides(model.domain, Reads):
-        raise UserError(f"The domain {model.config.domain} reads no files of yours. Name none, for held-out examples.")
+        raise UserError(f"The domain {model.config.domain} reads no files. Name no file, to use held-out examples.")
     return model.domain.read(as_paths(paths))
 
 
@@ -57,12 +57,12 @@ def vary(
     """Return examples made from given ones, less like them the greater the strength (SDEdit).
 
     Arguments:
-        model: What makes them.
+        model: The model.
         given: Clean states.
         strength: Where noise begins, as a share of the schedule's time, in (0, 1].
         seed: Of everything random.
         first: Number of the first example; its noise follows from the seed and this, not from the batch.
-        cond: What to make of them, in the domain's words; other conditions stay as they are.
+        cond: Requested conditions, as in `Model.sample`; other conditions stay unchanged.
         sampling: Keys of the configuration's section `sample`, as in `Model.sample`.
     """
     indices = range(first, first + given.space.batch)
@@ -70,9 +70,9 @@ def vary(
     if not provides(process, Varies):
         raise lacks(process, "make variations")
     request = Request.of(model, sampling, plan=lambda how: process.varying(model, how, strength))
-    told = conditions(model, given, cond, seed, indices)
-    x = request.states(given.space, told, seed, indices, init=given.x)
-    return to_samples(model, x, given, told)
+    cond_given = conditions(model, given, cond, seed, indices)
+    x = request.states(given.space, cond_given, seed, indices, init=given.x)
+    return to_samples(model, x, given, cond_given)
 
 
 def inpaint(
@@ -90,10 +90,10 @@ def inpaint(
     """Return examples that equal given ones where the mask is 1 or True, and are new elsewhere.
 
     Any model does it by replacement (`control.Known`), better with `resample` (RePaint). A model that was
-    trained with task=inpaint is told the known part as well, which guidance leaves to both of its estimates.
+    trained with task=inpaint is conditioned on the known part as well, in both estimates of guidance.
 
     Arguments:
-        model: What makes them.
+        model: The model.
         given: Clean states.
         mask: What is known, broadcasting against a state; a row an atom of molecules: (M, 1) packed, (B, N, 1) padded.
         jump: Steps of a piece of the plan.
@@ -112,12 +112,12 @@ def inpaint(
     if not provides(process, Inpaints):
         raise lacks(process, "inpaint")
     request = Request.of(model, sampling, plan=lambda how: process.inpainting(model, how, jump, resample))
-    told = conditions(model, given, cond, seed, indices)
+    cond_given = conditions(model, given, cond, seed, indices)
     y = model.domain.forget(given.x, mask, given.space) if provides(model.domain, Forgets) else given.x
     if KNOWN in model.domain.conditions:
-        told = {**(told or {}), KNOWN: known(y, mask)}
-    x = request.states(given.space, told, seed, indices, known=Known(y, mask))
-    made = to_samples(model, x, given, told)
+        cond_given = {**(cond_given or {}), KNOWN: known(y, mask)}
+    x = request.states(given.space, cond_given, seed, indices, known=Known(y, mask))
+    made = to_samples(model, x, given, cond_given)
     return replace(made, examples=kept(model, made.examples, given, mask))
 
 
@@ -166,10 +166,10 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
 def conditions(
     model: Model, given: Batch, cond: Mapping[str, Any] | None, seed: int, indices: range
 ) -> Condition | None:
-    """Return the conditions of given examples, with those that are asked for in their place.
+    """Return the conditions of given examples, with the requested ones replaced.
 
-    What a task tells of them is withheld, such as a mel spectrogram, of which they would be made again as they were;
-    but not where their states mean nothing without.
+    A task's conditions, such as a mel spectrogram, are withheld, because they would reproduce the examples unchanged.
+    If states are residuals, only the known values are withheld.
     """
     gone = {KNOWN} if has_residual_states(model) else task_conditions(model.domain)
     own = withhold(given.cond, gone)
@@ -183,7 +183,7 @@ def has_residual_states(model: Model) -> bool:
 
 
 def check_whole_states(model: Model, verb: str) -> None:
-    """Refuse to do with what examples lack what is meant for examples."""
+    """Raise UserError if a model's states are residuals, for which an edit of whole examples is undefined."""
     if has_residual_states(model):
         raise UserError(
             f"This model makes what is missing from another form of examples (task={getattr(model.config, 'task', '')})"

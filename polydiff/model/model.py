@@ -1,4 +1,4 @@
-"""A trained model: a domain, a network and the process by which it makes samples."""
+"""A trained model: a domain, a network, and the process that draws samples with it."""
 
 from __future__ import annotations
 
@@ -28,16 +28,20 @@ from polydiff.support.errors import check_whole
 
 @dataclass(frozen=True)
 class Model:
-    """What `polydiff.load` returns.
+    """A trained model that draws samples. `polydiff.load` returns one.
+
+        model = polydiff.load("runs/image-001")
+        samples = model.sample(16, seed=0, cond={"label": 7}, guidance=2.0)
 
     Arguments:
         config: The run's configuration.
-        domain: Its domain, with the statistics of its training data.
-        denoiser: Its network, as the process of the configuration makes it: a `polydiff.Denoiser` of a Gaussian one.
-        step: Optimizer steps that it was trained for.
-        weights: "ema", the moving average, "ema 0.08", one of that width, or "model", the weights as trained.
-        device: Where it computes.
-        parents: What its checkpoint records of the runs that it stands on (`polydiff.run.parents`).
+        domain: The run's domain, with the statistics of its training data.
+        denoiser: The network in the form that the process uses: for Gaussian diffusion, a `polydiff.Denoiser`.
+        step: Number of optimizer steps of its training.
+        weights: Which weights it has: "ema", the moving average; "ema 0.08", the average of that width; "model", the
+            weights as trained.
+        device: Device of the network.
+        parents: Records of the runs that its configuration names (`polydiff.run.parents`).
     """
 
     config: Config
@@ -50,13 +54,19 @@ class Model:
 
     @classmethod
     def load(cls, path: Path | str, weights: str = "ema", device: str | None = None, ema: float | None = None) -> Model:
-        """Read a model from a run's folder (its newest checkpoint) or from one checkpoint's folder.
+        """Load a model from a run's folder (its newest checkpoint) or from the folder of one checkpoint.
 
         Arguments:
             path: RUN or RUN/checkpoints/step-00002000.
-            weights: "ema" or "model".
-            device: Where to compute; None: on a GPU where there is one, unless the configuration says cpu.
-            ema: Width of the average, made from the run's snapshots (`run.snapshots`); None: training's average.
+            weights: "ema", the moving average of the weights, or "model", the weights as trained.
+            device: Device, such as "cpu" or "cuda:1"; None: cpu if the configuration has device=cpu, else a GPU if
+                there is one.
+            ema: Width sigma_rel of an average that is computed from the run's snapshots (`polydiff.run.snapshots`);
+                None: the moving average that training kept.
+
+        Raises:
+            UserError: The path is neither a run nor a checkpoint, a file is damaged, a plugin is missing, or no
+                average of this width can be computed.
         """
         return cls(*assemble(path, weights, device, ema))
 
@@ -77,18 +87,24 @@ class Model:
         batch_size: int | str | None = None,
         **further: Any,
     ) -> Samples:
-        """Return n samples; sample i depends on the seed and i, and on the batch size by rounding alone.
+        """Draw n samples. Sample i is a function of the seed and i; the batch size changes it by rounding only.
 
         Arguments:
-            n: How many.
-            seed: Of everything random.
-            cond: What they are asked to be, in the domain's words, such as {"pitch": "C4"}. What is not asked for is
-                drawn as in the training data.
-            steps: Sampling steps; this and the following default to the configuration's `sample` section.
-            sampler: Name of the method.
-            guidance: Scale of guidance, 1 for none.
-            batch_size: Samples computed at a time, or "auto".
+            n: Number of samples.
+            seed: Random seed.
+            cond: Requested conditions as the domain writes them, such as {"pitch": "C4"}. Conditions that are not
+                requested are drawn from their distribution in the training data.
+            steps: Number of sampling steps. None, here and below: the value of the configuration's section `sample`.
+            sampler: Name of the sampler.
+            guidance: Guidance scale; 1: no guidance.
+            batch_size: Samples in a batch, or "auto".
             further: Other keys of the section: guidance_method="apg", guide="runs/small", negative={"label": 3}, ...
+
+        Returns:
+            n decoded examples with their conditions.
+
+        Raises:
+            UserError: A condition, a sampler, an option or a value is unknown or out of range.
         """
         how = {"steps": steps, "sampler": sampler, "guidance": guidance, "batch_size": batch_size, **further}
         return Samples.join(list(self.stream(n, seed=seed, cond=cond, **how)))
@@ -96,30 +112,33 @@ class Model:
     def stream(
         self, n: int, *, first: int = 0, seed: int = 0, cond: Mapping[str, Any] | None = None, **sampling: Any
     ) -> Iterator[Samples]:
-        """Yield the samples numbered first, ..., first + n - 1 in order, a batch or so at a time.
+        """Yield the samples first, ..., first + n - 1 in order, about one batch at a time.
 
         Arguments:
-            n: How many.
-            first: Number of the first one.
-            seed: Of everything random.
-            cond: What they are asked to be.
-            sampling: As in `sample`.
+            n: Number of samples.
+            first: Number of the first sample.
+            seed: Random seed.
+            cond: Requested conditions, as in `sample`.
+            sampling: Keys of the section `sample`, as in `sample`.
+
+        Yields:
+            Decoded examples with their conditions.
         """
         check_whole("n", n)
         check_whole("first", first, least=0)
         yield from self.request(cond, **sampling).samples(range(first, first + n), seed)
 
     def request(self, cond: Mapping[str, Any] | None = None, **sampling: Any) -> Request:
-        """Return what all batches of samples share: checked section, plan, conditions, guide.
+        """Return what all batches of samples share: section `sample`, plan, conditions and guide.
 
         Arguments:
-            cond: What samples are asked to be.
-            sampling: As in `sample`.
+            cond: Requested conditions, as in `sample`.
+            sampling: Keys of the section `sample`, as in `sample`.
         """
         return Request.of(self, sampling, cond)
 
     def plan(self, **changes: Any) -> SampleConfig:
-        """Return how samples are drawn: the configuration's `sample` section with changes (None: no change)."""
+        """Return the configuration's section `sample` with changes (None: no change), after checking its plan."""
         how = section(self, changes)
         generating(self.process).plan(self, how)
         return how
@@ -132,44 +151,44 @@ class Model:
         indices: Sequence[int],
         plan: SampleConfig,
     ) -> State:
-        """Return sampled states on a space, before decoding.
+        """Return sampled states (B, ...) on a space, before decoding.
 
         Arguments:
-            space: Where they live.
-            cond: Their conditions.
-            seed: Of their noise.
-            indices: Their numbers.
-            plan: How they are drawn.
+            space: Space of B states.
+            cond: Their conditions (B, ...) by name, or None.
+            seed: Random seed of their noise.
+            indices: Numbers of the B samples.
+            plan: Section `sample` that says how they are drawn.
         """
         request = Request(self, plan, generating(self.process).plan(self, plan), {}, guide_of(self, plan))
         return request.states(space, cond, seed, indices)
 
     def noise(self, n: int, *, seed: int = 0) -> Samples:
-        """Return n decoded draws of pure noise, with conditions drawn as for samples: the floor of an evaluation."""
+        """Return n decoded draws of pure noise with conditions as of samples; an evaluation uses it as its floor."""
         space, cond = self.domain.blank(streams(seed, "blank", range(n)), {})
         return Samples(
             self.domain.decode(generating(self.process).prior(space, streams(seed, "sample", range(n))), space), cond
         )
 
     def parse_conditions(self, cond: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return conditions as the domain reads them: words, and arrays for the conditions that are sequences."""
+        """Return requested conditions as the domain reads them: text, and arrays for conditions that are sequences."""
         return parse_conditions(self.domain, cond)
 
     def conditions(self, cond: Mapping[str, Any], seed: int, indices: Sequence[int]) -> Condition:
-        """Return the conditions of samples that are asked to be this; a name that is no condition is a `UserError`."""
+        """Return requested conditions as tensors (B, ...); raise UserError if a name is not a condition."""
         return conditions(self.domain, cond, seed, indices)
 
     def evaluations(self, how: SampleConfig) -> int | None:
-        """Return how often sampling calls a network for a sample, None if that varies; guidance calls two."""
+        """Return the number of network calls per sample, None if it varies; guidance doubles it."""
         return Request(self, how, generating(self.process).plan(self, how), {}, None).evaluations()
 
     def batch_size(self, plan: SampleConfig) -> int:
-        """Return how many samples are computed at a time."""
+        """Return the number of samples in a batch."""
         return self.efficient if plan.batch_size == "auto" else plan.batch_size
 
     @cached_property
     def efficient(self) -> int:
-        """Samples that make one call of the network efficient on this device (`polydiff.model.batches`)."""
+        """Most efficient number of samples for one call of the network on this device (`polydiff.model.batches`)."""
         generators = streams(0, "probe", range(PROBE))
         space, cond = self.domain.blank(generators, {})
         batch = Batch(generating(self.process).prior(space, generators), space, cond).to(self.device)
@@ -177,11 +196,11 @@ class Model:
 
     @cached_property
     def compiled(self) -> Any:
-        """A compiled network with the same weights; by CUDA graphs where there is a GPU."""
+        """Compiled network with the same weights; it uses CUDA graphs on a GPU."""
         network = same_weights(self.denoiser)
         network.compile(**({"mode": "reduce-overhead"} if self.device.type == "cuda" else {}))
         return network
 
 
 load = Model.load
-"""Read a model from a run's folder or a checkpoint's; see `Model.load`."""
+"""Load a model from the folder of a run or of a checkpoint; see `Model.load`."""

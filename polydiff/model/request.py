@@ -38,7 +38,7 @@ class Request:
         model: What draws.
         how: How, the configuration's section `sample` with changes.
         plan: The process's plan, made of `how`.
-        asked: Conditions as the domain reads them (`polydiff.model.user_conditions.asked`).
+        requested: Conditions as the domain reads them (`polydiff.model.user_conditions.parse_conditions`).
         guide: A worse model to guide away from; None: none.
     """
 

@@ -1,7 +1,7 @@
-"""What a model makes of another form of examples, where it was trained to: upsampling, vocoding, filling gaps.
+"""Restoration with a model trained for it: upsampling, vocoding, filling gaps.
 
-What it is told comes as a batch whose conditions hold it, and whose states are what a simple method makes of it: from
-held-out examples by `degrade_held_out`, from a user's own files by `told`:
+The degraded input is a batch: its conditions hold what the model is conditioned on, its states the estimate of a simple
+baseline. `degrade_held_out` computes it from held-out examples, `read_degraded` from the user's own files:
 
     restore(model, read_degraded(model, ["low.wav"]))
 """
@@ -27,20 +27,20 @@ from polydiff.support.protocols import provides
 
 
 def read_degraded(model: Model, paths: Sequence[Path | str] | Path | str, degrade: bool = False) -> Batch:
-    """Return what a model is told of a user's own files, other conditions not given.
+    """Return the user's own files as a degraded batch, with every other condition missing.
 
     Arguments:
-        model: Trained for a task that has files: upsample, or vocode.
+        model: Trained for a task that reads files: upsample or vocode.
         paths: Files of one size, or one file: recordings of the low rate or small images; sounds, or .mel.npz files.
-        degrade: Whether they are examples in full, of which the lesser form is made first.
+        degrade: Whether the files are complete examples, which are degraded first.
     """
     return restoration_of(model)[0].read_degraded(as_paths(paths), degrade)
 
 
 def degrade_held_out(model: Model, indices: Sequence[int]) -> tuple[Batch, Batch]:
-    """Return what a model is told of held-out examples, as `told` does, and these examples as clean states.
+    """Return degraded held-out examples, as `read_degraded` does, and these examples as clean states.
 
-    What is drawn (filters, masks) is the same at each call.
+    Random parts of the degradation (filters, masks) are the same at each call.
     """
     _, task = restoration_of(model)
     truth = model.domain.batch("test", indices, streams(0, "task", indices))
@@ -58,17 +58,17 @@ def restore(
     cond: Mapping[str, Any] | None = None,
     **sampling: Any,
 ) -> Samples:
-    """Return examples made of what a model is told of them.
+    """Restore degraded examples.
 
-    Guidance is about the other conditions, such as a class: both of its estimates are told.
+    Guidance concerns the other conditions, such as a class: both of its estimates are conditioned on the input.
 
     Arguments:
-        model: What makes them.
-        given: Of `told` or `degrade_held_out`.
-        keep: Whether what is told for certain, such as the low frequencies of a recording, is put in its place.
-        seed: Of everything random.
-        first: Number of the first example; its noise follows from the seed and this, not from the batch.
-        cond: What else is asked for, in the domain's words.
+        model: A model trained for restoration.
+        given: Degraded batch, from `read_degraded` or `degrade_held_out`.
+        keep: Whether to put known values back, such as the low frequencies of a recording.
+        seed: Random seed.
+        first: Number of the first example; noise is a function of the seed and this number, not of the batch.
+        cond: Other requested conditions, as in `Model.sample`.
         sampling: Keys of the configuration's section `sample`, as in `Model.sample`.
     """
     restoration_of(model)
@@ -90,7 +90,7 @@ def made(
 
 
 def to_samples(model: Model, x: State, given: Batch, cond: Condition | None) -> Samples:
-    """Return states as examples with the conditions that have words: a signal beside them is none."""
+    """Decode states (B, ...) to samples, with those conditions that can be written as text."""
     return Samples(model.domain.decode(state_to(x, "cpu"), given.space), with_words(cond, conditions_of(model.domain)))
 
 
@@ -98,9 +98,9 @@ class Paired(NamedTuple):
     """Samples beside the examples that they should be.
 
     Attributes:
-        sets: "value", samples; "data", the held-out examples; "noise"; "baseline", what a simple method makes.
-        metrics: Of each set, its distances to the held-out examples.
-        baseline: What the simple method is.
+        sets: "value", samples; "data", the held-out examples; "noise"; "baseline", estimates of a simple method.
+        metrics: Distances of each set to the held-out examples.
+        baseline: Description of the simple method.
     """
 
     sets: dict[str, Samples]
@@ -109,12 +109,12 @@ class Paired(NamedTuple):
 
 
 def paired(request: Request, n: int, *, seed: int = 0, cond: Mapping[str, Any] | None = None) -> Paired:
-    """Make up to n held-out examples of what a model is told of them, and compare.
+    """Restore up to n degraded held-out examples and compare them with the originals.
 
     Arguments:
-        request: How samples are drawn, of a model that was trained for such a task (`has_restoration`).
-        n: How many, from all over the held-out examples.
-        seed: Of the samples; what is told of an example is always the same.
+        request: How samples are drawn, by a model that was trained for restoration (`has_restoration`).
+        n: Number of examples, evenly spaced over the held-out split.
+        seed: Random seed of the samples; the degraded inputs do not depend on it.
         cond: As in `restore`.
     """
     model = request.model
@@ -141,11 +141,11 @@ def has_restoration(model: Model) -> bool:
 
 
 def restoration_of(model: Model) -> tuple[Restores, Restoration]:
-    """Return a model's domain and its task; a model that was trained to make examples out of nothing is refused."""
+    """Return a model's domain and its restoration task; raise UserError if the model was trained to generate."""
     domain = model.domain
     if provides(domain, Restores) and provides(domain.task, Restoration):
         return domain, domain.task
     raise UserError(
-        f"The model was trained to make examples out of nothing. Train one with `polydiff train --domain "
-        f"{model.config.domain} task=upsample`, say."
+        f"The model was trained to generate, not to restore. Train a model for it, for instance with `polydiff train "
+        f"--domain {model.config.domain} task=upsample`."
     )

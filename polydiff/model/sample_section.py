@@ -49,4 +49,4 @@ def check_guided(how: SampleConfig, said: Iterable[str]) -> None:
     plain = SampleConfig()
     idle = [what for key, what in GUIDED.items() if key in said and getattr(how, key) != getattr(plain, key)]
     if how.guidance == 1 and idle:
-        raise UserError(f"{idle[0]} does nothing at guidance 1. Say guidance=2, for instance.")
+        raise UserError(f"{idle[0]} has no effect at guidance 1. Set guidance=2, for instance.")

@@ -40,15 +40,15 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a run needs to go on, or to be sampled from.
+    """State from which a run is resumed or a model is loaded.
 
     Arguments:
         step: Optimizer steps done.
         state: JSON: "config", "statistics", "optimizer" and what else training keeps.
         model: Weights as trained.
         ema: Their moving average.
-        optimizer: The optimizer's tensors; empty where only weights were asked for.
-        averages: Power-function averages of the weights; empty where the run keeps none.
+        optimizer: The optimizer's tensors.
+        averages: Power-function averages of the weights; empty if the run keeps none.
     """
 
     step: int
@@ -171,7 +171,7 @@ def read_checked(path: Path, manifest: Mapping[str, tuple[int, str]]) -> dict[st
         raise incomplete(path, error) from error
     for name, data in files.items():
         if (len(data), sha256(data)) != manifest[name]:
-            raise UserError(f"The checkpoint {path} is damaged: {name} is not what its manifest says. {ADVICE}")
+            raise UserError(f"The checkpoint {path} is damaged: {name} does not match its manifest. {ADVICE}")
     return files
 
 
@@ -190,7 +190,7 @@ def incomplete(path: Path, error: Exception) -> UserError:
     return UserError(f"The checkpoint {path} is incomplete or damaged: {error}. {ADVICE}")
 
 
-ADVICE = "Move it away to go on from the checkpoint before it."
+ADVICE = "Move it away to resume from the previous checkpoint."
 
 
 def latest(folder: Path) -> Path:

@@ -1,10 +1,10 @@
-"""A run's folder: where each thing of a run lies.
+"""A run's folder: its files, and how they are read and written.
 
 runs/audio-001/
-  config.input.yaml      what the user said
+  config.input.yaml      what the user set
   config.resolved.yaml   every value, with where it came from
   checkpoints/           step-00002000/ ...
-  averages/              step-00002000/ ...: power-function averages (`run.snapshots`), where the run keeps them
+  averages/              step-00002000/ ...: power-function averages (`run.snapshots`), if the run keeps them
   metrics.jsonl          one line a logged step
   samples/               real/, step-00000500/ ...: files, a manifest and an HTML fragment; scripts/ of these
   evaluation.json        the last evaluation
@@ -38,7 +38,7 @@ def step_path(folder: Path, step: int) -> Path:
 
 
 def step_of(path: Path) -> int | None:
-    """Return the step that a folder's name says, None if it is not the folder of a step."""
+    """Return the step in a folder's name, None if it is not the folder of a step."""
     match = STEP.fullmatch(path.name)
     return int(match[1]) if match else None
 
@@ -72,23 +72,23 @@ class Run:
         """Return an existing run."""
         path = Path(path)
         if not path.is_dir():
-            raise UserError(f"There is no run folder {path}. `polydiff train --domain NAME -o {path}` makes one.")
+            raise UserError(f"There is no run folder {path}. `polydiff train --domain NAME -o {path}` creates one.")
         run = cls(path)
         if not (run.resolved.is_file() or run.checkpoints.is_dir()):
-            raise UserError(f"{path} is not a run folder: it holds neither config.resolved.yaml nor checkpoints/.")
+            raise UserError(f"{path} is not a run folder: it contains neither config.resolved.yaml nor checkpoints/.")
         return run
 
     def check_free(self) -> None:
-        """Refuse a folder that holds a run, or anything that is not a run cut short before its first checkpoint."""
+        """Raise UserError unless the folder is new, empty, or a run that stopped before its first checkpoint."""
         if steps_saved(self.checkpoints):
             quoted = shlex.quote(str(self.path))
             raise UserError(
-                f"{quoted} holds a run already. Go on with `polydiff resume {quoted}`, or choose another -o."
+                f"{quoted} already contains a run. Resume it with `polydiff resume {quoted}`, or choose another -o."
             )
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file, not a folder. Choose another -o.")
         if self.path.is_dir() and not self.resolved.is_file() and any(p.name != LOCK for p in self.path.iterdir()):
-            raise UserError(f"{self.path} holds files that are no run's. Choose another -o, or an empty folder.")
+            raise UserError(f"{self.path} contains other files than a run. Choose another -o, or an empty folder.")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -104,7 +104,7 @@ class Run:
                 yield
             finally:
                 if {path.name for path in self.path.iterdir()} == {LOCK}:
-                    (self.path / LOCK).unlink()  # nothing was begun: leave nothing behind
+                    (self.path / LOCK).unlink()  # no run was started: leave nothing behind
 
     @property
     def checkpoints(self) -> Path:

@@ -33,7 +33,7 @@ class Gathered:
             self.parts.append((level, losses))
 
     def read(self) -> dict[str, tuple[float, int]]:
-        """Return the mean loss of each bin that has one, lowest log-SNR first, and begin anew."""
+        """Return the mean loss of each bin that has one, lowest log-SNR first, and clear the losses."""
         import torch
 
         if not self.parts:

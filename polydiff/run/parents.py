@@ -79,7 +79,7 @@ class Parent:
         return f"{self.key}={self.path}"
 
     def record(self, run: Path) -> dict[str, Any]:
-        """Return what a checkpoint of the run in this folder says of the parent."""
+        """Return the record of the parent for checkpoints of the run in this folder."""
         return {**places(self.path, run), "step": self.step, "sha256": self.sha256, "domain": self.domain}
 
     def check_domain(self, domain: str) -> None:

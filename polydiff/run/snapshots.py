@@ -63,7 +63,7 @@ def reconstruct(folder: Path, step: int, latest: Mapping[str, Tensor], sigma_rel
         folder: Of the snapshots; those after `step` are left out.
         step: Steps done.
         latest: The averages at that step, as `PowerAverages.tensors` gives them.
-        sigma_rel: Width asked for.
+        sigma_rel: Requested width.
 
     Raises:
         UserError: The snapshots do not reach so far: their mixtures are not near that average.

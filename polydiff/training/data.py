@@ -23,7 +23,7 @@ from polydiff.support.protocols import provides
 Batches = Callable[[int], Batch]
 """The batch of a step."""
 MOST_WORKERS = 4
-"""Threads that prepare batches for a GPU where nobody said how many."""
+"""Largest number of threads that prepare batches for a GPU if train.workers=auto."""
 
 
 def example_numbers(step: int, batch_size: int) -> range:
@@ -41,7 +41,7 @@ def order_of(domain: Domain, batch_size: int, seed: int, like_sizes: int) -> Cal
     """Return the function epoch -> order in which it visits its examples, each once; arguments are those of `batches`.
 
     Raises:
-        UserError: Sizes are asked for, and the domain tells none.
+        UserError: `like_sizes` is set, but the domain has no sizes.
     """
     size = domain.size("train")
     if not like_sizes:
@@ -75,7 +75,7 @@ def batches(domain: Domain, batch_size: int, seed: int, condition_dropout: float
         batch_size: Examples a step.
         seed: Of the order and of the streams.
         condition_dropout: Share of examples whose conditions are withheld, all together; of the others, where there
-            are several, as great a share again loses each, so that a network knows any of them alone; some may be told
+            are several, as great a share again loses each, so that a network learns each alone; some are withheld
             together only (`polydiff.contract.abilities.TellsTogether`).
         like_sizes: Batches among which examples are sorted by size, so that those of a batch are of like sizes; batches
             are then shuffled. 0: none. The two batches that an epoch shares with others stay as they are.
@@ -117,8 +117,8 @@ def prefetch(batch: Batches, start: int, stop: int, device: Device = "cpu", work
         start: First step.
         stop: Step after the last.
         device: Where batches are wanted.
-        workers: Threads; each has up to two batches ready or in hand. 0: each batch is made when it is asked for, by
-            the thread that asks.
+        workers: Threads; each has up to two batches ready or in hand. 0: each batch is prepared when requested, by
+            the calling thread.
     """
     place = torch.device(device)
     stream = torch.cuda.current_stream(place) if place.type == "cuda" else None

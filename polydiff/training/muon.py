@@ -58,10 +58,10 @@ class Muon(torch.optim.Optimizer):
             trained = [p for p in group["params"] if p.grad is not None]
             if trained and group["weight_decay"]:
                 torch._foreach_mul_(trained, 1 - group["lr"] * group["weight_decay"])
-            for alike in by_shape(trained) if group["matrices"] else [trained] if trained else []:
-                (self.turn if group["matrices"] else self.adamw)(alike, group)
+            for group_of_shape in by_shape(trained) if group["matrices"] else [trained] if trained else []:
+                (self.orthogonal_step if group["matrices"] else self.adamw)(group_of_shape, group)
 
-    def turn(self, matrices: list[nn.Parameter], group: dict[str, Any]) -> None:
+    def orthogonal_step(self, matrices: list[nn.Parameter], group: dict[str, Any]) -> None:
         """Move matrices of one shape."""
         gradients = [p.grad for p in matrices if p.grad is not None]
         momenta = self.kept(matrices, "momentum")

@@ -20,7 +20,7 @@ from polydiff.backbones.embed import (
     sinusoids,
 )
 from polydiff.backbones.unet import UNet
-from polydiff.contract.discover import build_backbone
+from polydiff.contract.backbone import build_backbone
 from polydiff.core.condition_batch import join_conditions
 from polydiff.core.conditions import Aligned, Classes, Kind, Number, Tokens
 from polydiff.core.space import Euclidean

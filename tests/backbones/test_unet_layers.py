@@ -13,7 +13,7 @@ from polydiff.backbones.config import EGNNConfig, MLPConfig, UNetConfig
 from polydiff.backbones.embed import TokenEmbedding
 from polydiff.backbones.unet import UNet
 from polydiff.backbones.unet_layers import Plane, Signals
-from polydiff.contract.discover import build_backbone
+from polydiff.contract.backbone import build_backbone
 from polydiff.core.conditions import Aligned, Classes, Conditions, Tokens
 from polydiff.core.space import Euclidean, normal
 from polydiff.core.streams import streams

@@ -11,17 +11,8 @@ from fake_plugins import BACKBONES, DOMAINS, distribution, install_ring, on_path
 
 from polydiff.checkup.doctor import backbones
 from polydiff.config.merge import resolve
-from polydiff.contract.discover import (
-    BackboneSpec,
-    build_backbone,
-    build_domain,
-    discover,
-    duplicates,
-    load,
-    load_backbone_spec,
-    load_domain_spec,
-    require,
-)
+from polydiff.contract.backbone import BackboneSpec, build_backbone, load_backbone_spec
+from polydiff.contract.discover import build_domain, discover, duplicates, load, load_domain_spec, require
 from polydiff.contract.domain import DomainSpec
 from polydiff.contract.sections import BackboneConfig
 from polydiff.core.conditions import Classes
@@ -72,12 +63,12 @@ def test_a_third_party_domain_is_found_and_built(tmp_path: Path, monkeypatch: py
         ("1 / 0\n", "ZeroDivisionError: division by zero"),
         ("SPEC = 3\n", "is a int, not a DomainSpec"),
         ("OTHER = 3\n", "has no attribute 'SPEC'"),
-        (HEAD + SPEC.format(name="bad", more=", api=99"), "speaks version 99 of the plugin interface"),
-        (HEAD + SPEC.format(name="worse", more=""), "calls itself 'worse'"),
+        (HEAD + SPEC.format(name="bad", more=", api=99"), "uses version 99 of the plugin interface"),
+        (HEAD + SPEC.format(name="worse", more=""), "has the name 'worse'"),
         (HEAD + SPEC.format(name="bad", more=", colour=3"), "unexpected keyword argument 'colour'"),
     ],
 )
-def test_a_broken_plugin_is_told_and_harms_no_other(
+def test_a_broken_plugin_is_reported_and_affects_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, reason: str
 ) -> None:
     install_ring(tmp_path / "ring", monkeypatch)
@@ -101,7 +92,7 @@ def test_a_missing_module_is_told_with_what_to_type(tmp_path: Path, monkeypatch:
     assert found("far") == ("needs install", "nothing_of_this_name.inner not installed; type: pip install thing")
     spec = load_domain_spec("far")
     with pytest.raises(
-        UserError, match=r"needs nothing_of_this_name\.inner, not installed here\. Type: pip install thing"
+        UserError, match=r"needs nothing_of_this_name\.inner, which is not installed\. Type: pip install thing"
     ):
         require(spec)
 
@@ -120,7 +111,7 @@ def test_two_of_one_name_are_an_error_that_names_both(tmp_path: Path, monkeypatc
 
 def test_a_backbone_of_a_third_party_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "planted_net.py").write_text(
-        "from polydiff.contract.discover import BackboneSpec\n"
+        "from polydiff.contract.backbone import BackboneSpec\n"
         "from polydiff.contract.sections import BackboneConfig\n"
         "class Config(BackboneConfig):\n    name: str = 'line'\n    width: int = 3\n"
         "def build(config, **rest): return config.width, rest\n"
@@ -138,7 +129,8 @@ def test_a_backbone_of_a_third_party_is_built(tmp_path: Path, monkeypatch: pytes
 
 def test_a_backbone_examines_itself_and_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "planted_self.py").write_text(
-        "from polydiff.contract.discover import BackboneSpec, Finding\n"
+        "from polydiff.contract.backbone import BackboneSpec\n"
+        "from polydiff.contract.discover import Finding\n"
         "def examine(): return [Finding('lines', 'note', 'thin')]\n"
         "def fail(): raise RuntimeError('no ruler')\n"
         "def spec(name, function): return BackboneSpec(name=name, summary='s', config='c:C', factory='f:F',"
@@ -155,7 +147,9 @@ def test_a_backbone_examines_itself_and_fails_alone(tmp_path: Path, monkeypatch:
 
 def test_a_backbone_for_other_data_is_refused() -> None:
     config = resolve("image", words={"backbone.name": "mlp"}).config
-    with pytest.raises(UserError, match=r"backbone\.name=mlp: it takes vectors, and these data are images\."):
+    with pytest.raises(
+        UserError, match=r"backbone\.name=mlp: this backbone accepts vectors, but these data are images\."
+    ):
         build_backbone(config.backbone, channels=1, dims=2, conditions={})
 
 
@@ -170,7 +164,8 @@ def test_load_says_what_it_cannot_load() -> None:
 
 def test_discovery_loads_no_torch() -> None:
     code = (
-        "import sys; from polydiff.contract.discover import BackboneSpec, discover;"
+        "import sys; from polydiff.contract.backbone import BackboneSpec;"
+        "from polydiff.contract.discover import discover;"
         "from polydiff.contract.domain import DomainSpec;"
         "discover(DomainSpec); discover(BackboneSpec); assert 'torch' not in sys.modules"
     )

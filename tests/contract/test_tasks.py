@@ -43,11 +43,11 @@ def test_masks_are_of_the_kinds_and_shares_that_are_told(sizes: tuple[int, ...])
 
 def test_what_is_told_is_the_known_part_and_depends_on_an_examples_own_generator() -> None:
     x = torch.randn(6, 2, 30)
-    told = Inpaint(2).observe(x, streams(0, "mask", range(6)))[KNOWN]
-    assert told.shape == x.shape
-    gone = told.isnan()
+    observed = Inpaint(2).observe(x, streams(0, "mask", range(6)))[KNOWN]
+    assert observed.shape == x.shape
+    gone = observed.isnan()
     assert torch.equal(gone[:, 0], gone[:, 1])
-    assert torch.equal(told[~gone], x[~gone])
+    assert torch.equal(observed[~gone], x[~gone])
     alone = Inpaint(2).observe(x[4:], streams(0, "mask", range(4, 6)))[KNOWN]
-    assert torch.equal(alone.nan_to_num(7), told[4:].nan_to_num(7))
+    assert torch.equal(alone.nan_to_num(7), observed[4:].nan_to_num(7))
     assert Generate().observe(x, streams(0, "mask", range(6))) == {}

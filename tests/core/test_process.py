@@ -201,7 +201,7 @@ def test_a_process_checks_its_configuration(model: Model) -> None:
     with pytest.raises(UserError, match="process=letters has no schedule"):
         check_config(model.config.model_copy(update={"schedule": "flow"}))
     sample = model.config.sample.model_copy(update={"guide": "somewhere", "guidance": 1.0})
-    with pytest.raises(UserError, match="A guide does nothing at guidance 1"):
+    with pytest.raises(UserError, match="A guide has no effect at guidance 1"):
         check_config(model.config.model_copy(update={"sample": sample}))
     with pytest.raises(UserError, match=r"Unknown process 'gausian'\. Did you mean 'gaussian'\?"):
         check_config(model.config.model_copy(update={"process": "gausian"}))

@@ -114,7 +114,7 @@ def test_the_sampler_of_the_documentation_is_of_second_order() -> None:
 def test_the_core_page_trains_and_samples() -> None:
     """With a ring as data and a small network; the samples lie near the ring."""
     from polydiff.backbones.config import MLPConfig
-    from polydiff.contract.discover import build_backbone
+    from polydiff.contract.backbone import build_backbone
 
     def ring(n: int, step: int) -> torch.Tensor:
         angle = 6.2832 * torch.rand(n, generator=torch.Generator().manual_seed(step))

@@ -35,9 +35,9 @@ def test_a_torn_line_and_a_damaged_file_are_made_again(runs: Path, tmp_path: Pat
     with (tmp_path / "torn" / JOURNAL).open("a") as file:
         file.write('[72, [{"file": "sampl')
     (tmp_path / "torn" / "sample-00041.json").write_text("")
-    told: list[int] = []
-    draw(model, tmp_path / "torn", 80, progress=lambda done, n: told.append(done))
-    assert told[0] == 40
+    progress_calls: list[int] = []
+    draw(model, tmp_path / "torn", 80, progress=lambda done, n: progress_calls.append(done))
+    assert progress_calls[0] == 40
     assert files(tmp_path / "torn") == files(tmp_path / "whole")
 
 

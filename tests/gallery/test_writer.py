@@ -48,7 +48,7 @@ def test_a_drawing_that_was_stopped_ends_with_the_same_bits(
     model = polydiff.load(runs / name)
     how = {"seed": 3, "batch_size": 2, "one_file": one_file}
     if one_file and not hasattr(model.domain, "archive"):
-        with pytest.raises(UserError, match="writes one file a sample"):
+        with pytest.raises(UserError, match="writes one file per sample"):
             draw(model, tmp_path / "none", 5, **how)
         return
     n = 70 if name != "molecule" else 100  # a window of molecules is 16 batches
@@ -59,10 +59,10 @@ def test_a_drawing_that_was_stopped_ends_with_the_same_bits(
             draw(model, tmp_path / "parts", n, **how)
     assert (tmp_path / "parts" / JOURNAL).is_file()
     assert not (tmp_path / "parts" / "manifest.json").exists()
-    told: list[tuple[int, int]] = []
-    draw(model, tmp_path / "parts", n, **{**how, "batch_size": None}, progress=lambda *now: told.append(now))
-    assert told[0] == ((68 if name != "molecule" else 64), n)
-    assert told[-1] == (n, n)
+    progress_calls: list[tuple[int, int]] = []
+    draw(model, tmp_path / "parts", n, **{**how, "batch_size": None}, progress=lambda *now: progress_calls.append(now))
+    assert progress_calls[0] == ((68 if name != "molecule" else 64), n)
+    assert progress_calls[-1] == (n, n)
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
     manifest = json.loads((tmp_path / "whole" / "manifest.json").read_text())
     assert len(manifest["samples"]) == n
@@ -96,11 +96,11 @@ def test_molecules_in_one_file_are_the_records_of_those_in_many(runs: Path, tmp_
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"seed": 4}, r"was begun with seed=0, not 4\. Say the same"),
-        ({"n": 71}, r"was begun with n=70, not 71"),
-        ({"batch_size": 3}, r"was begun with batch_size=2, not 3"),
-        ({"cond": {"half": "upper"}}, r"was begun with asked=\{\}, not \{'half': 'upper'\}"),
-        ({"sampler": "ddim", "steps": 5}, r"was begun with steps=4, not 5, sampler='auto', not 'ddim'"),
+        ({"seed": 4}, r"was started with seed=0, not 4\. Use the same"),
+        ({"n": 71}, r"was started with n=70, not 71"),
+        ({"batch_size": 3}, r"was started with batch_size=2, not 3"),
+        ({"cond": {"half": "upper"}}, r"was started with asked=\{\}, not \{'half': 'upper'\}"),
+        ({"sampler": "ddim", "steps": 5}, r"was started with steps=4, not 5, sampler='auto', not 'ddim'"),
     ],
 )
 def test_other_samples_are_not_mixed_in(runs: Path, tmp_path: Path, changes: dict, said: str) -> None:
@@ -183,7 +183,7 @@ def test_the_command_goes_on(runs: Path, tmp_path: Path, capsys: pytest.CaptureF
         assert main(words) == 130
     assert "66 of 70 samples are kept" in capsys.readouterr().err
     assert main([*words, "--seed", "5"]) == 2
-    assert "was begun with seed=0, not 5" in capsys.readouterr().err
+    assert "was started with seed=0, not 5" in capsys.readouterr().err
     assert main(words) == 0
     assert main(words) == 2
     assert "exists and is not an empty folder" in capsys.readouterr().err
@@ -199,9 +199,9 @@ def test_the_first_samples_too_are_kept(runs: Path, tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             draw(model, tmp_path / "parts", 70, batch_size=4)
     before = {path: path.stat().st_ino for path in (tmp_path / "parts").glob("sample-*")}
-    told: list[int] = []
-    draw(model, tmp_path / "parts", 70, progress=lambda done, n: told.append(done))
-    assert told[0] == len(before) == 20
+    progress_calls: list[int] = []
+    draw(model, tmp_path / "parts", 70, progress=lambda done, n: progress_calls.append(done))
+    assert progress_calls[0] == len(before) == 20
     assert before == {path: path.stat().st_ino for path in before}
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
 
@@ -230,9 +230,9 @@ def test_what_was_put_in_place_before_a_crash_stays(runs: Path, tmp_path: Path) 
             draw(model, tmp_path / "parts", 70, **how)
     assert (tmp_path / "parts" / "samples.sdf").is_file()
     assert not (tmp_path / "parts" / "manifest.json").exists()
-    told: list[int] = []
-    draw(model, tmp_path / "parts", 70, **how, progress=lambda done, n: told.append(done))
-    assert told == [70]
+    progress_calls: list[int] = []
+    draw(model, tmp_path / "parts", 70, **how, progress=lambda done, n: progress_calls.append(done))
+    assert progress_calls == [70]
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
 
 

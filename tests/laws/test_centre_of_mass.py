@@ -10,7 +10,7 @@ from clouds import awaken
 from torch import Tensor
 
 from polydiff.backbones.config import EGNNConfig, GraphTransformerConfig, MoleculeNetConfig
-from polydiff.contract.discover import build_backbone
+from polydiff.contract.backbone import build_backbone
 from polydiff.core.space import sqnorm
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules

@@ -12,7 +12,7 @@ from clouds import K, dense, far, packed
 from torch import Tensor, nn
 
 from polydiff.backbones.config import EGNNConfig, GraphTransformerConfig, MoleculeNetConfig
-from polydiff.contract.discover import build_backbone
+from polydiff.contract.backbone import build_backbone
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.space import DenseMolecules
 

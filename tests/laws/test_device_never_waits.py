@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from polydiff.backbones.config import EGNNConfig, MLPConfig, UNetConfig
-from polydiff.contract.discover import build_backbone
+from polydiff.contract.backbone import build_backbone
 from polydiff.core.space import Euclidean, Space, shared_level
 from polydiff.core.streams import streams
 from polydiff.gaussian.control.dps import PosteriorSampling

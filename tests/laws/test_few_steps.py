@@ -24,7 +24,7 @@ from polydiff.backbones.config import MLPConfig
 from polydiff.cli import main
 from polydiff.config.merge import resolve
 from polydiff.config.saved import resolved_text
-from polydiff.contract.discover import build_backbone
+from polydiff.contract.backbone import build_backbone
 from polydiff.contract.sections import Config
 from polydiff.core.condition_batch import drop_condition, without
 from polydiff.core.conditions import STEP, Condition
@@ -268,7 +268,7 @@ def weights_of_init(config: Config) -> Mapping[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ({"target": "eps"}, "predicts edm, so its weights mean nothing to target=eps"),
+        ({"target": "eps"}, "predicts edm, so its weights do not fit target=eps"),
         (
             {"backbone.channels": 24},
             r"train.init=.* does not fit the network .* \d+ tensors have another shape, such as",

@@ -11,7 +11,7 @@ from clouds import far, orthogonal
 from torch import Tensor, nn
 
 from polydiff.backbones.config import EGNNConfig, GraphTransformerConfig, MoleculeNetConfig
-from polydiff.contract.discover import build_backbone
+from polydiff.contract.backbone import build_backbone
 from polydiff.core.conditions import ESTIMATE
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules

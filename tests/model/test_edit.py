@@ -103,11 +103,11 @@ def test_what_a_sample_is_told_of_a_negative_condition_is_that_alone(run: Path) 
         ({"guidance_options": {"rescale": 2}}, "sample.guidance: rescale must be between 0 and 1, not 2."),
         ({"guidance_method": "cfg_pp"}, "Use the sampler ddim, ddpm or euler with it."),
         ({"guidance_interval": (5, 0.3)}, "interval must be a low and a higher noise level"),
-        ({"guide": "worse", "guidance": 1.0}, "A guide does nothing at guidance 1."),
-        ({"negative": {"half": "lower"}, "guidance": 1.0}, "A condition to guide away from does nothing at"),
-        ({"guidance_method": "apg", "guidance": 1.0}, "A method of guidance does nothing at guidance 1. Say"),
-        ({"guidance_options": {"rescale": 0.5}, "guidance": 1.0}, "An option of guidance does nothing at guidance 1."),
-        ({"guidance_interval": (0.3, 5), "guidance": 1.0}, "An interval of guidance does nothing at guidance 1."),
+        ({"guide": "worse", "guidance": 1.0}, "A guide has no effect at guidance 1."),
+        ({"negative": {"half": "lower"}, "guidance": 1.0}, "A condition to guide away from has no effect at"),
+        ({"guidance_method": "apg", "guidance": 1.0}, "A method of guidance has no effect at guidance 1. Set"),
+        ({"guidance_options": {"rescale": 0.5}, "guidance": 1.0}, "An option of guidance has no effect at guidance 1."),
+        ({"guidance_interval": (0.3, 5), "guidance": 1.0}, "An interval of guidance has no effect at guidance 1."),
         ({"guidance_options": {"rescale": "abc"}}, "sample.guidance_options.rescale='abc': should be a number."),
         ({"guidance_options": {"rescale": [1, 2]}}, "sample.guidance_options.rescale=[1, 2]: should be a number."),
         ({"guidance_options": {"rescale": True}}, "sample.guidance_options.rescale=True: should be a number."),
@@ -333,8 +333,8 @@ def test_a_configuration_of_guidance_is_checked_before_training(
         ("sample.guidance_options.rescale=3", "rescale must be between 0 and 1"),
         ("sample.guidance_interval=5,1", "a low and a higher noise level"),
         ("sample={guide: nowhere, guidance: 2}", "there is no such run or checkpoint"),
-        ("sample.guide=nowhere", "A guide does nothing at guidance 1."),
-        ("sample.negative={half: lower}", "A condition to guide away from does nothing at guidance 1."),
+        ("sample.guide=nowhere", "A guide has no effect at guidance 1."),
+        ("sample.negative={half: lower}", "A condition to guide away from has no effect at guidance 1."),
         ("sample.guidance_options.rescale=abc", "sample.guidance_options.rescale='abc': should be a number."),
         ("sample.guidance_interval=500,900", "holds no noise level of this schedule"),
     ]
@@ -351,7 +351,7 @@ def test_a_configuration_of_guidance_is_checked_before_training(
     [
         ({"sample.negative": {"hlaf": "upper"}}, "Unknown condition 'hlaf'. Did you mean 'half'?"),
         ({"sample.negative": {"half": "uper"}}, "uper"),
-        ({"sample.guide": "run", "sample.guidance": 1}, "A guide does nothing at guidance 1."),
+        ({"sample.guide": "run", "sample.guidance": 1}, "A guide has no effect at guidance 1."),
         ({"sample.guide": "run", "data.radius": 3}, "was trained on other data"),
     ],
 )
@@ -383,7 +383,7 @@ def test_the_command_line_varies(run: Path, tmp_path: Path, capsys: pytest.Captu
         (["-n", "99"], "there are 32 held-out examples."),
         (["--strength", "2"], "vary: strength must be above 0 and at most 1, not 2.0."),
         (["-o", str(folder)], "exists and is not an empty folder. Choose another -o."),
-        (["point.json"], "The domain ring reads no files of yours. Name none, for held-out examples."),
+        (["point.json"], "The domain ring reads no files. Name no file, to use held-out examples."),
     ):
         assert main(["vary", str(copy), *extra]) == 2
         assert message in capsys.readouterr().err

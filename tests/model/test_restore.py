@@ -47,13 +47,13 @@ def test_block_means_of_what_is_enlarged_are_as_told() -> None:
     g = torch.Generator().manual_seed(0)
     x = torch.randn(2, 3, 9, 8, generator=g)
     task = Enlarge(3, 4)
-    told = task.observe(x, [])
-    assert told[LOW].shape == (2, 3, 3, 2)
-    assert_close(told[LOW][:, :, 0, 1], x[:, :, :4, 4:].mean((2, 3)))
-    assert_close(told[LOW][:, :, 2, 0], x[:, :, 8:, :4].mean((2, 3)))
-    made = task.finish(torch.randn(2, 3, 9, 8, generator=g), told)
-    assert_close(block_means(made, 4), told[LOW])
-    assert_close(task.finish(x, told), x)
+    observed = task.observe(x, [])
+    assert observed[LOW].shape == (2, 3, 3, 2)
+    assert_close(observed[LOW][:, :, 0, 1], x[:, :, :4, 4:].mean((2, 3)))
+    assert_close(observed[LOW][:, :, 2, 0], x[:, :, 8:, :4].mean((2, 3)))
+    made = task.finish(torch.randn(2, 3, 9, 8, generator=g), observed)
+    assert_close(block_means(made, 4), observed[LOW])
+    assert_close(task.finish(x, observed), x)
 
 
 def test_interpolation_between_blocks_is_torchs() -> None:
@@ -64,9 +64,9 @@ def test_interpolation_between_blocks_is_torchs() -> None:
 
 def test_a_gap_is_guessed_silent_and_the_rest_is_kept() -> None:
     x = torch.randn(1, 2, 6)
-    told = {"known": torch.where(torch.tensor([1, 1, 0, 0, 1, 1]) > 0, x, math.nan)}
-    assert Inpaint(2).guess(told, (6,)).eq(0).sum() == 4
-    made = Inpaint(2).finish(torch.ones(1, 2, 6), told)
+    observed = {"known": torch.where(torch.tensor([1, 1, 0, 0, 1, 1]) > 0, x, math.nan)}
+    assert Inpaint(2).guess(observed, (6,)).eq(0).sum() == 4
+    made = Inpaint(2).finish(torch.ones(1, 2, 6), observed)
     assert torch.equal(made[..., 2:4], torch.ones(1, 2, 2))
     assert torch.equal(made[..., :2], x[..., :2])
 
@@ -137,7 +137,7 @@ def test_a_model_of_another_task_is_refused(runs: Path, capsys: pytest.CaptureFi
     model = polydiff.load(runs / "generate")
     assert not has_restoration(model)
     for use in (lambda: read_degraded(model, ["a.wav"]), lambda: degrade_held_out(model, [0])):
-        with pytest.raises(UserError, match="trained to make examples out of nothing"):
+        with pytest.raises(UserError, match="trained to generate, not to restore"):
             use()
     assert main(["vocode", str(runs / "upsample")]) == 2
     assert "was trained with task=upsample" in capsys.readouterr().err

@@ -183,7 +183,7 @@ def test_opening_a_parent_reads_no_weights_and_checks_the_rest(tmp_path: Path) -
     with pytest.raises(UserError, match=r"trained on other data than this model.* differ in scale"):
         parent.check_same_data({**parent.statistics, "scale": 3.0})
     (newest / "state.json").write_text("{}")
-    with pytest.raises(UserError, match=r"^own\.codec=.* is damaged: state\.json is not what"):
+    with pytest.raises(UserError, match=r"^own\.codec=.* is damaged: state\.json does not match"):
         open_parent("own.codec", base)
     with pytest.raises(UserError, match=r"^own\.codec=.* is not a run folder"):
         open_parent("own.codec", tmp_path / "plugins")

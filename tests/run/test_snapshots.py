@@ -95,10 +95,10 @@ def test_a_model_of_another_average(kept: Path, tmp_path: Path) -> None:
     assert '"weights": "ema 0.12"' in (tmp_path / "out" / "manifest.json").read_text()
 
 
-def test_averages_that_cannot_be_had_are_told(kept: Path, tmp_path: Path) -> None:
+def test_impossible_averages_raise(kept: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="should be the width of an average"):
         Model.load(kept, ema=0.4)
-    with pytest.raises(UserError, match="asks for an average, weights='model' for none"):
+    with pytest.raises(UserError, match="selects an average, but weights='model' selects none"):
         Model.load(kept, ema=0.1, weights="model")
     shutil.copytree(kept, tmp_path / "run")
     (tmp_path / "run" / "averages" / "step-00000002" / "averages.safetensors").write_bytes(b"no")

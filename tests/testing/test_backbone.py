@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from polydiff.backbones.config import EGNNConfig, MLPConfig, UNetConfig
-from polydiff.contract.discover import build_backbone
+from polydiff.contract.backbone import build_backbone
 from polydiff.contract.sections import BackboneConfig
 from polydiff.core.conditions import Condition
 from polydiff.core.space import Euclidean, Space, State

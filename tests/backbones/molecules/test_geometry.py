@@ -10,7 +10,7 @@ from clouds import K, dense, earlier, far, orthogonal, packed, stacked, turned
 from torch import nn
 
 from polydiff.backbones.config import EGNNConfig
-from polydiff.contract.discover import build_backbone
+from polydiff.contract.backbone import build_backbone
 from polydiff.contract.sections import BackboneConfig
 from polydiff.core.conditions import ESTIMATE
 from polydiff.support.errors import UserError

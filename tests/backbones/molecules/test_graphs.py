@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from polydiff.backbones.config import EGNNConfig, GraphTransformerConfig, MoleculeNetConfig
 from polydiff.backbones.molecules.graphs import DensePairs, SparsePairs, all_pairs, envelope, pairs_of
-from polydiff.contract.discover import build_backbone
+from polydiff.contract.backbone import build_backbone
 from polydiff.core.space import Euclidean
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.backbones.config import EGNNConfig, GraphTransformerConfig, MoleculeNetConfig
-from polydiff.contract.discover import build_backbone
+from polydiff.contract.backbone import build_backbone
 from polydiff.core.conditions import ESTIMATE, Condition
 from polydiff.core.space import Space
 from polydiff.core.streams import stream, streams

@@ -136,7 +136,7 @@ def test_a_number_of_atoms_can_be_requested_but_not_changed_or_avoided(domain: M
         lambda: model.sample(2, guidance=2.0, negative={"atoms": 9}),
     )
     for use in uses:
-        with pytest.raises(UserError, match="atoms=9: this says the size of samples"):
+        with pytest.raises(UserError, match="atoms=9: this sets the size of new samples"):
             use()
     with pytest.raises(UserError, match="atoms=x: atoms must be a whole number"):
         vary(model, given, cond={"atoms": "x"})

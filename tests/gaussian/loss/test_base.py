@@ -16,7 +16,7 @@ from torch.testing import assert_close
 
 from polydiff.backbones.config import MLPConfig
 from polydiff.config.merge import resolve
-from polydiff.contract.discover import build_backbone
+from polydiff.contract.backbone import build_backbone
 from polydiff.contract.sections import OptimConfig
 from polydiff.core.conditions import Condition
 from polydiff.core.space import Batch, Euclidean, Space, sqnorm

@@ -13,7 +13,7 @@ import torch
 from ring import RingConfig
 from torch import Tensor, nn
 
-from polydiff.contract.discover import build_backbone
+from polydiff.contract.backbone import build_backbone
 from polydiff.contract.domain import Samples
 from polydiff.core.conditions import Condition
 from polydiff.core.space import Batch, Euclidean, Space, State, normal

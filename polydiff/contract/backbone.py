@@ -1,0 +1,97 @@
+"""Backbones: the spec that a plugin registers, and the network built from a configuration.
+
+A backbone is found through the entry-point group `polydiff.backbones`. Its entry point names a `BackboneSpec`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from polydiff.contract.discover import load, load_spec, require
+from polydiff.contract.domain import API
+from polydiff.support.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from polydiff.contract.sections import BackboneConfig
+    from polydiff.core.conditions import Declared
+
+DATA = {0: "vectors", 1: "waveforms", 2: "images", 3: "atoms in space"}
+"""Dimensions, as `build_backbone` counts them -> the data that have them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec:
+    """A backbone's metadata: everything that polydiff lists without importing the network.
+
+    Arguments:
+        name: Value of `backbone.name` that selects it; also the name of its entry point.
+        summary: Description of one line.
+        config: "module:Class" of its configuration, a `contract.sections.BackboneConfig` that imports no torch.
+        factory: "module:Class" of the network, called as factory(config, channels=, dims=, conditions=).
+        dims: Kinds of data that it accepts, as `build_backbone` counts them; (): any.
+        requires: Modules that it needs beyond polydiff's own dependencies.
+        install: Command that installs missing modules.
+        examine: "module:function" that returns `polydiff.contract.discover.Finding`s for `polydiff doctor`; "": none.
+        api: Version of the plugin interface.
+    """
+
+    kind: ClassVar[str] = "backbone"
+
+    name: str
+    summary: str
+    config: str
+    factory: str
+    dims: Sequence[int] = ()
+    requires: Sequence[str] = ()
+    install: str = ""
+    examine: str = ""
+    api: int = API
+
+
+def load_backbone_spec(name: str) -> BackboneSpec:
+    """Return the spec of a backbone."""
+    return load_spec(BackboneSpec, name)
+
+
+def backbone_config_class(spec: BackboneSpec) -> type[BackboneConfig]:
+    """Return the configuration class of a backbone."""
+    cls: type[BackboneConfig] = load(spec.config)
+    return cls
+
+
+def build_backbone(config: BackboneConfig, *, channels: int, dims: int, conditions: Declared) -> nn.Module:
+    """Return the network that a configuration names.
+
+    Arguments:
+        config: The run's `backbone` section. `config.step_size` adds a condition for the sampler's step size,
+            `config.self_condition` one for the previous estimate.
+        channels: Channels of the data; features per atom for dims = 3, width of the vector for dims = 0.
+        dims: 1 waveforms, 2 images, 3 atoms in space, 0 vectors.
+        conditions: Name -> kind, as `Domain.conditions`.
+
+    Raises:
+        ValueError: A condition's name begins with an underscore.
+        UserError: The backbone is unknown, lacks a dependency, or does not accept data of these dimensions.
+    """
+    from polydiff.core.conditions import ESTIMATE, STEP, Aligned, Number, as_kinds
+
+    kinds = as_kinds(conditions)
+    if own := [name for name in conditions if name.startswith("_")]:
+        raise ValueError(f"The condition {own[0]!r}: names that begin with an underscore are reserved.")
+    if config.step_size:
+        kinds[STEP] = Number()
+    if config.self_condition:
+        kinds[ESTIMATE] = Aligned(channels)
+    spec = load_backbone_spec(config.name)
+    require(spec)
+    if spec.dims and dims not in spec.dims:
+        takes = " and ".join(DATA.get(d, str(d)) for d in spec.dims)
+        raise UserError(
+            f"backbone.name={spec.name}: this backbone accepts {takes}, but these data are {DATA.get(dims, dims)}."
+        )
+    network: nn.Module = load(spec.factory)(config, channels=channels, dims=dims, conditions=kinds)
+    return network
