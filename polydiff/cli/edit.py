@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polydiff.cli.inputs import Given, given_parser, output_option, write_pairs
+from polydiff.cli.options import check_free, model_parser, plan_options
 from polydiff.cli.parsing import positive, read_conditions
-from polydiff.cli.use import check_free, model_parser, plan_words
 from polydiff.support.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def vary(words: Sequence[str]) -> int:
     from polydiff.model.model import Model
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
-    how = {"strength": args.strength, "seed": args.seed, "cond": cond, **plan_words(args)}
+    how = {"strength": args.strength, "seed": args.seed, "cond": cond, **plan_options(args)}
     told = {"seed": args.seed, "strength": args.strength, "asked": cond}
     made_of(args, model, "varied", Given(model, args), lambda given, i: edit(model, given, first=i, **how), told)
     return 0
@@ -74,7 +74,7 @@ def inpaint(words: Sequence[str]) -> int:
     from polydiff.model.model import Model
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
-    how = {"jump": args.jump, "resample": args.resample, "seed": args.seed, "cond": cond, **plan_words(args)}
+    how = {"jump": args.jump, "resample": args.resample, "seed": args.seed, "cond": cond, **plan_options(args)}
     parts = {name: getattr(args, name) for name in ("gap", "keep", "add") if getattr(args, name)}
     told = {"seed": args.seed, **parts, "resample": args.resample, "jump": args.jump, "asked": cond}
 
@@ -139,7 +139,7 @@ def made_of(
     """Make something of each given example, write both, and say where."""
     from polydiff.model.restore import to_samples
 
-    plan, n = model.plan(**plan_words(args)), len(given.numbers)
+    plan, n = model.plan(**plan_options(args)), len(given.numbers)
     pairs = (
         (to_samples(model, batch.x, batch, batch.cond), edit(batch, first))
         for first, batch in given.parts(model.batch_size(plan))

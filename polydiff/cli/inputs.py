@@ -9,9 +9,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from polydiff.cli.options import run_folder, sampling_parser
 from polydiff.cli.parsing import Parser, positive
 from polydiff.cli.progress import DrawingProgress
-from polydiff.cli.use import run_of, sampling_parser
 from polydiff.support.errors import UserError
 from polydiff.support.files import claimed, folder_atomic, made
 
@@ -180,7 +180,7 @@ def write_pairs(
 
     facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights, **given}
     with ExitStack() as stack:
-        place = nullcontext(args.output) if args.output else claimed(run_of(args.run) / "samples", name)
+        place = nullcontext(args.output) if args.output else claimed(run_folder(args.run) / "samples", name)
         folder: Path = stack.enter_context(place).resolve()
         stack.enter_context(made(folder.parent))
         draft, progress = stack.enter_context(folder_atomic(folder)), stack.enter_context(DrawingProgress())

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from polydiff.cli.inputs import Given, given_parser, write_pairs
+from polydiff.cli.options import check_free, plan_options
 from polydiff.cli.parsing import Parser, read_conditions
-from polydiff.cli.use import check_free, plan_words
 from polydiff.support.errors import UserError
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def restored(verb: str, name: str, parser: Parser, words: Sequence[str]) -> int:
     trained = getattr(model.config, "task", "generate")
     if not has_restoration(model) or trained != verb:
         raise UserError(f"{args.run} was trained with task={trained}. {advice(model.config, verb)}")
-    given, plan = Told(model, args), model.plan(**plan_words(args))
-    how = {"keep": not args.no_keep, "seed": args.seed, "cond": cond, **plan_words(args)}
+    given, plan = Told(model, args), model.plan(**plan_options(args))
+    how = {"keep": not args.no_keep, "seed": args.seed, "cond": cond, **plan_options(args)}
     pairs = (
         (to_samples(model, batch.x, batch, batch.cond), restore(model, batch, first=first, **how))
         for first, batch in given.parts(model.batch_size(plan))

@@ -236,7 +236,7 @@ def test_a_learned_variance_can_be_asked_for(here: Path, capsys: pytest.CaptureF
 
 def test_the_command_line_knows_every_bound() -> None:
     """It lists them itself, so that help need not wait for torch."""
-    from polydiff.cli.use import BOUNDS
+    from polydiff.cli.judge import BOUNDS
     from polydiff.gaussian.process.bounds import BOUNDS as LIKELIHOODS
 
     assert set(BOUNDS) == {*LIKELIHOODS, "all"}
@@ -257,7 +257,7 @@ def test_eval_of_a_checkpoint_says_that_it_keeps_nothing(trained: Path, capsys: 
     assert main(["eval", str(checkpoint), "-n", "2", "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["n"] == 2
-    assert err == f"Nothing was kept: evaluation.json is of a whole run, {trained}.\n"
+    assert err == f"Nothing was saved: RUN is a checkpoint, and evaluation.json belongs to a run, {trained}.\n"
 
 
 def test_eval_prints_a_table_or_only_json(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -321,10 +321,10 @@ def test_dry_run_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) 
         (["sample", "RUN", "--guidance-method", "apg"], "A method of guidance does nothing at guidance 1."),
         (["eval", "RUN", "--guidance-option", "rescale=1"], "An option of guidance does nothing at guidance 1."),
         (["sample", "RUN", "--guidance", "2", "--guidance-interval", "5"], "should be two noise levels, the lower"),
-        (["eval", "RUN", "--likelihood", "--option", "eta=1"], "--option is about samples;"),
-        (["eval", "RUN", "--likelihood", "--features", "a.pt"], "--features is about samples;"),
+        (["eval", "RUN", "--likelihood", "--option", "eta=1"], "--option applies to samples only."),
+        (["eval", "RUN", "--likelihood", "--features", "a.pt"], "--features applies to samples only."),
         (["eval", "RUN", "--features", "nowhere.pt"], "There is no file nowhere.pt."),
-        (["eval", "RUN", "--likelihood", "--guidance-option", "rescale=1"], "--guidance-option is about samples;"),
+        (["eval", "RUN", "--likelihood", "--guidance-option", "rescale=1"], "--guidance-option applies to samples only."),
         (["eval", "RUN", "--guidance", "-1"], "guidance=-1.0: should be greater than or equal to 0."),
         (["domains", "check"], "Say which domain"),
         (["domains", "check", "rign"], "Unknown domain 'rign'. Did you mean 'ring'?"),
@@ -419,7 +419,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_go_on(here: Path) -> None:
     _, err = process.communicate(timeout=120)
     (step,) = steps_saved(here / "run" / "checkpoints")[-1:]
     assert process.returncode == 130
-    assert f"Stopped; step {step} is kept. Go on with: polydiff resume run" in err
+    assert f"Stopped; step {step} is saved. Resume with: polydiff resume run" in err
     assert "Traceback" not in err
     assert main(["resume", "run", f"train.steps={step + 2}", "--judge", "0"]) == 0
 
