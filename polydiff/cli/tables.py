@@ -89,7 +89,8 @@ def likelihood_table(result: Mapping[str, Any], meanings: Mapping[str, str]) -> 
     unit = f"density in {result['unit']}" if result["unit"] else "all numbers discrete"
     print(
         f"-log p of {result['n']} of {result['n_test']} held-out examples at step {result['step']}, "
-        f"{result['weights']} weights, seed {result['seed']}; {result['dimensions']:.4g} dimensions on average, {unit}\n"
+        f"{result['weights']} weights, seed {result['seed']}; "
+        f"{result['dimensions']:.4g} dimensions on average, {unit}\n"
     )
     columns = ("bound", "nats", "nats/dim", "bits/dim", "evaluations")
     rows = [

@@ -75,8 +75,8 @@ def train_parser() -> Parser:
         metavar="STEPS",
         action=OptionalNumber,
         const=OVERFIT_STEPS,
-        help=f"self-check of about a minute: overfit four examples in STEPS steps (default: {OVERFIT_STEPS}); print the "
-        "loss per noise level and whether samples are those examples; exit code 1 if not",
+        help=f"self-check of about a minute: overfit four examples in STEPS steps (default: {OVERFIT_STEPS}); print "
+        "the loss per noise level and whether samples are those examples; exit code 1 if not",
     )
     return parser
 

@@ -228,7 +228,7 @@ def test_data_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert text.count("\n  ") >= len(DAMAGE)
     assert "100 sounds found: 88 used, 12 put aside." in text
-    assert "It cannot be trained on:\n  12 of 100 sounds" in text
+    assert "The data cannot be trained on:\n  12 of 100 sounds" in text
 
 
 def test_data_check_tells_formats(tmp_path: Path) -> None:
