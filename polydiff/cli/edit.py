@@ -44,13 +44,11 @@ def vary(words: Sequence[str]) -> int:
 
 def inpaint(words: Sequence[str]) -> int:
     """Run `polydiff inpaint` and return its exit code."""
-    parser = given_parser(
-        "inpaint", "Generate parts of examples, consistent with the parts that are kept.", "inpainted"
-    )
+    parser = given_parser("inpaint", "Generate parts of examples, consistent with the kept parts.", "inpainted")
     parser.add_argument(
         "--gap", metavar="PART", action="append", default=[],
-        help="part to generate: audio BEGIN:END in seconds; images X0,Y0:X1,Y1 in pixels; molecules a SMARTS pattern or "
-        "atom numbers such as 0,4-7; repeatable",
+        help="part to generate: audio BEGIN:END in seconds; images X0,Y0:X1,Y1 in pixels; molecules a SMARTS "
+        "pattern or atom numbers such as 0,4-7; repeatable",
     )  # fmt: skip
     parser.add_argument(
         "--keep", metavar="PART", action="append", default=[],
@@ -58,15 +56,15 @@ def inpaint(words: Sequence[str]) -> int:
     )  # fmt: skip
     parser.add_argument(
         "--add", metavar="N", default="",
-        help="molecules: atoms to add, hydrogens included, as a number or a formula such as C2H4; without --gap and --keep "
-        "all given atoms are kept",
+        help="molecules: atoms to add, hydrogens included, as a number or a formula such as C2H4; without --gap "
+        "and --keep all given atoms are kept",
     )  # fmt: skip
     parser.add_argument(
         "--resample",
         metavar="R",
         type=positive,
         default=1,
-        help="number of times that each segment of steps is run; default: 1",
+        help="runs of each segment of steps; default: 1",
     )
     parser.add_argument("--jump", metavar="J", type=positive, default=5, help="steps per segment; default: 5")
     args = parser.read(words)
@@ -74,8 +72,8 @@ def inpaint(words: Sequence[str]) -> int:
     cond = read_conditions(args.cond)
     if (args.gap and args.keep) or not (args.gap or args.keep or args.add):
         raise UserError(
-            "Set either --gap (parts to generate) or --keep (parts to keep), such as --gap 0.2:0.3. Molecules also take "
-            "--add (atoms to add), such as --add 6."
+            "Set either --gap (parts to generate) or --keep (parts to keep), such as --gap 0.2:0.3. Molecules also "
+            "take --add (atoms to add), such as --add 6."
         )
     from polydiff.core.streams import streams
     from polydiff.model.edit import inpaint as edit
@@ -130,7 +128,8 @@ def known_in(model: Model, given: Batch, gaps: Sequence[str], keeps: Sequence[st
     domain = model.domain
     if not provides(domain, HasRegions):
         raise UserError(
-            f"The domain {model.config.domain} has no notation for parts of its examples. Use `polydiff.inpaint` in Python, which takes a mask."
+            f"The domain {model.config.domain} has no notation for parts of its examples. "
+            "Use `polydiff.inpaint` in Python, which takes a mask."
         )
     inside = torch.stack([domain.region(text, given) for text in gaps or keeps]).any(0)
     return ~inside if gaps else inside
@@ -165,7 +164,7 @@ def interpolate(words: Sequence[str]) -> int:
         "--shares",
         metavar="U,U,...",
         default="0.25,0.5,0.75",
-        help="positions from A (0) to B (1); default: 0.25,0.5,0.75",
+        help="0 is A, 1 is B; default: 0.25,0.5,0.75",
     )
     parser.add_argument("--steps", metavar="S", type=positive, default=50, help="steps per direction; default: 50")
     output_option(parser, "interpolated")

@@ -26,7 +26,7 @@ def upsample(words: Sequence[str]) -> int:
     parser.add_argument(
         "--no-keep",
         action="store_true",
-        help="do not replace the known frequencies or means in the result by the given ones",
+        help="leave the known frequencies or means as the model predicts them",
     )
     return run_restoration("upsample", "upsampled", parser, words)
 

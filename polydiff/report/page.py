@@ -64,7 +64,7 @@ def write_report(path: Path) -> Path:
 
 
 def page(run: Run, limit: int = LIMIT) -> str:
-    """Return the page's HTML, at most `limit` bytes; sets of samples that do not fit are left out, middle ones first."""
+    """Return the page's HTML, at most `limit` bytes; leave out sets of samples that do not fit, middle ones first."""
     parts = {
         **described(run),
         "curves": training_curves(list(run.records())),

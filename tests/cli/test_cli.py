@@ -324,7 +324,10 @@ def test_dry_run_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) 
         (["eval", "RUN", "--likelihood", "--option", "eta=1"], "--option applies to samples only."),
         (["eval", "RUN", "--likelihood", "--features", "a.pt"], "--features applies to samples only."),
         (["eval", "RUN", "--features", "nowhere.pt"], "There is no file nowhere.pt."),
-        (["eval", "RUN", "--likelihood", "--guidance-option", "rescale=1"], "--guidance-option applies to samples only."),
+        (
+            ["eval", "RUN", "--likelihood", "--guidance-option", "rescale=1"],
+            "--guidance-option applies to samples only.",
+        ),
         (["eval", "RUN", "--guidance", "-1"], "guidance=-1.0: should be greater than or equal to 0."),
         (["domains", "check"], "Say which domain"),
         (["domains", "check", "rign"], "Unknown domain 'rign'. Did you mean 'ring'?"),

@@ -388,4 +388,4 @@ def test_the_command_line_varies(run: Path, tmp_path: Path, capsys: pytest.Captu
         assert main(["vary", str(copy), *extra]) == 2
         assert message in capsys.readouterr().err
     assert main(["inpaint", str(copy), "--gap", "0:1"]) == 2
-    assert "The domain ring has no words for parts of its examples." in capsys.readouterr().err
+    assert "The domain ring has no notation for parts of its examples." in capsys.readouterr().err

@@ -35,7 +35,7 @@ def test_a_number_has_the_decimal_places_of_its_error(value: Any, error: Any, di
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0.98765, "0.9877"), (999.4, "999.4"), (57.87, "57.87"), (20000.0, "20,000"), (1e7, "1e+07"), (math.nan, DASH)],
+    [(0.98765, "0.9877"), (999.4, "999.4"), (20000.0, "20,000"), (1e7, "1e+07"), (math.nan, DASH)],
 )
 def test_a_number_without_error_has_four_significant_figures(value: float, shown: str) -> None:
     assert figures(value) == shown

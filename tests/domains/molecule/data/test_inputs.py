@@ -263,8 +263,8 @@ def test_the_command_line(trained: str, ethanol: Path, tmp_path: Path, capsys: p
     ("words", "message"),
     [
         (["--keep", "c1ccccc1"], "ethanol.sdf: c1ccccc1 matches no part of CCO"),
-        (["--keep", "0-8"], "All of it is to be kept, so there is nothing to make"),
-        ([], "Say what to make with --gap"),
+        (["--keep", "0-8"], "All parts are kept, so there is nothing to generate"),
+        ([], "Set either --gap (parts to generate)"),
         (["--add", "900"], "atoms=909: the largest molecule in training has"),
         (["--add", "6", "-n", "3"], "-n and --first choose among held-out examples"),
         (["--add", "0"], "--add 0: say how many atoms to add, or which, such as 6 or C2H4"),
