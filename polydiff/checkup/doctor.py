@@ -151,7 +151,7 @@ def bf16(device: torch.device) -> Finding:
     return Finding(
         "bf16",
         "note",
-        f"a bf16 convolution on {device} is {ratio:.1f} times as fast as in fp32; train.precision=auto: {chosen}",
+        f"bf16 convolution on {device}: {ratio:.1f} times as fast as fp32; train.precision=auto: {chosen}",
     )
 
 
