@@ -58,9 +58,7 @@ def guess(path: Path) -> str:
     best: list[str] = sorted(votes, key=lambda name: -votes[name])
     if not best or not votes[best[0]] or (len(best) > 1 and votes[best[0]] == votes[best[1]]):
         seen = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in found.most_common(5)) or "no file"
-        raise UserError(
-            f"The domain of {path} ({seen}) is unclear. Set --domain NAME; `polydiff domains list` shows them."
-        )
+        raise UserError(f"The domain of {path} ({seen}) is unclear. Set --domain NAME (see `polydiff domains list`).")
     return best[0]
 
 

@@ -68,6 +68,4 @@ def test_doctor_tells_what_is_installed_and_cannot_be_imported(
     assert main(["doctor"]) == 1
     out = " ".join(capsys.readouterr().out.split())
     assert "torchaudio broken 1.2.3 cannot be imported: OSError: libtorch: undefined symbol" in out
-    assert re.search(
-        r"torchaudio 1\.2\.3 and torch [\d.]+ must have the same version; run: pip install torchaudio==", out
-    )
+    assert re.search(r"and torch [\d.]+ must have the same version; run: pip install torchaudio==", out)

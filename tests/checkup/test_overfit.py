@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from polydiff.checkup.overfit import sampler_error, overfit
+from polydiff.checkup.overfit import overfit, sampler_error
 from polydiff.cli import main
 from polydiff.config.merge import resolve
 from polydiff.model.model import Model

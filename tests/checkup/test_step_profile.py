@@ -79,7 +79,7 @@ def test_the_command_prints_shares_of_one_whole(
     monkeypatch.chdir(tmp_path)
     assert main(["train", "-d", "image", "--profile", "2", *(f"{k}={v}" for k, v in SMALL.items())]) == 0
     out = capsys.readouterr().out
-    assert "the mean of 2: 8 examples" in out
+    assert "mean of 2 steps: batch of 8" in out
     parts = out.split("operator")[0]
     assert sum(map(float, re.findall(r"([\d.]+)%", parts))) == pytest.approx(100, abs=0.4)  # each to a tenth
     assert [path.name for path in tmp_path.iterdir()] == ["profile-image.json.gz"]

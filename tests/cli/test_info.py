@@ -74,7 +74,6 @@ def test_domains_are_listed_broken_ones_too(
 
 
 def test_domains_check_tells_and_fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    import polydiff.testing
     from polydiff.testing.findings import Check
 
     found = [Check("spec", True, "fine"), Check("space", False, "noise is not on it")]

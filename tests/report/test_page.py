@@ -78,7 +78,7 @@ def test_undefined_numbers_and_old_evaluations_are_marked(tmp_path: Path) -> Non
     page = report(tmp_path, **{"evaluation.json": json.dumps(result)})
     words = " ".join(Page(page).text.split())
     assert "– marks an undefined number, such as a mean over no valid samples." in words
-    assert "Training has since come to step 600." in words
+    assert "Training has since reached step 600." in words
     assert 'class="meter"' not in page
 
 
@@ -143,7 +143,7 @@ def test_measured_values_are_drawn_against_requested_ones(tmp_path: Path) -> Non
     measures = {"gyration": MEASURE, "weight": constant, "rings": nothing}
     page = report(tmp_path, **{"evaluation.json": json.dumps({"metrics": {}, "measures": measures})})
     assert page.count("measured against requested") == 1  # of the one whose samples have different requested values
-    assert page.count("samples beside data") == 2
+    assert page.count("samples and data") == 2
     assert page.count('class="requested"') == 2  # the diagonal, and the one value
     assert "radius of gyration, Å" in Page(page).text
 
@@ -183,7 +183,7 @@ def test_a_run_that_has_only_begun_has_a_page(tmp_path: Path) -> None:
     run.mkdir(parents=True)
     (run / "config.resolved.yaml").write_text("domain: image\n")
     words = " ".join(Page(write_report(run).read_text()).text.split())
-    assert "no samples of this run yet" in words
+    assert "This run has no samples yet" in words
     assert "after 0 training steps" in words
 
 
