@@ -68,8 +68,8 @@ def test_twice_the_examples_are_twice_the_operations() -> None:
 
 def test_a_trace_of_no_use_is_refused(tmp_path: Path) -> None:
     config = small()
-    for name, told in (("trace.txt", "ends in .json"), ("nowhere/trace.json", "no folder")):
-        with pytest.raises(UserError, match=told):
+    for name, found_text in (("trace.txt", "ends in .json"), ("nowhere/trace.json", "no folder")):
+        with pytest.raises(UserError, match=found_text):
             profile(config, tmp_path / name)
 
 

@@ -110,7 +110,7 @@ def test_resume_goes_on_and_longer(here: Path, capsys: pytest.CaptureFixture[str
     capsys.readouterr()
     said = complaint(capsys, "resume", "run", "optim.lr=3")
     assert "polydiff train -c run/config.resolved.yaml optim.lr=..." in said
-    assert complaint(capsys, "resume", "run", "train.steps=x").startswith("train.steps=x: should be a whole number")
+    assert complaint(capsys, "resume", "run", "train.steps=x").startswith("train.steps=x is not a whole number")
 
 
 def test_sample_writes_files_that_do_not_depend_on_the_batch(trained: Path, here: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_number_stands_beside_its_standard_error(capsys: pytest.CaptureFixture
     evaluation_table(plain | {"environment": {"versions": {}}, "metrics": {"valid": row}})
     out = capsys.readouterr().out
     assert out.splitlines()[4].split() == ["valid", "0.81±0.02", "1", "0", "higher"]
-    assert "standard error: what other samples of the same model would change" in " ".join(out.split())
+    assert "standard error over sets of samples of the same model" in " ".join(out.split())
     tiny = row | {"data": 4.2e-6, "data_error": 2e-6}
     evaluation_table(plain | {"environment": {"versions": {}}, "metrics": {"valid_connected_rdkit": tiny}})
     line = capsys.readouterr().out.splitlines()[4]
@@ -329,7 +329,7 @@ def test_dry_run_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) 
             "--guidance-option applies to samples only.",
         ),
         (["eval", "RUN", "--guidance", "-1"], "guidance=-1.0: should be greater than or equal to 0."),
-        (["domains", "check"], "Say which domain"),
+        (["domains", "check"], "The domain to check is missing"),
         (["domains", "check", "rign"], "Unknown domain 'rign'. Did you mean 'ring'?"),
         (["domains", "check", "ring", "data.radios=2"], "Did you mean 'data.radius'?"),
         (["domains", "list", "ring", "--jsn"], "Did you mean '--json'?"),

@@ -245,7 +245,7 @@ def test_data_check_of_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureF
     assert "There is no" in capsys.readouterr().err
     (tmp_path / "letter.txt").write_text("hello")
     assert main(["data", "check", str(tmp_path)]) == 2
-    assert "Say --domain NAME" in capsys.readouterr().err
+    assert "Set --domain NAME" in capsys.readouterr().err
     assert main(["data", "check", str(tmp_path), "--domain", "audio"]) == 2
     assert "holds no sound file" in capsys.readouterr().out
     assert main(["data", "check", str(tmp_path), "--domain", "image"]) == 2
