@@ -184,7 +184,7 @@ def test_what_is_of_no_use_is_told_before_the_work_begins(
         (["vary", image, str(tmp_path)], f"{tmp_path} is a folder. Name files in it"),
         (["vary", audio, "--first", "16"], "--first 16 -n 1: there are 16 held-out examples."),
         (["vocode", image], "The domain image has no task=vocode."),
-        (["upsample", image], "was trained with task=inpaint. `polydiff train --domain image task=upsample` makes"),
+        (["upsample", image], "was trained with task=inpaint. `polydiff train --domain image task=upsample` trains"),
         (["vary", audio, sound, "-n", "3"], "-n and --first choose among held-out examples"),
         (["vary", audio, "-n", "99"], "there are 16 held-out examples."),
         (["interpolate", audio, "1", "16"], "16 is neither a file nor one of the 16 held-out examples"),
