@@ -1,4 +1,4 @@
-"""What is installed here, whether it works, and what to do about what does not."""
+"""Check of the installation, for `polydiff doctor`: packages, devices, folders, plugins."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ OPTIONAL = {
     "pillow": ("PIL.Image", "polydiff[image]"),
     "scikit-learn": ("sklearn.datasets", "polydiff[image]"),
 }
-"""Distribution -> (module to import, what installs it)."""
+"""Distribution -> (module to import, requirement that installs it)."""
 CORE = ("numpy", "einops", "pydantic", "rich", "PyYAML", "safetensors", "Jinja2")
-PATIENCE = 120.0
-"""Seconds that an import may take."""
+IMPORT_SECONDS = 120.0
+"""Time limit of an import, in seconds."""
 TIMED = 0.1
-"""Seconds for which each of two convolutions is repeated."""
-LEAST_DISK = 2**30
-"""Free bytes under which a run may not find room for its checkpoints."""
+"""Time for which each of the two convolutions is repeated, in seconds."""
+MIN_FREE_BYTES = 2**30
+"""Free disk space in bytes below which checkpoints may not fit."""
 
 
 def examine() -> list[Finding]:
-    """Look at everything."""
+    """Return the findings on every part of the installation."""
     probes = {name: probe(module) for name, (module, _) in OPTIONAL.items() if version(name)}
     return [
         Finding("polydiff", "ok", version("polydiff")),
@@ -60,33 +60,33 @@ def examine() -> list[Finding]:
 
 
 def core_package(name: str) -> Finding:
-    """Look at a package that polydiff cannot do without."""
+    """Check a required package."""
     found = version(name)
-    return Finding(name, "ok", found) if found else Finding(name, "broken", f"not installed; type: pip install {name}")
+    return Finding(name, "ok", found) if found else Finding(name, "broken", f"not installed; run: pip install {name}")
 
 
 def probe(module: str) -> subprocess.Popen[str]:
-    """Begin to import a module in a process of its own, which a crash ends and nothing else."""
+    """Start to import a module in a process of its own, so that a crash ends only that process."""
     return subprocess.Popen(  # noqa: S603 - our own interpreter and a module named above
         [sys.executable, "-c", f"import {module}"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
 
 
 def optional_package(name: str, process: subprocess.Popen[str] | None) -> Finding:
-    """Look at a package that some domain needs.
+    """Check an optional package.
 
     Arguments:
-        name: Of the distribution.
-        process: Its `probe`; None: it is not installed.
+        name: Name of the distribution.
+        process: Its `probe`; None if it is not installed.
     """
     if process is None:
-        return Finding(name, "absent", f"not installed; type: pip install '{OPTIONAL[name][1]}'")
+        return Finding(name, "absent", f"not installed; run: pip install '{OPTIONAL[name][1]}'")
     try:
-        _, errors = process.communicate(timeout=PATIENCE)
+        _, errors = process.communicate(timeout=IMPORT_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        return Finding(name, "broken", f"{version(name)}; its import does not end within {PATIENCE:g} s")
+        return Finding(name, "broken", f"{version(name)}; its import does not finish within {IMPORT_SECONDS:g} s")
     if process.returncode == 0:
         return Finding(name, "ok", version(name))
     last = (errors.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
@@ -94,15 +94,15 @@ def optional_package(name: str, process: subprocess.Popen[str] | None) -> Findin
 
 
 def pairing(name: str) -> str:
-    """Return what to do where torchaudio cannot be imported: it must be of torch's own version."""
+    """Return advice if torchaudio has another version than torch; else ""."""
     ours, torchs = version("torchaudio").partition("+")[0], version("torch").partition("+")[0]
     if name != "torchaudio" or ours == torchs:
         return ""
-    return f". torchaudio {ours} and torch {torchs} must be of one version; type: pip install torchaudio=={torchs}"
+    return f". torchaudio {ours} and torch {torchs} must have the same version; run: pip install torchaudio=={torchs}"
 
 
 def torch_findings() -> Iterator[Finding]:
-    """Look at torch, its devices and its speed."""
+    """Check torch and its devices, and measure bf16."""
     try:
         import torch
     except (ImportError, OSError, RuntimeError) as error:
@@ -114,25 +114,25 @@ def torch_findings() -> Iterator[Finding]:
         names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
         yield Finding("GPU", "ok", names)
     else:
-        reason = "torch is built for it, but finds none" if torch.version.cuda else "torch is built without"
+        reason = "torch has CUDA support, but finds no GPU" if torch.version.cuda else "torch has no CUDA support"
         yield Finding("GPU", "note", f"none: {reason}; training runs on the CPU")
     yield Finding("CPU", "ok", f"{cores()} cores for this process, {torch.get_num_threads()} threads in torch")
     yield bf16(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def backbones() -> Iterator[Finding]:
-    """Let every backbone that can examine itself here do so (`BackboneSpec.examine`)."""
+    """Yield the findings of every backbone that has an examination of its own (`BackboneSpec.examine`)."""
     for plugin in discover(BackboneSpec):
         if plugin.status != "ready" or not plugin.spec.examine:
             continue
         try:
             yield from load(plugin.spec.examine)()
         except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; it fails alone
-            yield Finding(f"backbone {plugin.name}", "broken", f"its own examination fails: {one_line(error)}")
+            yield Finding(f"backbone {plugin.name}", "broken", f"its examination fails: {one_line(error)}")
 
 
 def bf16(device: torch.device) -> Finding:
-    """Measure how much faster a convolution is in bf16, where it is, and say what train.precision=auto takes."""
+    """Measure the speed of a bf16 convolution relative to fp32, and report the choice of train.precision=auto."""
     import torch
 
     from polydiff.machine.device import pick_precision
@@ -150,15 +150,17 @@ def bf16(device: torch.device) -> Finding:
     ratio = fastest(wide, device, TIMED) / fastest(narrow, device, TIMED)
     chosen = pick_precision("auto", device)
     return Finding(
-        "bf16", "note", f"a convolution on {device} is {ratio:.1f} times as fast; train.precision=auto: {chosen}"
+        "bf16",
+        "note",
+        f"bf16 convolution on {device}: {ratio:.1f} times as fast as fp32; train.precision=auto: {chosen}",
     )
 
 
 def folders() -> Iterator[Finding]:
-    """Look at the disk here and at the cache."""
+    """Check the disk of the working directory, and the cache folder."""
     free = shutil.disk_usage(Path.cwd()).free
     room = f"{free / 2**30:.1f} GiB free in {Path.cwd()}"
-    yield Finding("disk", "ok" if free > LEAST_DISK else "note", room)
+    yield Finding("disk", "ok" if free > MIN_FREE_BYTES else "note", room)
     cache = cache_dir()
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -166,7 +168,7 @@ def folders() -> Iterator[Finding]:
             pass
     except OSError as error:
         yield Finding(
-            "cache", "broken", f"{cache} cannot be written: {error.strerror}. Set POLYDIFF_CACHE to a folder that can."
+            "cache", "broken", f"{cache} cannot be written: {error.strerror}. Set POLYDIFF_CACHE to a writable folder."
         )
         return
     size = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
@@ -174,7 +176,7 @@ def folders() -> Iterator[Finding]:
 
 
 def plugins() -> Iterator[Finding]:
-    """Look at every domain and backbone."""
+    """Check every domain and backbone."""
     status: dict[str, Status] = {"ready": "ok", "needs install": "absent", "broken": "broken"}
     for label, found in (("domain", discover(DomainSpec)), ("backbone", discover(BackboneSpec))):
         twice = duplicates(found)
@@ -189,7 +191,7 @@ def plugins() -> Iterator[Finding]:
 
 
 def extensions() -> Iterator[Finding]:
-    """Import every extension and say which fails."""
+    """Import every extension and report failures."""
     for one in installed():
         status: Status = "broken" if one.reason else "ok"
         yield Finding(f"extension {one.name}", status, f"{one.source}{'; ' if one.reason else ''}{one.reason}")

@@ -1,4 +1,4 @@
-"""What a run would take: shapes, parameters, memory and seconds a step, measured on one real batch."""
+"""Cost of a run before it starts: shapes, parameters, memory and time per step, measured on a few training steps."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from polydiff.training.session import records_of
 from polydiff.training.trainer import begin
 
 STEPS = 6
-"""Steps timed; the first, which allocates, is left out."""
+"""Number of steps; the first, which allocates memory, is not timed."""
 
 
 def dry_run(config: Config, steps: int = STEPS) -> dict[str, Any]:
-    """Build everything, take a few steps on real data and return what they took; nothing is written.
+    """Take a few training steps on real data and return sizes, memory and time; nothing is written.
 
     Arguments:
-        config: What would be trained.
-        steps: Steps taken, two at least.
+        config: Configuration of the run.
+        steps: Number of steps, at least two.
 
     Returns:
-        Names and values, in units that the names say. What training takes is weights, their average, gradients, the
-        optimizer's state and activations; the process holds libraries and data besides.
+        Values by name, with the unit in the name. Memory of training is that of weights, their average, gradients,
+        optimizer state and activations; peak memory includes libraries and data.
     """
     domain = build_domain(config)
     settings = config.train

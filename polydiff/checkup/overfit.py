@@ -1,8 +1,8 @@
-"""A self-check: can this configuration learn one batch by heart, and does its sampler give it back?
+"""A self-check: can this configuration overfit one batch, and does its sampler reproduce it?
 
-A loss that falls says little: a model may learn nothing at the noise levels that make a sample, its data may be scaled
-so that noise drowns them, or its sampler may lead astray. One batch, learned by heart, tells these apart in a minute:
-the loss must fall at every noise level, and samples must be the batch's own examples. The sampler is tried alone too,
+A falling loss alone shows little: a model may learn nothing at the noise levels that determine a sample, the scale of
+its data may be small against the noise, or its sampler may be wrong. Overfitting one batch separates these cases in a
+minute: the loss must fall on average, and samples must equal examples of the batch. The sampler is also tested alone,
 on data N(0, 1), whose denoiser is known exactly.
 """
 
@@ -28,7 +28,7 @@ from polydiff.training.trainer import begin
 STEPS = 300
 """Steps of training."""
 EXAMPLES = 4
-"""Examples learned by heart."""
+"""Number of distinct examples in the batch."""
 ENDS = 10
 """The loss at the start and at the end is that of one step in so many."""
 LEARNED, NEAR = 0.5, 0.1
@@ -41,14 +41,14 @@ Progress = Callable[[Record, float], None]
 
 
 def overfit(config: Config, steps: int = STEPS, progress: Progress | None = None) -> dict[str, Any]:
-    """Learn a few training examples by heart, sample, and return what came of it; nothing is written.
+    """Overfit a few training examples, sample, and return losses and checks; nothing is written.
 
-    Noise levels and noise are drawn anew in each step, so that what is learned is a whole denoiser. Its learning rate
-    stays what it is after the warm-up; weights are those as trained; samples are drawn without guidance.
+    Noise levels and noise are new in each step, so the network learns a denoiser at all levels. The learning rate is
+    constant after the warm-up. Samples use the raw weights, without guidance.
 
     Arguments:
-        config: What would be trained.
-        steps: Steps of training.
+        config: Configuration of the run.
+        steps: Number of training steps.
         progress: Called after each step, with its record and 0.
 
     Returns:
@@ -58,7 +58,7 @@ def overfit(config: Config, steps: int = STEPS, progress: Progress | None = None
         where the sampler needs a network of its own kind; "passed": whether all is as it should be.
     """
     domain = build_domain(config)
-    batch = few(domain, config.train.batch_size)
+    batch = repeated_batch(domain, config.train.batch_size)
     training = begin(config.model_copy(update={"optim": config.optim.model_copy(update={"decay": "constant"})}), domain)
     records = fit(
         training,
@@ -76,7 +76,7 @@ def overfit(config: Config, steps: int = STEPS, progress: Progress | None = None
     first, last = (together([end.read()]) for end in ends)
     before, after = (sum(m * n for m, n in bins.values()) / sum(n for _, n in bins.values()) for bins in (first, last))
     model = Model(config, domain, training.module.eval(), steps, "model", next(training.module.parameters()).device)
-    off, spread = distance(model, batch), alone(model)
+    off, spread = distance(model, batch), sampler_error(model)
     good = after < LEARNED * before and (off is None or off < NEAR) and (spread is None or abs(spread - 1) < RATIO)
     return {
         "steps": steps,
@@ -90,27 +90,27 @@ def overfit(config: Config, steps: int = STEPS, progress: Progress | None = None
     }
 
 
-def few(domain: Domain, batch_size: int) -> Batch:
-    """Return a batch of a few training examples, each several times."""
+def repeated_batch(domain: Domain, batch_size: int) -> Batch:
+    """Return a batch of `batch_size` in which a few training examples repeat."""
     n = min(EXAMPLES, batch_size, domain.size("train"))
     numbers = [i % n for i in range(batch_size)]
     return domain.batch("train", numbers, streams(0, "augment", numbers))
 
 
 def distance(model: Model, batch: Batch) -> float | None:
-    """Return how far samples are from the examples learned, as a share of how far these are from each other."""
+    """Return the mean squared distance of samples to the nearest example, as a share of that between examples."""
     space, n = batch.space, min(EXAMPLES, batch.space.batch)
     if not isinstance(space, Euclidean) or n < 2:
         return None
     small, known = Euclidean(n, space.shape, space.device, space.dtype), batch.x[:n].cpu()
-    told = None if batch.cond is None else {name: value[:n].cpu() for name, value in batch.cond.items()}
-    made = model.states(small, told, 0, range(n), model.plan(guidance=1.0)).cpu()
+    cond = None if batch.cond is None else {name: value[:n].cpu() for name, value in batch.cond.items()}
+    made = model.states(small, cond, 0, range(n), model.plan(guidance=1.0)).cpu()
     apart = torch.stack([sqnorm(small, known - known.roll(i, 0)) for i in range(1, n)]).mean()
     near = torch.stack([sqnorm(small, made - known.roll(i, 0)) for i in range(n)]).amin(0)
     return float(near.mean() / apart)
 
 
-def alone(model: Model) -> float | None:
+def sampler_error(model: Model) -> float | None:
     """Return the standard deviation of samples that the configured sampler draws of data N(0, 1); None if untried."""
     process, how = model.process, model.plan(guidance=1.0)
     return process.sampler_spread(model, how) if provides(process, TriesSampler) else None

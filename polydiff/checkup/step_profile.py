@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: its parts, its most expensive operators, the share of the machine's speed."""
+"""Profile of a training step: time of its parts and of its costliest operators, and the speed of the machine."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from polydiff.training.session import records_of
 from polydiff.training.trainer import begin
 
 STEPS = 10
-"""Steps timed."""
+"""Number of steps timed."""
 WARM, TRACED = 3, 2
-"""Steps before them, and steps after them that are written to the trace, which slows them."""
+"""Steps before the timed ones; steps after them that are traced, which slows them."""
 COSTLIEST = 10
-"""Operators listed."""
-PATIENCE = 0.5
-"""Seconds for which each speed of the machine is measured."""
+"""Number of operators listed."""
+SPEED_SECONDS = 0.5
+"""Time for which each speed of the machine is measured, in seconds."""
 
 
 def profile(config: Config, trace: Path | str | None = None, steps: int = STEPS) -> dict[str, Any]:
-    """Train for a few steps on real data and return what they took; no run is made.
+    """Train for a few steps on real data and return their cost; no run is written.
 
-    On a GPU the parts of a step wait for each other while they are timed, which training does not do.
+    On a GPU the parts of a step are synchronised while they are timed, which training does not do.
 
     Arguments:
-        config: What would be trained.
+        config: Configuration of the run.
         trace: File (.json or .json.gz) for a trace that Perfetto and chrome://tracing show; None: none.
-        steps: Steps timed.
+        steps: Number of steps timed.
 
     Returns:
         "seconds": of a step; "parts": seconds a step of each part (`loop.PHASES` and "other"), of this
@@ -153,4 +153,4 @@ def speeds(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
         "matmul": (2 * n**3, lambda: a @ a),
         "convolution": (2 * 9 * batch * side**2 * channels**2, lambda: functional.conv2d(x, w, padding=1)),
     }
-    return {name: flop / fastest(call, device, PATIENCE) for name, (flop, call) in work.items()}
+    return {name: flop / fastest(call, device, SPEED_SECONDS) for name, (flop, call) in work.items()}

@@ -1,4 +1,4 @@
-"""The command line. Each verb is a function of its words; its module, and torch, load when it is called."""
+"""The command line. Each verb is a function of its arguments; its module, and torch, load when it is called."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from polydiff.support.errors import UserError, unknown
 
 VERBS = {
     "train": ("polydiff.cli.train:train", "train a model, from data to report"),
-    "resume": ("polydiff.cli.train:resume", "go on with a run that was stopped, or train it longer"),
-    "sample": ("polydiff.cli.use:sample", "draw samples from a run and write them as files"),
-    "vary": ("polydiff.cli.edit:vary", "make examples like those that are given"),
-    "inpaint": ("polydiff.cli.edit:inpaint", "make parts of examples anew, or go on from their beginning"),
-    "interpolate": ("polydiff.cli.edit:interpolate", "make what lies between two examples"),
-    "upsample": ("polydiff.cli.restore:upsample", "make recordings of a low rate, or small images, whole"),
-    "vocode": ("polydiff.cli.restore:vocode", "make sounds of mel spectrograms"),
-    "eval": ("polydiff.cli.use:evaluate", "judge a run's samples beside real data and noise"),
-    "report": ("polydiff.cli.use:report", "write a run's report.html again"),
-    "data": ("polydiff.cli.data:data", "look at data before training: what is there, and what is broken"),
-    "domains": ("polydiff.cli.info:domains", "list the kinds of data there are, or check one"),
+    "resume": ("polydiff.cli.train:resume", "resume a run that was stopped, or train it longer"),
+    "sample": ("polydiff.cli.sample:sample", "draw samples from a run and write them as files"),
+    "vary": ("polydiff.cli.edit:vary", "draw variations of given examples"),
+    "inpaint": ("polydiff.cli.edit:inpaint", "generate parts of examples again, or continue their beginning"),
+    "interpolate": ("polydiff.cli.edit:interpolate", "interpolate between two examples"),
+    "upsample": ("polydiff.cli.restore:upsample", "raise the sampling rate of audio or the size of images"),
+    "vocode": ("polydiff.cli.restore:vocode", "generate audio from mel spectrograms"),
+    "eval": ("polydiff.cli.judge:evaluate", "evaluate a run's samples against real data and noise"),
+    "report": ("polydiff.cli.judge:report", "write a run's report.html again"),
+    "data": ("polydiff.cli.data:data", "check data before training: contents, broken files"),
+    "domains": ("polydiff.cli.info:domains", "list the kinds of data (domains), or check one"),
     "presets": ("polydiff.cli.info:presets", "list a domain's presets, or show one as a config file"),
     "config": ("polydiff.cli.info:configuration", "show a configuration, or how it differs from its preset"),
-    "doctor": ("polydiff.cli.info:doctor", "look at what is installed and say what is wrong"),
+    "doctor": ("polydiff.cli.info:doctor", "check the installation and report problems"),
 }
 
 HELP = """usage: polydiff VERB ...
@@ -37,18 +37,18 @@ Diffusion models for images, waveforms, molecules and what you add.
 
 {verbs}
 
-  polydiff train --domain audio             train with the embedded data; ends with a report
-  polydiff train --domain audio --help      every key of this domain
-  polydiff sample RUN -n 16                 new samples of a run
-  polydiff VERB --help                      more about a verb
+  polydiff train --domain audio             train on the built-in data; writes a report at the end
+  polydiff train --domain audio --help      every configuration key of this domain
+  polydiff sample RUN -n 16                 draw 16 samples from a run
+  polydiff VERB --help                      help on a verb
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    """Run a command and return its exit code: 0; 2 for a user error; 130 for Ctrl-C; or the verb's own."""
     words = list(sys.argv[1:] if argv is None else argv)
-    # Threads that spin for long at a barrier wait for one that another program keeps from its core: a small network was
-    # seen to train 30 times slower beside one busy process. This is read when torch loads.
+    # OpenMP threads that spin long at a barrier waste their core while another program holds the last thread's: a small
+    # network trained 30 times slower beside one busy process. The variable is read when torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     keep_memory()
     formatted, warnings.formatwarning = warnings.formatwarning, plain
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("polydiff: stopped.", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read our output has enough of it
+    except BrokenPipeError:  # the reader of our output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -76,12 +76,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def plain(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
-    """Return what a warning says: a user need not know the line of code that says it."""
+    """Format a warning as its message alone, without the line of code that raised it."""
     return f"polydiff: {message}\n"
 
 
 def dispatch(words: Sequence[str]) -> int:
-    """Call the verb that the words begin with."""
+    """Call the verb named by the first argument and return its exit code."""
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP.format(verbs="\n".join(f"  {verb:<13}{summary}" for verb, (_, summary) in VERBS.items())), end="")
         return 0

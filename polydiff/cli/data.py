@@ -1,4 +1,4 @@
-"""The verb that looks at data: `data check`."""
+"""The verb that checks data before training: `data check`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 
 def data(words: Sequence[str]) -> int:
-    """polydiff data."""
-    parser = Parser("data", "Look at data before training on them; exit code 2 where they cannot be trained on.")
+    """Run `polydiff data` and return its exit code: 0, or 2 if the data cannot be trained on."""
+    parser = Parser("data", "Check data before training. Exit code 2 if they cannot be trained on.")
     parser.usage = "polydiff data check PATH [--domain NAME] [key=value ...] [--json]"
-    parser.add_argument("action", metavar="check", help="what is there, what cannot be used and why, what to say")
-    parser.add_argument("path", metavar="PATH", type=Path, help="a folder or a file, as in data.path")
-    parser.add_argument("-d", "--domain", metavar="NAME", help="kind of data; default: what most files are")
+    parser.add_argument(
+        "action",
+        metavar="check",
+        help="report contents, excluded files with reasons, and the command that trains on the data",
+    )
+    parser.add_argument("path", metavar="PATH", type=Path, help="folder or file, as in data.path")
+    parser.add_argument("-d", "--domain", metavar="NAME", help="kind of data; default: that of most files")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     args, rest = parser.parse_known_args(words)
     if args.action != "check":
@@ -37,27 +41,29 @@ def data(words: Sequence[str]) -> int:
     if args.json:
         print(json.dumps({"domain": domain, **found.as_json()}, indent=1, ensure_ascii=False))
     else:
-        tell(found, domain, args.path, given)
+        print_inspection(found, domain, args.path, given)
     return 2 if found.problems else 0
 
 
-def tell(found: Inspection, domain: str, path: Path, given: Mapping[str, str]) -> None:
-    """Print what was found, what is put aside, and what to type next."""
+def print_inspection(found: Inspection, domain: str, path: Path, given: Mapping[str, str]) -> None:
+    """Print what the data hold, which examples are excluded, and the command that trains on them."""
     if found.facts:
-        table(("what", "found"), [(name, in_words(value)) for name, value in found.facts.items()])
+        table(("what", "found"), [(name, one_line(value)) for name, value in found.facts.items()])
     if found.quarantine and found.quarantine.found:
         lines = found.quarantine.lines(most=len(found.quarantine.reasons))
         print("\n".join(["", found.quarantine.summary(), *lines]))
     if found.problems:
-        print("\nIt cannot be trained on:\n  " + "\n  ".join(found.problems))
+        print("\nThe data cannot be trained on:\n  " + "\n  ".join(found.problems))
         return
     keys = {"data.path": str(path), **given, **found.advice}
-    told = " ".join(shlex.quote(f"{key}={v if isinstance(v, str) else one_line_yaml(v)}") for key, v in keys.items())
-    print(f"\nIt can be trained on:\n  polydiff train --domain {domain} {told}")
+    arguments = " ".join(
+        shlex.quote(f"{key}={v if isinstance(v, str) else one_line_yaml(v)}") for key, v in keys.items()
+    )
+    print(f"\nThe data can be trained on:\n  polydiff train --domain {domain} {arguments}")
 
 
-def in_words(value: Any) -> str:
-    """Return a fact on one line."""
+def one_line(value: Any) -> str:
+    """Return a value or a mapping of values as one line of text."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {in_words(part)}" for name, part in value.items()) or "none"
+        return ", ".join(f"{name}: {one_line(part)}" for name, part in value.items()) or "none"
     return f"{value:,.6g}" if isinstance(value, float) else str(value)

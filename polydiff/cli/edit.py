@@ -1,4 +1,4 @@
-"""The verbs that make examples of examples: `vary`, `inpaint` and `interpolate`."""
+"""The verbs that edit existing examples: `vary`, `inpaint` and `interpolate`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polydiff.cli.inputs import Given, given_parser, output_option, write_pairs
+from polydiff.cli.options import check_free, model_parser, plan_options
 from polydiff.cli.parsing import positive, read_conditions
-from polydiff.cli.use import check_free, model_parser, plan_words
 from polydiff.support.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def vary(words: Sequence[str]) -> int:
-    """polydiff vary."""
-    parser = given_parser("vary", "Vary examples: add noise to them and let the model take it away.", "varied")
+    """Run `polydiff vary` and return its exit code."""
+    parser = given_parser("vary", "Vary examples: add noise to them and denoise them with the model.", "varied")
     parser.add_argument(
-        "--strength", metavar="S", type=float, default=0.5, help="how much noise, above 0 and at most 1; default: 0.5"
+        "--strength", metavar="S", type=float, default=0.5, help="amount of noise, above 0 and at most 1; default: 0.5"
     )
     args = parser.read(words)
     check_free(args.output)
@@ -34,58 +34,64 @@ def vary(words: Sequence[str]) -> int:
     from polydiff.model.model import Model
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
-    how = {"strength": args.strength, "seed": args.seed, "cond": cond, **plan_words(args)}
-    told = {"seed": args.seed, "strength": args.strength, "asked": cond}
-    made_of(args, model, "varied", Given(model, args), lambda given, i: edit(model, given, first=i, **how), told)
+    how = {"strength": args.strength, "seed": args.seed, "cond": cond, **plan_options(args)}
+    metadata = {"seed": args.seed, "strength": args.strength, "asked": cond}
+    write_edited(
+        args, model, "varied", Given(model, args), lambda given, i: edit(model, given, first=i, **how), metadata
+    )
     return 0
 
 
 def inpaint(words: Sequence[str]) -> int:
-    """polydiff inpaint."""
-    parser = given_parser("inpaint", "Make parts of examples anew, to go with the rest of them.", "inpainted")
+    """Run `polydiff inpaint` and return its exit code."""
+    parser = given_parser("inpaint", "Generate parts of examples, consistent with the kept parts.", "inpainted")
     parser.add_argument(
         "--gap", metavar="PART", action="append", default=[],
-        help="what to make: of sounds BEGIN:END in seconds, of images X0,Y0:X1,Y1 in pixels, of molecules a SMARTS "
-        "pattern or numbers of atoms such as 0,4-7; repeatable",
+        help="part to generate: audio BEGIN:END in seconds; images X0,Y0:X1,Y1 in pixels; molecules a SMARTS "
+        "pattern or atom numbers such as 0,4-7; repeatable",
     )  # fmt: skip
     parser.add_argument(
         "--keep", metavar="PART", action="append", default=[],
-        help="what to keep, in place of --gap: 0:0.25 continues the first quarter of a second; repeatable",
+        help="part to keep, instead of --gap: 0:0.25 continues the first quarter of a second; repeatable",
     )  # fmt: skip
     parser.add_argument(
         "--add", metavar="N", default="",
-        help="of molecules, atoms to make besides, hydrogens too: how many, or which, such as C2H4; without --gap and "
-        "--keep all that is given is kept",
+        help="molecules: atoms to add, hydrogens included, as a number or a formula such as C2H4; without --gap "
+        "and --keep all given atoms are kept",
     )  # fmt: skip
     parser.add_argument(
-        "--resample", metavar="R", type=positive, default=1, help="times that each piece of the way is run; default: 1"
+        "--resample",
+        metavar="R",
+        type=positive,
+        default=1,
+        help="runs of each segment of steps; default: 1",
     )
-    parser.add_argument("--jump", metavar="J", type=positive, default=5, help="steps of such a piece; default: 5")
+    parser.add_argument("--jump", metavar="J", type=positive, default=5, help="steps per segment; default: 5")
     args = parser.read(words)
     check_free(args.output)
     cond = read_conditions(args.cond)
     if (args.gap and args.keep) or not (args.gap or args.keep or args.add):
         raise UserError(
-            "Say what to make with --gap, or what to keep with --keep, such as --gap 0.2:0.3; of molecules also what "
-            "to --add, such as 6 atoms."
+            "Set either --gap (parts to generate) or --keep (parts to keep), such as --gap 0.2:0.3. Molecules also "
+            "take --add (atoms to add), such as --add 6."
         )
     from polydiff.core.streams import streams
     from polydiff.model.edit import inpaint as edit
     from polydiff.model.model import Model
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
-    how = {"jump": args.jump, "resample": args.resample, "seed": args.seed, "cond": cond, **plan_words(args)}
+    how = {"jump": args.jump, "resample": args.resample, "seed": args.seed, "cond": cond, **plan_options(args)}
     parts = {name: getattr(args, name) for name in ("gap", "keep", "add") if getattr(args, name)}
-    told = {"seed": args.seed, **parts, "resample": args.resample, "jump": args.jump, "asked": cond}
+    metadata = {"seed": args.seed, **parts, "resample": args.resample, "jump": args.jump, "asked": cond}
 
-    def begun(given: Batch, first: int = 0) -> tuple[Batch, Tensor]:
+    def prepare(given: Batch, first: int = 0) -> tuple[Batch, Tensor]:
         generators = streams(args.seed, "grown", range(first, first + given.space.batch))
         return kept(model, given, args.gap, args.keep, args.add, generators)
 
     def fill(given: Batch, first: int) -> Samples:
-        return edit(model, *begun(given, first), first=first, **how)
+        return edit(model, *prepare(given, first), first=first, **how)
 
-    made_of(args, model, "inpainted", Given(model, args, begun), fill, told)
+    write_edited(args, model, "inpainted", Given(model, args, prepare), fill, metadata)
     return 0
 
 
@@ -97,7 +103,7 @@ def kept(
     add: str,
     generators: Sequence[torch.Generator],
 ) -> tuple[Batch, Tensor]:
-    """Return examples, with places added, and where they are known: off the gaps, or inside of what is kept."""
+    """Return the examples, with added places if requested, and the mask of their known values."""
     import torch
 
     from polydiff.contract.abilities import Grows
@@ -105,15 +111,15 @@ def kept(
 
     domain = model.domain
     if add and not provides(domain, Grows):
-        raise UserError(f"--add {add}: examples of the domain {model.config.domain} have no places that can be added.")
+        raise UserError(f"--add {add}: the domain {model.config.domain} cannot add places to its examples.")
     mask = known_in(model, given, gaps, keeps) if gaps or keeps else torch.ones(1, dtype=torch.bool)
     if not add and bool((given.space.sum((~mask).to(given.x).expand_as(given.x)) == 0).all()):
-        raise UserError("All of it is to be kept, so there is nothing to make.")
+        raise UserError("All parts are kept, so there is nothing to generate. Change --gap or --keep.")
     return domain.grown(given, mask, add, generators) if provides(domain, Grows) and add else (given, mask)
 
 
 def known_in(model: Model, given: Batch, gaps: Sequence[str], keeps: Sequence[str]) -> Tensor:
-    """Return where examples are known by words for their parts."""
+    """Return the mask of known values: outside the gaps, or inside the kept parts."""
     import torch
 
     from polydiff.contract.abilities import HasRegions
@@ -122,41 +128,45 @@ def known_in(model: Model, given: Batch, gaps: Sequence[str], keeps: Sequence[st
     domain = model.domain
     if not provides(domain, HasRegions):
         raise UserError(
-            f"The domain {model.config.domain} has no words for parts of its examples. `polydiff.inpaint` takes a mask."
+            f"The domain {model.config.domain} has no notation for parts of its examples. "
+            "Use `polydiff.inpaint` in Python, which takes a mask."
         )
     inside = torch.stack([domain.region(text, given) for text in gaps or keeps]).any(0)
     return ~inside if gaps else inside
 
 
-def made_of(
+def write_edited(
     args: argparse.Namespace,
     model: Model,
     name: str,
     given: Given,
     edit: Callable[[Batch, int], Samples],
-    told: dict[str, Any],
+    metadata: dict[str, Any],
 ) -> None:
-    """Make something of each given example, write both, and say where."""
+    """Edit each given example, write given and edited ones, and print their folder."""
     from polydiff.model.restore import to_samples
 
-    plan, n = model.plan(**plan_words(args)), len(given.numbers)
+    plan, n = model.plan(**plan_options(args)), len(given.numbers)
     pairs = (
         (to_samples(model, batch.x, batch, batch.cond), edit(batch, first))
         for first, batch in given.parts(model.batch_size(plan))
     )
-    told |= plan.model_dump(mode="json", exclude={"batch_size"})
-    print(write_pairs(args, model, name, pairs, (n, n), given.told(), told))
+    metadata |= plan.model_dump(mode="json", exclude={"batch_size"})
+    print(write_pairs(args, model, name, pairs, (n, n), given.metadata(), metadata))
 
 
 def interpolate(words: Sequence[str]) -> int:
-    """polydiff interpolate."""
-    parser = model_parser("interpolate", "Make what lies between two examples, by the model without conditions.")
+    """Run `polydiff interpolate` and return its exit code."""
+    parser = model_parser("interpolate", "Interpolate between two examples with the unconditional model.")
     for name in ("a", "b"):
-        parser.add_argument(name, metavar=name.upper(), help="a file of yours, or the number of a held-out example")
+        parser.add_argument(name, metavar=name.upper(), help="file, or number of a held-out example")
     parser.add_argument(
-        "--shares", metavar="U,U,...", default="0.25,0.5,0.75", help="how far from A to B; default: 0.25,0.5,0.75"
+        "--shares",
+        metavar="U,U,...",
+        default="0.25,0.5,0.75",
+        help="0 is A, 1 is B; default: 0.25,0.5,0.75",
     )
-    parser.add_argument("--steps", metavar="S", type=positive, default=50, help="steps of each way; default: 50")
+    parser.add_argument("--steps", metavar="S", type=positive, default=50, help="steps per direction; default: 50")
     output_option(parser, "interpolated")
     args = parser.read(words)
     check_free(args.output)
@@ -170,34 +180,34 @@ def interpolate(words: Sequence[str]) -> int:
     a, b = (example(model, word) for word in (args.a, args.b))
     ends = Samples.join([to_samples(model, end.x, end, end.cond) for end in (a, b)])
     between = Samples.join(edit(model, a, b, shares, steps=args.steps))
-    told = {"shares": shares, "steps": args.steps}
+    metadata = {"shares": shares, "steps": args.steps}
     numbers = (2, len(shares))
-    print(write_pairs(args, model, "interpolated", [(ends, between)], numbers, {"a": args.a, "b": args.b}, told))
+    print(write_pairs(args, model, "interpolated", [(ends, between)], numbers, {"a": args.a, "b": args.b}, metadata))
     return 0
 
 
 def read_shares(text: str) -> list[float]:
-    """Read shares of a way, such as 0.25,0.5,0.75."""
+    """Parse shares from 0 to 1, such as 0.25,0.5,0.75."""
     try:
         shares = [float(word) for word in text.split(",")]
     except ValueError:
         shares = []
     if not shares or not all(0 <= share <= 1 for share in shares):
-        raise UserError(f"--shares {text}: say numbers of 0, which is A, to 1, which is B, such as 0.25,0.5,0.75.")
+        raise UserError(f"--shares {text}: expected numbers from 0 (A) to 1 (B), such as 0.25,0.5,0.75.")
     return shares
 
 
 def example(model: Model, word: str) -> Batch:
-    """Return a file's state, or that of the held-out example of this number."""
+    """Return the clean batch (1, ...) of a file, or of the held-out example of this number."""
     from polydiff.core.streams import streams
     from polydiff.model.edit import read
 
     if Path(word).exists() or not word.isdecimal():
         given = read(model, [word])
         if given.space.batch > 1:
-            raise UserError(f"{word} holds {given.space.batch} examples; what lies between is made of one and another.")
+            raise UserError(f"{word} holds {given.space.batch} examples; interpolation takes files of one example.")
         return given
     number, held = int(word), model.domain.size("test")
     if number >= held:
-        raise UserError(f"{word} is neither a file nor one of the {held} held-out examples, which are counted from 0.")
+        raise UserError(f"{word} is neither a file nor one of the {held} held-out examples (numbers start at 0).")
     return model.domain.batch("test", [number], streams(0, "augment", [number]))

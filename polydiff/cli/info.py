@@ -1,4 +1,4 @@
-"""The verbs that show what there is: `domains`, `presets`, `config` and `doctor`."""
+"""The verbs that show what is available: `domains`, `presets`, `config` and `doctor`."""
 
 from __future__ import annotations
 
@@ -19,84 +19,90 @@ from polydiff.support.yaml_text import dump_yaml, one_line_yaml, plain
 
 
 def domains(words: Sequence[str]) -> int:
-    """polydiff domains."""
-    parser = Parser("domains", "List the kinds of data that can be modelled, or check that one keeps its promises.")
+    """Run `polydiff domains` and return its exit code."""
+    parser = Parser("domains", "List the kinds of data (domains), or check that a domain fulfils its contract.")
     parser.usage = "polydiff domains list [--json] | check NAME [key=value ...] [--json]"
     parser.add_argument("action", choices=["list", "check"], nargs="?", default="list", help="default: list")
-    parser.add_argument("name", metavar="NAME", nargs="?", help="which domain to check")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="domain to check")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     args, rest = parser.parse_known_args(words)
     if args.action == "check":
         if args.name is None:
-            parser.error("say which domain: polydiff domains check NAME")
+            parser.error("the domain to check is missing: polydiff domains check NAME")
         return check_domain(resolve(args.name, words=read_words(rest)).config, args.json)
     parser.read(words)
     plugins = discover(DomainSpec)
     if args.json:
-        print(json.dumps([card(plugin) for plugin in plugins], indent=1))
+        print(json.dumps([spec_json(plugin) for plugin in plugins], indent=1))
         return 0
     table(("name", "status", "from", "summary"), ((p.name, p.status, p.distribution, summary(p)) for p in plugins))
     for name in sorted(duplicates(plugins)):
-        print(f"\nMore than one package provides {name!r}; it can be used once one of them is uninstalled.")
+        print(f"\nMore than one package provides {name!r}. Uninstall one of them to use it.")
     return 0
 
 
 def summary(plugin: Plugin) -> str:
-    """Return what a list says of a plugin: what it is, or what is wrong with it."""
+    """Return the summary of a plugin, or the reason why it cannot be used."""
     return plugin.reason or plugin.spec.summary
 
 
-def card(plugin: Plugin) -> dict[str, Any]:
-    """Return a plugin as plain values."""
+def spec_json(plugin: Plugin) -> dict[str, Any]:
+    """Return a plugin's metadata as JSON values."""
     spec = plugin.spec
-    told = {"summary": spec.summary, "presets": list(spec.presets)} if spec else {}
+    details = {"summary": spec.summary, "presets": list(spec.presets)} if spec else {}
     return {
         "name": plugin.name,
         "status": plugin.status,
         "distribution": plugin.distribution,
         "reason": plugin.reason,
-        **told,
+        **details,
     }
 
 
 def check_domain(config: Config, as_json: bool) -> int:
-    """Run the conformance kit on a domain; 1 if it breaks a promise."""
+    """Run the conformance checks on a domain; return 0 if all pass, else 1."""
     from polydiff.testing.domain import check_domain as check
 
     results = check(config)
     if as_json:
         print(json.dumps([result._asdict() for result in results], indent=1))
     else:
-        table(("check", "", "what was found"), ((r.name, "ok" if r.passed else "FAILED", r.detail) for r in results))
+        table(("check", "", "result"), ((r.name, "ok" if r.passed else "FAILED", r.detail) for r in results))
     return 0 if all(result.passed for result in results) else 1
 
 
 def presets(words: Sequence[str]) -> int:
-    """polydiff presets."""
+    """Run `polydiff presets` and return its exit code."""
     parser = Parser(
         "presets", "List presets, or show one as a config file: polydiff presets show audio/small > my.yaml"
     )
     parser.add_argument("action", choices=["list", "show"], nargs="?", default="list", help="default: list")
-    parser.add_argument("name", metavar="DOMAIN[/PRESET]", nargs="?", help="of which domain, or which preset")
+    parser.add_argument(
+        "name", metavar="DOMAIN[/PRESET]", nargs="?", help="domain whose presets to list, or preset to show"
+    )
     args = parser.read(words)
     if args.action == "show":
         if args.name is None:
-            parser.error("say which preset: polydiff presets show DOMAIN/PRESET")
+            parser.error("the preset to show is missing: polydiff presets show DOMAIN/PRESET")
         print(preset_text(args.name), end="")
         return 0
     specs = [load_domain_spec(args.name)] if args.name else [p.spec for p in discover(DomainSpec) if p.spec]
     rows = [(f"{spec.name}/{name}", overrides(values)) for spec in specs for name, values in spec.presets.items()]
-    table(("preset", "differs from the domain's defaults by"), rows)
+    table(("preset", "overrides of the domain's defaults"), rows)
     return 0
 
 
 def overrides(values: Mapping[str, Any]) -> str:
-    """Return a preset's overrides as words of the command line."""
+    """Return a preset's overrides as command-line arguments."""
     return " ".join(f"{key}={one_line_yaml(plain(value, key))}" for key, value in values.items()) or "nothing"
 
 
 def preset_text(name: str) -> str:
-    """Return a preset as a config file."""
+    """Return a preset as the text of a config file.
+
+    Raises:
+        UserError: The domain or the preset is unknown.
+    """
     domain, _, preset = name.partition("/")
     spec = load_domain_spec(domain)
     preset = preset or next(iter(spec.presets))
@@ -108,7 +114,7 @@ def preset_text(name: str) -> str:
 
 
 def configuration(words: Sequence[str]) -> int:
-    """polydiff config."""
+    """Run `polydiff config` and return its exit code."""
     parser = config_parser(
         "config show|diff|schema", "Show a configuration, its differences from its preset, or its schema."
     )
@@ -147,7 +153,7 @@ def difference(chosen: Any) -> None:
 
 
 def value_in(values: Mapping[str, Any], key: str) -> str:
-    """Return the value of a dotted key as YAML, or "-" where another backbone has no such key."""
+    """Return the value of a dotted key as YAML, or "-" if the backbone of the preset has no such key."""
     try:
         return one_line_yaml(get_nested(values, key))
     except KeyError:
@@ -155,8 +161,8 @@ def value_in(values: Mapping[str, Any], key: str) -> str:
 
 
 def doctor(words: Sequence[str]) -> int:
-    """polydiff doctor."""
-    parser = Parser("doctor", "Look at what is installed and say what is wrong; exit code 1 if something is.")
+    """Run `polydiff doctor` and return its exit code."""
+    parser = Parser("doctor", "Check the installation and report problems. Exit code 1 if something is broken.")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     args = parser.read(words)
     from polydiff.checkup.doctor import examine

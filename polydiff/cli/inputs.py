@@ -1,4 +1,4 @@
-"""What the verbs that begin from examples share: files or held-out examples go in, given and made ones come out."""
+"""Inputs and outputs of the verbs that start from examples: files or held-out examples in, pairs of folders out."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from polydiff.cli.options import run_folder, sampling_parser
 from polydiff.cli.parsing import Parser, positive
 from polydiff.cli.progress import DrawingProgress
-from polydiff.cli.use import run_of, sampling_parser
 from polydiff.support.errors import UserError
 from polydiff.support.files import folder_atomic, new_folder, new_numbered_folder
 
@@ -21,32 +21,30 @@ if TYPE_CHECKING:
     from polydiff.model.model import Model
 
 HELD_OUT = 8
-"""Held-out examples that are taken where no files are named."""
+"""Number of held-out examples that are used if no files are given."""
 
 
 def given_parser(verb: str, summary: str, name: str) -> Parser:
-    """Return a parser of what is begun from and of how samples are drawn; results go to RUN/samples/NAME-001."""
+    """Return a parser of input examples and sampling options; results go to RUN/samples/NAME-001."""
     parser = sampling_parser(verb, summary, n=HELD_OUT)
     parser.set_defaults(n=None)
-    parser.add_argument(
-        "files", metavar="FILE", type=Path, nargs="*", help="files of yours; none: held-out examples are taken"
-    )
+    parser.add_argument("files", metavar="FILE", type=Path, nargs="*", help="input files; default: held-out examples")
     parser.add_argument(
         "--each",
         metavar="K",
         type=positive,
         default=1,
-        help="times that each file is taken, with other noise",
+        help="number of results per file, each with other noise; default: 1",
     )
-    parser.add_argument("--first", metavar="I", type=int, help="first of the held-out examples; default: 0")
+    parser.add_argument("--first", metavar="I", type=int, help="number of the first held-out example; default: 0")
     output_option(parser, name)
     return parser
 
 
 def output_option(parser: Parser, name: str) -> None:
-    """Add the option that says where examples are written to."""
+    """Add the option of the output folder."""
     parser.add_argument(
-        "-o", "--output", metavar="DIR", type=Path, help=f"where to; default: RUN/samples/{name}-001, ..."
+        "-o", "--output", metavar="DIR", type=Path, help=f"output folder; default: RUN/samples/{name}-001, ..."
     )
 
 
@@ -65,12 +63,12 @@ class Found(NamedTuple):
 
 
 class Given:
-    """What is begun from: files, or held-out examples.
+    """The input examples: files, or held-out examples.
 
-    Every file is read once before the first is worked on, so that what is wrong with the last is told at once.
+    Every file is read once before the first is processed, so that an error in the last one is reported at once.
 
     Arguments:
-        model: Says how files are read.
+        model: Its domain reads the files.
         args: Of a `given_parser`.
         check: Called with the clean state of each file, or of the first held-out example; raises a `UserError` where
             it is of no use.
@@ -80,9 +78,9 @@ class Given:
         self.model, self.check = model, check
         self.files = [path for path in list[Path](args.files) for _ in range(args.each)]
         if self.files and not (args.n is None and args.first is None):
-            raise UserError("-n and --first choose among held-out examples; leave them out where files are named.")
+            raise UserError("-n and --first select held-out examples. Leave them out if files are given.")
         if args.each > 1 and not self.files:
-            raise UserError("--each takes files several times; name some.")
+            raise UserError("--each repeats input files, but no file is given.")
         first, held = args.first or 0, model.domain.size("test") if not self.files else 0
         found = {path: self.look(path) for path in dict.fromkeys(self.files)}
         self.found = [found[path] for path in self.files]
@@ -137,8 +135,8 @@ class Given:
                 yield first, batch
                 first += batch.space.batch
 
-    def told(self) -> dict[str, Any]:
-        """Return what a manifest says of what was begun from."""
+    def metadata(self) -> dict[str, Any]:
+        """Return the metadata of the inputs for the manifest."""
         return {"files": [str(path) for path in self.files]} if self.files else {"first": self.numbers[0]}
 
 
@@ -162,7 +160,7 @@ def write_pairs(
     pairs: Iterable[tuple[Samples, Samples]],
     numbers: tuple[int, int],
     given: Mapping[str, Any],
-    told: Mapping[str, Any],
+    metadata: Mapping[str, Any],
 ) -> Path:
     """Write given and made examples as they come and return their folder, which is whole or absent.
 
@@ -173,19 +171,19 @@ def write_pairs(
         pairs: Given ones, and what was made of them.
         numbers: Of all that are given, and of all that are made.
         given: What the manifests say of where they came from.
-        told: What that of the made ones says besides.
+        metadata: Further metadata of the generated ones.
     """
     from polydiff.gallery.journal import opened
     from polydiff.gallery.writer import Writer
 
     facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights, **given}
     with ExitStack() as stack:
-        place = nullcontext(args.output) if args.output else new_numbered_folder(run_of(args.run) / "samples", name)
+        place = nullcontext(args.output) if args.output else new_numbered_folder(run_folder(args.run) / "samples", name)
         folder: Path = stack.enter_context(place).resolve()
         stack.enter_context(new_folder(folder.parent))
         draft, progress = stack.enter_context(folder_atomic(folder)), stack.enter_context(DrawingProgress())
         writers = []
-        for part, n, head in zip(("given", "made"), numbers, (facts, {**facts, **told}), strict=True):
+        for part, n, head in zip(("given", "made"), numbers, (facts, {**facts, **metadata}), strict=True):
             (draft / part).mkdir()
             journal = stack.enter_context(opened(draft / part, dict(head), batch_said=False))
             writers.append(Writer(draft / part, model.domain, journal, n, one_file=False))

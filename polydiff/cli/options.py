@@ -1,4 +1,4 @@
-"""The options of guidance, which every verb that samples shares."""
+"""The options of every verb that samples: the model, the sampler, guidance, the output folder."""
 
 from __future__ import annotations
 
@@ -6,28 +6,102 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from polydiff.cli.parsing import read_options, read_pairs
+from polydiff.cli.parsing import Parser, positive, read_options, read_pairs, size
+from polydiff.support.errors import UserError
 from polydiff.support.yaml_text import parse_yaml
+
+
+def model_parser(verb: str, summary: str, run_nargs: str | None = None) -> Parser:
+    """Return a parser of the options that choose a model.
+
+    Arguments:
+        verb: Name of the verb.
+        summary: First line of its help.
+        run_nargs: argparse's `nargs` of the argument RUN; None: RUN is required.
+    """
+    parser = Parser(verb, summary)
+    parser.add_argument(
+        "run", metavar="RUN", type=Path, nargs=run_nargs, help="folder of a run, or of one of its checkpoints"
+    )
+    parser.add_argument(
+        "--weights", choices=["ema", "model"], default="ema", help="averaged weights (ema, default) or raw ones (model)"
+    )
+    parser.add_argument(
+        "--ema", metavar="WIDTH", type=float,
+        help="use the average of this relative width, such as 0.08; the run needs train.ema_snapshots",
+    )  # fmt: skip
+    return parser
+
+
+def sampling_parser(verb: str, summary: str, n: int, run_nargs: str | None = None) -> Parser:
+    """Return a parser of the options that choose a model and how it samples.
+
+    Arguments:
+        verb: Name of the verb.
+        summary: First line of its help.
+        n: Default number of samples.
+        run_nargs: As in `model_parser`.
+    """
+    parser = model_parser(verb, summary, run_nargs)
+    parser.add_argument("-n", metavar="N", type=positive, default=n, help=f"number of samples; default: {n}")
+    parser.add_argument("--seed", metavar="K", type=int, default=0, help="random seed; default: 0")
+    parser.add_argument(
+        "--cond", metavar="NAME=VALUE", action="append", default=[], help="condition of the samples; repeatable"
+    )
+    sampling = parser.add_argument_group("sampling", "defaults: section `sample` of the run's configuration")
+    sampling.add_argument("--steps", metavar="S", type=positive, help="number of sampling steps")
+    sampling.add_argument("--sampler", metavar="NAME", help="sampler, such as auto, er_sde, unipc, heun or ddim")
+    sampling.add_argument(
+        "--option", metavar="NAME=VALUE", action="append", default=[],
+        help="option of the sampler, such as eta=0.5; repeatable",
+    )  # fmt: skip
+    sampling.add_argument("--spacing", metavar="NAME", help="spacing of the noise levels, such as karras or time")
+    sampling.add_argument(
+        "--spacing-option", metavar="NAME=VALUE", action="append", default=[],
+        help="option of the spacing, such as rho=5; repeatable",
+    )  # fmt: skip
+    guidance_parser(parser)
+    sampling.add_argument(
+        "--batch-size", metavar="B", type=size, help="samples per batch; auto: the size that is fastest on the device"
+    )
+    sampling.add_argument(
+        "--compile", action="store_true", default=None,
+        help="compile the network first; takes about a minute and pays off for many samples",
+    )  # fmt: skip
+    return parser
 
 
 def guidance_parser(parser: argparse.ArgumentParser) -> None:
     """Add the options of guidance to a verb's parser."""
-    group = parser.add_argument_group("guidance", "by default as in the run's configuration, section sample")
-    group.add_argument("--guidance", metavar="W", type=float, help="scale of guidance; 1: none")
+    group = parser.add_argument_group("guidance", "defaults: section `sample` of the run's configuration")
+    group.add_argument("--guidance", metavar="W", type=float, help="guidance scale; 1: no guidance")
     group.add_argument("--guidance-method", metavar="NAME", help="cfg, cfg_pp, apg or cfg_zero")
     group.add_argument(
-        "--guidance-option", metavar="NAME=VALUE", action="append", default=[], help="such as rescale=0.7; repeatable"
-    )
-    group.add_argument("--guidance-interval", metavar="LOW,HIGH", help="noise levels with guidance, such as 0.3,5")
+        "--guidance-option", metavar="NAME=VALUE", action="append", default=[],
+        help="option of the method, such as rescale=0.7; repeatable",
+    )  # fmt: skip
     group.add_argument(
-        "--guide", metavar="PATH", type=Path, help="run or checkpoint of a worse model to guide away from"
+        "--guidance-interval", metavar="LOW,HIGH", help="noise levels at which guidance acts, such as 0.3,5"
+    )
+    group.add_argument(
+        "--guide", metavar="PATH", type=Path, help="run or checkpoint of a weaker model to guide away from"
     )
     group.add_argument(
         "--negative", metavar="NAME=VALUE", action="append", default=[], help="condition to guide away from; repeatable"
     )
 
 
-def guidance_words(args: argparse.Namespace) -> dict[str, Any]:
+def plan_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the keys of the section `sample` that the options set; None: as configured."""
+    plain = {name: getattr(args, name) for name in ("steps", "sampler", "spacing", "guidance", "batch_size", "compile")}
+    options = {
+        "options": read_options("--option", args.option, "eta=0.5"),
+        "spacing_options": read_options("--spacing-option", args.spacing_option, "rho=5"),
+    }
+    return plain | options | guidance_options(args)
+
+
+def guidance_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the keys of the section `sample` that the options of guidance set; None: as configured."""
     interval = args.guidance_interval
     return {
@@ -37,3 +111,14 @@ def guidance_words(args: argparse.Namespace) -> dict[str, Any]:
         "guide": args.guide,
         "negative": read_pairs("--negative", args.negative, "label=3") or None,
     }
+
+
+def check_free(output: Path | None) -> None:
+    """Raise UserError if the output path exists, unless it is an empty folder."""
+    if output and output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"{output} exists and is not an empty folder. Choose another -o.")
+
+
+def run_folder(path: Path) -> Path:
+    """Return the folder of the run, given it or one of its checkpoints."""
+    return path if (path / "checkpoints").is_dir() else path.resolve().parent.parent

@@ -1,4 +1,4 @@
-"""Reading a verb's words: options by argparse, keys of the configuration by `read_words`."""
+"""Parsing of a verb's arguments: options by argparse, configuration keys by `read_words`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from polydiff.support.yaml_text import parse_yaml
 
 
 class Plugin(argparse.Action):
-    """An option that imports a module, so that the names which it registers can be used."""
+    """An option that imports a module, so that the names it registers can be used."""
 
     def __call__(self, parser: argparse.ArgumentParser, args: argparse.Namespace, value: Any, _: object = None) -> None:
         extensions.load(value)
 
 
 class OptionalNumber(argparse.Action):
-    """An option whose number may be left out, in which case it has the value `const`.
+    """An option with an optional number; without one its value is `const`.
 
-    `--profile train.steps=9` leaves it out: the word that follows is a key, and is appended to `words` of the result.
+    In `--profile train.steps=9` no number is given. The argument that follows is a key, and is appended to `words` of
+    the namespace.
     """
 
     def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
@@ -38,47 +39,63 @@ class OptionalNumber(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are `UserError`s, and that says which option was meant."""
+    """A parser that raises UserError, with a suggestion for a misspelt option."""
 
     def __init__(self, verb: str, summary: str, **options: object) -> None:
         super().__init__(f"polydiff {verb}", description=summary, allow_abbrev=False, **options)  # type: ignore[arg-type]
         self.add_argument(
             "--plugin", metavar="MODULE", action=Plugin,
-            help="file or module of yours to import first, which registers samplers, losses, ...; repeatable",
+            help="import this file or module first; it may register samplers, losses, ...; repeatable",
         )  # fmt: skip
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message[0].upper()}{message[1:]}. `{self.prog} --help` tells more.")
+        raise UserError(f"{message[0].upper()}{message[1:]}. `{self.prog} --help` lists the options.")
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
-        """Return the options; a word that is none is a `UserError`."""
+        """Return the parsed options. Raise UserError if an argument is unknown or left over."""
         args, rest = self.parse_known_intermixed_args(words)  # so that files may stand before and after options
         if rest and rest[0].startswith("-"):
             raise unknown("option", rest[0].partition("=")[0], self._option_string_actions)
         if rest:
-            self.error(f"{rest[0]!r} is one word too many")
+            self.error(f"{rest[0]!r} is one argument too many")
         return args
 
 
 def config_parser(verb: str, summary: str) -> Parser:
-    """Return a parser of the options that choose a configuration; its keys are the words it leaves over."""
+    """Return a parser of the options that choose a configuration; keys stay among the arguments it does not know."""
     parser = Parser(verb, summary, add_help=False, usage=f"polydiff {verb} --domain NAME [options] [key=value ...]")
     parser.add_argument("-d", "--domain", metavar="NAME", help="kind of data; `polydiff domains list` shows them")
-    parser.add_argument("-p", "--preset", metavar="NAME", help="set of defaults; `polydiff presets list` shows them")
     parser.add_argument(
-        "-c", "--config", metavar="FILE", type=Path, action="append", default=[], help="YAML file of keys; repeatable"
+        "-p", "--preset", metavar="NAME", help="named set of defaults; `polydiff presets list` shows them"
     )
-    parser.add_argument("-h", "--help", action="store_true", help="this text; with --domain, every key as well")
+    parser.add_argument(
+        "-c",
+        "--config",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="YAML file of configuration keys; repeatable",
+    )
+    parser.add_argument(
+        "-h", "--help", action="store_true", help="show this help; with --domain, every configuration key too"
+    )
     return parser
 
 
 def settings(args: argparse.Namespace, rest: Sequence[str]) -> Settings:
-    """Return the configuration that a `config_parser`'s options and the words left over describe."""
+    """Return the configuration set by the options of a `config_parser` and the remaining arguments (keys)."""
     return resolve(args.domain, args.preset, args.config, read_words(rest))
 
 
 def read_words(words: Sequence[str]) -> dict[str, str]:
-    """Return keys and values from key=value, --key=value and --key value; --key alone is true."""
+    """Return configuration keys and their text values.
+
+    Accepts key=value, --key=value and --key value; --key without a value is true.
+
+    Raises:
+        UserError: An argument has another form, or a key is given twice.
+    """
     read: dict[str, str] = {}
     waiting = list(reversed(words))
     while waiting:
@@ -95,29 +112,33 @@ def read_words(words: Sequence[str]) -> dict[str, str]:
 
 
 def read_conditions(words: Sequence[str]) -> dict[str, str]:
-    """Return what samples are asked to be, from words such as pitch=C4."""
+    """Return the conditions of samples as text, from arguments such as pitch=C4."""
     return read_pairs("--cond", words, "pitch=C4")
 
 
 def read_pairs(option: str, words: Sequence[str], example: str) -> dict[str, str]:
-    """Return names and values from the words NAME=VALUE of an option that can be repeated."""
+    """Return names and values of a repeatable option NAME=VALUE.
+
+    Raises:
+        UserError: An argument has another form, or a name is given twice; `example` is shown in the message.
+    """
     pairs = [word.partition("=") for word in words]
     for key, equals, value in pairs:
         if not (key and equals and value):
-            raise UserError(f"{option} {key}{equals}{value}: say NAME=VALUE, such as {option} {example}.")
+            raise UserError(f"{option} {key}{equals}{value} is not of the form NAME=VALUE, such as {option} {example}.")
         if [other for other, _, _ in pairs].count(key) > 1:
             raise UserError(f"{option} {key} is given twice.")
     return {key: value for key, _, value in pairs}
 
 
 def read_options(option: str, words: Sequence[str], example: str) -> dict[str, Any] | None:
-    """Return names and values, read as in a configuration, from the words NAME=VALUE of an option; None: none given."""
+    """Return names and values of a repeatable option NAME=VALUE, with values parsed as YAML; None if not given."""
     pairs = read_pairs(option, words, example)
     return {name: parse_yaml(value, f"{option} {name}") for name, value in pairs.items()} or None
 
 
 def positive(text: str) -> int:
-    """Read a whole number above 0."""
+    """Parse a whole number above 0."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not above 0")
@@ -125,7 +146,7 @@ def positive(text: str) -> int:
 
 
 def size(text: str) -> int | str:
-    """Read a whole number above 0, or the word auto."""
+    """Parse a whole number above 0, or "auto"."""
     try:
         return text if text == "auto" else positive(text)
     except ValueError:

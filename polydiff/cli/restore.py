@@ -1,4 +1,4 @@
-"""The verbs that make examples of another form of them, by models that were trained to: `upsample` and `vocode`."""
+"""The verbs of restoration, by models trained for it: `upsample` and `vocode`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from polydiff.cli.inputs import Given, given_parser, write_pairs
+from polydiff.cli.options import check_free, plan_options
 from polydiff.cli.parsing import Parser, read_conditions
-from polydiff.cli.use import check_free, plan_words
 from polydiff.support.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
 
 def upsample(words: Sequence[str]) -> int:
-    """polydiff upsample."""
-    parser = given_parser("upsample", "Make sounds of recordings at a low rate, or images of small ones.", "upsampled")
+    """Run `polydiff upsample` and return its exit code."""
+    parser = given_parser("upsample", "Raise the sampling rate of audio, or the size of images.", "upsampled")
+    parser.add_argument("--degrade", action="store_true", help="inputs have the full rate or size; degrade them first")
     parser.add_argument(
-        "--degrade", action="store_true", help="take files of the full rate or size, and make them low or small first"
+        "--no-keep",
+        action="store_true",
+        help="leave the known frequencies or means as the model predicts them",
     )
-    parser.add_argument(
-        "--no-keep", action="store_true", help="leave what the model makes of the known frequencies or means"
-    )
-    return restored("upsample", "upsampled", parser, words)
+    return run_restoration("upsample", "upsampled", parser, words)
 
 
 def vocode(words: Sequence[str]) -> int:
-    """polydiff vocode."""
-    parser = given_parser("vocode", "Make sounds of mel spectrograms: of .mel.npz files, or of sounds.", "vocoded")
+    """Run `polydiff vocode` and return its exit code."""
+    parser = given_parser("vocode", "Generate audio from mel spectrograms: .mel.npz files, or audio files.", "vocoded")
     parser.set_defaults(degrade=False, no_keep=False)
-    return restored("vocode", "vocoded", parser, words)
+    return run_restoration("vocode", "vocoded", parser, words)
 
 
-class Told(Given):
-    """What is told: files of the lesser form, or held-out examples brought to it."""
+class DegradedInputs(Given):
+    """Degraded inputs: files of the degraded form, or held-out examples that are degraded first."""
 
     def __init__(self, model: Model, args: argparse.Namespace) -> None:
         self.degrade = bool(args.degrade)
@@ -51,23 +51,23 @@ class Told(Given):
         return degrade_held_out(self.model, numbers)[0]
 
     def read(self, paths: Sequence[Path]) -> Batch:
-        """Return what is told of files."""
+        """Return degraded files as a batch."""
         from polydiff.model.restore import read_degraded
 
         return read_degraded(self.model, paths, self.degrade)
 
 
 def advice(config: Config, verb: str) -> str:
-    """Return what makes a model that can do this, where the domain has such a task."""
+    """Return advice on how to train a model for this verb, if the domain has such a task."""
     domain = config.domain
     task = type(config).model_fields.get("task")
     if task is None or verb not in get_args(task.annotation):
         return f"The domain {domain} has no task={verb}."
-    return f"`polydiff train --domain {domain} task={verb}` makes a model that can {verb}."
+    return f"`polydiff train --domain {domain} task={verb}` trains a model that can {verb}."
 
 
-def restored(verb: str, name: str, parser: Parser, words: Sequence[str]) -> int:
-    """Make examples of what is told, write them beside what a simple method makes, and say where."""
+def run_restoration(verb: str, name: str, parser: Parser, words: Sequence[str]) -> int:
+    """Restore degraded examples, write inputs and results, and print their folder; return the exit code."""
     args = parser.read(words)
     check_free(args.output)
     cond = read_conditions(args.cond)
@@ -78,14 +78,14 @@ def restored(verb: str, name: str, parser: Parser, words: Sequence[str]) -> int:
     trained = getattr(model.config, "task", "generate")
     if not has_restoration(model) or trained != verb:
         raise UserError(f"{args.run} was trained with task={trained}. {advice(model.config, verb)}")
-    given, plan = Told(model, args), model.plan(**plan_words(args))
-    how = {"keep": not args.no_keep, "seed": args.seed, "cond": cond, **plan_words(args)}
+    given, plan = DegradedInputs(model, args), model.plan(**plan_options(args))
+    how = {"keep": not args.no_keep, "seed": args.seed, "cond": cond, **plan_options(args)}
     pairs = (
         (to_samples(model, batch.x, batch, batch.cond), restore(model, batch, first=first, **how))
         for first, batch in given.parts(model.batch_size(plan))
     )
-    told = {"seed": args.seed, "asked": cond, "given": restoration_of(model)[1].simple}
-    told |= plan.model_dump(mode="json", exclude={"batch_size"})
+    metadata = {"seed": args.seed, "asked": cond, "given": restoration_of(model)[1].simple}
+    metadata |= plan.model_dump(mode="json", exclude={"batch_size"})
     n = len(given.numbers)
-    print(write_pairs(args, model, name, pairs, (n, n), given.told(), told))
+    print(write_pairs(args, model, name, pairs, (n, n), given.metadata(), metadata))
     return 0

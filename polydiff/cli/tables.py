@@ -1,12 +1,10 @@
-"""What the terminal shows: tables, progress, help on keys. Results go to stdout, progress to stderr."""
+"""Tables that the terminal shows: results of verbs and help on keys. All go to stdout."""
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -16,20 +14,25 @@ from rich.text import Text
 
 from polydiff.config.merge import Settings
 from polydiff.report.numbers import figures, with_error
-from polydiff.support.progress import LINE_SECONDS, Bar, clock
 from polydiff.support.yaml_text import one_line_yaml
-
-if TYPE_CHECKING:
-    from polydiff.training.loop import Record
 
 NAMES = {int: "int", float: "number", str: "text", bool: "true|false", NoneType: "none", dict: "{name: value}"}
 BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-WIDE = 36
-"""Width of the column of keys."""
+KEY_WIDTH = 36
+"""Width of the column of keys, in characters."""
+PARTS = {"data": "wait for data", "forward": "forward, loss", "optimizer": "clip, optimizer", "ema": "averages"}
+"""Parts of a training step, as a profile shows them."""
+OVERFIT_ADVICE = (
+    "not passed. If the loss stays high at all log-SNR, try more steps (--overfit-one-batch 1000) or another optim.lr. "
+    "If it stays high at low log-SNR (noise) only, loss.times does not cover these levels. If it stays high at high "
+    "log-SNR only, samples will have hiss or grain. If the loss is low and samples are far off, try more sample.steps "
+    "or a higher schedule_options.sigma_max."
+)
+"""What to try if a model does not overfit one batch."""
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> None:
-    """Print rows under headings, those of the columns in `right` flush right."""
+    """Print rows under column headings; columns named in `right` are right-aligned."""
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
@@ -39,7 +42,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Seque
 
 
 def emit(grid: Table) -> None:
-    """Print a table on stdout without spaces at the ends of lines."""
+    """Print a table on stdout, without trailing spaces."""
     console = Console(markup=False, highlight=False)
     with console.capture() as text:
         console.print(grid)
@@ -47,20 +50,20 @@ def emit(grid: Table) -> None:
 
 
 def evaluation_table(result: Mapping[str, Any]) -> None:
-    """Print an evaluation: each number beside what real data, noise and a baseline get, then what it means."""
+    """Print an evaluation: each metric of samples, baseline, real data and noise, then its meaning."""
     calls = (
         f"{result['steps']} steps ({result['evaluations']} evaluations)"
         if result["evaluations"]
-        else "steps of its own"
+        else "its own number of steps"
     )
     how = f"{result['sampler']}, {calls}, seed {result['seed']}"
     print(f"{result['n']} samples at step {result['step']}, {result['weights']} weights, {how}")
-    print(f"{versions_told(result)}\n")
+    print(f"{versions_line(result)}\n")
     metrics = result["metrics"]
     parts = {"value": "samples", "baseline": "baseline", "data": "real data", "noise": "noise"}
     if not result.get("baseline"):
         del parts["baseline"]
-    errors = {"value": "value_error", "baseline": "baseline_error"}  # with the others' a table would not fit a terminal
+    errors = {"value": "value_error", "baseline": "baseline_error"}  # more would not fit a terminal
     rows = [
         (name, *(narrow(row.get(part), row.get(errors.get(part))) for part in parts), row["unit"], row["better"])
         for name, row in metrics.items()
@@ -70,23 +73,24 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
     if "baseline" in parts:
         print(f"The baseline is {result['baseline']}.\n")
     sure = any(error in row for row in metrics.values() for error in errors.values())
-    what = "standard error: what other samples of the same model would change; evaluation.json has those of all columns"
+    what = "standard error over sets of samples of the same model; evaluation.json holds that of every column"
     legend = [("±", what)] if sure else []
     table(("how to read", ""), [*((name, row["meaning"]) for name, row in metrics.items()), *legend])
 
 
-def versions_told(result: Mapping[str, Any]) -> str:
-    """Return the versions with which an evaluation was made, in one line."""
+def versions_line(result: Mapping[str, Any]) -> str:
+    """Return the package versions of an evaluation, on one line."""
     return ", ".join(f"{name} {version}" for name, version in result["environment"]["versions"].items())
 
 
 def likelihood_table(result: Mapping[str, Any], meanings: Mapping[str, str]) -> None:
-    """Print bounds on -log p of test examples: nats an example and a dimension, bits where data are discrete."""
+    """Print bounds on -log p of held-out examples, in nats per example and per dimension, and in bits per dimension."""
     found = result["likelihood"]
     unit = f"density in {result['unit']}" if result["unit"] else "all numbers discrete"
     print(
-        f"-log p of {result['n']} of {result['n_test']} test examples at step {result['step']}, {result['weights']} "
-        f"weights, seed {result['seed']}; {result['dimensions']:.4g} dimensions on average, {unit}\n"
+        f"-log p of {result['n']} of {result['n_test']} held-out examples at step {result['step']}, "
+        f"{result['weights']} weights, seed {result['seed']}; "
+        f"{result['dimensions']:.4g} dimensions on average, {unit}\n"
     )
     columns = ("bound", "nats", "nats/dim", "bits/dim", "evaluations")
     rows = [
@@ -102,23 +106,69 @@ def likelihood_table(result: Mapping[str, Any], meanings: Mapping[str, str]) -> 
     table(columns, rows, right=columns[1:])
     print()
     parts = {kind: [(name, v) for name, v in row["parts"].items() if abs(v) > 1e-9] for kind, row in found.items()}
-    table(("made of", "nats"), [(k, ", ".join(f"{name} {figures(v)}" for name, v in of)) for k, of in parts.items()])
+    table(
+        ("bound", "terms in nats"),
+        [(k, ", ".join(f"{name} {figures(v)}" for name, v in of)) for k, of in parts.items()],
+    )
     print()
     table(("how to read", ""), [*meanings.items(), ("±", "standard error of the mean over the examples")])
 
 
+def profile_table(result: Mapping[str, Any]) -> None:
+    """Print a profile: the time of each part of a step, the costliest operators, memory and speed."""
+    seconds = result["seconds"]
+    print(
+        f"{1e3 * seconds:.1f} ms per step, mean of {result['steps']} steps: batch of {result['batch size']}, "
+        f"{result['parameters']:,} parameters, {result['precision']} on {result['device']}, "
+        f"{result['threads']} threads\n"
+    )
+    parts = [(PARTS.get(name, name), *time_and_share(part, seconds)) for name, part in result["parts"].items()]
+    table(("part", "ms", "share"), parts, right=("ms", "share"))
+    print()
+    rows = [(row["name"], f"{row['calls']:g}", *time_and_share(row["seconds"], seconds)) for row in result["operators"]]
+    table(("operator", "calls", "ms", "share"), rows, right=("calls", "ms", "share"))
+    print(f"\ntraining memory     {result['memory']:.0f} MiB")
+    print(f"FLOP per step       {result['flop'] / 1e9:.4g} GFLOP (matrix products, convolutions)")
+    print(f"forward, backward   {result['flops'] / 1e9:.4g} GFLOP/s")
+    for name, speed in result["machine"].items():
+        print(f"  of {name + ' here':<17}{result['flops'] / speed:.0%} of {speed / 1e9:.4g} GFLOP/s")
+    print(f"\nTrace: {result['trace']} (open it in https://ui.perfetto.dev or chrome://tracing)")
+
+
+def overfit_table(result: Mapping[str, Any]) -> None:
+    """Print the losses and checks of overfitting one batch."""
+    print(f"{result['examples']} examples, {result['steps']} steps\n")
+    rows = [(f"{row['log_snr']:g}", f"{row['before']:.3g}", f"{row['after']:.3g}") for row in result["levels"]]
+    rows.append(("all", f"{result['before']:.3g}", f"{result['after']:.3g}"))
+    columns = ("log-SNR", "loss before", "after")
+    table(columns, rows, right=columns)
+    print()
+    if result["off"] is not None:
+        print(f"squared distance of samples to the nearest example: {result['off']:.2%} of that between examples")
+    if result["sampler"] is not None:
+        print(
+            f"standard deviation of samples of N(0, 1) from the sampler and the exact denoiser: {result['sampler']:.3f}"
+        )
+    print("passed" if result["passed"] else OVERFIT_ADVICE)
+
+
+def time_and_share(seconds: float, total: float) -> tuple[str, str]:
+    """Return a time in ms and its share of a step, as text."""
+    return f"{1e3 * seconds:.2f}", f"{seconds / total:.1%}"
+
+
 def narrow(value: Any, error: Any) -> str:
-    """Return a number and its error in few characters, so that a table fits a terminal."""
+    """Return a number and its standard error without spaces, so that the table fits a terminal."""
     return with_error(value, error).replace(" ", "")
 
 
 def help_on_keys(settings: Settings) -> None:
-    """Print every key of a configuration: its value as it stands, its type, what it means."""
-    print(f"\nKeys of {settings.config.domain}, as key=value or --key value, with their values as they stand:")
+    """Print every key of a configuration: its current value, meaning and type."""
+    print(f"\nKeys of {settings.config.domain}, set as key=value or --key value, with their current values:")
     for doc, rows in key_sections(settings.config):
         print(f"\n{doc}")
         grid = Table.grid(padding=(0, 2, 0, 2))
-        grid.add_column(width=WIDE, overflow="fold")
+        grid.add_column(width=KEY_WIDTH, overflow="fold")
         grid.add_column()
         for assignment, words in rows:
             grid.add_row(Text(assignment), Text(words))
@@ -126,7 +176,7 @@ def help_on_keys(settings: Settings) -> None:
 
 
 def key_sections(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Yield (what a section is, [(key=value, type and meaning), ...]) of a section and of those in it."""
+    """Yield (description, [(key=value, meaning and type), ...]) of a section and of the sections in it."""
     plain = section.model_dump(mode="json")
     fields = type(section).model_fields
     inner = {name: value for name in fields if isinstance(value := getattr(section, name), BaseModel)}
@@ -140,13 +190,13 @@ def key_sections(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, li
 
 
 def meaning(section: type[BaseModel], name: str) -> str:
-    """Return a field's description, which a class that only changes the default has from the class it derives."""
+    """Return a field's description; a class that only changes the default inherits it."""
     bases = (base for base in section.__mro__ if issubclass(base, BaseModel) and name in base.model_fields)
     return next((" ".join(text.split()) for base in bases if (text := base.model_fields[name].description)), "")
 
 
 def type_name(field: FieldInfo) -> str:
-    """Return a field's type and bounds in words."""
+    """Return a field's type and bounds as text, such as (int >=1)."""
     bounds = [
         f"{sign}{getattr(limit, name):g}"
         for limit in field.metadata
@@ -157,7 +207,7 @@ def type_name(field: FieldInfo) -> str:
 
 
 def annotation_name(annotation: Any) -> str:
-    """Return a type in words."""
+    """Return a type as text, such as int|none."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
         return "|".join(annotation_name(part) for part in parts)
@@ -169,35 +219,3 @@ def annotation_name(annotation: Any) -> str:
     if origin is not None and origin not in NAMES:  # Annotated
         return annotation_name(parts[0])
     return NAMES.get(origin or annotation, getattr(annotation, "__name__", str(annotation)).lower())
-
-
-class TrainingProgress(Bar):
-    """Progress of training. Called after each step.
-
-    Arguments:
-        steps: Steps of the whole run.
-    """
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self.steps = steps
-        self.seen = 0
-        self._mean = math.nan
-
-    def __call__(self, record: Record, seconds: float) -> None:
-        """Show a step."""
-        self.seen += 1
-        weight = max(0.02, 1 / self.seen)
-        self._mean = record.loss if self.seen == 1 else self._mean + weight * (record.loss - self._mean)
-        now = time.monotonic()
-        speed = self.seen / max(now - self._started, 1e-9)
-        text = f"loss {self._mean:.4f}  {speed:.1f} steps/s"
-        if self._task is None:
-            self._task = self._bar.add_task(text, total=self.steps, completed=record.step)
-        self._bar.update(self._task, completed=record.step, description=text)
-        if self._bar.disable and (now - self._printed > LINE_SECONDS or self.seen == 1 or record.step == self.steps):
-            self._printed = now
-            left = (
-                f"  {clock((self.steps - record.step) / speed)} left" if self.seen > 1 else ""
-            )  # the first step is slow
-            self._console.print(f"step {record.step}/{self.steps}  {text}{left}", soft_wrap=True)

@@ -1,7 +1,7 @@
 """Axes, ticks and frames of plots as SVG.
 
-Colours and font are the page's, by class, so a plot follows a light or dark theme. Places are in units of the
-picture, whose origin is at the upper left.
+Colours and font come from the page's CSS classes, so a plot follows a light or dark theme. Positions are in units of
+the picture, with the origin at the upper left.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ CHARACTER = 7
 
 
 class Scale(NamedTuple):
-    """An axis: from values to places on the page.
+    """An axis: a map from values to positions.
 
     Attributes:
-        place: The map.
-        ticks: Values that are labelled.
+        place: The map, elementwise.
+        ticks: Values with a label.
     """
 
     place: Callable[[Array], Array]
     ticks: list[float]
 
     def at(self, value: float) -> float:
-        """Return the place of one value."""
+        """Return the position of one value."""
         return float(self.place(np.array([value]))[0])
 
 
@@ -57,27 +57,27 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def linear(low: float, high: float, start: float, stop: float) -> Scale:
-    """Return the linear axis that takes low .. high to start .. stop."""
+    """Return the linear axis that maps low .. high to start .. stop."""
     if low == high:
         low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
     return Scale(lambda v: start + (v - low) / (high - low) * (stop - start), linear_ticks(low, high))
 
 
 def logarithmic(low: float, high: float, start: float, stop: float) -> Scale:
-    """Return the logarithmic axis that takes low .. high to start .. stop."""
+    """Return the logarithmic axis that maps low .. high to start .. stop."""
     inner = linear(math.log(low), math.log(high), start, stop)
     return Scale(lambda v: inner.place(np.log(v)), log_ticks(low, high))
 
 
 def plot(name: str, across: Scale, up: Scale, drawn: Sequence[str], label: Label | None = None) -> Markup:
-    """Return an SVG element with axes and what is drawn on them.
+    """Return an SVG element with axes and drawn elements.
 
     Arguments:
-        name: What is shown, for those who cannot see it.
+        name: Label for screen readers.
         across: Horizontal axis.
         up: Vertical axis.
-        drawn: SVG elements.
-        label: How values on the horizontal axis are written; None: in few characters (`short`).
+        drawn: SVG elements inside the axes.
+        label: Format of the values on the horizontal axis; None: `short`.
     """
     parts = [
         *(grid_line(tick, up.at(tick)) for tick in up.ticks),
@@ -89,7 +89,7 @@ def plot(name: str, across: Scale, up: Scale, drawn: Sequence[str], label: Label
 
 
 def points(across: Scale, up: Scale, x: Array, y: Array) -> list[str]:
-    """Return places as "x y"."""
+    """Return positions of the points (x, y) as text "x y"."""
     return [f"{a:.1f} {b:.1f}" for a, b in zip(across.place(x), up.place(y), strict=True)]
 
 
@@ -106,7 +106,7 @@ def tick_label(text: str, x: float) -> str:
 
 
 def thousands(value: float) -> str:
-    """Return a whole number with its thousands marked: 20,000."""
+    """Return a whole number with separators of thousands: 20,000."""
     return f"{value:,.0f}"
 
 

@@ -1,6 +1,6 @@
-"""Curves of training as SVG: every value faintly, their local mean on top.
+"""Training curves as SVG: every value as a faint dot, their local mean as a line.
 
-A value that is not finite has no height, so it is marked at the top edge.
+A value that is not finite is marked at the top edge.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from polydiff.run.loss_by_level import of_record, together
 Records = Sequence[Mapping[str, Any]]
 
 SMOOTHING = 0.03  # standard deviation of the local mean, as a share of the steps shown
-POINTS = 1000  # most points drawn; beyond, the lowest and highest of each group of neighbours
+POINTS = 1000  # maximum number of points drawn; above, the lowest and highest of each group of neighbours
 
 CURVES = {
     "loss": ("Loss", "mean of a batch", True),
     "grad_norm": ("Gradient norm", "before clipping", True),
     "lr": ("Learning rate", "", False),
 }
-"""Key in metrics.jsonl -> title, note, and whether it is noisy."""
+"""Key in metrics.jsonl -> (title, note, whether the curve is noisy and needs a local mean)."""
 QUARTERS = ("first quarter", "second", "third", "last")
 """Parts of a run whose losses by noise level are compared."""
 
 
 class Curve(NamedTuple):
-    """One curve of the page; `svg` is None where no value can be drawn."""
+    """One curve of the page; `svg` is None if no value is finite."""
 
     title: str
     note: str
@@ -41,7 +41,7 @@ class Curve(NamedTuple):
 
 
 def training_curves(records: Records) -> list[Curve]:
-    """Return the curves of what the lines of metrics.jsonl hold."""
+    """Return the curves of the records in metrics.jsonl."""
     made = [make_curve(records, name, *about) for name, about in CURVES.items() if any(name in r for r in records)]
     by_level = level_curve(records)
     return [*made, by_level] if by_level else made
@@ -58,11 +58,11 @@ def make_curve(records: Records, name: str, title: str, note: str, noisy: bool) 
 
 
 def level_curve(records: Records) -> Curve | None:
-    """Return the loss by log-SNR in each quarter of a run; None where the lines of metrics.jsonl do not tell it."""
-    told = [record for record in records if record.get("bins")]
-    if len(told) < len(QUARTERS):
+    """Return the loss by log-SNR in each quarter of a run; None if fewer than four records hold it."""
+    binned = [record for record in records if record.get("bins")]
+    if len(binned) < len(QUARTERS):
         return None
-    parts = [together(map(of_record, part)) for part in np.array_split(np.array(told, dtype=object), len(QUARTERS))]
+    parts = [together(map(of_record, part)) for part in np.array_split(np.array(binned, dtype=object), len(QUARTERS))]
     lines = [np.array([(at, mean) for at, (mean, _) in part.items()]).T for part in parts if part]
     if not lines:
         return None
@@ -75,12 +75,12 @@ def level_curve(records: Records) -> Curve | None:
         for i, line in enumerate(lines)
     ]
     svg = plot("Loss against log-SNR in each quarter of the run", across, up, drawn, thousands)
-    note = "from noise, left, to data; each quarter of the run, the last the darkest"
+    note = "left: noise, right: data; one line per quarter of the run, the last is the darkest"
     return Curve("Loss by log-SNR", note, "", svg, "")
 
 
 def warning(steps: Array) -> str:
-    """Return a sentence on the steps whose value is not finite, "" where there is none."""
+    """Return a note on the steps whose value is not finite; "" if all are finite."""
     if not len(steps):
         return ""
     listed = ", ".join(f"{step:,.0f}" for step in steps[:5]) + (", …" if len(steps) > 5 else "")
@@ -88,7 +88,7 @@ def warning(steps: Array) -> str:
 
 
 def line(x: Array, y: Array, *, noisy: bool) -> tuple[Array, Array]:
-    """Return the points of a curve's line: the local mean of noisy values, others as they are."""
+    """Return the points of a curve's line: the local mean of noisy values, otherwise the values, thinned."""
     if not noisy:
         return thin(x, y)
     at = x[np.unique(np.linspace(0, len(x) - 1, POINTS // 2).round().astype(int))]
@@ -119,12 +119,12 @@ def thin(x: Array, y: Array, points: int = POINTS) -> tuple[Array, Array]:
 
 
 def spans_decades(y: Array) -> bool:
-    """Return whether a logarithmic axis shows y better: all positive, and over more than a factor of 5."""
+    """Return whether y suits a logarithmic axis: all positive, and spanning more than a factor of 5."""
     return bool(y.min() > 0 and y.max() > 5 * y.min())
 
 
 def vertical(y: Array, *, noisy: bool) -> Scale:
-    """Return the axis for values y: logarithmic where noisy ones show better so, else linear and from 0 if near."""
+    """Return the vertical axis of y: logarithmic for noisy y that spans decades, else linear."""
     low, high = float(y.min()), float(y.max())
     if noisy and spans_decades(y):
         margin = (high / low) ** 0.04
@@ -140,8 +140,8 @@ def curve(steps: Array, values: Array, name: str, *, noisy: bool = True) -> Mark
     Arguments:
         steps: (n,) ascending.
         values: (n,) at least one of them finite.
-        name: What it is, for those who cannot see it.
-        noisy: Whether the line is the local mean, rather than through the values.
+        name: Label for screen readers.
+        noisy: Whether the line is the local mean; otherwise it joins the values.
     """
     finite = np.isfinite(values)
     x, y = steps[finite], values[finite]

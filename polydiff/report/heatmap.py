@@ -1,4 +1,4 @@
-"""A table of counts as a picture: what was asked for, by row, against what judges see, by column."""
+"""A confusion matrix as a picture: requested class by row, class predicted by the judge by column."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 SIDE, MARGIN, GAP = 300, 44, 9
-"""Size of the picture without its names, room for them, and least distance between two of them."""
+"""Side of the matrix, width of the margin for names, and least distance between names, in SVG units."""
 PICTURE = Markup(
-    '<svg class="heat" viewBox="-1 -1 {0} {0}" role="img" aria-label="asked by row, seen by column">'
+    '<svg class="heat" viewBox="-1 -1 {0} {0}" role="img" aria-label="requested class by row, predicted by column">'
     '<rect class="frame" x="{1}" y="0" width="{2}" height="{2}"/>{3}</svg>'
 )
 CELL = Markup(
@@ -20,12 +20,12 @@ COLUMN = Markup('<text transform="translate({:.1f} {}) rotate(-90)" text-anchor=
 
 
 def heatmap(requested: Sequence[str], seen: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
-    """Return an SVG in which a cell is as dark as its share of its row.
+    """Return an SVG in which the opacity of a cell grows with its share of its row.
 
     Arguments:
-        asked: Names of the rows.
+        requested: Names of the rows.
         seen: Names of the columns.
-        counts: Of each row and column.
+        counts: Count per row and column.
     """
     wide, high = SIDE / max(len(seen), 1), SIDE / max(len(requested), 1)
     cells = [
@@ -42,16 +42,16 @@ def heatmap(requested: Sequence[str], seen: Sequence[str], counts: Sequence[Sequ
 
 
 def title(requested: str, seen: str, count: int, row: Sequence[int]) -> str:
-    """Return what a cell says when a pointer rests on it."""
-    return f"asked {requested}, seen {seen}: {count} of {sum(row)}"
+    """Return the tooltip of a cell."""
+    return f"requested {requested}, predicted {seen}: {count} of {sum(row)}"
 
 
 def short(name: str) -> str:
-    """Return a name that fits into the margin."""
+    """Return a name cut to the width of the margin."""
     return name if len(name) <= 7 else f"{name[:6]}…"
 
 
 def thinned(names: Sequence[str], room: float) -> list[tuple[int, str]]:
-    """Return the places and names that can be written without overlap, the first and every k-th after it."""
+    """Return (index, name) of the first and every k-th name after it, so that labels do not overlap."""
     every = max(1, -int(-GAP // room))
     return list(enumerate(names))[::every]

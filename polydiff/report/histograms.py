@@ -1,4 +1,4 @@
-"""Real numbers as pictures: samples beside data as histograms, and what was asked for against what was measured."""
+"""Measured numbers as pictures: histograms of samples and data, and measured against requested values."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from polydiff.report.axes import BOTTOM, LEFT, RIGHT, TOP, Array, Scale, linear,
 
 
 def histogram(found: Mapping[str, Any], name: str) -> Markup | None:
-    """Return an SVG of samples' shares by bin (line) over the data's (area); None where there is nothing to draw.
+    """Return an SVG of the shares by bin of samples (line) and of data (area); None if there are no counts.
 
     Arguments:
-        found: What `summary` returns.
-        name: What is measured, for those who cannot see it.
+        found: Result of `polydiff.metrics.histogram.summary`.
+        name: Name of the measure, for screen readers.
     """
     edges = np.asarray(found["edges"], np.float64)
     value, data = (np.asarray(found[row], np.float64) for row in ("value", "data"))
@@ -30,8 +30,8 @@ def histogram(found: Mapping[str, Any], name: str) -> Markup | None:
     drawn = [f'<path class="real" d="{of_data}"/>', f'<path class="mean" d="{of_value}"/>']
     requested = {pair[0] for pair in found["pairs"]}
     if len(requested) == 1:
-        drawn.append(f'<path class="asked" d="M{across.at(requested.pop()):.1f} {TOP}V{BOTTOM}"/>')
-    return plot(f"{name}: samples beside data", across, up, drawn)
+        drawn.append(f'<path class="requested" d="M{across.at(requested.pop()):.1f} {TOP}V{BOTTOM}"/>')
+    return plot(f"{name}: samples and data", across, up, drawn)
 
 
 def outline(across: Scale, up: Scale, edges: Array, shares: Array) -> str:
@@ -42,10 +42,10 @@ def outline(across: Scale, up: Scale, edges: Array, shares: Array) -> str:
 
 
 def scatter(found: Mapping[str, Any], name: str) -> Markup | None:
-    """Return an SVG of what was measured, up, against what was asked, across; None where fewer than two differ.
+    """Return an SVG of measured (vertical) against requested values; None if fewer than two requested values differ.
 
-    On the diagonal both are alike. Samples without a number are strokes at the lower edge; the axes reach as far as
-    the bins of `summary`, and what lies outside is at the edge.
+    On the diagonal both are equal. A sample without a measured value is a stroke at the lower edge. The axes cover the
+    bins of `summary` and the requested values; measured values beyond them are drawn at the edge.
     """
     pairs = [(a, math.nan if b is None else b) for a, b in found["pairs"]]
     if len({a for a, _ in pairs}) < 2 or not found["edges"]:
@@ -58,8 +58,8 @@ def scatter(found: Mapping[str, Any], name: str) -> Markup | None:
     dots = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(x, y, strict=True))
     lost = "".join(f"M{a:.1f} {BOTTOM}v-8" for a in across.place(requested[~known]))
     drawn = [
-        f'<path class="asked" d="M{LEFT} {BOTTOM}L{RIGHT} {TOP}"/>',
+        f'<path class="requested" d="M{LEFT} {BOTTOM}L{RIGHT} {TOP}"/>',
         f'<path class="dots" d="{dots}"/>',
         f'<path class="lost" d="{lost}"/>',
     ]
-    return plot(f"{name}: measured against asked", across, up, drawn)
+    return plot(f"{name}: measured against requested", across, up, drawn)

@@ -1,7 +1,8 @@
-"""How a number and its standard error are written, on a page and on a terminal.
+"""Formatting of a number with its standard error, on the report page and on the terminal.
 
-An error is written to one or two digits, and its number to as many decimal places: 0.912 ± 0.008. What has no meaning,
-such as a share of no samples, is None in JSON, NaN in Python and a dash in a table.
+A standard error has one or two digits, and its number as many decimal places: 0.912 ± 0.008. A number without an error
+has four significant figures. An undefined number, such as a share of no samples, is None in JSON, NaN in Python and a
+dash in a table.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import math
 from typing import Any
 
 DASH = "\N{EN DASH}"
-MOST_PLACES = 4
-"""Decimal places, beyond those that the digits of the error need, up to which numbers are written out."""
+MAX_PLACES = 4
+"""Decimal places, beyond the digits of the error after its first, above which a smaller error has an exponent."""
+FIGURES = 4
+"""Significant figures of a number without a standard error."""
 
 
 def number(value: Any) -> float:
-    """Return a JSON value as a float, NaN if it is none."""
+    """Return a JSON value as a float; NaN if it is not a number."""
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -23,30 +26,30 @@ def number(value: Any) -> float:
 
 
 def places(error: float, digits: int = 1) -> int:
-    """Return how many decimal places show an error above 0 to so many digits."""
+    """Return the number of decimal places that show an error above 0 to `digits` digits."""
     rounded = float(f"{error:.{digits - 1}e}")  # 0.00998 is 0.01
     return max(digits - 1 - math.floor(math.log10(rounded)), 0)
 
 
 def with_error(value: Any, error: Any = None, digits: int = 1) -> str:
-    """Return a number and, where it is known, its standard error.
+    """Return a number and, if known, its standard error as text.
 
     Arguments:
-        value: The number; None or NaN has no meaning.
-        error: Its standard error; None or NaN is not known, and 0 is not shown.
-        digits: Digits of the error.
+        value: The number; None or NaN if undefined.
+        error: Its standard error; None or NaN if unknown. An error of 0 is not shown.
+        digits: Number of digits of the error.
     """
     value, error = number(value), number(error)
     if math.isnan(value) or not error > 0:
         return figures(value)
     shown = places(error, digits)
-    if shown > MOST_PLACES + digits:
+    if shown > MAX_PLACES + digits:
         return f"{figures(value)} ± {error:.{digits - 1}e}"
     return f"{value:,.{shown}f} ± {error:,.{shown}f}"
 
 
 def figures(value: float) -> str:
-    """Return a number to three digits, or as a whole number from 1000 on; a dash for NaN."""
+    """Return a number to four significant figures, or as a whole number from 1000 on; a dash for NaN."""
     if math.isnan(value):
         return DASH
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.{FIGURES}g}"

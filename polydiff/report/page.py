@@ -40,12 +40,12 @@ class SampleSet(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What the set is called in a sentence."""
+        """Name of the set in a sentence."""
         return "the real examples" if self.step is None else f"step {self.step:,}"
 
     @property
     def size(self) -> int:
-        """Bytes on the page, its frame included."""
+        """Size on the page in bytes, including its frame."""
         return len(self.html.encode()) + 400
 
 
@@ -56,7 +56,7 @@ def write_report(path: Path) -> Path:
         path: The run's folder.
 
     Raises:
-        UserError: There is no such run, or a file of it is damaged.
+        UserError: The run does not exist, or one of its files is damaged.
     """
     run = Run.open(path)
     write_atomic(run.report, page(run))
@@ -64,7 +64,7 @@ def write_report(path: Path) -> Path:
 
 
 def page(run: Run, limit: int = LIMIT) -> str:
-    """Return the page; sets of samples that do not fit are left out, those in the middle first."""
+    """Return the page's HTML, at most `limit` bytes; leave out sets of samples that do not fit, middle ones first."""
     parts = {
         **described(run),
         "curves": training_curves(list(run.records())),
@@ -82,14 +82,14 @@ def page(run: Run, limit: int = LIMIT) -> str:
 
 
 def render(parts: Mapping[str, Any], shown: list[SampleSet], left_out: list[SampleSet]) -> str:
-    """Return the page with some sets of samples shown and others mentioned."""
+    """Return the page's HTML with the sets in `shown`, and the titles of those in `left_out`."""
     source = resources.files("polydiff.report").joinpath("template.html").read_text(encoding="utf-8")
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return template.from_string(source).render(**parts, shown=shown, left_out=left_out)
 
 
 def fitting(sizes: Sequence[int], room: int) -> list[int]:
-    """Return which sets fit into so many bytes: evenly spaced ones with the first and the last, or the last alone."""
+    """Return the indices of sets that fit into `room` bytes: evenly spaced with first and last, or the last alone."""
     n = len(sizes)
     for k in range(n, 0, -1):
         chosen = sorted({round(i * (n - 1) / (k - 1)) for i in range(k)}) if k > 1 else [n - 1]
@@ -99,7 +99,7 @@ def fitting(sizes: Sequence[int], room: int) -> list[int]:
 
 
 def described(run: Run) -> dict[str, Any]:
-    """Return what the head of the page and the section on configuration say."""
+    """Return the facts of the page's head and of its section on configuration."""
     config, state = settings(run), read_json(newest_state(run))
     records = list(run.records())
     latest = records[-1] if records else state
@@ -107,7 +107,7 @@ def described(run: Run) -> dict[str, Any]:
         "Data": words(config, "data.name", "data.path"),
         "Network": ", ".join(filter(None, [words(config, "backbone.name"), weights(run)])),
         "Diffusion": f"{words(config, 'schedule')} schedule, predicts {words(config, 'target')}",
-        "Stands on": "; ".join(
+        "Depends on": "; ".join(
             f"{key}: {at['path']}, step {at['step']:,}" for key, at in state.get("parents", {}).items()
         ),
         "Training time": duration(latest.get("seconds")),
@@ -134,7 +134,7 @@ def described(run: Run) -> dict[str, Any]:
 
 
 def settings(run: Run) -> dict[str, Any]:
-    """Return the resolved configuration, {} where there is none."""
+    """Return the resolved configuration; {} if the file is missing."""
     return read_yaml(run.resolved) if run.resolved.is_file() else {}
 
 
@@ -144,24 +144,24 @@ def words(config: Mapping[str, Any], *keys: str) -> str:
 
 
 def text(path: Path) -> str:
-    """Return a small text file, "" where there is none."""
+    """Return the text of a small file; "" if it is missing."""
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def commented(source: str) -> list[tuple[str, str]]:
-    """Return lines of YAML as (what they say, comment): the comments tell where each value came from."""
+    """Return lines of YAML as (content, comment); the comment is the source of the value."""
     found = (re.fullmatch(r"(.*?)(  # [^#]*)?", line) for line in source.splitlines())
     return [(match[1], match[2] or "") for match in found if match]
 
 
 def newest_state(run: Run) -> Path | None:
-    """Return state.json of the newest checkpoint, None where there is no checkpoint."""
+    """Return the path of state.json of the newest checkpoint; None if there is no checkpoint."""
     steps = steps_saved(run.checkpoints)
     return step_path(run.checkpoints, steps[-1]) / "state.json" if steps else None
 
 
 def weights(run: Run) -> str:
-    """Return how many weights the network has, from the headers of the newest checkpoint."""
+    """Return the number of weights as text, from the header of the newest checkpoint; "" if unknown."""
     from safetensors import safe_open
 
     state = newest_state(run)
@@ -174,7 +174,7 @@ def weights(run: Run) -> str:
 
 
 def duration(seconds: Any) -> str:
-    """Return a time in words, "" for None."""
+    """Return a duration as text; "" for None."""
     if seconds is None:
         return ""
     minutes, rest = divmod(round(float(seconds)), 60)
@@ -185,7 +185,7 @@ def duration(seconds: Any) -> str:
 
 
 def sample_sets(run: Run) -> tuple[list[SampleSet], list[SampleSet]]:
-    """Return the set of real examples, where there is one, and the samples of each step, ascending."""
+    """Return the set of real examples (a list of one, or empty) and the sets of samples, by ascending step."""
     real, steps = [], []
     for path in sorted(run.samples(".").glob(f"*/{SHOW}")):
         html = Markup(text(path))  # noqa: S704 - the domain's own HTML
@@ -197,7 +197,7 @@ def sample_sets(run: Run) -> tuple[list[SampleSet], list[SampleSet]]:
 
 
 def commands(run: Run) -> list[tuple[str, str]]:
-    """Return what to type to get all this again, each with what it does."""
+    """Return the commands that reproduce run, evaluation, samples and page, each with its effect."""
     result, name = read_evaluation(run), shlex.quote(run.path.resolve().name)
     found = [(f"polydiff train -c {name}/config.resolved.yaml -o {name}-again", "the same run")]
     if result:
@@ -222,11 +222,11 @@ OPTIONS = (
     ("guidance-option", "guidance_options"),
     ("negative", "negative"),
 )
-"""Repeatable options of the command line, and their keys in an evaluation."""
+"""(Repeatable option of the command line, its key in evaluation.json)."""
 
 
 def further_words(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return options of the command line, and their values, for an evaluation's options, spacing and guidance."""
+    """Return (option, value) of the command line for the sampler options, spacing and guidance of an evaluation."""
     words = [(key.replace("_", "-"), result.get(key)) for key in ("spacing", "guidance_method", "guide")]
     if interval := result.get("guidance_interval"):
         words.append(("guidance-interval", ",".join(f"{level:g}" for level in interval)))

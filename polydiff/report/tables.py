@@ -1,4 +1,4 @@
-"""What an evaluation says, ready for the page: a table, and pictures of what was asked and what was measured."""
+"""An evaluation, ready for the page: the table of metrics, confusion matrices, scatter plots and histograms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polydiff.report.heatmap import heatmap
 from polydiff.report.histograms import histogram, scatter
@@ -22,7 +22,7 @@ ABOUT = ("n", "n_data", "step", "weights", "seed", *SAMPLING, "evaluations")
 
 
 class Score(NamedTuple):
-    """One row of the table of metrics; `place` is where the value lies from noise, 0, to real data, 1."""
+    """One row of the table of metrics; `place` is the value's position on the scale from noise (0) to real data (1)."""
 
     name: str
     value: str
@@ -44,22 +44,22 @@ class Picture(NamedTuple):
 
 
 class Lenient(BaseModel):
-    """A part of evaluation.json; what else it holds is left alone."""
+    """A part of evaluation.json; further keys are allowed."""
 
     model_config = ConfigDict(extra="allow")
 
 
 class ConfusionPart(Lenient):
-    """Counts of what was asked and seen."""
+    """Counts of requested classes (rows) and classes predicted by the judge (columns); JSON key of the rows: asked."""
 
-    asked: list[str]
+    requested: list[str] = Field(alias="asked")
     seen: list[str]
     value: list[list[int]]
     data: list[list[int]]
 
 
 class MeasurePart(Lenient):
-    """Numbers of samples beside data (`polydiff.metrics.histogram`)."""
+    """Histograms of a measured number over samples and real data, with pairs (requested, measured)."""
 
     unit: str
     meaning: str
@@ -70,7 +70,7 @@ class MeasurePart(Lenient):
 
 
 class EvaluationFile(Lenient):
-    """The shape of evaluation.json, as far as a page needs it."""
+    """The keys of evaluation.json that the page needs."""
 
     metrics: dict[str, dict[str, Any]] = {}
     confusions: dict[str, ConfusionPart] = {}
@@ -86,10 +86,10 @@ class EvaluationFile(Lenient):
 
 
 def read_evaluation(run: Run) -> dict[str, Any]:
-    """Return a run's evaluation.json, {} where there is none.
+    """Return a run's evaluation.json; {} if the run was not evaluated.
 
     Raises:
-        UserError: It is not JSON, or not of the shape that `polydiff eval` writes.
+        UserError: The file is not JSON, or lacks the structure that `polydiff eval` writes.
     """
     result = read_json(run.evaluation)
     try:
@@ -98,14 +98,14 @@ def read_evaluation(run: Run) -> dict[str, Any]:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UserError(
-            f"{run.evaluation} is no evaluation as polydiff writes them ({where}: {first['msg']}). Write it again with "
+            f"{run.evaluation} is not an evaluation written by polydiff ({where}: {first['msg']}). Write it again with "
             "`polydiff eval`, or delete it."
         ) from error
     return result
 
 
 def evaluation(run: Run) -> dict[str, Any] | None:
-    """Return evaluation.json with its rows ready for the table and its pictures, None where there is none."""
+    """Return the evaluation of a run as the template needs it; None if the run was not evaluated."""
     result = read_evaluation(run)
     if not result:
         return None
@@ -120,21 +120,21 @@ def evaluation(run: Run) -> dict[str, Any] | None:
         for name, found in result.get("confusions", {}).items()
         for row, which in (("value", "Generated"), ("data", "Real"))
     ]
-    told = [(name, found) for name, found in result.get("measures", {}).items()]
+    measures = list(result.get("measures", {}).items())
     return {
         **about,
         "scores": scores,
         "maps": maps,
-        "scatters": drawn(told, scatter),
-        "histograms": drawn(told, histogram),
+        "scatters": drawn(measures, scatter),
+        "histograms": drawn(measures, histogram),
         "dash": DASH if any(DASH in s for s in scores) else "",
         "sure": any("±" in s.value for s in scores),
     }
 
 
-def drawn(told: list[tuple[str, dict[str, Any]]], draw: Any) -> list[Picture]:
-    """Return a picture of each measure of which one can be drawn."""
-    found = [(name, measure, draw(measure, name)) for name, measure in told]
+def drawn(measures: list[tuple[str, dict[str, Any]]], draw: Any) -> list[Picture]:
+    """Return the pictures of all measures that `draw` can draw (it returns None for the others)."""
+    found = [(name, measure, draw(measure, name)) for name, measure in measures]
     return [
         Picture(title := name.replace("_", " "), note(title, measure), svg)
         for name, measure, svg in found
@@ -143,15 +143,15 @@ def drawn(told: list[tuple[str, dict[str, Any]]], draw: Any) -> list[Picture]:
 
 
 def note(title: str, measure: Mapping[str, Any]) -> str:
-    """Return what a number is and its unit, as far as the title does not say it."""
+    """Return the meaning and unit of a measure, without what its title already states."""
     return ", ".join(words for words in (measure["meaning"], measure["unit"]) if words and words != title)
 
 
 def score(name: str, row: Mapping[str, Any]) -> Score:
-    """Return a row of the table."""
+    """Return the row of one metric."""
     value, data, noise = (number(row.get(key)) for key in ("value", "data", "noise"))
     better = str(row.get("better", ""))
-    ends = data > noise if better == "higher" else data < noise  # else noise is no end of the scale
+    ends = data > noise if better == "higher" else data < noise  # else noise scores better: no scale
     place = (value - noise) / (data - noise) if ends else math.nan
     shown = {key: with_error(row.get(key), row.get(f"{key}_error")) for key in ("value", "baseline", "data", "noise")}
     return Score(

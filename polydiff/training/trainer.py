@@ -53,7 +53,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | None = None
         session.check_sampling()
         run.rewind(0)
         drop_snapshots(run.averages, 0)
-        write_atomic(run.input, dump_yaml(settings.said, {}))
+        write_atomic(run.input, dump_yaml(settings.user_values, {}))
         write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
         write_samples(run.samples("real"), domain, domain.examples("test", SHOWN), {"split": "test"})
         return finish(session, progress)

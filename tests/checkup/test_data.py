@@ -48,7 +48,7 @@ def test_the_kind_of_data_is_that_of_most_files(tmp_path: Path) -> None:
     assert guess(tmp_path / "one.wav") == "audio"
     for i in range(2):
         (tmp_path / f"{i}.flac").write_bytes(b"")
-    with pytest.raises(UserError, match=r"\(3 \.png, 2 \.flac, 1 \.wav\)\? Say --domain"):
+    with pytest.raises(UserError, match=r"\(3 \.png, 2 \.flac, 1 \.wav\) is unclear\. Set --domain"):
         guess(tmp_path)
 
 

@@ -41,7 +41,7 @@ def test_doctor_looks_at_everything(
     assert findings["nothing-here"] == {
         "name": "nothing-here",
         "status": "absent",
-        "text": "not installed; type: pip install 'polydiff[y]'",
+        "text": "not installed; run: pip install 'polydiff[y]'",
     }
     assert findings["domain ring"] == {"name": "domain ring", "status": "ok", "text": "polydiff-ring 1.0"}
     assert findings["C++ kernel"]["status"] in ("ok", "note")
@@ -68,4 +68,4 @@ def test_doctor_tells_what_is_installed_and_cannot_be_imported(
     assert main(["doctor"]) == 1
     out = " ".join(capsys.readouterr().out.split())
     assert "torchaudio broken 1.2.3 cannot be imported: OSError: libtorch: undefined symbol" in out
-    assert re.search(r"torchaudio 1\.2\.3 and torch [\d.]+ must be of one version; type: pip install torchaudio==", out)
+    assert re.search(r"and torch [\d.]+ must have the same version; run: pip install torchaudio==", out)

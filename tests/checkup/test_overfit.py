@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from polydiff.checkup.overfit import alone, overfit
+from polydiff.checkup.overfit import overfit, sampler_error
 from polydiff.cli import main
 from polydiff.config.merge import resolve
 from polydiff.model.model import Model
@@ -46,7 +46,7 @@ def test_a_sampler_that_leads_astray_is_seen() -> None:
 
     domain = build_domain(config)
     model = Model(config, domain, build_denoiser(config, domain, torch.device("cpu")))
-    spread = alone(model)
+    spread = sampler_error(model)
     assert spread is not None
     assert spread < 0.5
 

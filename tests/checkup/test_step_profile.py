@@ -30,7 +30,7 @@ def small(**more: str) -> Config:
 @pytest.fixture(scope="module", autouse=True)
 def hasty() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "PATIENCE", 0.0)
+        patch.setattr(module, "SPEED_SECONDS", 0.0)
         yield
 
 
@@ -68,8 +68,8 @@ def test_twice_the_examples_are_twice_the_operations() -> None:
 
 def test_a_trace_of_no_use_is_refused(tmp_path: Path) -> None:
     config = small()
-    for name, told in (("trace.txt", "ends in .json"), ("nowhere/trace.json", "no folder")):
-        with pytest.raises(UserError, match=told):
+    for name, found_text in (("trace.txt", "ends in .json"), ("nowhere/trace.json", "no folder")):
+        with pytest.raises(UserError, match=found_text):
             profile(config, tmp_path / name)
 
 
@@ -79,7 +79,7 @@ def test_the_command_prints_shares_of_one_whole(
     monkeypatch.chdir(tmp_path)
     assert main(["train", "-d", "image", "--profile", "2", *(f"{k}={v}" for k, v in SMALL.items())]) == 0
     out = capsys.readouterr().out
-    assert "the mean of 2: 8 examples" in out
+    assert "mean of 2 steps: batch of 8" in out
     parts = out.split("operator")[0]
     assert sum(map(float, re.findall(r"([\d.]+)%", parts))) == pytest.approx(100, abs=0.4)  # each to a tenth
     assert [path.name for path in tmp_path.iterdir()] == ["profile-image.json.gz"]

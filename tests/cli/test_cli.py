@@ -110,7 +110,7 @@ def test_resume_goes_on_and_longer(here: Path, capsys: pytest.CaptureFixture[str
     capsys.readouterr()
     said = complaint(capsys, "resume", "run", "optim.lr=3")
     assert "polydiff train -c run/config.resolved.yaml optim.lr=..." in said
-    assert complaint(capsys, "resume", "run", "train.steps=x").startswith("train.steps=x: should be a whole number")
+    assert complaint(capsys, "resume", "run", "train.steps=x").startswith("train.steps=x is not a whole number")
 
 
 def test_sample_writes_files_that_do_not_depend_on_the_batch(trained: Path, here: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_number_stands_beside_its_standard_error(capsys: pytest.CaptureFixture
     evaluation_table(plain | {"environment": {"versions": {}}, "metrics": {"valid": row}})
     out = capsys.readouterr().out
     assert out.splitlines()[4].split() == ["valid", "0.81±0.02", "1", "0", "higher"]
-    assert "standard error: what other samples of the same model would change" in " ".join(out.split())
+    assert "standard error over sets of samples of the same model" in " ".join(out.split())
     tiny = row | {"data": 4.2e-6, "data_error": 2e-6}
     evaluation_table(plain | {"environment": {"versions": {}}, "metrics": {"valid_connected_rdkit": tiny}})
     line = capsys.readouterr().out.splitlines()[4]
@@ -236,7 +236,7 @@ def test_a_learned_variance_can_be_asked_for(here: Path, capsys: pytest.CaptureF
 
 def test_the_command_line_knows_every_bound() -> None:
     """It lists them itself, so that help need not wait for torch."""
-    from polydiff.cli.use import BOUNDS
+    from polydiff.cli.judge import BOUNDS
     from polydiff.gaussian.process.bounds import BOUNDS as LIKELIHOODS
 
     assert set(BOUNDS) == {*LIKELIHOODS, "all"}
@@ -257,7 +257,7 @@ def test_eval_of_a_checkpoint_says_that_it_keeps_nothing(trained: Path, capsys: 
     assert main(["eval", str(checkpoint), "-n", "2", "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["n"] == 2
-    assert err == f"Nothing was kept: evaluation.json is of a whole run, {trained}.\n"
+    assert err == f"Nothing was saved: RUN is a checkpoint, and evaluation.json belongs to a run, {trained}.\n"
 
 
 def test_eval_prints_a_table_or_only_json(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -297,36 +297,39 @@ def test_dry_run_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) 
         (["train", "-d", "ring", "schedule=edn"], "schedule: Unknown schedule 'edn'. Did you mean 'edm'?"),
         (["train", "-d", "ring", "word"], "'word' is neither an option nor key=value"),
         (["train", "-d", "ring", "-c", "no.yaml"], "Cannot read the config file no.yaml: No such file or directory."),
-        (["train", "-d"], "Argument -d/--domain: expected one argument. `polydiff train --help` tells more."),
+        (["train", "-d"], "Argument -d/--domain: expected one argument. `polydiff train --help` lists the options."),
         (["sample", "nowhere"], "There is no run folder nowhere."),
         (["eval", "plugins"], "There is no run folder plugins."),
         (["report", "."], ". is not a run folder"),
         (["resume", "nowhere"], "There is no run folder nowhere."),
         (["sample", "RUN", "--smapler", "ddim"], "Unknown option '--smapler'. Did you mean '--sampler'?"),
-        (["sample", "RUN", "extra"], "'extra' is one word too many."),
+        (["sample", "RUN", "extra"], "'extra' is one argument too many."),
         (["sample", "RUN", "-n", "0"], "Argument -n: 0 is not above 0."),
         (["sample", "RUN", "-n", "few"], "Argument -n: invalid positive value: 'few'."),
         (["sample", "RUN", "--sampler", "dpm_2m"], "Unknown sampler 'dpm_2m'. Did you mean 'dpmpp_2m'?"),
-        (["sample", "RUN", "--cond", "upper"], "--cond upper: say NAME=VALUE"),
+        (["sample", "RUN", "--cond", "upper"], "--cond upper is not of the form NAME=VALUE"),
         (["sample", "RUN", "--cond", "haf=upper"], "Unknown condition 'haf'. Did you mean 'half'?"),
         (["sample", "RUN", "--cond", "half=left"], "half=left: lower or upper."),
         (["sample", "RUN", "--sampler", "ddim", "--option", "et=1"], "Unknown option of the sampler ddim 'et'."),
         (["vary", "RUN", "--option", "eta=1"], "sample.options: Unknown option of the sampler auto 'eta'."),
         (["sample", "RUN", "--sampler", "ddim", "--option", "eta=much"], "options.eta='much': should be a number."),
         (["sample", "RUN", "--sampler", "ddpm", "--option", "variance=learned"], "this network predicts no variance"),
-        (["sample", "RUN", "--option", "eta"], "--option eta: say NAME=VALUE, such as --option eta=0.5."),
+        (["sample", "RUN", "--option", "eta"], "--option eta is not of the form NAME=VALUE, such as --option eta=0.5."),
         (["sample", "RUN", "--spacing", "karas"], "Unknown spacing 'karas'. Did you mean 'karras'?"),
         (["sample", "RUN", "--spacing", "karras", "--spacing-option", "roh=5"], "Did you mean 'rho'?"),
         (["sample", "RUN", "--negative", "half=lower"], "A condition to guide away from has no effect at guidance 1."),
         (["sample", "RUN", "--guidance-method", "apg"], "A method of guidance has no effect at guidance 1."),
         (["eval", "RUN", "--guidance-option", "rescale=1"], "An option of guidance has no effect at guidance 1."),
         (["sample", "RUN", "--guidance", "2", "--guidance-interval", "5"], "should be two noise levels, the lower"),
-        (["eval", "RUN", "--likelihood", "--option", "eta=1"], "--option is about samples;"),
-        (["eval", "RUN", "--likelihood", "--features", "a.pt"], "--features is about samples;"),
+        (["eval", "RUN", "--likelihood", "--option", "eta=1"], "--option applies to samples only."),
+        (["eval", "RUN", "--likelihood", "--features", "a.pt"], "--features applies to samples only."),
         (["eval", "RUN", "--features", "nowhere.pt"], "There is no file nowhere.pt."),
-        (["eval", "RUN", "--likelihood", "--guidance-option", "rescale=1"], "--guidance-option is about samples;"),
+        (
+            ["eval", "RUN", "--likelihood", "--guidance-option", "rescale=1"],
+            "--guidance-option applies to samples only.",
+        ),
         (["eval", "RUN", "--guidance", "-1"], "guidance=-1.0: should be greater than or equal to 0."),
-        (["domains", "check"], "Say which domain"),
+        (["domains", "check"], "The domain to check is missing"),
         (["domains", "check", "rign"], "Unknown domain 'rign'. Did you mean 'ring'?"),
         (["domains", "check", "ring", "data.radios=2"], "Did you mean 'data.radius'?"),
         (["domains", "list", "ring", "--jsn"], "Did you mean '--json'?"),
@@ -419,7 +422,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_go_on(here: Path) -> None:
     _, err = process.communicate(timeout=120)
     (step,) = steps_saved(here / "run" / "checkpoints")[-1:]
     assert process.returncode == 130
-    assert f"Stopped; step {step} is kept. Go on with: polydiff resume run" in err
+    assert f"Stopped; step {step} is saved. Resume with: polydiff resume run" in err
     assert "Traceback" not in err
     assert main(["resume", "run", f"train.steps={step + 2}", "--judge", "0"]) == 0
 

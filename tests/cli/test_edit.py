@@ -163,8 +163,8 @@ def test_what_is_of_no_use_is_told_before_the_work_begins(
     soundfile.write(empty, np.zeros(0), RATE)
     text.write_text("hello")
     wrong = [
-        (["inpaint", audio], "Say what to make with --gap, or what to keep with --keep"),
-        (["inpaint", audio, "--gap", "0:0.1", "--keep", "0:0.1"], "Say what to make with --gap, or what"),
+        (["inpaint", audio], "Set either --gap (parts to generate) or --keep (parts to keep)"),
+        (["inpaint", audio, "--gap", "0:0.1", "--keep", "0:0.1"], "Set either --gap (parts to generate)"),
         (["inpaint", audio, "--gap", "0.1"], "'0.1' names no part of a sound. Say BEGIN:END in seconds"),
         (["inpaint", audio, "--gap", "0.1:x"], "'0.1:x' names no part of a sound."),
         (["inpaint", audio, "--gap", "inf:"], "'inf:' names no part of a sound."),
@@ -172,7 +172,7 @@ def test_what_is_of_no_use_is_told_before_the_work_begins(
         (["inpaint", audio, "--gap", "0.1:0.1"], "0.1:0.1 holds no sample"),
         (["inpaint", audio, "--gap", "0.1:2"], "0.1:2 lies outside of a sound of 0.128 s."),
         (["inpaint", audio, long, sound, "--gap", "0.1:0.15"], f"{sound}: 0.1:0.15 lies outside of a sound of 0.128 s"),
-        (["inpaint", audio, "--keep", ":"], "All of it is to be kept, so there is nothing to make."),
+        (["inpaint", audio, "--keep", ":"], "All parts are kept, so there is nothing to generate."),
         (["inpaint", image, "--gap", "0:1"], "'0:1' names no part of an image. Say X0,Y0:X1,Y1 in pixels"),
         (["inpaint", image, "--gap", "0,0:9,9"], "0,0:9,9 reaches out of an image of 8 x 8 pixels."),
         (["inpaint", image, "--gap", "4,4:2,6"], "4,4:2,6 holds no pixel"),
@@ -185,12 +185,12 @@ def test_what_is_of_no_use_is_told_before_the_work_begins(
         (["vary", image, str(tmp_path)], f"{tmp_path} is a folder. Give files in it"),
         (["vary", audio, "--first", "16"], "--first 16 -n 1: there are 16 held-out examples."),
         (["vocode", image], "The domain image has no task=vocode."),
-        (["upsample", image], "was trained with task=inpaint. `polydiff train --domain image task=upsample` makes"),
-        (["vary", audio, sound, "-n", "3"], "-n and --first choose among held-out examples"),
+        (["upsample", image], "was trained with task=inpaint. `polydiff train --domain image task=upsample` trains"),
+        (["vary", audio, sound, "-n", "3"], "-n and --first select held-out examples"),
         (["vary", audio, "-n", "99"], "there are 16 held-out examples."),
         (["interpolate", audio, "1", "16"], "16 is neither a file nor one of the 16 held-out examples"),
         (["interpolate", audio, sound, long], "Only examples of the same size can be interpolated"),
-        (["interpolate", audio, "1", "2", "--shares", "0.5,2"], "--shares 0.5,2: say numbers of 0, which is A, to 1"),
+        (["interpolate", audio, "1", "2", "--shares", "0.5,2"], "--shares 0.5,2: expected numbers from 0 (A) to 1 (B)"),
         (["interpolate", audio, "1"], "The following arguments are required: B."),
     ]
     for words, message in wrong:

@@ -74,11 +74,10 @@ def test_domains_are_listed_broken_ones_too(
 
 
 def test_domains_check_tells_and_fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    import polydiff.testing.domain
     from polydiff.testing.findings import Check
 
     found = [Check("spec", True, "fine"), Check("space", False, "noise is not on it")]
-    monkeypatch.setattr(polydiff.testing.domain, "check_domain", lambda name: found)
+    monkeypatch.setattr("polydiff.testing.domain.check_domain", lambda name: found)
     assert main(["domains", "check", "ring"]) == 1
     assert re.search(r"space +FAILED +noise is not on it", capsys.readouterr().out)
     found.pop()

@@ -48,9 +48,18 @@ def test_the_page_of_samplers_names_all_of_them() -> None:
 def test_the_commands_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     photos(tmp_path / "photos")
-    told = [words for words in commands("README.md") if "points" not in words and "audio" not in words]
-    assert [words[0] for words in told] == ["train", "train", "sample", "sample", "eval", "resume", "train", "train"]
-    for words in told:
+    expected = [words for words in commands("README.md") if "points" not in words and "audio" not in words]
+    assert [words[0] for words in expected] == [
+        "train",
+        "train",
+        "sample",
+        "sample",
+        "eval",
+        "resume",
+        "train",
+        "train",
+    ]
+    for words in expected:
         fewer = [re.sub(r"^(train\.steps=)?(\d+)$", lambda m: (m[1] or "") + FEWER.get(m[2], m[2]), w) for w in words]
         extra = {"train": FEW, "resume": ["--judge", "20"]}.get(words[0], [])
         assert main([*fewer, *extra]) == 0, words

@@ -171,7 +171,7 @@ def test_ctrl_c_keeps_samples_and_says_how_to_go_on(runs: Path, tmp_path: Path) 
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "Stopped; " in err
-    assert f"Go on with: polydiff sample {runs / 'ring'} -n 1000000 --batch-size 64" in err
+    assert f"Resume with: polydiff sample {runs / 'ring'} -n 1000000 --batch-size 64" in err
 
 
 def test_the_command_goes_on(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,7 +181,7 @@ def test_the_command_goes_on(runs: Path, tmp_path: Path, capsys: pytest.CaptureF
         assert main([*words[:3], "2", *words[4:-1], str(tmp_path / "two")]) == 0
         stop_after(33, monkeypatch)
         assert main(words) == 130
-    assert "66 of 70 samples are kept" in capsys.readouterr().err
+    assert "66 of 70 samples are saved" in capsys.readouterr().err
     assert main([*words, "--seed", "5"]) == 2
     assert "was started with seed=0, not 5" in capsys.readouterr().err
     assert main(words) == 0
@@ -247,7 +247,7 @@ def test_a_run_has_many_names(
     with pytest.MonkeyPatch.context() as stopped:
         stop_after(33, stopped)
         assert main(["sample", str(runs / "ring"), *words]) == 130
-    assert "66 of 70 samples are kept" in capsys.readouterr().err
+    assert "66 of 70 samples are saved" in capsys.readouterr().err
     monkeypatch.chdir(runs)
     assert main(["sample", "ring", *words]) == 0
 
@@ -273,7 +273,7 @@ def test_a_folder_that_is_not_done_is_told_of(runs: Path, capsys: pytest.Capture
     begun = capsys.readouterr().err.strip().rpartition(" -o ")[2]
     assert main([*words[:2], "-n", "2"]) == 0
     out, err = capsys.readouterr()
-    assert f"{begun} is not done; -o {begun} goes on with it." in err
+    assert f"{begun} is not complete. Resume it with -o {begun}." in err
     assert out.strip() != begun
     assert main([*words, "-o", begun]) == 0
     assert main([*words[:2], "-n", "2"]) == 0

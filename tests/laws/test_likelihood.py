@@ -155,12 +155,12 @@ def test_the_command_line_tells_likelihoods(
     assert list(result["likelihood"]) == ["vlb", "chain", "flow"]
     assert main(["eval", "runs/image-001", "--likelihood", "-n", "10"]) == 0
     out = capsys.readouterr().out
-    assert "-log p of 10 of 359 test examples at step 3" in out
+    assert "-log p of 10 of 359 held-out examples at step 3" in out
     told = re.search(r"vlb +([\d.]+) ± [\d.]+ +[\d.]+ ± [\d.]+ +[\d.]+ ± [\d.]+ +33\n", out)
     assert told is not None
     assert float(told[1]) == pytest.approx(result["likelihood"]["vlb"]["nats"], rel=1e-3)  # batches of 4 or of 10
     assert main(["eval", "runs/image-001", "--likelihood", "--steps", "5"]) == 2
-    assert "--steps is about samples" in capsys.readouterr().err
+    assert "--steps applies to samples only" in capsys.readouterr().err
 
 
 def test_the_example_of_the_documentation_meets_the_truth() -> None:

@@ -298,7 +298,7 @@ def test_the_command_line_guides(run: Path, tmp_path: Path, capsys: pytest.Captu
     capsys.readouterr()
     wrong = [
         (["--guidance", "2", "--guidance-option", "rescal=1"], "Did you mean 'rescale'?"),
-        (["--guidance-option", "rescale"], "--guidance-option rescale: say NAME=VALUE"),
+        (["--guidance-option", "rescale"], "--guidance-option rescale is not of the form NAME=VALUE"),
         (["--guidance-interval", "1,2,3"], "guidance_interval"),
         (["--negative", "half=lower", "--negative", "half=upper"], "--negative half is given twice."),
     ]
@@ -388,4 +388,4 @@ def test_the_command_line_varies(run: Path, tmp_path: Path, capsys: pytest.Captu
         assert main(["vary", str(copy), *extra]) == 2
         assert message in capsys.readouterr().err
     assert main(["inpaint", str(copy), "--gap", "0:1"]) == 2
-    assert "The domain ring has no words for parts of its examples." in capsys.readouterr().err
+    assert "The domain ring has no notation for parts of its examples." in capsys.readouterr().err

@@ -34,7 +34,7 @@ def test_the_ends_of_an_axis_are_the_edges_of_the_frame() -> None:
     assert linear(3, 3, LEFT, RIGHT).at(3) == (LEFT + RIGHT) / 2
 
 
-def test_labels_are_written_as_asked_and_long_ones_end_at_the_edge() -> None:
+def test_labels_use_the_given_format_and_long_ones_end_at_the_edge() -> None:
     across, up = linear(0, 20_000, LEFT, RIGHT), linear(0, 1, BOTTOM, TOP)
     label = r'y="193" text-anchor="(\w+)">([^<]*)<'
     assert re.findall(label, plot("steps", across, up, [], thousands))[-1] == ("end", "20,000")

@@ -20,7 +20,10 @@ def test_cells_stand_where_counts_are_and_are_as_strong_as_their_share() -> None
     (first, second) = ([float(number) for number in cell[:5]] for cell in cells)
     assert first == [MARGIN, 0, SIDE / 3, SIDE / 2, 0.81]  # 0.06 + 0.94 * 4 / 5, to two digits
     assert second[:2] == [MARGIN + SIDE / 3, 0]
-    assert [cell[5] for cell in cells] == ["asked cat, seen cat: 4 of 5", "asked cat, seen dog: 1 of 5"]
+    assert [cell[5] for cell in cells] == [
+        "requested cat, predicted cat: 4 of 5",
+        "requested cat, predicted dog: 1 of 5",
+    ]
 
 
 def test_names_are_escaped_shortened_and_thinned() -> None:
@@ -34,7 +37,7 @@ def test_names_are_escaped_shortened_and_thinned() -> None:
     ElementTree.fromstring(heatmap([], [], []))
 
 
-def test_what_nothing_was_asked_of_is_not_counted() -> None:
+def test_empty_rows_have_no_cells() -> None:
     found = Confusion.of(torch.tensor([0, 1, 1, -1, 0]), torch.tensor([0, 1, 2, 1, 3]), ["a", "b"], ["other", "none"])
     assert found.seen == ["a", "b", "other", "none"]
     assert found.counts == [[1, 0, 0, 1], [0, 1, 1, 0]]

@@ -38,7 +38,7 @@ def test_the_area_of_a_bin_is_its_share() -> None:
     assert line
     high, low = (BOTTOM - float(y) for y in re.findall(r"V(\S+?)H", line[1]))
     assert high == pytest.approx(3 * low, rel=0.01)
-    requested = re.search(r'class="asked" d="M(\S+) ', svg)
+    requested = re.search(r'class="requested" d="M(\S+) ', svg)
     assert requested
     assert float(requested[1]) == pytest.approx(LEFT + 0.75 * (RIGHT - LEFT), abs=0.1)
 

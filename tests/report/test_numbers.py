@@ -1,4 +1,4 @@
-"""How numbers and their errors are written, on a page and on a terminal alike."""
+"""Format of numbers and their standard errors, on the page and on the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from polydiff.report.numbers import DASH, figures, number, places, with_error
         (0.5, 0.00998, 1, "0.50 ± 0.01"),
         (1.23456, 2e-5, 1, "1.23456 ± 0.00002"),
         (1.1e-10, 7e-11, 1, "1.1e-10 ± 7e-11"),
-        (1.23456, 2.1e-9, 2, "1.23 ± 2.1e-09"),
+        (1.23456, 2.1e-9, 2, "1.235 ± 2.1e-09"),
         (0.5, None, 1, "0.5"),
         (0.5, math.nan, 1, "0.5"),
         (0.5, 0.0, 1, "0.5"),
@@ -29,20 +29,19 @@ from polydiff.report.numbers import DASH, figures, number, places, with_error
         ("no number", None, 1, DASH),
     ],
 )
-def test_a_number_is_shown_to_the_places_that_its_error_leaves_certain(
-    value: Any, error: Any, digits: int, shown: str
-) -> None:
+def test_a_number_has_the_decimal_places_of_its_error(value: Any, error: Any, digits: int, shown: str) -> None:
     assert with_error(value, error, digits) == shown
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(0.98765, "0.988"), (999.4, "999"), (20000.0, "20,000"), (1e7, "1e+07"), (math.nan, DASH)]
+    ("value", "shown"),
+    [(0.98765, "0.9877"), (999.4, "999.4"), (20000.0, "20,000"), (1e7, "1e+07"), (math.nan, DASH)],
 )
-def test_three_figures_are_shown_of_a_number_alone(value: float, shown: str) -> None:
+def test_a_number_without_error_has_four_significant_figures(value: float, shown: str) -> None:
     assert figures(value) == shown
 
 
-def test_what_is_no_number_is_nan() -> None:
+def test_a_value_that_is_not_a_number_is_nan() -> None:
     assert [number(value) for value in (1, "2.5", True)] == [1.0, 2.5, 1.0]
     assert all(math.isnan(number(value)) for value in (None, "", [], "x"))
 

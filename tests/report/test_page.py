@@ -73,12 +73,12 @@ def test_text_is_escaped_and_fragments_are_not(tmp_path: Path) -> None:
     assert ("b", {"id": "own"}) in found
 
 
-def test_the_table_tells_what_has_no_meaning_and_what_is_old(tmp_path: Path) -> None:
+def test_undefined_numbers_and_old_evaluations_are_marked(tmp_path: Path) -> None:
     result = {"step": 400, "metrics": {"strain": METRIC | {"noise": None}}}
     page = report(tmp_path, **{"evaluation.json": json.dumps(result)})
     words = " ".join(Page(page).text.split())
-    assert "Where a number has no meaning, as among no valid samples, stands –." in words
-    assert "Training has since come to step 600." in words
+    assert "– marks an undefined number, such as a mean over no valid samples." in words
+    assert "Training has since reached step 600." in words
     assert 'class="meter"' not in page
 
 
@@ -106,27 +106,27 @@ def test_a_script_is_on_the_page_once_however_many_fragments_need_it(tmp_path: P
     [
         ([1, 2], "holds no JSON object"),
         ("text", "holds no JSON object"),
-        ({"metrics": [1]}, r"no evaluation as polydiff writes them \(metrics: "),
+        ({"metrics": [1]}, r"not an evaluation written by polydiff \(metrics: "),
         ({"metrics": {"strain": 3.0}}, r"\(metrics.strain: "),
         ({"metrics": {}, "confusions": {"label": {"asked": ["a"]}}}, r"\(confusions.label.seen: "),
         ({"metrics": {}, "measures": {"logp": {"unit": "", "edges": "wide"}}}, r"\(measures.logp.meaning: "),
         ({"metrics": {}, "cond": [3]}, r"\(cond: "),
     ],
 )
-def test_an_evaluation_of_another_shape_is_told_in_a_sentence(tmp_path: Path, content: Any, said: str) -> None:
+def test_an_evaluation_of_another_shape_is_reported_in_a_sentence(tmp_path: Path, content: Any, said: str) -> None:
     make_run(tmp_path / "run", **{"evaluation.json": json.dumps(content)})
     with pytest.raises(UserError, match=said):
         write_report(tmp_path / "run")
 
 
-def test_standard_errors_and_versions_are_told(tmp_path: Path) -> None:
+def test_standard_errors_and_versions_are_shown(tmp_path: Path) -> None:
     row = METRIC | {"value_error": 0.034, "data": 0.98765, "data_error": 0.0021, "noise": 3.0}
     result = {"metrics": {"valid": row}, "environment": {"versions": {"rdkit": "2026.9.1"}}}
     page = report(tmp_path, **{"evaluation.json": json.dumps(result)})
     words = " ".join(Page(page).text.split())
     assert "12.50 ± 0.03" in words
     assert "0.988 ± 0.002" in words
-    assert "Behind ± stands the standard error" in words
+    assert "The number after ± is the standard error" in words
     assert "Measured with rdkit 2026.9.1." in words
     assert "±" not in Page(report(tmp_path / "without")).text
 
@@ -137,14 +137,14 @@ MEASURE = {
 }  # fmt: skip
 
 
-def test_what_was_asked_stands_against_what_was_measured(tmp_path: Path) -> None:
+def test_measured_values_are_drawn_against_requested_ones(tmp_path: Path) -> None:
     constant = MEASURE | {"pairs": [[1.5, 1.25], [1.5, 2.0]]}
     nothing = MEASURE | {"edges": [], "value": [], "data": [], "pairs": []}
     measures = {"gyration": MEASURE, "weight": constant, "rings": nothing}
     page = report(tmp_path, **{"evaluation.json": json.dumps({"metrics": {}, "measures": measures})})
-    assert page.count("measured against asked") == 1  # of the one whose samples were asked for different values
-    assert page.count("samples beside data") == 2
-    assert page.count('class="asked"') == 2  # the diagonal, and the one value
+    assert page.count("measured against requested") == 1  # of the one whose samples have different requested values
+    assert page.count("samples and data") == 2
+    assert page.count('class="requested"') == 2  # the diagonal, and the one value
     assert "radius of gyration, Å" in Page(page).text
 
 
@@ -153,14 +153,14 @@ def test_noise_that_is_better_than_data_is_no_end_of_a_scale(tmp_path: Path) -> 
     assert 'class="meter"' not in report(tmp_path, **{"evaluation.json": json.dumps(result)})
 
 
-def test_what_was_asked_for_and_what_is_heard_is_drawn(tmp_path: Path) -> None:
+def test_confusion_matrices_are_drawn(tmp_path: Path) -> None:
     found = {"asked": ["C4", HOSTILE], "seen": ["C4", HOSTILE], "value": [[2, 1], [0, 4]], "data": [[3, 0], [0, 5]]}
     result = {"metrics": {"strain": METRIC}, "confusions": {"pitch": found}, "features": "net.pt"}
     page = report(tmp_path, **{"evaluation.json": json.dumps(result)})
     assert page.count('<svg class="heat"') == 2
-    titles = re.findall(r"<title>(asked .*?)</title>", page)
+    titles = re.findall(r"<title>(requested .*?)</title>", page)
     assert len(titles) == 3 + 2
-    assert "asked C4, seen C4: 2 of 3" in titles
+    assert "requested C4, predicted C4: 2 of 3" in titles
     assert sum(tag == "script" for tag, _ in Page(page).elements) == 1
     assert "--features net.pt" in " ".join(Page(page).text.split())
 
@@ -183,7 +183,7 @@ def test_a_run_that_has_only_begun_has_a_page(tmp_path: Path) -> None:
     run.mkdir(parents=True)
     (run / "config.resolved.yaml").write_text("domain: image\n")
     words = " ".join(Page(write_report(run).read_text()).text.split())
-    assert "no samples of this run yet" in words
+    assert "This run has no samples yet" in words
     assert "after 0 training steps" in words
 
 

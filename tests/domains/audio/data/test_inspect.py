@@ -228,7 +228,7 @@ def test_data_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert text.count("\n  ") >= len(DAMAGE)
     assert "100 sounds found: 88 used, 12 put aside." in text
-    assert "It cannot be trained on:\n  12 of 100 sounds" in text
+    assert "The data cannot be trained on:\n  12 of 100 sounds" in text
 
 
 def test_data_check_tells_formats(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_data_check_of_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureF
     assert "There is no" in capsys.readouterr().err
     (tmp_path / "letter.txt").write_text("hello")
     assert main(["data", "check", str(tmp_path)]) == 2
-    assert "Say --domain NAME" in capsys.readouterr().err
+    assert "Set --domain NAME" in capsys.readouterr().err
     assert main(["data", "check", str(tmp_path), "--domain", "audio"]) == 2
     assert "holds no sound file" in capsys.readouterr().out
     assert main(["data", "check", str(tmp_path), "--domain", "image"]) == 2

@@ -1,0 +1,111 @@
+"""The verbs that evaluate a run: `eval` and `report`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from polydiff.cli.options import plan_options, run_folder, sampling_parser
+from polydiff.cli.parsing import Parser, read_conditions
+from polydiff.cli.tables import evaluation_table, likelihood_table
+from polydiff.support.errors import UserError
+
+BOUNDS = ("vlb", "chain", "flow", "all")
+"""Values of --likelihood; the first is its value if none is given."""
+LIKELIHOOD_BATCH = 64
+"""Examples per batch of a likelihood, unless --batch-size sets a number."""
+
+
+def evaluate(words: Sequence[str]) -> int:
+    """Run `polydiff eval` and return its exit code."""
+    args = read_evaluate(words)
+    if args.likelihood:
+        return likelihood(args)
+    cond = read_conditions(args.cond)
+    from polydiff.judging.evaluate import evaluate, write_evaluation
+    from polydiff.metrics.features import open_extractor
+    from polydiff.model.model import Model
+
+    features = open_extractor(args.features) if args.features else None
+    model = Model.load(args.run, weights=args.weights, ema=args.ema)
+    result = evaluate(model, args.n, seed=args.seed, cond=cond, features=features, **plan_options(args))
+    if args.json:
+        print(json.dumps(result, indent=1))
+    else:
+        evaluation_table(result)
+    if (args.run / "checkpoints").is_dir():
+        write_evaluation(args.run, result)
+    else:
+        print(
+            f"Nothing was saved: RUN is a checkpoint, and evaluation.json belongs to a run, {run_folder(args.run)}.",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def read_evaluate(words: Sequence[str]) -> argparse.Namespace:
+    """Return the options of `polydiff eval`.
+
+    The value of --likelihood is optional, so argparse takes RUN for it in `--likelihood RUN`. A value that is not a
+    kind of bound is therefore RUN if no other argument is.
+    """
+    parser = sampling_parser(
+        "eval", "Evaluate a run's samples against held-out data and pure noise.", n=1000, run_nargs="?"
+    )
+    parser.usage = "polydiff eval RUN [options]"
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    parser.add_argument(
+        "--likelihood", metavar="KIND", nargs="?", const=BOUNDS[0],
+        help="instead, bound -log p of N held-out examples; KIND is vlb (default), chain, flow or all",
+    )  # fmt: skip
+    parser.add_argument(
+        "--features", metavar="NET",
+        help="also compare on features of your own network: net.pt (TorchScript) or file.py:function",
+    )  # fmt: skip
+    args = parser.read(words)
+    if args.likelihood and args.likelihood not in BOUNDS:
+        if args.run is not None or not Path(args.likelihood).exists():
+            choices = ", ".join(map(repr, BOUNDS))
+            parser.error(f"argument --likelihood: invalid choice: {args.likelihood!r} (choose from {choices})")
+        args.run, args.likelihood = Path(args.likelihood), BOUNDS[0]
+    if args.run is None:
+        parser.error("the following arguments are required: RUN")
+    return args
+
+
+def likelihood(args: argparse.Namespace) -> int:
+    """Run `polydiff eval --likelihood` and return its exit code."""
+    set_options = [name for name, value in plan_options(args).items() if value is not None]
+    sampling = [f"--{name.replace('_', '-').replace('options', 'option')}" for name in set_options]
+    wrong = [option for option in sampling if option != "--batch-size"]
+    wrong += [f"--{name}" for name in ("cond", "features") if getattr(args, name)]
+    if wrong:
+        raise UserError(
+            f"{wrong[0]} applies to samples only. --likelihood evaluates held-out examples, given their own conditions."
+        )
+    from polydiff.judging.likelihood import bounds_of, likelihood
+    from polydiff.model.model import Model
+
+    model = Model.load(args.run, weights=args.weights, ema=args.ema)
+    kinds = list(bounds_of(model)) if args.likelihood == "all" else [args.likelihood]
+    examples = args.batch_size if isinstance(args.batch_size, int) else LIKELIHOOD_BATCH
+    result = likelihood(model, args.n, kinds, seed=args.seed, batch_size=examples)
+    if args.json:
+        print(json.dumps(result, indent=1))
+    else:
+        likelihood_table(result, {kind: bounds_of(model)[kind] for kind in kinds})
+    return 0
+
+
+def report(words: Sequence[str]) -> int:
+    """Run `polydiff report` and return its exit code."""
+    parser = Parser("report", "Write a run's report.html again, from the files in its folder.")
+    parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    args = parser.read(words)
+    from polydiff.report.page import write_report
+
+    print(write_report(args.run))
+    return 0

@@ -1,0 +1,51 @@
+"""The verb that draws new samples: `sample`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from polydiff.cli.options import check_free, plan_options, run_folder, sampling_parser
+from polydiff.cli.parsing import read_conditions
+from polydiff.cli.progress import DrawingProgress
+from polydiff.gallery.journal import JOURNAL
+from polydiff.support.files import new_folder, new_numbered_folder
+
+
+def sample(words: Sequence[str]) -> int:
+    """Run `polydiff sample` and return its exit code; 130 after Ctrl-C, with the finished samples kept."""
+    parser = sampling_parser("sample", "Draw samples from a run. Writes them as files, with a manifest.json.", n=16)
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, help="output folder; default: RUN/samples/generated-001, ..."
+    )
+    parser.add_argument(
+        "--one-file", action="store_true",
+        help="write one file: samples.npz for images and audio, samples.sdf for molecules",
+    )  # fmt: skip
+    args = parser.read(words)
+    cond = read_conditions(args.cond)
+    if not (args.output and (args.output / JOURNAL).is_file()):
+        check_free(args.output)
+    from polydiff.gallery.writer import draw
+    from polydiff.model.model import Model
+
+    model = Model.load(args.run, weights=args.weights, ema=args.ema)
+    model.plan(**plan_options(args))
+    facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
+    drawn = run_folder(args.run) / "samples"
+    for stopped in [] if args.output else sorted(drawn.glob(f"generated-*/{JOURNAL}")):
+        print(f"{stopped.parent} is not complete. Resume it with -o {stopped.parent}.", file=sys.stderr)
+    how = {"seed": args.seed, "cond": cond, "one_file": args.one_file, "facts": facts, **plan_options(args)}
+    place = nullcontext(args.output) if args.output else new_numbered_folder(drawn, "generated")
+    with place as folder, new_folder(folder), DrawingProgress() as progress:
+        try:
+            draw(model, folder, args.n, progress=progress, **how)
+        except KeyboardInterrupt:
+            again = shlex.join(["polydiff", "sample", *words, *([] if args.output else ["-o", str(folder)])])
+            print(f"\nStopped; {progress.done} of {args.n} samples are saved. Resume with: {again}", file=sys.stderr)
+            return 130
+    print(folder)
+    return 0
