@@ -272,13 +272,8 @@ def test_the_command_line(trained: str, ethanol: Path, tmp_path: Path, capsys: p
         (["--keep", "0-8"], "All parts are kept, so there is nothing to generate"),
         ([], "Set either --gap (parts to generate)"),
         (["--add", "900"], "atoms=909: the largest molecule in training has"),
-<<<<<<< ours
-        (["--add", "6", "-n", "3"], "-n and --first choose among held-out examples"),
-        (["--add", "0"], "--add 0: specify how many atoms to add, such as 6, or which, such as C2H4"),
-=======
         (["--add", "6", "-n", "3"], "-n and --first select held-out examples"),
-        (["--add", "0"], "--add 0: say how many atoms to add, or which, such as 6 or C2H4"),
->>>>>>> theirs
+        (["--add", "0"], "--add 0: specify how many atoms to add, such as 6, or which, such as C2H4"),
         (["--add", "C999999999"], "atoms=1e+09: the largest molecule in training has"),
         (["--add", "9" * 5000], "is not a formula"),
         (["--keep", "0-999999999"], "atom 999999999 does not exist; the molecule has 9 atoms, counted from 0"),
@@ -298,13 +293,8 @@ def test_keeping_all_of_a_padded_molecule_is_an_error(ethanol: Path) -> None:
     model = model_of("dense")
     assert isinstance(model.domain, MoleculeDomain)
     object.__setattr__(model.domain, "codec", replace(model.domain.codec, pad_to=16))
-<<<<<<< ours
-    with pytest.raises(UserError, match="nothing to make"):
-        known_and_mask(model, ethanol, keep="0-8")
-=======
     with pytest.raises(UserError, match="nothing to generate"):
-        begun(model, ethanol, keep="0-8")
->>>>>>> theirs
+        known_and_mask(model, ethanol, keep="0-8")
 
 
 def test_the_python_of_the_page_runs(
