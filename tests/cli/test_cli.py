@@ -79,7 +79,7 @@ def test_one_word_trains_samples_judges_and_reports(here: Path, capsys: pytest.C
 
 def test_a_run_that_exists_is_not_overwritten(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "-d", "ring", "-o", str(trained)]) == 2
-    assert f"Go on with `polydiff resume {trained}`, or choose another -o." in capsys.readouterr().err
+    assert f"Resume it with `polydiff resume {trained}`, or choose another -o." in capsys.readouterr().err
 
 
 def test_a_run_that_cannot_begin_leaves_no_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -166,7 +166,7 @@ def test_data_of_another_size_are_refused_on_resume(tmp_path: Path) -> None:
     run = tiny("image", tmp_path / "run", **{"data.path": tmp_path / "own", "data.size": 16, "train.steps": 4})
     for i in range(15):
         (tmp_path / "own" / f"{i}.png").unlink()
-    with pytest.raises(UserError, match=r"was trained on \d+ examples; \d+ are found"):
+    with pytest.raises(UserError, match=r"was trained on \d+ examples, but there are \d+"):
         resume(run, steps=6)
 
 
