@@ -1,4 +1,4 @@
-"""Handwritten digits: train, ask for sevens, judge, report. `python examples/image.py [key=value ...]`"""
+"""Handwritten digits: train, sample sevens, evaluate, report. `python examples/image.py [key=value ...]`"""
 
 import sys
 from pathlib import Path

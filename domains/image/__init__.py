@@ -1,4 +1,4 @@
-"""Images, by default handwritten digits asked for by class."""
+"""Images; by default handwritten digits, conditioned on the class."""
 
 from __future__ import annotations
 

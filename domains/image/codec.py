@@ -33,7 +33,7 @@ class Standardise:
         mean = x.mean((0, 2, 3))
         std = (x - mean[:, None, None]).square().mean().sqrt().item()
         if std == 0:
-            raise UserError("All training images are of one and the same colour: there is nothing to learn.")
+            raise UserError("All training images have the same single colour, so there is nothing to learn.")
         return cls(tuple(mean.tolist()), std)
 
     def encode(self, images: Tensor) -> Tensor:

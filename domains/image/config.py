@@ -36,7 +36,7 @@ class ImageData(DataConfig):
     flip: bool = False
     """folder: whether half of the training examples are mirrored, left for right."""
     labels: Literal["auto", "folders", "none"] = "auto"
-    """folder: whether the folders in `path` are classes; auto: where there are two or more and no file beside them."""
+    """Whether the folders in `path` are classes; auto: if there are two or more, and no files beside them."""
     test_share: float = Field(0.2, gt=0, lt=1)
     """Share of the images held out."""
     factor: int = Field(2, ge=2)
@@ -64,8 +64,8 @@ class ImageConfig(Config):
 
     domain: str = "image"
     task: Literal["generate", "inpaint", "upsample"] = "generate"
-    """What the network is told beside the label: nothing, the known part of each image (inpaint), or the image made
-    smaller by data.factor (upsample)."""
+    """Condition of the network besides the label: none (generate), the known part of each image (inpaint), or the image
+    reduced by data.factor (upsample)."""
     schedule_options: Numbers = Field({"sigma_min": 0.002, "sigma_max": 20.0})
     data: ImageData = ImageData()
     backbone: BackboneConfig = UNetConfig(channels=32, mult=(1, 2), blocks=2, attention=(1,))

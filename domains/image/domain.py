@@ -63,7 +63,7 @@ class Image:
         if self.statistics and list(source.names) != self.statistics["names"]:
             raise UserError(
                 f"The classes in the data are not those of training: {list(source.names)}, not "
-                f"{self.statistics['names']}. Bring the folders back as they were, or begin a new run."
+                f"{self.statistics['names']}. Restore the folders, or start a new run."
             )
         return source
 
@@ -106,22 +106,22 @@ class Image:
         return Batch(self.codec.encode(images), self.space(len(images)), nothing or None)
 
     def read_degraded(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
-        """Return what the network is told of small images (`polydiff.contract.abilities.Restores`)."""
+        """Return small images as the network's condition (`polydiff.contract.abilities.Restores`)."""
         if not isinstance(self.task, Enlarge):
             raise UserError(f"task={self.config.task} reads no files of another form.")
         factor = self.task.factor
         images = self.codec.encode(read_images(paths, self.data) if degrade else read_small(paths, self.data))
-        told = {LOW: block_means(images, factor) if degrade else images}
+        observed = {LOW: block_means(images, factor) if degrade else images}
         sizes = [size * (1 if degrade else factor) for size in images.shape[2:]]
-        x = self.task.guess(told, sizes)
+        x = self.task.guess(observed, sizes)
         space = Euclidean(len(x), (self.data.planes, *sizes))
-        return Batch(x, space, blank_conditions(self.conditions, len(x), sizes) | told)
+        return Batch(x, space, blank_conditions(self.conditions, len(x), sizes) | observed)
 
     def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
         return pair_metrics(samples.examples, truth.examples)
 
     def region(self, text: str, given: Batch) -> Tensor:
-        """Return which pixels lie in X0,Y0:X1,Y1 (`polydiff.contract.abilities.HasRegions`)."""
+        """Return the mask of the pixels in X0,Y0:X1,Y1 (`polydiff.contract.abilities.HasRegions`)."""
         return region(text, self.data.side, self.data.side)
 
     def space(self, n: int) -> Euclidean:
@@ -143,7 +143,7 @@ class Image:
         return self.space(len(generators)), {**(own or {}), **further} or None
 
     def labels(self, generators: Sequence[torch.Generator], requested: Mapping[str, str]) -> Tensor:
-        """Return the class of each new image: the one asked for, or one drawn as often as it occurs in training."""
+        """Return the class of each new image: the requested one, or one drawn with its frequency in training."""
         return (
             self.label.request("label", requested["label"], len(generators))
             if requested
@@ -174,7 +174,7 @@ class Image:
         return seen | set_metrics(images, reference)
 
     def confusions(self, samples: Samples) -> dict[str, Confusion]:
-        """Return what was asked of images against what the classifier sees (`abilities.HasConfusions`)."""
+        """Return requested classes against those that the classifier predicts (`abilities.HasConfusions`)."""
         if "label" not in (samples.cond or {}) or not self.reference.judge:
             return {}
         seen = self.reference.judge.classes(torch.stack(list(samples.examples)))
@@ -199,7 +199,7 @@ class Image:
         return {"arr_0": images, **labels}
 
     def words(self, samples: Samples) -> list[dict[str, Any]]:
-        """Return the conditions of samples in the user's words, {} for each where there are none."""
+        """Return the conditions of samples as the user writes them, {} for each without conditions."""
         return [{} for _ in samples.examples] if samples.cond is None else self.describe(samples.cond)
 
     def describe(self, cond: Condition) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ class Field(Protocol):
         """What a network needs to know of it."""
 
     def encode(self, values: Sequence[Any]) -> Tensor:
-        """Return the data's values, None where there is none, as a condition: -1 or NaN where there is none."""
+        """Return values of the data, None if missing, as a condition (B, ...): -1 or NaN if missing."""
 
     def draw(self, generators: Sequence[torch.Generator]) -> Tensor:
         """Return the condition of new samples, one a generator, as it occurs in training."""
@@ -205,13 +205,13 @@ def to_json(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: {key: list(v) if isinstance(v, tuple) else v for key, v in d.items()} for name, d in plain.items()}
 
 
-def from_json(told: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:
+def from_json(fields_json: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:
     """Return the fields that `to_json` wrote."""
 
     def made(type: str, **values: Any) -> Field:
         return TYPES[type](**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
 
-    return {name: made(**values) for name, values in told.items()}
+    return {name: made(**values) for name, values in fields_json.items()}
 
 
 def meanings(fields: Mapping[str, Field]) -> dict[str, Any]:
@@ -241,13 +241,13 @@ def read_array(file: Path | BinaryIO, path: Path) -> NDArray[Any]:
     return array
 
 
-def checked_vectors(array: NDArray[Any], told: str, width: int | None = None) -> NDArray[Any]:
+def checked_vectors(array: NDArray[Any], source: str, width: int | None = None) -> NDArray[Any]:
     """Return an embedding as (N, width); another shape, or what is not finite, is a `UserError`."""
     shaped = array.ndim in (1, 2) and array.size > 0 and width in (None, array.shape[-1])
     if not shaped or not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
         wide = "width" if width is None else width
         raise UserError(
-            f"{told}: an embedding is finite numbers of shape (N, {wide}) or ({wide},), not {array.dtype} "
+            f"{source}: an embedding is finite numbers of shape (N, {wide}) or ({wide},), not {array.dtype} "
             f"{array.shape}."
         )
     return array.reshape(-1, array.shape[-1])

@@ -154,5 +154,7 @@ def check_same(folder: Path, started: Mapping[str, Any], head: Mapping[str, Any]
     if different and set(different) <= {"weights_digest", "guide_digest"}:
         raise UserError(f"{folder} was started with other weights of the same name. Choose another -o.")
     if different:
-        said = ", ".join(f"{name}={started.get(name)!r}, not {now.get(name)!r}" for name in different[:3])
-        raise UserError(f"{folder} was started with {said}. Use the same settings to resume it, or choose another -o.")
+        changes = ", ".join(f"{name}={started.get(name)!r}, not {now.get(name)!r}" for name in different[:3])
+        raise UserError(
+            f"{folder} was started with {changes}. Use the same settings to resume it, or choose another -o."
+        )

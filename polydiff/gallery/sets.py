@@ -1,4 +1,4 @@
-"""A set of samples on disk: their files, what manifest.json says of each, and the fragment show.html."""
+"""A set of samples on disk: their files, their entries in manifest.json, and the fragment show.html."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_samples(folder: Path, domain: Domain, samples: Samples, facts: Mapping
         folder: Where; an older set of the same name is replaced.
         domain: Knows how its samples are saved and shown.
         samples: What to write.
-        facts: What else the manifest says: seed, sampler, checkpoint, ...
+        facts: Further entries of the manifest: seed, sampler, checkpoint, ...
     """
     with folder_atomic(folder) as draft:
         entries = domain.save(samples, draft)

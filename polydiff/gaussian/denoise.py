@@ -1,6 +1,6 @@
 r"""The denoiser: a backbone, a schedule and a target become E[x_0 | x].
 
-The core writes a noisy state as x = x_0 + s eps, whatever schedule the network was trained with: a schedule's own
+The core writes a noisy state as x = x_0 + s eps, for every schedule that a network is trained with: a schedule's own
 x_t is alpha_t x. The backbone sees
 
 $$ F = P\, \mathrm{backbone}\!\left(\frac{x}{\sqrt{s^2 + \sigma_d^2}},\ \log s,\ \text{space},\ \text{cond}\right), $$
@@ -53,7 +53,7 @@ class Denoise(Protocol):
         """
 
 
-NO_VARIANCE = "This denoiser says nothing of the variance of a step."
+NO_VARIANCE = "This denoiser does not predict the variance of a step."
 
 
 def with_variance(
@@ -221,8 +221,9 @@ class Denoiser(nn.Module):
         """Return this denoiser with another autocast precision: the same modules, and so the same weights."""
         if precision == self.precision:
             return self
-        told = self.self_condition
-        other = Denoiser(self.backbone, self.schedule, self.target, self.sigma_data, precision, self_condition=told)
+        other = Denoiser(
+            self.backbone, self.schedule, self.target, self.sigma_data, precision, self_condition=self.self_condition
+        )
         other.aids = self.aids
         other.training = self.training  # `train()` would change the modules, which are shared
         return other
@@ -231,7 +232,7 @@ class Denoiser(nn.Module):
         """Compile the network at its next call, for each shape that it meets: a minute once, less a step from then on.
 
         Nothing else is compiled, so samplers, guidance and losses stay as they are. A backbone overrides `compile`
-        where it knows better which of its parts can be compiled, and how.
+        if only some of its parts can be compiled, or with other arguments.
 
         Arguments:
             how: Arguments of `torch.compile`, over those of the backbone.

@@ -231,7 +231,7 @@ def check_step(t: Tensor, h: Tensor, active: Tensor) -> None:
     if bool(stuck.any()):
         raise IntegrationError(
             f"The step of sample {where(stuck)} became too short at t = {t[stuck][0].item():.6g}: the slope is not "
-            "finite or not smooth there, or rtol and atol ask for more than the precision holds."
+            "finite or not smooth there, or rtol and atol are below the precision of the numbers."
         )
 
 

@@ -25,7 +25,7 @@ TARGETS: Registry[Target] = Registry("target")
 SIGNAL = Rule(
     "schedule_options.zero_terminal_snr",
     (True,),
-    "says nothing of the data where there is noise alone, as at the end of a schedule with zero_terminal_snr. "
+    "predicts nothing about the data at pure noise, as at the end of a schedule with zero_terminal_snr. "
     "Use target=v, edm, flow or x0.",
     excludes=True,
 )
@@ -84,7 +84,7 @@ def score(alpha: Tensor, sigma: Tensor, sigma_data: float = 1.0) -> tuple[Tensor
 def convert(
     x: Tensor, f: Tensor, alpha: Tensor, sigma: Tensor, source: str, to: str, sigma_data: float = 1.0
 ) -> Tensor:
-    """Return what a network of another target would have said of the same state.
+    """Return the output that a network with another target would have for the same estimate.
 
     Arguments:
         x: The state alpha x_0 + sigma eps.

@@ -152,7 +152,7 @@ def confusions(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
 
 
 def measures(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
-    """Return real numbers of samples beside those of data, as `polydiff.metrics.histogram.summary` does, where told."""
+    """Return the domain's measured numbers of samples beside those of data (`metrics.histogram.summary`), if any."""
     if not provides(domain, HasMeasures):
         return {}
     value, data = (domain.measures(sets[row]) for row in ("value", "data"))
@@ -160,10 +160,10 @@ def measures(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
 
 
 def non_default_keys(plan: SampleConfig) -> dict[str, Any]:
-    """Return the keys of options, spacing and guidance, where there is any, that are not the default ones."""
+    """Return the keys of options, spacing and guidance that differ from their defaults."""
     keys = ["options", "spacing", "spacing_options", *(GUIDED if plan.guidance != 1 else ())]
-    said, plain = plan.model_dump(mode="json"), SampleConfig().model_dump(mode="json")
-    return {key: said[key] for key in keys if said[key] != plain[key]}
+    chosen, plain = plan.model_dump(mode="json"), SampleConfig().model_dump(mode="json")
+    return {key: chosen[key] for key in keys if chosen[key] != plain[key]}
 
 
 def write_evaluation(run: Path, result: dict[str, Any]) -> Path:

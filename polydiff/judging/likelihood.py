@@ -90,7 +90,7 @@ def bounding(model: Model) -> Bounds:
 def held_out(model: Model, indices: Sequence[int]) -> tuple[Batch, Units | None]:
     """Return test examples on the model's device, no part of them known, and what their numbers stand for."""
     x, space, cond = model.domain.batch("test", indices, streams(0, "augment", indices))
-    if KNOWN in (cond or {}):  # it would leave nothing to tell of a part of the example
+    if KNOWN in (cond or {}):  # a known part would have no likelihood
         cond = withhold(cond, {KNOWN})
     batch = Batch(x, space, cond)
     device = model.device

@@ -36,7 +36,7 @@ def read(model: Model, paths: Sequence[Path | str] | Path | str) -> Batch:
     """Return a user's own files as clean states of the kind that a model was trained on, with no condition given.
 
     Arguments:
-        model: Says what kind that is.
+        model: Determines the kind.
         paths: Files of one size, or one file; sounds keep their length, and the network takes any.
     """
     if not provides(model.domain, Reads):

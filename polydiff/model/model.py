@@ -158,7 +158,7 @@ class Model:
             cond: Their conditions (B, ...) by name, or None.
             seed: Random seed of their noise.
             indices: Numbers of the B samples.
-            plan: Section `sample` that says how they are drawn.
+            plan: Section `sample` for these samples.
         """
         request = Request(self, plan, generating(self.process).plan(self, plan), {}, guide_of(self, plan))
         return request.states(space, cond, seed, indices)

@@ -127,7 +127,7 @@ class Request:
             cond: Their conditions.
             seed: Of their noise.
             indices: Their numbers.
-            compile: Whether the compiled network computes them; None: as the section says.
+            compile: Whether the compiled network computes them; None: as in the section.
             init: Clean states to begin from, if the plan is for that.
             known: The part of the states that is known, if the plan is for that.
         """

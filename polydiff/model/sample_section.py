@@ -19,7 +19,7 @@ GUIDED = {
     "guidance_options": "An option of guidance",
     "guidance_interval": "An interval of guidance",
 }
-"""Key of the section `sample` that only matters where there is guidance -> what it is."""
+"""Key of the section `sample` that only matters with guidance -> its name in messages."""
 
 
 def section(model: Model, changes: Mapping[str, Any]) -> SampleConfig:
@@ -39,14 +39,14 @@ def section(model: Model, changes: Mapping[str, Any]) -> SampleConfig:
     return how
 
 
-def check_guided(how: SampleConfig, said: Iterable[str]) -> None:
+def check_guided(how: SampleConfig, keys: Iterable[str]) -> None:
     """Raise a `UserError` if keys of guidance are set and the scale is 1, which is no guidance.
 
     Arguments:
         how: The section.
-        said: Keys to look at.
+        keys: Keys to check.
     """
     plain = SampleConfig()
-    idle = [what for key, what in GUIDED.items() if key in said and getattr(how, key) != getattr(plain, key)]
+    idle = [what for key, what in GUIDED.items() if key in keys and getattr(how, key) != getattr(plain, key)]
     if how.guidance == 1 and idle:
         raise UserError(f"{idle[0]} has no effect at guidance 1. Set guidance=2, for instance.")

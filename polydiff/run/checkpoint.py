@@ -130,10 +130,10 @@ def load_weights(module: nn.Module, weights: Tensors, source: str = "The checkpo
         "are unknown": sorted(weights.keys() - own.keys()),
         "have another shape": sorted(n for n in own.keys() & weights.keys() if own[n].shape != weights[n].shape),
     }
-    said = [f"{len(names)} tensors {what}, such as {names[0]}" for what, names in different.items() if names]
-    if said:
+    problems = [f"{len(names)} tensors {what}, such as {names[0]}" for what, names in different.items() if names]
+    if problems:
         raise UserError(
-            f"{source} does not fit the network that the configuration describes: {'; '.join(said)}. "
+            f"{source} does not fit the network that the configuration describes: {'; '.join(problems)}. "
             "The backbone and its settings, and the conditions of the data, must be those of its run."
         )
     module.load_state_dict(dict(weights))
@@ -159,12 +159,12 @@ def write_files(path: Path, files: Mapping[str, bytes]) -> None:
 
 
 def checked_files(path: Path, required: Sequence[str]) -> dict[str, bytes]:
-    """Return the contents of the files that a folder's manifest lists, each as it says; it must list some of them."""
+    """Return the contents of the files in a folder's manifest, checked against it; it must list the required ones."""
     return read_checked(path, read_manifest(path, required))
 
 
 def read_checked(path: Path, manifest: Mapping[str, tuple[int, str]]) -> dict[str, bytes]:
-    """Return the contents of files of a folder, each of the size and digest that its manifest says."""
+    """Return the contents of files of a folder, each with the size and digest of its manifest."""
     try:
         files = {name: (path / name).read_bytes() for name in manifest}
     except OSError as error:

@@ -1,7 +1,7 @@
 """The loss by noise level: what a falling mean hides.
 
 A mean over all noise levels can fall while a whole range of them learns nothing: then the loss "converges" and samples
-are noise, or hiss. So losses are gathered in bins of the log-SNR, and each logged step tells the mean of every bin
+are noise, or hiss. So losses are gathered in bins of the log-SNR, and each logged step records the mean of every bin
 since the last one.
 """
 

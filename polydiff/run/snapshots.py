@@ -77,7 +77,7 @@ def reconstruct(folder: Path, step: int, latest: Mapping[str, Tensor], sigma_rel
         nearest = min(sigmas, key=lambda sigma: abs(sigma - sigma_rel))
         raise UserError(
             f"The {len(before)} snapshots before step {step} do not give an average of width {sigma_rel:g} (error "
-            f"{error:.2f}). Ask for a width nearer to {nearest:g}, or train with more of train.ema_snapshots."
+            f"{error:.2f}). Use a width nearer to {nearest:g}, or train with more of train.ema_snapshots."
         )
     total = {key.partition("/")[2]: torch.zeros_like(value, dtype=torch.float64) for key, value in latest.items()}
     tensors: Mapping[str, Tensor] = {}

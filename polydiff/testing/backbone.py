@@ -32,7 +32,7 @@ def check_backbone(backbone: nn.Module, space: Space, x: State, cond: Condition 
         seed: Of what is drawn.
 
     Raises:
-        AssertionError: A promise is broken; the message says which.
+        AssertionError: A rule is violated; the message says which.
     """
     network: nn.Module = awake(backbone, seed).eval()
     with torch.no_grad():
@@ -122,10 +122,10 @@ def check_condition(network: nn.Module, space: Space, x: State, cond: Condition 
         "cond=None and conditions that are all -1 or NaN give different outputs.",
     )
     change = sqnorm(space, network(x, levels(space, x), space, cond) - without)
-    told = torch.zeros_like(change, dtype=torch.bool)
+    is_given = torch.zeros_like(change, dtype=torch.bool)
     for value in cond.values():
-        told |= given(value).reshape(space.batch, -1).any(1)
-    hold((change[told] > 0).all(), "A condition that is given does not change the output.")
+        is_given |= given(value).reshape(space.batch, -1).any(1)
+    hold((change[is_given] > 0).all(), "A condition that is given does not change the output.")
 
 
 def check_samples_apart(network: nn.Module, space: Space, x: State, cond: Condition | None, seed: int) -> None:

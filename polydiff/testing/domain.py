@@ -114,7 +114,7 @@ def check_batches(subject: Subject) -> str:
         again = subject.take(split, indices)
         hold(torch.equal(x, again.x), f"The same {split} examples and generators give different states.")
         first = subject.take(split, indices[:1])
-        for power in (1, 2, 3):  # these sums tell states apart, however a batch lays them out
+        for power in (1, 2, 3):  # these sums identify a state in any layout
             alone, among = first.space.sum(first.x**power)[0], space.sum(x**power)[0]
             scale = space.sum(x.abs() ** power)[0]
             hold(close(alone, among, scale), f"A {split} example depends on the others of its batch.")
@@ -141,7 +141,7 @@ def check_variance(subject: Subject) -> str:
 
 
 def check_blank(subject: Subject) -> str:
-    """Check that where a new sample lives depends on its generator alone, and that unknown conditions are refused."""
+    """Check that a new sample's space depends only on its generator, and that unknown conditions raise an error."""
     domain, n = subject.domain, max(subject.n // 2, 2)
     space, cond = domain.blank(streams(0, "blank", range(n)), {})
     again, cond_again = domain.blank(streams(0, "blank", range(n)), {})
@@ -152,13 +152,13 @@ def check_blank(subject: Subject) -> str:
     for name in cond or {}:
         values = [c[name] for c in (cond, cond_again, cond_last) if c is not None]
         hold(torch.equal(values[0].nan_to_num(), values[1].nan_to_num()), f"Condition {name} is not repeatable.")
-        alike = torch.equal(values[0][1:].nan_to_num(), values[2].nan_to_num())
-        hold(alike, f"A sample's condition {name} depends on the other samples of its batch.")
+        equal = torch.equal(values[0][1:].nan_to_num(), values[2].nan_to_num())
+        hold(equal, f"A sample's condition {name} depends on the other samples of its batch.")
     try:
         domain.blank(streams(0, "blank", range(1)), {"no such condition": "1"})
     except UserError:
         return f"sizes of {int(space.dim.min())} to {int(space.dim.max())} dimensions"
-    raise AssertionError("An unknown condition is not refused with a UserError.")
+    raise AssertionError("An unknown condition does not raise a UserError.")
 
 
 def check_decode(subject: Subject) -> str:
@@ -173,7 +173,7 @@ def check_decode(subject: Subject) -> str:
 
 
 def check_judges(subject: Subject) -> str:
-    """Check that real data and noise are judged by the same numbers, and that one of them tells them apart."""
+    """Check that real data and noise have the same metrics, and that one metric separates them."""
     real, noise = subject.domain.evaluate(subject.real), subject.domain.evaluate(subject.noise)
     hold(bool(real), "evaluate returns no metric.")
     hold(set(real) == set(noise), f"Real data get metrics {sorted(real)}, noise {sorted(noise)}.")
@@ -181,9 +181,9 @@ def check_judges(subject: Subject) -> str:
         hold(isinstance(metric, Metric), f"{name} is a {type(metric).__name__}, not a Metric.")
         hold(metric.better in ("higher", "lower"), f"{name}.better is {metric.better!r}, not 'higher' or 'lower'.")
         hold(bool(metric.meaning), f"{name} does not say what it means.")
-    told = [name for name in real if better(real[name], noise[name])]
-    hold(bool(told), "No metric is better on real data than on noise.")
-    return f"real data beat noise in {', '.join(told)}"
+    separating = [name for name in real if better(real[name], noise[name])]
+    hold(bool(separating), "No metric is better on real data than on noise.")
+    return f"real data beat noise in {', '.join(separating)}"
 
 
 def better(a: Metric, b: Metric) -> bool:
@@ -206,7 +206,7 @@ def check_show(subject: Subject) -> str:
 
 
 def check_save(subject: Subject) -> str:
-    """Check that files are written as the manifest says, and that conditions can be put in words."""
+    """Check that the manifest lists the written files, and that conditions can be described."""
     with tempfile.TemporaryDirectory() as folder:
         entries = subject.domain.save(subject.real, Path(folder))
         hold(len(entries) == len(subject.real), f"save returns {len(entries)} entries for {len(subject.real)} samples.")
@@ -260,7 +260,7 @@ def check_backbone_of(subject: Subject) -> str:
 
 
 def check_units(subject: Subject) -> str:
-    """Check that bins, where the domain has them, hold the states that they were asked for."""
+    """Check that bins, if the domain has them, contain their states."""
     if not provides(subject.domain, HasUnits):
         return "likelihoods are densities of states"
     x, space, _ = subject.batch

@@ -14,7 +14,7 @@ class Check(NamedTuple):
     Attributes:
         name: What was checked.
         passed: Whether it is kept.
-        detail: What was found, or the sentence that says what is broken.
+        detail: What was found, or a sentence about the violated rule.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Check(NamedTuple):
 
 
 def attempt(name: str, work: Callable[[], str]) -> Check:
-    """Run one check; whatever it raises becomes its finding."""
+    """Run one check; an error that it raises becomes its finding."""
     try:
         return Check(name, True, work())
     except AssertionError as error:

@@ -42,7 +42,7 @@ def check_space(space: Space, padding: Tensor | None = None, draws: int = 256, s
         seed: Of the draws.
 
     Raises:
-        AssertionError: A promise is broken; the message says which.
+        AssertionError: A rule is violated; the message says which.
     """
     eps = [space.noise(streams(seed, f"draw {i}", range(space.batch))) for i in range(draws)]
     y, z = arbitrary(eps[0], seed, 0), arbitrary(eps[0], seed, 1)

@@ -1,4 +1,4 @@
-"""What a domain's card promises: it says what it is without importing anything heavy, and its presets are whole."""
+"""Checks of a domain's card: it imports nothing heavy, and its presets are complete."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def worker_count(requested: int | Literal["auto"], device: torch.device) -> int:
 def prefetch(batch: Batches, start: int, stop: int, device: Device = "cpu", workers: int = 1) -> Iterator[Batch]:
     """Yield the batches of steps start .. stop - 1 on a device, prepared by threads while earlier ones are in use.
 
-    The order, and every bit, are the same whatever the number of workers. An error of `batch` is raised when its step
+    The order, and every bit, do not depend on the number of workers. An error of `batch` is raised when its step
     is reached.
 
     Arguments:

@@ -1,4 +1,4 @@
-r"""Muon: matrices move along their momentum with all its singular values made alike.
+r"""Muon: matrices move along their momentum with all its singular values set equal.
 
 Of a matrix of weights W (m, n) with gradient G, and its mean M <- b M + (1 - b) G,
 

@@ -139,7 +139,7 @@ def test_a_learned_variance_passes_through_guidance() -> None:
     assert torch.equal(estimate, wrapper(x, sigma, space, cond))
     assert estimate.abs().max() <= 0.1
     assert torch.equal(v, torch.full_like(x, 0.25))
-    with pytest.raises(ValueError, match="says nothing of the variance"):
+    with pytest.raises(ValueError, match="does not predict the variance"):
         ClassifierFree(Curved(), 2.0).with_variance(x, sigma, space, cond)
 
 

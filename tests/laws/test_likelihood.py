@@ -77,7 +77,7 @@ def test_arguments_of_no_use_are_refused() -> None:
     space = euclidean(1)
     denoiser, batch, _ = gaussian(space, 1.0)
     g, levels = streams(0, "eps", range(1)), chain(EDM(), 4)
-    with pytest.raises(ValueError, match="says nothing of the variance"):
+    with pytest.raises(ValueError, match="does not predict the variance"):
         discrete_vlb(denoiser, batch, g, levels, variance="learned")
     with pytest.raises(ValueError, match="'small', 'large' or 'learned'"):
         discrete_vlb(denoiser, batch, g, levels, variance="tiny")  # type: ignore[arg-type]

@@ -121,7 +121,7 @@ def test_what_a_sample_is_told_of_a_negative_condition_is_that_alone(run: Path) 
         ),
         (
             {"guidance_method": "apg", "guidance_options": {"momentum": 0.5}},
-            "sample.guidance: momentum must be above -1 and at most 0, where there is none, not 0.5.",
+            "sample.guidance: momentum must be above -1 and at most 0 (none), not 0.5.",
         ),
         ({"guidance_interval": 5}, "guidance_interval=5: should be two noise levels, the lower first, such as 0.3,5."),
         ({"guidance_interval": [5]}, "guidance_interval=[5]: should be two noise levels, the lower first"),

@@ -1,6 +1,6 @@
 """Images from a folder of files: png, jpeg, webp, bmp and tiff, read by Pillow.
 
-Every file is decoded once, turned as its EXIF says, resized to its shorter side, and kept in memory. A file that
+Every file is decoded once, rotated by its EXIF tag, resized to its shorter side, and kept in memory. A file that
 cannot be read is put aside with its reason; where that happens to more than one in twenty, the run stops.
 """
 
@@ -62,13 +62,13 @@ def scan(root: Path, quarantine: Quarantine) -> list[str]:
     if len(names) < 2:
         listed = ", ".join(sorted(SUFFIXES))
         raise UserError(
-            f"{root} holds {len(names)} images ({listed}); two are the least, one to train on, one to test."
+            f"{root} holds {len(names)} images ({listed}); it needs at least two, one to train on and one to test."
         )
     return names
 
 
 def read_all(root: Path, names: Sequence[str], data: ImageData, quarantine: Quarantine) -> dict[str, Tensor]:
-    """Return name -> uint8 image (C, H, W) of all files that can be read; refuse the folder where many cannot."""
+    """Return name -> uint8 image (C, H, W) of all readable files; raise UserError if too many are not."""
 
     def attempt(name: str) -> Tensor | str:
         try:
@@ -136,7 +136,7 @@ def class_names(root: Path, names: Sequence[str], labels: str) -> tuple[str, ...
     if labels == "none" or (labels == "auto" and (loose or len(found) < 2)):
         return ()
     if loose:
-        raise UserError(f"{root}: {loose[0]} lies beside the class folders. Move it, or say data.labels=none.")
+        raise UserError(f"{root}: {loose[0]} lies beside the class folders. Move it, or set data.labels=none.")
     return tuple(found)
 
 

@@ -35,7 +35,7 @@ def read_images(paths: Sequence[Path], data: ImageData) -> Tensor:
 
 
 def read_small(paths: Sequence[Path], data: ImageData) -> Tensor:
-    """Return whole files as they are, uint8 (B, C, H, W), for what is told in the place of larger images.
+    """Return whole files unchanged, uint8 (B, C, H, W), as the small images of upsampling.
 
     Raises:
         UserError: A file is none, cannot be read, or has another size than the first.
@@ -51,12 +51,12 @@ def read_small(paths: Sequence[Path], data: ImageData) -> Tensor:
     images = [image(path) for path in paths]
     for path, other in zip(paths, images, strict=True):
         if other.shape != images[0].shape:
-            raise UserError(f"{path} has another size than {paths[0]}. Read files that differ one at a time.")
+            raise UserError(f"{path} differs in size from {paths[0]}. Read files of different sizes one at a time.")
     return torch.stack(images)
 
 
 def region(text: str, height: int, width: int) -> Tensor:
-    """Return which pixels lie in X0,Y0:X1,Y1, booleans (H, W): from the upper left corner on, before the lower right.
+    """Return the mask of X0,Y0:X1,Y1, booleans (H, W): from the upper left corner to before the lower right.
 
     Raises:
         UserError: The words are of another form, or the part is empty or reaches out of the image.
@@ -64,13 +64,13 @@ def region(text: str, height: int, width: int) -> Tensor:
     corners = CORNERS.fullmatch(text.replace(" ", ""))
     if corners is None:
         raise UserError(
-            f"{text!r} names no part of an image. Say X0,Y0:X1,Y1 in pixels from the upper left, such as 2,2:6,6."
+            f"{text!r} is not a part of an image. Write X0,Y0:X1,Y1 in pixels from the upper left, such as 2,2:6,6."
         )
     left, top, right, bottom = map(int, corners.groups())
     if right > width or bottom > height:
-        raise UserError(f"{text} reaches out of an image of {width} x {height} pixels.")
+        raise UserError(f"{text} exceeds an image of {width} x {height} pixels.")
     if left >= right or top >= bottom:
-        raise UserError(f"{text} holds no pixel: the first corner is the upper left, the second the lower right.")
+        raise UserError(f"{text} contains no pixel: the first corner is the upper left, the second the lower right.")
     mask = torch.zeros(height, width, dtype=torch.bool)
     mask[top:bottom, left:right] = True
     return mask

@@ -21,7 +21,7 @@ class Split:
 
     Arguments:
         images: uint8 (C, H, W) each, as one tensor where all have the same shape.
-        labels: Class of each, -1 where there are none, shape (N,).
+        labels: Class of each image, -1 if unlabelled, shape (N,).
         size: Side of the square that an example shows.
     """
 
@@ -55,7 +55,7 @@ class Source:
     """A data set.
 
     Arguments:
-        names: Names of the classes, () where there are none.
+        names: Names of the classes, () if there are none.
         splits: "train" and "test".
         levels: The values that a pixel can have, rising.
         quarantine: What was found in a folder and what of it is put aside; None of an embedded set.
@@ -123,7 +123,7 @@ def cut(image: Tensor, size: int, top: int, left: int) -> Tensor:
 
 
 def augment(image: Tensor, data: ImageData, generator: torch.Generator) -> Tensor:
-    """Return the square that a training step sees: cropped and mirrored as its generator says."""
+    """Return the square that a training step sees: cropped and mirrored by its generator."""
     square = random_crop(image, data.side, generator) if data.crop == "random" else centre(image, data.side)
     return square.flip(-1) if data.flip and torch.rand((), generator=generator) < 0.5 else square
 

@@ -1,4 +1,4 @@
-"""Who judges images: a classifier trained on the training split alone, or random filters where there are no classes.
+"""Judges of images: a classifier trained on the training split only, or random filters if there are no classes.
 
 Both turn an image into a few dozen numbers, on which sets of images are compared. Neither has seen a model's samples
 or needs downloaded weights; their distances are this data set's own, and not to be compared with published ones.

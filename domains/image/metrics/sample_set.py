@@ -57,11 +57,11 @@ class Reference:
 
 
 def judge_metrics(images: Tensor, requested: Tensor | None, judge: Judge, classes: int) -> dict[str, Metric]:
-    """Return what the classifier sees.
+    """Return the share of images whose requested class the classifier predicts.
 
     Arguments:
         images: uint8 (B, C, H, W).
-        asked: The class asked of each (B,), -1 for none; None: none for all.
+        requested: Requested class of each image (B,), -1 for none; None: none for all.
         judge: The classifier.
         classes: Number of classes.
     """
@@ -73,20 +73,20 @@ def judge_metrics(images: Tensor, requested: Tensor | None, judge: Judge, classe
             float(agrees.double().mean()),
             "",
             "higher",
-            "Share of the images asked for a class that a classifier takes for that class. It was trained on the "
-            f"training images alone and is right on {100 * judge.accuracy:.1f} % of held-out ones; chance about "
+            "Share of images with a requested class that a classifier assigns to that class. It was trained on the "
+            f"training split only and is right on {100 * judge.accuracy:.1f} % of held-out images; chance is about "
             f"{1 / classes:.3f}.",
         )
     }
 
 
 def set_metrics(images: Tensor, reference: Reference) -> dict[str, Metric]:
-    """Return what can be said of any set of images, beside the training images."""
+    """Return the metrics of any set of images against the training images."""
     n, known = min(len(images), reference.n), reference.known
     features = reference.features(images[:n])
     by_judge = reference.judge is not None
     seen_by = (
-        "the classifier's last hidden layer" if by_judge else "fixed random filters, which see colour and texture alone"
+        "the classifier's last hidden layer" if by_judge else "fixed random filters, which only see colour and texture"
     )
     return {
         "frechet_judge" if by_judge else "frechet_filters": Metric(
@@ -101,7 +101,7 @@ def set_metrics(images: Tensor, reference: Reference) -> dict[str, Metric]:
             "",
             "higher",
             f"Share of {n} training images with one of {n} images among their {NEIGHBOURS} nearest, on {seen_by}; low "
-            "where kinds are missing or images are wrong.",
+            "if kinds of images are missing or wrong.",
         ),
         "copies": Metric(
             copy_share(nearest(thumbnails(images), reference.pixels), reference.near),

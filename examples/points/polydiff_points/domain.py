@@ -18,7 +18,7 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
 
 
 class Points:
-    """What polydiff asks of a domain. An example is a tensor (x, y)."""
+    """The domain of points. An example is a tensor (x, y)."""
 
     def __init__(self, config: PointsConfig, statistics: Mapping[str, Any] | None = None) -> None:
         self.config, self.data = config, config.data
@@ -46,7 +46,7 @@ class Points:
     ) -> tuple[Euclidean, dict[str, Tensor]]:
         arms = [str(arm) for arm in range(self.data.arms)]
         if set(requested) - {"arm"} or requested.get("arm", "0") not in arms:
-            raise UserError(f"Points can be asked for by arm, from 0 to {arms[-1]}; this was asked: {dict(requested)}.")
+            raise UserError(f"The condition of points is arm, from 0 to {arms[-1]}, not {dict(requested)}.")
         drawn = [
             int(requested["arm"]) if requested else int(torch.randint(len(arms), (), generator=g)) for g in generators
         ]
@@ -69,7 +69,7 @@ class Points:
         near = self.distance(points, arm) < 3 * WIDTH
         return {
             "on_arm": Metric(
-                float(near.double().mean()), "", "higher", "Share of points within 3 widths of the arm asked for."
+                float(near.double().mean()), "", "higher", "Share of points within 3 widths of the requested arm."
             ),
             "energy_distance": Metric(
                 float(energy),

@@ -1,7 +1,7 @@
 """Control: asking for more than a condition, with any trained model.
 
 `Known`, `Measured` and `PosteriorSampling` are wrappers of a denoiser; `inpaint`, `encode`, `decode` and `interpolate`
-are ways to sample; `strength_level` says where an edit begins.
+are ways to sample; `strength_level` gives the level at which an edit starts.
 """
 
 from polydiff.gaussian.control.dps import PosteriorSampling as PosteriorSampling

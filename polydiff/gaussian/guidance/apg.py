@@ -38,8 +38,8 @@ class Projected:
     (beta < 0 moves away from where the last steps went) and |d| is cut to r sqrt(dim), so that r means the same for
     states of every size; the paper's threshold is r sqrt(dim).
 
-    The average belongs to one run: use one object a run, as `Model.sample` does. It begins anew for a sample whose
-    noise level rises, and a second evaluation at one level (Heun's method) goes on from what the first one did.
+    The average belongs to one run: use one object a run, as `Model.sample` does. It restarts for a sample whose
+    noise level rises, and a second evaluation at one level (Heun's method) continues from the first one.
 
     Arguments:
         scale: w.
@@ -58,7 +58,7 @@ class Projected:
         if not self.radius > 0:
             raise ValueError(f"radius must be above 0, not {self.radius}.")
         if not -1 < self.momentum <= 0:
-            raise ValueError(f"momentum must be above -1 and at most 0, where there is none, not {self.momentum}.")
+            raise ValueError(f"momentum must be above -1 and at most 0 (none), not {self.momentum}.")
         if not math.isfinite(self.eta):
             raise ValueError(f"eta must be a finite number, not {self.eta}.")
         self.eta = float(self.eta)

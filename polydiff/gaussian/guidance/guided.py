@@ -34,7 +34,7 @@ class Guided(Wrapper):
         negative: Condition of the weak estimate instead: what to stay away from.
         interval: Lowest and highest noise level with guidance; outside, the strong estimate alone counts
             (Kynkäänniemi et al., 2024, https://arxiv.org/abs/2404.07724). None: everywhere.
-        joined: Whether one call of the denoiser with the batch twice computes both estimates, where there is no guide
+        joined: Whether one call of the denoiser with the batch twice computes both estimates, if there is no guide
             and the space can be repeated: the same but for rounding, and faster where a batch alone leaves the machine
             idle. What is not given is then -1 or NaN to the denoiser, not a missing name.
     """
@@ -97,8 +97,8 @@ def ClassifierFree(denoiser: Denoise, scale: float, interval: Interval | None = 
 def Autoguidance(denoiser: Denoise, guide: Denoise, scale: float, interval: Interval | None = None) -> Guided:
     """Return guidance by a worse model: D = D_g + w (D_c - D_g) (Karras et al., 2024).
 
-    The worse model errs as the good one does, but more, so going away from it mends errors and costs no variety. It
-    should be smaller, or trained for less long, on the same data. https://arxiv.org/abs/2406.02507
+    The worse model makes the same errors as the good one, only larger. Moving away from it reduces errors and keeps
+    variety. It should be smaller, or trained for less long, on the same data. https://arxiv.org/abs/2406.02507
 
     Arguments:
         denoiser: The good model, conditional or not.
@@ -122,7 +122,7 @@ def within(sigma: Tensor, interval: Interval | None) -> bool | Tensor:
 
 
 def check_interval(interval: Interval | None, schedule: Schedule | None = None) -> None:
-    """Refuse an interval that holds no noise level, or none of a schedule's."""
+    """Raise ValueError if an interval contains no noise level, or none of a schedule."""
     if interval is None:
         return
     if not 0 <= interval[0] < interval[1] <= math.inf:
@@ -133,6 +133,6 @@ def check_interval(interval: Interval | None, schedule: Schedule | None = None) 
 
 
 def calls(method: Method, interval: Interval | None, level: float) -> int:
-    """Return how many estimates guidance computes at a noise level where there is something to guide by."""
+    """Return the number of estimates that guidance computes at a noise level, if there is a weak estimate."""
     inside = interval is None or interval[0] <= level <= interval[1]
     return 2 if inside and method.only is None else 1

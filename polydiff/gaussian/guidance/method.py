@@ -1,6 +1,6 @@
 r"""How two estimates of the clean state become one: the methods of guidance.
 
-A method is given a strong estimate D_c (of the condition that is asked for) and a weak one D_u (of no condition, of one
+A method is given a strong estimate D_c (of the requested condition) and a weak one D_u (of no condition, of one
 that is to be avoided, or of a worse model), and goes from the weak one beyond the strong one. All are written for
 D = E[x_0 | x]; what is affine reads the same in eps, v and flow.
 

@@ -6,7 +6,7 @@ $$ -\log p(x_0) \le \mathrm{prior} + \sum_{i=2}^T \mathrm{KL}_i + \mathrm{decode
 the limit being half the integral of the error of eps over log-SNR (Kingma et al., VDM, 2021, eq. 15,
 https://arxiv.org/abs/2107.00630). Levels are drawn where Gaussian data of standard deviation s_d would have their
 loss, with density proportional to s_d^2 / (s^2 + s_d^2) in log s, one in each of K strata, and weighted by one over
-their probability: the estimate is unbiased, and for such data all draws are alike.
+their probability: the estimate is unbiased, and for such data all draws are equal.
 
 Symbols: s noise level, s_d sigma_data, D estimate of x_0, T levels, K draws, B batch.
 """
@@ -149,7 +149,7 @@ def continuous_vlb(
 
 
 def check(variance: str, draws: int | None, decoder_draws: int) -> None:
-    """Refuse arguments of no use."""
+    """Raise ValueError if an argument is out of range."""
     if variance not in (*FIXED, "learned"):
         raise ValueError(f"variance must be 'small', 'large' or 'learned', not {variance!r}.")
     if (draws is not None and draws < 1) or decoder_draws < 1:

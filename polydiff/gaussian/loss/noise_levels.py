@@ -8,7 +8,7 @@ the schedule's range: a distribution that would is cut there, not piled up. Its 
 
 $$ \frac{1}{p(\lambda)} = -\frac{d \lambda}{d u}, $$
 
-and `importance` gives this number, by which a loss becomes an integral over the log-SNR, whatever its times.
+and `importance` gives this number, by which a loss becomes an integral over the log-SNR.
 
 Symbols: u uniform number, s noise level, lambda = -2 log s, t the schedule's time, p density.
 """

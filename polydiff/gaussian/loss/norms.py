@@ -44,7 +44,7 @@ def huber(r: State, space: Space, delta: float = 1.0) -> Tensor:
 def pseudo_huber(r: State, space: Space, c: float = 0.00054) -> Tensor:
     """sqrt(m + c^2) - c (Song & Dhariwal, iCT, 2023, https://arxiv.org/abs/2310.14189).
 
-    The paper's sqrt(|r|^2 + C^2) - C with C = c sqrt(d), divided by sqrt(d) so that samples of all sizes count alike.
+    The paper's sqrt(|r|^2 + C^2) - C with C = c sqrt(d), divided by sqrt(d) so that all sizes have equal weight.
     """
     m = mean(space, r * r)
     return m / (torch.sqrt(m + c**2) + c)

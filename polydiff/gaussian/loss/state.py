@@ -22,7 +22,7 @@ class History(nn.Module):
     Arguments:
         bins: Number of intervals of u, and so of the log-SNR.
         depth: How many of the latest losses count in each.
-        floor: Share of the density that is uniform whatever the losses.
+        floor: Share of the density that is always uniform.
     """
 
     losses: Tensor

@@ -4,7 +4,7 @@ $$ |\Delta\epsilon| = |\Delta x_0| / s, \qquad |\Delta F| = |\Delta x_0| / c, \q
 
 so a weight of the error of eps is multiplied by the SNR to become one of the error of x_0. Most of them count with the
 density of the training times, which is a weight too. `integral` marks those that are an integral over the log-SNR,
-whatever the times: `Loss` divides them by the density (`polydiff.gaussian.loss.noise_levels.importance`).
+for any distribution of noise levels: `Loss` divides them by the density (`noise_levels.importance`).
 
 To add one, register a function with these arguments, or an instance of a subclass of `Weighting` if it keeps state.
 
@@ -32,7 +32,7 @@ class Weighting:
 
     Arguments:
         weight: (s, c, sigma_data, **options) -> w.
-        integral: Whether the loss is an integral over the log-SNR, whatever the training times.
+        integral: Whether the loss is an integral over the log-SNR, for any distribution of noise levels.
 
     Attributes:
         state: Name -> class of a module that is kept on the denoiser and made with the weighting's options.
@@ -80,7 +80,7 @@ def simple(s: Tensor, c: Tensor, sigma_data: float) -> Tensor:
 
 @WEIGHTINGS.register("snr")
 def snr(s: Tensor, c: Tensor, sigma_data: float) -> Tensor:
-    """w = SNR: every error of eps counts the same, whatever the target."""
+    """w = SNR: every error of eps counts the same, for any target."""
     return s**-2
 
 
@@ -118,7 +118,7 @@ def edm(s: Tensor, c: Tensor, sigma_data: float) -> Tensor:
 
 
 class LearnedUncertainty(Weighting):
-    """The weight of edm, and L becomes L / e^u + u with a learned u(s): every level counts alike.
+    """The weight of edm, and L becomes L / e^u + u with a learned u(s): every level has equal weight.
 
     u is `polydiff.gaussian.loss.state.Uncertainty` (Karras et al., EDM2, 2024, eq. 21, https://arxiv.org/abs/2312.02696).
     """
@@ -155,6 +155,6 @@ def elbo(s: Tensor, c: Tensor, sigma_data: float) -> Tensor:
 def sigmoid(s: Tensor, c: Tensor, sigma_data: float, bias: float = 2.0) -> Tensor:
     r"""1/2 \int sigmoid(bias - lambda) |eps error|^2 d lambda (Kingma & Gao, 2023; Hoogeboom et al., SiD2, 2024).
 
-    https://arxiv.org/abs/2303.00848, https://arxiv.org/abs/2410.19324. A lower bias asks less of low noise.
+    https://arxiv.org/abs/2303.00848, https://arxiv.org/abs/2410.19324. A lower bias gives low noise less weight.
     """
     return 0.5 * s**-2 * torch.sigmoid(bias + 2 * s.log())

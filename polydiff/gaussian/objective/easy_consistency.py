@@ -7,7 +7,7 @@ the same z, so
 $$ L = w(t)\, \| D(x_t, t) - \mathrm{sg}\, D(x_r, r) \|^2, \qquad
    r = \max\bigl(0,\ t\,(1 - q^{-(\mathrm{stage} + 1)} (1 + k\, \mathrm{sigmoid}(-b t / \sigma_d)))\bigr), $$
 
-where the stage counts from 0 to `stages` - 1 as training goes on, so that r begins far from t (at small t with r = 0,
+where the stage counts from 0 to `stages` - 1 during training, so that r begins far from t (at small t with r = 0,
 which is denoising) and nears it. Both passes see one dropout mask. The stop-gradient is of the network itself, not of
 an average. (Geng et al., 2024, https://arxiv.org/abs/2406.14548)
 

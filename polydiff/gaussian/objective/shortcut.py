@@ -1,4 +1,4 @@
-r"""Shortcut models: a network that is told how far it is to step.
+r"""Shortcut models: a network that is conditioned on the size of its step.
 
 In flow time t = s / (1 + s) with x_t = (1 - t) x_0 + t eps, the network gives the velocity u(x_t, t, d) that, held for
 a step d, leads to where the flow itself would lead: x_{t - d} = x_t - d u. It is written as a clean state,
@@ -39,7 +39,7 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class Jump(NamedTuple):
-    """A step that self-consistency is asked of, one a sample, float64.
+    """A step for which self-consistency is trained, one a sample, float64.
 
     Attributes:
         t: Flow time at which it starts, a multiple of its size.
@@ -87,7 +87,7 @@ class Shortcut(DenoisingObjective):
             raise ValueError(f"finest must be a power of 2, such as 128, not {self.finest}.")
 
     def jumps(self, u: Tensor, schedule: Schedule) -> Jump:
-        """Return the jumps that numbers of (0, 1) stand for: all sizes alike, and all their starts alike."""
+        """Return the jumps for numbers of (0, 1): all sizes equally often, and all starts of a size equally often."""
         place = u * math.log2(self.finest)
         level = place.floor()
         start = 1 + ((place - level) * 2**level).floor()
@@ -122,8 +122,8 @@ class Shortcut(DenoisingObjective):
         t, d, level = jump
         s0, s1, share = (c.to(x_0) for c in (noise_level(t), noise_level(t - d), (t - 2 * d) / (2 * (t - d))))
         half = torch.where(2 ** (level + 1) < self.finest, -level - 1, math.nan).to(x_0)
-        told = {**(cond or {}), STEP: half}
+        half_step = {**(cond or {}), STEP: half}
         x = noisy_state(x_0, space.expand(s0), eps)
-        first = ema(x, s0, space, told)
-        second = ema(first + space.expand(s1 / s0) * (x - first), s1, space, told)
+        first = ema(x, s0, space, half_step)
+        second = ema(first + space.expand(s1 / s0) * (x - first), s1, space, half_step)
         return second + space.expand(share) * (first - second)

@@ -6,9 +6,9 @@ r"""The variational bound as what is minimised, and the variance of the reverse 
 
 (Nichol & Dhariwal, 2021, section 3, https://arxiv.org/abs/2102.09672; L_vlb is their sum over all T steps.) Both in
 nats per dimension; the terms are those of `likelihood.terms`. In training the decoder is a density of states
-less its constant: bins come in where a likelihood is told.
+less its constant: bins are used only for a likelihood.
 
-Symbols: s noise level, T levels, D estimate of x_0, v what the network says of the variance, B batch.
+Symbols: s noise level, T levels, D estimate of x_0, v the network's prediction of the variance, B batch.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ VARIANCE = Rule("backbone.variance", (True,), "needs backbone.variance=true, the
 class Vlb(DenoisingObjective):
     """The bound on -log p(x_0) of a chain, without its prior and the decoder's constant, which nothing changes.
 
-    With a network that tells v, its variances are learned, else they are the small ones.
+    The variances are learned if the network predicts v; otherwise they are the small ones.
 
     Arguments:
         loss: Unused: the bound has a weighting and levels of its own.
@@ -65,8 +65,8 @@ class Vlb(DenoisingObjective):
         x = noisy_state(x_0, space.expand(sigma), space.noise(generators))
         f, v = module.network_output(x, sigma, space, cond)
         estimate = module.to_x0(x, f, sigma, space)
-        told = 0.0 if v is None else torch.sigmoid(v.to(x.dtype))
-        steps = step_kl(space, x_0, estimate, s0, s1, module.sigma_data, told)
+        variance = 0.0 if v is None else torch.sigmoid(v.to(x.dtype))
+        steps = step_kl(space, x_0, estimate, s0, s1, module.sigma_data, variance)
         c = decoder_std(s0, module.sigma_data).to(x_0)
         last = sqnorm(space, (x_0 - estimate) / space.expand(c)) / 2
         nats = torch.where(i.to(x_0.device) == 0, last, steps)
@@ -126,6 +126,6 @@ def below(schedule: Schedule, sigma: Tensor, steps: int) -> Tensor:
 
 
 def check_steps(steps: int) -> None:
-    """Refuse a chain that is none."""
+    """Raise ValueError unless a chain has at least two levels."""
     if steps != int(steps) or steps < 2:
         raise ValueError(f"steps must be a whole number of at least 2, not {steps}.")

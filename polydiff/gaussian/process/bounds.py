@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from polydiff.core.units import Units
 
 BOUNDS: Mapping[str, str] = {
-    "vlb": "variational bound in continuous time: what training minimises, weighted as likelihood asks",
+    "vlb": "variational bound in continuous time: the training loss with the weighting of the likelihood",
     "chain": "variational bound of ancestral sampling through the levels of the schedule's table, or else 1000, the "
-    "variance learned where the network tells it",
+    "variance learned if the network predicts it",
     "flow": "bound by the probability-flow ODE, which deterministic samplers follow",
 }
 """Name of a bound on -log p -> what it is."""

@@ -1,7 +1,7 @@
-"""Whether what a config names exists and works: names, options and their values, each tried once on little.
+"""Checks of a configuration of a Gaussian process: its names, its options and their values, each used once.
 
-A config says names as words; only the core knows them, and importing it takes torch. So these checks stand apart from
-`polydiff.config.merge`, import the core when they are called, and run before any work is begun.
+A configuration holds names as text. Only the registries know them, and importing these imports torch. So the checks are
+apart from `polydiff.config.merge`, import the registries when they are called, and run before any work.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from polydiff.support.nested import get_dotted
 
 
 def check_names(config: Config) -> None:
-    """Refuse names, and options of names, that the core does not know."""
+    """Raise UserError if a name or an option in the configuration does not exist, or two of them do not fit."""
     from polydiff.gaussian.loss.noise_levels import TIMES
     from polydiff.gaussian.loss.norms import NORMS
     from polydiff.gaussian.loss.weightings import WEIGHTINGS
@@ -40,7 +40,7 @@ def check_names(config: Config) -> None:
 
 
 def check_sampling(config: Config, how: SampleConfig) -> None:
-    """Refuse names and options of sampling that the core or a configuration's network does not know."""
+    """Raise UserError if a name or an option of sampling does not exist, or the network does not support it."""
     from polydiff.gaussian.guidance.method import GUIDANCE
     from polydiff.gaussian.sampling.plan import SAMPLERS
     from polydiff.gaussian.sampling.spacing import SPACINGS
@@ -93,12 +93,12 @@ def check_learned(config: Config) -> None:
 
 
 def tells_variance(config: Config) -> bool:
-    """Return whether the network tells the variance of a step."""
+    """Return whether the network predicts the variance of a step."""
     return bool(getattr(config.backbone, "variance", False))
 
 
 def try_options(config: Config) -> None:
-    """Refuse options of the right name and a wrong value, by using each thing once on little."""
+    """Raise UserError if the value of an option is wrong, by using each component once on two numbers."""
     import torch
 
     from polydiff.core.space import Euclidean

@@ -50,9 +50,15 @@ class GaussianProcess:
             backbone = domain.backbone()
         schedule = SCHEDULES[config.schedule](**config.schedule_options)
         precision = pick_precision(config.train.precision, device)
-        aids, told = build_objective(config).loss.aids(), config.backbone.self_condition
-        made = Denoiser(backbone, schedule, config.target, precision=precision, aids=aids, self_condition=told)
-        return made.to(device)
+        denoiser = Denoiser(
+            backbone,
+            schedule,
+            config.target,
+            precision=precision,
+            aids=build_objective(config).loss.aids(),
+            self_condition=config.backbone.self_condition,
+        )
+        return denoiser.to(device)
 
     def objective(self, config: Config) -> Objective[Any]:
         return build_objective(config)

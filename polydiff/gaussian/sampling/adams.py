@@ -5,7 +5,7 @@ The probability-flow ODE can be written in several frames, each a scaled state y
 $$ y = x / N(s), \qquad \frac{dy}{ds} = w(s)\, m, \qquad m = P(s)\, D + Q(s)\, x. $$
 
 An Adams-Bashforth step of order k puts a polynomial of a variable V(s) through the latest k slopes and integrates it
-exactly against the weight, so whatever N carries is solved without error:
+exactly against the weight, so the part described by N is solved without error:
 
 $$ x_1 = \frac{N_1}{N_0} x_0 + \sum_{j<k} B_j m_j, \qquad B_j = N_1 \int_{s_0}^{s_1} w(s)\, \ell_j(V(s))\, ds. $$
 

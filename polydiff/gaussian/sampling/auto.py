@@ -8,7 +8,7 @@ It was chosen on exact models and on trained networks of three modalities togeth
    corrector of up to 5 slopes. Slopes are polynomials of s, of sqrt(s) and of the flow's time s / (s + sd).
 2. A free beginning. Far above the data, x ~ N(0, s^2) and D hardly changes; in the angle theta = atan(s / sd) the flow
    of N(mu, sd^2) has the constant slope mu / sd. So the state is scaled down to `start` without asking the network, and
-   the first estimate, taken there, mends that by one implicit Euler step in theta: exact for any mean to first order
+   the first estimate, taken there, corrects that by one implicit Euler step in theta: exact for any mean to first order
    in 1 / start.
 3. Levels s_i = c sinh(asinh(start / c) (1 - i / n)^p), c = 0.65 sd, p = 1.2 + 0.36 log n, and start a number of sd
    that rises from 6 to 62 at 20 evaluations, then as n^2: with few the range is cut, with many it opens until the free
@@ -76,7 +76,7 @@ def auto(levels: Sequence[float], sigma_data: float = 1.0) -> list[PlanRow]:
 
 
 def free_step(top: float, first: Row, sd: float) -> list[PlanRow]:
-    """Return the free step from the highest level, and the first row with the implicit Euler step that mends it.
+    """Return the free step from the highest level, and the first row with the implicit Euler step that corrects it.
 
     With N = sqrt(s^2 + sd^2), the change is N (theta_start - theta_top) m_v, m_v the slope of the angle's frame, which
     is a combination of the state and of the estimate that the row has.

@@ -29,7 +29,7 @@ class Broken(NamedTuple):
         level: Noise level at which it began.
         to: Noise level at which it ended.
         samples: Places in the batch of the samples it concerns.
-        largest: Largest |x| of them afterwards, of what is no NaN; infinite where it overflowed; NaN where all are NaN.
+        largest: Largest |x| of them afterwards, ignoring NaN; infinite if it overflowed; NaN if all are NaN.
         before: Largest |x| of the batch before the step; NaN before the first one.
     """
 

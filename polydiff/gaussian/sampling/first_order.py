@@ -65,7 +65,7 @@ def shortcut(levels: Sequence[float]) -> list[Row]:
 def consistency(levels: Sequence[float]) -> list[Row]:
     """x <- D(x, s_0) + s_1 xi: jump to the data, add noise of the next level (Song et al., 2023, algorithm 1).
 
-    For consistency models, of which one step is a sample and more steps mend it. https://arxiv.org/abs/2303.01469
+    For consistency models, where one step gives a sample and more steps improve it. https://arxiv.org/abs/2303.01469
     """
     return [Row(s0, 0.0, (1.0,), s1, s1) for s0, s1 in pairwise(levels)]
 

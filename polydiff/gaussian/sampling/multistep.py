@@ -110,7 +110,7 @@ def lms(levels: Sequence[float], order: int = 4) -> list[Row]:
 def dpmpp_3m(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
     """DPM-Solver++(3M) (Lu et al., 2022, https://arxiv.org/abs/2211.01095), order 3; eta > 0 solves the SDE.
 
-    With the second difference weighted as the Taylor series asks: the published code halves it, which leaves order 2.
+    With the second difference weighted as in the Taylor series: the published code halves it, which leaves order 2.
     """
     return adams(levels, 3, "x0", "log", tau=math.sqrt(not_negative("eta", eta)), last="none")
 
@@ -151,7 +151,7 @@ BASHFORTH = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59
 
 
 def equal_steps(levels: Sequence[float], order: int = 4, earlier: Sequence[int] = ()) -> list[Row]:
-    """Return steps for eps with the coefficients of equal steps, whatever the grid.
+    """Return steps for eps with the coefficients of equal steps, for any grid.
 
     Arguments:
         levels: Noise levels.
@@ -180,7 +180,7 @@ def ipndm(levels: Sequence[float], order: int = 4) -> list[Row]:
 
 @SAMPLERS.register("plms")
 def plms(levels: Sequence[float]) -> list[Row]:
-    """PLMS (Liu et al., PNDM, 2022, https://arxiv.org/abs/2202.09778), begun by one step of Heun's method."""
+    """PLMS (Liu et al., PNDM, 2022, https://arxiv.org/abs/2202.09778), started by one step of Heun's method."""
     return [*steps(levels[:2], trapezoid), *equal_steps(levels[1:], 4, earlier=(1,) if levels[1] > 0 else ())]
 
 

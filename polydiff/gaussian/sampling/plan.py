@@ -5,7 +5,7 @@ In the frame x = x_0 + s eps every schedule's probability-flow ODE is dx/ds = (x
 
 $$ x \leftarrow A\,x + \sum_j B_j m_j + C\,\xi, \qquad m_0 = P\,D(x, s) + Q\,x, $$
 
-where m_0, m_1, ... are the latest estimates, newest first, in whatever frame the method integrates (P = 1, Q = 0: the
+where m_0, m_1, ... are the latest estimates, newest first, in the frame that the method integrates (P = 1, Q = 0: the
 clean state itself), and xi is a standard normal draw on the space. The numbers follow from the noise levels alone.
 
 A plan may also hold rows that do not evaluate the network, x <- A x + C xi (`Renoise`), and rows that hand the state to

@@ -3,8 +3,8 @@ r"""What a noise schedule is: how much signal and how much noise at time t.
 $$ x_t = \alpha_t x_0 + \sigma_t \epsilon, \qquad \lambda_t = \log(\alpha_t^2 / \sigma_t^2), \qquad
    s_t = \sigma_t / \alpha_t = e^{-\lambda_t / 2}. $$
 
-A schedule is a decreasing function t in [0, 1] -> log-SNR, its inverse, and a *frame* that says how alpha and sigma
-follow from the log-SNR:
+A schedule is a decreasing function t in [0, 1] -> log-SNR, its inverse, and a *frame* by which alpha and sigma follow
+from the log-SNR:
 
     vp      alpha^2 + sigma^2 = 1         DDPM (Ho et al., 2020)
     ve      alpha = 1                     EDM (Karras et al., 2022)
@@ -92,7 +92,7 @@ class Schedule(ABC):
             return torch.autograd.grad(self.log_snr(t).sum(), t)[0]
 
     def attach(self, sigma: Tensor) -> Tensor:
-        """Return the same noise levels, as functions of whatever in the schedule is learned; here nothing is."""
+        """Return the same noise levels, as functions of the schedule's learned parameters; here there are none."""
         return sigma
 
     def trained_times(self) -> tuple[float, float]:
@@ -214,7 +214,7 @@ def extended(wrapper: Callable[..., S], make: Callable[..., Any], **further: Any
 
 @torch.no_grad()
 def bisect(rising: Callable[[Tensor], Tensor], y: Tensor, steps: int = 56) -> Tensor:
-    """Return x in [0, 1] with rising(x) = y, in float64; where there is none, the nearer end."""
+    """Return x in [0, 1] with rising(x) = y, in float64; the nearer end if no such x exists."""
     y = y.double()
     low, high = torch.zeros_like(y), torch.ones_like(y)
     for _ in range(steps):

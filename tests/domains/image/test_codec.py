@@ -33,5 +33,5 @@ def test_what_lies_beyond_white_and_black_is_clipped() -> None:
 
 
 def test_a_data_set_of_one_colour_is_refused() -> None:
-    with pytest.raises(UserError, match="one and the same colour"):
+    with pytest.raises(UserError, match="the same single colour"):
         Standardise.measure(torch.full((4, 1, 8, 8), 7, dtype=torch.uint8))

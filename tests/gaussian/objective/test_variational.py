@@ -175,7 +175,7 @@ def test_learned_variance_in_sampling(make: Any) -> None:
     s = levels[-1]  # the last step, to 0, adds no noise: it ends at D, of variance 0.25 * 0.25 / (0.25 + s^2)
     assert spread.item() == pytest.approx(0.25 / (0.25 + s**2), rel=0.05)
     assert (sqnorm(space, small) / space.dim).mean() < 0.9 * (sqnorm(space, large) / space.dim).mean()
-    with pytest.raises(ValueError, match="says nothing of the variance"):
+    with pytest.raises(ValueError, match="does not predict the variance"):
         draw(closed, "learned")
 
 
