@@ -101,7 +101,7 @@ def test_files_are_one_or_several_and_what_a_task_tells_is_not_asked_for(runs: P
     assert torch.equal(polydiff.read(model, sounds[0]).x, polydiff.read(model, [str(sounds[0])]).x)
     with pytest.raises(UserError, match="No file is given"):
         polydiff.read(model, [])
-    with pytest.raises(UserError, match="known is what this model's task tells"):
+    with pytest.raises(UserError, match="known is computed from a file or a held-out example"):
         model.sample(1, cond={"known": np.zeros((1, LENGTH))})
     with pytest.raises(UserError, match=r"jump must be a whole number of at least 1, not 2\.5"):
         polydiff.inpaint(model, polydiff.read(model, sounds[0]), torch.ones(LENGTH), jump=2.5)  # type: ignore[arg-type]

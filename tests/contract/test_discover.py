@@ -141,7 +141,7 @@ def test_a_backbone_examines_itself_and_fails_alone(tmp_path: Path, monkeypatch:
     on_path(monkeypatch, tmp_path)
     found = {finding.name: finding for finding in backbones()}
     assert found["lines"] == ("lines", "note", "thin")
-    assert found["backbone bad"] == ("backbone bad", "broken", "its own examination fails: RuntimeError: no ruler")
+    assert found["backbone bad"] == ("backbone bad", "broken", "its examination fails: RuntimeError: no ruler")
     assert "C++ kernel" in found
 
 

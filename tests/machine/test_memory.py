@@ -24,7 +24,7 @@ def small(**more: str) -> Config:
 @pytest.fixture(scope="module", autouse=True)
 def no_repeated_timings() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "PATIENCE", 0.0)
+        patch.setattr(module, "SPEED_SECONDS", 0.0)
         yield
 
 

@@ -191,7 +191,7 @@ def test_what_is_no_run_is_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no run folder"):
         write_report(tmp_path / "nowhere")
     make_run(tmp_path / "run", **{"evaluation.json": '{"metrics": '})
-    with pytest.raises(UserError, match=r"evaluation\.json is not JSON"):
+    with pytest.raises(UserError, match=r"evaluation\.json is not valid JSON"):
         write_report(tmp_path / "run")
 
 

@@ -104,9 +104,9 @@ def test_checkpoint_and_report_tell_what_a_run_stands_on(tmp_path: Path) -> None
     assert parents["train.init"]["step"] == 2
     assert dict(Model.load(run).parents) == parents
     page = write_report(run).read_text()
-    assert f"<dt>Stands on</dt><dd>train.init: {tmp_path / 'early/checkpoints/step-00000002'}, step 2; " in page
+    assert f"<dt>Depends on</dt><dd>train.init: {tmp_path / 'early/checkpoints/step-00000002'}, step 2; " in page
     assert f"sample.guide: {tmp_path / 'worse'}, step 4</dd>" in page
-    assert "Stands on" not in write_report(tmp_path / "base").read_text()
+    assert "Depends on" not in write_report(tmp_path / "base").read_text()
 
 
 def test_initial_weights_may_go_once_training_has_begun(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_checkpoints_of_before_say_nothing_of_parents(tmp_path: Path) -> None:
         rewrite(checkpoint, state_json=json.dumps(old).encode())
     resume(run, steps=6)
     assert len(Model.load(run).sample(2)) == 2
-    assert "Stands on" not in write_report(run).read_text()
+    assert "Depends on" not in write_report(run).read_text()
 
 
 def test_opening_a_parent_reads_no_weights_and_checks_the_rest(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_data_of_another_size_are_refused_on_resume(tmp_path: Path) -> None:
         ("schedule_options", {"rho": 0}, "schedule_options"),
         ("optim.betas", [2, 3], "optim.betas"),
         ("optim.lr", math.inf, "optim.lr"),
-        ("device", "meta", "not a device's name"),
+        ("device", "meta", "is not the name of a device"),
         ("seed", 10**23, "seed"),
         ("loss.times_options", {"mean": -1, "std": -1e9}, "loss.times_options"),
     ],

@@ -165,9 +165,9 @@ def test_edits_need_all_elements_or_none(domain: MoleculeDomain) -> None:
     assert made.cond is not None
     assert [row["H"] for row in domain.describe(made.cond)] == [6, 6]
     for wrong in ({"C": 2}, {"C": 2, "O": 1}):
-        with pytest.raises(UserError, match=r"H, C, N, O, F are told all together, .*Say H=N, N=N, .*F=N as well"):
+        with pytest.raises(UserError, match=r"H, C, N, O, F must be set together, .*Set H=N, N=N, .*F=N as well"):
             vary(model, given, cond=wrong, steps=1)
-    with pytest.raises(UserError, match="told all together"):
+    with pytest.raises(UserError, match="must be set together"):
         model.sample(2, steps=1, guidance=2.0, negative={"O": 0})
     with pytest.raises(UserError, match="formula=C2H6O: this says the size of samples"):
         vary(model, given, cond={"formula": "C2H6O"}, steps=1)
