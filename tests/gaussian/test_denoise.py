@@ -121,6 +121,6 @@ def test_to_compile_without_a_compiler_is_refused_before_the_first_step(monkeypa
 
     monkeypatch.setattr(cpp_builder, "get_cpp_compiler", none)
     denoiser = Denoiser(nn.Linear(2, 2), EDM())
-    with pytest.raises(UserError, match="takes a C\\+\\+ compiler, and torch finds none"):
+    with pytest.raises(UserError, match="needs a C\\+\\+ compiler, and torch finds none"):
         denoiser.compile()
     denoiser.compile(backend="eager")  # which needs none

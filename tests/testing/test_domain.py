@@ -26,7 +26,7 @@ def test_a_sound_domain_passes_every_check(tmp_path: Path, monkeypatch: pytest.M
         ("variance", "root mean square is 0.1"),
         ("space", "noise and dim disagree"),
         ("backbone", "A condition that is given does not change the output"),
-        ("blank", "unknown condition is not refused"),
+        ("blank", "unknown condition does not raise a UserError"),
         ("decode", "decode returns 15 examples for 16 states"),
         ("judges", "No metric is better on real data than on noise"),
         ("show", "show fetches something"),

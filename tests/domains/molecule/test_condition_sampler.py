@@ -169,5 +169,5 @@ def test_edits_need_all_elements_or_none(domain: MoleculeDomain) -> None:
             vary(model, given, cond=wrong, steps=1)
     with pytest.raises(UserError, match="must be set together"):
         model.sample(2, steps=1, guidance=2.0, negative={"O": 0})
-    with pytest.raises(UserError, match="formula=C2H6O: this says the size of samples"):
+    with pytest.raises(UserError, match="formula=C2H6O: this sets the size of new samples"):
         vary(model, given, cond={"formula": "C2H6O"}, steps=1)
