@@ -49,7 +49,9 @@ class Standardise:
         gains = tuple((-whiten * spectrum(clips)).tolist()) if whiten else ()
         std = cls(1.0, gains).encode(clips).double().square().mean().sqrt().item()
         if not 0 < std < float("inf"):
-            raise UserError(f"The training data have a root mean square of {std}: they are silent or broken.")
+            raise UserError(
+                f"The training data has a root mean square of {std}: it is silent or broken. Check data.path."
+            )
         return cls(std, gains)
 
     def encode(self, sound: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ class Audio:
         self.states = States(config, self.codec, self.task)
         self.evaluation = Evaluation(self.clips, self.data_conditions)
         for name in self.data_conditions.fields.keys() & self.task.conditions.keys():
-            raise UserError(f"A column of the data is named {name}, which is what task={config.task} tells. Rename it.")
+            raise UserError(f"A column of the data is named {name}, like a condition of task={config.task}. Rename it.")
         own = {name: field.kind for name, field in self.data_conditions.fields.items()}
         self.conditions: Conditions = own | dict(self.task.conditions)
 

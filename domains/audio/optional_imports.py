@@ -20,7 +20,7 @@ def torchaudio(part: str) -> ModuleType:
     except (ImportError, OSError, RuntimeError) as error:
         raise UserError(
             f"torchaudio cannot be imported ({str(error).splitlines()[0] if str(error) else type(error).__name__}). "
-            f"Its version must be that of torch, which pip does not ensure. Install both together: {INSTALL}."
+            f"Its version must match that of torch, which pip does not ensure. Install both together: {INSTALL}."
         ) from error
 
 
@@ -38,4 +38,6 @@ def soundfile() -> ModuleType:
     try:
         return importlib.import_module("soundfile")
     except (ImportError, OSError, RuntimeError) as error:
-        raise UserError(f"Sound files need soundfile, which cannot be imported ({error}). Type: {INSTALL}.") from error
+        raise UserError(
+            f"Sound files need the package soundfile, which cannot be imported ({error}). Install it: {INSTALL}."
+        ) from error

@@ -69,7 +69,10 @@ class States:
     def read_degraded(self, paths: Sequence[Path], conditions: Conditions, degrade: bool) -> Batch:
         """Return recordings or mel spectrograms as conditions, beside the states of the simple method."""
         if not provides(self.task, FromFiles):
-            raise UserError(f"task={self.config.task} reads no files of another form.")
+            raise UserError(
+                f"The model was trained with task={self.config.task}, which reads neither recordings at a low rate "
+                "nor mel spectrograms. Use a run of task=upsample or task=vocode."
+            )
         known, length = read_told(self.task, paths, degrade)
         x = self.task.guess(known, (length,))
         space = self.task.space(known) if isinstance(self.task, Upsample) else self.space(len(x), length)

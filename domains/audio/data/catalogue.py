@@ -63,7 +63,7 @@ def catalogue(path: Path, aside: Quarantine) -> list[Entry]:
     if path.is_file():
         entries = in_file(path, aside)
     elif not path.is_dir():
-        raise UserError(f"data.path={path}: there is no such file or folder.")
+        raise UserError(f"data.path={path}: no such file or folder.")
     elif (path / "wavs").is_dir() and (path / "metadata.csv").is_file():
         entries = ljspeech(path, aside)
     elif shards := sorted(p for p in path.glob("*.tar") if not p.name.startswith(".")):
@@ -72,9 +72,9 @@ def catalogue(path: Path, aside: Quarantine) -> list[Entry]:
         entries = tree(path, aside)
     aside.found += len(entries)
     if not aside.found and path.is_dir():
-        raise UserError(f"{path} holds no sound file ({', '.join(sorted(SUFFIXES))}); hidden ones do not count.")
+        raise UserError(f"{path} contains no sound file ({', '.join(sorted(SUFFIXES))}). Hidden files are ignored.")
     if not aside.found:
-        raise UserError(f"{path} names no sound.")
+        raise UserError(f"{path} lists no sound.")
     return entries
 
 
@@ -88,11 +88,11 @@ def in_file(path: Path, aside: Quarantine) -> list[Entry]:
         case suffix if suffix in TABLES:
             return manifest(path, aside)
         case suffix if suffix in SUFFIXES:
-            raise UserError(f"data.path={path} is one sound. Name the folder that it lies in.")
+            raise UserError(f"data.path={path} is a single sound. Set data.path to its folder.")
         case ".gz" | ".tgz" | ".zst" | ".zip":
-            raise UserError(f"data.path={path} is compressed: no crop can be read from its middle. Unpack it.")
+            raise UserError(f"data.path={path} is compressed, so no crop can be read from its middle. Unpack it.")
     raise UserError(
-        f"data.path={path} is neither a folder nor a manifest ({', '.join(TABLES)}), a .tar or an array (.npy)."
+        f"data.path={path} is neither a folder, a table ({', '.join(TABLES)}), a .tar archive nor a .npy array."
     )
 
 
@@ -116,7 +116,9 @@ def tree(root: Path, aside: Quarantine) -> list[Entry]:
             continue
         entries.append(Entry(name, Place(path), columns, lists.get(name, "train" if lists else "")))
     if lists and entries and lists.keys().isdisjoint(entry.name for entry in entries):
-        raise UserError(f"{root} holds none of the files that {' and '.join(LISTS)} name. Mend or remove these.")
+        raise UserError(
+            f"{root} contains none of the files that {' and '.join(LISTS)} list. Correct or remove these lists."
+        )
     return entries
 
 
@@ -147,7 +149,7 @@ def mapping(text: str | bytes) -> dict[str, Any]:
     """Return the object that JSON text holds, without what is empty; another value is a `ValueError`."""
     value = json.loads(text)
     if not isinstance(value, dict):
-        raise ValueError(f"it holds no columns but {type(value).__name__}")
+        raise ValueError(f"it contains a JSON {type(value).__name__}, not an object of columns")
     return filled(value)
 
 
@@ -172,7 +174,7 @@ def ljspeech(root: Path, aside: Quarantine) -> list[Entry]:
 def take_in(entries: dict[str, Entry], entry: Entry, line: str, aside: Quarantine) -> None:
     """Add an entry by its name, unless a line before has it."""
     if entry.name in entries:
-        put_aside_unlisted(aside, {line: f"{entry.name} stands in a line before"})
+        put_aside_unlisted(aside, {line: f"{entry.name} is already listed in an earlier line"})
     entries.setdefault(entry.name, entry)
 
 
@@ -211,7 +213,7 @@ def rows_of(path: Path) -> Iterator[tuple[int, str | dict[str, Any]]]:
 def check_columns(names: Sequence[str], table: Path) -> None:
     """Refuse a first line without `path` or with a name twice."""
     if "path" not in names:
-        raise UserError(f"{table} has no column `path`. Its first line names {', '.join(names) or 'nothing'}.")
+        raise UserError(f"{table} has no column `path`. The columns in its first line: {', '.join(names) or 'none'}.")
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"{table} has several columns `{name}`. Rename them.")
@@ -221,13 +223,13 @@ def entry_of(row: Mapping[str, Any], table: Path) -> Entry:
     """Return the sound that a row names; what makes no sense is a `ValueError`."""
     given = filled(row)
     if "beyond" in given:
-        raise ValueError("it has more cells than the first line has names")
+        raise ValueError("it has more cells than the first line has column names")
     if not isinstance(given.get("path"), str):
-        raise ValueError("it names no `path`")
+        raise ValueError("it has no `path`")
     start, end = (seconds(name, given.get(name)) for name in ("start", "end"))
     word = str(given.get("split", "")).strip().lower()
     if word and word not in SPLITS:
-        raise ValueError(f"split={word} is none of {', '.join(SPLITS)}")
+        raise ValueError(f"split={word} is not one of {', '.join(SPLITS)}")
     part = f" {start or 0:g}:{'' if end is None else f'{end:g}'} s" if start or end is not None else ""
     columns = {name: value for name, value in given.items() if name not in ("path", "start", "end", "split")}
     return Entry(
@@ -247,7 +249,7 @@ def seconds(name: str, cell: Any) -> float | None:
     except (TypeError, ValueError):
         time = math.nan
     if time is not None and not math.isfinite(time):
-        raise ValueError(f"{name}={cell} is no time in seconds")
+        raise ValueError(f"{name}={cell} is not a time in seconds")
     return time
 
 
@@ -265,8 +267,8 @@ def array(path: Path) -> list[Entry]:
         raise UserError(f"data.path={path} cannot be read as an array: {error}.") from error
     if sounds.ndim not in (2, 3) or 0 in sounds.shape or sounds.dtype.kind not in "iuf" or sounds.dtype.kind == "u":
         raise UserError(
-            f"data.path={path} should hold sounds of shape (N, T) or (N, C, T), floating or signed whole numbers, not "
-            f"{sounds.dtype} {sounds.shape}."
+            f"data.path={path} must contain sounds of shape (N, T) or (N, C, T) in floating point or signed integers, "
+            f"not {sounds.dtype} {sounds.shape}."
         )
     return [Entry(f"{path.name}[{i}]", Place(path, row=i), {}) for i in range(len(sounds))]
 
@@ -275,8 +277,8 @@ def archives(root: Path, shards: Sequence[Path], aside: Quarantine) -> list[Entr
     """Return the sounds of a folder of tar archives; sound files beside them are a `UserError`."""
     if loose := files_under(root, SUFFIXES, hidden=(".", "_")):
         raise UserError(
-            f"{root} holds archives, such as {shards[0].name}, and sound files, such as {loose[0].relative_to(root)}. "
-            "Move the ones or the others."
+            f"{root} contains archives, such as {shards[0].name}, and sound files, such as "
+            f"{loose[0].relative_to(root)}. Move one kind elsewhere."
         )
     return [entry for shard in shards for entry in archive(shard, root, aside)]
 

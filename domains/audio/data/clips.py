@@ -44,7 +44,7 @@ class Clips:
         if self.fields is not None and meanings(source.fields) != meanings(self.fields):
             raise UserError(
                 f"The conditions in the data are not those of training: {meanings(source.fields)}, not "
-                f"{meanings(self.fields)}. Bring the files back as they were, or begin a new run."
+                f"{meanings(self.fields)}. Restore the files of training, or start a new run."
             )
         return source
 

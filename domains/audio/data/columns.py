@@ -33,7 +33,7 @@ def chosen(entries: Sequence[Entry], data: AudioData) -> list[Entry]:
     found = {str(entry.columns[LABEL]) for entry in entries if LABEL in entry.columns}
     only = {name for word in data.only for name in ((word,) if word in found else SHORT.get(word, (word,)))}
     for name in sorted(only - found):
-        raise unknown("class", name, found, f"They are those of {data.path} (data.only).")
+        raise unknown("class", name, found, f"These are the classes in {data.path}; data.only selects from them.")
     return [entry for entry in entries if not only or str(entry.columns.get(LABEL)) in only]
 
 
@@ -47,12 +47,14 @@ def types_of(sounds: Sequence[Sound], data: AudioData) -> dict[str, str]:
     if LABEL not in requested and labelled(sounds, data):
         requested = {LABEL: "class", **requested}
     types = {}
-    for name, told in requested.items():
+    for name, specified in requested.items():
         values = [s.entry.columns[name] for s in sounds if name in s.entry.columns]
         if not values:
             columns = {column for sound in sounds for column in sound.entry.columns}
-            raise unknown("column", name, columns, f"They are those of {data.path} (data.conditions).")
-        types[name] = told or ("class" if name == LABEL else plain_type(values))
+            raise unknown(
+                "column", name, columns, f"These are the columns of {data.path}; data.conditions selects from them."
+            )
+        types[name] = specified or ("class" if name == LABEL else plain_type(values))
         check_type(name, types[name], values)
     return types
 
@@ -64,7 +66,7 @@ def labelled(sounds: Sequence[Sound], data: AudioData) -> bool:
     if data.labels == "none" or (data.labels == "auto" and not data.only and (loose or len(names) < 2)):
         return False
     if loose:
-        raise UserError(f"{data.path}: {loose} lies beside the class folders. Move it, or say data.labels=none.")
+        raise UserError(f"{data.path}: {loose} lies beside the class folders. Move it, or set data.labels=none.")
     return bool(names)
 
 
@@ -83,16 +85,16 @@ def is_number(value: Any) -> bool:
         return False
 
 
-def check_type(name: str, told: str, values: Sequence[Any]) -> None:
-    """Refuse a type that a column's values do not have."""
+def check_type(name: str, kind: str, values: Sequence[Any]) -> None:
+    """Raise UserError if the values of a column do not have the specified type."""
     odd: Any
-    match told:
+    match kind:
         case "class":
             kinds = len(set(map(str, values)))
             if kinds > max(FEW, len(values) // 2):
                 raise UserError(
-                    f"Column {name} has {kinds} different values for {len(values)} sounds: these are no classes. A "
-                    "text becomes a condition by an embedding: one .npy a sound, of shape (N, width)."
+                    f"Column {name} has {kinds} different values for {len(values)} sounds, too many for classes. To "
+                    "condition on text, give embeddings: one .npy file per sound, of shape (N, width)."
                 )
             odd = [value for value in values if isinstance(value, Place | dict | list)]
         case "number":
@@ -100,17 +102,17 @@ def check_type(name: str, told: str, values: Sequence[Any]) -> None:
         case "embedding":
             odd = [value for value in values if not isinstance(value, Place)]
         case _:
-            raise unknown(f"type of column {name}", told, ("class", "number", "embedding"))
+            raise unknown(f"type of column {name}", kind, ("class", "number", "embedding"))
     if odd:
         shown = odd[0].path.name if isinstance(odd[0], Place) else repr(odd[0])
-        raise UserError(f"Column {name} cannot be of the type {told}: it holds {shown}.")
+        raise UserError(f"Column {name} cannot have the type {kind}: it contains {shown}.")
 
 
 def values_of(sound: Sound, types: Mapping[str, str]) -> dict[str, Any]:
     """Return what is said of a sound: words, numbers, and the places of arrays."""
     read = {"class": str, "number": float, "embedding": lambda place: place}
     columns = sound.entry.columns
-    return {name: read[told](columns[name]) for name, told in types.items() if name in columns}  # type: ignore[operator]
+    return {name: read[kind](columns[name]) for name, kind in types.items() if name in columns}  # type: ignore[operator]
 
 
 def vectors(place: Place) -> NDArray[Any]:
@@ -126,7 +128,7 @@ def vectors(place: Place) -> NDArray[Any]:
 def embeddings(sounds: Sequence[Sound], types: Mapping[str, str], aside: Quarantine) -> dict[str, Embedding]:
     """Return the fields of the columns that are embeddings, and put aside the sounds whose array cannot be used."""
     fields = {}
-    for name in (name for name, told in types.items() if told == "embedding"):
+    for name in (name for name, kind in types.items() if kind == "embedding"):
         having = [sound for sound in sounds if name in sound.entry.columns]
         with ThreadPoolExecutor(THREADS, thread_name_prefix="polydiff-index") as pool:
             known = list(pool.map(size_of, (sound.entry.columns[name] for sound in having)))
@@ -140,7 +142,7 @@ def embeddings(sounds: Sequence[Sound], types: Mapping[str, str], aside: Quarant
             else:
                 good.append(size)
         if not good:
-            raise UserError(f"No array of the column {name} can be used.\n{aside.text()}")
+            raise UserError(f"No array of column {name} can be used.\n{aside.text()}")
         numbers = sum(rows * wide for rows, wide, _ in good)
         scale = math.sqrt(sum(square for _, _, square in good) / numbers)
         fields[name] = Embedding(good[0][1], max(rows for rows, _, _ in good), scale or 1.0)
@@ -163,10 +165,10 @@ def fields_of(
     """Return the conditions of sounds, measured on those that occur in training so often: 0 for those held out."""
     for name in types:
         if not any(weight and name in row for row, weight in zip(values, weights, strict=True)):
-            raise UserError(f"No sound that is trained on has a value in the column {name} (data.conditions).")
+            raise UserError(f"No training sound has a value in column {name}, which data.conditions names.")
     measures: dict[str, Callable[[Sequence[Any], Sequence[int]], Field]]
     measures = {"class": Labels.measure, "number": Real.measure}
     return {
-        name: arrays[name] if name in arrays else measures[told]([row.get(name) for row in values], weights)
-        for name, told in types.items()
+        name: arrays[name] if name in arrays else measures[kind]([row.get(name) for row in values], weights)
+        for name, kind in types.items()
     }

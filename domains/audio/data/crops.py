@@ -81,7 +81,7 @@ def read_frames(place: Place, low: int, high: int) -> Tensor:
     if samples.shape[1] < high - low:
         raise ValueError(f"it ends after {low + samples.shape[1]} samples")
     if not bool(samples.isfinite().all()):
-        raise ValueError("it holds numbers that are not finite")
+        raise ValueError("it contains numbers that are not finite")
     return samples
 
 

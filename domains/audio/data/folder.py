@@ -58,7 +58,7 @@ class Folder:
         self.arrays = embeddings(sounds, self.types, self.quarantine)
         self.quarantine.check()
         if self.quarantine.reasons:
-            warnings.warn(f"{self.quarantine.text()}\nThey are left out.", stacklevel=2)
+            warnings.warn(f"{self.quarantine.text()}\nThey are excluded.", stacklevel=2)
         sounds = [sound for sound in sounds if sound.entry.name not in self.quarantine.reasons]
         refuse_other(sounds, data)
         self.splits, left_out = split(sounds, data.test_share)
@@ -119,7 +119,7 @@ class Folder:
             values = {n: vectors(v) if isinstance(v, Place) else v for n, v in values_of(sound, self.types).items()}
         except (RuntimeError, OSError, ValueError) as error:
             if self.quarantine.exclude(name, str(error)):
-                warnings.warn(f"{name} is left out from now on: {error}", stacklevel=2)
+                warnings.warn(f"{name} is excluded from now on: {error}", stacklevel=2)
             self.quarantine.check()
             return None
         return match_channels(crop, self.data, name), values
@@ -133,7 +133,7 @@ class Folder:
                 return crop
         with self.quarantine.lock:
             self.quiet += 1
-            self.note("quiet", self.quiet, f"crops were taken though below {self.data.silence:g} dB")
+            self.note("quiet", self.quiet, f"crops below data.silence={self.data.silence:g} dB were used")
         return crop
 
 
@@ -143,13 +143,13 @@ def refuse_other(sounds: Sequence[Sound], data: AudioData) -> None:
     if low and not data.upsample:
         raise UserError(
             f"{len(low)} files in {data.path} have a lower sample rate than data.sample_rate={data.sample_rate}, such "
-            f"as {low[0].path} ({low[0].rate} Hz). Lower data.sample_rate, or take them with data.upsample=true."
+            f"as {low[0].path} ({low[0].rate} Hz). Lower data.sample_rate, or resample them with data.upsample=true."
         )
     wide = [sound.header for sound in sounds if sound.header.channels > data.channels]
     if wide and (data.mix == "refuse" or data.channels > 1):
         raise UserError(
             f"{len(wide)} files in {data.path} have more than {data.channels} channels, such as {wide[0].path} "
-            f"({wide[0].channels}). Say data.channels=2 for stereo, or data.channels=1 with data.mix=average or "
+            f"({wide[0].channels}). Set data.channels=2 for stereo, or data.channels=1 with data.mix=average or "
             "data.mix=left."
         )
 
@@ -171,8 +171,8 @@ def split(sounds: Sequence[Sound], share: float) -> tuple[dict[str, list[Sound]]
     splits = {"train": [*told["train"], *train], "test": [*told["test"], *test]}
     if not all(splits.values()):
         raise UserError(
-            f"Sounds to train on: {len(splits['train'])}, to hold out: {len(splits['test'])}. Each takes one at least, "
-            "of files or speakers of its own."
+            f"Sounds to train on: {len(splits['train'])}, held out: {len(splits['test'])}. Each split needs at least "
+            "one sound, and the splits share no file or speaker."
         )
     return splits, told["validation"]
 
@@ -202,5 +202,7 @@ def match_channels(sound: Tensor, data: AudioData, name: str) -> Tensor:
         return sound[:1]
     mono = sound.mean(0, keepdim=True)
     if mono.square().mean() < 0.05 * sound.square().mean():
-        warnings.warn(f"{name}: averaging the channels loses over 95 % of the power; see data.mix=left.", stacklevel=2)
+        warnings.warn(
+            f"{name}: averaging the channels removes over 95 % of the power. Consider data.mix=left.", stacklevel=2
+        )
     return mono

@@ -71,7 +71,8 @@ def part_of(entry: Entry, facts: Facts, rate: int) -> Header:
     first = round(entry.start * rate)
     last = facts.frames if entry.end is None else round(entry.end * rate)
     if not 0 <= first < last or last > facts.frames + rate // 20:  # people round seconds
-        raise ValueError(f"its part {first / rate:g}:{last / rate:g} s is no part of {facts.frames / rate:g} s")
+        part, whole = f"{first / rate:g}:{last / rate:g} s", f"{facts.frames / rate:g} s"
+        raise ValueError(f"its part {part} is empty or lies outside the file, which is {whole} long")
     return Header(entry.name, rate, facts.channels, min(last, facts.frames) - first, first)
 
 
@@ -128,7 +129,7 @@ def looked_at(places: Sequence[Place]) -> Iterator[Facts | str]:
         for done, facts in enumerate(pool.map(attempt, places), 1):
             if time.monotonic() - told > PATIENCE:
                 told = time.monotonic()
-                print(f"Looking at sounds: {done} of {len(places)}", file=sys.stderr, flush=True)
+                print(f"Indexing sounds: {done} of {len(places)}", file=sys.stderr, flush=True)
             yield facts
 
 
@@ -185,7 +186,7 @@ def header_numbers(place: Place | Path) -> list[int]:
     with place.path.open("rb"), source(place) as opened:  # says what the system says, such as "Permission denied"
         info = optional.soundfile().info(opened)
     if info.frames < 1:
-        raise ValueError("it holds no sound")
+        raise ValueError("it contains no samples")
     if info.samplerate < 1 or info.channels < 1:
         raise ValueError(f"it has {info.channels} channels at {info.samplerate} Hz")
     return [info.samplerate, info.channels, info.frames]

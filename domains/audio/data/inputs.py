@@ -31,8 +31,8 @@ def read_sounds(paths: Sequence[Path], data: AudioData) -> Tensor:
     for path, sound in zip(paths, sounds, strict=True):
         if sound.shape != sounds[0].shape:
             raise UserError(
-                f"{path} has {sound.shape[-1]} samples, {paths[0]} {sounds[0].shape[-1]}. Read files that differ in "
-                "length one at a time."
+                f"{path} has {sound.shape[-1]} samples, {paths[0]} has {sounds[0].shape[-1]}. Read files of different "
+                "lengths one at a time."
             )
     return torch.stack(sounds)
 
@@ -48,17 +48,17 @@ def read_sound(path: Path, data: AudioData) -> Tensor:
         raise UserError(f"{path} cannot be read as a sound: {error}") from error
     if header.channels > data.channels and (data.mix == "refuse" or data.channels > 1):
         raise UserError(
-            f"{path} has {header.channels} channels, the sounds that the model was trained on {data.channels}. Mix it "
-            "down before."
+            f"{path} has {header.channels} channels, but the model was trained on sounds of {data.channels}. Mix the "
+            "file down first."
         )
     if not sound.any():
         raise UserError(f"{path} is silent: all its samples are 0.")
     if header.rate < data.sample_rate:
-        told = f"{path} has {header.rate} samples a second, the model {data.sample_rate}"
-        warnings.warn(f"{told}: above {header.rate / 2:g} Hz there is nothing in it.", stacklevel=2)
+        rates = f"{path} has a sample rate of {header.rate} Hz, the model one of {data.sample_rate} Hz"
+        warnings.warn(f"{rates}: the file contains no frequencies above {header.rate / 2:g} Hz.", stacklevel=2)
     if length > LONG * data.length:
-        told = f"{path} is {length / data.length:.1f} times as long as the clips that the model was trained on"
-        warnings.warn(f"{told}: it may lose the thread.", stacklevel=2)
+        ratio = f"{path} is {length / data.length:.1f} times as long as the training clips"
+        warnings.warn(f"{ratio}: the result may not be coherent over its whole length.", stacklevel=2)
     return match_channels(sound, data, str(path))
 
 
@@ -76,13 +76,15 @@ def region(text: str, sample_rate: int, length: int) -> Tensor:
         low = high = math.nan
     if not colon or not math.isfinite(low) or math.isnan(high):
         raise UserError(
-            f"{text!r} names no part of a sound. Say BEGIN:END in seconds, such as 0.2:0.3, or 0.2: to its end."
+            f"{text!r} is not a part of a sound. Give BEGIN:END in seconds, such as 0.2:0.3, or 0.2: up to the end."
         )
     if low < 0 or high * sample_rate > length + 0.5:
-        raise UserError(f"{text} lies outside of a sound of {whole:.4g} s.")
+        raise UserError(f"{text} lies outside the sound, which is {whole:.4g} s long.")
     first, last = round(low * sample_rate), round(high * sample_rate)
     if first >= last:
-        raise UserError(f"{text} holds no sample: the first number is the beginning, the second the end, in seconds.")
+        raise UserError(
+            f"{text} contains no sample. The first number is the beginning, the second the end, in seconds."
+        )
     places = torch.arange(length)
     return (first <= places) & (places < last)
 

@@ -36,7 +36,7 @@ def members_of(path: Path, shard: str, torn: dict[str, str]) -> Iterator[tuple[s
     try:
         archive = tarfile.open(path, "r:")  # noqa: SIM115 - entered below
     except (tarfile.TarError, OSError) as error:
-        torn[shard] = f"it is no tar archive: {error}"
+        torn[shard] = f"it is not a tar archive: {error}"
         return
     with archive:
         while (member := next_member(archive, torn, shard)) is not None:
@@ -89,7 +89,9 @@ def columns_of(kind: str, place: Place) -> dict[str, Any]:
 def content(place: Place) -> bytes:
     """Return the bytes of a small member."""
     if place.size > 2**24:
-        raise UserError(f"{place.path} holds a text of {place.size} bytes at byte {place.offset}. Is it one?")
+        raise UserError(
+            f"{place.path} contains a text file of {place.size} bytes at byte {place.offset}; at most 16 MiB are read."
+        )
     with place.path.open("rb") as file:
         file.seek(place.offset)
         return file.read(place.size)

@@ -151,4 +151,4 @@ def speech(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise UserError(f'{name} is not installed. Type: pip install "polydiff[speech]".') from error
+        raise UserError(f'The package {name} is not installed. Install it: pip install "polydiff[speech]".') from error

@@ -87,4 +87,4 @@ class Evaluation:
         notes = self.notes(samples)
         if notes is None:
             return [text or f"sample {i}" for i, text in enumerate(requested)]
-        return [f"asked {text}, heard {note}" for text, note in zip(requested, notes, strict=True)]
+        return [f"requested {text}, detected {note}" for text, note in zip(requested, notes, strict=True)]

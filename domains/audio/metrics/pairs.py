@@ -45,7 +45,7 @@ def pair_metrics(sounds: Sequence[Tensor], truth: Sequence[Tensor], config: Audi
             mean(lambda a, b: log_spectral_distance(a, b, rate, (top, rate / 2))),
             "",
             "lower",
-            f"The same of frequencies above {top:g} Hz, which the recording lacks.",
+            f"Log-spectral distance above {top:g} Hz, the frequencies that the recording lacks.",
         )
     found["mr_stft"] = Metric(
         mean(multi_resolution_distance),
@@ -57,7 +57,7 @@ def pair_metrics(sounds: Sequence[Tensor], truth: Sequence[Tensor], config: Audi
         mean(si_snr),
         "dB",
         "higher",
-        "Signal-to-noise ratio against the held-out sound, whatever its level; phases that are free cost it much.",
+        "Scale-invariant signal-to-noise ratio against the held-out sound. Low for tasks that leave phases free.",
     )
     if config.data.speech:
         found["pesq"] = Metric(

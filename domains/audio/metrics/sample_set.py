@@ -58,7 +58,7 @@ def pitch_metrics(
             pitch_accuracy(heard, lowest, requested),
             "",
             "higher",
-            "Share of the clips asked for a note whose nearest note is that one, heard by a pitch tracker (YIN); "
+            "Share of the clips conditioned on a note in which a pitch tracker (YIN) detects that note; "
             f"chance {1 / classes:.3f}, noise 0.",
         ),
         "in_tune": Metric(
@@ -71,7 +71,7 @@ def pitch_metrics(
             mean(heard.voiced),
             "",
             "higher",
-            "Share of clips in which the pitch tracker hears a pitch at all; noise and silence 0.",
+            "Share of clips in which the pitch tracker detects a pitch; noise and silence give 0.",
         ),
     }
 
@@ -115,7 +115,7 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
     known, lacks = reference.known, optional.lacks_torchaudio()
     n, compared = min(len(clips), reference.n), known.features[:COMPARED]
     not_measured = f" Not measured: {lacks}" if lacks else ""
-    too_few = f" Not measured: it takes {MIN_HELD_OUT} held-out clips." if reference.n < MIN_HELD_OUT else ""
+    too_few = f" Not measured: it needs {MIN_HELD_OUT} held-out clips." if reference.n < MIN_HELD_OUT else ""
     distributions = {
         f"{name}_error": Metric(
             wasserstein(heard(clips), heard(known)),
@@ -131,26 +131,26 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
             "",
             "lower",
             f"Frechet distance of log-mel features, version {VERSION}, of {n} clips to {len(compared)} of training "
-            f"(reference {reference.digest}). The column of real data is its floor at this n, real clips against real "
-            "ones; it falls about as 1/n. A local number: compare it at the same n, reference and version alone, not "
-            f"with published distances.{not_measured}",
+            f"(reference {reference.digest}). The value of real data is the floor at this n; it falls about as 1/n. "
+            "Compare only values of equal n, reference and version. They are not comparable with published "
+            f"distances.{not_measured}",
         ),
         **distributions,
         "silent": Metric(
-            mean(clips.level < SILENT), "", "lower", f"Share of clips under {SILENT:.0f} dB of full scale."
+            mean(clips.level < SILENT), "", "lower", f"Share of clips below {SILENT:.0f} dB of full scale."
         ),
         "clipped": Metric(
             mean(~(clips.peak <= 1)),
             "",
             "lower",
-            "Share of clips that exceed full scale somewhere, or hold no numbers.",
+            "Share of clips that exceed full scale at any sample or contain NaN.",
         ),
         "copies": Metric(
             copy_share(nearest(clips.features, known.features), reference.near),
             "",
             "lower",
             f"Share of clips nearer to one of {len(known)} training clips, in log-mel features, than 99 % of held-out "
-            f"clips are: 0.01 by chance, much more where training clips are repeated.{not_measured or too_few}",
+            f"clips are: 0.01 by chance, more if training clips are repeated.{not_measured or too_few}",
         ),
     }
 
@@ -169,34 +169,35 @@ def class_metrics(name: str, seen: Tensor, requested: Tensor | None, judge: Judg
     given = torch.full((len(seen),), -1) if requested is None else requested
     right = (log_p.argmax(1) == given) & log_p.isfinite().all(1)
     sure = "" if math.isnan(judge.accuracy) else f", and is right on {100 * judge.accuracy:.1f} % of held-out ones"
-    local = "A local number: published ones are by other classifiers."
+    local = "Not comparable with published scores, which use other classifiers."
     return {
         f"{name}_agrees": Metric(
             mean(right[given >= 0]),
             "",
             "higher",
-            f"Share of the clips asked for a {name} in which a classifier hears it. It was trained here, on training "
-            f"clips alone{sure}; chance about {1 / classes:.3f}.",
+            f"Share of the clips conditioned on a {name} that a classifier assigns to it. The classifier was trained "
+            f"here on training clips only{sure}; chance about {1 / classes:.3f}.",
         ),
         f"{name}_local_is": Metric(
             inception_score(log_p),
             "",
             "higher",
             f"Inception score by this classifier, of {len(seen)} clips, one half against the other: 1 at worst, about "
-            f"{classes} at best, high where every {name} is clear and they vary. {local}",
+            f"{classes} at best. High if each clip has a clear {name} and all of them occur. {local}",
         ),
         f"{name}_local_mis": Metric(
             modified_inception_score(log_p),
             "",
             "higher",
-            f"Modified Inception score by this classifier, over all pairs of clips: grows with what is clear. {local}",
+            "Modified Inception score by this classifier, over all pairs of clips. High if each clip has a clear "
+            f"{name} and the clips vary. {local}",
         ),
         f"{name}_local_am": Metric(
             am_score(log_p, judge.known),
             "nats",
             "lower",
-            f"AM score by this classifier: how unclear a clip is, and how far each {name} is from being as frequent as "
-            f"in training. {local}",
+            f"AM score by this classifier: the entropy of its prediction for a clip, plus the divergence between the "
+            f"frequencies of each {name} in training and in the samples. {local}",
         ),
     }
 

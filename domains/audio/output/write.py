@@ -40,7 +40,7 @@ def write_sound(path: Path, sound: Tensor, sample_rate: int, encoding: str) -> N
             for begin in range(0, len(data), BLOCK):
                 file.write(data[begin : begin + BLOCK])
     except soundfile.LibsndfileError as error:
-        raise UserError(f"{path} cannot be written: {error} Say data.encoding=pcm16 or float.") from error
+        raise UserError(f"{path} cannot be written: {error} Set data.encoding=pcm16 or float.") from error
 
 
 def write_sounds(sounds: Sequence[Tensor], directory: Path, data: AudioData) -> list[str]:

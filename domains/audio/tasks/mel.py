@@ -72,11 +72,11 @@ class Mel:
         window, high = mel.window or n_fft, mel.high or rate / 2
         if not hop <= window <= n_fft:
             raise UserError(
-                f"data.mel: hop={hop}, window={window}, n_fft={n_fft}: a hop is at most the window, "
-                "and that at most the transform."
+                f"data.mel has hop={hop}, window={window} and n_fft={n_fft}. The hop must be at most the window, and "
+                "the window at most n_fft."
             )
         if mel.low >= high:
-            raise UserError(f"data.mel.low={mel.low:g} is not below the highest frequency, {high:g} Hz.")
+            raise UserError(f"data.mel.low={mel.low:g} must be below the highest frequency, {high:g} Hz.")
         return cls(
             sample_rate=rate,
             n_fft=n_fft,
@@ -180,17 +180,20 @@ def read_mel(path: Path, mel: Mel, channels: int = 1) -> tuple[Tensor, int]:
             values, length, definition = held["mel"], int(held["length"]), dict(json.loads(str(held["definition"])))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} is no mel spectrogram of polydiff ({error}). polydiff.domains.audio.tasks.mel.write_mel makes one."
+            f"{path} is not a mel spectrogram file of polydiff ({error}). "
+            "polydiff.domains.audio.tasks.mel.write_mel writes one."
         ) from error
-    wanted = asdict(mel)
-    different = [name for name in wanted if definition.get(name) != wanted[name]]
+    expected = asdict(mel)
+    different = [name for name in expected if definition.get(name) != expected[name]]
     if different:
-        said = ", ".join(f"{name} is {definition.get(name)}, not {wanted[name]}" for name in different)
-        raise UserError(f"{path} holds another kind of mel spectrogram than the model was trained on: {said}.")
+        differences = ", ".join(f"{name} is {definition.get(name)}, not {expected[name]}" for name in different)
+        raise UserError(
+            f"{path} contains a mel spectrogram of another definition than the model was trained on: {differences}."
+        )
     shape = (channels * mel.bands, mel.frames(length))
     if length < 1 or values.shape != shape or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise UserError(
-            f"{path} should hold finite numbers of shape {shape} for {length} samples of {channels} channels, not "
+            f"{path} must contain finite numbers of shape {shape} for {length} samples of {channels} channels, not "
             f"{values.dtype} {values.shape}."
         )
     return torch.from_numpy(values.astype(np.float32)), length
@@ -215,7 +218,7 @@ class Scale:
         mean = values.mean((0, 1, 3))
         std = (values - mean[:, None]).square().mean().sqrt().item()
         if not 0 < std < math.inf:
-            raise UserError(f"The training data's mel spectrograms vary by {std}: the data are silent or broken.")
+            raise UserError(f"The mel spectrograms of the training data vary by {std}: the data is silent or broken.")
         return cls(tuple(mean.tolist()), std)
 
     def encode(self, spectrogram: Tensor) -> Tensor:

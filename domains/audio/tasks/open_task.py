@@ -29,7 +29,9 @@ def read_told(task: FromFiles, paths: Sequence[Path], degrade: bool) -> tuple[di
     length = parts[0][1]
     for path, (_, other) in zip(paths, parts, strict=True):
         if other != length:
-            raise UserError(f"{path} gives {other} samples, {paths[0]} {length}. Read files that differ one at a time.")
+            raise UserError(
+                f"{path} gives {other} samples, {paths[0]} {length}. Read files of different lengths one at a time."
+            )
     return {name: torch.cat([told[name] for told, _ in parts]) for name in task.conditions}, length
 
 

@@ -155,8 +155,10 @@ class Upsample:
         sound = read_sound(path, self.data.model_copy(update=less))
         header = Header(path.name, *header_numbers(path))
         if header.rate != low:
-            further = " --degrade takes it down to that first." if header.rate > low else ""
-            raise UserError(f"{path} has {header.rate} samples a second; the model makes {rate} of {low}.{further}")
+            advice = f" Pass --degrade to resample it to {low} Hz first." if header.rate > low else ""
+            raise UserError(
+                f"{path} has a sample rate of {header.rate} Hz; the model upsamples {low} to {rate} Hz.{advice}"
+            )
         length = header.length_at(rate)
         return self.beside(raised(self.codec.encode(sound)[None], rate, low, length)), length
 

@@ -247,6 +247,6 @@ def test_data_check_of_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["data", "check", str(tmp_path)]) == 2
     assert "Set --domain NAME" in capsys.readouterr().err
     assert main(["data", "check", str(tmp_path), "--domain", "audio"]) == 2
-    assert "holds no sound file" in capsys.readouterr().out
+    assert "contains no sound file" in capsys.readouterr().out
     assert main(["data", "check", str(tmp_path), "--domain", "image"]) == 2
     assert "holds 0 images" in capsys.readouterr().out
