@@ -127,16 +127,16 @@ def test_invalid_rows_are_excluded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"start": math.inf}, "start=inf is no time in seconds"),
-        ({"end": -math.inf}, "end=-inf is no time in seconds"),
-        ({"start": [1]}, "start=[1] is no time in seconds"),
-        ({"end": True}, "end=True is no time in seconds"),
-        ({"start": "half"}, "start=half is no time in seconds"),
+        ({"start": math.inf}, "start=inf is not a time in seconds"),
+        ({"end": -math.inf}, "end=-inf is not a time in seconds"),
+        ({"start": [1]}, "start=[1] is not a time in seconds"),
+        ({"end": True}, "end=True is not a time in seconds"),
+        ({"start": "half"}, "start=half is not a time in seconds"),
         ({"path": "a\0b.wav"}, "embedded null byte"),
         ({"path": "a\ud800b.wav"}, "its name is not UTF-8"),
     ],
 )
-def test_a_row_that_no_file_can_have_is_put_aside(tmp_path: Path, row: dict[str, Any], reason: str) -> None:
+def test_a_row_with_an_invalid_time_is_excluded(tmp_path: Path, row: dict[str, Any], reason: str) -> None:
     rows: list[dict[str, Any]] = [{"path": write(tmp_path / f"{i}.wav", i).name} for i in range(20)]
     (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, [*rows, {"path": "0.wav", **row}])))
     with pytest.warns(UserWarning, match="1 of 21 sounds"):
