@@ -1,4 +1,4 @@
-"""Modules that audio needs beyond polydiff's own, imported on use."""
+"""Import of the optional dependencies of audio, on first use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ INSTALL = 'pip install "polydiff[audio]"'
 def torchaudio(part: str) -> ModuleType:
     """Return a module of torchaudio, such as "transforms".
 
-    Its wheels fit one version of torch and do not say so: with another, the import ends in an OSError or RuntimeError.
+    Each wheel of torchaudio fits one version of torch, but does not declare it. With another version the import raises
+    an OSError or RuntimeError.
+
+    Raises:
+        UserError: torchaudio cannot be imported.
     """
     try:
         return importlib.import_module(f"torchaudio.{part}")
@@ -25,7 +29,7 @@ def torchaudio(part: str) -> ModuleType:
 
 
 def lacks_torchaudio() -> str:
-    """Return why torchaudio cannot be used, in one sentence; "" where it can."""
+    """Return the reason why torchaudio cannot be imported; "" if it can."""
     try:
         torchaudio("transforms")
     except UserError as error:
@@ -34,7 +38,11 @@ def lacks_torchaudio() -> str:
 
 
 def soundfile() -> ModuleType:
-    """Return soundfile, which reads and writes sound files."""
+    """Return the module soundfile, which reads and writes sound files.
+
+    Raises:
+        UserError: soundfile cannot be imported.
+    """
     try:
         return importlib.import_module("soundfile")
     except (ImportError, OSError, RuntimeError) as error:
