@@ -1,4 +1,4 @@
-"""From what is said of sounds, column by column, to what a network is told of them."""
+"""Conversion of metadata columns to the conditions of a network."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from polydiff.support.errors import UserError, unknown
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SHORT = {"sc09": DIGITS}
-"""Names of well-known choices of classes."""
+"""Abbreviation in data.only -> its classes."""
 LABEL = "label"
 FEW = 100
-"""Number of classes up to which they may be as many as there are sounds."""
+"""Number of classes that is accepted for any number of sounds."""
 
 
 def chosen(entries: Sequence[Entry], data: AudioData) -> list[Entry]:
-    """Return the sounds whose label is one of `data.only`, or all."""
+    """Return the sounds whose label is in `data.only`, or all sounds if it is empty."""
     found = {str(entry.columns[LABEL]) for entry in entries if LABEL in entry.columns}
     only = {name for word in data.only for name in ((word,) if word in found else SHORT.get(word, (word,)))}
     for name in sorted(only - found):
@@ -38,10 +38,13 @@ def chosen(entries: Sequence[Entry], data: AudioData) -> list[Entry]:
 
 
 def types_of(sounds: Sequence[Sound], data: AudioData) -> dict[str, str]:
-    """Return the conditions that a configuration asks for or that are plain, by name with their types.
+    """Return the conditions of a data set: name -> "class", "number" or "embedding".
 
-    Class folders are a condition of themselves; other columns are if data.conditions names them, "tempo" or, where
-    their values do not say what is meant, "digit:class".
+    The label is a condition by default if there are class folders (`labelled`). Other columns become conditions if
+    data.conditions lists them: as "tempo", with the type of its values, or with an explicit type as "digit:class".
+
+    Raises:
+        UserError: A column does not exist, or its values do not have the specified type.
     """
     requested = dict(word.partition(":")[::2] for word in data.conditions)
     if LABEL not in requested and labelled(sounds, data):
@@ -60,7 +63,7 @@ def types_of(sounds: Sequence[Sound], data: AudioData) -> dict[str, str]:
 
 
 def labelled(sounds: Sequence[Sound], data: AudioData) -> bool:
-    """Return whether the label that folders or a table give is a condition."""
+    """Return whether the label of folders or of a table is a condition, by `data.labels`."""
     names = {str(s.entry.columns[LABEL]) for s in sounds if LABEL in s.entry.columns}
     loose = next((s.entry.name for s in sounds if LABEL not in s.entry.columns), None)
     if data.labels == "none" or (data.labels == "auto" and not data.only and (loose or len(names) < 2)):
@@ -71,14 +74,14 @@ def labelled(sounds: Sequence[Sound], data: AudioData) -> bool:
 
 
 def plain_type(values: Sequence[Any]) -> str:
-    """Return the type that a column's values have where nobody says."""
+    """Return the default type of a column, by its values."""
     if any(isinstance(value, Place) for value in values):
         return "embedding"
     return "number" if all(map(is_number, values)) else "class"
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a cell is a finite number, or the text of one."""
+    """Return whether a cell is a finite number, or text that is one."""
     try:
         return not isinstance(value, bool) and bool(np.isfinite(float(value)))
     except (TypeError, ValueError):
@@ -109,14 +112,14 @@ def check_type(name: str, kind: str, values: Sequence[Any]) -> None:
 
 
 def values_of(sound: Sound, types: Mapping[str, str]) -> dict[str, Any]:
-    """Return what is said of a sound: words, numbers, and the places of arrays."""
+    """Return the conditions of a sound: text, numbers, and the places of arrays."""
     read = {"class": str, "number": float, "embedding": lambda place: place}
     columns = sound.entry.columns
     return {name: read[kind](columns[name]) for name, kind in types.items() if name in columns}  # type: ignore[operator]
 
 
 def vectors(place: Place) -> NDArray[Any]:
-    """Return an embedding (N, width); what is none is a `ValueError`."""
+    """Return an embedding (N, width); raise ValueError for any other array."""
     with opened_bytes(place) as file:
         data = BytesIO(file.read())
     try:
@@ -126,7 +129,13 @@ def vectors(place: Place) -> NDArray[Any]:
 
 
 def embeddings(sounds: Sequence[Sound], types: Mapping[str, str], aside: Quarantine) -> dict[str, Embedding]:
-    """Return the fields of the columns that are embeddings, and put aside the sounds whose array cannot be used."""
+    """Return the fields of the embedding columns, and exclude sounds whose array is unreadable or of another width.
+
+    The commonest width is the field's width.
+
+    Raises:
+        UserError: A column has no usable array.
+    """
     fields = {}
     for name in (name for name, kind in types.items() if kind == "embedding"):
         having = [sound for sound in sounds if name in sound.entry.columns]
@@ -150,7 +159,7 @@ def embeddings(sounds: Sequence[Sound], types: Mapping[str, str], aside: Quarant
 
 
 def size_of(place: Place) -> tuple[int, int, float] | str:
-    """Return N, width and the sum of squares of an embedding, or why it cannot be read."""
+    """Return N, width and the sum of squares of an embedding, or the reason why it cannot be read."""
     try:
         array = vectors(place)
     except (OSError, ValueError) as error:
@@ -162,7 +171,17 @@ def size_of(place: Place) -> tuple[int, int, float] | str:
 def fields_of(
     values: Sequence[Mapping[str, Any]], weights: Sequence[int], types: Mapping[str, str], arrays: Mapping[str, Field]
 ) -> dict[str, Field]:
-    """Return the conditions of sounds, measured on those that occur in training so often: 0 for those held out."""
+    """Return the fields of the conditions.
+
+    Arguments:
+        values: Conditions of each sound.
+        weights: Number of training examples of each sound, 0 for held-out ones.
+        types: Name of a condition -> its type.
+        arrays: Fields of the embeddings, which are measured already.
+
+    Raises:
+        UserError: No training sound has a value for a condition.
+    """
     for name in types:
         if not any(weight and name in row for row, weight in zip(values, weights, strict=True)):
             raise UserError(f"No training sound has a value in column {name}, which data.conditions names.")

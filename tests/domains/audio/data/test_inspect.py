@@ -181,7 +181,7 @@ def test_each_damage_has_its_reason(tmp_path: Path, damage: Callable[[Path], Non
         "not_a_number": "not finite",
         "infinite": "not finite",
         "silent": "silent",
-        "without_frames": "no sound",
+        "without_frames": "no samples",
         "a_folder": "folder",
         "broken_link": "broken link",
     }
