@@ -113,12 +113,12 @@ class Folder:
         return (torch.rand(tries, generator=generator, dtype=torch.float64) * possible).long().tolist()
 
     def read(self, sound: Sound, begins: Iterable[int]) -> tuple[Tensor, Values] | None:
-        """Return the first crop that is loud enough, or the last, with its metadata; None if the sound is
-        unreadable."""
+        """Return the first crop that is loud enough, or the last, and its metadata; None if the sound is unreadable."""
         name = sound.entry.name
-            if name
-        in self.quarantine.reasons: return None
-            try: crop = self.audible(sound, begins)
+        if name in self.quarantine.reasons:
+            return None
+        try:
+            crop = self.audible(sound, begins)
             values = {n: vectors(v) if isinstance(v, Place) else v for n, v in values_of(sound, self.types).items()}
         except (RuntimeError, OSError, ValueError) as error:
             if self.quarantine.exclude(name, str(error)):
