@@ -1,4 +1,4 @@
-"""A user's own sound files as sounds to begin from, and parts of a sound named in seconds."""
+"""The user's sound files as input for inpainting, variation and restoration, and time ranges of a sound."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from polydiff.domains.audio.data.index import header_numbers
 from polydiff.support.errors import UserError, check_file
 
 LONG = 4
-"""Times the trained length above which a sound is warned of."""
+"""Ratio to the training length above which a warning is issued."""
 
 
 def read_sounds(paths: Sequence[Path], data: AudioData) -> Tensor:
-    """Return whole files of one length, at the rate and with the channels of training, shape (B, C, T).
+    """Return whole files of one length, at the sample rate and with the channels of training, shape (B, C, T).
 
     Raises:
-        UserError: A file is none, cannot be read, is silent, has too many channels, or another length than the first.
+        UserError: A file is missing, unreadable, silent, has too many channels, or another length than the first.
     """
     sounds = [read_sound(path, data) for path in paths]
     for path, sound in zip(paths, sounds, strict=True):
@@ -38,7 +38,11 @@ def read_sounds(paths: Sequence[Path], data: AudioData) -> Tensor:
 
 
 def read_sound(path: Path, data: AudioData) -> Tensor:
-    """Return one whole file, shape (C, T)."""
+    """Return one whole file at the sample rate and with the channels of training, shape (C, T).
+
+    Raises:
+        UserError: The file is missing, unreadable, silent, or has too many channels.
+    """
     check_file(path)
     try:
         header = Header(path.name, *header_numbers(path))
@@ -63,10 +67,15 @@ def read_sound(path: Path, data: AudioData) -> Tensor:
 
 
 def region(text: str, sample_rate: int, length: int) -> Tensor:
-    """Return which samples lie in BEGIN:END, in seconds, booleans (T,); 0.2: goes to the end, :0.2 from the beginning.
+    """Return the mask (T,) of the samples in a time range, booleans.
+
+    Arguments:
+        text: BEGIN:END in seconds; `0.2:` goes to the end, `:0.2` starts at the beginning.
+        sample_rate: In Hz.
+        length: T.
 
     Raises:
-        UserError: The words are of another form, or the part is empty or ends after the sound.
+        UserError: The text has another form, or the range is empty or ends after the sound.
     """
     begin, colon, end = text.partition(":")
     whole = length / sample_rate
@@ -90,7 +99,12 @@ def region(text: str, sample_rate: int, length: int) -> Tensor:
 
 
 def bridged(sounds: Tensor, mask: Tensor) -> Tensor:
-    """Return sounds (B, C, T) with straight lines in place of what the mask leaves out, level beyond the outermost."""
+    """Return sounds (B, C, T) with straight lines where the mask is 0, constant before the first and after the last 1.
+
+    Arguments:
+        sounds: Shape (B, C, T).
+        mask: 1 at known samples, broadcast to the shape of the sounds; 0 everywhere gives silence.
+    """
     flat = sounds.flatten(0, 1).cpu().numpy().copy()
     kept = (mask != 0).to(sounds.device).expand_as(sounds).flatten(0, 1).cpu().numpy()
     for row, here in zip(flat, kept, strict=True):
