@@ -19,7 +19,7 @@ from polydiff.core.units import Units
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig
 from polydiff.domains.audio.data.inputs import bridged, read_sounds
-from polydiff.domains.audio.tasks.open_task import FromFiles, read_told
+from polydiff.domains.audio.tasks.open_task import FromFiles, read_conditions
 from polydiff.domains.audio.tasks.restoration import Missing, Upsample
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
@@ -88,7 +88,7 @@ class States:
                 f"The model was trained with task={self.config.task}, which reads neither recordings at a low rate "
                 "nor mel spectrograms. Use a run of task=upsample or task=vocode."
             )
-        known, length = read_told(self.task, paths, degrade)
+        known, length = read_conditions(self.task, paths, degrade)
         x = self.task.guess(known, (length,))
         space = self.task.space(known) if isinstance(self.task, Upsample) else self.space(len(x), length)
         return Batch(x, space, blank_conditions(conditions, len(x), x.shape[2:]) | known)

@@ -2,7 +2,7 @@
 
 Sounds of up to ten seconds are read completely. Of longer ones the start, the end and a few places between are read.
 Truncated, silent or non-finite files are thus found before training. Opening a data set again costs one `stat` per
-file. """
+file."""
 
 from __future__ import annotations
 
