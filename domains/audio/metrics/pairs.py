@@ -1,4 +1,4 @@
-"""How near sounds are to what they should have been, as metrics of an evaluation."""
+"""Metrics of restoration: mean distances between sounds and their true versions."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from polydiff.domains.audio.metrics.distances import (
 from polydiff.metrics.results import Metric
 
 CHUNK = 64
-"""Clips that are compared at a time."""
+"""Number of clips compared at a time."""
 
 
 def pair_metrics(sounds: Sequence[Tensor], truth: Sequence[Tensor], config: AudioConfig) -> dict[str, Metric]:
-    """Return the mean distances of sounds (C, T) to the truth, which has the same shapes; NaN of no sounds."""
+    """Return the mean distances of sounds (C, T) to truths of the same shapes; NaN if there are no sounds."""
     rate = config.data.sample_rate
 
     def mean(distance: Callable[[Tensor, Tensor], Tensor]) -> float:

@@ -1,4 +1,4 @@
-"""How sounds are judged, by judges that share nothing with the model or the synthesiser."""
+"""Metrics of sets of samples, computed independently of the model and the synthesiser."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from polydiff.contract.domain import Samples
 from polydiff.domains.audio import optional_imports as optional
 from polydiff.domains.audio.metrics.clip_features import SILENT, Measured
 from polydiff.domains.audio.metrics.judge import Judge
-from polydiff.domains.audio.metrics.pitch import Pitch, hear
+from polydiff.domains.audio.metrics.pitch import Pitch, detect_pitch
 from polydiff.domains.audio.metrics.reference import COMPARED, Reference, portraits
 from polydiff.domains.audio.spectrogram import VERSION
 from polydiff.metrics.classifier import am_score, inception_score, modified_inception_score
@@ -35,27 +35,27 @@ DISTRIBUTIONS: Mapping[str, tuple[Callable[[Measured], Tensor], str, str]] = {
     "offset": (lambda clips: clips.offset, "%", "the DC offset, in % of full scale,"),
     "centroid": (audible, "Hz", "the mean frequency (of power; silence left out)"),
 }
-"""Name -> what is measured of clips, its unit, what it is."""
+"""Name -> function of clips, its unit, its description."""
 
 
 def pitch_metrics(
     sounds: Sequence[Tensor] | Tensor, sample_rate: int, lowest: int, classes: int, requested: Tensor | None
 ) -> dict[str, Metric]:
-    """Return what a pitch tracker hears.
+    """Return the metrics of a pitch tracker.
 
     Arguments:
         sounds: Clips (C, T), which may differ in length.
         sample_rate: In Hz.
-        lowest: MIDI number of class 0.
+        lowest: MIDI note number of class 0.
         classes: Number of classes, a semitone apart.
-        asked: The class asked of each clip (B,), -1 for none; None: none for all.
+        requested: Requested class of each clip, shape (B,), -1 for unconditional ones; None: all are unconditional.
     """
-    heard = hear(sounds, sample_rate)
-    inside = (heard.semitones > lowest - 0.5) & (heard.semitones < lowest + classes - 0.5)
-    in_tune = heard.voiced & inside & (heard.cents <= IN_TUNE)
+    pitch = detect_pitch(sounds, sample_rate)
+    inside = (pitch.semitones > lowest - 0.5) & (pitch.semitones < lowest + classes - 0.5)
+    in_tune = pitch.voiced & inside & (pitch.cents <= IN_TUNE)
     return {
         "pitch_accuracy": Metric(
-            pitch_accuracy(heard, lowest, requested),
+            pitch_accuracy(pitch, lowest, requested),
             "",
             "higher",
             "Share of the clips conditioned on a note in which a pitch tracker (YIN) detects that note; "
@@ -68,7 +68,7 @@ def pitch_metrics(
             f"Share of clips with a pitch within {IN_TUNE:.0f} cents of a note of the data; a random pitch gives 0.40.",
         ),
         "voiced": Metric(
-            mean(heard.voiced),
+            mean(pitch.voiced),
             "",
             "higher",
             "Share of clips in which the pitch tracker detects a pitch; noise and silence give 0.",
@@ -76,27 +76,37 @@ def pitch_metrics(
     }
 
 
-def pitch_accuracy(heard: Pitch, lowest: int, requested: Tensor | None) -> float:
-    """Return the share of clips with a note asked for (>= 0) in which that note is heard."""
+def pitch_accuracy(pitch: Pitch, lowest: int, requested: Tensor | None) -> float:
+    """Return the share of clips with a requested note (>= 0) whose detected note equals it; NaN without requests."""
     if requested is None:
         return math.nan
-    right = heard.voiced & (heard.semitones.round() - lowest == requested)
+    right = pitch.voiced & (pitch.semitones.round() - lowest == requested)
     return mean(right[requested >= 0])
 
 
 def pitch_confusion(
     sounds: Sequence[Tensor] | Tensor, sample_rate: int, lowest: int, names: Sequence[str], requested: Tensor
 ) -> Confusion:
-    """Return the notes asked of clips against those heard, "other" for notes of no class, "none" for no pitch."""
-    heard = hear(sounds, sample_rate)
-    note = heard.semitones.round().long() - lowest
+    """Return the confusion of requested and detected notes.
+
+    Detected notes outside the classes count as "other", clips without a pitch as "none".
+
+    Arguments:
+        sounds: Clips (C, T), which may differ in length.
+        sample_rate: In Hz.
+        lowest: MIDI note number of class 0.
+        names: Names of the classes.
+        requested: Requested class of each clip, shape (B,), -1 for unconditional ones.
+    """
+    pitch = detect_pitch(sounds, sample_rate)
+    note = pitch.semitones.round().long() - lowest
     inside = (note >= 0) & (note < len(names))
-    seen = torch.where(heard.voiced, torch.where(inside, note, len(names)), len(names) + 1)
+    seen = torch.where(pitch.voiced, torch.where(inside, note, len(names)), len(names) + 1)
     return Confusion.of(requested, seen, names, ("other", "none"))
 
 
 def set_metrics(samples: Samples, reference: Reference) -> dict[str, Metric]:
-    """Return what judges of the data set hear in samples, which may differ in length."""
+    """Return the metrics of classifiers and of distances between sets; samples may differ in length."""
     judged: dict[str, Metric] = {}
     if reference.judges:
         seen = portraits(samples.examples, reference.sample_rate)
@@ -106,11 +116,11 @@ def set_metrics(samples: Samples, reference: Reference) -> dict[str, Metric]:
 
 
 def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
-    """Return what can be said of any sound, beside training clips.
+    """Return the metrics that need no labels.
 
     Arguments:
-        clips: What was measured of them.
-        reference: What they are compared with.
+        clips: Features of the samples.
+        reference: Reference clips.
     """
     known, lacks = reference.known, optional.lacks_torchaudio()
     n, compared = min(len(clips), reference.n), known.features[:COMPARED]
@@ -118,12 +128,12 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
     too_few = f" Not measured: it needs {MIN_HELD_OUT} held-out clips." if reference.n < MIN_HELD_OUT else ""
     distributions = {
         f"{name}_error": Metric(
-            wasserstein(heard(clips), heard(known)),
+            wasserstein(feature(clips), feature(known)),
             unit,
             "lower",
             f"Distance between the distributions of {what} of the clips and of training clips.",
         )
-        for name, (heard, unit, what) in DISTRIBUTIONS.items()
+        for name, (feature, unit, what) in DISTRIBUTIONS.items()
     }
     return {
         "log_mel_fd": Metric(
@@ -156,19 +166,19 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
 
 
 def class_metrics(name: str, seen: Tensor, requested: Tensor | None, judge: Judge) -> dict[str, Metric]:
-    """Return what a classifier trained on this data's labels hears.
+    """Return the metrics of a classifier trained on the labels of this data set.
 
     Arguments:
         name: The condition.
-        seen: Spectrograms of the clips (B, 40, 32).
-        asked: The class asked of each clip (B,), -1 for none; None: none for all.
+        seen: Spectrograms of the clips, shape (B, 40, 32).
+        requested: Requested class of each clip, shape (B,), -1 for unconditional ones; None: all are unconditional.
         judge: The classifier.
     """
-    log_p = judge.answers(seen)
+    log_p = judge.log_probabilities(seen)
     classes = log_p.shape[1]
     given = torch.full((len(seen),), -1) if requested is None else requested
     right = (log_p.argmax(1) == given) & log_p.isfinite().all(1)
-    sure = "" if math.isnan(judge.accuracy) else f", and is right on {100 * judge.accuracy:.1f} % of held-out ones"
+    accuracy = "" if math.isnan(judge.accuracy) else f", with {100 * judge.accuracy:.1f} % accuracy on held-out clips"
     local = "Not comparable with published scores, which use other classifiers."
     return {
         f"{name}_agrees": Metric(
@@ -176,7 +186,7 @@ def class_metrics(name: str, seen: Tensor, requested: Tensor | None, judge: Judg
             "",
             "higher",
             f"Share of the clips conditioned on a {name} that a classifier assigns to it. The classifier was trained "
-            f"here on training clips only{sure}; chance about {1 / classes:.3f}.",
+            f"here on training clips only{accuracy}; chance about {1 / classes:.3f}.",
         ),
         f"{name}_local_is": Metric(
             inception_score(log_p),
@@ -203,5 +213,5 @@ def class_metrics(name: str, seen: Tensor, requested: Tensor | None, judge: Judg
 
 
 def mean(flags: Tensor) -> float:
-    """Return the share that is true; NaN of none."""
+    """Return the share of true flags; NaN if there are none."""
     return float(flags.double().mean())

@@ -176,8 +176,8 @@ def test_each_damage_has_its_reason(tmp_path: Path, damage: Callable[[Path], Non
     assert "\n" not in reason
     assert str(tmp_path) not in reason
     expected = {
-        "cut_short": "shorter than its header says",
-        "lying_header": "shorter than its header says",
+        "cut_short": "shorter than its header states",
+        "lying_header": "shorter than its header states",
         "not_a_number": "not finite",
         "infinite": "not finite",
         "silent": "silent",
