@@ -133,8 +133,6 @@ def continuous_vlb(
 ) -> Estimate:
     """Return the bound on -log p(x_0) in the limit of infinitely many steps (Kingma et al., 2021, eq. 15).
 
-    https://arxiv.org/abs/2107.00630
-
     Arguments:
         denoise: E[x_0 | x].
         batch: Clean states (R, ...), their space and conditions.

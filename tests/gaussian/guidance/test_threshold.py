@@ -30,5 +30,5 @@ def test_thresholds_keep_bounded_data_in_bounds_and_change_nothing_within() -> N
 
 def test_thresholds_refuse_data_without_bounds() -> None:
     space = dense(2, 4)
-    with pytest.raises(ValueError, match=r"DenseMolecules has none\. Use apg or rescale"):
+    with pytest.raises(ValueError, match=r"DenseMolecules has none\\. Use the guidance method apg"):
         DynamicThreshold(Curved())(state(space), level(space, 1.0), space)
