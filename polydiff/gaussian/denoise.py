@@ -1,14 +1,15 @@
-r"""The denoiser: a backbone, a schedule and a target become E[x_0 | x].
+r"""The denoiser: E[x_0 | x] from a backbone, a schedule and a target.
 
-The core writes a noisy state as x = x_0 + s eps, for every schedule that a network is trained with: a schedule's own
-x_t is alpha_t x. The backbone sees
+A noisy state is x = x_0 + s eps, whatever the schedule of training; a schedule's own state is x_t = alpha_t x. The
+backbone returns
 
 $$ F = P\, \mathrm{backbone}\!\left(\frac{x}{\sqrt{s^2 + \sigma_d^2}},\ \log s,\ \text{space},\ \text{cond}\right), $$
 
-an input of unit variance and the log of the noise level, and nothing of the schedule. (Karras et al., 2022,
-https://arxiv.org/abs/2206.00364)
+P the projector of the space. Its inputs are a state of unit variance and the log of the noise level, clamped to the
+trained range; it does not depend on the schedule otherwise. (Karras et al., 2022, https://arxiv.org/abs/2206.00364)
 
-Symbols: `sigma` the noise level s, `sigma_data` sigma_d, F the network's output, a and b the target's coefficients.
+Symbols: `sigma` the noise level s, `sigma_data` sigma_d, F the network's output, a and b the target's coefficients, B
+batch size, R rows of a state.
 """
 
 from __future__ import annotations
@@ -29,27 +30,26 @@ from polydiff.machine.compiler import need_compiler
 
 
 class Denoise(Protocol):
-    """Anything that samplers can use: a `Denoiser`, a guided one, or a closed form."""
+    """An estimate of the clean state, as samplers use it: a `Denoiser`, a wrapper of one, or a closed form."""
 
     @property
     def schedule(self) -> Schedule:
-        """The schedule, of which samplers read `sigma_min`, `sigma_max` and the time of a noise level."""
+        """The schedule; samplers read `sigma_min`, `sigma_max` and the time of a noise level from it."""
 
     @property
     def sigma_data(self) -> float:
-        """Standard deviation of the data, 1 where a codec standardises them."""
+        """Standard deviation of the data; 1 if a codec standardises them."""
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        """Return E[x_0 | x_0 + sigma eps = x].
+        """Return E[x_0 | x_0 + sigma eps = x], (R, ...).
 
         Arguments:
-            x: Noisy states.
-            sigma: Noise levels: shape (B,), on the device of x, or shape (), float64 and on the CPU, if all samples
-                share one, as in a sampler. `space.expand(sigma)` broadcasts against x in both cases;
-                `per_sample(sigma, x, space)` has shape (B,) in both, `level_of(sigma)`
-                is the shared number or None.
+            x: Noisy states, (R, ...).
+            sigma: Noise levels. Shape (B,), on the device of x; or shape (), float64 and on the CPU, if all samples
+                share one level, as in a sampler. In both cases `space.expand(sigma)` broadcasts against x, and
+                `per_sample(sigma, x, space)` has shape (B,). `level_of(sigma)` is the shared number, or None.
             space: Where x lives.
-            cond: Conditions, or None for an unconditional estimate.
+            cond: Conditions; None: unconditional.
         """
 
 
@@ -59,21 +59,21 @@ NO_VARIANCE = "This denoiser does not predict the variance of a step."
 def with_variance(
     denoise: Denoise, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
 ) -> tuple[State, State]:
-    """Return (E[x_0 | x], v), each of x's shape, by the denoiser's method of this name (`Denoiser.with_variance`).
+    """Return (E[x_0 | x], v), each of x's shape, from a denoiser that predicts a variance (`Denoiser.with_variance`).
 
     Arguments:
         denoise: The denoiser.
-        x: Noisy states.
+        x: Noisy states, (R, ...).
         sigma: Noise levels, () or (B,).
         space: Where x lives.
-        cond: Conditions, or None.
+        cond: Conditions; None: unconditional.
 
     Raises:
-        ValueError: The denoiser has no such method.
+        ValueError: The denoiser has no method `with_variance`.
     """
     method = getattr(denoise, "with_variance", None)
     if method is None:
-        raise ValueError(f"{NO_VARIANCE} Use a fixed one: variance small or large.")
+        raise ValueError(f"{NO_VARIANCE} Use a fixed variance, small or large.")
     estimate: tuple[State, State] = method(x, sigma, space, cond)
     return estimate
 
@@ -83,12 +83,12 @@ class Denoiser(nn.Module):
 
     Arguments:
         backbone: Module called as backbone(x, log_sigma, space, cond); see `polydiff.testing.check_backbone`. It may
-            return (F, v), with v of x's shape or one that broadcasts against it; see `with_variance`.
-        schedule: What the network is trained with.
+            return (F, v), where v broadcasts against x; see `with_variance`.
+        schedule: The schedule of training.
         target: Name of what the network predicts (`polydiff.gaussian.target.TARGETS`).
-        sigma_data: Standard deviation of the data, 1 where the codec standardises it.
+        sigma_data: Standard deviation of the data; 1 if the codec standardises them.
         precision: "float32" or "bf16", the autocast precision of the backbone; all else is float32.
-        aids: What the loss learns or remembers (`polydiff.gaussian.loss.Loss.aids`), which sampling never looks at.
+        aids: Name -> module with state of the loss (`polydiff.gaussian.loss.Loss.aids`), not used in sampling.
         self_condition: Whether the network is conditioned on its own previous estimate (`gaussian.self_conditioning`).
     """
 
@@ -113,23 +113,23 @@ class Denoiser(nn.Module):
         self.self_condition = self_condition
 
     def forward(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        """Return E[x_0 | x].
+        """Return E[x_0 | x], (R, ...).
 
         Arguments:
-            x: x_0 + sigma eps, on the space.
-            sigma: Noise levels, shape (B,), or () if all samples share one.
+            x: Noisy states x_0 + sigma eps on the space, (R, ...).
+            sigma: Noise levels, (B,), or () if all samples share one, as in `Denoise`.
             space: Where x lives.
-            cond: Conditions, or None for an unconditional estimate.
+            cond: Conditions; None: unconditional.
         """
         return self.to_x0(x, self.predict(x, sigma, space, cond), sigma, space)
 
     def with_variance(
         self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
     ) -> tuple[State, State]:
-        """Return E[x_0 | x] and v in (0, 1), of x's shape, by which a step's log variance is interpolated.
+        """Return E[x_0 | x] and v in (0, 1), each of x's shape.
 
-        v = sigmoid(the network's second output); the variance is small^{1 - v} large^v elementwise (Nichol & Dhariwal,
-        2021, eq. 15, https://arxiv.org/abs/2102.09672). Arguments as in `forward`.
+        v = sigmoid(the network's second output) interpolates the log variance of a step: small^{1 - v} large^v
+        (Nichol & Dhariwal, 2021, eq. 15, https://arxiv.org/abs/2102.09672). Arguments as in `forward`.
 
         Raises:
             ValueError: The network has no second output.
@@ -140,19 +140,19 @@ class Denoiser(nn.Module):
         return self.to_x0(x, f, sigma, space), torch.sigmoid(v.to(x.dtype)).expand_as(x)
 
     def predict(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        """Return the network's own output F = a x_0 + b eps, on the space. Arguments as in `forward`."""
+        """Return the network's output F = a x_0 + b eps on the space, (R, ...). Arguments as in `forward`."""
         return self.network_output(x, sigma, space, cond)[0]
 
     def network_output(
         self, x: State, sigma: Tensor, space: Space, cond: Condition | None
     ) -> tuple[State, Tensor | None]:
-        """Return F on the space, and the network's second output before the sigmoid; None if it has none.
+        """Return F on the space, (R, ...), and the network's second output before the sigmoid; None if it has none.
 
         Arguments:
-            x: Noisy states.
+            x: Noisy states, (R, ...).
             sigma: Noise levels, () or (B,).
             space: Where x lives.
-            cond: Conditions.
+            cond: Conditions; None: unconditional.
         """
         low, high = math.log(self.schedule.sigma_min), math.log(self.schedule.sigma_max)
         level = level_of(sigma)
@@ -160,7 +160,7 @@ class Denoiser(nn.Module):
         if level is None:
             scale = space.expand(torch.rsqrt(sigma.to(x) ** 2 + self.sigma_data**2))
             log_sigma = sigma.log().clamp(low, high).to(x)
-        else:  # arithmetic on the CPU costs nothing
+        else:  # no work on the device for a number that is on the CPU
             scale = 1 / math.hypot(level, self.sigma_data)
             log_sigma = x.new_full((space.batch,), min(max(math.log(level), low), high))
         with self.autocast(x.device):
@@ -171,14 +171,14 @@ class Denoiser(nn.Module):
         return (f if known is None else self.impose_known(f, known, x, sigma, space)), v
 
     def impose_known(self, f: State, known: State, x: State, sigma: Tensor, space: Space) -> State:
-        """Return F with its true value, a y + b (x - y) / s, where the clean state y is known.
+        """Return F, (R, ...), with its true value a y + b (x - y) / s where the clean state y is known.
 
-        So the network need not learn to copy the known values, and only the rest trains it.
+        So the network need not learn to copy the known values, and only the unknown part trains it.
 
         Arguments:
-            f: The network's output.
-            known: y, a clean state with NaN where it is not known.
-            x: Noisy states.
+            f: The network's output, (R, ...).
+            known: y, clean states (R, ...) with NaN where they are unknown.
+            x: Noisy states, (R, ...).
             sigma: Noise levels, () or (B,).
             space: Where x lives.
         """
@@ -188,11 +188,11 @@ class Denoiser(nn.Module):
         return torch.where(given, space.expand(a) * y + space.expand(b / s) * (x - y), f)
 
     def to_x0(self, x: State, f: State, sigma: Tensor, space: Space) -> State:
-        """Return the clean state that follows from x and the network's output F: (b x - s F) / (b - s a).
+        """Return the clean state that x and the network's output F determine: (b x - s F) / (b - s a), (R, ...).
 
         Arguments:
-            x: Noisy states.
-            f: F.
+            x: Noisy states, (R, ...).
+            f: F, (R, ...).
             sigma: Noise levels, () or (B,).
             space: Where x lives.
         """
@@ -201,24 +201,24 @@ class Denoiser(nn.Module):
         return space.expand(b / determinant) * x - space.expand(s / determinant) * f
 
     def coefficients_at(self, sigma: Tensor, x: State) -> tuple[Tensor, Tensor, Tensor]:
-        """Return s, a and b: (B,) like x, or (), where float64 on the CPU costs nothing."""
+        """Return s, a and b in the shape of sigma: (B,) in the precision of x, or () in float64 on the CPU."""
         s = sigma.to(x) if sigma.ndim else sigma.double()
         return s, *self.coefficients(torch.ones_like(s), s, self.sigma_data)
 
     def estimate(self, x_t: State, t: Tensor, space: Space, cond: Condition | None = None) -> State:
-        """Return E[x_0 | x_t] for states in the schedule's own frame.
+        """Return E[x_0 | x_t], (R, ...), for states in the schedule's own frame.
 
         Arguments:
-            x_t: alpha_t x_0 + sigma_t eps.
-            t: Times, shape (B,).
+            x_t: alpha_t x_0 + sigma_t eps, (R, ...).
+            t: Times in [0, 1], (B,).
             space: Where states live.
-            cond: Conditions, or None for an unconditional estimate.
+            cond: Conditions; None: unconditional.
         """
         alpha, _ = self.schedule(t)
         return self.forward(x_t / space.expand(alpha.to(x_t)), self.schedule.noise_level(t).to(x_t), space, cond)
 
     def with_precision(self, precision: str) -> Denoiser:
-        """Return this denoiser with another autocast precision: the same modules, and so the same weights."""
+        """Return this denoiser with another autocast precision; the two share their modules and weights."""
         if precision == self.precision:
             return self
         other = Denoiser(
@@ -229,16 +229,17 @@ class Denoiser(nn.Module):
         return other
 
     def compile(self, **how: Any) -> None:
-        """Compile the network at its next call, for each shape that it meets: a minute once, less a step from then on.
+        """Compile the network with `torch.compile` when it is next called, once for each shape of its inputs.
 
-        Nothing else is compiled, so samplers, guidance and losses stay as they are. A backbone overrides `compile`
-        if only some of its parts can be compiled, or with other arguments.
+        Compiling takes about a minute and makes later calls faster. Only the network is compiled, not samplers,
+        guidance or losses. A backbone overrides `compile` if only some of its parts can be compiled, or with other
+        arguments.
 
         Arguments:
-            how: Arguments of `torch.compile`, over those of the backbone.
+            how: Arguments of `torch.compile`, which override those of the backbone.
 
         Raises:
-            UserError: The network is on a CPU, and there is no C++ compiler.
+            UserError: The network is on a CPU, and no C++ compiler is installed.
         """
         if how.get("backend", "inductor") == "inductor" and any(p.device.type == "cpu" for p in self.parameters()):
             need_compiler()

@@ -1,6 +1,8 @@
 r"""The forward process: data to noise.
 
 $$ x_t = \alpha_t x_0 + \sigma_t \epsilon, \qquad \epsilon \sim \mathcal N(0, P). $$
+
+Symbols: t time, P projector of the space, B batch size, R rows of a state.
 """
 
 from __future__ import annotations
@@ -20,14 +22,14 @@ def q_sample(
     """Draw x_t given x_0, in the schedule's own frame.
 
     Arguments:
-        x_0: Clean states on the space.
+        x_0: Clean states on the space, (R, ...).
         t: Times in [0, 1], shape (B,).
         schedule: Gives alpha_t and sigma_t.
         space: Where the states live; it draws the noise.
         generators: One random stream a sample.
 
     Returns:
-        (x_t, eps).
+        (x_t, eps), each (R, ...).
     """
     alpha, sigma = (space.expand(c.to(x_0)) for c in schedule(t))
     eps = space.noise(generators)
@@ -35,11 +37,11 @@ def q_sample(
 
 
 def noisy_state(x_0: State, s: Tensor | float, eps: State) -> State:
-    """Return x_0 + s eps.
+    """Return the noisy state x_0 + s eps, (R, ...).
 
     Arguments:
-        x_0: Clean states on the space.
-        s: Noise levels that broadcast against x_0 (`Space.expand`), or one of all samples.
-        eps: Standard normal noise on the space.
+        x_0: Clean states on the space, (R, ...).
+        s: Noise levels that broadcast against x_0 (`Space.expand`), or one number for all samples.
+        eps: Standard normal noise on the space, (R, ...).
     """
     return x_0 + s * eps

@@ -1,19 +1,20 @@
-r"""Ordinary differential equations of a batch, each sample with steps of its own.
+r"""An adaptive Runge-Kutta integrator of ordinary differential equations, with separate steps for each sample.
 
 $$ \dot y = f(t, y), \qquad
    k_i = f\Big(t + c_i h,\ y + h \sum_{j < i} a_{ij} k_j\Big), \qquad
    y' = y + h \sum_i b_i k_i, \qquad e = h \sum_i (b_i - \hat b_i) k_i, $$
 
-with two sets of weights, of orders p and p - 1, whose difference e measures the error of a step (Hairer, Nørsett and
-Wanner, Solving Ordinary Differential Equations I, 1993, section II.4). A step is accepted where
+with two sets of weights b, of orders p and p - 1. Their difference e estimates the error of a step (Hairer, Nørsett and
+Wanner, Solving Ordinary Differential Equations I, 1993, section II.4). A step is accepted if
 
 $$ \mathrm{err} = \max_{\text{parts}} \Big( \frac 1 {\mathrm{dim}} \sum \Big(
    \frac{e}{\mathrm{atol} + \mathrm{rtol} \max(|y|, |y'|)} \Big)^2 \Big)^{1/2} \le 1, $$
 
-and the next one is 0.9 err^{-1/p} times as long, within [0.2, 5]. Times, steps and decisions are one number a sample,
-so sample i does not depend on its batch-mates; samples that are done wait for the others with h = 0.
+and the next step is 0.9 err^{-1/p} times as long, a factor within [0.2, 5]. Each sample has its own times, steps and
+decisions, so it does not depend on the rest of its batch. Samples that are done have h = 0 until all are.
 
-Symbols: t time (B,), h step (B,), y the solution, k slopes, a b c the method's coefficients.
+Symbols: t time (B,), h step (B,), y the solution, k slopes, a b c the method's coefficients, p its order, B batch size.
+A solution or a slope has one or more parts, each a state (R, ...) of its own space.
 """
 
 from __future__ import annotations
@@ -30,25 +31,26 @@ from polydiff.gaussian.tableaux import METHODS, Tableau
 
 Parts = tuple[State, ...]
 Slope = Callable[[Tensor, Parts], Parts]
-"""(t of shape (B,) in float64, parts of y) -> their derivatives."""
+"""(t, shape (B,), float64; parts of y) -> derivatives of the parts."""
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
+"""Factor of the next step's estimated length; smallest and largest ratio of two steps."""
 
 
 class IntegrationError(ArithmeticError):
-    """An equation could not be solved to the given tolerance."""
+    """An equation cannot be solved to the given tolerance."""
 
 
 @dataclass(frozen=True, eq=False)
 class Equation:
-    """What stays the same over all steps of an integration.
+    """An equation with the method and the tolerances of its solution.
 
     Arguments:
         f: The slope.
         spaces: Where each part of y lives.
-        tableau: The method.
-        rtol: Error allowed in a step, relative to y.
-        atol: Error allowed in a step where y is small.
+        tableau: Coefficients of the method.
+        rtol: Error allowed in a step, relative to |y|.
+        atol: Absolute error allowed in a step, in addition to the relative one.
     """
 
     f: Slope
@@ -59,13 +61,13 @@ class Equation:
 
 
 class Solution(NamedTuple):
-    """What `integrate` returns.
+    """The result of `integrate`.
 
     Attributes:
-        y: The parts at the end.
-        evaluations: How often f was needed for each sample, shape (B,).
-        steps: Steps accepted, shape (B,).
-        rejected: Steps tried in vain, shape (B,).
+        y: The parts of the solution at the end times.
+        evaluations: Evaluations of f that each sample needed, shape (B,).
+        steps: Accepted steps of each sample, shape (B,).
+        rejected: Rejected steps of each sample, shape (B,).
     """
 
     y: Parts
@@ -90,17 +92,18 @@ def integrate(
 
     Arguments:
         f: The slope.
-        y: Parts of the solution, each a state of its own space; their precision is that of the arithmetic.
+        y: Parts of the solution at the start; their precision is that of the arithmetic.
         spaces: Where each part lives, all with the same B.
-        start: Times to begin at, shape (B,).
-        end: Times to end at, shape (B,).
-        rtol: Error allowed in a step, relative to y.
-        atol: Error allowed in a step where y is small.
-        method: Name of the method (`METHODS`).
-        max_steps: Steps after which to give up.
+        start: Start times, shape (B,).
+        end: End times, shape (B,), before or after the start times.
+        rtol: Error allowed in a step, relative to |y|.
+        atol: Absolute error allowed in a step, in addition to the relative one.
+        method: Name of the method (`polydiff.gaussian.tableaux.METHODS`).
+        max_steps: Largest number of steps, accepted or rejected.
 
     Raises:
-        IntegrationError: The steps become too short, or too many.
+        ValueError: A tolerance is negative, or both are 0.
+        IntegrationError: A step becomes too short, or the steps do not suffice.
     """
     if not (rtol >= 0 and atol >= 0 and rtol + atol > 0):
         raise ValueError(f"rtol and atol must be at least 0 and not both 0; they are {rtol:g} and {atol:g}.")
@@ -124,46 +127,46 @@ def integrate(
         h = next_step(h, error, accepted, end - t, equation.tableau.order)
         check_step(t, h, active)
     raise IntegrationError(
-        f"{max_steps} steps did not reach the end: sample {where(active)} stands at t = {t[active][0].item():.6g}. "
-        "Allow a larger rtol and atol."
+        f"{max_steps} steps did not reach the end: sample {first_index(active)} is at t = {t[active][0].item():.6g}. "
+        "Use a larger rtol and atol."
     )
 
 
 def attempt(equation: Equation, t: Tensor, h: Tensor, y: Parts, k: Parts) -> tuple[Parts, Parts, Tensor]:
-    """Try a step from (t, y).
+    """Compute one step of each sample, to be accepted or rejected.
 
     Arguments:
-        equation: What is solved, and how.
+        equation: The equation, its method and its tolerances.
         t: Times, shape (B,).
-        h: Steps, shape (B,).
+        h: Steps, shape (B,), negative backwards.
         y: Parts of the solution at t.
-        k: Parts of the slope there.
+        k: Parts of the slope at t.
 
     Returns:
-        Parts of y', parts of the slope there, and the error, shape (B,): at most 1 in a step to accept.
+        Parts of y' at t + h, parts of the slope there, and err, shape (B,), float64: the step is accepted if err <= 1.
     """
     tableau, spaces = equation.tableau, equation.spaces
     slopes = [k]
     for row, c in zip(tableau.a, tableau.c[1:], strict=True):
-        new = shifted(y, h, row, slopes, spaces)
+        new = advance(y, h, row, slopes, spaces)
         slopes.append(equation.f(t + c * h, new))
     off = [b - low for b, low in zip(tableau.b, tableau.low, strict=True)]
-    errors = shifted(tuple(torch.zeros_like(part) for part in y), h, off, slopes, spaces)
+    errors = advance(tuple(torch.zeros_like(part) for part in y), h, off, slopes, spaces)
     sizes = [
         norm(space, e / (equation.atol + equation.rtol * torch.maximum(part.abs(), ahead.abs())))
         for space, e, part, ahead in zip(spaces, errors, y, new, strict=True)
     ]
-    return new, slopes[-1], torch.stack(sizes).amax(0)  # NaN stays NaN
+    return new, slopes[-1], torch.stack(sizes).amax(0)  # amax keeps NaN, and a step with err NaN is rejected
 
 
-def shifted(y: Parts, h: Tensor, weights: Sequence[float], slopes: Sequence[Parts], spaces: Sequence[Space]) -> Parts:
-    """Return y + h sum_j weights_j slopes_j.
+def advance(y: Parts, h: Tensor, weights: Sequence[float], slopes: Sequence[Parts], spaces: Sequence[Space]) -> Parts:
+    """Return y + h sum_j weights_j slopes_j, in parts.
 
     Arguments:
         y: Parts of the solution.
         h: Steps, shape (B,).
-        weights: One number a slope.
-        slopes: Slopes, the parts of each.
+        weights: One weight for each slope.
+        slopes: Slopes, each in parts.
         spaces: Where each part lives.
     """
     moved = []
@@ -174,12 +177,12 @@ def shifted(y: Parts, h: Tensor, weights: Sequence[float], slopes: Sequence[Part
 
 
 def select(chosen: Tensor, new: Parts, old: Parts, spaces: Sequence[Space]) -> Parts:
-    """Return the new parts of the chosen samples, and the old parts of the others.
+    """Return the new parts for the chosen samples, and the old parts for the others.
 
     Arguments:
-        chosen: Booleans, shape (B,).
+        chosen: Whether each sample is chosen, shape (B,).
         new: Parts of a solution or of a slope.
-        old: The same before.
+        old: The same parts before the step.
         spaces: Where each part lives.
     """
     triples = zip(new, old, spaces, strict=True)
@@ -187,18 +190,18 @@ def select(chosen: Tensor, new: Parts, old: Parts, spaces: Sequence[Space]) -> P
 
 
 def norm(space: Space, x: State) -> Tensor:
-    """Return the root mean square over each sample's true dimensions, shape (B,), in float64."""
+    """Return the root mean square of a state over each sample's dimensions, without padding, shape (B,), float64."""
     return (space.sum(x * x) / space.dim.clamp(min=1)).double().sqrt()
 
 
 def first_step(equation: Equation, y: Parts, k: Parts, span: Tensor) -> Tensor:
-    """Return a step, shape (B,), in which no part moves by more than 1 % of itself (Hairer et al., 1993, section II.4).
+    """Return the first step, shape (B,): no part moves by more than 1 % of itself (Hairer et al., 1993, section II.4).
 
     Arguments:
-        equation: What is solved, and how.
+        equation: The equation, its method and its tolerances.
         y: Parts of the solution at the start.
-        k: Parts of the slope there.
-        span: Time from the start to the end, shape (B,).
+        k: Parts of the slope at the start.
+        span: Time from the start to the end, shape (B,), negative backwards.
     """
     lengths = []
     for part, slope, space in zip(y, k, equation.spaces, strict=True):
@@ -214,10 +217,10 @@ def next_step(h: Tensor, error: Tensor, accepted: Tensor, left: Tensor, order: i
 
     Arguments:
         h: Last steps, shape (B,).
-        error: Their errors, shape (B,).
-        accepted: Which were accepted, shape (B,).
-        left: Time to the end, the longest step, shape (B,).
-        order: Of the method.
+        error: err of these steps, shape (B,).
+        accepted: Whether they were accepted, shape (B,).
+        left: Time to the end, shape (B,); no step is longer.
+        order: p.
     """
     factor = SAFETY * error.clamp(min=1e-10) ** (-1 / order)
     factor = torch.where(accepted, factor.clamp(SHRINK, GROW), factor.clamp(SHRINK, 1.0))
@@ -226,15 +229,15 @@ def next_step(h: Tensor, error: Tensor, accepted: Tensor, left: Tensor, order: i
 
 
 def check_step(t: Tensor, h: Tensor, active: Tensor) -> None:
-    """Stop where a step is too short to change the time."""
+    """Raise IntegrationError if the step of a sample that is not done is too short to change its time."""
     stuck = active & (h.abs() <= 16 * torch.finfo(t.dtype).eps * t.abs().clamp(min=1e-30))
     if bool(stuck.any()):
         raise IntegrationError(
-            f"The step of sample {where(stuck)} became too short at t = {t[stuck][0].item():.6g}: the slope is not "
-            "finite or not smooth there, or rtol and atol are below the precision of the numbers."
+            f"The step of sample {first_index(stuck)} became too short at t = {t[stuck][0].item():.6g}: the slope is "
+            "not finite or not smooth there, or rtol and atol are below the precision of the numbers."
         )
 
 
-def where(chosen: Tensor) -> int:
-    """Return the number of the first sample chosen."""
+def first_index(chosen: Tensor) -> int:
+    """Return the index of the first chosen sample; chosen is (B,)."""
     return int(chosen.nonzero()[0, 0])

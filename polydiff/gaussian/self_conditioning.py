@@ -1,14 +1,15 @@
-r"""Self-conditioning: a network conditioned on its own estimate of the clean state at the step before.
+r"""Self-conditioning: a network conditioned on its own estimate of the clean state from the step before.
 
-In training, every second step first computes an estimate without a previous one and without gradient, and then trains
-the network conditioned on it:
+In training, every second step computes an estimate first, without a previous one and without gradient. It then trains
+the network conditioned on that estimate:
 
 $$ \hat x = D(x, s, \varnothing), \qquad \text{loss of } D(x, s, \hat x). $$
 
-In the other steps no estimate is given, as at the first step of a sampler. Every later step of a sampler is given the
-estimate of the step before, guidance and known values included. (Chen et al., Analog Bits, 2023, https://arxiv.org/abs/2208.04202)
+The other training steps, and the first step of a sampler, are given no estimate. Every later step of a sampler is given
+the estimate of the step before, with guidance and known values. (Chen et al., Analog Bits, 2023,
+https://arxiv.org/abs/2208.04202)
 
-Symbols: s noise level, D estimate.
+Symbols: s noise level, D estimate, B batch size, R rows of a state.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from polydiff.gaussian.wrapper import Wrapper
 
 @dataclass
 class Memory:
-    """The last estimate: of which space, at which noise levels (B,)."""
+    """The last estimate, (R, ...), with its space and its noise levels, (B,)."""
 
     space: Space | None = None
     sigma: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -37,10 +38,10 @@ class Memory:
 
 @dataclass(frozen=True, eq=False)
 class SelfConditioned(Wrapper):
-    """A denoiser conditioned on its own last estimate, unless the noise grew; one object serves one run.
+    """A denoiser conditioned on its own last estimate, unless the noise level rose; use one object for each run.
 
     Arguments:
-        denoiser: Trained with `backbone.self_condition`; guided or not.
+        denoiser: The wrapped denoiser, trained with `backbone.self_condition`, guided or not.
     """
 
     memory: Memory = field(default_factory=Memory, init=False, repr=False)
@@ -60,12 +61,12 @@ class SelfConditioned(Wrapper):
         return SelfConditioned(wrap(self.denoiser))
 
     def previous_estimate(self, x: State, sigma: Tensor, space: Space) -> State:
-        """Return the last estimate of these samples; NaN for a first estimate, or if the noise of a sample grew.
+        """Return the last estimate of these samples, (R, ...); NaN if there is no last one or the noise level rose.
 
         Arguments:
-            x: Noisy states.
+            x: Noisy states, (R, ...).
             sigma: Their noise levels, () or (B,).
-            space: Where they live; another space means other samples.
+            space: Where they live; another space object means other samples.
         """
         if self.memory.space is not space:
             return torch.full_like(x, math.nan)
@@ -73,7 +74,7 @@ class SelfConditioned(Wrapper):
         return torch.where(later, self.memory.estimate, math.nan)
 
     def remember(self, estimate: State, sigma: Tensor, space: Space) -> State:
-        """Keep an estimate at noise levels () or (B,) for the next call, and return it."""
+        """Store an estimate at noise levels () or (B,) for the next call, and return it."""
         self.memory.space, self.memory.sigma = space, per_sample(sigma, estimate, space)
         self.memory.estimate = estimate.detach()
         return estimate

@@ -1,9 +1,10 @@
 r"""The size of a sampler's step as a condition of the network, for shortcut models (`objective.shortcut`).
 
-In flow time t = s / (1 + s), a step d has the share d / T of the way, T the flow time of the schedule's highest noise
-level. The network's condition "_step" is log_2(d / T), or NaN ("not given") for steps shorter than T / finest.
+A step of length d in flow time t = s / (1 + s) is the share d / T of the way, where T is the flow time of the
+schedule's highest noise level. The network's condition "_step" is log_2(d / T), or NaN ("not given") for steps of
+length T / finest or less.
 
-Symbols: s noise level, t flow time.
+Symbols: s noise level, t flow time, B batch size.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ class StepSize(Wrapper):
     """A shortcut denoiser whose condition "_step" is the size of the sampler's step.
 
     Arguments:
-        denoiser: Trained by `polydiff.gaussian.objective.shortcut.Shortcut`.
-        rows: The sampler's plan; best are noise levels of the spacing "flow" with a power of 2 steps.
-        finest: As in training: the number of steps from which on the step size counts as 0.
+        denoiser: The wrapped denoiser, trained by `polydiff.gaussian.objective.shortcut.Shortcut`.
+        rows: The sampler's plan; most exact with the spacing "flow" and a power of 2 of steps, as in training.
+        finest: The number of equal steps from which the step size is "not given"; the same as in training.
     """
 
     rows: Plan
@@ -49,7 +50,7 @@ class StepSize(Wrapper):
         """Return the conditions and "_step", the size of the step that starts at each sample's noise level.
 
         Arguments:
-            cond: Conditions.
+            cond: Conditions; None: no others.
             x: States, for device and precision.
             sigma: Noise levels, () or (B,).
             space: Where the states live.
@@ -64,16 +65,16 @@ class StepSize(Wrapper):
         return tuple(row.at for row in steps), tuple(self.log2_step(row.at, row.to) for row in steps)
 
     def log2_step(self, at: float, to: float) -> float:
-        """Return log2 of a step's share of the whole way, or NaN for a step shorter than the finest one."""
+        """Return log_2(d / T) of the step between two noise levels, or NaN if it is not above 1 / finest of the way."""
         share = (flow_time(at) - flow_time(to)) / flow_time(self.schedule.sigma_max)
         return math.log2(share) if share * self.finest > 1 + 1e-6 else math.nan
 
 
 def flow_time(s: Number) -> Number:
-    """Return t = s / (1 + s)."""
+    """Return the flow time t = s / (1 + s) of a noise level."""
     return s / (1 + s)
 
 
 def noise_level(t: Number) -> Number:
-    """Return s = t / (1 - t)."""
+    """Return the noise level s = t / (1 - t) of a flow time."""
     return t / (1 - t)

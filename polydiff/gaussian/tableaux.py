@@ -12,12 +12,12 @@ from polydiff.core.registry import Registry
 
 @dataclass(frozen=True)
 class Tableau:
-    """An explicit method whose last stage is the slope at the end of the step, so the next step begins with it.
+    """An explicit method whose last stage is the slope at the end of the step, which is the first of the next step.
 
     Arguments:
         order: p.
-        a: Coefficients of each stage after the first; the last row is b.
-        low: The weights of order p - 1.
+        a: Coefficients of each stage after the first; the last row holds b.
+        low: The weights of order p - 1, for the error.
     """
 
     order: int
@@ -31,11 +31,12 @@ class Tableau:
 
     @property
     def c(self) -> tuple[float, ...]:
-        """When each stage takes place, as a share of the step."""
+        """The time of each stage, as a share of the step."""
         return (0.0, *(sum(row) for row in self.a))
 
 
 METHODS: Registry[Tableau] = Registry("integrator")
+"""Name -> coefficients of the method."""
 METHODS.register("dopri5")(
     Tableau(
         5,

@@ -1,11 +1,11 @@
-r"""What a network predicts: F = a x_0 + b eps, and back.
+r"""Targets: what a network predicts, F = a x_0 + b eps, and the clean state that follows from it.
 
 With x = alpha x_0 + sigma eps, the pair (x, F) is a 2x2 linear image of (x_0, eps), so
 
 $$ x_0 = (b x - \sigma F) / (\alpha b - \sigma a), \qquad \epsilon = (\alpha F - a x) / (\alpha b - \sigma a). $$
 
-Each target is a function (alpha, sigma, sigma_data) -> (a, b). All of them are homogeneous of degree zero in (alpha,
-sigma): they depend on the noise level alone, so a network's meaning does not change with the frame.
+Each target is a function (alpha, sigma, sigma_data) -> (a, b). All are homogeneous of degree zero in (alpha, sigma):
+they depend on the noise level sigma / alpha alone. So the meaning of a network's output does not change with the frame.
 
 Symbols: F the network's output, `sigma_data` the standard deviation of x_0.
 """
@@ -22,6 +22,7 @@ from polydiff.core.rules import Rule, rules
 
 Target = Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
 TARGETS: Registry[Target] = Registry("target")
+"""Name -> function (alpha, sigma, sigma_data) -> (a, b), tensors of the shape of alpha."""
 SIGNAL = Rule(
     "schedule_options.zero_terminal_snr",
     (True,),
@@ -75,8 +76,9 @@ def edm(alpha: Tensor, sigma: Tensor, sigma_data: float = 1.0) -> tuple[Tensor, 
 def score(alpha: Tensor, sigma: Tensor, sigma_data: float = 1.0) -> tuple[Tensor, Tensor]:
     """F = sigma grad log p(x) = -eps, the score in units of 1 / sigma (Song & Ermon, 2020).
 
-    https://arxiv.org/abs/2006.09011. The score itself, -eps / sigma, changes with the frame and is of no bounded size;
-    times sigma it is the same in all frames and of unit variance. A denoiser's is (D - x) / s^2 in x = x_0 + s eps.
+    https://arxiv.org/abs/2006.09011. The score itself, -eps / sigma, depends on the frame and is not bounded. Times
+    sigma it is the same in all frames and has unit variance. The score of a denoiser in x = x_0 + s eps is (D - x) /
+    s^2.
     """
     return torch.zeros_like(alpha), -torch.ones_like(alpha)
 
@@ -84,15 +86,15 @@ def score(alpha: Tensor, sigma: Tensor, sigma_data: float = 1.0) -> tuple[Tensor
 def convert(
     x: Tensor, f: Tensor, alpha: Tensor, sigma: Tensor, source: str, to: str, sigma_data: float = 1.0
 ) -> Tensor:
-    """Return the output that a network with another target would have for the same estimate.
+    """Return the output, of f's shape, that a network with another target would have for the same estimate.
 
     Arguments:
         x: The state alpha x_0 + sigma eps.
-        f: The output of a network whose target is `source`.
-        alpha: Signal, broadcast against x.
-        sigma: Noise, broadcast against x.
+        f: The output of a network whose target is `source`, of x's shape.
+        alpha: Signal level, broadcasting against x.
+        sigma: Noise level, broadcasting against x.
         source: Name of the target of f.
-        to: Name of the target wanted.
+        to: Name of the target of the result.
         sigma_data: Standard deviation of the data.
     """
     x_0, eps = solve(x, f, alpha, sigma, TARGETS[source](alpha, sigma, sigma_data))
@@ -101,9 +103,14 @@ def convert(
 
 
 def solve(x: Tensor, f: Tensor, alpha: Tensor, sigma: Tensor, ab: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return (x_0, eps) from a state x = alpha x_0 + sigma eps and F = a x_0 + b eps.
+    """Return (x_0, eps), each of x's shape, from a state x = alpha x_0 + sigma eps and F = a x_0 + b eps.
 
-    The numbers alpha, sigma, a, b must broadcast against x.
+    Arguments:
+        x: The state.
+        f: F, of x's shape.
+        alpha: Signal level, broadcasting against x.
+        sigma: Noise level, broadcasting against x.
+        ab: (a, b), each broadcasting against x.
     """
     a, b = ab
     determinant = alpha * b - sigma * a

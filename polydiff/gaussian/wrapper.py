@@ -43,7 +43,7 @@ class Wrapper(ABC):
     def with_variance(
         self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
     ) -> tuple[State, Tensor]:
-        """Return the estimate and the wrapped denoiser's learned variance, which costs it one more evaluation.
+        """Return the estimate and the wrapped denoiser's v, the learned variance, at the cost of one more evaluation.
 
         Arguments and result as in `polydiff.gaussian.denoise.with_variance`.
         """
@@ -51,12 +51,12 @@ class Wrapper(ABC):
 
 
 class Outermost(Protocol):
-    """A wrapper that must stay outside all others, because it needs the estimate that they return."""
+    """A wrapper that must stay outside all others, because it needs the estimate that they compute."""
 
     def around(self, wrap: Callable[[Denoise], Denoise]) -> Denoise:
         """Return this wrapper around wrap(the denoiser inside it)."""
 
 
 def wrapped(denoiser: Denoise, wrap: Callable[[Denoise], Denoise]) -> Denoise:
-    """Return a denoiser inside one more wrapper; an `Outermost` wrapper stays outside the new one."""
+    """Return wrap(denoiser); if the denoiser is an `Outermost` wrapper, it stays outside the new one."""
     return denoiser.around(wrap) if provides(denoiser, Outermost) else wrap(denoiser)

@@ -17,7 +17,7 @@ from polydiff.core.conditions import ESTIMATE, Condition
 from polydiff.core.space import Batch, Euclidean, Space, State
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
-from polydiff.gaussian.control.repaint import inpaint, repaint
+from polydiff.gaussian.control.replacement import inpaint, repaint
 from polydiff.gaussian.denoise import Denoiser
 from polydiff.gaussian.guidance.guided import ClassifierFree
 from polydiff.gaussian.loss.base import Loss

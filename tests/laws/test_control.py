@@ -19,7 +19,7 @@ from polydiff.gaussian.control.invert import interpolate
 from polydiff.gaussian.control.known import Known
 from polydiff.gaussian.control.linear_inverse import Measured
 from polydiff.gaussian.control.measurement import masked
-from polydiff.gaussian.control.repaint import repaint
+from polydiff.gaussian.control.replacement import repaint
 from polydiff.gaussian.denoise import Denoise
 from polydiff.gaussian.guidance.first_order_steps import first_order
 from polydiff.gaussian.sampling.execute import sample

@@ -32,7 +32,7 @@ from polydiff.core.objective import Moment
 from polydiff.core.rules import Rule
 from polydiff.core.space import Batch, Euclidean, Space, State, normal
 from polydiff.core.streams import streams
-from polydiff.gaussian.control.repaint import repaint
+from polydiff.gaussian.control.replacement import repaint
 from polydiff.gaussian.denoise import Denoiser
 from polydiff.gaussian.guidance.guided import ClassifierFree
 from polydiff.gaussian.loss.base import Loss

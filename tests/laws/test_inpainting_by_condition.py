@@ -17,7 +17,7 @@ from polydiff.contract.tasks import Enlarge, Inpaint, known
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import KNOWN, Aligned, Condition
 from polydiff.core.space import Space, State, per_sample
-from polydiff.gaussian.control.repaint import inpaint, repaint
+from polydiff.gaussian.control.replacement import inpaint, repaint
 from polydiff.gaussian.sampling.spacing import noise_levels
 from polydiff.gaussian.schedule.base import SCHEDULES, Schedule
 from polydiff.gaussian.schedule.closed_forms import EDM

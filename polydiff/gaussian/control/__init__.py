@@ -1,7 +1,11 @@
-"""Control: asking for more than a condition, with any trained model.
+"""Control: edit examples and solve inverse problems with any trained model, without training for it.
 
-`Known`, `Measured` and `PosteriorSampling` are wrappers of a denoiser; `inpaint`, `encode`, `decode` and `interpolate`
-are ways to sample; `strength_level` gives the level at which an edit starts.
+`known` puts known values into an estimate (`Known`), and `replacement` inpaints with it. `linear_inverse` conditions
+samples on a linear measurement (`Measured`), `dps` on any differentiable one (`PosteriorSampling`); `measurement` holds
+linear operators and the solver of linear systems. `invert` encodes, decodes and interpolates by the probability-flow
+ODE, and gives the noise level at which an edit starts (`strength_level`).
+
+`Known`, `Measured` and `PosteriorSampling` wrap a denoiser.
 """
 
 from polydiff.gaussian.control.dps import PosteriorSampling as PosteriorSampling
@@ -16,6 +20,6 @@ from polydiff.gaussian.control.linear_inverse import Measured as Measured
 from polydiff.gaussian.control.measurement import Measurement as Measurement
 from polydiff.gaussian.control.measurement import conjugate_gradient as conjugate_gradient
 from polydiff.gaussian.control.measurement import masked as masked
-from polydiff.gaussian.control.repaint import inpaint as inpaint
-from polydiff.gaussian.control.repaint import inpainting as inpainting
-from polydiff.gaussian.control.repaint import repaint as repaint
+from polydiff.gaussian.control.replacement import inpaint as inpaint
+from polydiff.gaussian.control.replacement import inpainting as inpainting
+from polydiff.gaussian.control.replacement import repaint as repaint

@@ -1,4 +1,4 @@
-"""Inverse problems with any differentiable operator, by a gradient step beside each step of a sampler.
+"""Inverse problems with any differentiable operator: a gradient step after each step of a sampler.
 
 Symbols: A operator, y measurement, zeta size of the gradient's step, s_0 and s_1 noise levels of the sampler's step.
 """
@@ -20,21 +20,22 @@ from polydiff.gaussian.wrapper import Wrapper
 
 @dataclass(frozen=True, eq=False)
 class PosteriorSampling(Wrapper):
-    r"""Diffusion posterior sampling: x_1 <- x_1 - zeta / |r| grad |r|^2, r = y - A(D(x_0)) (Chung et al., 2022).
+    r"""Diffusion posterior sampling: x_1 <- x_1 - zeta / |r| grad |r|^2, r = y - A(D(x)) (Chung et al., 2022).
 
-    Algorithm 1 of https://arxiv.org/abs/2209.14687, with zeta' constant, written for the vp frame alpha x with
-    alpha = 1 / sqrt(1 + s^2); in ours the step is zeta sqrt((1 + s_0^2) (1 + s_1^2)) / |r| grad |r|^2. A first-order
-    step x_1 = F x + (1 - F) D makes it where D' = D - (that) / (1 - F).
+    x is the state at s_0, and grad is with respect to x. This is algorithm 1 of https://arxiv.org/abs/2209.14687 with a
+    constant zeta'. The paper's frame is alpha x, alpha = 1 / sqrt(1 + s^2); in the frame x = x_0 + s eps the gradient
+    step is zeta sqrt((1 + s_0^2) (1 + s_1^2)) / |r| grad |r|^2. A first-order step x_1 = F x + (1 - F) D' takes it with
+    the estimate D' = D - (gradient step) / (1 - F).
 
-    The measurement need not be linear. For a linear one `Measured` needs no step size and works with every sampler.
+    The measurement need not be linear. For a linear one, `Measured` needs no step size and works with every sampler.
 
     Arguments:
-        denoiser: What is wrapped.
-        forward: A, State -> measurement, differentiable, of each sample by itself.
-        y: What was measured.
-        space: Where measurements live: one sample's norm.
-        steps: Of the sampler that it is used with (`polydiff.gaussian.guidance.first_order`).
-        zeta: zeta'; 0.3 to 1 in the paper.
+        denoiser: The wrapped denoiser, differentiable in x.
+        forward: A, from states to measurements, differentiable, for each sample by itself.
+        y: The measurements, of the shape that `forward` returns.
+        space: Space of the measurements, for each sample's norm.
+        steps: Steps of the sampler in use, of order 1 (`polydiff.gaussian.guidance.first_order`).
+        zeta: zeta', the size of the gradient step; 0.3 to 1 in the paper.
     """
 
     forward: Callable[[State], Tensor]

@@ -1,6 +1,6 @@
-"""Editing: begin from a clean state with some noise on it, or between two.
+"""Editing by inversion: the noise level where an edit starts, DDIM inversion, interpolation between two states.
 
-Symbols: s noise level, t time of the schedule, u share of the way from a to b.
+Symbols: s noise level, t time of the schedule, u share of the way from a to b, B batch size, R rows of a state.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from polydiff.gaussian.schedule.base import Schedule
 
 
 def strength_level(schedule: Schedule, strength: float) -> float:
-    """Return the noise level at a share of the schedule's time: where SDEdit begins (Meng et al., 2022).
+    """Return the noise level where SDEdit starts: that of a share of the schedule's time (Meng et al., 2022).
 
-    0 is the lowest trained level, which changes next to nothing, 1 the highest, which forgets the state. Hand it to
-    `polydiff.sample` as `start`, with `init`. https://arxiv.org/abs/2108.01073
+    A share near 0 is near the lowest trained level and changes next to nothing. 1 is the highest level and forgets the
+    state. The result is the argument `start` of `polydiff.sample`, beside `init`. https://arxiv.org/abs/2108.01073
 
     Arguments:
-        schedule: Its noise levels.
-        strength: Share in (0, 1].
+        schedule: Gives the trained times and their noise levels.
+        strength: The share, in (0, 1].
+
+    Raises:
+        ValueError: The strength is not in (0, 1].
     """
     if not 0 < strength <= 1:
         raise ValueError(f"strength must be above 0 and at most 1, not {strength}.")
@@ -41,16 +44,23 @@ def strength_level(schedule: Schedule, strength: float) -> float:
 def encode(
     denoise: Denoise, x_0: State, space: Space, cond: Condition | None = None, *, levels: Sequence[float]
 ) -> State:
-    """Return the noisy state that the probability-flow ODE leads from x_0 to: DDIM inversion, by Heun's method.
+    """Return the noisy states to which the probability-flow ODE takes clean ones: DDIM inversion by Heun's method.
 
-    `decode` leads back, up to the error of both. (Song et al., 2021, section 4.3, https://arxiv.org/abs/2010.02502)
+    `decode` takes them back, up to the error of both solutions. (Song et al., 2021, section 4.3,
+    https://arxiv.org/abs/2010.02502)
 
     Arguments:
-        denoise: A denoiser; without guidance, which has no inverse that leads back.
-        x_0: Clean states, taken for states of the lowest noise level.
+        denoise: A denoiser without guidance; a guided one has no such inverse.
+        x_0: Clean states (R, ...), taken for states of the lowest noise level above 0.
         space: Where they live.
-        cond: Their conditions.
-        levels: Falling noise levels as of `noise_levels`, of which the last may be 0.
+        cond: Their conditions; None: unconditional.
+        levels: Falling noise levels, as `noise_levels` returns them; the last may be 0.
+
+    Returns:
+        States (R, ...) of noise level levels[0].
+
+    Raises:
+        ValueError: The levels do not fall, or fewer than two are above 0.
     """
     rising = [s for s in reversed(levels) if s > 0]
     if any(a >= b for a, b in pairwise(rising)) or len(rising) < 2:
@@ -64,14 +74,14 @@ def encode(
 def decode(
     denoise: Denoise, x: State, space: Space, cond: Condition | None = None, *, levels: Sequence[float]
 ) -> State:
-    """Return the clean state that the probability-flow ODE leads to, by Heun's method.
+    """Return the clean states (R, ...) to which the probability-flow ODE takes noisy ones, by Heun's method.
 
     Arguments:
         denoise: A denoiser.
-        x: States of noise level levels[0].
+        x: States (R, ...) of noise level levels[0].
         space: Where they live.
-        cond: Their conditions.
-        levels: Falling noise levels, the last of which may be 0.
+        cond: Their conditions; None: unconditional.
+        levels: Falling noise levels; the last may be 0.
     """
     for step in run_plan(SAMPLERS["heun"](levels), denoise, x, space, cond, ()):
         x = step.x
@@ -81,14 +91,18 @@ def decode(
 def slerp(a: State, b: State, u: Tensor | float, space: Space) -> State:
     r"""Return the state a share u along the arc from a to b: sin((1 - u) w) / sin w a + sin(u w) / sin w b.
 
-    w is the angle between them in the space's inner product (Shoemake, 1985). A straight line would lead through
-    states of a norm that noise never has. Where a and b point the same way or opposite ways, it is that line.
+    w is the angle between them in the space's inner product (Shoemake, 1985, https://doi.org/10.1145/325165.325242). A
+    straight line would pass through states of a norm that noise does not have. If a and b point the same way or
+    opposite ways, the result is on the straight line.
 
     Arguments:
-        a: Noisy states.
-        b: Noisy states on the same space.
-        u: Share, one number or (B,).
+        a: Noisy states, (R, ...).
+        b: Noisy states on the same space, (R, ...).
+        u: Share of the way, one number or (B,).
         space: Where they live.
+
+    Returns:
+        States (R, ...).
     """
     u = torch.as_tensor(u, dtype=a.dtype, device=a.device).expand(space.batch)
     norms = (sqnorm(space, a) * sqnorm(space, b)).sqrt()
@@ -113,19 +127,22 @@ def interpolate(
     steps: int = 50,
     spacing: str = "karras",
 ) -> Iterator[State]:
-    """Yield the state at each share of the way from a to b: encode both, go along the arc, decode.
+    """Yield the states (R, ...) at each share of the way from a to b: encode both, interpolate by `slerp`, decode.
 
     (Song et al., 2021, section 5.3, https://arxiv.org/abs/2010.02502)
 
     Arguments:
         denoise: A denoiser without guidance.
-        a: Clean states.
-        b: Clean states on the same space: molecules of as many atoms, in an order that matches.
+        a: Clean states, (R, ...).
+        b: Clean states on the same space, (R, ...); molecules need as many atoms as those of a, in a matching order.
         space: Where they live.
-        cond: Conditions of the whole way.
-        shares: 0 is a, 1 is b.
-        steps: Noise levels of each way.
-        spacing: Where they lie.
+        cond: Conditions of all states on the way; None: unconditional.
+        shares: Shares of the way: 0 is a, 1 is b.
+        steps: Noise levels of each encoding and decoding, at least 2.
+        spacing: Name of the spacing of the noise levels (`polydiff.gaussian.sampling.spacing.SPACINGS`).
+
+    Raises:
+        ValueError: a and b differ in shape, or steps is below 2.
     """
     if a.shape != b.shape:
         raise ValueError(f"a and b must live on one space; they have the shapes {tuple(a.shape)}, {tuple(b.shape)}.")

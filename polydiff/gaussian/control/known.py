@@ -1,14 +1,15 @@
-r"""Known parts: what a mask over a state's elements means on a space, and sampling that keeps them.
+r"""The known part of a state, selected by a mask, and a denoiser whose estimate keeps it.
 
-A mask names elements whose values are known. On a subspace they are known only as far as the subspace lets them vary by
-themselves: of molecules, the places of the masked atoms relative to each other, since the origin moves with the atoms
-that are not known yet. So the known part is
+A mask selects elements whose values are known. On a subspace they are known only as far as they can vary by themselves
+within it. For molecules these are the places of the masked atoms relative to each other, because the origin moves with
+the unknown atoms. So the known part is
 
 $$ M x, \qquad M \text{ the orthogonal projector on } V \cap S, $$
 
-V the space and S the states that are 0 off the mask. In R^n, M is the mask itself.
+where V is the space and S the states that are 0 off the mask. In R^n, M is the mask itself.
 
-Symbols: M projector on the known part, P projector of the space, T = P_S P P_S, y known state, D estimate.
+Symbols: M projector on the known part, P projector of the space, P_S multiplication by the mask, T = P_S P P_S, y known
+state, D estimate.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from polydiff.gaussian.wrapper import Wrapper
 
 
 def known_part(x: State, mask: Tensor, space: Space) -> State:
-    """Return M x, the part of a state that lives on the masked elements alone.
+    """Return M x, the part of a state that lies on the masked elements alone, in x's shape.
 
-    V and S meet where T has the eigenvalue 1. What x has off there is (1 - T)^+ (1 - T) x, found by conjugate gradients
-    in as many steps as T has other eigenvalues: one for molecules, none in R^n.
+    V and S intersect in the eigenvectors of T with eigenvalue 1. The rest of x is (1 - T)^+ (1 - T) x. Conjugate
+    gradients find it in as many steps as T has other eigenvalues on S: one for molecules, none in R^n.
 
     Arguments:
-        x: Any state.
-        mask: 1 (or True) where known, broadcasting against a state; for atoms (M, 1) packed, (B, N, 1) padded.
+        x: Any state, (R, ...).
+        mask: 1 (or True) where known, broadcasting against a state; for atoms (R, 1) packed, (B, N, 1) padded.
         space: V.
     """
     keep = mask.to(x)
@@ -45,18 +46,21 @@ def known_part(x: State, mask: Tensor, space: Space) -> State:
 
 @dataclass(frozen=True, eq=False)
 class Known(Wrapper):
-    r"""D' = D + M (y - D): the estimate is exact where the answer is known.
+    r"""D' = D + M (y - D): the estimate has the known values where they are known.
 
-    A sampler whose estimate is constant moves x to y + s xi, so the known part of a state is noised just as the data
-    would be, at each level, by the noise that the trajectory carries. This is replacement (Song et al., 2021,
-    https://arxiv.org/abs/2011.13456, appendix I; Lugmayr et al., 2022), without drawing anything twice. The network
-    sees the known part only through its noisy version, so the rest is not quite distributed as given it: see `repaint`,
-    which corrects that, and `polydiff.gaussian.control.Measured`.
+    A sampler with a constant estimate y moves x to y + s xi. So the known part of a state has the noise of its level,
+    and it is the noise that the trajectory already has: nothing is drawn twice. This is replacement (Song et al., 2021,
+    https://arxiv.org/abs/2011.13456, appendix I; Lugmayr et al., 2022). The network sees the known part only through
+    its noisy version, so the distribution of the rest given the known part is not exact. `repaint` reduces that error;
+    `polydiff.gaussian.control.Measured` with covariance="jacobian" has none for Gaussian data.
 
     Arguments:
-        denoiser: What is wrapped.
-        known: y; what it holds off the mask does not matter.
+        denoiser: The wrapped denoiser.
+        known: y, (R, ...); its values off the mask are not used.
         mask: 1 (or True) where known, broadcasting against a state.
+
+    Raises:
+        ValueError: The mask is not a tensor of 0 and 1 that broadcasts against y.
     """
 
     known: State

@@ -1,12 +1,13 @@
-r"""Inverse problems with a linear operator: sample what a measurement leaves open, with any trained model.
+r"""Inverse problems with a linear operator: sample x_0 given a linear measurement of it, with any trained model.
 
-With y = A x_0 + sigma_y n and x_0 given x taken for N(D, C),
+With y = A x_0 + sigma_y n, and with p(x_0 | x) approximated by N(D, C),
 
 $$ E[x_0 | x, y] \approx D + s^2 J^T A^* (A C A^* + \sigma_y^2)^{-1} (y - A D), \qquad J = \partial D / \partial x, $$
 
-which is a denoiser again, so that every sampler then samples given y. The exact covariance is C = s^2 J.
+which is a denoiser again, so every sampler can sample given y. The exact covariance of x_0 given x is C = s^2 J.
 
-Symbols: A operator, A* its adjoint, y measurement, s `sigma`, sd `sigma_data`, J the Jacobian of the denoiser.
+Symbols: A operator, A* its adjoint, y measurement, s `sigma`, sd `sigma_data`, J the Jacobian
+of the denoiser, B batch size, R rows of a state.
 """
 
 from __future__ import annotations
@@ -26,22 +27,25 @@ from polydiff.gaussian.wrapper import Wrapper
 
 @dataclass(frozen=True, eq=False)
 class Measured(Wrapper):
-    """E[x_0 | x, y] for a linear measurement, at one evaluation and one or a few passes back through the network.
+    """E[x_0 | x, y] for a linear measurement, by one evaluation and one or more backward passes.
 
-    covariance = "isotropic": C = s^2 sd^2 / (s^2 + sd^2), that of Gaussian data of standard deviation sd: Pi-GDM
-    (Song et al., Pseudoinverse-guided diffusion models for inverse problems, ICLR 2023,
-    https://openreview.net/forum?id=9_gsMA8MRKQ). Exact for such data.
+    covariance = "isotropic": C = s^2 sd^2 / (s^2 + sd^2), that of Gaussian data of standard deviation sd, for which it
+    is exact. One backward pass. Pi-GDM (Song et al., Pseudoinverse-guided diffusion models for inverse problems, ICLR
+    2023, https://openreview.net/forum?id=9_gsMA8MRKQ).
 
-    covariance = "jacobian": C = s^2 J^T, which costs one more pass back for each iteration of the solver: moment
-    matching (Rozet et al., 2024, https://arxiv.org/abs/2405.13712). Exact for all Gaussian data.
+    covariance = "jacobian": C = s^2 J^T, exact for all Gaussian data. One more backward pass for each iteration of the
+    solver. Moment matching (Rozet et al., 2024, https://arxiv.org/abs/2405.13712).
 
     Arguments:
-        denoiser: What is wrapped.
-        measurement: A, A* and where y lives.
-        y: What was measured.
-        noise: sigma_y, of each element.
+        denoiser: The wrapped denoiser, differentiable in x.
+        measurement: A, A* and the space of y.
+        y: The measurements.
+        noise: sigma_y, standard deviation of each element of y.
         covariance: "isotropic" or "jacobian".
-        iterations: The most that the solver takes; few where a Jacobian is only nearly symmetric.
+        iterations: Largest number of iterations of the solver; use few if the Jacobian is only nearly symmetric.
+
+    Raises:
+        ValueError: An argument is out of range.
     """
 
     measurement: Measurement
@@ -78,11 +82,11 @@ class Measured(Wrapper):
 def linearised(
     wrapper: Wrapper, x: State, sigma: Tensor, space: Space, cond: Condition | None
 ) -> tuple[State, Callable[[State], State]]:
-    """Return D(x) and the function z -> P J^T z, J the Jacobian of the wrapped denoiser at x.
+    """Return D(x), (R, ...), and the function z -> P J^T z on states, J the Jacobian of the wrapped denoiser at x.
 
     Arguments:
         wrapper: Holds the denoiser.
-        x: Noisy states.
+        x: Noisy states, (R, ...).
         sigma: Noise levels, () or (B,).
         space: Where x lives; P is its projector.
         cond: Conditions.

@@ -1,6 +1,6 @@
-"""Linear measurements of a state, and linear systems that are solved sample by sample.
+"""Linear measurements of a state, and the solver of linear systems, each sample by itself.
 
-Symbols: A operator, A* its adjoint, y measurement, K a symmetric positive operator.
+Symbols: A operator, A* its adjoint, y measurement, K a symmetric positive operator, B batch size.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from polydiff.gaussian.guidance.method import divide
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """y = A x_0 + noise: a linear operator, by what it does.
+    """y = A x_0 + noise: a linear operator given by two functions.
 
     Arguments:
-        forward: State -> measurement, A.
-        adjoint: Measurement -> state, with <A x, y> = <x, A* y>.
-        space: Where measurements live: one sample's norm and sum.
+        forward: A, from states to measurements.
+        adjoint: A*, from measurements to states: <A x, y> = <x, A* y>.
+        space: Space of the measurements, for each sample's sums and norm.
     """
 
     forward: Callable[[State], Tensor]
@@ -31,7 +31,7 @@ class Measurement:
 
 
 def masked(mask: Tensor, space: Space) -> Measurement:
-    """Return the measurement of single elements, those where the mask is 1 or True."""
+    """Return the measurement of the elements where a mask is 1 or True; y has a state's shape and is 0 elsewhere."""
 
     def keep(x: State) -> State:
         return mask.to(x) * x
@@ -42,16 +42,17 @@ def masked(mask: Tensor, space: Space) -> Measurement:
 def conjugate_gradient(
     K: Callable[[Tensor], Tensor], b: Tensor, space: Space, iterations: int = 100, scale: Tensor | None = None
 ) -> Tensor:
-    """Return z with K z = b, of least norm, by conjugate gradients (Hestenes & Stiefel, 1952).
+    """Return z with K z = b and least norm, in b's shape, by conjugate gradients (Hestenes & Stiefel, 1952).
 
-    Each sample has step sizes of its own and stops by itself, so that it does not depend on its batch.
+    Each sample has its own step sizes and its own end, so it does not depend on its batch.
+    https://doi.org/10.6028/jres.049.044
 
     Arguments:
-        K: Symmetric, positive semi-definite, b in its range.
+        K: A symmetric, positive semi-definite operator with b in its range.
         b: Right side.
         space: Where z and b live; only its sums are used, not its projector.
-        iterations: The most there are.
-        scale: Squared norms, shape (B,): a sample is done where its residual is rounding compared with this; None: b's.
+        iterations: Largest number of iterations.
+        scale: Squared norms, shape (B,): a sample is done when its squared residual is rounding beside this; None: b's.
     """
     z, r, p = torch.zeros_like(b), b, b
     square = sqnorm(space, r)

@@ -1,8 +1,11 @@
-"""Guidance: wrappers of a denoiser, each usable with every schedule, target and domain.
+"""Guidance: wrappers of a denoiser that strengthen a condition, for every schedule, target and domain.
 
-Guidance by two estimates is a pair (`Guided`: where strong and weak come from, at which noise levels) and a method
-(`GUIDANCE`: how the two become one); a classifier and thresholding are wrappers of their own. To add a method, write
-one function (scale, rows, **options) -> method and register it.
+Guidance by two estimates is a pair. `guided` says where the strong and the weak estimate come from and at which noise
+levels (`Guided`, `ClassifierFree`, `Autoguidance`). A method says how the two become one: `method` holds the registry
+`GUIDANCE` and plain guidance, `apg`, `cfg_pp` and `cfg_zero` one method each. `first_order_steps` gives a method the
+steps of its sampler. `classifier` guides by a log-likelihood, `threshold` clips estimates to the range of the data.
+
+To add a method, write one function (scale, rows, **options) -> method and register it in `GUIDANCE`.
 """
 
 from polydiff.gaussian.guidance.apg import Projected as Projected

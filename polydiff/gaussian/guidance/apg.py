@@ -1,6 +1,7 @@
-"""Adaptive projected guidance: guide with less of what only makes estimates larger.
+"""Adaptive projected guidance: guidance with less of the part that only makes estimates larger.
 
-Symbols: w scale, D_c strong, D_u weak, d = D_c - D_u, beta momentum, r radius.
+Symbols: w scale, D_c strong, D_u weak, d = D_c - D_u, beta momentum, r radius, B batch size, R rows of
+a state.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from polydiff.gaussian.guidance.method import GUIDANCE, Method, Only, divide
 
 
 class Memory(NamedTuple):
-    """What a run remembers of its last evaluation.
+    """The running average after the last evaluation of a run.
 
     Attributes:
-        sigma: Its noise levels, shape (B,).
-        average: The running average there.
-        before: The one that it went on from.
+        sigma: Noise levels of that evaluation, shape (B,).
+        average: The running average of d there, (R, ...).
+        before: The average that it was computed from, that of the noise level above, (R, ...).
     """
 
     sigma: Tensor
@@ -34,18 +35,21 @@ class Memory(NamedTuple):
 class Projected:
     r"""D = D_c + (w - 1) (d_perp + eta d_par) (Sadat et al., 2024, algorithm 1, https://arxiv.org/abs/2410.02416).
 
-    d_par is the part of d along D_c, which saturates estimates, d_perp the rest. Before that, d <- d + beta d_before
-    (beta < 0 moves away from where the last steps went) and |d| is cut to r sqrt(dim), so that r means the same for
-    states of every size; the paper's threshold is r sqrt(dim).
+    d_par is the part of d along D_c, which saturates estimates; d_perp is the rest. Before d is split it is changed
+    twice. It becomes the running average d + beta d_before, where beta < 0 moves away from the direction of the last
+    steps. Then |d| is cut to at most r sqrt(dim), the paper's threshold, so r means the same for states of every size.
 
-    The average belongs to one run: use one object a run, as `Model.sample` does. It restarts for a sample whose
-    noise level rises, and a second evaluation at one level (Heun's method) continues from the first one.
+    The average belongs to one run: use one object for each run, as `Model.sample` does. It restarts for a sample whose
+    noise level rises. A second evaluation at one level (Heun's method) replaces the first one in the average.
 
     Arguments:
         scale: w.
-        eta: How much of the parallel part is kept; 1: all.
-        radius: Largest root mean square of d.
-        momentum: beta.
+        eta: Share of the parallel part that is kept; 1: all.
+        radius: r, the largest root mean square of d.
+        momentum: beta, above -1 and at most 0; 0: no average.
+
+    Raises:
+        ValueError: An argument is out of range.
     """
 
     scale: float
@@ -77,7 +81,7 @@ class Projected:
         return strong + (self.scale - 1) * (d - (1 - self.eta) * space.expand(along) * strong)
 
     def average(self, d: State, sigma: Tensor, space: Space) -> State:
-        """Return d + beta (the average at the noise level above), and remember it."""
+        """Return d + beta (the average at the noise level above), (R, ...), and store it; sigma is () or (B,)."""
         before, sigma = torch.zeros_like(d), per_sample(sigma, d, space)
         if self.memory is not None and self.memory.average.shape == d.shape:
             fell, same = sigma < self.memory.sigma, sigma == self.memory.sigma
@@ -90,5 +94,5 @@ class Projected:
 
 @GUIDANCE.register("apg")
 def apg(scale: float, rows: object, eta: float = 0.0, radius: float = math.inf, momentum: float = 0.0) -> Method:
-    """Adaptive projected guidance; arguments as in `Projected`."""
+    """Return adaptive projected guidance; scale, eta, radius and momentum as in `Projected`, rows are not used."""
     return Projected(scale, eta, radius, momentum)

@@ -1,4 +1,4 @@
-"""CFG++: guide where a step goes, and renoise as if there were no guidance.
+"""CFG++: a step goes towards the guided estimate, with the noise direction of the weak one.
 
 Symbols: w scale in [0, 1], A factor of x in a first-order step, D_c strong, D_u weak.
 """
@@ -19,12 +19,12 @@ from polydiff.gaussian.sampling.plan import Plan
 class PlusPlus:
     r"""x_1 = D + A (x - D_u), D = D_u + w (D_c - D_u) (Chung et al., 2024, algorithm 2, https://arxiv.org/abs/2406.08070).
 
-    A sampler's first-order step is x_1 = A x + (1 - A) D', so this is plain guidance with a scale that depends on the
-    step, D' = D_u + w / (1 - A) (D_c - D_u), where A = s_1 / s_0 without noise, and 0 in the step to 0.
+    A sampler's first-order step is x_1 = A x + (1 - A) D'. So CFG++ is plain guidance with a scale that depends on the
+    step: D' = D_u + w / (1 - A) (D_c - D_u). A is s_1 / s_0 in a step without noise, and 0 in the step to 0.
 
     Arguments:
         scale: w, between 0 and 1 in the paper.
-        steps: Of the sampler that it is used with (`first_order`).
+        steps: Steps of the sampler in use (`first_order`).
     """
 
     scale: float
@@ -41,5 +41,5 @@ class PlusPlus:
 
 @GUIDANCE.register("cfg_pp")
 def cfg_pp(scale: float, rows: Plan) -> Method:
-    """CFG++ with the sampler of these rows, of order 1: `PlusPlus`."""
+    """Return CFG++ (`PlusPlus`) for the sampler of these rows; raise ValueError unless it is of order 1."""
     return PlusPlus(scale, first_order(rows, "CFG++"))

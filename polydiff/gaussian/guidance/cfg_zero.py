@@ -1,4 +1,4 @@
-"""CFG-Zero*: guidance of rectified flow, with the best factor of the weak velocity and a still start.
+"""CFG-Zero*: guidance of rectified flow with an optimal scale of the weak velocity, and none in the first steps.
 
 Symbols: w scale, s noise level, D_c strong, D_u weak, u_c and u_u their velocities.
 """
@@ -19,13 +19,14 @@ from polydiff.gaussian.sampling.plan import Plan, evaluation_rows
 class ZeroStar:
     r"""CFG-Zero* (Fan et al., 2025, algorithm 1, https://arxiv.org/abs/2503.18886).
 
-    In the velocity of rectified flow, u = eps - x_0 = x / s - (1 + 1 / s) D: with the best factor of the weak one,
-    a = <u_c, u_u> / |u_u|^2, u = a u_u + w (u_c - a u_u); and u = 0 in the first steps, where a velocity is known
-    worst. That leaves the state of rectified flow, x / (1 + s), where it is.
+    D is guided through the velocity of rectified flow, u = eps - x_0 = x / s - (1 + 1 / s) D. The guided velocity is
+    u = a u_u + w (u_c - a u_u), where a = <u_c, u_u> / |u_u|^2 is the factor that fits u_u best to u_c. In the first
+    steps, where the network's velocity is least accurate, u = 0. This leaves the state of rectified flow, x / (1 + s),
+    unchanged.
 
     Arguments:
         scale: w.
-        zero_above: Noise levels from which on up u = 0.
+        zero_above: Lowest noise level at which u = 0; infinity: none.
     """
 
     scale: float
@@ -48,7 +49,7 @@ class ZeroStar:
 
 @GUIDANCE.register("cfg_zero")
 def cfg_zero(scale: float, rows: Plan, zero_steps: int = 0) -> Method:
-    """CFG-Zero* with velocity 0 at the first `zero_steps` noise levels of the sampler: `ZeroStar`."""
+    """Return CFG-Zero* (`ZeroStar`) with velocity 0 at the first `zero_steps` noise levels of the sampler."""
     levels = sorted({row.at for row in evaluation_rows(rows)}, reverse=True)
     if not 0 <= zero_steps <= len(levels):
         raise ValueError(f"zero_steps must be between 0 and the sampler's {len(levels)} steps, not {zero_steps}.")

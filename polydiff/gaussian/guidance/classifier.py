@@ -1,4 +1,4 @@
-"""Guidance by anything that can say how likely a property is.
+"""Guidance by the gradient of any log-likelihood of a property given a noisy state.
 
 Symbols: y the condition, s noise level, P projector of the space.
 """
@@ -16,20 +16,20 @@ from polydiff.core.space import Space, State, per_sample
 from polydiff.gaussian.wrapper import Wrapper
 
 LogProb = Callable[[State, Tensor, Space], Tensor]
-"""(x, sigma, space) -> log p(y | x) for each noisy state, up to a constant, for autograd; result and sigma are (B,)."""
+"""(x, sigma, space) -> log p(y | x, s) of each sample, up to a constant, for autograd; sigma and result are (B,)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Classifier(Wrapper):
     r"""D' = D + w s^2 P grad_x log p(y | x, s) (Dhariwal & Nichol, 2021, https://arxiv.org/abs/2105.05233).
 
-    By Bayes' rule this is E[x_0 | x, y] for w = 1. The classifier must know noisy states; it may be any function of
-    torch, a classifier or a regressor, on any space.
+    By Bayes' rule this is E[x_0 | x, y] for w = 1. The log-likelihood must be that of noisy states. It may be any
+    differentiable function of torch, such as a classifier or a regressor, on any space.
 
     Arguments:
-        denoiser: What is guided.
-        log_prob: log p(y | x, s), of each sample by itself.
-        scale: w.
+        denoiser: The guided denoiser.
+        log_prob: log p(y | x, s), for each sample by itself.
+        scale: w; 0: no guidance.
     """
 
     log_prob: LogProb

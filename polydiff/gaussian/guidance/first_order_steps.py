@@ -1,4 +1,4 @@
-"""What a method that is defined step by step must know of its sampler: where each evaluation goes next.
+"""The steps of a first-order sampler, for methods that are defined by what a step does with an estimate.
 
 Symbols: s_0 noise level of an evaluation, s_1 of the state after its step x <- A x + (1 - A) D + C xi.
 """
@@ -16,9 +16,9 @@ class Steps(NamedTuple):
     """The steps of a sampler of order 1.
 
     Attributes:
-        at: s_0 of each.
-        A: Factor of x.
-        to: s_1.
+        at: s_0 of each step.
+        A: Factor of x in each step.
+        to: s_1 of each step.
     """
 
     at: tuple[float, ...]
@@ -26,17 +26,20 @@ class Steps(NamedTuple):
     to: tuple[float, ...]
 
     def find(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """Return A and s_1 of the steps that begin at noise levels (B,) or (), each in that shape, float64."""
+        """Return A and s_1 of the steps that start nearest to noise levels (B,) or (), each of that shape, float64."""
         A, to = at_nearest(sigma, self.at, self.A, self.to)
         return A, to
 
 
 def first_order(rows: Plan, method: str) -> Steps:
-    """Return the steps of a plan; one that is not a first-order step in D is a `ValueError`.
+    """Return the steps of a plan of a first-order sampler.
 
     Arguments:
-        rows: A plan; rows that only add noise may stand between its steps.
-        method: Name of the method, for the message.
+        rows: The plan; rows that only add noise may stand between its steps.
+        method: Name of the method that needs them, for the message.
+
+    Raises:
+        ValueError: A step is not of first order in D, or the plan has none.
     """
     steps = evaluation_rows(rows)
     for row in steps:

@@ -1,6 +1,6 @@
 """Guidance by two estimates: with and without a condition, or of a good and a worse model.
 
-Symbols: D_c strong, D_u weak, w scale, s noise level.
+Symbols: D_c strong estimate, D_u weak estimate, w scale, s noise level, B batch size.
 """
 
 from __future__ import annotations
@@ -25,18 +25,21 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, eq=False)
 class Guided(Wrapper):
-    """A denoiser whose estimate is that of a method of guidance, where the noise level lies in an interval.
+    """A denoiser that combines a strong and a weak estimate by a method, within an interval of noise levels.
 
     Arguments:
-        denoiser: Gives the strong estimate; trained with dropout of its condition where that is what guides.
-        method: How strong and weak become one (`GUIDANCE`).
-        guide: Gives the weak estimate, of the same condition; None: the denoiser itself, without the condition.
-        negative: Condition of the weak estimate instead: what to stay away from.
-        interval: Lowest and highest noise level with guidance; outside, the strong estimate alone counts
-            (Kynkäänniemi et al., 2024, https://arxiv.org/abs/2404.07724). None: everywhere.
-        joined: Whether one call of the denoiser with the batch twice computes both estimates, if there is no guide
-            and the space can be repeated: the same but for rounding, and faster where a batch alone leaves the machine
-            idle. What is not given is then -1 or NaN to the denoiser, not a missing name.
+        denoiser: Gives the strong estimate. Without a guide it must be trained with dropout of its condition.
+        method: Combines the two estimates (`polydiff.gaussian.guidance.method.GUIDANCE`).
+        guide: Gives the weak estimate, with the same condition; None: the denoiser itself, without the condition.
+        negative: Condition of the weak estimate, from which guidance moves away; None: no condition.
+        interval: Lowest and highest noise level with guidance; the estimate outside is the strong one
+            (Kynkäänniemi et al., 2024, https://arxiv.org/abs/2404.07724). None: all noise levels.
+        joined: Whether one call of the denoiser, with the batch twice, computes both estimates. This needs a space that
+            can be repeated and no guide. The result is the same to rounding, and faster if one batch does not fill the
+            machine. Conditions that are not given then reach the denoiser as -1 or NaN, not as missing names.
+
+    Raises:
+        ValueError: The interval contains no noise level.
     """
 
     method: Method
@@ -61,7 +64,7 @@ class Guided(Wrapper):
         return guided if inside is True else torch.where(space.expand(inside), guided, strong)
 
     def both(self, x: State, sigma: Tensor, space: Space, cond: Condition | None) -> tuple[State, State]:
-        """Return the strong and the weak estimate, by one call of the denoiser or by two. Arguments as in `Denoise`."""
+        """Return the strong and the weak estimate, from one call of the denoiser or two. Arguments as in `Denoise`."""
         if not self.joined or self.guide is not None or not provides(space, Repeats):
             return self.denoiser(x, sigma, space, cond), self.weak(x, sigma, space, cond)
         twice = join_conditions([cond, self.other(cond)])
@@ -70,26 +73,26 @@ class Guided(Wrapper):
         return strong, weak
 
     def other(self, cond: Condition | None) -> Condition | None:
-        """Return the condition of the weak estimate."""
+        """Return the condition of the weak estimate; conditions that are not guided by, such as a task's, stay."""
         if self.negative is not None:
             return {**self.negative, **(without(cond) or {})}
         return without(cond) if self.guide is None else cond
 
     def weak(self, x: State, sigma: Tensor, space: Space, cond: Condition | None) -> State:
-        """Return the weak estimate by a call of its own. Arguments as in `Denoise`; cond is the strong one's."""
+        """Return the weak estimate. Arguments as in `Denoise`; cond is that of the strong estimate."""
         return (self.guide or self.denoiser)(x, sigma, space, self.other(cond))
 
 
 def ClassifierFree(denoiser: Denoise, scale: float, interval: Interval | None = None) -> Guided:
     """Return classifier-free guidance: D = D_u + w (D_c - D_u) (Ho & Salimans, 2022).
 
-    w = 1 is the conditional model, w = 0 the unconditional one, w > 1 pushes towards the condition. The same in any
-    of the targets, since each is affine in x_0. https://arxiv.org/abs/2207.12598
+    w = 1 is the conditional model, w = 0 the unconditional one, and w > 1 extrapolates towards the condition. The
+    formula is the same for all targets, since each is affine in x_0. https://arxiv.org/abs/2207.12598
 
     Arguments:
         denoiser: A conditional denoiser trained with dropout of its condition.
         scale: w.
-        interval: Noise levels with guidance; None: all.
+        interval: Lowest and highest noise level with guidance; None: all.
     """
     return Guided(denoiser, Linear(scale), interval=interval)
 
@@ -97,20 +100,21 @@ def ClassifierFree(denoiser: Denoise, scale: float, interval: Interval | None = 
 def Autoguidance(denoiser: Denoise, guide: Denoise, scale: float, interval: Interval | None = None) -> Guided:
     """Return guidance by a worse model: D = D_g + w (D_c - D_g) (Karras et al., 2024).
 
-    The worse model makes the same errors as the good one, only larger. Moving away from it reduces errors and keeps
-    variety. It should be smaller, or trained for less long, on the same data. https://arxiv.org/abs/2406.02507
+    D_c is the estimate of the good model, D_g that of the worse one. The worse model makes the same errors, only
+    larger. Moving away from it reduces errors and keeps variety. It should be a smaller model, or one trained for fewer
+    steps, on the same data. https://arxiv.org/abs/2406.02507
 
     Arguments:
         denoiser: The good model, conditional or not.
-        guide: The worse one, of the same schedule's noise levels; it gets the same condition.
+        guide: The worse model, trained on the same range of noise levels; it receives the same condition.
         scale: w.
-        interval: Noise levels with guidance; None: all.
+        interval: Lowest and highest noise level with guidance; None: all.
     """
     return Guided(denoiser, Linear(scale), guide, interval=interval)
 
 
 def within(sigma: Tensor, interval: Interval | None) -> bool | Tensor:
-    """Return whether noise levels lie in an interval, ends included: one answer for all, or where they differ (B,)."""
+    """Return whether noise levels () or (B,) lie in an interval, ends included: one bool, or (B,) if they differ."""
     if interval is None:
         return True
     low, high = interval
@@ -133,6 +137,6 @@ def check_interval(interval: Interval | None, schedule: Schedule | None = None) 
 
 
 def calls(method: Method, interval: Interval | None, level: float) -> int:
-    """Return the number of estimates that guidance computes at a noise level, if there is a weak estimate."""
+    """Return the number of estimates computed at a noise level, 1 or 2, if guidance has a weak estimate."""
     inside = interval is None or interval[0] <= level <= interval[1]
     return 2 if inside and method.only is None else 1

@@ -1,10 +1,10 @@
-r"""How two estimates of the clean state become one: the methods of guidance.
+r"""The methods of guidance: functions that combine two estimates of the clean state.
 
-A method is given a strong estimate D_c (of the requested condition) and a weak one D_u (of no condition, of one
-that is to be avoided, or of a worse model), and goes from the weak one beyond the strong one. All are written for
-D = E[x_0 | x]; what is affine reads the same in eps, v and flow.
+A method receives a strong estimate D_c, of the requested condition, and a weak one D_u. The weak one is of no
+condition, of a condition to avoid, or of a worse model. A method extrapolates from the weak one beyond the strong one.
+All formulas are for D = E[x_0 | x]; affine ones are the same for eps, v and flow.
 
-Symbols: w the scale, D_c `strong`, D_u `weak`, s `sigma`.
+Symbols: w the scale, D_c `strong`, D_u `weak`, s `sigma`, B batch size, R rows of a state.
 """
 
 from __future__ import annotations
@@ -27,36 +27,42 @@ class Method(Protocol):
 
     @property
     def only(self) -> Only:
-        """The one estimate that the result is equal to, so that the other need not be computed; None: it needs both."""
+        """The estimate that the result equals, so the other need not be computed; None: the method needs both."""
 
     def __call__(self, strong: State, weak: State, x: State, sigma: Tensor, space: Space) -> State:
         """Return the guided estimate.
 
         Arguments:
-            strong: D_c, (B, ...).
-            weak: D_u, (B, ...).
-            x: Noisy states, (B, ...).
+            strong: D_c, (R, ...).
+            weak: D_u, (R, ...).
+            x: Noisy states, (R, ...).
             sigma: Their noise levels, () or (B,), as in `polydiff.gaussian.denoise.Denoise`.
             space: Where states live.
+
+        Returns:
+            An estimate, (R, ...).
         """
 
 
 GUIDANCE: Registry[Callable[..., Method]] = Registry("guidance method")
-"""Name -> (scale, rows, **options) -> method, where rows are the sampler's plan, of which few methods read anything."""
+"""Name -> function (scale, rows, **options) -> method. rows are the sampler's plan, which few methods read."""
 
 
 @dataclass(frozen=True)
 class Linear:
     r"""D = D_u + w (D_c - D_u) (Ho & Salimans, 2022, https://arxiv.org/abs/2207.12598), and its rescaled form.
 
-    w = 1 is the strong estimate, w = 0 the weak one, w > 1 goes beyond. A large w widens the spread of an estimate's
-    elements; with rescale phi > 0 it is drawn back to that of the strong one (Lin et al., 2023, eq. 15 and 16,
-    https://arxiv.org/abs/2305.08891, there of the network's output):
-    D' = phi std(D_c) / std(D) D + (1 - phi) D.
+    w = 1 is the strong estimate, w = 0 the weak one, and w > 1 extrapolates. A large w widens the spread of an
+    estimate's elements. A rescale phi > 0 moves the spread back to that of the strong estimate: D' = phi std(D_c) /
+    std(D) D + (1 - phi) D (Lin et al., 2023, eq. 15 and 16, https://arxiv.org/abs/2305.08891, where it is applied to
+    the network's output).
 
     Arguments:
         scale: w.
-        rescale: phi, between 0 and 1; 0.7 in the paper.
+        rescale: phi, between 0 and 1; 0: none; 0.7 in the paper.
+
+    Raises:
+        ValueError: phi is out of range.
     """
 
     scale: float
@@ -88,11 +94,11 @@ def spread(space: Space, x: State) -> Tensor:
 
 
 def divide(a: Tensor, b: Tensor, otherwise: float) -> Tensor:
-    """Return a / b, and `otherwise` where b is 0."""
+    """Return a / b elementwise, and `otherwise` where b is 0."""
     return torch.where(b == 0, otherwise, a / torch.where(b == 0, 1, b))
 
 
 @GUIDANCE.register("cfg")
 def cfg(scale: float, rows: object, rescale: float = 0.0) -> Method:
-    """Classifier-free guidance, rescaled where rescale > 0: `Linear`."""
+    """Return classifier-free guidance, rescaled if rescale > 0 (`Linear`); rows are not used."""
     return Linear(scale, rescale)

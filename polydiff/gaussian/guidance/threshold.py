@@ -1,4 +1,4 @@
-"""Dynamic thresholding: keep strongly guided estimates within the bounds of the data.
+"""Dynamic thresholding: clip estimates to the range of the data, for strong guidance.
 
 Symbols: D estimate, c centre and h half width of the data's range, q threshold.
 """
@@ -19,14 +19,17 @@ from polydiff.gaussian.wrapper import Wrapper
 class DynamicThreshold(Wrapper):
     r"""D' = c + clip(D - c, -q, q) h / q, q = max(h, p-quantile of |D - c|) (Saharia et al., 2022).
 
-    For data whose elements are bounded, such as pixels, on `Euclidean` spaces: a molecule's positions have no bounds,
-    and clipping element by element would turn them off their space. https://arxiv.org/abs/2205.11487, section 2.3
+    For data with bounded elements, such as pixels, on `Euclidean` spaces. A molecule's positions have no bounds, and
+    clipping element by element would move them off their space. https://arxiv.org/abs/2205.11487, section 2.3
 
     Arguments:
-        denoiser: What is kept in bounds, guided as a rule.
-        low: Lowest value of a state's elements, in the units that the codec gives them.
+        denoiser: The wrapped denoiser, in general a guided one.
+        low: Lowest value of a state's elements, in the units of states, after the codec.
         high: Highest value.
         quantile: p, taken over each sample's own elements.
+
+    Raises:
+        ValueError: low is not below high, the quantile is out of range, or, when called, the space is not `Euclidean`.
     """
 
     low: float = -1.0
@@ -42,8 +45,8 @@ class DynamicThreshold(Wrapper):
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         if not isinstance(space, Euclidean):
             raise ValueError(
-                f"Dynamic thresholding needs data whose elements are bounded, one by one; {type(space).__name__} has "
-                "none. Use apg or rescale against guidance that is too strong."
+                f"Dynamic thresholding needs data with bounds on each element; {type(space).__name__} has none. "
+                "Use the guidance method apg, or cfg with rescale, against guidance that is too strong."
             )
         centre, half = (self.low + self.high) / 2, (self.high - self.low) / 2
         off = self.denoiser(x, sigma, space, cond) - centre
@@ -52,7 +55,10 @@ class DynamicThreshold(Wrapper):
 
 
 def quantile(values: Tensor, p: float) -> Tensor:
-    """Return the p-quantile of each row, linear between order statistics (`torch.quantile` takes no large tensor)."""
+    """Return the p-quantile of each row of (B, N), (B,), linear between order statistics.
+
+    `torch.quantile` does the same but rejects large tensors.
+    """
     place = p * (values.shape[1] - 1)
     lower = int(place)
     ordered = values.sort(1).values

@@ -1,4 +1,9 @@
-"""Likelihoods: variational bounds (`vlb`), the probability flow (`flow`), their common terms (`terms`)."""
+"""Bounds on the negative log-likelihood -log p(x_0) of data under a denoiser.
+
+`bounds` holds the variational bounds of a chain and of continuous time, `flow` the probability-flow ODE. `terms` holds
+what the bounds share: the terms of their sums, the prior and the decoder. `importance` draws noise levels, `directions`
+holds unit and random directions of a space: for the trace of a Jacobian and the diagonal of a projector.
+"""
 
 from polydiff.core.likelihood import Estimate as Estimate
 from polydiff.gaussian.likelihood.bounds import chain as chain

@@ -3,12 +3,10 @@ r"""Variational bounds of a denoiser: of a chain of T levels, and of its continu
 $$ -\log p(x_0) \le \mathrm{prior} + \sum_{i=2}^T \mathrm{KL}_i + \mathrm{decoder}, \qquad
    \sum_i \mathrm{KL}_i \to \int_{s_1}^{s_T} \mathbb E\, \frac{|x_0 - D(x_0 + s \epsilon, s)|^2}{s^2}\, d \log s, $$
 
-the limit being half the integral of the error of eps over log-SNR (Kingma et al., VDM, 2021, eq. 15,
-https://arxiv.org/abs/2107.00630). Levels are drawn where Gaussian data of standard deviation s_d would have their
-loss, with density proportional to s_d^2 / (s^2 + s_d^2) in log s, one in each of K strata, and weighted by one over
-their probability: the estimate is unbiased, and for such data all draws are equal.
+The limit is half the integral of the error of eps over log-SNR (Kingma et al., VDM, 2021, eq. 15,
+https://arxiv.org/abs/2107.00630). `importance` draws the noise levels.
 
-Symbols: s noise level, s_d sigma_data, D estimate of x_0, T levels, K draws, B batch.
+Symbols: s noise level, s_d sigma_data, D estimate of x_0, T levels, K draws, B batch size, R rows of a state.
 """
 
 from __future__ import annotations
@@ -25,6 +23,7 @@ from polydiff.core.space import Batch, sqnorm
 from polydiff.core.units import Units
 from polydiff.gaussian.denoise import Denoise, with_variance
 from polydiff.gaussian.forward import noisy_state
+from polydiff.gaussian.likelihood.importance import expected_nats, quantiles, shares
 from polydiff.gaussian.likelihood.terms import (
     Prior,
     averaged,
@@ -41,18 +40,22 @@ from polydiff.gaussian.schedule.base import Schedule
 
 Variance = Literal["small", "large", "learned"]
 FIXED = {"small": 0.0, "large": 1.0}
-FLOOR = 0.1
-"""Share of the draws spread evenly over the levels, so that no weight is large."""
+"""Name of a fixed variance -> v."""
 
 
 @torch.no_grad()
 def chain(schedule: Schedule, steps: int, lowest: float | None = None) -> Tensor:
-    """Return the T rising noise levels of a chain, uniform in the schedule's time: for DDPM's, its own T levels.
+    """Return the T rising noise levels of a chain, uniform in the schedule's time, shape (T,), float64.
+
+    For the schedule of DDPM and its own T, these are its own levels.
 
     Arguments:
-        schedule: Gives the range.
-        steps: T.
+        schedule: Gives the range of noise levels.
+        steps: T, at least 2.
         lowest: s_1, where the decoder takes over; None: the schedule's lowest.
+
+    Raises:
+        ValueError: T is below 2, or `lowest` is outside the schedule's range.
     """
     if steps < 2:
         raise ValueError(f"A chain needs at least 2 levels, not {steps}.")
@@ -75,18 +78,26 @@ def discrete_vlb(
     units: Units | None = None,
     prior: Prior = "data",
 ) -> Estimate:
-    """Return the bound that the chain with these levels gives.
+    """Return the bound on -log p(x_0) of the chain with these noise levels (Ho et al., 2020, eq. 5).
+
+    https://arxiv.org/abs/2006.11239
 
     Arguments:
         denoise: E[x_0 | x].
-        batch: Clean states, their space and conditions.
+        batch: Clean states (R, ...), their space and conditions.
         generators: One random stream a sample.
-        levels: Rising noise levels s_1 .. s_T, float64; see `chain`.
-        variance: Of the steps, "small", "large" or "learned".
-        draws: K, steps evaluated of each sample; None: all T - 1, each once.
+        levels: Rising noise levels s_1 .. s_T, shape (T,), float64; see `chain`.
+        variance: Variance of the steps: "small", "large" or "learned" (`step_kl` with v = 0, v = 1 or the network's v).
+        draws: K, steps evaluated of each sample; None: all T - 1, each once, with NaN as their error.
         decoder_draws: Draws of the decoder's term.
-        units: Bins and units of the data; None: a density of states.
-        prior: p(x_T) as data and noise ("data") or noise alone ("noise").
+        units: Bins and units of the data; None: x_0 is continuous, and p(x_0) is a density of states.
+        prior: Variance of p(x_T): that of data plus noise ("data"), or of noise alone ("noise").
+
+    Returns:
+        Nats, their standard error and their parts, each of shape (B,).
+
+    Raises:
+        ValueError: An argument is out of range, or "learned" is given with a denoiser that predicts no variance.
     """
     check(variance, draws, decoder_draws)
     batch = batch._replace(x=batch.space.project(batch.x))
@@ -104,7 +115,8 @@ def discrete_vlb(
             weighted.append(one_step(denoise, batch, generators, s[i], s[i - 1], variance) / share[i - 1])
         diffusion, error = averaged(weighted)
     calls = draws or len(s) - 1
-    return finish(denoise, batch, generators, s, diffusion, error, calls, decoder_draws, units, prior)
+    ends = float(s[0]), float(s[-1])
+    return complete_bound(denoise, batch, generators, ends, diffusion, error, calls, decoder_draws, units, prior)
 
 
 @torch.no_grad()
@@ -119,25 +131,31 @@ def continuous_vlb(
     prior: Prior = "data",
     lowest: float | None = None,
 ) -> Estimate:
-    """Return the bound in the limit of infinitely many steps.
+    """Return the bound on -log p(x_0) in the limit of infinitely many steps (Kingma et al., 2021, eq. 15).
 
     Arguments:
         denoise: E[x_0 | x].
-        batch: Clean states, their space and conditions.
+        batch: Clean states (R, ...), their space and conditions.
         generators: One random stream a sample.
         draws: K, noise levels evaluated of each sample.
         decoder_draws: Draws of the decoder's term.
-        units: Bins and units of the data; None: a density of states.
-        prior: p(x_T) as data and noise ("data") or noise alone ("noise").
+        units: Bins and units of the data; None: x_0 is continuous, and p(x_0) is a density of states.
+        prior: Variance of p(x_T): that of data plus noise ("data"), or of noise alone ("noise").
         lowest: s_1, where the decoder takes over; None: the schedule's lowest.
+
+    Returns:
+        Nats, their standard error and their parts, each of shape (B,).
+
+    Raises:
+        ValueError: An argument is out of range.
     """
     check("small", draws, decoder_draws)
     batch = batch._replace(x=batch.space.project(batch.x))
     x_0, space, cond = batch
     data = denoise.sigma_data**2
-    ends = torch.tensor([bottom(denoise.schedule, lowest), denoise.schedule.sigma_max], dtype=torch.float64)
-    ends = ends.to(x_0.device)
-    low, high = -torch.log1p(data / ends**2) / 2  # the integral of s_d^2 / (s^2 + s_d^2) over log s
+    ends = bottom(denoise.schedule, lowest), denoise.schedule.sigma_max
+    levels = torch.tensor(ends, dtype=torch.float64).to(x_0.device)
+    low, high = -torch.log1p(data / levels**2) / 2  # the integral of s_d^2 / (s^2 + s_d^2) over log s
     weighted = []
     for u in quantiles(draws, generators).to(x_0.device):
         s = (data / torch.expm1(-2 * (low + u * (high - low)))).sqrt()
@@ -145,7 +163,7 @@ def continuous_vlb(
         estimate = denoise(x, s.to(x_0), space, cond)
         weighted.append(sqnorm(space, x_0 - estimate) * (s**-2 + 1 / data) * (high - low))
     diffusion, error = averaged(weighted)
-    return finish(denoise, batch, generators, ends, diffusion, error, draws, decoder_draws, units, prior)
+    return complete_bound(denoise, batch, generators, ends, diffusion, error, draws, decoder_draws, units, prior)
 
 
 def check(variance: str, draws: int | None, decoder_draws: int) -> None:
@@ -159,7 +177,16 @@ def check(variance: str, draws: int | None, decoder_draws: int) -> None:
 def one_step(
     denoise: Denoise, batch: Batch, generators: Sequence[torch.Generator], s0: Tensor, s1: Tensor, variance: Variance
 ) -> Tensor:
-    """Return the KL of the steps from s_0 to s_1, each (B,), for one draw of noise, shape (B,)."""
+    """Return the KL of a step of each sample, by one draw of noise, shape (B,), in nats.
+
+    Arguments:
+        denoise: E[x_0 | x].
+        batch: Clean states (R, ...), their space and conditions.
+        generators: One random stream a sample.
+        s0: Noise level before the step, float64, shape (B,).
+        s1: Noise level after it, above 0, float64, shape (B,).
+        variance: Variance of the step, as in `discrete_vlb`.
+    """
     x_0, space, cond = batch
     sigma = s0.to(x_0)
     x = noisy_state(x_0, space.expand(sigma), space.noise(generators))
@@ -169,13 +196,26 @@ def one_step(
     return step_kl(space, x_0, denoise(x, sigma, space, cond), s0, s1, denoise.sigma_data, FIXED[variance])
 
 
-def finish(
-    denoise: Denoise, batch: Batch, generators: Sequence[torch.Generator], levels: Tensor, diffusion: Tensor,
+def complete_bound(
+    denoise: Denoise, batch: Batch, generators: Sequence[torch.Generator], ends: tuple[float, float], diffusion: Tensor,
     error: Tensor, calls: int, decoder_draws: int, units: Units | None, prior: Prior,
 ) -> Estimate:  # fmt: skip
-    """Return the whole bound, from its diffusion part and the levels at its two ends."""
+    """Return the whole bound: the diffusion part plus the prior, the decoder and the change of units.
+
+    Arguments:
+        denoise: E[x_0 | x].
+        batch: Clean states (R, ...), their space and conditions.
+        generators: One random stream a sample.
+        ends: s_1 and s_T, the lowest and the highest noise level.
+        diffusion: The part of the noise levels between them, in nats, shape (B,).
+        error: Its standard error, shape (B,).
+        calls: Evaluations of the network that it took for each sample.
+        decoder_draws: Draws of the decoder's term; the standard error of one draw is unknown and left out.
+        units: Bins and units of the data; None: p(x_0) is a density of states.
+        prior: Variance of p(x_T), as in `discrete_vlb`.
+    """
     x_0, space, _ = batch
-    low, high = float(levels[0]), float(levels[-1])
+    low, high = ends
     decoded, spread = decoder_term(denoise, batch, generators, low, decoder_draws, units)
     parts = {
         "prior": prior_kl(space, x_0, high, prior_variance(high, denoise.sigma_data, prior)),
@@ -190,7 +230,16 @@ def finish(
 def decoder_term(
     denoise: Denoise, batch: Batch, generators: Sequence[torch.Generator], sigma: float, draws: int, units: Units | None
 ) -> tuple[Tensor, Tensor]:
-    """Return E[-log p(x_0 | x_1)] at a noise level and its standard error, each (B,)."""
+    """Return E[-log p(x_0 | x_1)] in nats and its standard error, each of shape (B,).
+
+    Arguments:
+        denoise: E[x_0 | x].
+        batch: Clean states (R, ...), their space and conditions.
+        generators: One random stream a sample.
+        sigma: s_1, the noise level where the decoder takes over.
+        draws: Draws of x_1 for each sample; with one draw the error is NaN.
+        units: Bins and units of the data; None: p(x_0 | x_1) is a density.
+    """
     x_0, space, cond = batch
     s = torch.full((space.batch,), sigma, dtype=torch.float64, device=x_0.device)
     c, found = decoder_std(s, denoise.sigma_data), []
@@ -198,22 +247,3 @@ def decoder_term(
         x = noisy_state(x_0, sigma, space.noise(generators))
         found.append(decoder(space, x_0, denoise(x, s.to(x_0), space, cond), c, units))
     return averaged(found)
-
-
-def expected_nats(levels: Tensor, sigma_data: float) -> Tensor:
-    """Return the nats per dimension of the decoder and of each step, (T,), where data were Gaussian and v = 0."""
-    nats = torch.full_like(levels, 0.5)
-    nats[1:] = (levels[:-1] ** -2 - levels[1:] ** -2) * decoder_std(levels[1:], sigma_data) ** 2 / 2
-    return nats
-
-
-def shares(nats: Tensor) -> Tensor:
-    """Return how often each term is drawn: in proportion to its nats, and a little evenly."""
-    return (1 - FLOOR) * nats / nats.sum() + FLOOR / len(nats)
-
-
-def quantiles(draws: int, generators: Sequence[torch.Generator]) -> Tensor:
-    """Return numbers of (0, 1), one in each of K strata for every sample, shape (K, B), float64."""
-    own = [torch.rand(draws, generator=g, dtype=torch.float64, device=g.device) for g in generators]
-    places = torch.arange(draws, dtype=torch.float64, device=own[0].device)[:, None]
-    return ((torch.stack(own, 1) + places) / draws).clamp(1e-12, 1 - 1e-12)

@@ -1,22 +1,22 @@
 r"""Likelihood by the probability-flow ODE.
 
-With tau = log s, the density p(x, s) of noisy states is carried along the flow as
+With tau = log s, the flow and the density p(x, s) of noisy states obey
 
 $$ \frac{dx}{d\tau} = x - D(x, s), \qquad
    \log p(x, s) = \log p_T(x_T) + \int_{\tau}^{\tau_T} \operatorname{tr} P (I - J_D) P \, d\tau', $$
 
-J_D the Jacobian of D (Chen et al., 2018, https://arxiv.org/abs/1806.07366; Song et al., 2021, eq. 39,
-https://arxiv.org/abs/2011.13456). On a subspace the trace runs over the space's own dimensions. p_T is normal, with
-the variance of data and noise, or of noise alone.
+where J_D is the Jacobian of D (Chen et al., 2018, https://arxiv.org/abs/1806.07366; Song et al., 2021, eq. 39,
+https://arxiv.org/abs/2011.13456). On a subspace the trace runs over the space's own dimensions. p_T is normal. Its
+variance is that of data plus noise, or of noise alone.
 
-This is the density of states with noise of level s on them; data have none. For them, q(x | x_0) = N(x_0, s^2 P) gives
+This is the density of states with noise of level s. For data, which have no noise, q(x | x_0) = N(x_0, s^2 P) gives
 
 $$ -\log p(x_0) \le \mathbb E_q[-\log p(x, s) + \log q(x | x_0) - \log p(x_0 | x)], $$
 
-with the decoder of the variational bounds, so that the three compare, and bins are treated as there. Where p(x_0 | x)
-is the true posterior, every draw of x gives -log p(x_0) itself.
+The decoder p(x_0 | x) and its treatment of bins are those of the variational bounds, so that the three bounds can be
+compared. If p(x_0 | x) is the true posterior, every draw of x gives -log p(x_0) itself.
 
-Symbols: s noise level, D estimate of x_0, P projector, B batch, M probes.
+Symbols: s noise level, D estimate of x_0, P projector, B batch size, R rows of a state, M probes.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ from polydiff.gaussian.likelihood.terms import (
 from polydiff.gaussian.ode import Parts, integrate
 
 Trace = Literal["auto", "exact", "hutchinson"]
-MOST = 64
-"""Numbers a sample up to which "auto" takes the exact trace."""
+EXACT_TRACE_SIZE = 64
+"""Numbers a sample, averaged over the batch, up to which "auto" computes the exact trace."""
 
 
 class FlowEstimate(NamedTuple):
@@ -57,9 +57,9 @@ class FlowEstimate(NamedTuple):
 
     Attributes:
         log_prob: log p(x, s) in nats, shape (B,).
-        error: Standard error by the probes, shape (B,); 0 with the exact trace, NaN with one probe.
-        evaluations: How often the network was called for each sample, shape (B,).
-        latent: The state at the highest noise level.
+        error: Standard error over the probes, shape (B,); 0 with the exact trace, NaN with one probe.
+        evaluations: Network evaluations of each sample, shape (B,).
+        latent: The state at the highest noise level, (R, ...).
     """
 
     log_prob: Tensor
@@ -82,28 +82,29 @@ def flow_log_prob(
     atol: float = 1e-5,
     prior: Prior = "data",
 ) -> FlowEstimate:
-    """Return log p(x, s), the log-density of noisy states.
+    """Return log p(x, s), the log-density of noisy states, by the probability-flow ODE.
 
     Arguments:
         denoise: E[x_0 | x], differentiable in x.
-        x: States with noise of level s, on the space.
+        x: States (R, ...) with noise of level s, on the space.
         space: Where they live.
-        cond: Their conditions.
+        cond: Their conditions; None: unconditional.
         sigma: s; None: the schedule's lowest.
-        trace: "exact", one backward pass for each number of a sample; "hutchinson", one for each probe; "auto", exact
-            up to 64 numbers a sample.
-        probes: M, random directions of Hutchinson's estimate, kept along the path.
-        generators: One random stream a sample, for the probes.
+        trace: "exact" takes one backward pass for each number of a sample, "hutchinson" one for each probe. "auto" is
+            exact up to 64 numbers a sample.
+        probes: M, random directions of Hutchinson's estimate, the same along the whole path.
+        generators: One random stream a sample, for the probes; None: only the exact trace is possible.
         rtol: Relative tolerance of the integration.
         atol: Absolute tolerance, of the state and of nats per dimension.
-        prior: p_T as data and noise ("data") or noise alone ("noise").
+        prior: Variance of p_T: that of data plus noise ("data"), or of noise alone ("noise").
 
     Raises:
-        polydiff.gaussian.ode.IntegrationError: The tolerance cannot be held.
+        ValueError: An argument is out of range, or probes are needed without generators.
+        polydiff.gaussian.ode.IntegrationError: The integration cannot reach the tolerance.
     """
     if trace not in ("auto", "exact", "hutchinson"):
         raise ValueError(f"trace must be 'auto', 'exact' or 'hutchinson', not {trace!r}.")
-    exact = trace == "exact" or (trace == "auto" and x.numel() <= MOST * space.batch)
+    exact = trace == "exact" or (trace == "auto" and x.numel() <= EXACT_TRACE_SIZE * space.batch)
     if not exact and (generators is None or probes < 1):
         raise ValueError("Hutchinson's trace needs generators and at least one probe.")
     along = None if exact else [signs(space, x, generators or ()) for _ in range(probes)]
@@ -112,7 +113,7 @@ def flow_log_prob(
     size = space.dim.clamp(min=1).to(x)[:, None]
 
     def slope(tau: Tensor, y: Parts) -> Parts:
-        estimate, traces = traced(denoise, y[0], tau.exp().to(x), space, cond, along)
+        estimate, traces = estimate_and_trace(denoise, y[0], tau.exp().to(x), space, cond, along)
         return y[0] - estimate, (space.dim.to(x)[:, None] - traces) / size
 
     columns = Euclidean(space.batch, (1 if along is None else probes,), x.device, x.dtype)
@@ -124,10 +125,22 @@ def flow_log_prob(
     return FlowEstimate(base + gains.mean(1), spread, solved.evaluations, solved.y[0])
 
 
-def traced(
+def estimate_and_trace(
     denoise: Denoise, x: State, sigma: Tensor, space: Space, cond: Condition | None, along: Sequence[State] | None
 ) -> tuple[State, Tensor]:
-    """Return D and the trace of its Jacobian on the space: (B, 1) exactly, or (B, M) along M probes."""
+    """Return D, (R, ...), and the trace of its Jacobian on the space.
+
+    Arguments:
+        denoise: E[x_0 | x], differentiable in x.
+        x: Noisy states, (R, ...).
+        sigma: Noise levels, (B,).
+        space: Where x lives.
+        cond: Conditions.
+        along: M probes, states on the space; None: every direction of the space, which is exact.
+
+    Returns:
+        D, and the exact trace, (B, 1), or one estimate a probe, (B, M).
+    """
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         estimate = denoise(x, sigma, space, cond)
@@ -149,16 +162,23 @@ def flow_bound(
     lowest: float | None = None,
     **how: Trace | int | float,
 ) -> Estimate:
-    """Return the bound on -log p(x_0) of data without noise.
+    """Return the bound on -log p(x_0) of data by the probability-flow ODE.
 
     Arguments:
         denoise: E[x_0 | x], differentiable in x.
-        batch: Clean states, their space and conditions.
+        batch: Clean states (R, ...), their space and conditions.
         generators: One random stream a sample.
-        units: Bins and units of the data; None: a density of states.
-        prior: p_T as data and noise ("data") or noise alone ("noise").
+        units: Bins and units of the data; None: x_0 is continuous, and p(x_0) is a density of states.
+        prior: Variance of p_T: that of data plus noise ("data"), or of noise alone ("noise").
         lowest: s, where the decoder takes over; None: the schedule's lowest.
         how: trace, probes, rtol and atol, as in `flow_log_prob`.
+
+    Returns:
+        Nats, their standard error over the probes, and their parts, each of shape (B,).
+
+    Raises:
+        ValueError: An argument is out of range.
+        polydiff.gaussian.ode.IntegrationError: The integration cannot reach the tolerance.
     """
     batch = batch._replace(x=batch.space.project(batch.x))
     x_0, space, cond = batch

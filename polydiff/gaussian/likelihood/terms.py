@@ -1,4 +1,4 @@
-r"""The terms of a likelihood bound, in the frame x = x_0 + s eps, all in nats and on the space.
+r"""The terms of a likelihood bound in the frame x = x_0 + s eps, in nats, on the space.
 
 $$ -\log p(x_0) \le \underbrace{\mathrm{KL}(q(x_T | x_0) \,\|\, p(x_T))}_{\text{prior}}
    + \sum_{i=2}^T \mathrm{KL}(q(x_{i-1} | x_i, x_0) \,\|\, p(x_{i-1} | x_i))
@@ -8,12 +8,13 @@ $$ -\log p(x_0) \le \underbrace{\mathrm{KL}(q(x_T | x_0) \,\|\, p(x_T))}_{\text{
 
 $$ q(x_1 | x_0, x) = \mathcal N(r^2 x + (1 - r^2) x_0,\ b P), \qquad b = s_1^2 (1 - r^2), $$
 
-and p has D for x_0 and a variance Sigma between b, exact for data at a point, and the one that is exact for Gaussian
-data of standard deviation s_d, B = (s_0^2 - s_1^2) (s_d^2 + s_1^2) / (s_d^2 + s_0^2): Sigma = b^{1-v} B^v, elementwise
-(Nichol & Dhariwal, 2021, https://arxiv.org/abs/2102.09672). v must commute with P: be the same wherever P mixes.
+p has D in the place of x_0, and a variance Sigma = b^{1-v} B^v, elementwise. v = 0 gives b, which is exact for data at
+a point. v = 1 gives B = (s_0^2 - s_1^2) (s_d^2 + s_1^2) / (s_d^2 + s_0^2), which is exact for Gaussian data of standard
+deviation s_d (Nichol & Dhariwal, 2021, https://arxiv.org/abs/2102.09672). v must commute with P: elements that P mixes
+must share one v.
 
-Symbols: s noise level, x_0 clean state, D its estimate, d error x_0 - D, P projector, c standard deviation of the
-decoder, the posterior's for Gaussian data: c^2 = s^2 s_d^2 / (s^2 + s_d^2).
+Symbols: B batch size, R rows of a state, s noise level, x_0 clean state, D its estimate, d error x_0 - D, P projector,
+c standard deviation of the decoder. c is that of the posterior for Gaussian data: c^2 = s^2 s_d^2 / (s^2 + s_d^2).
 """
 
 from __future__ import annotations
@@ -37,19 +38,19 @@ Prior = Literal["data", "noise"]
 
 
 def total(parts: dict[str, Tensor], errors: list[Tensor], evaluations: Tensor) -> Estimate:
-    """Return the sum of a bound's parts and of the errors of independent ones."""
+    """Return the bound that is the sum of these parts, (B,) each; `errors`, (B,) each, are of independent parts."""
     error = torch.stack([e.double() ** 2 for e in errors]).sum(0).sqrt()
     return Estimate(torch.stack([part.double() for part in parts.values()]).sum(0), error, parts, evaluations)
 
 
 def averaged(draws: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return mean and standard error of draws, each (B,); the error of one draw is NaN."""
+    """Return the mean and the standard error, each (B,), of draws (B,); the error of one draw is NaN."""
     values = torch.stack(draws).double()
     return values.mean(0), values.std(0) / math.sqrt(len(draws)) if len(draws) > 1 else values[0] * math.nan
 
 
 def bottom(schedule: Schedule, lowest: float | None) -> float:
-    """Return the noise level where the decoder takes over: the one given, or the schedule's lowest."""
+    """Return the noise level where the decoder takes over: `lowest`, or the schedule's lowest if it is None."""
     if lowest is None:
         return schedule.sigma_min
     if not 0 < lowest < schedule.sigma_max:
@@ -58,10 +59,11 @@ def bottom(schedule: Schedule, lowest: float | None) -> float:
 
 
 def decoder_level(units: Sequence[Units | None], schedule: Schedule) -> float:
-    """Return a good level for the decoder to take over: a quarter of the narrowest bin, where it is hardly in doubt.
+    """Return the noise level where the decoder takes over: a quarter of the narrowest bin, above the schedule's lowest.
 
-    Below it, a network that does not know the bins pays a nat a dimension for each factor e of noise that it removes.
-    Any level gives a bound; for continuous data, and bins that are all half-lines, this is the schedule's lowest.
+    At this level the bin of a number is hardly in doubt. Below it, a network that does not know the bins loses a nat a
+    dimension for each factor e of noise that it removes. Every level gives a valid bound. For continuous data, and for
+    bins that all reach to infinity, this is the schedule's lowest level.
     """
     widths = [
         (high - low)[torch.isfinite(high - low)]
@@ -73,7 +75,7 @@ def decoder_level(units: Sequence[Units | None], schedule: Schedule) -> float:
 
 
 def prior_variance(sigma_max: float, sigma_data: float, prior: Prior) -> float:
-    """Return the variance of p(x_T): that of data plus noise, or of noise alone, with which samplers begin."""
+    """Return the variance of p(x_T): that of data plus noise, or of noise alone, from which samplers start."""
     if prior not in ("data", "noise"):
         raise ValueError(f"prior must be 'data' or 'noise', not {prior!r}.")
     return sigma_max**2 + (sigma_data**2 if prior == "data" else 0.0)
@@ -91,7 +93,7 @@ def log_normal(space: Space, x: State, variance: float) -> Tensor:
 
 
 def reverse_variances(s0: Tensor, s1: Tensor, sigma_data: float) -> tuple[Tensor, Tensor]:
-    """Return (b, B), the smallest and largest variance of a step from s_0 to s_1."""
+    """Return (b, B), the smallest and the largest variance of a step from s_0 to s_1, in the shape of s_0."""
     shrink = (s0**2 - s1**2) / s0**2
     return s1**2 * shrink, shrink * s0**2 * (sigma_data**2 + s1**2) / (sigma_data**2 + s0**2)
 
@@ -128,14 +130,15 @@ def decoder_std(sigma: Tensor, sigma_data: float) -> Tensor:
 
 
 def decoder(space: Space, x_0: State, estimate: State, c: Tensor, units: Units | None = None) -> Tensor:
-    """Return -log p(x_0 | x_1), shape (B,): the mass of each bin under N(D, c^2), the density where there are none.
+    """Return -log p(x_0 | x_1) in nats, shape (B,).
 
-    A one-hot code of `units` is one number, its category.
+    p is the mass of a number's bin under N(D, c^2), or the density if it has no bin. A one-hot code of `units` counts
+    as one number, its category.
 
     Arguments:
         space: Where states live.
-        x_0: Clean states.
-        estimate: D at s_1.
+        x_0: Clean states, (R, ...).
+        estimate: D at s_1, (R, ...).
         c: Standard deviation, shape (B,).
         units: Bins; None: x_0 is continuous.
     """
@@ -152,10 +155,16 @@ def decoder(space: Space, x_0: State, estimate: State, c: Tensor, units: Units |
 
 
 def categorical(mass: Tensor, x_0: State, first: int, last: int) -> Tensor:
-    """Return -log mass with that of a one-hot code, places first to last - 1, made that of one category, on its place.
+    """Return -log mass with that of a one-hot code replaced by that of its one category.
 
-    The mass of category k is that of the bin "on" of its number, normalised over all of them (Hoogeboom et al., 2022,
-    https://arxiv.org/abs/2203.17003).
+    The mass of category k is that of the bin "on" of its number, normalised over all categories (Hoogeboom et al.,
+    2022, https://arxiv.org/abs/2203.17003). It stands in the place of the taken category; the other places are 0.
+
+    Arguments:
+        mass: -log mass of each number, (..., K).
+        x_0: Clean states, (..., K).
+        first: Place of the code's first number.
+        last: Place after its last number.
     """
     code = slice(first, last)
     taken = functional.one_hot(x_0[..., code].argmax(-1), last - first)
@@ -164,7 +173,7 @@ def categorical(mass: Tensor, x_0: State, first: int, last: int) -> Tensor:
 
 
 def log_mass(low: Tensor, high: Tensor) -> Tensor:
-    """Return log(Phi(high) - Phi(low)) of standard normal numbers, to full precision in both tails."""
+    """Return log(Phi(high) - Phi(low)), Phi the standard normal distribution, to full precision in both tails."""
     flip = low > 0
     low, high = torch.where(flip, -high, low), torch.where(flip, -low, high)
     top, bottom = torch.special.log_ndtr(high), torch.special.log_ndtr(low)
@@ -173,7 +182,7 @@ def log_mass(low: Tensor, high: Tensor) -> Tensor:
 
 
 def in_units(space: Space, units: Units | None) -> dict[str, Tensor]:
-    """Return what the change from states to the data's units adds to -log p, and -log p of sizes, shape (B,) each."""
+    """Return the parts "units" and "size", (B,): what the data's units add to -log p, and -log p of sizes if given."""
     if units is None:
         return {"units": torch.zeros_like(space.dim)}
     size = {} if units.size is None else {"size": units.size.to(space.dim)}

@@ -25,7 +25,8 @@ from polydiff.core.rules import Rule
 from polydiff.core.space import Batch, sqnorm
 from polydiff.gaussian.denoise import NO_VARIANCE, Denoiser
 from polydiff.gaussian.forward import noisy_state
-from polydiff.gaussian.likelihood.bounds import chain, expected_nats, shares
+from polydiff.gaussian.likelihood.bounds import chain
+from polydiff.gaussian.likelihood.importance import expected_nats, shares
 from polydiff.gaussian.likelihood.terms import decoder_std, step_kl
 from polydiff.gaussian.objective.base import OBJECTIVES, DenoisingObjective
 from polydiff.gaussian.schedule.base import Schedule

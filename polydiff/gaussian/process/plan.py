@@ -14,7 +14,7 @@ import torch
 from polydiff.core.process import Draw, Known, Trained
 from polydiff.core.space import State
 from polydiff.core.streams import streams
-from polydiff.gaussian.control.repaint import inpaint, inpainting
+from polydiff.gaussian.control.replacement import inpaint, inpainting
 from polydiff.gaussian.denoise import Denoise
 from polydiff.gaussian.guidance.guided import Guided, calls
 from polydiff.gaussian.guidance.method import Method

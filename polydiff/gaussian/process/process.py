@@ -17,7 +17,7 @@ from polydiff.core.process import PROCESSES, Draw, Trained
 from polydiff.core.space import Batch, Euclidean, Space, State
 from polydiff.core.streams import streams
 from polydiff.gaussian.control.invert import interpolate, strength_level
-from polydiff.gaussian.control.repaint import repaint
+from polydiff.gaussian.control.replacement import repaint
 from polydiff.gaussian.denoise import Denoiser
 from polydiff.gaussian.likelihood.terms import decoder_level
 from polydiff.gaussian.objective.base import build_objective, own_samplers

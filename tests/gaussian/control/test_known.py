@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from polydiff.core.space import Euclidean, Space, sqnorm
 from polydiff.core.streams import streams
 from polydiff.gaussian.control.known import Known, known_part
-from polydiff.gaussian.control.repaint import inpaint, repaint
+from polydiff.gaussian.control.replacement import inpaint, repaint
 from polydiff.gaussian.sampling.execute import run_plan
 from polydiff.gaussian.sampling.spacing import noise_levels
 from polydiff.gaussian.schedule.closed_forms import EDM

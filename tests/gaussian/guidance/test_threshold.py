@@ -28,7 +28,7 @@ def test_thresholds_keep_bounded_data_in_bounds_and_change_nothing_within() -> N
         assert_close(quantile(rows, p), rows.quantile(p, dim=1))
 
 
-def test_thresholds_refuse_data_without_bounds() -> None:
+def test_thresholds_raise_for_data_without_bounds() -> None:
     space = dense(2, 4)
-    with pytest.raises(ValueError, match=r"DenseMolecules has none\. Use apg or rescale"):
+    with pytest.raises(ValueError, match=r"DenseMolecules has none\. Use the guidance method apg"):
         DynamicThreshold(Curved())(state(space), level(space, 1.0), space)

@@ -27,7 +27,7 @@ from polydiff.domains.molecule.data.inputs import select_atoms
 from polydiff.domains.molecule.domain import MoleculeDomain
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.gaussian.control.known import Known
-from polydiff.gaussian.control.repaint import repaint
+from polydiff.gaussian.control.replacement import repaint
 from polydiff.gaussian.sampling.execute import run_plan
 from polydiff.gaussian.sampling.plan import SAMPLERS
 from polydiff.gaussian.sampling.spacing import noise_levels

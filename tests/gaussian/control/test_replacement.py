@@ -1,4 +1,4 @@
-"""Tests of `polydiff.gaussian.control.repaint`."""
+"""Tests of `polydiff.gaussian.control.replacement`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from polydiff.core.space import Euclidean
 from polydiff.core.streams import streams
 from polydiff.gaussian.control.linear_inverse import Measured
 from polydiff.gaussian.control.measurement import masked
-from polydiff.gaussian.control.repaint import inpaint, repaint
+from polydiff.gaussian.control.replacement import inpaint, repaint
 from polydiff.gaussian.sampling.execute import sample
 from polydiff.gaussian.sampling.plan import SAMPLERS, Renoise, evaluations
 from polydiff.gaussian.sampling.spacing import noise_levels

@@ -1,6 +1,6 @@
-"""Inpainting: the unknown part of a state, given the known one.
+"""Inpainting by replacement, plain or repeated (RePaint): sample the unknown part of a state given the known one.
 
-Symbols: s noise level, J steps of a jump, R times that each piece is run.
+Symbols: s noise level, J steps of a jump, R runs of each piece.
 """
 
 from __future__ import annotations
@@ -29,19 +29,22 @@ def repaint(
     sigma_data: float = 1.0,
     **options: Any,
 ) -> list[PlanRow]:
-    """Return a plan that runs each piece of the grid several times, with noise added back between (RePaint).
+    """Return the rows of a plan that runs each piece of the noise levels R times (RePaint).
 
-    A piece is J steps, from s_0 to s_J; before it is run again the state gets noise of variance s_0^2 - s_J^2, which
-    leads it back to s_0. So the part that is not known is harmonised with the known one (Lugmayr et al., 2022,
-    algorithm 1 and appendix A, https://arxiv.org/abs/2201.09865; there J = 10 and R = 10 of 250 steps).
+    A piece is J steps, from s_0 to s_J. Before each repetition the state gets noise of variance s_0^2 - s_J^2, which
+    takes it back to s_0. This harmonises the unknown part with the known one (Lugmayr et al., 2022, algorithm 1 and
+    appendix A, https://arxiv.org/abs/2201.09865; the paper has J = 10 and R = 10 with 250 steps).
 
     Arguments:
-        levels: Noise levels, falling.
-        sampler: Runs each piece.
+        levels: Falling noise levels.
+        sampler: Name of the sampler of each piece.
         jump: J.
-        resample: R; 1: the sampler as it is.
+        resample: R; 1: the sampler's own plan.
         sigma_data: Standard deviation of the data.
-        options: Of the sampler.
+        options: Options of the sampler.
+
+    Raises:
+        ValueError: jump or resample is below 1.
     """
     if jump < 1 or resample < 1:
         raise ValueError(f"jump and resample must be at least 1, not {jump} and {resample}.")
@@ -66,9 +69,10 @@ def inpainting(
     mask: Tensor,
     generators: Sequence[torch.Generator],
 ) -> Iterator[Step]:
-    """Yield every step of `inpaint`, arguments as there."""
+    """Yield every step of `inpaint`; arguments as there."""
     first = rows[0]
-    highest = denoise.schedule.sigma_max if isinstance(first, Renoise) else first.at  # a free first step begins there
+    # a row that only adds noise starts from the highest level
+    highest = denoise.schedule.sigma_max if isinstance(first, Renoise) else first.at
     x = highest * space.noise(generators)
     controlled = wrapped(denoise, lambda inner: Known(inner, known, mask))
     yield from run_plan(rows, controlled, x, space, cond, generators)
@@ -84,19 +88,22 @@ def inpaint(
     mask: Tensor,
     generators: Sequence[torch.Generator],
 ) -> State:
-    """Return states whose known part is that of `known`; with a mask of ones, `known` itself.
+    """Return states whose known part is that of `known`, to rounding; with a mask of ones, `known` itself.
 
     Arguments:
         denoise: A denoiser, guided or not.
-        rows: A plan from noise to 0, of `repaint` or of `polydiff.gaussian.sampling.plan`.
+        rows: A plan from noise to 0, by `repaint` or `polydiff.gaussian.sampling.plan`.
         space: Where the states live.
-        cond: Their conditions.
-        known: Clean states; what they hold off the mask does not matter.
+        cond: Their conditions; None: unconditional.
+        known: Clean states; their values off the mask are not used.
         mask: 1 (or True) where known, broadcasting against a state (`polydiff.gaussian.control.known_part`).
         generators: One random stream a sample.
+
+    Returns:
+        States, in the shape of `known`.
     """
     steps = inpainting(denoise, rows, space, cond, known=known, mask=mask, generators=generators)
     x = known
     for step in steps:
         x = step.x
-    return x + known_part(known.to(x) - x, mask.to(x.device), space)  # what a sampler of several steps is off there
+    return x + known_part(known.to(x) - x, mask.to(x.device), space)  # removes the sampler's error on the known part
