@@ -1,4 +1,4 @@
-"""Plucked strings: train, play a scale, listen to the same noise at more sampling steps.
+"""Plucked strings: train a model, sample a scale, and measure pitch accuracy against the number of sampling steps.
 
 `python examples/audio.py [key=value ...]`
 """
@@ -16,6 +16,6 @@ for note in ("C4", "D4", "E4", "F4", "G4", "A4", "B4"):
 
 for steps in (5, 10, 20, 40):
     result = polydiff.evaluate(model, n=64, steps=steps)
-    heard = result["metrics"]["pitch_accuracy"]
-    print(f"{steps} steps: {heard['value']:.3f} of the notes are heard as asked (real data {heard['data']:.3f})")
+    accuracy = result["metrics"]["pitch_accuracy"]
+    print(f"{steps} steps: pitch accuracy {accuracy['value']:.3f} (real data {accuracy['data']:.3f})")
 print(f"The scale is in {run}/scale, the report is {polydiff.write_report(run)}")

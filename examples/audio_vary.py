@@ -1,6 +1,6 @@
-"""Variations of a sound, nearer or farther from it, another note of it, and what lies between two.
+"""Vary a sound with different strengths, change its note, and interpolate between two sounds.
 
-`python examples/audio_vary.py [key=value ...]` trains for some minutes; `... RUN` takes a run.
+`python examples/audio_vary.py [key=value ...]` trains for some minutes; `... RUN` uses an existing run.
 """
 
 import sys
@@ -9,8 +9,12 @@ from pathlib import Path
 import polydiff
 from polydiff import streams
 
-given_run, words = sys.argv[1:2], dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
-run = polydiff.train("audio", "runs/example-vary", overrides=words) if words or not given_run else Path(given_run[0])
+given_run, overrides = sys.argv[1:2], dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
+run = (
+    polydiff.train("audio", "runs/example-vary", overrides=overrides)
+    if overrides or not given_run
+    else Path(given_run[0])
+)
 model = polydiff.load(run)
 
 a, b = (model.domain.batch("test", [i], streams(0, "augment", [i])) for i in (0, 1))  # or polydiff.read

@@ -1,4 +1,4 @@
-"""Audio: waveforms, by default synthesised plucked strings asked for by note."""
+"""Audio: waveforms, by default synthesised plucked strings conditioned on their note."""
 
 from __future__ import annotations
 

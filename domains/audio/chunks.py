@@ -1,4 +1,4 @@
-"""Functions of many clips, computed on a few at a time."""
+"""Apply functions to many clips in chunks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 CHUNK, NUMBERS = 256, 2**23
-"""Most clips computed at a time, and most numbers that they hold."""
+"""Upper bounds of a chunk: clips, and values in all of them."""
 
 
 def each(function: Callable[[Tensor], Tensor], sounds: Sequence[Tensor] | Tensor) -> Tensor:
-    """Return a function of clips (B, C, T) on clips (C, T) that may differ in length, in their order."""
+    """Return function(clips) for clips (C, T) that may differ in length, in their order, shape (B, ...).
+
+    The function maps clips (B, C, T) of one length to (B, ...).
+    """
     places: dict[torch.Size, list[int]] = defaultdict(list)
     for i, sound in enumerate(sounds):
         places[sound.shape].append(i)
@@ -23,5 +26,5 @@ def each(function: Callable[[Tensor], Tensor], sounds: Sequence[Tensor] | Tensor
 
 
 def chunk(numbers: int) -> int:
-    """Return how many clips of so many numbers are measured at a time."""
+    """Return the number of clips in a chunk, for clips of `numbers` values each."""
     return min(CHUNK, max(NUMBERS // max(numbers, 1), 1))

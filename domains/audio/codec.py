@@ -1,15 +1,15 @@
-r"""Between sounds and states: x = W sound / std, one number for all channels.
+r"""Codec between sounds and states: x = W sound / std, with one std for all channels.
 
-A waveform's standard deviation is about 0.1 of full scale, so that noise schedules made for unit variance would
-train at inaudible signal-to-noise ratios. Dividing by the measured number makes them mean what they say.
+The standard deviation of a waveform is about 0.1 of full scale. Noise schedules assume unit variance, so without
+scaling they would train at inaudible signal-to-noise ratios. Division by the measured std corrects this.
 
-W evens out the spectrum where that is asked for: power at frequency f is multiplied by P(f)^-w, with P the mean power
-of the data. Noise of a diffusion is white, and high notes are thousands of times weaker than low ones: without W they
-come into being last, at a noise level of -40 dB, and what a network leaves of that noise is heard as hiss. (by four
-bands: San Roman et al., Multi-Band Diffusion, 2023, https://arxiv.org/abs/2308.02560)
+W whitens the spectrum if w > 0: it multiplies the power at frequency f by P(f)^-w, with P the mean power of the data.
+The noise of a diffusion is white, and high frequencies of a sound are thousands of times weaker than low ones. Without
+W they emerge last, at a noise level of -40 dB, and the noise that the network does not remove is heard as hiss. San
+Roman et al. whiten in four bands (Multi-Band Diffusion, 2023, https://arxiv.org/abs/2308.02560).
 
-W is a filter of zero phase on the sound mirrored at its ends, so it is diagonal in the basis of the cosine transform
-and undone exactly, at any length.
+W is a zero-phase filter on the sound mirrored at its ends. It is diagonal in the basis of the cosine transform and
+exactly invertible at any length.
 
 Symbols: C channels, T samples, P power at a frequency, w `whiten`.
 """
@@ -26,9 +26,9 @@ from torch import Tensor
 from polydiff.support.errors import UserError
 
 KNOTS = 33
-"""Frequencies, evenly from 0 to half of the sample rate, at which gains are kept; the others lie between."""
+"""Number of frequencies, evenly spaced from 0 to half the sample rate, at which gains are stored."""
 QUIETEST = -60.0
-"""Power of a band, in dB of the loudest, under which it is amplified no further."""
+"""Lower bound of a band's power, in dB of the loudest band; it limits the amplification of weak bands."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Standardise:
     """Scale sounds to unit variance.
 
     Arguments:
-        std: Root mean square of the training data, after the filter, of full scale 1.
-        gains: Of the filter at `KNOTS` frequencies, in dB; (): none.
+        std: Root mean square of the filtered training data, with full scale 1.
+        gains: Gains of the filter at `KNOTS` frequencies, in dB; (): no filter.
     """
 
     std: float
@@ -45,30 +45,43 @@ class Standardise:
 
     @classmethod
     def measure(cls, clips: Tensor, whiten: float = 0.0) -> Standardise:
-        """Return the codec of clips of shape (N, C, T), with the filter's w in [0, 1]."""
+        """Return the codec measured on training clips.
+
+        Arguments:
+            clips: Shape (N, C, T).
+            whiten: w in [0, 1], the share of the spectrum's slope that the filter removes; 0: no filter.
+
+        Raises:
+            UserError: The clips are silent or not finite.
+        """
         gains = tuple((-whiten * spectrum(clips)).tolist()) if whiten else ()
         std = cls(1.0, gains).encode(clips).double().square().mean().sqrt().item()
         if not 0 < std < float("inf"):
-            raise UserError(f"The training data have a root mean square of {std}: they are silent or broken.")
+            raise UserError(
+                f"The training data has a root mean square of {std}: it is silent or broken. Check data.path."
+            )
         return cls(std, gains)
 
     def encode(self, sound: Tensor) -> Tensor:
-        """Return states of unit variance."""
+        """Return states of unit variance (B, C, T) of sounds (B, C, T)."""
         return filtered(sound, self.gains) / self.std
 
     def decode(self, x: Tensor) -> Tensor:
-        """Return sounds in full scale 1; values beyond 1 are kept, and clipped only where a file is written."""
+        """Return sounds (B, C, T) of states (B, C, T), with full scale 1.
+
+        Values beyond 1 are kept; they are clipped only when a file is written.
+        """
         return filtered(x * self.std, [-gain for gain in self.gains])
 
     def log_volume(self, shape: Sequence[int]) -> float:
-        """Return the log of the volume, in the data's units, of a unit cube of states of shape (C, T)."""
+        """Return the log of the volume that a unit cube of states of shape (C, T) has in sounds."""
         channels, length = shape
         filter_gain = math.log(10) / 20 * interpolated(self.gains, length).double()[:length].sum().item()
         return channels * (length * math.log(self.std) - filter_gain)
 
 
 def spectrum(clips: Tensor) -> Tensor:
-    """Return the mean power of clips (N, C, T) around each of `KNOTS` frequencies, in dB of the loudest, float64."""
+    """Return the mean power of clips (N, C, T) near each of `KNOTS` frequencies, in dB of the loudest, (KNOTS,)."""
     power = sum(mirrored(part.double()).abs().square().sum((0, 1)) for part in clips.split(128))
     assert isinstance(power, Tensor)
     edges = torch.linspace(0, len(power), 2 * KNOTS - 1).long().tolist()
@@ -78,7 +91,7 @@ def spectrum(clips: Tensor) -> Tensor:
 
 
 def filtered(x: Tensor, gains: Sequence[float]) -> Tensor:
-    """Return sounds (..., T) with gains in dB at evenly spaced frequencies; (): none."""
+    """Return filtered sounds (..., T), for gains in dB at evenly spaced frequencies; (): no filter."""
     if not gains:
         return x
     length = x.shape[-1]
@@ -88,13 +101,13 @@ def filtered(x: Tensor, gains: Sequence[float]) -> Tensor:
 
 
 def mirrored(x: Tensor) -> Tensor:
-    """Return the spectrum of sounds (..., T) followed by themselves backwards, shape (..., T + 1)."""
+    """Return the spectrum of sounds (..., T) followed by their reversal, shape (..., T + 1)."""
     spectra: Tensor = torch.fft.rfft(torch.cat([x, x.flip(-1)], -1))
     return spectra
 
 
 def interpolated(gains: Sequence[float], length: int) -> Tensor:
-    """Return gains in dB at the frequencies of `mirrored`, shape (T + 1,); 0 where there are none."""
+    """Return gains in dB interpolated to the frequencies of `mirrored`, shape (T + 1,); 0 if `gains` is empty."""
     if not gains:
         return torch.zeros(length + 1)
     knots, place = torch.tensor(gains), torch.linspace(0, len(gains) - 1, length + 1)

@@ -36,14 +36,17 @@ from polydiff.support.errors import UserError
 
 
 class Audio:
-    """Waveforms: synthesised plucks, or a folder of sound files.
+    """Waveforms: synthesised plucks, or the user's sound files.
 
-    The work is done by parts, each of which knows one thing: `clips` the data set, `data_conditions` what it
-    says of them, `states` the way between sounds and states, `evaluation` the judges.
+    The class delegates to its parts: `clips` reads the data set, `data_conditions` encodes its metadata, `states`
+    converts between sounds and states, and `evaluation` computes the metrics.
 
     Arguments:
         config: The run's configuration.
-        statistics: {"std", "gains", "conditions"} and what the task measures; None: measured on training clips.
+        statistics: {"std", "gains", "conditions"} and the statistics of the task; None: measured on training clips.
+
+    Raises:
+        UserError: The data cannot be used, or one of its columns has the name of a condition of the task.
     """
 
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
@@ -57,12 +60,12 @@ class Audio:
         self.states = States(config, self.codec, self.task)
         self.evaluation = Evaluation(self.clips, self.data_conditions)
         for name in self.data_conditions.fields.keys() & self.task.conditions.keys():
-            raise UserError(f"A column of the data is named {name}, which is what task={config.task} tells. Rename it.")
+            raise UserError(f"A column of the data is named {name}, like a condition of task={config.task}. Rename it.")
         own = {name: field.kind for name, field in self.data_conditions.fields.items()}
         self.conditions: Conditions = own | dict(self.task.conditions)
 
     def measure(self) -> dict[str, Any]:
-        """Return the statistics of the training data."""
+        """Return the statistics of the training data, as JSON."""
         codec = Standardise.measure(self.clips.reference, self.config.whiten)
         known = measure_task(self.config, self.clips.reference)
         fields = to_json(self.clips.source.fields)
@@ -70,12 +73,12 @@ class Audio:
 
     @property
     def quarantine(self) -> Quarantine | None:
-        """What was found in the data and what of it is put aside; None where sounds are computed."""
+        """Sounds found and excluded, with reasons; None for synthesised data."""
         return self.clips.source.quarantine
 
     @staticmethod
     def inspect(config: Config, said: Collection[str]) -> Inspection:
-        """Return what a folder of sounds holds (`polydiff.contract.abilities.Inspects`)."""
+        """Inspect the sounds of `data.path` (`polydiff.contract.abilities.Inspects`)."""
         from polydiff.domains.audio.data.inspect import inspect_sounds
 
         assert isinstance(config, AudioConfig)
@@ -92,8 +95,8 @@ class Audio:
         self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]
     ) -> tuple[Space, Condition | None]:
         drawn = self.data_conditions.draw(generators, requested)
-        further = blank_conditions(self.task.conditions, len(generators), (self.data.length,))
-        return self.states.space(len(generators)), {**drawn, **further} or None
+        absent = blank_conditions(self.task.conditions, len(generators), (self.data.length,))
+        return self.states.space(len(generators)), {**drawn, **absent} or None
 
     def backbone(self) -> nn.Module:
         return build_backbone(self.config.backbone, channels=self.data.channels, dims=1, conditions=self.conditions)
@@ -113,11 +116,11 @@ class Audio:
         return self.states.read_degraded(paths, self.conditions, degrade)
 
     def region(self, text: str, given: Batch) -> Tensor:
-        """Return which samples lie in BEGIN:END, in seconds (`polydiff.contract.abilities.HasRegions`)."""
+        """Return the mask (T,) of the samples in BEGIN:END, in seconds (`polydiff.contract.abilities.HasRegions`)."""
         return region(text, self.data.sample_rate, given.x.shape[-1])
 
     def forget(self, x: State, mask: Tensor, space: Space) -> State:
-        """Return states whose filter met nothing of what the mask leaves out (`abilities.Forgets`)."""
+        """Return states without information on the masked samples (`abilities.Forgets`)."""
         return self.states.forget(x, mask)
 
     def examples(self, split: str, n: int) -> Samples:
@@ -128,7 +131,7 @@ class Audio:
         return self.evaluation.evaluate(samples)
 
     def confusions(self, samples: Samples) -> dict[str, Confusion]:
-        """Return conditions against what is heard (`polydiff.contract.abilities.HasConfusions`)."""
+        """Return confusions of requested and detected classes (`polydiff.contract.abilities.HasConfusions`)."""
         return self.evaluation.confusions(samples)
 
     def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
@@ -140,11 +143,11 @@ class Audio:
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
         names = write_sounds(samples.examples, directory, self.data)
         notes = self.evaluation.notes(samples)
-        heard = [{}] * len(names) if notes is None else [{"heard": note} for note in notes]
-        return [{"file": name, **further} for name, further in zip(names, heard, strict=True)]
+        detected = [{}] * len(names) if notes is None else [{"heard": note} for note in notes]
+        return [{"file": name, **note} for name, note in zip(names, detected, strict=True)]
 
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
-        """Return arr_0 (B, T, C), in int16 or float32 as in files, and rate, samples a second of each."""
+        """Return arr_0 (B, T, C), in int16 or float32 as in the files, and rate (B,), the sample rates in Hz."""
         return sound_arrays(samples.examples, self.data)
 
     def describe(self, cond: Condition) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Modules that audio needs beyond polydiff's own, imported on use."""
+"""Import of the optional dependencies of audio, on first use."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ INSTALL = 'pip install "polydiff[audio]"'
 def torchaudio(part: str) -> ModuleType:
     """Return a module of torchaudio, such as "transforms".
 
-    Its wheels fit one version of torch and do not say so: with another, the import ends in an OSError or RuntimeError.
+    Each wheel of torchaudio fits one version of torch, but does not declare it. With another version the import raises
+    an OSError or RuntimeError.
+
+    Raises:
+        UserError: torchaudio cannot be imported.
     """
     try:
         return importlib.import_module(f"torchaudio.{part}")
     except (ImportError, OSError, RuntimeError) as error:
         raise UserError(
             f"torchaudio cannot be imported ({str(error).splitlines()[0] if str(error) else type(error).__name__}). "
-            f"Its version must be that of torch, which pip does not ensure. Install both together: {INSTALL}."
+            f"Its version must match that of torch, which pip does not ensure. Install both together: {INSTALL}."
         ) from error
 
 
 def lacks_torchaudio() -> str:
-    """Return why torchaudio cannot be used, in one sentence; "" where it can."""
+    """Return the reason why torchaudio cannot be imported; "" if it can."""
     try:
         torchaudio("transforms")
     except UserError as error:
@@ -34,8 +38,14 @@ def lacks_torchaudio() -> str:
 
 
 def soundfile() -> ModuleType:
-    """Return soundfile, which reads and writes sound files."""
+    """Return the module soundfile, which reads and writes sound files.
+
+    Raises:
+        UserError: soundfile cannot be imported.
+    """
     try:
         return importlib.import_module("soundfile")
     except (ImportError, OSError, RuntimeError) as error:
-        raise UserError(f"Sound files need soundfile, which cannot be imported ({error}). Type: {INSTALL}.") from error
+        raise UserError(
+            f"Sound files need the package soundfile, which cannot be imported ({error}). Install it: {INSTALL}."
+        ) from error

@@ -1,8 +1,8 @@
-"""What a sound looks like: mel spectrograms, and features of them.
+"""Mel spectrograms of sounds, and the log-mel features of the metrics.
 
-The Frechet distance of these features (LogMelFD) needs no weights. It is not the Frechet Audio Distance of the
-literature, which is taken on a network's features (Kilgour et al., 2019, https://arxiv.org/abs/1812.08466), and it is
-nearly blind to tuning.
+The Frechet distance of these features (LogMelFD) needs no trained weights. It differs from the Frechet Audio Distance,
+which uses a network's features (Kilgour et al., 2019, https://arxiv.org/abs/1812.08466). It is nearly insensitive to
+tuning.
 
 Symbols: B clips, C channels, T samples.
 """
@@ -20,14 +20,14 @@ from torch.nn import functional
 from polydiff.domains.audio import optional_imports as optional
 
 FLOOR = -70.0
-"""Level in dB of full scale under which a sound is taken as silent."""
+"""Lower bound of levels in dB of full scale; weaker sounds count as silence."""
 MELS, SEGMENTS = 32, 4
 SIZE = MELS * SEGMENTS
-"""Numbers of the features of a clip."""
+"""Number of features of a clip."""
 BANDS, FRAMES = 40, 32
-"""Size of the spectrogram that a classifier sees."""
+"""Size of a classifier's input spectrogram."""
 VERSION = 2
-"""Counts changes of the features: their distances can be compared within a version alone."""
+"""Version of the features; distances are comparable only within a version."""
 
 
 def window_size(sample_rate: int) -> int:
@@ -47,7 +47,7 @@ def mel_transform(sample_rate: int, mels: int, hop: int) -> Any:
 def mel_decibels(x: Tensor, sample_rate: int, mels: int = MELS, hop: int | None = None) -> Tensor:
     """Return the mel spectrogram of clips (B, C, T) in dB, mean over channels, shape (B, mels, frames).
 
-    0 dB is a sine of full scale; nothing is under `FLOOR`.
+    0 dB is a sine of full scale; values are at least `FLOOR`.
     """
     return decibels(mel_power(x, sample_rate, mels, hop))
 
@@ -67,11 +67,14 @@ def decibels(power: Tensor) -> Tensor:
 
 
 def log_mel_features(x: Tensor, sample_rate: int) -> Tensor:
-    """Return 32 mel bands in 4 segments of time, in units of 10 dB, float64, shape (B, 128)."""
+    """Return the features of clips (B, C, T): 32 mel bands in 4 time segments, in units of 10 dB, float64, (B, 128)."""
     return decibels(functional.adaptive_avg_pool1d(mel_power(x, sample_rate), SEGMENTS)).flatten(1).double() / 10
 
 
 def portrait(x: Tensor, sample_rate: int) -> Tensor:
-    """Return the mel spectrogram that a classifier sees, 1 for a sine of full scale and -1 for `FLOOR`, (B, 40, 32)."""
+    """Return the classifier's input for clips (B, C, T), shape (B, 40, 32).
+
+    It is a mel spectrogram in dB, scaled to 1 for a sine of full scale and -1 for `FLOOR`.
+    """
     power = mel_power(x, sample_rate, BANDS, hop=window_size(sample_rate) // 2)
     return 1 - 2 * decibels(functional.adaptive_avg_pool1d(power, FRAMES)) / FLOOR

@@ -1,4 +1,4 @@
-"""Between sounds and states, for every task: where states live, and how they are encoded and decoded."""
+"""Encoding and decoding of states for every task, and the spaces that they belong to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from polydiff.core.units import Units
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig
 from polydiff.domains.audio.data.inputs import bridged, read_sounds
-from polydiff.domains.audio.tasks.open_task import FromFiles, read_told
+from polydiff.domains.audio.tasks.open_task import FromFiles, read_conditions
 from polydiff.domains.audio.tasks.restoration import Missing, Upsample
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
@@ -27,12 +27,12 @@ from polydiff.support.protocols import provides
 
 @dataclass(frozen=True)
 class States:
-    """States of sounds.
+    """Conversion between sounds and states.
 
     Arguments:
         config: The run's configuration.
-        codec: Between sounds and states of unit variance.
-        task: What the network is trained for; upsampling has a space of its own.
+        codec: Codec between sounds and states of unit variance.
+        task: The training task; upsampling has its own space, `Missing`.
     """
 
     config: AudioConfig
@@ -40,7 +40,7 @@ class States:
     task: Task
 
     def space(self, n: int, length: int | None = None) -> Euclidean:
-        """Return where n clips of so many samples live; by default of as many as in training."""
+        """Return the space of n clips of `length` samples; None: the length of training."""
         data = self.config.data
         return Euclidean(n, (data.channels, length or data.length))
 
@@ -51,15 +51,21 @@ class States:
             return missing.encode(encoded), missing
         return encoded, self.space(len(encoded), encoded.shape[-1])
 
-    def batch(self, sounds: Tensor, said: Mapping[str, Tensor], generators: Sequence[torch.Generator]) -> Batch:
-        """Return clean states of sounds, with what the data set says of them and the task's conditions."""
+    def batch(self, sounds: Tensor, metadata: Mapping[str, Tensor], generators: Sequence[torch.Generator]) -> Batch:
+        """Return a batch of clean states with the data's and the task's conditions.
+
+        Arguments:
+            sounds: Shape (B, C, T).
+            metadata: Name of a condition of the data -> tensor (B, ...).
+            generators: One for each sound, for the random parts of the task.
+        """
         encoded = self.codec.encode(sounds)
         known = self.task.observe(encoded, generators)
         x, space = self.placed(encoded, known)
-        return Batch(x, space, {**said, **known} or None)
+        return Batch(x, space, {**metadata, **known} or None)
 
     def read(self, paths: Sequence[Path], conditions: Conditions) -> Batch:
-        """Return a user's own files as clean states."""
+        """Return the user's files as clean states; the conditions of the data are absent."""
         encoded = self.codec.encode(read_sounds(paths, self.config.data))
         n = len(encoded)
         known = self.task.observe(encoded, streams(0, "read", range(n))) if isinstance(self.task, Upsample) else {}
@@ -67,28 +73,44 @@ class States:
         return Batch(x, space, blank_conditions(conditions, n, encoded.shape[2:]) | known or None)
 
     def read_degraded(self, paths: Sequence[Path], conditions: Conditions, degrade: bool) -> Batch:
-        """Return recordings or mel spectrograms as conditions, beside the states of the simple method."""
+        """Return recordings or mel spectrograms as conditions, with the states of the baseline.
+
+        Arguments:
+            paths: Files of one length.
+            conditions: Kinds of all conditions of the network; those of the data are absent.
+            degrade: Whether the files are full recordings, to be degraded first.
+
+        Raises:
+            UserError: The task has no degraded form, or a file cannot be read.
+        """
         if not provides(self.task, FromFiles):
-            raise UserError(f"task={self.config.task} reads no files of another form.")
-        known, length = read_told(self.task, paths, degrade)
+            raise UserError(
+                f"The model was trained with task={self.config.task}, which reads neither recordings at a low rate "
+                "nor mel spectrograms. Use a run of task=upsample or task=vocode."
+            )
+        known, length = read_conditions(self.task, paths, degrade)
         x = self.task.guess(known, (length,))
         space = self.task.space(known) if isinstance(self.task, Upsample) else self.space(len(x), length)
         return Batch(x, space, blank_conditions(conditions, len(x), x.shape[2:]) | known)
 
     def forget(self, x: State, mask: Tensor) -> State:
-        """Return states whose filter met nothing of what the mask leaves out."""
+        """Return states (B, C, T) without information on the masked samples.
+
+        The filter of the codec spreads each sample over a few milliseconds. Masked samples are therefore replaced by
+        straight lines before encoding.
+        """
         if not self.codec.gains:
             return x
         return self.codec.encode(bridged(self.codec.decode(x), mask))
 
     def units(self, x: State, space: Space) -> Units:
-        """Return the units of likelihoods: full scale of the sound."""
+        """Return the units of likelihoods: those of sounds with full scale 1."""
         gain = space.log_volume if isinstance(space, Missing) else 0
         assert isinstance(space, Euclidean)
         volume = torch.full((space.batch,), self.codec.log_volume(space.shape), device=x.device)
         return Units(None, None, volume + gain, "full scale")
 
     def decode(self, x: State, space: Space) -> list[Any]:
-        """Return sounds (C, T)."""
+        """Return the sounds (C, T) of states (B, C, T)."""
         whole = space.decode(x.float()) if isinstance(space, Missing) else x.float()
         return list(self.codec.decode(whole).unbind())

@@ -6,12 +6,15 @@ import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from polydiff.support.yaml_text import parse_yaml
+from polydiff.support.errors import UserError
+from polydiff.support.yaml_text import parse_yaml, plain
+
+Section = TypeVar("Section", bound=BaseModel)
 
 Fields = Mapping[str, FieldInfo]
 ARGUMENTS = "arguments"
@@ -124,3 +127,20 @@ def known_length(path: Sequence[int | str], prefix: str, known: Mapping[str, str
     """Return how many parts of a path form the longest known key; all of them if none is known."""
     lengths = range(len(path), 0, -1)
     return next((n for n in lengths if prefix + ".".join(map(str, path[:n])) in known), len(path))
+
+
+def checked(model: type[Section], values: Mapping[str, Any], prefix: str = "") -> Section:
+    """Return a section with values that Python gives.
+
+    Arguments:
+        model: Class of the section.
+        values: Key -> value.
+        prefix: Stands before the keys in messages, such as "sample.".
+
+    Raises:
+        UserError: A value is not of its key's type.
+    """
+    try:
+        return model.model_validate({key: plain(value, f"{prefix}{key}") for key, value in values.items()})
+    except ValidationError as error:
+        raise UserError(explain(error, {}, prefix)) from error

@@ -1,22 +1,20 @@
-"""Configurations on disk: reading one back, writing one, and checking a section that Python gives."""
+"""Configurations on disk: reading one back, and writing one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from polydiff.config.keys import explain, leaves
+from polydiff.config.keys import leaves
 from polydiff.config.layers import Layer, last
 from polydiff.config.merge import concrete, default_sections, merge
 from polydiff.contract.discover import domain_config_class, load_domain_spec
 from polydiff.contract.sections import Config
 from polydiff.support.errors import UserError
 from polydiff.support.nested import get_dotted
-from polydiff.support.yaml_text import dump_yaml, plain
-
-Section = TypeVar("Section", bound=BaseModel)
+from polydiff.support.yaml_text import dump_yaml
 
 
 def config_from(values: Mapping[str, Any], source: str = "The saved configuration") -> Config:
@@ -58,20 +56,3 @@ def resolved_text(config: Config, provenance: Mapping[str, str]) -> str:
     """Return every value as YAML, with its source as a comment (`provenance`: dotted key -> source)."""
     comments = dict.fromkeys(leaves(type(config)), "") | dict(provenance)
     return dump_yaml(config.model_dump(mode="json"), comments)
-
-
-def checked(model: type[Section], values: Mapping[str, Any], prefix: str = "") -> Section:
-    """Return a section with values that Python gives.
-
-    Arguments:
-        model: Class of the section.
-        values: Key -> value.
-        prefix: Stands before the keys in messages, such as "sample.".
-
-    Raises:
-        UserError: A value is not of its key's type.
-    """
-    try:
-        return model.model_validate({key: plain(value, f"{prefix}{key}") for key, value in values.items()})
-    except ValidationError as error:
-        raise UserError(explain(error, {}, prefix)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from polydiff.config.saved import checked
+from polydiff.config.keys import checked
 from polydiff.contract.sections import SampleConfig
 from polydiff.support.errors import UserError
 

@@ -1,6 +1,6 @@
-"""What sounds there are under a path: a tree of files, LJSpeech, a manifest, tar archives or an array.
+"""List the sounds under a path: a tree of files, LJSpeech, a table, tar archives or an array.
 
-Each layout is a function that lists entries and puts aside what it cannot; nothing is decoded here.
+Each layout has a function that returns entries and records invalid ones in a `Quarantine`. Nothing is decoded here.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from polydiff.support.files import files_under
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"})
 TABLES = (".jsonl", ".csv", ".tsv")
 LISTS = {"testing_list.txt": "test", "validation_list.txt": "validation"}
-"""Speech Commands' lists of files, and the split that each names."""
+"""File lists of Speech Commands -> their split."""
 EMBEDDING = "embedding"
-"""Column of an array that lies beside a sound."""
+"""Column of the array in the .npy file beside a sound."""
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("test", "testing", "eval"), "test"),
     **dict.fromkeys(("valid", "validation", "val", "dev"), "validation"),
 }
-"""Words of a manifest's column `split`, and the split that they mean."""
+"""Value in the column `split` of a table -> split."""
 
 
 class Entry(NamedTuple):
-    """A sound that is said to be somewhere.
+    """A sound that a path lists, not opened yet.
 
     Attributes:
-        name: By which it is told of.
-        place: Where its file is.
-        columns: What is said of it: words, numbers, and the `Place` of an array.
-        split: "train", "test", "validation", or "" where nobody says.
-        start: Its beginning in the file, in seconds.
-        end: Its end; None: that of the file.
+        name: Name in messages and lists, unique.
+        place: Place of its bytes.
+        columns: Metadata by column: text, numbers, and the `Place` of an array.
+        split: "train", "test", "validation", or "" if the data does not specify it.
+        start: Start in the file, in seconds.
+        end: End in the file, in seconds; None: the end of the file.
     """
 
     name: str
@@ -54,16 +54,22 @@ class Entry(NamedTuple):
 
     @property
     def file(self) -> str:
-        """The name without the part, the same for all parts of a file."""
+        """The name without the time range, equal for all parts of a file."""
         return self.name.rsplit(" ", 2)[0] if self.start or self.end is not None else self.name
 
 
 def catalogue(path: Path, aside: Quarantine) -> list[Entry]:
-    """Return the sounds under a path, in order, and put aside what is none; `aside.found` counts the latter."""
+    """Return the sounds under a path, in order.
+
+    Invalid entries are excluded; `aside.found` counts all sounds, valid or not.
+
+    Raises:
+        UserError: The path does not exist, has no known layout, or contains no sound.
+    """
     if path.is_file():
         entries = in_file(path, aside)
     elif not path.is_dir():
-        raise UserError(f"data.path={path}: there is no such file or folder.")
+        raise UserError(f"data.path={path}: no such file or folder.")
     elif (path / "wavs").is_dir() and (path / "metadata.csv").is_file():
         entries = ljspeech(path, aside)
     elif shards := sorted(p for p in path.glob("*.tar") if not p.name.startswith(".")):
@@ -72,14 +78,14 @@ def catalogue(path: Path, aside: Quarantine) -> list[Entry]:
         entries = tree(path, aside)
     aside.found += len(entries)
     if not aside.found and path.is_dir():
-        raise UserError(f"{path} holds no sound file ({', '.join(sorted(SUFFIXES))}); hidden ones do not count.")
+        raise UserError(f"{path} contains no sound file ({', '.join(sorted(SUFFIXES))}). Hidden files are ignored.")
     if not aside.found:
-        raise UserError(f"{path} names no sound.")
+        raise UserError(f"{path} lists no sound.")
     return entries
 
 
 def in_file(path: Path, aside: Quarantine) -> list[Entry]:
-    """Return the sounds that one file holds or lists."""
+    """Return the sounds that a single file contains or lists."""
     match path.suffix.lower():
         case ".npy":
             return array(path)
@@ -88,22 +94,23 @@ def in_file(path: Path, aside: Quarantine) -> list[Entry]:
         case suffix if suffix in TABLES:
             return manifest(path, aside)
         case suffix if suffix in SUFFIXES:
-            raise UserError(f"data.path={path} is one sound. Name the folder that it lies in.")
+            raise UserError(f"data.path={path} is a single sound. Set data.path to its folder.")
         case ".gz" | ".tgz" | ".zst" | ".zip":
-            raise UserError(f"data.path={path} is compressed: no crop can be read from its middle. Unpack it.")
+            raise UserError(f"data.path={path} is compressed, so no crop can be read from its middle. Unpack it.")
     raise UserError(
-        f"data.path={path} is neither a folder nor a manifest ({', '.join(TABLES)}), a .tar or an array (.npy)."
+        f"data.path={path} is neither a folder, a table ({', '.join(TABLES)}), a .tar archive nor a .npy array."
     )
 
 
 def tree(root: Path, aside: Quarantine) -> list[Entry]:
-    """Return the files under a folder; what begins with a dot, and folders with _ as _background_noise_, is hidden.
+    """Return the sound files under a folder.
 
-    The first folder is the column "label"; clip.json and clip.npy beside clip.wav are its columns and "embedding".
+    Names that start with a dot, and folders that start with _ such as _background_noise_, are ignored. The top-level
+    folder becomes the column "label". clip.json beside clip.wav adds columns; clip.npy is the column "embedding".
     """
     odd: dict[str, str] = {}
     paths = files_under(root, SUFFIXES, hidden=(".", "_"), odd=odd)
-    put_aside_unlisted(aside, odd)
+    exclude_unlisted(aside, odd)
     lists = {line.strip(): split for name, split in LISTS.items() for line in lines_of(root / name)}
     entries = []
     for path in paths:
@@ -112,22 +119,24 @@ def tree(root: Path, aside: Quarantine) -> list[Entry]:
         try:
             columns = ({"label": folder} if slash else {}) | beside(path)
         except (OSError, ValueError) as error:
-            put_aside_unlisted(aside, {name: f"its {path.stem}.json cannot be read: {error}"})
+            exclude_unlisted(aside, {name: f"its {path.stem}.json cannot be read: {error}"})
             continue
         entries.append(Entry(name, Place(path), columns, lists.get(name, "train" if lists else "")))
     if lists and entries and lists.keys().isdisjoint(entry.name for entry in entries):
-        raise UserError(f"{root} holds none of the files that {' and '.join(LISTS)} name. Mend or remove these.")
+        raise UserError(
+            f"{root} contains none of the files that {' and '.join(LISTS)} list. Correct or remove these lists."
+        )
     return entries
 
 
-def put_aside_unlisted(aside: Quarantine, reasons: Mapping[str, str]) -> None:
-    """Put aside what was found but becomes no entry."""
+def exclude_unlisted(aside: Quarantine, reasons: Mapping[str, str]) -> None:
+    """Record sounds that were found but become no entry, with reasons."""
     for name, reason in reasons.items():
         aside.found += aside.exclude(name, reason)
 
 
 def lines_of(path: Path) -> list[str]:
-    """Return the lines of a file of text, none where there is no such file."""
+    """Return the lines of a text file, [] if it does not exist."""
     if not path.is_file():
         return []
     try:
@@ -137,27 +146,27 @@ def lines_of(path: Path) -> list[str]:
 
 
 def beside(path: Path) -> dict[str, Any]:
-    """Return the columns that lie in files beside a sound."""
+    """Return the columns from the files beside a sound."""
     columns, vectors = path.with_suffix(".json"), path.with_suffix(".npy")
-    told = mapping(columns.read_text(encoding="utf-8")) if columns.is_file() else {}
-    return told | ({EMBEDDING: Place(vectors)} if vectors.is_file() else {})
+    metadata = mapping(columns.read_text(encoding="utf-8")) if columns.is_file() else {}
+    return metadata | ({EMBEDDING: Place(vectors)} if vectors.is_file() else {})
 
 
 def mapping(text: str | bytes) -> dict[str, Any]:
-    """Return the object that JSON text holds, without what is empty; another value is a `ValueError`."""
+    """Return the object in JSON text without its empty cells; raise ValueError for any other value."""
     value = json.loads(text)
     if not isinstance(value, dict):
-        raise ValueError(f"it holds no columns but {type(value).__name__}")
+        raise ValueError(f"it contains a JSON {type(value).__name__}, not an object of columns")
     return filled(value)
 
 
 def filled(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row without the cells that are empty, null or NaN, which differs from itself."""
+    """Return a row without the cells that are empty, null or NaN, the only value unequal to itself."""
     return {name: value for name, value in row.items() if value not in (None, "") and value == value}
 
 
 def ljspeech(root: Path, aside: Quarantine) -> list[Entry]:
-    """Return the sounds of wavs/ that metadata.csv names: id|text|normalised text."""
+    """Return the sounds of wavs/ that metadata.csv lists as id|text|normalised text."""
     entries: dict[str, Entry] = {}
     for number, line in enumerate(lines_of(root / "metadata.csv"), 1):
         name, _, rest = line.partition("|")
@@ -165,35 +174,35 @@ def ljspeech(root: Path, aside: Quarantine) -> list[Entry]:
         if name.strip():
             columns = {"text": text, "normalised": normalised or text}
             entry = Entry(f"wavs/{name}.wav", Place(root / "wavs" / f"{name}.wav"), columns)
-            take_in(entries, entry, f"metadata.csv, line {number}", aside)
+            add_entry(entries, entry, f"metadata.csv, line {number}", aside)
     return list(entries.values())
 
 
-def take_in(entries: dict[str, Entry], entry: Entry, line: str, aside: Quarantine) -> None:
-    """Add an entry by its name, unless a line before has it."""
+def add_entry(entries: dict[str, Entry], entry: Entry, line: str, aside: Quarantine) -> None:
+    """Add an entry, or exclude its line if an earlier line has the same name."""
     if entry.name in entries:
-        put_aside_unlisted(aside, {line: f"{entry.name} stands in a line before"})
+        exclude_unlisted(aside, {line: f"{entry.name} is already listed in an earlier line"})
     entries.setdefault(entry.name, entry)
 
 
 def manifest(path: Path, aside: Quarantine) -> list[Entry]:
-    """Return the sounds that the rows of a table name: path, and where wanted start and end in seconds, split, ...
+    """Return the sounds of a table, one per row: path, optional start and end in seconds, split, other columns.
 
-    Paths, of sounds as of arrays (.npy), are relative to the table.
+    Paths of sounds and of arrays (.npy) are relative to the table.
     """
     entries: dict[str, Entry] = {}
     for number, row in rows_of(path):
         try:
             entry = entry_of(mapping(row) if isinstance(row, str) else row, path)
         except ValueError as error:
-            put_aside_unlisted(aside, {f"{path.name}, line {number}": str(error)})
+            exclude_unlisted(aside, {f"{path.name}, line {number}": str(error)})
             continue
-        take_in(entries, entry, f"{path.name}, line {number}", aside)
+        add_entry(entries, entry, f"{path.name}, line {number}", aside)
     return list(entries.values())
 
 
 def rows_of(path: Path) -> Iterator[tuple[int, str | dict[str, Any]]]:
-    """Yield (line number, row) of a table; a row of JSON is text still."""
+    """Yield (line number, row) of a table; rows of a .jsonl file are JSON text."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if path.suffix.lower() == ".jsonl":
@@ -209,50 +218,50 @@ def rows_of(path: Path) -> Iterator[tuple[int, str | dict[str, Any]]]:
 
 
 def check_columns(names: Sequence[str], table: Path) -> None:
-    """Refuse a first line without `path` or with a name twice."""
+    """Raise UserError if the column `path` is missing or a column name occurs twice."""
     if "path" not in names:
-        raise UserError(f"{table} has no column `path`. Its first line names {', '.join(names) or 'nothing'}.")
+        raise UserError(f"{table} has no column `path`. The columns in its first line: {', '.join(names) or 'none'}.")
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"{table} has several columns `{name}`. Rename them.")
 
 
 def entry_of(row: Mapping[str, Any], table: Path) -> Entry:
-    """Return the sound that a row names; what makes no sense is a `ValueError`."""
+    """Return the sound of a row; raise ValueError if the row is invalid."""
     given = filled(row)
     if "beyond" in given:
-        raise ValueError("it has more cells than the first line has names")
+        raise ValueError("it has more cells than the first line has column names")
     if not isinstance(given.get("path"), str):
-        raise ValueError("it names no `path`")
+        raise ValueError("it has no `path`")
     start, end = (seconds(name, given.get(name)) for name in ("start", "end"))
-    word = str(given.get("split", "")).strip().lower()
-    if word and word not in SPLITS:
-        raise ValueError(f"split={word} is none of {', '.join(SPLITS)}")
+    split = str(given.get("split", "")).strip().lower()
+    if split and split not in SPLITS:
+        raise ValueError(f"split={split} is not one of {', '.join(SPLITS)}")
     part = f" {start or 0:g}:{'' if end is None else f'{end:g}'} s" if start or end is not None else ""
     columns = {name: value for name, value in given.items() if name not in ("path", "start", "end", "split")}
     return Entry(
         f"{given['path']}{part}",
         Place(table.parent / given["path"]),
         {name: stored(value, table.parent) for name, value in columns.items()},
-        SPLITS.get(word, ""),
+        SPLITS.get(split, ""),
         start or 0.0,
         end,
     )
 
 
 def seconds(name: str, cell: Any) -> float | None:
-    """Return the time that a cell says, None where there is none; what is none is a `ValueError`."""
+    """Return the time in a cell, None for an empty cell; raise ValueError for anything that is not a finite number."""
     try:
         time = None if cell is None else math.nan if isinstance(cell, bool) else float(cell)
     except (TypeError, ValueError):
         time = math.nan
     if time is not None and not math.isfinite(time):
-        raise ValueError(f"{name}={cell} is no time in seconds")
+        raise ValueError(f"{name}={cell} is not a time in seconds")
     return time
 
 
 def stored(value: Any, folder: Path) -> Any:
-    """Return the place of an array where a cell is the name of one, and other cells as they are."""
+    """Return the place of the array if a cell is the name of a .npy file, otherwise the cell itself."""
     named = isinstance(value, str) and value.lower().endswith(".npy")
     return Place(folder / value) if named else value
 
@@ -265,18 +274,18 @@ def array(path: Path) -> list[Entry]:
         raise UserError(f"data.path={path} cannot be read as an array: {error}.") from error
     if sounds.ndim not in (2, 3) or 0 in sounds.shape or sounds.dtype.kind not in "iuf" or sounds.dtype.kind == "u":
         raise UserError(
-            f"data.path={path} should hold sounds of shape (N, T) or (N, C, T), floating or signed whole numbers, not "
-            f"{sounds.dtype} {sounds.shape}."
+            f"data.path={path} must contain sounds of shape (N, T) or (N, C, T) in floating point or signed integers, "
+            f"not {sounds.dtype} {sounds.shape}."
         )
     return [Entry(f"{path.name}[{i}]", Place(path, row=i), {}) for i in range(len(sounds))]
 
 
 def archives(root: Path, shards: Sequence[Path], aside: Quarantine) -> list[Entry]:
-    """Return the sounds of a folder of tar archives; sound files beside them are a `UserError`."""
+    """Return the sounds of a folder of tar archives; raise UserError if sound files lie beside them."""
     if loose := files_under(root, SUFFIXES, hidden=(".", "_")):
         raise UserError(
-            f"{root} holds archives, such as {shards[0].name}, and sound files, such as {loose[0].relative_to(root)}. "
-            "Move the ones or the others."
+            f"{root} contains archives, such as {shards[0].name}, and sound files, such as "
+            f"{loose[0].relative_to(root)}. Move one kind elsewhere."
         )
     return [entry for shard in shards for entry in archive(shard, root, aside)]
 
@@ -286,5 +295,5 @@ def archive(path: Path, root: Path, aside: Quarantine) -> list[Entry]:
     from polydiff.domains.audio.data.webdataset import entries_of
 
     found, torn = entries_of(path, path.relative_to(root).as_posix())
-    put_aside_unlisted(aside, torn)
+    exclude_unlisted(aside, torn)
     return found

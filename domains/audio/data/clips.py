@@ -1,4 +1,4 @@
-"""The clips of a data set: those of a batch, and fixed ones from all over a split."""
+"""The clips of a data set: batches, and fixed random subsets of a split."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from polydiff.domains.audio.data.source import Source, Values, open_source
 from polydiff.support.errors import UserError
 
 MEASURED = 2048
-"""Training clips that statistics are measured on, and that samples are compared with."""
+"""Number of training clips on which statistics are measured."""
 MOST_NUMBERS = 2**26
-"""Most numbers that those clips hold, 256 MiB; there are fewer of long ones."""
+"""Upper bound of the values in those clips, 256 MiB; long clips are fewer."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Clips:
     """The clips of a data set, which is opened on first use.
 
     Arguments:
-        data: Section of the configuration.
-        fields: Conditions of training, which those of the data must equal; None: no training took place yet.
+        data: The section `data` of the configuration.
+        fields: Conditions of training, which those of the data must equal; None before training.
     """
 
     data: AudioData
@@ -38,13 +38,13 @@ class Clips:
         """The data set.
 
         Raises:
-            UserError: Its conditions are not those of training.
+            UserError: The conditions of the data are not those of training.
         """
         source = open_source(self.data)
         if self.fields is not None and meanings(source.fields) != meanings(self.fields):
             raise UserError(
                 f"The conditions in the data are not those of training: {meanings(source.fields)}, not "
-                f"{meanings(self.fields)}. Bring the files back as they were, or begin a new run."
+                f"{meanings(self.fields)}. Restore the files of training, or start a new run."
             )
         return source
 
@@ -54,18 +54,21 @@ class Clips:
 
     @cached_property
     def reference(self) -> Tensor:
-        """Training clips from all over the data set, each cropped in its own fixed way, shape (N, C, T)."""
+        """A fixed random subset of the training clips, shape (N, C, T)."""
         n = min(MEASURED, max(MOST_NUMBERS // (self.data.channels * self.data.length), 2))
         indices = self.some("train", n)
         return self.source.clips("train", indices, streams(self.data.seed, "audio/reference", indices))[0]
 
     def some(self, split: str, n: int) -> list[int]:
-        """Return up to n examples of a split, always the same and from all over it; fewer are the first of more."""
+        """Return the indices of up to n examples of a split, in a fixed random order.
+
+        The indices for a smaller n are a prefix of those for a larger n.
+        """
         chosen: list[int] = permutation(self.data.seed, f"audio/{split}", self.size(split))[:n].tolist()
         return chosen
 
     def parts(self, split: str, n: int) -> Iterator[tuple[Tensor, list[Values]]]:
-        """Yield up to n clips from all over a split with what is said of them, some at a time, always the same."""
+        """Yield chunks of a fixed random subset of a split: clips (B, C, T) and their metadata, up to n in all."""
         indices, step = self.some(split, n), chunk(self.data.channels * self.data.length)
         for part in (indices[i : i + step] for i in range(0, len(indices), step)):
             generators = streams(self.data.seed, "audio/reference", part) if split == "train" else None

@@ -1,4 +1,4 @@
-"""From what is said of sounds, column by column, to what a network is told of them."""
+"""Conversion of metadata columns to the conditions of a network."""
 
 from __future__ import annotations
 
@@ -22,77 +22,82 @@ from polydiff.support.errors import UserError, unknown
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SHORT = {"sc09": DIGITS}
-"""Names of well-known choices of classes."""
+"""Abbreviation in data.only -> its classes."""
 LABEL = "label"
 FEW = 100
-"""Number of classes up to which they may be as many as there are sounds."""
+"""Number of classes that is accepted for any number of sounds."""
 
 
 def chosen(entries: Sequence[Entry], data: AudioData) -> list[Entry]:
-    """Return the sounds whose label is one of `data.only`, or all."""
+    """Return the sounds whose label is in `data.only`, or all sounds if it is empty."""
     found = {str(entry.columns[LABEL]) for entry in entries if LABEL in entry.columns}
     only = {name for word in data.only for name in ((word,) if word in found else SHORT.get(word, (word,)))}
     for name in sorted(only - found):
-        raise unknown("class", name, found, f"They are those of {data.path} (data.only).")
+        raise unknown("class", name, found, f"These are the classes in {data.path}; data.only selects from them.")
     return [entry for entry in entries if not only or str(entry.columns.get(LABEL)) in only]
 
 
 def types_of(sounds: Sequence[Sound], data: AudioData) -> dict[str, str]:
-    """Return the conditions that a configuration asks for or that are plain, by name with their types.
+    """Return the conditions of a data set: name -> "class", "number" or "embedding".
 
-    Class folders are a condition of themselves; other columns are if data.conditions names them, "tempo" or, where
-    their values do not say what is meant, "digit:class".
+    The label is a condition by default if there are class folders (`labelled`). Other columns become conditions if
+    data.conditions lists them: as "tempo", with the type of its values, or with an explicit type as "digit:class".
+
+    Raises:
+        UserError: A column does not exist, or its values do not have the specified type.
     """
     requested = dict(word.partition(":")[::2] for word in data.conditions)
     if LABEL not in requested and labelled(sounds, data):
         requested = {LABEL: "class", **requested}
     types = {}
-    for name, told in requested.items():
+    for name, specified in requested.items():
         values = [s.entry.columns[name] for s in sounds if name in s.entry.columns]
         if not values:
             columns = {column for sound in sounds for column in sound.entry.columns}
-            raise unknown("column", name, columns, f"They are those of {data.path} (data.conditions).")
-        types[name] = told or ("class" if name == LABEL else plain_type(values))
+            raise unknown(
+                "column", name, columns, f"These are the columns of {data.path}; data.conditions selects from them."
+            )
+        types[name] = specified or ("class" if name == LABEL else plain_type(values))
         check_type(name, types[name], values)
     return types
 
 
 def labelled(sounds: Sequence[Sound], data: AudioData) -> bool:
-    """Return whether the label that folders or a table give is a condition."""
+    """Return whether the label of folders or of a table is a condition, by `data.labels`."""
     names = {str(s.entry.columns[LABEL]) for s in sounds if LABEL in s.entry.columns}
     loose = next((s.entry.name for s in sounds if LABEL not in s.entry.columns), None)
     if data.labels == "none" or (data.labels == "auto" and not data.only and (loose or len(names) < 2)):
         return False
     if loose:
-        raise UserError(f"{data.path}: {loose} lies beside the class folders. Move it, or say data.labels=none.")
+        raise UserError(f"{data.path}: {loose} lies beside the class folders. Move it, or set data.labels=none.")
     return bool(names)
 
 
 def plain_type(values: Sequence[Any]) -> str:
-    """Return the type that a column's values have where nobody says."""
+    """Return the default type of a column, by its values."""
     if any(isinstance(value, Place) for value in values):
         return "embedding"
     return "number" if all(map(is_number, values)) else "class"
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a cell is a finite number, or the text of one."""
+    """Return whether a cell is a finite number, or text that is one."""
     try:
         return not isinstance(value, bool) and bool(np.isfinite(float(value)))
     except (TypeError, ValueError):
         return False
 
 
-def check_type(name: str, told: str, values: Sequence[Any]) -> None:
-    """Refuse a type that a column's values do not have."""
+def check_type(name: str, kind: str, values: Sequence[Any]) -> None:
+    """Raise UserError if the values of a column do not have the specified type."""
     odd: Any
-    match told:
+    match kind:
         case "class":
             kinds = len(set(map(str, values)))
             if kinds > max(FEW, len(values) // 2):
                 raise UserError(
-                    f"Column {name} has {kinds} different values for {len(values)} sounds: these are no classes. A "
-                    "text becomes a condition by an embedding: one .npy a sound, of shape (N, width)."
+                    f"Column {name} has {kinds} different values for {len(values)} sounds, too many for classes. To "
+                    "condition on text, give embeddings: one .npy file per sound, of shape (N, width)."
                 )
             odd = [value for value in values if isinstance(value, Place | dict | list)]
         case "number":
@@ -100,21 +105,21 @@ def check_type(name: str, told: str, values: Sequence[Any]) -> None:
         case "embedding":
             odd = [value for value in values if not isinstance(value, Place)]
         case _:
-            raise unknown(f"type of column {name}", told, ("class", "number", "embedding"))
+            raise unknown(f"type of column {name}", kind, ("class", "number", "embedding"))
     if odd:
         shown = odd[0].path.name if isinstance(odd[0], Place) else repr(odd[0])
-        raise UserError(f"Column {name} cannot be of the type {told}: it holds {shown}.")
+        raise UserError(f"Column {name} cannot have the type {kind}: it contains {shown}.")
 
 
 def values_of(sound: Sound, types: Mapping[str, str]) -> dict[str, Any]:
-    """Return what is said of a sound: words, numbers, and the places of arrays."""
+    """Return the conditions of a sound: text, numbers, and the places of arrays."""
     read = {"class": str, "number": float, "embedding": lambda place: place}
     columns = sound.entry.columns
-    return {name: read[told](columns[name]) for name, told in types.items() if name in columns}  # type: ignore[operator]
+    return {name: read[kind](columns[name]) for name, kind in types.items() if name in columns}  # type: ignore[operator]
 
 
 def vectors(place: Place) -> NDArray[Any]:
-    """Return an embedding (N, width); what is none is a `ValueError`."""
+    """Return an embedding (N, width); raise ValueError for any other array."""
     with opened_bytes(place) as file:
         data = BytesIO(file.read())
     try:
@@ -124,9 +129,15 @@ def vectors(place: Place) -> NDArray[Any]:
 
 
 def embeddings(sounds: Sequence[Sound], types: Mapping[str, str], aside: Quarantine) -> dict[str, Embedding]:
-    """Return the fields of the columns that are embeddings, and put aside the sounds whose array cannot be used."""
+    """Return the fields of the embedding columns, and exclude sounds whose array is unreadable or of another width.
+
+    The commonest width is the field's width.
+
+    Raises:
+        UserError: A column has no usable array.
+    """
     fields = {}
-    for name in (name for name, told in types.items() if told == "embedding"):
+    for name in (name for name, kind in types.items() if kind == "embedding"):
         having = [sound for sound in sounds if name in sound.entry.columns]
         with ThreadPoolExecutor(THREADS, thread_name_prefix="polydiff-index") as pool:
             known = list(pool.map(size_of, (sound.entry.columns[name] for sound in having)))
@@ -140,7 +151,7 @@ def embeddings(sounds: Sequence[Sound], types: Mapping[str, str], aside: Quarant
             else:
                 good.append(size)
         if not good:
-            raise UserError(f"No array of the column {name} can be used.\n{aside.text()}")
+            raise UserError(f"No array of column {name} can be used.\n{aside.text()}")
         numbers = sum(rows * wide for rows, wide, _ in good)
         scale = math.sqrt(sum(square for _, _, square in good) / numbers)
         fields[name] = Embedding(good[0][1], max(rows for rows, _, _ in good), scale or 1.0)
@@ -148,7 +159,7 @@ def embeddings(sounds: Sequence[Sound], types: Mapping[str, str], aside: Quarant
 
 
 def size_of(place: Place) -> tuple[int, int, float] | str:
-    """Return N, width and the sum of squares of an embedding, or why it cannot be read."""
+    """Return N, width and the sum of squares of an embedding, or the reason why it cannot be read."""
     try:
         array = vectors(place)
     except (OSError, ValueError) as error:
@@ -160,13 +171,23 @@ def size_of(place: Place) -> tuple[int, int, float] | str:
 def fields_of(
     values: Sequence[Mapping[str, Any]], weights: Sequence[int], types: Mapping[str, str], arrays: Mapping[str, Field]
 ) -> dict[str, Field]:
-    """Return the conditions of sounds, measured on those that occur in training so often: 0 for those held out."""
+    """Return the fields of the conditions.
+
+    Arguments:
+        values: Conditions of each sound.
+        weights: Number of training examples of each sound, 0 for held-out ones.
+        types: Name of a condition -> its type.
+        arrays: Fields of the embeddings, which are measured already.
+
+    Raises:
+        UserError: No training sound has a value for a condition.
+    """
     for name in types:
         if not any(weight and name in row for row, weight in zip(values, weights, strict=True)):
-            raise UserError(f"No sound that is trained on has a value in the column {name} (data.conditions).")
+            raise UserError(f"No training sound has a value in column {name}, which data.conditions names.")
     measures: dict[str, Callable[[Sequence[Any], Sequence[int]], Field]]
     measures = {"class": Labels.measure, "number": Real.measure}
     return {
-        name: arrays[name] if name in arrays else measures[told]([row.get(name) for row in values], weights)
-        for name, told in types.items()
+        name: arrays[name] if name in arrays else measures[kind]([row.get(name) for row in values], weights)
+        for name, kind in types.items()
     }

@@ -1,6 +1,6 @@
-"""Crops of sounds: read by seeking, never by decoding a file whole, and resampled as the whole would be.
+"""Crops of sounds, read by seeking instead of decoding the whole file, and equal to crops of the resampled whole.
 
-A sound is a file, a member of a tar archive, or a row of an array. Whatever it is, its bytes lie at a `Place`.
+A sound is a file, a member of a tar archive, or a row of an array. A `Place` locates its bytes.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from torch.nn import functional
 from polydiff.domains.audio import optional_imports as optional
 
 PAGE = 65_307
-"""Most bytes of a page of an Ogg file."""
+"""Upper bound of the bytes of an Ogg page."""
 GRANULES = 2304
-"""Samples of two MP3 frames, after which its decoder's state comes round."""
+"""Samples of two MP3 frames, the period of the decoder's state."""
 SETTLES = 4
-"""Part of a second after which an Opus decoder has forgotten to the bit that it did not begin with the file."""
+"""1 / SETTLES seconds after a seek, the output of an Opus decoder equals that of decoding the whole file to the bit."""
 SLOW = 60
-"""Seconds within which an MP3 file of a low sample rate is read from its beginning."""
+"""Crops in the first SLOW seconds of an MP3 file of a low sample rate are decoded from the start of the file."""
 
 
 class Place(NamedTuple):
-    """Where a sound's bytes are: `size` bytes from `offset` on, or a row of an array in a .npy file."""
+    """Location of a sound's bytes: `size` bytes from `offset` on (-1: the whole file), or row `row` of a .npy array."""
 
     path: Path
     offset: int = 0
@@ -40,7 +40,7 @@ class Place(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What a sound says of itself; `rate` in Hz. It is the part of its file that begins at the frame `first`."""
+    """Sample rate in Hz, channels and frames of a sound, which starts at frame `first` of its file."""
 
     path: str
     rate: int
@@ -49,15 +49,28 @@ class Header(NamedTuple):
     first: int = 0
 
     def length_at(self, rate: int) -> int:
-        """Return the number of samples at another rate."""
+        """Return the number of samples after resampling to `rate`."""
         return -(-self.frames * rate // self.rate)
 
 
 def read_crop(place: Place | Path, header: Header, begin: int, length: int, rate: int) -> Tensor:
-    """Return samples begin .. begin + length - 1, counted at `rate`, of a sound: (C, length), zeros after its end.
+    """Return samples begin .. begin + length - 1 of a sound resampled to `rate`, with zeros after its end.
 
-    Where the rates differ, p input samples make q, and the file is read from a multiple of p, with a margin as wide as
-    the filter: the crop is the same as that of the whole sound resampled.
+    If the rates differ, p input samples become q. The file is then read from a multiple of p, with a margin as wide as
+    the filter, so that the crop equals that of the whole sound resampled.
+
+    Arguments:
+        place: Place of the sound.
+        header: Its header.
+        begin: First sample, counted at `rate`.
+        length: Number of samples, counted at `rate`.
+        rate: Sample rate in Hz.
+
+    Returns:
+        Shape (C, length).
+
+    Raises:
+        ValueError: The file is damaged, shorter than its header states, or not finite.
     """
     place = Place(place) if isinstance(place, Path) else place
     divisor = math.gcd(header.rate, rate)
@@ -76,12 +89,12 @@ def read_crop(place: Place | Path, header: Header, begin: int, length: int, rate
 
 
 def read_frames(place: Place, low: int, high: int) -> Tensor:
-    """Return frames low .. high - 1, shape (C, high - low); what ends before or is not finite is a `ValueError`."""
+    """Return frames low .. high - 1, shape (C, high - low); raise ValueError if they are missing or not finite."""
     samples = array_frames(place, low, high) if place.row >= 0 else file_frames(place, low, high)
     if samples.shape[1] < high - low:
         raise ValueError(f"it ends after {low + samples.shape[1]} samples")
     if not bool(samples.isfinite().all()):
-        raise ValueError("it holds numbers that are not finite")
+        raise ValueError("it contains numbers that are not finite")
     return samples
 
 
@@ -90,17 +103,17 @@ def file_frames(place: Place, low: int, high: int) -> Tensor:
     with source(place) as opened, optional.soundfile().SoundFile(opened) as file:
         first = seekable(file, place, low)
         try:
-            if file.seekable():  # also to 0: after a seek an MP3 decoder rounds otherwise than without one
+            if file.seekable():  # also to 0, because an MP3 decoder rounds differently after a seek
                 file.seek(first)
             samples = file.read(high - first, dtype="float32", always_2d=True)
         except RuntimeError as error:
-            raise ValueError(f"it is damaged, or shorter than its header says ({error})") from error
+            raise ValueError(f"it is damaged, or shorter than its header states ({error})") from error
         return torch.from_numpy(samples.T.copy())[:, low - first :]
 
 
 def seekable(file: Any, place: Place, low: int) -> int:
-    """Return the last frame up to `low` from which on a decoder gives what it gives when it reads the whole file."""
-    if not file.seekable():  # GSM, say
+    """Return the last frame up to `low` from which the decoder's output equals that of decoding the whole file."""
+    if not file.seekable():  # such as GSM
         return 0
     if file.subtype == "OPUS":
         return max(0, low - int(file.samplerate) // SETTLES)
@@ -110,12 +123,12 @@ def seekable(file: Any, place: Place, low: int) -> int:
         return low
     if file.samplerate >= 32_000:
         return low - low % GRANULES
-    # At low sample rates a frame leans on those before. mpg123 misses them after a seek, and says so on stderr.
+    # At low sample rates a frame depends on earlier ones. After a seek mpg123 lacks them and warns on stderr.
     return 0 if low < SLOW * file.samplerate else low
 
 
 def array_frames(place: Place, low: int, high: int) -> Tensor:
-    """Return samples of a row of an array: of whole numbers, the largest is full scale."""
+    """Return samples low .. high - 1 of a row of an array (C, high - low); integers are scaled to full scale 1."""
     row = opened_array(place.path, place.path.stat().st_mtime_ns)[place.row]
     part = np.array(np.atleast_2d(row)[:, low:high])
     if np.issubdtype(part.dtype, np.integer):
@@ -125,18 +138,18 @@ def array_frames(place: Place, low: int, high: int) -> Tensor:
 
 @lru_cache(maxsize=4)
 def opened_array(path: Path, stamp: int) -> NDArray[Any]:
-    """Return an array mapped from its file, once as long as the file is not changed."""
+    """Return a memory-mapped array, cached until the modification time `stamp` of its file changes."""
     array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 
 
 def source(place: Place) -> AbstractContextManager[Any]:
-    """Return what soundfile opens: the name of a file, or a part of one."""
+    """Return the object that soundfile opens: a file name, or a part of a file."""
     return nullcontext(str(place.path)) if place.size < 0 else Region(place)
 
 
 class Region(io.RawIOBase):
-    """The bytes of a place as a file of their own."""
+    """A read-only file object of the bytes of a place."""
 
     def __init__(self, place: Place) -> None:
         self.file: BinaryIO = place.path.open("rb")
@@ -169,15 +182,15 @@ class Region(io.RawIOBase):
 
 
 def opened_bytes(place: Place) -> BinaryIO | Region:
-    """Return a file that holds the bytes of a place and nothing else."""
+    """Return a file object of exactly the bytes of a place."""
     return place.path.open("rb") if place.size < 0 else Region(place)
 
 
 def last_page(place: Place) -> int:
-    """Return a frame just before the last page of an Ogg file, 0 where there is only one.
+    """Return a frame just before the last page of an Ogg file, 0 if there is only one page.
 
-    libsndfile 1.2.2 misses by up to a block when it seeks into that page, whose count of frames leaves out what the
-    encoder padded. Each page begins with OggS and holds, from byte 6, the number of frames up to its end.
+    The frame count of the last page excludes the encoder's padding, so libsndfile 1.2.2 seeks into that page with an
+    error of up to a block. Each page starts with OggS; from byte 6 it contains the number of frames up to its end.
     """
     with opened_bytes(place) as file:
         size = file.seek(0, io.SEEK_END)
@@ -189,5 +202,5 @@ def last_page(place: Place) -> int:
 
 @lru_cache(maxsize=32)
 def resampler(p: int, q: int) -> Any:
-    """Return torchaudio's resampler from rate p to rate q; making its filter takes longer than using it."""
+    """Return torchaudio's resampler from rate p to rate q, cached because its filter is expensive to compute."""
     return optional.torchaudio("transforms").Resample(p, q)

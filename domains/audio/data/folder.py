@@ -1,6 +1,6 @@
-"""Sounds of one's own, wherever they come from: split, cropped and put aside where they cannot be used.
+"""The user's sound files as a data source: split, cropped, and excluded if unusable.
 
-A crop is read by seeking to it; no file is ever decoded whole for one, and none is written to.
+Crops are read by seeking, without decoding whole files. Files are never modified.
 """
 
 from __future__ import annotations
@@ -28,21 +28,24 @@ from polydiff.domains.audio.data.source import Values
 from polydiff.support.errors import UserError
 
 TRIES = 10
-"""Crops that are drawn of a sound in search of one that is louder than data.silence."""
+"""Upper bound of the crops drawn from a sound to find one above data.silence."""
 
 
 class Folder:
     """The sounds under a path.
 
-    An example is one stretch of a sound, `length` samples long, so that long ones are drawn as often as they last.
-    Training crops begin anywhere in the sound; without generators each example is its own stretch.
+    A sound has one example for each stretch of `length` samples, so sounds are drawn in proportion to their duration.
+    Training crops start anywhere in the sound. Without generators, example i is the i-th stretch.
 
     Arguments:
-        data: The settings, with `path`.
+        data: The data section of the configuration, with `path`.
 
     Attributes:
-        quarantine: What was found and what of it is put aside.
-        splits: The sounds that are trained on and those held out.
+        quarantine: Sounds found and excluded, with reasons.
+        splits: The sounds of "train" and "test".
+
+    Raises:
+        UserError: The files cannot be used, or do not fit the configuration.
     """
 
     def __init__(self, data: AudioData) -> None:
@@ -58,18 +61,18 @@ class Folder:
         self.arrays = embeddings(sounds, self.types, self.quarantine)
         self.quarantine.check()
         if self.quarantine.reasons:
-            warnings.warn(f"{self.quarantine.text()}\nThey are left out.", stacklevel=2)
+            warnings.warn(f"{self.quarantine.text()}\nThey are excluded.", stacklevel=2)
         sounds = [sound for sound in sounds if sound.entry.name not in self.quarantine.reasons]
-        refuse_other(sounds, data)
+        check_formats(sounds, data)
         self.splits, left_out = split(sounds, data.test_share)
         self.quarantine.left_out = len(left_out)
         self.starts = {name: [0, *accumulate(map(self.stretches, part))] for name, part in self.splits.items()}
         self.note("clipped", sum(sound.clipped for part in self.splits.values() for sound in part), "are clipped")
 
-    def note(self, name: str, count: int, words: str) -> None:
-        """Keep a count for the end of training."""
+    def note(self, name: str, count: int, text: str) -> None:
+        """Store a count, printed at the end of training, if it is not 0."""
         if count:
-            self.quarantine.notes[name] = f"{count} {words}"
+            self.quarantine.notes[name] = f"{count} {text}"
 
     @cached_property
     def fields(self) -> dict[str, Field]:
@@ -78,7 +81,7 @@ class Folder:
         return fields_of(values, [*map(self.stretches, train), *(0 for _ in test)], self.types, self.arrays)
 
     def stretches(self, sound: Sound) -> int:
-        """Return how many clips fit into a sound; a shorter one is one, padded with zeros."""
+        """Return the number of clips that fit into a sound, at least 1; shorter sounds are padded with zeros."""
         return max(1, sound.header.length_at(self.data.sample_rate) // self.data.length)
 
     def size(self, split: str) -> int:
@@ -92,7 +95,7 @@ class Folder:
         return torch.stack([sound for sound, _ in pairs]), [values for _, values in pairs]
 
     def clip(self, split: str, index: int, generator: torch.Generator | None) -> tuple[Tensor, Values]:
-        """Return one clip (C, T) and what is said of it; for an unreadable sound comes the next that can be read."""
+        """Return one clip (C, T) and its metadata; an unreadable sound is replaced by the next readable one."""
         starts, sounds = self.starts[split], self.splits[split]
         first = bisect_right(starts, index) - 1
         for step in range(len(sounds)):
@@ -104,13 +107,13 @@ class Folder:
         raise UserError(f"No sound of the {split} split of {self.data.path} can be read.")
 
     def begins(self, sound: Sound, generator: torch.Generator) -> list[int]:
-        """Draw where crops begin: one, or several to choose from."""
+        """Draw the first samples of a crop and, with data.silence, of its replacements."""
         possible = max(0, sound.header.length_at(self.data.sample_rate) - self.data.length) + 1
         tries = 1 if self.data.silence is None else TRIES
         return (torch.rand(tries, generator=generator, dtype=torch.float64) * possible).long().tolist()
 
     def read(self, sound: Sound, begins: Iterable[int]) -> tuple[Tensor, Values] | None:
-        """Return the first crop that is loud enough, or the last; None where the sound turns out to be unreadable."""
+        """Return the first crop that is loud enough, or the last, and its metadata; None if the sound is unreadable."""
         name = sound.entry.name
         if name in self.quarantine.reasons:
             return None
@@ -119,13 +122,13 @@ class Folder:
             values = {n: vectors(v) if isinstance(v, Place) else v for n, v in values_of(sound, self.types).items()}
         except (RuntimeError, OSError, ValueError) as error:
             if self.quarantine.exclude(name, str(error)):
-                warnings.warn(f"{name} is left out from now on: {error}", stacklevel=2)
+                warnings.warn(f"{name} is excluded from now on: {error}", stacklevel=2)
             self.quarantine.check()
             return None
         return match_channels(crop, self.data, name), values
 
     def audible(self, sound: Sound, begins: Iterable[int]) -> Tensor:
-        """Return the first crop above data.silence, or the last one, which is counted."""
+        """Return the first crop above data.silence, or the last one, which is then counted as quiet."""
         gate = None if self.data.silence is None else 10 ** (self.data.silence / 20)
         for begin in begins:
             crop = read_crop(sound.entry.place, sound.header, begin, self.data.length, self.data.sample_rate)
@@ -133,52 +136,61 @@ class Folder:
                 return crop
         with self.quarantine.lock:
             self.quiet += 1
-            self.note("quiet", self.quiet, f"crops were taken though below {self.data.silence:g} dB")
+            self.note("quiet", self.quiet, f"crops below data.silence={self.data.silence:g} dB were used")
         return crop
 
 
-def refuse_other(sounds: Sequence[Sound], data: AudioData) -> None:
-    """Check what the sounds are against what was asked for."""
+def check_formats(sounds: Sequence[Sound], data: AudioData) -> None:
+    """Raise UserError if sample rates or channels of the sounds do not fit the configuration."""
     low = [sound.header for sound in sounds if sound.header.rate < data.sample_rate]
     if low and not data.upsample:
         raise UserError(
             f"{len(low)} files in {data.path} have a lower sample rate than data.sample_rate={data.sample_rate}, such "
-            f"as {low[0].path} ({low[0].rate} Hz). Lower data.sample_rate, or take them with data.upsample=true."
+            f"as {low[0].path} ({low[0].rate} Hz). Lower data.sample_rate, or resample them with data.upsample=true."
         )
     wide = [sound.header for sound in sounds if sound.header.channels > data.channels]
     if wide and (data.mix == "refuse" or data.channels > 1):
         raise UserError(
             f"{len(wide)} files in {data.path} have more than {data.channels} channels, such as {wide[0].path} "
-            f"({wide[0].channels}). Say data.channels=2 for stereo, or data.channels=1 with data.mix=average or "
+            f"({wide[0].channels}). Set data.channels=2 for stereo, or data.channels=1 with data.mix=average or "
             "data.mix=left."
         )
 
 
 def split(sounds: Sequence[Sound], share: float) -> tuple[dict[str, list[Sound]], list[Sound]]:
-    """Return the sounds by split, and those of a validation set beside a test set, which belong to neither.
+    """Return the sounds by split, and the unused ones of a validation split beside a test split.
 
-    Where nobody says, a sound is held out by a hash of its file's name, so that adding files moves none. Names with
-    _nohash_ (Speech Commands) are hashed up to it, which keeps a speaker's recordings together.
+    A sound without a specified split is held out by a hash of its file name, so that added files move no others. Names
+    with _nohash_ (Speech Commands) are hashed up to it, which keeps a speaker's recordings in one split.
+
+    Raises:
+        UserError: A split is empty.
     """
-    told: dict[str, list[Sound]] = {name: [] for name in ("train", "test", "validation", "")}
+    by_split: dict[str, list[Sound]] = {name: [] for name in ("train", "test", "validation", "")}
     for sound in sounds:
-        told[sound.entry.split].append(sound)
-    if told["validation"] and not told["test"]:
-        told["test"], told["validation"] = told["validation"], []
-    if not told["test"]:  # nobody says what to hold out
-        told[""], told["train"] = [*told["train"], *told[""]], []
-    train, test = by_name(told[""], share, not told["test"])
-    splits = {"train": [*told["train"], *train], "test": [*told["test"], *test]}
+        by_split[sound.entry.split].append(sound)
+    if by_split["validation"] and not by_split["test"]:
+        by_split["test"], by_split["validation"] = by_split["validation"], []
+    if not by_split["test"]:  # the data defines no held-out split
+        by_split[""], by_split["train"] = [*by_split["train"], *by_split[""]], []
+    train, test = by_name(by_split[""], share, not by_split["test"])
+    splits = {"train": [*by_split["train"], *train], "test": [*by_split["test"], *test]}
     if not all(splits.values()):
         raise UserError(
-            f"Sounds to train on: {len(splits['train'])}, to hold out: {len(splits['test'])}. Each takes one at least, "
-            "of files or speakers of its own."
+            f"Sounds to train on: {len(splits['train'])}, held out: {len(splits['test'])}. Each split needs at least "
+            "one sound, and the splits share no file or speaker."
         )
-    return splits, told["validation"]
+    return splits, by_split["validation"]
 
 
 def by_name(sounds: Sequence[Sound], share: float, alone: bool) -> tuple[list[Sound], list[Sound]]:
-    """Return (train, test) by hashes of names; where nothing else is held out, at least one sound is on each side."""
+    """Return (train, test) by hashes of names; if `alone`, with at least one sound in each if the hashes differ.
+
+    Arguments:
+        sounds: Sounds without a specified split.
+        share: Share of the test split.
+        alone: Whether no other sound is held out.
+    """
     lots = [lot(sound) for sound in sounds]
     if alone and len(set(lots)) < 2:
         return list(sounds), []
@@ -188,19 +200,21 @@ def by_name(sounds: Sequence[Sound], share: float, alone: bool) -> tuple[list[So
 
 
 def lot(sound: Sound) -> float:
-    """Return a number in [0, 1) that depends on the name of a sound's file or speaker alone."""
+    """Return a number in [0, 1) that depends only on the name of a sound's file or speaker."""
     speaker, mark, _ = sound.entry.file.rpartition("/")[2].partition("_nohash_")
     text = speaker if mark else sound.entry.file
     return int.from_bytes(hashlib.blake2b(os.fsencode(text), digest_size=7).digest()) / 2**56
 
 
 def match_channels(sound: Tensor, data: AudioData, name: str) -> Tensor:
-    """Return a sound with the channels asked for."""
+    """Return a sound (C', T) with the configured number of channels, shape (C, T): repeated, mixed or the left one."""
     if sound.shape[0] <= data.channels:
         return sound.expand(data.channels, -1)
     if data.mix == "left":
         return sound[:1]
     mono = sound.mean(0, keepdim=True)
     if mono.square().mean() < 0.05 * sound.square().mean():
-        warnings.warn(f"{name}: averaging the channels loses over 95 % of the power; see data.mix=left.", stacklevel=2)
+        warnings.warn(
+            f"{name}: averaging the channels removes over 95 % of the power. Consider data.mix=left.", stacklevel=2
+        )
     return mono

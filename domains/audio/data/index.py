@@ -1,8 +1,8 @@
-"""Each sound's rate, channels and length, looked up once and remembered; what is no sound is put aside.
+"""Index of a data set: sample rate, channels and length of each sound, cached; invalid sounds are excluded.
 
-A sound of up to ten seconds is read whole, of a longer one its beginning, its end and a few places between. So what
-is cut short, silent or not finite is known before training begins, and opening a data set again costs a `stat` a file.
-"""
+Sounds of up to ten seconds are read completely. Of longer ones the start, the end and a few places between are read.
+Truncated, silent or non-finite files are thus found before training. Opening a data set again costs one `stat` per
+file."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ from polydiff.domains.audio.data.crops import Header, Place, opened_array, read_
 from polydiff.support.files import cache_dir, write_cache
 
 THREADS = 8
-"""Files looked at together."""
+"""Number of files checked in parallel."""
 WHOLE, LOOKS = 10, 8
-"""Seconds up to which a sound is read whole, and places at which a longer one is looked at, each half a second."""
+"""Duration in seconds up to which a sound is read completely, and number of half-second parts read of a longer one."""
 PATIENCE = 5.0
-"""Seconds after which progress is told, again and again."""
+"""Seconds between progress messages."""
 FULL = 0.999
-"""Share of full scale from which on three samples in a row are called clipped."""
+"""Magnitude, of full scale 1, from which on three consecutive samples count as clipped."""
 VERSION = 2
+"""Version of the cached index."""
 
 
 class Facts(NamedTuple):
-    """What is remembered of a file."""
+    """Cached facts on a file: `rate` in Hz (0 for an array), and whether it is clipped (0 or 1)."""
 
     rate: int
     channels: int
@@ -44,7 +45,7 @@ class Facts(NamedTuple):
 
 
 class Sound(NamedTuple):
-    """A sound that can be read: `header` is of its part of the file."""
+    """A readable sound; `header` describes its part of the file."""
 
     entry: Entry
     header: Header
@@ -52,7 +53,14 @@ class Sound(NamedTuple):
 
 
 def index(entries: Sequence[Entry], root: Path, rate: int, aside: Quarantine) -> list[Sound]:
-    """Return the sounds that can be read and put the others aside; arrays are taken to be of this sample rate."""
+    """Return the readable sounds and exclude the others.
+
+    Arguments:
+        entries: The listed sounds.
+        root: Path of the data set, which identifies its cache.
+        rate: Sample rate in Hz that is assumed for arrays.
+        aside: Receives the excluded sounds with reasons.
+    """
     found, reasons = facts_of({entry.place for entry in entries}, root)
     sounds = []
     for entry in entries:
@@ -67,16 +75,17 @@ def index(entries: Sequence[Entry], root: Path, rate: int, aside: Quarantine) ->
 
 
 def part_of(entry: Entry, facts: Facts, rate: int) -> Header:
-    """Return the header of an entry's part of a file; an empty part, or one beyond the end, is a `ValueError`."""
+    """Return the header of an entry's part of a file; raise ValueError if the part is empty or ends after the file."""
     first = round(entry.start * rate)
     last = facts.frames if entry.end is None else round(entry.end * rate)
-    if not 0 <= first < last or last > facts.frames + rate // 20:  # people round seconds
-        raise ValueError(f"its part {first / rate:g}:{last / rate:g} s is no part of {facts.frames / rate:g} s")
+    if not 0 <= first < last or last > facts.frames + rate // 20:  # times in tables are rounded
+        part, whole = f"{first / rate:g}:{last / rate:g} s", f"{facts.frames / rate:g} s"
+        raise ValueError(f"its part {part} is empty or lies outside the file, which is {whole} long")
     return Header(entry.name, rate, facts.channels, min(last, facts.frames) - first, first)
 
 
 def facts_of(places: Iterable[Place], root: Path) -> tuple[dict[Place, Facts], dict[Place, str]]:
-    """Return what is known of files, from memory or by looking, and why the others cannot be read."""
+    """Return the facts on files, from the cache or by reading them, and the reasons why others cannot be read."""
     key = hashlib.blake2b(str(root.resolve()).encode(), digest_size=8).hexdigest()
     memory = cache_dir() / "audio" / f"index-{VERSION}-{key}.json"
     known, seen = recall(memory), {}
@@ -84,7 +93,7 @@ def facts_of(places: Iterable[Place], root: Path) -> tuple[dict[Place, Facts], d
     for place in sorted(places):
         try:
             name, stat = name_of(place, root), place.path.stat()
-        except (OSError, ValueError) as error:  # the name may hold what none can
+        except (OSError, ValueError) as error:  # a name in a table may contain invalid characters
             reasons[place] = why(error)
             continue
         stamp = [stat.st_size, stat.st_mtime_ns]
@@ -97,13 +106,13 @@ def facts_of(places: Iterable[Place], root: Path) -> tuple[dict[Place, Facts], d
             reasons[place] = facts
         else:
             found[place], seen[name] = facts, [*stamp, *facts]
-    if (all_seen := known | seen) != known:  # also what is not asked for this time
+    if (all_seen := known | seen) != known:  # keep cached files that this configuration does not use
         write_cache(memory, json.dumps(all_seen))
     return found, reasons
 
 
 def name_of(place: Place, root: Path) -> str:
-    """Return by what a place is remembered."""
+    """Return the key of a place in the cache."""
     try:
         path = place.path.relative_to(root).as_posix()
     except ValueError:
@@ -112,7 +121,7 @@ def name_of(place: Place, root: Path) -> str:
 
 
 def recall(memory: Path) -> dict[str, list[int]]:
-    """Return the remembered index, empty where there is none or it is damaged."""
+    """Return the cached index, empty if it does not exist or is damaged."""
     try:
         entries: Any = json.loads(memory.read_text())
     except (OSError, ValueError):
@@ -122,18 +131,18 @@ def recall(memory: Path) -> dict[str, list[int]]:
 
 
 def looked_at(places: Sequence[Place]) -> Iterator[Facts | str]:
-    """Yield what files are, or why they cannot be read, looking at several at a time; long work is told on stderr."""
-    told = time.monotonic()
+    """Yield the facts on files, or the reasons why they cannot be read; print progress to stderr."""
+    printed = time.monotonic()
     with ThreadPoolExecutor(THREADS, thread_name_prefix="polydiff-index") as pool:
         for done, facts in enumerate(pool.map(attempt, places), 1):
-            if time.monotonic() - told > PATIENCE:
-                told = time.monotonic()
-                print(f"Looking at sounds: {done} of {len(places)}", file=sys.stderr, flush=True)
+            if time.monotonic() - printed > PATIENCE:
+                printed = time.monotonic()
+                print(f"Indexing sounds: {done} of {len(places)}", file=sys.stderr, flush=True)
             yield facts
 
 
 def attempt(place: Place) -> Facts | str:
-    """Return what a file is, or why it cannot be read."""
+    """Return the facts on a file, or the reason why it cannot be read."""
     try:
         return look(place)
     except (OSError, RuntimeError, ValueError) as error:
@@ -141,14 +150,14 @@ def attempt(place: Place) -> Facts | str:
 
 
 def why(error: Exception) -> str:
-    """Return what an error says, without number and name of a file."""
+    """Return an error's message without the error number and the file name."""
     if isinstance(error, UnicodeEncodeError):
         return "its name is not UTF-8"
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def look(place: Place) -> Facts:
-    """Return what a file is; one without sound in it is a `ValueError`."""
+    """Return the facts on a file; raise ValueError if it is empty, silent, truncated or not finite."""
     rate, channels, frames = header_numbers(place)
     whole, silent, clipped = frames <= WHOLE * (rate or 16_000), True, False
     for low, high in parts(frames, rate or 16_000, whole):
@@ -162,7 +171,7 @@ def look(place: Place) -> Facts:
 
 
 def parts(frames: int, rate: int, whole: bool) -> list[tuple[int, int]]:
-    """Return the parts of a sound that are looked at."""
+    """Return (first frame, end frame) of the parts of a sound to read."""
     if whole:
         return [(0, frames)]
     size = rate // 2
@@ -170,7 +179,7 @@ def parts(frames: int, rate: int, whole: bool) -> list[tuple[int, int]]:
 
 
 def all_zero(place: Place, frames: int, block: int = 2**20) -> bool:
-    """Return whether a sound, read block by block, is nothing but zeros."""
+    """Return whether all samples of a sound are 0, reading it in blocks."""
     return not any(bool(read_frames(place, low, min(low + block, frames)).any()) for low in range(0, frames, block))
 
 
@@ -182,10 +191,13 @@ def header_numbers(place: Place | Path) -> list[int]:
         return [0, shape[1] if len(shape) == 3 else 1, shape[-1]]
     if place.path.is_dir():
         raise ValueError("it is a folder")
-    with place.path.open("rb"), source(place) as opened:  # says what the system says, such as "Permission denied"
+    with (
+        place.path.open("rb"),
+        source(place) as opened,
+    ):  # open() raises the system's error, such as "Permission denied"
         info = optional.soundfile().info(opened)
     if info.frames < 1:
-        raise ValueError("it holds no sound")
+        raise ValueError("it contains no samples")
     if info.samplerate < 1 or info.channels < 1:
         raise ValueError(f"it has {info.channels} channels at {info.samplerate} Hz")
     return [info.samplerate, info.channels, info.frames]

@@ -1,4 +1,4 @@
-"""A user's own sound files as sounds to begin from, and parts of a sound named in seconds."""
+"""The user's sound files as input for inpainting, variation and restoration, and time ranges of a sound."""
 
 from __future__ import annotations
 
@@ -18,27 +18,31 @@ from polydiff.domains.audio.data.index import header_numbers
 from polydiff.support.errors import UserError, check_file
 
 LONG = 4
-"""Times the trained length above which a sound is warned of."""
+"""Ratio to the training length above which a warning is issued."""
 
 
 def read_sounds(paths: Sequence[Path], data: AudioData) -> Tensor:
-    """Return whole files of one length, at the rate and with the channels of training, shape (B, C, T).
+    """Return whole files of one length, at the sample rate and with the channels of training, shape (B, C, T).
 
     Raises:
-        UserError: A file is none, cannot be read, is silent, has too many channels, or another length than the first.
+        UserError: A file is missing, unreadable, silent, has too many channels, or another length than the first.
     """
     sounds = [read_sound(path, data) for path in paths]
     for path, sound in zip(paths, sounds, strict=True):
         if sound.shape != sounds[0].shape:
             raise UserError(
-                f"{path} has {sound.shape[-1]} samples, {paths[0]} {sounds[0].shape[-1]}. Read files that differ in "
-                "length one at a time."
+                f"{path} has {sound.shape[-1]} samples, {paths[0]} has {sounds[0].shape[-1]}. Read files of different "
+                "lengths one at a time."
             )
     return torch.stack(sounds)
 
 
 def read_sound(path: Path, data: AudioData) -> Tensor:
-    """Return one whole file, shape (C, T)."""
+    """Return one whole file at the sample rate and with the channels of training, shape (C, T).
+
+    Raises:
+        UserError: The file is missing, unreadable, silent, or has too many channels.
+    """
     check_file(path)
     try:
         header = Header(path.name, *header_numbers(path))
@@ -48,25 +52,30 @@ def read_sound(path: Path, data: AudioData) -> Tensor:
         raise UserError(f"{path} cannot be read as a sound: {error}") from error
     if header.channels > data.channels and (data.mix == "refuse" or data.channels > 1):
         raise UserError(
-            f"{path} has {header.channels} channels, the sounds that the model was trained on {data.channels}. Mix it "
-            "down before."
+            f"{path} has {header.channels} channels, but the model was trained on sounds of {data.channels}. Mix the "
+            "file down first."
         )
     if not sound.any():
         raise UserError(f"{path} is silent: all its samples are 0.")
     if header.rate < data.sample_rate:
-        told = f"{path} has {header.rate} samples a second, the model {data.sample_rate}"
-        warnings.warn(f"{told}: above {header.rate / 2:g} Hz there is nothing in it.", stacklevel=2)
+        rates = f"{path} has a sample rate of {header.rate} Hz, the model one of {data.sample_rate} Hz"
+        warnings.warn(f"{rates}: the file contains no frequencies above {header.rate / 2:g} Hz.", stacklevel=2)
     if length > LONG * data.length:
-        told = f"{path} is {length / data.length:.1f} times as long as the clips that the model was trained on"
-        warnings.warn(f"{told}: it may lose the thread.", stacklevel=2)
+        ratio = f"{path} is {length / data.length:.1f} times as long as the training clips"
+        warnings.warn(f"{ratio}: the result may not be coherent over its whole length.", stacklevel=2)
     return match_channels(sound, data, str(path))
 
 
 def region(text: str, sample_rate: int, length: int) -> Tensor:
-    """Return which samples lie in BEGIN:END, in seconds, booleans (T,); 0.2: goes to the end, :0.2 from the beginning.
+    """Return the mask (T,) of the samples in a time range, booleans.
+
+    Arguments:
+        text: BEGIN:END in seconds; `0.2:` goes to the end, `:0.2` starts at the beginning.
+        sample_rate: In Hz.
+        length: T.
 
     Raises:
-        UserError: The words are of another form, or the part is empty or ends after the sound.
+        UserError: The text has another form, or the range is empty or ends after the sound.
     """
     begin, colon, end = text.partition(":")
     whole = length / sample_rate
@@ -76,19 +85,26 @@ def region(text: str, sample_rate: int, length: int) -> Tensor:
         low = high = math.nan
     if not colon or not math.isfinite(low) or math.isnan(high):
         raise UserError(
-            f"{text!r} names no part of a sound. Say BEGIN:END in seconds, such as 0.2:0.3, or 0.2: to its end."
+            f"{text!r} is not a part of a sound. Give BEGIN:END in seconds, such as 0.2:0.3, or 0.2: up to the end."
         )
     if low < 0 or high * sample_rate > length + 0.5:
-        raise UserError(f"{text} lies outside of a sound of {whole:.4g} s.")
+        raise UserError(f"{text} lies outside the sound, which is {whole:.4g} s long.")
     first, last = round(low * sample_rate), round(high * sample_rate)
     if first >= last:
-        raise UserError(f"{text} holds no sample: the first number is the beginning, the second the end, in seconds.")
+        raise UserError(
+            f"{text} contains no sample. The first number is the beginning, the second the end, in seconds."
+        )
     places = torch.arange(length)
     return (first <= places) & (places < last)
 
 
 def bridged(sounds: Tensor, mask: Tensor) -> Tensor:
-    """Return sounds (B, C, T) with straight lines in place of what the mask leaves out, level beyond the outermost."""
+    """Return sounds (B, C, T) with straight lines where the mask is 0, constant before the first and after the last 1.
+
+    Arguments:
+        sounds: Shape (B, C, T).
+        mask: 1 at known samples, broadcast to the shape of the sounds; 0 everywhere gives silence.
+    """
     flat = sounds.flatten(0, 1).cpu().numpy().copy()
     kept = (mask != 0).to(sounds.device).expand_as(sounds).flatten(0, 1).cpu().numpy()
     for row, here in zip(flat, kept, strict=True):

@@ -1,4 +1,4 @@
-"""What a folder of sounds holds, for `polydiff data check`."""
+"""Inspection of a data set of sounds, for `polydiff data check`."""
 
 from __future__ import annotations
 
@@ -21,21 +21,24 @@ from polydiff.support.errors import UserError
 from polydiff.support.files import files_under
 
 SHARE = 0.05
-"""Share of the sounds that may have a lower sample rate than the one that is advised."""
+"""Share of the sounds that may have a lower sample rate than the advised one."""
 SHORTEST, LONGEST = 1024, 65_536
-"""Samples between which a length is advised."""
+"""Range of the advised length, in samples."""
 NAMED = 12
-"""Most classes that are named with their counts."""
+"""Upper bound of the classes that are listed with their counts."""
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
+"""Quantiles that are reported."""
 
 
-def inspect_sounds(config: AudioConfig, said: Collection[str], prepare: Callable[[AudioConfig], Clips]) -> Inspection:
-    """Return what `config.data` holds.
+def inspect_sounds(
+    config: AudioConfig, set_keys: Collection[str], prepare: Callable[[AudioConfig], Clips]
+) -> Inspection:
+    """Inspect the data of `config.data`.
 
     Arguments:
-        config: Names the data.
-        said: Keys that the user set, about which there is no advice.
-        prepare: Prepares data as training does and returns their clips; a `UserError` becomes a problem of the data.
+        config: The configuration.
+        set_keys: Dotted keys that the user set; they get no advice.
+        prepare: Opens the data of a configuration as training does. A `UserError` becomes a problem of the data.
     """
     data, found = config.data, Inspection()
     assert data.path is not None
@@ -47,7 +50,7 @@ def inspect_sounds(config: AudioConfig, said: Collection[str], prepare: Callable
         sounds = index(entries, data.path, data.sample_rate, aside)
         if sounds:
             found.facts |= facts_of(sounds, data.path)
-            found.advice = advised(sounds, data, said)
+            found.advice = advised(sounds, data, set_keys)
         trained(config, found, prepare)
     except UserError as error:
         found.problems.append(str(error).partition("\n")[0])
@@ -55,7 +58,7 @@ def inspect_sounds(config: AudioConfig, said: Collection[str], prepare: Callable
 
 
 def trained(config: AudioConfig, found: Inspection, prepare: Callable[[AudioConfig], Clips]) -> None:
-    """Open the data as training would, with what is advised, and add what can be told then."""
+    """Open the data as training would, with the advised keys, and add conditions, sizes and levels to `found`."""
     plain = {key.removeprefix("data."): value for key, value in found.advice.items()}
     data = AudioData.model_validate({**config.data.model_dump(), **plain})
     clips = prepare(config.model_copy(update={"data": data}))
@@ -69,7 +72,7 @@ def trained(config: AudioConfig, found: Inspection, prepare: Callable[[AudioConf
 
 
 def facts_of(sounds: Sequence[Sound], path: Path) -> dict[str, Any]:
-    """Return what headers and columns say."""
+    """Return the facts from headers and columns, by their name in the report."""
     headers = [sound.header for sound in sounds]
     seconds = [header.frames / header.rate for header in headers]
     facts: dict[str, Any] = {
@@ -86,12 +89,12 @@ def facts_of(sounds: Sequence[Sound], path: Path) -> dict[str, Any]:
 
 
 def form(entry: Entry) -> str:
-    """Return the suffix of the file that a sound is, or of the array that it lies in."""
+    """Return the suffix of a sound's file, or of the array that contains it."""
     return (entry.place.path.suffix if entry.place.row >= 0 else PurePosixPath(entry.file).suffix).lower()
 
 
 def column_in_words(name: str, sounds: Sequence[Sound]) -> Any:
-    """Return what a column holds: classes with their counts, a range of numbers, embeddings."""
+    """Return a summary of a column: counts of classes, quantiles of numbers, or the number of embeddings."""
     values = [sound.entry.columns[name] for sound in sounds if name in sound.entry.columns]
     kind = "class" if name == LABEL else plain_type(values)
     missing = {"of": f"{len(values)} of {len(sounds)} sounds"} if len(values) < len(sounds) else {}
@@ -99,12 +102,12 @@ def column_in_words(name: str, sounds: Sequence[Sound]) -> Any:
         return {"numbers": quantiles([float(value) for value in values]), **missing}
     if kind == "embedding":
         return {"embeddings": len(values)}
-    words = counts(map(str, values))
-    return {**(words if len(words) <= NAMED else {"different words": len(words)}), **missing}
+    classes = counts(map(str, values))
+    return {**(classes if len(classes) <= NAMED else {"different words": len(classes)}), **missing}
 
 
 def ignored(path: Path) -> dict[str, int]:
-    """Return what else lies in a folder, by suffix."""
+    """Return the number of other files in a folder, by suffix."""
     if not path.is_dir():
         return {}
     known = {*SUFFIXES, *TABLES, ".json", ".npy", ".tar", ".txt"}
@@ -112,33 +115,33 @@ def ignored(path: Path) -> dict[str, int]:
     return counts(p.suffix.lower() for p in files_under(path, every, hidden=(".", "_")))
 
 
-def advised(sounds: Sequence[Sound], data: AudioData, said: Collection[str]) -> dict[str, Any]:
-    """Return keys that suit the sounds, but for those that were said."""
+def advised(sounds: Sequence[Sound], data: AudioData, set_keys: Collection[str]) -> dict[str, Any]:
+    """Return values of keys that suit the sounds, except for keys that the user set."""
     rates = sorted(sound.header.rate for sound in sounds)
-    rate = data.sample_rate if "data.sample_rate" in said else rates[int(SHARE * len(rates))]
+    rate = data.sample_rate if "data.sample_rate" in set_keys else rates[int(SHARE * len(rates))]
     length = float(np.median([sound.header.frames / sound.header.rate for sound in sounds])) * rate
     power = 2 ** round(math.log2(max(length, 1)))
     wide = sum(sound.header.channels > 1 for sound in sounds)
     advice: dict[str, Any] = {"data.sample_rate": rate, "data.length": min(max(power, SHORTEST), LONGEST)}
     if rates[0] < rate:
         advice["data.upsample"] = True
-    if wide and not {"data.channels", "data.mix"} & {*said}:
+    if wide and not {"data.channels", "data.mix"} & {*set_keys}:
         stereo = 2 * wide >= len(sounds) and max(sound.header.channels for sound in sounds) == 2
         advice |= {"data.channels": 2} if stereo else {"data.mix": "average"}
-    return {key: value for key, value in advice.items() if key not in said}
+    return {key: value for key, value in advice.items() if key not in set_keys}
 
 
 def counts(values: Iterable[Any]) -> dict[str, int]:
-    """Return how often each value occurs, the commonest first."""
+    """Return the frequency of each value, in descending order."""
     return {str(value): n for value, n in Counter(values).most_common()}
 
 
 def quantiles(values: Sequence[float]) -> dict[str, float]:
-    """Return the least, the greatest, and some between."""
+    """Return the `QUANTILES` of values, by name."""
     names = ("least", "5 %", "half", "95 %", "greatest")
     return dict(zip(names, (float(f"{q:.4g}") for q in np.quantile(values, QUANTILES)), strict=True))
 
 
 def decibels(powers: Sequence[float]) -> list[float]:
-    """Return powers in dB of full scale, at least -120."""
+    """Return powers in dB of full scale, at least -120 dB."""
     return [10 * math.log10(max(power, 1e-12)) for power in powers]

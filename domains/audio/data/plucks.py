@@ -6,11 +6,11 @@ $$ x(t) = \sum_{k=1}^{K} a_k\, e^{-t / \tau_k} \cos(2 \pi f_k t + \varphi_k), \q
    f_k = k f_0 \sqrt{1 + B k^2}, \quad \tau_k = \tau k^{-d}, \quad
    a_k = |\sin(\pi k \beta)|\, k^{-s}\, 10^{g_k / 20}, $$
 
-with f_0 the class's frequency detuned by N(0, 3 cents), modes above 0.45 of the sample rate left out, and all other
-numbers drawn anew for each clip. A clip is a function of (seed, split, index) alone, so the data set is unlimited and
+with f_0 the class's frequency detuned by N(0, 3 cents). Modes above 0.45 of the sample rate are omitted. All other
+parameters are drawn for each clip. A clip depends only on (seed, split, index), so the data set is unlimited and
 nothing is stored. (Modal synthesis of the plucked string: Fletcher & Rossing, 1998, ISBN 978-0-387-98374-5.)
 
-Symbols: B stiffness, beta place of the pluck, s tilt of the spectrum, tau and d decay times and their tilt.
+Symbols: B stiffness, beta plucking position, s tilt of the spectrum, tau decay time, d its slope over the modes.
 """
 
 from __future__ import annotations
@@ -30,36 +30,36 @@ from polydiff.domains.audio.data.source import Values
 LOWEST = 48
 """MIDI number of class 0: C3, 130.8 Hz."""
 MODES = 40
-"""Most modes of a string."""
+"""Upper bound of the modes of a string."""
 BAND = 0.45
 """Highest frequency of a mode, as a share of the sample rate."""
 CHUNK = 32
-"""Clips synthesised together: more do not fit into a processor's cache."""
+"""Number of clips synthesised at a time; more do not fit into the processor's cache."""
 NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
 def note_name(midi: int) -> str:
-    """Return a MIDI number's note, such as C4 for 60."""
+    """Return the name of a MIDI note number, such as C4 for 60."""
     return f"{NOTES[midi % 12]}{midi // 12 - 1}"
 
 
 def frequency(midi: float) -> float:
-    """Return a MIDI number's frequency in Hz, 440 for 69."""
+    """Return the frequency of a MIDI note number in Hz, 440 for 69."""
     return float(440 * 2 ** ((midi - 69) / 12))
 
 
 @dataclass(frozen=True)
 class Strings:
-    """B strings and how each is plucked.
+    """Parameters of B plucked strings, each of shape (B, 1) unless stated otherwise.
 
     Arguments:
-        f_0: Fundamental frequency in Hz, shape (B, 1), as all numbers of one string.
+        f_0: Fundamental frequency in Hz.
         stiffness: B.
-        place: beta, where it is plucked, as a share of its length.
+        place: beta, the plucking position as a share of the string's length.
         tilt: s.
         decay: tau in seconds.
         damping: d.
-        onset: Seconds before the pluck.
+        onset: Time of the pluck in seconds.
         peak: Largest magnitude of the clip.
         level: Deviation g_k of each mode in dB, shape (B, MODES).
         phase: phi_k, shape (B, MODES).
@@ -78,7 +78,7 @@ class Strings:
 
 
 def draw_strings(classes: Tensor, generators: Sequence[torch.Generator]) -> Strings:
-    """Draw a string of each class (B,), each from its own generator."""
+    """Draw one string for each class (B,), each from its own generator."""
     u = torch.stack([torch.rand(7 + MODES, generator=g, dtype=torch.float64) for g in generators])
     z = torch.stack([torch.randn(1 + MODES, generator=g, dtype=torch.float64) for g in generators])
 
@@ -101,12 +101,14 @@ def draw_strings(classes: Tensor, generators: Sequence[torch.Generator]) -> Stri
 
 
 def synthesise(strings: Strings, sample_rate: int, length: int) -> Tensor:
-    """Return the strings' sound, shape (B, length).
+    """Return the sounds of B strings, shape (B, length).
 
-    A mode is c z^n with complex c and z, and n = 64 j + i gives z^n = (z^64)^j z^i: all samples of a clip are one
+    A mode is c z^n with complex c and z. With n = 64 j + i, z^n = (z^64)^j z^i, so all samples of a clip are the
     product of a (length / 64, modes) and a (modes, 64) matrix.
     """
-    audible = min(MODES, int(1.02 * BAND * sample_rate / frequency(LOWEST)))  # of the lowest note, flat by 30 cents
+    audible = min(
+        MODES, int(1.02 * BAND * sample_rate / frequency(LOWEST))
+    )  # for the lowest note, detuned by -30 cents
     k = torch.arange(1, audible + 1, dtype=torch.float64)
     f = k * strings.f_0 * torch.sqrt(1 + strings.stiffness * k**2)
     a = torch.sin(math.pi * k * strings.place).abs() * k**-strings.tilt * 10 ** (strings.level[:, :audible] / 20)
@@ -131,9 +133,10 @@ def powers(c: Tensor, log_z: Tensor, start: Tensor, length: int, inner: int = 64
 
 
 def pan(mono: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    """Return mono clips (B, 1, T) in stereo (B, 2, T), up to 60 degrees to a side, the louder channel as it was.
+    """Return mono clips (B, 1, T) in stereo (B, 2, T), panned up to 60 degrees to a random side.
 
-    Left and right are cos a and sin a of constant power, over the greater of the two.
+    The gains are those of constant-power panning, cos a and sin a, divided by the larger of the two, so that the louder
+    channel keeps its level.
     """
     u = torch.stack([torch.rand(1, generator=g, dtype=torch.float64) for g in generators])
     angle = math.pi / 4 * (1 + (2 * u - 1) * 2 / 3)
@@ -143,15 +146,15 @@ def pan(mono: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
 
 @dataclass(frozen=True)
 class Plucks:
-    """The data set: class = index mod classes.
+    """Synthesised plucked strings as a data source; the class of an example is its index mod classes.
 
     Arguments:
         sample_rate: In Hz.
         length: Samples of a clip.
         classes: Number of notes.
-        sizes: Number of examples of each split.
-        seed: Of everything drawn.
-        channels: 1, or 2: each string is heard from its own side.
+        sizes: Split -> number of examples.
+        seed: Random seed of the data set.
+        channels: 1, or 2: each string is panned at random.
     """
 
     sample_rate: int
@@ -176,7 +179,7 @@ class Plucks:
         return self.sizes[split]
 
     def labels(self, indices: Sequence[int]) -> Tensor:
-        """Return the class of each example."""
+        """Return the class of each example, shape (B,)."""
         return torch.tensor(list(indices), dtype=torch.long) % self.classes
 
     def clips(

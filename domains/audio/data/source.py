@@ -1,4 +1,4 @@
-"""Where sounds come from: the synthesiser, or a folder of files."""
+"""Protocol of the data sources: the synthesiser, or the user's files."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from polydiff.contract.quarantine import Quarantine
 from polydiff.domains.audio.config import AudioData
 
 Values = Mapping[str, Any]
-"""What is said of a sound, by the name of the condition: a word, a number, or an array (N, width); None: nothing."""
+"""Metadata of a sound by condition: text, a number, an array (N, width), or None if absent."""
 
 
 class Source(Protocol):
     """Numbered sounds of two splits, "train" and "test".
 
     Attributes:
-        fields: What a sound can be asked for, by name, as it occurs in training.
-        quarantine: What was found and what of it is put aside; None where sounds are computed.
+        fields: Name of a condition -> its field, measured on the training split.
+        quarantine: Sounds found and excluded, with reasons; None for synthesised sounds.
     """
 
     @property
@@ -36,14 +36,17 @@ class Source(Protocol):
     def clips(
         self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator] | None = None
     ) -> tuple[Tensor, Sequence[Values]]:
-        """Return sounds (B, C, T) in full scale 1, and what is said of each.
+        """Return sounds (B, C, T) with full scale 1, and the metadata of each.
 
-        Crops are drawn from the example's generator; without generators they are the same at each call.
+        Arguments:
+            split: "train" or "test".
+            indices: Indices of B examples.
+            generators: One for each example, from which its crop is drawn; None: fixed crops.
         """
 
 
 def open_source(data: AudioData) -> Source:
-    """Return the data set that a config names."""
+    """Return the data source of a configuration."""
     if data.name == "plucks":
         from polydiff.domains.audio.data.plucks import Plucks
 

@@ -1,4 +1,4 @@
-"""WebDataset archives: key.flac with key.json, key.npy, key.cls, key.txt, read by seeking and never unpacked."""
+"""WebDataset archives: key.flac with key.json, key.npy, key.cls and key.txt, read by seeking without unpacking."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from polydiff.support.errors import UserError
 
 
 def entries_of(path: Path, shard: str) -> tuple[list[Entry], dict[str, str]]:
-    """Return the sounds of an archive and what is torn in it, with reasons.
+    """Return the sounds of an archive, and its damaged members with reasons.
 
-    Members of one key (the name up to the first dot of its last part) belong together, wherever they are.
+    Members of one key belong together, at any place in the archive. The key is the name up to the first dot after the
+    last slash.
+
+    Arguments:
+        path: The archive.
+        shard: Its name in messages.
     """
     torn: dict[str, str] = {}
-    members = dict(members_of(path, shard, torn))  # of several of one name the last, as where it is unpacked
+    members = dict(members_of(path, shard, torn))  # the last of several members of one name, as in unpacking
     columns: dict[str, dict[str, Any]] = {}
     for name, place in members.items():
         key, kind = split_key(name)
@@ -31,12 +36,12 @@ def entries_of(path: Path, shard: str) -> tuple[list[Entry], dict[str, str]]:
 
 
 def members_of(path: Path, shard: str, torn: dict[str, str]) -> Iterator[tuple[str, Place]]:
-    """Yield name and place of each file that is whole; one that is not, and where reading ended, are told in `torn`."""
+    """Yield name and place of each complete file, and add incomplete ones and damage to `torn`, with reasons."""
     size = path.stat().st_size
     try:
         archive = tarfile.open(path, "r:")  # noqa: SIM115 - entered below
     except (tarfile.TarError, OSError) as error:
-        torn[shard] = f"it is no tar archive: {error}"
+        torn[shard] = f"it is not a tar archive: {error}"
         return
     with archive:
         while (member := next_member(archive, torn, shard)) is not None:
@@ -49,7 +54,7 @@ def members_of(path: Path, shard: str, torn: dict[str, str]) -> Iterator[tuple[s
 
 
 def next_member(archive: tarfile.TarFile, torn: dict[str, str], shard: str) -> tarfile.TarInfo | None:
-    """Return the next member; None at the end, also where that comes too early."""
+    """Return the next member; None at the end of the archive, or if the archive is truncated."""
     try:
         return archive.next()
     except (tarfile.TarError, OSError) as error:
@@ -59,7 +64,7 @@ def next_member(archive: tarfile.TarFile, torn: dict[str, str], shard: str) -> t
 
 
 def bytes_at(path: Path, offset: int) -> bytes:
-    """Return a block of a file."""
+    """Return the tar block of a file at an offset."""
     with path.open("rb") as file:
         file.seek(offset)
         return file.read(tarfile.BLOCKSIZE)
@@ -73,7 +78,7 @@ def split_key(name: str) -> tuple[str, str]:
 
 
 def columns_of(kind: str, place: Place) -> dict[str, Any]:
-    """Return what a member says of the sound of its key; text that is no JSON or no UTF-8 is a `ValueError`."""
+    """Return the columns that a member adds to the sound of its key; raise ValueError for invalid JSON or UTF-8."""
     match kind:
         case "npy":
             return {EMBEDDING: place}
@@ -87,9 +92,11 @@ def columns_of(kind: str, place: Place) -> dict[str, Any]:
 
 
 def content(place: Place) -> bytes:
-    """Return the bytes of a small member."""
+    """Return the bytes of a member; raise UserError if it is larger than 16 MiB."""
     if place.size > 2**24:
-        raise UserError(f"{place.path} holds a text of {place.size} bytes at byte {place.offset}. Is it one?")
+        raise UserError(
+            f"{place.path} contains a text file of {place.size} bytes at byte {place.offset}; at most 16 MiB are read."
+        )
     with place.path.open("rb") as file:
         file.seek(place.offset)
         return file.read(place.size)

@@ -1,1 +1,1 @@
-"""How sounds are judged: features, pitch, a trained judge, and distances to a reference."""
+"""Metrics of sounds: features, pitch, trained classifiers, and distances to reference clips."""

@@ -1,6 +1,6 @@
-"""A classifier of sounds, trained on the labels of the training data alone.
+"""A classifier of sounds, trained only on the labels of the training data.
 
-It sees mel spectrograms of 40 bands and 32 frames, moved in time and in loudness while it learns.
+Its input are mel spectrograms of 40 bands and 32 frames, with random shifts in time and level during training.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from polydiff.metrics.classifier import classifier
 from polydiff.support.files import cache_dir
 
 VERSION = 1
-"""Counts changes of the classifier or of its training, so that a cached one of another version is not used."""
+"""Version of the classifier and its training; cached classifiers of another version are not used."""
 SEED, BATCH, STEPS, EPOCHS = 0, 64, 600, 20
-"""The classifier learns for so many passes over its clips, but for at most STEPS steps and at least a tenth of them."""
+"""Training runs for EPOCHS passes over the clips, but at least STEPS / 10 and at most STEPS steps."""
 SMOOTHING = 0.02
-"""Share of each label that is spread, without which scores would tell how sure of itself the classifier is."""
+"""Label smoothing, without which the scores would depend on the overconfidence of the classifier."""
 GAIN, SHIFT = 6 / 35, 3
-"""Most that a spectrogram is moved: 6 dB in its units (-1 to 1 for 70 dB), and frames."""
+"""Largest random shift of a spectrogram: in level, 6 dB in units of 35 dB, and in time, in frames."""
 
 
 class Classifier(nn.Module):
-    """A small convolutional network: spectrograms (B, 40, 32) -> scores (B, K).
+    """A small convolutional network: spectrograms (B, 40, 32) -> logits (B, K).
 
     Arguments:
-        classes: K.
+        classes: K, the number of classes.
     """
 
     def __init__(self, classes: int) -> None:
@@ -50,29 +50,29 @@ class Classifier(nn.Module):
         )
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """Return scores (B, K)."""
-        scores: Tensor = self.body(spectrograms[:, None])
-        return scores
+        """Return logits (B, K) of spectrograms (B, 40, 32)."""
+        logits: Tensor = self.body(spectrograms[:, None])
+        return logits
 
 
 def block(c_in: int, c_out: int, stride: int = 1) -> list[nn.Module]:
-    """Return convolution, normalisation, ReLU."""
+    """Return the layers convolution, batch normalisation and ReLU."""
     return [nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU()]
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Spectrograms (N, 40, 32) in half precision, and their classes (N,), -1 for none."""
+    """Spectrograms (N, 40, 32) in half precision, and their class labels (N,), -1 if unknown."""
 
     spectrograms: Tensor
     labels: Tensor
 
-    def told(self) -> Labelled:
-        """Return those that have a class."""
+    def with_labels(self) -> Labelled:
+        """Return the spectrograms with known labels."""
         return Labelled(self.spectrograms[self.labels >= 0], self.labels[self.labels >= 0])
 
     def digest(self) -> str:
-        """Return a hash of all of it."""
+        """Return a hash of the spectrograms and labels."""
         found = hashlib.sha256(self.labels.numpy().tobytes())
         found.update(self.spectrograms.numpy().tobytes())
         return found.hexdigest()[:16]
@@ -82,23 +82,25 @@ class Judge:
     """A trained classifier.
 
     Arguments:
-        network: In evaluation mode.
-        train: What it was trained on.
+        network: The network, in evaluation mode.
+        train: Clips of its training.
         test: Held-out clips.
     """
 
     def __init__(self, network: Classifier, train: Labelled, test: Labelled) -> None:
         self.network = network
-        self.known = self.answers(train.spectrograms)
-        """Its answers for training clips (N, K)."""
-        told = test.told()
-        self.accuracy = float((self.answers(told.spectrograms).argmax(1) == told.labels).double().mean())
-        """Its share of right answers on held-out clips."""
+        self.known = self.log_probabilities(train.spectrograms)
+        """Log-probabilities for training clips, shape (N, K)."""
+        labelled = test.with_labels()
+        self.accuracy = float(
+            (self.log_probabilities(labelled.spectrograms).argmax(1) == labelled.labels).double().mean()
+        )
+        """Accuracy on held-out clips; NaN without labelled ones."""
 
     @classmethod
     def of(cls, train: Labelled, test: Labelled, classes: int) -> Judge | None:
-        """Return the judge of a condition, from the cache or trained now; None with fewer than two classes."""
-        train = train.told()
+        """Return the classifier of a condition, cached or newly trained; None if fewer than two classes occur."""
+        train = train.with_labels()
         if len(train.labels.unique()) < 2:
             return None
         steps = min(STEPS, max(STEPS // 10, EPOCHS * len(train.labels) // BATCH))
@@ -109,14 +111,17 @@ class Judge:
         return cls(network, train, test)
 
     @torch.no_grad()
-    def answers(self, spectrograms: Tensor) -> Tensor:
-        """Return log p(class | spectrogram) in float64, shape (B, K)."""
+    def log_probabilities(self, spectrograms: Tensor) -> Tensor:
+        """Return log p(class | spectrogram) of spectrograms (B, 40, 32), float64, shape (B, K)."""
         parts = [self.network(part.float()).double().log_softmax(1) for part in spectrograms.split(512)]
         return torch.cat(parts)
 
 
 def batch(train: Labelled, step: int) -> tuple[Tensor, Tensor]:
-    """Return examples of a step of training, moved together in time and each in loudness, and their classes."""
+    """Return the spectrograms (BATCH, 40, 32) and labels (BATCH,) of a training step.
+
+    All spectrograms get the same random shift in time, and each its own gain.
+    """
     g = stream(SEED, "audio/judge", step)
     places = torch.randint(len(train.labels), (BATCH,), generator=g)
     gain = GAIN * (2 * torch.rand(BATCH, 1, 1, generator=g) - 1)

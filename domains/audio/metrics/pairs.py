@@ -1,4 +1,4 @@
-"""How near sounds are to what they should have been, as metrics of an evaluation."""
+"""Metrics of restoration: mean distances between sounds and their true versions."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from polydiff.domains.audio.metrics.distances import (
 from polydiff.metrics.results import Metric
 
 CHUNK = 64
-"""Clips that are compared at a time."""
+"""Number of clips compared at a time."""
 
 
 def pair_metrics(sounds: Sequence[Tensor], truth: Sequence[Tensor], config: AudioConfig) -> dict[str, Metric]:
-    """Return the mean distances of sounds (C, T) to the truth, which has the same shapes; NaN of no sounds."""
+    """Return the mean distances of sounds (C, T) to truths of the same shapes; NaN if there are no sounds."""
     rate = config.data.sample_rate
 
     def mean(distance: Callable[[Tensor, Tensor], Tensor]) -> float:
@@ -45,7 +45,7 @@ def pair_metrics(sounds: Sequence[Tensor], truth: Sequence[Tensor], config: Audi
             mean(lambda a, b: log_spectral_distance(a, b, rate, (top, rate / 2))),
             "",
             "lower",
-            f"The same of frequencies above {top:g} Hz, which the recording lacks.",
+            f"Log-spectral distance above {top:g} Hz, the frequencies that the recording lacks.",
         )
     found["mr_stft"] = Metric(
         mean(multi_resolution_distance),
@@ -57,7 +57,7 @@ def pair_metrics(sounds: Sequence[Tensor], truth: Sequence[Tensor], config: Audi
         mean(si_snr),
         "dB",
         "higher",
-        "Signal-to-noise ratio against the held-out sound, whatever its level; phases that are free cost it much.",
+        "Scale-invariant signal-to-noise ratio against the held-out sound. Low for tasks that leave phases free.",
     )
     if config.data.speech:
         found["pesq"] = Metric(

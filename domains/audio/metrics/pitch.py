@@ -1,13 +1,13 @@
-r"""A pitch tracker that knows nothing of how sounds were made: YIN.
+r"""YIN, a pitch tracker that is independent of the synthesiser.
 
 On a window of W samples, with lags tau,
 
 $$ d(\tau) = \sum_{j < W} (x_j - x_{j + \tau})^2, \qquad
    d'(\tau) = d(\tau) \Big/ \tfrac{1}{\tau} \textstyle\sum_{i \le \tau} d(i). $$
 
-The period is the first local minimum of d' below a threshold, or the lowest of all where none is, refined by a
-parabola. d' there is the aperiodicity: 0 for a periodic sound, near 1 for noise. (de Cheveigné & Kawahara, 2002,
-https://doi.org/10.1121/1.1458024)
+The period is the first local minimum of d' below a threshold, or the global minimum if there is no such minimum. It is
+refined by a parabola. d' at the period is the aperiodicity: 0 for a periodic sound, near 1 for noise. (de Cheveigné &
+Kawahara, 2002, https://doi.org/10.1121/1.1458024)
 
 Symbols: B clips, T samples, W window, tau lag in samples.
 """
@@ -24,21 +24,21 @@ from torch import Tensor
 from polydiff.domains.audio.chunks import each
 
 LOW, HIGH = 100.0, 700.0
-"""Frequencies between which a pitch is looked for, in Hz."""
+"""Range of the detected pitch in Hz."""
 THRESHOLD = 0.15
-"""Aperiodicity under which the first minimum is taken."""
+"""Aperiodicity below which the first minimum is the period."""
 VOICED = 0.3
-"""Aperiodicity under which a sound counts as pitched."""
+"""Aperiodicity below which a sound counts as pitched."""
 AUDIBLE = 1e-3
-"""Root mean square, of full scale 1, under which a sound counts as silence."""
+"""Root mean square, with full scale 1, up to which a sound counts as silence."""
 
 
 @dataclass(frozen=True)
 class Pitch:
-    """What was heard in B clips.
+    """Detected pitch of B clips.
 
     Arguments:
-        frequency: In Hz, shape (B,).
+        frequency: Fundamental frequency in Hz, shape (B,).
         aperiodicity: d' at the period, shape (B,).
         rms: Root mean square of the window, shape (B,).
     """
@@ -49,39 +49,42 @@ class Pitch:
 
     @property
     def voiced(self) -> Tensor:
-        """Whether there was a pitch at all, shape (B,): periodic, and loud enough to hear."""
+        """Whether a clip has a pitch, shape (B,): it is periodic and not silent."""
         return (self.aperiodicity < VOICED) & (self.rms > AUDIBLE)
 
     @property
     def semitones(self) -> Tensor:
-        """The pitch as a MIDI number, 69 for 440 Hz, with a fraction."""
+        """The pitch as a fractional MIDI note number, 69 for 440 Hz, shape (B,)."""
         return 69 + 12 * torch.log2(self.frequency / 440)
 
     @property
     def cents(self) -> Tensor:
-        """Distance to the nearest note of the tempered scale, at most 50."""
+        """Distance to the nearest note of the tempered scale in cents, at most 50, shape (B,)."""
         return 100 * (self.semitones - self.semitones.round()).abs()
 
 
-def hear(sounds: Sequence[Tensor] | Tensor, sample_rate: int) -> Pitch:
-    """Hear the pitch of clips (C, T), their channels mixed, which may differ in length; none of broken ones."""
+def detect_pitch(sounds: Sequence[Tensor] | Tensor, sample_rate: int) -> Pitch:
+    """Return the pitch of clips (C, T), which may differ in length, with their channels averaged.
 
-    def heard(x: Tensor) -> Tensor:
+    Clips with values that are not finite get the aperiodicity 1, so they are not voiced.
+    """
+
+    def detected(x: Tensor) -> Tensor:
         pitch = track(x.mean(1), sample_rate)
         broken = ~x.isfinite().all(2).all(1)
         return torch.stack([pitch.frequency, pitch.aperiodicity.masked_fill(broken, 1), pitch.rms], 1)
 
-    return Pitch(*each(heard, sounds).unbind(1))
+    return Pitch(*each(detected, sounds).unbind(1))
 
 
 def track(x: Tensor, sample_rate: int) -> Pitch:
-    """Hear the pitch of clips (B, T) where each is loudest."""
+    """Return the pitch of clips (B, T) in the loudest window of each; `sample_rate` is in Hz."""
     window = 2 ** round(math.log2(0.128 * sample_rate))
     lags = int(sample_rate / LOW) + 2
     frames = loudest(x.double(), window + lags)
     d = differences(frames, window, lags)
     running = d.cumsum(1) / torch.arange(1, lags + 1)
-    normal = torch.where(running > 0, d / running.clamp(min=1e-30), 1.0)  # silence has d = 0: call it aperiodic
+    normal = torch.where(running > 0, d / running.clamp(min=1e-30), 1.0)  # silence has d = 0 and counts as aperiodic
     place = period(normal, int(sample_rate / HIGH))
     tau, depth = parabola(normal, place)
     rms = frames[:, :window].square().mean(1).sqrt()
@@ -89,7 +92,7 @@ def track(x: Tensor, sample_rate: int) -> Pitch:
 
 
 def loudest(x: Tensor, size: int) -> Tensor:
-    """Return the `size` consecutive samples of most energy of each clip, padded with zeros if it is shorter."""
+    """Return the `size` consecutive samples of largest energy of each clip (B, T), zero-padded if T is smaller."""
     x = torch.nn.functional.pad(x, (0, max(0, size - x.shape[1])))
     energy = torch.nn.functional.pad(x.square().cumsum(1), (1, 0))
     start = (energy[:, size:] - energy[:, :-size]).argmax(1)
@@ -103,7 +106,7 @@ def differences(frames: Tensor, window: int, lags: int) -> Tensor:
 
 
 def period(d: Tensor, shortest: int) -> Tensor:
-    """Return the index (tau - 1) of the first local minimum under the threshold, else of the lowest, shape (B,)."""
+    """Return the index (tau - 1) of the first local minimum of d' below the threshold, else of the minimum, (B,)."""
     inside = torch.arange(d.shape[1]) >= shortest - 1
     inside[-1] = False  # a minimum has a right neighbour
     turning = torch.zeros_like(d, dtype=torch.bool)
@@ -115,7 +118,7 @@ def period(d: Tensor, shortest: int) -> Tensor:
 
 
 def parabola(d: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-    """Return lag (in samples, with a fraction) and depth of the minimum near index `place`, each (B,)."""
+    """Return the fractional lag in samples and the value of the minimum near index `place`, each (B,)."""
     left, mid, right = (d.gather(1, (place + i).clamp(0, d.shape[1] - 1)[:, None])[:, 0] for i in (-1, 0, 1))
     bend = left - 2 * mid + right
     shift = torch.where(bend > 0, (left - right) / (2 * bend.clamp(min=1e-30)), 0.0).clamp(-0.5, 0.5)

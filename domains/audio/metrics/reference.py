@@ -1,4 +1,4 @@
-"""What samples are compared with: training clips, how near held-out clips come to them, and judges of the classes."""
+"""Reference of an evaluation: features of training clips, the threshold for copies, and classifiers of the labels."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from polydiff.domains.audio.spectrogram import BANDS, FRAMES, portrait
 from polydiff.metrics.copies import copy_threshold, nearest
 
 COMPARED, KNOWN = 2048, 8192
-"""Most training clips that distances are taken to, and among which copies are looked for and judges learn."""
+"""Upper bounds of the training clips: for distances between sets, and for copies and classifiers."""
 NUMBERS = 2**28
-"""Most numbers that they hold: there are fewer of long clips."""
+"""Upper bound of the values in these clips; long clips are fewer."""
 HELD_OUT = 1024
-"""Most held-out clips that say how near is near, and how often a judge is right."""
+"""Upper bound of the held-out clips that set the copy threshold and measure the accuracy of classifiers."""
 
 Clips = Iterator[tuple[Tensor, Mapping[str, Tensor]]]
-"""Clips (B, C, T) and their conditions, some at a time."""
+"""Chunks of clips (B, C, T) and their conditions."""
 
 
 def clip_count(most: int, numbers: int) -> int:
-    """Return how many clips of so many numbers are taken."""
+    """Return the number of reference clips, at most `most`, for clips of `numbers` values."""
     return min(most, max(NUMBERS // numbers, 2))
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What samples are compared with.
+    """Reference clips of a data set.
 
     Arguments:
         sample_rate: In Hz.
-        n: Held-out clips; no more samples are compared where their number matters.
-        known: Training clips.
-        near: Distance to the nearest training clip under which a sample counts as its copy, NaN where unknown.
+        n: Number of held-out clips, the upper bound of samples in metrics that depend on their number.
+        known: Features of training clips.
+        near: Distance to the nearest training clip below which a sample counts as its copy; NaN if not measured.
         judges: Name of a condition -> its classifier.
-        digest: Of the training clips that distances are taken to.
+        digest: Digest of the training clips in distances between sets.
     """
 
     sample_rate: int
@@ -55,14 +55,14 @@ class Reference:
 
     @classmethod
     def of(cls, train: Clips, test: Clips, sample_rate: int, classes: Mapping[str, int], n: int) -> Reference:
-        """Measure a data set.
+        """Return the reference of a data set.
 
         Arguments:
-            train: Training clips from all over it.
-            test: Held-out clips.
+            train: A random subset of the training clips.
+            test: A random subset of the held-out clips.
             sample_rate: In Hz.
-            classes: Name of each condition that a classifier judges -> its number of classes.
-            n: Held-out clips that there are.
+            classes: Name of each condition with a classifier -> its number of classes.
+            n: Number of all held-out clips.
         """
         classes = {} if optional.lacks_torchaudio() else classes
         learnt, held_out = (Studied.of(clips, sample_rate, classes) for clips in (train, test))
@@ -74,7 +74,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Studied:
-    """Clips of one split, measured; `spectrograms` and `labels` are those that classifiers learn from."""
+    """Features of the clips of one split, with the spectrograms and labels for classifiers."""
 
     measured: Measured
     spectrograms: Tensor
@@ -83,7 +83,7 @@ class Studied:
 
     @classmethod
     def of(cls, clips: Clips, sample_rate: int, classes: Mapping[str, int]) -> Studied:
-        """Measure clips as they come; their waveforms are not kept."""
+        """Return the features of clips, chunk by chunk, without storing the waveforms."""
         digest, n, measured, seen = hashlib.sha256(), 0, [], [torch.zeros(0, BANDS, FRAMES).half()]
         labels: dict[str, list[Tensor]] = {name: [] for name in classes}
         for sounds, cond in clips:
@@ -98,10 +98,10 @@ class Studied:
         return cls(Measured.join(measured), torch.cat(seen), joined, digest.hexdigest()[:8])
 
     def labelled(self, name: str) -> Labelled:
-        """Return what the classifier of a condition learns from."""
+        """Return the spectrograms and labels for the classifier of a condition."""
         return Labelled(self.spectrograms, self.labels[name])
 
 
 def portraits(sounds: Sequence[Tensor] | Tensor, sample_rate: int) -> Tensor:
-    """Return what a classifier sees of clips (C, T), which may differ in length, in half precision."""
+    """Return the classifier's input for B clips (C, T), which may differ in length: (B, 40, 32), half precision."""
     return each(lambda x: portrait(x, sample_rate).half(), sounds)

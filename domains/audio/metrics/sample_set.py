@@ -1,4 +1,4 @@
-"""How sounds are judged, by judges that share nothing with the model or the synthesiser."""
+"""Metrics of sets of samples, computed independently of the model and the synthesiser."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from polydiff.contract.domain import Samples
 from polydiff.domains.audio import optional_imports as optional
 from polydiff.domains.audio.metrics.clip_features import SILENT, Measured
 from polydiff.domains.audio.metrics.judge import Judge
-from polydiff.domains.audio.metrics.pitch import Pitch, hear
+from polydiff.domains.audio.metrics.pitch import Pitch, detect_pitch
 from polydiff.domains.audio.metrics.reference import COMPARED, Reference, portraits
 from polydiff.domains.audio.spectrogram import VERSION
 from polydiff.metrics.classifier import am_score, inception_score, modified_inception_score
@@ -35,30 +35,30 @@ DISTRIBUTIONS: Mapping[str, tuple[Callable[[Measured], Tensor], str, str]] = {
     "offset": (lambda clips: clips.offset, "%", "the DC offset, in % of full scale,"),
     "centroid": (audible, "Hz", "the mean frequency (of power; silence left out)"),
 }
-"""Name -> what is measured of clips, its unit, what it is."""
+"""Name -> function of clips, its unit, its description."""
 
 
 def pitch_metrics(
     sounds: Sequence[Tensor] | Tensor, sample_rate: int, lowest: int, classes: int, requested: Tensor | None
 ) -> dict[str, Metric]:
-    """Return what a pitch tracker hears.
+    """Return the metrics of a pitch tracker.
 
     Arguments:
         sounds: Clips (C, T), which may differ in length.
         sample_rate: In Hz.
-        lowest: MIDI number of class 0.
+        lowest: MIDI note number of class 0.
         classes: Number of classes, a semitone apart.
-        asked: The class asked of each clip (B,), -1 for none; None: none for all.
+        requested: Requested class of each clip, shape (B,), -1 for unconditional ones; None: all are unconditional.
     """
-    heard = hear(sounds, sample_rate)
-    inside = (heard.semitones > lowest - 0.5) & (heard.semitones < lowest + classes - 0.5)
-    in_tune = heard.voiced & inside & (heard.cents <= IN_TUNE)
+    pitch = detect_pitch(sounds, sample_rate)
+    inside = (pitch.semitones > lowest - 0.5) & (pitch.semitones < lowest + classes - 0.5)
+    in_tune = pitch.voiced & inside & (pitch.cents <= IN_TUNE)
     return {
         "pitch_accuracy": Metric(
-            pitch_accuracy(heard, lowest, requested),
+            pitch_accuracy(pitch, lowest, requested),
             "",
             "higher",
-            "Share of the clips asked for a note whose nearest note is that one, heard by a pitch tracker (YIN); "
+            "Share of the clips conditioned on a note in which a pitch tracker (YIN) detects that note; "
             f"chance {1 / classes:.3f}, noise 0.",
         ),
         "in_tune": Metric(
@@ -68,35 +68,45 @@ def pitch_metrics(
             f"Share of clips with a pitch within {IN_TUNE:.0f} cents of a note of the data; a random pitch gives 0.40.",
         ),
         "voiced": Metric(
-            mean(heard.voiced),
+            mean(pitch.voiced),
             "",
             "higher",
-            "Share of clips in which the pitch tracker hears a pitch at all; noise and silence 0.",
+            "Share of clips in which the pitch tracker detects a pitch; noise and silence give 0.",
         ),
     }
 
 
-def pitch_accuracy(heard: Pitch, lowest: int, requested: Tensor | None) -> float:
-    """Return the share of clips with a note asked for (>= 0) in which that note is heard."""
+def pitch_accuracy(pitch: Pitch, lowest: int, requested: Tensor | None) -> float:
+    """Return the share of clips with a requested note (>= 0) whose detected note equals it; NaN without requests."""
     if requested is None:
         return math.nan
-    right = heard.voiced & (heard.semitones.round() - lowest == requested)
+    right = pitch.voiced & (pitch.semitones.round() - lowest == requested)
     return mean(right[requested >= 0])
 
 
 def pitch_confusion(
     sounds: Sequence[Tensor] | Tensor, sample_rate: int, lowest: int, names: Sequence[str], requested: Tensor
 ) -> Confusion:
-    """Return the notes asked of clips against those heard, "other" for notes of no class, "none" for no pitch."""
-    heard = hear(sounds, sample_rate)
-    note = heard.semitones.round().long() - lowest
+    """Return the confusion of requested and detected notes.
+
+    Detected notes outside the classes count as "other", clips without a pitch as "none".
+
+    Arguments:
+        sounds: Clips (C, T), which may differ in length.
+        sample_rate: In Hz.
+        lowest: MIDI note number of class 0.
+        names: Names of the classes.
+        requested: Requested class of each clip, shape (B,), -1 for unconditional ones.
+    """
+    pitch = detect_pitch(sounds, sample_rate)
+    note = pitch.semitones.round().long() - lowest
     inside = (note >= 0) & (note < len(names))
-    seen = torch.where(heard.voiced, torch.where(inside, note, len(names)), len(names) + 1)
+    seen = torch.where(pitch.voiced, torch.where(inside, note, len(names)), len(names) + 1)
     return Confusion.of(requested, seen, names, ("other", "none"))
 
 
 def set_metrics(samples: Samples, reference: Reference) -> dict[str, Metric]:
-    """Return what judges of the data set hear in samples, which may differ in length."""
+    """Return the metrics of classifiers and of distances between sets; samples may differ in length."""
     judged: dict[str, Metric] = {}
     if reference.judges:
         seen = portraits(samples.examples, reference.sample_rate)
@@ -106,24 +116,24 @@ def set_metrics(samples: Samples, reference: Reference) -> dict[str, Metric]:
 
 
 def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
-    """Return what can be said of any sound, beside training clips.
+    """Return the metrics that need no labels.
 
     Arguments:
-        clips: What was measured of them.
-        reference: What they are compared with.
+        clips: Features of the samples.
+        reference: Reference clips.
     """
     known, lacks = reference.known, optional.lacks_torchaudio()
     n, compared = min(len(clips), reference.n), known.features[:COMPARED]
     not_measured = f" Not measured: {lacks}" if lacks else ""
-    too_few = f" Not measured: it takes {MIN_HELD_OUT} held-out clips." if reference.n < MIN_HELD_OUT else ""
+    too_few = f" Not measured: it needs {MIN_HELD_OUT} held-out clips." if reference.n < MIN_HELD_OUT else ""
     distributions = {
         f"{name}_error": Metric(
-            wasserstein(heard(clips), heard(known)),
+            wasserstein(feature(clips), feature(known)),
             unit,
             "lower",
             f"Distance between the distributions of {what} of the clips and of training clips.",
         )
-        for name, (heard, unit, what) in DISTRIBUTIONS.items()
+        for name, (feature, unit, what) in DISTRIBUTIONS.items()
     }
     return {
         "log_mel_fd": Metric(
@@ -131,76 +141,77 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
             "",
             "lower",
             f"Frechet distance of log-mel features, version {VERSION}, of {n} clips to {len(compared)} of training "
-            f"(reference {reference.digest}). The column of real data is its floor at this n, real clips against real "
-            "ones; it falls about as 1/n. A local number: compare it at the same n, reference and version alone, not "
-            f"with published distances.{not_measured}",
+            f"(reference {reference.digest}). The value of real data is the floor at this n; it falls about as 1/n. "
+            "Compare only values of equal n, reference and version. They are not comparable with published "
+            f"distances.{not_measured}",
         ),
         **distributions,
         "silent": Metric(
-            mean(clips.level < SILENT), "", "lower", f"Share of clips under {SILENT:.0f} dB of full scale."
+            mean(clips.level < SILENT), "", "lower", f"Share of clips below {SILENT:.0f} dB of full scale."
         ),
         "clipped": Metric(
             mean(~(clips.peak <= 1)),
             "",
             "lower",
-            "Share of clips that exceed full scale somewhere, or hold no numbers.",
+            "Share of clips that exceed full scale at any sample or contain NaN.",
         ),
         "copies": Metric(
             copy_share(nearest(clips.features, known.features), reference.near),
             "",
             "lower",
             f"Share of clips nearer to one of {len(known)} training clips, in log-mel features, than 99 % of held-out "
-            f"clips are: 0.01 by chance, much more where training clips are repeated.{not_measured or too_few}",
+            f"clips are: 0.01 by chance, more if training clips are repeated.{not_measured or too_few}",
         ),
     }
 
 
 def class_metrics(name: str, seen: Tensor, requested: Tensor | None, judge: Judge) -> dict[str, Metric]:
-    """Return what a classifier trained on this data's labels hears.
+    """Return the metrics of a classifier trained on the labels of this data set.
 
     Arguments:
         name: The condition.
-        seen: Spectrograms of the clips (B, 40, 32).
-        asked: The class asked of each clip (B,), -1 for none; None: none for all.
+        seen: Spectrograms of the clips, shape (B, 40, 32).
+        requested: Requested class of each clip, shape (B,), -1 for unconditional ones; None: all are unconditional.
         judge: The classifier.
     """
-    log_p = judge.answers(seen)
+    log_p = judge.log_probabilities(seen)
     classes = log_p.shape[1]
     given = torch.full((len(seen),), -1) if requested is None else requested
     right = (log_p.argmax(1) == given) & log_p.isfinite().all(1)
-    sure = "" if math.isnan(judge.accuracy) else f", and is right on {100 * judge.accuracy:.1f} % of held-out ones"
-    local = "A local number: published ones are by other classifiers."
+    accuracy = "" if math.isnan(judge.accuracy) else f", with {100 * judge.accuracy:.1f} % accuracy on held-out clips"
+    local = "Not comparable with published scores, which use other classifiers."
     return {
         f"{name}_agrees": Metric(
             mean(right[given >= 0]),
             "",
             "higher",
-            f"Share of the clips asked for a {name} in which a classifier hears it. It was trained here, on training "
-            f"clips alone{sure}; chance about {1 / classes:.3f}.",
+            f"Share of the clips conditioned on a {name} that a classifier assigns to it. The classifier was trained "
+            f"here on training clips only{accuracy}; chance about {1 / classes:.3f}.",
         ),
         f"{name}_local_is": Metric(
             inception_score(log_p),
             "",
             "higher",
             f"Inception score by this classifier, of {len(seen)} clips, one half against the other: 1 at worst, about "
-            f"{classes} at best, high where every {name} is clear and they vary. {local}",
+            f"{classes} at best. High if each clip has a clear {name} and all of them occur. {local}",
         ),
         f"{name}_local_mis": Metric(
             modified_inception_score(log_p),
             "",
             "higher",
-            f"Modified Inception score by this classifier, over all pairs of clips: grows with what is clear. {local}",
+            "Modified Inception score by this classifier, over all pairs of clips. High if each clip has a clear "
+            f"{name} and the clips vary. {local}",
         ),
         f"{name}_local_am": Metric(
             am_score(log_p, judge.known),
             "nats",
             "lower",
-            f"AM score by this classifier: how unclear a clip is, and how far each {name} is from being as frequent as "
-            f"in training. {local}",
+            f"AM score by this classifier: the entropy of its prediction for a clip, plus the divergence between the "
+            f"frequencies of each {name} in training and in the samples. {local}",
         ),
     }
 
 
 def mean(flags: Tensor) -> float:
-    """Return the share that is true; NaN of none."""
+    """Return the share of true flags; NaN if there are none."""
     return float(flags.double().mean())

@@ -1,1 +1,1 @@
-"""Sounds as HTML and as files."""
+"""Output of sounds as HTML and as files."""

@@ -1,4 +1,4 @@
-"""Sounds to look at and to play: an HTML fragment that fetches nothing."""
+"""Self-contained HTML players of sounds, with waveforms and mel spectrograms."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from polydiff.domains.audio import optional_imports as optional
 from polydiff.domains.audio.spectrogram import FLOOR, mel_decibels
 
 SHOWN, BYTES = 16, 340_000
-"""Most sounds shown, and most bytes that they take; at least two are."""
+"""Upper bounds of the shown sounds and of their HTML in bytes; at least two sounds are shown."""
 WIDTH, HEIGHT, MELS = 320, 64, 40
-"""Pixels of a picture: its width, and the height of the waveform, and bands of the mel spectrogram, 2 high."""
+"""Width of a picture and height of the waveform in pixels, and bands of the mel spectrogram, 2 pixels each."""
 
 
 def show(sounds: Sequence[Tensor], captions: Sequence[str], sample_rate: int) -> str:
-    """Return players of sounds (C, T) with waveform and mel spectrogram, each under its caption."""
+    """Return an HTML fragment of players of sounds (C, T), each with caption, waveform and mel spectrogram."""
     figures: list[str] = []
     for sound, caption in list(zip(sounds, captions, strict=True))[:SHOWN]:
         figures.append(figure(sound, caption, sample_rate))
@@ -34,7 +34,7 @@ def show(sounds: Sequence[Tensor], captions: Sequence[str], sample_rate: int) ->
 
 
 def figure(sound: Tensor, caption: str, sample_rate: int) -> str:
-    """Return one sound's caption, picture and player."""
+    """Return the HTML of one sound's caption, picture and player."""
     picture, player = data_uri("image/png", png(sound, sample_rate)), data_uri("audio/wav", wav(sound, sample_rate))
     text = html.escape(caption)
     return (
@@ -68,7 +68,7 @@ def wav(sound: Tensor, sample_rate: int) -> bytes:
 
 
 def png(sound: Tensor, sample_rate: int) -> bytes:
-    """Return a picture of a sound: its waveform, and below it, where torchaudio is installed, its mel spectrogram."""
+    """Return a PNG of a sound: its waveform and, if torchaudio is installed, its mel spectrogram below."""
     from matplotlib import colormaps, image
 
     mono = torch.nan_to_num(sound).mean(0)
@@ -83,7 +83,7 @@ def png(sound: Tensor, sample_rate: int) -> bytes:
 
 
 def columns(x: Tensor, n: int) -> list[Tensor]:
-    """Return the last axis in n parts as equal as can be, none empty."""
+    """Return the last axis in n non-empty parts of nearly equal length."""
     edges = torch.linspace(0, x.shape[-1], n + 1).long().tolist()
     return [x[..., a : max(b, a + 1)] for a, b in pairwise(edges)]
 
@@ -98,7 +98,7 @@ def waveform(mono: Tensor) -> np.ndarray:
 
 
 def spectrogram(mono: Tensor, sample_rate: int) -> np.ndarray:
-    """Return the mel spectrogram, low notes below, shape (MELS, WIDTH / 2), in [0, 1]."""
+    """Return the mel spectrogram, low frequencies at the bottom, shape (MELS, WIDTH / 2), in [0, 1]."""
     dots = WIDTH // 2
     decibels = mel_decibels(mono[None, None], sample_rate, MELS, hop=max(1, len(mono) // dots))[0]
     return torch.stack([part.mean(-1) for part in columns(1 - decibels / FLOOR, dots)], 1).flip(0).clamp(0, 1).numpy()

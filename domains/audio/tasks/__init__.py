@@ -1,1 +1,1 @@
-"""What a network for waveforms is trained for: whole sounds, masked parts, upsampling and vocoding."""
+"""Training tasks for waveforms: generation, inpainting, upsampling and vocoding."""

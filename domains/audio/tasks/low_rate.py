@@ -1,12 +1,12 @@
-r"""Recordings of a low sample rate: what is left of a sound in them, and how they are brought to a higher rate.
+r"""Recordings at a low sample rate: downsampling through a low-pass filter, and band-limited interpolation back.
 
-A recording at a low rate is the sound through a low-pass filter H, of which every p / q-th sample is kept; what the
-filter lets pass above half the low rate is folded back. Both ways are made on the spectrum of the whole clip, reflected
-at its ends, so that they are exact for band-limited sounds:
+A recording at a low rate is the sound filtered by a low-pass H and resampled by q / p. Frequencies that the filter
+passes above half the low rate are aliased. Both directions operate on the spectrum of the whole clip, reflected at its
+ends, so they are exact for band-limited sounds:
 
 $$ \hat y_k = \frac{q}{p} \sum_{m} H_{k + m N'} \hat x_{k + m N'}, $$
 
-and back, zeros above. Filters have no phase: |H| is that of the filter named.
+and back, with zeros above. Filters are zero-phase: only the magnitude |H| of the named filter is used.
 
 Symbols: x sound of N samples, y recording of N' = N q / p samples, hats spectra, H response, p / q ratio of the rates.
 """
@@ -25,28 +25,28 @@ from torch.nn import functional
 Kind = Literal["brickwall", "hann", "butterworth", "chebyshev"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 CUTOFFS = (0.8, 1.0)
-"""Range of cut-off frequencies in training, of half the low rate."""
+"""Range of cut-off frequencies in training, as shares of half the low rate."""
 ORDERS = (4, 12)
 """Range of orders in training."""
 RIPPLES = (0.01, 1.0)
 """Range of ripples in training, in dB, drawn log-uniformly."""
 MARGIN = 256
-"""Samples of a recording, about, by which a clip is reflected at each end."""
+"""Approximate number of samples, at the low rate, by which a clip is reflected at each end."""
 
 
 @dataclass(frozen=True)
 class LowPass:
-    """A low-pass filter by its magnitude.
+    """The magnitude of a low-pass filter.
 
-    "brickwall" passes all below the cut-off; "hann" falls as a cosine around it, over 2 / order of it; "butterworth" is
-    1 / sqrt(1 + r^(2 order)), "chebyshev" 1 / sqrt(1 + e^2 T(r)^2) with e^2 = 10^(ripple / 10) - 1 and T the Chebyshev
-    polynomial of this order, where r = f / cutoff.
+    With r = f / cutoff, "brickwall" is 1 for r <= 1. "hann" falls as a cosine around the cut-off, over 2 / order of it.
+    "butterworth" is 1 / sqrt(1 + r^(2 order)). "chebyshev" is 1 / sqrt(1 + e^2 T(r)^2), with e^2 = 10^(ripple / 10) - 1
+    and T the Chebyshev polynomial of this order.
 
     Arguments:
         kind: One of `KINDS`.
-        cutoff: In Hz.
-        order: Steepness.
-        ripple: Greatest loss below the cut-off in dB, of "chebyshev".
+        cutoff: Cut-off frequency in Hz.
+        order: Order of the filter; higher is steeper.
+        ripple: Ripple below the cut-off in dB, for "chebyshev".
     """
 
     kind: Kind
@@ -55,7 +55,7 @@ class LowPass:
     ripple: float = 0.05
 
     def __call__(self, f: Tensor) -> Tensor:
-        """Return the response at frequencies in Hz."""
+        """Return the magnitude at frequencies in Hz, of their shape."""
         r = f.abs() / self.cutoff
         match self.kind:
             case "brickwall":
@@ -74,7 +74,7 @@ class LowPass:
 
 
 def draw_low_pass(low_rate: int, generator: torch.Generator) -> LowPass:
-    """Draw a filter before sampling at a low rate, so that no model learns a single one."""
+    """Draw a random anti-aliasing filter for a low rate in Hz, so that a model does not fit a single one."""
     kind, cutoff, order, ripple = torch.rand(4, generator=generator).tolist()
     return LowPass(
         KINDS[int(kind * len(KINDS))],
@@ -85,13 +85,16 @@ def draw_low_pass(low_rate: int, generator: torch.Generator) -> LowPass:
 
 
 def record(x: Tensor, rate: int, low_rate: int, filters: Sequence[LowPass]) -> Tensor:
-    """Return sounds (B, C, T) as recordings at a low rate give them, each by its filter, (B, C, ceil(T q / p)).
+    """Return recordings of sounds at a low rate.
 
     Arguments:
-        x: Sounds.
-        rate: Their samples a second.
-        low_rate: Those of the recordings.
-        filters: One a sound.
+        x: Sounds, shape (B, C, T).
+        rate: Sample rate of the sounds in Hz.
+        low_rate: Sample rate of the recordings in Hz.
+        filters: B low-pass filters, one for each sound.
+
+    Returns:
+        Shape (B, C, ceil(T q / p)).
     """
     p, q = ratio(rate, low_rate)
     before, after = margins(x.shape[-1], p, MARGIN * p // q)
@@ -108,13 +111,16 @@ def record(x: Tensor, rate: int, low_rate: int, filters: Sequence[LowPass]) -> T
 
 
 def raised(low: Tensor, rate: int, low_rate: int, length: int) -> Tensor:
-    """Return recordings (B, C, T') brought to a higher rate by band-limited interpolation, (B, C, length).
+    """Return recordings at a higher rate, by band-limited interpolation.
 
     Arguments:
-        low: Recordings.
-        rate: Samples a second that they get.
-        low_rate: Those that they have.
-        length: Samples of each, at most T' p / q.
+        low: Recordings, shape (B, C, T').
+        rate: Sample rate of the result in Hz.
+        low_rate: Sample rate of the recordings in Hz.
+        length: Samples of the result, at most T' p / q.
+
+    Returns:
+        Shape (B, C, length).
     """
     p, q = ratio(rate, low_rate)
     before, after = margins(low.shape[-1], q, MARGIN)
@@ -128,13 +134,13 @@ def raised(low: Tensor, rate: int, low_rate: int, length: int) -> Tensor:
 
 
 def with_low_band(x: Tensor, given: Tensor, rate: int, top: float) -> Tensor:
-    """Return sounds (B, C, T) whose spectrum up to a frequency is that of given ones, with a gradual change below it.
+    """Return sounds (B, C, T) with the low band of `given` and the high band of x.
 
     Arguments:
-        x: Sounds.
-        given: What their lower part should be.
-        rate: In Hz.
-        top: Frequency in Hz up to which `given` is taken; from 0.9 of it on more and more of x.
+        x: Sounds, shape (B, C, T).
+        given: Sounds that provide the low band, shape (B, C, T).
+        rate: Sample rate in Hz.
+        top: Upper end of the low band in Hz; the two are cross-faded between 0.9 `top` and `top`.
     """
     before, after = margins(x.shape[-1], 1, MARGIN)
     difference = reflected(given - x, before, after)
@@ -145,7 +151,7 @@ def with_low_band(x: Tensor, given: Tensor, rate: int, top: float) -> Tensor:
 
 
 def within(x: Tensor, rate: int, low: float, high: float) -> Tensor:
-    """Return the part of sounds (B, C, T) between two frequencies in Hz."""
+    """Return the part of sounds (B, C, T) in [low, high), in Hz, at the sample rate `rate` in Hz."""
     before, after = margins(x.shape[-1], 1, MARGIN)
     padded = reflected(x, before, after)
     f = torch.fft.rfftfreq(padded.shape[-1], 1 / rate, device=x.device)
@@ -155,7 +161,7 @@ def within(x: Tensor, rate: int, low: float, high: float) -> Tensor:
 
 
 def envelope(x: Tensor, width: int) -> Tensor:
-    """Return the root mean square of sounds (B, C, T) under a Hann window of so many samples at each place."""
+    """Return the envelope of sounds (B, C, T): the root mean square under a Hann window of `width` samples."""
     half = max(width // 2, 1)
     window = torch.hann_window(2 * half + 1, periodic=False, dtype=x.dtype, device=x.device)
     power = reflected(x.square(), half, half).flatten(0, 1)[:, None]
@@ -164,19 +170,22 @@ def envelope(x: Tensor, width: int) -> Tensor:
 
 
 def ratio(rate: int, low_rate: int) -> tuple[int, int]:
-    """Return p and q, without common divisor, with rate / low_rate = p / q."""
+    """Return coprime p and q with rate / low_rate = p / q."""
     divisor = math.gcd(rate, low_rate)
     return rate // divisor, low_rate // divisor
 
 
 def margins(length: int, step: int, margin: int) -> tuple[int, int]:
-    """Return by how much a clip is reflected before and after it: a multiple of a step before it, and so altogether."""
+    """Return the samples of reflection before and after a clip.
+
+    The number before the clip and the total length are multiples of `step`.
+    """
     before = -(-margin // step) * step
     return before, before + -length % step
 
 
 def reflected(x: Tensor, before: int, after: int) -> Tensor:
-    """Return sounds reflected at both ends, as often as there is need."""
+    """Return sounds (..., T) reflected at both ends, repeatedly if needed, shape (..., before + T + after)."""
     length = x.shape[-1]
     places = torch.arange(-before, length + after, device=x.device) % max(2 * length - 2, 1)
     return x[..., torch.where(places < length, places, 2 * length - 2 - places)]

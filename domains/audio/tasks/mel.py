@@ -1,10 +1,10 @@
-r"""The mel spectrogram that a vocoder is told: one definition, kept with the model, and files that say theirs.
+r"""Mel spectrograms as a vocoder's condition, defined by parameters that the model and each file store.
 
 $$ m_{bj} = \log \max\Big(\sum_f w_{bf} |S_{fj}|^p,\ \text{floor}\Big), $$
 
-natural logarithm. Frame j stands for the samples j hop .. (j + 1) hop - 1 and is centred on them, so that a clip of T
-samples has ceil(T / hop) frames; beyond its ends it is reflected. (This is the spectrogram of Kong et al., HiFi-GAN,
-2020, https://arxiv.org/abs/2010.05646, by default with its numbers.)
+natural logarithm. Frame j is centred on the samples j hop .. (j + 1) hop - 1, so a clip of T samples has ceil(T / hop)
+frames. The clip is reflected at its ends. This is the spectrogram of HiFi-GAN, whose parameters are the defaults (Kong
+et al., 2020, https://arxiv.org/abs/2010.05646).
 
 Symbols: S short-time Fourier transform with a Hann window, w filters, p power, b band, f frequency, j frame; B clips,
 C channels, T samples.
@@ -32,7 +32,7 @@ from polydiff.support.errors import UserError, check_file
 from polydiff.support.files import write_atomic
 
 SUFFIX = ".mel.npz"
-"""End of the name of a file that holds a mel spectrogram."""
+"""Suffix of mel spectrogram files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +41,15 @@ class Mel:
 
     Arguments:
         sample_rate: In Hz.
-        n_fft: Samples of the transform.
-        window: Samples of the window.
-        hop: Samples that a frame stands for.
+        n_fft: Size of the Fourier transform in samples.
+        window: Length of the window in samples.
+        hop: Samples between frames.
         bands: Number of filters.
-        low: Frequency in Hz at which the filters begin.
-        high: Frequency in Hz at which they end.
-        power: p.
-        floor: Least sum.
-        scale: "slaney" or "htk", of frequencies; "slaney" also divides each filter by its width.
+        low: Lowest frequency of the filters in Hz.
+        high: Highest frequency of the filters in Hz.
+        power: p, the exponent of the magnitudes.
+        floor: Lower bound of the sums before the logarithm.
+        scale: Frequency scale, "slaney" or "htk"; "slaney" also divides each filter by its width.
     """
 
     sample_rate: int
@@ -65,18 +65,22 @@ class Mel:
 
     @classmethod
     def of(cls, data: AudioData) -> Mel:
-        """Return the definition that a configuration gives."""
+        """Return the definition of a configuration.
+
+        Raises:
+            UserError: The sizes or frequencies are inconsistent.
+        """
         mel, rate = data.mel, data.sample_rate
         hop = mel.hop or default_hop(rate)
         n_fft = mel.n_fft or 4 * hop
         window, high = mel.window or n_fft, mel.high or rate / 2
         if not hop <= window <= n_fft:
             raise UserError(
-                f"data.mel: hop={hop}, window={window}, n_fft={n_fft}: a hop is at most the window, "
-                "and that at most the transform."
+                f"data.mel has hop={hop}, window={window} and n_fft={n_fft}. The hop must be at most the window, and "
+                "the window at most n_fft."
             )
         if mel.low >= high:
-            raise UserError(f"data.mel.low={mel.low:g} is not below the highest frequency, {high:g} Hz.")
+            raise UserError(f"data.mel.low={mel.low:g} must be below the highest frequency, {high:g} Hz.")
         return cls(
             sample_rate=rate,
             n_fft=n_fft,
@@ -91,7 +95,7 @@ class Mel:
         )
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the spectrograms of sounds (B, C, T), one channel's bands after the other's, (B, C bands, frames)."""
+        """Return the log-mel spectrograms of sounds (B, C, T), with channels concatenated, (B, C bands, frames)."""
         clip = x.shape[-1]
         length = max(clip, self.n_fft)
         x = functional.pad(x.float(), (0, -(-length // self.hop) * self.hop - clip))
@@ -100,11 +104,11 @@ class Mel:
         return self.log(transform(self)(padded))[..., : self.frames(clip)]
 
     def log(self, power: Tensor) -> Tensor:
-        """Return the logarithm of sums (B, C, bands, frames), channels joined."""
+        """Return the logarithm of sums (B, C, bands, frames), with channels concatenated, (B, C bands, frames)."""
         return power.clamp(min=self.floor).log().flatten(1, 2)
 
     def frames(self, length: int) -> int:
-        """Return the number of frames of a clip of so many samples."""
+        """Return the number of frames of a clip of `length` samples."""
         return -(-length // self.hop)
 
 
@@ -114,13 +118,13 @@ def default_hop(sample_rate: int) -> int:
 
 
 def default_bands(sample_rate: int) -> int:
-    """Return the number of filters that suits a sample rate."""
+    """Return the default number of filters for a sample rate in Hz."""
     return 40 if sample_rate < 16000 else 80 if sample_rate < 32000 else 128
 
 
 @lru_cache(maxsize=8)
 def transform(mel: Mel) -> Any:
-    """Return torchaudio's mel spectrogram of a definition, frames from the first sample on."""
+    """Return torchaudio's mel spectrogram for a definition; the first frame starts at the first sample."""
     return optional.torchaudio("transforms").MelSpectrogram(
         mel.sample_rate,
         mel.n_fft,
@@ -137,22 +141,25 @@ def transform(mel: Mel) -> Any:
 
 
 def griffin_lim(mel: Mel, spectrogram: Tensor, length: int, iterations: int = 32) -> Tensor:
-    """Return sounds (B, C, length) of mel spectrograms: what needs no training (Griffin & Lim, 1984).
+    """Return sounds of mel spectrograms by the method of Griffin and Lim (1984), which needs no training.
 
-    Magnitudes are the least squares solution of the filters, at least 0; phases begin at random and are made consistent
-    with the windows' overlap, with momentum (Perraudin et al., 2013). The phases drawn are the same at each call.
+    Magnitudes are the least-squares solution for the filters, clamped at 0. Phases start at random, the same at each
+    call. They are made consistent with the overlap of the windows, with momentum (Perraudin et al., 2013).
 
     Arguments:
         mel: The definition.
         spectrogram: Shape (B, C bands, frames).
         length: Samples of a sound.
-        iterations: Of the phases.
+        iterations: Number of iterations of the phases.
+
+    Returns:
+        Shape (B, C, length).
     """
     sums = spectrogram.unflatten(1, (-1, mel.bands)).exp()
     sums = torch.where(sums > mel.floor * 1.001, sums, 0)
     filters = transform(mel).mel_scale.fb.to(sums)
     magnitudes = (torch.linalg.pinv(filters.mT.double()).to(sums) @ sums).clamp(min=0)
-    # the inverse begins half a frame in, and its first step needs more samples than half a transform
+    # the inverse starts half a frame late, and its first step needs more samples than half a transform
     after = max(1, mel.n_fft // 2 // mel.hop + 1 - magnitudes.shape[-1])
     ends = magnitudes[..., :1], magnitudes[..., -1:].expand(*magnitudes.shape[:-1], after)
     magnitudes = torch.cat([ends[0], magnitudes, ends[1]], -1)
@@ -166,31 +173,45 @@ def griffin_lim(mel: Mel, spectrogram: Tensor, length: int, iterations: int = 32
 
 
 def write_mel(path: Path, mel: Mel, spectrogram: Tensor, length: int) -> None:
-    """Write the mel spectrogram (C bands, frames) of a sound of so many samples, with its definition."""
+    """Write a mel spectrogram with its definition.
+
+    Arguments:
+        path: The file, whose name ends in .mel.npz.
+        mel: The definition.
+        spectrogram: Shape (C bands, frames).
+        length: Number of samples of its sound.
+    """
     buffer = io.BytesIO()
     np.savez(buffer, mel=spectrogram.numpy(), length=np.int64(length), definition=np.str_(json.dumps(asdict(mel))))
     write_atomic(path, buffer.getvalue())
 
 
 def read_mel(path: Path, mel: Mel, channels: int = 1) -> tuple[Tensor, int]:
-    """Return the mel spectrogram (C bands, frames) of a file and its sound's length; another definition is refused."""
+    """Return the mel spectrogram (C bands, frames) in a file, and the number of samples of its sound.
+
+    Raises:
+        UserError: The file is missing, damaged, or has another definition or shape.
+    """
     check_file(path)
     try:
         with np.load(path, allow_pickle=False) as held:
             values, length, definition = held["mel"], int(held["length"]), dict(json.loads(str(held["definition"])))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} is no mel spectrogram of polydiff ({error}). polydiff.domains.audio.tasks.mel.write_mel makes one."
+            f"{path} is not a mel spectrogram file of polydiff ({error}). "
+            "polydiff.domains.audio.tasks.mel.write_mel writes one."
         ) from error
-    wanted = asdict(mel)
-    different = [name for name in wanted if definition.get(name) != wanted[name]]
+    expected = asdict(mel)
+    different = [name for name in expected if definition.get(name) != expected[name]]
     if different:
-        said = ", ".join(f"{name} is {definition.get(name)}, not {wanted[name]}" for name in different)
-        raise UserError(f"{path} holds another kind of mel spectrogram than the model was trained on: {said}.")
+        differences = ", ".join(f"{name} is {definition.get(name)}, not {expected[name]}" for name in different)
+        raise UserError(
+            f"{path} contains a mel spectrogram of another definition than the model was trained on: {differences}."
+        )
     shape = (channels * mel.bands, mel.frames(length))
     if length < 1 or values.shape != shape or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise UserError(
-            f"{path} should hold finite numbers of shape {shape} for {length} samples of {channels} channels, not "
+            f"{path} must contain finite numbers of shape {shape} for {length} samples of {channels} channels, not "
             f"{values.dtype} {values.shape}."
         )
     return torch.from_numpy(values.astype(np.float32)), length
@@ -198,11 +219,11 @@ def read_mel(path: Path, mel: Mel, channels: int = 1) -> tuple[Tensor, int]:
 
 @dataclass(frozen=True)
 class Scale:
-    """Standardises mel spectrograms for a network.
+    """Standardisation of mel spectrograms for a network.
 
     Arguments:
-        mean: Of each band, the same in all channels.
-        std: Root mean square of what remains, of all bands together.
+        mean: Mean of each band, over all channels.
+        std: Standard deviation from these means, over all bands.
     """
 
     mean: tuple[float, ...]
@@ -210,23 +231,27 @@ class Scale:
 
     @classmethod
     def measure(cls, spectrograms: Tensor, bands: int) -> Scale:
-        """Return the scale of spectrograms (N, C bands, frames)."""
+        """Return the scale measured on spectrograms (N, C bands, frames).
+
+        Raises:
+            UserError: The spectrograms are constant or not finite.
+        """
         values = spectrograms.unflatten(1, (-1, bands)).double()
         mean = values.mean((0, 1, 3))
         std = (values - mean[:, None]).square().mean().sqrt().item()
         if not 0 < std < math.inf:
-            raise UserError(f"The training data's mel spectrograms vary by {std}: the data are silent or broken.")
+            raise UserError(f"The mel spectrograms of the training data vary by {std}: the data is silent or broken.")
         return cls(tuple(mean.tolist()), std)
 
     def encode(self, spectrogram: Tensor) -> Tensor:
         """Return standardised spectrograms (B, C bands, frames)."""
         return (spectrogram - self.column(spectrogram)) / self.std
 
-    def decode(self, told: Tensor) -> Tensor:
-        """Return spectrograms of standardised ones."""
-        return told * self.std + self.column(told)
+    def decode(self, standardised: Tensor) -> Tensor:
+        """Return the spectrograms (B, C bands, frames) of standardised ones."""
+        return standardised * self.std + self.column(standardised)
 
     def column(self, spectrogram: Tensor) -> Tensor:
-        """Return the mean beside each of a spectrogram's rows, shape (C bands, 1)."""
+        """Return the mean of each row of a spectrogram, shape (C bands, 1)."""
         repeats = spectrogram.shape[-2] // len(self.mean)
         return torch.tensor(self.mean, dtype=torch.float32).to(spectrogram.device).repeat(repeats)[:, None]

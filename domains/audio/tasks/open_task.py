@@ -1,4 +1,4 @@
-"""What a network for waveforms is trained for, by the configuration's `task`."""
+"""The training task of a configuration's `task`, and its statistics."""
 
 from __future__ import annotations
 
@@ -17,29 +17,35 @@ from polydiff.support.errors import UserError
 
 
 class FromFiles(Restoration, Protocol):
-    """A task that is told files."""
+    """A task whose conditions can be read from files."""
 
     def read(self, path: Path, degrade: bool = False) -> tuple[dict[str, Tensor], int]:
-        """Return what the network is told of one file, and the length of what is made of it, in samples."""
+        """Return the task's conditions (1, ...) from one file, and the length of the restored sound in samples."""
 
 
-def read_told(task: FromFiles, paths: Sequence[Path], degrade: bool) -> tuple[dict[str, Tensor], int]:
-    """Return what the network is told of files, and their common length; one of another length is a `UserError`."""
+def read_conditions(task: FromFiles, paths: Sequence[Path], degrade: bool) -> tuple[dict[str, Tensor], int]:
+    """Return the task's conditions (B, ...) from files, and the common length of the restored sounds in samples.
+
+    Raises:
+        UserError: A file cannot be read, or gives another length than the first.
+    """
     parts = [task.read(path, degrade) for path in paths]
     length = parts[0][1]
     for path, (_, other) in zip(paths, parts, strict=True):
         if other != length:
-            raise UserError(f"{path} gives {other} samples, {paths[0]} {length}. Read files that differ one at a time.")
-    return {name: torch.cat([told[name] for told, _ in parts]) for name in task.conditions}, length
+            raise UserError(
+                f"{path} gives {other} samples, {paths[0]} {length}. Read files of different lengths one at a time."
+            )
+    return {name: torch.cat([observed[name] for observed, _ in parts]) for name in task.conditions}, length
 
 
 def open_task(config: AudioConfig, codec: Standardise, statistics: Mapping[str, Any]) -> Task:
-    """Return the task of a configuration; states are those that the codec gives.
+    """Return the task of a configuration.
 
     Arguments:
         config: The configuration.
-        codec: Of the states.
-        statistics: What `measure_task` returned.
+        codec: The codec of the states.
+        statistics: The result of `measure_task`.
     """
     match config.task:
         case "generate":
@@ -49,19 +55,22 @@ def open_task(config: AudioConfig, codec: Standardise, statistics: Mapping[str, 
         case "upsample":
             from polydiff.domains.audio.tasks.restoration import Upsample
 
-            told = statistics["missing"]
-            return Upsample(config.data, codec, Standardise(told["std"], tuple(told["gains"])))
+            missing = statistics["missing"]
+            return Upsample(config.data, codec, Standardise(missing["std"], tuple(missing["gains"])))
         case "vocode":
             from polydiff.domains.audio.tasks.mel import Mel, Scale
             from polydiff.domains.audio.tasks.restoration import Vocode
 
-            told = statistics["mel"]
-            return Vocode(config.data, codec, Mel(**told["definition"]), Scale(tuple(told["mean"]), told["std"]))
+            mel = statistics["mel"]
+            return Vocode(config.data, codec, Mel(**mel["definition"]), Scale(tuple(mel["mean"]), mel["std"]))
 
 
 def measure_task(config: AudioConfig, clips: Tensor) -> dict[str, Any]:
-    """Return what a task measures on training clips (N, C, T), as JSON: for upsampling, how
-    strong what is missing is; for a vocoder, the definition of its spectrogram and its scale."""
+    """Return the statistics of a task on training clips (N, C, T), as JSON.
+
+    Upsampling measures the level and spectrum of the missing part; vocoding stores the definition and the scale of its
+    mel spectrogram. The other tasks measure nothing.
+    """
     if config.task == "upsample":
         from polydiff.domains.audio.tasks.restoration import Upsample
 

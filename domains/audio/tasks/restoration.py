@@ -1,4 +1,4 @@
-"""Sounds made of what is left of them: upsampling, of a recording at a low rate, and vocoding, of a mel spectrogram."""
+"""Restoration tasks: upsampling a recording at a low rate, and vocoding a mel spectrogram."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ from polydiff.domains.audio.tasks.mel import SUFFIX, Mel, Scale, griffin_lim, re
 from polydiff.support.errors import UserError
 
 MEASURED = 256
-"""Clips that the filter is measured on."""
+"""Number of clips on which the filter is measured."""
 PLAIN = Standardise(1.0)
-"""Changes nothing."""
+"""The identity codec."""
 LEAST = 1e-3
-"""Least envelope, of the level of a recording."""
+"""Lower bound of the envelope, relative to the level of a recording."""
 MEL = "mel"
-"""Name of the condition that holds a mel spectrogram."""
+"""Name of the condition on a mel spectrogram."""
 
 
 @dataclass(frozen=True)
 class Missing(Euclidean):
-    """Where that lives which recordings lack: a sound is y + g W^-1 x, with x the state.
+    """The space of upsampling: a state x stands for the sound y + g W^-1 x, so it is the part that recordings lack.
 
-    What is missing is thousands of times weaker than the sound, fades with it and gets weaker with frequency. Divided
-    by the envelope of what is known just below it, and with its spectrum evened out, it is as strong everywhere as the
-    noise that it is told from.
+    The missing part is thousands of times weaker than the sound, decays with it and falls with frequency. Division by
+    the envelope of the highest known band, followed by whitening, gives it the level of the diffusion's noise at all
+    times and frequencies.
 
     Arguments:
-        origin: y, the recordings at the full rate, (B, C, T), on the CPU.
-        gain: g, of the same shape.
+        origin: y, the recordings at the full rate, shape (B, C, T), on the CPU.
+        gain: g, shape (B, C, T).
         filter: W.
     """
 
@@ -60,28 +60,29 @@ class Missing(Euclidean):
 
     @property
     def log_volume(self) -> Tensor:
-        """Log of the volume, in the units of sounds, of a unit cube of states, (B,)."""
+        """Log of the volume that a unit cube of states has in sounds of unit variance, shape (B,)."""
         return self.gain.log().sum((1, 2)) + self.filter.log_volume(self.shape)
 
     def encode(self, sound: Tensor) -> State:
-        """Return the states of sounds, both of unit variance."""
+        """Return the states (B, C, T) of sounds (B, C, T), both of unit variance."""
         return self.filter.encode((sound - self.origin) / self.gain)
 
     def decode(self, x: State) -> Tensor:
-        """Return the sounds of states."""
+        """Return the sounds (B, C, T) of states (B, C, T)."""
         return self.origin + self.gain * self.filter.decode(x)
 
 
 @dataclass(frozen=True)
 class Upsample:
-    """The task of making sounds of recordings at a low rate, which are told brought back to the full rate.
+    """The task of upsampling: restore sounds, conditioned on recordings at a low rate.
 
-    States are what is `Missing`. In training every example is recorded by a filter of its own (`draw_low_pass`).
+    The recordings are interpolated to the full rate. States are the missing part (`Missing`). In training each example
+    is recorded through its own random filter (`draw_low_pass`).
 
     Arguments:
-        data: The settings, with both rates.
-        codec: Of sounds.
-        filter: Of what is missing over the envelope, measured on the training data.
+        data: The data section of the configuration, with both sample rates.
+        codec: The codec of sounds.
+        filter: Codec of the missing part divided by the envelope, measured on the training data.
     """
 
     data: AudioData
@@ -96,93 +97,101 @@ class Upsample:
 
     @property
     def top(self) -> float:
-        """Frequency in Hz up to which all recordings are whole."""
+        """Lowest cut-off of the training filters in Hz."""
         return CUTOFFS[0] * self.data.given_rate / 2
 
     def observe(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
         return self.degraded(x, [draw_low_pass(self.data.given_rate, generator) for generator in generators])
 
     def degraded(self, x: Tensor, filters: Sequence[LowPass]) -> dict[str, Tensor]:
-        """Return what the network is told of sounds that are recorded by these filters."""
+        """Return the task's conditions of sounds (B, C, T) recorded through these filters."""
         rate, low = self.data.sample_rate, self.data.given_rate
-        return self.beside(raised(record(x, rate, low, filters), rate, low, x.shape[-1]))
+        return self.observed(raised(record(x, rate, low, filters), rate, low, x.shape[-1]))
 
-    def beside(self, low: Tensor) -> dict[str, Tensor]:
-        """Return what the network is told: recordings at the full rate, and their upper part at an even level."""
+    def observed(self, low: Tensor) -> dict[str, Tensor]:
+        """Return the task's conditions of recordings at the full rate (B, C, T).
+
+        They are the recordings and their upper band divided by its envelope, shape (B, 2 C, T).
+        """
         upper, gain = self.upper(low)
         return {LOW: torch.cat([low, upper / gain], 1)}
 
     def upper(self, low: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the upper part of recordings at the full rate, and its envelope, both (B, C, T)."""
+        """Return the upper band of recordings at the full rate, and its envelope, both (B, C, T)."""
         upper = within(low, self.data.sample_rate, 0.6 * self.top, self.top)
         least = LEAST * low.square().mean(-1, keepdim=True).sqrt() + 1e-6
         return upper, envelope(upper, self.data.sample_rate // 125) + least
 
-    def space(self, told: Condition) -> Missing:
-        """Return where that lives which the recordings lack."""
-        low = told[LOW][:, : self.data.channels]
+    def space(self, observed: Condition) -> Missing:
+        """Return the space of the missing part, given the task's conditions."""
+        low = observed[LOW][:, : self.data.channels]
         gain = self.upper(low)[1]
         return Missing(len(low), tuple(low.shape[1:]), origin=low, gain=gain, filter=self.filter)
 
     def measure(self, sounds: Tensor) -> Standardise:
-        """Return the filter that evens out what training sounds (N, C, T) lack, as it is in the median.
+        """Return the codec that whitens the missing part of training sounds (N, C, T).
 
-        Its gains are the mean over clips in dB, so that a few loud ones do not say how strong the many are; in the
-        recordings' own band they are those of the lowest missing frequencies.
+        Its gains are means over clips in dB and its std is the median over clips, so that a few loud clips do not
+        dominate. In the band of the recordings the gains are those of the strongest missing frequencies.
         """
         sounds, low = sounds[:MEASURED], self.data.given_rate
         space = self.space(self.degraded(sounds, [LowPass("brickwall", low / 2)] * len(sounds)))
-        lacking = space.encode(sounds)
-        power = torch.stack([spectrum(clip[None]) for clip in lacking]).mean(0)
+        missing = space.encode(sounds)
+        power = torch.stack([spectrum(clip[None]) for clip in missing]).mean(0)
         known = torch.linspace(0, self.data.sample_rate / 2, len(power)) < low / 2
         power = torch.where(known, power[~known].max(), power)
         gains = tuple((power.max() - power).tolist())
-        level = Standardise(1.0, gains).encode(lacking).square().mean((1, 2)).sqrt().median()
+        level = Standardise(1.0, gains).encode(missing).square().mean((1, 2)).sqrt().median()
         return Standardise(float(level.clamp(min=1e-3)), gains)
 
     def read(self, path: Path, degrade: bool = False) -> tuple[dict[str, Tensor], int]:
-        """Return what the network is told of one file of the low rate, and the length of what is made of it.
+        """Return the task's conditions (1, ...) from one file, and the length of the restored sound in samples.
 
         Arguments:
-            path: A sound file.
-            degrade: Whether it is one of a higher rate, to be recorded at the low one first.
+            path: A sound file at the low rate.
+            degrade: Whether the file has a higher rate and is downsampled first.
+
+        Raises:
+            UserError: The file cannot be read, or has another sample rate than the low rate.
         """
         rate, low = self.data.sample_rate, self.data.given_rate
         if degrade:
             sound = self.codec.encode(read_sound(path, self.data))[None]
             return self.degraded(sound, [LowPass("brickwall", low / 2)]), sound.shape[-1]
-        less = {"sample_rate": low, "length": max(256, self.data.length * low // rate)}
-        sound = read_sound(path, self.data.model_copy(update=less))
+        at_low_rate = {"sample_rate": low, "length": max(256, self.data.length * low // rate)}
+        sound = read_sound(path, self.data.model_copy(update=at_low_rate))
         header = Header(path.name, *header_numbers(path))
         if header.rate != low:
-            further = " --degrade takes it down to that first." if header.rate > low else ""
-            raise UserError(f"{path} has {header.rate} samples a second; the model makes {rate} of {low}.{further}")
+            advice = f" Pass --degrade to resample it to {low} Hz first." if header.rate > low else ""
+            raise UserError(
+                f"{path} has a sample rate of {header.rate} Hz; the model upsamples {low} to {rate} Hz.{advice}"
+            )
         length = header.length_at(rate)
-        return self.beside(raised(self.codec.encode(sound)[None], rate, low, length)), length
+        return self.observed(raised(self.codec.encode(sound)[None], rate, low, length)), length
 
     @property
     def simple(self) -> str:
         return "the recording at the low rate, interpolated: nothing above its band"
 
-    def guess(self, told: Condition, sizes: Sequence[int]) -> State:
-        low = told[LOW]
+    def guess(self, observed: Condition, sizes: Sequence[int]) -> State:
+        low = observed[LOW]
         return low.new_zeros(len(low), self.data.channels, *sizes)
 
-    def finish(self, x: State, told: Condition) -> State:
-        """Return states without what they add to a recording's own band: as far up as no filter of training reaches."""
-        missing = self.space(told)
+    def finish(self, x: State, observed: Condition) -> State:
+        """Return states (B, C, T) whose sounds have the recordings' own low band, up to `top`."""
+        missing = self.space(observed)
         return missing.encode(with_low_band(missing.decode(x), missing.origin, self.data.sample_rate, self.top))
 
 
 @dataclass(frozen=True)
 class Vocode:
-    """The task of making sounds of their mel spectrograms.
+    """The task of vocoding: restore sounds, conditioned on their mel spectrograms.
 
     Arguments:
-        data: The settings.
-        codec: Of the states.
-        mel: The definition.
-        scale: As measured on the training data.
+        data: The data section of the configuration.
+        codec: The codec of the states.
+        mel: The definition of the spectrograms.
+        scale: Their standardisation, measured on the training data.
     """
 
     data: AudioData
@@ -200,7 +209,7 @@ class Vocode:
         return {MEL: self.scale.encode(self.mel(self.codec.decode(x)))}
 
     def read(self, path: Path, degrade: bool = False) -> tuple[dict[str, Tensor], int]:
-        """Return what the network is told of a .mel.npz file, or of a sound file, and its length in samples."""
+        """Return the task's conditions (1, ...) from a .mel.npz file or a sound file, and its length in samples."""
         if path.name.endswith(SUFFIX):
             spectrogram, length = read_mel(path, self.mel, self.data.channels)
         else:
@@ -212,9 +221,9 @@ class Vocode:
     def simple(self) -> str:
         return "the method of Griffin and Lim on the same spectrogram"
 
-    def guess(self, told: Condition, sizes: Sequence[int]) -> State:
-        return self.codec.encode(griffin_lim(self.mel, self.scale.decode(told[MEL]), *sizes))
+    def guess(self, observed: Condition, sizes: Sequence[int]) -> State:
+        return self.codec.encode(griffin_lim(self.mel, self.scale.decode(observed[MEL]), *sizes))
 
-    def finish(self, x: State, told: Condition) -> State:
-        """Return states as they are: a mel spectrogram fixes none of their numbers."""
+    def finish(self, x: State, observed: Condition) -> State:
+        """Return states (B, C, T) unchanged, because a mel spectrogram determines none of their values."""
         return x

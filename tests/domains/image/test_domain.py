@@ -14,25 +14,9 @@ from polydiff.config.merge import resolve
 from polydiff.contract.domain import Samples
 from polydiff.core.streams import streams
 from polydiff.domains.image import SPEC
-from polydiff.domains.image.config import ImageConfig, ImageData
 from polydiff.domains.image.domain import Image
 from polydiff.support.errors import UserError
 from polydiff.testing.domain import check_domain
-
-
-@pytest.fixture(scope="module")
-def image() -> Image:
-    return Image(ImageConfig())
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    root = tmp_path_factory.mktemp("photos")
-    g = np.random.default_rng(0)
-    for i in range(80):
-        small = g.integers(0, 200, (4, 4, 3), dtype=np.uint8)
-        Pillow.fromarray(small).resize((20, 16)).save(root / f"{i}.png")
-    return Image(ImageConfig(data=ImageData(name="folder", path=root, size=16, test_share=0.4)))
 
 
 def test_decoding_undoes_encoding_and_states_are_standardised(image: Image) -> None:

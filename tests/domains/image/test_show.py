@@ -7,33 +7,11 @@ import io
 import re
 
 import numpy as np
-import pytest
+from image_cases import noise
 from PIL import Image as Pillow
 
 from polydiff.contract.domain import Samples
-from polydiff.core.streams import streams
-from polydiff.domains.image.config import ImageConfig, ImageData
 from polydiff.domains.image.domain import Image
-
-
-@pytest.fixture(scope="module")
-def image() -> Image:
-    return Image(ImageConfig())
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    root = tmp_path_factory.mktemp("photos")
-    g = np.random.default_rng(0)
-    for i in range(80):
-        small = g.integers(0, 200, (4, 4, 3), dtype=np.uint8)
-        Pillow.fromarray(small).resize((20, 16)).save(root / f"{i}.png")
-    return Image(ImageConfig(data=ImageData(name="folder", path=root, size=16, test_share=0.4)))
-
-
-def noise(image: Image, n: int) -> Samples:
-    space, cond = image.blank(streams(0, "blank", range(n)), {})
-    return Samples(image.decode(space.noise(streams(0, "noise", range(n))), space), cond)
 
 
 def test_the_picture_holds_every_image_enlarged_and_fetches_nothing(image: Image) -> None:

@@ -100,7 +100,7 @@ def test_parts_of_a_file_stay_together_wherever_they_begin(tmp_path: Path) -> No
     assert source.quarantine.used == 90
 
 
-def test_rows_that_make_no_sense_are_put_aside(tmp_path: Path) -> None:
+def test_invalid_rows_are_excluded(tmp_path: Path) -> None:
     good = [json.dumps({"path": write(tmp_path / f"{i}.wav", i).name}) for i in range(120)]
     bad = [
         '{"path": ',
@@ -127,16 +127,16 @@ def test_rows_that_make_no_sense_are_put_aside(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"start": math.inf}, "start=inf is no time in seconds"),
-        ({"end": -math.inf}, "end=-inf is no time in seconds"),
-        ({"start": [1]}, "start=[1] is no time in seconds"),
-        ({"end": True}, "end=True is no time in seconds"),
-        ({"start": "half"}, "start=half is no time in seconds"),
+        ({"start": math.inf}, "start=inf is not a time in seconds"),
+        ({"end": -math.inf}, "end=-inf is not a time in seconds"),
+        ({"start": [1]}, "start=[1] is not a time in seconds"),
+        ({"end": True}, "end=True is not a time in seconds"),
+        ({"start": "half"}, "start=half is not a time in seconds"),
         ({"path": "a\0b.wav"}, "embedded null byte"),
         ({"path": "a\ud800b.wav"}, "its name is not UTF-8"),
     ],
 )
-def test_a_row_that_no_file_can_have_is_put_aside(tmp_path: Path, row: dict[str, Any], reason: str) -> None:
+def test_a_row_with_an_invalid_time_is_excluded(tmp_path: Path, row: dict[str, Any], reason: str) -> None:
     rows: list[dict[str, Any]] = [{"path": write(tmp_path / f"{i}.wav", i).name} for i in range(20)]
     (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, [*rows, {"path": "0.wav", **row}])))
     with pytest.warns(UserWarning, match="1 of 21 sounds"):
@@ -146,21 +146,21 @@ def test_a_row_that_no_file_can_have_is_put_aside(tmp_path: Path, row: dict[str,
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("t.csv", "path,label\né.wav,x\n".encode("latin-1"), "t.csv is not text in UTF-8"),
         ("t.jsonl", '{"path": "é.wav"}'.encode("latin-1"), "t.jsonl is not text in UTF-8"),
         ("t.csv", b"path,text\na.wav," + 200_000 * b"x", "t.csv is not a table: field larger"),
         ("t.csv", b"path,label,label\na.wav,x,y\n", "t.csv has several columns `label`"),
-        ("t.csv", b"path;label\na.wav;x\n", "Its first line names path;label"),
-        ("t.csv", b"", "Its first line names nothing"),
-        ("t.tsv", b"path\tlabel\n", "t.tsv names no sound"),
-        ("t.jsonl", b"\n", "t.jsonl names no sound"),
+        ("t.csv", b"path;label\na.wav;x\n", "The columns in its first line: path;label"),
+        ("t.csv", b"", "The columns in its first line: none"),
+        ("t.tsv", b"path\tlabel\n", "t.tsv lists no sound"),
+        ("t.jsonl", b"\n", "t.jsonl lists no sound"),
     ],
 )
-def test_a_table_that_is_none_is_refused(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+def test_an_invalid_table_raises(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=re.escape(said)):
+    with pytest.raises(UserError, match=re.escape(message)):
         folder(tmp_path / name)
 
 
@@ -177,10 +177,10 @@ def test_lists_may_hold_blanks_and_must_fit(tmp_path: Path) -> None:
     (tmp_path / "testing_list.txt").write_text("a b/1.wav\r\nc/2.wav\r\n")
     assert names(folder(tmp_path), "test") == ["a b/1.wav", "c/2.wav"]
     (tmp_path / "testing_list.txt").write_text("other/1.wav\n")
-    with pytest.raises(UserError, match="holds none of the files that"):
+    with pytest.raises(UserError, match="contains none of the files that"):
         folder(tmp_path)
     (tmp_path / "testing_list.txt").write_text("\n".join(f"{c}/{i}.wav" for c in ("a b", "c") for i in range(4)))
-    with pytest.raises(UserError, match="Sounds to train on: 0, to hold out: 8"):
+    with pytest.raises(UserError, match="Sounds to train on: 0, held out: 8"):
         folder(tmp_path)
 
 

@@ -116,7 +116,7 @@ def test_a_file_cut_short_after_the_index_is_replaced_by_the_next(tmp_path: Path
     assert (folder.quarantine.found, folder.quarantine.used) == (40, 39)
     for other in folder.splits["train"][10:13]:
         (tmp_path / other.entry.name).unlink()
-    with pytest.raises(UserError, match="3 of 40"), pytest.warns(UserWarning, match="left out"):
+    with pytest.raises(UserError, match="3 of 40"), pytest.warns(UserWarning, match="excluded"):
         folder.clips("train", range(3 * 10, 3 * 13))
 
 
@@ -179,7 +179,7 @@ def test_folders_that_hold_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         Folder(settings(tmp_path / "missing"))
     write(tmp_path / "only.wav", sound(1000))
-    with pytest.raises(UserError, match="Sounds to train on: 1, to hold out: 0"):
+    with pytest.raises(UserError, match="Sounds to train on: 1, held out: 0"):
         Folder(settings(tmp_path))
 
 

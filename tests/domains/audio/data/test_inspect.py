@@ -176,12 +176,12 @@ def test_each_damage_has_its_reason(tmp_path: Path, damage: Callable[[Path], Non
     assert "\n" not in reason
     assert str(tmp_path) not in reason
     expected = {
-        "cut_short": "shorter than its header says",
-        "lying_header": "shorter than its header says",
+        "cut_short": "shorter than its header states",
+        "lying_header": "shorter than its header states",
         "not_a_number": "not finite",
         "infinite": "not finite",
         "silent": "silent",
-        "without_frames": "no sound",
+        "without_frames": "no samples",
         "a_folder": "folder",
         "broken_link": "broken link",
     }
@@ -247,6 +247,6 @@ def test_data_check_of_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["data", "check", str(tmp_path)]) == 2
     assert "Set --domain NAME" in capsys.readouterr().err
     assert main(["data", "check", str(tmp_path), "--domain", "audio"]) == 2
-    assert "holds no sound file" in capsys.readouterr().out
+    assert "contains no sound file" in capsys.readouterr().out
     assert main(["data", "check", str(tmp_path), "--domain", "image"]) == 2
     assert "holds 0 images" in capsys.readouterr().out

@@ -69,7 +69,7 @@ def test_what_lies_beside_archives(tmp_path: Path) -> None:
     (tmp_path / "._a.tar").write_bytes(b"x" * 600)
     assert folder(tmp_path).quarantine.found == 6
     write(tmp_path / "sub" / "x.wav", 1)
-    with pytest.raises(UserError, match=r"holds archives, such as a\.tar, and sound files, such as sub/x\.wav"):
+    with pytest.raises(UserError, match=r"contains archives, such as a\.tar, and sound files, such as sub/x\.wav"):
         folder(tmp_path)
 
 
@@ -98,7 +98,7 @@ def test_an_archive_that_is_cut_off_is_told(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"a\.tar: "):
         folder(path)
     (tmp_path / "no.tar").write_bytes(b"x" * 5000)
-    with pytest.raises(UserError, match=r"no\.tar: it is no tar archive"):
+    with pytest.raises(UserError, match=r"no\.tar: it is not a tar archive"):
         folder(tmp_path / "no.tar")
     (tmp_path / "a.tar.gz").write_bytes(b"x")
     with pytest.raises(UserError, match="Unpack it"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from polydiff.domains.audio.data.plucks import LOWEST, Plucks
-from polydiff.domains.audio.metrics.pitch import Pitch, hear, track
+from polydiff.domains.audio.metrics.pitch import Pitch, detect_pitch, track
 from polydiff.domains.audio.metrics.sample_set import pitch_metrics
 
 RATE, LENGTH = 16000, 8192
@@ -101,7 +101,7 @@ def test_random_pitches_are_in_tune_as_often_as_chance_says(half_width: float, s
 def test_channels_are_mixed_and_lengths_may_differ() -> None:
     left, right = tone(220.0, (1, 2))[0], tone(220.0, (3, 4))[0]
     stereo = torch.stack([left, right])
-    heard = hear([stereo, stereo[:, :4000], stereo[:1]], RATE)
+    heard = detect_pitch([stereo, stereo[:, :4000], stereo[:1]], RATE)
     assert [round(1200 * abs(math.log2(f / 220))) <= 3 for f in heard.frequency.tolist()] == [True] * 3
 
 

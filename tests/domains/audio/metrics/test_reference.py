@@ -36,7 +36,7 @@ def test_real_clips_are_no_copies_and_training_clips_are(plucks: tuple[Tensor, T
     assert copies(torch.cat([train[:60], test[:140]])) == pytest.approx(0.3, abs=0.02)
     few = sound_metrics(Measured.of(train, RATE), reference(train, test[:50]))["copies"]
     assert math.isnan(few.value)
-    assert few.meaning.endswith("Not measured: it takes 100 held-out clips.")
+    assert few.meaning.endswith("Not measured: it needs 100 held-out clips.")
 
 
 def test_the_distance_is_of_no_more_samples_than_there_are_held_out_clips(plucks: Any) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from polydiff.contract.domain import Samples
 from polydiff.domains.audio.data.plucks import Plucks
 from polydiff.domains.audio.metrics.clip_features import Measured
-from polydiff.domains.audio.metrics.pitch import hear
+from polydiff.domains.audio.metrics.pitch import detect_pitch
 from polydiff.domains.audio.metrics.reference import Reference
 from polydiff.domains.audio.metrics.sample_set import set_metrics
 
@@ -35,7 +35,9 @@ def test_any_rate_channels_and_lengths_are_judged(rate: int, channels: int) -> N
         torch.testing.assert_close(measured.features[i], Measured.of([sound], rate).features[0])
     levels = torch.stack([10 * sound.square().mean().log10() for sound in sounds])
     torch.testing.assert_close(measured.level, levels.to(measured.level))
-    assert torch.equal(hear(sounds, rate).frequency, torch.cat([hear([x], rate).frequency for x in sounds]))
+    assert torch.equal(
+        detect_pitch(sounds, rate).frequency, torch.cat([detect_pitch([x], rate).frequency for x in sounds])
+    )
     known = replace(reference(tones(torch.rand(4) * 1000 + 200), tones(torch.rand(4) * 1000 + 200)), sample_rate=rate)
     judged = set_metrics(Samples([sounds[2], *sounds[2:]]), known)
     assert judged["log_mel_fd"].value > 0
@@ -54,7 +56,7 @@ def test_silence_and_broken_numbers_have_values_or_none(plucks: Any) -> None:
         assert judged["clipped"] == 0.05
         assert math.isnan(judged["log_mel_fd"])
         assert math.isnan(judged["copies"])
-        assert not bool(hear(broken, RATE).voiced[3])
+        assert not bool(detect_pitch(broken, RATE).voiced[3])
 
 
 # A judge of four bands of frequency

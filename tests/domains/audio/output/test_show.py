@@ -42,7 +42,7 @@ def test_what_is_shown_is_whole_small_and_playable(audio: Audio) -> None:
     torch.testing.assert_close(torch.from_numpy(x), samples.examples[0][0], atol=2e-4, rtol=0)
     assert samples.cond is not None
     note = audio.describe(samples.cond)[0]["pitch"]
-    assert f"asked {note}, heard {note}" in fragment
+    assert f"requested {note}, detected {note}" in fragment
     assert "no pitch" in audio.show(noise(audio, 2))
 
 

@@ -104,9 +104,11 @@ def test_a_recording_of_the_low_rate_is_told_and_another_is_refused(upsampler: A
     assert degraded.x.shape == (2, 1, 2048)
     heard = torch.stack(upsampler.decode(degraded.x, degraded.space))
     assert float(within(heard, 8000, 2001, 4000)[..., 300:-300].abs().max()) < 1e-3
-    with pytest.raises(UserError, match=r"has 8000 samples a second; the model makes 8000 of 4000\. --degrade"):
+    with pytest.raises(
+        UserError, match=r"has a sample rate of 8000 Hz; the model upsamples 4000 to 8000 Hz\. Pass --degrade"
+    ):
         upsampler.read_degraded(full[:1])
-    with pytest.raises(UserError, match="Read files that differ one at a time"):
+    with pytest.raises(UserError, match="Read files of different lengths one at a time"):
         upsampler.read_degraded(low)
 
 
@@ -137,7 +139,7 @@ def test_a_checkpoint_keeps_the_definition_whatever_later_defaults_are(vocoder: 
 
 def test_other_tasks_read_no_files_of_another_form(tmp_path: Path) -> None:
     plain = Audio(AudioConfig(data=DATA), {"std": 0.1, "gains": [], "conditions": {}})
-    with pytest.raises(UserError, match="task=generate reads no files of another form"):
+    with pytest.raises(UserError, match="task=generate, which reads neither"):
         plain.read_degraded([tmp_path / "a.wav"])
 
 

@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image as Pillow
+from image_cases import noise
 
 from polydiff.contract.domain import Samples
-from polydiff.core.streams import streams
-from polydiff.domains.image.config import ImageConfig, ImageData
 from polydiff.domains.image.domain import Image
 from polydiff.domains.image.metrics import sample_set as metrics
-
-
-@pytest.fixture(scope="module")
-def image() -> Image:
-    return Image(ImageConfig())
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    root = tmp_path_factory.mktemp("photos")
-    g = np.random.default_rng(0)
-    for i in range(80):
-        small = g.integers(0, 200, (4, 4, 3), dtype=np.uint8)
-        Pillow.fromarray(small).resize((20, 16)).save(root / f"{i}.png")
-    return Image(ImageConfig(data=ImageData(name="folder", path=root, size=16, test_share=0.4)))
-
-
-def noise(image: Image, n: int) -> Samples:
-    space, cond = image.blank(streams(0, "blank", range(n)), {})
-    return Samples(image.decode(space.noise(streams(0, "noise", range(n))), space), cond)
 
 
 def values(image: Image, samples: Samples) -> dict[str, float]:
