@@ -1,7 +1,7 @@
 r"""The denoiser: E[x_0 | x] from a backbone, a schedule and a target.
 
 A noisy state is x = x_0 + s eps, whatever the schedule of training; a schedule's own state is x_t = alpha_t x. The
-backbone returns
+network's output is
 
 $$ F = P\, \mathrm{backbone}\!\left(\frac{x}{\sqrt{s^2 + \sigma_d^2}},\ \log s,\ \text{space},\ \text{cond}\right), $$
 

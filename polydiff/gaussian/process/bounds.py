@@ -1,4 +1,4 @@
-"""The bounds on the likelihood that `polydiff eval --likelihood` knows of a Gaussian process."""
+"""The bounds on the likelihood of a Gaussian process, for `polydiff eval --likelihood`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from polydiff.core.space import Batch
 from polydiff.gaussian.likelihood.bounds import Variance, chain, continuous_vlb, discrete_vlb
 from polydiff.gaussian.likelihood.flow import flow_bound
 from polydiff.gaussian.ode import IntegrationError
-from polydiff.gaussian.process.checks import tells_variance
+from polydiff.gaussian.process.checks import predicts_variance
 from polydiff.gaussian.process.plan import in_precision
 from polydiff.gaussian.schedule.tables import Table
 from polydiff.support.errors import UserError, unknown
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 BOUNDS: Mapping[str, str] = {
     "vlb": "variational bound in continuous time: the training loss with the weighting of the likelihood",
-    "chain": "variational bound of ancestral sampling through the levels of the schedule's table, or else 1000, the "
-    "variance learned if the network predicts it",
-    "flow": "bound by the probability-flow ODE, which deterministic samplers follow",
+    "chain": "variational bound of ancestral sampling through the levels of the schedule's table, or through 1000 "
+    "levels if it has none; with the learned variance if the network predicts one",
+    "flow": "bound by the probability-flow ODE, which deterministic samplers solve",
 }
-"""Name of a bound on -log p -> what it is."""
-CHAIN = 1000
-"""Levels of the chain, of a schedule that is no table of its own."""
+"""Name of a bound on -log p -> one-line description."""
+CHAIN_LEVELS = 1000
+"""Noise levels of the chain for a schedule without a table of levels (`Table`)."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class GaussianBound:
     """Bounds on -log p of the batches of one data set.
 
     Arguments:
-        model: What is judged.
-        draws: Noise levels drawn for each example, by "vlb" and "chain".
-        lowest: Noise level at which the decoder takes over.
+        model: The trained model.
+        draws: Noise levels drawn for each example, for "vlb" and "chain".
+        lowest: Noise level where the decoder takes over.
     """
 
     model: Trained
@@ -57,9 +57,9 @@ class GaussianBound:
             case "vlb":
                 return continuous_vlb(denoiser, batch, generators, draws=self.draws, units=units, lowest=lowest)
             case "chain":
-                variance: Variance = "learned" if tells_variance(self.model.config) else "small"
+                variance: Variance = "learned" if predicts_variance(self.model.config) else "small"
                 schedule = denoiser.schedule
-                levels = chain(schedule, len(schedule.grid) if isinstance(schedule, Table) else CHAIN, lowest)
+                levels = chain(schedule, len(schedule.grid) if isinstance(schedule, Table) else CHAIN_LEVELS, lowest)
                 return discrete_vlb(
                     denoiser, batch, generators, levels, variance=variance, draws=self.draws, units=units
                 )
@@ -68,5 +68,5 @@ class GaussianBound:
                 try:
                     return flow_bound(denoiser, batch, generators, units=units, **how)
                 except IntegrationError as error:
-                    raise UserError(f"The flow of this model cannot be followed. {error}") from error
+                    raise UserError(f"The probability-flow ODE of this model cannot be solved. {error}") from error
         raise unknown("likelihood", kind, BOUNDS)

@@ -1,7 +1,7 @@
-"""Checks of a configuration of a Gaussian process: its names, its options and their values, each used once.
+"""Checks of a configuration of a Gaussian process: its names, its options and their values.
 
-A configuration holds names as text. Only the registries know them, and importing these imports torch. So the checks are
-apart from `polydiff.config.merge`, import the registries when they are called, and run before any work.
+A configuration holds names as text. The names are those of the registries, and to import a registry imports torch. So
+these checks are not in `polydiff.config.merge`, and they import the registries when they are called.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from polydiff.support.nested import get_dotted
 
 
 def check_names(config: Config) -> None:
-    """Raise UserError if a name or an option in the configuration does not exist, or two of them do not fit."""
+    """Raise UserError unless all names and options of a configuration exist and are compatible."""
     from polydiff.gaussian.loss.noise_levels import TIMES
     from polydiff.gaussian.loss.norms import NORMS
     from polydiff.gaussian.loss.weightings import WEIGHTINGS
@@ -34,13 +34,13 @@ def check_names(config: Config) -> None:
     }
     check_chosen(config.model_dump(), registries)
     check_sampling(config, config.sample)
-    check_taught(config)
+    check_abilities(config)
     try_options(config)
-    check_learned(config)
+    check_learned_schedule(config)
 
 
 def check_sampling(config: Config, how: SampleConfig) -> None:
-    """Raise UserError if a name or an option of sampling does not exist, or the network does not support it."""
+    """Raise UserError if a name or an option of sampling does not exist, or does not suit the configuration."""
     from polydiff.gaussian.guidance.method import GUIDANCE
     from polydiff.gaussian.sampling.plan import SAMPLERS
     from polydiff.gaussian.sampling.spacing import SPACINGS
@@ -53,22 +53,22 @@ def check_sampling(config: Config, how: SampleConfig) -> None:
     check_chosen({**config.model_dump(), "sample": how.model_dump()}, registries)
 
 
-def check_taught(config: Config) -> None:
-    """Raise a `UserError` if the network has an ability that the objective does not train."""
+def check_abilities(config: Config) -> None:
+    """Raise UserError if the network has an ability that the objective does not train."""
     from polydiff.gaussian.objective.base import OBJECTIVES
 
-    teachers: dict[str, list[str]] = {}
+    objectives: dict[str, list[str]] = {}
     for name in OBJECTIVES:
         for key in OBJECTIVES[name].teaches:
-            teachers.setdefault(key, []).append(name)
+            objectives.setdefault(key, []).append(name)
     values, objective = config.model_dump(), config.loss.objective
-    for key, names in teachers.items():
+    for key, names in objectives.items():
         if get_dotted(values, key) and objective not in names:
             raise UserError(f"{key}=true: only loss.objective={' or '.join(names)} trains it, not {objective}.")
 
 
-def check_learned(config: Config) -> None:
-    """Raise a `UserError` if nothing would train a learned schedule."""
+def check_learned_schedule(config: Config) -> None:
+    """Raise UserError if the schedule is a learned one and the objective does not train it."""
     from torch import nn
 
     from polydiff.gaussian.loss.base import Loss
@@ -86,19 +86,19 @@ def check_learned(config: Config) -> None:
     ]
     times, weightings = (" or ".join(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
     raise UserError(
-        f"schedule={config.schedule} is trained by loss.objective={' or '.join(trained)} with loss.times={times} and "
-        f"loss.weighting={weightings} alone; loss.objective={loss.objective} with loss.times={loss.times} and "
-        f"loss.weighting={loss.weighting} would leave it as it begins. Use those, or another schedule."
+        f"schedule={config.schedule} is trained only by loss.objective={' or '.join(trained)} with loss.times={times} "
+        f"and loss.weighting={weightings}; loss.objective={loss.objective} with loss.times={loss.times} and "
+        f"loss.weighting={loss.weighting} would leave it untrained. Use the former, or another schedule."
     )
 
 
-def tells_variance(config: Config) -> bool:
+def predicts_variance(config: Config) -> bool:
     """Return whether the network predicts the variance of a step."""
     return bool(getattr(config.backbone, "variance", False))
 
 
 def try_options(config: Config) -> None:
-    """Raise UserError if the value of an option is wrong, by using each component once on two numbers."""
+    """Raise UserError if the value of an option is wrong: build each component and call it once on two numbers."""
     import torch
 
     from polydiff.core.space import Euclidean
@@ -128,4 +128,7 @@ def try_options(config: Config) -> None:
         useful = (torch.isfinite(result) & (result >= 0)).all() and (name != "times" or result.diff() >= 0)
         if not bool(useful):
             given = getattr(loss, f"{name}_options")
-            raise UserError(f"loss.{name}_options={given}: gives {result.tolist()}, of no use as a {name}.")
+            raise UserError(
+                f"loss.{name}_options={given}: gives {result.tolist()}, which is of no use as a {name}. "
+                "Use other options."
+            )

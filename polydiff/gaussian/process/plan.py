@@ -1,6 +1,6 @@
-"""How Gaussian noise becomes samples: the plan of a request, made once and run a batch at a time.
+"""The plan of a request: noise levels and sampler steps, made once and run once a batch.
 
-Symbols: s noise level, D estimate of the clean state.
+Symbols: B number of samples, R rows of a state.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GaussianPlan:
-    """The noise levels of a request and what is done at each.
+    """The noise levels of a request and the sampler's steps between them.
 
     Arguments:
-        model: What draws.
-        how: How.
-        levels: Noise levels, falling, from that of the first state to 0.
-        rows: What the sampler does on them.
+        model: The trained model.
+        how: Sampler, steps, guidance and their options.
+        levels: Falling noise levels, from that of the first state to 0.
+        rows: The sampler's steps on these levels.
     """
 
     model: Trained
@@ -49,7 +49,7 @@ class GaussianPlan:
     rows: Sequence[PlanRow]
 
     def evaluations(self, guided: bool) -> int | None:
-        """Return how often the network is called for a sample, None if that varies; guidance calls two."""
+        """Return the number of network evaluations a sample, with those of weak estimates; None if it varies."""
         plain = evaluations(self.rows)
         if plain is None or self.how.guidance == 1 or not guided:
             return plain
@@ -57,19 +57,20 @@ class GaussianPlan:
         return sum(calls(method, interval, row.at) for row in evaluation_rows(self.rows))
 
     def run(self, draw: Draw, guide: Trained | None = None) -> State:
-        """Return the states of a batch; states that are not finite or absurdly large are a `UserError`."""
-        with torch.autocast(self.model.device.type, enabled=False):  # around all, so that weights are cast to bf16 once
+        """Return the states of a batch, (R, ...); raise UserError if they are not finite or far too large."""
+        # one context around all steps, so that autocast keeps the bf16 copies of weights between them
+        with torch.autocast(self.model.device.type, enabled=False):
             x = last(self.steps(draw, guide)) if draw.known is None else self.inpainted(draw, draw.known, guide)
             return checked(x, self.model, self.how, draw, lambda: self.steps(draw, guide))
 
     def inpainted(self, draw: Draw, known: Known, guide: Trained | None) -> State:
-        """Return states whose known part is exactly as given."""
+        """Return states, (R, ...), whose known part is as given, to rounding."""
         denoise, generators = self.denoise(draw, guide), self.generators(draw)
         x, mask = known
         return inpaint(denoise, self.rows, draw.space, draw.cond, known=x, mask=mask, generators=generators)
 
     def steps(self, draw: Draw, guide: Trained | None) -> Iterator[Step]:
-        """Yield the steps of a batch; the same bits each time."""
+        """Yield the steps of a batch; a second call yields the same bits."""
         denoise, generators, space, cond = self.denoise(draw, guide), self.generators(draw), draw.space, draw.cond
         if draw.known is not None:
             x, mask = draw.known
@@ -79,11 +80,11 @@ class GaussianPlan:
         return run_plan(self.rows, denoise, x, space, cond, generators)
 
     def generators(self, draw: Draw) -> list[torch.Generator]:
-        """Return the random stream of each sample, from its start."""
+        """Return a new random stream for each sample, at its start."""
         return streams(draw.seed, "sample", draw.indices, self.model.device)
 
     def denoise(self, draw: Draw, guide: Trained | None) -> Denoise:
-        """Return the denoiser of one run, guided where the draw is."""
+        """Return the denoiser of one batch: guided if the draw is, self-conditioned if the model is."""
         denoiser = self.denoiser(self.model, draw)
         if draw.guided:
             weak = None if guide is None else self.denoiser(guide, draw)
@@ -92,9 +93,9 @@ class GaussianPlan:
         return SelfConditioned(denoiser) if self.model.config.backbone.self_condition else denoiser
 
     def denoiser(self, model: Trained, draw: Draw) -> Denoise:
-        """Return a model's network in the precision of sampling, which the sampler shortcut gives each step's size.
+        """Return a model's network in the precision of sampling, conditioned on step sizes by the sampler shortcut.
 
-        A guide need not be a shortcut model to be worse than one.
+        A guide need not be a shortcut model, so each model is wrapped by its own configuration.
         """
         network: Denoise = in_precision(model, self.how.precision, draw.compile)
         if self.how.sampler != "shortcut" or not model.config.backbone.step_size:
@@ -103,17 +104,20 @@ class GaussianPlan:
         return StepSize(network, self.rows, int(finest))
 
     def method(self) -> Method:
-        """Return the method of guidance; one may remember its run, so each run has its own."""
+        """Return a new method of guidance; a method may store the state of its run, so each batch needs its own."""
         return try_guidance(self.how, self.rows, self.model.denoiser.schedule)
 
 
 def plan_of(model: Trained, how: SampleConfig, start: float | None = None) -> GaussianPlan:
-    """Return the plan of a request; names and options that do not work are a `UserError`.
+    """Return the plan of a request.
 
     Arguments:
-        model: What draws.
-        how: How.
-        start: Noise level to begin at; None: the schedule's highest.
+        model: The trained model.
+        how: Sampler, steps, guidance and their options.
+        start: Noise level to start from; None: the schedule's highest.
+
+    Raises:
+        UserError: A name or an option is wrong, or the model does not support the sampler.
     """
     check_sampling(model.config, how)
     schedule = model.denoiser.schedule
@@ -126,7 +130,7 @@ def plan_of(model: Trained, how: SampleConfig, start: float | None = None) -> Ga
 
 
 def in_precision(model: Trained, precision: str, compiled: bool = False) -> Any:
-    """Return a model's network in a precision: the same weights."""
+    """Return a model's network, compiled or not, in an autocast precision, with the same weights."""
     return (model.compiled if compiled else model.denoiser).with_precision(precision)
 
 
@@ -140,17 +144,17 @@ def last(steps: Iterator[Step]) -> State:
 def checked(
     x: State, model: Trained, how: SampleConfig, draw: Draw, again: Callable[[], Iterator[Step]] | None = None
 ) -> State:
-    """Return states; states that are not finite, or absurdly large, are a `UserError`.
+    """Return states unchanged; raise UserError if they are not finite or far too large.
 
-    The steps on the way are not checked while all is well. A run that breaks is repeated, with the same bits, and then
-    each of its states is checked.
+    Steps are not checked while they run. If the result is wrong, the run is repeated with the same bits, and each state
+    of the repetition is checked to find the first wrong one.
 
     Arguments:
-        x: States that a sampler made.
-        model: What drew them.
-        how: How.
-        draw: Their space and numbers.
-        again: Draws them once more, step by step; None: the message does not say where the run broke.
+        x: Sampled states, (R, ...).
+        model: The model that sampled them.
+        how: Sampler, steps and guidance, for the message.
+        draw: Their space and their indices.
+        again: Repeats the run, step by step; None: the message does not say where the run went wrong.
     """
     if sound(x, 0.0, model.denoiser.sigma_data):
         return x

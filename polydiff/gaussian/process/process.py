@@ -1,4 +1,4 @@
-"""Gaussian diffusion as a process: x = x_0 + s eps (`polydiff.core.process`).
+"""Gaussian diffusion, x = x_0 + s eps, as a process (`polydiff.core.process`).
 
 Symbols: s noise level, eps standard normal noise on the space.
 """
@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GaussianProcess:
-    """States with Gaussian noise of falling levels, and a network that estimates the clean state."""
+    """Gaussian diffusion: noise of falling levels, and a network that estimates the clean state.
+
+    Its methods are those of `polydiff.core.process` and `polydiff.core.likelihood.Bounds`, documented there.
+    """
 
     name: str = "gaussian"
 
@@ -90,7 +93,7 @@ class GaussianProcess:
         shares: Sequence[float],
         steps: int,
     ) -> Iterator[State]:
-        # without self-conditioning: what depends on the estimate before does not lead back to where it came from
+        # no self-conditioning: an ODE whose slope depends on the last estimate has no way back
         denoise = in_precision(model, how.precision, draw.compile)
         for x in interpolate(denoise, *ends, draw.space, draw.cond, shares=shares, steps=steps):
             yield checked(x, model, how, draw)

@@ -1,4 +1,4 @@
-"""Names and options of the section `sample` of a Gaussian process, tried by using them."""
+"""Checks of the section `sample` of a configuration: names and options are tried by building what they describe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 def try_plan(
     how: SampleConfig, schedule: Schedule, sigma_data: float = 1.0, start: float | None = None
 ) -> tuple[list[float], list[PlanRow]]:
-    """Return the noise levels and the rows of a section `sample`; options that do not work are a `UserError`."""
+    """Return the noise levels of a section `sample` and the sampler's rows on them.
+
+    Arguments:
+        how: The section.
+        schedule: Gives the range of noise levels.
+        sigma_data: Standard deviation of the data.
+        start: Noise level to start from; None: the schedule's highest.
+
+    Raises:
+        UserError: An option of the sampler or of the spacing is wrong.
+    """
 
     def levels_and_rows() -> tuple[list[float], list[PlanRow]]:
         levels = grid(schedule, how.steps, how.sampler, how.spacing, sigma_data, start, how.spacing_options)
@@ -31,7 +41,7 @@ def try_plan(
 
 
 def try_guidance(how: SampleConfig, rows: Sequence[PlanRow], schedule: Schedule) -> Method:
-    """Return a new method of guidance of a section `sample`; one that cannot guide these rows is a `UserError`."""
+    """Return a new method of guidance for these rows; raise UserError if the section `sample` is wrong for them."""
     attempt("sample.guidance_interval", lambda: check_interval(how.guidance_interval, schedule))
     options = how.guidance_options
     method: Method = attempt("sample.guidance", lambda: GUIDANCE[how.guidance_method](how.guidance, rows, **options))

@@ -292,7 +292,7 @@ def test_the_command_line_takes_every_choice(kind: str, name: str) -> None:
         ({"schedule": "flow", "schedule_options.shift": "3"}, ""),
         ({"schedule": "cosine", "schedule_options": "{shift: 4, shift_end: 0.5}"}, ""),
         ({"schedule": "linear", "schedule_options.zero_terminal_snr": "true", "target": "v"}, ""),
-        ({"schedule": "linear", "schedule_options.zero_terminal_snr": "true", "target": "eps"}, "noise alone"),
+        ({"schedule": "linear", "schedule_options.zero_terminal_snr": "true", "target": "eps"}, "at pure noise"),
         ({"schedule": "linear", "schedule_options": "{beta_T: 2}"}, "strictly between 0 and 1"),
         ({"schedule": "flow", "schedule_options.shift": "-1"}, "must be positive"),
         ({"schedule": "flow", "schedule_options.shfit": "2"}, "Did you mean 'shift'?"),
