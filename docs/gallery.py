@@ -38,7 +38,7 @@ def scale(panel: Axes, model: polydiff.Model) -> None:
     panel.set_ylim(0, 2500)
     panel.set_xticks([(i + 0.5) * length / rate for i in range(len(notes))], SCALE)
     panel.set_ylabel("Hz")
-    panel.set_title("audio: plucked strings, asked for by note")
+    panel.set_title("audio: plucked strings, conditioned on their note")
 
 
 def molecules(panel: Axes, model: polydiff.Model) -> None:

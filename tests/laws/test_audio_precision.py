@@ -1,4 +1,4 @@
-"""Audio networks in bf16 and on planes of height 1: what stays the same, and how far the rest is."""
+"""Audio networks in bf16 and on planes of height 1, against float32 and conv1d."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LENGTH = 512
 
 
 def network(config: UNetConfig) -> UNet:
-    """A U-Net in which no layer begins at 0."""
+    """Return a U-Net in which no layer is initialised to 0."""
     torch.manual_seed(0)
     made = UNet(config, channels=1, dims=1, conditions={})
     with torch.no_grad():
@@ -37,7 +37,7 @@ def network(config: UNetConfig) -> UNet:
 
 
 def run(net: UNet, bf16: bool = False) -> Tensor:
-    """What a network makes of three sounds."""
+    """Return the outputs of a network for three sounds."""
     x, space = torch.randn(3, 1, LENGTH, generator=stream(0, "sounds")), Euclidean(3, (1, LENGTH))
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
         f = net(x, torch.tensor([-2.0, 0.0, 1.0]), space)
@@ -50,7 +50,7 @@ def distance(a: Tensor, b: Tensor) -> float:
 
 
 def conv1d(layer: nn.Conv2d, h: Tensor) -> Tensor:
-    """A convolution of planes of height 1 as conv1d in the order (B, C, L)."""
+    """Compute a convolution of planes of height 1 as conv1d in the layout (B, C, L)."""
     assert h.shape[2] == 1
     weight, padding = layer.weight.squeeze(2).contiguous(), layer.padding[1]
     return functional.conv1d(h[:, :, 0].contiguous(), weight, layer.bias, layer.stride[1], padding)[:, :, None]
@@ -58,7 +58,7 @@ def conv1d(layer: nn.Conv2d, h: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("config", [SMALL, PATCHED], ids=["plain", "patched"])
 def test_planes_are_conv1d(config: UNetConfig) -> None:
-    """The whole network and its gradient in float32 to 1e-5, with every convolution replaced by conv1d."""
+    """Output and gradient of the network agree to 1e-5 in float32 if conv1d replaces every convolution."""
     results = []
     for one_dimensional in (False, True):
         net = network(config)
@@ -91,7 +91,7 @@ def test_bf16_is_within_two_percent(config: UNetConfig) -> None:
 
 @pytest.fixture(scope="module")
 def curve() -> Callable[[str], Tensor]:
-    """The function that trains a small network on plucks and returns the loss of each of 200 steps."""
+    """Return a function that trains a small network on plucks and returns the loss of each of 200 steps."""
     config = AudioConfig(data=AudioData(length=LENGTH, classes=4), backbone=PATCHED)
     audio = Audio(config)
     order = range(64)
@@ -113,7 +113,7 @@ def curve() -> Callable[[str], Tensor]:
 
 @pytest.mark.slow
 def test_training_in_bf16_follows_float32(curve: Callable[[str], Tensor]) -> None:
-    """200 steps from the same weights on the same noise: losses fall, and those in bf16 are 0.2 % away at most."""
+    """200 steps from equal weights on equal noise: losses fall, and those in bf16 differ by at most 0.2 %."""
     exact, rough = curve("float32"), curve("bf16")
     assert not torch.equal(exact, rough)
     assert exact[-40:].mean() < 0.9 * exact[:40].mean()

@@ -33,7 +33,7 @@ OF_THEIR_OWN = {"consistency", "shortcut"}
 @pytest.mark.parametrize("preset", SPEC.presets)
 @pytest.mark.parametrize("task", TASKS)
 def test_every_preset_trains_and_samples_for_every_task(preset: str, task: str) -> None:
-    """At an eighth of the preset's length, which its strides need not divide."""
+    """The length is an eighth of the preset's, which the strides need not divide."""
     length = resolve("audio", preset).config.data.length // 8 + 37  # type: ignore[attr-defined]
     config = resolve("audio", preset, words={**TINY, "task": task, "data.length": str(length)}).config
     domain = build_domain(config)

@@ -140,7 +140,7 @@ def pesq(x: Tensor, truth: Tensor, sample_rate: int) -> Tensor:
 
     def score(a: Tensor, b: Tensor) -> float:
         found = package.pesq(sample_rate, b.numpy(), a.numpy(), mode, on_error=package.PesqError.RETURN_VALUES)
-        return float(found) if found >= 0 else math.nan  # -1 where there is no utterance
+        return float(found) if found >= 0 else math.nan  # -1 if there is no utterance
 
     return scores(score, x, truth)
 

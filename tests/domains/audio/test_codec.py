@@ -1,4 +1,4 @@
-"""Between sounds and states: unit variance, an even spectrum where it is asked for, and back without loss."""
+"""The codec between sounds and states: unit variance, whitening, and exact inversion."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def test_states_become_the_same_sounds_at_any_length(length: int, whiten: float,
 
 
 @pytest.mark.parametrize("whiten", [0.0, 0.5, 1.0])
-def test_the_spectrum_is_evened_out_by_as_much_as_was_asked(whiten: float) -> None:
-    """Of noise with power 1 / |1 - 0.95 e^{-iw}|^2, 32 dB from end to end, the share 1 - w in dB is left."""
+def test_whitening_removes_the_configured_share_of_the_slope(whiten: float) -> None:
+    """For noise with power 1 / |1 - 0.95 e^{-iw}|^2, a slope of 32 dB, the share 1 - w in dB remains."""
     codec = Standardise.measure(CLIPS, whiten)
     states = codec.encode(CLIPS)
     assert states.square().mean().sqrt() == pytest.approx(1, rel=1e-5)
@@ -49,7 +49,7 @@ def test_the_spectrum_is_evened_out_by_as_much_as_was_asked(whiten: float) -> No
     torch.testing.assert_close(left - left.mean(), (1 - whiten) * (truth - truth.mean()), rtol=0, atol=1.0)
 
 
-def test_without_the_filter_a_state_is_a_sound_over_one_number() -> None:
+def test_without_the_filter_a_state_is_the_scaled_sound() -> None:
     codec = Standardise.measure(CLIPS)
     assert codec.gains == ()
     torch.testing.assert_close(codec.encode(CLIPS), CLIPS / CLIPS.square().mean().sqrt())
@@ -57,7 +57,7 @@ def test_without_the_filter_a_state_is_a_sound_over_one_number() -> None:
 
 @pytest.mark.parametrize("length", [9, 16])
 def test_the_volume_is_that_of_the_whole_map(length: int) -> None:
-    """The log-determinant of decode, by its matrix."""
+    """The log volume is the log-determinant of the matrix of decode."""
     codec = Standardise.measure(CLIPS, 0.7)
     matrix = codec.decode(torch.eye(length)[:, None])[:, 0].double()
     assert codec.log_volume((1, length)) == pytest.approx(torch.linalg.slogdet(matrix)[1].item(), abs=1e-3)
@@ -65,7 +65,7 @@ def test_the_volume_is_that_of_the_whole_map(length: int) -> None:
 
 
 def test_the_filter_shifts_no_frequency_in_time() -> None:
-    """Its phase is zero: a tone far from the ends keeps its place and its shape."""
+    """The filter is zero-phase: a tone far from the ends keeps its position and shape."""
     codec = Standardise.measure(CLIPS, 1.0)
     t = torch.arange(512)
     bump = torch.exp(-(((t - 256) / 40) ** 2)) * torch.cos(2 * math.pi * 0.2 * (t - 256))
@@ -74,14 +74,14 @@ def test_the_filter_shifts_no_frequency_in_time() -> None:
     assert state.abs().argmax() == 256
 
 
-def test_bands_of_nothing_are_amplified_no_further() -> None:
+def test_the_amplification_of_empty_bands_is_bounded() -> None:
     tone = torch.sin(torch.arange(512) * 0.5).expand(4, 1, 512)
     gains = Standardise.measure(tone, 1.0).gains
     assert max(gains) == pytest.approx(60, abs=1e-4)
     assert mirrored(tone).shape == (4, 1, 513)
 
 
-def test_silence_is_refused() -> None:
+def test_silence_raises() -> None:
     with pytest.raises(UserError, match="silent or broken"):
         Standardise.measure(torch.zeros(2, 1, 64))
     with pytest.raises(UserError, match="silent or broken"):
@@ -89,8 +89,8 @@ def test_silence_is_refused() -> None:
 
 
 @pytest.mark.parametrize("whiten", [0.0, 1.0])
-def test_a_state_can_be_made_to_know_nothing_of_a_gap(whiten: float) -> None:
-    """Whatever lies in the gap: another sound, or the silence of a damaged recording, whose edges are clicks."""
+def test_forget_removes_all_information_on_a_gap(whiten: float) -> None:
+    """The gap contains another sound, or the silence of a damaged recording, whose edges are clicks."""
     audio = Audio(AudioConfig(data=AudioData(sample_rate=8000, length=1001, n_train=64, n_test=4, whiten=whiten)))
     sounds, _ = audio.clips.source.clips("test", range(3))
     mask = torch.ones(3, 1, 1001)

@@ -1,4 +1,4 @@
-"""Audio as a domain: codec, conditions, judges, players and files; and what works without torchaudio."""
+"""The domain audio: codec, conditions, metrics, players and files, with and without torchaudio."""
 
 from __future__ import annotations
 
@@ -77,19 +77,19 @@ def test_statistics_are_measured_once_and_decode_without_data(audio: Audio, monk
     ("word", "index"),
     [("C4", 12), ("c4", 12), ("60", 12), ("C#4", 13), ("Db4", 13), ("48", 0), ("B4", 23), ("bb3", 10), ("any", -1)],
 )
-def test_notes_are_understood(audio: Audio, word: str, index: int) -> None:
+def test_notes_are_parsed(audio: Audio, word: str, index: int) -> None:
     _, cond = audio.blank(streams(0, "blank", range(2)), {"pitch": word})
     assert cond is not None
     assert cond["pitch"].tolist() == [index, index]
 
 
 @pytest.mark.parametrize("word", ["12", "C9", "H4", "", "47", "C-1"])
-def test_other_notes_are_refused(audio: Audio, word: str) -> None:
+def test_other_notes_raise(audio: Audio, word: str) -> None:
     with pytest.raises(UserError, match="pitch"):
         audio.blank(streams(0, "blank", range(2)), {"pitch": word})
 
 
-def test_an_unknown_condition_is_refused(audio: Audio) -> None:
+def test_an_unknown_condition_raises(audio: Audio) -> None:
     with pytest.raises(UserError, match="Did you mean 'pitch'"):
         audio.blank(streams(0, "blank", range(2)), {"pitches": "C4"})
 
@@ -105,7 +105,7 @@ def test_conditions_of_new_samples_are_those_of_the_data(audio: Audio) -> None:
     assert audio.describe({"pitch": torch.tensor([0, -1])}) == [{"pitch": "C3"}, {"pitch": "any"}]
 
 
-def test_real_sounds_and_noise_stand_at_the_two_ends(audio: Audio) -> None:
+def test_metrics_separate_real_sounds_and_noise(audio: Audio) -> None:
     real, floor = audio.evaluate(audio.examples("test", 200)), audio.evaluate(noise(audio, 200))
     assert list(real) == list(floor)
     assert real["pitch_accuracy"].value == 1
@@ -115,7 +115,7 @@ def test_real_sounds_and_noise_stand_at_the_two_ends(audio: Audio) -> None:
     assert real["level_error"].value < 1.5
 
 
-def test_what_is_asked_and_what_is_heard_are_counted(audio: Audio) -> None:
+def test_requested_and_detected_notes_are_counted(audio: Audio) -> None:
     samples = audio.examples("test", 200)
     found = audio.confusions(samples)["pitch"]
     assert found.seen == [*audio.data_conditions.class_names("pitch"), "other", "none"]
@@ -145,9 +145,9 @@ def test_a_folder_of_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert cond is not None
     assert cond["label"].tolist() == [1, 1, 1]
     judged = audio.evaluate(audio.examples("test", 8))
-    heard = ["label_agrees", "label_local_is", "label_local_mis", "label_local_am"]
+    class_metrics = ["label_agrees", "label_local_is", "label_local_mis", "label_local_am"]
     errors = ["level_error", "offset_error", "centroid_error"]
-    assert list(judged) == [*heard, "log_mel_fd", *errors, "silent", "clipped", "copies"]
+    assert list(judged) == [*class_metrics, "log_mel_fd", *errors, "silent", "clipped", "copies"]
     assert "class" in audio.show(audio.examples("test", 2))
     assert audio.batch("train", [0], streams(0, "augment", [0])).x.shape == (1, 1, 4096)
 
@@ -163,20 +163,20 @@ def test_a_flat_folder_has_no_conditions(tmp_path: Path) -> None:
     assert set(audio.save(audio.examples("test", 1), tmp_path / "out")[0]) == {"file"}
 
 
-def test_silent_data_are_refused(tmp_path: Path) -> None:
+def test_silent_data_raises(tmp_path: Path) -> None:
     for name in "ab":
         soundfile.write(str(tmp_path / f"{name}.wav"), torch.zeros(5000).numpy(), 8000)
     with pytest.raises(UserError, match="silent"):
         Audio(AudioConfig(data=AudioData(name="folder", path=tmp_path)))
 
 
-def test_a_path_means_a_folder() -> None:
+def test_a_path_implies_the_source_folder() -> None:
     assert AudioData(path=Path("sounds")).name == "folder"
     assert AudioData().name == "plucks"
 
 
 @pytest.mark.parametrize("wrong", [{"name": "folder"}, {"channels": 3}, {"length": 0}, {"lenght": 4096}])
-def test_settings_that_contradict_are_refused(wrong: dict[str, Any]) -> None:
+def test_contradictory_settings_raise(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         AudioData(**wrong)
 

@@ -1,4 +1,4 @@
-"""Mel spectrograms against known sounds, and the judges of any sound against known damage."""
+"""Mel spectrograms of known sounds, and label-free metrics of known distortions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 @pytest.mark.parametrize(("rate", "f"), [(8000, 1000.0), (16000, 3000.0), (44100, 440.0)])
-def test_the_mel_spectrogram_shows_a_tone_where_it_is_and_as_loud_as_it_is(rate: int, f: float) -> None:
+def test_the_mel_spectrogram_of_a_tone_has_its_frequency_and_level(rate: int, f: float) -> None:
     t = torch.arange(rate) / rate
     sine = torch.sin(2 * math.pi * f * t)[None, None]
     bands = mel_decibels(sine, rate)[0, :, 3:-3].mean(1)
@@ -30,7 +30,7 @@ def test_the_mel_spectrogram_shows_a_tone_where_it_is_and_as_loud_as_it_is(rate:
     assert float(mel_decibels(0 * sine, rate).max()) == pytest.approx(FLOOR)
 
 
-def test_features_are_128_numbers_and_see_time() -> None:
+def test_there_are_128_features_that_depend_on_time() -> None:
     x, _ = Plucks(8000, 4096, 24, {"test": 8}).clips("test", range(8))
     features = log_mel_features(x, 8000)
     assert features.shape == (8, 128)

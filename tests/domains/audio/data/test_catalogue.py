@@ -1,4 +1,4 @@
-"""Where sounds come from: trees, tables, archives, arrays; and what is said of them."""
+"""Layouts of data sets: trees, tables, archives and arrays, and the metadata of their sounds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
-def test_speech_commands_as_it_comes(tmp_path: Path) -> None:
+def test_the_layout_of_speech_commands(tmp_path: Path) -> None:
     for word in ("zero", "one", "bed", "_background_noise_"):
         for i in range(6):
             write(tmp_path / word / f"speaker{i}_nohash_0.wav", i)
@@ -44,7 +44,7 @@ def test_speech_commands_as_it_comes(tmp_path: Path) -> None:
     assert names(folder(tmp_path), "test") == ["bed/speaker1_nohash_0.wav", "zero/speaker1_nohash_0.wav"]
 
 
-def test_the_ten_digits_have_a_short_name(tmp_path: Path) -> None:
+def test_sc09_selects_the_ten_digits(tmp_path: Path) -> None:
     digits = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
     for word in (*digits, "bed"):
         for i in range(2):
@@ -55,7 +55,7 @@ def test_the_ten_digits_have_a_short_name(tmp_path: Path) -> None:
         folder(tmp_path, only=("sc10",))
 
 
-def test_ljspeech(tmp_path: Path) -> None:
+def test_the_layout_of_ljspeech(tmp_path: Path) -> None:
     for i in range(8):
         write(tmp_path / "wavs" / f"LJ00{i}.wav", i)
     rows = [f"LJ00{i}|He said 1|He said one, {i}" for i in range(8)]
@@ -84,12 +84,12 @@ def test_parts_of_files(tmp_path: Path) -> None:
             whole = read_frames(Place(tmp_path / each.entry.place.path.name), 0, 2 * RATE)[0]
             start = round(each.entry.start * RATE)
             crops, _ = source.clips(split, [source.starts[split][i]] * 8, streams(0, "crop", range(8)))
-            for crop in crops[:, 0]:  # whatever is drawn, nothing beyond the part is heard
+            for crop in crops[:, 0]:  # whatever is drawn, the crop contains nothing beyond the part
                 room = each.header.frames - 4000
                 assert any(torch.equal(crop, whole[start + k : start + k + 4000]) for k in range(room + 1))
 
 
-def test_parts_of_a_file_stay_together_wherever_they_begin(tmp_path: Path) -> None:
+def test_parts_of_a_file_stay_in_one_split(tmp_path: Path) -> None:
     parts: list[dict[str, float]] = [{"start": 0}, {"start": 0.05}, {"end": 0.06}]
     files = [write(tmp_path / f"{i}.wav", i).name for i in range(30)]
     (tmp_path / "t.jsonl").write_text("\n".join(json.dumps({"path": f, **part}) for f in files for part in parts))
@@ -164,13 +164,13 @@ def test_an_invalid_table_raises(tmp_path: Path, name: str, content: bytes, mess
         folder(tmp_path / name)
 
 
-def test_blanks_after_commas_are_no_part_of_a_table(tmp_path: Path) -> None:
+def test_spaces_after_commas_in_a_table_are_ignored(tmp_path: Path) -> None:
     rows = [f'{write(tmp_path / f"{i}.wav", i).name}, "a, b"' for i in range(3)]
     (tmp_path / "t.csv").write_text("\n".join(["path, label", *rows]))
     assert folder(tmp_path / "t.csv", conditions=("label",)).fields["label"].names == ("a, b",)  # type: ignore[attr-defined]
 
 
-def test_lists_may_hold_blanks_and_must_fit(tmp_path: Path) -> None:
+def test_split_lists_may_contain_blank_lines_and_must_match_the_files(tmp_path: Path) -> None:
     for i in range(4):
         write(tmp_path / "a b" / f"{i}.wav", i)
         write(tmp_path / "c" / f"{i}.wav", i + 9)
@@ -184,7 +184,7 @@ def test_lists_may_hold_blanks_and_must_fit(tmp_path: Path) -> None:
         folder(tmp_path)
 
 
-def test_files_beside_a_sound_speak_of_it(tmp_path: Path) -> None:
+def test_files_beside_a_sound_become_its_columns(tmp_path: Path) -> None:
     for i in range(8):
         path = write(tmp_path / ("ab"[i % 2]) / f"{i}.wav", i)
         path.with_suffix(".json").write_text(json.dumps({"tempo": 60 + i}))
@@ -195,17 +195,21 @@ def test_files_beside_a_sound_speak_of_it(tmp_path: Path) -> None:
         "tempo": Number(),
         "embedding": Tokens(3),
     }
-    for name, (_, said) in everything(source).items():
+    for name, (_, metadata) in everything(source).items():
         i = int(Path(name).stem)
-        assert (said["label"], said["tempo"], said["embedding"].tolist()) == ("ab"[i % 2], 60 + i, [[i + 1.0] * 3])
+        assert (metadata["label"], metadata["tempo"], metadata["embedding"].tolist()) == (
+            "ab"[i % 2],
+            60 + i,
+            [[i + 1.0] * 3],
+        )
     for k in range(40):
         write(tmp_path / "a" / f"more{k}.wav", k)
     (tmp_path / "a" / "0.json").write_text("{")
     np.save(tmp_path / "b" / "1.npy", np.full(3, np.nan))
-    with pytest.warns(UserWarning, match="2 of 48") as told:
+    with pytest.warns(UserWarning, match="2 of 48") as caught:
         source = folder(tmp_path, conditions=("tempo", "embedding"))
     assert {"a/0.wav", "b/1.wav"} == set(source.quarantine.reasons)
-    assert "its embedding" in str(told[0].message)
+    assert "its embedding" in str(caught[0].message)
     assert source.quarantine.used == 46 == sum(map(len, source.splits.values()))
 
 
@@ -226,7 +230,7 @@ def test_arrays(tmp_path: Path, kind: str, channels: int | None) -> None:
             assert torch.equal(clip, torch.from_numpy(given).float())
 
 
-def test_arrays_that_hold_no_sounds_are_refused(tmp_path: Path) -> None:
+def test_arrays_that_contain_no_sounds_raise(tmp_path: Path) -> None:
     for bad in (
         np.zeros(5),
         np.zeros((2, 2, 2, 2)),

@@ -53,16 +53,20 @@ def test_columns_of_a_table_become_conditions(tmp_path: Path, kind: str) -> None
     assert tempo.mean == pytest.approx(np.mean(range(61, 69)))
     assert tempo.std == pytest.approx(np.std(range(61, 69)))
     assert source.fields["vector"].kind == Tokens(4)
-    for name, (clip, said) in everything(source).items():
+    for name, (clip, metadata) in everything(source).items():
         i = int(Path(name).stem)
         assert torch.equal(clip, torch.from_numpy(sound(i)[:256]))
-        assert (said["digit"], said["speaker"], said.get("tempo")) == (str(i % 3), f"s{i % 2}", 60 + i if i else None)
-        assert ("vector" in said) == bool(i % 4)
+        assert (metadata["digit"], metadata["speaker"], metadata.get("tempo")) == (
+            str(i % 3),
+            f"s{i % 2}",
+            60 + i if i else None,
+        )
+        assert ("vector" in metadata) == bool(i % 4)
         if i % 4:
-            assert said["vector"].shape == (1 + i % 3, 4)
+            assert metadata["vector"].shape == (1 + i % 3, 4)
 
 
-def test_a_domain_is_told_several_conditions_at_once(tmp_path: Path) -> None:
+def test_a_domain_encodes_several_conditions(tmp_path: Path) -> None:
     path = write_table(tmp_path, "jsonl")
     data = AudioData(path=path, sample_rate=RATE, length=256, conditions=("digit:class", "tempo", "vector"))
     audio = Audio(AudioConfig(data=data))
@@ -84,19 +88,19 @@ def test_a_domain_is_told_several_conditions_at_once(tmp_path: Path) -> None:
     assert drawn is not None
     assert other is not None
     assert torch.equal(drawn["digit"], other["digit"])  # asking for one thing leaves the others as they were drawn
-    told = again.describe(drawn)
-    assert {row["tempo"] for row in told} == {65}
-    assert {row["vector"] for row in told} == {"any"}
+    described = again.describe(drawn)
+    assert {row["tempo"] for row in described} == {65}
+    assert {row["vector"] for row in described} == {"any"}
     assert {row["vector"] for row in again.describe(other)} == {"2 vectors"}
     with pytest.raises(UserError, match="Did you mean 'tempo'"):
         again.blank(streams(0, "blank", [0]), {"temp": "65"})
 
 
-def test_a_network_is_trained_with_them_and_asked_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_and_sampling_with_several_conditions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLYDIFF_KERNELS", "0")
-    told = {"data.path": write_table(tmp_path, "jsonl"), "data.conditions": ["digit:class", "tempo", "vector"]}
+    overrides = {"data.path": write_table(tmp_path, "jsonl"), "data.conditions": ["digit:class", "tempo", "vector"]}
     tiny = {"data.length": 512, "train.steps": 2, "train.batch_size": 4, "backbone.channels": 16, "sample.steps": 2}
-    model = polydiff.load(polydiff.train("audio", tmp_path / "run", overrides={**told, **tiny}))
+    model = polydiff.load(polydiff.train("audio", tmp_path / "run", overrides={**overrides, **tiny}))
     array = np.full((2, 4), 3.0, np.float32)
     requested = {"digit": 2, "tempo": 65, "vector": array}
     given = model.sample(3, cond=requested)
@@ -116,7 +120,7 @@ def test_a_network_is_trained_with_them_and_asked_for_them(tmp_path: Path, monke
     assert {(row["cond"]["digit"], row["cond"]["vector"]) for row in saved} == {("1", "2 vectors")}
 
 
-def test_a_column_with_the_name_of_a_tasks_condition_is_refused(tmp_path: Path) -> None:
+def test_a_column_named_like_a_condition_of_the_task_raises(tmp_path: Path) -> None:
     for i in range(4):
         write(tmp_path / f"{i}.wav", i).with_suffix(".json").write_text(json.dumps({"known": i}))
     data = AudioData(path=tmp_path, sample_rate=RATE, length=256, conditions=("known",))
@@ -124,7 +128,7 @@ def test_a_column_with_the_name_of_a_tasks_condition_is_refused(tmp_path: Path) 
         Audio(AudioConfig(task="inpaint", data=data))
 
 
-def test_what_changed_since_training_is_refused(tmp_path: Path) -> None:
+def test_conditions_that_changed_since_training_raise(tmp_path: Path) -> None:
     path = write_table(tmp_path, "jsonl")
     data = AudioData(path=path, sample_rate=RATE, length=256, conditions=("speaker",))
     statistics = Audio(AudioConfig(data=data)).statistics
@@ -163,7 +167,7 @@ def test_cells_may_be_empty_but_not_all_of_them(tmp_path: Path) -> None:
         _ = folder(tmp_path / "t.jsonl", conditions=("x",)).fields
 
 
-def test_a_text_is_no_class(tmp_path: Path) -> None:
+def test_a_column_with_too_many_values_for_classes_raises(tmp_path: Path) -> None:
     lines = [json.dumps({"path": str(write(tmp_path / f"{i}.wav", i)), "text": f"word {i}"}) for i in range(120)]
     (tmp_path / "t.jsonl").write_text("\n".join(lines))
     with pytest.raises(UserError, match=r"120 different values.*embedding"):

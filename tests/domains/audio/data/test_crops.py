@@ -37,7 +37,7 @@ def test_a_crop_is_the_slice_of_the_whole_file_to_the_bit(
 
 
 @pytest.mark.parametrize("rate", [24000, 48000])
-def test_crops_of_opus_forget_where_they_were_read_from(tmp_path: Path, rate: int) -> None:
+def test_crops_of_opus_do_not_depend_on_the_seek(tmp_path: Path, rate: int) -> None:
     g = torch.Generator().manual_seed(0)
     brown = torch.randn(2, 4 * rate, generator=g).cumsum(1)
     hiss = 0.05 * torch.randn(2, 4 * rate, generator=g)
@@ -47,7 +47,7 @@ def test_crops_of_opus_forget_where_they_were_read_from(tmp_path: Path, rate: in
         assert torch.equal(read_crop(path, header(path), begin, 500, rate), whole[:, begin : begin + 500])
 
 
-def test_a_file_that_cannot_be_sought_in_is_read_from_its_beginning(tmp_path: Path) -> None:
+def test_a_file_without_seeking_is_read_from_its_start(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(str(path), sound(20_000)[0].numpy(), 8000, subtype="GSM610")
     whole = torch.from_numpy(soundfile.read(str(path), dtype="float32")[0])
@@ -56,7 +56,7 @@ def test_a_file_that_cannot_be_sought_in_is_read_from_its_beginning(tmp_path: Pa
         assert torch.equal(read_crop(path, header(path), begin, 1000, 8000)[0], whole[begin : begin + 1000])
 
 
-def test_low_rates_of_mp3_are_read_without_complaint(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_mp3_of_a_low_rate_is_read_without_warnings(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "a.mp3", sound(100_000))
     whole = torch.from_numpy(soundfile.read(str(path), dtype="float32", always_2d=True)[0].T.copy())
     for begin in range(0, 99_000, 7001):

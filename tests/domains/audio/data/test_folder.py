@@ -1,4 +1,4 @@
-"""Folders of sound files: crops against whole files, splits, and files that are not what they should be."""
+"""Folders of sound files: crops against whole files, splits, and invalid files."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 def named(name: str, **more: Any) -> Sound:
-    """A sound of this name, which is nowhere."""
+    """Return a sound of this name without a file."""
     folder, slash, _ = name.partition("/")
     columns = {"label": folder} if slash else {}
     return Sound(Entry(name, Place(Path(name)), columns, **more), Header(name, RATE, 1, 1000), False)
 
 
-def test_crops_follow_their_generator_and_begin_anywhere(tmp_path: Path) -> None:
+def test_crops_depend_on_their_generator_and_start_anywhere(tmp_path: Path) -> None:
     folder = Folder(settings(folder_of(tmp_path, 2, frames=50_000)))
     assert folder.size("train") == folder.size("test") == 50
     many, _ = folder.clips("train", [0] * 40, streams(0, "crop", range(40)))
@@ -72,7 +72,7 @@ def test_class_folders(tmp_path: Path) -> None:
         Folder(settings(tmp_path, labels="folders"))
 
 
-def test_the_split_is_disjoint_and_new_files_move_none() -> None:
+def test_the_splits_are_disjoint_and_new_files_move_no_others() -> None:
     sounds = [named(f"{i}.wav") for i in range(400)]
     (train, test), left_out = split(sounds, 0.1)[0].values(), split(sounds, 0.1)[1]
     names = [{sound.entry.name for sound in part} for part in (train, test)]
@@ -87,14 +87,14 @@ def test_the_split_is_disjoint_and_new_files_move_none() -> None:
     assert not sides[0] & sides[1]
 
 
-def test_parts_of_one_file_stay_on_one_side() -> None:
+def test_parts_of_one_file_are_in_one_split() -> None:
     spoken = [named(f"a b {i}.wav {k}:{k + 1} s", start=float(k), end=k + 1.0) for i in range(40) for k in range(5)]
     train, test = ({s.entry.name.rsplit(" ", 2)[0] for s in part} for part in split(spoken, 0.3)[0].values())
     assert test
     assert not train & test
 
 
-def test_few_unreadable_files_are_put_aside_and_many_stop_the_run(tmp_path: Path) -> None:
+def test_few_unreadable_files_are_excluded_and_many_stop_the_run(tmp_path: Path) -> None:
     folder_of(tmp_path, 40)
     (tmp_path / "torn.wav").write_bytes(b"RIFF not a sound")
     with pytest.warns(UserWarning, match=r"torn\.wav"):
@@ -120,7 +120,7 @@ def test_a_file_cut_short_after_the_index_is_replaced_by_the_next(tmp_path: Path
         folder.clips("train", range(3 * 10, 3 * 13))
 
 
-def test_a_choice_of_classes_leaves_the_rest_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_selection_of_classes_keeps_the_rest_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "ab":
         (tmp_path / name).mkdir()
         folder_of(tmp_path / name, 3)
@@ -131,7 +131,7 @@ def test_a_choice_of_classes_leaves_the_rest_remembered(tmp_path: Path, monkeypa
     Folder(settings(tmp_path))
 
 
-def test_not_finite_numbers_are_no_sound(tmp_path: Path) -> None:
+def test_values_that_are_not_finite_raise(tmp_path: Path) -> None:
     x = sound(1000).clone()
     x[0, 10] = torch.nan
     soundfile.write(str(tmp_path / "a.wav"), x.T.numpy(), RATE, subtype="FLOAT")
@@ -139,7 +139,7 @@ def test_not_finite_numbers_are_no_sound(tmp_path: Path) -> None:
         read_crop(tmp_path / "a.wav", header(tmp_path / "a.wav"), 0, 1000, RATE)
 
 
-def test_channels_are_what_was_asked_for(tmp_path: Path) -> None:
+def test_channels_follow_the_configuration(tmp_path: Path) -> None:
     x = sound(2000, 2)
     write(tmp_path / "a.wav", x)
     write(tmp_path / "b.wav", x)
@@ -157,7 +157,7 @@ def test_channels_are_what_was_asked_for(tmp_path: Path) -> None:
     assert torch.equal(both[0], both[1])
 
 
-def test_channels_that_cancel_are_told(tmp_path: Path) -> None:
+def test_channels_that_cancel_are_warned_of(tmp_path: Path) -> None:
     x = sound(2000)
     for name in "ab":
         write(tmp_path / f"{name}.wav", torch.cat([x, -x]))
@@ -165,7 +165,7 @@ def test_channels_that_cancel_are_told(tmp_path: Path) -> None:
         Folder(settings(tmp_path, mix="average")).clips("train", [0])
 
 
-def test_a_low_sample_rate_is_refused_unless_asked_for(tmp_path: Path) -> None:
+def test_a_low_sample_rate_raises_without_upsample(tmp_path: Path) -> None:
     for name in "ab":
         write(tmp_path / f"{name}.wav", sound(4000), rate=8000)
     with pytest.raises(UserError, match=r"8000 Hz.*data\.upsample=true"):
@@ -173,7 +173,7 @@ def test_a_low_sample_rate_is_refused_unless_asked_for(tmp_path: Path) -> None:
     assert Folder(settings(tmp_path, upsample=True)).size("train") == 8
 
 
-def test_folders_that_hold_nothing(tmp_path: Path) -> None:
+def test_empty_folders_raise(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no sound file"):
         Folder(settings(tmp_path))
     with pytest.raises(UserError, match="no such file"):

@@ -15,7 +15,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
-def test_without_a_cache_sounds_are_looked_at_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_cache_sounds_are_checked_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = folder_of(tmp_path / "data", 3)
     (tmp_path / "cache").write_text("a file where a folder should be")
     monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path / "cache"))
@@ -31,7 +31,7 @@ def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert headers(tmp_path) == first
 
 
-def test_a_damaged_index_is_made_again_and_a_changed_file_is_seen(
+def test_a_damaged_index_is_rebuilt_and_a_changed_file_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""A folder of real formats with damaged files in it: what is trained on, what is told, and that nothing changes."""
+"""A folder of several formats with damaged files: the sounds used, the report, and that no file changes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def cut_short(path: Path) -> None:
 
 
 def lying_header(path: Path) -> None:
-    """The 36 bits from byte 21 on hold a FLAC file's number of frames."""
+    """Change the number of frames of a FLAC file, the 36 bits from byte 21 on."""
     data = bytearray(write(path.with_suffix(".flac"), sound(2)).read_bytes())
     data[21:26] = struct.pack(">Q", (struct.unpack(">Q", b"\0\0\0" + data[21:26])[0] >> 36 << 36) | 90_000)[3:]
     path.with_suffix(".flac").write_bytes(data)
@@ -114,7 +114,7 @@ DAMAGE: tuple[Callable[[Path], None], ...] = (
 
 
 def fill(root: Path, n: int, damaged: int) -> Path:
-    """Write n files of six formats, so many of them damaged, each in its way."""
+    """Write n files of six formats, `damaged` of them damaged in different ways."""
     (root / "deep").mkdir(parents=True)
     for i in range(n):
         place = (root / "deep" if i % 3 else root) / f"{i:05d}"
@@ -126,7 +126,7 @@ def fill(root: Path, n: int, damaged: int) -> Path:
 
 
 def state(root: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Size, time and bytes of all under a folder."""
+    """Return time, mode and bytes of all files under a folder."""
     paths = sorted(root.rglob("*"))
     return {
         str(path): (path.lstat().st_mtime_ns, path.lstat().st_mode, path.read_bytes() if path.is_file() else b"")
@@ -135,13 +135,13 @@ def state(root: Path) -> dict[str, tuple[int, int, bytes]]:
 
 
 def check_training(root: Path, run: Path, found: int, damaged: int) -> None:
-    """Train a few steps and look at what is told."""
+    """Train a few steps and check the reported files."""
     before = state(root)
     with pytest.warns(UserWarning, match=f"{damaged} of {found} sounds"):
         polydiff.train("audio", run, overrides={"data.path": root, **TINY})
-    told = json.loads((run / "data.json").read_text())
-    assert (told["found"], told["used"], len(told["put_aside"])) == (found, found - damaged, damaged)
-    assert all(Path(name).stem < f"{damaged:05d}" for name in told["put_aside"])
+    report = json.loads((run / "data.json").read_text())
+    assert (report["found"], report["used"], len(report["put_aside"])) == (found, found - damaged, damaged)
+    assert all(Path(name).stem < f"{damaged:05d}" for name in report["put_aside"])
     assert state(root) == before
 
 
@@ -190,7 +190,7 @@ def test_each_damage_has_its_reason(tmp_path: Path, damage: Callable[[Path], Non
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_put_aside(tmp_path: Path) -> None:
+def test_files_without_permission_are_excluded(tmp_path: Path) -> None:
     for i in range(60):
         write(tmp_path / f"{i:05d}.flac", sound(i))
     (tmp_path / "00003.flac").chmod(0)
@@ -200,7 +200,7 @@ def test_what_may_not_be_read_is_put_aside(tmp_path: Path) -> None:
     assert set(folder.quarantine.reasons) == {"00003.flac", "locked"}
 
 
-def test_what_is_odd_but_sound_is_used(tmp_path: Path) -> None:
+def test_unusual_but_valid_files_are_used(tmp_path: Path) -> None:
     for i in range(4):
         write(tmp_path / f"{i}.flac", sound(i))
     (tmp_path / "misnamed.wav").write_bytes((tmp_path / "0.flac").read_bytes())
@@ -214,11 +214,11 @@ def test_what_is_odd_but_sound_is_used(tmp_path: Path) -> None:
 def test_data_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = fill(tmp_path / "few", 250, len(DAMAGE))
     assert main(["data", "check", str(root), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["domain"] == "audio"
-    assert (told["found"], told["used"], len(told["put_aside"])) == (250, 238, 12)
-    assert told["advice"] == {"data.sample_rate": RATE, "data.length": 2048}
-    assert sum(told["facts"]["files"].values()) == 238
+    report = json.loads(capsys.readouterr().out)
+    assert report["domain"] == "audio"
+    assert (report["found"], report["used"], len(report["put_aside"])) == (250, 238, 12)
+    assert report["advice"] == {"data.sample_rate": RATE, "data.length": 2048}
+    assert sum(report["facts"]["files"].values()) == 238
     assert main(["data", "check", str(root)]) == 0
     text = capsys.readouterr().out
     assert "250 sounds found: 238 used, 12 put aside." in text
@@ -231,7 +231,7 @@ def test_data_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "The data cannot be trained on:\n  12 of 100 sounds" in text
 
 
-def test_data_check_tells_formats(tmp_path: Path) -> None:
+def test_data_check_prints_formats(tmp_path: Path) -> None:
     (tmp_path / "f").mkdir()
     for i in range(4):
         write(tmp_path / "f" / f"a b c {i}.wav", sound(i))
@@ -240,7 +240,7 @@ def test_data_check_tells_formats(tmp_path: Path) -> None:
     assert inspect("audio", tmp_path / "x.npy", {"data.sample_rate": "8000"}).facts["files"] == {".npy": 3}
 
 
-def test_data_check_of_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_check_of_a_missing_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", str(tmp_path / "gone")]) == 2
     assert "There is no" in capsys.readouterr().err
     (tmp_path / "letter.txt").write_text("hello")

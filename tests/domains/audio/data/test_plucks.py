@@ -1,4 +1,4 @@
-"""The synthesiser: its formula, its pitch, and that a clip is a function of (seed, split, index) alone."""
+"""The synthesiser: its formula, its pitch, and that a clip depends only on (seed, split, index)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def plucks(rate: int = 16000, length: int = 16384, seed: int = 0) -> Plucks:
 
 
 def strongest(x: Tensor, rate: int, low: float, high: float) -> float:
-    """Frequency of the highest peak of a windowed spectrum between two frequencies."""
+    """Return the frequency of the highest peak of a windowed spectrum between two frequencies."""
     spectrum = torch.fft.rfft(x.double() * torch.hann_window(len(x), dtype=torch.float64), 8 * len(x)).abs()
     f = torch.fft.rfftfreq(8 * len(x), 1 / rate)
     return float(f[(spectrum * ((f > low) & (f < high))).argmax()])
@@ -42,7 +42,7 @@ def test_the_lowest_partial_is_the_note_of_the_class() -> None:
 
 
 def direct_sum(s: Strings, i: int, rate: int, length: int) -> Tensor:
-    """The formula of the module's docstring, mode by mode and sample by sample."""
+    """Compute the formula of the module's docstring for each mode and sample."""
     t = torch.arange(length, dtype=torch.float64) / rate - (s.onset[i] * rate).round() / rate
     x = torch.zeros(length, dtype=torch.float64)
     for k in range(1, MODES + 1):
@@ -62,7 +62,7 @@ def test_the_factorised_synthesis_is_the_formula(rate: int, length: int) -> None
         torch.testing.assert_close(fast[i].double(), direct_sum(strings, i, rate, length), atol=2e-6, rtol=0)
 
 
-def test_a_clip_depends_on_seed_split_and_index_alone() -> None:
+def test_a_clip_depends_only_on_seed_split_and_index() -> None:
     data = plucks(8000, 4096)
     together, _ = data.clips("train", [3, 17, 4])
     alone, _ = data.clips("train", [17])
@@ -72,7 +72,7 @@ def test_a_clip_depends_on_seed_split_and_index_alone() -> None:
         assert not torch.allclose(other[0], alone, atol=1e-3)
 
 
-def test_clips_keep_full_scale_and_begin_in_silence() -> None:
+def test_clips_stay_within_full_scale_and_start_in_silence() -> None:
     sounds, values = plucks(8000, 4096).clips("train", range(240))
     peak = sounds.abs().amax((1, 2))
     assert bool((peak <= 0.9001).all() and (peak >= 0.9 * 10 ** (-12 / 20) - 1e-4).all())
@@ -90,8 +90,8 @@ def test_notes_have_their_names() -> None:
     assert len(set(plucks().names)) == 24
 
 
-def test_in_stereo_a_string_is_heard_from_its_side() -> None:
-    """Both channels are the mono clip, the louder one as it is and the other up to 11.4 dB softer."""
+def test_stereo_pans_the_mono_clip() -> None:
+    """Both channels are the mono clip: the louder one unchanged, the other up to 11.4 dB softer."""
     mono, _ = plucks(8000, 4096).clips("train", range(64))
     stereo, _ = Plucks(8000, 4096, 24, {"train": 1000}, channels=2).clips("train", range(64))
     gains = (stereo * mono).sum(2) / (mono * mono).sum(2)

@@ -24,7 +24,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 def shard(path: Path, numbers: range, suffix: str = "flac") -> Path:
-    """A WebDataset archive whose members come in any order."""
+    """Write a WebDataset archive with members in random order."""
 
     def member(name: str, data: bytes) -> None:
         info = tarfile.TarInfo(name)
@@ -53,18 +53,18 @@ def test_archives_are_read_by_seeking(tmp_path: Path, suffix: str) -> None:
     assert source.fields["label"].kind == Classes(2)
     clips = everything(source)
     assert len(clips) == 10
-    for name, (clip, said) in clips.items():
+    for name, (clip, metadata) in clips.items():
         i = int(Path(name).stem)
         assert name == f"{i // 5}.tar/part/{i:04d}.{suffix}"
-        assert (said["label"], said["tempo"]) == (str(i % 2), i)
-        assert said["embedding"].tolist() == [[i + 1.0] * 3] * 2
+        assert (metadata["label"], metadata["tempo"]) == (str(i % 2), i)
+        assert metadata["embedding"].tolist() == [[i + 1.0] * 3] * 2
         plain = tmp_path / f"{i}.{suffix}"
         with tarfile.open(tmp_path / "shards" / f"{i // 5}.tar") as archive:
             plain.write_bytes(archive.extractfile(f"part/{i:04d}.{suffix}").read())  # type: ignore[union-attr]
         assert torch.equal(clip, read_frames(Place(plain), 0, 256)[0])
 
 
-def test_what_lies_beside_archives(tmp_path: Path) -> None:
+def test_sound_files_beside_archives_raise(tmp_path: Path) -> None:
     shard(tmp_path / "a.tar", range(6), "wav")
     (tmp_path / "._a.tar").write_bytes(b"x" * 600)
     assert folder(tmp_path).quarantine.found == 6
@@ -83,7 +83,7 @@ def test_of_members_of_one_name_the_last_counts(tmp_path: Path) -> None:
     assert torch.equal(everything(source)["a.tar/part/0005.wav"][0], torch.from_numpy(sound(8)[:256]))
 
 
-def test_an_archive_that_is_cut_off_is_told(tmp_path: Path) -> None:
+def test_a_truncated_archive_is_reported(tmp_path: Path) -> None:
     path = shard(tmp_path / "a.tar", range(60), "wav")
     assert len(everything(folder(path))) == 60
     whole = path.read_bytes()

@@ -32,7 +32,7 @@ def test_clips_of_different_lengths_keep_their_order() -> None:
     assert torch.equal(each(lambda x: x[:, 0, 0], many), torch.arange(700.0))
 
 
-def test_long_clips_are_measured_few_at_a_time() -> None:
+def test_long_clips_are_measured_in_small_chunks() -> None:
     sizes: list[int] = []
     each(lambda x: (sizes.append(len(x)), x[:, 0, 0])[1], [torch.zeros(2, 3_000_000)] * 3 + [torch.zeros(2, 9)] * 300)
     assert sizes == [1, 1, 1, 256, 44]

@@ -1,4 +1,4 @@
-"""Distances of pairs of sounds against analytic values and against sums written out."""
+"""Distances of pairs of sounds against analytic values and explicit sums."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ALL: list[Callable[[Tensor, Tensor], Tensor]] = [lsd, multi_resolution_distance,
 
 
 @pytest.mark.parametrize("distance", ALL)
-def test_a_distance_is_of_each_clip_alone_and_the_mean_of_its_channels(distance: Callable[..., Tensor]) -> None:
+def test_a_distance_depends_on_one_clip_and_is_the_mean_of_its_channels(distance: Callable[..., Tensor]) -> None:
     x, truth = noise(5, 2, 3000), noise(5, 2, 3000, seed=1)
     together = distance(x, truth)
     assert together.shape == (5,)
@@ -49,7 +49,7 @@ def test_a_distance_is_of_each_clip_alone_and_the_mean_of_its_channels(distance:
 
 
 @given(st.floats(0.1, 20), st.sampled_from([-1, 1]))
-def test_a_gain_is_its_decibels_away(size: float, sign: int) -> None:
+def test_the_distance_of_a_gain_is_its_decibels(size: float, sign: int) -> None:
     truth, gain = 10 * noise(1, 1, 4096).double(), size * sign
     x = truth * 10 ** (gain / 20)
     assert float(lsd(x, truth)) == pytest.approx(abs(gain) / 10, abs=1e-12)
@@ -78,7 +78,7 @@ def test_log_spectral_distance_is_the_sum_of_its_definition() -> None:
     assert float(lsd(x, truth)) == pytest.approx(total / 5, rel=1e-9)
 
 
-def test_a_band_hears_nothing_else() -> None:
+def test_the_distance_in_a_band_ignores_other_frequencies() -> None:
     truth = noise(2, 1, 8193).double()
     high = truth + torch.cos(2 * math.pi * 6000 / RATE * torch.arange(8193))  # goes on where it is reflected
 
@@ -128,13 +128,13 @@ def test_si_snr_is_the_ratio_of_orthogonal_noise_and_blind_to_scale_and_offset(d
 
 
 @pytest.mark.parametrize("length", [256, 300, 1000, 2047])
-def test_clips_shorter_than_a_frame_are_judged(length: int) -> None:
+def test_clips_shorter_than_a_frame_have_distances(length: int) -> None:
     truth = noise(2, 1, length).double()
     torch.testing.assert_close(lsd(10 * truth, truth), torch.full((2,), 2.0, dtype=torch.float64))
     assert (multi_resolution_distance(noise(2, 1, length, seed=1), truth) > 0.5).all()
 
 
-def test_without_the_packages_of_speech_a_sentence_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_speech_packages_raise_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pesq", None)
     monkeypatch.setitem(sys.modules, "pystoi", None)
     for measure in (pesq, stoi):
@@ -145,7 +145,7 @@ def test_without_the_packages_of_speech_a_sentence_says_what_to_type(monkeypatch
 
 
 def speechlike(seconds: float = 2.0) -> Tensor:
-    """Return a buzz with a moving formant, in bursts: what these measures take for speech."""
+    """Return a buzz with a moving formant, in bursts, which these metrics accept as speech."""
     t = torch.arange(int(seconds * RATE), dtype=torch.float64) / RATE
     buzz = sum((torch.cos(2 * math.pi * 120 * k * t) / k for k in range(1, 25)), torch.zeros_like(t))
     bursts = (torch.sin(2 * math.pi * 3 * t) > -0.3) * (1 + 0.5 * torch.sin(2 * math.pi * 7 * t))

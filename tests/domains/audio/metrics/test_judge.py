@@ -19,7 +19,7 @@ from polydiff.metrics.classifier import inception_score
 
 
 def classes_of_tones(n: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Tones in noise, one of four thirds of an octave each."""
+    """Return tones in noise, each in one of four thirds of an octave, and their labels."""
     g = generator(seed)
     labels = torch.randint(4, (n,), generator=g)
     f = 250 * 2 ** (labels + 0.3 * torch.rand(n, generator=g))
@@ -28,7 +28,7 @@ def classes_of_tones(n: int, seed: int) -> tuple[Tensor, Tensor]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Judge, Path]:
-    """A judge and the cache that it lies in."""
+    """Return a trained classifier, with its own cache folder."""
     cache = tmp_path_factory.mktemp("cache")
     (train, labels), (test, test_labels) = classes_of_tones(300, 300), classes_of_tones(200, 200)
     with pytest.MonkeyPatch.context() as patch:
@@ -44,31 +44,31 @@ def judge(trained: tuple[Judge, Path], monkeypatch: pytest.MonkeyPatch) -> Judge
     return trained[0]
 
 
-def test_a_judge_hears_the_classes_it_learnt(judge: Judge) -> None:
+def test_a_classifier_recognises_its_classes(judge: Judge) -> None:
     assert judge.accuracy > 0.95
     sounds, labels = classes_of_tones(240, 7)
-    hearing = partial(class_metrics, "tone", portraits(sounds, RATE), judge=judge)
-    judged = values(hearing(labels))
+    metrics = partial(class_metrics, "tone", portraits(sounds, RATE), judge=judge)
+    judged = values(metrics(labels))
     assert list(judged) == ["tone_agrees", "tone_local_is", "tone_local_mis", "tone_local_am"]
     assert judged["tone_agrees"] > 0.95
     assert 3 < judged["tone_local_is"] <= 4
-    assert values(hearing((labels + 1) % 4))["tone_agrees"] < 0.05
-    assert values(hearing(torch.where(labels == 0, 0, -1)))["tone_agrees"] > 0.9  # of the others nothing was asked
-    assert math.isnan(values(hearing(None))["tone_agrees"])
+    assert values(metrics((labels + 1) % 4))["tone_agrees"] < 0.05
+    assert values(metrics(torch.where(labels == 0, 0, -1)))["tone_agrees"] > 0.9  # the others are unconditional
+    assert math.isnan(values(metrics(None))["tone_agrees"])
     alone = values(class_metrics("tone", portraits(sounds[labels == 2], RATE), None, judge))
     assert alone["tone_local_is"] < 1.2
     assert alone["tone_local_am"] > judged["tone_local_am"] + 0.8
-    assert f"right on {100 * judge.accuracy:.1f} %" in hearing(labels)["tone_agrees"].meaning
+    assert f"{100 * judge.accuracy:.1f} % accuracy" in metrics(labels)["tone_agrees"].meaning
 
 
-def test_a_judge_without_held_out_labels_claims_no_accuracy(judge: Judge) -> None:
+def test_a_classifier_without_held_out_labels_has_no_accuracy(judge: Judge) -> None:
     sounds, labels = classes_of_tones(8, 1)
     test = Labelled(portraits(sounds, RATE), torch.full((8,), -1))
     unsure = Judge(judge.network, Labelled(test.spectrograms, labels), test)
     assert "right on" not in class_metrics("tone", test.spectrograms, labels, unsure)["tone_agrees"].meaning
 
 
-def test_a_broken_sound_is_not_heard_as_anything(judge: Judge) -> None:
+def test_a_broken_sound_agrees_with_no_class(judge: Judge) -> None:
     sounds, labels = classes_of_tones(40, 8)
     sounds[:20] = math.nan
     judged = values(class_metrics("tone", portraits(sounds, RATE), labels, judge))
@@ -76,7 +76,7 @@ def test_a_broken_sound_is_not_heard_as_anything(judge: Judge) -> None:
     assert math.isnan(judged["tone_local_is"])
 
 
-def test_a_judge_is_the_same_again_and_needs_two_classes(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_classifier_is_reproducible_and_needs_two_classes(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     train, test = (Labelled(portraits(x, RATE), labels) for x, labels in map(classes_of_tones, (300, 200), (300, 200)))
     monkeypatch.setattr(module, "batch", lambda train, step: pytest.fail("trained again"))
     again = Judge.of(train, test, 4)
@@ -86,7 +86,7 @@ def test_a_judge_is_the_same_again_and_needs_two_classes(judge: Judge, monkeypat
     assert Judge.of(Labelled(train.spectrograms, torch.full_like(train.labels, -1)), test, 4) is None
 
 
-def test_clips_without_a_class_teach_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clips_without_a_label_are_not_used_in_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path))
     monkeypatch.setattr(module, "STEPS", 4)
     (sounds, labels), test = classes_of_tones(100, 1), Labelled(*classes_of_tones(20, 2))

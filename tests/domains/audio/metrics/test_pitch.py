@@ -1,4 +1,4 @@
-"""The pitch tracker: on sounds whose pitch is known, on sounds without any, and on the data."""
+"""The pitch tracker on sounds of known pitch, on sounds without pitch, and on the data."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def generator() -> torch.Generator:
 
 
 @given(st.floats(110, 650))
-def test_a_pure_tone_is_heard_within_two_cents(f: float) -> None:
-    heard = track(tone(f), RATE)
-    assert bool(heard.voiced)
-    assert cents(heard, f) < 2
+def test_the_pitch_of_a_pure_tone_is_within_two_cents(f: float) -> None:
+    pitch = track(tone(f), RATE)
+    assert bool(pitch.voiced)
+    assert cents(pitch, f) < 2
 
 
 @given(st.floats(110, 500))
-def test_the_pitch_of_a_missing_fundamental_is_heard(f: float) -> None:
+def test_the_pitch_of_a_missing_fundamental_is_detected(f: float) -> None:
     assert cents(track(tone(f, (2, 3, 4, 5)), RATE), f) < 3
 
 
@@ -54,7 +54,7 @@ def test_noise_and_silence_have_no_pitch() -> None:
         assert not bool(track(nothing, RATE).voiced.any())
 
 
-def test_a_clip_shorter_than_the_window_is_heard_as_with_silence_behind_it() -> None:
+def test_a_clip_shorter_than_the_window_is_padded_with_silence() -> None:
     short = tone(220)[:, :300]
     alone, longer = track(short, RATE), track(torch.nn.functional.pad(short, (0, LENGTH - 300)), RATE)
     for name in ("frequency", "aperiodicity", "rms"):
@@ -62,7 +62,7 @@ def test_a_clip_shorter_than_the_window_is_heard_as_with_silence_behind_it() -> 
 
 
 @pytest.mark.parametrize(("rate", "length"), [(8000, 4096), (16000, 16384)])
-def test_every_note_of_the_data_is_heard(rate: int, length: int) -> None:
+def test_every_note_of_the_data_is_detected(rate: int, length: int) -> None:
     data = Plucks(rate, length, 24, {"test": 240})
     sounds, labels = data.clips("test", range(240))[0], data.labels(range(240))
     judged = pitch_metrics(sounds, rate, LOWEST, 24, labels)
@@ -72,17 +72,17 @@ def test_every_note_of_the_data_is_heard(rate: int, length: int) -> None:
 
 
 @given(st.floats(48, 71), st.floats(-49, 49), st.sampled_from([8000, 16000, 44100, 48000]))
-def test_a_note_detuned_by_known_cents_is_heard_so_at_any_rate(note: float, cents: float, rate: int) -> None:
+def test_detuning_is_measured_at_any_sample_rate(note: float, cents: float, rate: int) -> None:
     f = 440 * 2 ** ((round(note) + cents / 100 - 69) / 12)
-    heard = track(tone(f, (1, 2, 3), rate), rate)
-    assert float(heard.semitones) == pytest.approx(round(note) + cents / 100, abs=0.05)
-    assert float(heard.cents) == pytest.approx(abs(cents), abs=5)
+    pitch = track(tone(f, (1, 2, 3), rate), rate)
+    assert float(pitch.semitones) == pytest.approx(round(note) + cents / 100, abs=0.05)
+    assert float(pitch.cents) == pytest.approx(abs(cents), abs=5)
 
 
 @pytest.mark.parametrize(("snr", "right"), [(40, 1.0), (20, 1.0), (10, 1.0), (5, 0.8)])
 @pytest.mark.parametrize(("rate", "length"), [(8000, 4096), (16000, 16384)])
-def test_notes_are_heard_in_noise_of_a_known_level(rate: int, length: int, snr: int, right: float) -> None:
-    """The noise is so far below each clip's own level over all of its length."""
+def test_notes_are_detected_in_noise_of_a_known_level(rate: int, length: int, snr: int, right: float) -> None:
+    """The signal-to-noise ratio is that of each clip over its whole length."""
     data = Plucks(rate, length, 24, {"test": 96})
     sounds, labels = data.clips("test", range(96))[0], data.labels(range(96))
     level = sounds.square().mean((1, 2), keepdim=True).sqrt() * 10 ** (-snr / 20)
@@ -91,21 +91,21 @@ def test_notes_are_heard_in_noise_of_a_known_level(rate: int, length: int, snr: 
 
 
 @given(st.sampled_from([20.0, 50.0]), st.integers(0, 100))
-def test_random_pitches_are_in_tune_as_often_as_chance_says(half_width: float, seed: int) -> None:
+def test_random_pitches_are_in_tune_at_chance_level(half_width: float, seed: int) -> None:
     """The chance of in_tune is 2 * 20 / 100 cents."""
     semitones = LOWEST + 24 * torch.rand(4000, generator=torch.Generator().manual_seed(seed))
     pitch = Pitch(440 * 2 ** ((semitones - 69) / 12), torch.zeros(4000), torch.ones(4000))
     assert float((pitch.cents <= half_width).double().mean()) == pytest.approx(2 * half_width / 100, abs=0.04)
 
 
-def test_channels_are_mixed_and_lengths_may_differ() -> None:
+def test_channels_are_averaged_and_lengths_may_differ() -> None:
     left, right = tone(220.0, (1, 2))[0], tone(220.0, (3, 4))[0]
     stereo = torch.stack([left, right])
-    heard = detect_pitch([stereo, stereo[:, :4000], stereo[:1]], RATE)
-    assert [round(1200 * abs(math.log2(f / 220))) <= 3 for f in heard.frequency.tolist()] == [True] * 3
+    pitch = detect_pitch([stereo, stereo[:, :4000], stereo[:1]], RATE)
+    assert [round(1200 * abs(math.log2(f / 220))) <= 3 for f in pitch.frequency.tolist()] == [True] * 3
 
 
-def test_what_is_asked_counts() -> None:
+def test_accuracy_counts_requested_notes() -> None:
     data = Plucks(8000, 4096, 24, {"test": 96})
     sounds, labels = data.clips("test", range(96))[0], data.labels(range(96))
 
@@ -113,7 +113,7 @@ def test_what_is_asked_counts() -> None:
         return pitch_metrics(sounds, 8000, LOWEST, 24, requested)["pitch_accuracy"].value
 
     assert accuracy((labels + 1) % 24) == 0
-    assert accuracy(torch.where(labels < 12, labels, -1)) == 1  # what nothing was asked of is left out
+    assert accuracy(torch.where(labels < 12, labels, -1)) == 1  # unconditional clips do not count
     assert accuracy(torch.where(labels < 12, labels, 0)) == 0.5
     assert math.isnan(accuracy(None))
     assert math.isnan(accuracy(torch.full_like(labels, -1)))

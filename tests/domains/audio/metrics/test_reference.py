@@ -24,7 +24,7 @@ def plucks() -> tuple[Tensor, Tensor, Reference]:
     return train, test, reference(train, test)
 
 
-def test_real_clips_are_no_copies_and_training_clips_are(plucks: tuple[Tensor, Tensor, Reference]) -> None:
+def test_training_clips_are_copies_and_held_out_clips_are_not(plucks: tuple[Tensor, Tensor, Reference]) -> None:
     train, test, known = plucks
 
     def copies(sounds: Tensor) -> float:
@@ -39,7 +39,7 @@ def test_real_clips_are_no_copies_and_training_clips_are(plucks: tuple[Tensor, T
     assert few.meaning.endswith("Not measured: it needs 100 held-out clips.")
 
 
-def test_the_distance_is_of_no_more_samples_than_there_are_held_out_clips(plucks: Any) -> None:
+def test_the_distance_uses_at_most_as_many_samples_as_held_out_clips(plucks: Any) -> None:
     _, test, known = plucks
     fewer = replace(known, n=100)
     all_of, first = (sound_metrics(Measured.of(x, RATE), fewer)["log_mel_fd"] for x in (test, test[:100]))

@@ -1,4 +1,4 @@
-"""What sounds are measured by, compared with and judged by: against closed forms, copies and known damage."""
+"""Metrics of sets of sounds against closed forms, copies and known distortions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def plucks() -> tuple[Tensor, Tensor, Reference]:
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (44100, 2), (48000, 1), (16000, 3)])
-def test_any_rate_channels_and_lengths_are_judged(rate: int, channels: int) -> None:
+def test_any_rate_channels_and_lengths_have_metrics(rate: int, channels: int) -> None:
     lengths = [1, 2, 300, 5000, 70_000]
     sounds = [0.1 * torch.randn(channels, n, generator=generator(n)) for n in lengths]
     measured = Measured.of(sounds, rate)
@@ -43,7 +43,7 @@ def test_any_rate_channels_and_lengths_are_judged(rate: int, channels: int) -> N
     assert judged["log_mel_fd"].value > 0
 
 
-def test_silence_and_broken_numbers_have_values_or_none(plucks: Any) -> None:
+def test_silence_and_nan_have_values_or_nan(plucks: Any) -> None:
     _, test, known = plucks
     silent = values(set_metrics(Samples(list(0 * test[:20])), known))
     assert silent["silent"] == 1

@@ -28,7 +28,7 @@ def noise(audio: Audio, n: int) -> Samples:
     return Samples(audio.decode(space.noise(streams(0, "noise", range(n))), space), cond)
 
 
-def test_what_is_shown_is_whole_small_and_playable(audio: Audio) -> None:
+def test_the_fragment_is_complete_small_and_playable(audio: Audio) -> None:
     samples = audio.examples("test", 20)
     fragment = audio.show(samples)
     assert len(fragment) <= BYTES
@@ -52,7 +52,7 @@ def test_long_sounds_are_fewer_and_empty_sets_are_shown_too(audio: Audio) -> Non
     assert "<audio" not in audio.show(Samples([], {"pitch": torch.zeros(0, dtype=torch.long)}))
 
 
-def test_broken_samples_are_shown_and_judged(audio: Audio) -> None:
+def test_broken_samples_are_shown_and_evaluated(audio: Audio) -> None:
     broken = Samples([torch.full((1, 4096), v) for v in (0.0, 5.0, float("nan"), float("inf"))], None)
     assert audio.show(broken).count("<audio") == 4
     judged = audio.evaluate(broken)

@@ -23,7 +23,9 @@ def audio() -> Audio:
 
 
 @pytest.mark.parametrize(("encoding", "subtype", "error"), [("pcm16", "PCM_16", 1e-4), ("float", "FLOAT", 0)])
-def test_saved_files_hold_the_samples(audio: Audio, tmp_path: Path, encoding: Any, subtype: str, error: float) -> None:
+def test_saved_files_contain_the_samples(
+    audio: Audio, tmp_path: Path, encoding: Any, subtype: str, error: float
+) -> None:
     saver = Audio(AudioConfig(data=AudioData(encoding=encoding)), audio.statistics)
     samples = saver.examples("test", 3)
     entries = saver.save(samples, tmp_path / "new")
@@ -50,7 +52,7 @@ def test_samples_are_written_in_compressed_forms(audio: Audio, tmp_path: Path, e
 
 
 def test_a_minute_of_vorbis_can_be_written(tmp_path: Path) -> None:
-    """In one piece, libsndfile ends the process."""
+    """Written in one piece, libsndfile crashes the process."""
     path = tmp_path / "long.ogg"
     code = (
         "import pathlib, torch; from polydiff.domains.audio.output.write import write_sound;"
@@ -65,7 +67,7 @@ def test_a_minute_of_vorbis_can_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["pcm16", "float"])
-def test_an_archive_holds_what_files_hold(audio: Audio, tmp_path: Path, encoding: Any) -> None:
+def test_an_archive_contains_the_samples_of_the_files(audio: Audio, tmp_path: Path, encoding: Any) -> None:
     saver = Audio(AudioConfig(data=AudioData(encoding=encoding)), audio.statistics)
     samples = audio.examples("test", 3)
     archive = saver.archive(samples)

@@ -1,4 +1,4 @@
-"""Recordings at a low rate: filters against scipy's, sampling and interpolation against what is exact."""
+"""Recordings at a low rate: filters against scipy's, resampling against exact results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RATE = 16000
 
 
 def tones(frequencies: list[float], length: int, rate: int = RATE) -> Tensor:
-    """Return cosines, in float64, that go on where they are reflected at the first sample."""
+    """Return cosines, in float64, that are symmetric about the first sample."""
     n = torch.arange(length, dtype=torch.float64)
     return sum((torch.cos(2 * math.pi * f / rate * n) for f in frequencies), torch.zeros(length).double())[None, None]
 
@@ -53,7 +53,7 @@ def test_a_filter_passes_low_frequencies_and_stops_high_ones(kind: str) -> None:
     assert (response <= 1).all()
 
 
-def test_filters_of_training_differ_and_depend_on_their_generator_alone() -> None:
+def test_training_filters_differ_and_depend_only_on_their_generator() -> None:
     drawn = [draw_low_pass(8000, g) for g in streams(0, "filter", range(400))]
     assert drawn[:7] == [draw_low_pass(8000, g) for g in streams(0, "filter", range(7))]
     assert {low_pass.kind for low_pass in drawn} == set(KINDS)
@@ -88,7 +88,7 @@ def test_recording_is_filtering_and_keeping_every_other_sample(kind: str) -> Non
         assert record(x, RATE, RATE // every, [low_pass] * 3).shape[-1] == -(-1000 // every)
 
 
-def test_what_a_filter_lets_pass_is_folded_back() -> None:
+def test_frequencies_above_half_the_low_rate_are_aliased() -> None:
     x = tones([4500], 4001)
     low = record(x, RATE, 8000, [LowPass("butterworth", 4000, 4)])
     passed = LowPass("butterworth", 4000, 4)(torch.tensor(4500.0, dtype=torch.float64))
@@ -106,14 +106,14 @@ def test_raising_is_scipys_resampling_of_a_periodic_recording() -> None:
 
 
 @given(st.integers(1, 400), st.sampled_from([(16000, 8000), (44100, 16000), (48000, 44100)]))
-def test_any_length_comes_back_whole(length: int, rates: tuple[int, int]) -> None:
+def test_any_length_is_restored(length: int, rates: tuple[int, int]) -> None:
     x = torch.ones(1, 1, length, dtype=torch.float64)
     low = record(x, *rates, [LowPass("brickwall", rates[1] / 2)])
     assert low.shape[-1] == -(-length * rates[1] // rates[0])
     assert_close(raised(low, *rates, length), x)
 
 
-def test_each_clip_has_its_own_filter_and_nothing_of_others() -> None:
+def test_each_clip_has_its_own_filter_and_is_independent_of_others() -> None:
     x = torch.randn(3, 1, 500, generator=torch.Generator().manual_seed(0))
     filters = [draw_low_pass(8000, g) for g in streams(0, "filter", range(3))]
     together = record(x, RATE, 8000, filters)
@@ -122,7 +122,7 @@ def test_each_clip_has_its_own_filter_and_nothing_of_others() -> None:
     assert not torch.allclose(together[:1], record(x[:1], RATE, 8000, filters[1:2]), atol=1e-3)
 
 
-def test_the_low_band_of_another_sound_is_taken_over() -> None:
+def test_the_low_band_of_another_sound_is_copied() -> None:
     x, given = tones([6000], 4001), tones([1000, 5000], 4001)
     assert_close(with_low_band(x, given, RATE, 4000.0), tones([1000, 6000], 4001), rtol=0, atol=1e-3)
     assert_close(with_low_band(x, x, RATE, 4000.0), x)

@@ -1,4 +1,4 @@
-"""Mel spectrograms for vocoders: against sums written out, in their places, through files and back to sound."""
+"""Mel spectrograms for vocoders: against explicit sums, alignment in time, files, and inversion to sound."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def definition(**changes: object) -> Mel:
     ("rate", "hop", "n_fft", "bands"),
     [(8000, 128, 512, 40), (16000, 256, 1024, 80), (22050, 256, 1024, 80), (48000, 512, 2048, 128)],
 )
-def test_the_definition_suits_the_sample_rate_and_follows_the_configuration(
+def test_the_definition_depends_on_the_sample_rate_and_the_configuration(
     rate: int, hop: int, n_fft: int, bands: int
 ) -> None:
     mel = Mel.of(AudioData(sample_rate=rate, length=16384))
@@ -94,10 +94,10 @@ def test_a_frame_stands_for_its_samples(length: int, place: int) -> None:
     mel, place = definition(), min(place, length - 1)
     x = torch.zeros(1, 1, length)
     x[..., place] = 1
-    heard = mel(x).exp().sum(1)[0]
-    assert heard.shape == (-(-length // 128),)
+    energy = mel(x).exp().sum(1)[0]
+    assert energy.shape == (-(-length // 128),)
     if 384 <= place < length - 384:  # no reflection near
-        assert int(heard.argmax()) == place // 128
+        assert int(energy.argmax()) == place // 128
 
 
 def test_channels_come_one_after_the_other() -> None:
@@ -107,7 +107,7 @@ def test_channels_come_one_after_the_other() -> None:
     torch.testing.assert_close(both, torch.cat([mel(x[:2]), mel(x[2:])], 1))
 
 
-def test_griffin_lim_is_heard_at_the_right_time_and_near_the_sound() -> None:
+def test_griffin_lim_is_aligned_in_time_and_near_the_sound() -> None:
     mel, x = definition(), clips(4)
     x = torch.cat([torch.zeros(4, 1, 1024), x[..., :-1024]], -1)
     y = griffin_lim(mel, mel(x), 4000)
@@ -129,21 +129,21 @@ def test_sounds_shorter_than_a_transform_come_back_nearer_than_silence(length: i
     assert (mel(y) - mel(x)).abs().mean() < share * (mel(0 * x) - mel(x)).abs().mean()
 
 
-def test_what_a_network_is_told_has_unit_variance_and_can_be_undone() -> None:
+def test_standardised_spectrograms_have_unit_variance_and_are_invertible() -> None:
     mel = definition()
     spectrograms = mel(clips(64))
     scale = Scale.measure(spectrograms, mel.bands)
-    told = scale.encode(spectrograms)
-    assert float(told.square().mean().sqrt()) == pytest.approx(1, abs=1e-4)
-    assert float(told.mean((0, 2)).abs().max()) < 1e-4
-    torch.testing.assert_close(scale.decode(told), spectrograms)
+    standardised = scale.encode(spectrograms)
+    assert float(standardised.square().mean().sqrt()) == pytest.approx(1, abs=1e-4)
+    assert float(standardised.mean((0, 2)).abs().max()) < 1e-4
+    torch.testing.assert_close(scale.decode(standardised), spectrograms)
     twice = torch.cat([spectrograms, spectrograms], 1)
-    torch.testing.assert_close(scale.encode(twice), torch.cat([told, told], 1))
+    torch.testing.assert_close(scale.encode(twice), torch.cat([standardised, standardised], 1))
     with pytest.raises(UserError, match="silent or broken"):
         Scale.measure(torch.zeros(4, 40, 8), 40)
 
 
-def test_a_file_says_what_it_holds_and_another_kind_is_refused(tmp_path: Path) -> None:
+def test_a_file_contains_its_definition_and_another_definition_raises(tmp_path: Path) -> None:
     mel, path = definition(), tmp_path / "a.mel.npz"
     spectrogram = mel(clips(1)[..., :4001])[0]
     write_mel(path, mel, spectrogram, 4001)

@@ -1,4 +1,4 @@
-"""Upsampling and vocoding: what is told of sounds and of files, and where what is made of it lives."""
+"""Upsampling and vocoding: conditions of sounds and files, and the space of states."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def task(audio: Audio) -> Upsample:
     return audio.task
 
 
-def test_the_state_is_what_the_recording_lacks_at_an_even_level(upsampler: Audio) -> None:
+def test_the_state_is_the_missing_part_at_an_even_level(upsampler: Audio) -> None:
     x, space, cond = upsampler.batch("test", range(16), streams(0, "augment", range(16)))
     assert isinstance(space, Missing)
     assert cond is not None
@@ -60,18 +60,18 @@ def test_the_state_is_what_the_recording_lacks_at_an_even_level(upsampler: Audio
     assert (other["low"] - cond["low"]).abs().amax((1, 2)).min() > 1e-4  # another filter each
 
 
-def test_the_unit_of_a_likelihood_knows_the_gain(upsampler: Audio) -> None:
+def test_the_unit_of_a_likelihood_includes_the_gain(upsampler: Audio) -> None:
     x, space, _ = upsampler.batch("test", range(3), streams(0, "augment", range(3)))
     assert isinstance(space, Missing)
-    told = upsampler.units(x, space).log_scale - 2048 * math.log(upsampler.codec.std)
+    log_scale = upsampler.units(x, space).log_scale - 2048 * math.log(upsampler.codec.std)
     few = Missing(3, (1, 64), origin=space.origin[..., :64], gain=space.gain[..., :64], filter=space.filter)
     columns = [few.decode(unit.expand(3, 1, 64)) - few.origin for unit in torch.eye(64)[:, None]]
     volume = torch.linalg.slogdet(torch.stack(columns, -1)[:, 0].double()).logabsdet
     assert_close(few.log_volume.double(), volume, rtol=1e-3, atol=1e-1)
-    assert_close(told, space.log_volume)
+    assert_close(log_scale, space.log_volume)
 
 
-def test_what_is_made_keeps_the_recordings_own_band(upsampler: Audio) -> None:
+def test_the_result_keeps_the_band_of_the_recording(upsampler: Audio) -> None:
     truth, space, cond = upsampler.batch("test", range(4), streams(0, "augment", range(4)))
     assert isinstance(space, Missing)
     assert cond is not None
@@ -90,7 +90,7 @@ def test_an_envelope_is_the_level_of_a_tone_and_of_a_step() -> None:
     assert float(envelope(step, 64)[..., :1960].max()) == 0
 
 
-def test_a_recording_of_the_low_rate_is_told_and_another_is_refused(upsampler: Audio, tmp_path: Path) -> None:
+def test_a_recording_at_the_low_rate_is_read_and_another_rate_raises(upsampler: Audio, tmp_path: Path) -> None:
     sounds, _ = upsampler.clips.source.clips("test", range(2))
     full = [write(tmp_path / f"{i}.wav", sound, 8000) for i, sound in enumerate(sounds)]
     low = [write(tmp_path / f"low{i}.wav", sound[:, ::2][:, : 700 + 100 * i], 4000) for i, sound in enumerate(sounds)]
@@ -98,12 +98,12 @@ def test_a_recording_of_the_low_rate_is_told_and_another_is_refused(upsampler: A
     assert x.shape == (1, 1, 1400)
     assert cond is not None
     assert cond["pitch"].tolist() == [-1]
-    told = torch.stack(upsampler.decode(x, space))
-    assert_close(told[..., ::2], sounds[:1, :, ::2][..., :700], rtol=0, atol=1e-5)
+    restored = torch.stack(upsampler.decode(x, space))
+    assert_close(restored[..., ::2], sounds[:1, :, ::2][..., :700], rtol=0, atol=1e-5)
     degraded = upsampler.read_degraded(full, degrade=True)
     assert degraded.x.shape == (2, 1, 2048)
-    heard = torch.stack(upsampler.decode(degraded.x, degraded.space))
-    assert float(within(heard, 8000, 2001, 4000)[..., 300:-300].abs().max()) < 1e-3
+    baseline = torch.stack(upsampler.decode(degraded.x, degraded.space))
+    assert float(within(baseline, 8000, 2001, 4000)[..., 300:-300].abs().max()) < 1e-3
     with pytest.raises(
         UserError, match=r"has a sample rate of 8000 Hz; the model upsamples 4000 to 8000 Hz\. Pass --degrade"
     ):
@@ -112,7 +112,7 @@ def test_a_recording_of_the_low_rate_is_told_and_another_is_refused(upsampler: A
         upsampler.read_degraded(low)
 
 
-def test_a_sound_and_its_mel_spectrogram_tell_a_vocoder_the_same(vocoder: Audio, tmp_path: Path) -> None:
+def test_a_sound_and_its_mel_spectrogram_give_equal_conditions(vocoder: Audio, tmp_path: Path) -> None:
     assert isinstance(vocoder.task, Vocode)
     sound = vocoder.clips.source.clips("test", [3])[0][0, :, :1999]
     mel = vocoder.task.mel
@@ -130,14 +130,14 @@ def test_a_sound_and_its_mel_spectrogram_tell_a_vocoder_the_same(vocoder: Audio,
     assert_close(held["mel"][..., :10], a.cond["mel"][..., :10], rtol=0, atol=1e-4)
 
 
-def test_a_checkpoint_keeps_the_definition_whatever_later_defaults_are(vocoder: Audio) -> None:
+def test_a_checkpoint_keeps_the_definition_if_defaults_change(vocoder: Audio) -> None:
     again = Audio(AudioConfig(task="vocode", data=DATA), vocoder.statistics)
     assert again.task == vocoder.task
     other = AudioConfig(task="vocode", data=DATA.model_copy(update={"mel": DATA.mel.model_copy(update={"hop": 64})}))
     assert Audio(other, vocoder.statistics).conditions["mel"] == vocoder.conditions["mel"]
 
 
-def test_other_tasks_read_no_files_of_another_form(tmp_path: Path) -> None:
+def test_tasks_without_a_degraded_form_read_no_degraded_files(tmp_path: Path) -> None:
     plain = Audio(AudioConfig(data=DATA), {"std": 0.1, "gains": [], "conditions": {}})
     with pytest.raises(UserError, match="task=generate, which reads neither"):
         plain.read_degraded([tmp_path / "a.wav"])
