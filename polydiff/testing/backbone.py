@@ -78,14 +78,17 @@ class Both(nn.Module):
         self.backbone = backbone
 
     def forward(self, x: State, log_sigma: Tensor, space: Space, cond: Condition | None) -> State:
-        """Return F + v."""
+        """Return F + v; arguments as those of a backbone."""
         f, v = self.backbone(x, log_sigma, space, cond)
         total: State = f + v
         return total
 
 
 def check_variance(network: nn.Module, space: Space, x: State, cond: Condition | None, seed: int) -> None:
-    """Check that v broadcasts against a state and is equal among elements that the projector mixes: P v P = v P."""
+    """Check that v broadcasts against a state and is equal among elements that the projector mixes: P v P = v P.
+
+    Arguments as in `check_backbone`.
+    """
     f, v = network(x, levels(space, x), space, cond)
     hold(f.shape == x.shape, f"F has shape {tuple(f.shape)}, the input {tuple(x.shape)}.")
     hold(torch.broadcast_shapes(v.shape, x.shape) == x.shape, f"v has shape {tuple(v.shape)}, F {tuple(x.shape)}.")
@@ -98,7 +101,10 @@ def check_variance(network: nn.Module, space: Space, x: State, cond: Condition |
 
 
 def check_output(network: nn.Module, space: Space, x: State, cond: Condition | None) -> None:
-    """Check that the output has the shape and precision of x, is finite, repeatable, and depends on log_sigma."""
+    """Check that the output has the shape and precision of x, is finite, repeatable, and depends on log_sigma.
+
+    Arguments as in `check_backbone`.
+    """
     for level in LOG_SIGMAS:
         f = network(x, levels(space, x, level), space, cond)
         hold(f.shape == x.shape, f"The output has shape {tuple(f.shape)}, the input {tuple(x.shape)}.")
@@ -114,7 +120,10 @@ def check_output(network: nn.Module, space: Space, x: State, cond: Condition | N
 
 
 def check_condition(network: nn.Module, space: Space, x: State, cond: Condition | None) -> None:
-    """Check that cond=None equals conditions that are all "not given", and that given conditions change the output."""
+    """Check that cond=None equals conditions that are all "not given", and that given conditions change the output.
+
+    Arguments as in `check_backbone`.
+    """
     if cond is None:
         return
     none_kept = drop_condition(cond, torch.zeros(space.batch, dtype=torch.bool, device=x.device))
@@ -133,7 +142,10 @@ def check_condition(network: nn.Module, space: Space, x: State, cond: Condition 
 
 
 def check_samples_apart(network: nn.Module, space: Space, x: State, cond: Condition | None, seed: int) -> None:
-    """Check that a change of one sample changes the output of that sample only."""
+    """Check that a change of one sample changes the output of that sample only.
+
+    Arguments as in `check_backbone`.
+    """
     eps = space.noise(streams(seed, "apart", range(space.batch), x.device))
     base = network(x, levels(space, x), space, cond)
     for i in range(min(space.batch, 3)):
@@ -150,7 +162,10 @@ def check_samples_apart(network: nn.Module, space: Space, x: State, cond: Condit
 
 
 def check_order(network: nn.Module, space: Space, x: State, cond: Condition | None) -> None:
-    """Check that reordered samples give the same outputs in the new order, if the space can be reordered."""
+    """Check that reordered samples give the same outputs in the new order, if the space can be reordered.
+
+    Arguments as in `check_backbone`.
+    """
     order = torch.arange(space.batch, device=x.device).flip(0)
     turned = reordered(space, order)
     if turned is None or len(x) != space.batch:
@@ -177,7 +192,10 @@ def reordered(space: Space, order: Tensor) -> Space | None:
 
 
 def check_gradient(network: nn.Module, space: Space, x: State, cond: Condition | None, seed: int) -> None:
-    """Check that every parameter has a finite gradient, and that not all gradients are zero."""
+    """Check that every parameter has a finite gradient, and that not all gradients are zero.
+
+    Arguments as in `check_backbone`.
+    """
     network.zero_grad(set_to_none=True)
     f = space.project(network(x, levels(space, x), space, cond))
     space.sum(f * space.noise(streams(seed, "gradient", range(space.batch), x.device))).sum().backward()

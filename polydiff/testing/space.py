@@ -1,6 +1,7 @@
 r"""Checks of a space: noise is N(0, P), P is an orthogonal projector, sums leave out padding.
 
-Symbols: eps noise, P projector, y and z arbitrary states, which need not lie on the space, B batch size.
+Symbols: eps noise, P projector, y and z arbitrary states, which need not lie on the space, B batch size,
+R rows of a state.
 """
 
 from __future__ import annotations
@@ -28,7 +29,14 @@ def hold(truth: bool | Tensor, sentence: str) -> None:
 
 
 def close(a: Tensor, b: Tensor, scale: Tensor, tolerance: float = TOLERANCE) -> bool:
-    """Return whether two vectors agree, elementwise, to `tolerance` times a scale."""
+    """Return whether two vectors agree.
+
+    Arguments:
+        a: Numbers, any shape.
+        b: Numbers of the same shape.
+        scale: Size of the numbers, broadcasting against them.
+        tolerance: Error allowed, as a share of the scale.
+    """
     return bool(((a - b).abs() <= tolerance * scale.abs() + 1e-6).all())
 
 
@@ -92,7 +100,14 @@ def check_streams(space: Space, seed: int) -> None:
 
 
 def check_projector(space: Space, eps: Tensor, y: Tensor, z: Tensor) -> None:
-    """Check that P eps = eps, P P = P and <P y, z> = <y, P z>."""
+    """Check that P eps = eps, P P = P and <P y, z> = <y, P z>.
+
+    Arguments:
+        space: The space to check.
+        eps: Noise on the space, (R, ...).
+        y: An arbitrary state, (R, ...).
+        z: Another one.
+    """
     p_y, p_z = space.project(y), space.project(z)
     norm = sqnorm(space, y) + sqnorm(space, z)
     zero = torch.zeros_like(norm)
