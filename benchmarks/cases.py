@@ -18,7 +18,8 @@ from torch import Tensor
 from polydiff.core.space import Space
 from polydiff.core.streams import streams
 from polydiff.gaussian.schedule.base import SCHEDULES, Schedule
-from polydiff.testing.analytic import GaussianMixture, Guided, flow
+from polydiff.testing.analytic import GaussianMixture, Guided
+from polydiff.testing.exact_flow import flow
 from polydiff.testing.problems import SUITES, Problem
 
 INFINITY = 1e6

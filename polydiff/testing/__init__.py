@@ -1,10 +1,14 @@
-"""The conformance kit: what a space, a backbone and a domain promise, as checks that say in a sentence what is broken.
+"""The conformance kit: checks of the rules for spaces, backbones and domains. Each failure states the broken rule.
 
-`check_space` and `check_backbone` raise `AssertionError`; `check_domain` runs every check and returns what it found.
-The built-in ones pass it, authors of plugins call it from their tests, and `polydiff domains check NAME` prints it.
-`analytic` and `problems` hold models that are known exactly, to try samplers and guidance on.
+`space` and `backbone` hold the checks `check_space` and `check_backbone`, which raise AssertionError. `domain` holds
+`check_domain`, which runs all checks of a domain (`subject`) and returns their outcomes (`findings`). `spec` and
+`output` hold the checks of a domain's spec and of what it does with samples. The built-in domains pass. Authors of
+plugins call the checks in their tests, and `polydiff domains check NAME` prints the outcomes.
 
-Names resolve on first use: the exact models need no trainer.
+`analytic` holds models that are known exactly, to test samplers and guidance on, `exact_flow` their probability flow,
+and `problems` the suites of such models that samplers are measured on.
+
+Names resolve on first use, because the exact models need no trainer.
 """
 
 from importlib import import_module

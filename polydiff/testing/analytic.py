@@ -1,20 +1,20 @@
-r"""Diffusion models that are known exactly: mixtures of Gaussians, with their probability-flow ODE solved to 1e-11.
+r"""Diffusion models that are known exactly: mixtures of Gaussians, and classifier-free guidance between them.
 
 $$ p(x_0) = \sum_k w_k\, \mathcal N(x_0; \mu_k, U_k V_k U_k^T), \qquad
    p(x, s) = \sum_k w_k\, \mathcal N(x; \mu_k, U_k (V_k + s^2) U_k^T), $$
 
-so that the score, the density and D = E[x_0 | x] = x + s^2 score are sums over components. A network that were
-perfectly trained would return this D: what a sampler then gets wrong is its own error. U_k may span a subspace, on
-which noise and data then live (positions with zero mean); densities are those on the subspace.
+so the score, the density and D = E[x_0 | x] = x + s^2 score are sums over components. A perfectly trained network would
+return this D, so with it all error of a sample is that of the sampler. If U_k spans a subspace, such as positions with
+zero mean, noise and data lie on it, and densities are densities on it.
 
 Symbols: x states, as vectors of d numbers, s noise level, K components, w_k their weights, mu_k means, U_k orthonormal
-columns (d x r), V_k variances along them, B batch.
+columns (d x r), V_k variances along them, B batch size.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -28,30 +28,39 @@ from polydiff.gaussian.schedule.closed_forms import EDM
 
 
 class Exact(Protocol):
-    """A density of vectors at every noise level."""
+    """A density of vectors that is known at every noise level."""
 
     def mean(self, x: Tensor, s: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return E[x_0 | x], (B, d), in float64, for x (B, d) and s (B,) or (1,)."""
+        """Return E[x_0 | x], (B, d), in float64.
+
+        Arguments:
+            x: Noisy vectors, (B, d).
+            s: Noise levels, (B,), or (1,) if all vectors share one.
+            label: Class of each vector, (B,), -1 for "not given"; None: no class is given.
+        """
 
     def score(self, x: Tensor, s: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return grad log p(x, s), (B, d)."""
+        """Return grad log p(x, s), (B, d), in float64. Arguments as in `mean`."""
 
 
 @dataclass(eq=False)
 class GaussianMixture:
-    """E[x_0 | x] of a mixture of Gaussians, on any space whose samples all have d numbers (`Denoise`).
+    """A mixture of Gaussians and its denoiser E[x_0 | x] (`Denoise`), on spaces whose samples all have d numbers.
 
-    Computed in float64 and returned in the state's precision. Give `basis` None for axis-aligned components, (d, r) for
-    one basis that all share (much the quickest), or (K, d, r).
+    It computes in float64 and returns estimates in the state's precision.
 
     Arguments:
         means: mu, shape (K, d).
         variances: V, shape (K, r), positive.
-        weights: w, shape (K,), to be normalised; None: equal.
-        basis: U, orthonormal columns.
-        schedule: What samplers take the range of noise levels from.
-        labels: Class of each component, shape (K,), for conditions {"label": (B,)}; -1 is not given.
-        calls: How often the denoiser was called.
+        weights: w, shape (K,), normalised by the constructor; None: equal.
+        basis: U, orthonormal columns: (d, r) if all components share them, which is the fastest, or (K, d, r); None:
+            the unit vectors.
+        schedule: Gives samplers the range of noise levels.
+        labels: Class of each component, shape (K,), for conditions {"label": (B,)}; None: no classes.
+        calls: Number of calls of the denoiser.
+
+    Raises:
+        ValueError: The variances are not positive, or not one row a component.
     """
 
     means: Tensor
@@ -68,7 +77,7 @@ class GaussianMixture:
         given = torch.ones(k) if self.weights is None else self.weights
         self.share = given.double() / given.double().sum()
         if self.variances.shape[0] != k or not bool((self.variances > 0).all()):
-            raise ValueError("variances must be positive, one row a component.")
+            raise ValueError("variances must be positive, with one row for each component.")
         if self.basis is not None:
             self.basis = self.basis.double()
         self.centres = self.rotate(self.means, torch.arange(k))
@@ -77,9 +86,15 @@ class GaussianMixture:
     def from_covariances(
         cls, means: Tensor, covariances: Tensor, weights: Tensor | None = None, projector: Tensor | None = None
     ) -> GaussianMixture:
-        """Return the mixture with these covariances (K, d, d), on the subspace of an orthogonal projector (d, d).
+        """Return the mixture with these covariances, on the subspace of an orthogonal projector P.
 
-        Data on the subspace are P x_0: means and covariances are projected.
+        Its data are P x_0: means and covariances are projected.
+
+        Arguments:
+            means: Means, (K, d).
+            covariances: Covariances, (K, d, d).
+            weights: Weights, (K,); None: equal.
+            projector: P, (d, d); None: the identity.
         """
         means, covariances = means.double(), covariances.double()
         frame = torch.eye(means.shape[1], dtype=torch.float64) if projector is None else span(projector.double())
@@ -98,12 +113,12 @@ class GaussianMixture:
 
     @property
     def sigma_data(self) -> float:
-        """Root mean variance of the data over the r dimensions."""
+        """Standard deviation of the data: root mean variance over the r dimensions."""
         spread = (self.means - self.centre).square().sum(1) + self.variances.sum(1)
         return math.sqrt(float(self.share @ spread) / self.dim)
 
     def subset(self, components: Sequence[int]) -> GaussianMixture:
-        """Return the mixture of some components."""
+        """Return the mixture of the components with these indices."""
         chosen = torch.as_tensor(components)
         basis = self.basis[chosen] if self.basis is not None and self.basis.ndim == 3 else self.basis
         labels = None if self.labels is None else self.labels[chosen]
@@ -113,11 +128,11 @@ class GaussianMixture:
         )  # fmt: skip
 
     def moved(self, shift: Tensor, scale: float = 1.0) -> GaussianMixture:
-        """Return the mixture of scale x_0 + shift."""
+        """Return the mixture of scale x_0 + shift; shift is (d,)."""
         return replace(self, means=scale * self.means + shift, variances=scale**2 * self.variances, calls=0)
 
     def rotate(self, x: Tensor, k: Tensor | None = None) -> Tensor:
-        """Return U_k^T x for all k, (B, K, r) or broadcastable to it; or for x_i with k_i alone, (B, r)."""
+        """Return U_k^T x of x (B, d): for all k, broadcasting to (B, K, r), or for the k of each x if given, (B, r)."""
         if self.basis is None:
             return x[:, None] if k is None else x
         if self.basis.ndim == 2:
@@ -128,14 +143,14 @@ class GaussianMixture:
         return torch.einsum("bd,bdr->br", x, self.basis[k])
 
     def back(self, y: Tensor, weights: Tensor) -> Tensor:
-        """Return sum_k weights_k U_k y_k, (B, d), for y (B, K, r)."""
+        """Return sum_k weights_k U_k y_k, (B, d), for y (B, K, r) and weights (B, K)."""
         if self.basis is not None and self.basis.ndim == 3:
             return torch.einsum("bkr,kdr->bd", weights[..., None] * y, self.basis)
         mixed = (weights[:, None] @ y)[:, 0]
         return mixed if self.basis is None else mixed @ self.basis.mT
 
     def joint(self, x: Tensor, s: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return log w_k N_k(x), (B, K), U_k^T (x - mu_k) and V_k + s^2, (B, K, r)."""
+        """Return log w_k N_k(x), (B, K), and U_k^T (x - mu_k) and V_k + s^2, each broadcasting to (B, K, r)."""
         y = self.rotate(x) - self.centres
         total = self.variances + s.double()[:, None, None] ** 2
         logs = self.share.log() - (y * y / total + (2 * math.pi * total).log()).sum(-1) / 2
@@ -145,7 +160,7 @@ class GaussianMixture:
         return logs, y, total
 
     def log_prob(self, x: Tensor, s: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return log p(x, s) in nats, (B,), for x (B, d) on the subspace; with a label, of x and label jointly."""
+        """Return log p(x, s) in nats, (B,), for x (B, d) on the subspace; with a label, log p(x, label, s)."""
         return self.joint(x.double(), s, label)[0].logsumexp(-1)
 
     def score(self, x: Tensor, s: Tensor, label: Tensor | None = None) -> Tensor:
@@ -162,7 +177,7 @@ class GaussianMixture:
         return estimate(self, x, sigma, space, None if cond is None else cond.get("label"))
 
     def draw(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """Draw x_0, (B, d), one generator a sample."""
+        """Return draws of x_0, (B, d), float64, one from each of B generators."""
         k = torch.cat([torch.multinomial(self.share, 1, generator=g) for g in generators])
         y = self.variances[k].sqrt() * normal(generators, (self.dim,), "cpu", torch.float64)
         if self.basis is None:
@@ -173,13 +188,13 @@ class GaussianMixture:
 
 @dataclass(eq=False)
 class Guided:
-    """Classifier-free guidance between a whole mixture and a part of it: D = D_u + w (D_c - D_u), exactly.
+    """Exact classifier-free guidance between a whole mixture and a part of it: D = D_u + w (D_c - D_u).
 
     Arguments:
-        whole: The unconditional model.
-        part: The conditional one.
-        scale: The weight w.
-        calls: How often the guided denoiser was called.
+        whole: The unconditional model, D_u.
+        part: The conditional model, D_c.
+        scale: w.
+        calls: Number of calls of the guided denoiser.
     """
 
     whole: GaussianMixture
@@ -216,19 +231,19 @@ def estimate(exact: Exact, x: State, sigma: Tensor, space: Space, label: Tensor 
 
     Arguments:
         exact: The density.
-        x: Noisy states, any shape of B d numbers.
+        x: Noisy states, in any shape of B d numbers.
         sigma: Noise levels, () or (B,).
         space: Where x lives.
-        label: Class of each sample, shape (B,); None: not given.
+        label: Class of each sample, shape (B,), -1 for "not given"; None: no class is given.
     """
     flat, s = x.reshape(space.batch, -1).double(), sigma.double().reshape(-1)
-    if bool((s == s[0]).all()):  # as in a sampler: what depends on s alone is then computed once
+    if bool((s == s[0]).all()):  # as in a sampler: terms of s alone are computed once
         s = s[:1]
     return exact.mean(flat, s, label).reshape(x.shape).to(x.dtype)
 
 
 def projector(space: Space, like: State) -> Tensor:
-    """Return the matrix (d, d) of a space's projector, from its action on the first sample's unit vectors."""
+    """Return the matrix (d, d) of a space's projector, by projecting the unit vectors of the first sample of `like`."""
     columns = []
     for i in range(like.numel() // space.batch):
         unit = torch.zeros_like(like).reshape(space.batch, -1)
@@ -238,59 +253,7 @@ def projector(space: Space, like: State) -> Tensor:
 
 
 def span(p: Tensor) -> Tensor:
-    """Return orthonormal columns (d, r) that span the range of an orthogonal projector."""
+    """Return orthonormal columns (d, r) that span the range of an orthogonal projector (d, d)."""
     values, vectors = torch.linalg.eigh(p)
     columns: Tensor = vectors[:, values > 0.5]
     return columns
-
-
-def flow(exact: Exact, x: Tensor, s0: float, s1: float = 0.0, rtol: float = 1e-11) -> Tensor:
-    """Solve the probability-flow ODE dx/ds = -s score from x at s0 to s1: the map that deterministic samplers approach.
-
-    One Gaussian: x - mu scales by sqrt((V + s1^2) / (V + s0^2)). Else DOP853 in tau = asinh(s / c), in which
-    dx/dtau = -s sqrt(s^2 + c^2) score is regular at s = 0.
-
-    Arguments:
-        exact: A mixture, guided or not.
-        x: Vectors (B, d).
-        s0: Where to start.
-        s1: Where to end, above or below s0.
-        rtol: Relative tolerance of DOP853.
-
-    Returns:
-        Vectors (B, d), in float64.
-    """
-    x = x.double()
-    if isinstance(exact, GaussianMixture) and len(exact.means) == 1:
-        ratio = ((exact.variances + s1**2) / (exact.variances + s0**2)).sqrt()
-        return exact.means + exact.back(ratio * (exact.rotate(x) - exact.centres), x.new_ones(len(x), 1))
-    c = 0.02
-
-    def slope(tau: float, y: Tensor) -> Tensor:
-        s = c * math.sinh(tau)
-        return -s * math.hypot(s, c) * exact.score(y, torch.tensor([s], dtype=torch.float64))
-
-    return dop853(slope, x, math.asinh(s0 / c), math.asinh(s1 / c), rtol)
-
-
-def dop853(slope: Callable[[float, Tensor], Tensor], x: Tensor, start: float, end: float, rtol: float) -> Tensor:
-    """Solve dx/dt = slope(t, x) by Dormand and Prince's method of order 8.
-
-    Arguments:
-        slope: (t, x) -> dx/dt, of x's shape.
-        x: Vectors (B, d), float64.
-        start: t at x.
-        end: t of the solution.
-        rtol: Relative and absolute tolerance.
-    """
-    try:
-        from scipy.integrate import solve_ivp
-    except ImportError as error:
-        raise ImportError("The exact flow of a mixture is solved by scipy: pip install scipy.") from error
-    solved = solve_ivp(
-        lambda t, y: slope(t, torch.from_numpy(y).reshape(x.shape)).numpy().ravel(),
-        (start, end), x.numpy().ravel(), method="DOP853", rtol=rtol, atol=rtol,
-    )  # fmt: skip
-    if not solved.success:
-        raise RuntimeError(f"The exact flow could not be solved: {solved.message}")
-    return torch.from_numpy(solved.y[:, -1]).reshape(x.shape)

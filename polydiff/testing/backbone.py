@@ -1,4 +1,7 @@
-"""What a backbone promises: a state of the same shape, each sample by itself, "not given" when nothing is given."""
+"""Checks of a backbone: the output has the state's shape, samples are independent, conditions may be missing.
+
+Symbols: F output of the network, v its second output (`Denoiser.with_variance`), B batch size, R rows of a state.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +19,24 @@ from polydiff.core.streams import stream, streams
 from polydiff.testing.space import close, hold
 
 LOG_SIGMAS = (-6.0, 0.0, 4.4)
-"""Log noise levels at which a network is tried: those of s = 0.002, 1 and 80."""
+"""Log noise levels of the checks, near s = 0.002, 1 and 80."""
 
 
 def check_backbone(backbone: nn.Module, space: Space, x: State, cond: Condition | None = None, seed: int = 0) -> None:
-    """Check every promise of a backbone, called as backbone(x, log_sigma, space, cond).
+    """Check all rules for a backbone, called as backbone(x, log_sigma, space, cond).
 
-    A copy is checked, with its zero parameters filled, since a network that starts at zero would hide what it does.
+    The checks run on a copy whose zero parameters are filled with small numbers. A network whose last layer starts at
+    zero would hide what it computes.
 
     Arguments:
-        backbone: What is checked.
+        backbone: The network to check; it is not changed.
         space: Where x lives.
-        x: A state of about unit variance.
-        cond: Conditions, as the domain gives them.
-        seed: Of what is drawn.
+        x: A state of about unit variance, (R, ...).
+        cond: Conditions, as the domain gives them; None: the backbone has none.
+        seed: Seed of all random numbers.
 
     Raises:
-        AssertionError: A rule is violated; the message says which.
+        AssertionError: A rule is broken; the message states it.
     """
     network: nn.Module = awake(backbone, seed).eval()
     with torch.no_grad():
@@ -47,7 +51,7 @@ def check_backbone(backbone: nn.Module, space: Space, x: State, cond: Condition 
 
 
 def awake(backbone: nn.Module, seed: int) -> nn.Module:
-    """Return a copy whose parameters that are all zero hold small numbers."""
+    """Return a copy in which parameters that are all zero are filled with small random numbers."""
     network = copy.deepcopy(backbone)
     with torch.no_grad():
         for i, parameter in enumerate(network.parameters()):
@@ -58,15 +62,15 @@ def awake(backbone: nn.Module, seed: int) -> nn.Module:
 
 
 def levels(space: Space, x: State, value: float = 0.0) -> Tensor:
-    """Return one log noise level for all samples, shape (B,)."""
+    """Return the same log noise level for all samples, shape (B,), in the precision of x."""
     return torch.full((space.batch,), value, dtype=x.dtype, device=x.device)
 
 
 class Both(nn.Module):
-    """A backbone that returns (F, v), as one that returns F + v: what holds for their sum holds for both.
+    """A backbone that returns F + v in the place of (F, v), so the checks of one output cover both.
 
     Arguments:
-        backbone: What is checked.
+        backbone: A backbone that returns (F, v).
     """
 
     def __init__(self, backbone: nn.Module) -> None:
@@ -74,14 +78,17 @@ class Both(nn.Module):
         self.backbone = backbone
 
     def forward(self, x: State, log_sigma: Tensor, space: Space, cond: Condition | None) -> State:
-        """Return F + v."""
+        """Return F + v; arguments as those of a backbone."""
         f, v = self.backbone(x, log_sigma, space, cond)
         total: State = f + v
         return total
 
 
 def check_variance(network: nn.Module, space: Space, x: State, cond: Condition | None, seed: int) -> None:
-    """Check that v broadcasts against a state and is the same wherever the projector mixes: P v P = v P."""
+    """Check that v broadcasts against a state and is equal among elements that the projector mixes: P v P = v P.
+
+    Arguments as in `check_backbone`.
+    """
     f, v = network(x, levels(space, x), space, cond)
     hold(f.shape == x.shape, f"F has shape {tuple(f.shape)}, the input {tuple(x.shape)}.")
     hold(torch.broadcast_shapes(v.shape, x.shape) == x.shape, f"v has shape {tuple(v.shape)}, F {tuple(x.shape)}.")
@@ -89,12 +96,15 @@ def check_variance(network: nn.Module, space: Space, x: State, cond: Condition |
     gap = sqnorm(space, space.project(v * eps) - v * eps)
     hold(
         close(gap, torch.zeros_like(gap), sqnorm(space, v * eps)),
-        "v differs within what the space's projector mixes, so that noise scaled by it leaves the space.",
+        "v differs between elements that the space's projector mixes, so noise times v leaves the space.",
     )
 
 
 def check_output(network: nn.Module, space: Space, x: State, cond: Condition | None) -> None:
-    """Check shape, precision, finiteness and repeatability."""
+    """Check that the output has the shape and precision of x, is finite, repeatable, and depends on log_sigma.
+
+    Arguments as in `check_backbone`.
+    """
     for level in LOG_SIGMAS:
         f = network(x, levels(space, x, level), space, cond)
         hold(f.shape == x.shape, f"The output has shape {tuple(f.shape)}, the input {tuple(x.shape)}.")
@@ -110,7 +120,10 @@ def check_output(network: nn.Module, space: Space, x: State, cond: Condition | N
 
 
 def check_condition(network: nn.Module, space: Space, x: State, cond: Condition | None) -> None:
-    """Check that cond=None means "not given" for every sample, and that conditions matter."""
+    """Check that cond=None equals conditions that are all "not given", and that given conditions change the output.
+
+    Arguments as in `check_backbone`.
+    """
     if cond is None:
         return
     none_kept = drop_condition(cond, torch.zeros(space.batch, dtype=torch.bool, device=x.device))
@@ -129,7 +142,10 @@ def check_condition(network: nn.Module, space: Space, x: State, cond: Condition 
 
 
 def check_samples_apart(network: nn.Module, space: Space, x: State, cond: Condition | None, seed: int) -> None:
-    """Check that a change of one sample changes the output of that sample alone."""
+    """Check that a change of one sample changes the output of that sample only.
+
+    Arguments as in `check_backbone`.
+    """
     eps = space.noise(streams(seed, "apart", range(space.batch), x.device))
     base = network(x, levels(space, x), space, cond)
     for i in range(min(space.batch, 3)):
@@ -146,7 +162,10 @@ def check_samples_apart(network: nn.Module, space: Space, x: State, cond: Condit
 
 
 def check_order(network: nn.Module, space: Space, x: State, cond: Condition | None) -> None:
-    """Check that samples in another order give the same outputs in that order, where the space can be reordered."""
+    """Check that reordered samples give the same outputs in the new order, if the space can be reordered.
+
+    Arguments as in `check_backbone`.
+    """
     order = torch.arange(space.batch, device=x.device).flip(0)
     turned = reordered(space, order)
     if turned is None or len(x) != space.batch:
@@ -160,7 +179,7 @@ def check_order(network: nn.Module, space: Space, x: State, cond: Condition | No
 
 
 def reordered(space: Space, order: Tensor) -> Space | None:
-    """Return a space with its samples in another order; None where it does not say how, having no tensors (B, ...)."""
+    """Return a space with its samples in another order, reordering fields of shape (B, ...); None if that fails."""
     parts: Any = space
     if not hasattr(parts, "__dataclass_fields__"):
         return None
@@ -173,7 +192,10 @@ def reordered(space: Space, order: Tensor) -> Space | None:
 
 
 def check_gradient(network: nn.Module, space: Space, x: State, cond: Condition | None, seed: int) -> None:
-    """Check that every parameter has a finite gradient, and that not all are zero."""
+    """Check that every parameter has a finite gradient, and that not all gradients are zero.
+
+    Arguments as in `check_backbone`.
+    """
     network.zero_grad(set_to_none=True)
     f = space.project(network(x, levels(space, x), space, cond))
     space.sum(f * space.noise(streams(seed, "gradient", range(space.batch), x.device))).sum().backward()

@@ -1,4 +1,4 @@
-"""How a check's outcome is written down."""
+"""Outcomes of checks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from polydiff.support.errors import one_line
 
 
 class Check(NamedTuple):
-    """One promise.
+    """The outcome of one check.
 
     Attributes:
-        name: What was checked.
-        passed: Whether it is kept.
-        detail: What was found, or a sentence about the violated rule.
+        name: Name of the check.
+        passed: Whether the rule holds.
+        detail: What was found, or a sentence about the broken rule.
     """
 
     name: str
@@ -23,10 +23,10 @@ class Check(NamedTuple):
 
 
 def attempt(name: str, work: Callable[[], str]) -> Check:
-    """Run one check; an error that it raises becomes its finding."""
+    """Return the outcome of a check; any error that it raises is a failure with the error as its detail."""
     try:
         return Check(name, True, work())
     except AssertionError as error:
         return Check(name, False, str(error))
-    except Exception as error:  # noqa: BLE001 - a domain may fail in any way, and each way is a finding
+    except Exception as error:  # noqa: BLE001 - a domain may fail in any way, and each is a failed check
         return Check(name, False, one_line(error))

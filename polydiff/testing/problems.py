@@ -1,7 +1,7 @@
-"""The problems that samplers are measured on: exact models, made from seeds.
+"""Problems for measuring samplers: exact models, each determined by a seed, in three suites.
 
-Each is standardised, with mean 0 and the stated standard deviation. "core" is what samplers may be tuned on;
-"held-out" has other seeds, spectra and dimensions; "shifted" has means that are not 0.
+Each has mean 0 and a given standard deviation. Samplers may be tuned on the suite "core". "held-out" has other seeds,
+spectra and dimensions, and nothing is tuned on it. "shifted" has means that are not 0.
 
 Symbols: d numbers a state, K components.
 """
@@ -24,7 +24,7 @@ from polydiff.testing.analytic import GaussianMixture, Guided
 
 @dataclass(frozen=True)
 class Centred(Euclidean):
-    """Point clouds (N, width) whose mean is zero: the smallest space that is not all of R^d."""
+    """Point clouds (N, width) with zero mean: the simplest space that is a proper subspace of R^d."""
 
     @property
     def dim(self) -> Tensor:
@@ -42,13 +42,13 @@ class Centred(Euclidean):
 
 @dataclass(frozen=True)
 class Problem:
-    """An exact model and where its states live.
+    """An exact model with the shape of its states.
 
     Arguments:
-        name: Its name.
+        name: Name of the problem.
         exact: The model.
         shape: Shape of one state.
-        centred: Whether states are clouds of zero mean.
+        centred: Whether states are point clouds with zero mean.
     """
 
     name: str
@@ -61,42 +61,42 @@ class Problem:
         return (Centred if self.centred else Euclidean)(batch, self.shape, dtype=dtype)
 
     def denoise(self, schedule: Schedule) -> GaussianMixture | Guided:
-        """Return the model with a schedule and its calls at 0."""
+        """Return a copy of the model with a schedule and no calls counted."""
         if isinstance(self.exact, Guided):
             return replace(self.exact, whole=replace(self.exact.whole, schedule=schedule), calls=0)
         return replace(self.exact, schedule=schedule, calls=0)
 
 
 def gauss(seed: int, *shape: int) -> Tensor:
-    """Return standard normal numbers that depend on the seed alone, in float64."""
+    """Return standard normal numbers of this shape, float64, that depend only on the seed."""
     return normal([stream(seed, "problem")], shape, "cpu", torch.float64)[0]
 
 
 def uniform(seed: int, *shape: int) -> Tensor:
-    """Return numbers between 0 and 1 that depend on the seed alone."""
+    """Return uniform numbers in (0, 1) of this shape, float64, that depend only on the seed."""
     return torch.rand(*shape, generator=stream(seed, "uniform"), dtype=torch.float64)
 
 
 def rotations(seed: int, d: int, k: int = 1) -> Tensor:
-    """Return random orthogonal matrices (K, d, d)."""
+    """Return random orthogonal matrices, (K, d, d), that depend only on the seed."""
     bases: Tensor = torch.linalg.qr(gauss(seed, k, d, d)).Q
     return bases
 
 
 def standardised(mixture: GaussianMixture, std: float = 0.5) -> GaussianMixture:
-    """Move a mixture to mean 0 and scale it to a standard deviation."""
+    """Return a mixture shifted to mean 0 and scaled to a standard deviation."""
     centred = mixture.moved(-mixture.centre)
     return centred.moved(torch.zeros_like(mixture.centre), std / mixture.sigma_data)
 
 
 def power_law(seed: int, d: int, exponent: float) -> GaussianMixture:
-    """One Gaussian, V_i = i^-exponent, in a random basis."""
+    """Return one Gaussian with variances V_i = i^-exponent in a random basis."""
     spectrum = torch.arange(1, d + 1, dtype=torch.float64) ** -exponent
     return standardised(GaussianMixture(torch.zeros(1, d), spectrum[None], basis=rotations(seed, d)[0]))
 
 
 def ring(seed: int, modes: int, widths: tuple[float, float] = (0.075, 0.13)) -> GaussianMixture:
-    """Modes of unequal weight and width on a circle of radius 1."""
+    """Return modes of unequal weight on a circle; before scaling its radius is 1, their widths lie in `widths`."""
     angle = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
     low, high = widths
     widths_2 = (low + (high - low) * uniform(seed, modes, 1)).square().expand(modes, 2)
@@ -107,7 +107,17 @@ def ring(seed: int, modes: int, widths: tuple[float, float] = (0.075, 0.13)) -> 
 def clusters(
     seed: int, d: int, k: int, spread: float = 1.0, widest: float = 0.9, narrowest: float = 0.035, std: float = 0.5
 ) -> GaussianMixture:
-    """Anisotropic clusters: log-spaced standard deviations along a random basis of each."""
+    """Return anisotropic clusters, each with log-spaced standard deviations along its own random basis.
+
+    Arguments:
+        seed: Determines the mixture.
+        d: Numbers a state.
+        k: K.
+        spread: Standard deviation of the means, before scaling.
+        widest: Largest standard deviation within a cluster, before scaling.
+        narrowest: Smallest standard deviation within a cluster, before scaling.
+        std: Standard deviation of the data.
+    """
     stds = torch.logspace(math.log10(widest), math.log10(narrowest), d, dtype=torch.float64)
     stds = stds * (0.7 + 0.6 * uniform(seed, k, 1))
     means, bases = spread * gauss(seed + 1, k, d), rotations(seed + 2, d, k)
@@ -115,7 +125,7 @@ def clusters(
 
 
 def cosines(side: int) -> Tensor:
-    """Return the orthonormal two-dimensional cosine basis of side x side images, (d, d)."""
+    """Return the orthonormal two-dimensional cosine basis of side x side images, (d, d), d = side^2."""
     n, j = torch.arange(side, dtype=torch.float64)[:, None], torch.arange(side, dtype=torch.float64)
     one = torch.cos(math.pi * (n + 0.5) * j / side) * (2 / side) ** 0.5
     one[:, 0] /= 2**0.5
@@ -123,7 +133,14 @@ def cosines(side: int) -> Tensor:
 
 
 def images(seed: int, side: int, k: int, std: float = 0.5) -> GaussianMixture:
-    """Images of K kinds whose power falls as about 1 / f^2, each kind in its own way."""
+    """Return a mixture of K kinds of images whose power falls about as 1 / f^2, differently for each kind.
+
+    Arguments:
+        seed: Determines the mixture.
+        side: Pixels along each side.
+        k: K.
+        std: Standard deviation of the data.
+    """
     f = torch.arange(side, dtype=torch.float64)
     f2 = (f[:, None] ** 2 + f**2).flatten()
     power = (0.6 + uniform(seed, k, 1) + f2) ** -(1.15 + 0.3 * (uniform(seed + 1, k, 1) - 0.5))
@@ -132,7 +149,7 @@ def images(seed: int, side: int, k: int, std: float = 0.5) -> GaussianMixture:
 
 
 def clouds(seed: int, points: int, k: int) -> GaussianMixture:
-    """Clusters of clouds of points in space, mean position 0."""
+    """Return clusters of clouds of points in R^3, each cloud with mean position 0."""
     free, d = clusters(seed, 3 * points, k), 3 * points
     p = torch.eye(d, dtype=torch.float64) - torch.eye(3, dtype=torch.float64).repeat(points, points) / points
     assert free.basis is not None
@@ -141,12 +158,12 @@ def clouds(seed: int, points: int, k: int) -> GaussianMixture:
 
 
 def guided(mixture: GaussianMixture, components: list[int], scale: float) -> Guided:
-    """Guide a mixture towards some of its components."""
+    """Return a mixture guided towards some of its components."""
     return Guided(mixture, mixture.subset(components), scale)
 
 
 def core() -> list[Problem]:
-    """Five problems of standard deviation 0.5, on which samplers are tuned."""
+    """Return five problems of standard deviation 0.5, on which samplers may be tuned."""
     gmm = clusters(20, 64, 10, spread=0.5)
     return [
         Problem("gauss64", power_law(0, 64, 2.0), (64,)),
@@ -158,7 +175,7 @@ def core() -> list[Problem]:
 
 
 def held_out() -> list[Problem]:
-    """Other seeds, spectra and dimensions: nothing is tuned on these."""
+    """Return problems with other seeds, spectra and dimensions, on which nothing is tuned."""
     multi = clusters(130, 100, 3, spread=0.5, widest=3.0, narrowest=0.004)
     return [
         Problem("ring2b", ring(110, 5, (0.03, 0.3)), (2,)),
@@ -171,7 +188,7 @@ def held_out() -> list[Problem]:
 
 
 def shifted() -> list[Problem]:
-    """Data whose mean is not 0, by one standard deviation in each number."""
+    """Return core problems whose mean has a random offset, with one standard deviation in each number."""
 
     def move(problem: Problem, seed: int) -> Problem:
         assert isinstance(problem.exact, GaussianMixture)
@@ -186,3 +203,4 @@ SUITES: dict[str, Callable[[], list[Problem]]] = {
     "held-out": cache(held_out),
     "shifted": cache(shifted),
 }
+"""Name of a suite -> function that returns its problems."""

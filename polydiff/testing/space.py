@@ -1,6 +1,7 @@
-r"""What a space promises: noise is N(0, P), P is an orthogonal projector, sums leave padding out.
+r"""Checks of a space: noise is N(0, P), P is an orthogonal projector, sums leave out padding.
 
-Symbols: eps noise, P projector, y and z arbitrary states, which need not lie on the space.
+Symbols: eps noise, P projector, y and z arbitrary states, which need not lie on the space, B batch size,
+R rows of a state.
 """
 
 from __future__ import annotations
@@ -16,33 +17,40 @@ from polydiff.core.streams import stream, streams
 from polydiff.support.protocols import provides
 
 TOLERANCE = 1e-4
-"""Relative error allowed where an identity is exact but for rounding."""
+"""Relative error allowed in an identity that is exact to rounding."""
 SIGMAS = 6.0
-"""Standard errors allowed where a mean of random draws is compared with its expectation."""
+"""Standard errors allowed between the mean of random draws and its expectation."""
 
 
 def hold(truth: bool | Tensor, sentence: str) -> None:
-    """Raise an `AssertionError` with this sentence unless it is true."""
+    """Raise AssertionError with a sentence unless `truth` is true."""
     if not bool(truth):
         raise AssertionError(sentence)
 
 
 def close(a: Tensor, b: Tensor, scale: Tensor, tolerance: float = TOLERANCE) -> bool:
-    """Return whether two vectors agree to a share of a scale."""
+    """Return whether two vectors agree.
+
+    Arguments:
+        a: Numbers, any shape.
+        b: Numbers of the same shape.
+        scale: Size of the numbers, broadcasting against them.
+        tolerance: Error allowed, as a share of the scale.
+    """
     return bool(((a - b).abs() <= tolerance * scale.abs() + 1e-6).all())
 
 
 def check_space(space: Space, padding: Tensor | None = None, draws: int = 256, seed: int = 0) -> None:
-    """Check every promise of `polydiff.core.space.Space`, and of `Repeats` where it is one.
+    """Check all rules for `polydiff.core.space.Space`, and for `Repeats` if the space has that ability.
 
     Arguments:
-        space: What is checked, with at least one sample.
-        padding: True where a state holds padding, of a state's shape; None: it has none, or it is not checked.
-        draws: Draws of noise that its statistics are taken from.
-        seed: Of the draws.
+        space: The space to check, with at least one sample.
+        padding: True where a state has padding, of a state's shape; None: padding is not checked.
+        draws: Draws of noise for its statistics.
+        seed: Seed of all random numbers.
 
     Raises:
-        AssertionError: A rule is violated; the message says which.
+        AssertionError: A rule is broken; the message states it.
     """
     eps = [space.noise(streams(seed, f"draw {i}", range(space.batch))) for i in range(draws)]
     y, z = arbitrary(eps[0], seed, 0), arbitrary(eps[0], seed, 1)
@@ -55,13 +63,13 @@ def check_space(space: Space, padding: Tensor | None = None, draws: int = 256, s
 
 
 def arbitrary(like: Tensor, seed: int, counter: int) -> Tensor:
-    """Return numbers of this shape that lie on no space in particular."""
+    """Return a random state of this shape, uniform in (-2, 2), that need not lie on the space."""
     drawn = torch.rand(like.shape, generator=stream(seed, "arbitrary", counter), dtype=like.dtype)
     return 4 * drawn.to(like.device) - 2
 
 
 def check_numbers(space: Space, x: Tensor) -> None:
-    """Check `batch`, `dim`, `expand` and `to`."""
+    """Check `batch`, `dim`, `sum`, `expand` and `to`."""
     b = space.batch
     hold(b >= 1, f"batch is {b}; a space to check needs at least one sample.")
     hold(tuple(space.dim.shape) == (b,), f"dim has shape {tuple(space.dim.shape)}, not ({b},).")
@@ -78,10 +86,10 @@ def check_numbers(space: Space, x: Tensor) -> None:
 
 
 def check_streams(space: Space, seed: int) -> None:
-    """Check that sample i is drawn from generator i alone, and always the same."""
+    """Check that the noise of sample i depends on generator i only."""
     base = space.noise(streams(seed, "stream", range(space.batch)))
     again = space.noise(streams(seed, "stream", range(space.batch)))
-    hold(torch.equal(base, again), "The same generators give different noise: something else is drawn from.")
+    hold(torch.equal(base, again), "The same generators give different noise: the space draws from another source.")
     for i in range(min(space.batch, 4)):
         generators = streams(seed, "stream", range(space.batch))
         generators[i] = stream(seed, "another stream")
@@ -92,7 +100,14 @@ def check_streams(space: Space, seed: int) -> None:
 
 
 def check_projector(space: Space, eps: Tensor, y: Tensor, z: Tensor) -> None:
-    """Check that P eps = eps, P P = P and <P y, z> = <y, P z>."""
+    """Check that P eps = eps, P P = P and <P y, z> = <y, P z>.
+
+    Arguments:
+        space: The space to check.
+        eps: Noise on the space, (R, ...).
+        y: An arbitrary state, (R, ...).
+        z: Another one.
+    """
     p_y, p_z = space.project(y), space.project(z)
     norm = sqnorm(space, y) + sqnorm(space, z)
     zero = torch.zeros_like(norm)
@@ -105,11 +120,10 @@ def check_projector(space: Space, eps: Tensor, y: Tensor, z: Tensor) -> None:
 
 
 def check_padding(space: Space, eps: Sequence[Tensor], padding: Tensor | None) -> None:
-    """Check that what noise never reaches enters no projection, and that padding enters no sum."""
+    """Check that project removes elements where noise is always 0, and that padding is among them and in no sum."""
     unreached = torch.stack([draw == 0 for draw in eps]).all(0).to(eps[0].dtype)
-    hold(
-        (space.project(1e3 * unreached) == 0).all(), "project carries elements that noise never reaches into the state."
-    )
+    removed = (space.project(1e3 * unreached) == 0).all()
+    hold(removed, "project does not remove values of elements where noise is always 0.")
     if padding is not None:
         hold((unreached[padding] == 1).all(), "noise is not 0 on padding.")
         hold((space.sum(1e3 * padding.to(eps[0].dtype)) == 0).all(), "sum counts padding.")
@@ -135,7 +149,7 @@ def check_law(space: Space, eps: Sequence[Tensor], y: Tensor) -> None:
 
 
 def check_repeated(space: Space, eps: Sequence[Tensor], y: Tensor) -> None:
-    """Check, where a space can be repeated, that the copies are apart and each is the space itself."""
+    """Check that the copies of a repeated space are independent and equal to the space, if it can be repeated."""
     if not provides(space, Repeats):
         return
     twice = space.repeat(2)
@@ -156,4 +170,7 @@ def check_repeated(space: Space, eps: Sequence[Tensor], y: Tensor) -> None:
     for name, (together, parts) in apart.items():
         joined = torch.cat(parts)
         hold(together.shape == joined.shape, f"{name} of repeat(2) has shape {tuple(together.shape)}.")
-        hold(close(together, joined, joined), f"{name} of repeat(2) is not that of two states joined: the copies mix.")
+        hold(
+            close(together, joined, joined),
+            f"{name} of repeat(2) differs from that of the two states by themselves: the copies mix.",
+        )

@@ -1,4 +1,4 @@
-"""Checks of a domain's card: it imports nothing heavy, and its presets are complete."""
+"""Checks of a domain's spec: it imports no heavy library, and its presets are complete."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from polydiff.contract.discover import domain_config_class, load_domain_spec
 from polydiff.testing.space import hold
 from polydiff.training.checks import check_config
 
-LIGHT = """
+PRINT_HEAVY_IMPORTS = """
 import sys
 from polydiff.contract.discover import domain_config_class, load_domain_spec
 domain_config_class(load_domain_spec(sys.argv[1]))
@@ -21,16 +21,23 @@ print(*sorted(heavy & set(sys.modules)))
 
 
 def check_spec(name: str) -> str:
-    """Check the card: import-light, with presets that make configurations."""
+    """Check that a spec imports no heavy library and that its presets are valid configurations."""
     spec = load_domain_spec(name)
     hold(bool(spec.summary), "The spec has no summary.")
     for preset in spec.presets:
         config = resolve(name, preset).config
         check_config(config)
-        hold(config_from(config.model_dump(mode="json")) == config, f"Preset {preset} does not survive JSON.")
+        hold(
+            config_from(config.model_dump(mode="json")) == config,
+            f"Preset {preset} changes when it is saved as JSON and read again.",
+        )
     default = domain_config_class(spec).model_validate({})
-    hold(default.domain == name, f"The configuration calls its domain {default.domain!r}, the spec {name!r}.")
-    run = subprocess.run([sys.executable, "-c", LIGHT, name], capture_output=True, text=True, check=False)  # noqa: S603
+    hold(default.domain == name, f"The domain is {default.domain!r} in the configuration and {name!r} in the spec.")
+    command = [sys.executable, "-c", PRINT_HEAVY_IMPORTS, name]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     hold(run.returncode == 0, f"The configuration cannot be imported by itself: {run.stderr.strip()[-300:]}")
-    hold(not run.stdout.strip(), f"Spec and configuration import {run.stdout.strip()}; they must load on use.")
+    hold(
+        not run.stdout.strip(),
+        f"The spec or its configuration imports {run.stdout.strip()}. Import it where it is used.",
+    )
     return f"presets {', '.join(spec.presets)}"

@@ -1,4 +1,4 @@
-"""The denoiser: what the backbone sees, and that targets and frames do not change an estimate."""
+"""The denoiser: the inputs of the backbone, and equal estimates for all targets and frames."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from polydiff.support.errors import UserError
 
 
 class Seen(nn.Module):
-    """Keeps what it was fed and returns ones."""
+    """A backbone that keeps its inputs and returns ones."""
 
     def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None) -> Tensor:
         self.x, self.log_sigma = x, log_sigma
@@ -29,7 +29,7 @@ class Seen(nn.Module):
 
 
 class Perfect(nn.Module):
-    """Predicts the target of the exact posterior mean of N(0, std^2)."""
+    """A backbone that predicts the target of the exact posterior mean for data N(0, std^2)."""
 
     def __init__(self, target: str, std: float) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def test_any_target_and_frame_gives_the_same_estimate(schedule: str, target: str
     )
 
 
-def test_the_backbone_sees_unit_variance_and_the_log_noise_level_within_the_trained_range() -> None:
+def test_the_backbone_receives_unit_variance_and_the_log_noise_level_within_the_trained_range() -> None:
     n, space, net = 3000, euclidean(3000), Seen()
     sigma = torch.full((n,), 3.0, dtype=torch.float64)
     denoiser = Denoiser(net, EDM(sigma_max=5.0), sigma_data=0.5)
@@ -75,7 +75,7 @@ def test_the_backbone_sees_unit_variance_and_the_log_noise_level_within_the_trai
     assert_close(net.log_sigma, torch.full_like(sigma, 5.0).log())
 
 
-def test_estimates_lie_on_the_space_whatever_the_backbone_says() -> None:
+def test_estimates_lie_on_the_space_for_any_output_of_the_backbone() -> None:
     space = dense(4, 5)
     x = space.noise(streams(0, "x", range(4)))
     x_0 = Denoiser(Seen(), EDM())(x, torch.ones(4, dtype=torch.float64), space)
@@ -83,7 +83,7 @@ def test_estimates_lie_on_the_space_whatever_the_backbone_says() -> None:
 
 
 class Shift(nn.Module):
-    """An estimate that is the condition, or 0 where it is withheld."""
+    """A denoiser whose estimate is the condition, or 0 without one."""
 
     schedule = EDM()
 
@@ -104,7 +104,7 @@ def test_guidance_is_the_affine_combination_and_exact_at_zero_and_one() -> None:
 
 
 @pytest.mark.parametrize("target", list(TARGETS))
-def test_a_shared_level_gives_the_same_estimate_as_one_a_sample(target: str) -> None:
+def test_a_shared_level_gives_the_same_estimate_as_a_level_for_each_sample(target: str) -> None:
     space = dense(3, 2)
     denoiser = Denoiser(Perfect(target, 0.7), EDM(), target, sigma_data=0.7)
     x = space.noise(streams(0, "x", range(3)))
@@ -113,7 +113,7 @@ def test_a_shared_level_gives_the_same_estimate_as_one_a_sample(target: str) -> 
         assert_close(shared, denoiser(x, torch.full((3,), level, dtype=x.dtype), space), rtol=1e-9, atol=1e-9)
 
 
-def test_to_compile_without_a_compiler_is_refused_before_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compile_without_a_compiler_raises_before_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
     from torch._inductor import cpp_builder, exc
 
     def none() -> str:
@@ -123,4 +123,4 @@ def test_to_compile_without_a_compiler_is_refused_before_the_first_step(monkeypa
     denoiser = Denoiser(nn.Linear(2, 2), EDM())
     with pytest.raises(UserError, match="needs a C\\+\\+ compiler, and torch finds none"):
         denoiser.compile()
-    denoiser.compile(backend="eager")  # which needs none
+    denoiser.compile(backend="eager")  # this backend needs no compiler

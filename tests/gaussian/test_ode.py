@@ -1,4 +1,4 @@
-"""The integrator: order of its methods, control of the error, samples apart from each other."""
+"""The integrator: order of its methods, control of the error, independence of samples."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def solve(
 
 
 @pytest.mark.parametrize("name", list(METHODS))
-def test_a_method_has_the_order_it_claims(name: str) -> None:
+def test_a_method_has_its_stated_order(name: str) -> None:
     """One step of y' = y cos t: the local error falls as h^{p+1}, that of the lower weights as h^p."""
     tableau = METHODS[name]
     assert_close(sum(tableau.b), 1.0)
@@ -73,8 +73,8 @@ def test_the_error_follows_the_tolerance(name: str, rtol: float) -> None:
 
 
 @given(st.lists(st.tuples(st.floats(-3, 3), st.floats(-6, 6), st.floats(-4, 4)), min_size=1, max_size=5))
-def test_each_sample_is_solved_alone(samples: list[tuple[float, float, float]]) -> None:
-    """Bitwise, with counts of its own, forwards and backwards, and where there is nothing to do."""
+def test_each_sample_is_solved_independently(samples: list[tuple[float, float, float]]) -> None:
+    """Equal bits and separate counts, forwards, backwards and over an empty interval."""
     start, end, rates = map(list, zip(*samples, strict=True))
     together = solve(start, end, rates)
     for i, (t0, t1, rate) in enumerate(samples):
@@ -85,8 +85,8 @@ def test_each_sample_is_solved_alone(samples: list[tuple[float, float, float]]) 
         assert_close(alone.y[0].item(), exact, rtol=1e-2, atol=1e-2)
 
 
-def test_padding_and_layout_do_not_matter() -> None:
-    """The norm of a step counts true dimensions, so molecules take the same steps dense and packed."""
+def test_the_solution_does_not_depend_on_padding_or_layout() -> None:
+    """The norm of a step counts dimensions without padding, so dense and packed molecules take the same steps."""
 
     def run(layout: type) -> Solution:
         sizes = torch.tensor([2, 5, 3])
@@ -102,8 +102,8 @@ def test_padding_and_layout_do_not_matter() -> None:
     assert not one.y[0][~mask].any()
 
 
-def test_several_parts_and_float32() -> None:
-    """A circle and the area that it sweeps; in float32 the state stays float32."""
+def test_solutions_can_have_several_parts_and_float32() -> None:
+    """A circle and the area inside it; a state in float32 stays in float32."""
     for dtype, tolerance in ((F64, 1e-5), (torch.float32, 1e-4)):
         spaces = (Euclidean(2, (2,), dtype=dtype), Euclidean(2, (1,), dtype=dtype))
         y = (torch.tensor([[1.0, 0.0], [0.0, 2.0]], dtype=dtype), torch.zeros(2, 1, dtype=dtype))
@@ -118,7 +118,7 @@ def test_several_parts_and_float32() -> None:
         assert_close(found.y[1][:, 0].double(), torch.tensor([1.0, 4.0], dtype=F64) * math.pi, rtol=tolerance, atol=0)
 
 
-def test_what_cannot_be_solved_is_told() -> None:
+def test_an_equation_that_cannot_be_solved_raises() -> None:
     y, t = (torch.ones(2, 1, dtype=F64),), torch.zeros(2, dtype=F64)
     ends = torch.tensor([0.5, 2.0], dtype=F64)
     with pytest.raises(IntegrationError, match=r"sample 1 became too short at t = (1|0\.999)"):  # y = 1 / (1 - t)

@@ -1,4 +1,4 @@
-"""Self-conditioning: what the network is told, when, and that training with it learns from it."""
+"""Self-conditioning: which estimate the network is conditioned on, in sampling and in training."""
 
 from __future__ import annotations
 
@@ -32,69 +32,70 @@ from polydiff.training.loop import Training, fit
 
 
 @dataclass
-class Listener:
-    """A denoiser that notes what it is told, and says a third of what it sees."""
+class Recorder:
+    """A denoiser that records the estimates it is conditioned on, and returns a third of the state."""
 
     schedule: Schedule = field(default_factory=lambda: SCHEDULES["edm"]())
     sigma_data: float = 1.0
-    told: list[tuple[float, Tensor, Tensor]] = field(default_factory=list)
+    calls: list[tuple[float, Tensor, Tensor]] = field(default_factory=list)
+    """Noise level, estimate that was given, estimate that is returned."""
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        self.told.append((float(sigma.flatten()[0]), (cond or {})[ESTIMATE], x / 3))
+        self.calls.append((float(sigma.flatten()[0]), (cond or {})[ESTIMATE], x / 3))
         return x / 3
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "heun", "dpmpp_2m", "sa_solver", "ddpm"])
-def test_each_call_is_told_what_the_call_before_said(sampler: str) -> None:
-    listener, space = Listener(), Euclidean(3, (2,))
-    sample(SelfConditioned(listener), space, generators=streams(0, "sample", range(3)), steps=6, sampler=sampler)
-    assert listener.told[0][1].isnan().all()
-    for (before, _, said), (level, told, _) in zip(listener.told, listener.told[1:], strict=False):
-        assert torch.equal(told, said) if level <= before else told.isnan().all()
-    assert len(listener.told) >= 6
+def test_each_call_is_conditioned_on_the_estimate_of_the_call_before(sampler: str) -> None:
+    recorder, space = Recorder(), Euclidean(3, (2,))
+    sample(SelfConditioned(recorder), space, generators=streams(0, "sample", range(3)), steps=6, sampler=sampler)
+    assert recorder.calls[0][1].isnan().all()
+    for (before, _, returned), (level, given, _) in zip(recorder.calls, recorder.calls[1:], strict=False):
+        assert torch.equal(given, returned) if level <= before else given.isnan().all()
+    assert len(recorder.calls) >= 6
 
 
-def test_another_run_begins_with_nothing() -> None:
-    listener, space = Listener(), Euclidean(2, (2,))
-    remembering = SelfConditioned(listener)
+def test_another_run_starts_without_an_estimate() -> None:
+    recorder, space = Recorder(), Euclidean(2, (2,))
+    remembering = SelfConditioned(recorder)
     x = torch.ones(2, 2)
     remembering(x, torch.full((2,), 1.0), space)
-    remembering(x, torch.tensor([0.5, 2.0]), space)  # the second sample's noise has grown
-    assert listener.told[-1][1].isnan().tolist() == [[False, False], [True, True]]
+    remembering(x, torch.tensor([0.5, 2.0]), space)  # the noise level of the second sample rises
+    assert recorder.calls[-1][1].isnan().tolist() == [[False, False], [True, True]]
     remembering(x, torch.full((2,), 0.1), Euclidean(2, (2,)))
-    assert listener.told[-1][1].isnan().all()
+    assert recorder.calls[-1][1].isnan().all()
 
 
-def test_guidance_tells_both_estimates_the_guided_one() -> None:
+def test_guidance_conditions_both_estimates_on_the_guided_one() -> None:
     @dataclass
-    class Shifted(Listener):
+    class Shifted(Recorder):
         def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-            said = super().__call__(x, sigma, space, cond)
-            return said + 1 if "label" in (cond or {}) else said
+            estimate = super().__call__(x, sigma, space, cond)
+            return estimate + 1 if "label" in (cond or {}) else estimate
 
     inner = Shifted()
     model = SelfConditioned(ClassifierFree(inner, 3.0))
     x, space = torch.zeros(1, 2), Euclidean(1, (2,))
     for level in (2.0, 1.0):
         model(x, torch.full((1,), level), space, {"label": torch.tensor([0])})
-    strong, weak = inner.told[2:]
+    strong, weak = inner.calls[2:]
     assert torch.equal(strong[1], torch.full((1, 2), 3.0))
     assert torch.equal(weak[1], strong[1])
 
 
-def test_known_parts_are_told_as_they_are_known() -> None:
-    inner, space = Listener(), Euclidean(1, (2,))
+def test_estimates_carry_the_known_values_to_the_next_call() -> None:
+    inner, space = Recorder(), Euclidean(1, (2,))
     levels = noise_levels(inner.schedule, 6)
     mask, known = torch.tensor([True, False]), torch.tensor([[0.7, 9.0]])
     rows = repaint(levels, "ddim")
     x = inpaint(SelfConditioned(inner), rows, space, known=known, mask=mask, generators=streams(0, "sample", range(1)))
     assert torch.equal(x[:, 0], known[:, 0])
-    for (_, _, said), (_, told, _) in zip(inner.told, inner.told[1:], strict=False):
-        torch.testing.assert_close(told, torch.where(mask, known, said))
+    for (_, _, returned), (_, given, _) in zip(inner.calls, inner.calls[1:], strict=False):
+        torch.testing.assert_close(given, torch.where(mask, known, returned))
 
 
 class Echo(nn.Module):
-    """F = w times the estimate that it is told, 0 where there is none."""
+    """A backbone with F = w times the given estimate, or w without one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +108,7 @@ class Echo(nn.Module):
         return 0 * x + self.w * (1.0 if estimate is None else estimate)
 
 
-def test_every_second_step_of_training_looks_twice_and_sends_no_gradient_through_the_first() -> None:
+def test_every_second_training_step_evaluates_twice_and_has_no_gradient_of_the_first() -> None:
     echo = Echo()
     denoiser = Denoiser(echo, SCHEDULES["edm"](), "x0", self_condition=True)
     batch = Batch(torch.full((4, 2), 2.0), Euclidean(4, (2,)))
@@ -118,10 +119,10 @@ def test_every_second_step_of_training_looks_twice_and_sends_no_gradient_through
     assert losses[1] == pytest.approx((2 - 0.5 * 0.5) ** 2, rel=1e-4)
     loss = Loss()(denoiser, batch, torch.ones(4), streams(0, "noise", range(4)), look_twice=True).mean()
     (slope,) = torch.autograd.grad(loss, [echo.w])
-    assert float(slope) == pytest.approx(-2 * (2 - 0.25) * 0.5, rel=1e-4)  # of w alone where it multiplies 0.5
+    assert float(slope) == pytest.approx(-2 * (2 - 0.25) * 0.5, rel=1e-4)  # the estimate 0.5 counts as a constant
 
 
-def test_ways_between_examples_are_of_one_flow_that_needs_no_last_estimate() -> None:
+def test_interpolation_does_not_use_the_last_estimate() -> None:
     words = {"backbone.channels": "16", "backbone.blocks": "1", "backbone.self_condition": "true"}
     config = resolve("image", words=words).config
     domain = build_domain(config)
@@ -136,7 +137,7 @@ def test_ways_between_examples_are_of_one_flow_that_needs_no_last_estimate() -> 
     assert float((begin.examples[0].float() - given.float()).abs().mean()) < 1  # of 255
 
 
-def test_objectives_that_do_not_teach_it_are_refused() -> None:
+def test_objectives_that_do_not_train_it_raise() -> None:
     from polydiff.gaussian.process.checks import check_names
 
     words = {"backbone.self_condition": "true", "loss.objective": "ect"}
@@ -144,7 +145,7 @@ def test_objectives_that_do_not_teach_it_are_refused() -> None:
         check_names(resolve("image", words=words).config)
 
 
-def test_a_saved_configuration_has_the_defaults_of_its_own_time() -> None:
+def test_a_saved_configuration_without_a_key_has_the_default_of_its_time() -> None:
     saved = resolve("audio").config.model_dump(mode="json")
     assert saved["backbone"].pop("ends") != 0
     assert saved["backbone"].pop("self_condition") is False
@@ -154,7 +155,7 @@ def test_a_saved_configuration_has_the_defaults_of_its_own_time() -> None:
 
 
 @pytest.mark.parametrize("dense", [True, False])
-def test_components_have_weights_of_their_own(dense: bool) -> None:
+def test_components_of_a_state_have_separate_weights(dense: bool) -> None:
     sizes = torch.tensor([2, 5])
     space = (DenseMolecules if dense else PackedMolecules).of_sizes(sizes, 3)
 
@@ -178,7 +179,7 @@ def test_components_have_weights_of_their_own(dense: bool) -> None:
         Loss(components={"types": 1.0})(denoiser, batch, torch.ones(2), streams(0, "noise", range(2)))
 
 
-def test_states_without_components_refuse_weights_for_them() -> None:
+def test_weights_of_components_raise_for_states_without_components() -> None:
     batch = Batch(torch.zeros(2, 3), Euclidean(2, (3,)))
     denoiser = Denoiser(Echo(), SCHEDULES["edm"](), "x0")
     with pytest.raises(UserError, match="Unknown component"):

@@ -22,15 +22,15 @@ from polydiff.gaussian.step_size import StepSize, flow_time, noise_level
 
 
 @dataclass
-class Witness:
-    """A denoiser that keeps the step sizes it is given, and returns a learned variance."""
+class Recorder:
+    """A denoiser that records the step sizes it is conditioned on, and returns a learned variance."""
 
     schedule: Schedule = field(default_factory=EDM)
     sigma_data: float = 1.0
-    seen: list[Tensor] = field(default_factory=list)
+    sizes: list[Tensor] = field(default_factory=list)
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        self.seen.append((cond or {})[STEP])
+        self.sizes.append((cond or {})[STEP])
         return x / 2
 
     def with_variance(
@@ -40,13 +40,13 @@ class Witness:
 
 
 def test_every_way_to_call_gives_the_step_that_starts_at_the_nearest_level() -> None:
-    """With a shared level, one level a sample, and the variance; a power of 2 of equal steps has whole sizes."""
+    """With a shared level, a level for each sample, and the variance. 4 equal steps have the size log2(1 / 4) = -2."""
     levels = noise_levels(EDM(), 4, "flow")
     rows = [Renoise(levels[0]), *plan(EDM(), levels=levels, sampler="ddim")]
     space = euclidean(2)
     x = space.noise(streams(0, "x", range(2)))
-    witness = Witness()
-    sized = StepSize(witness, rows)
+    recorder = Recorder()
+    sized = StepSize(recorder, rows)
     for level in levels[:-1]:
         shared = shared_level(level)
         each = per_sample(shared * (1 + 1e-7), x, space)
@@ -54,14 +54,14 @@ def test_every_way_to_call_gives_the_step_that_starts_at_the_nearest_level() -> 
         assert_close(estimate, sized(x, shared, space))
         assert_close(sized(x, each, space), estimate)
         assert v.unique().tolist() == [0.25]
-    assert_close(torch.stack(witness.seen), torch.full((12, 2), -2.0).to(x))
+    assert_close(torch.stack(recorder.sizes), torch.full((12, 2), -2.0).to(x))
 
 
 def test_steps_shorter_than_the_finest_have_no_size() -> None:
     levels = noise_levels(EDM(), 8, "flow")
     rows = plan(EDM(), levels=levels, sampler="ddim")
-    assert StepSize(Witness(), rows, finest=16).sizes[1] == pytest.approx([-3.0] * 8)
-    assert all(math.isnan(size) for size in StepSize(Witness(), rows, finest=8).sizes[1])
+    assert StepSize(Recorder(), rows, finest=16).sizes[1] == pytest.approx([-3.0] * 8)
+    assert all(math.isnan(size) for size in StepSize(Recorder(), rows, finest=8).sizes[1])
 
 
 def test_flow_time_has_an_inverse() -> None:

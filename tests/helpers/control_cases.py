@@ -23,7 +23,7 @@ SPACES: dict[str, Callable[[int], Space]] = {
 
 
 def part(space: Space) -> Tensor:
-    """A mask: the first two atoms, or the first of the two rows of a Euclidean state."""
+    """Return a mask of the first two atoms, or of the first of the two rows of a Euclidean state."""
     if isinstance(space, Euclidean):
         return torch.tensor([[1.0], [0.0]])
     atoms = (torch.arange(7 if hasattr(space, "mask") else 5) < 2).double()[:, None]
@@ -61,13 +61,15 @@ Y = torch.tensor([0.7, -0.4], dtype=torch.float64)
 
 
 def matrix(batch: int) -> Measurement:
-    """Measurement by A."""
+    """Return the measurement by A."""
     return Measurement(lambda x: x @ A.T, lambda y: y @ A, Euclidean(batch, (2,), dtype=torch.float64))
 
 
 def vectors(batch: int) -> Euclidean:
+    """Return R^4, float64."""
     return Euclidean(batch, (4,), dtype=torch.float64)
 
 
 def level(space: Space, sigma: float) -> Tensor:
+    """Return the same noise level for each sample, (B,)."""
     return torch.full((space.batch,), sigma, dtype=torch.float64)

@@ -34,7 +34,7 @@ HOW: dict[str, Any] = {"steps": 6, "sampler": "ddim", "spacing": "karras", "eta"
 
 @dataclass
 class Curved:
-    """A smooth estimate that is linear in nothing, turns and permutes with the state, and knows a condition y."""
+    """A smooth nonlinear estimate, equivariant to rotations and permutations, with a condition y."""
 
     strength: float = 0.3
     schedule: Schedule = field(default_factory=lambda: EDM(sigma_max=5.0))
@@ -50,18 +50,18 @@ class Curved:
 
 
 def guided(name: str, scale: float = 3.0, **options: Any) -> Guided:
-    """The curved denoiser with a method of the registry, for the plan `HOW`."""
+    """Return the curved denoiser guided by a method of the registry, for the plan `HOW`."""
     denoiser = Curved()
     return Guided(denoiser, GUIDANCE[name](scale, plan(denoiser.schedule, **HOW), **options))
 
 
 def likely(x: State, sigma: Tensor, space: Space) -> Tensor:
-    """A likelihood that does not turn with the state."""
+    """Return a log-likelihood that is invariant to rotations of the state, (B,)."""
     return -space.dim / 2 * torch.log(1 + sqnorm(space, x) / space.dim + sigma**2)
 
 
 def negative(space: Space) -> Guided:
-    """Guidance away from y = -0.2."""
+    """Return guidance away from y = -0.2."""
     return Guided(Curved(), Linear(2.0), negative={"y": torch.full((space.batch,), -0.2)})
 
 
@@ -79,19 +79,21 @@ WRAPPERS: dict[str, Callable[[Space], Denoise]] = {
 
 
 def condition(indices: list[int]) -> Condition:
-    """Conditions that differ from sample to sample."""
+    """Return a condition with another value for each sample."""
     return {"y": torch.tensor([0.2 + 0.1 * i for i in indices], dtype=torch.float64)}
 
 
 def draw(wrapper: str, space: Space, indices: list[int]) -> State:
-    """Samples of a wrapped denoiser."""
+    """Return samples of a wrapped denoiser."""
     denoise = WRAPPERS[wrapper](space)
     return sample(denoise, space, condition(indices), generators=streams(0, "x", indices), **HOW)
 
 
 def state(space: Space, scale: float = 1.0) -> State:
+    """Return a random state on a space."""
     return scale * space.noise(streams(7, "state", range(space.batch)))
 
 
 def level(space: Space, sigma: float) -> Tensor:
+    """Return the same noise level for each sample, (B,)."""
     return torch.full((space.batch,), sigma, dtype=torch.float64)

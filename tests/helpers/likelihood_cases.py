@@ -20,9 +20,9 @@ F64 = torch.float64
 
 @dataclass
 class Level:
-    """A space whose noise has the norm that it has on average, and is orthogonal to a state: expectations in one draw.
+    """A space whose noise has squared norm E |eps|^2 = dim and is orthogonal to a state.
 
-    For linear denoisers every term of a bound is a quadratic of the noise, so these draws give its mean exactly.
+    For a linear denoiser every term of a bound is quadratic in the noise, so one such draw gives its exact mean.
     """
 
     whole: Space
@@ -39,7 +39,7 @@ class Level:
 
 
 def gaussian(space: Space, std: float, name: str = "edm") -> tuple[GaussianDenoiser, Batch, Tensor]:
-    """A Gaussian of this deviation, states at its mean plus something, and their -log p."""
+    """Return the denoiser of N(0, std^2), a batch of states whose space is a `Level`, and their -log p, (B,)."""
     mean = 0 * space.noise(streams(0, "mean", range(space.batch)))
     x_0 = 0.8 * std * space.noise(streams(0, "x", range(space.batch)))
     denoiser = GaussianDenoiser(mean, std, SCHEDULES[name](), sigma_data=std)
@@ -47,7 +47,7 @@ def gaussian(space: Space, std: float, name: str = "edm") -> tuple[GaussianDenoi
 
 
 def elsewhere(space: Space, x: State) -> State:
-    """Move every molecule as a whole; a vector stays."""
+    """Return a state with each molecule translated; Euclidean states stay."""
     moved = x.clone()
     if not isinstance(space, Euclidean):
         moved[..., :3] += 3.0

@@ -1,4 +1,4 @@
-"""Control against closed forms: on Gaussian data the exact posterior of every linear problem is known."""
+"""Properties of every control: space and independence of the batch; wrong options raise."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NONE: Any = None
 
 
 def controls(space: Space) -> dict[str, Denoise]:
-    """Every wrapper, of a Gaussian."""
+    """Return every wrapper around the denoiser of a Gaussian."""
     y = space.noise(streams(3, "y", range(space.batch)))
     prior = GaussianDenoiser(torch.zeros_like(y), 0.8, EDM(sigma_max=10.0))
     rows = SAMPLERS["ddim"](noise_levels(prior.schedule, 6, "karras"))
@@ -46,7 +46,7 @@ def controls(space: Space) -> dict[str, Denoise]:
 
 @pytest.mark.parametrize("where", list(SPACES))
 @pytest.mark.parametrize("name", ["known", "isotropic", "jacobian", "dps"])
-def test_a_controlled_sample_depends_on_itself_alone_and_stays_on_its_space(name: str, where: str) -> None:
+def test_a_controlled_sample_does_not_depend_on_its_batch_and_lies_on_its_space(name: str, where: str) -> None:
     def draw(n: int) -> State:
         space = SPACES[where](n)
         how: dict[str, Any] = {"steps": 6, "sampler": "ddim", "spacing": "karras", "eta": 0.0}
@@ -71,6 +71,6 @@ def test_a_controlled_sample_depends_on_itself_alone_and_stays_on_its_space(name
         (lambda: Measured(None, None, Y, 0.0, "full"), "'isotropic' or 'jacobian', not 'full'"),  # type: ignore[arg-type]
     ],
 )
-def test_options_of_no_use_are_refused(use: Callable[[], object], message: str) -> None:
+def test_wrong_options_raise(use: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         use()

@@ -1,4 +1,4 @@
-"""Golden files: samples and trainings have the numbers that they had before (`helpers/golden.py`)."""
+"""Golden files: sampling and training give the stored numbers of earlier code (`helpers/golden.py`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STEP = f"step-{golden.STEPS:08d}"
 
 
 def same_machine(name: str) -> bool:
-    """Return whether the golden files were made on such a machine, where bits are the same."""
+    """Return whether the golden files are from a machine like this one, so that all bits must be equal."""
     return bool(json.loads((golden.HERE / f"{name}.json").read_text())["machine"] == golden.machine())
 
 
@@ -30,7 +30,7 @@ def test_an_old_checkpoint_gives_the_same_samples(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", golden.CASES)
-def test_training_takes_the_same_course(name: str, tmp_path: Path) -> None:
+def test_training_gives_the_same_losses_and_weights(name: str, tmp_path: Path) -> None:
     expected = json.loads((golden.HERE / f"{name}.json").read_text())
     found = golden.course(golden.train(name, tmp_path / "run"))
     assert found["losses"] == pytest.approx(expected["losses"], rel=1e-2)

@@ -1,4 +1,4 @@
-"""Guidance against closed forms and published algorithms; what every wrapper keeps: space, symmetry, independence."""
+"""Guidance against closed forms; properties of every wrapper: space, symmetry, independence of the batch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from polydiff.gaussian.schedule.closed_forms import EDM
 
 @pytest.mark.parametrize("where", list(SPACES))
 @pytest.mark.parametrize("wrapper", list(WRAPPERS))
-def test_a_guided_sample_depends_on_itself_alone_and_stays_on_its_space(wrapper: str, where: str) -> None:
+def test_a_guided_sample_does_not_depend_on_its_batch_and_lies_on_its_space(wrapper: str, where: str) -> None:
     together = draw(wrapper, SPACES[where](3), [0, 1, 2])
     space = SPACES[where](1)
     alone = draw(wrapper, space, [2])
@@ -47,7 +47,7 @@ def test_guidance_turns_with_the_molecule_in_both_layouts(wrapper: str) -> None:
         x = state(space, 2.0)
         turned = torch.cat([x[..., :3] @ turn, x[..., 3:]], -1)
         denoise, again, cond = WRAPPERS[wrapper](space), WRAPPERS[wrapper](space), condition([0, 1])
-        for sigma in (5.0, 1.5):  # the second evaluation sees what the first one left behind
+        for sigma in (5.0, 1.5):  # the second evaluation uses the state that the first one stored
             y, z = (d(x, level(space, sigma), space, cond) for d, x in ((denoise, x), (again, turned)))
         assert_close(torch.cat([y[..., :3] @ turn, y[..., 3:]], -1), z, atol=1e-12, rtol=1e-10)
         results.append((y[:, :4] if y.ndim == 3 else y).reshape(2, 4, -1))
@@ -65,12 +65,12 @@ def test_guidance_shifts_the_mean_of_gaussians(where: str, sigma: float, w: floa
     assert_close(result, expected, rtol=1e-10, atol=1e-10)
 
 
-def test_what_a_network_is_told_besides_conditions_reaches_both_estimates() -> None:
-    told: list[list[str]] = []
+def test_internal_conditions_reach_both_estimates() -> None:
+    names: list[list[str]] = []
 
     class Context(Curved):
         def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-            told.append(sorted(cond or {}))
+            names.append(sorted(cond or {}))
             return x
 
     space = euclidean(2)
@@ -78,7 +78,7 @@ def test_what_a_network_is_told_besides_conditions_reaches_both_estimates() -> N
     ClassifierFree(Context(), 2.0)(x, sigma, space, {"y": one, "_step": one})
     Guided(Context(), Linear(2.0), negative={"y": one})(x, sigma, space, {"y": one, "_step": one})
     ClassifierFree(Context(), 2.0)(x, sigma, space, {"_step": one})
-    assert told == [["_step", "y"], ["_step"], ["_step", "y"], ["_step", "y"], ["_step"]]
+    assert names == [["_step", "y"], ["_step"], ["_step", "y"], ["_step", "y"], ["_step"]]
 
 
 @given(st.sampled_from(list(SPACES)), st.floats(1.5, 20))
@@ -107,12 +107,12 @@ def test_rescaled_guidance_has_the_spread_of_the_condition(where: str, w: float)
         (lambda: DynamicThreshold(Curved(), quantile=0.0), "quantile must be above 0"),
     ],
 )
-def test_options_of_no_use_are_refused(use: Callable[[], object], message: str) -> None:
+def test_wrong_options_raise(use: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         use()
 
 
-def test_wrappers_look_like_what_they_wrap() -> None:
+def test_wrappers_have_the_schedule_and_the_data_scale_of_the_wrapped_denoiser() -> None:
     denoiser = Curved(sigma_data=0.4)
     nested = DynamicThreshold(Classifier(ClassifierFree(denoiser, 2.0), likely))
     assert nested.schedule is denoiser.schedule
@@ -124,7 +124,7 @@ def test_wrappers_look_like_what_they_wrap() -> None:
 
 
 def test_a_learned_variance_passes_through_guidance() -> None:
-    """A wrapper's estimate, and what the wrapped denoiser says of the variance."""
+    """The result is the wrapper's estimate and the variance of the wrapped denoiser."""
 
     class Varied(Curved):
         def with_variance(
@@ -143,7 +143,7 @@ def test_a_learned_variance_passes_through_guidance() -> None:
         ClassifierFree(Curved(), 2.0).with_variance(x, sigma, space, cond)
 
 
-def test_a_second_evaluation_at_one_level_goes_on_from_what_the_first_did() -> None:
+def test_a_second_evaluation_at_one_level_replaces_the_first_in_the_average() -> None:
     space, method = euclidean(1), Projected(2.0, eta=1.0, momentum=-0.5)
     zero = torch.zeros(1, 2, 3, dtype=torch.float64)
     for sigma, expected in ((2.0, 1.0), (1.0, 0.5), (1.0, 0.5), (0.5, 0.75), (3.0, 1.0)):
@@ -151,8 +151,8 @@ def test_a_second_evaluation_at_one_level_goes_on_from_what_the_first_did() -> N
         assert_close(result, zero + 1 + expected)
 
 
-def test_a_shared_level_is_guided_as_one_a_sample() -> None:
-    """Within an interval or not, and the step that CFG++ finds by a noise level."""
+def test_a_shared_level_is_guided_as_a_level_for_each_sample() -> None:
+    """Inside and outside an interval, and with CFG++, which looks its step up by the noise level."""
     space, rows = euclidean(2), plan(EDM(sigma_max=5.0), **HOW)
     for name in ("cfg", "cfg_pp"):
         guided = Guided(Curved(), GUIDANCE[name](0.6, rows), interval=(0.2, 2.0))

@@ -1,4 +1,4 @@
-"""What a network is told of an example; that being told makes inpainting exact where replacement is not."""
+"""Inpainting by a network conditioned on the known part: exact, where replacement is biased."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from polydiff.gaussian.sampling.spacing import noise_levels
 from polydiff.gaussian.schedule.base import SCHEDULES, Schedule
 from polydiff.gaussian.schedule.closed_forms import EDM
 from polydiff.model.edit import conditions
-from polydiff.model.edit import inpaint as fill
+from polydiff.model.edit import inpaint as inpaint_examples
 from polydiff.model.model import Model
 
 
 @pytest.mark.parametrize("sizes", [(30,), (9, 14)])
 @pytest.mark.parametrize("task", [Inpaint(2), Enlarge(2, 4)], ids=["inpaint", "enlarge"])
-def test_a_blank_has_the_shape_of_what_a_task_gives(task: Inpaint | Enlarge, sizes: tuple[int, ...]) -> None:
+def test_a_blank_condition_has_the_shape_of_an_observed_one(task: Inpaint | Enlarge, sizes: tuple[int, ...]) -> None:
     x = torch.randn(3, 2, *sizes)
     made = task.observe(x, streams(0, "mask", range(3)))
     blank = blank_conditions(task.conditions, 3, sizes)
@@ -38,16 +38,17 @@ def test_a_blank_has_the_shape_of_what_a_task_gives(task: Inpaint | Enlarge, siz
 
 N = 8
 COVARIANCE = 0.9 ** (torch.arange(N)[:, None] - torch.arange(N)).abs().double()
-"""Of a signal of N samples, each 0.9 times the one before and noise: AR(1)."""
+"""Covariance of signals of N samples, each 0.9 times the one before plus noise: AR(1)."""
 
 
 @dataclass
 class Autoregressive:
-    """E[x_0 | x, y] of Gaussian signals (B, 1, N), y the samples that cond["known"] tells."""
+    """E[x_0 | x, y] of Gaussian signals (B, 1, N), where y are the samples that cond["known"] gives."""
 
     schedule: Schedule = field(default_factory=lambda: EDM(sigma_max=40.0))
     sigma_data: float = 1.0
-    told: list[Tensor] = field(default_factory=list)
+    known: list[Tensor] = field(default_factory=list)
+    """Where each call was given a known sample, (B, 1, N)."""
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         y = (torch.full_like(x, torch.nan) if cond is None else cond[KNOWN]).double()
@@ -58,12 +59,12 @@ class Autoregressive:
             values, vectors = torch.linalg.eigh(covariance[gap][:, gap])
             off = (x.to(y)[rows, 0][:, gap] - mean[:, gap]) @ vectors * values / (values + s[rows] ** 2)
             out[rows.nonzero(), 0, gap.nonzero()[:, 0]] = mean[:, gap] + off @ vectors.T
-        self.told.append(~y.isnan())
+        self.known.append(~y.isnan())
         return out.to(x)
 
 
 def conditional(y: Tensor) -> tuple[Tensor, Tensor]:
-    """Means (B, N) and covariance (N, N) of signals given their samples that are not NaN, the same of each."""
+    """Return means (B, N) and covariance (N, N) of signals given their samples that are not NaN, at the same places."""
     here = ~y[0].isnan()
     gain = COVARIANCE[:, here] @ torch.linalg.inv(COVARIANCE[here][:, here])
     return y[:, here] @ gain.T, COVARIANCE - gain @ COVARIANCE[here]
@@ -73,8 +74,8 @@ GAP = torch.tensor([1, 1, 1, 0, 0, 0, 1, 1.0])
 Y = torch.tensor([0.2, 0.9, 1.5, 0, 0, 0, 1.2, 0.4], dtype=torch.float64)
 
 
-def test_a_network_that_is_told_inpaints_exactly_and_replacement_does_not() -> None:
-    """Mean and covariance of the gap, and of replacement in the same number of steps a mean that is off."""
+def test_a_conditioned_network_inpaints_exactly_and_replacement_does_not() -> None:
+    """The gap has the exact mean and covariance; with as many steps of replacement its mean is off by over 0.1."""
     n = 1000
     space, y = Euclidean(n, (1, N), dtype=torch.float64), Y.expand(n, 1, N)
     (mean,), covariance = conditional(known(Y, GAP)[None])
@@ -87,17 +88,17 @@ def test_a_network_that_is_told_inpaints_exactly_and_replacement_does_not() -> N
         assert_close(x[..., ~gap], y[..., ~gap], rtol=0, atol=1e-12)
         return x[:, 0, gap]
 
-    told, replaced = filled({KNOWN: known(y, GAP)}), filled(None)
-    error = (told.mean(0) - mean[gap]).abs()
+    conditioned, replaced = filled({KNOWN: known(y, GAP)}), filled(None)
+    error = (conditioned.mean(0) - mean[gap]).abs()
     assert error.max() < 5 * (covariance.diagonal().max() / n) ** 0.5
-    assert_close(told.T.cov(), covariance[gap][:, gap], rtol=0, atol=0.03)
+    assert_close(conditioned.T.cov(), covariance[gap][:, gap], rtol=0, atol=0.03)
     assert (replaced.mean(0) - mean[gap]).abs().max() > 3 * error.max()
     assert (replaced.mean(0) - mean[gap]).abs().max() > 0.1
 
 
 @dataclass
 class Signals:
-    """A domain of signals whose network can be told a known part, and a label that it ignores."""
+    """A domain of signals whose network can be conditioned on a known part, and on a label that it ignores."""
 
     conditions: Any = field(default_factory=lambda: {"label": 3, KNOWN: Aligned(1)})
 
@@ -122,31 +123,31 @@ def batch(n: int) -> Batch:
     return Batch(x, Euclidean(n, (1, N)), cond)
 
 
-def test_a_model_is_told_what_the_mask_says_alone() -> None:
-    """Not the random mask of a batch of training: and guidance leaves what is known to both estimates."""
+def test_a_model_is_conditioned_on_the_part_that_the_mask_selects() -> None:
+    """The random mask of a training batch is not used, and guidance gives the known part to both estimates."""
     given = batch(6)
     exact = Autoregressive()
-    plain = fill(model(exact), given, GAP, steps=4, sampler="heun", guidance=1.0)
-    assert torch.equal(torch.cat(exact.told), (GAP == 1).expand(len(exact.told) * 6, 1, N))
-    guided = fill(model(Autoregressive()), given, GAP, steps=4, sampler="heun", guidance=3.0, batch_size=1)
+    plain = inpaint_examples(model(exact), given, GAP, steps=4, sampler="heun", guidance=1.0)
+    assert torch.equal(torch.cat(exact.known), (GAP == 1).expand(len(exact.known) * 6, 1, N))
+    guided = inpaint_examples(model(Autoregressive()), given, GAP, steps=4, sampler="heun", guidance=3.0, batch_size=1)
     assert_close(torch.stack(list(guided.examples)), torch.stack(list(plain.examples)), rtol=0, atol=1e-4)
     away = {"guidance": 3.0, "negative": {"label": 1}, "batch_size": 1}
-    other = fill(model(Autoregressive()), given, GAP, steps=4, sampler="heun", **away)
+    other = inpaint_examples(model(Autoregressive()), given, GAP, steps=4, sampler="heun", **away)
     assert_close(torch.stack(list(other.examples)), torch.stack(list(plain.examples)), rtol=0, atol=1e-4)
     assert plain.cond is not None
-    assert set(plain.cond) == {"label"}  # a signal is nothing that a sample is asked to be in words
+    assert set(plain.cond) == {"label"}  # the known part is no condition that a user requests
 
 
-def test_a_variation_is_told_nothing_of_the_example() -> None:
+def test_a_variation_is_not_conditioned_on_the_example() -> None:
     given = batch(4)
-    told = conditions(model(Autoregressive()), given, {"label": 2}, 0, range(4))
-    assert told is not None
-    assert told[KNOWN].isnan().all()
-    assert told["label"].tolist() == [2] * 4
+    cond = conditions(model(Autoregressive()), given, {"label": 2}, 0, range(4))
+    assert cond is not None
+    assert cond[KNOWN].isnan().all()
+    assert cond["label"].tolist() == [2] * 4
 
 
 class Context(nn.Module):
-    """A small network of two numbers, which is told which of them are known and their values."""
+    """A small network for two numbers, conditioned on which of them are known and on their values."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -187,15 +188,15 @@ def test_training_with_masks_learns_the_conditional() -> None:
         with torch.no_grad():
             return inpaint(training.ema, rows, space, cond, known=y, mask=mask, generators=generators)[:, 0, 1]
 
-    told, replaced = second({KNOWN: known(y, mask)}), second(None)
-    assert abs(told.mean() - 1.2) < 0.06
-    assert abs(told.var() - 0.36) < 0.12
+    conditioned, replaced = second({KNOWN: known(y, mask)}), second(None)
+    assert abs(conditioned.mean() - 1.2) < 0.06
+    assert abs(conditioned.var() - 0.36) < 0.12
     assert abs(replaced.mean() - 1.2) > 0.4
 
 
 @pytest.mark.parametrize("target", ["eps", "x0", "v", "flow", "edm"])
 def test_an_estimate_is_exact_where_the_state_is_known(target: str) -> None:
-    """Whatever the network says there; the rest of the estimate is the network's own, and so is the loss."""
+    """The network's output there is not used. The rest of the estimate, and of the loss, is that of the network."""
     torch.manual_seed(0)
     denoiser = Denoiser(Context(), SCHEDULES["edm"](), target=target)
     x_0 = torch.randn(5, 1, 2)
@@ -217,8 +218,8 @@ def test_an_estimate_is_exact_where_the_state_is_known(target: str) -> None:
     assert loss.max() < 1e-6
 
 
-def test_guidance_leaves_what_a_task_tells_to_both_estimates() -> None:
-    """Of what only a signal is told, guidance pushes nothing; and then it costs nothing."""
+def test_guidance_gives_the_condition_of_a_task_to_both_estimates() -> None:
+    """With no condition but the known part, guidance changes nothing and needs no second estimate."""
     given = batch(6)
     space, y = given.space, known(given.x, GAP)
 
@@ -226,12 +227,12 @@ def test_guidance_leaves_what_a_task_tells_to_both_estimates() -> None:
         exact = Autoregressive()
         used = model(exact)
         plan = used.plan(steps=4, sampler="heun", batch_size=1, **how)
-        return used.states(space, cond, 0, range(6), plan), max(map(len, exact.told))
+        return used.states(space, cond, 0, range(6), plan), max(map(len, exact.known))
 
     nothing = torch.full((6,), -1)
     plain, _ = states({"label": nothing, KNOWN: y}, guidance=1.0)
-    told, rows = states({"label": nothing, KNOWN: y}, guidance=3.0)
-    assert torch.equal(told, plain)
+    guided, rows = states({"label": nothing, KNOWN: y}, guidance=3.0)
+    assert torch.equal(guided, plain)
     assert rows == 6
     requested, rows = states({"label": nothing + 1, KNOWN: y}, guidance=3.0)
     assert_close(requested, plain)  # the denoiser ignores labels

@@ -1,4 +1,4 @@
-"""Likelihoods against closed forms: Gaussians, mixtures, a discrete distribution; and what must not matter."""
+"""Likelihoods: independent of layout, translation and batch; bins and units of each domain; command line; docs."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.gaussian.likelihood.bounds import chain, continuous_vlb, discrete_vlb
 from polydiff.gaussian.likelihood.flow import flow_bound, flow_log_prob
 from polydiff.gaussian.schedule.closed_forms import EDM
-from polydiff.testing.domain import Subject, check_units
+from polydiff.testing.domain import check_units
+from polydiff.testing.subject import Subject
 
 
 class Coupled(torch.nn.Module):
-    """A denoiser that is no closed form: nonlinear, and one for all layouts."""
+    """A nonlinear denoiser without a closed form, the same in all layouts."""
 
     schedule = EDM()
     sigma_data = 0.8
@@ -53,8 +54,8 @@ BOUNDS: dict[str, Callable[..., Tensor]] = {
 
 
 @pytest.mark.parametrize("name", list(BOUNDS))
-def test_layout_translation_and_batch_do_not_matter(name: str) -> None:
-    """Dense as packed, a molecule as its copy elsewhere, a batch as its samples one by one, to 1e-9."""
+def test_bounds_do_not_depend_on_layout_translation_or_batch(name: str) -> None:
+    """Equal to 1e-9: dense and packed, a molecule and its translation, a batch and its samples one by one."""
     sizes, bound, denoiser = torch.tensor([1, 4, 2]), BOUNDS[name], Coupled()
     dense_space, packed_space = (layout.of_sizes(sizes, 2, F64) for layout in (DenseMolecules, PackedMolecules))
     x = packed_space.noise(streams(0, "x", range(3)))
@@ -73,7 +74,7 @@ def test_layout_translation_and_batch_do_not_matter(name: str) -> None:
         first += size
 
 
-def test_arguments_of_no_use_are_refused() -> None:
+def test_wrong_arguments_raise() -> None:
     space = euclidean(1)
     denoiser, batch, _ = gaussian(space, 1.0)
     g, levels = streams(0, "eps", range(1)), chain(EDM(), 4)
@@ -95,8 +96,8 @@ def test_arguments_of_no_use_are_refused() -> None:
         flow_log_prob(denoiser, batch.x, space, trace="none")  # type: ignore[arg-type]
 
 
-def test_digits_are_of_17_levels_and_photographs_of_256() -> None:
-    """The bins of an image tile the line, hold the image's own pixels, and are the data's true quantisation."""
+def test_digits_have_17_levels_and_photographs_256() -> None:
+    """The bins of an image cover the line, contain the image's pixels, and are the quantisation of the data."""
     from polydiff.domains.image.codec import Standardise
     from polydiff.domains.image.data.source import digits
 
@@ -118,8 +119,8 @@ def test_digits_are_of_17_levels_and_photographs_of_256() -> None:
     assert_close(width, torch.full_like(width, 1 / 127.5 / 0.7))
 
 
-def test_molecules_are_densities_of_positions_beside_masses_of_elements() -> None:
-    """In Å: 3 (N - 1) log scale more than in states. The bin of the right element holds its number, no other does."""
+def test_molecules_have_densities_of_positions_and_masses_of_elements() -> None:
+    """In Å, -log p is larger by 3 (N - 1) log scale. Only the bin of the true element contains its number."""
     from polydiff.domains.molecule.chemistry.geometry import Molecule
     from polydiff.domains.molecule.codec import Codec
 
@@ -138,7 +139,7 @@ def test_molecules_are_densities_of_positions_beside_masses_of_elements() -> Non
     assert (units.name, units.category) == ("Å", (3, 5))
 
 
-def test_the_command_line_tells_likelihoods(
+def test_the_command_line_prints_likelihoods(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -156,14 +157,14 @@ def test_the_command_line_tells_likelihoods(
     assert main(["eval", "runs/image-001", "--likelihood", "-n", "10"]) == 0
     out = capsys.readouterr().out
     assert "-log p of 10 of 359 held-out examples at step 3" in out
-    told = re.search(r"vlb +([\d.]+) ± [\d.]+ +[\d.]+ ± [\d.]+ +[\d.]+ ± [\d.]+ +33\n", out)
-    assert told is not None
-    assert float(told[1]) == pytest.approx(result["likelihood"]["vlb"]["nats"], rel=1e-3)  # batches of 4 or of 10
+    printed = re.search(r"vlb +([\d.]+) ± [\d.]+ +[\d.]+ ± [\d.]+ +[\d.]+ ± [\d.]+ +33\n", out)
+    assert printed is not None
+    assert float(printed[1]) == pytest.approx(result["likelihood"]["vlb"]["nats"], rel=1e-3)  # batches of 4 or of 10
     assert main(["eval", "runs/image-001", "--likelihood", "--steps", "5"]) == 2
     assert "--steps applies to samples only" in capsys.readouterr().err
 
 
-def test_the_example_of_the_documentation_meets_the_truth() -> None:
+def test_the_example_of_the_docs_is_near_the_truth() -> None:
     page = (ROOT / "docs" / "likelihood.md").read_text()
     (code,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.M | re.S)
     scope: dict[str, Any] = {}
@@ -180,15 +181,13 @@ def test_the_example_of_the_documentation_meets_the_truth() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda u: u._replace(low=u.high, high=u.low), "outside of their bins"),
+        (lambda u: u._replace(low=u.high, high=u.low), "outside their bins"),
         (lambda u: u._replace(high=None), "one end of the bins"),
         (lambda u: u._replace(log_scale=u.log_scale[:1]), "log_scale of shape"),
-        (lambda u: u._replace(low=u.low[:1], high=u.high[:1]), "not the states' shape"),
+        (lambda u: u._replace(low=u.low[:1], high=u.high[:1]), "do not have the states' shape"),
     ],
 )
-def test_units_that_do_not_fit_are_found(
-    change: Callable[[Units], Units], message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_units_are_found(change: Callable[[Units], Units], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     subject = Subject(resolve("image").config, 4)
     right = type(subject.domain).units  # type: ignore[attr-defined]
     assert check_units(subject) == "bins"

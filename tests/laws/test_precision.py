@@ -1,4 +1,4 @@
-"""bf16 and compiled networks beside float32: outputs, and 200 steps of training."""
+"""bf16 and compiled networks against float32: outputs, and 200 training steps."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def denoiser(config: UNetConfig, precision: str, classes: int = 10) -> Denoiser:
     return Denoiser(network, SCHEDULES["edm"](), precision=precision)
 
 
-def woken(made: Denoiser) -> Denoiser:
-    """Return a network whose layers, zero at the start, are not."""
+def filled(made: Denoiser) -> Denoiser:
+    """Return a denoiser, in place, with random numbers in the parameters that are zero."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
         for p in made.parameters():
@@ -49,8 +49,8 @@ def outputs(made: Denoiser) -> Tensor:
 
 
 @pytest.mark.parametrize("config", [SMALL, DDPM], ids=["lean", "ddpm"])
-def test_bf16_outputs_are_those_of_float32_to_two_percent(config: UNetConfig) -> None:
-    exact, narrow = (outputs(woken(denoiser(config, precision))) for precision in ("float32", "bf16"))
+def test_bf16_outputs_equal_those_of_float32_to_two_percent(config: UNetConfig) -> None:
+    exact, narrow = (outputs(filled(denoiser(config, precision))) for precision in ("float32", "bf16"))
     assert exact.std() > 0.05
     assert (narrow - exact).norm() / exact.norm() < 0.02
 
@@ -58,15 +58,15 @@ def test_bf16_outputs_are_those_of_float32_to_two_percent(config: UNetConfig) ->
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.parametrize(("precision", "bound"), [("float32", 1e-5), ("bf16", 0.02)])
-def test_compiled_outputs_are_those_of_float32(precision: str, bound: float) -> None:
-    made = woken(denoiser(SMALL, precision))
+def test_compiled_outputs_equal_those_of_float32(precision: str, bound: float) -> None:
+    made = filled(denoiser(SMALL, precision))
     made.compile()
-    exact = outputs(woken(denoiser(SMALL, "float32")))
+    exact = outputs(filled(denoiser(SMALL, "float32")))
     assert (outputs(made) - exact).norm() / exact.norm() < bound
 
 
 def curve(precision: str, compiled: bool = False) -> Tensor:
-    """Return mean losses of windows of steps of a network that learns the digits, and the last average's outputs."""
+    """Return the mean loss of each window of training steps on the digits, (STEPS / WINDOW,)."""
     config = resolve("image").config
     domain = build_domain(config)
     training = Training(denoiser(SMALL, precision), optim=OptimConfig(lr=2e-3))
@@ -78,7 +78,7 @@ def curve(precision: str, compiled: bool = False) -> Tensor:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, True])
-def test_training_curve_in_bf16_is_that_of_float32_to_three_percent(compiled: bool) -> None:
+def test_the_training_curve_in_bf16_equals_that_of_float32_to_three_percent(compiled: bool) -> None:
     if compiled and shutil.which("c++") is None:
         pytest.skip("torch.compile needs a C++ compiler")
     exact, narrow = curve("float32"), curve("bf16", compiled)

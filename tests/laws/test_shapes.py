@@ -1,4 +1,4 @@
-"""The checks of shapes that all tests run under: a wrong shape is named, in every layout, and none is missed."""
+"""The shape checks that all tests run with: a wrong shape raises an error that names it, in every layout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPACES = [Euclidean(2, (4,)), DenseMolecules.of_sizes(SIZES, 1), PackedMolecules
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_everything_in_the_table_is_checked(name: str) -> None:
+def test_every_entry_of_the_table_is_checked(name: str) -> None:
     module, _, path = name.partition(":")
     found = importlib.import_module(module)
     for part in path.split("."):
@@ -27,7 +27,7 @@ def test_everything_in_the_table_is_checked(name: str) -> None:
 
 
 def double(x: Tensor, sigma: Tensor, space: Space) -> Tensor:
-    """A callable that keeps its promise as long as sigma is not zero."""
+    """Return a state of the right shape unless sigma is zero."""
     return 2 * x if sigma.any() else x.sum(-1)
 
 
@@ -45,7 +45,7 @@ def test_a_wrong_shape_is_named_in_every_layout(space: Space) -> None:
         function(x, torch.zeros(2), space)
 
 
-def test_methods_of_the_core_name_themselves() -> None:
+def test_errors_name_the_method_of_the_core() -> None:
     with pytest.raises(ShapeError, match=r"polydiff\..*Euclidean\.noise: generators has the shape \(3,\)"):
         Euclidean(2, (4,)).noise(streams(0, "shapes", range(3)))
     with pytest.raises(ShapeError, match=r"polydiff\..*PackedMolecules\.project: x has the shape \(4, 4\)"):

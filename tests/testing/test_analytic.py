@@ -1,4 +1,4 @@
-"""The exact models against closed forms, autograd and Monte Carlo, and their suites against what they promise."""
+"""The exact models against closed forms, autograd and Monte Carlo."""
 
 import math
 
@@ -6,37 +6,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mixture_cases import covariances, levels, mixture
 from oracles import GaussianDenoiser, dense, packed
 from torch import Tensor
 from torch.testing import assert_close
 
-from polydiff.core.space import Euclidean, normal
+from polydiff.core.space import Euclidean
 from polydiff.core.streams import streams
 from polydiff.gaussian.guidance.guided import ClassifierFree
-from polydiff.testing.analytic import GaussianMixture, Guided, flow, projector
-from polydiff.testing.problems import Centred, gauss, rotations
-
-
-def mixture(kind: str) -> GaussianMixture:
-    """Three components in four dimensions, with each kind of basis."""
-    means, variances = gauss(1, 3, 4), 0.1 + gauss(2, 3, 4).square()
-    basis = {"axes": None, "shared": rotations(3, 4)[0], "own": rotations(3, 4, 3)}[kind]
-    return GaussianMixture(means, variances, torch.tensor([1.0, 2.0, 3.0]), basis, labels=torch.tensor([0, 1, 1]))
-
-
-def covariances(m: GaussianMixture) -> Tensor:
-    """U V U^T of each component."""
-    basis = torch.eye(m.means.shape[1], dtype=torch.float64) if m.basis is None else m.basis
-    return (basis * m.variances[:, None]) @ basis.mT
-
-
-def levels(n: int, s: float) -> Tensor:
-    return torch.full((n,), s, dtype=torch.float64)
+from polydiff.testing.analytic import GaussianMixture, Guided, projector
+from polydiff.testing.problems import Centred, gauss
 
 
 @pytest.mark.parametrize("kind", ["axes", "shared", "own"])
 @pytest.mark.parametrize("s", [0.0, 0.3, 50.0])
-def test_densities_are_those_of_torch(kind: str, s: float) -> None:
+def test_densities_equal_those_of_torch(kind: str, s: float) -> None:
     m, x = mixture(kind), gauss(5, 20, 4) * (1 + s)
     eye = torch.eye(4, dtype=torch.float64)
     components = torch.distributions.MultivariateNormal(m.means, covariances(m) + s**2 * eye)
@@ -54,7 +38,7 @@ def test_scores_are_gradients_and_means_follow_tweedie(kind: str, s: float) -> N
 
 
 @pytest.mark.parametrize("kind", ["axes", "shared", "own"])
-def test_draws_have_the_moments_and_the_noise_level_its_own_sample(kind: str) -> None:
+def test_draws_have_the_moments_of_the_mixture_and_each_sample_its_noise_level(kind: str) -> None:
     m, n = mixture(kind), 4000
     x = m.draw(streams(0, "draw", range(n)))
     covariance = (m.share[:, None, None] * (covariances(m) + m.means[:, :, None] * m.means[:, None])).sum(0)
@@ -77,7 +61,7 @@ def test_one_isotropic_gaussian_is_the_textbook_formula(s: float, std: float) ->
     assert exact.calls == 2
 
 
-def test_labels_choose_components_and_minus_one_none() -> None:
+def test_labels_select_components_and_minus_one_selects_all() -> None:
     m, space = mixture("own"), Euclidean(3, (4,), dtype=torch.float64)
     x, s = 2 * gauss(5, 3, 4), levels(3, 0.7)
     d = m(x, s, space, {"label": torch.tensor([0, 1, -1])})
@@ -96,7 +80,7 @@ def test_guided_mixtures_are_classifier_free_guidance() -> None:
 
 @pytest.mark.parametrize("make", [dense, packed, lambda b, n, k: Centred(b, (n, 2), dtype=torch.float64)])
 def test_mixtures_live_on_any_space(make) -> None:
-    """On a subspace: D stays there, the density integrates over it alone, and the law of the data is that of P x_0."""
+    """On a subspace: D lies on it, the density is a density on it, and the data have the distribution of P x_0."""
     space = make(3, 4, 1)
     noise = space.noise(streams(0, "x", range(3)))
     p = projector(space, noise)
@@ -114,34 +98,5 @@ def test_mixtures_live_on_any_space(make) -> None:
 
 
 def span_of(p: Tensor) -> Tensor:
+    """Return orthonormal columns that span the range of a projector, by another method than `span`."""
     return torch.linalg.svd(p).U[:, : int(p.trace().round())]
-
-
-def test_the_flow_of_one_gaussian_is_what_the_solver_finds() -> None:
-    one = mixture("own").subset([1])
-    twin = GaussianMixture(one.means.expand(2, 4), one.variances.expand(2, 4), basis=one.basis.expand(2, 4, 4))
-    x = 10 * gauss(5, 6, 4)
-    assert_close(flow(one, x, 10.0), flow(twin, x, 10.0), rtol=1e-9, atol=1e-9)
-    assert_close(flow(one, x, 10.0, 0.5), flow(twin, x, 10.0, 0.5), rtol=1e-9, atol=1e-9)
-
-
-def test_the_flow_of_two_far_points_ends_at_the_nearer() -> None:
-    means = torch.tensor([[-5.0], [5.0]])
-    m = GaussianMixture(means, torch.full((2, 1), 1e-4))
-    x = flow(m, torch.tensor([[-30.0], [30.0], [1.0]]), 80.0)
-    assert_close(x[:, 0].round(), torch.tensor([-5.0, 5.0, 5.0], dtype=torch.float64))
-
-
-def test_the_flow_preserves_the_law() -> None:
-    """The share of each mode, and the density along the flow: d log p / ds by autograd and by differences agree."""
-    m, n = mixture("axes"), 2000
-    start = m.draw(streams(0, "draw", range(n))) + 8 * normal(streams(1, "noise", range(n)), (4,), "cpu", torch.float64)
-    end = flow(m, start, 8.0, rtol=1e-8)
-    covariance = (m.share[:, None, None] * (covariances(m) + m.means[:, :, None] * m.means[:, None])).sum(0)
-    spread = torch.einsum("bi,bj->bij", end, end)
-    assert ((spread.mean(0) - covariance).abs() < 5 * spread.std(0) / n**0.5).all()
-
-
-def test_the_flow_forth_and_back_is_the_identity() -> None:
-    m, x = mixture("own"), gauss(5, 8, 4)
-    assert_close(flow(m, flow(m, x, 0.0, 80.0), 80.0), x, rtol=1e-8, atol=1e-8)

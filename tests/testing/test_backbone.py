@@ -21,7 +21,7 @@ from polydiff.testing.backbone import check_backbone
 
 @dataclass
 class Case:
-    """A backbone with a batch to try it on."""
+    """A backbone with a batch for the checks."""
 
     config: BackboneConfig
     space: Space
@@ -58,7 +58,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_backbones_of_polydiff_keep_their_promises(name: str) -> None:
+def test_the_backbones_of_polydiff_pass(name: str) -> None:
     torch.manual_seed(0)
     CASES[name].check()
 
@@ -66,21 +66,21 @@ def test_the_backbones_of_polydiff_keep_their_promises(name: str) -> None:
 Forward = Callable[[nn.Module, State, Tensor, Space, Condition | None], Tensor]
 
 
-class Bent(nn.Module):
-    """An MLP whose output one function has changed."""
+class Changed(nn.Module):
+    """An MLP whose output a function changes."""
 
     def __init__(self, forward: Forward) -> None:
         super().__init__()
         self.inner = CASES["mlp"].network()
         self.spare = nn.Linear(1, 1)
-        self.bend = forward
+        self.change = forward
 
     def forward(self, x: State, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Tensor:
-        return self.bend(self, x, log_sigma, space, cond)
+        return self.change(self, x, log_sigma, space, cond)
 
 
 def used(net: nn.Module, f: Tensor) -> Tensor:
-    """Let the spare layer take part, so that every parameter has a gradient."""
+    """Return f times the output of the spare layer, so that every parameter has a gradient."""
     out: Tensor = f * net.spare(torch.ones(1, 1))[0]  # type: ignore[operator]
     return out
 
@@ -90,13 +90,13 @@ def inner(net: nn.Module, x: State, log_sigma: Tensor, space: Space, cond: Condi
     return out
 
 
-def nothing_given(cond: Condition | None, like: Tensor) -> Condition:
-    """What a network that knows no "not given" would take: zeros."""
+def zeros_if_missing(cond: Condition | None, like: Tensor) -> Condition:
+    """Return zeros for missing conditions, as a network without a "not given" would."""
     return cond or {"kind": torch.zeros(len(like), dtype=torch.long), "mass": torch.zeros(len(like))}
 
 
-BENT: dict[str, tuple[Forward, str]] = {
-    "sound": (lambda net, x, s, sp, c: used(net, inner(net, x, s, sp, c)), ""),
+CHANGES: dict[str, tuple[Forward, str]] = {
+    "correct": (lambda net, x, s, sp, c: used(net, inner(net, x, s, sp, c)), ""),
     "shape": (lambda net, x, s, sp, c: used(net, inner(net, x, s, sp, c)[:, 1:]), "The output has shape"),
     "dtype": (lambda net, x, s, sp, c: used(net, inner(net, x, s, sp, c)).double(), "The output is torch.float64"),
     "overflow": (
@@ -104,9 +104,15 @@ BENT: dict[str, tuple[Forward, str]] = {
         "not finite at",
     ),
     "random": (lambda net, x, s, sp, c: used(net, inner(net, x, s, sp, c)) + torch.rand(1), "two calls"),
-    "deaf": (lambda net, x, s, sp, c: used(net, inner(net, x, 0 * s, sp, c)), "does not depend on log_sigma"),
-    "zeros": (lambda net, x, s, sp, c: used(net, inner(net, x, s, sp, nothing_given(c, x))), "all -1 or NaN"),
-    "blind": (lambda net, x, s, sp, c: used(net, inner(net, x, s, sp, None)), "does not change the output"),
+    "ignores log_sigma": (
+        lambda net, x, s, sp, c: used(net, inner(net, x, 0 * s, sp, c)),
+        "does not depend on log_sigma",
+    ),
+    "zeros": (lambda net, x, s, sp, c: used(net, inner(net, x, s, sp, zeros_if_missing(c, x))), "all -1 or NaN"),
+    "ignores conditions": (
+        lambda net, x, s, sp, c: used(net, inner(net, x, s, sp, None)),
+        "does not change the output",
+    ),
     "mixing": (
         lambda net, x, s, sp, c: used(net, inner(net, x - x.mean(0), s, sp, c)),
         "changes the output of other samples",
@@ -123,18 +129,18 @@ BENT: dict[str, tuple[Forward, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", BENT)
-def test_a_broken_backbone_is_caught(name: str) -> None:
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_backbone_that_breaks_a_rule_is_caught(name: str) -> None:
     torch.manual_seed(0)
-    forward, sentence = BENT[name]
+    forward, sentence = CHANGES[name]
     if not sentence:
-        CASES["mlp"].check(Bent(forward))
+        CASES["mlp"].check(Changed(forward))
         return
     with pytest.raises(AssertionError, match=sentence):
-        CASES["mlp"].check(Bent(forward))
+        CASES["mlp"].check(Changed(forward))
 
 
-def test_the_network_that_is_checked_is_left_as_it_was() -> None:
+def test_a_check_does_not_change_the_network() -> None:
     network = CASES["mlp"].network()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     CASES["mlp"].check(network)

@@ -1,4 +1,4 @@
-"""The conformance kit passes what keeps its promises and catches what breaks each of them."""
+"""`check_domain` passes a domain that follows all rules, and each check catches a domain that breaks its rule."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from polydiff.config.merge import resolve
 from polydiff.testing.domain import check_domain
 
 
-def test_a_sound_domain_passes_every_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_correct_domain_passes_every_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install_ring(tmp_path, monkeypatch)
     found = check_domain("ring")
     assert [check for check in found if not check.passed] == []
@@ -29,12 +29,12 @@ def test_a_sound_domain_passes_every_check(tmp_path: Path, monkeypatch: pytest.M
         ("blank", "unknown condition does not raise a UserError"),
         ("decode", "decode returns 15 examples for 16 states"),
         ("judges", "No metric is better on real data than on noise"),
-        ("show", "show fetches something"),
-        ("save", "save names 'sample-00000.json' and does not write it"),
-        ("statistics", "A domain built with statistics has others"),
+        ("show", "show loads a file from the network"),
+        ("save", "save lists 'sample-00000.json' and does not write it"),
+        ("statistics", "A domain built with saved statistics has other statistics"),
     ],
 )
-def test_a_broken_promise_of_a_domain_is_caught_by_its_check(
+def test_each_check_catches_a_domain_that_breaks_its_rule(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, sentence: str
 ) -> None:
     install_ring(tmp_path, monkeypatch)
@@ -43,7 +43,7 @@ def test_a_broken_promise_of_a_domain_is_caught_by_its_check(
     assert sentence in broken[fault]
 
 
-def test_a_domain_that_cannot_be_used_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_domain_fails_at_the_first_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install_ring(tmp_path, monkeypatch)
     (found,) = check_domain("rign")
     assert not found.passed

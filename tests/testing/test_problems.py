@@ -7,7 +7,8 @@ from torch.testing import assert_close
 from polydiff.core.streams import streams
 from polydiff.gaussian.sampling.execute import sample
 from polydiff.gaussian.schedule.closed_forms import EDM
-from polydiff.testing.analytic import Guided, flow
+from polydiff.testing.analytic import Guided
+from polydiff.testing.exact_flow import flow
 from polydiff.testing.problems import SUITES, Problem
 from polydiff.testing.space import check_space
 
@@ -15,7 +16,7 @@ PROBLEMS = [pytest.param(p, id=f"{suite}-{p.name}") for suite, make in SUITES.it
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_problems_are_what_they_say(problem: Problem) -> None:
+def test_each_problem_has_its_stated_moments_and_space(problem: Problem) -> None:
     exact = problem.denoise(EDM())
     whole = exact.whole if isinstance(exact, Guided) else exact
     assert whole.sigma_data == pytest.approx(1.0 if "unit" in problem.name else 0.5, rel=1e-9)
@@ -34,7 +35,7 @@ def test_problems_are_what_they_say(problem: Problem) -> None:
 
 
 @pytest.mark.parametrize("problem", [p for p in SUITES["core"]() if p.name in ("gauss64", "ring2", "gmm64")])
-def test_a_sampler_of_many_steps_ends_where_the_flow_does(problem: Problem) -> None:
+def test_a_sampler_with_many_steps_agrees_with_the_exact_flow(problem: Problem) -> None:
     n = 8
     exact, space = problem.denoise(EDM()), problem.space(n, torch.float64)
     x = sample(exact, space, generators=streams(0, "x", range(n)), steps=400, sampler="heun")

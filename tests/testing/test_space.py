@@ -26,7 +26,7 @@ SIZES = torch.tensor([3, 1, 5])
     ],
     ids=lambda space: type(space).__name__,
 )
-def test_the_spaces_of_polydiff_keep_their_promises(space: Space) -> None:
+def test_the_spaces_of_polydiff_pass(space: Space) -> None:
     check_space(space)
 
 
@@ -68,7 +68,7 @@ class Centred(Euclidean):
 
 
 class Oblique(Euclidean):
-    """Idempotent, but not self-adjoint."""
+    """A projection that is idempotent, but not self-adjoint."""
 
     def project(self, x: State) -> State:
         return torch.cat([x[:, :1], x[:, :1], x[:, 2:]], 1)
@@ -78,7 +78,7 @@ class Oblique(Euclidean):
 
 
 class Positive(Euclidean):
-    """Idempotent, but not linear, as every self-adjoint map is."""
+    """A projection that is idempotent, but neither linear nor self-adjoint."""
 
     def project(self, x: State) -> State:
         return x.abs()
@@ -102,21 +102,21 @@ class Padded(DenseMolecules):
 
 
 class Squeezed(Euclidean):
-    """The right norm, from one direction alone."""
+    """Noise of the right norm in one direction only."""
 
     def noise(self, generators: Sequence[torch.Generator]) -> State:
         return super().noise(generators)[:, :1].repeat(1, self.shape[0])
 
 
 class Mixed(PackedMolecules):
-    """Two copies, whose atoms are those of the same molecules."""
+    """A repeated space whose copies share their molecules."""
 
     def repeat(self, n: int) -> PackedMolecules:
         return PackedMolecules(self.batch_index.repeat(n).sort().values, self.batch, self.features)
 
 
 class Swapped(PackedMolecules):
-    """As many atoms and molecules, in another order."""
+    """A repeated space with as many atoms and molecules, in another order."""
 
     def repeat(self, n: int) -> PackedMolecules:
         return PackedMolecules.of_sizes(self.sizes.repeat_interleave(n), self.features)
@@ -154,7 +154,7 @@ def test_a_broken_space_is_caught(space: Space, sentence: str) -> None:
         check_space(space, padding)
 
 
-def test_padding_that_is_told_is_kept_out() -> None:
+def test_padding_must_be_without_noise() -> None:
     space = DenseMolecules(MASK, 2)
     check_space(space, padding=~MASK[..., None].repeat(1, 1, 5))
     with pytest.raises(AssertionError, match="noise is not 0 on padding"):

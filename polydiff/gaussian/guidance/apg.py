@@ -94,5 +94,5 @@ class Projected:
 
 @GUIDANCE.register("apg")
 def apg(scale: float, rows: object, eta: float = 0.0, radius: float = math.inf, momentum: float = 0.0) -> Method:
-    """Return adaptive projected guidance; scale, eta, radius and momentum as in `Projected`, rows are not used."""
+    """Return adaptive projected guidance. Arguments as in `Projected`; rows, the sampler's plan, are not used."""
     return Projected(scale, eta, radius, momentum)

@@ -82,7 +82,14 @@ def prior_variance(sigma_max: float, sigma_data: float, prior: Prior) -> float:
 
 
 def prior_kl(space: Space, x_0: State, sigma_max: float, variance: float) -> Tensor:
-    """Return KL(N(x_0, s^2 P) || N(0, variance P)), shape (B,)."""
+    """Return KL(N(x_0, s^2 P) || N(0, variance P)) in nats, shape (B,).
+
+    Arguments:
+        space: Where states live; P is its projector.
+        x_0: Clean states, (R, ...).
+        sigma_max: s, the highest noise level.
+        variance: Variance of the prior (`prior_variance`).
+    """
     ratio = sigma_max**2 / variance
     return (space.dim * (ratio - 1 - math.log(ratio)) + sqnorm(space, x_0) / variance) / 2
 

@@ -9,7 +9,7 @@ from polydiff.core.streams import streams
 from polydiff.gaussian.sampling.execute import run_plan, sample
 from polydiff.gaussian.sampling.plan import SAMPLERS, evaluations, plan
 from polydiff.gaussian.schedule.closed_forms import EDM
-from polydiff.testing.analytic import flow
+from polydiff.testing.exact_flow import flow
 from polydiff.testing.problems import SUITES
 
 

@@ -12,7 +12,7 @@ from polydiff.gaussian.sampling.execute import run_plan, sample
 from polydiff.gaussian.sampling.plan import evaluation_rows, evaluations, plan
 from polydiff.gaussian.schedule.base import SCHEDULES, Schedule
 from polydiff.gaussian.schedule.closed_forms import EDM
-from polydiff.testing.analytic import flow
+from polydiff.testing.exact_flow import flow
 from polydiff.testing.problems import SUITES, Problem
 
 HELD_OUT = {problem.name: problem for problem in SUITES["held-out"]()}
