@@ -20,7 +20,7 @@ def objective_defaults(objective: str) -> Mapping[str, Any]:
         return {}  # the registry of objectives imports torch, which most commands do not need
     from polydiff.gaussian.objective.base import OBJECTIVES
 
-    return OBJECTIVES[objective].suits if objective in OBJECTIVES else {}
+    return getattr(OBJECTIVES[objective], "suits", {}) if objective in OBJECTIVES else {}
 
 
 def with_objective_defaults(layers: Sequence[Layer]) -> list[Layer]:

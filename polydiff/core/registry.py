@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from polydiff.core import extensions
-from polydiff.support.errors import UserError, nearest, unknown
+from polydiff.support.errors import UserError, unknown
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class Registry(Generic[T]):
 
     def unknown(self, name: str) -> UserError:
         """Return the error for a name that is not registered."""
-        hint = extensions.broken() if nearest(name, self) else f"{extensions.HINT} {extensions.broken()}".strip()
+        hint = f"{extensions.HINT} {extensions.broken()}".strip()
         return unknown(self.kind, name, self, hint)
 
     def __getitem__(self, name: str) -> T:

@@ -176,9 +176,17 @@ def located(config: Section, records: Records, run: Path) -> Section:
         record = records.get(key)
         if record and not path.is_dir():
             here = (run.resolve() / record["relative"]).resolve()
-            if here.is_dir() and open_parent(key, here).sha256 == record["sha256"]:
+            if here.is_dir() and is_recorded(key, here, record):
                 config = with_path(config, key, here)
     return config
+
+
+def is_recorded(key: str, folder: Path, record: Mapping[str, str]) -> bool:
+    """Return whether a folder holds the parent of a record; False for one that is no parent at all."""
+    try:
+        return open_parent(key, folder).sha256 == record["sha256"]
+    except UserError:
+        return False
 
 
 def with_path(section: Section, key: str, path: Path) -> Section:

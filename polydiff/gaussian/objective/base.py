@@ -6,7 +6,7 @@ moment of training, decides the noise levels, calls the network as often as it n
 sample. All that it draws comes from those numbers and streams, so that a run that resumes repeats it.
 
 To add one, write a subclass whose first argument is a `Loss` (norm, weighting, times) and whose further ones,
-`loss.objective_options`, have defaults; register it, and import its module in `polydiff/objective/__init__.py`.
+`loss.objective_options`, have defaults; register it, and import its module in `polydiff/gaussian/objective/__init__.py`.
 """
 
 from __future__ import annotations
@@ -107,5 +107,5 @@ def build_objective(config: Config) -> DenoisingObjective:
 
 def own_samplers() -> set[str]:
     """Return the samplers that suit one objective alone, and so need a network that it trained."""
-    suits = [OBJECTIVES[name].suits for name in OBJECTIVES]
+    suits = [getattr(OBJECTIVES[name], "suits", {}) for name in OBJECTIVES]
     return {found["sample.sampler"] for found in suits if "sample.sampler" in found}

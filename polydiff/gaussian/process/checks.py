@@ -59,7 +59,7 @@ def check_abilities(config: Config) -> None:
 
     objectives: dict[str, list[str]] = {}
     for name in OBJECTIVES:
-        for key in OBJECTIVES[name].teaches:
+        for key in getattr(OBJECTIVES[name], "teaches", ()):
             objectives.setdefault(key, []).append(name)
     values, objective = config.model_dump(), config.loss.objective
     for key, names in objectives.items():
