@@ -24,7 +24,8 @@ def test_a_taken_name_is_an_error(numbers: Registry[int]) -> None:
 def test_the_error_for_an_unknown_name_suggests_one_or_explains_plugins(numbers: Registry[int]) -> None:
     with pytest.raises(UserError) as error:
         numbers["onne"]
-    assert str(error.value) == "Unknown number 'onne'. Did you mean 'one'? Known: one."
+    assert str(error.value).startswith("Unknown number 'onne'. Did you mean 'one'? Known: one.")
+    assert "--plugin" in str(error.value)  # a near miss may also be a name that a plugin registers
     with pytest.raises(UserError, match=r"Unknown number 'xyz'\. Known: one\. If a module .* add --plugin MODULE"):
         numbers["xyz"]
 

@@ -43,7 +43,7 @@ def test_reconstructed_weights_are_those_of_the_average(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"do not give an average of width 0\.005"):
         reconstruct(tmp_path, 320, averages.tensors(), 0.005)
     for wanted, nearest in ((0.28, "0.1,"), (0.005, "0.05,")):
-        with pytest.raises(UserError, match=f"Ask for a width nearer to {nearest}"):
+        with pytest.raises(UserError, match=f"Use a width nearer to {nearest}"):
             reconstruct(tmp_path / "no snapshots", 320, averages.tensors(), wanted)
 
 

@@ -6,7 +6,8 @@ moment of training, decides the noise levels, calls the network as often as it n
 sample. All that it draws comes from those numbers and streams, so that a run that resumes repeats it.
 
 To add one, write a subclass whose first argument is a `Loss` (norm, weighting, times) and whose further ones,
-`loss.objective_options`, have defaults; register it, and import its module in `polydiff/gaussian/objective/__init__.py`.
+`loss.objective_options`, have defaults; register it, and import its module in
+`polydiff/gaussian/objective/__init__.py`.
 """
 
 from __future__ import annotations
