@@ -108,11 +108,11 @@ def try_options(config: Config) -> None:
     from polydiff.gaussian.loss.weightings import WEIGHTINGS
     from polydiff.gaussian.objective.base import OBJECTIVES
     from polydiff.gaussian.process.try_sampling import try_guidance, try_plan
-    from polydiff.gaussian.schedule.base import SCHEDULES, sound
+    from polydiff.gaussian.schedule.base import SCHEDULES, checked
 
     loss, ones, u = config.loss, torch.ones(2), torch.tensor([0.3, 0.7], dtype=torch.float64)
     schedule = attempt("schedule_options", lambda: SCHEDULES[config.schedule](**config.schedule_options))
-    attempt(f"schedule_options={config.schedule_options}", lambda: sound(schedule, config.schedule))
+    attempt(f"schedule_options={config.schedule_options}", lambda: checked(schedule, config.schedule))
     try_guidance(config.sample, try_plan(config.sample, schedule)[1], schedule)
     attempt("loss.objective_options", lambda: OBJECTIVES[loss.objective](Loss(), **loss.objective_options))
     attempt("loss.times_options", lambda: Loss(times=loss.times, times_options=loss.times_options).aids())

@@ -1,4 +1,11 @@
-"""Noise schedules: what one is (`base`), tables (`discrete`), closed forms (`continuous`), a learned one."""
+"""Noise schedules: the amounts of signal and noise at each time.
+
+`base` defines a schedule, its shifts and the registry `SCHEDULES`. `closed_forms` holds schedules with a formula,
+`tables` those that are published as a list of noise levels, `learned` one whose path is trained.
+
+To add a schedule, write a subclass of `Schedule` (or of `Open`, if its noise level runs from 0 to infinity) or a
+function that returns one, and register it in `SCHEDULES`.
+"""
 
 from polydiff.gaussian.schedule.base import SCHEDULES as SCHEDULES
 from polydiff.gaussian.schedule.base import Frame as Frame

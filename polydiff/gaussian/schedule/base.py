@@ -1,25 +1,24 @@
-r"""What a noise schedule is: how much signal and how much noise at time t.
+r"""Noise schedules: the amounts of signal and noise at time t.
 
 $$ x_t = \alpha_t x_0 + \sigma_t \epsilon, \qquad \lambda_t = \log(\alpha_t^2 / \sigma_t^2), \qquad
    s_t = \sigma_t / \alpha_t = e^{-\lambda_t / 2}. $$
 
-A schedule is a decreasing function t in [0, 1] -> log-SNR, its inverse, and a *frame* by which alpha and sigma follow
-from the log-SNR:
+A schedule is a log-SNR that decreases with t in [0, 1], its inverse, and a *frame*. The frame determines alpha and
+sigma from the log-SNR:
 
     vp      alpha^2 + sigma^2 = 1         DDPM (Ho et al., 2020)
     ve      alpha = 1                     EDM (Karras et al., 2022)
     flow    alpha + sigma = 1             rectified flow (Liu et al., 2022)
     subvp   alpha^2 + sigma = 1           the sub-VP SDE (Song et al., 2021)
 
-All schedules share one probability-flow ODE in the frame x / alpha against s, so samplers and denoisers see only the
-noise level s; the frame matters where a state is written in a schedule's own scale. Everything here is float64: in
-float32, 1 - alpha^2 has lost its digits at both ends.
+As a function of s, x / alpha follows the same probability-flow ODE for all schedules. Samplers and denoisers therefore
+see only the noise level s. The frame matters only for states in a schedule's own scale. Everything here is float64: in
+float32, 1 - alpha^2 loses its digits at low noise, and 1 - sigma^2 at high noise.
 
-Every schedule can be shifted: `SCHEDULES[name](shift=k)` multiplies its noise levels by k, `shift_end` (another k at
-t = 1) lets the factor change with time; see `Shifted`.
+Every schedule can be shifted: `SCHEDULES[name](shift=k)` multiplies its noise levels by k. With `shift_end`, the factor
+changes with time; see `Shifted`.
 
-Symbols: t time, `log_snr` lambda, `sigma` (of functions that take or give a noise level) s, beta variance of a DDPM
-step.
+Symbols: t time, `log_snr` lambda, `sigma` noise level s (but sigma_t in the pair (alpha_t, sigma_t)), B batch size.
 """
 
 from __future__ import annotations
@@ -44,10 +43,13 @@ Make = TypeVar("Make", bound="Callable[..., Schedule]")
 class Schedule(ABC):
     """A decreasing log-SNR with its inverse, in one of four frames.
 
+    A subclass defines `log_snr`, `time` and the attributes. All functions of tensors act elementwise: the result has
+    the shape of the argument, (B,) or any other.
+
     Attributes:
-        frame: How alpha and sigma follow from the log-SNR.
-        sigma_min: Lowest noise level s that a network is trained at.
-        sigma_max: Highest noise level s, where sampling begins.
+        frame: Determines alpha and sigma from the log-SNR: "vp", "ve", "flow" or "subvp".
+        sigma_min: Lowest noise level s at which a network is trained.
+        sigma_max: Highest noise level s at which a network is trained; sampling starts there.
     """
 
     frame: ClassVar[Frame]
@@ -56,18 +58,18 @@ class Schedule(ABC):
 
     @abstractmethod
     def log_snr(self, t: Tensor) -> Tensor:
-        """Return the log-SNR at time t, in float64."""
+        """Return the log-SNR at times t in [0, 1], in float64 and of the shape of t."""
 
     @abstractmethod
     def time(self, log_snr: Tensor) -> Tensor:
-        """Return the time at which the log-SNR has this value: the inverse of `log_snr`."""
+        """Return the times at which the log-SNR has these values, in float64: the inverse of `log_snr`."""
 
     def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (alpha_t, sigma_t) in float64."""
+        """Return (alpha_t, sigma_t) at times t, each in float64 and of the shape of t."""
         return self.coefficients(self.log_snr(t))
 
     def coefficients(self, log_snr: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (alpha, sigma) at a log-SNR, in this schedule's frame."""
+        """Return (alpha, sigma) at log-SNRs, each in float64 and of their shape, in this schedule's frame."""
         log_snr = log_snr.double()
         match self.frame:
             case "vp":
@@ -82,17 +84,20 @@ class Schedule(ABC):
                 return alpha, s * alpha
 
     def noise_level(self, t: Tensor) -> Tensor:
-        """Return s = sigma_t / alpha_t, in float64."""
+        """Return s = sigma_t / alpha_t at times t, in float64 and of the shape of t."""
         return torch.exp(-self.log_snr(t) / 2)
 
     def slope(self, t: Tensor) -> Tensor:
-        """Return d lambda / dt < 0, in float64."""
+        """Return d lambda / dt < 0 at times t, in float64 and of the shape of t."""
         with torch.enable_grad():
             t = t.detach().double().requires_grad_()
             return torch.autograd.grad(self.log_snr(t).sum(), t)[0]
 
     def attach(self, sigma: Tensor) -> Tensor:
-        """Return the same noise levels, as functions of the schedule's learned parameters; here there are none."""
+        """Return the same noise levels as functions of the schedule's learned parameters.
+
+        A schedule without parameters returns `sigma` itself.
+        """
         return sigma
 
     def trained_times(self) -> tuple[float, float]:
@@ -104,7 +109,7 @@ class Schedule(ABC):
 
 @dataclass(frozen=True)
 class Shifted(Schedule):
-    r"""A schedule whose noise levels are multiplied: lambda'(t) = lambda(t) - 2 ((1 - t) log k_0 + t log k_1).
+    r"""A schedule with multiplied noise levels: lambda'(t) = lambda(t) - 2 ((1 - t) log k_0 + t log k_1).
 
     With k_0 = k_1 = k the log-SNR moves by a constant. For d x d images with a schedule made for 64 x 64, k = d / 64
     (Hoogeboom et al., simple diffusion, 2023, https://arxiv.org/abs/2301.11093); k_1 = 32 / 64 is that paper's
@@ -112,9 +117,12 @@ class Shifted(Schedule):
     https://arxiv.org/abs/2403.03206).
 
     Arguments:
-        base: What is shifted.
+        base: The schedule that is shifted.
         shift: k_0 > 0, the factor at t = 0.
         shift_end: k_1 > 0, the factor at t = 1.
+
+    Raises:
+        ValueError: A factor is not positive, or the noise level would fall with time.
     """
 
     base: Schedule
@@ -125,7 +133,7 @@ class Shifted(Schedule):
         if not (self.shift > 0 and self.shift_end > 0):
             raise ValueError("shift and shift_end are factors of the noise level: they must be positive.")
         if not bool((self.log_snr(torch.linspace(0, 1, 1001, dtype=torch.float64)).diff() < 0).all()):
-            raise ValueError("With shift_end that far below shift, noise would fall with time; bring them together.")
+            raise ValueError("With shift_end that far below shift, noise would fall with time. Bring them together.")
 
     @property
     def frame(self) -> Frame:  # type: ignore[override]
@@ -140,7 +148,7 @@ class Shifted(Schedule):
         return self.base.sigma_max * self.factor(self.base.trained_times()[1])
 
     def factor(self, t: float) -> float:
-        """Return k at time t."""
+        """Return the factor k_0^(1 - t) k_1^t of the noise level at time t."""
         return math.exp((1 - t) * math.log(self.shift) + t * math.log(self.shift_end))
 
     def log_snr(self, t: Tensor) -> Tensor:
@@ -154,12 +162,13 @@ class Shifted(Schedule):
 
 
 class ScheduleRegistry(Registry[Callable[..., Schedule]]):
-    """Name -> what makes a schedule, with the options `shift` and `shift_end` beside those of its own."""
+    """Schedules by name: name -> a class or a function that returns a schedule."""
 
     def register(self, name: str) -> Callable[[Make], Make]:
-        """Return a decorator that files what makes a schedule under `name`.
+        """Return a decorator that registers a class or a function that returns a schedule.
 
-        It gets the options `shift` and `shift_end`, unless it has an argument `shift` of its own.
+        The entry has the further options `shift` and `shift_end`, unless it has an argument `shift` itself. The
+        decorator returns its argument unchanged.
         """
 
         def file(make: Make) -> Make:
@@ -174,18 +183,22 @@ SCHEDULES = ScheduleRegistry("schedule")
 
 
 def shiftable(make: Callable[..., Schedule], name: str) -> Callable[..., Schedule]:
-    """Return what makes a schedule, with `shift` and `shift_end` as further options and its levels checked."""
+    """Return a function that makes a schedule, checks its noise levels and shifts it by `shift` and `shift_end`."""
 
     def made(*args: Any, shift: float = 1.0, shift_end: float | None = None, **options: Any) -> Schedule:
-        schedule = sound(make(*args, **options), name)
+        schedule = checked(make(*args, **options), name)
         end = shift if shift_end is None else shift_end
         return schedule if shift == end == 1 else Shifted(schedule, shift, end)
 
     return extended(made, make, shift=1.0, shift_end=None)
 
 
-def sound(schedule: S, name: str) -> S:
-    """Return a schedule; one whose noise does not rise with time between two positive levels is a `ValueError`."""
+def checked(schedule: S, name: str) -> S:
+    """Return the schedule unchanged.
+
+    Raises:
+        ValueError: Not 0 < sigma_min < sigma_max < infinity, or noise does not rise with time between the two.
+    """
     low, high = schedule.sigma_min, schedule.sigma_max
     if not 0 < low < high < math.inf:
         raise ValueError(f"{name}: 0 < sigma_min < sigma_max is needed; they are {low:g} and {high:g}.")
@@ -193,17 +206,17 @@ def sound(schedule: S, name: str) -> S:
     with torch.no_grad():
         falling = schedule.log_snr(first + (last - first) * torch.linspace(0, 1, 101, dtype=torch.float64)).diff()
     if not (first < last and bool((falling < 0).all())):
-        raise ValueError(f"{name}: with these options noise would not rise with time.")
+        raise ValueError(f"{name}: with these options noise would not rise with time. Change schedule_options.")
     return schedule
 
 
 def extended(wrapper: Callable[..., S], make: Callable[..., Any], **further: Any) -> Callable[..., S]:
-    """Return a wrapper that carries what it wraps in its name, its docstring and its signature.
+    """Return a wrapper with the name and docstring of a function, and its signature with further arguments.
 
     Arguments:
-        wrapper: Takes the arguments of `make`, and more.
-        make: What is wrapped.
-        further: The further arguments and their defaults.
+        wrapper: A function of the arguments of `make` and the further ones.
+        make: The wrapped function.
+        further: The further arguments (keyword-only) and their defaults.
     """
     wrapper.__name__, wrapper.__doc__ = make.__name__, make.__doc__
     own = list(inspect.signature(make).parameters.values())
@@ -214,7 +227,16 @@ def extended(wrapper: Callable[..., S], make: Callable[..., Any], **further: Any
 
 @torch.no_grad()
 def bisect(rising: Callable[[Tensor], Tensor], y: Tensor, steps: int = 56) -> Tensor:
-    """Return x in [0, 1] with rising(x) = y, in float64; the nearer end if no such x exists."""
+    """Return x in [0, 1] with rising(x) = y, by bisection; the nearer end if no such x exists.
+
+    Arguments:
+        rising: An increasing function of tensors, applied elementwise.
+        y: Values, of any shape.
+        steps: Number of halvings: the error is 2^-(steps + 1).
+
+    Returns:
+        x, float64, of the shape of y.
+    """
     y = y.double()
     low, high = torch.zeros_like(y), torch.ones_like(y)
     for _ in range(steps):

@@ -1,8 +1,9 @@
-r"""Schedules in closed form, each with its closed-form inverse.
+r"""Schedules in closed form, each with its inverse in closed form.
 
-Those that reach noise levels 0 and infinity are trained and sampled between `sigma_min` and `sigma_max` (`Open`).
+Schedules that reach the noise levels 0 and infinity are trained and sampled between `sigma_min` and `sigma_max`
+(`Open`).
 
-Symbols: alpha_t signal, sigma_t noise, s = sigma_t / alpha_t, lambda the log-SNR.
+Symbols: t time, alpha_t signal, sigma_t noise, s = sigma_t / alpha_t, lambda log-SNR.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from torch.nn.functional import softplus
 from polydiff.gaussian.schedule.base import SCHEDULES, Frame, Schedule
 
 LOWEST, HIGHEST = 1e-3, 1e3
-"""Noise levels between which a schedule that reaches 0 and infinity is trained and sampled."""
+"""Default `sigma_min` and `sigma_max` of the schedules that reach the noise levels 0 and infinity."""
 
 
 def as_time(t: Tensor) -> Tensor:
-    """Return t in float64, kept off the two ends where a log-SNR may be infinite."""
+    """Return t in float64, clamped to [1e-9, 1 - 1e-9], since the log-SNR may be infinite at the two ends."""
     return t.double().clamp(1e-9, 1 - 1e-9)
 
 
 @dataclass(frozen=True)
 class Open(Schedule):
-    """A schedule whose ends are too far to be trained.
+    """A schedule that is trained and sampled on a part of its noise levels, since they run from 0 to infinity.
 
     Arguments:
-        sigma_min: Lowest noise level trained; no lower than that of t = 1e-9.
-        sigma_max: Highest noise level trained; no higher than that of t = 1 - 1e-9.
+        sigma_min: Lowest noise level trained; raised to the level at t = 1e-9 if it is lower.
+        sigma_max: Highest noise level trained; lowered to the level at t = 1 - 1e-9 if it is higher.
     """
 
     sigma_min: float = LOWEST
@@ -49,7 +50,11 @@ class Open(Schedule):
 class Cosine(Open):
     r"""alpha_t = cos(pi t / 2), sigma_t = sin(pi t / 2): log-SNR = -2 log tan(pi t / 2).
 
-    The continuous form (Salimans & Ho, 2022, https://arxiv.org/abs/2202.00512).
+    The continuous cosine schedule (Salimans & Ho, 2022, https://arxiv.org/abs/2202.00512).
+
+    Arguments:
+        sigma_min: Lowest noise level trained.
+        sigma_max: Highest noise level trained.
     """
 
     frame: ClassVar[Frame] = "vp"
@@ -67,6 +72,10 @@ class RectifiedFlow(Open):
     r"""alpha_t = 1 - t, sigma_t = t: log-SNR = 2 log((1 - t) / t).
 
     (Liu et al., 2022, https://arxiv.org/abs/2209.03003; Lipman et al., 2022, https://arxiv.org/abs/2210.02747)
+
+    Arguments:
+        sigma_min: Lowest noise level trained.
+        sigma_max: Highest noise level trained.
     """
 
     frame: ClassVar[Frame] = "flow"
@@ -83,11 +92,16 @@ class RectifiedFlow(Open):
 class VP(Open):
     r"""The VP SDE: log alpha_t = -t^2 (beta_max - beta_min) / 4 - t beta_min / 2 (Song et al., 2021).
 
-    https://arxiv.org/abs/2011.13456. The lowest level trained, 1e-3, is that of the paper's t = 1e-5.
+    https://arxiv.org/abs/2011.13456. The default of sigma_min, 1e-3, is the noise level at the paper's t = 1e-5.
 
     Arguments:
-        beta_min: Rate of noise at t = 0.
-        beta_max: Rate of noise at t = 1.
+        sigma_min: Lowest noise level trained.
+        sigma_max: Highest noise level trained.
+        beta_min: beta(0), the rate of noise at t = 0.
+        beta_max: beta(1), the rate of noise at t = 1.
+
+    Raises:
+        ValueError: Not 0 <= beta_min < beta_max.
     """
 
     beta_min: float = 0.1
@@ -100,12 +114,12 @@ class VP(Open):
         super().__post_init__()
 
     def decay(self, t: Tensor) -> Tensor:
-        """Return -2 log alpha_t, the integral of beta."""
+        """Return -2 log alpha_t, the integral of beta from 0 to t."""
         t = as_time(t)
         return t * (self.beta_min + t * (self.beta_max - self.beta_min) / 2)
 
     def when(self, decay: Tensor) -> Tensor:
-        """Return the time at which -2 log alpha_t has this value, without a difference of near numbers."""
+        """Return the time at which -2 log alpha_t has this value, in a form without cancellation."""
         root = torch.sqrt(self.beta_min**2 + 2 * (self.beta_max - self.beta_min) * decay)
         return 2 * decay / (self.beta_min + root)
 
@@ -122,7 +136,7 @@ class VP(Open):
 class SubVP(VP):
     """The sub-VP SDE: alpha_t of the VP SDE, sigma_t = 1 - alpha_t^2 (Song et al., 2021).
 
-    https://arxiv.org/abs/2011.13456
+    https://arxiv.org/abs/2011.13456. Arguments as of `VP`.
     """
 
     frame: ClassVar[Frame] = "subvp"
@@ -145,8 +159,10 @@ class Sigmoid(Open):
     r = cosh(start / (2 tau)) / cosh(end / (2 tau)), it keeps its digits at both ends.
 
     Arguments:
-        start: Where on the sigmoid t = 0 lies.
-        end: Where t = 1 lies, above `start`.
+        sigma_min: Lowest noise level trained.
+        sigma_max: Highest noise level trained.
+        start: Argument of the sigmoid at t = 0, before the division by tau.
+        end: Argument of the sigmoid at t = 1, before the division by tau; above `start`.
         tau: Temperature.
     """
 
@@ -157,12 +173,12 @@ class Sigmoid(Open):
 
     @property
     def width(self) -> float:
-        """w."""
+        """The number w = (end - start) / (2 tau)."""
         return (self.end - self.start) / (2 * self.tau)
 
     @property
     def log_ratio(self) -> float:
-        """log r."""
+        """The number log r."""
         return math.log(math.cosh(self.start / (2 * self.tau))) - math.log(math.cosh(self.end / (2 * self.tau)))
 
     def log_snr(self, t: Tensor) -> Tensor:
@@ -182,13 +198,15 @@ def log_sinh(x: Tensor) -> Tensor:
 @SCHEDULES.register("laplace")
 @dataclass(frozen=True)
 class Laplace(Open):
-    """lambda = mean - scale sgn(1/2 - t) log(1 - 2 |t - 1/2|): Laplace(mean, scale) when t is uniform.
+    """lambda = mean - scale sgn(1/2 - t) log(1 - 2 |t - 1/2|): Laplace(mean, scale) for uniform t.
 
     (Hang et al., 2024, https://arxiv.org/abs/2407.03297)
 
     Arguments:
-        mean: The log-SNR at t = 1/2.
-        scale: Mean distance from it.
+        sigma_min: Lowest noise level trained.
+        sigma_max: Highest noise level trained.
+        mean: Mean of the log-SNR, its value at t = 1/2.
+        scale: Mean absolute deviation of the log-SNR from `mean`.
     """
 
     mean: float = 0.0
@@ -197,7 +215,7 @@ class Laplace(Open):
 
     def log_snr(self, t: Tensor) -> Tensor:
         t = as_time(t)
-        # clamped apart, so that the slope at 1/2 is that of one branch and not the mean of two
+        # each branch is clamped to its own half, so that the gradient at t = 1/2 is that of one branch
         early, late = torch.log(2 * t.clamp(max=0.5)), torch.log(2 * (1 - t.clamp(min=0.5)))
         return self.mean + self.scale * torch.where(t < 0.5, -early, late)
 
@@ -210,13 +228,15 @@ class Laplace(Open):
 @SCHEDULES.register("cauchy")
 @dataclass(frozen=True)
 class Cauchy(Open):
-    """lambda = mean + scale tan(pi/2 (1 - 2 t)): Cauchy(mean, scale) when t is uniform.
+    """lambda = mean + scale tan(pi/2 (1 - 2 t)): Cauchy(mean, scale) for uniform t.
 
     (Hang et al., 2024, https://arxiv.org/abs/2407.03297)
 
     Arguments:
-        mean: The log-SNR at t = 1/2.
-        scale: Half of the width at half of the height.
+        sigma_min: Lowest noise level trained.
+        sigma_max: Highest noise level trained.
+        mean: Median of the log-SNR, its value at t = 1/2.
+        scale: Half width of the density of the log-SNR at half of its maximum.
     """
 
     mean: float = 0.0
@@ -236,7 +256,7 @@ class Cauchy(Open):
 class Exponential(Schedule):
     """s_t = sigma_min (sigma_max / sigma_min)^t: the log-SNR is linear in time.
 
-    The ends are those that VDM starts from, log-SNR 13.3 and -5 (Kingma et al., 2021,
+    By default the ends are the initial ones of VDM, log-SNR 13.3 and -5 (Kingma et al., 2021,
     https://arxiv.org/abs/2107.00630).
 
     Arguments:
@@ -282,7 +302,7 @@ class EDM(Schedule):
     Arguments:
         sigma_min: Noise level at t = 0.
         sigma_max: Noise level at t = 1.
-        rho: How much of the time is spent at low noise.
+        rho: Power; higher values spend more of the time at low noise.
     """
 
     sigma_min: float = 0.002
@@ -292,7 +312,7 @@ class EDM(Schedule):
 
     @property
     def ends(self) -> tuple[float, float]:
-        """sigma_min^{1/rho} and sigma_max^{1/rho}."""
+        """The numbers sigma_min^{1/rho} and sigma_max^{1/rho}."""
         return math.pow(self.sigma_min, 1 / self.rho), math.pow(self.sigma_max, 1 / self.rho)
 
     def log_snr(self, t: Tensor) -> Tensor:

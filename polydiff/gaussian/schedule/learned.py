@@ -1,13 +1,14 @@
-r"""A schedule that is learned: VDM's monotone network.
+r"""A learned schedule: the monotone network of VDM.
 
 $$ g(t) = |w|\, t + \sum_k |v_k|\, \mathrm{sigmoid}(|a_k|\, (t - b_k)), \qquad |w| = \log(1 + e^w), \qquad
    \lambda(t) = \lambda_0 + (\lambda_1 - \lambda_0) \frac{g(t) - g(0)}{g(1) - g(0)}. $$
 
-The continuous-time variational bound does not depend on the path between its two ends, only its estimator's variance
-does, so the path is trained to make that variance small (Kingma et al., VDM, 2021,
-https://arxiv.org/abs/2107.00630). The ends stay as they are given: for any other loss they would be meaningless.
+The continuous-time variational bound does not depend on the path between its two ends. Only the variance of its
+estimate does, so the path is trained to lower this variance (Kingma et al., VDM, 2021,
+https://arxiv.org/abs/2107.00630). The two ends are fixed: with any loss but the bound, training them is meaningless.
 
-Symbols: w, v, a, b the parameters, lambda_0 and lambda_1 the log-SNRs of the two ends.
+Symbols: w (`linear`), v (`height`), a (`steepness`), b (`centre`) the parameters, |.| the softplus, lambda_0 and
+lambda_1 the log-SNRs at t = 0 and t = 1.
 """
 
 from __future__ import annotations
@@ -25,17 +26,20 @@ from polydiff.gaussian.schedule.base import SCHEDULES, Frame, Schedule, bisect
 
 @SCHEDULES.register("learned")
 class Learned(Schedule, nn.Module):
-    """A schedule whose path is trained, by `Loss(weighting="elbo")` or another integral over the log-SNR.
+    """A schedule with a trained path, for `Loss(weighting="elbo")` or another integral over the log-SNR.
 
-    A `Denoiser` registers it, so that the optimizer, the moving average and checkpoints carry it. It starts with a
-    log-SNR that is almost linear in time. `log_snr` and `time` are constants to autograd; `slope` and `attach` are
-    functions of the parameters.
+    A `Denoiser` registers it as a submodule, so that the optimizer, the moving average and checkpoints include it.
+    Initially the log-SNR is almost linear in time. Gradients reach the parameters through `slope` and `attach`, but
+    not through `log_snr` and `time`.
 
     Arguments:
-        sigma_min: Noise level at t = 0.
-        sigma_max: Noise level at t = 1.
+        sigma_min: Noise level at t = 0, before the shift.
+        sigma_max: Noise level at t = 1, before the shift.
         hidden: Number of sigmoids.
         shift: Factor of both noise levels.
+
+    Raises:
+        ValueError: `hidden` is not a whole number of at least 1, or noise would not rise with time.
     """
 
     frame: ClassVar[Frame] = "vp"
@@ -51,7 +55,10 @@ class Learned(Schedule, nn.Module):
         if type(hidden) is not int or hidden < 1:
             raise ValueError(f"hidden must be a whole number of at least 1, not {hidden}.")
         if not 0 < sigma_min * shift < sigma_max * shift:
-            raise ValueError("Noise levels must rise: 0 < sigma_min < sigma_max, shift > 0.")
+            raise ValueError(
+                "Noise levels must rise: 0 < sigma_min < sigma_max and shift > 0 are needed; they are "
+                f"{sigma_min:g}, {sigma_max:g} and {shift:g}."
+            )
         self.sigma_min, self.sigma_max = sigma_min * shift, sigma_max * shift
         self.linear = nn.Parameter(torch.tensor(0.54))  # softplus(0.54) = 1
         self.height = nn.Parameter(torch.full((hidden,), -6.0))
@@ -59,11 +66,11 @@ class Learned(Schedule, nn.Module):
         self.centre = nn.Parameter((torch.arange(hidden) * 0.618034) % 1)  # evenly spread for every steepness
 
     def path(self, t: Tensor, read: Callable[[nn.Parameter], Tensor]) -> tuple[Tensor, Tensor]:
-        """Return (lambda, d lambda / dt) at times t, in float64 and on t's device.
+        """Return (lambda, d lambda / dt), each in float64, of the shape and on the device of t.
 
         Arguments:
-            t: Times.
-            read: What is made of a parameter first, such as its value without its graph.
+            t: Times in [0, 1], of any shape.
+            read: Applied to each parameter first: detaches it, or leaves it as it is.
         """
         w, v, a, b = (read(p).double() for p in (self.linear, self.height, self.steepness, self.centre))
         w, v, a = softplus(w), softplus(v), softplus(a)
@@ -88,6 +95,10 @@ class Learned(Schedule, nn.Module):
         return bisect(lambda t: -self.log_snr(t), -log_snr)
 
     def attach(self, sigma: Tensor) -> Tensor:
-        """Return the same noise levels as functions of the parameters, at the times that they stand for now."""
+        """Return the same noise levels as functions of the parameters, at their present times, float64.
+
+        Arguments:
+            sigma: Noise levels of any shape.
+        """
         t = self.time(-2 * sigma.detach().double().log())
         return torch.exp(-self.path(t, lambda p: p)[0] / 2)

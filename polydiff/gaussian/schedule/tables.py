@@ -1,13 +1,14 @@
-r"""Schedules that are published as a table: exact at their grid points, log-SNR linear between them.
+r"""Schedules that are published as a table: exact at their grid points, with a linear log-SNR between them.
 
 $$ \bar\alpha_i = \prod_{j \le i} (1 - \beta_j), \qquad \alpha_i^2 = \bar\alpha_i, \qquad
    \lambda_i = \log \bar\alpha_i - \log(1 - \bar\alpha_i). $$
 
-Symbols: beta_i variance of the i-th of T forward steps, alpha_bar the cumulative product.
+The papers publish their betas for the default of T. With another T, multiply `beta_1` and `beta_T` by 1000 / T to keep
+nearly the same schedule. The option `zero_terminal_snr` of tables of betas makes the last state pure noise; see
+`Discrete`.
 
-The betas of the papers are for the T that is their default; another T takes the same betas closer together or wider
-apart, so scale `beta_1` and `beta_T` by 1000 / T to keep the schedule. Their option `zero_terminal_snr` makes the last
-state pure noise; see `Discrete`.
+Symbols: beta_i variance of the i-th of T forward steps, alpha_bar_i product of 1 - beta up to step i, a_i =
+sqrt(alpha_bar_i) amplitude of the signal, lambda_i log-SNR.
 """
 
 from __future__ import annotations
@@ -25,15 +26,18 @@ from polydiff.gaussian.schedule.base import SCHEDULES, Frame, Schedule, extended
 P = ParamSpec("P")
 
 INFINITE = 1e5
-"""Noise level that stands for infinity: the signal in x / s is then 1e-5, far below what a network can see."""
+"""Noise level that stands for infinity: the signal in x / s is 1e-5, far below what a network can see."""
 
 
 @dataclass(frozen=True, eq=False)
 class Table(Schedule):
-    """The schedule through n >= 2 log-SNRs at t = i / (n - 1).
+    """The schedule that interpolates log-SNRs linearly between the times i / (n - 1), i = 0 ... n - 1.
 
     Arguments:
-        grid: The log-SNRs, strictly decreasing, float64.
+        grid: The log-SNRs, strictly decreasing, shape (n,) with n >= 2, float64.
+
+    Raises:
+        ValueError: The grid is not such a vector.
     """
 
     grid: Tensor
@@ -41,7 +45,7 @@ class Table(Schedule):
 
     def __post_init__(self) -> None:
         if self.grid.ndim != 1 or len(self.grid) < 2 or not bool((self.grid.diff() < 0).all()):
-            raise ValueError("A schedule needs at least two log-SNRs, each below the one before.")
+            raise ValueError("A table needs a vector of at least two log-SNRs, each below the one before.")
 
     @property
     def sigma_min(self) -> float:  # type: ignore[override]
@@ -62,7 +66,7 @@ class Table(Schedule):
 
 
 def interpolate(x: Tensor, xs: Tensor, ys: Tensor) -> Tensor:
-    """Interpolate linearly through (xs, ys), xs increasing; constant outside."""
+    """Return the linear interpolation at x through the points (xs, ys), constant outside; xs must increase."""
     xs, ys = xs.to(x.device), ys.to(x.device)
     right = torch.searchsorted(xs, x.detach().contiguous()).clamp(1, len(xs) - 1)
     x0, x1, y0, y1 = xs[right - 1], xs[right], ys[right - 1], ys[right]
@@ -71,17 +75,20 @@ def interpolate(x: Tensor, xs: Tensor, ys: Tensor) -> Tensor:
 
 
 class Discrete(Table):
-    r"""The schedule of T given betas (Ho et al., 2020, https://arxiv.org/abs/2006.11239).
+    r"""The schedule of T forward steps with given betas (Ho et al., 2020, https://arxiv.org/abs/2006.11239).
 
-    With `zero_terminal_snr` the amplitudes a_i = sqrt(alpha_bar_i) become (a_i - a_T) a_1 / (a_1 - a_T), so that the
-    last state is noise alone (Lin et al., 2023, algorithm 1, https://arxiv.org/abs/2305.08891). Its noise level is then
-    infinite. Here it is a finite one, `INFINITE` or e^{1/2} times the level before, whichever is more: the last grid
-    point alone is changed, and sampling begins at `INFINITE`. A network that is to begin there must predict something
-    of x_0: v, flow, edm or x0, not eps or score. `sample.spacing=time` places steps as that paper does.
+    With `zero_terminal_snr` the amplitudes a_i become (a_i - a_T) a_1 / (a_1 - a_T), so that the last state is pure
+    noise (Lin et al., 2023, algorithm 1, https://arxiv.org/abs/2305.08891). Its noise level would be infinite. The
+    table replaces this one level by the larger of `INFINITE` and e^{1/2} times the level before; sampling starts at
+    `INFINITE`. A network that starts there must predict something about x_0: use the target v, flow, edm or x0, not eps
+    or score. `sample.spacing=time` places steps as that paper does.
 
     Arguments:
-        betas: Variances of the T >= 2 forward steps, in (0, 1), float64.
-        zero_terminal_snr: Whether the last step ends in noise alone.
+        betas: Variances of the forward steps, in (0, 1), shape (T,) with T >= 2.
+        zero_terminal_snr: Whether the last state is pure noise.
+
+    Raises:
+        ValueError: The betas are not such a vector.
     """
 
     def __init__(self, betas: Tensor, zero_terminal_snr: bool = False) -> None:
@@ -94,20 +101,20 @@ class Discrete(Table):
 
 
 def log_ratio(log_alpha_bar: Tensor) -> Tensor:
-    """Return log(alpha_bar / (1 - alpha_bar))."""
+    """Return the log-SNR log(alpha_bar / (1 - alpha_bar)), of the shape of log alpha_bar."""
     return log_alpha_bar - torch.log(-torch.expm1(log_alpha_bar))
 
 
 def rescaled(log_alpha_bar: Tensor) -> Tensor:
-    """Return the log-SNRs with zero terminal SNR, the last one finite."""
+    """Return the log-SNRs (T,) with zero terminal SNR, the last one finite, from log alpha_bar (T,)."""
     log_a = log_alpha_bar / 2
-    fall = torch.log(-torch.expm1(log_a[-1] - log_a[:-1]))  # log((a_i - a_T) / a_i), which survives a_T = 0
+    fall = torch.log(-torch.expm1(log_a[-1] - log_a[:-1]))  # log((a_i - a_T) / a_i), finite also if a_T underflows
     grid = log_ratio(2 * (log_a[:-1] + fall - fall[0]))
     return torch.cat([grid, (grid[-1:] - 1).clamp(max=-2 * math.log(INFINITE))])
 
 
 def by_betas(name: str) -> Callable[[Callable[P, Tensor]], Callable[..., Discrete]]:
-    """Return a decorator that files what gives betas as a schedule, with `zero_terminal_snr` as a further option."""
+    """Return a decorator that registers a function that returns betas as a schedule with `zero_terminal_snr`."""
 
     def file(make: Callable[P, Tensor]) -> Callable[..., Discrete]:
         def made(*args: Any, zero_terminal_snr: bool = False, **options: Any) -> Discrete:
@@ -120,19 +127,19 @@ def by_betas(name: str) -> Callable[[Callable[P, Tensor]], Callable[..., Discret
 
 @by_betas("linear")
 def linear(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> Tensor:
-    """Linear betas (Ho et al., 2020, https://arxiv.org/abs/2006.11239)."""
+    """Return betas (T,), linear from beta_1 to beta_T (Ho et al., 2020, https://arxiv.org/abs/2006.11239)."""
     return torch.linspace(beta_1, beta_T, T, dtype=torch.float64)
 
 
 @by_betas("quadratic")
 def quadratic(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> Tensor:
-    """Betas whose square roots are linear (Song et al., DDIM, 2021, https://arxiv.org/abs/2010.02502)."""
+    """Return betas (T,) with linear square roots (Song et al., DDIM, 2021, https://arxiv.org/abs/2010.02502)."""
     return torch.linspace(beta_1**0.5, beta_T**0.5, T, dtype=torch.float64) ** 2
 
 
 @by_betas("scaled_linear")
 def scaled_linear(T: int = 1000, beta_1: float = 8.5e-4, beta_T: float = 0.012) -> Tensor:
-    """The betas of latent diffusion: `quadratic` with other ends (Rombach et al., 2022).
+    """Return the betas (T,) of latent diffusion: `quadratic` with other ends (Rombach et al., 2022).
 
     https://arxiv.org/abs/2112.10752
     """
@@ -141,16 +148,21 @@ def scaled_linear(T: int = 1000, beta_1: float = 8.5e-4, beta_T: float = 0.012) 
 
 @by_betas("cosine_betas")
 def cosine_betas(T: int = 1000, offset: float = 0.008, beta_max: float = 0.999) -> Tensor:
-    """alpha_bar(t) = cos^2(pi/2 (t + s)/(1 + s)), betas cut at 0.999 (Nichol & Dhariwal, 2021, eq. 17).
+    """Return the betas (T,) of alpha_bar(t) ~ cos^2(pi/2 (t + s) / (1 + s)), clipped (Nichol & Dhariwal, 2021, eq. 17).
 
     https://arxiv.org/abs/2102.09672
+
+    Arguments:
+        T: Number of steps; t = i / T.
+        offset: s, which keeps the first betas from being too small.
+        beta_max: Highest beta.
     """
     return cut(T, lambda t: torch.cos((t + offset) / (1 + offset) * math.pi / 2) ** 2, beta_max)
 
 
 @by_betas("sigmoid_betas")
 def sigmoid_betas(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> Tensor:
-    """beta = sigmoid(linspace(-6, 6)) (beta_T - beta_1) + beta_1 (Xu et al., GeoDiff, 2022).
+    """Return the betas (T,) sigmoid(linspace(-6, 6)) (beta_T - beta_1) + beta_1 (Xu et al., GeoDiff, 2022).
 
     https://arxiv.org/abs/2203.02923
     """
@@ -160,24 +172,35 @@ def sigmoid_betas(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> 
 
 @by_betas("sqrt")
 def sqrt(T: int = 1000, offset: float = 1e-4, beta_max: float = 0.999) -> Tensor:
-    """alpha_bar(t) = 1 - sqrt(t + s), betas cut at 0.999: noise comes early (Li et al., Diffusion-LM, 2022).
+    """Return the betas (T,) of alpha_bar(t) ~ 1 - sqrt(t + s), clipped: early noise (Li et al., Diffusion-LM, 2022).
 
     https://arxiv.org/abs/2205.14217
+
+    Arguments:
+        T: Number of steps; t = i / T.
+        offset: s.
+        beta_max: Highest beta.
     """
     return cut(T, lambda t: 1 - torch.sqrt(t + offset), beta_max)
 
 
 def cut(T: int, alpha_bar: Callable[[Tensor], Tensor], beta_max: float) -> Tensor:
-    """Return betas with the ratios of alpha_bar at t = i / T, none above beta_max."""
+    """Return the betas 1 - alpha_bar(i / T) / alpha_bar((i - 1) / T), i = 1 ... T, clipped to beta_max, shape (T,)."""
     values = alpha_bar(torch.arange(T + 1, dtype=torch.float64) / T)
     return (1 - values[1:] / values[:-1]).clamp(max=beta_max)
 
 
 @SCHEDULES.register("polynomial_2")
 def polynomial_2(T: int = 1000, precision: float = 1e-5, power: float = 2.0) -> Table:
-    """alpha_bar(t) = (1 - 2 p) (1 - t^2)^2 + p, ratios cut at 0.001 (Hoogeboom et al., EDM for molecules, 2022).
+    """Return the table of alpha_bar(t) = (1 - 2 p) (1 - t^power)^2 + p (Hoogeboom et al., EDM for molecules, 2022).
 
-    https://arxiv.org/abs/2203.17003. Its T + 1 grid points are t = i / T.
+    https://arxiv.org/abs/2203.17003. The ratios of neighbouring (1 - t^power)^2 are clipped to at least 0.001. The
+    T + 1 grid points are t = i / T.
+
+    Arguments:
+        T: Number of steps.
+        precision: p, between 0 and 0.5: the signal that is left at t = 1, and the noise at t = 0.
+        power: Exponent of t.
     """
     if not 0 < precision < 0.5:
         raise ValueError(f"precision must lie between 0 and 0.5, not {precision}.")
