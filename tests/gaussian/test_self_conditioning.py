@@ -117,7 +117,7 @@ def test_every_second_training_step_evaluates_twice_and_has_no_gradient_of_the_f
     assert echo.calls == [False, False, True, False, False, True]
     assert losses[0] == pytest.approx((2 - 0.5) ** 2, rel=1e-4)
     assert losses[1] == pytest.approx((2 - 0.5 * 0.5) ** 2, rel=1e-4)
-    loss = Loss()(denoiser, batch, torch.ones(4), streams(0, "noise", range(4)), look_twice=True).mean()
+    loss = Loss()(denoiser, batch, torch.ones(4), streams(0, "noise", range(4)), self_condition=True).mean()
     (slope,) = torch.autograd.grad(loss, [echo.w])
     assert float(slope) == pytest.approx(-2 * (2 - 0.25) * 0.5, rel=1e-4)  # the estimate 0.5 counts as a constant
 

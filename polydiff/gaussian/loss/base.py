@@ -1,15 +1,16 @@
-r"""Training losses: which noise levels, which weight, which norm.
+r"""Training losses: a distribution of noise levels, a weighting and a norm.
 
-Three independent choices, each a small registry:
+The three choices are independent, and each has a registry:
 
     TIMES       u in (0, 1) -> noise level s, the quantile function of the training distribution
     WEIGHTINGS  (s, c, sigma_data) -> w, the weight of |x_0 error|^2
-    NORMS       (residual, space) -> its penalty per true dimension, padding left out
+    NORMS       (residual, space) -> its penalty per true dimension, without padding
 
-The residual is scaled so that its square is w |x_0 error|^2. Since the error of x_0 is c times the error of the
-network's output F, with c = s / |b - s a|, no estimate of x_0 is formed at high noise.
+The residual is sqrt(w) times the error of x_0. This error is computed as c times the error of the network's output
+F = a x_0 + b eps, with c = s / |b - s a|. So the loss needs no estimate of x_0, which loses digits at high noise.
 
-Symbols: s noise level, SNR = 1 / s^2, c the error of x_0 for a unit error of F.
+Symbols: s noise level, SNR = 1 / s^2, c error of x_0 for a unit error of F, u uniform number, w weight, L loss of a
+sample, B batch size, R rows of a state.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ class Noisy(NamedTuple):
     """A batch with noise.
 
     Attributes:
-        x: x_0 + s eps.
-        sigma: s, shape (B,), on the device of x; a function of a learned schedule's parameters if the loss trains it.
-        s: s, of the dtype of x, shaped to broadcast against it.
-        eps: The noise.
+        x: Noisy states x_0 + s eps, (R, ...).
+        sigma: Noise levels s, shape (B,); functions of the parameters of a learned schedule if the loss trains it.
+        s: The same noise levels with the precision and device of x, in a shape that broadcasts against x.
+        eps: The noise, (R, ...).
     """
 
     x: State
@@ -51,16 +52,17 @@ class Noisy(NamedTuple):
 
 @dataclass(frozen=True)
 class Loss:
-    """Squared (L1, Huber) error per dimension of the space, weighted by noise level.
+    """The error of a denoiser per true dimension of the space, weighted by noise level.
 
     Arguments:
         norm: Name of the penalty (`NORMS`).
         weighting: Name of the weight (`WEIGHTINGS`).
-        times: Name of the distribution of training times (`TIMES`).
+        times: Name of the distribution of training noise levels (`TIMES`).
         norm_options: Further arguments of the penalty.
         weighting_options: Further arguments of the weight.
-        times_options: Further arguments of the distribution of times.
-        components: Weights of a state's components (`polydiff.core.space.HasComponents`); 1 where none is named.
+        times_options: Further arguments of the distribution of noise levels.
+        components: Component of a state (`polydiff.core.space.HasComponents`) -> weight of its squared error; 1 for
+            components that are not named.
     """
 
     norm: str = "l2"
@@ -73,7 +75,7 @@ class Loss:
 
     @torch.no_grad()
     def noise_levels(self, u: Tensor, schedule: Schedule) -> Tensor:
-        """Return training noise levels, float64, for u in (0, 1)."""
+        """Return the training noise levels (B,), float64, at the quantiles u in (0, 1), shape (B,)."""
         return TIMES[self.times](u, schedule, **self.times_options)
 
     def __call__(
@@ -82,28 +84,32 @@ class Loss:
         batch: Batch,
         sigma: Tensor,
         generators: Sequence[torch.Generator],
-        look_twice: bool = False,
+        self_condition: bool = False,
     ) -> Tensor:
         """Return the loss of each sample, shape (B,).
 
         Arguments:
-            denoiser: What is trained.
-            batch: Clean states, their space and conditions.
+            denoiser: The denoiser that is trained.
+            batch: Clean states (R, ...), their space and conditions.
             sigma: Noise level of each sample, shape (B,).
-            generators: One random stream a sample, for the noise.
-            look_twice: Whether the network receives a first estimate, made without one (`gaussian.self_conditioning`).
+            generators: B random streams, for the noise.
+            self_condition: Whether the network first makes an estimate, without gradient, and is then conditioned on it
+                (`polydiff.gaussian.self_conditioning`).
+
+        Raises:
+            ValueError: The denoiser lacks state of this loss (`aids`).
         """
         _, space, cond = batch
         noisy = self.noisy(denoiser, batch, sigma, generators)
         level = noisy.sigma.to(noisy.x)
-        if look_twice:
+        if self_condition:
             with torch.no_grad():
                 cond = {**(cond or {}), ESTIMATE: denoiser(noisy.x, level, space, cond)}
         return self.of_output(denoiser.predict(noisy.x, level, space, cond), noisy, denoiser, batch)
 
     def noisy(self, denoiser: Denoiser, batch: Batch, sigma: Tensor, generators: Sequence[torch.Generator]) -> Noisy:
-        """Return a batch with noise of levels (B,); arguments as of the call."""
-        self.kept(denoiser)
+        """Return the batch with noise of levels sigma (B,); arguments as in `__call__`."""
+        self.state_on(denoiser)
         eps = batch.space.noise(generators)
         if self.trains_schedule:
             sigma = denoiser.schedule.attach(sigma)
@@ -111,13 +117,13 @@ class Loss:
         return Noisy(noisy_state(batch.x, s, eps), sigma, s, eps)
 
     def of_output(self, f: State, noisy: Noisy, denoiser: Denoiser, batch: Batch) -> Tensor:
-        """Return the loss of each sample, shape (B,), by the network's output.
+        """Return the loss of each sample, shape (B,), from the network's output.
 
         Arguments:
-            f: F, on the space.
-            noisy: What the network received.
-            denoiser: Its denoiser.
-            batch: Clean states, their space and conditions.
+            f: The output F of the network, (R, ...).
+            noisy: The noisy batch that the network received.
+            denoiser: The denoiser of the network.
+            batch: Clean states (R, ...), their space and conditions.
         """
         s = noisy.s
         a, b = denoiser.coefficients(torch.ones_like(s), s, denoiser.sigma_data)
@@ -125,7 +131,10 @@ class Loss:
         return self.penalise(x0_error_gain(denoiser, s) * error, s, denoiser, batch.space)
 
     def weight(self, s: Tensor, denoiser: Denoiser) -> Tensor:
-        """Return w at noise levels s, over the density of the times where the loss is an integral over the log-SNR."""
+        """Return the weight w at noise levels s, in their shape.
+
+        If the weighting is an integral over the log-SNR, w is divided by the density of the training noise levels.
+        """
         weighting = self._weighting
         w = weighting(s, x0_error_gain(denoiser, s), denoiser.sigma_data, **self.weighting_options)
         if not weighting.integral:
@@ -133,7 +142,14 @@ class Loss:
         return w * self._times.importance(s, denoiser.schedule, **self.times_options).to(w)
 
     def penalise(self, error: State, s: Tensor, denoiser: Denoiser, space: Space) -> Tensor:
-        """Return the loss (B,) of an error of x_0 at noise levels s, which broadcast against it."""
+        """Return the loss of each sample, shape (B,), from an error of x_0.
+
+        Arguments:
+            error: The error of x_0, (R, ...).
+            s: Noise levels, in a shape that broadcasts against the error.
+            denoiser: The denoiser that made the error.
+            space: Where the error lives.
+        """
         error = scaled(error, space, {name: math.sqrt(weight) for name, weight in self.components.items()})
         return NORMS[self.norm](self.weight(s, denoiser).sqrt() * error, space, **self.norm_options)
 
@@ -147,39 +163,47 @@ class Loss:
 
     @property
     def trains_schedule(self) -> bool:
-        """Whether a learned schedule is trained: by an integral over the log-SNR, at its own times."""
+        """Whether the loss trains a learned schedule: an integral over the log-SNR, with times uniform in t."""
         return self._weighting.integral and self._times.trains_schedule
 
     def state(self) -> dict[str, Callable[[], nn.Module]]:
-        """Return what makes the modules that the times and the weighting keep on the denoiser, by name."""
+        """Return name -> constructor of the modules that the times and the weighting keep on the denoiser."""
         owners = ((self._times.state, self.times_options), (self._weighting.state, self.weighting_options))
         return {name: partial(make, **options) for state, options in owners for name, make in state.items()}
 
     def aids(self) -> dict[str, nn.Module]:
-        """Return the modules that this loss keeps on the denoiser, for `Denoiser(..., aids=...)`."""
+        """Return new modules for the state of this loss, by name, for `Denoiser(..., aids=loss.aids())`."""
         return {name: make() for name, make in self.state().items()}
 
-    def kept(self, denoiser: Denoiser) -> nn.ModuleDict:
-        """Return the modules that are kept on a denoiser; a ValueError if one of this loss is not there."""
+    def state_on(self, denoiser: Denoiser) -> nn.ModuleDict:
+        """Return the modules that losses keep on a denoiser; raise ValueError if one of this loss is missing."""
         missing = [name for name in self.state() if name not in denoiser.aids]
         if missing:
-            raise ValueError(f"This loss keeps its {missing[0]} on the denoiser: Denoiser(..., aids=loss.aids()).")
+            raise ValueError(
+                f"This loss keeps its {missing[0]} on the denoiser, where it is missing. "
+                "Build the denoiser by Denoiser(..., aids=loss.aids())."
+            )
         return denoiser.aids
 
     def draw(self, denoiser: Denoiser, u: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the numbers to train at for uniform u, and the weights (B,) that correct for them; None: 1."""
-        return self._times.draw(u, self.kept(denoiser))
+        """Return the quantiles to train at, shape (B,), and importance weights (B,), or None if all are 1.
+
+        Arguments:
+            denoiser: The denoiser that is trained.
+            u: Uniform numbers in (0, 1), shape (B,).
+        """
+        return self._times.draw(u, self.state_on(denoiser))
 
     def minimised(self, denoiser: Denoiser, losses: Tensor, sigma: Tensor) -> Tensor:
-        """Return what is minimised in place of the losses (B,) at noise levels (B,), such as L / e^u + u."""
-        return self._weighting.minimised(losses, sigma, self.kept(denoiser))
+        """Return the numbers (B,) whose mean is minimised, from the losses (B,) at noise levels (B,)."""
+        return self._weighting.minimised(losses, sigma, self.state_on(denoiser))
 
     def record(self, denoiser: Denoiser, u: Tensor, losses: Tensor) -> None:
-        """Update the state with the losses (B,) of a step, drawn at the numbers u (B,)."""
-        self._times.record(u, losses, self.kept(denoiser))
+        """Update the state with the losses (B,) of a training step at the quantiles u (B,)."""
+        self._times.record(u, losses, self.state_on(denoiser))
 
 
 def x0_error_gain(denoiser: Denoiser, s: Tensor) -> Tensor:
-    """Return c, the error of x_0 for a unit error of the network's output, at noise levels s."""
+    """Return c = s / |b - s a|, the error of x_0 for a unit error of F, at noise levels s and in their shape."""
     a, b = denoiser.coefficients(torch.ones_like(s), s, denoiser.sigma_data)
     return s / (b - s * a).abs()

@@ -1,4 +1,9 @@
-"""What training minimises (`base`), beyond the denoising loss of `polydiff.gaussian.loss`."""
+"""Objectives: what training minimises for a denoiser.
+
+`base` holds the interface, the registry `OBJECTIVES` and the default: denoising by a loss of `polydiff.gaussian.loss`.
+`easy_consistency` and `shortcut` train few-step models, `variational` trains the variational bound and the variance of
+the reverse steps.
+"""
 
 from polydiff.core.objective import Moment as Moment
 from polydiff.core.objective import Objective as Objective

@@ -1,13 +1,15 @@
-"""What training minimises: one class an objective, each looked up by its name, `loss.objective`.
+"""Objectives of a denoiser: what training minimises, one class for each name of `loss.objective`.
 
-`Objective` is all that the training loop knows: it serves any module, with or without noise levels. A
-`DenoisingObjective` trains a denoiser: it receives a batch, one uniform number and one random stream a sample, and the
-moment of training, decides the noise levels, calls the network as often as it needs to and returns the loss of each
-sample. All that it draws comes from those numbers and streams, so that a run that resumes repeats it.
+The training loop knows only `Objective`, which serves any module, with or without noise levels. A `DenoisingObjective`
+trains a denoiser. It receives a batch, a uniform number and a random stream for each sample, and the state of training.
+It chooses the noise levels, calls the network as often as it needs and returns the loss of each sample. All its
+randomness comes from those numbers and streams, so a resumed run repeats it.
 
-To add one, write a subclass whose first argument is a `Loss` (norm, weighting, times) and whose further ones,
-`loss.objective_options`, have defaults; register it, and import its module in
-`polydiff/gaussian/objective/__init__.py`.
+To add an objective, write a subclass of `DenoisingObjective` and register it in `OBJECTIVES`. Its first argument is a
+`Loss` (norm, weighting, times). Its further arguments, `loss.objective_options`, have defaults. Objectives of polydiff
+are imported in `polydiff/gaussian/objective/__init__.py`.
+
+Symbols: u uniform number, L loss of a sample, B batch size, R rows of a state.
 """
 
 from __future__ import annotations
@@ -46,10 +48,15 @@ class DenoisingObjective(Objective[Denoiser]):
         return super().minimised(module, outcome, weight)
 
     def backward(self, module: Denoiser, losses: Tensor) -> Tensor:
-        """Add the gradient of the mean loss to the parameters, that of its relative variance to a learned schedule.
+        """Add the gradient of the mean loss to the parameters; return this mean, shape ().
 
-        The schedule's gradient is that of E[L^2] / (2 E[L]^2): the mean does not depend on it (Kingma et al., VDM,
-        2021, https://arxiv.org/abs/2107.00630). It takes a second pass through the network.
+        The parameters of a learned schedule get the gradient of E[L^2] / (2 E[L]^2) instead: the mean does not depend
+        on them, so they are trained to lower the variance (Kingma et al., VDM, 2021,
+        https://arxiv.org/abs/2107.00630). This takes a second backward pass through the network.
+
+        Arguments:
+            module: The denoiser that is trained.
+            losses: Losses of the samples, shape (B,).
         """
         mean, schedule = losses.mean(), module.schedule
         own = [p for p in schedule.parameters() if p.requires_grad] if isinstance(schedule, nn.Module) else []
@@ -68,13 +75,15 @@ class DenoisingObjective(Objective[Denoiser]):
 
 
 OBJECTIVES: Registry[type[DenoisingObjective]] = Registry("objective")
-"""Name -> class, made by (loss, **options)."""
+"""Name -> class of an objective, built by (loss, **options)."""
 
 
 @OBJECTIVES.register("denoising")
 @dataclass(frozen=True)
 class Denoising(DenoisingObjective):
-    """The weighted error of the network's own target, `polydiff.gaussian.loss`.
+    """Denoising: the weighted error of the estimate of x_0, `polydiff.gaussian.loss.base.Loss`.
+
+    A self-conditioned network is conditioned on its own estimate at every second step.
 
     Arguments:
         loss: Norm, weighting and distribution of noise levels.
@@ -95,18 +104,18 @@ class Denoising(DenoisingObjective):
 
 
 def as_objective(loss: Loss | Objective[M]) -> Objective[Any]:
-    """Return an objective; a bare loss is the denoising objective."""
+    """Return the objective itself, or the denoising objective of a loss."""
     return Denoising(loss) if isinstance(loss, Loss) else loss
 
 
 def build_objective(config: Config) -> DenoisingObjective:
-    """Return the objective of a configuration."""
+    """Return the objective that a configuration specifies (`loss`)."""
     section = config.loss.model_dump()
     make, options = OBJECTIVES[section.pop("objective")], section.pop("objective_options")
     return make(Loss(**section), **options)
 
 
 def own_samplers() -> set[str]:
-    """Return the samplers that suit one objective alone, and so need a network that it trained."""
+    """Return the names of the samplers that are the default of an objective, and so need a network trained by it."""
     suits = [getattr(OBJECTIVES[name], "suits", {}) for name in OBJECTIVES]
     return {found["sample.sampler"] for found in suits if "sample.sampler" in found}

@@ -1,20 +1,21 @@
-r"""Easy consistency training: from any noise level to the data in one evaluation.
+r"""Easy consistency training: a network that goes from any noise level to the data in one evaluation.
 
-A consistency function D(x, t) gives the end, at noise level 0, of the probability-flow path through x at noise level t.
-It is constant along a path, and D(x, 0) = x. Two points of nearly one path are x_t = x_0 + t z and x_r = x_0 + r z with
-the same z, so
+A consistency function D(x, t) is the end, at noise level 0, of the probability-flow path through x at noise level t. It
+is constant along a path, and D(x, 0) = x. The points x_t = x_0 + t z and x_r = x_0 + r z with the same z lie nearly on
+one path, so the loss is
 
 $$ L = w(t)\, \| D(x_t, t) - \mathrm{sg}\, D(x_r, r) \|^2, \qquad
    r = \max\bigl(0,\ t\,(1 - q^{-(\mathrm{stage} + 1)} (1 + k\, \mathrm{sigmoid}(-b t / \sigma_d)))\bigr), $$
 
-where the stage counts from 0 to `stages` - 1 during training, so that r begins far from t (at small t with r = 0,
-which is denoising) and nears it. Both passes see one dropout mask. The stop-gradient is of the network itself, not of
-an average. (Geng et al., 2024, https://arxiv.org/abs/2406.14548)
+where the stage rises from 0 to `stages` - 1 during training. At first r is far from t (and 0 at small t, where the loss
+is denoising); later it approaches t. Both passes use the same dropout mask. The second pass uses the network itself
+without gradient, not a moving average. (Geng et al., 2024, https://arxiv.org/abs/2406.14548)
 
-The weight w is of the noise level alone: weights that depend on a sample's own error make the minimum inconsistent
-where the error does not concentrate, in low dimension.
+The weight w depends on the noise level alone. A weight that depends on a sample's own error would move the minimum away
+from the consistency function in low dimension, where the norm of the error varies from sample to sample.
 
-Symbols: s or t noise level, r the earlier one, z noise, sg stop-gradient, sigma_d the standard deviation of the data.
+Symbols: t noise level, r < t the lower one, z noise, sg stop-gradient, sigma_d standard deviation of the data, s_t and
+s_r the levels in the precision of x_0, B batch size.
 """
 
 from __future__ import annotations
@@ -39,14 +40,18 @@ IDENTITY = Rule("target", ("x0",), "needs D(x, 0) = x, which target=x0 does not 
 @OBJECTIVES.register("ect")
 @dataclass(frozen=True)
 class ECT(DenoisingObjective):
-    """Easy consistency training (from scratch) or tuning (of a diffusion model); the denoiser becomes D(x, t).
+    """Easy consistency training from scratch, or tuning of a diffusion model; the denoiser becomes D(x, t).
 
     Arguments:
         loss: Norm, weighting and distribution of t.
-        q: How fast r nears t from stage to stage.
-        k: How much further r is from t at low noise.
-        b: Where that begins, per sigma_data: the published 1 at sigma_data = 0.5.
+        q: Factor, above 1, by which the gap between r and t shrinks from stage to stage.
+        k: Increases the gap at low noise, by a factor of up to 1 + k / 2.
+        b: Inverse of the noise level, in standard deviations of the data, above which this increase fades. The default
+            is the published one: 1 per unit of t, at sigma_d = 0.5.
         stages: Number of stages in a run.
+
+    Raises:
+        ValueError: An option is out of its range.
     """
 
     q: float = 2.0
@@ -69,7 +74,13 @@ class ECT(DenoisingObjective):
             raise ValueError("ect needs q > 1, stages of at least 1, and k and b of at least 0.")
 
     def earlier(self, t: Tensor, moment: Moment, sigma_data: float) -> Tensor:
-        """Return r at this moment of training, float64; 0 <= r < t."""
+        """Return r at this moment of training, 0 <= r < t, of the shape of t.
+
+        Arguments:
+            t: Noise levels, shape (B,), float64.
+            moment: State of training; gives the stage.
+            sigma_data: Standard deviation of the data.
+        """
         stage = int(moment.progress * self.stages)
         gap = self.q ** -(stage + 1.0) * (1 + self.k * torch.sigmoid(-self.b * t / sigma_data))
         r: Tensor = t * (1 - gap).clamp(min=0)
@@ -87,6 +98,6 @@ class ECT(DenoisingObjective):
         with torch.no_grad(), torch.random.fork_rng([x_0.device] if x_0.is_cuda else []):
             before = module(noisy_state(x_0, space.expand(s_r), z), s_r, space, cond)
             before = torch.where(space.expand(s_r) > 0, before, x_0)
-        # the generator has the same state again, and so dropout the same mask
+        # `fork_rng` restored the generator's state, so dropout draws the same mask again
         now = module(noisy_state(x_0, space.expand(s_t), z), s_t, space, cond)
         return Outcome(self.loss.penalise(now - before, space.expand(s_t), module, space), t)

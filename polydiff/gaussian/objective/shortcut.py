@@ -1,18 +1,19 @@
-r"""Shortcut models: a network that is conditioned on the size of its step.
+r"""Shortcut models: a network that is conditioned on the size of the step.
 
-In flow time t = s / (1 + s) with x_t = (1 - t) x_0 + t eps, the network gives the velocity u(x_t, t, d) that, held for
-a step d, leads to where the flow itself would lead: x_{t - d} = x_t - d u. It is written as a clean state,
-D = x_t - t u, so that a step is DDIM's and the target stays the run's own. Most samples are trained at d = 0, plain
-denoising; the others by self-consistency, two steps d of the averaged network, without gradient, for one of 2d:
+In flow time t = s / (1 + s) with x_t = (1 - t) x_0 + t eps, the network predicts the constant velocity u(x_t, t, d).
+Over a step d it leads to the same point as the flow: x_{t - d} = x_t - d u. As a clean state it is D = x_t - t u. A
+step is then DDIM's, and the network keeps its target. Most samples are trained at d = 0, which is denoising. The others
+are trained by self-consistency: one step 2d equals two steps d of the averaged network, without gradient,
 
 $$ u(x_t, t, 2d) = \tfrac12 u(x_t, t, d) + \tfrac12 u(x_{t-d}, t - d, d), \qquad\text{that is}\qquad
    D(x_t, t, 2d) = D_2 + \frac{t - 2d}{2 (t - d)} (D_1 - D_2), $$
 
-with D_1 = D(x_t, t, d) and D_2 = D(x_{t-d}, t - d, d). Steps are T 2^{-level}, T the flow time of the highest noise
-level, and start at their multiples. The network sees log_2(d / T) as the condition "_step", and NaN, "not given", for
-d = 0. (Frans et al., 2024, https://arxiv.org/abs/2410.12557; there t runs from noise to data, and 1 / 128 is d = 0.)
+with D_1 = D(x_t, t, d) and D_2 = D(x_{t-d}, t - d, d). The step sizes are T 2^{-level}, where T is the flow time of the
+highest noise level. A step starts at a multiple of its size. The network's condition "_step" is log_2(d / T), and NaN
+("not given") for d = 0. (Frans et al., 2024, https://arxiv.org/abs/2410.12557; there t runs from noise to data, and a
+step of 1 / 128 counts as d = 0.)
 
-Symbols: s noise level, t flow time, d size of a step, B batch.
+Symbols: s noise level, t flow time, d size of a step, x_t = (1 - t) (x_0 + s eps), B batch size, R rows of a state.
 """
 
 from __future__ import annotations
@@ -36,14 +37,15 @@ from polydiff.gaussian.schedule.base import Schedule
 from polydiff.gaussian.step_size import flow_time, noise_level
 
 GOLDEN = (math.sqrt(5) - 1) / 2
+"""Golden ratio conjugate: multiples of it, modulo 1, are evenly spread however many they are."""
 
 
 class Jump(NamedTuple):
-    """A step for which self-consistency is trained, one a sample, float64.
+    """Steps of size 2d for which self-consistency is trained, one for each sample; each field (B,), float64.
 
     Attributes:
-        t: Flow time at which it starts, a multiple of its size.
-        d: Half of its size.
+        t: Flow time at which the step starts, a multiple of its size.
+        d: Half of the size of the step.
         level: log_2(T / 2d), a whole number.
     """
 
@@ -55,12 +57,15 @@ class Jump(NamedTuple):
 @OBJECTIVES.register("shortcut")
 @dataclass(frozen=True)
 class Shortcut(DenoisingObjective):
-    """Flow matching and self-consistency in one batch.
+    """Denoising and self-consistency in one batch.
 
     Arguments:
-        loss: Norm and weighting of both parts, and the distribution of noise levels of the first.
-        share: Share of the samples that self-consistency takes, over the steps.
-        finest: Number of steps, a power of 2, from which on steps count as d = 0.
+        loss: Norm and weighting of both parts, and the distribution of noise levels of denoising.
+        share: Share of the samples that is trained by self-consistency, in (0, 1), on average over the training steps.
+        finest: A power of 2. Steps of size T / finest or less count as d = 0.
+
+    Raises:
+        ValueError: An option is out of its range.
     """
 
     share: float = 0.25
@@ -87,18 +92,25 @@ class Shortcut(DenoisingObjective):
             raise ValueError(f"finest must be a power of 2, such as 128, not {self.finest}.")
 
     def jumps(self, u: Tensor, schedule: Schedule) -> Jump:
-        """Return the jumps for numbers of (0, 1): all sizes equally often, and all starts of a size equally often."""
+        """Return the jumps for uniform numbers u in (0, 1), shape (B,).
+
+        All sizes are equally frequent, and so are all starts of a size.
+        """
         place = u * math.log2(self.finest)
         level = place.floor()
         start = 1 + ((place - level) * 2**level).floor()
         size = flow_time(schedule.sigma_max) / 2**level
         return Jump(start * size, size / 2, level)
 
-    def chosen(self, n: int, step: int) -> Tensor:
-        """Return which of a batch's samples jump: evenly spread, as the numbers u are sorted, and others at each step.
+    def shortcut_mask(self, n: int, step: int) -> Tensor:
+        """Return which samples of a batch are trained by self-consistency, shape (n,), bool.
 
-        The pattern's phase goes by the golden ratio, so that over steps the share is right for every batch size and
-        at every place of the batch, and so for every size of a jump.
+        They are evenly spread over the batch, and differ from step to step. The phase of the pattern advances by the
+        golden ratio, so that over the steps every place in a batch of any size has the right share.
+
+        Arguments:
+            n: Number of samples in the batch.
+            step: Number of the training step.
         """
         phase = (step + 1) * GOLDEN % 1
         return (torch.arange(n, dtype=torch.float64) * self.share + phase) % 1 < self.share
@@ -107,7 +119,8 @@ class Shortcut(DenoisingObjective):
         self, module: Denoiser, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
     ) -> Outcome:
         x_0, space, cond = batch
-        eps, jump, jumps = space.noise(generators), self.jumps(u, module.schedule), self.chosen(len(u), moment.step)
+        eps, jump = space.noise(generators), self.jumps(u, module.schedule)
+        jumps = self.shortcut_mask(len(u), moment.step)
         goal = self.goal(moment.ema, x_0, eps, jump, space, cond)
         sigma = torch.where(jumps, noise_level(jump.t), self.loss.noise_levels(u, module.schedule))
         step = torch.where(jumps, -jump.level, math.nan).to(x_0)
@@ -118,7 +131,16 @@ class Shortcut(DenoisingObjective):
 
     @torch.no_grad()
     def goal(self, ema: Denoise, x_0: State, eps: State, jump: Jump, space: Space, cond: Condition | None) -> State:
-        """Return D(x_t, t, 2d) by two steps d from x_t = (1 - t) x_0 + t eps."""
+        """Return D(x_t, t, 2d), (R, ...), from two steps d that start at x_t = (1 - t) x_0 + t eps.
+
+        Arguments:
+            ema: The averaged network.
+            x_0: Clean states, (R, ...).
+            eps: Noise, (R, ...).
+            jump: Start t, half size d and level of each sample's step.
+            space: Where the states live.
+            cond: Conditions without "_step"; None: none.
+        """
         t, d, level = jump
         s0, s1, share = (c.to(x_0) for c in (noise_level(t), noise_level(t - d), (t - 2 * d) / (2 * (t - d))))
         half = torch.where(2 ** (level + 1) < self.finest, -level - 1, math.nan).to(x_0)

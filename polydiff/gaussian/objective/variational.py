@@ -1,14 +1,15 @@
-r"""The variational bound as what is minimised, and the variance of the reverse steps that it teaches.
+r"""Objectives that minimise the variational bound, and so train the variance of the reverse steps.
 
     vlb      E_i [L_i / (p_i dim)]: L_i the divergence of step i of a chain of T levels, L_1 the decoder's term, and
-             p_i how often a step is drawn, so that every draw counts about the same
-    hybrid   L_simple + 0.001 L_vlb, with the mean held fixed in L_vlb, which thus teaches the variance alone
+             p_i the probability that step i is drawn, chosen such that all draws have about the same size
+    hybrid   L_simple + 0.001 L_vlb, without the gradient of L_vlb in the mean, so that L_vlb trains the variance alone
 
-(Nichol & Dhariwal, 2021, section 3, https://arxiv.org/abs/2102.09672; L_vlb is their sum over all T steps.) Both in
-nats per dimension; the terms are those of `likelihood.terms`. In training the decoder is a density of states
-less its constant: bins are used only for a likelihood.
+(Nichol & Dhariwal, 2021, section 3, https://arxiv.org/abs/2102.09672; L_vlb is the sum over all T steps.) L_vlb is in
+nats per dimension, from the terms of `polydiff.gaussian.likelihood.terms`. In training the decoder is a density of
+states without its constant; a decoder with bins is used only for likelihoods.
 
-Symbols: s noise level, T levels, D estimate of x_0, v the network's prediction of the variance, B batch.
+Symbols: s noise level, T number of levels, D estimate of x_0, v in (0, 1) the predicted variance of a reverse step on a
+logarithmic scale from small (0) to large (1), B batch size, R rows of a state.
 """
 
 from __future__ import annotations
@@ -31,19 +32,22 @@ from polydiff.gaussian.likelihood.terms import decoder_std, step_kl
 from polydiff.gaussian.objective.base import OBJECTIVES, DenoisingObjective
 from polydiff.gaussian.schedule.base import Schedule
 
-VARIANCE = Rule("backbone.variance", (True,), "needs backbone.variance=true, the variance of a step that it teaches.")
+VARIANCE = Rule("backbone.variance", (True,), "needs backbone.variance=true: it trains the variance of a step.")
 
 
 @OBJECTIVES.register("vlb")
 @dataclass(frozen=True)
 class Vlb(DenoisingObjective):
-    """The bound on -log p(x_0) of a chain, without its prior and the decoder's constant, which nothing changes.
+    """The bound on -log p(x_0) of a chain, without the two terms that no parameter changes: prior, decoder's constant.
 
-    The variances are learned if the network predicts v; otherwise they are the small ones.
+    The variances are learned if the network predicts them; otherwise they are the small ones.
 
     Arguments:
-        loss: Unused: the bound has a weighting and levels of its own.
-        steps: T.
+        loss: Unused: the bound determines the weighting and the noise levels.
+        steps: Number T of levels of the chain.
+
+    Raises:
+        ValueError: `steps` is not a whole number of at least 2.
     """
 
     steps: int = 1000
@@ -60,7 +64,8 @@ class Vlb(DenoisingObjective):
         levels = chain(module.schedule, self.steps)
         share = shares(expected_nats(levels, module.sigma_data))
         i = torch.searchsorted(share.cumsum(0), u).clamp(max=len(share) - 1)
-        lower = torch.where(i > 0, levels[(i - 1).clamp(min=0)], levels[0] / 2)  # the first term is no step
+        # i = 0 is the decoder's term, for which the lower level is unused: any level below levels[0] serves
+        lower = torch.where(i > 0, levels[(i - 1).clamp(min=0)], levels[0] / 2)
         s0, s1 = levels[i].to(x_0.device), lower.to(x_0.device)
         sigma = s0.to(x_0)
         x = noisy_state(x_0, space.expand(sigma), space.noise(generators))
@@ -77,15 +82,18 @@ class Vlb(DenoisingObjective):
 @OBJECTIVES.register("hybrid")
 @dataclass(frozen=True)
 class Hybrid(DenoisingObjective):
-    """L_simple + weight L_vlb: the loss of the mean as configured, and the bound for the variance alone.
+    """L_simple + weight L_vlb: the configured loss for the mean, and the bound for the variance alone.
 
-    Both terms share one evaluation of the network, at the noise levels of the loss; the step that the bound judges
-    goes from there by 1 / (T - 1) of the schedule's time.
+    Both terms share one evaluation of the network, at the noise levels of the loss. The step of the bound starts there
+    and lowers the schedule's time by 1 / (T - 1) of its range.
 
     Arguments:
         loss: L_simple.
-        steps: T.
-        weight: Of L_vlb.
+        steps: Number T of levels of the chain.
+        weight: Factor of L_vlb, above 0.
+
+    Raises:
+        ValueError: `steps` is not a whole number of at least 2, or `weight` is not above 0.
     """
 
     steps: int = 1000
@@ -105,7 +113,7 @@ class Hybrid(DenoisingObjective):
     ) -> Outcome:
         x_0, space, cond = batch
         sigma = self.loss.noise_levels(u, module.schedule)
-        s0, s1 = (s.to(x_0.device) for s in (sigma, below(module.schedule, sigma, self.steps)))
+        s0, s1 = (s.to(x_0.device) for s in (sigma, next_level_down(module.schedule, sigma, self.steps)))
         noisy = self.loss.noisy(module, batch, s0, generators)
         f, v = module.network_output(noisy.x, noisy.sigma.to(x_0), space, cond)
         if v is None:
@@ -117,8 +125,16 @@ class Hybrid(DenoisingObjective):
 
 
 @torch.no_grad()
-def below(schedule: Schedule, sigma: Tensor, steps: int) -> Tensor:
-    """Return the noise levels one step of T lower, shape (B,); below the lowest, by the ratio of the lowest step."""
+def next_level_down(schedule: Schedule, sigma: Tensor, steps: int) -> Tensor:
+    """Return the noise levels one step of the chain below others, shape (B,).
+
+    A step from the lowest level of the chain has the ratio of noise levels of the step before it.
+
+    Arguments:
+        schedule: Gives the chain, uniform in time between the ends that are trained.
+        sigma: Noise levels, shape (B,).
+        steps: Number T of levels of the chain.
+    """
     low, high = schedule.trained_times()
     step = (high - low) / (steps - 1)
     t = schedule.time(-2 * sigma.log()) - step

@@ -26,9 +26,9 @@ def test_what_the_history_draws_is_corrected_exactly(losses: list[float], floor:
     u = (torch.arange(8) + 0.5) / 8
     assert_close(history.density(), torch.ones(8, dtype=torch.float64))
     for scale in (0.0, 1.0):
-        history.remember(u, scale * torch.tensor(losses))
+        history.record(u, scale * torch.tensor(losses))
     even = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
-    drawn, weight = history.draw(even)
+    drawn, weight = history.importance_sample(even)
     assert (drawn.diff() > 0).all()
     assert (weight * drawn**2).mean().item() == pytest.approx(1 / 3, rel=2e-2)
     assert weight.mean().item() == pytest.approx(1, rel=2e-2)
@@ -43,7 +43,7 @@ def test_the_history_keeps_the_latest_losses_of_each_interval(steps: list[list[f
     history, latest, loss = History(bins=4, depth=3), [deque[float](maxlen=3) for _ in range(4)], 0.0
     for step in steps:
         losses = [loss := loss + 1 for _ in step]
-        history.remember(torch.tensor(step, dtype=torch.float64), torch.tensor(losses))
+        history.record(torch.tensor(step, dtype=torch.float64), torch.tensor(losses))
         for u, value in zip(step, losses, strict=True):
             latest[int(u * 4)].append(value)
     for row, kept in zip(history.losses, latest, strict=True):
@@ -57,9 +57,9 @@ def test_drawing_where_losses_are_high_lowers_the_variance() -> None:
     def f(u: Tensor) -> Tensor:
         return torch.exp(6 * u)
 
-    history.remember(u, f(u))
+    history.record(u, f(u))
     even = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
-    drawn, weight = history.draw(even)
+    drawn, weight = history.importance_sample(even)
     assert (weight * f(drawn)).mean().item() == pytest.approx(f(even).mean().item(), rel=1e-3)
     assert (weight * f(drawn)).var() < 0.01 * f(even).var()
 

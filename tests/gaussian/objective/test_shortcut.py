@@ -29,7 +29,7 @@ def test_shortcut_has_no_gradient_at_the_exact_average_velocity(space: str) -> N
         objective = Shortcut(LOSS, share=0.5, finest=finest)
         n = 48
         grad = gradient(objective, average, SPACES[space](n))
-        jump, jumps = objective.jumps((torch.arange(n).double() + 0.5) / n, SCHEDULE), objective.chosen(n, 0)
+        jump, jumps = objective.jumps((torch.arange(n).double() + 0.5) / n, SCHEDULE), objective.shortcut_mask(n, 0)
         last = jumps & (jump.level == math.log2(finest) - 1)
         assert_close(grad[~last], torch.zeros(n - int(last.sum())).double(), atol=1e-9, rtol=0)
         worst.append(grad[last & (jump.t > 3 * jump.d)].abs().max().item())
@@ -81,8 +81,8 @@ def test_jumps_start_at_multiples_of_their_size_and_stay_on_the_way(power: int, 
 
 
 def test_the_share_of_self_consistency_is_spread_over_the_batch() -> None:
-    assert Shortcut(Loss()).chosen(12, 0).nonzero()[:, 0].tolist() == [2, 6, 10]
-    assert Shortcut(Loss(), share=0.5).chosen(64, 5).sum() == 32
+    assert Shortcut(Loss()).shortcut_mask(12, 0).nonzero()[:, 0].tolist() == [2, 6, 10]
+    assert Shortcut(Loss(), share=0.5).shortcut_mask(64, 5).sum() == 32
     for options in ({"share": 1.0}, {"share": 0.0}, {"finest": 100}, {"finest": 1}):
         with pytest.raises(ValueError, match=r"share must|finest must"):
             Shortcut(Loss(), **options)  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def test_the_share_of_self_consistency_is_spread_over_the_batch() -> None:
 def test_the_share_is_right_over_steps_at_every_place_of_any_batch(n: int, share: float) -> None:
     """The discrepancy of 1000 steps by the golden ratio is below 3 log(1000) / 1000; a step is off by less than 1."""
     objective, steps = Shortcut(Loss(), share=share), 1000
-    chosen = torch.stack([objective.chosen(n, step) for step in range(steps)]).double()
+    chosen = torch.stack([objective.shortcut_mask(n, step) for step in range(steps)]).double()
     assert_close(chosen.mean(0), torch.full((n,), share).double(), atol=0.02, rtol=0)
     assert bool(((chosen.sum(1) - n * share).abs() < 1.001).all())
-    assert torch.equal(objective.chosen(n, 7), objective.chosen(n, 7))
+    assert torch.equal(objective.shortcut_mask(n, 7), objective.shortcut_mask(n, 7))

@@ -28,7 +28,7 @@ from polydiff.gaussian.likelihood.bounds import chain, discrete_vlb
 from polydiff.gaussian.likelihood.terms import decoder_std, log_normal, reverse_variances
 from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.objective.base import OBJECTIVES
-from polydiff.gaussian.objective.variational import Hybrid, Vlb, below
+from polydiff.gaussian.objective.variational import Hybrid, Vlb, next_level_down
 from polydiff.gaussian.process.checks import check_names
 from polydiff.gaussian.sampling.execute import sample
 from polydiff.gaussian.sampling.plan import plan
@@ -133,8 +133,8 @@ def test_the_variance_of_gaussian_data_is_learned(name: str) -> None:
 def test_a_step_below_a_level_is_the_chain_s_own(name: str) -> None:
     schedule = SCHEDULES[name]()
     levels = chain(schedule, 40)
-    assert_close(below(schedule, levels[1:], 40), levels[:-1], rtol=1e-6, atol=0)
-    lowest = below(schedule, levels[:1] * torch.tensor([1.0, 1.001], dtype=F64), 40)
+    assert_close(next_level_down(schedule, levels[1:], 40), levels[:-1], rtol=1e-6, atol=0)
+    lowest = next_level_down(schedule, levels[:1] * torch.tensor([1.0, 1.001], dtype=F64), 40)
     assert_close(lowest[0] / levels[0], levels[0] / levels[1])
     assert ((lowest > 0) & (lowest < levels[0])).all()
 
