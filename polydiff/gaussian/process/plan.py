@@ -21,7 +21,7 @@ from polydiff.gaussian.guidance.method import Method
 from polydiff.gaussian.objective.shortcut import Shortcut
 from polydiff.gaussian.process.checks import check_sampling
 from polydiff.gaussian.process.try_sampling import try_guidance, try_plan
-from polydiff.gaussian.sampling.diagnose import sound, where
+from polydiff.gaussian.sampling.diagnose import describe_failure, within_limit
 from polydiff.gaussian.sampling.execute import Step, run_plan
 from polydiff.gaussian.sampling.plan import PlanRow, evaluation_rows, evaluations
 from polydiff.gaussian.self_conditioning import SelfConditioned
@@ -156,10 +156,10 @@ def checked(
         draw: Their space and their indices.
         again: Repeats the run, step by step; None: the message does not say where the run went wrong.
     """
-    if sound(x, 0.0, model.denoiser.sigma_data):
+    if within_limit(x, 0.0, model.denoiser.sigma_data):
         return x
     what = "explode" if torch.isfinite(x).all() else "are not finite"
-    place = "" if again is None else where(again(), draw.space, draw.indices, model.denoiser)
+    place = "" if again is None else describe_failure(again(), draw.space, draw.indices, model.denoiser)
     raise UserError(
         f"Samples of step {model.step} {what} (sampler {how.sampler}, {how.steps} steps, guidance {how.guidance:g})"
         f"{place}. Use more steps, less guidance, or the sampler ddim."

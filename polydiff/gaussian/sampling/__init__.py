@@ -1,6 +1,11 @@
-"""Samplers: plans of coefficients (`rows`), where they step (`grid`), and the one loop that runs any of them (`run`).
+"""Samplers: plans of coefficients, the noise levels at which they step, and the one loop that runs any plan.
 
-To add a sampler, write one function (levels, **options) -> rows and register it.
+`plan` defines the rows of a plan and the registry `SAMPLERS`, `spacing` places noise levels, `execute` runs plans.
+`diagnose` finds the step at which a run breaks. The samplers: `auto` (the default), `first_order` (DDPM, DDIM and
+similar), `single_step` (Heun, DPM-Solver, Runge-Kutta), `multistep` (Adams, DPM-Solver++, UniPC, PNDM) with its engine
+`adams`, `stochastic` (SA-Solver, ER-SDE, Restart) and `adaptive` (error control).
+
+To add a sampler, write one function (levels, **options) -> rows and register it in `SAMPLERS`.
 """
 
 from polydiff.gaussian.sampling import adaptive as adaptive
@@ -9,8 +14,8 @@ from polydiff.gaussian.sampling import first_order as first_order
 from polydiff.gaussian.sampling import multistep as multistep
 from polydiff.gaussian.sampling import single_step as single_step
 from polydiff.gaussian.sampling import stochastic as stochastic
-from polydiff.gaussian.sampling.diagnose import sound as sound
-from polydiff.gaussian.sampling.diagnose import where as where
+from polydiff.gaussian.sampling.diagnose import describe_failure as describe_failure
+from polydiff.gaussian.sampling.diagnose import within_limit as within_limit
 from polydiff.gaussian.sampling.execute import Step as Step
 from polydiff.gaussian.sampling.execute import run_plan as run_plan
 from polydiff.gaussian.sampling.execute import sample as sample

@@ -1,9 +1,10 @@
-r"""A sampler that chooses its steps: the probability-flow ODE to a tolerance, each sample with steps of its own.
+r"""A sampler with error control: it solves the probability-flow ODE to a tolerance, each sample with its own steps.
 
-In the frame of rectified flow, y = x / (s + sd) and t = s / (s + sd), the ODE is dy/dt = m with m = eps - D / sd:
-smooth over all noise levels, on times between 0 and 1.
+In the frame of rectified flow, y = x / (s + sd) and t = s / (s + sd), the ODE is dy/dt = m with m = eps - D / sd. The
+slope m is smooth over all noise levels, and t lies in [0, 1).
 
-Symbols: s noise level, sd the data's standard deviation, t flow time.
+Symbols: s noise level, sd standard deviation of the data, t flow time, D estimate of the clean state,
+eps = (x - D) / s.
 """
 
 from __future__ import annotations
@@ -30,15 +31,21 @@ def adaptive(
     method: str = "dopri5",
     sigma_data: float = 1.0,
 ) -> list[PlanRow]:
-    """An embedded Runge-Kutta method with error control (Dormand & Prince, 1980), then one step from `low` to 0.
+    """Return an embedded Runge-Kutta method with error control as one row, then a step from `low` to D.
+
+    (Dormand & Prince, 1980, https://doi.org/10.1016/0771-050X(80)90013-3; Bogacki & Shampine, 1989,
+    https://doi.org/10.1016/0893-9659(89)90079-7)
 
     Arguments:
-        levels: Noise levels, of which the first and, where it is not 0, the last count.
-        rtol: Error allowed in a step, relative to the state in units of sqrt(s^2 + sd^2) or so.
-        atol: Error allowed where the state is small, in standard deviations of the data.
-        low: Standard deviations of the data at which the estimate is taken for the end.
-        method: "dopri5" or "bosh3" (`polydiff.gaussian.ode`).
+        levels: Noise levels; only the first and, if it is above 0, the last are used.
+        rtol: Error allowed in a step, relative to |y|.
+        atol: Absolute error allowed in a step of y, in addition to the relative one.
+        low: Noise level, in standard deviations of the data, at which the integrator ends if the last level is 0.
+        method: "dopri5", of order 5, or "bosh3", of order 3 (`polydiff.gaussian.tableaux`).
         sigma_data: Standard deviation of the data.
+
+    Raises:
+        ValueError: A tolerance or `low` is not above 0.
     """
     if rtol <= 0 or atol <= 0 or low <= 0:
         raise ValueError(f"rtol, atol and low must be above 0, not {rtol:g}, {atol:g} and {low:g}.")
@@ -60,5 +67,5 @@ def adaptive(
         solution = integrate(slope, (y,), [space], *times, rtol=rtol, atol=atol, method=method)
         return solution.y[0] * (end + sigma_data)
 
-    way = Solve(begin, end, solve)
-    return [way] if levels[-1] else [way, Row(end, 0.0, (1.0,), 0.0, 0.0)]
+    integration = Solve(begin, end, solve)
+    return [integration] if levels[-1] else [integration, Row(end, 0.0, (1.0,), 0.0, 0.0)]

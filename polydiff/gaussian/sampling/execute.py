@@ -1,4 +1,9 @@
-"""The one loop that runs any plan, and the way from noise to samples."""
+"""The one loop that runs any plan, and the functions that sample: `sample`, and `trajectory` with every state.
+
+Symbols: s noise level, D estimate of the clean state, m_j latest slopes, newest first, A, B, C, P, Q coefficients of a
+row (`polydiff.gaussian.sampling.plan`), v share of the large variance. In shapes, B is the batch size and R the number
+of rows of a state.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +19,12 @@ from polydiff.gaussian.sampling.plan import Plan, PlanRow, Renoise, Row, Solve, 
 
 
 class Step(NamedTuple):
-    """What a sampler yields after each row.
+    """The result of one row of a plan.
 
     Attributes:
         sigma: Noise level of x.
-        x: The state, x_0 + sigma eps.
-        x_0: The latest estimate of the clean state.
+        x: The states x_0 + sigma eps, (R, ...).
+        x_0: The latest estimate of the clean states, (R, ...); the initial state before the first estimate.
     """
 
     sigma: float
@@ -36,15 +41,18 @@ def run_plan(
     cond: Condition | None,
     generators: Sequence[torch.Generator],
 ) -> Iterator[Step]:
-    """Run a plan from state x and yield after each row.
+    """Run a plan without gradients and yield a `Step` after each row.
 
     Arguments:
         rows: The plan.
-        denoise: E[x_0 | x].
-        x: The state at the noise level of the first row.
+        denoise: The denoiser, E[x_0 | x].
+        x: States (R, ...) at the noise level of the first row.
         space: Where x lives.
-        cond: Conditions.
-        generators: One random stream a sample, for rows with C > 0.
+        cond: Conditions; None: unconditional.
+        generators: B random streams, for rows with C > 0.
+
+    Yields:
+        The states after each row. Later rows do not write to them.
     """
     yield from execute(rows, denoise, x, space, cond, generators)
 
@@ -78,14 +86,14 @@ def execute(
 
 
 def estimate(row: Row, denoise: Denoise, x: State, space: Space, cond: Condition | None) -> tuple[State, State | None]:
-    """Return D(x), and v in (0, 1) of x's shape if the row's noise needs the learned variance.
+    """Return D(x), and v in (0, 1) if the noise of the row needs the learned variance; each of the shape of x.
 
     Arguments:
         row: Gives the noise level.
-        denoise: D.
-        x: The state.
+        denoise: The denoiser D.
+        x: States, (R, ...).
         space: Where x lives.
-        cond: Conditions.
+        cond: Conditions; None: unconditional.
     """
     sigma = shared_level(row.at)
     if row.C_large is None:
@@ -94,14 +102,14 @@ def estimate(row: Row, denoise: Denoise, x: State, space: Space, cond: Condition
 
 
 def add_noise(x: State, row: Row, v: State | None, space: Space, generators: Sequence[torch.Generator]) -> State:
-    """Return a state with a row's noise: C, or C^(1 - v) C_large^v elementwise, which is 0 if either end is 0.
+    """Return states with the noise of a row: of size C, or C^(1 - v) C_large^v elementwise; 0 if C or C_large is 0.
 
     Arguments:
-        x: The state.
+        x: States, (R, ...).
         row: Gives C and C_large.
-        v: Share of C_large in the logarithm, of x's shape; None: 0.
+        v: Share of C_large on a logarithmic scale, of the shape of x; None: 0.
         space: Where x lives.
-        generators: One random stream a sample.
+        generators: B random streams.
     """
     if not row.C:
         return x
@@ -113,13 +121,13 @@ def add_noise(x: State, row: Row, v: State | None, space: Space, generators: Seq
 
 
 def combine(a: float, x: State, bs: Sequence[float], states: Sequence[State]) -> State:
-    """Return a x + sum_j b_j m_j, a new tensor unless that is x.
+    """Return a x + sum_j b_j m_j: x itself if a is 1 and no b_j counts, else a new tensor.
 
     Arguments:
         a: Factor of x.
-        x: A state.
-        bs: b_0, b_1, ...
-        states: m_0, m_1, ..., of x's shape; there may be fewer than factors.
+        x: States, (R, ...).
+        bs: Factors b_0, b_1, ...
+        states: m_0, m_1, ..., each (R, ...). Factors without a state are ignored.
     """
     out, fresh = (x, False) if a == 1 else (torch.mul(x, a), True)
     for b, m in zip(bs, states, strict=False):
@@ -143,7 +151,7 @@ def begin(
     spacing_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> tuple[list[PlanRow], State]:
-    """Return a plan and the state that it begins with; arguments as in `sample`."""
+    """Return a plan and the state (R, ...) at which it starts; arguments as in `sample`."""
     data = denoise.sigma_data
     if levels is None:
         levels = grid(denoise.schedule, steps, sampler, spacing, data, start, spacing_options)
@@ -160,7 +168,7 @@ def trajectory(
     generators: Sequence[torch.Generator],
     **how: Any,
 ) -> Iterator[Step]:
-    """Sample and yield every state; arguments as in `sample`."""
+    """Sample and yield a `Step` after each row of the plan; arguments as in `sample`."""
     rows, x = begin(denoise, space, generators=generators, **how)
     return run_plan(rows, denoise, x, space, cond, generators)
 
@@ -173,25 +181,30 @@ def sample(
     generators: Sequence[torch.Generator],
     **how: Any,
 ) -> State:
-    """Return samples on a space.
+    """Return B samples, (R, ...).
 
     Arguments:
         denoise: A denoiser, guided or not.
         space: Where the B samples live.
-        cond: Their conditions.
-        generators: One random stream a sample (`streams.streams`), so that a sample does not depend on its
-            batch.
-        how: What `begin` takes:
-            steps: Number of steps, 50.
-            sampler: Name of the method (`SAMPLERS`), "auto".
-            spacing: Name of the placement of noise levels (`SPACINGS`); None: the sampler's own.
-            spacing_options: Further arguments of the placement.
-            levels: Noise levels of your own, falling, instead of steps and spacing.
-            init: Clean states to begin from, with noise of the first level added (SDEdit); None: from noise alone.
-            start: Noise level to begin at; None: the schedule's highest.
-            options: Every other name is an argument of the method, such as eta.
+        cond: Conditions of the samples; None: unconditional.
+        generators: B random streams (`polydiff.core.streams.streams`). Each sample has its own, so that it does not
+            depend on the rest of its batch.
+        how: Further arguments:
+            steps: Number of steps; default 50.
+            sampler: Name of the sampler (`SAMPLERS`); default "auto".
+            spacing: Name of the spacing of noise levels (`SPACINGS`); None: the sampler's own.
+            spacing_options: Further arguments of the spacing.
+            levels: Decreasing noise levels, which replace steps and spacing; None: as these specify.
+            init: Clean states (R, ...) to start from, with noise of the first level added (SDEdit); None: start from
+                noise alone.
+            start: Noise level at which sampling starts; None: the schedule's highest.
+            options: Any other name is an argument of the sampler, such as eta.
+
+    Raises:
+        ValueError: A noise level, a number of steps or an option is wrong.
+        UserError: The name of the sampler or the spacing is not registered.
     """
-    with torch.no_grad():  # once for all rows: `run_plan` must give the caller's mode back at each
+    with torch.no_grad():  # once for all rows; `run_plan` would restore the caller's gradient mode after each
         rows, x = begin(denoise, space, generators=generators, **how)
         for step in execute(rows, denoise, x, space, cond, generators):
             x = step.x

@@ -1,6 +1,10 @@
-"""Samplers of one evaluation and one step: DDPM, DDIM and their kin.
+"""Samplers whose steps use one evaluation and the latest estimate: DDPM, DDIM and similar methods.
 
-Symbols: s noise level, r = s_1 / s_0 of a step from s_0 to s_1, D the estimate of the clean state, xi fresh noise.
+The one exception is `gradient_estimation`, which also uses the estimate before.
+
+Symbols: s noise level, s_0 and s_1 its values at the two ends of a step, s_d level to which the deterministic part of a
+step goes, s_u standard deviation of the noise that is added there, sd standard deviation of the data, D estimate of the
+clean state, eps = (x - D) / s, xi standard normal noise on the space.
 """
 
 from __future__ import annotations
@@ -14,9 +18,18 @@ from polydiff.gaussian.sampling.plan import SAMPLERS, Row
 
 
 def ancestral(s0: float, s1: float, eta: float) -> tuple[float, float]:
-    """Return (s_d, s_u): the level to go down to and the noise to add there, s_d^2 + s_u^2 = s_1^2.
+    """Return (s_d, s_u): the level to go down to and the noise to add there, with s_d^2 + s_u^2 = s_1^2.
 
-    s_u = eta s_1 sqrt(1 - s_1^2 / s_0^2), the noise of the DDPM posterior for eta = 1 (Song et al., 2021, eq. 16).
+    s_u = eta s_1 sqrt(1 - s_1^2 / s_0^2). For eta = 1 this is the noise of the DDPM posterior (Song et al., DDIM, 2021,
+    eq. 16, https://arxiv.org/abs/2010.02502).
+
+    Arguments:
+        s0: Noise level at the start of the step.
+        s1: Noise level at its end.
+        eta: Strength of noise, in [0, 1].
+
+    Raises:
+        ValueError: eta is not in [0, 1].
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"eta must be between 0 and 1, not {eta}.")
@@ -26,9 +39,14 @@ def ancestral(s0: float, s1: float, eta: float) -> tuple[float, float]:
 
 @SAMPLERS.register("ddim")
 def ddim(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
-    """DDIM (Song et al., 2021, https://arxiv.org/abs/2010.02502): x <- D + s_d / s_0 (x - D) + s_u xi.
+    """Return the rows of DDIM: x <- D + s_d / s_0 (x - D) + s_u xi (Song et al., 2021).
 
-    eta = 0 is Euler's method on the probability-flow ODE, eta = 1 is DDPM with the small variance.
+    https://arxiv.org/abs/2010.02502. With eta = 0 it is Euler's method on the probability-flow ODE, with eta = 1 DDPM
+    with the small variance.
+
+    Arguments:
+        levels: Noise levels.
+        eta: Strength of noise, in [0, 1].
     """
 
     def row(s0: float, s1: float) -> Row:
@@ -40,7 +58,7 @@ def ddim(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
 
 @SAMPLERS.register("euler")
 def euler(levels: Sequence[float]) -> list[Row]:
-    """Euler's method on the probability-flow ODE, order 1: in this frame, DDIM with eta = 0."""
+    """Return the rows of Euler's method on the probability-flow ODE, order 1: in this frame, DDIM with eta = 0."""
     return ddim(levels, eta=0.0)
 
 
@@ -53,26 +71,29 @@ def euler(levels: Sequence[float]) -> list[Row]:
     )
 )
 def shortcut(levels: Sequence[float]) -> list[Row]:
-    """Euler's rows for a network conditioned on the size of each step (Frans et al., 2024).
+    """Return the rows of `euler`, for a network conditioned on the size of each step (Frans et al., 2024).
 
-    A step of its velocity u in flow time, x_t - d u with D = x_t - t u, is in this frame DDIM's
-    (`polydiff.gaussian.objective.shortcut`).
+    https://arxiv.org/abs/2410.12557. In flow time, a step of the network's velocity u is x_t - d u with D = x_t - t u.
+    In this frame it is a step of DDIM (`polydiff.gaussian.objective.shortcut`).
     """
     return ddim(levels, eta=0.0)
 
 
 @SAMPLERS.register("consistency")
 def consistency(levels: Sequence[float]) -> list[Row]:
-    """x <- D(x, s_0) + s_1 xi: jump to the data, add noise of the next level (Song et al., 2023, algorithm 1).
+    """Return the rows x <- D(x, s_0) + s_1 xi: go to the data, then add noise (Song et al., 2023, algorithm 1).
 
-    For consistency models, where one step gives a sample and more steps improve it. https://arxiv.org/abs/2303.01469
+    https://arxiv.org/abs/2303.01469. For consistency models: one step gives a sample, and more steps improve it.
     """
     return [Row(s0, 0.0, (1.0,), s1, s1) for s0, s1 in pairwise(levels)]
 
 
 @SAMPLERS.register("euler_ancestral")
 def euler_ancestral(levels: Sequence[float], eta: float = 1.0) -> list[Row]:
-    """Euler to a lower level, then noise (Crowson, k-diffusion, 2022): in this frame, DDIM with eta."""
+    """Return the rows of Euler steps to a lower level, each followed by noise: in this frame, DDIM with eta.
+
+    (Crowson, k-diffusion, 2022, https://github.com/crowsonkb/k-diffusion)
+    """
     return ddim(levels, eta)
 
 
@@ -87,14 +108,20 @@ def euler_ancestral(levels: Sequence[float], eta: float = 1.0) -> list[Row]:
     )
 )
 def ddpm(levels: Sequence[float], variance: str = "small", sigma_data: float = 1.0) -> list[Row]:
-    """Ancestral sampling (Ho et al., 2020, https://arxiv.org/abs/2006.11239), order 1.
+    """Return the rows of ancestral sampling (Ho et al., 2020, https://arxiv.org/abs/2006.11239), order 1.
+
+    The last step, to 0, adds no noise.
 
     Arguments:
         levels: Noise levels.
-        variance: "small", the posterior's variance for data at a point, or "large", beta, that for Gaussian data. In
-            this frame beta = (s_0^2 - s_1^2) (s_d^2 + s_1^2) / (s_d^2 + s_0^2). "learned": small^{1 - v} large^v, v by
-            the network (Nichol & Dhariwal, 2021, https://arxiv.org/abs/2102.09672). The last step adds no noise.
-        sigma_data: s_d, 1 in the paper.
+        variance: Variance of the noise of a step. "small": the posterior's for data at a point. "large": the
+            posterior's for Gaussian data, the paper's beta, here (s_0^2 - s_1^2) (sd^2 + s_1^2) / (sd^2 + s_0^2).
+            "learned": small^{1 - v} large^v with v in (0, 1) from the network (Nichol & Dhariwal, 2021,
+            https://arxiv.org/abs/2102.09672).
+        sigma_data: sd; 1 in the paper.
+
+    Raises:
+        ValueError: `variance` is none of the three.
     """
     rows = ddim(levels, eta=1.0)
     if variance == "small":
@@ -113,7 +140,10 @@ def ddpm(levels: Sequence[float], variance: str = "small", sigma_data: float = 1
 
 @SAMPLERS.register("gradient_estimation")
 def gradient_estimation(levels: Sequence[float], gamma: float = 2.0) -> list[Row]:
-    """DDIM with eps <- gamma eps_i + (1 - gamma) eps_{i-1} (Permenter & Yuan, 2023, https://arxiv.org/abs/2306.04848)."""
+    """Return the rows of DDIM with gamma eps_i + (1 - gamma) eps_{i-1} in place of eps_i (Permenter & Yuan, 2023).
+
+    https://arxiv.org/abs/2306.04848. The first step is that of DDIM.
+    """
 
     def row(i: int, s0: float, s1: float) -> Row:
         h = s1 - s0

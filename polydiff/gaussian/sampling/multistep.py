@@ -1,10 +1,10 @@
-r"""Multistep samplers: one evaluation a step, and what earlier steps found out.
+r"""Multistep samplers: one evaluation a step, combined with the estimates of earlier steps.
 
-`adams` is the general method; DEIS, LMS and DPM-Solver++(3M) are choices of its frame and variable. Methods whose
-published coefficients are not exact integrals (DPM-Solver++(2M), UniPC, PLMS) are written as published.
+`adams` is the general method. DEIS, LMS and DPM-Solver++(3M) are choices of its frame and variable. Methods whose
+published coefficients are not exact integrals (DPM-Solver++(2M), UniPC, PLMS) have the published ones.
 
-Symbols: s noise level, r = s_1 / s_0 and h = log(s_0 / s_1) of a step from s_0 to s_1, D_0, D_1, ... the latest
-estimates of the clean state, eps_j = (x_j - D_j) / s_j.
+Symbols: s noise level, r = s_1 / s_0 and h = log(s_0 / s_1) for a step from s_0 to s_1, D_0, D_1, ... latest estimates
+of the clean state, newest first, eps_j = (x_j - D_j) / s_j.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from polydiff.gaussian.sampling.adams import FRAMES, add_padded, check, safe_order, step, whole
+from polydiff.gaussian.sampling.adams import FRAMES, add_padded, check_options, safe_order, step, whole
 from polydiff.gaussian.sampling.plan import SAMPLERS, Row
 from polydiff.gaussian.sampling.single_step import classical, steps, trapezoid
 
@@ -34,31 +34,29 @@ def adams(
     limit: float = 4.0,
     sigma_data: float = 1.0,
 ) -> list[Row]:
-    """Adams-Bashforth in any frame and variable, with a free Adams-Moulton corrector (`sampling.adams`).
+    """Return the rows of Adams-Bashforth in any frame and variable (see `polydiff.gaussian.sampling.adams`).
 
     Arguments:
         levels: Noise levels.
-        order: Slopes that a step uses, once there are so many.
-        frame: What is integrated: x0, eps, v or flow.
-        variable: In which slopes are interpolated: log, sigma, root, cbrt, angle, ratio (s / (s + sd)) or
-            time (of VP).
-        corrector: Slopes that the corrector uses, the new one included; 0 or 1: none.
+        order: Number of slopes in a step, from the step on where there are so many.
+        frame: Slope that is integrated: x0, eps, v or flow (`FRAMES`).
+        variable: Variable in which slopes are interpolated: log, sigma, root, cbrt, angle, ratio or time (`VARIABLES`).
+        corrector: Number of slopes in the free Adams-Moulton corrector, with the new one; 0 or 1: no corrector.
         tau: Strength of noise, in the frame x0 only.
-        low: Lowest noise level at which a step adds noise.
-        high: The highest.
-        last: Variable of the step to 0; "same": as before, but "ratio" for log s, which has no value at 0; "none": that
-            step is of order 1.
-        limit: How much larger than for equal steps the weights may grow before the order of a step is lowered.
+        low: Lowest noise level from which a step adds noise.
+        high: Highest noise level from which a step adds noise.
+        last: Variable of the step to 0; "same": `variable`, but ratio for log (infinite at 0); "none": order 1.
+        limit: Largest ratio of the weights to those of equal steps; a step beyond it has a lower order (`safe_order`).
         sigma_data: Standard deviation of the data.
     """
-    check(order, frame, variable, corrector, tau, last)
+    check_options(order, frame, variable, corrector, tau, last)
     rows: list[Row] = []
     nodes: tuple[float, ...] = ()
     before: tuple[float, tuple[float, ...], float] | None = None
     for s0, s1 in pairwise(levels):
         nodes = (s0, *nodes[: max(order, corrector) - 1])
         noise = tau if low <= s0 <= high else 0.0
-        V, k = ending(variable, last, order) if s1 == 0 else (variable, order)
+        V, k = last_step(variable, last, order) if s1 == 0 else (variable, order)
         k = safe_order(s1, nodes, k, V, sigma_data, limit)
         A, weights, C = step(s0, s1, nodes[:k], frame, V, sigma_data, noise)
         B = tuple(weights)
@@ -73,15 +71,15 @@ def adams(
     return rows
 
 
-def ending(variable: str, last: str, order: int) -> tuple[str, int]:
-    """Return the variable and the order of a step to 0."""
+def last_step(variable: str, last: str, order: int) -> tuple[str, int]:
+    """Return the variable and the order of a step to 0, from arguments of `adams`."""
     if last == "none":
         return "sigma", 1
     return ("ratio" if variable == "log" else variable) if last == "same" else last, order
 
 
 def not_negative(name: str, value: float) -> float:
-    """Return a number; one below 0 is a `ValueError`."""
+    """Return a number; raise ValueError if it is below 0."""
     if value < 0:
         raise ValueError(f"{name} must not be negative; it is {value}.")
     return value
@@ -89,12 +87,14 @@ def not_negative(name: str, value: float) -> float:
 
 @SAMPLERS.register("deis")
 def deis(levels: Sequence[float], order: int = 3, variable: str = "time", sigma_data: float = 1.0) -> list[Row]:
-    """DEIS tAB-k (Zhang & Chen, 2023, https://arxiv.org/abs/2204.13902): eps as a polynomial of the time of VP.
+    """Return the rows of DEIS tAB-k, with eps a polynomial of the VP SDE's time (Zhang & Chen, 2023).
+
+    https://arxiv.org/abs/2204.13902
 
     Arguments:
         levels: Noise levels.
-        order: Slopes that a step uses, 1 to 4.
-        variable: In which slopes are interpolated, as in `adams`.
+        order: Number of slopes in a step, 1 to 4.
+        variable: Variable in which slopes are interpolated, as in `adams`.
         sigma_data: Standard deviation of the data.
     """
     return adams(levels, whole("order", order, 1, 4), "eps", variable, limit=math.inf, sigma_data=sigma_data)
@@ -102,25 +102,25 @@ def deis(levels: Sequence[float], order: int = 3, variable: str = "time", sigma_
 
 @SAMPLERS.register("lms")
 def lms(levels: Sequence[float], order: int = 4) -> list[Row]:
-    """Linear multistep in s (Crowson, k-diffusion, 2022): eps as a polynomial of the noise level."""
+    """Return the rows of a linear multistep method with eps a polynomial of s (Crowson, k-diffusion, 2022)."""
     return adams(levels, whole("order", order, 1, 4), "eps", "sigma", limit=math.inf)
 
 
 @SAMPLERS.register("dpmpp_3m")
 def dpmpp_3m(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
-    """DPM-Solver++(3M) (Lu et al., 2022, https://arxiv.org/abs/2211.01095), order 3; eta > 0 solves the SDE.
+    """Return the rows of DPM-Solver++(3M) (Lu et al., 2022, https://arxiv.org/abs/2211.01095), order 3; eta > 0: SDE.
 
-    With the second difference weighted as in the Taylor series: the published code halves it, which leaves order 2.
+    The second difference is weighted as in the Taylor series. The published code halves it, and so is of order 2.
     """
     return adams(levels, 3, "x0", "log", tau=math.sqrt(not_negative("eta", eta)), last="none")
 
 
 @SAMPLERS.register("dpmpp_2m")
 def dpmpp_2m(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
-    """DPM-Solver++(2M) (Lu et al., 2022, https://arxiv.org/abs/2211.01095), order 2; eta > 0 solves the SDE.
+    """Return the rows of DPM-Solver++(2M) (Lu et al., 2022, https://arxiv.org/abs/2211.01095), order 2; eta > 0: SDE.
 
     x <- r x + (1 - r) ((1 + k) D_0 - k D_1), k = h / (2 h_before). The first step and the step to 0 are of order 1.
-    For the SDE, r becomes r^{1 + eta} in the kernel, and the noise s_1 sqrt(1 - r^{2 eta}).
+    For the SDE, r^{1 + eta} replaces r, and noise of standard deviation s_1 sqrt(1 - r^{2 eta}) is added.
     """
     not_negative("eta", eta)
     rows: list[Row] = []
@@ -136,27 +136,27 @@ def dpmpp_2m(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
 
 @SAMPLERS.register("dpmpp_2m_sde")
 def dpmpp_2m_sde(levels: Sequence[float], eta: float = 1.0) -> list[Row]:
-    """SDE-DPM-Solver++(2M): `dpmpp_2m` with noise (Lu et al., 2022)."""
+    """Return the rows of SDE-DPM-Solver++(2M): `dpmpp_2m` with noise (Lu et al., 2022)."""
     return dpmpp_2m(levels, eta)
 
 
 @SAMPLERS.register("dpmpp_3m_sde")
 def dpmpp_3m_sde(levels: Sequence[float], eta: float = 1.0) -> list[Row]:
-    """SDE-DPM-Solver++(3M): `dpmpp_3m` with noise (Lu et al., 2022; Crowson, k-diffusion, 2023)."""
+    """Return the rows of SDE-DPM-Solver++(3M): `dpmpp_3m` with noise (Lu et al., 2022; Crowson, k-diffusion, 2023)."""
     return dpmpp_3m(levels, eta)
 
 
 BASHFORTH = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
-"""Adams-Bashforth coefficients of equal steps, newest slope first (Bashforth & Adams, 1883)."""
+"""Coefficients of Adams-Bashforth for equal steps, newest slope first, of orders 1 to 4 (Bashforth & Adams, 1883)."""
 
 
 def equal_steps(levels: Sequence[float], order: int = 4, earlier: Sequence[int] = ()) -> list[Row]:
-    """Return steps for eps with the coefficients of equal steps, for any grid.
+    """Return the rows of Adams-Bashforth for eps with the coefficients of equal steps, on any grid.
 
     Arguments:
         levels: Noise levels.
-        order: Slopes that a step uses, once there are so many.
-        earlier: Places of safe_order slopes in the history before the first step, 0 the newest.
+        order: Number of slopes in a step, from the step on where there are so many.
+        earlier: Places of the usable slopes in the history before the first step; 0 is the newest.
     """
     whole("order", order, 1, 4)
     rows: list[Row] = []
@@ -171,22 +171,22 @@ def equal_steps(levels: Sequence[float], order: int = 4, earlier: Sequence[int] 
 
 @SAMPLERS.register("ipndm")
 def ipndm(levels: Sequence[float], order: int = 4) -> list[Row]:
-    """iPNDM (Zhang & Chen, 2023, https://arxiv.org/abs/2204.13902): PLMS that begins with lower orders.
+    """Return the rows of iPNDM: PLMS that starts with lower orders (Zhang & Chen, 2023).
 
-    The coefficients are those of equal steps: exact orders are lost on other grids, robustness at few steps is won.
+    https://arxiv.org/abs/2204.13902. With coefficients of equal steps, order 1 on other grids, but robust at few steps.
     """
     return equal_steps(levels, order)
 
 
 @SAMPLERS.register("plms")
 def plms(levels: Sequence[float]) -> list[Row]:
-    """PLMS (Liu et al., PNDM, 2022, https://arxiv.org/abs/2202.09778), started by one step of Heun's method."""
+    """Return the rows of PLMS after a first step of Heun (Liu et al., PNDM, 2022, https://arxiv.org/abs/2202.09778)."""
     return [*steps(levels[:2], trapezoid), *equal_steps(levels[1:], 4, earlier=(1,) if levels[1] > 0 else ())]
 
 
 @SAMPLERS.register("pndm")
 def pndm(levels: Sequence[float]) -> list[Row]:
-    """PNDM (Liu et al., 2022, https://arxiv.org/abs/2202.09778): three steps of Runge-Kutta 4, then PLMS of order 4."""
+    """Return the rows of PNDM: 3 steps of Runge-Kutta 4, then PLMS (Liu et al., 2022, https://arxiv.org/abs/2202.09778)."""
     return [*steps(levels[:4], classical), *equal_steps(levels[3:], 4, earlier=(3, 7, 11))]
 
 
@@ -194,16 +194,16 @@ def pndm(levels: Sequence[float]) -> list[Row]:
 def unipc(
     levels: Sequence[float], order: int = 2, solver: str = "bh2", corrector: bool = True, falling: bool = True
 ) -> list[Row]:
-    r"""UniPC in the frame x0 (Zhao et al., 2023, algorithms 5 and 6, https://arxiv.org/abs/2302.04867).
+    r"""Return the rows of UniPC in the frame x0 (Zhao et al., 2023, algorithms 5, 6, https://arxiv.org/abs/2302.04867).
 
     With R_{ki} = r_i^{k-1}, b_k = k! phi_{k+1}(-h) (-h) / B(h) and r_i = (log s_0 - log s_i) / h, the differences
     D_i - D_0 are weighted by B(h) R^{-1} b / r_i. Order 2 has the published weight 1/2.
 
     Arguments:
         levels: Noise levels.
-        order: p of the predictor; the corrector has order p + 1.
+        order: Order p of the predictor, 1 to 6; the corrector has order p + 1.
         solver: "bh1", B(h) = -h, or "bh2", B(h) = exp(-h) - 1.
-        corrector: Whether a new slope improves the step that led to it.
+        corrector: Whether each new estimate corrects the step before it.
         falling: Whether orders fall to 1 at the end, as published.
     """
     if solver not in ("bh1", "bh2"):
@@ -225,14 +225,14 @@ def unipc(
 
 
 def unip_weights(s0: float, s1: float, earlier: Sequence[float], solver: str, new: bool = False) -> tuple[float, ...]:
-    """Return the weights of estimates, newest first, in a step of UniP from s0 or, with the one at s1, of UniC.
+    """Return the weights of estimates, newest first, in a step of UniP or, if the estimate at s1 is known, of UniC.
 
     Arguments:
-        s0: Where the step begins; its estimate is always used.
-        s1: Where it ends.
+        s0: Noise level at the start of the step; its estimate is always used.
+        s1: Noise level at its end.
         earlier: Noise levels of the estimates before, newest first.
         solver: "bh1" or "bh2".
-        new: Whether the estimate at s1 is known; it then comes first.
+        new: Whether the estimate at s1 is known; its weight then comes first.
     """
     if s1 == 0:
         return (1.0,)

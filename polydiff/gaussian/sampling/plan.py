@@ -1,15 +1,18 @@
-r"""What a sampler is: rows of coefficients.
+r"""Plans: a sampler is a list of rows of coefficients.
 
 In the frame x = x_0 + s eps every schedule's probability-flow ODE is dx/ds = (x - D(x, s)) / s with D = E[x_0 | x]
-(Karras et al., 2022, eq. 1, https://arxiv.org/abs/2206.00364), and every sampler is a list of rows
+(Karras et al., 2022, eq. 1, https://arxiv.org/abs/2206.00364). A sampler is a list of rows
 
 $$ x \leftarrow A\,x + \sum_j B_j m_j + C\,\xi, \qquad m_0 = P\,D(x, s) + Q\,x, $$
 
-where m_0, m_1, ... are the latest estimates, newest first, in the frame that the method integrates (P = 1, Q = 0: the
-clean state itself), and xi is a standard normal draw on the space. The numbers follow from the noise levels alone.
+where m_0, m_1, ... are the latest slopes, newest first, in the frame that the method integrates (P = 1, Q = 0:
+estimates of the clean state), and xi is standard normal noise on the space. The coefficients depend on the noise
+levels, the options of the sampler and the standard deviation of the data.
 
-A plan may also hold rows that do not evaluate the network, x <- A x + C xi (`Renoise`), and rows that hand the state to
-an integrator with steps of its own (`Solve`).
+A plan may also contain rows that do not evaluate the network, x <- A x + C xi (`Renoise`), and rows that pass the state
+to an integrator with error control (`Solve`).
+
+Symbols: s noise level, x state, D estimate of the clean state, A B C P Q coefficients, B also the batch size in shapes.
 """
 
 from __future__ import annotations
@@ -37,12 +40,13 @@ class Row(NamedTuple):
     Attributes:
         at: Noise level of x, at which the network is evaluated.
         A: Factor of x.
-        B: Factors of the latest estimates, newest first.
+        B: Factors of the latest slopes m_0, m_1, ..., newest first.
         C: Factor of fresh noise.
-        to: Noise level of x afterwards.
-        P: Factor of D in the estimate that is kept.
-        Q: Factor of x in the estimate that is kept.
-        C_large: The other end of a learned noise factor: C^(1 - v) C_large^v, v in [0, 1] by the network; None: C.
+        to: Noise level of x after the update.
+        P: Factor of D in m_0.
+        Q: Factor of x in m_0.
+        C_large: For a learned variance, the noise factor is C^(1 - v) C_large^v with v in [0, 1] from the network;
+            None: it is C.
     """
 
     at: float
@@ -59,7 +63,7 @@ class Renoise(NamedTuple):
     """A change of scale and noise without an evaluation: x <- A x + C xi.
 
     Attributes:
-        to: Noise level of x afterwards.
+        to: Noise level of x after the update.
         A: Factor of x.
         C: Factor of fresh noise; 0: none.
     """
@@ -70,12 +74,12 @@ class Renoise(NamedTuple):
 
 
 class Solve(NamedTuple):
-    """An integrator that goes from one noise level to another by steps of its own.
+    """An integrator that takes the state from one noise level to another and chooses its own steps.
 
     Attributes:
         at: Noise level of x.
-        to: Noise level of x afterwards.
-        solve: (denoise, x, space, cond) -> the state at `to`.
+        to: Noise level of x after the integration.
+        solve: (denoise, x, space, cond) -> the state at `to`, of the shape of x.
     """
 
     at: float
@@ -90,10 +94,10 @@ Make = TypeVar("Make", bound=Sampler)
 
 
 class SamplerRegistry(Registry[Sampler]):
-    """Samplers by name. A registered function keeps its own type, since samplers change each other's rows."""
+    """Samplers by name. A registered function keeps its own type, since some samplers change the rows of others."""
 
     def register(self, name: str) -> Callable[[Make], Make]:
-        """Return a decorator that files a function (levels, **options) -> rows under `name`."""
+        """Return a decorator that registers a function (levels, **options) -> rows."""
 
         def file(make: Make) -> Make:
             super(SamplerRegistry, self).register(name)(make)
@@ -103,7 +107,7 @@ class SamplerRegistry(Registry[Sampler]):
 
 
 SAMPLERS = SamplerRegistry("sampler")
-"""Name -> (levels, **options) -> rows, for decreasing noise levels that may end in 0."""
+"""Name -> function (levels, **options) -> rows, for decreasing noise levels of which the last may be 0."""
 
 
 def evaluation_rows(rows: Plan) -> list[Row]:
@@ -112,20 +116,20 @@ def evaluation_rows(rows: Plan) -> list[Row]:
 
 
 def evaluations(rows: Plan) -> int | None:
-    """Return how often a plan evaluates the network; None if that depends on the samples."""
+    """Return the number of evaluations of the network in a plan; None if it depends on the samples."""
     return None if any(isinstance(row, Solve) for row in rows) else len(evaluation_rows(rows))
 
 
 def at_nearest(sigma: Tensor, levels: Sequence[float], *columns: Sequence[float]) -> tuple[Tensor, ...]:
-    """Return what belongs to the level nearest to each noise level, since a level of a state may be rounded.
+    """Return the entries of columns at the level nearest to each noise level, which may be rounded.
 
     Arguments:
         sigma: Noise levels, () or (B,).
         levels: Noise levels of a plan's rows.
-        columns: Numbers, each column as long as `levels`.
+        columns: Columns of numbers, each with one entry for each level.
 
     Returns:
-        For each column the numbers of the nearest level, float64, in the shape and on the device of sigma.
+        The entries of each column, float64, of the shape and on the device of sigma.
     """
     level = level_of(sigma)
     if level is not None:
@@ -148,7 +152,23 @@ def plan(
     spacing_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> list[PlanRow]:
-    """Return the rows of a sampler on a grid; arguments as in `polydiff.gaussian.sampling.sample`."""
+    """Return the rows of a sampler on a grid of noise levels.
+
+    Arguments:
+        schedule: Gives the range of noise levels.
+        steps: Number of steps.
+        sampler: Name of the sampler (`SAMPLERS`).
+        spacing: Name of the spacing of noise levels (`SPACINGS`); None: the sampler's own.
+        sigma_data: Standard deviation of the data.
+        start: Noise level at which sampling starts; None: the schedule's highest.
+        levels: Decreasing noise levels, which replace steps and spacing; None: as these specify.
+        spacing_options: Further arguments of the spacing; None: none.
+        options: Further arguments of the sampler.
+
+    Raises:
+        ValueError: A noise level, a number of steps or an option is wrong.
+        UserError: The name of the sampler or the spacing is not registered.
+    """
     if levels is None:
         levels = grid(schedule, steps, sampler, spacing, sigma_data, start, spacing_options)
     return rows_on(levels, sampler, sigma_data, **options)
@@ -168,40 +188,41 @@ def grid(
     Arguments:
         schedule: Gives the range.
         steps: Number of steps.
-        sampler: Name of the method.
-        spacing: Name of the placement; None: the sampler's own.
+        sampler: Name of the sampler.
+        spacing: Name of the spacing; None: the sampler's own, "auto" for auto and "asinh" for all others.
         sigma_data: Standard deviation of the data.
-        start: Noise level to begin at; None: the schedule's highest.
-        options: Further arguments of the placement; None: none.
+        start: Noise level at which sampling starts; None: the schedule's highest.
+        options: Further arguments of the spacing; None: none.
     """
-    place = spacing or ("auto" if sampler == "auto" else "asinh")
-    return noise_levels(schedule, steps, place, start, sigma_data, **(options or {}))
+    name = spacing or ("auto" if sampler == "auto" else "asinh")
+    return noise_levels(schedule, steps, name, start, sigma_data, **(options or {}))
 
 
 def rows_on(levels: Sequence[float], sampler: str, sigma_data: float = 1.0, **options: Any) -> list[PlanRow]:
     """Return the rows of a sampler on noise levels, from a cache if the options can be hashed.
 
     Arguments:
-        levels: Noise levels, falling; the last may be 0.
-        sampler: Name of the method.
-        sigma_data: Standard deviation of the data, for methods with an argument of this name.
-        options: Further arguments of the method.
+        levels: Noise levels, decreasing; the last may be 0.
+        sampler: Name of the sampler (`SAMPLERS`).
+        sigma_data: Standard deviation of the data, for samplers with an argument of this name.
+        options: Further arguments of the sampler.
 
     Raises:
-        ValueError: The levels do not fall, or the method rejects an option.
+        ValueError: The levels do not decrease, or the sampler rejects an option.
+        UserError: The name of the sampler is not registered.
     """
     if len(levels) < 2 or not (levels[-1] >= 0 and levels[0] < math.inf and all(a > b for a, b in pairwise(levels))):
-        raise ValueError(f"levels must be two or more finite noise levels that fall, none below 0: {list(levels)}.")
+        raise ValueError(f"levels must be two or more finite noise levels, decreasing, none below 0: {list(levels)}.")
     if all(isinstance(value, Hashable) for value in options.values()):
-        return list(remembered(SAMPLERS[sampler], sigma_data, tuple(levels), tuple(sorted(options.items()))))
+        return list(cached_rows(SAMPLERS[sampler], sigma_data, tuple(levels), tuple(sorted(options.items()))))
     return list(for_data(SAMPLERS[sampler], sigma_data, levels, **options))
 
 
 @lru_cache(maxsize=64)
-def remembered(
+def cached_rows(
     method: Sampler, sigma_data: float, levels: tuple[float, ...], options: tuple[tuple[str, Any], ...]
 ) -> tuple[PlanRow, ...]:
-    """Return the rows of a method; a thousand rows of integrals take longer to compute than to run on a small state.
+    """Return the rows of a sampler from a cache: on small states, computing 1000 rows takes longer than running them.
 
     Arguments:
         method: The sampler.

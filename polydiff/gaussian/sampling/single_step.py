@@ -1,9 +1,11 @@
-r"""Single-step samplers, several evaluations a step: Heun, DPM-Solver-2 and -3, DPM-Solver++(2S), Runge-Kutta 4.
+r"""Single-step samplers, with several evaluations a step: Heun, DPM-Solver-2 and -3, DPM-Solver++(2S), Runge-Kutta 4.
 
-A stage is written from the state at the step's beginning, x_stage = a x + sum_j b_j m_j; `staged` turns that into rows,
-which start from the stage before. A stage at s = 0 cannot be evaluated, so the step to 0 is Euler's.
+A step has stages. Each is a combination of the state x at the start of the step and the slopes of the stages before,
+x_stage = a x + sum_j b_j m_j. `staged` converts stages to rows, each of which starts from the stage before. A stage at
+s = 0 cannot be evaluated, so the step to 0 is Euler's.
 
-Symbols: s noise level, r = s_1 / s_0 and h = log(s_0 / s_1) of a step from s_0 to s_1, eps = (x - D) / s.
+Symbols: s noise level, r = s_1 / s_0 and h = log(s_0 / s_1) for a step from s_0 to s_1, D estimate of the clean state,
+eps = (x - D) / s, m_j slopes: eps, or D in DPM-Solver++.
 """
 
 from __future__ import annotations
@@ -18,13 +20,13 @@ from polydiff.gaussian.sampling.plan import SAMPLERS, PlanRow, Renoise, Row
 
 
 class Stage(NamedTuple):
-    """A state of a step, from the step's beginning: x = a x_begin + sum_j b_j m_j.
+    """A stage of a step: one evaluation and the state that follows, a x + sum_j b_j m_j with x at the step's start.
 
     Attributes:
-        at: Noise level at which the network is evaluated before.
-        to: Noise level of the state.
-        a: Factor of the state at the beginning.
-        b: Factors of the step's estimates, oldest first.
+        at: Noise level at which the network is evaluated.
+        to: Noise level of the state that follows.
+        a: Factor of x.
+        b: Factors of the slopes of the step so far, oldest first.
     """
 
     at: float
@@ -37,11 +39,11 @@ Step = Callable[[float, float], list[Stage]]
 
 
 def staged(stages: Sequence[Stage], clean: bool = False) -> list[Row]:
-    """Return rows, each of which starts from the state of the row before.
+    """Return the rows of a step, each of which starts from the state of the row before.
 
     Arguments:
-        stages: Of one step.
-        clean: Whether estimates are of the clean state; else they are of eps.
+        stages: The stages of the step.
+        clean: Whether the slopes are estimates D of the clean state; otherwise they are eps.
     """
     rows: list[Row] = []
     a = 1.0
@@ -56,12 +58,18 @@ def staged(stages: Sequence[Stage], clean: bool = False) -> list[Row]:
 
 
 def euler_step(s0: float, s1: float) -> list[Stage]:
-    """x + (s_1 - s_0) eps."""
+    """Return the stage of Euler's method, x + (s_1 - s_0) eps."""
     return [Stage(s0, s1, 1.0, (s1 - s0,))]
 
 
 def steps(levels: Sequence[float], one: Step, eta: float = 0.0) -> list[Row]:
-    """Return the rows of a method for eps; the step to 0 is Euler's, eta adds noise as in ancestral sampling."""
+    """Return the rows of a method for eps, with Euler's step to 0.
+
+    Arguments:
+        levels: Noise levels.
+        one: (s_0, s_1) -> the stages of one step.
+        eta: Strength of noise, as in ancestral sampling (`ancestral`); 0: none.
+    """
     rows: list[Row] = []
     for s0, s1 in pairwise(levels):
         down, up = ancestral(s0, s1, eta)
@@ -71,7 +79,7 @@ def steps(levels: Sequence[float], one: Step, eta: float = 0.0) -> list[Row]:
 
 
 def trapezoid(s0: float, s1: float) -> list[Stage]:
-    """One step of Heun's method on dx/ds = eps."""
+    """Return the stages of one step of Heun's method on dx/ds = eps."""
     h = s1 - s0
     return [Stage(s0, s1, 1.0, (h,)), Stage(s1, s1, 1.0, (h / 2, h / 2))]
 
@@ -80,14 +88,19 @@ def trapezoid(s0: float, s1: float) -> list[Stage]:
 def heun(
     levels: Sequence[float], churn: float = 0.0, low: float = 0.0, high: float = math.inf, noise: float = 1.0
 ) -> list[PlanRow]:
-    """Heun's method with churn (Karras et al., 2022, algorithms 1 and 2, https://arxiv.org/abs/2206.00364), order 2.
+    """Return the rows of Heun's method with churn, order 2 (Karras et al., 2022, algorithms 1 and 2).
+
+    https://arxiv.org/abs/2206.00364
 
     Arguments:
         levels: Noise levels.
-        churn: S_churn, how much noise is added back over all steps; 0: none, the ODE.
-        low: S_tmin, lowest noise level that is churned.
-        high: S_tmax, the highest.
-        noise: S_noise, standard deviation of the noise added.
+        churn: S_churn, the amount of noise that is added back over all steps; 0: none, the ODE.
+        low: S_tmin, the lowest noise level at which noise is added.
+        high: S_tmax, the highest noise level at which noise is added.
+        noise: S_noise, the standard deviation of the noise, relative to the one that fits the raised noise level.
+
+    Raises:
+        ValueError: `churn` or `noise` is negative.
     """
     if churn < 0 or noise < 0:
         raise ValueError(f"churn and noise must not be negative, not {churn:g} and {noise:g}.")
@@ -104,9 +117,13 @@ def heun(
 
 @SAMPLERS.register("dpm2")
 def dpm2(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
-    """DPM-Solver-2 (Lu et al., 2022, https://arxiv.org/abs/2206.00927): the midpoint in log s, order 2.
+    """Return the rows of DPM-Solver-2, the midpoint method in log s, order 2 (Lu et al., 2022).
 
-    eta > 0 goes lower and adds noise, as in ancestral sampling.
+    https://arxiv.org/abs/2206.00927
+
+    Arguments:
+        levels: Noise levels.
+        eta: Strength of noise, as in ancestral sampling; 0: none.
     """
 
     def midpoint(s0: float, s1: float) -> list[Stage]:
@@ -118,7 +135,10 @@ def dpm2(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
 
 @SAMPLERS.register("dpm3")
 def dpm3(levels: Sequence[float]) -> list[Row]:
-    """DPM-Solver-3 with r_1 = 1/3, r_2 = 2/3 (Lu et al., 2022, algorithm 2), order 3."""
+    """Return the rows of DPM-Solver-3 with r_1 = 1/3, r_2 = 2/3, order 3 (Lu et al., 2022, algorithm 2).
+
+    https://arxiv.org/abs/2206.00927
+    """
 
     def third(s0: float, s1: float) -> list[Stage]:
         h = math.log(s0 / s1)
@@ -136,12 +156,12 @@ def dpm3(levels: Sequence[float]) -> list[Row]:
 
 @SAMPLERS.register("rk4")
 def rk4(levels: Sequence[float]) -> list[Row]:
-    """The classical method of Runge and Kutta (1901) in s, order 4."""
+    """Return the rows of the classical Runge-Kutta method in s, order 4 (Kutta, 1901)."""
     return steps(levels, classical)
 
 
 def classical(s0: float, s1: float) -> list[Stage]:
-    """One step of RK4 on dx/ds = eps."""
+    """Return the stages of one step of the classical Runge-Kutta method on dx/ds = eps."""
     h, middle = s1 - s0, (s0 + s1) / 2
     return [
         Stage(s0, middle, 1.0, (h / 2,)),
@@ -153,9 +173,13 @@ def classical(s0: float, s1: float) -> list[Stage]:
 
 @SAMPLERS.register("dpmpp_2s")
 def dpmpp_2s(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
-    """DPM-Solver++(2S), r_1 = 1/2 (Lu et al., 2022, algorithm 1, https://arxiv.org/abs/2211.01095), order 2.
+    """Return the rows of DPM-Solver++(2S) with r_1 = 1/2, order 2 (Lu et al., 2022, algorithm 1).
 
-    eta > 0 goes lower and adds noise, as in ancestral sampling.
+    https://arxiv.org/abs/2211.01095
+
+    Arguments:
+        levels: Noise levels.
+        eta: Strength of noise, as in ancestral sampling; 0: none.
     """
     rows: list[Row] = []
     for s0, s1 in pairwise(levels):

@@ -1,9 +1,11 @@
-"""Where samplers step: the placement of noise levels.
+"""Spacings: the placement of the noise levels at which samplers step.
 
-A spacing is a function (n, schedule, **options) -> the n noise levels at which n steps begin, falling from the
-schedule's highest; the last step ends at 0.
+A spacing is a function (n, schedule, **options) -> the n noise levels at which n steps start. They decrease from the
+schedule's highest level. `noise_levels` appends 0, where the last step ends.
 
-Symbols: s noise level, n number of steps.
+To add a spacing, write such a function and register it in `SPACINGS`.
+
+Symbols: s noise level, n number of steps, i = 0 ... n - 1 number of a step, t the schedule's time.
 """
 
 from __future__ import annotations
@@ -23,18 +25,22 @@ from polydiff.gaussian.schedule.base import Schedule
 
 T = TypeVar("T")
 SPACINGS: Registry[Callable[..., list[float]]] = Registry("spacing")
+"""Name -> function (n, schedule, **options) -> noise levels."""
 
 
 @SPACINGS.register("time")
 def time_spacing(n: int, schedule: Schedule) -> list[float]:
-    """Times uniform from the highest trained to the lowest ("linspace" of Lin et al., 2023)."""
+    """Return levels at uniform times from the highest trained to the lowest ("linspace" of Lin et al., 2023).
+
+    https://arxiv.org/abs/2305.08891
+    """
     low, high = schedule.trained_times()
     return at_times([high + i / max(n - 1, 1) * (low - high) for i in range(n)], schedule)
 
 
 @SPACINGS.register("trailing")
 def trailing_spacing(n: int, schedule: Schedule) -> list[float]:
-    """Times uniform from the highest trained, the lowest left to the last step (Lin et al., 2023).
+    """Return levels at uniform times from the highest trained, without the lowest (Lin et al., 2023).
 
     https://arxiv.org/abs/2305.08891
     """
@@ -44,10 +50,10 @@ def trailing_spacing(n: int, schedule: Schedule) -> list[float]:
 
 @SPACINGS.register("leading")
 def leading_spacing(n: int, schedule: Schedule) -> list[float]:
-    """Times uniform down to the lowest trained, of which the highest is left out, as in early DDIM code.
+    """Return levels at uniform times down to the lowest trained, without the highest, as in early DDIM code.
 
-    Sampling then begins below the highest noise level with a state that has too little noise (Lin et al., 2023): here
-    to reproduce others' results.
+    Sampling then starts below the highest noise level, from a state that differs from those of training (Lin et al.,
+    2023, https://arxiv.org/abs/2305.08891). Use it only to reproduce results of others.
     """
     low, high = schedule.trained_times()
     return (
@@ -57,20 +63,20 @@ def leading_spacing(n: int, schedule: Schedule) -> list[float]:
 
 @SPACINGS.register("quadratic")
 def quadratic_spacing(n: int, schedule: Schedule) -> list[float]:
-    """Square roots of times uniform (Song et al., DDIM, 2021, section 4.2, https://arxiv.org/abs/2010.02502)."""
+    """Return levels at times with uniform square roots (Song et al., DDIM, 2021, https://arxiv.org/abs/2010.02502)."""
     low, high = (math.sqrt(max(t, 0.0)) for t in schedule.trained_times())
     return at_times([(high + i / max(n - 1, 1) * (low - high)) ** 2 for i in range(n)], schedule)
 
 
 def at_times(times: Sequence[float], schedule: Schedule) -> list[float]:
-    """Return the noise levels at times."""
+    """Return the noise levels of a schedule at times."""
     levels: list[float] = schedule.noise_level(torch.tensor(times, dtype=torch.float64)).tolist()
     return levels
 
 
 @SPACINGS.register("karras")
 def karras_spacing(n: int, schedule: Schedule, rho: float = 7.0) -> list[float]:
-    """s_i^{1/rho} uniform (Karras et al., 2022, eq. 5, https://arxiv.org/abs/2206.00364)."""
+    """Return levels with uniform s^{1/rho}, rho > 0 (Karras et al., 2022, eq. 5, https://arxiv.org/abs/2206.00364)."""
     if rho <= 0:
         raise ValueError(f"rho must be above 0, not {rho}.")
     high, low = schedule.sigma_max ** (1 / rho), schedule.sigma_min ** (1 / rho)
@@ -79,7 +85,7 @@ def karras_spacing(n: int, schedule: Schedule, rho: float = 7.0) -> list[float]:
 
 @SPACINGS.register("log_snr")
 def log_snr_spacing(n: int, schedule: Schedule) -> list[float]:
-    """log s uniform (Lu et al., DPM-Solver, 2022, https://arxiv.org/abs/2206.00927)."""
+    """Return levels with uniform log s (Lu et al., DPM-Solver, 2022, https://arxiv.org/abs/2206.00927)."""
     high, low = math.log(schedule.sigma_max), math.log(schedule.sigma_min)
     return [math.exp(high + i / max(n - 1, 1) * (low - high)) for i in range(n)]
 
@@ -88,16 +94,19 @@ def log_snr_spacing(n: int, schedule: Schedule) -> list[float]:
 def asinh_spacing(
     n: int, schedule: Schedule, knee: float = 0.04, power: float = 1.0, sigma_data: float = 1.0
 ) -> list[float]:
-    """s_i = c sinh(asinh(s_max / c) (1 - i / n)^power), c = knee sigma_data.
+    """Return the levels s_i = c sinh(asinh(s_max / c) (1 - i / n)^power), c = knee sigma_data.
 
-    Logarithmic above c, linear below, and 0 at i = n: no lowest level, no step that is not like the others.
+    They are logarithmic above c and linear below. At i = n the formula gives 0, so the last step is like the others.
 
     Arguments:
         n: Number of levels.
-        schedule: Gives s_max.
-        knee: c in standard deviations of the data.
-        power: Exponent of 1 - i / n; above 1: more levels at low noise.
+        schedule: Gives the highest level s_max.
+        knee: The level c, in standard deviations of the data, above 0.
+        power: Exponent of 1 - i / n, above 0; above 1: more levels at low noise.
         sigma_data: Standard deviation of the data.
+
+    Raises:
+        ValueError: `knee` or `power` is not above 0.
     """
     if knee <= 0 or power <= 0:
         raise ValueError(f"knee and power must be above 0, not {knee} and {power}.")
@@ -108,19 +117,21 @@ def asinh_spacing(
 
 @SPACINGS.register("flow")
 def flow_spacing(n: int, schedule: Schedule) -> list[float]:
-    """t_i = t_max (1 - i / n), uniform in flow time t = s / (1 + s): steps of one size, for few-step models."""
+    """Return levels at the flow times t_i = t_max (1 - i / n), t = s / (1 + s): equal steps, for few-step models."""
     top = schedule.sigma_max / (1 + schedule.sigma_max)
     times = [top * (1 - i / n) for i in range(n)]
     return [t / (1 - t) for t in times]
 
 
 @dataclass(frozen=True)
-class From(Schedule):
-    """A schedule from a lower noise level on: sampling that begins part of the way (SDEdit, Meng et al., 2022).
+class LowerStart(Schedule):
+    """A schedule with a lower highest noise level, for sampling that starts there (SDEdit, Meng et al., 2022).
+
+    https://arxiv.org/abs/2108.01073
 
     Arguments:
         whole: The schedule.
-        sigma_max: Noise level where sampling begins, above the schedule's lowest.
+        sigma_max: Noise level at which sampling starts, above the schedule's lowest.
     """
 
     whole: Schedule
@@ -142,7 +153,7 @@ class From(Schedule):
 
 @SPACINGS.register("own")
 def own_spacing(n: int, schedule: Schedule, levels: Sequence[float] = ()) -> list[float]:
-    """Noise levels of your own, one for the beginning of each step."""
+    """Return given noise levels, one for the start of each step."""
     if len(levels) != n:
         raise ValueError(f"spacing own needs spacing_options.levels, one number a step: {n}, not {len(levels)}.")
     return [float(s) for s in levels]
@@ -161,13 +172,17 @@ def noise_levels(
     Arguments:
         schedule: Gives the range.
         steps: Number of steps, at least 1.
-        spacing: Name of the placement (`SPACINGS`).
-        start: Noise level to begin at; None: the schedule's highest.
-        sigma_data: Standard deviation of the data, for placements that depend on it.
-        options: Further arguments of the placement.
+        spacing: Name of the spacing (`SPACINGS`).
+        start: Noise level at which sampling starts; None: the schedule's highest.
+        sigma_data: Standard deviation of the data, for spacings that depend on it.
+        options: Further arguments of the spacing.
 
     Returns:
-        steps + 1 levels; with the spacing "auto" there can be one more, since its first step is free.
+        steps + 1 levels. The spacing "auto" can return one more, since its first step needs no evaluation.
+
+    Raises:
+        ValueError: `steps` is below 1, `start` is outside the schedule's range, or the spacing rejects an option.
+        UserError: The name of the spacing is not registered.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}.")
@@ -177,18 +192,18 @@ def noise_levels(
                 f"start must be a noise level above {schedule.sigma_min:g} and at most {schedule.sigma_max:g}, the "
                 f"schedule's highest, not {start}."
             )
-        schedule = From(schedule, start)
+        schedule = LowerStart(schedule, start)
     return [*for_data(SPACINGS[spacing], sigma_data, steps, schedule, **options), 0.0]
 
 
 def for_data(function: Callable[..., T], sigma_data: float, *arguments: Any, **options: Any) -> T:
-    """Call a spacing or a sampler, with the standard deviation of the data if it has an argument `sigma_data`.
+    """Return the result of a spacing or a sampler, called with `sigma_data` if it has this argument.
 
     Arguments:
         function: The spacing or the sampler.
         sigma_data: Standard deviation of the data.
         arguments: Positional arguments.
-        options: Named arguments; a `sigma_data` among them wins.
+        options: Named arguments. A `sigma_data` among them takes precedence.
     """
     if takes_sigma_data(function):
         options = {"sigma_data": sigma_data, **options}

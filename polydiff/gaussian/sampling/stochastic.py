@@ -1,6 +1,7 @@
-r"""Stochastic samplers beyond ancestral ones: SA-Solver, ER-SDE, Restart.
+r"""Stochastic samplers other than ancestral ones: SA-Solver, ER-SDE, Restart.
 
-Symbols: s noise level, D the estimate of the clean state, tau the strength of noise (0: the ODE, 1: the reverse SDE).
+Symbols: s noise level, s_0 and s_1 its values at the two ends of a step, D estimate of the clean state, tau strength of
+noise (0: the ODE, 1: the reverse SDE), phi noise scale function of ER-SDE, xi standard normal noise on the space.
 """
 
 from __future__ import annotations
@@ -30,27 +31,29 @@ def sa_solver(
     variable: str = "sigma",
     sigma_data: float = 1.0,
 ) -> list[Row]:
-    """SA-Solver (Xue et al., 2023, https://arxiv.org/abs/2309.05019): Adams steps on the SDE of noise strength tau.
+    """Return the rows of SA-Solver: Adams steps on the SDE of noise strength tau (Xue et al., 2023).
+
+    https://arxiv.org/abs/2309.05019
 
     Arguments:
         levels: Noise levels.
-        tau: Strength of noise where low <= s <= high, 0 elsewhere.
-        order: Estimates that the predictor uses.
-        corrector: Estimates that the corrector uses, the new one included; 0: none.
-        low: Lowest noise level with noise; the paper uses 0.05.
-        high: The highest; the paper uses 1 or 50.
-        variable: In which estimates are interpolated; "log" as in the paper.
+        tau: Strength of noise for low <= s <= high; it is 0 elsewhere.
+        order: Number of estimates in the predictor.
+        corrector: Number of estimates in the corrector, with the new one; 0: no corrector.
+        low: Lowest noise level from which a step adds noise; the paper uses 0.05.
+        high: Highest noise level from which a step adds noise; the paper uses 1 or 50.
+        variable: Variable in which estimates are interpolated (`VARIABLES`); the paper uses "log".
         sigma_data: Standard deviation of the data, for variables that depend on it.
     """
     return adams(levels, order, "x0", variable, corrector, tau, low, high, sigma_data=sigma_data)
 
 
 class Scale(NamedTuple):
-    """phi of ER-SDE.
+    """The noise scale function phi of ER-SDE.
 
     Attributes:
-        log: log phi(s).
-        slope: Its derivative.
+        log: s -> log phi(s).
+        slope: s -> d log phi / ds.
     """
 
     log: Callable[[Array], Array]
@@ -69,16 +72,20 @@ SCALES = {
 
 @SAMPLERS.register("er_sde")
 def er_sde(levels: Sequence[float], order: int = 3, scale: str = "default", limit: float = 4.0) -> list[Row]:
-    r"""ER-SDE-Solver (Cui et al., 2023, https://arxiv.org/abs/2309.06169), the integrals by quadrature.
+    r"""Return the rows of ER-SDE-Solver, with integrals by quadrature (Cui et al., 2023).
 
-    With r = phi(s_1) / phi(s_0): x <- r x + sum_j B_j D_j + sqrt(s_1^2 - s_0^2 r^2) xi, where B_j is the integral of
-    the Lagrange polynomial l_j(s) against -d(phi(s_1) / phi(s)).
+    https://arxiv.org/abs/2309.06169. With r = phi(s_1) / phi(s_0), a step is
+    x <- r x + sum_j B_j D_j + sqrt(s_1^2 - s_0^2 r^2) xi. B_j is the integral of phi(s_1) d(log phi) / phi(s) times the
+    Lagrange polynomial l_j(s), from s_1 to s_0.
 
     Arguments:
         levels: Noise levels.
-        order: Estimates that a step uses, once there are so many.
-        scale: phi: "ode", s; "sde", s^2; "default", s (exp(s^0.3) + 10).
-        limit: As in `adams`.
+        order: Number of estimates in a step, 1 to 6, from the step on where there are so many.
+        scale: phi(s): "ode", s; "sde", s^2; "default", s (exp(s^0.3) + 10).
+        limit: Largest ratio of the weights to those of equal steps, as in `adams`.
+
+    Raises:
+        ValueError: `scale` or `order` is none of these.
     """
     if scale not in SCALES:
         raise ValueError(f"scale must be one of {', '.join(SCALES)}, not {scale!r}.")
@@ -110,19 +117,22 @@ def restart(
     base: str = "heun",
     sigma_data: float = 1.0,
 ) -> list[PlanRow]:
-    """Restart (Xu et al., 2023, https://arxiv.org/abs/2306.14878): go back up in noise and come down again.
+    """Return the rows of Restart: repeatedly add noise and solve down again (Xu et al., 2023).
 
-    Where the plan first reaches `low`, noise of variance high^2 - low^2 is added and the ODE is solved down again. A
-    plan that begins below `high` goes back to its own beginning at most.
+    https://arxiv.org/abs/2306.14878. At the first level s of the grid at or below `low`, noise of variance high^2 - s^2
+    is added, and the base sampler goes from `high` down to s again. Then it continues to the end of the grid.
 
     Arguments:
         levels: Noise levels.
-        low: Where it turns: the first level of the grid at or below.
-        high: Where it goes back to.
-        repeats: How often.
-        steps: Steps of each way down, uniform in log s.
-        base: Sampler of all the ways.
+        low: Noise level at which noise is added, above 0.
+        high: Noise level that this restores, above `low`; at most the first level of the grid.
+        repeats: Number of times that noise is added.
+        steps: Number of steps from `high` down, uniform in log s.
+        base: Name of the sampler that solves all parts.
         sigma_data: Standard deviation of the data, for a base that depends on it.
+
+    Raises:
+        ValueError: An option is out of its range, or the base is "restart".
     """
     if base == "restart" or not (0 < low < high and repeats >= 0 and steps >= 1):
         raise ValueError(
@@ -131,10 +141,10 @@ def restart(
         )
     solve = partial(for_data, SAMPLERS[base], sigma_data)
     high = min(high, levels[0])
-    turn = next((i for i, s in enumerate(levels) if s <= low), len(levels))
-    if turn in (0, len(levels)) or levels[turn] == 0:
+    place = next((i for i, s in enumerate(levels) if s <= low), len(levels))
+    if place in (0, len(levels)) or levels[place] == 0:
         return [*solve(levels)]
-    bottom = levels[turn]
+    bottom = levels[place]
     up = Renoise(high, C=math.sqrt(high**2 - bottom**2))
     down = solve([high * (bottom / high) ** (i / steps) for i in range(steps + 1)])
-    return [*solve(levels[: turn + 1]), *((up, *down) * repeats), *solve(levels[turn:])]
+    return [*solve(levels[: place + 1]), *((up, *down) * repeats), *solve(levels[place:])]

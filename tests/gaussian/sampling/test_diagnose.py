@@ -16,7 +16,7 @@ from polydiff.config.processes import build_denoiser
 from polydiff.contract.discover import build_domain
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.space import DenseMolecules
-from polydiff.gaussian.sampling.diagnose import LIMIT, first_broken, sound
+from polydiff.gaussian.sampling.diagnose import LIMIT, first_failure, within_limit
 from polydiff.gaussian.sampling.execute import Step
 from polydiff.model.model import Model
 from polydiff.support.errors import UserError
@@ -75,7 +75,7 @@ def test_padding_alone_that_breaks_is_told_of_all() -> None:
     space = dense(3, 4)
     assert isinstance(space, DenseMolecules)
     x = space.noise(streams(0, "x", range(3)))
-    found = first_broken([Step(1.0, torch.where(space.mask[..., None], x, math.nan), x)], space, 9.0, 1.0)
+    found = first_failure([Step(1.0, torch.where(space.mask[..., None], x, math.nan), x)], space, 9.0, 1.0)
     assert found is not None
     assert list(found.samples) == [0, 1, 2]
 
@@ -93,17 +93,17 @@ def test_the_samples_that_break_are_named_on_every_space(make: Any) -> None:
     x = space.noise(streams(0, "x", range(3)))
     far = space.expand(torch.tensor([1.0, 2.1 * LIMIT, 1.0])) * x / x.abs().amax()
     steps = [Step(5.0, x, x), Step(1.0, far, x), Step(0.0, far * math.inf, x)]
-    found = first_broken(steps, space, 9.0, 1.0)
+    found = first_failure(steps, space, 9.0, 1.0)
     assert found is not None
     assert (found.step, found.level, found.to, list(found.samples)) == (2, 5.0, 1.0, [1])
     assert found.before == pytest.approx(float(x.abs().max()))
     assert found.largest > LIMIT
-    assert first_broken(steps[:1], space, 9.0, 1.0) is None
+    assert first_failure(steps[:1], space, 9.0, 1.0) is None
 
 
 def test_far_out_is_told_by_noise_and_data() -> None:
     x = torch.tensor([[0.9 * LIMIT]])
-    assert sound(x, 0.0, 1.0)
-    assert not sound(2 * x, 0.0, 1.0)
-    assert sound(2 * x, 3.0, 1.0)
-    assert not sound(torch.tensor([[math.nan]]), 3.0, 1.0)
+    assert within_limit(x, 0.0, 1.0)
+    assert not within_limit(2 * x, 0.0, 1.0)
+    assert within_limit(2 * x, 3.0, 1.0)
+    assert not within_limit(torch.tensor([[math.nan]]), 3.0, 1.0)

@@ -25,7 +25,7 @@ def test_spacings_begin_where_they_are_told_or_refuse() -> None:
 def test_bad_grids_and_options_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         noise_levels(EDM(), 0)
-    with pytest.raises(ValueError, match="fall"):
+    with pytest.raises(ValueError, match="decreasing"):
         plan(EDM(), sampler="ddim", levels=[1.0, 2.0, 0.0])
     for levels in ([5.0, math.nan, 0.0], [math.inf, 1.0, 0.0], [1.0, -1.0], [1.0]):
         with pytest.raises(ValueError, match="levels must be"):
