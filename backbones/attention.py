@@ -11,19 +11,17 @@ from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.embed import Context
 from polydiff.backbones.unet_layers import group_norm, zero
 
-FEW = 1024
-"""Places up to which attention in bf16 is done by plain products on a CPU."""
-
-
-LONGEST = 100.0
+MAX_PLAIN_PLACES = 1024
+"""Largest number of places for which attention in bf16 on a CPU is two plain matrix products."""
+LONGEST_RATIO = 100.0
 """Longest wavelength of rotary positions over the shortest, which is 2 pi places."""
 
 
 class Attention(nn.Module):
     """Residual multi-head self-attention over all places of a plane (Vaswani et al., 2017).
 
-    With rotary positions, queries and keys are turned by angles that grow with the place, so that their products know
-    how far places are apart (Su et al., 2021, https://arxiv.org/abs/2104.09864).
+    With rotary positions, queries and keys are rotated by angles that grow with the place, so that their products
+    depend on the distance between places (Su et al., 2021, https://arxiv.org/abs/2104.09864).
 
     Arguments:
         channels: C.
@@ -42,8 +40,8 @@ class Attention(nn.Module):
         tokens = rearrange(self.norm(h), "b c h w -> b (h w) c")
         q, k, v = rearrange(self.qkv(tokens), "b n (s heads d) -> s b heads n d", s=3, heads=self.heads)
         if self.rotary:
-            turn = angles(h.shape[2], h.shape[3], q.shape[-1], h.device)
-            q, k = turned(q, turn), turned(k, turn)
+            angle = angles(h.shape[2], h.shape[3], q.shape[-1], h.device)
+            q, k = turned(q, angle), turned(k, angle)
         mixed = rearrange(attend(q, k, v), "b heads n d -> b n (heads d)")
         out: Tensor = h + rearrange(self.out(mixed), "b (h w) c -> b c h w", h=h.shape[2])
         return out
@@ -53,7 +51,7 @@ def angles(height: int, width: int, d: int, device: torch.device) -> Tensor:
     """Return the angles of the places of a plane, (height width, d / 2); of waveforms those of the width alone."""
     sizes = (width,) if height == 1 else (height, width)
     count = d // 2 // len(sizes)
-    speeds = LONGEST ** -(torch.arange(count, device=device) / count)
+    speeds = LONGEST_RATIO ** -(torch.arange(count, device=device) / count)
     places = torch.meshgrid(*(torch.arange(n, device=device, dtype=torch.float32) for n in sizes), indexing="ij")
     return torch.cat([place.reshape(-1, 1) * speeds for place in places], 1)
 
@@ -68,10 +66,9 @@ def turned(x: Tensor, angle: Tensor) -> Tensor:
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Return softmax(q k^T / sqrt(d)) v of tensors (B, heads, N, d).
 
-    A CPU's fused kernel computes in float32 where two products in bf16 are several times as fast while N^2 numbers are
-    few.
+    On a CPU the fused kernel computes in float32. For small N, two products in bf16 are several times as fast.
     """
-    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or q.shape[-2] > FEW:
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or q.shape[-2] > MAX_PLAIN_PLACES:
         return functional.scaled_dot_product_attention(q, k, v)
     weights = torch.softmax(q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2), -1)
     return weights @ v
@@ -84,7 +81,7 @@ class CrossAttention(nn.Module):
 
     Arguments:
         channels: C.
-        width: Of the tokens.
+        width: Width of the tokens.
         config: Heads and group size.
     """
 

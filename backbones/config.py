@@ -23,11 +23,11 @@ class UNetConfig(BackboneConfig):
     blocks: int = Field(2, ge=1)
     """Residual blocks of each level, on the way down and again on the way up."""
     attention: tuple[NonNegativeInt, ...] = (2,)
-    """Levels with self-attention after each block; the deepest level's also stands in the middle."""
+    """Levels with self-attention after each block; the deepest level's is also in the middle."""
     heads: int = Field(4, ge=1)
     """Attention heads."""
     positions: Literal["none", "rotary"] = "none"
-    """How self-attention knows where places are; none: only from the padding of convolutions at the edges."""
+    """How self-attention knows places; none: only from the padding of convolutions at the edges."""
     patch: int = Field(1, ge=1)
     """Side of the patches that become channels before the first convolution; 1: none."""
     kernel: int = Field(3, ge=1)
@@ -39,13 +39,13 @@ class UNetConfig(BackboneConfig):
     groups: int = Field(0, ge=0)
     """Groups in every normalisation, a divisor of every level's channels; 0: as many as `group_size` makes."""
     topology: Literal["lean", "ddpm"] = "lean"
-    """ddpm: as in DDPM, where each level has one more block on the way up, which takes what the level began with."""
+    """ddpm: as in DDPM, where each level has one more block on the way up, which takes the level's input."""
     modulation: Literal["scale_shift", "shift"] = "scale_shift"
     """How noise level and conditions enter a block: as gain and offset of a normalisation, or added before it."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of activations dropped in residual blocks."""
     recompute: bool = False
-    """Whether blocks' activations are computed again on the way back instead of kept: less memory, more time."""
+    """Whether the backward pass computes blocks' activations again instead of keeping them: less memory, more time."""
     variance: bool = False
     """Whether the network also predicts the variance of a step; loss.objective=hybrid trains this."""
 
@@ -85,19 +85,19 @@ class UNetConfig(BackboneConfig):
 
 
 class MoleculeNetConfig(BackboneConfig):
-    """What networks of molecules have in common."""
+    """Keys that networks of molecules share."""
 
     hidden: int = Field(128, ge=1)
     """Width of atoms."""
     layers: int = Field(6, ge=1)
-    """Rounds, in each of which atoms hear of each other and move."""
+    """Rounds of messages, each of which updates atoms' vectors and positions."""
     radial: int = Field(16, ge=0)
     """Gaussian bumps that a distance is expanded in, beside its square; 0: none."""
     cutoff: float = Field(6.0, gt=0)
     """Distance of the last bump, in standard deviations of the coordinates."""
     neighbours_within: float | None = Field(None, gt=0)
-    """Distance from which atoms hear nothing of each other, for large molecules, in standard deviations of the
-    coordinates of the network's input, noise included; from 3/4 of it they hear ever less. None: all pairs."""
+    """Cut-off for large molecules: atoms farther apart exchange no messages. In standard deviations of the coordinates
+    of the network's input, noise included; from 3/4 of it on, weights fall smoothly to 0. None: all pairs."""
     aggregation: Literal["mean", "sum"] = "mean"
     """How an atom gathers messages: their mean, or their sum over `divisor`."""
     divisor: float = Field(10.0, gt=0)
@@ -105,7 +105,7 @@ class MoleculeNetConfig(BackboneConfig):
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of an atom's update dropped."""
     recompute: bool = False
-    """Whether what belongs to pairs is computed again on the way back instead of kept: less memory, more time."""
+    """Whether the backward pass computes pairs' activations again instead of keeping them: less memory, more time."""
     variance: bool = False
     """Whether the network also predicts the variance of a step; loss.objective=hybrid trains this."""
 
@@ -125,7 +125,7 @@ class GraphTransformerConfig(MoleculeNetConfig):
     name: str = "graph_transformer"
     """Which backbone."""
     heads: int = Field(8, ge=1)
-    """Weights that a pair has, each for a share of an atom's numbers and vectors."""
+    """Attention heads; each weighs a share of an atom's numbers and vectors."""
     pair: int = Field(32, ge=1)
     """Width of pairs."""
     vectors: int = Field(16, ge=1)

@@ -7,7 +7,7 @@ $$ \sin(2 \pi v / \lambda_k), \quad \cos(2 \pi v / \lambda_k), \qquad \lambda_k 
 and passed through a small perceptron (Vaswani et al., 2017, https://arxiv.org/abs/1706.03762). A class has a learned
 vector. A condition that is not given (-1, NaN, a missing name, or no conditions at all) has one learned vector, which
 classifier-free guidance needs (Ho and Salimans, 2022, https://arxiv.org/abs/2207.12598). Sequences become tokens of one
-width; beside those that are given there is always a learned one, so that attention has something to look at.
+width; a learned token is always added, so that attention has at least one.
 
 This is the one place where networks meet the kinds of conditions: `ENTRANCES` says for each kind whether it enters a
 network as part of the vector, as tokens, or as planes beside the state, and by which module.
@@ -38,7 +38,7 @@ class Context(NamedTuple):
     Attributes:
         vector: Noise level, classes and numbers, (B, W), ready for a linear layer.
         tokens: Sequences, (B, N, W), a learned token first; None for a network without sequences.
-        given: Which tokens are there, booleans (B, N).
+        given: Which tokens are given, booleans (B, N).
     """
 
     vector: Tensor
@@ -58,7 +58,7 @@ class NumberEmbedding(nn.Module):
 
     Arguments:
         width: W.
-        shortest: Shortest wavelength: what differs by less than a tenth of it looks the same.
+        shortest: Shortest wavelength; numbers that differ by less than a tenth of it have similar vectors.
         longest: Longest wavelength, more than the range of the numbers.
         count: Number of wavelengths.
     """
@@ -110,7 +110,10 @@ class TokenField(nn.Linear):
 
 
 def filled(value: Tensor, axis: int | None = None) -> tuple[Tensor, Tensor]:
-    """Return a condition with 0 where it is not given, and where it is given: along an axis, everything or nothing."""
+    """Return a condition with 0 for numbers that are not given, and the mask of given ones.
+
+    With `axis`, a single missing number makes all numbers along this axis missing; the mask has size 1 there.
+    """
     there = given(value) if axis is None else given(value).all(axis, keepdim=True)
     return torch.where(there, value, 0), there
 
@@ -136,7 +139,7 @@ ENTRANCES: dict[type[Kind], Entrance] = {
 
 
 def entering(conditions: Conditions, port: Literal["vector", "tokens", "planes"]) -> dict[str, Any]:
-    """Return those conditions that enter a network there, sorted by name; unknown kinds raise `TypeError`."""
+    """Return the conditions that enter a network by this port, sorted by name. Raise TypeError for an unknown kind."""
     for name, kind in conditions.items():
         if type(kind) not in ENTRANCES:
             raise TypeError(f"The condition {name}: polydiff.backbones.embed.ENTRANCES has no entry for {kind!r}.")
@@ -164,7 +167,7 @@ class ConditionEmbedding(nn.Module):
         self.fields = modules(self.kinds, width)
 
     def forward(self, cond: Condition | None, like: Tensor) -> Tensor:
-        """Return vectors shaped as `like` (B, W); 0 where there are no conditions to give."""
+        """Return vectors shaped as `like` (B, W); 0 if the network has no conditions."""
         cond = cond or {}
         for name in cond:
             if name not in self.known:
@@ -192,7 +195,7 @@ class TokenEmbedding(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, cond: Condition | None, batch: int) -> tuple[Tensor, Tensor]:
-        """Return tokens (B, N, W) and which of them are there (B, N)."""
+        """Return tokens (B, N, W) and which of them are given (B, N)."""
         parts = [(self.null.expand(batch, 1, -1), torch.ones(batch, 1, dtype=torch.bool, device=self.null.device))]
         for name, enter in zip(self.names, self.enter, strict=True):
             if (value := (cond or {}).get(name)) is not None:
@@ -225,7 +228,7 @@ class ContextEmbedding(nn.Module):
 
 
 def singles(conditions: Conditions, network: str) -> Conditions:
-    """Return conditions that enter as a vector, and an earlier estimate; any other is a `UserError`."""
+    """Return the conditions. Raise UserError if one is neither part of the vector nor the earlier estimate."""
     single = entering(conditions, "vector").keys() | {ESTIMATE}
     for name, kind in conditions.items():
         if name not in single:

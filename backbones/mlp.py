@@ -2,8 +2,8 @@ r"""A residual multilayer perceptron for vectors, for toy problems and for laten
 
 $$ h \leftarrow h + W_2\, \mathrm{silu}(W_1 ((1 + \gamma)\, \mathrm{norm}(h) + \beta)), $$
 
-with gamma and beta linear in the embedding of the noise level and the conditions. With `self_condition` an earlier
-estimate of the clean state, and whether there is one, stand beside the state.
+with gamma and beta linear in the embedding of the noise level and the conditions. With `self_condition` the
+input also holds an earlier estimate of the clean state, and a number that is 1 if the estimate is given.
 
 Symbols: B batch, D width of the data, H hidden width, c the embedding (B, H).
 """
@@ -67,7 +67,7 @@ class MLP(nn.Module):
         Arguments:
             x: State of unit variance, (B, D).
             log_sigma: Log of the noise level, (B,).
-            space: Where x lives; unused.
+            space: Space of x; unused.
             cond: Conditions, or None.
         """
         c = self.embed(log_sigma, cond).vector
@@ -78,7 +78,7 @@ class MLP(nn.Module):
         return (f.reshape(x.shape), v[0].reshape(x.shape)) if v else f.reshape(x.shape)
 
     def beside(self, x: Tensor, cond: Condition | None) -> Tensor:
-        """Return a state, an estimate of it and whether there is one, (B, 2 D + 1)."""
+        """Return the state, the estimate and 1 if the estimate is given, else 0, as one tensor (B, 2 D + 1)."""
         earlier = (cond or {}).get(ESTIMATE)
         if earlier is None:
             return functional.pad(x.flatten(1), (0, x[0].numel() + 1))

@@ -9,8 +9,8 @@ $$ y = \mathrm{conv}(\mathrm{silu}(\mathrm{norm}(h))), \qquad
 with gamma and beta linear in the embedding of the noise level and the conditions (Ronneberger et al., 2015,
 https://arxiv.org/abs/1505.04597; Dhariwal and Nichol, 2021, https://arxiv.org/abs/2105.05233); with the modulation
 "shift" they compute h + conv(silu(norm(y + beta))). The topology "ddpm" is that of Ho et al. (2020,
-https://arxiv.org/abs/2006.11239): channels change in blocks alone, the way up takes all that the way down left, the
-stem and the strided convolutions included, and two blocks with attention between them are the middle.
+https://arxiv.org/abs/2006.11239). Only blocks change the number of channels. The way up takes every output of the way
+down, those of the stem and of the strided convolutions too. The middle is two blocks with attention between them.
 
 Symbols: B batch, C channels, H and W height and width, h activations, c the embedding (B, E).
 """
@@ -18,145 +18,29 @@ Symbols: B batch, C channels, H and W height and width, h activations, c the emb
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
-from polydiff.backbones.attention import Attention, CrossAttention
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.embed import Context, ContextEmbedding, Output
+from polydiff.backbones.unet_blocks import Down, Stage, Up, Upsample
 from polydiff.backbones.unet_layers import Plane, Signals, group_norm, zero
 from polydiff.core.conditions import Condition, Conditions
 from polydiff.core.space import Space
 from polydiff.support.errors import UserError
 
 
-class ResidualBlock(nn.Module):
-    """Two convolutions with the embedding between them.
-
-    Arguments:
-        plane: Maker of convolutions.
-        c_in: Channels in.
-        c_out: Channels out.
-        embedding: E.
-        config: Kernel, groups, modulation and dropout.
-    """
-
-    def __init__(self, plane: Plane, c_in: int, c_out: int, embedding: int, config: UNetConfig) -> None:
-        super().__init__()
-        self.shifts = config.modulation == "shift"
-        self.norm_in = group_norm(c_in, config)
-        self.conv_in = plane.conv(c_in, c_out, config.kernel)
-        self.modulation = nn.Linear(embedding, c_out if self.shifts else 2 * c_out)
-        self.norm_out = group_norm(c_out, config, affine=self.shifts)
-        self.dropout = nn.Dropout(config.dropout)
-        self.conv_out = zero(plane.conv(c_out, c_out, config.kernel))
-        self.skip = nn.Identity() if c_in == c_out else plane.conv(c_in, c_out, 1)
-
-    def forward(self, h: Tensor, c: Tensor) -> Tensor:
-        """Return activations (B, c_out, H, W) from h (B, c_in, H, W) and c (B, E)."""
-        y, modulation = self.conv_in(self.norm_in(h)), self.modulation(c)
-        y = self.norm_out(y + modulation[..., None, None]) if self.shifts else self.norm_out(y, *modulation.chunk(2, 1))
-        out: Tensor = self.skip(h) + self.conv_out(self.dropout(y))
-        return out
-
-
-class Stage(nn.Module):
-    """A residual block of one or more planes, and attention after it where the level has it."""
-
-    def __init__(
-        self, plane: Plane, c_in: int, c_out: int, embedding: int, config: UNetConfig, attends: bool, reads: bool
-    ) -> None:
-        super().__init__()
-        self.block = ResidualBlock(plane, c_in, c_out, embedding, config)
-        self.attention = Attention(c_out, config) if attends else nn.Identity()
-        self.reading = CrossAttention(c_out, embedding, config) if attends and reads else None
-        self.recompute = config.recompute
-
-    def forward(self, context: Context, *planes: Tensor) -> Tensor:
-        """Return activations (B, c_out, H, W) from planes of c_in channels together."""
-        if self.recompute and torch.is_grad_enabled():
-            kept: Tensor = checkpoint(self.compute, context, *planes, use_reentrant=False)
-            return kept
-        return self.compute(context, *planes)
-
-    def compute(self, context: Context, *planes: Tensor) -> Tensor:
-        """Return the same; on the way back it may be done again."""
-        h = planes[0] if len(planes) == 1 else torch.cat(planes, 1)
-        out: Tensor = self.attention(self.block(h, context.vector))
-        return out if self.reading is None else self.reading(out, context)
-
-
-class Upsample(nn.Module):
-    """Repetition of each place, then a convolution: no transposed convolution, whose overlaps leave a pattern."""
-
-    def __init__(self, plane: Plane, c_in: int, c_out: int, stride: int, kernel: int) -> None:
-        super().__init__()
-        self.factor = tuple(map(float, plane.sides(stride)))
-        self.conv = plane.conv(c_in, c_out, kernel)
-
-    def forward(self, h: Tensor) -> Tensor:
-        """Return activations (B, c_out, H stride, W stride)."""
-        out: Tensor = self.conv(functional.interpolate(h, scale_factor=self.factor, mode="nearest"))
-        return out
-
-
-class Down(nn.Module):
-    """One level on the way down.
-
-    Arguments:
-        enter: What leads here from the finer level.
-        stages: Its blocks.
-        leaves_all: Whether what enters is left for the way up too.
-    """
-
-    def __init__(self, enter: nn.Module, stages: Iterable[Stage], leaves_all: bool) -> None:
-        super().__init__()
-        self.enter = enter
-        self.stages = nn.ModuleList(stages)
-        self.leaves_all = leaves_all
-
-    def forward(self, h: Tensor, context: Context) -> list[Tensor]:
-        """Return what is left for the way up; the last is also what goes on."""
-        left = [self.enter(h)]
-        for stage in self.stages:
-            left.append(stage(context, left[-1]))
-        return left if self.leaves_all else left[1:]
-
-
-class Up(nn.Module):
-    """One level on the way up.
-
-    Arguments:
-        stages: Its blocks.
-        leave: What leads from here to the finer level.
-    """
-
-    def __init__(self, stages: Iterable[Stage], leave: nn.Module) -> None:
-        super().__init__()
-        self.stages = nn.ModuleList(stages)
-        self.leave = leave
-
-    def forward(self, h: Tensor, context: Context, left: list[Tensor]) -> Tensor:
-        """Return activations for the finer level, with what `Down` left taken in, the last first."""
-        for stage, skip in zip(self.stages, reversed(left), strict=True):
-            h = stage(context, h, skip)
-        out: Tensor = self.leave(h)
-        return out
-
-
 class Level(NamedTuple):
-    """Channels of a level, and what it is made of.
+    """Channels of one level, its stride, and whether it has attention.
 
     Attributes:
-        width: Of its blocks.
-        enters: Of what comes from the finer level.
-        arrives: Of what comes from the coarser level.
+        width: Channels of its blocks.
+        enters: Channels of the input from the finer level.
+        arrives: Channels of the input from the coarser level.
         stride: Factor by which it is coarser than the level before; 1 at the finest.
         attends: Whether attention follows each block.
     """
@@ -205,7 +89,7 @@ class UNet(nn.Module):
         self.embed = ContextEmbedding(conditions, self.embedding)
         self.reads = self.embed.tokens is not None
         if self.reads and not (config.attention or full):
-            raise UserError("A sequence is read where there is attention. Name a level in backbone.attention.")
+            raise UserError("A sequence is read by attention, but no level has it. Name a level in backbone.attention.")
         ends = config.ends or config.kernel
         self.stem = self.plane.conv(folded + self.signals.channels, grid[0].width, ends)
         self.down = nn.ModuleList(self._down(level, finer) for level, finer in zip(grid, [None, *grid], strict=False))
@@ -242,7 +126,7 @@ class UNet(nn.Module):
         Arguments:
             x: State of unit variance, (B, C, L) or (B, C, H, W).
             log_sigma: Log of the noise level, (B,).
-            space: Where x lives; unused.
+            space: Space of x; unused.
             cond: Conditions, or None.
         """
         image = x if x.ndim == 4 else x[:, :, None]
@@ -254,11 +138,11 @@ class UNet(nn.Module):
         return (f, v[0]) if v else f
 
     def compile(self, **how: Any) -> None:
-        """Compile the network as one graph for each shape; arguments are those of `torch.compile`."""
+        """Compile the network as one graph for each shape; `how` are arguments of `torch.compile`."""
         super().compile(**({"fullgraph": True, "dynamic": False} | how))
 
     def planes(self, h: Tensor, context: Context) -> Tensor:
-        """Go down all levels and up again, on folded planes whose sides the strides divide."""
+        """Return output planes (B, c, H, W) from input planes h whose sides the strides divide."""
         h = self.stem(h).contiguous(memory_format=torch.channels_last)
         left: list[list[Tensor]] = []
         for down in self.down:
@@ -272,7 +156,7 @@ class UNet(nn.Module):
         return out
 
     def fold(self, x: Tensor) -> Tensor:
-        """Make patches channels."""
+        """Turn the places of each p x q patch into channels: (B, C, H, W) -> (B, C p q, H / p, W / q)."""
         p, q = self.patch
         return rearrange(x, "b c (h p) (w q) -> b (c p q) h w", p=p, q=q)
 

@@ -23,7 +23,7 @@ M = TypeVar("M", nn.Conv2d, nn.Linear)
 
 @dataclass(frozen=True)
 class Plane:
-    """Makes layers for dims = 1 or 2 as layers for planes, of height 1 where dims = 1."""
+    """Makes layers for planes: of images if dims = 2, of waveforms as planes of height 1 if dims = 1."""
 
     dims: int
 
@@ -45,21 +45,21 @@ def zero(layer: M) -> M:
 
 
 def group_norm(channels: int, config: UNetConfig, affine: bool = True, silu: bool = True) -> GroupNorm:
-    """Return a normalisation with groups of `group_size` channels, or as near to it as divides their number."""
+    """Return a normalisation in `config.groups` groups, or, if it is 0, in groups of about `group_size` channels."""
     groups = config.groups or math.gcd(channels, max(channels // config.group_size, 1))
     return GroupNorm(groups, channels, affine, silu)
 
 
 class Signals:
-    """Conditions that lie beside the state, as planes in the grid of its patches.
+    """Conditions that are aligned with the state, as planes in the grid of its patches.
 
     Each signal becomes its numbers, 0 if not given, and a channel that marks where they are given. A place of a signal
     that stands for several patches is repeated for each of them; several that lie in one patch become channels.
 
     Arguments:
-        conditions: Name -> kind; only those that enter as planes matter.
-        plane: Of what dims the state is.
-        patch: Side of its patches.
+        conditions: Name -> kind; only those that enter as planes are used.
+        plane: Plane of the state.
+        patch: Side of the state's patches.
     """
 
     def __init__(self, conditions: Conditions, plane: Plane, patch: int) -> None:

@@ -1,11 +1,12 @@
-"""How near molecules come to what they were asked to be, beside a random draw from the data.
+"""Errors of molecules conditioned on a property, beside a random draw from the data.
 
     python benchmarks/asking.py RUN [-n 200] [--properties logp gyration] [--guidance 1 2] [--record]
 
-One property at a time is asked for, as `polydiff sample RUN --cond logp=1.5` asks: the values are those of n held-out
-molecules, and the size and all other conditions are drawn as in the training data near each. RDKit measures what comes
-out; the error is the mean of |asked - measured| over the samples in which it sees a molecule, with its standard error.
-The others are counted and have no error. A random draw is that of training geometries, whatever was asked.
+Samples are conditioned on one property at a time, as by `polydiff sample RUN --cond logp=1.5`. The requested values
+are those of n held-out molecules. The size and all other conditions are drawn from the training data near each value.
+RDKit measures the samples. The error is the mean of |requested - measured| over the samples that RDKit reads as a
+molecule, with its standard error. The other samples are counted. A random draw is one of the training geometries, for
+any request.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ DRAWN = 2000
 
 
 def requests(domain: MoleculeDomain, name: str, n: int) -> np.ndarray:
-    """Return what a property is in held-out molecules (n,)."""
+    """Return the values of a property in n held-out molecules, (n,)."""
     values = domain.dataset.splits["test"].column(name).astype(np.float64)
     return values[[i * len(values) // n for i in range(n)]]
 
 
 def drawn(model: Model, name: str, requested: np.ndarray, plan: SampleConfig, seed: int) -> Samples:
-    """Return a sample for each value asked of a property."""
+    """Return one sample for each requested value (n,) of a property."""
     domain, parts = model.domain, list[Samples]()
     assert isinstance(domain, MoleculeDomain)
     size = model.batch_size(plan)
@@ -52,7 +53,7 @@ def drawn(model: Model, name: str, requested: np.ndarray, plan: SampleConfig, se
 
 
 def errors(domain: MoleculeDomain, name: str, requested: np.ndarray, samples: Samples) -> np.ndarray:
-    """Return |asked - measured| of each sample, NaN where there is no molecule."""
+    """Return |requested - measured| of each sample, (n,), NaN if RDKit reads no molecule."""
     return np.abs(requested - np.array(domain.measures(samples)[name].values, np.float64))
 
 
@@ -78,7 +79,7 @@ def table(model: Model, n: int, names: Sequence[str], scales: Sequence[float], s
     """Return the errors of all properties at all scales."""
     domain = model.domain
     assert isinstance(domain, MoleculeDomain)
-    rows = [["asked for", "unit", "guidance", "error", "median", "random draw", "no molecule"]]
+    rows = [["requested", "unit", "guidance", "error", "median", "random draw", "no molecule"]]
     for name in names:
         if name not in domain.condition_set.properties:
             raise UserError(f"{said.run} was not trained with data.conditions=[{name}].")
@@ -105,7 +106,7 @@ def main() -> None:
     found = table(model, said.n, said.properties, said.guidance, said)
     plan = model.plan(sampler=said.sampler, steps=said.steps)
     about = f"Preset {model.config.preset}, step {model.step}, {plan.sampler} in {plan.steps} steps, seed {said.seed}."
-    show(f"Molecules asked for by a property, n = {said.n}", f"{about}\n\n{found}", said)
+    show(f"Molecules conditioned on a property, n = {said.n}", f"{about}\n\n{found}", said)
 
 
 if __name__ == "__main__":

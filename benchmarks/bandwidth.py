@@ -1,11 +1,11 @@
-r"""Bandwidth extension of held-out plucks: a model that is told recordings at half the rate, and interpolation.
+r"""Bandwidth extension of held-out plucks: a model conditioned on recordings at half the rate, and interpolation.
 
     polydiff train --domain audio -o runs/up task=upsample data.sample_rate=16000 data.length=4096
     python benchmarks/bandwidth.py runs/up
 
 Recordings are made by two filters, of kinds that training draws with other numbers: a Chebyshev filter of order 8 with
 0.05 dB of ripple, whose cut-off is half the low rate, and a spectrum cut off there. Sinc interpolation leaves the
-missing band empty; a cubic spline lets images of the lower band into it. The model is not told the note.
+missing band empty; a cubic spline lets images of the lower band into it. The model is not conditioned on the note.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ def judged(model: polydiff.Model, low_pass: LowPass, n: int, steps: int) -> list
     held = domain.batch("test", range(n), streams(0, "augment", range(n)))
     truth = torch.stack(domain.decode(held.x, held.space))
     whole, rate, low = domain.codec.encode(truth), data.sample_rate, data.given_rate
-    told = domain.task.degraded(whole, [low_pass] * n)
-    space = domain.task.space(told)
+    degraded = domain.task.degraded(whole, [low_pass] * n)
+    space = domain.task.space(degraded)
     assert held.cond is not None
-    given = Batch(torch.zeros_like(whole), space, withhold(held.cond, held.cond.keys()) | told)
+    given = Batch(torch.zeros_like(whole), space, withhold(held.cond, held.cond.keys()) | degraded)
     sounds = {
         "model": torch.stack(list(restore(model, given, steps=steps, guidance=1.0).examples)),
         "sinc": torch.stack(domain.decode(given.x, space)),

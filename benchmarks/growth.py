@@ -207,7 +207,7 @@ def picture(series: Sequence[Series], path: Path) -> None:
 
 
 def main() -> None:
-    """Measure, and write the page and its picture where asked."""
+    """Measure; with --docs, write the page and its picture."""
     made = parser(__doc__, rounds=3)
     made.add_argument("--precision", default="bf16", choices=["float32", "bf16"], help="of the networks")
     made.add_argument("--quick", action="store_true", help="few sizes, one turn")

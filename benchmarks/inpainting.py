@@ -1,13 +1,13 @@
-r"""Inpainting a gap of 100 ms in held-out plucks: silence, linear prediction, replacement, and a network that is told.
+r"""Inpainting a gap of 100 ms in held-out plucks: silence, linear prediction, replacement, conditioned network.
 
     polydiff train --domain audio -o runs/plain
-    polydiff train --domain audio task=inpaint -o runs/told
-    python benchmarks/inpainting.py runs/plain runs/told
+    polydiff train --domain audio task=inpaint -o runs/inpaint
+    python benchmarks/inpainting.py runs/plain runs/inpaint
 
 Linear prediction extrapolates from both sides by all-pole models of Burg's method and fades from one to the other (Kay,
-1988; Kauppinen and Roth, 2002). A plucked string is a sum of damped sinusoids, which is just what such a model follows,
-so in the decay it has all that it needs; across the attack it has not. Models are told the note only where that is
-said. Distances are of the gap with 100 ms on each side that there is; the signal-to-noise ratio is of the gap alone.
+1988; Kauppinen and Roth, 2002). A plucked string is a sum of damped sinusoids. Such a model represents it exactly in
+the decay, but not across the attack. Models are conditioned on the note only in the row that says so. Distances
+compare the gap and up to 100 ms on each side; the signal-to-noise ratio compares the gap alone.
 The bend at the seams is the root mean square of second differences there, as a multiple of that of the truth: 1 where
 nothing clicks.
 """
@@ -37,26 +37,26 @@ def main() -> None:
     """Print the table."""
     parser = timing.parser(__doc__)
     parser.add_argument("plain", type=Path, help="a run of task=generate")
-    parser.add_argument("told", type=Path, help="a run of task=inpaint")
+    parser.add_argument("inpaint", type=Path, help="a run of task=inpaint")
     parser.add_argument("-n", type=int, default=128, help="held-out examples; default: 128")
     parser.add_argument("--steps", type=int, default=20, help="sampling steps; default: 20")
     said = parser.parse_args()
     torch.set_num_threads(said.threads)
-    plain, told = (polydiff.load(path, device=said.device) for path in (said.plain, said.told))
+    plain, inpaint = (polydiff.load(path, device=said.device) for path in (said.plain, said.inpaint))
     rows = [["filled by", *(f"{name}: {what}" for name in GAPS for what in FIGURES)]]
-    columns = [judged(plain, told, text, said.n, said.steps) for text in GAPS.values()]
+    columns = [judged(plain, inpaint, text, said.n, said.steps) for text in GAPS.values()]
     rows += [[name, *(cell for column in columns for cell in column[name])] for name in columns[0]]
     rate = plain.config.data.sample_rate  # type: ignore[attr-defined]
     gaps = " and ".join(f"{name} {text} s" for name, text in GAPS.items())
     facts = (
         f"{said.n} held-out plucks at {rate} Hz, gaps {gaps}; "
-        f"{said.steps} sampling steps; networks of {plain.step} and {told.step} training steps. Multi-resolution STFT "
-        "distance, lower is better: mean and standard error.\n\n"
+        f"{said.steps} sampling steps; networks of {plain.step} and {inpaint.step} training steps. "
+        "Multi-resolution STFT distance, lower is better: mean and standard error.\n\n"
     )
     timing.show("Inpainting of sounds", facts + timing.markdown(rows), said)
 
 
-def judged(plain: polydiff.Model, told: polydiff.Model, text: str, n: int, steps: int) -> dict[str, list[str]]:
+def judged(plain: polydiff.Model, inpaint: polydiff.Model, text: str, n: int, steps: int) -> dict[str, list[str]]:
     """Return distance and signal-to-noise ratio, as text, of each way to fill a gap."""
     given = plain.domain.batch("test", range(n), streams(0, "augment", range(n)))
     gap = plain.domain.region(text, given)  # type: ignore[attr-defined]
@@ -71,18 +71,18 @@ def judged(plain: polydiff.Model, told: polydiff.Model, text: str, n: int, steps
         bend = seams(sound, gap) / seams(truth, gap)
         return [f"{distance.mean():.3f} ± {distance.std() / math.sqrt(n):.3f}", f"{ratio.mean():.1f}", f"{bend:.1f}"]
 
-    return {name: figures(fill()) for name, fill in ways(plain, told, given, gap, truth, steps).items()}
+    return {name: figures(fill()) for name, fill in ways(plain, inpaint, given, gap, truth, steps).items()}
 
 
 def seams(sound: Tensor, gap: Tensor) -> float:
-    """Return the root mean square of second differences of sounds where known meets made: large for a click."""
+    """Return the root mean square of second differences of sounds at the edges of the gap: large for a click."""
     meets = gap[1:] != gap[:-1]
     near = meets[1:] | meets[:-1]
     return sound.double().diff(n=2)[..., near].square().mean().sqrt().item()
 
 
 def ways(
-    plain: polydiff.Model, told: polydiff.Model, given: polydiff.Batch, gap: Tensor, truth: Tensor, steps: int
+    plain: polydiff.Model, inpaint: polydiff.Model, given: polydiff.Batch, gap: Tensor, truth: Tensor, steps: int
 ) -> Mapping[str, Callable[[], Tensor]]:
     """Return each way to fill a gap (T,) of sounds (B, C, T)."""
 
@@ -104,8 +104,8 @@ def ways(
         **{f"linear prediction, order {order}": lambda order=order: predicted(truth, gap, order) for order in ORDERS},
         "replacement": model(plain),
         "replacement, resample=4": model(plain, 4),
-        "a network that is told (task=inpaint)": model(told),
-        "the same, told the note too": model(told, note=True),
+        "a conditioned network (task=inpaint)": model(inpaint),
+        "the same, conditioned on the note too": model(inpaint, note=True),
     }
 
 

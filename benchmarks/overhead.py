@@ -2,8 +2,8 @@
 
 A run of n steps with a network that costs one multiplication, less the time of that network, over n. On a small state
 in microseconds a step: interpreter and library overhead. On a large one in passes over memory: over the time of
-`torch.add` of two tensors of that size. Plans and tables are made by each run as a user makes them; polydiff
-remembers plans that are asked for again. Two bare tensor operations (x <- a x + b D) are beside them as what a step
+`torch.add` of two tensors of that size. Each run computes its plans and tables, as a user's call does; polydiff
+caches plans that are requested again. Two bare tensor operations (x <- a x + b D) are beside them as what a step
 must cost. Memory that is freed is kept for the next tensor (`keep_memory`), as torch does on a GPU; else the
 operating system's clearing of pages would be most of it.
 """

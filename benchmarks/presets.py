@@ -30,10 +30,10 @@ print(json.dumps(dry_run(resolve(domain, preset, words=words).config, steps)))
 def measured(domain: str, preset: str, recompute: bool, said: argparse.Namespace) -> dict[str, Any]:
     """Return what `--dry-run` finds, in a process of its own."""
     words = {"backbone.recompute": str(recompute).lower(), "device": said.device}
-    told = json.dumps([domain, preset, said.steps, words])
+    arguments = json.dumps([domain, preset, said.steps, words])
     environment = {**os.environ, "OMP_NUM_THREADS": str(said.threads), "GOMP_SPINCOUNT": "20000"}
     done = subprocess.run(
-        [sys.executable, "-c", CODE, told], env=environment, check=True, capture_output=True, text=True
+        [sys.executable, "-c", CODE, arguments], env=environment, check=True, capture_output=True, text=True
     )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -231,7 +231,7 @@ def cpu_info() -> list[str]:
 
 
 def main() -> None:
-    """Measure all, or what was asked for."""
+    """Measure all, or the requested parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suites", nargs="+", default=list(SUITES), choices=list(SUITES))
     parser.add_argument("--tracks", nargs="+", default=["vp", "edm", "flow"], choices=["vp", "edm", "flow"])

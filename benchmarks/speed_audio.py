@@ -323,7 +323,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], tuple[str, str] | None]] = {
 
 
 def main() -> None:
-    """Measure all parts, or those asked for."""
+    """Measure all parts, or the requested ones."""
     made = parser(__doc__, rounds=3)
     made.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
     made.add_argument("--batch", type=int, default=4, help="sounds at a time; default: 4")

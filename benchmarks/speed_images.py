@@ -313,7 +313,7 @@ PARTS = {
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Measure the requested parts."""
     words = parser(__doc__, rounds=5)
     words.add_argument("--parts", nargs="+", choices=PARTS, default=["diffusers", "float32", "lucidrains"])
     words.add_argument("--batch", type=int, default=16)

@@ -7,8 +7,8 @@ first. "What users run" is a whole training step, or an evaluation, of the netwo
 its own: there, less work in the network counts as well as how it is done.
 
 All get the same molecules, of sizes like QM9's: 18 atoms on average, 25 at most. With --memory each variant trains in
-a process of its own, and what is told is the most memory it took beyond what it held before its first step. Memory
-that is freed is kept for all of them, as polydiff's commands do, which helps whoever takes the most.
+a process of its own, and the table holds its peak memory beyond the memory held before its first step. Freed memory is
+kept for all of them, as polydiff's commands do. This helps the variants that allocate most.
 """
 
 from __future__ import annotations
@@ -285,17 +285,17 @@ def count(net: nn.Module) -> str:
 
 
 def memory(said: argparse.Namespace) -> None:
-    """Tell the most memory that training takes on each side, each in a process of its own."""
+    """Print the peak memory of each variant's training, each in a process of its own."""
     rows = [["three training steps", "memory, MiB"]]
     for name in trainers(spaces("cpu"), said.compile):
         command = [sys.executable, str(Path(__file__)), "--only", name, "--threads", str(said.threads)]
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        rows.append([name, f"{float(told):.0f}"])
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        rows.append([name, f"{float(printed):.0f}"])
     show("Molecules, memory of training", markdown(rows), said)
 
 
 def taken(name: str) -> float:
-    """Return the MiB that a variant's steps take beyond what was held before."""
+    """Return the MiB that a variant's steps take beyond the memory held before."""
     running = trainers(spaces("cpu"), compiled="compiled" in name)[name]()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(3):
@@ -304,7 +304,7 @@ def taken(name: str) -> float:
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Measure the requested parts."""
     options = parser(__doc__, rounds=5)
     options.add_argument("--compile", action="store_true", help="also compile polydiff's network, which takes a minute")
     options.add_argument("--memory", action="store_true", help="measure memory instead of time")

@@ -145,7 +145,7 @@ def relative_error(value: Tensor, truth: Tensor) -> float:
 
 
 def parser(doc: str | None, rounds: int = 9) -> argparse.ArgumentParser:
-    """Return a parser of what every benchmark of speed can be told."""
+    """Return a parser of the arguments that every benchmark of speed has."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU; default: all")
     made.add_argument("--rounds", type=int, default=rounds, help=f"turns of each variant; default: {rounds}")
@@ -155,7 +155,7 @@ def parser(doc: str | None, rounds: int = 9) -> argparse.ArgumentParser:
 
 
 def show(title: str, text: str, said: argparse.Namespace) -> None:
-    """Print a section of results, and append it to RESULTS.md where that was asked for."""
+    """Print a section of results; with --record, append it to RESULTS.md."""
     where = environment(said.device)
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
     command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])

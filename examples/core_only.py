@@ -29,7 +29,7 @@ class Network(nn.Module):
 
 
 def batch(step: int) -> Batch:
-    """Return the batch of a step: a pure function, so that training can be gone on with."""
+    """Return the batch of a step: a pure function of the step, so that training can be resumed."""
     return Batch(ring(512, step), Euclidean(512, (2,)))
 
 

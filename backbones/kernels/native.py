@@ -1,8 +1,8 @@
-"""Kernels in C++, compiled on first use: an extra for CPUs whose absence changes speed and nothing else.
+"""Optional C++ kernels for CPUs, compiled on first use. Without them, results are the same and layers are slower.
 
-A source lies beside this module and includes nothing of torch, so that any C++ compiler builds it in a second; the
-library is kept in the cache folder under a hash of the source, the compiler and the instructions of the processor,
-for machines may share a home.
+A source stands beside this module and includes no header of torch, so any C++ compiler builds it in a second. The
+compiled library is cached under a hash of the source, the compiler and the processor's instructions, because several
+machines may share a cache folder.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-m
 PATIENCE = 60.0
 """Seconds that a compiler may take."""
 SWITCH = "POLYDIFF_KERNELS"
-"""Environment variable that is 0 where no kernel may be used."""
+"""Environment variable; 0 disables the kernels."""
 
 
 @cache
 def library(name: str) -> ctypes.CDLL | None:
-    """Return the compiled source `name`.cpp, None where there is no compiler, where it fails or where it is not wanted.
+    """Return the compiled source `name`.cpp, or None if it is disabled or cannot be compiled.
 
-    A compiler that fails gets a warning, for it is there and should work.
+    A compiler that fails causes a warning; a missing compiler does not.
     """
     found = look(name)
     if isinstance(found, ctypes.CDLL):
@@ -49,11 +49,11 @@ def library(name: str) -> ctypes.CDLL | None:
 
 
 class Absence(NamedTuple):
-    """Why there is no kernel.
+    """Reason why a kernel is not available.
 
     Attributes:
-        why: One line.
-        failed: Whether something that is there does not work.
+        why: The reason, in one line.
+        failed: Whether a compiler was found and did not work.
     """
 
     why: str
@@ -61,7 +61,7 @@ class Absence(NamedTuple):
 
 
 def look(name: str) -> ctypes.CDLL | Absence:
-    """Return a kernel, built unless it is there, or why there is none."""
+    """Return the compiled source `name`.cpp, compiled now if it is not cached, or why it is not available."""
     if os.environ.get(SWITCH) == "0":
         return Absence(f"{SWITCH}=0", failed=False)
     compiler = shutil.which(os.environ.get("CXX") or "c++") or shutil.which("g++") or shutil.which("clang++")
@@ -91,7 +91,7 @@ def complaint(error: subprocess.CalledProcessError) -> str:
 
 
 def built(source: Path, compiler: str) -> Path:
-    """Return the library of a source, built unless it is there, whole or not at all."""
+    """Return the cached library of a source; compile it if it is missing. An interrupted compilation leaves no file."""
     macros = run([compiler, *FLAGS, "-dM", "-E", "-x", "c++", os.devnull])  # the version, and what -march=native allows
     identity = "\n".join([source.read_text(encoding="utf-8"), *FLAGS, macros])
     name = f"{source.stem}-{hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()}.so"
@@ -115,5 +115,5 @@ def run(words: Sequence[str]) -> str:
 
 
 def pointer(tensor: Tensor) -> ctypes.c_void_p:
-    """Return where a tensor's numbers begin."""
+    """Return the address of a tensor's first number."""
     return ctypes.c_void_p(tensor.data_ptr())

@@ -61,12 +61,12 @@ class GroupNorm(nn.Module):
 
 
 def normalised(h: Tensor, groups: int, gain: Tensor, offset: Tensor, silu: bool = True) -> Tensor:
-    """Return silu(gain (h - mean) / std + offset), or the same without silu, by the fastest way there is.
+    """Return silu(gain (h - mean) / std + offset), or the same without silu; uses the kernel if it can.
 
     Arguments:
         h: Activations (B, C, H, W).
         groups: Number of groups.
-        gain: (B, C), or what broadcasts to it.
+        gain: Broadcasts to (B, C).
         offset: As gain.
         silu: Whether SiLU follows.
     """
@@ -87,7 +87,7 @@ def plain(h: Tensor, groups: int, gain: Tensor, offset: Tensor, silu: bool = Tru
 
 
 def fits(h: Tensor, groups: int = 1) -> bool:
-    """Whether the kernel takes these activations."""
+    """Return whether the kernel supports these activations (B, C, H, W)."""
     return (
         computed(h)
         and h.device.type == "cpu"
@@ -102,7 +102,7 @@ def fits(h: Tensor, groups: int = 1) -> bool:
 
 
 def computed(h: Tensor) -> bool:
-    """Whether an operator on h computes numbers: it is not traced, transformed or differentiated forwards."""
+    """Return whether an operator on h computes numbers: h is not traced, transformed or differentiated forwards."""
     return not (
         torch.compiler.is_compiling()
         or type(h) is not Tensor

@@ -1,17 +1,18 @@
 r"""An E(3)-equivariant graph network on all pairs of a molecule's atoms.
 
-Layer by layer, with u = (1 + gamma) norm(h) + beta, where gamma and beta are linear in the molecule's embedding,
+With u = (1 + gamma) norm(h) + beta, where gamma and beta are linear in the molecule's embedding, a layer computes
 
 $$ m_{ij} = \mathrm{silu}(W\, \mathrm{silu}(W_1 u_i + W_2 u_j + W_3 e_{ij} + b)), \qquad
    h_i \leftarrow h_i + \phi\Big(u_i, \tfrac 1 Z \sum_{j \ne i} \mathrm{sigmoid}(g \cdot m_{ij})\, m_{ij}\Big), $$
 
 $$ r_i \leftarrow r_i + \tfrac 1 Z \sum_{j \ne i} \frac{r_i - r_j}{|r_i - r_j| + 1}\, R \tanh(w \cdot m_{ij}), $$
 
-and e_ij of the distances between i and j: the current ones, those of the input and, with `self_condition`, those of
-the previous estimate. The module `network` documents inputs and outputs. (Satorras et al., 2021,
-https://arxiv.org/abs/2102.09844; Hoogeboom et al., 2022, https://arxiv.org/abs/2203.17003.) W_1 u_i + W_2 u_j is
-computed for atoms, so the concatenation
-[u_i, u_j, e_ij] of all pairs never exists. Positions and distances stay in float32 whatever the autocast.
+where e_ij are features of the distances between i and j: the current ones, those of the input and, with
+`self_condition`, those of the previous estimate. The module `network` documents inputs and outputs. (Satorras et al.,
+2021, https://arxiv.org/abs/2102.09844; Hoogeboom et al., 2022, https://arxiv.org/abs/2203.17003.)
+
+W_1 u_i + W_2 u_j is computed once an atom, so the concatenation [u_i, u_j, e_ij] of all pairs is never stored.
+Positions and distances stay in float32 under autocast.
 
 Symbols: those of `molecules`, e (.., G) pairs' geometry, Z the number of neighbours or a fixed divisor, R the range.
 """
@@ -36,7 +37,7 @@ class Layer(nn.Module):
 
     Arguments:
         config: Dimensions and options.
-        geometry: What is seen of positions; it has no weights, so that all layers share one.
+        geometry: Features of distances; it has no weights, so all layers share one.
     """
 
     def __init__(self, config: EGNNConfig, geometry: Geometry) -> None:
@@ -64,7 +65,7 @@ class Layer(nn.Module):
         scale, shift = pairs.atoms(self.modulation(c)).chunk(2, -1)
         u = torch.addcmul(shift, self.norm(h), 1 + scale)
         inputs = (pairs, self.receiver(u), self.sender(u), r, before)
-        if self.recompute and torch.is_grad_enabled():  # of what is kept, all but a few per cent belongs to pairs
+        if self.recompute and torch.is_grad_enabled():  # pairs have all but a few per cent of the activations
             gathered, moved = checkpoint(self.gather, *inputs, use_reentrant=False, preserve_rng_state=False)
         else:
             gathered, moved = self.gather(*inputs)
@@ -82,7 +83,7 @@ class Layer(nn.Module):
 
 
 class EGNN(MoleculeNet):
-    """Messages between all pairs of atoms, whose width is that of atoms."""
+    """Network of messages between all pairs of atoms; messages are as wide as atoms."""
 
     def make_layers(self, config: EGNNConfig) -> Iterable[Layer]:
         return (Layer(config, self.geometry) for _ in range(config.layers))

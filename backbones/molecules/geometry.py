@@ -1,4 +1,4 @@
-r"""What networks of molecules see of positions, and of an earlier estimate of the clean molecule.
+r"""Features that networks of molecules compute from positions, and from an earlier estimate of the clean molecule.
 
 Positions enter by differences and distances alone, always in float32 or better. An estimate (self-conditioning: Chen
 et al., 2022, https://arxiv.org/abs/2208.04202) gives its own distances to pairs and its features to atoms, and its
@@ -21,7 +21,7 @@ from polydiff.core.conditions import ESTIMATE, Condition
 
 
 def float32_geometry(r: Tensor) -> torch.autocast:
-    """Return the context in which positions keep their precision: bf16 knows a bond length to 1 % only."""
+    """Return a context that disables autocast, because bf16 resolves a bond length to 1 % only."""
     return torch.autocast(r.device.type, enabled=False)
 
 
@@ -52,11 +52,11 @@ class Geometry(nn.Module):
 
 
 class Earlier(NamedTuple):
-    """An earlier estimate of the clean molecule, 0 where there is none.
+    """An earlier estimate of the clean molecule; atoms without an estimate have 0.
 
     Attributes:
         r: Positions of mean zero, (.., 3).
-        f: Features, and 1 where there is an estimate, (.., K + 1).
+        f: Features, and 1 for atoms with an estimate, 0 for others, (.., K + 1).
     """
 
     r: Tensor
@@ -64,7 +64,7 @@ class Earlier(NamedTuple):
 
     @classmethod
     def of(cls, pairs: Pairs, cond: Condition | None, x: Tensor) -> Earlier:
-        """Return what conditions say of the molecules of a state; a missing name and NaN are no estimate."""
+        """Return the estimate in `cond` for a state x (.., 3 + K), 0 if its name is missing or its values are NaN."""
         estimate = (cond or {}).get(ESTIMATE)
         if estimate is None:
             return cls(torch.zeros_like(x[..., :3]), torch.zeros_like(x[..., 2:]))
@@ -80,7 +80,7 @@ class Estimate(nn.Module):
     Arguments:
         channels: K.
         hidden: H.
-        geometry: What is seen of positions.
+        geometry: Features of distances.
     """
 
     def __init__(self, channels: int, hidden: int, geometry: Geometry) -> None:
@@ -92,7 +92,7 @@ class Estimate(nn.Module):
         nn.init.zeros_(self.gain.bias)
 
     def of_pairs(self, pairs: Pairs, earlier: Earlier) -> Tensor:
-        """Return features of the estimate's distances, (.., G), 0 where there is none."""
+        """Return features of the estimate's distances, (.., G), 0 for pairs without an estimate."""
         there = earlier.f[..., -1:]
         features: Tensor = self.geometry(pairs, earlier.r)[1]
         return features * (pairs.combine(there, there) > 1)

@@ -15,8 +15,8 @@ $$ e_{ij} \leftarrow e_{ij} + W_5 z_{ij}, \qquad
 where queries, keys and values q, k, v are linear in u, primed ones in V', and each of a few heads weighs its share of v
 and v' by numbers of its own: weights of attention that have any sign and are not normalised, so that neighbours can be
 counted. Then [h, a, b] <- [h, 0, 0] + phi(u, g, inner products of V'), V <- (1 + a) V, and the atom moves along its
-vectors, r <- r + R tanh(b) V' / C. Inner products of vectors let attention see angles and distances of what the network
-makes of the molecule, at the price of a product of matrices. `network` documents inputs and outputs.
+vectors, r <- r + R tanh(b) V' / C. Inner products of vectors let attention see angles and distances in the network's
+own vectors, at the price of a product of matrices. `network` documents inputs and outputs.
 
 (Pairs with numbers of their own, which attention reads and writes: Hussain et al., 2022,
 https://arxiv.org/abs/2108.03348, and Huang et al., 2023, https://arxiv.org/abs/2305.12347. Vectors that attention
@@ -53,7 +53,7 @@ class Layer(nn.Module):
 
     Arguments:
         config: Dimensions and options.
-        geometry: What is seen of positions; it has no weights, so that all layers share one.
+        geometry: Features of distances; it has no weights, so all layers share one.
     """
 
     def __init__(self, config: GraphTransformerConfig, geometry: Geometry) -> None:

@@ -5,8 +5,8 @@ Pair (i, j) is a message from atom j to atom i, and i = j is left out. All pairs
 
 $$ c(d) = 1 - s^3 (10 - 15 s + 6 s^2), \qquad s = \mathrm{clip}(4 d / D - 3, 0, 1) $$
 
-of their distance d: 1 up to 3/4 D and 0 from D on, with two derivatives, so that nothing jumps as atoms move. The list
-then holds near pairs alone, and is as long as there are such.
+of their distance d: 1 up to 3/4 D and 0 from D on, with two derivatives, so that outputs are smooth as atoms move. The
+list then holds only pairs nearer than D.
 
 Symbols: B molecules, n atoms in a molecule, N the largest n, M atoms in all, E pairs in all, K numbers an atom or pair,
 C weights a pair.
@@ -215,16 +215,16 @@ def torch_geometric_scatter() -> Callable[..., Tensor]:
 
 
 LISTED = WeakIdKeyDictionary()
-"""Pairs of the spaces in use: samplers call a network often on one space, and listing its pairs waits for a GPU."""
+"""Pairs of the spaces in use: samplers call a network often on one space, and a list of its pairs waits for a GPU."""
 
 
 def pairs_of(space: Space | Any, r: Tensor | None = None, within: float | None = None) -> Pairs:
-    """Return the pairs of the molecules that live in a space: dense where it has `mask`, sparse where `batch_index`.
+    """Return the pairs of the molecules that live in a space: dense if it has `mask`, sparse if it has `batch_index`.
 
     Arguments:
         space: Of the molecules.
         r: Their positions, for a cut-off.
-        within: From which distance atoms are no neighbours; None: all are.
+        within: Distance from which atoms are no neighbours; None: all pairs are neighbours.
     """
     if hasattr(space, "mask"):
         return DensePairs(space.mask, r, within)

@@ -1,7 +1,7 @@
-r"""What networks of molecules share: how a state enters, and how vectors and positions of atoms become an output.
+r"""The part that all networks of molecules share: from a state to atoms' vectors, and from these to the output.
 
-A network makes of atoms' vectors h_0 and positions r_0 others by its rounds, and returns (r_L - r_0, linear(h_L)).
-It sees positions by differences and distances alone, so that it is equivariant under rotations, reflections and
+The L rounds of a network update atoms' vectors h_0 and positions r_0; it returns (r_L - r_0, linear(h_L)).
+Rounds use differences and distances of positions only, so the network is equivariant under rotations, reflections and
 permutations, and invariant under translations.
 
 Symbols: B molecules, K features an atom, H hidden width, G features a pair, h (.., H) atoms' vectors, r (.., 3)
@@ -27,7 +27,7 @@ from polydiff.core.conditions import Condition, Conditions
 from polydiff.core.space import Space
 
 ELEMENTS = 119
-"""Atomic numbers that there are, and 0 for none."""
+"""Number of atomic numbers, 0 (no atom) included."""
 
 
 class MoleculeNet(nn.Module, ABC):
@@ -35,7 +35,7 @@ class MoleculeNet(nn.Module, ABC):
 
     Arguments:
         config: Its dimensions.
-        channels: K, features of an atom beside its position; 0: what atoms are is given by `space.elements`.
+        channels: K, features of an atom beside its position; if 0, `space.elements` gives the atoms' elements.
         dims: 3.
         conditions: Name -> kind (`polydiff.core.conditions`).
     """
@@ -65,7 +65,7 @@ class MoleculeNet(nn.Module, ABC):
 
     @abstractmethod
     def make_layers(self, config: Any) -> Iterable[nn.Module]:
-        """Return the rounds; `geometry` is there for them."""
+        """Return the rounds; they may use `self.geometry`."""
 
     @abstractmethod
     def rounds(
@@ -74,7 +74,7 @@ class MoleculeNet(nn.Module, ABC):
         """Return h and r after all rounds.
 
         Arguments:
-            pairs: Who talks to whom.
+            pairs: Pairs of atoms that exchange messages.
             h: Atoms' vectors, (.., H).
             r: Positions, (.., 3).
             c: Molecules' embedding, (B, H).
@@ -86,13 +86,13 @@ class MoleculeNet(nn.Module, ABC):
     def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Output:
         """Return (r_L - r_0, features), 0 on padding, and with `variance` a second state, of invariant numbers.
 
-        In that one, a molecule's positions share one number, for a variance must be the same wherever the space's
-        projector mixes, and the features of an atom share one of its own.
+        In the second state, all positions of a molecule share one number, because the space's projector mixes them.
+        The features of each atom share another number.
 
         Arguments:
             x: State of unit variance, (B, N, 3 + K) or (M, 3 + K).
             log_sigma: Log of the noise level of each molecule, (B,).
-            space: Where x lives; its `mask` (B, N) or `batch_index` (M,) gives the molecule of each atom.
+            space: Space of x; its `mask` (B, N) or `batch_index` (M,) gives the molecule of each atom.
             cond: Conditions, or None.
         """
         pairs = pairs_of(space, x[..., :3], self.within)

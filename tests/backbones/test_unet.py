@@ -16,11 +16,12 @@ from repository import ROOT
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polydiff.backbones.attention import FEW, attend
+from polydiff.backbones.attention import MAX_PLAIN_PLACES, attend
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.embed import Context
 from polydiff.backbones.kernels.norm import GroupNorm
-from polydiff.backbones.unet import ResidualBlock, UNet
+from polydiff.backbones.unet import UNet
+from polydiff.backbones.unet_blocks import ResidualBlock
 from polydiff.backbones.unet_layers import Plane
 from polydiff.config.merge import resolve
 from polydiff.contract.discover import discover
@@ -197,7 +198,7 @@ def test_the_topology_of_ddpm_is_that_of_diffusers(
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("places", [9, FEW + 1], ids=["products", "fused"])
+@pytest.mark.parametrize("places", [9, MAX_PLAIN_PLACES + 1], ids=["products", "fused"])
 def test_attention_in_bf16_is_the_same(places: int) -> None:
     q, k, v = (drawn(2, 2, places, 8).roll(i, 2).bfloat16() for i in range(3))
     weights = (q.float() @ k.float().mT / 8**0.5).softmax(-1)

@@ -1,4 +1,4 @@
-"""What a U-Net is told beside its state: signals that lie beside it, and sequences that it looks at."""
+"""Conditions of a U-Net: signals aligned with its state, and sequences that its attention reads."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def sound_conditions(n: int, length: int) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("length", [64, 61, 7])
-def test_a_network_that_is_told_all_kinds_keeps_its_promises(length: int) -> None:
+def test_a_network_with_all_kinds_of_conditions_conforms(length: int) -> None:
     network = UNet(SOUND, channels=2, dims=1, conditions=RICH)
     check_backbone(network, Euclidean(3, (2, length)), drawn(3, 2, length), sound_conditions(3, length))
 
 
 @pytest.mark.parametrize("every", [1, 2, 4])
-def test_a_network_of_images_keeps_its_promises(every: int) -> None:
-    told = {"low": Aligned(3, every), "text": Tokens(4)}
-    network = UNet(PICTURE, channels=3, dims=2, conditions=told)
+def test_a_network_of_images_conforms(every: int) -> None:
+    conditions: Conditions = {"low": Aligned(3, every), "text": Tokens(4)}
+    network = UNet(PICTURE, channels=3, dims=2, conditions=conditions)
     low = drawn(2, 3, -(-10 // every), -(-7 // every), seed=1)
     low[0, :, :2] = NAN
     cond = {"low": low, "text": drawn(2, 3, 4, seed=2)}
@@ -76,7 +76,7 @@ def test_a_signal_lies_where_its_places_do(every: int) -> None:
     assert (planes[0, inside:] == 1).all()
 
 
-def test_what_is_not_given_is_zero_and_marked() -> None:
+def test_numbers_not_given_are_zero_and_marked() -> None:
     signals = Signals({"known": Aligned(2)}, Plane(1), 1)
     value = torch.tensor([[[1.0, NAN, 3.0, 0.0], [4.0, 5.0, 6.0, 0.0]]])
     (planes,) = signals({"known": value}, torch.zeros(1, 1, 1, 5))
@@ -85,7 +85,7 @@ def test_what_is_not_given_is_zero_and_marked() -> None:
     assert not none.any()
 
 
-def test_a_signal_that_fits_no_patch_is_refused() -> None:
+def test_a_signal_that_fits_no_patch_raises() -> None:
     with pytest.raises(UserError, match=r"mel has a place for every 6 .* backbone\.patch=4"):
         UNet(SOUND, channels=1, dims=1, conditions={"mel": Aligned(8, every=6)})
 
@@ -112,13 +112,15 @@ def test_a_token_is_there_unless_a_number_of_it_is_nan() -> None:
     assert embed(None, 2)[0].shape == (2, 1, 4)
 
 
-def test_where_there_is_no_attention_a_sequence_is_refused() -> None:
+def test_a_sequence_without_attention_raises() -> None:
     with pytest.raises(UserError, match=r"backbone\.attention"):
         UNet(SOUND.model_copy(update={"attention": ()}), channels=1, dims=1, conditions={"text": Tokens(3)})
 
 
 @pytest.mark.parametrize(("config", "dims"), [(MLPConfig(), 0), (EGNNConfig(), 3)], ids=["mlp", "egnn"])
-def test_networks_that_can_be_told_no_more_say_so(config: MLPConfig | EGNNConfig, dims: int) -> None:
+def test_networks_without_sequences_and_signals_name_one_that_has_them(
+    config: MLPConfig | EGNNConfig, dims: int
+) -> None:
     for kind in (Tokens(3), Aligned(1)):
         with pytest.raises(UserError, match=r"takes no condition like text.*backbone\.name=unet"):
             build_backbone(config, channels=2, dims=dims, conditions={"text": kind})

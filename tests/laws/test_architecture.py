@@ -1,4 +1,4 @@
-"""The house: what may import what, and what the wheel holds."""
+"""Laws of the layout: folders, imports, random numbers, and the contents of the wheel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from repository import ROOT
 
-SOURCES = [path for top in ("polydiff", "backbones", "domains") for path in sorted((ROOT / top).rglob("*.py"))]
+TOPS = [ROOT / name for name in ("polydiff", "backbones", "domains")]
+SOURCES = [path for top in TOPS for path in sorted(top.rglob("*.py"))]
+MAX_MODULES = 12
+"""Largest number of modules in a folder, without its `__init__`."""
 
 
 def imports(path: Path) -> set[str]:
@@ -29,6 +32,88 @@ def test_there_are_sources() -> None:
     assert len(SOURCES) > 40
 
 
+def module_name(path: Path) -> str:
+    """Name by which a source is imported: backbones and domains are installed as packages of polydiff."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts if parts[0] == "polydiff" else ("polydiff", *parts)
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def defined(path: Path) -> set[str]:
+    """Names that a module defines: its classes, functions, variables and types, not those that it imports."""
+    names: set[str] = set()
+    pending: list[ast.AST] = list(ast.parse(path.read_text()).body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+        elif isinstance(node, ast.If | ast.Try | ast.With | ast.For | ast.ExceptHandler):
+            pending += [
+                child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt | ast.ExceptHandler)
+            ]
+        elif hasattr(ast, "TypeAlias") and isinstance(node, ast.TypeAlias):
+            names.add(node.name.id)
+    return names
+
+
+def borrowed(path: Path, modules: dict[str, set[str]]) -> list[str]:
+    """Imports from polydiff of names that the named module does not define.
+
+    Arguments:
+        path: Source that imports.
+        modules: Names that each module of polydiff defines.
+    """
+    return [
+        f"{path.name}:{node.lineno}: {alias.name} from {node.module or '.'}"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").split(".")[0] == "polydiff")
+        for alias in node.names
+        if node.level
+        or (f"{node.module}.{alias.name}" not in modules and alias.name not in modules.get(node.module or "", ()))
+    ]
+
+
+MODULES = {module_name(path): defined(path) for path in SOURCES}
+
+
+def test_no_module_is_loose_at_the_root() -> None:
+    assert {path.name for path in (ROOT / "polydiff").glob("*.py")} == {"__init__.py", "__main__.py"}
+
+
+def test_folders_are_small() -> None:
+    folders = {path.parent for path in SOURCES}
+    sizes = {str(f.relative_to(ROOT)): len([p for p in f.glob("*.py") if p.name != "__init__.py"]) for f in folders}
+    assert {name: size for name, size in sizes.items() if size > MAX_MODULES} == {}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_names_are_imported_from_the_module_that_defines_them(path: Path) -> None:
+    """The `__init__` of a package collects names for users, so only it imports names to pass them on."""
+    if path.name != "__init__.py":
+        assert borrowed(path, MODULES) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("from polydiff import Batch", 1),
+        ("from polydiff.core.streams import Tensor", 1),
+        ("from polydiff.core.nowhere import name", 1),
+        ("from . import sibling", 1),
+        ("def f():\n    from polydiff.core.streams import Tensor", 1),
+        ("from polydiff.core.streams import streams", 0),
+        ("from polydiff.core import streams", 0),
+        ("from torch import Tensor", 0),
+    ],
+)
+def test_a_borrowed_name_is_seen(line: str, found: int, tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text(f"{line}\n")
+    assert len(borrowed(tmp_path / "module.py", MODULES)) == found
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_go_downwards(path: Path) -> None:
     names = imports(path)
@@ -36,8 +121,7 @@ def test_imports_go_downwards(path: Path) -> None:
     assert not tops & {"domains", "backbones"}, "import polydiff.domains and polydiff.backbones, not the folders"
     if path.is_relative_to(ROOT / "polydiff"):
         assert not any(name.startswith(("polydiff.backbones", "polydiff.domains")) for name in names)
-        if path.name != "doctor.py":
-            assert not tops & {"torchaudio", "torch_geometric", "rdkit", "soundfile", "sklearn", "PIL"}
+        assert not tops & {"torchaudio", "torch_geometric", "rdkit", "soundfile", "sklearn", "PIL"}
     if path.is_relative_to(ROOT / "backbones"):
         assert not any(name.startswith("polydiff.domains") for name in names)
 
@@ -62,18 +146,18 @@ def draws(path: Path) -> list[ast.Call]:
 
 
 def test_the_core_draws_normal_numbers_in_one_place() -> None:
-    """Whoever needs noise asks the space, whose law it follows."""
+    """All other code calls the space, because the law of the noise is the space's."""
     normal = {
-        path.name
+        str(path.relative_to(ROOT))
         for path in (ROOT / "polydiff").rglob("*.py")
         for call in draws(path)
         if isinstance(call.func, ast.Attribute) and call.func.attr in NORMAL
     }
-    assert normal == {"space.py"}
+    assert normal == {"polydiff/core/space.py"}
 
 
 def test_the_core_draws_no_number_without_a_generator() -> None:
-    """So that no sample depends on the global random state."""
+    """A draw without a generator would depend on the global random state."""
     without = [
         f"{path.name}:{call.lineno}"
         for path in (ROOT / "polydiff").rglob("*.py")
@@ -121,7 +205,7 @@ def run(*words):
 
 
 @pytest.mark.parametrize("statement", LIGHT)
-def test_what_must_be_quick_loads_no_heavy_library(statement: str) -> None:
+def test_light_imports_load_no_heavy_library(statement: str) -> None:
     heavy = ["torch", "torchaudio", "torch_geometric", "rdkit", "sklearn", "matplotlib", "soundfile", "PIL"]
     code = (
         f"{RUN}\n{statement}\nloaded = [name for name in {heavy!r} if name in sys.modules]\nassert not loaded, loaded"

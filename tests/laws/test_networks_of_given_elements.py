@@ -25,7 +25,7 @@ SIZES = torch.tensor([1, 5, 2, 3])
 
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("options", [{}, {"self_condition": True, "variance": True}, {"neighbours_within": 1.5}])
-def test_equivariant_and_alike_in_both_layouts(
+def test_equivariant_and_equal_in_both_layouts(
     name: str, options: dict[str, object], awake: Callable[..., nn.Module]
 ) -> None:
     config = SMALL[name].model_copy(update=options)

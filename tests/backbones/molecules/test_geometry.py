@@ -1,4 +1,4 @@
-"""Networks that are told an earlier estimate of their own: what it changes, and how it keeps their symmetries."""
+"""Self-conditioned networks of molecules: effects of the earlier estimate, and symmetries."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Awake = Callable[..., nn.Module]
 CONFIGS: dict[str, BackboneConfig] = {"egnn": EGNNConfig(hidden=16, layers=2, radial=4, self_condition=True)}
 
 
-def network(name: str, dtype: torch.dtype = torch.float64, told: bool = True) -> nn.Module:
-    config = CONFIGS[name].model_copy(update={"self_condition": told})
+def network(name: str, dtype: torch.dtype = torch.float64, self_condition: bool = True) -> nn.Module:
+    config = CONFIGS[name].model_copy(update={"self_condition": self_condition})
     return build_backbone(config, channels=K, dims=3, conditions={"size": 3, "logp": 0}).to(dtype)
 
 
@@ -42,7 +42,7 @@ def test_equivariant(name: str, dtype: torch.dtype, tolerance: float, reflects: 
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_nothing_known_is_nan_and_no_name(name: str, awake: Awake) -> None:
+def test_an_estimate_of_nan_equals_a_missing_one(name: str, awake: Awake) -> None:
     net = awake(network(name))
     x, log_sigma, space, cond = dense()
     estimate = earlier(space, absent=3)
@@ -68,9 +68,9 @@ def test_layouts_agree(name: str, awake: Awake) -> None:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_who_is_told_nothing_has_no_weights_for_it(name: str) -> None:
-    plain, told = network(name, told=False), network(name)
+def test_without_self_condition_there_are_no_weights_of_an_estimate(name: str) -> None:
+    plain, conditioned = network(name, self_condition=False), network(name)
     x, log_sigma, space, cond = dense()
-    assert set(plain.state_dict()) == {key for key in told.state_dict() if not key.startswith("estimate.")}
+    assert set(plain.state_dict()) == {key for key in conditioned.state_dict() if not key.startswith("estimate.")}
     with pytest.raises(UserError, match="_estimate"):
         plain(x, log_sigma, space, {**cond, ESTIMATE: earlier(space)})

@@ -36,11 +36,11 @@ def test_one_layer_is_its_formula(awake: Awake) -> None:
     assert isinstance(layer, Layer)
     draw = stream(0, "layer")
     shapes = ((n, width), (n, 3, c), (n, 3), (n, n, pair), (width,))
-    h, v, r, e, told = (torch.randn(1, *s, generator=draw, dtype=torch.float64) for s in shapes)
+    h, v, r, e, c_embed = (torch.randn(1, *s, generator=draw, dtype=torch.float64) for s in shapes)
     pairs = DensePairs(torch.ones(1, n, dtype=torch.bool))
-    new_h, new_v, new_r, new_e = layer(pairs, h, v, r, e, told, torch.full((1, n, 1), 2.5, dtype=torch.float64))
+    new_h, new_v, new_r, new_e = layer(pairs, h, v, r, e, c_embed, torch.full((1, n, 1), 2.5, dtype=torch.float64))
 
-    scale, shift = layer.modulation(told)[0].chunk(2)
+    scale, shift = layer.modulation(c_embed)[0].chunk(2)
     u = (1 + scale) * functional.layer_norm(h[0], (width,)) + shift
     *qkv, a, b = layer.enter(u).split([width, width, width, pair, pair], -1)
     vectors = torch.stack([short(x.mT) for x in v[0]])  # (N, C, 3)

@@ -29,7 +29,7 @@ OPTIONS: dict[str, dict[str, object]] = {
     "mean": {},
     "sum": {"aggregation": "sum", "divisor": 3.0, "radial": 0},
     "near": {"neighbours_within": 3.0},
-    "told": {"self_condition": True},
+    "self_condition": {"self_condition": True},
     "variance": {"variance": True},
 }
 networks = pytest.mark.parametrize("name", SMALL)
@@ -50,8 +50,8 @@ def whole(net: nn.Module, x: Tensor, log_sigma: Tensor, space: Space, cond: Cond
     return torch.cat(f, -1) if isinstance(f, tuple) else f
 
 
-def told(net: nn.Module, space: DenseMolecules, cond: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Conditions, and an earlier estimate for a network that is told one."""
+def with_estimate(net: nn.Module, space: DenseMolecules, cond: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Conditions, and an earlier estimate for a self-conditioned network."""
     return {**cond, ESTIMATE: earlier(space)} if getattr(net, "estimate", None) is not None else cond
 
 
@@ -71,7 +71,7 @@ def test_equivariant(
     net = awake(network(name, dtype, **OPTIONS[option]))
     x, _, space, cond = dense(dtype)
     log_sigma = torch.linspace(-6, 4.4, space.batch, dtype=dtype)
-    cond = told(net, space, cond)
+    cond = with_estimate(net, space, cond)
     f = whole(net, x, log_sigma, space, cond)
     assert f[..., :3].std() > 0.05
     assert f[..., 3:].std() > 0.05
@@ -98,7 +98,7 @@ def test_equivariant(
     seed=st.integers(0, 1000),
     layout=st.sampled_from(["dense", "packed"]),
 )
-def test_equivariant_whatever_the_molecules(name: str, sizes: list[int], seed: int, layout: str) -> None:
+def test_equivariant_for_any_molecules(name: str, sizes: list[int], seed: int, layout: str) -> None:
     net = awaken(network(name, self_condition=True), seed)
     x, log_sigma, space, cond = dense(sizes=torch.tensor(sizes))
     turn = orthogonal(seed, x.dtype, seed % 2 == 1)
@@ -121,12 +121,10 @@ def laid_call(
 @networks
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-def test_what_stands_in_padding_and_beside_changes_no_bit(
-    name: str, option: str, dtype: torch.dtype, awake: Awake
-) -> None:
+def test_padding_and_other_molecules_change_no_bit(name: str, option: str, dtype: torch.dtype, awake: Awake) -> None:
     net = awake(network(name, dtype, **OPTIONS[option]))
     x, log_sigma, space, cond = dense(dtype)
-    cond = told(net, space, cond)
+    cond = with_estimate(net, space, cond)
     f = whole(net, x, log_sigma, space, cond)
     assert not f[~space.mask].any()
     for rubbish in (torch.nan, 1e6):
@@ -153,7 +151,7 @@ def test_more_padding_and_fewer_neighbours_only_round(
     nothing else may differ."""
     net = awake(network(name, dtype, **OPTIONS[option]))
     x, log_sigma, space, cond = dense(dtype)
-    cond = told(net, space, cond)
+    cond = with_estimate(net, space, cond)
     f = whole(net, x, log_sigma, space, cond)
     wide = {key: functional.pad(v, (0, 0, 0, 6)) if v.ndim == 3 else v for key, v in (cond | {"x": x}).items()}
     mask = functional.pad(space.mask, (0, 6))
@@ -172,7 +170,7 @@ def test_more_padding_and_fewer_neighbours_only_round(
 def test_layouts_agree(name: str, option: str, awake: Awake) -> None:
     net = awake(network(name, **OPTIONS[option]))
     x, log_sigma, space, cond = dense()
-    cond = told(net, space, cond)
+    cond = with_estimate(net, space, cond)
     target = space.noise(streams(1, "target", range(space.batch)))
     outputs, gradients = [], []
     for layout in ("dense", "packed"):
@@ -201,11 +199,11 @@ def test_conforms(name: str, layout: str) -> None:
 @networks
 @layouts
 @pytest.mark.parametrize("n", [1, 2])
-@pytest.mark.parametrize("option", ["mean", "near", "told"])
+@pytest.mark.parametrize("option", ["mean", "near", "self_condition"])
 def test_smallest_molecules(name: str, layout: str, n: int, option: str, awake: Awake) -> None:
     x, log_sigma, space, cond = dense(sizes=torch.tensor([n, n]))
     net = awake(network(name, **OPTIONS[option]))
-    state, where, there = laid(layout, x, space, told(net, space, cond))
+    state, where, there = laid(layout, x, space, with_estimate(net, space, cond))
     state.requires_grad_()
     f = net(state, log_sigma, where, there)
     f.square().sum().backward()
@@ -218,13 +216,13 @@ def test_smallest_molecules(name: str, layout: str, n: int, option: str, awake: 
 
 @networks
 @layouts
-@pytest.mark.parametrize("option", ["mean", "near", "told"])
+@pytest.mark.parametrize("option", ["mean", "near", "self_condition"])
 def test_atoms_in_one_place_have_a_gradient(name: str, layout: str, option: str, awake: Awake) -> None:
     x, log_sigma, space, cond = dense(torch.float32)
     net = awake(network(name, torch.float32, **OPTIONS[option]))
     x[:2] = 0
     x[2:, :2] = x[2:, 2:3]  # and two of several
-    state, where, there = laid(layout, x * space.mask[..., None], space, told(net, space, cond))
+    state, where, there = laid(layout, x * space.mask[..., None], space, with_estimate(net, space, cond))
     state.requires_grad_()
     net(state, log_sigma, where, there).square().sum().backward()
     assert state.grad is not None
