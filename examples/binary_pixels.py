@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polydiff import Batch, streams
+from polydiff import Batch, UserError, streams
 from polydiff.core.objective import Moment, Objective, Outcome
 from polydiff.core.process import PROCESSES, Draw
 
@@ -85,7 +85,8 @@ class BinaryPixels:
     name: str = "binary_pixels"
 
     def check(self, config: Any) -> None:
-        pass
+        if config.domain != "image":
+            raise UserError(f"process={self.name} needs pictures (--domain image), not the domain {config.domain}.")
 
     def network(self, config: Any, domain: Any, device: torch.device) -> Logits:
         with torch.random.fork_rng(devices=[]):

@@ -9,6 +9,7 @@ on data N(0, 1), whose denoiser is known exactly.
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ import torch
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections import Config
-from polydiff.core.process import TriesSampler
+from polydiff.core.process import Generates, TriesSampler
 from polydiff.core.space import Batch, Euclidean, sqnorm
 from polydiff.core.streams import streams
 from polydiff.model.model import Model
@@ -53,8 +54,9 @@ def overfit(config: Config, steps: int = STEPS, progress: Progress | None = None
 
     Returns:
         "before", "after": mean loss of the first and last steps; "levels": [{"log_snr", "before", "after"}, ...], the
-        same by the middle of each bin; "off": mean squared distance of samples to the nearest example, as a share of
-        that between examples, None where sizes differ; "sampler": standard deviation of samples of data N(0, 1), None
+        same by the middle of each bin, [] for an objective without noise levels; "off": mean squared distance of
+        samples to the nearest example, as a share of that between examples, None where sizes differ or nothing is
+        generated; "sampler": standard deviation of samples of data N(0, 1), None
         where the sampler needs a network of its own kind; "passed": whether all is as it should be.
     """
     domain = build_domain(config)
@@ -68,15 +70,19 @@ def overfit(config: Config, steps: int = STEPS, progress: Progress | None = None
         seed=config.seed,
     )
     ends, kept = (Gathered(), Gathered()), max(steps // ENDS, 1)
+    means: tuple[list[float], list[float]] = ([], [])
     for record in records:
         if record.step <= kept or record.step > steps - kept:
-            ends[record.step > kept].add(record.level, record.losses)
+            late = record.step > kept
+            ends[late].add(record.level, record.losses)
+            means[late].append(record.losses.double().mean().item())
         if progress:
             progress(record, 0.0)
     first, last = (together([end.read()]) for end in ends)
-    before, after = (sum(m * n for m, n in bins.values()) / sum(n for _, n in bins.values()) for bins in (first, last))
+    before, after = map(fmean, means)
     model = Model(config, domain, training.module.eval(), steps, "model", next(training.module.parameters()).device)
-    off, spread = distance(model, batch), sampler_error(model)
+    generates = provides(model.process, Generates)
+    off, spread = (distance(model, batch), sampler_error(model)) if generates else (None, None)
     good = after < LEARNED * before and (off is None or off < NEAR) and (spread is None or abs(spread - 1) < RATIO)
     return {
         "steps": steps,

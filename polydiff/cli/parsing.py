@@ -137,17 +137,30 @@ def read_options(option: str, words: Sequence[str], example: str) -> dict[str, A
     return {name: parse_yaml(value, f"{option} {name}") for name, value in pairs.items()} or None
 
 
+def whole(text: str, least: int) -> int:
+    """Parse a whole number of at least `least`."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{number} is below {least}")
+    return number
+
+
+def not_negative(text: str) -> int:
+    """Parse a whole number of at least 0."""
+    return whole(text, 0)
+
+
 def positive(text: str) -> int:
     """Parse a whole number above 0."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not above 0")
-    return number
+    return whole(text, 1)
 
 
 def size(text: str) -> int | str:
     """Parse a whole number above 0, or "auto"."""
     try:
         return text if text == "auto" else positive(text)
-    except ValueError:
+    except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number above 0 nor auto") from None

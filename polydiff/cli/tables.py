@@ -23,12 +23,15 @@ KEY_WIDTH = 36
 PARTS = {"data": "wait for data", "forward": "forward, loss", "optimizer": "clip, optimizer", "ema": "averages"}
 """Parts of a training step, as a profile shows them."""
 OVERFIT_ADVICE = (
-    "not passed. If the loss stays high at all log-SNR, try more steps (--overfit-one-batch 1000) or another optim.lr. "
-    "If it stays high at low log-SNR (noise) only, loss.times does not cover these levels. If it stays high at high "
+    "not passed. If the loss stays high{}, try more steps (--overfit-one-batch 1000) or another optim.lr."
+)
+"""What to try if a model does not overfit one batch."""
+OVERFIT_LEVELS = (
+    " If it stays high at low log-SNR (noise) only, loss.times does not cover these levels. If it stays high at high "
     "log-SNR only, samples will have hiss or grain. If the loss is low and samples are far off, try more sample.steps "
     "or a higher schedule_options.sigma_max."
 )
-"""What to try if a model does not overfit one batch."""
+"""What else to try if the loss is known at each noise level."""
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> None:
@@ -149,7 +152,9 @@ def overfit_table(result: Mapping[str, Any]) -> None:
         print(
             f"standard deviation of samples of N(0, 1) from the sampler and the exact denoiser: {result['sampler']:.3f}"
         )
-    print("passed" if result["passed"] else OVERFIT_ADVICE)
+    levels = bool(result["levels"])
+    advice = OVERFIT_ADVICE.format(" at all log-SNR" if levels else "") + (OVERFIT_LEVELS if levels else "")
+    print("passed" if result["passed"] else advice)
 
 
 def time_and_share(seconds: float, total: float) -> tuple[str, str]:

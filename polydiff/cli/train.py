@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from polydiff.cli.parsing import OptionalNumber, Parser, config_parser, read_words, settings
+from polydiff.cli.parsing import OptionalNumber, Parser, config_parser, not_negative, read_words, settings
 from polydiff.cli.progress import TrainingProgress
 from polydiff.cli.tables import evaluation_table, help_on_keys, overfit_table, profile_table, table
 from polydiff.config.merge import Settings
@@ -59,7 +59,7 @@ def train_parser() -> Parser:
     parser.add_argument(
         "-o", "--output", metavar="RUN", type=Path, help="folder of the run; default: runs/DOMAIN-001, ..."
     )
-    parser.add_argument("--judge", metavar="N", type=int, default=EVALUATED, help=EVALUATED_HELP)
+    parser.add_argument("--judge", metavar="N", type=not_negative, default=EVALUATED, help=EVALUATED_HELP)
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
         "--dry-run", action="store_true", help="take a few steps; print sizes, memory and time of a run"
@@ -134,7 +134,7 @@ def resume(words: Sequence[str]) -> int:
     parser = Parser("resume", "Resume a run from its newest checkpoint. The result is the same as without the stop.")
     parser.usage = "polydiff resume RUN [train.steps=N]"
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
-    parser.add_argument("--judge", metavar="N", type=int, default=EVALUATED, help=EVALUATED_HELP)
+    parser.add_argument("--judge", metavar="N", type=not_negative, default=EVALUATED, help=EVALUATED_HELP)
     args, rest = parser.parse_known_args(words)
     steps = requested_steps(args.run, read_words(rest))
     total = steps or planned_steps(args.run)
@@ -207,7 +207,9 @@ def evaluate_and_report(path: Path, evaluated: int) -> None:
     from polydiff.model.model import Model
     from polydiff.report.page import write_report
 
-    if evaluated > 0 and provides((model := Model.load(path)).process, Generates):
+    model = Model.load(path)
+    generates = provides(model.process, Generates)
+    if evaluated > 0 and generates:
         log(f"Evaluating {evaluated} samples")
         result = evaluate(model, evaluated)
         write_evaluation(path, result)
@@ -215,7 +217,9 @@ def evaluate_and_report(path: Path, evaluated: int) -> None:
     report = write_report(path)
     run = shlex.quote(str(path))
     print(f"\nRun:     {path}\nReport:  {report}\n\nNext:")
-    print(f"  polydiff sample {run} -n 16\n  polydiff eval {run} -n 1000\n  polydiff resume {run} train.steps=N")
+    if generates:
+        print(f"  polydiff sample {run} -n 16\n  polydiff eval {run} -n 1000")
+    print(f"  polydiff resume {run} train.steps=N")
 
 
 def log(text: str) -> None:

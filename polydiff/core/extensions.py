@@ -18,7 +18,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -50,6 +50,8 @@ class Extension:
 
 _loaded: dict[str, Extension] = {}
 """Name of a module or absolute path of a file -> its extension. A process tries to import each one once."""
+tables: list[MutableMapping[str, object]] = []
+"""The entries of every registry, so that a failed import leaves none behind."""
 
 
 def load(module: Path | str) -> None:
@@ -98,6 +100,7 @@ def import_once(module: str, source: str, work: Callable[[], object], name: str 
         try:
             work()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - an extension may fail in any way; it fails alone
+            forget_unloaded()
             _loaded[key] = Extension(name or module, source, one_line(error))
         except BaseException:
             del _loaded[key]  # Ctrl-C is no fault of the module
@@ -105,15 +108,25 @@ def import_once(module: str, source: str, work: Callable[[], object], name: str 
     return _loaded[key]
 
 
+def forget_unloaded() -> None:
+    """Remove what modules registered whose import failed: Python has removed such modules from `sys.modules`."""
+    for table in tables:
+        for name, value in list(table.items()):
+            if getattr(value, "__module__", __name__) not in sys.modules:
+                del table[name]
+
+
 def key_of(module: str) -> str:
-    """Return the key of an extension in `_loaded`: the absolute path of a file, or the name of a module."""
-    return str(Path(module).expanduser().absolute()) if module.endswith(".py") else module
+    """Return the key of an extension in `_loaded`: the real path of a file, or the name of a module."""
+    return str(Path(module).expanduser().resolve()) if module.endswith(".py") else module
 
 
 def import_module(module: Path | str) -> ModuleType:
     """Import a module by its name, or a file by its path, and return the module."""
     path = Path(module).expanduser()
     if path.suffix != ".py":
+        if not all(part.isidentifier() for part in str(module).split(".")):
+            raise ImportError("it is neither a file that ends in .py nor the name of a module, such as my_package.mine")
         return importlib.import_module(str(module))
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {module}")

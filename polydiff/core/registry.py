@@ -24,17 +24,19 @@ class Registry(Generic[T]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, T] = {}
+        extensions.tables.append(self._entries)
 
     def register(self, name: str) -> Callable[[T], T]:
         """Return a decorator that registers a value under `name` and returns it.
 
         Raises:
-            ValueError: The name is taken; raised by the decorator.
+            UserError: The name is taken; raised by the decorator.
         """
 
         def add(value: T) -> T:
             if name in self._entries:
-                raise ValueError(f"The {self.kind} {name!r} is registered already.")
+                owner = getattr(self._entries[name], "__module__", "another module")
+                raise UserError(f"The {self.kind} {name!r} is registered already, by {owner}. Choose another name.")
             self._entries[name] = value
             return value
 
@@ -54,7 +56,12 @@ class Registry(Generic[T]):
                 self.register(name)(value)
             yield
         finally:
-            self._entries = before
+            self._entries.clear()
+            self._entries.update(before)
+
+    def loaded(self) -> list[str]:
+        """Return the names registered so far, sorted. Unlike iteration, this imports no extension."""
+        return sorted(self._entries)
 
     def unknown(self, name: str) -> UserError:
         """Return the error for a name that is not registered."""
@@ -68,7 +75,7 @@ class Registry(Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         extensions.installed()
-        return iter(sorted(self._entries))
+        return iter(self.loaded())
 
     def __contains__(self, name: object) -> bool:
         if name not in self._entries:

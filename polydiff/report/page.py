@@ -106,7 +106,7 @@ def described(run: Run) -> dict[str, Any]:
     facts = {
         "Data": words(config, "data.name", "data.path"),
         "Network": ", ".join(filter(None, [words(config, "backbone.name"), weights(run)])),
-        "Diffusion": f"{words(config, 'schedule')} schedule, predicts {words(config, 'target')}",
+        "Process": process_words(config),
         "Depends on": "; ".join(
             f"{key}: {at['path']}, step {at['step']:,}" for key, at in state.get("parents", {}).items()
         ),
@@ -146,6 +146,14 @@ def words(config: Mapping[str, Any], *keys: str) -> str:
 def text(path: Path) -> str:
     """Return the text of a small file; "" if it is missing."""
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def process_words(config: Mapping[str, Any]) -> str:
+    """Return the process as text; that of Gaussian diffusion with its schedule and target, keys that others ignore."""
+    process = words(config, "process") or "gaussian"  # a run from before there were others does not name it
+    if process != "gaussian":
+        return process
+    return f"{process}, schedule={words(config, 'schedule')}, target={words(config, 'target')}"
 
 
 def commented(source: str) -> list[tuple[str, str]]:
@@ -213,7 +221,9 @@ def commands(run: Run) -> list[tuple[str, str]]:
                 "the numbers above",
             )
         )
-    return [*found, (f"polydiff sample {name} -n 16", "more samples"), (f"polydiff report {name}", "this page")]
+    if sample_sets(run)[1]:
+        found.append((f"polydiff sample {name} -n 16", "more samples"))
+    return [*found, (f"polydiff report {name}", "this page")]
 
 
 OPTIONS = (

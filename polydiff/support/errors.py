@@ -73,9 +73,11 @@ def attempt(key: str, use: Callable[[], Any]) -> Any:
         use: A call without arguments.
 
     Raises:
-        UserError: `use` raised a TypeError, ValueError, RuntimeError or ArithmeticError.
+        UserError: `use` raised an error of Python that wrong values or a third party's component can cause.
     """
     try:
         return use()
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise UserError(f"{key}: {error}") from error
+    except (LookupError, AttributeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"{key}: {one_line(error)}") from error  # the message alone may be a bare name

@@ -162,6 +162,11 @@ def initial_checkpoint(config: Config, parent: Parent | None) -> Checkpoint | No
     if parent is None:
         return None
     parent.check_domain(config.domain)
+    process = parent.config.get("process", Config.model_fields["process"].default)  # absent in old checkpoints
+    if process != config.process:
+        raise UserError(
+            f"{parent} was trained with process={process}, so its weights do not fit process={config.process}."
+        )
     target = parent.config["target"]
     if target != config.target:
         raise UserError(

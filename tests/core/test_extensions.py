@@ -101,7 +101,9 @@ def test_a_plugin_that_cannot_be_imported_stops_the_command(tmp_path: Path) -> N
         "torn.py": "The plugin torn.py cannot be imported: SyntaxError",
         "absent.py": "there is no file absent.py",
         "nothing_of_this_name": "No module named 'nothing_of_this_name'",
-        "taken.py": "ValueError: The sampler 'heun' is registered already.",
+        "taken.py": "The sampler 'heun' is registered already, by polydiff.gaussian.sampling.",
+        "./some/folder": "neither a file that ends in .py nor the name of a module",
+        "..up": "neither a file that ends in .py nor the name of a module",
     }.items():
         assert message in run("config", "show", "-d", "ring", "--plugin", module, code=2, cwd=tmp_path)
 
@@ -130,13 +132,15 @@ def test_extensions_are_imported_only_for_an_unknown_name(tmp_path: Path, monkey
 
 def test_a_file_is_loaded_from_python(tmp_path: Path) -> None:
     path = tmp_path / "random.py"  # the name of a module of Python
-    path.write_text("raise RuntimeError('not yet')")
+    path.write_text(SAMPLER.format(name="from_python") + "raise RuntimeError('not yet')")
     with SAMPLERS.temporary():
         with pytest.raises(UserError, match="RuntimeError: not yet"):
             extensions.load(path)
+        assert "from_python" not in SAMPLERS  # the failed import leaves nothing behind
         path.write_text(SAMPLER.format(name="from_python"))
-        for _ in range(2):  # the second call does nothing
-            extensions.load(path)
+        (tmp_path / "link.py").symlink_to(path)
+        for same in (path, path, tmp_path / "." / "random.py", tmp_path / "link.py"):  # only the first call imports
+            extensions.load(same)
         assert "from_python" in SAMPLERS
         (extension,) = extensions.installed()
         assert (extension.source, extension.reason) == ("--plugin", "")
@@ -159,3 +163,41 @@ def test_the_module_on_the_docs_page_registers_a_sampler() -> None:
     with SAMPLERS.temporary():
         exec(code, {})
         assert SAMPLERS["damped"]([2.0, 1.0])[0].at == 2.0  # type: ignore[operator]
+
+
+def test_training_with_known_names_imports_no_extension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path / "a", monkeypatch, "late", "late_extension", "print('LOADED')")
+    assert "LOADED" not in run("train", "-d", "ring", "-o", "run", *FEW, cwd=tmp_path)
+
+
+OBJECTIVE = """
+from polydiff.gaussian.objective.base import OBJECTIVES
+@OBJECTIVES.register("plain")
+def plain(loss):
+    return OBJECTIVES["denoising"](loss)
+"""
+WEIGHTING = """
+from polydiff.gaussian.loss.weightings import WEIGHTINGS
+@WEIGHTINGS.register("mine")
+def mine(sigma, snr, sigma_data):
+    {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "words", "message"),
+    [
+        (OBJECTIVE, [], ""),  # a function has neither `teaches` nor `suits`, and affects no other objective
+        (WEIGHTING.format("return 1.0"), ["loss.weighting=mine"], "loss.weighting"),
+        (WEIGHTING.format("return {}['gone']"), ["loss.weighting=mine"], "KeyError: 'gone'"),
+        (WEIGHTING.format("return sigma.nothing"), ["loss.weighting=mine"], "has no attribute 'nothing'"),
+        (WEIGHTING.format("assert False"), ["loss.weighting=mine"], "AssertionError"),
+    ],
+)
+def test_components_that_do_not_keep_to_the_interface_are_errors_of_one_line(
+    source: str, words: list[str], message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(source)
+    code = 2 if message else 0
+    text = run("train", "--plugin", "mine.py", "-d", "ring", "-o", "run", *FEW, *words, code=code, cwd=tmp_path)
+    assert message in text

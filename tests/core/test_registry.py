@@ -16,7 +16,7 @@ def numbers() -> Registry[int]:
 
 
 def test_a_taken_name_is_an_error(numbers: Registry[int]) -> None:
-    with pytest.raises(ValueError, match="The number 'one' is registered already"):
+    with pytest.raises(UserError, match=r"The number 'one' is registered already, by .*\. Choose another name\."):
         numbers.register("one")(2)
     assert numbers["one"] == 1
 
@@ -35,7 +35,7 @@ def test_temporary_entries_are_removed(numbers: Registry[int]) -> None:
         numbers.register("three")(3)
         assert list(numbers) == ["one", "three", "two"]
     assert list(numbers) == ["one"]
-    with pytest.raises(ValueError, match="registered already"), numbers.temporary("one", 2):
+    with pytest.raises(UserError, match="registered already"), numbers.temporary("one", 2):
         pass
     with pytest.raises(UserError), numbers.temporary("two", 2):
         numbers["three"]

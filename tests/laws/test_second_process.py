@@ -35,7 +35,7 @@ def binary_pixels() -> Iterator[None]:
     with PROCESSES.temporary():
         extensions.load(path)
         yield
-    del extensions._loaded[path]
+    del extensions._loaded[extensions.key_of(path)]
 
 
 def test_it_is_resumed_to_the_same_bits(tmp_path: Path) -> None:
@@ -63,6 +63,7 @@ def test_the_command_line_trains_evaluates_and_reports_it(tmp_path: Path, monkey
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
     page = (tmp_path / "runs" / "image-001" / "report.html").read_text()
     assert "binary_pixels" in page
+    assert "schedule=edm" not in page  # a key of another process
 
 
 class Autoencoder(nn.Module):
@@ -113,6 +114,11 @@ def test_a_stage_that_generates_nothing_is_trained_and_reported(
         assert losses[-1] < losses[0]
         assert (run / "report.html").is_file()
         assert not (run / "evaluation.json").exists()
+        following = capsys.readouterr().out.partition("Next:")[2]
+        assert "polydiff resume" in following
+        assert "polydiff sample" not in following + (run / "report.html").read_text()
+        assert main(["train", "--domain", "image", "process=autoencoding", *words, "--overfit-one-batch", "40"]) in {0, 1}
+        assert "log-SNR, " not in capsys.readouterr().out  # no advice about noise levels, which it does not have
         model = polydiff.load(run)
         x = model.domain.batch("test", range(4), polydiff.streams(0, "augment", range(4))).x
         assert model.denoiser(x).shape == x.shape
@@ -120,3 +126,14 @@ def test_a_stage_that_generates_nothing_is_trained_and_reported(
         capsys.readouterr()
         assert main(["sample", str(run), "-n", "2"]) == 2
         assert "process=autoencoding: this process cannot generate samples." in capsys.readouterr().err
+
+
+def test_its_network_needs_pictures(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"process=binary_pixels needs pictures \(--domain image\)"):
+        polydiff.train("audio", tmp_path / "run", overrides={**TINY, "process": "binary_pixels"})
+
+
+@pytest.mark.parametrize("wrong", [Autoencoding, object(), len])
+def test_what_is_no_process_is_an_error(wrong: Any, tmp_path: Path) -> None:
+    with PROCESSES.temporary("wrong", wrong), pytest.raises(UserError, match=r"process=wrong: .* is registered, not an"):
+        polydiff.train("image", tmp_path / "run", overrides={**TINY, "process": "wrong"})

@@ -198,3 +198,27 @@ def test_other_weights_of_the_same_step_are_told(tmp_path: Path) -> None:
     rewrite(latest(tmp_path / "worse" / "checkpoints"), ema_safetensors=pack(ema))
     with pytest.warns(UserWarning, match="it had other weights of the same step"):
         Model.load(run).sample(2)
+
+
+def test_another_folder_where_a_parent_was_is_not_taken_for_it(tmp_path: Path) -> None:
+    """The run is moved alone to where its relative path leads to a folder that is no run."""
+    run = standing(tmp_path / "here")
+    shutil.rmtree(tmp_path / "here" / "worse")
+    (tmp_path / "there" / "worse").mkdir(parents=True)
+    moved = run.rename(tmp_path / "there" / "run")
+    model = Model.load(moved)
+    with pytest.raises(UserError, match=r"sample\.guide=.*/here/worse"):
+        model.sample(1)
+    assert len(list(model.sample(1, guidance=1.0).examples)) == 1
+
+
+def test_initial_weights_of_another_process_are_an_error(tmp_path: Path) -> None:
+    base = ring(tmp_path / "base")
+    rewrite(latest(base / "checkpoints"), state_json=with_process(base, "masked"))
+    with pytest.raises(UserError, match="was trained with process=masked, so its weights do not fit process=gaussian"):
+        ring(tmp_path / "run", **{"train.init": base})
+
+
+def with_process(run: Path, process: str) -> bytes:
+    found = state(run)
+    return json.dumps({**found, "config": {**found["config"], "process": process}}).encode()

@@ -58,7 +58,7 @@ def check_abilities(config: Config) -> None:
     from polydiff.gaussian.objective.base import OBJECTIVES
 
     objectives: dict[str, list[str]] = {}
-    for name in OBJECTIVES:
+    for name in OBJECTIVES.loaded():
         for key in getattr(OBJECTIVES[name], "teaches", ()):
             objectives.setdefault(key, []).append(name)
     values, objective = config.model_dump(), config.loss.objective
@@ -78,11 +78,13 @@ def check_learned_schedule(config: Config) -> None:
     from polydiff.gaussian.schedule.base import SCHEDULES
 
     schedule, loss = SCHEDULES[config.schedule](**config.schedule_options), config.loss
-    if not isinstance(schedule, nn.Module) or build_objective(config).trains_schedule:
+    if not isinstance(schedule, nn.Module) or getattr(build_objective(config), "trains_schedule", False):
         return
     pairs = [(t, w) for t in TIMES for w in WEIGHTINGS if Loss(times=t, weighting=w).trains_schedule]
     trained = [
-        name for name in OBJECTIVES if OBJECTIVES[name](Loss(times=pairs[0][0], weighting=pairs[0][1])).trains_schedule
+        name
+        for name in OBJECTIVES
+        if getattr(OBJECTIVES[name](Loss(times=pairs[0][0], weighting=pairs[0][1])), "trains_schedule", False)
     ]
     times, weightings = (" or ".join(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
     raise UserError(
@@ -125,6 +127,9 @@ def try_options(config: Config) -> None:
     }
     for name, use in tried.items():
         result = attempt(f"loss.{name}_options", use)
+        if not isinstance(result, torch.Tensor):
+            chosen = getattr(loss, name)
+            raise UserError(f"loss.{name}={chosen}: it returns a {type(result).__name__}, and should return a tensor.")
         useful = (torch.isfinite(result) & (result >= 0)).all() and (name != "times" or result.diff() >= 0)
         if not bool(useful):
             given = getattr(loss, f"{name}_options")
