@@ -74,15 +74,15 @@ class Quarantine:
         """Return one line that adds up."""
         left_out = f"{self.left_out} left out, " if self.left_out else ""
         notes = "".join(f"; {note}" for note in self.notes.values())
-        aside = f"{len(self.reasons)} put aside"
-        return f"{self.found} {self.things} found: {self.used} used, {left_out}{aside}{notes}."
+        excluded = f"{len(self.reasons)} excluded"
+        return f"{self.found} {self.things} found: {self.used} used, {left_out}{excluded}{notes}."
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as plain values."""
         about = {"place": printable(self.place), "things": self.things}
         counts = {"found": self.found, "used": self.used, "left_out": self.left_out}
-        aside = {printable(name): printable(reason) for name, reason in self.reasons.items()}
-        return {**about, **counts, "put_aside": aside, "notes": self.notes}
+        excluded = {printable(name): printable(reason) for name, reason in self.reasons.items()}
+        return {**about, **counts, "excluded": excluded, "notes": self.notes}
 
 
 def printable(text: str) -> str:
@@ -103,5 +103,5 @@ def summary_lines(folder: Path) -> list[str]:
         return []
     saved = json.loads(path.read_text(encoding="utf-8"))
     given = {name: saved[name] for name in ("place", "things", "found", "left_out", "notes")}
-    quarantine = Quarantine(**given, reasons=saved["put_aside"])
+    quarantine = Quarantine(**given, reasons=saved["excluded"])
     return [quarantine.summary(), *quarantine.lines()]

@@ -33,7 +33,7 @@ def test_a_folder_of_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert told["domain"] == "image"
     assert told["facts"]["train examples"] + told["facts"]["test examples"] == told["used"] == 40
     assert told["facts"]["conditions"] == {"label": "2 classes"}
-    assert set(told["put_aside"]) == {"a/torn.png", "b/gone.png"}
+    assert set(told["excluded"]) == {"a/torn.png", "b/gone.png"}
     (root / "a" / "more.png").write_bytes(b"")
     assert main(["data", "check", str(root)]) == 2
     assert "3 of 43 images" in capsys.readouterr().out
@@ -60,7 +60,7 @@ def test_a_quarantine_adds_up_and_is_kept(tmp_path: Path) -> None:
     for i in range(49):
         aside.exclude(f"a{i:02d}", "torn")
     aside.check()
-    assert aside.summary() == "1000 things found: 850 used, 100 left out, 50 put aside."
+    assert aside.summary() == "1000 things found: 850 used, 100 left out, 50 excluded."
     assert aside.lines()[0] == "  a00: torn"
     assert len(aside.lines()) == 21
     assert aside.lines()[-1] == "  and 30 more"

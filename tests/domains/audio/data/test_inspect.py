@@ -140,8 +140,8 @@ def check_training(root: Path, run: Path, found: int, damaged: int) -> None:
     with pytest.warns(UserWarning, match=f"{damaged} of {found} sounds"):
         polydiff.train("audio", run, overrides={"data.path": root, **TINY})
     report = json.loads((run / "data.json").read_text())
-    assert (report["found"], report["used"], len(report["put_aside"])) == (found, found - damaged, damaged)
-    assert all(Path(name).stem < f"{damaged:05d}" for name in report["put_aside"])
+    assert (report["found"], report["used"], len(report["excluded"])) == (found, found - damaged, damaged)
+    assert all(Path(name).stem < f"{damaged:05d}" for name in report["excluded"])
     assert state(root) == before
 
 
@@ -208,7 +208,7 @@ def test_unusual_but_valid_files_are_used(tmp_path: Path) -> None:
     write(tmp_path / "one.wav", sound(7, 1))
     folder = Folder(AudioData(path=tmp_path, sample_rate=RATE, length=256))
     assert folder.quarantine.used == folder.quarantine.found == 7
-    assert folder.quarantine.summary() == "7 sounds found: 7 used, 0 put aside; 1 are clipped."
+    assert folder.quarantine.summary() == "7 sounds found: 7 used, 0 excluded; 1 are clipped."
 
 
 def test_data_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,18 +216,18 @@ def test_data_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", str(root), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["domain"] == "audio"
-    assert (report["found"], report["used"], len(report["put_aside"])) == (250, 238, 12)
+    assert (report["found"], report["used"], len(report["excluded"])) == (250, 238, 12)
     assert report["advice"] == {"data.sample_rate": RATE, "data.length": 2048}
     assert sum(report["facts"]["files"].values()) == 238
     assert main(["data", "check", str(root)]) == 0
     text = capsys.readouterr().out
-    assert "250 sounds found: 238 used, 12 put aside." in text
+    assert "250 sounds found: 238 used, 12 excluded." in text
     assert f"polydiff train --domain audio data.path={root} data.sample_rate=8000 data.length=2048" in text
     many = fill(tmp_path / "many", 100, len(DAMAGE))
     assert main(["data", "check", str(many)]) == 2
     text = capsys.readouterr().out
     assert text.count("\n  ") >= len(DAMAGE)
-    assert "100 sounds found: 88 used, 12 put aside." in text
+    assert "100 sounds found: 88 used, 12 excluded." in text
     assert "The data cannot be trained on:\n  12 of 100 sounds" in text
 
 

@@ -32,7 +32,7 @@ def test_data_check_describes_a_table(tmp_path: Path, capsys: pytest.CaptureFixt
         "smiles,pIC50,name\nCCO,5,a\nCCN,,b\nCC[Si](C)(C)C,7,c\nCCCCCCCCC,1,d\nnonsense,2,e\nOCC,3,f\nCCCO,6,g\n"
     )
     report = check(capsys, path, "data.max_atoms=20")
-    assert (report["found"], report["used"], report["left_out"], report["put_aside"]) == (7, 4, 3, {})
+    assert (report["found"], report["used"], report["left_out"], report["excluded"]) == (7, 4, 3, {})
     assert "1: RDKit does not understand its SMILES (line 6)" in report["notes"].values()
     facts = report["facts"]
     assert facts["files"] == {".csv": 1}
