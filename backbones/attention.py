@@ -48,7 +48,14 @@ class Attention(nn.Module):
 
 
 def angles(height: int, width: int, d: int, device: torch.device) -> Tensor:
-    """Return the angles of the places of a plane, (height width, d / 2); of waveforms those of the width alone."""
+    """Return the angles of the places of a plane in radians, (height width, d / 2), for queries and keys of size d.
+
+    Arguments:
+        height: Places along the first axis; 1: a waveform, whose angles depend on the second axis alone.
+        width: Places along the second axis.
+        d: Numbers of a query or key, a multiple of 4; of 2 for waveforms.
+        device: Device of the result.
+    """
     sizes = (width,) if height == 1 else (height, width)
     count = d // 2 // len(sizes)
     speeds = LONGEST_RATIO ** -(torch.arange(count, device=device) / count)

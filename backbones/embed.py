@@ -47,7 +47,14 @@ class Context(NamedTuple):
 
 
 def sinusoids(v: Tensor, count: int, shortest: float, longest: float) -> Tensor:
-    """Return sines and cosines of numbers (B,) for `count` wavelengths between these two, shape (B, 2 count)."""
+    """Return the sines, then the cosines of 2 pi v / wavelength, shape (B, 2 count).
+
+    Arguments:
+        v: Numbers, (B,).
+        count: Number of wavelengths, in geometric progression.
+        shortest: Shortest wavelength, in units of v.
+        longest: Longest wavelength, in units of v.
+    """
     wavelengths = torch.logspace(math.log10(shortest), math.log10(longest), count, device=v.device, dtype=v.dtype)
     angles = 2 * math.pi * v[:, None] / wavelengths
     return torch.cat([angles.sin(), angles.cos()], -1)

@@ -32,7 +32,14 @@ class Plane:
         return (n if self.dims == 2 else flat), n
 
     def conv(self, c_in: int, c_out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-        """Return a convolution with odd kernel that divides sizes by its stride."""
+        """Return a convolution that divides sizes by its stride, rounding up; for waveforms, the width alone.
+
+        Arguments:
+            c_in: Channels of the input.
+            c_out: Channels of the output.
+            kernel: Side of the kernel, odd.
+            stride: Factor by which the output is smaller than the input.
+        """
         padding = self.sides(kernel // 2, flat=0)
         return nn.Conv2d(c_in, c_out, self.sides(kernel), self.sides(stride), padding)
 
@@ -45,7 +52,14 @@ def zero(layer: M) -> M:
 
 
 def group_norm(channels: int, config: UNetConfig, affine: bool = True, silu: bool = True) -> GroupNorm:
-    """Return a normalisation in `config.groups` groups, or, if it is 0, in groups of about `group_size` channels."""
+    """Return a normalisation in `config.groups` groups, or, if this is 0, in groups of about `group_size` channels.
+
+    Arguments:
+        channels: C.
+        config: Gives `groups` and `group_size`.
+        affine: Whether the normalisation learns a gain and an offset for each channel.
+        silu: Whether SiLU follows.
+    """
     groups = config.groups or math.gcd(channels, max(channels // config.group_size, 1))
     return GroupNorm(groups, channels, affine, silu)
 

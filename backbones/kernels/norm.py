@@ -80,7 +80,15 @@ def normalised(h: Tensor, groups: int, gain: Tensor, offset: Tensor, silu: bool 
 
 
 def plain(h: Tensor, groups: int, gain: Tensor, offset: Tensor, silu: bool = True) -> Tensor:
-    """Return the same by PyTorch's operators."""
+    """Return the result of `normalised` by PyTorch's operators.
+
+    Arguments:
+        h: Activations, (B, C, H, W).
+        groups: Number of groups, a divisor of C.
+        gain: g, (B, C).
+        offset: o, (B, C).
+        silu: Whether SiLU follows.
+    """
     unit = functional.group_norm(h, groups, eps=EPS)
     y = torch.addcmul(offset.to(unit.dtype)[..., None, None], unit, gain.to(unit.dtype)[..., None, None])
     return functional.silu(y) if silu else y
@@ -117,6 +125,16 @@ class Fused(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, groups: int, gain: Tensor, offset: Tensor, silu: bool) -> Tensor:
+        """Return normalised activations of the shape of h, and save what `backward` needs.
+
+        Arguments:
+            ctx: Context that carries tensors to `backward`.
+            h: Activations that the kernel supports (`fits`), (B, C, H, W).
+            groups: Number of groups.
+            gain: g, (B, C), contiguous float32.
+            offset: o, (B, C), contiguous float32.
+            silu: Whether SiLU follows.
+        """
         y = torch.empty_like(h)
         mean, rstd = gain.new_empty(2, len(h), groups)
         call("forward", h, groups, silu, ctypes.c_double(EPS), h, gain, offset, y, mean, rstd)
@@ -140,7 +158,15 @@ class Fused(torch.autograd.Function):
 
 
 def call(name: str, h: Tensor, groups: int, silu: bool, *arguments: Any) -> None:
-    """Call a function of norm.cpp: samples, places, channels, groups, silu, threads, and then its arguments."""
+    """Call a function of norm.cpp with B, H W, C, `groups`, `silu`, the number of threads, and then `arguments`.
+
+    Arguments:
+        name: "forward" or "backward"; the precision of h completes the name.
+        h: Activations, (B, C, H, W).
+        groups: Number of groups.
+        silu: Whether SiLU follows.
+        arguments: The further arguments of the function; a tensor is passed as its address.
+    """
     kernels = library("norm")
     assert kernels is not None
     batch, channels, height, width = h.shape

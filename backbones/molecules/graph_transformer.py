@@ -79,7 +79,17 @@ class Layer(nn.Module):
     def forward(
         self, pairs: Pairs, h: Tensor, v: Tensor, r: Tensor, e: Tensor, c: Tensor, count: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return h, V (.., 3, C), r and e after the round; other arguments are those of `MoleculeNet.rounds`."""
+        """Return h, V, r and e after the round, each of its shape before.
+
+        Arguments:
+            pairs: Pairs of atoms that exchange messages.
+            h: Atoms' numbers, (.., H).
+            v: Atoms' vectors V, (.., 3, C).
+            r: Positions, (.., 3).
+            e: Pairs' numbers, (.., P).
+            c: Molecules' embedding, (B, H).
+            count: Z, the number of neighbours of each atom or a fixed divisor, (.., 1).
+        """
         scale, shift = pairs.atoms(self.modulation(c)).chunk(2, -1)
         u = torch.addcmul(shift, self.norm(h), 1 + scale)
         numbers, a, b = self.enter(u).split(self.parts, -1)
@@ -104,7 +114,18 @@ class Layer(nn.Module):
     def gather(
         self, pairs: Pairs, q: Tensor, k: Tensor, value: Tensor, a: Tensor, b: Tensor, r: Tensor, e: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return pairs' numbers, (.., P), and each atom's sums of values by head, and of directions, (.., C, 3)."""
+        """Return the new e, and each atom's sums of values, (.., S, (H + 3 C) / S), and of directions, (.., C, 3).
+
+        Arguments:
+            pairs: Pairs of atoms that exchange messages.
+            q: Queries [q, q'] by head (`by_head`), (.., S, (H + 3 C) / S).
+            k: Keys [k, k'] by head, of the same shape.
+            value: Values [v, v'] by head, of the same shape.
+            a: W_1 u of each atom, (.., P).
+            b: W_2 u of each atom, (.., P).
+            r: Positions, (.., 3).
+            e: Pairs' numbers, (.., P).
+        """
         direction, now = self.geometry(pairs, r)
         with float32_geometry(r):
             s = pairs.products(q * q.shape[-1] ** -0.5, k)
@@ -126,7 +147,14 @@ class Layer(nn.Module):
 
 
 class GraphTransformer(MoleculeNet):
-    """Attention between all pairs of atoms, weighed by thin pairs."""
+    """Network of attention between all pairs of atoms, with weights from pairs' numbers.
+
+    Arguments:
+        config: Its dimensions.
+        channels: K, features of an atom beside its position; if 0, `space.elements` gives the atoms' elements.
+        dims: 3.
+        conditions: Name -> kind (`polydiff.core.conditions`).
+    """
 
     def __init__(self, config: GraphTransformerConfig, *, channels: int, dims: int, conditions: Conditions) -> None:
         super().__init__(config, channels=channels, dims=dims, conditions=conditions)
@@ -140,6 +168,17 @@ class GraphTransformer(MoleculeNet):
     def rounds(
         self, pairs: Pairs, h: Tensor, r: Tensor, c: Tensor, before: Tensor, count: Tensor, earlier: Earlier | None
     ) -> tuple[Tensor, Tensor]:
+        """Return h, (.., H), and r, (.., 3), after all layers.
+
+        Arguments:
+            pairs: Pairs of atoms that exchange messages.
+            h: Atoms' numbers, (.., H).
+            r: Positions, (.., 3); with those of the previous estimate, they give the first V.
+            c: Molecules' embedding, (B, H).
+            before: Features of earlier distances, as in `MoleculeNet.rounds`; they give the first e.
+            count: Z, the number of neighbours of each atom or a fixed divisor, (.., 1).
+            earlier: The previous estimate; None: the network is not self-conditioned.
+        """
         places = [r - pairs.atoms(pairs.mean(r)), *(() if earlier is None else (earlier.r,))]
         with float32_geometry(r):
             v = self.place(torch.stack(places, -1))

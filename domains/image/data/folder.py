@@ -68,7 +68,17 @@ def scan(root: Path, quarantine: Quarantine) -> list[str]:
 
 
 def read_all(root: Path, names: Sequence[str], data: ImageData, quarantine: Quarantine) -> dict[str, Tensor]:
-    """Return name -> uint8 image (C, H, W) of all readable files; raise UserError if too many are not."""
+    """Return name -> image, uint8 (C, H, W), of all readable files.
+
+    Arguments:
+        root: Folder of the images.
+        names: Paths of the files, relative to the folder.
+        data: Gives side, channels and crop; with crop=centre only the middle square is kept.
+        quarantine: Records the other files with reasons.
+
+    Raises:
+        UserError: Too many files cannot be read (`Quarantine.check`).
+    """
 
     def attempt(name: str) -> Tensor | str:
         try:

@@ -118,7 +118,14 @@ def centre(image: Tensor, size: int) -> Tensor:
 
 
 def cut(image: Tensor, size: int, top: int, left: int) -> Tensor:
-    """Return a square of an image (C, H, W)."""
+    """Return a square of an image, (C, size, size).
+
+    Arguments:
+        image: Image, (C, H, W).
+        size: Side of the square in pixels.
+        top: First row of the square.
+        left: First column of the square.
+    """
     return image[:, top : top + size, left : left + size]
 
 
