@@ -95,7 +95,14 @@ def draw(
 
 
 def write_in_background(writer: Writer, batches: Iterator[Samples], n: int, progress: Progress | None) -> None:
-    """Write batches, each while the next is computed."""
+    """Write batches, each while the next is computed.
+
+    Arguments:
+        writer: Writes the batches, in a thread of its own.
+        batches: Computes the batches, in order.
+        n: Number of all samples.
+        progress: Called after each batch with the number of samples that are written and n; None: not called.
+    """
     with ThreadPoolExecutor(1, thread_name_prefix="polydiff-writer") as pool:
         pending: Future[int] | None = None
         try:

@@ -108,7 +108,17 @@ class Loss:
         return self.of_output(denoiser.predict(noisy.x, level, space, cond), noisy, denoiser, batch)
 
     def noisy(self, denoiser: Denoiser, batch: Batch, sigma: Tensor, generators: Sequence[torch.Generator]) -> Noisy:
-        """Return the batch with noise of levels sigma (B,); arguments as in `__call__`."""
+        """Return the batch with noise.
+
+        Arguments:
+            denoiser: The denoiser that is trained; gives the schedule.
+            batch: Clean states (R, ...), their space and conditions.
+            sigma: Noise level of each sample, shape (B,).
+            generators: B random streams, for the noise.
+
+        Raises:
+            ValueError: The denoiser lacks state of this loss (`aids`).
+        """
         self.state_on(denoiser)
         eps = batch.space.noise(generators)
         if self.trains_schedule:

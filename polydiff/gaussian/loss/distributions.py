@@ -162,7 +162,15 @@ def cauchy(u: Tensor, schedule: Schedule, mean: float = 0.0, scale: float = 1.0)
 
 
 def normal(u: Tensor, mean: float, std: float, low: float, high: float) -> Tensor:
-    """Return the quantiles u of N(mean, std^2) truncated to [low, high], in float64."""
+    """Return the quantiles u of N(mean, std^2) truncated to [low, high], float64, of the shape of u.
+
+    Arguments:
+        u: Numbers in (0, 1), of any shape.
+        mean: Mean before the truncation.
+        std: Standard deviation before the truncation, above 0.
+        low: Lower bound.
+        high: Upper bound.
+    """
     if not std > 0:
         raise ValueError(f"std must be positive, not {std}.")
     return truncated(u, lambda x: ndtr((x - mean) / std), lambda p: mean + std * ndtri(p), low, high)
