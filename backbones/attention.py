@@ -1,4 +1,4 @@
-"""Attention over the places of a plane, to each other and to tokens."""
+"""Attention of the places of a plane to each other and to tokens."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def angles(height: int, width: int, d: int, device: torch.device) -> Tensor:
 
 
 def turned(x: Tensor, angle: Tensor) -> Tensor:
-    """Return vectors (..., N, d) whose pairs of numbers (i, i + d / 2) are turned by angles (N, d / 2)."""
+    """Return vectors (..., N, d) whose pairs of numbers (i, i + d / 2) are rotated by angles (N, d / 2)."""
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     a, b = x.chunk(2, -1)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)

@@ -109,6 +109,6 @@ class Signals:
                 planes = planes.repeat_interleave(n, axis) if n > 1 else planes
             planes = functional.pad(
                 planes, (0, width - planes.shape[3], 0, height - planes.shape[2])
-            )  # or cut, where longer
+            )  # negative numbers crop
             p, q = self.inside(kind)
             yield rearrange(planes, "b c (h p) (w q) -> b (c p q) h w", p=p, q=q)

@@ -1,12 +1,13 @@
-r"""Group normalisation, its gain and offset, and SiLU in one piece.
+r"""Group normalisation, its gain and offset, and SiLU in one operation.
 
 $$ y = \mathrm{silu}\Big(g\, \frac{h - \mu}{\sqrt{v + \varepsilon}} + o\Big), $$
 
 with mean mu and variance v over all places and channels of a group, and gain g and offset o for each sample and channel
 (Wu and He, 2018, https://arxiv.org/abs/1803.08494; modulated: Dhariwal and Nichol, 2021,
 https://arxiv.org/abs/2105.05233). `plain` is the definition. On a CPU a kernel (norm.cpp) reads h twice and writes y
-once, where PyTorch's operators make four passes and, in channels-last order, a slow way back; statistics are float32
-and sums over all places float64 in any precision. Elsewhere, and where torch.compile fuses operators, `plain` runs.
+once. PyTorch's operators make four passes, and in channels-last order their backward pass is slow. In any precision,
+the kernel's statistics are float32 and its sums over all places float64. On other devices, and where torch.compile
+fuses operators, `plain` runs.
 
 Symbols: B batch, C channels, H and W height and width, h activations (B, C, H, W).
 """
@@ -25,7 +26,7 @@ from polydiff.backbones.kernels.native import library, pointer
 
 EPS = 1e-5
 LANES = 16
-"""Channels that the kernel takes at a time."""
+"""Number of channels that the kernel processes at a time; it must divide C."""
 
 
 class GroupNorm(nn.Module):

@@ -1,8 +1,8 @@
-r"""An E(3)-equivariant transformer on a molecule's atoms: wide atoms, thin pairs, and vectors in space.
+r"""An E(3)-equivariant transformer on a molecule's atoms: many numbers an atom, few a pair, and vectors in space.
 
 An atom has numbers h, vectors V (C of them) and a position r; a pair has a few numbers e. In each round, with
-u = (1 + gamma) norm(h) + beta, where gamma and beta are linear in the molecule's embedding, V' = V / sqrt(1 + |V|^2)
-over its vectors, and d_ij = |r_i - r_j|,
+u = (1 + gamma) norm(h) + beta, where gamma and beta are linear in the molecule's embedding,
+V' = V / sqrt(1 + |V|^2 / C), where |V|^2 is summed over all C vectors, and d_ij = |r_i - r_j|,
 
 $$ z_{ij} = \mathrm{silu}(e_{ij} + W_1 u_i + W_2 u_j + W_3 s_{ij} + W_4\, \mathrm{bumps}(d_{ij})), \qquad
    s_{ij} = q_i \cdot k_j + q'_i \cdot k'_j, $$
@@ -12,11 +12,11 @@ $$ e_{ij} \leftarrow e_{ij} + W_5 z_{ij}, \qquad
    V_i \leftarrow V_i + \tfrac 1 Z \sum_{j \ne i} \Big( (A z_{ij}) v'_j
    + (B z_{ij}) \frac{r_i - r_j}{d_{ij} + 1} \Big), $$
 
-where queries, keys and values q, k, v are linear in u, primed ones in V', and each of a few heads weighs its share of v
-and v' by numbers of its own: weights of attention that have any sign and are not normalised, so that neighbours can be
-counted. Then [h, a, b] <- [h, 0, 0] + phi(u, g, inner products of V'), V <- (1 + a) V, and the atom moves along its
-vectors, r <- r + R tanh(b) V' / C. Inner products of vectors let attention see angles and distances in the network's
-own vectors, at the price of a product of matrices. `network` documents inputs and outputs.
+where queries, keys and values q, k, v are linear in u and the primed ones in V'. Each of a few heads weights its share
+of v and v' by its own numbers. These attention weights may have any sign and are not normalised, so that neighbours can
+be counted. Then [h, a, b] <- [h, 0, 0] + phi(u, g, inner products of V'), V <- (1 + a) V, and the atom moves along its
+vectors, r <- r + R tanh(b) V' / C. Through inner products, attention depends on angles and distances of the network's
+own vectors, at the cost of a matrix product. `network` documents inputs and outputs.
 
 (Pairs with numbers of their own, which attention reads and writes: Hussain et al., 2022,
 https://arxiv.org/abs/2108.03348, and Huang et al., 2023, https://arxiv.org/abs/2305.12347. Vectors that attention
@@ -44,7 +44,7 @@ from polydiff.core.conditions import Conditions
 
 
 def bounded(v: Tensor) -> Tensor:
-    """Return an atom's vectors (.., 3, C), made so short that the squares of their lengths sum to less than C."""
+    """Return an atom's vectors V, (.., 3, C), scaled to V', whose squared lengths sum to less than C."""
     return v * torch.rsqrt(1 + v.square().sum((-2, -1), keepdim=True) / v.shape[-1])
 
 
@@ -96,7 +96,7 @@ class Layer(nn.Module):
         with float32_geometry(r):
             q, k, value = self.by_head(numbers.to(r), self.enter_vectors(bounded(v)))
         inputs = (pairs, q, k, value, a, b, r, e)
-        if self.recompute and torch.is_grad_enabled():  # pairs are many
+        if self.recompute and torch.is_grad_enabled():  # pairs have most of the activations
             e, mixed, pulled = checkpoint(self.gather, *inputs, use_reentrant=False, preserve_rng_state=False)
         else:
             e, mixed, pulled = self.gather(*inputs)
