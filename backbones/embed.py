@@ -9,8 +9,9 @@ vector. A condition that is not given (-1, NaN, a missing name, or no conditions
 classifier-free guidance needs (Ho and Salimans, 2022, https://arxiv.org/abs/2207.12598). Sequences become tokens of one
 width; a learned token is always added, so that attention has at least one.
 
-This is the only module of the networks that knows the kinds of conditions. For each kind, `ENTRANCES` gives the module
-by which it enters a network, and whether it enters as part of the vector, as tokens, or as planes beside the state.
+For each kind of condition, `ENTRANCES` gives whether it enters a network as part of the vector, as tokens, or as planes
+beside the state. For the vector and for tokens it also gives the module by which it enters; a network makes planes
+itself.
 
 Symbols: B batch, N tokens, W width of the embedding, v a number of each sample.
 """

@@ -32,7 +32,7 @@ class ImageData(DataConfig):
     channels: Literal[1, 3] | None = None
     """1 grey, 3 colours; null: 1 for digits, 3 for a folder."""
     crop: Literal["centre", "random"] = "centre"
-    """folder: which square is cut from an image with a shorter side of `size` pixels; random: a new one each time."""
+    """folder: which square is cut from an image, resized to the shorter side `size`; random: a new one each time."""
     flip: bool = False
     """folder: whether half of the training examples are mirrored, left for right."""
     labels: Literal["auto", "folders", "none"] = "auto"
@@ -45,7 +45,7 @@ class ImageData(DataConfig):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.name == "digits" and (self.flip or self.crop == "random"):
-            raise ValueError("data.flip and data.crop are for folders; a digit that is mirrored or cut is none")
+            raise ValueError("data.flip and data.crop are for folders: a mirrored or cropped digit is not a digit")
         return self
 
     @property

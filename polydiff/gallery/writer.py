@@ -1,4 +1,4 @@
-"""Write many samples while they are drawn: memory does not grow with their number, and a stop loses no written one.
+"""Write many samples while they are drawn: memory does not grow with their number, and a stop loses no sample.
 
 A folder of an unfinished drawing contains a journal. Its first line holds the settings, each further line lists samples
 that are written. Files are written under temporary names and renamed, so each is complete or absent. At the end the
@@ -98,7 +98,7 @@ def write_in_background(writer: Writer, batches: Iterator[Samples], n: int, prog
     """Write batches, each while the next is computed.
 
     Arguments:
-        writer: Writes the batches, in a thread of its own.
+        writer: Writes the batches; called in another thread.
         batches: Computes the batches, in order.
         n: Number of all samples.
         progress: Called after each batch with the number of samples that are written and n; None: not called.

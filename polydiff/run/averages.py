@@ -1,6 +1,6 @@
 r"""Averages of the weights: the usual one, and power-function averages from which others are computed after training.
 
-The usual average follows the weights with a decay that warms up. A power-function average covers the whole past,
+The usual average follows the weights with a decay that warms up. A power-function average weights the whole past,
 
 $$ \hat\theta_\gamma(t) = \int_0^t p_{\gamma, t}(\tau)\, \theta(\tau)\, d\tau, \qquad
    p_{\gamma, t}(\tau) = (\gamma + 1)\, \tau^\gamma / t^{\gamma + 1}, $$
