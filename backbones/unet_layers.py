@@ -67,8 +67,9 @@ def group_norm(channels: int, config: UNetConfig, affine: bool = True, silu: boo
 class Signals:
     """Conditions that are aligned with the state, as planes in the grid of its patches.
 
-    Each signal becomes its numbers, 0 if not given, and a channel that marks where they are given. A place of a signal
-    that stands for several patches is repeated for each of them; several that lie in one patch become channels.
+    Each signal becomes planes of its numbers, with 0 where they are not given, and a plane that marks where they are
+    given. A place of a signal that covers several patches is repeated for each of them. Several places that lie in one
+    patch become channels.
 
     Arguments:
         conditions: Name -> kind; only those that enter as planes are used.

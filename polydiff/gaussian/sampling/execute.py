@@ -121,7 +121,7 @@ def add_noise(x: State, row: Row, v: State | None, space: Space, generators: Seq
 
 
 def combine(a: float, x: State, bs: Sequence[float], states: Sequence[State]) -> State:
-    """Return a x + sum_j b_j m_j: x itself if a is 1 and no b_j counts, else a new tensor.
+    """Return a x + sum_j b_j m_j: x itself if a is 1 and all b_j are 0, else a new tensor.
 
     Arguments:
         a: Factor of x.
