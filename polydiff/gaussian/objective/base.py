@@ -116,6 +116,6 @@ def build_objective(config: Config) -> DenoisingObjective:
 
 
 def own_samplers() -> set[str]:
-    """Return the names of the samplers that are the default of an objective and need a network trained by it."""
+    """Return the names of the samplers that are the default of an objective, and so need a network trained by it."""
     suits = [getattr(OBJECTIVES[name], "suits", {}) for name in OBJECTIVES]
     return {found["sample.sampler"] for found in suits if "sample.sampler" in found}
