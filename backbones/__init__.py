@@ -1,7 +1,7 @@
 """Networks: the U-Net (1-D and 2-D), the EGNN, the graph transformer and the MLP. None of them knows a domain.
 
-A backbone is called as backbone(x, log_sigma, space, cond), is fed a state of unit variance, and returns a state of the
-same shape. It is built as factory(config, channels=, dims=, conditions=).
+A backbone is called as backbone(x, log_sigma, space, cond), receives a state of unit variance, and returns a state of
+the same shape. It is built as factory(config, channels=, dims=, conditions=).
 """
 
 from polydiff.contract.backbone import BackboneSpec
@@ -25,7 +25,7 @@ EGNN = BackboneSpec(
 
 GRAPH_TRANSFORMER = BackboneSpec(
     name="graph_transformer",
-    summary="Equivariant transformer with thin pairs and vectors of atoms, for molecules.",
+    summary="Equivariant transformer with features of pairs and vectors of atoms, for molecules.",
     config="polydiff.backbones.config:GraphTransformerConfig",
     factory="polydiff.backbones.molecules.graph_transformer:GraphTransformer",
     dims=(3,),

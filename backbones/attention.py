@@ -1,4 +1,4 @@
-"""Attention over the places of a plane, to each other and to tokens."""
+"""Attention of the places of a plane to each other and to tokens."""
 
 from __future__ import annotations
 
@@ -48,7 +48,14 @@ class Attention(nn.Module):
 
 
 def angles(height: int, width: int, d: int, device: torch.device) -> Tensor:
-    """Return the angles of the places of a plane, (height width, d / 2); of waveforms those of the width alone."""
+    """Return the angles of the places of a plane in radians, (height width, d / 2), for queries and keys of size d.
+
+    Arguments:
+        height: Places along the first axis; 1: a waveform, whose angles depend on the second axis alone.
+        width: Places along the second axis.
+        d: Numbers of a query or key, a multiple of 4; of 2 for waveforms.
+        device: Device of the result.
+    """
     sizes = (width,) if height == 1 else (height, width)
     count = d // 2 // len(sizes)
     speeds = LONGEST_RATIO ** -(torch.arange(count, device=device) / count)
@@ -57,7 +64,7 @@ def angles(height: int, width: int, d: int, device: torch.device) -> Tensor:
 
 
 def turned(x: Tensor, angle: Tensor) -> Tensor:
-    """Return vectors (..., N, d) whose pairs of numbers (i, i + d / 2) are turned by angles (N, d / 2)."""
+    """Return vectors (..., N, d) whose pairs of numbers (i, i + d / 2) are rotated by angles (N, d / 2)."""
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     a, b = x.chunk(2, -1)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)

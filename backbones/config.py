@@ -17,27 +17,27 @@ class UNetConfig(BackboneConfig):
     channels: int = Field(64, ge=1)
     """Channels of the finest level."""
     mult: tuple[PositiveInt, ...] = Field((1, 2, 2), min_length=1)
-    """Channels of each level, as multiples of `channels`; their number is the number of levels."""
+    """Channels of each level, as multiples of `channels`; as many numbers as levels."""
     strides: tuple[PositiveInt, ...] = ()
     """Factor by which each level is coarser than the one before: levels - 1 numbers, one for all, or none for 2."""
     blocks: int = Field(2, ge=1)
     """Residual blocks of each level, on the way down and again on the way up."""
     attention: tuple[NonNegativeInt, ...] = (2,)
-    """Levels with self-attention after each block; the deepest level's is also in the middle."""
+    """Levels with self-attention after each block; the middle has it if the deepest level has it, or topology=ddpm."""
     heads: int = Field(4, ge=1)
     """Attention heads."""
     positions: Literal["none", "rotary"] = "none"
-    """How self-attention knows places; none: only from the padding of convolutions at the edges."""
+    """How self-attention encodes places; none: only the padding of convolutions at the edges marks them."""
     patch: int = Field(1, ge=1)
     """Side of the patches that become channels before the first convolution; 1: none."""
     kernel: int = Field(3, ge=1)
     """Side of the convolutions, odd."""
     ends: int = Field(0, ge=0)
-    """Side of the first and the last convolution, odd: what a patch sees of its neighbours; 0: as `kernel`."""
+    """Side in patches of the first and the last convolution, odd, through which neighbours interact; 0: as `kernel`."""
     group_size: int = Field(16, ge=1)
     """Channels of a group in group normalisation."""
     groups: int = Field(0, ge=0)
-    """Groups in every normalisation, a divisor of every level's channels; 0: as many as `group_size` makes."""
+    """Number of groups in every normalisation, a divisor of every level's channels; 0: it follows from `group_size`."""
     topology: Literal["lean", "ddpm"] = "lean"
     """ddpm: as in DDPM, where each level has one more block on the way up, which takes the level's input."""
     modulation: Literal["scale_shift", "shift"] = "scale_shift"
@@ -88,22 +88,22 @@ class MoleculeNetConfig(BackboneConfig):
     """Keys that networks of molecules share."""
 
     hidden: int = Field(128, ge=1)
-    """Width of atoms."""
+    """Number of features of an atom."""
     layers: int = Field(6, ge=1)
     """Rounds of messages, each of which updates atoms' vectors and positions."""
     radial: int = Field(16, ge=0)
-    """Gaussian bumps that a distance is expanded in, beside its square; 0: none."""
+    """Number of Gaussian bumps in which a distance is expanded, besides its square; 0: none."""
     cutoff: float = Field(6.0, gt=0)
-    """Distance of the last bump, in standard deviations of the coordinates."""
+    """Centre of the last bump, in standard deviations of the coordinates."""
     neighbours_within: float | None = Field(None, gt=0)
     """Cut-off for large molecules: atoms farther apart exchange no messages. In standard deviations of the coordinates
     of the network's input, noise included; from 3/4 of it on, weights fall smoothly to 0. None: all pairs."""
     aggregation: Literal["mean", "sum"] = "mean"
-    """How an atom gathers messages: their mean, or their sum over `divisor`."""
+    """How the messages to an atom are combined: their mean, or their sum divided by `divisor`."""
     divisor: float = Field(10.0, gt=0)
     """Divisor of the sum; unused with the mean."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Share of an atom's update dropped."""
+    """Share of activations dropped in the updates of atoms."""
     recompute: bool = False
     """Whether the backward pass computes pairs' activations again instead of keeping them: less memory, more time."""
     variance: bool = False
@@ -116,22 +116,22 @@ class EGNNConfig(MoleculeNetConfig):
     name: str = "egnn"
     """Which backbone."""
     coords_range: float = Field(15.0, gt=0)
-    """Bound on the weight of one neighbour in the move of an atom."""
+    """Bound on the weight of a neighbour in the move of an atom."""
 
 
 class GraphTransformerConfig(MoleculeNetConfig):
-    """An equivariant transformer on a molecule's atoms, with thin pairs and vectors of atoms."""
+    """An equivariant transformer on a molecule's atoms, with features of pairs and vectors of atoms."""
 
     name: str = "graph_transformer"
     """Which backbone."""
     heads: int = Field(8, ge=1)
-    """Attention heads; each weighs a share of an atom's numbers and vectors."""
+    """Attention heads; each weights its share of an atom's features and vectors."""
     pair: int = Field(32, ge=1)
-    """Width of pairs."""
+    """Number of features of a pair of atoms."""
     vectors: int = Field(16, ge=1)
-    """Vectors in space of an atom."""
+    """Number of an atom's vectors in space."""
     coords_range: float = Field(5.0, gt=0)
-    """Bound on the weight of one of an atom's vectors in its move."""
+    """Bound on the total size of the weights of an atom's vectors in its move."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -9,8 +9,9 @@ vector. A condition that is not given (-1, NaN, a missing name, or no conditions
 classifier-free guidance needs (Ho and Salimans, 2022, https://arxiv.org/abs/2207.12598). Sequences become tokens of one
 width; a learned token is always added, so that attention has at least one.
 
-This is the one place where networks meet the kinds of conditions: `ENTRANCES` says for each kind whether it enters a
-network as part of the vector, as tokens, or as planes beside the state, and by which module.
+For each kind of condition, `ENTRANCES` gives whether it enters a network as part of the vector, as tokens, or as planes
+beside the state. For the vector and for tokens it also gives the module by which it enters; a network makes planes
+itself.
 
 Symbols: B batch, N tokens, W width of the embedding, v a number of each sample.
 """
@@ -47,7 +48,14 @@ class Context(NamedTuple):
 
 
 def sinusoids(v: Tensor, count: int, shortest: float, longest: float) -> Tensor:
-    """Return sines and cosines of numbers (B,) for `count` wavelengths between these two, shape (B, 2 count)."""
+    """Return the sines, then the cosines of 2 pi v / wavelength, shape (B, 2 count).
+
+    Arguments:
+        v: Numbers, (B,).
+        count: Number of wavelengths, in geometric progression.
+        shortest: Shortest wavelength, in units of v.
+        longest: Longest wavelength, in units of v.
+    """
     wavelengths = torch.logspace(math.log10(shortest), math.log10(longest), count, device=v.device, dtype=v.dtype)
     angles = 2 * math.pi * v[:, None] / wavelengths
     return torch.cat([angles.sin(), angles.cos()], -1)
@@ -77,7 +85,7 @@ class NumberEmbedding(nn.Module):
 
 
 class ClassField(nn.Embedding):
-    """Vector of a class, with one more for "not given" (-1)."""
+    """Learned vector of each class, and one of "not given" (-1)."""
 
     def __init__(self, classes: int, width: int) -> None:
         super().__init__(classes + 1, width)
@@ -87,7 +95,7 @@ class ClassField(nn.Embedding):
 
 
 class RealField(nn.Module):
-    """Vector of a standardised real number, with one more for "not given" (NaN)."""
+    """Vector of a standardised real number, and a learned one of "not given" (NaN)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -95,13 +103,13 @@ class RealField(nn.Module):
         self.null = nn.Parameter(torch.randn(width))
 
     def forward(self, value: Tensor) -> Tensor:
-        # 0 stands in for NaN before the network, since a NaN in the branch not taken still poisons the gradient
+        # 0 replaces NaN before the network, since a NaN in the branch not taken would still make the gradient NaN
         number, there = filled(value)
         return torch.where(there[:, None], self.embed(number), self.null)
 
 
 class TokenField(nn.Linear):
-    """Tokens of an embedding (B, N, width), brought to another width."""
+    """Tokens of an embedding (B, N, width), mapped to another width."""
 
     def forward(self, value: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """Return tokens (B, N, W) and which of them are given (B, N)."""
@@ -147,7 +155,7 @@ def entering(conditions: Conditions, port: Literal["vector", "tokens", "planes"]
 
 
 def modules(kinds: Conditions, width: int) -> nn.ModuleList:
-    """Return the module of each kind; a list, since a ModuleDict takes no names such as "type" and "size"."""
+    """Return the module of each kind; a list, since a ModuleDict rejects names such as "type"."""
     makers = [(ENTRANCES[type(kind)].make, kind) for kind in kinds.values()]
     return nn.ModuleList(make(kind, width) for make, kind in makers if make is not None)
 
@@ -180,7 +188,7 @@ class ConditionEmbedding(nn.Module):
 
 
 class TokenEmbedding(nn.Module):
-    """Tokens of all sequences, brought to one width, after a learned one.
+    """A learned token, then the tokens of all sequences, mapped to one width.
 
     Arguments:
         kinds: Name -> kind of those conditions that enter as tokens.
@@ -205,7 +213,7 @@ class TokenEmbedding(nn.Module):
 
 
 class ContextEmbedding(nn.Module):
-    """The noise level and all conditions except signals, embedded in float32 even under autocast.
+    """The noise level and all conditions except planes, embedded in float32 even under autocast.
 
     Arguments:
         conditions: Name -> kind (`polydiff.core.conditions`).

@@ -78,7 +78,7 @@ class MLP(nn.Module):
         return (f.reshape(x.shape), v[0].reshape(x.shape)) if v else f.reshape(x.shape)
 
     def beside(self, x: Tensor, cond: Condition | None) -> Tensor:
-        """Return the state, the estimate and 1 if the estimate is given, else 0, as one tensor (B, 2 D + 1)."""
+        """Return the state, the estimate, and 1 if the estimate is given, 0 if not, as one tensor (B, 2 D + 1)."""
         earlier = (cond or {}).get(ESTIMATE)
         if earlier is None:
             return functional.pad(x.flatten(1), (0, x[0].numel() + 1))

@@ -8,9 +8,12 @@ $$ y = \mathrm{conv}(\mathrm{silu}(\mathrm{norm}(h))), \qquad
 
 with gamma and beta linear in the embedding of the noise level and the conditions (Ronneberger et al., 2015,
 https://arxiv.org/abs/1505.04597; Dhariwal and Nichol, 2021, https://arxiv.org/abs/2105.05233); with the modulation
-"shift" they compute h + conv(silu(norm(y + beta))). The topology "ddpm" is that of Ho et al. (2020,
-https://arxiv.org/abs/2006.11239). Only blocks change the number of channels. The way up takes every output of the way
-down, those of the stem and of the strided convolutions too. The middle is two blocks with attention between them.
+"shift" they compute h + conv(silu(norm(y + beta))).
+
+The topology "ddpm" is that of Ho et al. (2020, https://arxiv.org/abs/2006.11239): only blocks change the number of
+channels, the way up takes every output of the way down, also those of the stem and of the strided convolutions, and the
+middle is two blocks with attention between them. In "lean", the layers between levels change the number of channels,
+the way up takes the outputs of the blocks only, and the middle is one block.
 
 Symbols: B batch, C channels, H and W height and width, h activations, c the embedding (B, E).
 """
@@ -65,7 +68,7 @@ def levels(config: UNetConfig) -> list[Level]:
 class UNet(nn.Module):
     """U-Net for states (B, C, L) or (B, C, H, W) of any size.
 
-    Sizes that the strides do not divide are padded with zeros inside, and cropped at the end.
+    States whose sizes the strides do not divide are padded with zeros, and the output is cropped.
 
     Arguments:
         config: Its dimensions.
@@ -138,7 +141,7 @@ class UNet(nn.Module):
         return (f, v[0]) if v else f
 
     def compile(self, **how: Any) -> None:
-        """Compile the network as one graph for each shape; `how` are arguments of `torch.compile`."""
+        """Compile the network as one graph for each shape; `how` holds further arguments of `torch.compile`."""
         super().compile(**({"fullgraph": True, "dynamic": False} | how))
 
     def planes(self, h: Tensor, context: Context) -> Tensor:

@@ -87,7 +87,15 @@ class Stage(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest-neighbour upsampling, then a convolution; overlaps of a transposed convolution would leave a pattern."""
+    """Nearest-neighbour upsampling, then a convolution; overlaps of a transposed convolution would leave a pattern.
+
+    Arguments:
+        plane: Maker of convolutions.
+        c_in: Channels of the input.
+        c_out: Channels of the output.
+        stride: Factor by which the sizes grow; the height of a waveform stays 1.
+        kernel: Side of the convolution, odd.
+    """
 
     def __init__(self, plane: Plane, c_in: int, c_out: int, stride: int, kernel: int) -> None:
         super().__init__()
@@ -95,7 +103,7 @@ class Upsample(nn.Module):
         self.conv = plane.conv(c_in, c_out, kernel)
 
     def forward(self, h: Tensor) -> Tensor:
-        """Return activations (B, c_out, H stride, W stride)."""
+        """Return activations (B, c_out, H stride, W stride), of waveforms (B, c_out, 1, W stride)."""
         out: Tensor = self.conv(functional.interpolate(h, scale_factor=self.factor, mode="nearest"))
         return out
 

@@ -32,7 +32,14 @@ class Plane:
         return (n if self.dims == 2 else flat), n
 
     def conv(self, c_in: int, c_out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-        """Return a convolution with odd kernel that divides sizes by its stride."""
+        """Return a convolution that divides sizes by its stride, rounding up; for waveforms, the width alone.
+
+        Arguments:
+            c_in: Channels of the input.
+            c_out: Channels of the output.
+            kernel: Side of the kernel, odd.
+            stride: Factor by which the output is smaller than the input.
+        """
         padding = self.sides(kernel // 2, flat=0)
         return nn.Conv2d(c_in, c_out, self.sides(kernel), self.sides(stride), padding)
 
@@ -45,7 +52,14 @@ def zero(layer: M) -> M:
 
 
 def group_norm(channels: int, config: UNetConfig, affine: bool = True, silu: bool = True) -> GroupNorm:
-    """Return a normalisation in `config.groups` groups, or, if it is 0, in groups of about `group_size` channels."""
+    """Return a normalisation in `config.groups` groups, or, if this is 0, in groups of about `group_size` channels.
+
+    Arguments:
+        channels: C.
+        config: Gives `groups` and `group_size`.
+        affine: Whether the normalisation learns a gain and an offset for each channel.
+        silu: Whether SiLU follows.
+    """
     groups = config.groups or math.gcd(channels, max(channels // config.group_size, 1))
     return GroupNorm(groups, channels, affine, silu)
 
@@ -53,8 +67,9 @@ def group_norm(channels: int, config: UNetConfig, affine: bool = True, silu: boo
 class Signals:
     """Conditions that are aligned with the state, as planes in the grid of its patches.
 
-    Each signal becomes its numbers, 0 if not given, and a channel that marks where they are given. A place of a signal
-    that stands for several patches is repeated for each of them; several that lie in one patch become channels.
+    Each signal becomes planes of its numbers, with 0 where they are not given, and a plane that marks where they are
+    given. A place of a signal that covers several patches is repeated for each of them. Several places that lie in one
+    patch become channels.
 
     Arguments:
         conditions: Name -> kind; only those that enter as planes are used.
@@ -95,6 +110,6 @@ class Signals:
                 planes = planes.repeat_interleave(n, axis) if n > 1 else planes
             planes = functional.pad(
                 planes, (0, width - planes.shape[3], 0, height - planes.shape[2])
-            )  # or cut, where longer
+            )  # negative numbers crop
             p, q = self.inside(kind)
             yield rearrange(planes, "b c (h p) (w q) -> b (c p q) h w", p=p, q=q)

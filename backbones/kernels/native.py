@@ -1,6 +1,6 @@
 """Optional C++ kernels for CPUs, compiled on first use. Without them, results are the same and layers are slower.
 
-A source stands beside this module and includes no header of torch, so any C++ compiler builds it in a second. The
+A source lies beside this module and includes no header of torch, so any C++ compiler builds it in a second. The
 compiled library is cached under a hash of the source, the compiler and the processor's instructions, because several
 machines may share a cache folder.
 """
@@ -26,7 +26,7 @@ from polydiff.support.files import cache_dir
 
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-std=c++17", "-shared", "-fPIC")
 PATIENCE = 60.0
-"""Seconds that a compiler may take."""
+"""Largest time that a compiler may take, in seconds."""
 SWITCH = "POLYDIFF_KERNELS"
 """Environment variable; 0 disables the kernels."""
 

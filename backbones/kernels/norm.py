@@ -1,12 +1,13 @@
-r"""Group normalisation, its gain and offset, and SiLU in one piece.
+r"""Group normalisation, its gain and offset, and SiLU in one operation.
 
 $$ y = \mathrm{silu}\Big(g\, \frac{h - \mu}{\sqrt{v + \varepsilon}} + o\Big), $$
 
 with mean mu and variance v over all places and channels of a group, and gain g and offset o for each sample and channel
 (Wu and He, 2018, https://arxiv.org/abs/1803.08494; modulated: Dhariwal and Nichol, 2021,
 https://arxiv.org/abs/2105.05233). `plain` is the definition. On a CPU a kernel (norm.cpp) reads h twice and writes y
-once, where PyTorch's operators make four passes and, in channels-last order, a slow way back; statistics are float32
-and sums over all places float64 in any precision. Elsewhere, and where torch.compile fuses operators, `plain` runs.
+once. PyTorch's operators make four passes, and in channels-last order their backward pass is slow. In any precision,
+the kernel's statistics are float32 and its sums over all places float64. On other devices, and where torch.compile
+fuses operators, `plain` runs.
 
 Symbols: B batch, C channels, H and W height and width, h activations (B, C, H, W).
 """
@@ -25,7 +26,7 @@ from polydiff.backbones.kernels.native import library, pointer
 
 EPS = 1e-5
 LANES = 16
-"""Channels that the kernel takes at a time."""
+"""Number of channels that the kernel processes at a time; it must divide C."""
 
 
 class GroupNorm(nn.Module):
@@ -80,7 +81,15 @@ def normalised(h: Tensor, groups: int, gain: Tensor, offset: Tensor, silu: bool 
 
 
 def plain(h: Tensor, groups: int, gain: Tensor, offset: Tensor, silu: bool = True) -> Tensor:
-    """Return the same by PyTorch's operators."""
+    """Return the result of `normalised` by PyTorch's operators.
+
+    Arguments:
+        h: Activations, (B, C, H, W).
+        groups: Number of groups, a divisor of C.
+        gain: g, (B, C).
+        offset: o, (B, C).
+        silu: Whether SiLU follows.
+    """
     unit = functional.group_norm(h, groups, eps=EPS)
     y = torch.addcmul(offset.to(unit.dtype)[..., None, None], unit, gain.to(unit.dtype)[..., None, None])
     return functional.silu(y) if silu else y
@@ -117,6 +126,16 @@ class Fused(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, groups: int, gain: Tensor, offset: Tensor, silu: bool) -> Tensor:
+        """Return normalised activations of the shape of h, and save what `backward` needs.
+
+        Arguments:
+            ctx: Context that carries tensors to `backward`.
+            h: Activations that the kernel supports (`fits`), (B, C, H, W).
+            groups: Number of groups.
+            gain: g, (B, C), contiguous float32.
+            offset: o, (B, C), contiguous float32.
+            silu: Whether SiLU follows.
+        """
         y = torch.empty_like(h)
         mean, rstd = gain.new_empty(2, len(h), groups)
         call("forward", h, groups, silu, ctypes.c_double(EPS), h, gain, offset, y, mean, rstd)
@@ -140,7 +159,15 @@ class Fused(torch.autograd.Function):
 
 
 def call(name: str, h: Tensor, groups: int, silu: bool, *arguments: Any) -> None:
-    """Call a function of norm.cpp: samples, places, channels, groups, silu, threads, and then its arguments."""
+    """Call a function of norm.cpp with B, H W, C, `groups`, `silu`, the number of threads, and then `arguments`.
+
+    Arguments:
+        name: "forward" or "backward"; the precision of h completes the name.
+        h: Activations, (B, C, H, W).
+        groups: Number of groups.
+        silu: Whether SiLU follows.
+        arguments: The further arguments of the function; a tensor is passed as its address.
+    """
     kernels = library("norm")
     assert kernels is not None
     batch, channels, height, width = h.shape

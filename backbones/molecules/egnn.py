@@ -61,7 +61,16 @@ class Layer(nn.Module):
     def forward(
         self, pairs: Pairs, h: Tensor, r: Tensor, c: Tensor, before: Tensor, count: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return h and r after the round; arguments are those of `MoleculeNet.rounds`."""
+        """Return h, (.., H), and r, (.., 3), after the round.
+
+        Arguments:
+            pairs: Pairs of atoms that exchange messages.
+            h: Atoms' vectors, (.., H).
+            r: Positions, (.., 3).
+            c: Molecules' embedding, (B, H).
+            before: Features of earlier distances, as in `MoleculeNet.rounds`.
+            count: Z, the number of neighbours of each atom or a fixed divisor, (.., 1).
+        """
         scale, shift = pairs.atoms(self.modulation(c)).chunk(2, -1)
         u = torch.addcmul(shift, self.norm(h), 1 + scale)
         inputs = (pairs, self.receiver(u), self.sender(u), r, before)
@@ -72,7 +81,15 @@ class Layer(nn.Module):
         return h + self.update(torch.cat([u, gathered / count], -1)), r + moved / count
 
     def gather(self, pairs: Pairs, a: Tensor, b: Tensor, r: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        """Return each atom's sums of messages, (.., H), and of moves, (.., 3); a = W_1 u + b and b = W_2 u, (.., H)."""
+        """Return each atom's sums of gated messages, (.., H), and of moves, (.., 3), before the division by Z.
+
+        Arguments:
+            pairs: Pairs of atoms that exchange messages.
+            a: W_1 u + b of each atom, (.., H).
+            b: W_2 u of each atom, (.., H).
+            r: Positions, (.., 3).
+            before: Features of earlier distances, as in `MoleculeNet.rounds`.
+        """
         direction, now = self.geometry(pairs, r)
         first = pairs.combine(a, b) + self.edge(torch.cat([now, before], -1))
         m = functional.silu(self.message(functional.silu(first)))
@@ -91,6 +108,17 @@ class EGNN(MoleculeNet):
     def rounds(
         self, pairs: Pairs, h: Tensor, r: Tensor, c: Tensor, before: Tensor, count: Tensor, earlier: Earlier | None
     ) -> tuple[Tensor, Tensor]:
+        """Return h, (.., H), and r, (.., 3), after all layers.
+
+        Arguments:
+            pairs: Pairs of atoms that exchange messages.
+            h: Atoms' vectors, (.., H).
+            r: Positions, (.., 3).
+            c: Molecules' embedding, (B, H).
+            before: Features of earlier distances, as in `MoleculeNet.rounds`.
+            count: Z, the number of neighbours of each atom or a fixed divisor, (.., 1).
+            earlier: Unused: of the previous estimate, only the distances in `before` enter the layers.
+        """
         for layer in self.layers:
             h, r = layer(pairs, h, r, c, before, count)
         return h, r

@@ -1,8 +1,8 @@
 r"""Features that networks of molecules compute from positions, and from an earlier estimate of the clean molecule.
 
-Positions enter by differences and distances alone, always in float32 or better. An estimate (self-conditioning: Chen
-et al., 2022, https://arxiv.org/abs/2208.04202) gives its own distances to pairs and its features to atoms, and its
-positions, from which their mean is taken, to the output; so a network that receives one stays equivariant.
+Positions enter by differences and distances alone, always in float32 or better. Of an estimate (self-conditioning: Chen
+et al., 2022, https://arxiv.org/abs/2208.04202), the distances enter the features of pairs, the features enter those of
+atoms, and the positions, minus their mean, enter the output. So a network that receives one stays equivariant.
 
 Symbols: B molecules, K features an atom, H hidden width, G features a distance. Leading axes are those of the layout
 (`graphs`).
@@ -98,6 +98,6 @@ class Estimate(nn.Module):
         return features * (pairs.combine(there, there) > 1)
 
     def move(self, earlier: Earlier, last: Tensor) -> Tensor:
-        """Return how far atoms go along the estimate's positions, (.., 3), from their last vectors (.., H)."""
+        """Return the moves of atoms along the estimate's positions, (.., 3), from their last vectors, (.., H)."""
         gain: Tensor = self.gain(last)
         return gain.to(earlier.r) * earlier.r

@@ -1,8 +1,8 @@
-r"""An E(3)-equivariant transformer on a molecule's atoms: wide atoms, thin pairs, and vectors in space.
+r"""An E(3)-equivariant transformer on a molecule's atoms: many numbers an atom, few a pair, and vectors in space.
 
 An atom has numbers h, vectors V (C of them) and a position r; a pair has a few numbers e. In each round, with
-u = (1 + gamma) norm(h) + beta, where gamma and beta are linear in the molecule's embedding, V' = V / sqrt(1 + |V|^2)
-over its vectors, and d_ij = |r_i - r_j|,
+u = (1 + gamma) norm(h) + beta, where gamma and beta are linear in the molecule's embedding,
+V' = V / sqrt(1 + |V|^2 / C), where |V|^2 is summed over all C vectors, and d_ij = |r_i - r_j|,
 
 $$ z_{ij} = \mathrm{silu}(e_{ij} + W_1 u_i + W_2 u_j + W_3 s_{ij} + W_4\, \mathrm{bumps}(d_{ij})), \qquad
    s_{ij} = q_i \cdot k_j + q'_i \cdot k'_j, $$
@@ -12,11 +12,11 @@ $$ e_{ij} \leftarrow e_{ij} + W_5 z_{ij}, \qquad
    V_i \leftarrow V_i + \tfrac 1 Z \sum_{j \ne i} \Big( (A z_{ij}) v'_j
    + (B z_{ij}) \frac{r_i - r_j}{d_{ij} + 1} \Big), $$
 
-where queries, keys and values q, k, v are linear in u, primed ones in V', and each of a few heads weighs its share of v
-and v' by numbers of its own: weights of attention that have any sign and are not normalised, so that neighbours can be
-counted. Then [h, a, b] <- [h, 0, 0] + phi(u, g, inner products of V'), V <- (1 + a) V, and the atom moves along its
-vectors, r <- r + R tanh(b) V' / C. Inner products of vectors let attention see angles and distances in the network's
-own vectors, at the price of a product of matrices. `network` documents inputs and outputs.
+where queries, keys and values q, k, v are linear in u and the primed ones in V'. Each of a few heads weights its share
+of v and v' by its own numbers. These attention weights may have any sign and are not normalised, so that neighbours can
+be counted. Then [h, a, b] <- [h, 0, 0] + phi(u, g, inner products of V'), V <- (1 + a) V, and the atom moves along its
+vectors, r <- r + R tanh(b) V' / C. Through inner products, attention depends on angles and distances of the network's
+own vectors, at the cost of a matrix product. `network` documents inputs and outputs.
 
 (Pairs with numbers of their own, which attention reads and writes: Hussain et al., 2022,
 https://arxiv.org/abs/2108.03348, and Huang et al., 2023, https://arxiv.org/abs/2305.12347. Vectors that attention
@@ -44,7 +44,7 @@ from polydiff.core.conditions import Conditions
 
 
 def bounded(v: Tensor) -> Tensor:
-    """Return an atom's vectors (.., 3, C), made so short that the squares of their lengths sum to less than C."""
+    """Return an atom's vectors V, (.., 3, C), scaled to V', whose squared lengths sum to less than C."""
     return v * torch.rsqrt(1 + v.square().sum((-2, -1), keepdim=True) / v.shape[-1])
 
 
@@ -79,14 +79,24 @@ class Layer(nn.Module):
     def forward(
         self, pairs: Pairs, h: Tensor, v: Tensor, r: Tensor, e: Tensor, c: Tensor, count: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return h, V (.., 3, C), r and e after the round; other arguments are those of `MoleculeNet.rounds`."""
+        """Return h, V, r and e after the round, each of its shape before.
+
+        Arguments:
+            pairs: Pairs of atoms that exchange messages.
+            h: Atoms' numbers, (.., H).
+            v: Atoms' vectors V, (.., 3, C).
+            r: Positions, (.., 3).
+            e: Pairs' numbers, (.., P).
+            c: Molecules' embedding, (B, H).
+            count: Z, the number of neighbours of each atom or a fixed divisor, (.., 1).
+        """
         scale, shift = pairs.atoms(self.modulation(c)).chunk(2, -1)
         u = torch.addcmul(shift, self.norm(h), 1 + scale)
         numbers, a, b = self.enter(u).split(self.parts, -1)
         with float32_geometry(r):
             q, k, value = self.by_head(numbers.to(r), self.enter_vectors(bounded(v)))
         inputs = (pairs, q, k, value, a, b, r, e)
-        if self.recompute and torch.is_grad_enabled():  # pairs are many
+        if self.recompute and torch.is_grad_enabled():  # pairs have most of the activations
             e, mixed, pulled = checkpoint(self.gather, *inputs, use_reentrant=False, preserve_rng_state=False)
         else:
             e, mixed, pulled = self.gather(*inputs)
@@ -104,7 +114,18 @@ class Layer(nn.Module):
     def gather(
         self, pairs: Pairs, q: Tensor, k: Tensor, value: Tensor, a: Tensor, b: Tensor, r: Tensor, e: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return pairs' numbers, (.., P), and each atom's sums of values by head, and of directions, (.., C, 3)."""
+        """Return the new e, and each atom's sums of values, (.., S, (H + 3 C) / S), and of directions, (.., C, 3).
+
+        Arguments:
+            pairs: Pairs of atoms that exchange messages.
+            q: Queries [q, q'] by head (`by_head`), (.., S, (H + 3 C) / S).
+            k: Keys [k, k'] by head, of the same shape.
+            value: Values [v, v'] by head, of the same shape.
+            a: W_1 u of each atom, (.., P).
+            b: W_2 u of each atom, (.., P).
+            r: Positions, (.., 3).
+            e: Pairs' numbers, (.., P).
+        """
         direction, now = self.geometry(pairs, r)
         with float32_geometry(r):
             s = pairs.products(q * q.shape[-1] ** -0.5, k)
@@ -126,7 +147,14 @@ class Layer(nn.Module):
 
 
 class GraphTransformer(MoleculeNet):
-    """Attention between all pairs of atoms, weighed by thin pairs."""
+    """Network of attention between all pairs of atoms, with weights from pairs' numbers.
+
+    Arguments:
+        config: Its dimensions.
+        channels: K, features of an atom beside its position; if 0, `space.elements` gives the atoms' elements.
+        dims: 3.
+        conditions: Name -> kind (`polydiff.core.conditions`).
+    """
 
     def __init__(self, config: GraphTransformerConfig, *, channels: int, dims: int, conditions: Conditions) -> None:
         super().__init__(config, channels=channels, dims=dims, conditions=conditions)
@@ -140,6 +168,17 @@ class GraphTransformer(MoleculeNet):
     def rounds(
         self, pairs: Pairs, h: Tensor, r: Tensor, c: Tensor, before: Tensor, count: Tensor, earlier: Earlier | None
     ) -> tuple[Tensor, Tensor]:
+        """Return h, (.., H), and r, (.., 3), after all layers.
+
+        Arguments:
+            pairs: Pairs of atoms that exchange messages.
+            h: Atoms' numbers, (.., H).
+            r: Positions, (.., 3); with those of the previous estimate, they give the first V.
+            c: Molecules' embedding, (B, H).
+            before: Features of earlier distances, as in `MoleculeNet.rounds`; they give the first e.
+            count: Z, the number of neighbours of each atom or a fixed divisor, (.., 1).
+            earlier: The previous estimate; None: the network is not self-conditioned.
+        """
         places = [r - pairs.atoms(pairs.mean(r)), *(() if earlier is None else (earlier.r,))]
         with float32_geometry(r):
             v = self.place(torch.stack(places, -1))

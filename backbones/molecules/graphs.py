@@ -1,12 +1,13 @@
 r"""Pairs of atoms of each molecule in a batch, in two layouts that give the same sums.
 
 `DensePairs` holds padded pairs (B, N, N); `SparsePairs` holds a list of the E real ones, as PyTorch Geometric does.
-Pair (i, j) is a message from atom j to atom i, and i = j is left out. All pairs count alike; or, with a cut-off D, by
+Pair (i, j) is a message from atom j to atom i; there is no pair i = j. All pairs have the weight 1. With a cut-off D,
+the weight of a pair at distance d is
 
-$$ c(d) = 1 - s^3 (10 - 15 s + 6 s^2), \qquad s = \mathrm{clip}(4 d / D - 3, 0, 1) $$
+$$ c(d) = 1 - s^3 (10 - 15 s + 6 s^2), \qquad s = \mathrm{clip}(4 d / D - 3, 0, 1), $$
 
-of their distance d: 1 up to 3/4 D and 0 from D on, with two derivatives, so that outputs are smooth as atoms move. The
-list then holds only pairs nearer than D.
+which is 1 up to 3/4 D, 0 from D on, and twice differentiable, so that outputs are smooth as atoms move. The list then
+holds only pairs nearer than D.
 
 Symbols: B molecules, n atoms in a molecule, N the largest n, M atoms in all, E pairs in all, K numbers an atom or pair,
 C weights a pair.
@@ -37,7 +38,7 @@ class Pairs(Protocol):
         """Return atoms' numbers with 0 on padding."""
 
     def atoms(self, c: Tensor) -> Tensor:
-        """Give each atom its molecule's numbers (B, K)."""
+        """Return for each atom the numbers (B, K) of its molecule; broadcasts against atoms' numbers."""
 
     def mean(self, h: Tensor) -> Tensor:
         """Return the mean over each molecule's atoms, shape (B, K)."""
@@ -78,7 +79,7 @@ class DensePairs:
         others = ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
         self.weight = mask[:, :, None] & mask[:, None, :] & others
         if r is not None:
-            self.weight = self.weight.to(r.dtype)  # once, and not in every product
+            self.weight = self.weight.to(r.dtype)  # converted once, not in every product
         if within is not None and r is not None:
             clean = self.clean(r)
             self.weight = self.weight * envelope(clean[:, :, None] - clean[:, None], within)
@@ -112,7 +113,7 @@ class DensePairs:
         return self.outer_sum(w, m).squeeze(-2)
 
     def outer_sum(self, w: Tensor, m: Tensor) -> Tensor:
-        weighted = w * self.weight[..., None]  # (B, N, N, C): a product of matrices spares (B, N, N, C, K)
+        weighted = w * self.weight[..., None]  # (B, N, N, C): a matrix product avoids (B, N, N, C, K)
         return weighted.mT @ m
 
     def mix(self, w: Tensor, v: Tensor) -> Tensor:
@@ -215,16 +216,16 @@ def torch_geometric_scatter() -> Callable[..., Tensor]:
 
 
 LISTED = WeakIdKeyDictionary()
-"""Pairs of the spaces in use: samplers call a network often on one space, and a list of its pairs waits for a GPU."""
+"""Cache of the pairs of a space: samplers call a network often on one space, and making the list waits for a GPU."""
 
 
 def pairs_of(space: Space | Any, r: Tensor | None = None, within: float | None = None) -> Pairs:
     """Return the pairs of the molecules that live in a space: dense if it has `mask`, sparse if it has `batch_index`.
 
     Arguments:
-        space: Of the molecules.
-        r: Their positions, for a cut-off.
-        within: Distance from which atoms are no neighbours; None: all pairs are neighbours.
+        space: Space of the molecules.
+        r: Their positions, (B, N, 3) or (M, 3), for a cut-off and, if dense, for its precision.
+        within: D, the cut-off; None: all pairs.
     """
     if hasattr(space, "mask"):
         return DensePairs(space.mask, r, within)

@@ -102,7 +102,7 @@ class MoleculeNet(nn.Module, ABC):
         features = f if self.out is not None else space.elements  # type: ignore[attr-defined]
         h = (self.stem(features) + pairs.atoms(self.size(size.log()))).to(x.dtype)
         count = pairs.degree(h.dtype).clamp(1) if self.divisor is None else torch.full_like(h[..., :1], self.divisor)
-        r = start.contiguous()  # as after every layer: compiled code is made for strides, too
+        r = start.contiguous()  # as after every layer, since compiled code depends on strides
         _, before = self.geometry(pairs, r)
         earlier = None
         if self.estimate is not None:
@@ -112,7 +112,7 @@ class MoleculeNet(nn.Module, ABC):
         h, r = self.rounds(pairs, h, r, c, before, count, earlier)
         last = functional.silu(self.norm(h))
         moved, out = r - start, f if self.out is None else self.out(last).to(x.dtype)
-        if self.gain is not None:  # else nothing would come of the last atoms' vectors
+        if self.gain is not None:  # otherwise the last vectors would have no effect on the output
             moved = moved * (1 + self.gain(last).to(x.dtype))
         if self.estimate is not None and earlier is not None:
             moved = moved + self.estimate.move(earlier, last)
@@ -124,14 +124,14 @@ class MoleculeNet(nn.Module, ABC):
         return state, pairs.clean(torch.cat([shared, kind.expand(out.shape)], -1))
 
     def compile(self, **options: Any) -> None:
-        """Compile the layers, all by one piece of code, in which numbers of molecules, atoms and pairs are symbols.
+        """Compile the layers to one piece of code in which the numbers of molecules, atoms and pairs are symbols.
 
-        So batches of any sizes share it. With dynamic=False each shape has code of its own, which CUDA graphs need:
-        then batches should have few shapes, as `DenseMolecules` padded to a multiple have.
+        Batches of all sizes share this code. With dynamic=False each shape has its own code, which CUDA graphs need.
+        Batches should then have few shapes, such as those of `DenseMolecules` padded to a multiple.
 
         Arguments:
-            options: Of `torch.compile`, over fullgraph=True and dynamic=True.
+            options: Arguments of `torch.compile`; by default fullgraph=True and dynamic=True.
         """
-        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)  # of all uses in a process
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)  # of a whole process
         for layer in self.layers:
             layer.compile(**({"fullgraph": True, "dynamic": True} | options))

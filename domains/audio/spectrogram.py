@@ -45,15 +45,28 @@ def mel_transform(sample_rate: int, mels: int, hop: int) -> Any:
 
 
 def mel_decibels(x: Tensor, sample_rate: int, mels: int = MELS, hop: int | None = None) -> Tensor:
-    """Return the mel spectrogram of clips (B, C, T) in dB, mean over channels, shape (B, mels, frames).
+    """Return the mel spectrogram in dB of the mean power over channels, shape (B, mels, frames).
 
     0 dB is a sine of full scale; values are at least `FLOOR`.
+
+    Arguments:
+        x: Clips, (B, C, T).
+        sample_rate: In Hz.
+        mels: Number of mel bands.
+        hop: Samples from one frame to the next; None: a quarter of `window_size`.
     """
     return decibels(mel_power(x, sample_rate, mels, hop))
 
 
 def mel_power(x: Tensor, sample_rate: int, mels: int = MELS, hop: int | None = None) -> Tensor:
-    """Return the mel spectrogram of power, 1 for a sine of full scale, shape (B, mels, frames)."""
+    """Return the mel spectrogram of the mean power over channels, 1 for a sine of full scale, (B, mels, frames).
+
+    Arguments:
+        x: Clips, (B, C, T).
+        sample_rate: In Hz.
+        mels: Number of mel bands.
+        hop: Samples from one frame to the next; None: a quarter of `window_size`.
+    """
     size = window_size(sample_rate)
     transform = mel_transform(sample_rate, mels, hop or size // 4)
     full_scale = (torch.hann_window(size).sum() / 2) ** 2

@@ -1,6 +1,6 @@
-"""Between images and states: x = (image - mean) / std, with image in [-1, 1].
+"""The map between images and states: x = (image - mean) / std, with image in [-1, 1].
 
-The mean is each channel's, the standard deviation one number for all, so that noise stays equally strong in each
+Each channel has its own mean. One standard deviation serves all channels, so that noise is equally strong in each
 colour.
 """
 
@@ -19,8 +19,8 @@ class Standardise:
     """Scale images to mean 0 and unit variance.
 
     Arguments:
-        mean: Of each channel of the training data, in [-1, 1].
-        std: Root mean square of what is left.
+        mean: Mean of each channel of the training data, in [-1, 1].
+        std: Root mean square of the deviations from the mean.
     """
 
     mean: tuple[float, ...]
@@ -49,7 +49,8 @@ class Standardise:
 
         Arguments:
             x: States of images whose pixels are all among the levels, (B, C, H, W).
-            levels: The values that a pixel can have, rising, in 0 .. 255; the lowest and the highest bin have no end.
+            levels: The values that a pixel can have, ascending, in 0 .. 255. The outer ends of the lowest and the
+                highest bin are infinite.
         """
         here = torch.searchsorted(levels, self.decode(x).to(levels).contiguous())
         middles, inf = (levels[1:] + levels[:-1]) / 2, levels.new_tensor([torch.inf])

@@ -1,4 +1,4 @@
-"""The settings of images. Their own values are the preset "quick"; this module loads no torch."""
+"""Configuration of the domain image. Its defaults are the preset "quick". This module does not import torch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ImageData(DataConfig):
     channels: Literal[1, 3] | None = None
     """1 grey, 3 colours; null: 1 for digits, 3 for a folder."""
     crop: Literal["centre", "random"] = "centre"
-    """folder: which square is cut from an image whose shorter side was made `size`; random: a new one each time."""
+    """folder: which square is cut from an image, resized to the shorter side `size`; random: a new one each time."""
     flip: bool = False
     """folder: whether half of the training examples are mirrored, left for right."""
     labels: Literal["auto", "folders", "none"] = "auto"
@@ -40,12 +40,12 @@ class ImageData(DataConfig):
     test_share: float = Field(0.2, gt=0, lt=1)
     """Share of the images held out."""
     factor: int = Field(2, ge=2)
-    """task=upsample: how many times as high and wide an image is as the one that is given."""
+    """task=upsample: factor by which the sides of an image exceed those of the given small image."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.name == "digits" and (self.flip or self.crop == "random"):
-            raise ValueError("data.flip and data.crop are for folders; a digit that is mirrored or cut is none")
+            raise ValueError("data.flip and data.crop are for folders: a mirrored or cropped digit is not a digit")
         return self
 
     @property

@@ -33,7 +33,7 @@ from polydiff.metrics.results import Confusion, Metric
 from polydiff.support.errors import UserError, unknown
 
 MEASURED = 10_000
-"""Most training images that statistics are measured on."""
+"""Largest number of training images on which statistics are measured."""
 
 
 class Image:
@@ -69,12 +69,12 @@ class Image:
 
     @property
     def quarantine(self) -> Quarantine | None:
-        """What was found in the data and what of it is put aside; None of an embedded set."""
+        """How many images were found and which are excluded; None for an embedded set."""
         return self.source.quarantine
 
     @cached_property
     def reference(self) -> Reference:
-        """The judge, and what samples are compared with."""
+        """The judge, and the data with which samples are compared."""
         return Reference.of(self.source, self.data.planes)
 
     def measure(self) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class Image:
         return region(text, self.data.side, self.data.side)
 
     def space(self, n: int) -> Euclidean:
-        """Return where n images live."""
+        """Return the space of n images."""
         return Euclidean(n, (self.data.planes, self.data.side, self.data.side))
 
     def cond(self, labels: Tensor) -> dict[str, Tensor] | None:
@@ -193,7 +193,7 @@ class Image:
         return entries
 
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
-        """Return arr_0, uint8 (B, S, S, C), as judges of images read it, and arr_1, the classes."""
+        """Return arr_0, uint8 (B, S, S, C), the format that judges of images read, and arr_1, the classes."""
         images = torch.stack(list(samples.examples)).permute(0, 2, 3, 1).numpy()
         labels = {"arr_1": samples.cond["label"].numpy()} if self.names and samples.cond else {}
         return {"arr_0": images, **labels}

@@ -1,4 +1,4 @@
-"""Images to look at: one picture of all samples, each under its caption, in an HTML fragment that fetches nothing."""
+"""Samples as an HTML fragment that fetches nothing: one picture of all images, each under its caption."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torch import Tensor
 
 SHOWN, COLUMNS = 64, 8
 CELL, GAP, LINE = 64, 6, 14
-"""Pixels: the least side of an image once enlarged, the gap between images, the height of a caption."""
+"""Least width of an enlarged image, gap between images, and height of a caption, in pixels."""
 
 
 def show(images: Sequence[Tensor], captions: Sequence[str]) -> str:
-    """Return a picture of images uint8 (C, H, W), each under its caption."""
+    """Return a picture of images uint8 (C, H, W), each under its caption, as HTML."""
     if not images:
         return "<p>No images.</p>"
     shown = min(len(images), SHOWN)
@@ -34,7 +34,7 @@ def show(images: Sequence[Tensor], captions: Sequence[str]) -> str:
 
 
 def grid(images: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:
-    """Return the picture: rows of images on a transparent ground, captions in a grey that any page lets read."""
+    """Return the picture: rows of images on a transparent background, with captions in a grey legible on any page."""
     scale = max(1, math.ceil(CELL / images[0].shape[-1]))
     height, width = (scale * side for side in images[0].shape[1:])
     line = LINE if any(captions) else 0

@@ -1,4 +1,4 @@
-"""What a network for images is trained for, by the configuration's `task`."""
+"""The tasks for which a network of images can be trained."""
 
 from __future__ import annotations
 

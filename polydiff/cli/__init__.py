@@ -76,7 +76,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def plain(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
-    """Format a warning as its message alone, without the line of code that raised it."""
+    """Format a warning as its message alone, in place of `warnings.formatwarning`.
+
+    Arguments:
+        message: The warning.
+        category: Unused, as are the others: the line of code that raised a warning is not shown.
+        filename: Unused.
+        lineno: Unused.
+        line: Unused.
+    """
     return f"polydiff: {message}\n"
 
 

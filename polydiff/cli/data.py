@@ -46,7 +46,14 @@ def data(words: Sequence[str]) -> int:
 
 
 def print_inspection(found: Inspection, domain: str, path: Path, given: Mapping[str, str]) -> None:
-    """Print what the data hold, which examples are excluded, and the command that trains on them."""
+    """Print what the data hold, which examples are excluded, and the command that trains on them.
+
+    Arguments:
+        found: Result of the inspection.
+        domain: Name of the domain.
+        path: Path of the data, as in data.path.
+        given: Dotted keys and values that the user set on the command line.
+    """
     if found.facts:
         table(("what", "found"), [(name, one_line(value)) for name, value in found.facts.items()])
     if found.quarantine and found.quarantine.found:

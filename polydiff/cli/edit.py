@@ -103,7 +103,19 @@ def kept(
     add: str,
     generators: Sequence[torch.Generator],
 ) -> tuple[Batch, Tensor]:
-    """Return the examples, with added places if requested, and the mask of their known values."""
+    """Return the examples, with added places if requested, and the mask of their known values.
+
+    Arguments:
+        model: Its domain reads the parts.
+        given: Clean states of the examples.
+        gaps: Parts to generate, in the domain's notation.
+        keeps: Parts to keep, in the domain's notation; used if there are no gaps.
+        add: Places to add, as a number or a formula; "": none.
+        generators: One random stream for each example, for the added places.
+
+    Raises:
+        UserError: The domain cannot add places or has no notation for parts, or there is nothing to generate.
+    """
     import torch
 
     from polydiff.contract.abilities import Grows
@@ -119,7 +131,17 @@ def kept(
 
 
 def known_in(model: Model, given: Batch, gaps: Sequence[str], keeps: Sequence[str]) -> Tensor:
-    """Return the mask of known values: outside the gaps, or inside the kept parts."""
+    """Return the mask of known values, booleans that broadcast against a state: outside the gaps, or in the kept parts.
+
+    Arguments:
+        model: Its domain reads the parts.
+        given: Clean states of the examples.
+        gaps: Parts to generate, in the domain's notation.
+        keeps: Parts to keep, in the domain's notation; used if there are no gaps.
+
+    Raises:
+        UserError: The domain has no notation for parts.
+    """
     import torch
 
     from polydiff.contract.abilities import HasRegions
@@ -143,7 +165,16 @@ def write_edited(
     edit: Callable[[Batch, int], Samples],
     metadata: dict[str, Any],
 ) -> None:
-    """Edit each given example, write given and edited ones, and print their folder."""
+    """Edit each given example, write given and edited ones, and print their folder.
+
+    Arguments:
+        args: Arguments of the verb.
+        model: The model.
+        name: Name of the output folder without its number, such as "varied".
+        given: The input examples.
+        edit: (clean states, number of the first example) -> edited examples.
+        metadata: Metadata of the edited examples; the section `sample` is added to it in place.
+    """
     from polydiff.model.restore import to_samples
 
     plan, n = model.plan(**plan_options(args)), len(given.numbers)

@@ -67,7 +67,17 @@ def advice(config: Config, verb: str) -> str:
 
 
 def run_restoration(verb: str, name: str, parser: Parser, words: Sequence[str]) -> int:
-    """Restore degraded examples, write inputs and results, and print their folder; return the exit code."""
+    """Restore degraded examples, write inputs and results, and print their folder; return the exit code.
+
+    Arguments:
+        verb: "upsample" or "vocode", which is also the task of the model.
+        name: Name of the output folder without its number.
+        parser: Parser of the verb.
+        words: Words after the verb on the command line.
+
+    Raises:
+        UserError: The model was trained for another task.
+    """
     args = parser.read(words)
     check_free(args.output)
     cond = read_conditions(args.cond)

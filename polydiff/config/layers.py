@@ -56,7 +56,17 @@ def assignments(layer: Layer, fields: Fields, state: Mapping[str, Any]) -> dict[
 
 
 def walk(layer: Layer, fields: Fields, values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, Any]]:
-    """Yield (dotted key, option or "", value) for every value of a layer."""
+    """Yield (dotted key, option or "", value) for every value of a layer.
+
+    Arguments:
+        layer: The layer; its source appears in messages.
+        fields: Dotted key -> field, of all keys that exist.
+        values: The values of the layer, or of one of its sections.
+        prefix: Dotted path of `values`, such as "loss."; "": they are those of the whole layer.
+
+    Raises:
+        UserError: As in `assignments`.
+    """
     for name, value in values.items():
         key = prefix + str(name).replace("-", "_")
         parent, _, option = key.rpartition(".")

@@ -42,7 +42,14 @@ def check_chosen(values: Mapping[str, Any], registries: Mapping[str, Registry[An
 
 
 def check_options(key: str, options: Mapping[str, Any], name: str, registry: Registry[Any]) -> None:
-    """Raise UserError for an unknown option; the options are those arguments that have a default."""
+    """Raise UserError for an unknown option or a value of the wrong type; options are arguments with a default.
+
+    Arguments:
+        key: Dotted key of the options, such as sample.options.
+        options: Option -> value.
+        name: Name of the registered function or class that takes them.
+        registry: Where it is registered.
+    """
     arguments = inspect.signature(registry[name]).parameters.values()
     known = {argument.name: argument.annotation for argument in arguments if argument.default is not argument.empty}
     for option, value in options.items():

@@ -1,4 +1,4 @@
-"""The journal of a folder of samples (`polydiff.gallery.writer`): settings of the drawing, and what is written."""
+"""The journal of a folder of samples (`polydiff.gallery.writer`): settings, and which samples are written."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Part(NamedTuple):
 
     Attributes:
         first: Number of the first one.
-        samples: Entry of each in manifest.json.
-        sizes: Name of each file that was written, or written on -> its bytes since.
+        samples: Entry of each sample in manifest.json.
+        sizes: Name of each file that was written or appended to -> its size afterwards, in bytes.
         arrays: Name of each array of an archive -> its type, and the shape of a sample.
     """
 
@@ -38,7 +38,7 @@ class Journal:
 
     Arguments:
         file: The journal, locked.
-        head: What is drawn.
+        head: Settings of the drawing.
     """
 
     def __init__(self, file: IO[str], head: dict[str, Any]) -> None:
@@ -56,14 +56,14 @@ class Journal:
         """Yield the parts."""
         self.file.seek(0)
         self.file.readline()
-        for line in iter(self.file.readline, ""):  # unlike a loop over the file, this leaves `tell` alone
+        for line in iter(self.file.readline, ""):  # a loop over the file would disable `tell`
             try:
                 yield Part(*json.loads(line))
             except (ValueError, TypeError):  # cut off by a crash
                 return
 
     def first(self, n: int) -> int:
-        """Return how many samples the first parts hold that together hold n, or as many as there are."""
+        """Return the number of samples in the first parts, up to the one that completes n, or in all parts."""
         done = 0
         for part in self.read():
             done = part.first + len(part.samples)

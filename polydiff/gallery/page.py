@@ -16,7 +16,7 @@ POLICY = (
     "default-src 'none'; img-src data: blob:; media-src data: blob:; font-src data:; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 )
-"""What a page may do: run what stands in it, and fetch nothing."""
+"""What a page may do: use the scripts, styles and media that it contains, and fetch nothing."""
 PAGE = (
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     '<meta http-equiv="Content-Security-Policy" content="{policy}"><meta name="color-scheme" content="light">'
@@ -26,7 +26,7 @@ PAGE = (
 
 
 def scripts_of(domain: Domain) -> Mapping[str, str]:
-    """Return the scripts that a domain's fragments need, by name; {} where they need none."""
+    """Return the scripts that a domain's fragments need, by name; {} if they need none."""
     return domain.scripts() if provides(domain, HasScripts) else {}
 
 
@@ -44,6 +44,9 @@ def keep_scripts(domain: Domain, folder: Path) -> None:
 
 
 def script(text: str) -> Markup:
-    """Return a script as an element; what would end it early can stand in strings alone, where a backslash is void."""
+    """Return a script as an HTML element, with a backslash in text that would end the element early.
+
+    Such text occurs in strings of the script only, and there the backslash has no effect.
+    """
     safe = text.replace("</script", r"<\/script").replace("<!--", r"<\!--")
     return Markup(f"<script>\n{safe}\n</script>\n")  # noqa: S704 - the domain's own

@@ -20,8 +20,8 @@ def write_samples(folder: Path, domain: Domain, samples: Samples, facts: Mapping
     """Write samples as files, with manifest.json and the fragment show.html; whole or not at all.
 
     Arguments:
-        folder: Where; an older set of the same name is replaced.
-        domain: Knows how its samples are saved and shown.
+        folder: Target folder; an older set of the same name is replaced.
+        domain: Saves and shows its samples.
         samples: What to write.
         facts: Further entries of the manifest: seed, sampler, checkpoint, ...
     """
@@ -39,7 +39,7 @@ def with_conditions(domain: Domain, samples: Samples, entries: Sequence[Mapping[
 
 
 def write_manifest(path: Path, facts: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]) -> None:
-    """Write a manifest: facts about all samples, then a line for each of them, of which one is in memory at a time."""
+    """Write a manifest: facts about all samples, then one line for each; one entry is in memory at a time."""
     with path.open("w", encoding="utf-8") as file:
         file.write(json.dumps({**facts, "samples": []}, indent=1).removesuffix("]\n}"))
         for i, entry in enumerate(entries):

@@ -1,4 +1,4 @@
-"""Write many samples while they are drawn: memory does not grow with their number, and a stop loses none.
+"""Write many samples while they are drawn: memory does not grow with their number, and a stop loses no sample.
 
 A folder of an unfinished drawing contains a journal. Its first line holds the settings, each further line lists samples
 that are written. Files are written under temporary names and renamed, so each is complete or absent. At the end the
@@ -30,12 +30,12 @@ from polydiff.support.files import write_atomic
 from polydiff.support.protocols import provides
 
 SHOWN = 64
-"""Samples that show.html is made of, at most."""
+"""Largest number of samples in show.html."""
 CROWD = 10_000
-"""Samples from which on files lie in folders of a thousand."""
+"""Number of samples above which files lie in folders of a thousand."""
 
 Progress = Callable[[int, int], None]
-"""Called with the number of samples that are written, and that of all."""
+"""Called with the number of samples that are written and the number of all samples."""
 
 
 def draw(
@@ -95,7 +95,14 @@ def draw(
 
 
 def write_in_background(writer: Writer, batches: Iterator[Samples], n: int, progress: Progress | None) -> None:
-    """Write batches, each while the next is computed."""
+    """Write batches, each while the next is computed.
+
+    Arguments:
+        writer: Writes the batches; called in another thread.
+        batches: Computes the batches, in order.
+        n: Number of all samples.
+        progress: Called after each batch with the number of samples that are written and n; None: not called.
+    """
     with ThreadPoolExecutor(1, thread_name_prefix="polydiff-writer") as pool:
         pending: Future[int] | None = None
         try:
@@ -119,11 +126,11 @@ class Writer:
     """Writes batches of samples, in order.
 
     Arguments:
-        folder: Where to.
-        domain: Knows how its samples are written and shown.
-        journal: Of the folder.
+        folder: Target folder.
+        domain: Writes and shows its samples.
+        journal: Journal of the folder.
         n: Number of all samples.
-        one_file: Whether all go into one file.
+        one_file: Whether all samples are written to one file.
     """
 
     def __init__(self, folder: Path, domain: Domain, journal: Journal, n: int, one_file: bool) -> None:
@@ -132,7 +139,7 @@ class Writer:
         self.digits = max(5, len(str(n - 1)))
 
     def write(self, samples: Samples) -> int:
-        """Write the samples that come next and return how many are written."""
+        """Write the next samples and return how many are written in all."""
         first = self.journal.done
         save = self.append if self.one_file else self.files
         entries, sizes, arrays = save(samples, first)
@@ -141,7 +148,7 @@ class Writer:
         return self.journal.done
 
     def files(self, samples: Samples, first: int) -> tuple[list[dict[str, Any]], dict[str, int], dict[str, Any]]:
-        """Write one file a sample, beside its place, and move it there."""
+        """Write one file for each sample; it is complete before it is moved to its place."""
         draft = self.folder / DRAFT
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
@@ -159,7 +166,7 @@ class Writer:
         return name if self.n <= CROWD else f"{i // 1000:0{self.digits - 3}d}/{name}"
 
     def append(self, samples: Samples, first: int) -> tuple[list[dict[str, Any]], dict[str, int], dict[str, Any]]:
-        """Add samples to what will be one file."""
+        """Append samples to the parts of the one file."""
         assert provides(self.domain, Archives)
         sizes, arrays = {}, {}
         for name, piece in self.domain.archive(samples).items():
@@ -172,7 +179,7 @@ class Writer:
         return [{} for _ in samples.examples], sizes, arrays
 
     def show(self, samples: Samples) -> None:
-        """Write show.html once there are samples enough."""
+        """Write show.html as soon as there are enough samples."""
         path = self.folder / SHOW
         if path.exists():
             return
@@ -182,13 +189,13 @@ class Writer:
             write_atomic(path, whole_page(self.domain, together.head(SHOWN)))
 
     def finish(self) -> None:
-        """Put the archive together, write the manifest and remove the journal."""
+        """Assemble the archive, write the manifest and remove the journal."""
         arrays, texts = dict[str, Any](), set[str]()
         for part in self.journal.read():
             arrays.update(part.arrays)
             texts |= {name for name in part.sizes if name.startswith(".") and name[1:-5] not in part.arrays}
         for name in texts:
-            if (self.folder / name).exists():  # else its process ended just after
+            if (self.folder / name).exists():  # missing if an earlier process has renamed it
                 (self.folder / name).replace(self.folder / name[1:-5])
         if arrays:
             self.zip(arrays)
@@ -201,7 +208,7 @@ class Writer:
         shutil.rmtree(self.folder / DRAFT, ignore_errors=True)
 
     def zip(self, arrays: Mapping[str, tuple[str, list[int]]]) -> None:
-        """Write samples.npz of the arrays, without holding one in memory."""
+        """Write the arrays to samples.npz without loading any of them into memory."""
         draft = self.folder / ".samples.npz.tmp"
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
             for name, (kind, shape) in arrays.items():

@@ -53,6 +53,14 @@ class SelfConditioned(Wrapper):
     def with_variance(
         self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
     ) -> tuple[State, Tensor]:
+        """Return the estimate of the clean state and the learned variance v, each of the shape of x.
+
+        Arguments:
+            x: Noisy states, (R, ...).
+            sigma: Noise levels, () or (B,).
+            space: Where x lives.
+            cond: Conditions without the estimate; None: no others.
+        """
         given = {**(cond or {}), ESTIMATE: self.previous_estimate(x, sigma, space)}
         estimate, v = with_variance(self.denoiser, x, sigma, space, given)
         return self.remember(estimate, sigma, space), v

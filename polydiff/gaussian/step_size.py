@@ -44,6 +44,14 @@ class StepSize(Wrapper):
     def with_variance(
         self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
     ) -> tuple[State, Tensor]:
+        """Return the estimate of the clean state and the learned variance v, each of the shape of x.
+
+        Arguments:
+            x: Noisy states, (R, ...).
+            sigma: Noise levels, () or (B,).
+            space: Where x lives.
+            cond: Conditions without "_step"; None: no others.
+        """
         return with_variance(self.denoiser, x, sigma, space, self.with_step(cond, x, sigma, space))
 
     def with_step(self, cond: Condition | None, x: State, sigma: Tensor, space: Space) -> Condition:

@@ -69,7 +69,14 @@ def evaluate(
 
 
 def to_judge(request: Request, n: int, seed: int, cond: Mapping[str, Any] | None) -> Paired:
-    """Return the sets of examples that the judges compare, each under the name of its column."""
+    """Return the sets of examples that the judges compare, each under the name of its column.
+
+    Arguments:
+        request: How samples are drawn.
+        n: Number of samples.
+        seed: Random seed.
+        cond: Requested conditions of a restoration, as in `Model.sample`; those of new samples are in `request`.
+    """
     model = request.model
     if has_restoration(model):
         return paired(request, n, seed=seed, cond=cond)

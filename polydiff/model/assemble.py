@@ -36,7 +36,17 @@ class Parts(NamedTuple):
 
 
 def assemble(path: Path | str, weights: str = "ema", device: str | None = None, ema: float | None = None) -> Parts:
-    """Return the parts of a model that a checkpoint holds; arguments as of `polydiff.Model.load`."""
+    """Return the parts of a model that a checkpoint holds.
+
+    Arguments:
+        path: A run's folder, for its newest checkpoint, or the folder of one checkpoint.
+        weights: "ema", the moving average of the weights, or "model", the weights as trained.
+        device: Device, such as "cuda:1"; None: cpu if the configuration has device=cpu, otherwise chosen automatically.
+        ema: Width sigma_rel of an average that is computed from the run's snapshots; None: the moving average.
+
+    Raises:
+        UserError: As in `polydiff.Model.load`.
+    """
     if weights not in ("ema", "model"):
         raise UserError(f"weights must be 'ema' or 'model', not {weights!r}.")
     if ema is not None and weights != "ema":

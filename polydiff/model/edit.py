@@ -122,7 +122,16 @@ def inpaint(
 
 
 def kept(model: Model, made: Sequence[Any], given: Batch, mask: Tensor) -> Sequence[Any]:
-    """Return examples whose known places are as given, also where a codec spreads a state's numbers over several."""
+    """Return examples whose known places are as given, also where a codec spreads a state's numbers over several.
+
+    Examples that are no tensors of a state's shape, such as molecules, are returned unchanged.
+
+    Arguments:
+        model: Its domain decodes the given states.
+        made: The generated examples.
+        given: Clean states, (B, ...).
+        mask: 1 or True where known, broadcasting against a state.
+    """
     x = state_to(given.x, "cpu")
     if not isinstance(x, Tensor) or not all(
         isinstance(example, Tensor) and example.shape == x.shape[1:] for example in made
@@ -170,6 +179,13 @@ def conditions(
 
     A task's conditions, such as a mel spectrogram, are withheld, because they would reproduce the examples unchanged.
     If states are residuals, only the known values are withheld.
+
+    Arguments:
+        model: The model.
+        given: Clean states of the examples and their conditions.
+        cond: Requested conditions, as in `Model.sample`; None: none.
+        seed: Random seed of what the request leaves open.
+        indices: Numbers of the B examples.
     """
     gone = {KNOWN} if has_residual_states(model) else task_conditions(model.domain)
     own = withhold(given.cond, gone)

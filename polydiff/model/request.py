@@ -88,7 +88,14 @@ class Request:
             yield from self.window(window, seed, memory, indices.stop)
 
     def window(self, window: range, seed: int, memory: Memory, stop: int) -> Iterator[Samples]:
-        """Yield the samples of one window in order; `stop` is the number after the request's last sample."""
+        """Yield the samples of one window in order.
+
+        Arguments:
+            window: Numbers of the samples.
+            seed: Random seed.
+            memory: Computes batches, and halves their size if memory does not suffice.
+            stop: Number after the request's last sample.
+        """
         whole = self.blank(window, seed)
         sizes = whole[0].dim
 

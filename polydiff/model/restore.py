@@ -78,7 +78,16 @@ def restore(
 def made(
     request: Request, given: Batch, *, keep: bool, seed: int, first: int, cond: Mapping[str, Any] | None
 ) -> Samples:
-    """Return one batch of a request to restore; arguments as of `restore`."""
+    """Restore one batch of degraded examples.
+
+    Arguments:
+        request: How samples are drawn, by a model that was trained for restoration.
+        given: Degraded batch, from `read_degraded` or `degrade_held_out`.
+        keep: Whether to put known values back.
+        seed: Random seed.
+        first: Number of the first example.
+        cond: Other requested conditions, as in `Model.sample`; None: none.
+    """
     model = request.model
     _, task = restoration_of(model)
     indices = range(first, first + given.space.batch)
@@ -90,7 +99,14 @@ def made(
 
 
 def to_samples(model: Model, x: State, given: Batch, cond: Condition | None) -> Samples:
-    """Decode states (B, ...) to samples, with those conditions that can be written as text."""
+    """Decode states to samples, with those conditions that can be written as text.
+
+    Arguments:
+        model: Its domain decodes the states.
+        x: Clean states, (B, ...).
+        given: Gives the space of the states.
+        cond: Conditions of the states; None: none.
+    """
     return Samples(model.domain.decode(state_to(x, "cpu"), given.space), with_words(cond, conditions_of(model.domain)))
 
 

@@ -57,14 +57,28 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def linear(low: float, high: float, start: float, stop: float) -> Scale:
-    """Return the linear axis that maps low .. high to start .. stop."""
+    """Return the linear axis that maps low .. high to start .. stop.
+
+    Arguments:
+        low: Value at one end; if it equals `high`, the axis is widened around it.
+        high: Value at the other end.
+        start: Position of `low`.
+        stop: Position of `high`.
+    """
     if low == high:
         low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
     return Scale(lambda v: start + (v - low) / (high - low) * (stop - start), linear_ticks(low, high))
 
 
 def logarithmic(low: float, high: float, start: float, stop: float) -> Scale:
-    """Return the logarithmic axis that maps low .. high to start .. stop."""
+    """Return the logarithmic axis that maps low .. high to start .. stop.
+
+    Arguments:
+        low: Value at one end, above 0.
+        high: Value at the other end, above 0.
+        start: Position of `low`.
+        stop: Position of `high`.
+    """
     inner = linear(math.log(low), math.log(high), start, stop)
     return Scale(lambda v: inner.place(np.log(v)), log_ticks(low, high))
 
@@ -89,7 +103,14 @@ def plot(name: str, across: Scale, up: Scale, drawn: Sequence[str], label: Label
 
 
 def points(across: Scale, up: Scale, x: Array, y: Array) -> list[str]:
-    """Return positions of the points (x, y) as text "x y"."""
+    """Return the positions of points as text "x y", to a tenth.
+
+    Arguments:
+        across: Horizontal axis.
+        up: Vertical axis.
+        x: Values on the horizontal axis, (n,).
+        y: Values on the vertical axis, (n,).
+    """
     return [f"{a:.1f} {b:.1f}" for a, b in zip(across.place(x), up.place(y), strict=True)]
 
 

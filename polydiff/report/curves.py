@@ -48,7 +48,15 @@ def training_curves(records: Records) -> list[Curve]:
 
 
 def make_curve(records: Records, name: str, title: str, note: str, noisy: bool) -> Curve:
-    """Return the curve of one logged quantity."""
+    """Return the curve of one logged quantity.
+
+    Arguments:
+        records: Records of metrics.jsonl.
+        name: Key of the quantity in a record.
+        title: Title of the curve.
+        note: Note beside the title.
+        noisy: Whether the line is the local mean of the values; otherwise it joins them.
+    """
     logged = [(r["step"], number(r[name])) for r in records if name in r]
     steps, values = np.array(logged, dtype=np.float64).T
     finite = np.isfinite(values)
@@ -98,7 +106,16 @@ def line(x: Array, y: Array, *, noisy: bool) -> tuple[Array, Array]:
 def smooth(x: Array, y: Array, at: Array, share: float = SMOOTHING) -> Array:
     """Return the mean of y around `at` with Gaussian weights, exp(-(x - at)^2 / 2 w^2), w = share (x_max - x_min).
 
-    It is centred, so it does not lag as a running mean does. `at` holds some of x.
+    It is centred, so it does not lag as a running mean does.
+
+    Arguments:
+        x: Steps, ascending, (n,).
+        y: Values, (n,).
+        at: Those of the steps at which the mean is computed, (m,).
+        share: Width w of the weights, as a share of the range of x.
+
+    Returns:
+        Means, (m,).
     """
     width = max(share * (x[-1] - x[0]), 1e-9)
     mean = np.empty_like(at)

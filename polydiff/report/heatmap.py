@@ -42,7 +42,14 @@ def heatmap(requested: Sequence[str], seen: Sequence[str], counts: Sequence[Sequ
 
 
 def title(requested: str, seen: str, count: int, row: Sequence[int]) -> str:
-    """Return the tooltip of a cell."""
+    """Return the tooltip of a cell.
+
+    Arguments:
+        requested: Name of the requested class.
+        seen: Name of the predicted class.
+        count: Count of the cell.
+        row: Counts of all cells of its row.
+    """
     return f"requested {requested}, predicted {seen}: {count} of {sum(row)}"
 
 

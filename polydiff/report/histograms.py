@@ -35,7 +35,14 @@ def histogram(found: Mapping[str, Any], name: str) -> Markup | None:
 
 
 def outline(across: Scale, up: Scale, edges: Array, shares: Array) -> str:
-    """Return the path of a histogram's steps."""
+    """Return the path of a histogram's steps.
+
+    Arguments:
+        across: Horizontal axis.
+        up: Vertical axis.
+        edges: Edges of the bins, (n + 1,).
+        shares: Share of each bin, (n,).
+    """
     x, y = across.place(edges), up.place(shares)
     steps = "".join(f"V{h:.1f}H{end:.1f}" for h, end in zip(y, x[1:], strict=True))
     return f"M{x[0]:.1f} {BOTTOM}{steps}V{BOTTOM}"

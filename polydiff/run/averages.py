@@ -1,16 +1,16 @@
-r"""Averages of the weights: the usual one, and power-function averages from which any other is made afterwards.
+r"""Averages of the weights: the usual one, and power-function averages from which others are computed after training.
 
-The usual average follows the weights with a decay that warms up. A power-function average weighs the whole past,
+The usual average follows the weights with a decay that warms up. A power-function average weights the whole past,
 
 $$ \hat\theta_\gamma(t) = \int_0^t p_{\gamma, t}(\tau)\, \theta(\tau)\, d\tau, \qquad
    p_{\gamma, t}(\tau) = (\gamma + 1)\, \tau^\gamma / t^{\gamma + 1}, $$
 
-so that its width is a fixed share of the training so far, sigma_rel = sqrt((gamma + 1) / ((gamma + 2)^2 (gamma + 3))),
-the standard deviation of p over t. Two of them, sigma_rel = 0.05 and 0.10, are updated at every step, and snapshots of
-both are kept now and then. The profile of any other average is nearly a mixture of the snapshots' profiles, and the
-same mixture of the snapshots' weights is that average, after training (Karras et al., 2024, section 3 and appendix C,
-https://arxiv.org/abs/2312.02696). Here the mixture's weights sum to 1, so that weights which stood still stay as they
-are.
+so that its width, the standard deviation of p over t, is a fixed share of the training so far:
+sigma_rel = sqrt((gamma + 1) / ((gamma + 2)^2 (gamma + 3))). Two of them, sigma_rel = 0.05 and 0.10, are updated at
+every step, and snapshots of both are saved at intervals. A mixture of the snapshots' profiles approximates the profile
+of any other average. The same mixture of the snapshots' weights then approximates that average, after training (Karras
+et al., 2024, section 3 and appendix C, https://arxiv.org/abs/2312.02696). Here the coefficients of the mixture sum to
+1, so that weights that did not change in training are reproduced.
 
 Symbols: t steps done, theta(tau) the weights between the steps tau - 1 and tau, gamma exponent, sigma_rel width.
 """
@@ -34,7 +34,7 @@ WIDEST = 1 / math.sqrt(12)
 class MovingAverage:
     """The usual average: ema <- d ema + (1 - d) w, d = min(decay, (1 + step) / (10 + step)).
 
-    The warm-up of d keeps a short run from averaging over its random start. Buffers are taken as they are.
+    The warm-up of d keeps a short run from averaging over its random start. Buffers are copied.
 
     Arguments:
         ema: Holds the average.
@@ -44,14 +44,14 @@ class MovingAverage:
 
     def __init__(self, ema: nn.Module, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        # listed once: to walk through a network's modules takes as long as the update of a small one
+        # listed once: iterating over the parameters of a small network takes as long as updating them
         self.averages: list[Tensor] = list(ema.parameters())
         self.weights: list[Tensor] = list(model.parameters())
         self.buffers = list(zip(ema.buffers(), model.buffers(), strict=True))
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after a step; `step` counts the optimizer steps done before it."""
+        """Update the average with the weights after a step; `step` is the number of optimizer steps before it."""
         d = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.averages, self.weights, 1 - d)
         for average, buffer in self.buffers:
@@ -59,7 +59,7 @@ class MovingAverage:
 
 
 class Profile(NamedTuple):
-    """How an average weighs the past.
+    """The weights that an average gives to the past.
 
     Attributes:
         t: Steps done.
@@ -94,9 +94,10 @@ def inner(a: Profile, b: Profile) -> float:
 
 
 def mixture(profiles: Sequence[Profile], wanted: Profile) -> tuple[list[float], float]:
-    """Return the weights, of sum 1, of the mixture of profiles nearest to the wanted one, and its relative error.
+    """Return the coefficients, with sum 1, of the mixture of profiles nearest to `wanted`, and its relative error.
 
-    Least squares by Lagrange's method in float64, on profiles scaled to norm 1. The error is |sum_i x_i p_i - p| / |p|.
+    They are computed by least squares with a Lagrange multiplier, in float64, on profiles scaled to norm 1. The error
+    is |sum_i x_i p_i - p| / |p|.
     """
     n = len(profiles)
     norms = np.array([math.sqrt(inner(p, p)) for p in (*profiles, wanted)])
@@ -121,9 +122,9 @@ class PowerAverages:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Take in the weights after a step: average <- beta average + (1 - beta) w, beta = (1 - 1 / t)^{gamma + 1}.
+        """Update the averages after a step: average <- beta average + (1 - beta) w, beta = (1 - 1 / t)^{gamma + 1}.
 
-        With t = step + 1 this is the integral exactly, for weights that are constant between steps.
+        With t = step + 1, this is exactly the integral for weights that are constant between steps.
 
         Arguments:
             model: Holds the weights.
@@ -140,6 +141,6 @@ class PowerAverages:
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `tensors` returned."""
+        """Set the averages to the result of an earlier call of `tensors`."""
         for name, value in self.tensors().items():
             value.copy_(tensors[name])

@@ -23,7 +23,14 @@ TOLERATED = 0.1
 
 
 def save_snapshot(folder: Path, step: int, tensors: Mapping[str, Tensor], keep: int) -> None:
-    """Write folder/step-XXXXXXXX, whole or not at all, and delete the least useful beyond `keep`."""
+    """Write folder/step-XXXXXXXX, whole or not at all, and delete the least useful snapshots beyond `keep`.
+
+    Arguments:
+        folder: Folder of the snapshots.
+        step: Steps done.
+        tensors: The averages, as `PowerAverages.tensors` returns them.
+        keep: Number of snapshots to keep, at least 1.
+    """
     write_files(step_path(folder, step), {AVERAGES: pack(tensors)})
     delete_steps(folder, spares(steps_saved(folder), keep))
 

@@ -78,7 +78,14 @@ class Both(nn.Module):
         self.backbone = backbone
 
     def forward(self, x: State, log_sigma: Tensor, space: Space, cond: Condition | None) -> State:
-        """Return F + v; arguments as those of a backbone."""
+        """Return F + v.
+
+        Arguments:
+            x: State of about unit variance, (R, ...).
+            log_sigma: Log of the noise level, (B,).
+            space: Where x lives.
+            cond: Conditions; None: none.
+        """
         f, v = self.backbone(x, log_sigma, space, cond)
         total: State = f + v
         return total

@@ -38,7 +38,13 @@ def epoch_order(seed: int, epoch: int, size: int) -> list[int]:
 
 
 def order_of(domain: Domain, batch_size: int, seed: int, like_sizes: int) -> Callable[[int], list[int]]:
-    """Return the function epoch -> order in which it visits its examples, each once; arguments are those of `batches`.
+    """Return the function epoch -> order in which it visits its examples, each once.
+
+    Arguments:
+        domain: Gives the number of training examples and their sizes.
+        batch_size: Examples a step.
+        seed: Random seed of the order.
+        like_sizes: Number of batches among which examples are sorted by size, as in `batches`; 0: none.
 
     Raises:
         UserError: `like_sizes` is set, but the domain has no sizes.
@@ -142,6 +148,13 @@ def prepared(batch: Batches, device: torch.device, stream: torch.cuda.Stream | N
 
     A thread that computes on several cores has a team of OpenMP threads of its own. With that and the network's there
     are more threads than cores, all go to sleep at each barrier, and steps were seen to take twice as long.
+
+    Arguments:
+        batch: Step -> batch on the CPU.
+        device: Where the batch is wanted.
+        stream: CUDA stream of the copy; None: copy without one.
+        threads: Number of threads of torch to restore afterwards.
+        step: Number of the step.
     """
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""The training loop: visible from top to bottom, and a generator, so that whoever runs it decides what else happens."""
+"""The training loop: one generator, whose caller decides what else happens between steps."""
 
 from __future__ import annotations
 
@@ -92,17 +92,17 @@ def fit(
 ) -> Iterator[Record]:
     """Train until `steps` steps are done and yield a record after each.
 
-    Every random number is a function of (seed, what it is for, example or step), so a run that is stopped and resumed
+    Every random number is a function of (seed, purpose, example or step), so a run that is stopped and resumed
     gives the same weights as one that was not.
 
     Arguments:
-        training: What is changed, in place; its `step` is where training begins.
+        training: What is trained, in place, from its `step` on.
         batches: Step -> batch of clean states.
         steps: Steps of the whole run.
         batch_size: Examples a step.
         ema: Decay of the moving average of the weights.
-        seed: Of noise levels and noise.
-        workers: Threads that prepare batches (`polydiff.training.data.prefetch`), which change no bit.
+        seed: Random seed.
+        workers: Number of threads that prepare batches (`polydiff.training.data.prefetch`); it changes no result.
         phase: Called with the name of each part of a step (`PHASES`); the part runs in the context that it returns.
 
     Raises:
@@ -126,7 +126,7 @@ def fit(
             mean = objective.backward(module, minimised)
         with phase("optimizer"):
             norm = torch.nn.utils.clip_grad_norm_(parameters, training.optim.clip)
-            loss_value, norm_value = torch.stack([mean.detach(), norm]).tolist()  # a GPU is waited for here alone
+            loss_value, norm_value = torch.stack([mean.detach(), norm]).tolist()  # the one place that waits for a GPU
             if not math.isfinite(loss_value + norm_value):
                 raise NonFiniteError(what_is_not_finite(step, batch.x, outcome, module, objective))
             lr = learning_rate(training.optim, step, steps)
@@ -144,14 +144,14 @@ def fit(
 
 
 def what_is_not_finite(step: int, x: Tensor, outcome: Outcome, module: nn.Module, objective: Objective[Any]) -> str:
-    """Return the message that names the tensor of a step that is not finite, if its mean loss or gradient is not.
+    """Return the error message for a step whose mean loss or gradient is not finite; it names the cause.
 
     Arguments:
         step: Steps done before this one.
         x: The clean batch.
         outcome: Losses and noise levels of the batch.
         module: What is trained, with the step's gradients.
-        objective: What describes a noise level.
+        objective: Describes a noise level in the message.
     """
     finite = torch.isfinite(outcome.losses)
     if not torch.isfinite(x).all():

@@ -123,7 +123,15 @@ def synthesise(strings: Strings, sample_rate: int, length: int) -> Tensor:
 
 
 def powers(c: Tensor, log_z: Tensor, start: Tensor, length: int, inner: int = 64) -> Tensor:
-    """Return Re sum_k c_k z_k^(n - start) for n = 0 .. length - 1, shape (B, length)."""
+    """Return Re sum_k c_k z_k^(n - start) for n = 0 .. length - 1, shape (B, length).
+
+    Arguments:
+        c: Complex amplitude of each of K modes, (B, K).
+        log_z: Complex log z_k, (B, K).
+        start: Sample at which each sound has the phase of c, (B, 1).
+        length: Number of samples.
+        inner: Number of columns of the second matrix: n = inner j + i.
+    """
     i = torch.arange(inner, dtype=torch.float64)
     j = torch.arange(-(-length // inner), dtype=torch.float64) * inner
     left = c[:, None] * torch.exp(log_z[:, None] * (j - start)[..., None])

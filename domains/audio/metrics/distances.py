@@ -93,7 +93,14 @@ def multi_resolution_distance(x: Tensor, truth: Tensor) -> Tensor:
 
 
 def spectrum(x: Tensor, size: int, hop: int, window: int) -> Tensor:
-    """Return the short-time Fourier transform with a Hann window and reflected ends, complex128, (B, C, F, frames)."""
+    """Return the short-time Fourier transform with a Hann window and reflected ends, complex128, (B, C, F, frames).
+
+    Arguments:
+        x: Sounds, (B, C, T).
+        size: Length of a transform in samples; F = size / 2 + 1.
+        hop: Samples from one frame to the next.
+        window: Length of the window in samples, at most `size`.
+    """
     hann = torch.hann_window(window, dtype=torch.float64, device=x.device)
     frames = torch.stft(x.double().flatten(0, 1), size, hop, window, hann, return_complex=True)
     apart: Tensor = frames.unflatten(0, x.shape[:2])

@@ -151,7 +151,14 @@ def with_low_band(x: Tensor, given: Tensor, rate: int, top: float) -> Tensor:
 
 
 def within(x: Tensor, rate: int, low: float, high: float) -> Tensor:
-    """Return the part of sounds (B, C, T) in [low, high), in Hz, at the sample rate `rate` in Hz."""
+    """Return the part of sounds in a band of frequencies, shape (B, C, T).
+
+    Arguments:
+        x: Sounds, shape (B, C, T).
+        rate: Sample rate in Hz.
+        low: Lower end of the band in Hz, included.
+        high: Upper end of the band in Hz, not included.
+    """
     before, after = margins(x.shape[-1], 1, MARGIN)
     padded = reflected(x, before, after)
     f = torch.fft.rfftfreq(padded.shape[-1], 1 / rate, device=x.device)

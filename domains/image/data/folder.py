@@ -1,7 +1,7 @@
 """Images from a folder of files: png, jpeg, webp, bmp and tiff, read by Pillow.
 
-Every file is decoded once, rotated by its EXIF tag, resized to its shorter side, and kept in memory. A file that
-cannot be read is put aside with its reason; where that happens to more than one in twenty, the run stops.
+Every file is decoded once, rotated by its EXIF tag, resized by its shorter side, and kept in memory. A file that cannot
+be read is excluded with its reason. If more than one in twenty is excluded, the run stops.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from polydiff.support.errors import UserError
 from polydiff.support.files import files_under
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
-"""Formats that are read; Pillow knows many more, some of which run other programs or have had holes."""
+"""Formats that are read. Pillow supports many more; some of them run other programs or have had security holes."""
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
 
 def folder(data: ImageData) -> Source:
-    """Return the images of a folder, with its folders as classes where they are some."""
+    """Return the images of a folder, with its subfolders as classes if `class_names` finds any."""
     assert data.path is not None
     quarantine = Quarantine(str(data.path), "images")
     paths = scan(data.path, quarantine)
@@ -51,7 +51,7 @@ def folder(data: ImageData) -> Source:
 
 
 def scan(root: Path, quarantine: Quarantine) -> list[str]:
-    """Return the names of the images under a folder, in order, leaving out what is hidden (.name)."""
+    """Return the names of the images under a folder, in order, without hidden ones (.name)."""
     if not root.is_dir():
         raise UserError(f"data.path={root} is not a folder.")
     odd: dict[str, str] = {}
@@ -68,7 +68,17 @@ def scan(root: Path, quarantine: Quarantine) -> list[str]:
 
 
 def read_all(root: Path, names: Sequence[str], data: ImageData, quarantine: Quarantine) -> dict[str, Tensor]:
-    """Return name -> uint8 image (C, H, W) of all readable files; raise UserError if too many are not."""
+    """Return name -> image, uint8 (C, H, W), of all readable files.
+
+    Arguments:
+        root: Folder of the images.
+        names: Paths of the files, relative to the folder.
+        data: Gives side, channels and crop; with crop=centre only the middle square is kept.
+        quarantine: Records the other files with reasons.
+
+    Raises:
+        UserError: Too many files cannot be read (`Quarantine.check`).
+    """
 
     def attempt(name: str) -> Tensor | str:
         try:
@@ -105,7 +115,7 @@ def shorter(path: Path) -> int:
 
 
 def flatten(image: Any) -> Any:
-    """Return an image of 8 bits a number without transparency, which becomes white."""
+    """Return an image with 8 bits per channel, and on white where it is transparent."""
     if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
         return Image.fromarray((np.array(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
@@ -125,12 +135,12 @@ def shorter_side(image: Any, size: int) -> Any:
 
 
 def class_of(name: str) -> str:
-    """Return the folder that a file is sorted under, "" for a file beside the folders."""
+    """Return the top folder of a file's name, "" for a file beside the folders."""
     return name.rpartition("/")[0].partition("/")[0]
 
 
 def class_names(root: Path, names: Sequence[str], labels: str) -> tuple[str, ...]:
-    """Return the names of the classes, () where the folders are not classes."""
+    """Return the names of the classes, () if the folders are not classes."""
     loose = [name for name in names if not class_of(name)]
     found = sorted({class_of(name) for name in names} - {""})
     if labels == "none" or (labels == "auto" and (loose or len(found) < 2)):
@@ -146,9 +156,9 @@ def lot(name: str) -> float:
 
 
 def held_out_below(lots: Sequence[float], share: float) -> float:
-    """Return the bound under which a file is held out: `share`, moved so that each side has one at least.
+    """Return the lot below which a file is held out: `share`, moved so that each split has at least one file.
 
-    Files are held out by their names, so that adding files moves none from one split to the other.
+    Files are held out by their names, so that adding files moves no other file from one split to the other.
     """
     ordered = sorted(lots)
     return min(max(share, ordered[1]), ordered[-1])

@@ -1,4 +1,4 @@
-"""A user's own image files as images to begin from, and parts of an image named in pixels."""
+"""A user's own image files as inputs, and parts of an image given in pixels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_images(paths: Sequence[Path], data: ImageData) -> Tensor:
     """Return the middle squares of files, as training sees them, uint8 (B, C, S, S).
 
     Raises:
-        UserError: A file is none, or cannot be read.
+        UserError: A path is no file, or the file cannot be read as an image.
     """
 
     def image(path: Path) -> Tensor:
@@ -38,7 +38,7 @@ def read_small(paths: Sequence[Path], data: ImageData) -> Tensor:
     """Return whole files unchanged, uint8 (B, C, H, W), as the small images of upsampling.
 
     Raises:
-        UserError: A file is none, cannot be read, or has another size than the first.
+        UserError: A path is no file, or the file cannot be read as an image or differs in size from the first.
     """
 
     def image(path: Path) -> Tensor:
@@ -56,10 +56,10 @@ def read_small(paths: Sequence[Path], data: ImageData) -> Tensor:
 
 
 def region(text: str, height: int, width: int) -> Tensor:
-    """Return the mask of X0,Y0:X1,Y1, booleans (H, W): from the upper left corner to before the lower right.
+    """Return the mask of X0,Y0:X1,Y1, booleans (H, W): from the upper left corner to the lower right, excluded.
 
     Raises:
-        UserError: The words are of another form, or the part is empty or reaches out of the image.
+        UserError: The text has another form, or the part is empty or extends beyond the image.
     """
     corners = CORNERS.fullmatch(text.replace(" ", ""))
     if corners is None:

@@ -20,7 +20,7 @@ class Split:
     """Images of one split.
 
     Arguments:
-        images: uint8 (C, H, W) each, as one tensor where all have the same shape.
+        images: Images, uint8 (C, H, W) each; as one tensor if all have the same shape.
         labels: Class of each image, -1 if unlabelled, shape (N,).
         size: Side of the square that an example shows.
     """
@@ -33,7 +33,7 @@ class Split:
         return len(self.labels)
 
     def centred(self, indices: Sequence[int]) -> Tensor:
-        """Return the middle of these images, uint8 (B, C, S, S)."""
+        """Return the middle squares of these images, uint8 (B, C, S, S)."""
         return torch.stack([centre(self.images[i], self.size) for i in indices])
 
     def spread(self, n: int) -> list[int]:
@@ -57,8 +57,8 @@ class Source:
     Arguments:
         names: Names of the classes, () if there are none.
         splits: "train" and "test".
-        levels: The values that a pixel can have, rising.
-        quarantine: What was found in a folder and what of it is put aside; None of an embedded set.
+        levels: The values that a pixel can have, ascending.
+        quarantine: How many images a folder holds and which are excluded; None for an embedded set.
     """
 
     names: tuple[str, ...]
@@ -82,9 +82,9 @@ def digits(size: int = 8, channels: int = 1, test_share: float = 0.2) -> Source:
     (Alpaydin and Kaynak, 1998, https://doi.org/10.24432/C50P49, its test part)
 
     Arguments:
-        size: Side in pixels; other than 8, the digits are resized.
+        size: Side in pixels; the digits are resized if it is not 8.
         channels: 1, or 3 equal ones.
-        test_share: Share held out, of each class.
+        test_share: Share of each class that is held out.
     """
     from sklearn.datasets import load_digits
 
@@ -102,7 +102,7 @@ def digits(size: int = 8, channels: int = 1, test_share: float = 0.2) -> Source:
 
 
 def stratified_split(labels: Tensor, share: float) -> Tensor:
-    """Return which examples are held out, booleans (N,): the same share of each class, and the same ones always."""
+    """Return which examples are held out, booleans (N,): the same share of each class, by a fixed seed."""
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique().tolist():
         members = (labels == label).nonzero()[:, 0]
@@ -118,12 +118,19 @@ def centre(image: Tensor, size: int) -> Tensor:
 
 
 def cut(image: Tensor, size: int, top: int, left: int) -> Tensor:
-    """Return a square of an image (C, H, W)."""
+    """Return a square of an image, (C, size, size).
+
+    Arguments:
+        image: Image, (C, H, W).
+        size: Side of the square in pixels.
+        top: First row of the square.
+        left: First column of the square.
+    """
     return image[:, top : top + size, left : left + size]
 
 
 def augment(image: Tensor, data: ImageData, generator: torch.Generator) -> Tensor:
-    """Return the square that a training step sees: cropped and mirrored by its generator."""
+    """Return the square of a training step: cropped and mirrored as configured, at random by its generator."""
     square = random_crop(image, data.side, generator) if data.crop == "random" else centre(image, data.side)
     return square.flip(-1) if data.flip and torch.rand((), generator=generator) < 0.5 else square
 

@@ -1,7 +1,8 @@
 """Judges of images: a classifier trained on the training split only, or random filters if there are no classes.
 
-Both turn an image into a few dozen numbers, on which sets of images are compared. Neither has seen a model's samples
-or needs downloaded weights; their distances are this data set's own, and not to be compared with published ones.
+Both map an image to a few dozen features, on which sets of images are compared. Neither is trained on samples of a
+model or needs downloaded weights. Their distances are specific to the data set and cannot be compared with published
+ones.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from polydiff.metrics.classifier import classifier
 from polydiff.support.files import cache_dir
 
 VERSION = 1
-"""Counts changes of the classifier or of its training, so that a cached one of another version is not used."""
+"""Version of the classifier and its training; a cached classifier of another version is not used."""
 SEED, STEPS, BATCH, SMOOTHING = 0, 400, 64, 0.05
 LARGEST = 32
 """Side to which larger images are reduced before they are judged."""
@@ -72,8 +73,11 @@ class Judge:
     """A trained classifier.
 
     Arguments:
-        network: In evaluation mode.
-        accuracy: Its share of right answers on held-out images.
+        network: The classifier; it is set to evaluation mode.
+        test: Held-out images.
+
+    Attributes:
+        accuracy: Share of correct predictions on the held-out images.
     """
 
     def __init__(self, network: Classifier, test: Split) -> None:
@@ -90,24 +94,24 @@ class Judge:
 
     @torch.no_grad()
     def classes(self, images: Tensor) -> Tensor:
-        """Return the class that each image uint8 (B, C, H, W) is taken for, shape (B,)."""
+        """Return the predicted class of each image uint8 (B, C, H, W), shape (B,)."""
         return torch.cat([self.network(part).argmax(1) for part in images.split(512)])
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """Return the last hidden layer, shape (B, 64)."""
+        """Return the last hidden layer of images uint8 (B, C, H, W), shape (B, 64)."""
         return torch.cat([self.network.body(reduced(part)) for part in images.split(512)])
 
 
 def batch(train: Split, step: int) -> tuple[Tensor, Tensor]:
-    """Return images moved by up to a sixteenth of their side, and their classes."""
+    """Return the images of a training step, moved by up to a sixteenth of their side, and their classes."""
     g = stream(SEED, "image/judge", step)
     indices = torch.randint(len(train), (BATCH,), generator=g)
     return shifted(train.centred(indices.tolist()), g), train.labels[indices]
 
 
 def shifted(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Return images (B, C, H, W) moved together by a few pixels, their edges repeated."""
+    """Return images (B, C, H, W), all moved by the same few pixels, with repeated edges."""
     reach = max(1, images.shape[-1] // 16)
     dy, dx = torch.randint(2 * reach + 1, (2,), generator=generator).tolist()
     padded = functional.pad(images.float(), (reach,) * 4, mode="replicate")

@@ -1,4 +1,4 @@
-"""How near images are to what they should have been, as metrics of an evaluation."""
+"""Similarity of restored images to the true ones, as metrics of an evaluation."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch.nn import functional
 from polydiff.metrics.results import Metric
 
 WINDOW, SIGMA = 11, 1.5
-"""Pixels of the window of structural similarity, and its standard deviation."""
+"""Width of the window of structural similarity and its standard deviation, in pixels."""
 
 
 def pair_metrics(images: Sequence[Tensor], truth: Sequence[Tensor]) -> dict[str, Metric]:
-    """Return the mean likeness of images uint8 (C, H, W) to the truth; NaN of no images."""
+    """Return the mean similarity of images uint8 (C, H, W) to the true ones; NaN if there are none."""
     pairs = [(a.double()[None] / 255, b.double()[None] / 255) for a, b in zip(images, truth, strict=True)]
     errors = torch.tensor([float((a - b).square().mean()) for a, b in pairs], dtype=torch.float64)
     likeness = torch.tensor([float(structural_similarity(a, b)) for a, b in pairs], dtype=torch.float64)
@@ -25,7 +25,7 @@ def pair_metrics(images: Sequence[Tensor], truth: Sequence[Tensor]) -> dict[str,
             float(-10 * errors.mean().log10()) if len(errors) else math.nan,
             "dB",
             "higher",
-            "Peak signal-to-noise ratio against the held-out image, of the mean squared error of all.",
+            "Peak signal-to-noise ratio against the held-out images, from the mean squared error of all.",
         ),
         "ssim": Metric(
             float(likeness.mean()),
@@ -39,8 +39,9 @@ def pair_metrics(images: Sequence[Tensor], truth: Sequence[Tensor]) -> dict[str,
 def structural_similarity(a: Tensor, b: Tensor) -> Tensor:
     """Return the structural similarity of images (B, C, H, W) in [0, 1], shape (B,).
 
-    Means, variances and covariance are taken under a Gaussian of standard deviation 1.5 pixels, 11 wide or as wide as
-    the image allows, where it lies inside. (Wang et al., 2004, https://doi.org/10.1109/TIP.2003.819861)
+    Means, variances and covariances are weighted by a Gaussian window of standard deviation 1.5 pixels, which is 11
+    pixels wide, or as wide as the image allows. It is centred at each pixel where it lies inside the image. (Wang et
+    al., 2004, https://doi.org/10.1109/TIP.2003.819861)
     """
     width = min(WINDOW, *(side - 1 + side % 2 for side in a.shape[2:]))
     line = torch.exp(-((torch.arange(width, dtype=a.dtype) - width // 2) ** 2) / (2 * SIGMA**2))

@@ -1,4 +1,4 @@
-"""How images are judged: what a classifier sees, how far two sets are apart, what of the data is missing or copied."""
+"""Metrics of a set of images: agreement with a classifier, distance to training images, coverage and copies."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from polydiff.metrics.frechet import frechet_distance
 from polydiff.metrics.results import Metric
 
 REFERENCE = 10_000
-"""Most training images that sets are compared with."""
+"""Largest number of training images with which features are compared."""
 NEIGHBOURS = 5
 THUMBNAIL = 16
-"""Side to which images are reduced where copies are looked for."""
+"""Side to which images are reduced in the search for copies."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What samples are compared with.
+    """The data with which samples are compared.
 
     Arguments:
-        judge: The classifier, None without classes.
+        judge: The classifier; None if there are no classes.
         features: Images uint8 (B, C, H, W) -> features (B, D).
-        n: Samples used where the number of samples matters: the size of the test split.
-        known: Features of training images.
-        pixels: Thumbnails of all training images.
-        near: Distance to the nearest training image under which a sample counts as its copy.
+        n: Largest number of samples for metrics that depend on their number: the size of the test split.
+        known: Features of training images, (M, D).
+        pixels: Thumbnails of all training images (`thumbnails`).
+        near: Distance to the nearest training image below which a sample counts as its copy.
     """
 
     judge: Judge | None
@@ -46,7 +46,7 @@ class Reference:
 
     @classmethod
     def of(cls, source: Source, channels: int) -> Reference:
-        """Measure a data set."""
+        """Return the reference of a data set."""
         train, test = source.splits["train"], source.splits["test"]
         judge = Judge.of(train, test, len(source.names)) if source.names else None
         features = judge.features if judge else filter_features(channels)
@@ -125,8 +125,8 @@ def coverage(features: Tensor, known: Tensor) -> float:
     (Naeem et al., 2020, https://arxiv.org/abs/2002.09797)
 
     Arguments:
-        features: Of generated images, (N, D).
-        known: Of real images, (M, D).
+        features: Features of generated images, (N, D).
+        known: Features of real images, (M, D).
     """
     if len(features) < 2 or len(known) <= NEIGHBOURS:
         return math.nan

@@ -69,7 +69,17 @@ def inpainting(
     mask: Tensor,
     generators: Sequence[torch.Generator],
 ) -> Iterator[Step]:
-    """Yield every step of `inpaint`; arguments as there."""
+    """Yield a `Step` after each row of the plan of `inpaint`.
+
+    Arguments:
+        denoise: A denoiser, guided or not.
+        rows: A plan from noise to 0.
+        space: Where the states live.
+        cond: Their conditions; None: unconditional.
+        known: Clean states (R, ...); their values off the mask are not used.
+        mask: 1 (or True) where known, broadcasting against a state.
+        generators: One random stream for each sample.
+    """
     first = rows[0]
     # a row that only adds noise starts from the highest level
     highest = denoise.schedule.sigma_max if isinstance(first, Renoise) else first.at

@@ -7,7 +7,8 @@ The three choices are independent, and each has a registry:
     NORMS       (residual, space) -> its penalty per true dimension, without padding
 
 The residual is sqrt(w) times the error of x_0. This error is computed as c times the error of the network's output
-F = a x_0 + b eps, with c = s / |b - s a|. So the loss needs no estimate of x_0, which loses digits at high noise.
+F = a x_0 + b eps, with c = s / |b - s a|. So the loss does not need an estimate of x_0, which would lose digits at high
+noise.
 
 Symbols: s noise level, SNR = 1 / s^2, c error of x_0 for a unit error of F, u uniform number, w weight, L loss of a
 sample, B batch size, R rows of a state.
@@ -108,7 +109,17 @@ class Loss:
         return self.of_output(denoiser.predict(noisy.x, level, space, cond), noisy, denoiser, batch)
 
     def noisy(self, denoiser: Denoiser, batch: Batch, sigma: Tensor, generators: Sequence[torch.Generator]) -> Noisy:
-        """Return the batch with noise of levels sigma (B,); arguments as in `__call__`."""
+        """Return the batch with noise.
+
+        Arguments:
+            denoiser: The denoiser that is trained; gives the schedule.
+            batch: Clean states (R, ...), their space and conditions.
+            sigma: Noise level of each sample, shape (B,).
+            generators: B random streams, for the noise.
+
+        Raises:
+            ValueError: The denoiser lacks state of this loss (`aids`).
+        """
         self.state_on(denoiser)
         eps = batch.space.noise(generators)
         if self.trains_schedule:

@@ -1,6 +1,6 @@
-"""Distributions of training noise levels by a law of t, s or lambda: quantile functions that `TIMES` registers.
+"""Training noise levels by a distribution of t, s or lambda: quantile functions that `TIMES` registers.
 
-A law of the schedule's time t depends on the schedule; a law of s or lambda depends only on the schedule's range.
+A distribution of the schedule's time t depends on the schedule. One of s or lambda depends only on its range.
 
 Symbols: u uniform number, s noise level, lambda = -2 log s log-SNR, t the schedule's time, v = 1 - u.
 """
@@ -60,7 +60,7 @@ def mode(u: Tensor, schedule: Schedule, scale: float = 1.29) -> Tensor:
 
 @TIMES.register("kumaraswamy")
 def kumaraswamy(u: Tensor, schedule: Schedule, a: float = 1.5, b: float = 1.0) -> Tensor:
-    """Return quantiles of Kumaraswamy's law, t = (1 - (1 - u)^{1/b})^{1/a}, a close relative of Beta(a, b).
+    """Return quantiles of Kumaraswamy's distribution, t = (1 - (1 - u)^{1/b})^{1/a}, a close relative of Beta(a, b).
 
     It equals Beta(a, 1) for b = 1 and Beta(1, b) for a = 1. Here t = 0 and t = 1 are the ends of the trained times.
     (Kumaraswamy, 1980, https://doi.org/10.1016/0022-1694(80)90036-0; Black et al., pi_0, 2024,
@@ -162,7 +162,15 @@ def cauchy(u: Tensor, schedule: Schedule, mean: float = 0.0, scale: float = 1.0)
 
 
 def normal(u: Tensor, mean: float, std: float, low: float, high: float) -> Tensor:
-    """Return the quantiles u of N(mean, std^2) truncated to [low, high], in float64."""
+    """Return the quantiles u of N(mean, std^2) truncated to [low, high], float64, of the shape of u.
+
+    Arguments:
+        u: Numbers in (0, 1), of any shape.
+        mean: Mean before the truncation.
+        std: Standard deviation before the truncation, above 0.
+        low: Lower bound.
+        high: Upper bound.
+    """
     if not std > 0:
         raise ValueError(f"std must be positive, not {std}.")
     return truncated(u, lambda x: ndtr((x - mean) / std), lambda p: mean + std * ndtri(p), low, high)
@@ -207,5 +215,5 @@ def at_times(share: Tensor, schedule: Schedule) -> Tensor:
 
 
 def in_range(s: Tensor, schedule: Schedule) -> Tensor:
-    """Return noise levels clamped to the schedule's range, which rounding may leave by a last digit."""
+    """Return noise levels clamped to the schedule's range, which rounding may exceed in the last digit."""
     return s.clamp(schedule.sigma_min, schedule.sigma_max)

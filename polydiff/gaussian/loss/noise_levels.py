@@ -1,8 +1,8 @@
 r"""Distributions of training noise levels: (u, schedule, **options) -> s, rising with u in (0, 1).
 
 Each is a quantile function: evenly spread u (`polydiff.core.objective.stratified`) give noise levels that are evenly
-spread over the distribution. A distribution that reaches beyond the schedule's range is truncated to it, so no noise
-level is drawn with a probability of its own at the ends. The density follows from the quantile function,
+spread over the distribution. A distribution that reaches beyond the schedule's range is truncated to it, not clamped,
+so no probability mass lies on the two end levels. The density follows from the quantile function,
 
 $$ \frac{1}{p(\lambda)} = -\frac{d \lambda}{d u}. $$
 
@@ -107,9 +107,9 @@ class Uniform(Times):
 
 
 class Adaptive(Uniform):
-    """The distribution with a density of t in proportion to sqrt(E[L^2]), corrected by importance weights.
+    """The distribution whose density in t is proportional to sqrt(E[L^2]), corrected by importance weights.
 
-    It is `Uniform` until losses are known in every interval of t. The weights keep the expected gradient that of
+    It is `Uniform` until every interval of t has `depth` losses. With the weights, the expected gradient is that of
     `Uniform`. The options are those of `History` (Nichol & Dhariwal, 2021, eq. 18, https://arxiv.org/abs/2102.09672).
     """
 

@@ -84,13 +84,13 @@ class History(nn.Module):
 
 
 class Uncertainty(nn.Module):
-    """The log of the expected loss at a noise level, u(s): a learned linear map of fixed waves of log s, initially 0.
+    """The log of the expected loss at a noise level, u(s): a learned sum of fixed cosines of log s, initially 0.
 
     L / e^u + u is least at u = log E[L | s]. There, the gradients of all noise levels have the same size (Karras et
     al., EDM2, 2024, https://arxiv.org/abs/2312.02696).
 
     Arguments:
-        channels: Number of waves.
+        channels: Number of cosines.
     """
 
     frequency: Tensor
@@ -99,7 +99,7 @@ class Uncertainty(nn.Module):
     def __init__(self, channels: int = 128) -> None:
         super().__init__()
         k = torch.arange(channels, dtype=torch.float64)
-        # quantiles of the normal law from which the paper draws frequencies; phases unrelated to their order
+        # quantiles of the normal distribution from which the paper draws frequencies; phases unrelated to their order
         self.register_buffer("frequency", torch.special.ndtri((k + 0.5) / channels).float(), persistent=False)
         self.register_buffer("phase", (k * 0.618034 % 1).float(), persistent=False)
         self.weight = nn.Parameter(torch.zeros(channels))

@@ -2,8 +2,8 @@ r"""Weightings: (s, c, sigma_data, **options) -> w, the weight of |x_0 error|^2 
 
 $$ |\Delta\epsilon| = |\Delta x_0| / s, \qquad |\Delta F| = |\Delta x_0| / c, \qquad \mathrm{SNR} = 1 / s^2, $$
 
-so a weight of |eps error|^2, times the SNR, is a weight of |x_0 error|^2. The density of the training noise levels is a
-weight too, and multiplies w. `integral` registers weightings for which it does not: `Loss` divides them by the density
+so a weight of |eps error|^2, times the SNR, is a weight of |x_0 error|^2. The density of the training noise levels is
+also a weight, and multiplies w. Weightings registered by `integral` are divided by this density in `Loss`
 (`noise_levels.importance`), so that the loss is an integral over the log-SNR for any distribution of noise levels.
 
 To add a weighting, register a function with these arguments in `WEIGHTINGS`. A weighting with state is an instance of a
@@ -81,8 +81,8 @@ def integral(name: str) -> Callable[[Function], Function]:
 def simple(s: Tensor, c: Tensor, sigma_data: float) -> Tensor:
     """Return w = 1 / c^2: the loss is the unweighted error of the network's own target.
 
-    With the target eps this is L_simple of DDPM (Ho et al., 2020, https://arxiv.org/abs/2006.11239), with edm it is the
-    EDM weighting.
+    With the target eps this is L_simple of DDPM (Ho et al., 2020, https://arxiv.org/abs/2006.11239). With the target
+    edm it is the EDM weighting.
     """
     return c**-2
 
@@ -116,7 +116,7 @@ def min_snr(s: Tensor, c: Tensor, sigma_data: float, gamma: float = 5.0) -> Tens
 def p2(s: Tensor, c: Tensor, sigma_data: float, k: float = 1.0, gamma: float = 1.0) -> Tensor:
     """Return w = SNR / (k + SNR)^gamma: a lower weight of the error of eps at low noise (Choi et al., 2022).
 
-    https://arxiv.org/abs/2204.00227. Written in terms of s, so that neither end overflows.
+    https://arxiv.org/abs/2204.00227. It is computed from s, so that neither end overflows.
 
     Arguments:
         s: Noise levels.

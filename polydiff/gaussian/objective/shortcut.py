@@ -1,9 +1,10 @@
 r"""Shortcut models: a network that is conditioned on the size of the step.
 
 In flow time t = s / (1 + s) with x_t = (1 - t) x_0 + t eps, the network predicts the constant velocity u(x_t, t, d).
-Over a step d it leads to the same point as the flow: x_{t - d} = x_t - d u. As a clean state it is D = x_t - t u. A
-step is then DDIM's, and the network keeps its target. Most samples are trained at d = 0, which is denoising. The others
-are trained by self-consistency: one step 2d equals two steps d of the averaged network, without gradient,
+Over a step d it leads to the same point as the flow: x_{t - d} = x_t - d u. The estimate of the clean state is
+D = x_t - t u. A step is then a step of DDIM, and the network keeps its target. Most samples are trained at d = 0, which
+is denoising. The others are trained by self-consistency: one step 2d equals two steps d of the averaged network,
+without gradient,
 
 $$ u(x_t, t, 2d) = \tfrac12 u(x_t, t, d) + \tfrac12 u(x_{t-d}, t - d, d), \qquad\text{that is}\qquad
    D(x_t, t, 2d) = D_2 + \frac{t - 2d}{2 (t - d)} (D_1 - D_2), $$

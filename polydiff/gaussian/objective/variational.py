@@ -38,7 +38,7 @@ VARIANCE = Rule("backbone.variance", (True,), "needs backbone.variance=true: it 
 @OBJECTIVES.register("vlb")
 @dataclass(frozen=True)
 class Vlb(DenoisingObjective):
-    """The bound on -log p(x_0) of a chain, without the two terms that no parameter changes: prior, decoder's constant.
+    """The bound on -log p(x_0) of a chain, without its two constant terms: the prior and the decoder's constant.
 
     The variances are learned if the network predicts them; otherwise they are the small ones.
 
@@ -64,7 +64,7 @@ class Vlb(DenoisingObjective):
         levels = chain(module.schedule, self.steps)
         share = shares(expected_nats(levels, module.sigma_data))
         i = torch.searchsorted(share.cumsum(0), u).clamp(max=len(share) - 1)
-        # i = 0 is the decoder's term, for which the lower level is unused: any level below levels[0] serves
+        # i = 0 is the decoder's term, for which the lower level is unused: any level below levels[0] will do
         lower = torch.where(i > 0, levels[(i - 1).clamp(min=0)], levels[0] / 2)
         s0, s1 = levels[i].to(x_0.device), lower.to(x_0.device)
         sigma = s0.to(x_0)
@@ -126,9 +126,9 @@ class Hybrid(DenoisingObjective):
 
 @torch.no_grad()
 def next_level_down(schedule: Schedule, sigma: Tensor, steps: int) -> Tensor:
-    """Return the noise levels one step of the chain below others, shape (B,).
+    """Return the noise levels one step of the chain below the given ones, shape (B,).
 
-    A step from the lowest level of the chain has the ratio of noise levels of the step before it.
+    A step from the lowest level of the chain has the same ratio of noise levels as the step before it.
 
     Arguments:
         schedule: Gives the chain, uniform in time between the ends that are trained.

@@ -80,6 +80,14 @@ class GaussianProcess:
         return plan_of(model, how, start)
 
     def inpainting(self, model: Trained, how: SampleConfig, jump: int, resample: int) -> GaussianPlan:
+        """Return a plan by RePaint (`polydiff.gaussian.control.replacement.repaint`).
+
+        Arguments:
+            model: The network to sample with.
+            how: Sampler, steps, guidance and their options.
+            jump: Number of steps in each piece of the plan.
+            resample: Number of runs of each piece; 1: the sampler's own plan.
+        """
         plan, data = plan_of(model, how), model.denoiser.sigma_data
         rows = attempt("inpaint", lambda: repaint(plan.levels, how.sampler, jump, resample, data, **how.options))
         return replace(plan, rows=rows)
@@ -93,6 +101,16 @@ class GaussianProcess:
         shares: Sequence[float],
         steps: int,
     ) -> Iterator[State]:
+        """Yield interpolated states (R, ...), one for each share (`polydiff.gaussian.control.invert.interpolate`).
+
+        Arguments:
+            model: The network to sample with.
+            how: Gives the precision of the network; the other keys are used in messages.
+            ends: Two batches of clean states, (R, ...) each.
+            draw: Space and conditions of the states, and whether the network is compiled.
+            shares: Shares of the way from the first end (0) to the second (1).
+            steps: Number of noise levels of each encoding and decoding.
+        """
         # no self-conditioning: an ODE whose slope depends on the last estimate has no way back
         denoise = in_precision(model, how.precision, draw.compile)
         for x in interpolate(denoise, *ends, draw.space, draw.cond, shares=shares, steps=steps):

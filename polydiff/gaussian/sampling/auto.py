@@ -5,7 +5,7 @@ It was chosen on exact models together with trained networks of three modalities
 
 1. The frame of rectified flow, y = x / (s + sd) with slopes eps - D / sd, in which trajectories are straightest. The
    steps are Adams-Bashforth of order 1 (fewer than 6 evaluations), 2, or 3 (18 and more), with a free Adams-Moulton
-   corrector of up to 5 slopes. In these three cases the slopes are polynomials of s, of sqrt(s) and of the flow's time
+   corrector of up to 5 slopes. In these three cases the slopes are interpolated in s, in sqrt(s) and in the flow's time
    s / (s + sd).
 2. A free first step. Far above the data, x ~ N(0, s^2) and D hardly changes. In the angle theta = atan(s / sd) the flow
    of N(mu, sd^2) has the constant slope mu / sd. So the state is first scaled down to the level `start` without an
@@ -93,8 +93,8 @@ def auto(levels: Sequence[float], sigma_data: float = 1.0) -> list[PlanRow]:
 def free_step(top: float, first: Row, sd: float) -> list[PlanRow]:
     """Return the free step from the highest level, and the first row with the implicit Euler step that corrects it.
 
-    With N = sqrt(s^2 + sd^2), the correction is N (theta_start - theta_top) m_v. Its slope m_v, of the frame "v", is a
-    combination of the state x and the estimate D, which the first row has.
+    With N = sqrt(s^2 + sd^2), the correction is N (theta_start - theta_top) m_v. The slope m_v of the frame "v" is a
+    combination of the state x and the estimate D, and both are available in the first row.
 
     Arguments:
         top: Highest noise level, where the free step starts.

@@ -121,7 +121,7 @@ def add_noise(x: State, row: Row, v: State | None, space: Space, generators: Seq
 
 
 def combine(a: float, x: State, bs: Sequence[float], states: Sequence[State]) -> State:
-    """Return a x + sum_j b_j m_j: x itself if a is 1 and no b_j counts, else a new tensor.
+    """Return a x + sum_j b_j m_j: x itself if a is 1 and all b_j are 0, else a new tensor.
 
     Arguments:
         a: Factor of x.
@@ -151,7 +151,21 @@ def begin(
     spacing_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> tuple[list[PlanRow], State]:
-    """Return a plan and the state (R, ...) at which it starts; arguments as in `sample`."""
+    """Return a plan and the state (R, ...) at which it starts.
+
+    Arguments:
+        denoise: Gives the schedule and the standard deviation of the data.
+        space: Where the B samples live.
+        generators: B random streams, for the noise.
+        steps: Number of steps.
+        sampler: Name of the sampler (`SAMPLERS`).
+        spacing: Name of the spacing of noise levels (`SPACINGS`); None: the sampler's own.
+        init: Clean states (R, ...) to which noise of the first level is added; None: start from noise alone.
+        start: Noise level at which sampling starts; None: the schedule's highest.
+        levels: Decreasing noise levels, which replace steps, spacing and start; None: as these specify.
+        spacing_options: Further arguments of the spacing; None: none.
+        options: Further arguments of the sampler.
+    """
     data = denoise.sigma_data
     if levels is None:
         levels = grid(denoise.schedule, steps, sampler, spacing, data, start, spacing_options)
@@ -168,7 +182,15 @@ def trajectory(
     generators: Sequence[torch.Generator],
     **how: Any,
 ) -> Iterator[Step]:
-    """Sample and yield a `Step` after each row of the plan; arguments as in `sample`."""
+    """Return an iterator that samples and yields a `Step` after each row of the plan.
+
+    Arguments:
+        denoise: A denoiser, guided or not.
+        space: Where the B samples live.
+        cond: Conditions of the samples; None: unconditional.
+        generators: B random streams.
+        how: Further arguments, as in `sample`.
+    """
     rows, x = begin(denoise, space, generators=generators, **how)
     return run_plan(rows, denoise, x, space, cond, generators)
 

@@ -1,6 +1,6 @@
 """Samplers whose steps use one evaluation and the latest estimate: DDPM, DDIM and similar methods.
 
-The one exception is `gradient_estimation`, which also uses the estimate before.
+The one exception is `gradient_estimation`, which also uses the estimate before the latest.
 
 Symbols: s noise level, s_0 and s_1 its values at the two ends of a step, s_d level to which the deterministic part of a
 step goes, s_u standard deviation of the noise that is added there, sd standard deviation of the data, D estimate of the
@@ -81,7 +81,7 @@ def shortcut(levels: Sequence[float]) -> list[Row]:
 
 @SAMPLERS.register("consistency")
 def consistency(levels: Sequence[float]) -> list[Row]:
-    """Return the rows x <- D(x, s_0) + s_1 xi: go to the data, then add noise (Song et al., 2023, algorithm 1).
+    """Return the rows x <- D(x, s_0) + s_1 xi: estimate the data, then add noise (Song et al., 2023, algorithm 1).
 
     https://arxiv.org/abs/2303.01469. For consistency models: one step gives a sample, and more steps improve it.
     """

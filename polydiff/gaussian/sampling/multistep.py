@@ -1,7 +1,7 @@
 r"""Multistep samplers: one evaluation a step, combined with the estimates of earlier steps.
 
-`adams` is the general method. DEIS, LMS and DPM-Solver++(3M) are choices of its frame and variable. Methods whose
-published coefficients are not exact integrals (DPM-Solver++(2M), UniPC, PLMS) have the published ones.
+`adams` is the general method. DEIS, LMS and DPM-Solver++(3M) are choices of its frame and variable. The methods whose
+published coefficients are not exact integrals (DPM-Solver++(2M), UniPC, PLMS) keep these coefficients.
 
 Symbols: s noise level, r = s_1 / s_0 and h = log(s_0 / s_1) for a step from s_0 to s_1, D_0, D_1, ... latest estimates
 of the clean state, newest first, eps_j = (x_j - D_j) / s_j.
@@ -38,7 +38,7 @@ def adams(
 
     Arguments:
         levels: Noise levels.
-        order: Number of slopes in a step, from the step on where there are so many.
+        order: Largest number of slopes in a step; the first steps use as many as there are.
         frame: Slope that is integrated: x0, eps, v or flow (`FRAMES`).
         variable: Variable in which slopes are interpolated: log, sigma, root, cbrt, angle, ratio or time (`VARIABLES`).
         corrector: Number of slopes in the free Adams-Moulton corrector, with the new one; 0 or 1: no corrector.
@@ -155,7 +155,7 @@ def equal_steps(levels: Sequence[float], order: int = 4, earlier: Sequence[int] 
 
     Arguments:
         levels: Noise levels.
-        order: Number of slopes in a step, from the step on where there are so many.
+        order: Largest number of slopes in a step, 1 to 4; the first steps use as many as there are.
         earlier: Places of the usable slopes in the history before the first step; 0 is the newest.
     """
     whole("order", order, 1, 4)
@@ -173,7 +173,8 @@ def equal_steps(levels: Sequence[float], order: int = 4, earlier: Sequence[int] 
 def ipndm(levels: Sequence[float], order: int = 4) -> list[Row]:
     """Return the rows of iPNDM: PLMS that starts with lower orders (Zhang & Chen, 2023).
 
-    https://arxiv.org/abs/2204.13902. With coefficients of equal steps, order 1 on other grids, but robust at few steps.
+    https://arxiv.org/abs/2204.13902. Its coefficients are those of equal steps, so it is of order 1 on other grids. It
+    is robust at few steps.
     """
     return equal_steps(levels, order)
 

@@ -80,7 +80,7 @@ def er_sde(levels: Sequence[float], order: int = 3, scale: str = "default", limi
 
     Arguments:
         levels: Noise levels.
-        order: Number of estimates in a step, 1 to 6, from the step on where there are so many.
+        order: Largest number of estimates in a step, 1 to 6; the first steps use as many as there are.
         scale: phi(s): "ode", s; "sde", s^2; "default", s (exp(s^0.3) + 10).
         limit: Largest ratio of the weights to those of equal steps, as in `adams`.
 

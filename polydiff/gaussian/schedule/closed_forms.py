@@ -136,7 +136,7 @@ class VP(Open):
 class SubVP(VP):
     """The sub-VP SDE: alpha_t of the VP SDE, sigma_t = 1 - alpha_t^2 (Song et al., 2021).
 
-    https://arxiv.org/abs/2011.13456. Arguments as of `VP`.
+    https://arxiv.org/abs/2011.13456. Arguments as in `VP`.
     """
 
     frame: ClassVar[Frame] = "subvp"
@@ -154,9 +154,9 @@ class SubVP(VP):
 class Sigmoid(Open):
     r"""alpha_t^2 = (g(1) - g(t)) / (g(1) - g(0)), g(t) = sigmoid((start + t (end - start)) / tau).
 
-    (Jabri et al., 2022, https://arxiv.org/abs/2212.11972; Chen, 2023, https://arxiv.org/abs/2301.10972). Written as
-    SNR = r sinh((1 - t) w) / sinh(t w), with w = (end - start) / (2 tau) and
-    r = cosh(start / (2 tau)) / cosh(end / (2 tau)), it keeps its digits at both ends.
+    (Jabri et al., 2022, https://arxiv.org/abs/2212.11972; Chen, 2023, https://arxiv.org/abs/2301.10972). It is computed
+    as SNR = r sinh((1 - t) w) / sinh(t w), with w = (end - start) / (2 tau) and
+    r = cosh(start / (2 tau)) / cosh(end / (2 tau)), a form that keeps its digits at both ends.
 
     Arguments:
         sigma_min: Lowest noise level trained.

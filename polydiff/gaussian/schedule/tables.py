@@ -26,7 +26,7 @@ from polydiff.gaussian.schedule.base import SCHEDULES, Frame, Schedule, extended
 P = ParamSpec("P")
 
 INFINITE = 1e5
-"""Noise level that stands for infinity: the signal in x / s is 1e-5, far below what a network can see."""
+"""Noise level that stands for infinity: the signal in x / s is 1e-5, far below what a network can resolve."""
 
 
 @dataclass(frozen=True, eq=False)
