@@ -7,21 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
-from fake_plugins import distribution, install_ring, on_path
+from fake_plugins import distribution, on_path
 
 from polydiff.cli import main
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder of the test's own, with the ring domain installed."""
-    install_ring(tmp_path / "plugins", monkeypatch)
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    monkeypatch.delenv("POLYDIFF_DEBUG", raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
-    return work
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def test_doctor_looks_at_everything(

@@ -35,9 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-@pytest.fixture(autouse=True)
-def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install_ring(tmp_path / "plugins", monkeypatch)
+pytestmark = pytest.mark.usefixtures("ring")
 
 
 def held_out(model: Model, n: int, first: int = 0) -> Batch:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from fake_plugins import install_ring
 from pydantic import Field
 
 from polydiff.config.keys import CommandLineValue, read_command_line_value
@@ -23,12 +22,9 @@ from polydiff.run.parents import open_parent, parents_of, with_path
 from polydiff.support.errors import UserError
 from polydiff.training.trainer import resume, train
 
+pytestmark = pytest.mark.usefixtures("ring")
+
 TINY = {"train.steps": 4, "train.batch_size": 8, "train.checkpoint_every": 2, "backbone.hidden": 8, "sample.steps": 2}
-
-
-@pytest.fixture(autouse=True)
-def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install_ring(tmp_path / "plugins", monkeypatch)
 
 
 def ring(path: Path, **more: Any) -> Path:
