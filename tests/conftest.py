@@ -95,3 +95,13 @@ def small_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name, more in SMALL.items():
             polydiff.train("molecule" if name == "dense" else name, folder / name, overrides={**FEW, **more})
         yield folder
+
+
+@pytest.fixture(scope="module")
+def no_repeated_timings() -> Iterator[None]:
+    """Time each step of a profile once: where no test looks at the times, repeats only take time."""
+    from polydiff.checkup import step_profile  # after OMP_NUM_THREADS: it imports torch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step_profile, "SPEED_SECONDS", 0.0)
+        yield

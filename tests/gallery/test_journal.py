@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from drawing_cases import files, stop_after
+from drawing_cases import draw_and_stop, files
 
 import polydiff
 from polydiff.cli import main
@@ -16,10 +16,7 @@ from polydiff.gallery.writer import draw
 def test_a_torn_line_and_a_damaged_file_are_made_again(small_runs: Path, tmp_path: Path) -> None:
     model = polydiff.load(small_runs / "ring")
     draw(model, tmp_path / "whole", 80, batch_size=8)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        stop_after(9, monkeypatch)
-        with pytest.raises(KeyboardInterrupt):
-            draw(model, tmp_path / "torn", 80, batch_size=8)
+    draw_and_stop(9, model, tmp_path / "torn", 80, batch_size=8)
     with (tmp_path / "torn" / JOURNAL).open("a") as file:
         file.write('[72, [{"file": "sampl')
     (tmp_path / "torn" / "sample-00041.json").write_text("")

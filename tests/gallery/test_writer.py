@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawing_cases import SMALL, files, stop_after
+from drawing_cases import SMALL, draw_and_stop, files, stop_after
 
 import polydiff
 from polydiff.cli import main
@@ -41,10 +41,7 @@ def test_a_drawing_that_was_stopped_ends_with_the_same_bits(
         return
     n = 70 if name != "molecule" else 100  # a window of molecules is 16 batches
     draw(model, tmp_path / "whole", n, **how)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        stop_after(34 if name != "molecule" else 2, monkeypatch)
-        with pytest.raises(KeyboardInterrupt):
-            draw(model, tmp_path / "parts", n, **how)
+    draw_and_stop(34 if name != "molecule" else 2, model, tmp_path / "parts", n, **how)
     assert (tmp_path / "parts" / JOURNAL).is_file()
     assert not (tmp_path / "parts" / "manifest.json").exists()
     progress_calls: list[tuple[int, int]] = []
@@ -93,10 +90,7 @@ def test_molecules_in_one_file_are_the_records_of_those_in_many(small_runs: Path
 )
 def test_other_samples_are_not_mixed_in(small_runs: Path, tmp_path: Path, changes: dict, said: str) -> None:
     model = polydiff.load(small_runs / "ring")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        stop_after(33, monkeypatch)
-        with pytest.raises(KeyboardInterrupt):
-            draw(model, tmp_path / "d", 70, batch_size=2)
+    draw_and_stop(33, model, tmp_path / "d", 70, batch_size=2)
     before = files(tmp_path / "d")
     with pytest.raises(UserError, match=said):
         draw(model, tmp_path / "d", **{"n": 70, **changes})
@@ -105,10 +99,7 @@ def test_other_samples_are_not_mixed_in(small_runs: Path, tmp_path: Path, change
 
 def test_other_weights_are_not_mixed_in(small_runs: Path, tmp_path: Path) -> None:
     model = polydiff.load(small_runs / "ring")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        stop_after(33, monkeypatch)
-        with pytest.raises(KeyboardInterrupt):
-            draw(model, tmp_path / "d", 70, batch_size=2)
+    draw_and_stop(33, model, tmp_path / "d", 70, batch_size=2)
     with torch.no_grad():
         next(model.denoiser.parameters()).add_(1e-3)
     with pytest.raises(UserError, match="other weights"):
@@ -182,10 +173,7 @@ def test_the_first_samples_too_are_kept(small_runs: Path, tmp_path: Path) -> Non
     """What a fragment of the report shows is drawn again where it was not at hand, and nothing else is."""
     model = polydiff.load(small_runs / "ring")
     draw(model, tmp_path / "whole", 70, batch_size=4)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        stop_after(5, monkeypatch)
-        with pytest.raises(KeyboardInterrupt):
-            draw(model, tmp_path / "parts", 70, batch_size=4)
+    draw_and_stop(5, model, tmp_path / "parts", 70, batch_size=4)
     before = {path: path.stat().st_ino for path in (tmp_path / "parts").glob("sample-*")}
     progress_calls: list[int] = []
     draw(model, tmp_path / "parts", 70, progress=lambda done, n: progress_calls.append(done))
@@ -245,10 +233,7 @@ def test_a_guide_that_was_trained_on_is_another(
 ) -> None:
     model, guide = polydiff.load(small_runs / "ring"), polydiff.load(small_runs / "ring")
     monkeypatch.setattr(request, "guide_of", lambda model, how: guide)
-    with pytest.MonkeyPatch.context() as stopped:
-        stop_after(33, stopped)
-        with pytest.raises(KeyboardInterrupt):
-            draw(model, tmp_path / "d", 70, batch_size=2)
+    draw_and_stop(33, model, tmp_path / "d", 70, batch_size=2)
     with torch.no_grad():
         next(guide.denoiser.parameters()).add_(1e-3)
     with pytest.raises(UserError, match="other weights"):

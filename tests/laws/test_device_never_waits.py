@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from oracles import GaussianDenoiser, dense, euclidean, packed
+from guidance_cases import SPACES
+from oracles import GaussianDenoiser, dense, packed
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -75,13 +76,6 @@ def run(rows: Plan, denoise: Denoise, space: Space, cond: Any = None) -> None:
     with NoWaiting():
         for _ in steps:
             pass
-
-
-SPACES: dict[str, Callable[[int], Space]] = {
-    "euclidean": euclidean,
-    "dense": lambda b: dense(b, 4),
-    "packed": lambda b: packed(b, 4),
-}
 
 
 @pytest.mark.parametrize("doing", [lambda x: x.sum().item(), lambda x: x[x > 0], lambda x: bool((x > 0).any())])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch
-from fewstep_cases import SCHEDULE, SPACES, TOP, average, ect, network
+from fewstep_cases import SCHEDULE, SPACES, TOP, Recorder, average, ect, network
 from oracles import euclidean
 from repository import FEW as FEW_WORDS
 from repository import ROOT, blocks, commands
@@ -88,24 +88,14 @@ def test_an_exact_shortcut_network_is_exact_in_any_number_of_steps(space: str, s
 
 
 def test_steps_finer_than_the_finest_are_told_nothing() -> None:
-    seen: list[Tensor] = []
-
-    @dataclass
-    class Witness:
-        schedule: EDM = field(default_factory=EDM)
-        sigma_data: float = 1.0
-
-        def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-            assert cond is not None
-            assert "label" in cond
-            seen.append(cond[STEP])
-            return 0 * x
-
+    recorder = Recorder()
     for steps in (4, 8, 16):
         levels = noise_levels(EDM(), steps, "flow")
         cond = {"label": torch.zeros(2).long()}
-        sized = StepSize(Witness(), SAMPLERS["euler"](levels), finest=8)
+        sized = StepSize(recorder, SAMPLERS["euler"](levels), finest=8)
         sample(sized, euclidean(2), cond, generators=streams(0, "s", range(2)), levels=levels, sampler="euler")
+    assert all("label" in cond for cond in recorder.conditions)
+    seen = recorder.sizes
     assert_close(torch.cat(seen[:4]), torch.full((8,), -2.0).double())
     assert bool(torch.cat(seen[4:]).isnan().all())
     assert len(seen) == 28
@@ -158,20 +148,9 @@ def test_the_size_of_a_step_is_no_wish_of_the_users() -> None:
     assert without(cond) == {STEP: cond[STEP]}
     assert without({"label": cond["label"]}) is None
     assert without(None) is None
-    calls: list[Condition | None] = []
-
-    @dataclass
-    class Witness:
-        schedule: EDM = field(default_factory=EDM)
-        sigma_data: float = 1.0
-
-        def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-            calls.append(cond)
-            return x
-
-    space = euclidean(2)
-    ClassifierFree(Witness(), 3.0)(space.noise(streams(0, "x", range(2))), torch.ones(2), space, cond)
-    assert sorted(map(sorted, [c or {} for c in calls])) == [[STEP], [STEP, "label"]]
+    space, recorder = euclidean(2), Recorder()
+    ClassifierFree(recorder, 3.0)(space.noise(streams(0, "x", range(2))), torch.ones(2), space, cond)
+    assert sorted(map(sorted, recorder.conditions)) == [[STEP], [STEP, "label"]]
 
 
 def test_a_domain_may_not_take_the_cores_names() -> None:

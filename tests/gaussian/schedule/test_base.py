@@ -9,11 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import GaussianDenoiser, euclidean
-from repository import blocks, commands
+from repository import blocks, training_settings
 from schedule_cases import BY_BETAS, NAMES, schedule
 from torch.testing import assert_close
 
-from polydiff.config.merge import resolve
 from polydiff.core.space import Euclidean
 from polydiff.core.streams import streams
 from polydiff.gaussian.process.checks import check_names
@@ -184,9 +183,8 @@ def test_the_python_of_the_page_runs() -> None:
     assert "quintic" not in SCHEDULES
 
 
-def test_the_commands_of_the_page_are_taken() -> None:
-    told = commands("docs/schedules.md")
-    assert len(told) > 2
-    for verb, flag, domain, *words in told:
-        assert (verb, flag) == ("train", "--domain")
-        check_names(resolve(domain, words=dict(word.split("=", 1) for word in words)).config)
+def test_the_commands_of_the_page_name_known_settings() -> None:
+    settings = training_settings("docs/schedules.md")
+    assert len(settings) > 2
+    for config in settings:
+        check_names(config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from image_cases import noise
+from domain_cases import noise
 
 from polydiff.contract.domain import Samples
 from polydiff.domains.image.domain import Image
