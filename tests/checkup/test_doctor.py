@@ -37,7 +37,7 @@ def test_doctor_looks_at_everything(
     assert findings["C++ kernel"]["status"] in ("ok", "note")
 
 
-def test_doctor_tells_why_there_is_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_explains_why_there_is_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     from polydiff.checkup.doctor import backbones
 
     monkeypatch.setenv("POLYDIFF_KERNELS", "0")
@@ -46,7 +46,7 @@ def test_doctor_tells_why_there_is_no_kernel(monkeypatch: pytest.MonkeyPatch) ->
     assert finding.text.endswith("POLYDIFF_KERNELS=0")
 
 
-def test_doctor_tells_what_is_installed_and_cannot_be_imported(
+def test_doctor_lists_what_is_installed_and_cannot_be_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import polydiff.checkup.doctor as doctor

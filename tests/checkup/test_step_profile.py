@@ -52,7 +52,7 @@ def test_twice_the_examples_are_twice_the_operations() -> None:
     assert twice[1]["flop"] == 2 * twice[0]["flop"]
 
 
-def test_a_trace_of_no_use_is_refused(tmp_path: Path) -> None:
+def test_a_trace_that_cannot_be_written_raises_an_error(tmp_path: Path) -> None:
     config = small()
     for name, found_text in (("trace.txt", "ends in .json"), ("nowhere/trace.json", "no folder")):
         with pytest.raises(UserError, match=found_text):

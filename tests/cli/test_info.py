@@ -63,7 +63,9 @@ def test_domains_are_listed_broken_ones_too(
     assert {"image", "audio", "molecule"} <= set(cards)
 
 
-def test_domains_check_tells_and_fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_domains_check_prints_its_findings_and_fails(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from polydiff.testing.findings import Check
 
     found = [Check("spec", True, "fine"), Check("space", False, "noise is not on it")]

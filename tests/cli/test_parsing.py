@@ -13,7 +13,7 @@ from polydiff.support.errors import UserError
 pytestmark = pytest.mark.usefixtures("here")
 
 
-def test_every_way_to_say_a_key_says_the_same(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_way_to_write_a_key_sets_the_same_value(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ways = [
         ["train.batch_size=5", "loss.times_options.mean=-1", "data.closed=true", "data.sizes=[4,2]", "seed=3"],
         [

@@ -26,7 +26,7 @@ def test_a_torn_line_and_a_damaged_file_are_made_again(small_runs: Path, tmp_pat
     assert files(tmp_path / "torn") == files(tmp_path / "whole")
 
 
-def test_a_damaged_journal_is_told_of(small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_journal_is_an_error(small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / JOURNAL).write_text("7\n")
     assert main(["sample", str(small_runs / "ring"), "-o", str(tmp_path)]) == 2
     assert "is damaged" in capsys.readouterr().err

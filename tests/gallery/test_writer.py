@@ -1,4 +1,4 @@
-"""Drawing many samples: batches, memory, what is written, and what goes on after a stop."""
+"""Drawing many samples: batches, memory, what is written, and how a stopped drawing is resumed."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_windows_begin_at_multiples_of_their_size() -> None:
     assert list(windows(range(5, 17), 6)) == [range(5, 6), range(6, 12), range(12, 17)]
 
 
-def test_ctrl_c_keeps_samples_and_says_how_to_go_on(small_runs: Path, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_samples_and_prints_how_to_resume(small_runs: Path, tmp_path: Path) -> None:
     words = ["sample", str(small_runs / "ring"), "-n", "1000000", "--batch-size", "64", "--steps", "20"]
     command = [sys.executable, "-m", "polydiff", *words, "-o", str(tmp_path / "out")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
@@ -153,7 +153,9 @@ def test_ctrl_c_keeps_samples_and_says_how_to_go_on(small_runs: Path, tmp_path: 
     assert f"Resume with: polydiff sample {small_runs / 'ring'} -n 1000000 --batch-size 64" in err
 
 
-def test_the_command_goes_on(small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_resumes_a_stopped_drawing(
+    small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["sample", str(small_runs / "ring"), "-n", "70", "--batch-size", "2", "-o", str(tmp_path / "out")]
     with pytest.MonkeyPatch.context() as monkeypatch:
         stop_after(40, monkeypatch)
@@ -228,7 +230,7 @@ def test_a_run_has_many_names(
     assert main(["sample", "ring", *words]) == 0
 
 
-def test_a_guide_that_was_trained_on_is_another(
+def test_a_guide_that_was_trained_further_is_another(
     small_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, guide = polydiff.load(small_runs / "ring"), polydiff.load(small_runs / "ring")
@@ -240,7 +242,9 @@ def test_a_guide_that_was_trained_on_is_another(
         draw(model, tmp_path / "d", 70)
 
 
-def test_a_folder_that_is_not_done_is_told_of(small_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_incomplete_folder_is_reported_with_the_command_to_resume_it(
+    small_runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["sample", str(small_runs / "ring"), "-n", "70", "--batch-size", "2"]
     with pytest.MonkeyPatch.context() as stopped:
         stop_after(3, stopped)

@@ -149,7 +149,7 @@ def test_networks_wait_for_nothing(name: str, precision: str, joined: bool) -> N
     run(rows, Guided(denoiser.eval(), GUIDANCE["cfg"](2.0, rows), joined=joined), space(), cond)
 
 
-def test_a_network_that_is_told_its_steps_waits_for_nothing() -> None:
+def test_a_network_conditioned_on_the_size_of_steps_waits_for_nothing() -> None:
     config = MLPConfig(hidden=8, layers=1, step_size=True)
     network = build_backbone(config, channels=2, dims=0, conditions={})
     rows = plan(SCHEDULES["flow"](), 4, "shortcut", "flow")

@@ -255,7 +255,7 @@ def test_every_choice_trains_and_samples(kind: str, name: str) -> None:
         ("learned", Loss(weighting="elbo")),
     ],
 )
-def test_a_run_that_is_gone_on_with_has_the_same_bits(schedule: str, loss: Loss) -> None:
+def test_a_resumed_run_has_the_same_bits(schedule: str, loss: Loss) -> None:
     def go(training: Training, steps: int) -> None:
         list(fit(training, lambda step: ring(16, step), steps=steps, batch_size=16))
 

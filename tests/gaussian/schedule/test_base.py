@@ -143,7 +143,7 @@ def test_a_shifted_schedule_is_trained_at_the_times_of_its_base() -> None:
     assert moved.trained_times() == pytest.approx(base.trained_times(), abs=1e-9)
 
 
-def test_shifts_that_make_no_schedule_are_refused() -> None:
+def test_shifts_that_make_no_schedule_raise_an_error() -> None:
     with pytest.raises(ValueError, match="must be positive"):
         SCHEDULES["flow"](shift=0.0)
     with pytest.raises(ValueError, match="noise would fall"):
@@ -162,7 +162,7 @@ def test_the_exact_denoiser_samples_its_data_on_every_schedule(name: str, option
     assert x.std().item() == pytest.approx(expected, rel=0.12)
 
 
-def test_mistakes_are_refused() -> None:
+def test_wrong_options_raise_an_error() -> None:
     with pytest.raises(ValueError, match="strictly between 0 and 1"):
         Discrete(torch.tensor([0.5, 1.0]))
     with pytest.raises(ValueError, match="at least two"):
