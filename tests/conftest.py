@@ -1,4 +1,7 @@
-"""Set-up of all tests: the profile of hypothesis, one cache a session, one thread a process, shape checks."""
+"""Set-up of all tests: the profile of hypothesis, one cache a session, one thread a process, shape checks.
+
+And fixtures that several folders of tests share.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from fake_plugins import install_ring
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -58,3 +63,45 @@ def awake() -> Callable[..., nn.Module]:
     from clouds import awaken
 
     return awaken
+
+
+@pytest.fixture
+def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install the domain ring for the test and its child processes."""
+    install_ring(tmp_path / "plugins", monkeypatch)
+
+
+@pytest.fixture
+def here(ring: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder of the test's own, with the domain ring installed and wide lines of output."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.delenv("POLYDIFF_DEBUG", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    return work
+
+
+@pytest.fixture(scope="module")
+def small_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return the folder of runs of two steps, one for each of `drawing_cases.SMALL`, which no test changes."""
+    from drawing_cases import FEW, SMALL
+
+    import polydiff  # after OMP_NUM_THREADS: it imports torch
+
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        install_ring(folder / "plugins", monkeypatch)
+        for name, more in SMALL.items():
+            polydiff.train("molecule" if name == "dense" else name, folder / name, overrides={**FEW, **more})
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def no_repeated_timings() -> Iterator[None]:
+    """Time each step of a profile once: where no test looks at the times, repeats only take time."""
+    from polydiff.checkup import step_profile  # after OMP_NUM_THREADS: it imports torch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step_profile, "SPEED_SECONDS", 0.0)
+        yield

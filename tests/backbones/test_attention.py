@@ -29,7 +29,7 @@ PICTURE = UNetConfig(channels=16, mult=(1, 2), blocks=1, attention=(1,), heads=2
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
     """Return standard normal numbers."""
-    return normal(streams(seed, "told", range(shape[0])), shape[1:], "cpu")
+    return normal(streams(seed, "normal", range(shape[0])), shape[1:], "cpu")
 
 
 def test_cross_attention_is_that_of_torch(awake: Awake) -> None:
@@ -78,7 +78,7 @@ def test_with_rotary_positions_a_network_keeps_its_promises(config: UNetConfig, 
     check_backbone(plain, Euclidean(2, shape), drawn(2, *shape))
 
 
-def test_rotary_positions_tell_a_pattern_from_the_same_pattern_shuffled(awake: Awake) -> None:
+def test_rotary_positions_distinguish_a_pattern_from_the_same_pattern_shuffled(awake: Awake) -> None:
     """Attention alone sees a set; with positions, places in another order are something else."""
     blind, seeing = (
         awake(Attention(16, SOUND.model_copy(update={"positions": positions}))) for positions in ("none", "rotary")
@@ -88,6 +88,6 @@ def test_rotary_positions_tell_a_pattern_from_the_same_pattern_shuffled(awake: A
     assert (seeing(h)[..., order] - seeing(h[..., order])).abs().max() > 1e-3
 
 
-def test_heads_too_narrow_for_positions_are_refused() -> None:
+def test_heads_too_narrow_for_positions_raise_an_error() -> None:
     with pytest.raises(ValidationError, match=r"positions=rotary"):
         UNetConfig(channels=12, mult=(1, 2), attention=(0,), heads=2, positions="rotary")

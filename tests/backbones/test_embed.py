@@ -56,7 +56,7 @@ def test_not_given_is_one_vector(cond: dict[str, Tensor]) -> None:
         assert (change > 1e-3).all()
 
 
-def test_values_are_told_apart_sample_by_sample() -> None:
+def test_embeddings_distinguish_values_sample_by_sample() -> None:
     embed = embedding()
     cond = {"type": torch.tensor([0, 1, 2, -1, 1]), "logp": torch.tensor([0.5, 0.5, 0.5, 0.5, NAN])}
     c = embed(torch.zeros(5), cond).vector
@@ -72,7 +72,7 @@ def test_nan_leaves_gradients_finite() -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in embed.parameters())
 
 
-def test_unknown_conditions_are_refused() -> None:
+def test_unknown_conditions_raise_an_error() -> None:
     with pytest.raises(UserError, match="Did you mean 'logp'"):
         ConditionEmbedding(CONDITIONS, 8)({"log_p": torch.zeros(2)}, torch.zeros(2, 8))
 
@@ -150,7 +150,7 @@ def test_a_kind_that_is_added_needs_its_class_and_an_entrance(letters: dict[str,
     check_backbone(network, space, x, {"text": joined["text"][:2]})
 
 
-def test_a_kind_without_entrance_is_refused() -> None:
+def test_a_kind_without_entrance_raises_an_error() -> None:
     with pytest.raises(TypeError, match=r"The condition text: .*ENTRANCES has no entry for Letters\(\)"):
         UNet(CONFIG, channels=1, dims=1, conditions={"text": Letters()})
 
@@ -162,7 +162,7 @@ def test_each_condition_enters_once() -> None:
     assert vector | tokens | planes == kinds
 
 
-def test_a_network_says_which_kind_it_does_not_take() -> None:
+def test_a_condition_of_a_kind_that_a_network_does_not_take_raises_an_error() -> None:
     with pytest.raises(UserError, match=r"egnn takes no condition like mel \(signal of 6 channels"):
         build_backbone(EGNNConfig(), channels=2, dims=3, conditions={"label": 3, "mel": Aligned(6)})
 

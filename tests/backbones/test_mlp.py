@@ -46,7 +46,7 @@ def test_found_by_name(config: BackboneConfig, dims: int, cls: type[nn.Module]) 
 Awake = Callable[..., nn.Module]
 
 
-def test_the_perceptron_is_told_beside_its_state(awake: Awake) -> None:
+def test_the_perceptron_takes_an_estimate_beside_its_state(awake: Awake) -> None:
     config = MLPConfig(hidden=16, layers=2, self_condition=True)
     net = awake(build_backbone(config, channels=3, dims=0, conditions={}))
     space = Euclidean(4, (3,))

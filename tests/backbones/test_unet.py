@@ -244,7 +244,7 @@ def test_strides_for_all_levels() -> None:
         ({"channel": 64}, "channel"),
     ],
 )
-def test_impossible_settings_are_refused(wrong: dict[str, object], message: str) -> None:
+def test_impossible_settings_raise_an_error(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         UNetConfig(**wrong)
 

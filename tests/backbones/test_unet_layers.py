@@ -29,7 +29,7 @@ RICH: Conditions = {"label": Classes(3), "text": Tokens(5), "known": Aligned(2),
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
     """Return standard normal numbers."""
-    return normal(streams(seed, "told", range(shape[0])), shape[1:], "cpu")
+    return normal(streams(seed, "normal", range(shape[0])), shape[1:], "cpu")
 
 
 def sound_conditions(n: int, length: int) -> dict[str, Tensor]:

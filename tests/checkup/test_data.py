@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,11 +30,11 @@ def test_a_folder_of_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     (root / "a" / "torn.png").write_bytes(b"no picture")
     (root / "b" / "gone.png").symlink_to("nowhere.png")
     assert main(["data", "check", str(root), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["domain"] == "image"
-    assert told["facts"]["train examples"] + told["facts"]["test examples"] == told["used"] == 40
-    assert told["facts"]["conditions"] == {"label": "2 classes"}
-    assert set(told["excluded"]) == {"a/torn.png", "b/gone.png"}
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["domain"] == "image"
+    assert facts["facts"]["train examples"] + facts["facts"]["test examples"] == facts["used"] == 40
+    assert facts["facts"]["conditions"] == {"label": "2 classes"}
+    assert set(facts["excluded"]) == {"a/torn.png", "b/gone.png"}
     (root / "a" / "more.png").write_bytes(b"")
     assert main(["data", "check", str(root)]) == 2
     assert "3 of 43 images" in capsys.readouterr().out
@@ -53,29 +54,26 @@ def test_the_kind_of_data_is_that_of_most_files(tmp_path: Path) -> None:
 
 
 def test_a_quarantine_adds_up_and_is_kept(tmp_path: Path) -> None:
-    aside = Quarantine("here", "things", found=1000, left_out=100)
-    assert aside.exclude("x", "two\n  lines")
-    assert not aside.exclude("x", "another reason")
-    assert aside.reasons == {"x": "two lines"}
+    quarantine = Quarantine("here", "things", found=1000, left_out=100)
+    assert quarantine.exclude("x", "two\n  lines")
+    assert not quarantine.exclude("x", "another reason")
+    assert quarantine.reasons == {"x": "two lines"}
     for i in range(49):
-        aside.exclude(f"a{i:02d}", "torn")
-    aside.check()
-    assert aside.summary() == "1000 things found: 850 used, 100 left out, 50 excluded."
-    assert aside.lines()[0] == "  a00: torn"
-    assert len(aside.lines()) == 21
-    assert aside.lines()[-1] == "  and 30 more"
+        quarantine.exclude(f"a{i:02d}", "torn")
+    quarantine.check()
+    assert quarantine.summary() == "1000 things found: 850 used, 100 left out, 50 excluded."
+    assert quarantine.lines()[0] == "  a00: torn"
+    assert len(quarantine.lines()) == 21
+    assert quarantine.lines()[-1] == "  and 30 more"
 
-    class Domain:
-        quarantine = aside
-
-    keep(quarantine_of(Domain()), tmp_path)
-    assert summary_lines(tmp_path) == [aside.summary(), *aside.lines()]
-    aside.exclude("y", "one too many")
+    keep(quarantine_of(SimpleNamespace(quarantine=quarantine)), tmp_path)
+    assert summary_lines(tmp_path) == [quarantine.summary(), *quarantine.lines()]
+    quarantine.exclude("y", "one too many")
     with pytest.raises(UserError, match=r"51 of 1000 things in here"):
-        aside.check()
+        quarantine.check()
 
 
-def test_where_data_are_computed_nothing_is_told(tmp_path: Path) -> None:
+def test_data_that_are_computed_have_no_summary(tmp_path: Path) -> None:
     class Domain:
         quarantine = None
 

@@ -7,21 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
-from fake_plugins import distribution, install_ring, on_path
+from fake_plugins import distribution, on_path
 
 from polydiff.cli import main
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder of the test's own, with the ring domain installed."""
-    install_ring(tmp_path / "plugins", monkeypatch)
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    monkeypatch.delenv("POLYDIFF_DEBUG", raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
-    return work
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def test_doctor_looks_at_everything(
@@ -47,7 +37,7 @@ def test_doctor_looks_at_everything(
     assert findings["C++ kernel"]["status"] in ("ok", "note")
 
 
-def test_doctor_tells_why_there_is_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_explains_why_there_is_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     from polydiff.checkup.doctor import backbones
 
     monkeypatch.setenv("POLYDIFF_KERNELS", "0")
@@ -56,7 +46,7 @@ def test_doctor_tells_why_there_is_no_kernel(monkeypatch: pytest.MonkeyPatch) ->
     assert finding.text.endswith("POLYDIFF_KERNELS=0")
 
 
-def test_doctor_tells_what_is_installed_and_cannot_be_imported(
+def test_doctor_lists_what_is_installed_and_cannot_be_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import polydiff.checkup.doctor as doctor

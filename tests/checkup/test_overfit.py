@@ -51,7 +51,7 @@ def test_a_sampler_that_leads_astray_is_seen() -> None:
     assert spread < 0.5
 
 
-def test_the_command_line_says_whether_it_passed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_prints_whether_it_passed(capsys: pytest.CaptureFixture[str]) -> None:
     words = [f"{key}={value}" for key, value in TINY.items()]
     code = main(["train", "--domain", "image", "--overfit-one-batch", "3", *words])
     said = capsys.readouterr().out

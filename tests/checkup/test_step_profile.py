@@ -5,33 +5,19 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from profile_cases import SMALL, small
 from repository import blocks
 
-from polydiff.checkup import step_profile as module
 from polydiff.checkup.step_profile import STEPS, profile
 from polydiff.cli import main
 from polydiff.cli.train import PROFILED, train_parser
-from polydiff.config.merge import resolve
-from polydiff.contract.sections import Config
 from polydiff.support.errors import UserError
 from polydiff.training.loop import PHASES
 
-SMALL = {"backbone.channels": "16", "backbone.blocks": "1", "train.batch_size": "8"}
-
-
-def small(**more: str) -> Config:
-    return resolve("image", words={**SMALL, **more}).config
-
-
-@pytest.fixture(scope="module", autouse=True)
-def hasty() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "SPEED_SECONDS", 0.0)
-        yield
+pytestmark = pytest.mark.usefixtures("no_repeated_timings")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +52,7 @@ def test_twice_the_examples_are_twice_the_operations() -> None:
     assert twice[1]["flop"] == 2 * twice[0]["flop"]
 
 
-def test_a_trace_of_no_use_is_refused(tmp_path: Path) -> None:
+def test_a_trace_that_cannot_be_written_raises_an_error(tmp_path: Path) -> None:
     config = small()
     for name, found_text in (("trace.txt", "ends in .json"), ("nowhere/trace.json", "no folder")):
         with pytest.raises(UserError, match=found_text):

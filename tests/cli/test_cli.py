@@ -26,16 +26,7 @@ from polydiff.support.yaml_text import read_yaml
 QUICK = ("--judge", "8")
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder of the test's own, with the ring domain installed."""
-    install_ring(tmp_path / "plugins", monkeypatch)
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    monkeypatch.delenv("POLYDIFF_DEBUG", raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
-    return work
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +92,7 @@ def test_a_verb_that_fails_at_its_work_leaves_no_folder(
     assert not (here / "new").exists()
 
 
-def test_resume_goes_on_and_longer(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_continues_a_run_and_may_lengthen_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "-d", "ring", "train.steps=4", "-o", "run", "--judge", "0"]) == 0
     assert main(["resume", "run", "train.steps=7", *QUICK]) == 0
     assert "step 7/7" in capsys.readouterr().err
@@ -123,9 +114,9 @@ def test_sample_writes_files_that_do_not_depend_on_the_batch(trained: Path, here
     manifest = json.loads((here / "a" / "manifest.json").read_text())
     assert [entry["file"] for entry in manifest["samples"]] == [f"sample-{i:05d}.json" for i in range(5)]
     assert all(entry["cond"] == {"half": "upper"} for entry in manifest["samples"])
-    told = {key: manifest[key] for key in ("domain", "step", "weights", "seed", "asked", "guidance", "steps")}
+    facts = {key: manifest[key] for key in ("domain", "step", "weights", "seed", "asked", "guidance", "steps")}
     requested = {"half": "upper"}
-    assert told == {
+    assert facts == {
         "domain": "ring", "step": 6, "weights": "ema", "seed": 3, "asked": requested, "guidance": 2.0, "steps": 4
     }  # fmt: skip
     assert (here / "a" / "show.html").exists()
@@ -162,20 +153,20 @@ def test_a_folder_to_write_to_may_exist_empty_and_is_made_once_the_run_is_found(
     assert not (here / "new").exists()
 
 
-def test_options_of_a_sampler_and_a_spacing_are_given_and_told(
+def test_options_of_a_sampler_and_a_spacing_are_used_and_recorded(
     trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--sampler", "ddim", "--option", "eta=0.5", "--spacing", "karras", "--spacing-option", "rho=5"]
-    told = {"sampler": "ddim", "options": {"eta": 0.5}, "spacing": "karras", "spacing_options": {"rho": 5}}
+    expected = {"sampler": "ddim", "options": {"eta": 0.5}, "spacing": "karras", "spacing_options": {"rho": 5}}
     for verb, place in (("sample", "s/manifest.json"), ("vary", "v/made/manifest.json")):
         assert main([verb, str(trained), "-n", "2", "-o", verb[0], *words]) == 0
         manifest = json.loads((here / place).read_text())
-        assert told == {key: manifest[key] for key in told}
+        assert expected == {key: manifest[key] for key in expected}
     capsys.readouterr()
     shutil.copytree(trained, here / "run")
     assert main(["eval", "run", "-n", "4", *words]) == 0
     kept = json.loads((here / "run" / "evaluation.json").read_text())
-    assert told == {key: kept[key] for key in told}
+    assert expected == {key: kept[key] for key in expected}
     assert main(["report", "run"]) == 0
     again = "--spacing karras --option eta=0.5 --spacing-option rho=5"
     assert again in (here / "run" / "report.html").read_text()
@@ -223,7 +214,7 @@ def test_a_number_stands_beside_its_standard_error(capsys: pytest.CaptureFixture
     assert line.split() == ["valid_connected_rdkit", "0.81±0.02", "4.2e-06", "0", "higher"]
 
 
-def test_a_learned_variance_can_be_asked_for(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_learned_variance_can_be_requested(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["loss.objective=hybrid", "train.steps=2", "data.sizes=[16,8]", "--judge", "0"]
     assert main(["train", "-d", "ring", "-o", "run", *words]) == 0
     drawn = []
@@ -384,7 +375,7 @@ LIGHT = [
 ]
 
 
-def test_what_only_tells_loads_no_torch() -> None:
+def test_commands_that_only_print_load_no_torch() -> None:
     code = (
         "import json, sys\nfrom polydiff.cli import main\n"
         "for words in json.loads(sys.argv[1]):\n"
@@ -402,7 +393,7 @@ def test_the_module_is_the_program() -> None:
     assert polydiff("presets", "shwo").returncode == 2
 
 
-def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_go_on(here: Path) -> None:
+def test_ctrl_c_keeps_a_checkpoint_and_prints_how_to_resume(here: Path) -> None:
     command = [
         sys.executable,
         "-m",

@@ -32,7 +32,7 @@ SOUNDS = {"data.sample_rate": RATE, "data.length": LENGTH, "data.n_train": 64, "
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs of two steps, told a known part, which no test changes."""
+    """Runs of two steps, conditioned on a known part, which no test changes."""
     folder = tmp_path_factory.mktemp("vary")
     polydiff.train("audio", folder / "audio", overrides={"task": "inpaint", **FEW, **SOUNDS})
     polydiff.train("image", folder / "image", overrides={"task": "inpaint", **FEW})
@@ -67,11 +67,11 @@ def test_gaps_in_sounds_of_any_length_are_filled_and_the_rest_is_kept(
         gap[80:200] = gap[240:280] = True
         assert np.abs(after - before)[~gap].max() <= 2 / 32767
         assert np.abs(after - before)[gap].mean() > 0.01
-    told = json.loads((out / "made" / "manifest.json").read_text())
-    assert told["gap"] == ["0.02:0.05", "0.06:0.07"]
-    assert told["resample"] == 2
-    assert told["files"] == [str(path) for path in sounds]
-    assert len(told["samples"]) == 4
+    manifest = json.loads((out / "made" / "manifest.json").read_text())
+    assert manifest["gap"] == ["0.02:0.05", "0.06:0.07"]
+    assert manifest["resample"] == 2
+    assert manifest["files"] == [str(path) for path in sounds]
+    assert len(manifest["samples"]) == 4
     assert (out / "given" / "show.html").exists()
     assert not list(out.rglob(".*"))
 
@@ -92,11 +92,13 @@ def test_files_are_varied_under_conditions(runs: Path, sounds: list[Path], tmp_p
     words = ["vary", str(runs / "audio"), *map(str, sounds), "--strength", "0.3", "--cond", "pitch=C4"]
     assert main([*words, "-o", str(tmp_path / "out")]) == 0
     assert [len(x) for x in read(tmp_path / "out" / "made")] == [LENGTH, 700, 700, 450]
-    told = json.loads((tmp_path / "out" / "made" / "manifest.json").read_text())
-    assert [row["cond"] for row in told["samples"]] == [{"pitch": "C4"}] * 4
+    manifest = json.loads((tmp_path / "out" / "made" / "manifest.json").read_text())
+    assert [row["cond"] for row in manifest["samples"]] == [{"pitch": "C4"}] * 4
 
 
-def test_files_are_one_or_several_and_what_a_task_tells_is_not_asked_for(runs: Path, sounds: list[Path]) -> None:
+def test_files_are_one_or_several_and_the_condition_of_a_task_cannot_be_requested(
+    runs: Path, sounds: list[Path]
+) -> None:
     model = polydiff.load(runs / "audio")
     assert torch.equal(polydiff.read(model, sounds[0]).x, polydiff.read(model, [str(sounds[0])]).x)
     with pytest.raises(UserError, match="No file is given"):
@@ -152,7 +154,7 @@ def test_images_are_inpainted(runs: Path, tmp_path: Path) -> None:
     assert np.abs(np.stack(polydiff.load(runs / "image").domain.decode(again.x, again.space))[0, 0] - given).max() == 0
 
 
-def test_what_is_of_no_use_is_told_before_the_work_begins(
+def test_arguments_that_cannot_work_are_an_error_before_the_work_begins(
     runs: Path, sounds: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     audio, image, out = str(runs / "audio"), str(runs / "image"), str(tmp_path / "out")
@@ -207,13 +209,13 @@ def test_what_is_of_no_use_is_told_before_the_work_begins(
 def test_a_long_sound_is_warned_of(runs: Path, tmp_path: Path) -> None:
     model = polydiff.load(runs / "audio")
     path = tmp_path / "long.wav"
-    for n, told in ((4 * LENGTH, False), (4 * LENGTH + 1, True)):
+    for n, warns in ((4 * LENGTH, False), (4 * LENGTH + 1, True)):
         soundfile.write(path, np.full(n, 0.1), RATE)
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             given = polydiff.read(model, [path])
         assert given.x.shape == (1, 1, n)
-        assert any("times as long" in str(warning.message) for warning in said) == told
+        assert any("times as long" in str(warning.message) for warning in said) == warns
     assert given.cond is not None
     assert given.cond["pitch"].tolist() == [-1]
     assert given.cond["known"].isnan().all()

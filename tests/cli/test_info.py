@@ -8,21 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fake_plugins import DOMAINS, distribution, install_ring, on_path
+from fake_plugins import DOMAINS, distribution, on_path
 
 from polydiff.cli import main
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder of the test's own, with the ring domain installed."""
-    install_ring(tmp_path / "plugins", monkeypatch)
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    monkeypatch.delenv("POLYDIFF_DEBUG", raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
-    return work
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def test_config_diff_shows_what_differs_from_the_preset(capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,7 +63,9 @@ def test_domains_are_listed_broken_ones_too(
     assert {"image", "audio", "molecule"} <= set(cards)
 
 
-def test_domains_check_tells_and_fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_domains_check_prints_its_findings_and_fails(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from polydiff.testing.findings import Check
 
     found = [Check("spec", True, "fine"), Check("space", False, "noise is not on it")]

@@ -5,26 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fake_plugins import install_ring
 
 from polydiff.cli import main
 from polydiff.cli.parsing import read_words
 from polydiff.support.errors import UserError
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder of the test's own, with the ring domain installed."""
-    install_ring(tmp_path / "plugins", monkeypatch)
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    monkeypatch.delenv("POLYDIFF_DEBUG", raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
-    return work
+pytestmark = pytest.mark.usefixtures("here")
 
 
-def test_every_way_to_say_a_key_says_the_same(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_way_to_write_a_key_sets_the_same_value(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ways = [
         ["train.batch_size=5", "loss.times_options.mean=-1", "data.closed=true", "data.sizes=[4,2]", "seed=3"],
         [

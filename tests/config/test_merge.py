@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fake_plugins import install_ring
 from settings_cases import resolve_words
 
 from polydiff import load, train
@@ -21,10 +20,7 @@ from polydiff.gaussian.process.checks import check_names
 from polydiff.support.errors import UserError
 from polydiff.support.yaml_text import dump_yaml, parse_yaml, read_yaml
 
-
-@pytest.fixture(autouse=True)
-def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install_ring(tmp_path / "ring", monkeypatch)
+pytestmark = pytest.mark.usefixtures("ring")
 
 
 def write(path: Path, text: str) -> Path:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fake_plugins import install_ring
 from settings_cases import resolve_words
 
 from polydiff.config.merge import resolve
@@ -16,10 +15,7 @@ from polydiff.gaussian.process.checks import check_names
 from polydiff.support.errors import UserError
 from polydiff.support.yaml_text import read_yaml
 
-
-@pytest.fixture(autouse=True)
-def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install_ring(tmp_path / "ring", monkeypatch)
+pytestmark = pytest.mark.usefixtures("ring")
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,9 @@ def test_a_broken_plugin_is_reported_and_affects_no_other(
     assert "Installed but broken: bad of dist-bad 1.0" in str(error.value)
 
 
-def test_a_missing_module_is_told_with_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_module_raises_an_error_with_the_command_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     more = ", requires=('json', 'nothing_of_this_name.inner'), install='pip install thing'"
     plant(tmp_path, monkeypatch, "far", HEAD + SPEC.format(name="far", more=more))
     assert found("far") == ("needs install", "nothing_of_this_name.inner not installed; type: pip install thing")
@@ -145,7 +147,7 @@ def test_a_backbone_examines_itself_and_fails_alone(tmp_path: Path, monkeypatch:
     assert "C++ kernel" in found
 
 
-def test_a_backbone_for_other_data_is_refused() -> None:
+def test_a_backbone_for_other_data_raises_an_error() -> None:
     config = resolve("image", words={"backbone.name": "mlp"}).config
     with pytest.raises(
         UserError, match=r"backbone\.name=mlp: this backbone accepts vectors, but these data are images\."
@@ -153,7 +155,7 @@ def test_a_backbone_for_other_data_is_refused() -> None:
         build_backbone(config.backbone, channels=1, dims=2, conditions={})
 
 
-def test_load_says_what_it_cannot_load() -> None:
+def test_the_error_of_load_names_what_it_cannot_load() -> None:
     assert load("pathlib:Path") is Path
     for text in ("nothing_of_this_name:X", "pathlib:Paht"):
         with pytest.raises(UserError, match=f"{text} cannot be loaded"):

@@ -37,7 +37,7 @@ VALUES: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_what_is_not_said_is_not_given(name: str) -> None:
+def test_a_missing_value_is_encoded_as_not_given(name: str) -> None:
     cond = FIELDS[name].encode(VALUES[name])
     missing = cond == -1 if name == "label" else cond.isnan()
     assert missing.flatten(1).all(1).tolist() == [False, True, False] if cond.ndim > 1 else missing.tolist()
@@ -102,7 +102,7 @@ def test_classes_of_held_out_examples_have_a_place_but_are_not_drawn() -> None:
     assert field == Labels(("a", "b", "c"), (1, 5, 0))
 
 
-def test_what_is_asked_for(tmp_path: Path) -> None:
+def test_a_request_is_encoded_for_each_sample(tmp_path: Path) -> None:
     assert FIELDS["label"].request("label", "emu", 2).tolist() == [2, 2]
     assert FIELDS["tempo"].request("tempo", "120", 2).tolist() == [1, 1]
     np.save(tmp_path / "one.npy", vectors(1)[0])
@@ -117,7 +117,7 @@ def test_what_is_asked_for(tmp_path: Path) -> None:
         assert field.words(field.request(name, "any", 2)) == ["any", "any"]
 
 
-def test_what_has_no_meaning_is_refused(tmp_path: Path) -> None:
+def test_values_without_meaning_raise_an_error(tmp_path: Path) -> None:
     np.save(tmp_path / "wide.npy", np.ones((2, 5)))
     np.save(tmp_path / "words.npy", np.array(["a b c d"]))
     np.save(tmp_path / "nan.npy", np.full(4, np.nan))

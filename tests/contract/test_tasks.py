@@ -23,7 +23,7 @@ def test_a_mask_leaves_something_to_make(sizes: list[int], seed: int) -> None:
 
 
 @pytest.mark.parametrize("sizes", [(400,), (20, 20)])
-def test_masks_are_of_the_kinds_and_shares_that_are_told(sizes: tuple[int, ...]) -> None:
+def test_masks_have_the_documented_kinds_and_shares(sizes: tuple[int, ...]) -> None:
     n, places = 2000, torch.Size(sizes).numel()
     masks = torch.stack([draw_mask(sizes, g) for g in streams(0, "mask", range(n))])
     shares = masks.flatten(1).double().mean(1)
@@ -41,7 +41,7 @@ def test_masks_are_of_the_kinds_and_shares_that_are_told(sizes: tuple[int, ...])
         assert (beginnings & (shares > 0.5)).double().mean() > 0.04
 
 
-def test_what_is_told_is_the_known_part_and_depends_on_an_examples_own_generator() -> None:
+def test_the_condition_is_the_known_part_and_depends_on_an_examples_own_generator() -> None:
     x = torch.randn(6, 2, 30)
     observed = Inpaint(2).observe(x, streams(0, "mask", range(6)))[KNOWN]
     assert observed.shape == x.shape

@@ -1,4 +1,4 @@
-"""What the documentation tells people to type works: its commands and its Python, on fewer steps."""
+"""What the documentation shows works: its commands and its Python, on fewer steps."""
 
 from __future__ import annotations
 

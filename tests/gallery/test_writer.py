@@ -1,4 +1,4 @@
-"""Drawing many samples: batches, memory, what is written, and what goes on after a stop."""
+"""Drawing many samples: batches, memory, what is written, and how a stopped drawing is resumed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawing_cases import FEW, SMALL, files, stop_after
-from fake_plugins import install_ring
+from drawing_cases import SMALL, draw_and_stop, files, stop_after
 
 import polydiff
 from polydiff.cli import main
@@ -29,23 +28,12 @@ from polydiff.model.batches import windows
 from polydiff.support.errors import UserError
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory):
-    """Folders of small runs, trained for next to nothing."""
-    folder = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        install_ring(folder / "plugins", monkeypatch)
-        for name, more in SMALL.items():
-            polydiff.train("molecule" if name == "dense" else name, folder / name, overrides={**FEW, **more})
-        yield folder
-
-
 @pytest.mark.parametrize("one_file", [False, True])
 @pytest.mark.parametrize("name", ["ring", "image", "molecule"])
 def test_a_drawing_that_was_stopped_ends_with_the_same_bits(
-    runs: Path, tmp_path: Path, name: str, one_file: bool
+    small_runs: Path, tmp_path: Path, name: str, one_file: bool
 ) -> None:
-    model = polydiff.load(runs / name)
+    model = polydiff.load(small_runs / name)
     how = {"seed": 3, "batch_size": 2, "one_file": one_file}
     if one_file and not hasattr(model.domain, "archive"):
         with pytest.raises(UserError, match="writes one file per sample"):
@@ -53,10 +41,7 @@ def test_a_drawing_that_was_stopped_ends_with_the_same_bits(
         return
     n = 70 if name != "molecule" else 100  # a window of molecules is 16 batches
     draw(model, tmp_path / "whole", n, **how)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        stop_after(34 if name != "molecule" else 2, monkeypatch)
-        with pytest.raises(KeyboardInterrupt):
-            draw(model, tmp_path / "parts", n, **how)
+    draw_and_stop(34 if name != "molecule" else 2, model, tmp_path / "parts", n, **how)
     assert (tmp_path / "parts" / JOURNAL).is_file()
     assert not (tmp_path / "parts" / "manifest.json").exists()
     progress_calls: list[tuple[int, int]] = []
@@ -69,10 +54,10 @@ def test_a_drawing_that_was_stopped_ends_with_the_same_bits(
     assert not [name for name in files(tmp_path / "whole") if name.startswith(".")]
 
 
-def test_files_hold_what_the_model_samples(runs: Path, tmp_path: Path) -> None:
+def test_files_hold_what_the_model_samples(small_runs: Path, tmp_path: Path) -> None:
     from PIL import Image
 
-    model = polydiff.load(runs / "image")
+    model = polydiff.load(small_runs / "image")
     samples = model.sample(6, seed=1, batch_size=4)
     draw(model, tmp_path / "files", 6, seed=1, batch_size=4)
     draw(model, tmp_path / "one", 6, seed=1, batch_size=4, one_file=True)
@@ -85,8 +70,8 @@ def test_files_hold_what_the_model_samples(runs: Path, tmp_path: Path) -> None:
     assert zipfile.ZipFile(tmp_path / "one" / "samples.npz").testzip() is None
 
 
-def test_molecules_in_one_file_are_the_records_of_those_in_many(runs: Path, tmp_path: Path) -> None:
-    model = polydiff.load(runs / "molecule")
+def test_molecules_in_one_file_are_the_records_of_those_in_many(small_runs: Path, tmp_path: Path) -> None:
+    model = polydiff.load(small_runs / "molecule")
     for name in ("one", "many"):
         draw(model, tmp_path / name, 5, batch_size=2, one_file=name == "one")
     records = [(tmp_path / "many" / f"sample-{i:05d}.sdf").read_text() for i in range(5)]
@@ -103,41 +88,35 @@ def test_molecules_in_one_file_are_the_records_of_those_in_many(runs: Path, tmp_
         ({"sampler": "ddim", "steps": 5}, r"was started with steps=4, not 5, sampler='auto', not 'ddim'"),
     ],
 )
-def test_other_samples_are_not_mixed_in(runs: Path, tmp_path: Path, changes: dict, said: str) -> None:
-    model = polydiff.load(runs / "ring")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        stop_after(33, monkeypatch)
-        with pytest.raises(KeyboardInterrupt):
-            draw(model, tmp_path / "d", 70, batch_size=2)
+def test_other_samples_are_not_mixed_in(small_runs: Path, tmp_path: Path, changes: dict, said: str) -> None:
+    model = polydiff.load(small_runs / "ring")
+    draw_and_stop(33, model, tmp_path / "d", 70, batch_size=2)
     before = files(tmp_path / "d")
     with pytest.raises(UserError, match=said):
         draw(model, tmp_path / "d", **{"n": 70, **changes})
     assert files(tmp_path / "d") == before
 
 
-def test_other_weights_are_not_mixed_in(runs: Path, tmp_path: Path) -> None:
-    model = polydiff.load(runs / "ring")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        stop_after(33, monkeypatch)
-        with pytest.raises(KeyboardInterrupt):
-            draw(model, tmp_path / "d", 70, batch_size=2)
+def test_other_weights_are_not_mixed_in(small_runs: Path, tmp_path: Path) -> None:
+    model = polydiff.load(small_runs / "ring")
+    draw_and_stop(33, model, tmp_path / "d", 70, batch_size=2)
     with torch.no_grad():
         next(model.denoiser.parameters()).add_(1e-3)
     with pytest.raises(UserError, match="other weights"):
         draw(model, tmp_path / "d", 70)
 
 
-def test_many_files_lie_in_folders(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_files_lie_in_folders(small_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawing, "CROWD", 5)
-    draw(polydiff.load(runs / "ring"), tmp_path, 6)
+    draw(polydiff.load(small_runs / "ring"), tmp_path, 6)
     names = [entry["file"] for entry in json.loads((tmp_path / "manifest.json").read_text())["samples"]]
     assert names == [f"00/sample-{i:05d}.json" for i in range(6)]
     assert all((tmp_path / name).is_file() for name in names)
 
 
 @pytest.mark.parametrize("name", list(SMALL))
-def test_a_stream_is_what_is_sampled_in_order(runs: Path, name: str) -> None:
-    model = polydiff.load(runs / name)
+def test_a_stream_is_what_is_sampled_in_order(small_runs: Path, name: str) -> None:
+    model = polydiff.load(small_runs / name)
     how = {"seed": 2, "batch_size": 3}
     whole, batches = model.sample(50, **how), list(model.stream(50, **how))
     assert len(batches) > 1 or name in ("molecule", "dense")
@@ -158,8 +137,8 @@ def test_windows_begin_at_multiples_of_their_size() -> None:
     assert list(windows(range(5, 17), 6)) == [range(5, 6), range(6, 12), range(12, 17)]
 
 
-def test_ctrl_c_keeps_samples_and_says_how_to_go_on(runs: Path, tmp_path: Path) -> None:
-    words = ["sample", str(runs / "ring"), "-n", "1000000", "--batch-size", "64", "--steps", "20"]
+def test_ctrl_c_keeps_samples_and_prints_how_to_resume(small_runs: Path, tmp_path: Path) -> None:
+    words = ["sample", str(small_runs / "ring"), "-n", "1000000", "--batch-size", "64", "--steps", "20"]
     command = [sys.executable, "-m", "polydiff", *words, "-o", str(tmp_path / "out")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
     journal = tmp_path / "out" / JOURNAL
@@ -171,11 +150,13 @@ def test_ctrl_c_keeps_samples_and_says_how_to_go_on(runs: Path, tmp_path: Path) 
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "Stopped; " in err
-    assert f"Resume with: polydiff sample {runs / 'ring'} -n 1000000 --batch-size 64" in err
+    assert f"Resume with: polydiff sample {small_runs / 'ring'} -n 1000000 --batch-size 64" in err
 
 
-def test_the_command_goes_on(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["sample", str(runs / "ring"), "-n", "70", "--batch-size", "2", "-o", str(tmp_path / "out")]
+def test_the_command_resumes_a_stopped_drawing(
+    small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sample", str(small_runs / "ring"), "-n", "70", "--batch-size", "2", "-o", str(tmp_path / "out")]
     with pytest.MonkeyPatch.context() as monkeypatch:
         stop_after(40, monkeypatch)
         assert main([*words[:3], "2", *words[4:-1], str(tmp_path / "two")]) == 0
@@ -190,14 +171,11 @@ def test_the_command_goes_on(runs: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert len(list((tmp_path / "out").glob("sample-*.json"))) == 70
 
 
-def test_the_first_samples_too_are_kept(runs: Path, tmp_path: Path) -> None:
+def test_the_first_samples_too_are_kept(small_runs: Path, tmp_path: Path) -> None:
     """What a fragment of the report shows is drawn again where it was not at hand, and nothing else is."""
-    model = polydiff.load(runs / "ring")
+    model = polydiff.load(small_runs / "ring")
     draw(model, tmp_path / "whole", 70, batch_size=4)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        stop_after(5, monkeypatch)
-        with pytest.raises(KeyboardInterrupt):
-            draw(model, tmp_path / "parts", 70, batch_size=4)
+    draw_and_stop(5, model, tmp_path / "parts", 70, batch_size=4)
     before = {path: path.stat().st_ino for path in (tmp_path / "parts").glob("sample-*")}
     progress_calls: list[int] = []
     draw(model, tmp_path / "parts", 70, progress=lambda done, n: progress_calls.append(done))
@@ -206,8 +184,8 @@ def test_the_first_samples_too_are_kept(runs: Path, tmp_path: Path) -> None:
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
 
 
-def test_files_of_no_whole_batch_do_not_block_the_folder(runs: Path, tmp_path: Path) -> None:
-    words = ["sample", str(runs / "ring"), "-n", "4", "-o"]
+def test_files_of_no_whole_batch_do_not_block_the_folder(small_runs: Path, tmp_path: Path) -> None:
+    words = ["sample", str(small_runs / "ring"), "-n", "4", "-o"]
     assert main([*words, str(tmp_path / "whole")]) == 0
 
     def failing(*args: object) -> None:
@@ -221,8 +199,8 @@ def test_files_of_no_whole_batch_do_not_block_the_folder(runs: Path, tmp_path: P
     assert files(tmp_path / "full") == files(tmp_path / "whole")
 
 
-def test_what_was_put_in_place_before_a_crash_stays(runs: Path, tmp_path: Path) -> None:
-    model, how = polydiff.load(runs / "molecule"), {"batch_size": 2, "one_file": True}
+def test_what_was_put_in_place_before_a_crash_stays(small_runs: Path, tmp_path: Path) -> None:
+    model, how = polydiff.load(small_runs / "molecule"), {"batch_size": 2, "one_file": True}
     draw(model, tmp_path / "whole", 70, **how)
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(drawing, "write_manifest", crash)
@@ -241,32 +219,33 @@ def crash(*args: object) -> None:
 
 
 def test_a_run_has_many_names(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["-n", "70", "--batch-size", "2", "-o", str(tmp_path / "out")]
     with pytest.MonkeyPatch.context() as stopped:
         stop_after(33, stopped)
-        assert main(["sample", str(runs / "ring"), *words]) == 130
+        assert main(["sample", str(small_runs / "ring"), *words]) == 130
     assert "66 of 70 samples are saved" in capsys.readouterr().err
-    monkeypatch.chdir(runs)
+    monkeypatch.chdir(small_runs)
     assert main(["sample", "ring", *words]) == 0
 
 
-def test_a_guide_that_was_trained_on_is_another(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, guide = polydiff.load(runs / "ring"), polydiff.load(runs / "ring")
+def test_a_guide_that_was_trained_further_is_another(
+    small_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, guide = polydiff.load(small_runs / "ring"), polydiff.load(small_runs / "ring")
     monkeypatch.setattr(request, "guide_of", lambda model, how: guide)
-    with pytest.MonkeyPatch.context() as stopped:
-        stop_after(33, stopped)
-        with pytest.raises(KeyboardInterrupt):
-            draw(model, tmp_path / "d", 70, batch_size=2)
+    draw_and_stop(33, model, tmp_path / "d", 70, batch_size=2)
     with torch.no_grad():
         next(guide.denoiser.parameters()).add_(1e-3)
     with pytest.raises(UserError, match="other weights"):
         draw(model, tmp_path / "d", 70)
 
 
-def test_a_folder_that_is_not_done_is_told_of(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["sample", str(runs / "ring"), "-n", "70", "--batch-size", "2"]
+def test_an_incomplete_folder_is_reported_with_the_command_to_resume_it(
+    small_runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sample", str(small_runs / "ring"), "-n", "70", "--batch-size", "2"]
     with pytest.MonkeyPatch.context() as stopped:
         stop_after(3, stopped)
         assert main(words) == 130

@@ -129,7 +129,7 @@ def test_an_equation_that_cannot_be_solved_raises() -> None:
         integrate(lambda t, y: (y[0].cos() * 50,), y, (line(2),), t, ends, max_steps=3)
 
 
-def test_no_tolerance_is_refused() -> None:
+def test_tolerances_of_0_raise_an_error() -> None:
     y, space, t = torch.ones(1, 1), Euclidean(1, (1,)), torch.zeros(1)
     with pytest.raises(ValueError, match="not both 0"):
         integrate(lambda t, y: y, (y,), [space], t, t + 1, rtol=0.0, atol=0.0)

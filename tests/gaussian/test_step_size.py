@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
 import pytest
 import torch
+from fewstep_cases import Recorder
 from oracles import euclidean
-from torch import Tensor
 from torch.testing import assert_close
 
-from polydiff.core.conditions import STEP, Condition
-from polydiff.core.space import Space, State, per_sample, shared_level
+from polydiff.core.space import per_sample, shared_level
 from polydiff.core.streams import streams
 from polydiff.gaussian.sampling.plan import Renoise, plan
 from polydiff.gaussian.sampling.spacing import noise_levels
-from polydiff.gaussian.schedule.base import Schedule
 from polydiff.gaussian.schedule.closed_forms import EDM
 from polydiff.gaussian.step_size import StepSize, flow_time, noise_level
-
-
-@dataclass
-class Recorder:
-    """A denoiser that records the step sizes it is conditioned on, and returns a learned variance."""
-
-    schedule: Schedule = field(default_factory=EDM)
-    sigma_data: float = 1.0
-    sizes: list[Tensor] = field(default_factory=list)
-
-    def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        self.sizes.append((cond or {})[STEP])
-        return x / 2
-
-    def with_variance(
-        self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
-    ) -> tuple[State, State]:
-        return self(x, sigma, space, cond), torch.full_like(x, 0.25)
 
 
 def test_every_way_to_call_gives_the_step_that_starts_at_the_nearest_level() -> None:

@@ -44,8 +44,8 @@ def settings(root: Path, **more: Any) -> AudioData:
 
 def headers(root: Path) -> list[Header]:
     """The headers of all sounds under a folder, by way of the index."""
-    aside = Quarantine(str(root), "sounds")
-    return [sound.header for sound in index(catalogue(root, aside), root, RATE, aside)]
+    quarantine = Quarantine(str(root), "sounds")
+    return [sound.header for sound in index(catalogue(root, quarantine), root, RATE, quarantine)]
 
 
 def folder_of(root: Path, n: int, frames: int = 3000) -> Path:

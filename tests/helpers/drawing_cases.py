@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from polydiff.contract.domain import Samples
 from polydiff.gallery import writer as drawing
+from polydiff.model.model import Model
 
 FEW = {"train.steps": 2, "train.batch_size": 4, "train.sample_every": 100}
 
@@ -40,3 +42,11 @@ def stop_after(batches: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
     write = drawing.Writer.write
     monkeypatch.setattr(drawing.Writer, "write", stopping)
+
+
+def draw_and_stop(batches: int, model: Model, folder: Path, n: int, **how: Any) -> None:
+    """Begin to draw n samples into a folder, and stop with Ctrl-C after so many batches are written."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        stop_after(batches, monkeypatch)
+        with pytest.raises(KeyboardInterrupt):
+            drawing.draw(model, folder, n, **how)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from polydiff.gaussian.denoise import Denoiser
 from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.objective.base import Moment
 from polydiff.gaussian.objective.easy_consistency import ECT
+from polydiff.gaussian.schedule.base import Schedule
 from polydiff.gaussian.schedule.closed_forms import EDM
 
 SPACES: dict[str, Callable[[int], Any]] = {
@@ -106,3 +107,27 @@ def average(s: Tensor, step: Tensor) -> Tensor:
     r = s_2 / s
     gain = (torch.sqrt((1 + s_2**2) / (1 + s**2)) - r) / (1 - r)
     return torch.where(step.isnan(), 1 / (1 + s**2), gain)
+
+
+@dataclass
+class Recorder:
+    """A denoiser that records the conditions it is given, and returns half of the state and a learned variance."""
+
+    schedule: Schedule = field(default_factory=EDM)
+    sigma_data: float = 1.0
+    conditions: list[Condition] = field(default_factory=list)
+
+    @property
+    def sizes(self) -> list[Tensor]:
+        """The step sizes among the conditions of all calls."""
+        return [cond[STEP] for cond in self.conditions]
+
+    def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+        assert cond is not None
+        self.conditions.append(cond)
+        return x / 2
+
+    def with_variance(
+        self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None
+    ) -> tuple[State, State]:
+        return self(x, sigma, space, cond), torch.full_like(x, 0.25)

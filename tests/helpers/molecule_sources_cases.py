@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from polydiff.domains.molecule.config import MoleculeData
+from polydiff.domains.molecule.data import cache
 from polydiff.domains.molecule.data.dataset import open_library
 from polydiff.domains.molecule.data.library import Library
 
@@ -18,3 +21,9 @@ def read(path: Path, **options: object) -> Library:
 def sodium(n: int, comment: str = "") -> str:
     """Return a frame of atoms in a row between which RDKit sees no bonds."""
     return "\n".join([str(n), comment, *(f"Na {3.2 * x:.1f} 0 0" for x in range(n)), ""])
+
+
+def same(a: Library, b: Library) -> bool:
+    """Say whether two libraries hold the same molecules, and left out the same."""
+    arrays = all(np.array_equal(getattr(a, name), getattr(b, name)) for name in cache.ARRAYS)
+    return arrays and list(a.smiles) == list(b.smiles) and a.rejected == b.rejected

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from oracles import GaussianDenoiser, dense, euclidean, packed
+from guidance_cases import SPACES
+from oracles import GaussianDenoiser, dense, packed
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -75,13 +76,6 @@ def run(rows: Plan, denoise: Denoise, space: Space, cond: Any = None) -> None:
     with NoWaiting():
         for _ in steps:
             pass
-
-
-SPACES: dict[str, Callable[[int], Space]] = {
-    "euclidean": euclidean,
-    "dense": lambda b: dense(b, 4),
-    "packed": lambda b: packed(b, 4),
-}
 
 
 @pytest.mark.parametrize("doing", [lambda x: x.sum().item(), lambda x: x[x > 0], lambda x: bool((x > 0).any())])
@@ -155,7 +149,7 @@ def test_networks_wait_for_nothing(name: str, precision: str, joined: bool) -> N
     run(rows, Guided(denoiser.eval(), GUIDANCE["cfg"](2.0, rows), joined=joined), space(), cond)
 
 
-def test_a_network_that_is_told_its_steps_waits_for_nothing() -> None:
+def test_a_network_conditioned_on_the_size_of_steps_waits_for_nothing() -> None:
     config = MLPConfig(hidden=8, layers=1, step_size=True)
     network = build_backbone(config, channels=2, dims=0, conditions={})
     rows = plan(SCHEDULES["flow"](), 4, "shortcut", "flow")

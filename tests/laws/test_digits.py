@@ -11,7 +11,7 @@ import polydiff
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_quick_digits_are_what_was_asked_for_and_near_the_data(tmp_path: Path) -> None:
+def test_quick_digits_have_the_requested_class_and_are_near_the_data(tmp_path: Path) -> None:
     model = polydiff.load(polydiff.train("image", tmp_path / "run"))
     result = polydiff.evaluate(model, n=1000)
     metrics = result["metrics"]

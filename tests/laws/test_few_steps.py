@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch
-from fewstep_cases import SCHEDULE, SPACES, TOP, average, ect, network
+from fewstep_cases import SCHEDULE, SPACES, TOP, Recorder, average, ect, network
 from oracles import euclidean
 from repository import FEW as FEW_WORDS
 from repository import ROOT, blocks, commands
@@ -76,7 +76,7 @@ def test_dense_and_packed_molecules_have_the_same_few_step_losses() -> None:
 @pytest.mark.parametrize("steps", [1, 2, 3, 8, 64])
 @pytest.mark.parametrize("start", [None, 3.0])
 def test_an_exact_shortcut_network_is_exact_in_any_number_of_steps(space: str, steps: int, start: float | None) -> None:
-    """From any level, since the wrapper tells each step's own size; x ends at x_T / sqrt(1 + T^2)."""
+    """From any level, since the wrapper gives each step's own size; x ends at x_T / sqrt(1 + T^2)."""
     where = SPACES[space](3)
     denoiser = network(3, average)
     levels = noise_levels(SCHEDULE, steps, "flow", start)
@@ -87,31 +87,21 @@ def test_an_exact_shortcut_network_is_exact_in_any_number_of_steps(space: str, s
     assert_close(x, x_top / math.sqrt(1 + levels[0] ** 2), rtol=1e-9, atol=1e-9)
 
 
-def test_steps_finer_than_the_finest_are_told_nothing() -> None:
-    seen: list[Tensor] = []
-
-    @dataclass
-    class Witness:
-        schedule: EDM = field(default_factory=EDM)
-        sigma_data: float = 1.0
-
-        def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-            assert cond is not None
-            assert "label" in cond
-            seen.append(cond[STEP])
-            return 0 * x
-
+def test_steps_finer_than_the_finest_have_no_size() -> None:
+    recorder = Recorder()
     for steps in (4, 8, 16):
         levels = noise_levels(EDM(), steps, "flow")
         cond = {"label": torch.zeros(2).long()}
-        sized = StepSize(Witness(), SAMPLERS["euler"](levels), finest=8)
+        sized = StepSize(recorder, SAMPLERS["euler"](levels), finest=8)
         sample(sized, euclidean(2), cond, generators=streams(0, "s", range(2)), levels=levels, sampler="euler")
+    assert all("label" in cond for cond in recorder.conditions)
+    seen = recorder.sizes
     assert_close(torch.cat(seen[:4]), torch.full((8,), -2.0).double())
     assert bool(torch.cat(seen[4:]).isnan().all())
     assert len(seen) == 28
 
 
-def test_steps_that_are_run_again_are_told_their_own_size() -> None:
+def test_repeated_steps_are_conditioned_on_their_own_size() -> None:
     """A plan that goes back to the top of each piece, with an exact network: every piece ends where the flow leads."""
     levels = noise_levels(SCHEDULE, 8, "flow")
     rows = repaint(levels, "shortcut", jump=3, resample=2)
@@ -149,7 +139,7 @@ def test_the_consistency_sampler_keeps_the_law_of_the_data() -> None:
     assert x.var().item() == pytest.approx(v, abs=4 * math.sqrt(2 / 18000))
 
 
-def test_the_size_of_a_step_is_no_wish_of_the_users() -> None:
+def test_dropout_of_conditions_and_guidance_keep_the_size_of_a_step() -> None:
     """Dropout of conditions and classifier-free guidance leave names with a leading underscore alone."""
     cond = {"label": torch.tensor([1, 2]), STEP: torch.tensor([-1.0, -2.0])}
     dropped = drop_condition(cond, torch.tensor([True, False]))
@@ -158,20 +148,9 @@ def test_the_size_of_a_step_is_no_wish_of_the_users() -> None:
     assert without(cond) == {STEP: cond[STEP]}
     assert without({"label": cond["label"]}) is None
     assert without(None) is None
-    calls: list[Condition | None] = []
-
-    @dataclass
-    class Witness:
-        schedule: EDM = field(default_factory=EDM)
-        sigma_data: float = 1.0
-
-        def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-            calls.append(cond)
-            return x
-
-    space = euclidean(2)
-    ClassifierFree(Witness(), 3.0)(space.noise(streams(0, "x", range(2))), torch.ones(2), space, cond)
-    assert sorted(map(sorted, [c or {} for c in calls])) == [[STEP], [STEP, "label"]]
+    space, recorder = euclidean(2), Recorder()
+    ClassifierFree(recorder, 3.0)(space.noise(streams(0, "x", range(2))), torch.ones(2), space, cond)
+    assert sorted(map(sorted, recorder.conditions)) == [[STEP], [STEP, "label"]]
 
 
 def test_a_domain_may_not_take_the_cores_names() -> None:
@@ -215,7 +194,7 @@ def held_out(model: Model) -> Batch:
     return model.domain.batch("test", range(2), streams(0, "augment", range(2)))
 
 
-def test_a_guide_is_told_the_steps_too(shortcut: Path) -> None:
+def test_a_guide_is_conditioned_on_the_size_of_steps_too(shortcut: Path) -> None:
     """A shortcut model that is guided by itself is itself."""
     model = Model.load(shortcut)
     plan = model.plan(guidance=3.0, guide=shortcut)
@@ -224,20 +203,22 @@ def test_a_guide_is_told_the_steps_too(shortcut: Path) -> None:
     assert_close(model.states(space, cond, 0, range(2), plan), plain, rtol=0, atol=1e-6)
 
 
-def test_the_ways_of_an_interpolation_are_told_no_step(shortcut: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Tensor] = []
+def test_an_interpolation_is_not_conditioned_on_the_size_of_steps(
+    shortcut: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[Tensor] = []
     predict = Denoiser.predict
 
     def listening(self: Denoiser, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        told.append((cond or {}).get(STEP, torch.full((space.batch,), math.nan)))
+        sizes.append((cond or {}).get(STEP, torch.full((space.batch,), math.nan)))
         return predict(self, x, sigma, space, cond)
 
     monkeypatch.setattr(Denoiser, "predict", listening)
     model = Model.load(shortcut)
     given = held_out(model)
     interpolate(model, given, given, [0.5], steps=3)
-    assert told
-    assert bool(torch.cat(told).isnan().all())
+    assert sizes
+    assert bool(torch.cat(sizes).isnan().all())
 
 
 def test_a_run_is_tuned_into_a_consistency_model(tmp_path: Path) -> None:
@@ -266,7 +247,7 @@ def weights_of_init(config: Config) -> Mapping[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ({"target": "eps"}, "predicts edm, so its weights do not fit target=eps"),
         (
@@ -279,15 +260,15 @@ def weights_of_init(config: Config) -> Mapping[str, torch.Tensor]:
         ),
     ],
 )
-def test_weights_that_mean_nothing_to_a_run_are_refused(
-    shortcut: Path, tmp_path: Path, words: dict[str, Any], told: str
+def test_initial_weights_that_do_not_fit_raise_an_error(
+    shortcut: Path, tmp_path: Path, words: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         tiny("audio", tmp_path / "run", **{"loss.objective": "shortcut", "train.init": shortcut, **words})
 
 
 def test_weights_go_from_any_schedule_to_any(tmp_path: Path) -> None:
-    """The network's do, since it is told the noise level alone; a learned path goes on where there is one before."""
+    """The network's do, conditioned on the noise level alone; a learned path continues that of the earlier run."""
     learned = {"schedule": "learned", "loss.weighting": "elbo", "loss.times": "uniform", "optim.lr": 0.01}
     other = {"schedule": "cosine", "schedule_options": {"shift": 2}}
     runs: dict[str, Path] = {}
@@ -305,7 +286,7 @@ def test_weights_go_from_any_schedule_to_any(tmp_path: Path) -> None:
         assert path <= source.keys() or after == "back"
 
 
-def test_an_objective_brings_what_suits_it_unless_told_otherwise(tmp_path: Path) -> None:
+def test_an_objective_sets_defaults_that_settings_override(tmp_path: Path) -> None:
     words = {"loss.objective": "shortcut", "sample.steps": "8"}
     config, provenance, said = resolve("image", words=words)
     assert (config.backbone.step_size, config.sample.sampler, config.sample.steps) == (True, "shortcut", 8)
@@ -333,14 +314,14 @@ def test_what_suited_an_objective_leaves_with_it(old: str, new: str, tmp_path: P
     assert resolve(files=[path], words={"loss.objective": old}).config == before.config
 
 
-def test_what_the_user_said_beside_an_objective_stays_where_it_leaves(tmp_path: Path) -> None:
+def test_the_settings_of_a_file_stay_when_its_objective_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("{domain: image, loss.objective: ect, sample: {steps: 9, spacing: karras}, loss: {times: cauchy}}")
     sample = resolve(files=[path], words={"loss.objective": "denoising"}).config.sample
     assert (sample.steps, sample.spacing) == (9, "karras")
 
 
-def test_an_objective_of_ones_own_says_what_suits_it_and_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_objective_of_ones_own_declares_its_defaults_and_its_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     @dataclass(frozen=True)
     class Mine(DenoisingObjective):
         """An objective that is only looked up."""
@@ -368,7 +349,7 @@ def test_an_objective_of_ones_own_says_what_suits_it_and_what_it_needs(monkeypat
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ({"loss.objective": "ect", "target": "x0"}, "needs D\\(x, 0\\) = x"),
         ({"loss.objective": "shortcut", "backbone.step_size": "false"}, "needs backbone.step_size=true"),
@@ -379,8 +360,8 @@ def test_an_objective_of_ones_own_says_what_suits_it_and_what_it_needs(monkeypat
         ({"loss.objective": "shortcuts"}, "Did you mean 'shortcut'"),
     ],
 )
-def test_objectives_that_cannot_work_are_refused(words: dict[str, str], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_objectives_that_cannot_work_raise_an_error(words: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         check_names(resolve("image", words=words).config)
 
 
@@ -389,9 +370,9 @@ def test_objectives_that_cannot_work_are_refused(words: dict[str, str], told: st
 
 def test_the_commands_of_the_page_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    told = commands("docs/few_step.md")
-    assert [words[0] for words in told] == ["train", "train", "sample", "train", "sample", "sample"]
-    for words in told:
+    page_commands = commands("docs/few_step.md")
+    assert [words[0] for words in page_commands] == ["train", "train", "sample", "train", "sample", "sample"]
+    for words in page_commands:
         few = [*FEW_WORDS[:-1], "0", "train.sample_every=100"] if words[0] == "train" else []
         few = [word for word in few if not word.startswith("sample.")]
         assert main([*("2" if word == "16" else word for word in words), *few]) == 0, words

@@ -235,7 +235,7 @@ OWN_SCALE = {"er_sde", "restart", "adaptive"}  # phi, levels to turn at, and an 
 
 
 @pytest.mark.parametrize("name", [name for name in SAMPLERS if name not in OWN_SCALE])
-def test_samplers_that_can_depend_on_the_data_s_scale_are_told_it(name: str) -> None:
+def test_plans_scale_with_the_data(name: str) -> None:
     """Levels and data ten times as large give the same plan, in whatever variable: no sampler keeps a scale of 1."""
     levels = [80.0, 20.0, 6.0, 2.0, 0.7, 0.2, 0.05, 0.0]
     options = {"variable": "ratio"} if name in ("adams", "deis", "sa_solver") else {}

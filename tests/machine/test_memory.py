@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from profile_cases import small
 
-from polydiff.checkup import step_profile as module
 from polydiff.checkup.dry_run import dry_run
-from polydiff.config.merge import resolve
-from polydiff.contract.sections import Config
 from polydiff.machine.memory import Peak
 
-SMALL = {"backbone.channels": "16", "backbone.blocks": "1", "train.batch_size": "8"}
-
-
-def small(**more: str) -> Config:
-    return resolve("image", words={**SMALL, **more}).config
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_repeated_timings() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "SPEED_SECONDS", 0.0)
-        yield
+pytestmark = pytest.mark.usefixtures("no_repeated_timings")
 
 
 def test_memory_of_training_is_between_its_tensors_and_the_peak_of_the_process() -> None:

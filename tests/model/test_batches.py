@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from drawing_cases import FEW, SMALL
-from fake_plugins import install_ring
 from torch import nn
 
 import polydiff
@@ -22,19 +20,8 @@ from polydiff.model.request import Request
 from polydiff.support.errors import UserError
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory):
-    """Folders of small runs, trained for next to nothing."""
-    folder = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        install_ring(folder / "plugins", monkeypatch)
-        for name, more in SMALL.items():
-            polydiff.train("molecule" if name == "dense" else name, folder / name, overrides={**FEW, **more})
-        yield folder
-
-
-def test_batches_of_molecules_are_of_like_sizes(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, padded, real = polydiff.load(runs / "dense"), 0, 0
+def test_batches_of_molecules_are_of_like_sizes(small_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, padded, real = polydiff.load(small_runs / "dense"), 0, 0
     states = Request.states
 
     def looking(self: Request, space, *rest, **more):
@@ -72,8 +59,8 @@ def test_where_memory_ends_batches_are_halved(error: Exception | None) -> None:
         list(Memory(4)(range(4), lambda part: (_ for _ in ()).throw(RuntimeError("mat1 and mat2"))))
 
 
-def test_a_sample_survives_the_halving_of_its_batch(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, states = polydiff.load(runs / "ring"), Request.states
+def test_a_sample_survives_the_halving_of_its_batch(small_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, states = polydiff.load(small_runs / "ring"), Request.states
 
     def small(self: Request, space, *rest, **more):
         if space.batch > 3:
@@ -103,9 +90,9 @@ def test_wide_layers_make_small_batches() -> None:
     assert sizes[2] == FEWEST
 
 
-def test_a_network_is_compiled_once_and_for_whole_batches(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_is_compiled_once_and_for_whole_batches(small_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a stand-in for the compiler that counts the samples it is given; the model's own network stays as it is."""
-    model, compiled = polydiff.load(runs / "ring"), list[list[int]]()
+    model, compiled = polydiff.load(small_runs / "ring"), list[list[int]]()
 
     def compiling(self: Denoiser, **how: object) -> None:
         seen: list[int] = []
@@ -126,9 +113,9 @@ def test_a_network_is_compiled_once_and_for_whole_batches(runs: Path, monkeypatc
 
 @pytest.mark.parametrize("words", [["--batch-size", "auto"], ["--batch-size", "0"], ["--batch-size", "many"]])
 def test_batch_sizes_are_numbers_or_auto(
-    runs: Path, tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+    small_runs: Path, tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = main(["sample", str(runs / "ring"), "-n", "3", "-o", str(tmp_path / "out"), *words])
+    code = main(["sample", str(small_runs / "ring"), "-n", "3", "-o", str(tmp_path / "out"), *words])
     assert code == (0 if words[1] == "auto" else 2)
     err = capsys.readouterr().err
     assert words[1] == "auto" or f"{words[1]!r} is neither a whole number above 0 nor auto" in err

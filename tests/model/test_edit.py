@@ -35,9 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-@pytest.fixture(autouse=True)
-def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install_ring(tmp_path / "plugins", monkeypatch)
+pytestmark = pytest.mark.usefixtures("ring")
 
 
 def held_out(model: Model, n: int, first: int = 0) -> Batch:
@@ -86,7 +84,7 @@ def test_evaluations_are_counted_with_guidance(run: Path) -> None:
     assert 10 < count(guidance=2.0, guidance_interval=(0.3, 5)) < 20
 
 
-def test_what_a_sample_is_told_of_a_negative_condition_is_that_alone(run: Path) -> None:
+def test_a_negative_condition_is_encoded_like_a_requested_one(run: Path) -> None:
     model = Model.load(run)
     assert model.request().unwanted(0, range(3)) is None
     unwanted = model.request(guidance=2.0, negative={"half": "lower"}).unwanted(0, range(3))
@@ -134,7 +132,7 @@ def test_what_a_sample_is_told_of_a_negative_condition_is_that_alone(run: Path) 
         ({"negative": {"hlaf": 1}}, "Unknown condition 'hlaf'. Did you mean 'half'?"),
     ],
 )
-def test_guidance_of_no_use_is_told(run: Path, changes: dict, message: str) -> None:
+def test_guidance_that_cannot_work_raises_an_error(run: Path, changes: dict, message: str) -> None:
     with pytest.raises(UserError) as error:
         Model.load(run).sample(2, **{"guidance": 2.0, "sampler": "heun", **changes})
     assert message in str(error.value)
@@ -178,14 +176,14 @@ def test_options_of_sampling_are_checked_as_a_configuration_is(run: Path, change
         ({"n": 2, "cond": [("half", "upper")]}, "Conditions are names with values, such as {'label': 7}, not [("),
     ],
 )
-def test_what_is_asked_of_a_model_is_read_with_care(run: Path, how: dict, message: str) -> None:
+def test_a_wrong_request_raises_an_error_that_names_it(run: Path, how: dict, message: str) -> None:
     with pytest.raises(UserError) as error:
         Model.load(run).sample(**how)
     assert str(error.value).startswith(message)
 
 
-def test_a_scale_of_1_leaves_a_configured_guide_aside(run: Path) -> None:
-    """Who turns guidance off need not take back one by one what it was configured with."""
+def test_a_scale_of_1_turns_off_configured_guidance(run: Path) -> None:
+    """Turning guidance off needs no reset of each setting that it was configured with."""
     model = Model.load(run)
     section = model.config.sample.model_copy(update={"guidance": 2.0, "negative": {"half": "lower"}})
     configured = replace(model, config=model.config.model_copy(update={"sample": section}))
@@ -196,13 +194,13 @@ def test_a_scale_of_1_leaves_a_configured_guide_aside(run: Path) -> None:
     assert torch.equal(positions(configured.sample(2, guidance=1.0).examples), plain)
 
 
-def test_a_guide_of_other_data_is_refused(run: Path, tmp_path: Path) -> None:
+def test_a_guide_of_other_data_raises_an_error(run: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     assert main(["train", "-d", "ring", "-o", str(other), "data.radius=3", "train.steps=2", "--judge", "0"]) == 0
     with pytest.raises(UserError, match="was trained on other data"):
         Model.load(run).sample(2, guidance=2.0, guide=other)
-    told = {"guidance": 2.0, "guide": latest(run / "checkpoints")}
-    assert len(Model.load(run).sample(2, **told)) == 2
+    how = {"guidance": 2.0, "guide": latest(run / "checkpoints")}
+    assert len(Model.load(run).sample(2, **how)) == 2
 
 
 def test_variations_are_nearer_the_less_noise_they_get(run: Path) -> None:
@@ -289,12 +287,12 @@ def test_the_command_line_guides(run: Path, tmp_path: Path, capsys: pytest.Captu
         "--guide", str(run.parent / "worse"),
     ]  # fmt: skip
     assert main(words) == 0
-    told = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert told["guidance_method"] == "apg"
-    assert told["guidance_options"] == {"momentum": -0.5}
-    assert told["guidance_interval"] == [0.3, 5]
-    assert told["negative"] == {"half": "lower"}
-    assert told["guide"] == str(run.parent / "worse")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["guidance_method"] == "apg"
+    assert manifest["guidance_options"] == {"momentum": -0.5}
+    assert manifest["guidance_interval"] == [0.3, 5]
+    assert manifest["negative"] == {"half": "lower"}
+    assert manifest["guide"] == str(run.parent / "worse")
     capsys.readouterr()
     wrong = [
         (["--guidance", "2", "--guidance-option", "rescal=1"], "Did you mean 'rescale'?"),
@@ -307,7 +305,7 @@ def test_the_command_line_guides(run: Path, tmp_path: Path, capsys: pytest.Captu
         assert message in capsys.readouterr().err
 
 
-def test_a_report_tells_how_to_repeat_an_evaluation_with_guidance(run: Path, tmp_path: Path) -> None:
+def test_a_report_shows_how_to_repeat_an_evaluation_with_guidance(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     words = [
@@ -355,7 +353,7 @@ def test_a_configuration_of_guidance_is_checked_before_training(
         ({"sample.guide": "run", "data.radius": 3}, "was trained on other data"),
     ],
 )
-def test_what_the_first_samples_could_not_use_is_refused_before_training(
+def test_sampling_settings_that_cannot_work_raise_an_error_before_training(
     run: Path, tmp_path: Path, words: dict, message: str
 ) -> None:
     words = {"train.steps": 2, "sample.guidance": 2, **words}

@@ -43,7 +43,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_block_means_of_what_is_enlarged_are_as_told() -> None:
+def test_block_means_of_enlarged_states_equal_the_low_resolution_condition() -> None:
     g = torch.Generator().manual_seed(0)
     x = torch.randn(2, 3, 9, 8, generator=g)
     task = Enlarge(3, 4)
@@ -90,17 +90,17 @@ def test_each_held_out_example_is_made_by_itself_and_judged_beside_the_simple_me
     assert result["n"] == 4
 
 
-def test_guidance_leaves_both_estimates_what_is_told(runs: Path) -> None:
+def test_guidance_keeps_the_degraded_input_in_both_estimates(runs: Path) -> None:
     model = polydiff.load(runs / "upsample")
     given, _ = degrade_held_out(model, [0, 1])
     plain = restore(model, given, guidance=1.0, cond={"pitch": "any"})
     guided = restore(model, given, guidance=5.0, cond={"pitch": "any"})
     for a, b in zip(plain.examples, guided.examples, strict=True):
-        assert_close(a, b)  # nothing else is asked for, so there is nothing to guide away from
+        assert_close(a, b)  # nothing else is requested, so there is nothing to guide away from
 
 
 @pytest.mark.parametrize("name", ["upsample", "vocode", "image"])
-def test_a_guide_is_told_the_same(runs: Path, name: str) -> None:
+def test_a_guide_has_the_same_conditions(runs: Path, name: str) -> None:
     model = polydiff.load(runs / name)
     given, _ = degrade_held_out(model, [0])
     plain = restore(model, given, guidance=1.0).examples[0].double()
@@ -133,7 +133,9 @@ def test_a_small_image_becomes_a_large_one(runs: Path, tmp_path: Path) -> None:
         assert made.size == (10, 14)
 
 
-def test_a_model_of_another_task_is_refused(runs: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_model_of_another_task_raises_an_error(
+    runs: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     model = polydiff.load(runs / "generate")
     assert not has_restoration(model)
     for use in (lambda: read_degraded(model, ["a.wav"]), lambda: degrade_held_out(model, [0])):
@@ -157,7 +159,7 @@ def test_a_model_of_what_recordings_lack_edits_no_whole_sounds(runs: Path) -> No
     assert kept[LOW].isfinite().all()
 
 
-def test_an_edit_is_told_no_spectrogram_of_what_it_makes_anew(runs: Path) -> None:
+def test_an_edit_is_not_conditioned_on_the_spectrogram_of_what_it_replaces(runs: Path) -> None:
     model = polydiff.load(runs / "vocode")
     given = model.domain.batch("test", [0, 1], streams(0, "augment", [0, 1]))
     kept = conditions(model, given, None, 0, range(2))

@@ -39,7 +39,7 @@ def test_every_part_of_the_run_is_on_the_page(tmp_path: Path) -> None:
     assert page.count('<svg class="curve"') == 3
 
 
-def test_the_newest_checkpoint_tells_where_and_with_what(tmp_path: Path) -> None:
+def test_the_page_shows_the_progress_and_environment_of_the_newest_checkpoint(tmp_path: Path) -> None:
     weights = np.zeros((3, 5), np.float32)
     for step in (100, 200):
         folder = tmp_path / "run" / "checkpoints" / f"step-{step:08d}"
@@ -195,7 +195,7 @@ def test_what_is_no_run_is_the_users_mistake(tmp_path: Path) -> None:
         write_report(tmp_path / "run")
 
 
-def test_a_page_keeps_below_its_limit_and_says_what_it_left_out(tmp_path: Path) -> None:
+def test_a_page_keeps_below_its_limit_and_lists_what_it_left_out(tmp_path: Path) -> None:
     big = {f"samples/step-{s:08d}/show.html": f"<p>made at {s}</p>" + "x" * 700_000 for s in range(100, 1001, 100)}
     page = report(tmp_path, **big)
     assert LIMIT - 800_000 < len(page.encode()) <= LIMIT
@@ -228,9 +228,9 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 PICTURES = "[...document.images].map(image => image.complete && image.naturalWidth)"
 SOUNDS = """Promise.all([...document.querySelectorAll("audio")].map(audio => new Promise((done, fail) => {
-  const told = () => done(audio.duration);
+  const known = () => done(audio.duration);
   audio.onerror = () => fail(new Error("audio cannot be read"));
-  audio.readyState >= 1 ? told() : (audio.onloadedmetadata = told, audio.preload = "metadata", audio.load());
+  audio.readyState >= 1 ? known() : (audio.onloadedmetadata = known, audio.preload = "metadata", audio.load());
 })))"""
 SHOWN = '[...document.querySelectorAll(".steps > .set")].filter(f => f.offsetParent).map(f => f.dataset.step)'
 
@@ -263,9 +263,9 @@ def test_a_browser_shows_the_page_without_a_network(tmp_path: Path, browser: Bro
 def test_a_fragment_cannot_make_the_page_fetch(tmp_path: Path, browser: Browser) -> None:
     fragment = "<img src='http://polydiff.invalid/x.png'><script>fetch('http://polydiff.invalid/y')</script>"
     browser.open(write_report(make_run(tmp_path / "run", **{"samples/real/show.html": fragment})).as_uri())
-    told = " ".join(entry["entry"]["text"] for entry in browser.of("Log.entryAdded"))
-    assert "Loading the image 'http://polydiff.invalid/x.png' violates" in told
-    assert "Connecting to 'http://polydiff.invalid/y' violates" in told
+    console = " ".join(entry["entry"]["text"] for entry in browser.of("Log.entryAdded"))
+    assert "Loading the image 'http://polydiff.invalid/x.png' violates" in console
+    assert "Connecting to 'http://polydiff.invalid/y' violates" in console
     reasons = {failed.get("blockedReason") for failed in browser.of("Network.loadingFailed")}
     assert reasons == {"csp"}  # stopped by the page's policy, not by a missing network
 

@@ -67,6 +67,6 @@ def test_width_and_exponent_are_inverse_and_the_width_is_the_deviation(sigma: fl
 
 
 @pytest.mark.parametrize("sigma", [0.0, -0.1, 0.3, math.nan])
-def test_widths_that_no_average_has_are_refused(sigma: float) -> None:
+def test_widths_that_no_average_has_raise_an_error(sigma: float) -> None:
     with pytest.raises(ValueError, match=r"width between 0 and 0\.2887"):
         exponent(sigma)

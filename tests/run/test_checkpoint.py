@@ -70,7 +70,7 @@ def facts() -> dict[str, tuple[int, str]]:
     return {k: (v["size"], v["sha256"]) for k, v in manifest.items()}
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_raises_an_error_that_names_it(tmp_path: Path) -> None:
     path = checkpoint().save(tmp_path)
     (path / "ema.safetensors").unlink()
     with pytest.raises(UserError, match=r"ema\.safetensors"):
@@ -110,7 +110,7 @@ def test_no_checkpoint_is_a_users_mistake(tmp_path: Path) -> None:
         Checkpoint.load(tmp_path / "step-00000007")
 
 
-def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+def test_a_newer_format_raises_an_error(tmp_path: Path) -> None:
     saved = checkpoint()
     path = Checkpoint(saved.step, {**saved.state, "format": 99}, saved.model, saved.ema, saved.optimizer).save(tmp_path)
     with pytest.raises(UserError, match="format 99"):

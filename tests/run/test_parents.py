@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from fake_plugins import install_ring
 from pydantic import Field
 
 from polydiff.config.keys import CommandLineValue, read_command_line_value
@@ -23,12 +22,9 @@ from polydiff.run.parents import open_parent, parents_of, with_path
 from polydiff.support.errors import UserError
 from polydiff.training.trainer import resume, train
 
+pytestmark = pytest.mark.usefixtures("ring")
+
 TINY = {"train.steps": 4, "train.batch_size": 8, "train.checkpoint_every": 2, "backbone.hidden": 8, "sample.steps": 2}
-
-
-@pytest.fixture(autouse=True)
-def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install_ring(tmp_path / "plugins", monkeypatch)
 
 
 def ring(path: Path, **more: Any) -> Path:
@@ -56,7 +52,7 @@ class Own(Section):
 
     path: Path = Path("/no/run")
     codec: RunPath = Path("/codec")
-    tell: dict[str, RunPath] = Field({})
+    inputs: dict[str, RunPath] = Field({})
     other: dict[str, Path] = Field({"a": Path("/no/run")})
 
 
@@ -70,12 +66,14 @@ class OwnConfig(Config):
 def test_keys_that_name_runs_are_found_in_any_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     sections: dict[str, Any] = {"data": {"name": "x"}, "backbone": {"name": "y"}, "train": {"init": "a"}}
-    config = OwnConfig(domain="ring", base=Path("b"), own=Own(tell={"text": Path("c"), "mel": Path("/d")}), **sections)
+    config = OwnConfig(
+        domain="ring", base=Path("b"), own=Own(inputs={"text": Path("c"), "mel": Path("/d")}), **sections
+    )
     found = {
         "train.init": tmp_path / "a",
         "own.codec": Path("/codec"),
-        "own.tell.text": tmp_path / "c",
-        "own.tell.mel": Path("/d"),
+        "own.inputs.text": tmp_path / "c",
+        "own.inputs.mel": Path("/d"),
         "base": tmp_path / "b",
     }
     assert parents_of(config) == found
@@ -90,7 +88,7 @@ def test_a_run_may_have_a_number_for_a_name(annotation: Any) -> None:
     assert read_command_line_value(CommandLineValue("7"), annotation, "train.init") == "7"
 
 
-def test_checkpoint_and_report_tell_what_a_run_stands_on(tmp_path: Path) -> None:
+def test_checkpoint_and_report_name_what_a_run_depends_on(tmp_path: Path) -> None:
     run = standing(tmp_path, **{"train.init": step_path(ring(tmp_path / "early") / "checkpoints", 2)})
     parents = state(run)["parents"]
     newest = latest(tmp_path / "worse" / "checkpoints")
@@ -130,15 +128,15 @@ def test_a_guide_that_is_gone_is_missed_where_it_is_needed(tmp_path: Path) -> No
     assert latest(run / "checkpoints").name == "step-00000004"
 
 
-def test_a_guide_that_was_trained_on_is_told_once(tmp_path: Path) -> None:
+def test_a_guide_that_was_trained_further_warns_once(tmp_path: Path) -> None:
     run = standing(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Model.load(run).sample(2)
     resume(tmp_path / "worse", steps=6)
-    with pytest.warns(UserWarning, match=r"sample\.guide=.* it had step 4, and has step 6 now") as told:
+    with pytest.warns(UserWarning, match=r"sample\.guide=.* it had step 4, and has step 6 now") as caught:
         Model.load(run).sample(2)
-    assert len(told) == 1
+    assert len(caught) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # another guide than the recorded one has not changed
         Model.load(run).sample(2, guide=step_path(tmp_path / "worse" / "checkpoints", 4))
@@ -191,7 +189,7 @@ def test_opening_a_parent_reads_no_weights_and_checks_the_rest(tmp_path: Path) -
         open_parent("own.codec", step_path(Run(base).checkpoints, 9))
 
 
-def test_other_weights_of_the_same_step_are_told(tmp_path: Path) -> None:
+def test_other_weights_of_the_same_step_warn(tmp_path: Path) -> None:
     run = standing(tmp_path)
     model = Model.load(tmp_path / "worse")
     ema = {name: value + 1e-3 for name, value in model.denoiser.state_dict().items()}

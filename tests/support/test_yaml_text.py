@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import pytest
-from fake_plugins import install_ring
 from hypothesis import example, given
 from hypothesis import strategies as st
 from settings_cases import values
 
 from polydiff.support.yaml_text import one_line_yaml, parse_yaml
-
-
-@pytest.fixture(autouse=True)
-def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install_ring(tmp_path / "ring", monkeypatch)
 
 
 @given(values)

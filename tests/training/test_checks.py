@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from fake_plugins import install_ring
 from settings_cases import resolve_words
 
 from polydiff.support.errors import UserError
 from polydiff.training.checks import check_config
 
-
-@pytest.fixture(autouse=True)
-def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install_ring(tmp_path / "ring", monkeypatch)
+pytestmark = pytest.mark.usefixtures("ring")
 
 
 @pytest.mark.parametrize(

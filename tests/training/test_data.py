@@ -90,7 +90,7 @@ def test_an_error_is_raised_as_it_is_when_its_step_is_reached(workers: int) -> N
     gone.set()
 
 
-def test_what_nobody_asks_for_is_not_prepared() -> None:
+def test_only_the_next_few_batches_are_prepared() -> None:
     made = []
 
     def batch(step: int) -> Batch:
@@ -134,7 +134,7 @@ def test_weights_do_not_depend_on_the_number_of_threads_that_prepare_data(domain
 
 
 @pytest.mark.parametrize("workers", [-1, 300, "two", 1.5])
-def test_a_wrong_number_of_threads_is_told_once(workers: object) -> None:
+def test_a_wrong_number_of_threads_raises_one_error(workers: object) -> None:
     assert TrainConfig(workers=3).workers == TrainConfig(workers="3").workers == 3
     with pytest.raises(ValidationError, match=r"1 validation error(.|\n)*auto or a whole number of 0 to 256"):
         TrainConfig(workers=workers)
@@ -159,7 +159,7 @@ def test_of_several_conditions_all_are_withheld_together_and_each_alone() -> Non
 
 
 class Sized:
-    """Examples of several sizes, told apart by their numbers."""
+    """Examples of several sizes; the state of each is its number."""
 
     def __init__(self, sizes: NDArray[np.int64]) -> None:
         self.known = sizes

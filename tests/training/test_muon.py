@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import torch
+from optimizer_cases import network
 from torch import nn
 
 from polydiff.contract.sections import OptimConfig
 from polydiff.training.muon import is_matrix, orthogonal
 from polydiff.training.optimizers import OPTIMIZERS
-
-
-def network() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return nn.Sequential(nn.Linear(3, 12), nn.BatchNorm1d(12), nn.Linear(12, 12), nn.Linear(12, 2)).double()
 
 
 def test_singular_values_are_made_alike_and_directions_kept() -> None:

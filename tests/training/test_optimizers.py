@@ -8,16 +8,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from optimizer_cases import network
 from torch import nn
 
 from polydiff.contract.sections import OptimConfig
 from polydiff.training.optimizers import OPTIMIZERS, learning_rate, optimizer_tensors, restore_optimizer
-
-
-def network() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return nn.Sequential(nn.Linear(3, 12), nn.BatchNorm1d(12), nn.Linear(12, 12), nn.Linear(12, 2)).double()
 
 
 @given(st.integers(1, 50), st.integers(60, 500), st.sampled_from(["constant", "cosine", "linear"]))

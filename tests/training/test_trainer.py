@@ -1,4 +1,4 @@
-"""Runs: stopping changes no bit, batch sizes change no sample, what is not finite is told and harms nothing."""
+"""Runs: stopping changes no bit, batch sizes change no sample, what is not finite is reported and harms nothing."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_the_last_good_weights(tmp_
     assert step == [record["step"] for record in Run(tmp_path / "run").records()][-1]
 
 
-def test_a_damaged_checkpoint_is_refused_with_advice(finished: Path, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_raises_an_error_with_advice(finished: Path, tmp_path: Path) -> None:
     import shutil
 
     shutil.copytree(finished, tmp_path / "run")
@@ -103,7 +103,7 @@ def test_a_damaged_checkpoint_is_refused_with_advice(finished: Path, tmp_path: P
     assert Model.load(tmp_path / "run").step == 8
 
 
-def test_samples_that_are_not_finite_are_told_and_never_decoded(finished: Path) -> None:
+def test_samples_that_are_not_finite_raise_an_error_and_are_never_decoded(finished: Path) -> None:
     model = Model.load(finished)
     with torch.no_grad():
         next(model.denoiser.parameters()).fill_(float("nan"))
@@ -129,7 +129,7 @@ def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
     assert "precious" in (tmp_path / "metrics.jsonl").read_text()
 
 
-def test_a_longer_goal_is_kept_and_a_shorter_one_refused(tmp_path: Path) -> None:
+def test_a_longer_goal_is_kept_and_a_shorter_one_raises_an_error(tmp_path: Path) -> None:
     run = tiny("image", tmp_path / "run", **{"optim.decay": "constant", "train.steps": 8})
     before = (run / "config.resolved.yaml").read_text()
     with pytest.raises(UserError, match="has done 8 steps already"):
@@ -155,7 +155,7 @@ def test_samples_that_a_crash_left_out_are_made_up_for(tmp_path: Path, finished:
     assert ours.read_text() == theirs.read_text()
 
 
-def test_data_of_another_size_are_refused_on_resume(tmp_path: Path) -> None:
+def test_data_of_another_size_raise_an_error_on_resume(tmp_path: Path) -> None:
     import numpy as np
     from PIL import Image
 
@@ -171,7 +171,7 @@ def test_data_of_another_size_are_refused_on_resume(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "value", "told"),
+    ("word", "value", "message"),
     [
         ("sample.options", {"eta": 2}, "eta must be between 0 and 1"),
         ("schedule_options", {"sigma_min": 5, "sigma_max": 1}, "0 < sigma_min < sigma_max"),
@@ -183,10 +183,10 @@ def test_data_of_another_size_are_refused_on_resume(tmp_path: Path) -> None:
         ("loss.times_options", {"mean": -1, "std": -1e9}, "loss.times_options"),
     ],
 )
-def test_values_of_no_use_are_refused_before_anything_is_written(
-    word: str, value: object, told: str, tmp_path: Path
+def test_values_that_cannot_work_raise_an_error_before_anything_is_written(
+    word: str, value: object, message: str, tmp_path: Path
 ) -> None:
     sampler = {"sample.sampler": "ddim"} if word == "sample.options" else {}
-    with pytest.raises(UserError, match=re.escape(told)):
+    with pytest.raises(UserError, match=re.escape(message)):
         tiny("image", tmp_path / "run", **sampler, **{word: value})
     assert not (tmp_path / "run" / "config.resolved.yaml").exists()

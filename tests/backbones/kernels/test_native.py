@@ -25,7 +25,7 @@ def test_no_kernel_is_no_warning(way: str, monkeypatch: pytest.MonkeyPatch) -> N
         assert native.library.__wrapped__("norm") is None
 
 
-def test_a_compiler_that_fails_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_compiler_that_fails_warns_with_its_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     broken = tmp_path / "c++"
     broken.write_text("#!/bin/sh\necho 'no room for a.out' >&2\nexit 1\n", encoding="utf-8")
     broken.chmod(0o755)
@@ -35,7 +35,7 @@ def test_a_compiler_that_fails_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path
         assert native.library.__wrapped__("norm") is None
 
 
-def test_what_keeps_a_kernel_away_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_absent_kernel_names_its_cause(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def why(script: str) -> str:
         compiler = tmp_path / "c++"
         compiler.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from domain_cases import noise
 from pydantic import ValidationError
 
 from polydiff.contract.domain import Samples
@@ -27,16 +28,6 @@ from polydiff.support.errors import UserError
 
 FEW = AudioConfig(data=AudioData(n_train=48, n_test=16))
 """Where it does not matter what samples are compared with."""
-
-
-@pytest.fixture(scope="module")
-def audio() -> Audio:
-    return Audio(AudioConfig())
-
-
-def noise(audio: Audio, n: int) -> Samples:
-    space, cond = audio.blank(streams(0, "blank", range(n)), {})
-    return Samples(audio.decode(space.noise(streams(0, "noise", range(n))), space), cond)
 
 
 def write_classes(root: Path, classes: int = 2, files: int = 6) -> Path:

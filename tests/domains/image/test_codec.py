@@ -32,6 +32,6 @@ def test_what_lies_beyond_white_and_black_is_clipped() -> None:
     assert Standardise((0.0,), 1.0).decode(x).flatten().tolist() == [0, 255]
 
 
-def test_a_data_set_of_one_colour_is_refused() -> None:
+def test_a_data_set_of_one_colour_raises_an_error() -> None:
     with pytest.raises(UserError, match="the same single colour"):
         Standardise.measure(torch.full((4, 1, 8, 8), 7, dtype=torch.uint8))

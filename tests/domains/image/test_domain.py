@@ -28,7 +28,7 @@ def test_decoding_undoes_encoding_and_states_are_standardised(image: Image) -> N
     assert float(x.square().mean()) == pytest.approx(1, abs=0.03)
 
 
-def test_a_new_image_has_the_class_asked_for_or_one_drawn_as_in_training(image: Image) -> None:
+def test_a_new_image_has_the_requested_class_or_one_drawn_as_in_training(image: Image) -> None:
     _, cond = image.blank(streams(0, "blank", range(5)), {"label": "7"})
     assert cond is not None
     assert cond["label"].tolist() == [7] * 5
@@ -42,7 +42,7 @@ def test_a_new_image_has_the_class_asked_for_or_one_drawn_as_in_training(image: 
     assert drawn["label"][17] == alone["label"][0]
 
 
-def test_unknown_conditions_are_refused_with_what_is_known(image: Image, photos: Image) -> None:
+def test_unknown_conditions_raise_an_error_that_lists_the_known_ones(image: Image, photos: Image) -> None:
     with pytest.raises(UserError, match=r"Unknown label 'seven'.*Known: 0, 1, 2"):
         image.blank(streams(0, "blank", [0]), {"label": "seven"})
     with pytest.raises(UserError, match=r"Unknown condition 'labl'. Did you mean 'label'\?"):
@@ -51,11 +51,11 @@ def test_unknown_conditions_are_refused_with_what_is_known(image: Image, photos:
         photos.blank(streams(0, "blank", [0]), {"label": "7"})
 
 
-def test_conditions_are_told_in_words(image: Image) -> None:
+def test_conditions_are_described_in_words(image: Image) -> None:
     assert image.describe({"label": torch.tensor([3, -1])}) == [{"label": "3"}, {"label": "any"}]
 
 
-def test_what_is_asked_and_what_is_seen_are_counted(image: Image) -> None:
+def test_pairs_of_requested_and_predicted_class_are_counted(image: Image) -> None:
     real = image.examples("test", 100)
     counts = torch.tensor(image.confusions(real)["label"].counts)
     assert counts.sum() == 100

@@ -7,7 +7,7 @@ import io
 import re
 
 import numpy as np
-from image_cases import noise
+from domain_cases import noise
 from PIL import Image as Pillow
 
 from polydiff.contract.domain import Samples

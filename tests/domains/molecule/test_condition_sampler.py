@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from molecule_cases import SYMBOLS
 from repository import ROOT
 
 from polydiff.backbones.config import EGNNConfig
@@ -20,14 +21,6 @@ from polydiff.domains.molecule.domain import MoleculeDomain
 from polydiff.model.edit import vary
 from polydiff.model.model import Model
 from polydiff.support.errors import UserError
-
-SYMBOLS = ("H", "C", "N", "O", "F")
-
-
-@pytest.fixture(scope="module")
-def domain() -> MoleculeDomain:
-    data = MoleculeData(max_heavy=4, conditions=("composition", "logp"))
-    return MoleculeDomain(MoleculeConfig(data=data, backbone=EGNNConfig(hidden=16, layers=2)))
 
 
 def drawn(domain: MoleculeDomain, n: int = 60, **requested: str) -> tuple[list[int], dict[str, list[float]]]:

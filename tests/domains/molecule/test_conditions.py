@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import json
 
-import pytest
+from molecule_cases import SYMBOLS
 
-from polydiff.backbones.config import EGNNConfig
 from polydiff.contract.discover import build_domain
 from polydiff.core.conditions import Number
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.conditions import ConditionScaler, ConditionSet
-from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData
 from polydiff.domains.molecule.domain import MoleculeDomain
-
-SYMBOLS = ("H", "C", "N", "O", "F")
-
-
-@pytest.fixture(scope="module")
-def domain() -> MoleculeDomain:
-    data = MoleculeData(max_heavy=4, conditions=("composition", "logp"))
-    return MoleculeDomain(MoleculeConfig(data=data, backbone=EGNNConfig(hidden=16, layers=2)))
 
 
 def test_the_conditions_are_properties_and_one_number_an_element(domain: MoleculeDomain) -> None:

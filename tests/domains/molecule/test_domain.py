@@ -11,12 +11,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from domain_cases import noise
 from rdkit import Chem
 
 from polydiff.backbones.config import EGNNConfig
 from polydiff.config.processes import build_denoiser
 from polydiff.contract.discover import build_domain
-from polydiff.contract.domain import Samples
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.condition_sampler import NEAREST_PROFILES
@@ -40,11 +40,6 @@ def config(**data: object) -> MoleculeConfig:
 @pytest.fixture(scope="module")
 def domain() -> MoleculeDomain:
     return MoleculeDomain(config(conditions=("logp", "tpsa")))
-
-
-def noise(domain: MoleculeDomain, n: int) -> Samples:
-    space, cond = domain.blank(streams(0, "blank", range(n)), {})
-    return Samples(domain.decode(space.noise(streams(0, "noise", range(n))), space), cond)
 
 
 @pytest.mark.parametrize("options", [{"layout": "dense"}, {"layout": "sparse", "conditions": ()}])

@@ -49,7 +49,7 @@ def test_resampling_mends_the_bias_of_replacement() -> None:
 
 
 @given(st.integers(1, 30), st.integers(1, 12), st.integers(1, 4), st.sampled_from(["ddpm", "heun", "dpmpp_2m"]))
-def test_repaint_runs_every_piece_as_often_as_it_says(steps: int, jump: int, resample: int, sampler: str) -> None:
+def test_repaint_runs_every_piece_as_often_as_requested(steps: int, jump: int, resample: int, sampler: str) -> None:
     levels = noise_levels(EDM(), steps, "karras")
     rows, once = repaint(levels, sampler, jump, resample), SAMPLERS[sampler](levels)
     if resample == 1:

@@ -48,7 +48,7 @@ def test_cfg_plus_plus_is_the_published_algorithm(w: float) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["heun", "dpmpp_2m"])
-def test_cfg_plus_plus_refuses_samplers_that_it_is_not_defined_for(sampler: str) -> None:
+def test_cfg_plus_plus_with_a_sampler_of_higher_order_raises_an_error(sampler: str) -> None:
     with pytest.raises(ValueError, match=r"CFG\+\+ is defined by what a first-order step does.*Use the sampler ddim"):
         GUIDANCE["cfg_pp"](0.5, SAMPLERS[sampler](noise_levels(EDM(), 5, "karras")))
     with pytest.raises(ValueError, match="needs the rows"):

@@ -77,7 +77,7 @@ JOINED: dict[str, dict[str, Any]] = {
 
 
 class Known(Curved):
-    """A curved denoiser to which NaN means what no condition means, as to a network, and which is told its steps."""
+    """A curved denoiser to which NaN means no condition, as to a network, and which is conditioned on its steps."""
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         cond = cond or {}
@@ -91,13 +91,13 @@ def test_both_estimates_in_one_call_are_those_of_two(name: str, where: str) -> N
     """A batch twice over: each method, negative and private conditions, levels that differ within a batch."""
     space, scale = SPACES[where](3), 0.6 if name == "cfg_pp" else 3.0
     method = GUIDANCE[name if name in GUIDANCE else "cfg"](scale, plan(EDM(sigma_max=5.0), **HOW))
-    told = {**condition([0, 1, 2]), "_step": torch.tensor([0.1, 0.0, 0.3], dtype=torch.float64)}
+    cond = {**condition([0, 1, 2]), "_step": torch.tensor([0.1, 0.0, 0.3], dtype=torch.float64)}
     sigma = torch.tensor([0.3, 0.5, 0.9], dtype=torch.float64)
     estimates, evaluations = [], []
     for joined in (False, True):
         denoiser = Known()
         guided = Guided(denoiser, method, joined=joined, **JOINED.get(name, {}))
-        estimates.append(guided(state(space), sigma, space, told))
+        estimates.append(guided(state(space), sigma, space, cond))
         evaluations.append(denoiser.calls)
     assert_close(*estimates, atol=1e-12, rtol=1e-12)
     assert evaluations == [2, 1]

@@ -76,7 +76,7 @@ def test_times_have_the_published_laws() -> None:
         ("cauchy", "scale", -1.0),
     ],
 )
-def test_times_that_would_not_rise_are_refused(name: str, option: str, value: float) -> None:
+def test_times_that_would_not_rise_raise_an_error(name: str, option: str, value: float) -> None:
     with pytest.raises(ValueError, match=r"scale must lie|must be positive"):
         TIMES[name](torch.tensor([0.5]), EDM(), **{option: value})
 

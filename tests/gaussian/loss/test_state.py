@@ -81,7 +81,7 @@ def test_the_uncertainty_learns_the_log_of_the_loss() -> None:
     assert (loss.minimised(denoiser, losses, sigma) - losses.log() - 1).abs().mean() < 0.01
 
 
-def test_a_loss_without_its_aid_says_what_to_do() -> None:
+def test_a_loss_without_its_aid_raises_an_error_with_advice() -> None:
     for loss in (Loss(times="adaptive"), Loss(weighting="uncertainty")):
         training = Training(Denoiser(Fixed().float(), EDM()), loss)
         with pytest.raises(ValueError, match=r"aids=loss\.aids\(\)"):

@@ -97,7 +97,7 @@ def test_both_passes_of_ect_see_one_dropout_mask() -> None:
     assert (denoiser(x_0, sigma, space) - denoiser(x_0, sigma, space)).abs().max() > 0.1
 
 
-def test_ect_refuses_what_cannot_be_a_consistency_function() -> None:
+def test_ect_of_what_cannot_be_a_consistency_function_raises_an_error() -> None:
     space = euclidean(2)
     x_0 = space.noise(streams(0, "x", range(2)))
     with pytest.raises(ValueError, match="target=x0 does not give"):

@@ -41,12 +41,12 @@ def test_shortcut_has_no_gradient_at_the_exact_average_velocity(space: str) -> N
 
 
 class Bent(nn.Module):
-    """A network of no meaning, nonlinear, that looks at all it is told."""
+    """An arbitrary nonlinear network that depends on all of its arguments."""
 
     def forward(self, x: State, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         assert cond is not None
-        told = torch.nan_to_num(cond[STEP], nan=-9.0)
-        return torch.tanh(2 * x + space.expand(torch.sin(log_sigma + told)))
+        step = torch.nan_to_num(cond[STEP], nan=-9.0)
+        return torch.tanh(2 * x + space.expand(torch.sin(log_sigma + step)))
 
 
 def test_the_goal_is_the_mean_of_two_velocities() -> None:

@@ -40,7 +40,7 @@ from polydiff.testing.backbone import check_backbone
 F64 = torch.float64
 
 
-class Told(nn.Module):
+class LearnedVariance(nn.Module):
     """A network for N(0, std^2): F of the edm target for sigma_data = std is 0; v by one parameter."""
 
     def __init__(self, v: float = 0.0) -> None:
@@ -52,8 +52,8 @@ class Told(nn.Module):
         return self.f * x, self.v * torch.ones_like(x)
 
 
-def told(v: float = 0.0, std: float = 0.7) -> Denoiser:
-    return Denoiser(Told(v), EDM(0.01, 20.0), "edm", sigma_data=std).double()
+def with_learned_variance(v: float = 0.0, std: float = 0.7) -> Denoiser:
+    return Denoiser(LearnedVariance(v), EDM(0.01, 20.0), "edm", sigma_data=std).double()
 
 
 def gaussian_batch(space: Space, std: float = 0.7) -> Batch:
@@ -65,11 +65,11 @@ def moment(denoiser: Denoiser) -> Moment:
 
 
 @pytest.mark.parametrize("space", [euclidean(2000), packed(500, 4)])
-def test_the_vlb_in_training_is_the_vlb_as_told(space: Space) -> None:
+def test_the_vlb_in_training_is_the_vlb_of_an_evaluation(space: Space) -> None:
     """Its mean is the bound without prior and constant; for Gaussian data and v = 1, -log p without them."""
     batch = gaussian_batch(space)
     for v in (0.0, 40.0):
-        denoiser = told(v)
+        denoiser = with_learned_variance(v)
         u = stratified(space.batch, stream(0, "u"))
         with torch.no_grad():
             losses, sigma = Vlb(Loss(), 30)(denoiser, batch, u, streams(1, "eps", range(space.batch)), moment(denoiser))
@@ -89,19 +89,19 @@ def test_the_vlb_in_training_is_the_vlb_as_told(space: Space) -> None:
 def test_hybrid_is_the_loss_plus_the_bound_of_the_variance_alone() -> None:
     """The mean's gradient is that of the loss itself; v's is that of the bound; one evaluation serves both."""
     space = euclidean(400)
-    batch, denoiser = gaussian_batch(space), told()
+    batch, denoiser = gaussian_batch(space), with_learned_variance()
     calls: list[int] = []
     denoiser.backbone.register_forward_hook(lambda *_: calls.append(1))
     u = stratified(400, stream(0, "u"))
     losses, sigma = Hybrid(Loss(), 50)(denoiser, batch, u, streams(1, "eps", range(400)), moment(denoiser))
     assert len(calls) == 1
     losses.mean().backward()
-    assert isinstance(denoiser.backbone, Told)
+    assert isinstance(denoiser.backbone, LearnedVariance)
     f, v = denoiser.backbone.f.grad, denoiser.backbone.v.grad
-    plain = told()
+    plain = with_learned_variance()
     simple = Loss()(plain, batch, sigma, streams(1, "eps", range(400)))
     simple.mean().backward()
-    assert isinstance(plain.backbone, Told)
+    assert isinstance(plain.backbone, LearnedVariance)
     assert plain.backbone.v.grad is None
     assert_close(f, plain.backbone.f.grad)
     assert v is not None
@@ -113,7 +113,7 @@ def test_hybrid_is_the_loss_plus_the_bound_of_the_variance_alone() -> None:
 def test_the_variance_of_gaussian_data_is_learned(name: str) -> None:
     """v rises from 1/2 to nearly 1, with which the chain is exact."""
     torch.manual_seed(0)
-    space, denoiser = euclidean(64), told()
+    space, denoiser = euclidean(64), with_learned_variance()
     optimizer = torch.optim.Adam(denoiser.parameters(), lr=0.3)
     objective = OBJECTIVES[name](Loss(), steps=10)
     for step in range(40):
@@ -140,7 +140,7 @@ def test_a_step_below_a_level_is_the_chain_s_own(name: str) -> None:
 
 
 class Large:
-    """A closed form that tells v = 1, or v = 0."""
+    """A closed form that predicts v = 1, or v = 0."""
 
     def __init__(self, denoiser: GaussianDenoiser, v: float) -> None:
         self.denoiser, self.v = denoiser, v
@@ -202,7 +202,7 @@ def molecules(layout: type[DenseMolecules] | type[PackedMolecules]) -> tuple[Spa
 
 
 @pytest.mark.parametrize("layout", [DenseMolecules, PackedMolecules])
-def test_the_egnn_tells_invariant_variances(layout: type[DenseMolecules] | type[PackedMolecules]) -> None:
+def test_the_egnn_predicts_invariant_variances(layout: type[DenseMolecules] | type[PackedMolecules]) -> None:
     network = EGNN(EGNNConfig(hidden=16, layers=2, variance=True), channels=4, dims=3, conditions={}).double()
     space, x = molecules(layout)
     check_backbone(network, space, x)
@@ -272,7 +272,7 @@ def test_the_command_line_trains_and_samples_with_a_learned_variance(
     assert "loss.objective=hybrid" in capsys.readouterr().err
 
 
-def test_what_does_not_fit_is_refused(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_do_not_fit_the_objective_raise_an_error(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     install_ring(tmp_path / "ring", monkeypatch)
     check_names(resolve("image", words={"loss.objective": "hybrid"}).config)
     for words, message in (

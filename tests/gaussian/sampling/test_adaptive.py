@@ -45,6 +45,6 @@ def test_adaptive_steps_are_each_sample_s_own_and_stay_on_the_space(where: objec
         assert torch.equal(together[1], alone[0])
 
 
-def test_adaptive_refuses_no_tolerance() -> None:
+def test_the_adaptive_sampler_without_tolerance_raises_an_error() -> None:
     with pytest.raises(ValueError, match="above 0"):
         SAMPLERS["adaptive"]([80.0, 0.0], rtol=0.0)

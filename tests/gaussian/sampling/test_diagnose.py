@@ -1,4 +1,4 @@
-"""A run that breaks is told with its step, its noise level and the largest number there; one that does not, never."""
+"""The error of a run that breaks names the step, the noise level and the largest number there; others raise none."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def model() -> Model:
 
 @pytest.mark.parametrize(("value", "what"), [(math.nan, "are not finite"), (1e12, "explode")])
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
-def test_what_breaks_is_told(
+def test_the_error_names_the_step_that_breaks(
     model: Model, monkeypatch: pytest.MonkeyPatch, value: float, what: str, guidance: float
 ) -> None:
     network = Breaks(model.denoiser.backbone, 1.0, value)
@@ -71,7 +71,7 @@ def test_a_first_step_that_makes_nothing_but_nan(model: Model, monkeypatch: pyte
         model.sample(1, steps=3, sampler="ddim", guidance=1.0)
 
 
-def test_padding_alone_that_breaks_is_told_of_all() -> None:
+def test_padding_alone_that_breaks_counts_for_all_samples() -> None:
     space = dense(3, 4)
     assert isinstance(space, DenseMolecules)
     x = space.noise(streams(0, "x", range(3)))
@@ -101,7 +101,7 @@ def test_the_samples_that_break_are_named_on_every_space(make: Any) -> None:
     assert first_failure(steps[:1], space, 9.0, 1.0) is None
 
 
-def test_far_out_is_told_by_noise_and_data() -> None:
+def test_the_limit_of_values_depends_on_noise_and_data() -> None:
     x = torch.tensor([[0.9 * LIMIT]])
     assert within_limit(x, 0.0, 1.0)
     assert not within_limit(2 * x, 0.0, 1.0)

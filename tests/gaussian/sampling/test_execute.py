@@ -59,7 +59,7 @@ def test_estimates_of_earlier_rows_are_used_newest_first() -> None:
         assert_close(step.x_0, factor * x)
 
 
-def test_a_plan_is_the_same_each_time_it_is_asked_for() -> None:
+def test_a_plan_is_the_same_each_time_it_is_computed() -> None:
     rows = plan(EDM(), 9, "unipc")
     rows.clear()
     assert len(plan(EDM(), 9, "unipc")) == 9

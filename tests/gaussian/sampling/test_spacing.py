@@ -10,7 +10,7 @@ from polydiff.gaussian.schedule.base import SCHEDULES
 from polydiff.gaussian.schedule.closed_forms import EDM
 
 
-def test_spacings_begin_where_they_are_told_or_refuse() -> None:
+def test_spacings_begin_at_the_given_level_or_raise_an_error() -> None:
     for name in ("linear", "edm", "flow", "ve"):
         schedule = SCHEDULES[name]()
         for spacing in SPACINGS:
@@ -22,7 +22,7 @@ def test_spacings_begin_where_they_are_told_or_refuse() -> None:
         assert len(noise_levels(SCHEDULES[name](shift=3.0), 5, "quadratic")) == 6
 
 
-def test_bad_grids_and_options_are_refused() -> None:
+def test_bad_grids_and_options_raise_an_error() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         noise_levels(EDM(), 0)
     with pytest.raises(ValueError, match="decreasing"):

@@ -53,7 +53,7 @@ def test_restart_goes_up_and_down_again() -> None:
     assert rows[-1].to == 0
 
 
-def test_restart_is_told_of_the_data_and_stays_below_its_beginning() -> None:
+def test_restart_scales_with_the_data_and_stays_below_its_beginning() -> None:
     levels = [800.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.0]
     for base in ("auto", "ddpm"):
         options = {"base": base, "low": 1.0, "high": 10.0}

@@ -64,7 +64,7 @@ def test_the_vp_sde_has_its_published_inverse() -> None:
         ("cauchy", {"scale": -1}),
     ],
 )
-def test_ranges_that_mean_nothing_are_refused(name: str, options: dict[str, float]) -> None:
+def test_meaningless_ranges_raise_an_error(name: str, options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"needed|would not rise"):
         SCHEDULES[name](**options)
 

@@ -87,7 +87,7 @@ def test_a_domain_encodes_several_conditions(tmp_path: Path) -> None:
     _, other = again.blank(streams(0, "blank", range(20)), {"vector": np.ones((2, 4))})
     assert drawn is not None
     assert other is not None
-    assert torch.equal(drawn["digit"], other["digit"])  # asking for one thing leaves the others as they were drawn
+    assert torch.equal(drawn["digit"], other["digit"])  # a request for one column leaves the others as they were drawn
     described = again.describe(drawn)
     assert {row["tempo"] for row in described} == {65}
     assert {row["vector"] for row in described} == {"any"}

@@ -11,17 +11,9 @@ import torch
 from audio_evaluation_cases import LENGTH, RATE, generator, reference
 from torch import Tensor
 
-from polydiff.domains.audio.data.plucks import Plucks
 from polydiff.domains.audio.metrics.clip_features import Measured
 from polydiff.domains.audio.metrics.reference import Reference
 from polydiff.domains.audio.metrics.sample_set import sound_metrics
-
-
-@pytest.fixture(scope="module")
-def plucks() -> tuple[Tensor, Tensor, Reference]:
-    data = Plucks(RATE, LENGTH, 24, {"train": 600, "test": 400})
-    train, test = data.clips("train", range(600))[0], data.clips("test", range(400))[0]
-    return train, test, reference(train, test)
 
 
 def test_training_clips_are_copies_and_held_out_clips_are_not(plucks: tuple[Tensor, Tensor, Reference]) -> None:

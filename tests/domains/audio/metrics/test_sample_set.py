@@ -8,22 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from audio_evaluation_cases import LENGTH, RATE, generator, reference, tones, values
-from torch import Tensor
+from audio_evaluation_cases import RATE, generator, reference, tones, values
 
 from polydiff.contract.domain import Samples
-from polydiff.domains.audio.data.plucks import Plucks
 from polydiff.domains.audio.metrics.clip_features import Measured
 from polydiff.domains.audio.metrics.pitch import detect_pitch
-from polydiff.domains.audio.metrics.reference import Reference
 from polydiff.domains.audio.metrics.sample_set import set_metrics
-
-
-@pytest.fixture(scope="module")
-def plucks() -> tuple[Tensor, Tensor, Reference]:
-    data = Plucks(RATE, LENGTH, 24, {"train": 600, "test": 400})
-    train, test = data.clips("train", range(600))[0], data.clips("test", range(400))[0]
-    return train, test, reference(train, test)
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (44100, 2), (48000, 1), (16000, 3)])

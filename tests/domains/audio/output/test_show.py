@@ -7,25 +7,14 @@ import io
 import math
 import re
 
-import pytest
 import soundfile
 import torch
+from domain_cases import noise
 
 from polydiff.contract.domain import Samples
-from polydiff.core.streams import streams
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.domain import Audio
 from polydiff.domains.audio.output.show import BYTES
-
-
-@pytest.fixture(scope="module")
-def audio() -> Audio:
-    return Audio(AudioConfig())
-
-
-def noise(audio: Audio, n: int) -> Samples:
-    space, cond = audio.blank(streams(0, "blank", range(n)), {})
-    return Samples(audio.decode(space.noise(streams(0, "noise", range(n))), space), cond)
 
 
 def test_the_fragment_is_complete_small_and_playable(audio: Audio) -> None:

@@ -17,11 +17,6 @@ from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.domain import Audio
 
 
-@pytest.fixture(scope="module")
-def audio() -> Audio:
-    return Audio(AudioConfig())
-
-
 @pytest.mark.parametrize(("encoding", "subtype", "error"), [("pcm16", "PCM_16", 1e-4), ("float", "FLOAT", 0)])
 def test_saved_files_contain_the_samples(
     audio: Audio, tmp_path: Path, encoding: Any, subtype: str, error: float

@@ -130,7 +130,7 @@ def test_a_few_broken_files_are_named_and_left_out(tmp_path: Path) -> None:
     assert sum(map(len, source.splits.values())) == 40
 
 
-def test_many_broken_files_are_refused(tmp_path: Path) -> None:
+def test_many_broken_files_raise_an_error(tmp_path: Path) -> None:
     write_digits(tmp_path)
     for i in range(3):
         (tmp_path / f"bad{i}.jpg").write_text("no image")
@@ -138,7 +138,7 @@ def test_many_broken_files_are_refused(tmp_path: Path) -> None:
         folder(settings(tmp_path))
 
 
-def test_a_format_that_is_not_listed_is_refused_whatever_its_name(tmp_path: Path) -> None:
+def test_a_format_that_is_not_listed_is_left_out_whatever_its_name(tmp_path: Path) -> None:
     write_digits(tmp_path)
     Image.new("L", (8, 8)).save(tmp_path / "000.gif")
     (tmp_path / "000.gif").replace(tmp_path / "sly.png")
@@ -146,7 +146,7 @@ def test_a_format_that_is_not_listed_is_refused_whatever_its_name(tmp_path: Path
         folder(settings(tmp_path))
 
 
-def test_numbers_without_a_range_are_refused(tmp_path: Path) -> None:
+def test_numbers_without_a_range_raise_an_error(tmp_path: Path) -> None:
     Image.fromarray(np.ones((8, 8), np.float32)).save(tmp_path / "a.tiff")
     with pytest.raises(ValueError, match="no known range"):
         read(tmp_path / "a.tiff", 8, 1)
@@ -191,12 +191,12 @@ def test_each_split_has_a_file_at_least(names: list[str], share: float) -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1])
-def test_a_folder_with_too_few_images_is_refused(n: int, tmp_path: Path) -> None:
+def test_a_folder_with_too_few_images_raises_an_error(n: int, tmp_path: Path) -> None:
     write_digits(tmp_path, n)
     with pytest.raises(UserError, match=f"holds {n} images"):
         folder(settings(tmp_path))
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_raises_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a folder"):
         folder(settings(tmp_path / "nowhere"))

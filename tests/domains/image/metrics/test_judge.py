@@ -27,7 +27,7 @@ def values(image: Image, samples: Samples) -> dict[str, float]:
     return {name: metric.value for name, metric in image.evaluate(samples).items()}
 
 
-def test_the_judge_knows_held_out_digits_and_says_how_well(image: Image) -> None:
+def test_the_judge_knows_held_out_digits_and_states_its_accuracy(image: Image) -> None:
     judged = image.evaluate(image.examples("test", 1000))["judge_agrees"]
     assert judged.value > 0.97
     assert f"right on {100 * judged.value:.1f} % of held-out" in judged.meaning
@@ -35,8 +35,8 @@ def test_the_judge_knows_held_out_digits_and_says_how_well(image: Image) -> None
     assert everything.cond is not None
     wrong = Samples(everything.examples, {"label": (everything.cond["label"] + 1) % 10})
     assert values(image, wrong)["judge_agrees"] < 0.03
-    unasked = Samples(everything.examples, {"label": torch.full((len(everything),), -1)})
-    assert np.isnan(values(image, unasked)["judge_agrees"])
+    unconditional = Samples(everything.examples, {"label": torch.full((len(everything),), -1)})
+    assert np.isnan(values(image, unconditional)["judge_agrees"])
     assert np.isnan(values(image, Samples(everything.examples))["judge_agrees"])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from image_cases import noise
+from domain_cases import noise
 
 from polydiff.contract.domain import Samples
 from polydiff.domains.image.domain import Image
@@ -37,7 +37,7 @@ def test_a_missing_class_lowers_coverage_and_raises_the_distance(image: Image) -
     assert half["frechet_judge"] > 5 * whole["frechet_judge"]
 
 
-def test_copies_are_told_from_new_images(image: Image) -> None:
+def test_copies_are_distinguished_from_new_images(image: Image) -> None:
     assert values(image, image.examples("train", 200))["copies"] == 1
     assert values(image, image.examples("test", 1000))["copies"] == pytest.approx(0.01, abs=0.005)
 

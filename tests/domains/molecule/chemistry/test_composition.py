@@ -6,21 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from molecule_cases import SYMBOLS
 
-from polydiff.backbones.config import EGNNConfig
 from polydiff.contract.domain import Samples
 from polydiff.domains.molecule.chemistry.composition import composition_metrics, read_formula
 from polydiff.domains.molecule.chemistry.geometry import Molecule
-from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData
 from polydiff.domains.molecule.domain import MoleculeDomain
-
-SYMBOLS = ("H", "C", "N", "O", "F")
-
-
-@pytest.fixture(scope="module")
-def domain() -> MoleculeDomain:
-    data = MoleculeData(max_heavy=4, conditions=("composition", "logp"))
-    return MoleculeDomain(MoleculeConfig(data=data, backbone=EGNNConfig(hidden=16, layers=2)))
 
 
 def test_formulas() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from molecule_cases import molecule
 from rdkit import Chem
 
-from polydiff.domains.molecule.chemistry.geometry import Molecule, atomic_numbers, embed, positions
+from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.chemistry.perceive import formula, perceive, perceive_pieces
 from polydiff.domains.molecule.metrics.examine import (
     PerceivedSample,
@@ -14,11 +15,6 @@ from polydiff.domains.molecule.metrics.examine import (
 from polydiff.domains.molecule.metrics.stability import (
     stable_atoms,
 )
-
-
-def molecule(smiles: str) -> Molecule:
-    mol = embed(smiles, 1)
-    return Molecule(atomic_numbers(mol), positions(mol)[0])
 
 
 @pytest.mark.parametrize(

@@ -9,19 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from molecule_sources_cases import same
 
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import cache
 from polydiff.domains.molecule.data import dataset as dataset_module
 from polydiff.domains.molecule.data.dataset import open_library
-from polydiff.domains.molecule.data.library import Library
-
-
-def same(a: Library, b: Library) -> bool:
-    arrays = all(np.array_equal(getattr(a, name), getattr(b, name)) for name in cache.ARRAYS)
-    return arrays and list(a.smiles) == list(b.smiles) and a.rejected == b.rejected
 
 
 def test_the_cache_returns_the_prepared_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

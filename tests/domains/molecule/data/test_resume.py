@@ -6,22 +6,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from molecule_sources_cases import same
 
 from polydiff.domains.molecule.chemistry.geometry import Rejected
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import cache, resume
 from polydiff.domains.molecule.data import dataset as dataset_module
 from polydiff.domains.molecule.data.dataset import open_library
-from polydiff.domains.molecule.data.library import Library
 from polydiff.domains.molecule.data.prepare import Item
 from polydiff.domains.molecule.data.source import enumerated_molecules
-
-
-def same(a: Library, b: Library) -> bool:
-    arrays = all(np.array_equal(getattr(a, name), getattr(b, name)) for name in cache.ARRAYS)
-    return arrays and list(a.smiles) == list(b.smiles) and a.rejected == b.rejected
 
 
 def test_an_interrupted_preparation_is_resumed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import worker_jobs
+from molecule_cases import molecule, shaken
 
-from polydiff.domains.molecule.chemistry.geometry import Molecule, atomic_numbers, embed, positions
+from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.metrics import examine as module
 from polydiff.domains.molecule.metrics.examine import (
     Findings,
@@ -26,16 +27,6 @@ from polydiff.domains.molecule.metrics.sample_set import (
     pose_metrics,
 )
 from polydiff.domains.molecule.workers.worker import TimedOut
-
-
-def molecule(smiles: str) -> Molecule:
-    mol = embed(smiles, 1)
-    return Molecule(atomic_numbers(mol), positions(mol)[0])
-
-
-def shaken(one: Molecule, size: float, seed: int = 0) -> Molecule:
-    noise = np.random.default_rng(seed).normal(size=one.positions.shape)
-    return Molecule(one.numbers, (one.positions + size * noise).astype(np.float32))
 
 
 def test_a_timeout_counts_as_an_invalid_sample(monkeypatch: pytest.MonkeyPatch) -> None:

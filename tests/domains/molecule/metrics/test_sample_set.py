@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from molecule_cases import molecule, shaken
 from rdkit import Chem
 
-from polydiff.domains.molecule.chemistry.geometry import Molecule, atomic_numbers, embed, positions
+from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.metrics.examine import (
     Findings,
     PerceivedSample,
@@ -25,16 +26,6 @@ from polydiff.domains.molecule.metrics.shapes import merge_values
 from polydiff.domains.molecule.metrics.stability import (
     table_smiles,
 )
-
-
-def molecule(smiles: str) -> Molecule:
-    mol = embed(smiles, 1)
-    return Molecule(atomic_numbers(mol), positions(mol)[0])
-
-
-def shaken(one: Molecule, size: float, seed: int = 0) -> Molecule:
-    noise = np.random.default_rng(seed).normal(size=one.positions.shape)
-    return Molecule(one.numbers, (one.positions + size * noise).astype(np.float32))
 
 
 def test_uniqueness_counts_failures_and_novelty_does_not() -> None:

@@ -5,15 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
+from molecule_cases import molecule
 
-from polydiff.domains.molecule.chemistry.geometry import Molecule, atomic_numbers, embed, positions
 from polydiff.domains.molecule.chemistry.perceive import perceive
 from polydiff.domains.molecule.metrics.shapes import bond_angles, bond_lengths, mean_wasserstein, merge_values
-
-
-def molecule(smiles: str) -> Molecule:
-    mol = embed(smiles, 1)
-    return Molecule(atomic_numbers(mol), positions(mol)[0])
 
 
 def test_lengths_and_angles_equal_textbook_values() -> None:

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from molecule_cases import molecule
 
-from polydiff.domains.molecule.chemistry.geometry import Molecule, atomic_numbers, embed, positions
+from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.chemistry.perceive import perceive
 from polydiff.domains.molecule.metrics.examine import (
     Findings,
@@ -26,11 +27,6 @@ from polydiff.domains.molecule.metrics.stability import (
     stable_atoms,
     table_smiles,
 )
-
-
-def molecule(smiles: str) -> Molecule:
-    mol = embed(smiles, 1)
-    return Molecule(atomic_numbers(mol), positions(mol)[0])
 
 
 @pytest.mark.parametrize(

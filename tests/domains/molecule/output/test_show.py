@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import CHROMIUM, Browser
+from molecule_cases import molecule
 
 from polydiff.contract.domain import Samples
-from polydiff.domains.molecule.chemistry.geometry import Molecule, atomic_numbers, embed, positions
+from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.chemistry.perceive import without_bonds
 from polydiff.domains.molecule.metrics.examine import PerceivedSample
 from polydiff.domains.molecule.output.sdf import record
@@ -20,11 +21,6 @@ from polydiff.gallery.page import whole_page
 from polydiff.support.errors import UserError
 
 SMILES = ("CC=O", "C[C@H](O)F", "C#N", "c1ccoc1", "CO", "C")
-
-
-def molecule(smiles: str) -> Molecule:
-    mol = embed(smiles, 1)
-    return Molecule(atomic_numbers(mol), positions(mol)[0])
 
 
 def distances(r: np.ndarray) -> np.ndarray:
