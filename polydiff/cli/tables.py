@@ -22,9 +22,7 @@ KEY_WIDTH = 36
 """Width of the column of keys, in characters."""
 PARTS = {"data": "wait for data", "forward": "forward, loss", "optimizer": "clip, optimizer", "ema": "averages"}
 """Parts of a training step, as a profile shows them."""
-OVERFIT_ADVICE = (
-    "not passed. If the loss stays high{}, try more steps (--overfit-one-batch 1000) or another optim.lr."
-)
+OVERFIT_ADVICE = "not passed. If the loss stays high{}, try more steps (--overfit-one-batch 1000) or another optim.lr."
 """What to try if a model does not overfit one batch."""
 OVERFIT_LEVELS = (
     " If it stays high at low log-SNR (noise) only, loss.times does not cover these levels. If it stays high at high "

@@ -117,7 +117,8 @@ def test_a_stage_that_generates_nothing_is_trained_and_reported(
         following = capsys.readouterr().out.partition("Next:")[2]
         assert "polydiff resume" in following
         assert "polydiff sample" not in following + (run / "report.html").read_text()
-        assert main(["train", "--domain", "image", "process=autoencoding", *words, "--overfit-one-batch", "40"]) in {0, 1}
+        overfit = ["--overfit-one-batch", "40"]
+        assert main(["train", "--domain", "image", "process=autoencoding", *words, *overfit]) in {0, 1}
         assert "log-SNR, " not in capsys.readouterr().out  # no advice about noise levels, which it does not have
         model = polydiff.load(run)
         x = model.domain.batch("test", range(4), polydiff.streams(0, "augment", range(4))).x
@@ -135,5 +136,5 @@ def test_its_network_needs_pictures(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [Autoencoding, object(), len])
 def test_what_is_no_process_is_an_error(wrong: Any, tmp_path: Path) -> None:
-    with PROCESSES.temporary("wrong", wrong), pytest.raises(UserError, match=r"process=wrong: .* is registered, not an"):
+    with PROCESSES.temporary("wrong", wrong), pytest.raises(UserError, match=r"process=wrong: .* is registered"):
         polydiff.train("image", tmp_path / "run", overrides={**TINY, "process": "wrong"})
