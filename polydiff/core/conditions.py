@@ -17,7 +17,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -218,7 +217,7 @@ def as_kind(name: str, kind: Kind | int) -> Kind:
     """Return a declared kind as a `Kind`; raise TypeError unless it is a `Kind` or a whole number of at least 0."""
     if isinstance(kind, Kind):
         return kind
-    if not isinstance(kind, Integral) or isinstance(kind, bool) or kind < 0:
+    if not isinstance(kind, int | np.integer) or isinstance(kind, bool) or kind < 0:
         raise TypeError(
             f"The condition {name} is declared as {kind!r}, which is no kind. Use one of polydiff.core.conditions."
         )

@@ -18,11 +18,12 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from polydiff.support.errors import UserError, one_line
 
@@ -50,7 +51,7 @@ class Extension:
 
 _loaded: dict[str, Extension] = {}
 """Name of a module or absolute path of a file -> its extension. A process tries to import each one once."""
-tables: list[MutableMapping[str, object]] = []
+tables: list[dict[str, Any]] = []
 """The entries of every registry, so that a failed import leaves none behind."""
 
 
