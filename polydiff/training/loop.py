@@ -56,15 +56,16 @@ class Training(Generic[M]):
 
     Arguments:
         module: What is trained.
-        objective: What is minimised: a `Loss` (norm, weighting, noise levels) of a denoiser, by default the plain
-            squared error, or any objective (`polydiff.gaussian.objective`).
+        objective: What is minimised: a `Loss` (norm, weighting, noise levels) of a denoiser, or any objective
+            (`polydiff.gaussian.objective`). None: the squared error of a denoiser, at noise levels whose distribution
+            suits its schedule. It is an objective after construction.
         optim: Optimizer and learning rate.
         step: Steps done.
         widths: Widths of the power-function averages that are kept (`polydiff.run.averages.SIGMAS`); (): none.
     """
 
     module: M
-    objective: Loss | Objective[Any] = field(default_factory=Loss)
+    objective: Loss | Objective[Any] | None = None
     optim: OptimConfig = field(default_factory=OptimConfig)
     step: int = 0
     widths: Sequence[float] = ()
@@ -73,7 +74,7 @@ class Training(Generic[M]):
     averages: PowerAverages | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.objective = as_objective(self.objective)
+        self.objective = as_objective(self.objective, self.module)
         self.ema = copy.deepcopy(self.module).eval().requires_grad_(False)
         self.optimizer = OPTIMIZERS[self.optim.name](self.module.parameters(), self.optim)
         self.averages = PowerAverages(self.module, self.widths) if self.widths else None
@@ -108,7 +109,8 @@ def fit(
     Raises:
         NonFiniteError: A loss or gradient is NaN or infinite. Raised before the weights change.
     """
-    module, optimizer, objective = training.module, training.optimizer, as_objective(training.objective)
+    module, optimizer = training.module, training.optimizer
+    objective = as_objective(training.objective, module)
     parameters, average = list(module.parameters()), MovingAverage(training.ema, module, ema)
     device = parameters[0].device
     module.train()

@@ -242,7 +242,8 @@ def test_the_loss_of_a_molecule_does_not_depend_on_the_sizes_beside_it(layout: s
     words = {"data.max_heavy": "3", "data.layout": layout, "backbone.hidden": "16", "backbone.layers": "2"}
     domain = build_domain(resolve("molecule", words=words).config)
     torch.manual_seed(0)
-    made, objective = Denoiser(domain.backbone(), SCHEDULES["edm"]()), as_objective(Loss())
+    made = Denoiser(domain.backbone(), SCHEDULES["edm"]())
+    objective = as_objective(Loss(), made)
     moment, u = Moment(0, 1, made), torch.linspace(0.1, 0.9, 6)
 
     def losses(chosen: list[int]) -> torch.Tensor:

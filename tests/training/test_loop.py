@@ -16,9 +16,12 @@ from polydiff.contract.sections import OptimConfig
 from polydiff.core.objective import Moment, Objective, Outcome
 from polydiff.core.space import Batch, Euclidean
 from polydiff.core.streams import stream
+from polydiff.gaussian.denoise import Denoiser
+from polydiff.gaussian.schedule.base import SCHEDULES
 from polydiff.run.averages import SIGMAS
 from polydiff.run.checkpoint import Checkpoint
 from polydiff.run.loss_by_level import Gathered
+from polydiff.support.errors import UserError
 from polydiff.training.loop import NonFiniteError, Training, fit
 from polydiff.training.optimizers import optimizer_tensors, restore_optimizer
 
@@ -138,3 +141,32 @@ def test_a_contrastive_pair_is_trained() -> None:
     columns = training.ema.weight.norm(dim=0)
     assert columns[4:].mean() < 0.5 * columns[:4].mean()
     assert_close(training.ema(torch.zeros(1, 8)), training.ema.bias[None])
+
+
+class Silent(nn.Module):
+    """A network for points of the plane that returns 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor, log_sigma: Tensor, space: object, cond: object = None) -> Tensor:
+        return self.gain * x
+
+
+@pytest.mark.parametrize(
+    ("schedule", "mean", "std"),
+    [("edm", -1.2, 1.2), ("ve", math.log(0.01 * 50) / 2, math.log(50 / 0.01) / 12**0.5)],
+)
+def test_noise_levels_suit_the_schedule_by_default(schedule: str, mean: float, std: float) -> None:
+    """log s of EDM is normal (Karras et al., 2022), that of the exponential schedule uniform between its ends."""
+    training = Training(Denoiser(Silent(), SCHEDULES[schedule]()))
+    batches = fit(training, lambda _: Batch(torch.randn(512, 2), Euclidean(512, (2,))), steps=8, batch_size=512)
+    levels = torch.cat([record.level.log() for record in batches if record.level is not None])
+    assert_close(levels.mean().item(), mean, atol=0.02, rtol=0)
+    assert_close(levels.std().item(), std, atol=0.02, rtol=0)
+
+
+def test_a_module_without_a_schedule_needs_an_objective() -> None:
+    with pytest.raises(UserError, match=r"Training\(Linear\) needs an objective"):
+        Training(nn.Linear(2, 2))

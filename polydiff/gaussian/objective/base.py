@@ -27,6 +27,7 @@ from polydiff.core.registry import Registry
 from polydiff.core.space import Batch
 from polydiff.gaussian.denoise import Denoiser
 from polydiff.gaussian.loss.base import Loss
+from polydiff.support.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,24 @@ class Denoising(DenoisingObjective):
         return self.loss.trains_schedule
 
 
-def as_objective(loss: Loss | Objective[M]) -> Objective[Any]:
-    """Return the objective itself, or the denoising objective of a loss."""
+def as_objective(loss: Loss | Objective[M] | None, module: nn.Module) -> Objective[Any]:
+    """Return the objective itself, or the denoising objective of a loss.
+
+    Arguments:
+        loss: An objective; or a loss; or None: the squared error at noise levels whose distribution suits the schedule.
+        module: What is trained. Without a loss, it must be a denoiser.
+
+    Raises:
+        UserError: There is no loss, and the module has no schedule.
+    """
+    if loss is None:
+        schedule = getattr(module, "schedule", None)
+        if schedule is None:
+            kind = type(module).__name__
+            raise UserError(
+                f"Training({kind}) needs an objective: only a denoiser, which has a schedule, has a default."
+            )
+        loss = Loss(times=getattr(schedule, "suited_times", "uniform"))
     return Denoising(loss) if isinstance(loss, Loss) else loss
 
 

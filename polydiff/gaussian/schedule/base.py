@@ -50,9 +50,12 @@ class Schedule(ABC):
         frame: Determines alpha and sigma from the log-SNR: "vp", "ve", "flow" or "subvp".
         sigma_min: Lowest noise level s at which a network is trained.
         sigma_max: Highest noise level s at which a network is trained; sampling starts there.
+        suited_times: Name of the distribution of training noise levels that suits the schedule
+            (`polydiff.gaussian.loss.TIMES`).
     """
 
     frame: ClassVar[Frame]
+    suited_times: ClassVar[str] = "uniform"
     sigma_min: float
     sigma_max: float
 

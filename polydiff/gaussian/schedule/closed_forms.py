@@ -297,7 +297,8 @@ class VE(Exponential):
 class EDM(Schedule):
     r"""alpha = 1, sigma_t = (sigma_min^{1/rho} + t (sigma_max^{1/rho} - sigma_min^{1/rho}))^rho.
 
-    (Karras et al., 2022, eq. 5, https://arxiv.org/abs/2206.00364)
+    (Karras et al., 2022, eq. 5, https://arxiv.org/abs/2206.00364) These times are those of sampling. Training draws
+    log sigma from a normal distribution.
 
     Arguments:
         sigma_min: Noise level at t = 0.
@@ -309,6 +310,7 @@ class EDM(Schedule):
     sigma_max: float = 80.0
     rho: float = 7.0
     frame: ClassVar[Frame] = "ve"
+    suited_times: ClassVar[str] = "log_normal"
 
     @property
     def ends(self) -> tuple[float, float]:
