@@ -93,6 +93,27 @@ def test_the_pages_of_guidance_and_control_run(page: str, tmp_path: Path, monkey
     assert torch.isfinite(scope["x"]).all()
 
 
+def test_the_page_on_your_own_tensors_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples have the requested classes, the known coordinate stays, the density is near the exact one."""
+    from polydiff.testing.analytic import GaussianMixture
+
+    scope: dict[str, Any] = {}
+    code = [block.replace("steps=1500", "steps=300") for block in blocks("docs/tensors.md", "python")]
+    monkeypatch.chdir(tmp_path)
+    for block in code:
+        exec(block, scope)
+    centres, label = scope["centres"], scope["label"]
+    for name in ("x", "strong"):
+        assert (torch.cdist(scope[name], centres).argmin(1) == label).float().mean() > 0.97
+    shares = torch.bincount(torch.cdist(scope["free"], centres).argmin(1), minlength=3) / 300
+    assert ((shares - 1 / 3).abs() < 0.1).all()
+    assert (scope["completed"][:, 0] - 1.2).abs().max() < 1e-5
+    assert scope["completed"][:, 1].median() < -0.4
+    exact = GaussianMixture(centres, variances=torch.full((3, 2), 0.25**2))
+    truth = exact.log_prob(scope["noisy"].double(), torch.full((300,), 0.1, dtype=torch.float64))
+    assert (scope["density"].double() - truth).mean().abs() < 0.8
+
+
 def test_the_features_of_the_audio_page_are_logarithms_of_its_level(tmp_path: Path) -> None:
     from polydiff.metrics.features import open_extractor
 
