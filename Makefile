@@ -13,7 +13,7 @@ help:
 	@echo "make types      mypy"
 
 demo: $(VENV)/ready
-	$(BIN)/polydiff train --domain audio
+	$(BIN)/polydiff train --domain audio train.minutes=6
 
 test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -n 2

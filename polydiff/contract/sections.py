@@ -155,6 +155,8 @@ class TrainConfig(Section):
 
     steps: int = Field(10_000, ge=1)
     """Number of optimizer steps."""
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    """Budget of training time; steps that do not fit, as measured at the start, are not trained; null: none."""
     batch_size: int = Field(64, ge=1)
     """Number of examples in the batch of a step."""
     like_sizes: int = Field(0, ge=0)

@@ -82,7 +82,9 @@ def train(
     Raises:
         UserError: A key, value or name is wrong, the folder is in use, or the data cannot be used.
     """
-    return start(resolve(domain, preset, files, values=overrides), path, progress)
+    from polydiff.training.budget import within_minutes  # it begins a training itself
+
+    return start(within_minutes(resolve(domain, preset, files, values=overrides)), path, progress)
 
 
 def resume(path: Path | str, steps: int | None = None, progress: Progress | None = None) -> Path:
