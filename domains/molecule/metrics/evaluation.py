@@ -41,7 +41,9 @@ class Evaluation:
         whole = frozenset(enumerated_molecules(data.max_heavy)) if data.name == "organic" else frozenset[str]()
         train, test = splits["train"], splits["test"]
         lengths, angles = measure_shapes([train[i] for i in evenly_spaced(len(train), MAX_SHAPES)])
-        return Reference(frozenset(train.smiles), frozenset(test.smiles), whole, lengths, angles)
+        return Reference(
+            frozenset(train.smiles), frozenset(test.smiles), whole, lengths, angles, frozenset(train.perceived) - {""}
+        )
 
     def findings(self, samples: Samples) -> list[Findings]:
         """Return the findings of each sample. Those of the last three sets of samples are cached."""
