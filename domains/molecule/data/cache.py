@@ -64,7 +64,8 @@ def write_library(folder: Path, library: Library, key: Mapping[str, Any]) -> Non
     """Write the arrays and the manifest of a library to a folder, atomically."""
     buffer = io.BytesIO()
     arrays = {name: getattr(library, name) for name in ARRAYS}
-    texts: dict[str, Any] = {name: np.frombuffer("\n".join(getattr(library, name)).encode(), np.uint8) for name in TEXTS}
+    lines = {name: "\n".join(getattr(library, name)).encode() for name in TEXTS}
+    texts: dict[str, Any] = {name: np.frombuffer(text, np.uint8) for name, text in lines.items()}
     np.savez(buffer, **texts, **arrays)
     facts = {name: getattr(library, name) for name in FACTS}
     manifest = {**key, **facts, "sha256": digest(buffer.getvalue())}
