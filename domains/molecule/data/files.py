@@ -22,7 +22,7 @@ from polydiff.domains.molecule.data.prepare import Item
 from polydiff.support.errors import UserError, unknown
 from polydiff.support.files import files_under
 
-WITH_POSITIONS = (".sdf", ".sd", ".mol", ".xyz")
+WITH_POSITIONS = (".sdf", ".sd", ".mol", ".xyz", ".extxyz")
 """Kinds of file with positions."""
 SMILES_ONLY = (".smi", ".csv", ".tsv")
 """Kinds of file with SMILES."""
@@ -266,7 +266,7 @@ def frame(number: int, lines: Sequence[str]) -> Item:
 
 
 READERS = {
-    ".sdf": sdf_items, ".sd": sdf_items, ".mol": sdf_items, ".xyz": xyz_items,
+    ".sdf": sdf_items, ".sd": sdf_items, ".mol": sdf_items, ".xyz": xyz_items, ".extxyz": xyz_items,
     ".smi": smi_items, ".csv": table_items, ".tsv": table_items,
 }  # fmt: skip
 """Kind of file -> function that yields its items."""

@@ -15,6 +15,8 @@ from polydiff.domains.molecule.chemistry.geometry import SECONDS, Rejected, atom
 
 MIN_ATOM_DISTANCE = 0.1
 """Smallest distance of two atoms in Å."""
+MIN_SPACING = 0.5
+"""Smallest median over the atoms of the distance in Å to the nearest other atom."""
 MAX_BOND_RATIO = 1.5
 """Largest length of a bond in units of the sum of the covalent radii of its atoms."""
 
@@ -83,10 +85,12 @@ def check_coordinates(record: str, atoms: int) -> None:
 
 
 def check_positions(positions: np.ndarray) -> None:
-    """Reject positions (N, 3) in Å that are not finite, or with two atoms at one place."""
+    """Reject positions (N, 3) in Å that are not finite, with two atoms at one place, or with all atoms too near."""
     if not np.isfinite(positions).all():
         raise Rejected("one of its positions is not finite")
-    gaps = np.linalg.norm(positions[:, None] - positions, axis=-1)[np.triu_indices(len(positions), 1)]
+    gaps = np.linalg.norm(positions[:, None] - positions, axis=-1) + np.diag(np.full(len(positions), np.inf))
+    if 0 < np.median(gaps.min(1)) < MIN_SPACING:
+        raise Rejected("its atoms are too near to each other, if its positions are in Å")
     if not (gaps > MIN_ATOM_DISTANCE).all():
         raise Rejected("two of its atoms are at the same place")
 
