@@ -43,6 +43,9 @@ from polydiff.support.errors import UserError
 
 Molecules = DenseMolecules | PackedMolecules
 
+MAX_EXTENT = 10.0
+"""Largest root mean square distance from the centre, in units of the median one, of a geometry in the scale."""
+
 
 @dataclass(frozen=True)
 class Codec:
@@ -72,11 +75,17 @@ class Codec:
 
     @staticmethod
     def measure(library: Library) -> dict[str, Any]:
-        """Return {"elements", "frequencies", "scale", "sizes"} of a library; sizes is a list of [atoms, geometries]."""
+        """Return {"elements", "frequencies", "scale", "sizes"} of a library; sizes is a list of [atoms, geometries].
+
+        The scale is the standard deviation of a coordinate. A geometry that is more than `MAX_EXTENT` times as large as
+        their median does not enter it, so that one record cannot determine it.
+        """
         elements, counts = np.unique(library.numbers, return_counts=True)
         owner = np.repeat(np.arange(len(library)), library.sizes)
         centred = library.positions - (sum_by_owner(library.positions, owner) / library.sizes[:, None])[owner]
-        scale = float(centred.std(dtype=np.float64))
+        extent = np.sqrt(sum_by_owner(centred**2, owner).sum(1) / library.sizes)
+        usual = extent <= MAX_EXTENT * np.median(extent)
+        scale = float((centred if usual.all() or not usual.any() else centred[usual[owner]]).std(dtype=np.float64))
         return {
             "elements": elements.tolist(),
             "frequencies": (counts / counts.sum()).tolist(),

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polydiff.contract.fields import warn_if_far
 from polydiff.domains.molecule.chemistry.composition import (
     COMPOSITION,
     FORMULA,
@@ -142,7 +143,10 @@ class ConditionSampler:
         )
 
     def check_range(self, fixed: Mapping[int, float]) -> None:
-        """Raise UserError if a property is more than `MAX_DEVIATIONS` standard deviations from the training mean."""
+        """Raise UserError if a property is more than `MAX_DEVIATIONS` standard deviations from the training mean.
+
+        Warn if a property or a number of atoms is far outside of the training data.
+        """
         for column in fixed.keys() - {0, *self.element_columns}:
             mean, std = (self.statistics[key][column - 1] for key in ("means", "stds"))
             if abs(fixed[column] - mean) > MAX_DEVIATIONS * std:
@@ -150,6 +154,10 @@ class ConditionSampler:
                     f"{self.condition_set.names[column - 1]}={fixed[column]:g} is more than {MAX_DEVIATIONS:g} "
                     f"standard deviations from the training data, {mean:.3g} ± {std:.3g}."
                 )
+        for column, value in sorted(fixed.items()):
+            known = self.profiles[:, column].numpy()
+            name = (ATOMS, *self.condition_set.names)[column]
+            warn_if_far(name, value, known.tolist(), float(known_values(known).std()))
 
     def set_sizes(self, rows: Tensor, fixed: Mapping[int, float]) -> None:
         """Set the size of each row (B, 1 + C) to the sum of its element counts; raise UserError if one is not valid."""

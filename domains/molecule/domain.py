@@ -32,6 +32,10 @@ from polydiff.domains.molecule.states import States, check_scales
 from polydiff.metrics.results import Measured, Metric
 
 
+class DataSamples(Samples):
+    """Molecules of the data set, whose conditions were measured, not requested."""
+
+
 class MoleculeDomain:
     """Molecules: all small organic ones, or those of a file. An example is a `chemistry.geometry.Molecule`.
 
@@ -147,7 +151,7 @@ class MoleculeDomain:
     def examples(self, split: str, n: int) -> Samples:
         part = self.dataset.splits[split]
         indices = evenly_spaced(len(part), n)
-        return Samples([part[i] for i in indices], self.measured(part, indices))
+        return DataSamples([part[i] for i in indices], self.measured(part, indices))
 
     def evaluate(self, samples: Samples) -> dict[str, Metric]:
         return self.evaluation.evaluate(samples)
@@ -157,8 +161,10 @@ class MoleculeDomain:
 
     def show(self, samples: Samples) -> str:
         shown = samples.head(SHOWN)
-        captions = [self.scaler.caption(described) for described in self.described(shown)]
-        return show(perceive_all(shown.examples), captions)
+        perceived, described = perceive_all(shown.examples), self.described(shown)
+        if isinstance(samples, DataSamples):
+            return show(perceived, [self.scaler.caption(one) for one in described])
+        return show(perceived, [self.evaluation.caption(*pair) for pair in zip(perceived, described, strict=True)])
 
     def scripts(self) -> Mapping[str, str]:
         return {"molecules.js": script()}

@@ -9,6 +9,7 @@ Symbols: B samples, N tokens.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -138,7 +139,9 @@ class Real:
         return self.encode([self.values[int(torch.randint(len(self.values), (), generator=g))] for g in generators])
 
     def request(self, name: str, wanted: Any, n: int) -> Tensor:
-        return self.encode([number(name, wanted)] * n)
+        value = number(name, wanted)
+        warn_if_far(name, value, self.values, self.std)
+        return self.encode([value] * n)
 
     def words(self, cond: Tensor) -> list[Any]:
         numbers = (self.mean + self.std * cond.double()).tolist()
@@ -228,6 +231,24 @@ def number(name: str, wanted: Any) -> float:
     if math.isinf(value):
         raise UserError(f"{name}={wanted} should be a number, or {ANY}.")
     return value
+
+
+def warn_if_far(name: str, value: float, known: Sequence[float], std: float) -> None:
+    """Warn if a requested number lies more than one standard deviation outside of the training data.
+
+    Arguments:
+        name: Name of the condition.
+        value: The requested number; NaN: none.
+        known: Numbers of the training data, in the same unit; NaN where one is missing.
+        std: Their standard deviation.
+    """
+    present = [one for one in known if not math.isnan(one)]
+    if present and not min(present) - std <= value <= max(present) + std and not math.isnan(value):
+        warnings.warn(
+            f"{name}={value:g} is far outside of the training data, whose values are {min(present):g} to "
+            f"{max(present):g}. Samples will hardly have it.",
+            stacklevel=2,
+        )
 
 
 def read_array(file: Path | BinaryIO, path: Path) -> NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,14 @@ def test_values_without_meaning_raise_an_error(tmp_path: Path) -> None:
         for value in values:
             with pytest.raises(UserError, match=rf"{name}|\.np[yz]"):
                 FIELDS[name].request(name, value, 1)
+
+
+def test_a_number_far_outside_of_the_data_gives_a_warning() -> None:
+    field = Real(100.0, 20.0, (80.0, 90.0, 130.0))
+    for far in (59.0, 151.0, -100.0):
+        with pytest.warns(UserWarning, match=rf"tempo={far:g} is far outside of the training data, .* are 80 to 130"):
+            field.request("tempo", far, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for near in (60.0, 100, "150", ANY):
+            field.request("tempo", near, 2)

@@ -49,3 +49,9 @@ def late(item: tuple[int, float]) -> int:
     """Return a number after some seconds."""
     time.sleep(item[1])
     return item[0]
+
+
+def slow(seconds: float) -> int:
+    """Return the process's number after some seconds."""
+    time.sleep(seconds)
+    return os.getpid()

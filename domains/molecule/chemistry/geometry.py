@@ -58,8 +58,7 @@ def embed(smiles: str, most: int, seconds: float = SECONDS) -> Any:
     if plain is None:
         raise Rejected("RDKit does not understand its SMILES")
     mol = Chem.AddHs(plain)
-    if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(mol):
-        raise Rejected("MMFF94s has no parameters for it")
+    check_parameters(mol)
     parameters = rdDistGeom.ETKDGv3()
     parameters.randomSeed, parameters.pruneRmsThresh, parameters.timeout = SEED, 0.3, math.ceil(seconds * 2 / 3)
     rdDistGeom.EmbedMultipleConfs(mol, max(MIN_PROPOSALS, 2 * most), parameters)
@@ -71,6 +70,12 @@ def embed(smiles: str, most: int, seconds: float = SECONDS) -> Any:
     if not energies:
         raise Rejected("MMFF94s does not converge")
     return with_conformers(mol, distinct_conformers(mol, energies, most))
+
+
+def check_parameters(mol: Any) -> None:
+    """Reject an RDKit molecule with hydrogens for which MMFF94s has no parameters."""
+    if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(mol):
+        raise Rejected("MMFF94s has no parameters for it")
 
 
 def distinct_conformers(mol: Any, energies: dict[int, float], most: int) -> list[int]:
@@ -94,12 +99,6 @@ def with_conformers(mol: Any, ids: Sequence[int]) -> Any:
     for i in ids:
         chosen.AddConformer(mol.GetConformer(i), assignId=True)
     return chosen
-
-
-def graph_smiles(mol: Any) -> str:
-    """Return the canonical SMILES of a molecule without hydrogens and stereochemistry."""
-    smiles: str = Chem.MolToSmiles(Chem.RemoveHs(mol), isomericSmiles=False)
-    return smiles
 
 
 def atomic_numbers(mol: Any) -> np.ndarray:

@@ -17,9 +17,10 @@ from rdkit.Chem import rdDetermineBonds
 from rdkit.rdBase import BlockLogs
 
 from polydiff.domains.molecule.chemistry.geometry import Molecule
+from polydiff.domains.molecule.chemistry.identity import MAX_SEARCH_STEPS, molecule_key
 
-MAX_SEARCH_STEPS = 10_000
-"""Number of steps after which the search for bond orders stops without a result."""
+COVALENT_FACTOR = 1.2
+"""Factor on the sum of two covalent radii below which two atoms are bonded, in the second attempt on data."""
 
 
 class Perception(NamedTuple):
@@ -72,6 +73,37 @@ def perceive(molecule: Molecule) -> Any:
     """Return the RDKit molecule with bonds, as in `Perception.mol`; None if RDKit finds none or several pieces."""
     mol = perceive_pieces(molecule).mol
     return mol if mol is not None and len(Chem.GetMolFrags(mol)) == 1 else None
+
+
+def perceive_by_radii(molecule: Molecule) -> Any:
+    """Return the RDKit molecule with bonds between atoms nearer than `COVALENT_FACTOR` times their covalent radii.
+
+    It is the second attempt for molecules of a data set in which `perceive` finds none. Samples are not given one.
+
+    Returns:
+        As for `perceive`.
+    """
+    mol = without_bonds(molecule)
+    with BlockLogs():
+        try:
+            rdDetermineBonds.DetermineConnectivity(mol, useVdw=True, covFactor=COVALENT_FACTOR)
+            rdDetermineBonds.DetermineBondOrders(mol, charge=0, embedChiral=False, maxIterations=MAX_SEARCH_STEPS)
+            Chem.SanitizeMol(mol)
+        except (ValueError, RuntimeError):  # no valence fits, or the search stopped
+            return None
+    radical = any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms())
+    return None if radical or len(Chem.GetMolFrags(mol)) > 1 else mol
+
+
+def perceived_key(molecule: Molecule) -> str:
+    """Return the `molecule_key` of the molecule that RDKit perceives; "" if it finds none or several pieces."""
+    mol = perceive(molecule)
+    return "" if mol is None else molecule_key(mol)
+
+
+def has_charged_atoms(mol: Any) -> bool:
+    """Return whether an atom of an RDKit molecule has a formal charge."""
+    return any(atom.GetFormalCharge() for atom in mol.GetAtoms())
 
 
 def formula(molecule: Molecule) -> str:

@@ -21,12 +21,14 @@ from polydiff.domains.molecule.data.library import Library, digest
 from polydiff.domains.molecule.data.resume import remove_drafts
 from polydiff.support.files import cache_dir, folder_atomic
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Version of the files in the cache."""
 ARRAYS = ("numbers", "positions", "first", "properties", "places", "sides")
 """Attributes of a library that are kept as arrays."""
-FACTS = ("names", "found", "rejected", "named")
+FACTS = ("names", "found", "rejected", "notes", "named", "remarks")
 """Attributes of a library that are kept in the manifest."""
+TEXTS = ("smiles", "perceived")
+"""Attributes of a library that are lists of text, one line for each geometry."""
 
 
 def cached_library(key: Mapping[str, Any], build: Callable[[Path], Library]) -> Library:
@@ -62,7 +64,9 @@ def write_library(folder: Path, library: Library, key: Mapping[str, Any]) -> Non
     """Write the arrays and the manifest of a library to a folder, atomically."""
     buffer = io.BytesIO()
     arrays = {name: getattr(library, name) for name in ARRAYS}
-    np.savez(buffer, smiles=np.frombuffer("\n".join(library.smiles).encode(), np.uint8), **arrays)
+    lines = {name: "\n".join(getattr(library, name)).encode() for name in TEXTS}
+    texts: dict[str, Any] = {name: np.frombuffer(text, np.uint8) for name, text in lines.items()}
+    np.savez(buffer, **texts, **arrays)
     facts = {name: getattr(library, name) for name in FACTS}
     manifest = {**key, **facts, "sha256": digest(buffer.getvalue())}
     with folder_atomic(folder) as draft:
@@ -80,6 +84,8 @@ def read_library(folder: Path) -> Library | None:
     if manifest.get("sha256") != digest(data):
         return None
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        smiles = arrays["smiles"].tobytes().decode()
         known = {name: arrays[name] for name in ARRAYS} | {name: manifest[name] for name in FACTS}
-    return Library(smiles=smiles.split("\n") if smiles else [], **known | {"names": tuple(manifest["names"])})
+        texts = {name: arrays[name].tobytes().decode().split("\n") for name in TEXTS}
+    if not len(known["places"]):
+        texts = {name: [] for name in TEXTS}
+    return Library(**texts, **known | {"names": tuple(manifest["names"])})

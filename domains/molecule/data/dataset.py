@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -156,10 +156,12 @@ def reserved_names(data: MoleculeData, library: Library) -> dict[str, str]:
 
 
 def warn_about_rejected(library: Library, source: str) -> None:
-    """Warn about the molecules of a data set that are left out; raise UserError if none is left."""
+    """Warn about the molecules of a data set that are left out or read oddly; raise UserError if none is left."""
     reasons = "; ".join(rejection_reasons(library))
     if not len(library):
         raise UserError(f"{source} contains no molecule that can be used. {reasons or 'It is empty'}.")
+    if found := remarks(library):
+        warnings.warn(f"{source}: {'; '.join(found)}.", stacklevel=2)
     if reasons:
         warnings.warn(
             f"{source}: {library.used} of {library.found} molecules are used. Molecules left out: {reasons}.",
@@ -169,13 +171,23 @@ def warn_about_rejected(library: Library, source: str) -> None:
 
 def quarantine_of(library: Library, place: str) -> Quarantine:
     """Return how many molecules a data set holds and which are left out (`polydiff.contract.quarantine`)."""
-    notes = {reason.split(" (")[0]: reason for reason in rejection_reasons(library)}
+    notes = {text.split(" (")[0]: text for text in (*rejection_reasons(library), *remarks(library))}
     return Quarantine(place, "molecules", library.found, sum(library.rejected.values()), notes=notes)
 
 
 def rejection_reasons(library: Library) -> list[str]:
     """Return the reasons for which molecules are left out, each with their number and the places of the first ones."""
-    ordered = sorted(library.rejected.items(), key=lambda pair: (-pair[1], pair[0]))
+    return with_places(library, library.rejected)
+
+
+def remarks(library: Library) -> list[str]:
+    """Return the remarks on molecules that are used, as `rejection_reasons` does, and those on columns."""
+    return [*(f"used, {text}" for text in with_places(library, library.notes)), *library.remarks]
+
+
+def with_places(library: Library, counts: Mapping[str, int]) -> list[str]:
+    """Return reason -> number as text, the largest number first, with the places of the first molecules."""
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return [
         f"{count}: {reason} ({', '.join(library.named[reason])}{', ...' if count > len(library.named[reason]) else ''})"
         for reason, count in ordered

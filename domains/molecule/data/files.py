@@ -1,4 +1,4 @@
-"""Reading a user's files of molecules item by item: .sdf, .xyz, .smi, .csv and .tsv, also with .gz, or a folder.
+"""Reading a user's files of molecules item by item: .sdf, .mol, .xyz, .smi, .csv and .tsv, also with .gz, or a folder.
 
 Files are read as streams, so large ones need little memory. Workers parse the items (`prepare`).
 """
@@ -22,11 +22,13 @@ from polydiff.domains.molecule.data.prepare import Item
 from polydiff.support.errors import UserError, unknown
 from polydiff.support.files import files_under
 
-WITH_POSITIONS = (".sdf", ".xyz")
+WITH_POSITIONS = (".sdf", ".sd", ".mol", ".xyz", ".extxyz")
 """Kinds of file with positions."""
 SMILES_ONLY = (".smi", ".csv", ".tsv")
 """Kinds of file with SMILES."""
 KINDS = (*WITH_POSITIONS, *SMILES_ONLY)
+MARKS = {".sdf": b"$$$$", ".sd": b"$$$$", ".mol": b"M  END", ".smi": b"\n", ".csv": b"\n", ".tsv": b"\n"}
+"""Kind of file -> bytes that occur once in each item."""
 COUNTS = re.compile(r"^[\s\d]{6}.*\bV[23]000\s*$")
 """The counts line of a .sdf record, its fourth: the numbers of atoms and bonds."""
 TAG = re.compile(r"^>.*<([^>]+)>")
@@ -77,7 +79,9 @@ def count_items(files: Iterable[Path]) -> int | None:
     """Return the approximate number of items in files, for progress; None if counting is as slow as reading."""
     total = 0
     for path in files:
-        mark = {".sdf": b"$$$$", ".smi": b"\n", ".csv": b"\n", ".tsv": b"\n"}.get(path.suffix.lower())
+        mark = {".sdf": b"$$$$", ".sd": b"$$$$", ".mol": b"M  END", ".smi": b"\n", ".csv": b"\n", ".tsv": b"\n"}.get(
+            path.suffix.lower()
+        )
         if mark is None:
             return None
         with path.open("rb") as file:
@@ -174,12 +178,12 @@ def column_name(text: str) -> str:
 
 
 def smi_items(path: Path, _: MoleculeData) -> Iterator[Item]:
-    """Yield the first word of each line; a first line that starts with "smiles" is a header."""
+    """Yield the first word of each line, the second as title; a first line that starts with "smiles" is a header."""
     with opened(path) as file:
         for number, line in enumerate(file, 1):
-            word = line.split(maxsplit=1)[0] if line.strip() else ""
+            word, *title = line.split(maxsplit=1) or [""]
             if word and not (number == 1 and word.lower() == "smiles"):
-                yield Item(f"line {number}", "smiles", word)
+                yield Item(f"line {number}", "smiles", word, title=(title[0].split() or [""])[0] if title else "")
 
 
 def table_items(path: Path, data: MoleculeData) -> Iterator[Item]:
@@ -255,12 +259,14 @@ def xyz_items(path: Path, _: MoleculeData) -> Iterator[Item]:
 
 
 def frame(number: int, lines: Sequence[str]) -> Item:
-    """Return the item of one frame: number of atoms and their lines, with the numbers in the comment as columns."""
-    text = "".join([lines[0], *(line for line in lines[2:] if line.strip())])
-    return Item(f"frame {number}", "atoms", text, dict(COMMENT.findall(lines[1])) if len(lines) > 1 else {})
+    """Return the item of one frame: number of atoms, comment, lines of atoms; numbers in the comment are columns."""
+    count, comment, *atoms = [line.rstrip("\r\n") for line in (*lines, "")]
+    text = "\n".join([count, comment, *(line for line in atoms if line.strip())])
+    return Item(f"frame {number}", "atoms", text, dict(COMMENT.findall(comment)))
 
 
 READERS = {
-    ".sdf": sdf_items, ".xyz": xyz_items, ".smi": smi_items, ".csv": table_items, ".tsv": table_items
+    ".sdf": sdf_items, ".sd": sdf_items, ".mol": sdf_items, ".xyz": xyz_items, ".extxyz": xyz_items,
+    ".smi": smi_items, ".csv": table_items, ".tsv": table_items,
 }  # fmt: skip
 """Kind of file -> function that yields its items."""

@@ -15,6 +15,10 @@ from polydiff.domains.molecule.chemistry.geometry import SECONDS, Rejected, atom
 
 MIN_ATOM_DISTANCE = 0.1
 """Smallest distance of two atoms in Å."""
+MIN_SPACING = 0.5
+"""Smallest median over the atoms of the distance in Å to the nearest other atom."""
+MAX_BOND_RATIO = 1.5
+"""Largest length of a bond in units of the sum of the covalent radii of its atoms."""
 
 
 class Selection(NamedTuple):
@@ -81,9 +85,39 @@ def check_coordinates(record: str, atoms: int) -> None:
 
 
 def check_positions(positions: np.ndarray) -> None:
-    """Reject positions (N, 3) in Å that are not finite, or with two atoms at one place."""
+    """Reject positions (N, 3) in Å that are not finite, with two atoms at one place, or with all atoms too near."""
     if not np.isfinite(positions).all():
         raise Rejected("one of its positions is not finite")
-    gaps = np.linalg.norm(positions[:, None] - positions, axis=-1)[np.triu_indices(len(positions), 1)]
+    gaps = np.linalg.norm(positions[:, None] - positions, axis=-1) + np.diag(np.full(len(positions), np.inf))
+    if 0 < np.median(gaps.min(1)) < MIN_SPACING:
+        raise Rejected("its atoms are too near to each other, if its positions are in Å")
     if not (gaps > MIN_ATOM_DISTANCE).all():
         raise Rejected("two of its atoms are at the same place")
+
+
+def check_bond_lengths(mol: Any) -> None:
+    """Reject an RDKit molecule with a bond that is too long for its elements."""
+    numbers, r = atomic_numbers(mol), mol.GetConformer().GetPositions()
+    ends = np.array([(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in mol.GetBonds()], np.int64).reshape(
+        -1, 2
+    )
+    longest = MAX_BOND_RATIO * covalent_radii(numbers)[ends].sum(1)
+    if (np.linalg.norm(r[ends[:, 0]] - r[ends[:, 1]], axis=1) > longest).any():
+        raise Rejected(f"one of its bonds is longer than {MAX_BOND_RATIO:g} times the sum of the covalent radii")
+
+
+def check_one_piece(numbers: np.ndarray, positions: np.ndarray) -> None:
+    """Reject atoms (N,) at positions (N, 3) in Å that are too far from each other to be one molecule."""
+    radii = covalent_radii(numbers)
+    near = np.linalg.norm(positions[:, None] - positions, axis=-1) <= MAX_BOND_RATIO * (radii[:, None] + radii)
+    reached = near[0]
+    while (further := near[reached].any(0)).sum() > reached.sum():
+        reached = further
+    if not reached.all():
+        raise Rejected("its atoms are in several pieces, if its positions are in Å")
+
+
+def covalent_radii(numbers: np.ndarray) -> np.ndarray:
+    """Return RDKit's covalent radii of elements in Å, float64 (N,)."""
+    table = Chem.GetPeriodicTable()
+    return np.array([table.GetRcovalent(z) for z in numbers.tolist()], np.float64)

@@ -14,7 +14,7 @@ from polydiff.domains.molecule.chemistry.composition import read_formula, symbol
 from polydiff.domains.molecule.chemistry.geometry import Molecule, Rejected, atomic_numbers, positions
 from polydiff.domains.molecule.chemistry.perceive import perceive
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data.files import items, kind_of, molecule_files
+from polydiff.domains.molecule.data.files import items, molecule_files
 from polydiff.domains.molecule.data.filters import Selection, check_atoms, check_positions, has_positions
 from polydiff.domains.molecule.data.prepare import Item, prepare
 from polydiff.support.errors import UserError
@@ -32,7 +32,7 @@ def read_molecules(paths: Sequence[Path], data: MoleculeData, elements: Sequence
     atoms without an element, which mark cut bonds, are removed. Geometries of SMILES are computed.
 
     Arguments:
-        paths: Files of kind .sdf, .xyz, .smi, .csv or .tsv.
+        paths: Files of kind .sdf, .mol, .xyz, .smi, .csv or .tsv.
         data: Section of the configuration, with the column of SMILES in a table.
         elements: Symbols of the elements that the model was trained on.
         most: Largest number of atoms that the model supports.
@@ -56,7 +56,7 @@ def read_molecules(paths: Sequence[Path], data: MoleculeData, elements: Sequence
 def read_item(path: Path, item: Item, selection: Selection) -> Molecule:
     """Return the molecule of one record, frame or line of a file."""
     try:
-        if kind_of(path) == ".sdf" and (molecule := read_record(item.text, selection)) is not None:
+        if item.kind == "record" and (molecule := read_record(item.text, selection)) is not None:
             return molecule
         entry = prepare(item, selection)
         if isinstance(entry, Rejected):

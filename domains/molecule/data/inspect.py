@@ -17,14 +17,13 @@ from polydiff.domains.molecule.chemistry.composition import COMPOSITION
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data.dataset import check_conditions, quarantine_of, quick_library
-from polydiff.domains.molecule.data.files import SMILES_ONLY, kind_of, molecule_files
+from polydiff.domains.molecule.data.files import kind_of, molecule_files
 from polydiff.domains.molecule.data.library import Library, split
 from polydiff.domains.molecule.data.prepare import Item, prepare
 from polydiff.domains.molecule.data.qm9 import folder_of
 from polydiff.domains.molecule.data.source import selection_of
 from polydiff.domains.molecule.workers.pool import in_processes
 from polydiff.support.errors import UserError
-from polydiff.support.files import files_under
 
 TIMED_MOLECULES = 16
 """Number of molecules whose geometries are computed to estimate the time for all."""
@@ -65,9 +64,15 @@ def kinds(files: Iterable[Path]) -> dict[str, int]:
 
 
 def unread_files(path: Path, read: Collection[Path]) -> list[Path]:
-    """Return the files of SMILES in a folder that are not read because other files have positions."""
-    files = [] if path.is_file() else files_under(path, {*SMILES_ONLY, ".gz"})
-    return [file for file in files if kind_of(file) in SMILES_ONLY and file not in read]
+    """Return the files of a folder that are not read: those of other kinds, and SMILES beside files with positions."""
+    known = set(read)
+    return [
+        file
+        for file in path.rglob("*")
+        if file.is_file()
+        and file not in known
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    ]
 
 
 def without_prefix(advice: dict[str, Any]) -> dict[str, Any]:

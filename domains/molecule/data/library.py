@@ -6,7 +6,6 @@ Symbols: n geometries, M atoms of all geometries, P properties.
 from __future__ import annotations
 
 import hashlib
-import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 
 from polydiff.domains.molecule.chemistry.geometry import Molecule, Rejected
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
+from polydiff.domains.molecule.data.formats.columns import NumericColumns
 from polydiff.support.errors import UserError
 
 TRAIN, UNUSED, TEST = 0, 1, 2
@@ -29,12 +29,14 @@ class Entry(NamedTuple):
     """One molecule with its geometries.
 
     Attributes:
-        smiles: Identity of the molecule: the canonical SMILES without hydrogens and stereochemistry, or, if bonds are
-            unknown, a SMILES with single bonds by distance.
+        smiles: Identity of the molecule, a SMILES (`chemistry.identity.molecule_key`); with bonds by distance if it
+            comes without bonds and RDKit perceives none.
         numbers: Atomic numbers (N,).
         positions: Positions of each geometry in Å, (N, 3).
         properties: Properties of each geometry, in the order of `PROPERTIES`; NaN if bonds are unknown.
         source: The SMILES from which geometries were computed; "" if they were given.
+        perceived: Identity of the molecule that RDKit perceives in each geometry; "" if it perceives none.
+        notes: Remarks on how the item was read, such as "its bonds are unknown".
     """
 
     smiles: str
@@ -42,6 +44,8 @@ class Entry(NamedTuple):
     positions: Sequence[np.ndarray]
     properties: Sequence[Sequence[float]]
     source: str = ""
+    perceived: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 class Found(NamedTuple):
@@ -72,8 +76,11 @@ class Library:
         places: Index of the item that each geometry comes from (n,).
         sides: Split of each geometry, `TRAIN`, `UNUSED` or `TEST`; -1 if the data set does not come divided (n,).
         found: Number of items found in the data set.
+        perceived: Identity of the molecule that RDKit perceives in each geometry, "" if none, n of them.
         rejected: Reason -> number of rejected molecules.
-        named: Reason -> places of the first `MAX_NAMED` of them.
+        notes: Remark -> number of used molecules that it applies to.
+        named: Reason or remark -> places of the first `MAX_NAMED` of them.
+        remarks: Remarks on columns.
     """
 
     smiles: Sequence[str]
@@ -84,9 +91,12 @@ class Library:
     places: np.ndarray
     sides: np.ndarray
     found: int
+    perceived: Sequence[str]
     names: tuple[str, ...] = tuple(PROPERTIES)
     rejected: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, int] = field(default_factory=dict)
     named: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.smiles)
@@ -114,6 +124,7 @@ class Library:
         return replace(
             self,
             smiles=[self.smiles[i] for i in chosen.tolist()],
+            perceived=[self.perceived[i] for i in chosen.tolist()],
             numbers=self.numbers[atoms],
             positions=self.positions[atoms],
             first=first,
@@ -128,39 +139,17 @@ class Library:
         return values
 
 
-class NumericColumns:
-    """The numeric columns of a data set, collected row by row.
-
-    A column with any other text is dropped. An empty cell, NaN or an infinite number counts as unknown.
-    """
+class Remarks:
+    """Numbers of molecules by reason or remark, with the places of the first ones."""
 
     def __init__(self) -> None:
-        self.values: dict[str, array[float]] = {}
-        self.dropped: set[str] = set()
-        self.rows = 0
+        self.counts, self.named = Counter[str](), dict[str, list[str]]()
 
-    def add(self, row: Mapping[str, str]) -> None:
-        """Add the row of a used molecule."""
-        for name, text in row.items():
-            if not name or name in self.dropped or not text.strip():
-                continue
-            try:
-                value = float(text)
-            except ValueError:
-                self.dropped.add(name)
-                self.values.pop(name, None)
-                continue
-            column = self.values.setdefault(name, array("d"))
-            column.extend([math.nan] * (self.rows - len(column)))
-            column.append(value if math.isfinite(value) else math.nan)
-        self.rows += 1
-
-    def table(self) -> tuple[tuple[str, ...], np.ndarray]:
-        """Return the names of the columns and their values (rows, columns); NaN if unknown."""
-        found = np.full((self.rows, len(self.values)), np.nan)
-        for i, column in enumerate(self.values.values()):
-            found[: len(column), i] = column
-        return tuple(self.values), found
+    def add(self, text: str, place: str) -> None:
+        """Count a molecule at a place."""
+        self.counts[text] += 1
+        if len(listed := self.named.setdefault(text, [])) < MAX_NAMED:
+            listed.append(place)
 
 
 def stack(everything: Iterable[Found]) -> Library:
@@ -168,31 +157,33 @@ def stack(everything: Iterable[Found]) -> Library:
 
     A repeated molecule is rejected if its geometries are computed.
     """
-    smiles, known = list[str](), set[str]()
+    smiles, perceived, known = list[str](), list[str](), set[str]()
     numbers, places = [np.zeros(0, np.uint8)], [np.zeros((0, 3), np.float32)]
     properties, owners, origins = list[Sequence[float]](), array("q"), array("q")
-    rejected, named, columns, found = Counter[str](), dict[str, list[str]](), NumericColumns(), 0
+    rejected, notes, columns, found = Remarks(), Remarks(), NumericColumns(), 0
     for number, (name, given, row) in enumerate(everything):
         found = number + 1
         entry = Rejected("it repeats an earlier one") if isinstance(given, Entry) and given.source in known else given
         if isinstance(entry, Rejected):
-            rejected[str(entry)] += 1
-            if len(listed := named.setdefault(str(entry), [])) < MAX_NAMED:
-                listed.append(name)
+            rejected.add(str(entry), name)
             continue
+        for note in entry.notes:
+            notes.add(note, name)
         known |= {entry.source} - {""}
         smiles += [entry.smiles] * len(entry.positions)
+        perceived += entry.perceived or [""] * len(entry.positions)
         numbers += [entry.numbers] * len(entry.positions)
         places += entry.positions
         properties += entry.properties
         owners.extend([columns.rows] * len(entry.positions))
         origins.extend([number] * len(entry.positions))
-        columns.add(row)
+        columns.add(row, name)
     extra, table = columns.table()
     kept = [i for i, name in enumerate(extra) if name not in PROPERTIES]
     measured = np.array(properties, np.float64).reshape(-1, len(PROPERTIES))
     return Library(
         smiles=smiles,
+        perceived=perceived,
         numbers=np.concatenate(numbers),
         positions=np.concatenate(places),
         first=np.cumsum([len(part) for part in numbers]).astype(np.int64),
@@ -201,8 +192,10 @@ def stack(everything: Iterable[Found]) -> Library:
         sides=np.full(len(origins), -1, np.int8),
         found=found,
         names=(*PROPERTIES, *(extra[i] for i in kept)),
-        rejected=dict(rejected),
-        named=named,
+        rejected=dict(rejected.counts),
+        notes=dict(notes.counts),
+        named=rejected.named | notes.named,
+        remarks=columns.remarks,
     )
 
 

@@ -19,25 +19,43 @@ from polydiff.domains.molecule.chemistry.geometry import (
     Molecule,
     Rejected,
     atomic_numbers,
+    check_parameters,
     embed,
-    graph_smiles,
     positions,
 )
-from polydiff.domains.molecule.chemistry.perceive import perceive, without_bonds
+from polydiff.domains.molecule.chemistry.identity import molecule_key
+from polydiff.domains.molecule.chemistry.perceive import (
+    has_charged_atoms,
+    perceive,
+    perceive_by_radii,
+    perceived_key,
+    without_bonds,
+)
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES, measure
 from polydiff.domains.molecule.data.filters import (
     Selection,
     check_atoms,
+    check_bond_lengths,
     check_coordinates,
     check_molecule,
+    check_one_piece,
     check_positions,
     has_positions,
     too_many,
 )
+from polydiff.domains.molecule.data.formats.frames import check_comment, parse_frame
 from polydiff.domains.molecule.data.library import Entry
 
 MAX_CHARACTERS_PER_ATOM = 100
 """Largest length of SMILES that is parsed, in characters per allowed atom."""
+NO_SMILES = "RDKit does not understand its SMILES"
+TITLE_FIRST = "its second word is a SMILES, but its first is not; the SMILES must come first"
+"""Reasons that reject a line of SMILES."""
+UNKNOWN_BONDS = "RDKit perceives no bonds in it, so its properties are unknown"
+BY_RADII = "RDKit perceives its bonds in the second attempt, by covalent radii"
+NEUTRAL = "its bonds need charged atoms, but those that RDKit perceives do not and replace them"
+FLAT = 'it has z=0 and no dimension code, so it counts as a drawing; "3D" in columns 21-22 of its second line keeps it'
+"""Remarks on molecules that are used."""
 
 
 class Item(NamedTuple):
@@ -48,21 +66,27 @@ class Item(NamedTuple):
         kind: Kind of text, a key of `READERS`.
         text: The text itself.
         columns: Metadata of the molecule, name -> text.
+        title: Rest of the line of a list of SMILES.
     """
 
     name: str
     kind: str
     text: str
     columns: Mapping[str, str] = {}
+    title: str = ""
 
 
 def prepare(item: Item, selection: Selection) -> Entry | Rejected:
     """Return the molecule of an item, or the reason that rejects it."""
     try:
         with BlockLogs():
-            return READERS[item.kind](item.text, selection)
+            entry = READERS[item.kind](item.text, selection)
+            if not selection.compute:
+                return entry
+            geometries = [Molecule(entry.numbers, r) for r in entry.positions]
+            return entry._replace(perceived=[perceived_key(one) for one in geometries])
     except Rejected as reason:
-        return reason
+        return Rejected(TITLE_FIRST) if str(reason) == NO_SMILES and is_smiles(item.title) else reason
     except (ValueError, RuntimeError) as error:
         return Rejected(f"RDKit fails on it ({type(error).__name__})")
 
@@ -75,8 +99,14 @@ def from_smiles(text: str, selection: Selection) -> Entry:
         raise Rejected(too_many(selection))
     mol = Chem.MolFromSmiles(text)
     if mol is None:
-        raise Rejected("RDKit does not understand its SMILES")
+        raise Rejected(NO_SMILES)
     return with_computed_geometries(mol, selection)
+
+
+def is_smiles(text: str) -> bool:
+    """Return whether RDKit reads a text as the SMILES of a molecule."""
+    with BlockLogs():
+        return bool(text) and len(text) < MAX_CHARACTERS_PER_ATOM and Chem.MolFromSmiles(text) is not None
 
 
 def with_computed_geometries(mol: Any, selection: Selection) -> Entry:
@@ -90,9 +120,10 @@ def with_computed_geometries(mol: Any, selection: Selection) -> Entry:
     check_molecule(Chem.AddHs(plain), selection)
     smiles = Chem.MolToSmiles(plain)
     if not selection.compute:
-        whole = Chem.AddHs(plain)
+        whole = Chem.AddHs(Chem.MolFromSmiles(smiles))
+        check_parameters(whole)
         zeros = np.zeros((whole.GetNumAtoms(), 3), np.float32)
-        return Entry(graph_smiles(plain), atomic_numbers(whole), [zeros], [unknown_properties()], smiles)
+        return Entry(molecule_key(plain), atomic_numbers(whole), [zeros], [unknown_properties()], smiles)
     return entry_of(embed(smiles, selection.conformers, selection.seconds))._replace(source=smiles)
 
 
@@ -108,7 +139,7 @@ def entry_of(mol: Any) -> Entry:
     """Return the entry of an RDKit molecule that has hydrogens and conformers."""
     ids = [conformer.GetId() for conformer in mol.GetConformers()]
     measured = [measure(mol, list(PROPERTIES), i) for i in ids]
-    return Entry(graph_smiles(mol), atomic_numbers(mol), positions(mol), measured)
+    return Entry(molecule_key(mol), atomic_numbers(mol), positions(mol), measured)
 
 
 def unknown_properties() -> list[float]:
@@ -122,73 +153,89 @@ def from_record(text: str, selection: Selection) -> Entry:
     if mol is None:
         raise Rejected("RDKit does not understand its record")
     if not has_positions(mol):
-        return with_computed_geometries(mol, selection)
+        notes = [FLAT] if is_flat(mol, text) else []
+        return with_computed_geometries(mol, selection)._replace(notes=notes)
     check_coordinates(text, mol.GetNumAtoms())
     check_atoms(atomic_numbers(mol).tolist(), selection)
     if len(Chem.GetMolFrags(mol)) > 1:
         raise Rejected("it is in several pieces")
     check_positions(mol.GetConformer().GetPositions())
+    check_bond_lengths(mol)
     if any(atom.GetTotalNumHs() for atom in mol.GetAtoms()):
         if not selection.add_hydrogens:
             raise Rejected("it lacks hydrogens, which data.add_hydrogens=true adds")
         mol = Chem.AddHs(mol, addCoords=True)
     check_molecule(mol, selection)
-    return entry_of(without_labels(mol))
+    better = neutral_perception(mol)
+    return entry_of(without_labels(mol)) if better is None else entry_of(better)._replace(notes=[NEUTRAL])
+
+
+def is_flat(mol: Any, text: str) -> bool:
+    """Return whether a record without a dimension code has all its hydrogens and the coordinate z = 0 throughout."""
+    places = mol.GetConformer().GetPositions()
+    flat = len(places) > 1 and not places[:, 2].any() and bool(places.any())
+    complete = not any(atom.GetTotalNumHs() for atom in mol.GetAtoms())
+    return flat and complete and text.split("\n")[1][20:22].upper() not in ("2D", "3D")
+
+
+def neutral_perception(mol: Any) -> Any:
+    """Return the molecule that RDKit perceives in a geometry, if its atoms have no charges and those of `mol` do."""
+    if not has_charged_atoms(mol):
+        return None
+    perceived = perceive(Molecule(atomic_numbers(mol), mol.GetConformer().GetPositions().astype(np.float32)))
+    return None if perceived is None or has_charged_atoms(perceived) else perceived
 
 
 def from_atoms(text: str, selection: Selection) -> Entry:
-    """Return the molecule of an .xyz frame: a number of atoms and as many lines such as "C 0.0 1.2 -3.4", in Å.
+    """Return the molecule of an .xyz frame: a number of atoms, a comment, and a line such as "C 0.0 1.2 -3.4" for each.
 
-    If RDKit perceives no bonds, its properties are unknown.
+    Positions are in Å. If RDKit perceives no bonds, the properties are unknown.
     """
-    count, *lines = text.splitlines()
+    count, comment, *lines = text.split("\n")
     if not count.strip().isdigit():
         raise Rejected("it does not start with a number of atoms")
     if int(count) > selection.max_atoms:
         raise Rejected(too_many(selection))
     if len(lines) < int(count):
         raise Rejected("it is truncated")
-    atoms = [parse_atom(line) for line in lines[: int(count)]]
-    check_atoms([number for number, _ in atoms], selection)
-    r = np.array([place for _, place in atoms])
-    check_positions(r)
-    molecule = Molecule(np.array([number for number, _ in atoms], np.uint8), r.astype(np.float32))
-    return entry_with_positions(molecule, perceive(molecule))
+    check_comment(comment)
+    molecule = parse_frame(comment, lines[: int(count)])
+    check_atoms(molecule.numbers.tolist(), selection)
+    check_positions(molecule.positions)
+    return entry_by_perception(molecule)
 
 
-def parse_atom(line: str) -> tuple[int, list[float]]:
-    """Return the atomic number and the position of a line of an .xyz; further columns are ignored."""
-    symbol, *rest = line.split()
-    try:
-        number = int(symbol) if symbol.isdigit() else Chem.GetPeriodicTable().GetAtomicNumber(symbol.capitalize())
-        place = [float(word.replace("*^", "e")) for word in rest[:3]]
-    except (ValueError, RuntimeError):
-        number, place = 0, []
-    if len(place) < 3 or not 0 < number < 119:
-        raise Rejected('a line of it is not "element x y z"')
-    return number, place
+def entry_by_perception(molecule: Molecule) -> Entry:
+    """Return the entry of atoms with given positions and the bonds that RDKit perceives, if any."""
+    check_one_piece(molecule.numbers, molecule.positions)
+    molecule = Molecule(molecule.numbers, molecule.positions.astype(np.float32))
+    mol = perceive(molecule)
+    if mol is not None:
+        return entry_with_bonds(molecule, mol)
+    mol = perceive_by_radii(molecule)
+    if mol is not None:
+        return entry_with_bonds(molecule, mol)._replace(notes=[BY_RADII])
+    unknown = [unknown_properties()]
+    return Entry(connectivity_key(molecule), molecule.numbers, [molecule.positions], unknown, notes=[UNKNOWN_BONDS])
 
 
-def entry_with_positions(molecule: Molecule, mol: Any) -> Entry:
-    """Return the entry of a molecule with given positions and its RDKit molecule, which may be None."""
-    if mol is None:
-        return Entry(connectivity_smiles(molecule), molecule.numbers, [molecule.positions], [unknown_properties()])
-    return Entry(graph_smiles(mol), molecule.numbers, [molecule.positions], [measure(mol, list(PROPERTIES))])
+def entry_with_bonds(molecule: Molecule, mol: Any) -> Entry:
+    """Return the entry of atoms with given positions and their RDKit molecule."""
+    return Entry(molecule_key(mol), molecule.numbers, [molecule.positions], [measure(mol, list(PROPERTIES))])
 
 
-def connectivity_smiles(molecule: Molecule) -> str:
-    """Return a SMILES with single bonds by distance, which identifies a molecule whose bond orders are unknown."""
+def connectivity_key(molecule: Molecule) -> str:
+    """Return the key of a molecule with bonds by distance, which identifies one whose bond orders are unknown."""
     mol = without_bonds(molecule)
     rdDetermineBonds.DetermineConnectivity(mol)
-    smiles: str = Chem.MolToSmiles(mol)
-    return smiles
+    return molecule_key(mol)
 
 
 def from_gdb9(text: str, selection: Selection) -> Entry:
     """Return a molecule of QM9 with its atoms and positions.
 
-    Some bonds and charges of gdb9.sdf are wrong. If they do not form a valid neutral molecule, RDKit perceives the
-    bonds instead, and the properties are unknown if it finds none.
+    Some bonds and charges of gdb9.sdf are wrong. If they do not form a valid neutral molecule, or form one with charged
+    atoms where RDKit perceives one without, its perception replaces them. The properties are unknown if it finds none.
     """
     mol = Chem.MolFromMolBlock(text, removeHs=False, sanitize=False)
     if mol is None:
@@ -197,8 +244,13 @@ def from_gdb9(text: str, selection: Selection) -> Entry:
     numbers, r = atomic_numbers(mol), mol.GetConformer().GetPositions()
     check_atoms(numbers.tolist(), selection)
     check_positions(r)
-    molecule = Molecule(numbers, r.astype(np.float32))
-    return entry_with_positions(molecule, mol if sanitise(mol) else perceive(molecule))
+    if not sanitise(mol):
+        return entry_by_perception(Molecule(numbers, r))
+    check_one_piece(numbers, r)
+    molecule, better = Molecule(numbers, r.astype(np.float32)), neutral_perception(mol)
+    if better is None:
+        return entry_with_bonds(molecule, mol)
+    return entry_with_bonds(molecule, better)._replace(notes=[NEUTRAL])
 
 
 def sanitise(mol: Any) -> bool:

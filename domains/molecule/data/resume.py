@@ -89,6 +89,7 @@ def as_json(entry: Entry | Rejected, number: int) -> str:
         return json.dumps({"number": number, "rejected": str(entry)}) + "\n"
     arrays = {"numbers": to_base64(entry.numbers), "positions": [to_base64(places) for places in entry.positions]}
     plain = {"smiles": entry.smiles, "properties": [list(row) for row in entry.properties], "source": entry.source}
+    plain |= {"perceived": list(entry.perceived), "notes": list(entry.notes)}
     return json.dumps({"number": number} | plain | arrays) + "\n"
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from polydiff.contract.domain import Samples
-from polydiff.domains.molecule.chemistry.composition import composition_metrics
-from polydiff.domains.molecule.chemistry.properties import PROPERTIES
+from polydiff.domains.molecule.chemistry.composition import composition_metrics, count_elements
+from polydiff.domains.molecule.chemistry.properties import PROPERTIES, measure
 from polydiff.domains.molecule.conditions import ConditionScaler, evenly_spaced
 from polydiff.domains.molecule.data.dataset import DataSet
 from polydiff.domains.molecule.data.source import enumerated_molecules
 from polydiff.domains.molecule.metrics import sample_set as metrics
-from polydiff.domains.molecule.metrics.examine import Findings, examine, measure_shapes
+from polydiff.domains.molecule.metrics.examine import Findings, PerceivedSample, examine, measure_shapes
 from polydiff.domains.molecule.metrics.sample_set import Reference
 from polydiff.metrics.results import Measured, Metric
 
@@ -41,7 +42,9 @@ class Evaluation:
         whole = frozenset(enumerated_molecules(data.max_heavy)) if data.name == "organic" else frozenset[str]()
         train, test = splits["train"], splits["test"]
         lengths, angles = measure_shapes([train[i] for i in evenly_spaced(len(train), MAX_SHAPES)])
-        return Reference(frozenset(train.smiles), frozenset(test.smiles), whole, lengths, angles)
+        return Reference(
+            frozenset(train.smiles), frozenset(test.smiles), whole, lengths, angles, frozenset(train.perceived) - {""}
+        )
 
     def findings(self, samples: Samples) -> list[Findings]:
         """Return the findings of each sample. Those of the last three sets of samples are cached."""
@@ -54,6 +57,21 @@ class Evaluation:
     def conditions(self, samples: Samples) -> dict[str, list[float]]:
         """Return the conditions of samples in physical units; {} if they have none."""
         return {} if samples.cond is None else self.scaler.physical(samples.cond)
+
+    def caption(self, one: PerceivedSample, described: Mapping[str, Any]) -> str:
+        """Return the conditions that a sample was requested to have and, on a second line, what it has.
+
+        Arguments:
+            one: The sample.
+            described: Its conditions, an entry of `ConditionScaler.describe`.
+        """
+        names = [name for name in self.condition_set.measured if name in described]
+        values = [] if one.mol is None else measure(one.mol, names)
+        counts = count_elements([one.molecule], self.condition_set.elements)[0].tolist()
+        found = dict(zip(names, values, strict=False)) | dict(zip(self.condition_set.symbols, counts, strict=True))
+        rounded = {name: self.scaler.rounded(name, value) for name, value in found.items() if name in described}
+        lines = {"requested": described, "measured": rounded}
+        return "\n".join(f"{word} {self.scaler.caption(values)}" for word, values in lines.items() if values)
 
     def evaluate(self, samples: Samples) -> dict[str, Metric]:
         """Return the metrics of samples."""

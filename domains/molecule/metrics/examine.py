@@ -17,8 +17,9 @@ import numpy as np
 from rdkit import Chem
 from rdkit.Chem import rdForceFieldHelpers
 
-from polydiff.domains.molecule.chemistry.geometry import MAX_MINIMISER_STEPS, Molecule, graph_smiles
-from polydiff.domains.molecule.chemistry.perceive import perceive, perceive_pieces
+from polydiff.domains.molecule.chemistry.geometry import MAX_MINIMISER_STEPS, Molecule
+from polydiff.domains.molecule.chemistry.identity import graph_smiles, molecule_key
+from polydiff.domains.molecule.chemistry.perceive import has_charged_atoms, perceive, perceive_pieces
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES, measure
 from polydiff.domains.molecule.metrics.shapes import Values, bond_angles, bond_lengths, merge_values
 from polydiff.domains.molecule.metrics.stability import stable_atoms, table_smiles
@@ -42,6 +43,7 @@ class PerceivedSample:
         smiles: Canonical SMILES of `mol` without stereochemistry; None if `mol` is None.
         valid: Whether RDKit perceives a molecule, possibly in several pieces.
         connected: Whether bonds by distance join all atoms in one piece, regardless of valences.
+        key: Identity of `mol` (`chemistry.identity.molecule_key`); None if `mol` is None.
     """
 
     molecule: Molecule
@@ -49,18 +51,21 @@ class PerceivedSample:
     smiles: str | None = None
     valid: bool = False
     connected: bool = False
+    key: str | None = None
 
     @property
     def neutral(self) -> bool:
         """Whether `mol` exists and none of its atoms has a formal charge."""
-        return self.mol is not None and not any(atom.GetFormalCharge() for atom in self.mol.GetAtoms())
+        return self.mol is not None and not has_charged_atoms(self.mol)
 
     @classmethod
     def of(cls, molecule: Molecule) -> PerceivedSample:
         """Return the perception of a sample."""
         mol, connected = perceive_pieces(molecule)
         whole = mol if mol is not None and len(Chem.GetMolFrags(mol)) == 1 else None
-        return cls(molecule, whole, None if whole is None else graph_smiles(whole), mol is not None, connected)
+        if whole is None:
+            return cls(molecule, valid=mol is not None, connected=connected)
+        return cls(molecule, whole, graph_smiles(whole), True, connected, molecule_key(whole))
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,12 @@ class Reference:
     """The molecules and geometries that samples are compared with.
 
     Arguments:
-        train: SMILES of the training molecules.
-        test: SMILES of the held-out molecules.
-        universe: SMILES of all molecules that the data set's rule allows; empty if unknown.
+        train: Keys (`chemistry.identity.molecule_key`) of the training molecules.
+        test: Keys of the held-out molecules.
+        universe: Keys of all molecules that the data set's rule allows; empty if unknown.
         lengths: Bond lengths of training geometries in Å by kind.
         angles: Bond angles of training geometries in degrees by kind.
+        perceived: Keys of the molecules that RDKit perceives in the training geometries, as it does in samples.
     """
 
     train: Collection[str]
@@ -43,6 +44,7 @@ class Reference:
     universe: Collection[str] = frozenset()
     lengths: Values = field(default_factory=dict)
     angles: Values = field(default_factory=dict)
+    perceived: Collection[str] = frozenset()
 
 
 def all_metrics(
@@ -60,8 +62,9 @@ def all_metrics(
 
 def graph_metrics(samples: Sequence[PerceivedSample], reference: Reference) -> dict[str, Metric]:
     """Return metrics of the molecules as graphs, by RDKit's perception of bonds."""
-    n, seen = len(samples), [one.smiles for one in samples]
-    train, distinct = set(reference.train), {smiles for smiles in seen if smiles is not None}
+    n, seen = len(samples), [one.key for one in samples]
+    distinct = {key for key in seen if key is not None}
+    novel = distinct - set(reference.train) - set(reference.perceived)
     found = {
         "valid_connected_rdkit": Metric.of(
             share(sum(one.mol is not None for one in samples), n),
@@ -93,15 +96,16 @@ def graph_metrics(samples: Sequence[PerceivedSample], reference: Reference) -> d
             distinct_ratio(seen, distinct, n),
             "",
             "higher",
-            f"Number of distinct valid molecules, by SMILES without stereochemistry, divided by all {n} samples, "
+            f"Number of distinct valid molecules, regardless of stereochemistry, divided by all {n} samples, "
             "including invalid ones. Real data also repeat molecules, in other conformers.",
         ),
         "novel": Metric.of(
-            share(len(distinct - train), len(distinct)),
+            share(len(novel), len(distinct)),
             "",
             "higher",
-            f"Share of the distinct valid molecules that are not among the {len(train)} training molecules. Held-out "
-            "molecules are novel, but so is every wrong one: compare with precision.",
+            f"Share of the distinct valid molecules that are not among the {len(set(reference.train))} training "
+            "molecules, neither as the data write them nor as RDKit perceives their geometries. Held-out molecules are "
+            "novel, but so is every wrong one: compare with precision.",
         ),
     }
     if reference.universe:
@@ -126,14 +130,14 @@ def distinct_ratio(seen: Sequence[str | None], wanted: Set[str], total: int) -> 
     """Return the number of distinct wanted molecules among samples, divided by `total`, with its jackknife error.
 
     Arguments:
-        seen: SMILES of each sample, None if invalid.
-        wanted: SMILES to count.
+        seen: Keys of each sample, None if invalid.
+        wanted: Keys to count.
         total: The denominator.
     """
     if not total:
         return Number(math.nan)
-    counts = Counter(smiles for smiles in seen if smiles in wanted)
-    without = [(len(counts) - (counts.get(smiles or "") == 1)) / total for smiles in seen]
+    counts = Counter(key for key in seen if key in wanted)
+    without = [(len(counts) - (counts.get(key or "") == 1)) / total for key in seen]
     return Number(len(counts) / total, jackknife(without))
 
 

@@ -38,7 +38,7 @@ def show(samples: Sequence[PerceivedSample], captions: Sequence[str]) -> str:
 
     Arguments:
         samples: The samples; the first `SHOWN` are drawn.
-        captions: Conditions of each as text.
+        captions: Conditions of each as text, in one line or several.
     """
     figures = [figure(one, caption) for one, caption in list(zip(samples, captions, strict=True))[:SHOWN]]
     head = f'<div class="molecules" data-colours="{PALETTE}" style="display:flex;flex-wrap:wrap;gap:8px">'
@@ -60,7 +60,7 @@ def script() -> str:
 def figure(one: PerceivedSample, caption: str) -> str:
     """Return one drawing with its caption; a note replaces the drawing if positions are not finite."""
     name = one.smiles if one.smiles is not None else f"{formula(one.molecule)}: no molecule"
-    lines = "<br>".join(html.escape(line) for line in (name, caption) if line)
+    lines = "<br>".join(html.escape(line) for line in (name, *caption.split("\n")) if line)
     if has_finite_positions(one.molecule):
         places, mol = to_principal_axes(one.molecule), with_bonds(one)
         data = f' data-atoms="{atoms(one.molecule, places)}" data-bonds="{bonds(mol)}"'

@@ -18,6 +18,10 @@ from polydiff.domains.molecule.workers.worker import Answer, main
 Inbox: TypeAlias = "queue.SimpleQueue[tuple[Worker, Answer | None]]"
 
 
+START = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from {main.__module__} import main; main()"
+"""What a worker runs. Ctrl-C is for the parent; it may come while the worker still imports."""
+
+
 class Worker:
     """A worker process, and a thread of this process that receives its answers.
 
@@ -30,7 +34,7 @@ class Worker:
         paths = [path or str(os.getcwd()) for path in sys.path]  # noqa: PTH109
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self.process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", "-c", f"from {main.__module__} import main; main()"],
+            [sys.executable, "-P", "-c", START],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **one, "PYTHONPATH": os.pathsep.join(paths)},

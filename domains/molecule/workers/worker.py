@@ -56,9 +56,12 @@ def serve(messages: BinaryIO, answers: BinaryIO) -> None:
         answers: Stream for pickled `Answer`s.
     """
     function, seconds = b"", START_SECONDS
-    with Path(os.devnull).open("w") as null, contextlib.suppress(EOFError):
+    with Path(os.devnull).open("w") as null:
         while True:
-            message = pickle.load(messages)  # noqa: S301 (from our parent)
+            try:
+                message = pickle.load(messages)  # noqa: S301 (from our parent)
+            except (EOFError, pickle.UnpicklingError):  # the parent has ended, perhaps in the middle of a message
+                return
             if len(message) == 2:
                 (function, seconds), answer = message, Answer("ready")
                 import_function(function)
@@ -115,4 +118,7 @@ def main() -> None:
     limit_memory()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # printed text must not mix with answers
-    serve(sys.stdin.buffer, answers)
+    try:
+        serve(sys.stdin.buffer, answers)
+    except BrokenPipeError:  # the parent has ended while an item was computed
+        os._exit(0)  # without another attempt to write the answer

@@ -132,3 +132,18 @@ def test_a_single_atom_is_a_molecule() -> None:
     (helium,) = codec.decode(x, space)
     assert helium.numbers.tolist() == [2]
     assert helium.positions.tolist() == [[0, 0, 0]]
+
+
+@pytest.mark.parametrize("size", [30.0, 9999.0, 1e6])
+def test_one_record_does_not_determine_the_scale(size: float) -> None:
+    library = open_library(MoleculeData(max_heavy=4))
+    scale = Codec.measure(library)["scale"]
+    positions = library.positions.copy()
+    positions[library.first[7]] += np.float32(size)
+    assert Codec.measure(replace(library, positions=positions))["scale"] == pytest.approx(scale, rel=0.02)
+
+
+def test_the_scale_of_usual_geometries_is_the_standard_deviation_of_their_coordinates() -> None:
+    library = open_library(MoleculeData(max_heavy=4))
+    centred = np.concatenate([library[i].positions - library[i].positions.mean(0) for i in range(len(library))])
+    assert Codec.measure(library)["scale"] == pytest.approx(centred.std(), rel=1e-6)

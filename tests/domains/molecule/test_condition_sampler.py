@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -164,3 +165,20 @@ def test_edits_need_all_elements_or_none(domain: MoleculeDomain) -> None:
         model.sample(2, steps=1, guidance=2.0, negative={"O": 0})
     with pytest.raises(UserError, match="formula=C2H6O: this sets the size of new samples"):
         vary(model, given, cond={"formula": "C2H6O"}, steps=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("logp", "99"), ("logp", "-30"), ("atoms", "50"), ("C", "9"), ("formula", "C8H18")]
+)
+def test_a_request_far_outside_of_the_data_gives_a_warning(domain: MoleculeDomain, name: str, value: str) -> None:
+    with pytest.warns(UserWarning, match=r"is far outside of the training data, whose values are .* to"):
+        drawn(domain, n=2, **{name: value})
+
+
+@pytest.mark.parametrize(
+    "requested", [{"logp": "1"}, {"logp": "any"}, {"atoms": "12"}, {"C": "any"}, {"formula": "C2H6O"}]
+)
+def test_a_request_within_the_data_gives_none(domain: MoleculeDomain, requested: dict[str, str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn(domain, n=2, **requested)

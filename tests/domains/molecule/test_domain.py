@@ -17,7 +17,10 @@ from rdkit import Chem
 from polydiff.backbones.config import EGNNConfig
 from polydiff.config.processes import build_denoiser
 from polydiff.contract.discover import build_domain
+from polydiff.contract.domain import Samples
 from polydiff.core.streams import streams
+from polydiff.domains.molecule.chemistry.geometry import Molecule
+from polydiff.domains.molecule.chemistry.perceive import formula
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.condition_sampler import NEAREST_PROFILES
 from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData, Property
@@ -219,3 +222,26 @@ def test_numbers_of_elements_are_withheld_all_or_none() -> None:
     assert all(torch.equal(gone[symbol], gone["C"]) for symbol in symbols)
     assert 0.65 < float(gone["C"].float().mean()) < 0.85  # 1 - 0.5 * 0.5
     assert not torch.equal(gone["C"], gone["logp"])
+
+
+def test_captions_tell_requested_from_measured_conditions() -> None:
+    domain = MoleculeDomain(config(conditions=("logp", "composition")))
+    real = domain.examples("test", 4)
+    assert real.cond is not None
+    page = domain.show(real)
+    assert "requested" not in page
+    assert "measured" not in page
+    wanted = {name: torch.full_like(values, 3.0) for name, values in real.cond.items()}
+    page = domain.show(Samples(real.examples, wanted))
+    (logp, *_), (described, *_) = domain.describe(real.cond), domain.describe(wanted)
+    captions = re.findall(r"<figcaption.*?</figcaption>", page)
+    assert f"<br>requested logp {described['logp']}, " in captions[0]
+    assert f"<br>measured logp {logp['logp']}, {formula(real.examples[0])}" in captions[0]
+    lost = domain.show(Samples([collapsed(one) for one in real.examples], wanted))
+    assert "requested logp" in lost
+    assert "measured logp" not in lost
+
+
+def collapsed(molecule: Molecule) -> Molecule:
+    """Return a molecule whose atoms are all at the origin."""
+    return Molecule(molecule.numbers, molecule.positions * 0)

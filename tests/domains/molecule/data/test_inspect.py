@@ -13,6 +13,8 @@ from molecule_sources_cases import sodium
 from rdkit import Chem
 
 from polydiff.cli import main
+from polydiff.domains.molecule.config import MoleculeData
+from polydiff.domains.molecule.data.dataset import open_library, rejection_reasons
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*Molecules left out:UserWarning", "ignore:.*is unknown for all molecules"
@@ -67,3 +69,30 @@ def test_data_check_lists_files_that_are_not_read(tmp_path: Path, capsys: pytest
     facts = check(capsys, tmp_path)["facts"]
     assert (facts["files"], facts["files not read"]) == ({".xyz": 1}, {".smi": 1, ".csv": 1})
     assert "files not read" not in check(capsys, tmp_path / "a.xyz")["facts"]
+
+
+def test_data_check_counts_as_training_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "own.smi"
+    path.write_text(
+        "\n".join(["F", "[Fe]", "[H][H]", "CB(O)O", "C[Si](C)(C)C", "CCO", "CCN", "OCC", "C[CH2]", "CC=O", "x"])
+    )
+    report = check(capsys, path)
+    with pytest.warns(UserWarning, match="left out"):
+        library = open_library(MoleculeData(path=path, conformers=1))
+    assert (report["found"], report["used"]) == (library.found, library.used)
+    assert set(report["notes"].values()) == set(rejection_reasons(library))
+    assert sum("MMFF94s has no parameters" in note for note in report["notes"].values()) == 1
+
+
+def test_data_check_lists_files_of_other_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.xyz").write_text(sodium(4) + sodium(3))
+    (tmp_path / "sub").mkdir()
+    for name in ("b.pdb", "sub/c.pdb", "README", "labels.json", ".hidden"):
+        (tmp_path / name).write_text("x")
+    assert check(capsys, tmp_path)["facts"]["files not read"] == {".pdb": 2, "": 1, ".json": 1}
+
+
+def test_data_check_reports_remarks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "own.xyz").write_text(sodium(4) + sodium(3))
+    notes = check(capsys, tmp_path / "own.xyz")["notes"].values()
+    assert any(note.startswith("used, 2: RDKit perceives no bonds in it") for note in notes)

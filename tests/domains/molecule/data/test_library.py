@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -44,3 +46,25 @@ def test_one_molecule_cannot_be_split() -> None:
     library = open_library(MoleculeData(max_heavy=2))
     with pytest.raises(UserError, match="At least two different molecules"):
         split(library.take(np.flatnonzero(np.array(library.smiles) == "CC")), 0.2)
+
+
+NOTATIONS = ("[H]/N=C/C", "[H]/N=C\\C", "CC=N", "CS(C)=O", "C[S+](C)[O-]", "C/C=C/C", "C/C=C\\C", "[2H]CCO", "OCC")
+
+
+@pytest.mark.filterwarnings("ignore:.*Molecules left out:UserWarning")
+def test_notations_of_a_molecule_are_in_one_split(tmp_path: Path) -> None:
+    others = [smiles for smiles in enumerated_molecules(4) if smiles not in ("CC=N", "F")]
+    (tmp_path / "own.smi").write_text("\n".join([*NOTATIONS, *others]))
+    library = open_library(MoleculeData(path=tmp_path / "own.smi", conformers=1))
+    assert len(set(library.smiles)) == len({*others, "CC=N", "C[S+](C)[O-]"})
+    for share in (0.1, 0.3, 0.5, 0.7):
+        parts = split(library, share)
+        assert not set(parts["train"].smiles) & set(parts["test"].smiles)
+
+
+def test_keys_of_geometries_are_kept_with_them(library: Library) -> None:
+    assert len(library.perceived) == len(library)
+    same = [key == perceived for key, perceived in zip(library.smiles, library.perceived, strict=True)]
+    assert sum(same) > 0.97 * len(library)
+    part = library.take([5, 2])
+    assert part.perceived == [library.perceived[5], library.perceived[2]]

@@ -4,32 +4,61 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from molecule_files import C60, DAMAGE, HOSTILE, UNUSUAL, blocks, damaged_sdf, hostile_csv, qm9_folder, same_places
+from molecule_files import (
+    C60,
+    DAMAGE,
+    HOSTILE,
+    UNUSUAL,
+    blocks,
+    damaged_sdf,
+    hostile_csv,
+    qm9_folder,
+    same_places,
+    without,
+)
 from molecule_sources_cases import read, sodium
 from rdkit import Chem
 
 from polydiff.config.merge import resolve
 from polydiff.contract.discover import build_domain
 from polydiff.core.streams import streams
+from polydiff.domains.molecule.chemistry.geometry import Molecule, Rejected, embed
+from polydiff.domains.molecule.chemistry.identity import molecule_key
+from polydiff.domains.molecule.chemistry.perceive import perceive
+from polydiff.domains.molecule.chemistry.properties import measure
+from polydiff.domains.molecule.codec import Codec
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import dataset as dataset_module
 from polydiff.domains.molecule.data import source as source_module
-from polydiff.domains.molecule.data.dataset import open_library
+from polydiff.domains.molecule.data.dataset import open_library, quarantine_of
 from polydiff.domains.molecule.data.files import records
 from polydiff.domains.molecule.data.filters import Selection
 from polydiff.domains.molecule.data.library import Entry, split
-from polydiff.domains.molecule.data.prepare import Item, prepare
+from polydiff.domains.molecule.data.prepare import (
+    BY_RADII,
+    FLAT,
+    NEUTRAL,
+    NO_SMILES,
+    TITLE_FIRST,
+    UNKNOWN_BONDS,
+    Item,
+    prepare,
+)
 from polydiff.domains.molecule.data.source import enumerated_molecules, selection_of, source_of
 from polydiff.domains.molecule.domain import MoleculeDomain
 from polydiff.support.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*Molecules left out:UserWarning", "ignore:.*is unknown for all molecules"
+    "ignore:.*Molecules left out:UserWarning",
+    "ignore:.*is unknown for all molecules",
+    "ignore:.*used, .*:UserWarning",
+    "ignore:.*column .*:UserWarning",
 )
 
 
@@ -143,7 +172,7 @@ def test_xyz_files_of_several_frames_and_a_folder_of_them(tmp_path: Path) -> Non
     ("frame", "reason"),
     [
         ("5\n\nC 0 0 0\nH 1 0 0\n", "it is truncated"),
-        ("1\n\nXx 0 0 0\n", "element x y z"),
+        ("1\n\nZz 0 0 0\n", "element x y z"),
         ("1\n\nC 0 0\n", "element x y z"),
         ("1\n\nC 0 0 here\n", "element x y z"),
         ("1\n\nC 0 nan 0\n", "is not finite"),
@@ -240,8 +269,8 @@ def test_a_molecule_with_a_unique_element_is_in_the_training_split(tmp_path: Pat
 
 
 def test_training_on_atoms_without_bonds_and_on_columns(tmp_path: Path) -> None:
-    (tmp_path / "own.xyz").write_text("".join(sodium(4, f"charge={i}") + sodium(3) for i in range(4)))
-    words = {"data.path": str(tmp_path), "data.conditions": "[charge, logp]", "backbone.hidden": "8"}
+    (tmp_path / "own.xyz").write_text("".join(sodium(4, f"dipole={i}") + sodium(3) for i in range(4)))
+    words = {"data.path": str(tmp_path), "data.conditions": "[dipole, logp]", "backbone.hidden": "8"}
     domain = build_domain(resolve("molecule", words=words).config)
     assert isinstance(domain, MoleculeDomain)
     assert domain.quarantine is not None
@@ -250,11 +279,11 @@ def test_training_on_atoms_without_bonds_and_on_columns(tmp_path: Path) -> None:
     batch = domain.batch("train", [0, 1], streams(0, "x", range(2)))
     assert batch.cond is not None
     assert torch.isnan(batch.cond["logp"]).all()
-    _, cond = domain.blank(streams(0, "y", range(4)), {"charge": "2"})
+    _, cond = domain.blank(streams(0, "y", range(4)), {"dipole": "2"})
     assert cond is not None
-    assert torch.isfinite(cond["charge"]).all()
+    assert torch.isfinite(cond["dipole"]).all()
     samples = domain.examples("test", 4)
-    assert "error_charge" not in domain.evaluate(samples)
+    assert "error_dipole" not in domain.evaluate(samples)
     assert samples.cond is not None
     assert {words["logp"] for words in domain.describe(samples.cond)} == {"any"}
 
@@ -302,3 +331,143 @@ def test_splitting_molecules_with_unique_elements_is_an_error(tmp_path: Path) ->
     library = read(qm9_folder(tmp_path / "raw", blocks(3), []))
     with pytest.raises(UserError, match="Of 3 molecules, none can be held out"):
         split(library, 0.2)
+
+
+def record(smiles: str, change: Callable[[str], str] = lambda text: text) -> Entry | Rejected:
+    """Return what is prepared from the record of a molecule with positions, changed."""
+    return prepare(Item("", "record", change(Chem.MolToMolBlock(embed(smiles, 1)))), Selection())
+
+
+def far(text: str) -> str:
+    """Return a record whose fourth atom is 9999 Å away."""
+    return without(text, 7, lambda line: " 9999.0000" + line[10:])
+
+
+def test_a_record_with_an_atom_far_away_is_rejected_whatever_its_format(tmp_path: Path) -> None:
+    assert "longer than 1.5 times" in str(record("CCO", far))
+    atoms = Chem.MolToXYZBlock(embed("CCO", 1)).splitlines()
+    atoms[5] = "H 9999 0 0"
+    assert "several pieces" in str(prepare(Item("", "atoms", "\n".join(atoms)), Selection()))
+    assert "several pieces" in str(prepare(Item("", "gdb9", far(Chem.MolToMolBlock(embed("CCO", 1)))), Selection()))
+    texts = [Chem.MolToMolBlock(embed(smiles, 1)) for smiles in enumerated_molecules(3) if smiles != "F"]
+    (tmp_path / "own.sdf").write_text("$$$$\n".join([*texts, far(Chem.MolToMolBlock(embed("CCO", 1)))]))
+    library = read(tmp_path / "own.sdf")
+    assert (library.used, list(library.rejected.values())) == (len(texts), [1])
+    assert Codec.measure(library)["scale"] < 2
+
+
+def test_water_in_two_pieces_is_rejected() -> None:
+    water = "3\n\nO 0 0 0.12\nH 0 0.76 -0.48\nH 0 -0.76 -0.48"
+    two = "6\n\n" + "\n".join([*water.split("\n")[2:], "O 0 0 3.12", "H 0 0.76 2.52", "H 0 -0.76 2.52"])
+    assert isinstance(prepare(Item("", "atoms", water), Selection()), Entry)
+    assert "several pieces" in str(prepare(Item("", "atoms", two), Selection()))
+
+
+@pytest.mark.parametrize(
+    ("smiles", "written"),
+    [("CNC=O", "C[NH+]=C[O-]"), ("CC(=O)NC", "CC([O-])=[NH+]C"), ("N#CC", "[N-]=[C+]C"), ("C1CC1", "[CH2+]C[CH2-]")],
+)
+@pytest.mark.parametrize("kind", ["record", "gdb9"])
+def test_charged_atoms_in_a_file_yield_to_a_perception_without_charges(kind: str, smiles: str, written: str) -> None:
+    mol, wrong = embed(smiles, 1), Chem.AddHs(Chem.MolFromSmiles(written))
+    order = [atom.GetAtomicNum() for atom in wrong.GetAtoms()]
+    assert sorted(order) == sorted(atom.GetAtomicNum() for atom in mol.GetAtoms())
+    places = match(mol, wrong)
+    conformer = Chem.Conformer(len(order))
+    conformer.SetPositions(mol.GetConformer().GetPositions()[places])
+    conformer.Set3D(True)
+    wrong.AddConformer(conformer, assignId=True)
+    entry = prepare(Item("", kind, Chem.MolToMolBlock(wrong)), Selection())
+    assert isinstance(entry, Entry)
+    assert entry.smiles == molecule_key(mol) == entry.perceived[0]
+    assert list(entry.notes) == [NEUTRAL]
+    assert entry.properties[0][0] == pytest.approx(measure(mol, ["logp"])[0])
+
+
+def match(mol: Chem.Mol, wrong: Chem.Mol) -> list[int]:
+    """Return the atom of `mol` that each atom of `wrong` stands for: single bonds of `wrong` all occur in `mol`."""
+    pattern = Chem.RWMol()
+    for atom in wrong.GetAtoms():
+        pattern.AddAtom(Chem.AtomFromSmarts(f"[#{atom.GetAtomicNum()}]"))
+    for bond in wrong.GetBonds():
+        pattern.AddBond(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), Chem.BondType.UNSPECIFIED)
+    query = Chem.AdjustQueryProperties(pattern.GetMol(), GENERIC)
+    return list(mol.GetSubstructMatch(query))
+
+
+GENERIC = Chem.AdjustQueryParameters.NoAdjustments()
+GENERIC.makeBondsGeneric = True
+
+
+@pytest.mark.parametrize("smiles", ["C[N+](=O)[O-]", "[NH3+]CC(=O)[O-]", "C[N+]#[C-]", "CN=[N+]=[N-]"])
+def test_charges_that_perception_needs_too_are_kept_without_a_remark(smiles: str) -> None:
+    entry = record(smiles)
+    assert isinstance(entry, Entry)
+    assert (entry.smiles, list(entry.notes)) == (molecule_key(Chem.MolFromSmiles(smiles)), [])
+
+
+def test_frames_without_bonds_are_counted_and_attempted_twice(tmp_path: Path) -> None:
+    ring = Chem.MolToXYZBlock(embed("O=C1OCO1", 1))
+    assert perceive(Molecule(*arrays(ring))) is None
+    (tmp_path / "own.xyz").write_text(ring + sodium(4) + Chem.MolToXYZBlock(embed("CCO", 1)))
+    with pytest.warns(UserWarning, match=r"used, 1: RDKit perceives no bonds in it, .* \(frame 2\)"):
+        library = read(tmp_path / "own.xyz")
+    assert library.notes == {BY_RADII: 1, UNKNOWN_BONDS: 1}
+    assert library.smiles[0] == "O=C1OCO1"
+    assert list(library.perceived) == ["", "", "CCO"]
+    assert np.isfinite(library.column("logp")).tolist() == [True, False, True]
+    quarantine = quarantine_of(library, "own.xyz")
+    assert any(UNKNOWN_BONDS in note for note in quarantine.notes.values())
+    assert (quarantine.used, quarantine.left_out) == (3, 0)
+
+
+def arrays(block: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the atomic numbers and positions of an .xyz block."""
+    mol = Chem.MolFromXYZBlock(block)
+    return np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()]), mol.GetConformer().GetPositions()
+
+
+@pytest.mark.parametrize("where", ["own.mol", "folder"])
+def test_a_mol_file_is_a_record(tmp_path: Path, where: str) -> None:
+    (tmp_path / "folder").mkdir()
+    texts = [Chem.MolToMolBlock(embed(smiles, 1)) for smiles in ("CCO", "CC#N")]
+    for place, text in (("own.mol", texts[0]), ("folder/a.mol", texts[0]), ("folder/b.MOL", texts[1])):
+        (tmp_path / place).write_text(text)
+    library = read(tmp_path / where)
+    assert list(library.smiles) == (["CCO"] if where == "own.mol" else ["CCO", "CC#N"])
+    assert same_places(library, 0, texts[0])
+
+
+def test_a_list_with_titles_first_has_a_reason_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "own.smi").write_text("ZINC12 CCO\nZINC13 CCN\nCCC ZINC14\nfoo bar\nfoo\n")
+    assert read(tmp_path / "own.smi", conformers=1).rejected == {TITLE_FIRST: 2, NO_SMILES: 2}
+
+
+@pytest.mark.parametrize(("code", "noted"), [("  ", True), ("2D", False), ("3D", False)])
+def test_a_flat_record_without_a_dimension_code_is_counted(code: str, noted: bool) -> None:
+    mol = embed("O", 1)
+    r = mol.GetConformer().GetPositions()
+    r = (r - r.mean(0)) @ np.linalg.svd(r - r.mean(0))[2].T
+    r[:, 2] = 0
+    mol.GetConformer().SetPositions(r)
+    text = without(Chem.MolToMolBlock(mol), 1, lambda line: line[:20].ljust(20) + code)
+    entry = prepare(Item("", "record", text), Selection())
+    assert isinstance(entry, Entry)
+    assert list(entry.notes) == ([FLAT] if noted else [])
+    assert bool(entry.source) == (code != "3D")
+
+
+def test_one_decimal_comma_does_not_drop_a_column(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("smiles;x;y\nCCO;0,5;1\nCCN;1.5;n/a\nCCC;2;3\n")
+    with pytest.warns(UserWarning, match=r"column x: numbers with a decimal comma: 1, such as '0,5' \(line 2\)"):
+        library = read(tmp_path / "own.csv", conditions=("x",), conformers=1)
+    assert set(library.column("x")) == {0.5, 1.5, 2}
+    assert "y" not in library.names
+    assert any("column y is not read: it has 2 numbers" in remark for remark in library.remarks)
+
+
+def test_remarks_are_kept_in_the_cache(tmp_path: Path) -> None:
+    (tmp_path / "own.xyz").write_text(sodium(4) + sodium(3, "x=1") + sodium(2, "x=1e30"))
+    first, again = read(tmp_path / "own.xyz"), read(tmp_path / "own.xyz")
+    assert first.notes == again.notes == {UNKNOWN_BONDS: 3}
+    assert (list(first.perceived), first.remarks) == (list(again.perceived), again.remarks)

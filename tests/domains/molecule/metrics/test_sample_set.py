@@ -10,6 +10,7 @@ from molecule_cases import molecule, shaken
 from rdkit import Chem
 
 from polydiff.domains.molecule.chemistry.geometry import Molecule
+from polydiff.domains.molecule.chemistry.identity import molecule_key
 from polydiff.domains.molecule.metrics.examine import (
     Findings,
     PerceivedSample,
@@ -129,3 +130,12 @@ def test_property_errors_ignore_unconditioned_and_invalid_samples() -> None:
     assert metric.value == pytest.approx(1.0)  # |1 - 1| and |4 - 2|
     assert metric.error == pytest.approx(1.0)  # standard deviation sqrt(2), over sqrt(2)
     assert "1.5" in metric.meaning  # chance: |1 - 1|, |1 - 2|, |4 - 1|, |4 - 2|
+
+
+def test_a_training_molecule_is_not_novel_in_any_notation() -> None:
+    samples = [PerceivedSample.of(molecule(smiles)) for smiles in ("CS(C)=O", "[H]/N=C/C", "CO", "CCF")]
+    train = {molecule_key(Chem.MolFromSmiles(smiles)) for smiles in ("C[S+](C)[O-]", "CC=N")}
+    assert graph_metrics(samples, Reference(train, set()))["novel"].value == 0.5
+    assert graph_metrics(samples, Reference(train, set(), perceived={"CO"}))["novel"].value == 0.25
+    twice = [PerceivedSample.of(molecule(smiles)) for smiles in ("[H]/N=C/C", "[H]/N=C\\C")]
+    assert graph_metrics(twice, Reference(set(), set()))["unique"].value == 0.5

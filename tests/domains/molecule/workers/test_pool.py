@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from polydiff.domains.molecule.workers import handle
 from polydiff.domains.molecule.workers import pool as workers
 from polydiff.domains.molecule.workers.pool import in_processes
 from polydiff.domains.molecule.workers.worker import TimedOut
+from polydiff.domains.molecule.workers.worker import main as worker_main
 from polydiff.support import progress
 
 TESTS = Path(worker_jobs.__file__).parent
@@ -29,6 +31,14 @@ def alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def ends(process: int) -> bool:
+    """Return whether a process ends within ten seconds."""
+    until = time.monotonic() + 10
+    while alive(process) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not alive(process)
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -141,10 +151,7 @@ def test_workers_end_with_their_parent(tmp_path: Path, stop: signal.Signals) -> 
         error = parent.communicate()[1]
     assert ("KeyboardInterrupt" in error) == (stop == signal.SIGINT)
     assert error.count("Traceback") <= 1
-    until = time.monotonic() + 10
-    while alive(worker) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not alive(worker)
+    assert ends(worker)
 
 
 def test_progress_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,3 +170,47 @@ def test_the_number_of_idle_workers_is_limited(monkeypatch: pytest.MonkeyPatch) 
     assert list(in_processes(worker_jobs.late, [(i, 0.01) for i in range(9)], "numbers", workers=3)) == list(range(9))
     assert len(handle.IDLE) == 1
     assert alive(handle.IDLE[0].process.pid)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM])
+def test_a_busy_worker_whose_parent_is_killed_ends_without_a_word(stop: signal.Signals) -> None:
+    script = """
+        import os
+        from polydiff.domains.molecule.workers.pool import in_processes
+        from worker_jobs import slow
+        results = in_processes(slow, [0.0, 1.0], "items", workers=1)
+        print(next(results), flush=True)
+        next(results)
+    """
+    code = "\n".join(line.strip() for line in script.splitlines())
+    env = {**os.environ, "PYTHONPATH": str(TESTS)}
+    with subprocess.Popen([sys.executable, "-c", code], env=env, stdout=-1, stderr=-1, text=True) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        time.sleep(0.3)
+        parent.send_signal(stop)
+        error = parent.communicate()[1]  # until the worker has closed the stream, too
+    assert ends(worker)
+    assert "Traceback" not in error
+    assert "BrokenPipe" not in error
+
+
+@pytest.mark.parametrize("rest", [b"", b"\x80\x05\x95\x10", pickle.dumps((b"x" * 100,))[:40]])
+def test_a_worker_ends_without_a_word_when_messages_end(rest: bytes) -> None:
+    code = f"from {worker_main.__module__} import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], input=rest, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_ctrl_c_while_a_worker_imports_is_left_to_the_parent(tmp_path: Path) -> None:
+    slow = tmp_path / "polydiff"
+    slow.mkdir()
+    (slow / "__init__.py").write_text("print('imports', flush=True)\nimport time\ntime.sleep(1)\nraise SystemExit(0)\n")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-P", "-c", handle.START]
+    with subprocess.Popen(command, env=env, stdout=-1, stderr=-1, text=True) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "imports\n"
+        worker.send_signal(signal.SIGINT)
+        error = worker.communicate()[1]
+    assert (worker.returncode, error) == (0, "")

@@ -1,0 +1,1 @@
+"""Parts of the file formats of molecules: numeric columns, and frames of .xyz files."""
