@@ -98,7 +98,7 @@ def facts_of(sounds: Sequence[Sound], path: Path) -> dict[str, Any]:
         "channels": counts(header.channels for header in headers),
         "hours": round(sum(seconds) / 3600, 3),
         "durations in s": quantiles(seconds),
-        "clipped": sum(sound.clipped for sound in sounds),
+        "clipped": sum("clipped" in sound.marks for sound in sounds),
     }
     columns = {name: None for sound in sounds for name in sound.entry.columns}
     facts |= {f"column {name}": column_in_words(name, sounds) for name in columns}

@@ -15,7 +15,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import zipfile
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +27,7 @@ from torch.nn import functional
 
 from polydiff.domains.audio import optional_imports as optional
 from polydiff.domains.audio.config import AudioData
-from polydiff.support.errors import UserError, check_file
+from polydiff.support.errors import UserError, check_file, one_line
 from polydiff.support.files import write_atomic
 
 SUFFIX = ".mel.npz"
@@ -196,9 +195,9 @@ def read_mel(path: Path, mel: Mel, channels: int = 1) -> tuple[Tensor, int]:
     try:
         with np.load(path, allow_pickle=False) as held:
             values, length, definition = held["mel"], int(held["length"]), dict(json.loads(str(held["definition"])))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+    except Exception as error:
         raise UserError(
-            f"{path} is not a mel spectrogram file of polydiff ({error}). "
+            f"{path} is not a mel spectrogram file of polydiff ({one_line(error)}). "
             "polydiff.domains.audio.tasks.mel.write_mel writes one."
         ) from error
     expected = asdict(mel)
