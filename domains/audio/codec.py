@@ -54,13 +54,13 @@ class Standardise:
         Raises:
             UserError: The clips are silent or not finite.
         """
-        gains = tuple((-whiten * spectrum(clips)).tolist()) if whiten else ()
-        std = cls(1.0, gains).encode(clips).double().square().mean().sqrt().item()
-        if not 0 < std < float("inf"):
+        level = clips.double().square().mean().sqrt().item()
+        if not 0 < level < math.inf:
             raise UserError(
-                f"The training data has a root mean square of {std}: it is silent or broken. Check data.path."
+                f"The training data has a root mean square of {level}: it is silent or broken. Check data.path."
             )
-        return cls(std, gains)
+        gains = tuple((-whiten * spectrum(clips)).tolist()) if whiten else ()
+        return cls(cls(1.0, gains).encode(clips).double().square().mean().sqrt().item(), gains)
 
     def encode(self, sound: Tensor) -> Tensor:
         """Return states of unit variance (B, C, T) of sounds (B, C, T)."""

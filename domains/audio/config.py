@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -23,24 +24,48 @@ from polydiff.contract.sections import (
 class MelConfig(Section):
     """Mel spectrogram that a vocoder is conditioned on. The defaults of null entries depend on the sample rate."""
 
-    bands: int | None = Field(None, ge=1)
+    bands: int | None = Field(None, ge=1, le=512)
     """Number of filters; null: 40 below 16 kHz, 80 below 32 kHz, 128 above."""
-    hop: int | None = Field(None, ge=1)
+    hop: int | None = Field(None, ge=1, le=32768)
     """Samples between frames; null: the power of two nearest to 11.6 ms."""
-    n_fft: int | None = Field(None, ge=2)
+    n_fft: int | None = Field(None, ge=2, le=32768)
     """Size of the Fourier transform in samples; null: four hops."""
-    window: int | None = Field(None, ge=2)
+    window: int | None = Field(None, ge=2, le=32768)
     """Length of the window in samples; null: n_fft."""
     low: float = Field(0.0, ge=0)
     """Lowest frequency of the filters in Hz."""
     high: float | None = Field(None, gt=0)
     """Highest frequency of the filters in Hz; null: half the sample rate."""
-    power: float = Field(1.0, gt=0)
+    power: float = Field(1.0, gt=0, le=4)
     """Exponent of the magnitudes before the filters sum them."""
-    floor: float = Field(1e-5, gt=0)
+    floor: float = Field(1e-5, ge=1e-30, le=1)
     """Lower bound of the sums before the logarithm."""
     scale: Literal["slaney", "htk"] = "slaney"
     """Frequency scale of the filters; slaney also divides each filter by its width."""
+
+    def resolved(self, sample_rate: int) -> MelConfig:
+        """Return the section with the defaults for a sample rate in Hz in place of null.
+
+        Raises:
+            ValueError: The sizes or frequencies are inconsistent.
+        """
+        hop = self.hop or 2 ** round(math.log2(0.0116 * sample_rate))
+        n_fft = self.n_fft or 4 * hop
+        window, high = self.window or n_fft, self.high or sample_rate / 2
+        bands = self.bands or (40 if sample_rate < 16000 else 80 if sample_rate < 32000 else 128)
+        if not hop <= window <= n_fft:
+            raise ValueError(
+                f"data.mel has hop={hop}, window={window} and n_fft={n_fft}. The hop must be at most the window, and "
+                "the window at most n_fft."
+            )
+        if bands > n_fft // 2:
+            raise ValueError(
+                f"data.mel has bands={bands} and n_fft={n_fft}. A Fourier transform of this size has {n_fft // 2} "
+                "frequencies, and each band needs at least one. Lower data.mel.bands or raise data.mel.n_fft."
+            )
+        if self.low >= high:
+            raise ValueError(f"data.mel.low={self.low:g} must be below the highest frequency, {high:g} Hz.")
+        return self.model_copy(update={"hop": hop, "n_fft": n_fft, "window": window, "high": high, "bands": bands})
 
 
 class AudioData(DataConfig):
@@ -52,7 +77,7 @@ class AudioData(DataConfig):
     name: Literal["plucks", "folder"] = "plucks"
     """plucks: synthesised plucked strings. folder: the sounds of `path`, a folder, a .jsonl, .csv or .tsv table, a .tar
     archive or a .npy array; setting `path` implies it."""
-    sample_rate: int = Field(8000, ge=1000)
+    sample_rate: int = Field(8000, ge=1000, le=1_000_000)
     """Sample rate in Hz. Files of a higher rate are resampled; a .npy array is assumed to have this rate."""
     length: int = Field(4096, ge=256)
     """Length of a clip in samples."""
@@ -122,6 +147,16 @@ class AudioConfig(Config):
     optim: OptimConfig = OptimConfig(lr=2e-3, warmup=50, decay="cosine")
     train: TrainConfig = TrainConfig(steps=4000, batch_size=16, ema=0.99, checkpoint_every=1000)
     sample: SampleConfig = SampleConfig(steps=24, sampler="dpmpp_2m_sde", guidance=1.25)
+
+    @model_validator(mode="after")
+    def _mel_works(self) -> Self:
+        if self.task == "vocode":
+            mel = self.data.mel.resolved(self.data.sample_rate)
+            if (mel.hop or 1) > self.data.length:
+                raise ValueError(
+                    f"data.mel.hop={mel.hop} is longer than a clip of data.length={self.data.length} samples; lower it"
+                )
+        return self
 
     @property
     def whiten(self) -> float:

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 from polydiff.contract.domain import API, DomainSpec
+from polydiff.contract.statistics import check_finite
 from polydiff.support.errors import UserError, one_line, unknown
 
 if TYPE_CHECKING:
@@ -185,8 +186,13 @@ def build_domain(config: Config, statistics: Mapping[str, Any] | None = None) ->
     Arguments:
         config: The run's configuration.
         statistics: The codec's statistics from a checkpoint; None: measure them on the training data.
+
+    Raises:
+        UserError: The domain cannot be used, or a statistic is not finite.
     """
     spec = load_domain_spec(config.domain)
     require(spec)
+    check_finite(statistics or {}, saved=True)
     domain: Domain = load(spec.factory)(config, statistics=statistics)
+    check_finite(domain.statistics)
     return domain

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from polydiff.core.conditions import Classes, Kind, Number, Tokens, given
-from polydiff.support.errors import UserError, unknown
+from polydiff.support.errors import UserError, one_line, unknown
 
 KEPT = 1000
 """Most training values of a number that are kept, evenly spaced in rank, to draw new ones from."""
@@ -252,11 +252,16 @@ def warn_if_far(name: str, value: float, known: Sequence[float], std: float) -> 
 
 
 def read_array(file: Path | BinaryIO, path: Path) -> NDArray[Any]:
-    """Return the array of a .npy file, or of an open file; `path` is used in messages."""
+    """Return the array of a .npy file, or of an open file; `path` is used in messages.
+
+    Raises:
+        UserError: The file is damaged or holds no array. numpy raises errors of many types for damaged files, such as
+            tokenize.TokenError, zipfile.BadZipFile and MemoryError for a shape that a header invents.
+    """
     try:
         array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} cannot be read as an array (.npy): {error}.") from error
+    except Exception as error:
+        raise UserError(f"{path} cannot be read as an array (.npy): {one_line(error)}.") from error
     if not isinstance(array, np.ndarray):
         raise UserError(f"{path} holds several arrays (.npz); save the one that is meant as .npy.")
     return array

@@ -5,10 +5,8 @@ Each layout has a function that returns entries and records invalid ones in a `Q
 
 from __future__ import annotations
 
-import csv
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +14,8 @@ import numpy as np
 
 from polydiff.contract.quarantine import Quarantine
 from polydiff.domains.audio.data.crops import Place
-from polydiff.support.errors import UserError
+from polydiff.domains.audio.data.formats.text import filled, lines_of, mapping, rows_of
+from polydiff.support.errors import UserError, one_line
 from polydiff.support.files import files_under
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"})
@@ -77,10 +76,10 @@ def catalogue(path: Path, aside: Quarantine) -> list[Entry]:
     else:
         entries = tree(path, aside)
     aside.found += len(entries)
-    if not aside.found and path.is_dir():
-        raise UserError(f"{path} contains no sound file ({', '.join(sorted(SUFFIXES))}). Hidden files are ignored.")
     if not aside.found:
-        raise UserError(f"{path} lists no sound.")
+        others = f" Ignored: {aside.ignored_text()}." if aside.ignored else ""
+        none = f"contains no sound file ({', '.join(sorted(SUFFIXES))})" if path.is_dir() else "lists no sound"
+        raise UserError(f"{path} {none}.{others}")
     return entries
 
 
@@ -135,34 +134,11 @@ def exclude_unlisted(aside: Quarantine, reasons: Mapping[str, str]) -> None:
         aside.found += aside.exclude(name, reason)
 
 
-def lines_of(path: Path) -> list[str]:
-    """Return the lines of a text file, [] if it does not exist."""
-    if not path.is_file():
-        return []
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not text in UTF-8: {error}.") from error
-
-
 def beside(path: Path) -> dict[str, Any]:
     """Return the columns from the files beside a sound."""
     columns, vectors = path.with_suffix(".json"), path.with_suffix(".npy")
     metadata = mapping(columns.read_text(encoding="utf-8")) if columns.is_file() else {}
     return metadata | ({EMBEDDING: Place(vectors)} if vectors.is_file() else {})
-
-
-def mapping(text: str | bytes) -> dict[str, Any]:
-    """Return the object in JSON text without its empty cells; raise ValueError for any other value."""
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise ValueError(f"it contains a JSON {type(value).__name__}, not an object of columns")
-    return filled(value)
-
-
-def filled(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row without the cells that are empty, null or NaN, the only value unequal to itself."""
-    return {name: value for name, value in row.items() if value not in (None, "") and value == value}
 
 
 def ljspeech(root: Path, aside: Quarantine) -> list[Entry]:
@@ -199,31 +175,6 @@ def manifest(path: Path, aside: Quarantine) -> list[Entry]:
             continue
         add_entry(entries, entry, f"{path.name}, line {number}", aside)
     return list(entries.values())
-
-
-def rows_of(path: Path) -> Iterator[tuple[int, str | dict[str, Any]]]:
-    """Yield (line number, row) of a table; rows of a .jsonl file are JSON text."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if path.suffix.lower() == ".jsonl":
-                yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
-                return
-            between = "\t" if path.suffix.lower() == ".tsv" else ","
-            reader = csv.DictReader(file, delimiter=between, restkey="beyond", skipinitialspace=True)
-            check_columns(reader.fieldnames or (), path)
-            yield from ((reader.line_num, row) for row in reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        kind = "text in UTF-8" if isinstance(error, UnicodeDecodeError) else "a table"
-        raise UserError(f"{path} is not {kind}: {error}.") from error
-
-
-def check_columns(names: Sequence[str], table: Path) -> None:
-    """Raise UserError if the column `path` is missing or a column name occurs twice."""
-    if "path" not in names:
-        raise UserError(f"{table} has no column `path`. The columns in its first line: {', '.join(names) or 'none'}.")
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"{table} has several columns `{name}`. Rename them.")
 
 
 def entry_of(row: Mapping[str, Any], table: Path) -> Entry:
@@ -270,8 +221,10 @@ def array(path: Path) -> list[Entry]:
     """Return the rows of an array (N, T) or (N, C, T), whose sample rate is data.sample_rate."""
     try:
         sounds = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"data.path={path} cannot be read as an array: {error}.") from error
+    except Exception as error:
+        raise UserError(f"data.path={path} cannot be read as an array: {one_line(error)}.") from error
+    if not isinstance(sounds, np.ndarray):
+        raise UserError(f"data.path={path} holds several arrays (.npz); save the one of the sounds as .npy.")
     if sounds.ndim not in (2, 3) or 0 in sounds.shape or sounds.dtype.kind not in "iuf" or sounds.dtype.kind == "u":
         raise UserError(
             f"data.path={path} must contain sounds of shape (N, T) or (N, C, T) in floating point or signed integers, "

@@ -162,7 +162,7 @@ def size_of(place: Place) -> tuple[int, int, float] | str:
     """Return N, width and the sum of squares of an embedding, or the reason why it cannot be read."""
     try:
         array = vectors(place)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - it becomes the reason
         return why(error)
     rows, width = array.shape
     return rows, width, float(np.square(array, dtype=np.float64).sum())

@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from polydiff.domains.audio import optional_imports as optional
+from polydiff.domains.audio.data.formats.mp3 import right_header
+from polydiff.domains.audio.resample import has_kernel, interpolated, kernel, reach
 
 PAGE = 65_307
 """Upper bound of the bytes of an Ogg page."""
@@ -26,6 +28,8 @@ GRANULES = 2304
 """Samples of two MP3 frames, the period of the decoder's state."""
 SETTLES = 4
 """1 / SETTLES seconds after a seek, the output of an Opus decoder equals that of decoding the whole file to the bit."""
+LOUDEST = 16.0
+"""Largest magnitude of a sound, 24 dB above full scale 1. Larger numbers are on another scale, or broken."""
 SLOW = 60
 """Crops in the first SLOW seconds of an MP3 file of a low sample rate are decoded from the start of the file."""
 
@@ -56,8 +60,8 @@ class Header(NamedTuple):
 def read_crop(place: Place | Path, header: Header, begin: int, length: int, rate: int) -> Tensor:
     """Return samples begin .. begin + length - 1 of a sound resampled to `rate`, with zeros after its end.
 
-    If the rates differ, p input samples become q. The file is then read from a multiple of p, with a margin as wide as
-    the filter, so that the crop equals that of the whole sound resampled.
+    If the rates differ, p input samples become q. The file is then read with a margin as wide as the filter, from a
+    multiple of p if the filter has a kernel, so that the crop equals that of the whole sound resampled.
 
     Arguments:
         place: Place of the sound.
@@ -70,32 +74,55 @@ def read_crop(place: Place | Path, header: Header, begin: int, length: int, rate
         Shape (C, length).
 
     Raises:
-        ValueError: The file is damaged, shorter than its header states, or not finite.
+        ValueError: The file is damaged, shorter than its header states, not finite, or far beyond full scale.
     """
     place = Place(place) if isinstance(place, Path) else place
     divisor = math.gcd(header.rate, rate)
     p, q = header.rate // divisor, rate // divisor
-    margin = p * math.ceil(8 / min(p, q)) if p != q else 0
-    low = max(0, begin // q * p - margin)
-    high = min(header.frames, -(-(begin + length) * p // q) + margin)
-    if low >= high:
-        return torch.zeros(header.channels, length)
-    samples = read_frames(place, header.first + low, header.first + high)
-    if p != q:
-        samples = resampler(p, q)(samples)
-    skip = begin - low // p * q
-    sound = samples[:, skip : skip + length]
+    if p == q:
+        sound = frames_between(place, header, begin, begin + length)
+    elif has_kernel(p, q):
+        margin = p * math.ceil(8 / min(p, q))
+        low = max(0, begin // q * p - margin)
+        samples = frames_between(place, header, low, -(-(begin + length) * p // q) + margin)
+        skip = begin - low // p * q
+        sound = kernel(p, q)(samples)[:, skip : skip + length] if samples.shape[1] else samples
+    else:
+        margin = reach(p, q) + 1
+        low, end = max(0, begin * p // q - margin), min(begin + length, header.length_at(rate))
+        samples = frames_between(place, header, low, -(-end * p // q) + margin)
+        sound = interpolated(samples, low, begin, end - begin, p, q) if samples.shape[1] else samples
     return functional.pad(sound, (0, length - sound.shape[1]))
 
 
+def frames_between(place: Place, header: Header, low: int, high: int) -> Tensor:
+    """Return those of the frames low .. high - 1 of a sound that exist, shape (C, n)."""
+    high = min(high, header.frames)
+    if low >= high:
+        return torch.zeros(header.channels, 0)
+    return read_frames(place, header.first + low, header.first + high)
+
+
 def read_frames(place: Place, low: int, high: int) -> Tensor:
-    """Return frames low .. high - 1, shape (C, high - low); raise ValueError if they are missing or not finite."""
+    """Return frames low .. high - 1, shape (C, high - low).
+
+    Raises:
+        ValueError: Frames are missing, not finite, or have a magnitude above `LOUDEST`.
+    """
     samples = array_frames(place, low, high) if place.row >= 0 else file_frames(place, low, high)
     if samples.shape[1] < high - low:
         raise ValueError(f"it ends after {low + samples.shape[1]} samples")
     if not bool(samples.isfinite().all()):
-        raise ValueError("it contains numbers that are not finite")
+        raise ValueError("it contains numbers that are not finite, or too large for float32")
+    if samples.numel() and (peak := float(samples.abs().amax())) > LOUDEST:
+        raise ValueError(f"it is far beyond full scale, which is 1: it reaches {peak:.4g}{scale_hint(peak)}")
     return samples
+
+
+def scale_hint(peak: float) -> str:
+    """Return advice for sounds of this peak that are on the scale of an integer format, "" for larger ones."""
+    bits = next((bits for bits in (8, 16, 24, 32) if peak <= 2 ** (bits - 1)), None)
+    return f"; if these are integers of {bits} bits, divide by {2 ** (bits - 1)}" if bits else ""
 
 
 def file_frames(place: Place, low: int, high: int) -> Tensor:
@@ -133,7 +160,8 @@ def array_frames(place: Place, low: int, high: int) -> Tensor:
     part = np.array(np.atleast_2d(row)[:, low:high])
     if np.issubdtype(part.dtype, np.integer):
         return torch.from_numpy(part.astype(np.float64) / (np.iinfo(part.dtype).max + 1.0)).float()
-    return torch.from_numpy(part.astype(np.float32))
+    with np.errstate(over="ignore"):  # what is infinite afterwards is reported as such
+        return torch.from_numpy(part.astype(np.float32))
 
 
 @lru_cache(maxsize=4)
@@ -144,16 +172,37 @@ def opened_array(path: Path, stamp: int) -> NDArray[Any]:
 
 
 def source(place: Place) -> AbstractContextManager[Any]:
-    """Return the object that soundfile opens: a file name, or a part of a file."""
+    """Return the object that soundfile opens: a file name, or bytes of a file, with a right header if it lacks one."""
+    if (mended := mp3_header(place, place.path.stat().st_mtime_ns)) is not None:
+        return Region(place, *mended)
     return nullcontext(str(place.path)) if place.size < 0 else Region(place)
 
 
-class Region(io.RawIOBase):
-    """A read-only file object of the bytes of a place."""
+@lru_cache(maxsize=2**14)
+def mp3_header(place: Place, stamp: int) -> tuple[bytes, int] | None:
+    """Return `right_header` of the bytes of a place, cached until the modification time `stamp` of its file changes."""
+    with opened_bytes(place) as file:
+        opening = file.read(3)
+        if opening[:1] != b"\xff" and opening != b"ID3":
+            return None
+        data = opening + file.read()
+    return right_header(data, lambda: optional.soundfile().info(Region(place)).frames)
 
-    def __init__(self, place: Place) -> None:
+
+class Region(io.RawIOBase):
+    """A read-only file object of the bytes of a place.
+
+    Arguments:
+        place: The place.
+        head: Bytes before those of the place.
+        skip: Number of bytes at the beginning of the place that are left out.
+    """
+
+    def __init__(self, place: Place, head: bytes = b"", skip: int = 0) -> None:
         self.file: BinaryIO = place.path.open("rb")
-        self.begin, self.size, self.at = place.offset, place.size, 0
+        size = place.path.stat().st_size - place.offset if place.size < 0 else place.size
+        self.head, self.begin, self.at = head, place.offset + skip, 0
+        self.size = len(head) + max(0, size - skip)
 
     def readable(self) -> bool:
         return True
@@ -170,8 +219,10 @@ class Region(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
-        self.file.seek(self.begin + self.at)
-        data = self.file.read(max(0, min(len(view), self.size - self.at)))
+        data = self.head[self.at : self.at + len(view)]
+        if not data:
+            self.file.seek(self.begin + self.at - len(self.head))
+            data = self.file.read(max(0, min(len(view), self.size - self.at)))
         view[: len(data)] = data
         self.at += len(data)
         return len(data)
@@ -198,9 +249,3 @@ def last_page(place: Place) -> int:
         end = file.read()
     before = end.rfind(b"OggS", 0, max(end.rfind(b"OggS"), 0))
     return max(0, int.from_bytes(end[before + 6 : before + 14], "little", signed=True) - 1) if before >= 0 else 0
-
-
-@lru_cache(maxsize=32)
-def resampler(p: int, q: int) -> Any:
-    """Return torchaudio's resampler from rate p to rate q, cached because its filter is expensive to compute."""
-    return optional.torchaudio("transforms").Resample(p, q)

@@ -23,7 +23,7 @@ from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.data.catalogue import catalogue
 from polydiff.domains.audio.data.columns import chosen, embeddings, fields_of, types_of, values_of, vectors
 from polydiff.domains.audio.data.crops import Place, read_crop
-from polydiff.domains.audio.data.index import Sound, index
+from polydiff.domains.audio.data.index import MARKS, Sound, index, why
 from polydiff.domains.audio.data.source import Values
 from polydiff.support.errors import UserError
 
@@ -67,7 +67,8 @@ class Folder:
         self.splits, left_out = split(sounds, data.test_share)
         self.quarantine.left_out = len(left_out)
         self.starts = {name: [0, *accumulate(map(self.stretches, part))] for name, part in self.splits.items()}
-        self.note("clipped", sum(sound.clipped for part in self.splits.values() for sound in part), "are clipped")
+        for mark, text in MARKS.items():
+            self.note(mark, sum(mark in sound.marks for part in self.splits.values() for sound in part), text)
 
     def note(self, name: str, count: int, text: str) -> None:
         """Store a count, printed at the end of training, if it is not 0."""
@@ -120,9 +121,11 @@ class Folder:
         try:
             crop = self.audible(sound, begins)
             values = {n: vectors(v) if isinstance(v, Place) else v for n, v in values_of(sound, self.types).items()}
-        except (RuntimeError, OSError, ValueError) as error:
-            if self.quarantine.exclude(name, str(error)):
-                warnings.warn(f"{name} is excluded from now on: {error}", stacklevel=2)
+        except (UserError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - it becomes the reason
+            if self.quarantine.exclude(name, reason := why(error)):
+                warnings.warn(f"{name} is excluded from now on: {reason}", stacklevel=2)
             self.quarantine.check()
             return None
         return match_channels(crop, self.data, name), values

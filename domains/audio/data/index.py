@@ -1,7 +1,7 @@
 """Index of a data set: sample rate, channels and length of each sound, cached; invalid sounds are excluded.
 
 Sounds of up to ten seconds are read completely. Of longer ones the start, the end and a few places between are read.
-Truncated, silent or non-finite files are thus found before training. Opening a data set again costs one `stat` per
+Truncated, constant or non-finite files are thus found before training. Opening a data set again costs one `stat` per
 file."""
 
 from __future__ import annotations
@@ -20,7 +20,17 @@ import torch
 from polydiff.contract.quarantine import Quarantine
 from polydiff.domains.audio import optional_imports as optional
 from polydiff.domains.audio.data.catalogue import Entry
-from polydiff.domains.audio.data.crops import Header, Place, opened_array, read_frames, source
+from polydiff.domains.audio.data.crops import (
+    Header,
+    Place,
+    mp3_header,
+    opened_array,
+    opened_bytes,
+    read_frames,
+    source,
+)
+from polydiff.domains.audio.data.formats.ends import missing_bytes, ogg_faults
+from polydiff.support.errors import UserError
 from polydiff.support.files import cache_dir, write_cache
 
 THREADS = 8
@@ -31,25 +41,39 @@ PATIENCE = 5.0
 """Seconds between progress messages."""
 FULL = 0.999
 """Magnitude, of full scale 1, from which on three consecutive samples count as clipped."""
-VERSION = 2
+OFFSET = 0.1
+"""Mean of a channel, of full scale 1, from which on a sound counts as having a DC offset."""
+RATES = 100, 1_000_000
+"""Lowest and highest sample rate in Hz that is used; others are errors in a header."""
+MOST_FRAMES = 2**48
+"""Upper bound of the samples of a sound; libsndfile reports more if a FLAC file does not state its length."""
+VERSION = 3
 """Version of the cached index."""
+MARKS = {
+    "clipped": "are clipped",
+    "offset": f"have a DC offset above {OFFSET:.0%} of full scale",
+    "mended": "are MP3 files whose header states no or a wrong length; all of their frames are used",
+    "cut": "are Ogg files without an end, perhaps cut short; they are used up to there",
+    "chained": "are Ogg files of several streams in a row, of which the first is used",
+}
+"""Property of a usable sound -> remark on the sounds that have it, after their number."""
 
 
 class Facts(NamedTuple):
-    """Cached facts on a file: `rate` in Hz (0 for an array), and whether it is clipped (0 or 1)."""
+    """Cached facts on a file: `rate` in Hz (0 for an array), and its `MARKS`, separated by spaces."""
 
     rate: int
     channels: int
     frames: int
-    clipped: int
+    marks: str
 
 
 class Sound(NamedTuple):
-    """A readable sound; `header` describes its part of the file."""
+    """A readable sound; `header` describes its part of the file, and `marks` are some of `MARKS`."""
 
     entry: Entry
     header: Header
-    clipped: bool
+    marks: frozenset[str] = frozenset()
 
 
 def index(entries: Sequence[Entry], root: Path, rate: int, aside: Quarantine) -> list[Sound]:
@@ -68,7 +92,7 @@ def index(entries: Sequence[Entry], root: Path, rate: int, aside: Quarantine) ->
         try:
             if facts is None:
                 raise ValueError(reasons[entry.place])
-            sounds.append(Sound(entry, part_of(entry, facts, facts.rate or rate), bool(facts.clipped)))
+            sounds.append(Sound(entry, part_of(entry, facts, facts.rate or rate), frozenset(facts.marks.split())))
         except ValueError as error:
             aside.exclude(entry.name, str(error))
     return sounds
@@ -120,7 +144,7 @@ def name_of(place: Place, root: Path) -> str:
     return f"{path}@{place.offset}" if place.size >= 0 else f"{path}[{place.row}]" if place.row >= 0 else path
 
 
-def recall(memory: Path) -> dict[str, list[int]]:
+def recall(memory: Path) -> dict[str, list[Any]]:
     """Return the cached index, empty if it does not exist or is damaged."""
     try:
         entries: Any = json.loads(memory.read_text())
@@ -142,10 +166,16 @@ def looked_at(places: Sequence[Place]) -> Iterator[Facts | str]:
 
 
 def attempt(place: Place) -> Facts | str:
-    """Return the facts on a file, or the reason why it cannot be read."""
+    """Return the facts on a file, or the reason why it cannot be read.
+
+    Damaged files raise errors of many types, such as zipfile.BadZipFile and tokenize.TokenError, so every error is a
+    reason, except that a package or memory is missing.
+    """
     try:
         return look(place)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - it becomes the reason
         return why(error).removeprefix(f"Error opening {str(place.path)!r}: ")
 
 
@@ -153,21 +183,35 @@ def why(error: Exception) -> str:
     """Return an error's message without the error number and the file name."""
     if isinstance(error, UnicodeEncodeError):
         return "its name is not UTF-8"
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
 def look(place: Place) -> Facts:
-    """Return the facts on a file; raise ValueError if it is empty, silent, truncated or not finite."""
+    """Return the facts on a file; raise ValueError if it is empty, constant, truncated, not finite or too loud."""
     rate, channels, frames = header_numbers(place)
-    whole, silent, clipped = frames <= WHOLE * (rate or 16_000), True, False
+    marks = marks_of(place) if place.row < 0 else set()
+    whole, means, constant = frames <= WHOLE * (rate or 16_000), [], True
     for low, high in parts(frames, rate or 16_000, whole):
         x = read_frames(place, low, high)
         full = x.abs() >= FULL
-        silent = silent and not bool(x.any())
-        clipped = clipped or bool((full[:, 2:] & full[:, 1:-1] & full[:, :-2]).any())
-    if silent and (whole or all_zero(place, frames)):
-        raise ValueError("it is silent: all samples are 0")
-    return Facts(rate, channels, frames, int(clipped))
+        means.append(x.double().mean(1))
+        constant = constant and bool((x == x[:, :1]).all())
+        if bool((full[:, 2:] & full[:, 1:-1] & full[:, :-2]).any()):
+            marks.add("clipped")
+    if float(torch.stack(means).mean(0).abs().max()) > OFFSET:
+        marks.add("offset")
+    if constant and (value := constant_of(place, frames)) is not None and (value == 0 or frames > 1):
+        raise ValueError(f"it is silent: all samples are {value:g}")  # a single sample is an impulse
+    return Facts(rate, channels, frames, " ".join(sorted(marks)))
+
+
+def marks_of(place: Place) -> set[str]:
+    """Return the marks of a file's format; raise ValueError if it holds fewer samples than its header states."""
+    with opened_bytes(place) as file:
+        if missing := missing_bytes(file):
+            raise ValueError(f"it is truncated: its header states {missing} bytes more of samples")
+        marks = ogg_faults(file)
+    return marks | ({"mended"} if mp3_header(place, place.path.stat().st_mtime_ns) else set())
 
 
 def parts(frames: int, rate: int, whole: bool) -> list[tuple[int, int]]:
@@ -178,9 +222,16 @@ def parts(frames: int, rate: int, whole: bool) -> list[tuple[int, int]]:
     return [(low, low + size) for low in torch.linspace(0, frames - size, LOOKS).long().tolist()]
 
 
-def all_zero(place: Place, frames: int, block: int = 2**20) -> bool:
-    """Return whether all samples of a sound are 0, reading it in blocks."""
-    return not any(bool(read_frames(place, low, min(low + block, frames)).any()) for low in range(0, frames, block))
+def constant_of(place: Place, frames: int, block: int = 2**20) -> float | None:
+    """Return the value of all samples of a sound, read in blocks; None if a channel has several values, or they differ.
+
+    Channels of different constants are one constant sound too; the value is that of the first channel.
+    """
+    first = read_frames(place, 0, 1)
+    for low in range(0, frames, block):
+        if bool((read_frames(place, low, min(low + block, frames)) != first).any()):
+            return None
+    return float(first[0, 0])
 
 
 def header_numbers(place: Place | Path) -> list[int]:
@@ -196,8 +247,12 @@ def header_numbers(place: Place | Path) -> list[int]:
         source(place) as opened,
     ):  # open() raises the system's error, such as "Permission denied"
         info = optional.soundfile().info(opened)
+    if info.frames > MOST_FRAMES:
+        raise ValueError("its header does not state its length; encode it anew")
     if info.frames < 1:
         raise ValueError("it contains no samples")
     if info.samplerate < 1 or info.channels < 1:
         raise ValueError(f"it has {info.channels} channels at {info.samplerate} Hz")
+    if not RATES[0] <= info.samplerate <= RATES[1]:
+        raise ValueError(f"its sample rate of {info.samplerate} Hz is outside {RATES[0]} to {RATES[1]} Hz")
     return [info.samplerate, info.channels, info.frames]

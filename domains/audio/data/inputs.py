@@ -14,7 +14,7 @@ from torch import Tensor
 from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.data.crops import Header, read_crop
 from polydiff.domains.audio.data.folder import match_channels
-from polydiff.domains.audio.data.index import header_numbers
+from polydiff.domains.audio.data.index import header_numbers, why
 from polydiff.support.errors import UserError, check_file
 
 LONG = 4
@@ -48,8 +48,10 @@ def read_sound(path: Path, data: AudioData) -> Tensor:
         header = Header(path.name, *header_numbers(path))
         length = header.length_at(data.sample_rate)
         sound = read_crop(path, header, 0, length, data.sample_rate)
-    except (RuntimeError, OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as a sound: {error}") from error
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        raise UserError(f"{path} cannot be read as a sound: {why(error)}") from error
     if header.channels > data.channels and (data.mix == "refuse" or data.channels > 1):
         raise UserError(
             f"{path} has {header.channels} channels, but the model was trained on sounds of {data.channels}. Mix the "

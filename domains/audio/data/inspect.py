@@ -9,14 +9,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from polydiff.contract.abilities import Inspection
 from polydiff.contract.quarantine import Quarantine
+from polydiff.contract.statistics import check_finite
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.data.catalogue import SUFFIXES, TABLES, Entry, catalogue
 from polydiff.domains.audio.data.clips import Clips
 from polydiff.domains.audio.data.columns import LABEL, chosen, plain_type
 from polydiff.domains.audio.data.index import Sound, index
+from polydiff.domains.audio.tasks.open_task import measure_task
 from polydiff.support.errors import UserError
 from polydiff.support.files import files_under
 
@@ -26,6 +29,8 @@ SHORTEST, LONGEST = 1024, 65_536
 """Range of the advised length, in samples."""
 NAMED = 12
 """Upper bound of the classes that are listed with their counts."""
+MEASURING = ("upsample", "vocode")
+"""Tasks with statistics of their own, which may be undefined for data that other tasks can be trained on."""
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 """Quantiles that are reported."""
 
@@ -69,6 +74,18 @@ def trained(config: AudioConfig, found: Inspection, prepare: Callable[[AudioConf
         "level in dB (rms of crops)": quantiles(decibels(clips.reference.square().mean((1, 2)).tolist())),
         "peaks in dB": quantiles(decibels(clips.reference.abs().amax((1, 2)).square().tolist())),
     }
+    for task in MEASURING:
+        other = config.model_copy(update={"data": data, "task": task})
+        found.facts[f"task={task}"] = task_in_words(other, clips.reference)
+
+
+def task_in_words(config: AudioConfig, clips: Tensor) -> str:
+    """Return whether a task can be trained on training clips (N, C, T), or why not."""
+    try:
+        check_finite(measure_task(config, clips))
+    except UserError as error:
+        return f"cannot be trained: {error}"
+    return "can be trained"
 
 
 def facts_of(sounds: Sequence[Sound], path: Path) -> dict[str, Any]:
@@ -81,7 +98,7 @@ def facts_of(sounds: Sequence[Sound], path: Path) -> dict[str, Any]:
         "channels": counts(header.channels for header in headers),
         "hours": round(sum(seconds) / 3600, 3),
         "durations in s": quantiles(seconds),
-        "clipped": sum(sound.clipped for sound in sounds),
+        "clipped": sum("clipped" in sound.marks for sound in sounds),
     }
     columns = {name: None for sound in sounds for name in sound.entry.columns}
     facts |= {f"column {name}": column_in_words(name, sounds) for name in columns}

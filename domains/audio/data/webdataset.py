@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from polydiff.domains.audio.data.catalogue import EMBEDDING, SUFFIXES, Entry, mapping
+from polydiff.domains.audio.data.catalogue import EMBEDDING, SUFFIXES, Entry
 from polydiff.domains.audio.data.crops import Place
+from polydiff.domains.audio.data.formats.text import mapping
 from polydiff.support.errors import UserError
 
 

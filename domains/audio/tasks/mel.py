@@ -15,7 +15,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import zipfile
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +27,7 @@ from torch.nn import functional
 
 from polydiff.domains.audio import optional_imports as optional
 from polydiff.domains.audio.config import AudioData
-from polydiff.support.errors import UserError, check_file
+from polydiff.support.errors import UserError, check_file, one_line
 from polydiff.support.files import write_atomic
 
 SUFFIX = ".mel.npz"
@@ -70,29 +69,11 @@ class Mel:
         Raises:
             UserError: The sizes or frequencies are inconsistent.
         """
-        mel, rate = data.mel, data.sample_rate
-        hop = mel.hop or default_hop(rate)
-        n_fft = mel.n_fft or 4 * hop
-        window, high = mel.window or n_fft, mel.high or rate / 2
-        if not hop <= window <= n_fft:
-            raise UserError(
-                f"data.mel has hop={hop}, window={window} and n_fft={n_fft}. The hop must be at most the window, and "
-                "the window at most n_fft."
-            )
-        if mel.low >= high:
-            raise UserError(f"data.mel.low={mel.low:g} must be below the highest frequency, {high:g} Hz.")
-        return cls(
-            sample_rate=rate,
-            n_fft=n_fft,
-            window=window,
-            hop=hop,
-            bands=mel.bands or default_bands(rate),
-            low=mel.low,
-            high=high,
-            power=mel.power,
-            floor=mel.floor,
-            scale=mel.scale,
-        )
+        try:
+            mel = data.mel.resolved(data.sample_rate)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        return cls(sample_rate=data.sample_rate, **mel.model_dump())
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the log-mel spectrograms of sounds (B, C, T), with channels concatenated, (B, C bands, frames)."""
@@ -110,16 +91,6 @@ class Mel:
     def frames(self, length: int) -> int:
         """Return the number of frames of a clip of `length` samples."""
         return -(-length // self.hop)
-
-
-def default_hop(sample_rate: int) -> int:
-    """Return the power of two nearest to 11.6 ms in samples: 256 at 22,050 Hz."""
-    return int(2 ** round(math.log2(0.0116 * sample_rate)))
-
-
-def default_bands(sample_rate: int) -> int:
-    """Return the default number of filters for a sample rate in Hz."""
-    return 40 if sample_rate < 16000 else 80 if sample_rate < 32000 else 128
 
 
 @lru_cache(maxsize=8)
@@ -196,9 +167,9 @@ def read_mel(path: Path, mel: Mel, channels: int = 1) -> tuple[Tensor, int]:
     try:
         with np.load(path, allow_pickle=False) as held:
             values, length, definition = held["mel"], int(held["length"]), dict(json.loads(str(held["definition"])))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+    except Exception as error:
         raise UserError(
-            f"{path} is not a mel spectrogram file of polydiff ({error}). "
+            f"{path} is not a mel spectrogram file of polydiff ({one_line(error)}). "
             "polydiff.domains.audio.tasks.mel.write_mel writes one."
         ) from error
     expected = asdict(mel)

@@ -36,6 +36,8 @@ PLAIN = Standardise(1.0)
 """The identity codec."""
 LEAST = 1e-3
 """Lower bound of the envelope, relative to the level of a recording."""
+FAINT = 1e-3
+"""Level of the missing part, relative to the envelope, below which it is rounding error rather than sound."""
 MEL = "mel"
 """Name of the condition on a mel spectrogram."""
 
@@ -132,17 +134,28 @@ class Upsample:
         """Return the codec that whitens the missing part of training sounds (N, C, T).
 
         Its gains are means over clips in dB and its std is the median over clips, so that a few loud clips do not
-        dominate. In the band of the recordings the gains are those of the strongest missing frequencies.
+        dominate. In the band of the recordings the gains are those of the strongest missing frequencies. Clips whose
+        missing part is below `FAINT`, such as digital silence and constant tails, are not measured: their spectrum is
+        rounding error or undefined.
+
+        Raises:
+            UserError: No clip has a missing part.
         """
         sounds, low = sounds[:MEASURED], self.data.given_rate
         space = self.space(self.degraded(sounds, [LowPass("brickwall", low / 2)] * len(sounds)))
         missing = space.encode(sounds)
+        missing = missing[missing.square().mean((1, 2)).sqrt() > FAINT]
+        if not len(missing):
+            raise UserError(
+                f"The {len(sounds)} training clips that were measured contain nothing above {low / 2:g} Hz, so there "
+                "is nothing to restore. Lower data.low_rate, or train on recordings with these frequencies."
+            )
         power = torch.stack([spectrum(clip[None]) for clip in missing]).mean(0)
         known = torch.linspace(0, self.data.sample_rate / 2, len(power)) < low / 2
         power = torch.where(known, power[~known].max(), power)
         gains = tuple((power.max() - power).tolist())
         level = Standardise(1.0, gains).encode(missing).square().mean((1, 2)).sqrt().median()
-        return Standardise(float(level.clamp(min=1e-3)), gains)
+        return Standardise(float(level.clamp(min=FAINT)), gains)
 
     def read(self, path: Path, degrade: bool = False) -> tuple[dict[str, Tensor], int]:
         """Return the task's conditions (1, ...) from one file, and the length of the restored sound in samples.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -19,6 +20,28 @@ from polydiff.core.conditions import Classes, Number, Tokens
 from polydiff.core.streams import streams
 from polydiff.domains.audio.data.crops import Place, read_frames
 from polydiff.support.errors import UserError
+
+
+def saved(x: np.ndarray, many: bool = False) -> bytes:
+    """The bytes of a .npy file, or of an .npz file."""
+    buffer = io.BytesIO()
+    np.savez(buffer, x=x) if many else np.save(buffer, x)
+    return buffer.getvalue()
+
+
+GOOD = saved(np.ones((4, 2000), np.float32))
+DAMAGED = {
+    "no array": b"no",
+    "empty": b"",
+    "header of another syntax": GOOD[:12] + b"(" + GOOD[13:],
+    "header without an end": GOOD[:10] + b"{'descr': ((((" + GOOD[24:],
+    "half": GOOD[:4000],
+    "invented shape": GOOD.replace(b"2000), }  ", b"200000), }"),
+    "objects": saved(np.array([{}, None])),
+    "several": saved(np.ones((4, 2000)), many=True),
+    "half of several": saved(np.ones((4, 2000)), many=True)[:3000],
+    "damaged list of several": saved(np.ones((4, 2000)), many=True)[:-30] + bytes(30),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -247,6 +270,35 @@ def test_arrays_that_contain_no_sounds_raise(tmp_path: Path) -> None:
     (tmp_path / "x.pdf").write_bytes(b"no")
     with pytest.raises(UserError, match="neither a folder"):
         folder(tmp_path / "x.pdf")
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_array_is_one_error(tmp_path: Path, damage: str) -> None:
+    (tmp_path / "x.npy").write_bytes(DAMAGED[damage])
+    with pytest.raises(UserError, match=r"x\.npy (cannot be read as an array|holds several|must contain)"):
+        folder(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_embedding_excludes_its_sound(tmp_path: Path, damage: str) -> None:
+    for i in range(40):
+        write(tmp_path / f"{i:02d}.wav", i, frames=600)
+        np.save(tmp_path / f"{i:02d}.npy", np.ones((2, 4), np.float32))
+    (tmp_path / "07.npy").write_bytes(DAMAGED[damage])
+    with pytest.warns(UserWarning, match="1 of 40 sounds"):
+        source = folder(tmp_path, conditions=("embedding",))
+    assert list(source.quarantine.reasons) == ["07.wav"]
+    assert source.quarantine.reasons["07.wav"].startswith("its embedding: ")
+
+
+@pytest.mark.parametrize("row", [3000 * "[", '{"path": ' + 3000 * "[", '{"path": "0.wav", "n": ' + 5000 * "9" + "}"])
+def test_a_row_that_cannot_be_parsed_is_excluded(tmp_path: Path, row: str) -> None:
+    for i in range(30):
+        write(tmp_path / f"{i}.wav", i, frames=600)
+    rows = [json.dumps({"path": f"{i}.wav"}) for i in range(1, 30)]
+    (tmp_path / "t.jsonl").write_text("\n".join([row, *rows]))
+    with pytest.warns(UserWarning, match="1 of 30 sounds"):
+        assert list(folder(tmp_path / "t.jsonl").quarantine.reasons) == ["t.jsonl, line 1"]
 
 
 def test_quiet_crops_are_drawn_again(tmp_path: Path) -> None:

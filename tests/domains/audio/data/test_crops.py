@@ -13,6 +13,7 @@ from audio_files_cases import RATE, folder_of, header, headers, settings, sound,
 from polydiff.core.streams import streams
 from polydiff.domains.audio.data.crops import read_crop
 from polydiff.domains.audio.data.folder import Folder
+from polydiff.domains.audio.resample import interpolated
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +75,34 @@ def test_a_resampled_crop_is_the_slice_of_the_whole_file_resampled(tmp_path: Pat
     for begin in (0, 1, 160, 4321, whole.shape[1] - 1000):
         crop = read_crop(path, header(path), begin, 1000, to)
         torch.testing.assert_close(crop, whole[:, begin : begin + 1000], atol=1e-5, rtol=0)
+
+
+def test_a_crop_at_odd_rates_is_the_slice_of_the_whole_file_resampled(tmp_path: Path) -> None:
+    x = sound(30_000, 2)
+    path = write(tmp_path / "a.wav", x, 44101)
+    stored = torch.from_numpy(soundfile.read(str(path), dtype="float32", always_2d=True)[0].T.copy())
+    whole = interpolated(stored, 0, 0, header(path).length_at(8000), 44101, 8000)
+    for begin in (0, 1, 160, 4321, whole.shape[1] - 500):
+        crop = read_crop(path, header(path), begin, 1000, 8000)
+        kept = whole[:, begin : begin + 1000]
+        torch.testing.assert_close(crop[:, : kept.shape[1]], kept, atol=1e-6, rtol=0)
+        assert not crop[:, kept.shape[1] :].any()
+    assert not read_crop(path, header(path), 10**6, 50, 8000).any()
+
+
+@pytest.mark.parametrize(
+    ("peak", "hint"),
+    [(17.0, "integers of 8 bits"), (2e4, "16 bits, divide by 32768"), (1e9, "32 bits"), (1e38, "reaches 1e+38")],
+)
+def test_numbers_far_beyond_full_scale_are_an_error_with_the_peak(tmp_path: Path, peak: float, hint: str) -> None:
+    path = tmp_path / "a.wav"
+    x = sound(5000)[0].numpy()
+    soundfile.write(str(path), x / abs(x).max() * peak, RATE, subtype="FLOAT")
+    with pytest.raises(ValueError, match="far beyond full scale") as raised:
+        read_crop(path, header(path), 0, 5000, RATE)
+    assert hint in str(raised.value).replace("bits;", "bits")
+    soundfile.write(str(path), x / abs(x).max() * 15.9, RATE, subtype="FLOAT")
+    assert read_crop(path, header(path), 0, 5000, RATE).abs().max() > 15
 
 
 def test_after_the_end_there_is_silence(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def named(name: str, **more: Any) -> Sound:
     """Return a sound of this name without a file."""
     folder, slash, _ = name.partition("/")
     columns = {"label": folder} if slash else {}
-    return Sound(Entry(name, Place(Path(name)), columns, **more), Header(name, RATE, 1, 1000), False)
+    return Sound(Entry(name, Place(Path(name)), columns, **more), Header(name, RATE, 1, 1000))
 
 
 def test_crops_depend_on_their_generator_and_start_anywhere(tmp_path: Path) -> None:

@@ -250,3 +250,16 @@ def test_data_check_of_a_missing_path(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "contains no sound file" in capsys.readouterr().out
     assert main(["data", "check", str(tmp_path), "--domain", "image"]) == 2
     assert "holds 0 images" in capsys.readouterr().out
+
+
+def test_data_check_examines_every_task(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.stack([sound(i) for i in range(12)]))
+    facts = inspect("audio", tmp_path / "a.npy", {"data.sample_rate": "8000"}).facts
+    assert facts["task=upsample"] == facts["task=vocode"] == "can be trained"
+    tails = np.full((12, 16384), 0.3, np.float32)
+    tails[:, -1] = 0
+    np.save(tmp_path / "b.npy", tails)
+    found = inspect("audio", tmp_path / "b.npy", {"data.length": "256", "data.sample_rate": "8000"})
+    assert not found.problems
+    assert "cannot be trained: " in found.facts["task=upsample"]
+    assert "contain nothing above 2000 Hz" in found.facts["task=upsample"]

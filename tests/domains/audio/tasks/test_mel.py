@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
+from polydiff.config.merge import resolve
 from polydiff.domains.audio.config import AudioData, MelConfig
 from polydiff.domains.audio.data.plucks import Plucks
 from polydiff.domains.audio.metrics.distances import log_spectral_distance
@@ -49,6 +52,7 @@ def test_the_definition_depends_on_the_sample_rate_and_the_configuration(
     [
         ({"window": 2048, "n_fft": 512}, "hop=128, window=2048 and n_fft=512. The hop must be at most the window"),
         ({"hop": 128, "n_fft": 64}, "hop=128, window=64 and n_fft=64"),
+        ({"n_fft": 128, "bands": 65, "hop": 64}, "bands=65 and n_fft=128. A Fourier transform of this size has 64"),
         ({"low": 4000}, "low=4000 must be below the highest frequency, 4000 Hz"),
         ({"low": 300, "high": 200}, "low=300 must be below the highest frequency, 200 Hz"),
     ],
@@ -56,6 +60,38 @@ def test_the_definition_depends_on_the_sample_rate_and_the_configuration(
 def test_an_invalid_definition_raises(changes: dict[str, int], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Mel.of(AudioData(mel=MelConfig.model_validate(changes)))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"data.mel.hop": "1000000"}, "mel.hop"),
+        ({"data.mel.bands": "100000"}, "mel.bands"),
+        ({"data.mel.n_fft": "1000000"}, "mel.n_fft"),
+        ({"data.mel.window": "1000000"}, "mel.window"),
+        ({"data.mel.power": "1e300"}, "mel.power"),
+        ({"data.mel.floor": "1e-60"}, "mel.floor"),
+        ({"data.mel.floor": "1e30"}, "mel.floor"),
+        ({"data.mel.hop": "1024"}, "hop=1024 is longer than a clip of data.length=512"),
+        ({"data.mel.hop": "64", "data.mel.n_fft": "32"}, "hop=64, window=32 and n_fft=32"),
+        ({"data.mel.bands": "512"}, "bands=512 and n_fft=512"),
+        ({"data.mel.low": "3900", "data.mel.high": "3000"}, "must be below the highest frequency"),
+        ({"data.sample_rate": "1000000000"}, "sample_rate"),
+    ],
+)
+def test_settings_that_cannot_work_are_errors_before_data_are_read(
+    words: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Plucks, "clips", lambda *_: pytest.fail("data were read"))
+    with pytest.raises(UserError, match=re.escape(message)):
+        resolve("audio", words={"task": "vocode", "data.length": "512", **words})
+
+
+def test_the_largest_settings_take_seconds() -> None:
+    begin = time.monotonic()
+    mel = Mel.of(AudioData(sample_rate=48000, mel=MelConfig(bands=512, n_fft=32768, hop=8192)))
+    assert mel(torch.zeros(2, 1, 40_000)).shape == (2, 512, 5)
+    assert time.monotonic() - begin < 20
 
 
 @pytest.mark.parametrize("scale", ["slaney", "htk"])

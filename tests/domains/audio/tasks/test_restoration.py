@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Samples
 from polydiff.core.streams import streams
+from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.domain import Audio
 from polydiff.domains.audio.tasks.low_rate import envelope, within
@@ -152,3 +155,41 @@ def test_distances_to_the_truth_are_those_of_the_task(upsampler: Audio, vocoder:
         assert all(same[name].value == 0 for name in names | {"mr_stft"})
         assert same["si_snr"].value == math.inf
         assert 0 < other["lsd"].value <= 0.2 * math.log2(10) * math.log10(2) * 10
+
+
+def tone_and(rest: str, n: int = 24) -> Tensor:
+    """Clips (n, 1, 2048) at 8 kHz, two in three of which are digital silence, a constant tail or a DC offset."""
+    t = torch.arange(2048) / 8000
+    g = torch.Generator().manual_seed(0)
+    clips = torch.stack([0.3 * torch.sin(2 * math.pi * (200 + 10 * i) * t) for i in range(n)])[:, None]
+    clips = clips + 0.01 * torch.randn(clips.shape, generator=g)
+    quiet = torch.arange(n)[:, None, None] % 3 > 0
+    tails = {"silence": 0 * clips, "tail": clips[..., -1:].expand_as(clips), "offset": clips * 0 + 0.2}
+    return torch.where(quiet, tails[rest], clips)
+
+
+@pytest.mark.parametrize("rest", ["silence", "tail", "offset"])
+def test_upsampling_is_measured_on_the_clips_that_have_a_missing_part(rest: str) -> None:
+    clips = tone_and(rest)
+    upsample = Upsample(DATA, Standardise(1.0))
+    assert upsample.measure(clips) == upsample.measure(clips[::3])
+    made = Upsample(DATA, Standardise(1.0), upsample.measure(clips))
+    known = made.observe(clips, streams(0, "observe", range(len(clips))))
+    states = made.space(known).encode(clips)
+    assert bool(states.isfinite().all())
+    assert float(states.abs().max()) < 100  # not thousands, as with a scale of rounding errors
+    assert 0.3 < float(states[::3].square().mean().sqrt()) < 3
+
+
+@pytest.mark.parametrize("level", [0.0, 0.3])
+def test_upsampling_of_sounds_with_nothing_to_restore_is_an_error(level: float) -> None:
+    with pytest.raises(UserError, match=r"contain nothing above 2000 Hz.*Lower data\.low_rate"):
+        Upsample(DATA, Standardise(1.0)).measure(torch.full((4, 1, 2048), level))
+
+
+def test_upsampling_trains_on_sounds_with_digital_silence(tmp_path: Path) -> None:
+    np.save(tmp_path / "clips.npy", torch.cat([tone_and("silence"), torch.zeros(24, 1, 3 * 2048)], -1)[::3].numpy())
+    data = {"name": "folder", "path": tmp_path / "clips.npy", "length": 2048}
+    audio = build_domain(AudioConfig(task="upsample", data=AudioData.model_validate(data)))
+    x = audio.batch("train", range(8), streams(0, "augment", range(8))).x
+    assert bool(x.isfinite().all())

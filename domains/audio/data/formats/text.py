@@ -1,0 +1,67 @@
+"""Text that describes sounds: lists of files, tables, and JSON objects."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from polydiff.support.errors import UserError
+
+
+def lines_of(path: Path) -> list[str]:
+    """Return the lines of a text file, [] if it does not exist."""
+    if not path.is_file():
+        return []
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise not_text(path, error) from error
+
+
+def rows_of(path: Path) -> Iterator[tuple[int, str | dict[str, Any]]]:
+    """Yield (line number, row) of a table; rows of a .jsonl file are JSON text."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if path.suffix.lower() == ".jsonl":
+                yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
+                return
+            between = "\t" if path.suffix.lower() == ".tsv" else ","
+            reader = csv.DictReader(file, delimiter=between, restkey="beyond", skipinitialspace=True)
+            check_columns(reader.fieldnames or (), path)
+            yield from ((reader.line_num, row) for row in reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise not_text(path, error) from error
+
+
+def not_text(path: Path, error: Exception) -> UserError:
+    """Return the error for a list or table that cannot be read."""
+    kinds = {OSError: "readable", UnicodeDecodeError: "text in UTF-8", csv.Error: "a table"}
+    return UserError(f"{path} is not {next(text for kind, text in kinds.items() if isinstance(error, kind))}: {error}.")
+
+
+def check_columns(names: Sequence[str], table: Path) -> None:
+    """Raise UserError if the column `path` is missing or a column name occurs twice."""
+    if "path" not in names:
+        raise UserError(f"{table} has no column `path`. The columns in its first line: {', '.join(names) or 'none'}.")
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{table} has several columns `{name}`. Rename them.")
+
+
+def mapping(text: str | bytes) -> dict[str, Any]:
+    """Return the object in JSON text without its empty cells; raise ValueError for any other value."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("it contains JSON that is nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"it contains a JSON {type(value).__name__}, not an object of columns")
+    return filled(value)
+
+
+def filled(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row without the cells that are empty, null or NaN, the only value unequal to itself."""
+    return {name: value for name, value in row.items() if value not in (None, "") and value == value}
