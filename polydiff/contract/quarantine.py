@@ -30,6 +30,8 @@ class Quarantine:
         left_out: How many of them are usable but were not requested.
         reasons: Name -> why it is excluded.
         notes: Key -> further remark, such as "12 sounds are clipped".
+        ignored: Kind of file that is not read, such as ".txt" -> number.
+        splits: Class, or "all" -> {"train": n, "test": n}; {} if the examples are not counted by split.
     """
 
     place: str
@@ -38,6 +40,8 @@ class Quarantine:
     left_out: int = 0
     reasons: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    ignored: dict[str, int] = field(default_factory=dict)
+    splits: dict[str, dict[str, int]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -75,14 +79,23 @@ class Quarantine:
         left_out = f"{self.left_out} left out, " if self.left_out else ""
         notes = "".join(f"; {note}" for note in self.notes.values())
         excluded = f"{len(self.reasons)} excluded"
-        return f"{self.found} {self.things} found: {self.used} used, {left_out}{excluded}{notes}."
+        ignored = f"; ignored: {self.ignored_text()}" if self.ignored else ""
+        return f"{self.found} {self.things} found: {self.used} used, {left_out}{excluded}{notes}{ignored}."
+
+    def ignored_text(self) -> str:
+        """Return the numbers of ignored files by kind, such as "3 .txt, 1 .mp4"."""
+        return ", ".join(f"{n} {printable(kind)}" for kind, n in self.ignored.items())
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as plain values."""
         about = {"place": printable(self.place), "things": self.things}
         counts = {"found": self.found, "used": self.used, "left_out": self.left_out}
         excluded = {printable(name): printable(reason) for name, reason in self.reasons.items()}
-        return {**about, **counts, "excluded": excluded, "notes": self.notes}
+        return {**about, **counts, "excluded": excluded, "notes": self.notes, **self.further()}
+
+    def further(self) -> dict[str, Any]:
+        """Return ignored files and numbers by split, where they are known."""
+        return {name: value for name, value in (("ignored", self.ignored), ("splits", self.splits)) if value}
 
 
 def printable(text: str) -> str:
@@ -103,5 +116,5 @@ def summary_lines(folder: Path) -> list[str]:
         return []
     saved = json.loads(path.read_text(encoding="utf-8"))
     given = {name: saved[name] for name in ("place", "things", "found", "left_out", "notes")}
-    quarantine = Quarantine(**given, reasons=saved["excluded"])
+    quarantine = Quarantine(**given, reasons=saved["excluded"], ignored=saved.get("ignored", {}))
     return [quarantine.summary(), *quarantine.lines()]

@@ -8,12 +8,16 @@ import os
 import shutil
 import uuid
 import warnings
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from polydiff.support.errors import UserError
+
+HIDDEN, REPEATED = "hidden", "linked twice"
+"""Kinds of ignored names: those that begin with a dot, and further links to a file or folder."""
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -126,7 +130,11 @@ def sync_folder(path: Path) -> None:
 
 
 def files_under(
-    root: Path, suffixes: Collection[str], hidden: tuple[str, ...] = (".",), odd: dict[str, str] | None = None
+    root: Path,
+    suffixes: Collection[str],
+    hidden: tuple[str, ...] = (".",),
+    odd: dict[str, str] | None = None,
+    ignored: Counter[str] | None = None,
 ) -> list[Path]:
     """Return the files under a folder that have one of these suffixes, sorted by path, each file once.
 
@@ -139,10 +147,13 @@ def files_under(
         hidden: Folders whose names start with one of these are left out. Files whose names start with a dot always are.
         odd: Receives relative path -> reason for each path that has a suffix but is no file (a broken link, a folder),
             and for each folder that cannot be read; None: these are ignored.
+        ignored: Receives the numbers of all other files by suffix, of hidden names, and of links to what is found
+            already; None: they are not counted.
     """
     seen: set[str] = set()
     found: list[Path] = []
     odd = {} if odd is None else odd
+    ignored = Counter() if ignored is None else ignored
 
     def name_of(path: Path | str) -> str:
         return Path(path).relative_to(root).as_posix()
@@ -154,19 +165,25 @@ def files_under(
         real = os.path.realpath(place)
         if real in seen:
             folders.clear()
+            ignored[REPEATED] += 1
             continue
         seen.add(real)
+        ignored[HIDDEN] += sum(name.startswith(hidden) for name in folders)
         folders[:] = sorted(name for name in folders if not name.startswith(hidden))
         odd |= {name_of(Path(place, n)): "it is a folder" for n in folders if Path(n).suffix.lower() in suffixes}
         for name in sorted(names):
             path = Path(place, name)
             if name.startswith(".") or path.suffix.lower() not in suffixes:
+                ignored[HIDDEN if name.startswith(".") else path.suffix.lower() or "without a suffix"] += 1
                 continue
             if not path.is_file():
                 odd[name_of(path)] = "it is a broken link" if path.is_symlink() else "it is not a file"
             elif (own := os.path.realpath(path) if path.is_symlink() else f"{real}{os.sep}{name}") not in seen:
                 seen.add(own)
                 found.append(path)
+            else:
+                ignored[REPEATED] += 1
+    ignored += Counter()  # drops counts of 0
     return sorted(found)
 
 

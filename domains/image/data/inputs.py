@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from polydiff.domains.image.config import ImageData
-from polydiff.domains.image.data.folder import read, shorter
+from polydiff.domains.image.data.files import load
 from polydiff.domains.image.data.source import centre
 from polydiff.support.errors import UserError, check_file
 
@@ -24,14 +25,23 @@ def read_images(paths: Sequence[Path], data: ImageData) -> Tensor:
         UserError: A path is no file, or the file cannot be read as an image.
     """
 
-    def image(path: Path) -> Tensor:
-        check_file(path)
-        try:
-            return centre(read(path, data.side, data.planes), data.side)
-        except Exception as error:
-            raise UserError(f"{path} cannot be read as an image: {error}") from error
+    return torch.stack([centre(read_file(path, data.side, data.planes), data.side) for path in paths])
 
-    return torch.stack([image(path) for path in paths])
+
+def read_file(path: Path, size: int, channels: int) -> Tensor:
+    """Return an image whose shorter side is `size` (0: unchanged), uint8 (C, H, W); warn if there are further frames.
+
+    Raises:
+        UserError: The path is no file, or the file cannot be read as an image.
+    """
+    check_file(path)
+    try:
+        image, facts = load(path, size, channels)
+    except Exception as error:
+        raise UserError(f"{path} cannot be read as an image: {error}") from error
+    if facts.several:
+        warnings.warn(f"{path} holds several pages or frames; the first is used.", stacklevel=2)
+    return image
 
 
 def read_small(paths: Sequence[Path], data: ImageData) -> Tensor:
@@ -41,14 +51,7 @@ def read_small(paths: Sequence[Path], data: ImageData) -> Tensor:
         UserError: A path is no file, or the file cannot be read as an image or differs in size from the first.
     """
 
-    def image(path: Path) -> Tensor:
-        check_file(path)
-        try:
-            return read(path, shorter(path), data.planes)
-        except Exception as error:
-            raise UserError(f"{path} cannot be read as an image: {error}") from error
-
-    images = [image(path) for path in paths]
+    images = [read_file(path, 0, data.planes) for path in paths]
     for path, other in zip(paths, images, strict=True):
         if other.shape != images[0].shape:
             raise UserError(f"{path} differs in size from {paths[0]}. Read files of different sizes one at a time.")
