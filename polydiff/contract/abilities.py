@@ -183,6 +183,18 @@ class Inspects(Protocol):
         """
 
 
+class SuitsData(Protocol):
+    """A domain that measures on its data what suits them, such as the highest noise level."""
+
+    def suited(self, free: Collection[str]) -> Mapping[str, Any]:
+        """Return dotted keys of the configuration -> values for a new run of these data.
+
+        Arguments:
+            free: Keys whose values come from defaults and presets; values of other keys are ignored. polydiff passes
+                this argument by position.
+        """
+
+
 def task_conditions(domain: Domain) -> Set[str]:
     """Return the names of the task's conditions, which hold known parts of an example rather than requests."""
     from polydiff.core.conditions import KNOWN

@@ -89,6 +89,11 @@ def scan(root: Path, quarantine: Quarantine, suffixes: frozenset[str] = SUFFIXES
         quarantine: Receives the number of images, unusable names with reasons, and the kinds of all other files.
         suffixes: Suffixes of images.
     """
+    if root.is_file():
+        raise UserError(
+            f"data.path={root} is not a folder. Images are read from the files in a folder, such as "
+            f"data.path={root.parent}; tables and captions are not read."
+        )
     if not root.is_dir():
         raise UserError(f"data.path={root} is not a folder.")
     odd: dict[str, str] = {}

@@ -18,9 +18,11 @@ from PIL import Image
 
 from polydiff.config.merge import resolve
 from polydiff.config.saved import config_from
+from polydiff.contract.quarantine import keep, summary_lines
 from polydiff.domains.image.config import ImageData
-from polydiff.domains.image.data.files import read
+from polydiff.domains.image.data.files import KINDS, SUFFIXES, read
 from polydiff.domains.image.data.folder import folder
+from polydiff.domains.image.data.inputs import read_images
 from polydiff.domains.image.data.source import digits
 from polydiff.support.errors import UserError
 
@@ -291,3 +293,60 @@ def test_a_saved_configuration_without_rules_keeps_its_split_classes_and_files(t
     lots = [int.from_bytes(hashlib.blake2b(name.encode(), digest_size=6).digest()) / 2**48 for name in names]
     assert len(source.splits["test"]) == sum(number < 0.2 for number in lots)
     assert sum(map(len, source.splits.values())) == 60
+
+
+def test_everything_in_a_folder_is_used_excluded_or_ignored_by_kind(tmp_path: Path) -> None:
+    write_digits(tmp_path, 40)
+    for name in ("a.txt", "b.txt", "film.mp4", "metadata.jsonl", "README", ".DS_Store", "sub/photo.heic"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "again.png").symlink_to("000.png")
+    (tmp_path / "gone.png").symlink_to("nowhere.png")
+    with pytest.warns(UserWarning, match=r"Ignored in .*: 2 \.txt, .*1 \.mp4"):
+        source = folder(settings(tmp_path))
+    account = source.quarantine
+    assert account
+    assert account.ignored == {
+        **{".txt": 2, ".mp4": 1, ".jsonl": 1, "without a suffix": 1, "hidden": 1, ".heic": 1, "linked twice": 1}
+    }
+    assert account.reasons == {"gone.png": "it is a broken link"}
+    assert "captions and tables beside images are not read; ignored: 2 .txt," in account.summary()
+    assert account.as_json()["ignored"] == account.ignored
+    keep(account, tmp_path)
+    assert summary_lines(tmp_path)[0] == account.summary()
+
+
+@pytest.mark.parametrize("suffix", sorted(SUFFIXES))
+def test_every_suffix_is_read(suffix: str, tmp_path: Path) -> None:
+    kind = next(kind for kind, suffixes in KINDS.items() if suffix in suffixes)
+    grey = 240 * (np.indices((8, 8)).sum(0) > 7).astype(np.uint8)
+    image = Image.fromarray(grey)
+    image = image.convert("1") if suffix == ".pbm" else image.convert("RGB") if kind == "AVIF" else image
+    image.save(tmp_path / f"a{suffix}", format=kind)
+    seen = read(tmp_path / f"a{suffix}", 8, 1)[0].float()
+    assert (seen - torch.from_numpy(grey)).abs().mean() < 16
+
+
+def test_a_grey_map_of_sixteen_bits_is_scaled(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "a.pgm", format="PPM")
+    assert (read(tmp_path / "a.pgm", 8, 1)[0].numpy() == ramp >> 8).all()
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".tif", ".webp", ".png"])
+def test_of_several_frames_the_first_is_used_and_counted(suffix: str, tmp_path: Path) -> None:
+    class_folders(tmp_path, {"a": 30})
+    frames = [Image.new("RGB", (8, 8), (40 * i, 0, 0)) for i in range(3)]
+    frames[0].save(tmp_path / f"film{suffix}", save_all=True, append_images=frames[1:])
+    source = folder(settings(tmp_path))
+    assert source.quarantine
+    assert "1 hold several pages or frames, of which the first is used" in source.quarantine.summary()
+    assert (read(tmp_path / f"film{suffix}", 8, 3) == 0).all()
+    with pytest.warns(UserWarning, match="holds several pages or frames; the first is used"):
+        read_images([tmp_path / f"film{suffix}"], settings(tmp_path))
+
+
+def test_a_table_is_no_folder_of_images(tmp_path: Path) -> None:
+    (tmp_path / "metadata.csv").write_text("file_name,text\n")
+    with pytest.raises(UserError, match="is not a folder. Images are read from the files in a folder"):
+        folder(settings(tmp_path / "metadata.csv"))
