@@ -25,7 +25,7 @@ from polydiff.core.space import Batch, Euclidean, Space, State
 from polydiff.core.units import Units
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageConfig
-from polydiff.domains.image.data.inputs import read_images, read_small, region
+from polydiff.domains.image.data.inputs import read_images, read_mask, read_whole, region
 from polydiff.domains.image.data.inspect import facts_of
 from polydiff.domains.image.data.source import Source, Split, augment, open_source
 from polydiff.domains.image.metrics.pairs import pair_metrics
@@ -64,7 +64,7 @@ class Image:
         self.codec = Standardise(tuple(self.statistics["mean"]), self.statistics["std"])
         self.names: list[str] = list(self.statistics["names"])
         self.label = Labels(tuple(self.names), tuple(self.statistics["counts"]))
-        self.task = open_task(config)
+        self.task = open_task(config, self.codec)
         own = {"label": self.label.kind} if self.names else {}
         self.conditions: Conditions = {**own, **self.task.conditions}
 
@@ -138,11 +138,11 @@ class Image:
         return Batch(self.codec.encode(images), self.space(len(images)), nothing or None)
 
     def read_degraded(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
-        """Return small images as the network's condition (`polydiff.contract.abilities.Restores`)."""
+        """Return whole images, reduced first or not, as the network's condition (`contract.abilities.Restores`)."""
         if not isinstance(self.task, Enlarge):
             raise UserError(f"task={self.config.task} reads no files of another form.")
         factor = self.task.factor
-        images = self.codec.encode(read_images(paths, self.data) if degrade else read_small(paths, self.data))
+        images = self.codec.encode(read_whole(paths, self.data))
         observed = {LOW: block_means(images, factor) if degrade else images}
         sizes = [size * (1 if degrade else factor) for size in images.shape[2:]]
         x = self.task.guess(observed, sizes)
@@ -155,6 +155,10 @@ class Image:
     def region(self, text: str, given: Batch) -> Tensor:
         """Return the mask of the pixels in X0,Y0:X1,Y1 (`polydiff.contract.abilities.HasRegions`)."""
         return region(text, self.data.side, self.data.side)
+
+    def read_mask(self, path: Path, files: Sequence[Path]) -> Tensor:
+        """Return the mask of a picture's white pixels (`polydiff.contract.abilities.ReadsMasks`)."""
+        return read_mask(path, files, self.data)
 
     def space(self, n: int) -> Euclidean:
         """Return the space of n images."""

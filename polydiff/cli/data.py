@@ -81,7 +81,8 @@ def print_splits(splits: Mapping[str, Mapping[str, int]]) -> None:
     few = sorted(splits, key=lambda name: (splits[name]["test"], splits[name]["train"], name))[:CLASSES]
     rows = [(name, splits[name]["train"], splits[name]["test"]) for name in splits if name in set(few)]
     if len(splits) > 1:
-        rows.append((f"all {len(splits)}", *(sum(n[side] for n in splits.values()) for side in ("train", "test"))))
+        train, test = (sum(n[side] for n in splits.values()) for side in ("train", "test"))
+        rows.append((f"all {len(splits)}", train, test))
     table(("class", "train", "held out"), rows, right=("train", "held out"))
     if len(splits) > len(few):
         print(f"  The {len(few)} classes with the fewest held-out examples are listed; --json lists all.")

@@ -85,6 +85,21 @@ class HasRegions(Protocol):
         """
 
 
+class ReadsMasks(Protocol):
+    """A domain that reads masks from files, for `polydiff inpaint RUN FILE --mask MASK`."""
+
+    def read_mask(self, path: Path, files: Sequence[Path]) -> Tensor:
+        """Return where values are generated: booleans that broadcast against the state (B, ...).
+
+        Arguments:
+            path: File of the mask.
+            files: Files of the examples, [] for held-out examples.
+
+        Raises:
+            UserError: The file cannot be read as a mask, or does not have the size of the examples.
+        """
+
+
 class Grows(Protocol):
     """A domain whose examples are sets that can be extended, for `polydiff inpaint RUN FILE --add N`."""
 

@@ -57,7 +57,7 @@ def outside_of(folders: Iterable[str], n: int) -> str:
 
 def lot(key: str, width: int = 7) -> float:
     """Return a number in [0, 1) that depends on a key alone: the first `width` bytes of a hash (BLAKE2b)."""
-    return int.from_bytes(hashlib.blake2b(os.fsencode(key), digest_size=width).digest()) / 2 ** (8 * width)
+    return int.from_bytes(hashlib.blake2b(os.fsencode(key), digest_size=width).digest()) / float(1 << 8 * width)
 
 
 def assign(

@@ -15,6 +15,8 @@ from polydiff.domains.image.data.files import load
 from polydiff.domains.image.data.source import centre
 from polydiff.support.errors import UserError, check_file
 
+HALF = 128
+"""Brightness from which on a pixel of a mask is white."""
 CORNERS = re.compile(r"(\d+),(\d+):(\d+),(\d+)")
 
 
@@ -44,8 +46,8 @@ def read_file(path: Path, size: int, channels: int) -> Tensor:
     return image
 
 
-def read_small(paths: Sequence[Path], data: ImageData) -> Tensor:
-    """Return whole files unchanged, uint8 (B, C, H, W), as the small images of upsampling.
+def read_whole(paths: Sequence[Path], data: ImageData) -> Tensor:
+    """Return whole files in their own size, uint8 (B, C, H, W), for upsampling.
 
     Raises:
         UserError: A path is no file, or the file cannot be read as an image or differs in size from the first.
@@ -56,6 +58,38 @@ def read_small(paths: Sequence[Path], data: ImageData) -> Tensor:
         if other.shape != images[0].shape:
             raise UserError(f"{path} differs in size from {paths[0]}. Read files of different sizes one at a time.")
     return torch.stack(images)
+
+
+def read_mask(path: Path, files: Sequence[Path], data: ImageData) -> Tensor:
+    """Return where a picture is white, or transparent, booleans (S, S), resized and cut as the examples are.
+
+    Arguments:
+        path: The picture; pixels from half of full brightness on are white.
+        files: Files of the examples, whose size it has unless it has the model's; [] for held-out examples.
+        data: Gives the size S of the model's images.
+
+    Raises:
+        UserError: The picture cannot be read, or has another size.
+    """
+    drawn, side = read_file(path, 0, 1), data.side
+    own = (drawn.shape[2], drawn.shape[1])
+    for file in files if own != (side, side) else []:
+        if (size := upright_size(file)) != own:
+            raise UserError(
+                f"--mask {path} has {own[0]} x {own[1]} pixels, but {file} has {size[0]} x {size[1]}. A mask has the "
+                f"size of the files, or that of the model's images, {side} x {side}."
+            )
+    if not files and own != (side, side):
+        raise UserError(
+            f"--mask {path} has {own[0]} x {own[1]} pixels, but the held-out images have {side} x {side}. Resize it."
+        )
+    return centre(read_file(path, side, 1), side)[0] >= HALF
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Return the width and height of an image's file, turned by its EXIF tag."""
+    image = read_file(path, 0, 1)
+    return image.shape[2], image.shape[1]
 
 
 def region(text: str, height: int, width: int) -> Tensor:

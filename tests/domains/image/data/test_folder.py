@@ -348,5 +348,5 @@ def test_of_several_frames_the_first_is_used_and_counted(suffix: str, tmp_path: 
 
 def test_a_table_is_no_folder_of_images(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("file_name,text\n")
-    with pytest.raises(UserError, match="is not a folder. Images are read from the files in a folder"):
+    with pytest.raises(UserError, match=r"is not a folder\. Images are read from the files in a folder"):
         folder(settings(tmp_path / "metadata.csv"))
