@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -39,15 +40,19 @@ def split_folders(tops: Iterable[str]) -> dict[str, str]:
     """Return folder -> split for the folders at the top of a data set that are splits; {} if they are not.
 
     They are splits if one is named train and the others include a held-out split, or if train is the only one. So a
-    class named "train" beside "bus" and "car" is a class.
+    class named "train" beside "bus" and "car" is a class. Names such as train2017 or test_images, which begin with a
+    split's name, count if all folders have such names.
 
     Arguments:
         tops: Names of all folders at the top that hold examples.
     """
-    folders = set(tops)
-    found = {name: NAMES[name.lower()] for name in sorted(folders) if name.lower() in NAMES}
+    folders = sorted(set(tops))
+    found = {name: NAMES[name.lower()] for name in folders if name.lower() in NAMES}
     kinds = set(found.values())
-    return found if TRAIN in kinds and (len(kinds) > 1 or len(found) == len(folders)) else {}
+    if TRAIN in kinds and (len(kinds) > 1 or len(found) == len(folders)):
+        return found
+    first = {name: NAMES.get(re.split(r"[^a-z]", name.lower())[0], "") for name in folders}
+    return first if TRAIN in first.values() and len(set(first.values())) > 1 and all(first.values()) else {}
 
 
 def outside_of(folders: Iterable[str], n: int) -> str:

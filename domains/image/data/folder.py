@@ -236,6 +236,8 @@ def report(quarantine: Quarantine, layout: Layout, facts: dict[str, Facts]) -> N
     """Add remarks on the files to the quarantine, and warn of ignored ones."""
     if several := sum(one.several for one in facts.values()):
         quarantine.notes["several"] = f"{several} hold several pages or frames, of which the first is used"
+    if layout.splits:
+        quarantine.notes["folders"] = f"{', '.join(f'{name}/' for name in layout.splits)} are the splits"
     if layout.left_out:
         quarantine.notes["outside"] = outside_of(layout.splits, len(layout.left_out))
     if CAPTIONS & quarantine.ignored.keys():
