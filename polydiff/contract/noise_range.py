@@ -46,7 +46,7 @@ def suited_range(config: Config, principal: float, free: Collection[str]) -> dic
     highest = config.schedule_options.get(HIGHEST)
     if highest is None or highest >= needed(principal):
         return {}
-    if OPTIONS not in free or "schedule" not in free:
+    if OPTIONS not in free:
         warnings.warn(
             f"{OPTIONS}.{HIGHEST}={highest:g} is less than {MARGIN:g} times {principal:.3g}, the largest principal "
             "standard deviation of the data, so samples begin with too little noise. Leave it out, or set "

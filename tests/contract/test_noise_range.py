@@ -10,7 +10,7 @@ import pytest
 from polydiff.contract.noise_range import needed, suited_range
 from polydiff.domains.image.config import ImageConfig
 
-FREE = {"schedule", "schedule_options", "loss.times", "loss.times_options"}
+FREE = {"schedule_options", "loss.times", "loss.times_options"}
 
 
 def test_the_prior_differs_from_noisy_data_by_less_than_a_thousandth_of_a_nat() -> None:

@@ -11,8 +11,9 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,16 +28,19 @@ from polydiff.support.files import HIDDEN, files_under
 
 CAPTIONS = frozenset({".txt", ".json", ".jsonl", ".csv", ".tsv", ".parquet", ".xml"})
 """Kinds of file that often hold captions, tables or boxes of the images beside them."""
+ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
+"""Kinds of file that hold other files."""
 WIDTH = 6
 """Bytes of the hash of a name that decides its split."""
 
 Read = tuple[Tensor, Facts]
 
 
-class Layout(NamedTuple):
+@dataclass(frozen=True)
+class Layout:
     """What the folders of a data set mean.
 
-    Attributes:
+    Arguments:
         splits: Folder at the top -> the split that it is; {} if none is.
         names: Names of the classes; () if there are none.
         left_out: Files outside of the folders of splits.
@@ -52,7 +56,12 @@ class Layout(NamedTuple):
 
     def label(self, name: str) -> int:
         """Return the number of a file's class, -1 if it has none."""
-        return self.names.index(found) if (found := class_of(name, self.splits)) and self.names else -1
+        return self.numbers.get(class_of(name, self.splits), -1)
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Class -> its number."""
+        return {name: i for i, name in enumerate(self.names)}
 
 
 def folder(data: ImageData) -> Source:
@@ -89,6 +98,8 @@ def scan(root: Path, quarantine: Quarantine, suffixes: frozenset[str] = SUFFIXES
         quarantine: Receives the number of images, unusable names with reasons, and the kinds of all other files.
         suffixes: Suffixes of images.
     """
+    if root.is_file() and root.suffix.lower() in ARCHIVES:
+        raise UserError(f"data.path={root} is not a folder. Unpack it, and set data.path to the new folder.")
     if root.is_file():
         raise UserError(
             f"data.path={root} is not a folder. Images are read from the files in a folder, such as "

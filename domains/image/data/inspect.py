@@ -23,6 +23,8 @@ MODES = {
     "CMYK": "ink colours",
 }
 """Pillow's mode -> words; modes of 16 bits keep their names."""
+NAMED = 20
+"""Classes that are named."""
 LARGE = 2
 """Ratio of the images' shorter sides to data.size from which on a larger data.size is mentioned."""
 DIGITS = 16
@@ -45,7 +47,7 @@ def facts_of(source: Source, config: ImageConfig, principal: float, said: Collec
         "pixels": count(MODES.get(one.mode, one.mode) for one in facts),
         "shorter sides in pixels": sides,
         "longer sides in pixels": quantiles([max(one.width, one.height) for one in facts]),
-        "classes": ", ".join(source.names) or "none",
+        "classes": listed(source.names),
         **{f"{side} examples": len(split) for side, split in source.splits.items()},
         "read as": in_words(config, sides["half"]),
         "largest principal standard deviation": round(principal, 3),
@@ -86,6 +88,12 @@ def noise_in_words(config: ImageConfig, principal: float, said: bool) -> str:
     if said:
         return f"{highest:g}, which is too low: leave it out, or set schedule_options.sigma_max={needed(principal):g}"
     return f"{needed(principal):g}, {MARGIN:g} times that deviation; {highest:g} of preset {config.preset} is too low"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the names of classes, the first `NAMED` of many."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more or "none"
 
 
 def count(values: Iterable[str]) -> dict[str, int]:

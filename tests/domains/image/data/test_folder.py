@@ -346,6 +346,12 @@ def test_of_several_frames_the_first_is_used_and_counted(suffix: str, tmp_path: 
         read_images([tmp_path / f"film{suffix}"], settings(tmp_path))
 
 
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    with pytest.raises(UserError, match=r"photos\.zip is not a folder\. Unpack it"):
+        folder(settings(tmp_path / "photos.zip"))
+
+
 def test_a_table_is_no_folder_of_images(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("file_name,text\n")
     with pytest.raises(UserError, match=r"is not a folder\. Images are read from the files in a folder"):
