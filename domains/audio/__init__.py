@@ -10,6 +10,7 @@ SPEC = DomainSpec(
     config="polydiff.domains.audio.config:AudioConfig",
     factory="polydiff.domains.audio.domain:Audio",
     suffixes=(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".jsonl", ".tsv", ".tar", ".npy"),
+    columns=("path",),
     requires=("torchaudio", "soundfile"),
     install='pip install "polydiff[audio]"',
     presets={

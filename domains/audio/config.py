@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -71,6 +72,7 @@ class MelConfig(Section):
 class AudioData(DataConfig):
     """Audio data: the synthesised plucks or the user's own files."""
 
+    before: ClassVar[Mapping[str, Any]] = {"rules": 1}
     embedded: ClassVar[str] = "plucks"
     files: ClassVar[str] = "folder"
 
@@ -105,7 +107,9 @@ class AudioData(DataConfig):
     upsample: bool = False
     """folder: whether files of a lower sample rate are resampled to `sample_rate`; false: an error."""
     test_share: float = Field(0.1, gt=0, lt=1)
-    """folder: share of the files in the held-out split, chosen by a hash of the file name."""
+    """folder: share of the files in the held-out split, chosen by a hash of the file name, unless the data state it."""
+    rules: Literal[1, 2] = 2
+    """folder: rules by which folders are read and split; 1: those of runs that were saved without this key."""
     encoding: Literal["pcm16", "float", "flac", "ogg"] = "pcm16"
     """Encoding of saved files: WAV of 16 bits, WAV of floating-point numbers, FLAC of 16 bits, or Ogg Vorbis."""
     whiten: float = Field(0.5, ge=0, le=1)

@@ -6,10 +6,13 @@ from polydiff.contract.domain import DomainSpec
 
 SPEC = DomainSpec(
     name="image",
-    summary="Images: handwritten digits by class, or your own png, jpeg, webp, bmp and tiff files.",
+    summary="Images: handwritten digits by class, or your own png, jpeg, webp, gif, avif, bmp, ppm and tiff files.",
     config="polydiff.domains.image.config:ImageConfig",
     factory="polydiff.domains.image.domain:Image",
-    suffixes=(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"),
+    suffixes=(
+        *(".png", ".apng", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".bmp", ".dib", ".tif", ".tiff"),
+        *(".gif", ".avif", ".ppm", ".pgm", ".pbm", ".pnm"),
+    ),
     requires=("PIL", "sklearn"),
     install='pip install "polydiff[image]"',
     presets={

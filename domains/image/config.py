@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,6 +23,7 @@ from polydiff.contract.sections import (
 class ImageData(DataConfig):
     """Images."""
 
+    before: ClassVar[Mapping[str, Any]] = {"rules": 1}
     embedded: ClassVar[str] = "digits"
     files: ClassVar[str] = "folder"
 
@@ -38,7 +40,9 @@ class ImageData(DataConfig):
     labels: Literal["auto", "folders", "none"] = "auto"
     """Whether the folders in `path` are classes; auto: if there are two or more, and no files beside them."""
     test_share: float = Field(0.2, gt=0, lt=1)
-    """Share of the images held out."""
+    """Share of the images held out, unless the folder holds train/ and test/."""
+    rules: Literal[1, 2] = 2
+    """folder: rules by which files are found and split; 1: those of runs that were saved without this key."""
     factor: int = Field(2, ge=2)
     """task=upsample: factor by which the sides of an image exceed those of the given small image."""
 

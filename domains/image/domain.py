@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from polydiff.contract.abilities import Inspection
 from polydiff.contract.backbone import build_backbone
-from polydiff.contract.domain import Samples
+from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.fields import Labels
+from polydiff.contract.noise_range import suited_range
 from polydiff.contract.quarantine import Quarantine
 from polydiff.contract.sections import Config
 from polydiff.contract.tasks import Enlarge, block_means
@@ -23,17 +25,27 @@ from polydiff.core.space import Batch, Euclidean, Space, State
 from polydiff.core.units import Units
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageConfig
-from polydiff.domains.image.data.inputs import read_images, read_small, region
-from polydiff.domains.image.data.source import Source, augment, open_source
+from polydiff.domains.image.data.inputs import read_images, read_mask, read_whole, region
+from polydiff.domains.image.data.inspect import facts_of
+from polydiff.domains.image.data.source import Source, Split, augment, open_source
 from polydiff.domains.image.metrics.pairs import pair_metrics
 from polydiff.domains.image.metrics.sample_set import Reference, judge_metrics, set_metrics
 from polydiff.domains.image.show import show, to_pillow
 from polydiff.domains.image.tasks import open_task
+from polydiff.metrics.principal import principal_std
 from polydiff.metrics.results import Confusion, Metric
 from polydiff.support.errors import UserError, unknown
 
 MEASURED = 10_000
 """Largest number of training images on which statistics are measured."""
+PRINCIPAL, MOST_NUMBERS = 1000, 2**24
+"""Largest number of images for the principal standard deviation, and of their numbers together."""
+
+
+def few(train: Split) -> list[int]:
+    """Return the indices of the images on which the principal standard deviation is measured."""
+    pixels = train.images[0].shape[0] * train.size**2
+    return train.spread(min(PRINCIPAL, max(MOST_NUMBERS // pixels, 64)))
 
 
 class Image:
@@ -41,7 +53,7 @@ class Image:
 
     Arguments:
         config: The run's configuration.
-        statistics: {"mean", "std", "names", "counts"}; None: measured on training images.
+        statistics: {"mean", "std", "names", "counts", "principal_std"}; None: measured on training images.
     """
 
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
@@ -52,7 +64,7 @@ class Image:
         self.codec = Standardise(tuple(self.statistics["mean"]), self.statistics["std"])
         self.names: list[str] = list(self.statistics["names"])
         self.label = Labels(tuple(self.names), tuple(self.statistics["counts"]))
-        self.task = open_task(config)
+        self.task = open_task(config, self.codec)
         own = {"label": self.label.kind} if self.names else {}
         self.conditions: Conditions = {**own, **self.task.conditions}
 
@@ -83,7 +95,27 @@ class Image:
         codec = Standardise.measure(train.centred(train.spread(MEASURED)))
         names = list(self.source.names)
         counts = torch.bincount(train.labels, minlength=len(names)).tolist() if names else []
-        return {"mean": list(codec.mean), "std": codec.std, "names": names, "counts": counts}
+        own = {"mean": list(codec.mean), "std": codec.std, "names": names, "counts": counts}
+        return own | {"principal_std": principal_std(codec.encode(train.centred(few(train))).flatten(1))}
+
+    @staticmethod
+    def inspect(config: Config, said: Collection[str]) -> Inspection:
+        """Inspect a folder of images (`polydiff.contract.abilities.Inspects`)."""
+        assert isinstance(config, ImageConfig)
+        found = Inspection()
+        try:
+            domain = Image(config)
+            found.facts = facts_of(domain.source, config, domain.statistics["principal_std"], said)
+            found.facts["conditions"] = {name: kind.words for name, kind in conditions_of(domain).items()}
+            found.quarantine = domain.quarantine
+        except UserError as error:
+            found.problems.append(str(error))
+        return found
+
+    def suited(self, free: Collection[str]) -> Mapping[str, Any]:
+        """Return the noise range that the images need (`polydiff.contract.abilities.SuitsData`)."""
+        principal = self.statistics.get("principal_std")  # absent in the statistics of earlier runs
+        return suited_range(self.config, principal, free) if principal else {}
 
     def size(self, split: str) -> int:
         return len(self.source.splits[split])
@@ -106,11 +138,11 @@ class Image:
         return Batch(self.codec.encode(images), self.space(len(images)), nothing or None)
 
     def read_degraded(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
-        """Return small images as the network's condition (`polydiff.contract.abilities.Restores`)."""
+        """Return whole images, reduced first or not, as the network's condition (`contract.abilities.Restores`)."""
         if not isinstance(self.task, Enlarge):
             raise UserError(f"task={self.config.task} reads no files of another form.")
         factor = self.task.factor
-        images = self.codec.encode(read_images(paths, self.data) if degrade else read_small(paths, self.data))
+        images = self.codec.encode(read_whole(paths, self.data))
         observed = {LOW: block_means(images, factor) if degrade else images}
         sizes = [size * (1 if degrade else factor) for size in images.shape[2:]]
         x = self.task.guess(observed, sizes)
@@ -123,6 +155,10 @@ class Image:
     def region(self, text: str, given: Batch) -> Tensor:
         """Return the mask of the pixels in X0,Y0:X1,Y1 (`polydiff.contract.abilities.HasRegions`)."""
         return region(text, self.data.side, self.data.side)
+
+    def read_mask(self, path: Path, files: Sequence[Path]) -> Tensor:
+        """Return the mask of a picture's white pixels (`polydiff.contract.abilities.ReadsMasks`)."""
+        return read_mask(path, files, self.data)
 
     def space(self, n: int) -> Euclidean:
         """Return the space of n images."""

@@ -10,6 +10,7 @@ SPEC = DomainSpec(
     config="polydiff.domains.molecule.config:MoleculeConfig",
     factory="polydiff.domains.molecule.domain:MoleculeDomain",
     suffixes=(".sdf", ".sd", ".mol", ".xyz", ".extxyz", ".smi", ".csv", ".tsv", ".gz"),
+    columns=("smiles",),
     requires=("rdkit", "torch_geometric"),
     install='pip install "polydiff[molecule]"',
     presets={

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from polydiff.config.merge import resolve
@@ -18,6 +20,12 @@ from polydiff.support.protocols import provides
 
 MAX_FILES = 20_000
 """Number of file names that are read to guess the domain of a folder."""
+
+
+TABLES = frozenset({".csv", ".tsv", ".jsonl"})
+"""Suffixes of tables, which files of any domain may lie beside."""
+LINE = 2**16
+"""Characters of a table's first line that are read."""
 
 
 def inspect(domain: str, path: Path, words: Mapping[str, str]) -> Inspection:
@@ -53,13 +61,63 @@ def guess(path: Path) -> str:
     """Return the domain of most files under a path, by suffix. Raise UserError if no domain has the most."""
     if not path.exists():
         raise UserError(f"There is no {path}.")
+    specs = [plugin.spec for plugin in discover(DomainSpec) if plugin.spec]
+    if path.is_file() and path.suffix.lower() in TABLES:
+        return domain_of_table(path, specs)
     found = Counter(suffixes(path))
-    votes = {p.spec.name: sum(found[s] for s in p.spec.suffixes) for p in discover(DomainSpec) if p.spec}
-    best: list[str] = sorted(votes, key=lambda name: -votes[name])
-    if not best or not votes[best[0]] or (len(best) > 1 and votes[best[0]] == votes[best[1]]):
-        seen = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in found.most_common(5)) or "no file"
-        raise UserError(f"The domain of {path} ({seen}) is unclear. Set --domain NAME (see `polydiff domains list`).")
-    return best[0]
+    if best := most_voted(found, specs):
+        return best
+    seen = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in found.most_common(5)) or "no file"
+    raise UserError(f"The domain of {path} ({seen}) is unclear. Set --domain NAME (see `polydiff domains list`).")
+
+
+def most_voted(found: Counter[str], specs: Sequence[DomainSpec]) -> str | None:
+    """Return the domain that reads the most files, None if none does; tables count only where nothing else is read.
+
+    Arguments:
+        found: Suffix -> number of files.
+        specs: The installed domains.
+    """
+    for kinds in (found.keys() - TABLES, found.keys()):
+        votes = {spec.name: sum(found[s] for s in spec.suffixes if s in kinds) for spec in specs}
+        best = sorted(votes, key=lambda name: -votes[name])
+        if best and votes[best[0]]:
+            return None if len(best) > 1 and votes[best[0]] == votes[best[1]] else best[0]
+    return None
+
+
+def domain_of_table(path: Path, specs: Sequence[DomainSpec]) -> str:
+    """Return the domain of a table, by its columns.
+
+    Raises:
+        UserError: No column or several domains' columns are known, or the files beside the table are of another domain.
+    """
+    columns = columns_of(path)
+    known = [spec.name for spec in specs if any(word in name.lower() for word in spec.columns for name in columns)]
+    beside = most_voted(Counter(suffix for suffix in suffixes(path.parent) if suffix not in TABLES), specs)
+    if len(known) == 1 and beside in (None, known[0]):
+        return known[0]
+    named = f"{path} is a table with the columns {', '.join(columns) or 'none'}"
+    if beside and beside not in known:
+        raise UserError(
+            f"{named}, beside files of the domain {beside}. Check their folder, `polydiff data check {path.parent}`, "
+            "or set --domain NAME if the table itself holds the data."
+        )
+    words = "; ".join(f"{spec.name}: {', '.join(spec.columns)}" for spec in specs if spec.columns)
+    raise UserError(f"{named}, so its domain is unclear (known columns: {words}). Set --domain NAME.")
+
+
+def columns_of(path: Path) -> list[str]:
+    """Return the names of a table's columns from its first line, [] if it is neither text nor a table."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        line = file.readline(LINE)
+    tabs = path.suffix.lower() == ".tsv"
+    try:
+        if path.suffix.lower() == ".jsonl":
+            return list(row) if isinstance(row := json.loads(line), dict) else []
+        return [name.strip() for name in next(csv.reader([line], delimiter="\t" if tabs else ","))]
+    except (ValueError, StopIteration, RecursionError, csv.Error):
+        return []
 
 
 def suffixes(path: Path) -> list[str]:

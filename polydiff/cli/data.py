@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from polydiff.contract.abilities import Inspection
 
 
+CLASSES = 20
+"""Classes whose numbers of examples are printed."""
+
+
 def data(words: Sequence[str]) -> int:
     """Run `polydiff data` and return its exit code: 0, or 2 if the data cannot be trained on."""
     parser = Parser("data", "Check data before training. Exit code 2 if they cannot be trained on.")
@@ -59,6 +63,9 @@ def print_inspection(found: Inspection, domain: str, path: Path, given: Mapping[
     if found.quarantine and found.quarantine.found:
         lines = found.quarantine.lines(most=len(found.quarantine.reasons))
         print("\n".join(["", found.quarantine.summary(), *lines]))
+    if found.quarantine and found.quarantine.splits:
+        print()
+        print_splits(found.quarantine.splits)
     if found.problems:
         print("\nThe data cannot be trained on:\n  " + "\n  ".join(found.problems))
         return
@@ -67,6 +74,18 @@ def print_inspection(found: Inspection, domain: str, path: Path, given: Mapping[
         shlex.quote(f"{key}={v if isinstance(v, str) else one_line_yaml(v)}") for key, v in keys.items()
     )
     print(f"\nThe data can be trained on:\n  polydiff train --domain {domain} {arguments}")
+
+
+def print_splits(splits: Mapping[str, Mapping[str, int]]) -> None:
+    """Print how many examples of each class are trained on and held out; of many classes, those with the fewest."""
+    few = sorted(splits, key=lambda name: (splits[name]["test"], splits[name]["train"], name))[:CLASSES]
+    rows = [(name, splits[name]["train"], splits[name]["test"]) for name in splits if name in set(few)]
+    if len(splits) > 1:
+        train, test = (sum(n[side] for n in splits.values()) for side in ("train", "test"))
+        rows.append((f"all {len(splits)}", train, test))
+    table(("class", "train", "held out"), rows, right=("train", "held out"))
+    if len(splits) > len(few):
+        print(f"  The {len(few)} classes with the fewest held-out examples are listed; --json lists all.")
 
 
 def one_line(value: Any) -> str:

@@ -55,6 +55,11 @@ def inpaint(words: Sequence[str]) -> int:
         help="part to keep, instead of --gap: 0:0.25 continues the first quarter of a second; repeatable",
     )  # fmt: skip
     parser.add_argument(
+        "--mask", metavar="FILE", type=Path,
+        help="images: picture whose white parts are generated and black parts kept, instead of --gap; of the size of "
+        "the input files, or of the model's images",
+    )  # fmt: skip
+    parser.add_argument(
         "--add", metavar="N", default="",
         help="molecules: atoms to add, hydrogens included, as a number or a formula such as C2H4; without --gap "
         "and --keep all given atoms are kept",
@@ -70,10 +75,10 @@ def inpaint(words: Sequence[str]) -> int:
     args = parser.read(words)
     check_free(args.output)
     cond = read_conditions(args.cond)
-    if (args.gap and args.keep) or not (args.gap or args.keep or args.add):
+    if sum(map(bool, (args.gap, args.keep, args.mask))) > 1 or not (args.gap or args.keep or args.mask or args.add):
         raise UserError(
-            "Set either --gap (parts to generate) or --keep (parts to keep), such as --gap 0.2:0.3. Molecules also "
-            "take --add (atoms to add), such as --add 6."
+            "Set either --gap (parts to generate) or --keep (parts to keep), such as --gap 0.2:0.3. Images also take "
+            "--mask instead (picture whose white parts are generated), molecules --add (atoms to add), such as --add 6."
         )
     from polydiff.core.streams import streams
     from polydiff.model.edit import inpaint as edit
@@ -82,11 +87,13 @@ def inpaint(words: Sequence[str]) -> int:
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     how = {"jump": args.jump, "resample": args.resample, "seed": args.seed, "cond": cond, **plan_options(args)}
     parts = {name: getattr(args, name) for name in ("gap", "keep", "add") if getattr(args, name)}
+    parts |= {"mask": str(args.mask)} if args.mask else {}
+    white = white_in(model, args.mask, args.files) if args.mask else None
     metadata = {"seed": args.seed, **parts, "resample": args.resample, "jump": args.jump, "asked": cond}
 
     def prepare(given: Batch, first: int = 0) -> tuple[Batch, Tensor]:
         generators = streams(args.seed, "grown", range(first, first + given.space.batch))
-        return kept(model, given, args.gap, args.keep, args.add, generators)
+        return kept(model, given, args.gap, args.keep, args.add, generators, white)
 
     def fill(given: Batch, first: int) -> Samples:
         return edit(model, *prepare(given, first), first=first, **how)
@@ -102,6 +109,7 @@ def kept(
     keeps: Sequence[str],
     add: str,
     generators: Sequence[torch.Generator],
+    white: Tensor | None = None,
 ) -> tuple[Batch, Tensor]:
     """Return the examples, with added places if requested, and the mask of their known values.
 
@@ -112,6 +120,7 @@ def kept(
         keeps: Parts to keep, in the domain's notation; used if there are no gaps.
         add: Places to add, as a number or a formula; "": none.
         generators: One random stream for each example, for the added places.
+        white: Mask of what to generate, booleans that broadcast against a state; None: gaps and keeps say it.
 
     Raises:
         UserError: The domain cannot add places or has no notation for parts, or there is nothing to generate.
@@ -124,10 +133,25 @@ def kept(
     domain = model.domain
     if add and not provides(domain, Grows):
         raise UserError(f"--add {add}: the domain {model.config.domain} cannot add places to its examples.")
-    mask = known_in(model, given, gaps, keeps) if gaps or keeps else torch.ones(1, dtype=torch.bool)
+    mask = torch.ones(1, dtype=torch.bool) if white is None else ~white
+    mask = known_in(model, given, gaps, keeps) if gaps or keeps else mask
     if not add and bool((given.space.sum((~mask).to(given.x).expand_as(given.x)) == 0).all()):
-        raise UserError("All parts are kept, so there is nothing to generate. Change --gap or --keep.")
+        raise UserError("All parts are kept, so there is nothing to generate. Change --gap, --keep or --mask.")
     return domain.grown(given, mask, add, generators) if provides(domain, Grows) and add else (given, mask)
+
+
+def white_in(model: Model, path: Path, files: Sequence[Path]) -> Tensor:
+    """Return where a mask's file says that values are generated, booleans that broadcast against a state.
+
+    Raises:
+        UserError: The domain reads no masks, or this one does not fit.
+    """
+    from polydiff.contract.abilities import ReadsMasks
+    from polydiff.support.protocols import provides
+
+    if not provides(model.domain, ReadsMasks):
+        raise UserError(f"--mask {path}: the domain {model.config.domain} reads no masks from files. Use --gap.")
+    return model.domain.read_mask(path, files)
 
 
 def known_in(model: Model, given: Batch, gaps: Sequence[str], keeps: Sequence[str]) -> Tensor:

@@ -11,7 +11,7 @@ from polydiff.config.keys import leaves
 from polydiff.config.layers import Layer, last
 from polydiff.config.merge import concrete, default_sections, merge
 from polydiff.contract.discover import domain_config_class, load_domain_spec
-from polydiff.contract.sections import Config
+from polydiff.contract.sections import Config, Section
 from polydiff.support.errors import UserError
 from polydiff.support.nested import get_dotted
 from polydiff.support.yaml_text import dump_yaml
@@ -40,12 +40,13 @@ def config_from(values: Mapping[str, Any], source: str = "The saved configuratio
 def section_defaults(model: type[Config]) -> dict[str, Any]:
     """Return the defaults of the sections' own classes, which a saved configuration takes for keys that it lacks.
 
-    A key may be newer than the saved configuration. The default of its class keeps the behaviour from before the key
-    existed. A domain can have another default for it, which is meant for new runs.
+    A key may be newer than the saved configuration. The default of its class, or the value in `Section.before`, keeps
+    the behaviour from before the key existed. A domain can have another default for it, which is meant for new runs.
     """
     found = {
-        f"{name}.{key}": field.get_default(call_default_factory=True)
+        f"{name}.{key}": type(section).before.get(key, field.get_default(call_default_factory=True))
         for name, section in default_sections(model).items()
+        if isinstance(section, Section)
         for key, field in type(section).model_fields.items()
         if not field.is_required()
     }

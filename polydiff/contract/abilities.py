@@ -85,6 +85,21 @@ class HasRegions(Protocol):
         """
 
 
+class ReadsMasks(Protocol):
+    """A domain that reads masks from files, for `polydiff inpaint RUN FILE --mask MASK`."""
+
+    def read_mask(self, path: Path, files: Sequence[Path]) -> Tensor:
+        """Return where values are generated: booleans that broadcast against the state (B, ...).
+
+        Arguments:
+            path: File of the mask.
+            files: Files of the examples, [] for held-out examples.
+
+        Raises:
+            UserError: The file cannot be read as a mask, or does not have the size of the examples.
+        """
+
+
 class Grows(Protocol):
     """A domain whose examples are sets that can be extended, for `polydiff inpaint RUN FILE --add N`."""
 
@@ -180,6 +195,18 @@ class Inspects(Protocol):
         Arguments:
             config: The configuration.
             said: Dotted keys that the user set; they get no advice. polydiff passes this argument by position.
+        """
+
+
+class SuitsData(Protocol):
+    """A domain that measures on its data what suits them, such as the highest noise level."""
+
+    def suited(self, free: Collection[str]) -> Mapping[str, Any]:
+        """Return dotted keys of the configuration -> values for a new run of these data.
+
+        Arguments:
+            free: Keys whose values come from defaults and presets; values of other keys are ignored. polydiff passes
+                this argument by position.
         """
 
 

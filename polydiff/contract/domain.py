@@ -36,6 +36,7 @@ class DomainSpec:
         factory: "module:Class" of the domain, called as factory(config, statistics=None).
         suffixes: Suffixes of the files that it reads, such as ".wav"; `polydiff data check` guesses the domain of a
             folder from them.
+        columns: Words in a column's name by which a table (.csv, .tsv, .jsonl) is one of this domain, such as "smiles".
         requires: Modules that it needs beyond polydiff's own dependencies.
         install: Command that installs missing modules.
         presets: Name -> overrides with dotted keys, such as {"train.steps": 2000}; {} keeps the configuration's
@@ -50,6 +51,7 @@ class DomainSpec:
     config: str
     factory: str
     suffixes: Sequence[str] = ()
+    columns: Sequence[str] = ()
     requires: Sequence[str] = ()
     install: str = ""
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"quick": {}})

@@ -6,7 +6,7 @@ error messages appear at once. The docstring of a key is its text in `polydiff t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -41,7 +41,14 @@ OPTIONS_OF = {
 
 
 class Section(BaseModel):
-    """A part of a configuration: immutable, typed, without unknown keys."""
+    """A part of a configuration: immutable, typed, without unknown keys.
+
+    Attributes:
+        before: Key that some saved configurations lack -> the value that keeps the behaviour from before the key
+            existed, where it differs from the default.
+    """
+
+    before: ClassVar[Mapping[str, Any]] = {}
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False

@@ -30,6 +30,9 @@ NOTHING, BEGINNING, WINDOW = 0.1, 0.1, 0.1
 SMALLEST, LARGEST, MOST = 0.02, 0.5, 3
 """Least and greatest share of all places that a gap or a window takes, drawn log-uniformly, and the most gaps."""
 
+BISECTIONS = 50
+"""Bisections of the number that is added to a block; the interval shrinks below the rounding of float32."""
+
 
 class Task(Protocol):
     """Conditions of a network that are computed from the example itself."""
@@ -122,10 +125,14 @@ class Enlarge:
     Arguments:
         channels: C, those of a state (B, C, ...).
         factor: Places of a block's side; one that does not divide an axis leaves its last block smaller.
+        low: Least value of each channel of a decoded state, C numbers; (): no bound.
+        high: Greatest value of each channel.
     """
 
     channels: int
     factor: int
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
 
     residual: ClassVar[bool] = False
 
@@ -144,10 +151,35 @@ class Enlarge:
         return enlarged(observed[LOW], self.factor, sizes)
 
     def finish(self, x: State, observed: Condition) -> State:
-        missing = observed[LOW].to(x) - block_means(x, self.factor)
-        for axis, size in enumerate(x.shape[2:], 2):
-            missing = missing.repeat_interleave(self.factor, axis).narrow(axis, 0, size)
-        return x + missing
+        """Return the nearest states to x that have the known block means, within the bounds of decoded values.
+
+        They are clip(x + t), with one number t a block and channel, found by bisection.
+        """
+        known = observed[LOW].to(x)
+        shifted = x + spread_blocks(known - block_means(x, self.factor), self.factor, x.shape[2:])
+        if not self.low:
+            return shifted
+        low, high = (
+            torch.tensor(bound, dtype=torch.float64, device=x.device).reshape(-1, *(1 for _ in x.shape[2:]))
+            for bound in (self.low, self.high)
+        )
+        if bool(((shifted >= low) & (shifted <= high)).all()):
+            return shifted
+        wide, known = x.double(), known.double().clamp(low, high)
+        below, above = (torch.full_like(known, float(t)) for t in ((low - wide).min(), (high - wide).max()))
+        for _ in range(BISECTIONS):
+            t = (below + above) / 2
+            clipped = (wide + spread_blocks(t, self.factor, x.shape[2:])).clamp(low, high)
+            short = block_means(clipped, self.factor) < known
+            below, above = torch.where(short, t, below), torch.where(short, above, t)
+        return (wide + spread_blocks(above, self.factor, x.shape[2:])).clamp(low, high).to(x)
+
+
+def spread_blocks(means: Tensor, factor: int, sizes: Sequence[int]) -> Tensor:
+    """Return numbers of blocks (B, C, ...) at every place of their block, shape (B, C, *sizes)."""
+    for axis, size in enumerate(sizes, 2):
+        means = means.repeat_interleave(factor, axis).narrow(axis, 0, size)
+    return means
 
 
 def block_means(x: State, factor: int) -> Tensor:

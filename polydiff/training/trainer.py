@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polydiff.config.data_defaults import with_data_defaults
 from polydiff.config.merge import Settings, resolve
 from polydiff.config.processes import build_denoiser, process_of
 from polydiff.config.saved import config_from, resolved_text
@@ -47,7 +48,8 @@ def start(settings: Settings, path: Path | str, progress: Progress | None = None
         parents = open_parents(config)
         source = initial_checkpoint(config, parents.get("train.init"))
         domain = build_domain(config, statistics=source.state["statistics"] if source else None)
-        training = begin(config, domain, source.ema if source else None)
+        settings = with_data_defaults(settings, domain)
+        training = begin(settings.config, domain, source.ema if source else None)
         records = {key: parent.record(run.path) for key, parent in parents.items()}
         session = Session(run, settings, domain, training, parents=records)
         session.check_sampling()

@@ -81,3 +81,35 @@ def test_data_that_are_computed_have_no_summary(tmp_path: Path) -> None:
     keep(quarantine_of(object()), tmp_path)
     assert summary_lines(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_is_of_the_domain_whose_column_it_has(tmp_path: Path) -> None:
+    def table(name: str, text: str) -> Path:
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    assert guess(table("a.csv", "id,SMILES\n1,CCO\n")) == "molecule"
+    assert guess(table("a.tsv", "canonical_smiles\tlogp\nCCO\t1\n")) == "molecule"
+    assert guess(table("b.csv", "path,split\na.wav,test\n")) == "audio"
+    assert guess(table("b.jsonl", '{"path": "a.wav"}\n')) == "audio"
+    for name, text in {
+        "c.csv": "a,b\n1,2\n",
+        "d.csv": "",
+        "e.jsonl": "[1, 2]\n",
+        "f.jsonl": "no JSON",
+        "g.tsv": "\0",
+    }.items():
+        with pytest.raises(UserError, match=r"its domain is unclear .*audio: path; molecule: smiles\)\. Set --domain"):
+            guess(table(name, text))
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl", "molecules.csv"])
+def test_a_table_beside_pictures_is_no_table_of_molecules(tmp_path: Path, name: str) -> None:
+    pictures(tmp_path, 3)
+    lines = {"metadata.csv": "file_name,text\na/0.png,x\n", "metadata.jsonl": '{"file_name": "a/0.png"}\n'}
+    (tmp_path / name).write_text(lines.get(name, "smiles\nCCO\n"))
+    with pytest.raises(UserError, match=r"beside files of the domain image\. Check their folder"):
+        guess(tmp_path / name)
+    for i in range(9):
+        (tmp_path / f"{i}.csv").write_text("")
+    assert guess(tmp_path) == "image"

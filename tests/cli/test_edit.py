@@ -154,6 +154,49 @@ def test_images_are_inpainted(runs: Path, tmp_path: Path) -> None:
     assert np.abs(np.stack(polydiff.load(runs / "image").domain.decode(again.x, again.space))[0, 0] - given).max() == 0
 
 
+@pytest.mark.parametrize("own", [True, False], ids=["of the file's size", "of the model's size"])
+def test_the_white_parts_of_a_mask_are_generated_and_the_black_ones_kept(runs: Path, tmp_path: Path, own: bool) -> None:
+    picture, mask = tmp_path / "a.png", tmp_path / "mask.png"
+    Image.effect_noise((64, 32), 60).save(picture)
+    drawn = Image.new("L", (64, 32) if own else (8, 8), 0)
+    drawn.paste(255, (32, 0, 64, 32) if own else (4, 0, 8, 8))  # the right half, also of the middle square
+    drawn.save(mask)
+    words = ["inpaint", str(runs / "image"), str(picture), "--mask", str(mask), "-o", str(tmp_path / "out")]
+    assert main(words) == 0
+    given, made = (
+        np.asarray(Image.open(tmp_path / "out" / part / "sample-00000.png")).astype(int) for part in ("given", "made")
+    )
+    assert (given == made)[:, :4].all()
+    assert (given != made)[:, 4:].mean() > 0.5
+    assert json.loads((tmp_path / "out" / "made" / "manifest.json").read_text())["mask"] == str(mask)
+
+
+def test_a_mask_that_does_not_fit_is_an_error(
+    runs: Path, sounds: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, picture, mask, text = str(runs / "image"), tmp_path / "a.png", tmp_path / "mask.png", tmp_path / "no.png"
+    Image.effect_noise((64, 32), 60).save(picture)
+    Image.new("L", (32, 64), 255).save(mask)
+    Image.new("1", (8, 8), 0).save(black := tmp_path / "black.png")
+    text.write_text("no picture")
+    wrong = [
+        (
+            [image, str(picture), "--mask", str(mask)],
+            f"{mask} has 32 x 64 pixels, but {picture} has 64 x 32.",
+        ),
+        ([image, "--mask", str(mask)], "the held-out images have 8 x 8. Resize it."),
+        ([image, str(picture), "--mask", str(text)], f"{text} cannot be read as an image"),
+        ([image, str(picture), "--mask", str(tmp_path / "none.png")], "There is no file"),
+        ([image, str(picture), "--mask", str(black)], "All parts are kept, so there is nothing to generate."),
+        ([image, str(picture), "--mask", str(mask), "--gap", "0,0:2,2"], "Set either --gap"),
+        ([str(runs / "audio"), str(sounds[0]), "--mask", str(mask)], "the domain audio reads no masks"),
+    ]
+    for words, message in wrong:
+        assert main(["inpaint", *words, "-o", str(tmp_path / "out")]) == 2, words
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+
 def test_arguments_that_cannot_work_are_an_error_before_the_work_begins(
     runs: Path, sounds: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,10 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.testing import assert_close
 
 from polydiff import streams
-from polydiff.contract.tasks import Generate, Inpaint, draw_mask
-from polydiff.core.conditions import KNOWN
+from polydiff.contract.tasks import Enlarge, Generate, Inpaint, block_means, draw_mask
+from polydiff.core.conditions import KNOWN, LOW
 
 
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=3), st.integers(0, 10_000))
@@ -51,3 +52,44 @@ def test_the_condition_is_the_known_part_and_depends_on_an_examples_own_generato
     alone = Inpaint(2).observe(x[4:], streams(0, "mask", range(4, 6)))[KNOWN]
     assert torch.equal(alone.nan_to_num(7), observed[4:].nan_to_num(7))
     assert Generate().observe(x, streams(0, "mask", range(6))) == {}
+
+
+def bounded(channels: int = 1, factor: int = 2, low: float = -0.5, high: float = 2.0) -> Enlarge:
+    return Enlarge(channels, factor, (low,) * channels, (high,) * channels)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([(8, 8), (7, 9), (13,)]), st.floats(0.1, 5))
+def test_known_block_means_are_kept_within_the_bounds_of_decoded_values(
+    seed: int, sizes: tuple[int, ...], noise: float
+) -> None:
+    g = torch.Generator().manual_seed(seed)
+    task = bounded(2, 3)
+    truth = (torch.rand(2, 2, *sizes, generator=g) * 5 - 1.5).clamp(-0.5, 2)
+    observed = task.observe(truth, [])
+    made = task.finish(truth + noise * torch.randn(truth.shape, generator=g), observed)
+    assert made.dtype == truth.dtype
+    assert made.min() >= -0.5
+    assert made.max() <= 2
+    assert_close(block_means(made, 3), observed[LOW], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [-0.5, 2.0])
+def test_a_block_at_a_bound_has_this_value_everywhere(value: float) -> None:
+    x = torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert (bounded().finish(x, {LOW: torch.full((1, 1, 2, 2), value)}) == value).all()
+
+
+def test_no_state_with_these_means_within_the_bounds_is_nearer() -> None:
+    g = torch.Generator().manual_seed(0)
+    x, task = 3 * torch.randn(1, 1, 2, 2, generator=g).double(), bounded()
+    observed = {LOW: torch.full((1, 1, 1, 1), 1.2).double()}
+    made = task.finish(x, observed)
+    others = torch.rand(20_000, 1, 2, 2, generator=g).double() * 2.5 - 0.5
+    others = task.finish(others, {LOW: observed[LOW].expand(20_000, 1, 1, 1)})
+    assert float((made - x).norm()) <= float((others - x).flatten(1).norm(dim=1).min()) + 1e-6
+
+
+def test_means_that_no_clipping_disturbs_are_reached_by_a_shift() -> None:
+    x = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    observed = {LOW: block_means(x, 2) + 0.1}
+    assert torch.equal(bounded().finish(x, observed), Enlarge(1, 2).finish(x, observed))

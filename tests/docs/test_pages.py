@@ -70,6 +70,23 @@ def test_the_commands_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.Mon
     assert (tmp_path / "runs" / "image-001" / "report.html").is_file()
 
 
+def test_the_commands_of_the_page_of_images_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("cat", "dog"):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        photos(tmp_path / "photos" / name)
+    for name, side in {"photo.jpg": 48, "mask.png": 48, "small.png": 8}.items():
+        Image.linear_gradient("L").resize((side, side)).save(tmp_path / name)
+    for words in commands("docs/image.md"):
+        fewer = [word.replace("data.size=64", "data.size=16").replace("20,20:40,40", "5,5:10,10") for word in words]
+        assert main([*fewer, *([*FEW[:-1], "0"] if words[0] == "train" else [])]) == 0, words
+    assert {path.name for path in (tmp_path / "runs" / "pets" / "samples").glob("inpainted-*")} == {
+        "inpainted-001",
+        "inpainted-002",
+    }
+    assert len(list((tmp_path / "runs" / "larger" / "samples").glob("upsampled-*"))) == 2
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/runs.md"])
 def test_the_python_of_the_pages_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

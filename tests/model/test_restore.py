@@ -133,6 +133,25 @@ def test_a_small_image_becomes_a_large_one(runs: Path, tmp_path: Path) -> None:
         assert made.size == (10, 14)
 
 
+def test_white_and_black_come_out_white_and_black(runs: Path, tmp_path: Path) -> None:
+    drawn = Image.new("L", (6, 8), 255)
+    drawn.paste(0, (3, 0, 6, 8))
+    drawn.save(tmp_path / "small.png")
+    model = polydiff.load(runs / "image")
+    (made,) = restore(model, read_degraded(model, [tmp_path / "small.png"])).examples
+    assert made.shape == (1, 16, 12)
+    assert (made[..., :6] == 255).all()
+    assert (made[..., 6:] == 0).all()
+
+
+def test_images_of_any_size_are_reduced_and_enlarged_again(runs: Path, tmp_path: Path) -> None:
+    Image.linear_gradient("L").resize((13, 21)).save(tmp_path / "full.png")
+    full = [str(runs / "image"), str(tmp_path / "full.png")]
+    assert main(["upsample", *full, "--degrade", "-o", str(tmp_path / "out")]) == 0
+    with Image.open(tmp_path / "out" / "made" / "sample-00000.png") as made:
+        assert made.size == (13, 21)
+
+
 def test_a_model_of_another_task_raises_an_error(
     runs: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from polydiff.contract.quarantine import Quarantine
+from polydiff.contract.splits import NAMES, outside_of, split_folders
 from polydiff.domains.audio.data.crops import Place
 from polydiff.domains.audio.data.formats.text import filled, lines_of, mapping, rows_of
 from polydiff.support.errors import UserError, one_line
@@ -24,12 +25,6 @@ LISTS = {"testing_list.txt": "test", "validation_list.txt": "validation"}
 """File lists of Speech Commands -> their split."""
 EMBEDDING = "embedding"
 """Column of the array in the .npy file beside a sound."""
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("test", "testing", "eval"), "test"),
-    **dict.fromkeys(("valid", "validation", "val", "dev"), "validation"),
-}
-"""Value in the column `split` of a table -> split."""
 
 
 class Entry(NamedTuple):
@@ -57,10 +52,10 @@ class Entry(NamedTuple):
         return self.name.rsplit(" ", 2)[0] if self.start or self.end is not None else self.name
 
 
-def catalogue(path: Path, aside: Quarantine) -> list[Entry]:
+def catalogue(path: Path, aside: Quarantine, rules: int = 2) -> list[Entry]:
     """Return the sounds under a path, in order.
 
-    Invalid entries are excluded; `aside.found` counts all sounds, valid or not.
+    Invalid entries are excluded; `aside.found` counts all sounds, valid or not. `rules` are `data.rules`.
 
     Raises:
         UserError: The path does not exist, has no known layout, or contains no sound.
@@ -74,7 +69,7 @@ def catalogue(path: Path, aside: Quarantine) -> list[Entry]:
     elif shards := sorted(p for p in path.glob("*.tar") if not p.name.startswith(".")):
         entries = archives(path, shards, aside)
     else:
-        entries = tree(path, aside)
+        entries = tree(path, aside, rules)
     aside.found += len(entries)
     if not aside.found:
         others = f" Ignored: {aside.ignored_text()}." if aside.ignored else ""
@@ -101,26 +96,44 @@ def in_file(path: Path, aside: Quarantine) -> list[Entry]:
     )
 
 
-def tree(root: Path, aside: Quarantine) -> list[Entry]:
+def tree(root: Path, aside: Quarantine, rules: int = 2) -> list[Entry]:
     """Return the sound files under a folder.
 
     Names that start with a dot, and folders that start with _ such as _background_noise_, are ignored. The top-level
-    folder becomes the column "label". clip.json beside clip.wav adds columns; clip.npy is the column "embedding".
+    folder becomes the column "label"; if the folders at the top are splits, such as train/ and test/, it is the folder
+    below. Sounds beside the splits' folders are left out. clip.json beside clip.wav adds columns; clip.npy is the
+    column "embedding".
+
+    Arguments:
+        root: The folder.
+        aside: Receives unusable sounds with reasons.
+        rules: `data.rules`; by the first, folders at the top are never splits.
     """
     odd: dict[str, str] = {}
     paths = files_under(root, SUFFIXES, hidden=(".", "_"), odd=odd)
     exclude_unlisted(aside, odd)
     lists = {line.strip(): split for name, split in LISTS.items() for line in lines_of(root / name)}
-    entries = []
+    tops = {parts[0] for path in paths if len(parts := path.relative_to(root).parts) > 1}
+    folders = split_folders(tops) if rules > 1 and not lists else {}
+    entries, outside = [], 0
     for path in paths:
         name = path.relative_to(root).as_posix()
-        folder, slash, _ = name.partition("/")
+        folder, slash, rest = name.partition("/")
+        side = folders.get(folder, "") if slash else ""
+        if folders and not side:
+            outside += 1
+            continue
+        if side:
+            folder, slash, _ = rest.partition("/")
         try:
             columns = ({"label": folder} if slash else {}) | beside(path)
         except (OSError, ValueError) as error:
             exclude_unlisted(aside, {name: f"its {path.stem}.json cannot be read: {error}"})
             continue
-        entries.append(Entry(name, Place(path), columns, lists.get(name, "train" if lists else "")))
+        entries.append(Entry(name, Place(path), columns, lists.get(name, "train" if lists else side)))
+    if outside:
+        aside.found, aside.left_out = aside.found + outside, aside.left_out + outside
+        aside.notes["outside"] = outside_of(folders, outside)
     if lists and entries and lists.keys().isdisjoint(entry.name for entry in entries):
         raise UserError(
             f"{root} contains none of the files that {' and '.join(LISTS)} list. Correct or remove these lists."
@@ -186,15 +199,15 @@ def entry_of(row: Mapping[str, Any], table: Path) -> Entry:
         raise ValueError("it has no `path`")
     start, end = (seconds(name, given.get(name)) for name in ("start", "end"))
     split = str(given.get("split", "")).strip().lower()
-    if split and split not in SPLITS:
-        raise ValueError(f"split={split} is not one of {', '.join(SPLITS)}")
+    if split and split not in NAMES:
+        raise ValueError(f"split={split} is not one of {', '.join(NAMES)}")
     part = f" {start or 0:g}:{'' if end is None else f'{end:g}'} s" if start or end is not None else ""
     columns = {name: value for name, value in given.items() if name not in ("path", "start", "end", "split")}
     return Entry(
         f"{given['path']}{part}",
         Place(table.parent / given["path"]),
         {name: stored(value, table.parent) for name, value in columns.items()},
-        SPLITS.get(split, ""),
+        NAMES.get(split, ""),
         start or 0.0,
         end,
     )

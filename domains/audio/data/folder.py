@@ -5,9 +5,6 @@ Crops are read by seeking, without decoding whole files. Files are never modifie
 
 from __future__ import annotations
 
-import hashlib
-import math
-import os
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -19,9 +16,10 @@ from torch import Tensor
 
 from polydiff.contract.fields import Field
 from polydiff.contract.quarantine import Quarantine
+from polydiff.contract.splits import TEST, TRAIN, assign, counts, scarce
 from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.data.catalogue import catalogue
-from polydiff.domains.audio.data.columns import chosen, embeddings, fields_of, types_of, values_of, vectors
+from polydiff.domains.audio.data.columns import LABEL, chosen, embeddings, fields_of, types_of, values_of, vectors
 from polydiff.domains.audio.data.crops import Place, read_crop
 from polydiff.domains.audio.data.index import MARKS, Sound, index, why
 from polydiff.domains.audio.data.source import Values
@@ -52,7 +50,7 @@ class Folder:
         assert data.path is not None
         self.data = data
         self.quarantine, self.quiet = Quarantine(str(data.path), "sounds"), 0
-        found = catalogue(data.path, self.quarantine)
+        found = catalogue(data.path, self.quarantine, data.rules)
         entries = chosen(found, data)
         self.quarantine.found -= len(found) - len(entries)
         sounds = index(entries, data.path, data.sample_rate, self.quarantine)
@@ -64,11 +62,24 @@ class Folder:
             warnings.warn(f"{self.quarantine.text()}\nThey are excluded.", stacklevel=2)
         sounds = [sound for sound in sounds if sound.entry.name not in self.quarantine.reasons]
         check_formats(sounds, data)
-        self.splits, left_out = split(sounds, data.test_share)
-        self.quarantine.left_out = len(left_out)
+        self.splits, left_out = split(sounds, data.test_share, self.classes(sounds) if data.rules > 1 else None)
+        self.quarantine.left_out += len(left_out)
+        self.count()
         self.starts = {name: [0, *accumulate(map(self.stretches, part))] for name, part in self.splits.items()}
         for mark, text in MARKS.items():
             self.note(mark, sum(mark in sound.marks for part in self.splits.values() for sound in part), text)
+
+    def classes(self, sounds: Sequence[Sound]) -> list[str] | None:
+        """Return the class of each sound, None if there are no classes."""
+        return [str(values_of(s, self.types).get(LABEL, "")) for s in sounds] if LABEL in self.types else None
+
+    def count(self) -> None:
+        """Count the sounds of each class and split, and warn of classes of which few are held out."""
+        parts = [(sound, side) for side, part in self.splits.items() for sound in part]
+        names = self.classes([sound for sound, _ in parts])
+        self.quarantine.splits = counts([side for _, side in parts], names)
+        if text := scarce(self.quarantine.splits, any(sound.entry.split == TEST for sound, _ in parts)):
+            warnings.warn(text, stacklevel=2)
 
     def note(self, name: str, count: int, text: str) -> None:
         """Store a count, printed at the end of training, if it is not 0."""
@@ -160,53 +171,36 @@ def check_formats(sounds: Sequence[Sound], data: AudioData) -> None:
         )
 
 
-def split(sounds: Sequence[Sound], share: float) -> tuple[dict[str, list[Sound]], list[Sound]]:
-    """Return the sounds by split, and the unused ones of a validation split beside a test split.
+def split(
+    sounds: Sequence[Sound], share: float, classes: Sequence[str] | None = None
+) -> tuple[dict[str, list[Sound]], list[Sound]]:
+    """Return the sounds by split, and the unused ones of a validation split beside a test split (`contract.splits`).
 
-    A sound without a specified split is held out by a hash of its file name, so that added files move no others. Names
-    with _nohash_ (Speech Commands) are hashed up to it, which keeps a speaker's recordings in one split.
+    Arguments:
+        sounds: Usable sounds.
+        share: Share of the test split, if the data state none.
+        classes: Class of each sound; None: there are no classes, or the splits need not hold each.
 
     Raises:
         UserError: A split is empty.
     """
-    by_split: dict[str, list[Sound]] = {name: [] for name in ("train", "test", "validation", "")}
-    for sound in sounds:
-        by_split[sound.entry.split].append(sound)
-    if by_split["validation"] and not by_split["test"]:
-        by_split["test"], by_split["validation"] = by_split["validation"], []
-    if not by_split["test"]:  # the data defines no held-out split
-        by_split[""], by_split["train"] = [*by_split["train"], *by_split[""]], []
-    train, test = by_name(by_split[""], share, not by_split["test"])
-    splits = {"train": [*by_split["train"], *train], "test": [*by_split["test"], *test]}
+    sides = assign([key_of(s) for s in sounds], share, stated=[s.entry.split for s in sounds], classes=classes)
+    splits = {name: [s for s, side in zip(sounds, sides, strict=True) if side == name] for name in (TRAIN, TEST)}
     if not all(splits.values()):
         raise UserError(
             f"Sounds to train on: {len(splits['train'])}, held out: {len(splits['test'])}. Each split needs at least "
             "one sound, and the splits share no file or speaker."
         )
-    return splits, by_split["validation"]
+    return splits, [s for s, side in zip(sounds, sides, strict=True) if not side]
 
 
-def by_name(sounds: Sequence[Sound], share: float, alone: bool) -> tuple[list[Sound], list[Sound]]:
-    """Return (train, test) by hashes of names; if `alone`, with at least one sound in each if the hashes differ.
+def key_of(sound: Sound) -> str:
+    """Return the name of a sound's file, or of its speaker, which one split holds whole.
 
-    Arguments:
-        sounds: Sounds without a specified split.
-        share: Share of the test split.
-        alone: Whether no other sound is held out.
+    Names with _nohash_ (Speech Commands) begin with the speaker.
     """
-    lots = [lot(sound) for sound in sounds]
-    if alone and len(set(lots)) < 2:
-        return list(sounds), []
-    bound = min(max(share, math.nextafter(min(lots), 1)), max(lots)) if alone else share
-    train = [sound for sound, number in zip(sounds, lots, strict=True) if number >= bound]
-    return train, [sound for sound, number in zip(sounds, lots, strict=True) if number < bound]
-
-
-def lot(sound: Sound) -> float:
-    """Return a number in [0, 1) that depends only on the name of a sound's file or speaker."""
     speaker, mark, _ = sound.entry.file.rpartition("/")[2].partition("_nohash_")
-    text = speaker if mark else sound.entry.file
-    return int.from_bytes(hashlib.blake2b(os.fsencode(text), digest_size=7).digest()) / 2**56
+    return speaker if mark else sound.entry.file
 
 
 def match_channels(sound: Tensor, data: AudioData, name: str) -> Tensor:

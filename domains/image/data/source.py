@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch.nn import functional
 from polydiff.contract.quarantine import Quarantine
 from polydiff.core.streams import permutation
 from polydiff.domains.image.config import ImageData
+from polydiff.domains.image.data.files import Facts
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,14 @@ class Source:
         splits: "train" and "test".
         levels: The values that a pixel can have, ascending.
         quarantine: How many images a folder holds and which are excluded; None for an embedded set.
+        facts: Name -> what the file says of itself; {} for an embedded set.
     """
 
     names: tuple[str, ...]
     splits: Mapping[str, Split]
     levels: Sequence[int] = range(256)
     quarantine: Quarantine | None = None
+    facts: Mapping[str, Facts] = field(default_factory=dict)
 
 
 def open_source(data: ImageData) -> Source:

@@ -77,13 +77,13 @@ class Judge:
         test: Held-out images.
 
     Attributes:
-        accuracy: Share of correct predictions on the held-out images.
+        accuracy: Share of correct predictions on the held-out images that have a class; NaN if none has.
     """
 
     def __init__(self, network: Classifier, test: Split) -> None:
         self.network = network.eval()
         answers = self.classes(test.centred(range(len(test))))
-        self.accuracy = float((answers == test.labels).double().mean())
+        self.accuracy = float((answers == test.labels)[test.labels >= 0].double().mean())
 
     @classmethod
     def of(cls, train: Split, test: Split, classes: int) -> Judge:

@@ -13,7 +13,7 @@ from polydiff.domains.image.config import ImageConfig, ImageData
     [
         ({"name": "folder"}, "needs data.path"),
         ({"flip": True}, "mirrored"),
-        ({"crop": "random"}, "cut"),
+        ({"crop": "random"}, "cropped"),
         ({"szie": 8}, "Extra inputs"),
     ],
 )

@@ -187,3 +187,30 @@ def test_classes_need_two_folders() -> None:
     one = [named("a/x.wav"), named("a/y.wav")]
     assert not labelled(one, settings(Path()))
     assert labelled(one, settings(Path(), labels="folders"))
+
+
+def test_folders_named_after_splits_are_splits_and_the_classes_lie_below(tmp_path: Path) -> None:
+    numbers = {"train/bell": 9, "train/kick": 8, "test/bell": 6, "test/kick": 5, "validation/kick": 3, "extra": 2}
+    for name, n in numbers.items():
+        for i in range(n):
+            write(tmp_path / name / f"{i}.wav", sound(1000 + i, seed=i))
+    folder = Folder(settings(tmp_path))
+    assert {side: len(part) for side, part in folder.splits.items()} == {"train": 17, "test": 11}
+    (field,) = folder.fields.values()
+    assert isinstance(field, Labels)
+    assert (field.names, field.counts) == (("bell", "kick"), (9, 8))
+    assert folder.quarantine.splits == {"bell": {"train": 9, "test": 6}, "kick": {"train": 8, "test": 5}}
+    assert (folder.quarantine.used, folder.quarantine.left_out) == (28, 5)
+    earlier = Folder(settings(tmp_path, rules=1))
+    (field,) = earlier.fields.values()
+    assert isinstance(field, Labels)
+    assert field.names == ("extra", "test", "train", "validation")
+
+
+def test_every_class_is_held_out_and_a_warning_names_those_with_few_sounds(tmp_path: Path) -> None:
+    for name in ("bell", "kick"):
+        for i in range(20):
+            write(tmp_path / name / f"{name}{i}.wav", sound(1000, seed=i))
+    with pytest.warns(UserWarning, match=r"Few examples are held out: bell \(\d of 20\), kick \(\d of 20\)"):
+        folder = Folder(settings(tmp_path))
+    assert all(1 <= n["test"] <= 4 for n in folder.quarantine.splits.values())

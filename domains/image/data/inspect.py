@@ -1,0 +1,106 @@
+"""Inspection of a folder of images, for `polydiff data check`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from polydiff.contract.noise_range import MARGIN, needed
+from polydiff.domains.image.config import ImageConfig
+from polydiff.domains.image.data.source import Source
+
+MODES = {
+    "1": "black and white",
+    "L": "grey",
+    "LA": "grey with transparency",
+    "P": "palette",
+    "PA": "palette with transparency",
+    "RGB": "colour",
+    "RGBA": "colour with transparency",
+    "CMYK": "ink colours",
+}
+"""Pillow's mode -> words; modes of 16 bits keep their names."""
+NAMED = 20
+"""Classes that are named."""
+LARGE = 2
+"""Ratio of the images' shorter sides to data.size from which on a larger data.size is mentioned."""
+DIGITS = 16
+"""Largest side for which the preset quick is meant."""
+
+
+def facts_of(source: Source, config: ImageConfig, principal: float, said: Collection[str] = ()) -> dict[str, Any]:
+    """Return the facts on a folder of images, name -> JSON value, in the order of printing.
+
+    Arguments:
+        source: The images.
+        config: The configuration with which they were read.
+        principal: Largest principal standard deviation of their states.
+        said: Dotted keys that the user set.
+    """
+    facts = list(source.facts.values())
+    sides = quantiles([one.shorter for one in facts])
+    return {
+        "formats": count(one.format for one in facts),
+        "pixels": count(MODES.get(one.mode, one.mode) for one in facts),
+        "shorter sides in pixels": sides,
+        "longer sides in pixels": quantiles([max(one.width, one.height) for one in facts]),
+        "classes": listed(source.names),
+        **{f"{side} examples": len(split) for side, split in source.splits.items()},
+        "read as": in_words(config, sides["half"]),
+        "largest principal standard deviation": round(principal, 3),
+        "sigma_max": noise_in_words(config, principal, any(key.startswith("schedule") for key in said)),
+    }
+
+
+def in_words(config: ImageConfig, side: float) -> str:
+    """Return the size of examples, and what to set where it is far below that of the images.
+
+    Arguments:
+        config: The configuration.
+        side: Median of the shorter sides of the images.
+    """
+    size = config.data.side
+    text = f"{size} x {size} pixels, {'grey' if config.data.planes == 1 else 'colour'} (data.size, data.channels)"
+    if side >= LARGE * size:
+        text += f"; the images are {side / size:.3g} times larger"
+    if size > DIGITS and config.preset == "quick":
+        text += "; the preset quick suits digits of 8 x 8 and first tests: for photographs, "
+        text += f"--preset small data.size={size}"
+    return text
+
+
+def noise_in_words(config: ImageConfig, principal: float, said: bool) -> str:
+    """Return the highest noise level of a new run and where it comes from.
+
+    Arguments:
+        config: The configuration.
+        principal: Largest principal standard deviation of the states.
+        said: Whether the user set the schedule or its options.
+    """
+    highest = config.schedule_options.get("sigma_max")
+    if highest is None:
+        return f"that of schedule={config.schedule}; at least {needed(principal):g} suits the images"
+    if highest >= needed(principal):
+        return f"{highest:g}, as configured"
+    if said:
+        return f"{highest:g}, which is too low: leave it out, or set schedule_options.sigma_max={needed(principal):g}"
+    return f"{needed(principal):g}, {MARGIN:g} times that deviation; {highest:g} of preset {config.preset} is too low"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the names of classes, the first `NAMED` of many."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more or "none"
+
+
+def count(values: Iterable[str]) -> dict[str, int]:
+    """Return the frequency of each value, in descending order."""
+    return dict(Counter(values).most_common())
+
+
+def quantiles(values: Sequence[int]) -> dict[str, float]:
+    """Return the least, the median and the greatest value, by name."""
+    return dict(zip(("least", "half", "greatest"), map(float, np.quantile(values, (0, 0.5, 1))), strict=True))

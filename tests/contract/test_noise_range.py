@@ -1,0 +1,46 @@
+"""The highest noise level that data need, and training times that reach it."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import pytest
+
+from polydiff.contract.noise_range import needed, suited_range
+from polydiff.domains.image.config import ImageConfig
+
+FREE = {"schedule_options", "loss.times", "loss.times_options"}
+
+
+def test_the_prior_differs_from_noisy_data_by_less_than_a_thousandth_of_a_nat() -> None:
+    for principal in (0.5, 2.2, 34.0):
+        r = (principal / needed(principal)) ** 2
+        assert (r - math.log1p(r)) / 2 < 1e-3
+
+
+def test_a_range_that_suffices_stays() -> None:
+    assert suited_range(ImageConfig(), 2.2, FREE) == {}
+    assert suited_range(ImageConfig(), 5.0, FREE) == {}
+
+
+def test_a_range_that_is_too_small_is_raised_and_the_quantiles_of_training_times_go_with_it() -> None:
+    config = ImageConfig()
+    found = suited_range(config, 34.0, FREE)
+    assert found["schedule_options"] == {"sigma_min": 0.002, "sigma_max": 136.0}
+    old, new = config.loss.times_options, found["loss.times_options"]
+    z = (math.log(20) - old["mean"]) / old["std"]
+    assert new["mean"] + z * new["std"] == pytest.approx(math.log(136), abs=0.01)
+    assert new["mean"] - z * new["std"] == pytest.approx(old["mean"] - z * old["std"], abs=0.01)
+
+
+def test_what_the_user_set_stays_and_a_warning_says_what_to_type() -> None:
+    with pytest.warns(UserWarning, match=r"set schedule_options\.sigma_max=136\."):
+        assert suited_range(ImageConfig(), 34.0, FREE - {"schedule_options"}) == {}
+    assert suited_range(ImageConfig(), 34.0, FREE - {"loss.times"}).keys() == {"schedule_options"}
+
+
+def test_a_schedule_without_this_option_is_left_alone() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert suited_range(ImageConfig(schedule="vp", schedule_options={}), 34.0, set()) == {}

@@ -1,0 +1,60 @@
+"""Inspection of a folder of images: formats, sizes, classes, noise range."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from polydiff.cli import main
+from polydiff.domains.image.config import ImageConfig, ImageData
+from polydiff.domains.image.domain import Image
+
+
+def write(root: Path, suffixes: tuple[str, ...] = (".png", ".jpg", ".gif"), n: int = 30) -> Path:
+    g = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (root / name).mkdir(parents=True)
+        for i in range(n):
+            pixels = g.integers(0, 256, (20, 30, 3), dtype=np.uint8) // 4 + g.integers(0, 192, dtype=np.uint8)
+            Pillow.fromarray(pixels).save(root / name / f"{i}{suffixes[i % len(suffixes)]}")
+    return root
+
+
+def test_facts_name_formats_sizes_classes_and_the_noise_range(tmp_path: Path) -> None:
+    found = Image.inspect(ImageConfig(data=ImageData(path=write(tmp_path), size=10)), ())
+    assert found.problems == []
+    facts = found.facts
+    assert facts["formats"] == {"PNG": 20, "JPEG": 20, "GIF": 20}
+    assert facts["pixels"] == {"colour": 40, "palette": 20}
+    assert facts["shorter sides in pixels"] == {"least": 20.0, "half": 20.0, "greatest": 20.0}
+    assert facts["classes"] == "cat, dog"
+    assert facts["train examples"] + facts["test examples"] == 60
+    assert "10 x 10 pixels, colour" in facts["read as"]
+    assert "the images are 2 times larger" in facts["read as"]
+    assert facts["largest principal standard deviation"] > 5
+    assert "20 of preset quick is too low" in facts["sigma_max"]
+
+
+def test_photographs_are_told_their_preset(tmp_path: Path) -> None:
+    facts = Image.inspect(ImageConfig(data=ImageData(path=write(tmp_path), size=32)), ()).facts
+    assert "for photographs, --preset small data.size=32" in facts["read as"]
+
+
+def test_numbers_by_class_and_split_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "train", n=20)
+    write(tmp_path / "test", n=7)
+    assert main(["data", "check", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert [line.split() for line in out.splitlines() if line.startswith(("cat", "dog", "all"))] == [
+        ["cat", "20", "7"],
+        ["dog", "20", "7"],
+        ["all", "2", "40", "14"],
+    ]
+
+
+def test_a_folder_that_cannot_be_used_is_a_problem(tmp_path: Path) -> None:
+    found = Image.inspect(ImageConfig(data=ImageData(path=tmp_path)), ())
+    assert "holds 0 images" in found.problems[0]
