@@ -22,6 +22,7 @@ from torch import Tensor
 from polydiff.core.conditions import Condition
 from polydiff.core.space import Space, State
 from polydiff.gaussian.control.measurement import Measurement, conjugate_gradient
+from polydiff.gaussian.gradients import gradients, plain, plain_condition, variable
 from polydiff.gaussian.wrapper import Wrapper
 
 
@@ -91,12 +92,13 @@ def linearised(
         space: Where x lives; P is its projector.
         cond: Conditions.
     """
-    with torch.enable_grad():
-        variable = x.detach().requires_grad_()
-        estimate = wrapper.denoiser(variable, sigma, space, cond)
+    with gradients():
+        noisy = variable(x)
+        estimate = wrapper.denoiser(noisy, plain(sigma), space, plain_condition(cond))
 
     def back(z: State) -> State:
-        (gradient,) = torch.autograd.grad(estimate, variable, z, retain_graph=True)
+        with gradients(False):
+            (gradient,) = torch.autograd.grad(estimate, noisy, plain(z), retain_graph=True)
         return space.project(gradient)
 
     return estimate.detach(), back
