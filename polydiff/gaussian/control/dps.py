@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from polydiff.core.conditions import Condition
+from polydiff.core.entry import check_states
 from polydiff.core.space import Space, State, sqnorm
 from polydiff.gaussian.gradients import gradients, plain, plain_condition, variable
 from polydiff.gaussian.guidance.first_order_steps import Steps
@@ -44,6 +45,9 @@ class PosteriorSampling(Wrapper):
     space: Space
     steps: Steps
     zeta: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_states(self.y, self.space, name="y")
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         with gradients():

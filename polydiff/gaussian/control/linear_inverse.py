@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from polydiff.core.conditions import Condition
+from polydiff.core.entry import check_states
 from polydiff.core.space import Space, State
 from polydiff.gaussian.control.measurement import Measurement, conjugate_gradient
 from polydiff.gaussian.gradients import gradients, plain, plain_condition, variable
@@ -60,6 +61,7 @@ class Measured(Wrapper):
             raise ValueError(f"covariance must be 'isotropic' or 'jacobian', not {self.covariance!r}.")
         if self.noise < 0 or self.iterations < 1:
             raise ValueError("noise must be at least 0 and iterations at least 1.")
+        check_states(self.y, self.measurement.space, name="y")
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         measurement = self.measurement

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 from polydiff.core.conditions import Condition
+from polydiff.core.entry import check_batch, check_states, check_streams
 from polydiff.core.likelihood import Estimate
 from polydiff.core.space import Batch, Euclidean, Space, State
 from polydiff.core.units import Units
@@ -111,6 +112,9 @@ def flow_log_prob(
     """
     if trace not in ("auto", "exact", "hutchinson"):
         raise ValueError(f"trace must be 'auto', 'exact' or 'hutchinson', not {trace!r}.")
+    check_states(x, space, levels=(bottom(denoise.schedule, sigma), denoise.schedule.sigma_max))
+    if generators is not None:
+        check_streams(generators, space)
     exact = trace == "exact" or (trace == "auto" and x.numel() <= EXACT_TRACE_SIZE * space.batch)
     if not exact and (generators is None or probes < 1):
         raise ValueError("Hutchinson's trace needs generators and at least one probe.")
@@ -214,6 +218,8 @@ def flow_bound(
         ValueError: An argument is out of range.
         polydiff.gaussian.ode.IntegrationError: The integration cannot reach the tolerance.
     """
+    check_batch(batch)
+    check_streams(generators, batch.space)
     batch = batch._replace(x=batch.space.project(batch.x))
     x_0, space, cond = batch
     low = bottom(denoise.schedule, lowest)
