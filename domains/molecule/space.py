@@ -62,6 +62,11 @@ class DenseMolecules:
         return len(self.mask)
 
     @property
+    def state_shape(self) -> tuple[int, ...]:
+        """Shape (B, N, 3 + K) of a state."""
+        return *self.mask.shape, 3 + self.features
+
+    @property
     def components(self) -> Mapping[str, slice]:
         return COMPONENTS
 
@@ -138,6 +143,11 @@ class PackedMolecules:
         """Return the space of molecules with numbers of atoms `sizes`, shape (B,)."""
         index = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
         return cls(index, len(sizes), features, dtype)
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """Shape (M, 3 + K) of a state."""
+        return len(self.batch_index), 3 + self.features
 
     @property
     def components(self) -> Mapping[str, slice]:

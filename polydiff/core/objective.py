@@ -73,6 +73,15 @@ class Objective(Generic[M]):
         """Whether the objective trains the parameters of a learned noise schedule."""
         return False
 
+    def check(self, module: M, batch: Batch, name: str) -> None:
+        """Raise UserError if a batch cannot be trained on; called once for each batch, before it is on the device.
+
+        Arguments:
+            module: The module being trained.
+            batch: Clean states (R, ...), their space and conditions.
+            name: What the message calls the states, such as "Step 3: x".
+        """
+
     def draw(self, module: M, u: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the numbers to train at, and the weights that correct for their distribution.
 

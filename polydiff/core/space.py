@@ -148,7 +148,7 @@ class Euclidean:
 
     Arguments:
         batch: Number of samples B.
-        shape: Shape of one sample.
+        shape: Shape of one sample; (): each sample is one number, and a state has the shape (B,).
         device: Device of the states.
         dtype: Precision of the states.
     """
@@ -157,6 +157,11 @@ class Euclidean:
     shape: tuple[int, ...]
     device: Device = "cpu"
     dtype: torch.dtype = torch.float32
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """Shape (B, *shape) of a state."""
+        return self.batch, *self.shape
 
     @property
     def dim(self) -> Tensor:
@@ -173,7 +178,7 @@ class Euclidean:
         return c.reshape(-1, *(1 for _ in self.shape)) if c.ndim else c
 
     def sum(self, x: State) -> Tensor:
-        return x.flatten(1).sum(1)
+        return x.flatten(1).sum(1) if self.shape else x
 
     def to(self, device: Device) -> Euclidean:
         return Euclidean(self.batch, self.shape, device, self.dtype)

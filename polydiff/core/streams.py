@@ -8,18 +8,42 @@ draws.
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Iterable
 
+import numpy as np
 import torch
+
+from polydiff.support.errors import UserError
 
 Device = torch.device | str
 
 
 def stream_seed(seed: int, purpose: str, *counters: int) -> int:
-    """Return the seed of a stream: a 63-bit hash (BLAKE2b) of all arguments."""
-    name = f"{seed}/{purpose}/{'/'.join(map(str, counters))}"
+    """Return the seed of a stream: a 63-bit hash (BLAKE2b) of all arguments.
+
+    Raises:
+        UserError: The seed or a counter is not a whole number.
+    """
+    name = f"{whole('seed', seed)}/{purpose}/{'/'.join(str(whole('a counter', n)) for n in counters)}"
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+def whole(name: str, value: int) -> int:
+    """Return a whole number of any type, numpy's and torch's included, as an int; `name` stands in the message.
+
+    Raises:
+        UserError: The value is something else, such as 1.0 or True, which would name another stream than 1.
+    """
+    if type(value) is int:
+        return value
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        return operator.index(value)
+    except TypeError as error:
+        raise UserError(f"{name} must be a whole number, not {value!r}.") from error
 
 
 def stream(seed: int, purpose: str, *counters: int, device: Device = "cpu") -> torch.Generator:

@@ -110,7 +110,7 @@ def integrate(
     equation = Equation(f, spaces, METHODS[method], rtol, atol)
     t, end = start.double(), end.double()
     k = f(t, y)
-    h = first_step(equation, y, k, end - t)
+    h = first_step(equation, y, k, end - t).detach()  # a gradient of the solution holds the steps fixed
     active = h != 0
     steps, rejected = torch.zeros_like(t, dtype=torch.long), torch.zeros_like(t, dtype=torch.long)
     for _ in range(max_steps):
@@ -156,7 +156,7 @@ def attempt(equation: Equation, t: Tensor, h: Tensor, y: Parts, k: Parts) -> tup
         norm(space, e / (equation.atol + equation.rtol * torch.maximum(part.abs(), ahead.abs())))
         for space, e, part, ahead in zip(spaces, errors, y, new, strict=True)
     ]
-    return new, slopes[-1], torch.stack(sizes).amax(0)  # amax keeps NaN, and a step with err NaN is rejected
+    return new, slopes[-1], torch.stack(sizes).amax(0).detach()  # amax keeps NaN, and a step with err NaN is rejected
 
 
 def advance(y: Parts, h: Tensor, weights: Sequence[float], slopes: Sequence[Parts], spaces: Sequence[Space]) -> Parts:

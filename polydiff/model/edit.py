@@ -23,6 +23,7 @@ from polydiff.contract.domain import Samples
 from polydiff.contract.tasks import known
 from polydiff.core.condition_batch import withhold
 from polydiff.core.conditions import KNOWN, Condition
+from polydiff.core.entry import check_batch
 from polydiff.core.process import Draw, Inpaints, Interpolates, Known, Varies, lacks
 from polydiff.core.space import Batch, Matches, check_mask, state_to
 from polydiff.model.model import Model
@@ -66,6 +67,7 @@ def vary(
         sampling: Keys of the configuration's section `sample`, as in `Model.sample`.
     """
     indices = range(first, first + given.space.batch)
+    check_batch(given, name="given")
     process = model.process
     if not provides(process, Varies):
         raise lacks(process, "make variations")
@@ -103,6 +105,7 @@ def inpaint(
         cond: As in `vary`.
         sampling: As in `vary`.
     """
+    check_batch(given, name="given")
     attempt("inpaint", lambda: check_mask(mask, given.x))
     check_whole("jump", jump)
     check_whole("resample", resample)
@@ -153,6 +156,8 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
     """
     check_whole("steps", steps, least=2)
     check_whole_states(model, "interpolate")
+    check_batch(a, name="a")
+    check_batch(b, name="b")
     process = model.process
     if not provides(process, Interpolates):
         raise lacks(process, "interpolate")

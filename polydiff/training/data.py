@@ -15,6 +15,8 @@ import torch
 from polydiff.contract.abilities import HasSizes, TellsTogether
 from polydiff.contract.domain import Domain
 from polydiff.core.condition_batch import drop_condition, dropout_groups
+from polydiff.core.conditions import as_kinds
+from polydiff.core.entry import check_batch
 from polydiff.core.space import Batch
 from polydiff.core.streams import Device, permutation, stream, streams
 from polydiff.support.errors import UserError
@@ -100,7 +102,9 @@ def batches(domain: Domain, batch_size: int, seed: int, condition_dropout: float
             for names in groups if len(groups) > 1 else ():
                 keep = torch.rand(batch_size, generator=generator) >= condition_dropout
                 cond |= drop_condition({name: cond[name] for name in names}, keep)
-        return Batch(x, space, cond)
+        made = Batch(x, space, cond)
+        check_batch(made, kinds=as_kinds(domain.conditions), examples=indices, name="x of Domain.batch")
+        return made
 
     return batch
 

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from polydiff.contract.sections import OptimConfig
+from polydiff.core.entry import check_size, listed
 from polydiff.core.objective import M, Moment, Objective, Outcome, stratified
+from polydiff.core.space import Batch
 from polydiff.core.streams import stream, stream_seed, streams
 from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.objective.base import as_objective
@@ -24,6 +26,9 @@ from polydiff.training.optimizers import OPTIMIZERS, learning_rate
 Phase = Callable[[str], AbstractContextManager[object]]
 PHASES = ("data", "forward", "backward", "optimizer", "ema")
 """Parts of a step: the wait for the batch; the loss; its gradient; clipping and update; averages of the weights."""
+
+HUGE = 1e4
+"""Largest |x| of standardised data; beyond it, a loss that is not finite is blamed on the data."""
 
 
 class NonFiniteError(RuntimeError):
@@ -107,6 +112,8 @@ def fit(
         phase: Called with the name of each part of a step (`PHASES`); the part runs in the context that it returns.
 
     Raises:
+        UserError: A batch does not have `batch_size` samples, or the objective cannot train on it: its states do not
+            fit their space, are not finite or not of a precision that holds the noise levels.
         NonFiniteError: A loss or gradient is NaN or infinite. Raised before the weights change.
     """
     module, optimizer = training.module, training.optimizer
@@ -114,7 +121,8 @@ def fit(
     parameters, average = list(module.parameters()), MovingAverage(training.ema, module, ema)
     device = parameters[0].device
     module.train()
-    coming = prefetch(batches, training.step, steps, device, workers)
+    checked = entering(batches, batch_size, objective, module)
+    coming = prefetch(checked, training.step, steps, device, workers)
     for step in range(training.step, steps):
         with phase("data"):
             batch = next(coming)
@@ -130,7 +138,7 @@ def fit(
             norm = torch.nn.utils.clip_grad_norm_(parameters, training.optim.clip)
             loss_value, norm_value = torch.stack([mean.detach(), norm]).tolist()  # the one place that waits for a GPU
             if not math.isfinite(loss_value + norm_value):
-                raise NonFiniteError(what_is_not_finite(step, batch.x, outcome, module, objective))
+                raise NonFiniteError(what_is_not_finite(step, batch, outcome, module, objective))
             lr = learning_rate(training.optim, step, steps)
             for group in optimizer.param_groups:
                 group["lr"] = lr
@@ -145,32 +153,55 @@ def fit(
         yield Record(step + 1, loss_value, norm_value, lr, outcome.level, outcome.losses.detach())
 
 
-def what_is_not_finite(step: int, x: Tensor, outcome: Outcome, module: nn.Module, objective: Objective[Any]) -> str:
+def entering(batches: Batches, batch_size: int, objective: Objective[Any], module: nn.Module) -> Batches:
+    """Return the same batches, each checked where it is prepared (`polydiff.core.entry`).
+
+    Arguments:
+        batches: Step -> batch.
+        batch_size: Examples that each batch must have.
+        objective: Checks the states.
+        module: What is trained.
+    """
+
+    def checked(step: int) -> Batch:
+        batch = batches(step)
+        check_size(batch, batch_size, f"Step {step + 1}: the batch")
+        objective.check(module, batch, f"Step {step + 1}: x")
+        return batch
+
+    return checked
+
+
+def what_is_not_finite(step: int, batch: Batch, outcome: Outcome, module: nn.Module, objective: Objective[Any]) -> str:
     """Return the error message for a step whose mean loss or gradient is not finite; it names the cause.
 
     Arguments:
         step: Steps done before this one.
-        x: The clean batch.
+        batch: The clean batch.
         outcome: Losses and noise levels of the batch.
         module: What is trained, with the step's gradients.
         objective: Describes a noise level in the message.
     """
-    finite = torch.isfinite(outcome.losses)
-    if not torch.isfinite(x).all():
-        what = "the batch of data"
-    elif not finite.all():
-        bad = int((~finite).nonzero()[0, 0])
-        level = "" if outcome.level is None else f"{objective.describe(module, outcome.level[bad])}; "
-        what = (
-            f"the loss of example {bad} of the batch ({level}the largest |x| of the clean batch is "
-            f"{x.abs().max().item():.4g})"
+    bad = (~torch.isfinite(outcome.losses)).nonzero()[:, 0].tolist()
+    advice = "A lower optim.lr, a longer optim.warmup or train.precision=float32 usually helps."
+    largest = batch.x.abs().max().item() if isinstance(batch.x, Tensor) else 0.0
+    infinite = [name for name, value in (batch.cond or {}).items() if value.isinf().any()]
+    if not math.isfinite(largest):
+        what, advice = "the batch of data", "Remove or repair examples with NaN or infinite numbers."
+    elif infinite:
+        what, advice = (
+            f"the condition {infinite[0]} of the batch",
+            "Remove or repair examples with infinite conditions.",
         )
+    elif bad:
+        level = "" if outcome.level is None else f"{objective.describe(module, outcome.level[bad[0]])}; "
+        which = f"example {bad[0]}" if len(bad) == 1 else f"examples {listed(bad)}"
+        what = f"the loss of {which} of the batch ({level}the largest |x| of the clean batch is {largest:.4g})"
+        if largest > HUGE:
+            advice = "Data should have about unit variance: standardise them, or remove the examples with such numbers."
     else:
         gradients = ((name, p.grad) for name, p in module.named_parameters() if p.grad is not None)
         what = "the gradient of " + next(
             (name for name, gradient in gradients if not torch.isfinite(gradient).all()), "the weights, taken together"
         )
-    return (
-        f"Step {step + 1}: {what} is not finite. The weights of step {step} are unharmed. "
-        "A lower optim.lr, a longer optim.warmup or train.precision=float32 usually helps."
-    )
+    return f"Step {step + 1}: {what} is not finite. The weights of step {step} are unharmed. {advice}"

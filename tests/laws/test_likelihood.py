@@ -166,7 +166,7 @@ def test_the_command_line_prints_likelihoods(
 
 def test_the_example_of_the_docs_is_near_the_truth() -> None:
     page = (ROOT / "docs" / "likelihood.md").read_text()
-    (code,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.M | re.S)
+    code = "".join(re.findall(r"^```python\n(.*?)^```", page, flags=re.M | re.S))
     scope: dict[str, Any] = {}
     exec(code.replace("range(500)", "range(200)"), scope)
     truth, found = scope["truth"], scope["found"]
@@ -176,6 +176,9 @@ def test_the_example_of_the_docs_is_near_the_truth() -> None:
         assert gap.std() < 3
     smoothed = scope["exact"].log_prob(scope["x_0"], torch.full((200,), 0.05, dtype=F64))
     assert_close(scope["density"].log_prob, smoothed, rtol=0, atol=1e-3)
+    x, sigma = scope["x"].detach(), torch.full((8,), 0.05, dtype=F64)
+    score = (scope["exact"](x, sigma, scope["space"]) - x) / 0.05**2
+    assert_close(scope["score"], score, rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize(

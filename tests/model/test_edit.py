@@ -252,6 +252,22 @@ def known_by(model: Model, given: Batch, mask: torch.Tensor) -> torch.Tensor:
     return positions(inpaint(model, given, mask, steps=3).examples)
 
 
+def test_given_examples_that_are_not_finite_are_named(run: Path) -> None:
+    """And not blamed on the sampler."""
+    model = Model.load(run)
+    given = held_out(model, 4)
+    given.x[2] = torch.nan
+    for edit in (
+        lambda: vary(model, given),
+        lambda: inpaint(model, given, torch.ones(1)),
+        lambda: interpolate(model, given, given, [0.5]),
+    ):
+        with pytest.raises(UserError, match=r"has NaN in 1 of 4 examples: 2 of the batch"):
+            edit()
+    with pytest.raises(UserError, match="has the shape"):
+        vary(model, given._replace(x=given.x[:, :1] if given.x.shape[1] > 1 else given.x[:1]))
+
+
 @pytest.mark.parametrize("steps", [1, 0, 2.5])
 def test_an_interpolation_needs_two_levels(run: Path, steps: int) -> None:
     model = Model.load(run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from polydiff.config.merge import resolve
 from polydiff.contract.discover import build_domain
 from polydiff.contract.sections import TrainConfig
+from polydiff.core.conditions import Aligned
 from polydiff.core.objective import Moment
 from polydiff.core.space import Batch, Euclidean
 from polydiff.core.streams import streams
@@ -142,6 +143,8 @@ def test_a_wrong_number_of_threads_raises_one_error(workers: object) -> None:
 
 def test_of_several_conditions_all_are_withheld_together_and_each_alone() -> None:
     class Pairs:
+        conditions: ClassVar[dict[str, Any]] = {"label": 3, "low": Aligned(1)}
+
         def size(self, split: str) -> int:
             return 100
 
@@ -160,6 +163,8 @@ def test_of_several_conditions_all_are_withheld_together_and_each_alone() -> Non
 
 class Sized:
     """Examples of several sizes; the state of each is its number."""
+
+    conditions: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, sizes: NDArray[np.int64]) -> None:
         self.known = sizes

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from polydiff.core.conditions import Condition
+from polydiff.core.entry import check_states
 from polydiff.core.space import Space, State, sqnorm
+from polydiff.gaussian.gradients import gradients, plain, plain_condition, variable
 from polydiff.gaussian.guidance.first_order_steps import Steps
 from polydiff.gaussian.guidance.method import divide
 from polydiff.gaussian.wrapper import Wrapper
@@ -44,12 +46,15 @@ class PosteriorSampling(Wrapper):
     steps: Steps
     zeta: float = 1.0
 
+    def __post_init__(self) -> None:
+        check_states(self.y, self.space, name="y")
+
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        with torch.enable_grad():
-            variable = x.detach().requires_grad_()
-            estimate = self.denoiser(variable, sigma, space, cond)
-            square = sqnorm(self.space, self.y.to(x) - self.forward(estimate))
-            (gradient,) = torch.autograd.grad(square.sum(), variable)
+        with gradients():
+            noisy = variable(x)
+            estimate = self.denoiser(noisy, plain(sigma), space, plain_condition(cond))
+            square = sqnorm(self.space, self.y.to(noisy) - self.forward(estimate))
+            (gradient,) = torch.autograd.grad(square.sum(), noisy)
         factor, to = (column.to(x.dtype) for column in self.steps.find(sigma))
         sigma = sigma.to(x.dtype)
         size = self.zeta * ((1 + sigma**2) * (1 + to**2)).sqrt() / (1 - factor)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from polydiff.core.conditions import Condition
+from polydiff.core.entry import check_states
 from polydiff.core.space import Space, State, sqnorm
 from polydiff.gaussian.denoise import Denoise
 from polydiff.gaussian.sampling.execute import run_plan
@@ -65,6 +66,7 @@ def encode(
     rising = [s for s in reversed(levels) if s > 0]
     if any(a >= b for a, b in pairwise(rising)) or len(rising) < 2:
         raise ValueError("levels must fall, and hold at least two noise levels above 0.")
+    check_states(x_0, space, levels=rising, name="x_0")
     rows = [row for s0, s1 in pairwise(rising) for row in staged(trapezoid(s0, s1))]
     for step in run_plan(rows, denoise, x_0, space, cond, ()):
         x_0 = step.x
@@ -83,6 +85,7 @@ def decode(
         cond: Their conditions; None: unconditional.
         levels: Falling noise levels; the last may be 0.
     """
+    check_states(x, space, levels=levels)
     for step in run_plan(SAMPLERS["heun"](levels), denoise, x, space, cond, ()):
         x = step.x
     return x

@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 
 from polydiff.core.conditions import Condition
+from polydiff.core.entry import check_states
 from polydiff.core.space import Space, State
 from polydiff.gaussian.control.measurement import Measurement, conjugate_gradient
+from polydiff.gaussian.gradients import gradients, plain, plain_condition, variable
 from polydiff.gaussian.wrapper import Wrapper
 
 
@@ -59,6 +61,7 @@ class Measured(Wrapper):
             raise ValueError(f"covariance must be 'isotropic' or 'jacobian', not {self.covariance!r}.")
         if self.noise < 0 or self.iterations < 1:
             raise ValueError("noise must be at least 0 and iterations at least 1.")
+        check_states(self.y, self.measurement.space, name="y")
 
     def __call__(self, x: State, sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
         measurement = self.measurement
@@ -91,12 +94,13 @@ def linearised(
         space: Where x lives; P is its projector.
         cond: Conditions.
     """
-    with torch.enable_grad():
-        variable = x.detach().requires_grad_()
-        estimate = wrapper.denoiser(variable, sigma, space, cond)
+    with gradients():
+        noisy = variable(x)
+        estimate = wrapper.denoiser(noisy, plain(sigma), space, plain_condition(cond))
 
     def back(z: State) -> State:
-        (gradient,) = torch.autograd.grad(estimate, variable, z, retain_graph=True)
+        with gradients(False):
+            (gradient,) = torch.autograd.grad(estimate, noisy, plain(z), retain_graph=True)
         return space.project(gradient)
 
     return estimate.detach(), back

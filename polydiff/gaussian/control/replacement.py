@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from polydiff.core.conditions import Condition
+from polydiff.core.entry import check_states, check_streams
 from polydiff.core.space import Space, State
 from polydiff.gaussian.control.known import Known, known_part
 from polydiff.gaussian.denoise import Denoise
@@ -80,6 +81,8 @@ def inpainting(
         mask: 1 (or True) where known, broadcasting against a state.
         generators: One random stream for each sample.
     """
+    check_streams(generators, space)
+    check_states(known, space, name="known")
     first = rows[0]
     # a row that only adds noise starts from the highest level
     highest = denoise.schedule.sigma_max if isinstance(first, Renoise) else first.at

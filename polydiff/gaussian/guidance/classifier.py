@@ -13,6 +13,7 @@ from torch import Tensor
 
 from polydiff.core.conditions import Condition
 from polydiff.core.space import Space, State, per_sample
+from polydiff.gaussian.gradients import gradients, plain, variable
 from polydiff.gaussian.wrapper import Wrapper
 
 LogProb = Callable[[State, Tensor, Space], Tensor]
@@ -40,7 +41,7 @@ class Classifier(Wrapper):
         if self.scale == 0:
             return estimate
         sigma = per_sample(sigma, x, space)
-        with torch.enable_grad():
-            noisy = x.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.log_prob(noisy, sigma, space).sum(), noisy)
+        with gradients():
+            noisy = variable(x)
+            (gradient,) = torch.autograd.grad(self.log_prob(noisy, plain(sigma), space).sum(), noisy)
         return estimate + space.expand(self.scale * sigma**2) * space.project(gradient)

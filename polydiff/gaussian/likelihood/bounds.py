@@ -18,6 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from polydiff.core.entry import check_batch, check_streams
 from polydiff.core.likelihood import Estimate
 from polydiff.core.space import Batch, sqnorm
 from polydiff.core.units import Units
@@ -100,6 +101,7 @@ def discrete_vlb(
         ValueError: An argument is out of range, or "learned" is given with a denoiser that predicts no variance.
     """
     check(variance, draws, decoder_draws)
+    check_given(denoise, batch, generators)
     batch = batch._replace(x=batch.space.project(batch.x))
     x_0, space, _ = batch
     s = levels.double().to(x_0.device)
@@ -150,6 +152,7 @@ def continuous_vlb(
         ValueError: An argument is out of range.
     """
     check("small", draws, decoder_draws)
+    check_given(denoise, batch, generators)
     batch = batch._replace(x=batch.space.project(batch.x))
     x_0, space, cond = batch
     data = denoise.sigma_data**2
@@ -172,6 +175,12 @@ def check(variance: str, draws: int | None, decoder_draws: int) -> None:
         raise ValueError(f"variance must be 'small', 'large' or 'learned', not {variance!r}.")
     if (draws is not None and draws < 1) or decoder_draws < 1:
         raise ValueError("draws and decoder_draws must be at least 1.")
+
+
+def check_given(denoise: Denoise, batch: Batch, generators: Sequence[torch.Generator]) -> None:
+    """Raise UserError unless a batch fits its space and there is one stream for each sample."""
+    check_batch(batch, levels=(denoise.schedule.sigma_min, denoise.schedule.sigma_max))
+    check_streams(generators, batch.space)
 
 
 def one_step(

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from polydiff.core.space import Space, State
+from polydiff.gaussian.gradients import gradients, variable
 
 
 def elements(space: Space, like: State) -> list[Tensor]:
@@ -29,8 +30,8 @@ def elements(space: Space, like: State) -> list[Tensor]:
 
 def owned(space: Space, like: State) -> State:
     """Return a state that is 1 at the numbers that `Space.sum` adds up and 0 on padding: the sum's gradient."""
-    with torch.enable_grad():
-        x = torch.zeros_like(like, requires_grad=True)
+    with gradients():
+        x = variable(torch.zeros_like(like))
         return torch.autograd.grad(space.sum(x).sum(), x)[0]
 
 

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from polydiff.core.registry import Registry
+from polydiff.gaussian.gradients import gradients, plain, variable
 from polydiff.gaussian.loss.state import History
 from polydiff.gaussian.schedule.base import Schedule, bisect
 
@@ -56,8 +57,9 @@ class Times:
         Returns:
             Numbers of the shape of s, float64.
         """
-        with torch.enable_grad():
-            u = bisect(lambda u: self(u, schedule, **options), s.detach()).clamp(1e-7, 1 - 1e-7).requires_grad_()
+        with gradients():
+            u = bisect(lambda u: self(u, schedule, **options), plain(s).detach())
+            u = variable(u.clamp(1e-7, 1 - 1e-7))
             return 2 * torch.autograd.grad(self(u, schedule, **options).log().sum(), u)[0]
 
     def draw(self, u: Tensor, state: nn.ModuleDict) -> tuple[Tensor, Tensor | None]:

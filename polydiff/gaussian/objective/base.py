@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from polydiff.contract.sections import Config
+from polydiff.core.entry import check_batch
 from polydiff.core.objective import M, Moment, Objective, Outcome
 from polydiff.core.registry import Registry
 from polydiff.core.space import Batch
@@ -39,6 +40,9 @@ class DenoisingObjective(Objective[Denoiser]):
     """
 
     loss: Loss
+
+    def check(self, module: Denoiser, batch: Batch, name: str) -> None:
+        check_batch(batch, levels=(module.schedule.sigma_min, module.schedule.sigma_max), name=name)
 
     def draw(self, module: Denoiser, u: Tensor) -> tuple[Tensor, Tensor | None]:
         return self.loss.draw(module, u)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from polydiff.core.entry import check_states
 from polydiff.core.process import Draw, Known, Trained
 from polydiff.core.space import State
 from polydiff.core.streams import streams
@@ -67,6 +68,7 @@ class GaussianPlan:
         """Return states, (R, ...), whose known part is as given, to rounding."""
         denoise, generators = self.denoise(draw, guide), self.generators(draw)
         x, mask = known
+        check_states(x, draw.space, levels=self.levels, name="the known states")
         return inpaint(denoise, self.rows, draw.space, draw.cond, known=x, mask=mask, generators=generators)
 
     def steps(self, draw: Draw, guide: Trained | None) -> Iterator[Step]:
@@ -76,6 +78,8 @@ class GaussianPlan:
             x, mask = draw.known
             return inpainting(denoise, self.rows, space, cond, known=x, mask=mask, generators=generators)
         noise = self.levels[0] * space.noise(generators)
+        if draw.init is not None:
+            check_states(draw.init, draw.space, levels=self.levels, name="the given states")
         x = noise if draw.init is None else draw.init + noise
         return run_plan(self.rows, denoise, x, space, cond, generators)
 

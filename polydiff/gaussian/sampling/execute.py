@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from polydiff.core.conditions import Condition
+from polydiff.core.entry import check_precision, check_states, check_streams
 from polydiff.core.space import Space, State, shared_level
 from polydiff.gaussian.denoise import Denoise, with_variance
 from polydiff.gaussian.sampling.plan import Plan, PlanRow, Renoise, Row, Solve, evaluation_rows, grid, rows_on
@@ -166,12 +167,18 @@ def begin(
         spacing_options: Further arguments of the spacing; None: none.
         options: Further arguments of the sampler.
     """
+    check_streams(generators, space)
     data = denoise.sigma_data
     if levels is None:
         levels = grid(denoise.schedule, steps, sampler, spacing, data, start, spacing_options)
     rows = rows_on(levels, sampler, data, **options)
-    x = levels[0] * space.noise(generators)
-    return rows, x if init is None else init + x
+    noise = space.noise(generators)
+    check_precision(noise.dtype, levels, "noise of the space")
+    x = levels[0] * noise
+    if init is None:
+        return rows, x
+    check_states(init, space, levels=levels, name="init")
+    return rows, init + x
 
 
 def trajectory(
@@ -224,7 +231,8 @@ def sample(
 
     Raises:
         ValueError: A noise level, a number of steps or an option is wrong.
-        UserError: The name of the sampler or the spacing is not registered.
+        UserError: The name of the sampler or the spacing is not registered, there is not one stream for each sample,
+            or `init` does not fit the space (`polydiff.core.entry`).
     """
     with torch.no_grad():  # once for all rows; `run_plan` would restore the caller's gradient mode after each
         rows, x = begin(denoise, space, generators=generators, **how)

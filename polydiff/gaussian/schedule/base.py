@@ -34,6 +34,7 @@ import torch
 from torch import Tensor
 
 from polydiff.core.registry import Registry
+from polydiff.gaussian.gradients import gradients, variable
 
 Frame = Literal["vp", "ve", "flow", "subvp"]
 S = TypeVar("S", bound="Schedule")
@@ -92,8 +93,8 @@ class Schedule(ABC):
 
     def slope(self, t: Tensor) -> Tensor:
         """Return d lambda / dt < 0 at times t, in float64 and of the shape of t."""
-        with torch.enable_grad():
-            t = t.detach().double().requires_grad_()
+        with gradients():
+            t = variable(t.double())
             return torch.autograd.grad(self.log_snr(t).sum(), t)[0]
 
     def attach(self, sigma: Tensor) -> Tensor:
