@@ -19,6 +19,7 @@ from polydiff.core.space import Batch, Space, State
 from polydiff.core.streams import streams
 from polydiff.model.assemble import assemble, same_weights
 from polydiff.model.batches import PROBE, efficient
+from polydiff.model.origin import given_to
 from polydiff.model.request import Request, guide_of
 from polydiff.model.sample_section import section
 from polydiff.model.user_conditions import conditions, parse_conditions
@@ -166,9 +167,8 @@ class Model:
     def noise(self, n: int, *, seed: int = 0) -> Samples:
         """Return n decoded draws of pure noise with conditions as of samples; an evaluation uses it as its floor."""
         space, cond = self.domain.blank(streams(seed, "blank", range(n)), {})
-        return Samples(
-            self.domain.decode(generating(self.process).prior(space, streams(seed, "sample", range(n))), space), cond
-        )
+        x = generating(self.process).prior(space, streams(seed, "sample", range(n)))
+        return Samples(self.domain.decode(x, space), cond, given_to(self))
 
     def parse_conditions(self, cond: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return requested conditions as the domain reads them: text, and arrays for conditions that are sequences."""

@@ -21,6 +21,7 @@ from polydiff.core.space import Batch, State, state_to
 from polydiff.core.streams import streams
 from polydiff.metrics.results import Metric
 from polydiff.model.model import Model
+from polydiff.model.origin import ModelOrigin, drawn, given_to
 from polydiff.model.request import Request
 from polydiff.support.errors import UserError, as_paths
 from polydiff.support.protocols import provides
@@ -95,10 +96,12 @@ def made(
     whole = {**(given.cond or {}), **{name: requested[name] for name in cond or {}}}
     part = {name: whole[name] for name in task.conditions}
     x = request.states(given.space, whole, seed, indices).cpu()
-    return to_samples(model, task.finish(x, part) if keep else x, given, whole)
+    return to_samples(model, task.finish(x, part) if keep else x, given, whole, drawn(model, request.how, seed, cond))
 
 
-def to_samples(model: Model, x: State, given: Batch, cond: Condition | None) -> Samples:
+def to_samples(
+    model: Model, x: State, given: Batch, cond: Condition | None, origin: ModelOrigin | None = None
+) -> Samples:
     """Decode states to samples, with those conditions that can be written as text.
 
     Arguments:
@@ -106,8 +109,10 @@ def to_samples(model: Model, x: State, given: Batch, cond: Condition | None) -> 
         x: Clean states, (B, ...).
         given: Gives the space of the states.
         cond: Conditions of the states; None: none.
+        origin: How the model drew them; None: it did not.
     """
-    return Samples(model.domain.decode(state_to(x, "cpu"), given.space), with_words(cond, conditions_of(model.domain)))
+    words = with_words(cond, conditions_of(model.domain))
+    return Samples(model.domain.decode(state_to(x, "cpu"), given.space), words, origin or given_to(model))
 
 
 class Paired(NamedTuple):
