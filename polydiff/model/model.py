@@ -25,6 +25,7 @@ from polydiff.model.sample_section import section
 from polydiff.model.user_conditions import conditions, parse_conditions
 from polydiff.run.parents import Records
 from polydiff.support.errors import check_whole
+from polydiff.support.progress import showing
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Model:
         sampler: str | None = None,
         guidance: float | None = None,
         batch_size: int | str | None = None,
+        progress: bool | None = None,
         **further: Any,
     ) -> Samples:
         """Draw n samples. Sample i is a function of the seed and i; the batch size changes it by rounding only.
@@ -99,6 +101,7 @@ class Model:
             sampler: Name of the sampler.
             guidance: Guidance scale; 1: no guidance.
             batch_size: Samples in a batch, or "auto".
+            progress: Whether to show progress on stderr; None: on a terminal and in a notebook.
             further: Other keys of the section: guidance_method="apg", guide="runs/small", negative={"label": 3}, ...
 
         Returns:
@@ -108,7 +111,9 @@ class Model:
             UserError: A condition, a sampler, an option or a value is unknown or out of range.
         """
         how = {"steps": steps, "sampler": sampler, "guidance": guidance, "batch_size": batch_size, **further}
-        return Samples.join(list(self.stream(n, seed=seed, cond=cond, **how)))
+        check_whole("n", n)
+        with showing(progress):
+            return self.request(cond, **how).joined(range(n), seed)
 
     def stream(
         self, n: int, *, first: int = 0, seed: int = 0, cond: Mapping[str, Any] | None = None, **sampling: Any

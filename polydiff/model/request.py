@@ -24,6 +24,7 @@ from polydiff.model.sample_section import section
 from polydiff.model.user_conditions import conditions, parse_conditions
 from polydiff.run.parents import open_parent
 from polydiff.support.errors import UserError
+from polydiff.support.progress import Counting
 
 if TYPE_CHECKING:
     from polydiff.model.model import Model
@@ -87,6 +88,15 @@ class Request:
         memory = Memory(self.batch_size)
         for window in windows(indices, WINDOW * memory.most):
             yield from self.window(window, seed, memory, indices.stop)
+
+    def joined(self, indices: range, seed: int) -> Samples:
+        """Return samples, and show the progress of drawing them."""
+        parts: list[Samples] = []
+        with Counting("samples drawn", len(indices)) as show:
+            for part in self.samples(indices, seed):
+                parts.append(part)
+                show(sum(map(len, parts)))
+        return Samples.join(parts)
 
     def window(self, window: range, seed: int, memory: Memory, stop: int) -> Iterator[Samples]:
         """Yield the samples of one window in order.

@@ -24,6 +24,7 @@ from polydiff.model.model import Model
 from polydiff.model.origin import ModelOrigin, drawn, given_to
 from polydiff.model.request import Request
 from polydiff.support.errors import UserError, as_paths
+from polydiff.support.progress import counted
 from polydiff.support.protocols import provides
 
 
@@ -144,7 +145,7 @@ def paired(request: Request, n: int, *, seed: int = 0, cond: Mapping[str, Any] |
     n = min(n, held)
     size = request.batch_size
     parts: dict[str, list[Samples]] = {row: [] for row in ("value", "data", "noise", "baseline")}
-    for first in range(0, n, size):
+    for first in counted("batches restored", -(-n // size), range(0, n, size)):
         given, truth = degrade_held_out(model, [i * held // n for i in range(first, min(first + size, n))])
         noise = generating(model.process).prior(
             given.space, streams(seed, "noise", range(first, first + given.space.batch))

@@ -23,6 +23,7 @@ from polydiff.contract.quarantine import Quarantine
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data.source import Source, Split, centre
 from polydiff.support.errors import UserError
+from polydiff.support.progress import counted
 from polydiff.support.files import files_under
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
@@ -88,7 +89,8 @@ def read_all(root: Path, names: Sequence[str], data: ImageData, quarantine: Quar
         return centre(image, data.side) if data.crop == "centre" else image
 
     with ThreadPoolExecutor(thread_name_prefix="polydiff-images") as pool:
-        results = dict(zip(names, pool.map(attempt, names), strict=True))
+        images = counted("images read", len(names), pool.map(attempt, names))
+        results = dict(zip(names, images, strict=True))
     for name, result in results.items():
         if isinstance(result, str):
             quarantine.exclude(name, result)
