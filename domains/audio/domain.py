@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,10 @@ class Audio:
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
         """Return arr_0 (B, T, C), in int16 or float32 as in the files, and rate (B,), the sample rates in Hz."""
         return sound_arrays(samples.examples, self.data)
+
+    def converters(self) -> Mapping[str, Callable[[Sequence[Any]], Any]]:
+        """Return the conversion to an array float32 (N, T, C), full scale at 1 (`abilities.Converts`)."""
+        return {"numpy": lambda sounds: torch.stack(list(sounds)).mT.numpy()}
 
     def describe(self, cond: Condition) -> list[dict[str, Any]]:
         return self.data_conditions.describe(cond)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -233,6 +233,13 @@ class Image:
         images = torch.stack(list(samples.examples)).permute(0, 2, 3, 1).numpy()
         labels = {"arr_1": samples.cond["label"].numpy()} if self.names and samples.cond else {}
         return {"arr_0": images, **labels}
+
+    def converters(self) -> Mapping[str, Callable[[Sequence[Any]], Any]]:
+        """Return conversions to an array uint8 (N, S, S, C), and to Pillow's images (`abilities.Converts`)."""
+        return {
+            "numpy": lambda images: torch.stack(list(images)).permute(0, 2, 3, 1).numpy(),
+            "pil": lambda images: [to_pillow(image) for image in images],
+        }
 
     def words(self, samples: Samples) -> list[dict[str, Any]]:
         """Return the conditions of samples as the user writes them, {} for each without conditions."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +174,17 @@ class MoleculeDomain:
 
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
         return {"samples.sdf": records(samples.examples)}
+
+    def converters(self) -> Mapping[str, Callable[[Sequence[Any]], Any]]:
+        """Return the conversions of molecules (`abilities.Converts`).
+
+        "numpy": pairs of atomic numbers (A,) and positions (A, 3) in Å. "rdkit": molecules with these positions and
+        perceived bonds, None where RDKit perceives no molecule.
+        """
+        return {
+            "numpy": lambda molecules: [(one.numbers, one.positions) for one in molecules],
+            "rdkit": lambda molecules: [one.mol for one in perceive_all(molecules)],
+        }
 
     def described(self, samples: Samples) -> list[dict[str, Any]]:
         """Return the conditions of each sample as a user writes them; {} for each if the samples have none."""

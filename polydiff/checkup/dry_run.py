@@ -12,6 +12,7 @@ from polydiff.contract.discover import build_domain
 from polydiff.contract.sections import Config
 from polydiff.machine.device import pick_precision
 from polydiff.machine.memory import Peak, size
+from polydiff.support.progress import announce, counted
 from polydiff.training.data import batches
 from polydiff.training.session import records_of
 from polydiff.training.trainer import begin
@@ -33,11 +34,13 @@ def dry_run(config: Config, steps: int = STEPS) -> dict[str, Any]:
     """
     domain = build_domain(config)
     settings = config.train
+    announce(f"Preparing a batch of {settings.batch_size} examples")
     first = batches(domain, settings.batch_size, config.seed, settings.condition_dropout, settings.like_sizes)(0)
     training = begin(config, domain)
     device, held = next(training.module.parameters()).device, size(training.module, training.ema)
     peak, times, clock = Peak(device), [], time.perf_counter()
-    for _ in records_of(config, domain, training, steps):
+    announce(f"Taking {steps} steps with such batches")
+    for _ in counted("steps", steps, records_of(config, domain, training, steps)):
         times.append(time.perf_counter() - clock)
         clock = time.perf_counter()
     seconds = median(times[1:])

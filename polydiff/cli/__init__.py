@@ -12,6 +12,7 @@ from importlib import metadata
 from polydiff.contract.discover import load
 from polydiff.machine.allocator import keep_memory
 from polydiff.support.errors import UserError, unknown
+from polydiff.support.progress import showing
 
 VERBS = {
     "train": ("polydiff.cli.train:train", "train a model, from data to report"),
@@ -53,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_memory()
     formatted, warnings.formatwarning = warnings.formatwarning, plain
     try:
-        return dispatch(words)
+        with showing(True):
+            return dispatch(words)
     except UserError as error:
         if os.environ.get("POLYDIFF_DEBUG", "0") not in ("", "0"):
             traceback.print_exc()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.cli.parsing import Parser, positive, read_options, read_pairs, size
-from polydiff.support.errors import UserError
+from polydiff.support import files
 from polydiff.support.yaml_text import parse_yaml
 
 
@@ -115,8 +115,8 @@ def guidance_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def check_free(output: Path | None) -> None:
     """Raise UserError if the output path exists, unless it is an empty folder."""
-    if output and output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UserError(f"{output} exists and is not an empty folder. Choose another -o.")
+    if output:
+        files.check_free(output, "Choose another -o.")
 
 
 def run_folder(path: Path) -> Path:

@@ -9,7 +9,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from polydiff.cli.parsing import OptionalNumber, Parser, config_parser, not_negative, read_words, settings
-from polydiff.cli.progress import TrainingProgress
 from polydiff.cli.tables import evaluation_table, help_on_keys, overfit_table, profile_table, table
 from polydiff.config.merge import Settings
 from polydiff.contract.backbone import load_backbone_spec
@@ -19,6 +18,7 @@ from polydiff.support.errors import UserError
 from polydiff.support.files import new_numbered_folder
 from polydiff.support.protocols import provides
 from polydiff.training.checks import check_config
+from polydiff.training.progress import TrainingProgress
 
 RUNS = Path("runs")
 """Folder of runs that are started without -o."""
@@ -182,7 +182,7 @@ def train_and_finish(path: Path, steps: int, evaluated: int, work: Callable[[Tra
     from polydiff.training.loop import NonFiniteError
 
     try:
-        with TrainingProgress(steps) as progress:
+        with TrainingProgress(steps, evaluated) as progress:
             work(progress)
     except KeyboardInterrupt:
         if saved := steps_saved(path / "checkpoints"):

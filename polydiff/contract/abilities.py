@@ -6,7 +6,7 @@ HasUnits)` returns whether it has one. The check evaluates no property, because 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from polydiff.contract.domain import Domain, Samples
 from polydiff.core.units import Units
 from polydiff.metrics.results import Confusion, Measured, Metric
+from polydiff.support.errors import UserError, attempt, unknown
 from polydiff.support.protocols import provides
 
 if TYPE_CHECKING:
@@ -234,3 +235,33 @@ class Archives(Protocol):
 
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
         """Return what samples add to the file: arrays (B, ...) by name, or {"samples.sdf": text of the records}."""
+
+
+class Converts(Protocol):
+    """A domain whose examples can be given to other libraries, for `Samples.to`, `to_numpy`, `to_pil`, `to_rdkit`."""
+
+    def converters(self) -> Mapping[str, Callable[[Sequence[Any]], Any]]:
+        """Return name -> function of N examples, such as "numpy" -> one that returns an array (N, ...)."""
+
+
+def convert(domain: Domain, name: str, kind: str, samples: Samples) -> Any:
+    """Return samples as objects of another library.
+
+    Arguments:
+        domain: Converts them.
+        name: Its name, for messages.
+        kind: Name of the conversion, such as "pil".
+        samples: What to convert.
+
+    Raises:
+        UserError: The domain has no such conversion.
+    """
+    if not provides(domain, Converts):
+        raise UserError(
+            f"The domain {name} converts samples to no other form. `samples.examples` holds them in its own form; a "
+            "domain adds conversions with a method `converters` (docs/domains.md)."
+        )
+    converters = domain.converters()
+    if kind not in converters:
+        raise unknown(f"conversion of the domain {name}", kind, converters)
+    return attempt(f"Conversion to {kind}", lambda: converters[kind](samples.examples))

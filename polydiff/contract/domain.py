@@ -7,12 +7,14 @@ a `Domain`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload
 
 from polydiff.metrics.results import Metric
+from polydiff.support.errors import UserError
 
 if TYPE_CHECKING:  # a spec is read by commands that must not wait for torch
     import torch
@@ -23,6 +25,8 @@ if TYPE_CHECKING:  # a spec is read by commands that must not wait for torch
     from polydiff.core.space import Batch, Space, State
 
 API = 1
+SHOWN = 64
+"""Largest number of samples that a notebook shows; a domain may show fewer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,37 +62,127 @@ class DomainSpec:
     api: int = API
 
 
-@dataclass(frozen=True)
+class Origin(Protocol):
+    """Where samples come from; what a model returns has one.
+
+    Attributes:
+        domain: Saves, shows and converts the samples.
+        facts: Domain, step, weights, seed, sampler, steps, ..., as JSON values for manifest.json.
+    """
+
+    @property
+    def domain(self) -> Domain: ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]: ...
+
+    def save(self, samples: Samples, folder: Path) -> None:
+        """Write samples to a new or empty folder."""
+
+
+@dataclass(frozen=True, repr=False)
 class Samples:
     """Decoded examples (pictures, sounds, molecules) with the conditions of each.
+
+    `samples[3]` is an example, `samples[:3]` are the first three samples. A notebook shows pictures, players or
+    drawings of samples that a model returned.
 
     Arguments:
         examples: N examples in the domain's own form, as `Domain.decode` returns them.
         cond: Name -> tensor (N, ...) of conditions, None if there are no conditions.
+        origin: Where they come from; None: unknown, so they can be neither saved nor shown nor converted.
     """
 
     examples: Sequence[Any]
     cond: Condition | None = None
+    origin: Origin | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.examples)
 
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.examples)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> Samples: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        return self.take(range(len(self))[index]) if isinstance(index, slice) else self.examples[index]
+
+    def __repr__(self) -> str:
+        facts = dict(self.origin.facts) if self.origin else {}
+        words = [f"{name} {facts[name]}" for name in ("sampler", "steps", "seed") if name in facts]
+        words += [f"conditions {', '.join(self.cond)}"] if self.cond else []
+        kind = f" of the domain {facts['domain']}" if "domain" in facts else ""
+        return f"<{len(self)} samples{kind}{': ' if words else ''}{', '.join(words)}>"
+
+    def _repr_html_(self) -> str | None:
+        """Return what a notebook shows; None, so that it shows the text instead, if the origin is unknown."""
+        if self.origin is None:
+            return None
+        return f"<p>{html.escape(repr(self))}</p>{self.origin.domain.show(self.head(SHOWN))}"
+
+    def save(self, folder: Path | str) -> Path:
+        """Write one file per sample, manifest.json and the page show.html to a new or empty folder; return its path.
+
+        Raises:
+            UserError: The folder holds files, or no model made these samples.
+        """
+        self.known_origin("saved").save(self, Path(folder))
+        return Path(folder)
+
+    def to(self, kind: str) -> Any:
+        """Return the samples as objects of another library, by its name (`polydiff.contract.abilities.Converts`).
+
+        Raises:
+            UserError: The domain has no such conversion (the message lists those it has), or no model made the samples.
+        """
+        from polydiff.contract.abilities import convert
+
+        origin = self.known_origin("converted")
+        return convert(origin.domain, str(origin.facts.get("domain", "of these samples")), kind, self)
+
+    def to_numpy(self) -> Any:
+        """Return NumPy arrays: images uint8 (N, H, W, C), sounds (N, T, C), a pair for each molecule."""
+        return self.to("numpy")
+
+    def to_pil(self) -> Any:
+        """Return a list of Pillow's images."""
+        return self.to("pil")
+
+    def to_rdkit(self) -> Any:
+        """Return a list of RDKit's molecules with positions; None where RDKit perceives no molecule."""
+        return self.to("rdkit")
+
+    def known_origin(self, done: str) -> Origin:
+        """Return the origin. Raise UserError if it is unknown; the message says what cannot be done."""
+        if self.origin is None:
+            raise UserError(
+                f"Only samples that a model returned can be {done}: the domain of these is unknown. "
+                "Use `samples.examples`, or the methods of a domain, such as `model.domain.save(samples, folder)`."
+            )
+        return self.origin
+
     def head(self, n: int) -> Samples:
         """Return the first n samples."""
-        return Samples(self.examples[:n], None if self.cond is None else {k: v[:n] for k, v in self.cond.items()})
+        cond = None if self.cond is None else {k: v[:n] for k, v in self.cond.items()}
+        return replace(self, examples=self.examples[:n], cond=cond)
 
     def take(self, places: Sequence[int]) -> Samples:
         """Return the samples at these positions, in this order."""
         cond = None if self.cond is None else {k: v[list(places)] for k, v in self.cond.items()}
-        return Samples([self.examples[i] for i in places], cond)
+        return replace(self, examples=[self.examples[i] for i in places], cond=cond)
 
     @staticmethod
     def join(parts: Sequence[Samples]) -> Samples:
-        """Concatenate samples."""
+        """Concatenate samples. The origin stays if all parts have the same one."""
         from polydiff.core.condition_batch import join_conditions
 
         examples = [example for part in parts for example in part.examples]
-        return Samples(examples, join_conditions([part.cond for part in parts]))
+        first = parts[0].origin if parts else None
+        origin = first if all(part.origin == first for part in parts) else None
+        return Samples(examples, join_conditions([part.cond for part in parts]), origin)
 
 
 class Domain(Protocol):

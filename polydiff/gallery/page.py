@@ -12,6 +12,8 @@ from polydiff.contract.domain import Domain, Samples
 from polydiff.support.files import write_atomic
 from polydiff.support.protocols import provides
 
+SHOWN = 64
+"""Largest number of samples of a whole page."""
 POLICY = (
     "default-src 'none'; img-src data: blob:; media-src data: blob:; font-src data:; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.contract.domain import Domain, Samples
-from polydiff.gallery.page import keep_scripts
+from polydiff.gallery.page import SHOWN, keep_scripts, whole_page
 from polydiff.support.files import folder_atomic
 
 MANIFEST, SHOW = "manifest.json", "show.html"
@@ -30,6 +30,21 @@ def write_samples(folder: Path, domain: Domain, samples: Samples, facts: Mapping
         write_manifest(draft / MANIFEST, facts, with_conditions(domain, samples, entries))
         (draft / SHOW).write_text(domain.show(samples), encoding="utf-8")
     keep_scripts(domain, folder.parent / SCRIPTS)
+
+
+def save_samples(folder: Path, domain: Domain, samples: Samples, facts: Mapping[str, Any]) -> None:
+    """Write samples as files, with manifest.json and the page show.html; whole or not at all.
+
+    Arguments:
+        folder: Target folder, absent or empty.
+        domain: Saves and shows its samples.
+        samples: What to write.
+        facts: Further entries of the manifest.
+    """
+    with folder_atomic(folder) as draft:
+        entries = domain.save(samples, draft)
+        write_manifest(draft / MANIFEST, facts, with_conditions(domain, samples, entries))
+        (draft / SHOW).write_text(whole_page(domain, samples.head(SHOWN)), encoding="utf-8")
 
 
 def with_conditions(domain: Domain, samples: Samples, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

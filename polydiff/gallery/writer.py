@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,15 +22,15 @@ import torch
 from polydiff.contract.abilities import Archives
 from polydiff.contract.domain import Domain, Samples
 from polydiff.gallery.journal import DRAFT, JOURNAL, Journal, Part, bytes_of, opened
-from polydiff.gallery.page import whole_page
+from polydiff.gallery.page import SHOWN, whole_page
 from polydiff.gallery.sets import MANIFEST, SHOW, with_conditions, write_manifest
-from polydiff.model.model import Model
 from polydiff.support.errors import UserError, check_whole
 from polydiff.support.files import write_atomic
 from polydiff.support.protocols import provides
 
-SHOWN = 64
-"""Largest number of samples in show.html."""
+if TYPE_CHECKING:
+    from polydiff.model.model import Model
+
 CROWD = 10_000
 """Number of samples above which files lie in folders of a thousand."""
 

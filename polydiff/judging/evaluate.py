@@ -23,6 +23,7 @@ from polydiff.model.sample_section import GUIDED
 from polydiff.run.folder import Run
 from polydiff.support.errors import check_whole
 from polydiff.support.files import json_number, write_atomic
+from polydiff.support.progress import counted, showing
 from polydiff.support.protocols import provides
 
 DRAWN = 100
@@ -30,7 +31,13 @@ DRAWN = 100
 
 
 def evaluate(
-    model: Model, n: int, *, seed: int = 0, features: Extractor | None = None, **sampling: Any
+    model: Model,
+    n: int,
+    *,
+    seed: int = 0,
+    features: Extractor | None = None,
+    progress: bool | None = None,
+    **sampling: Any,
 ) -> dict[str, Any]:
     """Judge n samples and return plain numbers, as `polydiff eval --json` prints them.
 
@@ -43,13 +50,15 @@ def evaluate(
         n: Number of samples; for a task at most as many as there are held-out examples.
         seed: Of the samples.
         features: A feature extractor of the user's own, for a Frechet distance on it.
+        progress: Whether to show progress on stderr; None: on a terminal and in a notebook.
         sampling: steps, sampler, guidance, batch_size, cond, as in `Model.sample`.
     """
     check_whole("n", n)
     cond = sampling.pop("cond", None)
     request = Request.of(model, sampling, cond)
-    sets, distances, baseline = to_judge(request, n, seed, cond)
-    rows = judge(model.domain, sets, distances, features)
+    with showing(progress):
+        sets, distances, baseline = to_judge(request, n, seed, cond)
+        rows = judge(model.domain, sets, distances, features)
     return {
         "domain": model.config.domain,
         "step": model.step,
@@ -81,7 +90,7 @@ def to_judge(request: Request, n: int, seed: int, cond: Mapping[str, Any] | None
     if has_restoration(model):
         return paired(request, n, seed=seed, cond=cond)
     sets = {
-        "value": Samples.join(list(request.samples(range(n), seed))),
+        "value": request.joined(range(n), seed),
         "data": model.domain.examples("test", n),
         "noise": model.noise(n, seed=seed),
     }
@@ -102,7 +111,8 @@ def judge(
         distances: Metrics of each set that are known already.
         features: The user's own feature extractor.
     """
-    rows = {row: {**distances.get(row, {}), **domain.evaluate(examples)} for row, examples in sets.items()}
+    judged = counted("sets judged", len(sets), sets.items())
+    rows = {row: {**distances.get(row, {}), **domain.evaluate(examples)} for row, examples in judged}
     own = {} if features is None else feature_metrics(features, domain, sets)
     return {row: {**metrics, **({"feature_fd": own[row]} if own else {})} for row, metrics in rows.items()}
 

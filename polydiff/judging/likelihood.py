@@ -20,11 +20,19 @@ from polydiff.core.units import Units
 from polydiff.model.model import Model
 from polydiff.support.errors import check_whole, unknown
 from polydiff.support.files import json_number
+from polydiff.support.progress import counted, showing
 from polydiff.support.protocols import provides
 
 
 def likelihood(
-    model: Model, n: int, kinds: Sequence[str] = ("vlb",), *, seed: int = 0, draws: int = 32, batch_size: int = 64
+    model: Model,
+    n: int,
+    kinds: Sequence[str] = ("vlb",),
+    *,
+    seed: int = 0,
+    draws: int = 32,
+    batch_size: int = 64,
+    progress: bool | None = None,
 ) -> dict[str, Any]:
     """Bound -log p of up to n test examples, given their conditions, and return plain numbers for JSON.
 
@@ -38,6 +46,7 @@ def likelihood(
         seed: Of the draws.
         draws: Noise levels drawn for each example, of "vlb" and "chain".
         batch_size: Examples at a time; it changes what a network computes by rounding alone.
+        progress: Whether to show progress on stderr; None: on a terminal and in a notebook.
     """
     for name, number in {"n": n, "draws": draws, "batch_size": batch_size}.items():
         check_whole(name, number)
@@ -54,12 +63,15 @@ def likelihood(
     all_discrete = all(discrete(units) for _, units in batches)
 
     def bounded(kind: str) -> dict[str, Any]:
+        pairs = counted(f"batches of the bound {kind}", len(parts), zip(batches, parts, strict=True))
         found = [
             bound(kind, batch, units, streams(seed, f"likelihood/{kind}", part, model.device))
-            for (batch, units), part in zip(batches, parts, strict=True)
+            for (batch, units), part in pairs
         ]
         return summary(found, dims, all_discrete)
 
+    with showing(progress):
+        bounds = {kind: bounded(kind) for kind in kinds}
     return {
         "domain": model.config.domain,
         "step": model.step,
@@ -70,7 +82,7 @@ def likelihood(
         "dimensions": dims.mean().item(),
         **bound.facts,
         "unit": next((units.name for _, units in batches if units is not None), "state"),
-        "likelihood": {kind: bounded(kind) for kind in kinds},
+        "likelihood": bounds,
     }
 
 

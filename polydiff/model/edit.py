@@ -27,6 +27,7 @@ from polydiff.core.entry import check_batch
 from polydiff.core.process import Draw, Inpaints, Interpolates, Known, Varies, lacks
 from polydiff.core.space import Batch, Matches, check_mask, state_to
 from polydiff.model.model import Model
+from polydiff.model.origin import drawn
 from polydiff.model.request import Request
 from polydiff.model.restore import to_samples
 from polydiff.support.errors import UserError, as_paths, attempt, check_whole
@@ -74,7 +75,7 @@ def vary(
     request = Request.of(model, sampling, plan=lambda how: process.varying(model, how, strength))
     cond_given = conditions(model, given, cond, seed, indices)
     x = request.states(given.space, cond_given, seed, indices, init=given.x)
-    return to_samples(model, x, given, cond_given)
+    return to_samples(model, x, given, cond_given, drawn(model, request.how, seed, cond, strength=strength))
 
 
 def inpaint(
@@ -120,7 +121,8 @@ def inpaint(
     if KNOWN in model.domain.conditions:
         cond_given = {**(cond_given or {}), KNOWN: known(y, mask)}
     x = request.states(given.space, cond_given, seed, indices, known=Known(y, mask))
-    made = to_samples(model, x, given, cond_given)
+    origin = drawn(model, request.how, seed, cond, jump=jump, resample=resample)
+    made = to_samples(model, x, given, cond_given, origin)
     return replace(made, examples=kept(model, made.examples, given, mask))
 
 
@@ -174,7 +176,11 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
     ends = (state_to(a.x, model.device), state_to(b.x, model.device))
     draw = Draw(space=a.space.to(model.device), cond=None, seed=0, indices=range(a.space.batch), compile=how.compile)
     states = process.between(model, how, ends, draw, shares, steps)
-    return [Samples(model.domain.decode(state_to(x, "cpu"), a.space)) for x in states]
+    origins = (drawn(model, how, 0, None, steps=steps, share=float(share)) for share in shares)
+    return [
+        Samples(model.domain.decode(state_to(x, "cpu"), a.space), origin=origin)
+        for x, origin in zip(states, origins, strict=True)
+    ]
 
 
 def conditions(

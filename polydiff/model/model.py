@@ -19,11 +19,13 @@ from polydiff.core.space import Batch, Space, State
 from polydiff.core.streams import streams
 from polydiff.model.assemble import assemble, same_weights
 from polydiff.model.batches import PROBE, efficient
+from polydiff.model.origin import given_to
 from polydiff.model.request import Request, guide_of
 from polydiff.model.sample_section import section
 from polydiff.model.user_conditions import conditions, parse_conditions
 from polydiff.run.parents import Records
 from polydiff.support.errors import check_whole
+from polydiff.support.progress import showing
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class Model:
         sampler: str | None = None,
         guidance: float | None = None,
         batch_size: int | str | None = None,
+        progress: bool | None = None,
         **further: Any,
     ) -> Samples:
         """Draw n samples. Sample i is a function of the seed and i; the batch size changes it by rounding only.
@@ -98,6 +101,7 @@ class Model:
             sampler: Name of the sampler.
             guidance: Guidance scale; 1: no guidance.
             batch_size: Samples in a batch, or "auto".
+            progress: Whether to show progress on stderr; None: on a terminal and in a notebook.
             further: Other keys of the section: guidance_method="apg", guide="runs/small", negative={"label": 3}, ...
 
         Returns:
@@ -107,7 +111,9 @@ class Model:
             UserError: A condition, a sampler, an option or a value is unknown or out of range.
         """
         how = {"steps": steps, "sampler": sampler, "guidance": guidance, "batch_size": batch_size, **further}
-        return Samples.join(list(self.stream(n, seed=seed, cond=cond, **how)))
+        check_whole("n", n)
+        with showing(progress):
+            return self.request(cond, **how).joined(range(n), seed)
 
     def stream(
         self, n: int, *, first: int = 0, seed: int = 0, cond: Mapping[str, Any] | None = None, **sampling: Any
@@ -166,9 +172,8 @@ class Model:
     def noise(self, n: int, *, seed: int = 0) -> Samples:
         """Return n decoded draws of pure noise with conditions as of samples; an evaluation uses it as its floor."""
         space, cond = self.domain.blank(streams(seed, "blank", range(n)), {})
-        return Samples(
-            self.domain.decode(generating(self.process).prior(space, streams(seed, "sample", range(n))), space), cond
-        )
+        x = generating(self.process).prior(space, streams(seed, "sample", range(n)))
+        return Samples(self.domain.decode(x, space), cond, given_to(self))
 
     def parse_conditions(self, cond: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return requested conditions as the domain reads them: text, and arrays for conditions that are sequences."""

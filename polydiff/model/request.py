@@ -19,10 +19,12 @@ from polydiff.core.process import Draw, Known, Plan, generating
 from polydiff.core.space import Space, State, state_to
 from polydiff.core.streams import streams
 from polydiff.model.batches import WINDOW, Memory, windows
+from polydiff.model.origin import drawn
 from polydiff.model.sample_section import section
 from polydiff.model.user_conditions import conditions, parse_conditions
 from polydiff.run.parents import open_parent
 from polydiff.support.errors import UserError
+from polydiff.support.progress import Counting
 
 if TYPE_CHECKING:
     from polydiff.model.model import Model
@@ -87,6 +89,15 @@ class Request:
         for window in windows(indices, WINDOW * memory.most):
             yield from self.window(window, seed, memory, indices.stop)
 
+    def joined(self, indices: range, seed: int) -> Samples:
+        """Return samples, and show the progress of drawing them."""
+        parts: list[Samples] = []
+        with Counting("samples drawn", len(indices)) as show:
+            for part in self.samples(indices, seed):
+                parts.append(part)
+                show(sum(map(len, parts)))
+        return Samples.join(parts)
+
     def window(self, window: range, seed: int, memory: Memory, stop: int) -> Iterator[Samples]:
         """Yield the samples of one window in order.
 
@@ -96,6 +107,7 @@ class Request:
             memory: Computes batches, and halves their size if memory does not suffice.
             stop: Number after the request's last sample.
         """
+        origin = drawn(self.model, self.how, seed, self.requested)
         whole = self.blank(window, seed)
         sizes = whole[0].dim
 
@@ -103,14 +115,14 @@ class Request:
             space, cond = whole if list(numbers) == list(window) else self.blank(numbers, seed)
             full = len(numbers) == min(memory.most, stop)  # a last, smaller batch is not worth compiling for
             x = self.states(space, cond, seed, numbers, compile=self.how.compile and full)
-            return Samples(self.model.domain.decode(state_to(x, "cpu"), space), cond)
+            return Samples(self.model.domain.decode(state_to(x, "cpu"), space), cond, origin)
 
         if (sizes == sizes[0]).all():
             yield from memory(window, compute)
         else:
             order = sizes.argsort(stable=True)
-            drawn = Samples.join(list(memory([window[i] for i in order.tolist()], compute)))
-            yield drawn.take(order.argsort().tolist())
+            joined = Samples.join(list(memory([window[i] for i in order.tolist()], compute)))
+            yield joined.take(order.argsort().tolist())
 
     def blank(self, numbers: Sequence[int], seed: int) -> Blank:
         """Return the space and the conditions of samples, which follow from the seed and each sample's number."""

@@ -21,8 +21,10 @@ from polydiff.core.space import Batch, State, state_to
 from polydiff.core.streams import streams
 from polydiff.metrics.results import Metric
 from polydiff.model.model import Model
+from polydiff.model.origin import ModelOrigin, drawn, given_to
 from polydiff.model.request import Request
 from polydiff.support.errors import UserError, as_paths
+from polydiff.support.progress import counted
 from polydiff.support.protocols import provides
 
 
@@ -95,10 +97,12 @@ def made(
     whole = {**(given.cond or {}), **{name: requested[name] for name in cond or {}}}
     part = {name: whole[name] for name in task.conditions}
     x = request.states(given.space, whole, seed, indices).cpu()
-    return to_samples(model, task.finish(x, part) if keep else x, given, whole)
+    return to_samples(model, task.finish(x, part) if keep else x, given, whole, drawn(model, request.how, seed, cond))
 
 
-def to_samples(model: Model, x: State, given: Batch, cond: Condition | None) -> Samples:
+def to_samples(
+    model: Model, x: State, given: Batch, cond: Condition | None, origin: ModelOrigin | None = None
+) -> Samples:
     """Decode states to samples, with those conditions that can be written as text.
 
     Arguments:
@@ -106,8 +110,10 @@ def to_samples(model: Model, x: State, given: Batch, cond: Condition | None) -> 
         x: Clean states, (B, ...).
         given: Gives the space of the states.
         cond: Conditions of the states; None: none.
+        origin: How the model drew them; None: it did not.
     """
-    return Samples(model.domain.decode(state_to(x, "cpu"), given.space), with_words(cond, conditions_of(model.domain)))
+    words = with_words(cond, conditions_of(model.domain))
+    return Samples(model.domain.decode(state_to(x, "cpu"), given.space), words, origin or given_to(model))
 
 
 class Paired(NamedTuple):
@@ -139,7 +145,7 @@ def paired(request: Request, n: int, *, seed: int = 0, cond: Mapping[str, Any] |
     n = min(n, held)
     size = request.batch_size
     parts: dict[str, list[Samples]] = {row: [] for row in ("value", "data", "noise", "baseline")}
-    for first in range(0, n, size):
+    for first in counted("batches restored", -(-n // size), range(0, n, size)):
         given, truth = degrade_held_out(model, [i * held // n for i in range(first, min(first + size, n))])
         noise = generating(model.process).prior(
             given.space, streams(seed, "noise", range(first, first + given.space.batch))

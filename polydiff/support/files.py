@@ -47,6 +47,12 @@ def write_cache(path: Path, data: bytes | str) -> None:
         )
 
 
+def check_free(path: Path, advice: str) -> None:
+    """Raise UserError with this advice if a path exists, unless it is an empty folder."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path} exists and is not an empty folder. {advice}")
+
+
 @contextmanager
 def folder_atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; at the end, flush its files and rename it to `path`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,12 +31,10 @@ from polydiff.support.protocols import provides
 from polydiff.training.data import batches, worker_count
 from polydiff.training.loop import NonFiniteError, Phase, Record, Training, fit
 from polydiff.training.optimizers import optimizer_tensors
+from polydiff.training.progress import Forecast, Progress, TrainingProgress
 
 SHOWN = 16
 """Samples in each set that a run keeps during training."""
-
-Progress = Callable[[Record, float], None]
-"""Called after each step with its record and the run's seconds so far."""
 
 
 @dataclass
@@ -120,6 +118,14 @@ class Session:
         if self.generates:
             self.model.request().unwanted(self.config.seed, range(SHOWN))
 
+    def forecast(self) -> Forecast:
+        """Return the forecast of the time that the session still needs."""
+        train, sets, calls = self.config.train, list[int](), None
+        if self.generates:
+            sets = [step for step in range(self.training.step + 1, train.steps + 1) if self.due_to_show(step)]
+            calls = self.model.request().evaluations() if sets else None
+        return Forecast(train.steps, train.batch_size, sets, SHOWN, calls)
+
     def show(self) -> None:
         """Save a set of samples. Each set has the same seed, so that sets can be compared."""
         if not self.generates:
@@ -158,7 +164,11 @@ def records_of(
 def finish(session: Session, progress: Progress | None = None) -> Path:
     """Train a session to its last step, with checkpoints and samples, and return the run's folder."""
     config, run, settings = session.config, session.run, session.config.train
+    forecast = session.forecast() if isinstance(progress, TrainingProgress) else None
+    if forecast and isinstance(progress, TrainingProgress):
+        progress.expect(forecast)
     began, before = time.monotonic(), session.seconds
+    stepping = began
     records, levels = records_of(config, session.domain, session.training), Gathered()
     with Interrupts() as interrupts, saved_on_error(session):
         for record in records:
@@ -170,8 +180,13 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
             session.save_snapshot_if_due(record.step)
             if record.step % settings.checkpoint_every == 0 or last:
                 session.checkpoint()
-            if session.due_to_show(record.step):
+            shown = session.due_to_show(record.step)
+            stepped = time.monotonic()
+            if shown:
                 session.show()
+            if forecast:
+                forecast.record(stepped - stepping, time.monotonic() - stepped, shown)
+            stepping = time.monotonic()
             if progress:
                 progress(record, session.seconds)
             if interrupts.requested:

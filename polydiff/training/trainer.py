@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +30,23 @@ from polydiff.support.yaml_text import dump_yaml
 from polydiff.training.checks import check_config
 from polydiff.training.loop import Training
 from polydiff.training.optimizers import restore_optimizer
-from polydiff.training.session import SHOWN, Progress, Session, finish
+from polydiff.training.progress import Progress, shown
+from polydiff.training.session import SHOWN, Session, finish
 
 
-def start(settings: Settings, path: Path | str, progress: Progress | None = None) -> Path:
+def start(settings: Settings, path: Path | str, progress: Progress | bool | None = None) -> Path:
     """Train a new run to its last step and return its folder.
 
     Arguments:
         settings: Configuration with provenance, from `polydiff.config.merge.resolve`.
         path: The run's folder, which must not contain a run yet.
-        progress: Called after each step with its record and the run's seconds so far.
+        progress: Called after each step with its record and the run's seconds so far; True: show progress on stderr;
+            False: show none; None: show it on a terminal and in a notebook.
     """
     run, config = Run(Path(path)), settings.config
     check_config(config)
     run.check_free()
-    with run.locked():
+    with run.locked(), shown(progress, config.train.steps) as show:
         run.check_free()  # another process may have started a run in the meantime
         parents = open_parents(config)
         source = initial_checkpoint(config, parents.get("train.init"))
@@ -58,7 +61,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | None = None
         write_atomic(run.input, dump_yaml(settings.user_values, {}))
         write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
         write_samples(run.samples("real"), domain, domain.examples("test", SHOWN), {"split": "test"})
-        return finish(session, progress)
+        return finish(session, show)
 
 
 def train(
@@ -68,7 +71,7 @@ def train(
     preset: str | None = None,
     files: Sequence[Path] = (),
     overrides: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Path:
     """Train a new run of a domain and return its folder, as `polydiff train` does.
 
@@ -79,7 +82,8 @@ def train(
         files: YAML files of settings; later files override earlier ones and the preset.
         overrides: Dotted keys and values, such as {"train.steps": 2000} or {"sample.negative": {"label": 3}}; they
             override the files. Values are used as they are, not parsed.
-        progress: Called after each step with its record and the run's seconds so far.
+        progress: Called after each step with its record and the run's seconds so far; True: show progress on stderr;
+            False: show none; None: show it on a terminal and in a notebook.
 
     Raises:
         UserError: A key, value or name is wrong, the folder is in use, or the data cannot be used.
@@ -89,7 +93,7 @@ def train(
     return start(within_minutes(resolve(domain, preset, files, values=overrides)), path, progress)
 
 
-def resume(path: Path | str, steps: int | None = None, progress: Progress | None = None) -> Path:
+def resume(path: Path | str, steps: int | None = None, progress: Progress | bool | None = None) -> Path:
     """Resume a run from its newest checkpoint, train it to its last step and return its folder.
 
     On a CPU the result has the same bits as that of a run that never stopped.
@@ -98,15 +102,17 @@ def resume(path: Path | str, steps: int | None = None, progress: Progress | None
         path: The run's folder.
         steps: Train to this step instead of the configuration's `train.steps`, which stretches a decaying learning
             rate; None: as configured.
-        progress: Called after each step with its record and the run's seconds so far.
+        progress: Called after each step with its record and the run's seconds so far; True: show progress on stderr;
+            False: show none; None: show it on a terminal and in a notebook.
 
     Raises:
         UserError: Another process trains the run, the run has done more steps, or its data have changed.
     """
     run = Run.open(Path(path))
-    with run.locked():
+    with run.locked(), ExitStack() as stack:
         checkpoint = Checkpoint.load(latest(run.checkpoints))
         settings = with_steps(saved_settings(checkpoint, run.path), steps, checkpoint.step)
+        show = stack.enter_context(shown(progress, settings.config.train.steps))
         domain = build_domain(settings.config, statistics=checkpoint.state["statistics"])
         check_data(domain, checkpoint.state["examples"], settings.config)
         training = begin(settings.config, domain)
@@ -127,7 +133,7 @@ def resume(path: Path | str, steps: int | None = None, progress: Progress | None
             write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
         if session.due_to_show(checkpoint.step) and not run.samples(checkpoint.step).exists():
             session.show()  # a crash came between the checkpoint and its samples
-        return finish(session, progress)
+        return finish(session, show)
 
 
 def saved_settings(checkpoint: Checkpoint, run: Path) -> Settings:

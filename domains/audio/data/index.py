@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,13 +30,12 @@ from polydiff.domains.audio.data.crops import (
 from polydiff.domains.audio.data.formats.ends import missing_bytes, ogg_faults
 from polydiff.support.errors import UserError
 from polydiff.support.files import cache_dir, write_cache
+from polydiff.support.progress import counted
 
 THREADS = 8
 """Number of files checked in parallel."""
 WHOLE, LOOKS = 10, 8
 """Duration in seconds up to which a sound is read completely, and number of half-second parts read of a longer one."""
-PATIENCE = 5.0
-"""Seconds between progress messages."""
 FULL = 0.999
 """Magnitude, of full scale 1, from which on three consecutive samples count as clipped."""
 OFFSET = 0.1
@@ -155,14 +152,9 @@ def recall(memory: Path) -> dict[str, list[Any]]:
 
 
 def looked_at(places: Sequence[Place]) -> Iterator[Facts | str]:
-    """Yield the facts on files, or the reasons why they cannot be read; print progress to stderr."""
-    printed = time.monotonic()
+    """Yield the facts on files, or the reasons why they cannot be read; show progress."""
     with ThreadPoolExecutor(THREADS, thread_name_prefix="polydiff-index") as pool:
-        for done, facts in enumerate(pool.map(attempt, places), 1):
-            if time.monotonic() - printed > PATIENCE:
-                printed = time.monotonic()
-                print(f"Indexing sounds: {done} of {len(places)}", file=sys.stderr, flush=True)
-            yield facts
+        yield from counted("sounds indexed", len(places), pool.map(attempt, places))
 
 
 def attempt(place: Place) -> Facts | str:

@@ -25,6 +25,7 @@ from polydiff.domains.image.data.files import EARLIER, KINDS, SUFFIXES, Facts, l
 from polydiff.domains.image.data.source import Source, Split, centre
 from polydiff.support.errors import UserError
 from polydiff.support.files import HIDDEN, files_under
+from polydiff.support.progress import counted
 
 CAPTIONS = frozenset({".txt", ".json", ".jsonl", ".csv", ".tsv", ".parquet", ".xml"})
 """Kinds of file that often hold captions, tables or boxes of the images beside them."""
@@ -146,7 +147,8 @@ def read_all(root: Path, names: Sequence[str], data: ImageData, quarantine: Quar
         return (centre(image, data.side) if data.crop == "centre" else image), facts
 
     with ThreadPoolExecutor(thread_name_prefix="polydiff-images") as pool:
-        results = dict(zip(names, pool.map(attempt, names), strict=True))
+        images = counted("images read", len(names), pool.map(attempt, names))
+        results = dict(zip(names, images, strict=True))
     for name, result in results.items():
         if isinstance(result, str):
             quarantine.exclude(name, result)

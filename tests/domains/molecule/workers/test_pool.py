@@ -156,12 +156,13 @@ def test_workers_end_with_their_parent(tmp_path: Path, stop: signal.Signals) -> 
 
 def test_progress_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
-    assert list(in_processes(worker_jobs.job, range(5), "squares", workers=1)) == [0, 1, 4, 9, 16]
-    assert "squares: 5 of 5" in capsys.readouterr().err
-    assert list(in_processes(worker_jobs.job, iter(range(5)), "squares", workers=1)) == [0, 1, 4, 9, 16]
-    assert "squares: 5\n" in capsys.readouterr().err
-    assert list(in_processes(worker_jobs.job, range(5), "squares", workers=1, quiet=True)) == [0, 1, 4, 9, 16]
-    assert capsys.readouterr().err == ""
+    with progress.showing(True):
+        assert list(in_processes(worker_jobs.job, range(5), "squares", workers=1)) == [0, 1, 4, 9, 16]
+        assert "squares: 5 of 5" in capsys.readouterr().err
+        assert list(in_processes(worker_jobs.job, iter(range(5)), "squares", workers=1)) == [0, 1, 4, 9, 16]
+        assert "squares: 5\n" in capsys.readouterr().err
+        assert list(in_processes(worker_jobs.job, range(5), "squares", workers=1, quiet=True)) == [0, 1, 4, 9, 16]
+        assert capsys.readouterr().err == ""
 
 
 def test_the_number_of_idle_workers_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
