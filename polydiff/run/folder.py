@@ -5,6 +5,7 @@ runs/audio-001/
   config.resolved.yaml   every value, with where it came from
   checkpoints/           step-00002000/ ...
   averages/              step-00002000/ ...: power-function averages (`run.snapshots`), if the run keeps them
+  goal.json              the last step, if the run was resumed to train longer (`run.goal`)
   metrics.jsonl          one line a logged step
   samples/               real/, step-00000500/ ...: files, a manifest and an HTML fragment; scripts/ of these
   evaluation.json        the last evaluation
@@ -17,7 +18,6 @@ import fcntl
 import json
 import re
 import shlex
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from typing import Any
 
 from polydiff.support.errors import UserError
 from polydiff.support.files import new_folder, write_atomic
+from polydiff.support.replace import DRAFT, remove_drafts, remove_folder
 
 LOCK = ".lock"
 STEP = re.compile(r"step-(\d{8,})")
@@ -44,17 +45,16 @@ def step_of(path: Path) -> int | None:
 
 
 def steps_saved(folder: Path) -> list[int]:
-    """Return the steps that have a folder in this one, ascending; drafts that a crash left do not count."""
-    found = map(step_of, folder.iterdir()) if folder.is_dir() else ()
-    return sorted(step for step in found if step is not None)
+    """Return the steps that have a folder in this one, ascending; files, and drafts that a crash left, do not count."""
+    paths = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    return sorted(step for path in paths if (step := step_of(path)) is not None)
 
 
 def delete_steps(folder: Path, steps: Iterable[int]) -> None:
-    """Delete the folders of these steps, and drafts that a crash left."""
+    """Delete the folders of these steps, and drafts of steps that a crash left."""
     for step in steps:
-        shutil.rmtree(step_path(folder, step))
-    for draft in folder.glob(".step-*"):
-        shutil.rmtree(draft)
+        remove_folder(step_path(folder, step))
+    remove_drafts(folder, lambda name: STEP.fullmatch(name) is not None)
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,22 @@ class Run:
             )
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file, not a folder. Choose another -o.")
-        if self.path.is_dir() and not self.resolved.is_file() and any(p.name != LOCK for p in self.path.iterdir()):
+        if self.path.is_dir() and not self.resolved.is_file() and not self.was_begun():
             raise UserError(f"{self.path} contains other files than a run. Choose another -o, or an empty folder.")
+
+    def was_begun(self) -> bool:
+        """Return whether the folder is empty or holds only what a run writes before config.resolved.yaml."""
+        names = {path.name for path in self.path.iterdir()}
+        first = {name for name in names if name in (LOCK, self.input.name) or DRAFT.fullmatch(name)}
+        return names == first and (LOCK in names or not names)
+
+    def sweep(self) -> None:
+        """Delete the temporary files and folders that a crash left; the run must be locked."""
+        shared = (self.evaluation.name, self.report.name)  # other verbs write them, too, perhaps at this moment
+        remove_drafts(self.path, lambda name: name not in shared)
+        remove_drafts(self.path, lambda name: name in shared, older=60)
+        for folder in (self.checkpoints, self.averages, self.samples("."), self.samples("scripts")):
+            remove_drafts(folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -125,6 +139,10 @@ class Run:
     @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
+
+    @property
+    def goal(self) -> Path:
+        return self.path / "goal.json"
 
     @property
     def evaluation(self) -> Path:

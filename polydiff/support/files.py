@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
-import uuid
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -14,20 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.support.errors import UserError
+from polydiff.support.replace import draft_of, remove, replace_folder, sync_file, sync_folder
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Write a file so that the path holds either the old content or all of the new.
 
-    The content goes to a temporary file in the same folder, is flushed to disk, and is then renamed.
+    The content goes to a temporary file in the same folder, is flushed to disk, and is then renamed. If that fails,
+    the temporary file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
-    with draft.open("wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    draft = draft_of(path)
+    try:
+        with draft.open("wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        remove(draft)
+        raise
     sync_folder(path.parent)
 
 
@@ -47,27 +51,21 @@ def write_cache(path: Path, data: bytes | str) -> None:
 def folder_atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; at the end, flush its files and rename it to `path`.
 
-    A folder that is at `path` already is replaced. If the body raises, `path` stays as it was and the temporary folder
-    is removed.
+    A folder that is at `path` already is replaced (`polydiff.support.replace.replace_folder`). If the body raises,
+    `path` stays as it was and the temporary folder is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    draft = draft_of(path)
     draft.mkdir()
     try:
         yield draft
         for file in draft.rglob("*"):
             sync_file(file) if file.is_file() else sync_folder(file)
         sync_folder(draft)
-        if path.exists():
-            aside = draft.with_suffix(".old")
-            path.rename(aside)
-            draft.rename(path)
-            shutil.rmtree(aside)
-        else:
-            draft.rename(path)
+        replace_folder(draft, path)
         sync_folder(path.parent)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        remove(draft)
 
 
 @contextmanager
@@ -108,21 +106,6 @@ def new_numbered_folder(folder: Path, name: str) -> Iterator[Path]:
         finally:
             with suppress(OSError):  # only an empty folder can be removed
                 path.rmdir()
-
-
-def sync_file(path: Path) -> None:
-    """Flush a file to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(path: Path) -> None:
-    """Flush the list of names in a folder to disk, if the system can (POSIX)."""
-    if os.name == "posix":
-        sync_file(path)
 
 
 def files_under(

@@ -20,6 +20,7 @@ from polydiff.machine.device import pick_device
 from polydiff.run.averages import SIGMAS
 from polydiff.run.checkpoint import Checkpoint, latest, load_weights
 from polydiff.run.folder import Run
+from polydiff.run.goal import planned_steps, write_goal
 from polydiff.run.parents import Parent, located, open_parents, renewed
 from polydiff.run.snapshots import drop_snapshots
 from polydiff.support.errors import UserError
@@ -44,6 +45,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | None = None
     run.check_free()
     with run.locked():
         run.check_free()  # another process may have started a run in the meantime
+        run.sweep()
         parents = open_parents(config)
         source = initial_checkpoint(config, parents.get("train.init"))
         domain = build_domain(config, statistics=source.state["statistics"] if source else None)
@@ -53,6 +55,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | None = None
         session.check_sampling()
         run.rewind(0)
         drop_snapshots(run.averages, 0)
+        run.goal.unlink(missing_ok=True)
         write_atomic(run.input, dump_yaml(settings.user_values, {}))
         write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
         write_samples(run.samples("real"), domain, domain.examples("test", SHOWN), {"split": "test"})
@@ -101,8 +104,10 @@ def resume(path: Path | str, steps: int | None = None, progress: Progress | None
     """
     run = Run.open(Path(path))
     with run.locked():
+        run.sweep()
         checkpoint = Checkpoint.load(latest(run.checkpoints))
-        settings = with_steps(saved_settings(checkpoint, run.path), steps, checkpoint.step)
+        wanted = planned_steps(run, checkpoint.state) if steps is None else steps
+        settings = with_steps(saved_settings(checkpoint, run.path), wanted, checkpoint.step)
         domain = build_domain(settings.config, statistics=checkpoint.state["statistics"])
         check_data(domain, checkpoint.state["examples"], settings.config)
         training = begin(settings.config, domain)
@@ -119,7 +124,7 @@ def resume(path: Path | str, steps: int | None = None, progress: Progress | None
         if training.step < settings.config.train.steps:
             session.check_sampling()
         if steps is not None:
-            session.checkpoint()  # records the new number of steps, in case the run is stopped
+            write_goal(run, checkpoint.step, steps)  # in case the run is stopped before its next checkpoint
             write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
         if session.due_to_show(checkpoint.step) and not run.samples(checkpoint.step).exists():
             session.show()  # a crash came between the checkpoint and its samples
@@ -133,9 +138,9 @@ def saved_settings(checkpoint: Checkpoint, run: Path) -> Settings:
     return Settings(config, dict(checkpoint.state["provenance"]), {})
 
 
-def with_steps(settings: Settings, steps: int | None, done: int) -> Settings:
-    """Return settings with another number of training steps, at least those done; None: unchanged."""
-    if steps is None:
+def with_steps(settings: Settings, steps: int, done: int) -> Settings:
+    """Return settings with a number of training steps, at least those done."""
+    if steps == settings.config.train.steps:
         return settings
     if steps < done:
         raise UserError(
