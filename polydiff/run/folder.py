@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polydiff.run.records import read_records
 from polydiff.support.errors import UserError
 from polydiff.support.files import new_folder, write_atomic
 from polydiff.support.replace import DRAFT, remove_drafts, remove_folder
@@ -158,18 +160,12 @@ class Run:
         return step_path(folder, name) if isinstance(name, int) else folder / name
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """Yield the lines of metrics.jsonl; a last line that a crash cut short is left out."""
-        lines = self.metrics.read_text().splitlines() if self.metrics.is_file() else []
-        for i, line in enumerate(lines):
-            try:
-                yield json.loads(line)
-            except ValueError:
-                if i + 1 < len(lines):
-                    raise UserError(f"{self.metrics}, line {i + 1}, is not JSON. Repair or delete that line.") from None
+        """Yield the lines of metrics.jsonl (`polydiff.run.records`)."""
+        return read_records(self.metrics)
 
     def rewind(self, step: int) -> None:
         """Forget the records after `step`, as a run that resumes there does."""
-        if self.metrics.is_file():
+        if os.path.lexists(self.metrics):
             kept = [record for record in self.records() if record["step"] <= step]
             write_atomic(self.metrics, "".join(json.dumps(record) + "\n" for record in kept))
 

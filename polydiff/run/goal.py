@@ -9,8 +9,6 @@ written.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from polydiff.run.folder import Run
 from polydiff.support.errors import UserError
@@ -28,12 +26,18 @@ def write_goal(run: Run, done: int, steps: int) -> None:
     write_atomic(run.goal, json.dumps({"from": done, "steps": steps}) + "\n")
 
 
-def planned_steps(run: Run, state: Mapping[str, Any]) -> int:
-    """Return the last step of a run: that of its newest checkpoint's state, or of a later wish to train longer."""
-    own, goal = int(state["config"]["train"]["steps"]), read_json(run.goal)
+def planned_steps(run: Run, done: int, steps: int) -> int:
+    """Return the last step of a run, by a later wish to train longer or by its configuration.
+
+    Arguments:
+        run: The run.
+        done: Steps of its newest checkpoint.
+        steps: `train.steps` of the configuration in that checkpoint.
+    """
+    goal = read_json(run.goal)
     if not goal:
-        return own
-    begun, steps = goal.get("from"), goal.get("steps")
-    if not (type(begun) is int and type(steps) is int and 0 < begun <= steps):
+        return steps
+    begun, wanted = goal.get("from"), goal.get("steps")
+    if not (type(begun) is int and type(wanted) is int and 0 < begun <= wanted):
         raise UserError(f"{run.goal} should hold two numbers of steps, from and steps. Delete it.")
-    return steps if state["step"] <= begun else own
+    return wanted if done <= begun else steps

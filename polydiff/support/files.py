@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import warnings
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.support.errors import UserError
+from polydiff.support.reading import parse_json, read_regular, reason
 from polydiff.support.replace import draft_of, remove, replace_folder, sync_file, sync_folder
 
 
@@ -157,14 +157,14 @@ def read_json(path: Path | None) -> dict[str, Any]:
     """Return the object that a JSON file holds; {} if `path` is None or no such file exists.
 
     Raises:
-        UserError: The file holds no JSON object.
+        UserError: It is no regular file, or holds no JSON object.
     """
-    if path is None or not path.is_file():
+    if path is None or not os.path.lexists(path):
         return {}
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}). Correct it, or delete it.") from error
+        value = parse_json(read_regular(path))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not valid JSON ({reason(error)}). Correct it, or delete it.") from error
     if not isinstance(value, dict):
         raise UserError(f"{path} holds no JSON object. Correct it, or delete it.")
     return value

@@ -61,7 +61,7 @@ def remove(path: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Delete a folder so that a crash leaves it whole or under a temporary name; a link to a folder is only unlinked."""
+    """Delete a folder so that a crash leaves it whole or under a temporary name; of a link, delete the link alone."""
     if path.is_symlink():
         path.unlink()
     else:

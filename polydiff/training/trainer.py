@@ -17,11 +17,14 @@ from polydiff.contract.domain import Domain
 from polydiff.contract.sections import Config
 from polydiff.gallery.sets import write_samples
 from polydiff.machine.device import pick_device
+from polydiff.model.assemble import restored_domain
 from polydiff.run.averages import SIGMAS
-from polydiff.run.checkpoint import Checkpoint, latest, load_weights
+from polydiff.run.bounds import bounded
+from polydiff.run.checkpoint import Checkpoint, check_fit, latest, load_weights
 from polydiff.run.folder import Run
 from polydiff.run.goal import planned_steps, write_goal
 from polydiff.run.parents import Parent, located, open_parents, renewed
+from polydiff.run.reading import damaged
 from polydiff.run.snapshots import drop_snapshots
 from polydiff.support.errors import UserError
 from polydiff.support.files import write_atomic
@@ -105,18 +108,13 @@ def resume(path: Path | str, steps: int | None = None, progress: Progress | None
     run = Run.open(Path(path))
     with run.locked():
         run.sweep()
-        checkpoint = Checkpoint.load(latest(run.checkpoints))
-        wanted = planned_steps(run, checkpoint.state) if steps is None else steps
-        settings = with_steps(saved_settings(checkpoint, run.path), wanted, checkpoint.step)
-        domain = build_domain(settings.config, statistics=checkpoint.state["statistics"])
+        checkpoint = resumable(latest(run.checkpoints))
+        saved = saved_settings(checkpoint, run.path)
+        wanted = planned_steps(run, checkpoint.step, saved.config.train.steps) if steps is None else steps
+        settings = with_steps(saved, wanted, checkpoint.step)
+        domain = restored_domain(settings.config, checkpoint, run.path)
         check_data(domain, checkpoint.state["examples"], settings.config)
-        training = begin(settings.config, domain)
-        load_weights(training.module, checkpoint.model)
-        load_weights(training.ema, checkpoint.ema)
-        restore_optimizer(training.module, training.optimizer, checkpoint.optimizer)
-        if training.averages is not None:
-            training.averages.restore(checkpoint.averages)
-        training.step = checkpoint.step
+        training = restored(settings.config, domain, checkpoint, run.path)
         run.rewind(checkpoint.step)
         drop_snapshots(run.averages, checkpoint.step)
         parents = renewed(checkpoint.state.get("parents", {}), settings.config, run.path)
@@ -129,6 +127,29 @@ def resume(path: Path | str, steps: int | None = None, progress: Progress | None
         if session.due_to_show(checkpoint.step) and not run.samples(checkpoint.step).exists():
             session.show()  # a crash came between the checkpoint and its samples
         return finish(session, progress)
+
+
+def resumable(path: Path) -> Checkpoint:
+    """Return a checkpoint that has all that training needs, which a model alone does not."""
+    checkpoint = Checkpoint.load(path)
+    for name in ("provenance", "seconds", "examples"):
+        if checkpoint.state.get(name) is None:
+            raise damaged(path, f"state.json lacks {name!r}")
+    return checkpoint
+
+
+def restored(config: Config, domain: Domain, checkpoint: Checkpoint, run: Path) -> Training[Any]:
+    """Return the training of a checkpoint of the run in this folder."""
+    with bounded(checkpoint.model, str(run)):
+        training = begin(config, domain)
+    load_weights(training.module, checkpoint.model)
+    load_weights(training.ema, checkpoint.ema)
+    restore_optimizer(training.module, training.optimizer, checkpoint.optimizer)
+    if training.averages is not None:
+        check_fit(training.averages.tensors(), checkpoint.averages, f"averages.safetensors of {run}")
+        training.averages.restore(checkpoint.averages)
+    training.step = checkpoint.step
+    return training
 
 
 def saved_settings(checkpoint: Checkpoint, run: Path) -> Settings:

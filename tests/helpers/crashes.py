@@ -17,6 +17,11 @@ CALLS = [(os, name) for name in ("rename", "replace", "mkdir", "unlink", "rmdir"
 WRITES = [(Path, "write_bytes"), (Path, "write_text")]
 
 
+def names(folder: Path) -> list[str]:
+    """Return the names in a folder, sorted."""
+    return sorted(path.name for path in folder.iterdir())
+
+
 class Killed(BaseException):
     """Raised in place of the death of the process: every later change of the file system raises it, too."""
 
