@@ -62,6 +62,8 @@ class Image:
         self.statistics: Mapping[str, Any] = dict(statistics or {})
         self.statistics = self.statistics or self.measure()
         self.codec = Standardise(tuple(self.statistics["mean"]), self.statistics["std"])
+        if len(self.codec.mean) != self.data.planes:
+            raise ValueError(f"mean has {len(self.codec.mean)} numbers, but images have {self.data.planes} channels")
         self.names: list[str] = list(self.statistics["names"])
         self.label = Labels(tuple(self.names), tuple(self.statistics["counts"]))
         self.task = open_task(config, self.codec)

@@ -144,11 +144,15 @@ def resume(words: Sequence[str]) -> int:
 
 
 def planned_steps(path: Path) -> int:
-    """Return train.steps of the newest checkpoint of a run."""
+    """Return the number of steps to which a run is trained if it is resumed without another number."""
+    from polydiff.config.saved import config_from
+    from polydiff.run import goal
     from polydiff.run.checkpoint import checkpoint_path, read_state
+    from polydiff.run.folder import run_of
 
-    state, _ = read_state(checkpoint_path(path))
-    return int(state["config"]["train"]["steps"])
+    checkpoint = checkpoint_path(path)
+    state, _ = read_state(checkpoint)
+    return goal.planned_steps(run_of(checkpoint), state["step"], config_from(state["config"], str(path)).train.steps)
 
 
 def requested_steps(run: Path, words: dict[str, str]) -> int | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.support.errors import UserError
-from polydiff.support.files import write_atomic
+from polydiff.support.files import read_json, write_atomic
 
 MOST = 0.05
 """Largest share of excluded data that a run accepts."""
@@ -110,11 +110,30 @@ def keep(quarantine: Quarantine | None, folder: Path) -> None:
 
 
 def summary_lines(folder: Path) -> list[str]:
-    """Return the quarantine in a run's folder as lines of text, [] if there is none."""
+    """Return the quarantine in a run's folder as lines of text; [] if there is none.
+
+    The file is information for people, so if it is damaged, the lines say that.
+    """
     path = folder / FILE
-    if not path.exists():
+    try:
+        saved = read_json(path)
+    except UserError as error:
+        return [str(error)]
+    if not saved:
         return []
-    saved = json.loads(path.read_text(encoding="utf-8"))
-    given = {name: saved[name] for name in ("place", "things", "found", "left_out", "notes")}
-    quarantine = Quarantine(**given, reasons=saved["excluded"], ignored=saved.get("ignored", {}))
+    texts, numbers, groups = ("place", "things"), ("found", "left_out"), ("excluded", "notes")
+    kinds = [(name, kind) for names, kind in ((texts, str), (numbers, int), (groups, dict)) for name in names]
+    ignored = saved.get("ignored", {})
+    if not all(type(saved.get(name)) is kind for name, kind in kinds) or type(ignored) is not dict:
+        return [f"{path} is not a list of data written by polydiff. Delete it."]
+    reasons, notes = ({str(k): str(v) for k, v in saved[name].items()} for name in groups)
+    quarantine = Quarantine(
+        saved["place"],
+        saved["things"],
+        saved["found"],
+        saved["left_out"],
+        reasons=reasons,
+        notes=notes,
+        ignored={str(kind): n for kind, n in ignored.items() if isinstance(n, int)},
+    )
     return [quarantine.summary(), *quarantine.lines()]

@@ -160,11 +160,11 @@ class LossConfig(Section):
 class TrainConfig(Section):
     """The training loop."""
 
-    steps: int = Field(10_000, ge=1)
+    steps: int = Field(10_000, ge=1, le=10**9)
     """Number of optimizer steps."""
     minutes: Annotated[float, Field(gt=0)] | None = None
     """Budget of training time; steps that do not fit, as measured at the start, are not trained; null: none."""
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(64, ge=1, le=10**6)
     """Number of examples in the batch of a step."""
     like_sizes: int = Field(0, ge=0)
     """Number of batches within which examples are sorted by size, to reduce padding; 0: no sorting."""
@@ -186,7 +186,7 @@ class TrainConfig(Section):
     """Threads that prepare batches ahead, which changes no result; auto: one, or up to four for a GPU; 0: none."""
     compile: bool = False
     """Whether to compile the network (torch.compile); it takes a minute at the start and speeds up long runs."""
-    ema_snapshots: int = Field(0, ge=0)
+    ema_snapshots: int = Field(0, ge=0, le=10**4)
     """Number of snapshots of power-function averages to keep, which `--ema` requires; 0: none. They take memory."""
     init: RunPath | None = None
     """Run or checkpoint whose averaged weights and statistics training starts from; None: from scratch."""
@@ -202,7 +202,7 @@ class TrainConfig(Section):
 class SampleConfig(Section):
     """How samples are drawn; options of the command line override these keys."""
 
-    steps: int = Field(40, ge=1)
+    steps: int = Field(40, ge=1, le=10**5)
     """Number of sampling steps."""
     sampler: str = "auto"
     """Sampler: auto, ddpm, ddim, heun, dpmpp_2m, unipc, er_sde or another of docs/samplers.md."""

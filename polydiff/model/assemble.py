@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,13 +15,15 @@ from polydiff.config.saved import config_from
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections import Config
+from polydiff.core.streams import streams
 from polydiff.machine.device import pick_device
 from polydiff.run.averages import WIDEST
-from polydiff.run.checkpoint import load_weights, open_checkpoint
+from polydiff.run.bounds import bounded
+from polydiff.run.checkpoint import Checkpoint, load_weights, open_checkpoint
 from polydiff.run.folder import run_of
 from polydiff.run.parents import Records, located
 from polydiff.run.snapshots import average
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, one_line
 
 
 class Parts(NamedTuple):
@@ -56,14 +59,58 @@ def assemble(path: Path | str, weights: str = "ema", device: str | None = None, 
     checkpoint = open_checkpoint(path)
     parents = checkpoint.state.get("parents", {})
     config = located(config_from(checkpoint.state["config"], str(path)), parents, run_of(Path(path)).path)
-    domain = build_domain(config, statistics=checkpoint.state["statistics"])
+    domain = restored_domain(config, checkpoint, path)
     place = pick_device(device or (config.device if config.device == "cpu" else "auto"))
-    denoiser = build_denoiser(config, domain, place)
+    with bounded(checkpoint.ema, str(path)):
+        denoiser = build_denoiser(config, domain, place)
     load_weights(denoiser, checkpoint.ema if weights == "ema" else checkpoint.model)
     if ema is not None:
         load_weights(denoiser, {**denoiser.state_dict(), **average(path, checkpoint, ema)})
         weights = f"ema {ema:g}"
     return Parts(config, domain, denoiser.eval(), checkpoint.step, weights, place, parents)
+
+
+def restored_domain(config: Config, checkpoint: Checkpoint, source: Path | str) -> Domain:
+    """Return the domain of a checkpoint, with its statistics.
+
+    Arguments:
+        config: Configuration of the checkpoint.
+        checkpoint: The checkpoint.
+        source: Its path, for messages.
+
+    Raises:
+        UserError: The statistics are not those of this domain.
+    """
+    statistics = checkpoint.state["statistics"]
+    try:
+        check_scales(statistics)
+        with bounded(checkpoint.ema, str(source)):
+            domain = build_domain(config, statistics=statistics)
+            try_statistics(domain, statistics)
+            return domain
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
+        raise UserError(
+            f"{source}: its statistics do not fit the domain {config.domain}: {one_line(error)}. The checkpoint is "
+            "damaged, or from another version of the domain."
+        ) from error
+
+
+def try_statistics(domain: Domain, statistics: Mapping[str, Any]) -> None:
+    """Decode one draw of noise, which reads the statistics, so that wrong ones raise an error before any work."""
+    if domain.statistics and not statistics:
+        raise ValueError(f"{', '.join(domain.statistics)} are missing")
+    generators = streams(0, "blank", [0])
+    space, _ = domain.blank(generators, {})
+    domain.decode(space.noise(generators), space)
+
+
+def check_scales(statistics: Mapping[str, Any]) -> None:
+    """Raise ValueError unless every statistic that states are divided by, "std", "stds" and "scale", is above 0."""
+    for name in ("std", "stds", "scale"):
+        value = statistics.get(name, 1.0)
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int | float) and not number > 0:
+                raise ValueError(f"{name} should be above 0, not {number}")
 
 
 def same_weights(network: nn.Module) -> Any:

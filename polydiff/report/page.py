@@ -24,9 +24,10 @@ from polydiff.report.curves import SMOOTHING, training_curves
 from polydiff.report.numbers import number
 from polydiff.report.tables import SAMPLING, evaluation, read_evaluation
 from polydiff.run.folder import Run, step_of, step_path, steps_saved
-from polydiff.support.files import read_json, write_atomic
+from polydiff.run.reading import KNOWN, STATE, damaged, read_manifest, read_state_file, read_text
+from polydiff.support.files import write_atomic
 from polydiff.support.nested import get_dotted
-from polydiff.support.yaml_text import read_yaml
+from polydiff.support.yaml_text import yaml_mapping
 
 LIMIT = 5_000_000
 """Most bytes of a page."""
@@ -65,12 +66,13 @@ def write_report(path: Path) -> Path:
 
 def page(run: Run, limit: int = LIMIT) -> str:
     """Return the page's HTML, at most `limit` bytes; leave out sets of samples that do not fit, middle ones first."""
+    records = list(run.records())
     parts = {
-        **described(run),
-        "curves": training_curves(list(run.records())),
+        **described(run, records),
+        "curves": training_curves(records),
         "evaluation": evaluation(run),
         "commands": commands(run),
-        "scripts": [script(text(path)) for path in sorted(run.samples(SCRIPTS).glob("*.js"))],
+        "scripts": [script(read_text(path)) for path in sorted(run.samples(SCRIPTS).glob("*.js"))],
         "policy": POLICY,
     }
     real, sets = sample_sets(run)
@@ -98,10 +100,9 @@ def fitting(sizes: Sequence[int], room: int) -> list[int]:
     return []
 
 
-def described(run: Run) -> dict[str, Any]:
-    """Return the facts of the page's head and of its section on configuration."""
-    config, state = settings(run), read_json(newest_state(run))
-    records = list(run.records())
+def described(run: Run, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the facts of the page's head and of its section on configuration; `records`: lines of metrics.jsonl."""
+    config, state = settings(run), newest_state(run)
     latest = records[-1] if records else state
     facts = {
         "Data": words(config, "data.name", "data.path"),
@@ -126,8 +127,8 @@ def described(run: Run) -> dict[str, Any]:
         "step": max(int(at.get("step", 0)) for at in (latest, state)),
         "planned": get_dotted(config, "train.steps"),
         "facts": {name: value for name, value in facts.items() if value},
-        "input": text(run.input),
-        "resolved": commented(text(run.resolved)),
+        "input": read_text(run.input),
+        "resolved": commented(read_text(run.resolved)),
         "smoothing": round(100 * SMOOTHING),
         "version": metadata.version("polydiff"),
     }
@@ -135,17 +136,12 @@ def described(run: Run) -> dict[str, Any]:
 
 def settings(run: Run) -> dict[str, Any]:
     """Return the resolved configuration; {} if the file is missing."""
-    return read_yaml(run.resolved) if run.resolved.is_file() else {}
+    return yaml_mapping(read_text(run.resolved), str(run.resolved))
 
 
 def words(config: Mapping[str, Any], *keys: str) -> str:
     """Return the values of dotted keys that are set, separated by commas."""
     return ", ".join(str(value) for key in keys if (value := get_dotted(config, key)) is not None)
-
-
-def text(path: Path) -> str:
-    """Return the text of a small file; "" if it is missing."""
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def process_words(config: Mapping[str, Any]) -> str:
@@ -162,22 +158,31 @@ def commented(source: str) -> list[tuple[str, str]]:
     return [(match[1], match[2] or "") for match in found if match]
 
 
-def newest_state(run: Run) -> Path | None:
-    """Return the path of state.json of the newest checkpoint; None if there is no checkpoint."""
+def newest_checkpoint(run: Run) -> Path | None:
+    """Return the folder of the newest checkpoint; None if there is no checkpoint."""
     steps = steps_saved(run.checkpoints)
-    return step_path(run.checkpoints, steps[-1]) / "state.json" if steps else None
+    return step_path(run.checkpoints, steps[-1]) if steps else None
+
+
+def newest_state(run: Run) -> dict[str, Any]:
+    """Return the state of the newest checkpoint; {} if there is no checkpoint."""
+    path = newest_checkpoint(run)
+    return read_state_file(path, read_manifest(path, [STATE], KNOWN)) if path else {}
 
 
 def weights(run: Run) -> str:
     """Return the number of weights as text, from the header of the newest checkpoint; "" if unknown."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    state = newest_state(run)
-    path = state.with_name("ema.safetensors") if state else None
+    checkpoint = newest_checkpoint(run)
+    path = checkpoint / "ema.safetensors" if checkpoint else None
     if path is None or not path.is_file():
         return ""
-    with safe_open(path, framework="numpy") as file:
-        total = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - no mapping
+    try:
+        with safe_open(path, framework="numpy") as file:
+            total = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError) as error:
+        raise damaged(path.parent, f"{path.name} is no safetensors file ({error})") from error
     return f"{total:,} weights"
 
 
@@ -196,7 +201,7 @@ def sample_sets(run: Run) -> tuple[list[SampleSet], list[SampleSet]]:
     """Return the set of real examples (a list of one, or empty) and the sets of samples, by ascending step."""
     real, steps = [], []
     for path in sorted(run.samples(".").glob(f"*/{SHOW}")):
-        html = Markup(text(path))  # noqa: S704 - the domain's own HTML
+        html = Markup(read_text(path))  # noqa: S704 - the domain's own HTML
         if path.parent.name == "real":
             real.append(SampleSet(None, html))
         elif (step := step_of(path.parent)) is not None:

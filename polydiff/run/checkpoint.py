@@ -4,8 +4,8 @@
                   ema.safetensors         their moving average
                   optimizer.safetensors   the optimizer's tensors
                   averages.safetensors    power-function averages (`polydiff.run.averages`), where the run keeps them
-                  state.json              step, configuration, the codec's statistics, the optimizer's numbers, and the
-                                          runs that this one stands on (`polydiff.run.parents`)
+                  state.json              step, configuration, the codec's statistics, the number of tensors in each
+                                          file, and the runs that this one stands on (`polydiff.run.parents`)
                   manifest.json           size and SHA-256 of each of the above
 
 A checkpoint is written beside its place, flushed, then renamed, so a crash at any byte leaves the previous one whole.
@@ -22,19 +22,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from polydiff.run.folder import Run, delete_steps, step_of, step_path, steps_saved
+from polydiff.run.reading import (
+    AVERAGES,
+    EMA,
+    FORMAT,
+    KNOWN,
+    MANIFEST,
+    MODEL,
+    OPTIMIZER,
+    STATE,
+    TENSORS,
+    Manifest,
+    check_exists,
+    damaged,
+    read_checked,
+    read_manifest,
+    read_state_file,
+)
 from polydiff.support.errors import UserError
 from polydiff.support.files import folder_atomic
 
-FORMAT = 1
-MODEL, EMA, OPTIMIZER = "model.safetensors", "ema.safetensors", "optimizer.safetensors"
-AVERAGES, STATE, MANIFEST = "averages.safetensors", "state.json", "manifest.json"
 REQUIRED = (MODEL, EMA, OPTIMIZER, STATE)
-TENSORS = (MODEL, EMA, OPTIMIZER, AVERAGES)
 Tensors = Mapping[str, Tensor]
 
 
@@ -65,22 +79,26 @@ class Checkpoint:
             MODEL: pack(self.model),
             EMA: pack(self.ema),
             OPTIMIZER: pack(self.optimizer),
-            STATE: json.dumps({"format": FORMAT, "step": self.step, **self.state}, indent=1).encode(),
         }
         if self.averages:
             files[AVERAGES] = pack(self.averages)
+        counts = {Path(name).stem: len(getattr(self, Path(name).stem)) for name in files}
+        state = {"format": FORMAT, "step": self.step, "tensors": counts, **self.state}
+        files[STATE] = json.dumps(state, indent=1).encode()
         write_files(path, files)
         return path
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
-        """Read a checkpoint and check every file of it; anything missing or changed is a `UserError`."""
+        """Read a checkpoint and check every file of it; anything missing, changed or odd is a `UserError`."""
         check_exists(path)
-        files = checked_files(path, REQUIRED)
-        state = parse_state(files[STATE], path)
-        found = {
-            Path(name).stem: load_tensors(files[name]) for name in (MODEL, EMA, OPTIMIZER, AVERAGES) if name in files
-        }
+        manifest = read_manifest(path, REQUIRED, KNOWN)
+        state = read_state_file(path, manifest)
+        names = [name for name in TENSORS if name in manifest]
+        found = {Path(name).stem: tensors for name, tensors in read_tensors(path, manifest, names).items()}
+        for name, count in state.get("tensors", {}).items():
+            if len(found.get(name, {})) != count:
+                raise damaged(path, f"{name}.safetensors holds {len(found.get(name, {}))} tensors instead of {count}")
         return cls(state["step"], state, **found)
 
 
@@ -98,37 +116,49 @@ def open_checkpoint(path: Path | str) -> Checkpoint:
 def read_state(path: Path) -> tuple[dict[str, Any], str]:
     """Return the state of a checkpoint and the SHA-256 of its averaged weights, without reading any weights."""
     check_exists(path)
-    manifest = read_manifest(path, REQUIRED)
-    state = parse_state(read_checked(path, {STATE: manifest[STATE]})[STATE], path)
-    return state, manifest[EMA][1]
+    manifest = read_manifest(path, REQUIRED, KNOWN)
+    return read_state_file(path, manifest), manifest[EMA][1]
 
 
-def check_exists(path: Path) -> None:
-    """Raise `UserError` unless a checkpoint's folder exists."""
-    if not path.is_dir():
-        steps = ", ".join(map(str, steps_saved(path.parent)))
-        there = f"those of {path.parent} are of the steps {steps}" if steps else f"{path.parent} holds none"
-        raise UserError(f"There is no checkpoint {path}; {there}.")
+def read_tensors(path: Path, manifest: Manifest, names: Sequence[str]) -> dict[str, Tensors]:
+    """Return the tensors in files of a folder, each file checked against the manifest."""
+    return {name: unpack(read_checked(path, {name: manifest[name]})[name], name, path) for name in names}
 
 
-def parse_state(data: bytes, path: Path) -> dict[str, Any]:
-    """Return the contents of state.json; another format than this version's is a `UserError`."""
-    state: dict[str, Any] = json.loads(data)
-    if state.get("format") != FORMAT:
-        raise UserError(
-            f"{path} has checkpoint format {state.get('format')}, this polydiff reads {FORMAT}. "
-            "Use the version of polydiff that wrote it."
-        )
-    return state
+def unpack(data: bytes, name: str, path: Path) -> Tensors:
+    """Return the tensors of a safetensors file.
+
+    Arguments:
+        data: Its content.
+        name: Its name, for messages.
+        path: Its folder, for messages.
+    """
+    try:
+        return load_tensors(data)
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise damaged(path, f"{name} is no safetensors file ({error})") from error
 
 
-def load_weights(module: nn.Module, weights: Tensors, source: str = "The checkpoint") -> None:
-    """Put weights into a network; names or shapes that differ are a `UserError` that names their source."""
-    own = module.state_dict()
+def notes_of(data: bytes) -> dict[str, str]:
+    """Return the metadata of a safetensors file that `unpack` could read."""
+    size = int.from_bytes(data[:8], "little")
+    return dict(json.loads(data[8 : 8 + size]).get("__metadata__") or {})
+
+
+def check_fit(own: Tensors, stored: Tensors, source: str) -> None:
+    """Raise `UserError` unless stored tensors have the names, shapes and kinds of numbers of a network's own.
+
+    Arguments:
+        own: Tensors of the network, by name.
+        stored: Tensors of a checkpoint, by name.
+        source: What they come from, for the message.
+    """
+    both = sorted(own.keys() & stored.keys())
     different = {
-        "are missing": sorted(own.keys() - weights.keys()),
-        "are unknown": sorted(weights.keys() - own.keys()),
-        "have another shape": sorted(n for n in own.keys() & weights.keys() if own[n].shape != weights[n].shape),
+        "are missing": sorted(own.keys() - stored.keys()),
+        "are unknown": sorted(stored.keys() - own.keys()),
+        "have another shape": [n for n in both if own[n].shape != stored[n].shape],
+        "hold another kind of numbers": [n for n in both if not same_kind(own[n], stored[n])],
     }
     problems = [f"{len(names)} tensors {what}, such as {names[0]}" for what, names in different.items() if names]
     if problems:
@@ -136,12 +166,23 @@ def load_weights(module: nn.Module, weights: Tensors, source: str = "The checkpo
             f"{source} does not fit the network that the configuration describes: {'; '.join(problems)}. "
             "The backbone and its settings, and the conditions of the data, must be those of its run."
         )
+
+
+def same_kind(a: Tensor, b: Tensor) -> bool:
+    """Return whether two tensors hold the same type of numbers, or both hold real floating-point numbers."""
+    return a.dtype == b.dtype or (a.is_floating_point() and b.is_floating_point())
+
+
+def load_weights(module: nn.Module, weights: Tensors, source: str = "The checkpoint") -> None:
+    """Put weights into a network; names, shapes or types that differ are a `UserError` that names their source."""
+    check_fit(module.state_dict(), weights, source)
     module.load_state_dict(dict(weights))
 
 
-def pack(tensors: Tensors) -> bytes:
-    """Return tensors as the bytes of a safetensors file."""
-    return bytes(save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
+def pack(tensors: Tensors, notes: Mapping[str, str] | None = None) -> bytes:
+    """Return tensors as the bytes of a safetensors file; `notes` become its metadata."""
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return bytes(save_tensors(kept, dict(notes) if notes else None))
 
 
 def sha256(data: bytes) -> str:
@@ -156,41 +197,6 @@ def write_files(path: Path, files: Mapping[str, bytes]) -> None:
             (draft / name).write_bytes(data)
         manifest = {name: {"size": len(data), "sha256": sha256(data)} for name, data in files.items()}
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=1))
-
-
-def checked_files(path: Path, required: Sequence[str]) -> dict[str, bytes]:
-    """Return the contents of the files in a folder's manifest, checked against it; it must list the required ones."""
-    return read_checked(path, read_manifest(path, required))
-
-
-def read_checked(path: Path, manifest: Mapping[str, tuple[int, str]]) -> dict[str, bytes]:
-    """Return the contents of files of a folder, each with the size and digest of its manifest."""
-    try:
-        files = {name: (path / name).read_bytes() for name in manifest}
-    except OSError as error:
-        raise incomplete(path, error) from error
-    for name, data in files.items():
-        if (len(data), sha256(data)) != manifest[name]:
-            raise UserError(f"The checkpoint {path} is damaged: {name} does not match its manifest. {ADVICE}")
-    return files
-
-
-def read_manifest(path: Path, required: Sequence[str]) -> dict[str, tuple[int, str]]:
-    """Return size and SHA-256 of the files that a folder's manifest lists; it must list the required ones."""
-    try:
-        manifest: dict[str, dict[str, Any]] = json.loads((path / MANIFEST).read_text())
-        names = sorted({*required, *manifest})
-        return {name: (int(manifest[name]["size"]), str(manifest[name]["sha256"])) for name in names}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise incomplete(path, error) from error
-
-
-def incomplete(path: Path, error: Exception) -> UserError:
-    """Return the error for a checkpoint of which something is missing."""
-    return UserError(f"The checkpoint {path} is incomplete or damaged: {error}. {ADVICE}")
-
-
-ADVICE = "Move it away to resume from the previous checkpoint."
 
 
 def latest(folder: Path) -> Path:

@@ -5,6 +5,7 @@ runs/audio-001/
   config.resolved.yaml   every value, with where it came from
   checkpoints/           step-00002000/ ...
   averages/              step-00002000/ ...: power-function averages (`run.snapshots`), if the run keeps them
+  goal.json              the last step, if the run was resumed to train longer (`run.goal`)
   metrics.jsonl          one line a logged step
   samples/               real/, step-00000500/ ...: files, a manifest and an HTML fragment; scripts/ of these
   evaluation.json        the last evaluation
@@ -15,17 +16,19 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 import shlex
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polydiff.run.records import read_records
 from polydiff.support.errors import UserError
 from polydiff.support.files import new_folder, write_atomic
+from polydiff.support.replace import DRAFT, remove_drafts, remove_folder
 
 LOCK = ".lock"
 STEP = re.compile(r"step-(\d{8,})")
@@ -44,17 +47,16 @@ def step_of(path: Path) -> int | None:
 
 
 def steps_saved(folder: Path) -> list[int]:
-    """Return the steps that have a folder in this one, ascending; drafts that a crash left do not count."""
-    found = map(step_of, folder.iterdir()) if folder.is_dir() else ()
-    return sorted(step for step in found if step is not None)
+    """Return the steps that have a folder in this one, ascending; files, and drafts that a crash left, do not count."""
+    paths = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    return sorted(step for path in paths if (step := step_of(path)) is not None)
 
 
 def delete_steps(folder: Path, steps: Iterable[int]) -> None:
-    """Delete the folders of these steps, and drafts that a crash left."""
+    """Delete the folders of these steps, and drafts of steps that a crash left."""
     for step in steps:
-        shutil.rmtree(step_path(folder, step))
-    for draft in folder.glob(".step-*"):
-        shutil.rmtree(draft)
+        remove_folder(step_path(folder, step))
+    remove_drafts(folder, lambda name: STEP.fullmatch(name) is not None)
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,22 @@ class Run:
             )
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file, not a folder. Choose another -o.")
-        if self.path.is_dir() and not self.resolved.is_file() and any(p.name != LOCK for p in self.path.iterdir()):
+        if self.path.is_dir() and not self.resolved.is_file() and not self.was_begun():
             raise UserError(f"{self.path} contains other files than a run. Choose another -o, or an empty folder.")
+
+    def was_begun(self) -> bool:
+        """Return whether the folder is empty or holds only what a run writes before config.resolved.yaml."""
+        names = {path.name for path in self.path.iterdir()}
+        first = {name for name in names if name in (LOCK, self.input.name) or DRAFT.fullmatch(name)}
+        return names == first and (LOCK in names or not names)
+
+    def sweep(self) -> None:
+        """Delete the temporary files and folders that a crash left; the run must be locked."""
+        shared = (self.evaluation.name, self.report.name)  # other verbs write them, too, perhaps at this moment
+        remove_drafts(self.path, lambda name: name not in shared)
+        remove_drafts(self.path, lambda name: name in shared, older=60)
+        for folder in (self.checkpoints, self.averages, self.samples("."), self.samples("scripts")):
+            remove_drafts(folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -127,6 +143,10 @@ class Run:
         return self.path / "metrics.jsonl"
 
     @property
+    def goal(self) -> Path:
+        return self.path / "goal.json"
+
+    @property
     def evaluation(self) -> Path:
         return self.path / "evaluation.json"
 
@@ -140,18 +160,12 @@ class Run:
         return step_path(folder, name) if isinstance(name, int) else folder / name
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """Yield the lines of metrics.jsonl; a last line that a crash cut short is left out."""
-        lines = self.metrics.read_text().splitlines() if self.metrics.is_file() else []
-        for i, line in enumerate(lines):
-            try:
-                yield json.loads(line)
-            except ValueError:
-                if i + 1 < len(lines):
-                    raise UserError(f"{self.metrics}, line {i + 1}, is not JSON. Repair or delete that line.") from None
+        """Yield the lines of metrics.jsonl (`polydiff.run.records`)."""
+        return read_records(self.metrics)
 
     def rewind(self, step: int) -> None:
         """Forget the records after `step`, as a run that resumes there does."""
-        if self.metrics.is_file():
+        if os.path.lexists(self.metrics):
             kept = [record for record in self.records() if record["step"] <= step]
             write_atomic(self.metrics, "".join(json.dumps(record) + "\n" for record in kept))
 

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from polydiff.run.averages import Profile, exponent, mixture
-from polydiff.run.checkpoint import AVERAGES, Checkpoint, checked_files, pack, write_files
+from polydiff.run.checkpoint import Checkpoint, check_fit, notes_of, pack, unpack, write_files
 from polydiff.run.folder import delete_steps, run_of, step_path, steps_saved
+from polydiff.run.reading import AVERAGES, damaged, read_checked, read_manifest
 from polydiff.support.errors import UserError
 
 TOLERATED = 0.1
@@ -31,7 +31,7 @@ def save_snapshot(folder: Path, step: int, tensors: Mapping[str, Tensor], keep: 
         tensors: The averages, as `PowerAverages.tensors` returns them.
         keep: Number of snapshots to keep, at least 1.
     """
-    write_files(step_path(folder, step), {AVERAGES: pack(tensors)})
+    write_files(step_path(folder, step), {AVERAGES: pack(tensors, {"step": str(step)})})
     delete_steps(folder, spares(steps_saved(folder), keep))
 
 
@@ -90,12 +90,25 @@ def reconstruct(folder: Path, step: int, latest: Mapping[str, Tensor], sigma_rel
     tensors: Mapping[str, Tensor] = {}
     for i, ((s, sigma), weight) in enumerate(zip(places, weights, strict=True)):
         if i % len(sigmas) == 0:  # one snapshot in memory at a time
-            tensors = latest if s == step else load_snapshot(folder, s)
+            tensors = latest if s == step else load_snapshot(folder, s, latest)
         for name, value in total.items():
             value.add_(tensors[f"{sigma}/{name}"].double(), alpha=weight)
     return {name: value.to(latest[f"{sigmas[0]}/{name}"].dtype) for name, value in total.items()}
 
 
-def load_snapshot(folder: Path, step: int) -> dict[str, Tensor]:
-    """Return the averages of a snapshot, each byte as it was written."""
-    return load_tensors(checked_files(step_path(folder, step), [AVERAGES])[AVERAGES])
+def load_snapshot(folder: Path, step: int, like: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return the averages of a snapshot, each byte as it was written.
+
+    Arguments:
+        folder: Of the snapshots.
+        step: Steps done.
+        like: The averages of another step, whose names and shapes these must have.
+    """
+    path = step_path(folder, step)
+    data = read_checked(path, read_manifest(path, [AVERAGES], [AVERAGES]))[AVERAGES]
+    tensors = unpack(data, AVERAGES, path)
+    written = notes_of(data).get("step", str(step))  # snapshots of older versions do not name their step
+    if written != str(step):
+        raise damaged(path, f"it holds step {written}, but its folder is named {path.name}")
+    check_fit(like, tensors, f"The snapshot {path}")
+    return tensors

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import shutil
-import uuid
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -15,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.support.errors import UserError
+from polydiff.support.reading import parse_json, read_regular, reason
+from polydiff.support.replace import draft_of, remove, replace_folder, sync_file, sync_folder
 
 HIDDEN, REPEATED = "hidden", "linked twice"
 """Kinds of ignored names: those that begin with a dot, and further links to a file or folder."""
@@ -23,15 +22,20 @@ HIDDEN, REPEATED = "hidden", "linked twice"
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Write a file so that the path holds either the old content or all of the new.
 
-    The content goes to a temporary file in the same folder, is flushed to disk, and is then renamed.
+    The content goes to a temporary file in the same folder, is flushed to disk, and is then renamed. If that fails,
+    the temporary file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
-    with draft.open("wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    draft = draft_of(path)
+    try:
+        with draft.open("wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        remove(draft)
+        raise
     sync_folder(path.parent)
 
 
@@ -57,27 +61,21 @@ def check_free(path: Path, advice: str) -> None:
 def folder_atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; at the end, flush its files and rename it to `path`.
 
-    A folder that is at `path` already is replaced. If the body raises, `path` stays as it was and the temporary folder
-    is removed.
+    A folder that is at `path` already is replaced (`polydiff.support.replace.replace_folder`). If the body raises,
+    `path` stays as it was and the temporary folder is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    draft = draft_of(path)
     draft.mkdir()
     try:
         yield draft
         for file in draft.rglob("*"):
             sync_file(file) if file.is_file() else sync_folder(file)
         sync_folder(draft)
-        if path.exists():
-            aside = draft.with_suffix(".old")
-            path.rename(aside)
-            draft.rename(path)
-            shutil.rmtree(aside)
-        else:
-            draft.rename(path)
+        replace_folder(draft, path)
         sync_folder(path.parent)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        remove(draft)
 
 
 @contextmanager
@@ -118,21 +116,6 @@ def new_numbered_folder(folder: Path, name: str) -> Iterator[Path]:
         finally:
             with suppress(OSError):  # only an empty folder can be removed
                 path.rmdir()
-
-
-def sync_file(path: Path) -> None:
-    """Flush a file to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(path: Path) -> None:
-    """Flush the list of names in a folder to disk, if the system can (POSIX)."""
-    if os.name == "posix":
-        sync_file(path)
 
 
 def files_under(
@@ -197,14 +180,14 @@ def read_json(path: Path | None) -> dict[str, Any]:
     """Return the object that a JSON file holds; {} if `path` is None or no such file exists.
 
     Raises:
-        UserError: The file holds no JSON object.
+        UserError: It is no regular file, or holds no JSON object.
     """
-    if path is None or not path.is_file():
+    if path is None or not os.path.lexists(path):
         return {}
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}). Correct it, or delete it.") from error
+        value = parse_json(read_regular(path))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not valid JSON ({reason(error)}). Correct it, or delete it.") from error
     if not isinstance(value, dict):
         raise UserError(f"{path} holds no JSON object. Correct it, or delete it.")
     return value

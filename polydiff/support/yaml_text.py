@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, one_line
 
 FLOAT = re.compile(r"[-+]?([0-9][0-9_]*)(\.[0-9_]*)?[eE][-+]?[0-9]+|[-+]?\.[0-9][0-9_]*[eE][-+]?[0-9]+")
 
@@ -60,6 +60,10 @@ def parse_yaml(text: str, source: str) -> Any:
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
         raise UserError(f"{source}{where}: this is not YAML: {problem}.") from error
+    except RecursionError:
+        raise UserError(f"{source}: this is not a configuration: its brackets are nested too deeply.") from None
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:  # !!int x, 2026-02-30
+        raise UserError(f"{source}: this is not YAML: {one_line(error)}.") from error
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -73,11 +77,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"Cannot read the config file {path}: {reason}.") from error
-    values = parse_yaml(text, str(path))
+    return yaml_mapping(text, str(path))
+
+
+def yaml_mapping(text: str, source: str) -> dict[str, Any]:
+    """Return the mapping that a YAML text holds; {} if it is empty. `source` names the text in messages.
+
+    Raises:
+        UserError: It is not YAML, or holds anything but a mapping with text as keys.
+    """
+    values = parse_yaml(text, source)
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise UserError(f"{path} should hold keys and values, such as 'train: {{steps: 1000}}'.")
+        raise UserError(f"{source} should hold keys and values, such as 'train: {{steps: 1000}}'.")
     return values
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from polydiff.contract.sections import OptimConfig
 from polydiff.core.registry import Registry
+from polydiff.support.errors import UserError
 from polydiff.training.muon import Muon
 
 OPTIMIZERS: Registry[Callable[[Iterable[nn.Parameter], OptimConfig], torch.optim.Optimizer]] = Registry("optimizer")
@@ -60,8 +61,31 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
 
 
 def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` returned."""
+    """Put back what `optimizer_tensors` returned.
+
+    Raises:
+        UserError: A tensor is missing, belongs to no parameter, or has another shape or type of numbers.
+    """
     by_name = dict(model.named_parameters())
     for path, value in tensors.items():
-        name, key = path.rsplit("/", 1)
+        name, _, key = path.rpartition("/")
+        known = name in by_name and value.shape in (by_name[name].shape, torch.Size([]), torch.Size([1]))
+        if not (known and value.is_floating_point()):
+            raise UserError(
+                f"The checkpoint's optimizer does not fit the network: {path}, {value.dtype} of shape "
+                f"{tuple(value.shape)}, belongs to no parameter of it."
+            )
         optimizer.state[by_name[name]][key] = value.to(by_name[name].device)
+    check_complete({name: set(optimizer.state.get(p, {})) for name, p in by_name.items()})
+
+
+def check_complete(kept: Mapping[str, Collection[str]]) -> None:
+    """Raise `UserError` if some parameter lacks a tensor that another one has, beside those it has.
+
+    A parameter without a gradient has none at all, and an optimizer may treat two kinds of parameters differently.
+    """
+    kinds = {frozenset(keys) for keys in kept.values() if keys}
+    for name, keys in kept.items():
+        fuller = next((kind for kind in kinds if keys and kind > set(keys)), frozenset())
+        if fuller:
+            raise UserError(f"The checkpoint's optimizer lacks the tensor {name}/{min(fuller - set(keys))}.")

@@ -19,10 +19,14 @@ from polydiff.contract.domain import Domain
 from polydiff.contract.sections import Config
 from polydiff.gallery.sets import write_samples
 from polydiff.machine.device import pick_device
+from polydiff.model.assemble import restored_domain
 from polydiff.run.averages import SIGMAS
-from polydiff.run.checkpoint import Checkpoint, latest, load_weights
+from polydiff.run.bounds import bounded
+from polydiff.run.checkpoint import Checkpoint, check_fit, latest, load_weights
 from polydiff.run.folder import Run
+from polydiff.run.goal import planned_steps, write_goal
 from polydiff.run.parents import Parent, located, open_parents, renewed
+from polydiff.run.reading import damaged
 from polydiff.run.snapshots import drop_snapshots
 from polydiff.support.errors import UserError
 from polydiff.support.files import write_atomic
@@ -48,6 +52,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
     run.check_free()
     with run.locked(), shown(progress, config.train.steps) as show:
         run.check_free()  # another process may have started a run in the meantime
+        run.sweep()
         parents = open_parents(config)
         source = initial_checkpoint(config, parents.get("train.init"))
         domain = build_domain(config, statistics=source.state["statistics"] if source else None)
@@ -58,6 +63,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         session.check_sampling()
         run.rewind(0)
         drop_snapshots(run.averages, 0)
+        run.goal.unlink(missing_ok=True)
         write_atomic(run.input, dump_yaml(settings.user_values, {}))
         write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
         write_samples(run.samples("real"), domain, domain.examples("test", SHOWN), {"split": "test"})
@@ -110,18 +116,15 @@ def resume(path: Path | str, steps: int | None = None, progress: Progress | bool
     """
     run = Run.open(Path(path))
     with run.locked(), ExitStack() as stack:
-        checkpoint = Checkpoint.load(latest(run.checkpoints))
-        settings = with_steps(saved_settings(checkpoint, run.path), steps, checkpoint.step)
+        run.sweep()
+        checkpoint = resumable(latest(run.checkpoints))
+        saved = saved_settings(checkpoint, run.path)
+        wanted = planned_steps(run, checkpoint.step, saved.config.train.steps) if steps is None else steps
+        settings = with_steps(saved, wanted, checkpoint.step)
         show = stack.enter_context(shown(progress, settings.config.train.steps))
-        domain = build_domain(settings.config, statistics=checkpoint.state["statistics"])
+        domain = restored_domain(settings.config, checkpoint, run.path)
         check_data(domain, checkpoint.state["examples"], settings.config)
-        training = begin(settings.config, domain)
-        load_weights(training.module, checkpoint.model)
-        load_weights(training.ema, checkpoint.ema)
-        restore_optimizer(training.module, training.optimizer, checkpoint.optimizer)
-        if training.averages is not None:
-            training.averages.restore(checkpoint.averages)
-        training.step = checkpoint.step
+        training = restored(settings.config, domain, checkpoint, run.path)
         run.rewind(checkpoint.step)
         drop_snapshots(run.averages, checkpoint.step)
         parents = renewed(checkpoint.state.get("parents", {}), settings.config, run.path)
@@ -129,11 +132,34 @@ def resume(path: Path | str, steps: int | None = None, progress: Progress | bool
         if training.step < settings.config.train.steps:
             session.check_sampling()
         if steps is not None:
-            session.checkpoint()  # records the new number of steps, in case the run is stopped
+            write_goal(run, checkpoint.step, steps)  # in case the run is stopped before its next checkpoint
             write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
         if session.due_to_show(checkpoint.step) and not run.samples(checkpoint.step).exists():
             session.show()  # a crash came between the checkpoint and its samples
         return finish(session, show)
+
+
+def resumable(path: Path) -> Checkpoint:
+    """Return a checkpoint that has all that training needs, which a model alone does not."""
+    checkpoint = Checkpoint.load(path)
+    for name in ("provenance", "seconds", "examples"):
+        if checkpoint.state.get(name) is None:
+            raise damaged(path, f"state.json lacks {name!r}")
+    return checkpoint
+
+
+def restored(config: Config, domain: Domain, checkpoint: Checkpoint, run: Path) -> Training[Any]:
+    """Return the training of a checkpoint of the run in this folder."""
+    with bounded(checkpoint.model, str(run)):
+        training = begin(config, domain)
+    load_weights(training.module, checkpoint.model)
+    load_weights(training.ema, checkpoint.ema)
+    restore_optimizer(training.module, training.optimizer, checkpoint.optimizer)
+    if training.averages is not None:
+        check_fit(training.averages.tensors(), checkpoint.averages, f"averages.safetensors of {run}")
+        training.averages.restore(checkpoint.averages)
+    training.step = checkpoint.step
+    return training
 
 
 def saved_settings(checkpoint: Checkpoint, run: Path) -> Settings:
@@ -143,9 +169,9 @@ def saved_settings(checkpoint: Checkpoint, run: Path) -> Settings:
     return Settings(config, dict(checkpoint.state["provenance"]), {})
 
 
-def with_steps(settings: Settings, steps: int | None, done: int) -> Settings:
-    """Return settings with another number of training steps, at least those done; None: unchanged."""
-    if steps is None:
+def with_steps(settings: Settings, steps: int, done: int) -> Settings:
+    """Return settings with a number of training steps, at least those done."""
+    if steps == settings.config.train.steps:
         return settings
     if steps < done:
         raise UserError(

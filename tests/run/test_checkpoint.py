@@ -92,7 +92,7 @@ def test_a_crash_while_saving_leaves_the_previous_one(tmp_path: Path, monkeypatc
 def test_pruning_keeps_the_newest_and_sweeps_drafts(tmp_path: Path) -> None:
     for step in (10, 20, 30):
         checkpoint(step).save(tmp_path)
-    (tmp_path / ".step-00000040.1.tmp").mkdir()
+    (tmp_path / ".step-00000040.0123456789ab.tmp").mkdir()
     prune(tmp_path, 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000020", "step-00000030"]
 

@@ -1,0 +1,173 @@
+"""What a run's folder holds, read strictly: regular files of bounded size, with the expected keys, types and ranges.
+
+A run may come from somebody else, and files may be damaged. Whatever is wrong with a checkpoint is one `UserError` that
+names the file. Lines of metrics.jsonl are read by `polydiff.run.records`. Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from polydiff.run.folder import step_of, steps_saved
+from polydiff.support.errors import UserError
+from polydiff.support.reading import MOST, parse_json, read_regular, reason
+
+FORMAT = 1
+MODEL, EMA, OPTIMIZER = "model.safetensors", "ema.safetensors", "optimizer.safetensors"
+AVERAGES, STATE, MANIFEST = "averages.safetensors", "state.json", "manifest.json"
+TENSORS = (MODEL, EMA, OPTIMIZER, AVERAGES)
+KNOWN = (*TENSORS, STATE)
+"""Files that a manifest may list."""
+ADVICE = "Move it away to resume from the previous checkpoint."
+
+Manifest = Mapping[str, tuple[int, str]]
+"""Name of a file -> its size in bytes and its SHA-256 in hexadecimal."""
+Count = Annotated[int, Field(ge=0, lt=10**15)]
+
+
+class Strict(BaseModel):
+    """A part of a JSON file: values are not converted; keys that are not declared are allowed."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class FileRecord(Strict):
+    """Entry of a file in manifest.json."""
+
+    size: Count
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class ParentRecord(Strict):
+    """Entry of a run in "parents" of state.json (`polydiff.run.parents`)."""
+
+    path: str
+    relative: str
+    step: Count
+    sha256: str
+    domain: str
+
+
+class EnvironmentRecord(Strict):
+    """Entry "environment" of state.json."""
+
+    versions: dict[str, str] = {}
+
+
+class State(Strict):
+    """Keys of state.json that polydiff reads."""
+
+    step: Count
+    config: dict[str, Any]
+    statistics: dict[str, Any]
+    provenance: dict[str, str] = {}
+    seconds: float = Field(0.0, ge=0)
+    examples: Count | None = None
+    environment: EnvironmentRecord = EnvironmentRecord()
+    parents: dict[str, ParentRecord] = {}
+    tensors: dict[str, Count] = {}
+
+
+def damaged(path: Path, problem: str) -> UserError:
+    """Return the error for a checkpoint, or a snapshot, of which something is missing or wrong."""
+    return UserError(f"The checkpoint {path} is damaged: {problem}. {ADVICE}")
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return the first problem of a validation as text: the key, and what is wrong."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+
+
+def check_exists(path: Path) -> None:
+    """Raise `UserError` unless a checkpoint's folder exists."""
+    if not path.is_dir():
+        steps = ", ".join(map(str, steps_saved(path.parent)))
+        there = f"those of {path.parent} are of the steps {steps}" if steps else f"{path.parent} holds none"
+        raise UserError(f"There is no checkpoint {path}; {there}.")
+
+
+def read_manifest(path: Path, required: Collection[str], known: Collection[str]) -> Manifest:
+    """Return size and SHA-256 of the files that a folder's manifest lists.
+
+    Arguments:
+        path: The folder.
+        required: Files that the manifest must list.
+        known: Files that it may list.
+    """
+    try:
+        found = parse_json(read_regular(path / MANIFEST))
+        if not isinstance(found, dict):
+            raise ValueError("it holds no object")
+        unknown = sorted(found.keys() - known)
+        if unknown:
+            raise ValueError(f"it lists {unknown[0][:80]!r}, which is no file of a checkpoint")
+        if missing := sorted(set(required) - found.keys()):
+            raise ValueError(f"it does not list {missing[0]}")
+        records = {name: FileRecord.model_validate(entry) for name, entry in found.items()}
+    except ValidationError as error:
+        raise damaged(path, f"{MANIFEST}: {first_problem(error)}") from error
+    except (OSError, ValueError) as error:
+        raise damaged(path, f"{MANIFEST}: {reason(error)}") from error
+    return {name: (record.size, record.sha256) for name, record in records.items()}
+
+
+def read_checked(path: Path, manifest: Manifest) -> dict[str, bytes]:
+    """Return the contents of files of a folder, each with the size and digest of its manifest."""
+    files = {}
+    for name, facts in manifest.items():
+        try:
+            files[name] = read_regular(path / name, facts[0])
+        except FileNotFoundError as error:
+            raise damaged(path, f"{name} is missing") from error
+        except (OSError, ValueError) as error:
+            raise damaged(path, f"{name}: {reason(error)}") from error
+        if (len(files[name]), hashlib.sha256(files[name]).hexdigest()) != facts:
+            raise damaged(path, f"{name} does not match its manifest")
+    return files
+
+
+def read_state_file(path: Path, manifest: Manifest) -> dict[str, Any]:
+    """Return the contents of state.json of a checkpoint, checked against its manifest, its types and its step."""
+    if manifest[STATE][0] > MOST:
+        raise damaged(path, f"{STATE} has {manifest[STATE][0]:,} bytes, more than {MOST:,}")
+    return parse_state(read_checked(path, {STATE: manifest[STATE]})[STATE], path)
+
+
+def parse_state(data: bytes, path: Path) -> dict[str, Any]:
+    """Return the contents of state.json; another format, wrong types, or the step of another folder are errors."""
+    try:
+        state = parse_json(data)
+    except ValueError as error:
+        raise damaged(path, f"{STATE}: {error}") from error
+    if not isinstance(state, dict):
+        raise damaged(path, f"{STATE} holds no object")
+    if state.get("format") != FORMAT:
+        raise UserError(
+            f"{path} has checkpoint format {state.get('format')}, this polydiff reads {FORMAT}. "
+            "Use the version of polydiff that wrote it."
+        )
+    try:
+        State.model_validate(state)
+    except ValidationError as error:
+        raise damaged(path, f"{STATE}: {first_problem(error)}") from error
+    for place in (path, path.resolve()):
+        if step_of(place) not in (None, state["step"]):
+            raise damaged(path, f"it holds step {state['step']}, but its folder is named {place.name}")
+    return state
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file of a run's folder, with odd bytes replaced; "" if it is missing."""
+    if not os.path.lexists(path):
+        return ""
+    try:
+        return read_regular(path).decode("utf-8", errors="replace")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {reason(error)}. Move it away.") from error

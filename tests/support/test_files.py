@@ -1,0 +1,129 @@
+"""Files: a crash or a full disk at any call leaves the old content or the new, and no draft stays after a sweep."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from crashes import Killed, faults, names
+
+from polydiff.support import replace
+from polydiff.support.files import folder_atomic, write_atomic
+from polydiff.support.replace import draft_of, exchanged, remove_drafts, remove_folder
+
+
+def new_file(path: Path) -> None:
+    write_atomic(path, "new")
+
+
+def new_folder(path: Path) -> None:
+    with folder_atomic(path) as draft:
+        (draft / "a").write_text("new")
+        (draft / "b").mkdir()
+        (draft / "b" / "c").write_text("new")
+
+
+def content(path: Path) -> list[str]:
+    return [file.read_text() for file in sorted(path.rglob("*")) if file.is_file()] if path.is_dir() else []
+
+
+def number_of_calls(change: Callable[[Path], None], path: Path, exchange: bool) -> int:
+    with faults(-1, exchange=exchange) as found:
+        change(path)
+    return found.calls
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+@pytest.mark.parametrize("full", [True, False])
+def test_a_replaced_folder_is_whole_after_a_failure_at_any_call(full: bool, exchange: bool, tmp_path: Path) -> None:
+    new_folder(tmp_path / "count")
+    calls = number_of_calls(new_folder, tmp_path / "count", exchange)
+    assert calls > 8
+    for k in range(calls):
+        path = tmp_path / str(k) / "x"
+        path.mkdir(parents=True)
+        (path / "a").write_text("old")
+        with faults(k, full, exchange):
+            with suppress(Killed, OSError):
+                new_folder(path)
+            if exchange:
+                assert content(path) in (["old"], ["new", "new"])
+        remove_drafts(path.parent)
+        assert content(path) in (["old"], ["new", "new"])
+        assert names(path.parent) == ["x"]
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_replaced_file_is_whole_after_a_failure_at_any_call(full: bool, tmp_path: Path) -> None:
+    new_file(tmp_path / "count")
+    for k in range(number_of_calls(new_file, tmp_path / "count", True)):
+        path = tmp_path / str(k) / "x"
+        path.parent.mkdir()
+        path.write_text("old")
+        with faults(k, full), suppress(Killed, OSError):
+            new_file(path)
+        assert path.read_text() in ("old", "new")
+        if not full:
+            remove_drafts(path.parent)
+        assert names(path.parent) == ["x"]
+
+
+def test_a_failed_write_leaves_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(tmp_path / "x", "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_deleted_folder_is_whole_or_gone_after_a_kill_at_any_call(tmp_path: Path) -> None:
+    for k in range(6):
+        path = tmp_path / str(k) / "x"
+        new_folder(path)
+        with faults(k), suppress(Killed):
+            remove_folder(path)
+        assert content(path) in ([], ["new", "new"])
+        remove_drafts(path.parent)
+        assert names(path.parent) in ([], ["x"])
+
+
+def test_a_link_to_a_folder_is_deleted_alone(tmp_path: Path) -> None:
+    new_folder(tmp_path / "folder")
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    remove_folder(tmp_path / "link")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    assert content(tmp_path / "folder") == ["new", "new"]
+
+
+def test_drafts_are_removed_whatever_they_are_and_other_files_stay(tmp_path: Path) -> None:
+    draft_of(tmp_path / "file").write_text("")
+    draft_of(tmp_path / "link").symlink_to("/dev/zero")
+    draft_of(tmp_path / "folder").mkdir()
+    os.mkfifo(draft_of(tmp_path / "fifo"))
+    (tmp_path / ".own.tmp").write_text("")
+    (tmp_path / ".step-00000004").write_text("")
+    remove_drafts(tmp_path)
+    assert names(tmp_path) == [".own.tmp", ".step-00000004"]
+    remove_drafts(tmp_path / "absent")
+
+
+def test_a_young_draft_of_another_process_stays(tmp_path: Path) -> None:
+    draft = draft_of(tmp_path / "file")
+    draft.write_text("")
+    remove_drafts(tmp_path, older=60)
+    assert draft.exists()
+    os.utime(draft, (0, 0))
+    remove_drafts(tmp_path, older=60)
+    assert not draft.exists()
+
+
+def test_linux_exchanges_two_folders_in_one_step(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    if not exchanged(tmp_path / "a", tmp_path / "b"):
+        pytest.skip("this file system cannot exchange names")
+    assert (names(tmp_path / "a"), names(tmp_path / "b")) == (["b"], ["a"])
+    assert replace.exchanged(tmp_path / "a", tmp_path / "absent") is False
