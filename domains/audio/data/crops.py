@@ -232,9 +232,9 @@ class Region(io.RawIOBase):
         super().close()
 
 
-def opened_bytes(place: Place) -> BinaryIO | Region:
+def opened_bytes(place: Place) -> BinaryIO:
     """Return a file object of exactly the bytes of a place."""
-    return place.path.open("rb") if place.size < 0 else Region(place)
+    return place.path.open("rb") if place.size < 0 else io.BufferedReader(Region(place))
 
 
 def last_page(place: Place) -> int:
