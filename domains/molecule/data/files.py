@@ -36,7 +36,7 @@ TAG = re.compile(r"^>.*<([^>]+)>")
 """The header line of a data item of a .sdf record."""
 MAX_QUOTED_LINES = 20
 """Largest number of lines of a quoted cell of a table."""
-COMMENT = re.compile(r"(\w+)=(-?[\d.]+(?:[eE][-+]?\d+)?)(?=\s|$)")
+COMMENT = re.compile(r"(\w+)=([+-]?(?:\d+\.?|\d*[.,]\d+)(?:[eE][-+]?\d+)?)(?=[\s;|]|,\s|$)")
 """A name=number pair in the comment line of an .xyz."""
 
 
