@@ -18,6 +18,7 @@ from polydiff.domains.molecule.chemistry.sizes import ATOMS
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import qm9
 from polydiff.domains.molecule.data.cache import cache_folder, cached_library, read_library
+from polydiff.domains.molecule.data.files import kinds, molecule_files, unread_files
 from polydiff.domains.molecule.data.filters import Selection
 from polydiff.domains.molecule.data.library import Found, Library, split, stack
 from polydiff.domains.molecule.data.prepare import Item, prepare
@@ -51,8 +52,14 @@ class DataSet:
     @property
     def quarantine(self) -> Quarantine | None:
         """How many molecules the data hold and which are excluded; None if the molecules are enumerated."""
-        enumerated = self.data.name == "organic"
-        return None if enumerated else quarantine_of(self.library, str(self.data.path or self.data.name))
+        if self.data.name == "organic":
+            return None
+        found = quarantine_of(self.library, str(self.data.path or self.data.name))
+        if self.data.path is not None and self.data.path.is_dir() and qm9.folder_of(self.data.path) is None:
+            unread = kinds(unread_files(self.data.path, molecule_files(self.data.path)))
+            named = {kind or "without a suffix": n for kind, n in unread.items()}
+            found.notes |= {f"files {kind}": f"{n} files {kind} not read" for kind, n in named.items()}
+        return found
 
 
 def open_library(data: MoleculeData) -> Library:

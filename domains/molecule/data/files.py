@@ -12,7 +12,8 @@ import hashlib
 import re
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -35,7 +36,7 @@ TAG = re.compile(r"^>.*<([^>]+)>")
 """The header line of a data item of a .sdf record."""
 MAX_QUOTED_LINES = 20
 """Largest number of lines of a quoted cell of a table."""
-COMMENT = re.compile(r"(\w+)=(-?[\d.]+(?:[eE][-+]?\d+)?)(?=\s|$)")
+COMMENT = re.compile(r"(\w+)=([+-]?(?:\d+\.?|\d*[.,]\d+)(?:[eE][-+]?\d+)?)(?=[\s;|]|,\s|$)")
 """A name=number pair in the comment line of an .xyz."""
 
 
@@ -64,6 +65,25 @@ def molecule_files(path: Path) -> list[Path]:
         if found:
             return found
     raise UserError(f"The folder data.path={path} contains no file of molecules ({', '.join(KINDS)}).")
+
+
+def kinds(files: Iterable[Path]) -> dict[str, int]:
+    """Return kind -> number of files, most frequent first."""
+    return dict(Counter(map(kind_of, files)).most_common())
+
+
+def unread_files(path: Path, read: Collection[Path]) -> list[Path]:
+    """Return the files of a folder that are not read: those of other kinds, and SMILES beside files with positions."""
+    if path.is_file():
+        return []
+    known = set(read)
+    return [
+        file
+        for file in path.rglob("*")
+        if file.is_file()
+        and file not in known
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    ]
 
 
 def digest_of(files: Iterable[Path]) -> str:

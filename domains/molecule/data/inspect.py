@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from polydiff.domains.molecule.chemistry.composition import COMPOSITION
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data.dataset import check_conditions, quarantine_of, quick_library
-from polydiff.domains.molecule.data.files import kind_of, molecule_files
+from polydiff.domains.molecule.data.files import kinds, molecule_files, unread_files
 from polydiff.domains.molecule.data.library import Library, split
 from polydiff.domains.molecule.data.prepare import Item, prepare
 from polydiff.domains.molecule.data.qm9 import folder_of
@@ -56,23 +54,6 @@ def inspect_molecules(data: MoleculeData, said: Collection[str]) -> Inspection:
     except UserError as error:
         found.problems.append(str(error))
     return found
-
-
-def kinds(files: Iterable[Path]) -> dict[str, int]:
-    """Return kind -> number of files, most frequent first."""
-    return dict(Counter(map(kind_of, files)).most_common())
-
-
-def unread_files(path: Path, read: Collection[Path]) -> list[Path]:
-    """Return the files of a folder that are not read: those of other kinds, and SMILES beside files with positions."""
-    known = set(read)
-    return [
-        file
-        for file in path.rglob("*")
-        if file.is_file()
-        and file not in known
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    ]
 
 
 def without_prefix(advice: dict[str, Any]) -> dict[str, Any]:

@@ -155,7 +155,7 @@ class Remarks:
 def stack(everything: Iterable[Found]) -> Library:
     """Return the library of prepared items; rejected ones are counted by reason.
 
-    A repeated molecule is rejected if its geometries are computed.
+    A repeated molecule is rejected if its geometries are computed. Stereoisomers are different molecules here.
     """
     smiles, perceived, known = list[str](), list[str](), set[str]()
     numbers, places = [np.zeros(0, np.uint8)], [np.zeros((0, 3), np.float32)]
@@ -163,13 +163,13 @@ def stack(everything: Iterable[Found]) -> Library:
     rejected, notes, columns, found = Remarks(), Remarks(), NumericColumns(), 0
     for number, (name, given, row) in enumerate(everything):
         found = number + 1
-        entry = Rejected("it repeats an earlier one") if isinstance(given, Entry) and given.source in known else given
+        entry = Rejected("it repeats an earlier one") if isinstance(given, Entry) and origin(given) in known else given
         if isinstance(entry, Rejected):
             rejected.add(str(entry), name)
             continue
         for note in entry.notes:
             notes.add(note, name)
-        known |= {entry.source} - {""}
+        known |= {origin(entry)} - {""}
         smiles += [entry.smiles] * len(entry.positions)
         perceived += entry.perceived or [""] * len(entry.positions)
         numbers += [entry.numbers] * len(entry.positions)
@@ -197,6 +197,12 @@ def stack(everything: Iterable[Found]) -> Library:
         named=rejected.named | notes.named,
         remarks=columns.remarks,
     )
+
+
+def origin(entry: Entry) -> str:
+    """Return what molecules with the same computed geometries share; "" if geometries are given."""
+    has_stereochemistry = any(mark in entry.source for mark in "/\\@")
+    return entry.source if has_stereochemistry or not entry.source else entry.smiles
 
 
 def split(library: Library, share: float) -> dict[str, Library]:

@@ -8,7 +8,14 @@ from molecule_cases import molecule
 from rdkit import Chem
 
 from polydiff.domains.molecule.chemistry.geometry import Molecule
-from polydiff.domains.molecule.chemistry.perceive import formula, perceive, perceive_pieces
+from polydiff.domains.molecule.chemistry.identity import molecule_key
+from polydiff.domains.molecule.chemistry.perceive import (
+    formula,
+    perceive,
+    perceive_by_radii,
+    perceive_pieces,
+    perceived_key,
+)
 from polydiff.domains.molecule.metrics.examine import (
     PerceivedSample,
 )
@@ -74,3 +81,25 @@ def test_two_wrong_valences_are_not_a_neutral_molecule() -> None:
 
 def test_formulas() -> None:
     assert [formula(molecule(s)) for s in ("O", "C", "CC(=O)O", "FC(F)F")] == ["H2O", "CH4", "C2H4O2", "CHF3"]
+
+
+@pytest.mark.parametrize("smiles", ["O=C1OCO1", "C1OC2CC1O2", "O=C1CC(=O)O1"])
+def test_the_second_attempt_finds_the_bonds_of_strained_rings(smiles: str) -> None:
+    one = molecule(smiles)
+    assert perceive(one) is None
+    assert molecule_key(perceive_by_radii(one)) == smiles
+    assert perceived_key(one) == ""  # samples are given one attempt
+    assert PerceivedSample.of(one).mol is None
+
+
+def test_the_second_attempt_finds_no_radicals_pieces_and_collapsed_atoms() -> None:
+    water, methane = molecule("O"), molecule("C")
+    apart = Molecule(
+        np.concatenate([water.numbers, methane.numbers]), np.concatenate([water.positions, methane.positions + 20])
+    )
+    torn = Molecule(methane.numbers[:-1], methane.positions[:-1])
+    for one in (apart, torn, Molecule(water.numbers, water.positions * 0)):
+        assert perceive_by_radii(one) is None
+    g = np.random.default_rng(0)
+    clouds = [Molecule(methane.numbers, g.normal(size=(5, 3)).astype(np.float32)) for _ in range(200)]
+    assert sum(perceive_by_radii(one) is not None for one in clouds) == 0

@@ -9,7 +9,7 @@ import pytest
 
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import dataset as module
-from polydiff.domains.molecule.data.dataset import open_library
+from polydiff.domains.molecule.data.dataset import DataSet, open_library
 from polydiff.domains.molecule.workers import pool as workers
 from polydiff.domains.molecule.workers.worker import TimedOut
 from polydiff.support.errors import UserError
@@ -34,3 +34,14 @@ def test_a_data_set_without_usable_molecules_is_an_error(monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "in_processes", lambda _, items, *__, **___: (TimedOut("it is late") for _ in items))
     with pytest.raises(UserError, match=r"organic-2 contains no molecule that can be used. 12: it is late"):
         open_library(MoleculeData(max_heavy=2))
+
+
+def test_files_that_are_not_read_are_counted_in_the_account_of_a_run(tmp_path: Path) -> None:
+    for name in ("a.smi", "b.pdb", "c.pdb", "README", ".hidden"):
+        (tmp_path / name).write_text("CCO\nCCN\n")
+    account = DataSet(MoleculeData(path=tmp_path, conformers=1)).quarantine
+    assert account is not None
+    assert set(account.notes.values()) == {"2 files .pdb not read", "1 files without a suffix not read"}
+    account = DataSet(MoleculeData(path=tmp_path / "a.smi", conformers=1)).quarantine
+    assert account is not None
+    assert not account.notes

@@ -13,6 +13,7 @@ from polydiff.domains.molecule.chemistry.geometry import atomic_numbers, embed, 
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import dataset as dataset_module
 from polydiff.domains.molecule.data.dataset import open_library
+from polydiff.domains.molecule.data.files import frame
 from polydiff.domains.molecule.data.library import Library
 from polydiff.support.errors import UserError
 
@@ -154,3 +155,17 @@ def test_settings_that_contradict_each_other(options: dict[str, object], message
 
 def test_a_path_means_a_file() -> None:
     assert MoleculeData(path="own.sdf").name == "file"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("comment", "columns"),
+    [
+        ("energy=-1.5 x=3", {"energy": "-1.5", "x": "3"}),
+        ("a=-0,5 b=.5 c=5. d=+1e-3", {"a": "-0,5", "b": ".5", "c": "5.", "d": "+1e-3"}),
+        ("a=1, b=2; c=3", {"a": "1", "b": "2", "c": "3"}),
+        ("a=1,2,3 b=1.2.3 c=2x d=x2 e=", {}),
+        ('Lattice="1 0 0" name=C3', {}),
+    ],
+)
+def test_numbers_in_the_comment_of_a_frame_are_columns(comment: str, columns: dict[str, str]) -> None:
+    assert frame(1, ["1\n", comment + "\n", "He 0 0 0\n"]).columns == columns

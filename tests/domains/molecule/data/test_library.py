@@ -68,3 +68,12 @@ def test_keys_of_geometries_are_kept_with_them(library: Library) -> None:
     assert sum(same) > 0.97 * len(library)
     part = library.take([5, 2])
     assert part.perceived == [library.perceived[5], library.perceived[2]]
+
+
+@pytest.mark.filterwarnings("ignore:.*Molecules left out:UserWarning")
+def test_a_repeated_molecule_is_rejected_in_any_notation_but_stereoisomers_are_not(tmp_path: Path) -> None:
+    lines = ["CS(C)=O", "C[S+](C)[O-]", "CC=N", "C(=N)C", "[2H]N=CC", "F/C=C/F", "F/C=C\\F", "F/C=C/F"]
+    (tmp_path / "own.smi").write_text("\n".join(lines))
+    library = open_library(MoleculeData(path=tmp_path / "own.smi", conformers=1))
+    assert library.rejected == {"it repeats an earlier one": 4}
+    assert library.places.tolist() == [0, 2, 5, 6]
