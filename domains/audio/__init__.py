@@ -9,7 +9,10 @@ SPEC = DomainSpec(
     summary="Waveforms: plucked strings by note, or your own wav, flac, ogg and mp3 files.",
     config="polydiff.domains.audio.config:AudioConfig",
     factory="polydiff.domains.audio.domain:Audio",
-    suffixes=(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".jsonl", ".tsv", ".tar", ".npy"),
+    suffixes=(
+        *(".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au"),
+        *(".caf", ".jsonl", ".tsv", ".tar", ".npy"),
+    ),
     columns=("path",),
     requires=("torchaudio", "soundfile"),
     install='pip install "polydiff[audio]"',

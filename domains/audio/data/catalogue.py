@@ -6,7 +6,8 @@ Each layout has a function that returns entries and records invalid ones in a `Q
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +16,20 @@ import numpy as np
 from polydiff.contract.quarantine import Quarantine
 from polydiff.contract.splits import NAMES, outside_of, split_folders
 from polydiff.domains.audio.data.crops import Place
-from polydiff.domains.audio.data.formats.text import filled, lines_of, mapping, rows_of
+from polydiff.domains.audio.data.formats.text import (
+    TABLES,
+    filled,
+    lines_of,
+    lists_sounds,
+    mapping,
+    named_path,
+    rows_of,
+)
 from polydiff.support.errors import UserError, one_line
 from polydiff.support.files import files_under
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"})
-TABLES = (".jsonl", ".csv", ".tsv")
+PLAIN = (".wav", ".wave", ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".au", ".caf")
+SUFFIXES = frozenset({*PLAIN, ".flac", ".ogg", ".oga", ".opus", ".mp3"})
 LISTS = {"testing_list.txt": "test", "validation_list.txt": "validation"}
 """File lists of Speech Commands -> their split."""
 EMBEDDING = "embedding"
@@ -110,8 +119,12 @@ def tree(root: Path, aside: Quarantine, rules: int = 2) -> list[Entry]:
         rules: `data.rules`; by the first, folders at the top are never splits.
     """
     odd: dict[str, str] = {}
-    paths = files_under(root, SUFFIXES, hidden=(".", "_"), odd=odd)
+    ignored: Counter[str] = Counter()
+    paths = files_under(root, SUFFIXES, hidden=(".", "_"), odd=odd, ignored=ignored)
     exclude_unlisted(aside, odd)
+    ignore(aside, ignored, read_beside(paths) | {root / name for name in LISTS})
+    if tables := [name for name in sorted(root.iterdir()) if lists_sounds(name)]:
+        aside.notes["tables"] = f"{tables[0].name} is not read; data.path={tables[0]} uses its rows and columns"
     lists = {line.strip(): split for name, split in LISTS.items() for line in lines_of(root / name)}
     tops = {parts[0] for path in paths if len(parts := path.relative_to(root).parts) > 1}
     folders = split_folders(tops) if rules > 1 and not lists else {}
@@ -147,6 +160,17 @@ def exclude_unlisted(aside: Quarantine, reasons: Mapping[str, str]) -> None:
         aside.found += aside.exclude(name, reason)
 
 
+def ignore(aside: Quarantine, ignored: Counter[str], read: Collection[Path] = ()) -> None:
+    """Count files that are not used by kind, except for those in `read`, which describe sounds."""
+    ignored.subtract(Counter(path.suffix.lower() for path in read if path.is_file()))
+    aside.ignored = dict((+ignored).most_common())
+
+
+def read_beside(paths: Sequence[Path]) -> set[Path]:
+    """Return the files beside sounds from which `beside` reads columns, whether they exist or not."""
+    return {path.with_suffix(suffix) for path in paths for suffix in (".json", ".npy")}
+
+
 def beside(path: Path) -> dict[str, Any]:
     """Return the columns from the files beside a sound."""
     columns, vectors = path.with_suffix(".json"), path.with_suffix(".npy")
@@ -164,6 +188,10 @@ def ljspeech(root: Path, aside: Quarantine) -> list[Entry]:
             columns = {"text": text, "normalised": normalised or text}
             entry = Entry(f"wavs/{name}.wav", Place(root / "wavs" / f"{name}.wav"), columns)
             add_entry(entries, entry, f"metadata.csv, line {number}", aside)
+    ignored: Counter[str] = Counter()
+    paths = files_under(root, SUFFIXES, ignored=ignored)
+    ignored["sounds not in metadata.csv"] = sum(path.relative_to(root).as_posix() not in entries for path in paths)
+    ignore(aside, ignored, [root / "metadata.csv"])
     return list(entries.values())
 
 
@@ -176,6 +204,8 @@ def add_entry(entries: dict[str, Entry], entry: Entry, line: str, aside: Quarant
 
 def manifest(path: Path, aside: Quarantine) -> list[Entry]:
     """Return the sounds of a table, one per row: path, optional start and end in seconds, split, other columns.
+
+    The column of the path may also be called file_name, as in Hugging Face's metadata.csv.
 
     Paths of sounds and of arrays (.npy) are relative to the table.
     """
@@ -192,7 +222,7 @@ def manifest(path: Path, aside: Quarantine) -> list[Entry]:
 
 def entry_of(row: Mapping[str, Any], table: Path) -> Entry:
     """Return the sound of a row; raise ValueError if the row is invalid."""
-    given = filled(row)
+    given = named_path(filled(row))
     if "beyond" in given:
         raise ValueError("it has more cells than the first line has column names")
     if not isinstance(given.get("path"), str):
@@ -248,11 +278,13 @@ def array(path: Path) -> list[Entry]:
 
 def archives(root: Path, shards: Sequence[Path], aside: Quarantine) -> list[Entry]:
     """Return the sounds of a folder of tar archives; raise UserError if sound files lie beside them."""
-    if loose := files_under(root, SUFFIXES, hidden=(".", "_")):
+    ignored: Counter[str] = Counter()
+    if loose := files_under(root, SUFFIXES, hidden=(".", "_"), ignored=ignored):
         raise UserError(
             f"{root} contains archives, such as {shards[0].name}, and sound files, such as "
             f"{loose[0].relative_to(root)}. Move one kind elsewhere."
         )
+    ignore(aside, ignored, shards)
     return [entry for shard in shards for entry in archive(shard, root, aside)]
 
 
@@ -260,6 +292,8 @@ def archive(path: Path, root: Path, aside: Quarantine) -> list[Entry]:
     """Return the sounds of a tar archive (`polydiff.domains.audio.data.webdataset`)."""
     from polydiff.domains.audio.data.webdataset import entries_of
 
-    found, torn = entries_of(path, path.relative_to(root).as_posix())
+    ignored = Counter(aside.ignored)
+    found, torn = entries_of(path, path.relative_to(root).as_posix(), ignored)
     exclude_unlisted(aside, torn)
+    ignore(aside, ignored)
     return found

@@ -24,6 +24,7 @@ from polydiff.domains.audio.data.crops import Place, read_crop
 from polydiff.domains.audio.data.index import MARKS, Sound, index, why
 from polydiff.domains.audio.data.source import Values
 from polydiff.support.errors import UserError
+from polydiff.support.files import HIDDEN
 
 TRIES = 10
 """Upper bound of the crops drawn from a sound to find one above data.silence."""
@@ -60,6 +61,8 @@ class Folder:
         self.quarantine.check()
         if self.quarantine.reasons:
             warnings.warn(f"{self.quarantine.text()}\nThey are excluded.", stacklevel=2)
+        if self.quarantine.ignored.keys() - {HIDDEN}:
+            warnings.warn(f"Ignored in {data.path}: {self.quarantine.ignored_text()}.", stacklevel=2)
         sounds = [sound for sound in sounds if sound.entry.name not in self.quarantine.reasons]
         check_formats(sounds, data)
         self.splits, left_out = split(sounds, data.test_share, self.classes(sounds) if data.rules > 1 else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,12 @@ from polydiff.contract.abilities import Inspection
 from polydiff.contract.quarantine import Quarantine
 from polydiff.contract.statistics import check_finite
 from polydiff.domains.audio.config import AudioConfig, AudioData
-from polydiff.domains.audio.data.catalogue import SUFFIXES, TABLES, Entry, catalogue
+from polydiff.domains.audio.data.catalogue import Entry, catalogue
 from polydiff.domains.audio.data.clips import Clips
 from polydiff.domains.audio.data.columns import LABEL, chosen, plain_type
 from polydiff.domains.audio.data.index import Sound, index
 from polydiff.domains.audio.tasks.open_task import measure_task
 from polydiff.support.errors import UserError
-from polydiff.support.files import files_under
 
 SHARE = 0.05
 """Share of the sounds that may have a lower sample rate than the advised one."""
@@ -54,7 +53,7 @@ def inspect_sounds(
         aside.found -= len(listed) - len(entries)
         sounds = index(entries, data.path, data.sample_rate, aside)
         if sounds:
-            found.facts |= facts_of(sounds, data.path)
+            found.facts |= facts_of(sounds)
             found.advice = advised(sounds, data, set_keys)
         trained(config, found, prepare)
     except UserError as error:
@@ -88,7 +87,7 @@ def task_in_words(config: AudioConfig, clips: Tensor) -> str:
     return "can be trained"
 
 
-def facts_of(sounds: Sequence[Sound], path: Path) -> dict[str, Any]:
+def facts_of(sounds: Sequence[Sound]) -> dict[str, Any]:
     """Return the facts from headers and columns, by their name in the report."""
     headers = [sound.header for sound in sounds]
     seconds = [header.frames / header.rate for header in headers]
@@ -102,7 +101,7 @@ def facts_of(sounds: Sequence[Sound], path: Path) -> dict[str, Any]:
     }
     columns = {name: None for sound in sounds for name in sound.entry.columns}
     facts |= {f"column {name}": column_in_words(name, sounds) for name in columns}
-    return facts | ({"ignored": other} if (other := ignored(path)) else {})
+    return facts
 
 
 def form(entry: Entry) -> str:
@@ -123,19 +122,10 @@ def column_in_words(name: str, sounds: Sequence[Sound]) -> Any:
     return {**(classes if len(classes) <= NAMED else {"different words": len(classes)}), **missing}
 
 
-def ignored(path: Path) -> dict[str, int]:
-    """Return the number of other files in a folder, by suffix."""
-    if not path.is_dir():
-        return {}
-    known = {*SUFFIXES, *TABLES, ".json", ".npy", ".tar", ".txt"}
-    every = {p.suffix.lower() for p in path.rglob("*") if p.is_file()} - known
-    return counts(p.suffix.lower() for p in files_under(path, every, hidden=(".", "_")))
-
-
 def advised(sounds: Sequence[Sound], data: AudioData, set_keys: Collection[str]) -> dict[str, Any]:
     """Return values of keys that suit the sounds, except for keys that the user set."""
     rates = sorted(sound.header.rate for sound in sounds)
-    rate = data.sample_rate if "data.sample_rate" in set_keys else rates[int(SHARE * len(rates))]
+    rate = data.sample_rate if "data.sample_rate" in set_keys else max(rates[int(SHARE * len(rates))], 1000)
     length = float(np.median([sound.header.frames / sound.header.rate for sound in sounds])) * rate
     power = 2 ** round(math.log2(max(length, 1)))
     wide = sum(sound.header.channels > 1 for sound in sounds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,8 +13,11 @@ from polydiff.domains.audio.data.crops import Place
 from polydiff.domains.audio.data.formats.text import mapping
 from polydiff.support.errors import UserError
 
+COLUMNS = ("npy", "json", "cls", "txt")
+"""Kinds of members with columns of the sound of their key."""
 
-def entries_of(path: Path, shard: str) -> tuple[list[Entry], dict[str, str]]:
+
+def entries_of(path: Path, shard: str, ignored: Counter[str] | None = None) -> tuple[list[Entry], dict[str, str]]:
     """Return the sounds of an archive, and its damaged members with reasons.
 
     Members of one key belong together, at any place in the archive. The key is the name up to the first dot after the
@@ -22,6 +26,7 @@ def entries_of(path: Path, shard: str) -> tuple[list[Entry], dict[str, str]]:
     Arguments:
         path: The archive.
         shard: Its name in messages.
+        ignored: Receives the number of members that are not used, by suffix; None: they are not counted.
     """
     torn: dict[str, str] = {}
     members = dict(members_of(path, shard, torn))  # the last of several members of one name, as in unpacking
@@ -33,6 +38,11 @@ def entries_of(path: Path, shard: str) -> tuple[list[Entry], dict[str, str]]:
         except ValueError as error:
             torn[f"{shard}/{name}"] = f"it cannot be read: {error}"
     sounds = [(name, place) for name, place in members.items() if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    if ignored is not None:
+        keys = {split_key(name)[0] for name, _ in sounds}
+        others = (name for name in members if PurePosixPath(name).suffix.lower() not in SUFFIXES)
+        unused = (name for name in others if split_key(name)[0] not in keys or split_key(name)[1] not in COLUMNS)
+        ignored.update(PurePosixPath(name).suffix.lower() or "without a suffix" for name in unused)
     return [Entry(f"{shard}/{name}", place, columns[split_key(name)[0]]) for name, place in sounds], torn
 
 

@@ -57,8 +57,7 @@ class DataSet:
         found = quarantine_of(self.library, str(self.data.path or self.data.name))
         if self.data.path is not None and self.data.path.is_dir() and qm9.folder_of(self.data.path) is None:
             unread = kinds(unread_files(self.data.path, molecule_files(self.data.path)))
-            named = {kind or "without a suffix": n for kind, n in unread.items()}
-            found.notes |= {f"files {kind}": f"{n} files {kind} not read" for kind, n in named.items()}
+            found.ignored = {kind or "without a suffix": n for kind, n in unread.items()}
         return found
 
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from polydiff.support.errors import UserError
+
+TABLES = (".jsonl", ".csv", ".tsv")
+FILE_NAME = "file_name"
+"""Name of the column `path` in the metadata files of Hugging Face's datasets."""
+LINE = 2**16
+"""Upper bound of the characters of a first line."""
 
 
 def lines_of(path: Path) -> list[str]:
@@ -43,8 +50,8 @@ def not_text(path: Path, error: Exception) -> UserError:
 
 
 def check_columns(names: Sequence[str], table: Path) -> None:
-    """Raise UserError if the column `path` is missing or a column name occurs twice."""
-    if "path" not in names:
+    """Raise UserError if the column `path` (or file_name) is missing or a column name occurs twice."""
+    if not {"path", FILE_NAME} & {*names}:
         raise UserError(f"{table} has no column `path`. The columns in its first line: {', '.join(names) or 'none'}.")
     for name in names:
         if names.count(name) > 1:
@@ -65,3 +72,20 @@ def mapping(text: str | bytes) -> dict[str, Any]:
 def filled(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row without the cells that are empty, null or NaN, the only value unequal to itself."""
     return {name: value for name, value in row.items() if value not in (None, "") and value == value}
+
+
+def named_path(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row whose column file_name is called path, unless it has a path."""
+    return {("path" if name == FILE_NAME and "path" not in row else name): value for name, value in row.items()}
+
+
+def lists_sounds(path: Path) -> bool:
+    """Return whether a file beside sounds is a table with a column `path` or file_name, by its first line."""
+    if path.suffix.lower() not in TABLES or path.name.startswith(".") or not path.is_file():
+        return False
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            words = file.readline(LINE)
+    except OSError:  # it is counted among the ignored files in any case
+        return False
+    return any(re.search(rf"\b{name}\b", words) for name in ("path", FILE_NAME))

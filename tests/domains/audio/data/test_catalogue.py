@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -317,3 +318,74 @@ def test_quiet_crops_are_drawn_again(tmp_path: Path) -> None:
     assert f"{silent} crops" in gated.quarantine.summary() or not silent
     again, _ = gated.clips("train", [0] * 2, streams(0, "crop", [7, 9]))
     assert torch.equal(again, loud[[7, 9]])
+
+
+def test_every_file_in_a_folder_is_used_excluded_or_counted_as_ignored(tmp_path: Path) -> None:
+    for i in range(30):
+        write(tmp_path / f"{i}.wav", i, frames=600)
+    (tmp_path / "0.json").write_text('{"tempo": 3}')
+    np.save(tmp_path / "0.npy", np.ones(4))
+    (tmp_path / "30.wav").write_bytes(b"no sound")
+    for name in ("a.txt", "b.TXT", "c.pdf", "alone.json", "alone.npy", "README", ".hidden", "d.m4a", "x/e.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    write(tmp_path / "_noise_" / "1.wav", 1)
+    (tmp_path / "again.wav").symlink_to(tmp_path / "1.wav")
+    with pytest.warns(UserWarning, match=r"Ignored in .*2 \.txt"):
+        quarantine = folder(tmp_path).quarantine
+    assert (quarantine.found, quarantine.used, list(quarantine.reasons)) == (31, 30, ["30.wav"])
+    others = {".txt": 2, ".pdf": 1, ".json": 1, ".npy": 1, "without a suffix": 1, "hidden": 2, ".m4a": 1, ".mp4": 1}
+    assert quarantine.ignored == others | {"linked twice": 1}
+    assert "2 .txt" in quarantine.summary()
+    assert quarantine.as_json()["ignored"] == quarantine.ignored
+
+
+def test_ignored_files_of_the_other_layouts_are_counted(tmp_path: Path) -> None:
+    for i in range(4):
+        write(tmp_path / "lj" / "wavs" / f"{i}.wav", i)
+    (tmp_path / "lj" / "metadata.csv").write_text("0|a|a\n1|b|b\n2|c|c\n")
+    (tmp_path / "lj" / "README").write_text("x")
+    assert folder(tmp_path / "lj").quarantine.ignored == {"without a suffix": 1, "sounds not in metadata.csv": 1}
+    (tmp_path / "tars").mkdir()
+    with tarfile.open(tmp_path / "tars" / "a.tar", "w") as archive:
+        for i in range(3):
+            archive.add(tmp_path / "lj" / "wavs" / f"{i}.wav", f"{i}.wav")
+        for name in ("0.txt", "0.jpg", "alone.txt", "LICENSE"):
+            archive.add(tmp_path / "lj" / "README", name)
+    (tmp_path / "tars" / "notes.md").write_text("x")
+    ignored = {".md": 1, ".jpg": 1, ".txt": 1, "without a suffix": 1}
+    assert folder(tmp_path / "tars").quarantine.ignored == ignored
+    assert folder(tmp_path / "tars" / "a.tar").quarantine.ignored == {n: c for n, c in ignored.items() if n != ".md"}
+    write(tmp_path / "lists" / "a" / "0.wav", 0)
+    write(tmp_path / "lists" / "a" / "1.wav", 1)
+    (tmp_path / "lists" / "testing_list.txt").write_text("a/1.wav\n")
+    assert folder(tmp_path / "lists").quarantine.ignored == {}
+
+
+@pytest.mark.parametrize("column", ["path", "file_name"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_table_beside_sounds_is_mentioned_and_can_be_read(tmp_path: Path, column: str, suffix: str) -> None:
+    for i in range(6):
+        write(tmp_path / f"{i}.wav", i)
+    csv_rows = "\n".join([f"{column},tempo", *(f"{i}.wav,{i}" for i in range(6))])
+    json_rows = "\n".join(json.dumps({column: f"{i}.wav", "tempo": i}) for i in range(6))
+    table = tmp_path / f"metadata.{suffix}"
+    table.write_text(csv_rows if suffix == "csv" else json_rows)
+    (tmp_path / "other.csv").write_text("a,b\n")
+    quarantine = folder(tmp_path).quarantine
+    assert quarantine.notes["tables"] == f"metadata.{suffix} is not read; data.path={table} uses its rows and columns"
+    source = folder(table, conditions=("tempo",))
+    assert (source.quarantine.used, list(source.fields)) == (6, ["tempo"])
+    assert "path" not in source.splits["train"][0].entry.columns
+
+
+@pytest.mark.parametrize(
+    ("suffix", "form"),
+    [("wave", "WAV"), ("aifc", "AIFF"), ("au", "AU"), ("caf", "CAF"), ("w64", "W64"), ("rf64", "RF64")],
+)
+def test_further_formats_of_libsndfile_are_read(tmp_path: Path, suffix: str, form: str) -> None:
+    for i in range(4):
+        soundfile.write(str(tmp_path / f"{i}.{suffix}"), sound(i, 1000), RATE, format=form)
+    source = folder(tmp_path)
+    assert source.quarantine.used == 4
+    assert source.clips("train", [0])[0].abs().max() > 0.01

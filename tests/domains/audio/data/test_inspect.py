@@ -263,3 +263,19 @@ def test_data_check_examines_every_task(tmp_path: Path) -> None:
     assert not found.problems
     assert "cannot be trained: " in found.facts["task=upsample"]
     assert "contain nothing above 2000 Hz" in found.facts["task=upsample"]
+
+
+def test_data_check_prints_ignored_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(4):
+        write(tmp_path / f"{i}.wav", sound(i))
+    (tmp_path / "words.txt").write_text("x")
+    assert main(["data", "check", str(tmp_path)]) == 0
+    assert "4 sounds found: 4 used, 0 excluded; ignored: 1 .txt" in capsys.readouterr().out
+
+
+def test_data_check_advises_for_very_low_sample_rates(tmp_path: Path) -> None:
+    for i in range(4):
+        soundfile.write(str(tmp_path / f"{i}.wav"), sound(i), 400)
+    found = inspect("audio", tmp_path, {})
+    assert not found.problems
+    assert (found.advice["data.sample_rate"], found.advice["data.upsample"]) == (1000, True)
