@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from polydiff.cli.parsing import Parser, read_words
 from polydiff.cli.tables import table
+from polydiff.contract.splits import scarce
 from polydiff.support.errors import unknown
 from polydiff.support.yaml_text import one_line_yaml
 
@@ -77,15 +78,20 @@ def print_inspection(found: Inspection, domain: str, path: Path, given: Mapping[
 
 
 def print_splits(splits: Mapping[str, Mapping[str, int]]) -> None:
-    """Print how many examples of each class are trained on and held out; of many classes, those with the fewest."""
+    """Print how many examples of each class are trained on and held out, and a warning where that is few.
+
+    Of many classes, those with the fewest are printed.
+    """
     few = sorted(splits, key=lambda name: (splits[name]["test"], splits[name]["train"], name))[:CLASSES]
     rows = [(name, splits[name]["train"], splits[name]["test"]) for name in splits if name in set(few)]
     if len(splits) > 1:
         train, test = (sum(n[side] for n in splits.values()) for side in ("train", "test"))
-        rows.append((f"all {len(splits)}", train, test))
+        rows.append(("all", train, test))
     table(("class", "train", "held out"), rows, right=("train", "held out"))
     if len(splits) > len(few):
         print(f"  The {len(few)} classes with the fewest held-out examples are listed; --json lists all.")
+    if text := scarce(splits):
+        print(f"\n{text}")
 
 
 def one_line(value: Any) -> str:

@@ -184,22 +184,20 @@ def counts(sides: Sequence[str], classes: Sequence[str] | None = None) -> dict[s
     return found
 
 
-def scarce(found: Mapping[str, Mapping[str, int]], stated: bool = False) -> str:
-    """Return a warning on classes of which fewer than `FEW` examples are held out or none is trained on; "" if none is.
+def scarce(found: Mapping[str, Mapping[str, int]]) -> str:
+    """Return a warning on classes of which fewer than `FEW` examples are held out; "" if there are none.
 
     Arguments:
         found: Class -> number of examples by split (`counts`).
-        stated: Whether the data state the splits, so that data.test_share does not apply.
     """
-    few = {name: n for name, n in found.items() if n[TEST] < FEW or not n[TRAIN]}
+    few = {name: n for name, n in found.items() if n[TEST] < FEW}
     if not few:
         return ""
     parts = [in_words(name, n[TEST], n[TRAIN] + n[TEST]) for name, n in list(few.items())[:LISTED]]
     more = f" and {len(few) - LISTED} more" if len(few) > LISTED else ""
-    advice = "Add examples to the held-out folder" if stated else "Raise data.test_share, or add examples"
     return (
         f"Few examples are held out: {', '.join(parts)}{more}. Measures of real and generated examples are uncertain "
-        f"for them. {advice}."
+        "for them. Add examples, or raise data.test_share if no folder or column states the split."
     )
 
 

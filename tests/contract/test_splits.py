@@ -124,4 +124,3 @@ def test_a_warning_names_the_classes_of_which_few_are_held_out() -> None:
         {"bell": {"train": 19, "test": 1}, "kick": {"train": 17, "test": 3}, "a": {"train": 50, "test": 10}}
     )
     assert "held out: 2 of 9." in scarce({ALL: {"train": 7, "test": 2}})
-    assert "test_share" not in scarce({ALL: {"train": 7, "test": 2}}, stated=True)

@@ -81,7 +81,7 @@ class Folder:
         parts = [(sound, side) for side, part in self.splits.items() for sound in part]
         names = self.classes([sound for sound, _ in parts])
         self.quarantine.splits = counts([side for _, side in parts], names)
-        if text := scarce(self.quarantine.splits, any(sound.entry.split == TEST for sound, _ in parts)):
+        if text := scarce(self.quarantine.splits):
             warnings.warn(text, stacklevel=2)
 
     def note(self, name: str, count: int, text: str) -> None:

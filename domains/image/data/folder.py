@@ -227,7 +227,7 @@ def split(used: dict[str, Tensor], layout: Layout, data: ImageData, quarantine: 
     quarantine.left_out, quarantine.splits = sides.count("") + len(layout.left_out), found
     if repeated := len(names) - len(set(keys)):
         quarantine.notes["copies"] = f"{repeated} have the same pixels as another one"
-    if text := scarce(found, TEST in stated):
+    if text := scarce(found):
         warnings.warn(text, stacklevel=2)
     known = {key for key, side in zip(keys, sides, strict=True) if side == TRAIN}
     if leaked := sum(side == TEST and key in known for key, side in zip(keys, sides, strict=True)):

@@ -46,13 +46,16 @@ def test_photographs_are_told_their_preset(tmp_path: Path) -> None:
 def test_numbers_by_class_and_split_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path / "train", n=20)
     write(tmp_path / "test", n=7)
+    for i in range(3, 7):
+        (tmp_path / "test" / "dog" / f"{i}{('.png', '.jpg', '.gif')[i % 3]}").unlink()
     assert main(["data", "check", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert [line.split() for line in out.splitlines() if line.startswith(("cat", "dog", "all"))] == [
         ["cat", "20", "7"],
-        ["dog", "20", "7"],
-        ["all", "2", "40", "14"],
+        ["dog", "20", "3"],
+        ["all", "40", "10"],
     ]
+    assert "Few examples are held out: dog (3 of 23)." in out
 
 
 def test_a_folder_that_cannot_be_used_is_a_problem(tmp_path: Path) -> None:
