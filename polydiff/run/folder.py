@@ -16,7 +16,6 @@ from __future__ import annotations
 import fcntl
 import json
 import re
-import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.support.errors import UserError
-from polydiff.support.files import new_folder, write_atomic
+from polydiff.support.files import new_folder, quoted, write_atomic
 
 LOCK = ".lock"
 STEP = re.compile(r"step-(\d{8,})")
@@ -72,7 +71,9 @@ class Run:
         """Return an existing run."""
         path = Path(path)
         if not path.is_dir():
-            raise UserError(f"There is no run folder {path}. `polydiff train --domain NAME -o {path}` creates one.")
+            raise UserError(
+                f"There is no run folder {path}. `polydiff train --domain NAME -o {quoted(path)}` creates one."
+            )
         run = cls(path)
         if not (run.resolved.is_file() or run.checkpoints.is_dir()):
             raise UserError(f"{path} is not a run folder: it contains neither config.resolved.yaml nor checkpoints/.")
@@ -81,9 +82,9 @@ class Run:
     def check_free(self) -> None:
         """Raise UserError unless the folder is new, empty, or a run that stopped before its first checkpoint."""
         if steps_saved(self.checkpoints):
-            quoted = shlex.quote(str(self.path))
             raise UserError(
-                f"{quoted} already contains a run. Resume it with `polydiff resume {quoted}`, or choose another -o."
+                f"{self.path} already contains a run. Resume it with `polydiff resume {quoted(self.path)}`, or choose "
+                "another -o."
             )
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file, not a folder. Choose another -o.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -82,7 +83,11 @@ def test_a_bar_within_a_bar_is_one_display_with_two_lines(monkeypatch: pytest.Mo
 def test_a_bar_ends_with_an_error_within_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "SILENT_SECONDS", -1.0)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with pytest.raises(ValueError, match="broken"), Counting("outer", 2) as outer:
-        outer(1)
+
+    def broken() -> Iterator[int]:
+        yield 1
         raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        list(counted("items", 2, broken()))
     assert progress._live == []

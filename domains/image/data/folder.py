@@ -23,8 +23,8 @@ from polydiff.contract.quarantine import Quarantine
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data.source import Source, Split, centre
 from polydiff.support.errors import UserError
-from polydiff.support.progress import counted
 from polydiff.support.files import files_under
+from polydiff.support.progress import counted
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 """Formats that are read. Pillow supports many more; some of them run other programs or have had security holes."""
