@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from polydiff.contract.backbone import BackboneSpec
-from polydiff.contract.discover import Finding, discover, duplicates, load
+from polydiff.contract.discover import Finding, discover, duplicates, load, tried
 from polydiff.contract.domain import DomainSpec
 from polydiff.core.extensions import installed
 from polydiff.machine.environment import cores, version
@@ -180,7 +180,7 @@ def plugins() -> Iterator[Finding]:
     status: dict[str, Status] = {"ready": "ok", "needs install": "absent", "broken": "broken"}
     for label, found in (("domain", discover(DomainSpec)), ("backbone", discover(BackboneSpec))):
         twice = duplicates(found)
-        for plugin in found:
+        for plugin in (tried(plugin, "config", "factory") for plugin in found):
             clash = plugin.name in twice
             text = "more than one package provides it" if clash else plugin.reason
             yield Finding(

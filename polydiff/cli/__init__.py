@@ -13,6 +13,7 @@ from polydiff.contract.discover import load
 from polydiff.machine.allocator import keep_memory
 from polydiff.support.errors import UserError, unknown
 from polydiff.support.progress import showing
+from polydiff.support.signals import exit_code, terminable, word
 
 VERBS = {
     "train": ("polydiff.cli.train:train", "train a model, from data to report"),
@@ -46,7 +47,10 @@ Diffusion models for images, waveforms, molecules and what you add.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0; 2 for a user error; 130 for Ctrl-C; or the verb's own."""
+    """Run a command and return its exit code.
+
+    It is 0, 1 if a plugin calls sys.exit, 2 for a user error, 130 for Ctrl-C, 143 for SIGTERM, or the verb's own.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     # OpenMP threads that spin long at a barrier waste their core while another program holds the last thread's: a small
     # network trained 30 times slower beside one busy process. The variable is read when torch loads.
@@ -54,16 +58,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_memory()
     formatted, warnings.formatwarning = warnings.formatwarning, plain
     try:
-        with showing(True):
+        with terminable(), showing(True):
             return dispatch(words)
     except UserError as error:
         if os.environ.get("POLYDIFF_DEBUG", "0") not in ("", "0"):
             traceback.print_exc()
         print(f"polydiff: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("polydiff: stopped.", file=sys.stderr)
-        return 130
+    except SystemExit as error:
+        if type(error) is not SystemExit:  # help was printed (`polydiff.cli.parsing.Shown`)
+            raise
+        print(f"polydiff: a plugin or a library ended the command by sys.exit({error.code!r}).", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as error:
+        print(f"polydiff: {word(error)}.", file=sys.stderr)
+        return exit_code(error)
     except BrokenPipeError:  # the reader of our output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -10,7 +10,7 @@ from polydiff.cli.parsing import Parser, config_parser, read_words, settings
 from polydiff.cli.tables import help_on_keys, table
 from polydiff.config.merge import resolve
 from polydiff.config.saved import resolved_text
-from polydiff.contract.discover import Plugin, discover, duplicates, load_domain_spec
+from polydiff.contract.discover import Plugin, discover, duplicates, load_domain_spec, tried
 from polydiff.contract.domain import DomainSpec
 from polydiff.contract.sections import Config
 from polydiff.support.errors import unknown
@@ -31,7 +31,9 @@ def domains(words: Sequence[str]) -> int:
             parser.error("the domain to check is missing: polydiff domains check NAME")
         return check_domain(resolve(args.name, words=read_words(rest)).config, args.json)
     parser.read(words)
-    plugins = discover(DomainSpec)
+    if args.name is not None:
+        parser.error(f"{args.name!r} is one argument too many: `polydiff domains list` lists all domains")
+    plugins = [tried(plugin, "config") for plugin in discover(DomainSpec)]
     if args.json:
         print(json.dumps([spec_json(plugin) for plugin in plugins], indent=1))
         return 0

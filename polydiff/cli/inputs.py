@@ -28,7 +28,9 @@ def given_parser(verb: str, summary: str, name: str) -> Parser:
     """Return a parser of input examples and sampling options; results go to RUN/samples/NAME-001."""
     parser = sampling_parser(verb, summary, n=HELD_OUT)
     parser.set_defaults(n=None)
-    parser.add_argument("files", metavar="FILE", type=Path, nargs="*", help="input files; default: held-out examples")
+    parser.add_argument(
+        "files", metavar="FILE", type=Path, nargs="*", default=[], help="input files; default: held-out examples"
+    )
     parser.add_argument(
         "--each",
         metavar="K",

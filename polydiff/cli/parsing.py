@@ -38,6 +38,10 @@ class OptionalNumber(argparse.Action):
         setattr(args, self.dest, int(value))
 
 
+class Shown(SystemExit):
+    """Help was printed, so the program ends."""
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that raises UserError, with a suggestion for a misspelt option."""
 
@@ -50,6 +54,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message[0].upper()}{message[1:]}. `{self.prog} --help` lists the options.")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise Shown(status)
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """Return the parsed options. Raise UserError if an argument is unknown or left over."""

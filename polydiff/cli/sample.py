@@ -12,11 +12,12 @@ from polydiff.cli.options import check_free, plan_options, run_folder, sampling_
 from polydiff.cli.parsing import read_conditions
 from polydiff.cli.progress import DrawingProgress
 from polydiff.gallery.journal import JOURNAL
-from polydiff.support.files import new_folder, new_numbered_folder
+from polydiff.support.files import new_folder, new_numbered_folder, quoted
+from polydiff.support.signals import exit_code
 
 
 def sample(words: Sequence[str]) -> int:
-    """Run `polydiff sample` and return its exit code; 130 after Ctrl-C, with the finished samples kept."""
+    """Run `polydiff sample` and return its exit code. Ctrl-C and SIGTERM keep the finished samples."""
     parser = sampling_parser("sample", "Draw samples from a run. Writes them as files, with a manifest.json.", n=16)
     parser.add_argument(
         "-o", "--output", metavar="DIR", type=Path, help="output folder; default: RUN/samples/generated-001, ..."
@@ -37,15 +38,15 @@ def sample(words: Sequence[str]) -> int:
     facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
     drawn = run_folder(args.run) / "samples"
     for stopped in [] if args.output else sorted(drawn.glob(f"generated-*/{JOURNAL}")):
-        print(f"{stopped.parent} is not complete. Resume it with -o {stopped.parent}.", file=sys.stderr)
+        print(f"{stopped.parent} is not complete. Resume it with -o {quoted(stopped.parent)}.", file=sys.stderr)
     how = {"seed": args.seed, "cond": cond, "one_file": args.one_file, "facts": facts, **plan_options(args)}
     place = nullcontext(args.output) if args.output else new_numbered_folder(drawn, "generated")
     with place as folder, new_folder(folder), DrawingProgress() as progress:
         try:
             draw(model, folder, args.n, progress=progress, **how)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             again = shlex.join(["polydiff", "sample", *words, *([] if args.output else ["-o", str(folder)])])
             print(f"\nStopped; {progress.done} of {args.n} samples are saved. Resume with: {again}", file=sys.stderr)
-            return 130
+            return exit_code(error)
     print(folder)
     return 0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from polydiff.cli.parsing import OptionalNumber, Parser, config_parser, not_negative, read_words, settings
 from polydiff.cli.tables import evaluation_table, help_on_keys, overfit_table, profile_table, table
@@ -14,9 +15,10 @@ from polydiff.config.merge import Settings
 from polydiff.contract.backbone import load_backbone_spec
 from polydiff.contract.discover import load_domain_spec, require
 from polydiff.contract.quarantine import summary_lines
-from polydiff.support.errors import UserError
-from polydiff.support.files import new_numbered_folder
+from polydiff.support.errors import UserError, nearest
+from polydiff.support.files import new_numbered_folder, quoted
 from polydiff.support.protocols import provides
+from polydiff.support.signals import exit_code
 from polydiff.training.checks import check_config
 from polydiff.training.progress import TrainingProgress
 
@@ -147,12 +149,19 @@ def planned_steps(path: Path) -> int:
     """Return the number of steps to which a run is trained if it is resumed without another number."""
     from polydiff.config.saved import config_from
     from polydiff.run import goal
-    from polydiff.run.checkpoint import checkpoint_path, read_state
+    from polydiff.run.checkpoint import checkpoint_path
     from polydiff.run.folder import run_of
 
-    checkpoint = checkpoint_path(path)
-    state, _ = read_state(checkpoint)
-    return goal.planned_steps(run_of(checkpoint), state["step"], config_from(state["config"], str(path)).train.steps)
+    state = saved_state(path)
+    run = run_of(checkpoint_path(path))
+    return goal.planned_steps(run, state["step"], config_from(state["config"], str(path)).train.steps)
+
+
+def saved_state(path: Path) -> Mapping[str, Any]:
+    """Return the state in the newest checkpoint of a run: configuration, origin of its values, ..."""
+    from polydiff.run.checkpoint import checkpoint_path, read_state
+
+    return read_state(checkpoint_path(path))[0]
 
 
 def requested_steps(run: Path, words: dict[str, str]) -> int | None:
@@ -161,16 +170,25 @@ def requested_steps(run: Path, words: dict[str, str]) -> int | None:
     Raises:
         UserError: Another key is set, which cannot change in a resumed run, or N is not a whole number above 0.
     """
-    for key in words:
+    for key, value in words.items():
         if key != "train.steps":
-            advice = f"To change other keys, start a new run: polydiff train -c {run}/config.resolved.yaml {key}=..."
-            raise UserError(f"{key} cannot change in a resumed run; only train.steps can be raised. {advice}")
+            raise UserError(f"A resumed run takes train.steps=N only. {advice(run, key, value)}")
     if not words:
         return None
     (value,) = words.values()
     if not value.isdecimal() or int(value) < 1:
         raise UserError(f"train.steps={value} is not a whole number above 0.")
     return int(value)
+
+
+def advice(run: Path, key: str, value: str) -> str:
+    """Return what to do about a key that a resumed run does not take: correct it, or start a new run."""
+    keys = saved_state(run)["provenance"]
+    if key not in keys:
+        near = nearest(key, keys)
+        return f"There is no key {key!r}." + (f" Did you mean {near!r}?" if near else "")
+    new = f"polydiff train -c {quoted(run / 'config.resolved.yaml')} {shlex.quote(f'{key}={value}')}"
+    return f"To change {key}, start a new run: {new}"
 
 
 def train_and_finish(path: Path, steps: int, evaluated: int, work: Callable[[TrainingProgress], Path]) -> int:
@@ -188,21 +206,21 @@ def train_and_finish(path: Path, steps: int, evaluated: int, work: Callable[[Tra
     try:
         with TrainingProgress(steps, evaluated) as progress:
             work(progress)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         if saved := steps_saved(path / "checkpoints"):
-            log(f"\nStopped; step {saved[-1]} is saved. Resume with: polydiff resume {shlex.quote(str(path))}")
+            log(f"\nStopped; step {saved[-1]} is saved. Resume with: polydiff resume {quoted(path)}")
         else:
             log("\nStopped before the first checkpoint; there is nothing to resume.")
-        return 130
+        return exit_code(error)
     except NonFiniteError as error:
         raise UserError(f"{error} The run is in {path}.") from error
     for line in summary_lines(path):
         log(line)
     try:
         evaluate_and_report(path, evaluated)
-    except KeyboardInterrupt:
-        log(f"\nStopped after training. Finish with: polydiff eval {path}; polydiff report {path}")
-        return 130
+    except KeyboardInterrupt as error:
+        log(f"\nStopped after training. Finish with: polydiff eval {quoted(path)}; polydiff report {quoted(path)}")
+        return exit_code(error)
     return 0
 
 
@@ -221,7 +239,7 @@ def evaluate_and_report(path: Path, evaluated: int) -> None:
         write_evaluation(path, result)
         evaluation_table(result)
     report = write_report(path)
-    run = shlex.quote(str(path))
+    run = quoted(path)
     print(f"\nRun:     {path}\nReport:  {report}\n\nNext:")
     if generates:
         print(f"  polydiff sample {run} -n 16\n  polydiff eval {run} -n 1000")

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import importlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, 
 from polydiff.contract.domain import API, DomainSpec
 from polydiff.contract.statistics import check_finite
 from polydiff.support.errors import UserError, one_line, unknown
+from polydiff.support.isolate import Failed, isolated
 
 if TYPE_CHECKING:
     from polydiff.contract.domain import Domain
     from polydiff.contract.sections import Config
 
 Status = Literal["ready", "needs install", "broken"]
+IMPORT_SECONDS, FACTORY_SECONDS = 20.0, 120.0
+"""Time limits of imports: of a plugin's spec or configuration, which import nothing heavy, and of its factory."""
 
 
 class Finding(NamedTuple):
@@ -83,18 +86,38 @@ class Plugin:
 
 def discover(kind: type[Spec]) -> list[Plugin]:
     """Return every plugin of a kind (`DomainSpec` or `BackboneSpec`), broken ones too, sorted by name."""
-    return sorted(
-        (examine(kind, point) for point in entry_points(group=f"polydiff.{kind.kind}s")), key=lambda p: p.name
-    )
+    return sorted((examine(kind, point) for point in entry_points(group=group(kind))), key=lambda p: p.name)
+
+
+def group(kind: type[Spec]) -> str:
+    """Return the entry-point group of a kind of plugin."""
+    return f"polydiff.{kind.kind}s"
+
+
+def tried(plugin: Plugin, *keys: str) -> Plugin:
+    """Return a plugin after importing what its spec names under these keys; it is broken if that fails.
+
+    Arguments:
+        plugin: The plugin; one that is not ready is returned as it is.
+        keys: Keys of the spec whose values are "module:name", such as "config".
+    """
+    for key in keys if plugin.status == "ready" else ():
+        text = getattr(plugin.spec, key)
+        try:
+            limit = FACTORY_SECONDS if key == "factory" else IMPORT_SECONDS
+            isolated(lambda text=text: imported(text), limit)  # type: ignore[misc]
+        except Failed as error:
+            return replace(plugin, status="broken", reason=f"its {key}, {text}, cannot be imported: {error}")
+    return plugin
 
 
 def examine(kind: type[Spec], point: EntryPoint) -> Plugin:
     """Load one entry point; an exception becomes the status "broken" with its reason."""
     source = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown distribution"
     try:
-        spec = point.load()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may fail in any way; it fails alone
-        return Plugin(point.name, source, status="broken", reason=one_line(error))
+        spec = isolated(point.load, IMPORT_SECONDS)
+    except Failed as error:
+        return Plugin(point.name, source, status="broken", reason=str(error))
     wrong = spec_error(kind, point, spec)
     if wrong:
         return Plugin(point.name, source, status="broken", reason=wrong)
@@ -111,9 +134,48 @@ def spec_error(kind: type[Spec], point: EntryPoint, spec: object) -> str:
         return f"{point.value} is a {type(spec).__name__}, not a {kind.__name__}"
     if spec.api != API:
         return f"it uses version {spec.api} of the plugin interface, this polydiff version {API}: update the older one"
+    for key, (form, right) in FORMS.items():
+        value = getattr(spec, key, None)
+        if value is not None and not right(value):
+            return f"{point.value}: {key} is {value!r}, but should be {form}"
     if spec.name != point.name:
         return f"{point.value} has the name {spec.name!r}, its entry point the name {point.name!r}"
     return ""
+
+
+def is_words(value: object) -> bool:
+    """Return whether a value is a list or a tuple of strings."""
+    return isinstance(value, list | tuple) and all(isinstance(word, str) for word in value)
+
+
+def is_presets(value: object) -> bool:
+    """Return whether a value maps names to mappings with keys of text, and is not empty."""
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(
+            isinstance(name, str) and isinstance(keys, Mapping) and all(isinstance(key, str) for key in keys)
+            for name, keys in value.items()
+        )
+    )
+
+
+TEXT = ("text", lambda value: isinstance(value, str))
+NAMED = ("'module:name'", lambda value: isinstance(value, str) and all(value.partition(":")))
+LIST = ("a list of texts", is_words)
+FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "name": TEXT,
+    "summary": TEXT,
+    "install": TEXT,
+    "examine": TEXT,
+    "config": NAMED,
+    "factory": NAMED,
+    "suffixes": LIST,
+    "requires": LIST,
+    "dims": ("a list of whole numbers", lambda v: isinstance(v, list | tuple) and all(type(n) is int for n in v)),
+    "presets": ("a mapping of names to overrides, with at least one preset", is_presets),
+}
+"""Key of a spec -> what its value should be, and the check of it."""
 
 
 def missing_modules(names: Sequence[str]) -> list[str]:
@@ -123,9 +185,9 @@ def missing_modules(names: Sequence[str]) -> list[str]:
 
 def load_spec(kind: type[Spec], name: str) -> Spec:
     """Return the spec of this name; its required modules may be missing (`require` checks them)."""
-    plugins = discover(kind)
-    named = [plugin for plugin in plugins if plugin.name == name]
+    named = [examine(kind, point) for point in entry_points(group=group(kind), name=name)]  # no other is imported
     if not named:
+        plugins = discover(kind)
         raise unknown(kind.kind, name, (p.name for p in plugins if p.status != "broken"), hint(plugins))
     if len(named) > 1:
         sources = " and ".join(plugin.distribution for plugin in named)
@@ -164,19 +226,30 @@ def load_domain_spec(name: str) -> DomainSpec:
 
 
 def load(text: str) -> Any:
+    """Return the object that "module:name" names; raise UserError if its import fails in any way."""
+    try:
+        return imported(text)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{text} cannot be loaded: {one_line(error)}.") from error
+
+
+def imported(text: str) -> Any:
     """Return the object that "module:name" names."""
     module, _, name = text.partition(":")
     if not module or not name:
         raise ValueError(f"Expected 'module:name', got {text!r}.")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"{text} cannot be loaded: {one_line(error)}.") from error
+    return getattr(importlib.import_module(module), name)
 
 
 def domain_config_class(spec: DomainSpec) -> type[Config]:
     """Return the configuration class of a domain."""
-    cls: type[Config] = load(spec.config)
+    from polydiff.contract.sections import Config
+
+    cls = load(spec.config)
+    if not (isinstance(cls, type) and issubclass(cls, Config)):
+        raise UserError(f"{spec.config} of the domain {spec.name!r} is no subclass of `polydiff.Config`.")
     return cls
 
 
@@ -193,6 +266,9 @@ def build_domain(config: Config, statistics: Mapping[str, Any] | None = None) ->
     spec = load_domain_spec(config.domain)
     require(spec)
     check_finite(statistics or {}, saved=True)
-    domain: Domain = load(spec.factory)(config, statistics=statistics)
+    try:
+        domain: Domain = load(spec.factory)(config, statistics=statistics)
+    except SystemExit as error:
+        raise UserError(f"{spec.factory} called sys.exit({error.code!r}) instead of building the domain.") from error
     check_finite(domain.statistics)
     return domain

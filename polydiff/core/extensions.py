@@ -25,7 +25,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from polydiff.support.errors import UserError, one_line
+from polydiff.support.errors import UserError
+from polydiff.support.isolate import Failed, isolated
 
 GROUP = "polydiff.extensions"
 """Entry-point group whose values are modules to import."""
@@ -99,10 +100,10 @@ def import_once(module: str, source: str, work: Callable[[], object], name: str 
     if key not in _loaded:
         _loaded[key] = Extension(name or module, source)  # before the import, since the module may look up names itself
         try:
-            work()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - an extension may fail in any way; it fails alone
+            isolated(work)
+        except Failed as error:
             forget_unloaded()
-            _loaded[key] = Extension(name or module, source, one_line(error))
+            _loaded[key] = Extension(name or module, source, str(error))
         except BaseException:
             del _loaded[key]  # Ctrl-C is no fault of the module
             raise

@@ -6,6 +6,7 @@ conditions in words and a guide. Each batch then only draws its space and condit
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,7 @@ class Request:
         """
         how = section(model, sampling)
         made = generating(model.process).plan(model, how) if plan is None else plan(how)
+        warn_of_untrained_guidance(model, how)
         return cls(model, how, made, parse_conditions(model.domain, cond), guide_of(model, how))
 
     @property
@@ -193,6 +195,21 @@ class Request:
             return None
         named = conditions(self.model.domain, negative, seed, indices)
         return withhold(named, named.keys() - negative.keys())
+
+
+def warn_of_untrained_guidance(model: Model, how: SampleConfig) -> None:
+    """Warn if guidance compares two estimates of which training taught the network one only."""
+    dropout = model.config.train.condition_dropout
+    withheld = model.domain.conditions.keys() - task_conditions(model.domain) - how.negative.keys()
+    if how.guidance == 1 or how.guide is not None or not withheld or 0 < dropout < 1:
+        return
+    never = "without conditions" if dropout == 0 else "with conditions"
+    warnings.warn(
+        f"guidance={how.guidance:g} compares estimates with and without {', '.join(sorted(withheld))}, but this "
+        f"network was trained with train.condition_dropout={dropout:g}, so never {never}. "
+        "Set sample.guidance=1, or train with train.condition_dropout=0.1.",
+        stacklevel=2,
+    )
 
 
 def guide_of(model: Model, how: SampleConfig) -> Model | None:

@@ -25,7 +25,7 @@ from polydiff.report.numbers import number
 from polydiff.report.tables import SAMPLING, evaluation, read_evaluation
 from polydiff.run.folder import Run, step_of, step_path, steps_saved
 from polydiff.run.reading import KNOWN, STATE, damaged, read_manifest, read_state_file, read_text
-from polydiff.support.files import write_atomic
+from polydiff.support.files import quoted, write_atomic
 from polydiff.support.nested import get_dotted
 from polydiff.support.yaml_text import yaml_mapping
 
@@ -122,6 +122,7 @@ def described(run: Run, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
     return {
         "name": run.path.resolve().name,
+        "place": quoted(run.path),
         "domain": words(config, "domain") or "an unknown domain",
         "preset": words(config, "preset"),
         "step": max(int(at.get("step", 0)) for at in (latest, state)),
@@ -211,8 +212,9 @@ def sample_sets(run: Run) -> tuple[list[SampleSet], list[SampleSet]]:
 
 def commands(run: Run) -> list[tuple[str, str]]:
     """Return the commands that reproduce run, evaluation, samples and page, each with its effect."""
-    result, name = read_evaluation(run), shlex.quote(run.path.resolve().name)
-    found = [(f"polydiff train -c {name}/config.resolved.yaml -o {name}-again", "the same run")]
+    result, place = read_evaluation(run), run.path.absolute()
+    name, again = quoted(place), quoted(place.with_name(f"{place.name}-again"))
+    found = [(f"polydiff train -c {quoted(run.resolved)} -o {again}", "the same run")]
     if result:
         requested = [(key, result[key]) for key in ("seed", "weights", *SAMPLING) if key in result]
         requested += [("cond", f"{key}={value}") for key, value in result.get("cond", {}).items()] + further_words(
@@ -220,12 +222,8 @@ def commands(run: Run) -> list[tuple[str, str]]:
         )
         requested += [("features", result["features"])] if "features" in result else []
         options = [word for key, value in requested for word in (f"--{key}", str(value))]
-        found.append(
-            (
-                shlex.join(["polydiff", "eval", run.path.resolve().name, "-n", str(result.get("n")), *options]),
-                "the numbers above",
-            )
-        )
+        words = shlex.join(["-n", str(result.get("n")), *options])
+        found.append((f"polydiff eval {name} {words}", "the numbers above"))
     if sample_sets(run)[1]:
         found.append((f"polydiff sample {name} -n 16", "more samples"))
     return [*found, (f"polydiff report {name}", "this page")]

@@ -18,7 +18,6 @@ import fcntl
 import json
 import os
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from typing import Any
 
 from polydiff.run.records import read_records
 from polydiff.support.errors import UserError
-from polydiff.support.files import new_folder, write_atomic
+from polydiff.support.files import new_folder, quoted, write_atomic
 from polydiff.support.replace import DRAFT, remove_drafts, remove_folder
 
 LOCK = ".lock"
@@ -74,7 +73,9 @@ class Run:
         """Return an existing run."""
         path = Path(path)
         if not path.is_dir():
-            raise UserError(f"There is no run folder {path}. `polydiff train --domain NAME -o {path}` creates one.")
+            raise UserError(
+                f"There is no run folder {path}. `polydiff train --domain NAME -o {quoted(path)}` creates one."
+            )
         run = cls(path)
         if not (run.resolved.is_file() or run.checkpoints.is_dir()):
             raise UserError(f"{path} is not a run folder: it contains neither config.resolved.yaml nor checkpoints/.")
@@ -83,9 +84,9 @@ class Run:
     def check_free(self) -> None:
         """Raise UserError unless the folder is new, empty, or a run that stopped before its first checkpoint."""
         if steps_saved(self.checkpoints):
-            quoted = shlex.quote(str(self.path))
             raise UserError(
-                f"{quoted} already contains a run. Resume it with `polydiff resume {quoted}`, or choose another -o."
+                f"{self.path} already contains a run. Resume it with `polydiff resume {quoted(self.path)}`, or choose "
+                "another -o."
             )
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file, not a folder. Choose another -o.")

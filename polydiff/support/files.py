@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -55,6 +56,18 @@ def check_free(path: Path, advice: str) -> None:
     """Raise UserError with this advice if a path exists, unless it is an empty folder."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(f"{path} exists and is not an empty folder. {advice}")
+
+
+def quoted(path: Path | str) -> str:
+    """Return a path for a command that works from the current folder: relative if it lies there, else absolute; quoted.
+
+    A path that would look like an option begins with "./".
+    """
+    full, here = Path(path).expanduser().absolute(), Path.cwd()
+    if full != here and full.is_relative_to(here):
+        inner = str(full.relative_to(here))
+        return shlex.quote(f"./{inner}" if inner.startswith("-") else inner)
+    return shlex.quote(str(full))
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from polydiff.support.errors import one_line
@@ -28,5 +30,15 @@ def attempt(name: str, work: Callable[[], str]) -> Check:
         return Check(name, True, work())
     except AssertionError as error:
         return Check(name, False, str(error))
-    except Exception as error:  # noqa: BLE001 - a domain may fail in any way, and each is a failed check
-        return Check(name, False, one_line(error))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a domain may fail in any way, and each is a failed check
+        return Check(name, False, f"{one_line(error)}{place(error)}")
+
+
+def place(error: BaseException) -> str:
+    """Return where an error was raised, and which call of a check led there; "" if it is unknown."""
+    frames = traceback.extract_tb(error.__traceback__)
+    calls = [i for i, frame in enumerate(frames) if Path(frame.filename).parent == Path(__file__).parent]
+    if not calls or calls[-1] + 1 == len(frames):
+        return ""
+    called, last = frames[calls[-1]], frames[-1]
+    return f", raised in {last.name} ({Path(last.filename).name}, line {last.lineno}); the check called: {called.line}"

@@ -163,6 +163,8 @@ def prepared(batch: Batches, device: torch.device, stream: torch.cuda.Stream | N
     torch.set_num_threads(1)
     try:
         made = batch(step)
+    except SystemExit as error:  # a program would end here as if all were well
+        raise UserError(f"Step {step + 1} has no batch: the domain called sys.exit({error.code!r}).") from error
     finally:
         torch.set_num_threads(threads)
     if stream is None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,7 +30,7 @@ class Forecast:
     Arguments:
         steps: Number of steps of the whole run.
         batch_size: Examples a step.
-        sets: Steps after which a set of samples is drawn, ascending.
+        every: A set of samples is drawn after every so many steps and after the last; 0: never.
         shown: Samples in a set.
         calls: Network evaluations for a sample; None: unknown.
         evaluated: Samples of the evaluation after training.
@@ -39,7 +38,7 @@ class Forecast:
 
     steps: int
     batch_size: int
-    sets: Sequence[int]
+    every: int
     shown: int
     calls: int | None
     evaluated: int = 0
@@ -71,8 +70,13 @@ class Forecast:
         a_sample = (
             self.sampling / self.sampled if self.sampled else a_step * (self.calls or 0) / (BACKWARD * self.batch_size)
         )
-        sets = len(self.sets) - bisect_right(self.sets, step)
-        return (self.steps - step) * a_step + (sets * self.shown + self.evaluated) * a_sample
+        return (self.steps - step) * a_step + (self.sets(step) * self.shown + self.evaluated) * a_sample
+
+    def sets(self, step: int) -> int:
+        """Return the number of sets of samples that are drawn after a step."""
+        if not self.every or step >= self.steps:
+            return 0
+        return self.steps // self.every - step // self.every + (self.steps % self.every > 0)
 
 
 class TrainingProgress(Bar):

@@ -28,6 +28,7 @@ from polydiff.run.parents import Records
 from polydiff.run.snapshots import save_snapshot
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
+from polydiff.support.signals import Terminated
 from polydiff.training.data import batches, worker_count
 from polydiff.training.loop import NonFiniteError, Phase, Record, Training, fit
 from polydiff.training.optimizers import optimizer_tensors
@@ -108,10 +109,15 @@ class Session:
         if averages is not None and step % max(1, train.steps // train.ema_snapshots) == 0:
             save_snapshot(self.run.averages, step, averages.tensors(), train.ema_snapshots)
 
+    @property
+    def sample_every(self) -> int:
+        """Number of steps between sets of samples."""
+        train = self.config.train
+        return train.sample_every or max(1, train.steps // 6)
+
     def due_to_show(self, step: int) -> bool:
         """Return whether samples are saved after this step."""
-        train = self.config.train
-        return step == train.steps or step % (train.sample_every or max(1, train.steps // 6)) == 0
+        return step == self.config.train.steps or step % self.sample_every == 0
 
     def check_sampling(self) -> None:
         """Raise UserError if `show` could not use the guide or the negative conditions; no sample is drawn."""
@@ -120,11 +126,11 @@ class Session:
 
     def forecast(self) -> Forecast:
         """Return the forecast of the time that the session still needs."""
-        train, sets, calls = self.config.train, list[int](), None
-        if self.generates:
-            sets = [step for step in range(self.training.step + 1, train.steps + 1) if self.due_to_show(step)]
-            calls = self.model.request().evaluations() if sets else None
-        return Forecast(train.steps, train.batch_size, sets, SHOWN, calls)
+        train, every = self.config.train, self.sample_every if self.generates else 0
+        ahead = every and self.training.step < train.steps
+        return Forecast(
+            train.steps, train.batch_size, every, SHOWN, self.model.request().evaluations() if ahead else None
+        )
 
     def show(self) -> None:
         """Save a set of samples. Each set has the same seed, so that sets can be compared."""
@@ -191,7 +197,7 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
                 progress(record, session.seconds)
             if interrupts.requested:
                 session.checkpoint_if_new()
-                raise KeyboardInterrupt
+                raise interrupts.error()
     return run.path
 
 
@@ -215,10 +221,12 @@ class Interrupts:
 
     Attributes:
         requested: Whether a stop is requested.
+        error: The exception of this stop.
     """
 
     def __init__(self) -> None:
         self.requested = False
+        self.error: type[KeyboardInterrupt] = KeyboardInterrupt
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
@@ -232,6 +240,7 @@ class Interrupts:
 
     def _request(self, number: int, frame: object) -> None:
         self.requested = True
+        self.error = Terminated if number == signal.SIGTERM else KeyboardInterrupt
         self.__exit__()
 
 

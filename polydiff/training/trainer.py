@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,7 +34,7 @@ from polydiff.support.files import write_atomic
 from polydiff.support.yaml_text import dump_yaml
 from polydiff.training.checks import check_config
 from polydiff.training.loop import Training
-from polydiff.training.optimizers import restore_optimizer
+from polydiff.training.optimizers import learning_rate, restore_optimizer
 from polydiff.training.progress import Progress, shown
 from polydiff.training.session import SHOWN, Session, finish
 
@@ -176,6 +177,14 @@ def with_steps(settings: Settings, steps: int, done: int) -> Settings:
     if steps < done:
         raise UserError(
             f"train.steps={steps}: the run has done {done} steps already. Set a larger number, or start a new run."
+        )
+    planned, optim = settings.config.train.steps, settings.config.optim
+    rates = [learning_rate(optim, done, total) for total in (planned, steps)]
+    if done < steps < planned and rates[0] != rates[1]:
+        warnings.warn(
+            f"train.steps={steps} is less than the {planned} steps that were planned. The learning rate follows the "
+            f"schedule of {steps} steps from step {done + 1} on: it changes from {rates[0]:.3g} to {rates[1]:.3g}.",
+            stacklevel=3,
         )
     train = settings.config.train.model_copy(update={"steps": steps})
     config = settings.config.model_copy(update={"train": train})

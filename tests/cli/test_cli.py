@@ -100,7 +100,11 @@ def test_resume_continues_a_run_and_may_lengthen_it(here: Path, capsys: pytest.C
     assert steps_saved(here / "run" / "checkpoints")[-1] == 8
     capsys.readouterr()
     said = complaint(capsys, "resume", "run", "optim.lr=3")
-    assert "polydiff train -c run/config.resolved.yaml optim.lr=..." in said
+    assert "polydiff train -c run/config.resolved.yaml optim.lr=3" in said
+    said = complaint(capsys, "resume", "run", "train.stepz=4")
+    assert "There is no key 'train.stepz'. Did you mean 'train.steps'?" in said
+    assert "stepz=" not in said
+    assert "Did you mean" not in complaint(capsys, "resume", "run", "zzzzzzzzzzzzzzzz=4")
     assert complaint(capsys, "resume", "run", "train.steps=x").startswith("train.steps=x is not a whole number")
 
 
@@ -393,7 +397,8 @@ def test_the_module_is_the_program() -> None:
     assert polydiff("presets", "shwo").returncode == 2
 
 
-def test_ctrl_c_keeps_a_checkpoint_and_prints_how_to_resume(here: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_a_checkpoint_and_prints_how_to_resume(here: Path, number: signal.Signals, code: int) -> None:
     command = [
         sys.executable,
         "-m",
@@ -409,10 +414,10 @@ def test_ctrl_c_keeps_a_checkpoint_and_prints_how_to_resume(here: Path) -> None:
     ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=here, env=dict(os.environ))
     wait_for(here / "run" / "metrics.jsonl", process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=120)
     (step,) = steps_saved(here / "run" / "checkpoints")[-1:]
-    assert process.returncode == 130
+    assert process.returncode == code
     assert f"Stopped; step {step} is saved. Resume with: polydiff resume run" in err
     assert "Traceback" not in err
     assert main(["resume", "run", f"train.steps={step + 2}", "--judge", "0"]) == 0
@@ -423,3 +428,17 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     while not path.exists():
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("place", ["batch", "decode", "__init__", "evaluate"])
+def test_a_domain_that_calls_exit_0_ends_no_command_as_if_all_were_well(
+    place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import ring_domain
+
+    def leave(*args: object, **more: object) -> None:
+        sys.exit(0)
+
+    monkeypatch.setattr(ring_domain.Ring, place, leave)
+    assert main(["train", "-d", "ring", "-o", "run", *QUICK]) in (1, 2)
+    assert "sys.exit(0)" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from polydiff.cli import main
+from polydiff.cli import VERBS, main
 from polydiff.cli.parsing import read_words
 from polydiff.support.errors import UserError
 
@@ -41,3 +41,30 @@ def test_words_are_read_in_pairs() -> None:
     for wrong in ("word", "-x", "=3", "-x=3"):
         with pytest.raises(UserError, match="neither an option nor key=value"):
             read_words([wrong])
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_a_verb_without_arguments_works_or_says_in_one_line_what_is_missing(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main([verb])
+    out, err = capsys.readouterr()
+    if verb in ("domains", "presets", "doctor"):
+        assert code in (0, 1)
+        assert out
+    else:
+        assert code == 2
+        assert out == ""
+        assert err.startswith("polydiff: ")
+        assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["vary", "inpaint", "upsample", "vocode"])
+def test_files_that_may_be_left_out_are_not_called_required(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb]) == 2
+    assert "required: RUN. " in capsys.readouterr().err
+
+
+def test_an_argument_too_many_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["domains", "list", "image"]) == 2
+    assert "'image' is one argument too many" in capsys.readouterr().err

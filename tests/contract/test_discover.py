@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from fake_plugins import BACKBONES, DOMAINS, distribution, install_ring, on_path
+from fake_plugins import BACKBONES, DOMAINS, distribution, install_ring, on_path, polydiff
 
 from polydiff.checkup.doctor import backbones
 from polydiff.config.merge import resolve
+from polydiff.contract import discover as discovery
 from polydiff.contract.backbone import BackboneSpec, build_backbone, load_backbone_spec
-from polydiff.contract.discover import build_domain, discover, duplicates, load, load_domain_spec, require
+from polydiff.contract.discover import build_domain, discover, duplicates, load, load_domain_spec, require, tried
 from polydiff.contract.domain import DomainSpec
 from polydiff.contract.sections import BackboneConfig
 from polydiff.core.conditions import Classes
@@ -160,7 +162,7 @@ def test_the_error_of_load_names_what_it_cannot_load() -> None:
     for text in ("nothing_of_this_name:X", "pathlib:Paht"):
         with pytest.raises(UserError, match=f"{text} cannot be loaded"):
             load(text)
-    with pytest.raises(ValueError, match="module:name"):
+    with pytest.raises(UserError, match="module:name"):
         load("pathlib")
 
 
@@ -172,3 +174,102 @@ def test_discovery_loads_no_torch() -> None:
         "discover(DomainSpec); discover(BackboneSpec); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+CARD = 'SPEC = DomainSpec(name="bad", summary={summary}, config={config}, factory="f:F"{more})\n'
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("raise KeyboardInterrupt\n", "KeyboardInterrupt"),
+        ("import sys\nsys.exit(0)\n", "SystemExit: 0"),
+        ("class Odd(BaseException): pass\nraise Odd('x')\n", "Odd: x"),
+        (HEAD + CARD.format(summary=5, config="'a:B'", more=""), "summary is 5, but should be text"),
+        (HEAD + CARD.format(summary="'s'", config="None", more=", suffixes='.png'"), "suffixes is '.png'"),
+        (HEAD + CARD.format(summary="'s'", config="'a'", more=""), "config is 'a', but should be 'module:name'"),
+        (HEAD + CARD.format(summary="'s'", config="'a:B'", more=", requires='torch'"), "should be a list of texts"),
+        (HEAD + CARD.format(summary="'s'", config="'a:B'", more=", presets=['x']"), "presets is ['x']"),
+        (HEAD + CARD.format(summary="'s'", config="'a:B'", more=", presets={}"), "at least one preset"),
+        (HEAD + CARD.format(summary="'s'", config="'a:B'", more=", presets={'x': 3}"), "presets is"),
+    ],
+)
+def test_a_plugin_that_ends_the_program_or_has_a_card_of_wrong_types_is_broken_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, reason: str
+) -> None:
+    install_ring(tmp_path / "ring", monkeypatch)
+    plant(tmp_path, monkeypatch, "bad", source)
+    status, said = found("bad")
+    assert status == "broken"
+    assert reason in said
+    assert found("ring") == ("ready", "")
+
+
+@pytest.mark.parametrize("harm", ["sys.stdout.close()", "os.close(1)", "print('noise')", "sys.exit(0)"])
+def test_the_list_is_whole_beside_a_plugin_that_harms_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    plant(tmp_path, monkeypatch, "bad", f"import os, sys\n{harm}\n")
+    done = polydiff("domains", "list", "--json")
+    assert done.returncode == 0, done.stderr
+    listed = {row["name"]: row["status"] for row in json.loads(done.stdout)}
+    assert listed["image"] == "ready"
+    assert listed["bad"] == "broken"
+
+
+def test_a_command_imports_the_plugins_that_it_names_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_ring(tmp_path / "ring", monkeypatch)
+    plant(tmp_path, monkeypatch, "slow", "import time\nopen('imported', 'w').close()\ntime.sleep(100)\n")
+    done = polydiff("config", "show", "-d", "ring", cwd=tmp_path)
+    assert done.returncode == 0
+    assert not (tmp_path / "imported").exists()
+
+
+def test_a_plugin_whose_import_does_not_end_is_broken_after_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "IMPORT_SECONDS", 0.3)
+    plant(tmp_path, monkeypatch, "slow", "import time\ntime.sleep(5)\n")
+    assert found("slow") == ("broken", "it did not finish within 0.3 s")
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "reason"),
+    [
+        ("config", "nothing_of_this_name:C", "its config, nothing_of_this_name:C, cannot be imported: ModuleNotFound"),
+        ("config", "ring:Nothing", "has no attribute 'Nothing'"),
+        ("config", "broken_module:C", "NameError"),
+        ("factory", "broken_module:C", "its factory, broken_module:C, cannot be imported: NameError"),
+    ],
+)
+def test_a_plugin_whose_modules_cannot_be_imported_is_broken_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, text: str, reason: str
+) -> None:
+    install_ring(tmp_path / "ring", monkeypatch)
+    values = {"config": "ring:RingConfig", "factory": "ring_domain:Ring", key: text}
+    plant(
+        tmp_path, monkeypatch, "bad",
+        HEAD + f'SPEC = DomainSpec(name="bad", summary="s", config="{values["config"]}", '
+        f'factory="{values["factory"]}")\n',
+    )  # fmt: skip
+    (tmp_path / "broken_module.py").write_text("undefined_name\n")
+    (plugin,) = [plugin for plugin in discover(DomainSpec) if plugin.name == "bad"]
+    assert plugin.status == "ready"
+    broken = tried(plugin, "config", "factory")
+    assert broken.status == "broken"
+    assert reason in broken.reason
+    if key == "config":
+        done = polydiff("domains", "check", "bad")
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert text in done.stderr
+
+
+def test_a_configuration_of_another_type_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(
+        tmp_path, monkeypatch, "bad", HEAD + SPEC.format(name="bad", more="").replace("ring:RingConfig", "json:dumps")
+    )
+    with pytest.raises(UserError, match=r"json:dumps of the domain 'bad' is no subclass"):
+        resolve("bad")

@@ -121,13 +121,14 @@ def test_every_verb_has_the_option_plugin(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_extensions_are_imported_only_for_an_unknown_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tmp_path / "a", monkeypatch, "late", "late_extension", "print('LOADED')")
+    install(tmp_path / "a", monkeypatch, "late", "late_extension", "import sys; print('LOADED', file=sys.stderr)")
     code = (
-        "from polydiff.cli import main\nassert main(['config', 'show', '-d', 'ring']) == 0\n"
-        "from polydiff import SAMPLERS\nSAMPLERS['heun']\nassert 'heun' in SAMPLERS\nprint('BEFORE')\n'x' in SAMPLERS"
+        "import sys\nfrom polydiff.cli import main\nassert main(['config', 'show', '-d', 'ring']) == 0\n"
+        "from polydiff import SAMPLERS\nSAMPLERS['heun']\nassert 'heun' in SAMPLERS\n"
+        "print('BEFORE', file=sys.stderr)\n'x' in SAMPLERS"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split().index("LOADED") > done.stdout.split().index("BEFORE")
+    assert done.stderr.split() == ["BEFORE", "LOADED"]
 
 
 def test_a_file_is_loaded_from_python(tmp_path: Path) -> None:
@@ -166,8 +167,9 @@ def test_the_module_on_the_docs_page_registers_a_sampler() -> None:
 
 
 def test_training_with_known_names_imports_no_extension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tmp_path / "a", monkeypatch, "late", "late_extension", "print('LOADED')")
-    assert "LOADED" not in run("train", "-d", "ring", "-o", "run", *FEW, cwd=tmp_path)
+    install(tmp_path / "a", monkeypatch, "late", "late_extension", "open('loaded', 'w').close()")
+    run("train", "-d", "ring", "-o", "run", *FEW, cwd=tmp_path)
+    assert not (tmp_path / "loaded").exists()
 
 
 OBJECTIVE = """

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from repository import ROOT
 
 import polydiff
 from polydiff.config.merge import resolve
@@ -85,3 +88,29 @@ def test_what_another_precision_computes_has_the_same_weights(model: Model) -> N
     assert network.training == model.denoiser.training is False
     assert all(a is b for a, b in zip(network.parameters(), model.denoiser.parameters(), strict=True))
     assert network.state_dict().keys() == model.denoiser.state_dict().keys()
+
+
+def golden(**changes: Any) -> Model:
+    """Return a small model of images whose configuration has other values."""
+    model = Model.load(ROOT / "tests" / "golden" / "image" / "step-00000050", device="cpu")
+    train = model.config.train.model_copy(update=changes)
+    return replace(model, config=model.config.model_copy(update={"train": train}))
+
+
+@pytest.mark.parametrize(
+    ("dropout", "how", "warned"),
+    [
+        (0.0, {"guidance": 2.0}, True),
+        (1.0, {"guidance": 2.0}, True),
+        (0.0, {"guidance": 1.0}, False),
+        (0.1, {"guidance": 2.0}, False),
+        (0.0, {"guidance": 2.0, "negative": {"label": "3"}}, False),
+    ],
+)
+def test_guidance_of_a_network_that_never_saw_one_of_its_estimates_warns(
+    dropout: float, how: dict[str, Any], warned: bool
+) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        golden(condition_dropout=dropout).request(None, **how)
+    assert any("train.condition_dropout" in str(w.message) for w in said) == warned

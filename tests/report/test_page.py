@@ -31,7 +31,9 @@ def test_every_part_of_the_run_is_on_the_page(tmp_path: Path) -> None:
     for said in ("How far off.", "64 generated samples", "heun", "39 evaluations", "guidance 1.5", "seed 5"):
         assert said in words
     sampling = "--sampler heun --steps 20 --guidance 1.5 --cond 'note=C 4'"
-    assert f"polydiff eval audio-001 -n 64 --seed 5 --weights ema {sampling} # the numbers above" in words
+    run = tmp_path / "runs" / "audio-001"
+    assert f"polydiff eval {run} -n 64 --seed 5 --weights ema {sampling} # the numbers above" in words
+    assert f"polydiff train -c {run}/config.resolved.yaml -o {run}-again" in words
     assert "steps: 600 # command line" in words
     made = [words.index(f"made at {s}") for s in (100, 300, 600)]
     assert words.index("real") < made[0] < made[1] < made[2]

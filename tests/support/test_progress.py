@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -83,11 +84,10 @@ def test_a_bar_ends_with_an_error_within_it(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(progress, "SILENT_SECONDS", -1.0)
     monkeypatch.setenv("FORCE_COLOR", "1")
 
-    def fail() -> None:
-        with Counting("outer", 2) as outer:
-            outer(1)
-            raise ValueError("broken")
+    def broken() -> Iterator[int]:
+        yield 1
+        raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        fail()
+        list(counted("items", 2, broken()))
     assert progress._live == []

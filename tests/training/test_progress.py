@@ -17,12 +17,12 @@ from polydiff.training.loop import Record
 from polydiff.training.progress import Forecast, TrainingProgress
 
 
-def forecast(sets: list[int], evaluated: int = 0, calls: int | None = 20) -> Forecast:
-    return Forecast(steps=100, batch_size=10, sets=sets, shown=16, calls=calls, evaluated=evaluated)
+def forecast(every: int, evaluated: int = 0, calls: int | None = 20) -> Forecast:
+    return Forecast(steps=100, batch_size=10, every=every, shown=16, calls=calls, evaluated=evaluated)
 
 
 def test_time_left_counts_steps_sets_of_samples_and_the_evaluation() -> None:
-    made = forecast([50, 100], evaluated=64)
+    made = forecast(50, evaluated=64)
     made.record(60.0, 0.0, False)  # the first step, with its preparations
     assert made.left(1) is None
     made.record(2.0, 0.0, False)
@@ -33,18 +33,18 @@ def test_time_left_counts_steps_sets_of_samples_and_the_evaluation() -> None:
 
 
 def test_samples_are_estimated_from_the_steps_before_any_are_drawn() -> None:
-    made = forecast([50, 100], evaluated=64)
+    made = forecast(50, evaluated=64)
     for _ in range(3):
         made.record(3.0, 0.0, False)
     a_call = 3.0 / 3 / 10  # a third of a step, for each of ten examples
     assert made.left(3) == pytest.approx(97 * 3.0 + (2 * 16 + 64) * 20 * a_call)
-    assert forecast([], calls=None).left(3) is None
+    assert forecast(0, calls=None).left(3) is None
 
 
 def test_slow_steps_are_shown_in_seconds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(support, "LINE_SECONDS", 0.0)
     with support.showing(True), TrainingProgress(100) as shown:
-        shown.expect(forecast([]))
+        shown.expect(forecast(0))
         for step in range(1, 4):
             assert shown.forecast is not None
             shown.forecast.record(20.0, 0.0, False)
@@ -96,3 +96,11 @@ def test_a_dry_run_says_what_it_does_before_it_does_it(capsys: pytest.CaptureFix
     assert "Preparing a batch of 6 examples" in shown.err
     assert "Taking 6 steps" in shown.err
     assert "Preparing" not in shown.out
+
+
+@pytest.mark.parametrize(("steps", "every"), [(100, 50), (100, 30), (7, 7), (7, 8), (1, 1), (12, 5)])
+def test_the_sets_ahead_are_those_that_training_draws(steps: int, every: int) -> None:
+    made = Forecast(steps, 8, every, 16, 4)
+    for step in range(steps + 1):
+        due = [later for later in range(step + 1, steps + 1) if later == steps or later % every == 0]
+        assert made.sets(step) == len(due)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -190,3 +191,17 @@ def test_values_that_cannot_work_raise_an_error_before_anything_is_written(
     with pytest.raises(UserError, match=re.escape(message)):
         tiny("image", tmp_path / "run", **sampler, **{word: value})
     assert not (tmp_path / "run" / "config.resolved.yaml").exists()
+
+
+def test_a_shorter_plan_says_what_becomes_of_the_learning_rate(tmp_path: Path) -> None:
+    """A decaying rate bends when the number of steps is lowered; a constant one does not."""
+    for decay in ("cosine", "constant"):
+        run = tmp_path / decay
+        with pytest.raises(KeyboardInterrupt):
+            tiny("image", run, progress=stop_at(4), **{"train.steps": 40, "optim.decay": decay})
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            resume(run, steps=6)
+        lowered = [str(w.message) for w in said if "is less than the 40 steps" in str(w.message)]
+        assert len(lowered) == (decay == "cosine")
+        assert all("it changes from" in line for line in lowered)

@@ -1,0 +1,94 @@
+"""Imports of third parties' modules that cannot harm the program, whatever they do at import."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from polydiff.support.errors import one_line
+
+T = TypeVar("T")
+
+
+class Failed(Exception):
+    """Isolated work failed; the message is the reason, on one line."""
+
+
+class Unclosable:
+    """A stream without `close`, for code that is not to close it.
+
+    Arguments:
+        stream: Everything else is forwarded to it.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def isolated(work: Callable[[], T], seconds: float | None = None) -> T:
+    """Return what `work` returns. It runs in a thread, so that Ctrl-C and an exception of `work` are told apart.
+
+    What it prints goes to stderr, and the standard streams stay open.
+
+    Arguments:
+        work: A call without arguments.
+        seconds: Time limit; None: none. Work that does not finish goes on in the background until the program ends.
+
+    Raises:
+        Failed: The work raised anything, SystemExit and KeyboardInterrupt included, or did not finish in time.
+    """
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001 - third parties' code may fail in any way; it fails alone
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="polydiff-import", daemon=True)
+    with kept_streams():
+        thread.start()
+        thread.join(seconds)
+    if thread.is_alive():
+        raise Failed(f"it did not finish within {seconds:g} s")
+    if errors:
+        raise Failed(one_line(errors[0])) from errors[0]
+    return results[0]
+
+
+@contextmanager
+def kept_streams() -> Iterator[None]:
+    """Restore stdout and stderr afterwards if they were closed or replaced; meanwhile, stdout is stderr."""
+    before, copies = (sys.stdout, sys.stderr), {}
+    for number in (1, 2):
+        with suppress(OSError):  # a program may run without this stream
+            copies[number] = os.dup(number)
+    sys.stdout = sys.stderr = Unclosable(sys.stderr)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+        for number, copy in copies.items():
+            if closed(number):
+                os.dup2(copy, number)
+            os.close(copy)
+
+
+def closed(number: int) -> bool:
+    """Return whether a file descriptor is closed."""
+    try:
+        os.fstat(number)
+    except OSError:
+        return True
+    return False

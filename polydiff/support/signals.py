@@ -1,0 +1,39 @@
+"""Ctrl-C and SIGTERM: both end work by an exception, so that it cleans up. Imports nothing that takes time."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM was received. It ends work as Ctrl-C does."""
+
+
+def exit_code(error: KeyboardInterrupt) -> int:
+    """Return the exit code of a program that Ctrl-C (130) or SIGTERM (143) ended."""
+    return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+
+
+def word(error: KeyboardInterrupt) -> str:
+    """Return what happened to a program: "stopped" or "terminated"."""
+    return "terminated" if isinstance(error, Terminated) else "stopped"
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Within this context, SIGTERM raises `Terminated`. Without effect outside the main thread."""
+
+    def end(number: int, frame: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,86 @@
+"""Ctrl-C and SIGTERM end the program in one line, with the exit code of the signal, wherever it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from fake_plugins import PLUGINS
+
+from polydiff.support.signals import Terminated, exit_code, terminable
+
+WAIT = """
+import pathlib, time
+pathlib.Path("reached").touch()
+time.sleep(60)
+"""
+
+
+def test_the_exit_code_is_that_of_the_signal() -> None:
+    assert exit_code(KeyboardInterrupt()) == 130
+    assert exit_code(Terminated()) == 143
+
+
+def test_sigterm_raises_within_the_context_alone() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with terminable(), pytest.raises(Terminated):
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_other_threads_get_no_handler() -> None:
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with terminable():
+                pass
+        except BaseException as error:  # noqa: BLE001
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert errors == []
+
+
+def ended_at(folder: Path, module: str, number: signal.Signals, *words: str) -> tuple[int, str, str]:
+    """Send a signal to the program once it imports a module, and return its exit code, stdout and stderr.
+
+    Arguments:
+        folder: Its current folder.
+        module: Name of the module, which is replaced by one that waits.
+        number: The signal.
+        words: Arguments of the program.
+    """
+    (folder / "path").mkdir()
+    (folder / "path" / f"{module}.py").write_text(WAIT)
+    paths = os.pathsep.join([str(folder / "path"), str(PLUGINS)])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "polydiff", *words], cwd=folder, text=True, env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    until = time.monotonic() + 60
+    while not (folder / "reached").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [(signal.SIGINT, 130, "stopped"), (signal.SIGTERM, 143, "terminated")]
+)
+@pytest.mark.parametrize("module", ["pydantic", "rich", "torch", "sklearn"])
+def test_a_signal_during_imports_ends_the_program_in_one_line(
+    module: str, number: signal.Signals, code: int, said: str, tmp_path: Path
+) -> None:
+    found = ended_at(tmp_path, module, number, "train", "-d", "image", "-o", "run")
+    assert found == (code, "", f"polydiff: {said}.\n")
+    assert not (tmp_path / "run").exists()  # sklearn reads the data, after the run is locked
