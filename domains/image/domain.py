@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.domain import Samples
 from polydiff.contract.fields import Labels
+from polydiff.contract.identity import embedded_identity, identity
 from polydiff.contract.quarantine import Quarantine
 from polydiff.contract.sections import Config
 from polydiff.contract.tasks import Enlarge, block_means
@@ -89,6 +91,14 @@ class Image:
 
     def size(self, split: str) -> int:
         return len(self.source.splits[split])
+
+    def identity(self, split: str) -> dict[str, Any]:
+        """Return names and digests of the pixels of a folder's images (`polydiff.contract.abilities.HasIdentity`)."""
+        part = self.source.splits[split]
+        if not part.names:
+            return embedded_identity(self.data.name, len(part))
+        pixels = (image.contiguous().numpy().tobytes() for image in part.images)
+        return identity(zip(part.names, (hashlib.blake2b(p, digest_size=16).hexdigest() for p in pixels), strict=True))
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         part = self.source.splits[split]

@@ -45,7 +45,7 @@ def folder(data: ImageData) -> Source:
     def split(members: list[str]) -> Split:
         labels = [names.index(class_of(name)) if names else -1 for name in members]
         images = [read[name] for name in members]
-        return Split(torch.stack(images) if data.crop == "centre" else images, torch.tensor(labels), data.side)
+        return Split(torch.stack(images) if data.crop == "centre" else images, torch.tensor(labels), data.side, members)
 
     return Source(names, {part: split(members) for part, members in parts.items()}, quarantine=quarantine)
 
