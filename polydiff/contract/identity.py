@@ -1,4 +1,4 @@
-"""What the examples of a run were: digests that a checkpoint keeps, so that a resumed run sees that its data changed."""
+"""What the examples of a run were: digests that checkpoints keep, so that a resumed run sees that its data changed."""
 
 from __future__ import annotations
 

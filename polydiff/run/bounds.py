@@ -32,7 +32,7 @@ class Sizes(TorchDispatchMode):
     """
 
     def __init__(self, most: int, error: UserError) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.most, self.error = most, error
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -72,5 +72,6 @@ def is_bin(start: str, pair: object) -> bool:
         finite = math.isfinite(float(start))
     except ValueError:
         return False
-    counted = isinstance(pair, list) and len(pair) == 2 and all(map(is_number, pair))
-    return finite and counted and type(pair[1]) is int and pair[1] > 0
+    if not (finite and isinstance(pair, list) and len(pair) == 2 and all(map(is_number, pair))):
+        return False
+    return type(pair[1]) is int and pair[1] > 0

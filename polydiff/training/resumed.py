@@ -55,8 +55,8 @@ def warn_of_versions(state: Mapping[str, Any]) -> None:
     other = [f"{name} {old}, and {new} is installed" for name, (old, new) in pairs.items() if old != new]
     if other:
         warnings.warn(
-            f"The checkpoint was written by {'; by '.join(other)}. The resumed run may differ in rounding from one that "
-            "was never stopped.",
+            f"The checkpoint was written by {'; by '.join(other)}. The resumed run may differ in rounding from one "
+            "that was never stopped.",
             stacklevel=2,
         )
 
