@@ -14,6 +14,7 @@ from polydiff.contract.abilities import Inspection
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.domain import Samples
 from polydiff.contract.fields import to_json
+from polydiff.contract.identity import embedded_identity
 from polydiff.contract.quarantine import Quarantine
 from polydiff.contract.sections import Config
 from polydiff.core.condition_batch import blank_conditions
@@ -23,6 +24,7 @@ from polydiff.core.units import Units
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig
 from polydiff.domains.audio.data.clips import Clips
+from polydiff.domains.audio.data.folder import Folder
 from polydiff.domains.audio.data.inputs import region
 from polydiff.domains.audio.data_conditions import DataConditions
 from polydiff.domains.audio.metrics.evaluation import Evaluation
@@ -86,6 +88,13 @@ class Audio:
 
     def size(self, split: str) -> int:
         return self.clips.size(split)
+
+    def identity(self, split: str) -> dict[str, Any]:
+        """Return names and fingerprints of the sounds of a split (`polydiff.contract.abilities.HasIdentity`)."""
+        source = self.clips.source
+        if isinstance(source, Folder):
+            return source.identity(split)
+        return embedded_identity(self.data.name, self.size(split))
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         sounds, values = self.clips.source.clips(split, indices, generators)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from polydiff.contract.abilities import Inspection
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.fields import Labels
+from polydiff.contract.identity import embedded_identity, identity
 from polydiff.contract.noise_range import suited_range
 from polydiff.contract.quarantine import Quarantine
 from polydiff.contract.sections import Config
@@ -121,6 +123,14 @@ class Image:
 
     def size(self, split: str) -> int:
         return len(self.source.splits[split])
+
+    def identity(self, split: str) -> dict[str, Any]:
+        """Return names and digests of the pixels of a folder's images (`polydiff.contract.abilities.HasIdentity`)."""
+        part = self.source.splits[split]
+        if not part.names:
+            return embedded_identity(self.data.name, len(part))
+        pixels = (image.contiguous().numpy().tobytes() for image in part.images)
+        return identity(zip(part.names, (hashlib.blake2b(p, digest_size=16).hexdigest() for p in pixels), strict=True))
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         part = self.source.splits[split]

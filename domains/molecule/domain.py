@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from polydiff.contract.abilities import Inspection
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.domain import Samples
+from polydiff.contract.identity import digest_of, identity
 from polydiff.contract.quarantine import Quarantine
 from polydiff.contract.sections import Config
 from polydiff.core.conditions import Condition, Conditions, Number
@@ -100,6 +101,16 @@ class MoleculeDomain:
 
     def size(self, split: str) -> int:
         return len(self.dataset.splits[split])
+
+    def identity(self, split: str) -> dict[str, Any]:
+        """Return SMILES and digests of the geometries of a split (`polydiff.contract.abilities.HasIdentity`).
+
+        Geometries of the enumerated molecules are computed on each machine, so only their SMILES count.
+        """
+        part = self.dataset.splits[split]
+        if self.quarantine is None:
+            return {"count": len(part), "names": digest_of(part.smiles)}
+        return identity(zip(part.smiles, part.digests(), strict=True))
 
     def sizes(self, split: str) -> NDArray[Any]:
         return self.dataset.splits[split].sizes

@@ -136,13 +136,20 @@ def resume(words: Sequence[str]) -> int:
     from polydiff.training import trainer
 
     parser = Parser("resume", "Resume a run from its newest checkpoint. The result is the same as without the stop.")
-    parser.usage = "polydiff resume RUN [train.steps=N]"
+    parser.usage = "polydiff resume RUN [train.steps=N] [--allow-changed-data]"
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    parser.add_argument(
+        "--allow-changed-data", action="store_true", help="train on although the examples have changed since the start"
+    )
     parser.add_argument("--judge", metavar="N", type=not_negative, default=EVALUATED, help=EVALUATED_HELP)
     args, rest = parser.parse_known_args(words)
     steps = requested_steps(args.run, read_words(rest))
     total = steps or planned_steps(args.run)
-    return train_and_finish(args.run, total, args.judge, lambda progress: trainer.resume(args.run, steps, progress))
+
+    def work(progress: TrainingProgress) -> Path:
+        return trainer.resume(args.run, steps, progress, args.allow_changed_data)
+
+    return train_and_finish(args.run, total, args.judge, work)
 
 
 def planned_steps(path: Path) -> int:

@@ -151,6 +151,13 @@ class Restores(Protocol):
         """Return distances between samples and the true examples, by name."""
 
 
+class HasIdentity(Protocol):
+    """A domain that says which examples it has; a resumed run then sees that its data changed."""
+
+    def identity(self, split: str) -> Mapping[str, Any]:
+        """Return the identity of the examples of a split, as `polydiff.contract.identity.identity` computes it."""
+
+
 class HasQuarantine(Protocol):
     """A domain that excludes unusable parts of its data."""
 

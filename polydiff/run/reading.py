@@ -60,6 +60,15 @@ class EnvironmentRecord(Strict):
     versions: dict[str, str] = {}
 
 
+class DataRecord(Strict):
+    """Entry "data" of state.json (`polydiff.contract.identity`)."""
+
+    count: Count
+    names: str
+    contents: str = ""
+    order: str = ""
+
+
 class State(Strict):
     """Keys of state.json that polydiff reads."""
 
@@ -72,6 +81,7 @@ class State(Strict):
     environment: EnvironmentRecord = EnvironmentRecord()
     parents: dict[str, ParentRecord] = {}
     tensors: dict[str, Count] = {}
+    data: DataRecord | None = None
 
 
 def damaged(path: Path, problem: str) -> UserError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +49,7 @@ class Session:
         training: Module, moving average, optimizer and step.
         seconds: Seconds of training so far, those of earlier sessions included.
         parents: Records of the runs that its configuration names (`polydiff.run.parents`).
+        data: Identity of its training examples (`polydiff.contract.identity`); None: the domain does not tell.
     """
 
     run: Run
@@ -57,6 +58,7 @@ class Session:
     training: Training[Any]
     seconds: float = 0.0
     parents: Records = field(default_factory=dict)
+    data: Mapping[str, Any] | None = None
 
     @property
     def config(self) -> Config:
@@ -86,6 +88,7 @@ class Session:
             "examples": self.domain.size("train"),
             "environment": environment(str(self.model.device)),
             "parents": dict(self.parents),
+            **({} if self.data is None else {"data": dict(self.data)}),
         }
         path = Checkpoint(
             training.step,

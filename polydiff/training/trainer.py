@@ -17,6 +17,7 @@ from polydiff.config.processes import build_denoiser, process_of
 from polydiff.config.saved import config_from, resolved_text
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
+from polydiff.contract.identity import identity_of
 from polydiff.contract.sections import Config
 from polydiff.gallery.sets import write_samples
 from polydiff.machine.device import pick_device
@@ -36,6 +37,7 @@ from polydiff.training.checks import check_config
 from polydiff.training.loop import Training
 from polydiff.training.optimizers import learning_rate, restore_optimizer
 from polydiff.training.progress import Progress, shown
+from polydiff.training.resumed import check_data, warn_of_edits, warn_of_versions
 from polydiff.training.session import SHOWN, Session, finish
 
 
@@ -60,7 +62,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         settings = with_data_defaults(settings, domain)
         training = begin(settings.config, domain, source.ema if source else None)
         records = {key: parent.record(run.path) for key, parent in parents.items()}
-        session = Session(run, settings, domain, training, parents=records)
+        session = Session(run, settings, domain, training, parents=records, data=identity_of(domain))
         session.check_sampling()
         run.rewind(0)
         drop_snapshots(run.averages, 0)
@@ -100,7 +102,12 @@ def train(
     return start(within_minutes(resolve(domain, preset, files, values=overrides)), path, progress)
 
 
-def resume(path: Path | str, steps: int | None = None, progress: Progress | bool | None = None) -> Path:
+def resume(
+    path: Path | str,
+    steps: int | None = None,
+    progress: Progress | bool | None = None,
+    allow_changed_data: bool = False,
+) -> Path:
     """Resume a run from its newest checkpoint, train it to its last step and return its folder.
 
     On a CPU the result has the same bits as that of a run that never stopped.
@@ -111,6 +118,7 @@ def resume(path: Path | str, steps: int | None = None, progress: Progress | bool
             rate; None: as configured.
         progress: Called after each step with its record and the run's seconds so far; True: show progress on stderr;
             False: show none; None: show it on a terminal and in a notebook.
+        allow_changed_data: Whether to train on if the examples have changed; the run then has seen both.
 
     Raises:
         UserError: Another process trains the run, the run has done more steps, or its data have changed.
@@ -124,12 +132,14 @@ def resume(path: Path | str, steps: int | None = None, progress: Progress | bool
         settings = with_steps(saved, wanted, checkpoint.step)
         show = stack.enter_context(shown(progress, settings.config.train.steps))
         domain = restored_domain(settings.config, checkpoint, run.path)
-        check_data(domain, checkpoint.state["examples"], settings.config)
+        warn_of_versions(checkpoint.state)
+        warn_of_edits(run, settings.config, checkpoint.state["config"])
+        data = check_data(domain, checkpoint.state, settings.config, allow_changed_data)
         training = restored(settings.config, domain, checkpoint, run.path)
         run.rewind(checkpoint.step)
         drop_snapshots(run.averages, checkpoint.step)
         parents = renewed(checkpoint.state.get("parents", {}), settings.config, run.path)
-        session = Session(run, settings, domain, training, checkpoint.state["seconds"], parents)
+        session = Session(run, settings, domain, training, checkpoint.state["seconds"], parents, data)
         if training.step < settings.config.train.steps:
             session.check_sampling()
         if steps is not None:
@@ -189,17 +199,6 @@ def with_steps(settings: Settings, steps: int, done: int) -> Settings:
     train = settings.config.train.model_copy(update={"steps": steps})
     config = settings.config.model_copy(update={"train": train})
     return settings._replace(config=config, provenance={**settings.provenance, "train.steps": "resume"})
-
-
-def check_data(domain: Domain, examples: int, config: Config) -> None:
-    """Raise UserError if the number of examples has changed: the order of examples would differ."""
-    found = domain.size("train")
-    if found != examples:
-        where = f"in {config.data.path}" if config.data.path else f"of {config.data.name}"
-        raise UserError(
-            f"The run was trained on {examples} examples, but there are {found} {where} now. Restore the data, or "
-            "start a new run."
-        )
 
 
 def initial_checkpoint(config: Config, parent: Parent | None) -> Checkpoint | None:

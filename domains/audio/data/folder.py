@@ -10,11 +10,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from polydiff.contract.fields import Field
+from polydiff.contract.identity import identity
 from polydiff.contract.quarantine import Quarantine
 from polydiff.contract.splits import TEST, TRAIN, assign, counts, scarce
 from polydiff.domains.audio.config import AudioData
@@ -25,6 +27,7 @@ from polydiff.domains.audio.data.index import MARKS, Sound, index, why
 from polydiff.domains.audio.data.source import Values
 from polydiff.support.errors import UserError
 from polydiff.support.files import HIDDEN
+from polydiff.support.fingerprint import fingerprints
 
 TRIES = 10
 """Upper bound of the crops drawn from a sound to find one above data.silence."""
@@ -98,6 +101,19 @@ class Folder:
     def stretches(self, sound: Sound) -> int:
         """Return the number of clips that fit into a sound, at least 1; shorter sounds are padded with zeros."""
         return max(1, sound.header.length_at(self.data.sample_rate) // self.data.length)
+
+    def identity(self, split: str) -> dict[str, Any]:
+        """Return names, fingerprints of the files, and values of the sounds of a split."""
+        sounds = self.splits[split]
+        assert self.data.path is not None
+        found = fingerprints([sound.entry.place.path for sound in sounds], self.data.path)
+
+        def content(sound: Sound) -> str:
+            values = values_of(sound, self.types).items()
+            shown = sorted((name, value) for name, value in values if isinstance(value, str | int | float))
+            return repr((found[sound.entry.place.path], *sound.entry.place[1:], *sound.header[1:], shown))
+
+        return identity((sound.entry.name, content(sound)) for sound in sounds)
 
     def size(self, split: str) -> int:
         return self.starts[split][-1]

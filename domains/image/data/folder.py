@@ -80,7 +80,7 @@ def folder(data: ImageData) -> Source:
         members = [name for name in used if sides[name] == side]
         images = [used[name] for name in members]
         labels = torch.tensor([layout.label(name) for name in members])
-        return Split(torch.stack(images) if data.crop == "centre" else images, labels, data.side)
+        return Split(torch.stack(images) if data.crop == "centre" else images, labels, data.side, members)
 
     facts = {name: read[name][1] for name in used if sides[name]}
     return Source(layout.names, {side: part(side) for side in (TRAIN, TEST)}, quarantine=quarantine, facts=facts)

@@ -24,11 +24,13 @@ class Split:
         images: Images, uint8 (C, H, W) each; as one tensor if all have the same shape.
         labels: Class of each image, -1 if unlabelled, shape (N,).
         size: Side of the square that an example shows.
+        names: Paths of the files in their folder; () for an embedded set.
     """
 
     images: Sequence[Tensor] | Tensor
     labels: Tensor
     size: int
+    names: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -6,9 +6,10 @@ Symbols: n geometries, M atoms of all geometries, P properties.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -104,6 +105,12 @@ class Library:
     def __getitem__(self, i: int) -> Molecule:
         atoms = slice(self.first[i], self.first[i + 1])
         return Molecule(self.numbers[atoms], self.positions[atoms])
+
+    def digests(self) -> Iterator[str]:
+        """Yield a digest of the atoms, positions and properties of each geometry."""
+        for i, (low, high) in enumerate(itertools.pairwise(self.first.tolist())):
+            parts = (self.numbers[low:high], self.positions[low:high], self.properties[i])
+            yield digest(b"".join(np.ascontiguousarray(part).tobytes() for part in parts))
 
     @property
     def sizes(self) -> np.ndarray:
