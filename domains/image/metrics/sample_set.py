@@ -67,6 +67,8 @@ def judge_metrics(images: Tensor, requested: Tensor | None, judge: Judge, classe
     """
     seen = judge.classes(images)
     given = torch.full_like(seen, -1) if requested is None else requested
+    known = not math.isnan(judge.accuracy)
+    right = f"is right on {100 * judge.accuracy:.1f} % of held-out images" if known else "no held-out image has a class"
     agrees = (seen == given)[given >= 0]
     return {
         "judge_agrees": Metric(
@@ -74,8 +76,7 @@ def judge_metrics(images: Tensor, requested: Tensor | None, judge: Judge, classe
             "",
             "higher",
             "Share of images with a requested class that a classifier assigns to that class. It was trained on the "
-            f"training split only and is right on {100 * judge.accuracy:.1f} % of held-out images; chance is about "
-            f"{1 / classes:.3f}.",
+            f"training split only and {right}; chance is about {1 / classes:.3f}.",
         )
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from polydiff.domains.image.config import ImageConfig
 from polydiff.domains.image.data.source import Split, digits
 from polydiff.domains.image.domain import Image
 from polydiff.domains.image.metrics import judge
-from polydiff.domains.image.metrics.judge import Judge, filter_features
+from polydiff.domains.image.metrics.judge import Classifier, Judge, filter_features
+from polydiff.domains.image.metrics.sample_set import judge_metrics
 from polydiff.metrics import classifier
 
 
@@ -88,3 +90,14 @@ def test_random_filters_see_colour_and_texture() -> None:
     smooth = torch.nn.functional.avg_pool2d(images.float(), 3, 1, 1).to(torch.uint8)
     for other in (images.flip(1), smooth, images // 2):
         assert (features(other) - base).norm() > 0.1 * base.norm()
+
+
+def test_held_out_images_without_a_class_are_not_counted_as_wrong() -> None:
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8)
+    network = Classifier(1, 8, 2).eval()
+    seen = network(images).argmax(1)
+    assert Judge(network, Split(images, torch.where(torch.arange(4) < 2, seen, -1), 8)).accuracy == 1
+    judge = Judge(network, Split(images, torch.full((4,), -1), 8))
+    assert math.isnan(judge.accuracy)
+    assert "and no held-out image has a class;" in str(judge_metrics(images, seen, judge, 2)["judge_agrees"])
