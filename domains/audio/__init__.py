@@ -13,7 +13,7 @@ SPEC = DomainSpec(
         *(".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au"),
         *(".caf", ".jsonl", ".tsv", ".tar", ".npy"),
     ),
-    columns=("path",),
+    columns=("path", "file_name"),
     requires=("torchaudio", "soundfile"),
     install='pip install "polydiff[audio]"',
     presets={

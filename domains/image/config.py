@@ -49,7 +49,7 @@ class ImageData(DataConfig):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.name == "digits" and (self.flip or self.crop == "random"):
-            raise ValueError("data.flip and data.crop are for folders: a digit that is mirrored or cut is not a digit")
+            raise ValueError("data.flip and data.crop are for folders: a mirrored or cropped digit is not a digit")
         return self
 
     @property

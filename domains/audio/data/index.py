@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import torch
 
@@ -200,9 +200,10 @@ def look(place: Place) -> Facts:
 def marks_of(place: Place) -> set[str]:
     """Return the marks of a file's format; raise ValueError if it holds fewer samples than its header states."""
     with opened_bytes(place) as file:
-        if missing := missing_bytes(file):
+        binary = cast(BinaryIO, file)
+        if missing := missing_bytes(binary):
             raise ValueError(f"it is truncated: its header states {missing} bytes more of samples")
-        marks = ogg_faults(file)
+        marks = ogg_faults(binary)
     return marks | ({"mended"} if mp3_header(place, place.path.stat().st_mtime_ns) else set())
 
 

@@ -6,12 +6,15 @@ libsndfile reads all of these without an error, up to where the file ends.
 from __future__ import annotations
 
 import io
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 SHARE = 0.01
 """Share of the samples that may be missing; some programs count other bytes of the file as well."""
 OPEN_ENDED = 0x7FFF0000
 """Sizes from here on, in bytes, are written by programs that do not know the size in advance."""
+SAMPLES: dict[bytes, tuple[bytes, Literal["little", "big"]]]
+SAMPLES = {b"RIFF": (b"data", "little"), b"FORM": (b"SSND", "big")}
+"""First bytes of a file -> name of the chunk of samples, and byte order."""
 FIRST, LAST = 2, 4
 """Flags of the first and the last page of an Ogg stream."""
 
@@ -21,13 +24,13 @@ def missing_bytes(file: BinaryIO) -> int:
     total = file.seek(0, io.SEEK_END)
     file.seek(0)
     opening = file.read(12)
-    if opening[:4] not in (b"RIFF", b"FORM") or opening[8:] not in (b"WAVE", b"AIFF", b"AIFC"):
+    if opening[:4] not in SAMPLES or opening[8:] not in (b"WAVE", b"AIFF", b"AIFC"):
         return 0
-    samples, order = (b"data", "little") if opening[:4] == b"RIFF" else (b"SSND", "big")
+    samples, order = SAMPLES[opening[:4]]
     at = 12
     while at + 8 <= total:
         file.seek(at)
-        name, size = file.read(4), int.from_bytes(file.read(4), "little" if order == "little" else "big")
+        name, size = file.read(4), int.from_bytes(file.read(4), order)
         if name == samples:
             missing = at + 8 + size - total
             return missing if missing > SHARE * size and size < OPEN_ENDED else 0

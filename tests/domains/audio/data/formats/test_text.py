@@ -1,0 +1,47 @@
+"""Tests of `polydiff.domains.audio.data.formats.text`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from polydiff.domains.audio.data.formats.text import lists_sounds, mapping, named_path, rows_of
+from polydiff.support.errors import UserError
+
+
+@pytest.mark.parametrize("text", ["", "5", "null", "[1]", "{", 3000 * "[", 3000 * '{"a":', '{"n": ' + 5000 * "9" + "}"])
+def test_text_that_is_no_object_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the messages are those of json
+        mapping(text)
+
+
+def test_a_file_name_is_a_path_unless_there_is_one() -> None:
+    assert named_path({"file_name": "a.wav", "x": 1}) == {"path": "a.wav", "x": 1}
+    assert named_path({"file_name": "a.wav", "path": "b.wav"}) == {"file_name": "a.wav", "path": "b.wav"}
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "found"),
+    [
+        ("a.csv", "path,label", True),
+        ("a.tsv", "label\tfile_name", True),
+        ("a.jsonl", '{"file_name": "x.wav"}', True),
+        ("a.csv", "paths,label", False),
+        ("a.txt", "path", False),
+        (".a.csv", "path", False),
+        ("a.csv", "", False),
+    ],
+)
+def test_a_table_of_sounds_is_known_by_its_first_line(tmp_path: Path, name: str, line: str, found: bool) -> None:
+    (tmp_path / name).write_text(f"{line}\nother, path\n")
+    assert lists_sounds(tmp_path / name) is found
+    assert not lists_sounds(tmp_path / "gone.csv")
+
+
+def test_a_table_that_is_a_folder_or_binary_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").mkdir()
+    (tmp_path / "b.csv").write_bytes(b"path,\xff\xfe\n")
+    for name in ("a.csv", "b.csv"):
+        with pytest.raises(UserError, match=f"{name[0]}.csv is not "):
+            list(rows_of(tmp_path / name))
