@@ -52,7 +52,7 @@ def dry_run(config: Config, steps: int = STEPS) -> dict[str, Any]:
         "test examples": domain.size("test"),
         "batch shape": list(first.x.shape),
         "conditions": {name: list(value.shape) for name, value in (first.cond or {}).items()},
-        "true dimension": f"{first.space.dim.min():.0f} to {first.space.dim.max():.0f}",
+        "dimensions of an example": interval(first.space.dim.min().item(), first.space.dim.max().item()),
         "parameters": sum(p.numel() for p in training.module.parameters()),
         "memory of training (MiB)": round(held + peak.risen()),
         "peak memory (MiB)": round(peak.total()),
@@ -60,3 +60,8 @@ def dry_run(config: Config, steps: int = STEPS) -> dict[str, Any]:
         "steps": settings.steps,
         "minutes of training": round(seconds * settings.steps / 60, 1),
     }
+
+
+def interval(low: float, high: float) -> str:
+    """Return two whole numbers as text, such as 27 to 60, or as one number if they are equal."""
+    return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"

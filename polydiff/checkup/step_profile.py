@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,6 +64,8 @@ def profile(config: Config, trace: Path | str | None = None, steps: int = STEPS)
         next(records)
     parts = clock.timed(records, steps)
     memory = held + peak.risen()
+    if device.type == "cpu":  # else torch's tracer complains on stderr that it finds no GPU
+        os.environ.setdefault("KINETO_LOG_LEVEL", "5")
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
     with torch.profiler.profile(activities=activities, acc_events=True) as traced:
         for _ in range(TRACED):

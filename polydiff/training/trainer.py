@@ -35,7 +35,7 @@ from polydiff.support.files import write_atomic
 from polydiff.support.yaml_text import dump_yaml
 from polydiff.training.checks import check_config
 from polydiff.training.loop import Training
-from polydiff.training.optimizers import learning_rate, restore_optimizer
+from polydiff.training.optimizers import restore_optimizer
 from polydiff.training.progress import Progress, shown
 from polydiff.training.resumed import check_data, warn_of_edits, warn_of_versions
 from polydiff.training.session import SHOWN, Session, finish
@@ -188,12 +188,11 @@ def with_steps(settings: Settings, steps: int, done: int) -> Settings:
         raise UserError(
             f"train.steps={steps}: the run has done {done} steps already. Set a larger number, or start a new run."
         )
-    planned, optim = settings.config.train.steps, settings.config.optim
-    rates = [learning_rate(optim, done, total) for total in (planned, steps)]
-    if done < steps < planned and rates[0] != rates[1]:
+    planned, decay = settings.config.train.steps, settings.config.optim.decay
+    if done < steps < planned and decay != "constant":
         warnings.warn(
-            f"train.steps={steps} is less than the {planned} steps that were planned. The learning rate follows the "
-            f"schedule of {steps} steps from step {done + 1} on: it changes from {rates[0]:.3g} to {rates[1]:.3g}.",
+            f"train.steps={steps} is less than the {planned} steps that were planned: from step {done + 1} on, the "
+            f"learning rate (optim.decay={decay}) follows a schedule that ends at step {steps}.",
             stacklevel=3,
         )
     train = settings.config.train.model_copy(update={"steps": steps})

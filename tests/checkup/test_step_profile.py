@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from profile_cases import SMALL, small
 from repository import blocks
 
+from polydiff.checkup.dry_run import interval
 from polydiff.checkup.step_profile import STEPS, profile
 from polydiff.cli import main
 from polydiff.cli.train import PROFILED, train_parser
@@ -93,3 +97,18 @@ def test_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = (block for block in blocks("docs/performance.md", "python") if "polydiff.checkup.step_profile" in block)
     exec(code, {})
     assert 0 < float(capsys.readouterr().out) < 1
+
+
+def test_a_profile_on_a_cpu_says_nothing_of_gpus(tmp_path: Path) -> None:
+    """In a process of its own, because the message comes from native code."""
+    words = ["train", "-d", "image", "--profile", "1", "backbone.channels=8", "backbone.group_size=4", "device=cpu"]
+    command = [sys.executable, "-m", "polydiff", *words, "train.batch_size=4", "-o", str(tmp_path / "t.json")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    )
+    assert "gpu" not in done.stderr.lower()
+
+
+def test_equal_dimensions_are_one_number() -> None:
+    assert interval(64.0, 64.0) == "64"
+    assert interval(27.0, 60.0) == "27 to 60"

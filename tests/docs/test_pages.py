@@ -176,3 +176,12 @@ def test_the_core_page_trains_and_samples() -> None:
     exec(code.replace("steps=1000", "steps=400"), scope)
     radius = scope["x"].norm(dim=1)
     assert (radius / 2**0.5 - 1).abs().median() < 0.1
+
+
+def test_the_python_of_the_page_on_likelihoods_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks("docs/likelihood.md", "python")
+    exec(code, {})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["continuous", "chain", "flow", "log"]
+    bound, truth = (float(lines[2].split()[i]) for i in (1, 3))
+    assert abs(bound - truth) < 0.05

@@ -41,3 +41,14 @@ def test_empty_rows_have_no_cells() -> None:
     found = Confusion.of(torch.tensor([0, 1, 1, -1, 0]), torch.tensor([0, 1, 2, 1, 3]), ["a", "b"], ["other", "none"])
     assert found.seen == ["a", "b", "other", "none"]
     assert found.counts == [[1, 0, 0, 1], [0, 1, 1, 0]]
+
+
+def test_counts_are_written_where_there_is_room() -> None:
+    svg = heatmap(["cat", "dog"], ["cat", "dog"], [[40, 1], [0, 7]])
+    counts = re.findall(r'<text class="(on|off)" x="(\S+)" y="(\S+)" text-anchor="middle">(\d+)<', svg)
+    assert [(kind, number) for kind, _, _, number in counts] == [("on", "40"), ("off", "1"), ("on", "7")]
+    assert float(counts[0][1]) == MARGIN + SIDE / 4
+    ten = [[12] * 10] * 10
+    assert heatmap(list("abcdefghij"), list("abcdefghij"), ten).count('text-anchor="middle"') == 100
+    hundred = torch.eye(100, dtype=torch.long).tolist()
+    assert "middle" not in heatmap(list(map(str, range(100))), list(map(str, range(100))), hundred)

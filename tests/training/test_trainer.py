@@ -204,4 +204,4 @@ def test_a_shorter_plan_says_what_becomes_of_the_learning_rate(tmp_path: Path) -
             resume(run, steps=6)
         lowered = [str(w.message) for w in said if "is less than the 40 steps" in str(w.message)]
         assert len(lowered) == (decay == "cosine")
-        assert all("it changes from" in line for line in lowered)
+        assert all("a schedule that ends at step 6" in line for line in lowered)
