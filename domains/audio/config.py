@@ -23,13 +23,13 @@ from polydiff.contract.sections import (
 class MelConfig(Section):
     """Mel spectrogram that a vocoder is conditioned on. The defaults of null entries depend on the sample rate."""
 
-    bands: int | None = Field(None, ge=1)
+    bands: int | None = Field(None, ge=1, le=4096)
     """Number of filters; null: 40 below 16 kHz, 80 below 32 kHz, 128 above."""
-    hop: int | None = Field(None, ge=1)
+    hop: int | None = Field(None, ge=1, le=2**16)
     """Samples between frames; null: the power of two nearest to 11.6 ms."""
-    n_fft: int | None = Field(None, ge=2)
+    n_fft: int | None = Field(None, ge=2, le=2**18)
     """Size of the Fourier transform in samples; null: four hops."""
-    window: int | None = Field(None, ge=2)
+    window: int | None = Field(None, ge=2, le=2**18)
     """Length of the window in samples; null: n_fft."""
     low: float = Field(0.0, ge=0)
     """Lowest frequency of the filters in Hz."""

@@ -31,6 +31,7 @@ from polydiff.support.errors import UserError
 from polydiff.support.files import write_atomic
 from polydiff.support.yaml_text import dump_yaml
 from polydiff.training.checks import check_config
+from polydiff.training.data import order_of
 from polydiff.training.loop import Training
 from polydiff.training.optimizers import restore_optimizer
 from polydiff.training.resumed import check_data, warn_of_edits, warn_of_versions
@@ -54,6 +55,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | None = None
         parents = open_parents(config)
         source = initial_checkpoint(config, parents.get("train.init"))
         domain = build_domain(config, statistics=source.state["statistics"] if source else None)
+        order_of(domain, config.train.batch_size, config.seed, config.train.like_sizes)  # raises if it cannot be used
         training = begin(config, domain, source.ema if source else None)
         records = {key: parent.record(run.path) for key, parent in parents.items()}
         session = Session(run, settings, domain, training, parents=records, data=identity_of(domain))

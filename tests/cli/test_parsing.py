@@ -41,3 +41,32 @@ def test_words_are_read_in_pairs() -> None:
     for wrong in ("word", "-x", "=3", "-x=3"):
         with pytest.raises(UserError, match="neither an option nor key=value"):
             read_words([wrong])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-d", "ring", "domain=image"],
+        ["-d", "ring", "--domain", "image"],
+        ["-d", "ring", "--domain=ring"],
+        ["-d", "ring", "-p", "quick", "--preset", "small"],
+        ["-d", "ring", "-p", "quick", "preset=small"],
+    ],
+)
+def test_a_choice_that_is_given_twice_is_an_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "show", *words]) == 2
+    assert "given twice" in capsys.readouterr().err
+
+
+def test_an_option_of_any_verb_is_given_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sample", "run", "-n", "4", "-n", "8"]) == 2
+    assert "given twice: 4 and 8" in capsys.readouterr().err
+    assert main(["config", "show", "-d", "ring", "domain=ring"]) == 0
+
+
+def test_sizes_that_the_data_do_not_have_are_an_error_before_a_folder_is_written(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "-d", "image", "train.like_sizes=4", "-o", "run"]) == 2
+    assert "these data have none" in capsys.readouterr().err
+    assert not (here / "run").exists()
