@@ -53,7 +53,7 @@ ODD += [
     "!!python/object:os.system x",
     "a: 1\na: 2",
 ]
-ODD += ["!!timestamp 2026-02-03", "[" * (DEEPEST + 2) + "]" * (DEEPEST + 2)]
+ODD += ["a: 1\na: 2", "!!timestamp 2026-02-03", "[" * (DEEPEST + 2) + "]" * (DEEPEST + 2)]
 
 
 @pytest.mark.parametrize("text", ODD, ids=lambda text: text[:30])
