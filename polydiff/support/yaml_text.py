@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from enum import Enum
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -26,11 +26,6 @@ class Loader(yaml.SafeLoader):
     A date, such as the folder 2026-02-03, is text: no key of a configuration is a date.
     """
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key in (self.construct_object(key) for key, _ in node.value):
@@ -40,6 +35,12 @@ class Loader(yaml.SafeLoader):
                     raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
                 seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 class Dumper(yaml.SafeDumper):
