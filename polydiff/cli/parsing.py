@@ -42,11 +42,26 @@ class Shown(SystemExit):
     """Help was printed, so the program ends."""
 
 
+class StoreOnce(argparse.Action):
+    """An option with one value, which the command line may give only once."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, args: argparse.Namespace, value: Any, option: str | None = None
+    ) -> None:
+        given: set[str] = args.__dict__.setdefault("given", set())
+        if option is not None and self.dest in given:
+            raise argparse.ArgumentError(self, f"given twice: {getattr(args, self.dest)} and {value}")
+        given.update([self.dest] if option is not None else [])
+        setattr(args, self.dest, value)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that raises UserError, with a suggestion for a misspelt option."""
 
     def __init__(self, verb: str, summary: str, **options: object) -> None:
         super().__init__(f"polydiff {verb}", description=summary, allow_abbrev=False, **options)  # type: ignore[arg-type]
+        for name in (None, "store"):
+            self.register("action", name, StoreOnce)
         self.add_argument(
             "--plugin", metavar="MODULE", action=Plugin,
             help="import this file or module first; it may register samplers, losses, ...; repeatable",

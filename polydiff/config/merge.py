@@ -73,12 +73,26 @@ def resolve(
     user = [Layer(f"file {path}", read_yaml(path)) for path in files]
     user.append(Layer(ARGUMENTS, given | (chosen if words is None else {})))
     user.append(Layer(COMMAND_LINE, typed | ({} if words is None else chosen)))
+    for key, value in chosen.items():
+        check_same_choice(key, value, (typed if words is not None else {}).get(key, given.get(key)))
     spec = load_domain_spec(str(last(user, "domain") or raise_missing_domain([*typed, *given])))
     name = str(last(user, "preset") or next(iter(spec.presets)))
     if name not in spec.presets:
         raise unknown(f"preset of {spec.name}", name, spec.presets)
     layers = with_objective_defaults([Layer("default", {"preset": name}), *user])
     return merge(spec, Layer(f"preset {name}", spec.presets[name]), layers)
+
+
+def check_same_choice(key: str, value: str, again: Any) -> None:
+    """Raise UserError if the domain or the preset is given twice, and differently.
+
+    Arguments:
+        key: "domain" or "preset".
+        value: Its value as an option or as an argument of its own.
+        again: Its value among the configuration keys; None: not given.
+    """
+    if again is not None and str(again) != value:
+        raise UserError(f"The {key} is given twice: {value} and {key}={again}. Give one of them.")
 
 
 def merge(spec: DomainSpec, preset: Layer, user: Sequence[Layer]) -> Settings:

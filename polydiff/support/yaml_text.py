@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from enum import Enum
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -12,18 +14,33 @@ import yaml
 
 from polydiff.support.errors import UserError, one_line
 
+MOST_VALUES, DEEPEST = 1_000_000, 100
+"""Number of values in a YAML text, with those that aliases repeat, and depth of their nesting."""
+PLAIN = "Use numbers, text, a list or a dictionary."
 FLOAT = re.compile(r"[-+]?([0-9][0-9_]*)(\.[0-9_]*)?[eE][-+]?[0-9]+|[-+]?\.[0-9][0-9_]*[eE][-+]?[0-9]+")
 
 
 class Loader(yaml.SafeLoader):
-    """The safe loader that also reads 1e-4 as a number (YAML 1.1 needs 1.0e-4) and rejects duplicate keys."""
+    """The safe loader that also reads 1e-4 as a number (YAML 1.1 needs 1.0e-4) and rejects duplicate keys.
+
+    A date, such as the folder 2026-02-03, is text: no key of a configuration is a date.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", node.start_mark)
+        seen = set()
+        for key in (self.construct_object(key) for key, _ in node.value):
+            if isinstance(key, Hashable):  # other keys are an error of the safe loader's own
+                if key in seen:
+                    problem = f"the key {key!r} is given twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+                seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 class Dumper(yaml.SafeDumper):
@@ -54,7 +71,7 @@ def parse_yaml(text: str, source: str) -> Any:
         UserError: The text is not YAML.
     """
     try:
-        return yaml.load(text, Loader)  # noqa: S506 - Loader is a SafeLoader
+        value = yaml.load(text, Loader)  # noqa: S506 - Loader is a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -64,6 +81,28 @@ def parse_yaml(text: str, source: str) -> Any:
         raise UserError(f"{source}: this is not a configuration: its brackets are nested too deeply.") from None
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:  # !!int x, 2026-02-30
         raise UserError(f"{source}: this is not YAML: {one_line(error)}.") from error
+
+    check_plain(value, source)
+    return value
+
+
+def check_plain(value: Any, source: str) -> None:
+    """Raise UserError unless a value of YAML has the types of `plain`, does not hold itself, and is not huge.
+
+    A few anchors and aliases can stand for billions of values.
+    """
+    pending: list[tuple[Any, int]] = [(value, 0)]
+    for count in itertools.count():
+        if not pending:
+            return
+        part, depth = pending.pop()
+        if count > MOST_VALUES or depth > DEEPEST:
+            raise UserError(f"{source}: it holds too many values, or itself, by its anchors (&) and aliases (*).")
+        if isinstance(part, dict | list):
+            inner = [*part.keys(), *part.values()] if isinstance(part, dict) else part
+            pending += [(one, depth + 1) for one in inner]
+        elif not isinstance(part, str | int | float | None):
+            raise UserError(f"{source}: a configuration cannot hold the type {type(part).__name__}. {PLAIN}")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -94,18 +133,22 @@ def yaml_mapping(text: str, source: str) -> dict[str, Any]:
     return values
 
 
-def plain(value: Any, key: str) -> Any:
+def plain(value: Any, key: str, depth: int = 0) -> Any:
     """Return a Python value in the types that YAML can hold: None, bool, int, float, str, list and dict.
 
-    Tuples become lists, and paths become text. Tensors, and numbers and arrays of numpy, become numbers and lists.
+    Tuples become lists, paths become text, and members of an enumeration their values. Tensors, and numbers and arrays
+    of numpy, become numbers and lists.
 
     Arguments:
         value: The value; text is not parsed.
         key: Dotted key of the value, for messages.
+        depth: How deep the value lies inside the one that the first call received.
 
     Raises:
-        UserError: The value, or one inside it, is of another type.
+        UserError: The value, or one inside it, is of another type, or it holds itself.
     """
+    if depth > DEEPEST:
+        raise UserError(f"{key.partition('[')[0]}: the value holds itself, or is nested more than {DEEPEST} times.")
     match value:
         case None | bool():
             return value
@@ -113,18 +156,19 @@ def plain(value: Any, key: str) -> Any:
             return str.__str__(value)  # the text of a member of a StrEnum
         case Path():
             return str(value)
+        case Enum():
+            return plain(value.value, key, depth + 1)
         case Integral():
             return int(value)
         case Real():
             return float(value)
         case Mapping():
-            return {plain(name, key): plain(inner, f"{key}.{name}") for name, inner in value.items()}
+            return {plain(name, key): plain(inner, f"{key}.{name}", depth + 1) for name, inner in value.items()}
         case list() | tuple():
-            return [plain(inner, f"{key}[{i}]") for i, inner in enumerate(value)]
+            return [plain(inner, f"{key}[{i}]", depth + 1) for i, inner in enumerate(value)]
     if hasattr(value, "tolist"):  # arrays, tensors and numpy's bool
-        return plain(value.tolist(), key)
-    kind = type(value).__name__
-    raise UserError(f"{key}: a configuration cannot hold the type {kind}. Use numbers, text, a list or a dictionary.")
+        return plain(value.tolist(), key, depth + 1)
+    raise UserError(f"{key}: a configuration cannot hold the type {type(value).__name__}. {PLAIN}")
 
 
 def one_line_yaml(value: Any) -> str:

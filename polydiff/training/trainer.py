@@ -34,6 +34,7 @@ from polydiff.support.errors import UserError
 from polydiff.support.files import write_atomic
 from polydiff.support.yaml_text import dump_yaml
 from polydiff.training.checks import check_config
+from polydiff.training.data import order_of
 from polydiff.training.loop import Training
 from polydiff.training.optimizers import restore_optimizer
 from polydiff.training.progress import Progress, shown
@@ -59,6 +60,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         parents = open_parents(config)
         source = initial_checkpoint(config, parents.get("train.init"))
         domain = build_domain(config, statistics=source.state["statistics"] if source else None)
+        order_of(domain, config.train.batch_size, config.seed, config.train.like_sizes)  # raises if it cannot be used
         settings = with_data_defaults(settings, domain)
         training = begin(settings.config, domain, source.ema if source else None)
         records = {key: parent.record(run.path) for key, parent in parents.items()}

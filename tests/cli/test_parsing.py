@@ -68,3 +68,32 @@ def test_files_that_may_be_left_out_are_not_called_required(verb: str, capsys: p
 def test_an_argument_too_many_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["domains", "list", "image"]) == 2
     assert "'image' is one argument too many" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-d", "ring", "domain=image"],
+        ["-d", "ring", "--domain", "image"],
+        ["-d", "ring", "--domain=ring"],
+        ["-d", "ring", "-p", "quick", "--preset", "small"],
+        ["-d", "ring", "-p", "quick", "preset=small"],
+    ],
+)
+def test_a_choice_that_is_given_twice_is_an_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "show", *words]) == 2
+    assert "given twice" in capsys.readouterr().err
+
+
+def test_an_option_of_any_verb_is_given_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sample", "run", "-n", "4", "-n", "8"]) == 2
+    assert "given twice: 4 and 8" in capsys.readouterr().err
+    assert main(["config", "show", "-d", "ring", "domain=ring"]) == 0
+
+
+def test_sizes_that_the_data_do_not_have_are_an_error_before_a_folder_is_written(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "-d", "image", "train.like_sizes=4", "-o", "run"]) == 2
+    assert "these data have none" in capsys.readouterr().err
+    assert not (here / "run").exists()

@@ -162,6 +162,15 @@ def test_an_edited_configuration_is_one_warning_that_names_the_keys(trained: tup
         resume(here)
 
 
+@pytest.mark.parametrize("domain", ["image", "audio", "molecule"])
+def test_a_checkpoint_from_before_these_records_is_resumed(domain: str, tmp_path: Path) -> None:
+    golden = Path(__file__).parent.parent / "golden" / domain / "step-00000050"
+    shutil.copytree(golden, tmp_path / "run" / "checkpoints" / golden.name)
+    with pytest.warns(UserWarning, match="no digest of its training data"):
+        resume(tmp_path / "run", steps=51)
+    assert steps_saved(tmp_path / "run" / "checkpoints") == [50, 51]
+
+
 def write_sounds(folder: Path, change: str = "") -> None:
     soundfile = pytest.importorskip("soundfile")
     folder.mkdir(exist_ok=True)
