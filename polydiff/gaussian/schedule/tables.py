@@ -98,6 +98,7 @@ class Discrete(Table):
         log_alpha_bar = torch.log1p(-betas).cumsum(0)
         grid = rescaled(log_alpha_bar) if zero_terminal_snr else log_ratio(log_alpha_bar)
         super().__init__(grid)
+        object.__setattr__(self, "zero_terminal_snr", zero_terminal_snr)
 
 
 def log_ratio(log_alpha_bar: Tensor) -> Tensor:
