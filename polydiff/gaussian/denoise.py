@@ -23,10 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from polydiff.core.conditions import KNOWN, Condition
+from polydiff.core.rules import rules_of
 from polydiff.core.space import Space, State, level_of
 from polydiff.gaussian.schedule.base import Schedule
-from polydiff.gaussian.target import TARGETS
+from polydiff.gaussian.target import SIGNAL, TARGETS
 from polydiff.machine.compiler import need_compiler
+from polydiff.support.errors import UserError
 
 
 class Denoise(Protocol):
@@ -90,6 +92,9 @@ class Denoiser(nn.Module):
         precision: "float32" or "bf16", the autocast precision of the backbone; all else is float32.
         aids: Name -> module with state of the loss (`polydiff.gaussian.loss.Loss.aids`), not used in sampling.
         self_condition: Whether the network is conditioned on its own previous estimate (`gaussian.self_conditioning`).
+
+    Raises:
+        UserError: The target says nothing about the data at pure noise, and the schedule has `zero_terminal_snr`.
     """
 
     def __init__(
@@ -103,6 +108,8 @@ class Denoiser(nn.Module):
         self_condition: bool = False,
     ) -> None:
         super().__init__()
+        if schedule.zero_terminal_snr and SIGNAL in rules_of(TARGETS[target]):
+            raise UserError(f"A schedule with zero_terminal_snr: target={target} {SIGNAL.why}")
         self.backbone = backbone
         self.schedule = schedule
         self.target = target

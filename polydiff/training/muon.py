@@ -109,9 +109,10 @@ def orthogonal(u: Tensor) -> Tensor:
     """Return matrices (.., m, n) with singular values between 0.7 and 1.2, but for those that are 0."""
     a, b, c = POLYNOMIAL
     wide = u.shape[-2] <= u.shape[-1]
-    x = (u if wide else u.mT).to(torch.promote_types(u.dtype, torch.float32))
+    matrices = u.reshape(-1, *u.shape[-2:])
+    x = (matrices if wide else matrices.mT).to(torch.promote_types(u.dtype, torch.float32))
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-12)
     for _ in range(STEPS):
         square = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
-    return x if wide else x.mT
+    return (x if wide else x.mT).reshape(u.shape)

@@ -124,3 +124,15 @@ def test_compile_without_a_compiler_raises_before_the_first_step(monkeypatch: py
     with pytest.raises(UserError, match="needs a C\\+\\+ compiler, and torch finds none"):
         denoiser.compile()
     denoiser.compile(backend="eager")  # this backend needs no compiler
+
+
+@pytest.mark.parametrize("shift", [1.0, 2.0])
+@pytest.mark.parametrize("target", list(TARGETS))
+def test_targets_that_say_nothing_at_pure_noise_need_a_schedule_with_signal(target: str, shift: float) -> None:
+    schedule = SCHEDULES["scaled_linear"](zero_terminal_snr=True, shift=shift)
+    Denoiser(nn.Identity(), SCHEDULES["scaled_linear"](shift=shift), target)
+    if target in ("eps", "score"):
+        with pytest.raises(UserError, match=f"target={target} predicts nothing about the data"):
+            Denoiser(nn.Identity(), schedule, target)
+    else:
+        Denoiser(nn.Identity(), schedule, target)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from optimizer_cases import network
 from torch import nn
 
 from polydiff.contract.sections import OptimConfig
+from polydiff.core.streams import stream
 from polydiff.training.muon import is_matrix, orthogonal
 from polydiff.training.optimizers import OPTIMIZERS
 
@@ -69,3 +71,13 @@ def test_kernels_of_convolutions_are_matrices() -> None:
     moved = (conv.weight.detach() - before).flatten(1)
     values = torch.linalg.svdvals(moved) / (0.2 * 0.01 * 144**0.5)
     assert 0.6 < float(values.min()) <= float(values.max()) < 1.3
+
+
+@pytest.mark.parametrize("lead", [(), (3,), (2, 3), (0, 2)])
+@pytest.mark.parametrize("size", [(9, 12), (12, 9)])
+def test_matrices_may_have_any_leading_axes(lead: tuple[int, ...], size: tuple[int, int]) -> None:
+    u = torch.randn(*lead, *size, generator=stream(0, "u"))
+    found = orthogonal(u)
+    assert found.shape == u.shape
+    for one, matrix in zip(found.reshape(-1, *size), u.reshape(-1, *size), strict=True):
+        torch.testing.assert_close(one, orthogonal(matrix[None])[0], rtol=1e-4, atol=1e-5)

@@ -33,6 +33,10 @@ def ancestral(s0: float, s1: float, eta: float) -> tuple[float, float]:
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"eta must be between 0 and 1, not {eta}.")
+    if s1 > s0:
+        if eta:
+            raise ValueError(f"On rising noise levels, such as {s0:g} to {s1:g}, there is only the ODE: use eta=0.")
+        return s1, 0.0
     up = eta * s1 * math.sqrt(1 - (s1 / s0) ** 2)
     return math.sqrt(max(s1**2 - up**2, 0.0)), up
 
@@ -45,7 +49,7 @@ def ddim(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
     with the small variance.
 
     Arguments:
-        levels: Noise levels.
+        levels: Noise levels. With eta = 0 they may rise from above 0: the rows, run by `run_plan`, are DDIM inversion.
         eta: Strength of noise, in [0, 1].
     """
 

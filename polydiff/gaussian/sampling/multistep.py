@@ -180,15 +180,24 @@ def ipndm(levels: Sequence[float], order: int = 4) -> list[Row]:
 
 
 @SAMPLERS.register("plms")
-def plms(levels: Sequence[float]) -> list[Row]:
+def plms(levels: Sequence[float], sigma_data: float = 1.0) -> list[Row]:
     """Return the rows of PLMS after a first step of Heun (Liu et al., PNDM, 2022, https://arxiv.org/abs/2202.09778)."""
-    return [*steps(levels[:2], trapezoid), *equal_steps(levels[1:], 4, earlier=(1,) if levels[1] > 0 else ())]
+    first = steps(levels[:2], trapezoid, sigma_data=sigma_data)
+    return [*first, *equal_steps(levels[1:], 4, earlier=starts(first, levels[:1]) if levels[1] > 0 else ())]
 
 
 @SAMPLERS.register("pndm")
-def pndm(levels: Sequence[float]) -> list[Row]:
+def pndm(levels: Sequence[float], sigma_data: float = 1.0) -> list[Row]:
     """Return the rows of PNDM: 3 steps of Runge-Kutta 4, then PLMS (Liu et al., 2022, https://arxiv.org/abs/2202.09778)."""
-    return [*steps(levels[:4], classical), *equal_steps(levels[3:], 4, earlier=(3, 7, 11))]
+    first = steps(levels[:4], classical, sigma_data=sigma_data)
+    return [*first, *equal_steps(levels[3:], 4, earlier=starts(first, levels[:3]))]
+
+
+def starts(rows: Sequence[Row], levels: Sequence[float]) -> list[int]:
+    """Return the places, newest first, of the slopes at the starts of steps in the history after single-step rows."""
+    last = {row.at: i for i, row in enumerate(rows)}  # the step before may evaluate its end at the same level
+    places = [last[s] for s in levels if s in last]
+    return [len(rows) - 1 - place for place in reversed(places)]
 
 
 @SAMPLERS.register("unipc")

@@ -2,7 +2,8 @@ r"""Single-step samplers, with several evaluations a step: Heun, DPM-Solver-2 an
 
 A step has stages. Each is a combination of the state x at the start of the step and the slopes of the stages before,
 x_stage = a x + sum_j b_j m_j. `staged` converts stages to rows, each of which starts from the stage before. A stage at
-s = 0 cannot be evaluated, so the step to 0 is Euler's.
+s = 0 cannot be evaluated, so the step to 0 is Euler's. So is a step from far above the data that a method for eps would
+overshoot (`safe`), as on a schedule that starts at s = 1e5.
 
 Symbols: s noise level, r = s_1 / s_0 and h = log(s_0 / s_1) for a step from s_0 to s_1, D estimate of the clean state,
 eps = (x - D) / s, m_j slopes: eps, or D in DPM-Solver++.
@@ -62,18 +63,50 @@ def euler_step(s0: float, s1: float) -> list[Stage]:
     return [Stage(s0, s1, 1.0, (s1 - s0,))]
 
 
-def steps(levels: Sequence[float], one: Step, eta: float = 0.0) -> list[Row]:
-    """Return the rows of a method for eps, with Euler's step to 0.
+FAR_STDS = 20.0
+"""Noise level, in standard deviations of the data, above which a state is almost noise alone."""
+OVERSHOOT = 0.05
+"""Largest error of a step from there on Gaussian data, as a share of the exact state."""
+
+
+def gaussian_error(stages: Sequence[Stage], sd: float) -> float:
+    """Return the error of a step for eps on data N(0, sd^2), as a share of the exact state sqrt(s^2 + sd^2)."""
+    x, slopes = 1.0, []
+    for at, _, a, b in stages:
+        slopes.append(x * at / (at**2 + sd**2))
+        x = a + sum(factor * m for factor, m in zip(b, slopes, strict=True))
+    return abs(x * math.hypot(stages[0].at, sd) / math.hypot(stages[-1].to, sd) - 1)
+
+
+def safe(stages: Sequence[Stage], sd: float) -> Sequence[Stage]:
+    """Return the stages of a step for eps, or Euler's step where the method would overshoot.
+
+    Far above the data eps hardly changes along a trajectory, but methods of higher order multiply its small change near
+    s_1 by the length of the step. Heun's step from 1e5 to 60 adds 14 standard deviations of the data.
+
+    Arguments:
+        stages: The stages of the step.
+        sd: Standard deviation of the data.
+    """
+    first, last = stages[0].at, stages[-1].to
+    error = gaussian_error(stages, sd) if first > FAR_STDS * sd else 0.0
+    euler = euler_step(first, last)
+    return euler if error > OVERSHOOT and gaussian_error(euler, sd) < error else stages
+
+
+def steps(levels: Sequence[float], one: Step, eta: float = 0.0, sigma_data: float = 1.0) -> list[Row]:
+    """Return the rows of a method for eps, with Euler's step to 0 and where the method would overshoot (`safe`).
 
     Arguments:
         levels: Noise levels.
         one: (s_0, s_1) -> the stages of one step.
         eta: Strength of noise, as in ancestral sampling (`ancestral`); 0: none.
+        sigma_data: Standard deviation of the data.
     """
     rows: list[Row] = []
     for s0, s1 in pairwise(levels):
         down, up = ancestral(s0, s1, eta)
-        rows += staged(one(s0, down) if down > 0 else euler_step(s0, down))
+        rows += staged(safe(one(s0, down), sigma_data) if down > 0 else euler_step(s0, down))
         rows[-1] = rows[-1]._replace(C=up, to=s1)
     return rows
 
@@ -86,7 +119,12 @@ def trapezoid(s0: float, s1: float) -> list[Stage]:
 
 @SAMPLERS.register("heun")
 def heun(
-    levels: Sequence[float], churn: float = 0.0, low: float = 0.0, high: float = math.inf, noise: float = 1.0
+    levels: Sequence[float],
+    churn: float = 0.0,
+    low: float = 0.0,
+    high: float = math.inf,
+    noise: float = 1.0,
+    sigma_data: float = 1.0,
 ) -> list[PlanRow]:
     """Return the rows of Heun's method with churn, order 2 (Karras et al., 2022, algorithms 1 and 2).
 
@@ -98,6 +136,7 @@ def heun(
         low: S_tmin, the lowest noise level at which noise is added.
         high: S_tmax, the highest noise level at which noise is added.
         noise: S_noise, the standard deviation of the noise, relative to the one that fits the raised noise level.
+        sigma_data: Standard deviation of the data, for steps from far above it.
 
     Raises:
         ValueError: `churn` or `noise` is negative.
@@ -111,12 +150,12 @@ def heun(
         raised = s0 * (1 + gamma) if gamma > 0 and low <= s0 <= high else s0
         if raised > s0:
             rows.append(Renoise(raised, C=noise * math.sqrt(raised**2 - s0**2)))
-        rows += steps([raised, s1], trapezoid)
+        rows += steps([raised, s1], trapezoid, sigma_data=sigma_data)
     return rows
 
 
 @SAMPLERS.register("dpm2")
-def dpm2(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
+def dpm2(levels: Sequence[float], eta: float = 0.0, sigma_data: float = 1.0) -> list[Row]:
     """Return the rows of DPM-Solver-2, the midpoint method in log s, order 2 (Lu et al., 2022).
 
     https://arxiv.org/abs/2206.00927
@@ -124,17 +163,18 @@ def dpm2(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
     Arguments:
         levels: Noise levels.
         eta: Strength of noise, as in ancestral sampling; 0: none.
+        sigma_data: Standard deviation of the data, for steps from far above it.
     """
 
     def midpoint(s0: float, s1: float) -> list[Stage]:
         middle = math.sqrt(s0 * s1)
         return [Stage(s0, middle, 1.0, (middle - s0,)), Stage(middle, s1, 1.0, (0.0, s1 - s0))]
 
-    return steps(levels, midpoint, eta)
+    return steps(levels, midpoint, eta, sigma_data)
 
 
 @SAMPLERS.register("dpm3")
-def dpm3(levels: Sequence[float]) -> list[Row]:
+def dpm3(levels: Sequence[float], sigma_data: float = 1.0) -> list[Row]:
     """Return the rows of DPM-Solver-3 with r_1 = 1/3, r_2 = 2/3, order 3 (Lu et al., 2022, algorithm 2).
 
     https://arxiv.org/abs/2206.00927
@@ -151,13 +191,13 @@ def dpm3(levels: Sequence[float]) -> list[Row]:
             Stage(w, s1, 1.0, (s1 - s0 + l, 0.0, -l)),
         ]
 
-    return steps(levels, third)
+    return steps(levels, third, sigma_data=sigma_data)
 
 
 @SAMPLERS.register("rk4")
-def rk4(levels: Sequence[float]) -> list[Row]:
+def rk4(levels: Sequence[float], sigma_data: float = 1.0) -> list[Row]:
     """Return the rows of the classical Runge-Kutta method in s, order 4 (Kutta, 1901)."""
-    return steps(levels, classical)
+    return steps(levels, classical, sigma_data=sigma_data)
 
 
 def classical(s0: float, s1: float) -> list[Stage]:

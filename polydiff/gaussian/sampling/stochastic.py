@@ -29,6 +29,7 @@ def sa_solver(
     low: float = 0.0,
     high: float = math.inf,
     variable: str = "sigma",
+    limit: float = 4.0,
     sigma_data: float = 1.0,
 ) -> list[Row]:
     """Return the rows of SA-Solver: Adams steps on the SDE of noise strength tau (Xue et al., 2023).
@@ -43,9 +44,10 @@ def sa_solver(
         low: Lowest noise level from which a step adds noise; the paper uses 0.05.
         high: Highest noise level from which a step adds noise; the paper uses 1 or 50.
         variable: Variable in which estimates are interpolated (`VARIABLES`); the paper uses "log".
+        limit: Largest ratio of the weights to those of equal steps, as in `adams`; infinite: the paper's steps.
         sigma_data: Standard deviation of the data, for variables that depend on it.
     """
-    return adams(levels, order, "x0", variable, corrector, tau, low, high, sigma_data=sigma_data)
+    return adams(levels, order, "x0", variable, corrector, tau, low, high, limit=limit, sigma_data=sigma_data)
 
 
 class Scale(NamedTuple):

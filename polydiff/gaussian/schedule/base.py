@@ -53,12 +53,14 @@ class Schedule(ABC):
         sigma_max: Highest noise level s at which a network is trained; sampling starts there.
         suited_times: Name of the distribution of training noise levels that suits the schedule
             (`polydiff.gaussian.loss.TIMES`).
+        zero_terminal_snr: Whether the last state is pure noise, so that a network must predict something about x_0.
     """
 
     frame: ClassVar[Frame]
     suited_times: ClassVar[str] = "uniform"
     sigma_min: float
     sigma_max: float
+    zero_terminal_snr: bool = False
 
     @abstractmethod
     def log_snr(self, t: Tensor) -> Tensor:
@@ -150,6 +152,10 @@ class Shifted(Schedule):
     @property
     def sigma_max(self) -> float:  # type: ignore[override]
         return self.base.sigma_max * self.factor(self.base.trained_times()[1])
+
+    @property
+    def zero_terminal_snr(self) -> bool:  # type: ignore[override]
+        return self.base.zero_terminal_snr
 
     def factor(self, t: float) -> float:
         """Return the factor k_0^(1 - t) k_1^t of the noise level at time t."""

@@ -98,6 +98,7 @@ class Discrete(Table):
         log_alpha_bar = torch.log1p(-betas).cumsum(0)
         grid = rescaled(log_alpha_bar) if zero_terminal_snr else log_ratio(log_alpha_bar)
         super().__init__(grid)
+        object.__setattr__(self, "zero_terminal_snr", zero_terminal_snr)
 
 
 def log_ratio(log_alpha_bar: Tensor) -> Tensor:
@@ -157,7 +158,7 @@ def cosine_betas(T: int = 1000, offset: float = 0.008, beta_max: float = 0.999) 
         offset: s, which keeps the first betas from being too small.
         beta_max: Highest beta.
     """
-    return cut(T, lambda t: torch.cos((t + offset) / (1 + offset) * math.pi / 2) ** 2, beta_max)
+    return cut(T, lambda t: torch.cos((t + offset) / (1 + offset) * math.pi / 2) ** 2, beta_max, offset)
 
 
 @by_betas("sigmoid_betas")
@@ -181,12 +182,27 @@ def sqrt(T: int = 1000, offset: float = 1e-4, beta_max: float = 0.999) -> Tensor
         offset: s.
         beta_max: Highest beta.
     """
-    return cut(T, lambda t: 1 - torch.sqrt(t + offset), beta_max)
+    return cut(T, lambda t: 1 - torch.sqrt(t + offset), beta_max, offset)
 
 
-def cut(T: int, alpha_bar: Callable[[Tensor], Tensor], beta_max: float) -> Tensor:
-    """Return the betas 1 - alpha_bar(i / T) / alpha_bar((i - 1) / T), i = 1 ... T, clipped to beta_max, shape (T,)."""
+def cut(T: int, alpha_bar: Callable[[Tensor], Tensor], beta_max: float, offset: float) -> Tensor:
+    """Return the betas 1 - alpha_bar(i / T) / alpha_bar((i - 1) / T), i = 1 ... T, clipped to beta_max, shape (T,).
+
+    Arguments:
+        T: Number of steps.
+        alpha_bar: Function of times; it may reach 0 in the last step.
+        beta_max: Highest beta.
+        offset: Option of `alpha_bar`, for the message.
+
+    Raises:
+        ValueError: alpha_bar reaches 0 before the last step, or rises.
+    """
     values = alpha_bar(torch.arange(T + 1, dtype=torch.float64) / T)
+    if not bool((values[:-1] > 0).all() and (values.diff() < 0).all()):
+        raise ValueError(
+            f"With T={T}, offset={offset:g}, the signal alpha_bar is not above 0 and falling before the last step. "
+            f"Use an offset of at least 0 and below 1 / T = {1 / T:g}."
+        )
     return (1 - values[1:] / values[:-1]).clamp(max=beta_max)
 
 

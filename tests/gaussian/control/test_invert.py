@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from oracles import GaussianDenoiser, euclidean, packed
 from torch.testing import assert_close
 
-from polydiff.core.space import sqnorm
+from polydiff.core.space import Euclidean, sqnorm
 from polydiff.core.streams import streams
 from polydiff.gaussian.control.invert import decode, encode, interpolate, slerp, strength_level
-from polydiff.gaussian.sampling.execute import sample
+from polydiff.gaussian.sampling.execute import run_plan, sample
+from polydiff.gaussian.sampling.plan import SAMPLERS
 from polydiff.gaussian.sampling.spacing import noise_levels
 from polydiff.gaussian.schedule.base import SCHEDULES
 
@@ -92,3 +93,21 @@ def test_an_edit_keeps_as_much_of_its_beginning_as_the_noise_leaves() -> None:
         shrink = std / math.sqrt(std**2 + s**2)
         assert x.mean().item() == pytest.approx(shrink, abs=5 * shrink * s / (6 * n) ** 0.5 + 5e-3)
         assert x.std().item() == pytest.approx(shrink * s, rel=0.03, abs=5e-3)
+
+
+def test_ddim_on_rising_levels_inverts_ddim_on_falling_ones() -> None:
+    """To first order in the steps; with noise there is no inverse."""
+    space = Euclidean(4, (3,), dtype=torch.float64)
+    exact = GaussianDenoiser(torch.full((4, 3), 0.3, dtype=torch.float64), 0.7)
+    x = space.noise(streams(0, "x", range(4)))
+    errors = []
+    for n in (50, 100):
+        falling = [10 * (0.1 / 10) ** (i / n) for i in range(n + 1)]
+        there = list(run_plan(SAMPLERS["ddim"](falling[::-1]), exact, x, space, None, ()))[-1]
+        assert there.sigma == 10
+        back = list(run_plan(SAMPLERS["ddim"](falling), exact, there.x, space, None, ()))[-1].x
+        errors.append((back - x).abs().max().item())
+    assert errors[0] < 0.1
+    assert errors[1] < 0.6 * errors[0]
+    with pytest.raises(ValueError, match="only the ODE"):
+        SAMPLERS["ddim"]([0.1, 1.0], eta=0.5)

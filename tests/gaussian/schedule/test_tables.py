@@ -78,3 +78,13 @@ def test_polynomial_2_is_the_published_table() -> None:
     gamma = -(np.log(alphas2) - np.log(1 - alphas2))
     found = SCHEDULES["polynomial_2"]().log_snr(torch.arange(T + 1, dtype=torch.float64) / T)
     assert_close(-found, torch.from_numpy(gamma), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("options", [{"T": 1000, "offset": 0.01}, {"T": 20000}, {"offset": -0.1}, {"offset": 1.5}])
+def test_a_table_whose_signal_ends_too_early_names_its_options(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=f"T={options.get('T', 1000)}, offset={options.get('offset', 1e-4):g}.*1 / T"):
+        SCHEDULES["sqrt"](**options)
+
+
+def test_a_smaller_offset_mends_it() -> None:
+    assert len(SCHEDULES["sqrt"](T=20000, offset=1e-5).grid) == 20000
