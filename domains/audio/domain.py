@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from polydiff.contract.abilities import Inspection
 from polydiff.contract.backbone import build_backbone
+from polydiff.contract.data.identity import embedded_identity
+from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.domain import Samples
 from polydiff.contract.fields import to_json
-from polydiff.contract.identity import embedded_identity
-from polydiff.contract.quarantine import Quarantine
 from polydiff.contract.sections import Config
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import Condition, Conditions

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from polydiff.contract.abilities import Inspection
 from polydiff.contract.backbone import build_backbone
+from polydiff.contract.data.identity import embedded_identity, identity
+from polydiff.contract.data.noise_range import suited_range
+from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.fields import Labels
-from polydiff.contract.identity import embedded_identity, identity
-from polydiff.contract.noise_range import suited_range
-from polydiff.contract.quarantine import Quarantine
 from polydiff.contract.sections import Config
 from polydiff.contract.tasks import Enlarge, block_means
 from polydiff.core.condition_batch import blank_conditions

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from polydiff.contract.abilities import Inspection
 from polydiff.contract.backbone import build_backbone
+from polydiff.contract.data.identity import digest_of, identity
+from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.domain import Samples
-from polydiff.contract.identity import digest_of, identity
-from polydiff.contract.quarantine import Quarantine
 from polydiff.contract.sections import Config
 from polydiff.core.conditions import Condition, Conditions, Number
 from polydiff.core.space import Batch, Space, State

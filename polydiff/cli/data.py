@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from polydiff.cli.parsing import Parser, read_words
 from polydiff.cli.tables import table
-from polydiff.contract.splits import scarce
+from polydiff.contract.data.splits import scarce
 from polydiff.support.errors import unknown
 from polydiff.support.yaml_text import one_line_yaml
 

@@ -13,8 +13,8 @@ from polydiff.cli.parsing import OptionalNumber, Parser, config_parser, not_nega
 from polydiff.cli.tables import evaluation_table, help_on_keys, overfit_table, profile_table, table
 from polydiff.config.merge import Settings
 from polydiff.contract.backbone import load_backbone_spec
+from polydiff.contract.data.quarantine import summary_lines
 from polydiff.contract.discover import load_domain_spec, require
-from polydiff.contract.quarantine import summary_lines
 from polydiff.support.errors import UserError, nearest
 from polydiff.support.files import new_numbered_folder, quoted
 from polydiff.support.protocols import provides

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from polydiff.contract.quarantine import Quarantine
+    from polydiff.contract.data.quarantine import Quarantine
     from polydiff.contract.sections import Config
     from polydiff.contract.tasks import Task
     from polydiff.core.space import Batch, Space, State
@@ -155,7 +155,7 @@ class HasIdentity(Protocol):
     """A domain that says which examples it has; a resumed run then sees that its data changed."""
 
     def identity(self, split: str) -> Mapping[str, Any]:
-        """Return the identity of the examples of a split, as `polydiff.contract.identity.identity` computes it."""
+        """Return the identity of the examples of a split, as `polydiff.contract.data.identity.identity` computes it."""
 
 
 class HasQuarantine(Protocol):

@@ -61,7 +61,7 @@ class EnvironmentRecord(Strict):
 
 
 class DataRecord(Strict):
-    """Entry "data" of state.json (`polydiff.contract.identity`)."""
+    """Entry "data" of state.json (`polydiff.contract.data.identity`)."""
 
     count: Count
     names: str

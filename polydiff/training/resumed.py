@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from polydiff.config.keys import leaves
+from polydiff.contract.data.identity import changes, identity_of
 from polydiff.contract.domain import Domain
-from polydiff.contract.identity import changes, identity_of
 from polydiff.contract.sections import Config
 from polydiff.machine.environment import version
 from polydiff.run.folder import Run

@@ -14,8 +14,8 @@ from typing import Any
 from polydiff.config.merge import Settings
 from polydiff.config.processes import process_of
 from polydiff.contract.abilities import quarantine_of
+from polydiff.contract.data.quarantine import keep
 from polydiff.contract.domain import Domain
-from polydiff.contract.quarantine import keep
 from polydiff.contract.sections import Config
 from polydiff.core.process import Generates
 from polydiff.gallery.sets import write_samples
@@ -49,7 +49,7 @@ class Session:
         training: Module, moving average, optimizer and step.
         seconds: Seconds of training so far, those of earlier sessions included.
         parents: Records of the runs that its configuration names (`polydiff.run.parents`).
-        data: Identity of its training examples (`polydiff.contract.identity`); None: the domain does not tell.
+        data: Identity of its training examples (`polydiff.contract.data.identity`); None: the domain does not tell.
     """
 
     run: Run

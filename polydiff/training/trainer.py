@@ -15,9 +15,9 @@ from polydiff.config.data_defaults import with_data_defaults
 from polydiff.config.merge import Settings, resolve
 from polydiff.config.processes import build_denoiser, process_of
 from polydiff.config.saved import config_from, resolved_text
+from polydiff.contract.data.identity import identity_of
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
-from polydiff.contract.identity import identity_of
 from polydiff.contract.sections import Config
 from polydiff.gallery.sets import write_samples
 from polydiff.machine.device import pick_device

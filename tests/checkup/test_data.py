@@ -13,7 +13,7 @@ from PIL import Image
 from polydiff.checkup.data import guess
 from polydiff.cli import main
 from polydiff.contract.abilities import quarantine_of
-from polydiff.contract.quarantine import Quarantine, keep, summary_lines
+from polydiff.contract.data.quarantine import Quarantine, keep, summary_lines
 from polydiff.support.errors import UserError
 
 

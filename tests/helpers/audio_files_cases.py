@@ -9,7 +9,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from polydiff.contract.quarantine import Quarantine
+from polydiff.contract.data.quarantine import Quarantine
 from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.data.catalogue import catalogue
 from polydiff.domains.audio.data.crops import Header

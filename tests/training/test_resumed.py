@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 from tiny_runs import tiny
 
 from polydiff.cli import main
+from polydiff.contract.data.identity import changes, identity, identity_of
 from polydiff.contract.discover import build_domain
-from polydiff.contract.identity import changes, identity, identity_of
 from polydiff.run.checkpoint import latest, write_files
 from polydiff.run.folder import Run, steps_saved
 from polydiff.support.errors import UserError

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from polydiff.contract.quarantine import Quarantine
-from polydiff.contract.splits import NAMES, outside_of, split_folders
+from polydiff.contract.data.quarantine import Quarantine
+from polydiff.contract.data.splits import NAMES, outside_of, split_folders
 from polydiff.domains.audio.data.crops import Place
 from polydiff.domains.audio.data.formats.text import (
     TABLES,

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.fields import Embedding, Field, Labels, Real, checked_vectors, read_array
-from polydiff.contract.quarantine import Quarantine
 from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.data.catalogue import Entry
 from polydiff.domains.audio.data.crops import Place, opened_bytes

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polydiff.contract.data.identity import identity
+from polydiff.contract.data.quarantine import Quarantine
+from polydiff.contract.data.splits import TEST, TRAIN, assign, counts, scarce
 from polydiff.contract.fields import Field
-from polydiff.contract.identity import identity
-from polydiff.contract.quarantine import Quarantine
-from polydiff.contract.splits import TEST, TRAIN, assign, counts, scarce
 from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.data.catalogue import catalogue
 from polydiff.domains.audio.data.columns import LABEL, chosen, embeddings, fields_of, types_of, values_of, vectors
@@ -193,7 +193,7 @@ def check_formats(sounds: Sequence[Sound], data: AudioData) -> None:
 def split(
     sounds: Sequence[Sound], share: float, classes: Sequence[str] | None = None
 ) -> tuple[dict[str, list[Sound]], list[Sound]]:
-    """Return the sounds by split, and the unused ones of a validation split beside a test split (`contract.splits`).
+    """Return the sounds by split, and the unused ones of a validation split beside a test split (`splits`).
 
     Arguments:
         sounds: Usable sounds.

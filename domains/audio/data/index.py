@@ -11,11 +11,11 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 
-from polydiff.contract.quarantine import Quarantine
+from polydiff.contract.data.quarantine import Quarantine
 from polydiff.domains.audio import optional_imports as optional
 from polydiff.domains.audio.data.catalogue import Entry
 from polydiff.domains.audio.data.crops import (
@@ -200,10 +200,9 @@ def look(place: Place) -> Facts:
 def marks_of(place: Place) -> set[str]:
     """Return the marks of a file's format; raise ValueError if it holds fewer samples than its header states."""
     with opened_bytes(place) as file:
-        binary = cast(BinaryIO, file)
-        if missing := missing_bytes(binary):
+        if missing := missing_bytes(file):
             raise ValueError(f"it is truncated: its header states {missing} bytes more of samples")
-        marks = ogg_faults(binary)
+        marks = ogg_faults(file)
     return marks | ({"mended"} if mp3_header(place, place.path.stat().st_mtime_ns) else set())
 
 

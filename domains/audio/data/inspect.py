@@ -12,8 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from polydiff.contract.abilities import Inspection
-from polydiff.contract.quarantine import Quarantine
-from polydiff.contract.statistics import check_finite
+from polydiff.contract.data.quarantine import Quarantine
+from polydiff.contract.data.statistics import check_finite
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.data.catalogue import Entry, catalogue
 from polydiff.domains.audio.data.clips import Clips

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.fields import Field
-from polydiff.contract.quarantine import Quarantine
 from polydiff.domains.audio.config import AudioData
 
 Values = Mapping[str, Any]

@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from polydiff.contract.quarantine import Quarantine
-from polydiff.contract.splits import TEST, TRAIN, assign, counts, outside_of, scarce, split_folders
+from polydiff.contract.data.quarantine import Quarantine
+from polydiff.contract.data.splits import TEST, TRAIN, assign, counts, outside_of, scarce, split_folders
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data.files import EARLIER, KINDS, SUFFIXES, Facts, load
 from polydiff.domains.image.data.source import Source, Split, centre

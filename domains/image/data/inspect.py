@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from polydiff.contract.noise_range import MARGIN, needed
+from polydiff.contract.data.noise_range import MARGIN, needed
 from polydiff.domains.image.config import ImageConfig
 from polydiff.domains.image.data.source import Source
 

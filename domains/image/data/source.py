@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polydiff.contract.quarantine import Quarantine
+from polydiff.contract.data.quarantine import Quarantine
 from polydiff.core.streams import permutation
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data.files import Facts

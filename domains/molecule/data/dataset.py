@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from polydiff.contract.quarantine import Quarantine
+from polydiff.contract.data.quarantine import Quarantine
 from polydiff.domains.molecule.chemistry.composition import COMPOSITION, FORMULA, symbols
 from polydiff.domains.molecule.chemistry.geometry import Rejected
 from polydiff.domains.molecule.chemistry.sizes import ATOMS
@@ -176,7 +176,7 @@ def warn_about_rejected(library: Library, source: str) -> None:
 
 
 def quarantine_of(library: Library, place: str) -> Quarantine:
-    """Return how many molecules a data set holds and which are left out (`polydiff.contract.quarantine`)."""
+    """Return how many molecules a data set holds and which are left out (`polydiff.contract.data.quarantine`)."""
     notes = {text.split(" (")[0]: text for text in (*rejection_reasons(library), *remarks(library))}
     return Quarantine(place, "molecules", library.found, sum(library.rejected.values()), notes=notes)
 

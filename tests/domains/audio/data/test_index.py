@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from audio_files_cases import RATE, folder_of, headers, settings, sound, write
 
-from polydiff.contract.quarantine import Quarantine
+from polydiff.contract.data.quarantine import Quarantine
 from polydiff.domains.audio.data import index as indexing
 from polydiff.domains.audio.data.catalogue import catalogue
 from polydiff.domains.audio.data.folder import Folder

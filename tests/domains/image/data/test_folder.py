@@ -18,7 +18,7 @@ from PIL import Image
 
 from polydiff.config.merge import resolve
 from polydiff.config.saved import config_from
-from polydiff.contract.quarantine import keep, summary_lines
+from polydiff.contract.data.quarantine import keep, summary_lines
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data.files import KINDS, SUFFIXES, read
 from polydiff.domains.image.data.folder import folder

@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from polydiff.contract.noise_range import needed, suited_range
+from polydiff.contract.data.noise_range import needed, suited_range
 from polydiff.domains.image.config import ImageConfig
 
 FREE = {"schedule_options", "loss.times", "loss.times_options"}

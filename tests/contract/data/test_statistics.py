@@ -1,4 +1,4 @@
-"""Tests of `polydiff.contract.statistics`."""
+"""Tests of `polydiff.contract.data.statistics`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from polydiff.config.merge import resolve
+from polydiff.contract.data.statistics import check_finite
 from polydiff.contract.discover import build_domain
-from polydiff.contract.statistics import check_finite
 from polydiff.domains.image.domain import Image
 from polydiff.support.errors import UserError
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polydiff.contract.splits import ALL, assign, counts, lot, scarce, split_folders
+from polydiff.contract.data.splits import ALL, assign, counts, lot, scarce, split_folders
 
 NAMES = st.lists(st.text(min_size=1), min_size=2, max_size=30, unique=True)
 
