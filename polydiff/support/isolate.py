@@ -74,7 +74,7 @@ def kept_streams() -> Iterator[None]:
     for number in (1, 2):
         with suppress(OSError):  # a program may run without this stream
             copies[number] = os.dup(number)
-    sys.stdout = sys.stderr = Unclosable(sys.stderr)  # type: ignore[assignment]
+    sys.stdout = sys.stderr = Unclosable(sys.stderr)
     try:
         yield
     finally:
