@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from polydiff.core.space import Batch as Batch
     from polydiff.core.space import Euclidean as Euclidean
     from polydiff.core.space import Space as Space
+    from polydiff.core.space import normal as normal
     from polydiff.core.streams import stream as stream
     from polydiff.core.streams import streams as streams
     from polydiff.gaussian.denoise import Denoise as Denoise
@@ -67,6 +68,7 @@ _HOMES = {
         "Batch",
         "Euclidean",
         "Space",
+        "normal",
     ),
     "core.streams": (
         "stream",

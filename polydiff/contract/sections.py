@@ -82,7 +82,7 @@ class DataConfig(Section):
     embedded: ClassVar[str] = ""
     files: ClassVar[str] = ""
 
-    name: str
+    name: str = "data"
     """Data set: the domain's embedded one, or the kind of files to read."""
     path: Path | None = None
     """Folder or file of your own data; None: the embedded data set."""

@@ -188,7 +188,10 @@ class Euclidean:
 
 
 def normal(
-    generators: Sequence[torch.Generator], shape: Sequence[int], device: Device, dtype: torch.dtype = torch.float32
+    generators: Sequence[torch.Generator],
+    shape: Sequence[int],
+    device: Device = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Return standard normal numbers (B, *shape), one generator a sample. All noise of states is drawn here.
 

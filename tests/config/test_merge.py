@@ -314,3 +314,12 @@ def test_train_and_sample_take_values_of_numpy(tmp_path: Path) -> None:
     assert plan["spacing_options"] == {"levels": [2.0, 1.5, 1.0]}
     with pytest.raises(UserError, match="steps=lots: should be a valid integer"):
         model.sample(1, steps="lots")  # type: ignore[arg-type]
+
+
+def test_the_name_of_a_data_set_has_a_default() -> None:
+    from polydiff.contract.sections import DataConfig
+
+    class Plain(DataConfig):
+        """A section of a new domain without a name."""
+
+    assert Plain().name == "data"

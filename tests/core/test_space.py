@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from oracles import dense, euclidean, packed
 from torch.testing import assert_close
 
-from polydiff.core.space import Repeats, Space, level_of, per_sample, shared_level, sqnorm
+import polydiff
+from polydiff.core.space import Euclidean, Repeats, Space, level_of, per_sample, shared_level, sqnorm
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.support.protocols import provides
@@ -77,3 +78,11 @@ def test_molecules_are_repeated_once(space: Space) -> None:
     assert provides(space, Repeats)
     assert space.repeat(2) is space.repeat(2)
     assert space.repeat(3).batch == 6
+
+
+def test_normal_numbers_of_a_row_come_from_its_generator_alone() -> None:
+    rows = polydiff.normal(polydiff.streams(3, "noise", range(4)), (2, 5))
+    assert rows.shape == (4, 2, 5)
+    alone = polydiff.normal(polydiff.streams(3, "noise", [2]), (2, 5))
+    assert torch.equal(alone[0], rows[2])
+    assert torch.equal(rows, Euclidean(4, (2, 5)).noise(polydiff.streams(3, "noise", range(4))))
