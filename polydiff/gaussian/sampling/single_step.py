@@ -65,8 +65,8 @@ def euler_step(s0: float, s1: float) -> list[Stage]:
 
 FAR_STDS = 20.0
 """Noise level, in standard deviations of the data, above which a state is almost noise alone."""
-OVERSHOOT = 0.05
-"""Largest error of a step from there on Gaussian data, as a share of the exact state."""
+OVERSHOOT, OVERSHOOT_NEAR = 0.05, 1.0
+"""Largest error of a step on Gaussian data, a share of the exact state: from far above the data, and from elsewhere."""
 
 
 def gaussian_error(stages: Sequence[Stage], sd: float) -> float:
@@ -89,9 +89,10 @@ def safe(stages: Sequence[Stage], sd: float) -> Sequence[Stage]:
         sd: Standard deviation of the data.
     """
     first, last = stages[0].at, stages[-1].to
-    error = gaussian_error(stages, sd) if first > FAR_STDS * sd else 0.0
+    error = gaussian_error(stages, sd)
     euler = euler_step(first, last)
-    return euler if error > OVERSHOOT and gaussian_error(euler, sd) < error else stages
+    most = OVERSHOOT if first > FAR_STDS * sd else OVERSHOOT_NEAR
+    return euler if error > most and gaussian_error(euler, sd) < error else stages
 
 
 def steps(levels: Sequence[float], one: Step, eta: float = 0.0, sigma_data: float = 1.0) -> list[Row]:

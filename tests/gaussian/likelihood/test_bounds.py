@@ -145,3 +145,30 @@ def test_bits_of_discrete_data_fall_to_their_entropy() -> None:
     flow = flow_bound(denoiser, few, streams(0, "eps", range(20)), units=some, rtol=1e-4, atol=1e-4)
     assert bits(flow.nats) == pytest.approx(-weights.log2()[which[:20]].mean().item(), abs=0.02)
     assert flow.parts["decoder"].abs().max() < 1e-6  # at s = 0.01 the values are known
+
+
+class Uniform:
+    """The denoiser of the uniform density of unit variance, which knows no bins."""
+
+    schedule, sigma_data, half = EDM(1e-4, 80.0), 1.0, math.sqrt(3)
+
+    def __call__(self, x: State, sigma: Tensor, space: Space, cond: object = None) -> State:
+        s = space.expand(sigma.to(x))
+        low, high = (-self.half - x) / s, (self.half - x) / s
+        mass = (torch.special.ndtr(high) - torch.special.ndtr(low)).clamp(min=1e-300)
+        return x + s * ((-(low**2) / 2).exp() - (-(high**2) / 2).exp()) / math.sqrt(2 * math.pi) / mass
+
+
+def test_a_low_level_of_the_decoder_costs_bits_if_the_bins_are_unknown() -> None:
+    """Uniform data of 256 levels, 8 bits; docs/likelihood.md shows the table."""
+    n, d, width = 200, 64, 2 * Uniform.half / 256
+    level = torch.randint(0, 256, (n, d), generator=stream(0, "levels"))
+    x = (level.double() + 0.5) * width - Uniform.half
+    low, high = x - width / 2, x + width / 2
+    low[level == 0], high[level == 255] = -math.inf, math.inf
+    units, space = Units(low, high, torch.zeros(n, dtype=torch.float64)), Euclidean(n, (d,), dtype=torch.float64)
+    for bins, bits in ((1 / 4, 8.23), (1 / 2, 8.03), (1, 8.00)):
+        found = continuous_vlb(
+            Uniform(), Batch(x, space), streams(0, "e", range(n)), draws=32, units=units, lowest=bins * width
+        )
+        assert found.nats.mean().item() / d / math.log(2) == pytest.approx(bits, abs=0.05)
