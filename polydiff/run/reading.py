@@ -73,8 +73,8 @@ class State(Strict):
     """Keys of state.json that polydiff reads."""
 
     step: Count
-    config: dict[str, Any]
-    statistics: dict[str, Any]
+    config: dict[str, Any] = {}
+    statistics: dict[str, Any] = {}
     provenance: dict[str, str] = {}
     seconds: float = Field(0.0, ge=0)
     examples: Count | None = None

@@ -45,14 +45,14 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def parse_record(line: bytes) -> dict[str, Any] | None:
-    """Return a line of metrics.jsonl: an object with a step and numbers; None if it is something else."""
+    """Return a line of metrics.jsonl: an object with a step, and numbers or null; None if it is something else."""
     try:
         record = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
     if not isinstance(record, dict) or type(record.get("step")) is not int or not 0 <= record["step"] < 10**15:
         return None
-    numbers = all(is_number(value) for key, value in record.items() if key != "bins")
+    numbers = all(value is None or is_number(value) for key, value in record.items() if key != "bins")
     return record if numbers and are_bins(record.get("bins", {})) else None
 
 

@@ -99,7 +99,8 @@ def test_a_table_is_of_the_domain_whose_column_it_has(tmp_path: Path) -> None:
         "f.jsonl": "no JSON",
         "g.tsv": "\0",
     }.items():
-        with pytest.raises(UserError, match=r"its domain is unclear .*audio: path; molecule: smiles\)\. Set --domain"):
+        columns = r"audio: path, file_name; molecule: smiles"
+        with pytest.raises(UserError, match=rf"its domain is unclear .*{columns}\)\. Set --domain"):
             guess(table(name, text))
 
 

@@ -360,7 +360,7 @@ def test_train_help_shows_the_keys_of_one_domain(capsys: pytest.CaptureFixture[s
     assert main(["train", "-d", "ring", "backbone.name=egnn", "--help"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"data\.radius=1\.4 +Radius of the ring\. \(number\)", out)
-    assert re.search(r"train\.steps=6 +Number of optimizer steps\. \(int >=1\)", out)
+    assert re.search(r"train\.steps=6 +Number of optimizer steps\. \(int >=1", out)
     assert "backbone.cutoff" in out
     assert "data.sample_rate" not in out
 

@@ -179,8 +179,9 @@ def test_the_core_page_trains_and_samples() -> None:
 
 
 def test_the_python_of_the_page_on_likelihoods_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = blocks("docs/likelihood.md", "python")
-    exec(code, {})
+    scope: dict[str, Any] = {}
+    for code in blocks("docs/likelihood.md", "python"):
+        exec(code, scope)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["continuous", "chain", "flow", "log"]
     bound, truth = (float(lines[2].split()[i]) for i in (1, 3))

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from tiny_runs import tiny
 
 from polydiff.cli import main
-from polydiff.contract import quarantine
+from polydiff.contract.data import quarantine
 from polydiff.model.model import Model
 from polydiff.report.page import write_report
 from polydiff.run.checkpoint import Checkpoint, latest, pack, write_files
