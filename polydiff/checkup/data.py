@@ -24,6 +24,8 @@ MAX_FILES = 20_000
 
 TABLES = frozenset({".csv", ".tsv", ".jsonl"})
 """Suffixes of tables, which files of any domain may lie beside."""
+FILE_COLUMNS = ("path", "file")
+"""Parts of the names of columns that name files, which may be of any domain."""
 LINE = 2**16
 """Characters of a table's first line that are read."""
 
@@ -35,7 +37,12 @@ def inspect(domain: str, path: Path, words: Mapping[str, str]) -> Inspection:
         domain: Name of the domain.
         path: Folder or file, the value of data.path.
         words: Further configuration keys, with values as text.
+
+    Raises:
+        UserError: There is no such path, or the configuration is wrong.
     """
+    if not path.exists():
+        raise UserError(f"There is no {path}.")
     require(load_domain_spec(domain))
     config = resolve(domain, words=words, values={"data.path": path}).config
     factory = load(load_domain_spec(domain).factory)
@@ -94,6 +101,8 @@ def domain_of_table(path: Path, specs: Sequence[DomainSpec]) -> str:
     """
     columns = columns_of(path)
     known = [spec.name for spec in specs if any(word in name.lower() for word in spec.columns for name in columns)]
+    if len(known) == 1 and not any(word in name.lower() for word in FILE_COLUMNS for name in columns):
+        return known[0]  # the table holds the data themselves, whatever lies beside it
     beside = most_voted(Counter(suffix for suffix in suffixes(path.parent) if suffix not in TABLES), specs)
     if len(known) == 1 and beside in (None, known[0]):
         return known[0]

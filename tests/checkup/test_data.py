@@ -104,11 +104,23 @@ def test_a_table_is_of_the_domain_whose_column_it_has(tmp_path: Path) -> None:
             guess(table(name, text))
 
 
-@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl", "molecules.csv"])
+def test_a_table_of_molecules_is_one_whatever_lies_beside_it(tmp_path: Path) -> None:
+    pictures(tmp_path, 3)
+    (tmp_path / "own.csv").write_text("smiles,boiling\nCCO,78\n")
+    assert guess(tmp_path / "own.csv") == "molecule"
+
+
+def test_a_path_that_does_not_exist_is_an_error_in_every_domain(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["nowhere"], ["nowhere", "--domain", "image"], ["nowhere.csv", "--domain", "molecule"]):
+        assert main(["data", "check", *words]) == 2
+        assert f"There is no {Path(words[0]).absolute()}." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl"])
 def test_a_table_beside_pictures_is_no_table_of_molecules(tmp_path: Path, name: str) -> None:
     pictures(tmp_path, 3)
     lines = {"metadata.csv": "file_name,text\na/0.png,x\n", "metadata.jsonl": '{"file_name": "a/0.png"}\n'}
-    (tmp_path / name).write_text(lines.get(name, "smiles\nCCO\n"))
+    (tmp_path / name).write_text(lines[name])
     with pytest.raises(UserError, match=r"beside files of the domain image\. Check their folder"):
         guess(tmp_path / name)
     for i in range(9):

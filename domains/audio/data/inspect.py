@@ -57,7 +57,8 @@ def inspect_sounds(
             found.advice = advised(sounds, data, set_keys)
         trained(config, found, prepare)
     except UserError as error:
-        found.problems.append(str(error).partition("\n")[0])
+        lines = str(error).splitlines()  # those between are the list of excluded files, which is printed anyway
+        found.problems.append(lines[0] if len(lines) == 1 else f"{lines[0].removesuffix(':')}. {lines[-1]}")
     return found
 
 

@@ -107,7 +107,7 @@ def scan(root: Path, quarantine: Quarantine, suffixes: frozenset[str] = SUFFIXES
             f"data.path={root.parent}; tables and captions are not read."
         )
     if not root.is_dir():
-        raise UserError(f"data.path={root} is not a folder.")
+        raise UserError(f"data.path={root}: there is no such folder.")
     odd: dict[str, str] = {}
     ignored: Counter[str] = Counter()
     names = [path.relative_to(root).as_posix() for path in files_under(root, suffixes, odd=odd, ignored=ignored)]

@@ -59,7 +59,10 @@ class Quarantine:
     def check(self) -> None:
         """Raise UserError if too large a share of the data set is excluded."""
         if len(self.reasons) > MOST * self.found:
-            raise UserError(f"{self.text()}\nRemove or repair them; `polydiff data check {self.place}` lists all.")
+            raise UserError(
+                f"{self.text()}\nThese are more than {MOST:.0%}, so training does not start. Remove or repair them; "
+                f"`polydiff data check {self.place}` lists all."
+            )
 
     def text(self) -> str:
         """Return the number of excluded data and the first of them, one per line."""

@@ -197,7 +197,7 @@ def test_a_folder_with_too_few_images_raises_an_error(n: int, tmp_path: Path) ->
 
 
 def test_a_folder_that_is_not_there_raises_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is not a folder"):
+    with pytest.raises(UserError, match="nowhere: there is no such folder"):
         folder(settings(tmp_path / "nowhere"))
 
 
