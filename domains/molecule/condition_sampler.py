@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.contract.fields import warn_if_far
+from polydiff.contract.fields import decimal_comma, warn_if_far
 from polydiff.domains.molecule.chemistry.composition import (
     COMPOSITION,
     FORMULA,
@@ -233,5 +233,5 @@ def parse_number(name: str, text: str, counts: Sequence[str]) -> float:
     least = 1 if name == ATOMS else 0
     if not math.isfinite(value) or (name in counts and (value < least or value != int(value))):
         kind = f"a whole number of at least {least}" if name in counts else "a number"
-        raise UserError(f"{name}={text}: {name} must be {kind}.")
+        raise UserError(f"{name}={text}: {name} must be {kind}.{decimal_comma(text)}")
     return value

@@ -145,6 +145,8 @@ def resume(words: Sequence[str]) -> int:
     args, rest = parser.parse_known_args(words)
     steps = requested_steps(args.run, read_words(rest))
     total = steps or planned_steps(args.run)
+    if saved_state(args.run)["step"] == total:
+        log(f"All {total:,} steps are done. Set train.steps=N to train longer.")
 
     def work(progress: TrainingProgress) -> Path:
         return trainer.resume(args.run, steps, progress, args.allow_changed_data)

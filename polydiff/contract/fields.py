@@ -229,8 +229,13 @@ def number(name: str, wanted: Any) -> float:
     except (TypeError, ValueError):
         value = math.inf
     if math.isinf(value):
-        raise UserError(f"{name}={wanted} should be a number, or {ANY}.")
+        raise UserError(f"{name}={wanted} should be a number, or {ANY}.{decimal_comma(wanted)}")
     return value
+
+
+def decimal_comma(wanted: object) -> str:
+    """Return a sentence on the decimal point if a text has a decimal comma; "" if not."""
+    return f" Write {text.replace(',', '.')}." if (text := str(wanted)).count(",") == 1 else ""
 
 
 def warn_if_far(name: str, value: float, known: Sequence[float], std: float) -> None:

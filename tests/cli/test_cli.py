@@ -98,7 +98,9 @@ def test_resume_continues_a_run_and_may_lengthen_it(here: Path, capsys: pytest.C
     assert "step 7/7" in capsys.readouterr().err
     assert main(["resume", "run", "--train.steps", "8", "--judge", "0"]) == 0
     assert steps_saved(here / "run" / "checkpoints")[-1] == 8
-    capsys.readouterr()
+    assert "steps are done" not in capsys.readouterr().err
+    assert main(["resume", "run", "--judge", "0"]) == 0
+    assert "All 8 steps are done. Set train.steps=N to train longer." in capsys.readouterr().err
     said = complaint(capsys, "resume", "run", "optim.lr=3")
     assert "polydiff train -c run/config.resolved.yaml optim.lr=3" in said
     said = complaint(capsys, "resume", "run", "train.stepz=4")

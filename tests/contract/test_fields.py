@@ -137,6 +137,13 @@ def test_values_without_meaning_raise_an_error(tmp_path: Path) -> None:
                 FIELDS[name].request(name, value, 1)
 
 
+def test_a_decimal_comma_in_a_request_is_explained() -> None:
+    with pytest.raises(UserError, match=r"tempo=60,5 should be a number, or any\. Write 60\.5\.$"):
+        FIELDS["tempo"].request("tempo", "60,5", 1)
+    with pytest.raises(UserError, match=r"tempo=fast should be a number, or any\.$"):
+        FIELDS["tempo"].request("tempo", "fast", 1)
+
+
 def test_a_number_far_outside_of_the_data_gives_a_warning() -> None:
     field = Real(100.0, 20.0, (80.0, 90.0, 130.0))
     for far in (59.0, 151.0, -100.0):
