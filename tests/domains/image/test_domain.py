@@ -88,7 +88,7 @@ def test_samples_are_decoded_without_the_data(photos: Image, tmp_path: Path) -> 
     space, cond = (bare := Image(config, statistics)).blank(streams(0, "blank", range(2)), {})
     assert cond is None
     assert [x.shape for x in bare.decode(torch.zeros(2, 3, 16, 16), space)] == [(3, 16, 16)] * 2
-    with pytest.raises(UserError, match="is not a folder"):
+    with pytest.raises(UserError, match="there is no such folder"):
         bare.size("train")
 
 
