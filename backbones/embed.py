@@ -7,7 +7,8 @@ $$ \sin(2 \pi v / \lambda_k), \quad \cos(2 \pi v / \lambda_k), \qquad \lambda_k 
 and passed through a small perceptron (Vaswani et al., 2017, https://arxiv.org/abs/1706.03762). A class has a learned
 vector. A condition that is not given (-1, NaN, a missing name, or no conditions at all) has one learned vector, which
 classifier-free guidance needs (Ho and Salimans, 2022, https://arxiv.org/abs/2207.12598). Sequences become tokens of one
-width; a learned token is always added, so that attention has at least one.
+width; a learned token is always added, so that attention has at least one. The mean of a text's tokens is also part of
+the vector, as that of every sequence in networks without attention to tokens.
 
 For each kind of condition, `ENTRANCES` gives whether it enters a network as part of the vector, as tokens, or as planes
 beside the state. For the vector and for tokens it also gives the module by which it enters; a network makes planes
@@ -26,7 +27,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polydiff.core.conditions import ESTIMATE, Aligned, Classes, Condition, Conditions, Kind, Number, Tokens, given
+from polydiff.backbones.text import DEFAULT, TextEncoder
+from polydiff.contract.sections import TextConfig
+from polydiff.core.conditions import (
+    ESTIMATE,
+    Aligned,
+    Classes,
+    Condition,
+    Conditions,
+    Kind,
+    Number,
+    Text,
+    Tokens,
+    given,
+)
 from polydiff.support.errors import UserError, unknown
 
 Output = Tensor | tuple[Tensor, Tensor]
@@ -37,7 +51,7 @@ class Context(NamedTuple):
     """The noise level and the conditions, embedded.
 
     Attributes:
-        vector: Noise level, classes and numbers, (B, W), ready for a linear layer.
+        vector: Noise level, classes, numbers and the means of texts, (B, W), ready for a linear layer.
         tokens: Sequences, (B, N, W), a learned token first; None for a network without sequences.
         given: Which tokens are given, booleans (B, N).
     """
@@ -131,17 +145,21 @@ class Entrance(NamedTuple):
 
     Attributes:
         port: Part of the vector (B, W), tokens (B, N, W), or planes beside the state, which a network makes itself.
-        make: (kind, W) -> module that takes a value and returns vectors (B, W), or tokens and which of them are given.
+        make: (kind, W, how texts are read) -> module that takes a value and returns vectors (B, W), or tokens and which
+            of them are given.
+        pooled: Whether the mean of the tokens is also part of the vector.
     """
 
     port: Literal["vector", "tokens", "planes"]
-    make: Callable[[Any, int], nn.Module] | None = None
+    make: Callable[[Any, int, TextConfig], nn.Module] | None = None
+    pooled: bool = False
 
 
 ENTRANCES: dict[type[Kind], Entrance] = {
-    Classes: Entrance("vector", lambda kind, width: ClassField(kind.count, width)),
-    Number: Entrance("vector", lambda kind, width: RealField(width)),
-    Tokens: Entrance("tokens", lambda kind, width: TokenField(kind.width, width)),
+    Classes: Entrance("vector", lambda kind, width, text: ClassField(kind.count, width)),
+    Number: Entrance("vector", lambda kind, width, text: RealField(width)),
+    Tokens: Entrance("tokens", lambda kind, width, text: TokenField(kind.width, width)),
+    Text: Entrance("tokens", TextEncoder, pooled=True),
     Aligned: Entrance("planes"),
 }
 
@@ -154,10 +172,10 @@ def entering(conditions: Conditions, port: Literal["vector", "tokens", "planes"]
     return {name: kind for name, kind in sorted(conditions.items()) if ENTRANCES[type(kind)].port == port}
 
 
-def modules(kinds: Conditions, width: int) -> nn.ModuleList:
+def modules(kinds: Conditions, width: int, text: TextConfig) -> nn.ModuleList:
     """Return the module of each kind; a list, since a ModuleDict rejects names such as "type"."""
     makers = [(ENTRANCES[type(kind)].make, kind) for kind in kinds.values()]
-    return nn.ModuleList(make(kind, width) for make, kind in makers if make is not None)
+    return nn.ModuleList(make(kind, width, text) for make, kind in makers if make is not None)
 
 
 class ConditionEmbedding(nn.Module):
@@ -166,13 +184,14 @@ class ConditionEmbedding(nn.Module):
     Arguments:
         conditions: Name -> kind (`polydiff.core.conditions`).
         width: W.
+        text: How texts are read.
     """
 
-    def __init__(self, conditions: Conditions, width: int) -> None:
+    def __init__(self, conditions: Conditions, width: int, text: TextConfig = DEFAULT) -> None:
         super().__init__()
         self.known = tuple(conditions)
         self.kinds = entering(conditions, "vector")
-        self.fields = modules(self.kinds, width)
+        self.fields = modules(self.kinds, width, text)
 
     def forward(self, cond: Condition | None, like: Tensor) -> Tensor:
         """Return vectors shaped as `like` (B, W); 0 if the network has no conditions."""
@@ -187,29 +206,58 @@ class ConditionEmbedding(nn.Module):
         return total
 
 
+class Pool(nn.Module):
+    """The mean of a sequence's given tokens as a vector, and a learned vector of a sequence without any."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.out = nn.Linear(width, width)
+        self.null = nn.Parameter(torch.randn(width))
+
+    def forward(self, tokens: Tensor, there: Tensor) -> Tensor:
+        """Return vectors (B, W) of tokens (B, N, W), of which those with `there`, (B, N), are given."""
+        count = there.sum(1, keepdim=True)
+        mean = torch.where(there[..., None], tokens, 0).sum(1) / count.clamp(min=1)
+        return torch.where(count > 0, self.out(mean), self.null)
+
+
 class TokenEmbedding(nn.Module):
-    """A learned token, then the tokens of all sequences, mapped to one width.
+    """A learned token, then the tokens of all sequences, mapped to one width; and the means of some of them.
 
     Arguments:
         kinds: Name -> kind of those conditions that enter as tokens.
         width: W.
+        text: How texts are read.
+        attended: Whether the network attends to tokens; if not, it receives the mean of every sequence.
     """
 
-    def __init__(self, kinds: Conditions, width: int) -> None:
+    def __init__(self, kinds: Conditions, width: int, text: TextConfig = DEFAULT, attended: bool = True) -> None:
         super().__init__()
-        self.names = tuple(kinds)
-        self.enter = modules(kinds, width)
+        self.kinds = dict(kinds)
+        self.enter = modules(kinds, width, text)
         self.null = nn.Parameter(torch.randn(width))
         self.norm = nn.LayerNorm(width)
+        pooled = [name for name, kind in kinds.items() if ENTRANCES[type(kind)].pooled or not attended]
+        self.pooled = tuple(pooled)
+        self.pools = nn.ModuleList(Pool(width) for _ in pooled)
 
-    def forward(self, cond: Condition | None, batch: int) -> tuple[Tensor, Tensor]:
-        """Return tokens (B, N, W) and which of them are given (B, N)."""
+    def forward(self, cond: Condition | None, batch: int) -> tuple[Tensor, Tensor, Tensor | float]:
+        """Return tokens (B, N, W), which of them are given (B, N), and the sum of the means (B, W)."""
         parts = [(self.null.expand(batch, 1, -1), torch.ones(batch, 1, dtype=torch.bool, device=self.null.device))]
-        for name, enter in zip(self.names, self.enter, strict=True):
-            if (value := (cond or {}).get(name)) is not None:
-                parts.append(enter(value))
-        tokens, there = zip(*parts, strict=True)
-        return self.norm(torch.cat(tokens, 1)), torch.cat(there, 1)
+        means: Tensor | float = 0.0
+        pools = dict(zip(self.pooled, self.pools, strict=True))
+        for (name, kind), enter in zip(self.kinds.items(), self.enter, strict=True):
+            value = (cond or {}).get(name)
+            if value is None and name in pools:
+                value = kind.blank(batch, device=self.null.device)
+            if value is None:
+                continue
+            tokens, there = enter(value)
+            parts.append((tokens, there))
+            if name in pools:
+                means = means + pools[name](self.norm(tokens), there)
+        tokens, given = (torch.cat(part, 1) for part in zip(*parts, strict=True))
+        return self.norm(tokens), given, means
 
 
 class ContextEmbedding(nn.Module):
@@ -218,28 +266,33 @@ class ContextEmbedding(nn.Module):
     Arguments:
         conditions: Name -> kind (`polydiff.core.conditions`).
         width: W.
+        text: How texts are read.
+        attended: Whether the network attends to tokens; if not, the mean of every sequence is part of the vector.
     """
 
-    def __init__(self, conditions: Conditions, width: int) -> None:
+    def __init__(self, conditions: Conditions, width: int, text: TextConfig = DEFAULT, attended: bool = True) -> None:
         super().__init__()
         self.noise = NumberEmbedding(width, shortest=0.5, longest=64.0)
-        self.conditions = ConditionEmbedding(conditions, width)
+        self.conditions = ConditionEmbedding(conditions, width, text)
         sequences = entering(conditions, "tokens")
-        self.tokens = TokenEmbedding(sequences, width) if sequences else None
+        self.tokens = TokenEmbedding(sequences, width, text, attended) if sequences else None
 
     def forward(self, log_sigma: Tensor, cond: Condition | None) -> Context:
         """Return the context of B samples."""
         with torch.autocast(log_sigma.device.type, enabled=False):
             level = self.noise(log_sigma)
-            vector = functional.silu(level + self.conditions(cond, level))
-            return Context(vector, *(self.tokens(cond, len(level)) if self.tokens else ()))
+            vector = level + self.conditions(cond, level)
+            if self.tokens is None:
+                return Context(functional.silu(vector))
+            tokens, there, means = self.tokens(cond, len(level))
+            return Context(functional.silu(vector + means), tokens, there)
 
 
 def singles(conditions: Conditions, network: str) -> Conditions:
-    """Return the conditions. Raise UserError if one is neither part of the vector nor the earlier estimate."""
-    single = entering(conditions, "vector").keys() | {ESTIMATE}
+    """Return the conditions. Raise UserError if one enters as planes, except for the earlier estimate."""
+    planes = entering(conditions, "planes").keys() - {ESTIMATE}
     for name, kind in conditions.items():
-        if name not in single:
+        if name in planes:
             raise UserError(
                 f"The network {network} takes no condition like {name} ({kind.words}); unet does (backbone.name=unet)."
             )

@@ -51,7 +51,7 @@ class MLP(nn.Module):
 
     def __init__(self, config: MLPConfig, *, channels: int, dims: int, conditions: Conditions) -> None:
         super().__init__()
-        self.embed = ContextEmbedding(singles(conditions, config.name), config.hidden)
+        self.embed = ContextEmbedding(singles(conditions, config.name), config.hidden, config.text, attended=False)
         self.self_condition = config.self_condition
         self.stem = nn.Linear(2 * channels + 1 if self.self_condition else channels, config.hidden)
         self.blocks = nn.ModuleList(Block(config.hidden, config.dropout) for _ in range(config.layers))

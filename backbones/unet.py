@@ -89,7 +89,7 @@ class UNet(nn.Module):
         self.patch = self.plane.sides(config.patch)
         self.multiple = self.plane.sides(config.patch * math.prod(config.level_strides))
         self.signals = Signals(conditions, self.plane, config.patch)
-        self.embed = ContextEmbedding(conditions, self.embedding)
+        self.embed = ContextEmbedding(conditions, self.embedding, config.text)
         self.reads = self.embed.tokens is not None
         if self.reads and not (config.attention or full):
             raise UserError("A sequence is read by attention, but no level has it. Name a level in backbone.attention.")

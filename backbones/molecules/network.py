@@ -49,7 +49,7 @@ class MoleculeNet(nn.Module, ABC):
         self.divisor = config.divisor if config.aggregation == "sum" else None
         self.within = config.neighbours_within
         self.geometry = Geometry(config.radial, config.cutoff)
-        self.embed = ContextEmbedding(singles(conditions, config.name), config.hidden)
+        self.embed = ContextEmbedding(singles(conditions, config.name), config.hidden, config.text, attended=False)
         self.stem = nn.Linear(channels, config.hidden) if channels else nn.Embedding(ELEMENTS, config.hidden)
         self.size = nn.Linear(1, config.hidden)
         self.estimate = Estimate(channels, config.hidden, self.geometry) if config.self_condition else None

@@ -21,13 +21,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from polydiff.core.conditions import Classes, Kind, Number, Tokens, given
+from polydiff.contract.captions import Captions
+from polydiff.core.conditions import ANY, Classes, Kind, Number, Tokens, given
 from polydiff.support.errors import UserError, one_line, unknown
 
 KEPT = 1000
 """Most training values of a number that are kept, evenly spaced in rank, to draw new ones from."""
-ANY = "any"
-"""Value of a condition that is not requested."""
 
 
 class Field(Protocol):
@@ -199,7 +198,7 @@ class Embedding:
         return [f"{n} vector{'' if n == 1 else 's'}" if n else ANY for n in lengths]
 
 
-TYPES: Mapping[str, Callable[..., Field]] = {field.type: field for field in (Labels, Real, Embedding)}
+TYPES: Mapping[str, Callable[..., Field]] = {field.type: field for field in (Labels, Real, Embedding, Captions)}
 
 
 def to_json(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -218,8 +217,20 @@ def from_json(fields_json: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:
 
 
 def meanings(fields: Mapping[str, Field]) -> dict[str, Any]:
-    """Return what must be the same for two data sets' conditions to mean the same."""
-    return {name: list(field.names) if isinstance(field, Labels) else field.kind for name, field in fields.items()}
+    """Return what must be the same for two data sets' conditions to mean the same.
+
+    The vocabulary of captions is not compared: other data are read with that of training.
+    """
+
+    def meaning(field: Field) -> Any:
+        match field:
+            case Labels():
+                return list(field.names)
+            case Captions():
+                return field.type
+        return field.kind
+
+    return {name: meaning(field) for name, field in fields.items()}
 
 
 def number(name: str, wanted: Any) -> float:

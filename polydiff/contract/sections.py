@@ -104,6 +104,25 @@ class DataConfig(Section):
         return self
 
 
+class TextConfig(Section):
+    """The transformer that reads captions. It is trained together with the network."""
+
+    width: int = Field(64, ge=1)
+    """Width of its activations."""
+    layers: int = Field(2, ge=0)
+    """Layers; 0: each word is read by itself."""
+    heads: int = Field(4, ge=1)
+    """Attention heads."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of activations dropped."""
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"heads={self.heads} must divide width={self.width}")
+        return self
+
+
 class BackboneConfig(Section):
     """The network."""
 
@@ -113,6 +132,8 @@ class BackboneConfig(Section):
     """Whether the network is conditioned on the sampler's step size; the objective shortcut requires it."""
     self_condition: bool = False
     """Whether the network is conditioned on its previous estimate; every second training step trains for it."""
+    text: TextConfig = TextConfig()
+    """How captions are read; unused without a condition that is text."""
 
 
 class OptimConfig(Section):

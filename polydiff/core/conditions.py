@@ -34,6 +34,9 @@ STEP = "_step"
 ESTIMATE = "_estimate"
 """Name of the condition that holds an earlier estimate of the clean state, in the shape of the state."""
 
+ANY = "any"
+"""Value of a condition that is not requested."""
+
 Condition = Mapping[str, Tensor]
 """Conditions of a batch: name -> tensor (B, ...)."""
 
@@ -172,6 +175,34 @@ class Tokens(Kind):
     @property
     def axes(self) -> tuple[int | str, ...]:
         return "N", self.width
+
+
+@dataclass(frozen=True)
+class Text(Kind):
+    """A text as the numbers of its tokens: (B, N), whole numbers 0 to size - 1, N at most `longest`.
+
+    Arguments:
+        size: Number of different tokens.
+        longest: Largest number of tokens of a text.
+    """
+
+    size: int
+    longest: int
+    dtype = torch.int64
+
+    @property
+    def words(self) -> str:
+        return f"text of up to {self.longest} tokens"
+
+    @property
+    def axes(self) -> tuple[int | str, ...]:
+        return ("N",)
+
+    def fits(self, shape: Sequence[int]) -> bool:
+        return super().fits(shape) and shape[0] <= self.longest
+
+    def in_range(self, value: Tensor) -> bool:
+        return bool(((value >= self.missing) & (value < self.size)).all())
 
 
 @dataclass(frozen=True)

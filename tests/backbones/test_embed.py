@@ -21,6 +21,7 @@ from polydiff.backbones.embed import (
 )
 from polydiff.backbones.unet import UNet
 from polydiff.contract.backbone import build_backbone
+from polydiff.contract.sections import TextConfig
 from polydiff.core.condition_batch import join_conditions
 from polydiff.core.conditions import Aligned, Classes, Kind, Number, Tokens
 from polydiff.core.space import Euclidean
@@ -125,7 +126,7 @@ class Letters(Kind):
 class LetterField(nn.Embedding):
     """Tokens of letters."""
 
-    def __init__(self, kind: Letters, width: int) -> None:
+    def __init__(self, kind: Letters, width: int, text: TextConfig) -> None:
         super().__init__(26, width)
 
     def forward(self, value: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]

@@ -106,7 +106,8 @@ def test_a_token_is_there_unless_a_number_of_it_is_nan() -> None:
     torch.manual_seed(0)
     embed = TokenEmbedding({"a": Tokens(2), "b": Tokens(3)}, 4)
     a = torch.tensor([[[1.0, 2.0], [NAN, 2.0]]])
-    tokens, given = embed({"a": a}, 1)
+    tokens, given, means = embed({"a": a}, 1)
+    assert means == 0
     assert given.tolist() == [[True, True, False]]
     assert tokens.isfinite().all()
     assert embed(None, 2)[0].shape == (2, 1, 4)
@@ -118,12 +119,19 @@ def test_a_sequence_without_attention_raises() -> None:
 
 
 @pytest.mark.parametrize(("config", "dims"), [(MLPConfig(), 0), (EGNNConfig(), 3)], ids=["mlp", "egnn"])
-def test_networks_without_sequences_and_signals_name_one_that_has_them(
+def test_networks_without_signals_name_one_that_has_them(config: MLPConfig | EGNNConfig, dims: int) -> None:
+    with pytest.raises(UserError, match=r"takes no condition like mel.*backbone\.name=unet"):
+        build_backbone(config, channels=2, dims=dims, conditions={"mel": Aligned(1)})
+
+
+@pytest.mark.parametrize(("config", "dims"), [(MLPConfig(), 0), (EGNNConfig(), 3)], ids=["mlp", "egnn"])
+def test_networks_without_attention_to_tokens_read_the_mean_of_a_sequence(
     config: MLPConfig | EGNNConfig, dims: int
 ) -> None:
-    for kind in (Tokens(3), Aligned(1)):
-        with pytest.raises(UserError, match=r"takes no condition like text.*backbone\.name=unet"):
-            build_backbone(config, channels=2, dims=dims, conditions={"text": kind})
+    embed = build_backbone(config, channels=2, dims=dims, conditions={"text": Tokens(3)}).embed
+    a, b = torch.randn(1, 1, 3), torch.randn(1, 1, 3)
+    vectors = [embed(torch.zeros(1), {"text": value}).vector for value in (a, torch.cat([a, b, a, b], 1))]
+    assert float((vectors[0] - vectors[1]).detach().abs().max()) > 1e-3
 
 
 def test_the_whole_network_is_one_graph_and_recomputes(awake: Awake) -> None:

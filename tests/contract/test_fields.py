@@ -14,8 +14,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polydiff.contract.fields import ANY, KEPT, Embedding, Field, Labels, Real, from_json, meanings, to_json
-from polydiff.core.conditions import Number, Tokens
+from polydiff.contract.fields import KEPT, Embedding, Field, Labels, Real, from_json, meanings, to_json
+from polydiff.core.conditions import ANY, Number, Tokens
 from polydiff.core.streams import streams
 from polydiff.support.errors import UserError
 
