@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from polydiff.backbones.config import UNetConfig
 from polydiff.contract.sections import (
     BackboneConfig,
+    CaptionConfig,
     Config,
     DataConfig,
     LossConfig,
@@ -99,7 +100,9 @@ class AudioData(DataConfig):
     """folder: the classes to use, such as zero,one; empty: all; sc09: the ten digits of Speech Commands."""
     conditions: tuple[str, ...] = ()
     """folder: columns that become conditions, such as speaker,tempo. They come from a table, clip.json beside clip.wav,
-    or a .tar. Text becomes classes, numbers real values, .npy files embeddings; digit:class sets a type explicitly."""
+    or a .tar. Text becomes classes, numbers real values, .npy files embeddings; digit:class sets a type explicitly, and
+    title:text makes captions."""
+    text: CaptionConfig = CaptionConfig()
     silence: float | None = Field(None, lt=0)
     """folder: level in dB of full scale below which a training crop is drawn again, up to ten times; null: never."""
     mix: Literal["refuse", "average", "left"] = "refuse"

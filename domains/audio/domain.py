@@ -26,7 +26,7 @@ from polydiff.domains.audio.config import AudioConfig
 from polydiff.domains.audio.data.clips import Clips
 from polydiff.domains.audio.data.folder import Folder
 from polydiff.domains.audio.data.inputs import region
-from polydiff.domains.audio.data_conditions import DataConditions
+from polydiff.domains.audio.data_conditions import SoundConditions
 from polydiff.domains.audio.metrics.evaluation import Evaluation
 from polydiff.domains.audio.metrics.pairs import pair_metrics
 from polydiff.domains.audio.output.show import show
@@ -54,9 +54,9 @@ class Audio:
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
         assert isinstance(config, AudioConfig)
         self.config, self.data = config, config.data
-        self.clips = Clips(self.data, DataConditions.of(statistics).fields if statistics else None)
+        self.clips = Clips(self.data, SoundConditions.of(statistics).fields if statistics else None)
         self.statistics: Mapping[str, Any] = dict(statistics) if statistics else self.measure()
-        self.data_conditions = DataConditions.of(self.statistics)
+        self.data_conditions = SoundConditions.of(self.statistics)
         self.codec = Standardise(self.statistics["std"], tuple(self.statistics["gains"]))
         self.task = open_task(config, self.codec, self.statistics)
         self.states = States(config, self.codec, self.task)

@@ -104,6 +104,18 @@ class DataConfig(Section):
         return self
 
 
+class CaptionConfig(Section):
+    """How captions become tokens."""
+
+    tokens: Literal["words", "bytes", "bpe"] = "words"
+    """words: the words of the training captions. bytes: bytes in UTF-8. bpe: frequent sequences of bytes. Bytes and bpe
+    can write words that training lacks, and all scripts."""
+    vocabulary: int = Field(4000, ge=2, le=10**6)
+    """Largest number of different tokens; rarer words are read as unknown. Bytes have 256."""
+    longest: int = Field(64, ge=1, le=4096)
+    """Largest number of tokens of a caption; a longer one in the data is an error."""
+
+
 class TextConfig(Section):
     """The transformer that reads captions. It is trained together with the network."""
 

@@ -13,18 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from polydiff.contract.data.columns import EMBEDDING
+from polydiff.contract.data.places import Place
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.splits import NAMES, outside_of, split_folders
-from polydiff.domains.audio.data.crops import Place
-from polydiff.domains.audio.data.formats.text import (
-    TABLES,
-    filled,
-    lines_of,
-    lists_sounds,
-    mapping,
-    named_path,
-    rows_of,
-)
+from polydiff.contract.data.tables import TABLES, filled, lines_of, lists_files, mapping, named_path, rows_of
+from polydiff.contract.data.webdataset import examples_of
 from polydiff.support.errors import UserError, one_line
 from polydiff.support.files import files_under
 
@@ -32,8 +26,6 @@ PLAIN = (".wav", ".wave", ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".au", ".ca
 SUFFIXES = frozenset({*PLAIN, ".flac", ".ogg", ".oga", ".opus", ".mp3"})
 LISTS = {"testing_list.txt": "test", "validation_list.txt": "validation"}
 """File lists of Speech Commands -> their split."""
-EMBEDDING = "embedding"
-"""Column of the array in the .npy file beside a sound."""
 
 
 class Entry(NamedTuple):
@@ -123,7 +115,7 @@ def tree(root: Path, aside: Quarantine, rules: int = 2) -> list[Entry]:
     paths = files_under(root, SUFFIXES, hidden=(".", "_"), odd=odd, ignored=ignored)
     exclude_unlisted(aside, odd)
     ignore(aside, ignored, read_beside(paths) | {root / name for name in LISTS})
-    if tables := [name for name in sorted(root.iterdir()) if lists_sounds(name)]:
+    if tables := [name for name in sorted(root.iterdir()) if lists_files(name)]:
         aside.notes["tables"] = f"{tables[0].name} is not read; data.path={tables[0]} uses its rows and columns"
     lists = {line.strip(): split for name, split in LISTS.items() for line in lines_of(root / name)}
     tops = {parts[0] for path in paths if len(parts := path.relative_to(root).parts) > 1}
@@ -289,11 +281,9 @@ def archives(root: Path, shards: Sequence[Path], aside: Quarantine) -> list[Entr
 
 
 def archive(path: Path, root: Path, aside: Quarantine) -> list[Entry]:
-    """Return the sounds of a tar archive (`polydiff.domains.audio.data.webdataset`)."""
-    from polydiff.domains.audio.data.webdataset import entries_of
-
+    """Return the sounds of a tar archive (`polydiff.contract.data.webdataset`)."""
     ignored = Counter(aside.ignored)
-    found, torn = entries_of(path, path.relative_to(root).as_posix(), ignored)
+    found, torn = examples_of(path, path.relative_to(root).as_posix(), SUFFIXES, ignored)
     exclude_unlisted(aside, torn)
     ignore(aside, ignored)
-    return found
+    return [Entry(*member) for member in found]

@@ -10,7 +10,7 @@ import math
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from polydiff.contract.data.places import Place, Region, opened_bytes
 from polydiff.domains.audio import optional_imports as optional
 from polydiff.domains.audio.data.formats.mp3 import right_header
 from polydiff.domains.audio.resample import has_kernel, interpolated, kernel, reach
@@ -32,15 +33,6 @@ LOUDEST = 16.0
 """Largest magnitude of a sound, 24 dB above full scale 1. Larger numbers are on another scale, or broken."""
 SLOW = 60
 """Crops in the first SLOW seconds of an MP3 file of a low sample rate are decoded from the start of the file."""
-
-
-class Place(NamedTuple):
-    """Location of a sound's bytes: `size` bytes from `offset` on (-1: the whole file), or row `row` of a .npy array."""
-
-    path: Path
-    offset: int = 0
-    size: int = -1
-    row: int = -1
 
 
 class Header(NamedTuple):
@@ -187,54 +179,6 @@ def mp3_header(place: Place, stamp: int) -> tuple[bytes, int] | None:
             return None
         data = opening + file.read()
     return right_header(data, lambda: optional.soundfile().info(Region(place)).frames)
-
-
-class Region(io.RawIOBase):
-    """A read-only file object of the bytes of a place.
-
-    Arguments:
-        place: The place.
-        head: Bytes before those of the place.
-        skip: Number of bytes at the beginning of the place that are left out.
-    """
-
-    def __init__(self, place: Place, head: bytes = b"", skip: int = 0) -> None:
-        self.file: BinaryIO = place.path.open("rb")
-        size = place.path.stat().st_size - place.offset if place.size < 0 else place.size
-        self.head, self.begin, self.at = head, place.offset + skip, 0
-        self.size = len(head) + max(0, size - skip)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self.at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.size}[whence])
-        return self.at
-
-    def tell(self) -> int:
-        return self.at
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self.head[self.at : self.at + len(view)]
-        if not data:
-            self.file.seek(self.begin + self.at - len(self.head))
-            data = self.file.read(max(0, min(len(view), self.size - self.at)))
-        view[: len(data)] = data
-        self.at += len(data)
-        return len(data)
-
-    def close(self) -> None:
-        self.file.close()
-        super().close()
-
-
-def opened_bytes(place: Place) -> BinaryIO:
-    """Return a file object of exactly the bytes of a place."""
-    return place.path.open("rb") if place.size < 0 else io.BufferedReader(Region(place))
 
 
 def last_page(place: Place) -> int:

@@ -15,20 +15,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polydiff.contract.data.columns import (
+    LABEL,
+    column_types,
+    labelled,
+    measure_embeddings,
+    measure_fields,
+    read_vectors,
+    values_of,
+)
 from polydiff.contract.data.identity import identity
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.splits import TEST, TRAIN, assign, counts, scarce
 from polydiff.contract.fields import Field
 from polydiff.domains.audio.config import AudioData
-from polydiff.domains.audio.data.catalogue import catalogue
-from polydiff.domains.audio.data.columns import LABEL, chosen, embeddings, fields_of, types_of, values_of, vectors
-from polydiff.domains.audio.data.crops import Place, read_crop
+from polydiff.domains.audio.data.catalogue import Entry, catalogue
+from polydiff.domains.audio.data.crops import read_crop
 from polydiff.domains.audio.data.index import MARKS, Sound, index, why
 from polydiff.domains.audio.data.source import Values
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, unknown
 from polydiff.support.files import HIDDEN
 from polydiff.support.fingerprint import fingerprints
 
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+SHORT = {"sc09": DIGITS}
+"""Abbreviation in data.only -> its classes."""
 TRIES = 10
 """Upper bound of the crops drawn from a sound to find one above data.silence."""
 
@@ -59,8 +70,10 @@ class Folder:
         self.quarantine.found -= len(found) - len(entries)
         sounds = index(entries, data.path, data.sample_rate, self.quarantine)
         self.quarantine.check()
-        self.types = types_of(sounds, data)
-        self.arrays = embeddings(sounds, self.types, self.quarantine)
+        listed = [sound.entry for sound in sounds]
+        label = labelled(listed, data.labels, bool(data.only), data.path)
+        self.types = column_types(listed, data.conditions, label, self.quarantine)
+        self.arrays = measure_embeddings(listed, self.types, self.quarantine)
         self.quarantine.check()
         if self.quarantine.reasons:
             warnings.warn(f"{self.quarantine.text()}\nThey are excluded.", stacklevel=2)
@@ -77,7 +90,11 @@ class Folder:
 
     def classes(self, sounds: Sequence[Sound]) -> list[str] | None:
         """Return the class of each sound, None if there are no classes."""
-        return [str(values_of(s, self.types).get(LABEL, "")) for s in sounds] if LABEL in self.types else None
+        return (
+            [str(values_of(s.entry.columns, self.types).get(LABEL, "")) for s in sounds]
+            if LABEL in self.types
+            else None
+        )
 
     def count(self) -> None:
         """Count the sounds of each class and split, and warn of classes of which few are held out."""
@@ -95,8 +112,9 @@ class Folder:
     @cached_property
     def fields(self) -> dict[str, Field]:
         train, test = self.splits["train"], self.splits["test"]
-        values = [values_of(sound, self.types) for sound in (*train, *test)]
-        return fields_of(values, [*map(self.stretches, train), *(0 for _ in test)], self.types, self.arrays)
+        values = [values_of(sound.entry.columns, self.types) for sound in (*train, *test)]
+        weights = [*map(self.stretches, train), *(0 for _ in test)]
+        return measure_fields(values, weights, self.types, self.arrays, self.data.text)
 
     def stretches(self, sound: Sound) -> int:
         """Return the number of clips that fit into a sound, at least 1; shorter sounds are padded with zeros."""
@@ -109,7 +127,7 @@ class Folder:
         found = fingerprints([sound.entry.place.path for sound in sounds], self.data.path)
 
         def content(sound: Sound) -> str:
-            values = values_of(sound, self.types).items()
+            values = values_of(sound.entry.columns, self.types).items()
             shown = sorted((name, value) for name, value in values if isinstance(value, str | int | float))
             return repr((found[sound.entry.place.path], *sound.entry.place[1:], *sound.header[1:], shown))
 
@@ -150,7 +168,7 @@ class Folder:
             return None
         try:
             crop = self.audible(sound, begins)
-            values = {n: vectors(v) if isinstance(v, Place) else v for n, v in values_of(sound, self.types).items()}
+            values = read_vectors(values_of(sound.entry.columns, self.types))
         except (UserError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - it becomes the reason
@@ -171,6 +189,15 @@ class Folder:
             self.quiet += 1
             self.note("quiet", self.quiet, f"crops below data.silence={self.data.silence:g} dB were used")
         return crop
+
+
+def chosen(entries: Sequence[Entry], data: AudioData) -> list[Entry]:
+    """Return the sounds whose label is in `data.only`, or all sounds if it is empty."""
+    found = {str(entry.columns[LABEL]) for entry in entries if LABEL in entry.columns}
+    only = {name for word in data.only for name in ((word,) if word in found else SHORT.get(word, (word,)))}
+    for name in sorted(only - found):
+        raise unknown("class", name, found, f"These are the classes in {data.path}; data.only selects from them.")
+    return [entry for entry in entries if not only or str(entry.columns.get(LABEL)) in only]
 
 
 def check_formats(sounds: Sequence[Sound], data: AudioData) -> None:

@@ -12,12 +12,13 @@ import numpy as np
 from torch import Tensor
 
 from polydiff.contract.abilities import Inspection
+from polydiff.contract.data.columns import LABEL, plain_type
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_finite
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.data.catalogue import Entry, catalogue
 from polydiff.domains.audio.data.clips import Clips
-from polydiff.domains.audio.data.columns import LABEL, chosen, plain_type
+from polydiff.domains.audio.data.folder import chosen
 from polydiff.domains.audio.data.index import Sound, index
 from polydiff.domains.audio.tasks.open_task import measure_task
 from polydiff.support.errors import UserError

@@ -11,7 +11,7 @@ from torch import Tensor
 from polydiff.contract.domain import Samples
 from polydiff.domains.audio.data.clips import Clips
 from polydiff.domains.audio.data.plucks import LOWEST, note_name
-from polydiff.domains.audio.data_conditions import DataConditions
+from polydiff.domains.audio.data_conditions import SoundConditions
 from polydiff.domains.audio.metrics.pitch import detect_pitch
 from polydiff.domains.audio.metrics.reference import COMPARED, HELD_OUT, KNOWN, Reference, clip_count, portraits
 from polydiff.domains.audio.metrics.sample_set import pitch_confusion, pitch_metrics, set_metrics
@@ -28,7 +28,7 @@ class Evaluation:
     """
 
     clips: Clips
-    conditions: DataConditions
+    conditions: SoundConditions
 
     @property
     def plucks(self) -> bool:

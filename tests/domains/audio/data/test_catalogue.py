@@ -16,10 +16,11 @@ import soundfile
 import torch
 from audio_sources_cases import RATE, everything, folder, names, sound, write
 
+from polydiff.contract.data.places import Place
 from polydiff.contract.fields import Labels
 from polydiff.core.conditions import Classes, Number, Tokens
 from polydiff.core.streams import streams
-from polydiff.domains.audio.data.crops import Place, read_frames
+from polydiff.domains.audio.data.crops import read_frames
 from polydiff.support.errors import UserError
 
 

@@ -1,4 +1,4 @@
-"""Tests of `polydiff.domains.audio.data.columns`."""
+"""Columns of sounds as conditions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from audio_sources_cases import RATE, everything, folder, names, rows, sound, wr
 import polydiff
 from polydiff.cli import main
 from polydiff.contract.fields import Labels, Real
-from polydiff.core.conditions import Classes, Number, Tokens
+from polydiff.core.conditions import Classes, Number, Text, Tokens
 from polydiff.core.streams import streams
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.domain import Audio
@@ -163,12 +163,34 @@ def test_cells_may_be_empty_but_not_all_of_them(tmp_path: Path) -> None:
     for line in lines[:7]:
         del line["x"]
     (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    with pytest.raises(UserError, match="No training sound has a value in column x"):
+    with pytest.raises(UserError, match="No training example has a value in column x"):
         _ = folder(tmp_path / "t.jsonl", conditions=("x",)).fields
 
 
 def test_a_column_with_too_many_values_for_classes_raises(tmp_path: Path) -> None:
     lines = [json.dumps({"path": str(write(tmp_path / f"{i}.wav", i)), "text": f"word {i}"}) for i in range(120)]
     (tmp_path / "t.jsonl").write_text("\n".join(lines))
-    with pytest.raises(UserError, match=r"120 different values.*embedding"):
+    with pytest.raises(UserError, match=r"120 different values.*data\.conditions=text:text"):
         folder(tmp_path / "t.jsonl", conditions=("text",))
+
+
+def test_a_column_of_text_is_a_caption_from_the_command_line_to_samples(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_table(tmp_path, "jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for i, row in enumerate(lines):
+        row["title"] = f"a {('low', 'high')[i % 2]} tone of speaker {i % 2}"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    run = tmp_path / "run"
+    small = ["data.length=256", "backbone.channels=16", "backbone.patch=4", "train.steps=2", "train.batch_size=4"]
+    columns = [f"data.path={path}", f"data.sample_rate={RATE}", "data.conditions=title:text"]
+    judged = ["--judge", "0"]
+    assert main(["train", "--domain", "audio", *columns, *small, "-o", str(run), *judged]) == 0
+    assert polydiff.load(run).domain.conditions["title"] == Text(7, 6)
+    drawn = polydiff.load(run).sample(2, cond={"title": "a high tone of speaker 1"}, steps=2, seed=0)
+    assert drawn.cond is not None
+    assert polydiff.load(run).domain.describe(drawn.cond)[0] == {"title": "a high tone of speaker 1"}
+    capsys.readouterr()
+    assert main(["sample", str(run), "-n", "1", "--cond", "title=a loud tone", "-o", str(tmp_path / "out")]) == 2
+    assert "'loud' does not occur in the captions of training" in capsys.readouterr().err

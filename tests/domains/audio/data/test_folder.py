@@ -10,13 +10,14 @@ import soundfile
 import torch
 from audio_files_cases import RATE, folder_of, header, settings, sound, write
 
+from polydiff.contract.data.columns import labelled
+from polydiff.contract.data.places import Place
 from polydiff.contract.fields import Labels
 from polydiff.core.conditions import Classes
 from polydiff.core.streams import streams
 from polydiff.domains.audio.data import index as indexing
 from polydiff.domains.audio.data.catalogue import Entry
-from polydiff.domains.audio.data.columns import labelled
-from polydiff.domains.audio.data.crops import Header, Place, read_crop
+from polydiff.domains.audio.data.crops import Header, read_crop
 from polydiff.domains.audio.data.folder import Folder, split
 from polydiff.domains.audio.data.index import Sound
 from polydiff.support.errors import UserError
@@ -185,8 +186,8 @@ def test_empty_folders_raise(tmp_path: Path) -> None:
 
 def test_classes_need_two_folders() -> None:
     one = [named("a/x.wav"), named("a/y.wav")]
-    assert not labelled(one, settings(Path()))
-    assert labelled(one, settings(Path(), labels="folders"))
+    assert not labelled([sound.entry for sound in one], "auto", False, "sounds")
+    assert labelled([sound.entry for sound in one], "folders", False, "sounds")
 
 
 def test_folders_named_after_splits_are_splits_and_the_classes_lie_below(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tests of `polydiff.domains.audio.data.webdataset`."""
+"""WebDataset archives of sounds."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import soundfile
 import torch
 from audio_sources_cases import RATE, everything, folder, sound, write
 
+from polydiff.contract.data.places import Place
 from polydiff.core.conditions import Classes
-from polydiff.domains.audio.data.crops import Place, read_frames
+from polydiff.domains.audio.data.crops import read_frames
 from polydiff.support.errors import UserError
 
 

@@ -9,7 +9,8 @@ import pytest
 import soundfile
 import torch
 
-from polydiff.domains.audio.data.crops import Header, Place, read_crop, read_frames
+from polydiff.contract.data.places import Place
+from polydiff.domains.audio.data.crops import Header, read_crop, read_frames
 from polydiff.domains.audio.data.formats.mp3 import count, first_frame, frame_of, right_header, stated_frames
 from polydiff.domains.audio.data.index import header_numbers, look
 

@@ -1,4 +1,4 @@
-"""Tests of `polydiff.domains.audio.data.formats.text`."""
+"""Tests of `polydiff.contract.data.tables`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from polydiff.domains.audio.data.formats.text import lists_sounds, mapping, named_path, rows_of
+from polydiff.contract.data.tables import lists_files, mapping, named_path, rows_of
 from polydiff.support.errors import UserError
 
 
@@ -35,8 +35,8 @@ def test_a_file_name_is_a_path_unless_there_is_one() -> None:
 )
 def test_a_table_of_sounds_is_known_by_its_first_line(tmp_path: Path, name: str, line: str, found: bool) -> None:
     (tmp_path / name).write_text(f"{line}\nother, path\n")
-    assert lists_sounds(tmp_path / name) is found
-    assert not lists_sounds(tmp_path / "gone.csv")
+    assert lists_files(tmp_path / name) is found
+    assert not lists_files(tmp_path / "gone.csv")
 
 
 def test_a_table_that_is_a_folder_or_binary_is_one_error(tmp_path: Path) -> None:

@@ -1,24 +1,34 @@
-"""WebDataset archives: key.flac with key.json, key.npy, key.cls and key.txt, read by seeking without unpacking."""
+"""WebDataset archives: key.flac or key.png with key.json, key.npy, key.cls and key.txt, read without unpacking."""
 
 from __future__ import annotations
 
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
-from polydiff.domains.audio.data.catalogue import EMBEDDING, SUFFIXES, Entry
-from polydiff.domains.audio.data.crops import Place
-from polydiff.domains.audio.data.formats.text import mapping
+from polydiff.contract.data.columns import EMBEDDING
+from polydiff.contract.data.places import Place
+from polydiff.contract.data.tables import mapping
 from polydiff.support.errors import UserError
 
 COLUMNS = ("npy", "json", "cls", "txt")
-"""Kinds of members with columns of the sound of their key."""
+"""Kinds of members with columns of the example of their key."""
 
 
-def entries_of(path: Path, shard: str, ignored: Counter[str] | None = None) -> tuple[list[Entry], dict[str, str]]:
-    """Return the sounds of an archive, and its damaged members with reasons.
+class Member(NamedTuple):
+    """An example of an archive: its name, the place of its bytes, and its columns."""
+
+    name: str
+    place: Place
+    columns: Mapping[str, Any]
+
+
+def examples_of(
+    path: Path, shard: str, suffixes: Collection[str], ignored: Counter[str] | None = None
+) -> tuple[list[Member], dict[str, str]]:
+    """Return the examples of an archive, and its damaged members with reasons.
 
     Members of one key belong together, at any place in the archive. The key is the name up to the first dot after the
     last slash.
@@ -26,6 +36,7 @@ def entries_of(path: Path, shard: str, ignored: Counter[str] | None = None) -> t
     Arguments:
         path: The archive.
         shard: Its name in messages.
+        suffixes: Suffixes of examples, in small letters, with the dot.
         ignored: Receives the number of members that are not used, by suffix; None: they are not counted.
     """
     torn: dict[str, str] = {}
@@ -37,13 +48,13 @@ def entries_of(path: Path, shard: str, ignored: Counter[str] | None = None) -> t
             columns.setdefault(key, {}).update(columns_of(kind, place))
         except ValueError as error:
             torn[f"{shard}/{name}"] = f"it cannot be read: {error}"
-    sounds = [(name, place) for name, place in members.items() if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    examples = [(name, place) for name, place in members.items() if PurePosixPath(name).suffix.lower() in suffixes]
     if ignored is not None:
-        keys = {split_key(name)[0] for name, _ in sounds}
-        others = (name for name in members if PurePosixPath(name).suffix.lower() not in SUFFIXES)
+        keys = {split_key(name)[0] for name, _ in examples}
+        others = (name for name in members if PurePosixPath(name).suffix.lower() not in suffixes)
         unused = (name for name in others if split_key(name)[0] not in keys or split_key(name)[1] not in COLUMNS)
         ignored.update(PurePosixPath(name).suffix.lower() or "without a suffix" for name in unused)
-    return [Entry(f"{shard}/{name}", place, columns[split_key(name)[0]]) for name, place in sounds], torn
+    return [Member(f"{shard}/{name}", place, columns[split_key(name)[0]]) for name, place in examples], torn
 
 
 def members_of(path: Path, shard: str, torn: dict[str, str]) -> Iterator[tuple[str, Place]]:
@@ -89,7 +100,7 @@ def split_key(name: str) -> tuple[str, str]:
 
 
 def columns_of(kind: str, place: Place) -> dict[str, Any]:
-    """Return the columns that a member adds to the sound of its key; raise ValueError for invalid JSON or UTF-8."""
+    """Return the columns that a member adds to the example of its key; raise ValueError for invalid JSON or UTF-8."""
     match kind:
         case "npy":
             return {EMBEDDING: place}

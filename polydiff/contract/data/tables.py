@@ -1,4 +1,4 @@
-"""Text that describes sounds: lists of files, tables, and JSON objects."""
+"""Text that describes files: lists, tables, and JSON objects."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def named_path(row: Mapping[str, Any]) -> dict[str, Any]:
     return {("path" if name == FILE_NAME and "path" not in row else name): value for name, value in row.items()}
 
 
-def lists_sounds(path: Path) -> bool:
-    """Return whether a file beside sounds is a table with a column `path` or file_name, by its first line."""
+def lists_files(path: Path) -> bool:
+    """Return whether a file is a table with a column `path` or file_name, by its first line."""
     if path.suffix.lower() not in TABLES or path.name.startswith(".") or not path.is_file():
         return False
     try:

@@ -1,0 +1,68 @@
+"""Conversion of a data set's conditions between the user's values and tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from polydiff.contract.fields import Field, Labels
+from polydiff.core.conditions import Condition, Kind
+from polydiff.support.errors import unknown
+
+
+@dataclass(frozen=True)
+class DataConditions:
+    """The conditions of a data set.
+
+    Arguments:
+        fields: Name of a condition -> its field, measured on the training data.
+    """
+
+    fields: Mapping[str, Field]
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """Name of a condition -> its kind."""
+        return {name: field.kind for name, field in self.fields.items()}
+
+    def class_names(self, name: str) -> Sequence[str]:
+        """Return the class names of a condition, () if it is not a class."""
+        field = self.fields.get(name)
+        return field.names if isinstance(field, Labels) else ()
+
+    def encode(self, values: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Return the metadata of B examples as tensors (B, ...), by condition."""
+        return {name: field.encode([row.get(name) for row in values]) for name, field in self.fields.items()}
+
+    def draw(self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return the conditions of new samples, drawn with their frequencies in training unless requested.
+
+        Arguments:
+            generators: One for each of B samples.
+            requested: Name of a condition -> the user's value for all samples.
+
+        Returns:
+            Name -> tensor (B, ...).
+
+        Raises:
+            UserError: A name or a value is unknown.
+        """
+        for name in requested:
+            if name not in self.fields:
+                raise unknown("condition", name, self.fields)
+        drawn = {name: field.draw(generators) for name, field in self.fields.items()}
+        return drawn | {name: self.request(name, value, len(generators)) for name, value in requested.items()}
+
+    def request(self, name: str, value: Any, n: int) -> Tensor:
+        """Return the condition of n samples for a user's value, shape (n, ...)."""
+        return self.fields[name].request(name, value, n)
+
+    def describe(self, cond: Condition) -> list[dict[str, Any]]:
+        """Return each sample's conditions as values for the user."""
+        n = len(next(iter(cond.values()), ()))
+        columns = {name: field.words(cond[name]) for name, field in self.fields.items() if name in cond}
+        return [{name: column[i] for name, column in columns.items()} for i in range(n)]
