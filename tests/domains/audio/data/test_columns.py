@@ -187,7 +187,7 @@ def test_a_column_of_text_is_a_caption_from_the_command_line_to_samples(
     columns = [f"data.path={path}", f"data.sample_rate={RATE}", "data.conditions=title:text"]
     judged = ["--judge", "0"]
     assert main(["train", "--domain", "audio", *columns, *small, "-o", str(run), *judged]) == 0
-    assert polydiff.load(run).domain.conditions["title"] == Text(7, 6)
+    assert polydiff.load(run).domain.conditions["title"] == Text(9, 6)
     drawn = polydiff.load(run).sample(2, cond={"title": "a high tone of speaker 1"}, steps=2, seed=0)
     assert drawn.cond is not None
     assert polydiff.load(run).domain.describe(drawn.cond)[0] == {"title": "a high tone of speaker 1"}
