@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from polydiff.backbones.config import UNetConfig
 from polydiff.contract.sections import (
     BackboneConfig,
+    CaptionConfig,
     Config,
     DataConfig,
     LossConfig,
@@ -23,12 +24,13 @@ from polydiff.contract.sections import (
 class ImageData(DataConfig):
     """Images."""
 
-    before: ClassVar[Mapping[str, Any]] = {"rules": 1}
+    before: ClassVar[Mapping[str, Any]] = {"rules": 1, "captions": "none"}
     embedded: ClassVar[str] = "digits"
     files: ClassVar[str] = "folder"
 
     name: Literal["digits", "folder"] = "digits"
-    """digits: 1,797 handwritten digits. folder: files under `path`; a path implies it."""
+    """digits: 1,797 handwritten digits. folder: the images of `path`, a folder, a .jsonl, .csv or .tsv table, or a .tar
+    archive; setting `path` implies it."""
     size: int | None = Field(None, ge=4)
     """Height and width in pixels; null: 8 for digits, 32 for a folder."""
     channels: Literal[1, 3] | None = None
@@ -39,6 +41,13 @@ class ImageData(DataConfig):
     """folder: whether half of the training examples are mirrored, left for right."""
     labels: Literal["auto", "folders", "none"] = "auto"
     """Whether the folders in `path` are classes; auto: if there are two or more, and no files beside them."""
+    captions: str = "auto"
+    """folder: column of the captions, which become the condition text; auto: text or caption, of a table beside the
+    images or of a.txt beside a.png; none."""
+    conditions: tuple[str, ...] = ()
+    """folder: columns that become conditions, such as brand,year:class. Text becomes classes, numbers real values, .npy
+    files embeddings; a type after the colon (class, number, text, embedding) sets it explicitly."""
+    text: CaptionConfig = CaptionConfig()
     test_share: float = Field(0.2, gt=0, lt=1)
     """Share of the images held out, unless the folder holds train/ and test/."""
     rules: Literal[1, 2] = 2

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from polydiff.contract.abilities import Inspection
 from polydiff.contract.backbone import build_backbone
+from polydiff.contract.data.columns import LABEL, read_vectors
+from polydiff.contract.data.conditions import DataConditions
 from polydiff.contract.data.identity import embedded_identity, identity
 from polydiff.contract.data.noise_range import suited_range
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.domain import Samples, conditions_of
-from polydiff.contract.fields import Labels
+from polydiff.contract.fields import Field, Labels, from_json, to_json
 from polydiff.contract.sections import Config
 from polydiff.contract.tasks import Enlarge, block_means
 from polydiff.core.condition_batch import blank_conditions
@@ -36,7 +38,7 @@ from polydiff.domains.image.show import show, to_pillow
 from polydiff.domains.image.tasks import open_task
 from polydiff.metrics.principal import principal_std
 from polydiff.metrics.results import Confusion, Metric
-from polydiff.support.errors import UserError, unknown
+from polydiff.support.errors import UserError
 
 MEASURED = 10_000
 """Largest number of training images on which statistics are measured."""
@@ -50,12 +52,19 @@ def few(train: Split) -> list[int]:
     return train.spread(min(PRINCIPAL, max(MOST_NUMBERS // pixels, 64)))
 
 
+def digest(image: Tensor, values: Mapping[str, Any]) -> str:
+    """Return a digest of the pixels of an image and of its conditions besides the class."""
+    shown = repr(sorted((name, value) for name, value in values.items() if isinstance(value, str | int | float)))
+    words = shown.encode() if values else b""
+    return hashlib.blake2b(image.contiguous().numpy().tobytes() + words, digest_size=16).hexdigest()
+
+
 class Image:
     """Images: handwritten digits, or a folder of files. An example is a tensor uint8 (C, S, S).
 
     Arguments:
         config: The run's configuration.
-        statistics: {"mean", "std", "names", "counts", "principal_std"}; None: measured on training images.
+        statistics: {"mean", "std", "conditions", "principal_std"}; None: measured on training images.
     """
 
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
@@ -66,22 +75,34 @@ class Image:
         self.codec = Standardise(tuple(self.statistics["mean"]), self.statistics["std"])
         if len(self.codec.mean) != self.data.planes:
             raise ValueError(f"mean has {len(self.codec.mean)} numbers, but images have {self.data.planes} channels")
-        self.names: list[str] = list(self.statistics["names"])
-        self.label = Labels(tuple(self.names), tuple(self.statistics["counts"]))
+        self.data_conditions = DataConditions(fields_in(self.statistics))
         self.task = open_task(config, self.codec)
-        own = {"label": self.label.kind} if self.names else {}
-        self.conditions: Conditions = {**own, **self.task.conditions}
+        for name in self.data_conditions.fields.keys() & self.task.conditions.keys():
+            raise UserError(f"The condition {name} is that of task={config.task}; rename the column {name}.")
+        self.conditions: Conditions = {**self.data_conditions.kinds, **self.task.conditions}
 
     @cached_property
     def source(self) -> Source:
         """The data set, read on first use."""
         source = open_source(self.data)
-        if self.statistics and list(source.names) != self.statistics["names"]:
+        if not self.statistics:
+            return source
+        if list(source.names) != self.names:
             raise UserError(
-                f"The classes in the data are not those of training: {list(source.names)}, not "
-                f"{self.statistics['names']}. Restore the folders, or start a new run."
+                f"The classes in the data are not those of training: {list(source.names)}, not {self.names}. Restore "
+                "the folders, or start a new run."
+            )
+        if missing := self.data_conditions.fields.keys() - {LABEL} - source.fields.keys():
+            raise UserError(
+                f"The data lack the conditions {', '.join(sorted(missing))} of training. Restore the tables and "
+                "captions, or start a new run."
             )
         return source
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the classes; [] if there are none."""
+        return list(self.data_conditions.class_names(LABEL))
 
     @property
     def quarantine(self) -> Quarantine | None:
@@ -97,9 +118,12 @@ class Image:
         """Return the statistics of the training images."""
         train = self.source.splits["train"]
         codec = Standardise.measure(train.centred(train.spread(MEASURED)))
-        names = list(self.source.names)
-        counts = torch.bincount(train.labels, minlength=len(names)).tolist() if names else []
-        own = {"mean": list(codec.mean), "std": codec.std, "names": names, "counts": counts}
+        names = self.source.names
+        fields: dict[str, Field] = dict(self.source.fields)
+        if names:
+            labels = train.labels[train.labels >= 0]
+            fields = {LABEL: Labels(names, tuple(labels.bincount(minlength=len(names)).tolist())), **fields}
+        own = {"mean": list(codec.mean), "std": codec.std, "conditions": to_json(fields)}
         return own | {"principal_std": principal_std(codec.encode(train.centred(few(train))).flatten(1))}
 
     @staticmethod
@@ -129,8 +153,9 @@ class Image:
         part = self.source.splits[split]
         if not part.names:
             return embedded_identity(self.data.name, len(part))
-        pixels = (image.contiguous().numpy().tobytes() for image in part.images)
-        return identity(zip(part.names, (hashlib.blake2b(p, digest_size=16).hexdigest() for p in pixels), strict=True))
+        values = part.values or [{}] * len(part)
+        digests = (digest(image, row) for image, row in zip(part.images, values, strict=True))
+        return identity(zip(part.names, digests, strict=True))
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         part = self.source.splits[split]
@@ -140,7 +165,7 @@ class Image:
         else:
             images = part.centred(indices)
         x = self.codec.encode(images)
-        cond = {**(self.cond(part.labels[list(indices)]) or {}), **self.task.observe(x, generators)}
+        cond = {**(self.cond(part, indices) or {}), **self.task.observe(x, generators)}
         return Batch(x, self.space(len(x)), cond or None)
 
     def read(self, paths: Sequence[Path]) -> Batch:
@@ -176,27 +201,19 @@ class Image:
         """Return the space of n images."""
         return Euclidean(n, (self.data.planes, self.data.side, self.data.side))
 
-    def cond(self, labels: Tensor) -> dict[str, Tensor] | None:
-        """Return class indices (B,) as the domain's conditions."""
-        return {"label": labels} if self.names else None
+    def cond(self, part: Split, indices: Sequence[int]) -> dict[str, Tensor] | None:
+        """Return the conditions of images of a split; None if there are none."""
+        label = {LABEL: part.labels[list(indices)]} if self.names else {}
+        further = DataConditions({name: f for name, f in self.data_conditions.fields.items() if name != LABEL})
+        values = [read_vectors(part.values[i]) for i in indices] if further.fields else []
+        return {**label, **further.encode(values)} or None
 
     def blank(
-        self, generators: Sequence[torch.Generator], requested: Mapping[str, str]
+        self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]
     ) -> tuple[Space, Condition | None]:
-        for name in requested:
-            if name not in self.conditions or name in self.task.conditions:
-                raise unknown("condition", name, self.conditions.keys() - self.task.conditions.keys())
-        own = self.cond(self.labels(generators, requested)) if self.names else None
+        own = self.data_conditions.draw(generators, requested)
         further = blank_conditions(self.task.conditions, len(generators), (self.data.side, self.data.side))
-        return self.space(len(generators)), {**(own or {}), **further} or None
-
-    def labels(self, generators: Sequence[torch.Generator], requested: Mapping[str, str]) -> Tensor:
-        """Return the class of each new image: the requested one, or one drawn with its frequency in training."""
-        return (
-            self.label.request("label", requested["label"], len(generators))
-            if requested
-            else self.label.draw(generators)
-        )
+        return self.space(len(generators)), {**own, **further} or None
 
     def backbone(self) -> nn.Module:
         return build_backbone(self.config.backbone, channels=self.data.planes, dims=2, conditions=self.conditions)
@@ -211,25 +228,25 @@ class Image:
     def examples(self, split: str, n: int) -> Samples:
         part = self.source.splits[split]
         indices = part.spread(n)
-        return Samples(list(part.centred(indices).unbind()), self.cond(part.labels[indices]))
+        return Samples(list(part.centred(indices).unbind()), self.cond(part, indices))
 
     def evaluate(self, samples: Samples) -> dict[str, Metric]:
         images, reference = torch.stack(list(samples.examples)), self.reference
         seen: dict[str, Metric] = {}
         if reference.judge:
-            requested = (samples.cond or {}).get("label")
+            requested = (samples.cond or {}).get(LABEL)
             seen = judge_metrics(images, requested, reference.judge, len(self.names))
         return seen | set_metrics(images, reference)
 
     def confusions(self, samples: Samples) -> dict[str, Confusion]:
         """Return requested classes against those that the classifier predicts (`abilities.HasConfusions`)."""
-        if "label" not in (samples.cond or {}) or not self.reference.judge:
+        if LABEL not in (samples.cond or {}) or not self.reference.judge:
             return {}
         seen = self.reference.judge.classes(torch.stack(list(samples.examples)))
-        return {"label": Confusion.of((samples.cond or {})["label"], seen, self.names)}
+        return {LABEL: Confusion.of((samples.cond or {})[LABEL], seen, self.names)}
 
     def show(self, samples: Samples) -> str:
-        return show(samples.examples, [", ".join(words.values()) for words in self.words(samples)])
+        return show(samples.examples, [", ".join(map(str, words.values())) for words in self.words(samples)])
 
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
         directory.mkdir(parents=True, exist_ok=True)
@@ -243,7 +260,7 @@ class Image:
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
         """Return arr_0, uint8 (B, S, S, C), the format that judges of images read, and arr_1, the classes."""
         images = torch.stack(list(samples.examples)).permute(0, 2, 3, 1).numpy()
-        labels = {"arr_1": samples.cond["label"].numpy()} if self.names and samples.cond else {}
+        labels = {"arr_1": samples.cond[LABEL].numpy()} if self.names and samples.cond else {}
         return {"arr_0": images, **labels}
 
     def converters(self) -> Mapping[str, Callable[[Sequence[Any]], Any]]:
@@ -258,6 +275,13 @@ class Image:
         return [{} for _ in samples.examples] if samples.cond is None else self.describe(samples.cond)
 
     def describe(self, cond: Condition) -> list[dict[str, Any]]:
-        if "label" not in cond:
-            return [{} for _ in next(iter(cond.values()))]
-        return [{"label": word} for word in self.label.words(cond["label"])]
+        described = self.data_conditions.describe({n: v for n, v in cond.items() if n in self.data_conditions.fields})
+        return described or [{} for _ in next(iter(cond.values()))]
+
+
+def fields_in(statistics: Mapping[str, Any]) -> dict[str, Field]:
+    """Return the fields in a run's statistics; older runs store only the classes, in keys of their own."""
+    if "conditions" in statistics:
+        return from_json(statistics["conditions"])
+    label = Labels(tuple(statistics["names"]), tuple(statistics["counts"]))
+    return {LABEL: label} if label.names else {}

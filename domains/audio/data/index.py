@@ -15,15 +15,14 @@ from typing import Any, NamedTuple
 
 import torch
 
+from polydiff.contract.data.places import Place, opened_bytes
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.domains.audio import optional_imports as optional
 from polydiff.domains.audio.data.catalogue import Entry
 from polydiff.domains.audio.data.crops import (
     Header,
-    Place,
     mp3_header,
     opened_array,
-    opened_bytes,
     read_frames,
     source,
 )

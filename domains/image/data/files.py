@@ -15,6 +15,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from polydiff.contract.data.places import Place, opened_bytes
+
 KINDS = {
     "PNG": (".png", ".apng"),
     "JPEG": (".jpg", ".jpeg", ".jfif", ".jpe"),
@@ -55,11 +57,11 @@ class Facts(NamedTuple):
         return min(self.width, self.height)
 
 
-def load(path: Path, size: int, channels: int, formats: Sequence[str] = tuple(KINDS)) -> tuple[Tensor, Facts]:
+def load(place: Place | Path, size: int, channels: int, formats: Sequence[str] = tuple(KINDS)) -> tuple[Tensor, Facts]:
     """Return an image whose shorter side is `size`, uint8 (C, H, W), and the facts of its file.
 
     Arguments:
-        path: The file. The first page or frame is read.
+        place: The file, or the place of its bytes. The first page or frame is read.
         size: Shorter side in pixels; 0: unchanged.
         channels: 1 grey, 3 RGB.
         formats: Pillow's names of the accepted formats.
@@ -67,7 +69,8 @@ def load(path: Path, size: int, channels: int, formats: Sequence[str] = tuple(KI
     Raises:
         OSError: The file cannot be read, or has another format. A damaged file can raise any error.
     """
-    with Image.open(path, formats=supported(formats)) as file:
+    place = Place(place) if isinstance(place, Path) else place
+    with opened_bytes(place) as opened, Image.open(opened, formats=supported(formats)) as file:
         facts = Facts(str(file.format), file.mode, *file.size, bool(getattr(file, "is_animated", False)))
         if size:
             file.draft(None, (2 * size, 2 * size))  # a JPEG is decoded no finer than needed

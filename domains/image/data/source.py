@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from polydiff.contract.data.quarantine import Quarantine
+from polydiff.contract.fields import Field
 from polydiff.core.streams import permutation
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data.files import Facts
@@ -25,12 +27,14 @@ class Split:
         labels: Class of each image, -1 if unlabelled, shape (N,).
         size: Side of the square that an example shows.
         names: Paths of the files in their folder; () for an embedded set.
+        values: Conditions of each image besides its class, by name; () if there are none.
     """
 
     images: Sequence[Tensor] | Tensor
     labels: Tensor
     size: int
     names: Sequence[str] = ()
+    values: Sequence[Mapping[str, Any]] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,6 +65,7 @@ class Source:
         names: Names of the classes, () if there are none.
         splits: "train" and "test".
         levels: The values that a pixel can have, ascending.
+        fields: Name of a condition besides the class -> its field.
         quarantine: How many images a folder holds and which are excluded; None for an embedded set.
         facts: Name -> what the file says of itself; {} for an embedded set.
     """
@@ -68,6 +73,7 @@ class Source:
     names: tuple[str, ...]
     splits: Mapping[str, Split]
     levels: Sequence[int] = range(256)
+    fields: Mapping[str, Field] = field(default_factory=dict)
     quarantine: Quarantine | None = None
     facts: Mapping[str, Facts] = field(default_factory=dict)
 

@@ -32,7 +32,8 @@ def test_a_new_image_has_the_requested_class_or_one_drawn_as_in_training(image: 
     _, cond = image.blank(streams(0, "blank", range(5)), {"label": "7"})
     assert cond is not None
     assert cond["label"].tolist() == [7] * 5
-    weighted = Image(image.config, {**image.statistics, "counts": [3, 1, 0, 0, 0, 0, 0, 0, 0, 0]})
+    label = {**image.statistics["conditions"]["label"], "counts": [3, 1, 0, 0, 0, 0, 0, 0, 0, 0]}
+    weighted = Image(image.config, {**image.statistics, "conditions": {"label": label}})
     _, drawn = weighted.blank(streams(0, "blank", range(400)), {})
     _, alone = weighted.blank(streams(0, "blank", [17]), {})
     assert drawn is not None

@@ -310,7 +310,7 @@ def test_everything_in_a_folder_is_used_excluded_or_ignored_by_kind(tmp_path: Pa
         **{".txt": 2, ".mp4": 1, ".jsonl": 1, "without a suffix": 1, "hidden": 1, ".heic": 1, "linked twice": 1}
     }
     assert account.reasons == {"gone.png": "it is a broken link"}
-    assert "captions and tables beside images are not read; ignored: 2 .txt," in account.summary()
+    assert "ignored: 2 .txt," in account.summary()
     assert account.as_json()["ignored"] == account.ignored
     keep(account, tmp_path)
     assert summary_lines(tmp_path)[0] == account.summary()
@@ -350,9 +350,3 @@ def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
     (tmp_path / "photos.zip").write_bytes(b"PK")
     with pytest.raises(UserError, match=r"photos\.zip is not a folder\. Unpack it"):
         folder(settings(tmp_path / "photos.zip"))
-
-
-def test_a_table_is_no_folder_of_images(tmp_path: Path) -> None:
-    (tmp_path / "metadata.csv").write_text("file_name,text\n")
-    with pytest.raises(UserError, match=r"is not a folder\. Images are read from the files in a folder"):
-        folder(settings(tmp_path / "metadata.csv"))
