@@ -160,7 +160,8 @@ def read_beside(listing: Listing, name: str, quarantine: Quarantine) -> list[Pat
     An image whose text or JSON cannot be read is excluded.
     """
     path = listing.places[name].path
-    read, own = [], {}
+    read: list[Path] = []
+    own: dict[str, Any] = {}
     for one in (path.with_suffix(suffix) for suffix in (".txt", ".json", ".npy")):
         try:
             if one.is_file() and (columns := columns_of(one)):
