@@ -125,11 +125,12 @@ def shares(x: Tensor, ground: Tensor) -> Tensor:
         ground: RGB value of the ground, (B, 3).
     """
     rays = palette() - ground[:, None]
-    share = (torch.einsum("brc,bchw->brhw", rays, x) / rays.square().sum(-1)[..., None, None]).clamp(0, 1)
-    # |x - share ray|^2, less |x|^2, which all colours have in common
-    miss = share.square() * rays.square().sum(-1)[..., None, None]
-    miss = miss - 2 * share * torch.einsum("brc,bchw->brhw", rays, x)
-    return share.gather(1, miss.argmin(1, keepdim=True))[:, 0]
+    along = torch.einsum("brc,bchw->brhw", rays, x)
+    squares = rays.square().sum(-1)[..., None, None]
+    share = (along / squares).clamp(0, 1)
+    miss = share * (share * squares - 2 * along)  # |x - share ray|^2 - |x|^2
+    best: Tensor = share.gather(1, miss.argmin(1, keepdim=True))[:, 0]
+    return best
 
 
 def without_specks(labels: Tensor) -> Tensor:

@@ -14,9 +14,9 @@ from polydiff.domains.image.shapes.components import blurred
 from polydiff.domains.image.shapes.render import coverage
 from polydiff.domains.image.shapes.scene import SHAPES, SIZES
 
-WINDOW = 17
+WINDOW = 21
 """Side of a template in pixels."""
-STRETCHES = (0.94, 0.98, 1.02, 1.06)
+STRETCHES = (0.95, 1.0, 1.05)
 """Widths of templates, relative to the mean of their size."""
 PHASES = (-0.5, -0.25, 0.0, 0.25, 0.5)
 """Positions of templates relative to a pixel's middle, in x and in y."""
