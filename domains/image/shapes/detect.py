@@ -99,7 +99,7 @@ def read(images: Tensor) -> list[Scene | None]:
     share = shares(soft, ground)
     labels = without_specks(label(share > INSIDE))
     near = grow(labels, REACH)
-    strays = ((soft.norm(dim=1) > STRAY) & (near == 0)).double().mean((1, 2))
+    strays = ((soft.square().sum(1) > STRAY**2) & (near == 0)).double().mean((1, 2))
     parts = find(x, share, labels, near)
     found = things(parts, ground)
     scenes: list[list[Thing]] = [[] for _ in images]
@@ -124,12 +124,14 @@ def shares(x: Tensor, ground: Tensor) -> Tensor:
         x: RGB values less the ground, (B, 3, H, W).
         ground: RGB value of the ground, (B, 3).
     """
-    rays = palette() - ground[:, None]
-    along = torch.einsum("brc,bchw->brhw", rays, x)
-    squares = rays.square().sum(-1)[..., None, None]
-    share = (along / squares).clamp(0, 1)
-    miss = share * (share * squares - 2 * along)  # |x - share ray|^2 - |x|^2
-    best: Tensor = share.gather(1, miss.argmin(1, keepdim=True))[:, 0]
+    best = least = x.new_zeros(len(x), *x.shape[2:])
+    for colour in palette():
+        ray = colour - ground
+        along = (ray[..., None, None] * x).sum(1)
+        square = ray.square().sum(1)[:, None, None]
+        share = (along / square).clamp(0, 1)
+        miss = share * (share * square - 2 * along)  # |x - share ray|^2 - |x|^2
+        best, least = torch.where(miss < least, share, best), torch.minimum(miss, least)
     return best
 
 

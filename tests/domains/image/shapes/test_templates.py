@@ -24,4 +24,4 @@ def test_the_centroid_of_each_template_is_at_its_phase() -> None:
 def test_all_templates_lie_in_their_window() -> None:
     pictures = templates().pictures.view(-1, WINDOW, WINDOW)
     border = torch.cat([pictures[:, 0], pictures[:, -1], pictures[:, :, 0], pictures[:, :, -1]], 1)
-    assert border.max() == 0
+    assert border.max() < 0.05  # of the most blurred ones
