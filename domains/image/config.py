@@ -28,13 +28,13 @@ class ImageData(DataConfig):
     embedded: ClassVar[str] = "digits"
     files: ClassVar[str] = "folder"
 
-    name: Literal["digits", "folder"] = "digits"
-    """digits: 1,797 handwritten digits. folder: the images of `path`, a folder, a .jsonl, .csv or .tsv table, or a .tar
-    archive; setting `path` implies it."""
+    name: Literal["digits", "shapes", "folder"] = "digits"
+    """digits: 1,797 handwritten digits. shapes: unlimited captioned scenes of coloured shapes. folder: the images of
+    `path`, a folder, a .jsonl, .csv or .tsv table, or a .tar archive; setting `path` implies it."""
     size: int | None = Field(None, ge=4)
-    """Height and width in pixels; null: 8 for digits, 32 for a folder."""
+    """Height and width in pixels; null: 8 for digits, else 32."""
     channels: Literal[1, 3] | None = None
-    """1 grey, 3 colours; null: 1 for digits, 3 for a folder."""
+    """1 grey, 3 colours; null: 1 for digits, else 3."""
     crop: Literal["centre", "random"] = "centre"
     """folder: which square is cut from an image, resized to the shorter side `size`; random: a new one each time."""
     flip: bool = False
@@ -52,19 +52,30 @@ class ImageData(DataConfig):
     """Share of the images held out, unless the folder holds train/ and test/."""
     rules: Literal[1, 2] = 2
     """folder: rules by which files are found and split; 1: those of runs that were saved without this key."""
+    things: tuple[Literal[1, 2, 3], ...] = Field((1,), min_length=1)
+    """shapes: possible numbers of things in a scene, all equally likely; 1,2,3: scenes with relations."""
+    partial: float = Field(0.0, ge=0, le=1)
+    """shapes: share of captions that may leave sizes, places and relations open."""
     factor: int = Field(2, ge=2)
     """task=upsample: factor by which the sides of an image exceed those of the given small image."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.name == "digits" and (self.flip or self.crop == "random"):
-            raise ValueError("data.flip and data.crop are for folders: a mirrored or cropped digit is not a digit")
+        if self.name != "folder" and (self.flip or self.crop == "random"):
+            raise ValueError("data.flip and data.crop are for folders; a mirrored digit or scene would be another one")
+        if self.name == "shapes" and (self.side % 32 or self.planes != 3):
+            raise ValueError("data.name=shapes needs colours (data.channels=3) and a data.size of 32, 64, 96, ...")
         return self
 
     @property
     def side(self) -> int:
         """Height and width in pixels."""
         return self.size or (8 if self.name == "digits" else 32)
+
+    @property
+    def augments(self) -> bool:
+        """Whether training images are changed at random."""
+        return self.flip or self.crop == "random"
 
     @property
     def planes(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -31,9 +30,11 @@ from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageConfig
 from polydiff.domains.image.data.inputs import read_images, read_mask, read_whole, region
 from polydiff.domains.image.data.inspect import facts_of
+from polydiff.domains.image.data.listing import TEXT
 from polydiff.domains.image.data.source import Source, Split, augment, open_source
 from polydiff.domains.image.metrics.pairs import pair_metrics
 from polydiff.domains.image.metrics.sample_set import Reference, judge_metrics, set_metrics
+from polydiff.domains.image.shapes.judge import caption_metrics
 from polydiff.domains.image.show import show, to_pillow
 from polydiff.domains.image.tasks import open_task
 from polydiff.metrics.principal import principal_std
@@ -50,13 +51,6 @@ def few(train: Split) -> list[int]:
     """Return the indices of the images on which the principal standard deviation is measured."""
     pixels = train.images[0].shape[0] * train.size**2
     return train.spread(min(PRINCIPAL, max(MOST_NUMBERS // pixels, 64)))
-
-
-def digest(image: Tensor, values: Mapping[str, Any]) -> str:
-    """Return a digest of the pixels of an image and of its conditions besides the class."""
-    shown = repr(sorted((name, value) for name, value in values.items() if isinstance(value, str | int | float)))
-    words = shown.encode() if values else b""
-    return hashlib.blake2b(image.contiguous().numpy().tobytes() + words, digest_size=16).hexdigest()
 
 
 class Image:
@@ -149,18 +143,17 @@ class Image:
         return len(self.source.splits[split])
 
     def identity(self, split: str) -> dict[str, Any]:
-        """Return names and digests of the pixels of a folder's images (`polydiff.contract.abilities.HasIdentity`)."""
+        """Return names and digests of images and conditions (`polydiff.contract.abilities.HasIdentity`)."""
         part = self.source.splits[split]
-        if not part.names:
-            return embedded_identity(self.data.name, len(part))
-        values = part.values or [{}] * len(part)
-        digests = (digest(image, row) for image, row in zip(part.images, values, strict=True))
-        return identity(zip(part.names, digests, strict=True))
+        if part.names:
+            return identity(zip(part.names, part.digests(), strict=True))
+        made = f" {self.data.things} {self.data.partial}" if self.data.name == "shapes" else ""
+        return embedded_identity(f"{self.data.name}{made}", len(part))
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         part = self.source.splits[split]
-        pairs = zip(indices, generators, strict=True)
-        if split == "train":
+        if split == "train" and self.data.augments:
+            pairs = zip(indices, generators, strict=True)
             images = torch.stack([augment(part.images[i], self.data, g) for i, g in pairs])
         else:
             images = part.centred(indices)
@@ -236,7 +229,18 @@ class Image:
         if reference.judge:
             requested = (samples.cond or {}).get(LABEL)
             seen = judge_metrics(images, requested, reference.judge, len(self.names))
-        return seen | set_metrics(images, reference)
+        return self.agreement(samples) | seen | set_metrics(images, reference)
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """Splits whose captions samples are judged on (`polydiff.contract.abilities.HasPrompts`)."""
+        return {"test": "", "unseen": "unseen_"} if self.data.name == "shapes" else {}
+
+    def agreement(self, samples: Samples) -> dict[str, Metric]:
+        """Return how well scenes of shapes agree with their captions; {} for other images."""
+        if self.data.name != "shapes" or TEXT not in (samples.cond or {}):
+            return {}
+        return caption_metrics(samples.examples, [str(row[TEXT]) for row in self.describe(samples.cond or {})])
 
     def confusions(self, samples: Samples) -> dict[str, Confusion]:
         """Return requested classes against those that the classifier predicts (`abilities.HasConfusions`)."""

@@ -61,6 +61,21 @@ class HasConfusions(Protocol):
         """Return, by condition, the classes that were requested and those that judges recognise."""
 
 
+class HasPrompts(Protocol):
+    """A domain whose samples are judged under the conditions of held-out examples.
+
+    Attributes:
+        prompts: Split -> prefix of the names of its metrics. The first split is judged by `Domain.evaluate`, the others
+            by `agreement` alone. {}: samples are judged under conditions drawn as in training.
+    """
+
+    @property
+    def prompts(self) -> Mapping[str, str]: ...
+
+    def agreement(self, samples: Samples) -> Mapping[str, Metric]:
+        """Return how well examples agree with their conditions."""
+
+
 class HasMeasures(Protocol):
     """A domain whose judges measure real numbers of examples; the report draws the distribution of each."""
 

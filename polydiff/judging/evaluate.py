@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from polydiff.contract.abilities import HasConfusions, HasMeasures
+from polydiff.contract.abilities import HasConfusions, HasMeasures, HasPrompts
 from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.sections import SampleConfig
 from polydiff.machine.environment import environment
@@ -59,6 +59,8 @@ def evaluate(
     with showing(progress):
         sets, distances, baseline = to_judge(request, n, seed, cond)
         rows = judge(model.domain, sets, distances, features)
+        further = further_prompts(request, n, seed, cond)
+        rows = {row: {**found, **further.get(row, {})} for row, found in rows.items()}
     return {
         "domain": model.config.domain,
         "step": model.step,
@@ -89,12 +91,40 @@ def to_judge(request: Request, n: int, seed: int, cond: Mapping[str, Any] | None
     model = request.model
     if has_restoration(model):
         return paired(request, n, seed=seed, cond=cond)
+    split, *_ = [*prompts(request, cond), ""]
     sets = {
-        "value": request.joined(range(n), seed),
+        "value": prompted(request, split, n, seed) if split else request.joined(range(n), seed),
         "data": model.domain.examples("test", n),
         "noise": model.noise(n, seed=seed),
     }
     return Paired(sets, {}, "")
+
+
+def prompts(request: Request, cond: Mapping[str, Any] | None) -> Mapping[str, str]:
+    """Return the splits under whose conditions samples are judged, and the prefixes of their metrics; {}: none."""
+    domain = request.model.domain
+    return domain.prompts if provides(domain, HasPrompts) and not cond and not has_restoration(request.model) else {}
+
+
+def prompted(request: Request, split: str, n: int, seed: int) -> Samples:
+    """Return samples under the conditions of the examples of a split, at most n."""
+    given = request.model.domain.examples(split, n)
+    return request.under(given.cond).joined(range(len(given)), seed)
+
+
+def further_prompts(
+    request: Request, n: int, seed: int, cond: Mapping[str, Any] | None
+) -> dict[str, dict[str, Metric]]:
+    """Return how well samples, data and noise agree with the conditions of splits other than the first, by column."""
+    domain = request.model.domain
+    rows: dict[str, dict[str, Metric]] = {"value": {}, "data": {}, "noise": {}}
+    for split, prefix in list(prompts(request, cond).items())[1:]:
+        assert provides(domain, HasPrompts)
+        real = domain.examples(split, n)
+        noise = Samples(request.model.noise(len(real), seed=seed).examples, real.cond)
+        for row, samples in {"value": prompted(request, split, n, seed), "data": real, "noise": noise}.items():
+            rows[row] |= {f"{prefix}{name}": metric for name, metric in domain.agreement(samples).items()}
+    return rows
 
 
 def judge(

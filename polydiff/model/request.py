@@ -43,6 +43,7 @@ class Request:
         plan: The process's plan, made of `how`.
         requested: Conditions as the domain reads them (`polydiff.model.user_conditions.parse_conditions`).
         guide: A worse model to guide away from; None: none.
+        given: Conditions of samples 0 to N - 1, tensors (N, ...), in place of drawn ones; None: none.
     """
 
     model: Model
@@ -50,6 +51,7 @@ class Request:
     plan: Plan
     requested: Mapping[str, Any]
     guide: Model | None
+    given: Condition | None = None
 
     @classmethod
     def of(
@@ -80,6 +82,10 @@ class Request:
     def with_batch_size(self, batch_size: int) -> Request:
         """Return the same request, computed this many samples at a time."""
         return replace(self, how=self.how.model_copy(update={"batch_size": batch_size}))
+
+    def under(self, given: Condition | None) -> Request:
+        """Return the same request for samples 0 to N - 1 with these conditions, tensors (N, ...)."""
+        return replace(self, given=given)
 
     def evaluations(self) -> int | None:
         """Return how often a network is called for a sample, None if that varies; guidance calls two."""
@@ -128,7 +134,10 @@ class Request:
 
     def blank(self, numbers: Sequence[int], seed: int) -> Blank:
         """Return the space and the conditions of samples, which follow from the seed and each sample's number."""
-        return self.model.domain.blank(streams(seed, "blank", numbers), self.requested)
+        space, cond = self.model.domain.blank(streams(seed, "blank", numbers), self.requested)
+        if not self.given:
+            return space, cond
+        return space, {**(cond or {}), **{name: value[list(numbers)] for name, value in self.given.items()}}
 
     def states(
         self,

@@ -1,11 +1,13 @@
-"""Where images come from: handwritten digits, or a folder of files. All are kept in memory, one byte a number."""
+"""Where images come from: handwritten digits, scenes of shapes, or a folder of files.
+
+Files are kept in memory, one byte a number."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -16,6 +18,14 @@ from polydiff.contract.fields import Field
 from polydiff.core.streams import permutation
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data.files import Facts
+
+
+@runtime_checkable
+class Stacks(Protocol):
+    """Images that are squares of the right size, and that are made several at a time."""
+
+    def stacked(self, indices: Sequence[int]) -> Tensor:
+        """Return these images, uint8 (B, C, S, S)."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +51,22 @@ class Split:
 
     def centred(self, indices: Sequence[int]) -> Tensor:
         """Return the middle squares of these images, uint8 (B, C, S, S)."""
+        if isinstance(self.images, Stacks):
+            return self.images.stacked(indices)
         return torch.stack([centre(self.images[i], self.size) for i in indices])
 
     def spread(self, n: int) -> list[int]:
         """Return up to n indices, spread evenly."""
         n = min(n, len(self))
         return [i * len(self) // n for i in range(n)]
+
+    def digests(self) -> Iterator[str]:
+        """Yield a hash of the pixels of each image and of its conditions besides the class."""
+        for image, row in zip(self.images, self.values or [{}] * len(self), strict=True):
+            shown = (
+                repr(sorted((name, v) for name, v in row.items() if isinstance(v, str | int | float))) if row else ""
+            )
+            yield hashlib.blake2b(image.contiguous().numpy().tobytes() + shown.encode(), digest_size=16).hexdigest()
 
     def digest(self) -> str:
         """Return a hash of all images and labels."""
@@ -63,11 +83,12 @@ class Source:
 
     Arguments:
         names: Names of the classes, () if there are none.
-        splits: "train" and "test".
+        splits: "train" and "test"; perhaps further ones on which samples are judged.
         levels: The values that a pixel can have, ascending.
         fields: Name of a condition besides the class -> its field.
         quarantine: How many images a folder holds and which are excluded; None for an embedded set.
         facts: Name -> what the file says of itself; {} for an embedded set.
+        unlimited: Whether training images are made on access, more than can be compared with samples.
     """
 
     names: tuple[str, ...]
@@ -76,12 +97,17 @@ class Source:
     fields: Mapping[str, Field] = field(default_factory=dict)
     quarantine: Quarantine | None = None
     facts: Mapping[str, Facts] = field(default_factory=dict)
+    unlimited: bool = False
 
 
 def open_source(data: ImageData) -> Source:
     """Return the data set that a config names."""
     if data.name == "digits":
         return digits(data.side, data.planes, data.test_share)
+    if data.name == "shapes":
+        from polydiff.domains.image.data.shapes import shapes
+
+        return shapes(data)
     from polydiff.domains.image.data.folder import folder
 
     return folder(data)

@@ -50,7 +50,8 @@ class Reference:
         train, test = source.splits["train"], source.splits["test"]
         judge = Judge.of(train, test, len(source.names)) if source.names else None
         features = judge.features if judge else filter_features(channels)
-        pixels = thumbnails(train.centred(range(len(train))))
+        searched = train.spread(REFERENCE) if source.unlimited else range(len(train))
+        pixels = thumbnails(train.centred(searched))
         near = copy_threshold(nearest(thumbnails(test.centred(range(len(test)))), pixels))
         known = features(train.centred(train.spread(REFERENCE)))
         return cls(judge, features, len(test), known, pixels, near)

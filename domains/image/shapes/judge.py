@@ -11,11 +11,13 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
+from polydiff.domains.image.shapes.caption import parse
 from polydiff.domains.image.shapes.detect import detect
 from polydiff.domains.image.shapes.scene import COLOURS, SHAPES, Scene, Thing, place, relation
 from polydiff.domains.image.shapes.spec import Spec
 from polydiff.metrics.results import Confusion, Metric
 from polydiff.metrics.standard_error import share
+from polydiff.support.errors import UserError
 
 NOTHING = Thing(None, None, None, math.nan, math.nan)
 """Stands for a demanded thing that a picture lacks."""
@@ -63,6 +65,25 @@ def score(images: Tensor, specs: Sequence[Spec]) -> dict[str, Metric]:
         specs: What each caption demands, B of them.
     """
     return agreement(detect(images), specs)
+
+
+def caption_metrics(images: Sequence[Tensor], captions: Sequence[str]) -> dict[str, Metric]:
+    """Return the metrics of `score` of those pictures whose caption follows the grammar; {} if none does.
+
+    Arguments:
+        images: uint8 (3, S, S) each.
+        captions: Caption of each picture, of any form.
+    """
+    pairs = [(image, spec) for image, caption in zip(images, captions, strict=True) if (spec := spec_of(caption))]
+    return score(torch.stack([image for image, _ in pairs]), [spec for _, spec in pairs]) if pairs else {}
+
+
+def spec_of(caption: str) -> Spec | None:
+    """Return what a caption demands; None if it does not follow the grammar, as the text "any"."""
+    try:
+        return parse(caption)
+    except UserError:
+        return None
 
 
 def agreement(scenes: Sequence[Scene | None], specs: Sequence[Spec]) -> dict[str, Metric]:
