@@ -136,4 +136,5 @@ class Block(nn.Module):
         """Compute the result of `forward`; with `recompute` the backward pass computes it again."""
         scale, shift, gate, scale_2, shift_2, gate_2 = self.modulation(vector).chunk(6, -1)
         h = h + gate[:, None] * self.attention(modulated(h, scale, shift), places)
-        return h + gate_2[:, None] * self.feed_forward(modulated(h, scale_2, shift_2))
+        out: Tensor = h + gate_2[:, None] * self.feed_forward(modulated(h, scale_2, shift_2))
+        return out

@@ -66,7 +66,7 @@ SPEC = DomainSpec(
             "backbone.bottleneck": 128,
             "loss.weighting": "flow",
             "loss.times_options": {"mean": 1.5, "std": 0.8},
-            "optim.lr": 2e-4,
+            "optim.lr": 1e-4,
             "optim.betas": (0.9, 0.95),
             "optim.warmup": 2000,
             "optim.decay": "constant",
