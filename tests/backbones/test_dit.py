@@ -168,6 +168,23 @@ def test_a_picture_of_one_row_of_patches_has_the_positions_of_a_picture(awake: A
     assert torch.equal(row, rows[:6])
 
 
+@pytest.mark.parametrize(("dims", "sizes"), [(1, (1, 6)), (2, (3, 4))])
+def test_tokens_of_conditions_take_no_place(dims: int, sizes: tuple[int, int]) -> None:
+    """They are not turned, and the patches have the same angles with and without them."""
+    shape = (1, *(2 * n for n in sizes[2 - dims :]))
+    bare, reading = dit(shape, {}), dit(shape, TEXT)
+    there, here = (
+        network.places(torch.Size(sizes), network.embed(torch.zeros(3), given), torch.device("cpu"))
+        for network, given in ((bare, None), (reading, with_text(3)))
+    )
+    assert there.read is None
+    assert torch.equal(here.angle[5:], there.angle)
+    assert not here.angle[:5].any()
+    assert here.read is not None
+    assert here.read[:, 0, 0, :5].tolist() == [[True] + [False] * 4, [True] * 3 + [False] * 2, [True] * 5]
+    assert here.read[..., 5:].all()
+
+
 @pytest.mark.parametrize("more", [1, 7])
 @BOTH
 def test_tokens_that_are_not_given_change_nothing(shape: tuple[int, ...], more: int, awake: Awake) -> None:
