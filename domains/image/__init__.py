@@ -65,7 +65,7 @@ SPEC = DomainSpec(
             "backbone.heads": 12,
             "backbone.bottleneck": 128,
             "loss.weighting": "flow",
-            "loss.times_options": {"mean": 1.5, "std": 0.8},
+            "loss.times_options": {"mean": 1.5, "std": 1.4},
             "optim.lr": 1e-4,
             "optim.betas": (0.9, 0.95),
             "optim.warmup": 2000,
