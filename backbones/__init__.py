@@ -1,4 +1,4 @@
-"""Networks: the U-Net (1-D and 2-D), the EGNN, the graph transformer and the MLP. None of them knows a domain.
+"""Networks: the U-Net and the DiT (1-D and 2-D), the EGNN, the graph transformer and the MLP. None knows a domain.
 
 A backbone is called as backbone(x, log_sigma, space, cond), receives a state of unit variance, and returns a state of
 the same shape. It is built as factory(config, channels=, dims=, conditions=).
@@ -13,6 +13,14 @@ UNET = BackboneSpec(
     factory="polydiff.backbones.unet:UNet",
     dims=(1, 2),
     examine="polydiff.backbones.kernels.native:examine",
+)
+
+DIT = BackboneSpec(
+    name="dit",
+    summary="Diffusion transformer on patches, for waveforms (1-D) and images (2-D) of any size.",
+    config="polydiff.backbones.config:DiTConfig",
+    factory="polydiff.backbones.dit:DiT",
+    dims=(1, 2),
 )
 
 EGNN = BackboneSpec(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -40,23 +42,24 @@ class Attention(nn.Module):
         tokens = rearrange(self.norm(h), "b c h w -> b (h w) c")
         q, k, v = rearrange(self.qkv(tokens), "b n (s heads d) -> s b heads n d", s=3, heads=self.heads)
         if self.rotary:
-            angle = angles(h.shape[2], h.shape[3], q.shape[-1], h.device)
+            sides = h.shape[3:] if h.shape[2] == 1 else h.shape[2:]
+            angle = angles(sides, q.shape[-1], h.device)
             q, k = turned(q, angle), turned(k, angle)
         mixed = rearrange(attend(q, k, v), "b heads n d -> b n (heads d)")
         out: Tensor = h + rearrange(self.out(mixed), "b (h w) c -> b c h w", h=h.shape[2])
         return out
 
 
-def angles(height: int, width: int, d: int, device: torch.device) -> Tensor:
-    """Return the angles of the places of a plane in radians, (height width, d / 2), for queries and keys of size d.
+def angles(sizes: Sequence[int], d: int, device: torch.device) -> Tensor:
+    """Return the angles of the places of a grid in radians, (product of sizes, d / 2), for queries and keys of size d.
+
+    Each axis has an equal share of the angles, which grow with the place along this axis alone.
 
     Arguments:
-        height: Places along the first axis; 1: a waveform, whose angles depend on the second axis alone.
-        width: Places along the second axis.
-        d: Numbers of a query or key, a multiple of 4; of 2 for waveforms.
+        sizes: Places along each axis: (W,) of a waveform, (H, W) of an image.
+        d: Numbers of a query or key, a multiple of twice the number of axes.
         device: Device of the result.
     """
-    sizes = (width,) if height == 1 else (height, width)
     count = d // 2 // len(sizes)
     speeds = LONGEST_RATIO ** -(torch.arange(count, device=device) / count)
     places = torch.meshgrid(*(torch.arange(n, device=device, dtype=torch.float32) for n in sizes), indexing="ij")
@@ -70,15 +73,23 @@ def turned(x: Tensor, angle: Tensor) -> Tensor:
     return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, read: Tensor | None = None) -> Tensor:
     """Return softmax(q k^T / sqrt(d)) v of tensors (B, heads, N, d).
 
     On a CPU the fused kernel computes in float32. For small N, two products in bf16 are several times as fast.
+
+    Arguments:
+        q: Queries, (B, heads, N, d).
+        k: Keys, (B, heads, M, d).
+        v: Values, (B, heads, M, d).
+        read: Which of the M places are read, booleans that broadcast against (B, heads, N, M); None: all.
     """
     if q.device.type != "cpu" or q.dtype != torch.bfloat16 or q.shape[-2] > MAX_PLAIN_PLACES:
-        return functional.scaled_dot_product_attention(q, k, v)
-    weights = torch.softmax(q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2), -1)
-    return weights @ v
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=read)
+    scores = q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)
+    if read is not None:
+        scores = scores.masked_fill(~read, -torch.inf)
+    return torch.softmax(scores, -1) @ v
 
 
 class CrossAttention(nn.Module):

@@ -84,6 +84,45 @@ class UNetConfig(BackboneConfig):
         return self.strides if len(self.strides) == gaps else (self.strides or (2,)) * gaps
 
 
+class DiTConfig(BackboneConfig):
+    """A diffusion transformer on patches, which are the tokens of a sequence."""
+
+    name: str = "dit"
+    """Which backbone."""
+    patch: int = Field(2, ge=1)
+    """Side of a patch: the pixels along each axis, or the samples of a waveform, of one token."""
+    width: int = Field(384, ge=4)
+    """Numbers of a token."""
+    depth: int = Field(12, ge=1)
+    """Blocks of attention and a feed-forward layer."""
+    heads: int = Field(6, ge=1)
+    """Attention heads."""
+    ratio: float = Field(8 / 3, gt=0)
+    """Width of the gated feed-forward layers as a multiple of `width`, rounded to a multiple of 8."""
+    bottleneck: int = Field(0, ge=0)
+    """Numbers to which the first layer reduces a patch before it maps them to the width; 0: no reduction."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of activations dropped in feed-forward layers and in the output of attention."""
+    recompute: bool = False
+    """Whether the backward pass computes blocks' activations again instead of keeping them: less memory, more time."""
+    variance: bool = False
+    """Whether the network also predicts the variance of a step; loss.objective=hybrid trains this."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.width % (4 * self.heads):
+            raise ValueError(
+                f"width={self.width} must be a multiple of 4 * heads={4 * self.heads}, "
+                "since the positions along two axes turn pairs of a head's numbers"
+            )
+        return self
+
+    @property
+    def hidden(self) -> int:
+        """Width of the feed-forward layers."""
+        return max(8 * round(self.ratio * self.width / 8), 8)
+
+
 class MoleculeNetConfig(BackboneConfig):
     """Keys that networks of molecules share."""
 

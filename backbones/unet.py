@@ -24,7 +24,6 @@ import math
 from typing import Any, NamedTuple
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -86,7 +85,6 @@ class UNet(nn.Module):
         deepest, full = grid[-1], config.topology == "ddpm"
         folded = channels * math.prod(self.plane.sides(config.patch))
 
-        self.patch = self.plane.sides(config.patch)
         self.multiple = self.plane.sides(config.patch * math.prod(config.level_strides))
         self.signals = Signals(conditions, self.plane, config.patch)
         self.embed = ContextEmbedding(conditions, self.embedding, config.text)
@@ -160,10 +158,8 @@ class UNet(nn.Module):
 
     def fold(self, x: Tensor) -> Tensor:
         """Turn the places of each p x q patch into channels: (B, C, H, W) -> (B, C p q, H / p, W / q)."""
-        p, q = self.patch
-        return rearrange(x, "b c (h p) (w q) -> b (c p q) h w", p=p, q=q)
+        return self.plane.fold(x, self.config.patch)
 
     def unfold(self, x: Tensor) -> Tensor:
         """Undo `fold`."""
-        p, q = self.patch
-        return rearrange(x, "b (c p q) h w -> b c (h p) (w q)", p=p, q=q)
+        return self.plane.unfold(x, self.config.patch)

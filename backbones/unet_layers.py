@@ -31,6 +31,20 @@ class Plane:
         """Return n for each axis, and `flat` for the height of a waveform."""
         return (n if self.dims == 2 else flat), n
 
+    def fold(self, x: Tensor, patch: int) -> Tensor:
+        """Turn the places of each patch of a plane into channels: (B, C, H, W) -> (B, C p q, H / p, W / q).
+
+        A plane whose sides the patch does not divide is padded with zeros first.
+        """
+        p, q = self.sides(patch)
+        x = functional.pad(x, (0, -x.shape[3] % q, 0, -x.shape[2] % p))
+        return rearrange(x, "b c (h p) (w q) -> b (c p q) h w", p=p, q=q)
+
+    def unfold(self, x: Tensor, patch: int) -> Tensor:
+        """Undo `fold`, but for the padding."""
+        p, q = self.sides(patch)
+        return rearrange(x, "b (c p q) h w -> b c (h p) (w q)", p=p, q=q)
+
     def conv(self, c_in: int, c_out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
         """Return a convolution that divides sizes by its stride, rounding up; for waveforms, the width alone.
 

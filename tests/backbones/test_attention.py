@@ -61,13 +61,13 @@ def test_rotary_positions_are_relative() -> None:
     """Products of turned vectors depend on how far their places are apart, along each axis, and on nothing else."""
     d, sizes = 8, (5, 7)
     q, k = drawn(d, seed=1), drawn(d, seed=2)
-    turn = angles(*sizes, d, torch.device("cpu"))
+    turn = angles(sizes, d, torch.device("cpu"))
     products = (turned(q.expand(35, d), turn) @ turned(k.expand(35, d), turn).mT).reshape(*sizes, *sizes)
     torch.testing.assert_close(products[1:, 1:, 1:, 1:], products[:-1, :-1, :-1, :-1], rtol=1e-4, atol=1e-5)
     assert products[0, 0, 0, 0] == pytest.approx(float(q @ k), rel=1e-5)
     far = products[0, 0].flatten()
     assert len(far.round(decimals=4).unique()) == far.numel()
-    flat = angles(1, 7, d, torch.device("cpu"))
+    flat = angles((7,), d, torch.device("cpu"))
     assert flat[1].tolist() == pytest.approx([100 ** -(i / 4) for i in range(4)])
 
 

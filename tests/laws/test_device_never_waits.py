@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from polydiff.backbones.config import EGNNConfig, MLPConfig, UNetConfig
+from polydiff.backbones.config import DiTConfig, EGNNConfig, MLPConfig, UNetConfig
 from polydiff.contract.backbone import build_backbone
 from polydiff.core.space import Euclidean, Space, shared_level
 from polydiff.core.streams import streams
@@ -130,6 +130,12 @@ NETWORKS: dict[str, tuple[Any, dict[str, Any], Callable[[], Space]]] = {
     "unet of sounds": (
         UNetConfig(channels=8, mult=(1, 1), strides=(4,), blocks=1, attention=(1,), patch=4),
         {"channels": 1, "dims": 1}, lambda: Euclidean(2, (1, 64)),
+    ),
+    "dit of images": (
+        DiTConfig(width=8, depth=1, heads=2), {"channels": 1, "dims": 2}, lambda: Euclidean(2, (1, 7, 8)),
+    ),
+    "dit of sounds": (
+        DiTConfig(width=8, depth=1, heads=2, patch=4), {"channels": 1, "dims": 1}, lambda: Euclidean(2, (1, 64)),
     ),
     "egnn, padded": (EGNNConfig(hidden=8, layers=2), {"channels": 2, "dims": 3}, lambda: dense(2, 4)),
     "egnn, stacked": (EGNNConfig(hidden=8, layers=2), {"channels": 2, "dims": 3}, lambda: packed(2, 4)),

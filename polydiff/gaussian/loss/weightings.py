@@ -146,6 +146,24 @@ def edm(s: Tensor, c: Tensor, sigma_data: float) -> Tensor:
     return (s**2 + sigma_data**2) / (s * sigma_data) ** 2
 
 
+@WEIGHTINGS.register("flow")
+def flow(s: Tensor, c: Tensor, sigma_data: float, floor: float = 0.05) -> Tensor:
+    r"""Return w = (1 + 1 / s)^2: the loss is the unweighted error of the velocity eps - x_0, for any target.
+
+    At a state x_t = (1 - t) x_0 + t eps of rectified flow, an estimate of x_0 implies one of eps, whose error is
+    -(1 - t) / t times as large. The velocity's error is the difference of the two, -1 / t times that of x_0, and
+    s = t / (1 - t) gives 1 / t = 1 + 1 / s. With target=x0 this is the loss of JiT (Li & He, 2025,
+    https://arxiv.org/abs/2511.13720), which bounds t from below so that w stays finite.
+
+    Arguments:
+        s: Noise levels.
+        c: Unused.
+        sigma_data: Unused.
+        floor: Noise level below which w does not rise further; 0: none.
+    """
+    return (1 + 1 / s.clamp(min=floor)) ** 2
+
+
 class LearnedUncertainty(Weighting):
     """The weighting `edm` with L / e^u + u minimised in place of L, so that all noise levels have equal weight.
 

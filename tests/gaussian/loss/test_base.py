@@ -65,6 +65,7 @@ PUBLISHED: dict[str, Tensor] = {  # of the error of x_0, by the SNR, for data of
     "p2": SNR / (1 + SNR),
     "debiased": SNR.sqrt(),
     "edm": SNR + 4,
+    "flow": torch.where(SNR < 400, (1 + SNR.sqrt()) ** 2, 441.0),
     "uncertainty": SNR + 4,
     "x0": torch.ones_like(SNR),
     "elbo": SNR / 2,

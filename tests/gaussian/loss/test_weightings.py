@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from polydiff.core.conditions import Condition
-from polydiff.core.space import Batch, Euclidean, Space, State
+from polydiff.core.space import Batch, Euclidean, Space, State, normal
+from polydiff.core.streams import streams
 from polydiff.gaussian.denoise import Denoiser
 from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.loss.weightings import WEIGHTINGS
-from polydiff.gaussian.schedule.base import SCHEDULES
+from polydiff.gaussian.schedule.base import SCHEDULES, Schedule
 from polydiff.gaussian.schedule.learned import Learned
 from polydiff.gaussian.target import TARGETS
 
@@ -40,6 +41,43 @@ def test_options_of_weightings_are_those_of_the_papers(snr: float, k: float, gam
     assert WEIGHTINGS["min_snr"](s, s, 1.0, gamma=gamma).item() == pytest.approx(min(snr, gamma))
     sigmoid = snr / 2 / (1 + snr * math.exp(-k))
     assert WEIGHTINGS["sigmoid"](s, s, 1.0, bias=k).item() == pytest.approx(sigmoid)
+
+
+def clean_and_noisy(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Clean numbers, noise, and the states of rectified flow at times t."""
+    alpha, sigma = schedule(t)
+    x_0, eps = (normal(streams(seed, "numbers", range(len(t))), (1,), "cpu").double()[:, 0] for seed in (0, 1))
+    return x_0, eps, alpha * x_0 + sigma * eps
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.05])
+def test_the_flow_loss_of_a_clean_estimate_is_that_of_flow_matching(floor: float) -> None:
+    """|v - (eps - x_0)|^2 with v the velocity that the estimate implies, v = (x_t - D) / t."""
+    schedule = SCHEDULES["flow"](sigma_min=0.002, sigma_max=80.0)
+    low, high = schedule.trained_times()
+    t = torch.linspace(low, high, 200, dtype=torch.float64)
+    x_0, eps, x_t = clean_and_noisy(schedule, t)
+    s = schedule.noise_level(t)
+    denoiser = Denoiser(Linear("x0"), schedule, "x0")
+    space = Prescribed(200, (1,), dtype=torch.float64, eps=eps[:, None])
+    with torch.no_grad():
+        estimate = denoiser(x_t[:, None] * (1 + s)[:, None], s, space)[:, 0]
+        losses = Loss(weighting="flow", weighting_options={"floor": floor})(denoiser, Batch(x_0[:, None], space), s, [])
+    velocity = (x_t - estimate) / t
+    expected = (velocity - (eps - x_0)) ** 2
+    above = s > floor
+    assert 100 < above.sum() <= 200
+    assert_close(losses[above], expected[above], rtol=1e-9, atol=1e-12)
+    held = 441.0 * (estimate - x_0) ** 2
+    assert_close(losses[~above], held[~above], rtol=1e-9, atol=1e-12)
+    assert (losses[~above] < expected[~above]).all()
+
+
+@pytest.mark.parametrize("target", list(TARGETS))
+def test_the_flow_loss_is_the_same_for_every_target(target: str) -> None:
+    """Loss and gradient of target=flow with the weighting `simple`, where w is below its bound."""
+    expected = expected_gradient("flow", "uniform", "flow", "simple")
+    assert expected_gradient("flow", "uniform", target, "flow", floor=0.0) == pytest.approx(expected, rel=1e-9)
 
 
 @dataclass(frozen=True)
@@ -68,13 +106,15 @@ class Linear(nn.Module):
         return a * x_0 + b * (x - x_0) / s
 
 
-def expected_gradient(name: str, times: str, target: str, weighting: str, n: int = 4000) -> tuple[float, float]:
+def expected_gradient(
+    name: str, times: str, target: str, weighting: str, n: int = 4000, **options: float
+) -> tuple[float, float]:
     """The mean loss and its gradient in w, exact but for the sum over n numbers u: E over x_0 = +-0.5, eps = +-1."""
     schedule = SCHEDULES[name](sigma_min=0.02, sigma_max=50.0)
     if isinstance(schedule, Learned):
         with torch.no_grad():
             schedule.height.copy_(torch.linspace(-4, 0, len(schedule.height)))
-    loss = Loss(weighting=weighting, times=times, times_options=SHAPES[times])
+    loss = Loss(weighting=weighting, times=times, times_options=SHAPES[times], weighting_options=options)
     denoiser = Denoiser(Linear(target), schedule, target, aids=loss.aids())
     u = (torch.arange(n, dtype=torch.float64) + 0.5) / n
     sigma = loss.noise_levels(u, schedule).repeat(4)
