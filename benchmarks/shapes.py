@@ -115,7 +115,7 @@ def main() -> None:
     print(text)
     if said.docs:
         document(text, DOCS / "shapes.md")
-        sheet().quantize(128).save(DOCS / "shapes.png")
+        sheet().save(DOCS / "shapes.png", optimize=True)
 
 
 if __name__ == "__main__":

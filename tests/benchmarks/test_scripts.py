@@ -147,7 +147,9 @@ def test_a_spline_goes_through_the_recording_and_follows_what_is_slow(bench) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["speed_audio.py --quick --parts layout same", "growth.py --quick --rounds 1"])
+@pytest.mark.parametrize(
+    "command", ["speed_audio.py --quick --parts layout same", "growth.py --quick --rounds 1", "shapes.py -n 20"]
+)
 def test_commands_print_their_tables(command: str) -> None:
     words = [sys.executable, *shlex.split(command)]
     done = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True, check=True)

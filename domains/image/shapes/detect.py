@@ -137,8 +137,9 @@ def shares(x: Tensor, ground: Tensor) -> Tensor:
 
 def without_specks(labels: Tensor) -> Tensor:
     """Return labels (B, H, W) with those of fewer than `SPECK` pixels set to 0."""
-    _, which, counts = labels.unique(return_inverse=True, return_counts=True)
-    return labels * (counts[which] >= SPECK)
+    names, which, counts = labels.unique(return_inverse=True, return_counts=True)
+    kept: Tensor = names * (counts >= SPECK)
+    return kept[which]
 
 
 def find(x: Tensor, share: Tensor, labels: Tensor, near: Tensor) -> Parts:
