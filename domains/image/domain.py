@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from polydiff.contract.abilities import Inspection
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.identity import embedded_identity, identity
-from polydiff.contract.data.noise_range import suited_range
+from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.fields import Labels
@@ -40,14 +40,14 @@ from polydiff.support.errors import UserError, unknown
 
 MEASURED = 10_000
 """Largest number of training images on which statistics are measured."""
-PRINCIPAL, MOST_NUMBERS = 1000, 2**24
+MOST_IMAGES, MOST_NUMBERS = 1000, 2**24
 """Largest number of images for the principal standard deviation, and of their numbers together."""
 
 
 def few(train: Split) -> list[int]:
     """Return the indices of the images on which the principal standard deviation is measured."""
     pixels = train.images[0].shape[0] * train.size**2
-    return train.spread(min(PRINCIPAL, max(MOST_NUMBERS // pixels, 64)))
+    return train.spread(min(MOST_IMAGES, max(MOST_NUMBERS // pixels, 64)))
 
 
 class Image:
@@ -100,7 +100,7 @@ class Image:
         names = list(self.source.names)
         counts = torch.bincount(train.labels, minlength=len(names)).tolist() if names else []
         own = {"mean": list(codec.mean), "std": codec.std, "names": names, "counts": counts}
-        return own | {"principal_std": principal_std(codec.encode(train.centred(few(train))).flatten(1))}
+        return own | {PRINCIPAL: principal_std(codec.encode(train.centred(few(train))).flatten(1))}
 
     @staticmethod
     def inspect(config: Config, said: Collection[str]) -> Inspection:
@@ -109,7 +109,7 @@ class Image:
         found = Inspection()
         try:
             domain = Image(config)
-            found.facts = facts_of(domain.source, config, domain.statistics["principal_std"], said)
+            found.facts = facts_of(domain.source, config, domain.statistics[PRINCIPAL], said)
             found.facts["conditions"] = {name: kind.words for name, kind in conditions_of(domain).items()}
             found.quarantine = domain.quarantine
         except UserError as error:
@@ -118,8 +118,7 @@ class Image:
 
     def suited(self, free: Collection[str]) -> Mapping[str, Any]:
         """Return the noise range that the images need (`polydiff.contract.abilities.SuitsData`)."""
-        principal = self.statistics.get("principal_std")  # absent in the statistics of earlier runs
-        return suited_range(self.config, principal, free) if principal else {}
+        return suited_to(self.config, self.statistics, free)
 
     def size(self, split: str) -> int:
         return len(self.source.splits[split])

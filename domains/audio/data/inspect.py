@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from polydiff.contract.abilities import Inspection
+from polydiff.contract.data.noise_range import PRINCIPAL, range_facts
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_finite
 from polydiff.domains.audio.config import AudioConfig, AudioData
@@ -34,8 +35,15 @@ QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 """Quantiles that are reported."""
 
 
+class Opened(Protocol):
+    """Data that are opened as training opens them."""
+
+    clips: Clips
+    statistics: Mapping[str, Any]
+
+
 def inspect_sounds(
-    config: AudioConfig, set_keys: Collection[str], prepare: Callable[[AudioConfig], Clips]
+    config: AudioConfig, set_keys: Collection[str], prepare: Callable[[AudioConfig], Opened]
 ) -> Inspection:
     """Inspect the data of `config.data`.
 
@@ -55,18 +63,28 @@ def inspect_sounds(
         if sounds:
             found.facts |= facts_of(sounds)
             found.advice = advised(sounds, data, set_keys)
-        trained(config, found, prepare)
+        trained(config, found, set_keys, prepare)
     except UserError as error:
         lines = str(error).splitlines()  # those between are the list of excluded files, which is printed anyway
         found.problems.append(lines[0] if len(lines) == 1 else f"{lines[0].removesuffix(':')}. {lines[-1]}")
     return found
 
 
-def trained(config: AudioConfig, found: Inspection, prepare: Callable[[AudioConfig], Clips]) -> None:
-    """Open the data as training would, with the advised keys, and add conditions, sizes and levels to `found`."""
+def trained(
+    config: AudioConfig, found: Inspection, set_keys: Collection[str], prepare: Callable[[AudioConfig], Opened]
+) -> None:
+    """Open the data as training would, with the advised keys, and add conditions, sizes and levels to `found`.
+
+    Arguments:
+        config: The configuration.
+        found: What is known; receives the facts.
+        set_keys: Dotted keys that the user set.
+        prepare: Opens the data of a configuration.
+    """
     plain = {key.removeprefix("data."): value for key, value in found.advice.items()}
     data = AudioData.model_validate({**config.data.model_dump(), **plain})
-    clips = prepare(config.model_copy(update={"data": data}))
+    opened = prepare(config.model_copy(update={"data": data}))
+    clips = opened.clips
     found.quarantine = clips.source.quarantine
     found.facts |= {
         "conditions": {name: field.kind.words for name, field in clips.source.fields.items()},
@@ -74,6 +92,8 @@ def trained(config: AudioConfig, found: Inspection, prepare: Callable[[AudioConf
         "level in dB (rms of crops)": quantiles(decibels(clips.reference.square().mean((1, 2)).tolist())),
         "peaks in dB": quantiles(decibels(clips.reference.abs().amax((1, 2)).square().tolist())),
     }
+    if PRINCIPAL in opened.statistics:
+        found.facts |= range_facts(config, opened.statistics[PRINCIPAL], set_keys)
     for task in MEASURING:
         other = config.model_copy(update={"data": data, "task": task})
         found.facts[f"task={task}"] = task_in_words(other, clips.reference)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from polydiff.contract.data.noise_range import MARGIN, needed
+from polydiff.contract.data.noise_range import range_facts
 from polydiff.domains.image.config import ImageConfig
 from polydiff.domains.image.data.source import Source
 
@@ -50,8 +50,7 @@ def facts_of(source: Source, config: ImageConfig, principal: float, said: Collec
         "classes": listed(source.names),
         **{f"{side} examples": len(split) for side, split in source.splits.items()},
         "read as": in_words(config, sides["half"]),
-        "largest principal standard deviation": round(principal, 3),
-        "sigma_max": noise_in_words(config, principal, any(key.startswith("schedule") for key in said)),
+        **range_facts(config, principal, said),
     }
 
 
@@ -70,24 +69,6 @@ def in_words(config: ImageConfig, side: float) -> str:
         text += "; the preset quick suits digits of 8 x 8 and first tests: for photographs, "
         text += f"--preset small data.size={size}"
     return text
-
-
-def noise_in_words(config: ImageConfig, principal: float, said: bool) -> str:
-    """Return the highest noise level of a new run and where it comes from.
-
-    Arguments:
-        config: The configuration.
-        principal: Largest principal standard deviation of the states.
-        said: Whether the user set the schedule or its options.
-    """
-    highest = config.schedule_options.get("sigma_max")
-    if highest is None:
-        return f"that of schedule={config.schedule}; at least {needed(principal):g} suits the images"
-    if highest >= needed(principal):
-        return f"{highest:g}, as configured"
-    if said:
-        return f"{highest:g}, which is too low: leave it out, or set schedule_options.sigma_max={needed(principal):g}"
-    return f"{needed(principal):g}, {MARGIN:g} times that deviation; {highest:g} of preset {config.preset} is too low"
 
 
 def listed(names: Sequence[str]) -> str:
