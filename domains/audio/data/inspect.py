@@ -12,14 +12,17 @@ import numpy as np
 from torch import Tensor
 
 from polydiff.contract.abilities import Inspection
+from polydiff.contract.data.columns import other_columns
 from polydiff.contract.data.noise_range import PRINCIPAL, range_facts
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_finite
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.data.catalogue import Entry, catalogue
 from polydiff.domains.audio.data.clips import Clips
-from polydiff.domains.audio.data.columns import LABEL, chosen, plain_type
+from polydiff.domains.audio.data.columns import LABEL, check_type, chosen, plain_type
+from polydiff.domains.audio.data.folder import Folder
 from polydiff.domains.audio.data.index import Sound, index
+from polydiff.domains.audio.data.source import Source
 from polydiff.domains.audio.tasks.open_task import measure_task
 from polydiff.support.errors import UserError
 
@@ -88,6 +91,7 @@ def trained(
     found.quarantine = clips.source.quarantine
     found.facts |= {
         "conditions": {name: field.kind.words for name, field in clips.source.fields.items()},
+        **other_columns(usable_columns(clips.source), clips.source.fields, data.conditions),
         "examples": {split: clips.size(split) for split in ("train", "test")},
         "level in dB (rms of crops)": quantiles(decibels(clips.reference.square().mean((1, 2)).tolist())),
         "peaks in dB": quantiles(decibels(clips.reference.abs().amax((1, 2)).square().tolist())),
@@ -97,6 +101,20 @@ def trained(
     for task in MEASURING:
         other = config.model_copy(update={"data": data, "task": task})
         found.facts[f"task={task}"] = task_in_words(other, clips.reference)
+
+
+def usable_columns(source: Source) -> list[str]:
+    """Return the columns of sounds of training that can be conditions, in order."""
+    sounds = source.splits["train"] if isinstance(source, Folder) else []
+    found = []
+    for name in dict.fromkeys(name for sound in sounds for name in sound.entry.columns):
+        values = [sound.entry.columns[name] for sound in sounds if name in sound.entry.columns]
+        try:
+            check_type(name, "class" if name == LABEL else plain_type(values), values)
+        except UserError:  # such as a text that differs for each sound
+            continue
+        found.append(name)
+    return found
 
 
 def task_in_words(config: AudioConfig, clips: Tensor) -> str:

@@ -11,13 +11,14 @@ import numpy as np
 from rdkit import Chem
 
 from polydiff.contract.abilities import Inspection
+from polydiff.contract.data.columns import other_columns
 from polydiff.contract.data.noise_range import range_facts
 from polydiff.contract.sections import Config
 from polydiff.domains.molecule.chemistry.composition import COMPOSITION
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.codec import codec_of, measured_statistics
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data.dataset import check_conditions, quarantine_of, quick_library
+from polydiff.domains.molecule.data.dataset import check_conditions, quarantine_of, quick_library, reserved_names
 from polydiff.domains.molecule.data.files import kinds, molecule_files, unread_files
 from polydiff.domains.molecule.data.library import Library, split
 from polydiff.domains.molecule.data.prepare import Item, prepare
@@ -56,10 +57,19 @@ def inspect_molecules(config: Config, said: Collection[str]) -> Inspection:
         found.facts |= facts_of(library, data)
         found.facts["sides"] = split_sizes(library, data)
         found.facts |= range_facts(config, principal_of(library, data), said)
-        check_conditions(data.model_copy(update=without_prefix(found.advice)), library, str(data.path))
+        data = data.model_copy(update=without_prefix(found.advice))
+        found.facts |= {"conditions": ", ".join(data.conditions) or "none", **further_columns(library, data)}
+        check_conditions(data, library, str(data.path))
     except UserError as error:
         found.problems.append(str(error))
     return found
+
+
+def further_columns(library: Library, data: MoleculeData) -> dict[str, str]:
+    """Return the user's columns of numbers that are no conditions yet (`polydiff.contract.data.columns`)."""
+    reserved = reserved_names(data, library)
+    own = [name for name in library.names if name not in PROPERTIES and name not in reserved]
+    return other_columns(own, data.conditions, data.conditions)
 
 
 def without_prefix(advice: dict[str, Any]) -> dict[str, Any]:

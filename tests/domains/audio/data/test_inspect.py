@@ -279,3 +279,30 @@ def test_data_check_advises_for_very_low_sample_rates(tmp_path: Path) -> None:
     found = inspect("audio", tmp_path, {})
     assert not found.problems
     assert (found.advice["data.sample_rate"], found.advice["data.upsample"]) == (1000, True)
+
+
+def test_columns_that_are_conditions_and_those_that_could_be_are_named(tmp_path: Path) -> None:
+    rows = ["path,speaker,tempo,text"]
+    for i in range(30):
+        write(tmp_path / f"{i}.wav", sound(i))
+        rows.append(f"{i}.wav,{'ab'[i % 2]},{60 + i},sentence {i}")
+    (tmp_path / "table.csv").write_text("\n".join(rows))
+    facts = inspect("audio", tmp_path / "table.csv", {"data.conditions": "tempo"}).facts
+    assert list(facts["conditions"]) == ["tempo"]
+    names, _, how = facts["other columns"].partition("; ")
+    assert names.startswith("speaker")
+    assert how.startswith("data.conditions=tempo,speaker")
+    assert facts["largest principal standard deviation"] > 1
+    assert "sigma_max" in facts
+    assert (
+        "other columns" not in inspect("audio", tmp_path / "table.csv", {"data.conditions": "tempo,speaker,text"}).facts
+    )
+
+
+def test_a_text_that_differs_for_each_sound_is_no_possible_condition(tmp_path: Path) -> None:
+    rows = ["path,text"]
+    for i in range(120):
+        write(tmp_path / f"{i}.wav", sound(i, 600))
+        rows.append(f"{i}.wav,sentence {i}")
+    (tmp_path / "table.csv").write_text("\n".join(rows))
+    assert "other columns" not in inspect("audio", tmp_path / "table.csv", {}).facts
