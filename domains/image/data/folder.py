@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from polydiff.contract.data.copies import joined, note_copies
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.splits import TEST, TRAIN, assign, counts, outside_of, scarce, split_folders
 from polydiff.domains.image.config import ImageData
@@ -215,9 +216,8 @@ def split(used: dict[str, Tensor], layout: Layout, data: ImageData, quarantine: 
         UserError: A split is empty.
     """
     names = list(used)
-    keys = copies(used) if data.rules > 1 else names
-    if len(set(keys)) < 2:  # copies of one image, to see whether a network can learn it
-        keys = names
+    contents = [digest(image) if data.rules > 1 else None for image in used.values()]
+    keys = joined(names, contents)
     stated = [layout.stated(name) for name in names]
     classes = [layout.names[i] if (i := layout.label(name)) >= 0 else "" for name in names] if layout.names else None
     sides = assign(keys, data.test_share, stated=stated, classes=classes if data.rules > 1 else None, width=WIDTH)
@@ -225,24 +225,15 @@ def split(used: dict[str, Tensor], layout: Layout, data: ImageData, quarantine: 
     if not all(side in sides for side in (TRAIN, TEST)):
         raise UserError(f"{data.path}: images to train on: {sides.count(TRAIN)}, held out: {sides.count(TEST)}.")
     quarantine.left_out, quarantine.splits = sides.count("") + len(layout.left_out), found
-    if repeated := len(names) - len(set(keys)):
-        quarantine.notes["copies"] = f"{repeated} have the same pixels as another one"
     if text := scarce(found):
         warnings.warn(text, stacklevel=2)
-    known = {key for key, side in zip(keys, sides, strict=True) if side == TRAIN}
-    if leaked := sum(side == TEST and key in known for key, side in zip(keys, sides, strict=True)):
-        quarantine.notes["leaked"] = f"{leaked} held-out ones have the same pixels as a training image"
-        warnings.warn(f"{leaked} held-out images have the same pixels as a training image.", stacklevel=2)
+    note_copies(quarantine, contents, sides, "pixels")
     return dict(zip(names, sides, strict=True))
 
 
-def copies(used: dict[str, Tensor]) -> list[str]:
-    """Return the key of each image: the shortest name of those with the same pixels, usually that of the original."""
-    first: dict[bytes, str] = {}
-    pixels = [hashlib.blake2b(f"{tuple(x.shape)}".encode() + x.numpy().tobytes()).digest() for x in used.values()]
-    for name, key in sorted(zip(used, pixels, strict=True), key=lambda pair: (len(pair[0]), pair[0])):
-        first.setdefault(key, name)
-    return [first[key] for key in pixels]
+def digest(image: Tensor) -> bytes:
+    """Return a digest of the shape and the pixels of an image (C, H, W)."""
+    return hashlib.blake2b(f"{tuple(image.shape)}".encode() + image.numpy().tobytes()).digest()
 
 
 def report(quarantine: Quarantine, layout: Layout, facts: dict[str, Facts]) -> None:
