@@ -27,7 +27,6 @@ from polydiff.domains.audio.data.crops import Place, read_crop
 from polydiff.domains.audio.data.index import MARKS, Sound, index, why
 from polydiff.domains.audio.data.source import Values
 from polydiff.support.errors import UserError
-from polydiff.support.files import HIDDEN
 from polydiff.support.fingerprint import fingerprints
 
 TRIES = 10
@@ -65,8 +64,7 @@ class Folder:
         self.quarantine.check()
         if self.quarantine.reasons:
             warnings.warn(f"{self.quarantine.text()}\nThey are excluded.", stacklevel=2)
-        if self.quarantine.ignored.keys() - {HIDDEN}:
-            warnings.warn(f"Ignored in {data.path}: {self.quarantine.ignored_text()}.", stacklevel=2)
+        self.quarantine.report_ignored("NAME.json and NAME.npy beside the sound NAME")
         sounds = [sound for sound in sounds if sound.entry.name not in self.quarantine.reasons]
         check_formats(sounds, data)
         grouped = data.rules > 1

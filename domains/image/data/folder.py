@@ -25,11 +25,9 @@ from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data.files import EARLIER, KINDS, SUFFIXES, Facts, load
 from polydiff.domains.image.data.source import Source, Split, centre
 from polydiff.support.errors import UserError
-from polydiff.support.files import HIDDEN, files_under
+from polydiff.support.files import files_under
 from polydiff.support.progress import counted
 
-CAPTIONS = frozenset({".txt", ".json", ".jsonl", ".csv", ".tsv", ".parquet", ".xml"})
-"""Kinds of file that often hold captions, tables or boxes of the images beside them."""
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
 """Kinds of file that hold other files."""
 WIDTH = 6
@@ -244,7 +242,4 @@ def report(quarantine: Quarantine, layout: Layout, facts: dict[str, Facts]) -> N
         quarantine.notes["folders"] = f"{', '.join(f'{name}/' for name in layout.splits)} are the splits"
     if layout.left_out:
         quarantine.notes["outside"] = outside_of(layout.splits, len(layout.left_out))
-    if CAPTIONS & quarantine.ignored.keys():
-        quarantine.notes["captions"] = "captions and tables beside images are not read"
-    if quarantine.ignored.keys() - {HIDDEN}:
-        warnings.warn(f"Ignored in {quarantine.place}: {quarantine.ignored_text()}.", stacklevel=2)
+    quarantine.report_ignored()

@@ -50,7 +50,7 @@ def inspect_molecules(config: Config, said: Collection[str]) -> Inspection:
             if unread := unread_files(data.path, read):
                 found.facts["files not read"] = kinds(unread)
         library = quick_library(data)
-        found.quarantine = quarantine_of(library, str(data.path))
+        found.quarantine = quarantine_of(library, data)
         found.advice = advised(library, data, said)
         if not len(library):
             raise UserError(f"{data.path} contains no molecule that can be used.")

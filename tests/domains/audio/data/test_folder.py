@@ -247,3 +247,17 @@ def test_copies_across_stated_splits_stay_with_a_warning_and_parts_of_a_file_are
     rows = [f"{name}.wav,{a},{a + 0.12}" for name in ("one", "two") for a in (0, 0.12)]
     (tmp_path / "parts.csv").write_text("\n".join(["path,start,end", *rows]))
     assert "copies" not in Folder(settings(tmp_path / "parts.csv", test_share=0.5)).quarantine.notes
+
+
+def test_captions_and_unknown_files_are_listed_and_columns_beside_a_sound_are_not(tmp_path: Path) -> None:
+    folder_of(tmp_path, 4)
+    for name in ("000.txt", "001.txt", "score.mid", "README", "001.json", "table.parquet"):
+        (tmp_path / name).write_text('{"tempo": 3}')
+    with pytest.warns(UserWarning, match=r"Ignored in .*: 2 \.txt, 1 "):
+        found = Folder(settings(tmp_path, test_share=0.5)).quarantine
+    assert found.ignored == {".txt": 2, ".mid": 1, "without a suffix": 1, ".parquet": 1}
+    assert found.notes["captions"].endswith("are not read, except NAME.json and NAME.npy beside the sound NAME")
+    (tmp_path / "score.mid").unlink()
+    for name in ("000.txt", "001.txt", "README", "table.parquet"):
+        (tmp_path / name).unlink()
+    assert "captions" not in Folder(settings(tmp_path, test_share=0.5)).quarantine.notes

@@ -104,3 +104,14 @@ def test_data_check_reports_remarks(tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "own.xyz").write_text(sodium(4) + sodium(3))
     notes = check(capsys, tmp_path / "own.xyz")["notes"].values()
     assert any(note.startswith("used, 2: RDKit perceives no bonds in it") for note in notes)
+
+
+def test_data_check_lists_files_that_are_not_read_with_the_account(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.smi").write_text("CCO\nCCN\nCCC\nCCF\nCO\nCN\nCC\nCF\n")
+    (tmp_path / "captions.json").write_text("{}")
+    (tmp_path / "b.pdb").write_text("x")
+    report = check(capsys, tmp_path)
+    assert report["ignored"] == {".json": 1, ".pdb": 1}
+    assert "captions" in report["notes"]
