@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from polydiff.contract.abilities import Inspection
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.identity import embedded_identity
+from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.domain import Samples
 from polydiff.contract.fields import to_json
@@ -33,6 +34,7 @@ from polydiff.domains.audio.output.show import show
 from polydiff.domains.audio.output.write import sound_arrays, write_sounds
 from polydiff.domains.audio.states import States
 from polydiff.domains.audio.tasks.open_task import measure_task, open_task
+from polydiff.metrics.principal import principal_std
 from polydiff.metrics.results import Confusion, Metric
 from polydiff.support.errors import UserError
 
@@ -45,7 +47,8 @@ class Audio:
 
     Arguments:
         config: The run's configuration.
-        statistics: {"std", "gains", "conditions"} and the statistics of the task; None: measured on training clips.
+        statistics: {"std", "gains", "conditions", "principal_std"} and the statistics of the task; None: measured on
+            training clips.
 
     Raises:
         UserError: The data cannot be used, or one of its columns has the name of a condition of the task.
@@ -71,7 +74,14 @@ class Audio:
         codec = Standardise.measure(self.clips.reference, self.config.whiten)
         known = measure_task(self.config, self.clips.reference)
         fields = to_json(self.clips.source.fields)
-        return {"std": codec.std, "gains": list(codec.gains), "conditions": fields, **known}
+        own = {"std": codec.std, "gains": list(codec.gains), "conditions": fields, **known}
+        if self.config.task == "upsample":  # its states are not sounds (`Missing`)
+            return own
+        return own | {PRINCIPAL: principal_std(codec.encode(self.clips.reference).flatten(1))}
+
+    def suited(self, free: Collection[str]) -> Mapping[str, Any]:
+        """Return the noise range that the sounds need (`polydiff.contract.abilities.SuitsData`)."""
+        return suited_to(self.config, self.statistics, free)
 
     @property
     def quarantine(self) -> Quarantine | None:
@@ -84,7 +94,7 @@ class Audio:
         from polydiff.domains.audio.data.inspect import inspect_sounds
 
         assert isinstance(config, AudioConfig)
-        return inspect_sounds(config, said, lambda advised: Audio(advised).clips)
+        return inspect_sounds(config, said, Audio)
 
     def size(self, split: str) -> int:
         return self.clips.size(split)

@@ -19,6 +19,7 @@ from polydiff.contract.sections import (
     SampleConfig,
     TrainConfig,
 )
+from polydiff.domains.image.network import deeper_network, quick_network
 
 
 class ImageData(DataConfig):
@@ -62,7 +63,9 @@ class ImageData(DataConfig):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.name != "folder" and (self.flip or self.crop == "random"):
-            raise ValueError("data.flip and data.crop are for folders; a mirrored digit or scene would be another one")
+            raise ValueError(
+                "data.flip and data.crop are for folders; a mirrored or cropped digit or scene would be another one"
+            )
         if self.name == "shapes" and (self.side % 32 or self.planes != 3):
             raise ValueError("data.name=shapes needs colours (data.channels=3) and a data.size of 32, 64, 96, ...")
         return self
@@ -97,6 +100,13 @@ class ImageConfig(Config):
     optim: OptimConfig = OptimConfig(lr=1e-3, warmup=50, decay="cosine")
     train: TrainConfig = TrainConfig(steps=3000, batch_size=64, ema=0.995, checkpoint_every=1000)
     sample: SampleConfig = SampleConfig(steps=10, guidance=1.2)
+
+    def following(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the network and the batch size that suit `data.size` (`domains/image/network.py`)."""
+        if not isinstance(self.backbone, UNetConfig):
+            return {}
+        quick, side = self.preset == "quick", self.data.side
+        return {"data.size": quick_network(side, self.data.planes) if quick else deeper_network(side, self.backbone)}
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:

@@ -16,7 +16,7 @@ from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.columns import LABEL, read_vectors
 from polydiff.contract.data.conditions import DataConditions
 from polydiff.contract.data.identity import embedded_identity, identity
-from polydiff.contract.data.noise_range import suited_range
+from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.fields import Field, Labels, from_json, to_json
@@ -43,14 +43,14 @@ from polydiff.support.errors import UserError
 
 MEASURED = 10_000
 """Largest number of training images on which statistics are measured."""
-PRINCIPAL, MOST_NUMBERS = 1000, 2**24
+MOST_IMAGES, MOST_NUMBERS = 1000, 2**24
 """Largest number of images for the principal standard deviation, and of their numbers together."""
 
 
 def few(train: Split) -> list[int]:
     """Return the indices of the images on which the principal standard deviation is measured."""
     pixels = train.images[0].shape[0] * train.size**2
-    return train.spread(min(PRINCIPAL, max(MOST_NUMBERS // pixels, 64)))
+    return train.spread(min(MOST_IMAGES, max(MOST_NUMBERS // pixels, 64)))
 
 
 class Image:
@@ -118,7 +118,7 @@ class Image:
             labels = train.labels[train.labels >= 0]
             fields = {LABEL: Labels(names, tuple(labels.bincount(minlength=len(names)).tolist())), **fields}
         own = {"mean": list(codec.mean), "std": codec.std, "conditions": to_json(fields)}
-        return own | {"principal_std": principal_std(codec.encode(train.centred(few(train))).flatten(1))}
+        return own | {PRINCIPAL: principal_std(codec.encode(train.centred(few(train))).flatten(1))}
 
     @staticmethod
     def inspect(config: Config, said: Collection[str]) -> Inspection:
@@ -127,7 +127,7 @@ class Image:
         found = Inspection()
         try:
             domain = Image(config)
-            found.facts = facts_of(domain.source, config, domain.statistics["principal_std"], said)
+            found.facts = facts_of(domain.source, config, domain.statistics[PRINCIPAL], said)
             found.facts["conditions"] = {name: kind.words for name, kind in conditions_of(domain).items()}
             found.quarantine = domain.quarantine
         except UserError as error:
@@ -136,8 +136,7 @@ class Image:
 
     def suited(self, free: Collection[str]) -> Mapping[str, Any]:
         """Return the noise range that the images need (`polydiff.contract.abilities.SuitsData`)."""
-        principal = self.statistics.get("principal_std")  # absent in the statistics of earlier runs
-        return suited_range(self.config, principal, free) if principal else {}
+        return suited_to(self.config, self.statistics, free)
 
     def size(self, split: str) -> int:
         return len(self.source.splits[split])

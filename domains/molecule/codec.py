@@ -24,7 +24,7 @@ B molecules, M atoms of all molecules.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -37,6 +37,7 @@ from polydiff.core.space import Space, State
 from polydiff.core.units import Units
 from polydiff.domains.molecule.chemistry.composition import symbols
 from polydiff.domains.molecule.chemistry.geometry import Molecule
+from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data.library import Library
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules, degrees_of_freedom
 from polydiff.support.errors import UserError
@@ -82,9 +83,7 @@ class Codec:
         """
         elements, counts = np.unique(library.numbers, return_counts=True)
         owner = np.repeat(np.arange(len(library)), library.sizes)
-        centred = library.positions - (sum_by_owner(library.positions, owner) / library.sizes[:, None])[owner]
-        extent = np.sqrt(sum_by_owner(centred**2, owner).sum(1) / library.sizes)
-        usual = extent <= MAX_EXTENT * np.median(extent)
+        centred, usual = centred_positions(library, owner)
         scale = float((centred if usual.all() or not usual.any() else centred[usual[owner]]).std(dtype=np.float64))
         return {
             "elements": elements.tolist(),
@@ -137,10 +136,13 @@ class Codec:
             )
         space = self.space(torch.tensor([len(m.numbers) for m in molecules]), numbers)
         r = torch.from_numpy(np.concatenate([m.positions for m in molecules])).double() / self.scale
-        onehot = self.type_scale * (numbers[:, None] == torch.tensor(self.elements))
-        features = torch.cat([onehot, self.number_scale * numbers[:, None]], -1)[:, : self.features] - self.offset
-        x = self.to_layout(torch.cat([r, features], -1), space)
+        x = self.to_layout(torch.cat([r, self.features_of(numbers)], -1), space)
         return space.project(x).float(), space
+
+    def features_of(self, numbers: Tensor) -> Tensor:
+        """Return the features (M, features) of atoms with these atomic numbers (M,), float64."""
+        onehot = self.type_scale * (numbers[:, None] == torch.tensor(self.elements))
+        return torch.cat([onehot, self.number_scale * numbers[:, None]], -1)[:, : self.features] - self.offset
 
     @staticmethod
     def to_layout(atoms: Tensor, space: Molecules) -> Tensor:
@@ -194,6 +196,38 @@ class Codec:
         """Return the atomic numbers (N,) of the largest one-hot feature of atoms (N, 3 + features)."""
         K = len(self.elements)
         return torch.tensor(self.elements)[(atoms[:, 3:] + self.offset)[:, :K].argmax(-1)]
+
+
+def measured_statistics(library: Library, data: MoleculeData) -> dict[str, Any]:
+    """Return `Codec.measure` of a library, with the scale that the configuration sets, if it sets one."""
+    return Codec.measure(library) | ({} if data.scale is None else {"scale": data.scale})
+
+
+def centred_positions(library: Library, owner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions in Å from the centre of each geometry (M, 3), and which geometries are usual (n,).
+
+    Arguments:
+        library: The geometries.
+        owner: Index of the geometry of each atom (M,).
+    """
+    centred = library.positions - (sum_by_owner(library.positions, owner) / library.sizes[:, None])[owner]
+    extent = np.sqrt(sum_by_owner(centred**2, owner).sum(1) / library.sizes)
+    return centred, extent <= MAX_EXTENT * np.median(extent)
+
+
+def codec_of(data: MoleculeData, statistics: Mapping[str, Any]) -> Codec:
+    """Return the codec of a configuration and the statistics of its training data."""
+    return Codec(
+        tuple(statistics["elements"]),
+        tuple(statistics["frequencies"]),
+        statistics["scale"],
+        data.type_scale,
+        number_scale=data.number_scale,
+        centred=data.centred,
+        packed=data.layout == "sparse",
+        pad_to=data.pad_to,
+        given=data.types == "given",
+    )
 
 
 def sum_by_owner(values: np.ndarray, owner: np.ndarray) -> np.ndarray:

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from polydiff.contract.abilities import Inspection
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.identity import digest_of, identity
+from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.domain import Samples
 from polydiff.contract.sections import Config
 from polydiff.core.conditions import Condition, Conditions, Number
 from polydiff.core.space import Batch, Space, State
 from polydiff.core.units import Units
-from polydiff.domains.molecule.codec import Codec
+from polydiff.domains.molecule.codec import codec_of, measured_statistics
 from polydiff.domains.molecule.condition_sampler import ConditionSampler
 from polydiff.domains.molecule.conditions import ConditionScaler, ConditionSet, evenly_spaced
 from polydiff.domains.molecule.config import MoleculeData
@@ -29,6 +30,7 @@ from polydiff.domains.molecule.metrics.evaluation import Evaluation
 from polydiff.domains.molecule.metrics.examine import perceive_all
 from polydiff.domains.molecule.output.sdf import records, write_records
 from polydiff.domains.molecule.output.show import SHOWN, script, show
+from polydiff.domains.molecule.principal import principal_std
 from polydiff.domains.molecule.states import States, check_scales
 from polydiff.metrics.results import Measured, Metric
 
@@ -45,8 +47,8 @@ class MoleculeDomain:
 
     Arguments:
         config: The run's configuration.
-        statistics: {"elements", "frequencies", "scale", "sizes", "means", "stds", "profiles"}; None: measured on the
-            training data. A profile is [atoms, conditions ...] of one training geometry.
+        statistics: {"elements", "frequencies", "scale", "sizes", "means", "stds", "profiles", "principal_std"}; None:
+            measured on the training data. A profile is [atoms, conditions ...] of one training geometry.
     """
 
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
@@ -60,17 +62,7 @@ class MoleculeDomain:
         self.scaler = ConditionScaler(self.condition_set, self.statistics)
         self.condition_sampler = ConditionSampler(self.condition_set, self.statistics)
         self.conditions: Conditions = dict.fromkeys(self.condition_set.network_names, Number())
-        self.codec = Codec(
-            tuple(self.statistics["elements"]),
-            tuple(self.statistics["frequencies"]),
-            self.statistics["scale"],
-            self.data.type_scale,
-            number_scale=self.data.number_scale,
-            centred=self.data.centred,
-            packed=self.data.layout == "sparse",
-            pad_to=self.data.pad_to,
-            given=self.condition_set.given,
-        )
+        self.codec = codec_of(self.data, self.statistics)
         sizes = self.statistics.get("sizes")
         self.states = States(self.data, self.codec, self.scaler, self.condition_sampler, self.conditions, sizes)
         self.evaluation = Evaluation(self.dataset, self.scaler)
@@ -78,9 +70,13 @@ class MoleculeDomain:
     def measure(self) -> dict[str, Any]:
         """Return the statistics of the training geometries."""
         train = self.dataset.splits["train"]
-        found = Codec.measure(train) | ({} if self.data.scale is None else {"scale": self.data.scale})
+        found = measured_statistics(train, self.data)
         conditions = ConditionSet.of(self.data.conditions, found["elements"], self.data.types == "given")
-        return found | conditions.measure(train)
+        return found | conditions.measure(train) | {PRINCIPAL: principal_std(train, codec_of(self.data, found))}
+
+    def suited(self, free: Collection[str]) -> Mapping[str, Any]:
+        """Return the noise range that the molecules need (`polydiff.contract.abilities.SuitsData`)."""
+        return suited_to(self.config, self.statistics, free)
 
     @property
     def quarantine(self) -> Quarantine | None:
@@ -92,8 +88,7 @@ class MoleculeDomain:
         """Return a summary of files of molecules (`polydiff.contract.abilities.Inspects`)."""
         from polydiff.domains.molecule.data.inspect import inspect_molecules
 
-        assert isinstance(config.data, MoleculeData)
-        return inspect_molecules(config.data, said)
+        return inspect_molecules(config, said)
 
     @property
     def together(self) -> Sequence[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from polydiff.config.merge import Settings
+from polydiff.config.merge import FOLLOWS, Settings, free_keys, replaced
 from polydiff.contract.abilities import SuitsData
 from polydiff.contract.domain import Domain
+from polydiff.support.nested import get_dotted
 from polydiff.support.protocols import provides
+from polydiff.support.yaml_text import one_line_yaml
 
 SOURCE = "data"
 """Provenance of a value that was measured on the data."""
@@ -18,14 +20,19 @@ def with_data_defaults(settings: Settings, domain: Domain) -> Settings:
     """
     if not provides(domain, SuitsData):
         return settings
-    free = {key for key, source in settings.provenance.items() if source == "default" or source.startswith("preset ")}
+    free = free_keys(settings.provenance)
     values = {key: value for key, value in domain.suited(free).items() if key in free}
-    if not values:
-        return settings
-    config = settings.config
-    state = config.model_dump()
-    for key, value in values.items():
-        section, _, name = key.rpartition(".")
-        (state[section] if section else state)[name] = value
-    config = type(config).model_validate(state)
-    return settings._replace(config=config, provenance={**settings.provenance, **dict.fromkeys(values, SOURCE)})
+    provenance = {**settings.provenance, **dict.fromkeys(values, SOURCE)}
+    return settings._replace(config=replaced(settings.config, values), provenance=provenance)
+
+
+def suited_in_words(settings: Settings) -> str:
+    """Return the values that suit the data and their size as one line of text, "" if there are none."""
+    values = settings.config.model_dump(mode="json")
+    parts = []
+    for source in dict.fromkeys(settings.provenance.values()):
+        if source == SOURCE or source.startswith(FOLLOWS):
+            keys = [key for key, own in settings.provenance.items() if own == source]
+            shown = (f"{key}={one_line_yaml(get_dotted(values, key))}" for key in keys)
+            parts.append(f"from {source.removeprefix(FOLLOWS)}: {' '.join(shown)}")
+    return f"Defaults that suit the data, {'; '.join(parts)}" if parts else ""

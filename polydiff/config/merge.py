@@ -29,6 +29,8 @@ from polydiff.support.nested import get_nested, nest
 from polydiff.support.yaml_text import plain, read_yaml
 
 COMMAND_LINE = "command line"
+FOLLOWS = "follows from "
+"""Beginning of the source of a default that follows from another key."""
 
 
 class Settings(NamedTuple):
@@ -36,7 +38,8 @@ class Settings(NamedTuple):
 
     Attributes:
         config: Every value.
-        provenance: Dotted key -> "default", "preset quick", "file my.yaml", "arguments" or "command line".
+        provenance: Dotted key -> "default", "preset quick", "file my.yaml", "arguments", "command line", "data" or
+            "follows from data.size".
         user_values: The domain and all that the layers above the preset set, as nested mappings that a config file can
             hold.
     """
@@ -80,7 +83,40 @@ def resolve(
     if name not in spec.presets:
         raise unknown(f"preset of {spec.name}", name, spec.presets)
     layers = with_objective_defaults([Layer("default", {"preset": name}), *user])
-    return merge(spec, Layer(f"preset {name}", spec.presets[name]), layers)
+    return with_following(merge(spec, Layer(f"preset {name}", spec.presets[name]), layers))
+
+
+def with_following(settings: Settings) -> Settings:
+    """Return settings with the defaults that follow from other keys (`Config.following`).
+
+    Those of one section belong together: they are left out if the user set any of them.
+    """
+    free, provenance = free_keys(settings.provenance), dict(settings.provenance)
+    values: dict[str, Any] = {}
+    for key, found in settings.config.following().items():
+        for section in {name.partition(".")[0] for name in found}:
+            part = {name: value for name, value in found.items() if name.partition(".")[0] == section}
+            if part.keys() <= free:
+                values |= part
+                provenance |= dict.fromkeys(part, f"{FOLLOWS}{key}")
+    try:
+        return settings._replace(config=replaced(settings.config, values), provenance=provenance)
+    except ValidationError as error:  # one of them contradicts a value of the user
+        raise UserError(explain(error, provenance)) from error
+
+
+def free_keys(provenance: Mapping[str, str]) -> set[str]:
+    """Return the keys whose values come from defaults, presets or other keys, and not from the user."""
+    return {key for key, source in provenance.items() if source == "default" or source.startswith(("preset ", FOLLOWS))}
+
+
+def replaced(config: Config, values: Mapping[str, Any]) -> Config:
+    """Return a configuration with other values, dotted key -> value, validated."""
+    state = config.model_dump()
+    for key, value in values.items():
+        section, _, name = key.rpartition(".")
+        (state[section] if section else state)[name] = value
+    return type(config).model_validate(state) if values else config
 
 
 def check_same_choice(key: str, value: str, again: Any) -> None:

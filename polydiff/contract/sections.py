@@ -304,3 +304,13 @@ class Config(Section):
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     sample: SampleConfig = SampleConfig()
+
+    def following(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return defaults that follow from a key, such as the network from the size of images.
+
+        They replace defaults and presets of a new run, never what the user set.
+
+        Returns:
+            Key -> the dotted keys that follow from it and their values; a configuration that has them returns the same.
+        """
+        return {}

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.config.data_defaults import with_data_defaults
+from polydiff.config.data_defaults import suited_in_words, with_data_defaults
 from polydiff.config.merge import Settings, resolve
 from polydiff.config.processes import build_denoiser, process_of
 from polydiff.config.saved import config_from, resolved_text
@@ -32,6 +32,7 @@ from polydiff.run.reading import damaged
 from polydiff.run.snapshots import drop_snapshots
 from polydiff.support.errors import UserError
 from polydiff.support.files import write_atomic
+from polydiff.support.progress import announce
 from polydiff.support.yaml_text import dump_yaml
 from polydiff.training.checks import check_config
 from polydiff.training.data import order_of
@@ -62,6 +63,8 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         domain = build_domain(config, statistics=source.state["statistics"] if source else None)
         order_of(domain, config.train.batch_size, config.seed, config.train.like_sizes)  # raises if it cannot be used
         settings = with_data_defaults(settings, domain)
+        if text := suited_in_words(settings):
+            announce(text)
         training = begin(settings.config, domain, source.ema if source else None)
         records = {key: parent.record(run.path) for key, parent in parents.items()}
         session = Session(run, settings, domain, training, parents=records, data=identity_of(domain))

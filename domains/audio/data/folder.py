@@ -24,6 +24,7 @@ from polydiff.contract.data.columns import (
     read_vectors,
     values_of,
 )
+from polydiff.contract.data.copies import joined, note_copies
 from polydiff.contract.data.identity import identity
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.splits import TEST, TRAIN, assign, counts, scarce
@@ -34,7 +35,6 @@ from polydiff.domains.audio.data.crops import read_crop
 from polydiff.domains.audio.data.index import MARKS, Sound, index, why
 from polydiff.domains.audio.data.source import Values
 from polydiff.support.errors import UserError, unknown
-from polydiff.support.files import HIDDEN
 from polydiff.support.fingerprint import fingerprints
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -77,11 +77,11 @@ class Folder:
         self.quarantine.check()
         if self.quarantine.reasons:
             warnings.warn(f"{self.quarantine.text()}\nThey are excluded.", stacklevel=2)
-        if self.quarantine.ignored.keys() - {HIDDEN}:
-            warnings.warn(f"Ignored in {data.path}: {self.quarantine.ignored_text()}.", stacklevel=2)
+        self.quarantine.report_ignored("NAME.json and NAME.npy beside the sound NAME")
         sounds = [sound for sound in sounds if sound.entry.name not in self.quarantine.reasons]
         check_formats(sounds, data)
-        self.splits, left_out = split(sounds, data.test_share, self.classes(sounds) if data.rules > 1 else None)
+        grouped = data.rules > 1
+        self.splits, left_out = split(sounds, data.test_share, self.classes(sounds) if grouped else None, grouped)
         self.quarantine.left_out += len(left_out)
         self.count()
         self.starts = {name: [0, *accumulate(map(self.stretches, part))] for name, part in self.splits.items()}
@@ -100,6 +100,8 @@ class Folder:
         """Count the sounds of each class and split, and warn of classes of which few are held out."""
         parts = [(sound, side) for side, part in self.splits.items() for sound in part]
         names = self.classes([sound for sound, _ in parts])
+        if self.data.rules > 1:
+            note_copies(self.quarantine, [sound.content for sound, _ in parts], [side for _, side in parts], "samples")
         self.quarantine.splits = counts([side for _, side in parts], names)
         if text := scarce(self.quarantine.splits):
             warnings.warn(text, stacklevel=2)
@@ -218,7 +220,7 @@ def check_formats(sounds: Sequence[Sound], data: AudioData) -> None:
 
 
 def split(
-    sounds: Sequence[Sound], share: float, classes: Sequence[str] | None = None
+    sounds: Sequence[Sound], share: float, classes: Sequence[str] | None = None, grouped: bool = True
 ) -> tuple[dict[str, list[Sound]], list[Sound]]:
     """Return the sounds by split, and the unused ones of a validation split beside a test split (`splits`).
 
@@ -226,11 +228,15 @@ def split(
         sounds: Usable sounds.
         share: Share of the test split, if the data state none.
         classes: Class of each sound; None: there are no classes, or the splits need not hold each.
+        grouped: Whether files with the same samples share a split.
 
     Raises:
         UserError: A split is empty.
     """
-    sides = assign([key_of(s) for s in sounds], share, stated=[s.entry.split for s in sounds], classes=classes)
+    keys = [key_of(s) for s in sounds]
+    if grouped:
+        keys = joined(keys, [s.digest or None for s in sounds])
+    sides = assign(keys, share, stated=[s.entry.split for s in sounds], classes=classes)
     splits = {name: [s for s, side in zip(sounds, sides, strict=True) if side == name] for name in (TRAIN, TEST)}
     if not all(splits.values()):
         raise UserError(

@@ -43,7 +43,7 @@ RATES = 100, 1_000_000
 """Lowest and highest sample rate in Hz that is used; others are errors in a header."""
 MOST_FRAMES = 2**48
 """Upper bound of the samples of a sound; libsndfile reports more if a FLAC file does not state its length."""
-VERSION = 3
+VERSION = 4
 """Version of the cached index."""
 MARKS = {
     "clipped": "are clipped",
@@ -56,20 +56,30 @@ MARKS = {
 
 
 class Facts(NamedTuple):
-    """Cached facts on a file: `rate` in Hz (0 for an array), and its `MARKS`, separated by spaces."""
+    """Cached facts on a file: `rate` in Hz (0: an array), its `MARKS`, separated by spaces, a digest of its samples."""
 
     rate: int
     channels: int
     frames: int
     marks: str
+    digest: str
 
 
 class Sound(NamedTuple):
-    """A readable sound; `header` describes its part of the file, and `marks` are some of `MARKS`."""
+    """A readable sound; `header` describes its part of the file, and `marks` are some of `MARKS`.
+
+    `digest` is equal for files with the same samples, "" if it is unknown.
+    """
 
     entry: Entry
     header: Header
     marks: frozenset[str] = frozenset()
+    digest: str = ""
+
+    @property
+    def content(self) -> tuple[str, int, int] | None:
+        """What is equal for copies of this part of a file, None if it is unknown."""
+        return (self.digest, self.header.first, self.header.frames) if self.digest else None
 
 
 def index(entries: Sequence[Entry], root: Path, rate: int, aside: Quarantine) -> list[Sound]:
@@ -88,7 +98,8 @@ def index(entries: Sequence[Entry], root: Path, rate: int, aside: Quarantine) ->
         try:
             if facts is None:
                 raise ValueError(reasons[entry.place])
-            sounds.append(Sound(entry, part_of(entry, facts, facts.rate or rate), frozenset(facts.marks.split())))
+            part, marks = part_of(entry, facts, facts.rate or rate), frozenset(facts.marks.split())
+            sounds.append(Sound(entry, part, marks, facts.digest))
         except ValueError as error:
             aside.exclude(entry.name, str(error))
     return sounds
@@ -146,7 +157,9 @@ def recall(memory: Path) -> dict[str, list[Any]]:
         entries: Any = json.loads(memory.read_text())
     except (OSError, ValueError):
         return {}
-    whole = isinstance(entries, dict) and all(isinstance(entry, list) and len(entry) == 6 for entry in entries.values())
+    whole = isinstance(entries, dict) and all(
+        isinstance(entry, list) and len(entry) == 2 + len(Facts._fields) for entry in entries.values()
+    )
     return entries if whole else {}
 
 
@@ -178,12 +191,17 @@ def why(error: Exception) -> str:
 
 
 def look(place: Place) -> Facts:
-    """Return the facts on a file; raise ValueError if it is empty, constant, truncated, not finite or too loud."""
+    """Return the facts on a file; raise ValueError if it is empty, constant, truncated, not finite or too loud.
+
+    The digest is that of the samples that are read, so files of the same samples in several lossless formats share it.
+    """
     rate, channels, frames = header_numbers(place)
     marks = marks_of(place) if place.row < 0 else set()
     whole, means, constant = frames <= WHOLE * (rate or 16_000), [], True
+    digest = hashlib.blake2b(f"{channels} {frames}".encode(), digest_size=16)
     for low, high in parts(frames, rate or 16_000, whole):
         x = read_frames(place, low, high)
+        digest.update(x.numpy().tobytes())
         full = x.abs() >= FULL
         means.append(x.double().mean(1))
         constant = constant and bool((x == x[:, :1]).all())
@@ -193,7 +211,7 @@ def look(place: Place) -> Facts:
         marks.add("offset")
     if constant and (value := constant_of(place, frames)) is not None and (value == 0 or frames > 1):
         raise ValueError(f"it is silent: all samples are {value:g}")  # a single sample is an impulse
-    return Facts(rate, channels, frames, " ".join(sorted(marks)))
+    return Facts(rate, channels, frames, " ".join(sorted(marks)), digest.hexdigest())
 
 
 def marks_of(place: Place) -> set[str]:

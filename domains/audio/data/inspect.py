@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from polydiff.contract.abilities import Inspection
-from polydiff.contract.data.columns import LABEL, plain_type
+from polydiff.contract.data.columns import LABEL, check_type, other_columns, plain_type
+from polydiff.contract.data.noise_range import PRINCIPAL, range_facts
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_finite
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.data.catalogue import Entry, catalogue
 from polydiff.domains.audio.data.clips import Clips
-from polydiff.domains.audio.data.folder import chosen
+from polydiff.domains.audio.data.folder import Folder, chosen
 from polydiff.domains.audio.data.index import Sound, index
+from polydiff.domains.audio.data.source import Source
 from polydiff.domains.audio.tasks.open_task import measure_task
 from polydiff.support.errors import UserError
 
@@ -35,8 +37,15 @@ QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 """Quantiles that are reported."""
 
 
+class Opened(Protocol):
+    """Data that are opened as training opens them."""
+
+    clips: Clips
+    statistics: Mapping[str, Any]
+
+
 def inspect_sounds(
-    config: AudioConfig, set_keys: Collection[str], prepare: Callable[[AudioConfig], Clips]
+    config: AudioConfig, set_keys: Collection[str], prepare: Callable[[AudioConfig], Opened]
 ) -> Inspection:
     """Inspect the data of `config.data`.
 
@@ -56,28 +65,55 @@ def inspect_sounds(
         if sounds:
             found.facts |= facts_of(sounds)
             found.advice = advised(sounds, data, set_keys)
-        trained(config, found, prepare)
+        trained(config, found, set_keys, prepare)
     except UserError as error:
         lines = str(error).splitlines()  # those between are the list of excluded files, which is printed anyway
         found.problems.append(lines[0] if len(lines) == 1 else f"{lines[0].removesuffix(':')}. {lines[-1]}")
     return found
 
 
-def trained(config: AudioConfig, found: Inspection, prepare: Callable[[AudioConfig], Clips]) -> None:
-    """Open the data as training would, with the advised keys, and add conditions, sizes and levels to `found`."""
+def trained(
+    config: AudioConfig, found: Inspection, set_keys: Collection[str], prepare: Callable[[AudioConfig], Opened]
+) -> None:
+    """Open the data as training would, with the advised keys, and add conditions, sizes and levels to `found`.
+
+    Arguments:
+        config: The configuration.
+        found: What is known; receives the facts.
+        set_keys: Dotted keys that the user set.
+        prepare: Opens the data of a configuration.
+    """
     plain = {key.removeprefix("data."): value for key, value in found.advice.items()}
     data = AudioData.model_validate({**config.data.model_dump(), **plain})
-    clips = prepare(config.model_copy(update={"data": data}))
+    opened = prepare(config.model_copy(update={"data": data}))
+    clips = opened.clips
     found.quarantine = clips.source.quarantine
     found.facts |= {
         "conditions": {name: field.kind.words for name, field in clips.source.fields.items()},
+        **other_columns(usable_columns(clips.source), clips.source.fields, data.conditions),
         "examples": {split: clips.size(split) for split in ("train", "test")},
         "level in dB (rms of crops)": quantiles(decibels(clips.reference.square().mean((1, 2)).tolist())),
         "peaks in dB": quantiles(decibels(clips.reference.abs().amax((1, 2)).square().tolist())),
     }
+    if PRINCIPAL in opened.statistics:
+        found.facts |= range_facts(config, opened.statistics[PRINCIPAL], set_keys)
     for task in MEASURING:
         other = config.model_copy(update={"data": data, "task": task})
         found.facts[f"task={task}"] = task_in_words(other, clips.reference)
+
+
+def usable_columns(source: Source) -> list[str]:
+    """Return the columns of sounds of training that can be conditions, in order."""
+    sounds = source.splits["train"] if isinstance(source, Folder) else []
+    found = []
+    for name in dict.fromkeys(name for sound in sounds for name in sound.entry.columns):
+        values = [sound.entry.columns[name] for sound in sounds if name in sound.entry.columns]
+        try:
+            check_type(name, "class" if name == LABEL else plain_type(values), values, "sounds")
+        except UserError:  # such as a text that differs for each sound
+            continue
+        found.append(name)
+    return found
 
 
 def task_in_words(config: AudioConfig, clips: Tensor) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from polydiff.contract.data.columns import LABEL, measure_fields, values_of
+from polydiff.contract.data.copies import joined, note_copies
 from polydiff.contract.data.places import Place
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.splits import TEST, TRAIN, assign, counts, outside_of, scarce
@@ -25,7 +26,6 @@ from polydiff.domains.image.data.layout import Layout, layout_of
 from polydiff.domains.image.data.listing import list_images
 from polydiff.domains.image.data.source import Source, Split, centre
 from polydiff.support.errors import UserError
-from polydiff.support.files import HIDDEN
 from polydiff.support.progress import counted
 
 WIDTH = 6
@@ -121,9 +121,8 @@ def split(
         UserError: A split is empty.
     """
     names = list(used)
-    keys = copies(used) if data.rules > 1 else names
-    if len(set(keys)) < 2:  # copies of one image, to see whether a network can learn it
-        keys = names
+    contents = [digest(image) if data.rules > 1 else None for image in used.values()]
+    keys = joined(names, contents)
     sides_stated = [stated.get(name) or layout.stated(name) for name in names]
     classes = [layout.names[i] if (i := layout.label(name)) >= 0 else "" for name in names] if layout.names else None
     sides = assign(keys, data.test_share, stated=sides_stated, classes=classes if data.rules > 1 else None, width=WIDTH)
@@ -131,24 +130,15 @@ def split(
     if not all(side in sides for side in (TRAIN, TEST)):
         raise UserError(f"{data.path}: images to train on: {sides.count(TRAIN)}, held out: {sides.count(TEST)}.")
     quarantine.left_out, quarantine.splits = sides.count("") + len(layout.left_out), found
-    if repeated := len(names) - len(set(keys)):
-        quarantine.notes["copies"] = f"{repeated} have the same pixels as another one"
     if text := scarce(found):
         warnings.warn(text, stacklevel=2)
-    known = {key for key, side in zip(keys, sides, strict=True) if side == TRAIN}
-    if leaked := sum(side == TEST and key in known for key, side in zip(keys, sides, strict=True)):
-        quarantine.notes["leaked"] = f"{leaked} held-out ones have the same pixels as a training image"
-        warnings.warn(f"{leaked} held-out images have the same pixels as a training image.", stacklevel=2)
+    note_copies(quarantine, contents, sides, "pixels")
     return dict(zip(names, sides, strict=True))
 
 
-def copies(used: dict[str, Tensor]) -> list[str]:
-    """Return the key of each image: the shortest name of those with the same pixels, usually that of the original."""
-    first: dict[bytes, str] = {}
-    pixels = [hashlib.blake2b(f"{tuple(x.shape)}".encode() + x.numpy().tobytes()).digest() for x in used.values()]
-    for name, key in sorted(zip(used, pixels, strict=True), key=lambda pair: (len(pair[0]), pair[0])):
-        first.setdefault(key, name)
-    return [first[key] for key in pixels]
+def digest(image: Tensor) -> bytes:
+    """Return a digest of the shape and the pixels of an image (C, H, W)."""
+    return hashlib.blake2b(f"{tuple(image.shape)}".encode() + image.numpy().tobytes()).digest()
 
 
 def report(quarantine: Quarantine, layout: Layout, facts: dict[str, Facts]) -> None:
@@ -159,5 +149,4 @@ def report(quarantine: Quarantine, layout: Layout, facts: dict[str, Facts]) -> N
         quarantine.notes["folders"] = f"{', '.join(f'{name}/' for name in layout.splits)} are the splits"
     if layout.left_out:
         quarantine.notes["outside"] = outside_of(layout.splits, len(layout.left_out))
-    if quarantine.ignored.keys() - {HIDDEN}:
-        warnings.warn(f"Ignored in {quarantine.place}: {quarantine.ignored_text()}.", stacklevel=2)
+    quarantine.report_ignored("metadata.jsonl, .csv and .tsv, and a.txt with words and a.json beside a.png")

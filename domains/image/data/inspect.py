@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from polydiff.contract.data.noise_range import MARGIN, needed
+from polydiff.backbones.config import UNetConfig
+from polydiff.contract.data.noise_range import range_facts
 from polydiff.domains.image.config import ImageConfig
 from polydiff.domains.image.data.source import Source
+from polydiff.domains.image.network import SMALL, levels_in_words
 
 MODES = {
     "1": "black and white",
@@ -27,8 +29,6 @@ NAMED = 20
 """Classes that are named."""
 LARGE = 2
 """Ratio of the images' shorter sides to data.size from which on a larger data.size is mentioned."""
-DIGITS = 16
-"""Largest side for which the preset quick is meant."""
 
 
 def facts_of(source: Source, config: ImageConfig, principal: float, said: Collection[str] = ()) -> dict[str, Any]:
@@ -50,8 +50,8 @@ def facts_of(source: Source, config: ImageConfig, principal: float, said: Collec
         "classes": listed(source.names),
         **{f"{side} examples": len(split) for side, split in source.splits.items()},
         "read as": in_words(config, sides["half"]),
-        "largest principal standard deviation": round(principal, 3),
-        "sigma_max": noise_in_words(config, principal, any(key.startswith("schedule") for key in said)),
+        **network_in_words(config),
+        **range_facts(config, principal, said),
     }
 
 
@@ -66,28 +66,18 @@ def in_words(config: ImageConfig, side: float) -> str:
     text = f"{size} x {size} pixels, {'grey' if config.data.planes == 1 else 'colour'} (data.size, data.channels)"
     if side >= LARGE * size:
         text += f"; the images are {side / size:.3g} times larger"
-    if size > DIGITS and config.preset == "quick":
-        text += "; the preset quick suits digits of 8 x 8 and first tests: for photographs, "
-        text += f"--preset small data.size={size}"
     return text
 
 
-def noise_in_words(config: ImageConfig, principal: float, said: bool) -> str:
-    """Return the highest noise level of a new run and where it comes from.
-
-    Arguments:
-        config: The configuration.
-        principal: Largest principal standard deviation of the states.
-        said: Whether the user set the schedule or its options.
-    """
-    highest = config.schedule_options.get("sigma_max")
-    if highest is None:
-        return f"that of schedule={config.schedule}; at least {needed(principal):g} suits the images"
-    if highest >= needed(principal):
-        return f"{highest:g}, as configured"
-    if said:
-        return f"{highest:g}, which is too low: leave it out, or set schedule_options.sigma_max={needed(principal):g}"
-    return f"{needed(principal):g}, {MARGIN:g} times that deviation; {highest:g} of preset {config.preset} is too low"
+def network_in_words(config: ImageConfig) -> dict[str, str]:
+    """Return {"network": its levels, the batch size, and the preset of a larger network}, {} for another backbone."""
+    if not isinstance(config.backbone, UNetConfig):
+        return {}
+    size = config.data.side
+    text = f"{levels_in_words(size, config.backbone)}, batches of {config.train.batch_size}"
+    if size > SMALL and config.preset == "quick":
+        text += f"; for first tests on a CPU. --preset small data.size={size} is a larger one, for a GPU"
+    return {"network": text}
 
 
 def listed(names: Sequence[str]) -> str:

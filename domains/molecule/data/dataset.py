@@ -49,16 +49,12 @@ class DataSet:
         """The training split "train" and the held-out split "test"."""
         return split(self.library, self.data.test_share)
 
-    @property
+    @cached_property
     def quarantine(self) -> Quarantine | None:
         """How many molecules the data hold and which are excluded; None if the molecules are enumerated."""
         if self.data.name == "organic":
             return None
-        found = quarantine_of(self.library, str(self.data.path or self.data.name))
-        if self.data.path is not None and self.data.path.is_dir() and qm9.folder_of(self.data.path) is None:
-            unread = kinds(unread_files(self.data.path, molecule_files(self.data.path)))
-            found.ignored = {kind or "without a suffix": n for kind, n in unread.items()}
-        return found
+        return quarantine_of(self.library, self.data)
 
 
 def open_library(data: MoleculeData) -> Library:
@@ -175,10 +171,16 @@ def warn_about_rejected(library: Library, source: str) -> None:
         )
 
 
-def quarantine_of(library: Library, place: str) -> Quarantine:
-    """Return how many molecules a data set holds and which are left out (`polydiff.contract.data.quarantine`)."""
+def quarantine_of(library: Library, data: MoleculeData) -> Quarantine:
+    """Return how many molecules a data set holds, which are left out, and the kinds of files that are not read."""
     notes = {text.split(" (")[0]: text for text in (*rejection_reasons(library), *remarks(library))}
-    return Quarantine(place, "molecules", library.found, sum(library.rejected.values()), notes=notes)
+    place = str(data.path or data.name)
+    found = Quarantine(place, "molecules", library.found, sum(library.rejected.values()), notes=notes)
+    if data.path is not None and data.path.is_dir() and qm9.folder_of(data.path) is None:
+        unread = kinds(unread_files(data.path, molecule_files(data.path)))
+        found.ignored = {kind or "without a suffix": n for kind, n in unread.items()}
+        found.report_ignored()
+    return found
 
 
 def rejection_reasons(library: Library) -> list[str]:

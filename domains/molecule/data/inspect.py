@@ -11,15 +11,20 @@ import numpy as np
 from rdkit import Chem
 
 from polydiff.contract.abilities import Inspection
+from polydiff.contract.data.columns import other_columns
+from polydiff.contract.data.noise_range import range_facts
+from polydiff.contract.sections import Config
 from polydiff.domains.molecule.chemistry.composition import COMPOSITION
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
+from polydiff.domains.molecule.codec import codec_of, measured_statistics
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data.dataset import check_conditions, quarantine_of, quick_library
+from polydiff.domains.molecule.data.dataset import check_conditions, quarantine_of, quick_library, reserved_names
 from polydiff.domains.molecule.data.files import kinds, molecule_files, unread_files
 from polydiff.domains.molecule.data.library import Library, split
 from polydiff.domains.molecule.data.prepare import Item, prepare
 from polydiff.domains.molecule.data.qm9 import folder_of
 from polydiff.domains.molecule.data.source import selection_of
+from polydiff.domains.molecule.principal import principal_std
 from polydiff.domains.molecule.workers.pool import in_processes
 from polydiff.support.errors import UserError
 
@@ -28,14 +33,15 @@ TIMED_MOLECULES = 16
 QUANTILES = {"least": 0.0, "5 %": 0.05, "half": 0.5, "95 %": 0.95, "greatest": 1.0}
 
 
-def inspect_molecules(data: MoleculeData, said: Collection[str]) -> Inspection:
+def inspect_molecules(config: Config, said: Collection[str]) -> Inspection:
     """Return facts, problems and advice for the molecules of a configuration.
 
     Arguments:
-        data: Section of the configuration, with a path.
+        config: The configuration, with a path.
         said: Keys that the user has set, for which no advice is given.
     """
-    found = Inspection()
+    data, found = config.data, Inspection()
+    assert isinstance(data, MoleculeData)
     assert data.path is not None
     try:
         if folder_of(data.path) is None:
@@ -44,16 +50,26 @@ def inspect_molecules(data: MoleculeData, said: Collection[str]) -> Inspection:
             if unread := unread_files(data.path, read):
                 found.facts["files not read"] = kinds(unread)
         library = quick_library(data)
-        found.quarantine = quarantine_of(library, str(data.path))
+        found.quarantine = quarantine_of(library, data)
         found.advice = advised(library, data, said)
         if not len(library):
             raise UserError(f"{data.path} contains no molecule that can be used.")
         found.facts |= facts_of(library, data)
         found.facts["sides"] = split_sizes(library, data)
-        check_conditions(data.model_copy(update=without_prefix(found.advice)), library, str(data.path))
+        found.facts |= range_facts(config, principal_of(library, data), said)
+        data = data.model_copy(update=without_prefix(found.advice))
+        found.facts |= {"conditions": ", ".join(data.conditions) or "none", **further_columns(library, data)}
+        check_conditions(data, library, str(data.path))
     except UserError as error:
         found.problems.append(str(error))
     return found
+
+
+def further_columns(library: Library, data: MoleculeData) -> dict[str, str]:
+    """Return the user's columns of numbers that are no conditions yet (`polydiff.contract.data.columns`)."""
+    reserved = reserved_names(data, library)
+    own = [name for name in library.names if name not in PROPERTIES and name not in reserved]
+    return other_columns(own, data.conditions, data.conditions)
 
 
 def without_prefix(advice: dict[str, Any]) -> dict[str, Any]:
@@ -77,6 +93,12 @@ def facts_of(library: Library, data: MoleculeData) -> dict[str, Any]:
         smiles = [library.smiles[i] for i in np.flatnonzero(uncomputed).tolist()]
         facts["minutes to compute"] = estimated_minutes(smiles, data)
     return facts
+
+
+def principal_of(library: Library, data: MoleculeData) -> float:
+    """Return the largest principal standard deviation of states of training; unknown geometries do not enter it."""
+    train = split(library, data.test_share)["train"]
+    return principal_std(train, codec_of(data, measured_statistics(train, data)))
 
 
 def split_sizes(library: Library, data: MoleculeData) -> dict[str, int]:

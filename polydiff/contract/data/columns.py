@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any, Protocol
@@ -238,3 +238,18 @@ def measure_fields(
         if not any(weight and name in row for row, weight in zip(values, weights, strict=True)):
             raise UserError(f"No training example has a value in column {name}, which data.conditions names.")
     return {name: measured(name, kind) for name, kind in types.items()}
+
+
+def other_columns(columns: Iterable[str], used: Collection[str], conditions: Sequence[str]) -> dict[str, str]:
+    """Return {"other columns": their names, and how they become conditions}, {} if there are none.
+
+    Arguments:
+        columns: Columns that can be conditions.
+        used: Names of the conditions of the configuration.
+        conditions: Value of `data.conditions`.
+    """
+    further = [name for name in dict.fromkeys(columns) if name not in used]
+    if not further:
+        return {}
+    every = ",".join([*conditions, *further])
+    return {"other columns": f"{', '.join(further)}; data.conditions={every} conditions the network on them"}

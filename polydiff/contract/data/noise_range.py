@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from polydiff.contract.sections import Config
@@ -23,7 +23,11 @@ from polydiff.contract.sections import Config
 MARGIN = 4.0
 """Least ratio of sigma_max to the largest principal standard deviation of the data."""
 OPTIONS, TIMES = "schedule_options", "loss.times_options"
-HIGHEST, LOG_NORMAL = "sigma_max", {"mean", "std"}
+HIGHEST, MEAN, STD = "sigma_max", "mean", "std"
+PER_SIGMA = {"log_normal": (1.0, 1.0), "log_snr_normal": (-0.5, 0.5)}
+"""Normal training times -> factors that turn their mean and standard deviation into those of log sigma."""
+PRINCIPAL = "principal_std"
+"""Name of the largest principal standard deviation among a domain's statistics."""
 
 
 def needed(principal: float) -> float:
@@ -34,7 +38,7 @@ def needed(principal: float) -> float:
 def suited_range(config: Config, principal: float, free: Collection[str]) -> dict[str, Any]:
     """Return the noise range that data need where the configuration's is too small, as key -> value; {} if it is not.
 
-    Log-normal training times are stretched with the range: their quantiles at its old upper end and at the mirrored
+    Normal training times are stretched with the range: their quantiles at its old upper end and at the mirrored
     lower level move to the new upper end and stay. Otherwise the levels at which the largest directions of the data are
     decided would hardly be trained.
 
@@ -55,10 +59,60 @@ def suited_range(config: Config, principal: float, free: Collection[str]) -> dic
         )
         return {}
     found: dict[str, Any] = {OPTIONS: {**config.schedule_options, HIGHEST: needed(principal)}}
-    options = config.loss.times_options
-    if config.loss.times == "log_normal" and {"loss.times", TIMES} <= set(free) and options.keys() >= LOG_NORMAL:
-        rise = math.log(needed(principal) / highest) / 2
-        reach = math.log(highest) - options["mean"]
-        stretched = {"mean": options["mean"] + rise, "std": options["std"] * (reach + rise) / reach}
-        found[TIMES] = {**options, **{name: float(f"{value:.4g}") for name, value in stretched.items()}}
+    times, options = config.loss.times, config.loss.times_options
+    if times in PER_SIGMA and {"loss.times", TIMES} <= set(free) and options.keys() >= {MEAN, STD}:
+        found[TIMES] = {**options, **stretched(options, PER_SIGMA[times], highest, needed(principal))}
     return found
+
+
+def stretched(options: Mapping[str, float], per: tuple[float, float], old: float, new: float) -> dict[str, float]:
+    """Return mean and standard deviation of normal training times for a range up to `new` instead of `old`.
+
+    Arguments:
+        options: The present mean and standard deviation.
+        per: Factors that turn them into those of log sigma (`PER_SIGMA`).
+        old: Highest noise level that they were chosen for.
+        new: Highest noise level of the data.
+    """
+    mean, std = per[0] * options[MEAN], per[1] * options[STD]
+    rise, reach = math.log(new / old) / 2, math.log(old) - mean
+    found = {MEAN: (mean + rise) / per[0], STD: std * (reach + rise) / reach / per[1]}
+    return {name: float(f"{value:.4g}") for name, value in found.items()}
+
+
+def suited_to(config: Config, statistics: Mapping[str, Any], free: Collection[str]) -> dict[str, Any]:
+    """Return `suited_range` for a domain's statistics, {} if they lack the entry, as those of earlier runs do."""
+    principal = statistics.get(PRINCIPAL)
+    return suited_range(config, principal, free) if principal else {}
+
+
+def range_facts(config: Config, principal: float, said: Collection[str]) -> dict[str, Any]:
+    """Return what `polydiff data check` shows: the deviation, and the highest noise level with its source.
+
+    Arguments:
+        config: The configuration.
+        principal: Largest principal standard deviation of the states.
+        said: Dotted keys that the user set.
+    """
+    return {
+        "largest principal standard deviation": round(principal, 3),
+        HIGHEST: range_in_words(config, principal, any(key.startswith("schedule") for key in said)),
+    }
+
+
+def range_in_words(config: Config, principal: float, said: bool) -> str:
+    """Return the highest noise level of a new run and where it comes from.
+
+    Arguments:
+        config: The configuration.
+        principal: Largest principal standard deviation of the states.
+        said: Whether the user set the schedule or its options.
+    """
+    highest = config.schedule_options.get(HIGHEST)
+    if highest is None:
+        return f"that of schedule={config.schedule}; at least {needed(principal):g} suits the data"
+    if highest >= needed(principal):
+        return f"{highest:g}, as configured"
+    if said:
+        return f"{highest:g}, which is too low: leave it out, or set {OPTIONS}.{HIGHEST}={needed(principal):g}"
+    return f"{needed(principal):g}, {MARGIN:g} times that deviation; {highest:g} of preset {config.preset} is too low"

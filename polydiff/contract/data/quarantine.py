@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from polydiff.support.errors import UserError
-from polydiff.support.files import read_json, write_atomic
+from polydiff.support.files import HIDDEN, read_json, write_atomic
 
+CAPTIONS = frozenset({".txt", ".json", ".jsonl", ".csv", ".tsv", ".parquet", ".xml"})
+"""Kinds of file that often hold captions, tables or boxes of the examples beside them."""
 MOST = 0.05
 """Largest share of excluded data that a run accepts."""
 LISTED = 20
@@ -88,6 +91,18 @@ class Quarantine:
     def ignored_text(self) -> str:
         """Return the numbers of ignored files by kind, such as "3 .txt, 1 .mp4"."""
         return ", ".join(f"{n} {printable(kind)}" for kind, n in self.ignored.items())
+
+    def report_ignored(self, read: str = "") -> None:
+        """Warn of ignored files, except hidden ones, and add a remark if captions or tables are among them.
+
+        Arguments:
+            read: What such files are read, such as "clip.json beside clip.wav"; "": none.
+        """
+        if CAPTIONS & self.ignored.keys():
+            but = f", except {read}" if read else ""
+            self.notes["captions"] = f"captions and tables beside {self.things} are not read{but}"
+        if self.ignored.keys() - {HIDDEN}:
+            warnings.warn(f"Ignored in {self.place}: {self.ignored_text()}.", stacklevel=3)
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as plain values."""

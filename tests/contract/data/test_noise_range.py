@@ -7,7 +7,9 @@ import warnings
 
 import pytest
 
-from polydiff.contract.data.noise_range import needed, suited_range
+from polydiff.contract.data.noise_range import needed, range_facts, suited_range, suited_to
+from polydiff.contract.sections import Config
+from polydiff.domains.audio.config import AudioConfig
 from polydiff.domains.image.config import ImageConfig
 
 FREE = {"schedule_options", "loss.times", "loss.times_options"}
@@ -44,3 +46,33 @@ def test_a_schedule_without_this_option_is_left_alone() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert suited_range(ImageConfig(schedule="vp", schedule_options={}), 34.0, set()) == {}
+
+
+def test_quantiles_of_a_normal_log_snr_move_like_those_of_log_sigma() -> None:
+    config = AudioConfig()
+    found = suited_range(config, 60.0, FREE)
+    assert found["schedule_options"]["sigma_max"] == 240.0
+    old, new = config.loss.times_options, found["loss.times_options"]
+    z = (-2 * math.log(80) - old["mean"]) / old["std"]
+    assert new["mean"] + z * new["std"] == pytest.approx(-2 * math.log(240), abs=0.01)
+    assert new["mean"] - z * new["std"] == pytest.approx(old["mean"] - z * old["std"], abs=0.01)
+
+
+def test_statistics_of_an_earlier_run_suit_nothing() -> None:
+    assert suited_to(ImageConfig(), {"std": 1.0}, FREE) == {}
+    assert suited_to(ImageConfig(), {"principal_std": 34.0}, FREE) == suited_range(ImageConfig(), 34.0, FREE)
+
+
+@pytest.mark.parametrize(
+    ("config", "said", "words"),
+    [
+        (ImageConfig(), (), "136, 4 times that deviation; 20 of preset quick is too low"),
+        (ImageConfig(), ("schedule_options.sigma_max",), "20, which is too low: leave it out, or set"),
+        (AudioConfig(schedule_options={"sigma_max": 200.0}), (), "200, as configured"),
+        (ImageConfig(schedule="vp", schedule_options={}), (), "that of schedule=vp; at least 136 suits the data"),
+    ],
+)
+def test_the_highest_noise_level_has_its_reason(config: Config, said: tuple[str, ...], words: str) -> None:
+    facts = range_facts(config, 34.0, said)
+    assert facts["largest principal standard deviation"] == 34.0
+    assert words in facts["sigma_max"]

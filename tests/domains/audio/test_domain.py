@@ -229,3 +229,30 @@ def test_the_modules_import_without_torchaudio_and_soundfile(monkeypatch: pytest
     for name in ("torchaudio", "soundfile"):
         monkeypatch.setitem(sys.modules, name, None)
     __import__("polydiff.domains.audio.domain")
+
+
+@pytest.mark.parametrize("tasks", [("generate", "inpaint"), ("vocode",)])
+def test_the_noise_range_follows_from_sounds_of_known_covariance(tmp_path: Path, tasks: tuple[str, ...]) -> None:
+    g = np.random.default_rng(0)
+    T, tone, hiss = 1024, 0.1, 0.01
+    shape = np.sqrt(2) * np.sin(2 * np.pi * 64 * np.arange(T) / T)
+    sounds = tone * g.normal(size=(1500, 1)) * shape + hiss * g.normal(size=(1500, T))
+    np.save(tmp_path / "tones.npy", sounds.astype(np.float32))
+    data = AudioData(name="folder", path=tmp_path / "tones.npy", length=T, whiten=0.0)
+    exact = math.sqrt((tone**2 * T + hiss**2) / (tone**2 + hiss**2))
+    for task in tasks:
+        domain = Audio(AudioConfig(data=data, task=task))  # type: ignore[arg-type]
+        assert domain.statistics["principal_std"] == pytest.approx(exact, rel=0.02)
+        found = domain.suited({"schedule_options", "loss.times", "loss.times_options"})
+        assert found["schedule_options"]["sigma_max"] == pytest.approx(4 * exact, rel=0.03)
+
+
+def test_the_range_of_plucks_stays(audio: Audio) -> None:
+    assert 4 < audio.statistics["principal_std"] < 80 / 4
+    assert audio.suited({"schedule_options", "loss.times", "loss.times_options"}) == {}
+
+
+def test_upsampling_keeps_the_range_of_its_preset() -> None:
+    domain = Audio(AudioConfig(data=FEW.data, task="upsample"))
+    assert "principal_std" not in domain.statistics
+    assert domain.suited({"schedule_options"}) == {}

@@ -215,3 +215,50 @@ def test_every_class_is_held_out_and_a_warning_names_those_with_few_sounds(tmp_p
     with pytest.warns(UserWarning, match=r"Few examples are held out: bell \(\d of 20\), kick \(\d of 20\)"):
         folder = Folder(settings(tmp_path))
     assert all(1 <= n["test"] <= 4 for n in folder.quarantine.splits.values())
+
+
+def test_copies_of_a_sound_in_any_lossless_format_are_in_one_split(tmp_path: Path) -> None:
+    for i in range(30):
+        samples = (30_000 * sound(200_000 if i == 0 else 2000, seed=i))[0].short().numpy()  # one is read in parts
+        for name in (f"{i}.wav", f"copy of {i}.flac", f"other/{i}.aiff"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            soundfile.write(str(tmp_path / name), samples, RATE, subtype="PCM_16")
+    folder = Folder(settings(tmp_path, test_share=0.3))
+    side = {sound.entry.name: name for name, part in folder.splits.items() for sound in part}
+    assert set(side.values()) == {"train", "test"}
+    for i in range(30):
+        assert side[f"{i}.wav"] == side[f"copy of {i}.flac"] == side[f"other/{i}.aiff"]
+    assert folder.quarantine.notes["copies"] == "60 have the same samples as another one"
+    again = Folder(settings(tmp_path, test_share=0.3))  # from the cached index
+    assert {s.entry.name for s in again.splits["test"]} == {name for name in side if side[name] == "test"}
+    before = Folder(settings(tmp_path, test_share=0.3, rules=1))
+    assert "copies" not in before.quarantine.notes
+    known = {name for name in side if any(s.entry.name == name for s in before.splits["test"])}
+    assert any(f"{i}.wav" in known and f"copy of {i}.flac" not in known for i in range(30))
+
+
+def test_copies_across_stated_splits_stay_with_a_warning_and_parts_of_a_file_are_no_copies(tmp_path: Path) -> None:
+    for i in range(8):
+        write(tmp_path / "data" / ("train" if i % 2 else "test") / f"{i}.wav", sound(2000, seed=i // 2))
+    with pytest.warns(UserWarning, match="4 held-out sounds have the same samples as a training sound"):
+        folder = Folder(settings(tmp_path / "data"))
+    assert len(folder.splits["train"]) == len(folder.splits["test"]) == 4
+    write(tmp_path / "one.wav", sound(6000))
+    write(tmp_path / "two.wav", sound(6000, seed=1))
+    rows = [f"{name}.wav,{a},{a + 0.12}" for name in ("one", "two") for a in (0, 0.12)]
+    (tmp_path / "parts.csv").write_text("\n".join(["path,start,end", *rows]))
+    assert "copies" not in Folder(settings(tmp_path / "parts.csv", test_share=0.5)).quarantine.notes
+
+
+def test_captions_and_unknown_files_are_listed_and_columns_beside_a_sound_are_not(tmp_path: Path) -> None:
+    folder_of(tmp_path, 4)
+    for name in ("000.txt", "001.txt", "score.mid", "README", "001.json", "table.parquet"):
+        (tmp_path / name).write_text('{"tempo": 3}')
+    with pytest.warns(UserWarning, match=r"Ignored in .*: 2 \.txt, 1 "):
+        found = Folder(settings(tmp_path, test_share=0.5)).quarantine
+    assert found.ignored == {".txt": 2, ".mid": 1, "without a suffix": 1, ".parquet": 1}
+    assert found.notes["captions"].endswith("are not read, except NAME.json and NAME.npy beside the sound NAME")
+    (tmp_path / "score.mid").unlink()
+    for name in ("000.txt", "001.txt", "README", "table.parquet"):
+        (tmp_path / name).unlink()
+    assert "captions" not in Folder(settings(tmp_path, test_share=0.5)).quarantine.notes

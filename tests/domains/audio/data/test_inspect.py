@@ -208,7 +208,10 @@ def test_unusual_but_valid_files_are_used(tmp_path: Path) -> None:
     write(tmp_path / "one.wav", sound(7, 1))
     folder = Folder(AudioData(path=tmp_path, sample_rate=RATE, length=256))
     assert folder.quarantine.used == folder.quarantine.found == 7
-    assert folder.quarantine.summary() == "7 sounds found: 7 used, 0 excluded; 1 are clipped."
+    assert (
+        folder.quarantine.summary()
+        == "7 sounds found: 7 used, 0 excluded; 1 have the same samples as another one; 1 are clipped."
+    )
 
 
 def test_data_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -270,7 +273,9 @@ def test_data_check_prints_ignored_files(tmp_path: Path, capsys: pytest.CaptureF
         write(tmp_path / f"{i}.wav", sound(i))
     (tmp_path / "words.txt").write_text("x")
     assert main(["data", "check", str(tmp_path)]) == 0
-    assert "4 sounds found: 4 used, 0 excluded; ignored: 1 .txt" in capsys.readouterr().out
+    assert (
+        "4 sounds found: 4 used, 0 excluded; captions and tables beside sounds are not read" in capsys.readouterr().out
+    )
 
 
 def test_data_check_advises_for_very_low_sample_rates(tmp_path: Path) -> None:
@@ -279,3 +284,30 @@ def test_data_check_advises_for_very_low_sample_rates(tmp_path: Path) -> None:
     found = inspect("audio", tmp_path, {})
     assert not found.problems
     assert (found.advice["data.sample_rate"], found.advice["data.upsample"]) == (1000, True)
+
+
+def test_columns_that_are_conditions_and_those_that_could_be_are_named(tmp_path: Path) -> None:
+    rows = ["path,speaker,tempo,text"]
+    for i in range(30):
+        write(tmp_path / f"{i}.wav", sound(i))
+        rows.append(f"{i}.wav,{'ab'[i % 2]},{60 + i},sentence {i}")
+    (tmp_path / "table.csv").write_text("\n".join(rows))
+    facts = inspect("audio", tmp_path / "table.csv", {"data.conditions": "tempo"}).facts
+    assert list(facts["conditions"]) == ["tempo"]
+    names, _, how = facts["other columns"].partition("; ")
+    assert names.startswith("speaker")
+    assert how.startswith("data.conditions=tempo,speaker")
+    assert facts["largest principal standard deviation"] > 1
+    assert "sigma_max" in facts
+    assert (
+        "other columns" not in inspect("audio", tmp_path / "table.csv", {"data.conditions": "tempo,speaker,text"}).facts
+    )
+
+
+def test_a_text_that_differs_for_each_sound_is_no_possible_condition(tmp_path: Path) -> None:
+    rows = ["path,text"]
+    for i in range(120):
+        write(tmp_path / f"{i}.wav", sound(i, 600))
+        rows.append(f"{i}.wav,sentence {i}")
+    (tmp_path / "table.csv").write_text("\n".join(rows))
+    assert "other columns" not in inspect("audio", tmp_path / "table.csv", {}).facts

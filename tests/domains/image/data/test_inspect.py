@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +39,15 @@ def test_facts_name_formats_sizes_classes_and_the_noise_range(tmp_path: Path) ->
     assert "20 of preset quick is too low" in facts["sigma_max"]
 
 
-def test_photographs_are_told_their_preset(tmp_path: Path) -> None:
-    facts = Image.inspect(ImageConfig(data=ImageData(path=write(tmp_path), size=32)), ()).facts
-    assert "for photographs, --preset small data.size=32" in facts["read as"]
+def test_the_network_of_a_new_run_and_a_larger_preset_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "check", str(write(tmp_path)), "data.size=64", "--json"]) == 0
+    network = json.loads(capsys.readouterr().out)["facts"]["network"]
+    assert network.startswith("levels of 32, 16, 8 places of 2 x 2 pixels with 32, 64, 64 channels, batches of 32")
+    assert "--preset small data.size=64 is a larger one" in network
+    facts = Image.inspect(ImageConfig(data=ImageData(path=tmp_path, size=10)), ()).facts
+    assert facts["network"] == "levels of 10, 5 places with 32, 64 channels, batches of 64"
 
 
 def test_numbers_by_class_and_split_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,7 +103,7 @@ def test_captions_of_every_layout_belong_to_their_images(tmp_path: Path, layout:
     assert captions_of(source) == {pixels(i).tobytes(): CAPTIONS[i] for i in range(N)}
     assert source.quarantine
     assert (source.quarantine.found, source.quarantine.used, source.quarantine.ignored) == (N, N, {})
-    assert source.quarantine.notes["captions"] == "20 have a caption"
+    assert source.quarantine.notes["captioned"] == "20 have a caption"
     field = source.fields["text"]
     assert field.kind == Text(len({w for t in CAPTIONS for w in t.replace(",", "").split()}) + 1, 5)
 
@@ -146,7 +146,7 @@ def test_rows_and_images_without_partner_are_counted(tmp_path: Path) -> None:
         source = folder(settings(tmp_path))
     assert source.quarantine
     assert (source.quarantine.found, source.quarantine.used) == (N + 1, N)
-    assert source.quarantine.notes["captions"] == "19 have a caption, 1 have none"
+    assert source.quarantine.notes["captioned"] == "19 have a caption, 1 have none"
     assert captions_of(source)[pixels(0).tobytes()] is None
 
 

@@ -37,11 +37,14 @@ def test_a_data_set_without_usable_molecules_is_an_error(monkeypatch: pytest.Mon
 
 
 def test_files_that_are_not_read_are_counted_in_the_account_of_a_run(tmp_path: Path) -> None:
-    for name in ("a.smi", "b.pdb", "c.pdb", "README", ".hidden"):
+    for name in ("a.smi", "b.pdb", "c.pdb", "README", ".hidden", "a.txt"):
         (tmp_path / name).write_text("CCO\nCCN\n")
-    account = DataSet(MoleculeData(path=tmp_path, conformers=1)).quarantine
+    data = DataSet(MoleculeData(path=tmp_path, conformers=1))
+    with pytest.warns(UserWarning, match=r"Ignored in .*: 2 \.pdb, 1 "):
+        account = data.quarantine
     assert account is not None
-    assert account.ignored == {".pdb": 2, "without a suffix": 1}
+    assert account.ignored == {".pdb": 2, "without a suffix": 1, ".txt": 1}
+    assert account.notes["captions"] == "captions and tables beside molecules are not read"
     account = DataSet(MoleculeData(path=tmp_path / "a.smi", conformers=1)).quarantine
     assert account is not None
     assert not account.notes

@@ -43,6 +43,14 @@ def test_data_check_describes_a_table(tmp_path: Path, capsys: pytest.CaptureFixt
     assert facts["column pIC50"] == {"least": 5, "half": 6, "greatest": 7, "missing": 1}
     assert sum(facts["sides"].values()) == 4
     assert facts["minutes to compute"] >= 0
+    assert facts["conditions"] == "logp, gyration, composition"
+    columns = "pIC50; data.conditions=logp,gyration,composition,pIC50 conditions the network on them"
+    assert facts["other columns"] == columns
+    assert facts["largest principal standard deviation"] > 0.5
+    assert facts["sigma_max"] == "20, as configured"
+    named = check(capsys, path, "data.conditions=[pIC50]")["facts"]
+    assert named["conditions"] == "pIC50"
+    assert "other columns" not in named
     report = check(capsys, path, "data.conditions=[pIC5]", code=2)
     assert "Unknown condition 'pIC5'. Did you mean 'pIC50'" in report["problems"][0]
 
@@ -96,3 +104,14 @@ def test_data_check_reports_remarks(tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "own.xyz").write_text(sodium(4) + sodium(3))
     notes = check(capsys, tmp_path / "own.xyz")["notes"].values()
     assert any(note.startswith("used, 2: RDKit perceives no bonds in it") for note in notes)
+
+
+def test_data_check_lists_files_that_are_not_read_with_the_account(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.smi").write_text("CCO\nCCN\nCCC\nCCF\nCO\nCN\nCC\nCF\n")
+    (tmp_path / "captions.json").write_text("{}")
+    (tmp_path / "b.pdb").write_text("x")
+    report = check(capsys, tmp_path)
+    assert report["ignored"] == {".json": 1, ".pdb": 1}
+    assert "captions" in report["notes"]

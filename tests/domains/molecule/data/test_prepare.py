@@ -416,7 +416,7 @@ def test_frames_without_bonds_are_counted_and_attempted_twice(tmp_path: Path) ->
     assert library.smiles[0] == "O=C1OCO1"
     assert list(library.perceived) == ["", "", "CCO"]
     assert np.isfinite(library.column("logp")).tolist() == [True, False, True]
-    quarantine = quarantine_of(library, "own.xyz")
+    quarantine = quarantine_of(library, MoleculeData(path=Path("own.xyz")))
     assert any(UNKNOWN_BONDS in note for note in quarantine.notes.values())
     assert (quarantine.used, quarantine.left_out) == (3, 0)
 

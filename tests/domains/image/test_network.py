@@ -1,0 +1,118 @@
+"""The network of a new run of images follows from their size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from torch.utils.flop_counter import FlopCounterMode
+
+from polydiff.backbones.config import UNetConfig
+from polydiff.config.merge import resolve
+from polydiff.contract.backbone import build_backbone
+from polydiff.core.conditions import Classes
+from polydiff.core.space import Euclidean
+from polydiff.domains.image.network import places_of
+from polydiff.model.model import Model
+from polydiff.support.errors import UserError
+from polydiff.training.trainer import start
+
+DIGITS_GFLOP = 6.3
+"""Operations of a training step on digits, 10^9."""
+
+
+def configured(size: int, preset: str = "quick", **keys: Any) -> Any:
+    return resolve("image", preset, values={"data.path": "photos", "data.size": size, **keys})
+
+
+def step_gflop(size: int) -> float:
+    """Return 10^9 operations of a training step of the preset quick."""
+    config = configured(size).config
+    network = build_backbone(config.backbone, channels=3, dims=2, conditions={"label": Classes(2)})
+    n = 2
+    x, cond = torch.randn(n, 3, size, size), {"label": torch.zeros(n, dtype=torch.long)}
+    with FlopCounterMode(display=False) as counter:
+        network(x, torch.zeros(n), Euclidean(n, (3, size, size)), cond).square().mean().backward()
+    return float(counter.get_total_flops() / 1e9 * config.train.batch_size / n)
+
+
+@pytest.mark.parametrize("preset", ["quick", "small"])
+@pytest.mark.parametrize("size", [24, 28, 32, 48, 50, 64, 96, 100, 128, 256])
+def test_the_coarsest_level_has_about_eight_places_and_attention(size: int, preset: str) -> None:
+    config = configured(size, preset).config
+    places = places_of(size, config.backbone)
+    assert 5.5 < places[-1] < 12
+    assert len(places) - 1 in config.backbone.attention
+    assert all(places[level] <= 17 for level in config.backbone.attention)
+    assert config.backbone.channels >= min(3 * config.backbone.patch**2, 48)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_a_step_of_quick_costs_about_eight_times_one_on_digits(size: int) -> None:
+    """About 0.4 s on two CPU cores, where one on digits takes 0.05 s; digits' own network would cost 16 or 64 times."""
+    assert step_gflop(size) < 9 * DIGITS_GFLOP
+
+
+def test_small_images_and_the_size_of_a_preset_keep_its_network() -> None:
+    for size, preset in ((8, "quick"), (16, "quick"), (32, "small"), (24, "small")):
+        settings = configured(size, preset)
+        assert settings.config.backbone == resolve("image", preset).config.backbone
+        assert not any(source.startswith("follows") for source in settings.provenance.values())
+    assert resolve("image").config.train.batch_size == 64
+
+
+def test_small_at_64_pixels_has_one_level_more() -> None:
+    network = configured(64, "small").config.backbone
+    assert (network.mult, network.attention, network.channels) == ((1, 2, 2, 2), (2, 3), 128)
+
+
+@pytest.mark.parametrize(
+    ("keys", "kept"),
+    [
+        ({"backbone.mult": (1, 2)}, {"mult": (1, 2), "patch": 1, "channels": 32}),
+        ({"backbone.channels": 8}, {"channels": 8, "mult": (1, 2)}),
+        ({"backbone.attention": ()}, {"attention": (), "mult": (1, 2)}),
+        ({"backbone.strides": (4,)}, {"strides": (4,), "mult": (1, 2)}),
+        ({"backbone.dropout": 0.2}, {"dropout": 0.2, "mult": (1, 2, 2), "patch": 2}),
+    ],
+)
+def test_what_the_user_set_stays(keys: dict[str, Any], kept: dict[str, Any]) -> None:
+    settings = configured(64, **keys)
+    assert {name: getattr(settings.config.backbone, name) for name in kept} == kept
+    assert configured(64, **{"train.batch_size": 7}).config.train.batch_size == 7
+
+
+def test_a_value_of_the_user_that_contradicts_the_network_is_one_error() -> None:
+    with pytest.raises(UserError, match="must divide the channels"):
+        configured(128, **{"backbone.groups": 32})
+
+
+def test_another_backbone_is_left_alone() -> None:
+    assert configured(64, **{"backbone.name": "mlp"}).config.train.batch_size == 64
+
+
+def test_following_from_its_own_result_changes_nothing() -> None:
+    for preset in ("quick", "small"):
+        config = configured(64, preset).config
+        again = resolve(values=config.model_dump(mode="json")).config
+        assert again == config
+    assert isinstance(config.backbone, UNetConfig)
+
+
+def test_training_states_the_values_and_the_run_keeps_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photos").mkdir()
+    for i in range(12):
+        Pillow.fromarray(np.full((32, 32, 3), 20 * i, np.uint8)).save(tmp_path / "photos" / f"{i}.png")
+    few = {"train.steps": 1, "sample.steps": 1, "train.sample_every": 9, "backbone.blocks": 1}
+    settings = resolve("image", values={"data.path": tmp_path / "photos", **few})
+    run = start(settings, tmp_path / "run", progress=True)
+    line = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("Defaults that suit the data"))
+    assert "from data.size: " in line
+    assert "backbone.mult=[1, 2, 2]" in line
+    assert "from data: schedule_options={" in line
+    assert "# follows from data.size" in (run / "config.resolved.yaml").read_text()
+    assert Model.load(run).config.backbone == settings.config.backbone
