@@ -18,7 +18,7 @@ import numpy as np
 from polydiff.gaussian.sampling.adams import Array, lagrange, quadrature, safe_order, whole
 from polydiff.gaussian.sampling.first_order import ancestral, ddim
 from polydiff.gaussian.sampling.multistep import adams
-from polydiff.gaussian.sampling.plan import SAMPLERS, PlanRow, Renoise, Row
+from polydiff.gaussian.sampling.plan import SAMPLERS, PlanRow, Renoise, Row, check_falls
 from polydiff.gaussian.sampling.single_step import Stage, staged
 from polydiff.gaussian.sampling.spacing import for_data
 
@@ -99,6 +99,8 @@ def er_sde(levels: Sequence[float], order: int = 3, scale: str = "default", limi
     rows: list[Row] = []
     nodes: tuple[float, ...] = ()
     for s0, s1 in pairwise(levels):
+        if scale != "ode":
+            check_falls(s0, s1, "scale=ode")
         nodes = (s0, *nodes[: order - 1])
         used = np.array(nodes[: safe_order(s1, nodes, order, "sigma", 1.0, limit)])
         if s1 == 0:
@@ -108,7 +110,8 @@ def er_sde(levels: Sequence[float], order: int = 3, scale: str = "default", limi
         end = phi.log(np.array([s1, s0]))
         r = math.exp(end[0] - end[1])
         B = lagrange(s, used) @ (-np.exp(end[0] - phi.log(s)) * phi.slope(s) * ds)
-        rows.append(Row(s0, r, tuple(B.tolist()), math.sqrt(max(s1**2 - (s0 * r) ** 2, 0.0)), s1))
+        noise = math.sqrt(max(s1**2 - (s0 * r) ** 2, 0.0)) if scale != "ode" else 0.0  # without the error of rounding
+        rows.append(Row(s0, r, tuple(B.tolist()), noise, s1))
     return rows
 
 
