@@ -6,7 +6,8 @@
 plugins call the checks in their tests, and `polydiff domains check NAME` prints the outcomes.
 
 `analytic` holds models that are known exactly, to test samplers and guidance on, `exact_flow` their probability flow,
-and `problems` the suites of such models that samplers are measured on.
+`gaussian_law` the exact law of a sampler's plan on Gaussian data, and `problems` the suites of such models that
+samplers are measured on.
 
 Names resolve on first use, because the exact models need no trainer.
 """

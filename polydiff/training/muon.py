@@ -106,7 +106,7 @@ def by_shape(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
 
 
 def orthogonal(u: Tensor) -> Tensor:
-    """Return matrices (.., m, n) with singular values between 0.7 and 1.2, but for those that are 0."""
+    """Return matrices (..., m, n) with singular values between 0.7 and 1.2, but for those that are 0."""
     a, b, c = POLYNOMIAL
     wide = u.shape[-2] <= u.shape[-1]
     matrices = u.reshape(-1, *u.shape[-2:])

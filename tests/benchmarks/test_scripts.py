@@ -39,6 +39,7 @@ def bench(monkeypatch: pytest.MonkeyPatch):
         "growth",
         "inpainting",
         "bandwidth",
+        "first_steps",
     ):
         sys.modules.pop(name, None)
 
@@ -91,6 +92,18 @@ def test_tables_are_put_between_the_marks(bench, tmp_path: Path) -> None:
     bench.samplers.document("new\n<details>\nall\n</details>\n", page)
     assert page.read_text() == "before\n<!-- tables -->\nnew\n\n<!-- end of tables -->\nafter\n"
     assert "<!-- tables -->" in (FOLDER.parent / "docs" / "benchmarks.md").read_text()
+
+
+def test_the_least_number_of_steps_counts_only_if_all_later_ones_are_right(bench) -> None:
+    import first_steps
+
+    ranges = [(0.95, 1.02), (0.7, 1.0), (0.91, 1.09), (1.0, 1.0)]
+    assert first_steps.reached(ranges, (5, 10, 20, 50)) == "20"
+    assert first_steps.reached(ranges[:2], (5, 10)) == "-"
+    rows = first_steps.report(["edm"], (10, 50), laplace=False).splitlines()
+    ddim, heun = (next(row for row in rows if row.startswith(f"| `{name}` |")) for name in ("ddim", "heun"))
+    assert ddim.endswith("| 50 |")
+    assert heun.endswith("| 1.02 to 1.36 | 1.00 to 1.01 | 50 |")
 
 
 def test_exponents_are_those_of_powers(bench) -> None:

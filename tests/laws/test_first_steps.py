@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 
-from polydiff.gaussian.sampling.plan import SAMPLERS, Plan, Renoise, Row, rows_on
+from polydiff.gaussian.sampling.plan import SAMPLERS, rows_on
 from polydiff.gaussian.sampling.spacing import SPACINGS, noise_levels
 from polydiff.gaussian.schedule.base import SCHEDULES, Schedule
 from polydiff.gaussian.schedule.tables import INFINITE
+from polydiff.testing.gaussian_law import sampled_std
 
 PLANNED = [name for name in SAMPLERS if name != "adaptive"]  # which integrates; its error is its tolerance
 PLACED = [name for name in SPACINGS if name != "own"]
@@ -20,31 +20,10 @@ NO_SOLVER = {"consistency"}
 """Estimates the data from pure noise in each step: right for consistency models alone."""
 
 
-def std_of(rows: Plan, first: float) -> float:
-    """Return the exact standard deviation of samples: each row is linear in the state and the latest slopes."""
-    depth = max(len(row.B) for row in rows if isinstance(row, Row))
-    covariance = np.zeros((depth + 1, depth + 1))  # of the state and the slopes, newest first
-    covariance[0, 0] = first**2
-    for row in rows:
-        change = np.eye(depth + 1)
-        if isinstance(row, Row):
-            slope = row.P / (1 + row.at**2) + row.Q
-            change = np.eye(depth + 1, k=-1)
-            change[1, 0] = slope
-            change[0, 0] = row.A + row.B[0] * slope
-            change[0, 1 : len(row.B)] = row.B[1:]
-        else:
-            assert isinstance(row, Renoise)
-            change[0, 0] = row.A
-        covariance = change @ covariance @ change.T
-        covariance[0, 0] += row.C**2
-    return math.sqrt(max(covariance[0, 0], 0.0))
-
-
 def found(schedule: Schedule, steps: int) -> dict[tuple[str, str], float]:
     """Return the standard deviation of samples for each placement and sampler."""
     levels = {name: noise_levels(schedule, steps, name) for name in PLACED}
-    return {(s, name): std_of(rows_on(levels[s], name), levels[s][0]) for s in PLACED for name in PLANNED}
+    return {(s, name): sampled_std(rows_on(levels[s], name), levels[s][0]) for s in PLACED for name in PLANNED}
 
 
 def check(schedule: Schedule, steps: int) -> None:
@@ -61,15 +40,26 @@ def test_single_steps_do_not_overshoot_with_zero_terminal_snr(sampler: str, name
     assert schedule.sigma_max == pytest.approx(INFINITE)
     for steps in (10, 20, 50, 250):
         levels = noise_levels(schedule, steps, "time")
-        assert abs(std_of(rows_on(levels, sampler), levels[0]) - 1) < (0.15 if steps == 10 else 0.1), steps
+        assert abs(sampled_std(rows_on(levels, sampler), levels[0]) - 1) < (0.15 if steps == 10 else 0.1), steps
         levels = noise_levels(schedule, steps, "trailing")  # whose last step, to 0, may be long
-        assert 0.8 < std_of(rows_on(levels, sampler), levels[0]) < 1.1, steps
+        assert 0.8 < sampled_std(rows_on(levels, sampler), levels[0]) < 1.1, steps
 
 
 @pytest.mark.parametrize("name", ["scaled_linear", "cosine_betas"])
 def test_no_sampler_overshoots_with_few_steps(name: str) -> None:
     for steps in (1, 2, 3, 10):
         check(SCHEDULES[name](zero_terminal_snr=True), steps)
+
+
+@pytest.mark.parametrize(("high", "low"), [(80.0, 0.002), (1e3, 1e-3)])
+def test_first_order_methods_lose_a_share_that_falls_with_the_steps(high: float, low: float) -> None:
+    """On levels uniform in log s, L / (4 n) of the standard deviation with L = log(high / low), or twice that."""
+    for n in (100, 400):
+        levels = [high * (low / high) ** (i / n) for i in range(n + 1)]
+        share = math.log(high / low) / (4 * n)
+        for sampler, times in (("ddim", 1), ("ddpm", 2)):
+            lost = 1 - sampled_std(rows_on(levels, sampler), math.hypot(high, 1)) / math.hypot(low, 1)
+            assert lost == pytest.approx(times * share, rel=0.06 if n == 100 else 0.02)
 
 
 def test_a_step_from_near_the_data_is_the_published_one() -> None:

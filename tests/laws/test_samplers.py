@@ -36,6 +36,9 @@ VARIANTS: dict[str, dict[str, object]] = {
     "sa_solver": {"sampler": "sa_solver"},
     "sa_solver-window": {"sampler": "sa_solver", "tau": 0.5, "low": 0.05, "high": 5.0},
     "er_sde": {"sampler": "er_sde"},
+    "dpm_sde": {"sampler": "dpm_sde"},
+    "dpm_sde-half": {"sampler": "dpm_sde", "eta": 0.5},
+    "pc": {"sampler": "pc", "corrections": 2},
     "restart": {"sampler": "restart"},
     "unipc": {"sampler": "unipc", "order": 3},
     "auto": {"sampler": "auto"},
@@ -88,7 +91,7 @@ def test_samplers_reproduce_an_analytic_gaussian(where: str, variant: str) -> No
     assert mean_error.abs().max().item() < drift + 5 * std / n**0.5
 
 
-@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "restart"])  # which repeats fixed steps
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name not in ("restart", "pc")])  # with fixed steps
 def test_the_law_of_a_sampler_tends_to_that_of_the_data(variant: str) -> None:
     """Data of unit variance, started with noise of the exact marginal; the law of SDE solvers is of weak order 1."""
     top = math.sqrt(80**2 + 0.64)
@@ -145,6 +148,8 @@ OPTIONS = {
     "er_sde": st.fixed_dictionaries({"order": st.integers(1, 4), "scale": st.sampled_from(["ode", "sde", "default"])}),
     "heun": st.fixed_dictionaries({"churn": st.floats(0, 100)}),
     "ddim": st.fixed_dictionaries({"eta": st.floats(0, 1)}),
+    "dpm_sde": st.fixed_dictionaries({"eta": st.floats(0, 1)}),
+    "pc": st.fixed_dictionaries({"snr": st.floats(0, 0.7), "corrections": st.integers(0, 2), "eta": st.floats(0, 1)}),
 }
 
 
@@ -205,7 +210,18 @@ def test_no_combination_raises_repeats_a_level_or_gives_a_nan(schedule: str) -> 
 
 @pytest.mark.parametrize(
     ("sampler", "calls"),
-    [("heun", 13), ("dpm2", 13), ("dpm3", 19), ("rk4", 25), ("dpmpp_2s", 13), ("plms", 8), ("pndm", 16), ("auto", 7)],
+    [
+        ("heun", 13),
+        ("dpm2", 13),
+        ("dpm3", 19),
+        ("rk4", 25),
+        ("dpmpp_2s", 13),
+        ("dpm_sde", 13),
+        ("pc", 13),
+        ("plms", 8),
+        ("pndm", 16),
+        ("auto", 7),
+    ],
 )
 def test_evaluations_are_what_the_network_is_called(sampler: str, calls: int) -> None:
     space = euclidean(2)

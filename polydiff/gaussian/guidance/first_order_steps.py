@@ -39,12 +39,12 @@ def first_order(rows: Plan, method: str) -> Steps:
         method: Name of the method that needs them, for the message.
 
     Raises:
-        ValueError: A step is not of first order in D, or the plan has none.
+        ValueError: A step is not of first order in D, leaves the noise level as it is, or the plan has none.
     """
     steps = evaluation_rows(rows)
     for row in steps:
         plain = (row.P, row.Q) == (1.0, 0.0) and len(row.B) > 0 and not any(row.B[1:])
-        if not plain or row.A >= 1 or abs(row.A + row.B[0] - 1) > 1e-9:
+        if not plain or row.to == row.at or row.A >= 1 or abs(row.A + row.B[0] - 1) > 1e-9:
             raise ValueError(
                 f"{method} is defined by what a first-order step does with each estimate. Use the sampler ddim, ddpm "
                 "or euler with it."

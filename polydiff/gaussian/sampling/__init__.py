@@ -3,7 +3,7 @@
 `plan` defines the rows of a plan and the registry `SAMPLERS`, `spacing` places noise levels, `execute` runs plans.
 `diagnose` finds the step at which a run breaks. The samplers: `auto` (the default), `first_order` (DDPM, DDIM and
 similar), `single_step` (Heun, DPM-Solver, Runge-Kutta), `multistep` (Adams, DPM-Solver++, UniPC, PNDM) with its engine
-`adams`, `stochastic` (SA-Solver, ER-SDE, Restart) and `adaptive` (error control).
+`adams`, `stochastic` (SA-Solver, ER-SDE, DPM-SDE, predictor-corrector, Restart) and `adaptive` (error control).
 
 To add a sampler, write one function (levels, **options) -> rows and register it in `SAMPLERS`.
 """

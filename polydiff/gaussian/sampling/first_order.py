@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from polydiff.core.rules import Rule, rules
-from polydiff.gaussian.sampling.plan import SAMPLERS, Row
+from polydiff.gaussian.sampling.plan import SAMPLERS, Row, check_falls
 
 
 def ancestral(s0: float, s1: float, eta: float) -> tuple[float, float]:
@@ -29,13 +29,13 @@ def ancestral(s0: float, s1: float, eta: float) -> tuple[float, float]:
         eta: Strength of noise, in [0, 1].
 
     Raises:
-        ValueError: eta is not in [0, 1].
+        ValueError: eta is not in [0, 1], or it is not 0 and the step rises.
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"eta must be between 0 and 1, not {eta}.")
+    if eta:
+        check_falls(s0, s1, "eta=0, or the sampler ddim")
     if s1 > s0:
-        if eta:
-            raise ValueError(f"On rising noise levels, such as {s0:g} to {s1:g}, there is only the ODE: use eta=0.")
         return s1, 0.0
     up = eta * s1 * math.sqrt(1 - (s1 / s0) ** 2)
     return math.sqrt(max(s1**2 - up**2, 0.0)), up

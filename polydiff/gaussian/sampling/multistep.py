@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from polydiff.gaussian.sampling.adams import FRAMES, add_padded, check_options, safe_order, step, whole
-from polydiff.gaussian.sampling.plan import SAMPLERS, Row
+from polydiff.gaussian.sampling.plan import SAMPLERS, Row, check_falls
 from polydiff.gaussian.sampling.single_step import classical, steps, trapezoid
 
 
@@ -56,6 +56,8 @@ def adams(
     for s0, s1 in pairwise(levels):
         nodes = (s0, *nodes[: max(order, corrector) - 1])
         noise = tau if low <= s0 <= high else 0.0
+        if noise:
+            check_falls(s0, s1, "a noise strength (tau, eta) of 0")
         V, k = last_step(variable, last, order) if s1 == 0 else (variable, order)
         k = safe_order(s1, nodes, k, V, sigma_data, limit)
         A, weights, C = step(s0, s1, nodes[:k], frame, V, sigma_data, noise)
@@ -126,6 +128,8 @@ def dpmpp_2m(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
     rows: list[Row] = []
     before = math.inf
     for s0, s1 in pairwise(levels):
+        if eta:
+            check_falls(s0, s1, "eta=0")
         r = s1 / s0
         h = math.log(s0 / s1) if s1 > 0 else 0.0
         k, a = h / (2 * before), r ** (1 + eta)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, wraps
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
@@ -97,17 +97,47 @@ class SamplerRegistry(Registry[Sampler]):
     """Samplers by name. A registered function keeps its own type, since some samplers change the rows of others."""
 
     def register(self, name: str) -> Callable[[Make], Make]:
-        """Return a decorator that registers a function (levels, **options) -> rows."""
+        """Return a decorator that registers a function (levels, **options) -> rows, with a check of its levels."""
 
         def file(make: Make) -> Make:
-            super(SamplerRegistry, self).register(name)(make)
+            @wraps(make)
+            def checked(levels: Sequence[float], *arguments: Any, **options: Any) -> Plan:
+                check_levels(levels)
+                return make(levels, *arguments, **options) if len(levels) > 1 else []
+
+            super(SamplerRegistry, self).register(name)(checked)
             return make
 
         return file
 
 
+def check_levels(levels: Sequence[float]) -> None:
+    """Raise ValueError unless noise levels are finite, above 0 but for the last, and neighbours differ."""
+    above = all(0 < s < math.inf for s in levels[:-1]) and all(0 <= s < math.inf for s in levels[-1:])
+    if not above or any(a == b for a, b in pairwise(levels)):
+        raise ValueError(
+            "The noise levels of a sampler must be finite and above 0, where the last may be 0, and neighbours must "
+            f"differ: {list(levels)}. An inversion starts at the schedule's lowest level, `schedule.sigma_min`."
+        )
+
+
+def check_falls(s0: float, s1: float, remedy: str) -> None:
+    """Raise ValueError if a step that adds noise rises.
+
+    Arguments:
+        s0: Noise level at the start of the step.
+        s1: Noise level at its end.
+        remedy: Option and value with which the method solves the ODE, such as "eta=0".
+    """
+    if s1 > s0:
+        raise ValueError(f"On rising noise levels, such as {s0:g} to {s1:g}, there is only the ODE: use {remedy}.")
+
+
 SAMPLERS = SamplerRegistry("sampler")
-"""Name -> function (levels, **options) -> rows, for decreasing noise levels of which the last may be 0."""
+"""Name -> function (levels, **options) -> rows, for decreasing noise levels of which the last may be 0.
+
+On rising levels, methods without noise give the rows of an inversion. One level alone gives no rows.
+"""
 
 
 def evaluation_rows(rows: Plan) -> list[Row]:

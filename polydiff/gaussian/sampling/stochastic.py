@@ -1,7 +1,8 @@
-r"""Stochastic samplers other than ancestral ones: SA-Solver, ER-SDE, Restart.
+r"""Stochastic samplers other than ancestral ones: SA-Solver, ER-SDE, DPM-SDE, predictor-corrector, Restart.
 
 Symbols: s noise level, s_0 and s_1 its values at the two ends of a step, D estimate of the clean state, tau strength of
-noise (0: the ODE, 1: the reverse SDE), phi noise scale function of ER-SDE, xi standard normal noise on the space.
+noise (0: the ODE, 1: the reverse SDE), phi noise scale function of ER-SDE, s_m level of the middle stage of DPM-SDE,
+xi standard normal noise on the space.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from polydiff.gaussian.sampling.adams import Array, lagrange, quadrature, safe_order, whole
+from polydiff.gaussian.sampling.first_order import ancestral, ddim
 from polydiff.gaussian.sampling.multistep import adams
-from polydiff.gaussian.sampling.plan import SAMPLERS, PlanRow, Renoise, Row
+from polydiff.gaussian.sampling.plan import SAMPLERS, PlanRow, Renoise, Row, check_falls
+from polydiff.gaussian.sampling.single_step import Stage, staged
 from polydiff.gaussian.sampling.spacing import for_data
 
 
@@ -96,6 +99,8 @@ def er_sde(levels: Sequence[float], order: int = 3, scale: str = "default", limi
     rows: list[Row] = []
     nodes: tuple[float, ...] = ()
     for s0, s1 in pairwise(levels):
+        if scale != "ode":
+            check_falls(s0, s1, "scale=ode")
         nodes = (s0, *nodes[: order - 1])
         used = np.array(nodes[: safe_order(s1, nodes, order, "sigma", 1.0, limit)])
         if s1 == 0:
@@ -105,7 +110,69 @@ def er_sde(levels: Sequence[float], order: int = 3, scale: str = "default", limi
         end = phi.log(np.array([s1, s0]))
         r = math.exp(end[0] - end[1])
         B = lagrange(s, used) @ (-np.exp(end[0] - phi.log(s)) * phi.slope(s) * ds)
-        rows.append(Row(s0, r, tuple(B.tolist()), math.sqrt(max(s1**2 - (s0 * r) ** 2, 0.0)), s1))
+        noise = math.sqrt(max(s1**2 - (s0 * r) ** 2, 0.0)) if scale != "ode" else 0.0  # without the error of rounding
+        rows.append(Row(s0, r, tuple(B.tolist()), noise, s1))
+    return rows
+
+
+@SAMPLERS.register("dpm_sde")
+def dpm_sde(levels: Sequence[float], eta: float = 1.0) -> list[Row]:
+    r"""Return the rows of DPM-SDE: DPM-Solver++(2S), r_1 = 1/2, with fresh noise at both stages.
+
+    (Lu et al., 2022, https://arxiv.org/abs/2211.01095; Crowson, k-diffusion, 2022, `sample_dpmpp_sde`.) Both stages
+    start from x at s_0 and are ancestral steps (`ancestral`): to s_m = sqrt(s_0 s_1) with D(x, s_0), then to s_1 with
+    D(x_m, s_m). The noise of the middle stage and that of the whole step are integrals over the same Brownian path, so
+    they are correlated: the first is carried from s_m to s_1 by the factor of the state, and independent noise
+    completes its variance. For eta = 1 this is the exact correlation of the two integrals, sqrt(r / (1 + r)) with
+    r = s_1 / s_0. In k-diffusion it is 1 / sqrt(1 + sqrt(r)), that of a path with s as its clock. Both tend to
+    sqrt(1/2) for short steps.
+
+    Arguments:
+        levels: Noise levels.
+        eta: Strength of noise, in [0, 1]; 0: `dpmpp_2s`, the ODE.
+    """
+    rows: list[Row] = []
+    for s0, s1 in pairwise(levels):
+        if s1 == 0:
+            rows.append(Row(s0, 0.0, (1.0,), 0.0, 0.0))
+            continue
+        middle = math.sqrt(s0 * s1)
+        (down_m, up_m), (down, up) = ancestral(s0, middle, eta), ancestral(s0, s1, eta)
+        a_m, a = down_m / s0, down / s0
+        first, last = staged([Stage(s0, middle, a_m, (1 - a_m,)), Stage(middle, s1, a, (0.0, 1 - a))], clean=True)
+        carried = last.A * up_m
+        rows += [first._replace(C=up_m), last._replace(C=math.sqrt(max(up**2 - carried**2, 0.0)))]
+    return rows
+
+
+@SAMPLERS.register("pc")
+def pc(levels: Sequence[float], snr: float = 0.16, corrections: int = 1, eta: float = 1.0) -> list[Row]:
+    r"""Return the rows of a predictor and a Langevin corrector (Song et al., 2021, algorithms 2 and 4).
+
+    https://arxiv.org/abs/2011.13456. The predictor is a step of DDIM with eta. Then, at the new level s, come Langevin
+    steps x <- x + e (D - x) / s^2 + sqrt(2 e) xi. The paper takes e = 2 (snr |xi| / |score|)^2 from the norms of each
+    batch. Here e = 2 snr^2 s^2, its value where the noise dominates the score, |score| = |xi| / s: coefficients then
+    do not depend on the state, and a sample does not depend on the rest of its batch. On data N(0, sd^2), with
+    v = sd^2 + s^2, the corrector alone tends to the variance v / (1 - e / (2 v)), at most v / (1 - snr^2).
+
+    Arguments:
+        levels: Noise levels.
+        snr: Ratio of the step along the score to its noise, in [0, 1); 0: the predictor alone.
+        corrections: Number of Langevin steps at each level above 0, each of one evaluation; at most 1000.
+        eta: Strength of noise of the predictor, in [0, 1]; 1: ancestral sampling, 0: the ODE.
+
+    Raises:
+        ValueError: An option is out of its range.
+    """
+    if not 0 <= snr < 1:
+        raise ValueError(f"snr must be at least 0 and below 1, where Langevin steps diverge, not {snr}.")
+    share = 2 * snr**2
+    repeats = whole("corrections", corrections, 0, 1000) if share else 0
+    rows: list[Row] = []
+    for predictor in ddim(levels, eta):
+        s = predictor.to
+        corrector = Row(s, 1 - share, (share,), math.sqrt(2 * share) * s, s)
+        rows += [predictor, *(corrector for _ in range(repeats if s > 0 else 0))]
     return rows
 
 

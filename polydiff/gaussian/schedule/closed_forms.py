@@ -1,7 +1,4 @@
-r"""Schedules in closed form, each with its inverse in closed form.
-
-Schedules that reach the noise levels 0 and infinity are trained and sampled between `sigma_min` and `sigma_max`
-(`Open`).
+r"""Schedules that give signal and noise as formulas of time, each with its inverse in closed form.
 
 Symbols: t time, alpha_t signal, sigma_t noise, s = sigma_t / alpha_t, lambda log-SNR.
 """
@@ -17,32 +14,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from polydiff.gaussian.schedule.base import SCHEDULES, Frame, Schedule
-
-LOWEST, HIGHEST = 1e-3, 1e3
-"""Default `sigma_min` and `sigma_max` of the schedules that reach the noise levels 0 and infinity."""
-
-
-def as_time(t: Tensor) -> Tensor:
-    """Return t in float64, clamped to [1e-9, 1 - 1e-9], since the log-SNR may be infinite at the two ends."""
-    return t.double().clamp(1e-9, 1 - 1e-9)
-
-
-@dataclass(frozen=True)
-class Open(Schedule):
-    """A schedule that is trained and sampled on a part of its noise levels, since they run from 0 to infinity.
-
-    Arguments:
-        sigma_min: Lowest noise level trained; raised to the level at t = 1e-9 if it is lower.
-        sigma_max: Highest noise level trained; lowered to the level at t = 1 - 1e-9 if it is higher.
-    """
-
-    sigma_min: float = LOWEST
-    sigma_max: float = HIGHEST
-
-    def __post_init__(self) -> None:
-        low, high = self.noise_level(torch.tensor([0.0, 1.0])).tolist()
-        object.__setattr__(self, "sigma_min", max(self.sigma_min, low))
-        object.__setattr__(self, "sigma_max", min(self.sigma_max, high))
+from polydiff.gaussian.schedule.open_ended import Open, as_time
 
 
 @SCHEDULES.register("cosine")
@@ -193,62 +165,6 @@ class Sigmoid(Open):
 def log_sinh(x: Tensor) -> Tensor:
     """Return log sinh x for x > 0."""
     return x + torch.log(-torch.expm1(-2 * x) / 2)
-
-
-@SCHEDULES.register("laplace")
-@dataclass(frozen=True)
-class Laplace(Open):
-    """lambda = mean - scale sgn(1/2 - t) log(1 - 2 |t - 1/2|): Laplace(mean, scale) for uniform t.
-
-    (Hang et al., 2024, https://arxiv.org/abs/2407.03297)
-
-    Arguments:
-        sigma_min: Lowest noise level trained.
-        sigma_max: Highest noise level trained.
-        mean: Mean of the log-SNR, its value at t = 1/2.
-        scale: Mean absolute deviation of the log-SNR from `mean`.
-    """
-
-    mean: float = 0.0
-    scale: float = 0.5
-    frame: ClassVar[Frame] = "vp"
-
-    def log_snr(self, t: Tensor) -> Tensor:
-        t = as_time(t)
-        # each branch is clamped to its own half, so that the gradient at t = 1/2 is that of one branch
-        early, late = torch.log(2 * t.clamp(max=0.5)), torch.log(2 * (1 - t.clamp(min=0.5)))
-        return self.mean + self.scale * torch.where(t < 0.5, -early, late)
-
-    def time(self, log_snr: Tensor) -> Tensor:
-        z = (log_snr.double() - self.mean) / self.scale
-        tail = torch.exp(-z.abs()) / 2
-        return torch.where(z > 0, tail, 1 - tail)
-
-
-@SCHEDULES.register("cauchy")
-@dataclass(frozen=True)
-class Cauchy(Open):
-    """lambda = mean + scale tan(pi/2 (1 - 2 t)): Cauchy(mean, scale) for uniform t.
-
-    (Hang et al., 2024, https://arxiv.org/abs/2407.03297)
-
-    Arguments:
-        sigma_min: Lowest noise level trained.
-        sigma_max: Highest noise level trained.
-        mean: Median of the log-SNR, its value at t = 1/2.
-        scale: Half width of the density of the log-SNR at half of its maximum.
-    """
-
-    mean: float = 0.0
-    scale: float = 1.0
-    frame: ClassVar[Frame] = "vp"
-
-    def log_snr(self, t: Tensor) -> Tensor:
-        return self.mean + self.scale / torch.tan(math.pi * as_time(t))
-
-    def time(self, log_snr: Tensor) -> Tensor:
-        z = (log_snr.double() - self.mean) / self.scale
-        return torch.atan2(torch.ones_like(z), z) / math.pi
 
 
 @SCHEDULES.register("exponential")

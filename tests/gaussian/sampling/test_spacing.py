@@ -44,6 +44,8 @@ def test_bad_grids_and_options_raise_an_error() -> None:
         "sa_solver": {"tau": -1.0},
         "lms": {"order": 2.5},
         "dpmpp_3m": {"eta": -1.0},
+        "dpm_sde": {"eta": 1.5},
+        "pc": {"snr": 1.0},
     }.items():
         with pytest.raises((ValueError, KeyError)):
             plan(EDM(), 5, name, **options)
