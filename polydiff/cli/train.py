@@ -17,6 +17,7 @@ from polydiff.contract.data.quarantine import summary_lines
 from polydiff.contract.discover import load_domain_spec, require
 from polydiff.support.errors import UserError, nearest
 from polydiff.support.files import new_numbered_folder, quoted
+from polydiff.support.once import printed
 from polydiff.support.protocols import provides
 from polydiff.support.signals import exit_code
 from polydiff.training.checks import check_config
@@ -223,7 +224,7 @@ def train_and_finish(path: Path, steps: int, evaluated: int, work: Callable[[Tra
         return exit_code(error)
     except NonFiniteError as error:
         raise UserError(f"{error} The run is in {path}.") from error
-    for line in summary_lines(path):
+    for line in summary_lines(path, printed()):
         log(line)
     try:
         evaluate_and_report(path, evaluated)

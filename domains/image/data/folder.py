@@ -154,7 +154,7 @@ def read_all(root: Path, names: Sequence[str], data: ImageData, quarantine: Quar
             quarantine.exclude(name, result)
     quarantine.check()
     if quarantine.reasons:
-        warnings.warn(f"{quarantine.text()}\nThey are left out.", stacklevel=2)
+        warnings.warn(f"{quarantine.text()}\nThey are excluded.", stacklevel=2)
     return {name: result for name, result in results.items() if not isinstance(result, str)}
 
 
