@@ -23,6 +23,7 @@ from polydiff.machine.environment import environment
 from polydiff.model.model import Model
 from polydiff.run.checkpoint import Checkpoint, prune
 from polydiff.run.folder import Run, steps_saved
+from polydiff.run.goal import write_evaluated_after
 from polydiff.run.loss_by_level import Gathered
 from polydiff.run.parents import Records
 from polydiff.run.snapshots import save_snapshot
@@ -176,6 +177,8 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
     forecast = session.forecast() if isinstance(progress, TrainingProgress) else None
     if forecast and isinstance(progress, TrainingProgress):
         progress.expect(forecast)
+        if progress.evaluated is not None:
+            write_evaluated_after(run, progress.evaluated)
     began, before = time.monotonic(), session.seconds
     stepping = began
     records, levels = records_of(config, session.domain, session.training), Gathered()

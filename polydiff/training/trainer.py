@@ -69,6 +69,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         run.rewind(0)
         drop_snapshots(run.averages, 0)
         run.goal.unlink(missing_ok=True)
+        run.after.unlink(missing_ok=True)
         write_atomic(run.input, dump_yaml(settings.user_values, {}))
         write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
         write_samples(run.samples("real"), domain, domain.examples("test", SHOWN), {"split": "test"})
