@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, printable
 from polydiff.support.files import read_json, write_atomic
 
 MOST = 0.05
@@ -99,11 +99,6 @@ class Quarantine:
     def further(self) -> dict[str, Any]:
         """Return ignored files and numbers by split, where they are known."""
         return {name: value for name, value in (("ignored", self.ignored), ("splits", self.splits)) if value}
-
-
-def printable(text: str) -> str:
-    """Return text on one line, with control characters and undecodable bytes of file names escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def keep(quarantine: Quarantine | None, folder: Path) -> None:
