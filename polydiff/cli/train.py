@@ -165,14 +165,14 @@ def resume(words: Sequence[str]) -> int:
 
 def planned_steps(path: Path) -> int:
     """Return the number of steps to which a run is trained if it is resumed without another number."""
-    from polydiff.config.saved import config_from
+    from polydiff.config.saved import config_of_state
     from polydiff.run import goal
     from polydiff.run.checkpoint import checkpoint_path
     from polydiff.run.folder import run_of
 
     state = saved_state(path)
     run = run_of(checkpoint_path(path))
-    return goal.planned_steps(run, state["step"], config_from(state["config"], str(path)).train.steps)
+    return goal.planned_steps(run, state["step"], config_of_state(state, str(path)).train.steps)
 
 
 def saved_state(path: Path) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from polydiff.config.merge import Settings
 from polydiff.config.processes import process_of
+from polydiff.config.saved import plugins_of
 from polydiff.contract.abilities import quarantine_of
 from polydiff.contract.data.quarantine import keep
 from polydiff.contract.domain import Domain
@@ -89,6 +90,7 @@ class Session:
             "examples": self.domain.size("train"),
             "environment": environment(str(self.model.device)),
             "parents": dict(self.parents),
+            **({"plugins": plugins} if (plugins := plugins_of(self.config)) else {}),
             **({} if self.data is None else {"data": dict(self.data)}),
         }
         path = Checkpoint(

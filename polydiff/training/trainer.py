@@ -14,7 +14,7 @@ from torch import Tensor
 from polydiff.config.data_defaults import with_data_defaults
 from polydiff.config.merge import Settings, resolve
 from polydiff.config.processes import build_denoiser, process_of
-from polydiff.config.saved import config_from, resolved_text
+from polydiff.config.saved import config_of_state, resolved_text
 from polydiff.contract.data.identity import identity_of
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
@@ -178,7 +178,7 @@ def restored(config: Config, domain: Domain, checkpoint: Checkpoint, run: Path) 
 
 def saved_settings(checkpoint: Checkpoint, run: Path) -> Settings:
     """Return the settings of a checkpoint of the run in this folder."""
-    config = config_from(checkpoint.state["config"], str(run))
+    config = config_of_state(checkpoint.state, str(run))
     config = located(config, checkpoint.state.get("parents", {}), run)
     return Settings(config, dict(checkpoint.state["provenance"]), {})
 

@@ -73,3 +73,15 @@ def test_resume_evaluates_as_many_samples_as_training_would_have(here: Path) -> 
     assert resumed("train.steps=13") == EVALUATED
     (run / "after.json").write_text('{"evaluated": -1}')
     assert main(["resume", str(run)]) == 2
+
+
+@pytest.mark.parametrize("words", [("sample", "-n", "1"), ("resume",), ("eval",), ("vary", "0")])
+def test_a_run_names_the_package_of_its_domain(
+    words: tuple[str, ...], here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "-d", "ring", "-o", "run", "--judge", "0", "train.steps=1"]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr("polydiff.contract.discover.entry_points", lambda group, name=None: ())  # all is uninstalled
+    assert main([words[0], "run", *words[1:]]) == 2
+    message = "trained with the domain 'ring' of the package polydiff-ring 1.0, which is not installed"
+    assert message in capsys.readouterr().err
