@@ -20,7 +20,7 @@ from polydiff.support.files import new_numbered_folder, quoted
 from polydiff.support.once import printed
 from polydiff.support.protocols import provides
 from polydiff.support.signals import exit_code
-from polydiff.training.checks import check_config
+from polydiff.training.checks import check_settings
 from polydiff.training.progress import TrainingProgress
 
 RUNS = Path("runs")
@@ -117,7 +117,7 @@ def check(chosen: Settings) -> None:
     """Raise UserError if the configuration cannot be trained, before anything is computed or written."""
     require(load_domain_spec(chosen.config.domain))
     require(load_backbone_spec(chosen.config.backbone.name))
-    check_config(chosen.config)
+    check_settings(chosen)
 
 
 def start_run(chosen: Settings, output: Path | None, evaluated: int) -> int:

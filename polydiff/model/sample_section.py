@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from polydiff.config.keys import checked
+from polydiff.config.processes import check_used
 from polydiff.contract.sections import SampleConfig
 from polydiff.support.errors import UserError, unknown
 
@@ -47,6 +48,8 @@ def section(model: Model, changes: Mapping[str, Any]) -> SampleConfig:
         values |= {"guide": None, "negative": {}}  # they were for the scale that was configured
     how = checked(SampleConfig, values | given)
     check_guided(how, given)
+    changed = [name for name in given if getattr(how, name) != getattr(configured, name)]
+    check_used(model.process, [f"sample.{name}" for name in changed])
     return how
 
 

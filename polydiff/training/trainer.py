@@ -33,7 +33,7 @@ from polydiff.run.snapshots import drop_snapshots
 from polydiff.support.errors import UserError
 from polydiff.support.files import write_atomic
 from polydiff.support.yaml_text import dump_yaml
-from polydiff.training.checks import check_config
+from polydiff.training.checks import check_settings
 from polydiff.training.data import order_of
 from polydiff.training.loop import Training
 from polydiff.training.optimizers import restore_optimizer
@@ -52,7 +52,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
             False: show none; None: show it on a terminal and in a notebook.
     """
     run, config = Run(Path(path)), settings.config
-    check_config(config)
+    check_settings(settings)
     run.check_free()
     with run.locked(), shown(progress, config.train.steps) as show:
         run.check_free()  # another process may have started a run in the meantime
