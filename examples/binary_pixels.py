@@ -83,6 +83,7 @@ class BinaryPixels:
     """The process, registered under the name that `process=` takes."""
 
     name: str = "binary_pixels"
+    keys: tuple[str, ...] = ()  # of the keys that only a process reads, such as sample.sampler
 
     def check(self, config: Any) -> None:
         if config.domain != "image":

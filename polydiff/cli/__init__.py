@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-import warnings
 from collections.abc import Sequence
 from importlib import metadata
 
 from polydiff.contract.discover import load
 from polydiff.machine.allocator import keep_memory
 from polydiff.support.errors import UserError, unknown
+from polydiff.support.once import each_warning_once
 from polydiff.support.progress import showing
 from polydiff.support.signals import exit_code, terminable, word
 
@@ -56,9 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # network trained 30 times slower beside one busy process. The variable is read when torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     keep_memory()
-    formatted, warnings.formatwarning = warnings.formatwarning, plain
     try:
-        with terminable(), showing(True):
+        with terminable(), showing(True), each_warning_once():
             return dispatch(words)
     except UserError as error:
         if os.environ.get("POLYDIFF_DEBUG", "0") not in ("", "0"):
@@ -82,21 +81,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         place = f": {error.filename}" if error.filename else ""
         print(f"polydiff: {error.strerror or error}{place}", file=sys.stderr)
         return 2
-    finally:
-        warnings.formatwarning = formatted
-
-
-def plain(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
-    """Format a warning as its message alone, in place of `warnings.formatwarning`.
-
-    Arguments:
-        message: The warning.
-        category: Unused, as are the others: the line of code that raised a warning is not shown.
-        filename: Unused.
-        lineno: Unused.
-        line: Unused.
-    """
-    return f"polydiff: {message}\n"
 
 
 def dispatch(words: Sequence[str]) -> int:

@@ -47,7 +47,8 @@ def inpaint(words: Sequence[str]) -> int:
     parser = given_parser("inpaint", "Generate parts of examples, consistent with the kept parts.", "inpainted")
     parser.add_argument(
         "--gap", metavar="PART", action="append", default=[],
-        help="part to generate: audio BEGIN:END in seconds; images X0,Y0:X1,Y1 in pixels; molecules a SMARTS "
+        help="part to generate: audio BEGIN:END in seconds; images X0,Y0:X1,Y1 in pixels of the model's images; "
+        "molecules a SMARTS "
         "pattern or atom numbers such as 0,4-7; repeatable",
     )  # fmt: skip
     parser.add_argument(

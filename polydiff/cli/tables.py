@@ -58,24 +58,38 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
         else "its own number of steps"
     )
     how = f"{result['sampler']}, {calls}, seed {result['seed']}"
-    print(f"{result['n']} samples at step {result['step']}, {result['weights']} weights, {how}")
+    real = f", {result['n_data']} real examples" if "n_data" in result else ""
+    print(f"{result['n']} samples{real}, step {result['step']}, {result['weights']} weights, {how}")
     print(f"{versions_line(result)}\n")
     metrics = result["metrics"]
     parts = {"value": "samples", "baseline": "baseline", "data": "real data", "noise": "noise"}
     if not result.get("baseline"):
         del parts["baseline"]
+    counted = any("n" in row for row in metrics.values())
     errors = {"value": "value_error", "baseline": "baseline_error"}  # more would not fit a terminal
     rows = [
-        (name, *(narrow(row.get(part), row.get(errors.get(part))) for part in parts), row["unit"], row["better"])
+        (
+            name,
+            *(narrow(row.get(part), row.get(errors.get(part))) for part in parts),
+            *([row.get("n", "")] if counted else []),
+            row["unit"],
+            row["better"],
+        )
         for name, row in metrics.items()
     ]
-    table(("metric", *parts.values(), "unit", "better"), rows, right=list(parts.values()))
+    columns = [*parts.values(), *(["n"] if counted else [])]
+    table(("metric", *columns, "unit", "better"), rows, right=columns)
     print()
     if "baseline" in parts:
         print(f"The baseline is {result['baseline']}.\n")
     sure = any(error in row for row in metrics.values() for error in errors.values())
     what = "standard error over sets of samples of the same model; evaluation.json holds that of every column"
     legend = [("±", what)] if sure else []
+    legend += (
+        [("n", "number of samples that the metric is measured on; evaluation.json holds that of columns with another")]
+        if counted
+        else []
+    )
     table(("how to read", ""), [*((name, row["meaning"]) for name, row in metrics.items()), *legend])
 
 

@@ -17,16 +17,17 @@ from polydiff.contract.data.quarantine import summary_lines
 from polydiff.contract.discover import load_domain_spec, require
 from polydiff.support.errors import UserError, nearest
 from polydiff.support.files import new_numbered_folder, quoted
+from polydiff.support.once import printed
 from polydiff.support.protocols import provides
 from polydiff.support.signals import exit_code
-from polydiff.training.checks import check_config
+from polydiff.training.checks import check_settings
 from polydiff.training.progress import TrainingProgress
 
 RUNS = Path("runs")
 """Folder of runs that are started without -o."""
 EVALUATED = 256
 """Number of samples of the evaluation after training."""
-EVALUATED_HELP = f"number of samples to evaluate after training; default: {EVALUATED}; 0: none"
+JUDGE_HELP = "number of samples to evaluate after training"
 PROFILED = 10
 """Number of steps that --profile times."""
 OVERFIT_STEPS = 300
@@ -61,7 +62,8 @@ def train_parser() -> Parser:
     parser.add_argument(
         "-o", "--output", metavar="RUN", type=Path, help="folder of the run; default: runs/DOMAIN-001, ..."
     )
-    parser.add_argument("--judge", metavar="N", type=not_negative, default=EVALUATED, help=EVALUATED_HELP)
+    default = f"{JUDGE_HELP}; default: {EVALUATED}; 0: none"
+    parser.add_argument("--judge", metavar="N", type=not_negative, default=EVALUATED, help=default)
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
         "--dry-run", action="store_true", help="take a few steps; print sizes, memory and time of a run"
@@ -115,7 +117,7 @@ def check(chosen: Settings) -> None:
     """Raise UserError if the configuration cannot be trained, before anything is computed or written."""
     require(load_domain_spec(chosen.config.domain))
     require(load_backbone_spec(chosen.config.backbone.name))
-    check_config(chosen.config)
+    check_settings(chosen)
 
 
 def start_run(chosen: Settings, output: Path | None, evaluated: int) -> int:
@@ -125,14 +127,19 @@ def start_run(chosen: Settings, output: Path | None, evaluated: int) -> int:
 
     chosen = within_minutes(chosen)
     with nullcontext(output) if output else new_numbered_folder(RUNS, chosen.config.domain) as path:
-        log(f"Training {chosen.config.domain} in {path}")
+        title = f"Training {chosen.config.domain} in {path}"
         return train_and_finish(
-            path, chosen.config.train.steps, evaluated, lambda progress: start(chosen, path, progress)
+            path,
+            TrainingProgress(chosen.config.train.steps, evaluated, title),
+            lambda progress: start(chosen, path, progress),
         )
 
 
 def resume(words: Sequence[str]) -> int:
     """Run `polydiff resume` and return its exit code."""
+    from polydiff.run.checkpoint import checkpoint_path
+    from polydiff.run.folder import run_of
+    from polydiff.run.goal import evaluated_after
     from polydiff.training import trainer
 
     parser = Parser("resume", "Resume a run from its newest checkpoint. The result is the same as without the stop.")
@@ -141,29 +148,31 @@ def resume(words: Sequence[str]) -> int:
     parser.add_argument(
         "--allow-changed-data", action="store_true", help="train on although the examples have changed since the start"
     )
-    parser.add_argument("--judge", metavar="N", type=not_negative, default=EVALUATED, help=EVALUATED_HELP)
+    parser.add_argument("--judge", metavar="N", type=not_negative, help=f"{JUDGE_HELP}; default: as before; 0: none")
     args, rest = parser.parse_known_args(words)
     steps = requested_steps(args.run, read_words(rest))
     total = steps or planned_steps(args.run)
     if saved_state(args.run)["step"] == total:
         log(f"All {total:,} steps are done. Set train.steps=N to train longer.")
 
+    judged = evaluated_after(run_of(checkpoint_path(args.run)), EVALUATED) if args.judge is None else args.judge
+
     def work(progress: TrainingProgress) -> Path:
         return trainer.resume(args.run, steps, progress, args.allow_changed_data)
 
-    return train_and_finish(args.run, total, args.judge, work)
+    return train_and_finish(args.run, TrainingProgress(total, judged), work)
 
 
 def planned_steps(path: Path) -> int:
     """Return the number of steps to which a run is trained if it is resumed without another number."""
-    from polydiff.config.saved import config_from
+    from polydiff.config.saved import config_of_state
     from polydiff.run import goal
     from polydiff.run.checkpoint import checkpoint_path
     from polydiff.run.folder import run_of
 
     state = saved_state(path)
     run = run_of(checkpoint_path(path))
-    return goal.planned_steps(run, state["step"], config_from(state["config"], str(path)).train.steps)
+    return goal.planned_steps(run, state["step"], config_of_state(state, str(path)).train.steps)
 
 
 def saved_state(path: Path) -> Mapping[str, Any]:
@@ -200,20 +209,19 @@ def advice(run: Path, key: str, value: str) -> str:
     return f"To change {key}, start a new run: {new}"
 
 
-def train_and_finish(path: Path, steps: int, evaluated: int, work: Callable[[TrainingProgress], Path]) -> int:
+def train_and_finish(path: Path, progress: TrainingProgress, work: Callable[[TrainingProgress], Path]) -> int:
     """Train with progress shown, then evaluate and write the report; return the exit code.
 
     Arguments:
         path: Folder of the run.
-        steps: Number of steps of the whole run.
-        evaluated: Number of samples to evaluate; 0: none.
+        progress: Shows the steps; it holds the number of samples to evaluate, 0 for none.
         work: Trains, with the progress to call after each step. Ctrl-C stops it; the message says how to resume.
     """
     from polydiff.run.folder import steps_saved
     from polydiff.training.loop import NonFiniteError
 
     try:
-        with TrainingProgress(steps, evaluated) as progress:
+        with progress:
             work(progress)
     except KeyboardInterrupt as error:
         if saved := steps_saved(path / "checkpoints"):
@@ -223,10 +231,10 @@ def train_and_finish(path: Path, steps: int, evaluated: int, work: Callable[[Tra
         return exit_code(error)
     except NonFiniteError as error:
         raise UserError(f"{error} The run is in {path}.") from error
-    for line in summary_lines(path):
+    for line in summary_lines(path, printed()):
         log(line)
     try:
-        evaluate_and_report(path, evaluated)
+        evaluate_and_report(path, progress.evaluated or 0)
     except KeyboardInterrupt as error:
         log(f"\nStopped after training. Finish with: polydiff eval {quoted(path)}; polydiff report {quoted(path)}")
         return exit_code(error)

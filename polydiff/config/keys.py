@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
@@ -10,8 +9,9 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, nearest, printable
 from polydiff.support.yaml_text import parse_yaml, plain
 
 Section = TypeVar("Section", bound=BaseModel)
@@ -19,6 +19,17 @@ Section = TypeVar("Section", bound=BaseModel)
 Fields = Mapping[str, FieldInfo]
 ARGUMENTS = "arguments"
 """Source of values that come from Python."""
+SHOULD = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "should be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "should be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "should be true or false"),
+    **dict.fromkeys(("tuple_type", "list_type"), "should be a list, such as [1, 2]"),
+    "dict_type": "should be names with values, such as {name: 1}",
+    "string_type": "should be text",
+    "missing": "is missing",
+    "extra_forbidden": "is no key",
+}
+"""Type of an error of pydantic -> what the value should be."""
 UNION_TAGS = ("int", "float", "str", "bool")
 """Parts that pydantic adds to the path of an error, one for each member of a union."""
 
@@ -71,12 +82,15 @@ def read_command_line_value(value: Any, annotation: Any, key: str) -> Any:
     parsed = parse_yaml(value, key)
     if isinstance(parsed, str) and accepted & {tuple, list}:  # 1,2,4 and (1, 2, 4) are read as lists
         return parse_yaml(f"[{value.strip('()')}]", key)
+    if accepted <= {tuple, list, NoneType} and not isinstance(parsed, list | dict | None):  # 3 is a list of one
+        return [parsed]
     return parsed
 
 
 def unknown_key(key: str, source: str, fields: Fields) -> str:
     """Return the message for a key that does not exist, with similar keys and the keys of its section."""
-    near = difflib.get_close_matches(key, fields, n=1, cutoff=0.75) or same_name(key, fields)
+    best = nearest(key, fields, cutoff=0.75)
+    near = [best] if best else same_name(key, fields)
     question = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     section = key.rpartition(".")[0]
     listed = "" if near and not section else f" {keys_of(section, fields)}"
@@ -86,8 +100,8 @@ def unknown_key(key: str, source: str, fields: Fields) -> str:
 def same_name(key: str, fields: Fields) -> list[str]:
     """Return the keys of any section whose last part equals or resembles the last part of `key`."""
     names = {field.rpartition(".")[2] for field in fields}
-    near = difflib.get_close_matches(key.rpartition(".")[2], names, n=1, cutoff=0.75)
-    return [field for field in fields if field.rpartition(".")[2] in near]
+    near = nearest(key.rpartition(".")[2], names, cutoff=0.75)
+    return [field for field in fields if field.rpartition(".")[2] == near]
 
 
 def keys_of(section: str, fields: Fields) -> str:
@@ -115,12 +129,24 @@ def explain(error: ValidationError, sources: Mapping[str, str], prefix: str = ""
         key = prefix + ".".join(map(str, path[:n]))
         source = f" ({sources[key]})" if key in sources else ""
         inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[n:])
-        shown = repr if sources.get(key) == ARGUMENTS else str  # from Python, "3" and 3 differ
-        given = "" if isinstance(problem["input"], BaseModel | Mapping) else f"={shown(problem['input'])}"
-        text = problem["msg"].removeprefix("Value error, ").replace("Input should", "should", 1).rstrip(".")
-        where = f"{key}{inner}{given}{source}"
+        where, text = f"{key}{inner}{given(problem['input'], sources.get(key))}{source}", words_of(problem)
+        if path[-1:] == ["[key]"]:  # of a mapping
+            where, text = f"{key}{source}", f"the key {problem['input']!r} should be text, in quotes if it is a number"
         lines[key + inner] = f"{where}: {text}." if where else f"{text}."
     return "\n".join(lines.values())
+
+
+def given(value: Any, source: str | None) -> str:
+    """Return a wrong value with a sign of equality before it, on one line; "" for a whole section."""
+    if isinstance(value, BaseModel | Mapping):
+        return ""
+    return f"={value!r}" if source == ARGUMENTS else f"={printable(str(value))}"  # from Python, "3" and 3 differ
+
+
+def words_of(problem: ErrorDetails) -> str:
+    """Return what a wrong value should be, in the words of a user."""
+    text = problem["msg"].removeprefix("Value error, ").replace("Input should", "should", 1).rstrip(".")
+    return SHOULD.get(problem["type"], text)
 
 
 def known_length(path: Sequence[int | str], prefix: str, known: Mapping[str, str]) -> int:

@@ -9,7 +9,6 @@ Nothing here imports torch. `polydiff.gaussian.process.checks` checks the names 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -24,7 +23,7 @@ from polydiff.contract.backbone import backbone_config_class, load_backbone_spec
 from polydiff.contract.discover import domain_config_class, load_domain_spec
 from polydiff.contract.domain import DomainSpec
 from polydiff.contract.sections import Config
-from polydiff.support.errors import UserError, unknown
+from polydiff.support.errors import UserError, nearest, unknown
 from polydiff.support.nested import get_nested, nest
 from polydiff.support.yaml_text import plain, read_yaml
 
@@ -198,6 +197,6 @@ def without_backbone(preset: Layer) -> Layer:
 
 def raise_missing_domain(keys: Iterable[str]) -> NoReturn:
     """Raise the `UserError` for a request without a domain; it points out a key that resembles "domain"."""
-    near = next((key for key in keys if difflib.get_close_matches(key, ["domain"])), None)
+    near = next((key for key in keys if nearest(key, ["domain"], cutoff=0.6)), None)
     slip = f" Unknown key {near!r}: did you mean 'domain'?" if near else ""
     raise UserError(f"Which domain?{slip} Add --domain NAME; `polydiff domains list` shows the names.")

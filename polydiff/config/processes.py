@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from polydiff.core.process import PROCESSES, Process
+from polydiff.core.process import PROCESS_KEYS, PROCESSES, NamesKeys, Process
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
 
@@ -31,6 +33,38 @@ def process_of(config: Config) -> Process:
             "polydiff.core.process.Process: check, name, network and objective."
         )
     return process
+
+
+def check_used(process: Process, keys: Iterable[str]) -> None:
+    """Raise UserError, or warn, if a process ignores keys that the user has set, whose values nothing then checks.
+
+    Arguments:
+        process: The process; the built-in one uses all keys.
+        keys: Dotted keys that the user has set.
+
+    Raises:
+        UserError: The process says which keys it reads (`polydiff.core.process.NamesKeys`), and one is not among them.
+    """
+    from polydiff.gaussian.process.process import GaussianProcess
+
+    if isinstance(process, GaussianProcess):
+        return
+    read = process.keys if provides(process, NamesKeys) else ()
+    ignored = [key for key in keys if within(key, PROCESS_KEYS) and not within(key, read)]
+    if not ignored:
+        return
+    names = ", ".join(sorted(ignored))
+    if provides(process, NamesKeys):
+        raise UserError(f"process={process.name} does not use {names}. Leave it out.")
+    warnings.warn(
+        f"process={process.name} may ignore {names}: it does not say which keys it reads (attribute `keys`).",
+        stacklevel=2,
+    )
+
+
+def within(key: str, names: Iterable[str]) -> bool:
+    """Return whether a dotted key is one of these names, or lies in a section or mapping of such a name."""
+    return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
 def build_denoiser(config: Config, domain: Domain, device: torch.device) -> Any:

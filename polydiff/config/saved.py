@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from polydiff.config.keys import leaves
 from polydiff.config.layers import Layer, last
 from polydiff.config.merge import concrete, default_sections, merge
-from polydiff.contract.discover import domain_config_class, load_domain_spec
+from polydiff.contract.discover import domain_config_class, load_domain_spec, provider
 from polydiff.contract.sections import Config, Section
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, printable
 from polydiff.support.nested import get_dotted
 from polydiff.support.yaml_text import dump_yaml
 
@@ -35,6 +35,38 @@ def config_from(values: Mapping[str, Any], source: str = "The saved configuratio
     chosen = str(get_dotted(values, "backbone.name") or default_sections(domain_config_class(spec))["backbone"].name)
     defaults = Layer("preset", section_defaults(concrete(domain_config_class(spec), chosen)))
     return merge(spec, defaults, [layer]).config
+
+
+def plugins_of(config: Config) -> dict[str, str]:
+    """Return the third parties' packages, with versions, of the domain and the backbone of a configuration, by kind."""
+    found = {kind: provider(kind, name) for kind, name in chosen_plugins(config.model_dump()).items()}
+    return {kind: package for kind, package in found.items() if package and not package.startswith("polydiff ")}
+
+
+def chosen_plugins(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names of the domain and the backbone in saved values, by kind of plugin."""
+    names = {kind: get_dotted(values, key) for kind, key in (("domain", "domain"), ("backbone", "backbone.name"))}
+    return {kind: str(name) for kind, name in names.items() if name is not None}
+
+
+def config_of_state(state: Mapping[str, Any], source: str) -> Config:
+    """Return the configuration in the state of a checkpoint.
+
+    Arguments:
+        state: Contents of its state.json.
+        source: Its path, for messages.
+
+    Raises:
+        UserError: A plugin is not installed (the message names its package), or a key or a value is wrong.
+    """
+    packages = state.get("plugins", {})
+    for kind, name in chosen_plugins(state["config"]).items():
+        if kind in packages and not provider(kind, name):
+            raise UserError(
+                f"{source} was trained with the {kind} {name!r} of the package {printable(packages[kind])}, which "
+                "is not installed here. Install it."
+            )
+    return config_from(state["config"], source)
 
 
 def section_defaults(model: type[Config]) -> dict[str, Any]:

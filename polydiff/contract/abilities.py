@@ -6,6 +6,7 @@ HasUnits)` returns whether it has one. The check evaluates no property, because 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from polydiff.contract.domain import Domain, Samples
 from polydiff.core.units import Units
 from polydiff.metrics.results import Confusion, Measured, Metric
-from polydiff.support.errors import UserError, attempt, unknown
+from polydiff.support.errors import UserError, attempt, nearest
 from polydiff.support.protocols import provides
 
 if TYPE_CHECKING:
@@ -285,5 +286,14 @@ def convert(domain: Domain, name: str, kind: str, samples: Samples) -> Any:
         )
     converters = domain.converters()
     if kind not in converters:
-        raise unknown(f"conversion of the domain {name}", kind, converters)
-    return attempt(f"Conversion to {kind}", lambda: converters[kind](samples.examples))
+        near = nearest(kind, converters)
+        raise UserError(
+            f"The domain {name} converts samples to {', '.join(sorted(converters))}, not to {kind}."
+            f"{f' Did you mean {near!r}?' if near else ''} `samples.save(folder)` writes them as files."
+        )
+    found = attempt(f"Conversion to {kind}", lambda: converters[kind](samples.examples))
+    if isinstance(found, list) and (missing := sum(one is None for one in found)):
+        warnings.warn(
+            f"Conversion to {kind}: {missing} of {len(found)} samples cannot be converted; they are None.", stacklevel=4
+        )
+    return found

@@ -199,6 +199,17 @@ def load_spec(kind: type[Spec], name: str) -> Spec:
     return spec
 
 
+def provider(kind: str, name: str) -> str:
+    """Return the package that provides a plugin, with its version, such as "polydiff 0.1.0"; "" if none is installed.
+
+    Arguments:
+        kind: "domain" or "backbone".
+        name: Its name.
+    """
+    points = [point for point in entry_points(group=f"polydiff.{kind}s", name=name) if point.dist]
+    return f"{points[0].dist.name} {points[0].dist.version}" if points and points[0].dist else ""
+
+
 def hint(plugins: Sequence[Plugin]) -> str:
     """Return a sentence that lists the broken plugins, or ""."""
     broken = [

@@ -87,15 +87,30 @@ class Samples:
     `samples[3]` is an example, `samples[:3]` are the first three samples. A notebook shows pictures, players or
     drawings of samples that a model returned.
 
+    An example is in the domain's own form, as the network sees it, with channels first: an image is a tensor uint8
+    (C, H, W), a sound a tensor float32 (C, T). `to_numpy` follows the libraries that read arrays, with channels last.
+
     Arguments:
         examples: N examples in the domain's own form, as `Domain.decode` returns them.
-        cond: Name -> tensor (N, ...) of conditions, None if there are no conditions.
+        cond: Name -> tensor (N, ...) of conditions as the network receives them, None if there are no conditions.
+            Classes are numbered, and numbers are standardised by the training data; `conditions` has the user's values.
         origin: Where they come from; None: unknown, so they can be neither saved nor shown nor converted.
     """
 
     examples: Sequence[Any]
     cond: Condition | None = None
     origin: Origin | None = field(default=None, compare=False)
+
+    @property
+    def conditions(self) -> list[dict[str, Any]]:
+        """Conditions of each sample as the user writes them, such as {"pitch": "C4"} or {"logp": 1.5}; {} for none.
+
+        Raises:
+            UserError: No model made these samples, so their domain is unknown.
+        """
+        if self.cond is None:
+            return [{} for _ in self.examples]
+        return self.known_origin("described").domain.describe(self.cond)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -144,7 +159,7 @@ class Samples:
         return convert(origin.domain, str(origin.facts.get("domain", "of these samples")), kind, self)
 
     def to_numpy(self) -> Any:
-        """Return NumPy arrays: images uint8 (N, H, W, C), sounds (N, T, C), a pair for each molecule."""
+        """Return NumPy arrays with channels last: images uint8 (N, H, W, C), sounds (N, T, C), a pair a molecule."""
         return self.to("numpy")
 
     def to_pil(self) -> Any:
@@ -152,7 +167,7 @@ class Samples:
         return self.to("pil")
 
     def to_rdkit(self) -> Any:
-        """Return a list of RDKit's molecules with positions; None where RDKit perceives no molecule."""
+        """Return a list of RDKit's molecules with positions; None, with a warning, where RDKit perceives none."""
         return self.to("rdkit")
 
     def known_origin(self, done: str) -> Origin:

@@ -14,7 +14,7 @@ Symbols: B number of samples, R rows of a state (`polydiff.core.space`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -144,6 +144,14 @@ PROCESSES: Registry[Process] = Registry("process")
 """Name -> process. `polydiff.config.processes.process_of` registers the built-in processes, then looks a name up."""
 
 
+PROCESS_KEYS = (
+    *("schedule", "schedule_options", "target", "loss"),
+    *(f"sample.{name}" for name in ("sampler", "options", "spacing", "spacing_options", "guidance")),
+    *(f"sample.guidance_{name}" for name in ("method", "options", "interval")),
+)
+"""Keys of a configuration, or whole sections, that only the process reads, if at all."""
+
+
 class Generates(Protocol):
     """A process whose network generates samples. Without it, a run trains a stage of another run, such as a codec."""
 
@@ -168,6 +176,17 @@ class Generates(Protocol):
 
     def evaluate(self, network: nn.Module, batch: Batch) -> None:
         """Call the network once on a batch, so that its time, memory or operations can be measured."""
+
+
+class NamesKeys(Protocol):
+    """A process that says which of the keys in `PROCESS_KEYS` it reads. The others are an error where a user sets them.
+
+    The built-in process reads all. Without this attribute, another process gets a warning instead of an error.
+    """
+
+    @property
+    def keys(self) -> Collection[str]:
+        """Dotted keys, such as {"sample.guidance"}; "loss" stands for its whole section."""
 
 
 class Varies(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from polydiff.machine.environment import environment
 from polydiff.metrics.features import Extractor
 from polydiff.metrics.frechet import frechet_distance
 from polydiff.metrics.histogram import summary as distribution
+from polydiff.metrics.least import too_few, value_unless
 from polydiff.metrics.results import Metric
 from polydiff.model.model import Model
 from polydiff.model.request import Request
@@ -26,6 +27,8 @@ from polydiff.support.files import json_number, write_atomic
 from polydiff.support.progress import counted, showing
 from polydiff.support.protocols import provides
 
+COLUMNS = {"value": "samples", "baseline": "the baseline", "data": "real data", "noise": "noise"}
+"""Name of a set of examples -> what messages call it."""
 DRAWN = 100
 """Largest number of classes of a confusion matrix in an evaluation."""
 
@@ -151,13 +154,28 @@ def table_row(name: str, rows: Mapping[str, Mapping[str, Metric]]) -> dict[str, 
     """Return a metric as JSON: its value in each set with its error, its unit, which way is better, its meaning."""
     judged = {row: metrics[name] for row, metrics in rows.items()}
     metric = judged["value"]
+    reasons: dict[str, list[str]] = {}
+    for row, found in judged.items():
+        if found.reason:
+            reasons.setdefault(found.reason, []).append(COLUMNS[row])
+    missing = "".join(
+        f" Not measured{'' if len(of) == len(judged) else f' for {join_words(of)}'}: {reason}."
+        for reason, of in reasons.items()
+    )
     return {
         **{row: json_number(found.value) for row, found in judged.items()},
         **{f"{row}_error": found.error for row, found in judged.items() if math.isfinite(found.error)},
         "unit": metric.unit,
         "better": metric.better,
-        "meaning": metric.meaning,
+        "meaning": metric.meaning + missing,
+        **({"n": metric.n} if metric.n else {}),
+        **{f"{row}_n": found.n for row, found in judged.items() if found.n != metric.n},
     }
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Return words as an enumeration: "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def sampling_facts(request: Request) -> dict[str, Any]:
@@ -176,12 +194,20 @@ def feature_metrics(features: Extractor, domain: Domain, sets: Mapping[str, Samp
     """Return the Frechet distance of each set to training examples, all of as many as there are in the smallest set."""
     n = min(map(len, sets.values()))
     known = features(domain.examples("train", n).examples)
+    reason = too_few("frechet", n, "examples of each set")
     meaning = (
         f"Frechet distance of {n} examples to {len(known)} of training on {known.shape[1]} features by {features.name} "
         f"({features.digest}). Compare it at the same n and features alone; the column of real data is its floor."
     )
     return {
-        row: Metric(frechet_distance(features(examples.head(n).examples), known), "", "lower", meaning)
+        row: Metric(
+            value_unless(reason, lambda: frechet_distance(features(examples.head(n).examples), known)),  # noqa: B023
+            "",
+            "lower",
+            meaning,
+            n=n,
+            reason=reason,
+        )
         for row, examples in sets.items()
     }
 

@@ -12,8 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-MIN_HELD_OUT = 100
-"""Number of held-out examples that an estimate of the threshold needs."""
+from polydiff.metrics.least import too_few, value_unless
 
 
 def nearest(x: Tensor, known: Tensor) -> Tensor:
@@ -24,13 +23,14 @@ def nearest(x: Tensor, known: Tensor) -> Tensor:
 def copy_threshold(held_out: Tensor) -> float:
     """Return the distance below which a sample counts as a copy: the 1 % quantile of held-out examples.
 
-    NaN if this threshold means nothing: with fewer than `MIN_HELD_OUT` examples, or if it is 0 because 1 % of the
-    held-out examples are copies themselves.
+    NaN if this threshold means nothing: with fewer examples than `polydiff.metrics.least` states, or if it is 0 because
+    1 % of the held-out examples are copies themselves.
 
     Arguments:
         held_out: Distance of each held-out example to the nearest training example, shape (N,).
     """
-    near = held_out.double().quantile(0.01).item() if len(held_out) >= MIN_HELD_OUT else math.nan
+    reason = too_few("copies", len(held_out), "held-out examples")
+    near = value_unless(reason, lambda: held_out.double().quantile(0.01).item())
     return near if near > 0 else math.nan
 
 

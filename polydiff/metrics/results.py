@@ -21,6 +21,9 @@ class Metric(NamedTuple):
         better: "higher" or "lower".
         meaning: One sentence: what the number measures, how it is judged, what chance would give.
         error: Standard error of the value over samples (`polydiff.metrics.standard_error`); NaN: unknown.
+        n: Number of examples that it is measured on; 0: all of the set.
+        reason: Why there is no value, such as "it needs 50 images, there are 8" (`polydiff.metrics.least`); "": there
+            is one, or the meaning says why.
     """
 
     value: float
@@ -28,6 +31,8 @@ class Metric(NamedTuple):
     better: str
     meaning: str
     error: float = math.nan
+    n: int = 0
+    reason: str = ""
 
     @classmethod
     def of(cls, number: Number, unit: str, better: str, meaning: str) -> Metric:

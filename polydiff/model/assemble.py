@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from polydiff.config.processes import build_denoiser
-from polydiff.config.saved import config_from
+from polydiff.config.saved import config_of_state
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections import Config
@@ -58,7 +58,7 @@ def assemble(path: Path | str, weights: str = "ema", device: str | None = None, 
         raise UserError(f"ema={ema:g} should be the width of an average, between 0 and {WIDEST:.3f}.")
     checkpoint = open_checkpoint(path)
     parents = checkpoint.state.get("parents", {})
-    config = located(config_from(checkpoint.state["config"], str(path)), parents, run_of(Path(path)).path)
+    config = located(config_of_state(checkpoint.state, str(path)), parents, run_of(Path(path)).path)
     domain = restored_domain(config, checkpoint, path)
     place = pick_device(device or (config.device if config.device == "cpu" else "auto"))
     with bounded(checkpoint.ema, str(path)):

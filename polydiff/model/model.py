@@ -28,7 +28,7 @@ from polydiff.support.errors import check_whole
 from polydiff.support.progress import showing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """A trained model that draws samples. `polydiff.load` returns one.
 
@@ -53,6 +53,11 @@ class Model:
     weights: str = "ema"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     parents: Records = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        size = sum(p.numel() for p in self.denoiser.parameters())
+        kind = f"process {self.config.process}, {self.config.backbone.name} with {size:,} weights"
+        return f"<model of the domain {self.config.domain}: {kind}, step {self.step}, {self.weights}, on {self.device}>"
 
     @classmethod
     def load(cls, path: Path | str, weights: str = "ema", device: str | None = None, ema: float | None = None) -> Model:

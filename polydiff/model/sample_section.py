@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from polydiff.config.keys import checked
+from polydiff.config.processes import check_used
 from polydiff.contract.sections import SampleConfig
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from polydiff.model.model import Model
@@ -22,8 +23,19 @@ GUIDED = {
 """Key of the section `sample` that only matters with guidance -> its name in messages."""
 
 
+ARGUMENTS = ("seed", "cond", "progress")
+"""Arguments of `Model.sample` that are no keys of the section."""
+
+
 def section(model: Model, changes: Mapping[str, Any]) -> SampleConfig:
-    """Return the configuration's section `sample` with changes (None: no change), of the right keys and types."""
+    """Return the configuration's section `sample` with changes (None: no change), of the right keys and types.
+
+    Raises:
+        UserError: A key does not exist, or its value is of another type.
+    """
+    for name in changes:
+        if name not in SampleConfig.model_fields:
+            raise unknown("option", name, (*SampleConfig.model_fields, *ARGUMENTS))
     configured = model.config.sample
     given = {name: value for name, value in changes.items() if value is not None}
     values = configured.model_dump()
@@ -36,6 +48,8 @@ def section(model: Model, changes: Mapping[str, Any]) -> SampleConfig:
         values |= {"guide": None, "negative": {}}  # they were for the scale that was configured
     how = checked(SampleConfig, values | given)
     check_guided(how, given)
+    changed = [name for name in given if getattr(how, name) != getattr(configured, name)]
+    check_used(model.process, [f"sample.{name}" for name in changed])
     return how
 
 

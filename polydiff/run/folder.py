@@ -6,6 +6,7 @@ runs/audio-001/
   checkpoints/           step-00002000/ ...
   averages/              step-00002000/ ...: power-function averages (`run.snapshots`), if the run keeps them
   goal.json              the last step, if the run was resumed to train longer (`run.goal`)
+  after.json             the number of samples to evaluate after training (`run.goal`)
   metrics.jsonl          one line a logged step
   samples/               real/, step-00000500/ ...: files, a manifest and an HTML fragment; scripts/ of these
   evaluation.json        the last evaluation
@@ -146,6 +147,10 @@ class Run:
     @property
     def goal(self) -> Path:
         return self.path / "goal.json"
+
+    @property
+    def after(self) -> Path:
+        return self.path / "after.json"
 
     @property
     def evaluation(self) -> Path:

@@ -82,6 +82,7 @@ class State(Strict):
     parents: dict[str, ParentRecord] = {}
     tensors: dict[str, Count] = {}
     data: DataRecord | None = None
+    plugins: dict[str, str] = {}
 
 
 def damaged(path: Path, problem: str) -> UserError:

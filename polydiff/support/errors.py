@@ -22,9 +22,40 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most similar to `name`; None if none is similar."""
-    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)), None)
+def printable(text: str) -> str:
+    """Return text on one line, with control characters and undecodable bytes of file names escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """Return the known name that the fewest slips turn into `name`, whatever its capitals; None if there is none.
+
+    Arguments:
+        name: The name as typed.
+        known: Names that exist.
+        cutoff: Similarity below which a name is not near (`difflib.SequenceMatcher.ratio`).
+    """
+    typed = name.lower()
+    similar = {other: difflib.SequenceMatcher(None, other.lower(), typed).ratio() for other in sorted(known)}
+    near = [other for other, ratio in similar.items() if ratio >= cutoff]
+    return min(near, key=lambda other: (slips(typed, other.lower()), -similar[other]), default=None)
+
+
+def slips(a: str, b: str) -> int:
+    """Return how many letters must be added, left out, replaced or swapped with the next one to turn a into b.
+
+    (Optimal string alignment, the restricted distance of Damerau and Levenshtein.)
+    """
+    rows = [list(range(len(b) + 1))]
+    for i, letter in enumerate(a, 1):
+        row = [i]
+        for j, other in enumerate(b, 1):
+            fewest = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (letter != other))
+            if i > 1 and j > 1 and letter == b[j - 2] and a[i - 2] == other:
+                fewest = min(fewest, rows[-2][j - 2] + 1)
+            row.append(fewest)
+        rows.append(row)
+    return rows[-1][-1]
 
 
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserError:

@@ -128,8 +128,10 @@ def yaml_mapping(text: str, source: str) -> dict[str, Any]:
     values = parse_yaml(text, source)
     if values is None:
         return {}
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+    if not isinstance(values, dict):
         raise UserError(f"{source} should hold keys and values, such as 'train: {{steps: 1000}}'.")
+    if odd := [key for key in values if not isinstance(key, str)]:
+        raise UserError(f"{source}: the key {odd[0]!r} should be text. Keys are such as 'train: {{steps: 1000}}'.")
     return values
 
 

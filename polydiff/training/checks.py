@@ -5,11 +5,13 @@ Importing this module does not import torch, so that help and messages come at o
 
 from __future__ import annotations
 
-from polydiff.config.processes import process_of
+from polydiff.config.merge import Settings
+from polydiff.config.processes import check_used, process_of
 from polydiff.contract.names import check_chosen
 from polydiff.contract.sections import Config
 from polydiff.model.sample_section import check_guided
 from polydiff.support.errors import UserError
+from polydiff.support.nested import get_dotted
 
 
 def check_config(config: Config) -> None:
@@ -20,6 +22,16 @@ def check_config(config: Config) -> None:
     process_of(config).check(config)
     check_guided(config.sample, ("guide", "negative"))
     check_parents(config)
+
+
+def check_settings(settings: Settings) -> None:
+    """Check a new run's configuration as `check_config` does, and that its process uses the keys that the user set."""
+    check_config(settings.config)
+    set_by_user = {key: get_dotted(settings.user_values, key) for key in settings.provenance}
+    keys = [
+        key for key, value in set_by_user.items() if value is not None and value != {}
+    ]  # {}: options of another name
+    check_used(process_of(settings.config), keys)
 
 
 def check_parents(config: Config) -> None:

@@ -84,19 +84,22 @@ class TrainingProgress(Bar):
 
     Arguments:
         steps: Number of steps of the whole run.
-        evaluated: Number of samples of the evaluation after training.
+        evaluated: Number of samples that the caller evaluates after training, which the run keeps; None: not known.
+        title: Line that is printed when training begins, after all that can fail before it; "" for none.
     """
 
-    def __init__(self, steps: int, evaluated: int = 0) -> None:
+    def __init__(self, steps: int, evaluated: int | None = None, title: str = "") -> None:
         super().__init__(remaining=False)
-        self.steps, self.evaluated = steps, evaluated
+        self.steps, self.evaluated, self.title = steps, evaluated, title
         self.seen = 0
         self.forecast: Forecast | None = None
         self._mean = math.nan
 
     def expect(self, forecast: Forecast) -> None:
-        """Take over the forecast of a run, and add the evaluation to it."""
-        forecast.evaluated = self.evaluated
+        """Take over the forecast of a run whose training begins, and add the evaluation to it."""
+        if self.title and self.form != "none":
+            self._console.print(self.title, soft_wrap=True)
+        forecast.evaluated = self.evaluated or 0
         self.forecast = forecast
 
     def __call__(self, record: Record, seconds: float) -> None:
@@ -124,9 +127,11 @@ class TrainingProgress(Bar):
         return speed(self.seen, now - self._started, "steps")
 
     def left(self, step: int) -> str:
-        """Return the time left as text; "" if it is unknown or over."""
+        """Return the time left as text, after the last step with what it is for; "" if it is unknown or over."""
         seconds = self.forecast.left(step) if self.forecast else None
-        return "" if seconds is None or round(seconds) == 0 else f"  {clock(seconds)} left"
+        if seconds is None or round(seconds) == 0:
+            return ""
+        return f"  {clock(seconds)} left" + (f" for {self.evaluated} samples to evaluate" if step >= self.steps else "")
 
 
 @contextmanager

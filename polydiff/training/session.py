@@ -13,6 +13,7 @@ from typing import Any
 
 from polydiff.config.merge import Settings
 from polydiff.config.processes import process_of
+from polydiff.config.saved import plugins_of
 from polydiff.contract.abilities import quarantine_of
 from polydiff.contract.data.quarantine import keep
 from polydiff.contract.domain import Domain
@@ -23,6 +24,7 @@ from polydiff.machine.environment import environment
 from polydiff.model.model import Model
 from polydiff.run.checkpoint import Checkpoint, prune
 from polydiff.run.folder import Run, steps_saved
+from polydiff.run.goal import write_evaluated_after
 from polydiff.run.loss_by_level import Gathered
 from polydiff.run.parents import Records
 from polydiff.run.snapshots import save_snapshot
@@ -88,6 +90,7 @@ class Session:
             "examples": self.domain.size("train"),
             "environment": environment(str(self.model.device)),
             "parents": dict(self.parents),
+            **({"plugins": plugins} if (plugins := plugins_of(self.config)) else {}),
             **({} if self.data is None else {"data": dict(self.data)}),
         }
         path = Checkpoint(
@@ -176,6 +179,8 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
     forecast = session.forecast() if isinstance(progress, TrainingProgress) else None
     if forecast and isinstance(progress, TrainingProgress):
         progress.expect(forecast)
+        if progress.evaluated is not None:
+            write_evaluated_after(run, progress.evaluated)
     began, before = time.monotonic(), session.seconds
     stepping = began
     records, levels = records_of(config, session.domain, session.training), Gathered()

@@ -14,7 +14,7 @@ from torch import Tensor
 from polydiff.config.data_defaults import suited_in_words, with_data_defaults
 from polydiff.config.merge import Settings, resolve
 from polydiff.config.processes import build_denoiser, process_of
-from polydiff.config.saved import config_from, resolved_text
+from polydiff.config.saved import config_of_state, resolved_text
 from polydiff.contract.data.identity import identity_of
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
@@ -34,7 +34,7 @@ from polydiff.support.errors import UserError
 from polydiff.support.files import write_atomic
 from polydiff.support.progress import announce
 from polydiff.support.yaml_text import dump_yaml
-from polydiff.training.checks import check_config
+from polydiff.training.checks import check_settings
 from polydiff.training.data import order_of
 from polydiff.training.loop import Training
 from polydiff.training.optimizers import restore_optimizer
@@ -53,7 +53,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
             False: show none; None: show it on a terminal and in a notebook.
     """
     run, config = Run(Path(path)), settings.config
-    check_config(config)
+    check_settings(settings)
     run.check_free()
     with run.locked(), shown(progress, config.train.steps) as show:
         run.check_free()  # another process may have started a run in the meantime
@@ -72,6 +72,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         run.rewind(0)
         drop_snapshots(run.averages, 0)
         run.goal.unlink(missing_ok=True)
+        run.after.unlink(missing_ok=True)
         write_atomic(run.input, dump_yaml(settings.user_values, {}))
         write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
         write_samples(run.samples("real"), domain, domain.examples("test", SHOWN), {"split": "test"})
@@ -180,7 +181,7 @@ def restored(config: Config, domain: Domain, checkpoint: Checkpoint, run: Path) 
 
 def saved_settings(checkpoint: Checkpoint, run: Path) -> Settings:
     """Return the settings of a checkpoint of the run in this folder."""
-    config = config_from(checkpoint.state["config"], str(run))
+    config = config_of_state(checkpoint.state, str(run))
     config = located(config, checkpoint.state.get("parents", {}), run)
     return Settings(config, dict(checkpoint.state["provenance"]), {})
 

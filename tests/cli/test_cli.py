@@ -185,7 +185,8 @@ def test_features_of_ones_own_are_compared_on(trained: Path, here: Path, capsys:
     assert "feature_fd" in capsys.readouterr().out
     kept = json.loads((here / "run" / "evaluation.json").read_text())
     row = kept["metrics"]["feature_fd"]
-    assert all(row[part] >= 0 for part in ("value", "data", "noise"))
+    assert all(row[part] is None for part in ("value", "data", "noise"))
+    assert "Not measured: it needs 30 examples of each set, there are 6." in row["meaning"]
     assert "on 1 features by own.py:radius" in row["meaning"]
     assert main(["report", "run"]) == 0
     assert "--features own.py:radius" in (here / "run" / "report.html").read_text()
@@ -260,7 +261,7 @@ def test_eval_of_a_checkpoint_says_that_it_keeps_nothing(trained: Path, capsys: 
 def test_eval_prints_a_table_or_only_json(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", str(trained), "-n", "6", "--steps", "3", "--seed", "1"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("6 samples at step 6, ema weights, auto, 3 steps (3 evaluations), seed 1")
+    assert out.startswith("6 samples, 6 real examples, step 6, ema weights, auto, 3 steps (3 evaluations), seed 1")
     assert "Mean distance from the ring." in out
     assert main(["eval", str(trained), "-n", "6", "--sampler", "heun", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

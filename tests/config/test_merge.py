@@ -118,15 +118,17 @@ def test_words_are_read_by_the_types_of_their_keys(word: str, value: object) -> 
         ("nonsense.zebra=3", "Unknown key 'nonsense.zebra' (command line). Keys: domain, preset, seed"),
         ("train.steps.more=3", "Unknown key 'train.steps.more'"),
         ("train.steps=0", "train.steps=0 (command line): should be greater than or equal to 1."),
-        ("train.steps=many", "train.steps=many (command line): should be a valid integer"),
-        ("train.steps=1.5", "train.steps=1.5 (command line): should be a valid integer"),
+        ("train.steps=many", "train.steps=many (command line): should be a whole number"),
+        ("train.steps=1.5", "train.steps=1.5 (command line): should be a whole number"),
         ("train=5", "train=5 (command line): train is a section. Keys of train: steps"),
-        ("data.sizes=[1,x]", "data.sizes[1]=x (command line): should be a valid integer"),
+        ("data.sizes=[1,x]", "data.sizes[1]=x (command line): should be a whole number"),
         ("data.sizes=[1", "data.sizes, line 1, column 3: this is not YAML"),
-        ("loss.times_options={mean: low}", "loss.times_options.mean=low (command line): should be a valid number"),
-        ("schedule_options={T: few}", "schedule_options.T=few (command line): should be a valid number"),
+        ("loss.times_options={mean: low}", "loss.times_options.mean=low (command line): should be a number"),
+        ("schedule_options={T: few}", "schedule_options.T=few (command line): should be a number"),
         ("optim.decay=cosin", "optim.decay=cosin (command line): should be 'constant', 'cosine' or 'linear'."),
-        ("data.closed=maybe", "data.closed=maybe (command line): should be a valid boolean"),
+        ("data.closed=maybe", "data.closed=maybe (command line): should be true or false"),
+        ("optim.decay=cos\ny", r"optim.decay=cos\ny (command line): should be 'constant'"),
+        ("schedule_options={.inf: 1}", "schedule_options (command line): the key inf should be text"),
         ("backbone.name=ml", "Unknown backbone 'ml'. Did you mean 'mlp'?"),
         ("preset=wdie", "Unknown preset of ring 'wdie'. Did you mean 'wide'? Known: quick, wide."),
     ],
@@ -273,11 +275,14 @@ def test_a_python_value_is_kept_and_reads_back(key: str, given: object, kept: ob
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"train.steps": "many"}, "train.steps='many' (arguments): should be a valid integer"),
+        ({"train.steps": "many"}, "train.steps='many' (arguments): should be a whole number"),
         ({"train.stpes": 3}, "Unknown key 'train.stpes' (arguments). Did you mean 'train.steps'?"),
-        ({"loss.times_options": {"mean": "0.1"}}, "times_options.mean='0.1' (arguments): should be a valid number."),
-        ({"loss.times_options": "{mean: 1}"}, "times_options='{mean: 1}' (arguments): should be a valid dictionary."),
-        ({"data.sizes": "5,2"}, "data.sizes='5,2' (arguments): should be a valid tuple."),
+        ({"loss.times_options": {"mean": "0.1"}}, "times_options.mean='0.1' (arguments): should be a number."),
+        (
+            {"loss.times_options": "{mean: 1}"},
+            "times_options='{mean: 1}' (arguments): should be names with values",
+        ),
+        ({"data.sizes": "5,2"}, "data.sizes='5,2' (arguments): should be a list, such as [1, 2]."),
         ({"sample.options": {"f": print}}, "sample.options.f: a configuration cannot hold the type builtin_function"),
         ({"train": 5}, "train=5 (arguments): train is a section."),
     ],
@@ -286,6 +291,17 @@ def test_the_message_about_a_wrong_python_value_names_it(values: dict[str, Any],
     with pytest.raises(UserError) as error:
         resolve("ring", values=values)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("text", [".inf: 3", "1: 2", "true: 2", "null: 3"])
+def test_a_key_that_is_no_text_is_named(text: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.yaml: the key (inf|1|True|None) should be text"):
+        resolve("ring", files=[write(tmp_path / "a.yaml", text)])
+
+
+@pytest.mark.parametrize(("word", "found"), [("5", (5,)), ("5,2", (5, 2)), ("[5]", (5,)), ("(5, 2)", (5, 2))])
+def test_one_number_on_the_command_line_is_a_list_of_one(word: str, found: tuple[int, ...]) -> None:
+    assert resolve("ring", words={"data.sizes": word}).config.data.sizes == found  # type: ignore[attr-defined]
 
 
 def test_words_override_values_and_values_override_files(tmp_path: Path) -> None:
@@ -312,7 +328,7 @@ def test_train_and_sample_take_values_of_numpy(tmp_path: Path) -> None:
     assert all((a == b).all() for a, b in zip(drawn[0].examples, drawn[1].examples, strict=True))
     plan = model.plan(steps=3, **levels).model_dump(mode="json")
     assert plan["spacing_options"] == {"levels": [2.0, 1.5, 1.0]}
-    with pytest.raises(UserError, match="steps=lots: should be a valid integer"):
+    with pytest.raises(UserError, match="steps=lots: should be a whole number"):
         model.sample(1, steps="lots")  # type: ignore[arg-type]
 
 

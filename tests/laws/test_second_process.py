@@ -138,3 +138,27 @@ def test_its_network_needs_pictures(tmp_path: Path) -> None:
 def test_what_is_no_process_is_an_error(wrong: Any, tmp_path: Path) -> None:
     with PROCESSES.temporary("wrong", wrong), pytest.raises(UserError, match=r"process=wrong: .* is registered"):
         polydiff.train("image", tmp_path / "run", overrides={**TINY, "process": "wrong"})
+
+
+@pytest.mark.parametrize("key", ["sample.sampler", "sample.spacing", "schedule", "loss.norm", "sample.guidance"])
+def test_a_key_that_it_does_not_use_is_an_error(key: str, tmp_path: Path) -> None:
+    values = {**SETTINGS, key: 2.0 if key == "sample.guidance" else "karras"}
+    with pytest.raises(UserError, match=rf"^process=binary_pixels does not use {key}\. Leave it out\.$"):
+        polydiff.train("image", tmp_path / "run", overrides=values)
+    assert not (tmp_path / "run").exists()
+
+
+def test_sampling_with_a_key_that_it_does_not_use_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = polydiff.train("image", tmp_path / "run", overrides={**SETTINGS, "train.steps": 1})
+    model = polydiff.load(run)
+    with pytest.raises(UserError, match=r"binary_pixels does not use sample\.sampler, sample\.spacing\."):
+        model.sample(2, sampler="heun", spacing="karras")
+    capsys.readouterr()
+    assert main(["sample", str(run), "-n", "1", "--guidance", "2", "-o", str(tmp_path / "out")]) == 2
+    assert "does not use sample.guidance" in capsys.readouterr().err
+    monkeypatch.delattr(type(model.process), "keys")  # a process that says nothing
+    monkeypatch.delitem(vars(model.process), "keys")
+    with pytest.warns(UserWarning, match=r"process=binary_pixels may ignore sample\.sampler: it does not say"):
+        model.sample(2, sampler="heun")

@@ -102,7 +102,7 @@ def test_molecules_convert_to_rdkit_with_their_positions(models: dict[str, Model
 def test_conversion_that_a_domain_lacks_is_an_error_that_lists_those_it_has(
     name: str, kind: str, known: str, drawn: dict[str, Samples]
 ) -> None:
-    with pytest.raises(UserError, match=f"domain {name} '{kind}'.*{known}"):
+    with pytest.raises(UserError, match=f"domain {name} converts samples to .*{known}.*, not to {kind}"):
         getattr(drawn[name], f"to_{kind}")()
 
 
@@ -162,3 +162,49 @@ def test_joined_samples_keep_an_origin_that_all_share(models: dict[str, Model], 
     samples = drawn["image"]
     assert Samples.join([samples[:1], samples[1:]]).origin is samples.origin
     assert Samples.join([samples, models["image"].sample(1, seed=6, steps=3)]).origin is None
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_conditions_are_in_the_words_of_the_user(
+    name: str, models: dict[str, Model], drawn: dict[str, Samples]
+) -> None:
+    samples = drawn[name]
+    assert samples.cond is not None
+    assert samples.conditions == models[name].domain.describe(samples.cond)
+    assert len(samples[:2].conditions) == 2
+    assert Samples([1, 2]).conditions == [{}, {}]
+    with pytest.raises(UserError, match="can be described"):
+        _ = Samples([1], {"label": torch.zeros(1)}).conditions
+
+
+def test_conditions_that_were_requested_come_back(models: dict[str, Model]) -> None:
+    found = models["molecule"].sample(2, cond={"logp": 1.5}, steps=2).conditions
+    assert [float(one["logp"]) for one in found] == pytest.approx([1.5, 1.5], abs=0.01)
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_a_model_is_shown_on_one_line(name: str, models: dict[str, Model]) -> None:
+    text = repr(models[name])
+    assert text.startswith(f"<model of the domain {name}: process gaussian, ")
+    assert "weights, step 50, ema, on cpu>" in text
+    assert "\n" not in text
+    assert len(text) < 200
+
+
+def test_molecules_that_cannot_be_converted_are_counted(models: dict[str, Model]) -> None:
+    noise = models["molecule"].noise(3)
+    with pytest.warns(UserWarning, match="Conversion to rdkit: 3 of 3 samples cannot be converted; they are None"):
+        assert noise.to_rdkit() == [None] * 3
+
+
+def test_a_missing_conversion_lists_those_that_exist(drawn: dict[str, Samples]) -> None:
+    with pytest.raises(UserError, match=r"The domain audio converts samples to numpy, not to pil\. `samples\.save"):
+        drawn["audio"].to_pil()
+    with pytest.raises(UserError, match="Did you mean 'numpy'"):
+        drawn["image"].to("nunpy")
+
+
+@pytest.mark.parametrize("name", ["image", "audio"])
+def test_channels_are_first_in_an_example_and_last_in_arrays(name: str, drawn: dict[str, Samples]) -> None:
+    example, array = drawn[name][0], drawn[name].to_numpy()[0]
+    assert np.array_equal(np.moveaxis(example.numpy(), 0, -1), array)

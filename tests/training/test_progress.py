@@ -41,6 +41,19 @@ def test_samples_are_estimated_from_the_steps_before_any_are_drawn() -> None:
     assert forecast(0, calls=None).left(3) is None
 
 
+def test_the_time_after_the_last_step_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with support.showing(True), TrainingProgress(2, 64, "Training x in y") as shown:
+        assert capsys.readouterr().err == ""  # training has not begun
+        shown.expect(Forecast(2, 10, 0, 16, 20))
+        assert capsys.readouterr().err == "Training x in y\n"
+        for step in (1, 2):
+            assert shown.forecast is not None
+            shown.forecast.record(30.0, 0.0, False)
+            shown(Record(step, 1.0, 1.0, 1e-3, None, torch.ones(1)), 0.0)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].endswith("  21:20 left for 64 samples to evaluate")
+
+
 def test_slow_steps_are_shown_in_seconds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(support, "LINE_SECONDS", 0.0)
     with support.showing(True), TrainingProgress(100) as shown:

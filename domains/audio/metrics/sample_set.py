@@ -16,8 +16,9 @@ from polydiff.domains.audio.metrics.pitch import Pitch, detect_pitch
 from polydiff.domains.audio.metrics.reference import COMPARED, Reference, portraits
 from polydiff.domains.audio.spectrogram import VERSION
 from polydiff.metrics.classifier import am_score, inception_score, modified_inception_score
-from polydiff.metrics.copies import MIN_HELD_OUT, copy_share, nearest
+from polydiff.metrics.copies import copy_share, nearest
 from polydiff.metrics.frechet import frechet_distance
+from polydiff.metrics.least import too_few
 from polydiff.metrics.results import Confusion, Metric
 from polydiff.metrics.wasserstein import wasserstein
 
@@ -125,7 +126,7 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
     known, lacks = reference.known, optional.lacks_torchaudio()
     n, compared = min(len(clips), reference.n), known.features[:COMPARED]
     not_measured = f" Not measured: {lacks}" if lacks else ""
-    too_few = f" Not measured: it needs {MIN_HELD_OUT} held-out clips." if reference.n < MIN_HELD_OUT else ""
+    few = "" if lacks else too_few("copies", reference.n, "held-out clips")
     distributions = {
         f"{name}_error": Metric(
             wasserstein(feature(clips), feature(known)),
@@ -144,6 +145,7 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
             f"(reference {reference.digest}). The value of real data is the floor at this n; it falls about as 1/n. "
             "Compare only values of equal n, reference and version. They are not comparable with published "
             f"distances.{not_measured}",
+            n=n,
         ),
         **distributions,
         "silent": Metric(
@@ -160,7 +162,8 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
             "",
             "lower",
             f"Share of clips nearer to one of {len(known)} training clips, in log-mel features, than 99 % of held-out "
-            f"clips are: 0.01 by chance, more if training clips are repeated.{not_measured or too_few}",
+            f"clips are: 0.01 by chance, more if training clips are repeated.{not_measured}",
+            reason=few,
         ),
     }
 

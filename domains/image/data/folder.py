@@ -45,7 +45,7 @@ def folder(data: ImageData) -> Source:
     types, arrays = types_of(columns, data, quarantine)
     quarantine.check()
     if quarantine.reasons:
-        warnings.warn(f"{quarantine.text()}\nThey are left out.", stacklevel=2)
+        warnings.warn(f"{quarantine.text()}\nThey are excluded.", stacklevel=2)
     read = {name: read[name] for name in columns if name not in quarantine.reasons}
     labels = {name: str(columns[name][LABEL]) for name in read if LABEL in columns[name]}
     layout = layout_of(data.path, list(read), data, labels)

@@ -105,7 +105,10 @@ def region(text: str, height: int, width: int) -> Tensor:
         )
     left, top, right, bottom = map(int, corners.groups())
     if right > width or bottom > height:
-        raise UserError(f"{text} exceeds an image of {width} x {height} pixels.")
+        raise UserError(
+            f"{text} exceeds the model's images of {width} x {height} pixels, in which --gap and --keep count. A "
+            "--mask of the size of a file marks parts of this file."
+        )
     if left >= right or top >= bottom:
         raise UserError(f"{text} contains no pixel: the first corner is the upper left, the second the lower right.")
     mask = torch.zeros(height, width, dtype=torch.bool)

@@ -78,10 +78,12 @@ class Judge:
 
     Attributes:
         accuracy: Share of correct predictions on the held-out images that have a class; NaN if none has.
+        held_out: Number of these images.
     """
 
     def __init__(self, network: Classifier, test: Split) -> None:
         self.network = network.eval()
+        self.held_out = int((test.labels >= 0).sum())
         answers = self.classes(test.centred(range(len(test))))
         self.accuracy = float((answers == test.labels)[test.labels >= 0].double().mean())
 

@@ -15,7 +15,10 @@ from polydiff.domains.image.data.source import Source
 from polydiff.domains.image.metrics.judge import Judge, filter_features
 from polydiff.metrics.copies import copy_share, copy_threshold, nearest
 from polydiff.metrics.frechet import frechet_distance
+from polydiff.metrics.kernel import kernel_distance
+from polydiff.metrics.least import too_few, value_unless
 from polydiff.metrics.results import Metric
+from polydiff.metrics.standard_error import Number, share
 
 REFERENCE = 10_000
 """Largest number of training images with which features are compared."""
@@ -71,46 +74,90 @@ def judge_metrics(images: Tensor, requested: Tensor | None, judge: Judge, classe
     known = not math.isnan(judge.accuracy)
     right = f"is right on {100 * judge.accuracy:.1f} % of held-out images" if known else "no held-out image has a class"
     agrees = (seen == given)[given >= 0]
+    reason = too_few("judge", judge.held_out, "held-out images with a class, to know its classifier")
+    reason = reason or ("" if len(agrees) else "no class was requested")
+    number = Number(math.nan) if reason else share(int(agrees.sum()), len(agrees))
     return {
         "judge_agrees": Metric(
-            float(agrees.double().mean()),
+            number.value,
             "",
             "higher",
             "Share of images with a requested class that a classifier assigns to that class. It was trained on the "
             f"training split only and {right}; chance is about {1 / classes:.3f}.",
+            number.error,
+            n=len(agrees),
+            reason=reason,
         )
     }
 
 
 def set_metrics(images: Tensor, reference: Reference) -> dict[str, Metric]:
     """Return the metrics of any set of images against the training images."""
-    n, known = min(len(images), reference.n), reference.known
-    features = reference.features(images[:n])
-    by_judge = reference.judge is not None
-    seen_by = (
-        "the classifier's last hidden layer" if by_judge else "fixed random filters, which only see colour and texture"
-    )
+    n = reference.n
+    features = torch.cat([reference.features(part) for part in (images[:n], images[n:]) if len(part)])
+    pixels = nearest(thumbnails(images), reference.pixels)
+    few = too_few("copies", reference.n, "held-out images")
+    same = "" if few or reference.near > 0 else "1 % of the held-out images are copies of training images"
     return {
-        "frechet_judge" if by_judge else "frechet_filters": Metric(
-            frechet_distance(features, known),
-            "",
-            "lower",
-            f"Frechet distance of {n} images to {len(known)} training images, on {seen_by}. A local number: compare it "
-            "with the row of real data, not with published distances.",
-        ),
-        "coverage": Metric(
-            coverage(features, known[spread(len(known), n)]),
-            "",
-            "higher",
-            f"Share of {n} training images with one of {n} images among their {NEIGHBOURS} nearest, on {seen_by}; low "
-            "if kinds of images are missing or wrong.",
-        ),
+        **feature_metrics(features, reference),
         "copies": Metric(
-            copy_share(nearest(thumbnails(images), reference.pixels), reference.near),
+            copy_share(pixels, reference.near),
             "",
             "lower",
             "Share of images nearer to a training image, in pixels, than 99 % of held-out images are: 0.01 by chance, "
             "much more where training images are repeated.",
+            n=len(images),
+            reason=few or same,
+        ),
+    }
+
+
+def feature_metrics(features: Tensor, reference: Reference) -> dict[str, Metric]:
+    """Return the distances of images from training images, and their coverage, by features (B, D) of the images.
+
+    The Frechet distance and the coverage depend on the number of images, so they take at most as many as are held out.
+    """
+    known = reference.known
+    n, m = min(len(features), reference.n), len(known)
+    first, by_judge = features[:n], reference.judge is not None
+    suffix = "judge" if by_judge else "filters"
+    eye = (
+        "the classifier's last hidden layer" if by_judge else "fixed random filters, which only see colour and texture"
+    )
+    lacks = {
+        "frechet": too_few("frechet", min(n, m), "images of each set"),
+        "coverage": too_few("coverage", min(n, m), "images of each set"),
+        "kernel": too_few("kernel", min(len(features), m), "images of each set"),
+    }
+    distance = Number(math.nan) if lacks["kernel"] else kernel_distance(features, known)
+    return {
+        f"frechet_{suffix}": Metric(
+            value_unless(lacks["frechet"], lambda: frechet_distance(first, known)),
+            "",
+            "lower",
+            f"Frechet distance of {n} images to {m} training images, on {eye}. A local number: compare it with the row "
+            "of real data, not with published distances.",
+            n=n,
+            reason=lacks["frechet"],
+        ),
+        f"kid_{suffix}": Metric(
+            distance.value,
+            "",
+            "lower",
+            f"Kernel distance (KID) of {len(features)} images to {m} training images, on the same features. It has no "
+            "bias on small sets, so that real data are near 0, and it may be below 0.",
+            distance.error,
+            n=len(features),
+            reason=lacks["kernel"],
+        ),
+        "coverage": Metric(
+            value_unless(lacks["coverage"], lambda: coverage(first, known[spread(m, n)])),
+            "",
+            "higher",
+            f"Share of {n} training images with one of {n} images among their {NEIGHBOURS} nearest, on {eye}; low if "
+            "kinds of images are missing or wrong.",
+            n=n,
+            reason=lacks["coverage"],
         ),
     }
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, printable
 from polydiff.support.files import HIDDEN, read_json, write_atomic
 
 CAPTIONS = frozenset({".txt", ".json", ".jsonl", ".csv", ".tsv", ".parquet", ".xml"})
@@ -116,21 +116,20 @@ class Quarantine:
         return {name: value for name, value in (("ignored", self.ignored), ("splits", self.splits)) if value}
 
 
-def printable(text: str) -> str:
-    """Return text on one line, with control characters and undecodable bytes of file names escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def keep(quarantine: Quarantine | None, folder: Path) -> None:
     """Write the quarantine to a run's folder; None: write nothing."""
     if quarantine is not None:
         write_atomic(folder / FILE, json.dumps(quarantine.as_json(), indent=1, ensure_ascii=False))
 
 
-def summary_lines(folder: Path) -> list[str]:
+def summary_lines(folder: Path, known: str = "") -> list[str]:
     """Return the quarantine in a run's folder as lines of text; [] if there is none.
 
     The file is information for people, so if it is damaged, the lines say that.
+
+    Arguments:
+        folder: The run's folder.
+        known: Text that the reader has seen, such as warnings; its remarks, reasons and ignored files are left out.
     """
     path = folder / FILE
     try:
@@ -151,7 +150,9 @@ def summary_lines(folder: Path) -> list[str]:
         saved["found"],
         saved["left_out"],
         reasons=reasons,
-        notes=notes,
+        notes={key: note for key, note in notes.items() if note not in known},
         ignored={str(kind): n for kind, n in ignored.items() if isinstance(n, int)},
     )
-    return [quarantine.summary(), *quarantine.lines()]
+    if quarantine.ignored_text() in known:
+        quarantine.ignored = {}
+    return [quarantine.summary(), *(line for line in quarantine.lines() if line not in known)]

@@ -28,7 +28,7 @@ def test_training_clips_are_copies_and_held_out_clips_are_not(plucks: tuple[Tens
     assert copies(torch.cat([train[:60], test[:140]])) == pytest.approx(0.3, abs=0.02)
     few = sound_metrics(Measured.of(train, RATE), reference(train, test[:50]))["copies"]
     assert math.isnan(few.value)
-    assert few.meaning.endswith("Not measured: it needs 100 held-out clips.")
+    assert few.reason == "it needs 100 held-out clips, there are 50"
 
 
 def test_the_distance_uses_at_most_as_many_samples_as_held_out_clips(plucks: Any) -> None:

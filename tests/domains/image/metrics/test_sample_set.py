@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from domain_cases import noise
@@ -20,7 +23,10 @@ def test_real_images_are_judged_better_than_noise(image: Image, photos: Image) -
         real, floor = (domain.evaluate(s) for s in (domain.examples("test", 400), noise(domain, 400)))
         assert real.keys() == floor.keys()
         for name, metric in real.items():
-            if name != "copies":
+            if name.startswith("kid"):  # in units of the features
+                assert floor[name].value > 10 * metric.value
+                assert abs(metric.value) < 4 * metric.error
+            elif name != "copies":
                 sign = 1 if metric.better == "higher" else -1
                 assert sign * (metric.value - floor[name].value) > 0.2, name
     assert "frechet_filters" in real
@@ -48,6 +54,35 @@ def test_distances_are_taken_at_equally_many_images(image: Image) -> None:
     a, b = image.evaluate(more), image.evaluate(more.head(held_out))
     assert a["frechet_judge"] == b["frechet_judge"]
     assert f"of {held_out} images" in a["frechet_judge"].meaning
+
+
+def test_small_sets_have_no_numbers_but_reasons(image: Image) -> None:
+    real = image.examples("test", 400)
+    for name, metric in image.evaluate(real.head(29)).items():
+        few = name.startswith(("frechet", "kid")) or name == "coverage"
+        assert math.isnan(metric.value) == few, name
+        assert metric.reason == ("it needs 30 images of each set, there are 29" if few else "")
+    for name, metric in image.evaluate(real.head(30)).items():
+        assert math.isfinite(metric.value), name
+        assert (metric.reason, metric.n) == ("", 30)
+
+
+def test_few_held_out_images_are_a_reason(image: Image) -> None:
+    """The judge's accuracy, the threshold of copies and the number of compared images depend on them."""
+    train, test = image.source.splits["train"], image.source.splits["test"]
+    held_out = replace(test, images=test.images[:6], labels=test.labels[:6], names=test.names[:6])
+    reference = metrics.Reference.of(replace(image.source, splits={"train": train, "test": held_out}), 1)
+    assert reference.judge
+    images = test.centred(range(100))
+    found = metrics.set_metrics(images, reference) | metrics.judge_metrics(
+        images, test.labels[:100], reference.judge, 10
+    )
+    kid = found.pop("kid_judge")
+    assert math.isfinite(kid.value)  # it has no bias that depends on n
+    assert kid.n == 100
+    for name, metric in found.items():
+        assert math.isnan(metric.value), name
+        assert metric.reason.endswith("there are 6"), name
 
 
 def test_coverage_is_one_on_the_data_and_nil_far_away() -> None:
