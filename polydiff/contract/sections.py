@@ -162,8 +162,8 @@ class TrainConfig(Section):
 
     steps: int = Field(10_000, ge=1, le=10**9)
     """Number of optimizer steps."""
-    minutes: Annotated[float, Field(gt=0)] | None = None
-    """Budget of training time; steps that do not fit, as measured at the start, are not trained; null: none."""
+    minutes: Annotated[float, Field(gt=0, le=10**7)] | None = None
+    """Budget of training time, sets of samples included; steps that do not fit are not trained; null: none."""
     batch_size: int = Field(64, ge=1, le=10**6)
     """Number of examples in the batch of a step."""
     like_sizes: int = Field(0, ge=0)
