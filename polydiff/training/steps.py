@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -75,7 +75,7 @@ def initial_weights(weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) 
 
 def records_of(
     config: Config, domain: Domain, training: Training[Any], steps: int | None = None, phase: Phase = nullcontext
-) -> Iterator[Record]:
+) -> Generator[Record, None, None]:
     """Train and yield the record of each step (`polydiff.training.loop.fit`).
 
     Arguments:
