@@ -17,6 +17,7 @@ from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.identity import embedded_identity, identity
 from polydiff.contract.data.noise_range import suited_range
 from polydiff.contract.data.quarantine import Quarantine
+from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.fields import Labels
 from polydiff.contract.sections import Config
@@ -33,6 +34,7 @@ from polydiff.domains.image.data.source import Source, Split, augment, open_sour
 from polydiff.domains.image.metrics.pairs import pair_metrics
 from polydiff.domains.image.metrics.sample_set import Reference, judge_metrics, set_metrics
 from polydiff.domains.image.show import show, to_pillow
+from polydiff.domains.image.statistics import ImageStatistics
 from polydiff.domains.image.tasks import open_task
 from polydiff.metrics.principal import principal_std
 from polydiff.metrics.results import Confusion, Metric
@@ -61,6 +63,8 @@ class Image:
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
         assert isinstance(config, ImageConfig)
         self.config, self.data = config, config.data
+        if statistics:
+            check_statistics(ImageStatistics, statistics)
         self.statistics: Mapping[str, Any] = dict(statistics or {})
         self.statistics = self.statistics or self.measure()
         self.codec = Standardise(tuple(self.statistics["mean"]), self.statistics["std"])

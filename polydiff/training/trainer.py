@@ -55,7 +55,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         run.sweep()
         parents = open_parents(config)
         source = initial_checkpoint(config, parents.get("train.init"))
-        domain = build_domain(config, statistics=source.state["statistics"] if source else None)
+        domain = restored_domain(config, source, f"train.init={config.train.init}") if source else build_domain(config)
         order_of(domain, config.train.batch_size, config.seed, config.train.like_sizes)  # raises if it cannot be used
         settings = with_data_defaults(settings, domain)
         seconds = seconds_per_step(settings.config, domain)
