@@ -29,7 +29,7 @@ class ImageData(DataConfig):
 
     name: Literal["digits", "folder"] = "digits"
     """digits: 1,797 handwritten digits. folder: files under `path`; a path implies it."""
-    size: int | None = Field(None, ge=4)
+    size: int | None = Field(None, ge=4, le=8192)
     """Height and width in pixels; null: 8 for digits, 32 for a folder."""
     channels: Literal[1, 3] | None = None
     """1 grey, 3 colours; null: 1 for digits, 3 for a folder."""
@@ -43,7 +43,7 @@ class ImageData(DataConfig):
     """Share of the images held out, unless the folder holds train/ and test/."""
     rules: Literal[1, 2] = 2
     """folder: rules by which files are found and split; 1: those of runs that were saved without this key."""
-    factor: int = Field(2, ge=2)
+    factor: int = Field(2, ge=2, le=256)
     """task=upsample: factor by which the sides of an image exceed those of the given small image."""
 
     @model_validator(mode="after")
