@@ -16,6 +16,7 @@ from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections import Config
 from polydiff.gallery.sets import write_samples
+from polydiff.machine import contention
 from polydiff.model.assemble import restored_domain
 from polydiff.run.bounds import bounded
 from polydiff.run.checkpoint import Checkpoint, check_fit, latest, load_weights
@@ -36,6 +37,9 @@ from polydiff.training.progress import SHOWN, Progress, shown
 from polydiff.training.resumed import check_data, warn_of_edits, warn_of_versions
 from polydiff.training.session import Session, finish
 from polydiff.training.steps import begin, initial_checkpoint
+
+LONG = 200
+"""Number of steps from which a training is worth a measurement of the machine."""
 
 
 def start(settings: Settings, path: Path | str, progress: Progress | bool | None = None) -> Path:
@@ -58,8 +62,9 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         domain = restored_domain(config, source, f"train.init={config.train.init}") if source else build_domain(config)
         order_of(domain, config.train.batch_size, config.seed, config.train.like_sizes)  # raises if it cannot be used
         settings = with_data_defaults(settings, domain)
-        seconds = seconds_per_step(settings.config, domain)
         training = begin(settings.config, domain, source.ema if source else None)
+        advise(training, settings.config.train.steps)
+        seconds = seconds_per_step(settings.config, domain)
         records = {key: parent.record(run.path) for key, parent in parents.items()}
         session = Session(run, settings, domain, training, parents=records, data=identity_of(domain))
         session.check_sampling()
@@ -134,6 +139,7 @@ def resume(
         warn_of_edits(run, settings.config, checkpoint.state["config"])
         data = check_data(domain, checkpoint.state, settings.config, allow_changed_data)
         training = restored(settings.config, domain, checkpoint, run.path)
+        advise(training, settings.config.train.steps)
         run.rewind(checkpoint.step)
         drop_snapshots(run.averages, checkpoint.step)
         parents = renewed(checkpoint.state.get("parents", {}), settings.config, run.path)
@@ -146,6 +152,19 @@ def resume(
         if session.due_to_show(checkpoint.step) and not run.samples(checkpoint.step).exists():
             session.show()  # a crash came between the checkpoint and its samples
         return finish(session, show)
+
+
+def advise(training: Training[Any], steps: int) -> None:
+    """Warn before a long training on a CPU if other processes make several threads slower than one.
+
+    Arguments:
+        training: What is trained.
+        steps: Its last step.
+    """
+    on_cpu = next(training.module.parameters()).device.type == "cpu"
+    text = contention.advice() if on_cpu and steps - training.step >= LONG else ""
+    if text:
+        warnings.warn(text, stacklevel=3)
 
 
 def resumable(path: Path) -> Checkpoint:
