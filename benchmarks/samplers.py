@@ -6,8 +6,8 @@ noise, over the norm of that end point; a problem's number is the median over it
 mean over problems (in brackets: of root mean squares, in which samples that end in another mode weigh most). States are
 float32, evaluations are counted where the model is called.
 
-`cases.py` has the problems, `diffusers_peer.py` and `peers.py` the other libraries, `noisy.py` samplers that draw noise,
-`overhead.py` time.
+`cases.py` has the problems, `diffusers_peer.py` and `peers.py` the other libraries, `noisy.py` samplers that draw
+noise, `overhead.py` time.
 """
 
 from __future__ import annotations
