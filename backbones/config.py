@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
 from polydiff.contract.sections import BackboneConfig
+
+WIDEST, DEEPEST, MOST_LEVELS = 2**16, 1000, 16
+"""Largest number of channels, features or heads, of layers or blocks, and of levels: more is a slip of the pen."""
+Multiple = Annotated[int, Field(ge=1, le=4096)]
 
 
 class UNetConfig(BackboneConfig):
@@ -14,29 +18,29 @@ class UNetConfig(BackboneConfig):
 
     name: str = "unet"
     """Which backbone."""
-    channels: int = Field(64, ge=1)
+    channels: int = Field(64, ge=1, le=WIDEST)
     """Channels of the finest level."""
-    mult: tuple[PositiveInt, ...] = Field((1, 2, 2), min_length=1)
+    mult: tuple[Multiple, ...] = Field((1, 2, 2), max_length=MOST_LEVELS)
     """Channels of each level, as multiples of `channels`; as many numbers as levels."""
-    strides: tuple[PositiveInt, ...] = ()
+    strides: tuple[Multiple, ...] = ()
     """Factor by which each level is coarser than the one before: levels - 1 numbers, one for all, or none for 2."""
-    blocks: int = Field(2, ge=1)
+    blocks: int = Field(2, ge=1, le=DEEPEST)
     """Residual blocks of each level, on the way down and again on the way up."""
-    attention: tuple[NonNegativeInt, ...] = (2,)
+    attention: tuple[NonNegativeInt, ...] = Field((2,), max_length=MOST_LEVELS)
     """Levels with self-attention after each block; the middle has it if the deepest level has it, or topology=ddpm."""
-    heads: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1, le=WIDEST)
     """Attention heads."""
     positions: Literal["none", "rotary"] = "none"
     """How self-attention encodes places; none: only the padding of convolutions at the edges marks them."""
-    patch: int = Field(1, ge=1)
+    patch: int = Field(1, ge=1, le=4096)
     """Side of the patches that become channels before the first convolution; 1: none."""
-    kernel: int = Field(3, ge=1)
+    kernel: int = Field(3, ge=1, le=255)
     """Side of the convolutions, odd."""
-    ends: int = Field(0, ge=0)
+    ends: int = Field(0, ge=0, le=255)
     """Side in patches of the first and the last convolution, odd, through which neighbours interact; 0: as `kernel`."""
-    group_size: int = Field(16, ge=1)
+    group_size: int = Field(16, ge=1, le=WIDEST)
     """Channels of a group in group normalisation."""
-    groups: int = Field(0, ge=0)
+    groups: int = Field(0, ge=0, le=WIDEST)
     """Number of groups in every normalisation, a divisor of every level's channels; 0: it follows from `group_size`."""
     topology: Literal["lean", "ddpm"] = "lean"
     """ddpm: as in DDPM, where each level has one more block on the way up, which takes the level's input."""
@@ -52,6 +56,8 @@ class UNetConfig(BackboneConfig):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         levels = len(self.mult)
+        if not levels:
+            raise ValueError("mult is empty; it holds one number a level")
         if len(self.strides) not in (0, 1, levels - 1):
             raise ValueError(
                 f"strides has {len(self.strides)} numbers; {levels} levels need {levels - 1}, or 1 for all"
@@ -126,20 +132,20 @@ class DiTConfig(BackboneConfig):
 class MoleculeNetConfig(BackboneConfig):
     """Keys that networks of molecules share."""
 
-    hidden: int = Field(128, ge=1)
+    hidden: int = Field(128, ge=1, le=WIDEST)
     """Number of features of an atom."""
-    layers: int = Field(6, ge=1)
+    layers: int = Field(6, ge=1, le=DEEPEST)
     """Rounds of messages, each of which updates atoms' vectors and positions."""
-    radial: int = Field(16, ge=0)
+    radial: int = Field(16, ge=0, le=WIDEST)
     """Number of Gaussian bumps in which a distance is expanded, besides its square; 0: none."""
-    cutoff: float = Field(6.0, gt=0)
+    cutoff: float = Field(6.0, gt=0, le=1e6)
     """Centre of the last bump, in standard deviations of the coordinates."""
-    neighbours_within: float | None = Field(None, gt=0)
+    neighbours_within: float | None = Field(None, gt=0, le=1e6)
     """Cut-off for large molecules: atoms farther apart exchange no messages. In standard deviations of the coordinates
     of the network's input, noise included; from 3/4 of it on, weights fall smoothly to 0. None: all pairs."""
     aggregation: Literal["mean", "sum"] = "mean"
     """How the messages to an atom are combined: their mean, or their sum divided by `divisor`."""
-    divisor: float = Field(10.0, gt=0)
+    divisor: float = Field(10.0, gt=0, le=1e6)
     """Divisor of the sum; unused with the mean."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of activations dropped in the updates of atoms."""
@@ -154,7 +160,7 @@ class EGNNConfig(MoleculeNetConfig):
 
     name: str = "egnn"
     """Which backbone."""
-    coords_range: float = Field(15.0, gt=0)
+    coords_range: float = Field(15.0, gt=0, le=1e6)
     """Bound on the weight of a neighbour in the move of an atom."""
 
 
@@ -163,13 +169,13 @@ class GraphTransformerConfig(MoleculeNetConfig):
 
     name: str = "graph_transformer"
     """Which backbone."""
-    heads: int = Field(8, ge=1)
+    heads: int = Field(8, ge=1, le=WIDEST)
     """Attention heads; each weights its share of an atom's features and vectors."""
-    pair: int = Field(32, ge=1)
+    pair: int = Field(32, ge=1, le=WIDEST)
     """Number of features of a pair of atoms."""
-    vectors: int = Field(16, ge=1)
+    vectors: int = Field(16, ge=1, le=WIDEST)
     """Number of an atom's vectors in space."""
-    coords_range: float = Field(5.0, gt=0)
+    coords_range: float = Field(5.0, gt=0, le=1e6)
     """Bound on the total size of the weights of an atom's vectors in its move."""
 
     @model_validator(mode="after")
@@ -185,9 +191,9 @@ class MLPConfig(BackboneConfig):
 
     name: str = "mlp"
     """Which backbone."""
-    hidden: int = Field(256, ge=1)
+    hidden: int = Field(256, ge=1, le=WIDEST)
     """Width."""
-    layers: int = Field(4, ge=1)
+    layers: int = Field(4, ge=1, le=DEEPEST)
     """Residual blocks."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of activations dropped in residual blocks."""

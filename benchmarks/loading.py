@@ -30,7 +30,7 @@ from polydiff.contract.sections import Config
 from polydiff.core.space import Batch
 from polydiff.training.data import batches
 from polydiff.training.loop import fit
-from polydiff.training.trainer import begin
+from polydiff.training.steps import begin
 
 FILES, SECONDS = 200, 10
 STEPS = 3

@@ -6,7 +6,8 @@ noise, over the norm of that end point; a problem's number is the median over it
 mean over problems (in brackets: of root mean squares, in which samples that end in another mode weigh most). States are
 float32, evaluations are counted where the model is called.
 
-`cases.py` has the problems, `peers.py` the other libraries, `noisy.py` samplers that draw noise, `overhead.py` time.
+`cases.py` has the problems, `diffusers_peer.py` and `peers.py` the other libraries, `noisy.py` samplers that draw
+noise, `overhead.py` time.
 """
 
 from __future__ import annotations
@@ -183,10 +184,11 @@ def cliffs(methods: Iterable[Method], suite: str, track: str, n: int, counts: Se
 
 def available() -> list[Method]:
     """Return the peers that are installed, and say which are not."""
+    import diffusers_peer
     import peers
 
     methods: list[Method] = []
-    for make in (peers.diffusers_methods, peers.k_methods, peers.azula_methods):
+    for make in (diffusers_peer.diffusers_methods, peers.k_methods, peers.azula_methods):
         try:
             methods += make()
         except ImportError as missing:

@@ -22,7 +22,7 @@ from polydiff.contract.discover import build_domain
 from polydiff.core.space import Batch
 from polydiff.training.data import batches
 from polydiff.training.loop import fit
-from polydiff.training.trainer import begin
+from polydiff.training.steps import begin
 
 STEPS = 8
 

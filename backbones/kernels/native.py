@@ -31,9 +31,19 @@ SWITCH = "POLYDIFF_KERNELS"
 """Environment variable; 0 disables the kernels."""
 
 
-@cache
 def library(name: str) -> ctypes.CDLL | None:
-    """Return the compiled source `name`.cpp, or None if it is disabled or cannot be compiled.
+    """Return the compiled source `name`.cpp, or None if it is disabled at the moment or cannot be compiled."""
+    return None if disabled() else compiled(name)
+
+
+def disabled() -> bool:
+    """Return whether the environment disables the kernels; it may change while a process runs."""
+    return os.environ.get(SWITCH) == "0"
+
+
+@cache
+def compiled(name: str) -> ctypes.CDLL | None:
+    """Return the compiled source `name`.cpp, or None if it cannot be compiled, which is remembered.
 
     A compiler that fails causes a warning; a missing compiler does not.
     """
@@ -62,7 +72,7 @@ class Absence(NamedTuple):
 
 def look(name: str) -> ctypes.CDLL | Absence:
     """Return the compiled source `name`.cpp, compiled now if it is not cached, or why it is not available."""
-    if os.environ.get(SWITCH) == "0":
+    if disabled():
         return Absence(f"{SWITCH}=0", failed=False)
     compiler = shutil.which(os.environ.get("CXX") or "c++") or shutil.which("g++") or shutil.which("clang++")
     if compiler is None:

@@ -34,9 +34,9 @@ class MelConfig(Section):
     """Size of the Fourier transform in samples; null: four hops."""
     window: int | None = Field(None, ge=2, le=32768)
     """Length of the window in samples; null: n_fft."""
-    low: float = Field(0.0, ge=0)
+    low: float = Field(0.0, ge=0, le=500_000)
     """Lowest frequency of the filters in Hz."""
-    high: float | None = Field(None, gt=0)
+    high: float | None = Field(None, gt=0, le=500_000)
     """Highest frequency of the filters in Hz; null: half the sample rate."""
     power: float = Field(1.0, gt=0, le=4)
     """Exponent of the magnitudes before the filters sum them."""
@@ -82,17 +82,17 @@ class AudioData(DataConfig):
     archive or a .npy array; setting `path` implies it."""
     sample_rate: int = Field(8000, ge=1000, le=1_000_000)
     """Sample rate in Hz. Files of a higher rate are resampled; a .npy array is assumed to have this rate."""
-    length: int = Field(4096, ge=256)
+    length: int = Field(4096, ge=256, le=2**26)
     """Length of a clip in samples."""
     channels: Literal[1, 2] = 1
     """1 mono, 2 stereo; a mono file fills both channels."""
     classes: int = Field(24, ge=1, le=28)
     """plucks: number of notes, one per semitone from C3."""
-    n_train: int = Field(100_000, ge=1)
+    n_train: int = Field(100_000, ge=1, le=10**9)
     """plucks: number of training examples, synthesised on demand."""
-    n_test: int = Field(2000, ge=1)
+    n_test: int = Field(2000, ge=1, le=10**9)
     """plucks: number of test examples."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     """plucks: random seed of the data set, independent of the run's seed."""
     labels: Literal["auto", "folders", "none"] = "auto"
     """folder: whether the folders in `path` are classes; auto: if there are two or more and no sound beside them."""
@@ -103,7 +103,7 @@ class AudioData(DataConfig):
     or a .tar. Text becomes classes, numbers real values, .npy files embeddings; digit:class sets a type explicitly, and
     title:text makes captions."""
     text: CaptionConfig = CaptionConfig()
-    silence: float | None = Field(None, lt=0)
+    silence: float | None = Field(None, ge=-200, lt=0)
     """folder: level in dB of full scale below which a training crop is drawn again, up to ten times; null: never."""
     mix: Literal["refuse", "average", "left"] = "refuse"
     """folder: how a file of more channels than `channels` becomes mono; refuse: an error."""
@@ -118,7 +118,7 @@ class AudioData(DataConfig):
     whiten: float = Field(0.5, ge=0, le=1)
     """Share of the spectrum's slope in dB that is removed from the states, 1: all. Reduces hiss in tonal sounds. Used
     by the tasks generate and vocode only."""
-    low_rate: int | None = Field(None, ge=500)
+    low_rate: int | None = Field(None, ge=500, le=1_000_000)
     """task=upsample: sample rate of the input recordings in Hz; null: half of `sample_rate`."""
     speech: bool = False
     """Whether the sounds are speech; restoration tasks are then also evaluated by PESQ and STOI."""

@@ -15,6 +15,7 @@ from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.identity import embedded_identity
 from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
+from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Samples
 from polydiff.contract.fields import to_json
 from polydiff.contract.sections import Config
@@ -33,6 +34,7 @@ from polydiff.domains.audio.metrics.pairs import pair_metrics
 from polydiff.domains.audio.output.show import show
 from polydiff.domains.audio.output.write import sound_arrays, write_sounds
 from polydiff.domains.audio.states import States
+from polydiff.domains.audio.statistics import AudioStatistics
 from polydiff.domains.audio.tasks.open_task import measure_task, open_task
 from polydiff.metrics.principal import principal_std
 from polydiff.metrics.results import Confusion, Metric
@@ -57,6 +59,8 @@ class Audio:
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
         assert isinstance(config, AudioConfig)
         self.config, self.data = config, config.data
+        if statistics:
+            check_statistics(AudioStatistics, statistics)
         self.clips = Clips(self.data, SoundConditions.of(statistics).fields if statistics else None)
         self.statistics: Mapping[str, Any] = dict(statistics) if statistics else self.measure()
         self.data_conditions = SoundConditions.of(self.statistics)

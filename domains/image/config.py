@@ -32,7 +32,7 @@ class ImageData(DataConfig):
     name: Literal["digits", "shapes", "folder"] = "digits"
     """digits: 1,797 handwritten digits. shapes: unlimited captioned scenes of coloured shapes. folder: the images of
     `path`, a folder, a .jsonl, .csv or .tsv table, or a .tar archive; setting `path` implies it."""
-    size: int | None = Field(None, ge=4)
+    size: int | None = Field(None, ge=4, le=8192)
     """Height and width in pixels; null: 8 for digits, else 32."""
     channels: Literal[1, 3] | None = None
     """1 grey, 3 colours; null: 1 for digits, else 3."""
@@ -57,7 +57,7 @@ class ImageData(DataConfig):
     """shapes: possible numbers of things in a scene, all equally likely; 1,2,3: scenes with relations."""
     partial: float = Field(0.0, ge=0, le=1)
     """shapes: share of captions that may leave sizes, places and relations open."""
-    factor: int = Field(2, ge=2)
+    factor: int = Field(2, ge=2, le=256)
     """task=upsample: factor by which the sides of an image exceed those of the given small image."""
 
     @model_validator(mode="after")

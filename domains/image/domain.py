@@ -18,6 +18,7 @@ from polydiff.contract.data.conditions import DataConditions
 from polydiff.contract.data.identity import embedded_identity, identity
 from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
+from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.fields import Field, Labels, from_json, to_json
 from polydiff.contract.sections import Config
@@ -36,6 +37,7 @@ from polydiff.domains.image.metrics.pairs import pair_metrics
 from polydiff.domains.image.metrics.sample_set import Reference, judge_metrics, set_metrics
 from polydiff.domains.image.shapes.judge import caption_metrics
 from polydiff.domains.image.show import show, to_pillow
+from polydiff.domains.image.statistics import ImageStatistics
 from polydiff.domains.image.tasks import open_task
 from polydiff.metrics.principal import principal_std
 from polydiff.metrics.results import Confusion, Metric
@@ -64,6 +66,8 @@ class Image:
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
         assert isinstance(config, ImageConfig)
         self.config, self.data = config, config.data
+        if statistics:
+            check_statistics(ImageStatistics, statistics)
         self.statistics: Mapping[str, Any] = dict(statistics or {})
         self.statistics = self.statistics or self.measure()
         self.codec = Standardise(tuple(self.statistics["mean"]), self.statistics["std"])

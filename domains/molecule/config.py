@@ -38,7 +38,7 @@ class MoleculeData(DataConfig):
     """For organic: largest number of atoms other than hydrogen."""
     conformers: int = Field(3, ge=1, le=50)
     """Largest number of computed geometries of a molecule. A .sdf or .xyz record with positions keeps its own."""
-    seconds: float = Field(30, gt=0)
+    seconds: float = Field(30, gt=0, le=86_400)
     """Time limit in seconds to compute the geometries of a molecule; molecules that exceed it are left out."""
     conditions: tuple[Property | str, ...] = ("logp",)
     """Conditions of the network. RDKit computes them for the data and measures them on samples.
@@ -49,7 +49,7 @@ class MoleculeData(DataConfig):
     """
     elements: tuple[str, ...] = ()
     """Elements to use, such as [H, C, N, O]; molecules with other elements are left out. Empty: all that occur."""
-    max_atoms: int = Field(60, ge=1)
+    max_atoms: int = Field(60, ge=1, le=10_000)
     """Largest number of atoms including hydrogens; larger molecules are left out. Not used for organic."""
     column: str = "smiles"
     """For file: name of the column of a .csv or .tsv that contains SMILES; case is ignored."""
@@ -57,21 +57,21 @@ class MoleculeData(DataConfig):
     """For file: whether to add the missing hydrogens of .sdf records with positions. If not, they are left out."""
     test_share: float = Field(0.2, gt=0, lt=1)
     """Share of the molecules that are held out, with all their geometries."""
-    scale: float | None = Field(None, gt=0)
+    scale: float | None = Field(None, ge=1e-3, le=1000)
     """Length in Å of 1 unit of a state; null: the standard deviation of a coordinate in the training data."""
     types: Literal["generated", "given"] = "generated"
     """generated: elements are part of the state. given: they are drawn from the training data, as sizes are."""
-    type_scale: float = Field(2.0, gt=0)
+    type_scale: float = Field(2.0, gt=0, le=1000)
     """Scale of the one-hot element of an atom, relative to positions of unit variance. Small: sampling decides
     elements late."""
-    number_scale: float = Field(0.0, ge=0)
+    number_scale: float = Field(0.0, ge=0, le=1000)
     """Scale of the atomic number as a further feature (EDM's integer charge: 0.1); 0: no such feature."""
     centred: bool = True
     """Whether to subtract the mean over the training data from features."""
     layout: Literal["dense", "sparse"] = "sparse"
     """sparse: the atoms of a batch are stacked, and padding costs nothing. dense: batches are padded to the largest
     molecule."""
-    pad_to: int = Field(1, ge=1)
+    pad_to: int = Field(1, ge=1, le=10_000)
     """For dense: pad to a multiple of this many atoms, so that batches have few shapes, as CUDA graphs need."""
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.identity import digest_of, identity
 from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
+from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Samples
 from polydiff.contract.sections import Config
 from polydiff.core.conditions import Condition, Conditions, Number
@@ -32,6 +33,7 @@ from polydiff.domains.molecule.output.sdf import records, write_records
 from polydiff.domains.molecule.output.show import SHOWN, script, show
 from polydiff.domains.molecule.principal import principal_std
 from polydiff.domains.molecule.states import States, check_scales
+from polydiff.domains.molecule.statistics import MoleculeStatistics
 from polydiff.metrics.results import Measured, Metric
 
 
@@ -54,11 +56,17 @@ class MoleculeDomain:
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
         assert isinstance(config.data, MoleculeData)
         check_scales(config)
+        if statistics is not None:
+            check_statistics(MoleculeStatistics, statistics)
         self.config, self.data, self.dataset = config, config.data, DataSet(config.data)
         self.statistics: Mapping[str, Any] = dict(statistics) if statistics is not None else self.measure()
         self.condition_set = ConditionSet.of(
             self.data.conditions, self.statistics["elements"], self.data.types == "given"
         )
+        if len(self.statistics["means"]) != len(self.condition_set.names):
+            raise ValueError(
+                f"means has {len(self.statistics['means'])} numbers for {len(self.condition_set.names)} conditions"
+            )
         self.scaler = ConditionScaler(self.condition_set, self.statistics)
         self.condition_sampler = ConditionSampler(self.condition_set, self.statistics)
         self.conditions: Conditions = dict.fromkeys(self.condition_set.network_names, Number())

@@ -117,7 +117,16 @@ def torch_findings() -> Iterator[Finding]:
         reason = "torch has CUDA support, but finds no GPU" if torch.version.cuda else "torch has no CUDA support"
         yield Finding("GPU", "note", f"none: {reason}; training runs on the CPU")
     yield Finding("CPU", "ok", f"{cores()} cores for this process, {torch.get_num_threads()} threads in torch")
+    yield threads()
     yield bf16(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def threads() -> Finding:
+    """Measure whether several threads are slower than one, which other processes can cause."""
+    from polydiff.machine import contention
+
+    text = contention.advice()
+    return Finding("threads", "note" if text else "ok", text or "no slower together than one alone")
 
 
 def backbones() -> Iterator[Finding]:

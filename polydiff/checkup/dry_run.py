@@ -14,8 +14,7 @@ from polydiff.machine.device import pick_precision
 from polydiff.machine.memory import Peak, size
 from polydiff.support.progress import announce, counted
 from polydiff.training.data import batches
-from polydiff.training.session import records_of
-from polydiff.training.trainer import begin
+from polydiff.training.steps import begin, records_of
 
 STEPS = 6
 """Number of steps; the first, which allocates memory, is not timed."""

@@ -24,7 +24,7 @@ from polydiff.model.model import Model
 from polydiff.run.loss_by_level import Gathered, together
 from polydiff.support.protocols import provides
 from polydiff.training.loop import Record, fit
-from polydiff.training.trainer import begin
+from polydiff.training.steps import begin
 
 STEPS = 300
 """Steps of training."""

@@ -22,8 +22,7 @@ from polydiff.machine.timing import fastest, waiter
 from polydiff.support.errors import UserError
 from polydiff.support.progress import announce
 from polydiff.training.loop import PHASES
-from polydiff.training.session import records_of
-from polydiff.training.trainer import begin
+from polydiff.training.steps import begin, records_of
 
 STEPS = 10
 """Number of steps timed."""

@@ -122,10 +122,8 @@ def check(chosen: Settings) -> None:
 
 def start_run(chosen: Settings, output: Path | None, evaluated: int) -> int:
     """Train a new run in `output` and return the exit code; None: a new folder in `RUNS`."""
-    from polydiff.training.budget import within_minutes
     from polydiff.training.trainer import start
 
-    chosen = within_minutes(chosen)
     with nullcontext(output) if output else new_numbered_folder(RUNS, chosen.config.domain) as path:
         title = f"Training {chosen.config.domain} in {path}"
         return train_and_finish(

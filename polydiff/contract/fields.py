@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from polydiff.contract.captions import Captions
+from polydiff.contract.data.statistics import FieldStatistics, check_statistics
 from polydiff.core.conditions import ANY, Classes, Kind, Number, Tokens, given
 from polydiff.support.errors import UserError, one_line, unknown
 
@@ -208,7 +209,8 @@ def to_json(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def from_json(fields_json: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:
-    """Return the fields that `to_json` wrote."""
+    """Return the fields that `to_json` wrote; ValueError for statistics that it cannot have written."""
+    check_statistics(FieldStatistics, fields_json)
 
     def made(type: str, **values: Any) -> Field:
         return TYPES[type](**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})

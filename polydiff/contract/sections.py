@@ -153,13 +153,13 @@ class OptimConfig(Section):
 
     name: str = "adamw"
     """Optimizer: adamw, muon or sgd; muon often needs fewer steps."""
-    lr: float = Field(2e-4, gt=0)
+    lr: float = Field(2e-4, gt=0, le=100)
     """Learning rate after the warm-up."""
     betas: tuple[Decay, Decay] = (0.9, 0.99)
     """Decay rates of AdamW's running means of the gradient and of its square."""
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0, le=1000)
     """Decoupled weight decay."""
-    warmup: int = Field(100, ge=0)
+    warmup: int = Field(100, ge=0, le=10**9)
     """Steps of linear learning rate warm-up."""
     decay: Literal["constant", "cosine", "linear"] = "constant"
     """Shape of the learning rate from the end of the warm-up to the last step."""
@@ -195,19 +195,19 @@ class TrainConfig(Section):
 
     steps: int = Field(10_000, ge=1, le=10**9)
     """Number of optimizer steps."""
-    minutes: Annotated[float, Field(gt=0)] | None = None
-    """Budget of training time; steps that do not fit, as measured at the start, are not trained; null: none."""
+    minutes: Annotated[float, Field(gt=0, le=10**7)] | None = None
+    """Budget of training time, sets of samples included; steps that do not fit are not trained; null: none."""
     batch_size: int = Field(64, ge=1, le=10**6)
     """Number of examples in the batch of a step."""
-    like_sizes: int = Field(0, ge=0)
+    like_sizes: int = Field(0, ge=0, le=10**6)
     """Number of batches within which examples are sorted by size, to reduce padding; 0: no sorting."""
-    checkpoint_every: int = Field(1_000, ge=1)
+    checkpoint_every: int = Field(1_000, ge=1, le=10**9)
     """Steps between checkpoints."""
-    keep: int = Field(2, ge=1)
+    keep: int = Field(2, ge=1, le=10**6)
     """Number of checkpoints to keep; older ones are deleted after a newer one is complete."""
-    log_every: int = Field(20, ge=1)
+    log_every: int = Field(20, ge=1, le=10**9)
     """Steps between lines of metrics.jsonl."""
-    sample_every: int = Field(0, ge=0)
+    sample_every: int = Field(0, ge=0, le=10**9)
     """Steps between sets of samples; 0: six sets in a run."""
     ema: float = Field(0.999, ge=0, lt=1)
     """Decay of the moving average of the weights; it warms up as (1 + step) / (10 + step)."""
@@ -227,7 +227,7 @@ class TrainConfig(Section):
     @field_validator("workers", mode="before")
     @classmethod
     def _number(cls, workers: Any) -> Any:
-        if workers != "auto" and not (str(workers).isdecimal() and int(str(workers)) <= 256):
+        if workers != "auto" and not (str(workers).isdecimal() and len(str(workers)) < 10 and int(str(workers)) <= 256):
             raise ValueError("should be auto or a whole number of 0 to 256")
         return workers
 
@@ -243,7 +243,7 @@ class SampleConfig(Section):
     """Spacing of noise levels: asinh, karras, log_snr, time, trailing, ...; null: the sampler's own."""
     spacing_options: dict[str, Any] = {}
     """Options of the spacing, such as {rho: 5}, or {levels: [...]} for spacing=own."""
-    guidance: float = Field(1.0, ge=0)
+    guidance: float = Field(1.0, ge=0, le=10_000)
     """Guidance scale; 1: no guidance."""
     guidance_method: str = "cfg"
     """How guidance combines its two estimates: cfg, cfg_pp, apg or cfg_zero."""
@@ -267,8 +267,8 @@ class SampleConfig(Section):
     @field_validator("batch_size", mode="before")
     @classmethod
     def _size(cls, size: Any) -> Any:
-        if size != "auto" and not (str(size).isdecimal() and int(str(size)) >= 1):
-            raise ValueError("should be auto or a whole number of at least 1")
+        if size != "auto" and not (str(size).isdecimal() and len(str(size)) < 10 and 1 <= int(str(size)) <= 10**6):
+            raise ValueError("should be auto or a whole number of 1 to 1000000")
         return size
 
     @field_validator("guidance_interval", mode="before")

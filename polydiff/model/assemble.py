@@ -89,8 +89,9 @@ def restored_domain(config: Config, checkpoint: Checkpoint, source: Path | str) 
             try_statistics(domain, statistics)
             return domain
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
+        problem = str(error) if type(error) is ValueError and "\n" not in str(error) else one_line(error)
         raise UserError(
-            f"{source}: its statistics do not fit the domain {config.domain}: {one_line(error)}. The checkpoint is "
+            f"{source}: its statistics do not fit the domain {config.domain}: {problem}. The checkpoint is "
             "damaged, or from another version of the domain."
         ) from error
 

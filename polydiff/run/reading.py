@@ -12,11 +12,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from polydiff.run.folder import step_of, steps_saved
 from polydiff.support.errors import UserError
-from polydiff.support.reading import MOST, parse_json, read_regular, reason
+from polydiff.support.reading import MOST, Strict, first_problem, parse_json, read_regular, reason
 
 FORMAT = 1
 MODEL, EMA, OPTIMIZER = "model.safetensors", "ema.safetensors", "optimizer.safetensors"
@@ -29,12 +29,6 @@ ADVICE = "Move it away to resume from the previous checkpoint."
 Manifest = Mapping[str, tuple[int, str]]
 """Name of a file -> its size in bytes and its SHA-256 in hexadecimal."""
 Count = Annotated[int, Field(ge=0, lt=10**15)]
-
-
-class Strict(BaseModel):
-    """A part of a JSON file: values are not converted; keys that are not declared are allowed."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
 
 
 class FileRecord(Strict):
@@ -57,7 +51,7 @@ class ParentRecord(Strict):
 class EnvironmentRecord(Strict):
     """Entry "environment" of state.json."""
 
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field({})
 
 
 class DataRecord(Strict):
@@ -73,27 +67,21 @@ class State(Strict):
     """Keys of state.json that polydiff reads."""
 
     step: Count
-    config: dict[str, Any] = {}
-    statistics: dict[str, Any] = {}
-    provenance: dict[str, str] = {}
+    config: dict[str, Any] = Field({})
+    statistics: dict[str, Any] = Field({})
+    provenance: dict[str, str] = Field({})
     seconds: float = Field(0.0, ge=0)
     examples: Count | None = None
     environment: EnvironmentRecord = EnvironmentRecord()
-    parents: dict[str, ParentRecord] = {}
-    tensors: dict[str, Count] = {}
+    parents: dict[str, ParentRecord] = Field({})
+    tensors: dict[str, Count] = Field({})
     data: DataRecord | None = None
-    plugins: dict[str, str] = {}
+    plugins: dict[str, str] = Field({})
 
 
 def damaged(path: Path, problem: str) -> UserError:
     """Return the error for a checkpoint, or a snapshot, of which something is missing or wrong."""
     return UserError(f"The checkpoint {path} is damaged: {problem}. {ADVICE}")
-
-
-def first_problem(error: ValidationError) -> str:
-    """Return the first problem of a validation as text: the key, and what is wrong."""
-    first = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg'][:1].lower()}{first['msg'][1:]}"
 
 
 def check_exists(path: Path) -> None:

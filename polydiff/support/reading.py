@@ -9,6 +9,8 @@ import stat
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 MOST = 64 * 2**20
 """Largest size in bytes of a JSON file or a text that is read whole."""
 
@@ -83,3 +85,16 @@ def all_finite(value: Any) -> bool:
 def reason(error: Exception) -> str:
     """Return the message of an error of reading without its number and path."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+class Strict(BaseModel):
+    """A part of a JSON file: values are not converted; keys that are not declared are allowed."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return the first problem of a validation as text: the key, and what is wrong."""
+    first = error.errors(include_url=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), f"{message[:1].lower()}{message[1:]}")))

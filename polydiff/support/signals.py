@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class Terminated(KeyboardInterrupt):
@@ -37,3 +38,31 @@ def terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+class Interrupts:
+    """Turn the first Ctrl-C or SIGTERM into a request to stop after the step; a second one stops at once.
+
+    Attributes:
+        requested: Whether a stop is requested.
+        error: The exception of this stop.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.error: type[KeyboardInterrupt] = KeyboardInterrupt
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
+            self._before = {s: signal.signal(s, self._request) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _request(self, number: int, frame: object) -> None:
+        self.requested = True
+        self.error = Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        self.__exit__()

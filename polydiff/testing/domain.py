@@ -31,7 +31,7 @@ from polydiff.testing.spec import check_spec
 from polydiff.testing.subject import Subject
 from polydiff.training.data import batches
 from polydiff.training.loop import fit
-from polydiff.training.trainer import begin
+from polydiff.training.steps import begin
 
 
 def check_domain(domain: str | Config, examples: int = 16) -> list[Check]:

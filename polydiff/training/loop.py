@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple
@@ -95,7 +95,7 @@ def fit(
     seed: int = 0,
     workers: int = 1,
     phase: Phase = nullcontext,
-) -> Iterator[Record]:
+) -> Generator[Record, None, None]:
     """Train until `steps` steps are done and yield a record after each.
 
     Every random number is a function of (seed, purpose, example or step), so a run that is stopped and resumed

@@ -20,6 +20,21 @@ Progress = Callable[["Record", float], None]
 BACKWARD = 3.0
 """Cost of a training step in forward passes: one forward, and a backward of about two."""
 
+SHOWN = 16
+"""Samples in each set that a run keeps during training."""
+SETS = 6
+"""Number of sets in a run if train.sample_every=0."""
+
+
+def interval(sample_every: int, steps: int) -> int:
+    """Return the number of steps between sets of samples.
+
+    Arguments:
+        sample_every: `train.sample_every`; 0: `SETS` sets in a run.
+        steps: Steps of the whole run.
+    """
+    return sample_every or max(1, steps // SETS)
+
 
 @dataclass
 class Forecast:
@@ -66,7 +81,10 @@ class Forecast:
         """Return the seconds needed after a step; None before two steps are timed."""
         if not self.stepped:
             return None
-        a_step = self.stepping / self.stepped
+        return self.needed(step, self.stepping / self.stepped)
+
+    def needed(self, step: int, a_step: float) -> float:
+        """Return the seconds needed after a step if each step takes `a_step` seconds."""
         a_sample = (
             self.sampling / self.sampled if self.sampled else a_step * (self.calls or 0) / (BACKWARD * self.batch_size)
         )
@@ -96,11 +114,12 @@ class TrainingProgress(Bar):
         self._mean = math.nan
 
     def expect(self, forecast: Forecast) -> None:
-        """Take over the forecast of a run whose training begins, and add the evaluation to it."""
+        """Take over the forecast of a run and its number of steps, and add the evaluation to it."""
         if self.title and self.form != "none":
             self._console.print(self.title, soft_wrap=True)
+        self.title = ""  # the forecast of a changed plan repeats no title
         forecast.evaluated = self.evaluated or 0
-        self.forecast = forecast
+        self.forecast, self.steps = forecast, forecast.steps
 
     def __call__(self, record: Record, seconds: float) -> None:
         """Show a step; `seconds` is not used."""
@@ -118,7 +137,8 @@ class TrainingProgress(Bar):
             return
         if self._task is None:
             self._task = self._bar.add_task(text, total=self.steps, completed=record.step)
-        self._bar.update(self._task, completed=record.step, description=f"{text}{self.left(record.step)}")
+        text = f"{text}{self.left(record.step)}"
+        self._bar.update(self._task, total=self.steps, completed=record.step, description=text)
 
     def pace(self, now: float) -> str:
         """Return the speed of the steps, without the time of samples if that is known."""

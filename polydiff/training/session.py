@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from polydiff.config.merge import Settings
 from polydiff.config.processes import process_of
-from polydiff.config.saved import plugins_of
+from polydiff.config.saved import plugins_of, resolved_text
 from polydiff.contract.abilities import quarantine_of
 from polydiff.contract.data.quarantine import keep
 from polydiff.contract.domain import Domain
@@ -29,15 +27,14 @@ from polydiff.run.loss_by_level import Gathered
 from polydiff.run.parents import Records
 from polydiff.run.snapshots import save_snapshot
 from polydiff.support.errors import UserError
+from polydiff.support.files import write_atomic
 from polydiff.support.protocols import provides
-from polydiff.support.signals import Terminated
-from polydiff.training.data import batches, worker_count
-from polydiff.training.loop import NonFiniteError, Phase, Record, Training, fit
+from polydiff.support.signals import Interrupts
+from polydiff.training.budget import Watch, planned
+from polydiff.training.loop import NonFiniteError, Record, Training
 from polydiff.training.optimizers import optimizer_tensors
-from polydiff.training.progress import Forecast, Progress, TrainingProgress
-
-SHOWN = 16
-"""Samples in each set that a run keeps during training."""
+from polydiff.training.progress import SHOWN, Forecast, Progress, TrainingProgress, interval
+from polydiff.training.steps import records_of
 
 
 @dataclass
@@ -119,7 +116,7 @@ class Session:
     def sample_every(self) -> int:
         """Number of steps between sets of samples."""
         train = self.config.train
-        return train.sample_every or max(1, train.steps // 6)
+        return interval(train.sample_every, train.steps)
 
     def due_to_show(self, step: int) -> bool:
         """Return whether samples are saved after this step."""
@@ -148,59 +145,93 @@ class Session:
         write_samples(self.run.samples(model.step), self.domain, samples, facts)
 
 
-def records_of(
-    config: Config, domain: Domain, training: Training[Any], steps: int | None = None, phase: Phase = nullcontext
-) -> Iterator[Record]:
-    """Train and yield the record of each step (`polydiff.training.loop.fit`).
+class Pace:
+    """The times of a session's steps, from which the time left and the steps within a budget of time follow.
 
     Arguments:
-        config: The run's configuration.
-        domain: Provides the batches.
-        training: What is trained.
-        steps: Last step; None: `train.steps`.
-        phase: Context in which each phase of a step runs, for profiles.
+        session: What trains.
+        progress: Shows the time left if it is a `TrainingProgress`.
     """
-    settings, device = config.train, next(training.module.parameters()).device
-    return fit(
-        training,
-        batches(domain, settings.batch_size, config.seed, settings.condition_dropout, settings.like_sizes),
-        steps=steps or settings.steps,
-        batch_size=settings.batch_size,
-        ema=settings.ema,
-        seed=config.seed,
-        workers=worker_count(settings.workers, device),
-        phase=phase,
-    )
+
+    def __init__(self, session: Session, progress: Progress | None) -> None:
+        train = session.config.train
+        self.session = session
+        self.bar = progress if isinstance(progress, TrainingProgress) else None
+        self.watch = None if train.minutes is None else Watch(train.minutes, train.sample_every)
+        self.forecast = session.forecast() if self.bar or self.watch else None
+        self.expect()
+        self.began = self.mark = self.sampling = monotonic()
+
+    def expect(self) -> None:
+        """Show the progress towards the last step of the forecast."""
+        if self.bar and self.forecast:
+            self.bar.expect(self.forecast)
+
+    def elapsed(self) -> float:
+        """Return the seconds since the session began to train."""
+        return monotonic() - self.began
+
+    def stepped(self) -> None:
+        """Note the end of a step and its checkpoint."""
+        self.sampling = monotonic()
+        if self.watch:
+            self.watch.record(self.sampling - self.mark)
+
+    def sampled(self, drawn: bool) -> None:
+        """Note the end of all that belongs to a step; `drawn`: a set of samples was drawn after it."""
+        now = monotonic()
+        if self.forecast:
+            self.forecast.record(self.sampling - self.mark, now - self.sampling, drawn)
+        self.mark = now
+
+    def lower_steps_if_due(self) -> bool:
+        """Plan fewer steps if the session exceeds its budget of time clearly, and return whether it does."""
+        session, step = self.session, self.session.training.step
+        if not (self.watch and self.forecast):
+            return False
+        settings = self.watch.lowered(session.settings, self.forecast, step, session.seconds)
+        if settings is None:
+            return False
+        session.settings = settings
+        self.forecast = planned(self.forecast, self.watch.sample_every, settings.config.train.steps)
+        self.expect()
+        write_atomic(session.run.resolved, resolved_text(settings.config, settings.provenance))
+        return True
+
+
+def records_while_planned(session: Session) -> Iterator[Record]:
+    """Train to the last step that the session plans, and yield each step's record; the plan may change meanwhile."""
+    while session.training.step < session.config.train.steps:
+        steps = session.config.train.steps
+        with closing(records_of(session.config, session.domain, session.training)) as records:
+            for record in records:
+                yield record
+                if session.config.train.steps != steps:
+                    break
 
 
 def finish(session: Session, progress: Progress | None = None) -> Path:
     """Train a session to its last step, with checkpoints and samples, and return the run's folder."""
-    config, run, settings = session.config, session.run, session.config.train
-    forecast = session.forecast() if isinstance(progress, TrainingProgress) else None
-    if forecast and isinstance(progress, TrainingProgress):
-        progress.expect(forecast)
-        if progress.evaluated is not None:
-            write_evaluated_after(run, progress.evaluated)
-    began, before = time.monotonic(), session.seconds
-    stepping = began
-    records, levels = records_of(config, session.domain, session.training), Gathered()
+    run, settings, pace = session.run, session.config.train, Pace(session, progress)
+    before, levels = session.seconds, Gathered()
+    if isinstance(progress, TrainingProgress) and progress.evaluated is not None:
+        write_evaluated_after(run, progress.evaluated)
     with Interrupts() as interrupts, saved_on_error(session):
-        for record in records:
-            session.seconds = before + time.monotonic() - began
-            last = record.step == settings.steps
+        for record in records_while_planned(session):
+            session.seconds = before + pace.elapsed()
+            lowered = pace.lower_steps_if_due()
+            last = record.step == session.config.train.steps
             levels.add(record.level, record.losses)
             if record.step % settings.log_every == 0 or last or record.step == 1:
                 run.log(metrics_line(record, session.seconds, settings.batch_size) | bins_of(levels))
             session.save_snapshot_if_due(record.step)
-            if record.step % settings.checkpoint_every == 0 or last:
+            if record.step % settings.checkpoint_every == 0 or last or lowered:
                 session.checkpoint()
             shown = session.due_to_show(record.step)
-            stepped = time.monotonic()
+            pace.stepped()
             if shown:
                 session.show()
-            if forecast:
-                forecast.record(stepped - stepping, time.monotonic() - stepped, shown)
-            stepping = time.monotonic()
+            pace.sampled(shown)
             if progress:
                 progress(record, session.seconds)
             if interrupts.requested:
@@ -222,34 +253,6 @@ def saved_on_error(session: Session) -> Iterator[None]:
         raise
     finally:
         keep(quarantine_of(session.domain), session.run.path)
-
-
-class Interrupts:
-    """Turn the first Ctrl-C or SIGTERM into a request to stop after the step; a second one stops at once.
-
-    Attributes:
-        requested: Whether a stop is requested.
-        error: The exception of this stop.
-    """
-
-    def __init__(self) -> None:
-        self.requested = False
-        self.error: type[KeyboardInterrupt] = KeyboardInterrupt
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Interrupts:
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
-            self._before = {s: signal.signal(s, self._request) for s in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _request(self, number: int, frame: object) -> None:
-        self.requested = True
-        self.error = Terminated if number == signal.SIGTERM else KeyboardInterrupt
-        self.__exit__()
 
 
 def bins_of(levels: Gathered) -> dict[str, Any]:

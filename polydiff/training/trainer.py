@@ -8,39 +8,39 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from polydiff.config.data_defaults import suited_in_words, with_data_defaults
 from polydiff.config.merge import Settings, resolve
-from polydiff.config.processes import build_denoiser, process_of
 from polydiff.config.saved import config_of_state, resolved_text
 from polydiff.contract.data.identity import identity_of
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections import Config
 from polydiff.gallery.sets import write_samples
-from polydiff.machine.device import pick_device
+from polydiff.machine import contention
 from polydiff.model.assemble import restored_domain
-from polydiff.run.averages import SIGMAS
 from polydiff.run.bounds import bounded
 from polydiff.run.checkpoint import Checkpoint, check_fit, latest, load_weights
 from polydiff.run.folder import Run
 from polydiff.run.goal import planned_steps, write_goal
-from polydiff.run.parents import Parent, located, open_parents, renewed
+from polydiff.run.parents import located, open_parents, renewed
 from polydiff.run.reading import damaged
 from polydiff.run.snapshots import drop_snapshots
 from polydiff.support.errors import UserError
 from polydiff.support.files import write_atomic
 from polydiff.support.progress import announce
 from polydiff.support.yaml_text import dump_yaml
+from polydiff.training.budget import seconds_per_step, with_steps, within_minutes
 from polydiff.training.checks import check_settings
 from polydiff.training.data import order_of
 from polydiff.training.loop import Training
 from polydiff.training.optimizers import restore_optimizer
-from polydiff.training.progress import Progress, shown
+from polydiff.training.progress import SHOWN, Progress, shown
 from polydiff.training.resumed import check_data, warn_of_edits, warn_of_versions
-from polydiff.training.session import SHOWN, Session, finish
+from polydiff.training.session import Session, finish
+from polydiff.training.steps import begin, initial_checkpoint
+
+LONG = 200
+"""Number of steps from which a training is worth a measurement of the machine."""
 
 
 def start(settings: Settings, path: Path | str, progress: Progress | bool | None = None) -> Path:
@@ -60,15 +60,18 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         run.sweep()
         parents = open_parents(config)
         source = initial_checkpoint(config, parents.get("train.init"))
-        domain = build_domain(config, statistics=source.state["statistics"] if source else None)
+        domain = restored_domain(config, source, f"train.init={config.train.init}") if source else build_domain(config)
         order_of(domain, config.train.batch_size, config.seed, config.train.like_sizes)  # raises if it cannot be used
         settings = with_data_defaults(settings, domain)
         if text := suited_in_words(settings):
             announce(text)
         training = begin(settings.config, domain, source.ema if source else None)
+        advise(training, settings.config.train.steps)
+        seconds = seconds_per_step(settings.config, domain)
         records = {key: parent.record(run.path) for key, parent in parents.items()}
         session = Session(run, settings, domain, training, parents=records, data=identity_of(domain))
         session.check_sampling()
+        session.settings = settings = within_minutes(settings, session.forecast(), seconds)
         run.rewind(0)
         drop_snapshots(run.averages, 0)
         run.goal.unlink(missing_ok=True)
@@ -103,9 +106,7 @@ def train(
     Raises:
         UserError: A key, value or name is wrong, the folder is in use, or the data cannot be used.
     """
-    from polydiff.training.budget import within_minutes  # it begins a training itself
-
-    return start(within_minutes(resolve(domain, preset, files, values=overrides)), path, progress)
+    return start(resolve(domain, preset, files, values=overrides), path, progress)
 
 
 def resume(
@@ -135,13 +136,14 @@ def resume(
         checkpoint = resumable(latest(run.checkpoints))
         saved = saved_settings(checkpoint, run.path)
         wanted = planned_steps(run, checkpoint.step, saved.config.train.steps) if steps is None else steps
-        settings = with_steps(saved, wanted, checkpoint.step)
+        settings = trained_to(saved, wanted, checkpoint.step)
         show = stack.enter_context(shown(progress, settings.config.train.steps))
         domain = restored_domain(settings.config, checkpoint, run.path)
         warn_of_versions(checkpoint.state)
         warn_of_edits(run, settings.config, checkpoint.state["config"])
         data = check_data(domain, checkpoint.state, settings.config, allow_changed_data)
         training = restored(settings.config, domain, checkpoint, run.path)
+        advise(training, settings.config.train.steps)
         run.rewind(checkpoint.step)
         drop_snapshots(run.averages, checkpoint.step)
         parents = renewed(checkpoint.state.get("parents", {}), settings.config, run.path)
@@ -154,6 +156,19 @@ def resume(
         if session.due_to_show(checkpoint.step) and not run.samples(checkpoint.step).exists():
             session.show()  # a crash came between the checkpoint and its samples
         return finish(session, show)
+
+
+def advise(training: Training[Any], steps: int) -> None:
+    """Warn before a long training on a CPU if other processes make several threads slower than one.
+
+    Arguments:
+        training: What is trained.
+        steps: Its last step.
+    """
+    on_cpu = next(training.module.parameters()).device.type == "cpu"
+    text = contention.advice() if on_cpu and steps - training.step >= LONG else ""
+    if text:
+        warnings.warn(text, stacklevel=3)
 
 
 def resumable(path: Path) -> Checkpoint:
@@ -186,8 +201,14 @@ def saved_settings(checkpoint: Checkpoint, run: Path) -> Settings:
     return Settings(config, dict(checkpoint.state["provenance"]), {})
 
 
-def with_steps(settings: Settings, steps: int, done: int) -> Settings:
-    """Return settings with a number of training steps, at least those done."""
+def trained_to(settings: Settings, steps: int, done: int) -> Settings:
+    """Return settings with a number of training steps, at least those done; another number than planned ends a budget.
+
+    Arguments:
+        settings: Settings of the run.
+        steps: The number of steps.
+        done: Steps done.
+    """
     if steps == settings.config.train.steps:
         return settings
     if steps < done:
@@ -201,58 +222,13 @@ def with_steps(settings: Settings, steps: int, done: int) -> Settings:
             f"learning rate (optim.decay={decay}) follows a schedule that ends at step {steps}.",
             stacklevel=3,
         )
-    train = settings.config.train.model_copy(update={"steps": steps})
+    return with_steps(without_budget(settings), steps, "resume")
+
+
+def without_budget(settings: Settings) -> Settings:
+    """Return settings without `train.minutes`."""
+    if settings.config.train.minutes is None:
+        return settings
+    train = settings.config.train.model_copy(update={"minutes": None})
     config = settings.config.model_copy(update={"train": train})
-    return settings._replace(config=config, provenance={**settings.provenance, "train.steps": "resume"})
-
-
-def initial_checkpoint(config: Config, parent: Parent | None) -> Checkpoint | None:
-    """Return the checkpoint of the run that `train.init` names, None for a run from scratch."""
-    if parent is None:
-        return None
-    parent.check_domain(config.domain)
-    process = parent.config.get("process", Config.model_fields["process"].default)  # absent in old checkpoints
-    if process != config.process:
-        raise UserError(
-            f"{parent} was trained with process={process}, so its weights do not fit process={config.process}."
-        )
-    target = parent.config["target"]
-    if target != config.target:
-        raise UserError(
-            f"{parent} predicts {target}, so its weights do not fit target={config.target}. Set target={target}."
-        )
-    return Checkpoint.load(parent.checkpoint)
-
-
-def begin(config: Config, domain: Domain, weights: Mapping[str, Tensor] | None = None) -> Training[Any]:
-    """Return the training of a configuration before its first step, with initial weights or from scratch."""
-    denoiser = build_denoiser(config, domain, pick_device(config.device))
-    if weights is not None:
-        load_weights(denoiser, initial_weights(weights, denoiser.state_dict()), f"train.init={config.train.init}")
-    if config.train.compile:
-        denoiser.compile()
-    widths = SIGMAS if config.train.ema_snapshots else ()
-    return Training(denoiser, process_of(config).objective(config), config.optim, widths=widths)
-
-
-def initial_weights(weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return initial weights: the network's from another run, the rest fresh.
-
-    The state of a loss starts fresh. A learned schedule does too, unless the other run has one of the same shapes. A
-    network fits any schedule, because it is conditioned on the noise level alone.
-
-    Arguments:
-        weights: Tensors of the other run.
-        fresh: Tensors of the new, untrained denoiser.
-    """
-
-    def schedule(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {name: value for name, value in tensors.items() if name.startswith("schedule.")}
-
-    def shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-        return {name: value.shape for name, value in tensors.items()}
-
-    path = schedule(weights) if shapes(schedule(weights)) == shapes(schedule(fresh)) else schedule(fresh)
-    beside = ("aids.", "schedule.")
-    network = {name: value for name, value in weights.items() if not name.startswith(beside)}
-    return network | path | {name: value for name, value in fresh.items() if name.startswith("aids.")}
+    return settings._replace(config=config, provenance={**settings.provenance, "train.minutes": "resume"})

@@ -182,11 +182,11 @@ def test_the_topology_of_ddpm_is_that_of_diffusers(
     """UNet2DModel with its weights copied into ours, for its own embedding of the time."""
     pytest.importorskip("diffusers")
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    speed_images = importlib.import_module("speed_images")
+    image_peers = importlib.import_module("image_peers")
     config = DDPM.model_copy(update={"channels": channels, "mult": mult, "heads": 1, "blocks": 2})
-    theirs = awake(speed_images.diffusers_unet(config, size)).eval()
+    theirs = awake(image_peers.diffusers_unet(config, size)).eval()
     ours = UNet(config, channels=3, dims=2, conditions={}).eval()
-    speed_images.copy_weights(theirs, ours)
+    image_peers.copy_weights(theirs, ours)
     x, t = drawn(2, 3, size, size), torch.tensor([3, 700])
     with torch.no_grad():
         embedding = functional.silu(theirs.time_embedding(theirs.time_proj(t)))
@@ -194,8 +194,7 @@ def test_the_topology_of_ddpm_is_that_of_diffusers(
         torch.testing.assert_close(
             ours.planes(x, Context(embedding)), expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item()
         )
-    for name in ("speed_images", "timing"):
-        sys.modules.pop(name, None)
+    sys.modules.pop("image_peers", None)
 
 
 @pytest.mark.parametrize("places", [9, MAX_PLAIN_PLACES + 1], ids=["products", "fused"])

@@ -1,5 +1,6 @@
 """What the benchmark of samplers computes, against closed forms."""
 
+import importlib
 import math
 import shlex
 import subprocess
@@ -33,6 +34,10 @@ def bench(monkeypatch: pytest.MonkeyPatch):
         "noisy",
         "samplers",
         "peers",
+        "diffusers_peer",
+        "audio_peers",
+        "image_peers",
+        "molecule_reference",
         "overhead",
         "timing",
         "speed_audio",
@@ -42,6 +47,17 @@ def bench(monkeypatch: pytest.MonkeyPatch):
         "first_steps",
     ):
         sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("script", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+def test_a_script_has_one_idea_and_so_few_lines(script: Path) -> None:
+    assert len(script.read_text().splitlines()) < 300
+
+
+def test_scripts_of_several_files_fit_together(bench) -> None:
+    for name in ("speed_audio", "speed_images", "speed_molecules", "peers", "diffusers_peer"):
+        assert importlib.import_module(name).__doc__
+        sys.modules.pop(name)
 
 
 def test_impulses_give_the_exact_law_of_a_sampler(bench) -> None:

@@ -25,9 +25,19 @@ def test_doctor_looks_at_everything(
     code = main(["doctor", "--json"])
     findings = {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)}
     assert code == (1 if any(finding["status"] == "broken" for finding in findings.values()) else 0)
-    assert {"polydiff", "python", "torch", "GPU", "CPU", "bf16", "disk", "cache", "domain ring", "backbone mlp"} <= set(
-        findings
-    )
+    assert {
+        "polydiff",
+        "python",
+        "torch",
+        "GPU",
+        "CPU",
+        "threads",
+        "bf16",
+        "disk",
+        "cache",
+        "domain ring",
+        "backbone mlp",
+    } <= set(findings)
     assert findings["nothing-here"] == {
         "name": "nothing-here",
         "status": "absent",

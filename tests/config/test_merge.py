@@ -111,7 +111,7 @@ def test_words_are_read_by_the_types_of_their_keys(word: str, value: object) -> 
         ("train.stpes=3", "Unknown key 'train.stpes' (command line). Did you mean 'train.steps'? Keys of train: steps"),
         (
             "backbone.hiden=3",
-            "Did you mean 'backbone.hidden'? Keys of backbone: name, step_size, self_condition, hidden,",
+            "Did you mean 'backbone.hidden'? Keys of backbone: name, step_size, self_condition, ",
         ),
         ("hidden=3", "Did you mean 'backbone.hidden'?"),
         ("steps=3", "Did you mean 'train.steps' or 'sample.steps'?"),

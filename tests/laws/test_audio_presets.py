@@ -15,8 +15,7 @@ from polydiff.domains.audio import SPEC
 from polydiff.gaussian.sampling.plan import SAMPLERS
 from polydiff.model.model import Model
 from polydiff.training.data import batches
-from polydiff.training.session import records_of
-from polydiff.training.trainer import begin
+from polydiff.training.steps import begin, records_of
 
 TASKS = ("generate", "inpaint", "upsample", "vocode")
 TINY = {

@@ -50,7 +50,8 @@ from polydiff.run.checkpoint import Checkpoint, latest
 from polydiff.run.folder import Run
 from polydiff.run.parents import open_parents
 from polydiff.support.errors import UserError
-from polydiff.training.trainer import begin, initial_checkpoint, resume
+from polydiff.training.steps import begin, initial_checkpoint
+from polydiff.training.trainer import resume
 
 # Easy consistency training
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Callable
@@ -227,14 +228,18 @@ def test_an_odd_state_raises(change: Callable[[dict[str, Any]], object], words: 
     [
         ("backbone.channels", 10**9),
         ("backbone.channels", 2**40),
+        ("backbone.channels", 2**16),
         ("backbone.blocks", 10**7),
+        ("backbone.blocks", 1000),
         ("backbone.mult", [10**9, 1]),
+        ("backbone.mult", [4096, 1]),
+        ("data.size", 10**6),
     ],
 )
 def test_a_configuration_of_a_giant_network_raises_before_it_is_built(key: str, value: object, run: Path) -> None:
     forge(run, put(f"config.{key}", value))
     for use in (Model.load, resume):
-        with pytest.raises(UserError, match=r"far larger than its weights|does not fit|data\.size"):
+        with pytest.raises(UserError, match=rf"far larger than its weights|does not fit|{re.escape(key)}"):
             use(run)
 
 

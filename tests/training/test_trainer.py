@@ -85,7 +85,17 @@ def test_a_run_is_never_overwritten(finished: Path) -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_the_last_good_weights(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteError, match=r"Step \d+: the .* is not finite"):
-        tiny("image", tmp_path / "run", **{"optim.lr": 1e30, "optim.warmup": 0, "train.checkpoint_every": 1000})
+        tiny(
+            "image",
+            tmp_path / "run",
+            **{
+                "optim.name": "sgd",
+                "optim.lr": 100,
+                "optim.clip": 1e30,
+                "optim.warmup": 0,
+                "train.checkpoint_every": 1000,
+            },
+        )
     step = steps_saved(tmp_path / "run" / "checkpoints")[-1]
     saved = Checkpoint.load(latest(tmp_path / "run" / "checkpoints"))
     assert saved.step == step

@@ -55,14 +55,21 @@ def open_task(config: AudioConfig, codec: Standardise, statistics: Mapping[str, 
         case "upsample":
             from polydiff.domains.audio.tasks.restoration import Upsample
 
-            missing = statistics["missing"]
+            missing = needed(statistics, "missing")
             return Upsample(config.data, codec, Standardise(missing["std"], tuple(missing["gains"])))
         case "vocode":
             from polydiff.domains.audio.tasks.mel import Mel, Scale
             from polydiff.domains.audio.tasks.restoration import Vocode
 
-            mel = statistics["mel"]
+            mel = needed(statistics, "mel")
             return Vocode(config.data, codec, Mel(**mel["definition"]), Scale(tuple(mel["mean"]), mel["std"]))
+
+
+def needed(statistics: Mapping[str, Any], name: str) -> Any:
+    """Return a statistic that a task needs; ValueError if it is missing."""
+    if statistics.get(name) is None:
+        raise ValueError(f"{name} is missing, which the task needs")
+    return statistics[name]
 
 
 def measure_task(config: AudioConfig, clips: Tensor) -> dict[str, Any]:
@@ -74,7 +81,8 @@ def measure_task(config: AudioConfig, clips: Tensor) -> dict[str, Any]:
     if config.task == "upsample":
         from polydiff.domains.audio.tasks.restoration import Upsample
 
-        return {"missing": asdict(Upsample(config.data, Standardise(1.0)).measure(clips))}
+        missing = Upsample(config.data, Standardise(1.0)).measure(clips)
+        return {"missing": {"std": missing.std, "gains": list(missing.gains)}}
     if config.task != "vocode":
         return {}
     from polydiff.domains.audio.tasks.mel import Mel, Scale

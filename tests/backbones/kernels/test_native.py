@@ -6,8 +6,9 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
 
-from polydiff.backbones.kernels import native
+from polydiff.backbones.kernels import native, norm
 
 needs_kernel = pytest.mark.skipif(
     native.library("norm") is None, reason="there is no C++ compiler, or it is not wanted"
@@ -22,7 +23,28 @@ def test_no_kernel_is_no_warning(way: str, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv(native.SWITCH, "0")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert native.library.__wrapped__("norm") is None
+        assert native.compiled.__wrapped__("norm") is None
+
+
+@needs_kernel
+def test_a_kernel_that_was_disabled_returns_with_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process remembers that kernels were disabled, whatever ran in it before."""
+    native.compiled.cache_clear()
+    with monkeypatch.context() as disabled:
+        disabled.setenv(native.SWITCH, "0")
+        assert native.library("norm") is None
+    assert native.library("norm") is not None
+
+
+@needs_kernel
+def test_a_pass_that_began_with_the_kernel_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    h = torch.randn(2, 32, 4, 4).contiguous(memory_format=torch.channels_last).requires_grad_()
+    gain, offset = torch.ones(2, 32), torch.zeros(2, 32)
+    assert norm.fits(h)
+    y = norm.Fused.apply(h, 2, gain, offset, True)
+    monkeypatch.setenv(native.SWITCH, "0")
+    y.square().sum().backward()
+    assert h.grad is not None
 
 
 def test_a_compiler_that_fails_warns_with_its_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -32,7 +54,7 @@ def test_a_compiler_that_fails_warns_with_its_message(monkeypatch: pytest.Monkey
     monkeypatch.setenv("CXX", str(broken))
     monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path / "cache"))
     with pytest.warns(UserWarning, match="no room for a.out"):
-        assert native.library.__wrapped__("norm") is None
+        assert native.compiled.__wrapped__("norm") is None
 
 
 def test_an_absent_kernel_names_its_cause(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -76,8 +98,8 @@ def test_processors_with_other_instructions_have_kernels_of_their_own(
 @needs_kernel
 def test_a_kernel_is_built_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path))
-    assert native.library.__wrapped__("norm") is not None
+    assert native.compiled.__wrapped__("norm") is not None
     (built,) = (tmp_path / "kernels").iterdir()
     written = built.stat().st_mtime_ns
-    assert native.library.__wrapped__("norm") is not None
+    assert native.compiled.__wrapped__("norm") is not None
     assert built.stat().st_mtime_ns == written

@@ -1,0 +1,33 @@
+"""Types and ranges of the statistics in an image checkpoint."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from polydiff.contract.data.statistics import Count, FieldStatistics, Statistics, check_classes
+
+Unit = Annotated[float, Field(ge=-1, le=1)]
+
+
+class ImageStatistics(Statistics):
+    """Statistics of images in [-1, 1].
+
+    Checkpoints of earlier versions have at most classes, as `names` and `counts`, in place of `conditions`; still
+    earlier ones lack `principal_std`.
+    """
+
+    mean: Annotated[list[Unit], Field(min_length=1)]
+    std: Annotated[float, Field(gt=0, le=2)]
+    conditions: FieldStatistics | None = None
+    names: list[str] = Field([])
+    counts: list[Count] = Field([])
+    principal_std: Annotated[float, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _drawable(self) -> Self:
+        if self.conditions is None and not {"names", "counts"} <= self.model_fields_set:
+            raise ValueError("conditions is missing")
+        check_classes(self.names, self.counts)
+        return self

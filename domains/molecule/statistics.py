@@ -1,0 +1,46 @@
+"""Types and ranges of the statistics in a checkpoint of molecules."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from polydiff.contract.data.statistics import Positive, Statistics
+
+MOST_ATOMS = 10_000
+"""Largest number of atoms of a training molecule that is believed."""
+Often = Annotated[int, Field(ge=1, lt=10**15)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class MoleculeStatistics(Statistics):
+    """Statistics of molecules; checkpoints of earlier versions lack `sizes`."""
+
+    elements: Annotated[list[Annotated[int, Field(ge=1, le=118)]], Field(min_length=1)]
+    frequencies: list[Share]
+    scale: Positive
+    sizes: Annotated[list[Annotated[list[Often], Field(min_length=2, max_length=2)]], Field(min_length=1)] | None = None
+    means: list[float]
+    stds: list[Positive]
+    profiles: Annotated[list[list[float | None]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if any(a >= b for a, b in pairwise(self.elements)):
+            raise ValueError("elements should increase")
+        if len(self.frequencies) != len(self.elements):
+            raise ValueError(f"frequencies has {len(self.frequencies)} numbers for {len(self.elements)} elements")
+        if abs(sum(self.frequencies) - 1) > 1e-3:
+            raise ValueError(f"frequencies should add up to 1, not to {sum(self.frequencies):g}")
+        if any(size > MOST_ATOMS for size, _ in self.sizes or ()):
+            raise ValueError(f"sizes should be at most {MOST_ATOMS:,} atoms")
+        if len(self.stds) != len(self.means):
+            raise ValueError(f"stds has {len(self.stds)} numbers, but means has {len(self.means)}")
+        for place, row in enumerate(self.profiles):
+            if len(row) != 1 + len(self.means):
+                raise ValueError(f"profiles.{place} has {len(row)} numbers instead of {1 + len(self.means)}")
+            if row[0] is None or not (1 <= row[0] <= MOST_ATOMS and row[0] == int(row[0])):
+                raise ValueError(f"profiles.{place} should begin with a number of atoms, not with {row[0]}")
+        return self

@@ -1,0 +1,98 @@
+"""How training begins: the module, its weights, and the steps that a configuration takes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from polydiff.config.processes import build_denoiser, process_of
+from polydiff.contract.domain import Domain
+from polydiff.contract.sections import Config
+from polydiff.machine.device import pick_device
+from polydiff.run.averages import SIGMAS
+from polydiff.run.checkpoint import Checkpoint, load_weights
+from polydiff.run.parents import Parent
+from polydiff.support.errors import UserError
+from polydiff.training.data import batches, worker_count
+from polydiff.training.loop import Phase, Record, Training, fit
+
+
+def initial_checkpoint(config: Config, parent: Parent | None) -> Checkpoint | None:
+    """Return the checkpoint of the run that `train.init` names, None for a run from scratch."""
+    if parent is None:
+        return None
+    parent.check_domain(config.domain)
+    process = parent.config.get("process", Config.model_fields["process"].default)  # absent in old checkpoints
+    if process != config.process:
+        raise UserError(
+            f"{parent} was trained with process={process}, so its weights do not fit process={config.process}."
+        )
+    target = parent.config["target"]
+    if target != config.target:
+        raise UserError(
+            f"{parent} predicts {target}, so its weights do not fit target={config.target}. Set target={target}."
+        )
+    return Checkpoint.load(parent.checkpoint)
+
+
+def begin(config: Config, domain: Domain, weights: Mapping[str, Tensor] | None = None) -> Training[Any]:
+    """Return the training of a configuration before its first step, with initial weights or from scratch."""
+    denoiser = build_denoiser(config, domain, pick_device(config.device))
+    if weights is not None:
+        load_weights(denoiser, initial_weights(weights, denoiser.state_dict()), f"train.init={config.train.init}")
+    if config.train.compile:
+        denoiser.compile()
+    widths = SIGMAS if config.train.ema_snapshots else ()
+    return Training(denoiser, process_of(config).objective(config), config.optim, widths=widths)
+
+
+def initial_weights(weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return initial weights: the network's from another run, the rest fresh.
+
+    The state of a loss starts fresh. A learned schedule does too, unless the other run has one of the same shapes. A
+    network fits any schedule, because it is conditioned on the noise level alone.
+
+    Arguments:
+        weights: Tensors of the other run.
+        fresh: Tensors of the new, untrained denoiser.
+    """
+
+    def schedule(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: value for name, value in tensors.items() if name.startswith("schedule.")}
+
+    def shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+        return {name: value.shape for name, value in tensors.items()}
+
+    path = schedule(weights) if shapes(schedule(weights)) == shapes(schedule(fresh)) else schedule(fresh)
+    beside = ("aids.", "schedule.")
+    network = {name: value for name, value in weights.items() if not name.startswith(beside)}
+    return network | path | {name: value for name, value in fresh.items() if name.startswith("aids.")}
+
+
+def records_of(
+    config: Config, domain: Domain, training: Training[Any], steps: int | None = None, phase: Phase = nullcontext
+) -> Generator[Record, None, None]:
+    """Train and yield the record of each step (`polydiff.training.loop.fit`).
+
+    Arguments:
+        config: The run's configuration.
+        domain: Provides the batches.
+        training: What is trained.
+        steps: Last step; None: `train.steps`.
+        phase: Context in which each phase of a step runs, for profiles.
+    """
+    settings, device = config.train, next(training.module.parameters()).device
+    return fit(
+        training,
+        batches(domain, settings.batch_size, config.seed, settings.condition_dropout, settings.like_sizes),
+        steps=steps or settings.steps,
+        batch_size=settings.batch_size,
+        ema=settings.ema,
+        seed=config.seed,
+        workers=worker_count(settings.workers, device),
+        phase=phase,
+    )
