@@ -94,6 +94,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_the_last_good_weights(tmp_
                 "optim.clip": 1e30,
                 "optim.warmup": 0,
                 "train.checkpoint_every": 1000,
+                "train.sample_every": 1000,
             },
         )
     step = steps_saved(tmp_path / "run" / "checkpoints")[-1]

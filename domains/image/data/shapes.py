@@ -70,7 +70,7 @@ class Values(Sequence[Mapping[str, Any]]):
 def shapes(data: ImageData) -> Source:
     """Return the scenes: "train", "test" of the same law, and "unseen" with pairs that training never shows."""
     scenes = Shapes(side=data.side, counts=data.things, partial=data.partial)
-    splits = {
+    splits: dict[str, Split] = {
         name: Split(Pictures(scenes, name), torch.full((SIZES[name],), -1), data.side, values=Values(scenes, name))
         for name in SPLITS
     }

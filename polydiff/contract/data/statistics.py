@@ -64,12 +64,15 @@ class EmbeddingStatistics(Statistics):
         return self
 
 
+Pair = Annotated[list[Count], Field(min_length=2, max_length=2)]
+
+
 class TextStatistics(Statistics):
     """Statistics of a condition that is text (`polydiff.contract.captions.Captions`)."""
 
     type: Literal["text"]
     tokens: Literal["words", "bytes", "bpe"]
-    vocabulary: list[str] | list[Annotated[list[Count], Field(min_length=2, max_length=2)]]
+    vocabulary: list[str] | list[Pair]
     longest: Annotated[int, Field(ge=1, le=4096)]
     kept: Annotated[list[str], Field(min_length=1)]
 
@@ -80,7 +83,8 @@ class TextStatistics(Statistics):
             if len(set(words)) < len(self.vocabulary):
                 raise ValueError("vocabulary should hold different words")
             return self
-        for token, pair in enumerate(self.vocabulary, 256):
+        pairs: list[str | Pair] = [*self.vocabulary]
+        for token, pair in enumerate(pairs, 256):
             if isinstance(pair, str) or max(pair) >= token:
                 raise ValueError(f"vocabulary should hold pairs of earlier tokens, and token {token} is {pair!r}")
         return self
