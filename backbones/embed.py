@@ -147,19 +147,17 @@ class Entrance(NamedTuple):
         port: Part of the vector (B, W), tokens (B, N, W), or planes beside the state, which a network makes itself.
         make: (kind, W, how texts are read) -> module that takes a value and returns vectors (B, W), or tokens and which
             of them are given.
-        pooled: Whether the mean of the tokens is also part of the vector.
     """
 
     port: Literal["vector", "tokens", "planes"]
     make: Callable[[Any, int, TextConfig], nn.Module] | None = None
-    pooled: bool = False
 
 
 ENTRANCES: dict[type[Kind], Entrance] = {
     Classes: Entrance("vector", lambda kind, width, text: ClassField(kind.count, width)),
     Number: Entrance("vector", lambda kind, width, text: RealField(width)),
     Tokens: Entrance("tokens", lambda kind, width, text: TokenField(kind.width, width)),
-    Text: Entrance("tokens", TextEncoder, pooled=True),
+    Text: Entrance("tokens", TextEncoder),
     Aligned: Entrance("planes"),
 }
 
@@ -237,7 +235,7 @@ class TokenEmbedding(nn.Module):
         self.enter = modules(kinds, width, text)
         self.null = nn.Parameter(torch.randn(width))
         self.norm = nn.LayerNorm(width)
-        pooled = [name for name, kind in kinds.items() if ENTRANCES[type(kind)].pooled or not attended]
+        pooled = [name for name, kind in kinds.items() if kind.pooled or not attended]
         self.pooled = tuple(pooled)
         self.pools = nn.ModuleList(Pool(width) for _ in pooled)
 

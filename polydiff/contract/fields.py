@@ -23,6 +23,7 @@ from torch import Tensor
 
 from polydiff.contract.captions import Captions
 from polydiff.contract.data.statistics import FieldStatistics, check_statistics
+from polydiff.contract.encoded_text import EncodedText
 from polydiff.core.conditions import ANY, Classes, Kind, Number, Tokens, given
 from polydiff.support.errors import UserError, one_line, unknown
 
@@ -199,7 +200,9 @@ class Embedding:
         return [f"{n} vector{'' if n == 1 else 's'}" if n else ANY for n in lengths]
 
 
-TYPES: Mapping[str, Callable[..., Field]] = {field.type: field for field in (Labels, Real, Embedding, Captions)}
+TYPES: Mapping[str, Callable[..., Field]] = {
+    field.type: field for field in (Labels, Real, Embedding, Captions, EncodedText)
+}
 
 
 def to_json(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -228,7 +231,7 @@ def meanings(fields: Mapping[str, Field]) -> dict[str, Any]:
         match field:
             case Labels():
                 return list(field.names)
-            case Captions():
+            case Captions() | EncodedText():
                 return field.type
         return field.kind
 

@@ -63,9 +63,11 @@ class Kind(ABC):
         dtype: Type of a tensor of values.
         source: How a value is specified. "words": as text or a number. "array": as an array, or as text that the domain
             reads. "task": not by the user, because a task computes it from an example.
+        pooled: Whether the mean of its tokens modulates a network, besides attention to them.
     """
 
     dtype: ClassVar[torch.dtype] = torch.float32
+    pooled = False
     source: ClassVar[Literal["words", "array", "task"]] = "words"
 
     @property
@@ -163,9 +165,11 @@ class Tokens(Kind):
 
     Arguments:
         width: Size of a token. A token that holds a NaN is not given.
+        pooled: Whether the mean of the tokens modulates a network, besides attention to them.
     """
 
     width: int
+    pooled: bool = False
     source = "array"
 
     @property
@@ -189,6 +193,7 @@ class Text(Kind):
     size: int
     longest: int
     dtype = torch.int64
+    pooled = True
 
     @property
     def words(self) -> str:

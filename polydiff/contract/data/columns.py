@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from polydiff.contract.captions import Captions
 from polydiff.contract.data.places import Place, opened_bytes
 from polydiff.contract.data.quarantine import Quarantine
+from polydiff.contract.encoded_text import EncodedText
 from polydiff.contract.fields import Embedding, Field, Labels, Real, checked_vectors, read_array
 from polydiff.contract.sections import CaptionConfig
 from polydiff.support.errors import UserError, unknown
@@ -230,6 +231,8 @@ def measure_fields(
                 return Labels.measure(column, weights)
             case "number":
                 return Real.measure(column, weights)
+            case "text" if captions.encoder:
+                return EncodedText.measure(column, weights, captions.encoder, captions.longest)
             case "text":
                 return Captions.measure(column, weights, captions.tokens, captions.vocabulary, captions.longest)
         return arrays[name]

@@ -90,8 +90,21 @@ class TextStatistics(Statistics):
         return self
 
 
+class EncodedTextStatistics(Statistics):
+    """Statistics of a condition that a pretrained encoder reads (`polydiff.contract.encoded_text.EncodedText`)."""
+
+    type: Literal["encoded_text"]
+    folder: str
+    digest: str
+    width: Annotated[int, Field(ge=1, le=2**16)]
+    longest: Annotated[int, Field(ge=1, le=4096)]
+    scale: Positive
+    kept: Annotated[list[str], Field(min_length=1)]
+
+
 OneField = Annotated[
-    LabelStatistics | RealStatistics | EmbeddingStatistics | TextStatistics, Field(discriminator="type")
+    LabelStatistics | RealStatistics | EmbeddingStatistics | TextStatistics | EncodedTextStatistics,
+    Field(discriminator="type"),
 ]
 
 
