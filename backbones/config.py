@@ -32,6 +32,8 @@ class UNetConfig(BackboneConfig):
     """Attention heads."""
     positions: Literal["none", "rotary"] = "none"
     """How self-attention encodes places; none: only the padding of convolutions at the edges marks them."""
+    coordinates: bool = False
+    """Whether the network also sees the coordinates of each place, which captions such as "at the top left" need."""
     patch: int = Field(1, ge=1, le=4096)
     """Side of the patches that become channels before the first convolution; 1: none."""
     kernel: int = Field(3, ge=1, le=255)
@@ -111,6 +113,8 @@ class DiTConfig(BackboneConfig):
     """Share of activations dropped in feed-forward layers and in the output of attention."""
     recompute: bool = False
     """Whether the backward pass computes blocks' activations again instead of keeping them: less memory, more time."""
+    coordinates: bool = False
+    """Whether the network also sees the coordinates of each place, which captions such as "at the top left" need."""
     variance: bool = False
     """Whether the network also predicts the variance of a step; loss.objective=hybrid trains this."""
 

@@ -54,7 +54,7 @@ class DiT(nn.Module):
             raise ValueError(f"A DiT works in 1 or 2 dimensions, not in {dims}.")
         self.config, self.plane = config, Plane(dims)
         folded = channels * math.prod(self.plane.sides(config.patch))
-        self.signals = Signals(conditions, self.plane, config.patch)
+        self.signals = Signals(conditions, self.plane, config.patch, config.coordinates)
         self.embed = ContextEmbedding(conditions, config.width, config.text)
         self.stem = self._stem(folded + self.signals.channels)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))

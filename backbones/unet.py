@@ -86,7 +86,7 @@ class UNet(nn.Module):
         folded = channels * math.prod(self.plane.sides(config.patch))
 
         self.multiple = self.plane.sides(config.patch * math.prod(config.level_strides))
-        self.signals = Signals(conditions, self.plane, config.patch)
+        self.signals = Signals(conditions, self.plane, config.patch, config.coordinates)
         self.embed = ContextEmbedding(conditions, self.embedding, config.text)
         self.reads = self.embed.tokens is not None
         if self.reads and not (config.attention or full):

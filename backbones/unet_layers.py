@@ -89,11 +89,13 @@ class Signals:
         conditions: Name -> kind; only those that enter as planes are used.
         plane: Plane of the state.
         patch: Side of the state's patches.
+        coordinates: Whether further planes hold the coordinates of each place, -1 to 1 along each axis (Liu et al.,
+            2018, https://arxiv.org/abs/1807.03247).
     """
 
-    def __init__(self, conditions: Conditions, plane: Plane, patch: int) -> None:
+    def __init__(self, conditions: Conditions, plane: Plane, patch: int, coordinates: bool = False) -> None:
         self.kinds: dict[str, Aligned] = entering(conditions, "planes")
-        self.plane, self.patch = plane, patch
+        self.plane, self.patch, self.coordinates = plane, patch, coordinates
         for name, kind in self.kinds.items():
             if patch % kind.every and kind.every % patch:
                 raise UserError(
@@ -104,7 +106,8 @@ class Signals:
     @property
     def channels(self) -> int:
         """Channels of all planes."""
-        return sum((kind.channels + 1) * math.prod(self.inside(kind)) for kind in self.kinds.values())
+        places = self.plane.dims if self.coordinates else 0
+        return places + sum((kind.channels + 1) * math.prod(self.inside(kind)) for kind in self.kinds.values())
 
     def inside(self, kind: Aligned) -> tuple[int, int]:
         """Return how many of a signal's places lie in a patch, along each axis."""
@@ -112,6 +115,14 @@ class Signals:
 
     def __call__(self, cond: Condition | None, like: Tensor) -> Iterator[Tensor]:
         """Yield planes (B, c, H, W) for a state's patches (B, *, H, W)."""
+        if self.coordinates:
+            sizes = like.shape[4 - self.plane.dims :]
+            along = [torch.linspace(-1, 1, n, device=like.device, dtype=like.dtype) for n in sizes]
+            yield (
+                torch.stack(torch.meshgrid(*along, indexing="ij"))
+                .reshape(1, -1, *like.shape[2:])
+                .expand(len(like), -1, -1, -1)
+            )
         for name, kind in self.kinds.items():
             height, width = (n * m for n, m in zip(like.shape[2:], self.inside(kind), strict=True))
             value = (cond or {}).get(name)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from polydiff.backbones.config import EGNNConfig, MLPConfig, UNetConfig
+from polydiff.backbones.config import DiTConfig, EGNNConfig, MLPConfig, UNetConfig
 from polydiff.backbones.embed import TokenEmbedding
 from polydiff.backbones.unet import UNet
 from polydiff.backbones.unet_layers import Plane, Signals
@@ -149,3 +149,36 @@ def test_the_whole_network_is_one_graph_and_recomputes(awake: Awake) -> None:
         torch.testing.assert_close(p.grad, q.grad)
     network.compile(backend="eager")
     torch.testing.assert_close(network(*arguments), plain, rtol=1e-5, atol=1e-5)
+
+
+def test_coordinates_are_planes_from_minus_one_to_one_along_each_axis() -> None:
+    signals = Signals({}, Plane(2), 2, coordinates=True)
+    (planes,) = signals(None, torch.zeros(3, 12, 2, 3))
+    assert signals.channels == 2
+    assert planes.shape == (3, 2, 2, 3)
+    assert planes[1].tolist() == [[[-1, -1, -1], [1, 1, 1]], [[-1, 0, 1], [-1, 0, 1]]]
+    (line,) = Signals({}, Plane(1), 4, coordinates=True)(None, torch.zeros(1, 4, 1, 5))
+    assert line[0, 0, 0].tolist() == [-1, -0.5, 0, 0.5, 1]
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+@pytest.mark.parametrize(
+    "config",
+    [
+        UNetConfig(channels=16, mult=(1, 2), blocks=1, attention=(1,), heads=2, coordinates=True),
+        DiTConfig(width=16, depth=1, heads=2, coordinates=True),
+    ],
+    ids=["unet", "dit"],
+)
+def test_a_network_with_coordinates_keeps_its_promises_and_knows_places(
+    config: UNetConfig | DiTConfig, dims: int
+) -> None:
+    torch.manual_seed(0)
+    shape = (1, *[32] * dims)
+    network = build_backbone(config, channels=1, dims=dims, conditions={})
+    check_backbone(network, Euclidean(2, shape), torch.randn(2, *shape), None)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    flat = network(torch.zeros(1, *shape), torch.zeros(1), Euclidean(1, shape)).detach()
+    middle = flat[..., 8:24] if dims == 1 else flat[..., 8:24, 8:24]
+    assert float(middle.std()) > 0.01  # without coordinates, places far from the edges are alike
