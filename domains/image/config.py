@@ -19,7 +19,7 @@ from polydiff.contract.sections import (
     SampleConfig,
     TrainConfig,
 )
-from polydiff.domains.image.network import deeper_network, quick_network
+from polydiff.domains.image.network import deeper_network, quick_network, shapes_recipe
 
 
 class ImageData(DataConfig):
@@ -102,10 +102,12 @@ class ImageConfig(Config):
     sample: SampleConfig = SampleConfig(steps=10, guidance=1.2)
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return the network and the batch size that suit `data.size` (`domains/image/network.py`)."""
+        """Return the network and the training that suit `data.size` or `data.name` (`domains/image/network.py`)."""
         if not isinstance(self.backbone, UNetConfig):
             return {}
         quick, side = self.preset == "quick", self.data.side
+        if quick and self.data.name == "shapes" and self.task == "generate":
+            return {"data.name": shapes_recipe(side, max(self.data.things))}
         return {"data.size": quick_network(side, self.data.planes) if quick else deeper_network(side, self.backbone)}
 
     @model_validator(mode="after")

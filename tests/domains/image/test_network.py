@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from polydiff.config.merge import resolve
 from polydiff.contract.backbone import build_backbone
 from polydiff.core.conditions import Classes
 from polydiff.core.space import Euclidean
+from polydiff.domains.image.domain import Image
 from polydiff.domains.image.network import places_of
 from polydiff.model.model import Model
 from polydiff.support.errors import UserError
@@ -116,3 +118,20 @@ def test_training_states_the_values_and_the_run_keeps_them(tmp_path: Path, capsy
     assert "from data: schedule_options={" in line
     assert "# follows from data.size" in (run / "config.resolved.yaml").read_text()
     assert Model.load(run).config.backbone == settings.config.backbone
+
+
+@pytest.mark.parametrize(("size", "things"), [(32, (1,)), (64, (1, 2, 3))])
+def test_scenes_of_shapes_have_a_recipe_of_their_own(size: int, things: tuple[int, ...]) -> None:
+    settings = resolve("image", "quick", values={"data.name": "shapes", "data.size": size, "data.things": things})
+    config = settings.config
+    assert isinstance(config.backbone, UNetConfig)
+    assert places_of(size, config.backbone) == [16, 8]
+    assert config.backbone.coordinates
+    assert settings.provenance["optim.lr"] == "follows from data.name"
+    domain = Image(config)
+    assert dict(domain.suited(["schedule_options", "loss.times_options"])) == {}  # the noise range suffices already
+    share = 0.5 * math.erfc(
+        (math.log(domain.statistics["principal_std"]) - config.loss.times_options["mean"]) / 1.6 / 2**0.5
+    )
+    assert 0.05 < share < 0.15  # of the training levels lie above the largest principal standard deviation
+    assert resolve("image", "quick", values={"data.name": "shapes", "optim.lr": 0.1}).config.optim.lr == 0.1
