@@ -13,7 +13,8 @@ SPEC = DomainSpec(
         *(".png", ".apng", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".bmp", ".dib", ".tif", ".tiff"),
         *(".gif", ".avif", ".ppm", ".pgm", ".pbm", ".pnm"),
     ),
-    requires=("PIL", "sklearn"),
+    prepares={"emoji": "polydiff.domains.image.data.sets.emoji:prepare"},
+    requires=("PIL", "sklearn", "scipy"),
     install='pip install "polydiff[image]"',
     presets={
         "quick": {},

@@ -41,6 +41,9 @@ class DomainSpec:
         suffixes: Suffixes of the files that it reads, such as ".wav"; `polydiff data check` guesses the domain of a
             folder from them.
         columns: Words in a column's name by which a table (.csv, .tsv, .jsonl) is one of this domain, such as "smiles".
+        prepares: Name of a data set -> "module:function", called as function(file, folder), that makes a data set in an
+            empty folder of the file in which it is distributed, and returns what it did in words; for
+            `polydiff data prepare NAME FILE`.
         requires: Modules that it needs beyond polydiff's own dependencies.
         install: Command that installs missing modules.
         presets: Name -> overrides with dotted keys, such as {"train.steps": 2000}; {} keeps the configuration's
@@ -56,6 +59,7 @@ class DomainSpec:
     factory: str
     suffixes: Sequence[str] = ()
     columns: Sequence[str] = ()
+    prepares: Mapping[str, str] = field(default_factory=dict)
     requires: Sequence[str] = ()
     install: str = ""
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"quick": {}})
