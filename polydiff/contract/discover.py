@@ -178,6 +178,7 @@ FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "config": NAMED,
     "factory": NAMED,
     "suffixes": LIST,
+    "files": LIST,
     "requires": LIST,
     "prepares": ("a mapping of names to 'module:name'", is_named_functions),
     "dims": ("a list of whole numbers", lambda v: isinstance(v, list | tuple) and all(type(n) is int for n in v)),

@@ -1,7 +1,7 @@
 """Captioned emoji from the npm packages emoji-datasource-twitter, -apple, -google and -facebook.
 
-`npm pack emoji-datasource-twitter` fetches the file. It holds emoji.json, a list of all emoji with their names, and pictures
-of 64 x 64 pixels in img/VENDOR/64/. Nothing is unpacked: the pictures of the list are copied.
+`npm pack emoji-datasource-twitter` fetches the file. It holds emoji.json, a list of all emoji with their names, and
+pictures of 64 x 64 pixels in img/VENDOR/64/. Nothing is unpacked: the pictures of the list are copied.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from image_layouts import CARS, HELD_OUT, TRAINED
 
 import polydiff
+from polydiff.cli import main
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data.folder import folder
 from polydiff.domains.image.data.sets.recognise import reader_of
@@ -84,6 +86,15 @@ def test_every_layout_is_loaded_with_its_splits_and_classes(name: str, tmp_path:
     merged = open_source(settings(path, merge=True, test_share=0.5))
     assert sum(map(len, merged.splits.values())) == total
     assert len(merged.splits["test"]) != HELD_OUT or name == "npy"
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_data_check_recognises_every_layout(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = made(name, tmp_path / "data")
+    domain = ["--domain", "image"] if name == "npy" else []  # sounds are kept in .npy files too
+    assert main(["data", "check", str(path), "data.size=8", "--json", *domain]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["domain"], found["used"]) == ("image", TRAINED + HELD_OUT)
 
 
 @pytest.mark.filterwarnings("ignore")
