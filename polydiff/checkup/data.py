@@ -82,7 +82,8 @@ def guess(path: Path) -> str:
     others = set(names).difference(*sets.values())
     if best := most_voted(Counter(Path(name).suffix.lower() for name in names if name in others), specs):
         return best
-    if len(known := [name for name, files in sets.items() if files]) == 1:
+    known = [str(name) for name, files in sets.items() if files]
+    if len(known) == 1:
         return known[0]
     seen = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in found.most_common(5)) or "no file"
     raise UserError(f"The domain of {path} ({seen}) is unclear. Set --domain NAME (see `polydiff domains list`).")

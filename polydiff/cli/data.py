@@ -28,14 +28,16 @@ CLASSES = 20
 def data(words: Sequence[str]) -> int:
     """Run `polydiff data` and return its exit code: 0, or 2 if the data cannot be trained on."""
     actions = {"check": check, "prepare": prepare}
-    if not words or words[0].startswith("-"):
+    action = next((word for word in words if word in actions), None)
+    if action is None and words and not words[0].startswith("-"):
+        raise unknown("word after `polydiff data`", words[0], actions)
+    if action is None:
         parser = Parser("data", "Check data before training, or prepare a data set.")
         parser.usage = f"{CHECK}\n       {PREPARE}"
         parser.add_argument("action", metavar="check|prepare", help="`polydiff data check --help` describes each")
-        parser.parse_args(words)
-    if words[0] not in actions:
-        raise unknown("word after `polydiff data`", words[0], actions)
-    return actions[words[0]](words[1:])
+        action = str(parser.parse_args(words).action)
+    at = list(words).index(action)
+    return actions[action]([*words[:at], *words[at + 1 :]])
 
 
 def check(words: Sequence[str]) -> int:

@@ -135,3 +135,9 @@ def test_names_of_data_sets_decide_where_other_files_do_not(tmp_path: Path) -> N
     assert guess(tmp_path) == "image"
     (tmp_path / "a.wav").write_bytes(b"")
     assert guess(tmp_path) == "audio"
+
+
+def test_options_may_precede_the_word_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = pictures(tmp_path / "pictures", 20)
+    assert main(["data", "--domain", "image", "check", str(root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["used"] == 20

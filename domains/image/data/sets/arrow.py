@@ -62,7 +62,7 @@ def recognises(path: Path) -> bool:
     if not path.is_dir():
         return False
     return (
-        (path / STATE).is_file() or (path / SPLITS).is_file() or (bool(parquet_in(path)) and not holds_pictures(path))
+        (path / STATE).is_file() or (path / SPLITS).is_file() or (not holds_pictures(path) and bool(parquet_in(path)))
     )
 
 

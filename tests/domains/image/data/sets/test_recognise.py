@@ -55,7 +55,10 @@ LAYOUTS: dict[str, tuple[Make, tuple[str, ...]]] = {
     "save_to_disk": (layouts.saved_to_disk, PETS),
     "parquet": (layouts.parquet, ("0", "1", "2")),
 }
-FAMILIES = ("CIFAR-10, binary", "CIFAR-100, python", "MNIST, .gz", "npz", "npy", "Cars", "save_to_disk", "parquet")
+FAMILIES = (
+    *("CIFAR-10, binary", "npz", "Cars", "save_to_disk"),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("CIFAR-100, python", "MNIST, .gz", "npy", "parquet")),
+)
 """Layouts without those that differ in names alone."""
 NEEDS = {"save_to_disk": "datasets", "parquet": "pyarrow"}
 
