@@ -13,7 +13,12 @@ SPEC = DomainSpec(
         *(".png", ".apng", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".bmp", ".dib", ".tif", ".tiff"),
         *(".gif", ".avif", ".ppm", ".pgm", ".pbm", ".pnm"),
     ),
-    requires=("PIL", "sklearn"),
+    files=(
+        *("*.npz", "*.parquet", "*.arrow", "*-images[-.]idx3-*", "*-labels[-.]idx1-*"),
+        *("data_batch_*", "batches.meta*", "fine_label_names.txt", "meta"),
+    ),
+    prepares={"emoji": "polydiff.domains.image.data.sets.emoji:prepare"},
+    requires=("PIL", "sklearn", "scipy"),
     install='pip install "polydiff[image]"',
     presets={
         "quick": {},

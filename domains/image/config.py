@@ -31,7 +31,8 @@ class ImageData(DataConfig):
 
     name: Literal["digits", "shapes", "folder"] = "digits"
     """digits: 1,797 handwritten digits. shapes: unlimited captioned scenes of coloured shapes. folder: the images of
-    `path`, a folder, a .jsonl, .csv or .tsv table, or a .tar archive; setting `path` implies it."""
+    `path`, a folder, a .jsonl, .csv or .tsv table, a .tar archive, or a data set as it is distributed
+    (docs/image_sets.md); setting `path` implies it."""
     size: int | None = Field(None, ge=4, le=8192)
     """Height and width in pixels; null: 8 for digits, else 32."""
     channels: Literal[1, 3] | None = None
@@ -50,7 +51,9 @@ class ImageData(DataConfig):
     files embeddings; a type after the colon (class, number, text, embedding) sets it explicitly."""
     text: CaptionConfig = CaptionConfig()
     test_share: float = Field(0.2, gt=0, lt=1)
-    """Share of the images held out, unless the folder holds train/ and test/."""
+    """Share of the images held out, unless the data state a test split."""
+    merge: bool = False
+    """folder: whether the splits that the data state are merged, and `test_share` of all images is held out."""
     rules: Literal[1, 2] = 2
     """folder: rules by which files are found and split; 1: those of runs that were saved without this key."""
     things: tuple[Literal[1, 2, 3], ...] = Field((1,), min_length=1)

@@ -8,6 +8,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 from polydiff.config.merge import resolve
@@ -65,15 +66,25 @@ def opened(config: Config) -> Inspection:
 
 
 def guess(path: Path) -> str:
-    """Return the domain of most files under a path, by suffix. Raise UserError if no domain has the most."""
+    """Return the domain of most files under a path, by suffix, otherwise by the names of data sets' files.
+
+    Raises:
+        UserError: There is no such path, or the domain is unclear.
+    """
     if not path.exists():
         raise UserError(f"There is no {path}.")
     specs = [plugin.spec for plugin in discover(DomainSpec) if plugin.spec]
     if path.is_file() and path.suffix.lower() in TABLES:
         return domain_of_table(path, specs)
-    found = Counter(suffixes(path))
-    if best := most_voted(found, specs):
+    names = names_under(path)
+    found = Counter(Path(name).suffix.lower() for name in names)
+    sets = {spec.name: [name for name in names if any(fnmatch(name, one) for one in spec.files)] for spec in specs}
+    others = set(names).difference(*sets.values())
+    if best := most_voted(Counter(Path(name).suffix.lower() for name in names if name in others), specs):
         return best
+    known = [str(name) for name, files in sets.items() if files]
+    if len(known) == 1:
+        return known[0]
     seen = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in found.most_common(5)) or "no file"
     raise UserError(f"The domain of {path} ({seen}) is unclear. Set --domain NAME (see `polydiff domains list`).")
 
@@ -130,13 +141,18 @@ def columns_of(path: Path) -> list[str]:
 
 
 def suffixes(path: Path) -> list[str]:
-    """Return the suffixes of the files under a path, reading about `MAX_FILES` names at most."""
+    """Return the suffixes of the files under a path, of about `MAX_FILES` at most."""
+    return [Path(name).suffix.lower() for name in names_under(path)]
+
+
+def names_under(path: Path) -> list[str]:
+    """Return the names of the files under a path without hidden ones, about `MAX_FILES` at most."""
     if path.is_file():
-        return [path.suffix.lower()]
+        return [path.name]
     found: list[str] = []
     for _, folders, names in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(name).suffix.lower() for name in names if not name.startswith(".")]
+        found += [name for name in names if not name.startswith(".")]
         if len(found) > MAX_FILES:
             break
     return found

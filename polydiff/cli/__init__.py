@@ -26,7 +26,7 @@ VERBS = {
     "vocode": ("polydiff.cli.restore:vocode", "generate audio from mel spectrograms"),
     "eval": ("polydiff.cli.judge:evaluate", "evaluate a run's samples against real data and noise"),
     "report": ("polydiff.cli.judge:report", "write a run's report.html again"),
-    "data": ("polydiff.cli.data:data", "check data before training: contents, broken files"),
+    "data": ("polydiff.cli.data:data", "check data before training, or prepare a data set"),
     "domains": ("polydiff.cli.info:domains", "list the kinds of data (domains), or check one"),
     "presets": ("polydiff.cli.info:presets", "list a domain's presets, or show one as a config file"),
     "config": ("polydiff.cli.info:configuration", "show a configuration, or how it differs from its preset"),

@@ -1,4 +1,4 @@
-"""The verb that checks data before training: `data check`."""
+"""The verb that checks data before training, and that makes data sets: `data check`, `data prepare`."""
 
 from __future__ import annotations
 
@@ -11,32 +11,43 @@ from typing import TYPE_CHECKING, Any
 from polydiff.cli.parsing import Parser, read_words
 from polydiff.cli.tables import table
 from polydiff.contract.data.splits import scarce
-from polydiff.support.errors import unknown
+from polydiff.support.errors import check_file, unknown
+from polydiff.support.files import check_free, folder_atomic, quoted
 from polydiff.support.yaml_text import one_line_yaml
 
 if TYPE_CHECKING:
     from polydiff.contract.abilities import Inspection
 
 
+CHECK = "polydiff data check PATH [--domain NAME] [key=value ...] [--json]"
+PREPARE = "polydiff data prepare NAME FILE -o DIR"
 CLASSES = 20
 """Classes whose numbers of examples are printed."""
 
 
 def data(words: Sequence[str]) -> int:
     """Run `polydiff data` and return its exit code: 0, or 2 if the data cannot be trained on."""
-    parser = Parser("data", "Check data before training. Exit code 2 if they cannot be trained on.")
-    parser.usage = "polydiff data check PATH [--domain NAME] [key=value ...] [--json]"
-    parser.add_argument(
-        "action",
-        metavar="check",
-        help="report contents, excluded files with reasons, and the command that trains on the data",
-    )
+    actions = {"check": check, "prepare": prepare}
+    action = next((word for word in words if word in actions), None)
+    if action is None and words and not words[0].startswith("-"):
+        raise unknown("word after `polydiff data`", words[0], actions)
+    if action is None:
+        parser = Parser("data", "Check data before training, or prepare a data set.")
+        parser.usage = f"{CHECK}\n       {PREPARE}"
+        parser.add_argument("action", metavar="check|prepare", help="`polydiff data check --help` describes each")
+        action = str(parser.parse_args(words).action)
+    at = list(words).index(action)
+    return actions[action]([*words[:at], *words[at + 1 :]])
+
+
+def check(words: Sequence[str]) -> int:
+    """Run `polydiff data check` and return its exit code."""
+    parser = Parser("data check", "Check data before training. Exit code 2 if they cannot be trained on.")
+    parser.usage = CHECK
     parser.add_argument("path", metavar="PATH", type=Path, help="folder or file, as in data.path")
     parser.add_argument("-d", "--domain", metavar="NAME", help="kind of data; default: that of most files")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     args, rest = parser.parse_known_args(words)
-    if args.action != "check":
-        raise unknown("word after `polydiff data`", args.action, ("check",))
     from polydiff.checkup.data import guess, inspect
 
     path = args.path.expanduser().absolute()
@@ -48,6 +59,32 @@ def data(words: Sequence[str]) -> int:
     else:
         print_inspection(found, domain, args.path, given)
     return 2 if found.problems else 0
+
+
+def prepare(words: Sequence[str]) -> int:
+    """Run `polydiff data prepare` and return its exit code."""
+    from polydiff.contract.discover import discover, load, require
+    from polydiff.contract.domain import DomainSpec
+
+    specs = [plugin.spec for plugin in discover(DomainSpec) if plugin.spec]
+    known = {name: spec for spec in specs for name in spec.prepares}
+    parser = Parser("data prepare", "Make a data set of the file in which it is distributed.")
+    parser.usage = PREPARE
+    parser.add_argument("name", metavar="NAME", help=f"name of the data set: {', '.join(sorted(known))}")
+    parser.add_argument("file", metavar="FILE", type=Path, help="the file")
+    parser.add_argument("-o", "--out", metavar="DIR", type=Path, required=True, help="new folder of the data set")
+    args = parser.parse_args(words)
+    if args.name not in known:
+        raise unknown("data set", args.name, known, "`polydiff data check PATH` needs no preparation of other data.")
+    spec = known[args.name]
+    require(spec)
+    file, folder = args.file.expanduser().absolute(), args.out.expanduser().absolute()
+    check_file(file)
+    check_free(folder, "Choose another one with -o.")
+    with folder_atomic(folder) as draft:
+        done = load(spec.prepares[args.name])(file, draft)
+    print(f"{done}\n\nThe data can be checked:\n  polydiff data check {quoted(folder)} --domain {spec.name}")
+    return 0
 
 
 def print_inspection(found: Inspection, domain: str, path: Path, given: Mapping[str, str]) -> None:

@@ -160,6 +160,13 @@ def is_presets(value: object) -> bool:
     )
 
 
+def is_named_functions(value: object) -> bool:
+    """Return whether a value maps names to texts "module:name"."""
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and isinstance(text, str) and all(text.partition(":")) for name, text in value.items()
+    )
+
+
 TEXT = ("text", lambda value: isinstance(value, str))
 NAMED = ("'module:name'", lambda value: isinstance(value, str) and all(value.partition(":")))
 LIST = ("a list of texts", is_words)
@@ -171,7 +178,9 @@ FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "config": NAMED,
     "factory": NAMED,
     "suffixes": LIST,
+    "files": LIST,
     "requires": LIST,
+    "prepares": ("a mapping of names to 'module:name'", is_named_functions),
     "dims": ("a list of whole numbers", lambda v: isinstance(v, list | tuple) and all(type(n) is int for n in v)),
     "presets": ("a mapping of names to overrides, with at least one preset", is_presets),
 }

@@ -40,7 +40,12 @@ class DomainSpec:
         factory: "module:Class" of the domain, called as factory(config, statistics=None).
         suffixes: Suffixes of the files that it reads, such as ".wav"; `polydiff data check` guesses the domain of a
             folder from them.
+        files: Patterns of the names of files that hold whole data sets, such as "*.parquet"; they decide the domain
+            of a folder in which the suffixes of all other files do not.
         columns: Words in a column's name by which a table (.csv, .tsv, .jsonl) is one of this domain, such as "smiles".
+        prepares: Name of a data set -> "module:function", called as function(file, folder), that makes a data set in an
+            empty folder of the file in which it is distributed, and returns what it did in words; for
+            `polydiff data prepare NAME FILE`.
         requires: Modules that it needs beyond polydiff's own dependencies.
         install: Command that installs missing modules.
         presets: Name -> overrides with dotted keys, such as {"train.steps": 2000}; {} keeps the configuration's
@@ -55,7 +60,9 @@ class DomainSpec:
     config: str
     factory: str
     suffixes: Sequence[str] = ()
+    files: Sequence[str] = ()
     columns: Sequence[str] = ()
+    prepares: Mapping[str, str] = field(default_factory=dict)
     requires: Sequence[str] = ()
     install: str = ""
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"quick": {}})

@@ -126,3 +126,18 @@ def test_a_table_beside_pictures_is_no_table_of_molecules(tmp_path: Path, name: 
     for i in range(9):
         (tmp_path / f"{i}.csv").write_text("")
     assert guess(tmp_path) == "image"
+
+
+def test_names_of_data_sets_decide_where_other_files_do_not(tmp_path: Path) -> None:
+    (tmp_path / "train.parquet").write_bytes(b"")
+    assert guess(tmp_path) == guess(tmp_path / "train.parquet") == "image"
+    (tmp_path / "README.md").write_text("x")
+    assert guess(tmp_path) == "image"
+    (tmp_path / "a.wav").write_bytes(b"")
+    assert guess(tmp_path) == "audio"
+
+
+def test_options_may_precede_the_word_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = pictures(tmp_path / "pictures", 20)
+    assert main(["data", "--domain", "image", "check", str(root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["used"] == 20

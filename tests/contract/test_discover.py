@@ -192,6 +192,7 @@ CARD = 'SPEC = DomainSpec(name="bad", summary={summary}, config={config}, factor
         (HEAD + CARD.format(summary="'s'", config="'a:B'", more=", presets=['x']"), "presets is ['x']"),
         (HEAD + CARD.format(summary="'s'", config="'a:B'", more=", presets={}"), "at least one preset"),
         (HEAD + CARD.format(summary="'s'", config="'a:B'", more=", presets={'x': 3}"), "presets is"),
+        (HEAD + CARD.format(summary="'s'", config="'a:B'", more=", prepares={'x': 'f'}"), "prepares is {'x': 'f'}"),
     ],
 )
 def test_a_plugin_that_ends_the_program_or_has_a_card_of_wrong_types_is_broken_alone(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -69,15 +69,25 @@ def load(place: Place | Path, size: int, channels: int, formats: Sequence[str] =
     Raises:
         OSError: The file cannot be read, or has another format. A damaged file can raise any error.
     """
-    place = Place(place) if isinstance(place, Path) else place
-    with opened_bytes(place) as opened, Image.open(opened, formats=supported(formats)) as file:
+    with opened_bytes(Place(place) if isinstance(place, Path) else place) as opened:
+        return decode(opened, size, channels, formats)
+
+
+def decode(opened: BinaryIO, size: int, channels: int, formats: Sequence[str] = tuple(KINDS)) -> tuple[Tensor, Facts]:
+    """Return the image in an open file and its facts; arguments, result and errors as `load`."""
+    with Image.open(opened, formats=supported(formats)) as file:
         facts = Facts(str(file.format), file.mode, *file.size, bool(getattr(file, "is_animated", False)))
         if size:
             file.draft(None, (2 * size, 2 * size))  # a JPEG is decoded no finer than needed
         upright = ImageOps.exif_transpose(file)
-        plain = flatten(upright, facts.format).convert("L" if channels == 1 else "RGB")
+        return pixels_of(flatten(upright, facts.format), size, channels), facts
+
+
+def pixels_of(image: Any, size: int, channels: int) -> Tensor:
+    """Return an opaque image of Pillow, grey or RGB, its shorter side `size` (0: unchanged), as uint8 (C, H, W)."""
+    plain = image.convert("L" if channels == 1 else "RGB")
     pixels = np.array(shorter_side(plain, size) if size else plain)
-    return torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1).contiguous(), facts
+    return torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1).contiguous()
 
 
 def supported(formats: Sequence[str]) -> list[str]:

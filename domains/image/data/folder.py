@@ -6,32 +6,20 @@ than one in twenty is excluded, the run stops. Files of other kinds are counted 
 
 from __future__ import annotations
 
-import hashlib
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-import torch
-from torch import Tensor
-
-from polydiff.contract.data.columns import LABEL, measure_fields, values_of
-from polydiff.contract.data.copies import joined, note_copies
 from polydiff.contract.data.places import Place
 from polydiff.contract.data.quarantine import Quarantine
-from polydiff.contract.data.splits import TEST, TRAIN, assign, counts, outside_of, scarce
 from polydiff.domains.image.config import ImageData
-from polydiff.domains.image.data.captions import types_of, with_captions
-from polydiff.domains.image.data.files import EARLIER, KINDS, SUFFIXES, Facts, load
-from polydiff.domains.image.data.layout import Layout, layout_of
+from polydiff.domains.image.data.assemble import Read, assemble
+from polydiff.domains.image.data.files import EARLIER, KINDS, SUFFIXES, load
 from polydiff.domains.image.data.listing import list_images
-from polydiff.domains.image.data.source import Source, Split, centre
-from polydiff.support.errors import UserError
+from polydiff.domains.image.data.source import Source, centre
 from polydiff.support.progress import counted
 
-WIDTH = 6
-"""Bytes of the hash of a name that decides its split."""
-
-Read = tuple[Tensor, Facts]
+BESIDE = "metadata.jsonl, .csv and .tsv, and a.txt with words and a.json beside a.png"
+"""Captions and tables that are read."""
 
 
 def folder(data: ImageData) -> Source:
@@ -41,31 +29,7 @@ def folder(data: ImageData) -> Source:
     suffixes = SUFFIXES if data.rules > 1 else suffixes_of(EARLIER)
     listing = list_images(data.path, quarantine, suffixes, described=data.rules > 1)
     read = read_all(listing.places, data, quarantine)
-    columns = with_captions({name: listing.columns[name] for name in read}, data, quarantine)
-    types, arrays = types_of(columns, data, quarantine)
-    quarantine.check()
-    if quarantine.reasons:
-        warnings.warn(f"{quarantine.text()}\nThey are excluded.", stacklevel=2)
-    read = {name: read[name] for name in columns if name not in quarantine.reasons}
-    labels = {name: str(columns[name][LABEL]) for name in read if LABEL in columns[name]}
-    layout = layout_of(data.path, list(read), data, labels)
-    used = {name: image for name, (image, _) in read.items() if name not in layout.left_out}
-    sides = split(used, layout, listing.stated, data, quarantine)
-    report(quarantine, layout, {name: facts for name, (_, facts) in read.items()})
-
-    def part(side: str) -> Split:
-        members = [name for name in used if sides[name] == side]
-        images = [used[name] for name in members]
-        labels = torch.tensor([layout.label(name) for name in members])
-        values = [values_of(columns[name], types) for name in members]
-        return Split(torch.stack(images) if data.crop == "centre" else images, labels, data.side, members, values)
-
-    splits = {side: part(side) for side in (TRAIN, TEST)}
-    values = [row for one in splits.values() for row in one.values]
-    weights = [1] * len(splits[TRAIN]) + [0] * len(splits[TEST])
-    fields = measure_fields(values, weights, types, arrays, data.text)
-    facts = {name: read[name][1] for name in used if sides[name]}
-    return Source(layout.names, splits, fields=fields, quarantine=quarantine, facts=facts)
+    return assemble(read, listing, data, quarantine, beside=BESIDE)
 
 
 def suffixes_of(kinds: dict[str, tuple[str, ...]]) -> frozenset[str]:
@@ -85,68 +49,36 @@ def read_all(places: Mapping[str, Place], data: ImageData, quarantine: Quarantin
         UserError: Too many files cannot be read (`Quarantine.check`).
     """
     formats = tuple(KINDS if data.rules > 1 else EARLIER)
+    return decode_all(places, lambda name: load(places[name], data.side, data.planes, formats), data, quarantine)
+
+
+def decode_all(
+    names: Collection[str], decode: Callable[[str], Read], data: ImageData, quarantine: Quarantine
+) -> dict[str, Read]:
+    """Return name -> image and facts of all images that can be decoded, in several threads.
+
+    Arguments:
+        names: Names of the images.
+        decode: Returns the image of a name with the shorter side `data.side`, and its facts, or raises any error.
+        data: Gives side and crop; with crop=centre only the middle square is kept.
+        quarantine: Records the other images with reasons.
+
+    Raises:
+        UserError: Too many images cannot be decoded (`Quarantine.check`).
+    """
 
     def attempt(name: str) -> Read | str:
         try:
-            image, facts = load(places[name], data.side, data.planes, formats)
+            image, facts = decode(name)
         except Exception as error:  # noqa: BLE001 - a decoder may fail in any way; the file is listed with its reason
             return f"{type(error).__name__}: {error}"
         return (centre(image, data.side) if data.crop == "centre" else image), facts
 
     with ThreadPoolExecutor(thread_name_prefix="polydiff-images") as pool:
-        images = counted("images read", len(places), pool.map(attempt, places))
-        results = dict(zip(places, images, strict=True))
+        images = counted("images read", len(names), pool.map(attempt, names))
+        results = dict(zip(names, images, strict=True))
     for name, result in results.items():
         if isinstance(result, str):
             quarantine.exclude(name, result)
     quarantine.check()
     return {name: result for name, result in results.items() if not isinstance(result, str)}
-
-
-def split(
-    used: dict[str, Tensor], layout: Layout, stated: Mapping[str, str], data: ImageData, quarantine: Quarantine
-) -> dict[str, str]:
-    """Return name -> "train", "test", or "" for an image that is left out, and record the numbers.
-
-    Images with the same pixels are in one split, whatever their names and formats.
-
-    Arguments:
-        used: Name -> image.
-        layout: Splits and classes by folders.
-        stated: Name -> split by a table, which precedes the folder.
-        data: Gives `test_share` and `rules`.
-        quarantine: Receives the numbers.
-
-    Raises:
-        UserError: A split is empty.
-    """
-    names = list(used)
-    contents = [digest(image) if data.rules > 1 else None for image in used.values()]
-    keys = joined(names, contents)
-    sides_stated = [stated.get(name) or layout.stated(name) for name in names]
-    classes = [layout.names[i] if (i := layout.label(name)) >= 0 else "" for name in names] if layout.names else None
-    sides = assign(keys, data.test_share, stated=sides_stated, classes=classes if data.rules > 1 else None, width=WIDTH)
-    found = counts(sides, [name or "without a class" for name in classes] if classes else None)
-    if not all(side in sides for side in (TRAIN, TEST)):
-        raise UserError(f"{data.path}: images to train on: {sides.count(TRAIN)}, held out: {sides.count(TEST)}.")
-    quarantine.left_out, quarantine.splits = sides.count("") + len(layout.left_out), found
-    if text := scarce(found):
-        warnings.warn(text, stacklevel=2)
-    note_copies(quarantine, contents, sides, "pixels")
-    return dict(zip(names, sides, strict=True))
-
-
-def digest(image: Tensor) -> bytes:
-    """Return a digest of the shape and the pixels of an image (C, H, W)."""
-    return hashlib.blake2b(f"{tuple(image.shape)}".encode() + image.numpy().tobytes()).digest()
-
-
-def report(quarantine: Quarantine, layout: Layout, facts: dict[str, Facts]) -> None:
-    """Add remarks on the files to the quarantine, and warn of ignored ones."""
-    if several := sum(one.several for one in facts.values()):
-        quarantine.notes["several"] = f"{several} hold several pages or frames, of which the first is used"
-    if layout.splits:
-        quarantine.notes["folders"] = f"{', '.join(f'{name}/' for name in layout.splits)} are the splits"
-    if layout.left_out:
-        quarantine.notes["outside"] = outside_of(layout.splits, len(layout.left_out))
-    quarantine.report_ignored("metadata.jsonl, .csv and .tsv, and a.txt with words and a.json beside a.png")

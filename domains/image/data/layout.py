@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,7 +48,7 @@ def layout_of(root: Path, names: Sequence[str], data: ImageData, labels: Mapping
     Arguments:
         root: The folder.
         names: Names of the files.
-        data: Gives `labels` and `rules`.
+        data: Gives `labels`, `merge` and `rules`.
         labels: Name of a file -> its class by a table; this precedes its folder.
 
     Raises:
@@ -59,15 +59,50 @@ def layout_of(root: Path, names: Sequence[str], data: ImageData, labels: Mapping
     left_out = frozenset(name for name in names if splits and top_of(name) not in splits)
     used = [name for name in names if name not in left_out]
     classes = {name: labels.get(name) or class_of(name, splits) for name in names}
-    trained = [name for name in used if splits.get(top_of(name), TRAIN) == TRAIN]
+    trained = [name for name in used if data.merge or splits.get(top_of(name), TRAIN) == TRAIN]
     found = class_names(root, trained, data.labels, classes)
-    unseen = {classes[name] for name in used} - {"", *found} if found else set()
-    if unseen:
-        raise UserError(
-            f"{root}: the training split has no image of {', '.join(sorted(unseen))}. Correct the folders' names, add "
-            "training images, or set data.labels=none."
-        )
+    check_trained(root, (classes[name] for name in used) if found else (), found)
     return Layout(splits, found, classes, left_out)
+
+
+def labelled_layout(
+    root: Path,
+    names: Sequence[str],
+    data: ImageData,
+    labels: Mapping[str, str],
+    order: Sequence[str],
+    stated: Mapping[str, str],
+) -> Layout:
+    """Return the classes of images whose labels the data set states; their names mean neither splits nor classes.
+
+    Arguments:
+        root: The data set.
+        names: Names of the images.
+        data: Gives `labels` and `merge`.
+        labels: Name of an image -> its class; images without a class are missing.
+        order: Names of the classes by number, which is the order of a run's classes.
+        stated: Name of an image -> its split, where the data set states one.
+
+    Raises:
+        UserError: A class is not in training.
+    """
+    classes = {name: labels.get(name, "") for name in names}
+    sides = set(stated.values())
+    trained = {classes[name] for name in names if data.merge or len(sides) < 2 or stated.get(name, TRAIN) == TRAIN}
+    found = () if data.labels == "none" else tuple(name for name in order if name in trained)
+    if len(found) < 2:
+        return Layout({}, (), classes, frozenset())
+    check_trained(root, classes.values(), found)
+    return Layout({}, found, classes, frozenset())
+
+
+def check_trained(root: Path, classes: Iterable[str], trained: Iterable[str]) -> None:
+    """Raise UserError if images have a class, not "", that is none of those in training."""
+    if unseen := {*classes} - {"", *trained}:
+        raise UserError(
+            f"{root}: the training split has no image of {', '.join(sorted(unseen))}. Correct the names of the "
+            "classes, add training images, or set data.labels=none or data.merge=true."
+        )
 
 
 def top_of(name: str) -> str:

@@ -108,9 +108,9 @@ def open_source(data: ImageData) -> Source:
         from polydiff.domains.image.data.shapes import shapes
 
         return shapes(data)
-    from polydiff.domains.image.data.folder import folder
+    from polydiff.domains.image.data.sets.recognise import reader_of
 
-    return folder(data)
+    return reader_of(data)(data)
 
 
 def digits(size: int = 8, channels: int = 1, test_share: float = 0.2) -> Source:

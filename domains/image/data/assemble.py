@@ -1,0 +1,129 @@
+"""A data set made of decoded images and what is known of each: classes, conditions and splits."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from polydiff.contract.data.columns import LABEL, measure_fields, values_of
+from polydiff.contract.data.copies import joined, note_copies
+from polydiff.contract.data.quarantine import Quarantine
+from polydiff.contract.data.splits import TEST, TRAIN, assign, counts, outside_of, scarce
+from polydiff.domains.image.config import ImageData
+from polydiff.domains.image.data.captions import types_of, with_captions
+from polydiff.domains.image.data.files import Facts
+from polydiff.domains.image.data.layout import Layout, layout_of
+from polydiff.domains.image.data.listing import Listing
+from polydiff.domains.image.data.source import Source, Split
+from polydiff.support.errors import UserError
+
+WIDTH = 6
+"""Bytes of the hash of a name that decides its split."""
+
+Read = tuple[Tensor, Facts]
+"""An image, uint8 (C, H, W), and the facts of its file."""
+Layouts = Callable[[Path, Sequence[str], ImageData, Mapping[str, str]], Layout]
+"""Returns the splits and classes of images; arguments as `layout_of`."""
+
+
+def assemble(
+    read: Mapping[str, Read],
+    listing: Listing,
+    data: ImageData,
+    quarantine: Quarantine,
+    layouts: Layouts = layout_of,
+    beside: str = "",
+) -> Source:
+    """Return the data set of images that are decoded.
+
+    Arguments:
+        read: Name -> image and facts.
+        listing: Columns and stated splits of the images, by name.
+        data: Configuration.
+        quarantine: What was found and excluded before; receives the rest.
+        layouts: Returns the meaning of folders and classes.
+        beside: Captions and tables that are read, for the remark on ignored ones.
+
+    Raises:
+        UserError: Too many images are excluded, a split is empty, or a condition cannot be measured.
+    """
+    assert data.path is not None
+    columns = with_captions({name: listing.columns[name] for name in read}, data, quarantine)
+    types, arrays = types_of(columns, data, quarantine)
+    quarantine.check()
+    if quarantine.reasons:
+        warnings.warn(f"{quarantine.text()}\nThey are excluded.", stacklevel=3)
+    read = {name: read[name] for name in columns if name not in quarantine.reasons}
+    labels = {name: str(columns[name][LABEL]) for name in read if LABEL in columns[name]}
+    layout = layouts(data.path, list(read), data, labels)
+    used = {name: image for name, (image, _) in read.items() if name not in layout.left_out}
+    sides = split(used, layout, listing.stated, data, quarantine)
+    report(quarantine, layout, {name: facts for name, (_, facts) in read.items()}, beside)
+
+    def part(side: str) -> Split:
+        members = [name for name in used if sides[name] == side]
+        images = [used[name] for name in members]
+        labels = torch.tensor([layout.label(name) for name in members])
+        values = [values_of(columns[name], types) for name in members]
+        return Split(torch.stack(images) if data.crop == "centre" else images, labels, data.side, members, values)
+
+    splits = {side: part(side) for side in (TRAIN, TEST)}
+    values = [row for one in splits.values() for row in one.values]
+    weights = [1] * len(splits[TRAIN]) + [0] * len(splits[TEST])
+    fields = measure_fields(values, weights, types, arrays, data.text)
+    facts = {name: read[name][1] for name in used if sides[name]}
+    return Source(layout.names, splits, fields=fields, quarantine=quarantine, facts=facts)
+
+
+def split(
+    used: dict[str, Tensor], layout: Layout, stated: Mapping[str, str], data: ImageData, quarantine: Quarantine
+) -> dict[str, str]:
+    """Return name -> "train", "test", or "" for an image that is left out, and record the numbers.
+
+    Images with the same pixels are in one split, whatever their names and formats.
+
+    Arguments:
+        used: Name -> image.
+        layout: Splits and classes by folders.
+        stated: Name -> split by a table, which precedes the folder.
+        data: Gives `merge`, `test_share` and `rules`.
+        quarantine: Receives the numbers.
+
+    Raises:
+        UserError: A split is empty.
+    """
+    names = list(used)
+    contents = [digest(image) if data.rules > 1 else None for image in used.values()]
+    keys = joined(names, contents)
+    sides_stated = ["" if data.merge else stated.get(name) or layout.stated(name) for name in names]
+    classes = [layout.names[i] if (i := layout.label(name)) >= 0 else "" for name in names] if layout.names else None
+    sides = assign(keys, data.test_share, stated=sides_stated, classes=classes if data.rules > 1 else None, width=WIDTH)
+    found = counts(sides, [name or "without a class" for name in classes] if classes else None)
+    if not all(side in sides for side in (TRAIN, TEST)):
+        raise UserError(f"{data.path}: images to train on: {sides.count(TRAIN)}, held out: {sides.count(TEST)}.")
+    quarantine.left_out, quarantine.splits = sides.count("") + len(layout.left_out), found
+    if text := scarce(found):
+        warnings.warn(text, stacklevel=2)
+    note_copies(quarantine, contents, sides, "pixels")
+    return dict(zip(names, sides, strict=True))
+
+
+def digest(image: Tensor) -> bytes:
+    """Return a digest of the shape and the pixels of an image (C, H, W)."""
+    return hashlib.blake2b(f"{tuple(image.shape)}".encode() + image.numpy().tobytes()).digest()
+
+
+def report(quarantine: Quarantine, layout: Layout, facts: dict[str, Facts], beside: str) -> None:
+    """Add remarks on the files to the quarantine, and warn of ignored ones; `beside` names the tables that are read."""
+    if several := sum(one.several for one in facts.values()):
+        quarantine.notes["several"] = f"{several} hold several pages or frames, of which the first is used"
+    if layout.splits:
+        quarantine.notes["folders"] = f"{', '.join(f'{name}/' for name in layout.splits)} are the splits"
+    if layout.left_out:
+        quarantine.notes["outside"] = outside_of(layout.splits, len(layout.left_out))
+    quarantine.report_ignored(beside)

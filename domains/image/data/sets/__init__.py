@@ -1,0 +1,1 @@
+"""Data sets of images in the layouts in which they are distributed."""
