@@ -1,7 +1,8 @@
 """Images from a folder of files, read by Pillow.
 
-Every file is decoded once (`files`) and kept in memory. A file that cannot be read is excluded with its reason. If more
-than one in twenty is excluded, the run stops. Files of other kinds are counted as ignored.
+Every file is decoded once (`files`) and kept in memory, or, beyond a stated size, on disk (`store`). A file that cannot
+be read is excluded with its reason. If more than one in twenty is excluded, the run stops. Files of other kinds are
+counted as ignored.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -25,13 +25,11 @@ from polydiff.domains.image.data.files import EARLIER, KINDS, SUFFIXES, Facts, l
 from polydiff.domains.image.data.layout import Layout, layout_of
 from polydiff.domains.image.data.listing import list_images
 from polydiff.domains.image.data.source import Source, Split, centre
+from polydiff.domains.image.data.store import Decoded, Store, decode
 from polydiff.support.errors import UserError
-from polydiff.support.progress import counted
 
 WIDTH = 6
 """Bytes of the hash of a name that decides its split."""
-
-Read = tuple[Tensor, Facts]
 
 
 def folder(data: ImageData) -> Source:
@@ -40,31 +38,32 @@ def folder(data: ImageData) -> Source:
     quarantine = Quarantine(str(data.path), "images")
     suffixes = SUFFIXES if data.rules > 1 else suffixes_of(EARLIER)
     listing = list_images(data.path, quarantine, suffixes, described=data.rules > 1)
-    read = read_all(listing.places, data, quarantine)
-    columns = with_captions({name: listing.columns[name] for name in read}, data, quarantine)
+    store = read_all(listing.places, data, quarantine)
+    columns = with_captions({name: listing.columns[name] for name in store.entries}, data, quarantine)
     types, arrays = types_of(columns, data, quarantine)
     quarantine.check()
     if quarantine.reasons:
         warnings.warn(f"{quarantine.text()}\nThey are excluded.", stacklevel=2)
-    read = {name: read[name] for name in columns if name not in quarantine.reasons}
+    read = {name: store.entries[name] for name in columns if name not in quarantine.reasons}
     labels = {name: str(columns[name][LABEL]) for name in read if LABEL in columns[name]}
     layout = layout_of(data.path, list(read), data, labels)
-    used = {name: image for name, (image, _) in read.items() if name not in layout.left_out}
+    used = {name: entry.digest for name, entry in read.items() if name not in layout.left_out}
     sides = split(used, layout, listing.stated, data, quarantine)
-    report(quarantine, layout, {name: facts for name, (_, facts) in read.items()})
+    report(quarantine, layout, {name: entry.facts for name, entry in read.items()})
 
     def part(side: str) -> Split:
         members = [name for name in used if sides[name] == side]
-        images = [used[name] for name in members]
+        images = store.select(members)
         labels = torch.tensor([layout.label(name) for name in members])
         values = [values_of(columns[name], types) for name in members]
-        return Split(torch.stack(images) if data.crop == "centre" else images, labels, data.side, members, values)
+        alike = isinstance(images, list) and data.crop == "centre"
+        return Split(torch.stack(images) if alike else images, labels, data.side, members, values)
 
     splits = {side: part(side) for side in (TRAIN, TEST)}
     values = [row for one in splits.values() for row in one.values]
     weights = [1] * len(splits[TRAIN]) + [0] * len(splits[TEST])
     fields = measure_fields(values, weights, types, arrays, data.text)
-    facts = {name: read[name][1] for name in used if sides[name]}
+    facts = {name: read[name].facts for name in used if sides[name]}
     return Source(layout.names, splits, fields=fields, quarantine=quarantine, facts=facts)
 
 
@@ -73,8 +72,8 @@ def suffixes_of(kinds: dict[str, tuple[str, ...]]) -> frozenset[str]:
     return frozenset(suffix for suffixes in kinds.values() for suffix in suffixes)
 
 
-def read_all(places: Mapping[str, Place], data: ImageData, quarantine: Quarantine) -> dict[str, Read]:
-    """Return name -> image, uint8 (C, H, W), and facts of all readable files.
+def read_all(places: Mapping[str, Place], data: ImageData, quarantine: Quarantine) -> Store:
+    """Return all readable images, uint8 (C, H, W), with their facts.
 
     Arguments:
         places: Name -> place of the file's bytes.
@@ -82,36 +81,32 @@ def read_all(places: Mapping[str, Place], data: ImageData, quarantine: Quarantin
         quarantine: Records the other files with reasons.
 
     Raises:
-        UserError: Too many files cannot be read (`Quarantine.check`).
+        UserError: Too many files cannot be read (`Quarantine.check`), or the disk cannot hold the decoded images.
     """
     formats = tuple(KINDS if data.rules > 1 else EARLIER)
 
-    def attempt(name: str) -> Read | str:
-        try:
-            image, facts = load(places[name], data.side, data.planes, formats)
-        except Exception as error:  # noqa: BLE001 - a decoder may fail in any way; the file is listed with its reason
-            return f"{type(error).__name__}: {error}"
-        return (centre(image, data.side) if data.crop == "centre" else image), facts
+    def read(place: Place) -> Decoded:
+        image, facts = load(place, data.side, data.planes, formats)
+        image = centre(image, data.side).clone() if data.crop == "centre" else image  # a view would keep the whole
+        return Decoded(image, facts, digest(image))
 
-    with ThreadPoolExecutor(thread_name_prefix="polydiff-images") as pool:
-        images = counted("images read", len(places), pool.map(attempt, places))
-        results = dict(zip(places, images, strict=True))
-    for name, result in results.items():
-        if isinstance(result, str):
-            quarantine.exclude(name, result)
+    settings = {"side": data.side, "planes": data.planes, "crop": data.crop, "formats": formats}
+    store = decode(places, read, settings)
+    for name, reason in store.reasons.items():
+        quarantine.exclude(name, reason)
     quarantine.check()
-    return {name: result for name, result in results.items() if not isinstance(result, str)}
+    return store
 
 
 def split(
-    used: dict[str, Tensor], layout: Layout, stated: Mapping[str, str], data: ImageData, quarantine: Quarantine
+    used: dict[str, bytes], layout: Layout, stated: Mapping[str, str], data: ImageData, quarantine: Quarantine
 ) -> dict[str, str]:
     """Return name -> "train", "test", or "" for an image that is left out, and record the numbers.
 
     Images with the same pixels are in one split, whatever their names and formats.
 
     Arguments:
-        used: Name -> image.
+        used: Name -> digest of the image.
         layout: Splits and classes by folders.
         stated: Name -> split by a table, which precedes the folder.
         data: Gives `test_share` and `rules`.
@@ -121,7 +116,7 @@ def split(
         UserError: A split is empty.
     """
     names = list(used)
-    contents = [digest(image) if data.rules > 1 else None for image in used.values()]
+    contents = [content if data.rules > 1 else None for content in used.values()]
     keys = joined(names, contents)
     sides_stated = [stated.get(name) or layout.stated(name) for name in names]
     classes = [layout.names[i] if (i := layout.label(name)) >= 0 else "" for name in names] if layout.names else None

@@ -1,6 +1,6 @@
 """Where images come from: handwritten digits, scenes of shapes, or a folder of files.
 
-Files are kept in memory, one byte a number."""
+Decoded images take one byte a number, in memory or on disk (`store`)."""
 
 from __future__ import annotations
 
