@@ -32,7 +32,8 @@ from polydiff.domains.image.config import ImageConfig
 from polydiff.domains.image.data.inputs import read_images, read_mask, read_whole, region
 from polydiff.domains.image.data.inspect import facts_of
 from polydiff.domains.image.data.listing import TEXT
-from polydiff.domains.image.data.source import Source, Split, augment, open_source
+from polydiff.domains.image.data.source import Source, Split, open_source
+from polydiff.domains.image.data.warp import NUMBERS, training_images
 from polydiff.domains.image.metrics.pairs import pair_metrics
 from polydiff.domains.image.metrics.sample_set import Reference, judge_metrics, set_metrics
 from polydiff.domains.image.shapes.judge import caption_metrics
@@ -156,12 +157,11 @@ class Image:
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         part = self.source.splits[split]
         if split == "train" and self.data.augments:
-            pairs = zip(indices, generators, strict=True)
-            images = torch.stack([augment(part.images[i], self.data, g) for i, g in pairs])
+            images, changes = training_images(part, indices, self.data, generators)
         else:
-            images = part.centred(indices)
+            images, changes = part.centred(indices), {}
         x = self.codec.encode(images)
-        cond = {**(self.cond(part, indices) or {}), **self.task.observe(x, generators)}
+        cond = {**(self.cond(part, indices) or {}), **self.task.observe(x, generators), **changes}
         return Batch(x, self.space(len(x)), cond or None)
 
     def read(self, paths: Sequence[Path]) -> Batch:
@@ -212,7 +212,8 @@ class Image:
         return self.space(len(generators)), {**own, **further} or None
 
     def backbone(self) -> nn.Module:
-        return build_backbone(self.config.backbone, channels=self.data.planes, dims=2, conditions=self.conditions)
+        shape = {"channels": self.data.planes, "dims": 2, "augment": NUMBERS if self.data.augment else 0}
+        return build_backbone(self.config.backbone, conditions=self.conditions, **shape)
 
     def units(self, x: State, space: Space) -> Units:
         low, high = self.codec.bins(x, torch.tensor(self.source.levels, dtype=torch.float64))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -53,11 +53,12 @@ def folder(data: ImageData) -> Source:
 
     def part(side: str) -> Split:
         members = [name for name in used if sides[name] == side]
-        images = store.select(members)
+        images: Sequence[Tensor] | Tensor = store.select(members)
         labels = torch.tensor([layout.label(name) for name in members])
         values = [values_of(columns[name], types) for name in members]
-        alike = isinstance(images, list) and data.crop == "centre"
-        return Split(torch.stack(images) if alike else images, labels, data.side, members, values)
+        if isinstance(images, list) and data.crop == "centre":
+            images = torch.stack(images)
+        return Split(images, labels, data.side, members, values)
 
     splits = {side: part(side) for side in (TRAIN, TEST)}
     values = [row for one in splits.values() for row in one.values]
