@@ -44,16 +44,16 @@ from polydiff.metrics.principal import principal_std
 from polydiff.metrics.results import Confusion, Metric
 from polydiff.support.errors import UserError
 
-MEASURED = 10_000
-"""Largest number of training images on which statistics are measured."""
-MOST_IMAGES, MOST_NUMBERS = 1000, 2**24
-"""Largest number of images for the principal standard deviation, and of their numbers together."""
+MEASURED = 10_000, 2**27
+"""Largest number of training images on which mean and std are measured, and of their numbers together."""
+MOST = 1000, 2**24
+"""The same for the principal standard deviation."""
 
 
-def few(train: Split) -> list[int]:
-    """Return the indices of the images on which the principal standard deviation is measured."""
+def few(train: Split, most: tuple[int, int]) -> list[int]:
+    """Return the indices of images on which statistics are measured: at most so many, with so many numbers together."""
     pixels = train.images[0].shape[0] * train.size**2
-    return train.spread(min(MOST_IMAGES, max(MOST_NUMBERS // pixels, 64)))
+    return train.spread(min(most[0], max(most[1] // pixels, 64)))
 
 
 class Image:
@@ -116,14 +116,14 @@ class Image:
     def measure(self) -> dict[str, Any]:
         """Return the statistics of the training images."""
         train = self.source.splits["train"]
-        codec = Standardise.measure(train.centred(train.spread(MEASURED)))
+        codec = Standardise.measure(train.centred(few(train, MEASURED)))
         names = self.source.names
         fields: dict[str, Field] = dict(self.source.fields)
         if names:
             labels = train.labels[train.labels >= 0]
             fields = {LABEL: Labels(names, tuple(labels.bincount(minlength=len(names)).tolist())), **fields}
         own = {"mean": list(codec.mean), "std": codec.std, "conditions": to_json(fields)}
-        return own | {PRINCIPAL: principal_std(codec.encode(train.centred(few(train))).flatten(1))}
+        return own | {PRINCIPAL: principal_std(codec.encode(train.centred(few(train, MOST))).flatten(1))}
 
     @staticmethod
     def inspect(config: Config, said: Collection[str]) -> Inspection:

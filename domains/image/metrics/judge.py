@@ -27,8 +27,6 @@ SEED, STEPS, BATCH, SMOOTHING = 0, 400, 64, 0.05
 LARGEST = 32
 """Side to which larger images are reduced before they are judged."""
 FILTERS = 24
-CHUNK = 512
-"""Images that are judged at a time."""
 
 
 class Classifier(nn.Module):
@@ -86,8 +84,7 @@ class Judge:
     def __init__(self, network: Classifier, test: Split) -> None:
         self.network = network.eval()
         self.held_out = int((test.labels >= 0).sum())
-        parts = (range(len(test))[i : i + CHUNK] for i in range(0, len(test), CHUNK))  # all may exceed the memory
-        answers = torch.cat([self.classes(test.centred(part)) for part in parts])
+        answers = torch.cat([self.classes(part) for part in test.parts(range(len(test)))])
         self.accuracy = float((answers == test.labels)[test.labels >= 0].double().mean())
 
     @classmethod
@@ -100,12 +97,12 @@ class Judge:
     @torch.no_grad()
     def classes(self, images: Tensor) -> Tensor:
         """Return the predicted class of each image uint8 (B, C, H, W), shape (B,)."""
-        return torch.cat([self.network(part).argmax(1) for part in images.split(CHUNK)])
+        return torch.cat([self.network(part).argmax(1) for part in images.split(512)])
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """Return the last hidden layer of images uint8 (B, C, H, W), shape (B, 64)."""
-        return torch.cat([self.network.body(reduced(part)) for part in images.split(CHUNK)])
+        return torch.cat([self.network.body(reduced(part)) for part in images.split(512)])
 
 
 def batch(train: Split, step: int) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from polydiff.domains.image.codec import unit
-from polydiff.domains.image.data.source import Source, Split
+from polydiff.domains.image.data.source import Source
 from polydiff.domains.image.metrics.judge import Judge, filter_features
 from polydiff.metrics.copies import copy_share, copy_threshold, nearest
 from polydiff.metrics.frechet import frechet_distance
@@ -25,8 +25,6 @@ REFERENCE = 10_000
 NEIGHBOURS = 5
 THUMBNAIL = 16
 """Side to which images are reduced in the search for copies."""
-CHUNK = 1024
-"""Images that are reduced at a time."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +54,10 @@ class Reference:
         judge = Judge.of(train, test, len(source.names)) if source.names else None
         features = judge.features if judge else filter_features(channels)
         searched = train.spread(REFERENCE) if source.unlimited else range(len(train))
-        pixels = thumbnails_of(train, searched)
-        near = copy_threshold(nearest(thumbnails_of(test, range(len(test))), pixels))
-        known = features(train.centred(train.spread(REFERENCE)))
+        pixels = torch.cat([thumbnails(part) for part in train.parts(searched)])
+        held_out = torch.cat([thumbnails(part) for part in test.parts(range(len(test)))])
+        near = copy_threshold(nearest(held_out, pixels))
+        known = torch.cat([features(part) for part in train.parts(train.spread(REFERENCE))])
         return cls(judge, features, len(test), known, pixels, near)
 
 
@@ -185,13 +184,7 @@ def coverage(features: Tensor, known: Tensor) -> float:
     return float((torch.cdist(known, features).amin(1) <= radius).double().mean())
 
 
-def thumbnails_of(split: Split, indices: Sequence[int]) -> Tensor:
-    """Return the thumbnails of images of a split, (B, D), of which only a few are in memory at a time."""
-    parts = (indices[i : i + CHUNK] for i in range(0, len(indices), CHUNK))
-    return torch.cat([thumbnails(split.centred(part)) for part in parts])
-
-
 def thumbnails(images: Tensor) -> Tensor:
     """Return images uint8 (B, C, H, W) as vectors (B, D) of at most `THUMBNAIL` pixels a side."""
     side = min(THUMBNAIL, images.shape[-1])
-    return torch.cat([functional.adaptive_avg_pool2d(unit(part), side).flatten(1) for part in images.split(CHUNK)])
+    return torch.cat([functional.adaptive_avg_pool2d(unit(part), side).flatten(1) for part in images.split(1024)])
