@@ -1,25 +1,20 @@
-r"""The context of a network: the noise level and the conditions, embedded as one vector a sample and as tokens.
+"""The context of a network: the noise level and the conditions, embedded as one vector a sample and as tokens.
 
-A number v is expanded in
-
-$$ \sin(2 \pi v / \lambda_k), \quad \cos(2 \pi v / \lambda_k), \qquad \lambda_k \text{ in geometric progression}, $$
-
-and passed through a small perceptron (Vaswani et al., 2017, https://arxiv.org/abs/1706.03762). A class has a learned
-vector. A condition that is not given (-1, NaN, a missing name, or no conditions at all) has one learned vector, which
-classifier-free guidance needs (Ho and Salimans, 2022, https://arxiv.org/abs/2207.12598). Sequences become tokens of one
-width; a learned token is always added, so that attention has at least one. The mean of a text's tokens is also part of
-the vector, as that of every sequence in networks without attention to tokens.
+`values` embeds a single class, number or vector. A condition that is not given (-1, NaN, a missing name, or no
+conditions at all) has one learned vector, which classifier-free guidance needs (Ho and Salimans, 2022,
+https://arxiv.org/abs/2207.12598). Sequences become tokens of one width; a learned token is always added, so that
+attention has at least one. The mean of a text's tokens is also part of the vector, as that of every sequence in
+networks without attention to tokens.
 
 For each kind of condition, `ENTRANCES` gives whether it enters a network as part of the vector, as tokens, or as planes
 beside the state. For the vector and for tokens it also gives the module by which it enters; a network makes planes
 itself.
 
-Symbols: B batch, N tokens, W width of the embedding, v a number of each sample.
+Symbols: B batch, N tokens, W width of the embedding.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -28,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.backbones.text import DEFAULT, TextEncoder
+from polydiff.backbones.values import ClassField, NumberEmbedding, RealField, TokenField, VectorField
 from polydiff.contract.sections import TextConfig
 from polydiff.core.conditions import (
     ESTIMATE,
@@ -39,7 +35,7 @@ from polydiff.core.conditions import (
     Number,
     Text,
     Tokens,
-    given,
+    Vector,
 )
 from polydiff.support.errors import UserError, unknown
 
@@ -51,7 +47,7 @@ class Context(NamedTuple):
     """The noise level and the conditions, embedded.
 
     Attributes:
-        vector: Noise level, classes, numbers and the means of texts, (B, W), ready for a linear layer.
+        vector: Noise level, classes, numbers, vectors and the means of texts, (B, W), ready for a linear layer.
         tokens: Sequences, (B, N, W), a learned token first; None for a network without sequences.
         given: Which tokens are given, booleans (B, N).
     """
@@ -59,85 +55,6 @@ class Context(NamedTuple):
     vector: Tensor
     tokens: Tensor | None = None
     given: Tensor | None = None
-
-
-def sinusoids(v: Tensor, count: int, shortest: float, longest: float) -> Tensor:
-    """Return the sines, then the cosines of 2 pi v / wavelength, shape (B, 2 count).
-
-    Arguments:
-        v: Numbers, (B,).
-        count: Number of wavelengths, in geometric progression.
-        shortest: Shortest wavelength, in units of v.
-        longest: Longest wavelength, in units of v.
-    """
-    wavelengths = torch.logspace(math.log10(shortest), math.log10(longest), count, device=v.device, dtype=v.dtype)
-    angles = 2 * math.pi * v[:, None] / wavelengths
-    return torch.cat([angles.sin(), angles.cos()], -1)
-
-
-class NumberEmbedding(nn.Module):
-    """Vector of a number, by sinusoids and a perceptron.
-
-    Arguments:
-        width: W.
-        shortest: Shortest wavelength; numbers that differ by less than a tenth of it have similar vectors.
-        longest: Longest wavelength, more than the range of the numbers.
-        count: Number of wavelengths.
-    """
-
-    def __init__(self, width: int, shortest: float, longest: float, count: int = 32) -> None:
-        super().__init__()
-        self.count, self.shortest, self.longest = count, shortest, longest
-        self.first = nn.Linear(2 * count, width)
-        self.second = nn.Linear(width, width)
-
-    def forward(self, v: Tensor) -> Tensor:
-        """Return the vectors (B, W) of numbers (B,)."""
-        features = sinusoids(v, self.count, self.shortest, self.longest)
-        vectors: Tensor = self.second(functional.silu(self.first(features.to(self.first.weight.dtype))))
-        return vectors
-
-
-class ClassField(nn.Embedding):
-    """Learned vector of each class, and one of "not given" (-1)."""
-
-    def __init__(self, classes: int, width: int) -> None:
-        super().__init__(classes + 1, width)
-
-    def forward(self, value: Tensor) -> Tensor:
-        return super().forward(value.long() + 1)
-
-
-class RealField(nn.Module):
-    """Vector of a standardised real number, and a learned one of "not given" (NaN)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.embed = NumberEmbedding(width, shortest=0.5, longest=32.0)
-        self.null = nn.Parameter(torch.randn(width))
-
-    def forward(self, value: Tensor) -> Tensor:
-        # 0 replaces NaN before the network, since a NaN in the branch not taken would still make the gradient NaN
-        number, there = filled(value)
-        return torch.where(there[:, None], self.embed(number), self.null)
-
-
-class TokenField(nn.Linear):
-    """Tokens of an embedding (B, N, width), mapped to another width."""
-
-    def forward(self, value: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """Return tokens (B, N, W) and which of them are given (B, N)."""
-        numbers, there = filled(value, -1)
-        return super().forward(numbers.to(self.weight.dtype)), there[..., 0]
-
-
-def filled(value: Tensor, axis: int | None = None) -> tuple[Tensor, Tensor]:
-    """Return a condition with 0 for numbers that are not given, and the mask of given ones.
-
-    With `axis`, a single missing number makes all numbers along this axis missing; the mask has size 1 there.
-    """
-    there = given(value) if axis is None else given(value).all(axis, keepdim=True)
-    return torch.where(there, value, 0), there
 
 
 class Entrance(NamedTuple):
@@ -156,6 +73,7 @@ class Entrance(NamedTuple):
 ENTRANCES: dict[type[Kind], Entrance] = {
     Classes: Entrance("vector", lambda kind, width, text: ClassField(kind.count, width)),
     Number: Entrance("vector", lambda kind, width, text: RealField(width)),
+    Vector: Entrance("vector", lambda kind, width, text: VectorField(kind.width, width)),
     Tokens: Entrance("tokens", lambda kind, width, text: TokenField(kind.width, width)),
     Text: Entrance("tokens", TextEncoder),
     Aligned: Entrance("planes"),
@@ -177,7 +95,7 @@ def modules(kinds: Conditions, width: int, text: TextConfig) -> nn.ModuleList:
 
 
 class ConditionEmbedding(nn.Module):
-    """Sum of the vectors of all classes and numbers.
+    """Sum of the vectors of all classes, numbers and vectors of numbers.
 
     Arguments:
         conditions: Name -> kind (`polydiff.core.conditions`).

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.backbones.config import MLPConfig
-from polydiff.backbones.embed import ContextEmbedding, Output, filled, singles
+from polydiff.backbones.embed import ContextEmbedding, Output, singles
+from polydiff.backbones.values import filled
 from polydiff.core.conditions import ESTIMATE, Condition, Conditions
 from polydiff.core.space import Space
 

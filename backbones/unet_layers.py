@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.backbones.config import UNetConfig
-from polydiff.backbones.embed import entering, filled
+from polydiff.backbones.embed import entering
 from polydiff.backbones.kernels.norm import GroupNorm
+from polydiff.backbones.values import filled
 from polydiff.core.conditions import Aligned, Condition, Conditions
 from polydiff.support.errors import UserError
 

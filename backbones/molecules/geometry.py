@@ -15,8 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from polydiff.backbones.embed import filled
 from polydiff.backbones.molecules.graphs import Pairs
+from polydiff.backbones.values import filled
 from polydiff.core.conditions import ESTIMATE, Condition
 
 

@@ -41,6 +41,9 @@ class ImageData(DataConfig):
     """folder: which square is cut from an image, resized to the shorter side `size`; random: a new one each time."""
     flip: bool = False
     """folder: whether half of the training examples are mirrored, left for right."""
+    augment: float = Field(0.0, ge=0, le=1)
+    """folder: probability of each change of a training image (flip, scale, rotation, stretch, move). The network is
+    informed of them, so samples are not changed. 0: none; Karras et al. (2022) use 0.12 to 0.15."""
     labels: Literal["auto", "folders", "none"] = "auto"
     """Whether the folders in `path` are classes; auto: if there are two or more, and no files beside them."""
     captions: str = "auto"
@@ -65,9 +68,10 @@ class ImageData(DataConfig):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.name != "folder" and (self.flip or self.crop == "random"):
+        if self.name != "folder" and self.augments:
             raise ValueError(
-                "data.flip and data.crop are for folders; a mirrored or cropped digit or scene would be another one"
+                "data.flip, data.crop and data.augment are for folders; a mirrored or cropped digit or scene would be "
+                "another one"
             )
         if self.name == "shapes" and (self.side % 32 or self.planes != 3):
             raise ValueError("data.name=shapes needs colours (data.channels=3) and a data.size of 32, 64, 96, ...")
@@ -81,7 +85,7 @@ class ImageData(DataConfig):
     @property
     def augments(self) -> bool:
         """Whether training images are changed at random."""
-        return self.flip or self.crop == "random"
+        return self.flip or self.crop == "random" or self.augment > 0
 
     @property
     def planes(self) -> int:

@@ -32,7 +32,8 @@ from polydiff.domains.image.config import ImageConfig
 from polydiff.domains.image.data.inputs import read_images, read_mask, read_whole, region
 from polydiff.domains.image.data.inspect import facts_of
 from polydiff.domains.image.data.listing import TEXT
-from polydiff.domains.image.data.source import Source, Split, augment, open_source
+from polydiff.domains.image.data.source import Source, Split, open_source
+from polydiff.domains.image.data.warp import NUMBERS, training_images
 from polydiff.domains.image.metrics.pairs import pair_metrics
 from polydiff.domains.image.metrics.sample_set import Reference, judge_metrics, set_metrics
 from polydiff.domains.image.shapes.judge import caption_metrics
@@ -43,16 +44,16 @@ from polydiff.metrics.principal import principal_std
 from polydiff.metrics.results import Confusion, Metric
 from polydiff.support.errors import UserError
 
-MEASURED = 10_000
-"""Largest number of training images on which statistics are measured."""
-MOST_IMAGES, MOST_NUMBERS = 1000, 2**24
-"""Largest number of images for the principal standard deviation, and of their numbers together."""
+MEASURED = 10_000, 2**27
+"""Largest number of training images on which mean and std are measured, and of their numbers together."""
+MOST = 1000, 2**24
+"""The same for the principal standard deviation."""
 
 
-def few(train: Split) -> list[int]:
-    """Return the indices of the images on which the principal standard deviation is measured."""
+def few(train: Split, most: tuple[int, int]) -> list[int]:
+    """Return the indices of images on which statistics are measured: at most so many, with so many numbers together."""
     pixels = train.images[0].shape[0] * train.size**2
-    return train.spread(min(MOST_IMAGES, max(MOST_NUMBERS // pixels, 64)))
+    return train.spread(min(most[0], max(most[1] // pixels, 64)))
 
 
 class Image:
@@ -115,14 +116,14 @@ class Image:
     def measure(self) -> dict[str, Any]:
         """Return the statistics of the training images."""
         train = self.source.splits["train"]
-        codec = Standardise.measure(train.centred(train.spread(MEASURED)))
+        codec = Standardise.measure(train.centred(few(train, MEASURED)))
         names = self.source.names
         fields: dict[str, Field] = dict(self.source.fields)
         if names:
             labels = train.labels[train.labels >= 0]
             fields = {LABEL: Labels(names, tuple(labels.bincount(minlength=len(names)).tolist())), **fields}
         own = {"mean": list(codec.mean), "std": codec.std, "conditions": to_json(fields)}
-        return own | {PRINCIPAL: principal_std(codec.encode(train.centred(few(train))).flatten(1))}
+        return own | {PRINCIPAL: principal_std(codec.encode(train.centred(few(train, MOST))).flatten(1))}
 
     @staticmethod
     def inspect(config: Config, said: Collection[str]) -> Inspection:
@@ -156,12 +157,11 @@ class Image:
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         part = self.source.splits[split]
         if split == "train" and self.data.augments:
-            pairs = zip(indices, generators, strict=True)
-            images = torch.stack([augment(part.images[i], self.data, g) for i, g in pairs])
+            images, changes = training_images(part, indices, self.data, generators)
         else:
-            images = part.centred(indices)
+            images, changes = part.centred(indices), {}
         x = self.codec.encode(images)
-        cond = {**(self.cond(part, indices) or {}), **self.task.observe(x, generators)}
+        cond = {**(self.cond(part, indices) or {}), **self.task.observe(x, generators), **changes}
         return Batch(x, self.space(len(x)), cond or None)
 
     def read(self, paths: Sequence[Path]) -> Batch:
@@ -212,7 +212,8 @@ class Image:
         return self.space(len(generators)), {**own, **further} or None
 
     def backbone(self) -> nn.Module:
-        return build_backbone(self.config.backbone, channels=self.data.planes, dims=2, conditions=self.conditions)
+        shape = {"channels": self.data.planes, "dims": 2, "augment": NUMBERS if self.data.augment else 0}
+        return build_backbone(self.config.backbone, conditions=self.conditions, **shape)
 
     def units(self, x: State, space: Space) -> Units:
         low, high = self.codec.bins(x, torch.tensor(self.source.levels, dtype=torch.float64))

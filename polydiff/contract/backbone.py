@@ -63,7 +63,9 @@ def backbone_config_class(spec: BackboneSpec) -> type[BackboneConfig]:
     return cls
 
 
-def build_backbone(config: BackboneConfig, *, channels: int, dims: int, conditions: Declared) -> nn.Module:
+def build_backbone(
+    config: BackboneConfig, *, channels: int, dims: int, conditions: Declared, augment: int = 0
+) -> nn.Module:
     """Return the network that a configuration names.
 
     Arguments:
@@ -72,12 +74,15 @@ def build_backbone(config: BackboneConfig, *, channels: int, dims: int, conditio
         channels: Channels of the data; features per atom for dims = 3, width of the vector for dims = 0.
         dims: 1 waveforms, 2 images, 3 atoms in space, 0 vectors.
         conditions: Name -> kind, as `Domain.conditions`.
+        augment: Length of the vector "_augment" that says how a training example was changed, a condition that the
+            domain's training batches contain and no others do; 0: examples are not changed, or the network is not to
+            know.
 
     Raises:
         ValueError: A condition's name begins with an underscore.
         UserError: The backbone is unknown, lacks a dependency, or does not accept data of these dimensions.
     """
-    from polydiff.core.conditions import ESTIMATE, STEP, Aligned, Number, as_kinds
+    from polydiff.core.conditions import AUGMENT, ESTIMATE, STEP, Aligned, Number, Vector, as_kinds
 
     kinds = as_kinds(conditions)
     if own := [name for name in conditions if name.startswith("_")]:
@@ -86,6 +91,8 @@ def build_backbone(config: BackboneConfig, *, channels: int, dims: int, conditio
         kinds[STEP] = Number()
     if config.self_condition:
         kinds[ESTIMATE] = Aligned(channels)
+    if augment:
+        kinds[AUGMENT] = Vector(augment)
     spec = load_backbone_spec(config.name)
     require(spec)
     if spec.dims and dims not in spec.dims:

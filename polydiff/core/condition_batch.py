@@ -1,7 +1,8 @@
 """Operations on the conditions of a batch: blank, move, compare, join, withhold, drop.
 
 Conditions whose names begin with an underscore are internal: polydiff sets them, not the user. "_step" holds the size
-of a sampler's step, and "_estimate" holds an earlier estimate. `without` and `drop_condition` keep internal conditions.
+of a sampler's step, "_estimate" an earlier estimate, and "_augment" how a training example was changed. `without` and
+`drop_condition` keep internal conditions.
 
 Symbols: B batch.
 """
@@ -105,7 +106,8 @@ def drop_condition(cond: Condition, keep: Tensor) -> dict[str, Tensor]:
 def dropout_groups(names: Iterable[str], together: Collection[str]) -> list[tuple[str, ...]]:
     """Return the groups of names that condition dropout withholds at once.
 
-    The names in `together` form one group. Each other name is a group of its own.
+    The names in `together` form one group. Each other name is a group of its own. Internal conditions are in none.
     """
+    names = [name for name in names if not name.startswith("_")]
     joined = tuple(sorted(name for name in names if name in together))
     return sorted([*([joined] if joined else []), *((name,) for name in names if name not in together)])

@@ -33,6 +33,8 @@ STEP = "_step"
 """Name of the condition that holds the size of a sampler's step."""
 ESTIMATE = "_estimate"
 """Name of the condition that holds an earlier estimate of the clean state, in the shape of the state."""
+AUGMENT = "_augment"
+"""Name of the condition that holds how a training example was augmented; 0 and "not given" mean that it was not."""
 
 ANY = "any"
 """Value of a condition that is not requested."""
@@ -157,6 +159,22 @@ class Number(Kind):
     @property
     def axes(self) -> tuple[int | str, ...]:
         return ()
+
+
+@dataclass(frozen=True)
+class Vector(Kind):
+    """A vector of `width` numbers: (B, width). It enters a network linearly, so 0 has the effect of "not given"."""
+
+    width: int
+    source = "task"
+
+    @property
+    def words(self) -> str:
+        return f"vector of {self.width} numbers"
+
+    @property
+    def axes(self) -> tuple[int | str, ...]:
+        return (self.width,)
 
 
 @dataclass(frozen=True)

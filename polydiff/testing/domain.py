@@ -85,8 +85,9 @@ def check_batches(subject: Subject) -> str:
 
 
 def check_conditions(domain: Domain, cond: Condition | None, n: int) -> None:
-    """Check that a batch has the conditions that the domain declares, each of its kind."""
-    kinds, cond = conditions_of(domain), cond or {}
+    """Check that a batch has the conditions that the domain declares, each of its kind, and perhaps internal ones."""
+    kinds = conditions_of(domain)
+    cond = {name: value for name, value in (cond or {}).items() if not name.startswith("_")}
     hold(
         cond.keys() == kinds.keys(), f"A batch has the conditions {sorted(cond)}, the domain declares {sorted(kinds)}."
     )

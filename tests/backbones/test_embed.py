@@ -16,14 +16,13 @@ from polydiff.backbones.embed import (
     ContextEmbedding,
     Entrance,
     entering,
-    filled,
-    sinusoids,
 )
 from polydiff.backbones.unet import UNet
+from polydiff.backbones.values import filled
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.sections import TextConfig
 from polydiff.core.condition_batch import join_conditions
-from polydiff.core.conditions import Aligned, Classes, Kind, Number, Tokens
+from polydiff.core.conditions import AUGMENT, Aligned, Classes, Kind, Number, Tokens, Vector
 from polydiff.core.space import Euclidean
 from polydiff.support.errors import UserError
 from polydiff.testing.backbone import check_backbone
@@ -95,16 +94,6 @@ def test_float32_under_autocast() -> None:
     assert not torch.equal(c[0], c[1])
 
 
-def test_sinusoids() -> None:
-    v = torch.tensor([0.0, 0.25, 8.0], dtype=torch.float64)
-    features = sinusoids(v, 4, 1.0, 8.0)
-    wavelengths = torch.tensor([1.0, 2.0, 4.0, 8.0], dtype=torch.float64)
-    expected = torch.stack(
-        [torch.sin(2 * math.pi * v[:, None] / wavelengths), torch.cos(2 * math.pi * v[:, None] / wavelengths)], 1
-    )
-    torch.testing.assert_close(features, expected.flatten(1))
-
-
 CONFIG = UNetConfig(channels=16, mult=(1, 2), strides=(2,), blocks=1, attention=(1,), heads=2, patch=4)
 
 
@@ -168,11 +157,24 @@ def test_a_condition_of_a_kind_that_a_network_does_not_take_raises_an_error() ->
         build_backbone(EGNNConfig(), channels=2, dims=3, conditions={"label": 3, "mel": Aligned(6)})
 
 
-def test_what_is_not_given_is_filled_alone_or_with_all_along_an_axis() -> None:
-    value = torch.tensor([[1.0, torch.nan], [3.0, 4.0]])
-    numbers, there = filled(value)
-    assert numbers.tolist() == [[1, 0], [3, 4]]
-    assert there.tolist() == [[True, False], [True, True]]
-    numbers, there = filled(value, -1)
-    assert numbers.tolist() == [[0, 0], [3, 4]]
-    assert there.tolist() == [[False], [True]]
+def test_a_vector_enters_linearly_so_zero_and_not_given_are_one_thing() -> None:
+    torch.manual_seed(0)
+    embed = ConditionEmbedding({"pose": Vector(3)}, 8)
+    like = torch.zeros(2, 8)
+    for value in (torch.zeros(2, 3), torch.full((2, 3), NAN)):
+        assert torch.equal(embed({"pose": value}, like), like)
+    assert torch.equal(embed(None, like), like)
+    a, b = torch.randn(2, 2, 3)
+    torch.testing.assert_close(
+        embed({"pose": a + 2 * b}, like), embed({"pose": a}, like) + 2 * embed({"pose": b}, like)
+    )
+
+
+def test_a_network_of_augmented_data_has_one_internal_condition_more() -> None:
+    shape = {"channels": 3, "dims": 2}
+    made = [build_backbone(UNetConfig(channels=8), conditions={}, **shape, augment=n) for n in (0, 5)]
+    plain, augmented = (network.state_dict() for network in made)
+    (name,) = augmented.keys() - plain.keys()
+    assert augmented[name].shape[-1] == 5
+    with pytest.raises(ValueError, match="reserved"):
+        build_backbone(UNetConfig(channels=8), channels=3, dims=2, conditions={AUGMENT: Vector(5)})

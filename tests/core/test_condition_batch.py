@@ -89,6 +89,7 @@ def test_blanks_of_kinds_declared_as_integers() -> None:
 def test_names_listed_together_form_one_dropout_group() -> None:
     assert dropout_groups(["b", "a", "d", "c"], {"d", "a"}) == [("a", "d"), ("b",), ("c",)]
     assert dropout_groups(["a"], ()) == [("a",)]
+    assert dropout_groups(["a", "_augment"], {"_augment"}) == [("a",)]
 
 
 CONFIG = UNetConfig(channels=16, mult=(1, 2), strides=(2,), blocks=1, attention=(1,), heads=2, patch=4)

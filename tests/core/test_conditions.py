@@ -15,6 +15,7 @@ from polydiff.core.conditions import (
     Kind,
     Number,
     Tokens,
+    Vector,
     absent,
     as_kinds,
     as_words,
@@ -27,6 +28,7 @@ N = 3
 VALUES: dict[Kind, Tensor] = {
     Classes(4): torch.tensor([0, 3, -1]),
     Number(): torch.tensor([0.5, -2.0, math.nan]),
+    Vector(4): torch.randn(N, 4),
     Tokens(5): torch.randn(N, 2, 5),
     Aligned(6, every=4): torch.randn(N, 6, 3),
 }
@@ -79,8 +81,9 @@ def test_a_whole_number_declares_classes_and_zero_declares_a_number() -> None:
 
 
 def test_kinds_have_descriptions() -> None:
-    words = [kind.words for kind in (Classes(3), Number(), Tokens(512), Aligned(80, 256))]
-    assert words == ["3 classes", "number", "embedding of width 512", "signal of 80 channels, one value for 256"]
+    words = [kind.words for kind in (Classes(3), Number(), Vector(9), Tokens(512), Aligned(80, 256))]
+    expected = ["3 classes", "number", "vector of 9 numbers", "embedding of width 512"]
+    assert words == [*expected, "signal of 80 channels, one value for 256"]
 
 
 def test_only_kinds_with_array_values_take_arrays() -> None:
@@ -94,7 +97,7 @@ def test_only_kinds_with_array_values_take_arrays() -> None:
 
 
 def test_only_values_that_can_be_text_are_selected() -> None:
-    kinds = {"label": Classes(4), "tempo": Number(), "text": Tokens(5), "mel": Aligned(6, 4)}
+    kinds = {"label": Classes(4), "tempo": Number(), "pose": Vector(4), "text": Tokens(5), "mel": Aligned(6, 4)}
     cond = dict(zip(kinds, VALUES.values(), strict=True))
     assert with_words(cond, kinds) == {"label": cond["label"], "tempo": cond["tempo"]}
     assert with_words({"mel": cond["mel"]}, kinds) is with_words(None, kinds) is None

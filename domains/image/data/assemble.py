@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from polydiff.domains.image.data.files import Facts
 from polydiff.domains.image.data.layout import Layout, layout_of
 from polydiff.domains.image.data.listing import Listing
 from polydiff.domains.image.data.source import Source, Split
+from polydiff.domains.image.data.store import Store
 from polydiff.support.errors import UserError
 
 WIDTH = 6
@@ -32,7 +32,7 @@ Layouts = Callable[[Path, Sequence[str], ImageData, Mapping[str, str]], Layout]
 
 
 def assemble(
-    read: Mapping[str, Read],
+    store: Store,
     listing: Listing,
     data: ImageData,
     quarantine: Quarantine,
@@ -42,7 +42,7 @@ def assemble(
     """Return the data set of images that are decoded.
 
     Arguments:
-        read: Name -> image and facts.
+        store: The images.
         listing: Columns and stated splits of the images, by name.
         data: Configuration.
         quarantine: What was found and excluded before; receives the rest.
@@ -53,42 +53,44 @@ def assemble(
         UserError: Too many images are excluded, a split is empty, or a condition cannot be measured.
     """
     assert data.path is not None
-    columns = with_captions({name: listing.columns[name] for name in read}, data, quarantine)
+    columns = with_captions({name: listing.columns[name] for name in store.entries}, data, quarantine)
     types, arrays = types_of(columns, data, quarantine)
     quarantine.check()
     if quarantine.reasons:
         warnings.warn(f"{quarantine.text()}\nThey are excluded.", stacklevel=3)
-    read = {name: read[name] for name in columns if name not in quarantine.reasons}
+    read = {name: store.entries[name] for name in columns if name not in quarantine.reasons}
     labels = {name: str(columns[name][LABEL]) for name in read if LABEL in columns[name]}
     layout = layouts(data.path, list(read), data, labels)
-    used = {name: image for name, (image, _) in read.items() if name not in layout.left_out}
+    used = {name: entry.digest for name, entry in read.items() if name not in layout.left_out}
     sides = split(used, layout, listing.stated, data, quarantine)
-    report(quarantine, layout, {name: facts for name, (_, facts) in read.items()}, beside)
+    report(quarantine, layout, {name: entry.facts for name, entry in read.items()}, beside)
 
     def part(side: str) -> Split:
         members = [name for name in used if sides[name] == side]
-        images = [used[name] for name in members]
+        images: Sequence[Tensor] | Tensor = store.select(members)
         labels = torch.tensor([layout.label(name) for name in members])
         values = [values_of(columns[name], types) for name in members]
-        return Split(torch.stack(images) if data.crop == "centre" else images, labels, data.side, members, values)
+        if isinstance(images, list) and data.crop == "centre":
+            images = torch.stack(images)
+        return Split(images, labels, data.side, members, values)
 
     splits = {side: part(side) for side in (TRAIN, TEST)}
     values = [row for one in splits.values() for row in one.values]
     weights = [1] * len(splits[TRAIN]) + [0] * len(splits[TEST])
     fields = measure_fields(values, weights, types, arrays, data.text)
-    facts = {name: read[name][1] for name in used if sides[name]}
+    facts = {name: read[name].facts for name in used if sides[name]}
     return Source(layout.names, splits, fields=fields, quarantine=quarantine, facts=facts)
 
 
 def split(
-    used: dict[str, Tensor], layout: Layout, stated: Mapping[str, str], data: ImageData, quarantine: Quarantine
+    used: dict[str, bytes], layout: Layout, stated: Mapping[str, str], data: ImageData, quarantine: Quarantine
 ) -> dict[str, str]:
     """Return name -> "train", "test", or "" for an image that is left out, and record the numbers.
 
     Images with the same pixels are in one split, whatever their names and formats.
 
     Arguments:
-        used: Name -> image.
+        used: Name -> digest of the image.
         layout: Splits and classes by folders.
         stated: Name -> split by a table, which precedes the folder.
         data: Gives `merge`, `test_share` and `rules`.
@@ -98,7 +100,7 @@ def split(
         UserError: A split is empty.
     """
     names = list(used)
-    contents = [digest(image) if data.rules > 1 else None for image in used.values()]
+    contents = [content if data.rules > 1 else None for content in used.values()]
     keys = joined(names, contents)
     sides_stated = ["" if data.merge else stated.get(name) or layout.stated(name) for name in names]
     classes = [layout.names[i] if (i := layout.label(name)) >= 0 else "" for name in names] if layout.names else None
@@ -111,11 +113,6 @@ def split(
         warnings.warn(text, stacklevel=2)
     note_copies(quarantine, contents, sides, "pixels")
     return dict(zip(names, sides, strict=True))
-
-
-def digest(image: Tensor) -> bytes:
-    """Return a digest of the shape and the pixels of an image (C, H, W)."""
-    return hashlib.blake2b(f"{tuple(image.shape)}".encode() + image.numpy().tobytes()).digest()
 
 
 def report(quarantine: Quarantine, layout: Layout, facts: dict[str, Facts], beside: str) -> None:

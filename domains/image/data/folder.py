@@ -1,22 +1,24 @@
 """Images from a folder of files, read by Pillow.
 
-Every file is decoded once (`files`) and kept in memory. A file that cannot be read is excluded with its reason. If more
-than one in twenty is excluded, the run stops. Files of other kinds are counted as ignored.
+Every file is decoded once (`files`) and kept in memory, or, beyond a stated size, on disk (`store`). A file that cannot
+be read is excluded with its reason. If more than one in twenty is excluded, the run stops. Files of other kinds are
+counted as ignored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+
+from torch import Tensor
 
 from polydiff.contract.data.places import Place
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data.assemble import Read, assemble
-from polydiff.domains.image.data.files import EARLIER, KINDS, SUFFIXES, load
+from polydiff.domains.image.data.files import EARLIER, KINDS, SUFFIXES, Facts, load
 from polydiff.domains.image.data.listing import list_images
 from polydiff.domains.image.data.source import Source, centre
-from polydiff.support.progress import counted
+from polydiff.domains.image.data.store import Decoded, Store, decode, decode_in_memory, digest
 
 BESIDE = "metadata.jsonl, .csv and .tsv, and a.txt with words and a.json beside a.png"
 """Captions and tables that are read."""
@@ -28,8 +30,8 @@ def folder(data: ImageData) -> Source:
     quarantine = Quarantine(str(data.path), "images")
     suffixes = SUFFIXES if data.rules > 1 else suffixes_of(EARLIER)
     listing = list_images(data.path, quarantine, suffixes, described=data.rules > 1)
-    read = read_all(listing.places, data, quarantine)
-    return assemble(read, listing, data, quarantine, beside=BESIDE)
+    store = read_all(listing.places, data, quarantine)
+    return assemble(store, listing, data, quarantine, beside=BESIDE)
 
 
 def suffixes_of(kinds: dict[str, tuple[str, ...]]) -> frozenset[str]:
@@ -37,8 +39,8 @@ def suffixes_of(kinds: dict[str, tuple[str, ...]]) -> frozenset[str]:
     return frozenset(suffix for suffixes in kinds.values() for suffix in suffixes)
 
 
-def read_all(places: Mapping[str, Place], data: ImageData, quarantine: Quarantine) -> dict[str, Read]:
-    """Return name -> image, uint8 (C, H, W), and facts of all readable files.
+def read_all(places: Mapping[str, Place], data: ImageData, quarantine: Quarantine) -> Store:
+    """Return all images whose files can be read, in memory or on disk.
 
     Arguments:
         places: Name -> place of the file's bytes.
@@ -46,39 +48,38 @@ def read_all(places: Mapping[str, Place], data: ImageData, quarantine: Quarantin
         quarantine: Records the other files with reasons.
 
     Raises:
-        UserError: Too many files cannot be read (`Quarantine.check`).
+        UserError: Too many files cannot be read (`Quarantine.check`), or the disk cannot hold the decoded images.
     """
     formats = tuple(KINDS if data.rules > 1 else EARLIER)
-    return decode_all(places, lambda name: load(places[name], data.side, data.planes, formats), data, quarantine)
+    settings = {"side": data.side, "planes": data.planes, "crop": data.crop, "formats": formats}
+    store = decode(places, lambda place: cropped(*load(place, data.side, data.planes, formats), data), settings)
+    return without_excluded(store, quarantine)
 
 
-def decode_all(
-    names: Collection[str], decode: Callable[[str], Read], data: ImageData, quarantine: Quarantine
-) -> dict[str, Read]:
-    """Return name -> image and facts of all images that can be decoded, in several threads.
+def decode_all(names: Collection[str], read: Callable[[str], Read], data: ImageData, quarantine: Quarantine) -> Store:
+    """Return all images that can be decoded, in memory.
 
     Arguments:
         names: Names of the images.
-        decode: Returns the image of a name with the shorter side `data.side`, and its facts, or raises any error.
+        read: Returns the image of a name with the shorter side `data.side`, and its facts, or raises any error.
         data: Gives side and crop; with crop=centre only the middle square is kept.
         quarantine: Records the other images with reasons.
 
     Raises:
         UserError: Too many images cannot be decoded (`Quarantine.check`).
     """
+    return without_excluded(decode_in_memory(list(names), lambda name: cropped(*read(name), data)), quarantine)
 
-    def attempt(name: str) -> Read | str:
-        try:
-            image, facts = decode(name)
-        except Exception as error:  # noqa: BLE001 - a decoder may fail in any way; the file is listed with its reason
-            return f"{type(error).__name__}: {error}"
-        return (centre(image, data.side) if data.crop == "centre" else image), facts
 
-    with ThreadPoolExecutor(thread_name_prefix="polydiff-images") as pool:
-        images = counted("images read", len(names), pool.map(attempt, names))
-        results = dict(zip(names, images, strict=True))
-    for name, result in results.items():
-        if isinstance(result, str):
-            quarantine.exclude(name, result)
+def cropped(image: Tensor, facts: Facts, data: ImageData) -> Decoded:
+    """Return an image as it is stored: with crop=centre the middle square alone."""
+    image = centre(image, data.side).clone() if data.crop == "centre" else image  # a view would keep the whole
+    return Decoded(image, facts, digest(image))
+
+
+def without_excluded(store: Store, quarantine: Quarantine) -> Store:
+    """Return stored images after the others are excluded with reasons; raise UserError if they are too many."""
+    for name, reason in store.reasons.items():
+        quarantine.exclude(name, reason)
     quarantine.check()
-    return {name: result for name, result in results.items() if not isinstance(result, str)}
+    return store

@@ -1,6 +1,6 @@
 """Where images come from: handwritten digits, scenes of shapes, or a folder of files.
 
-Files are kept in memory, one byte a number."""
+Decoded images take one byte a number, in memory or on disk (`store`)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from polydiff.contract.fields import Field
 from polydiff.core.streams import permutation
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data.files import Facts
+
+PART = 2**26
+"""Numbers of the images that are handled at a time where all might exceed the memory."""
 
 
 @runtime_checkable
@@ -54,6 +57,12 @@ class Split:
         if isinstance(self.images, Stacks):
             return self.images.stacked(indices)
         return torch.stack([centre(self.images[i], self.size) for i in indices])
+
+    def parts(self, indices: Sequence[int]) -> Iterator[Tensor]:
+        """Yield the middle squares of these images, uint8 (B, C, S, S), a few at a time, to limit memory."""
+        size = max(1, PART // (self.images[0].shape[0] * self.size**2))
+        for start in range(0, len(indices), size):
+            yield self.centred(indices[start : start + size])
 
     def spread(self, n: int) -> list[int]:
         """Return up to n indices, spread evenly."""

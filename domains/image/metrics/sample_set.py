@@ -54,9 +54,10 @@ class Reference:
         judge = Judge.of(train, test, len(source.names)) if source.names else None
         features = judge.features if judge else filter_features(channels)
         searched = train.spread(REFERENCE) if source.unlimited else range(len(train))
-        pixels = thumbnails(train.centred(searched))
-        near = copy_threshold(nearest(thumbnails(test.centred(range(len(test)))), pixels))
-        known = features(train.centred(train.spread(REFERENCE)))
+        pixels = torch.cat([thumbnails(part) for part in train.parts(searched)])
+        held_out = torch.cat([thumbnails(part) for part in test.parts(range(len(test)))])
+        near = copy_threshold(nearest(held_out, pixels))
+        known = torch.cat([features(part) for part in train.parts(train.spread(REFERENCE))])
         return cls(judge, features, len(test), known, pixels, near)
 
 

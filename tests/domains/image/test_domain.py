@@ -14,7 +14,8 @@ from polydiff.config.merge import resolve
 from polydiff.contract.domain import Samples
 from polydiff.core.streams import streams
 from polydiff.domains.image import SPEC
-from polydiff.domains.image.domain import Image
+from polydiff.domains.image.data.source import Split
+from polydiff.domains.image.domain import MEASURED, Image, few
 from polydiff.support.errors import UserError
 from polydiff.testing.domain import check_domain
 
@@ -103,3 +104,10 @@ def test_presets_make_configurations(preset: str) -> None:
 def test_the_domain_keeps_its_promises() -> None:
     found = check_domain("image")
     assert not [check for check in found if not check.passed], found
+
+
+@pytest.mark.parametrize(("side", "n"), [(8, 10_000), (64, 10_000), (256, 682), (4096, 64)])
+def test_statistics_of_large_images_are_measured_on_fewer_of_them(side: int, n: int) -> None:
+    one = torch.zeros(3, 1, 1, dtype=torch.uint8).expand(3, side, side)
+    indices = few(Split([one] * 20_000, torch.full((20_000,), -1), side), MEASURED)
+    assert len(indices) == len(set(indices)) == n

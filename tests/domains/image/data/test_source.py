@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from polydiff.core.streams import stream, streams
 from polydiff.domains.image.config import ImageData
+from polydiff.domains.image.data import source as source_module
 from polydiff.domains.image.data.source import Split, augment, digits, stratified_split
 
 
@@ -70,3 +71,13 @@ def test_a_digest_depends_on_every_image_and_label() -> None:
     changed[2, 0, 3, 3] = 1
     assert Split(changed, labels, 4).digest() != digest
     assert Split(images, torch.tensor([0, 1, 1]), 4).digest() != digest
+
+
+def test_parts_are_all_images_in_order_and_each_part_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = digits().splits["test"]
+    monkeypatch.setattr(source_module, "PART", 64 * 7 + 63)
+    parts = list(split.parts(range(3, 30)))
+    assert [len(part) for part in parts] == [7, 7, 7, 6]
+    assert torch.equal(torch.cat(parts), split.centred(range(3, 30)))
+    monkeypatch.setattr(source_module, "PART", 1)
+    assert [len(part) for part in split.parts([4, 2])] == [1, 1]

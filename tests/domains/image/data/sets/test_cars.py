@@ -74,7 +74,7 @@ def test_of_nested_copies_one_is_read(tmp_path: Path) -> None:
 def test_rows_without_a_picture_and_damaged_pictures_are_excluded(tmp_path: Path) -> None:
     path = layouts.cars(tmp_path / "c")
     (path / "cars_train" / "00003.jpg").write_bytes(b"torn")
-    with pytest.warns(UserWarning, match=r"cars_train/00003.jpg: UnidentifiedImageError"):
+    with pytest.warns(UserWarning, match=r"cars_train/00003.jpg: OSError: its beginning is that of no image"):
         source = opened(path)
     assert source.quarantine
     assert (source.quarantine.found, source.quarantine.used) == (36, 35)
