@@ -1,33 +1,17 @@
 """Linear measurements of a state, and the solver of linear systems, each sample by itself.
 
-Symbols: A operator, A* its adjoint, y measurement, K a symmetric positive operator, B batch size.
+Symbols: y measurement, K a symmetric positive operator, B batch size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from polydiff.core.space import Space, State, sqnorm
+from polydiff.core.space import Measurement, Space, State, sqnorm
 from polydiff.gaussian.guidance.method import divide
-
-
-@dataclass(frozen=True, eq=False)
-class Measurement:
-    """y = A x_0 + noise: a linear operator given by two functions.
-
-    Arguments:
-        forward: A, from states to measurements.
-        adjoint: A*, from measurements to states: <A x, y> = <x, A* y>.
-        space: Space of the measurements, for each sample's sums and norm.
-    """
-
-    forward: Callable[[State], Tensor]
-    adjoint: Callable[[Tensor], State]
-    space: Space
 
 
 def masked(mask: Tensor, space: Space) -> Measurement:

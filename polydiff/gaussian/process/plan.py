@@ -16,6 +16,7 @@ from polydiff.core.process import Draw, Known, Trained
 from polydiff.core.space import State
 from polydiff.core.streams import streams
 from polydiff.gaussian.control.replacement import inpaint, inpainting
+from polydiff.gaussian.control.solver import Solver
 from polydiff.gaussian.denoise import Denoise
 from polydiff.gaussian.guidance.guided import Guided, calls
 from polydiff.gaussian.guidance.method import Method
@@ -42,12 +43,14 @@ class GaussianPlan:
         how: Sampler, steps, guidance and their options.
         levels: Falling noise levels, from that of the first state to 0.
         rows: The sampler's steps on these levels.
+        solver: Conditions draws on a measurement; None: the plan is not for that.
     """
 
     model: Trained
     how: SampleConfig
     levels: Sequence[float]
     rows: Sequence[PlanRow]
+    solver: Solver | None = None
 
     def evaluations(self, guided: bool) -> int | None:
         """Return the number of network evaluations a sample, with those of weak estimates; None if it varies."""
@@ -94,6 +97,8 @@ class GaussianPlan:
             weak = None if guide is None else self.denoiser(guide, draw)
             interval = self.how.guidance_interval
             denoiser = Guided(denoiser, self.method(), weak, draw.weak, interval, draw.joined)
+        if draw.observed is not None and self.solver is not None:
+            denoiser = self.solver.around(denoiser, *draw.observed, self.rows)
         return SelfConditioned(denoiser) if self.model.config.backbone.self_condition else denoiser
 
     def denoiser(self, model: Trained, draw: Draw) -> Denoise:

@@ -1,0 +1,81 @@
+"""The methods for linear inverse problems by name: Pi-GDM, moment matching and diffusion posterior sampling.
+
+Symbols: y measurement, C covariance of x_0 given x, J Jacobian of the denoiser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from polydiff.core.space import Measurement
+from polydiff.gaussian.control.dps import PosteriorSampling
+from polydiff.gaussian.control.linear_inverse import Measured
+from polydiff.gaussian.denoise import Denoise
+from polydiff.gaussian.guidance.first_order_steps import first_order
+from polydiff.gaussian.sampling.plan import Plan
+from polydiff.support.errors import unknown
+
+SOLVERS: Mapping[str, Mapping[str, Any]] = {
+    "pigdm": {},
+    "moments": {},
+    "dps": {"sampler": "ddpm", "steps": 200},
+}
+"""Name of a method -> keys of the section `sample` with the defaults that it needs. DPS takes one step of fixed size
+along a gradient for each step of a first-order sampler, so that it needs many of them."""
+ITERATIONS = {"pigdm": 50, "moments": 5}
+"""Largest numbers of iterations of the linear solver. An iteration of "moments" is a backward pass, and the Jacobian of
+a network is only nearly symmetric, so that further iterations cost time and gain nothing."""
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A method that conditions samples on a linear measurement.
+
+    Arguments:
+        method: "pigdm", `Measured` with an isotropic C; "moments", `Measured` with C = s^2 J; "dps",
+            `PosteriorSampling`.
+        iterations: Largest number of iterations of the linear solver, for the first two; None: that of `ITERATIONS`.
+        zeta: Size of the gradient step, for "dps"; None: 1.
+
+    Raises:
+        UserError: There is no such method.
+        ValueError: An option is out of range, or is one of another method.
+    """
+
+    method: str
+    iterations: int | None = None
+    zeta: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in SOLVERS:
+            raise unknown("method", self.method, SOLVERS)
+        if self.iterations is not None and (self.method == "dps" or self.iterations < 1):
+            raise ValueError("iterations must be at least 1, and only pigdm and moments have them.")
+        if self.zeta is not None and (self.method != "dps" or not 0 < self.zeta < float("inf")):
+            raise ValueError("zeta must be a finite number above 0, and only dps has it.")
+
+    def check(self, rows: Plan) -> None:
+        """Raise ValueError if the sampler of a plan does not suit the method."""
+        if self.method == "dps":
+            first_order(rows, "DPS")
+
+    def around(self, denoise: Denoise, measurement: Measurement, y: Tensor, noise: float, rows: Plan) -> Denoise:
+        """Return the denoiser of states given a measurement.
+
+        Arguments:
+            denoise: The denoiser without it, differentiable in x.
+            measurement: A, A* and the space of y.
+            y: The measurements.
+            noise: Standard deviation of the noise of each element of y.
+            rows: The plan that the samples are drawn with.
+        """
+        if self.method == "dps":
+            steps = first_order(rows, "DPS")
+            return PosteriorSampling(denoise, measurement.forward, y, measurement.space, steps, self.zeta or 1.0)
+        covariance = "isotropic" if self.method == "pigdm" else "jacobian"
+        iterations = self.iterations or ITERATIONS[self.method]
+        return Measured(denoise, measurement, y, noise, covariance, iterations)  # type: ignore[arg-type]
