@@ -137,13 +137,8 @@ def solve(words: Sequence[str]) -> int:
 
     n = len(given.numbers)
     facts = {"measurement": args.measurement, "noise": args.noise}
-    metadata = {
-        **facts,
-        "seed": args.seed,
-        "method": args.how,
-        **{k: v for k, v in options.items() if v},
-        "asked": cond,
-    }
+    chosen = {name: value for name, value in options.items() if value is not None}
+    metadata = {**facts, "seed": args.seed, "method": args.how, **chosen, "asked": cond}
     metadata |= request.how.model_dump(mode="json", exclude={"batch_size"})
     folder = write_pairs(args, model, "solved", pairs(), (n, n), {**given.metadata(), **facts}, metadata)
     if kept:
@@ -172,7 +167,7 @@ def read_solve(words: Sequence[str]) -> argparse.Namespace:
         "--how", metavar="METHOD", default="pigdm", help="pigdm (default), moments or dps: docs/control.md"
     )
     parser.add_argument("--iterations", metavar="I", type=positive, help="pigdm, moments: iterations of the solver")
-    parser.add_argument("--zeta", metavar="Z", type=float, help="dps: size of the gradient step; default: 1")
+    parser.add_argument("--zeta", metavar="Z", type=float, help="dps: size of the gradient step; default: 0.3")
     return parser.read(words)
 
 

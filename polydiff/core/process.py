@@ -95,7 +95,7 @@ class Draw:
         init: Clean states (R, ...) to start from, after noise is added, for a plan of `Varies`; None: start from the
             prior.
         known: The known part of the states, for a plan of `Inpaints`; None: nothing is known.
-        observed: A measurement of the states, for a plan of `Solves`; None: nothing is measured.
+        observed: A measurement of the states, for a plan of `Solves`; None: none.
     """
 
     space: Space
@@ -230,14 +230,11 @@ class Inpaints(Protocol):
 
 
 class Solves(Protocol):
-    """A process that can sample states of which a linear measurement is given.
-
-    Attributes:
-        solvers: Name of each method -> keys of the section `sample` that it needs, with their defaults.
-    """
+    """A process that can sample states of which a linear measurement is given."""
 
     @property
-    def solvers(self) -> Mapping[str, Mapping[str, Any]]: ...
+    def solvers(self) -> Mapping[str, Mapping[str, Any]]:
+        """Name of each method -> keys of the section `sample` that it needs, with their defaults."""
 
     def solving(self, model: Trained, how: SampleConfig, solver: str, options: Mapping[str, Any]) -> Plan:
         """Return a plan for draws with `observed`.
@@ -246,7 +243,7 @@ class Solves(Protocol):
             model: The network to sample with.
             how: Sampler, steps, guidance and their options.
             solver: Name of the method, one of `solvers`.
-            options: Options of the method.
+            options: Its options.
         """
 
 

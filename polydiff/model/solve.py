@@ -56,7 +56,7 @@ def solve(
             from black to white, or full scale of a sound.
         how: Method: "pigdm", "moments" or "dps" (docs/control.md).
         iterations: Largest number of iterations of the linear solver of pigdm and moments; None: the method's own.
-        zeta: Size of the gradient step of dps; None: 1.
+        zeta: Size of the gradient step of dps; None: 0.3.
         seed: Of everything random.
         first: Number of the first example; its noise follows from the seed and this, not from the batch.
         cond: Requested conditions, as in `Model.sample`; those of the given examples are not used.

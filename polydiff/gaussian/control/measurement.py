@@ -28,7 +28,8 @@ def conjugate_gradient(
 ) -> Tensor:
     """Return z with K z = b and least norm, in b's shape, by conjugate gradients (Hestenes & Stiefel, 1952).
 
-    Each sample has its own step sizes and its own end, so it does not depend on its batch.
+    Each sample has its own step sizes and its own end, so it does not depend on its batch. A sample ends, too, where K
+    is found not to be positive, as the Jacobian of a network may not be (Steihaug, 1983).
     https://doi.org/10.6028/jres.049.044
 
     Arguments:
@@ -41,14 +42,17 @@ def conjugate_gradient(
     z, r, p = torch.zeros_like(b), b, b
     square = sqnorm(space, r)
     done = (100 * torch.finfo(b.dtype).eps) ** 2 * (square if scale is None else scale)
+    active = square > done
     for _ in range(iterations):
-        active = square > done
         if not bool(active.any()):
             break
         Kp = K(p)
-        step = torch.where(active, divide(square, space.sum(p * Kp), otherwise=0.0), 0)
+        curvature = space.sum(p * Kp)
+        active = active & (curvature > 0)
+        step = torch.where(active, divide(square, curvature, otherwise=0.0), 0)
         z = z + space.expand(step) * p
         r = r - space.expand(step) * Kp
         before, square = square, torch.where(active, sqnorm(space, r), square)
         p = torch.where(space.expand(active), r + space.expand(divide(square, before, otherwise=0.0)) * p, p)
+        active = active & (square > done)
     return z

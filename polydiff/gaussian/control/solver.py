@@ -26,9 +26,15 @@ SOLVERS: Mapping[str, Mapping[str, Any]] = {
 }
 """Name of a method -> keys of the section `sample` with the defaults that it needs. DPS takes one step of fixed size
 along a gradient for each step of a first-order sampler, so that it needs many of them."""
-ITERATIONS = {"pigdm": 50, "moments": 5}
-"""Largest numbers of iterations of the linear solver. An iteration of "moments" is a backward pass, and the Jacobian of
-a network is only nearly symmetric, so that further iterations cost time and gain nothing."""
+ITERATIONS = {"pigdm": 50, "moments": 1}
+"""Largest numbers of iterations of the linear solver. "moments" needs more for an exact covariance. That of a network
+is not: its Jacobian is not symmetric and, at high noise levels, far off, so that each further iteration made digits
+worse. One is a step along the residual, whose length the Jacobian gives."""
+
+
+ZETA = 0.3
+"""Size of the gradient step of "dps": with 1, what is measured of a Gaussian varies 8 to 30 times as much as it should,
+because a step of fixed size jumps to and fro around the measurement; with 0.3 at most 3 times."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Solver:
         method: "pigdm", `Measured` with an isotropic C; "moments", `Measured` with C = s^2 J; "dps",
             `PosteriorSampling`.
         iterations: Largest number of iterations of the linear solver, for the first two; None: that of `ITERATIONS`.
-        zeta: Size of the gradient step, for "dps"; None: 1.
+        zeta: Size of the gradient step, for "dps"; None: `ZETA`.
 
     Raises:
         UserError: There is no such method.
@@ -58,6 +64,14 @@ class Solver:
         if self.zeta is not None and (self.method != "dps" or not 0 < self.zeta < float("inf")):
             raise ValueError("zeta must be a finite number above 0, and only dps has it.")
 
+    @property
+    def advice(self) -> str:
+        """What to try if samples explode."""
+        if self.method == "dps":
+            return "Use a smaller zeta or more steps."
+        few = "1 iteration" if self.method == "moments" and (self.iterations or 1) > 1 else "the sampler ddim"
+        return f"Use {few}, more noise in the measurement, or another method."
+
     def check(self, rows: Plan) -> None:
         """Raise ValueError if the sampler of a plan does not suit the method."""
         if self.method == "dps":
@@ -75,7 +89,7 @@ class Solver:
         """
         if self.method == "dps":
             steps = first_order(rows, "DPS")
-            return PosteriorSampling(denoise, measurement.forward, y, measurement.space, steps, self.zeta or 1.0)
+            return PosteriorSampling(denoise, measurement.forward, y, measurement.space, steps, self.zeta or ZETA)
         covariance = "isotropic" if self.method == "pigdm" else "jacobian"
         iterations = self.iterations or ITERATIONS[self.method]
         return Measured(denoise, measurement, y, noise, covariance, iterations)  # type: ignore[arg-type]
