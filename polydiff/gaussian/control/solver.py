@@ -59,10 +59,11 @@ class Solver:
     def __post_init__(self) -> None:
         if self.method not in SOLVERS:
             raise unknown("method", self.method, SOLVERS)
-        if self.iterations is not None and (self.method == "dps" or self.iterations < 1):
-            raise ValueError("iterations must be at least 1, and only pigdm and moments have them.")
-        if self.zeta is not None and (self.method != "dps" or not 0 < self.zeta < float("inf")):
-            raise ValueError("zeta must be a finite number above 0, and only dps has it.")
+        for name, value, own in (("iterations", self.iterations, ITERATIONS), ("zeta", self.zeta, ("dps",))):
+            if value is not None and self.method not in own:
+                raise ValueError(f"{self.method} has no {name}, an option of {' and '.join(own)}.")
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"{name} must be finite and above 0, not {value}.")
 
     @property
     def advice(self) -> str:
