@@ -72,7 +72,7 @@ def measurement(text: str, given: Batch, codec: Standardise, data: ImageData) ->
         case "gap":
             return kept_places(x, ~region(value, x.shape[2], x.shape[3]), unit, text)
         case _:
-            return kept_places(x, ~read_mask(Path(value), [], data), unit, text)
+            return kept_places(x, ~read_mask(Path(value), [], data, "mask="), unit, text)
 
 
 def grey(x: State, codec: Standardise, unit: float) -> Measurement:

@@ -103,7 +103,7 @@ def test_conjugate_gradients_solve_and_stop_sample_by_sample() -> None:
 
 
 def test_a_sample_whose_operator_is_not_positive_ends_there() -> None:
-    """As the Jacobian of a network may not be: a step along a direction of negative curvature would be long and wrong."""
+    """As the Jacobian of a network may not be: a step along negative curvature would be long and wrong."""
     space = Euclidean(2, (2,), dtype=torch.float64)
     b = torch.ones(2, 2, dtype=torch.float64)
     K = torch.tensor([[1.0, -1.001], [1.0, 2.0]], dtype=torch.float64)
