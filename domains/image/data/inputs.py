@@ -82,8 +82,7 @@ def read_mask(path: Path, files: Sequence[Path], data: ImageData, option: str = 
             )
     if not files and own != (side, side):
         raise UserError(
-            f"{option}{path} has {own[0]} x {own[1]} pixels, but the {'held-out' if option == '--mask ' else 'measured'} "
-            f"images have {side} x {side}. Resize it."
+            f"{option}{path} has {own[0]} x {own[1]} pixels, but the model's images have {side} x {side}. Resize it."
         )
     return centre(read_file(path, side, 1), side)[0] >= HALF
 

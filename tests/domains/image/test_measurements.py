@@ -82,7 +82,7 @@ def test_a_mask_marks_the_pixels_that_are_not_measured(tmp_path: Path) -> None:
     _, by_corners = measured("gap=5,2:9,4")
     assert_close(by_file.forward(batch.x), by_corners.forward(batch.x))
     Image.fromarray(drawn[:6]).save(tmp_path / "small.png")
-    with pytest.raises(UserError, match="^mask=.* but the measured images have 12 x 12"):
+    with pytest.raises(UserError, match=r"^mask=.* but the model's images have 12 x 12"):
         measured(f"mask={tmp_path / 'small.png'}")
     with pytest.raises(UserError, match="There is no file"):
         measured(f"mask={tmp_path / 'none.png'}")

@@ -146,3 +146,9 @@ def test_a_method_has_a_name_and_dps_a_first_order_sampler() -> None:
         Solver(name).check(SAMPLERS["ddpm"](levels))
     with pytest.raises(ValueError, match="first-order"):
         Solver("dps").check(SAMPLERS["heun"](levels))
+
+
+def test_the_advice_fits_the_method() -> None:
+    assert "1 iteration" in Solver("moments", iterations=9).advice
+    assert "1 iteration" not in Solver("moments").advice
+    assert "smaller zeta" in Solver("dps").advice
