@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from polydiff.model.edit import vary as vary
     from polydiff.model.model import Model as Model
     from polydiff.model.model import load as load
+    from polydiff.model.solve import solve as solve
     from polydiff.report.page import write_report as write_report
     from polydiff.support.errors import UserError as UserError
     from polydiff.training.data import batches as batches
@@ -106,6 +107,7 @@ _HOMES = {
         "Model",
         "load",
     ),
+    "model.solve": ("solve",),
     "report.page": ("write_report",),
     "support.errors": ("UserError",),
     "training.data": ("batches",),

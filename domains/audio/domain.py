@@ -21,7 +21,7 @@ from polydiff.contract.fields import to_json
 from polydiff.contract.sections import Config
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import Condition, Conditions
-from polydiff.core.space import Batch, Space, State
+from polydiff.core.space import Batch, Measurement, Space, State
 from polydiff.core.units import Units
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig
@@ -29,6 +29,7 @@ from polydiff.domains.audio.data.clips import Clips
 from polydiff.domains.audio.data.folder import Folder
 from polydiff.domains.audio.data.inputs import region
 from polydiff.domains.audio.data_conditions import SoundConditions
+from polydiff.domains.audio.measurements import examples_for, measurement
 from polydiff.domains.audio.metrics.evaluation import Evaluation
 from polydiff.domains.audio.metrics.pairs import pair_metrics
 from polydiff.domains.audio.output.show import show
@@ -141,6 +142,14 @@ class Audio:
     def region(self, text: str, given: Batch) -> Tensor:
         """Return the mask (T,) of the samples in BEGIN:END, in seconds (`polydiff.contract.abilities.HasRegions`)."""
         return region(text, self.data.sample_rate, given.x.shape[-1])
+
+    @property
+    def measurements(self) -> Sequence[str]:
+        return examples_for(self.data)
+
+    def measurement(self, text: str, given: Batch) -> Measurement:
+        """Return a measurement of sounds (`polydiff.contract.abilities.HasMeasurements`)."""
+        return measurement(text, given, self.codec, self.data.sample_rate)
 
     def forget(self, x: State, mask: Tensor, space: Space) -> State:
         """Return states without information on the masked samples (`abilities.Forgets`)."""

@@ -20,12 +20,12 @@ from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Samples, conditions_of
-from polydiff.contract.fields import Field, Labels, from_json, to_json
+from polydiff.contract.fields import Field, Labels, to_json
 from polydiff.contract.sections import Config
 from polydiff.contract.tasks import Enlarge, block_means
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import LOW, Condition, Conditions
-from polydiff.core.space import Batch, Euclidean, Space, State
+from polydiff.core.space import Batch, Euclidean, Measurement, Space, State
 from polydiff.core.units import Units
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageConfig
@@ -34,11 +34,12 @@ from polydiff.domains.image.data.inspect import facts_of
 from polydiff.domains.image.data.listing import TEXT
 from polydiff.domains.image.data.source import Source, Split, open_source
 from polydiff.domains.image.data.warp import NUMBERS, training_images
+from polydiff.domains.image.measurements import examples_for, measurement
 from polydiff.domains.image.metrics.pairs import pair_metrics
 from polydiff.domains.image.metrics.sample_set import Reference, judge_metrics, set_metrics
 from polydiff.domains.image.shapes.judge import caption_metrics
 from polydiff.domains.image.show import show, to_pillow
-from polydiff.domains.image.statistics import ImageStatistics
+from polydiff.domains.image.statistics import ImageStatistics, fields_in
 from polydiff.domains.image.tasks import open_task
 from polydiff.metrics.principal import principal_std
 from polydiff.metrics.results import Confusion, Metric
@@ -193,6 +194,14 @@ class Image:
         """Return the mask of a picture's white pixels (`polydiff.contract.abilities.ReadsMasks`)."""
         return read_mask(path, files, self.data)
 
+    @property
+    def measurements(self) -> Sequence[str]:
+        return examples_for(self.data)
+
+    def measurement(self, text: str, given: Batch) -> Measurement:
+        """Return a measurement of images (`polydiff.contract.abilities.HasMeasurements`)."""
+        return measurement(text, given, self.codec, self.data)
+
     def space(self, n: int) -> Euclidean:
         """Return the space of n images."""
         return Euclidean(n, (self.data.planes, self.data.side, self.data.side))
@@ -285,11 +294,3 @@ class Image:
     def describe(self, cond: Condition) -> list[dict[str, Any]]:
         described = self.data_conditions.describe({n: v for n, v in cond.items() if n in self.data_conditions.fields})
         return described or [{} for _ in next(iter(cond.values()))]
-
-
-def fields_in(statistics: Mapping[str, Any]) -> dict[str, Field]:
-    """Return the fields in a run's statistics; older runs store only the classes, in keys of their own."""
-    if "conditions" in statistics:
-        return from_json(statistics["conditions"])
-    label = Labels(tuple(statistics["names"]), tuple(statistics["counts"]))
-    return {LABEL: label} if label.names else {}

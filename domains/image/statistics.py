@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from polydiff.contract import fields
+from polydiff.contract.data.columns import LABEL
 from polydiff.contract.data.statistics import Count, FieldStatistics, Statistics, check_classes
 
 Unit = Annotated[float, Field(ge=-1, le=1)]
@@ -31,3 +34,11 @@ class ImageStatistics(Statistics):
             raise ValueError("conditions is missing")
         check_classes(self.names, self.counts)
         return self
+
+
+def fields_in(statistics: Mapping[str, Any]) -> dict[str, fields.Field]:
+    """Return the fields in a run's statistics; older runs store only the classes, in keys of their own."""
+    if "conditions" in statistics:
+        return fields.from_json(statistics["conditions"])
+    label = fields.Labels(tuple(statistics["names"]), tuple(statistics["counts"]))
+    return {LABEL: label} if label.names else {}

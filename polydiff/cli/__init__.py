@@ -24,6 +24,7 @@ VERBS = {
     "interpolate": ("polydiff.cli.edit:interpolate", "interpolate between two examples"),
     "upsample": ("polydiff.cli.restore:upsample", "raise the sampling rate of audio or the size of images"),
     "vocode": ("polydiff.cli.restore:vocode", "generate audio from mel spectrograms"),
+    "solve": ("polydiff.cli.restore:solve", "generate examples of which a linear measurement is given"),
     "eval": ("polydiff.cli.judge:evaluate", "evaluate a run's samples against real data and noise"),
     "report": ("polydiff.cli.judge:report", "write a run's report.html again"),
     "data": ("polydiff.cli.data:data", "check data before training, or prepare a data set"),

@@ -1,21 +1,26 @@
-"""The verbs of restoration, by models trained for it: `upsample` and `vocode`."""
+"""The verbs of restoration: `upsample` and `vocode` by models trained for it, `solve` by any model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from polydiff.cli.inputs import Given, given_parser, write_pairs
 from polydiff.cli.options import check_free, plan_options
-from polydiff.cli.parsing import Parser, read_conditions
+from polydiff.cli.parsing import Parser, positive, read_conditions
+from polydiff.cli.tables import comparison_table
 from polydiff.support.errors import UserError
+from polydiff.support.files import json_number, write_atomic
 
 if TYPE_CHECKING:
     import argparse
 
+    from polydiff.contract.domain import Samples
     from polydiff.contract.sections import Config
     from polydiff.core.space import Batch
+    from polydiff.metrics.results import Metric
     from polydiff.model.model import Model
 
 
@@ -99,3 +104,91 @@ def run_restoration(verb: str, name: str, parser: Parser, words: Sequence[str]) 
     n = len(given.numbers)
     print(write_pairs(args, model, name, pairs, (n, n), given.metadata(), metadata))
     return 0
+
+
+def solve(words: Sequence[str]) -> int:
+    """Run `polydiff solve` and return its exit code."""
+    args = read_solve(words)
+    check_free(args.output)
+    cond = read_conditions(args.cond)
+    from polydiff.contract.domain import Samples
+    from polydiff.model.model import Model
+    from polydiff.model.restore import to_samples
+    from polydiff.model.solve import check_noise, compared, measurement_of, simple_estimate, solve, solving
+
+    model = Model.load(args.run, weights=args.weights, ema=args.ema)
+    options = {"iterations": args.iterations, "zeta": args.zeta}
+    request = solving(model, args.how, options, plan_options(args))
+    check_noise(args.noise)
+    given = Given(model, args, lambda batch: measurement_of(model, args.measurement, batch))
+    how = {"noise": args.noise, "seed": args.seed}
+    kept: list[tuple[Samples, Samples, Samples]] = []
+
+    def pairs() -> Iterator[tuple[Samples, Samples]]:
+        for first, batch in given.parts(request.batch_size):
+            simple = simple_estimate(model, batch, args.measurement, first=first, **how)
+            made = solve(
+                model, batch, args.measurement, how=args.how, first=first, cond=cond, **options, **how,
+                **plan_options(args),
+            )  # fmt: skip
+            if not given.files:
+                kept.append((made, simple, to_samples(model, batch.x, batch, None)))
+            yield simple, made
+
+    n = len(given.numbers)
+    facts = {"measurement": args.measurement, "noise": args.noise}
+    chosen = {name: value for name, value in options.items() if value is not None}
+    metadata = {**facts, "seed": args.seed, "method": args.how, **chosen, "asked": cond}
+    metadata |= request.how.model_dump(mode="json", exclude={"batch_size"})
+    folder = write_pairs(args, model, "solved", pairs(), (n, n), {**given.metadata(), **facts}, metadata)
+    if kept:
+        method = measurement_of(model, args.measurement, given.take([given.numbers[0]])).method
+        made, simple, truth = (Samples.join(list(part)) for part in zip(*kept, strict=True))
+        judged = compared(model, made, simple, truth)
+        facts |= {"method": args.how, "n": n, "first": given.numbers[0], "seed": args.seed, "simple": method}
+        write_comparison(folder, facts, judged)
+    print(folder)
+    return 0
+
+
+def read_solve(words: Sequence[str]) -> argparse.Namespace:
+    """Return the options of `polydiff solve`."""
+    parser = given_parser("solve", "Generate examples that agree with a linear measurement of given ones.", "solved")
+    parser.add_argument(
+        "--given", dest="measurement", metavar="MEASUREMENT", required=True,
+        help="what is known of each example: images grey, blur=1.5 (pixels), mean=4 (blocks), gap=2,2:6,6, "
+        "mask=FILE; audio low=2000 (Hz), mean=4, mono, gap=0.2:0.3 (seconds)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--noise", metavar="S", type=float, default=0.0,
+        help="standard deviation of noise that is added to the measurement, where 1 is white or full scale; default: 0",
+    )  # fmt: skip
+    parser.add_argument(
+        "--how", metavar="METHOD", default="pigdm", help="pigdm (default), moments or dps: docs/control.md"
+    )
+    parser.add_argument("--iterations", metavar="I", type=positive, help="pigdm, moments: iterations of the solver")
+    parser.add_argument("--zeta", metavar="Z", type=float, help="dps: size of the gradient step; default: 0.3")
+    return parser.read(words)
+
+
+def write_comparison(folder: Path, facts: dict[str, Any], judged: dict[str, dict[str, Metric]]) -> None:
+    """Print the distances of solutions and of the simple method to the true examples, and write metrics.json.
+
+    Arguments:
+        folder: Folder of the results.
+        facts: The measurement, the number of examples, the seed and the simple method.
+        judged: Metrics of "value" and "baseline"; {} if the domain has none.
+    """
+    if not judged:
+        return
+    rows = {
+        name: {
+            **{column: json_number(judged[column][name].value) for column in judged},
+            "unit": metric.unit,
+            "better": metric.better,
+            "meaning": metric.meaning,
+        }
+        for name, metric in judged["value"].items()
+    }
+    write_atomic(folder / "metrics.json", json.dumps({**facts, "metrics": rows}, indent=1))
+    comparison_table(facts, rows)

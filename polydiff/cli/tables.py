@@ -93,6 +93,26 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
     table(("how to read", ""), [*((name, row["meaning"]) for name, row in metrics.items()), *legend])
 
 
+def comparison_table(facts: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print the distances of solutions, and of a simple method's estimates, to the true examples.
+
+    Arguments:
+        facts: The measurement, its noise, the method, the number of examples, the first one and the seed.
+        metrics: Name -> "value", "baseline" and what the metric means.
+    """
+    print(
+        f"{facts['n']} held-out examples from number {facts['first']} on, measured by {facts['measurement']} with "
+        f"noise {facts['noise']:g}; {facts['method']}, seed {facts['seed']}\n"
+    )
+    parts = {"value": "solved", "baseline": "simple"}
+    rows = [
+        (name, *(narrow(row[part], None) for part in parts), row["unit"], row["better"])
+        for name, row in metrics.items()
+    ]
+    table(("metric", *parts.values(), "unit", "better"), rows, right=list(parts.values()))
+    print(f"\nThe simple method is {facts['simple']}.\n")
+
+
 def versions_line(result: Mapping[str, Any]) -> str:
     """Return the package versions of an evaluation, on one line."""
     return ", ".join(f"{name} {version}" for name, version in result["environment"]["versions"].items())

@@ -6,7 +6,6 @@ HasUnits)` returns whether it has one. The check evaluates no property, because 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from polydiff.contract.domain import Domain, Samples
 from polydiff.core.units import Units
 from polydiff.metrics.results import Confusion, Measured, Metric
-from polydiff.support.errors import UserError, attempt, nearest
 from polydiff.support.protocols import provides
 
 if TYPE_CHECKING:
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from polydiff.contract.data.quarantine import Quarantine
     from polydiff.contract.sections import Config
     from polydiff.contract.tasks import Task
-    from polydiff.core.space import Batch, Space, State
+    from polydiff.core.space import Batch, Measurement, Space, State
 
 
 class HasUnits(Protocol):
@@ -114,6 +112,28 @@ class ReadsMasks(Protocol):
 
         Raises:
             UserError: The file cannot be read as a mask, or does not have the size of the examples.
+        """
+
+
+class HasMeasurements(Protocol):
+    """A domain with linear measurements of its states, for `polydiff solve RUN FILE --given TEXT`.
+
+    Attributes:
+        measurements: One text for each kind of measurement, such as "blur=1.5", that suits examples of training.
+    """
+
+    @property
+    def measurements(self) -> Sequence[str]: ...
+
+    def measurement(self, text: str, given: Batch) -> Measurement:
+        """Return a measurement of clean states (B, ...): the operator, its adjoint and the space of what it gives.
+
+        Arguments:
+            text: Name of the measurement, with its value if it has one.
+            given: The clean states.
+
+        Raises:
+            UserError: The text names no measurement, or one that the states do not allow.
         """
 
 
@@ -265,35 +285,3 @@ class Converts(Protocol):
 
     def converters(self) -> Mapping[str, Callable[[Sequence[Any]], Any]]:
         """Return name -> function of N examples, such as "numpy" -> one that returns an array (N, ...)."""
-
-
-def convert(domain: Domain, name: str, kind: str, samples: Samples) -> Any:
-    """Return samples as objects of another library.
-
-    Arguments:
-        domain: Converts them.
-        name: Its name, for messages.
-        kind: Name of the conversion, such as "pil".
-        samples: What to convert.
-
-    Raises:
-        UserError: The domain has no such conversion.
-    """
-    if not provides(domain, Converts):
-        raise UserError(
-            f"The domain {name} converts samples to no other form. `samples.examples` holds them in its own form; a "
-            "domain adds conversions with a method `converters` (docs/domains.md)."
-        )
-    converters = domain.converters()
-    if kind not in converters:
-        near = nearest(kind, converters)
-        raise UserError(
-            f"The domain {name} converts samples to {', '.join(sorted(converters))}, not to {kind}."
-            f"{f' Did you mean {near!r}?' if near else ''} `samples.save(folder)` writes them as files."
-        )
-    found = attempt(f"Conversion to {kind}", lambda: converters[kind](samples.examples))
-    if isinstance(found, list) and (missing := sum(one is None for one in found)):
-        warnings.warn(
-            f"Conversion to {kind}: {missing} of {len(found)} samples cannot be converted; they are None.", stacklevel=4
-        )
-    return found

@@ -160,7 +160,7 @@ class Samples:
         Raises:
             UserError: The domain has no such conversion (the message lists those it has), or no model made the samples.
         """
-        from polydiff.contract.abilities import convert
+        from polydiff.contract.conversion import convert
 
         origin = self.known_origin("converted")
         return convert(origin.domain, str(origin.facts.get("domain", "of these samples")), kind, self)

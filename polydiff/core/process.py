@@ -5,16 +5,16 @@ noise level, no schedule and no sampler. It builds a network and an objective (`
 plans the sampling once a request (`Generates.plan`), and runs this plan once a batch (`Plan.run`). A state is a tensor
 (R, ...) or a mapping of parts, as the process and its spaces agree.
 
-Optional abilities have protocols of their own: `Generates`, `Varies`, `Inpaints`, `Interpolates`, `TriesSampler` and
-`polydiff.core.likelihood.Bounds`. To add a process, write an object with the methods of `Process` and of the abilities
-that it has, and register it in `PROCESSES`.
+Optional abilities have protocols of their own: `Generates`, `Varies`, `Inpaints`, `Solves`, `Interpolates`,
+`TriesSampler` and `polydiff.core.likelihood.Bounds`. To add a process, write an object with the methods of `Process`
+and of the abilities that it has, and register it in `PROCESSES`.
 
 Symbols: B number of samples, R rows of a state (`polydiff.core.space`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # a configuration is shown without torch
     from polydiff.contract.sections import Config, SampleConfig
     from polydiff.core.conditions import Condition
     from polydiff.core.objective import Objective
-    from polydiff.core.space import Batch, Space, State
+    from polydiff.core.space import Batch, Measurement, Space, State
 
 
 class Trained(Protocol):
@@ -70,6 +70,14 @@ class Known(NamedTuple):
     mask: Tensor
 
 
+class Observed(NamedTuple):
+    """A linear measurement of clean states, its values y, and the standard deviation of the noise in them."""
+
+    measurement: Measurement
+    y: Tensor
+    noise: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Draw:
     """One batch of samples to draw, on the device of the network.
@@ -87,6 +95,7 @@ class Draw:
         init: Clean states (R, ...) to start from, after noise is added, for a plan of `Varies`; None: start from the
             prior.
         known: The known part of the states, for a plan of `Inpaints`; None: nothing is known.
+        observed: A measurement of the states, for a plan of `Solves`; None: none.
     """
 
     space: Space
@@ -99,6 +108,7 @@ class Draw:
     compile: bool = False
     init: State | None = None
     known: Known | None = None
+    observed: Observed | None = None
 
 
 class Plan(Protocol):
@@ -216,6 +226,24 @@ class Inpaints(Protocol):
             how: Sampler, steps, guidance and their options.
             jump: Number of steps in each segment of the plan.
             resample: How often each segment is run; 1: no segment is repeated.
+        """
+
+
+class Solves(Protocol):
+    """A process that can sample states of which a linear measurement is given."""
+
+    @property
+    def solvers(self) -> Mapping[str, Mapping[str, Any]]:
+        """Name of each method -> keys of the section `sample` that it needs, with their defaults."""
+
+    def solving(self, model: Trained, how: SampleConfig, solver: str, options: Mapping[str, Any]) -> Plan:
+        """Return a plan for draws with `observed`.
+
+        Arguments:
+            model: The network to sample with.
+            how: Sampler, steps, guidance and their options.
+            solver: Name of the method, one of `solvers`.
+            options: Its options.
         """
 
 

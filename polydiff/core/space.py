@@ -18,7 +18,7 @@ Symbols: B number of samples, R rows of a state, x state, eps noise, P projector
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -205,6 +205,35 @@ def normal(
     for row, generator in zip(draws, generators, strict=True):
         row.normal_(generator=generator)
     return draws.to(device)
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """y = A x_0 + noise: a linear operator on clean states, given by two functions.
+
+    Arguments:
+        forward: A, from states (R, ...) to measurements.
+        adjoint: A*, from measurements to states: <A x, y> = <x, A* y>.
+        space: Space of the measurements, for each sample's sums, norm and noise.
+        unit: What 1 in the user's scale is in measurements; `polydiff.solve` states noise in that scale.
+        simple: Estimate of the states from measurements by a simple method; None: the adjoint.
+        method: Description of the simple method.
+    """
+
+    forward: Callable[[State], Tensor]
+    adjoint: Callable[[Tensor], State]
+    space: Space
+    unit: float = 1.0
+    simple: Callable[[Tensor], State] | None = None
+    method: str = "the adjoint of the measurement"
+
+    def estimate(self, y: Tensor) -> State:
+        """Return the simple estimate of the states (R, ...) from measurements."""
+        return (self.simple or self.adjoint)(y)
+
+    def to(self, device: Device) -> Measurement:
+        """Return the same measurement, with its space on another device."""
+        return replace(self, space=self.space.to(device))
 
 
 class Batch(NamedTuple):

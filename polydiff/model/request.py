@@ -16,7 +16,7 @@ from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.sections import SampleConfig
 from polydiff.core.condition_batch import condition_to, same_conditions, withhold
 from polydiff.core.conditions import Condition
-from polydiff.core.process import Draw, Known, Plan, generating
+from polydiff.core.process import Draw, Known, Observed, Plan, generating
 from polydiff.core.space import Space, State, state_to
 from polydiff.core.streams import streams
 from polydiff.model.batches import WINDOW, Memory, windows
@@ -149,6 +149,7 @@ class Request:
         compile: bool | None = None,
         init: State | None = None,
         known: Known | None = None,
+        observed: Observed | None = None,
     ) -> State:
         """Return the sampled states of one batch, before decoding.
 
@@ -160,6 +161,7 @@ class Request:
             compile: Whether the compiled network computes them; None: as in the section.
             init: Clean states to begin from, if the plan is for that.
             known: The part of the states that is known, if the plan is for that.
+            observed: A measurement of the states, if the plan is for that.
         """
         model, device = self.model, self.model.device
         cond = condition_to(cond, device)
@@ -175,6 +177,9 @@ class Request:
             compile=self.how.compile if compile is None else compile,
             init=None if init is None else state_to(init, device),
             known=None if known is None else Known(*(state_to(part, device) for part in known)),
+            observed=None
+            if observed is None
+            else Observed(observed.measurement.to(device), observed.y.to(device), observed.noise),
         )
         return self.plan.run(draw, self.guide)
 

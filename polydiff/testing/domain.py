@@ -14,12 +14,12 @@ from typing import Any
 import torch
 
 from polydiff.config.merge import resolve
-from polydiff.contract.abilities import HasUnits
+from polydiff.contract.abilities import HasMeasurements, HasUnits
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain, conditions_of
 from polydiff.contract.sections import Config
 from polydiff.core.conditions import Condition
-from polydiff.core.space import sqnorm
+from polydiff.core.space import Batch, Measurement, sqnorm
 from polydiff.core.streams import streams
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
@@ -32,6 +32,9 @@ from polydiff.testing.subject import Subject
 from polydiff.training.data import batches
 from polydiff.training.loop import fit
 from polydiff.training.steps import begin
+
+ADJOINT = 1e-5
+"""Largest difference of <A x, y> and <x, A* y>, relative to |A x| |y|."""
 
 
 def check_domain(domain: str | Config, examples: int = 16) -> list[Check]:
@@ -194,10 +197,54 @@ def check_units(subject: Subject) -> str:
     return f"bins, densities in {name}" if bool(low.isnan().any()) else "bins"
 
 
+def check_measurements(subject: Subject) -> str:
+    """Check that each measurement, if the domain has any, is linear and fits its adjoint: <A x, y> = <x, A* y>."""
+    domain, batch = subject.domain, subject.batch
+    if not provides(domain, HasMeasurements):
+        return "the domain has no measurements"
+    texts = list(domain.measurements)
+    hold(bool(texts), "measurements is empty: give one text for each kind of measurement.")
+    for text in texts:
+        check_measurement(domain.measurement(text, batch), batch, text)
+    try:
+        domain.measurement("no such measurement", batch)
+    except UserError:
+        return ", ".join(texts)
+    raise AssertionError("An unknown measurement does not raise a UserError.")
+
+
+def check_measurement(operator: Measurement, batch: Batch, text: str) -> None:
+    """Check one measurement of a batch, sample by sample, in float64.
+
+    Arguments:
+        operator: The measurement.
+        batch: The states that it is of, which give the space.
+        text: Its name, for messages.
+    """
+    n, space = batch.space.batch, batch.space
+    u, v = (space.noise(streams(seed, "measured", range(n))).double() for seed in (0, 1))
+    y = operator.space.noise(streams(2, "measured", range(n))).double()
+    measured = operator.forward(u)
+    hold(measured.shape == y.shape, f"{text} gives {tuple(measured.shape)}, its space has {tuple(y.shape)}.")
+    lifted = operator.adjoint(y)
+    hold(lifted.shape == u.shape, f"The adjoint of {text} gives {tuple(lifted.shape)} for {tuple(u.shape)}.")
+    both = operator.forward(u + 2 * v) - operator.forward(2 * v)
+    size = sqnorm(operator.space, measured)
+    hold((sqnorm(operator.space, both - measured) <= 1e-10 * size).all(), f"{text} is not linear.")
+    gap = operator.space.sum(measured * y) - space.sum(u * space.project(lifted))
+    bound = ADJOINT * (size * sqnorm(operator.space, y)).sqrt()
+    hold((gap.abs() <= bound).all(), f"The adjoint of {text} is wrong: <A x, y> and <x, A* y> differ.")
+    hold(operator.unit > 0, f"unit of {text} is {operator.unit}.")
+    estimate = operator.estimate(operator.forward(batch.x))
+    hold(estimate.shape == batch.x.shape, f"The simple estimate of {text} has the shape {tuple(estimate.shape)}.")
+    hold(torch.isfinite(estimate).all(), f"The simple estimate of {text} is not finite.")
+
+
 CHECKS: dict[str, Callable[[Subject], str]] = {
     "batches": check_batches,
     "variance": check_variance,
     "units": check_units,
+    "measurements": check_measurements,
     "space": check_space_of,
     "backbone": check_backbone_of,
     "blank": check_blank,

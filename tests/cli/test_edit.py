@@ -184,7 +184,7 @@ def test_a_mask_that_does_not_fit_is_an_error(
             [image, str(picture), "--mask", str(mask)],
             f"{mask} has 32 x 64 pixels, but {picture} has 64 x 32.",
         ),
-        ([image, "--mask", str(mask)], "the held-out images have 8 x 8. Resize it."),
+        ([image, "--mask", str(mask)], "the model's images have 8 x 8. Resize it."),
         ([image, str(picture), "--mask", str(text)], f"{text} cannot be read as an image"),
         ([image, str(picture), "--mask", str(tmp_path / "none.png")], "There is no file"),
         ([image, str(picture), "--mask", str(black)], "All parts are kept, so there is nothing to generate."),

@@ -53,6 +53,7 @@ def test_the_commands_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.Mon
         *["train"] * 3,
         "sample",
         "sample",
+        "solve",
         "eval",
         "resume",
         "resume",
@@ -102,6 +103,8 @@ def test_the_pages_of_guidance_and_control_run(page: str, tmp_path: Path, monkey
 
     monkeypatch.chdir(tmp_path)
     assert main(["train", "--domain", "image", "-o", "runs/image-001", *FEW[:-1], "0"]) == 0
+    if "audio-001" in (ROOT / page).read_text():
+        assert main(["train", "--domain", "audio", "-o", "runs/audio-001", *FEW[:-1], "0"]) == 0
     scope: dict[str, Any] = {}
     with GUIDANCE.temporary():
         for code in blocks(page, "python"):

@@ -10,8 +10,7 @@ from oracles import dense, euclidean, packed
 from torch import Tensor
 
 from polydiff.core.conditions import Condition
-from polydiff.core.space import Euclidean, Space, State
-from polydiff.gaussian.control.measurement import Measurement
+from polydiff.core.space import Euclidean, Measurement, Space, State
 from polydiff.gaussian.schedule.base import Schedule
 from polydiff.gaussian.schedule.closed_forms import EDM
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from fake_plugins import install_ring
 
 from polydiff.config.merge import resolve
-from polydiff.testing.domain import check_domain
+from polydiff.core.space import Batch, Euclidean, Measurement
+from polydiff.testing.domain import check_domain, check_measurement
 
 
 def test_a_correct_domain_passes_every_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install_ring(tmp_path, monkeypatch)
     found = check_domain("ring")
     assert [check for check in found if not check.passed] == []
-    assert len(found) == 14
+    assert len(found) == 15
     assert all(check.detail for check in found)
 
 
@@ -48,3 +52,28 @@ def test_an_unknown_domain_fails_at_the_first_check(tmp_path: Path, monkeypatch:
     (found,) = check_domain("rign")
     assert not found.passed
     assert "Did you mean 'ring'?" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({}, ""),
+        ({"forward": lambda x: x[:, :2] ** 2}, "is not linear"),
+        ({"forward": lambda x: x[:, :2] + 1e-3}, "is not linear"),
+        ({"forward": lambda x: x[:, :1]}, r"gives \(2, 1\), its space has \(2, 2\)"),
+        ({"adjoint": lambda y: 1.001 * torch.nn.functional.pad(y, (0, 2))}, "The adjoint of part is wrong"),
+        ({"adjoint": lambda y: y}, "The adjoint of part gives"),
+        ({"simple": lambda y: y}, "The simple estimate of part has the shape"),
+        ({"unit": 0.0}, "unit of part is 0"),
+    ],
+)
+def test_a_wrong_measurement_is_found(change: dict[str, Any], sentence: str) -> None:
+    """The operator takes the first two of four numbers."""
+    space = Euclidean(2, (4,))
+    right = Measurement(lambda x: x[:, :2], lambda y: torch.nn.functional.pad(y, (0, 2)), Euclidean(2, (2,)))
+    batch = Batch(torch.ones(2, 4), space)
+    if not change:
+        check_measurement(right, batch, "part")
+        return
+    with pytest.raises(AssertionError, match=sentence):
+        check_measurement(replace(right, **change), batch, "part")

@@ -60,13 +60,14 @@ def read_whole(paths: Sequence[Path], data: ImageData) -> Tensor:
     return torch.stack(images)
 
 
-def read_mask(path: Path, files: Sequence[Path], data: ImageData) -> Tensor:
+def read_mask(path: Path, files: Sequence[Path], data: ImageData, option: str = "--mask ") -> Tensor:
     """Return where a picture is white, or transparent, booleans (S, S), resized and cut as the examples are.
 
     Arguments:
         path: The picture; pixels from half of full brightness on are white.
         files: Files of the examples, whose size it has unless it has the model's; [] for held-out examples.
         data: Gives the size S of the model's images.
+        option: What stands before the path on the command line.
 
     Raises:
         UserError: The picture cannot be read, or has another size.
@@ -76,12 +77,12 @@ def read_mask(path: Path, files: Sequence[Path], data: ImageData) -> Tensor:
     for file in files if own != (side, side) else []:
         if (size := upright_size(file)) != own:
             raise UserError(
-                f"--mask {path} has {own[0]} x {own[1]} pixels, but {file} has {size[0]} x {size[1]}. A mask has the "
+                f"{option}{path} has {own[0]} x {own[1]} pixels, but {file} has {size[0]} x {size[1]}. A mask has the "
                 f"size of the files, or that of the model's images, {side} x {side}."
             )
     if not files and own != (side, side):
         raise UserError(
-            f"--mask {path} has {own[0]} x {own[1]} pixels, but the held-out images have {side} x {side}. Resize it."
+            f"{option}{path} has {own[0]} x {own[1]} pixels, but the model's images have {side} x {side}. Resize it."
         )
     return centre(read_file(path, side, 1), side)[0] >= HALF
 

@@ -8,6 +8,7 @@ ODE, and gives the noise level at which an edit starts (`strength_level`).
 `Known`, `Measured` and `PosteriorSampling` wrap a denoiser.
 """
 
+from polydiff.core.space import Measurement as Measurement
 from polydiff.gaussian.control.dps import PosteriorSampling as PosteriorSampling
 from polydiff.gaussian.control.invert import decode as decode
 from polydiff.gaussian.control.invert import encode as encode
@@ -17,7 +18,6 @@ from polydiff.gaussian.control.invert import strength_level as strength_level
 from polydiff.gaussian.control.known import Known as Known
 from polydiff.gaussian.control.known import known_part as known_part
 from polydiff.gaussian.control.linear_inverse import Measured as Measured
-from polydiff.gaussian.control.measurement import Measurement as Measurement
 from polydiff.gaussian.control.measurement import conjugate_gradient as conjugate_gradient
 from polydiff.gaussian.control.measurement import masked as masked
 from polydiff.gaussian.control.replacement import inpaint as inpaint

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from polydiff.core.conditions import Condition
 from polydiff.core.entry import check_states
-from polydiff.core.space import Space, State
-from polydiff.gaussian.control.measurement import Measurement, conjugate_gradient
+from polydiff.core.space import Measurement, Space, State
+from polydiff.gaussian.control.measurement import conjugate_gradient
 from polydiff.gaussian.gradients import gradients, plain, plain_condition, variable
 from polydiff.gaussian.wrapper import Wrapper
 

@@ -1,33 +1,17 @@
 """Linear measurements of a state, and the solver of linear systems, each sample by itself.
 
-Symbols: A operator, A* its adjoint, y measurement, K a symmetric positive operator, B batch size.
+Symbols: y measurement, K a symmetric positive operator, B batch size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from polydiff.core.space import Space, State, sqnorm
+from polydiff.core.space import Measurement, Space, State, sqnorm
 from polydiff.gaussian.guidance.method import divide
-
-
-@dataclass(frozen=True, eq=False)
-class Measurement:
-    """y = A x_0 + noise: a linear operator given by two functions.
-
-    Arguments:
-        forward: A, from states to measurements.
-        adjoint: A*, from measurements to states: <A x, y> = <x, A* y>.
-        space: Space of the measurements, for each sample's sums and norm.
-    """
-
-    forward: Callable[[State], Tensor]
-    adjoint: Callable[[Tensor], State]
-    space: Space
 
 
 def masked(mask: Tensor, space: Space) -> Measurement:
@@ -44,7 +28,8 @@ def conjugate_gradient(
 ) -> Tensor:
     """Return z with K z = b and least norm, in b's shape, by conjugate gradients (Hestenes & Stiefel, 1952).
 
-    Each sample has its own step sizes and its own end, so it does not depend on its batch.
+    Each sample has its own step sizes and its own end, so it does not depend on its batch. A sample ends, too, where K
+    is found not to be positive, as the Jacobian of a network may not be (Steihaug, 1983).
     https://doi.org/10.6028/jres.049.044
 
     Arguments:
@@ -57,14 +42,17 @@ def conjugate_gradient(
     z, r, p = torch.zeros_like(b), b, b
     square = sqnorm(space, r)
     done = (100 * torch.finfo(b.dtype).eps) ** 2 * (square if scale is None else scale)
+    active = square > done
     for _ in range(iterations):
-        active = square > done
         if not bool(active.any()):
             break
         Kp = K(p)
-        step = torch.where(active, divide(square, space.sum(p * Kp), otherwise=0.0), 0)
+        curvature = space.sum(p * Kp)
+        active = active & (curvature > 0)
+        step = torch.where(active, divide(square, curvature, otherwise=0.0), 0)
         z = z + space.expand(step) * p
         r = r - space.expand(step) * Kp
         before, square = square, torch.where(active, sqnorm(space, r), square)
         p = torch.where(space.expand(active), r + space.expand(divide(square, before, otherwise=0.0)) * p, p)
+        active = active & (square > done)
     return z

@@ -16,6 +16,7 @@ from polydiff.core.process import Draw, Known, Trained
 from polydiff.core.space import State
 from polydiff.core.streams import streams
 from polydiff.gaussian.control.replacement import inpaint, inpainting
+from polydiff.gaussian.control.solver import Solver
 from polydiff.gaussian.denoise import Denoise
 from polydiff.gaussian.guidance.guided import Guided, calls
 from polydiff.gaussian.guidance.method import Method
@@ -32,6 +33,9 @@ from polydiff.support.errors import UserError
 if TYPE_CHECKING:
     from polydiff.contract.sections import SampleConfig
 
+ADVICE = "Use more steps, less guidance, or the sampler ddim."
+"""What to try if samples explode."""
+
 
 @dataclass(frozen=True)
 class GaussianPlan:
@@ -42,12 +46,14 @@ class GaussianPlan:
         how: Sampler, steps, guidance and their options.
         levels: Falling noise levels, from that of the first state to 0.
         rows: The sampler's steps on these levels.
+        solver: Conditions draws on a measurement; None: the plan is not for that.
     """
 
     model: Trained
     how: SampleConfig
     levels: Sequence[float]
     rows: Sequence[PlanRow]
+    solver: Solver | None = None
 
     def evaluations(self, guided: bool) -> int | None:
         """Return the number of network evaluations a sample, with those of weak estimates; None if it varies."""
@@ -62,7 +68,8 @@ class GaussianPlan:
         # one context around all steps, so that autocast keeps the bf16 copies of weights between them
         with torch.autocast(self.model.device.type, enabled=False):
             x = last(self.steps(draw, guide)) if draw.known is None else self.inpainted(draw, draw.known, guide)
-            return checked(x, self.model, self.how, draw, lambda: self.steps(draw, guide))
+            advice = ADVICE if self.solver is None else self.solver.advice
+            return checked(x, self.model, self.how, draw, lambda: self.steps(draw, guide), advice)
 
     def inpainted(self, draw: Draw, known: Known, guide: Trained | None) -> State:
         """Return states, (R, ...), whose known part is as given, to rounding."""
@@ -94,6 +101,8 @@ class GaussianPlan:
             weak = None if guide is None else self.denoiser(guide, draw)
             interval = self.how.guidance_interval
             denoiser = Guided(denoiser, self.method(), weak, draw.weak, interval, draw.joined)
+        if draw.observed is not None and self.solver is not None:
+            denoiser = self.solver.around(denoiser, *draw.observed, self.rows)
         return SelfConditioned(denoiser) if self.model.config.backbone.self_condition else denoiser
 
     def denoiser(self, model: Trained, draw: Draw) -> Denoise:
@@ -146,7 +155,12 @@ def last(steps: Iterator[Step]) -> State:
 
 
 def checked(
-    x: State, model: Trained, how: SampleConfig, draw: Draw, again: Callable[[], Iterator[Step]] | None = None
+    x: State,
+    model: Trained,
+    how: SampleConfig,
+    draw: Draw,
+    again: Callable[[], Iterator[Step]] | None = None,
+    advice: str = ADVICE,
 ) -> State:
     """Return states unchanged; raise UserError if they are not finite or far too large.
 
@@ -159,6 +173,7 @@ def checked(
         how: Sampler, steps and guidance, for the message.
         draw: Their space and their indices.
         again: Repeats the run, step by step; None: the message does not say where the run went wrong.
+        advice: Last sentence of the message.
     """
     if within_limit(x, 0.0, model.denoiser.sigma_data):
         return x
@@ -166,5 +181,5 @@ def checked(
     place = "" if again is None else describe_failure(again(), draw.space, draw.indices, model.denoiser)
     raise UserError(
         f"Samples of step {model.step} {what} (sampler {how.sampler}, {how.steps} steps, guidance {how.guidance:g})"
-        f"{place}. Use more steps, less guidance, or the sampler ddim."
+        f"{place}. {advice}"
     )

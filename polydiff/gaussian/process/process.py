@@ -18,6 +18,7 @@ from polydiff.core.space import Batch, Euclidean, Space, State
 from polydiff.core.streams import streams
 from polydiff.gaussian.control.invert import interpolate, strength_level
 from polydiff.gaussian.control.replacement import repaint
+from polydiff.gaussian.control.solver import SOLVERS, Solver
 from polydiff.gaussian.denoise import Denoiser
 from polydiff.gaussian.likelihood.terms import decoder_level
 from polydiff.gaussian.objective.base import build_objective, own_samplers
@@ -91,6 +92,15 @@ class GaussianProcess:
         plan, data = plan_of(model, how), model.denoiser.sigma_data
         rows = attempt("inpaint", lambda: repaint(plan.levels, how.sampler, jump, resample, data, **how.options))
         return replace(plan, rows=rows)
+
+    @property
+    def solvers(self) -> Mapping[str, Mapping[str, Any]]:
+        return SOLVERS
+
+    def solving(self, model: Trained, how: SampleConfig, solver: str, options: Mapping[str, Any]) -> GaussianPlan:
+        plan, method = plan_of(model, how), attempt(f"how={solver}", lambda: Solver(solver, **options))
+        attempt(f"how={solver}", lambda: method.check(plan.rows))
+        return replace(plan, solver=method)
 
     def between(
         self,

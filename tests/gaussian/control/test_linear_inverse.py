@@ -100,3 +100,13 @@ def test_conjugate_gradients_solve_and_stop_sample_by_sample() -> None:
     both = Euclidean(2, (5,), dtype=torch.float64)
     beside = conjugate_gradient(lambda v: (v[..., None] * torch.stack([K[0], K[1]]).mT).sum(-2), b[:2], both)
     assert torch.equal(beside[:1], alone)
+
+
+def test_a_sample_whose_operator_is_not_positive_ends_there() -> None:
+    """As the Jacobian of a network may not be: a step along negative curvature would be long and wrong."""
+    space = Euclidean(2, (2,), dtype=torch.float64)
+    b = torch.ones(2, 2, dtype=torch.float64)
+    K = torch.tensor([[1.0, -1.001], [1.0, 2.0]], dtype=torch.float64)
+    z = conjugate_gradient(lambda v: K * v, b, space)
+    assert torch.equal(z[0], torch.zeros(2, dtype=torch.float64))
+    assert_close(z[1], b[1] / K[1])

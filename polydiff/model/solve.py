@@ -1,0 +1,177 @@
+"""Linear inverse problems with any trained model: examples of which a measurement is given.
+
+    given = read(model, ["photo.png"])
+    solve(model, given, "mean=4", noise=0.02)
+
+An example is measured first, as a test on known examples does. `y` gives a measurement of one's own instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from polydiff.contract.abilities import HasMeasurements, Restores, task_conditions
+from polydiff.contract.domain import Samples
+from polydiff.core.condition_batch import withhold
+from polydiff.core.conditions import KNOWN
+from polydiff.core.entry import check_batch, check_states
+from polydiff.core.process import Observed, Solves, lacks
+from polydiff.core.space import Batch, Measurement
+from polydiff.core.streams import streams
+from polydiff.metrics.results import Metric
+from polydiff.model.model import Model
+from polydiff.model.origin import drawn
+from polydiff.model.request import Request
+from polydiff.model.restore import to_samples
+from polydiff.support.errors import UserError, unknown
+from polydiff.support.protocols import provides
+
+
+def solve(
+    model: Model,
+    given: Batch,
+    what: str | Measurement,
+    *,
+    y: Tensor | None = None,
+    noise: float = 0.0,
+    how: str = "pigdm",
+    iterations: int | None = None,
+    zeta: float | None = None,
+    seed: int = 0,
+    first: int = 0,
+    cond: Mapping[str, Any] | None = None,
+    **sampling: Any,
+) -> Samples:
+    """Return examples that agree with a linear measurement of given ones: y = A x + noise.
+
+    Arguments:
+        model: The model, trained to generate.
+        given: Clean states, which are measured; if y is given, only their space and sizes are used.
+        what: Measurement in the words of the domain, such as "grey" or "mean=4", or an operator of one's own.
+        y: What the operator gave, in the scale of states; None: it is computed of the given states, and noise is added.
+        noise: Standard deviation of the noise of each element of y, in the user's scale: 1 is the range of a pixel
+            from black to white, or full scale of a sound.
+        how: Method: "pigdm", "moments" or "dps" (docs/control.md).
+        iterations: Largest number of iterations of the linear solver of pigdm and moments; None: the method's own.
+        zeta: Size of the gradient step of dps; None: 0.3.
+        seed: Of everything random.
+        first: Number of the first example; its noise follows from the seed and this, not from the batch.
+        cond: Requested conditions, as in `Model.sample`; those of the given examples are not used.
+        sampling: Keys of the configuration's section `sample`, as in `Model.sample`.
+
+    Raises:
+        UserError: The model or its domain cannot do it, or an argument is out of range.
+    """
+    check_batch(given, name="given")
+    indices = range(first, first + given.space.batch)
+    request = solving(model, how, {"iterations": iterations, "zeta": zeta}, sampling)
+    operator = measurement_of(model, what, given)
+    check_noise(noise)
+    y = measure(operator, given, noise, seed, first) if y is None else y
+    check_states(y, operator.space, name="y")
+    named = model.conditions(cond, seed, indices) if cond else {}
+    whole = {**withhold(given.cond, (given.cond or {}).keys()), **{name: named[name] for name in cond or {}}} or None
+    observed = Observed(operator, y, noise * operator.unit)
+    x = request.states(given.space, whole, seed, indices, observed=observed)
+    facts = {"measurement": what if isinstance(what, str) else "an operator", "noise": noise, "method": how}
+    return to_samples(model, x, given, whole, drawn(model, request.how, seed, cond, **facts))
+
+
+def solving(model: Model, how: str, options: Mapping[str, Any], sampling: Mapping[str, Any]) -> Request:
+    """Return the request of a method, with the sampler and steps that it needs where the call sets none.
+
+    Arguments:
+        model: The model.
+        how: Name of the method.
+        options: Options of the method; None as a value: the method's own.
+        sampling: Keys of the section `sample`; None as a value: the method's own, or as configured.
+
+    Raises:
+        UserError: The model's states are not whole examples, its process cannot do it, or there is no such method.
+    """
+    check_generates(model)
+    process = model.process
+    if not provides(process, Solves):
+        raise lacks(process, "solve inverse problems")
+    if how not in process.solvers:
+        raise unknown("method", how, process.solvers)
+    chosen = {name: value for name, value in options.items() if value is not None}
+    keys = {**process.solvers[how], **{name: value for name, value in sampling.items() if value is not None}}
+    return Request.of(model, keys, plan=lambda section: process.solving(model, section, how, chosen))
+
+
+def check_generates(model: Model) -> None:
+    """Raise UserError unless a model generates whole examples without a further form of them."""
+    further = task_conditions(model.domain) - {KNOWN}
+    if further:
+        raise UserError(
+            f"The model was trained with task={getattr(model.config, 'task', '')}, and is conditioned on "
+            f"{', '.join(sorted(further))}. Inverse problems need a run of task=generate or inpaint."
+        )
+
+
+def check_noise(noise: float) -> None:
+    """Raise UserError unless a standard deviation is at least 0 and finite."""
+    if not 0 <= noise < float("inf"):
+        raise UserError(f"noise must be a finite number of at least 0, not {noise}.")
+
+
+def measurement_of(model: Model, what: str | Measurement, given: Batch) -> Measurement:
+    """Return a measurement of given examples; raise UserError if the domain has none, or not this one."""
+    if not isinstance(what, str):
+        return what
+    domain = model.domain
+    if not provides(domain, HasMeasurements):
+        raise UserError(
+            f"The domain {model.config.domain} has no measurements of its examples. `polydiff.solve` in Python takes "
+            "an operator of your own."
+        )
+    return domain.measurement(what, given)
+
+
+def measure(operator: Measurement, given: Batch, noise: float, seed: int, first: int) -> Tensor:
+    """Return y = A x + noise of given examples.
+
+    Arguments:
+        operator: The measurement.
+        given: Clean states.
+        noise: Standard deviation of the noise, in the user's scale.
+        seed: Of the noise.
+        first: Number of the first example.
+    """
+    y = operator.forward(given.x)
+    if noise == 0:
+        return y
+    drawn = operator.space.noise(streams(seed, "measurement", range(first, first + given.space.batch)))
+    return y + noise * operator.unit * drawn.to(y)
+
+
+def simple_estimate(
+    model: Model, given: Batch, what: str | Measurement, *, noise: float = 0.0, seed: int = 0, first: int = 0
+) -> Samples:
+    """Return what `solve` is given, as examples: the estimate of a simple method (`Measurement.simple`).
+
+    Arguments:
+        model: Its domain decodes the states.
+        given: Clean states.
+        what: The measurement.
+        noise: Standard deviation of the noise, in the user's scale.
+        seed: Of the noise.
+        first: Number of the first example.
+    """
+    operator = measurement_of(model, what, given)
+    return to_samples(model, operator.estimate(measure(operator, given, noise, seed, first)), given, None)
+
+
+def compared(model: Model, made: Samples, simple: Samples, truth: Samples) -> dict[str, dict[str, Metric]]:
+    """Return the distances of solutions ("value") and simple estimates ("baseline") to the true examples.
+
+    {} if the domain compares no examples.
+    """
+    domain = model.domain
+    if not provides(domain, Restores):
+        return {}
+    return {"value": domain.compare(made, truth), "baseline": domain.compare(simple, truth)}
