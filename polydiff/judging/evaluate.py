@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from polydiff.contract.abilities import HasConfusions, HasMeasures, HasPrompts
 from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.sections import SampleConfig
@@ -15,8 +17,11 @@ from polydiff.machine.environment import environment
 from polydiff.metrics.features import Extractor
 from polydiff.metrics.frechet import frechet_distance
 from polydiff.metrics.histogram import summary as distribution
+from polydiff.metrics.kernel import kernel_distance
 from polydiff.metrics.least import too_few, value_unless
+from polydiff.metrics.neighbours import overlap_metrics
 from polydiff.metrics.results import Metric
+from polydiff.metrics.standard_error import Number
 from polydiff.model.model import Model
 from polydiff.model.request import Request
 from polydiff.model.restore import Paired, has_restoration, paired
@@ -52,7 +57,7 @@ def evaluate(
         model: What to judge.
         n: Number of samples; for a task at most as many as there are held-out examples.
         seed: Of the samples.
-        features: A feature extractor of the user's own, for a Frechet distance on it.
+        features: A feature extractor of the user's own, for distances and overlap on its features.
         progress: Whether to show progress on stderr; None: on a terminal and in a notebook.
         sampling: steps, sampler, guidance, batch_size, cond, as in `Model.sample`.
     """
@@ -146,8 +151,11 @@ def judge(
     """
     judged = counted("sets judged", len(sets), sets.items())
     rows = {row: {**distances.get(row, {}), **domain.evaluate(examples)} for row, examples in judged}
-    own = {} if features is None else feature_metrics(features, domain, sets)
-    return {row: {**metrics, **({"feature_fd": own[row]} if own else {})} for row, metrics in rows.items()}
+    if features is None:
+        return rows
+    n = min(map(len, sets.values()))
+    known = features(domain.examples("train", n).examples)
+    return {row: {**rows[row], **feature_metrics(features, known, of, n)} for row, of in sets.items()}
 
 
 def table_row(name: str, rows: Mapping[str, Mapping[str, Metric]]) -> dict[str, Any]:
@@ -190,25 +198,39 @@ def sampling_facts(request: Request) -> dict[str, Any]:
     }
 
 
-def feature_metrics(features: Extractor, domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Metric]:
-    """Return the Frechet distance of each set to training examples, all of as many as there are in the smallest set."""
-    n = min(map(len, sets.values()))
-    known = features(domain.examples("train", n).examples)
-    reason = too_few("frechet", n, "examples of each set")
-    meaning = (
-        f"Frechet distance of {n} examples to {len(known)} of training on {known.shape[1]} features by {features.name} "
-        f"({features.digest}). Compare it at the same n and features alone; the column of real data is its floor."
-    )
+def feature_metrics(features: Extractor, known: Tensor, examples: Samples, n: int) -> dict[str, Metric]:
+    """Return distances of examples from training examples, and how both overlap, on the user's features.
+
+    Arguments:
+        features: The user's own feature extractor.
+        known: Features of training examples, at most n, shape (M, D).
+        examples: What to compare, of which the first n are used.
+        n: Number of examples in the smallest set, so that numbers of all sets can be compared.
+    """
+    found = features(examples.head(n).examples)
+    reasons = {kind: too_few(kind, n, "examples of each set") for kind in ("frechet", "kernel")}
+    on = f"{known.shape[1]} features by {features.name} ({features.digest})"
+    of = f"of {n} examples to {len(known)} of training on {on}"
+    kernel = Number(math.nan) if reasons["kernel"] else kernel_distance(found, known)
     return {
-        row: Metric(
-            value_unless(reason, lambda: frechet_distance(features(examples.head(n).examples), known)),  # noqa: B023
+        "feature_fd": Metric(
+            value_unless(reasons["frechet"], lambda: frechet_distance(found, known)),
             "",
             "lower",
-            meaning,
+            f"Frechet distance {of}. Compare it at the same n and features alone; real data show its floor.",
             n=n,
-            reason=reason,
-        )
-        for row, examples in sets.items()
+            reason=reasons["frechet"],
+        ),
+        "feature_kid": Metric(
+            kernel.value,
+            "",
+            "lower",
+            f"Kernel distance (KID) {of}. It has no bias on small sets, so that real data are near 0.",
+            kernel.error,
+            n=n,
+            reason=reasons["kernel"],
+        ),
+        **overlap_metrics(found, known, "examples", on, "feature_"),
     }
 
 

@@ -184,9 +184,11 @@ def test_features_of_ones_own_are_compared_on(trained: Path, here: Path, capsys:
     assert main(["eval", "run", "-n", "6", "--features", "own.py:radius"]) == 0
     assert "feature_fd" in capsys.readouterr().out
     kept = json.loads((here / "run" / "evaluation.json").read_text())
+    for name in ("fd", "kid", "precision", "recall", "density", "coverage"):
+        row = kept["metrics"][f"feature_{name}"]
+        assert all(row[part] is None for part in ("value", "data", "noise"))
+        assert "Not measured: it needs 30 examples of each set, there are 6." in row["meaning"]
     row = kept["metrics"]["feature_fd"]
-    assert all(row[part] is None for part in ("value", "data", "noise"))
-    assert "Not measured: it needs 30 examples of each set, there are 6." in row["meaning"]
     assert "on 1 features by own.py:radius" in row["meaning"]
     assert main(["report", "run"]) == 0
     assert "--features own.py:radius" in (here / "run" / "report.html").read_text()

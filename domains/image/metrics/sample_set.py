@@ -1,4 +1,4 @@
-"""Metrics of a set of images: agreement with a classifier, distance to training images, coverage and copies."""
+"""Metrics of a set of images: agreement with a classifier, distance to training images, overlap and copies."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from polydiff.metrics.copies import copy_share, copy_threshold, nearest
 from polydiff.metrics.frechet import frechet_distance
 from polydiff.metrics.kernel import kernel_distance
 from polydiff.metrics.least import too_few, value_unless
+from polydiff.metrics.neighbours import overlap_metrics
 from polydiff.metrics.results import Metric
 from polydiff.metrics.standard_error import Number, share
 
 REFERENCE = 10_000
 """Largest number of training images with which features are compared."""
-NEIGHBOURS = 5
 THUMBNAIL = 16
 """Side to which images are reduced in the search for copies."""
 
@@ -113,9 +113,9 @@ def set_metrics(images: Tensor, reference: Reference) -> dict[str, Metric]:
 
 
 def feature_metrics(features: Tensor, reference: Reference) -> dict[str, Metric]:
-    """Return the distances of images from training images, and their coverage, by features (B, D) of the images.
+    """Return the distances of images from training images, and how both overlap, by features (B, D) of the images.
 
-    The Frechet distance and the coverage depend on the number of images, so they take at most as many as are held out.
+    All but the kernel distance depend on the number of images, so they take at most as many as are held out.
     """
     known = reference.known
     n, m = min(len(features), reference.n), len(known)
@@ -126,7 +126,6 @@ def feature_metrics(features: Tensor, reference: Reference) -> dict[str, Metric]
     )
     lacks = {
         "frechet": too_few("frechet", min(n, m), "images of each set"),
-        "coverage": too_few("coverage", min(n, m), "images of each set"),
         "kernel": too_few("kernel", min(len(features), m), "images of each set"),
     }
     distance = Number(math.nan) if lacks["kernel"] else kernel_distance(features, known)
@@ -150,15 +149,7 @@ def feature_metrics(features: Tensor, reference: Reference) -> dict[str, Metric]
             n=len(features),
             reason=lacks["kernel"],
         ),
-        "coverage": Metric(
-            value_unless(lacks["coverage"], lambda: coverage(first, known[spread(m, n)])),
-            "",
-            "higher",
-            f"Share of {n} training images with one of {n} images among their {NEIGHBOURS} nearest, on {eye}; low if "
-            "kinds of images are missing or wrong.",
-            n=n,
-            reason=lacks["coverage"],
-        ),
+        **overlap_metrics(first, known[spread(m, n)], "images", eye),
     }
 
 
@@ -166,21 +157,6 @@ def spread(size: int, n: int) -> list[int]:
     """Return min(n, size) indices, spread evenly."""
     n = min(n, size)
     return [i * size // n for i in range(n)]
-
-
-def coverage(features: Tensor, known: Tensor) -> float:
-    """Return the share of real features with a generated one within the distance of their k-th real neighbour.
-
-    (Naeem et al., 2020, https://arxiv.org/abs/2002.09797)
-
-    Arguments:
-        features: Features of generated images, (N, D).
-        known: Features of real images, (M, D).
-    """
-    if len(features) < 2 or len(known) <= NEIGHBOURS:
-        return math.nan
-    radius = torch.cdist(known, known).kthvalue(NEIGHBOURS + 1, 1).values  # the nearest to each is itself
-    return float((torch.cdist(known, features).amin(1) <= radius).double().mean())
 
 
 def thumbnails(images: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ import math
 from dataclasses import replace
 
 import pytest
-import torch
 from domain_cases import noise
 
 from polydiff.contract.domain import Samples
@@ -41,6 +40,8 @@ def test_a_missing_class_lowers_coverage_and_raises_the_distance(image: Image) -
     whole, half = values(image, real), values(image, part)
     assert half["coverage"] < 0.62 < 0.9 < whole["coverage"]
     assert half["frechet_judge"] > 5 * whole["frechet_judge"]
+    assert half["recall"] < 0.62 < 0.8 < whole["recall"]
+    assert min(half["precision"], whole["precision"]) > 0.8  # what is left looks as real as before
 
 
 def test_copies_are_distinguished_from_new_images(image: Image) -> None:
@@ -59,7 +60,7 @@ def test_distances_are_taken_at_equally_many_images(image: Image) -> None:
 def test_small_sets_have_no_numbers_but_reasons(image: Image) -> None:
     real = image.examples("test", 400)
     for name, metric in image.evaluate(real.head(29)).items():
-        few = name.startswith(("frechet", "kid")) or name == "coverage"
+        few = name.startswith(("frechet", "kid", "precision", "recall", "density", "coverage"))
         assert math.isnan(metric.value) == few, name
         assert metric.reason == ("it needs 30 images of each set, there are 29" if few else "")
     for name, metric in image.evaluate(real.head(30)).items():
@@ -83,11 +84,3 @@ def test_few_held_out_images_are_a_reason(image: Image) -> None:
     for name, metric in found.items():
         assert math.isnan(metric.value), name
         assert metric.reason.endswith("there are 6"), name
-
-
-def test_coverage_is_one_on_the_data_and_nil_far_away() -> None:
-    x = torch.randn(100, 5, generator=torch.Generator().manual_seed(0))
-    assert metrics.coverage(x, x) == 1
-    assert metrics.coverage(x + 100, x) == 0
-    y = torch.randn(100, 5, generator=torch.Generator().manual_seed(1))
-    assert metrics.coverage(y, x) == pytest.approx(1 - 2**-metrics.NEIGHBOURS, abs=0.1)
