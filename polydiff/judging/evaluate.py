@@ -66,7 +66,7 @@ def evaluate(
     request = Request.of(model, sampling, cond)
     with showing(progress):
         sets, distances, baseline = to_judge(request, n, seed, cond)
-        rows = judge(model.domain, sets, distances, features)
+        rows = judge(model.domain, sets, distances, features, min(map(len, sets.values())))
         further = further_prompts(request, n, seed, cond)
         rows = {row: {**found, **further.get(row, {})} for row, found in rows.items()}
     return {
@@ -121,17 +121,29 @@ def prompted(request: Request, split: str, n: int, seed: int) -> Samples:
 
 
 def further_prompts(
-    request: Request, n: int, seed: int, cond: Mapping[str, Any] | None
+    request: Request, n: int, seed: int, cond: Mapping[str, Any] | None, columns: Sequence[str] = tuple(COLUMNS)
 ) -> dict[str, dict[str, Metric]]:
-    """Return how well samples, data and noise agree with the conditions of splits other than the first, by column."""
+    """Return how well examples agree with the conditions of splits other than the first, by column.
+
+    Arguments:
+        request: How samples are drawn.
+        n: Largest number of examples of each set.
+        seed: Of the samples and of noise.
+        cond: Requested conditions; with any, samples are not judged under those of a split.
+        columns: Names of the sets to judge: "value", "data" or "noise".
+    """
     domain = request.model.domain
     rows: dict[str, dict[str, Metric]] = {"value": {}, "data": {}, "noise": {}}
     for split, prefix in list(prompts(request, cond).items())[1:]:
         assert provides(domain, HasPrompts)
         real = domain.examples(split, n)
-        noise = Samples(request.model.noise(len(real), seed=seed).examples, real.cond)
-        for row, samples in {"value": prompted(request, split, n, seed), "data": real, "noise": noise}.items():
-            rows[row] |= {f"{prefix}{name}": metric for name, metric in domain.agreement(samples).items()}
+        sets = {
+            "value": lambda split=split: prompted(request, split, n, seed),
+            "data": lambda real=real: real,
+            "noise": lambda real=real: Samples(request.model.noise(len(real), seed=seed).examples, real.cond),
+        }
+        for row in rows.keys() & set(columns):
+            rows[row] |= {f"{prefix}{name}": metric for name, metric in domain.agreement(sets[row]()).items()}
     return rows
 
 
@@ -140,6 +152,7 @@ def judge(
     sets: Mapping[str, Samples],
     distances: Mapping[str, Mapping[str, Metric]],
     features: Extractor | None,
+    smallest: int,
 ) -> dict[str, dict[str, Metric]]:
     """Return the metrics of each set.
 
@@ -148,14 +161,14 @@ def judge(
         sets: Examples by the name of their column.
         distances: Metrics of each set that are known already.
         features: The user's own feature extractor.
+        smallest: Number of examples that are compared on its features, those of the smallest set of the evaluation.
     """
     judged = counted("sets judged", len(sets), sets.items())
     rows = {row: {**distances.get(row, {}), **domain.evaluate(examples)} for row, examples in judged}
     if features is None:
         return rows
-    n = min(map(len, sets.values()))
-    known = features(domain.examples("train", n).examples)
-    return {row: {**rows[row], **feature_metrics(features, known, of, n)} for row, of in sets.items()}
+    known = features(domain.examples("train", smallest).examples)
+    return {row: {**rows[row], **feature_metrics(features, known, of, smallest)} for row, of in sets.items()}
 
 
 def table_row(name: str, rows: Mapping[str, Mapping[str, Metric]]) -> dict[str, Any]:

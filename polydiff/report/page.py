@@ -216,7 +216,9 @@ def commands(run: Run) -> list[tuple[str, str]]:
     name, again = quoted(place), quoted(place.with_name(f"{place.name}-again"))
     found = [(f"polydiff train -c {quoted(run.resolved)} -o {again}", "the same run")]
     if result:
-        requested = [(key, result[key]) for key in ("seed", "weights", *SAMPLING) if key in result]
+        several = [("guidance", f"{at['guidance']:g}") for at in result.get("by_guidance", [])]
+        keys = [key for key in ("seed", "weights", *SAMPLING) if key in result and not (several and key == "guidance")]
+        requested = [(key, result[key]) for key in keys] + several
         requested += [("cond", f"{key}={value}") for key, value in result.get("cond", {}).items()] + further_words(
             result
         )

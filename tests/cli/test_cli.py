@@ -194,6 +194,26 @@ def test_features_of_ones_own_are_compared_on(trained: Path, here: Path, capsys:
     assert "--features own.py:radius" in (here / "run" / "report.html").read_text()
 
 
+def test_guidance_may_be_repeated_for_an_evaluation_and_the_report_shows_each_weight(
+    trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(trained, here / "run")
+    assert main(["eval", "run", "-n", "4", "--steps", "2", "--guidance", "1", "--guidance", "2.5"]) == 0
+    table = capsys.readouterr().out.partition("By guidance weight: 4 samples each")[2].splitlines()
+    assert table[2].split() == ["metric", "1", "2.5", "real", "data", "better"]
+    kept = json.loads((here / "run" / "evaluation.json").read_text())
+    assert [row["guidance"] for row in kept["by_guidance"]] == [1, 2.5]
+    assert kept["guidance"] == 1
+    assert main(["report", "run"]) == 0
+    page = (here / "run" / "report.html").read_text()
+    assert "--guidance 1 --guidance 2.5" in page
+    assert "By guidance weight" in page
+    assert main(["eval", "run", "-n", "4", "--steps", "2", "--guidance", "2.5"]) == 0
+    assert "By guidance" not in capsys.readouterr().out
+    assert main(["eval", "run", "--guidance", "2", "--guidance", "2"]) == 2
+    assert "all be different" in capsys.readouterr().err
+
+
 def test_a_baseline_has_a_column_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     row = {"value": 1.0, "data": None, "noise": 3.0, "unit": "dB", "better": "lower", "meaning": "Far."}
     plain = {"n": 4, "step": 5, "weights": "ema", "sampler": "ddim", "steps": 3, "evaluations": 3, "seed": 0}
