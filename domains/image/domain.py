@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.fields import Field, Labels, from_json, to_json
+from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections import Config
 from polydiff.contract.tasks import Enlarge, block_means
 from polydiff.core.condition_batch import blank_conditions
@@ -34,25 +36,14 @@ from polydiff.domains.image.data.inspect import facts_of
 from polydiff.domains.image.data.listing import TEXT
 from polydiff.domains.image.data.source import Source, Split, augment, open_source
 from polydiff.domains.image.metrics.pairs import pair_metrics
-from polydiff.domains.image.metrics.sample_set import Reference, judge_metrics, set_metrics
+from polydiff.domains.image.metrics.sample_set import Reference, Search, judge_metrics, set_metrics
 from polydiff.domains.image.shapes.judge import caption_metrics
 from polydiff.domains.image.show import show, to_pillow
-from polydiff.domains.image.statistics import ImageStatistics
+from polydiff.domains.image.statistics import MEASURED, ImageStatistics, for_principal_std
 from polydiff.domains.image.tasks import open_task
 from polydiff.metrics.principal import principal_std
 from polydiff.metrics.results import Confusion, Metric
 from polydiff.support.errors import UserError
-
-MEASURED = 10_000
-"""Largest number of training images on which statistics are measured."""
-MOST_IMAGES, MOST_NUMBERS = 1000, 2**24
-"""Largest number of images for the principal standard deviation, and of their numbers together."""
-
-
-def few(train: Split) -> list[int]:
-    """Return the indices of the images on which the principal standard deviation is measured."""
-    pixels = train.images[0].shape[0] * train.size**2
-    return train.spread(min(MOST_IMAGES, max(MOST_NUMBERS // pixels, 64)))
 
 
 class Image:
@@ -110,7 +101,12 @@ class Image:
     @cached_property
     def reference(self) -> Reference:
         """The judge, and the data with which samples are compared."""
-        return Reference.of(self.source, self.data.planes)
+        return Reference.of(self.source, self.data.planes, self.search)
+
+    @cached_property
+    def search(self) -> Search:
+        """The search for the nearest training image."""
+        return Search.of(self.source)
 
     def measure(self) -> dict[str, Any]:
         """Return the statistics of the training images."""
@@ -122,7 +118,7 @@ class Image:
             labels = train.labels[train.labels >= 0]
             fields = {LABEL: Labels(names, tuple(labels.bincount(minlength=len(names)).tolist())), **fields}
         own = {"mean": list(codec.mean), "std": codec.std, "conditions": to_json(fields)}
-        return own | {PRINCIPAL: principal_std(codec.encode(train.centred(few(train))).flatten(1))}
+        return own | {PRINCIPAL: principal_std(codec.encode(train.centred(for_principal_std(train))).flatten(1))}
 
     @staticmethod
     def inspect(config: Config, said: Collection[str]) -> Inspection:
@@ -251,6 +247,13 @@ class Image:
             return {}
         seen = self.reference.judge.classes(torch.stack(list(samples.examples)))
         return {LABEL: Confusion.of((samples.cond or {})[LABEL], seen, self.names)}
+
+    def nearest(self, samples: Samples) -> Nearest:
+        """Return the nearest training images (`polydiff.contract.likeness.FindsNearest`)."""
+        numbers, distances = self.search.find(torch.stack(list(samples.examples)))
+        train, typical = self.source.splits["train"], self.search.held_out
+        found = Samples(list(train.centred(numbers).unbind()), self.cond(train, numbers))
+        return Nearest(found, distances, float(typical.median()) if len(typical) else math.nan, "pixels of thumbnails")
 
     def show(self, samples: Samples) -> str:
         return show(samples.examples, [", ".join(map(str, words.values())) for words in self.words(samples)])

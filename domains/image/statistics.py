@@ -1,13 +1,20 @@
-"""Types and ranges of the statistics in an image checkpoint."""
+"""Types and ranges of the statistics in an image checkpoint, and on how many images they are measured."""
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
 from polydiff.contract.data.statistics import Count, FieldStatistics, Statistics, check_classes
 
+if TYPE_CHECKING:
+    from polydiff.domains.image.data.source import Split
+
+MEASURED = 10_000
+"""Largest number of training images on which statistics are measured."""
+MOST_IMAGES, MOST_NUMBERS = 1000, 2**24
+"""Largest number of images for the principal standard deviation, and of their numbers together."""
 Unit = Annotated[float, Field(ge=-1, le=1)]
 
 
@@ -31,3 +38,9 @@ class ImageStatistics(Statistics):
             raise ValueError("conditions is missing")
         check_classes(self.names, self.counts)
         return self
+
+
+def for_principal_std(train: Split) -> list[int]:
+    """Return the indices of the images on which the principal standard deviation is measured."""
+    pixels = train.images[0].shape[0] * train.size**2
+    return train.spread(min(MOST_IMAGES, max(MOST_NUMBERS // pixels, 64)))

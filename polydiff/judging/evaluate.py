@@ -23,6 +23,7 @@ from polydiff.metrics.neighbours import overlap_metrics
 from polydiff.metrics.results import Metric
 from polydiff.metrics.standard_error import Number
 from polydiff.model.model import Model
+from polydiff.model.prompted import prompted, prompts
 from polydiff.model.request import Request
 from polydiff.model.restore import Paired, has_restoration, paired
 from polydiff.model.sample_section import GUIDED
@@ -106,18 +107,6 @@ def to_judge(request: Request, n: int, seed: int, cond: Mapping[str, Any] | None
         "noise": model.noise(n, seed=seed),
     }
     return Paired(sets, {}, "")
-
-
-def prompts(request: Request, cond: Mapping[str, Any] | None) -> Mapping[str, str]:
-    """Return the splits under whose conditions samples are judged, and the prefixes of their metrics; {}: none."""
-    domain = request.model.domain
-    return domain.prompts if provides(domain, HasPrompts) and not cond and not has_restoration(request.model) else {}
-
-
-def prompted(request: Request, split: str, n: int, seed: int) -> Samples:
-    """Return samples under the conditions of the examples of a split, at most n."""
-    given = request.model.domain.examples(split, n)
-    return request.under(given.cond).joined(range(len(given)), seed)
 
 
 def further_prompts(

@@ -20,6 +20,7 @@ from polydiff.core.process import Generates
 from polydiff.gallery.sets import write_samples
 from polydiff.machine.environment import environment
 from polydiff.model.model import Model
+from polydiff.model.prompted import shown
 from polydiff.run.checkpoint import Checkpoint, prune
 from polydiff.run.folder import Run, steps_saved
 from polydiff.run.goal import write_evaluated_after
@@ -28,6 +29,7 @@ from polydiff.run.parents import Records
 from polydiff.run.snapshots import save_snapshot
 from polydiff.support.errors import UserError
 from polydiff.support.files import write_atomic
+from polydiff.support.progress import showing
 from polydiff.support.protocols import provides
 from polydiff.support.signals import Interrupts
 from polydiff.training.budget import Watch, planned
@@ -136,11 +138,16 @@ class Session:
         )
 
     def show(self) -> None:
-        """Save a set of samples. Each set has the same seed, so that sets can be compared."""
+        """Save a set of samples. Each set has the same seed, so that sets can be compared.
+
+        Where the domain judges samples under the conditions of held-out examples, they are those of the real examples
+        in the folder `samples/real`.
+        """
         if not self.generates:
             return
         model = self.model
-        samples = model.sample(SHOWN, seed=self.config.seed)
+        with showing(None):
+            samples = shown(model.request(), SHOWN, self.config.seed)
         facts = {"step": model.step, "seed": self.config.seed, **self.config.sample.model_dump(mode="json")}
         write_samples(self.run.samples(model.step), self.domain, samples, facts)
 

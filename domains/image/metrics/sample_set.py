@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +28,37 @@ THUMBNAIL = 16
 
 
 @dataclass(frozen=True)
+class Search:
+    """The search for the nearest training image, by thumbnails.
+
+    Arguments:
+        indices: Numbers of the training images that are searched, M.
+        pixels: Their thumbnails, (M, D).
+        held_out: Distance of each held-out image to the nearest one.
+        near: Distance below which a sample counts as a copy (`polydiff.metrics.copies.copy_threshold`).
+    """
+
+    indices: Sequence[int]
+    pixels: Tensor
+    held_out: Tensor
+    near: float
+
+    @classmethod
+    def of(cls, source: Source) -> Search:
+        """Return the search of a data set, in all its training images if their number is limited."""
+        train, test = source.splits["train"], source.splits["test"]
+        indices = train.spread(REFERENCE) if source.unlimited else range(len(train))
+        pixels = thumbnails(train.centred(indices))
+        held_out = nearest(thumbnails(test.centred(range(len(test)))), pixels)
+        return cls(indices, pixels, held_out, copy_threshold(held_out))
+
+    def find(self, images: Tensor) -> tuple[list[int], list[float]]:
+        """Return the number of the nearest training image of each image uint8 (B, C, H, W), and its distance."""
+        distances, places = torch.cdist(thumbnails(images), self.pixels).min(1)
+        return [self.indices[i] for i in places.tolist()], distances.tolist()
+
+
+@dataclass(frozen=True)
 class Reference:
     """The data with which samples are compared.
 
@@ -36,28 +67,23 @@ class Reference:
         features: Images uint8 (B, C, H, W) -> features (B, D).
         n: Largest number of samples for metrics that depend on their number: the size of the test split.
         known: Features of training images, (M, D).
-        pixels: Thumbnails of all training images (`thumbnails`).
-        near: Distance to the nearest training image below which a sample counts as its copy.
+        search: Finds copies of training images.
     """
 
     judge: Judge | None
     features: Callable[[Tensor], Tensor]
     n: int
     known: Tensor
-    pixels: Tensor
-    near: float
+    search: Search
 
     @classmethod
-    def of(cls, source: Source, channels: int) -> Reference:
-        """Return the reference of a data set."""
+    def of(cls, source: Source, channels: int, search: Search) -> Reference:
+        """Return the reference of a data set; `search`: its own."""
         train, test = source.splits["train"], source.splits["test"]
         judge = Judge.of(train, test, len(source.names)) if source.names else None
         features = judge.features if judge else filter_features(channels)
-        searched = train.spread(REFERENCE) if source.unlimited else range(len(train))
-        pixels = thumbnails(train.centred(searched))
-        near = copy_threshold(nearest(thumbnails(test.centred(range(len(test)))), pixels))
         known = features(train.centred(train.spread(REFERENCE)))
-        return cls(judge, features, len(test), known, pixels, near)
+        return cls(judge, features, len(test), known, search)
 
 
 def judge_metrics(images: Tensor, requested: Tensor | None, judge: Judge, classes: int) -> dict[str, Metric]:
@@ -95,13 +121,13 @@ def set_metrics(images: Tensor, reference: Reference) -> dict[str, Metric]:
     """Return the metrics of any set of images against the training images."""
     n = reference.n
     features = torch.cat([reference.features(part) for part in (images[:n], images[n:]) if len(part)])
-    pixels = nearest(thumbnails(images), reference.pixels)
+    pixels = nearest(thumbnails(images), reference.search.pixels)
     few = too_few("copies", reference.n, "held-out images")
-    same = "" if few or reference.near > 0 else "1 % of the held-out images are copies of training images"
+    same = "" if few or reference.search.near > 0 else "1 % of the held-out images are copies of training images"
     return {
         **feature_metrics(features, reference),
         "copies": Metric(
-            copy_share(pixels, reference.near),
+            copy_share(pixels, reference.search.near),
             "",
             "lower",
             "Share of images nearer to a training image, in pixels, than 99 % of held-out images are: 0.01 by chance, "

@@ -5,6 +5,7 @@ Symbols: B number of samples, R rows of a state.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from polydiff.core.entry import check_states
-from polydiff.core.process import Draw, Known, Trained
+from polydiff.core.process import Draw, Known, Moment, Trained
 from polydiff.core.space import State
 from polydiff.core.streams import streams
 from polydiff.gaussian.control.replacement import inpaint, inpainting
@@ -82,6 +83,18 @@ class GaussianPlan:
             check_states(draw.init, draw.space, levels=self.levels, name="the given states")
         x = noise if draw.init is None else draw.init + noise
         return run_plan(self.rows, denoise, x, space, cond, generators)
+
+    def trace(self, draw: Draw, guide: Trained | None = None) -> Iterator[Moment]:
+        """Yield the states from the prior to the samples, with the estimates there (`polydiff.core.process.Traces`)."""
+        data, level = self.model.denoiser.sigma_data, self.levels[0]
+        x: State = level * draw.space.noise(self.generators(draw))
+        seen: State | None = None
+        with torch.autocast(self.model.device.type, enabled=False):
+            for step in self.steps(draw, guide):
+                if step.x_0 is not seen:  # a row that only adds noise has no estimate of its own
+                    yield Moment(level, x * (data / math.hypot(data, level)), step.x_0)
+                level, x, seen = step.sigma, step.x, step.x_0
+        yield Moment(level, x, x)
 
     def generators(self, draw: Draw) -> list[torch.Generator]:
         """Return a new random stream for each sample, at its start."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 from domain_cases import noise
 
 from polydiff.contract.domain import Samples
@@ -72,7 +73,8 @@ def test_few_held_out_images_are_a_reason(image: Image) -> None:
     """The judge's accuracy, the threshold of copies and the number of compared images depend on them."""
     train, test = image.source.splits["train"], image.source.splits["test"]
     held_out = replace(test, images=test.images[:6], labels=test.labels[:6], names=test.names[:6])
-    reference = metrics.Reference.of(replace(image.source, splits={"train": train, "test": held_out}), 1)
+    source = replace(image.source, splits={"train": train, "test": held_out})
+    reference = metrics.Reference.of(source, 1, metrics.Search.of(source))
     assert reference.judge
     images = test.centred(range(100))
     found = metrics.set_metrics(images, reference) | metrics.judge_metrics(
@@ -84,3 +86,15 @@ def test_few_held_out_images_are_a_reason(image: Image) -> None:
     for name, metric in found.items():
         assert math.isnan(metric.value), name
         assert metric.reason.endswith("there are 6"), name
+
+
+def test_the_nearest_training_image_of_a_training_image_is_itself(image: Image) -> None:
+    known = image.examples("train", 7)
+    found = image.nearest(Samples([x.clip(1, 250) for x in known.examples]))
+    assert all(bool((a == b).all()) for a, b in zip(found.examples.examples, known.examples, strict=True))
+    assert known.cond is not None
+    assert found.examples.cond is not None
+    assert found.examples.cond["label"].tolist() == known.cond["label"].tolist()
+    assert 0 < max(found.distances) < 0.1 * found.typical
+    held_out = image.nearest(image.examples("test", 1000))
+    assert torch.tensor(held_out.distances).median().item() == pytest.approx(held_out.typical)
