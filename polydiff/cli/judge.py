@@ -116,10 +116,19 @@ def likelihood(args: argparse.Namespace) -> int:
 
 def report(words: Sequence[str]) -> int:
     """Run `polydiff report` and return its exit code."""
-    parser = Parser("report", "Write a run's report.html again, from the files in its folder.")
+    parser = Parser("report", "Write a run's report.html again, from its files and its newest checkpoint.")
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    parser.add_argument(
+        "--from-files", action="store_true",
+        help="load no model: keep the pictures of the closer look as they are, even those of an older step",
+    )  # fmt: skip
     args = parser.read(words)
     from polydiff.report.page import write_report
 
+    if not args.from_files:
+        from polydiff.report.closer import refresh_views
+
+        if reason := refresh_views(args.run):
+            print(f"The closer look was not drawn again: {reason}", file=sys.stderr)
     print(write_report(args.run))
     return 0

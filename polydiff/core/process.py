@@ -141,7 +141,10 @@ class Traces(Protocol):
     """A plan that shows the states on its way; the report draws them. Without it, the page has no such picture."""
 
     def trace(self, draw: Draw, guide: Trained | None = None) -> Iterator[Moment]:
-        """Yield every state at which the network is evaluated, then the sample itself. Arguments as in `Plan.run`."""
+        """Yield every state at which the network is evaluated, then the sample itself; nothing if these are unknown.
+
+        Arguments as in `Plan.run`.
+        """
 
 
 class Process(Protocol):

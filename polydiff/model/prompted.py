@@ -14,6 +14,9 @@ from polydiff.model.request import Request
 from polydiff.model.restore import has_restoration
 from polydiff.support.protocols import provides
 
+SHOWN = 16
+"""Samples in each set that a run keeps during training, and real examples beside them."""
+
 
 def prompts(request: Request, cond: Mapping[str, Any] | None = None) -> Mapping[str, str]:
     """Return the splits under whose conditions samples are judged, and the prefixes of their metrics; {}: none."""
@@ -27,7 +30,14 @@ def prompted(request: Request, split: str, n: int, seed: int) -> Samples:
     return request.under(given.cond).joined(range(len(given)), seed)
 
 
-def shown(request: Request, n: int, seed: int) -> Samples:
-    """Return at most n samples to show: under the conditions of held-out examples if the domain judges them so."""
+def shown_request(request: Request, n: int = SHOWN) -> tuple[Request, int]:
+    """Return a request for samples to show, and their number, at most n.
+
+    They are under the conditions of held-out examples, those of `Domain.examples(split, n)`, if the domain judges them
+    so; then their number is at most that of these examples.
+    """
     split = next(iter(prompts(request)), "")
-    return prompted(request, split, n, seed) if split else request.joined(range(n), seed)
+    if not split:
+        return request, n
+    given = request.model.domain.examples(split, n)
+    return request.under(given.cond), len(given)

@@ -29,7 +29,8 @@ class Scene(NamedTuple):
 def trace(request: Request, n: int, seed: int, most: int) -> list[Scene]:
     """Return up to `most` moments of drawing samples 0 to n - 1, evenly spaced, with the first and the last.
 
-    The samples are those of `request.samples(range(n), seed)`. [] if the plan of the process cannot show its way.
+    The samples are those of `request.samples(range(n), seed)`. [] if the plan of the process cannot show its way, or
+    evaluates the network within a solver only, as the sampler `adaptive` does.
 
     Arguments:
         request: How samples are drawn.

@@ -20,7 +20,7 @@ from polydiff.core.process import Generates
 from polydiff.gallery.sets import write_samples
 from polydiff.machine.environment import environment
 from polydiff.model.model import Model
-from polydiff.model.prompted import shown
+from polydiff.model.prompted import SHOWN, shown_request
 from polydiff.run.checkpoint import Checkpoint, prune
 from polydiff.run.folder import Run, steps_saved
 from polydiff.run.goal import write_evaluated_after
@@ -35,7 +35,7 @@ from polydiff.support.signals import Interrupts
 from polydiff.training.budget import Watch, planned
 from polydiff.training.loop import NonFiniteError, Record, Training
 from polydiff.training.optimizers import optimizer_tensors
-from polydiff.training.progress import SHOWN, Forecast, Progress, TrainingProgress, interval
+from polydiff.training.progress import Forecast, Progress, TrainingProgress, interval
 from polydiff.training.steps import records_of
 
 
@@ -147,7 +147,8 @@ class Session:
             return
         model = self.model
         with showing(None):
-            samples = shown(model.request(), SHOWN, self.config.seed)
+            request, n = shown_request(model.request())
+            samples = request.joined(range(n), self.config.seed)
         facts = {"step": model.step, "seed": self.config.seed, **self.config.sample.model_dump(mode="json")}
         write_samples(self.run.samples(model.step), self.domain, samples, facts)
 

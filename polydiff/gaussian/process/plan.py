@@ -25,7 +25,7 @@ from polydiff.gaussian.process.checks import check_sampling
 from polydiff.gaussian.process.try_sampling import try_guidance, try_plan
 from polydiff.gaussian.sampling.diagnose import describe_failure, within_limit
 from polydiff.gaussian.sampling.execute import Step, run_plan
-from polydiff.gaussian.sampling.plan import PlanRow, evaluation_rows, evaluations
+from polydiff.gaussian.sampling.plan import PlanRow, Row, Solve, evaluation_rows, evaluations
 from polydiff.gaussian.self_conditioning import SelfConditioned
 from polydiff.gaussian.step_size import StepSize
 from polydiff.support.errors import UserError
@@ -85,16 +85,20 @@ class GaussianPlan:
         return run_plan(self.rows, denoise, x, space, cond, generators)
 
     def trace(self, draw: Draw, guide: Trained | None = None) -> Iterator[Moment]:
-        """Yield the states from the prior to the samples, with the estimates there (`polydiff.core.process.Traces`)."""
-        data, level = self.model.denoiser.sigma_data, self.levels[0]
-        x: State = level * draw.space.noise(self.generators(draw))
-        seen: State | None = None
+        """Yield the states from the prior to the samples, with the estimates there (`polydiff.core.process.Traces`).
+
+        Nothing for a sampler whose solver evaluates the network by itself.
+        """
+        if any(isinstance(row, Solve) for row in self.rows):
+            return
+        data = self.model.denoiser.sigma_data
+        x: State = self.levels[0] * draw.space.noise(self.generators(draw))
         with torch.autocast(self.model.device.type, enabled=False):
-            for step in self.steps(draw, guide):
-                if step.x_0 is not seen:  # a row that only adds noise has no estimate of its own
-                    yield Moment(level, x * (data / math.hypot(data, level)), step.x_0)
-                level, x, seen = step.sigma, step.x, step.x_0
-        yield Moment(level, x, x)
+            for row, step in zip(self.rows, self.steps(draw, guide), strict=True):
+                if isinstance(row, Row):  # other rows have no estimate of their own
+                    yield Moment(row.at, x * (data / math.hypot(data, row.at)), step.x_0)
+                x = step.x
+        yield Moment(0.0, x, x)
 
     def generators(self, draw: Draw) -> list[torch.Generator]:
         """Return a new random stream for each sample, at its start."""
