@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,14 +127,19 @@ def further_prompts(
     for split, prefix in list(prompts(request, cond).items())[1:]:
         assert provides(domain, HasPrompts)
         real = domain.examples(split, n)
-        sets = {
-            "value": lambda split=split: prompted(request, split, n, seed),
-            "data": lambda real=real: real,
-            "noise": lambda real=real: Samples(request.model.noise(len(real), seed=seed).examples, real.cond),
+        sets: dict[str, Callable[[], Samples]] = {
+            "value": partial(prompted, request, split, n, seed),
+            "data": partial(real.take, range(len(real))),
+            "noise": partial(noise_under, request, real, seed),
         }
         for row in rows.keys() & set(columns):
             rows[row] |= {f"{prefix}{name}": metric for name, metric in domain.agreement(sets[row]()).items()}
     return rows
+
+
+def noise_under(request: Request, real: Samples, seed: int) -> Samples:
+    """Return decoded noise under the conditions of real examples, as many as there are."""
+    return Samples(request.model.noise(len(real), seed=seed).examples, real.cond)
 
 
 def judge(
