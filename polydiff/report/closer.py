@@ -99,7 +99,7 @@ def guidance_view(model: Model) -> View | None:
     return View(
         "guidance",
         "The effect of guidance",
-        "Each column has one condition and begins from one draw of noise; only the guidance weight differs.",
+        "Samples in the same place have the same condition and the same noise; only the guidance weight differs.",
         table([""], rows),
     )
 
