@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.fields import Field, Labels, to_json
+from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections import Config
 from polydiff.contract.tasks import Enlarge, block_means
 from polydiff.core.condition_batch import blank_conditions
@@ -36,25 +38,14 @@ from polydiff.domains.image.data.source import Source, Split, open_source
 from polydiff.domains.image.data.warp import NUMBERS, training_images
 from polydiff.domains.image.measurements import examples_for, measurement
 from polydiff.domains.image.metrics.pairs import pair_metrics
-from polydiff.domains.image.metrics.sample_set import Reference, judge_metrics, set_metrics
+from polydiff.domains.image.metrics.sample_set import Reference, Search, judge_metrics, set_metrics
 from polydiff.domains.image.shapes.judge import caption_metrics
 from polydiff.domains.image.show import show, to_pillow
-from polydiff.domains.image.statistics import ImageStatistics, fields_in
+from polydiff.domains.image.statistics import MEASURED, MOST, ImageStatistics, few, fields_in
 from polydiff.domains.image.tasks import open_task
 from polydiff.metrics.principal import principal_std
 from polydiff.metrics.results import Confusion, Metric
 from polydiff.support.errors import UserError
-
-MEASURED = 10_000, 2**27
-"""Largest number of training images on which mean and std are measured, and of their numbers together."""
-MOST = 1000, 2**24
-"""The same for the principal standard deviation."""
-
-
-def few(train: Split, most: tuple[int, int]) -> list[int]:
-    """Return the indices of images on which statistics are measured: at most so many, with so many numbers together."""
-    pixels = train.images[0].shape[0] * train.size**2
-    return train.spread(min(most[0], max(most[1] // pixels, 64)))
 
 
 class Image:
@@ -112,7 +103,12 @@ class Image:
     @cached_property
     def reference(self) -> Reference:
         """The judge, and the data with which samples are compared."""
-        return Reference.of(self.source, self.data.planes)
+        return Reference.of(self.source, self.data.planes, self.search)
+
+    @cached_property
+    def search(self) -> Search:
+        """The search for the nearest training image."""
+        return Search.of(self.source)
 
     def measure(self) -> dict[str, Any]:
         """Return the statistics of the training images."""
@@ -261,6 +257,13 @@ class Image:
             return {}
         seen = self.reference.judge.classes(torch.stack(list(samples.examples)))
         return {LABEL: Confusion.of((samples.cond or {})[LABEL], seen, self.names)}
+
+    def nearest(self, samples: Samples) -> Nearest:
+        """Return the nearest training images (`polydiff.contract.likeness.FindsNearest`)."""
+        numbers, distances = self.search.find(torch.stack(list(samples.examples)))
+        train, typical = self.source.splits["train"], self.search.held_out
+        found = Samples(list(train.centred(numbers).unbind()), self.cond(train, numbers))
+        return Nearest(found, distances, float(typical.median()) if len(typical) else math.nan, "pixels of thumbnails")
 
     def show(self, samples: Samples) -> str:
         return show(samples.examples, [", ".join(map(str, words.values())) for words in self.words(samples)])

@@ -1,53 +1,60 @@
-"""Samples as an HTML fragment that fetches nothing: one picture of all images, each under its caption."""
+"""Samples as an HTML fragment that fetches nothing: a grid of images, each above its caption as text."""
 
 from __future__ import annotations
 
 import base64
 import html
 import io
-import math
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
-SHOWN, COLUMNS = 64, 8
-CELL, GAP, LINE = 64, 6, 14
-"""Least width of an enlarged image, gap between images, and height of a caption, in pixels."""
+SHOWN = 64
+CELL, CAPTIONED, WIDEST = 64, 96, 256
+"""Least width of an image on the page, the same with a caption of several words, and largest width, in pixels."""
+LONG, LONGEST = 12, 240
+"""Numbers of characters above which a caption needs a wider image, and above which it is cut."""
 
 
 def show(images: Sequence[Tensor], captions: Sequence[str]) -> str:
-    """Return a picture of images uint8 (C, H, W), each under its caption, as HTML."""
+    """Return images uint8 (C, H, W), each above its caption, as HTML. Long captions wrap; the longest are cut."""
     if not images:
         return "<p>No images.</p>"
-    shown = min(len(images), SHOWN)
-    picture = grid(images[:shown], captions[:shown])
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    text = html.escape(f"{shown} images: {', '.join(captions[:shown])}" if any(captions) else f"{shown} images")
+    shown = list(zip(images, captions, strict=True))[:SHOWN]
+    least = CAPTIONED if any(len(caption) > LONG for _, caption in shown) else CELL
+    width = min(max(least, images[0].shape[-1]), WIDEST)
+    figures = "".join(figure(image, caption, width) for image, caption in shown)
     return (
-        f'<img alt="{text}" src="data:image/png;base64,{data}" width="{picture.width}" height="{picture.height}" '
-        'style="max-width:100%;height:auto;image-rendering:pixelated">'
+        f'<div style="display:grid;grid-template-columns:repeat(auto-fill,{width}px);gap:10px 8px;align-items:start">'
+        f"{figures}</div>"
     )
 
 
-def grid(images: Sequence[Tensor], captions: Sequence[str]) -> Image.Image:
-    """Return the picture: rows of images on a transparent background, with captions in a grey legible on any page."""
-    scale = max(1, math.ceil(CELL / images[0].shape[-1]))
-    height, width = (scale * side for side in images[0].shape[1:])
-    line = LINE if any(captions) else 0
-    columns = min(COLUMNS, len(images))
-    rows = math.ceil(len(images) / columns)
-    picture = Image.new("RGBA", (columns * (width + GAP) - GAP, rows * (height + line + GAP) - GAP), (0, 0, 0, 0))
-    pen = ImageDraw.Draw(picture)
-    for i, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        row, column = divmod(i, columns)
-        left, top = column * (width + GAP), row * (height + line + GAP)
-        pen.text((left + 1, top), caption[: width // 6], fill=(128, 128, 128, 255))
-        picture.paste(to_pillow(image).resize((width, height), Image.Resampling.NEAREST), (left, top + line))
-    return picture
+def figure(image: Tensor, caption: str, width: int) -> str:
+    """Return one image, `width` pixels wide on the page, above its caption; a cut caption is whole in its tooltip."""
+    text = html.escape(caption)
+    cut = caption if len(caption) <= LONGEST else caption[: LONGEST - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+    words = (
+        f'<figcaption title="{text}" style="font:12px/1.3 sans-serif;color:#444;margin-top:2px;'
+        f'overflow-wrap:anywhere">{html.escape(cut)}</figcaption>'
+        if caption
+        else ""
+    )
+    enlarged = "image-rendering:pixelated;" if image.shape[-1] < width else ""
+    height = round(width * image.shape[-2] / image.shape[-1])
+    return (
+        f'<figure style="margin:0;width:{width}px"><img alt="{text or "image"}" src="{data_url(image)}" '
+        f'width="{width}" height="{height}" style="display:block;{enlarged}">{words}</figure>'
+    )
+
+
+def data_url(image: Tensor) -> str:
+    """Return an image uint8 (C, H, W) as a PNG of its own pixels in a URL."""
+    buffer = io.BytesIO()
+    to_pillow(image).save(buffer, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def to_pillow(image: Tensor) -> Image.Image:

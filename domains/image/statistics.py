@@ -1,9 +1,9 @@
-"""Types and ranges of the statistics in an image checkpoint."""
+"""Types and ranges of the statistics in an image checkpoint, and on how many images they are measured."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,13 @@ from polydiff.contract import fields
 from polydiff.contract.data.columns import LABEL
 from polydiff.contract.data.statistics import Count, FieldStatistics, Statistics, check_classes
 
+if TYPE_CHECKING:
+    from polydiff.domains.image.data.source import Split
+
+MEASURED = 10_000, 2**27
+"""Largest number of training images on which mean and std are measured, and of their numbers together."""
+MOST = 1000, 2**24
+"""The same for the principal standard deviation."""
 Unit = Annotated[float, Field(ge=-1, le=1)]
 
 
@@ -42,3 +49,9 @@ def fields_in(statistics: Mapping[str, Any]) -> dict[str, fields.Field]:
         return fields.from_json(statistics["conditions"])
     label = fields.Labels(tuple(statistics["names"]), tuple(statistics["counts"]))
     return {LABEL: label} if label.names else {}
+
+
+def few(train: Split, most: tuple[int, int]) -> list[int]:
+    """Return the indices of images on which statistics are measured: at most so many, with so many numbers together."""
+    pixels = train.images[0].shape[0] * train.size**2
+    return train.spread(min(most[0], max(most[1] // pixels, 64)))

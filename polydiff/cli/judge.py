@@ -10,7 +10,7 @@ from pathlib import Path
 
 from polydiff.cli.options import plan_options, run_folder, sampling_parser
 from polydiff.cli.parsing import Parser, read_conditions
-from polydiff.cli.tables import evaluation_table, likelihood_table
+from polydiff.cli.tables import evaluation_table, guidance_table, likelihood_table
 from polydiff.support.errors import UserError
 
 BOUNDS = ("vlb", "chain", "flow", "all")
@@ -25,17 +25,23 @@ def evaluate(words: Sequence[str]) -> int:
     if args.likelihood:
         return likelihood(args)
     cond = read_conditions(args.cond)
+    from polydiff.judging.by_guidance import evaluate_by_guidance
     from polydiff.judging.evaluate import evaluate, write_evaluation
     from polydiff.metrics.features import open_extractor
     from polydiff.model.model import Model
 
     features = open_extractor(args.features) if args.features else None
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
-    result = evaluate(model, args.n, seed=args.seed, cond=cond, features=features, **plan_options(args))
+    options = {"seed": args.seed, "cond": cond, "features": features, **plan_options(args)}
+    several = len(args.several) > 1
+    result = (
+        evaluate_by_guidance(model, args.n, args.several, **options) if several else evaluate(model, args.n, **options)
+    )
     if args.json:
         print(json.dumps(result, indent=1))
     else:
         evaluation_table(result)
+        guidance_table(result)
     if (args.run / "checkpoints").is_dir():
         write_evaluation(args.run, result)
     else:
@@ -49,11 +55,17 @@ def evaluate(words: Sequence[str]) -> int:
 def read_evaluate(words: Sequence[str]) -> argparse.Namespace:
     """Return the options of `polydiff eval`.
 
+    `several` lists the guidance weights, and `guidance` is the first one.
+
     The value of --likelihood is optional, so argparse takes RUN for it in `--likelihood RUN`. A value that is not a
     kind of bound is therefore RUN if no other argument is.
     """
     parser = sampling_parser(
-        "eval", "Evaluate a run's samples against held-out data and pure noise.", n=1000, run_nargs="?"
+        "eval",
+        "Evaluate a run's samples against held-out data and pure noise.",
+        n=1000,
+        run_nargs="?",
+        weights=True,
     )
     parser.usage = "polydiff eval RUN [options]"
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
@@ -73,6 +85,8 @@ def read_evaluate(words: Sequence[str]) -> argparse.Namespace:
         args.run, args.likelihood = Path(args.likelihood), BOUNDS[0]
     if args.run is None:
         parser.error("the following arguments are required: RUN")
+    args.several = args.guidance or []
+    args.guidance = args.several[0] if args.several else None
     return args
 
 
@@ -102,10 +116,19 @@ def likelihood(args: argparse.Namespace) -> int:
 
 def report(words: Sequence[str]) -> int:
     """Run `polydiff report` and return its exit code."""
-    parser = Parser("report", "Write a run's report.html again, from the files in its folder.")
+    parser = Parser("report", "Write a run's report.html again, from its files and its newest checkpoint.")
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    parser.add_argument(
+        "--from-files", action="store_true",
+        help="load no model: keep the pictures of the closer look as they are, even those of an older step",
+    )  # fmt: skip
     args = parser.read(words)
     from polydiff.report.page import write_report
 
+    if not args.from_files:
+        from polydiff.report.closer import refresh_views
+
+        if reason := refresh_views(args.run):
+            print(f"The closer look was not drawn again: {reason}", file=sys.stderr)
     print(write_report(args.run))
     return 0

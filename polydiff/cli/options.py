@@ -33,7 +33,7 @@ def model_parser(verb: str, summary: str, run_nargs: str | None = None) -> Parse
     return parser
 
 
-def sampling_parser(verb: str, summary: str, n: int, run_nargs: str | None = None) -> Parser:
+def sampling_parser(verb: str, summary: str, n: int, run_nargs: str | None = None, weights: bool = False) -> Parser:
     """Return a parser of the options that choose a model and how it samples.
 
     Arguments:
@@ -41,6 +41,7 @@ def sampling_parser(verb: str, summary: str, n: int, run_nargs: str | None = Non
         summary: First line of its help.
         n: Default number of samples.
         run_nargs: As in `model_parser`.
+        weights: Whether --guidance may be repeated (`guidance_parser`).
     """
     parser = model_parser(verb, summary, run_nargs)
     parser.add_argument("-n", metavar="N", type=positive, default=n, help=f"number of samples; default: {n}")
@@ -60,7 +61,7 @@ def sampling_parser(verb: str, summary: str, n: int, run_nargs: str | None = Non
         "--spacing-option", metavar="NAME=VALUE", action="append", default=[],
         help="option of the spacing, such as rho=5; repeatable",
     )  # fmt: skip
-    guidance_parser(parser)
+    guidance_parser(parser, weights)
     sampling.add_argument(
         "--batch-size", metavar="B", type=size, help="samples per batch; auto: the size that is fastest on the device"
     )
@@ -71,10 +72,13 @@ def sampling_parser(verb: str, summary: str, n: int, run_nargs: str | None = Non
     return parser
 
 
-def guidance_parser(parser: argparse.ArgumentParser) -> None:
-    """Add the options of guidance to a verb's parser."""
+def guidance_parser(parser: argparse.ArgumentParser, weights: bool = False) -> None:
+    """Add the options of guidance to a verb's parser; `weights`: --guidance may be repeated and gives a list."""
     group = parser.add_argument_group("guidance", "defaults: section `sample` of the run's configuration")
-    group.add_argument("--guidance", metavar="W", type=float, help="guidance scale; 1: no guidance")
+    group.add_argument(
+        "--guidance", metavar="W", type=float, action="append" if weights else "store",
+        help=f"guidance scale; 1: no guidance{'; repeatable: the samples of each are judged' if weights else ''}",
+    )  # fmt: skip
     group.add_argument("--guidance-method", metavar="NAME", help="cfg, cfg_pp, apg or cfg_zero")
     group.add_argument(
         "--guidance-option", metavar="NAME=VALUE", action="append", default=[],

@@ -113,6 +113,29 @@ def comparison_table(facts: Mapping[str, Any], metrics: Mapping[str, Mapping[str
     print(f"\nThe simple method is {facts['simple']}.\n")
 
 
+def guidance_table(result: Mapping[str, Any]) -> None:
+    """Print the metrics of samples at each guidance weight beside those of real data; nothing for one weight."""
+    weights = result.get("by_guidance", [])
+    if not weights:
+        return
+    columns = [f"{at['guidance']:g}" for at in weights]
+    rows = [
+        (
+            name,
+            *(narrow(at["metrics"][name].get("value"), at["metrics"][name].get("value_error")) for at in weights),
+            narrow(row.get("data"), None),
+            row["better"],
+        )
+        for name, row in result["metrics"].items()
+    ]
+    calls = ", ".join(str(at["evaluations"] or "its own number") for at in weights)
+    print(
+        f"\nBy guidance weight: {result['n']} samples each, of the same conditions and noise, seed {result['seed']}; "
+        f"evaluations of the network per sample: {calls}\n"
+    )
+    table(("metric", *columns, "real data", "better"), rows, right=(*columns, "real data"))
+
+
 def versions_line(result: Mapping[str, Any]) -> str:
     """Return the package versions of an evaluation, on one line."""
     return ", ".join(f"{name} {version}" for name, version in result["environment"]["versions"].items())

@@ -244,7 +244,9 @@ def evaluate_and_report(path: Path, evaluated: int) -> None:
     from polydiff.core.process import Generates
     from polydiff.judging.evaluate import evaluate, write_evaluation
     from polydiff.model.model import Model
+    from polydiff.report.closer import draw_views
     from polydiff.report.page import write_report
+    from polydiff.run.folder import Run
 
     model = Model.load(path)
     generates = provides(model.process, Generates)
@@ -253,7 +255,10 @@ def evaluate_and_report(path: Path, evaluated: int) -> None:
         result = evaluate(model, evaluated)
         write_evaluation(path, result)
         evaluation_table(result)
-    report = write_report(path)
+    try:
+        draw_views(model, Run.open(path))
+    finally:  # the page is worth more than its pictures
+        report = write_report(path)
     run = quoted(path)
     print(f"\nRun:     {path}\nReport:  {report}\n\nNext:")
     if generates:

@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from polydiff.contract.captions import Captions
 from polydiff.contract.data.statistics import FieldStatistics, check_statistics
-from polydiff.contract.encoded_text import EncodedText
+from polydiff.contract.text.captions import Captions
+from polydiff.contract.text.encoded import EncodedText
 from polydiff.core.conditions import ANY, Classes, Kind, Number, Tokens, given
 from polydiff.support.errors import UserError, one_line, unknown
 

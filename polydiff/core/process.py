@@ -6,8 +6,8 @@ plans the sampling once a request (`Generates.plan`), and runs this plan once a 
 (R, ...) or a mapping of parts, as the process and its spaces agree.
 
 Optional abilities have protocols of their own: `Generates`, `Varies`, `Inpaints`, `Solves`, `Interpolates`,
-`TriesSampler` and `polydiff.core.likelihood.Bounds`. To add a process, write an object with the methods of `Process`
-and of the abilities that it has, and register it in `PROCESSES`.
+`TriesSampler` and `polydiff.core.likelihood.Bounds`; a plan may be able to show its way (`Traces`). To add a process,
+write an object with the methods of `Process` and of the abilities that it has, and register it in `PROCESSES`.
 
 Symbols: B number of samples, R rows of a state (`polydiff.core.space`).
 """
@@ -130,6 +130,30 @@ class Plan(Protocol):
 
         Arguments:
             guided: Whether guidance needs a second estimate.
+        """
+
+
+class Moment(NamedTuple):
+    """One state on the way from the prior to a sample.
+
+    Attributes:
+        level: Noise level of the state; 0 at the end.
+        x: States (R, ...), scaled to the spread of clean states, so that a domain can decode them.
+        estimate: The network's estimate of the clean states, given x: E[x_0 | x], guided as the draw is; (R, ...).
+    """
+
+    level: float
+    x: State
+    estimate: State
+
+
+class Traces(Protocol):
+    """A plan that shows the states on its way; the report draws them. Without it, the page has no such picture."""
+
+    def trace(self, draw: Draw, guide: Trained | None = None) -> Iterator[Moment]:
+        """Yield every state at which the network is evaluated, then the sample itself; nothing if these are unknown.
+
+        Arguments as in `Plan.run`.
         """
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from polydiff.contract.abilities import HasConfusions, HasMeasures, HasPrompts
 from polydiff.contract.domain import Domain, Samples
@@ -15,9 +18,13 @@ from polydiff.machine.environment import environment
 from polydiff.metrics.features import Extractor
 from polydiff.metrics.frechet import frechet_distance
 from polydiff.metrics.histogram import summary as distribution
+from polydiff.metrics.kernel import kernel_distance
 from polydiff.metrics.least import too_few, value_unless
+from polydiff.metrics.neighbours import overlap_metrics
 from polydiff.metrics.results import Metric
+from polydiff.metrics.standard_error import Number
 from polydiff.model.model import Model
+from polydiff.model.prompted import prompted, prompts
 from polydiff.model.request import Request
 from polydiff.model.restore import Paired, has_restoration, paired
 from polydiff.model.sample_section import GUIDED
@@ -52,7 +59,7 @@ def evaluate(
         model: What to judge.
         n: Number of samples; for a task at most as many as there are held-out examples.
         seed: Of the samples.
-        features: A feature extractor of the user's own, for a Frechet distance on it.
+        features: A feature extractor of the user's own, for distances and overlap on its features.
         progress: Whether to show progress on stderr; None: on a terminal and in a notebook.
         sampling: steps, sampler, guidance, batch_size, cond, as in `Model.sample`.
     """
@@ -61,7 +68,7 @@ def evaluate(
     request = Request.of(model, sampling, cond)
     with showing(progress):
         sets, distances, baseline = to_judge(request, n, seed, cond)
-        rows = judge(model.domain, sets, distances, features)
+        rows = judge(model.domain, sets, distances, features, min(map(len, sets.values())))
         further = further_prompts(request, n, seed, cond)
         rows = {row: {**found, **further.get(row, {})} for row, found in rows.items()}
     return {
@@ -103,31 +110,36 @@ def to_judge(request: Request, n: int, seed: int, cond: Mapping[str, Any] | None
     return Paired(sets, {}, "")
 
 
-def prompts(request: Request, cond: Mapping[str, Any] | None) -> Mapping[str, str]:
-    """Return the splits under whose conditions samples are judged, and the prefixes of their metrics; {}: none."""
-    domain = request.model.domain
-    return domain.prompts if provides(domain, HasPrompts) and not cond and not has_restoration(request.model) else {}
-
-
-def prompted(request: Request, split: str, n: int, seed: int) -> Samples:
-    """Return samples under the conditions of the examples of a split, at most n."""
-    given = request.model.domain.examples(split, n)
-    return request.under(given.cond).joined(range(len(given)), seed)
-
-
 def further_prompts(
-    request: Request, n: int, seed: int, cond: Mapping[str, Any] | None
+    request: Request, n: int, seed: int, cond: Mapping[str, Any] | None, columns: Sequence[str] = tuple(COLUMNS)
 ) -> dict[str, dict[str, Metric]]:
-    """Return how well samples, data and noise agree with the conditions of splits other than the first, by column."""
+    """Return how well examples agree with the conditions of splits other than the first, by column.
+
+    Arguments:
+        request: How samples are drawn.
+        n: Largest number of examples of each set.
+        seed: Of the samples and of noise.
+        cond: Requested conditions; with any, samples are not judged under those of a split.
+        columns: Names of the sets to judge: "value", "data" or "noise".
+    """
     domain = request.model.domain
     rows: dict[str, dict[str, Metric]] = {"value": {}, "data": {}, "noise": {}}
     for split, prefix in list(prompts(request, cond).items())[1:]:
         assert provides(domain, HasPrompts)
         real = domain.examples(split, n)
-        noise = Samples(request.model.noise(len(real), seed=seed).examples, real.cond)
-        for row, samples in {"value": prompted(request, split, n, seed), "data": real, "noise": noise}.items():
-            rows[row] |= {f"{prefix}{name}": metric for name, metric in domain.agreement(samples).items()}
+        sets: dict[str, Callable[[], Samples]] = {
+            "value": partial(prompted, request, split, n, seed),
+            "data": partial(real.take, range(len(real))),
+            "noise": partial(noise_under, request, real, seed),
+        }
+        for row in rows.keys() & set(columns):
+            rows[row] |= {f"{prefix}{name}": metric for name, metric in domain.agreement(sets[row]()).items()}
     return rows
+
+
+def noise_under(request: Request, real: Samples, seed: int) -> Samples:
+    """Return decoded noise under the conditions of real examples, as many as there are."""
+    return Samples(request.model.noise(len(real), seed=seed).examples, real.cond)
 
 
 def judge(
@@ -135,6 +147,7 @@ def judge(
     sets: Mapping[str, Samples],
     distances: Mapping[str, Mapping[str, Metric]],
     features: Extractor | None,
+    smallest: int,
 ) -> dict[str, dict[str, Metric]]:
     """Return the metrics of each set.
 
@@ -143,11 +156,14 @@ def judge(
         sets: Examples by the name of their column.
         distances: Metrics of each set that are known already.
         features: The user's own feature extractor.
+        smallest: Number of examples that are compared on its features, those of the smallest set of the evaluation.
     """
     judged = counted("sets judged", len(sets), sets.items())
     rows = {row: {**distances.get(row, {}), **domain.evaluate(examples)} for row, examples in judged}
-    own = {} if features is None else feature_metrics(features, domain, sets)
-    return {row: {**metrics, **({"feature_fd": own[row]} if own else {})} for row, metrics in rows.items()}
+    if features is None:
+        return rows
+    known = features(domain.examples("train", smallest).examples)
+    return {row: {**rows[row], **feature_metrics(features, known, of, smallest)} for row, of in sets.items()}
 
 
 def table_row(name: str, rows: Mapping[str, Mapping[str, Metric]]) -> dict[str, Any]:
@@ -190,25 +206,39 @@ def sampling_facts(request: Request) -> dict[str, Any]:
     }
 
 
-def feature_metrics(features: Extractor, domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Metric]:
-    """Return the Frechet distance of each set to training examples, all of as many as there are in the smallest set."""
-    n = min(map(len, sets.values()))
-    known = features(domain.examples("train", n).examples)
-    reason = too_few("frechet", n, "examples of each set")
-    meaning = (
-        f"Frechet distance of {n} examples to {len(known)} of training on {known.shape[1]} features by {features.name} "
-        f"({features.digest}). Compare it at the same n and features alone; the column of real data is its floor."
-    )
+def feature_metrics(features: Extractor, known: Tensor, examples: Samples, n: int) -> dict[str, Metric]:
+    """Return distances of examples from training examples, and how both overlap, on the user's features.
+
+    Arguments:
+        features: The user's own feature extractor.
+        known: Features of training examples, at most n, shape (M, D).
+        examples: What to compare, of which the first n are used.
+        n: Number of examples in the smallest set, so that numbers of all sets can be compared.
+    """
+    found = features(examples.head(n).examples)
+    reasons = {kind: too_few(kind, n, "examples of each set") for kind in ("frechet", "kernel")}
+    on = f"{known.shape[1]} features by {features.name} ({features.digest})"
+    of = f"of {n} examples to {len(known)} of training on {on}"
+    kernel = Number(math.nan) if reasons["kernel"] else kernel_distance(found, known)
     return {
-        row: Metric(
-            value_unless(reason, lambda: frechet_distance(features(examples.head(n).examples), known)),  # noqa: B023
+        "feature_fd": Metric(
+            value_unless(reasons["frechet"], lambda: frechet_distance(found, known)),
             "",
             "lower",
-            meaning,
+            f"Frechet distance {of}. Compare it at the same n and features alone; real data show its floor.",
             n=n,
-            reason=reason,
-        )
-        for row, examples in sets.items()
+            reason=reasons["frechet"],
+        ),
+        "feature_kid": Metric(
+            kernel.value,
+            "",
+            "lower",
+            f"Kernel distance (KID) {of}. It has no bias on small sets, so that real data are near 0.",
+            kernel.error,
+            n=n,
+            reason=reasons["kernel"],
+        ),
+        **overlap_metrics(found, known, "examples", on, "feature_"),
     }
 
 

@@ -6,7 +6,7 @@ Below these numbers a metric is not measured: it would say more about the number
 |---|---|---|
 | frechet | 30 | the means and covariances of dozens of features are noise; the bias falls as 1/n |
 | kernel | 30 | each of its ten subsets needs a few examples for its standard error |
-| coverage | 30 | the radius to the fifth neighbour spans much of a smaller set, so that anything lies inside |
+| neighbours | 30 | the radius to the fifth neighbour spans much of a smaller set, so that anything lies inside |
 | copies | 100 | the threshold is a quantile of 1 % of the held-out examples |
 | judge | 20 | how often a classifier is right is not known from fewer held-out examples |
 """
@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-FEWEST = {"frechet": 30, "kernel": 30, "coverage": 30, "copies": 100, "judge": 20}
+FEWEST = {"frechet": 30, "kernel": 30, "neighbours": 30, "copies": 100, "judge": 20}
 """Kind of metric -> the fewest examples that it needs."""
 
 

@@ -151,7 +151,23 @@ class Request:
         known: Known | None = None,
         observed: Observed | None = None,
     ) -> State:
-        """Return the sampled states of one batch, before decoding.
+        """Return the sampled states of one batch, before decoding; arguments as in `draw`."""
+        draw = self.draw(space, cond, seed, indices, compile=compile, init=init, known=known, observed=observed)
+        return self.plan.run(draw, self.guide)
+
+    def draw(
+        self,
+        space: Space,
+        cond: Condition | None,
+        seed: int,
+        indices: Sequence[int],
+        *,
+        compile: bool | None = None,
+        init: State | None = None,
+        known: Known | None = None,
+        observed: Observed | None = None,
+    ) -> Draw:
+        """Return one batch for the plan to draw, on the model's device.
 
         Arguments:
             space: Where they live.
@@ -166,7 +182,7 @@ class Request:
         model, device = self.model, self.model.device
         cond = condition_to(cond, device)
         guided, weak = self.guidance(cond, seed, indices)
-        draw = Draw(
+        return Draw(
             space=space.to(device),
             cond=cond,
             seed=seed,
@@ -181,7 +197,6 @@ class Request:
             if observed is None
             else Observed(observed.measurement.to(device), observed.y.to(device), observed.noise),
         )
-        return self.plan.run(draw, self.guide)
 
     def guidance(self, cond: Condition | None, seed: int, indices: Sequence[int]) -> tuple[bool, Condition | None]:
         """Return whether the weak estimate differs from the strong one, and the conditions of the weak one."""

@@ -2,7 +2,8 @@
 
 The page is made from the files of the run's folder alone, so it can be made again on a machine that has neither the
 data nor the domain. It fetches nothing, and its content security policy keeps it so whatever a domain's pictures hold.
-All text is escaped; only a domain's own fragments (`show.html`) and scripts stand as they are, a script once a page.
+All text is escaped; only a domain's own fragments (`show.html`, `views/*.html`) and scripts stand as they are, a script
+once a page.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from polydiff.gallery.sets import SCRIPTS, SHOW
 from polydiff.report.curves import SMOOTHING, training_curves
 from polydiff.report.numbers import number
 from polydiff.report.tables import SAMPLING, evaluation, read_evaluation
+from polydiff.report.views import View, views_of
 from polydiff.run.folder import Run, step_of, step_path, steps_saved
 from polydiff.run.reading import KNOWN, STATE, damaged, read_manifest, read_state_file, read_text
 from polydiff.support.files import quoted, write_atomic
@@ -76,11 +78,22 @@ def page(run: Run, limit: int = LIMIT) -> str:
         "policy": POLICY,
     }
     real, sets = sample_sets(run)
+    step, views = views_of(run)
+    parts |= {"views": views_within(views, limit // 3), "views_step": step}
     room = limit - len(render(parts, [], [*real, *sets]).encode())
     real_kept = [s for s in real if s.size <= room]
     kept = fitting([s.size for s in sets], room - sum(s.size for s in real_kept))
     shown = [*real_kept, *(sets[i] for i in kept)]
     return render(parts, shown, [s for s in (*real, *sets) if s not in shown])
+
+
+def views_within(views: Sequence[View], room: int) -> list[tuple[View, Markup]]:
+    """Return the views that fit into `room` bytes together, in order, each with its HTML."""
+    kept: list[tuple[View, Markup]] = []
+    for view in views:
+        if view.size <= room - sum(other.size for other, _ in kept):
+            kept.append((view, Markup(view.html)))  # noqa: S704 - the domain's own HTML
+    return kept
 
 
 def render(parts: Mapping[str, Any], shown: list[SampleSet], left_out: list[SampleSet]) -> str:
@@ -216,7 +229,9 @@ def commands(run: Run) -> list[tuple[str, str]]:
     name, again = quoted(place), quoted(place.with_name(f"{place.name}-again"))
     found = [(f"polydiff train -c {quoted(run.resolved)} -o {again}", "the same run")]
     if result:
-        requested = [(key, result[key]) for key in ("seed", "weights", *SAMPLING) if key in result]
+        several = [("guidance", f"{at['guidance']:g}") for at in result.get("by_guidance", [])]
+        keys = [key for key in ("seed", "weights", *SAMPLING) if key in result and not (several and key == "guidance")]
+        requested = [(key, result[key]) for key in keys] + several
         requested += [("cond", f"{key}={value}") for key, value in result.get("cond", {}).items()] + further_words(
             result
         )

@@ -69,12 +69,21 @@ class MeasurePart(Lenient):
     pairs: list[tuple[float, float | None]]
 
 
+class WeightPart(Lenient):
+    """Numbers of the samples at one guidance weight, by the name of the metric."""
+
+    guidance: float
+    evaluations: int | None
+    metrics: dict[str, dict[str, Any]]
+
+
 class EvaluationFile(Lenient):
     """The keys of evaluation.json that the page needs."""
 
     metrics: dict[str, dict[str, Any]] = {}
     confusions: dict[str, ConfusionPart] = {}
     measures: dict[str, MeasurePart] = {}
+    by_guidance: list[WeightPart] = []
     cond: dict[str, Any] = {}
     weights: str = ""
     environment: dict[str, Any] = {}
@@ -124,12 +133,30 @@ def evaluation(run: Run) -> dict[str, Any] | None:
     return {
         **about,
         "scores": scores,
+        "by_guidance": by_guidance(result),
         "maps": maps,
         "scatters": drawn(measures, scatter),
         "histograms": drawn(measures, histogram),
         "dash": DASH if any(DASH in s for s in scores) else "",
         "sure": any("±" in s.value for s in scores),
     }
+
+
+def by_guidance(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns and rows of the table of metrics by guidance weight; {} for an evaluation at one weight."""
+    weights = result.get("by_guidance", [])
+    if not weights:
+        return {}
+    rows = [
+        (name.replace("_", " "), str(row.get("better", "")), [cell(at["metrics"].get(name, {})) for at in weights])
+        for name, row in result.get("metrics", {}).items()
+    ]
+    return {"columns": [f"{at['guidance']:g}" for at in weights], "rows": rows}
+
+
+def cell(row: Mapping[str, Any]) -> str:
+    """Return a value with its error as text."""
+    return with_error(row.get("value"), row.get("value_error"))
 
 
 def drawn(measures: list[tuple[str, dict[str, Any]]], draw: Any) -> list[Picture]:

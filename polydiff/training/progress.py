@@ -20,8 +20,6 @@ Progress = Callable[["Record", float], None]
 BACKWARD = 3.0
 """Cost of a training step in forward passes: one forward, and a backward of about two."""
 
-SHOWN = 16
-"""Samples in each set that a run keeps during training."""
 SETS = 6
 """Number of sets in a run if train.sample_every=0."""
 

@@ -20,6 +20,7 @@ from polydiff.core.process import Generates
 from polydiff.gallery.sets import write_samples
 from polydiff.machine.environment import environment
 from polydiff.model.model import Model
+from polydiff.model.prompted import SHOWN, shown_request
 from polydiff.run.checkpoint import Checkpoint, prune
 from polydiff.run.folder import Run, steps_saved
 from polydiff.run.goal import write_evaluated_after
@@ -28,12 +29,13 @@ from polydiff.run.parents import Records
 from polydiff.run.snapshots import save_snapshot
 from polydiff.support.errors import UserError
 from polydiff.support.files import write_atomic
+from polydiff.support.progress import showing
 from polydiff.support.protocols import provides
 from polydiff.support.signals import Interrupts
 from polydiff.training.budget import Watch, planned
 from polydiff.training.loop import NonFiniteError, Record, Training
 from polydiff.training.optimizers import optimizer_tensors
-from polydiff.training.progress import SHOWN, Forecast, Progress, TrainingProgress, interval
+from polydiff.training.progress import Forecast, Progress, TrainingProgress, interval
 from polydiff.training.steps import records_of
 
 
@@ -136,11 +138,17 @@ class Session:
         )
 
     def show(self) -> None:
-        """Save a set of samples. Each set has the same seed, so that sets can be compared."""
+        """Save a set of samples. Each set has the same seed, so that sets can be compared.
+
+        Where the domain judges samples under the conditions of held-out examples, they are those of the real examples
+        in the folder `samples/real`.
+        """
         if not self.generates:
             return
         model = self.model
-        samples = model.sample(SHOWN, seed=self.config.seed)
+        with showing(None):
+            request, n = shown_request(model.request())
+            samples = request.joined(range(n), self.config.seed)
         facts = {"step": model.step, "seed": self.config.seed, **self.config.sample.model_dump(mode="json")}
         write_samples(self.run.samples(model.step), self.domain, samples, facts)
 

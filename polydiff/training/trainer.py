@@ -18,6 +18,7 @@ from polydiff.contract.sections import Config
 from polydiff.gallery.sets import write_samples
 from polydiff.machine import contention
 from polydiff.model.assemble import restored_domain
+from polydiff.model.prompted import SHOWN
 from polydiff.run.bounds import bounded
 from polydiff.run.checkpoint import Checkpoint, check_fit, latest, load_weights
 from polydiff.run.folder import Run
@@ -34,7 +35,7 @@ from polydiff.training.checks import check_settings
 from polydiff.training.data import order_of
 from polydiff.training.loop import Training
 from polydiff.training.optimizers import restore_optimizer
-from polydiff.training.progress import SHOWN, Progress, shown
+from polydiff.training.progress import Progress, shown
 from polydiff.training.resumed import check_data, warn_of_edits, warn_of_versions
 from polydiff.training.session import Session, finish
 from polydiff.training.steps import begin, initial_checkpoint

@@ -45,6 +45,7 @@ def bench(monkeypatch: pytest.MonkeyPatch):
         "inpainting",
         "bandwidth",
         "first_steps",
+        "image_metrics",
     ):
         sys.modules.pop(name, None)
 
@@ -183,3 +184,17 @@ def test_commands_print_their_tables(command: str) -> None:
     words = [sys.executable, *shlex.split(command)]
     done = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True, check=True)
     assert done.stdout.count("| --- |") >= 1
+
+
+def test_metrics_of_features_agree_with_numpy_and_torchmetrics(bench) -> None:
+    import image_metrics
+
+    sets = image_metrics.features(300, 48)
+    ours, theirs = (of(*sets) for of in (image_metrics.polydiff_overlap, image_metrics.numpy_overlap))
+    assert ours == pytest.approx(theirs, rel=1e-6)
+    assert min(ours[:2]) > 0
+    pytest.importorskip("torchmetrics")
+    frechet = image_metrics.frechet_distance(*sets)
+    assert frechet == pytest.approx(image_metrics.torchmetrics_frechet(*sets), rel=1e-6)
+    kernel = image_metrics.kernel_distance(*sets).value
+    assert kernel == pytest.approx(image_metrics.torchmetrics_kernel(*sets), rel=1e-6)

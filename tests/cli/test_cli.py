@@ -184,12 +184,34 @@ def test_features_of_ones_own_are_compared_on(trained: Path, here: Path, capsys:
     assert main(["eval", "run", "-n", "6", "--features", "own.py:radius"]) == 0
     assert "feature_fd" in capsys.readouterr().out
     kept = json.loads((here / "run" / "evaluation.json").read_text())
+    for name in ("fd", "kid", "precision", "recall", "density", "coverage"):
+        row = kept["metrics"][f"feature_{name}"]
+        assert all(row[part] is None for part in ("value", "data", "noise"))
+        assert "Not measured: it needs 30 examples of each set, there are 6." in row["meaning"]
     row = kept["metrics"]["feature_fd"]
-    assert all(row[part] is None for part in ("value", "data", "noise"))
-    assert "Not measured: it needs 30 examples of each set, there are 6." in row["meaning"]
     assert "on 1 features by own.py:radius" in row["meaning"]
     assert main(["report", "run"]) == 0
     assert "--features own.py:radius" in (here / "run" / "report.html").read_text()
+
+
+def test_guidance_may_be_repeated_for_an_evaluation_and_the_report_shows_each_weight(
+    trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(trained, here / "run")
+    assert main(["eval", "run", "-n", "4", "--steps", "2", "--guidance", "1", "--guidance", "2.5"]) == 0
+    table = capsys.readouterr().out.partition("By guidance weight: 4 samples each")[2].splitlines()
+    assert table[2].split() == ["metric", "1", "2.5", "real", "data", "better"]
+    kept = json.loads((here / "run" / "evaluation.json").read_text())
+    assert [row["guidance"] for row in kept["by_guidance"]] == [1, 2.5]
+    assert kept["guidance"] == 1
+    assert main(["report", "run"]) == 0
+    page = (here / "run" / "report.html").read_text()
+    assert "--guidance 1 --guidance 2.5" in page
+    assert "By guidance weight" in page
+    assert main(["eval", "run", "-n", "4", "--steps", "2", "--guidance", "2.5"]) == 0
+    assert "By guidance" not in capsys.readouterr().out
+    assert main(["eval", "run", "--guidance", "2", "--guidance", "2"]) == 2
+    assert "all be different" in capsys.readouterr().err
 
 
 def test_a_baseline_has_a_column_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:

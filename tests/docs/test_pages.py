@@ -188,3 +188,26 @@ def test_the_python_of_the_page_on_likelihoods_runs(capsys: pytest.CaptureFixtur
     assert [line.split()[0] for line in lines] == ["continuous", "chain", "flow", "log"]
     bound, truth = (float(lines[2].split()[i]) for i in (1, 3))
     assert abs(bound - truth) < 0.05
+
+
+def test_published_features_are_resized_and_normalised_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's file with a small network in place of Inception; images of any size, grey ones too."""
+    from polydiff.metrics.features import open_extractor
+
+    class Inception(torch.nn.Module):
+        def forward(self, x: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+            return x.float().mean((2, 3)) if return_features else x.float()
+
+    monkeypatch.chdir(tmp_path)
+    torch.jit.script(Inception()).save("inception-2015-12-05.pt")
+    (source,) = (block for block in blocks("docs/image.md", "python") if "def inception(" in block)
+    Path("published.py").write_text(source)
+    grey = [torch.full((1, 20, 20), value, dtype=torch.uint8) for value in (0, 255)]
+    assert open_extractor("published.py:inception")(grey).tolist() == [[0.0] * 3, [255.0] * 3]
+    scope: dict[str, Any] = {}
+    exec(source, scope)
+    out = scope["resized"](torch.stack(grey), 14, (0.5, 0.5, 0.25), (0.5, 0.5, 0.25))
+    assert out.shape == (2, 3, 14, 14)
+    assert torch.allclose(out.mean((2, 3)), torch.tensor([[-1.0, -1, -1], [1, 1, 3]]))

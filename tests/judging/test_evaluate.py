@@ -33,6 +33,16 @@ def test_an_evaluation_says_what_was_judged(finished: Path) -> None:
 
 def test_features_of_ones_own_are_compared_at_the_n_of_the_smallest_set(finished: Path) -> None:
     own = Extractor("brightness", "0", lambda x: x.float().mean((1, 2, 3))[:, None])
-    row = evaluate(Model.load(finished), 40, steps=2, features=own)["metrics"]["feature_fd"]
-    assert row["n"] == 40
-    assert row["data"] < row["noise"]
+    metrics = evaluate(Model.load(finished), 40, steps=2, features=own)["metrics"]
+    rows = {name: row for name, row in metrics.items() if name.startswith("feature_")}
+    assert [name.removeprefix("feature_") for name in rows] == [
+        "fd",
+        "kid",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+    ]
+    for row in rows.values():
+        assert row["n"] == 40
+        assert (row["data"] < row["noise"]) == (row["better"] == "lower")

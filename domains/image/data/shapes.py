@@ -9,7 +9,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
-from polydiff.contract.captions import KEPT, Captions
+from polydiff.contract.text.captions import KEPT, Captions
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data.listing import TEXT
 from polydiff.domains.image.data.source import Source, Split

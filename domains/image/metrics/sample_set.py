@@ -1,9 +1,9 @@
-"""Metrics of a set of images: agreement with a classifier, distance to training images, coverage and copies."""
+"""Metrics of a set of images: agreement with a classifier, distance to training images, overlap and copies."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,14 +17,45 @@ from polydiff.metrics.copies import copy_share, copy_threshold, nearest
 from polydiff.metrics.frechet import frechet_distance
 from polydiff.metrics.kernel import kernel_distance
 from polydiff.metrics.least import too_few, value_unless
+from polydiff.metrics.neighbours import overlap_metrics
 from polydiff.metrics.results import Metric
 from polydiff.metrics.standard_error import Number, share
 
 REFERENCE = 10_000
 """Largest number of training images with which features are compared."""
-NEIGHBOURS = 5
 THUMBNAIL = 16
 """Side to which images are reduced in the search for copies."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """The search for the nearest training image, by thumbnails.
+
+    Arguments:
+        indices: Numbers of the training images that are searched, M.
+        pixels: Their thumbnails, (M, D).
+        held_out: Distance of each held-out image to the nearest one.
+        near: Distance below which a sample counts as a copy (`polydiff.metrics.copies.copy_threshold`).
+    """
+
+    indices: Sequence[int]
+    pixels: Tensor
+    held_out: Tensor
+    near: float
+
+    @classmethod
+    def of(cls, source: Source) -> Search:
+        """Return the search of a data set, in all its training images if their number is limited."""
+        train, test = source.splits["train"], source.splits["test"]
+        indices = train.spread(REFERENCE) if source.unlimited else range(len(train))
+        pixels = torch.cat([thumbnails(part) for part in train.parts(indices)])
+        held_out = nearest(torch.cat([thumbnails(part) for part in test.parts(range(len(test)))]), pixels)
+        return cls(indices, pixels, held_out, copy_threshold(held_out))
+
+    def find(self, images: Tensor) -> tuple[list[int], list[float]]:
+        """Return the number of the nearest training image of each image uint8 (B, C, H, W), and its distance."""
+        distances, places = torch.cdist(thumbnails(images), self.pixels).min(1)
+        return [self.indices[i] for i in places.tolist()], distances.tolist()
 
 
 @dataclass(frozen=True)
@@ -36,29 +67,23 @@ class Reference:
         features: Images uint8 (B, C, H, W) -> features (B, D).
         n: Largest number of samples for metrics that depend on their number: the size of the test split.
         known: Features of training images, (M, D).
-        pixels: Thumbnails of all training images (`thumbnails`).
-        near: Distance to the nearest training image below which a sample counts as its copy.
+        search: Finds copies of training images.
     """
 
     judge: Judge | None
     features: Callable[[Tensor], Tensor]
     n: int
     known: Tensor
-    pixels: Tensor
-    near: float
+    search: Search
 
     @classmethod
-    def of(cls, source: Source, channels: int) -> Reference:
-        """Return the reference of a data set."""
+    def of(cls, source: Source, channels: int, search: Search) -> Reference:
+        """Return the reference of a data set; `search`: its own."""
         train, test = source.splits["train"], source.splits["test"]
         judge = Judge.of(train, test, len(source.names)) if source.names else None
         features = judge.features if judge else filter_features(channels)
-        searched = train.spread(REFERENCE) if source.unlimited else range(len(train))
-        pixels = torch.cat([thumbnails(part) for part in train.parts(searched)])
-        held_out = torch.cat([thumbnails(part) for part in test.parts(range(len(test)))])
-        near = copy_threshold(nearest(held_out, pixels))
         known = torch.cat([features(part) for part in train.parts(train.spread(REFERENCE))])
-        return cls(judge, features, len(test), known, pixels, near)
+        return cls(judge, features, len(test), known, search)
 
 
 def judge_metrics(images: Tensor, requested: Tensor | None, judge: Judge, classes: int) -> dict[str, Metric]:
@@ -96,13 +121,13 @@ def set_metrics(images: Tensor, reference: Reference) -> dict[str, Metric]:
     """Return the metrics of any set of images against the training images."""
     n = reference.n
     features = torch.cat([reference.features(part) for part in (images[:n], images[n:]) if len(part)])
-    pixels = nearest(thumbnails(images), reference.pixels)
+    pixels = nearest(thumbnails(images), reference.search.pixels)
     few = too_few("copies", reference.n, "held-out images")
-    same = "" if few or reference.near > 0 else "1 % of the held-out images are copies of training images"
+    same = "" if few or reference.search.near > 0 else "1 % of the held-out images are copies of training images"
     return {
         **feature_metrics(features, reference),
         "copies": Metric(
-            copy_share(pixels, reference.near),
+            copy_share(pixels, reference.search.near),
             "",
             "lower",
             "Share of images nearer to a training image, in pixels, than 99 % of held-out images are: 0.01 by chance, "
@@ -114,9 +139,9 @@ def set_metrics(images: Tensor, reference: Reference) -> dict[str, Metric]:
 
 
 def feature_metrics(features: Tensor, reference: Reference) -> dict[str, Metric]:
-    """Return the distances of images from training images, and their coverage, by features (B, D) of the images.
+    """Return the distances of images from training images, and how both overlap, by features (B, D) of the images.
 
-    The Frechet distance and the coverage depend on the number of images, so they take at most as many as are held out.
+    All but the kernel distance depend on the number of images, so they take at most as many as are held out.
     """
     known = reference.known
     n, m = min(len(features), reference.n), len(known)
@@ -127,7 +152,6 @@ def feature_metrics(features: Tensor, reference: Reference) -> dict[str, Metric]
     )
     lacks = {
         "frechet": too_few("frechet", min(n, m), "images of each set"),
-        "coverage": too_few("coverage", min(n, m), "images of each set"),
         "kernel": too_few("kernel", min(len(features), m), "images of each set"),
     }
     distance = Number(math.nan) if lacks["kernel"] else kernel_distance(features, known)
@@ -151,15 +175,7 @@ def feature_metrics(features: Tensor, reference: Reference) -> dict[str, Metric]
             n=len(features),
             reason=lacks["kernel"],
         ),
-        "coverage": Metric(
-            value_unless(lacks["coverage"], lambda: coverage(first, known[spread(m, n)])),
-            "",
-            "higher",
-            f"Share of {n} training images with one of {n} images among their {NEIGHBOURS} nearest, on {eye}; low if "
-            "kinds of images are missing or wrong.",
-            n=n,
-            reason=lacks["coverage"],
-        ),
+        **overlap_metrics(first, known[spread(m, n)], "images", eye),
     }
 
 
@@ -167,21 +183,6 @@ def spread(size: int, n: int) -> list[int]:
     """Return min(n, size) indices, spread evenly."""
     n = min(n, size)
     return [i * size // n for i in range(n)]
-
-
-def coverage(features: Tensor, known: Tensor) -> float:
-    """Return the share of real features with a generated one within the distance of their k-th real neighbour.
-
-    (Naeem et al., 2020, https://arxiv.org/abs/2002.09797)
-
-    Arguments:
-        features: Features of generated images, (N, D).
-        known: Features of real images, (M, D).
-    """
-    if len(features) < 2 or len(known) <= NEIGHBOURS:
-        return math.nan
-    radius = torch.cdist(known, known).kthvalue(NEIGHBOURS + 1, 1).values  # the nearest to each is itself
-    return float((torch.cdist(known, features).amin(1) <= radius).double().mean())
 
 
 def thumbnails(images: Tensor) -> Tensor:

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from polydiff.contract.captions import Captions
 from polydiff.contract.data.places import Place, opened_bytes
 from polydiff.contract.data.quarantine import Quarantine
-from polydiff.contract.encoded_text import EncodedText
 from polydiff.contract.fields import Embedding, Field, Labels, Real, checked_vectors, read_array
 from polydiff.contract.sections import CaptionConfig
+from polydiff.contract.text.captions import Captions
+from polydiff.contract.text.encoded import EncodedText
 from polydiff.support.errors import UserError, unknown
 
 LABEL = "label"

@@ -68,7 +68,7 @@ Pair = Annotated[list[Count], Field(min_length=2, max_length=2)]
 
 
 class TextStatistics(Statistics):
-    """Statistics of a condition that is text (`polydiff.contract.captions.Captions`)."""
+    """Statistics of a condition that is text (`polydiff.contract.text.captions.Captions`)."""
 
     type: Literal["text"]
     tokens: Literal["words", "bytes", "bpe"]
@@ -91,7 +91,7 @@ class TextStatistics(Statistics):
 
 
 class EncodedTextStatistics(Statistics):
-    """Statistics of a condition that a pretrained encoder reads (`polydiff.contract.encoded_text.EncodedText`)."""
+    """Statistics of a condition that a pretrained encoder reads (`polydiff.contract.text.encoded.EncodedText`)."""
 
     type: Literal["encoded_text"]
     folder: str

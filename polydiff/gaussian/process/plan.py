@@ -5,6 +5,7 @@ Symbols: B number of samples, R rows of a state.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from polydiff.core.entry import check_states
-from polydiff.core.process import Draw, Known, Trained
+from polydiff.core.process import Draw, Known, Moment, Trained
 from polydiff.core.space import State
 from polydiff.core.streams import streams
 from polydiff.gaussian.control.replacement import inpaint, inpainting
@@ -25,7 +26,7 @@ from polydiff.gaussian.process.checks import check_sampling
 from polydiff.gaussian.process.try_sampling import try_guidance, try_plan
 from polydiff.gaussian.sampling.diagnose import describe_failure, within_limit
 from polydiff.gaussian.sampling.execute import Step, run_plan
-from polydiff.gaussian.sampling.plan import PlanRow, evaluation_rows, evaluations
+from polydiff.gaussian.sampling.plan import PlanRow, Row, Solve, evaluation_rows, evaluations
 from polydiff.gaussian.self_conditioning import SelfConditioned
 from polydiff.gaussian.step_size import StepSize
 from polydiff.support.errors import UserError
@@ -89,6 +90,22 @@ class GaussianPlan:
             check_states(draw.init, draw.space, levels=self.levels, name="the given states")
         x = noise if draw.init is None else draw.init + noise
         return run_plan(self.rows, denoise, x, space, cond, generators)
+
+    def trace(self, draw: Draw, guide: Trained | None = None) -> Iterator[Moment]:
+        """Yield the states from the prior to the samples, with the estimates there (`polydiff.core.process.Traces`).
+
+        Nothing for a sampler whose solver evaluates the network by itself.
+        """
+        if any(isinstance(row, Solve) for row in self.rows):
+            return
+        data = self.model.denoiser.sigma_data
+        x: State = self.levels[0] * draw.space.noise(self.generators(draw))
+        with torch.autocast(self.model.device.type, enabled=False):
+            for row, step in zip(self.rows, self.steps(draw, guide), strict=True):
+                if isinstance(row, Row):  # other rows have no estimate of their own
+                    yield Moment(row.at, x * (data / math.hypot(data, row.at)), step.x_0)
+                x = step.x
+        yield Moment(0.0, x, x)
 
     def generators(self, draw: Draw) -> list[torch.Generator]:
         """Return a new random stream for each sample, at its start."""

@@ -13,8 +13,9 @@ from polydiff.core.streams import streams
 from polydiff.domains.image.config import ImageConfig, ImageData
 from polydiff.domains.image.domain import Image
 from polydiff.domains.image.shapes.dataset import Shapes
-from polydiff.judging.evaluate import further_prompts, prompted, to_judge
+from polydiff.judging.evaluate import further_prompts, to_judge
 from polydiff.model.model import Model
+from polydiff.model.prompted import prompted, shown_request
 from polydiff.model.request import Request
 
 
@@ -68,6 +69,9 @@ def test_samples_are_judged_under_captions_that_training_lacks(image: Image) -> 
         assert drawn.cond is not None
         assert real.cond is not None
         assert torch.equal(drawn.cond["text"], real.cond["text"])
+    beside = shown_request(request, 5)[0].joined(range(5), 0)  # on a page: captions of the real examples beside them
+    assert beside.cond is not None
+    assert torch.equal(beside.cond["text"], model.domain.examples("test", 5).cond["text"])
     sets = to_judge(request, 5, 0, None).sets
     assert set(sets) == {"value", "data", "noise"}
     rows = further_prompts(request, 5, 0, None)

@@ -41,6 +41,8 @@ def test_a_missing_class_lowers_coverage_and_raises_the_distance(image: Image) -
     whole, half = values(image, real), values(image, part)
     assert half["coverage"] < 0.62 < 0.9 < whole["coverage"]
     assert half["frechet_judge"] > 5 * whole["frechet_judge"]
+    assert half["recall"] < 0.62 < 0.8 < whole["recall"]
+    assert min(half["precision"], whole["precision"]) > 0.8  # what is left looks as real as before
 
 
 def test_copies_are_distinguished_from_new_images(image: Image) -> None:
@@ -59,7 +61,7 @@ def test_distances_are_taken_at_equally_many_images(image: Image) -> None:
 def test_small_sets_have_no_numbers_but_reasons(image: Image) -> None:
     real = image.examples("test", 400)
     for name, metric in image.evaluate(real.head(29)).items():
-        few = name.startswith(("frechet", "kid")) or name == "coverage"
+        few = name.startswith(("frechet", "kid", "precision", "recall", "density", "coverage"))
         assert math.isnan(metric.value) == few, name
         assert metric.reason == ("it needs 30 images of each set, there are 29" if few else "")
     for name, metric in image.evaluate(real.head(30)).items():
@@ -71,7 +73,8 @@ def test_few_held_out_images_are_a_reason(image: Image) -> None:
     """The judge's accuracy, the threshold of copies and the number of compared images depend on them."""
     train, test = image.source.splits["train"], image.source.splits["test"]
     held_out = replace(test, images=test.images[:6], labels=test.labels[:6], names=test.names[:6])
-    reference = metrics.Reference.of(replace(image.source, splits={"train": train, "test": held_out}), 1)
+    source = replace(image.source, splits={"train": train, "test": held_out})
+    reference = metrics.Reference.of(source, 1, metrics.Search.of(source))
     assert reference.judge
     images = test.centred(range(100))
     found = metrics.set_metrics(images, reference) | metrics.judge_metrics(
@@ -85,9 +88,13 @@ def test_few_held_out_images_are_a_reason(image: Image) -> None:
         assert metric.reason.endswith("there are 6"), name
 
 
-def test_coverage_is_one_on_the_data_and_nil_far_away() -> None:
-    x = torch.randn(100, 5, generator=torch.Generator().manual_seed(0))
-    assert metrics.coverage(x, x) == 1
-    assert metrics.coverage(x + 100, x) == 0
-    y = torch.randn(100, 5, generator=torch.Generator().manual_seed(1))
-    assert metrics.coverage(y, x) == pytest.approx(1 - 2**-metrics.NEIGHBOURS, abs=0.1)
+def test_the_nearest_training_image_of_a_training_image_is_itself(image: Image) -> None:
+    known = image.examples("train", 7)
+    found = image.nearest(Samples([x.clip(1, 250) for x in known.examples]))
+    assert all(bool((a == b).all()) for a, b in zip(found.examples.examples, known.examples, strict=True))
+    assert known.cond is not None
+    assert found.examples.cond is not None
+    assert found.examples.cond["label"].tolist() == known.cond["label"].tolist()
+    assert 0 < max(found.distances) < 0.1 * found.typical
+    held_out = image.nearest(image.examples("test", 1000))
+    assert torch.tensor(held_out.distances).median().item() == pytest.approx(held_out.typical)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polydiff.contract.tokenizers import TOKENIZERS, Bytes, Pairs, Words, learned_merges, plain, words
+from polydiff.contract.text.tokenizers import TOKENIZERS, Bytes, Pairs, Words, learned_merges, plain, words
 
 SENNRICH = ["low"] * 5 + ["lower"] * 2 + ["newest"] * 6 + ["widest"] * 3
 """The words of figure 1 of Sennrich et al. (2016), as often as they occur there."""

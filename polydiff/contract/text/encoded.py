@@ -22,8 +22,8 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from polydiff.contract.captions import KEPT, shortened
-from polydiff.contract.tokenizers import plain
+from polydiff.contract.text.captions import KEPT, shortened
+from polydiff.contract.text.tokenizers import plain
 from polydiff.core.conditions import ANY, Tokens
 from polydiff.support.errors import UserError, one_line
 

@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 
-from polydiff.contract.captions import Captions
 from polydiff.contract.fields import from_json, to_json
+from polydiff.contract.text.captions import Captions
 from polydiff.core.conditions import Text
 from polydiff.core.streams import streams
 from polydiff.support.errors import UserError

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from polydiff.contract.tokenizers import TOKENIZERS, Tokenizer, plain
+from polydiff.contract.text.tokenizers import TOKENIZERS, Tokenizer, plain
 from polydiff.core.conditions import ANY, Text, given
 from polydiff.support.errors import UserError, nearest
 

@@ -1,0 +1,1 @@
+"""Text as a condition: tokenizers, captions, and pretrained encoders."""
