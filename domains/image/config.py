@@ -66,8 +66,14 @@ class ImageData(DataConfig):
             raise ValueError(
                 "data.flip and data.crop are for folders; a mirrored or cropped digit or scene would be another one"
             )
+        own = ["data.path"] * (self.path is not None) + ["data.captions"] * (self.captions != "auto")
+        own += ["data.conditions"] * bool(self.conditions)
+        if self.name != "folder" and own:
+            raise ValueError(f"data.name={self.name} has data and conditions of its own; leave out {', '.join(own)}")
         if self.name == "shapes" and (self.side % 32 or self.planes != 3):
-            raise ValueError("data.name=shapes needs colours (data.channels=3) and a data.size of 32, 64, 96, ...")
+            raise ValueError(
+                "data.name=shapes needs colours (data.channels=3) and a data.size that is a multiple of 32"
+            )
         return self
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -126,3 +127,19 @@ def test_a_table_beside_pictures_is_no_table_of_molecules(tmp_path: Path, name: 
     for i in range(9):
         (tmp_path / f"{i}.csv").write_text("")
     assert guess(tmp_path) == "image"
+
+
+def test_an_archive_is_of_the_domain_of_its_members(tmp_path: Path) -> None:
+    for name, domain in (("a.png", "image"), ("a.wav", "audio")):
+        shard = tmp_path / domain / "set.tar"
+        shard.parent.mkdir()
+        with tarfile.open(shard, "w") as archive:
+            archive.addfile(tarfile.TarInfo(name))
+        assert guess(shard) == guess(shard.parent) == domain
+
+
+def test_excluded_lines_are_in_order_of_their_numbers(tmp_path: Path) -> None:
+    quarantine = Quarantine(str(tmp_path), "images")
+    for number in (10, 9, 100):
+        quarantine.exclude(f"metadata.csv, line {number}", "no file")
+    assert [line.split(":")[0].split()[-1] for line in quarantine.lines()] == ["9", "10", "100"]
