@@ -17,6 +17,8 @@ from polydiff.contract.tokenizers import HALF, TOKENIZERS, Tokenizer, plain
 from polydiff.core.conditions import ANY, Text, given
 from polydiff.support.errors import UserError, nearest
 
+SHOWN = 5
+"""Largest number of unknown words that a warning shows."""
 KEPT = 1000
 """Largest number of training captions that are kept, evenly spaced, to draw new ones from."""
 
@@ -86,6 +88,14 @@ class Captions:
         if any(len(self.tokenizer.encode(text)) > self.longest for text in self.kept):
             raise ValueError(f"kept should hold no text of more than longest={self.longest} tokens")
         return self
+
+    def lacking(self, other: Captions) -> str:
+        """Return what these captions cannot write of others, those of new data, for a warning; "" if nothing."""
+        if self.tokens != other.tokens:
+            return f"it keeps data.text.tokens={self.tokens}, not {other.tokens}"
+        unknown = sorted({word for text in other.kept for word in self.tokenizer.unknown(text)})
+        shown = ", ".join(map(repr, unknown[:SHOWN])) + ", ..." * (len(unknown) > SHOWN)
+        return f"it lacks {len(unknown)} of the words of these captions ({shown})" if unknown else ""
 
     @property
     def kind(self) -> Text:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from polydiff.contract.captions import Captions
+from polydiff.contract.data.conditions import DataConditions
 from polydiff.contract.fields import from_json, to_json
 from polydiff.core.conditions import Text
 from polydiff.core.streams import streams
@@ -90,3 +91,21 @@ def test_statistics_whose_texts_cannot_be_drawn_are_invalid(changed: dict[str, o
     saved = to_json({"text": field()})
     with pytest.raises(ValueError, match=message):
         from_json({"text": saved["text"] | changed})
+
+
+@pytest.mark.parametrize(
+    ("tokens", "new", "message"),
+    [
+        ("words", ["a green circle", "a dog"], r"it lacks 2 of the words of these captions \('dog', 'green'\)"),
+        ("bpe", ["a green circle"], "it keeps data.text.tokens=words, not bpe"),
+    ],
+)
+def test_words_that_a_kept_vocabulary_lacks_are_a_warning(tokens: str, new: list[str], message: str) -> None:
+    other = Captions.measure(new, [1] * len(new), tokens)
+    with pytest.warns(UserWarning, match=message):
+        DataConditions({"text": field()}).warn_of_unknown({"text": other})
+
+
+def test_a_vocabulary_that_knows_all_words_is_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    DataConditions({"text": field()}).warn_of_unknown({"text": Captions.measure(["a red circle"], [1])})
+    assert not recwarn
