@@ -66,7 +66,8 @@ class ImageData(DataConfig):
             raise ValueError(
                 "data.flip and data.crop are for folders; a mirrored or cropped digit or scene would be another one"
             )
-        own = ["data.path"] * (self.path is not None) + ["data.captions"] * (self.captions != "auto")
+        without = ("auto",) if self.name == "shapes" else ("auto", "none")  # "none": runs saved before the key
+        own = ["data.path"] * (self.path is not None) + ["data.captions"] * (self.captions not in without)
         own += ["data.conditions"] * bool(self.conditions)
         if self.name != "folder" and own:
             raise ValueError(f"data.name={self.name} has data and conditions of its own; leave out {', '.join(own)}")
