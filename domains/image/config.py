@@ -73,8 +73,15 @@ class ImageData(DataConfig):
                 "data.flip, data.crop and data.augment are for folders; a mirrored or cropped digit or scene would be "
                 "another one"
             )
+        without = ("auto",) if self.name == "shapes" else ("auto", "none")  # "none": runs saved before the key
+        own = ["data.path"] * (self.path is not None) + ["data.captions"] * (self.captions not in without)
+        own += ["data.conditions"] * bool(self.conditions)
+        if self.name != "folder" and own:
+            raise ValueError(f"data.name={self.name} has data and conditions of its own; leave out {', '.join(own)}")
         if self.name == "shapes" and (self.side % 32 or self.planes != 3):
-            raise ValueError("data.name=shapes needs colours (data.channels=3) and a data.size of 32, 64, 96, ...")
+            raise ValueError(
+                "data.name=shapes needs colours (data.channels=3) and a data.size that is a multiple of 32"
+            )
         return self
 
     @property

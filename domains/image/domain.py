@@ -88,6 +88,7 @@ class Image:
                 f"The data lack the conditions {', '.join(sorted(missing))} of training. Restore the tables and "
                 "captions, or start a new run."
             )
+        self.data_conditions.warn_of_unknown(source.fields)
         return source
 
     @property

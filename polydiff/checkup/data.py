@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
+import tarfile
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
+from itertools import islice
 from pathlib import Path
 
 from polydiff.config.merge import resolve
@@ -140,19 +142,35 @@ def columns_of(path: Path) -> list[str]:
         return []
 
 
+def members(archive: Path) -> list[str]:
+    """Return the names of the members of a .tar archive, `MAX_FILES` at most, or its own if it cannot be read."""
+    try:
+        with tarfile.open(archive, "r:") as file:
+            names = [member.name for member in islice(file, MAX_FILES) if member.isfile()]
+    except (tarfile.TarError, OSError):  # the domain that reads it says why
+        names = []
+    return [Path(name).name for name in names] or [archive.name]
+
+
 def suffixes(path: Path) -> list[str]:
-    """Return the suffixes of the files under a path, of about `MAX_FILES` at most."""
+    """Return the suffixes of the files under a path, of about `MAX_FILES` at most; an archive has those of members."""
     return [Path(name).suffix.lower() for name in names_under(path)]
 
 
 def names_under(path: Path) -> list[str]:
-    """Return the names of the files under a path without hidden ones, about `MAX_FILES` at most."""
+    """Return the names of the files under a path without hidden ones, about `MAX_FILES` at most.
+
+    A .tar archive has the names of its members; of several in a folder, the first is opened.
+    """
     if path.is_file():
-        return [path.name]
+        return members(path) if path.suffix.lower() == ".tar" else [path.name]
     found: list[str] = []
-    for _, folders, names in os.walk(path):
+    for folder, folders, names in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [name for name in names if not name.startswith(".")]
+        shown = [Path(folder, name) for name in names if not name.startswith(".")]
+        shards = [one for one in shown if one.suffix.lower() == ".tar"]
+        found += [one.name for one in shown if one not in shards]
+        found += members(min(shards)) if shards else []
         if len(found) > MAX_FILES:
             break
     return found

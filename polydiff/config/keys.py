@@ -123,7 +123,11 @@ def explain(error: ValidationError, sources: Mapping[str, str], prefix: str = ""
         prefix: Stands before the keys, such as "sample.".
     """
     lines: dict[str, str] = {}
-    for problem in error.errors(include_url=False):
+    problems = error.errors(include_url=False)
+    wrong = {problem["loc"][:-1] for problem in problems if problem["loc"]}
+    for problem in problems:
+        if problem["type"] == "too_short" and problem["loc"] in wrong:  # only because its items are wrong
+            continue
         path = [part for part in problem["loc"] if part not in UNION_TAGS]
         n = known_length(path, prefix, sources)
         key = prefix + ".".join(map(str, path[:n]))

@@ -216,7 +216,8 @@ def from_json(fields_json: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:
     check_statistics(FieldStatistics, fields_json)
 
     def made(type: str, **values: Any) -> Field:
-        return TYPES[type](**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        field = TYPES[type](**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        return field.checked() if isinstance(field, Captions) else field
 
     return {name: made(**values) for name, values in fields_json.items()}
 

@@ -25,7 +25,7 @@ MEASURED = 30
 SHARE = 0.05
 """Share of the budget that timing before the run may take."""
 FEWEST = 3
-"""Smallest number of steps that are timed before the run, whatever they take."""
+"""Smallest number of steps that are timed before the run; one if it takes longer than the budget."""
 WINDOW = 0.1
 """Share of the budget over which the time of a step is averaged while the run trains."""
 LEFT_OUT = 0.1
@@ -53,7 +53,8 @@ def seconds_per_step(config: Config, domain: Domain) -> float | None:
         now = time.perf_counter()
         times.append(now - clock)
         clock = now
-        if len(times) >= FEWEST and now - begun > SHARE * 60 * config.train.minutes:
+        budget = 60 * config.train.minutes
+        if now - begun > (SHARE if len(times) >= FEWEST else 1) * budget:
             break
     return median(times)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -141,3 +142,19 @@ def test_options_may_precede_the_word_check(tmp_path: Path, capsys: pytest.Captu
     root = pictures(tmp_path / "pictures", 20)
     assert main(["data", "--domain", "image", "check", str(root), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["used"] == 20
+
+
+def test_an_archive_is_of_the_domain_of_its_members(tmp_path: Path) -> None:
+    for name, domain in (("a.png", "image"), ("a.wav", "audio")):
+        shard = tmp_path / domain / "set.tar"
+        shard.parent.mkdir()
+        with tarfile.open(shard, "w") as archive:
+            archive.addfile(tarfile.TarInfo(name))
+        assert guess(shard) == guess(shard.parent) == domain
+
+
+def test_excluded_lines_are_in_order_of_their_numbers(tmp_path: Path) -> None:
+    quarantine = Quarantine(str(tmp_path), "images")
+    for number in (10, 9, 100):
+        quarantine.exclude(f"metadata.csv, line {number}", "no file")
+    assert [line.split(":")[0].split()[-1] for line in quarantine.lines()] == ["9", "10", "100"]

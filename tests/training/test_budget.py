@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from polydiff.run.checkpoint import Checkpoint, latest
 from polydiff.run.folder import Run
 from polydiff.support.errors import UserError
 from polydiff.support.yaml_text import read_yaml
-from polydiff.training import session, trainer
+from polydiff.training import budget, session, trainer
 from polydiff.training.budget import Watch, planned, seconds_per_step, within_minutes
 from polydiff.training.progress import Forecast
 from polydiff.training.trainer import resume
@@ -65,8 +67,26 @@ def test_without_a_budget_nothing_is_measured() -> None:
     assert within_minutes(chosen, forecast(12), seconds) is chosen
 
 
+@pytest.mark.parametrize(("minutes", "taken"), [(0.1, 2), (1.0, 4)])
+def test_a_step_beyond_the_budget_is_timed_once(monkeypatch: pytest.MonkeyPatch, minutes: float, taken: int) -> None:
+    """Steps of 20 s; the first does not count."""
+    clock = [0.0]
+
+    def records(*_: Any) -> Iterator[None]:
+        while True:
+            clock[0] += 20
+            yield
+
+    monkeypatch.setattr(budget, "records_of", records)
+    monkeypatch.setattr(budget, "begin", lambda config, domain: None)
+    monkeypatch.setattr(budget, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    config = settings(**{"train.minutes": minutes}).config
+    assert seconds_per_step(config, build_domain(config)) == 20
+    assert clock[0] == 20 * taken
+
+
 def test_steps_are_timed_until_the_budget_ends() -> None:
-    """At least three are timed, and a budget that is spent at once ends the measurement."""
+    """A budget that is spent at once ends the measurement."""
     config = settings(**{"train.minutes": 1e-9}).config
     assert 0 < (seconds_per_step(config, build_domain(config)) or 0) < 60
 

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from torch import Tensor
 
+from polydiff.contract.data.conditions import DataConditions
 from polydiff.contract.fields import Field, meanings
 from polydiff.core.streams import permutation, streams
 from polydiff.domains.audio.chunks import chunk
@@ -46,6 +47,7 @@ class Clips:
                 f"The conditions in the data are not those of training: {meanings(source.fields)}, not "
                 f"{meanings(self.fields)}. Restore the files of training, or start a new run."
             )
+        DataConditions(self.fields or {}).warn_of_unknown(source.fields)
         return source
 
     def size(self, split: str) -> int:

@@ -107,9 +107,9 @@ def usable_columns(source: Source) -> list[str]:
     sounds = source.splits["train"] if isinstance(source, Folder) else []
     found = []
     for name in dict.fromkeys(name for sound in sounds for name in sound.entry.columns):
-        values = [sound.entry.columns[name] for sound in sounds if name in sound.entry.columns]
+        cells = {sound.entry.name: sound.entry.columns[name] for sound in sounds if name in sound.entry.columns}
         try:
-            check_type(name, "class" if name == LABEL else plain_type(values), values, "sounds")
+            check_type(name, "class" if name == LABEL else plain_type([*cells.values()]), cells, "sounds")
         except UserError:  # such as a text that differs for each sound
             continue
         found.append(name)

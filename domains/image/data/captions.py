@@ -65,7 +65,7 @@ def with_captions(columns: Columns, data: ImageData, quarantine: Quarantine) -> 
     if column not in existing:
         raise unknown("column", column, existing, "data.captions is the column of the captions, auto or none.")
     found = {name: {**row, TEXT: row[column]} if column in row else row for name, row in columns.items()}
-    have = sum(TEXT in row for row in found.values())
+    have = sum(bool(str(row.get(TEXT, "")).strip()) for row in found.values())
     quarantine.notes["captioned"] = f"{have} have a caption" + (
         f", {len(found) - have} have none" * (have < len(found))
     )

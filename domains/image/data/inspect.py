@@ -23,8 +23,9 @@ MODES = {
     "RGB": "colour",
     "RGBA": "colour with transparency",
     "CMYK": "ink colours",
+    **dict.fromkeys(("I", "I;16", "I;16B", "I;16L", "I;16N"), "grey, 16 bits"),
 }
-"""Pillow's mode -> words; modes of 16 bits keep their names."""
+"""Pillow's mode -> words."""
 NAMED = 20
 """Classes that are named."""
 LARGE = 2

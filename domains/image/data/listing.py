@@ -26,6 +26,8 @@ ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z
 """Kinds of file that hold other files."""
 TEXT = "text"
 """Column of the text beside an image."""
+METADATA = "metadata"
+"""Name, without its suffix, of a table that describes the images in its folder."""
 LARGEST = 2**24
 """Largest size of a text beside an image, in bytes."""
 
@@ -64,7 +66,7 @@ def list_images(path: Path, quarantine: Quarantine, suffixes: Collection[str], d
         UserError: There is no such path, or it holds fewer than two images.
     """
     if described and path.is_file() and path.suffix.lower() == ".tar":
-        return archives([path], path.parent, quarantine, suffixes)
+        return archives([path], path.parent, quarantine, suffixes, path)
     if described and path.is_file() and path.suffix.lower() in TABLES:
         listing = Listing()
         add_table(listing, path, path.parent, quarantine, only_listed=True)
@@ -78,7 +80,7 @@ def list_images(path: Path, quarantine: Quarantine, suffixes: Collection[str], d
         raise UserError(f"data.path={path}: there is no such folder.")
     shards = sorted(one for one in path.glob("*.tar") if not one.name.startswith(".")) if described else []
     if shards:
-        return archives(shards, path, quarantine, suffixes)
+        return archives(shards, path, quarantine, suffixes, path)
     return at_least_two(path, tree(path, quarantine, suffixes, described), quarantine, suffixes)
 
 
@@ -97,10 +99,26 @@ def tree(root: Path, quarantine: Quarantine, suffixes: Collection[str], describe
         tables = [table for table in files_under(root, TABLES) if lists_files(table)]
         for table in tables:
             add_table(listing, table, root, quarantine)
+        note_unread(files_under(root, TABLES), tables, root, quarantine)
         read = {*tables, *(path for name in listing.places for path in read_beside(listing, name, quarantine))}
         ignored.subtract(Counter(path.suffix.lower() for path in read))
     quarantine.ignored = dict((+ignored).most_common())
     return listing
+
+
+def note_unread(found: Collection[Path], tables: Collection[Path], root: Path, quarantine: Quarantine) -> None:
+    """Note tables that are called metadata and name no files, so that their columns are not read.
+
+    Arguments:
+        found: All tables in the folder.
+        tables: Those that name files.
+        root: The folder.
+        quarantine: Receives the note.
+    """
+    unread = [one for one in found if one.stem.lower() == METADATA and one not in tables]
+    names = ", ".join(one.relative_to(root).as_posix() for one in unread)
+    if unread:
+        quarantine.notes["tables"] = f"not read: {names}, without a column file_name in its first line, in UTF-8"
 
 
 def add_table(listing: Listing, table: Path, root: Path, quarantine: Quarantine, only_listed: bool = False) -> None:
@@ -189,8 +207,16 @@ def columns_of(path: Path) -> dict[str, Any]:
     return mapping(text) if text.startswith("{") else {}
 
 
-def archives(shards: list[Path], root: Path, quarantine: Quarantine, suffixes: Collection[str]) -> Listing:
-    """Return the images of tar archives; files beside them are ignored."""
+def archives(shards: list[Path], root: Path, quarantine: Quarantine, suffixes: Collection[str], path: Path) -> Listing:
+    """Return the images of tar archives.
+
+    Arguments:
+        shards: The archives.
+        root: Folder to which their names are relative.
+        quarantine: As of `list_images`.
+        suffixes: Suffixes of images.
+        path: The data set: one archive, or a folder, in which other files are counted as ignored.
+    """
     listing = Listing()
     ignored: Counter[str] = Counter()
     for shard in shards:
@@ -200,10 +226,10 @@ def archives(shards: list[Path], root: Path, quarantine: Quarantine, suffixes: C
             quarantine.exclude(name, reason)
         for name, place, columns in found:
             listing.add(name, place, columns)
-    if root.is_dir() and shards != [root]:
+    if path.is_dir():
         files_under(root, {".tar"}, ignored=ignored)
     quarantine.ignored = dict((+ignored).most_common())
-    return at_least_two(root, listing, quarantine, suffixes)
+    return at_least_two(path, listing, quarantine, suffixes)
 
 
 def at_least_two(path: Path, listing: Listing, quarantine: Quarantine, suffixes: Collection[str]) -> Listing:

@@ -63,17 +63,21 @@ def column_types(
         UserError: A column does not exist, or its values do not have the specified type.
     """
     requested = dict(word.partition(":")[::2] for word in conditions)
+    for name, times in Counter(word.partition(":")[0] for word in conditions).items():
+        if times > 1:
+            raise UserError(f"data.conditions names the column {name} {times} times. Name it once.")
     if label and LABEL not in requested:
         requested = {LABEL: "class", **requested}
     types = {}
     for name, specified in requested.items():
-        values = [one.columns[name] for one in listed if name in one.columns]
+        cells = {one.name: one.columns[name] for one in listed if name in one.columns}
+        values = list(cells.values())
         if not values:
             columns = {column for one in listed for column in one.columns}
             hint = f"These are the columns of {quarantine.place}; data.conditions selects from them."
             raise unknown("column", name, columns, hint)
         types[name] = specified or ("class" if name == LABEL else plain_type(values))
-        check_type(name, types[name], values, quarantine.things)
+        check_type(name, types[name], cells, quarantine.things)
     return types
 
 
@@ -113,8 +117,16 @@ def is_number(value: Any) -> bool:
         return False
 
 
-def check_type(name: str, kind: str, values: Sequence[Any], things: str) -> None:
-    """Raise UserError if the values of a column do not have the specified type; `things` names the examples."""
+def check_type(name: str, kind: str, cells: Mapping[str, Any], things: str) -> None:
+    """Raise UserError if the values of a column do not have the specified type.
+
+    Arguments:
+        name: Name of the column.
+        kind: The type, one of `TYPES`.
+        cells: Name of an example -> its value.
+        things: What the examples are called.
+    """
+    values = list(cells.values())
     odd: Any
     match kind:
         case "class":
@@ -135,7 +147,11 @@ def check_type(name: str, kind: str, values: Sequence[Any], things: str) -> None
             raise unknown(f"type of column {name}", kind, TYPES)
     if odd:
         shown = odd[0].path.name if isinstance(odd[0], Place) else repr(odd[0])
-        raise UserError(f"Column {name} cannot have the type {kind}: it contains {shown}.")
+        where = next(example for example, value in cells.items() if value is odd[0])
+        advice = (
+            " An example has one text: keep one of the list." if kind == "text" and isinstance(odd[0], list) else ""
+        )
+        raise UserError(f"Column {name} cannot have the type {kind}: {where} has {shown}.{advice}")
 
 
 READ: Mapping[str, Any] = {"class": str, "number": float, "text": str, "embedding": lambda place: place}

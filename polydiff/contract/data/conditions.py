@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from polydiff.contract.fields import Field, Labels
+from polydiff.contract.text.captions import Captions
 from polydiff.core.conditions import Condition, Kind
 from polydiff.support.errors import unknown
 
@@ -33,6 +35,22 @@ class DataConditions:
         """Return the class names of a condition, () if it is not a class."""
         field = self.fields.get(name)
         return field.names if isinstance(field, Labels) else ()
+
+    def warn_of_unknown(self, measured: Mapping[str, Field]) -> None:
+        """Warn if the vocabulary of training lacks words of the captions of other data.
+
+        Arguments:
+            measured: The conditions as they are measured on these data.
+        """
+        for name, field in self.fields.items():
+            other = measured.get(name)
+            lacking = field.lacking(other) if isinstance(field, Captions) and isinstance(other, Captions) else ""
+            if lacking:
+                warnings.warn(
+                    f"The vocabulary of {name} is that of the checkpoint: {lacking}. Only a run without train.init "
+                    "learns another.",
+                    stacklevel=2,
+                )
 
     def encode(self, values: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Return the metadata of B examples as tensors (B, ...), by condition."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import warnings
 from dataclasses import dataclass, field
@@ -76,7 +77,7 @@ class Quarantine:
     def lines(self, most: int = LISTED) -> list[str]:
         """Return excluded data with reasons, one per line, up to `most`, and the number of the others."""
         with self.lock:
-            excluded = sorted(self.reasons.items())
+            excluded = sorted(self.reasons.items(), key=lambda item: in_order(item[0]))
         rest = [f"  and {len(excluded) - most} more"] if len(excluded) > most else []
         return [printable(f"  {name}: {reason}") for name, reason in excluded[:most]] + rest
 
@@ -114,6 +115,11 @@ class Quarantine:
     def further(self) -> dict[str, Any]:
         """Return ignored files and numbers by split, where they are known."""
         return {name: value for name, value in (("ignored", self.ignored), ("splits", self.splits)) if value}
+
+
+def in_order(name: str) -> list[tuple[str, int]]:
+    """Return a key that sorts names with numbers as people do: "line 9" before "line 10"."""
+    return [(text, int(digits or -1)) for text, digits in re.findall(r"(\D*)(\d{0,18})", name)]
 
 
 def keep(quarantine: Quarantine | None, folder: Path) -> None:

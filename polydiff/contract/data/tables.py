@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from polydiff.contract.text.tokenizers import HALF
 from polydiff.support.errors import UserError
 
 TABLES = (".jsonl", ".csv", ".tsv")
@@ -45,27 +46,41 @@ def rows_of(path: Path) -> Iterator[tuple[int, str | dict[str, Any]]]:
 
 def not_text(path: Path, error: Exception) -> UserError:
     """Return the error for a list or table that cannot be read."""
-    kinds = {OSError: "readable", UnicodeDecodeError: "text in UTF-8", csv.Error: "a table"}
-    return UserError(f"{path} is not {next(text for kind, text in kinds.items() if isinstance(error, kind))}: {error}.")
+    if isinstance(error, UnicodeDecodeError):
+        byte = error.object[error.start]
+        return UserError(f"{path} is not text in UTF-8: it holds the byte 0x{byte:02x}. Save it as UTF-8.")
+    return UserError(f"{path} is not {'readable' if isinstance(error, OSError) else 'a table'}: {error}.")
 
 
 def check_columns(names: Sequence[str], table: Path) -> None:
     """Raise UserError if the column `path` (or file_name) is missing or a column name occurs twice."""
     if not {"path", FILE_NAME} & {*names}:
-        raise UserError(f"{table} has no column `path`. The columns in its first line: {', '.join(names) or 'none'}.")
+        odd = len(names) == 1 and next((mark for mark in ";\t|," if mark in names[0]), None)
+        between = "a tab" if table.suffix.lower() == ".tsv" else "a comma"
+        advice = f" Write {between} between columns, not {odd!r}." if odd else ""
+        raise UserError(
+            f"{table} has no column `path` or `{FILE_NAME}`. The columns in its first line: "
+            f"{', '.join(names) or 'none'}.{advice}"
+        )
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"{table} has several columns `{name}`. Rename them.")
 
 
 def mapping(text: str | bytes) -> dict[str, Any]:
-    """Return the object in JSON text without its empty cells; raise ValueError for any other value."""
+    """Return the object in JSON text without its empty cells; raise ValueError for any other value.
+
+    JSON can escape half of a character beyond 16 bits, such as an emoji that was cut. No file could be written with it.
+    """
     try:
         value = json.loads(text)
+        escaped = json.dumps(value, ensure_ascii=False) if "\\u" in str(text) else ""
     except RecursionError:
         raise ValueError("it contains JSON that is nested too deeply") from None
     if not isinstance(value, dict):
         raise ValueError(f"it contains a JSON {type(value).__name__}, not an object of columns")
+    if HALF.search(escaped):
+        raise ValueError("it contains half of a character, such as \\ud83d, from text that was cut")
     return filled(value)
 
 

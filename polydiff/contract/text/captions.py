@@ -13,10 +13,12 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from polydiff.contract.text.tokenizers import TOKENIZERS, Tokenizer, plain
+from polydiff.contract.text.tokenizers import HALF, TOKENIZERS, Tokenizer, plain
 from polydiff.core.conditions import ANY, Text, given
 from polydiff.support.errors import UserError, nearest
 
+SHOWN = 5
+"""Largest number of unknown words that a warning shows."""
 KEPT = 1000
 """Largest number of training captions that are kept, evenly spaced, to draw new ones from."""
 
@@ -65,8 +67,9 @@ class Captions:
         beyond = [text for text, length in lengths.items() if length > longest]
         if beyond:
             text = max(beyond, key=lengths.__getitem__)
+            have = "captions have" if len(beyond) > 1 else "caption has"
             raise UserError(
-                f"{len(beyond)} captions have more than data.text.longest={longest} {UNITS[tokens]}, such as "
+                f"{len(beyond)} {have} more than data.text.longest={longest} {UNITS[tokens]}, such as "
                 f"{shortened(text)!r} with {lengths[text]}. Raise data.text.longest, or shorten the captions."
             )
         count = min(KEPT, len(known))
@@ -77,6 +80,22 @@ class Captions:
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of this vocabulary."""
         return TOKENIZERS[self.tokens](self.vocabulary)
+
+    def checked(self) -> Self:
+        """Return the captions; raise ValueError if `measure` cannot have returned them."""
+        if any(HALF.search(str(text)) for text in (*self.kept, *self.vocabulary)):
+            raise ValueError("kept and vocabulary should be text in UTF-8")
+        if any(len(self.tokenizer.encode(text)) > self.longest for text in self.kept):
+            raise ValueError(f"kept should hold no text of more than longest={self.longest} tokens")
+        return self
+
+    def lacking(self, other: Captions) -> str:
+        """Return what these captions cannot write of others, those of new data, for a warning; "" if nothing."""
+        if self.tokens != other.tokens:
+            return f"it keeps data.text.tokens={self.tokens}, not {other.tokens}"
+        unknown = sorted({word for text in other.kept for word in self.tokenizer.unknown(text)})
+        shown = ", ".join(map(repr, unknown[:SHOWN])) + ", ..." * (len(unknown) > SHOWN)
+        return f"it lacks {len(unknown)} of the words of these captions ({shown})" if unknown else ""
 
     @property
     def kind(self) -> Text:
@@ -101,8 +120,12 @@ class Captions:
         """Return a requested text as the condition of n samples.
 
         Raises:
-            UserError: The text is empty, too long, or holds words that are not in the vocabulary.
+            UserError: The text is none, empty, too long, or holds words that are not in the vocabulary.
         """
+        if wanted is None or isinstance(wanted, bool | bytes):
+            raise UserError(f"{name}={wanted!r} should be a text, or {name}={ANY} to leave it open.")
+        if HALF.search(str(wanted)):
+            raise UserError(f"{name}={wanted!r} is not text in UTF-8. Write it again, in a terminal or file that is.")
         text = plain(str(wanted))
         if text == ANY:
             return self.encode([None] * n)

@@ -29,6 +29,9 @@ SPACELESS = re.compile(
 TRAINED_ON = 50_000
 """Number of different words, the most frequent ones, from which `Pairs` is learned."""
 
+HALF = re.compile("[\ud800-\udfff]")
+"""Half of a surrogate pair, which no text in UTF-8 holds: a broken escape in JSON, or a byte that is not UTF-8."""
+
 Pair = tuple[int, int]
 
 

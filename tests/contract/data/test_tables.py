@@ -45,3 +45,26 @@ def test_a_table_that_is_a_folder_or_binary_is_one_error(tmp_path: Path) -> None
     for name in ("a.csv", "b.csv"):
         with pytest.raises(UserError, match=f"{name[0]}.csv is not "):
             list(rows_of(tmp_path / name))
+
+
+@pytest.mark.parametrize("text", ['{"text": "a \\ud83d"}', '{"a \\udc00": 1}', '{"text": ["\\ud83d"]}'])
+def test_half_of_a_character_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError, match="half of a character"):
+        mapping(text)
+    assert mapping('{"text": "\\ud83d\\ude42"}') == {"text": "🙂"}
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "message"),
+    [
+        ("t.csv", b"file_name;text\n", "Write a comma between columns, not ';'"),
+        ("t.tsv", b"path,text\n", "Write a tab between columns, not ','"),
+        ("t.csv", "path,label\né,x\n".encode("latin-1"), r"holds the byte 0xe9\. Save it as UTF-8\.$"),
+    ],
+)
+def test_a_table_that_another_program_wrote_is_an_error_with_advice(
+    tmp_path: Path, name: str, line: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(line)
+    with pytest.raises(UserError, match=message):
+        list(rows_of(tmp_path / name))

@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from polydiff.contract.data.conditions import DataConditions
 from polydiff.contract.fields import from_json, to_json
 from polydiff.contract.text.captions import Captions
 from polydiff.core.conditions import Text
@@ -56,7 +57,7 @@ def test_byte_pairs_take_words_and_scripts_that_training_lacks() -> None:
 
 
 def test_a_caption_of_the_data_beyond_the_limit_stops_with_an_example() -> None:
-    with pytest.raises(UserError, match=r"1 captions have more than data\.text\.longest=3 words, such as 'a b c d'"):
+    with pytest.raises(UserError, match=r"1 caption has more than data\.text\.longest=3 words, such as 'a b c d'"):
         Captions.measure(["a b c d", "a b"], [1, 1], longest=3)
 
 
@@ -71,3 +72,40 @@ def test_new_samples_have_captions_as_often_as_training() -> None:
     made = Captions.measure(["red"] * 3 + ["blue"], [1] * 4)
     drawn = made.words(made.draw(streams(0, "draw", range(400))))
     assert drawn.count("red") == pytest.approx(300, abs=4 * (400 * 0.75 * 0.25) ** 0.5)
+
+
+@pytest.mark.parametrize("tokens", ["words", "bytes", "bpe"])
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [("a \udcff", "is not text in UTF-8"), (None, "should be a text, or text=any"), (b"a", "should be a text")],
+)
+def test_what_is_no_text_is_no_request(tokens: str, wanted: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        field(tokens).request("text", wanted, 1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"), [({"longest": 2}, "no text of more than longest=2"), ({"kept": ["a \ud83d"]}, "UTF-8")]
+)
+def test_statistics_whose_texts_cannot_be_drawn_are_invalid(changed: dict[str, object], message: str) -> None:
+    saved = to_json({"text": field()})
+    with pytest.raises(ValueError, match=message):
+        from_json({"text": saved["text"] | changed})
+
+
+@pytest.mark.parametrize(
+    ("tokens", "new", "message"),
+    [
+        ("words", ["a green circle", "a dog"], r"it lacks 2 of the words of these captions \('dog', 'green'\)"),
+        ("bpe", ["a green circle"], "it keeps data.text.tokens=words, not bpe"),
+    ],
+)
+def test_words_that_a_kept_vocabulary_lacks_are_a_warning(tokens: str, new: list[str], message: str) -> None:
+    other = Captions.measure(new, [1] * len(new), tokens)
+    with pytest.warns(UserWarning, match=message):
+        DataConditions({"text": field()}).warn_of_unknown({"text": other})
+
+
+def test_a_vocabulary_that_knows_all_words_is_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    DataConditions({"text": field()}).warn_of_unknown({"text": Captions.measure(["a red circle"], [1])})
+    assert not recwarn

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from polydiff.config.merge import resolve
 from polydiff.domains.image.config import ImageConfig, ImageData
+from polydiff.support.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,18 @@ def test_size_and_channels_follow_the_kind_of_data_unless_given() -> None:
     assert ImageData(path="x") == photo
     assert ImageData(size=16, channels=3).side == 16
     assert ImageConfig().data == digit
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("shapes", "path"), *((name, key) for name in ("digits", "shapes") for key in ("captions", "conditions"))],
+)
+def test_keys_of_folders_are_an_error_with_other_data(name: str, key: str) -> None:
+    value = ("a",) if key == "conditions" else "a"
+    with pytest.raises(ValidationError, match=rf"data\.name={name} has data .* leave out data\.{key}"):
+        ImageData.model_validate({"name": name, key: value})
+
+
+def test_a_list_with_a_wrong_item_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"^data\.things\[0\]=4.*: should be 1, 2 or 3\.$"):
+        resolve("image", values={"data.name": "shapes", "data.things": [4]})

@@ -158,7 +158,7 @@ def test_invalid_rows_are_excluded(tmp_path: Path) -> None:
         ({"end": True}, "end=True is not a time in seconds"),
         ({"start": "half"}, "start=half is not a time in seconds"),
         ({"path": "a\0b.wav"}, "embedded null byte"),
-        ({"path": "a\ud800b.wav"}, "its name is not UTF-8"),
+        ({"path": "a\ud800b.wav"}, "it contains half of a character, such as \\ud83d, from text that was cut"),
     ],
 )
 def test_a_row_with_an_invalid_time_is_excluded(tmp_path: Path, row: dict[str, Any], reason: str) -> None:

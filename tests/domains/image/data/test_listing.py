@@ -201,3 +201,39 @@ def test_statistics_of_runs_from_before_there_were_captions_are_read() -> None:
     old = {**image.statistics, "names": list(label["names"]), "counts": list(label["counts"])}
     del old["conditions"]
     assert Image(image.config, old).data_conditions.fields == image.data_conditions.fields
+
+
+def test_an_archive_alone_counts_no_file_beside_it(tmp_path: Path) -> None:
+    files(tmp_path)
+    with tarfile.open(tmp_path / "set.tar", "w") as archive:
+        for i in range(4):
+            for name, data in ((f"{i}.png", png(i)), (f"{i}.txt", b" \n" if i == 0 else b"a dog")):
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    quarantine = folder(ImageData(name="folder", path=tmp_path / "set.tar", size=8)).quarantine
+    assert quarantine is not None
+    assert not quarantine.ignored
+    assert quarantine.notes["captioned"] == "3 have a caption, 1 have none"
+
+
+@pytest.mark.parametrize("data", [b"image,caption\n00.png,a dog\n", "file_name,text\n".encode("utf-16")])
+def test_a_metadata_table_that_is_not_read_is_named(tmp_path: Path, data: bytes) -> None:
+    files(tmp_path)
+    (tmp_path / "metadata.csv").write_bytes(data)
+    quarantine = folder(ImageData(name="folder", path=tmp_path, size=8)).quarantine
+    assert quarantine is not None
+    assert quarantine.notes["tables"].startswith("not read: metadata.csv, without a column file_name")
+
+
+def test_a_list_of_captions_is_an_error_with_the_picture(tmp_path: Path) -> None:
+    files(tmp_path)
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "03.png", "text": ["a", "b"]}), "utf-8")
+    with pytest.raises(UserError, match=r"03\.png has \['a', 'b'\]\. An example has one text"):
+        folder(ImageData(name="folder", path=tmp_path, size=8))
+
+
+def test_a_condition_is_named_once(tmp_path: Path) -> None:
+    data = ImageData(name="folder", path=jsonl(tmp_path), size=8, conditions=("text:text", "text:class"))
+    with pytest.raises(UserError, match="names the column text 2 times"):
+        folder(data)
