@@ -36,6 +36,7 @@ def opened(path: Path, **keys: Any) -> Source:
         (GOOD[:8] + bytes(4) + GOOD[12:], "which is not read"),
         (b"", "does not begin as an idx file"),
     ],
+    ids=["short", "long", "many", "more rows", "header alone", "another type", "no pixels", "empty"],
 )
 def test_a_header_that_does_not_fit_is_an_error(content: bytes, message: str, packed: bool, tmp_path: Path) -> None:
     path = tmp_path / ("train-images-idx3-ubyte" + ".gz" * packed)
@@ -44,7 +45,11 @@ def test_a_header_that_does_not_fit_is_an_error(content: bytes, message: str, pa
         read_idx(path, 3)
 
 
-@pytest.mark.parametrize("content", [gzip.compress(GOOD)[:-20], b"not gzip", gzip.compress(GOOD)[:20] + b"\xff" * 40])
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(GOOD)[:-20], b"not gzip", gzip.compress(GOOD)[:20] + b"\xff" * 40],
+    ids=["cut off", "not gzip", "torn"],
+)
 def test_a_damaged_compressed_file_is_an_error(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(content)
