@@ -104,16 +104,11 @@ def test_anything_but_an_extractor_raises_an_error(tmp_path: Path) -> None:
 
 
 def test_all_sets_are_compared_with_equal_numbers_of_examples(tmp_path: Path) -> None:
-    class Domain:
-        def examples(self, split: str, n: int) -> Samples:
-            assert split == "train"
-            return Samples(sounds(n, 1))
-
     features = open_extractor(python(tmp_path / "own.py"))
     sets = {"value": Samples(sounds(200, 2)), "data": Samples(sounds(80, 3)), "noise": Samples(sounds(200, 4))}
-    found = feature_metrics(features, Domain(), sets)  # type: ignore[arg-type]
     known = features(sounds(80, 1))
-    for row, examples in sets.items():
-        assert found[row].value == frechet_distance(features(examples.examples[:80]), known)
-        assert "of 80 examples to 80 of training on 2 features" in found[row].meaning
-        assert features.digest in found[row].meaning
+    for examples in sets.values():
+        found = feature_metrics(features, known, examples, 80)["feature_fd"]
+        assert found.value == frechet_distance(features(examples.examples[:80]), known)
+        assert "of 80 examples to 80 of training on 2 features" in found.meaning
+        assert features.digest in found.meaning

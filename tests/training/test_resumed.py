@@ -50,7 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def trained_names(own: Path) -> list[str]:
     from polydiff.contract.data.splits import lot
-    from polydiff.domains.image.data.folder import WIDTH
+    from polydiff.domains.image.data.assemble import WIDTH
 
     return [path.name for path in sorted(own.iterdir()) if lot(path.name, WIDTH) >= 0.5]
 
@@ -77,7 +77,7 @@ def delete_one(own: Path) -> None:
 
 def rename_one(own: Path) -> None:
     from polydiff.contract.data.splits import lot
-    from polydiff.domains.image.data.folder import WIDTH
+    from polydiff.domains.image.data.assemble import WIDTH
 
     new = next(f"new{i}.png" for i in range(99) if lot(f"new{i}.png", WIDTH) >= 0.5)
     (own / trained_names(own)[0]).rename(own / new)
