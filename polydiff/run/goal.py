@@ -28,7 +28,7 @@ def write_goal(run: Run, done: int, steps: int) -> None:
 
 
 def planned_steps(run: Run, done: int, steps: int) -> int:
-    """Return the last step of a run, by a later wish to train longer or by its configuration.
+    """Return the last step of a run, by a later request to train longer or by its configuration.
 
     Arguments:
         run: The run.

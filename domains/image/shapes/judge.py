@@ -146,9 +146,9 @@ def confusions(scenes: Sequence[Scene | None], specs: Sequence[Spec]) -> dict[st
     found = {}
     for name, names in (("colour", tuple(COLOURS)), ("shape", SHAPES)):
         columns = [*names, None]
-        asked = torch.tensor([names.index(getattr(wanted, name)) for _, wanted in single], dtype=torch.long)
+        requested = torch.tensor([names.index(getattr(wanted, name)) for _, wanted in single], dtype=torch.long)
         seen = torch.tensor([columns.index(getattr(thing, name)) for thing, _ in single], dtype=torch.long)
-        found[name] = Confusion.of(asked, seen, names, ("none",))
+        found[name] = Confusion.of(requested, seen, names, ("none",))
     return found
 
 
