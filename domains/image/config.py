@@ -21,6 +21,9 @@ from polydiff.contract.sections import (
 )
 from polydiff.domains.image.network import QUICK, scenes_network, scenes_noise, scenes_training, suited_network
 
+AUGMENTED = {"cifar10": 0.12}
+"""Preset -> `data.augment` of its recipe."""
+
 
 class ImageData(DataConfig):
     """Images."""
@@ -116,7 +119,16 @@ class ImageConfig(Config):
     sample: SampleConfig = SampleConfig(steps=10, guidance=1.2)
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return what suits `data.name`, `data.size` and the kind of network (`domains/image/network.py`)."""
+        """Return what suits the data, their size and the kind of network (`domains/image/network.py`)."""
+        return self._augmentation() | self._network()
+
+    def _augmentation(self) -> dict[str, Mapping[str, Any]]:
+        """Return the augmentation of a preset, which needs the pictures of a folder: a preset resolves without them."""
+        found = AUGMENTED.get(self.preset) if self.data.name == "folder" else None
+        return {"data.path": {"data.augment": found}} if found else {}
+
+    def _network(self) -> dict[str, Mapping[str, Any]]:
+        """Return the network, and of scenes also the training."""
         data, quick = self.data, self.preset in QUICK
         if data.name != "shapes" or self.task != "generate":
             factor = data.factor if self.task == "upsample" else 1

@@ -155,7 +155,7 @@ def test_what_scenes_need_is_the_same_with_each_network(values: dict[str, Any]) 
     network = dit.backbone
     assert isinstance(network, DiTConfig)
     assert network.coordinates
-    assert (network.patch, network.width, network.depth) == (4, 192, 6)
+    assert (network.patch, network.width, network.depth) == (4, 128, 6)
     assert (unet.optim.lr, dit.optim.lr) == (1.5e-3, 1e-3)
 
 
