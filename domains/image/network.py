@@ -211,3 +211,9 @@ def levels_in_words(side: int, network: UNetConfig) -> str:
     patches = f" of {network.patch} x {network.patch} pixels" if network.patch > 1 else ""
     widths = ", ".join(str(network.channels * m) for m in network.mult)
     return f"levels of {levels} places{patches} with {widths} channels"
+
+
+def tokens_in_words(side: int, network: DiTConfig) -> str:
+    """Return a transformer's tokens and width, such as "16 x 16 patches of 2 x 2 pixels, width 128, 4 blocks"."""
+    places, patch = math.ceil(side / network.patch), network.patch
+    return f"{places} x {places} patches of {patch} x {patch} pixels, width {network.width}, {network.depth} blocks"
