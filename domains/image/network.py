@@ -12,6 +12,7 @@ GPU get further levels or larger patches only.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from polydiff.backbones.config import DiTConfig, UNetConfig
@@ -41,7 +42,7 @@ SCENES_WIDTH, SCENES_DEPTH, SCENES_HEADS = 128, 6, 4
 
 def suited_network(
     preset: str, network: BackboneConfig, side: int, planes: int, factor: int
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Mapping[str, Any]]:
     """Return what fits a network to images: the key from which it follows -> dotted keys and their values.
 
     Arguments:
@@ -62,7 +63,7 @@ def suited_network(
 
 def suited_transformer(
     preset: str, network: DiTConfig, side: int, planes: int, factor: int
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Mapping[str, Any]]:
     """Return what fits a transformer to images; arguments and result as in `suited_network`.
 
     Images of at most `SMALL` pixels, and a patch that leaves as many tokens as it should, keep the patch.
