@@ -202,14 +202,19 @@ class PlaneNetwork(nn.Module):
         image = x if x.ndim == 4 else x[:, :, None]
         height, width = image.shape[2:]
         padded = functional.pad(image, (0, -width % self.multiple[1], 0, -height % self.multiple[0]))
-        patches = self.plane.fold(padded, self.patch)
+        patches = self.fold(padded)
         planes = self.planes(torch.cat([patches, *self.signals(cond, patches)], 1), self.embed(log_sigma, cond))
-        f, *v = (
-            self.plane.unfold(h, self.patch)[:, :, :height, :width].reshape(x.shape)
-            for h in planes.chunk(self.outputs, 1)
-        )
+        f, *v = (self.unfold(h)[:, :, :height, :width].reshape(x.shape) for h in planes.chunk(self.outputs, 1))
         return (f, v[0]) if v else f
 
     def compile(self, **how: Any) -> None:
         """Compile the network as one graph for each shape; `how` holds further arguments of `torch.compile`."""
         super().compile(**({"fullgraph": True, "dynamic": False} | how))
+
+    def fold(self, x: Tensor) -> Tensor:
+        """Turn the places of each p x q patch into channels: (B, C, H, W) -> (B, C p q, H / p, W / q)."""
+        return self.plane.fold(x, self.patch)
+
+    def unfold(self, x: Tensor) -> Tensor:
+        """Undo `fold`."""
+        return self.plane.unfold(x, self.patch)
