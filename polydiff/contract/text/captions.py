@@ -15,7 +15,7 @@ from torch import Tensor
 
 from polydiff.contract.text.tokenizers import HALF, TOKENIZERS, Tokenizer, plain
 from polydiff.core.conditions import ANY, Text, given
-from polydiff.support.errors import UserError, nearest
+from polydiff.support.errors import UserError, amount, nearest
 
 SHOWN = 5
 """Largest number of unknown words that a warning shows."""
@@ -67,9 +67,9 @@ class Captions:
         beyond = [text for text, length in lengths.items() if length > longest]
         if beyond:
             text = max(beyond, key=lengths.__getitem__)
-            have = "captions have" if len(beyond) > 1 else "caption has"
+            have = amount(len(beyond), "caption has", "captions have")
             raise UserError(
-                f"{len(beyond)} {have} more than data.text.longest={longest} {UNITS[tokens]}, such as "
+                f"{have} more than data.text.longest={longest} {UNITS[tokens]}, such as "
                 f"{shortened(text)!r} with {lengths[text]}. Raise data.text.longest, or shorten the captions."
             )
         count = min(KEPT, len(known))

@@ -145,7 +145,8 @@ def test_rows_and_images_without_partner_are_counted(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"metadata\.jsonl, line 20: there is no image none\.png"):
         source = folder(settings(tmp_path))
     assert source.quarantine
-    assert (source.quarantine.found, source.quarantine.used) == (N + 1, N)
+    assert (source.quarantine.found, source.quarantine.used) == (N, N)
+    assert (source.quarantine.rows, len(source.quarantine.bad_rows)) == (N, 1)
     assert source.quarantine.notes["captioned"] == "19 have a caption, 1 have none"
     assert captions_of(source)[pixels(0).tobytes()] is None
 
