@@ -19,6 +19,9 @@ from polydiff.support.errors import UserError, amount, nearest
 
 SHOWN = 5
 """Largest number of unknown words that a warning shows."""
+LISTED = 60
+"""Largest vocabulary that an error lists whole; that of a small grammar is complete, whatever tokens were learned."""
+TAKES_ANY = "A run with data.text.tokens=bpe takes any text."
 KEPT = 1000
 """Largest number of training captions that are kept, evenly spaced, to draw new ones from."""
 
@@ -143,7 +146,8 @@ class Captions:
         near = {word: nearest(word, list(map(str, self.vocabulary))) for word in unknown}
         meant = "".join(f" Did you mean {one!r} for {word!r}?" for word, one in near.items() if one)
         which = f"{', '.join(map(repr, unknown))} {'does' if len(unknown) == 1 else 'do'}"
-        return f"{which} not occur in the captions of training.{meant} A run with data.text.tokens=bpe takes any text."
+        known = f"Known: {', '.join(map(str, self.vocabulary))}." if len(self.vocabulary) <= LISTED else TAKES_ANY
+        return f"{which} not occur in the captions of training.{meant} {known}"
 
     def too_long(self, name: str, text: Any, tokens: Sequence[int]) -> UserError:
         """Return the error of a text with too many tokens."""
