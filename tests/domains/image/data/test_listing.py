@@ -238,3 +238,13 @@ def test_a_condition_is_named_once(tmp_path: Path) -> None:
     data = ImageData(name="folder", path=jsonl(tmp_path), size=8, conditions=("text:text", "text:class"))
     with pytest.raises(UserError, match="names the column text 2 times"):
         folder(data)
+
+
+def test_the_advice_on_lacking_captions_is_the_key_that_leaves_them_out(tmp_path: Path) -> None:
+    root = jsonl(tmp_path / "data")
+    trained = Image(ImageConfig(data=settings(root))).statistics
+    with pytest.raises(UserError, match=r"lack the conditions text .*\. Leave out data\.captions=none, or start a new"):
+        Image(ImageConfig(data=settings(root, captions="none")), trained).source  # noqa: B018 - it reads the data
+    (root / "metadata.jsonl").unlink()
+    with pytest.raises(UserError, match=r"Restore the tables and captions, or start a new run"):
+        Image(ImageConfig(data=settings(root)), trained).source  # noqa: B018 - it reads the data
