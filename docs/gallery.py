@@ -1,12 +1,19 @@
-"""One picture of three runs: digits asked to be 0 to 9, strings asked to play a scale, the first valid molecules.
+"""One picture of four runs: scenes drawn from captions, digits by class, strings that play a scale, molecules.
 
-`python docs/gallery.py IMAGE_RUN AUDIO_RUN MOLECULE_RUN [-o docs/gallery.png]`
+    polydiff train --domain image data.name=shapes -o shapes
+    polydiff train --domain image -o digits
+    polydiff train --domain audio -o strings
+    polydiff train --domain molecule -o molecules
+    python docs/gallery.py shapes digits strings molecules [-o docs/gallery.png]
+
+The samples are the first ones of fixed seeds, not selected. A GitHub page shows the picture at half its size.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib
 import numpy as np
@@ -19,6 +26,33 @@ import polydiff
 from polydiff.domains.molecule.chemistry.perceive import perceive
 
 SCALE = ("C4", "D4", "E4", "F4", "G4", "A4", "B4", "C4")
+CAPTIONS = (
+    "a large red circle in the centre",
+    "a small blue square at the top left",
+    "a large green triangle at the right",
+    "a small yellow cross at the bottom",
+    "a large purple square at the bottom left",
+    "a small orange circle at the top right",
+    "at the left is a large cyan cross",
+    "a black triangle in the middle",
+)
+EACH = 2
+"""Scenes of each caption."""
+LETTERS = 15
+"""Letters of a line of a caption."""
+SIZE, HEADING = 15, 16
+"""Sizes of text in points, at 100 dots an inch."""
+
+
+def scenes(panels: list[Axes], model: polydiff.Model) -> None:
+    """Draw scenes of each caption, a panel a caption, with the caption below."""
+    for seed, (panel, caption) in enumerate(zip(panels, CAPTIONS, strict=True)):
+        drawn = [np.asarray(image) for image in model.sample(EACH, seed=seed, cond={"text": caption}).examples]
+        edge = [(0, 0), (1, 1), (1, 1)]
+        rows = [np.pad(image, edge, constant_values=255).transpose(1, 2, 0) for image in drawn]
+        panel.imshow(np.concatenate(rows), interpolation="nearest")
+        panel.set_title(fill(caption, LETTERS), y=0, pad=-6, va="top", fontsize=SIZE)
+        panel.axis("off")
 
 
 def digits(panel: Axes, model: polydiff.Model) -> None:
@@ -26,7 +60,7 @@ def digits(panel: Axes, model: polydiff.Model) -> None:
     columns = [model.sample(6, seed=label, cond={"label": label}).examples for label in range(10)]
     rows = [np.concatenate([np.pad(column[i][0], 1) for column in columns], 1) for i in range(6)]
     panel.imshow(np.concatenate(rows), cmap="gray", interpolation="nearest")
-    panel.set_title("image: handwritten digits, asked for by class")
+    panel.set_title("digits of the classes 0 to 9", fontsize=HEADING)
     panel.axis("off")
 
 
@@ -36,9 +70,9 @@ def scale(panel: Axes, model: polydiff.Model) -> None:
     rate, length = model.config.data.sample_rate, len(notes[0])  # type: ignore[attr-defined]
     panel.specgram(np.concatenate(notes), NFFT=1024, noverlap=896, Fs=rate, cmap="magma", vmin=-120)
     panel.set_ylim(0, 2500)
-    panel.set_xticks([(i + 0.5) * length / rate for i in range(len(notes))], SCALE)
-    panel.set_ylabel("Hz")
-    panel.set_title("audio: plucked strings, conditioned on their note")
+    panel.set_xticks([(i + 0.5) * length / rate for i in range(len(notes))], SCALE, fontsize=SIZE)
+    panel.set_yticks([0, 1000, 2000], ["0", "1 kHz", "2 kHz"], fontsize=SIZE)
+    panel.set_title("strings that play a scale", fontsize=HEADING)
 
 
 def molecules(panel: Axes, model: polydiff.Model) -> None:
@@ -46,20 +80,24 @@ def molecules(panel: Axes, model: polydiff.Model) -> None:
     seen = [mol for example in model.sample(64, seed=0).examples if (mol := perceive(example)) is not None]
     flat = [Chem.MolFromSmiles(Chem.MolToSmiles(Chem.RemoveHs(mol))) for mol in seen[:20]]
     panel.imshow(np.asarray(Draw.MolsToGridImage(flat, molsPerRow=5, subImgSize=(220, 150), returnPNG=False)))
-    panel.set_title(f"molecule: the first {len(flat)} that RDKit accepts, of {len(seen)} in 64")
+    panel.set_title(f"molecules, the first {len(flat)} of {len(seen)} valid in 64", fontsize=HEADING)
     panel.axis("off")
 
 
 def main() -> None:
     """Read the runs and write the picture."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs=3, type=Path, metavar="RUN")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs=4, type=Path, metavar="RUN")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/gallery.png"))
     args = parser.parse_args()
     matplotlib.use("Agg")
-    figure = Figure(figsize=(16, 4.6), layout="constrained")
-    for panel, draw, run in zip(figure.subplots(1, 3), (digits, scale, molecules), args.runs, strict=True):
-        draw(panel, polydiff.load(run))
+    figure = Figure(figsize=(16, 9.6), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1.15, 1), hspace=0.04)
+    models = [polydiff.load(run) for run in args.runs]
+    top.suptitle("scenes drawn from the captions below them", fontsize=HEADING)
+    scenes(list(top.subplots(1, len(CAPTIONS))), models[0])
+    for panel, draw, model in zip(bottom.subplots(1, 3), (digits, scale, molecules), models[1:], strict=True):
+        draw(panel, model)
     figure.savefig(args.output, dpi=100)
     print(args.output)
 

@@ -56,6 +56,7 @@ class ImageData(DataConfig):
     """folder: columns that become conditions, such as brand,year:class. Text becomes classes, numbers real values, .npy
     files embeddings; a type after the colon (class, number, text, embedding) sets it explicitly."""
     text: CaptionConfig = CaptionConfig()
+    """folder: how captions become tokens."""
     test_share: float = Field(0.2, gt=0, lt=1)
     """Share of the images held out, unless the data state a test split."""
     merge: bool = False
@@ -79,6 +80,7 @@ class ImageData(DataConfig):
         without = ("auto",) if self.name == "shapes" else ("auto", "none")  # "none": runs saved before the key
         own = ["data.path"] * (self.path is not None) + ["data.captions"] * (self.captions not in without)
         own += ["data.conditions"] * bool(self.conditions)
+        own += [f"data.text.{key}" for key, value in self.text if value != getattr(CaptionConfig(), key)]
         if self.name != "folder" and own:
             raise ValueError(f"data.name={self.name} has data and conditions of its own; leave out {', '.join(own)}")
         if self.name == "shapes" and (self.side % 32 or self.planes != 3):

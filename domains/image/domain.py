@@ -85,9 +85,14 @@ class Image:
                 "the folders, or start a new run."
             )
         if missing := self.data_conditions.fields.keys() - {LABEL} - source.fields.keys():
+            none = self.data.captions == "none" and TEXT in missing
+            advice = (
+                f"Leave out data.captions=none{' and restore the tables' * (len(missing) > 1)}"
+                if none
+                else ("Restore the tables and captions")
+            )
             raise UserError(
-                f"The data lack the conditions {', '.join(sorted(missing))} of training. Restore the tables and "
-                "captions, or start a new run."
+                f"The data lack the conditions {', '.join(sorted(missing))} of training. {advice}, or start a new run."
             )
         self.data_conditions.warn_of_unknown(source.fields)
         return source

@@ -12,6 +12,7 @@ from polydiff.contract.discover import build_domain
 from polydiff.contract.sections import Config
 from polydiff.machine.device import pick_precision
 from polydiff.machine.memory import Peak, size
+from polydiff.support.errors import amount
 from polydiff.support.progress import announce, counted
 from polydiff.training.data import batches
 from polydiff.training.steps import begin, records_of
@@ -33,12 +34,12 @@ def dry_run(config: Config, steps: int = STEPS) -> dict[str, Any]:
     """
     domain = build_domain(config)
     settings = config.train
-    announce(f"Preparing a batch of {settings.batch_size} examples")
+    announce(f"Preparing a batch of {amount(settings.batch_size, 'example')}")
     first = batches(domain, settings.batch_size, config.seed, settings.condition_dropout, settings.like_sizes)(0)
     training = begin(config, domain)
     device, held = next(training.module.parameters()).device, size(training.module, training.ema)
     peak, times, clock = Peak(device), [], time.perf_counter()
-    announce(f"Taking {steps} steps with such batches")
+    announce(f"Taking {amount(steps, 'step')} with such batches")
     for _ in counted("steps", steps, records_of(config, domain, training, steps)):
         times.append(time.perf_counter() - clock)
         clock = time.perf_counter()

@@ -19,7 +19,7 @@ from polydiff.contract.sections import Config
 from polydiff.machine.device import pick_precision
 from polydiff.machine.memory import Peak, size
 from polydiff.machine.timing import fastest, waiter
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, amount
 from polydiff.support.progress import announce
 from polydiff.training.loop import PHASES
 from polydiff.training.steps import begin, records_of
@@ -58,7 +58,7 @@ def profile(config: Config, trace: Path | str | None = None, steps: int = STEPS)
     precision = pick_precision(config.train.precision, device)
     clock, held, peak = Clock(device), size(training.module, training.ema), Peak(device)
     records = records_of(config, domain, training, WARM + steps + TRACED + 1, clock)
-    announce(f"Taking {WARM + steps + TRACED + 1} steps with batches of {config.train.batch_size} examples")
+    announce(f"Taking {WARM + steps + TRACED + 1} steps with batches of {amount(config.train.batch_size, 'example')}")
     for _ in range(WARM):
         next(records)
     parts = clock.timed(records, steps)

@@ -99,7 +99,7 @@ def print_inspection(found: Inspection, domain: str, path: Path, given: Mapping[
     if found.facts:
         table(("what", "found"), [(name, one_line(value)) for name, value in found.facts.items()])
     if found.quarantine and found.quarantine.found:
-        lines = found.quarantine.lines(most=len(found.quarantine.reasons))
+        lines = found.quarantine.lines(most=len(found.quarantine.unusable))
         print("\n".join(["", found.quarantine.summary(), *lines]))
     if found.quarantine and found.quarantine.splits:
         print()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polydiff.cli.inputs import Given, given_parser, output_option, write_pairs
-from polydiff.cli.options import check_free, model_parser, plan_options
-from polydiff.cli.parsing import positive, read_conditions
+from polydiff.cli.options import check_free, model_parser, plan_options, read_conditions
+from polydiff.cli.parsing import positive
 from polydiff.support.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def vary(words: Sequence[str]) -> int:
     )
     args = parser.read(words)
     check_free(args.output)
-    cond = read_conditions(args.cond)
+    cond = read_conditions(args)
     from polydiff.model.edit import vary as edit
     from polydiff.model.model import Model
 
@@ -75,7 +75,7 @@ def inpaint(words: Sequence[str]) -> int:
     parser.add_argument("--jump", metavar="J", type=positive, default=5, help="steps per segment; default: 5")
     args = parser.read(words)
     check_free(args.output)
-    cond = read_conditions(args.cond)
+    cond = read_conditions(args)
     if sum(map(bool, (args.gap, args.keep, args.mask))) > 1 or not (args.gap or args.keep or args.mask or args.add):
         raise UserError(
             "Set either --gap (parts to generate) or --keep (parts to keep), such as --gap 0.2:0.3. Images also take "
@@ -213,7 +213,7 @@ def write_edited(
 
 def interpolate(words: Sequence[str]) -> int:
     """Run `polydiff interpolate` and return its exit code."""
-    parser = model_parser("interpolate", "Interpolate between two examples with the unconditional model.")
+    parser = model_parser("interpolate", "Interpolate between two examples.")
     for name in ("a", "b"):
         parser.add_argument(name, metavar=name.upper(), help="file, or number of a held-out example")
     parser.add_argument(
@@ -223,10 +223,16 @@ def interpolate(words: Sequence[str]) -> int:
         help="0 is A, 1 is B; default: 0.25,0.5,0.75",
     )
     parser.add_argument("--steps", metavar="S", type=positive, default=50, help="steps per direction; default: 50")
+    parser.add_argument(
+        "--cond", metavar="NAME=VALUE", action="append", default=[],
+        help="condition of both examples and of those between; default: none, the unconditional model; repeatable",
+    )  # fmt: skip
+    parser.add_argument("--seed", metavar="K", type=int, default=0, help="seed of what --cond leaves open; default: 0")
     output_option(parser, "interpolated")
     args = parser.read(words)
     check_free(args.output)
     shares = read_shares(args.shares)
+    cond = read_conditions(args)
     from polydiff.contract.domain import Samples
     from polydiff.model.edit import interpolate as edit
     from polydiff.model.model import Model
@@ -235,8 +241,8 @@ def interpolate(words: Sequence[str]) -> int:
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     a, b = (example(model, word) for word in (args.a, args.b))
     ends = Samples.join([to_samples(model, end.x, end, end.cond) for end in (a, b)])
-    between = Samples.join(edit(model, a, b, shares, steps=args.steps))
-    metadata = {"shares": shares, "steps": args.steps}
+    between = Samples.join(edit(model, a, b, shares, steps=args.steps, cond=cond, seed=args.seed))
+    metadata = {"shares": shares, "steps": args.steps, "asked": cond, "seed": args.seed}
     numbers = (2, len(shares))
     print(write_pairs(args, model, "interpolated", [(ends, between)], numbers, {"a": args.a, "b": args.b}, metadata))
     return 0

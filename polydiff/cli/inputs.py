@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from polydiff.cli.options import run_folder, sampling_parser
 from polydiff.cli.parsing import Parser, positive
 from polydiff.cli.progress import DrawingProgress
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, amount
 from polydiff.support.files import folder_atomic, new_folder, new_numbered_folder
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ class Given:
         self.found = [found[path] for path in self.files]
         n = args.n or max(1, min(HELD_OUT, held - first))
         if not self.files and not 0 <= first <= held - n:
-            there = "is 1 held-out example" if held == 1 else f"are {held} held-out examples"
-            raise UserError(f"--first {first} -n {n}: there {there}.")
+            there = "is" if held == 1 else "are"
+            raise UserError(f"--first {first} -n {n}: there {there} {amount(held, 'held-out example')}.")
         self.numbers = range(sum(one.examples for one in self.found)) if self.files else range(first, first + n)
         if not self.files:
             check(self.take([first]))

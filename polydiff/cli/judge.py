@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from polydiff.cli.options import plan_options, run_folder, sampling_parser
-from polydiff.cli.parsing import Parser, read_conditions
+from polydiff.cli.options import plan_options, read_conditions, run_folder, sampling_parser
+from polydiff.cli.parsing import Parser
 from polydiff.cli.tables import evaluation_table, guidance_table, likelihood_table
 from polydiff.support.errors import UserError
 
@@ -24,7 +24,7 @@ def evaluate(words: Sequence[str]) -> int:
     args = read_evaluate(words)
     if args.likelihood:
         return likelihood(args)
-    cond = read_conditions(args.cond)
+    cond = read_conditions(args)
     from polydiff.judging.by_guidance import evaluate_by_guidance
     from polydiff.judging.evaluate import evaluate, write_evaluation
     from polydiff.metrics.features import open_extractor

@@ -8,6 +8,8 @@ from typing import Any
 
 from polydiff.cli.parsing import Parser, positive, read_options, read_pairs, size
 from polydiff.support import files
+from polydiff.support.errors import UserError
+from polydiff.support.files import quoted
 from polydiff.support.yaml_text import parse_yaml
 
 
@@ -95,6 +97,34 @@ def guidance_parser(parser: argparse.ArgumentParser, weights: bool = False) -> N
     )
 
 
+def read_conditions(args: argparse.Namespace) -> dict[str, str]:
+    """Return the requested conditions of samples, name -> text, of a verb with the options `run` and `cond`."""
+    return read_pairs("--cond", args.cond, lambda name: condition_example(args.run, name))
+
+
+def condition_example(run: Path, name: str) -> str:
+    """Return a condition of a run with a value that the run draws itself, such as 'text=a red circle', for a message.
+
+    Arguments:
+        run: Folder of the run.
+        name: The condition, if the run has it; otherwise another one.
+
+    Raises:
+        UserError: There is no such run, or it has no condition to set.
+    """
+    from polydiff.contract.abilities import task_conditions
+    from polydiff.core.streams import streams
+    from polydiff.model.model import Model
+
+    domain = Model.load(run).domain
+    cond = domain.blank(streams(0, "example", range(1)), {})[1] or {}
+    values = domain.describe({key: value for key, value in cond.items() if key not in task_conditions(domain)})[0]
+    if not values:
+        raise UserError(f"{run} has no conditions that can be set.")
+    chosen = name if name in values else next(iter(values))
+    return quoted(f"{chosen}={values[chosen]}")
+
+
 def plan_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the keys of the section `sample` that the options set; None: as configured."""
     plain = {name: getattr(args, name) for name in ("steps", "sampler", "spacing", "guidance", "batch_size", "compile")}
@@ -113,7 +143,7 @@ def guidance_options(args: argparse.Namespace) -> dict[str, Any]:
         "guidance_options": read_options("--guidance-option", args.guidance_option, "rescale=0.7"),
         "guidance_interval": None if interval is None else parse_yaml(f"[{interval}]", "guidance_interval"),
         "guide": args.guide,
-        "negative": read_pairs("--negative", args.negative, "label=3") or None,
+        "negative": read_pairs("--negative", args.negative, lambda name: condition_example(args.run, name)) or None,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -133,21 +133,22 @@ def read_words(words: Sequence[str]) -> dict[str, str]:
     return read
 
 
-def read_conditions(words: Sequence[str]) -> dict[str, str]:
-    """Return the conditions of samples as text, from arguments such as pitch=C4."""
-    return read_pairs("--cond", words, "pitch=C4")
-
-
-def read_pairs(option: str, words: Sequence[str], example: str) -> dict[str, str]:
+def read_pairs(option: str, words: Sequence[str], example: str | Callable[[str], str]) -> dict[str, str]:
     """Return names and values of a repeatable option NAME=VALUE.
 
+    Arguments:
+        option: The option.
+        words: Its values.
+        example: Such a value for the message, or what returns one for a name.
+
     Raises:
-        UserError: An argument has another form, or a name is given twice; `example` is shown in the message.
+        UserError: An argument has another form, or a name is given twice.
     """
     pairs = [word.partition("=") for word in words]
     for key, equals, value in pairs:
         if not (key and equals and value):
-            raise UserError(f"{option} {key}{equals}{value} is not of the form NAME=VALUE, such as {option} {example}.")
+            such = example if isinstance(example, str) else example(key)
+            raise UserError(f"{option} {key}{equals}{value} is not of the form NAME=VALUE, such as {option} {such}.")
         if [other for other, _, _ in pairs].count(key) > 1:
             raise UserError(f"{option} {key} is given twice.")
     return {key: value for key, _, value in pairs}

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from polydiff.cli.inputs import Given, given_parser, write_pairs
-from polydiff.cli.options import check_free, plan_options
-from polydiff.cli.parsing import Parser, positive, read_conditions
+from polydiff.cli.options import check_free, plan_options, read_conditions
+from polydiff.cli.parsing import Parser, positive
 from polydiff.cli.tables import comparison_table
 from polydiff.support.errors import UserError
 from polydiff.support.files import json_number, write_atomic
@@ -85,7 +85,7 @@ def run_restoration(verb: str, name: str, parser: Parser, words: Sequence[str]) 
     """
     args = parser.read(words)
     check_free(args.output)
-    cond = read_conditions(args.cond)
+    cond = read_conditions(args)
     from polydiff.model.model import Model
     from polydiff.model.restore import has_restoration, restoration_of, restore, to_samples
 
@@ -110,7 +110,7 @@ def solve(words: Sequence[str]) -> int:
     """Run `polydiff solve` and return its exit code."""
     args = read_solve(words)
     check_free(args.output)
-    cond = read_conditions(args.cond)
+    cond = read_conditions(args)
     from polydiff.contract.domain import Samples
     from polydiff.model.model import Model
     from polydiff.model.restore import to_samples

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from polydiff.cli.options import check_free, plan_options, run_folder, sampling_parser
-from polydiff.cli.parsing import read_conditions
+from polydiff.cli.options import check_free, plan_options, read_conditions, run_folder, sampling_parser
 from polydiff.cli.progress import DrawingProgress
 from polydiff.gallery.journal import JOURNAL
 from polydiff.support.files import new_folder, new_numbered_folder, quoted
@@ -27,7 +26,7 @@ def sample(words: Sequence[str]) -> int:
         help="write one file: samples.npz for images and audio, samples.sdf for molecules",
     )  # fmt: skip
     args = parser.read(words)
-    cond = read_conditions(args.cond)
+    cond = read_conditions(args)
     if not (args.output and (args.output / JOURNAL).is_file()):
         check_free(args.output)
     from polydiff.gallery.writer import draw

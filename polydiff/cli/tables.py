@@ -14,6 +14,7 @@ from rich.text import Text
 
 from polydiff.config.merge import Settings
 from polydiff.report.numbers import figures, with_error
+from polydiff.support.errors import amount
 from polydiff.support.yaml_text import one_line_yaml
 
 NAMES = {int: "int", float: "number", str: "text", bool: "true|false", NoneType: "none", dict: "{name: value}"}
@@ -53,13 +54,13 @@ def emit(grid: Table) -> None:
 def evaluation_table(result: Mapping[str, Any]) -> None:
     """Print an evaluation: each metric of samples, baseline, real data and noise, then its meaning."""
     calls = (
-        f"{result['steps']} steps ({result['evaluations']} evaluations)"
+        f"{amount(result['steps'], 'step')} ({amount(result['evaluations'], 'evaluation')})"
         if result["evaluations"]
         else "its own number of steps"
     )
     how = f"{result['sampler']}, {calls}, seed {result['seed']}"
-    real = f", {result['n_data']} real examples" if "n_data" in result else ""
-    print(f"{result['n']} samples{real}, step {result['step']}, {result['weights']} weights, {how}")
+    real = f", {amount(result['n_data'], 'real example')}" if "n_data" in result else ""
+    print(f"{amount(result['n'], 'sample')}{real}, step {result['step']}, {result['weights']} weights, {how}")
     print(f"{versions_line(result)}\n")
     metrics = result["metrics"]
     parts = {"value": "samples", "baseline": "baseline", "data": "real data", "noise": "noise"}
@@ -130,8 +131,8 @@ def guidance_table(result: Mapping[str, Any]) -> None:
     ]
     calls = ", ".join(str(at["evaluations"] or "its own number") for at in weights)
     print(
-        f"\nBy guidance weight: {result['n']} samples each, of the same conditions and noise, seed {result['seed']}; "
-        f"evaluations of the network per sample: {calls}\n"
+        f"\nBy guidance weight: {amount(result['n'], 'sample')} each, of the same conditions and noise, "
+        f"seed {result['seed']}; evaluations of the network per sample: {calls}\n"
     )
     table(("metric", *columns, "real data", "better"), rows, right=(*columns, "real data"))
 
@@ -176,9 +177,9 @@ def profile_table(result: Mapping[str, Any]) -> None:
     """Print a profile: the time of each part of a step, the costliest operators, memory and speed."""
     seconds = result["seconds"]
     print(
-        f"{1e3 * seconds:.1f} ms per step, mean of {result['steps']} steps: batch of {result['batch size']}, "
-        f"{result['parameters']:,} parameters, {result['precision']} on {result['device']}, "
-        f"{result['threads']} threads\n"
+        f"{1e3 * seconds:.1f} ms per step, mean of {amount(result['steps'], 'step')}: "
+        f"batch of {result['batch size']}, {result['parameters']:,} parameters, {result['precision']} "
+        f"on {result['device']}, {result['threads']} threads\n"
     )
     parts = [(PARTS.get(name, name), *time_and_share(part, seconds)) for name, part in result["parts"].items()]
     table(("part", "ms", "share"), parts, right=("ms", "share"))
@@ -195,7 +196,7 @@ def profile_table(result: Mapping[str, Any]) -> None:
 
 def overfit_table(result: Mapping[str, Any]) -> None:
     """Print the losses and checks of overfitting one batch."""
-    print(f"{result['examples']} examples, {result['steps']} steps\n")
+    print(f"{amount(result['examples'], 'example')}, {amount(result['steps'], 'step')}\n")
     rows = [(f"{row['log_snr']:g}", f"{row['before']:.3g}", f"{row['after']:.3g}") for row in result["levels"]]
     rows.append(("all", f"{result['before']:.3g}", f"{result['after']:.3g}"))
     columns = ("log-SNR", "loss before", "after")

@@ -15,7 +15,7 @@ from polydiff.config.merge import Settings
 from polydiff.contract.backbone import load_backbone_spec
 from polydiff.contract.data.quarantine import summary_lines
 from polydiff.contract.discover import load_domain_spec, require
-from polydiff.support.errors import UserError, nearest
+from polydiff.support.errors import UserError, amount, nearest
 from polydiff.support.files import new_numbered_folder, quoted
 from polydiff.support.once import printed
 from polydiff.support.protocols import provides
@@ -251,7 +251,7 @@ def evaluate_and_report(path: Path, evaluated: int) -> None:
     model = Model.load(path)
     generates = provides(model.process, Generates)
     if evaluated > 0 and generates:
-        log(f"Evaluating {evaluated} samples")
+        log(f"Evaluating {amount(evaluated, 'sample')}")
         result = evaluate(model, evaluated)
         write_evaluation(path, result)
         evaluation_table(result)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload
 
 from polydiff.metrics.results import Metric
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, amount
 
 if TYPE_CHECKING:  # a spec is read by commands that must not wait for torch
     import torch
@@ -137,7 +137,7 @@ class Samples:
         words = [f"{name} {facts[name]}" for name in ("sampler", "steps", "seed") if name in facts]
         words += [f"conditions {', '.join(self.cond)}"] if self.cond else []
         kind = f" of the domain {facts['domain']}" if "domain" in facts else ""
-        return f"<{len(self)} samples{kind}{': ' if words else ''}{', '.join(words)}>"
+        return f"<{amount(len(self), 'sample')}{kind}{': ' if words else ''}{', '.join(words)}>"
 
     def _repr_html_(self) -> str | None:
         """Return what a notebook shows; None, so that it shows the text instead, if the origin is unknown."""

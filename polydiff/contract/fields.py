@@ -25,7 +25,7 @@ from polydiff.contract.data.statistics import FieldStatistics, check_statistics
 from polydiff.contract.text.captions import Captions
 from polydiff.contract.text.encoded import EncodedText
 from polydiff.core.conditions import ANY, Classes, Kind, Number, Tokens, given
-from polydiff.support.errors import UserError, one_line, unknown
+from polydiff.support.errors import UserError, amount, one_line, unknown
 
 KEPT = 1000
 """Most training values of a number that are kept, evenly spaced in rank, to draw new ones from."""
@@ -197,7 +197,7 @@ class Embedding:
 
     def words(self, cond: Tensor) -> list[Any]:
         lengths = given(cond).all(2).sum(1).tolist()
-        return [f"{n} vector{'' if n == 1 else 's'}" if n else ANY for n in lengths]
+        return [amount(n, "vector") if n else ANY for n in lengths]
 
 
 TYPES: Mapping[str, Callable[..., Field]] = {

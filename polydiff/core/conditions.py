@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, amount
 
 KNOWN = "known"
 """Name of the condition that holds the known part of a state."""
@@ -138,7 +138,7 @@ class Classes(Kind):
 
     @property
     def words(self) -> str:
-        return f"{self.count} classes"
+        return amount(self.count, "class", "classes")
 
     @property
     def axes(self) -> tuple[int | str, ...]:
@@ -170,7 +170,7 @@ class Vector(Kind):
 
     @property
     def words(self) -> str:
-        return f"vector of {self.width} numbers"
+        return f"vector of {amount(self.width, 'number')}"
 
     @property
     def axes(self) -> tuple[int | str, ...]:
@@ -215,7 +215,7 @@ class Text(Kind):
 
     @property
     def words(self) -> str:
-        return f"text of up to {self.longest} tokens"
+        return f"text of up to {amount(self.longest, 'token')}"
 
     @property
     def axes(self) -> tuple[int | str, ...]:
@@ -243,7 +243,7 @@ class Aligned(Kind):
 
     @property
     def words(self) -> str:
-        return f"signal of {self.channels} channels, one value for {self.every}"
+        return f"signal of {amount(self.channels, 'channel')}, one value for {self.every}"
 
     @property
     def axes(self) -> tuple[int | str, ...]:

@@ -146,8 +146,17 @@ def kept(model: Model, made: Sequence[Any], given: Batch, mask: Tensor) -> Seque
     return [torch.where(m, a, b) for m, a, b in zip(here, model.domain.decode(x, given.space), made, strict=True)]
 
 
-def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, steps: int = 50) -> list[Samples]:
-    """Return examples at shares of the way from those of a to those of b, by the model without condition.
+def interpolate(
+    model: Model,
+    a: Batch,
+    b: Batch,
+    shares: Sequence[float],
+    *,
+    steps: int = 50,
+    cond: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> list[Samples]:
+    """Return examples at shares of the way from those of a to those of b.
 
     Arguments:
         model: Leads to noise and back.
@@ -155,6 +164,9 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
         b: Clean states of the same sizes: molecules of as many atoms.
         shares: 0 is a, 1 is b.
         steps: Noise levels of each way, at least 2.
+        cond: Requested conditions of both ends and of all between, as in `Model.sample`; the examples' own conditions
+            are not used. None: the model is used without condition.
+        seed: Seed of what the request leaves open.
     """
     check_whole("steps", steps, least=2)
     check_whole_states(model, "interpolate")
@@ -174,13 +186,22 @@ def interpolate(model: Model, a: Batch, b: Batch, shares: Sequence[float], *, st
         )
     how = model.plan(guidance=1.0, sampler="heun")  # as the ways there and back are
     ends = (state_to(a.x, model.device), state_to(b.x, model.device))
-    draw = Draw(space=a.space.to(model.device), cond=None, seed=0, indices=range(a.space.batch), compile=how.compile)
+    indices = range(a.space.batch)
+    given = requested(model, a, cond, seed, indices) if cond else None
+    on_device = {name: value.to(model.device) for name, value in given.items()} if given else None
+    draw = Draw(space=a.space.to(model.device), cond=on_device, seed=0, indices=indices, compile=how.compile)
     states = process.between(model, how, ends, draw, shares, steps)
-    origins = (drawn(model, how, 0, None, steps=steps, share=float(share)) for share in shares)
-    return [
-        Samples(model.domain.decode(state_to(x, "cpu"), a.space), origin=origin)
-        for x, origin in zip(states, origins, strict=True)
-    ]
+    origins = (drawn(model, how, seed, cond, steps=steps, share=float(share)) for share in shares)
+    return [to_samples(model, x, a, given, origin) for x, origin in zip(states, origins, strict=True)]
+
+
+def requested(
+    model: Model, given: Batch, cond: Mapping[str, Any] | None, seed: int, indices: range
+) -> Condition | None:
+    """Return the requested conditions of given examples, with their own withheld; arguments as `conditions`."""
+    named = model.conditions(cond, seed, indices) if cond else {}
+    own = withhold(given.cond, (given.cond or {}).keys())
+    return {**own, **{name: named[name] for name in cond or {}}} or None
 
 
 def conditions(

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from polydiff.contract.abilities import HasMeasurements, Restores, task_conditions
 from polydiff.contract.domain import Samples
-from polydiff.core.condition_batch import withhold
 from polydiff.core.conditions import KNOWN
 from polydiff.core.entry import check_batch, check_states
 from polydiff.core.process import Observed, Solves, lacks
 from polydiff.core.space import Batch, Measurement
 from polydiff.core.streams import streams
 from polydiff.metrics.results import Metric
+from polydiff.model.edit import requested
 from polydiff.model.model import Model
 from polydiff.model.origin import drawn
 from polydiff.model.request import Request
@@ -72,8 +72,7 @@ def solve(
     check_noise(noise)
     y = measure(operator, given, noise, seed, first) if y is None else y
     check_states(y, operator.space, name="y")
-    named = model.conditions(cond, seed, indices) if cond else {}
-    whole = {**withhold(given.cond, (given.cond or {}).keys()), **{name: named[name] for name in cond or {}}} or None
+    whole = requested(model, given, cond, seed, indices)
     observed = Observed(operator, y, noise * operator.unit)
     x = request.states(given.space, whole, seed, indices, observed=observed)
     facts = {"measurement": what if isinstance(what, str) else "an operator", "noise": noise, "method": how}

@@ -26,7 +26,7 @@ from polydiff.model.restore import has_restoration
 from polydiff.model.trace import trace
 from polydiff.report.views import VERSION, VIEWS, View, views_step
 from polydiff.run.folder import Run, steps_saved
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, amount
 from polydiff.support.files import folder_atomic
 from polydiff.support.protocols import provides
 
@@ -178,7 +178,7 @@ def words(request: Request) -> str:
     """Return how samples are drawn."""
     how = request.how
     guidance = "no guidance" if how.guidance == 1 else f"guidance {how.guidance:g}"
-    return f"{how.sampler}, {how.steps} steps, {guidance}"
+    return f"{how.sampler}, {amount(how.steps, 'step')}, {guidance}"
 
 
 def table(heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:

@@ -45,7 +45,7 @@ from polydiff.run.reading import (
     read_manifest,
     read_state_file,
 )
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, amount
 from polydiff.support.files import folder_atomic
 
 REQUIRED = (MODEL, EMA, OPTIMIZER, STATE)
@@ -155,12 +155,18 @@ def check_fit(own: Tensors, stored: Tensors, source: str) -> None:
     """
     both = sorted(own.keys() & stored.keys())
     different = {
-        "are missing": sorted(own.keys() - stored.keys()),
-        "are unknown": sorted(stored.keys() - own.keys()),
-        "have another shape": [n for n in both if own[n].shape != stored[n].shape],
-        "hold another kind of numbers": [n for n in both if not same_kind(own[n], stored[n])],
+        ("is missing", "are missing"): sorted(own.keys() - stored.keys()),
+        ("is unknown", "are unknown"): sorted(stored.keys() - own.keys()),
+        ("has another shape", "have another shape"): [n for n in both if own[n].shape != stored[n].shape],
+        ("holds another kind of numbers", "hold another kind of numbers"): [
+            n for n in both if not same_kind(own[n], stored[n])
+        ],
     }
-    problems = [f"{len(names)} tensors {what}, such as {names[0]}" for what, names in different.items() if names]
+    problems = [
+        f"{amount(len(names), f'tensor {one}', f'tensors {many}')}, such as {names[0]}"
+        for (one, many), names in different.items()
+        if names
+    ]
     if problems:
         raise UserError(
             f"{source} does not fit the network that the configuration describes: {'; '.join(problems)}. "

@@ -16,7 +16,7 @@ from polydiff.run.averages import Profile, exponent, mixture
 from polydiff.run.checkpoint import Checkpoint, check_fit, notes_of, pack, unpack, write_files
 from polydiff.run.folder import delete_steps, run_of, step_path, steps_saved
 from polydiff.run.reading import AVERAGES, damaged, read_checked, read_manifest
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, amount
 
 TOLERATED = 0.1
 """Largest relative error of a profile that is still called a reconstruction."""
@@ -83,8 +83,8 @@ def reconstruct(folder: Path, step: int, latest: Mapping[str, Tensor], sigma_rel
     if error > TOLERATED:
         nearest = min(sigmas, key=lambda sigma: abs(sigma - sigma_rel))
         raise UserError(
-            f"The {len(before)} snapshots before step {step} do not give an average of width {sigma_rel:g} (error "
-            f"{error:.2f}). Use a width nearer to {nearest:g}, or train with more of train.ema_snapshots."
+            f"The {amount(len(before), 'snapshot')} before step {step} cannot give an average of width {sigma_rel:g} "
+            f"(error {error:.2f}). Use a width nearer to {nearest:g}, or train with more of train.ema_snapshots."
         )
     total = {key.partition("/")[2]: torch.zeros_like(value, dtype=torch.float64) for key, value in latest.items()}
     tensors: Mapping[str, Tensor] = {}

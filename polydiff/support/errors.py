@@ -27,6 +27,17 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def amount(n: int, one: str, many: str = "") -> str:
+    """Return a number of things as text: "1 tensor", "2,000 tensors".
+
+    Arguments:
+        n: How many.
+        one: Name of one of them.
+        many: Name of several; "": that of one with an s.
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
     """Return the known name that the fewest slips turn into `name`, whatever its capitals; None if there is none.
 

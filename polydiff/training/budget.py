@@ -17,6 +17,7 @@ from statistics import fmean, median
 from polydiff.config.merge import Settings
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections import Config
+from polydiff.support.progress import announce
 from polydiff.training.progress import Forecast, interval
 from polydiff.training.steps import begin, records_of
 
@@ -45,6 +46,7 @@ def seconds_per_step(config: Config, domain: Domain) -> float | None:
     """
     if config.train.minutes is None:
         return None
+    announce(f"Timing up to {MEASURED} training steps, to see how many fit in train.minutes={config.train.minutes:g}")
     records = records_of(config, domain, begin(config, domain), MEASURED + 1)
     next(records)
     begun = clock = time.perf_counter()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from polydiff.support.errors import amount
 from polydiff.support.progress import Bar, clock, showing, speed
 
 if TYPE_CHECKING:
@@ -149,7 +150,9 @@ class TrainingProgress(Bar):
         seconds = self.forecast.left(step) if self.forecast else None
         if seconds is None or round(seconds) == 0:
             return ""
-        return f"  {clock(seconds)} left" + (f" for {self.evaluated} samples to evaluate" if step >= self.steps else "")
+        return f"  {clock(seconds)} left" + (
+            f" for {amount(self.evaluated or 0, 'sample')} to evaluate" if step >= self.steps else ""
+        )
 
 
 @contextmanager

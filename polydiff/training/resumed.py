@@ -14,7 +14,7 @@ from polydiff.machine.environment import version
 from polydiff.run.folder import Run
 from polydiff.run.parents import parents_of
 from polydiff.run.reading import read_text
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, amount
 from polydiff.support.nested import get_dotted
 from polydiff.support.yaml_text import yaml_mapping
 
@@ -34,7 +34,7 @@ def check_data(domain: Domain, state: Mapping[str, Any], config: Config, allowed
     where = f"in {config.data.path}" if config.data.path else f"of {config.data.name}"
     problem = ""
     if count != state["examples"]:
-        problem = f"The run was trained on {state['examples']} examples, but there are {count} {where} now."
+        problem = f"The run was trained on {amount(state['examples'], 'example')}, but there are {count} {where} now."
     elif before is not None and found is not None and (different := changes(before, found)):
         problem = f"The examples {where} are not those of the run's training: {' and '.join(different)} differ."
     if problem and not allowed:

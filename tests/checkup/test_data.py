@@ -43,6 +43,38 @@ def test_a_folder_of_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "data.labels" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("path", ["", "metadata.tsv"])
+def test_lines_of_a_table_are_not_counted_as_images(
+    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = pictures(tmp_path / "pictures", 24)
+    names = sorted(one.relative_to(root).as_posix() for one in root.rglob("*.png"))
+    lines = [f"{name}\tred\tround" for name in names]
+    (root / "metadata.tsv").write_text("\n".join(["file_name\ttext", *lines]))
+    assert main(["data", "check", str(root / path), "--domain", "image"]) == 2
+    shown = capsys.readouterr()
+    expected = "24 of 24 images" if path else "24 of 24 lines of tables in"
+    assert expected in shown.out + shown.err
+    assert "a tab in double quotes" in shown.out + shown.err
+    assert "48" not in (shown.out + shown.err).replace(str(root), "")
+
+
+def test_few_bad_lines_of_a_table_are_counted_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = pictures(tmp_path / "pictures", 40)
+    names = sorted(one.relative_to(root).as_posix() for one in root.rglob("*.png"))
+    (root / "metadata.csv").write_text("\n".join(["file_name,text", *(f"{n},red" for n in names), "gone.png,red"]))
+    assert main(["data", "check", str(root)]) == 0
+    assert "40 images found: 40 used, 0 excluded; 1 of 41 lines of tables not used" in capsys.readouterr().out
+    assert main(["data", "check", str(root), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["lines"] == {"found": 41, "excluded": {"metadata.csv, line 42": "there is no image gone.png"}}
+    keep(Quarantine("here", "images", found=40, rows=41, bad_rows={"t.csv, line 2": "no"}), tmp_path)
+    assert summary_lines(tmp_path) == [
+        "40 images found: 40 used, 0 excluded; 1 of 41 lines of tables not used.",
+        "  t.csv, line 2: no",
+    ]
+
+
 def test_the_kind_of_data_is_that_of_most_files(tmp_path: Path) -> None:
     pictures(tmp_path, 3)
     (tmp_path / "one.wav").write_bytes(b"")

@@ -138,6 +138,26 @@ def test_two_examples_are_interpolated(runs: Path, sounds: list[Path], tmp_path:
     assert np.abs(given[1] - std * held.x[1, 0].numpy()).max() <= 2 / 32767
 
 
+def test_an_interpolation_is_conditioned_on_request(runs: Path, sounds: list[Path], tmp_path: Path) -> None:
+    words = ["interpolate", str(runs / "audio"), "--steps", "4", str(sounds[1]), str(sounds[2])]
+    for name, more in {"none": [], "c": ["--cond", "pitch=C4"], "d": ["--cond", "pitch=D4"]}.items():
+        assert main([*words, *more, "-o", str(tmp_path / name)]) == 0
+    none, c, d = (np.stack(read(tmp_path / name / "made")) for name in ("none", "c", "d"))
+    assert min(np.abs(none - c).max(), np.abs(c - d).max()) > 0
+    manifest = json.loads((tmp_path / "c" / "made" / "manifest.json").read_text())
+    assert manifest["asked"] == {"pitch": "C4"}
+    assert all(entry["cond"]["pitch"] == "C4" for entry in manifest["samples"])
+
+
+@pytest.mark.parametrize("option", ["--cond", "--negative"])
+@pytest.mark.parametrize(("kind", "word", "example"), [("audio", "pitch", "pitch="), ("image", "text=", "label=")])
+def test_an_example_of_a_condition_is_one_of_the_run(
+    runs: Path, option: str, kind: str, word: str, example: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sample", str(runs / kind), option, word]) == 2
+    assert f"{option} {word} is not of the form NAME=VALUE, such as {option} {example}" in capsys.readouterr().err
+
+
 def test_images_are_inpainted(runs: Path, tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 16), dtype=np.uint8)).save(picture)

@@ -253,11 +253,11 @@ def weights_of_init(config: Config) -> Mapping[str, torch.Tensor]:
         ({"target": "eps"}, "predicts edm, so its weights do not fit target=eps"),
         (
             {"backbone.channels": 24},
-            r"train.init=.* does not fit the network .* \d+ tensors have another shape, such as",
+            r"train.init=.* does not fit the network .* \d+ tensors? ha(s|ve) another shape, such as",
         ),
         (
             {"backbone.blocks": 2},
-            r"train.init=.* does not fit the network .*: \d+ tensors are missing, such as backbone",
+            r"train.init=.* does not fit the network .*: \d+ tensors? (is|are) missing, such as backbone",
         ),
     ],
 )

@@ -40,7 +40,7 @@ def test_reconstructed_weights_are_those_of_the_average(tmp_path: Path) -> None:
         assert found.keys() == dict(model.named_parameters()).keys()
         exact = integral(history, exponent(sigma))
         assert (torch.cat([v.flatten() for v in found.values()]) - exact).norm() < rtol * exact.norm()
-    with pytest.raises(UserError, match=r"do not give an average of width 0\.005"):
+    with pytest.raises(UserError, match=r"cannot give an average of width 0\.005"):
         reconstruct(tmp_path, 320, averages.tensors(), 0.005)
     for wanted, nearest in ((0.28, "0.1,"), (0.005, "0.05,")):
         with pytest.raises(UserError, match=f"Use a width nearer to {nearest}"):

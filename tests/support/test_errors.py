@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from polydiff.gaussian.sampling import SAMPLERS
-from polydiff.support.errors import nearest, printable, slips
+from polydiff.support.errors import amount, nearest, printable, slips
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,8 @@ def test_the_nearest_sampler_is_the_one_that_was_meant(typed: str, meant: str | 
 
 def test_text_of_a_message_stays_on_one_line() -> None:
     assert printable("a\nb\udc80é") == r"a\nb\udc80é"
+
+
+def test_an_amount_of_one_is_singular() -> None:
+    assert [amount(n, "tensor") for n in (0, 1, 2000)] == ["0 tensors", "1 tensor", "2,000 tensors"]
+    assert [amount(n, "class", "classes") for n in (1, 2)] == ["1 class", "2 classes"]

@@ -17,6 +17,7 @@ from polydiff.contract.discover import build_domain
 from polydiff.run.checkpoint import Checkpoint, latest
 from polydiff.run.folder import Run
 from polydiff.support.errors import UserError
+from polydiff.support.progress import showing
 from polydiff.support.yaml_text import read_yaml
 from polydiff.training import budget, session, trainer
 from polydiff.training.budget import Watch, planned, seconds_per_step, within_minutes
@@ -85,10 +86,13 @@ def test_a_step_beyond_the_budget_is_timed_once(monkeypatch: pytest.MonkeyPatch,
     assert clock[0] == 20 * taken
 
 
-def test_steps_are_timed_until_the_budget_ends() -> None:
-    """A budget that is spent at once ends the measurement."""
+def test_steps_are_timed_until_the_budget_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    """A budget that is spent at once ends the measurement, which is announced where progress is shown."""
     config = settings(**{"train.minutes": 1e-9}).config
-    assert 0 < (seconds_per_step(config, build_domain(config)) or 0) < 60
+    for shown in (False, True):
+        with showing(shown):
+            assert 0 < (seconds_per_step(config, build_domain(config)) or 0) < 60
+        assert ("Timing up to 30 training steps" in capsys.readouterr().err) is shown
 
 
 class Machine:

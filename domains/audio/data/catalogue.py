@@ -17,7 +17,16 @@ from polydiff.contract.data.columns import EMBEDDING
 from polydiff.contract.data.places import Place
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.splits import NAMES, outside_of, split_folders
-from polydiff.contract.data.tables import TABLES, filled, lines_of, lists_files, mapping, named_path, rows_of
+from polydiff.contract.data.tables import (
+    TABLES,
+    check_cells,
+    filled,
+    lines_of,
+    lists_files,
+    mapping,
+    named_path,
+    rows_of,
+)
 from polydiff.contract.data.webdataset import examples_of
 from polydiff.support.errors import UserError, one_line
 from polydiff.support.files import files_under
@@ -215,8 +224,7 @@ def manifest(path: Path, aside: Quarantine) -> list[Entry]:
 def entry_of(row: Mapping[str, Any], table: Path) -> Entry:
     """Return the sound of a row; raise ValueError if the row is invalid."""
     given = named_path(filled(row))
-    if "beyond" in given:
-        raise ValueError("it has more cells than the first line has column names")
+    check_cells(given, table)
     if not isinstance(given.get("path"), str):
         raise ValueError("it has no `path`")
     start, end = (seconds(name, given.get(name)) for name in ("start", "end"))

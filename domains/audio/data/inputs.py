@@ -15,7 +15,7 @@ from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.data.crops import Header, read_crop
 from polydiff.domains.audio.data.folder import match_channels
 from polydiff.domains.audio.data.index import header_numbers, why
-from polydiff.support.errors import UserError, check_file
+from polydiff.support.errors import UserError, amount, check_file
 
 LONG = 4
 """Ratio to the training length above which a warning is issued."""
@@ -54,8 +54,8 @@ def read_sound(path: Path, data: AudioData) -> Tensor:
         raise UserError(f"{path} cannot be read as a sound: {why(error)}") from error
     if header.channels > data.channels and (data.mix == "refuse" or data.channels > 1):
         raise UserError(
-            f"{path} has {header.channels} channels, but the model was trained on sounds of {data.channels}. Mix the "
-            "file down first."
+            f"{path} has {amount(header.channels, 'channel')}, but the model was trained on sounds of "
+            f"{data.channels}. Mix the file down first."
         )
     if not sound.any():
         raise UserError(f"{path} is silent: all its samples are 0.")

@@ -18,7 +18,7 @@ from polydiff.domains.audio.spectrogram import VERSION
 from polydiff.metrics.classifier import am_score, inception_score, modified_inception_score
 from polydiff.metrics.copies import copy_share, nearest
 from polydiff.metrics.frechet import frechet_distance
-from polydiff.metrics.least import too_few
+from polydiff.metrics.least import too_few, value_unless
 from polydiff.metrics.results import Confusion, Metric
 from polydiff.metrics.wasserstein import wasserstein
 
@@ -126,6 +126,7 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
     known, lacks = reference.known, optional.lacks_torchaudio()
     n, compared = min(len(clips), reference.n), known.features[:COMPARED]
     not_measured = f" Not measured: {lacks}" if lacks else ""
+    small = "" if lacks else too_few("frechet", min(n, len(compared)), "clips of each set")
     few = "" if lacks else too_few("copies", reference.n, "held-out clips")
     distributions = {
         f"{name}_error": Metric(
@@ -138,7 +139,7 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
     }
     return {
         "log_mel_fd": Metric(
-            frechet_distance(clips.features[:n], compared),
+            value_unless(small, lambda: frechet_distance(clips.features[:n], compared)),
             "",
             "lower",
             f"Frechet distance of log-mel features, version {VERSION}, of {n} clips to {len(compared)} of training "
@@ -146,6 +147,7 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
             "Compare only values of equal n, reference and version. They are not comparable with published "
             f"distances.{not_measured}",
             n=n,
+            reason=small,
         ),
         **distributions,
         "silent": Metric(

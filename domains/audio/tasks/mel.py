@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from polydiff.domains.audio import optional_imports as optional
 from polydiff.domains.audio.config import AudioData
-from polydiff.support.errors import UserError, check_file, one_line
+from polydiff.support.errors import UserError, amount, check_file, one_line
 from polydiff.support.files import write_atomic
 
 SUFFIX = ".mel.npz"
@@ -182,8 +182,8 @@ def read_mel(path: Path, mel: Mel, channels: int = 1) -> tuple[Tensor, int]:
     shape = (channels * mel.bands, mel.frames(length))
     if length < 1 or values.shape != shape or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise UserError(
-            f"{path} must contain finite numbers of shape {shape} for {length} samples of {channels} channels, not "
-            f"{values.dtype} {values.shape}."
+            f"{path} must contain finite numbers of shape {shape} for {length} samples of "
+            f"{amount(channels, 'channel')}, not {values.dtype} {values.shape}."
         )
     return torch.from_numpy(values.astype(np.float32)), length
 

@@ -56,7 +56,7 @@ def assemble(
     columns = with_captions({name: listing.columns[name] for name in store.entries}, data, quarantine)
     types, arrays = types_of(columns, data, quarantine)
     quarantine.check()
-    if quarantine.reasons:
+    if quarantine.unusable:
         warnings.warn(f"{quarantine.text()}\nThey are excluded.", stacklevel=3)
     read = {name: store.entries[name] for name in columns if name not in quarantine.reasons}
     labels = {name: str(columns[name][LABEL]) for name in read if LABEL in columns[name]}

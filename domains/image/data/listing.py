@@ -17,9 +17,9 @@ from polydiff.contract.data.columns import EMBEDDING
 from polydiff.contract.data.places import Place
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.splits import NAMES
-from polydiff.contract.data.tables import TABLES, filled, lists_files, mapping, named_path, rows_of
+from polydiff.contract.data.tables import TABLES, check_cells, filled, lists_files, mapping, named_path, rows_of
 from polydiff.contract.data.webdataset import examples_of
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, amount
 from polydiff.support.files import files_under
 
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
@@ -129,10 +129,12 @@ def add_table(listing: Listing, table: Path, root: Path, quarantine: Quarantine,
         table: The table.
         root: Folder to which names are relative.
         quarantine: Receives rows that cannot be used, with reasons.
-        only_listed: Whether the rows are the data set; otherwise they only describe images that were found.
+        only_listed: Whether the rows are the data set, and each counts as an image; otherwise they only describe images
+            that were found, and are counted apart.
     """
     seen: set[str] = set()
     for number, row in rows_of(table):
+        quarantine.rows += not only_listed
         line = f"{table.relative_to(root).as_posix()}, line {number}"
         try:
             name, columns, split = described_by(mapping(row) if isinstance(row, str) else row, table, root)
@@ -141,7 +143,10 @@ def add_table(listing: Listing, table: Path, root: Path, quarantine: Quarantine,
             if not only_listed and name not in listing.places:
                 raise ValueError(f"there is no image {name}" + ("" if name not in quarantine.reasons else " to read"))
         except ValueError as error:
-            quarantine.found += quarantine.exclude(line, str(error))
+            if only_listed:
+                quarantine.found += quarantine.exclude(line, str(error))
+            else:
+                quarantine.bad_rows[line] = " ".join(str(error).split())
             continue
         seen.add(name)
         listing.add(name, Place(root / name), listing.columns.get(name, {}) | columns, split)
@@ -150,8 +155,7 @@ def add_table(listing: Listing, table: Path, root: Path, quarantine: Quarantine,
 def described_by(row: Mapping[str, Any], table: Path, root: Path) -> tuple[str, dict[str, Any], str]:
     """Return name, columns and split of a row; raise ValueError if the row is invalid."""
     given = named_path(filled(row))
-    if "beyond" in given:
-        raise ValueError("it has more cells than the first line has column names")
+    check_cells(given, table)
     if not isinstance(given.get("path"), str):
         raise ValueError("it names no file (file_name)")
     split = str(given.get("split", "")).strip().lower()
@@ -235,10 +239,11 @@ def archives(shards: list[Path], root: Path, quarantine: Quarantine, suffixes: C
 def at_least_two(path: Path, listing: Listing, quarantine: Quarantine, suffixes: Collection[str]) -> Listing:
     """Return the listing; raise UserError if it has fewer than two images."""
     if len(listing.places) < 2:
+        quarantine.check()  # if it excludes images or lines, it says why
         listed = ", ".join(sorted(suffixes))
         others = f" Ignored: {quarantine.ignored_text()}." if quarantine.ignored else ""
         raise UserError(
-            f"{path} holds {len(listing.places)} images ({listed}); it needs at least two, one to train on and one to "
-            f"test.{others}"
+            f"{path} holds {amount(len(listing.places), 'image')} ({listed}); it needs at least two, one to train on "
+            f"and one to test.{others}"
         )
     return listing

@@ -17,7 +17,7 @@ from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data.files import items, molecule_files
 from polydiff.domains.molecule.data.filters import Selection, check_atoms, check_positions, has_positions
 from polydiff.domains.molecule.data.prepare import Item, prepare
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, amount
 
 MAX_MOLECULES = 1000
 """Largest number of molecules in one file, which form one batch."""
@@ -99,7 +99,9 @@ def select_atoms(text: str, molecule: Molecule) -> np.ndarray:
     if ATOM_NUMBERS.fullmatch(text):
         spans = [parse_range(part) for part in text.split(",")]
         if (last := max(numbers[-1] for numbers in spans)) >= n:
-            raise UserError(f"{text}: atom {last} does not exist; the molecule has {n} atoms, counted from 0.")
+            raise UserError(
+                f"{text}: atom {last} does not exist; the molecule has {amount(n, 'atom')}, counted from 0."
+            )
         chosen = set[int]().union(*spans)
     else:
         chosen = match_pattern(text, molecule)

@@ -18,7 +18,7 @@ import numpy as np
 from polydiff.domains.molecule.chemistry.geometry import Molecule, Rejected
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.data.formats.columns import NumericColumns
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, amount
 
 TRAIN, UNUSED, TEST = 0, 1, 2
 """Splits of a data set that comes divided: training, not used, held out."""
@@ -233,8 +233,9 @@ def split(library: Library, share: float) -> dict[str, Library]:
     moved = test & has_unseen_element(library, train)
     train, test = train | moved, test & ~moved
     if not (train.any() and test.any()):
+        lacking = "none is left for training" if test.any() else "none can be held out"
         raise UserError(
-            f"Of {library.used} molecules, {'none is left for training' if test.any() else 'none can be held out'}. "
+            f"Of {amount(library.used, 'molecule')}, {lacking}. "
             "Add molecules; one can be held out if others contain all its elements."
         )
     return {"train": library.take(np.flatnonzero(train)), "test": library.take(np.flatnonzero(test))}

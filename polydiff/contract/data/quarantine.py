@@ -27,6 +27,8 @@ FILE = "data.json"
 class Quarantine:
     """What was found in a data set and what is excluded; found = used + left out + excluded.
 
+    Lines of tables that describe the data, and are not the data themselves, are counted apart.
+
     Arguments:
         place: Where the data are.
         things: What they are called: "sounds", "images".
@@ -35,6 +37,8 @@ class Quarantine:
         reasons: Name -> why it is excluded.
         notes: Key -> further remark, such as "12 sounds are clipped".
         ignored: Kind of file that is not read, such as ".txt" -> number.
+        rows: How many lines of such tables were read.
+        bad_rows: Line of such a table -> why it cannot be used.
         splits: Class, or "all" -> {"train": n, "test": n}; {} if the examples are not counted by split.
     """
 
@@ -46,6 +50,8 @@ class Quarantine:
     notes: dict[str, str] = field(default_factory=dict)
     ignored: dict[str, int] = field(default_factory=dict)
     splits: dict[str, dict[str, int]] = field(default_factory=dict)
+    rows: int = 0
+    bad_rows: dict[str, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -60,9 +66,15 @@ class Quarantine:
             self.reasons.setdefault(name, " ".join(reason.split()))
             return new
 
+    @property
+    def unusable(self) -> dict[str, str]:
+        """Name of an excluded one, or of a line of a table -> why it cannot be used."""
+        with self.lock:
+            return self.bad_rows | self.reasons
+
     def check(self) -> None:
-        """Raise UserError if too large a share of the data set is excluded."""
-        if len(self.reasons) > MOST * self.found:
+        """Raise UserError if too large a share of the data set, or of the lines of its tables, is excluded."""
+        if len(self.reasons) > MOST * self.found or len(self.bad_rows) > MOST * self.rows:
             raise UserError(
                 f"{self.text()}\nThese are more than {MOST:.0%}, so training does not start. Remove or repair them; "
                 f"`polydiff data check {self.place}` lists all."
@@ -70,14 +82,13 @@ class Quarantine:
 
     def text(self) -> str:
         """Return the number of excluded data and the first of them, one per line."""
-        return "\n".join(
-            [f"{len(self.reasons)} of {self.found} {self.things} in {self.place} cannot be used:", *self.lines()]
-        )
+        counts = [(len(self.reasons), self.found, self.things), (len(self.bad_rows), self.rows, "lines of tables")]
+        shares = " and ".join(f"{bad} of {all_} {things}" for bad, all_, things in counts if bad)
+        return "\n".join([f"{shares} in {self.place} cannot be used:", *self.lines()])
 
     def lines(self, most: int = LISTED) -> list[str]:
         """Return excluded data with reasons, one per line, up to `most`, and the number of the others."""
-        with self.lock:
-            excluded = sorted(self.reasons.items(), key=lambda item: in_order(item[0]))
+        excluded = sorted(self.unusable.items(), key=lambda item: in_order(item[0]))
         rest = [f"  and {len(excluded) - most} more"] if len(excluded) > most else []
         return [printable(f"  {name}: {reason}") for name, reason in excluded[:most]] + rest
 
@@ -86,6 +97,7 @@ class Quarantine:
         left_out = f"{self.left_out} left out, " if self.left_out else ""
         notes = "".join(f"; {note}" for note in self.notes.values())
         excluded = f"{len(self.reasons)} excluded"
+        excluded += f"; {len(self.bad_rows)} of {self.rows} lines of tables not used" if self.bad_rows else ""
         ignored = f"; ignored: {self.ignored_text()}" if self.ignored else ""
         return f"{self.found} {self.things} found: {self.used} used, {left_out}{excluded}{notes}{ignored}."
 
@@ -113,8 +125,10 @@ class Quarantine:
         return {**about, **counts, "excluded": excluded, "notes": self.notes, **self.further()}
 
     def further(self) -> dict[str, Any]:
-        """Return ignored files and numbers by split, where they are known."""
-        return {name: value for name, value in (("ignored", self.ignored), ("splits", self.splits)) if value}
+        """Return ignored files, lines of tables and numbers by split, where they are known."""
+        lines = {"found": self.rows, "excluded": {printable(n): printable(why) for n, why in self.bad_rows.items()}}
+        known = {"ignored": self.ignored, "lines": lines if self.rows else None, "splits": self.splits}
+        return {name: value for name, value in known.items() if value}
 
 
 def in_order(name: str) -> list[tuple[str, int]]:
@@ -146,8 +160,8 @@ def summary_lines(folder: Path, known: str = "") -> list[str]:
         return []
     texts, numbers, groups = ("place", "things"), ("found", "left_out"), ("excluded", "notes")
     kinds = [(name, kind) for names, kind in ((texts, str), (numbers, int), (groups, dict)) for name in names]
-    ignored = saved.get("ignored", {})
-    if not all(type(saved.get(name)) is kind for name, kind in kinds) or type(ignored) is not dict:
+    ignored, rows = saved.get("ignored", {}), saved.get("lines", {"found": 0, "excluded": {}})
+    if not all(type(saved.get(name)) is kind for name, kind in kinds) or type(ignored) is not dict or not whole(rows):
         return [f"{path} is not a list of data written by polydiff. Delete it."]
     reasons, notes = ({str(k): str(v) for k, v in saved[name].items()} for name in groups)
     quarantine = Quarantine(
@@ -158,7 +172,14 @@ def summary_lines(folder: Path, known: str = "") -> list[str]:
         reasons=reasons,
         notes={key: note for key, note in notes.items() if note not in known},
         ignored={str(kind): n for kind, n in ignored.items() if isinstance(n, int)},
+        rows=rows["found"],
+        bad_rows={str(line): str(reason) for line, reason in rows["excluded"].items()},
     )
     if quarantine.ignored_text() in known:
         quarantine.ignored = {}
     return [quarantine.summary(), *(line for line in quarantine.lines() if line not in known)]
+
+
+def whole(rows: Any) -> bool:
+    """Return whether a value of data.json counts the lines of tables and holds the reasons of unused ones."""
+    return type(rows) is dict and type(rows.get("found")) is int and type(rows.get("excluded")) is dict

@@ -15,6 +15,8 @@ from polydiff.support.errors import UserError
 TABLES = (".jsonl", ".csv", ".tsv")
 FILE_NAME = "file_name"
 """Name of the column `path` in the metadata files of Hugging Face's datasets."""
+BEYOND = "beyond"
+"""Name of the cells of a row for which the first line has no column."""
 LINE = 2**16
 """Upper bound of the characters of a first line."""
 
@@ -37,7 +39,7 @@ def rows_of(path: Path) -> Iterator[tuple[int, str | dict[str, Any]]]:
                 yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
                 return
             between = "\t" if path.suffix.lower() == ".tsv" else ","
-            reader = csv.DictReader(file, delimiter=between, restkey="beyond", skipinitialspace=True)
+            reader = csv.DictReader(file, delimiter=between, restkey=BEYOND, skipinitialspace=True)
             check_columns(reader.fieldnames or (), path)
             yield from ((reader.line_num, row) for row in reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -65,6 +67,16 @@ def check_columns(names: Sequence[str], table: Path) -> None:
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"{table} has several columns `{name}`. Rename them.")
+
+
+def check_cells(row: Mapping[str, Any], table: Path) -> None:
+    """Raise ValueError if a row of a table has more cells than the first line has column names."""
+    if BEYOND in row and table.suffix.lower() != ".jsonl":
+        mark = "tab" if table.suffix.lower() == ".tsv" else "comma"
+        raise ValueError(
+            "it has more cells than the first line has column names; put a cell that holds a "
+            + (f"{mark} in double quotes" if mark == "tab" else f'{mark} in double quotes, such as "red, round"')
+        )
 
 
 def mapping(text: str | bytes) -> dict[str, Any]:

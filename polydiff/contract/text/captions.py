@@ -15,10 +15,13 @@ from torch import Tensor
 
 from polydiff.contract.text.tokenizers import HALF, TOKENIZERS, Tokenizer, plain
 from polydiff.core.conditions import ANY, Text, given
-from polydiff.support.errors import UserError, nearest
+from polydiff.support.errors import UserError, amount, nearest
 
 SHOWN = 5
 """Largest number of unknown words that a warning shows."""
+LISTED = 60
+"""Largest vocabulary that an error lists whole; that of a small grammar is complete, whatever tokens were learned."""
+TAKES_ANY = "A run with data.text.tokens=bpe takes any text."
 KEPT = 1000
 """Largest number of training captions that are kept, evenly spaced, to draw new ones from."""
 
@@ -67,9 +70,9 @@ class Captions:
         beyond = [text for text, length in lengths.items() if length > longest]
         if beyond:
             text = max(beyond, key=lengths.__getitem__)
-            have = "captions have" if len(beyond) > 1 else "caption has"
+            have = amount(len(beyond), "caption has", "captions have")
             raise UserError(
-                f"{len(beyond)} {have} more than data.text.longest={longest} {UNITS[tokens]}, such as "
+                f"{have} more than data.text.longest={longest} {UNITS[tokens]}, such as "
                 f"{shortened(text)!r} with {lengths[text]}. Raise data.text.longest, or shorten the captions."
             )
         count = min(KEPT, len(known))
@@ -143,7 +146,8 @@ class Captions:
         near = {word: nearest(word, list(map(str, self.vocabulary))) for word in unknown}
         meant = "".join(f" Did you mean {one!r} for {word!r}?" for word, one in near.items() if one)
         which = f"{', '.join(map(repr, unknown))} {'does' if len(unknown) == 1 else 'do'}"
-        return f"{which} not occur in the captions of training.{meant} A run with data.text.tokens=bpe takes any text."
+        known = f"Known: {', '.join(map(str, self.vocabulary))}." if len(self.vocabulary) <= LISTED else TAKES_ANY
+        return f"{which} not occur in the captions of training.{meant} {known}"
 
     def too_long(self, name: str, text: Any, tokens: Sequence[int]) -> UserError:
         """Return the error of a text with too many tokens."""

@@ -25,7 +25,7 @@ from torch import Tensor
 from polydiff.contract.text.captions import KEPT, shortened
 from polydiff.contract.text.tokenizers import plain
 from polydiff.core.conditions import ANY, Tokens
-from polydiff.support.errors import UserError, one_line
+from polydiff.support.errors import UserError, amount, one_line
 
 INSTALL = 'pip install "polydiff[text]"'
 REMEMBERED = 4096
@@ -152,8 +152,8 @@ class EncodedText:
             which = "data.text.longest" if limit == longest else f"the limit of {folder.name},"
             text = max(beyond, key=lengths.__getitem__)
             raise UserError(
-                f"{len(beyond)} captions have more tokens than {which} {limit}, such as {shortened(text)!r} with "
-                f"{lengths[text]}. Raise data.text.longest, or shorten the captions."
+                f"{amount(len(beyond), 'caption has', 'captions have')} more tokens than {which} {limit}, "
+                f"such as {shortened(text)!r} with {lengths[text]}. Raise data.text.longest, or shorten the captions."
             )
         count = min(KEPT, len(known))
         kept = tuple(known[i * len(known) // count] for i in range(count))
@@ -220,7 +220,7 @@ class EncodedText:
         """Return each sample's text, or the number of its vectors if this process has not encoded it."""
         lengths = (~cond.isnan().any(2)).sum(1).tolist()
         return [
-            self._texts.get(fingerprint(row), f"{n} vectors") if n else ANY
+            self._texts.get(fingerprint(row), amount(n, "vector")) if n else ANY
             for row, n in zip(cond, lengths, strict=True)
         ]
 

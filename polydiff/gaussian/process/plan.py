@@ -29,7 +29,7 @@ from polydiff.gaussian.sampling.execute import Step, run_plan
 from polydiff.gaussian.sampling.plan import PlanRow, Row, Solve, evaluation_rows, evaluations
 from polydiff.gaussian.self_conditioning import SelfConditioned
 from polydiff.gaussian.step_size import StepSize
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, amount
 
 if TYPE_CHECKING:
     from polydiff.contract.sections import SampleConfig
@@ -197,6 +197,7 @@ def checked(
     what = "explode" if torch.isfinite(x).all() else "are not finite"
     place = "" if again is None else describe_failure(again(), draw.space, draw.indices, model.denoiser)
     raise UserError(
-        f"Samples of step {model.step} {what} (sampler {how.sampler}, {how.steps} steps, guidance {how.guidance:g})"
+        f"Samples of step {model.step} {what} (sampler {how.sampler}, {amount(how.steps, 'step')}, "
+        f"guidance {how.guidance:g})"
         f"{place}. {advice}"
     )

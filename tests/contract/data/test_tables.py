@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from polydiff.contract.data.tables import lists_files, mapping, named_path, rows_of
+from polydiff.contract.data.tables import check_cells, lists_files, mapping, named_path, rows_of
 from polydiff.support.errors import UserError
 
 
@@ -68,3 +68,24 @@ def test_a_table_that_another_program_wrote_is_an_error_with_advice(
     (tmp_path / name).write_bytes(line)
     with pytest.raises(UserError, match=message):
         list(rows_of(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "advice"),
+    [("t.csv", "a.png,red, round", 'a comma in double quotes, such as "red, round"'), ("t.tsv", "a\tb\tc", "a tab in")],
+)
+def test_a_row_with_too_many_cells_is_an_error_that_advises_quotes(
+    tmp_path: Path, name: str, line: str, advice: str
+) -> None:
+    between = "," if name == "t.csv" else "\t"
+    (tmp_path / name).write_text(f"path{between}text\n{line}\n")
+    ((_, row),) = rows_of(tmp_path / name)
+    assert isinstance(row, dict)
+    with pytest.raises(ValueError, match="more cells") as raised:
+        check_cells(row, tmp_path / name)
+    assert advice in str(raised.value)
+    (tmp_path / name).write_text(f'path{between}text\na.png{between}"red{between} round"\n')
+    ((_, row),) = rows_of(tmp_path / name)
+    assert isinstance(row, dict)
+    check_cells(row, tmp_path / name)
+    check_cells({"path": "a.png", "beyond": "the sea"}, Path("t.jsonl"))

@@ -40,7 +40,7 @@ def test_a_text_of_the_request_is_that_of_the_data() -> None:
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("a smal red circle", r"'smal' does not occur .* Did you mean 'small' for 'smal'\? .*text\.tokens=bpe"),
+        ("a smal red circle", r"'smal' does not occur .* Did you mean 'small' for 'smal'\? Known: a, .*, square\.$"),
         ("", r"holds no word\. Write a text, or text=any"),
         (" .. ", "holds no word"),
         ("a red red red circle", r"has 5 words, and the longest caption of training has 4"),
@@ -49,6 +49,13 @@ def test_a_text_of_the_request_is_that_of_the_data() -> None:
 def test_what_cannot_be_read_is_an_error_and_never_cut(wanted: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         field().request("text", wanted, 1)
+
+
+def test_a_large_vocabulary_is_not_listed_but_byte_pairs_are_advised() -> None:
+    texts = [f"word{i} word{i + 1}" for i in range(100)]
+    many = Captions.measure(texts, [1] * 100, "words", 4000, 4)
+    with pytest.raises(UserError, match=r"'x' does not occur .* data\.text\.tokens=bpe takes any text\.$"):
+        many.request("text", "x", 1)
 
 
 def test_byte_pairs_take_words_and_scripts_that_training_lacks() -> None:

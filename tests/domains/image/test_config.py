@@ -42,6 +42,14 @@ def test_keys_of_folders_are_an_error_with_other_data(name: str, key: str) -> No
         ImageData.model_validate({"name": name, key: value})
 
 
+@pytest.mark.parametrize("name", ["shapes", "digits"])
+def test_keys_of_captions_are_an_error_where_the_vocabulary_is_fixed_or_there_is_none(name: str) -> None:
+    message = rf"data\.name={name} has data .* leave out data\.text\.tokens, data\.text\.longest"
+    with pytest.raises(UserError, match=message):
+        resolve("image", values={"data.name": name, "data.text.tokens": "bpe", "data.text.longest": 9})
+    resolve("image", values={"data.name": name, "data.text.tokens": "words"})
+
+
 def test_a_list_with_a_wrong_item_is_one_line() -> None:
     with pytest.raises(UserError, match=r"^data\.things\[0\]=4.*: should be 1, 2 or 3\.$"):
         resolve("image", values={"data.name": "shapes", "data.things": [4]})

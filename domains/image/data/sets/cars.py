@@ -136,8 +136,9 @@ def add_rows(listing: Listing, table: Path, classes: list[str], labelled: set[st
         if name in labelled:
             continue
         labelled.add(name)
+        quarantine.rows += 1
         if name not in listing.places:
-            quarantine.found += quarantine.exclude(line, f"there is no image {name}")
+            quarantine.bad_rows[line] = f"there is no image {name}"
         elif row.label.startswith("class "):
             quarantine.exclude(name, f"its {row.label} in {table.name} is none of the {len(classes)} classes")
         else:

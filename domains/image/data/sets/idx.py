@@ -30,7 +30,7 @@ from polydiff.domains.image.data.sets.parts import (
     source_of,
 )
 from polydiff.domains.image.data.source import Source
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, amount
 
 NAME = re.compile(r"(?:(.+)-)?(train|t10k|test)-(images|labels)[-.]idx[13](?:-ubyte)?(?:\.gz)?")
 """Name of a file: set, split, content."""
@@ -92,7 +92,9 @@ def read(data: ImageData) -> Source:
             labelled = files.get((split, "labels"))
             labels = names_of_numbers(read_idx(labelled, 1).tolist(), names) if labelled else [""] * len(pixels)
             if len(labels) != len(pixels):
-                raise UserError(f"{path} has {len(pixels)} images, but {labelled} has {len(labels)} labels.")
+                raise UserError(
+                    f"{path} has {amount(len(pixels), 'image')}, but {labelled} has {amount(len(labels), 'label')}."
+                )
             rows = [{LABEL: name} if name else {} for name in labels]
             parts.append(Part(path.name, pixels[..., None], rows, split))
     count_ignored(folder, [*files.values(), *(one for one in [folder / CLASSES] if one.is_file())], quarantine)

@@ -25,7 +25,7 @@ from polydiff.domains.image.data.folder import decode_all
 from polydiff.domains.image.data.layout import labelled_layout
 from polydiff.domains.image.data.listing import Listing
 from polydiff.domains.image.data.source import Source
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, amount
 from polydiff.support.files import HIDDEN, files_under
 
 MOST = 2**35
@@ -94,7 +94,7 @@ def source_of(
 def enough(path: object, n: int) -> None:
     """Raise UserError if a data set has fewer than two images."""
     if n < 2:
-        raise UserError(f"{path} holds {n} images; it needs at least two, one to train on and one to test.")
+        raise UserError(f"{path} holds {amount(n, 'image')}; it needs at least two, one to train on and one to test.")
 
 
 def resized(pixels: NDArray[np.uint8], size: int, channels: int) -> Tensor:

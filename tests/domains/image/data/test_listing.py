@@ -145,7 +145,8 @@ def test_rows_and_images_without_partner_are_counted(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"metadata\.jsonl, line 20: there is no image none\.png"):
         source = folder(settings(tmp_path))
     assert source.quarantine
-    assert (source.quarantine.found, source.quarantine.used) == (N + 1, N)
+    assert (source.quarantine.found, source.quarantine.used) == (N, N)
+    assert (source.quarantine.rows, len(source.quarantine.bad_rows)) == (N, 1)
     assert source.quarantine.notes["captioned"] == "19 have a caption, 1 have none"
     assert captions_of(source)[pixels(0).tobytes()] is None
 
@@ -237,3 +238,13 @@ def test_a_condition_is_named_once(tmp_path: Path) -> None:
     data = ImageData(name="folder", path=jsonl(tmp_path), size=8, conditions=("text:text", "text:class"))
     with pytest.raises(UserError, match="names the column text 2 times"):
         folder(data)
+
+
+def test_the_advice_on_lacking_captions_is_the_key_that_leaves_them_out(tmp_path: Path) -> None:
+    root = jsonl(tmp_path / "data")
+    trained = Image(ImageConfig(data=settings(root))).statistics
+    with pytest.raises(UserError, match=r"lack the conditions text .*\. Leave out data\.captions=none, or start a new"):
+        Image(ImageConfig(data=settings(root, captions="none")), trained).source  # noqa: B018 - it reads the data
+    (root / "metadata.jsonl").unlink()
+    with pytest.raises(UserError, match=r"Restore the tables and captions, or start a new run"):
+        Image(ImageConfig(data=settings(root)), trained).source  # noqa: B018 - it reads the data
