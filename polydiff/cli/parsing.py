@@ -136,7 +136,7 @@ def read_words(words: Sequence[str]) -> dict[str, str]:
 def read_conditions(words: Sequence[str]) -> dict[str, str]:
     """Return the conditions of samples as text, from arguments such as pitch=C4."""
     is_text = any(word.startswith("text") for word in words)
-    return read_pairs("--cond", words, 'text="a red circle"' if is_text else "pitch=C4")
+    return read_pairs("--cond", words, 'text="a few words"' if is_text else "pitch=C4")
 
 
 def read_pairs(option: str, words: Sequence[str], example: str) -> dict[str, str]:
