@@ -11,7 +11,7 @@ import numpy as np
 from rdkit import Chem
 
 from polydiff.contract.abilities import Inspection
-from polydiff.contract.data.columns import FEW, other_columns
+from polydiff.contract.data.columns import other_columns
 from polydiff.contract.data.noise_range import range_facts
 from polydiff.contract.sections import Config
 from polydiff.domains.molecule.chemistry.composition import COMPOSITION
@@ -69,12 +69,13 @@ def inspect_molecules(config: Config, said: Collection[str]) -> Inspection:
 def further_columns(library: Library, data: MoleculeData) -> dict[str, str]:
     """Return the user's columns that are no conditions yet (`polydiff.contract.data.columns`).
 
-    Columns of many different texts are listed with the type text.
+    Columns of texts that hardly repeat are listed with the type text.
     """
     used = {column.name for column in described_columns(data, library).values()}
     used |= {word.partition(":")[0] for word in data.conditions} | reserved_names(data, library).keys()
     own = [name for name in library.names if name not in PROPERTIES and name not in used]
-    own += [f"{name}:text" if len(cells) > FEW else name for name, cells in library.texts.items() if name not in used]
+    repeats = {name: 2 * len(cells) <= library.used for name, cells in library.texts.items() if name not in used}
+    own += [name if often else f"{name}:text" for name, often in repeats.items()]
     return other_columns(own, (), data.conditions)
 
 
