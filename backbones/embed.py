@@ -151,7 +151,7 @@ class TokenEmbedding(nn.Module):
         super().__init__()
         self.kinds = dict(kinds)
         self.enter = modules(kinds, width, text)
-        self.null = nn.Parameter(torch.randn(width))
+        self.null = nn.Parameter(torch.randn(width), requires_grad=attended)  # nothing reads it without attention
         self.norm = nn.LayerNorm(width)
         pooled = [name for name, kind in kinds.items() if kind.pooled or not attended]
         self.pooled = tuple(pooled)

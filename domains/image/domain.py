@@ -25,6 +25,7 @@ from polydiff.contract.fields import Field, Labels, to_json
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections import Config
 from polydiff.contract.tasks import Enlarge, block_means
+from polydiff.contract.text.columns import TEXT
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import LOW, Condition, Conditions
 from polydiff.core.space import Batch, Euclidean, Measurement, Space, State
@@ -33,7 +34,6 @@ from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageConfig
 from polydiff.domains.image.data.inputs import read_images, read_mask, read_whole, region
 from polydiff.domains.image.data.inspect import facts_of
-from polydiff.domains.image.data.listing import TEXT
 from polydiff.domains.image.data.source import Source, Split, open_source
 from polydiff.domains.image.data.warp import NUMBERS, training_images
 from polydiff.domains.image.measurements import examples_for, measurement

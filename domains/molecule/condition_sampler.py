@@ -47,10 +47,12 @@ class ConditionSampler:
     Arguments:
         condition_set: The conditions of the run.
         statistics: The result of `ConditionSet.measure`, with "elements", the atomic numbers of the training data.
+        further: Names of the conditions of the run that are no numbers, which messages list.
     """
 
     condition_set: ConditionSet
     statistics: Mapping[str, Any]
+    further: Sequence[str] = ()
 
     @cached_property
     def profiles(self) -> Tensor:
@@ -69,7 +71,13 @@ class ConditionSampler:
         return range(1 + len(self.condition_set.properties), 1 + len(self.condition_set.names))
 
     def draw(self, generators: Sequence[torch.Generator], requested: Mapping[str, str]) -> tuple[Tensor, Tensor]:
-        """Return the sizes (B,) and the conditions (B, C) of samples; NaN means unconditioned.
+        """Return the sizes (B,) and the conditions (B, C) of samples, as `draw_profiles` does."""
+        return self.draw_profiles(generators, requested)[:2]
+
+    def draw_profiles(
+        self, generators: Sequence[torch.Generator], requested: Mapping[str, str], like: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the sizes (B,), the conditions (B, C) and the profiles (B,) of samples; NaN means unconditioned.
 
         If the composition is a condition, the size is the sum of the numbers of atoms of the elements. If no training
         molecule has the requested size, the composition is left unconditioned. A space that holds the elements needs
@@ -78,6 +86,7 @@ class ConditionSampler:
         Arguments:
             generators: One random generator for each sample.
             requested: Name -> text, such as {"logp": "1.5", "formula": "C4H10O", "C": "any"}.
+            like: The profiles to draw from, booleans (n,), as long as some of them match; None: all.
 
         Raises:
             UserError: A name is unknown, a value is malformed or out of range, or the numbers contradict each other.
@@ -94,17 +103,19 @@ class ConditionSampler:
         self.check_range(fixed)
         matching = self.matching_profiles(fixed)
         dropped = self.unconditioned_elements(wanted, fixed, matching)
-        rows = self.nearest_profiles(
-            self.profiles[matching] if matching.any() and not dropped else self.profiles, fixed
-        )
-        rows = rows[[int(torch.randint(len(rows), (), generator=g)) for g in generators]]
+        possible = matching if matching.any() and not dropped else torch.ones_like(matching)
+        if like is not None and (possible & like).any():
+            possible = possible & like
+        near = self.nearest_profiles(possible.nonzero()[:, 0], fixed)
+        places = near[[int(torch.randint(len(near), (), generator=g)) for g in generators]]
+        rows = self.profiles[places]
         for column, value in fixed.items():
             rows[:, column] = value
         if element_symbols and not dropped:
             self.set_sizes(rows, fixed)
         any_property = [column for column in wanted if column not in fixed and column not in self.element_columns]
         rows[:, [*any_property, *dropped]] = math.nan
-        return rows[:, 0].long(), rows[:, 1:]
+        return rows[:, 0].long(), rows[:, 1:], places
 
     def matching_profiles(self, fixed: Mapping[int, float]) -> Tensor:
         """Return which profiles have exactly the fixed element counts and the fixed size, booleans (n,).
@@ -188,7 +199,7 @@ class ConditionSampler:
     def check_names(self, requested: Mapping[str, str], names: Sequence[str]) -> None:
         """Raise UserError if a requested name is not a condition of this run."""
         elements = self.condition_set.elements
-        known = (*names, FORMULA) if elements else tuple(names)
+        known = (*names, *((FORMULA,) if elements else ()), *self.further)
         for name in requested:
             if name in known:
                 continue
@@ -200,17 +211,17 @@ class ConditionSampler:
             hint = f"To use it, train a run with data.conditions=[{key}]." if trainable else ""
             raise unknown("condition", name, known, hint)
 
-    def nearest_profiles(self, profiles: Tensor, fixed: Mapping[int, float]) -> Tensor:
-        """Return the profiles (n, 1 + C) to draw from: all of them, or those nearest to the fixed conditions.
+    def nearest_profiles(self, places: Tensor, fixed: Mapping[int, float]) -> Tensor:
+        """Return which of the profiles at these places to draw from: all, or those nearest to the fixed conditions.
 
         The distance is Euclidean over the fixed columns, each in units of its standard deviation.
         """
         if not fixed:
-            return profiles
+            return places
         stds = torch.tensor([max(float(known_values(column).std()), 1e-9) for column in self.profiles.T.numpy()])
         columns, values = list(fixed), torch.tensor(list(fixed.values()), dtype=torch.float64)
-        distance = ((profiles[:, columns] - values) / stds[columns]).square().sum(1)
-        return profiles[distance.argsort(stable=True)[:NEAREST_PROFILES]]
+        distance = ((self.profiles[places][:, columns] - values) / stds[columns]).square().sum(1)
+        return places[distance.argsort(stable=True)[:NEAREST_PROFILES]]
 
 
 def parse_number(name: str, text: str, counts: Sequence[str]) -> float:

@@ -44,10 +44,10 @@ class ConditionSet:
 
     @classmethod
     def of(cls, conditions: Sequence[str], elements: Sequence[int], given: bool = False) -> ConditionSet:
-        """Return the conditions that `data.conditions` names.
+        """Return the conditions that `data.conditions` names as numbers.
 
         Arguments:
-            conditions: Names from the configuration.
+            conditions: Names of numbers from the configuration.
             elements: Atomic numbers that occur in the training data.
             given: Whether the space holds the elements of the atoms.
         """
@@ -133,7 +133,7 @@ class ConditionScaler:
         complete = len(counts) == len(self.condition_set.symbols) > 0
         others = {name: value for name, value in described.items() if not (complete and name in counts)}
         return ", ".join(
-            [*(f"{name} {value}" for name, value in others.items()), *([hill_formula(counts)] if complete else [])]
+            [*(f"{name} {quoted(value)}" for name, value in others.items()), *([hill_formula(counts)] * complete)]
         )
 
     def rounded(self, name: str, value: float) -> str | float:
@@ -141,6 +141,11 @@ class ConditionScaler:
         if math.isnan(value):
             return "any"
         return round(value) if name in self.condition_set.symbols else round(value, 3)
+
+
+def quoted(value: Any) -> str:
+    """Return a value as text, in quotation marks if it has several words."""
+    return f'"{value}"' if " " in str(value) else str(value)
 
 
 def evenly_spaced(size: int, n: int) -> list[int]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self, get_args
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from polydiff.backbones.config import GraphTransformerConfig
 from polydiff.contract.sections import (
     BackboneConfig,
+    CaptionConfig,
     Config,
     DataConfig,
     LossConfig,
@@ -27,6 +29,7 @@ Property = Literal[
 class MoleculeData(DataConfig):
     """The data set of molecules and its encoding."""
 
+    before: ClassVar[Mapping[str, Any]] = {"captions": "none"}
     embedded: ClassVar[str] = "organic"
     files: ClassVar[str] = "file"
 
@@ -43,10 +46,14 @@ class MoleculeData(DataConfig):
     conditions: tuple[Property | str, ...] = ("logp",)
     """Conditions of the network. RDKit computes them for the data and measures them on samples.
 
-    Numeric columns of your own files are allowed too, but are not measured on samples.
+    Columns of your own files are allowed too, but are not measured on samples: numbers as numbers, text as classes. A
+    type after the colon (class, number, text) sets it explicitly, as in title:text.
 
     composition: the number of atoms of each element, requested as C=4 or formula=C4H10O.
     """
+    captions: str = "auto"
+    """For file: column of the captions, which become the condition text; auto: text or caption; none."""
+    text: CaptionConfig = CaptionConfig()
     elements: tuple[str, ...] = ()
     """Elements to use, such as [H, C, N, O]; molecules with other elements are left out. Empty: all that occur."""
     max_atoms: int = Field(60, ge=1, le=10_000)
@@ -80,12 +87,15 @@ class MoleculeData(DataConfig):
             raise ValueError("data.elements does not apply to data.name=organic, which consists of H, C, N, O and F")
         if self.name == "qm9" and self.path is None:
             raise ValueError("data.name=qm9 needs data.path, the folder that contains gdb9.sdf")
+        if self.name != "file" and self.captions not in ("auto", "none"):
+            raise ValueError(f"data.name={self.name} has no captions; leave out data.captions")
         known = get_args(Property)
         if self.name in ("organic", "nci") and (other := [name for name in self.conditions if name not in known]):
             raise ValueError(
                 f"data.conditions contains {other[0]!r}; data.name={self.name} supports {', '.join(known)}"
             )
-        if len(set(self.conditions)) < len(self.conditions):
+        names = [word.partition(":")[0] for word in self.conditions]
+        if len(set(names)) < len(names):
             raise ValueError(f"data.conditions={list(self.conditions)} names a condition twice")
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Samples
+from polydiff.contract.fields import meanings, to_json
 from polydiff.contract.sections import Config
 from polydiff.core.conditions import Condition, Conditions, Number
 from polydiff.core.space import Batch, Space, State
@@ -26,7 +28,9 @@ from polydiff.domains.molecule.condition_sampler import ConditionSampler
 from polydiff.domains.molecule.conditions import ConditionScaler, ConditionSet, evenly_spaced
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data.dataset import DataSet
+from polydiff.domains.molecule.data.described import Column, described_columns, measure_described, rows_of
 from polydiff.domains.molecule.data.library import Library
+from polydiff.domains.molecule.described import DescribedConditions
 from polydiff.domains.molecule.metrics.evaluation import Evaluation
 from polydiff.domains.molecule.metrics.examine import perceive_all
 from polydiff.domains.molecule.output.sdf import records, write_records
@@ -35,6 +39,7 @@ from polydiff.domains.molecule.principal import principal_std
 from polydiff.domains.molecule.states import States, check_scales
 from polydiff.domains.molecule.statistics import MoleculeStatistics
 from polydiff.metrics.results import Measured, Metric
+from polydiff.support.errors import UserError
 
 
 class DataSamples(Samples):
@@ -44,13 +49,15 @@ class DataSamples(Samples):
 class MoleculeDomain:
     """Molecules: all small organic ones, or those of a file. An example is a `chemistry.geometry.Molecule`.
 
-    The parts of the domain: `dataset` holds the geometries, `condition_set` names the conditions, `scaler` standardises
-    them, `condition_sampler` draws them, `states` converts between molecules and states, `evaluation` measures samples.
+    The parts of the domain: `dataset` holds the geometries, `condition_set` names the conditions that are numbers,
+    `scaler` standardises them, `condition_sampler` draws them, `data_conditions` are those that are text or classes,
+    `states` converts between molecules and states, `evaluation` measures samples.
 
     Arguments:
         config: The run's configuration.
-        statistics: {"elements", "frequencies", "scale", "sizes", "means", "stds", "profiles", "principal_std"}; None:
-            measured on the training data. A profile is [atoms, conditions ...] of one training geometry.
+        statistics: {"elements", "frequencies", "scale", "sizes", "means", "stds", "profiles", "principal_std"}, and
+            {"conditions", "described"} if some conditions are text or classes; None: measured on the training data. A
+            profile is [atoms, numbers ...] of one training geometry.
     """
 
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
@@ -59,17 +66,22 @@ class MoleculeDomain:
         if statistics is not None:
             check_statistics(MoleculeStatistics, statistics)
         self.config, self.data, self.dataset = config, config.data, DataSet(config.data)
+        self.measured_here = statistics is None
         self.statistics: Mapping[str, Any] = dict(statistics) if statistics is not None else self.measure()
-        self.condition_set = ConditionSet.of(
-            self.data.conditions, self.statistics["elements"], self.data.types == "given"
-        )
+        self.data_conditions = DescribedConditions.of(self.statistics)
+        self.condition_set = self.numbers(self.statistics, self.data_conditions.fields)
         if len(self.statistics["means"]) != len(self.condition_set.names):
             raise ValueError(
                 f"means has {len(self.statistics['means'])} numbers for {len(self.condition_set.names)} conditions"
             )
         self.scaler = ConditionScaler(self.condition_set, self.statistics)
-        self.condition_sampler = ConditionSampler(self.condition_set, self.statistics)
-        self.conditions: Conditions = dict.fromkeys(self.condition_set.network_names, Number())
+        self.condition_sampler = ConditionSampler(
+            self.condition_set, self.statistics, tuple(self.data_conditions.fields)
+        )
+        self.conditions: Conditions = {
+            **dict.fromkeys(self.condition_set.network_names, Number()),
+            **self.data_conditions.kinds,
+        }
         self.codec = codec_of(self.data, self.statistics)
         sizes = self.statistics.get("sizes")
         self.states = States(self.data, self.codec, self.scaler, self.condition_sampler, self.conditions, sizes)
@@ -79,8 +91,39 @@ class MoleculeDomain:
         """Return the statistics of the training geometries."""
         train = self.dataset.splits["train"]
         found = measured_statistics(train, self.data)
-        conditions = ConditionSet.of(self.data.conditions, found["elements"], self.data.types == "given")
-        return found | conditions.measure(train) | {PRINCIPAL: principal_std(train, codec_of(self.data, found))}
+        columns = described_columns(self.data, self.dataset.library)
+        found |= self.numbers(found, columns).measure(train)
+        if columns:
+            rows = rows_of(columns, train, evenly_spaced(len(train), len(found["profiles"])))
+            found["conditions"] = to_json(measure_described(self.data, columns, self.dataset.splits))
+            found["described"] = {name: [row.get(name) for row in rows] for name in columns}
+        return found | {PRINCIPAL: principal_std(train, codec_of(self.data, found))}
+
+    def numbers(self, statistics: Mapping[str, Any], others: Collection[str]) -> ConditionSet:
+        """Return the conditions that are numbers: those of `data.conditions` without `others`."""
+        names = [name for word in self.data.conditions if (name := word.partition(":")[0]) not in others]
+        return ConditionSet.of(names, statistics["elements"], self.data.types == "given")
+
+    @cached_property
+    def columns(self) -> Mapping[str, Column]:
+        """The columns of the conditions that are text or classes, which must mean what they did in training."""
+        fields = self.data_conditions.fields
+        found = described_columns(self.data, self.dataset.library) if fields else {}
+        if not fields or self.measured_here:
+            return found
+        if missing := fields.keys() - found.keys():
+            raise UserError(
+                f"The data lack the conditions {', '.join(sorted(missing))} of training. Restore their columns, or "
+                "start a new run."
+            )
+        measured = measure_described(self.data, found, self.dataset.splits)
+        if meanings(measured) != meanings(fields):
+            raise UserError(
+                f"The conditions in the data are not those of training: {meanings(measured)}, not {meanings(fields)}. "
+                "Restore the data of training, or start a new run."
+            )
+        self.data_conditions.warn_of_unknown(measured)
+        return found
 
     def suited(self, free: Collection[str]) -> Mapping[str, Any]:
         """Return the noise range that the molecules need (`polydiff.contract.abilities.SuitsData`)."""
@@ -113,7 +156,11 @@ class MoleculeDomain:
         part = self.dataset.splits[split]
         if self.quarantine is None:
             return {"count": len(part), "names": digest_of(part.smiles)}
-        return identity(zip(part.smiles, part.digests(), strict=True))
+        rows = rows_of(self.columns, part)
+        contents = (
+            f"{one} {sorted(row.items())}" if row else one for one, row in zip(part.digests(), rows, strict=True)
+        )
+        return identity(zip(part.smiles, contents, strict=True))
 
     def sizes(self, split: str) -> NDArray[Any]:
         return self.dataset.splits[split].sizes
@@ -124,13 +171,22 @@ class MoleculeDomain:
         return Batch(x, space, self.measured(part, indices))
 
     def measured(self, part: Library, indices: Sequence[int]) -> Condition | None:
-        """Return the standardised conditions of geometries of the data set."""
-        return self.scaler.standardise(torch.from_numpy(self.condition_set.values(part, indices)))
+        """Return the conditions of geometries of the data set, numbers standardised."""
+        numbers = self.scaler.standardise(torch.from_numpy(self.condition_set.values(part, indices)))
+        if not self.columns:
+            return numbers
+        return {**(numbers or {}), **self.data_conditions.encode(rows_of(self.columns, part, list(indices)))}
 
     def blank(
         self, generators: Sequence[torch.Generator], requested: Mapping[str, str]
     ) -> tuple[Space, Condition | None]:
-        return self.states.space_and_conditions(*self.condition_sampler.draw(generators, requested))
+        fields = self.data_conditions.fields
+        texts = {name: value for name, value in requested.items() if name in fields}
+        numbers = {name: value for name, value in requested.items() if name not in fields}
+        wanted, like = self.data_conditions.requested(texts, len(generators)), self.data_conditions.like(texts)
+        sizes, values, places = self.condition_sampler.draw_profiles(generators, numbers, like)
+        space, cond = self.states.space_and_conditions(sizes, values)
+        return space, {**(cond or {}), **self.data_conditions.at(places), **wanted} or None
 
     def backbone(self) -> nn.Module:
         return build_backbone(self.config.backbone, channels=self.codec.features, dims=3, conditions=self.conditions)
@@ -205,4 +261,6 @@ class MoleculeDomain:
         return [{} for _ in samples.examples] if samples.cond is None else self.describe(samples.cond)
 
     def describe(self, cond: Condition) -> list[dict[str, Any]]:
-        return self.scaler.describe(cond)
+        texts = self.data_conditions.describe(cond)
+        numbers = self.scaler.describe(cond) or [{} for _ in texts]
+        return [one | other for one, other in zip(numbers, texts, strict=True)]

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from polydiff.contract.data.statistics import Positive, Statistics
+from polydiff.contract.data.statistics import FieldStatistics, Positive, Statistics
 
 MOST_ATOMS = 10_000
 """Largest number of atoms of a training molecule that is believed."""
@@ -16,7 +16,11 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class MoleculeStatistics(Statistics):
-    """Statistics of molecules; checkpoints of earlier versions lack `sizes`."""
+    """Statistics of molecules; checkpoints of earlier versions lack `sizes`.
+
+    `conditions` and `described`, the value of each of these in each profile, are those of conditions that are text or
+    classes.
+    """
 
     elements: Annotated[list[Annotated[int, Field(ge=1, le=118)]], Field(min_length=1)]
     frequencies: list[Share]
@@ -25,6 +29,8 @@ class MoleculeStatistics(Statistics):
     means: list[float]
     stds: list[Positive]
     profiles: Annotated[list[list[float | None]], Field(min_length=1)]
+    conditions: FieldStatistics | None = None
+    described: dict[str, list[str | None]] = Field({})
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -38,6 +44,11 @@ class MoleculeStatistics(Statistics):
             raise ValueError(f"sizes should be at most {MOST_ATOMS:,} atoms")
         if len(self.stds) != len(self.means):
             raise ValueError(f"stds has {len(self.stds)} numbers, but means has {len(self.means)}")
+        if self.described.keys() != (self.conditions.root.keys() if self.conditions else set()):
+            raise ValueError("described should hold the same conditions as conditions")
+        for name, values in self.described.items():
+            if len(values) != len(self.profiles):
+                raise ValueError(f"described.{name} has {len(values)} values for {len(self.profiles)} profiles")
         for place, row in enumerate(self.profiles):
             if len(row) != 1 + len(self.means):
                 raise ValueError(f"profiles.{place} has {len(row)} numbers instead of {1 + len(self.means)}")

@@ -8,12 +8,8 @@ from typing import Any, NamedTuple
 from polydiff.contract.data.columns import LABEL, column_types, measure_embeddings
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.fields import Field
+from polydiff.contract.text.columns import TEXT, caption_column, captioned
 from polydiff.domains.image.config import ImageData
-from polydiff.domains.image.data.listing import TEXT
-from polydiff.support.errors import unknown
-
-CAPTIONS = (TEXT, "caption", "captions")
-"""Columns that are captions with data.captions=auto: the first that exists."""
 
 Columns = Mapping[str, Mapping[str, Any]]
 """Name of a file -> its metadata by column."""
@@ -58,15 +54,9 @@ def with_captions(columns: Columns, data: ImageData, quarantine: Quarantine) -> 
 
     `data.captions` names the column, or is auto (the first of `CAPTIONS` that exists) or none.
     """
-    existing = {name for row in columns.values() for name in row}
-    if data.captions == "none" or (data.captions == "auto" and existing.isdisjoint(CAPTIONS)):
+    column = caption_column(data.captions, {name for row in columns.values() for name in row})
+    if not column:
         return columns
-    column = next(name for name in CAPTIONS if name in existing) if data.captions == "auto" else data.captions
-    if column not in existing:
-        raise unknown("column", column, existing, "data.captions is the column of the captions, auto or none.")
     found = {name: {**row, TEXT: row[column]} if column in row else row for name, row in columns.items()}
-    have = sum(bool(str(row.get(TEXT, "")).strip()) for row in found.values())
-    quarantine.notes["captioned"] = f"{have} have a caption" + (
-        f", {len(found) - have} have none" * (have < len(found))
-    )
+    quarantine.notes["captioned"] = captioned(row.get(TEXT) for row in found.values())
     return found

@@ -19,13 +19,12 @@ from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.splits import NAMES
 from polydiff.contract.data.tables import TABLES, check_cells, filled, lists_files, mapping, named_path, rows_of
 from polydiff.contract.data.webdataset import examples_of
+from polydiff.contract.text.columns import TEXT
 from polydiff.support.errors import UserError, amount
 from polydiff.support.files import files_under
 
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
 """Kinds of file that hold other files."""
-TEXT = "text"
-"""Column of the text beside an image."""
 METADATA = "metadata"
 """Name, without its suffix, of a table that describes the images in its folder."""
 LARGEST = 2**24

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from polydiff.contract.text.captions import KEPT, Captions
+from polydiff.contract.text.columns import TEXT
 from polydiff.domains.image.config import ImageData
-from polydiff.domains.image.data.listing import TEXT
 from polydiff.domains.image.data.source import Source, Split
 from polydiff.domains.image.shapes.caption import LONGEST, WORDS
 from polydiff.domains.image.shapes.dataset import SPLITS, Shapes

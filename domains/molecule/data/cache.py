@@ -21,14 +21,16 @@ from polydiff.domains.molecule.data.library import Library, digest
 from polydiff.domains.molecule.data.resume import remove_drafts
 from polydiff.support.files import cache_dir, folder_atomic
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Version of the files in the cache."""
-ARRAYS = ("numbers", "positions", "first", "properties", "places", "sides")
+ARRAYS = ("numbers", "positions", "first", "properties", "places", "sides", "codes")
 """Attributes of a library that are kept as arrays."""
 FACTS = ("names", "found", "rejected", "notes", "named", "remarks")
 """Attributes of a library that are kept in the manifest."""
 TEXTS = ("smiles", "perceived")
 """Attributes of a library that are lists of text, one line for each geometry."""
+COLUMNS = "texts"
+"""Attribute of a library that is kept as JSON: the distinct cells of columns of text."""
 
 
 def cached_library(key: Mapping[str, Any], build: Callable[[Path], Library]) -> Library:
@@ -65,6 +67,7 @@ def write_library(folder: Path, library: Library, key: Mapping[str, Any]) -> Non
     buffer = io.BytesIO()
     arrays = {name: getattr(library, name) for name in ARRAYS}
     lines = {name: "\n".join(getattr(library, name)).encode() for name in TEXTS}
+    lines |= {COLUMNS: json.dumps(library.texts, ensure_ascii=False).encode()}
     texts: dict[str, Any] = {name: np.frombuffer(text, np.uint8) for name, text in lines.items()}
     np.savez(buffer, **texts, **arrays)
     facts = {name: getattr(library, name) for name in FACTS}
@@ -75,17 +78,18 @@ def write_library(folder: Path, library: Library, key: Mapping[str, Any]) -> Non
 
 
 def read_library(folder: Path) -> Library | None:
-    """Return the library in a folder of the cache; None if it is missing or damaged."""
+    """Return the library in a folder of the cache; None if it is missing, damaged, or of another version."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
         data = (folder / "geometries.npz").read_bytes()
     except (OSError, ValueError):
         return None
-    if manifest.get("sha256") != digest(data):
+    if manifest.get("form") != FORMAT_VERSION or manifest.get("sha256") != digest(data):
         return None
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         known = {name: arrays[name] for name in ARRAYS} | {name: manifest[name] for name in FACTS}
         texts = {name: arrays[name].tobytes().decode().split("\n") for name in TEXTS}
+        columns = json.loads(arrays[COLUMNS].tobytes())
     if not len(known["places"]):
         texts = {name: [] for name in TEXTS}
-    return Library(**texts, **known | {"names": tuple(manifest["names"])})
+    return Library(**texts, texts=columns, **known | {"names": tuple(manifest["names"])})

@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from polydiff.contract.data.quarantine import Quarantine
+from polydiff.contract.text.columns import TEXT, captioned
 from polydiff.domains.molecule.chemistry.composition import COMPOSITION, FORMULA, symbols
 from polydiff.domains.molecule.chemistry.geometry import Rejected
 from polydiff.domains.molecule.chemistry.sizes import ATOMS
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import qm9
 from polydiff.domains.molecule.data.cache import cache_folder, cached_library, read_library
+from polydiff.domains.molecule.data.described import described_columns
 from polydiff.domains.molecule.data.files import kinds, molecule_files, unread_files
 from polydiff.domains.molecule.data.filters import Selection
 from polydiff.domains.molecule.data.library import Found, Library, split, stack
@@ -26,7 +28,7 @@ from polydiff.domains.molecule.data.resume import Draft
 from polydiff.domains.molecule.data.source import Source, cache_key, selection_of, source_of
 from polydiff.domains.molecule.workers.pool import in_processes
 from polydiff.domains.molecule.workers.worker import TimedOut
-from polydiff.support.errors import UserError, unknown
+from polydiff.support.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def open_library(data: MoleculeData) -> Library:
     if data.name != "organic" or not len(library):
         warn_about_rejected(library, source.name)
     check_conditions(data, library, source.name)
-    return library
+    return library.with_texts({column.name for column in described_columns(data, library).values()})
 
 
 def quick_library(data: MoleculeData) -> Library:
@@ -102,7 +104,7 @@ def prepare_items(source: Source, selection: Selection, draft: Draft) -> Iterato
     """Yield the result of each item of a source: first those of a resumed draft, then those of workers."""
     everything, taken = iter(source.items()), deque[Item]()
     for entry, item in zip(draft.known, everything, strict=False):
-        yield Found(item.name, entry, item.columns)
+        yield Found(item.name, entry, item.columns, item.texts)
 
     def given() -> Iterator[Item]:
         for item in everything:
@@ -117,7 +119,7 @@ def prepare_items(source: Source, selection: Selection, draft: Draft) -> Iterato
         entry = Rejected(one.reason) if isinstance(one, TimedOut) else one
         draft.add(entry)
         item = taken.popleft()
-        yield Found(item.name, entry, item.columns)
+        yield Found(item.name, entry, item.columns, item.texts)
 
 
 def check_conditions(data: MoleculeData, library: Library, source: str) -> None:
@@ -128,17 +130,14 @@ def check_conditions(data: MoleculeData, library: Library, source: str) -> None:
         library: The data set.
         source: Name of the data set in messages.
     """
-    names = (*library.names, COMPOSITION)
-    reserved = reserved_names(data, library)
-    for name in data.conditions:
-        if name not in names:
-            raise unknown("condition", name, names, f"These are the properties and columns of {source}.")
+    reserved, described = reserved_names(data, library), described_columns(data, library)
+    for name in dict.fromkeys([*(word.partition(":")[0] for word in data.conditions), *described]):
         if name in reserved:
             raise UserError(
                 f"{source} has a column {name}, which cannot be a condition: {name} is {reserved[name]}. Rename the "
                 "column."
             )
-        if name in library.names and np.isnan(library.column(name)).all():
+        if name not in described and name in library.names and np.isnan(library.column(name)).all():
             warnings.warn(
                 f"{name} is unknown for all molecules of {source}, so the network cannot be conditioned on it. "
                 "data.conditions=[] trains without conditions.",
@@ -176,6 +175,8 @@ def quarantine_of(library: Library, data: MoleculeData) -> Quarantine:
     notes = {text.split(" (")[0]: text for text in (*rejection_reasons(library), *remarks(library))}
     place = str(data.path or data.name)
     found = Quarantine(place, "molecules", library.found, sum(library.rejected.values()), notes=notes)
+    if len(library) and (text := described_columns(data, library).get(TEXT)):
+        found.notes["captioned"] = captioned(library.cells(text.name, np.unique(library.places, return_index=True)[1]))
     if data.path is not None and data.path.is_dir() and qm9.folder_of(data.path) is None:
         unread = kinds(unread_files(data.path, molecule_files(data.path)))
         found.ignored = {kind or "without a suffix": n for kind, n in unread.items()}

@@ -1,24 +1,21 @@
-"""Reading a user's files of molecules item by item: .sdf, .mol, .xyz, .smi, .csv and .tsv, also with .gz, or a folder.
+"""Reading a user's files of molecules item by item: .sdf, .mol, .xyz, .smi, .csv, .tsv, .jsonl, also .gz, or a folder.
 
 Files are read as streams, so large ones need little memory. Workers parse the items (`prepare`).
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
-import gzip
 import hashlib
 import re
-import sys
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import accumulate, chain, pairwise
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, TextIO, cast
 
 from polydiff.domains.molecule.config import MoleculeData
+from polydiff.domains.molecule.data.formats.tables import json_items, smi_items, table_items
+from polydiff.domains.molecule.data.formats.text_files import column_name, kind_of, opened
 from polydiff.domains.molecule.data.prepare import Item
 from polydiff.support.errors import UserError, unknown
 from polydiff.support.files import files_under
@@ -27,23 +24,24 @@ WITH_POSITIONS = (".sdf", ".sd", ".mol", ".xyz", ".extxyz")
 """Kinds of file with positions."""
 SMILES_ONLY = (".smi", ".csv", ".tsv")
 """Kinds of file with SMILES."""
-KINDS = (*WITH_POSITIONS, *SMILES_ONLY)
-MARKS = {".sdf": b"$$$$", ".sd": b"$$$$", ".mol": b"M  END", ".smi": b"\n", ".csv": b"\n", ".tsv": b"\n"}
+LINES_OF_JSON = (".jsonl",)
+"""Kind of file of JSON with SMILES, which is often something else and is read if there are no others."""
+KINDS = (*WITH_POSITIONS, *SMILES_ONLY, *LINES_OF_JSON)
+MARKS = {
+    ".sdf": b"$$$$", ".sd": b"$$$$", ".mol": b"M  END",
+    ".smi": b"\n", ".csv": b"\n", ".tsv": b"\n", ".jsonl": b"\n",
+}  # fmt: skip
 """Kind of file -> bytes that occur once in each item."""
 COUNTS = re.compile(r"^[\s\d]{6}.*\bV[23]000\s*$")
 """The counts line of a .sdf record, its fourth: the numbers of atoms and bonds."""
 TAG = re.compile(r"^>.*<([^>]+)>")
 """The header line of a data item of a .sdf record."""
-MAX_QUOTED_LINES = 20
-"""Largest number of lines of a quoted cell of a table."""
 COMMENT = re.compile(r"(\w+)=([+-]?(?:\d+\.?|\d*[.,]\d+)(?:[eE][-+]?\d+)?)(?=[\s;|]|,\s|$)")
 """A name=number pair in the comment line of an .xyz."""
-
-
-def kind_of(path: Path) -> str:
-    """Return the kind of a file: its suffix before .gz, in lower case."""
-    name = path.name.lower()
-    return Path(name.removesuffix(".gz")).suffix
+QUOTED = re.compile(r"""(\w+)=(?:"([^"]*)"|'([^']*)')""")
+"""A name="text" pair there."""
+OF_CELLS = ("lattice", "pbc", "origin", "properties")
+"""Keys of extended XYZ that describe its cell or its columns."""
 
 
 def molecule_files(path: Path) -> list[Path]:
@@ -60,7 +58,7 @@ def molecule_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise UserError(f"data.path={path} does not exist. It must be a folder or a file of kind {', '.join(KINDS)}.")
-    for kinds in (WITH_POSITIONS, SMILES_ONLY):
+    for kinds in (WITH_POSITIONS, SMILES_ONLY, LINES_OF_JSON):
         found = [file for file in files_under(path, {*kinds, ".gz"}) if kind_of(file) in kinds]
         if found:
             return found
@@ -99,26 +97,12 @@ def count_items(files: Iterable[Path]) -> int | None:
     """Return the approximate number of items in files, for progress; None if counting is as slow as reading."""
     total = 0
     for path in files:
-        mark = {".sdf": b"$$$$", ".sd": b"$$$$", ".mol": b"M  END", ".smi": b"\n", ".csv": b"\n", ".tsv": b"\n"}.get(
-            path.suffix.lower()
-        )
+        mark = MARKS.get(path.suffix.lower())
         if mark is None:
             return None
         with path.open("rb") as file:
             total += sum(block.count(mark) for block in iter(lambda: file.read(2**24), b""))
     return total
-
-
-def opened(path: Path) -> TextIO:
-    """Open a file, which may be compressed, as UTF-8 or, if it starts with its byte order mark, UTF-16.
-
-    Invalid bytes become the replacement character.
-    """
-    unpack: Any = gzip.open if path.suffix.lower() == ".gz" else Path.open
-    with unpack(path, "rb") as file:
-        wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    encoding = "utf-16" if wide else "utf-8-sig"
-    return cast("TextIO", unpack(path, mode="rt", encoding=encoding, errors="replace", newline=""))
 
 
 def items(files: Sequence[Path], root: Path, data: MoleculeData) -> Iterator[Item]:
@@ -136,7 +120,8 @@ def sdf_items(path: Path, _: MoleculeData | None = None) -> Iterator[Item]:
     """Yield the records of a .sdf with their data items as columns."""
     for number, lines in enumerate(records(path), 1):
         title = lines[0].strip()[:40]
-        yield Item(f"record {number}" + (f" ({title})" if title else ""), "record", "\n".join(lines), tags(lines))
+        name = f"record {number}" + (f" ({title})" if title else "")
+        yield Item(name, "record", "\n".join(lines), tags(lines), texts=long_tags(lines))
 
 
 def records(path: Path) -> Iterator[list[str]]:
@@ -192,73 +177,18 @@ def tags(lines: Sequence[str]) -> dict[str, str]:
     return {column_name(tag[1]): value.strip() for tag, value in named if tag}
 
 
-def column_name(text: str) -> str:
-    """Return a column name with other characters than letters, digits and _ replaced by _."""
-    return re.sub(r"\W+", "_", text.strip()).strip("_")
-
-
-def smi_items(path: Path, _: MoleculeData) -> Iterator[Item]:
-    """Yield the first word of each line, the second as title; a first line that starts with "smiles" is a header."""
-    with opened(path) as file:
-        for number, line in enumerate(file, 1):
-            word, *title = line.split(maxsplit=1) or [""]
-            if word and not (number == 1 and word.lower() == "smiles"):
-                yield Item(f"line {number}", "smiles", word, title=(title[0].split() or [""])[0] if title else "")
-
-
-def table_items(path: Path, data: MoleculeData) -> Iterator[Item]:
-    """Yield the SMILES of each row of a table, with its other columns."""
-    csv.field_size_limit(sys.maxsize)
-    with opened(path) as file:
-        heading = file.readline()
-        mark = "\t" if kind_of(path) == ".tsv" else max(",;\t|", key=heading.count)
-        names = [column_name(name) for name in cells([heading], mark)]
-        place = smiles_column(names, data.column, path)
-        for number, row in rows(file, mark):
-            if any(row):
-                others = {name: text for i, (name, text) in enumerate(zip(names, row, strict=False)) if i != place}
-                yield Item(f"line {number}", "smiles", row[place].strip() if place < len(row) else "", others)
-
-
-def smiles_column(names: Sequence[str], wanted: str, path: Path) -> int:
-    """Return the index of a column, ignoring case.
-
-    If "smiles" is wanted and missing, the only column that contains it in its name is used.
-    """
-    lower = [name.lower() for name in names]
-    near = [name for name in lower if "smiles" in name]
-    found = near[0] if wanted == "smiles" and wanted not in lower and len(near) == 1 else column_name(wanted).lower()
-    if found not in lower:
-        raise unknown("column", wanted, lower, f"Set data.column to the column of {path} that contains SMILES.")
-    return lower.index(found)
-
-
-def rows(file: Iterable[str], mark: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line number and the cells of each row after the header.
-
-    A quoted cell may span up to `MAX_QUOTED_LINES` lines. If it does not end there, its first line becomes a row alone.
-    """
-    waiting = list[str]()
-    number = 2
-    for line in chain(file, [None]):
-        waiting += [] if line is None else [line]
-        while waiting and (
-            taken := lines_to_closing_quote(waiting) or int(line is None or len(waiting) > MAX_QUOTED_LINES)
-        ):
-            yield number, cells(waiting[:taken], mark)
-            number += taken
-            del waiting[:taken]
-
-
-def lines_to_closing_quote(lines: Sequence[str]) -> int:
-    """Return the number of lines after which all quoted cells are closed; 0 if they never are."""
-    quotes = accumulate(line.count('"') for line in lines)
-    return next((taken for taken, count in enumerate(quotes, 1) if count % 2 == 0), 0)
-
-
-def cells(lines: Sequence[str], mark: str) -> list[str]:
-    """Return the cells of one row, which may span several lines."""
-    return next(csv.reader([line.replace("\0", "�") for line in lines], delimiter=mark), [])
+def long_tags(lines: Sequence[str]) -> dict[str, str]:
+    """Return the data items of a record whose values have several lines, name -> value."""
+    found: dict[str, list[str]] = {}
+    value: list[str] = []
+    for line in lines:
+        if tag := TAG.match(line):
+            value = found.setdefault(column_name(tag[1]), [])
+        elif line.strip():
+            value.append(line)
+        else:
+            value = []
+    return {name: " ".join(value) for name, value in found.items() if len(value) > 1}
 
 
 def xyz_items(path: Path, _: MoleculeData) -> Iterator[Item]:
@@ -279,14 +209,18 @@ def xyz_items(path: Path, _: MoleculeData) -> Iterator[Item]:
 
 
 def frame(number: int, lines: Sequence[str]) -> Item:
-    """Return the item of one frame: number of atoms, comment, lines of atoms; numbers in the comment are columns."""
+    """Return the item of one frame: number of atoms, comment, lines of atoms.
+
+    Numbers in the comment are columns, and quoted values are columns of text.
+    """
     count, comment, *atoms = [line.rstrip("\r\n") for line in (*lines, "")]
     text = "\n".join([count, comment, *(line for line in atoms if line.strip())])
-    return Item(f"frame {number}", "atoms", text, dict(COMMENT.findall(comment)))
+    quoted = {name: one or other for name, one, other in QUOTED.findall(comment) if name.lower() not in OF_CELLS}
+    return Item(f"frame {number}", "atoms", text, dict(COMMENT.findall(comment)), texts=quoted)
 
 
 READERS = {
     ".sdf": sdf_items, ".sd": sdf_items, ".mol": sdf_items, ".xyz": xyz_items, ".extxyz": xyz_items,
-    ".smi": smi_items, ".csv": table_items, ".tsv": table_items,
+    ".smi": smi_items, ".csv": table_items, ".tsv": table_items, ".jsonl": json_items,
 }  # fmt: skip
 """Kind of file -> function that yields its items."""

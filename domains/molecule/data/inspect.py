@@ -19,6 +19,7 @@ from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.codec import codec_of, measured_statistics
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data.dataset import check_conditions, quarantine_of, quick_library, reserved_names
+from polydiff.domains.molecule.data.described import described_columns, measure_described
 from polydiff.domains.molecule.data.files import kinds, molecule_files, unread_files
 from polydiff.domains.molecule.data.library import Library, split
 from polydiff.domains.molecule.data.prepare import Item, prepare
@@ -58,18 +59,32 @@ def inspect_molecules(config: Config, said: Collection[str]) -> Inspection:
         found.facts["sides"] = split_sizes(library, data)
         found.facts |= range_facts(config, principal_of(library, data), said)
         data = data.model_copy(update=without_prefix(found.advice))
-        found.facts |= {"conditions": ", ".join(data.conditions) or "none", **further_columns(library, data)}
         check_conditions(data, library, str(data.path))
+        found.facts |= {"conditions": conditions_in_words(library, data), **further_columns(library, data)}
     except UserError as error:
         found.problems.append(str(error))
     return found
 
 
 def further_columns(library: Library, data: MoleculeData) -> dict[str, str]:
-    """Return the user's columns of numbers that are no conditions yet (`polydiff.contract.data.columns`)."""
-    reserved = reserved_names(data, library)
-    own = [name for name in library.names if name not in PROPERTIES and name not in reserved]
-    return other_columns(own, data.conditions, data.conditions)
+    """Return the user's columns that are no conditions yet (`polydiff.contract.data.columns`).
+
+    Columns of texts that hardly repeat are listed with the type text.
+    """
+    used = {column.name for column in described_columns(data, library).values()}
+    used |= {word.partition(":")[0] for word in data.conditions} | reserved_names(data, library).keys()
+    own = [name for name in library.names if name not in PROPERTIES and name not in used]
+    repeats = {name: 2 * len(cells) <= library.used for name, cells in library.texts.items() if name not in used}
+    own += [name if often else f"{name}:text" for name, often in repeats.items()]
+    return other_columns(own, (), data.conditions)
+
+
+def conditions_in_words(library: Library, data: MoleculeData) -> str:
+    """Return the conditions, each that is text or a class with its kind."""
+    columns = described_columns(data, library)
+    fields = measure_described(data, columns, split(library, data.test_share))
+    numbers = [name for word in data.conditions if (name := word.partition(":")[0]) not in columns]
+    return ", ".join([*numbers, *(f"{name} ({field.kind.words})" for name, field in fields.items())]) or "none"
 
 
 def without_prefix(advice: dict[str, Any]) -> dict[str, Any]:
@@ -151,6 +166,7 @@ def advised(library: Library, data: MoleculeData, said: Collection[str]) -> dict
     if any("data.add_hydrogens" in reason for reason in library.rejected):
         advice["data.add_hydrogens"] = True
     if len(library) and np.isnan(library.column("logp")).all() and np.abs(library.positions).any():
-        known = [name for name in library.names if not np.isnan(library.column(name)).all()]
-        advice["data.conditions"] = [name for name in data.conditions if name in (*known, COMPOSITION)]
+        numbers = [name for name in library.names if not np.isnan(library.column(name)).all()]
+        known = {*numbers, *described_columns(data, library), COMPOSITION}
+        advice["data.conditions"] = [word for word in data.conditions if word.partition(":")[0] in known]
     return {key: value for key, value in advice.items() if key not in said}

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ import numpy as np
 from polydiff.domains.molecule.chemistry.geometry import Molecule, Rejected
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.data.formats.columns import NumericColumns
+from polydiff.domains.molecule.data.formats.texts import TextColumns
 from polydiff.support.errors import UserError, amount
 
 TRAIN, UNUSED, TEST = 0, 1, 2
@@ -56,11 +58,13 @@ class Found(NamedTuple):
         name: Its place, such as "line 17".
         entry: The molecule, or the reason that rejects it.
         columns: Metadata of the molecule, name -> text.
+        texts: Metadata that are never numbers, name -> text; they replace columns of the same name as text.
     """
 
     name: str
     entry: Entry | Rejected
     columns: Mapping[str, str] = {}
+    texts: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +86,8 @@ class Library:
         notes: Remark -> number of used molecules that it applies to.
         named: Reason or remark -> places of the first `MAX_NAMED` of them.
         remarks: Remarks on columns.
+        texts: Name of a column of text -> its distinct cells; T columns.
+        codes: Place of each geometry's cell among these, int32 (n, T); -1 if it is empty.
     """
 
     smiles: Sequence[str]
@@ -98,6 +104,8 @@ class Library:
     notes: Mapping[str, int] = field(default_factory=dict)
     named: Mapping[str, Sequence[str]] = field(default_factory=dict)
     remarks: Sequence[str] = ()
+    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    codes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int32))
 
     def __len__(self) -> int:
         return len(self.smiles)
@@ -138,7 +146,24 @@ class Library:
             properties=self.properties[chosen],
             places=self.places[chosen],
             sides=self.sides[chosen],
+            codes=self.codes[chosen] if self.texts else self.codes,
         )
+
+    def with_texts(self, names: Collection[str]) -> Library:
+        """Return the library without the columns of text that are not named."""
+        kept = [i for i, name in enumerate(self.texts) if name in names]
+        texts = {name: cells for name, cells in self.texts.items() if name in names}
+        return replace(self, texts=texts, codes=self.codes[:, kept])
+
+    def cells(self, name: str, indices: Sequence[int] | np.ndarray) -> list[str | None]:
+        """Return the cells of a column of some geometries as text, None if empty; numbers have 15 digits."""
+        chosen = np.asarray(indices, np.int64)
+        if name not in self.texts:
+            numbers = self.column(name)[chosen].tolist()
+            return [None if math.isnan(number) else f"{number:.15g}" for number in numbers]
+        values = self.texts[name]
+        codes = self.codes[chosen, list(self.texts).index(name)].tolist()
+        return [None if code < 0 else values[code] for code in codes]
 
     def column(self, name: str) -> np.ndarray:
         """Return a property of each geometry, in its unit (n,)."""
@@ -167,8 +192,8 @@ def stack(everything: Iterable[Found]) -> Library:
     smiles, perceived, known = list[str](), list[str](), set[str]()
     numbers, places = [np.zeros(0, np.uint8)], [np.zeros((0, 3), np.float32)]
     properties, owners, origins = list[Sequence[float]](), array("q"), array("q")
-    rejected, notes, columns, found = Remarks(), Remarks(), NumericColumns(), 0
-    for number, (name, given, row) in enumerate(everything):
+    rejected, notes, columns, texts, found = Remarks(), Remarks(), NumericColumns(), TextColumns(), 0
+    for number, (name, given, row, words) in enumerate(everything):
         found = number + 1
         entry = Rejected("it repeats an earlier one") if isinstance(given, Entry) and origin(given) in known else given
         if isinstance(entry, Rejected):
@@ -185,8 +210,10 @@ def stack(everything: Iterable[Found]) -> Library:
         owners.extend([columns.rows] * len(entry.positions))
         origins.extend([number] * len(entry.positions))
         columns.add(row, name)
+        texts.add({**row, **words})
     extra, table = columns.table()
     kept = [i for i, name in enumerate(extra) if name not in PROPERTIES]
+    cells, codes = texts.table({*extra, *PROPERTIES})
     measured = np.array(properties, np.float64).reshape(-1, len(PROPERTIES))
     return Library(
         smiles=smiles,
@@ -203,6 +230,8 @@ def stack(everything: Iterable[Found]) -> Library:
         notes=dict(notes.counts),
         named=rejected.named | notes.named,
         remarks=columns.remarks,
+        texts=cells,
+        codes=codes[np.array(owners, np.int64)],
     )
 
 

@@ -66,7 +66,8 @@ class Item(NamedTuple):
         kind: Kind of text, a key of `READERS`.
         text: The text itself.
         columns: Metadata of the molecule, name -> text.
-        title: Rest of the line of a list of SMILES.
+        title: Second word of the line of a list of SMILES.
+        texts: Metadata that are never numbers, name -> text; they replace columns of the same name as text.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Item(NamedTuple):
     text: str
     columns: Mapping[str, str] = {}
     title: str = ""
+    texts: Mapping[str, str] = {}
 
 
 def prepare(item: Item, selection: Selection) -> Entry | Rejected:

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from polydiff.domains.molecule.data.files import opened, sdf_items
+from polydiff.domains.molecule.data.files import sdf_items
+from polydiff.domains.molecule.data.formats.text_files import opened
 from polydiff.domains.molecule.data.library import TEST, TRAIN, UNUSED, Library
 from polydiff.domains.molecule.data.prepare import Item
 from polydiff.support.errors import UserError

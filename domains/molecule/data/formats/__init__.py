@@ -1,1 +1,1 @@
-"""Parts of the file formats of molecules: numeric columns, and frames of .xyz files."""
+"""Parts of the file formats of molecules: lists and tables of SMILES, frames of .xyz files, columns."""

@@ -44,12 +44,14 @@ def test_data_check_describes_a_table(tmp_path: Path, capsys: pytest.CaptureFixt
     assert sum(facts["sides"].values()) == 4
     assert facts["minutes to compute"] >= 0
     assert facts["conditions"] == "logp, gyration, composition"
-    columns = "pIC50; data.conditions=logp,gyration,composition,pIC50 conditions the network on them"
+    columns = (
+        "pIC50, name:text; data.conditions=logp,gyration,composition,pIC50,name:text conditions the network on them"
+    )
     assert facts["other columns"] == columns
     assert facts["largest principal standard deviation"] > 0.5
     assert facts["sigma_max"] == "20, as configured"
-    named = check(capsys, path, "data.conditions=[pIC50]")["facts"]
-    assert named["conditions"] == "pIC50"
+    named = check(capsys, path, "data.conditions=[pIC50, name:text]")["facts"]
+    assert named["conditions"].startswith("pIC50, name (text of up to 1 token")
     assert "other columns" not in named
     report = check(capsys, path, "data.conditions=[pIC5]", code=2)
     assert "Unknown condition 'pIC5'. Did you mean 'pIC50'" in report["problems"][0]
