@@ -130,6 +130,8 @@ class TextConfig(Section):
     """Layers; 0: each word is read by itself."""
     heads: int = Field(4, ge=1)
     """Attention heads."""
+    kernel: int = Field(5, ge=0)
+    """Number of neighbouring tokens that each layer first mixes by a convolution, odd; 0: none."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of activations dropped."""
 
