@@ -20,12 +20,14 @@ DEFAULT = TextConfig()
 class TextBlock(nn.Module):
     """One layer: self-attention, then a perceptron, each on normalised activations (Xiong et al., 2020).
 
-    https://arxiv.org/abs/2002.04745
+    https://arxiv.org/abs/2002.04745. Before them, a convolution over neighbouring tokens. Which adjective belongs to
+    which noun is a matter of neighbourhood; attention alone did not learn it in 10,000 steps on scenes of shapes.
     """
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.heads, width = config.heads, config.width
+        self.local = nn.Conv1d(width, width, config.kernel, padding=config.kernel // 2) if config.kernel else None
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.first, self.second = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
@@ -33,6 +35,9 @@ class TextBlock(nn.Module):
 
     def forward(self, h: Tensor, there: Tensor) -> Tensor:
         """Return activations (B, N, W); only tokens with `there`, (B, N), are attended to."""
+        if self.local is not None:
+            mixed = self.local(torch.where(there[..., None], h, 0).mT).mT
+            h = h + torch.where(there[..., None], mixed, 0)
         q, k, v = rearrange(self.qkv(self.norms[0](h)), "b n (s heads d) -> s b heads n d", s=3, heads=self.heads)
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=there[:, None, None])
         h = h + self.dropout(self.out(rearrange(mixed, "b heads n d -> b n (heads d)")))

@@ -82,7 +82,14 @@ def section_defaults(model: type[Config]) -> dict[str, Any]:
         for key, field in type(section).model_fields.items()
         if not field.is_required()
     }
-    return {key: value.model_dump() if isinstance(value, BaseModel) else value for key, value in found.items()}
+    return {key: dumped_before(value) if isinstance(value, BaseModel) else value for key, value in found.items()}
+
+
+def dumped_before(section: BaseModel) -> dict[str, Any]:
+    """Return the values of a section within a section, with those from before its newer keys (`Section.before`)."""
+    inner = {name: value for name in type(section).model_fields if isinstance(value := getattr(section, name), Section)}
+    own = type(section).before if isinstance(section, Section) else {}
+    return {**section.model_dump(), **own, **{name: dumped_before(value) for name, value in inner.items()}}
 
 
 def resolved_text(config: Config, provenance: Mapping[str, str]) -> str:

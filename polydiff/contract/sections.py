@@ -124,12 +124,16 @@ class CaptionConfig(Section):
 class TextConfig(Section):
     """The transformer that reads captions. It is trained together with the network."""
 
+    before: ClassVar[Mapping[str, Any]] = {"kernel": 0}
+
     width: int = Field(64, ge=1)
     """Width of its activations."""
     layers: int = Field(2, ge=0)
     """Layers; 0: each word is read by itself."""
     heads: int = Field(4, ge=1)
     """Attention heads."""
+    kernel: int = Field(5, ge=0, le=255)
+    """Number of neighbouring tokens that each layer mixes by a convolution before it attends, odd; 0: none."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of activations dropped."""
 
@@ -137,6 +141,8 @@ class TextConfig(Section):
     def _divisible(self) -> Self:
         if self.width % self.heads:
             raise ValueError(f"heads={self.heads} must divide width={self.width}")
+        if self.kernel and self.kernel % 2 == 0:
+            raise ValueError(f"kernel={self.kernel} is even; take an odd one, or 0 for none")
         return self
 
 

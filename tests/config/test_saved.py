@@ -48,3 +48,11 @@ def test_every_preset_of_every_installed_domain_resolves() -> None:
 def test_a_saved_configuration_without_a_domain_raises_an_error() -> None:
     with pytest.raises(UserError, match=r"my run does not name its domain"):
         config_from({"train.steps": 3}, "my run")
+
+
+def test_a_section_within_a_section_keeps_the_behaviour_from_before_its_newer_keys() -> None:
+    values = resolve("image", values={"data.name": "shapes"}).config.model_dump(mode="json")
+    assert values["backbone"]["text"].pop("kernel") > 0
+    assert config_from(values).backbone.text.kernel == 0
+    values["backbone"]["text"]["kernel"] = 7
+    assert config_from(values).backbone.text.kernel == 7
