@@ -19,7 +19,7 @@ from polydiff.contract.sections import (
     SampleConfig,
     TrainConfig,
 )
-from polydiff.domains.image.network import deeper_network, quick_network, shapes_recipe
+from polydiff.domains.image.network import deeper_network, encoder_recipe, quick_network, shapes_recipe
 
 
 class ImageData(DataConfig):
@@ -117,6 +117,8 @@ class ImageConfig(Config):
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the network and the training that suit `data.size` or `data.name` (`domains/image/network.py`)."""
+        if self.learn == "encode":
+            return {"learn": encoder_recipe(self.data.side)}
         if not isinstance(self.backbone, UNetConfig):
             return {}
         quick, side = self.preset == "quick", self.data.side

@@ -72,6 +72,22 @@ def shapes_recipe(side: int, things: int) -> dict[str, Any]:
     }
 
 
+def encoder_recipe(side: int) -> dict[str, Any]:
+    """Return keys of an autoencoder (learn=encode) for images of this side: codes of about a sixth of the numbers.
+
+    Arguments:
+        side: Height and width in pixels.
+    """
+    factor = 4 if side >= 2 * SMALL else 2
+    return {
+        "backbone.factor": factor,
+        "backbone.patch": factor // 2,
+        "backbone.codes": 8 if factor == 4 else 2,
+        "train.batch_size": BATCH,
+        "train.steps": 2000,
+    }
+
+
 def deeper_network(side: int, network: UNetConfig) -> dict[str, Any]:
     """Return keys that add levels to a network until its coarsest one has about 8 x 8 places, {} if it has.
 

@@ -52,17 +52,13 @@ def emit(grid: Table) -> None:
 
 def evaluation_table(result: Mapping[str, Any]) -> None:
     """Print an evaluation: each metric of samples, baseline, real data and noise, then its meaning."""
-    calls = (
-        f"{result['steps']} steps ({result['evaluations']} evaluations)"
-        if result["evaluations"]
-        else "its own number of steps"
-    )
-    how = f"{result['sampler']}, {calls}, seed {result['seed']}"
-    real = f", {result['n_data']} real examples" if "n_data" in result else ""
-    print(f"{result['n']} samples{real}, step {result['step']}, {result['weights']} weights, {how}")
+    what, real = result.get("what", "samples"), f", {result['n_data']} real examples" if "n_data" in result else ""
+    made = f"{sampling_words(result)}, " if "sampler" in result else ""
+    weights = f"step {result['step']}, {result['weights']} weights"
+    print(f"{result['n']} {what}{real}, {weights}, {made}seed {result['seed']}")
     print(f"{versions_line(result)}\n")
     metrics = result["metrics"]
-    parts = {"value": "samples", "baseline": "baseline", "data": "real data", "noise": "noise"}
+    parts = {"value": what, "baseline": "baseline", "data": "real data", "noise": "noise"}
     if not result.get("baseline"):
         del parts["baseline"]
     counted = any("n" in row for row in metrics.values())
@@ -91,6 +87,13 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
         else []
     )
     table(("how to read", ""), [*((name, row["meaning"]) for name, row in metrics.items()), *legend])
+
+
+def sampling_words(result: Mapping[str, Any]) -> str:
+    """Return how the samples of an evaluation were drawn."""
+    if not result["evaluations"]:
+        return f"{result['sampler']}, its own number of steps"
+    return f"{result['sampler']}, {result['steps']} steps ({result['evaluations']} evaluations)"
 
 
 def comparison_table(facts: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]]) -> None:
