@@ -5,6 +5,7 @@ Symbols: x clean states (B, ...), z codes (B, K, ...).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -40,20 +41,15 @@ class Encoder(nn.Module):
             mean, log_variance = self.network.encode(x)  # type: ignore[operator] # a method of the backbone
         return mean.to(x.dtype), log_variance.to(x.dtype)
 
-    def decode(self, z: Tensor, like: Tensor) -> Tensor:
-        """Return the states of codes z, cropped to the sizes of `like` (B, C, ...).
-
-        Arguments:
-            z: Codes (B, K, ...).
-            like: Tensor with the sizes of the states.
-        """
+    def decode(self, z: Tensor, sizes: Sequence[int]) -> Tensor:
+        """Return the states (B, C, *sizes) of codes z (B, K, ...)."""
         with self.autocast(z.device):
             x = self.network.decode(z)  # type: ignore[operator] # a method of the backbone
-        return x.to(z.dtype)[(..., *(slice(size) for size in like.shape[2:]))]
+        return x.to(z.dtype)[(..., *(slice(size) for size in sizes))]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the reconstructions of states through the means of their codes, of the shape of x."""
-        return self.decode(self.encode(x)[0], x)
+        return self.decode(self.encode(x)[0], x.shape[2:])
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """Return the context in which the network computes."""

@@ -48,10 +48,10 @@ class Reconstruct(Objective[Encoder]):
         config, x = self.config, batch.x
         mean, log_variance = module.encode(x)
         z = draw(mean, log_variance, normal(generators, mean.shape[1:], x.device))
-        error = self.error(x, module.decode(self.disturbed(z, u, generators), x))
+        error = self.error(x, module.decode(self.disturbed(z, u, generators), x.shape[2:]))
         if config.shrink:
             small = shrunk(x)
-            error = error + config.shrink * self.error(small, module.decode(shrunk(z), small))
+            error = error + config.shrink * self.error(small, module.decode(shrunk(z), small.shape[2:]))
         return Outcome(error + self.rate_loss(nats(mean, log_variance)), None)
 
     def error(self, x: Tensor, made: Tensor) -> Tensor:

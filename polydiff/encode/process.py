@@ -63,7 +63,7 @@ class Encoding:
         z, _ = model.denoiser.encode(x)
         if error:
             z = z + error * channel_std(z) * normal(generators, z.shape[1:]).to(z)
-        made: State = model.denoiser.decode(z, x).cpu()
+        made: State = model.denoiser.decode(z, x.shape[2:]).cpu()
         return made
 
     @torch.no_grad()

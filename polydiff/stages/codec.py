@@ -108,7 +108,7 @@ class LearnedCodec:
         code = z.to(self.device, torch.float32)
         if self.scale is not None:
             code = code * self.offset(self.scale.std, code) + self.offset(self.scale.mean, code)
-        return self.encoder.decode(code, code.new_empty(0).expand(len(code), *states.shape)).to(z.device)
+        return self.encoder.decode(code, states.shape[1:]).to(z.device)
 
     def space(self, states: Euclidean) -> CodeSpace:
         """Return the space of the codes of these states."""
