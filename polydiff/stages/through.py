@@ -22,6 +22,7 @@ from polydiff.contract.sections import Config
 from polydiff.core.conditions import AUGMENT, Aligned, Condition
 from polydiff.core.space import Batch, Space, State
 from polydiff.stages.codec import CodeSpace, LearnedCodec, Scale, code_batch, measure
+from polydiff.stages.network import network_of_codes
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
 
@@ -80,9 +81,7 @@ class Through:
 
     def backbone(self) -> nn.Module:
         """Build the network of codes."""
-        space, _ = self.blank([torch.Generator()], {})
-        assert isinstance(space, CodeSpace)
-        channels, *sizes = space.shape
+        channels, *sizes = self.shape
         return build_backbone(
             self.config.backbone, channels=channels, dims=len(sizes), conditions=self.__wrapped__.conditions
         )
@@ -94,6 +93,20 @@ class Through:
         return self.__wrapped__.decode(self.codec.decode(x, space.states), space.states)
 
     def suited(self, free: Collection[str]) -> Mapping[str, Any]:
-        """Return the noise range that the codes need (`polydiff.contract.abilities.SuitsData`)."""
+        """Return the network and the noise range that suit the codes (`polydiff.contract.abilities.SuitsData`).
+
+        The keys of the network belong together: none is returned if the user set one.
+        """
         assert self.codec.scale is not None
-        return suited_range(self.config, self.codec.scale.principal, free)
+        network = network_of_codes(self.config.backbone.name, self.shape)
+        return {
+            **(network if network.keys() <= set(free) else {}),
+            **suited_range(self.config, self.codec.scale.principal, free),
+        }
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels and sizes of a code."""
+        space, _ = self.blank([torch.Generator()], {})
+        assert isinstance(space, CodeSpace)
+        return space.shape

@@ -28,7 +28,7 @@ def test_its_defaults_yield_to_the_users() -> None:
     [
         (
             {"learn": "encode", "backbone.name": "unet"},
-            "backbone.name=unet: this network is a denoiser, and learn=encode",
+            "unet: this network is a denoiser, and learn=encode",
         ),
         ({"backbone.name": "autoencoder"}, "backbone.name=autoencoder: this network is a codec, and learn=denoise"),
         ({"learn": "encode", "schedule": "cosine"}, "learn=encode does not use schedule"),

@@ -61,7 +61,7 @@ def test_the_number_of_workers_changes_no_bit(workers: int, tmp_path: Path) -> N
 
 def test_what_is_no_codec_of_the_domain_is_an_error(tmp_path: Path) -> None:
     denoiser = tiny("image", tmp_path / "denoiser")
-    with pytest.raises(UserError, match="was trained with learn=denoise. A codec is a run with learn=encode"):
+    with pytest.raises(UserError, match=r"was trained with learn=denoise\. A codec is a run with learn=encode"):
         trained_on_codes("image", tmp_path / "a", denoiser)
     sounds = trained_codec("audio", tmp_path / "sounds")
     with pytest.raises(UserError, match="is a run of the domain audio, not image"):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import typing
 from pathlib import Path
 
 from stage_cases import trained_codec, trained_on_codes
-from typing_extensions import get_protocol_members
+from typing_extensions import get_protocol_members, is_protocol
 
 import polydiff
 from polydiff.contract import abilities
@@ -31,13 +30,7 @@ def test_it_has_the_abilities_of_examples_alone(tmp_path: Path) -> None:
 def test_every_ability_that_concerns_states_is_withheld_or_goes_through_the_codec() -> None:
     forwarded = []
     for name, protocol in vars(abilities).items():
-        if (
-            not typing.is_protocol(protocol)
-            if hasattr(typing, "is_protocol")
-            else not getattr(protocol, "_is_protocol", 0)
-        ):
-            continue
-        if getattr(protocol, "__module__", "") != abilities.__name__:
+        if getattr(protocol, "__module__", "") != abilities.__name__ or not is_protocol(protocol):
             continue
         for member in get_protocol_members(protocol):
             method = inspect.getattr_static(protocol, member, None)
