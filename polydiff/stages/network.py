@@ -22,7 +22,7 @@ def network_of_codes(name: str, shape: Sequence[int]) -> Mapping[str, Any]:
         name: Name of the backbone.
         shape: Channels and sizes of a code.
     """
-    channels, *sizes = shape
+    sizes = shape[1:]
     if name == "dit":
         return {"backbone.patch": 1}
     if name != "unet":

@@ -66,7 +66,7 @@ def test_codes_are_draws_of_the_posterior() -> None:
     assert z.std().item() == pytest.approx(0.5, abs=0.03)
 
 
-@pytest.mark.parametrize(("start", "bits"), [(0.0, 3.0), (-12.0, 0.5)])
+@pytest.mark.parametrize(("start", "bits"), [(-1.0, 3.0), (-12.0, 0.5)])
 def test_a_target_rate_draws_codes_towards_it(start: float, bits: float) -> None:
     network, x = Identity(start), torch.zeros(2, 1, 8)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.3)

@@ -9,7 +9,7 @@ import torch
 from polydiff.encode.spectra import magnitudes, spectral_distance
 
 
-def tone(frequency: float, amplitude: float = 1.0, length: int = 2048) -> torch.Tensor:
+def tone(frequency: float, amplitude: float = 1.0, length: int = 8192) -> torch.Tensor:
     return amplitude * torch.sin(2 * math.pi * frequency * torch.arange(length))[None, None]
 
 
