@@ -20,7 +20,6 @@ Symbols: B batch, C channels, H and W height and width, h tokens (B, N, D).
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from einops import rearrange
@@ -30,13 +29,12 @@ from torch.nn import functional
 from polydiff.backbones.attention import angles
 from polydiff.backbones.config import DiTConfig
 from polydiff.backbones.dit_blocks import Block, Places, linear, modulated
-from polydiff.backbones.embed import Context, ContextEmbedding, Output
-from polydiff.backbones.unet_layers import Plane, Signals, zero
-from polydiff.core.conditions import Condition, Conditions
-from polydiff.core.space import Space
+from polydiff.backbones.embed import Context
+from polydiff.backbones.unet_layers import PlaneNetwork, zero
+from polydiff.core.conditions import Conditions
 
 
-class DiT(nn.Module):
+class DiT(PlaneNetwork):
     """Diffusion transformer for states (B, C, L) or (B, C, H, W) of any size.
 
     States whose sizes the patch does not divide are padded with zeros, and the output is cropped.
@@ -49,18 +47,12 @@ class DiT(nn.Module):
     """
 
     def __init__(self, config: DiTConfig, *, channels: int, dims: int, conditions: Conditions) -> None:
-        super().__init__()
-        if dims not in (1, 2):
-            raise ValueError(f"A DiT works in 1 or 2 dimensions, not in {dims}.")
-        self.config, self.plane = config, Plane(dims)
-        folded = channels * math.prod(self.plane.sides(config.patch))
-        self.signals = Signals(conditions, self.plane, config.patch, config.coordinates)
-        self.embed = ContextEmbedding(conditions, config.width, config.text)
-        self.stem = self._stem(folded + self.signals.channels)
+        super().__init__(config, config.width, 1, channels=channels, dims=dims, conditions=conditions)
+        self.config = config
+        self.stem = self._stem(self.enters)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.modulation = zero(nn.Linear(config.width, 2 * config.width))
-        self.outputs = 2 if config.variance else 1
-        self.out = zero(nn.Linear(config.width, self.outputs * folded))
+        self.out = zero(nn.Linear(config.width, self.leaves))
 
     def _stem(self, c_in: int) -> nn.Module:
         if not self.config.bottleneck:
@@ -68,29 +60,6 @@ class DiT(nn.Module):
         narrow = nn.Linear(c_in, self.config.bottleneck, bias=False)
         nn.init.xavier_uniform_(narrow.weight)
         return nn.Sequential(narrow, linear(self.config.bottleneck, self.config.width))
-
-    def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Output:
-        """Return a state of the shape of x, and with `variance` a second one.
-
-        Arguments:
-            x: State of unit variance, (B, C, L) or (B, C, H, W).
-            log_sigma: Log of the noise level, (B,).
-            space: Space of x; unused.
-            cond: Conditions, or None.
-        """
-        image = x if x.ndim == 4 else x[:, :, None]
-        height, width = image.shape[2:]
-        patches = self.plane.fold(image, self.config.patch)
-        planes = self.planes(torch.cat([patches, *self.signals(cond, patches)], 1), self.embed(log_sigma, cond))
-        f, *v = (
-            self.plane.unfold(h, self.config.patch)[:, :, :height, :width].reshape(x.shape)
-            for h in planes.chunk(self.outputs, 1)
-        )
-        return (f, v[0]) if v else f
-
-    def compile(self, **how: Any) -> None:
-        """Compile the network as one graph for each shape; `how` holds further arguments of `torch.compile`."""
-        super().compile(**({"fullgraph": True, "dynamic": False} | how))
 
     def planes(self, h: Tensor, context: Context) -> Tensor:
         """Return output planes (B, c, H, W) from input planes h (B, *, H, W), a token at each place."""

@@ -21,18 +21,16 @@ Symbols: B batch, C channels, H and W height and width, h activations, c the emb
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from polydiff.backbones.config import UNetConfig
-from polydiff.backbones.embed import Context, ContextEmbedding, Output
+from polydiff.backbones.embed import Context
 from polydiff.backbones.unet_blocks import Down, Stage, Up, Upsample
-from polydiff.backbones.unet_layers import Plane, Signals, group_norm, zero
-from polydiff.core.conditions import Condition, Conditions
-from polydiff.core.space import Space
+from polydiff.backbones.unet_layers import PlaneNetwork, group_norm, zero
+from polydiff.core.conditions import Conditions
 from polydiff.support.errors import UserError
 
 
@@ -64,7 +62,7 @@ def levels(config: UNetConfig) -> list[Level]:
     return [Level(*level) for level in zip(widths, enters, arrives, strides, attends, strict=True)]
 
 
-class UNet(nn.Module):
+class UNet(PlaneNetwork):
     """U-Net for states (B, C, L) or (B, C, H, W) of any size.
 
     States whose sizes the strides do not divide are padded with zeros, and the output is cropped.
@@ -77,22 +75,16 @@ class UNet(nn.Module):
     """
 
     def __init__(self, config: UNetConfig, *, channels: int, dims: int, conditions: Conditions) -> None:
-        super().__init__()
-        if dims not in (1, 2):
-            raise ValueError(f"A U-Net works in 1 or 2 dimensions, not in {dims}.")
-        self.config, self.plane, self.embedding = config, Plane(dims), 4 * config.channels
+        width, coarsest = 4 * config.channels, math.prod(config.level_strides)
+        super().__init__(config, width, coarsest, channels=channels, dims=dims, conditions=conditions)
+        self.config, self.embedding = config, width
         grid = levels(config)
         deepest, full = grid[-1], config.topology == "ddpm"
-        folded = channels * math.prod(self.plane.sides(config.patch))
-
-        self.multiple = self.plane.sides(config.patch * math.prod(config.level_strides))
-        self.signals = Signals(conditions, self.plane, config.patch, config.coordinates)
-        self.embed = ContextEmbedding(conditions, self.embedding, config.text)
         self.reads = self.embed.tokens is not None
         if self.reads and not (config.attention or full):
             raise UserError("A sequence is read by attention, but no level has it. Name a level in backbone.attention.")
         ends = config.ends or config.kernel
-        self.stem = self.plane.conv(folded + self.signals.channels, grid[0].width, ends)
+        self.stem = self.plane.conv(self.enters, grid[0].width, ends)
         self.down = nn.ModuleList(self._down(level, finer) for level, finer in zip(grid, [None, *grid], strict=False))
         self.middle = nn.ModuleList(
             self._stage(deepest.width, deepest.width, attends)
@@ -100,8 +92,7 @@ class UNet(nn.Module):
         )
         self.up = nn.ModuleList(self._up(level, finer) for level, finer in zip(grid, [None, *grid], strict=False))
         self.norm = group_norm(grid[0].width, config)
-        self.heads = 2 if config.variance else 1
-        self.out = zero(self.plane.conv(grid[0].width, self.heads * folded, ends))
+        self.out = zero(self.plane.conv(grid[0].width, self.leaves, ends))
 
     def _stage(self, c_in: int, c_out: int, attends: bool) -> Stage:
         return Stage(self.plane, c_in, c_out, self.embedding, self.config, attends, self.reads)
@@ -121,27 +112,6 @@ class UNet(nn.Module):
             return Up(stages, nn.Identity())
         return Up(stages, Upsample(self.plane, level.width, finer.arrives, level.stride, self.config.kernel))
 
-    def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Output:
-        """Return a state of the shape of x, and with `variance` a second one.
-
-        Arguments:
-            x: State of unit variance, (B, C, L) or (B, C, H, W).
-            log_sigma: Log of the noise level, (B,).
-            space: Space of x; unused.
-            cond: Conditions, or None.
-        """
-        image = x if x.ndim == 4 else x[:, :, None]
-        height, width = image.shape[2:]
-        padded = functional.pad(image, (0, -width % self.multiple[1], 0, -height % self.multiple[0]))
-        patches = self.fold(padded)
-        folded = self.planes(torch.cat([patches, *self.signals(cond, patches)], 1), self.embed(log_sigma, cond))
-        f, *v = (self.unfold(h)[:, :, :height, :width].reshape(x.shape) for h in folded.chunk(self.heads, 1))
-        return (f, v[0]) if v else f
-
-    def compile(self, **how: Any) -> None:
-        """Compile the network as one graph for each shape; `how` holds further arguments of `torch.compile`."""
-        super().compile(**({"fullgraph": True, "dynamic": False} | how))
-
     def planes(self, h: Tensor, context: Context) -> Tensor:
         """Return output planes (B, c, H, W) from input planes h whose sides the strides divide."""
         h = self.stem(h).contiguous(memory_format=torch.channels_last)
@@ -155,11 +125,3 @@ class UNet(nn.Module):
             h = up(h, context, left.pop())
         out: Tensor = self.out(self.norm(h))
         return out
-
-    def fold(self, x: Tensor) -> Tensor:
-        """Turn the places of each p x q patch into channels: (B, C, H, W) -> (B, C p q, H / p, W / q)."""
-        return self.plane.fold(x, self.config.patch)
-
-    def unfold(self, x: Tensor) -> Tensor:
-        """Undo `fold`."""
-        return self.plane.unfold(x, self.config.patch)

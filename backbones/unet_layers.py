@@ -1,22 +1,23 @@
-"""Layers of the U-Net: convolutions on planes, normalisation, signals beside a state."""
+"""What networks on planes share: their start and end (`PlaneNetwork`), convolutions, normalisation, signals."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polydiff.backbones.config import UNetConfig
-from polydiff.backbones.embed import entering
+from polydiff.backbones.config import DiTConfig, UNetConfig
+from polydiff.backbones.embed import Context, ContextEmbedding, Output, entering
 from polydiff.backbones.kernels.norm import GroupNorm
 from polydiff.backbones.values import filled
 from polydiff.core.conditions import Aligned, Condition, Conditions
+from polydiff.core.space import Space
 from polydiff.support.errors import UserError
 
 M = TypeVar("M", nn.Conv2d, nn.Linear)
@@ -143,3 +144,81 @@ class Signals:
             )  # negative numbers crop
             p, q = self.inside(kind)
             yield rearrange(planes, "b c (h p) (w q) -> b (c p q) h w", p=p, q=q)
+
+
+class PlaneNetwork(nn.Module):
+    """A network for states (B, C, L) or (B, C, H, W) of any size: patches and signals in, patches out.
+
+    A subclass maps planes of patches to planes of patches (`planes`). States whose sizes `multiple` does not divide are
+    padded with zeros, and the output is cropped.
+
+    Arguments:
+        config: Its dimensions.
+        embedding: Width of the embedding of the noise level and the conditions.
+        coarsest: Patches along an axis that one place of its coarsest grid covers.
+        channels: C of the data.
+        dims: 1 for waveforms, 2 for images.
+        conditions: Name -> kind (`polydiff.core.conditions`).
+
+    Attributes:
+        enters: Channels of the planes that enter, signals included.
+        leaves: Channels of the planes that leave.
+
+    Raises:
+        ValueError: `dims` is neither 1 nor 2.
+        UserError: The patch does not fit a signal.
+    """
+
+    def __init__(
+        self,
+        config: UNetConfig | DiTConfig,
+        embedding: int,
+        coarsest: int,
+        *,
+        channels: int,
+        dims: int,
+        conditions: Conditions,
+    ) -> None:
+        super().__init__()
+        if dims not in (1, 2):
+            raise ValueError(f"The network {config.name} works in 1 or 2 dimensions, not in {dims}.")
+        self.patch, self.plane = config.patch, Plane(dims)
+        self.multiple = self.plane.sides(config.patch * coarsest)
+        self.outputs = 2 if config.variance else 1
+        self.signals = Signals(conditions, self.plane, config.patch, config.coordinates)
+        self.embed = ContextEmbedding(conditions, embedding, config.text)
+        folded = channels * math.prod(self.plane.sides(config.patch))
+        self.enters, self.leaves = folded + self.signals.channels, self.outputs * folded
+
+    def planes(self, h: Tensor, context: Context) -> Tensor:
+        """Return planes (B, `leaves`, H, W) of planes h (B, `enters`, H, W)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Output:
+        """Return a state of the shape of x, and with `variance` a second one.
+
+        Arguments:
+            x: State of unit variance, (B, C, L) or (B, C, H, W).
+            log_sigma: Log of the noise level, (B,).
+            space: Space of x; unused.
+            cond: Conditions, or None.
+        """
+        image = x if x.ndim == 4 else x[:, :, None]
+        height, width = image.shape[2:]
+        padded = functional.pad(image, (0, -width % self.multiple[1], 0, -height % self.multiple[0]))
+        patches = self.fold(padded)
+        planes = self.planes(torch.cat([patches, *self.signals(cond, patches)], 1), self.embed(log_sigma, cond))
+        f, *v = (self.unfold(h)[:, :, :height, :width].reshape(x.shape) for h in planes.chunk(self.outputs, 1))
+        return (f, v[0]) if v else f
+
+    def compile(self, **how: Any) -> None:
+        """Compile the network as one graph for each shape; `how` holds further arguments of `torch.compile`."""
+        super().compile(**({"fullgraph": True, "dynamic": False} | how))
+
+    def fold(self, x: Tensor) -> Tensor:
+        """Turn the places of each p x q patch into channels: (B, C, H, W) -> (B, C p q, H / p, W / q)."""
+        return self.plane.fold(x, self.patch)
+
+    def unfold(self, x: Tensor) -> Tensor:
+        """Undo `fold`."""
+        return self.plane.unfold(x, self.patch)

@@ -42,16 +42,28 @@ class Timing(NamedTuple):
     ratios: list[float]
 
 
-def in_turns(variants: Mapping[str, Callable[[], object]], rounds: int, device: str = "cpu") -> dict[str, Timing]:
-    """Run each variant once to warm up and then `rounds` times, in turns, and return what each took."""
+def in_turns(
+    variants: Mapping[str, Callable[[], object]],
+    rounds: int,
+    device: str = "cpu",
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Timing]:
+    """Run each variant once to warm up and then `rounds` times, in turns, and return what each took.
+
+    Arguments:
+        variants: Functions by name.
+        rounds: Turns of each that count.
+        device: Device on which they run.
+        clock: Seconds; `time.process_time` counts those of the CPU.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(rounds + 1):
         for name, run in variants.items():
-            start = time.perf_counter()
+            start = clock()
             run()
             if device.startswith("cuda"):
                 torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     first = next(iter(seconds.values()))[1:]
     return {
         name: Timing(times[1:], [a / b for a, b in zip(first, times[1:], strict=True)])

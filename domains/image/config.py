@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from polydiff.backbones.config import UNetConfig
+from polydiff.backbones.config import DiTConfig, UNetConfig
 from polydiff.contract.sections import (
     BackboneConfig,
     CaptionConfig,
@@ -19,7 +19,17 @@ from polydiff.contract.sections import (
     SampleConfig,
     TrainConfig,
 )
-from polydiff.domains.image.network import deeper_network, encoder_recipe, quick_network, shapes_recipe
+from polydiff.domains.image.network import (
+    QUICK,
+    encoder_recipe,
+    scenes_network,
+    scenes_noise,
+    scenes_training,
+    suited_network,
+)
+
+AUGMENTED = {"cifar10": 0.12}
+"""Preset -> `data.augment` of its recipe."""
 
 
 class ImageData(DataConfig):
@@ -116,15 +126,33 @@ class ImageConfig(Config):
     sample: SampleConfig = SampleConfig(steps=10, guidance=1.2)
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return the network and the training that suit `data.size` or `data.name` (`domains/image/network.py`)."""
+        """Return what suits the data, their size and the kind of network (`domains/image/network.py`)."""
         if self.learn == "encode":
             return {"learn": encoder_recipe(self.data.side)}
-        if not isinstance(self.backbone, UNetConfig):
-            return {}
-        quick, side = self.preset == "quick", self.data.side
-        if quick and self.data.name == "shapes" and self.task == "generate":
-            return {"data.name": shapes_recipe(side, max(self.data.things))}
-        return {"data.size": quick_network(side, self.data.planes) if quick else deeper_network(side, self.backbone)}
+        if self.codec is not None:  # its network follows from the codes (`polydiff.stages.network`)
+            scenes = self.preset in QUICK and self.data.name == "shapes"
+            return {"data.name": scenes_training(max(self.data.things))} if scenes else {}
+        return self._augmentation() | self._network()
+
+    def _augmentation(self) -> dict[str, Mapping[str, Any]]:
+        """Return the augmentation of a preset, which needs the pictures of a folder: a preset resolves without them."""
+        found = AUGMENTED.get(self.preset) if self.data.name == "folder" else None
+        return {"data.path": {"data.augment": found}} if found else {}
+
+    def _network(self) -> dict[str, Mapping[str, Any]]:
+        """Return the network, and of scenes also the training."""
+        data, quick = self.data, self.preset in QUICK
+        if data.name != "shapes" or self.task != "generate":
+            factor = data.factor if self.task == "upsample" else 1
+            return suited_network(self.preset, self.backbone, data.side, data.planes, factor)
+        found = scenes_training(max(data.things)) if quick else {}
+        if self.schedule == "edm" and self.loss.times == "log_normal":
+            found |= scenes_noise(data.side)
+        if isinstance(self.backbone, (UNetConfig, DiTConfig)):
+            found["backbone.coordinates"] = True  # captions name places
+        if quick:
+            return {"data.name": found, "backbone.name": scenes_network(self.backbone, data.side)}
+        return {"data.name": found, **suited_network(self.preset, self.backbone, data.side, data.planes, 1)}
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:

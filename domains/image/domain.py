@@ -39,6 +39,7 @@ from polydiff.domains.image.data.warp import NUMBERS, training_images
 from polydiff.domains.image.measurements import examples_for, measurement
 from polydiff.domains.image.metrics.pairs import pair_metrics
 from polydiff.domains.image.metrics.sample_set import Reference, Search, judge_metrics, set_metrics
+from polydiff.domains.image.network import HIGH
 from polydiff.domains.image.shapes.judge import caption_metrics
 from polydiff.domains.image.show import show, to_pillow
 from polydiff.domains.image.statistics import MEASURED, MOST, ImageStatistics, few, fields_in
@@ -138,8 +139,8 @@ class Image:
         return found
 
     def suited(self, free: Collection[str]) -> Mapping[str, Any]:
-        """Return the noise range that the images need (`polydiff.contract.abilities.SuitsData`)."""
-        return suited_to(self.config, self.statistics, free)
+        """Return the noise levels that the images need (`polydiff.contract.abilities.SuitsData`)."""
+        return suited_to(self.config, self.statistics, free, HIGH)
 
     def size(self, split: str) -> int:
         return len(self.source.splits[split])

@@ -39,5 +39,6 @@ def network_of_codes(name: str, shape: Sequence[int]) -> Mapping[str, Any]:
         "backbone.mult": (1, *(2,) * (levels - 1)),
         "backbone.strides": (),
         "backbone.blocks": 2,
+        "backbone.coordinates": dims == 2,
         "backbone.attention": tuple(level for level, n in enumerate(places) if n <= MOST_ATTENDED),
     }

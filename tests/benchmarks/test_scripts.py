@@ -1,6 +1,7 @@
 """What the benchmark of samplers computes, against closed forms."""
 
 import importlib
+import json
 import math
 import shlex
 import subprocess
@@ -46,6 +47,7 @@ def bench(monkeypatch: pytest.MonkeyPatch):
         "bandwidth",
         "first_steps",
         "image_metrics",
+        "backbones",
     ):
         sys.modules.pop(name, None)
 
@@ -198,3 +200,21 @@ def test_metrics_of_features_agree_with_numpy_and_torchmetrics(bench) -> None:
     assert frechet == pytest.approx(image_metrics.torchmetrics_frechet(*sets), rel=1e-6)
     kernel = image_metrics.kernel_distance(*sets).value
     assert kernel == pytest.approx(image_metrics.torchmetrics_kernel(*sets), rel=1e-6)
+
+
+def test_a_comparison_of_networks_trains_and_judges_once(bench, tmp_path: Path, monkeypatch) -> None:
+    """Budgets become steps by the seconds that the folder keeps, and a finished run is only read."""
+    import backbones
+
+    cost = {name: {"seconds": 3.0, "parameters": 2e6} for name in backbones.PRESETS}
+    (tmp_path / "seconds.json").write_text(json.dumps(cost))
+    steps: list[int] = []
+    metrics = {"all_right": {"value": 0.5, "value_error": 0.1, "data": 1.0}}
+    monkeypatch.setattr(backbones, "trained", lambda path, name, n: steps.append(n))
+    monkeypatch.setattr(backbones, "evaluate", lambda model, n, guidance: {"metrics": metrics})
+    said = SimpleNamespace(output=tmp_path, rounds=1, only=["dit"], minutes=[1, 2], n=16, guidance=2.0)
+    table = backbones.table(said)
+    assert backbones.table(said) == table
+    assert steps == [20, 40]
+    assert "| dit | 2 | 40 | 0.500 ± 0.100 | - |" in table
+    assert "| real data |  |  | 1.000 | - |" in table

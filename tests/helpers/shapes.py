@@ -98,7 +98,7 @@ SHAPES: dict[str, Shapes] = {
     "polydiff.gaussian.sampling.execute:sample": Shapes({"generators": "B"}, STATE),
     "polydiff.gaussian.control.invert:slerp": Shapes({"a": STATE, "b": STATE, "u": LEVEL}, STATE),
     # networks
-    "polydiff.backbones.unet:UNet.forward": NETWORK,
+    "polydiff.backbones.unet_layers:PlaneNetwork.forward": NETWORK,
     "polydiff.backbones.molecules.network:MoleculeNet.forward": NETWORK,
     "polydiff.backbones.mlp:MLP.forward": NETWORK,
     # data

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from polydiff.backbones.config import UNetConfig
+from polydiff.backbones.config import DiTConfig, UNetConfig
 from polydiff.contract.data.noise_range import range_facts
 from polydiff.domains.image.config import ImageConfig
 from polydiff.domains.image.data.source import Source
-from polydiff.domains.image.network import SMALL, levels_in_words
+from polydiff.domains.image.network import QUICK, SMALL, levels_in_words, tokens_in_words
 
 MODES = {
     "1": "black and white",
@@ -71,13 +71,17 @@ def in_words(config: ImageConfig, side: float) -> str:
 
 
 def network_in_words(config: ImageConfig) -> dict[str, str]:
-    """Return {"network": its levels, the batch size, and the preset of a larger network}, {} for another backbone."""
-    if not isinstance(config.backbone, UNetConfig):
+    """Return {"network": its grid, the batch size, and the preset of a larger network}, {} for another backbone."""
+    size, network = config.data.side, config.backbone
+    if isinstance(network, UNetConfig):
+        text, larger = levels_in_words(size, network), "small"
+    elif isinstance(network, DiTConfig):
+        text, larger = tokens_in_words(size, network), "dit-s"
+    else:
         return {}
-    size = config.data.side
-    text = f"{levels_in_words(size, config.backbone)}, batches of {config.train.batch_size}"
-    if size > SMALL and config.preset == "quick":
-        text += f"; for first tests on a CPU. --preset small data.size={size} is a larger one, for a GPU"
+    text += f", batches of {config.train.batch_size}"
+    if size > SMALL and config.preset in QUICK:
+        text += f"; for first tests on a CPU. --preset {larger} data.size={size} is a larger one, for a GPU"
     return {"network": text}
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Collection, Mapping
+from statistics import NormalDist
 from typing import Any
 
 from polydiff.contract.sections import Config
@@ -35,17 +36,18 @@ def needed(principal: float) -> float:
     return float(f"{MARGIN * principal:.3g}")
 
 
-def suited_range(config: Config, principal: float, free: Collection[str]) -> dict[str, Any]:
+def suited_range(config: Config, principal: float, free: Collection[str], above: float | None = None) -> dict[str, Any]:
     """Return the noise range that data need where the configuration's is too small, as key -> value; {} if it is not.
 
-    Normal training times are stretched with the range: their quantiles at its old upper end and at the mirrored
-    lower level move to the new upper end and stay. Otherwise the levels at which the largest directions of the data are
-    decided would hardly be trained.
+    Normal training times are stretched with the range, since the levels at which the largest directions of the data are
+    decided would hardly be trained otherwise: `stretched`, or with `above` `raised`.
 
     Arguments:
         config: The configuration.
         principal: Largest principal standard deviation of the states of training.
         free: Dotted keys whose values come from defaults and presets; the others are the user's and stay.
+        above: Share of the training levels that should lie above the largest principal standard deviation; None: their
+            share at the upper end of the range stays instead.
     """
     highest = config.schedule_options.get(HIGHEST)
     if highest is None or highest >= needed(principal):
@@ -61,12 +63,20 @@ def suited_range(config: Config, principal: float, free: Collection[str]) -> dic
     found: dict[str, Any] = {OPTIONS: {**config.schedule_options, HIGHEST: needed(principal)}}
     times, options = config.loss.times, config.loss.times_options
     if times in PER_SIGMA and {"loss.times", TIMES} <= set(free) and options.keys() >= {MEAN, STD}:
-        found[TIMES] = {**options, **stretched(options, PER_SIGMA[times], highest, needed(principal))}
+        per = PER_SIGMA[times]
+        new = (
+            stretched(options, per, highest, needed(principal))
+            if above is None
+            else raised(options, per, highest, principal, above)
+        )
+        found[TIMES] = {**options, **new}
     return found
 
 
 def stretched(options: Mapping[str, float], per: tuple[float, float], old: float, new: float) -> dict[str, float]:
     """Return mean and standard deviation of normal training times for a range up to `new` instead of `old`.
+
+    Their quantile at the old upper end moves to the new one, that at the mirrored lower level stays.
 
     Arguments:
         options: The present mean and standard deviation.
@@ -76,14 +86,50 @@ def stretched(options: Mapping[str, float], per: tuple[float, float], old: float
     """
     mean, std = per[0] * options[MEAN], per[1] * options[STD]
     rise, reach = math.log(new / old) / 2, math.log(old) - mean
-    found = {MEAN: (mean + rise) / per[0], STD: std * (reach + rise) / reach / per[1]}
-    return {name: float(f"{value:.4g}") for name, value in found.items()}
+    return four_digits((mean + rise) / per[0], std * (reach + rise) / reach / per[1])
 
 
-def suited_to(config: Config, statistics: Mapping[str, Any], free: Collection[str]) -> dict[str, Any]:
-    """Return `suited_range` for a domain's statistics, {} if they lack the entry, as those of earlier runs do."""
+def raised(
+    options: Mapping[str, float], per: tuple[float, float], old: float, principal: float, above: float
+) -> dict[str, float]:
+    """Return mean and standard deviation of normal training times of which a share lies above a level.
+
+    Their quantile at the mirrored lower level of the old upper end stays, as with `stretched`. If as many lie above the
+    level already, both stay.
+
+    Arguments:
+        options: The present mean and standard deviation.
+        per: Factors that turn them into those of log sigma (`PER_SIGMA`).
+        old: Highest noise level that they were chosen for.
+        principal: The level.
+        above: The share, in (0, 1/2).
+    """
+    mean, std = per[0] * options[MEAN], per[1] * options[STD]
+    reach, z = math.log(old) - mean, NormalDist().inv_cdf(1 - above)
+    if math.log(principal) <= mean + z * std:
+        return {}
+    new = (math.log(principal) - mean + reach) / (z + reach / std)
+    return four_digits((math.log(principal) - z * new) / per[0], new / per[1])
+
+
+def four_digits(mean: float, std: float) -> dict[str, float]:
+    """Return options of normal training times, to four digits."""
+    return {MEAN: float(f"{mean:.4g}"), STD: float(f"{std:.4g}")}
+
+
+def suited_to(
+    config: Config, statistics: Mapping[str, Any], free: Collection[str], above: float | None = None
+) -> dict[str, Any]:
+    """Return `suited_range` for a domain's statistics, {} if they lack the entry, as those of earlier runs do.
+
+    Arguments:
+        config: The configuration.
+        statistics: Those of the domain.
+        free: As in `suited_range`.
+        above: As in `suited_range`.
+    """
     principal = statistics.get(PRINCIPAL)
-    return suited_range(config, principal, free) if principal else {}
+    return suited_range(config, principal, free, above) if principal else {}
 
 
 def range_facts(config: Config, principal: float, said: Collection[str]) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
+from statistics import NormalDist
 
 import pytest
 
 from polydiff.contract.data.noise_range import needed, range_facts, suited_range, suited_to
-from polydiff.contract.sections import Config
+from polydiff.contract.sections import Config, LossConfig
 from polydiff.domains.audio.config import AudioConfig
 from polydiff.domains.image.config import ImageConfig
 
@@ -76,3 +77,31 @@ def test_the_highest_noise_level_has_its_reason(config: Config, said: tuple[str,
     facts = range_facts(config, 34.0, said)
     assert facts["largest principal standard deviation"] == 34.0
     assert words in facts["sigma_max"]
+
+
+def above(options: dict[str, float], level: float) -> float:
+    """Return the share of log-normal levels above a level."""
+    return 1 - NormalDist(options["mean"], options["std"]).cdf(math.log(level))
+
+
+@pytest.mark.parametrize("principal", [5.5, 9.0, 22.7, 34.0, 250.0])
+def test_the_requested_share_of_training_levels_lies_above_the_largest_deviation(principal: float) -> None:
+    old = ImageConfig().loss.times_options
+    found = suited_range(ImageConfig(), principal, FREE, 0.1)
+    new = found["loss.times_options"]
+    assert above(new, principal) == pytest.approx(0.1, abs=1e-3)
+    lowest = math.exp(2 * old["mean"] - math.log(20))  # the mirror of the old upper end
+    assert above(new, lowest) == pytest.approx(above(old, lowest), abs=1e-4)
+    assert found["schedule_options"] == suited_range(ImageConfig(), principal, FREE)["schedule_options"]
+
+
+def test_the_share_is_the_same_in_words_of_the_log_snr() -> None:
+    options = suited_range(AudioConfig(), 60.0, FREE, 0.1)["loss.times_options"]
+    share = NormalDist(options["mean"], options["std"]).cdf(-2 * math.log(60))
+    assert share == pytest.approx(0.1, abs=1e-3)
+
+
+def test_training_levels_that_are_high_enough_stay() -> None:
+    loss = LossConfig(times="log_normal", times_options={"mean": 2.5, "std": 1.2})
+    config = ImageConfig(loss=loss)
+    assert suited_range(config, 20.0, FREE, 0.1)["loss.times_options"] == loss.times_options

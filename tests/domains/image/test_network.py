@@ -12,10 +12,10 @@ import torch
 from PIL import Image as Pillow
 from torch.utils.flop_counter import FlopCounterMode
 
-from polydiff.backbones.config import UNetConfig
+from polydiff.backbones.config import DiTConfig, UNetConfig
 from polydiff.config.merge import resolve
 from polydiff.contract.backbone import build_backbone
-from polydiff.core.conditions import Classes
+from polydiff.core.conditions import Aligned, Classes
 from polydiff.core.space import Euclidean
 from polydiff.domains.image.domain import Image
 from polydiff.domains.image.network import places_of
@@ -127,7 +127,8 @@ def test_scenes_of_shapes_have_a_recipe_of_their_own(size: int, things: tuple[in
     assert isinstance(config.backbone, UNetConfig)
     assert places_of(size, config.backbone) == [16, 8]
     assert config.backbone.coordinates
-    assert settings.provenance["optim.lr"] == "follows from data.name"
+    assert settings.provenance["sample.guidance"] == "follows from data.name"
+    assert settings.provenance["optim.lr"] == "follows from backbone.name"
     domain = Image(config)
     assert dict(domain.suited(["schedule_options", "loss.times_options"])) == {}  # the noise range suffices already
     share = 0.5 * math.erfc(
@@ -135,3 +136,69 @@ def test_scenes_of_shapes_have_a_recipe_of_their_own(size: int, things: tuple[in
     )
     assert 0.05 < share < 0.15  # of the training levels lie above the largest principal standard deviation
     assert resolve("image", "quick", values={"data.name": "shapes", "optim.lr": 0.1}).config.optim.lr == 0.1
+
+
+DATA_KEYS = ("schedule_options", "loss", "train", "sample")
+
+
+@pytest.mark.parametrize("values", [{"preset": "dit"}, {"backbone.name": "dit"}, {"preset": "jit"}])
+def test_what_scenes_need_is_the_same_with_each_network(values: dict[str, Any]) -> None:
+    """Noise levels, steps, batch and guidance are of the data; patch, width and learning rate of the network."""
+    scenes = {"data.name": "shapes", "data.things": (1, 2, 3)}
+    unet = resolve("image", values=scenes).config
+    dit = resolve("image", values={**scenes, **values}).config
+    for name in DATA_KEYS:
+        ours, theirs = getattr(dit, name), getattr(unet, name)
+        if name == "loss":
+            ours, theirs = ours.times_options, theirs.times_options
+        assert ours == theirs
+    network = dit.backbone
+    assert isinstance(network, DiTConfig)
+    assert network.coordinates
+    assert (network.patch, network.width, network.depth) == (4, 128, 6)
+    assert (unet.optim.lr, dit.optim.lr) == (1.5e-3, 1e-3)
+
+
+@pytest.mark.parametrize("preset", ["small", "dit-s"])
+def test_scenes_keep_the_network_and_the_steps_of_a_large_preset(preset: str) -> None:
+    config = resolve("image", preset, values={"data.name": "shapes"}).config
+    own = resolve("image", preset, values={"data.path": "photos"}).config
+    assert config.loss.times_options == {"mean": 0.8, "std": 1.6}
+    assert config.backbone == own.backbone.model_copy(update={"coordinates": True})
+    assert (config.train, config.optim) == (own.train, own.optim)
+
+
+def test_scenes_change_only_noise_levels_that_they_know() -> None:
+    config = resolve("image", values={"data.name": "shapes", "schedule": "flow", "target": "flow"}).config
+    assert config.schedule_options == {}
+    assert resolve("image", values={"data.name": "shapes", "backbone.channels": 96}).config.backbone.coordinates
+
+
+@pytest.mark.parametrize("preset", ["dit", "dit-s", "jit"])
+@pytest.mark.parametrize("size", [24, 28, 32, 48, 50, 64, 96, 97, 100, 128, 256])
+def test_a_transformer_has_64_to_256_patches_and_is_as_wide_as_one(size: int, preset: str) -> None:
+    network = configured(size, preset).config.backbone
+    assert isinstance(network, DiTConfig)
+    assert 8 <= math.ceil(size / network.patch) <= 16
+    assert network.width >= 3 * network.patch**2 or network.bottleneck
+
+
+def test_a_transformer_that_fits_its_images_stays() -> None:
+    assert configured(32, "dit-s").config.backbone == DiTConfig()
+    assert configured(256, "jit-b16").config == resolve("image", "jit-b16", values={"data.path": "photos"}).config
+    digits = resolve("image", "dit")
+    assert not any(source.startswith("follows") for source in digits.provenance.values())
+    assert resolve("image", values={"backbone.name": "dit"}).config.backbone == digits.config.backbone
+    kept = configured(64, **{"backbone.name": "dit", "backbone.patch": 8}).config.backbone
+    assert isinstance(kept, DiTConfig)
+    assert (kept.patch, kept.width, kept.depth) == (8, 192, 4)
+
+
+@pytest.mark.parametrize("preset", ["quick", "dit"])
+@pytest.mark.parametrize(("size", "factor"), [(96, 3), (96, 4), (49, 7), (64, 2)])
+def test_the_patch_fits_a_small_image_that_is_the_condition(preset: str, size: int, factor: int) -> None:
+    keys = {"task": "upsample", "data.factor": factor}
+    config = configured(size, preset, **keys).config
+    conditions = {"low": Aligned(3, factor)}
+    network = build_backbone(config.backbone, channels=3, dims=2, conditions=conditions)
+    assert sum(p.numel() for p in network.parameters()) > 0

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from polydiff.backbones.config import MLPConfig
 from polydiff.cli import main
+from polydiff.config.merge import resolve
 from polydiff.domains.image.config import ImageConfig, ImageData
+from polydiff.domains.image.data.inspect import network_in_words
 from polydiff.domains.image.domain import Image
 
 
@@ -68,3 +71,17 @@ def test_numbers_by_class_and_split_are_printed(tmp_path: Path, capsys: pytest.C
 def test_a_folder_that_cannot_be_used_is_a_problem(tmp_path: Path) -> None:
     found = Image.inspect(ImageConfig(data=ImageData(path=tmp_path)), ())
     assert "holds 0 images" in found.problems[0]
+
+
+def test_the_words_of_a_network_name_its_grid_and_a_larger_one() -> None:
+    folder = {"data.path": "photos", "data.size": 64}
+    dit = resolve("image", "dit", values=folder).config
+    assert isinstance(dit, ImageConfig)
+    assert network_in_words(dit)["network"] == (
+        "16 x 16 patches of 4 x 4 pixels, width 128, 4 blocks, batches of 32; for first tests on a CPU. "
+        "--preset dit-s data.size=64 is a larger one, for a GPU"
+    )
+    unet = resolve("image", values=folder).config
+    assert isinstance(unet, ImageConfig)
+    assert "--preset small" in network_in_words(unet)["network"]
+    assert network_in_words(unet.model_copy(update={"backbone": MLPConfig()})) == {}
