@@ -1,8 +1,8 @@
 """Networks: the U-Net and the DiT (1-D and 2-D), the EGNN, the graph transformer and the MLP. None knows a domain.
 
 A backbone is called as backbone(x, log_sigma, space, cond), receives a state of unit variance, and returns a state of
-the same shape. The autoencoder has `encode` and `decode` instead (`polydiff.encode.module`). A backbone is built as
-factory(config, channels=, dims=, conditions=).
+the same shape. The autoencoder and the towers have other methods (`polydiff.encode.module`, `polydiff.match.module`). A backbone is
+built as factory(config, channels=, dims=, conditions=).
 """
 
 from polydiff.contract.backbone import BackboneSpec
@@ -31,6 +31,15 @@ AUTOENCODER = BackboneSpec(
     factory="polydiff.backbones.autoencoder:Autoencoder",
     dims=(1, 2),
     role="codec",
+)
+
+TOWER = BackboneSpec(
+    name="tower",
+    summary="Encoders of waveforms (1-D) or images (2-D), and of texts, to vectors of one width.",
+    config="polydiff.backbones.config:TowerConfig",
+    factory="polydiff.backbones.tower:Tower",
+    dims=(1, 2),
+    role="tower",
 )
 
 EGNN = BackboneSpec(

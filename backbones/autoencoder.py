@@ -30,17 +30,18 @@ class Residual(nn.Module):
     Arguments:
         plane: Maker of convolutions.
         channels: Channels of h.
-        config: Kernel and groups.
+        kernel: Side of the convolutions, odd.
+        group_size: Channels of a group in group normalisation.
     """
 
-    def __init__(self, plane: Plane, channels: int, config: AutoencoderConfig) -> None:
+    def __init__(self, plane: Plane, channels: int, kernel: int, group_size: int) -> None:
         super().__init__()
-        groups = groups_of(channels, config.group_size)
+        groups = groups_of(channels, group_size)
         self.inner = nn.Sequential(
             GroupNorm(groups, channels, affine=True, silu=True),
-            plane.conv(channels, channels, config.kernel),
+            plane.conv(channels, channels, kernel),
             GroupNorm(groups, channels, affine=True, silu=True),
-            zero(plane.conv(channels, channels, config.kernel)),
+            zero(plane.conv(channels, channels, kernel)),
         )
 
     def forward(self, h: Tensor) -> Tensor:
@@ -82,7 +83,8 @@ class Autoencoder(nn.Module):
         )
 
     def _blocks(self, width: int) -> list[nn.Module]:
-        return [Residual(self.plane, width, self.config) for _ in range(self.config.blocks)]
+        kernel, group_size = self.config.kernel, self.config.group_size
+        return [Residual(self.plane, width, kernel, group_size) for _ in range(self.config.blocks)]
 
     def _norm(self, width: int) -> GroupNorm:
         return GroupNorm(groups_of(width, self.config.group_size), width, affine=True, silu=True)

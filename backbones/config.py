@@ -175,6 +175,36 @@ class AutoencoderConfig(BackboneConfig):
         return tuple(min(self.channels * 2**level, max(self.widest, self.channels)) for level in range(self.levels))
 
 
+class TowerConfig(BackboneConfig):
+    """Two encoders that map states, and texts, to vectors of one width."""
+
+    name: str = "tower"
+    """Which backbone."""
+    embedding: int = Field(64, ge=2, le=WIDEST)
+    """Numbers of a vector."""
+    patch: int = Field(2, ge=1, le=4096)
+    """Side of the patches that become channels before the first convolution."""
+    channels: int = Field(64, ge=1, le=WIDEST)
+    """Channels of the finest level; each coarser one has twice as many, up to `widest`."""
+    widest: int = Field(256, ge=1, le=WIDEST)
+    """Largest number of channels of a level."""
+    levels: int = Field(3, ge=1, le=MOST_LEVELS)
+    """Number of levels; each is half as fine as the one before."""
+    blocks: int = Field(1, ge=1, le=DEEPEST)
+    """Residual blocks of each level."""
+    kernel: int = Field(3, ge=1, le=255)
+    """Side of the convolutions, odd."""
+    group_size: int = Field(16, ge=1, le=WIDEST)
+    """Channels of a group in group normalisation."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of numbers dropped before the last layer of each encoder."""
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each level."""
+        return tuple(min(self.channels * 2**level, max(self.widest, self.channels)) for level in range(self.levels))
+
+
 class MoleculeNetConfig(BackboneConfig):
     """Keys that networks of molecules share."""
 

@@ -241,7 +241,7 @@ def train_and_finish(path: Path, progress: TrainingProgress, work: Callable[[Tra
 
 def evaluate_and_report(path: Path, evaluated: int) -> None:
     """Evaluate a trained run, write its report, and print the next commands."""
-    from polydiff.core.process import Generates, Reconstructs
+    from polydiff.core.process import Embeds, Generates, Reconstructs
     from polydiff.judging.evaluate import evaluate, write_evaluation
     from polydiff.model.model import Model
     from polydiff.report.closer import draw_views
@@ -251,8 +251,10 @@ def evaluate_and_report(path: Path, evaluated: int) -> None:
     model = Model.load(path)
     generates = provides(model.process, Generates)
     reconstructs = provides(model.process, Reconstructs)
-    if evaluated > 0 and (generates or reconstructs):
-        log(f"Evaluating {evaluated} {'reconstructions' if reconstructs else 'samples'}")
+    embeds = provides(model.process, Embeds)
+    what = "samples" if generates else "reconstructions" if reconstructs else "held-out pairs" if embeds else ""
+    if evaluated > 0 and what:
+        log(f"Evaluating {evaluated} {what}")
         result = evaluate(model, evaluated)
         write_evaluation(path, result)
         evaluation_table(result)

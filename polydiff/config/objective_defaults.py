@@ -27,9 +27,10 @@ def learner_defaults(learn: str) -> Mapping[str, Any]:
     """Return the defaults of a value of `learn`, as dotted key -> value; {} for denoise and for an unknown one."""
     if learn == DENOISE:
         return {}
-    import polydiff.encode.process  # noqa: F401 - registers what is built in
+    from polydiff.config.processes import register_built_in
     from polydiff.core.process import LEARNERS
 
+    register_built_in()
     return getattr(LEARNERS[learn], "suits", {}) if learn in LEARNERS else {}
 
 

@@ -17,15 +17,20 @@ if TYPE_CHECKING:
     from polydiff.contract.sections import Config
 
 
+def register_built_in() -> None:
+    """Register the built-in process and the built-in values of `learn`."""
+    import polydiff.encode.process
+    import polydiff.gaussian.process.process
+    import polydiff.match.process  # noqa: F401 - they register themselves
+
+
 def process_of(config: Config) -> Process:
     """Return the process that a configuration names: that of `learn`, or with learn=denoise that of `process`.
 
     Raises:
         UserError: No process is registered under the value of `process`, or what is registered is no process.
     """
-    import polydiff.encode.process
-    import polydiff.gaussian.process.process  # noqa: F401 - they register what is built in
-
+    register_built_in()
     if config.learn != "denoise":
         return LEARNERS[config.learn]
     process = PROCESSES[config.process]

@@ -33,7 +33,7 @@ class BackboneSpec:
         config: "module:Class" of its configuration, a `contract.sections.BackboneConfig` that imports no torch.
         factory: "module:Class" of the network, called as factory(config, channels=, dims=, conditions=).
         dims: Kinds of data that it accepts, as `build_backbone` counts them; (): any.
-        role: "denoiser", or "codec" for a network with `encode` and `decode`, which `learn=encode` trains.
+        role: "denoiser"; "codec" for a network that `learn=encode` trains; "tower" for one of `learn=match`.
         requires: Modules that it needs beyond polydiff's own dependencies.
         install: Command that installs missing modules.
         examine: "module:function" that returns `polydiff.contract.discover.Finding`s for `polydiff doctor`; "": none.
@@ -64,7 +64,7 @@ def check_role(name: str, role: str, purpose: str) -> None:
 
     Arguments:
         name: The backbone's name.
-        role: "denoiser" or "codec".
+        role: "denoiser", "codec" or "tower".
         purpose: What needs the role, such as "learn=encode".
     """
     found = load_backbone_spec(name).role

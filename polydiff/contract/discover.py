@@ -173,7 +173,7 @@ LIST = ("a list of texts", is_words)
 FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "name": TEXT,
     "summary": TEXT,
-    "role": ("denoiser or codec", lambda value: value in ("denoiser", "codec")),
+    "role": ("denoiser, codec or tower", lambda value: value in ("denoiser", "codec", "tower")),
     "install": TEXT,
     "examine": TEXT,
     "config": NAMED,

@@ -313,7 +313,8 @@ class Config(Section):
     device: str = "auto"
     """Device: cpu, cuda, cuda:1, ...; auto: a GPU if there is one."""
     learn: str = "denoise"
-    """What the run learns: denoise, to generate; encode, to map examples to few numbers and back."""
+    """What the run learns: denoise, to generate; encode, to map examples to few numbers and back; match, to compare
+    examples with texts."""
     codec: RunPath | None = None
     """Run with learn=encode, in whose codes the diffusion works; null: in the states of the domain."""
     process: str = "gaussian"

@@ -6,8 +6,8 @@ plans the sampling once a request (`Generates.plan`), and runs this plan once a 
 (R, ...) or a mapping of parts, as the process and its spaces agree.
 
 Optional abilities have protocols of their own: `Generates`, `Varies`, `Inpaints`, `Solves`, `Interpolates`,
-`TriesSampler`, `Reconstructs` and `polydiff.core.likelihood.Bounds`; a plan may be able to show its way (`Traces`). To
-add a process, write an object with the methods of `Process` and of the abilities that it has, and register it in
+`TriesSampler`, `Reconstructs`, `Embeds` and `polydiff.core.likelihood.Bounds`; a plan may be able to show its way
+(`Traces`). To add a process, write an object with the methods of `Process` and of the abilities that it has, and register it in
 `PROCESSES`.
 
 Symbols: B number of samples, R rows of a state (`polydiff.core.space`).
@@ -322,6 +322,19 @@ class Reconstructs(Protocol):
 
     def rate(self, model: Trained, batch: Batch) -> tuple[Tensor, float]:
         """Return the rate of the codes in nats a number, (B,), and how many times fewer numbers a code has."""
+
+
+class Embeds(Protocol):
+    """A process that trains encoders of examples and of their texts to vectors that can be compared."""
+
+    def embed(self, model: Trained, x: State, cond: Condition) -> tuple[Tensor, Tensor]:
+        """Return unit vectors of clean states and of their texts, (B, E) each.
+
+        Arguments:
+            model: The encoders.
+            x: Clean states (B, ...).
+            cond: Conditions of the states; texts are read, others are ignored.
+        """
 
 
 class TriesSampler(Protocol):

@@ -14,8 +14,9 @@ from torch import Tensor
 from polydiff.contract.abilities import HasConfusions, HasMeasures, HasPrompts
 from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.sections import SampleConfig
-from polydiff.core.process import Reconstructs, written
+from polydiff.core.process import Embeds, Reconstructs, written
 from polydiff.judging.reconstructions import judge_codec
+from polydiff.judging.retrieval import judge_pair
 from polydiff.machine.environment import environment
 from polydiff.metrics.features import Extractor
 from polydiff.metrics.frechet import frechet_distance
@@ -67,10 +68,14 @@ def evaluate(
     """
     check_whole("n", n)
     if provides(model.process, Reconstructs):
-        check_reconstructs(model, features, sampling)
+        check_no_samples(model, features, sampling)
         with showing(progress):
             found = judge_codec(model, n, seed)
         return as_json(model, n, seed, found.sets, found.rows, {"what": "reconstructions"})
+    if provides(model.process, Embeds):
+        check_no_samples(model, features, sampling)
+        rows, real = {"value": judge_pair(model, n)}, model.domain.examples("test", n)
+        return as_json(model, n, seed, {"value": real}, rows, {"what": "held-out pairs"})
     cond = sampling.pop("cond", None)
     request = Request.of(model, sampling, cond)
     with showing(progress):
@@ -115,18 +120,17 @@ def as_json(
         **facts,
         "environment": environment(str(model.device)),
         "metrics": {name: table_row(name, rows) for name in rows["value"]},
-        "confusions": confusions(model.domain, sets),
-        **measures(model.domain, sets),
+        **({"confusions": confusions(model.domain, sets), **measures(model.domain, sets)} if "data" in sets else {}),
     }
 
 
-def check_reconstructs(model: Model, features: Extractor | None, sampling: Mapping[str, Any]) -> None:
-    """Raise UserError if an option of samples is set for an autoencoder, which draws none."""
+def check_no_samples(model: Model, features: Extractor | None, sampling: Mapping[str, Any]) -> None:
+    """Raise UserError if an option of samples is set for a run that draws none."""
     names = [name for name, value in sampling.items() if value not in (None, {})]
     names += [] if features is None else ["features"]
     if names:
         raise UserError(
-            f"{names[0]} applies to samples, and a run with {written(model.process)} reconstructs held-out examples."
+            f"{names[0]} applies to samples, and a run with {written(model.process)} is evaluated on held-out examples."
         )
 
 
