@@ -1,8 +1,8 @@
 """Networks: the U-Net and the DiT (1-D and 2-D), the EGNN, the graph transformer and the MLP. None knows a domain.
 
 A backbone is called as backbone(x, log_sigma, space, cond), receives a state of unit variance, and returns a state of
-the same shape. The autoencoder and the towers have other methods (`polydiff.encode.module`, `polydiff.match.module`). A backbone is
-built as factory(config, channels=, dims=, conditions=).
+the same shape. The autoencoder and the tower have other methods (`polydiff.encode.module`, `polydiff.match.module`). A
+backbone is built as factory(config, channels=, dims=, conditions=).
 """
 
 from polydiff.contract.backbone import BackboneSpec

@@ -158,7 +158,9 @@ class AudioConfig(Config):
     sample: SampleConfig = SampleConfig(steps=24, sampler="dpmpp_2m_sde", guidance=1.25)
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return the autoencoder that suits sounds, whose codes have a quarter of their numbers."""
+        """Return the network that suits `learn`; codes have a quarter of the numbers of a sound."""
+        if self.learn == "match":
+            return {"learn": {"backbone.patch": 16, "backbone.kernel": 5, "train.steps": 1500}}
         if self.learn != "encode":
             return {}
         network = {"backbone.factor": 32, "backbone.patch": 8, "backbone.codes": 8, "backbone.channels": 128}

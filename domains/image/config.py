@@ -129,6 +129,8 @@ class ImageConfig(Config):
         """Return what suits the data, their size and the kind of network (`domains/image/network.py`)."""
         if self.learn == "encode":
             return {"learn": encoder_recipe(self.data.side)}
+        if self.learn == "match":
+            return {"learn": {"train.steps": 1500}}
         if self.codec is not None:  # its network follows from the codes (`polydiff.stages.network`)
             scenes = self.preset in QUICK and self.data.name == "shapes"
             return {"data.name": scenes_training(max(self.data.things))} if scenes else {}

@@ -7,8 +7,8 @@ plans the sampling once a request (`Generates.plan`), and runs this plan once a 
 
 Optional abilities have protocols of their own: `Generates`, `Varies`, `Inpaints`, `Solves`, `Interpolates`,
 `TriesSampler`, `Reconstructs`, `Embeds` and `polydiff.core.likelihood.Bounds`; a plan may be able to show its way
-(`Traces`). To add a process, write an object with the methods of `Process` and of the abilities that it has, and register it in
-`PROCESSES`.
+(`Traces`). To add a process, write an object with the methods of `Process` and of the abilities that it has, and
+register it in `PROCESSES`.
 
 Symbols: B number of samples, R rows of a state (`polydiff.core.space`).
 """
