@@ -37,10 +37,11 @@ def open_domain(config: Config, statistics: Mapping[str, Any] | None = None, run
     if config.codec is None:
         return build_domain(config, statistics)
     part = open_part(CODEC, config.codec, run)
-    own = part.state["statistics"] if statistics is None else {k: v for k, v in statistics.items() if k != CODEC}
-    domain = build_domain(config, own)
     codec = open_codec(part, config)
-    return Through(config, domain, codec, None if statistics is None else Scale.of_json(statistics[CODEC]))
+    own = part.state["statistics"] if statistics is None else {k: v for k, v in statistics.items() if k != CODEC}
+    return Through(
+        config, build_domain(config, own), codec, None if statistics is None else Scale.of_json(statistics[CODEC])
+    )
 
 
 def open_codec(part: Part, config: Config) -> LearnedCodec:

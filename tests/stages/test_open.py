@@ -78,7 +78,7 @@ def test_verbs_work_through_a_codec(tmp_path: Path, capsys: pytest.CaptureFixtur
     for words in (
         ["sample", run, "-n", "2", "--cond", "label=7", "--guidance", "2", "-o", tmp_path / "s"],
         ["vary", run, "-n", "2", "--steps", "4", "-o", tmp_path / "v"],
-        ["interpolate", run, "-o", tmp_path / "i"],
+        ["interpolate", run, tmp_path / "s/sample-00000.png", tmp_path / "s/sample-00001.png", "-o", tmp_path / "i"],
         ["eval", run, "-n", "4"],
         ["report", run],
     ):
