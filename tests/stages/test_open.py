@@ -87,7 +87,7 @@ def test_verbs_work_through_a_codec(tmp_path: Path, capsys: pytest.CaptureFixtur
     capsys.readouterr()
     assert main(["inpaint", str(run), "-n", "1", "--gap", "2,2:5,5", "-o", str(tmp_path / "p")]) == 2
     assert main(["eval", str(run), "-n", "4", "--likelihood"]) == 0
-    assert "per dim" in capsys.readouterr().out
+    assert "density in state" in capsys.readouterr().out
 
 
 def test_a_run_that_starts_from_another_keeps_its_scale_of_codes(tmp_path: Path) -> None:
