@@ -1,7 +1,8 @@
 """Networks: the U-Net and the DiT (1-D and 2-D), the EGNN, the graph transformer and the MLP. None knows a domain.
 
 A backbone is called as backbone(x, log_sigma, space, cond), receives a state of unit variance, and returns a state of
-the same shape. It is built as factory(config, channels=, dims=, conditions=).
+the same shape. The autoencoder and the tower have other methods (`polydiff.encode.module`, `polydiff.match.module`). A
+backbone is built as factory(config, channels=, dims=, conditions=).
 """
 
 from polydiff.contract.backbone import BackboneSpec
@@ -21,6 +22,24 @@ DIT = BackboneSpec(
     config="polydiff.backbones.config:DiTConfig",
     factory="polydiff.backbones.dit:DiT",
     dims=(1, 2),
+)
+
+AUTOENCODER = BackboneSpec(
+    name="autoencoder",
+    summary="Convolutional autoencoder with few numbers in the middle, for waveforms (1-D) and images (2-D).",
+    config="polydiff.backbones.config:AutoencoderConfig",
+    factory="polydiff.backbones.autoencoder:Autoencoder",
+    dims=(1, 2),
+    role="codec",
+)
+
+TOWER = BackboneSpec(
+    name="tower",
+    summary="Encoders of waveforms (1-D) or images (2-D), and of texts, to vectors of one width.",
+    config="polydiff.backbones.config:TowerConfig",
+    factory="polydiff.backbones.tower:Tower",
+    dims=(1, 2),
+    role="tower",
 )
 
 EGNN = BackboneSpec(

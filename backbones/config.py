@@ -133,6 +133,78 @@ class DiTConfig(BackboneConfig):
         return max(8 * round(self.ratio * self.width / 8), 8)
 
 
+class AutoencoderConfig(BackboneConfig):
+    """A convolutional autoencoder, which maps a state to fewer numbers, its code, and back."""
+
+    name: str = "autoencoder"
+    """Which backbone."""
+    codes: int = Field(8, ge=1, le=WIDEST)
+    """Channels of a code."""
+    factor: int = Field(4, ge=1, le=2**16)
+    """Places of a state, along each axis, for one place of its code."""
+    patch: int = Field(2, ge=1, le=4096)
+    """Side of the patches that become channels before the first convolution; `factor` is patch times a power of 2."""
+    channels: int = Field(64, ge=1, le=WIDEST)
+    """Channels of the finest level; each coarser one has twice as many, up to `widest`."""
+    widest: int = Field(128, ge=1, le=WIDEST)
+    """Largest number of channels of a level."""
+    blocks: int = Field(2, ge=1, le=DEEPEST)
+    """Residual blocks of each level, in the encoder and in the decoder."""
+    kernel: int = Field(3, ge=1, le=255)
+    """Side of the convolutions, odd."""
+    group_size: int = Field(16, ge=1, le=WIDEST)
+    """Channels of a group in group normalisation."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        levels = self.factor / self.patch
+        if self.factor % self.patch or levels != 2 ** (self.levels - 1):
+            raise ValueError(f"factor={self.factor} must be patch={self.patch} times a power of 2")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel={self.kernel} is even; take an odd one")
+        return self
+
+    @property
+    def levels(self) -> int:
+        """Number of levels; each is half as fine as the one before."""
+        return max(self.factor // self.patch, 1).bit_length()
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each level."""
+        return tuple(min(self.channels * 2**level, max(self.widest, self.channels)) for level in range(self.levels))
+
+
+class TowerConfig(BackboneConfig):
+    """Two encoders that map states, and texts, to vectors of one width."""
+
+    name: str = "tower"
+    """Which backbone."""
+    embedding: int = Field(64, ge=2, le=WIDEST)
+    """Numbers of a vector."""
+    patch: int = Field(2, ge=1, le=4096)
+    """Side of the patches that become channels before the first convolution."""
+    channels: int = Field(64, ge=1, le=WIDEST)
+    """Channels of the finest level; each coarser one has twice as many, up to `widest`."""
+    widest: int = Field(256, ge=1, le=WIDEST)
+    """Largest number of channels of a level."""
+    levels: int = Field(3, ge=1, le=MOST_LEVELS)
+    """Number of levels; each is half as fine as the one before."""
+    blocks: int = Field(1, ge=1, le=DEEPEST)
+    """Residual blocks of each level."""
+    kernel: int = Field(3, ge=1, le=255)
+    """Side of the convolutions, odd."""
+    group_size: int = Field(16, ge=1, le=WIDEST)
+    """Channels of a group in group normalisation."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of numbers dropped before the last layer of each encoder."""
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each level."""
+        return tuple(min(self.channels * 2**level, max(self.widest, self.channels)) for level in range(self.levels))
+
+
 class MoleculeNetConfig(BackboneConfig):
     """Keys that networks of molecules share."""
 

@@ -76,8 +76,12 @@ def group_norm(channels: int, config: UNetConfig, affine: bool = True, silu: boo
         affine: Whether the normalisation learns a gain and an offset for each channel.
         silu: Whether SiLU follows.
     """
-    groups = config.groups or math.gcd(channels, max(channels // config.group_size, 1))
-    return GroupNorm(groups, channels, affine, silu)
+    return GroupNorm(config.groups or groups_of(channels, config.group_size), channels, affine, silu)
+
+
+def groups_of(channels: int, size: int) -> int:
+    """Return a number of groups of about `size` channels that divides the channels."""
+    return math.gcd(channels, max(channels // size, 1))
 
 
 class Signals:

@@ -14,6 +14,7 @@ from polydiff.contract.sections import (
     CaptionConfig,
     Config,
     DataConfig,
+    EncodeConfig,
     LossConfig,
     Numbers,
     OptimConfig,
@@ -151,9 +152,19 @@ class AudioConfig(Config):
         channels=128, mult=(1, 1, 1), strides=(4, 2), blocks=1, attention=(1, 2), patch=16, ends=9
     )
     loss: LossConfig = LossConfig(times="log_snr_normal", times_options={"mean": 1.8, "std": 2.6})
+    encode: EncodeConfig = EncodeConfig(spectral=1.0)
     optim: OptimConfig = OptimConfig(lr=2e-3, warmup=50, decay="cosine")
     train: TrainConfig = TrainConfig(steps=4000, batch_size=16, ema=0.99, checkpoint_every=1000)
     sample: SampleConfig = SampleConfig(steps=24, sampler="dpmpp_2m_sde", guidance=1.25)
+
+    def following(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the network that suits `learn`; codes have a quarter of the numbers of a sound."""
+        if self.learn == "match":
+            return {"learn": {"backbone.patch": 16, "backbone.kernel": 5, "train.steps": 1500}}
+        if self.learn != "encode":
+            return {}
+        network = {"backbone.factor": 32, "backbone.patch": 8, "backbone.codes": 8, "backbone.channels": 128}
+        return {"learn": {**network, "backbone.widest": 256, "backbone.kernel": 5, "train.steps": 3000}}
 
     @model_validator(mode="after")
     def _mel_works(self) -> Self:

@@ -19,7 +19,14 @@ from polydiff.contract.sections import (
     SampleConfig,
     TrainConfig,
 )
-from polydiff.domains.image.network import QUICK, scenes_network, scenes_noise, scenes_training, suited_network
+from polydiff.domains.image.network import (
+    QUICK,
+    encoder_recipe,
+    scenes_network,
+    scenes_noise,
+    scenes_training,
+    suited_network,
+)
 
 AUGMENTED = {"cifar10": 0.12}
 """Preset -> `data.augment` of its recipe."""
@@ -122,6 +129,13 @@ class ImageConfig(Config):
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:
         """Return what suits the data, their size and the kind of network (`domains/image/network.py`)."""
+        if self.learn == "encode":
+            return {"learn": encoder_recipe(self.data.side)}
+        if self.learn == "match":
+            return {"learn": {"train.steps": 1500}}
+        if self.codec is not None:  # its network follows from the codes (`polydiff.stages.network`)
+            scenes = self.preset in QUICK and self.data.name == "shapes"
+            return {"data.name": scenes_training(max(self.data.things))} if scenes else {}
         return self._augmentation() | self._network()
 
     def _augmentation(self) -> dict[str, Mapping[str, Any]]:

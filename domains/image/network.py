@@ -152,6 +152,22 @@ def scenes_training(things: int) -> dict[str, Any]:
     }
 
 
+def encoder_recipe(side: int) -> dict[str, Any]:
+    """Return keys of an autoencoder (learn=encode) for images of this side: codes of about a sixth of the numbers.
+
+    Arguments:
+        side: Height and width in pixels.
+    """
+    factor = 4 if side >= 2 * SMALL else 2
+    return {
+        "backbone.factor": factor,
+        "backbone.patch": factor // 2,
+        "backbone.codes": 8 if factor == 4 else 2,
+        "train.batch_size": BATCH,
+        "train.steps": 2000,
+    }
+
+
 def scenes_network(network: BackboneConfig, side: int) -> dict[str, Any]:
     """Return the network of a kind, and its learning rate, for first tests on scenes; {} for one of another kind.
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from polydiff.contract.discover import build_domain
 from polydiff.contract.sections import Config
 from polydiff.machine.device import pick_precision
 from polydiff.machine.memory import Peak, size
+from polydiff.stages.open import open_domain
 from polydiff.support.errors import amount
 from polydiff.support.progress import announce, counted
 from polydiff.training.data import batches
@@ -32,7 +32,7 @@ def dry_run(config: Config, steps: int = STEPS) -> dict[str, Any]:
         Values by name, with the unit in the name. Memory of training is that of weights, their average, gradients,
         optimizer state and activations; peak memory includes libraries and data.
     """
-    domain = build_domain(config)
+    domain = open_domain(config)
     settings = config.train
     announce(f"Preparing a batch of {amount(settings.batch_size, 'example')}")
     first = batches(domain, settings.batch_size, config.seed, settings.condition_dropout, settings.like_sizes)(0)

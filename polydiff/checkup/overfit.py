@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections import Config
 from polydiff.core.process import Generates, TriesSampler
@@ -22,6 +21,7 @@ from polydiff.core.space import Batch, Euclidean, sqnorm
 from polydiff.core.streams import streams
 from polydiff.model.model import Model
 from polydiff.run.loss_by_level import Gathered, together
+from polydiff.stages.open import open_domain
 from polydiff.support.protocols import provides
 from polydiff.training.loop import Record, fit
 from polydiff.training.steps import begin
@@ -59,7 +59,7 @@ def overfit(config: Config, steps: int = STEPS, progress: Progress | None = None
         generated; "sampler": standard deviation of samples of data N(0, 1), None
         where the sampler needs a network of its own kind; "passed": whether all is as it should be.
     """
-    domain = build_domain(config)
+    domain = open_domain(config)
     batch = repeated_batch(domain, config.train.batch_size)
     training = begin(config.model_copy(update={"optim": config.optim.model_copy(update={"decay": "constant"})}), domain)
     records = fit(

@@ -14,11 +14,11 @@ from torch.nn import functional
 from torch.profiler import ProfilerActivity, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
-from polydiff.contract.discover import build_domain
 from polydiff.contract.sections import Config
 from polydiff.machine.device import pick_precision
 from polydiff.machine.memory import Peak, size
 from polydiff.machine.timing import fastest, waiter
+from polydiff.stages.open import open_domain
 from polydiff.support.errors import UserError, amount
 from polydiff.support.progress import announce
 from polydiff.training.loop import PHASES
@@ -52,7 +52,7 @@ def profile(config: Config, trace: Path | str | None = None, steps: int = STEPS)
         measured here in the network's precision.
     """
     path = check_trace(trace)
-    domain = build_domain(config)
+    domain = open_domain(config)
     training = begin(config, domain)
     device = next(training.module.parameters()).device
     precision = pick_precision(config.train.precision, device)

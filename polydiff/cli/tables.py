@@ -53,17 +53,14 @@ def emit(grid: Table) -> None:
 
 def evaluation_table(result: Mapping[str, Any]) -> None:
     """Print an evaluation: each metric of samples, baseline, real data and noise, then its meaning."""
-    calls = (
-        f"{amount(result['steps'], 'step')} ({amount(result['evaluations'], 'evaluation')})"
-        if result["evaluations"]
-        else "its own number of steps"
-    )
-    how = f"{result['sampler']}, {calls}, seed {result['seed']}"
+    what = result.get("what", "samples")
     real = f", {amount(result['n_data'], 'real example')}" if "n_data" in result else ""
-    print(f"{amount(result['n'], 'sample')}{real}, step {result['step']}, {result['weights']} weights, {how}")
+    made = f"{sampling_words(result)}, " if "sampler" in result else ""
+    weights = f"step {result['step']}, {result['weights']} weights"
+    print(f"{amount(result['n'], what.removesuffix('s'))}{real}, {weights}, {made}seed {result['seed']}")
     print(f"{versions_line(result)}\n")
     metrics = result["metrics"]
-    parts = {"value": "samples", "baseline": "baseline", "data": "real data", "noise": "noise"}
+    parts = {"value": what, "baseline": "baseline", "data": "real data", "noise": "noise"}
     if not result.get("baseline"):
         del parts["baseline"]
     counted = any("n" in row for row in metrics.values())
@@ -92,6 +89,14 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
         else []
     )
     table(("how to read", ""), [*((name, row["meaning"]) for name, row in metrics.items()), *legend])
+
+
+def sampling_words(result: Mapping[str, Any]) -> str:
+    """Return how the samples of an evaluation were drawn."""
+    if not result["evaluations"]:
+        return f"{result['sampler']}, its own number of steps"
+    calls = f"{amount(result['steps'], 'step')} ({amount(result['evaluations'], 'evaluation')})"
+    return f"{result['sampler']}, {calls}"
 
 
 def comparison_table(facts: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]]) -> None:

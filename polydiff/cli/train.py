@@ -241,7 +241,7 @@ def train_and_finish(path: Path, progress: TrainingProgress, work: Callable[[Tra
 
 def evaluate_and_report(path: Path, evaluated: int) -> None:
     """Evaluate a trained run, write its report, and print the next commands."""
-    from polydiff.core.process import Generates
+    from polydiff.core.process import Embeds, Generates, Reconstructs
     from polydiff.judging.evaluate import evaluate, write_evaluation
     from polydiff.model.model import Model
     from polydiff.report.closer import draw_views
@@ -250,8 +250,11 @@ def evaluate_and_report(path: Path, evaluated: int) -> None:
 
     model = Model.load(path)
     generates = provides(model.process, Generates)
-    if evaluated > 0 and generates:
-        log(f"Evaluating {amount(evaluated, 'sample')}")
+    reconstructs = provides(model.process, Reconstructs)
+    embeds = provides(model.process, Embeds)
+    what = "sample" if generates else "reconstruction" if reconstructs else "held-out pair" if embeds else ""
+    if evaluated > 0 and what:
+        log(f"Evaluating {amount(evaluated, what)}")
         result = evaluate(model, evaluated)
         write_evaluation(path, result)
         evaluation_table(result)
@@ -263,6 +266,8 @@ def evaluate_and_report(path: Path, evaluated: int) -> None:
     print(f"\nRun:     {path}\nReport:  {report}\n\nNext:")
     if generates:
         print(f"  polydiff sample {run} -n 16\n  polydiff eval {run} -n 1000")
+    if reconstructs:
+        print(f"  polydiff train --domain {model.config.domain} codec={run}\n  polydiff eval {run} -n 1000")
     print(f"  polydiff resume {run} train.steps=N")
 
 

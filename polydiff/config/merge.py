@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError, create_model
 
 from polydiff.config.keys import ARGUMENTS, CommandLineValue, explain, leaves
 from polydiff.config.layers import Layer, assignments, last
-from polydiff.config.objective_defaults import with_objective_defaults
+from polydiff.config.objective_defaults import with_chosen_defaults
 from polydiff.contract.backbone import backbone_config_class, load_backbone_spec
 from polydiff.contract.discover import domain_config_class, load_domain_spec
 from polydiff.contract.domain import DomainSpec
@@ -81,7 +81,7 @@ def resolve(
     name = str(last(user, "preset") or next(iter(spec.presets)))
     if name not in spec.presets:
         raise unknown(f"preset of {spec.name}", name, spec.presets)
-    layers = with_objective_defaults([Layer("default", {"preset": name}), *user])
+    layers = with_chosen_defaults([Layer("default", {"preset": name}), *user])
     return with_following(merge(spec, Layer(f"preset {name}", spec.presets[name]), layers))
 
 

@@ -1,13 +1,13 @@
-"""Defaults that an objective brings with it: a layer just below the source that chooses the objective.
+"""Defaults that an objective, or a value of `learn`, brings with it: a layer just below the source that chooses it.
 
-An objective lists them as `suits` (`polydiff.core.objective.Objective`). Values from the same source or a later one
-override them.
+An objective lists them as `suits` (`polydiff.core.objective.Objective`), and so does what `learn` names
+(`polydiff.core.process.LEARNERS`). Values from the same source or a later one override them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from polydiff.config.layers import Layer, last, without_keys
 from polydiff.contract.sections import OPTIONS_OF, LossConfig
@@ -23,24 +23,64 @@ def objective_defaults(objective: str) -> Mapping[str, Any]:
     return getattr(OBJECTIVES[objective], "suits", {}) if objective in OBJECTIVES else {}
 
 
-def with_objective_defaults(layers: Sequence[Layer]) -> list[Layer]:
-    """Return the layers with the defaults of the objective inserted before the last layer that chooses one.
+def learner_defaults(learn: str) -> Mapping[str, Any]:
+    """Return the defaults of a value of `learn`, as dotted key -> value; {} for denoise and for an unknown one."""
+    if learn == DENOISE:
+        return {}
+    from polydiff.config.processes import register_built_in
+    from polydiff.core.process import LEARNERS
 
-    If that layer changes the objective of an earlier one, such as a run's config.resolved.yaml, the defaults of the old
-    objective are removed from the earlier layers.
+    register_built_in()
+    return getattr(LEARNERS[learn], "suits", {}) if learn in LEARNERS else {}
+
+
+class Choice(NamedTuple):
+    """A key whose value brings defaults with it.
+
+    Attributes:
+        key: Dotted key.
+        usual: Its value if no layer sets it.
+        defaults: Value -> dotted keys and their defaults.
     """
-    choosing = [i for i, layer in enumerate(layers) if get_dotted(layer.values, "loss.objective") is not None]
+
+    key: str
+    usual: str
+    defaults: Callable[[str], Mapping[str, Any]]
+
+
+DENOISE = "denoise"
+CHOICES = (
+    Choice("loss.objective", LossConfig().objective, objective_defaults),
+    Choice("learn", DENOISE, learner_defaults),
+)
+
+
+def with_chosen_defaults(layers: Sequence[Layer]) -> list[Layer]:
+    """Return the layers with the defaults of each choice (`CHOICES`) inserted before the last layer that makes it.
+
+    If that layer changes the choice of an earlier one, such as a run's config.resolved.yaml, the defaults of the old
+    choice are removed from the earlier layers.
+    """
+    found = list(layers)
+    for choice in CHOICES:
+        found = with_defaults_of(choice, found)
+    return found
+
+
+def with_defaults_of(choice: Choice, layers: Sequence[Layer]) -> list[Layer]:
+    """Return the layers with the defaults of one choice inserted."""
+    choosing = [i for i, layer in enumerate(layers) if get_dotted(layer.values, choice.key) is not None]
     if not choosing:
         return list(layers)
     before, rest = list(layers[: choosing[-1]]), layers[choosing[-1] :]
-    objective, old = (str(last(part, "loss.objective") or LossConfig().objective) for part in (rest[:1], before))
-    if old != objective:
-        before = [layer._replace(values=without_objective_defaults(layer.values, old)) for layer in before]
-    return [*before, Layer(f"objective {objective}", objective_defaults(objective)), *rest]
+    value, old = (str(last(part, choice.key) or choice.usual) for part in (rest[:1], before))
+    if old != value:
+        before = [layer._replace(values=without_defaults(layer.values, choice.defaults(old))) for layer in before]
+    return [*before, Layer(f"{choice.key.rpartition('.')[2]} {value}", choice.defaults(value)), *rest]
 
 
-def without_objective_defaults(values: Mapping[str, Any], objective: str) -> dict[str, Any]:
-    """Return the values of a layer without those equal to an objective's defaults, and without the options of these."""
-    removed = [key for key, value in objective_defaults(objective).items() if get_dotted(values, key) == value]
+def without_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a layer without those equal to these defaults, and without the options of these."""
+    removed = [key for key, value in defaults.items() if get_dotted(values, key) == value]
     removed += [OPTIONS_OF[key] for key in removed if key in OPTIONS_OF]
     return without_keys(values, removed)

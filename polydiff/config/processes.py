@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from polydiff.core.process import PROCESS_KEYS, PROCESSES, NamesKeys, Process
+from polydiff.core.process import LEARNERS, PROCESS_KEYS, PROCESSES, NamesKeys, Process, written
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
 
@@ -17,14 +17,22 @@ if TYPE_CHECKING:
     from polydiff.contract.sections import Config
 
 
+def register_built_in() -> None:
+    """Register the built-in process and the built-in values of `learn`."""
+    import polydiff.encode.process
+    import polydiff.gaussian.process.process
+    import polydiff.match.process  # noqa: F401 - they register themselves
+
+
 def process_of(config: Config) -> Process:
-    """Return the process that a configuration names.
+    """Return the process that a configuration names: that of `learn`, or with learn=denoise that of `process`.
 
     Raises:
         UserError: No process is registered under the value of `process`, or what is registered is no process.
     """
-    import polydiff.gaussian.process.process  # noqa: F401 - registers the built-in process
-
+    register_built_in()
+    if config.learn != "denoise":
+        return LEARNERS[config.learn]
     process = PROCESSES[config.process]
     if isinstance(process, type) or not provides(process, Process):
         found = f"the class {process.__name__}" if isinstance(process, type) else f"a {type(process).__name__}"
@@ -55,9 +63,9 @@ def check_used(process: Process, keys: Iterable[str]) -> None:
         return
     names = ", ".join(sorted(ignored))
     if provides(process, NamesKeys):
-        raise UserError(f"process={process.name} does not use {names}. Leave it out.")
+        raise UserError(f"{written(process)} does not use {names}. Leave it out.")
     warnings.warn(
-        f"process={process.name} may ignore {names}: it does not say which keys it reads (attribute `keys`).",
+        f"{written(process)} may ignore {names}: it does not say which keys it reads (attribute `keys`).",
         stacklevel=2,
     )
 

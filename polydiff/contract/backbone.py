@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from polydiff.contract.discover import load, load_spec, require
+from polydiff.contract.discover import discover, load, load_spec, require
 from polydiff.contract.domain import API
 from polydiff.support.errors import UserError
 
@@ -33,6 +33,7 @@ class BackboneSpec:
         config: "module:Class" of its configuration, a `contract.sections.BackboneConfig` that imports no torch.
         factory: "module:Class" of the network, called as factory(config, channels=, dims=, conditions=).
         dims: Kinds of data that it accepts, as `build_backbone` counts them; (): any.
+        role: "denoiser"; "codec" for a network that `learn=encode` trains; "tower" for one of `learn=match`.
         requires: Modules that it needs beyond polydiff's own dependencies.
         install: Command that installs missing modules.
         examine: "module:function" that returns `polydiff.contract.discover.Finding`s for `polydiff doctor`; "": none.
@@ -46,6 +47,7 @@ class BackboneSpec:
     config: str
     factory: str
     dims: Sequence[int] = ()
+    role: str = "denoiser"
     requires: Sequence[str] = ()
     install: str = ""
     examine: str = ""
@@ -55,6 +57,21 @@ class BackboneSpec:
 def load_backbone_spec(name: str) -> BackboneSpec:
     """Return the spec of a backbone."""
     return load_spec(BackboneSpec, name)
+
+
+def check_role(name: str, role: str, purpose: str) -> None:
+    """Raise UserError unless a backbone has a role.
+
+    Arguments:
+        name: The backbone's name.
+        role: "denoiser", "codec" or "tower".
+        purpose: What needs the role, such as "learn=encode".
+    """
+    found = load_backbone_spec(name).role
+    if found != role:
+        others = [plugin.name for plugin in discover(BackboneSpec) if plugin.spec and plugin.spec.role == role]
+        advice = f"Take {' or '.join(others)}."
+        raise UserError(f"backbone.name={name}: this network is a {found}, and {purpose} needs a {role}. {advice}")
 
 
 def backbone_config_class(spec: BackboneSpec) -> type[BackboneConfig]:

@@ -173,6 +173,7 @@ LIST = ("a list of texts", is_words)
 FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "name": TEXT,
     "summary": TEXT,
+    "role": ("denoiser, codec or tower", lambda value: value in ("denoiser", "codec", "tower")),
     "install": TEXT,
     "examine": TEXT,
     "config": NAMED,

@@ -178,6 +178,23 @@ class OptimConfig(Section):
     """Largest norm of the gradient; a larger gradient is scaled down to it."""
 
 
+class EncodeConfig(Section):
+    """The loss of an autoencoder (learn=encode)."""
+
+    kl: float = Field(1e-3, ge=0, le=1e6)
+    """Weight of the divergence of codes from standard normal ones, per number of a code."""
+    bits: float | None = Field(None, gt=0, le=64)
+    """Rate that codes are drawn towards, in bits per number of a code; replaces the weight `kl`. null: none."""
+    norm: Literal["l1", "l2"] = "l1"
+    """Norm of the error, per number of a state."""
+    spectral: float = Field(0.0, ge=0, le=1e6)
+    """Weight of the distance of spectra at several resolutions; for waveforms."""
+    noise: float = Field(0.1, ge=0, le=10)
+    """Largest noise on codes in training, as a multiple of their spread, which the decoder learns to withstand."""
+    shrink: float = Field(0.0, ge=0, le=1e6)
+    """Weight of scale equivariance: a code of half the sides should decode to the state of half the sides."""
+
+
 class LossConfig(Section):
     """The loss: objective, norm, weighting and distribution of noise levels."""
 
@@ -301,6 +318,11 @@ class Config(Section):
     """Random seed of the run."""
     device: str = "auto"
     """Device: cpu, cuda, cuda:1, ...; auto: a GPU if there is one."""
+    learn: str = "denoise"
+    """What the run learns: denoise, to generate; encode, to map examples to few numbers and back; match, to compare
+    examples with texts."""
+    codec: RunPath | None = None
+    """Run with learn=encode, in whose codes the diffusion works; null: in the states of the domain."""
     process: str = "gaussian"
     """Kind of diffusion: gaussian."""
     schedule: str = "edm"
@@ -312,6 +334,7 @@ class Config(Section):
     data: DataConfig
     backbone: BackboneConfig
     loss: LossConfig = LossConfig()
+    encode: EncodeConfig = EncodeConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     sample: SampleConfig = SampleConfig()

@@ -6,8 +6,9 @@ plans the sampling once a request (`Generates.plan`), and runs this plan once a 
 (R, ...) or a mapping of parts, as the process and its spaces agree.
 
 Optional abilities have protocols of their own: `Generates`, `Varies`, `Inpaints`, `Solves`, `Interpolates`,
-`TriesSampler` and `polydiff.core.likelihood.Bounds`; a plan may be able to show its way (`Traces`). To add a process,
-write an object with the methods of `Process` and of the abilities that it has, and register it in `PROCESSES`.
+`TriesSampler`, `Reconstructs`, `Embeds` and `polydiff.core.likelihood.Bounds`; a plan may be able to show its way
+(`Traces`). To add a process, write an object with the methods of `Process` and of the abilities that it has, and
+register it in `PROCESSES`.
 
 Symbols: B number of samples, R rows of a state (`polydiff.core.space`).
 """
@@ -178,6 +179,16 @@ PROCESSES: Registry[Process] = Registry("process")
 """Name -> process. `polydiff.config.processes.process_of` registers the built-in processes, then looks a name up."""
 
 
+LEARNERS: Registry[Process] = Registry("value of learn")
+"""Value of the key `learn`, besides denoise -> how a run trains what is no diffusion, such as an autoencoder."""
+
+
+def written(process: Process) -> str:
+    """Return how a configuration names a process, such as "process=gaussian" or "learn=encode"."""
+    learned = process.name in LEARNERS.loaded() and LEARNERS[process.name] is process
+    return f"{'learn' if learned else 'process'}={process.name}"
+
+
 PROCESS_KEYS = (
     *("schedule", "schedule_options", "target", "loss"),
     *(f"sample.{name}" for name in ("sampler", "options", "spacing", "spacing_options", "guidance")),
@@ -295,6 +306,37 @@ class Interpolates(Protocol):
         """
 
 
+class Reconstructs(Protocol):
+    """A process that trains an autoencoder."""
+
+    def reconstruct(self, model: Trained, batch: Batch, error: float, generators: Sequence[torch.Generator]) -> State:
+        """Return the states (R, ...) that clean states become by being encoded and decoded.
+
+        Arguments:
+            model: The autoencoder.
+            batch: Clean states.
+            error: Standard deviation of the noise that is added to codes, as a multiple of the spread of each channel
+                in the batch; 0: none.
+            generators: B random streams of that noise.
+        """
+
+    def rate(self, model: Trained, batch: Batch) -> tuple[Tensor, float]:
+        """Return the rate of the codes in nats a number, (B,), and how many times fewer numbers a code has."""
+
+
+class Embeds(Protocol):
+    """A process that trains encoders of examples and of their texts to vectors that can be compared."""
+
+    def embed(self, model: Trained, x: State, cond: Condition) -> tuple[Tensor, Tensor]:
+        """Return unit vectors of clean states and of their texts, (B, E) each.
+
+        Arguments:
+            model: The encoders.
+            x: Clean states (B, ...).
+            cond: Conditions of the states; texts are read, others are ignored.
+        """
+
+
 class TriesSampler(Protocol):
     """A process that can test a sampler on data for which the exact denoiser is known."""
 
@@ -319,4 +361,4 @@ def generating(process: Process) -> Generates:
 
 def lacks(process: Process, what: str) -> UserError:
     """Return the error for an ability that a process does not have; `what` is a verb phrase such as "inpaint"."""
-    return UserError(f"process={process.name}: this process cannot {what}.")
+    return UserError(f"{written(process)}: this process cannot {what}.")

@@ -14,6 +14,9 @@ from torch import Tensor
 from polydiff.contract.abilities import HasConfusions, HasMeasures, HasPrompts
 from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.sections import SampleConfig
+from polydiff.core.process import Embeds, Reconstructs, written
+from polydiff.judging.reconstructions import judge_codec
+from polydiff.judging.retrieval import judge_pair
 from polydiff.machine.environment import environment
 from polydiff.metrics.features import Extractor
 from polydiff.metrics.frechet import frechet_distance
@@ -29,7 +32,7 @@ from polydiff.model.request import Request
 from polydiff.model.restore import Paired, has_restoration, paired
 from polydiff.model.sample_section import GUIDED
 from polydiff.run.folder import Run
-from polydiff.support.errors import check_whole
+from polydiff.support.errors import UserError, check_whole
 from polydiff.support.files import json_number, write_atomic
 from polydiff.support.progress import counted, showing
 from polydiff.support.protocols import provides
@@ -64,6 +67,15 @@ def evaluate(
         sampling: steps, sampler, guidance, batch_size, cond, as in `Model.sample`.
     """
     check_whole("n", n)
+    if provides(model.process, Reconstructs):
+        check_no_samples(model, features, sampling)
+        with showing(progress):
+            found = judge_codec(model, n, seed)
+        return as_json(model, n, seed, found.sets, found.rows, {"what": "reconstructions"})
+    if provides(model.process, Embeds):
+        check_no_samples(model, features, sampling)
+        rows, real = {"value": judge_pair(model, n)}, model.domain.examples("test", n)
+        return as_json(model, n, seed, {"value": real}, rows, {"what": "held-out pairs"})
     cond = sampling.pop("cond", None)
     request = Request.of(model, sampling, cond)
     with showing(progress):
@@ -71,22 +83,55 @@ def evaluate(
         rows = judge(model.domain, sets, distances, features, min(map(len, sets.values())))
         further = further_prompts(request, n, seed, cond)
         rows = {row: {**found, **further.get(row, {})} for row, found in rows.items()}
+    facts = {
+        **({"baseline": baseline} if baseline else {}),
+        "cond": dict(cond or {}),
+        **sampling_facts(request),
+        **({} if features is None else {"features": features.name}),
+    }
+    return as_json(model, n, seed, sets, rows, facts)
+
+
+def as_json(
+    model: Model,
+    n: int,
+    seed: int,
+    sets: Mapping[str, Samples],
+    rows: Mapping[str, Mapping[str, Metric]],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return an evaluation as JSON.
+
+    Arguments:
+        model: What is judged.
+        n: Number of examples that was requested.
+        seed: Random seed.
+        sets: Examples by the name of their column.
+        rows: Their metrics by name.
+        facts: How they were made.
+    """
     return {
         "domain": model.config.domain,
         "step": model.step,
         "weights": model.weights,
         "n": len(sets["value"]),
         "n_data": min(n, model.domain.size("test")),
-        **({"baseline": baseline} if baseline else {}),
         "seed": seed,
-        "cond": dict(cond or {}),
-        **sampling_facts(request),
-        **({} if features is None else {"features": features.name}),
+        **facts,
         "environment": environment(str(model.device)),
         "metrics": {name: table_row(name, rows) for name in rows["value"]},
-        "confusions": confusions(model.domain, sets),
-        **measures(model.domain, sets),
+        **({"confusions": confusions(model.domain, sets), **measures(model.domain, sets)} if "data" in sets else {}),
     }
+
+
+def check_no_samples(model: Model, features: Extractor | None, sampling: Mapping[str, Any]) -> None:
+    """Raise UserError if an option of samples is set for a run that draws none."""
+    names = [name for name, value in sampling.items() if value not in (None, {})]
+    names += [] if features is None else ["features"]
+    if names:
+        raise UserError(
+            f"{names[0]} applies to samples, and a run with {written(model.process)} is evaluated on held-out examples."
+        )
 
 
 def to_judge(request: Request, n: int, seed: int, cond: Mapping[str, Any] | None) -> Paired:

@@ -12,7 +12,6 @@ from torch import nn
 
 from polydiff.config.processes import build_denoiser
 from polydiff.config.saved import config_of_state
-from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections import Config
 from polydiff.core.streams import streams
@@ -23,6 +22,7 @@ from polydiff.run.checkpoint import Checkpoint, load_weights, open_checkpoint
 from polydiff.run.folder import run_of
 from polydiff.run.parents import Records, located
 from polydiff.run.snapshots import average
+from polydiff.stages.open import open_domain
 from polydiff.support.errors import UserError, one_line
 
 
@@ -58,8 +58,9 @@ def assemble(path: Path | str, weights: str = "ema", device: str | None = None, 
         raise UserError(f"ema={ema:g} should be the width of an average, between 0 and {WIDEST:.3f}.")
     checkpoint = open_checkpoint(path)
     parents = checkpoint.state.get("parents", {})
-    config = located(config_of_state(checkpoint.state, str(path)), parents, run_of(Path(path)).path)
-    domain = restored_domain(config, checkpoint, path)
+    run = run_of(Path(path)).path
+    config = located(config_of_state(checkpoint.state, str(path)), parents, run)
+    domain = restored_domain(config, checkpoint, path, run)
     place = pick_device(device or (config.device if config.device == "cpu" else "auto"))
     with bounded(checkpoint.ema, str(path)):
         denoiser = build_denoiser(config, domain, place)
@@ -70,13 +71,14 @@ def assemble(path: Path | str, weights: str = "ema", device: str | None = None, 
     return Parts(config, domain, denoiser.eval(), checkpoint.step, weights, place, parents)
 
 
-def restored_domain(config: Config, checkpoint: Checkpoint, source: Path | str) -> Domain:
+def restored_domain(config: Config, checkpoint: Checkpoint, source: Path | str, run: Path | None) -> Domain:
     """Return the domain of a checkpoint, with its statistics.
 
     Arguments:
         config: Configuration of the checkpoint.
         checkpoint: The checkpoint.
         source: Its path, for messages.
+        run: Folder of its run, with copies of the runs that it needs; None: those are read where they are.
 
     Raises:
         UserError: The statistics are not those of this domain.
@@ -85,7 +87,7 @@ def restored_domain(config: Config, checkpoint: Checkpoint, source: Path | str) 
     try:
         check_scales(statistics)
         with bounded(checkpoint.ema, str(source)):
-            domain = build_domain(config, statistics=statistics)
+            domain = open_domain(config, statistics, run)
             try_statistics(domain, statistics)
             return domain
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Edit existing examples with a trained model: variations, inpainting, interpolation.
+"""Edit existing examples with a trained model: variations, inpainting, interpolation, reconstruction.
 
 Examples come as clean states with the space that they live in and their conditions, as `Domain.batch` gives them, or
 as `read` reads them from files:
@@ -24,14 +24,18 @@ from polydiff.contract.tasks import known
 from polydiff.core.condition_batch import withhold
 from polydiff.core.conditions import KNOWN, Condition
 from polydiff.core.entry import check_batch
-from polydiff.core.process import Draw, Inpaints, Interpolates, Known, Varies, lacks
+from polydiff.core.process import Draw, Inpaints, Interpolates, Known, Reconstructs, Varies, lacks
 from polydiff.core.space import Batch, Matches, check_mask, state_to
+from polydiff.core.streams import streams
 from polydiff.model.model import Model
 from polydiff.model.origin import drawn
 from polydiff.model.request import Request
 from polydiff.model.restore import to_samples
 from polydiff.support.errors import UserError, as_paths, attempt, check_whole
 from polydiff.support.protocols import provides
+
+AT_ONCE = 64
+"""Held-out examples in a batch."""
 
 
 def read(model: Model, paths: Sequence[Path | str] | Path | str) -> Batch:
@@ -202,6 +206,33 @@ def requested(
     named = model.conditions(cond, seed, indices) if cond else {}
     own = withhold(given.cond, (given.cond or {}).keys())
     return {**own, **{name: named[name] for name in cond or {}}} or None
+
+
+def reconstruct(model: Model, given: Batch, *, error: float = 0.0, seed: int = 0, first: int = 0) -> Samples:
+    """Return examples after an autoencoder (learn=encode) encoded and decoded them.
+
+    Arguments:
+        model: The autoencoder.
+        given: Clean states.
+        error: Standard deviation of noise on the codes, as a multiple of their spread; 0: none.
+        seed: Random seed of this noise.
+        first: Number of the first example; its noise is a function of the seed and this number.
+    """
+    check_batch(given, name="given")
+    process = model.process
+    if not provides(process, Reconstructs):
+        raise lacks(process, "reconstruct examples")
+    numbers = range(first, first + given.space.batch)
+    x = process.reconstruct(model, given, error, streams(seed, "error", numbers))
+    return to_samples(model, x, given, given.cond)
+
+
+def held_out(model: Model, n: int) -> list[Batch]:
+    """Return up to n held-out examples as clean states, evenly spread, in batches of `AT_ONCE`."""
+    size = model.domain.size("test")
+    n = min(n, size)
+    parts = [[i * size // n for i in range(first, min(first + AT_ONCE, n))] for first in range(0, n, AT_ONCE)]
+    return [model.domain.batch("test", part, streams(0, "augment", part)) for part in parts]
 
 
 def conditions(

@@ -4,6 +4,7 @@ runs/audio-001/
   config.input.yaml      what the user set
   config.resolved.yaml   every value, with where it came from
   checkpoints/           step-00002000/ ...
+  parts/                 copies of the runs that it needs, such as codec/ (`polydiff.stages.parts`)
   averages/              step-00002000/ ...: power-function averages (`run.snapshots`), if the run keeps them
   goal.json              the last step, if the run was resumed to train longer (`run.goal`)
   after.json             the number of samples to evaluate after training (`run.goal`)

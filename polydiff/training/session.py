@@ -14,13 +14,15 @@ from polydiff.config.processes import process_of
 from polydiff.config.saved import plugins_of, resolved_text
 from polydiff.contract.abilities import quarantine_of
 from polydiff.contract.data.quarantine import keep
-from polydiff.contract.domain import Domain
+from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.sections import Config
-from polydiff.core.process import Generates
+from polydiff.core.process import Generates, Reconstructs
 from polydiff.gallery.sets import write_samples
 from polydiff.machine.environment import environment
+from polydiff.model.edit import held_out, reconstruct
 from polydiff.model.model import Model
 from polydiff.model.prompted import SHOWN, shown_request
+from polydiff.model.restore import to_samples
 from polydiff.run.checkpoint import Checkpoint, prune
 from polydiff.run.folder import Run, steps_saved
 from polydiff.run.goal import write_evaluated_after
@@ -77,6 +79,11 @@ class Session:
     def generates(self) -> bool:
         """Whether the process generates samples; without it, a run has neither samples nor an evaluation."""
         return provides(process_of(self.config), Generates)
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether the run trains an autoencoder, whose reconstructions of the real examples are shown."""
+        return provides(process_of(self.config), Reconstructs)
 
     def checkpoint(self) -> Path:
         """Write a checkpoint, delete those beyond `train.keep`, and return its folder."""
@@ -137,19 +144,29 @@ class Session:
             train.steps, train.batch_size, every, SHOWN, self.model.request().evaluations() if ahead else None
         )
 
+    def real(self) -> Samples:
+        """Return the real examples beside which samples, or reconstructions of them, are shown."""
+        if not self.reconstructs:
+            return self.domain.examples("test", SHOWN)
+        batch = held_out(self.model, SHOWN)[0]
+        return to_samples(self.model, batch.x, batch, batch.cond)
+
     def show(self) -> None:
-        """Save a set of samples. Each set has the same seed, so that sets can be compared.
+        """Save a set of samples, or of reconstructions. Each set has the same seed, so that sets can be compared.
 
         Where the domain judges samples under the conditions of held-out examples, they are those of the real examples
         in the folder `samples/real`.
         """
-        if not self.generates:
+        model, facts = self.model, {"step": self.training.step, "seed": self.config.seed}
+        if self.reconstructs:
+            samples = reconstruct(model, held_out(model, SHOWN)[0])
+        elif self.generates:
+            with showing(None):
+                request, n = shown_request(model.request())
+                samples = request.joined(range(n), self.config.seed)
+            facts |= self.config.sample.model_dump(mode="json")
+        else:
             return
-        model = self.model
-        with showing(None):
-            request, n = shown_request(model.request())
-            samples = request.joined(range(n), self.config.seed)
-        facts = {"step": model.step, "seed": self.config.seed, **self.config.sample.model_dump(mode="json")}
         write_samples(self.run.samples(model.step), self.domain, samples, facts)
 
 

@@ -12,13 +12,11 @@ from polydiff.config.data_defaults import suited_in_words, with_data_defaults
 from polydiff.config.merge import Settings, resolve
 from polydiff.config.saved import config_of_state, resolved_text
 from polydiff.contract.data.identity import identity_of
-from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections import Config
 from polydiff.gallery.sets import write_samples
 from polydiff.machine import contention
 from polydiff.model.assemble import restored_domain
-from polydiff.model.prompted import SHOWN
 from polydiff.run.bounds import bounded
 from polydiff.run.checkpoint import Checkpoint, check_fit, latest, load_weights
 from polydiff.run.folder import Run
@@ -26,6 +24,7 @@ from polydiff.run.goal import planned_steps, write_goal
 from polydiff.run.parents import located, open_parents, renewed
 from polydiff.run.reading import damaged
 from polydiff.run.snapshots import drop_snapshots
+from polydiff.stages.open import copy_parts, open_domain
 from polydiff.support.errors import UserError
 from polydiff.support.files import write_atomic
 from polydiff.support.progress import announce
@@ -61,7 +60,8 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         run.sweep()
         parents = open_parents(config)
         source = initial_checkpoint(config, parents.get("train.init"))
-        domain = restored_domain(config, source, f"train.init={config.train.init}") if source else build_domain(config)
+        init = f"train.init={config.train.init}"
+        domain = restored_domain(config, source, init, None) if source else open_domain(config)
         order_of(domain, config.train.batch_size, config.seed, config.train.like_sizes)  # raises if it cannot be used
         settings = with_data_defaults(settings, domain)
         if text := suited_in_words(settings):
@@ -77,9 +77,10 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         drop_snapshots(run.averages, 0)
         run.goal.unlink(missing_ok=True)
         run.after.unlink(missing_ok=True)
+        copy_parts(config, run.path)
         write_atomic(run.input, dump_yaml(settings.user_values, {}))
         write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
-        write_samples(run.samples("real"), domain, domain.examples("test", SHOWN), {"split": "test"})
+        write_samples(run.samples("real"), domain, session.real(), {"split": "test"})
         return finish(session, show)
 
 
@@ -139,7 +140,7 @@ def resume(
         wanted = planned_steps(run, checkpoint.step, saved.config.train.steps) if steps is None else steps
         settings = trained_to(saved, wanted, checkpoint.step)
         show = stack.enter_context(shown(progress, settings.config.train.steps))
-        domain = restored_domain(settings.config, checkpoint, run.path)
+        domain = restored_domain(settings.config, checkpoint, run.path, run.path)
         warn_of_versions(checkpoint.state)
         warn_of_edits(run, settings.config, checkpoint.state["config"])
         data = check_data(domain, checkpoint.state, settings.config, allow_changed_data)

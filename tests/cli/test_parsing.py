@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from polydiff.cli import VERBS, main
-from polydiff.cli.parsing import read_conditions, read_words
+from polydiff.cli.parsing import read_words
 from polydiff.support.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -97,9 +97,3 @@ def test_sizes_that_the_data_do_not_have_are_an_error_before_a_folder_is_written
     assert main(["train", "-d", "image", "train.like_sizes=4", "-o", "run"]) == 2
     assert "these data have none" in capsys.readouterr().err
     assert not (here / "run").exists()
-
-
-@pytest.mark.parametrize(("word", "example"), [("text=", 'text="a few words"'), ("pitch=", "pitch=C4")])
-def test_an_empty_condition_is_an_error_with_an_example_of_its_kind(word: str, example: str) -> None:
-    with pytest.raises(UserError, match=f"such as --cond {example}"):
-        read_conditions([word])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from polydiff.contract.backbone import check_role
 from polydiff.contract.names import check_chosen
 from polydiff.contract.sections import Config, SampleConfig
 from polydiff.core.registry import Registry
@@ -33,6 +34,7 @@ def check_names(config: Config) -> None:
         "loss.times": TIMES,
     }
     check_chosen(config.model_dump(), registries)
+    check_role(config.backbone.name, "denoiser", "learn=denoise")
     check_sampling(config, config.sample)
     check_abilities(config)
     try_options(config)

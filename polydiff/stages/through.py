@@ -1,0 +1,112 @@
+"""A domain seen through a learned codec: its states are codes, its examples stay what they are.
+
+Training, samplers, judges and reports use it as any other domain. What concerns examples (judges, files, pictures,
+conditions) is the domain's own; what concerns states goes through the codec. Abilities of the domain that concern its
+states, and that have no meaning for codes, are withheld.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from polydiff.contract.abilities import Reads
+from polydiff.contract.backbone import build_backbone
+from polydiff.contract.data.noise_range import suited_range
+from polydiff.contract.domain import Domain, conditions_of
+from polydiff.contract.sections import Config
+from polydiff.core.conditions import AUGMENT, Aligned, Condition
+from polydiff.core.space import Batch, Space, State
+from polydiff.stages.codec import CodeSpace, LearnedCodec, Scale, code_batch, measure
+from polydiff.stages.network import network_of_codes
+from polydiff.support.errors import UserError
+from polydiff.support.protocols import provides
+
+CODEC = "codec"
+"""Name of the scale of codes among a run's statistics."""
+
+
+class Through:
+    """A domain whose states are the codes of a codec.
+
+    Arguments:
+        config: The run's configuration.
+        domain: The domain, with the statistics that the codec was trained with.
+        codec: Encodes its states.
+        scale: Scale of the codes, from the statistics of a checkpoint; None: measured on training examples.
+    """
+
+    units = region = read_mask = measurement = grown = forget = read_degraded = sizes = inspect = None
+    """Abilities of the domain that concern its states (`polydiff.contract.abilities`)."""
+
+    def __init__(self, config: Config, domain: Domain, codec: LearnedCodec, scale: Scale | None = None) -> None:
+        self.config, self.__wrapped__, self.codec = config, domain, codec
+        kinds = conditions_of(domain)
+        if aligned := [name for name, kind in kinds.items() if isinstance(kind, Aligned)]:
+            raise UserError(f"{codec.name}: the condition {aligned[0]} is aligned with states, not with codes.")
+        codec.scale = scale or measure(domain, codec)
+        self.statistics: Mapping[str, Any] = {**domain.statistics, CODEC: codec.scale.as_json()}
+        if not provides(domain, Reads):
+            self.read = None  # type: ignore[assignment,method-assign] # the domain lacks the ability
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.__wrapped__, name)
+
+    def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
+        """Return the codes of examples of a split, each a draw of the posterior by the generator of its example."""
+        batch = self.__wrapped__.batch(split, indices, generators)
+        if AUGMENT in (batch.cond or {}):
+            raise UserError(
+                f"{self.codec.name}: a network of codes is not informed of augmentation. Set data.augment=0."
+            )
+        return code_batch(batch, self.codec, generators)
+
+    def blank(
+        self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]
+    ) -> tuple[Space, Condition | None]:
+        """Return the space of new codes and their conditions (`polydiff.contract.domain.Domain.blank`)."""
+        space, cond = self.__wrapped__.blank(generators, requested)
+        return self.codec.space(space), cond  # type: ignore[arg-type] # checked there
+
+    def read(self, paths: Sequence[Path]) -> Batch:
+        """Return the codes of the user's own files (`polydiff.contract.abilities.Reads`)."""
+        assert provides(self.__wrapped__, Reads)
+        return code_batch(self.__wrapped__.read(paths), self.codec, None)
+
+    def backbone(self) -> nn.Module:
+        """Build the network of codes."""
+        channels, *sizes = self.shape
+        return build_backbone(
+            self.config.backbone, channels=channels, dims=len(sizes), conditions=self.__wrapped__.conditions
+        )
+
+    def decode(self, x: State, space: Space) -> list[Any]:
+        """Return codes (B, K, ...) as examples of the domain."""
+        assert isinstance(space, CodeSpace)
+        assert space.states is not None
+        return self.__wrapped__.decode(self.codec.decode(x, space.states), space.states)
+
+    def suited(self, free: Collection[str]) -> Mapping[str, Any]:
+        """Return the network and the noise range that suit the codes (`polydiff.contract.abilities.SuitsData`).
+
+        The keys of the network belong together: none is returned if the user set one.
+        """
+        assert self.codec.scale is not None
+        network = network_of_codes(self.config.backbone.name, self.shape)
+        return {
+            **(network if network.keys() <= set(free) else {}),
+            **suited_range(self.config, self.codec.scale.principal, free),
+        }
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels and sizes of a code."""
+        space, _ = self.blank([torch.Generator()], {})
+        assert isinstance(space, CodeSpace)
+        return space.shape
