@@ -66,7 +66,8 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.config, self.plane = config, Plane(dims)
         folded = channels * math.prod(self.plane.sides(config.patch))
-        down, up = [self.plane.conv(folded, config.widths[0], config.kernel)], []
+        down: list[nn.Module] = [self.plane.conv(folded, config.widths[0], config.kernel)]
+        up: list[nn.Module] = []
         for level, width in enumerate(config.widths):
             finer = config.widths[max(level - 1, 0)]
             enter = [self.plane.conv(finer, width, config.kernel, 2)] if level else []

@@ -45,7 +45,8 @@ class Encoder(nn.Module):
         """Return the states (B, C, *sizes) of codes z (B, K, ...)."""
         with self.autocast(z.device):
             x = self.network.decode(z)  # type: ignore[operator] # a method of the backbone
-        return x.to(z.dtype)[(..., *(slice(size) for size in sizes))]
+        cropped: Tensor = x.to(z.dtype)[(..., *(slice(size) for size in sizes))]
+        return cropped
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the reconstructions of states through the means of their codes, of the shape of x."""

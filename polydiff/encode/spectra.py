@@ -29,7 +29,8 @@ def resolution(x: Tensor, y: Tensor, window: int) -> Tensor:
     floor = FLOOR * window**0.5
     convergence = (one - other).flatten(1).norm(dim=1) / one.flatten(1).norm(dim=1).clamp_min(floor)
     logs = (one.clamp_min(floor).log() - other.clamp_min(floor).log()).abs().flatten(1).mean(1)
-    return convergence + logs
+    found: Tensor = convergence + logs
+    return found
 
 
 def magnitudes(x: Tensor, window: int) -> Tensor:
@@ -37,4 +38,5 @@ def magnitudes(x: Tensor, window: int) -> Tensor:
     weights = torch.hann_window(window, device=x.device, dtype=x.dtype)
     found = torch.stft(x.flatten(0, 1), window, window // 4, window=weights, return_complex=True)
     squares = found.real.square() + found.imag.square()
-    return (squares + 1e-12).sqrt().unflatten(0, x.shape[:2])
+    roots: Tensor = (squares + 1e-12).sqrt().unflatten(0, x.shape[:2])
+    return roots

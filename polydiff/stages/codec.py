@@ -86,6 +86,7 @@ class LearnedCodec:
 
     def __init__(self, encoder: Encoder, name: str, scale: Scale | None = None) -> None:
         self.encoder, self.name, self.scale = encoder, name, scale
+        self.shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     @torch.no_grad()
     def encode(self, x: Tensor, generators: Sequence[torch.Generator] | None) -> Tensor:
@@ -121,7 +122,8 @@ class LearnedCodec:
     def shape_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of the code of a state of this shape, without batch axes."""
         if shape not in self.shapes:
-            self.shapes[shape] = tuple(self.encoder.encode(torch.zeros(1, *shape, device=self.device))[0].shape[1:])
+            code, _ = self.encoder.encode(torch.zeros(1, *shape, device=self.device))
+            self.shapes[shape] = tuple(code.shape[1:])
         return self.shapes[shape]
 
     @property
@@ -133,11 +135,6 @@ class LearnedCodec:
     def offset(numbers: Sequence[float], like: Tensor) -> Tensor:
         """Return one number for each channel, shaped to broadcast against codes (B, K, ...)."""
         return like.new_tensor(numbers).reshape(-1, *(1 for _ in like.shape[2:]))
-
-    @property
-    def shapes(self) -> dict[tuple[int, ...], tuple[int, ...]]:
-        """Shapes of states whose codes have a known shape."""
-        return self.__dict__.setdefault("_shapes", {})
 
 
 def measure(domain: Domain, codec: LearnedCodec) -> Scale:
