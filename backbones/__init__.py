@@ -28,7 +28,7 @@ AUTOENCODER = BackboneSpec(
     name="autoencoder",
     summary="Convolutional autoencoder with few numbers in the middle, for waveforms (1-D) and images (2-D).",
     config="polydiff.backbones.config:AutoencoderConfig",
-    factory="polydiff.backbones.autoencoder:Autoencoder",
+    factory="polydiff.backbones.encoders.autoencoder:Autoencoder",
     dims=(1, 2),
     role="codec",
 )
@@ -37,7 +37,7 @@ TOWER = BackboneSpec(
     name="tower",
     summary="Encoders of waveforms (1-D) or images (2-D), and of texts, to vectors of one width.",
     config="polydiff.backbones.config:TowerConfig",
-    factory="polydiff.backbones.tower:Tower",
+    factory="polydiff.backbones.encoders.tower:Tower",
     dims=(1, 2),
     role="tower",
 )

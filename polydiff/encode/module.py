@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class CodecBackbone(Protocol):
-    """What a backbone of role "codec" offers besides `nn.Module`; `polydiff.backbones.autoencoder` is one."""
+    """What a backbone of role "codec" offers besides `nn.Module`; `polydiff.backbones.encoders.autoencoder` is one."""
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of each number of the codes, (B, K, ...) each, of states x (B, C, ...)."""

@@ -20,7 +20,7 @@ COLDEST = 0.01
 
 
 class TowerBackbone(Protocol):
-    """What a backbone of role "tower" offers besides `nn.Module`; `polydiff.backbones.tower` is one."""
+    """What a backbone of role "tower" offers besides `nn.Module`; `polydiff.backbones.encoders.tower` is one."""
 
     def embed(self, x: Tensor) -> Tensor:
         """Return vectors (B, E) of states (B, C, ...)."""

@@ -32,6 +32,8 @@ from polydiff.support.files import new_folder, quoted, write_atomic
 from polydiff.support.replace import DRAFT, remove_drafts, remove_folder
 
 LOCK = ".lock"
+PARTS = "parts"
+"""Folder of the copies of other runs."""
 STEP = re.compile(r"step-(\d{8,})")
 """Name of the folder of a step: of a checkpoint, of a snapshot of averages, of a set of samples."""
 
@@ -98,7 +100,7 @@ class Run:
     def was_begun(self) -> bool:
         """Return whether the folder is empty or holds only what a run writes before config.resolved.yaml."""
         names = {path.name for path in self.path.iterdir()}
-        first = {name for name in names if name in (LOCK, self.input.name) or DRAFT.fullmatch(name)}
+        first = {name for name in names if name in (LOCK, PARTS, self.input.name) or DRAFT.fullmatch(name)}
         return names == first and (LOCK in names or not names)
 
     def sweep(self) -> None:
@@ -106,7 +108,7 @@ class Run:
         shared = (self.evaluation.name, self.report.name)  # other verbs write them, too, perhaps at this moment
         remove_drafts(self.path, lambda name: name not in shared)
         remove_drafts(self.path, lambda name: name in shared, older=60)
-        for folder in (self.checkpoints, self.averages, self.samples("."), self.samples("scripts")):
+        for folder in (self.checkpoints, self.averages, self.path / PARTS, self.samples("."), self.samples("scripts")):
             remove_drafts(folder)
 
     @contextmanager

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.run.checkpoint import Tensors, pack, read_tensors, write_files
+from polydiff.run.folder import PARTS
 from polydiff.run.parents import open_parent
 from polydiff.run.reading import EMA, KNOWN, STATE, read_manifest, read_state_file
-
-PARTS = "parts"
+from polydiff.support.replace import remove_folder
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Part:
     weights: Tensors
 
     def save(self, run: Path, key: str) -> None:
-        """Copy the part into the folder of a run, under the key that names it."""
+        """Copy the part into the folder of a new run, under the key that names it."""
         path = part_path(run, key)
-        if not path.is_dir():
-            write_files(path, {EMA: pack(self.weights), STATE: json.dumps(dict(self.state), indent=1).encode()})
+        remove_folder(path)  # a crash may have left it
+        write_files(path, {EMA: pack(self.weights), STATE: json.dumps(dict(self.state), indent=1).encode()})
 
 
 def open_part(key: str, path: Path, run: Path | None) -> Part:

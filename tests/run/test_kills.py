@@ -97,7 +97,7 @@ def killed_at_call(k: int) -> Callable[[Path], None]:
 def test_a_run_killed_before_its_first_checkpoint_is_begun_again_by_the_same_command(
     short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("polydiff.training.trainer.SHOWN", 1)
+    monkeypatch.setattr("polydiff.training.session.SHOWN", 1)
     for k in (*range(14), 20, 26):
         run = tmp_path / str(k) / "run"
         killed_at_call(k)(run)

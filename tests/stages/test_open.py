@@ -42,6 +42,15 @@ def test_a_codec_that_is_trained_further_changes_no_sample(tmp_path: Path) -> No
     assert torch.equal(examples(run), before)
 
 
+def test_a_folder_in_which_a_crash_left_a_copy_is_begun_again(tmp_path: Path) -> None:
+    codec = trained_codec("image", tmp_path / "ae")
+    run = tmp_path / "ldm"
+    shutil.copytree(trained_codec("image", tmp_path / "other", seed=1) / "checkpoints", run / "parts" / "codec")
+    (run / ".lock").touch()
+    again, whole = trained_on_codes("image", run, codec), trained_on_codes("image", tmp_path / "whole", codec)
+    assert torch.equal(examples(again), examples(whole))
+
+
 def test_a_damaged_copy_is_an_error(tmp_path: Path) -> None:
     run = trained_on_codes("image", tmp_path / "ldm", trained_codec("image", tmp_path / "ae"))
     path = run / "parts" / "codec" / "ema.safetensors"

@@ -226,7 +226,7 @@ def test_the_domain_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         built.append(config)
         return build_domain(config, statistics)
 
-    monkeypatch.setattr(trainer, "build_domain", counted)
+    monkeypatch.setattr(trainer, "open_domain", counted)
     tiny("image", tmp_path / "run", **{"train.minutes": 100.0, "train.steps": 2})
     assert len(built) == 1
 

@@ -24,7 +24,7 @@ from polydiff.domains.image.data.files import KINDS, SUFFIXES, read
 from polydiff.domains.image.data.folder import folder
 from polydiff.domains.image.data.inputs import read_images
 from polydiff.domains.image.data.source import digits
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, amount
 
 Pixels = NDArray[np.uint8]
 UPRIGHT: Pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -192,7 +192,7 @@ def test_new_files_move_no_other_to_the_other_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize("n", [0, 1])
 def test_a_folder_with_too_few_images_raises_an_error(n: int, tmp_path: Path) -> None:
     write_digits(tmp_path, n)
-    with pytest.raises(UserError, match=f"holds {n} images"):
+    with pytest.raises(UserError, match=f"holds {amount(n, 'image')}"):
         folder(settings(tmp_path))
 
 

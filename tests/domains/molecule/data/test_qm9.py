@@ -97,7 +97,7 @@ def test_a_tiny_folder_of_qm9(tmp_path: Path, n: int) -> None:
     folder = qm9_folder(tmp_path / "raw", [blocks(80)[60]] * n, [])
     library = read(folder)
     if n == 1:
-        with pytest.raises(UserError, match="Of 1 molecules, none can be held out"):
+        with pytest.raises(UserError, match="Of 1 molecule, none can be held out"):
             split(library, 0.2)
     else:
         assert min(len(part) for part in split(library, 0.2).values()) >= 1

@@ -159,7 +159,7 @@ def test_a_file_that_is_no_archive_is_an_error(content: bytes, tmp_path: Path) -
         ({"pictures_of": COLOUR}, "holds pictures_of, but no images"),
         ({"x": COLOUR, "y": np.arange(5)}, r"y is int64 \(5,\), not the class of each of 30 images"),
         ({"x": COLOUR, "y": np.eye(N)}, "not the class of each"),
-        ({"x": COLOUR[:1]}, "holds 1 images"),
+        ({"x": COLOUR[:1]}, "holds 1 image;"),
         ({}, "holds nothing, but no images"),
     ],
 )

@@ -13,9 +13,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from polydiff.backbones.autoencoder import Residual
 from polydiff.backbones.config import TowerConfig
 from polydiff.backbones.embed import TokenEmbedding, entering
+from polydiff.backbones.encoders.autoencoder import Residual
 from polydiff.backbones.kernels.norm import GroupNorm
 from polydiff.backbones.unet_layers import Plane, groups_of
 from polydiff.core.conditions import Condition, Conditions
