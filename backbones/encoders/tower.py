@@ -41,6 +41,7 @@ class Tower(nn.Module):
                 "learn=match compares examples with their texts, and these data have none. Name a column of texts in "
                 "data.captions or data.conditions."
             )
+        self.names = tuple(sequences)
         layers: list[nn.Module] = [
             self.plane.conv(channels * math.prod(self.plane.sides(config.patch)), config.widths[0], config.kernel)
         ]

@@ -163,8 +163,11 @@ class AudioConfig(Config):
             return {"learn": {"backbone.patch": 16, "backbone.kernel": 5, "train.steps": 1500}}
         if self.learn != "encode":
             return {}
-        network = {"backbone.factor": 32, "backbone.patch": 8, "backbone.codes": 8, "backbone.channels": 128}
-        return {"learn": {**network, "backbone.widest": 256, "backbone.kernel": 5, "train.steps": 3000}}
+        return {
+            "learn": {"backbone.factor": 32, "backbone.patch": 8, "train.steps": 3000},
+            "data.name": {"backbone.codes": 8},
+            "domain": {"backbone.channels": 128, "backbone.widest": 256, "backbone.kernel": 5},
+        }
 
     @model_validator(mode="after")
     def _mel_works(self) -> Self:

@@ -130,7 +130,7 @@ class ImageConfig(Config):
     def following(self) -> Mapping[str, Mapping[str, Any]]:
         """Return what suits the data, their size and the kind of network (`domains/image/network.py`)."""
         if self.learn == "encode":
-            return {"learn": encoder_recipe(self.data.side)}
+            return encoder_recipe(self.data.side)
         if self.learn == "match":
             return {"learn": {"train.steps": 1500}}
         if self.codec is not None:  # its network follows from the codes (`polydiff.stages.network`)

@@ -152,19 +152,17 @@ def scenes_training(things: int) -> dict[str, Any]:
     }
 
 
-def encoder_recipe(side: int) -> dict[str, Any]:
-    """Return keys of an autoencoder (learn=encode) for images of this side: codes of about a sixth of the numbers.
+def encoder_recipe(side: int) -> dict[str, dict[str, Any]]:
+    """Return what suits an autoencoder (learn=encode) for images of this side: codes of about a sixth of the numbers.
 
     Arguments:
         side: Height and width in pixels.
     """
     factor = 4 if side >= 2 * SMALL else 2
     return {
-        "backbone.factor": factor,
-        "backbone.patch": factor // 2,
-        "backbone.codes": 8 if factor == 4 else 2,
-        "train.batch_size": BATCH,
-        "train.steps": 2000,
+        "learn": {"backbone.factor": factor, "backbone.patch": factor // 2, "train.batch_size": BATCH},
+        "data.size": {"backbone.codes": 8 if factor == 4 else 2},
+        "domain": {"train.steps": 2000},
     }
 
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from polydiff.contract.sections import Config
 
 
+LEARNED = ("encode",)
+"""Sections of the configuration that only a value of `learn` other than denoise reads."""
+
+
 def register_built_in() -> None:
     """Register the built-in process and the built-in values of `learn`."""
     import polydiff.encode.process
@@ -55,6 +59,14 @@ def check_used(process: Process, keys: Iterable[str]) -> None:
     """
     from polydiff.gaussian.process.process import GaussianProcess
 
+    keys = list(keys)
+    if process.name in LEARNERS.loaded():
+        foreign = [key for key in keys if within(key, ("process", "train.compile", *LEARNED))]
+        foreign = [key for key in foreign if not within(key, process.keys if provides(process, NamesKeys) else ())]
+    else:
+        foreign = [key for key in keys if within(key, LEARNED)]
+    if foreign:
+        raise UserError(f"{learned_by(process)} does not use {', '.join(sorted(foreign))}. Leave it out.")
     if isinstance(process, GaussianProcess):
         return
     read = process.keys if provides(process, NamesKeys) else ()
@@ -68,6 +80,11 @@ def check_used(process: Process, keys: Iterable[str]) -> None:
         f"{written(process)} may ignore {names}: it does not say which keys it reads (attribute `keys`).",
         stacklevel=2,
     )
+
+
+def learned_by(process: Process) -> str:
+    """Return how a configuration says what a run learns, such as "learn=encode"."""
+    return written(process) if process.name in LEARNERS.loaded() else "learn=denoise"
 
 
 def within(key: str, names: Iterable[str]) -> bool:

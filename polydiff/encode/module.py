@@ -45,8 +45,7 @@ class Encoder(nn.Module):
         """Return the states (B, C, *sizes) of codes z (B, K, ...)."""
         with self.autocast(z.device):
             x = self.network.decode(z)  # type: ignore[operator] # a method of the backbone
-        cropped: Tensor = x.to(z.dtype)[(..., *(slice(size) for size in sizes))]
-        return cropped
+        return cropped(x.to(z.dtype), sizes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the reconstructions of states through the means of their codes, of the shape of x."""
@@ -55,6 +54,13 @@ class Encoder(nn.Module):
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """Return the context in which the network computes."""
         return torch.autocast(device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+
+def cropped(x: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Return the part (B, C, *sizes) at the beginning of each axis of tensors (B, C, ...)."""
+    for axis, size in enumerate(sizes):
+        x = x.narrow(2 + axis, 0, min(size, x.shape[2 + axis]))
+    return x
 
 
 def draw(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:

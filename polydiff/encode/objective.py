@@ -25,7 +25,7 @@ from torch.nn import functional
 from polydiff.contract.sections import EncodeConfig
 from polydiff.core.objective import Moment, Objective, Outcome
 from polydiff.core.space import Batch, normal
-from polydiff.encode.module import Encoder, draw
+from polydiff.encode.module import Encoder, cropped, draw
 from polydiff.encode.spectra import spectral_distance
 
 TOWARDS = 0.1
@@ -50,8 +50,9 @@ class Reconstruct(Objective[Encoder]):
         z = draw(mean, log_variance, normal(generators, mean.shape[1:], x.device))
         error = self.error(x, module.decode(self.disturbed(z, u, generators), x.shape[2:]))
         if config.shrink:
-            small = shrunk(x)
-            error = error + config.shrink * self.error(small, module.decode(shrunk(z), small.shape[2:]))
+            made = module.decode(shrunk(z), [size // 2 for size in x.shape[2:]])
+            small = cropped(shrunk(x), made.shape[2:])
+            error = error + config.shrink * self.error(small, made)
         return Outcome(error + self.rate_loss(nats(mean, log_variance)), None)
 
     def error(self, x: Tensor, made: Tensor) -> Tensor:

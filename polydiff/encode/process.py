@@ -14,9 +14,11 @@ import torch
 from polydiff.contract.backbone import check_role
 from polydiff.core.objective import Objective
 from polydiff.core.process import LEARNERS, Trained
-from polydiff.core.space import Batch, State, normal
+from polydiff.core.space import Batch, Euclidean, State, normal
+from polydiff.core.streams import streams
 from polydiff.encode.module import Encoder
 from polydiff.encode.objective import Reconstruct, channel_std, nats
+from polydiff.encode.spectra import WINDOWS
 from polydiff.machine.device import pick_precision
 from polydiff.support.errors import UserError
 
@@ -33,12 +35,14 @@ class Encoding:
     suits: ClassVar[Mapping[str, Any]] = {
         "backbone.name": "autoencoder",
         "optim.lr": 2e-3,
+        "optim.warmup": 50,
+        "optim.decay": "cosine",
         "train.condition_dropout": 0.0,
     }
 
     @property
     def keys(self) -> Collection[str]:
-        return ()
+        return ("encode",)
 
     def check(self, config: Config) -> None:
         check_role(config.backbone.name, "codec", "learn=encode")
@@ -52,6 +56,8 @@ class Encoding:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             network = domain.backbone()
+        if config.encode.spectral:
+            check_spectral(domain)
         return Encoder(network, pick_precision(config.train.precision, device)).to(device)
 
     def objective(self, config: Config) -> Objective[Any]:
@@ -71,6 +77,16 @@ class Encoding:
         x = batch.x.to(model.device)
         mean, log_variance = model.denoiser.encode(x)
         return nats(mean, log_variance).cpu(), x[0].numel() / mean[0].numel()
+
+
+def check_spectral(domain: Domain) -> None:
+    """Raise UserError unless states are waveforms (B, C, T) that are long enough for a spectrum."""
+    space, _ = domain.blank(streams(0, "blank", [0]), {})
+    shape = space.shape if isinstance(space, Euclidean) else ()
+    if len(shape) != 2 or shape[1] < WINDOWS[0]:
+        raise UserError(
+            f"encode.spectral compares spectra of waveforms of at least {WINDOWS[0]} samples. Set encode.spectral=0."
+        )
 
 
 LEARNERS.register("encode")(Encoding())

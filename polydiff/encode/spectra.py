@@ -27,7 +27,8 @@ def resolution(x: Tensor, y: Tensor, window: int) -> Tensor:
     """Return the distance (B,) of waveforms y from x, (B, C, T) each, at one length of the window."""
     one, other = magnitudes(x, window), magnitudes(y, window)
     floor = FLOOR * window**0.5
-    convergence = (one - other).flatten(1).norm(dim=1) / one.flatten(1).norm(dim=1).clamp_min(floor)
+    size = one[0].numel() ** 0.5
+    convergence = (one - other).flatten(1).norm(dim=1) / one.flatten(1).norm(dim=1).clamp_min(floor * size)
     logs = (one.clamp_min(floor).log() - other.clamp_min(floor).log()).abs().flatten(1).mean(1)
     found: Tensor = convergence + logs
     return found

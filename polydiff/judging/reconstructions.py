@@ -59,21 +59,23 @@ def judge_codec(model: Model, n: int, seed: int) -> Judged:
         first += batch.space.batch
     sets = {row: Samples.join(found) for row, found in parts.items()}
     disturbed = sets.pop("disturbed")
-    rows = {row: metrics_of(model.domain, found, sets["data"], disturbed) for row, found in sets.items()}
-    rows = {row: found | rate(model, batches) for row, found in rows.items()}
+    again = {"value": disturbed, "data": sets["data"], "noise": sets["noise"]}
+    rows = {row: metrics_of(model.domain, found, sets["data"], again[row]) for row, found in sets.items()}
+    measured = rate(model, batches)
+    for row, found in rows.items():
+        found["rate"] = measured if row == "value" else measured._replace(value=math.nan, error=math.nan)
     return Judged(sets, rows)
 
 
-def metrics_of(domain: Domain, samples: Samples, truth: Samples, disturbed: Samples) -> dict[str, Metric]:
+def metrics_of(domain: Domain, samples: Samples, truth: Samples, again: Samples) -> dict[str, Metric]:
     """Return the metrics of a set of examples.
 
     Arguments:
         domain: Whose judges they are.
         samples: The set.
         truth: The original of each.
-        disturbed: Reconstructions from codes with an error, for the metrics that are measured twice.
+        again: The set whose metrics have names that begin with "disturbed_".
     """
-    again = disturbed if samples is not truth else truth
     found = pairwise(domain, samples, truth)
     twice = {f"{DISTURBED}{name}": said_of(metric) for name, metric in pairwise(domain, again, truth).items()}
     return {**found, **domain.evaluate(samples), **twice}
@@ -91,7 +93,7 @@ def said_of(metric: Metric) -> Metric:
     return metric._replace(meaning=note)
 
 
-def rate(model: Model, batches: Sequence[Batch]) -> dict[str, Metric]:
+def rate(model: Model, batches: Sequence[Batch]) -> Metric:
     """Return the rate of the codes of examples, in bits per number of a code."""
     assert provides(model.process, Reconstructs)
     found, fewer = [], 1.0
@@ -102,4 +104,4 @@ def rate(model: Model, batches: Sequence[Batch]) -> dict[str, Metric]:
         f"Divergence of codes from standard normal ones, in bits per number of a code. A code has {fewer:.3g} times "
         "fewer numbers than a state."
     )
-    return {"rate": Metric.of(mean(found), "bits", "lower", meaning)}
+    return Metric.of(mean(found), "bits", "lower", meaning)

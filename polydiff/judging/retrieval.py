@@ -7,6 +7,7 @@ from torch import Tensor
 
 from polydiff.core.process import Embeds
 from polydiff.core.space import Batch
+from polydiff.match.objective import have_text
 from polydiff.metrics.results import Metric
 from polydiff.metrics.standard_error import share
 from polydiff.model.edit import held_out
@@ -59,14 +60,17 @@ def embedded(model: Model, batches: list[Batch]) -> tuple[Tensor, Tensor]:
 
 
 def texts_in(model: Model, n: int) -> list[str]:
-    """Return the texts of the examples that `held_out` returns, several of one example joined."""
+    """Return the texts of the examples that `held_out` returns, several of one example joined; "" for none."""
     words: list[str] = []
     for batch in held_out(model, n):
-        rows = model.domain.describe(batch.cond or {})
-        words += [" | ".join(str(value) for value in row.values()) for row in rows]
+        texts = model.denoiser.texts(batch.cond)
+        rows = model.domain.describe(texts)
+        there = have_text(texts, batch.space.batch).tolist()
+        words += [" | ".join(map(str, row.values())) if known else "" for row, known in zip(rows, there, strict=True)]
     return words
 
 
 def first_of_each(texts: list[str]) -> list[int]:
-    """Return the places of the first occurrence of each text."""
-    return list({text: i for i, text in reversed(list(enumerate(texts)))}.values())[::-1]
+    """Return the places of the first occurrence of each text that is not empty."""
+    found = {text: i for i, text in reversed(list(enumerate(texts))) if text}
+    return sorted(found.values())

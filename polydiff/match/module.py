@@ -6,6 +6,7 @@ Symbols: B batch, E numbers of a vector.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -20,7 +21,13 @@ COLDEST = 0.01
 
 
 class TowerBackbone(Protocol):
-    """What a backbone of role "tower" offers besides `nn.Module`; `polydiff.backbones.encoders.tower` is one."""
+    """What a backbone of role "tower" offers besides `nn.Module`; `polydiff.backbones.encoders.tower` is one.
+
+    Attributes:
+        names: Names of the conditions that it reads as texts.
+    """
+
+    names: Sequence[str]
 
     def embed(self, x: Tensor) -> Tensor:
         """Return vectors (B, E) of states (B, C, ...)."""
@@ -42,6 +49,10 @@ class Pair(nn.Module):
         super().__init__()
         self.network, self.precision = network, precision
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
+
+    def texts(self, cond: Condition | None) -> Condition:
+        """Return those conditions of a batch that the network reads as texts."""
+        return {name: value for name, value in (cond or {}).items() if name in self.network.names}  # type: ignore[operator]
 
     @property
     def scale(self) -> Tensor:

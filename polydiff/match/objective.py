@@ -30,9 +30,9 @@ class Contrast(Objective[Pair]):
     def __call__(
         self, module: Pair, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
     ) -> Outcome:
-        n = batch.space.batch
+        n, texts = batch.space.batch, module.texts(batch.cond)
         products = module.embed(batch.x) @ module.embed_text(batch.cond, n).T
-        return Outcome(contrast(module.scale * products, same_texts(batch.cond, n), have_text(batch.cond, n)), None)
+        return Outcome(contrast(module.scale * products, same_texts(texts, n), have_text(texts, n)), None)
 
 
 def contrast(logits: Tensor, same: Tensor, there: Tensor) -> Tensor:
@@ -50,19 +50,13 @@ def contrast(logits: Tensor, same: Tensor, there: Tensor) -> Tensor:
     return torch.where(there, losses, 0.0 * losses)
 
 
-def texts_of(cond: Condition | None, batch: int) -> list[Tensor]:
-    """Return the conditions of a batch that are sequences, each flattened to (B, numbers), without marks of absence."""
-    found = [value for value in (cond or {}).values() if value.ndim > 1]
-    return [torch.where(given(value), value, -1).reshape(batch, -1) for value in found]
+def same_texts(texts: Condition, batch: int) -> Tensor:
+    """Return which pairs of examples have equal texts, booleans (B, B), of the texts of a batch by name."""
+    rows = torch.cat([torch.where(given(value), value, -1).reshape(batch, -1).double() for value in texts.values()], 1)
+    number: Tensor = torch.unique(rows, dim=0, return_inverse=True)[1]
+    return number[:, None] == number
 
 
-def same_texts(cond: Condition | None, batch: int) -> Tensor:
-    """Return which pairs of examples of a batch have equal texts, booleans (B, B)."""
-    parts = [(value[:, None] == value[None]).all(2) for value in texts_of(cond, batch)]
-    return torch.stack(parts).all(0)
-
-
-def have_text(cond: Condition | None, batch: int) -> Tensor:
-    """Return which examples of a batch have a text, booleans (B,)."""
-    found = [given(value).reshape(batch, -1).any(1) for value in (cond or {}).values() if value.ndim > 1]
-    return torch.stack(found).any(0)
+def have_text(texts: Condition, batch: int) -> Tensor:
+    """Return which examples have a text, booleans (B,), of the texts of a batch by name."""
+    return torch.stack([given(value).reshape(batch, -1).any(1) for value in texts.values()]).any(0)

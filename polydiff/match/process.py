@@ -34,6 +34,9 @@ class Matching:
     name: str = "match"
     suits: ClassVar[Mapping[str, Any]] = {
         "backbone.name": "tower",
+        "optim.lr": 1e-3,
+        "optim.warmup": 50,
+        "optim.decay": "cosine",
         "train.batch_size": 128,
         "train.condition_dropout": 0.0,
     }

@@ -22,7 +22,8 @@ from polydiff.run.checkpoint import Checkpoint, load_weights, open_checkpoint
 from polydiff.run.folder import run_of
 from polydiff.run.parents import Records, located
 from polydiff.run.snapshots import average
-from polydiff.stages.open import open_domain
+from polydiff.stages.codec import LearnedCodec
+from polydiff.stages.open import codec_of, open_domain
 from polydiff.support.errors import UserError, one_line
 
 
@@ -60,8 +61,9 @@ def assemble(path: Path | str, weights: str = "ema", device: str | None = None, 
     parents = checkpoint.state.get("parents", {})
     run = run_of(Path(path)).path
     config = located(config_of_state(checkpoint.state, str(path)), parents, run)
-    domain = restored_domain(config, checkpoint, path, run)
     place = pick_device(device or (config.device if config.device == "cpu" else "auto"))
+    codec = codec_of(config, run=run, records=parents, device=place)
+    domain = restored_domain(config, checkpoint, path, codec)
     with bounded(checkpoint.ema, str(path)):
         denoiser = build_denoiser(config, domain, place)
     load_weights(denoiser, checkpoint.ema if weights == "ema" else checkpoint.model)
@@ -71,14 +73,14 @@ def assemble(path: Path | str, weights: str = "ema", device: str | None = None, 
     return Parts(config, domain, denoiser.eval(), checkpoint.step, weights, place, parents)
 
 
-def restored_domain(config: Config, checkpoint: Checkpoint, source: Path | str, run: Path | None) -> Domain:
+def restored_domain(config: Config, checkpoint: Checkpoint, source: Path | str, codec: LearnedCodec | None) -> Domain:
     """Return the domain of a checkpoint, with its statistics.
 
     Arguments:
         config: Configuration of the checkpoint.
         checkpoint: The checkpoint.
         source: Its path, for messages.
-        run: Folder of its run, with copies of the runs that it needs; None: those are read where they are.
+        codec: The codec that the configuration names; None: none.
 
     Raises:
         UserError: The statistics are not those of this domain.
@@ -87,7 +89,7 @@ def restored_domain(config: Config, checkpoint: Checkpoint, source: Path | str, 
     try:
         check_scales(statistics)
         with bounded(checkpoint.ema, str(source)):
-            domain = open_domain(config, statistics, run)
+            domain = open_domain(config, statistics, codec)
             try_statistics(domain, statistics)
             return domain
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:

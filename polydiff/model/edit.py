@@ -115,6 +115,7 @@ def inpaint(
     check_whole("jump", jump)
     check_whole("resample", resample)
     check_whole_states(model, "inpaint")
+    check_no_codec(model, "inpaint")
     indices = range(first, first + given.space.batch)
     process = model.process
     if not provides(process, Inpaints):
@@ -259,6 +260,12 @@ def conditions(
 def has_residual_states(model: Model) -> bool:
     """Return whether a model's states are what another form of examples lacks, and mean nothing without it."""
     return provides(model.domain, Restores) and model.domain.task.residual
+
+
+def check_no_codec(model: Model, verb: str) -> None:
+    """Raise UserError if a model's states are codes, of which a part of an example is no part."""
+    if model.config.codec is not None:
+        raise UserError(f"This model works in codes (codec={model.config.codec}), and cannot {verb}.")
 
 
 def check_whole_states(model: Model, verb: str) -> None:

@@ -21,7 +21,7 @@ from polydiff.core.process import Observed, Solves, lacks
 from polydiff.core.space import Batch, Measurement
 from polydiff.core.streams import streams
 from polydiff.metrics.results import Metric
-from polydiff.model.edit import requested
+from polydiff.model.edit import check_no_codec, requested
 from polydiff.model.model import Model
 from polydiff.model.origin import drawn
 from polydiff.model.request import Request
@@ -92,6 +92,7 @@ def solving(model: Model, how: str, options: Mapping[str, Any], sampling: Mappin
         UserError: The model's states are not whole examples, its process cannot do it, or there is no such method.
     """
     check_generates(model)
+    check_no_codec(model, "solve inverse problems")
     process = model.process
     if not provides(process, Solves):
         raise lacks(process, "solve inverse problems")

@@ -21,6 +21,7 @@ from polydiff.core.space import Batch, Euclidean, normal
 from polydiff.core.streams import Device, streams
 from polydiff.encode.module import Encoder, draw
 from polydiff.metrics.principal import principal_std
+from polydiff.stages.parts import Part
 from polydiff.support.errors import UserError
 from polydiff.support.progress import counted
 
@@ -80,12 +81,12 @@ class LearnedCodec:
 
     Arguments:
         encoder: The autoencoder, with trained weights, in evaluation mode.
-        name: The key and path that named it, for messages.
+        part: The run that it comes from.
         scale: Scale of its codes; None: codes are not scaled, to measure them.
     """
 
-    def __init__(self, encoder: Encoder, name: str, scale: Scale | None = None) -> None:
-        self.encoder, self.name, self.scale = encoder, name, scale
+    def __init__(self, encoder: Encoder, part: Part, scale: Scale | None = None) -> None:
+        self.encoder, self.part, self.scale = encoder, part, scale
         self.shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     @torch.no_grad()
@@ -125,6 +126,16 @@ class LearnedCodec:
             code, _ = self.encoder.encode(torch.zeros(1, *shape, device=self.device))
             self.shapes[shape] = tuple(code.shape[1:])
         return self.shapes[shape]
+
+    @property
+    def name(self) -> str:
+        """The key and path that named it, for messages."""
+        return self.part.name
+
+    @property
+    def statistics(self) -> Mapping[str, Any]:
+        """Statistics of the data that it was trained on."""
+        return dict(self.part.state["statistics"])
 
     @property
     def device(self) -> torch.device:

@@ -20,6 +20,7 @@ from polydiff.run.checkpoint import Tensors, pack, read_tensors, write_files
 from polydiff.run.folder import PARTS
 from polydiff.run.parents import open_parent
 from polydiff.run.reading import EMA, KNOWN, STATE, read_manifest, read_state_file
+from polydiff.support.errors import UserError
 from polydiff.support.replace import remove_folder
 
 
@@ -31,37 +32,50 @@ class Part:
         name: The key and path that named it, for messages.
         state: Contents of its state.json.
         weights: Its averaged weights.
+        sha256: Digest of the file of these weights.
     """
 
     name: str
     state: Mapping[str, Any]
     weights: Tensors
+    sha256: str
 
     def save(self, run: Path, key: str) -> None:
         """Copy the part into the folder of a new run, under the key that names it."""
         path = part_path(run, key)
-        remove_folder(path)  # a crash may have left it
+        if path.exists():
+            remove_folder(path)  # a crash left it
         write_files(path, {EMA: pack(self.weights), STATE: json.dumps(dict(self.state), indent=1).encode()})
 
 
-def open_part(key: str, path: Path, run: Path | None) -> Part:
-    """Return the run that a key names: the copy in the folder of the run that needs it, if there is one.
+def kept_part(key: str, path: Path, run: Path, record: Mapping[str, Any]) -> Part:
+    """Return the copy in a run's folder; without one, the run that its key names if it is as recorded.
 
     Arguments:
         key: Key of the configuration, such as "codec".
         path: Its value.
-        run: Folder of the run that needs the part; None: a new run.
+        run: Folder of the run that needs the part.
+        record: What the run's checkpoint records of it.
+
+    Raises:
+        UserError: There is no copy, and the run is not what it was.
     """
-    copied = None if run is None else part_path(run, key)
-    if copied is not None and copied.is_dir():
-        return read_part(f"{key} in {copied}", copied)
-    return read_part(f"{key}={path}", open_parent(key, path).checkpoint)
+    copied = part_path(run, key)
+    if copied.is_dir():
+        try:
+            return read_part(f"{key} in {copied}", copied)
+        except UserError as error:
+            raise UserError(f"{str(error).partition(' Move it away')[0]} Restore this copy of {key}={path}.") from error
+    found = open_parent(key, path)
+    if found.sha256 != record.get("sha256"):
+        raise UserError(f"{copied} is missing, and {key}={path} has other weights now. Restore the folder.")
+    return read_part(f"{key}={path}", found.checkpoint)
 
 
 def read_part(name: str, folder: Path) -> Part:
     """Return the part in a folder: a copy, or a checkpoint; its files are checked against their manifest."""
     manifest = read_manifest(folder, (EMA, STATE), KNOWN)
-    return Part(name, read_state_file(folder, manifest), read_tensors(folder, manifest, [EMA])[EMA])
+    return Part(name, read_state_file(folder, manifest), read_tensors(folder, manifest, [EMA])[EMA], manifest[EMA][1])
 
 
 def part_path(run: Path, key: str) -> Path:

@@ -19,7 +19,7 @@ from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.noise_range import suited_range
 from polydiff.contract.domain import Domain, conditions_of
 from polydiff.contract.sections import Config
-from polydiff.core.conditions import AUGMENT, Aligned, Condition
+from polydiff.core.conditions import Aligned, Condition
 from polydiff.core.space import Batch, Space, State
 from polydiff.stages.codec import CodeSpace, LearnedCodec, Scale, code_batch, measure
 from polydiff.stages.network import network_of_codes
@@ -48,6 +48,8 @@ class Through:
         kinds = conditions_of(domain)
         if aligned := [name for name, kind in kinds.items() if isinstance(kind, Aligned)]:
             raise UserError(f"{codec.name}: the condition {aligned[0]} is aligned with states, not with codes.")
+        if getattr(config.data, "augment", 0):
+            raise UserError(f"{codec.name}: networks of codes do not support augmentation. Set data.augment=0.")
         codec.scale = scale or measure(domain, codec)
         self.statistics: Mapping[str, Any] = {**domain.statistics, CODEC: codec.scale.as_json()}
         if not provides(domain, Reads):
@@ -61,10 +63,6 @@ class Through:
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         """Return the codes of examples of a split, each a draw of the posterior by the generator of its example."""
         batch = self.__wrapped__.batch(split, indices, generators)
-        if AUGMENT in (batch.cond or {}):
-            raise UserError(
-                f"{self.codec.name}: a network of codes is not informed of augmentation. Set data.augment=0."
-            )
         return code_batch(batch, self.codec, generators)
 
     def blank(
@@ -95,14 +93,12 @@ class Through:
     def suited(self, free: Collection[str]) -> Mapping[str, Any]:
         """Return the network and the noise range that suit the codes (`polydiff.contract.abilities.SuitsData`).
 
-        The keys of the network belong together: none is returned if the user set one.
+        Keys of the network that belong together are left out if the user set one of them.
         """
         assert self.codec.scale is not None
-        network = network_of_codes(self.config.backbone.name, self.shape)
-        return {
-            **(network if network.keys() <= set(free) else {}),
-            **suited_range(self.config, self.codec.scale.principal, free),
-        }
+        groups = network_of_codes(self.config.backbone.name, self.config.preset, self.shape)
+        network = {key: value for group in groups if group.keys() <= set(free) for key, value in group.items()}
+        return {**network, **suited_range(self.config, self.codec.scale.principal, free)}
 
     @property
     def shape(self) -> tuple[int, ...]:

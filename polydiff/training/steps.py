@@ -21,11 +21,28 @@ from polydiff.training.data import batches, worker_count
 from polydiff.training.loop import Phase, Record, Training, fit
 
 
-def initial_checkpoint(config: Config, parent: Parent | None) -> Checkpoint | None:
-    """Return the checkpoint of the run that `train.init` names, None for a run from scratch."""
+def initial_checkpoint(config: Config, parent: Parent | None, codec: Parent | None = None) -> Checkpoint | None:
+    """Return the checkpoint of the run that `train.init` names, None for a run from scratch.
+
+    Arguments:
+        config: Configuration of the new run.
+        parent: The run that `train.init` names.
+        codec: The run that `codec` names.
+
+    Raises:
+        UserError: The weights or the states of that run do not fit the configuration.
+    """
     if parent is None:
         return None
     parent.check_domain(config.domain)
+    learn = parent.config.get("learn", Config.model_fields["learn"].default)
+    if learn != config.learn:
+        raise UserError(f"{parent} was trained with learn={learn}, so its weights do not fit learn={config.learn}.")
+    theirs = parent.state.get("parents", {}).get("codec", {}).get("sha256")
+    if theirs != (codec.sha256 if codec else None):
+        raise UserError(f"{parent} was trained in other states: its codec is not that of this run.")
+    if learn != "denoise":
+        return Checkpoint.load(parent.checkpoint)
     process = parent.config.get("process", Config.model_fields["process"].default)  # absent in old checkpoints
     if process != config.process:
         raise UserError(

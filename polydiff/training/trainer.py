@@ -24,7 +24,7 @@ from polydiff.run.goal import planned_steps, write_goal
 from polydiff.run.parents import located, open_parents, renewed
 from polydiff.run.reading import damaged
 from polydiff.run.snapshots import drop_snapshots
-from polydiff.stages.open import copy_parts, open_domain
+from polydiff.stages.open import codec_of, open_domain, reconfigured
 from polydiff.support.errors import UserError
 from polydiff.support.files import write_atomic
 from polydiff.support.progress import announce
@@ -59,11 +59,12 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         run.check_free()  # another process may have started a run in the meantime
         run.sweep()
         parents = open_parents(config)
-        source = initial_checkpoint(config, parents.get("train.init"))
-        init = f"train.init={config.train.init}"
-        domain = restored_domain(config, source, init, None) if source else open_domain(config)
+        source = initial_checkpoint(config, parents.get("train.init"), parents.get("codec"))
+        codec, init = codec_of(config, parent=parents.get("codec")), f"train.init={config.train.init}"
+        domain = restored_domain(config, source, init, codec) if source else open_domain(config, codec=codec)
         order_of(domain, config.train.batch_size, config.seed, config.train.like_sizes)  # raises if it cannot be used
         settings = with_data_defaults(settings, domain)
+        domain = reconfigured(domain, settings.config)
         if text := suited_in_words(settings):
             announce(text)
         training = begin(settings.config, domain, source.ema if source else None)
@@ -77,7 +78,8 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         drop_snapshots(run.averages, 0)
         run.goal.unlink(missing_ok=True)
         run.after.unlink(missing_ok=True)
-        copy_parts(config, run.path)
+        if codec is not None:
+            codec.part.save(run.path, "codec")
         write_atomic(run.input, dump_yaml(settings.user_values, {}))
         write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
         write_samples(run.samples("real"), domain, session.real(), {"split": "test"})
@@ -140,7 +142,8 @@ def resume(
         wanted = planned_steps(run, checkpoint.step, saved.config.train.steps) if steps is None else steps
         settings = trained_to(saved, wanted, checkpoint.step)
         show = stack.enter_context(shown(progress, settings.config.train.steps))
-        domain = restored_domain(settings.config, checkpoint, run.path, run.path)
+        codec = codec_of(settings.config, run=run.path, records=checkpoint.state.get("parents"))
+        domain = restored_domain(settings.config, checkpoint, run.path, codec)
         warn_of_versions(checkpoint.state)
         warn_of_edits(run, settings.config, checkpoint.state["config"])
         data = check_data(domain, checkpoint.state, settings.config, allow_changed_data)

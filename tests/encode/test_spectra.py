@@ -37,6 +37,14 @@ def test_half_the_amplitude_costs_a_half_and_the_log_of_2() -> None:
     torch.testing.assert_close(spectral_distance(x, x / 2), torch.full((2,), 0.5 + math.log(2)), rtol=0.01, atol=0)
 
 
+def test_silence_does_not_outweigh_other_sounds() -> None:
+    noise = 0.1 * torch.randn(2, 1, 4096, generator=torch.Generator().manual_seed(0))
+    x = torch.cat([torch.zeros(1, 1, 4096), noise[:1]])
+    silent, loud = spectral_distance(x, noise + 0.05).tolist()
+    assert silent < 300
+    assert loud < 3
+
+
 def test_magnitudes_keep_the_energy_of_a_window() -> None:
     x = torch.randn(1, 1, 8192, generator=torch.Generator().manual_seed(0))
     found = magnitudes(x, 256)[..., 1:-1, :].square().mean()

@@ -43,7 +43,7 @@ def test_an_equal_text_is_no_wrong_answer() -> None:
 
 def test_an_example_without_text_has_no_loss_and_is_no_answer() -> None:
     tokens = torch.tensor([[1], [2], [3], [-1]])
-    there = have_text({"text": tokens, "label": torch.arange(4)}, 4)
+    there = have_text({"text": tokens}, 4)
     assert there.tolist() == [True, True, True, False]
     logits = torch.randn(4, 4, requires_grad=True)
     losses = contrast(logits, same_texts({"text": tokens}, 4), there)
@@ -53,6 +53,13 @@ def test_an_example_without_text_has_no_loss_and_is_no_answer() -> None:
     assert logits.grad.isfinite().all()
     assert losses[3] == 0
     assert not have_text({"text": absent(tokens)}, 4).any()
+
+
+def test_texts_are_what_the_network_reads() -> None:
+    network = nn.Identity()
+    network.names = ("text",)
+    cond = {"text": torch.tensor([[1]]), "_augment": torch.randn(1, 9), "label": torch.tensor([3])}
+    assert list(Pair(network).texts(cond)) == ["text"]
 
 
 def test_the_temperature_stays_above_the_coldest() -> None:

@@ -32,7 +32,7 @@ def test_decoding_undoes_the_scale_of_encoding(model: polydiff.Model) -> None:
     domain = model.domain
     assert isinstance(domain, Through)
     inner = domain.__wrapped__.batch("test", range(4), streams(0, "augment", range(4)))
-    codec, bare = domain.codec, LearnedCodec(domain.codec.encoder, "bare")
+    codec, bare = domain.codec, LearnedCodec(domain.codec.encoder, domain.codec.part)
     z, raw = codec.encode(inner.x, None), bare.encode(inner.x, None)
     assert codec.scale is not None
     mean, std = (torch.tensor(v)[:, None, None] for v in (codec.scale.mean, codec.scale.std))

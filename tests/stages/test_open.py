@@ -82,6 +82,44 @@ def test_what_is_no_codec_of_the_domain_is_an_error(tmp_path: Path) -> None:
         trained_on_codes("image", tmp_path / "d", codec, task="inpaint")
 
 
+def test_a_missing_copy_is_replaced_by_the_same_weights_alone(tmp_path: Path) -> None:
+    codec = trained_codec("image", tmp_path / "ae")
+    run = trained_on_codes("image", tmp_path / "ldm", codec)
+    before = examples(run)
+    shutil.rmtree(run / "parts")
+    assert torch.equal(examples(run), before)
+    polydiff.resume(codec, steps=16)
+    with pytest.raises(UserError, match=r"is missing, and codec=.* has other weights now"):
+        polydiff.load(run)
+
+
+def test_a_run_cannot_start_from_one_in_other_states(tmp_path: Path) -> None:
+    first, second = (trained_codec("image", tmp_path / f"ae{seed}", seed=seed) for seed in (0, 1))
+    run = trained_on_codes("image", tmp_path / "ldm", first)
+    for i, more in enumerate(({"codec": str(second)}, {"codec": None})):
+        with pytest.raises(UserError, match="was trained in other states: its codec is not that of this run"):
+            tiny("image", tmp_path / f"b{i}", **{"train.init": str(run), **more})
+    with pytest.raises(UserError, match="was trained with learn=encode, so its weights do not fit learn=denoise"):
+        tiny("image", tmp_path / "c", **{"train.init": str(first)})
+
+
+def test_a_codec_of_other_data_is_an_error_or_a_warning(tmp_path: Path) -> None:
+    codec = trained_codec("image", tmp_path / "ae")
+    with pytest.raises(UserError, match="was trained on other data than this run: mean has 1 numbers"):
+        trained_on_codes("image", tmp_path / "a", codec, **{"data.name": "shapes"})
+    with pytest.warns(UserWarning, match=r"was trained with data\.test_share=0\.2, unlike this run"):
+        trained_on_codes("image", tmp_path / "b", codec, **{"data.test_share": 0.3})
+
+
+def test_an_edit_that_needs_places_is_an_error(tmp_path: Path) -> None:
+    model = polydiff.load(trained_on_codes("image", tmp_path / "ldm", trained_codec("image", tmp_path / "ae")))
+    given = model.domain.batch("test", range(2), polydiff.streams(0, "augment", range(2)))
+    with pytest.raises(UserError, match=r"works in codes .* and cannot inpaint"):
+        polydiff.inpaint(model, given, torch.ones_like(given.x))
+    with pytest.raises(UserError, match=r"works in codes .* and cannot solve inverse problems"):
+        polydiff.solve(model, given, "mean=2")
+
+
 def test_verbs_work_through_a_codec(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = trained_on_codes("image", tmp_path / "ldm", trained_codec("image", tmp_path / "ae"))
     for words in (
