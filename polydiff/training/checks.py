@@ -5,7 +5,7 @@ Importing this module does not import torch, so that help and messages come at o
 
 from __future__ import annotations
 
-from polydiff.config.merge import Settings
+from polydiff.config.merge import Settings, resolve
 from polydiff.config.processes import check_used, process_of
 from polydiff.contract.names import check_chosen
 from polydiff.contract.sections import Config
@@ -26,12 +26,14 @@ def check_config(config: Config) -> None:
 
 def check_settings(settings: Settings) -> None:
     """Check a new run's configuration as `check_config` does, and that its process uses the keys that the user set."""
-    check_config(settings.config)
+    config = settings.config
+    check_config(config)
+    usual = resolve(config.domain, config.preset).config.model_dump(mode="json")
     set_by_user = {key: get_dotted(settings.user_values, key) for key in settings.provenance}
-    keys = [
-        key for key, value in set_by_user.items() if value is not None and value != {}
-    ]  # {}: options of another name
-    check_used(process_of(settings.config), keys)
+    keys = [  # {}: options of another name; a file such as config.resolved.yaml also holds the usual values
+        key for key, value in set_by_user.items() if value not in (None, {}) and value != get_dotted(usual, key)
+    ]
+    check_used(process_of(config), keys)
 
 
 def check_parents(config: Config) -> None:

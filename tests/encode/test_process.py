@@ -34,7 +34,7 @@ def test_its_defaults_yield_to_the_users() -> None:
         ({"learn": "encode", "schedule": "cosine"}, "learn=encode does not use schedule"),
         ({"learn": "encode", "task": "inpaint"}, "learn=encode has no tasks"),
         ({"learn": "encod"}, "encod"),
-        ({"learn": "encode", "process": "gaussian"}, "learn=encode does not use process"),
+        ({"learn": "encode", "process": "other"}, "learn=encode does not use process"),
         ({"learn": "encode", "encode.spectral": 1.0}, r"compares spectra of waveforms .* Set encode\.spectral=0"),
         ({"encode.kl": 0.1}, r"learn=denoise does not use encode\.kl"),
     ],
@@ -48,6 +48,12 @@ def test_what_does_not_fit_is_an_error(values: dict[str, str], message: str, tmp
 def test_a_key_of_the_user_leaves_the_rest_of_the_recipe() -> None:
     network = resolve("audio", values={"learn": "encode", "backbone.codes": 16}).config.backbone
     assert (network.codes, network.factor, network.patch, network.channels, network.kernel) == (16, 32, 8, 128, 5)
+
+
+def test_its_resolved_configuration_trains_the_same_run(tmp_path: Path) -> None:
+    run = polydiff.train("image", tmp_path / "run", overrides=CODEC)
+    again = polydiff.train("image", tmp_path / "again", files=[run / "config.resolved.yaml"])
+    assert_same_run(run, again)
 
 
 def test_it_is_resumed_to_the_same_bits(tmp_path: Path) -> None:
