@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from polydiff.config.layers import Layer, last, without_keys
+from polydiff.config.processes import DENOISE, register_built_in
 from polydiff.contract.sections import OPTIONS_OF, LossConfig
 from polydiff.support.nested import get_dotted
 
@@ -27,7 +28,6 @@ def learner_defaults(learn: str) -> Mapping[str, Any]:
     """Return the defaults of a value of `learn`, as dotted key -> value; {} for denoise and for an unknown one."""
     if learn == DENOISE:
         return {}
-    from polydiff.config.processes import register_built_in
     from polydiff.core.process import LEARNERS
 
     register_built_in()
@@ -48,7 +48,6 @@ class Choice(NamedTuple):
     defaults: Callable[[str], Mapping[str, Any]]
 
 
-DENOISE = "denoise"
 CHOICES = (
     Choice("loss.objective", LossConfig().objective, objective_defaults),
     Choice("learn", DENOISE, learner_defaults),

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from polydiff.core.process import LEARNERS, PROCESS_KEYS, PROCESSES, NamesKeys, Process, written
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, unknown
 from polydiff.support.protocols import provides
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from polydiff.contract.sections import Config
 
 
+DENOISE = "denoise"
+"""Value of `learn` with which a run trains the process that `process` names."""
 LEARNED = ("encode",)
 """Sections of the configuration that only a value of `learn` other than denoise reads."""
 
@@ -35,7 +37,9 @@ def process_of(config: Config) -> Process:
         UserError: No process is registered under the value of `process`, or what is registered is no process.
     """
     register_built_in()
-    if config.learn != "denoise":
+    if config.learn != DENOISE:
+        if config.learn not in LEARNERS:
+            raise unknown("value of learn", config.learn, [DENOISE, *LEARNERS])
         return LEARNERS[config.learn]
     process = PROCESSES[config.process]
     if isinstance(process, type) or not provides(process, Process):
@@ -84,7 +88,7 @@ def check_used(process: Process, keys: Iterable[str]) -> None:
 
 def learned_by(process: Process) -> str:
     """Return how a configuration says what a run learns, such as "learn=encode"."""
-    return written(process) if process.name in LEARNERS.loaded() else "learn=denoise"
+    return written(process) if process.name in LEARNERS.loaded() else f"learn={DENOISE}"
 
 
 def within(key: str, names: Iterable[str]) -> bool:

@@ -16,7 +16,7 @@ from polydiff.support.errors import UserError
 if TYPE_CHECKING:
     from torch import nn
 
-    from polydiff.contract.sections import BackboneConfig
+    from polydiff.contract.sections import BackboneConfig, Config
     from polydiff.core.conditions import Declared
 
 DATA = {0: "vectors", 1: "waveforms", 2: "images", 3: "atoms in space"}
@@ -72,6 +72,16 @@ def check_role(name: str, role: str, purpose: str) -> None:
         others = [plugin.name for plugin in discover(BackboneSpec) if plugin.spec and plugin.spec.role == role]
         advice = f"Take {' or '.join(others)}."
         raise UserError(f"backbone.name={name}: this network is a {found}, and {purpose} needs a {role}. {advice}")
+
+
+def check_learner(config: Config, role: str) -> None:
+    """Raise UserError unless a run that generates nothing has a backbone of a role, and neither codec nor task."""
+    check_role(config.backbone.name, role, f"learn={config.learn}")
+    if config.codec is not None:
+        raise UserError(f"learn={config.learn} works on examples, not on codes. Leave out codec.")
+    task = getattr(config, "task", "generate")
+    if task != "generate":
+        raise UserError(f"learn={config.learn} has no tasks. Leave out task={task}.")
 
 
 def backbone_config_class(spec: BackboneSpec) -> type[BackboneConfig]:

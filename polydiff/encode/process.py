@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from polydiff.contract.backbone import check_role
+from polydiff.contract.backbone import check_learner
 from polydiff.core.objective import Objective
 from polydiff.core.process import LEARNERS, Trained
 from polydiff.core.space import Batch, Euclidean, State, normal
@@ -45,12 +45,7 @@ class Encoding:
         return ("encode",)
 
     def check(self, config: Config) -> None:
-        check_role(config.backbone.name, "codec", "learn=encode")
-        if config.codec is not None:
-            raise UserError("learn=encode trains a codec on examples. Leave out codec.")
-        task = getattr(config, "task", "generate")
-        if task != "generate":
-            raise UserError(f"learn=encode has no tasks. Leave out task={task}.")
+        check_learner(config, "codec")
 
     def network(self, config: Config, domain: Domain, device: torch.device) -> Encoder:
         with torch.random.fork_rng(devices=[]):

@@ -14,7 +14,7 @@ from torch import Tensor
 WINDOWS = (64, 256, 1024)
 """Lengths of the windows in samples; the hop is a quarter."""
 FLOOR = 1e-3
-"""Least magnitude, in states of unit variance, that is told from silence, relative to the root of the window."""
+"""Least magnitude that counts as sound, in states of unit variance, relative to the root of the window."""
 
 
 def spectral_distance(x: Tensor, y: Tensor) -> Tensor:

@@ -28,8 +28,9 @@ def judge_pair(model: Model, n: int) -> dict[str, Metric]:
         model: The pair.
         n: Number of held-out examples to take the different texts from.
     """
-    vectors, texts = embedded(model, held_out(model, n))
-    first = first_of_each(texts_in(model, n))
+    batches = held_out(model, n)
+    vectors, texts = embedded(model, batches)
+    first = first_of_each(texts_in(model, batches))
     groups = [first[i : i + AMONG] for i in range(0, len(first), AMONG)]
     groups = [group for group in groups if len(group) == min(AMONG, len(first))]
     if not groups or len(groups[0]) < 2:
@@ -59,10 +60,10 @@ def embedded(model: Model, batches: list[Batch]) -> tuple[Tensor, Tensor]:
     return torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs])
 
 
-def texts_in(model: Model, n: int) -> list[str]:
-    """Return the texts of the examples that `held_out` returns, several of one example joined; "" for none."""
+def texts_in(model: Model, batches: list[Batch]) -> list[str]:
+    """Return the text of each example, several of one example joined; "" for none."""
     words: list[str] = []
-    for batch in held_out(model, n):
+    for batch in batches:
         texts = model.denoiser.texts(batch.cond)
         rows = model.domain.describe(texts)
         there = have_text(texts, batch.space.batch).tolist()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from polydiff.contract.backbone import check_role
+from polydiff.contract.backbone import check_learner
 from polydiff.core.conditions import Condition
 from polydiff.core.objective import Objective
 from polydiff.core.process import LEARNERS, Trained
@@ -20,7 +20,6 @@ from polydiff.core.space import State
 from polydiff.machine.device import pick_precision
 from polydiff.match.module import Pair
 from polydiff.match.objective import Contrast
-from polydiff.support.errors import UserError
 
 if TYPE_CHECKING:
     from polydiff.contract.domain import Domain
@@ -46,12 +45,7 @@ class Matching:
         return ()
 
     def check(self, config: Config) -> None:
-        check_role(config.backbone.name, "tower", "learn=match")
-        if config.codec is not None:
-            raise UserError("learn=match compares examples, not codes. Leave out codec.")
-        task = getattr(config, "task", "generate")
-        if task != "generate":
-            raise UserError(f"learn=match has no tasks. Leave out task={task}.")
+        check_learner(config, "tower")
 
     def network(self, config: Config, domain: Domain, device: torch.device) -> Pair:
         with torch.random.fork_rng(devices=[]):

@@ -33,7 +33,7 @@ def test_its_defaults_yield_to_the_users() -> None:
         ({"backbone.name": "autoencoder"}, "backbone.name=autoencoder: this network is a codec, and learn=denoise"),
         ({"learn": "encode", "schedule": "cosine"}, "learn=encode does not use schedule"),
         ({"learn": "encode", "task": "inpaint"}, "learn=encode has no tasks"),
-        ({"learn": "encod"}, "encod"),
+        ({"learn": "encod"}, "did you mean.*encode|denoise, encode, match"),
         ({"learn": "encode", "process": "other"}, "learn=encode does not use process"),
         ({"learn": "encode", "encode.spectral": 1.0}, r"compares spectra of waveforms .* Set encode\.spectral=0"),
         ({"encode.kl": 0.1}, r"learn=denoise does not use encode\.kl"),
