@@ -35,6 +35,37 @@ LIMIT = 5_000_000
 """Most bytes of a page."""
 
 
+class Kind(NamedTuple):
+    """What the page calls a run and what it makes.
+
+    Attributes:
+        what: The run.
+        made: Heading of what it makes.
+        sets: How the sets of it differ.
+    """
+
+    what: str
+    made: str
+    sets: str
+
+
+DIFFUSION = Kind(
+    "A diffusion model",
+    "Generated",
+    "Every set was drawn with the same seed, so from the same noise, by the network at another training step. No "
+    "sample was selected.",
+)
+KINDS = {
+    "encode": Kind(
+        "An autoencoder",
+        "Reconstructed",
+        "Every set holds reconstructions of the same held-out examples, by the network at another training step.",
+    ),
+    "match": Kind("A contrastive pair", "Pair", ""),
+}
+"""Value of `learn` -> what the page calls the run."""
+
+
 class SampleSet(NamedTuple):
     """Samples of one step, or real ones (step None)."""
 
@@ -134,6 +165,7 @@ def described(run: Run, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         ),
     }
     return {
+        "kind": KINDS.get(words(config, "learn"), DIFFUSION),
         "name": run.path.resolve().name,
         "place": quoted(run.path),
         "domain": words(config, "domain") or "an unknown domain",
@@ -160,6 +192,8 @@ def words(config: Mapping[str, Any], *keys: str) -> str:
 
 def process_words(config: Mapping[str, Any]) -> str:
     """Return the process as text; that of Gaussian diffusion with its schedule and target, keys that others ignore."""
+    if (learn := words(config, "learn")) not in ("", "denoise"):
+        return f"learn={learn}"
     process = words(config, "process") or "gaussian"  # a run from before there were others does not name it
     if process != "gaussian":
         return process

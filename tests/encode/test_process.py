@@ -77,7 +77,10 @@ def test_the_command_line_shows_evaluates_and_reports_reconstructions(
     assert main(["eval", str(run), "-n", "4", "--guidance", "2"]) == 2
     assert "guidance applies to samples" in capsys.readouterr().err
     assert main(["report", str(run)]) == 0
-    assert "4 reconstructions" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert "4 reconstructions" in page
+    assert "An autoencoder for the domain" in page
+    assert "schedule=edm," not in page
     assert main(["sample", str(run), "-n", "1"]) == 2
     assert "learn=encode: this process cannot generate samples" in capsys.readouterr().err
 
