@@ -20,28 +20,36 @@ DEFAULT = TextConfig()
 class TextBlock(nn.Module):
     """One layer: self-attention, then a perceptron, each on normalised activations (Xiong et al., 2020).
 
-    https://arxiv.org/abs/2002.04745. Before them, a convolution over neighbouring tokens. Which adjective belongs to
-    which noun is a matter of neighbourhood; attention alone did not learn it in 10,000 steps on scenes of shapes.
+    https://arxiv.org/abs/2002.04745. The perceptron's first layer is a convolution over neighbouring tokens, as in
+    FastSpeech (Ren et al., 2019, https://arxiv.org/abs/1905.09263), because which adjective and which relation belong
+    to which noun is a matter of neighbourhood. A perceptron that reads each token by itself learns it many times more
+    slowly from noisy gradients (benchmarks/binding.py).
     """
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
-        self.heads, width = config.heads, config.width
-        self.local = nn.Conv1d(width, width, config.kernel, padding=config.kernel // 2) if config.kernel else None
+        self.heads, width, kernel = config.heads, config.width, config.kernel
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.first, self.second = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.first: nn.Linear | nn.Conv1d
+        if kernel:
+            self.first = nn.Conv1d(width, 4 * width, kernel, padding=kernel // 2)
+        else:
+            self.first = nn.Linear(width, 4 * width)
+        self.second = nn.Linear(4 * width, width)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, h: Tensor, there: Tensor) -> Tensor:
-        """Return activations (B, N, W); only tokens with `there`, (B, N), are attended to."""
-        if self.local is not None:
-            mixed = self.local(torch.where(there[..., None], h, 0).mT).mT
-            h = h + torch.where(there[..., None], mixed, 0)
+        """Return activations (B, N, W); only tokens with `there`, (B, N), are attended to and mixed."""
         q, k, v = rearrange(self.qkv(self.norms[0](h)), "b n (s heads d) -> s b heads n d", s=3, heads=self.heads)
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=there[:, None, None])
         h = h + self.dropout(self.out(rearrange(mixed, "b heads n d -> b n (heads d)")))
-        out: Tensor = h + self.dropout(self.second(functional.gelu(self.first(self.norms[1](h)))))
+        inner = self.norms[1](h)
+        if isinstance(self.first, nn.Conv1d):
+            inner = self.first(torch.where(there[..., None], inner, 0).mT).mT
+        else:
+            inner = self.first(inner)
+        out: Tensor = h + self.dropout(self.second(functional.gelu(inner)))
         return out
 
 

@@ -132,8 +132,8 @@ class TextConfig(Section):
     """Layers; 0: each word is read by itself."""
     heads: int = Field(4, ge=1)
     """Attention heads."""
-    kernel: int = Field(5, ge=0, le=255)
-    """Number of neighbouring tokens that each layer mixes by a convolution before it attends, odd; 0: none."""
+    kernel: int = Field(9, ge=0, le=255)
+    """Number of neighbouring tokens that the perceptron of each layer reads at once, odd; 0: each token by itself."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of activations dropped."""
 

@@ -32,12 +32,12 @@ def test_one_layer_equals_the_written_formula() -> None:
     encoder = TextEncoder(KIND, 6, TextConfig(width=8, heads=2, layers=1, kernel=3)).eval().double()
     block = encoder.blocks[0]
     h = torch.cat([encoder.start[None], encoder.table(SHORT[0])]) + encoder.positions[:4]
-    padded, weight = nn.functional.pad(h, (0, 0, 1, 1)), block.local.weight
-    h = h + block.local.bias + sum(padded[j : j + 4] @ weight[:, :, j].T for j in range(3))
     q, k, v = block.qkv(block.norms[0](h)).reshape(4, 3, 2, 4).permute(1, 2, 0, 3)
     mixed = torch.softmax(q @ k.mT / 2, -1) @ v
     h = h + block.out(mixed.permute(1, 0, 2).reshape(4, 8))
-    h = h + block.second(nn.functional.gelu(block.first(block.norms[1](h))))
+    padded, weight = nn.functional.pad(block.norms[1](h), (0, 0, 1, 1)), block.first.weight
+    inner = block.first.bias + sum(padded[j : j + 4] @ weight[:, :, j].T for j in range(3))
+    h = h + block.second(nn.functional.gelu(inner))
     torch.testing.assert_close(encoder(SHORT)[0][0], encoder.out(encoder.norm(h))[1:])
 
 
