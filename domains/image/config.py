@@ -14,6 +14,7 @@ from polydiff.contract.sections import (
     Config,
     DataConfig,
     LossConfig,
+    NoiseLevels,
     Numbers,
     OptimConfig,
     SampleConfig,
@@ -28,6 +29,8 @@ from polydiff.domains.image.network import (
     suited_network,
 )
 
+SMALLEST = 4
+"""Least side of an example in pixels."""
 AUGMENTED = {"cifar10": 0.12}
 """Preset -> `data.augment` of its recipe."""
 
@@ -76,6 +79,12 @@ class ImageData(DataConfig):
     """shapes: share of captions that may leave sizes, places and relations open."""
     factor: int = Field(2, ge=2, le=256)
     """task=upsample: factor by which the sides of an image exceed those of the given small image."""
+    shrink: int = Field(1, ge=1, le=256)
+    """An example is the means of blocks of so many pixels along each side of the image of data.size: the base of a
+    cascade. 1: the image itself."""
+    noise: NoiseLevels | None = None
+    """task=upsample: least and greatest standard deviation of the noise on the small image in training, such as 0.02,1,
+    in units of the states; null: none."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -90,16 +99,25 @@ class ImageData(DataConfig):
         own += [f"data.text.{key}" for key, value in self.text if value != getattr(CaptionConfig(), key)]
         if self.name != "folder" and own:
             raise ValueError(f"data.name={self.name} has data and conditions of its own; leave out {', '.join(own)}")
-        if self.name == "shapes" and (self.side % 32 or self.planes != 3):
+        if self.square % self.shrink or self.side < SMALLEST:
+            raise ValueError(
+                f"data.shrink={self.shrink} must divide the {self.square} pixels of data.size, and leave {SMALLEST} or more"
+            )
+        if self.name == "shapes" and (self.square % 32 or self.planes != 3):
             raise ValueError(
                 "data.name=shapes needs colours (data.channels=3) and a data.size that is a multiple of 32"
             )
         return self
 
     @property
-    def side(self) -> int:
-        """Height and width in pixels."""
+    def square(self) -> int:
+        """Height and width in pixels of what is cut from an image, before data.shrink."""
         return self.size or (8 if self.name == "digits" else 32)
+
+    @property
+    def side(self) -> int:
+        """Height and width of an example in pixels."""
+        return self.square // self.shrink
 
     @property
     def augments(self) -> bool:
@@ -162,4 +180,6 @@ class ImageConfig(Config):
     def _divisible(self) -> Self:
         if self.task == "upsample" and self.data.side % self.data.factor:
             raise ValueError(f"data.factor={self.data.factor} does not divide the {self.data.side} pixels of an image")
+        if self.task != "upsample" and self.data.noise:
+            raise ValueError(f"data.noise is noise on the small image of task=upsample, not for task={self.task}")
         return self

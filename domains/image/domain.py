@@ -20,14 +20,14 @@ from polydiff.contract.data.identity import embedded_identity, identity
 from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
-from polydiff.contract.domain import Samples, conditions_of
+from polydiff.contract.domain import Domain, Samples, conditions_of
 from polydiff.contract.fields import Field, Labels, to_json
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections import Config
-from polydiff.contract.tasks import Enlarge, block_means
+from polydiff.contract.tasks import Enlarge
 from polydiff.contract.text.columns import TEXT
 from polydiff.core.condition_batch import blank_conditions
-from polydiff.core.conditions import LOW, Condition, Conditions
+from polydiff.core.conditions import Condition, Conditions
 from polydiff.core.space import Batch, Euclidean, Measurement, Space, State
 from polydiff.core.units import Units
 from polydiff.domains.image.codec import Standardise
@@ -36,6 +36,7 @@ from polydiff.domains.image.data.inputs import read_images, read_mask, read_whol
 from polydiff.domains.image.data.inspect import facts_of
 from polydiff.domains.image.data.source import Source, Split, open_source
 from polydiff.domains.image.data.warp import NUMBERS, training_images
+from polydiff.domains.image.following import follow, misfit
 from polydiff.domains.image.measurements import examples_for, measurement
 from polydiff.domains.image.metrics.pairs import pair_metrics
 from polydiff.domains.image.metrics.sample_set import Reference, Search, judge_metrics, set_metrics
@@ -165,7 +166,10 @@ class Image:
         else:
             images, changes = part.centred(indices), {}
         x = self.codec.encode(images)
-        cond = {**(self.cond(part, indices) or {}), **self.task.observe(x, generators), **changes}
+        observed = self.task.observe(x, generators)
+        if split == "train" and isinstance(self.task, Enlarge) and self.task.noise:
+            observed = self.task.disturbed(observed, self.task.noise.draw(generators), generators)
+        cond = {**(self.cond(part, indices) or {}), **observed, **changes}
         return Batch(x, self.space(len(x)), cond or None)
 
     def read(self, paths: Sequence[Path]) -> Batch:
@@ -180,11 +184,24 @@ class Image:
             raise UserError(f"task={self.config.task} reads no files of another form.")
         factor = self.task.factor
         images = self.codec.encode(read_whole(paths, self.data))
-        observed = {LOW: block_means(images, factor) if degrade else images}
+        observed = self.task.observe(images, []) if degrade else self.task.observed(images)
         sizes = [size * (1 if degrade else factor) for size in images.shape[2:]]
         x = self.task.guess(observed, sizes)
         space = Euclidean(len(x), (self.data.planes, *sizes))
         return Batch(x, space, blank_conditions(self.conditions, len(x), sizes) | observed)
+
+    @property
+    def together(self) -> Sequence[str]:
+        """The small image and the level of its noise (`polydiff.contract.abilities.TellsTogether`)."""
+        return tuple(self.task.conditions)
+
+    def misfit(self, earlier: Domain) -> str | None:
+        """Return why images of another stage cannot be enlarged by this one (`contract.following.Follows`)."""
+        return misfit(self.config, earlier)
+
+    def follow(self, samples: Samples, generators: Sequence[torch.Generator], level: float = 0.0) -> Condition:
+        """Return small images of another stage as conditions (`contract.following.Follows`)."""
+        return follow(self.config, self.task, self.codec, samples, generators, level)
 
     def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
         return pair_metrics(samples.examples, truth.examples)
@@ -256,7 +273,8 @@ class Image:
         """Return how well scenes of shapes agree with their captions; {} for other images."""
         if self.data.name != "shapes" or TEXT not in (samples.cond or {}):
             return {}
-        return caption_metrics(samples.examples, [str(row[TEXT]) for row in self.describe(samples.cond or {})])
+        captions = [str(row[TEXT]) for row in self.describe(samples.cond or {})]
+        return caption_metrics(samples.examples, captions, self.data.shrink)
 
     def confusions(self, samples: Samples) -> dict[str, Confusion]:
         """Return requested classes against those that the classifier predicts (`abilities.HasConfusions`)."""

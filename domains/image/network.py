@@ -180,12 +180,12 @@ def scenes_network(network: BackboneConfig, side: int) -> dict[str, Any]:
             "backbone.strides": (),
             "backbone.blocks": 1,
             "backbone.attention": (1,),
-            "backbone.patch": side // 16,
+            "backbone.patch": max(1, side // 16),
             "optim.lr": 1.5e-3,
         }
     if not isinstance(network, DiTConfig):
         return {}
-    patch = side // FEWEST
+    patch = max(1, side // FEWEST)
     width = SCENES_WIDTH if network.bottleneck else max(SCENES_WIDTH, width_for(3 * patch**2, SCENES_HEADS))
     return {
         "backbone.patch": patch,

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import torch
+from dataclasses import replace
 
+import torch
+from torch import Tensor
+
+from polydiff.contract.following import ToldNoise
 from polydiff.contract.tasks import Enlarge, Generate, Inpaint, Task
+from polydiff.core.space import State
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageConfig
+from polydiff.domains.image.data.source import shrunk
 
 
 def open_task(config: ImageConfig, codec: Standardise) -> Task:
@@ -18,4 +24,14 @@ def open_task(config: ImageConfig, codec: Standardise) -> Task:
             return Inpaint(config.data.planes)
         case "upsample":
             low, high = (codec.scaled(torch.tensor([float(end)])).flatten().tolist() for end in (0, 255))
-            return Enlarge(config.data.planes, config.data.factor, tuple(low), tuple(high))
+            task = Enlarge(config.data.planes, config.data.factor, tuple(low), tuple(high))
+            return with_noise(task, codec, ToldNoise(*config.data.noise)) if config.data.noise else task
+
+
+def with_noise(task: Enlarge, codec: Standardise, noise: ToldNoise) -> Enlarge:
+    """Return the task with noise on small images that are rounded, as those that an earlier stage draws are."""
+
+    def reduce(x: State) -> Tensor:
+        return codec.encode(shrunk(codec.decode(x), task.factor))
+
+    return replace(task, noise=noise, reduce=reduce)

@@ -1,18 +1,39 @@
-"""The optional ability of a `Domain` to follow another stage of a pipeline; see `contract.abilities`.
+r"""The optional ability of a `Domain` to follow another stage of a pipeline, and noise on what it follows.
 
 Stages pass examples to each other, not states: each stage standardises them by its own statistics.
+
+Examples that a model draws differ from those of the data, on which the next stage was trained. Conditioning
+augmentation hides the difference: in training, the next stage is conditioned on
+
+$$ y = l + s \epsilon, \qquad \epsilon \sim N(0, I), $$
+
+and on the level s itself, so that in use s can be chosen as large as the earlier stage errs (Ho et al., Cascaded
+Diffusion Models, 2021, https://arxiv.org/abs/2106.15282; that s is told: Saharia et al., Imagen, 2022,
+https://arxiv.org/abs/2205.11487).
+
+Symbols: B batch, l the degraded example, such as a small image, s the level of the noise.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    import torch
+import torch
+from torch import Tensor
 
+from polydiff.core.space import normal
+from polydiff.support.errors import UserError
+
+if TYPE_CHECKING:
     from polydiff.contract.domain import Domain, Samples
     from polydiff.core.conditions import Condition
+    from polydiff.core.space import Space
+
+EXACT = 0.2
+"""Share of the training examples that are told without noise."""
 
 
 class Follows(Protocol):
@@ -36,4 +57,81 @@ class Follows(Protocol):
             samples: B examples of the other stage.
             generators: B random streams, one an example, for the noise.
             level: Standard deviation of the noise that is added to the conditions, in units of this stage's states.
+
+        Raises:
+            UserError: The samples do not fit (`misfit`), or the stage was not trained with noise of this level.
         """
+
+
+class SpaceUnderConditions(Protocol):
+    """A domain whose states live in a space that depends on the task's conditions, such as a missing part of a sound.
+
+    Samples under given conditions (`polydiff.model.request.Request.under`) are drawn and decoded in this space.
+    """
+
+    def space_under(self, space: Space, cond: Condition) -> Space:
+        """Return the space of new samples under their conditions.
+
+        Arguments:
+            space: Space of B samples, as `Domain.blank` returns it. polydiff passes both arguments by position.
+            cond: All conditions of these samples, name -> tensor (B, ...).
+        """
+
+
+@dataclass(frozen=True)
+class ToldNoise:
+    r"""The law of the noise on a condition in training, and the number by which a network is told its level.
+
+    A fifth of the examples (`EXACT`) has no noise. The levels s of the others are log-uniform. The network is told
+
+    $$ v = \log(s + s_{min}), $$
+
+    which distinguishes levels by their ratio, as `log sigma` does for the noise of a diffusion, and is finite at s = 0.
+
+    Arguments:
+        least: Least level s_min, above 0, in units of the states.
+        greatest: Greatest level.
+    """
+
+    least: float
+    greatest: float
+
+    def draw(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """Return the levels of training examples, (B,), each by its own generator."""
+        lots, places = torch.stack([torch.rand(2, generator=generator) for generator in generators]).unbind(1)
+        levels = self.least * (self.greatest / self.least) ** places
+        return torch.where(lots < EXACT, 0.0, levels)
+
+    def tell(self, levels: Tensor) -> Tensor:
+        """Return the numbers that tell levels (B,) to a network, (B,)."""
+        return (levels + self.least).log()
+
+    def is_exact(self, told: Tensor) -> Tensor:
+        """Return which told numbers (B,) stand for the level 0, booleans (B,); NaN does not."""
+        return told < math.log(self.least) + 1e-5
+
+
+def noisy(x: Tensor, levels: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Return x (B, ...) with noise of standard deviation `levels` (B,), each example's drawn by its own generator."""
+    return x + levels.reshape(-1, *(1 for _ in x.shape[1:])) * normal(generators, tuple(x.shape[1:]), x.device)
+
+
+def check_level(level: float, noise: ToldNoise | None) -> None:
+    """Raise UserError unless a stage was trained with noise of this level on what it follows; 0 suits every stage.
+
+    Arguments:
+        level: Level s.
+        noise: Noise of its training; None: none.
+    """
+    if not 0 <= level < math.inf:
+        raise UserError(f"The level of the noise must be a finite number of at least 0, not {level}.")
+    if level > 0 and noise is None:
+        raise UserError(
+            f"The level of the noise is {level:g}, but this stage was trained without noise on its condition. Use the "
+            "level 0, or train it with data.noise=0.02,1."
+        )
+    if noise is not None and level > noise.greatest:
+        raise UserError(
+            f"The level of the noise is {level:g}, but this stage was trained with levels of up to "
+            f"{noise.greatest:g} (data.noise). Use a lower level, or train it with a higher one."
+        )

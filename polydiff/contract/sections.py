@@ -27,6 +27,18 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 Numbers = dict[str, StrictBool | StrictInt | StrictFloat]
 """Options by name. Types are kept: 16 stays a whole number, true is not a number, the text "16" is an error."""
 
+
+def ascending(levels: tuple[float, float]) -> tuple[float, float]:
+    """Return the least and the greatest level; ValueError if they are the wrong way round."""
+    if levels[0] > levels[1]:
+        raise ValueError(f"the least level, {levels[0]:g}, is above the greatest, {levels[1]:g}")
+    return levels
+
+
+Level = Annotated[float, Field(gt=0, le=1000)]
+NoiseLevels = Annotated[tuple[Level, Level], AfterValidator(ascending)]
+"""Least and greatest standard deviation of noise, in units of the states."""
+
 OPTIONS_OF = {
     "schedule": "schedule_options",
     "loss.objective": "loss.objective_options",

@@ -15,14 +15,25 @@ Symbols: B batch, C channels, y the known part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
-from polydiff.core.conditions import KNOWN, LOW, Aligned, Condition, Conditions, absent, given
+from polydiff.contract.following import ToldNoise, noisy
+from polydiff.core.conditions import (
+    KNOWN,
+    LOW,
+    LOW_LEVEL,
+    Aligned,
+    Condition,
+    Conditions,
+    Number,
+    absent,
+    given,
+)
 from polydiff.core.space import State
 
 NOTHING, BEGINNING, WINDOW = 0.1, 0.1, 0.1
@@ -127,21 +138,36 @@ class Enlarge:
         factor: Places of a block's side; one that does not divide an axis leaves its last block smaller.
         low: Least value of each channel of a decoded state, C numbers; (): no bound.
         high: Greatest value of each channel.
+        noise: Noise on the means in training; the network is told its level. None: none.
+        reduce: State -> what the network is told of it, as rounded means; None: `block_means`.
     """
 
     channels: int
     factor: int
     low: Sequence[float] = ()
     high: Sequence[float] = ()
+    noise: ToldNoise | None = None
+    reduce: Callable[[State], Tensor] | None = None
 
     residual: ClassVar[bool] = False
 
     @property
     def conditions(self) -> Conditions:
-        return {LOW: Aligned(self.channels, self.factor)}
+        return {LOW: Aligned(self.channels, self.factor)} | ({LOW_LEVEL: Number()} if self.noise else {})
 
     def observe(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
-        return {LOW: block_means(x, self.factor)}
+        return self.observed(self.reduce(x) if self.reduce else block_means(x, self.factor))
+
+    def observed(self, low: Tensor) -> dict[str, Tensor]:
+        """Return the task's conditions for means (B, C, ...) without noise."""
+        return {LOW: low} | ({LOW_LEVEL: self.noise.tell(low.new_zeros(len(low)))} if self.noise else {})
+
+    def disturbed(
+        self, observed: Condition, levels: Tensor, generators: Sequence[torch.Generator]
+    ) -> dict[str, Tensor]:
+        """Return the task's conditions with noise of the levels (B,); they are told without noise before."""
+        assert self.noise is not None
+        return {LOW: noisy(observed[LOW], levels, generators), LOW_LEVEL: self.noise.tell(levels)}
 
     @property
     def simple(self) -> str:
@@ -153,9 +179,17 @@ class Enlarge:
     def finish(self, x: State, observed: Condition) -> State:
         """Return the nearest states to x that have the known block means, within the bounds of decoded values.
 
-        They are clip(x + t), with one number t a block and channel, found by bisection.
+        They are clip(x + t), with one number t a block and channel, found by bisection. Where the means are known up to
+        noise only, x stays as it is: the network corrects them.
         """
-        known = observed[LOW].to(x)
+        if self.noise is None:
+            return self.with_means(x, observed[LOW])
+        exact = self.noise.is_exact(observed[LOW_LEVEL]).to(x.device).reshape(-1, *(1 for _ in x.shape[1:]))
+        return torch.where(exact, self.with_means(x, observed[LOW]), x)
+
+    def with_means(self, x: State, means: Tensor) -> State:
+        """Return the nearest states to x that have these block means (`finish`)."""
+        known = means.to(x)
         shifted = x + spread_blocks(known - block_means(x, self.factor), self.factor, x.shape[2:])
         if not self.low:
             return shifted

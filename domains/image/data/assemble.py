@@ -72,7 +72,7 @@ def assemble(
         values = [values_of(columns[name], types) for name in members]
         if isinstance(images, list) and data.crop == "centre":
             images = torch.stack(images)
-        return Split(images, labels, data.side, members, values)
+        return Split(images, labels, data.square, members, values)
 
     splits = {side: part(side) for side in (TRAIN, TEST)}
     values = [row for one in splits.values() for row in one.values]

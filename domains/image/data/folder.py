@@ -51,8 +51,8 @@ def read_all(places: Mapping[str, Place], data: ImageData, quarantine: Quarantin
         UserError: Too many files cannot be read (`Quarantine.check`), or the disk cannot hold the decoded images.
     """
     formats = tuple(KINDS if data.rules > 1 else EARLIER)
-    settings = {"side": data.side, "planes": data.planes, "crop": data.crop, "formats": formats}
-    store = decode(places, lambda place: cropped(*load(place, data.side, data.planes, formats), data), settings)
+    settings = {"side": data.square, "planes": data.planes, "crop": data.crop, "formats": formats}
+    store = decode(places, lambda place: cropped(*load(place, data.square, data.planes, formats), data), settings)
     return without_excluded(store, quarantine)
 
 
@@ -61,7 +61,7 @@ def decode_all(names: Collection[str], read: Callable[[str], Read], data: ImageD
 
     Arguments:
         names: Names of the images.
-        read: Returns the image of a name with the shorter side `data.side`, and its facts, or raises any error.
+        read: Returns the image of a name with the shorter side `data.square`, and its facts, or raises any error.
         data: Gives side and crop; with crop=centre only the middle square is kept.
         quarantine: Records the other images with reasons.
 
@@ -73,7 +73,7 @@ def decode_all(names: Collection[str], read: Callable[[str], Read], data: ImageD
 
 def cropped(image: Tensor, facts: Facts, data: ImageData) -> Decoded:
     """Return an image as it is stored: with crop=centre the middle square alone."""
-    image = centre(image, data.side).clone() if data.crop == "centre" else image  # a view would keep the whole
+    image = centre(image, data.square).clone() if data.crop == "centre" else image  # a view would keep the whole
     return Decoded(image, facts, digest(image))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data.files import load
-from polydiff.domains.image.data.source import centre
+from polydiff.domains.image.data.source import centre, shrunk
 from polydiff.support.errors import UserError, check_file
 
 HALF = 128
@@ -27,7 +27,8 @@ def read_images(paths: Sequence[Path], data: ImageData) -> Tensor:
         UserError: A path is no file, or the file cannot be read as an image.
     """
 
-    return torch.stack([centre(read_file(path, data.side, data.planes), data.side) for path in paths])
+    images = [centre(read_file(path, data.square, data.planes), data.square) for path in paths]
+    return shrunk(torch.stack(images), data.shrink)
 
 
 def read_file(path: Path, size: int, channels: int) -> Tensor:

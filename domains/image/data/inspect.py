@@ -63,8 +63,10 @@ def in_words(config: ImageConfig, side: float) -> str:
         config: The configuration.
         side: Median of the shorter sides of the images.
     """
-    size = config.data.side
-    text = f"{size} x {size} pixels, {'grey' if config.data.planes == 1 else 'colour'} (data.size, data.channels)"
+    size, data = config.data.square, config.data
+    text = f"{data.side} x {data.side} pixels, {'grey' if data.planes == 1 else 'colour'} (data.size, data.channels)"
+    if data.shrink > 1:
+        text += f", means of blocks of {data.shrink} x {data.shrink} of {size} x {size} pixels (data.shrink)"
     if side >= LARGE * size:
         text += f"; the images are {side / size:.3g} times larger"
     return text

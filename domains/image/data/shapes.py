@@ -69,9 +69,9 @@ class Values(Sequence[Mapping[str, Any]]):
 
 def shapes(data: ImageData) -> Source:
     """Return the scenes: "train", "test" of the same law, and "unseen" with pairs that training never shows."""
-    scenes = Shapes(side=data.side, counts=data.things, partial=data.partial)
+    scenes = Shapes(side=data.square, counts=data.things, partial=data.partial)
     splits: dict[str, Split] = {
-        name: Split(Pictures(scenes, name), torch.full((SIZES[name],), -1), data.side, values=Values(scenes, name))
+        name: Split(Pictures(scenes, name), torch.full((SIZES[name],), -1), data.square, values=Values(scenes, name))
         for name in SPLITS
     }
     kept = tuple(str(splits["train"].values[i][TEXT]) for i in splits["train"].spread(KEPT))

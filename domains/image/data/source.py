@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -38,9 +38,10 @@ class Split:
     Arguments:
         images: Images, uint8 (C, H, W) each; as one tensor if all have the same shape.
         labels: Class of each image, -1 if unlabelled, shape (N,).
-        size: Side of the square that an example shows.
+        size: Side of the square that an example shows, in pixels of the images.
         names: Paths of the files in their folder; () for an embedded set.
         values: Conditions of each image besides its class, by name; () if there are none.
+        shrink: Side of the blocks of pixels whose means are an example's pixels.
     """
 
     images: Sequence[Tensor] | Tensor
@@ -48,18 +49,24 @@ class Split:
     size: int
     names: Sequence[str] = ()
     values: Sequence[Mapping[str, Any]] = ()
+    shrink: int = 1
+
+    @property
+    def side(self) -> int:
+        """Height and width of an example in pixels."""
+        return self.size // self.shrink
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def centred(self, indices: Sequence[int]) -> Tensor:
-        """Return the middle squares of these images, uint8 (B, C, S, S)."""
+        """Return the examples that show the middle squares of these images, uint8 (B, C, S, S)."""
         if isinstance(self.images, Stacks):
-            return self.images.stacked(indices)
-        return torch.stack([centre(self.images[i], self.size) for i in indices])
+            return shrunk(self.images.stacked(indices), self.shrink)
+        return shrunk(torch.stack([centre(self.images[i], self.size) for i in indices]), self.shrink)
 
     def parts(self, indices: Sequence[int]) -> Iterator[Tensor]:
-        """Yield the middle squares of these images, uint8 (B, C, S, S), a few at a time, to limit memory."""
+        """Yield the examples of `centred`, uint8 (B, C, S, S), a few at a time, to limit memory."""
         size = max(1, PART // (self.images[0].shape[0] * self.size**2))
         for start in range(0, len(indices), size):
             yield self.centred(indices[start : start + size])
@@ -78,8 +85,10 @@ class Split:
             yield hashlib.blake2b(image.contiguous().numpy().tobytes() + shown.encode(), digest_size=16).hexdigest()
 
     def digest(self) -> str:
-        """Return a hash of all images and labels."""
+        """Return a hash of all images and labels, and of how examples are made of them."""
         total = hashlib.blake2b(self.labels.numpy().tobytes(), digest_size=16)
+        if self.shrink > 1:
+            total.update(f"shrink {self.shrink}".encode())
         for image in self.images:
             total.update(f"{tuple(image.shape)}".encode())
             total.update(image.contiguous().numpy().tobytes())
@@ -111,8 +120,17 @@ class Source:
 
 def open_source(data: ImageData) -> Source:
     """Return the data set that a config names."""
+    source = whole_source(data)
+    if data.shrink == 1:
+        return source
+    splits = {name: replace(split, shrink=data.shrink) for name, split in source.splits.items()}
+    return replace(source, splits=splits, levels=range(256))  # means have levels between those of the pixels
+
+
+def whole_source(data: ImageData) -> Source:
+    """Return the data set that a config names, before its images are shrunk."""
     if data.name == "digits":
-        return digits(data.side, data.planes, data.test_share)
+        return digits(data.square, data.planes, data.test_share)
     if data.name == "shapes":
         from polydiff.domains.image.data.shapes import shapes
 
@@ -175,9 +193,26 @@ def cut(image: Tensor, size: int, top: int, left: int) -> Tensor:
     return image[:, top : top + size, left : left + size]
 
 
+def shrunk(images: Tensor, factor: int) -> Tensor:
+    """Return the means of uint8 images (B, C, H, W) over blocks of factor x factor pixels, rounded to uint8.
+
+    All small images of a cascade are made here, in whole numbers, so that its stages see the same bits. A factor is
+    divided into primes and the means are rounded after each, half to even. So images that are shrunk by 2 and again by
+    2 are those that are shrunk by 4, in a cascade of three stages as well.
+    """
+    while factor > 1:
+        prime = next(p for p in range(2, factor + 1) if factor % p == 0)
+        b, c, height, width = images.shape
+        sums = images.reshape(b, c, height // prime, prime, width // prime, prime).sum((3, 5))
+        means, rest = sums // prime**2, 2 * (sums % prime**2)
+        up = (rest > prime**2) | ((rest == prime**2) & (means % 2 == 1))
+        images, factor = (means + up).to(torch.uint8), factor // prime
+    return images
+
+
 def augment(image: Tensor, data: ImageData, generator: torch.Generator) -> Tensor:
     """Return the square of a training step: cropped and mirrored as configured, at random by its generator."""
-    square = random_crop(image, data.side, generator) if data.crop == "random" else centre(image, data.side)
+    square = random_crop(image, data.square, generator) if data.crop == "random" else centre(image, data.square)
     return square.flip(-1) if data.flip and torch.rand((), generator=generator) < 0.5 else square
 
 

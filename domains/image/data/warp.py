@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from polydiff.core.conditions import AUGMENT
 from polydiff.domains.image.config import ImageData
-from polydiff.domains.image.data.source import Split, augment
+from polydiff.domains.image.data.source import Split, augment, shrunk
 
 NUMBERS = 9
 """Length of the vector that describes the changes of an image."""
@@ -84,10 +84,10 @@ def training_images(
     pairs = list(zip(indices, generators, strict=True))
     images = [augment(part.images[i], data, g) for i, g in pairs]
     if not data.augment:
-        return torch.stack(images), {}
+        return shrunk(torch.stack(images), data.shrink), {}
     warps = [draw(data.augment, g) for g in generators]
     changed = [warped(image, warp) for image, warp in zip(images, warps, strict=True)]
-    return torch.stack(changed), {AUGMENT: torch.tensor([warp.condition for warp in warps])}
+    return shrunk(torch.stack(changed), data.shrink), {AUGMENT: torch.tensor([warp.condition for warp in warps])}
 
 
 def draw(p: float, generator: torch.Generator) -> Warp:

@@ -91,7 +91,7 @@ class Judge:
     def of(cls, train: Split, test: Split, classes: int) -> Judge:
         """Return the judge of a data set: from the cache, or trained now on the training split alone."""
         memory = cache_dir() / "image" / f"judge-{VERSION}-{train.digest()}.safetensors"
-        make = partial(Classifier, train.images[0].shape[0], train.size, classes)
+        make = partial(Classifier, train.images[0].shape[0], train.side, classes)
         return cls(classifier(memory, make, partial(batch, train), STEPS, smoothing=SMOOTHING, seed=SEED), test)
 
     @torch.no_grad()

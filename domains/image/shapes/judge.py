@@ -11,6 +11,7 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
+from polydiff.contract.tasks import enlarged
 from polydiff.domains.image.shapes.caption import parse
 from polydiff.domains.image.shapes.detect import detect
 from polydiff.domains.image.shapes.scene import COLOURS, SHAPES, Scene, Thing, place, relation
@@ -67,15 +68,23 @@ def score(images: Tensor, specs: Sequence[Spec]) -> dict[str, Metric]:
     return agreement(detect(images), specs)
 
 
-def caption_metrics(images: Sequence[Tensor], captions: Sequence[str]) -> dict[str, Metric]:
+def caption_metrics(images: Sequence[Tensor], captions: Sequence[str], shrink: int = 1) -> dict[str, Metric]:
     """Return the metrics of `score` of those pictures whose caption follows the grammar; {} if none does.
 
     Arguments:
         images: uint8 (3, S, S) each.
         captions: Caption of each picture, of any form.
+        shrink: Pictures are enlarged by this factor first, by linear interpolation, since the detector needs sides that
+            are a multiple of 32.
     """
     pairs = [(image, spec) for image, caption in zip(images, captions, strict=True) if (spec := spec_of(caption))]
-    return score(torch.stack([image for image, _ in pairs]), [spec for _, spec in pairs]) if pairs else {}
+    if not pairs:
+        return {}
+    pictures = torch.stack([image for image, _ in pairs])
+    if shrink > 1:
+        sizes = [shrink * size for size in pictures.shape[2:]]
+        pictures = enlarged(pictures.float(), shrink, sizes).round().to(torch.uint8)
+    return score(pictures, [spec for _, spec in pairs])
 
 
 def spec_of(caption: str) -> Spec | None:

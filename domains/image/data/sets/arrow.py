@@ -127,7 +127,7 @@ def read(data: ImageData) -> Source:
     enough(data.path, len(cells))
 
     def picture(name: str) -> Read:
-        return decode(io.BytesIO(bytes_of(cells[name])), data.side, data.planes)
+        return decode(io.BytesIO(bytes_of(cells[name])), data.square, data.planes)
 
     known = decode_all(list(cells), picture, data, quarantine)
     names = list(order) or in_order({str(row[LABEL]) for row in listing.columns.values() if LABEL in row})

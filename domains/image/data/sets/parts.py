@@ -83,7 +83,7 @@ def source_of(
 
     def decode(name: str) -> Read:
         height, width, channels = where[name].shape
-        image = resized(where[name], data.side, data.planes)
+        image = resized(where[name], data.square, data.planes)
         return image, Facts(kind, MODES[channels], width, height, False)
 
     enough(data.path, len(where))

@@ -1,0 +1,75 @@
+"""How a stage that enlarges images follows the stage that draws the small ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from polydiff.contract.domain import Domain, Samples
+from polydiff.contract.following import check_level
+from polydiff.contract.tasks import Enlarge, Task
+from polydiff.core.conditions import Condition
+from polydiff.domains.image.codec import Standardise
+from polydiff.domains.image.config import ImageConfig
+from polydiff.support.errors import UserError
+
+
+def misfit(config: ImageConfig, earlier: Domain) -> str | None:
+    """Return why a stage cannot enlarge the images of another; None if it can.
+
+    Arguments:
+        config: Configuration of the stage that enlarges.
+        earlier: Domain of the other stage, perhaps seen through a codec.
+    """
+    if config.task != "upsample":
+        return f"it was trained with task={config.task}; a stage that follows another needs task=upsample"
+    other = getattr(earlier, "config", None)
+    if not isinstance(other, ImageConfig):
+        return f"it enlarges images, and the earlier stage draws those of the domain {getattr(other, 'domain', '?')}"
+    ours, theirs = config.data, other.data
+    small = ours.side // ours.factor
+    if theirs.planes != ours.planes:
+        return f"it enlarges images of {ours.planes} channels, and the earlier stage draws images of {theirs.planes}"
+    if theirs.side != small:
+        return (
+            f"it enlarges {small} x {small} to {ours.side} x {ours.side} pixels, and the earlier stage draws "
+            f"{theirs.side} x {theirs.side}. Train the earlier stage with data.size={ours.square} "
+            f"data.shrink={ours.shrink * ours.factor}, or this one with another data.size or data.factor"
+        )
+    return None
+
+
+def follow(
+    config: ImageConfig,
+    task: Task,
+    codec: Standardise,
+    samples: Samples,
+    generators: Sequence[torch.Generator],
+    level: float,
+) -> Condition:
+    """Return small images as conditions of a stage that enlarges them.
+
+    Arguments:
+        config: Configuration of the stage that enlarges.
+        task: Its task.
+        codec: Codec of its states; the images are standardised by its statistics, not by those of their own stage.
+        samples: B small images, uint8 (C, S, S) each.
+        generators: B random streams for the noise.
+        level: Standard deviation of the noise, in units of the states.
+
+    Raises:
+        UserError: The stage enlarges nothing, the images have another size, or the level is not one of training.
+    """
+    if not isinstance(task, Enlarge):
+        raise UserError(f"task={config.task} follows no other stage; task=upsample does.")
+    check_level(level, task.noise)
+    small = config.data.side // task.factor
+    expected = (task.channels, small, small)
+    for image in samples.examples:
+        if tuple(image.shape) != expected:
+            raise UserError(f"The small images have the shape {tuple(image.shape)}; this stage enlarges {expected}.")
+    observed = task.observed(codec.encode(torch.stack(list(samples.examples))))
+    if not level:
+        return observed
+    return task.disturbed(observed, torch.full((len(samples),), level), generators)
