@@ -16,6 +16,7 @@ from polydiff.contract.sections import (
     DataConfig,
     EncodeConfig,
     LossConfig,
+    NoiseLevels,
     Numbers,
     OptimConfig,
     SampleConfig,
@@ -121,6 +122,9 @@ class AudioData(DataConfig):
     by the tasks generate and vocode only."""
     low_rate: int | None = Field(None, ge=500, le=1_000_000)
     """task=upsample: sample rate of the input recordings in Hz; null: half of `sample_rate`."""
+    noise: NoiseLevels | None = None
+    """task=upsample: least and greatest standard deviation of the noise on the recordings in training, such as 0.02,1,
+    where the sounds have the standard deviation 1; null: none."""
     speech: bool = False
     """Whether the sounds are speech; restoration tasks are then also evaluated by PESQ and STOI."""
     mel: MelConfig = MelConfig()
@@ -168,6 +172,12 @@ class AudioConfig(Config):
             "data.name": {"backbone.codes": 8},
             "domain": {"backbone.channels": 128, "backbone.widest": 256, "backbone.kernel": 5},
         }
+
+    @model_validator(mode="after")
+    def _noise_is_told(self) -> Self:
+        if self.task != "upsample" and self.data.noise:
+            raise ValueError(f"data.noise is noise on the recordings of task=upsample, not for task={self.task}")
+        return self
 
     @model_validator(mode="after")
     def _mel_works(self) -> Self:

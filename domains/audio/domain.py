@@ -16,7 +16,7 @@ from polydiff.contract.data.identity import embedded_identity
 from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
-from polydiff.contract.domain import Samples
+from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.fields import to_json
 from polydiff.contract.sections import Config
 from polydiff.core.condition_batch import blank_conditions
@@ -29,6 +29,7 @@ from polydiff.domains.audio.data.clips import Clips
 from polydiff.domains.audio.data.folder import Folder
 from polydiff.domains.audio.data.inputs import region
 from polydiff.domains.audio.data_conditions import SoundConditions
+from polydiff.domains.audio.following import follow, misfit
 from polydiff.domains.audio.measurements import examples_for, measurement
 from polydiff.domains.audio.metrics.evaluation import Evaluation
 from polydiff.domains.audio.metrics.pairs import pair_metrics
@@ -37,6 +38,7 @@ from polydiff.domains.audio.output.write import sound_arrays, write_sounds
 from polydiff.domains.audio.states import States
 from polydiff.domains.audio.statistics import AudioStatistics
 from polydiff.domains.audio.tasks.open_task import measure_task, open_task
+from polydiff.domains.audio.tasks.restoration import Upsample
 from polydiff.metrics.principal import principal_std
 from polydiff.metrics.results import Confusion, Metric
 from polydiff.support.errors import UserError
@@ -113,7 +115,7 @@ class Audio:
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         sounds, values = self.clips.source.clips(split, indices, generators)
-        return self.states.batch(sounds, self.data_conditions.encode(values), generators)
+        return self.states.batch(sounds, self.data_conditions.encode(values), generators, split == "train")
 
     def blank(
         self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]
@@ -138,6 +140,23 @@ class Audio:
     def read_degraded(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
         """Return recordings or mel spectrograms as the network's conditions (`abilities.Restores`)."""
         return self.states.read_degraded(paths, self.conditions, degrade)
+
+    @property
+    def together(self) -> Sequence[str]:
+        """The recording and the level of its noise (`polydiff.contract.abilities.TellsTogether`)."""
+        return tuple(self.task.conditions)
+
+    def misfit(self, earlier: Domain) -> str | None:
+        """Return why sounds of another stage cannot be upsampled by this one (`contract.following.Follows`)."""
+        return misfit(self.config, earlier)
+
+    def follow(self, samples: Samples, generators: Sequence[torch.Generator], level: float = 0.0) -> Condition:
+        """Return sounds of another stage as the recordings of this one (`contract.following.Follows`)."""
+        return follow(self.task, samples, generators, level)
+
+    def space_under(self, space: Space, cond: Condition) -> Space:
+        """Return the space of what the recordings lack (`contract.following.SpaceUnderConditions`)."""
+        return self.task.space(cond) if isinstance(self.task, Upsample) else space
 
     def region(self, text: str, given: Batch) -> Tensor:
         """Return the mask (T,) of the samples in BEGIN:END, in seconds (`polydiff.contract.abilities.HasRegions`)."""

@@ -51,16 +51,25 @@ class States:
             return missing.encode(encoded), missing
         return encoded, self.space(len(encoded), encoded.shape[-1])
 
-    def batch(self, sounds: Tensor, metadata: Mapping[str, Tensor], generators: Sequence[torch.Generator]) -> Batch:
+    def batch(
+        self,
+        sounds: Tensor,
+        metadata: Mapping[str, Tensor],
+        generators: Sequence[torch.Generator],
+        training: bool = False,
+    ) -> Batch:
         """Return a batch of clean states with the data's and the task's conditions.
 
         Arguments:
             sounds: Shape (B, C, T).
             metadata: Name of a condition of the data -> tensor (B, ...).
             generators: One for each sound, for the random parts of the task.
+            training: Whether recordings have the noise of training (`data.noise`).
         """
         encoded = self.codec.encode(sounds)
         known = self.task.observe(encoded, generators)
+        if training and isinstance(self.task, Upsample) and self.task.noise:
+            known = self.task.disturbed(known, self.task.noise.draw(generators), generators)
         x, space = self.placed(encoded, known)
         return Batch(x, space, {**metadata, **known} or None)
 

@@ -101,7 +101,8 @@ class ImageData(DataConfig):
             raise ValueError(f"data.name={self.name} has data and conditions of its own; leave out {', '.join(own)}")
         if self.square % self.shrink or self.side < SMALLEST:
             raise ValueError(
-                f"data.shrink={self.shrink} must divide the {self.square} pixels of data.size, and leave {SMALLEST} or more"
+                f"data.shrink={self.shrink} must divide the {self.square} pixels of data.size, and leave {SMALLEST} or "
+                "more"
             )
         if self.name == "shapes" and (self.square % 32 or self.planes != 3):
             raise ValueError(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from polydiff.contract.abilities import task_conditions
 from polydiff.contract.domain import Samples, conditions_of
+from polydiff.contract.following import SpaceUnderConditions
 from polydiff.contract.sections import SampleConfig
 from polydiff.core.condition_batch import condition_to, same_conditions, withhold
 from polydiff.core.conditions import Condition
@@ -26,6 +27,7 @@ from polydiff.model.user_conditions import conditions, parse_conditions
 from polydiff.run.parents import open_parent
 from polydiff.support.errors import UserError
 from polydiff.support.progress import Counting
+from polydiff.support.protocols import provides
 
 if TYPE_CHECKING:
     from polydiff.model.model import Model
@@ -134,10 +136,12 @@ class Request:
 
     def blank(self, numbers: Sequence[int], seed: int) -> Blank:
         """Return the space and the conditions of samples, which follow from the seed and each sample's number."""
-        space, cond = self.model.domain.blank(streams(seed, "blank", numbers), self.requested)
+        domain = self.model.domain
+        space, cond = domain.blank(streams(seed, "blank", numbers), self.requested)
         if not self.given:
             return space, cond
-        return space, {**(cond or {}), **{name: value[list(numbers)] for name, value in self.given.items()}}
+        cond = {**(cond or {}), **{name: value[list(numbers)] for name, value in self.given.items()}}
+        return domain.space_under(space, cond) if provides(domain, SpaceUnderConditions) else space, cond
 
     def states(
         self,

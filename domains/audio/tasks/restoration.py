@@ -10,7 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from polydiff.core.conditions import LOW, Aligned, Condition, Conditions
+from polydiff.contract.following import ToldNoise, noisy
+from polydiff.core.conditions import LOW, LOW_LEVEL, Aligned, Condition, Conditions, Number
 from polydiff.core.space import Euclidean, State
 from polydiff.domains.audio.codec import Standardise, spectrum
 from polydiff.domains.audio.config import AudioData
@@ -23,6 +24,7 @@ from polydiff.domains.audio.tasks.low_rate import (
     draw_low_pass,
     envelope,
     raised,
+    ratio,
     record,
     with_low_band,
     within,
@@ -94,8 +96,13 @@ class Upsample:
     residual: ClassVar[bool] = True
 
     @property
+    def noise(self) -> ToldNoise | None:
+        """Noise on the recordings in training; the network is told its level. None: none."""
+        return ToldNoise(*self.data.noise) if self.data.noise else None
+
+    @property
     def conditions(self) -> Conditions:
-        return {LOW: Aligned(2 * self.data.channels)}
+        return {LOW: Aligned(2 * self.data.channels)} | ({LOW_LEVEL: Number()} if self.noise else {})
 
     @property
     def top(self) -> float:
@@ -113,10 +120,36 @@ class Upsample:
     def observed(self, low: Tensor) -> dict[str, Tensor]:
         """Return the task's conditions of recordings at the full rate (B, C, T).
 
-        They are the recordings and their upper band divided by its envelope, shape (B, 2 C, T).
+        They are the recordings and their upper band divided by its envelope, shape (B, 2 C, T), and the level 0 of the
+        noise, if there is any in training.
         """
         upper, gain = self.upper(low)
-        return {LOW: torch.cat([low, upper / gain], 1)}
+        told = {LOW_LEVEL: self.noise.tell(low.new_zeros(len(low)))} if self.noise else {}
+        return {LOW: torch.cat([low, upper / gain], 1), **told}
+
+    def disturbed(
+        self, observed: Condition, levels: Tensor, generators: Sequence[torch.Generator]
+    ) -> dict[str, Tensor]:
+        """Return the task's conditions with noise on the recordings, which are told without noise before.
+
+        The noise is white at the low rate and brought to the full rate as the recordings are. States are the parts that
+        the recordings with the noise lack.
+
+        Arguments:
+            observed: The task's conditions without noise.
+            levels: Standard deviation of the noise on each recording, (B,), where sounds have the standard deviation 1.
+            generators: One for each recording.
+        """
+        assert self.noise is not None
+        low, p, q = observed[LOW][:, : self.data.channels], *ratio(self.data.sample_rate, self.data.given_rate)
+        still = low.new_zeros(*low.shape[:2], -(-low.shape[-1] * q // p))
+        noise = raised(noisy(still, levels, generators), self.data.sample_rate, self.data.given_rate, low.shape[-1])
+        return {**self.observed(low + noise), LOW_LEVEL: self.noise.tell(levels)}
+
+    def at_low_rate(self, sounds: Tensor) -> dict[str, Tensor]:
+        """Return the task's conditions of sounds at the low rate (B, C, T q / p), not standardised."""
+        rate, low = self.data.sample_rate, self.data.given_rate
+        return self.observed(raised(self.codec.encode(sounds), rate, low, self.data.length))
 
     def upper(self, low: Tensor) -> tuple[Tensor, Tensor]:
         """Return the upper band of recordings at the full rate, and its envelope, both (B, C, T)."""
@@ -191,9 +224,15 @@ class Upsample:
         return low.new_zeros(len(low), self.data.channels, *sizes)
 
     def finish(self, x: State, observed: Condition) -> State:
-        """Return states (B, C, T) whose sounds have the recordings' own low band, up to `top`."""
+        """Return states (B, C, T) whose sounds have the recordings' own low band, up to `top`.
+
+        Where the recordings have noise, x stays as it is.
+        """
         missing = self.space(observed)
-        return missing.encode(with_low_band(missing.decode(x), missing.origin, self.data.sample_rate, self.top))
+        kept = missing.encode(with_low_band(missing.decode(x), missing.origin, self.data.sample_rate, self.top))
+        if self.noise is None:
+            return kept
+        return torch.where(self.noise.is_exact(observed[LOW_LEVEL])[:, None, None], kept, x)
 
 
 @dataclass(frozen=True)
