@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from polydiff.contract.following import ToldNoise
-from polydiff.contract.tasks import Enlarge, Generate, Inpaint, Task
+from polydiff.contract.tasks import Enlarge, Generate, Inpaint, Task, block_means
 from polydiff.core.space import State
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageConfig
@@ -32,6 +32,8 @@ def with_noise(task: Enlarge, codec: Standardise, noise: ToldNoise) -> Enlarge:
     """Return the task with noise on small images that are rounded, as those that an earlier stage draws are."""
 
     def reduce(x: State) -> Tensor:
+        if any(size % task.factor for size in x.shape[2:]):  # a user's own image, whose last blocks are smaller
+            return block_means(x, task.factor)
         return codec.encode(shrunk(codec.decode(x), task.factor))
 
     return replace(task, noise=noise, reduce=reduce)

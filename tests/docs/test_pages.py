@@ -99,6 +99,18 @@ def test_the_python_of_the_pages_runs(page: str, tmp_path: Path, monkeypatch: py
     assert (tmp_path / "runs" / "image-001" / "report.html").is_file()
 
 
+def test_the_page_of_cascades_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in commands("docs/cascades.md"):
+        assert main([*words, *FEW[:-1], "0"]) == 0, words
+    (code,) = blocks("docs/cascades.md", "python")
+    scope: dict[str, Any] = {}
+    exec(code, scope)
+    assert scope["up"].domain.misfit(scope["base"].domain) is None
+    assert [tuple(image.shape) for image in scope["large"]] == [(3, 32, 32)] * 4
+    assert len(list((tmp_path / "large").glob("*.png"))) == 4
+
+
 @pytest.mark.parametrize("page", ["docs/guidance.md", "docs/control.md"])
 def test_the_pages_of_guidance_and_control_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from polydiff.gaussian.guidance.method import GUIDANCE
