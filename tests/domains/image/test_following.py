@@ -161,7 +161,20 @@ def test_the_small_image_and_its_level_are_withheld_together_and_captions_alone(
     assert (text != absent).any()  # one without the other
 
 
-def test_misfits_are_told_in_words(photos: Image) -> None:
+def test_a_users_picture_whose_sides_the_factor_does_not_divide_is_reduced_too() -> None:
+    up = opened("upsample", noise=NOISE)
+    x = torch.randn(1, 1, 9, 7, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(task_of(up).observe(x, [])[LOW], block_means(x, 2))
+
+
+def test_digits_that_are_shrunk_are_judged_at_their_size() -> None:
+    base = opened(shrink=2)
+    found = base.evaluate(base.examples("test", 60))
+    assert found["judge_agrees"].value > 0.5  # by chance 0.1
+    assert base.source.levels == range(256)
+
+
+def test_misfits_are_told_in_words() -> None:
     base, up = opened(name="shapes", shrink=2), opened("upsample", name="shapes", noise=NOISE)
     assert provides(up, Follows)
     assert up.misfit(base) is None
