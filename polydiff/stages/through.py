@@ -22,13 +22,10 @@ from polydiff.contract.likeness import Encodes
 from polydiff.contract.sections import Config
 from polydiff.core.conditions import Aligned, Condition
 from polydiff.core.space import Batch, Space, State
-from polydiff.stages.codec import CodeSpace, LearnedCodec, Scale, code_batch, measure
+from polydiff.stages.codec import CODEC, CodeSpace, LearnedCodec, Scale, code_batch, measure
 from polydiff.stages.network import network_of_codes
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
-
-CODEC = "codec"
-"""Name of the scale of codes among a run's statistics."""
 
 
 class Through:
