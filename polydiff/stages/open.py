@@ -64,11 +64,11 @@ class Stages:
         Raises:
             UserError: They were trained on different data.
         """
-        (first, *rest) = [*self.parts.values()] or [None]
-        if first is None:
+        parts = list(self.parts.values())
+        if not parts:
             return None
-        own = dict(first.state["statistics"])
-        for part in rest:
+        first, own = parts[0], dict(parts[0].state["statistics"])
+        for part in parts[1:]:
             other = part.state["statistics"]
             if different := [name for name in {**own, **other} if own.get(name) != other.get(name)]:
                 raise UserError(

@@ -78,9 +78,10 @@ class Told:
         self.conditions: Conditions = {**own, **told}
         self.kept = Kept.measure(domain, embedders) if kept is None else Kept.of_json(kept, domain, embedders)
         self.statistics: Mapping[str, Any] = {**domain.statistics, TELL: self.kept.as_json()}
-        for name, ability in {"read": Reads, "read_degraded": Restores}.items():
-            if not provides(domain, ability):
-                setattr(self, name, None)
+        if not provides(domain, Reads):
+            self.read = None  # type: ignore[assignment,method-assign] # the domain lacks the ability
+        if not provides(domain, Restores):
+            self.read_degraded = None  # type: ignore[assignment,method-assign] # as above
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
