@@ -69,6 +69,7 @@ class Embedded:
         measured = {"principal_std": self.principal, "texts": self.texts.as_json()}
         self.statistics: Mapping[str, Any] = {**domain.statistics, CODEC: measured}
         self.conditions: Conditions = conditions_of(domain)
+        self.known: dict[tuple[str, int], Samples] = {}
         if not provides(domain, HasIdentity):
             self.identity = None  # type: ignore[assignment,method-assign] # the domain lacks the ability
 
@@ -175,7 +176,8 @@ class Embedded:
     def truth(self, samples: Samples) -> Tensor | None:
         """Return the embeddings of the held-out examples whose conditions samples have, row by row; None: of others."""
         for split in self.prompts:
-            real = self.examples(split, len(samples))
+            key = (split, len(samples))
+            real = self.known[key] = self.known.get(key) or self.examples(*key)
             if len(real) == len(samples) and same_conditions(real.cond, samples.cond):
                 return torch.stack(list(real.examples))
         return None

@@ -36,6 +36,7 @@ def trained_on_codes(domain: str, path: Path, codec: Path, progress: Any = None,
 PAIR: dict[str, Any] = {
     **TINY,
     "learn": "match",
+    "train.precision": "float32",
     "backbone.channels": 16,
     "backbone.widest": 16,
     "backbone.embedding": 12,

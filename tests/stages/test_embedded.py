@@ -177,6 +177,23 @@ def test_its_network_is_a_perceptron_unless_another_is_named(case: Case, tmp_pat
         trained_prior(config.domain, tmp_path / "a", case[0], case[2], **{"backbone.name": "unet"})
 
 
+def test_drawn_embeddings_of_a_caption_have_the_mean_of_the_real_ones(tmp_path: Path) -> None:
+    data = {**captioned("image", tmp_path / "data"), "train.checkpoint_every": 1000, "optim.lr": 3e-3}
+    pair = trained_pair("image", tmp_path / "pair", data, **{"train.steps": 80})
+    longer = {"train.steps": 500, "train.batch_size": 32, "train.ema": 0.98, "sample.steps": 20}
+    model = polydiff.load(trained_prior("image", tmp_path / "prior", pair, data, **longer))
+    n = model.domain.size("train")
+    found = model.domain.batch("train", range(n), streams(0, "augment", range(n)))
+    assert found.cond is not None
+    texts = [row["text"] for row in model.domain.describe(found.cond)]
+    for text in sorted({*texts}):
+        real = found.x[[i for i, other in enumerate(texts) if other == text]]
+        drawn = math.sqrt(12) * torch.stack(list(model.sample(64, cond={"text": text})))
+        distance = (drawn.mean(0) - real.mean(0)).norm() / math.sqrt(12)
+        apart = min((real.mean(0) - found.x[texts.index(o)]).norm() for o in {*texts} - {text}) / math.sqrt(12)
+        assert distance < 0.25 * apart, (text, float(distance), float(apart))
+
+
 def test_an_autoencoder_keeps_its_own_network(tmp_path: Path) -> None:
     codec = trained_codec("image", tmp_path / "ae")
     assert resolve("image", values={"codec": str(codec)}).config.backbone.name == "unet"
