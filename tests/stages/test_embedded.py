@@ -80,7 +80,7 @@ def test_it_is_resumed_to_the_same_bits_and_needs_neither_the_pair_nor_the_data(
         model = polydiff.load(moved)
         drawn = model.sample(4)
         assert torch.equal(torch.stack(list(drawn)), before)
-        assert "nearest of 4 held-out texts" in model.domain.show(drawn)
+        assert "held-out texts" in model.domain.show(drawn)
     finally:
         hidden.rename(source)
 
@@ -105,7 +105,9 @@ def test_an_evaluation_puts_samples_between_real_embeddings_and_noise(case: Case
     metrics = evaluate(model, 8)["metrics"]
     assert metrics["true_cosine"]["data"] == pytest.approx(1, abs=1e-6)
     assert abs(metrics["true_cosine"]["noise"]) < 0.5
-    assert "among 4 different held-out texts" in metrics["text_found"]["meaning"]
+    texts = embedded(case[1]).texts.words
+    assert len({*texts}) == len(texts) > 1
+    assert f"among {len(texts)} different held-out texts" in metrics["text_found"]["meaning"]
     other = evaluate(model, 8, cond={"text": "a strong mark at the end"})["metrics"]["true_cosine"]
     assert other["value"] is None
     assert "only under the conditions of these" in other["meaning"]

