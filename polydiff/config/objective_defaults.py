@@ -80,8 +80,8 @@ class Choice(NamedTuple):
 
 CHOICES = (
     Choice("loss.objective", LossConfig().objective, objective_defaults),
-    Choice("learn", DENOISE, learner_defaults),
     Choice("codec", "", codec_defaults),
+    Choice("learn", DENOISE, learner_defaults),
 )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from stage_cases import captioned, trained_codec, trained_pair, trained_prior
-from tiny_runs import assert_same_run, stop_at
+from tiny_runs import TINY, assert_same_run, stop_at
 
 import polydiff
 from polydiff.cli import main
@@ -176,7 +176,8 @@ def test_its_network_is_a_perceptron_unless_another_is_named(case: Case, tmp_pat
     assert config.backbone.name == "mlp"
     assert config.sample.guidance == 1
     with pytest.raises(UserError, match="this backbone accepts"):
-        trained_prior(config.domain, tmp_path / "a", case[0], case[2], **{"backbone.name": "unet"})
+        values = {**TINY, **case[2], "codec": str(case[0]), "backbone.name": "unet"}
+        polydiff.train(config.domain, tmp_path / "a", overrides=values)
 
 
 def test_drawn_embeddings_of_a_caption_have_the_mean_of_the_real_ones(tmp_path: Path) -> None:
