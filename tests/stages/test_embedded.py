@@ -175,8 +175,8 @@ def test_its_network_is_a_perceptron_unless_another_is_named(case: Case, tmp_pat
     config = polydiff.load(case[1]).config
     assert config.backbone.name == "mlp"
     assert config.sample.guidance == 1
+    values = {**TINY, **case[2], "codec": str(case[0]), "backbone.name": "unet"}
     with pytest.raises(UserError, match="this backbone accepts"):
-        values = {**TINY, **case[2], "codec": str(case[0]), "backbone.name": "unet"}
         polydiff.train(config.domain, tmp_path / "a", overrides=values)
 
 
