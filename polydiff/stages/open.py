@@ -99,8 +99,9 @@ def open_domain(config: Config, statistics: Mapping[str, Any] | None = None, sta
     try:
         domain = build_domain(config, own)
     except (ValueError, LookupError, TypeError) as error:
-        name = next(iter(stages.parts.values())).name
-        raise UserError(f"{name} was trained on other data than this run: {error}.") from error
+        name, task = next(iter(stages.parts.values())).name, getattr(config, "task", "generate")
+        what = "on other data than this run" if task == "generate" else f"without task={task}, or on other data"
+        raise UserError(f"{name} was trained {what}: {error}.") from error
     return seen_through(config, domain, stages, found)
 
 

@@ -229,6 +229,9 @@ def test_what_cannot_be_told_is_an_error(case: Case, tmp_path: Path) -> None:
         trained_decoder(name, tmp_path / "b", case[1], data)
     with pytest.raises(UserError, match="there is no such run"):
         trained_decoder(name, tmp_path / "c", tmp_path / "nothing", data)
+    if name == "audio":
+        with pytest.raises(UserError, match="was trained without task=vocode, or on other data"):
+            trained_decoder(name, tmp_path / "e", case[0], data, task="vocode")
     with pytest.raises(UserError, match=r"learn=encode generates nothing from embeddings"):
         polydiff.train(name, tmp_path / "d", overrides={**CODEC, **data, "tell.embedding": str(case[0])})
 
