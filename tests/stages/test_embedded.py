@@ -17,11 +17,13 @@ from tiny_runs import TINY, assert_same_run, stop_at
 import polydiff
 from polydiff.cli import main
 from polydiff.config.merge import resolve
+from polydiff.contract.abilities import HasMeasurements, HasRegions, HasUnits, Restores
 from polydiff.core.streams import streams
 from polydiff.judging.evaluate import evaluate
 from polydiff.judging.likelihood import likelihood
 from polydiff.stages.embedded import Embedded
 from polydiff.support.errors import UserError
+from polydiff.support.protocols import provides
 from polydiff.testing import check_domain
 
 Case = tuple[Path, Path, dict[str, Any]]
@@ -144,6 +146,7 @@ def test_files_are_read_as_their_embeddings_and_vectors_at_any_length(case: Case
 
 def test_what_has_no_meaning_for_embeddings_is_an_error(case: Case, tmp_path: Path) -> None:
     model = polydiff.load(case[1])
+    assert not any(provides(model.domain, ability) for ability in (HasUnits, HasRegions, HasMeasurements, Restores))
     given = model.domain.batch("test", range(2), streams(0, "augment", range(2)))
     with pytest.raises(UserError, match="cannot inpaint"):
         polydiff.inpaint(model, given, torch.ones_like(given.x))
