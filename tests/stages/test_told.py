@@ -106,6 +106,7 @@ def test_a_text_alone_gives_the_embedding_of_the_text(case: Case) -> None:
     assert cond is not None
     expected = text_embedding(case[0], END)
     torch.testing.assert_close(cond["embedding"], expected.expand(2, -1))
+    torch.testing.assert_close(polydiff.load(case[1]).conditions({"text": END}, 0, [0])["embedding"], expected)
     _, none = domain.blank(generators, {"text": END, "embedding": "any"})
     assert none is not None
     assert none["embedding"].isnan().all()
