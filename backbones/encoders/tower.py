@@ -55,6 +55,11 @@ class Tower(nn.Module):
         self.tokens = TokenEmbedding(sequences, last, config.text, attended=False)
         self.out_text = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(last, config.embedding))
 
+    @property
+    def width(self) -> int:
+        """Numbers E of a vector."""
+        return self.config.embedding
+
     def embed(self, x: Tensor) -> Tensor:
         """Return vectors (B, E) of states (B, C, ...)."""
         image = x if x.ndim == 4 else x[:, :, None]

@@ -41,7 +41,7 @@ from polydiff.domains.audio.tasks.open_task import measure_task, open_task
 from polydiff.domains.audio.tasks.restoration import Upsample
 from polydiff.metrics.principal import principal_std
 from polydiff.metrics.results import Confusion, Metric
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, amount
 
 
 class Audio:
@@ -129,6 +129,18 @@ class Audio:
 
     def decode(self, x: State, space: Space) -> list[Any]:
         return self.states.decode(x, space)
+
+    @property
+    def form(self) -> str:
+        data = self.data
+        return f"sounds of {amount(data.channels, 'channel')}, {data.length} samples at {data.sample_rate} Hz"
+
+    def encode(self, examples: Sequence[Any]) -> Batch:
+        """Return sounds as clean states (`polydiff.contract.likeness.Encodes`)."""
+        return self.states.encode(torch.stack(list(examples)))
+
+    def encode_conditions(self, values: Sequence[Mapping[str, Any]]) -> Condition:
+        return self.data_conditions.encode_others(values)
 
     def units(self, x: State, space: Space) -> Units:
         return self.states.units(x, space)

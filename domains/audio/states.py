@@ -73,13 +73,20 @@ class States:
         x, space = self.placed(encoded, known)
         return Batch(x, space, {**metadata, **known} or None)
 
+    def encode(self, sounds: Tensor) -> Batch:
+        """Return sounds (B, C, T) as clean states, with the conditions of the task that its space depends on."""
+        encoded = self.codec.encode(sounds)
+        numbers = range(len(sounds))
+        known = self.task.observe(encoded, streams(0, "read", numbers)) if isinstance(self.task, Upsample) else {}
+        x, space = self.placed(encoded, known)
+        return Batch(x, space, known or None)
+
     def read(self, paths: Sequence[Path], conditions: Conditions) -> Batch:
         """Return the user's files as clean states; the conditions of the data are absent."""
-        encoded = self.codec.encode(read_sounds(paths, self.config.data))
-        n = len(encoded)
-        known = self.task.observe(encoded, streams(0, "read", range(n))) if isinstance(self.task, Upsample) else {}
-        x, space = self.placed(encoded, known)
-        return Batch(x, space, blank_conditions(conditions, n, encoded.shape[2:]) | known or None)
+        sounds = read_sounds(paths, self.config.data)
+        batch = self.encode(sounds)
+        blank = blank_conditions(conditions, len(sounds), sounds.shape[2:])
+        return Batch(batch.x, batch.space, {**blank, **(batch.cond or {})} or None)
 
     def read_degraded(self, paths: Sequence[Path], conditions: Conditions, degrade: bool) -> Batch:
         """Return recordings or mel spectrograms as conditions, with the states of the baseline.

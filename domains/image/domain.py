@@ -251,6 +251,17 @@ class Image:
     def decode(self, x: State, space: Space) -> list[Any]:
         return list(self.codec.decode(x).unbind())
 
+    @property
+    def form(self) -> str:
+        return f"images of {self.data.planes} x {self.data.side} x {self.data.side}"
+
+    def encode(self, examples: Sequence[Any]) -> Batch:
+        """Return images as clean states (`polydiff.contract.likeness.Encodes`)."""
+        return Batch(self.codec.encode(torch.stack(list(examples))), self.space(len(examples)), None)
+
+    def encode_conditions(self, values: Sequence[Mapping[str, Any]]) -> Condition:
+        return self.data_conditions.encode_others(values)
+
     def examples(self, split: str, n: int) -> Samples:
         part = self.source.splits[split]
         indices = part.spread(n)

@@ -82,10 +82,12 @@ def inpaint(words: Sequence[str]) -> int:
             "--mask instead (picture whose white parts are generated), molecules --add (atoms to add), such as --add 6."
         )
     from polydiff.core.streams import streams
+    from polydiff.model.edit import check_no_codec
     from polydiff.model.edit import inpaint as edit
     from polydiff.model.model import Model
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
+    check_no_codec(model, "inpaint")
     how = {"jump": args.jump, "resample": args.resample, "seed": args.seed, "cond": cond, **plan_options(args)}
     parts = {name: getattr(args, name) for name in ("gap", "keep", "add") if getattr(args, name)}
     parts |= {"mask": str(args.mask)} if args.mask else {}

@@ -268,6 +268,9 @@ def evaluate_and_report(path: Path, evaluated: int) -> None:
         print(f"  polydiff sample {run} -n 16\n  polydiff eval {run} -n 1000")
     if reconstructs:
         print(f"  polydiff train --domain {model.config.domain} codec={run}\n  polydiff eval {run} -n 1000")
+    if embeds:
+        train = f"  polydiff train --domain {model.config.domain}"
+        print(f"{train} codec={run}\n{train} tell.embedding={run}\n  polydiff eval {run} -n 1000")
     print(f"  polydiff resume {run} train.steps=N")
 
 

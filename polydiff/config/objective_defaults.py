@@ -1,18 +1,21 @@
-"""Defaults that an objective, or a value of `learn`, brings with it: a layer just below the source that chooses it.
+"""Defaults that an objective, a value of `learn` or a codec brings with it: a layer below its source.
 
 An objective lists them as `suits` (`polydiff.core.objective.Objective`), and so does what `learn` names
-(`polydiff.core.process.LEARNERS`). Values from the same source or a later one override them.
+(`polydiff.core.process.LEARNERS`), which also lists those of a diffusion in its codes, as `suits_codes`. Values from
+the same source or a later one override them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from polydiff.config.layers import Layer, last, without_keys
 from polydiff.config.processes import DENOISE, register_built_in
 from polydiff.contract.sections import OPTIONS_OF, LossConfig
 from polydiff.support.nested import get_dotted
+from polydiff.support.reading import parse_json, read_regular
 
 
 def objective_defaults(objective: str) -> Mapping[str, Any]:
@@ -34,6 +37,33 @@ def learner_defaults(learn: str) -> Mapping[str, Any]:
     return getattr(LEARNERS[learn], "suits", {}) if learn in LEARNERS else {}
 
 
+def codec_defaults(codec: str) -> Mapping[str, Any]:
+    """Return the defaults of a diffusion in the codes of a run, as dotted key -> value.
+
+    {} for the codes of an autoencoder, whose network follows from their shape, and for what is no run; that is an error
+    when the run is opened.
+    """
+    if not codec:
+        return {}
+    learn = learned_by_run(Path(codec).expanduser())
+    if learn == DENOISE:
+        return {}
+    from polydiff.core.process import LEARNERS
+
+    register_built_in()
+    return getattr(LEARNERS[learn], "suits_codes", {}) if learn in LEARNERS else {}
+
+
+def learned_by_run(path: Path) -> str:
+    """Return the value of `learn` of a run, or of the run of a checkpoint; `DENOISE` if it cannot be read."""
+    folders = sorted((path / "checkpoints").glob("step-*"))
+    try:
+        state = parse_json(read_regular((folders[-1] if folders else path) / "state.json"))
+        return str(state["config"]["learn"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return DENOISE
+
+
 class Choice(NamedTuple):
     """A key whose value brings defaults with it.
 
@@ -50,6 +80,7 @@ class Choice(NamedTuple):
 
 CHOICES = (
     Choice("loss.objective", LossConfig().objective, objective_defaults),
+    Choice("codec", "", codec_defaults),
     Choice("learn", DENOISE, learner_defaults),
 )
 

@@ -79,6 +79,8 @@ def check_learner(config: Config, role: str) -> None:
     check_role(config.backbone.name, role, f"learn={config.learn}")
     if config.codec is not None:
         raise UserError(f"learn={config.learn} works on examples, not on codes. Leave out codec.")
+    if config.tell:
+        raise UserError(f"learn={config.learn} generates nothing from embeddings. Leave out tell.")
     task = getattr(config, "task", "generate")
     if task != "generate":
         raise UserError(f"learn={config.learn} has no tasks. Leave out task={task}.")

@@ -1,12 +1,14 @@
-"""The optional ability of a `Domain` to find training examples that are like others; see `contract.abilities`."""
+"""Optional abilities of a `Domain` to compare examples with others, and with texts; see `contract.abilities`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from polydiff.contract.domain import Samples
+    from polydiff.core.conditions import Condition
+    from polydiff.core.space import Batch
 
 
 class Nearest(NamedTuple):
@@ -30,3 +32,26 @@ class FindsNearest(Protocol):
 
     def nearest(self, samples: Samples) -> Nearest:
         """Return the nearest training example of each of N examples."""
+
+
+class Encodes(Protocol):
+    """A domain that turns decoded examples into states again, so that a network can judge samples of another one.
+
+    Attributes:
+        form: Size of an example in words, such as "images of 3 x 32 x 32"; runs of one form can judge each other.
+    """
+
+    @property
+    def form(self) -> str: ...
+
+    def encode(self, examples: Sequence[Any]) -> Batch:
+        """Return N examples, as `Domain.decode` returns them, as clean states (N, ...) without conditions."""
+
+    def encode_conditions(self, values: Sequence[Mapping[str, Any]]) -> Condition:
+        """Return conditions as `Domain.describe` words them as tensors (N, ...); a name that is missing is not given.
+
+        Words of a text that training lacks become "unknown", with a warning.
+
+        Raises:
+            UserError: A text is longer than those of training.
+        """

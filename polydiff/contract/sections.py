@@ -334,7 +334,13 @@ class Config(Section):
     """What the run learns: denoise, to generate; encode, to map examples to few numbers and back; match, to compare
     examples with texts."""
     codec: RunPath | None = None
-    """Run with learn=encode, in whose codes the diffusion works; null: in the states of the domain."""
+    """Run in whose codes the diffusion works: with learn=encode, an autoencoder; with learn=match, a pair, whose
+    embeddings of examples are then what samples are. null: in the states of the domain."""
+    tell: dict[str, RunPath] = {}
+    """Name of a condition -> run with learn=match: each example is generated from its embedding by this run, as in
+    tell.embedding=runs/pair."""
+    tell_noise: float = Field(0.1, ge=0, le=10)
+    """Greatest standard deviation of the noise that embeddings of `tell` get in training, as a share of theirs."""
     process: str = "gaussian"
     """Kind of diffusion: gaussian."""
     schedule: str = "edm"

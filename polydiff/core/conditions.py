@@ -60,6 +60,9 @@ def given(value: Tensor) -> Tensor:
     return ~value.isnan() if value.is_floating_point() else value >= 0
 
 
+Source = Literal["words", "array", "task"]
+
+
 class Kind(ABC):
     """The type of a condition: shape, range and source of its values.
 
@@ -72,7 +75,7 @@ class Kind(ABC):
 
     dtype: ClassVar[torch.dtype] = torch.float32
     pooled = False
-    source: ClassVar[Literal["words", "array", "task"]] = "words"
+    source: Source = "words"
 
     @property
     @abstractmethod
@@ -165,10 +168,15 @@ class Number(Kind):
 
 @dataclass(frozen=True)
 class Vector(Kind):
-    """A vector of `width` numbers: (B, width). It enters a network linearly, so 0 has the effect of "not given"."""
+    """A vector of `width` numbers: (B, width). It enters a network linearly, so 0 has the effect of "not given".
+
+    Arguments:
+        width: Number of numbers.
+        source: How a value is specified (`Kind.source`).
+    """
 
     width: int
-    source = "task"
+    source: Source = "task"
 
     @property
     def words(self) -> str:

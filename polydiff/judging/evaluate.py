@@ -147,10 +147,11 @@ def to_judge(request: Request, n: int, seed: int, cond: Mapping[str, Any] | None
     if has_restoration(model):
         return paired(request, n, seed=seed, cond=cond)
     split, *_ = [*prompts(request, cond), ""]
+    real = model.domain.examples("test", n)
     sets = {
         "value": prompted(request, split, n, seed) if split else request.joined(range(n), seed),
-        "data": model.domain.examples("test", n),
-        "noise": model.noise(n, seed=seed),
+        "data": real,
+        "noise": noise_under(request, real, seed) if split == "test" else model.noise(n, seed=seed),
     }
     return Paired(sets, {}, "")
 

@@ -18,7 +18,8 @@ from polydiff.core.space import Batch
 from polydiff.core.streams import streams
 from polydiff.core.units import Units
 from polydiff.model.model import Model
-from polydiff.support.errors import check_whole, unknown
+from polydiff.stages.embedded import Embedded
+from polydiff.support.errors import UserError, check_whole, unknown
 from polydiff.support.files import json_number
 from polydiff.support.progress import counted, showing
 from polydiff.support.protocols import provides
@@ -96,6 +97,11 @@ def bounding(model: Model) -> Bounds:
     process = model.process
     if not provides(process, Bounds):
         raise lacks(process, "bound the likelihood of data")
+    if isinstance(model.domain, Embedded):
+        raise UserError(
+            f"{model.domain.embedder.name}: embeddings lie on a sphere, where their density in space is infinite. A "
+            "model of embeddings has no likelihood."
+        )
     return process
 
 

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from polydiff.core.process import Embeds
 from polydiff.core.space import Batch
-from polydiff.match.objective import have_text
 from polydiff.metrics.results import Metric
 from polydiff.metrics.standard_error import share
 from polydiff.model.edit import held_out
 from polydiff.model.model import Model
+from polydiff.stages.texts import words_of
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
 
@@ -64,10 +64,7 @@ def texts_in(model: Model, batches: list[Batch]) -> list[str]:
     """Return the text of each example, several of one example joined; "" for none."""
     words: list[str] = []
     for batch in batches:
-        texts = model.denoiser.texts(batch.cond)
-        rows = model.domain.describe(texts)
-        there = have_text(texts, batch.space.batch).tolist()
-        words += [" | ".join(map(str, row.values())) if known else "" for row, known in zip(rows, there, strict=True)]
+        words += words_of(model.domain, model.denoiser, batch.cond or {}, batch.space.batch)
     return words
 
 

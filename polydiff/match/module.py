@@ -29,6 +29,10 @@ class TowerBackbone(Protocol):
 
     names: Sequence[str]
 
+    @property
+    def width(self) -> int:
+        """Numbers E of a vector."""
+
     def embed(self, x: Tensor) -> Tensor:
         """Return vectors (B, E) of states (B, C, ...)."""
 
@@ -53,6 +57,11 @@ class Pair(nn.Module):
     def texts(self, cond: Condition | None) -> Condition:
         """Return those conditions of a batch that the network reads as texts."""
         return {name: value for name, value in (cond or {}).items() if name in self.network.names}  # type: ignore[operator]
+
+    @property
+    def width(self) -> int:
+        """Numbers E of a vector."""
+        return int(self.network.width)  # type: ignore[arg-type] # an attribute of the backbone
 
     @property
     def scale(self) -> Tensor:

@@ -40,6 +40,8 @@ class Matching:
         "train.condition_dropout": 0.0,
     }
 
+    suits_codes: ClassVar[Mapping[str, Any]] = {"backbone.name": "mlp", "sample.guidance": 1.0}
+
     @property
     def keys(self) -> Collection[str]:
         return ()

@@ -22,8 +22,7 @@ from polydiff.run.checkpoint import Checkpoint, load_weights, open_checkpoint
 from polydiff.run.folder import run_of
 from polydiff.run.parents import Records, located
 from polydiff.run.snapshots import average
-from polydiff.stages.codec import LearnedCodec
-from polydiff.stages.open import codec_of, open_domain
+from polydiff.stages.open import Stages, open_domain, open_stages
 from polydiff.support.errors import UserError, one_line
 
 
@@ -62,8 +61,8 @@ def assemble(path: Path | str, weights: str = "ema", device: str | None = None, 
     run = run_of(Path(path)).path
     config = located(config_of_state(checkpoint.state, str(path)), parents, run)
     place = pick_device(device or (config.device if config.device == "cpu" else "auto"))
-    codec = codec_of(config, run=run, records=parents, device=place)
-    domain = restored_domain(config, checkpoint, path, codec)
+    stages = open_stages(config, run=run, records=parents, device=place)
+    domain = restored_domain(config, checkpoint, path, stages)
     with bounded(checkpoint.ema, str(path)):
         denoiser = build_denoiser(config, domain, place)
     load_weights(denoiser, checkpoint.ema if weights == "ema" else checkpoint.model)
@@ -73,14 +72,14 @@ def assemble(path: Path | str, weights: str = "ema", device: str | None = None, 
     return Parts(config, domain, denoiser.eval(), checkpoint.step, weights, place, parents)
 
 
-def restored_domain(config: Config, checkpoint: Checkpoint, source: Path | str, codec: LearnedCodec | None) -> Domain:
+def restored_domain(config: Config, checkpoint: Checkpoint, source: Path | str, stages: Stages) -> Domain:
     """Return the domain of a checkpoint, with its statistics.
 
     Arguments:
         config: Configuration of the checkpoint.
         checkpoint: The checkpoint.
         source: Its path, for messages.
-        codec: The codec that the configuration names; None: none.
+        stages: The opened runs that the domain is seen through.
 
     Raises:
         UserError: The statistics are not those of this domain.
@@ -89,7 +88,7 @@ def restored_domain(config: Config, checkpoint: Checkpoint, source: Path | str, 
     try:
         check_scales(statistics)
         with bounded(checkpoint.ema, str(source)):
-            domain = open_domain(config, statistics, codec)
+            domain = open_domain(config, statistics, stages)
             try_statistics(domain, statistics)
             return domain
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:

@@ -25,6 +25,8 @@ from polydiff.stages.parts import Part
 from polydiff.support.errors import UserError
 from polydiff.support.progress import counted
 
+CODEC = "codec"
+"""Name of the key, and of what is measured of codes among a run's statistics."""
 MEASURED = 4096
 """Largest number of training examples on whose codes mean and standard deviation are measured."""
 PRINCIPAL = 1024

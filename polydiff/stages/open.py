@@ -1,9 +1,10 @@
-"""Build the domain of a configuration: its own, or the same seen through the codec of another run."""
+"""Build the domain of a configuration: its own, or the same seen through other runs, its codec and what it tells."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,43 +15,114 @@ from polydiff.config.saved import config_of_state
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections import Config
-from polydiff.core.process import Reconstructs, written
+from polydiff.core.process import Embeds, Reconstructs, written
 from polydiff.encode.module import Encoder
 from polydiff.machine.device import pick_device
+from polydiff.match.module import Pair
 from polydiff.run.bounds import bounded
 from polydiff.run.checkpoint import load_weights
 from polydiff.run.parents import Parent, Records, open_parent
-from polydiff.stages.codec import LearnedCodec, Scale
+from polydiff.stages.codec import CODEC, LearnedCodec, Scale, measure
+from polydiff.stages.embedded import Embedded
+from polydiff.stages.embedder import Embedder
 from polydiff.stages.parts import Part, kept_part, read_part
-from polydiff.stages.through import CODEC, Through
+from polydiff.stages.through import Through
+from polydiff.stages.told import TELL, Told
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
 
+STAGES = (CODEC, TELL)
+"""Keys that name the runs that a domain is seen through, and what is measured of them among a run's statistics."""
 
-def open_domain(
-    config: Config, statistics: Mapping[str, Any] | None = None, codec: LearnedCodec | None = None
-) -> Domain:
-    """Return the domain of a configuration, seen through its codec if it names one.
+
+@dataclass(frozen=True)
+class Stages:
+    """The opened runs that the domain of a configuration is seen through.
+
+    Arguments:
+        codec: Makes states of examples; None: the domain does.
+        tells: Name of a condition -> embedder that makes it of examples.
+    """
+
+    codec: LearnedCodec | Embedder | None = None
+    tells: Mapping[str, Embedder] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """Dotted key -> the run that it names."""
+        codec = {} if self.codec is None else {CODEC: self.codec.part}
+        return codec | {f"{TELL}.{name}": embedder.part for name, embedder in self.tells.items()}
+
+    def save(self, run: Path) -> None:
+        """Copy the runs into the folder of a new run."""
+        for key, part in self.parts.items():
+            part.save(run, key)
+
+    def statistics(self) -> Mapping[str, Any] | None:
+        """Return the statistics of the data that all of them were trained on; None: there are none.
+
+        Raises:
+            UserError: They were trained on different data.
+        """
+        parts = list(self.parts.values())
+        if not parts:
+            return None
+        first, own = parts[0], dict(parts[0].state["statistics"])
+        for part in parts[1:]:
+            other = part.state["statistics"]
+            if different := [name for name in {**own, **other} if own.get(name) != other.get(name)]:
+                raise UserError(
+                    f"{first.name} and {part.name} were trained on different data: they differ in "
+                    f"{', '.join(different)}. Train both on the same data."
+                )
+        return own
+
+
+def open_domain(config: Config, statistics: Mapping[str, Any] | None = None, stages: Stages | None = None) -> Domain:
+    """Return the domain of a configuration, seen through the runs that it names.
 
     Arguments:
         config: The run's configuration.
-        statistics: Statistics of a checkpoint; None: those of the codec's run, or measured on the training data.
-        codec: The opened codec; None: there is none, or it is opened where the configuration says.
+        statistics: Statistics of a checkpoint; None: those of the named runs, or measured on the training data.
+        stages: The opened runs; None: they are opened where the configuration says.
 
     Raises:
-        UserError: The codec is missing, damaged, or of another domain or other data.
+        UserError: A run is missing, damaged, or of another domain or other data.
     """
-    codec = codec or codec_of(config)
-    if codec is None:
+    stages = stages or open_stages(config)
+    if not stages.parts:
         return build_domain(config, statistics)
-    if statistics is not None and CODEC not in statistics:
-        raise ValueError("the scale of the codec is missing")
-    own = codec.statistics if statistics is None else {k: v for k, v in statistics.items() if k != CODEC}
+    found = statistics or {}
+    if statistics is not None and (missing := [key for key in STAGES if getattr(config, key) and key not in found]):
+        raise ValueError(f"what was measured of {missing[0]} is missing")
+    own = stages.statistics() if statistics is None else {k: v for k, v in found.items() if k not in STAGES}
     try:
         domain = build_domain(config, own)
     except (ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{codec.name} was trained on other data than this run: {error}.") from error
-    return Through(config, domain, codec, None if statistics is None else Scale.of_json(statistics[CODEC]))
+        name, task = next(iter(stages.parts.values())).name, getattr(config, "task", "generate")
+        what = "on other data than this run" if task == "generate" else f"without task={task}, or on other data"
+        raise UserError(f"{name} was trained {what}: {error}.") from error
+    return seen_through(config, domain, stages, found)
+
+
+def seen_through(config: Config, domain: Domain, stages: Stages, found: Mapping[str, Any]) -> Domain:
+    """Return a domain seen through opened runs.
+
+    Arguments:
+        config: The run's configuration.
+        domain: The domain itself.
+        stages: The runs.
+        found: What was measured of each (`STAGES`), from a checkpoint; what is missing is measured now.
+    """
+    codec, inner = stages.codec, domain
+    if stages.tells:
+        domain = Told(config, inner, stages.tells, found.get(TELL))
+    if isinstance(codec, Embedder):
+        return Embedded(config, domain, codec, found.get(CODEC))
+    if codec is not None:
+        scale = Scale.of_json(found[CODEC]) if CODEC in found else None
+        return Through(config, domain, codec, scale or measure(inner, codec))
+    return domain
 
 
 def reconfigured(domain: Domain, config: Config) -> Domain:
@@ -60,55 +132,88 @@ def reconfigured(domain: Domain, config: Config) -> Domain:
     return Through(config, domain.__wrapped__, domain.codec, domain.codec.scale)
 
 
-def codec_of(
+def open_stages(
     config: Config,
     *,
-    parent: Parent | None = None,
+    parents: Mapping[str, Parent] | None = None,
     run: Path | None = None,
     records: Records | None = None,
     device: torch.device | None = None,
-) -> LearnedCodec | None:
-    """Return the codec that a configuration names; None if it names none.
+) -> Stages:
+    """Return the opened runs that the domain of a configuration is seen through.
 
     Arguments:
-        config: Configuration of the run that needs it.
-        parent: The codec's run, for a new run; None: opened where the configuration says.
-        run: Folder of a run with a copy of its codec; None: a new run.
+        config: Configuration of the run that needs them.
+        parents: The named runs by dotted key, for a new run; None: opened where the configuration says.
+        run: Folder of a run with copies of them; None: a new run.
         records: What the checkpoint of that run records of the runs that it needs.
-        device: Where the codec computes; None: the device of the configuration.
+        device: Where they compute; None: the device of the configuration.
     """
-    if config.codec is None:
-        return None
-    if run is not None:
-        part = kept_part(CODEC, config.codec, run, (records or {}).get(CODEC, {}))
-    else:
-        parent = parent or open_parent(CODEC, config.codec)
-        part = read_part(str(parent), parent.checkpoint)
-    return open_codec(part, config, device or pick_device(config.device))
+    device = device or pick_device(config.device)
+
+    def part_of(key: str, path: Path) -> Part:
+        if run is not None:
+            return kept_part(key, path, run, (records or {}).get(key, {}))
+        parent = (parents or {}).get(key) or open_parent(key, path)
+        return read_part(str(parent), parent.checkpoint)
+
+    codec = None if config.codec is None else open_codec(part_of(CODEC, config.codec), config, device)
+    tells = {name: open_pair(part_of(f"{TELL}.{name}", path), config, device) for name, path in config.tell.items()}
+    return Stages(codec, tells)
 
 
-def open_codec(part: Part, config: Config, device: torch.device) -> LearnedCodec:
-    """Return the codec that a part holds.
+def open_codec(part: Part, config: Config, device: torch.device) -> LearnedCodec | Embedder:
+    """Return the codec that a part holds: that of an autoencoder, or the embedder of a pair.
 
     Arguments:
         part: The run of the codec.
         config: Configuration of the run that needs it.
         device: Where it computes.
     """
+    own, module = open_module(part, config, device)
+    if isinstance(module, Pair):
+        return Embedder(module, part)
+    if not isinstance(module, Encoder):
+        raise UserError(f"{part.name} was trained with learn={own.learn}. A codec is a run with learn=encode or match.")
+    return LearnedCodec(module, part)
+
+
+def open_pair(part: Part, config: Config, device: torch.device) -> Embedder:
+    """Return the embedder that a part holds; arguments as `open_codec`."""
+    own, module = open_module(part, config, device)
+    if not isinstance(module, Pair):
+        raise UserError(f"{part.name} was trained with learn={own.learn}. It should be a run with learn=match.")
+    return Embedder(module, part)
+
+
+def open_module(part: Part, config: Config, device: torch.device) -> tuple[Config, torch.nn.Module | None]:
+    """Return the configuration of a part and its trained module in evaluation mode; None if it is a diffusion.
+
+    Arguments:
+        part: The run.
+        config: Configuration of the run that needs it.
+        device: Where it computes.
+
+    Raises:
+        UserError: It is of another domain, or trains a module of another class than the built-in ones.
+    """
     own = config_of_state(part.state, part.name)
     if own.domain != config.domain:
         raise UserError(f"{part.name} is a run of the domain {own.domain}, not {config.domain}.")
     process = process_of(own)
-    if not provides(process, Reconstructs):
-        raise UserError(f"{part.name} was trained with learn={own.learn}. A codec is a run with learn=encode.")
+    if not provides(process, Reconstructs) and not provides(process, Embeds):
+        return own, None
     with bounded(part.weights, part.name):
-        encoder = process.network(own, build_domain(own, part.state["statistics"]), device)
-    if not isinstance(encoder, Encoder):
-        raise UserError(f"{part.name}: {written(process)} trains no `polydiff.encode.module.Encoder`.")
-    load_weights(encoder, part.weights, part.name)
-    encoder.precision = "float32"  # so that a code does not depend on its batch
+        module = process.network(own, build_domain(own, part.state["statistics"]), device)
+    if not isinstance(module, Encoder | Pair):
+        raise UserError(
+            f"{part.name}: {written(process)} trains neither a `polydiff.encode.module.Encoder` nor a "
+            "`polydiff.match.module.Pair`."
+        )
+    load_weights(module, part.weights, part.name)
+    module.precision = "float32"  # so that a code does not depend on its batch
     warn_of_other_data(part.name, own, config)
-    return LearnedCodec(encoder.eval().requires_grad_(False), part)
+    return own, module.eval().requires_grad_(False)
 
 
 def warn_of_other_data(name: str, codec: Config, config: Config) -> None:

@@ -3,8 +3,9 @@
     RUN/parts/codec/ema.safetensors   averaged weights of the codec
                     state.json        its configuration and statistics
                     manifest.json     size and SHA-256 of both
+    RUN/parts/tell-embedding/         the same of the run that the key tell.embedding names
 
-They are copied when the run begins. Later the run reads its own copy: a codec that was moved, trained further or
+They are copied when the run begins. Later the run reads its own copy: a run that was moved, trained further or
 deleted changes no sample.
 """
 

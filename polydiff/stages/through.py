@@ -18,16 +18,14 @@ from polydiff.contract.abilities import Reads
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.noise_range import suited_range
 from polydiff.contract.domain import Domain, conditions_of
+from polydiff.contract.likeness import Encodes
 from polydiff.contract.sections import Config
 from polydiff.core.conditions import Aligned, Condition
 from polydiff.core.space import Batch, Space, State
-from polydiff.stages.codec import CodeSpace, LearnedCodec, Scale, code_batch, measure
+from polydiff.stages.codec import CODEC, CodeSpace, LearnedCodec, Scale, code_batch, measure
 from polydiff.stages.network import network_of_codes
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
-
-CODEC = "codec"
-"""Name of the scale of codes among a run's statistics."""
 
 
 class Through:
@@ -54,6 +52,8 @@ class Through:
         self.statistics: Mapping[str, Any] = {**domain.statistics, CODEC: codec.scale.as_json()}
         if not provides(domain, Reads):
             self.read = None  # type: ignore[assignment,method-assign] # the domain lacks the ability
+        if not provides(domain, Encodes):
+            self.encode = None  # type: ignore[assignment,method-assign] # as above
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -76,6 +76,11 @@ class Through:
         """Return the codes of the user's own files (`polydiff.contract.abilities.Reads`)."""
         assert provides(self.__wrapped__, Reads)
         return code_batch(self.__wrapped__.read(paths), self.codec, None)
+
+    def encode(self, examples: Sequence[Any]) -> Batch:
+        """Return the codes of examples (`polydiff.contract.likeness.Encodes`)."""
+        assert provides(self.__wrapped__, Encodes)
+        return code_batch(self.__wrapped__.encode(examples), self.codec, None)
 
     def backbone(self) -> nn.Module:
         """Build the network of codes."""

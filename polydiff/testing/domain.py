@@ -15,12 +15,12 @@ import torch
 
 from polydiff.config.merge import resolve
 from polydiff.contract.abilities import HasMeasurements, HasUnits
-from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain, conditions_of
 from polydiff.contract.sections import Config
 from polydiff.core.conditions import Condition
 from polydiff.core.space import Batch, Measurement, sqnorm
 from polydiff.core.streams import streams
+from polydiff.stages.open import open_domain
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
 from polydiff.testing.backbone import check_backbone
@@ -136,7 +136,7 @@ def check_blank(subject: Subject) -> str:
 def check_statistics(subject: Subject) -> str:
     """Check that a domain built with saved statistics encodes as the domain that measured them."""
     saved: Mapping[str, Any] = json.loads(json.dumps(dict(subject.domain.statistics), allow_nan=False))
-    twin = build_domain(subject.config, statistics=saved)
+    twin = open_domain(subject.config, statistics=saved)
     hold(
         json.loads(json.dumps(dict(twin.statistics))) == saved,
         "A domain built with saved statistics has other statistics.",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.sections import Config
 from polydiff.core.space import Batch
 from polydiff.core.streams import streams
+from polydiff.stages.open import open_domain
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Subject:
     @cached_property
     def domain(self) -> Domain:
         """The domain of the configuration."""
-        return build_domain(self.config)
+        return open_domain(self.config)
 
     @cached_property
     def batch(self) -> Batch:

@@ -21,26 +21,24 @@ from polydiff.training.data import batches, worker_count
 from polydiff.training.loop import Phase, Record, Training, fit
 
 
-def initial_checkpoint(config: Config, parent: Parent | None, codec: Parent | None = None) -> Checkpoint | None:
+def initial_checkpoint(config: Config, parents: Mapping[str, Parent]) -> Checkpoint | None:
     """Return the checkpoint of the run that `train.init` names, None for a run from scratch.
 
     Arguments:
         config: Configuration of the new run.
-        parent: The run that `train.init` names.
-        codec: The run that `codec` names.
+        parents: The runs that it names, by dotted key.
 
     Raises:
         UserError: The weights or the states of that run do not fit the configuration.
     """
+    parent = parents.get("train.init")
     if parent is None:
         return None
     parent.check_domain(config.domain)
     learn = parent.config.get("learn", Config.model_fields["learn"].default)
     if learn != config.learn:
         raise UserError(f"{parent} was trained with learn={learn}, so its weights do not fit learn={config.learn}.")
-    theirs = parent.state.get("parents", {}).get("codec", {}).get("sha256")
-    if theirs != (codec.sha256 if codec else None):
-        raise UserError(f"{parent} was trained in other states: its codec is not that of this run.")
+    check_same_stages(parent, parents)
     if learn != "denoise":
         return Checkpoint.load(parent.checkpoint)
     process = parent.config.get("process", Config.model_fields["process"].default)  # absent in old checkpoints
@@ -54,6 +52,17 @@ def initial_checkpoint(config: Config, parent: Parent | None, codec: Parent | No
             f"{parent} predicts {target}, so its weights do not fit target={config.target}. Set target={target}."
         )
     return Checkpoint.load(parent.checkpoint)
+
+
+def check_same_stages(parent: Parent, parents: Mapping[str, Parent]) -> None:
+    """Raise UserError unless a run has the codec and the told embeddings that a new run has, by `parents`."""
+    theirs = {key: record["sha256"] for key, record in parent.state.get("parents", {}).items()}
+    ours = {key: other.sha256 for key, other in parents.items()}
+    if theirs.get("codec") != ours.get("codec"):
+        raise UserError(f"{parent} was trained in other states: its codec is not that of this run.")
+    for key in sorted(theirs.keys() | ours.keys()):
+        if key.startswith("tell.") and theirs.get(key) != ours.get(key):
+            raise UserError(f"{parent} was trained on other embeddings: its {key} is not that of this run.")
 
 
 def begin(config: Config, domain: Domain, weights: Mapping[str, Tensor] | None = None) -> Training[Any]:

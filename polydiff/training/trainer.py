@@ -24,7 +24,7 @@ from polydiff.run.goal import planned_steps, write_goal
 from polydiff.run.parents import located, open_parents, renewed
 from polydiff.run.reading import damaged
 from polydiff.run.snapshots import drop_snapshots
-from polydiff.stages.open import codec_of, open_domain, reconfigured
+from polydiff.stages.open import open_domain, open_stages, reconfigured
 from polydiff.support.errors import UserError
 from polydiff.support.files import write_atomic
 from polydiff.support.progress import announce
@@ -59,9 +59,9 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         run.check_free()  # another process may have started a run in the meantime
         run.sweep()
         parents = open_parents(config)
-        source = initial_checkpoint(config, parents.get("train.init"), parents.get("codec"))
-        codec, init = codec_of(config, parent=parents.get("codec")), f"train.init={config.train.init}"
-        domain = restored_domain(config, source, init, codec) if source else open_domain(config, codec=codec)
+        source = initial_checkpoint(config, parents)
+        stages, init = open_stages(config, parents=parents), f"train.init={config.train.init}"
+        domain = restored_domain(config, source, init, stages) if source else open_domain(config, stages=stages)
         order_of(domain, config.train.batch_size, config.seed, config.train.like_sizes)  # raises if it cannot be used
         settings = with_data_defaults(settings, domain)
         domain = reconfigured(domain, settings.config)
@@ -78,8 +78,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         drop_snapshots(run.averages, 0)
         run.goal.unlink(missing_ok=True)
         run.after.unlink(missing_ok=True)
-        if codec is not None:
-            codec.part.save(run.path, "codec")
+        stages.save(run.path)
         write_atomic(run.input, dump_yaml(settings.user_values, {}))
         write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
         write_samples(run.samples("real"), domain, session.real(), {"split": "test"})
@@ -142,8 +141,8 @@ def resume(
         wanted = planned_steps(run, checkpoint.step, saved.config.train.steps) if steps is None else steps
         settings = trained_to(saved, wanted, checkpoint.step)
         show = stack.enter_context(shown(progress, settings.config.train.steps))
-        codec = codec_of(settings.config, run=run.path, records=checkpoint.state.get("parents"))
-        domain = restored_domain(settings.config, checkpoint, run.path, codec)
+        stages = open_stages(settings.config, run=run.path, records=checkpoint.state.get("parents"))
+        domain = restored_domain(settings.config, checkpoint, run.path, stages)
         warn_of_versions(checkpoint.state)
         warn_of_edits(run, settings.config, checkpoint.state["config"])
         data = check_data(domain, checkpoint.state, settings.config, allow_changed_data)

@@ -242,7 +242,7 @@ def test_a_run_is_tuned_into_a_consistency_model(tmp_path: Path) -> None:
 
 
 def weights_of_init(config: Config) -> Mapping[str, torch.Tensor]:
-    checkpoint = initial_checkpoint(config, open_parents(config)["train.init"])
+    checkpoint = initial_checkpoint(config, open_parents(config))
     assert checkpoint is not None
     return checkpoint.ema
 

@@ -133,6 +133,7 @@ def test_verbs_work_through_a_codec(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "codec" in (run / "report.html").read_text()
     capsys.readouterr()
     assert main(["inpaint", str(run), "-n", "1", "--gap", "2,2:5,5", "-o", str(tmp_path / "p")]) == 2
+    assert "and cannot inpaint" in capsys.readouterr().err
     assert main(["eval", str(run), "-n", "4", "--likelihood"]) == 0
     assert "density in state" in capsys.readouterr().out
 

@@ -222,7 +222,7 @@ def test_a_run_with_a_budget_equals_one_of_its_steps_and_is_not_measured_again(
 def test_the_domain_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[Any] = []
 
-    def counted(config: Any, statistics: Any = None, codec: Any = None) -> Any:
+    def counted(config: Any, statistics: Any = None, stages: Any = None) -> Any:
         built.append(config)
         return build_domain(config, statistics)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from polydiff.contract.fields import Field, Labels
 from polydiff.contract.text.captions import Captions
 from polydiff.core.conditions import Condition, Kind
-from polydiff.support.errors import unknown
+from polydiff.support.errors import amount, unknown
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,20 @@ class DataConditions:
     def encode(self, values: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Return the metadata of B examples as tensors (B, ...), by condition."""
         return {name: field.encode([row.get(name) for row in values]) for name, field in self.fields.items()}
+
+    def encode_others(self, values: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Return the metadata of other data as `encode` does, and warn of words that the captions of training lack."""
+        for name, field in self.fields.items():
+            if isinstance(field, Captions):
+                texts = [str(row[name]) for row in values if row.get(name)]
+                lacking = [words for text in texts if (words := field.tokenizer.unknown(text))]
+                if lacking:
+                    warnings.warn(
+                        f"Words that training lacks are read as unknown; {len(lacking)} of "
+                        f"{amount(len(texts), 'caption')} ({name}) hold some, such as {lacking[0][0]!r}.",
+                        stacklevel=3,
+                    )
+        return self.encode(values)
 
     def draw(self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the conditions of new samples, drawn with their frequencies in training unless requested.
