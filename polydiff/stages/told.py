@@ -29,7 +29,7 @@ from polydiff.contract.following import Follows
 from polydiff.contract.likeness import Encodes
 from polydiff.contract.sections import Config
 from polydiff.core.condition_batch import withhold
-from polydiff.core.conditions import ANY, Condition, Conditions, Vector, given
+from polydiff.core.conditions import ANY, LOW, Condition, Conditions, Vector, given
 from polydiff.core.space import Batch, Euclidean, Space, normal
 from polydiff.stages.embedded import Embedded
 from polydiff.stages.embedder import Embedder
@@ -196,6 +196,12 @@ class Told:
         own = {name: value for name, value in cond.items() if name not in self.embedders}
         return self.__wrapped__.describe(own) if own else [{} for _ in next(iter(cond.values()))]
 
+    @property
+    def enlarging(self) -> Follows | None:
+        """The domain, if it follows another stage by itself: one that enlarges small examples."""
+        inner = self.__wrapped__
+        return inner if LOW in conditions_of(inner) and provides(inner, Follows) else None
+
     def misfit(self, earlier: Domain) -> str | None:
         """Return why samples of another stage have no embedding here (`polydiff.contract.following.Follows`)."""
         if isinstance(earlier, Embedded):
@@ -204,8 +210,8 @@ class Told:
                 return None
             ours = ", ".join(embedder.name for embedder in self.embedders.values())
             return f"it draws embeddings of {earlier.embedder.name}, which has other weights than {ours}"
-        if provides(self.__wrapped__, Follows):
-            return self.__wrapped__.misfit(earlier)
+        if self.enlarging is not None:
+            return self.enlarging.misfit(earlier)
         config = getattr(earlier, "config", None)
         if config is not None and config.domain == self.config.domain:
             return None
@@ -225,8 +231,8 @@ class Told:
             UserError: The level is out of range, or the vectors have another width.
         """
         vectors = are_vectors(samples)
-        if not vectors and provides(self.__wrapped__, Follows):
-            return {**self.told_nothing(len(samples)), **self.__wrapped__.follow(samples, generators, level)}
+        if not vectors and self.enlarging is not None:
+            return {**self.told_nothing(len(samples)), **self.enlarging.follow(samples, generators, level)}
         if not 0 <= level <= self.config.tell_noise:
             raise UserError(
                 f"The level of the noise is {level:g}. It should be from 0 to tell_noise={self.config.tell_noise:g}, "
