@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import polydiff
-from polydiff.judging.evaluate import write_evaluation
+from polydiff.judging.result import write_evaluation
 
 run = polydiff.train("image", "runs/example-image", overrides=dict(word.split("=", 1) for word in sys.argv[1:]))
 model = polydiff.load(run)

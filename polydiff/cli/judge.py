@@ -26,7 +26,8 @@ def evaluate(words: Sequence[str]) -> int:
         return likelihood(args)
     cond = read_conditions(args)
     from polydiff.judging.by_guidance import evaluate_by_guidance
-    from polydiff.judging.evaluate import evaluate, write_evaluation
+    from polydiff.judging.evaluate import evaluate
+    from polydiff.judging.result import write_evaluation
     from polydiff.metrics.features import open_extractor
     from polydiff.model.model import Model
 

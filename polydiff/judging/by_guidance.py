@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from polydiff.judging.evaluate import evaluate, further_prompts, judge, sampling_facts, to_judge
+from polydiff.judging.evaluate import evaluate, further_prompts, judge, to_judge
+from polydiff.judging.result import sampling_facts
 from polydiff.metrics.features import Extractor
 from polydiff.metrics.results import Metric
 from polydiff.model.model import Model
