@@ -33,11 +33,14 @@ def evaluate(words: Sequence[str]) -> int:
 
     features = open_extractor(args.features) if args.features else None
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
-    options = {"seed": args.seed, "cond": cond, "features": features, **plan_options(args)}
+    pair = Model.load(args.pair, device=str(model.device)) if args.pair else None
+    options = {"seed": args.seed, "cond": cond, "features": features, "pair": pair, **plan_options(args)}
     several = len(args.several) > 1
     result = (
         evaluate_by_guidance(model, args.n, args.several, **options) if several else evaluate(model, args.n, **options)
     )
+    if pair:
+        result["pair"] |= {"path": str(args.pair)}
     if args.json:
         print(json.dumps(result, indent=1))
     else:
@@ -78,6 +81,11 @@ def read_evaluate(words: Sequence[str]) -> argparse.Namespace:
         "--features", metavar="NET",
         help="also compare on features of your own network: net.pt (TorchScript) or file.py:function",
     )  # fmt: skip
+    parser.add_argument(
+        "--pair", metavar="RUN", type=Path,
+        help="also judge the agreement with captions by a contrastive pair, a run with learn=match; samples have the "
+        "captions of held-out examples",
+    )  # fmt: skip
     args = parser.read(words)
     if args.likelihood and args.likelihood not in BOUNDS:
         if args.run is not None or not Path(args.likelihood).exists():
@@ -96,7 +104,7 @@ def likelihood(args: argparse.Namespace) -> int:
     set_options = [name for name, value in plan_options(args).items() if value is not None]
     sampling = [f"--{name.replace('_', '-').replace('options', 'option')}" for name in set_options]
     wrong = [option for option in sampling if option != "--batch-size"]
-    wrong += [f"--{name}" for name in ("cond", "features") if getattr(args, name)]
+    wrong += [f"--{name}" for name in ("cond", "features", "pair") if getattr(args, name)]
     if wrong:
         raise UserError(
             f"{wrong[0]} applies to samples only. --likelihood evaluates held-out examples, given their own conditions."

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from polydiff.judging.agreement import PairJudge
 from polydiff.judging.evaluate import evaluate, further_prompts, judge, to_judge
 from polydiff.judging.result import sampling_facts
 from polydiff.metrics.features import Extractor
@@ -28,6 +29,7 @@ def evaluate_by_guidance(
     *,
     seed: int = 0,
     features: Extractor | None = None,
+    pair: Model | None = None,
     progress: bool | None = None,
     **sampling: Any,
 ) -> dict[str, Any]:
@@ -42,6 +44,7 @@ def evaluate_by_guidance(
         weights: Guidance weights, all different.
         seed: Of the samples.
         features: A feature extractor of the user's own.
+        pair: A contrastive pair, as in `evaluate`.
         progress: Whether to show progress on stderr; None: on a terminal and in a notebook.
         sampling: As in `polydiff.judging.evaluate.evaluate`, without guidance.
 
@@ -53,12 +56,13 @@ def evaluate_by_guidance(
     requests = [(weight, at_weight(sampling, weight)) for weight in weights]
     for _, how in requests:  # a wrong weight is an error before any sample is drawn
         Request.of(model, {name: value for name, value in how.items() if name != "cond"}, how.get("cond"))
-    first = evaluate(model, n, seed=seed, features=features, progress=progress, **requests[0][1])
+    first = evaluate(model, n, seed=seed, features=features, pair=pair, progress=progress, **requests[0][1])
     rows = [weight_row(first, {name: part(row) for name, row in first["metrics"].items()})]
     facts: dict[str, Any] = {}
+    matcher = pair and PairJudge(model, pair)
     with showing(progress):
         for _, how in requests[1:]:
-            found, metrics = samples_at(model, n, seed, features, how)
+            found, metrics = samples_at(model, n, seed, features, matcher, how)
             facts |= {name: value for name, value in found.items() if name not in first}
             rows.append(weight_row(found, metrics))
     return {**first, **facts, "by_guidance": rows}
@@ -81,7 +85,7 @@ def part(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def samples_at(
-    model: Model, n: int, seed: int, features: Extractor | None, how: Mapping[str, Any]
+    model: Model, n: int, seed: int, features: Extractor | None, matcher: PairJudge | None, how: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Judge the samples of one weight; return how they were drawn and their metrics, as JSON.
 
@@ -90,13 +94,15 @@ def samples_at(
         n: Number of samples.
         seed: Of the samples.
         features: A feature extractor of the user's own.
+        matcher: What judges captions; None: nothing does.
         how: As in `Model.sample`, with cond.
     """
     cond = how.get("cond")
     request = Request.of(model, {name: value for name, value in how.items() if name != "cond"}, cond)
-    sets, distances, _ = to_judge(request, n, seed, cond)
+    sets, distances, _ = to_judge(request, n, seed, cond, matcher)
     smallest = min(map(len, sets.values()))
     found = judge(model.domain, {"value": sets["value"]}, distances, features, smallest)["value"]
+    found |= matcher(sets["value"]) if matcher else {}
     found |= further_prompts(request, n, seed, cond, ("value",)).get("value", {})
     return sampling_facts(request), {name: numbers(metric) for name, metric in found.items()}
 

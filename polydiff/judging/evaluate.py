@@ -12,6 +12,7 @@ from torch import Tensor
 from polydiff.contract.abilities import HasPrompts
 from polydiff.contract.domain import Domain, Samples
 from polydiff.core.process import Embeds, Reconstructs, written
+from polydiff.judging.agreement import PairJudge, agreement
 from polydiff.judging.reconstructions import judge_codec
 from polydiff.judging.result import COLUMNS, as_json, sampling_facts
 from polydiff.judging.retrieval import judge_pair
@@ -37,6 +38,7 @@ def evaluate(
     *,
     seed: int = 0,
     features: Extractor | None = None,
+    pair: Model | None = None,
     progress: bool | None = None,
     **sampling: Any,
 ) -> dict[str, Any]:
@@ -51,46 +53,60 @@ def evaluate(
         n: Number of samples; for a task at most as many as there are held-out examples.
         seed: Of the samples.
         features: A feature extractor of the user's own, for distances and overlap on its features.
+        pair: A contrastive pair (learn=match), for the agreement of examples with their captions. Samples then have
+            the conditions of held-out examples, and are at most as many as these.
         progress: Whether to show progress on stderr; None: on a terminal and in a notebook.
         sampling: steps, sampler, guidance, batch_size, cond, as in `Model.sample`.
     """
     check_whole("n", n)
-    if provides(model.process, Reconstructs):
-        check_no_samples(model, features, sampling)
-        with showing(progress):
-            found = judge_codec(model, n, seed)
-        return as_json(model, n, seed, found.sets, found.rows, {"what": "reconstructions"})
     if provides(model.process, Embeds):
-        check_no_samples(model, features, sampling)
+        check_no_samples(model, {**sampling, "features": features, "pair": pair})
         rows, real = {"value": judge_pair(model, n)}, model.domain.examples("test", n)
         return as_json(model, n, seed, {"value": real}, rows, {"what": "held-out pairs"})
+    matcher = pair and PairJudge(model, pair)
+    judged_by = {"pair": {"step": pair.step, "weights": pair.weights}} if pair else {}
+    if provides(model.process, Reconstructs):
+        check_no_samples(model, {**sampling, "features": features})
+        with showing(progress):
+            found = judge_codec(model, n, seed)
+        rows = merged(found.rows, agreement(matcher, found.sets))
+        return as_json(model, n, seed, found.sets, rows, {"what": "reconstructions", **judged_by})
     cond = sampling.pop("cond", None)
     request = Request.of(model, sampling, cond)
     with showing(progress):
-        sets, distances, baseline = to_judge(request, n, seed, cond)
+        sets, distances, baseline = to_judge(request, n, seed, cond, matcher)
         rows = judge(model.domain, sets, distances, features, min(map(len, sets.values())))
-        further = further_prompts(request, n, seed, cond)
-        rows = {row: {**found, **further.get(row, {})} for row, found in rows.items()}
+        rows = merged(rows, further_prompts(request, n, seed, cond))
+        rows = merged(rows, agreement(matcher, sets))
     facts = {
         **({"baseline": baseline} if baseline else {}),
         "cond": dict(cond or {}),
         **sampling_facts(request),
         **({} if features is None else {"features": features.name}),
+        **judged_by,
     }
     return as_json(model, n, seed, sets, rows, facts)
 
 
-def check_no_samples(model: Model, features: Extractor | None, sampling: Mapping[str, Any]) -> None:
+def merged(
+    rows: Mapping[str, Mapping[str, Metric]], further: Mapping[str, Mapping[str, Metric]]
+) -> dict[str, dict[str, Metric]]:
+    """Return the metrics of each set of examples with further ones."""
+    return {row: {**found, **further.get(row, {})} for row, found in rows.items()}
+
+
+def check_no_samples(model: Model, options: Mapping[str, Any]) -> None:
     """Raise UserError if an option of samples is set for a run that draws none."""
-    names = [name for name, value in sampling.items() if value not in (None, {})]
-    names += [] if features is None else ["features"]
+    names = [name for name, value in options.items() if value not in (None, {})]
     if names:
         raise UserError(
             f"{names[0]} applies to samples, and a run with {written(model.process)} is evaluated on held-out examples."
         )
 
 
-def to_judge(request: Request, n: int, seed: int, cond: Mapping[str, Any] | None) -> Paired:
+def to_judge(
+    request: Request, n: int, seed: int, cond: Mapping[str, Any] | None, matcher: PairJudge | None = None
+) -> Paired:
     """Return the sets of examples that the judges compare, each under the name of its column.
 
     Arguments:
@@ -98,11 +114,20 @@ def to_judge(request: Request, n: int, seed: int, cond: Mapping[str, Any] | None
         n: Number of samples.
         seed: Random seed.
         cond: Requested conditions of a restoration, as in `Model.sample`; those of new samples are in `request`.
+        matcher: What judges their captions, which are then those of held-out examples; None: nothing does.
+
+    Raises:
+        UserError: The captions of held-out examples are to be judged, and other conditions are requested.
     """
     model = request.model
     if has_restoration(model):
         return paired(request, n, seed=seed, cond=cond)
-    split, *_ = [*prompts(request, cond), ""]
+    if matcher and cond:
+        wanted = ", ".join(cond)
+        raise UserError(
+            f"A pair judges samples under the captions of held-out examples. Leave out the condition {wanted}."
+        )
+    split, *_ = [*prompts(request, cond), "test" if matcher else ""]
     real = model.domain.examples("test", n)
     sets = {
         "value": prompted(request, split, n, seed) if split else request.joined(range(n), seed),

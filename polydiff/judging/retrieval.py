@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -31,26 +33,37 @@ def judge_pair(model: Model, n: int) -> dict[str, Metric]:
     batches = held_out(model, n)
     vectors, texts = embedded(model, batches)
     first = first_of_each(texts_in(model, batches))
-    groups = [first[i : i + AMONG] for i in range(0, len(first), AMONG)]
-    groups = [group for group in groups if len(group) == min(AMONG, len(first))]
-    if not groups or len(groups[0]) < 2:
+    k, text = find(vectors, texts, first)
+    _, example = find(texts, vectors, first)
+    if not k:
         raise UserError("A pair is evaluated on held-out examples with at least two different texts.")
-    k, found = len(groups[0]), {"text": 0, "example": 0}
-    for group in groups:
-        a, b = vectors[group], texts[group]
-        right = torch.arange(k)
-        found["text"] += int(((a @ b.T).argmax(1) == right).sum())
-        found["example"] += int(((b @ a.T).argmax(1) == right).sum())
-    of = len(groups) * k
     how = f"among {k} different held-out texts; chance is {1 / k:.3g}."
     return {
         "text_found": Metric.of(
-            share(found["text"], of), "", "higher", f"Share of examples that find their text {how}"
+            share(sum(text), len(text)), "", "higher", f"Share of examples that find their text {how}"
         ),
         "example_found": Metric.of(
-            share(found["example"], of), "", "higher", f"Share of texts that find their example {how}"
+            share(sum(example), len(example)), "", "higher", f"Share of texts that find their example {how}"
         ),
     }
+
+
+def find(a: Tensor, b: Tensor, places: Sequence[int]) -> tuple[int, list[bool]]:
+    """Return the size of a group, and whether each vector is nearest to its counterpart among those of its group.
+
+    The places form groups of `AMONG`, or one group if they are fewer; a smaller rest of them is left out.
+
+    Arguments:
+        a: Unit vectors that look for their counterparts, (N, E).
+        b: The counterparts, unit vectors (N, E).
+        places: Rows of both that take part; with fewer than two, the size is 0 and nothing is found.
+    """
+    k = min(AMONG, len(places))
+    if k < 2:
+        return 0, []
+    groups = [list(places[i : i + k]) for i in range(0, len(places) - k + 1, k)]
+    products = [a[group] @ b[group].T for group in groups]
+    return k, [bool(hit) for each in products for hit in each.argmax(1) == torch.arange(k)]
 
 
 def embedded(model: Model, batches: list[Batch]) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,16 @@ CODEC: dict[str, Any] = {
     "backbone.widest": 16,
     "backbone.blocks": 1,
 }
+PAIR: dict[str, Any] = {
+    **TINY,
+    "learn": "match",
+    "data.name": "shapes",
+    "backbone.channels": 16,
+    "backbone.widest": 32,
+    "backbone.embedding": 16,
+    "backbone.patch": 4,
+    "backbone.levels": 2,
+}
 
 
 def trained_codec(domain: str, path: Path, **more: Any) -> Path:

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tiny_runs import TINY, assert_same_run, stop_at
+from stage_cases import PAIR
+from tiny_runs import assert_same_run, stop_at
 
 import polydiff
 from polydiff.cli import main
 from polydiff.judging.evaluate import evaluate
 from polydiff.support.errors import UserError
-
-PAIR: dict[str, Any] = {
-    **TINY,
-    "learn": "match",
-    "data.name": "shapes",
-    "backbone.channels": 16,
-    "backbone.widest": 32,
-    "backbone.embedding": 16,
-    "backbone.patch": 4,
-    "backbone.levels": 2,
-}
 
 
 def test_it_is_resumed_to_the_same_bits(tmp_path: Path) -> None:
