@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.fields import to_json
+from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections import Config
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import Condition, Conditions
@@ -32,6 +34,7 @@ from polydiff.domains.audio.data_conditions import SoundConditions
 from polydiff.domains.audio.following import follow, misfit
 from polydiff.domains.audio.measurements import examples_for, measurement
 from polydiff.domains.audio.metrics.evaluation import Evaluation
+from polydiff.domains.audio.metrics.nearest import Search
 from polydiff.domains.audio.metrics.pairs import pair_metrics
 from polydiff.domains.audio.output.show import show
 from polydiff.domains.audio.output.write import sound_arrays, write_sounds
@@ -199,6 +202,19 @@ class Audio:
 
     def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
         return pair_metrics(samples.examples, truth.examples, self.config)
+
+    @cached_property
+    def search(self) -> Search:
+        """The search for the nearest training sound."""
+        return Search.of(self.clips)
+
+    def nearest(self, samples: Samples) -> Nearest:
+        """Return the nearest training sounds (`polydiff.contract.likeness.FindsNearest`)."""
+        numbers, distances = self.search.find(samples.examples)
+        sounds, values = self.clips.known(numbers)
+        found = Samples(list(sounds.unbind()), self.data_conditions.encode(values) or None)
+        what = "dB of log-mel spectrograms at the best shift in time and the same level"
+        return Nearest(found, distances.tolist(), self.search.typical, what)
 
     def show(self, samples: Samples) -> str:
         return show(samples.examples, self.evaluation.captions(samples), self.data.sample_rate)

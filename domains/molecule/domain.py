@@ -19,6 +19,7 @@ from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Samples
 from polydiff.contract.fields import meanings, to_json
+from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections import Config
 from polydiff.core.conditions import Condition, Conditions, Number
 from polydiff.core.space import Batch, Space, State
@@ -33,6 +34,7 @@ from polydiff.domains.molecule.data.library import Library
 from polydiff.domains.molecule.described import DescribedConditions
 from polydiff.domains.molecule.metrics.evaluation import Evaluation
 from polydiff.domains.molecule.metrics.examine import perceive_all
+from polydiff.domains.molecule.metrics.nearest import Search
 from polydiff.domains.molecule.output.sdf import records, write_records
 from polydiff.domains.molecule.output.show import SHOWN, script, show
 from polydiff.domains.molecule.principal import principal_std
@@ -228,6 +230,19 @@ class MoleculeDomain:
 
     def measures(self, samples: Samples) -> Mapping[str, Measured]:
         return self.evaluation.measures(samples)
+
+    @cached_property
+    def search(self) -> Search:
+        """The search for the nearest training molecule."""
+        return Search.of(*(self.dataset.splits[split].smiles for split in ("train", "test")))
+
+    def nearest(self, samples: Samples) -> Nearest:
+        """Return the nearest training molecules (`polydiff.contract.likeness.FindsNearest`)."""
+        found = [self.search.find(one.key) for one in perceive_all(samples.examples)]
+        train, numbers = self.dataset.splits["train"], [number for number, _ in found]
+        examples = DataSamples([train[i] for i in numbers], self.measured(train, numbers))
+        what = "the share of fragments that two molecules do not have in common (1 - Tanimoto similarity)"
+        return Nearest(examples, [distance for _, distance in found], self.search.typical, what)
 
     def show(self, samples: Samples) -> str:
         shown = samples.head(SHOWN)

@@ -16,7 +16,7 @@ class Nearest(NamedTuple):
 
     Attributes:
         examples: N training examples with their conditions.
-        distances: Their distances, (N,).
+        distances: Their distances, (N,); NaN for an example that cannot be compared, whose entry means nothing.
         typical: Median distance of held-out examples to their nearest training example; NaN: unknown.
         meaning: What the distance compares, in a few words, such as "thumbnails of 16 x 16 pixels".
     """

@@ -142,9 +142,7 @@ def nearest_view(model: Model) -> View | None:
     samples = request.joined(range(min(n, MATCHED)), model.config.seed)
     found = domain.nearest(samples)
     cells = "".join(
-        f'<div style="display:flex;gap:8px;align-items:flex-start;flex-wrap:wrap">{show(model, one(samples, i))}'
-        f"{show(model, one(found.examples, i))}"
-        f'<span style="{NUMBER};flex-basis:100%">distance {distance:.3g}</span></div>'
+        pair_cell(model, one(samples, i), one(found.examples, i), distance)
         for i, distance in enumerate(found.distances)
     )
     typical = "" if math.isnan(found.typical) else f" That of held-out examples is {found.typical:.3g} (median)."
@@ -154,6 +152,17 @@ def nearest_view(model: Model) -> View | None:
         f"Each pair is a sample and, to its right, the training example nearest to it in {found.meaning}, with the "
         f"distance.{typical} A much smaller distance means a copy.",
         f'<div style="{GRID}repeat(auto-fill,minmax(14rem,1fr))">{cells}</div>',
+    )
+
+
+def pair_cell(model: Model, sample: Samples, near: Samples, distance: float) -> str:
+    """Return a sample beside its nearest training example as HTML; alone if their distance is NaN."""
+    compared = not math.isnan(distance)
+    pictures = [show(model, sample), *([show(model, near)] if compared else [])]
+    words = f"distance {distance:.3g}" if compared else "cannot be compared"
+    return (
+        f'<div style="display:flex;gap:8px;align-items:flex-start;flex-wrap:wrap">{"".join(pictures)}'
+        f'<span style="{NUMBER};flex-basis:100%">{words}</span></div>'
     )
 
 

@@ -57,8 +57,7 @@ def test_every_domain_has_the_views_that_it_can_have(domain: str, drawn_of: Call
     model, run = drawn_of(domain)
     step, views = views_of(run)
     assert step == model.step
-    expected = ["guidance", "trajectory", *(["nearest"] if model.config.domain == "image" else [])]
-    assert [view.name for view in views] == expected
+    assert [view.name for view in views] == ["guidance", "trajectory", "nearest"]
     source = page(run)
     for view in views:
         assert view.title in source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -59,7 +59,7 @@ class Clips:
         """A fixed random subset of the training clips, shape (N, C, T)."""
         n = min(MEASURED, max(MOST_NUMBERS // (self.data.channels * self.data.length), 2))
         indices = self.some("train", n)
-        return self.source.clips("train", indices, streams(self.data.seed, "audio/reference", indices))[0]
+        return self.known(indices)[0]
 
     def some(self, split: str, n: int) -> list[int]:
         """Return the indices of up to n examples of a split, in a fixed random order.
@@ -73,6 +73,12 @@ class Clips:
         """Yield chunks of a fixed random subset of a split: clips (B, C, T) and their metadata, up to n in all."""
         indices, step = self.some(split, n), chunk(self.data.channels * self.data.length)
         for part in (indices[i : i + step] for i in range(0, len(indices), step)):
-            generators = streams(self.data.seed, "audio/reference", part) if split == "train" else None
-            sounds, values = self.source.clips(split, part, generators)
+            sounds, values = self.known(part) if split == "train" else self.source.clips(split, part)
             yield sounds, list(values)
+
+    def known(self, indices: Sequence[int]) -> tuple[Tensor, Sequence[Values]]:
+        """Return training clips (B, C, T) with which others are compared, and their metadata.
+
+        Of a file that is longer than a clip, it is the same random clip in each call.
+        """
+        return self.source.clips("train", indices, streams(self.data.seed, "audio/reference", indices))
