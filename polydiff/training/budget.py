@@ -8,6 +8,7 @@ of that many steps: it drops once and still falls to its end.
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections import deque
@@ -17,6 +18,7 @@ from statistics import fmean, median
 from polydiff.config.merge import Settings
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections import Config
+from polydiff.support.errors import UserError, amount
 from polydiff.support.progress import announce
 from polydiff.training.progress import Forecast, interval
 from polydiff.training.steps import begin, records_of
@@ -27,6 +29,8 @@ SHARE = 0.05
 """Share of the budget that timing before the run may take."""
 FEWEST = 3
 """Smallest number of steps that are timed before the run; one if it takes longer than the budget."""
+SENSIBLE = 100
+"""Number of steps of the smallest budget that is advised; fewer only if the run has fewer."""
 WINDOW = 0.1
 """Share of the budget over which the time of a step is averaged while the run trains."""
 LEFT_OUT = 0.1
@@ -71,10 +75,14 @@ def within_minutes(settings: Settings, forecast: Forecast, seconds: float | None
         settings: Configuration of the run.
         forecast: Forecast of the run before its first step.
         seconds: What `seconds_per_step` measured.
+
+    Raises:
+        UserError: Not one step fits.
     """
     minutes, most = settings.config.train.minutes, settings.config.train.steps
     if minutes is None or seconds is None:
         return settings
+    check_fits(forecast, settings.config.train.sample_every, minutes, seconds)
     steps = fitting(forecast, settings.config.train.sample_every, 0, 60 * minutes, seconds)
     if steps < most:
         warnings.warn(
@@ -83,6 +91,27 @@ def within_minutes(settings: Settings, forecast: Forecast, seconds: float | None
             stacklevel=2,
         )
     return with_steps(settings, steps, f"train.minutes={minutes:g} at {seconds:.3g} s a step")
+
+
+def check_fits(forecast: Forecast, sample_every: int, minutes: float, a_step: float) -> None:
+    """Raise UserError unless a run of one step, with its samples, fits in a budget; it names the least sensible one.
+
+    Arguments:
+        forecast: Forecast of the run with all its steps.
+        sample_every: `train.sample_every`.
+        minutes: The budget.
+        a_step: Time of a step in seconds.
+    """
+    if planned(forecast, sample_every, 1).needed(0, a_step) <= 60 * minutes:
+        return
+    steps = min(SENSIBLE, forecast.steps)
+    least = math.ceil(planned(forecast, sample_every, steps).needed(0, a_step) / 60 * 100) / 100
+    samples = " and the samples that a run draws" if forecast.every else ""
+    raise UserError(
+        f"A training step takes {a_step:.3g} s on this machine, so not one step{samples} fits in "
+        f"train.minutes={minutes:g}. Set train.minutes={least:g} or more, for {amount(steps, 'step')}; leave "
+        f"train.minutes out for all {forecast.steps:,}."
+    )
 
 
 def with_steps(settings: Settings, steps: int, source: str) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from polydiff.support.yaml_text import read_yaml
 from polydiff.training import budget, session, trainer
 from polydiff.training.budget import Watch, planned, seconds_per_step, within_minutes
 from polydiff.training.progress import Forecast
-from polydiff.training.trainer import resume
+from polydiff.training.trainer import resume, train
 
 FEW = {**TINY, **SMALL_NETS["image"], "train.steps": 12}
 QUIET: dict[str, Any] = {"sample.steps": 1, "train.sample_every": 100, "train.batch_size": 64}
@@ -39,7 +40,7 @@ def forecast(steps: int, every: int = 0) -> Forecast:
 
 @pytest.mark.parametrize(
     ("minutes", "seconds", "steps"),
-    [(1.0, 10.0, 6), (1.0, 5.0, 12), (1.0, 1.0, 12), (0.01, 10.0, 1)],
+    [(1.0, 10.0, 6), (1.0, 5.0, 12), (1.0, 1.0, 12), (0.2, 10.0, 1)],
 )
 def test_the_steps_are_those_that_fit_and_never_more_than_set(
     minutes: float, seconds: float, steps: int, recwarn: pytest.WarningsRecorder
@@ -48,6 +49,34 @@ def test_the_steps_are_those_that_fit_and_never_more_than_set(
     assert found.config.train.steps == steps
     assert found.provenance["train.steps"] == f"train.minutes={minutes:g} at {seconds:.3g} s a step"
     assert any(f"so {steps} of 12 steps fit" in str(warning.message) for warning in recwarn) == (steps < 12)
+
+
+def test_a_budget_without_a_step_is_an_error_that_says_how_long_one_takes() -> None:
+    message = (
+        "A training step takes 10 s on this machine, so not one step fits in train.minutes=0.01. "
+        "Set train.minutes=2 or more, for 12 steps; leave train.minutes out for all 12."
+    )
+    with pytest.raises(UserError, match=re.escape(message)):
+        within_minutes(settings(**{"train.minutes": 0.01}), forecast(12), 10.0)
+
+
+@pytest.mark.filterwarnings("ignore:A training step takes")
+def test_the_advised_budget_holds_as_many_steps_as_stated() -> None:
+    plan = forecast(1000, every=166)
+    with pytest.raises(UserError, match="one step and the samples that a run draws") as raised:
+        within_minutes(settings(**{"train.minutes": 0.1, "train.steps": 1000}), plan, 10.0)
+    found = re.search(r"train.minutes=([\d.]+) or more, for 100 steps", str(raised.value))
+    assert found
+    advised, less = float(found[1]), 0.9 * float(found[1])
+    for minutes, enough in ((advised, True), (less, False)):
+        chosen = settings(**{"train.minutes": minutes, "train.steps": 1000})
+        assert (within_minutes(chosen, plan, 10.0).config.train.steps >= 100) is enough
+
+
+def test_a_run_without_a_step_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"not one step .* fits in train.minutes=1e-05"):
+        train("image", tmp_path / "run", overrides={**FEW, "train.minutes": 1e-5})
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.filterwarnings("ignore:A training step takes")
