@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -85,6 +85,11 @@ class ImageData(DataConfig):
     noise: NoiseLevels | None = None
     """task=upsample: least and greatest standard deviation of the noise on the small image in training, such as 0.02,1,
     in units of the states; null: none."""
+
+    @classmethod
+    def idle(cls, values: Mapping[str, Any]) -> Collection[str]:
+        """Return the keys that digits and shapes do not read, which earlier versions let a run set."""
+        return {"text"} if values.get("name") in ("digits", "shapes") else ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

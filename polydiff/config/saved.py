@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -27,14 +27,49 @@ def config_from(values: Mapping[str, Any], source: str = "The saved configuratio
     Raises:
         UserError: The domain is missing, or a key or a value is wrong.
     """
-    layer = Layer(source, values)
-    name = last([layer], "domain")
+    name = last([Layer(source, values)], "domain")
     if name is None:
         raise UserError(f"{source} does not name its domain. Add a line such as 'domain: image'.")
     spec = load_domain_spec(str(name))
     chosen = str(get_dotted(values, "backbone.name") or default_sections(domain_config_class(spec))["backbone"].name)
+    layer = Layer(source, without_idle(values, domain_config_class(spec)))
     defaults = Layer("preset", section_defaults(concrete(domain_config_class(spec), chosen)))
     return merge(spec, defaults, [layer]).config
+
+
+def without_idle(values: Mapping[str, Any], model: type[Config]) -> dict[str, Any]:
+    """Return saved values without those that had no effect, and are no longer allowed (`Section.idle`).
+
+    Arguments:
+        values: Every value, as nested mappings or dotted keys.
+        model: The configuration's class.
+    """
+    idle = {
+        f"{name}.{key}"
+        for name, section in default_sections(model).items()
+        if isinstance(section, Section)
+        for key in section.idle({key: get_dotted(values, f"{name}.{key}") for key in type(section).model_fields})
+    }
+    return without(values, idle) if idle else dict(values)
+
+
+def without(values: Mapping[str, Any], keys: Collection[str], prefix: str = "") -> dict[str, Any]:
+    """Return nested or dotted values without those of some dotted keys, and all within them.
+
+    Arguments:
+        values: The values.
+        keys: Dotted keys.
+        prefix: Dotted path of the values, such as "data."; "": they are those of a whole configuration.
+    """
+    kept = {
+        name: value
+        for name, value in values.items()
+        if not any(f"{prefix}{name}.".startswith(f"{key}.") for key in keys)
+    }
+    return {
+        name: without(value, keys, f"{prefix}{name}.") if isinstance(value, Mapping) else value
+        for name, value in kept.items()
+    }
 
 
 def plugins_of(config: Config) -> dict[str, str]:

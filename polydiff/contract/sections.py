@@ -6,7 +6,7 @@ error messages appear at once. The docstring of a key is its text in `polydiff t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -61,6 +61,17 @@ class Section(BaseModel):
     """
 
     before: ClassVar[Mapping[str, Any]] = {}
+
+    @classmethod
+    def idle(cls, values: Mapping[str, Any]) -> Collection[str]:
+        """Return the keys of a saved section, such as {"text"}, that had no effect, and are an error in a new run.
+
+        A saved configuration with such keys is read as if they had their defaults.
+
+        Arguments:
+            values: The saved value of each key; None if it is not saved.
+        """
+        return ()
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False

@@ -56,3 +56,24 @@ def test_a_section_within_a_section_keeps_the_behaviour_from_before_its_newer_ke
     assert config_from(values).backbone.text.kernel == 0
     values["backbone"]["text"]["kernel"] = 7
     assert config_from(values).backbone.text.kernel == 7
+
+
+@pytest.mark.parametrize("name", ["digits", "shapes"])
+def test_keys_that_had_no_effect_and_are_an_error_now_do_not_keep_a_run_from_loading(name: str) -> None:
+    config = resolve("image", values={"data.name": name}).config
+    nested = config.model_dump(mode="json")
+    nested["data"]["text"] |= {"tokens": "bytes", "longest": 9}
+    dotted = {**config.model_dump(mode="json"), "data.text.tokens": "bytes", "data.name": name}
+    dotted["data"] = {key: value for key, value in dotted["data"].items() if key != "text"}
+    assert config_from(nested) == config
+    assert config_from(dotted) == config
+    with pytest.raises(UserError, match=r"leave out data.text.tokens"):
+        resolve("image", values={"data.name": name, "data.text.tokens": "bytes"})
+    nested["data"]["captions"] = "title"  # always was an error
+    with pytest.raises(UserError, match=r"leave out data.captions"):
+        config_from(nested)
+
+
+def test_keys_of_captions_of_a_folder_are_read() -> None:
+    config = resolve("image", values={"data.path": "photos", "data.text.tokens": "bytes"}).config
+    assert config_from(config.model_dump(mode="json")) == config
