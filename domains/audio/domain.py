@@ -32,7 +32,7 @@ from polydiff.domains.audio.data.folder import Folder
 from polydiff.domains.audio.data.inputs import region
 from polydiff.domains.audio.data_conditions import SoundConditions
 from polydiff.domains.audio.following import follow, misfit
-from polydiff.domains.audio.measurements import examples_for, measurement
+from polydiff.domains.audio.measurements import examples_for, measurement, read_measured
 from polydiff.domains.audio.metrics.evaluation import Evaluation
 from polydiff.domains.audio.metrics.nearest import Search
 from polydiff.domains.audio.metrics.pairs import pair_metrics
@@ -184,6 +184,10 @@ class Audio:
     def measurement(self, text: str, given: Batch) -> Measurement:
         """Return a measurement of sounds (`polydiff.contract.abilities.HasMeasurements`)."""
         return measurement(text, given, self.codec, self.data.sample_rate)
+
+    def read_measured(self, text: str, paths: Sequence[Path]) -> tuple[Batch, Tensor]:
+        """Return measurements in files (`polydiff.contract.measurements.ReadsMeasured`)."""
+        return read_measured(text, paths, self.codec, self.data)
 
     def forget(self, x: State, mask: Tensor, space: Space) -> State:
         """Return states without information on the masked samples (`abilities.Forgets`)."""

@@ -9,8 +9,9 @@ Symbols: A operator on sounds, F filter, C channels, T samples, K coefficients o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from polydiff.contract.measurements import kept_places, mean_blocks, name_and_va
 from polydiff.core.space import Batch, Euclidean, Measurement, State
 from polydiff.domains.audio.codec import Standardise, filtered, mirrored
 from polydiff.domains.audio.config import AudioData
-from polydiff.domains.audio.data.inputs import bridged, region
+from polydiff.domains.audio.data.inputs import bridged, check_rate, read_sounds, region
 from polydiff.support.errors import UserError
 
 FORMS: Mapping[str, str] = {"low": "low=2000", "mean": "mean=4", "mono": "mono", "gap": "gap=0.2:0.3"}
@@ -59,6 +60,37 @@ def measurement(text: str, given: Batch, codec: Standardise, rate: int) -> Measu
         case _:
             of_sounds = gap(x, region(value, rate, length), unit, text)
     return of_states(of_sounds, codec)
+
+
+def read_measured(text: str, paths: Sequence[Path], codec: Standardise, data: AudioData) -> tuple[Batch, Tensor]:
+    """Return what sound files hold as measurements (`polydiff.contract.measurements.ReadsMeasured`).
+
+    A reduced sound has as many samples as there are blocks, and a sample rate that is lower by their size. It measures
+    sounds of the model's length if that has so many blocks, otherwise of whole blocks. All other files have the model's
+    sample rate and the length of what they measure.
+
+    Arguments:
+        text: One of `FORMS`, with another value.
+        paths: The files.
+        codec: Codec of the states.
+        data: Data of the model.
+    """
+    name, value = name_and_value(text, FORMS)
+    block = (
+        int(number(text, value, 2, data.length, "the number of samples of a block", whole=True))
+        if name == "mean"
+        else 1
+    )
+    rate, channels = round(data.sample_rate / block), 1 if name == "mono" else data.channels
+    for path in paths:
+        check_rate(path, rate, f"{text} of the model's sounds")
+    sounds = read_sounds(paths, data.model_copy(update={"sample_rate": rate, "channels": channels, "mix": "refuse"}))
+    blocks = sounds.shape[-1]
+    length = data.length if -(-data.length // block) == blocks else blocks * block
+    space = Euclidean(len(paths), (data.channels, length))
+    blank = Batch(torch.zeros(len(paths), *space.shape), space)
+    operator = measurement(text, blank, codec, data.sample_rate)
+    return blank, sounds / codec.std if name in ("mean", "mono") else operator.forward(codec.encode(sounds))
 
 
 def of_states(sounds: Measurement, codec: Standardise) -> Measurement:

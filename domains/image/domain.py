@@ -37,7 +37,7 @@ from polydiff.domains.image.data.inspect import facts_of
 from polydiff.domains.image.data.source import Source, Split, open_source
 from polydiff.domains.image.data.warp import NUMBERS, training_images
 from polydiff.domains.image.following import follow, misfit
-from polydiff.domains.image.measurements import examples_for, measurement
+from polydiff.domains.image.measurements import examples_for, measurement, read_measured
 from polydiff.domains.image.metrics.pairs import pair_metrics
 from polydiff.domains.image.metrics.sample_set import Reference, Search, judge_metrics, set_metrics
 from polydiff.domains.image.network import HIGH
@@ -221,6 +221,10 @@ class Image:
     def measurement(self, text: str, given: Batch) -> Measurement:
         """Return a measurement of images (`polydiff.contract.abilities.HasMeasurements`)."""
         return measurement(text, given, self.codec, self.data)
+
+    def read_measured(self, text: str, paths: Sequence[Path]) -> tuple[Batch, Tensor]:
+        """Return measurements in files (`polydiff.contract.measurements.ReadsMeasured`)."""
+        return read_measured(text, paths, self.codec, self.data)
 
     def space(self, n: int) -> Euclidean:
         """Return the space of n images."""

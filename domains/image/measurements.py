@@ -8,7 +8,7 @@ Symbols: C channels, H and W sides in pixels, m means of the channels, w weights
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ from polydiff.contract.measurements import kept_places, mean_blocks, name_and_va
 from polydiff.core.space import Batch, Euclidean, Measurement, State
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageData
-from polydiff.domains.image.data.inputs import read_mask, region
+from polydiff.domains.image.data.inputs import read_file, read_mask, region
 from polydiff.support.errors import UserError
 
 FORMS: Mapping[str, str] = {
@@ -73,6 +73,40 @@ def measurement(text: str, given: Batch, codec: Standardise, data: ImageData) ->
             return kept_places(x, ~region(value, x.shape[2], x.shape[3]), unit, text)
         case _:
             return kept_places(x, ~read_mask(Path(value), [], data, "mask="), unit, text)
+
+
+def read_measured(text: str, paths: Sequence[Path], codec: Standardise, data: ImageData) -> tuple[Batch, Tensor]:
+    """Return what pictures hold as measurements (`polydiff.contract.measurements.ReadsMeasured`).
+
+    A reduced picture has the sides of the blocks' grid, and any other the sides of the model's images. The codec shifts
+    and scales all pixels of a channel alike, so a blurred or reduced picture is encoded as the images are.
+
+    Arguments:
+        text: One of `FORMS`, with another value.
+        paths: The pictures.
+        codec: Codec of the states.
+        data: Data of the model.
+    """
+    name, _ = name_and_value(text, FORMS)
+    space = Euclidean(len(paths), (data.planes, data.side, data.side))
+    blank = Batch(torch.zeros(len(paths), *space.shape), space)
+    operator = measurement(text, blank, codec, data)
+    planes = 1 if name == "grey" else data.planes
+    sides = operator.space.shape[1:] if name == "mean" else space.shape[1:]  # type: ignore[attr-defined] # Euclidean
+    pictures = [read_file(path, 0, planes) for path in paths]
+    for path, picture in zip(paths, pictures, strict=True):
+        if tuple(picture.shape[1:]) != tuple(sides):
+            raise UserError(
+                f"{path} has {picture.shape[2]} x {picture.shape[1]} pixels, but {text} of the model's images, "
+                f"{data.side} x {data.side}, has {sides[1]} x {sides[0]}. Leave out --measured if the file is to be "
+                "measured."
+            )
+    stacked = torch.stack(pictures)
+    if name == "grey":
+        mean = sum(weight * one for weight, one in zip(WEIGHTS, codec.mean, strict=True))
+        return blank, Standardise((mean,), codec.std).encode(stacked)
+    y = codec.encode(stacked)
+    return blank, y if name in ("blur", "mean") else operator.forward(y)
 
 
 def grey(x: State, codec: Standardise, unit: float) -> Measurement:

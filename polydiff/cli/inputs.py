@@ -123,19 +123,23 @@ class Given:
         Arguments:
             most: Examples of the trained size that are computed at a time.
         """
-        from polydiff.core.streams import streams
-
         if not self.files:
             for i in range(0, len(self.numbers), most):
                 yield self.numbers[i], self.take(self.numbers[i : i + most])
             return
+        for first, files in self.together(most):
+            yield first, self.read(files)
+
+    def together(self, most: int) -> Iterator[tuple[int, list[Path]]]:
+        """Yield the number of the first example, and files that are computed together; arguments as in `parts`."""
+        from polydiff.core.streams import streams
+
         trained = float(self.model.domain.blank(streams(0, "probe", range(1)), {})[0].dim[0])
-        first = 0
+        first, examples = 0, dict(zip(self.files, self.found, strict=True))
         for _, same in groupby(zip(self.files, self.found, strict=True), lambda pair: pair[1].shape):
             for files in gathered(list(same), most, trained):
-                batch = self.read(files)
-                yield first, batch
-                first += batch.space.batch
+                yield first, files
+                first += sum(examples[path].examples for path in files)
 
     def metadata(self) -> dict[str, Any]:
         """Return the metadata of the inputs for the manifest."""

@@ -17,6 +17,8 @@ from polydiff.support.files import json_number, write_atomic
 if TYPE_CHECKING:
     import argparse
 
+    from torch import Tensor
+
     from polydiff.contract.domain import Samples
     from polydiff.contract.sections import Config
     from polydiff.core.space import Batch
@@ -120,15 +122,15 @@ def solve(words: Sequence[str]) -> int:
     options = {"iterations": args.iterations, "zeta": args.zeta}
     request = solving(model, args.how, options, plan_options(args))
     check_noise(args.noise)
-    given = Given(model, args, lambda batch: measurement_of(model, args.measurement, batch))
+    given = Inputs(model, args)
     how = {"noise": args.noise, "seed": args.seed}
     kept: list[tuple[Samples, Samples, Samples]] = []
 
     def pairs() -> Iterator[tuple[Samples, Samples]]:
-        for first, batch in given.parts(request.batch_size):
-            simple = simple_estimate(model, batch, args.measurement, first=first, **how)
+        for first, batch, y in given.measured(request.batch_size):
+            simple = simple_estimate(model, batch, args.measurement, y=y, first=first, **how)
             made = solve(
-                model, batch, args.measurement, how=args.how, first=first, cond=cond, **options, **how,
+                model, batch, args.measurement, y=y, how=args.how, first=first, cond=cond, **options, **how,
                 **plan_options(args),
             )  # fmt: skip
             if not given.files:
@@ -136,7 +138,7 @@ def solve(words: Sequence[str]) -> int:
             yield simple, made
 
     n = len(given.numbers)
-    facts = {"measurement": args.measurement, "noise": args.noise}
+    facts = {"measurement": args.measurement, "measured": args.measured, "noise": args.noise}
     chosen = {name: value for name, value in options.items() if value is not None}
     metadata = {**facts, "seed": args.seed, "method": args.how, **chosen, "asked": cond}
     metadata |= request.how.model_dump(mode="json", exclude={"batch_size"})
@@ -151,6 +153,39 @@ def solve(words: Sequence[str]) -> int:
     return 0
 
 
+class Inputs(Given):
+    """Input examples with a measurement: files or held-out examples that are measured, or files of measurements.
+
+    Arguments:
+        model: Its domain reads the files and names the measurement.
+        args: Of `read_solve`.
+    """
+
+    def __init__(self, model: Model, args: argparse.Namespace) -> None:
+        from polydiff.model.solve import measurement_of
+
+        self.text, self.holds_y = args.measurement, args.measured
+        if self.holds_y and not args.files:
+            raise UserError("--measured is about files, but no file is given.")
+        super().__init__(model, args, lambda batch: measurement_of(model, args.measurement, batch))
+
+    def read(self, paths: Sequence[Path]) -> Batch:
+        return self.read_both(paths)[0]
+
+    def read_both(self, paths: Sequence[Path]) -> tuple[Batch, Tensor | None]:
+        """Return files as examples, or as blank states of what they measure, with their measurements."""
+        from polydiff.model.solve import read_measured
+
+        return read_measured(self.model, self.text, paths) if self.holds_y else (super().read(paths), None)
+
+    def measured(self, most: int) -> Iterator[tuple[int, Batch, Tensor | None]]:
+        """Yield the parts (`Given.parts`) with their measurements; None: they are yet to be measured."""
+        if not self.holds_y:
+            yield from ((first, batch, None) for first, batch in self.parts(most))
+            return
+        yield from ((first, *self.read_both(files)) for first, files in self.together(most))
+
+
 def read_solve(words: Sequence[str]) -> argparse.Namespace:
     """Return the options of `polydiff solve`."""
     parser = given_parser("solve", "Generate examples that agree with a linear measurement of given ones.", "solved")
@@ -160,8 +195,13 @@ def read_solve(words: Sequence[str]) -> argparse.Namespace:
         "mask=FILE; audio low=2000 (Hz), mean=4, mono, gap=0.2:0.3 (seconds)",
     )  # fmt: skip
     parser.add_argument(
+        "--measured", action="store_true",
+        help="the files are measurements already: a blurred picture, a small one, a sound of one channel",
+    )  # fmt: skip
+    parser.add_argument(
         "--noise", metavar="S", type=float, default=0.0,
-        help="standard deviation of noise that is added to the measurement, where 1 is white or full scale; default: 0",
+        help="standard deviation of noise that is added to the measurement, or that it has with --measured, where 1 is "
+        "white or full scale; default: 0",
     )  # fmt: skip
     parser.add_argument(
         "--how", metavar="METHOD", default="pigdm", help="pigdm (default), moments or dps: docs/control.md"

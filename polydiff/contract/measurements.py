@@ -1,19 +1,40 @@
 """Linear measurements of states (B, C, ...) by name: what domains share when they read and make them.
 
-A domain with measurements has the ability `polydiff.contract.abilities.HasMeasurements`.
+A domain with measurements has the ability `polydiff.contract.abilities.HasMeasurements`, and `ReadsMeasured` if it
+reads files that hold what a measurement gave.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from polydiff.contract.tasks import block_means, enlarged, spread_blocks
-from polydiff.core.space import Euclidean, Measurement, State
+from polydiff.core.space import Batch, Euclidean, Measurement, State
 from polydiff.support.errors import UserError, unknown
+
+
+class ReadsMeasured(Protocol):
+    """A domain that reads files of measurements, for `polydiff solve RUN FILE --given TEXT --measured`."""
+
+    def read_measured(self, text: str, paths: Sequence[Path]) -> tuple[Batch, Tensor]:
+        """Return what files hold as measurements y (B, ...), in the scale of `HasMeasurements.measurement`.
+
+        Arguments:
+            text: Name of the measurement, with its value if it has one.
+            paths: Files of one size.
+
+        Returns:
+            States of the sizes that are measured, all 0, and y.
+
+        Raises:
+            UserError: A file cannot be read, or has not the size that the measurement gives.
+        """
 
 
 def name_and_value(text: str, forms: Mapping[str, str]) -> tuple[str, str]:

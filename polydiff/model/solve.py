@@ -3,18 +3,24 @@
     given = read(model, ["photo.png"])
     solve(model, given, "mean=4", noise=0.02)
 
-An example is measured first, as a test on known examples does. `y` gives a measurement of one's own instead.
+An example is measured first, as a test on known examples does. `y` gives a measurement of one's own instead; files that
+hold one are read by `read_measured`:
+
+    blank, y = read_measured(model, "mean=4", ["small.png"])
+    solve(model, blank, "mean=4", y=y)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from polydiff.contract.abilities import HasMeasurements, Restores, task_conditions
 from polydiff.contract.domain import Samples
+from polydiff.contract.measurements import ReadsMeasured
 from polydiff.core.conditions import KNOWN
 from polydiff.core.entry import check_batch, check_states
 from polydiff.core.process import Observed, Solves, lacks
@@ -26,7 +32,7 @@ from polydiff.model.model import Model
 from polydiff.model.origin import drawn
 from polydiff.model.request import Request
 from polydiff.model.restore import to_samples
-from polydiff.support.errors import UserError, unknown
+from polydiff.support.errors import UserError, as_paths, unknown
 from polydiff.support.protocols import provides
 
 
@@ -132,6 +138,23 @@ def measurement_of(model: Model, what: str | Measurement, given: Batch) -> Measu
     return domain.measurement(what, given)
 
 
+def read_measured(model: Model, what: str, paths: Sequence[Path | str] | Path | str) -> tuple[Batch, Tensor]:
+    """Return files that are measurements already: states of the sizes that they measure, all 0, and y.
+
+    Arguments:
+        model: Its domain reads the files.
+        what: The measurement, in the words of the domain.
+        paths: Files of one size, or one file.
+
+    Raises:
+        UserError: The domain reads no measurements, or a file has not the size that the measurement gives.
+    """
+    domain = model.domain
+    if not provides(domain, ReadsMeasured):
+        raise UserError(f"The domain {model.config.domain} reads no measurements from files.")
+    return domain.read_measured(what, as_paths(paths))
+
+
 def measure(operator: Measurement, given: Batch, noise: float, seed: int, first: int) -> Tensor:
     """Return y = A x + noise of given examples.
 
@@ -150,7 +173,14 @@ def measure(operator: Measurement, given: Batch, noise: float, seed: int, first:
 
 
 def simple_estimate(
-    model: Model, given: Batch, what: str | Measurement, *, noise: float = 0.0, seed: int = 0, first: int = 0
+    model: Model,
+    given: Batch,
+    what: str | Measurement,
+    *,
+    y: Tensor | None = None,
+    noise: float = 0.0,
+    seed: int = 0,
+    first: int = 0,
 ) -> Samples:
     """Return what `solve` is given, as examples: the estimate of a simple method (`Measurement.simple`).
 
@@ -158,12 +188,14 @@ def simple_estimate(
         model: Its domain decodes the states.
         given: Clean states.
         what: The measurement.
+        y: What it gave; None: it is computed of the given states.
         noise: Standard deviation of the noise, in the user's scale.
         seed: Of the noise.
         first: Number of the first example.
     """
     operator = measurement_of(model, what, given)
-    return to_samples(model, operator.estimate(measure(operator, given, noise, seed, first)), given, None)
+    y = measure(operator, given, noise, seed, first) if y is None else y
+    return to_samples(model, operator.estimate(y), given, None)
 
 
 def compared(model: Model, made: Samples, simple: Samples, truth: Samples) -> dict[str, dict[str, Metric]]:

@@ -38,7 +38,7 @@ class Through:
         scale: Scale of the codes, from the statistics of a checkpoint; None: measured on training examples.
     """
 
-    units = region = read_mask = measurement = grown = forget = read_degraded = sizes = inspect = None
+    units = region = read_mask = measurement = read_measured = grown = forget = read_degraded = sizes = inspect = None
     """Abilities of the domain that concern its states (`polydiff.contract.abilities`)."""
 
     def __init__(self, config: Config, domain: Domain, codec: LearnedCodec, scale: Scale | None = None) -> None:

@@ -67,6 +67,23 @@ def test_sounds_of_any_length_are_solved_from_files(runs: Path, tmp_path: Path, 
         assert soundfile.read(found)[0].shape == (700, 2)
 
 
+def test_a_file_that_is_a_measurement_gives_what_measuring_gives(runs: Path, tmp_path: Path) -> None:
+    small = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(small).save(tmp_path / "small.png")
+    Image.fromarray(small.repeat(4, 0).repeat(4, 1)).save(tmp_path / "whole.png")  # of which these are the means
+    words = ["--given", "mean=4", "--each", "2", "--steps", "2"]
+    for name, more in (("whole", []), ("small", ["--measured"])):
+        path, out = tmp_path / f"{name}.png", tmp_path / f"{name}-out"
+        assert main(["solve", str(runs / "shapes"), str(path), *words, *more, "-o", str(out)]) == 0
+    for part in ("given", "made"):
+        whole, small = (
+            np.stack([np.array(Image.open(path)) for path in sorted((tmp_path / f"{name}-out" / part).glob("*.png"))])
+            for name in ("whole", "small")
+        )
+        assert np.abs(whole.astype(int) - small).max() <= 1
+    assert json.loads((tmp_path / "small-out" / "made" / "manifest.json").read_text())["measured"] is True
+
+
 def test_held_out_examples_are_judged_beside_a_simple_method(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,6 +113,7 @@ def test_held_out_examples_are_judged_beside_a_simple_method(
         ("image", ["--given", "mean=2", "--zeta", "1"], "pigdm has no zeta"),
         ("image", ["--given", "mean=2", "--how", "dps", "--sampler", "heun"], "Use the sampler ddim"),
         ("image", [], "--given"),
+        ("image", ["--given", "mean=2", "--measured"], "--measured is about files"),
         ("audio", ["--given", "low=2001"], "to 2000"),
         ("audio", ["--given", "blur=2"], "Unknown measurement 'blur'"),
         ("molecule", ["--given", "mean=2"], "The domain molecule has no measurements"),

@@ -68,6 +68,26 @@ def read_sound(path: Path, data: AudioData) -> Tensor:
     return match_channels(sound, data, str(path))
 
 
+def check_rate(path: Path, rate: int, what: str) -> None:
+    """Raise UserError unless a file has a sample rate.
+
+    Arguments:
+        path: The file.
+        rate: The sample rate in Hz.
+        what: What has this sample rate, for the message.
+    """
+    check_file(path)
+    try:
+        found = header_numbers(path)[0]
+    except Exception as error:
+        raise UserError(f"{path} cannot be read as a sound: {why(error)}") from error
+    if found != rate:
+        raise UserError(
+            f"{path} has a sample rate of {found} Hz, but {what} has {rate} Hz. Leave out --measured if the file is to "
+            "be measured."
+        )
+
+
 def region(text: str, sample_rate: int, length: int) -> Tensor:
     """Return the mask (T,) of the samples in a time range, booleans.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 from scipy.fft import dct
 from torch.testing import assert_close
@@ -13,7 +15,7 @@ from polydiff.core.space import Batch, Euclidean, Measurement
 from polydiff.core.streams import streams
 from polydiff.domains.audio.codec import KNOTS, Standardise
 from polydiff.domains.audio.config import AudioData
-from polydiff.domains.audio.measurements import cosines, examples_for, from_cosines, measurement
+from polydiff.domains.audio.measurements import cosines, examples_for, from_cosines, measurement, read_measured
 from polydiff.support.errors import UserError
 from polydiff.testing.domain import check_measurement
 
@@ -101,3 +103,42 @@ def test_what_cannot_be_measured_is_an_error(text: str, sentence: str) -> None:
 def test_sounds_of_one_channel_are_not_mixed() -> None:
     with pytest.raises(UserError, match="have one"):
         measured("mono", channels=1)
+
+
+@pytest.mark.parametrize("length", [300, 302])
+@pytest.mark.parametrize("codec", list(CODECS))
+@pytest.mark.parametrize("text", ["low=100", "mean=4", "mono", "gap=0.1:0.2"])
+def test_a_measurement_that_was_saved_is_read_as_what_was_measured(
+    tmp_path: Path, text: str, codec: str, length: int
+) -> None:
+    batch, operator = measured(text, codec, length)
+    y = operator.forward(batch.x)
+    simple = CODECS[codec].decode(operator.estimate(y))  # which has this measurement
+    sounds = y * CODECS[codec].std if text.startswith(("mean", "mono")) else simple
+    paths = [tmp_path / f"{i}.wav" for i in range(2)]
+    for path, sound in zip(paths, sounds, strict=True):
+        soundfile.write(path, sound.T.numpy(), RATE // 4 if "mean" in text else RATE, subtype="FLOAT")
+    data = AudioData(sample_rate=RATE, length=length, channels=2)
+    blank, read = read_measured(text, paths, CODECS[codec], data)
+    assert blank.space == batch.space
+    assert not blank.x.any()
+    assert_close(read, y, rtol=1e-4, atol=1e-4)
+
+
+def test_a_sound_that_is_not_of_the_measured_form_is_an_error(tmp_path: Path) -> None:
+    data, path = AudioData(sample_rate=RATE, length=300, channels=2), tmp_path / "whole.wav"
+    soundfile.write(path, 0.1 * torch.randn(300, 2, generator=torch.Generator().manual_seed(0)).numpy(), RATE)
+    for text, message in (
+        ("mean=4", "sample rate of 1000 Hz, but mean=4 of the model's sounds has 250 Hz"),
+        ("mono", "has 2 channels"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_measured(text, [path], CODECS["plain"], data)
+
+
+def test_reduced_sounds_of_other_lengths_are_of_whole_blocks(tmp_path: Path) -> None:
+    data, path = AudioData(sample_rate=RATE, length=302, channels=1), tmp_path / "reduced.wav"
+    for blocks, length in ((76, 302), (75, 300), (80, 320)):
+        soundfile.write(path, 0.1 * torch.ones(blocks).numpy(), RATE // 4, subtype="FLOAT")
+        blank, y = read_measured("mean=4", [path], CODECS["plain"], data)
+        assert (blank.x.shape, y.shape) == ((1, 1, length), (1, 1, blocks))

@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from polydiff.core.space import Batch, Euclidean, Measurement
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageData
-from polydiff.domains.image.measurements import examples_for, measurement
+from polydiff.domains.image.measurements import examples_for, measurement, read_measured
 from polydiff.support.errors import UserError
 from polydiff.testing.domain import check_measurement
 
@@ -111,3 +111,39 @@ def test_what_cannot_be_measured_is_an_error(text: str, sentence: str) -> None:
 def test_grey_images_have_no_grey_to_measure() -> None:
     with pytest.raises(UserError, match="grey already"):
         measured("grey", channels=1)
+
+
+@pytest.mark.parametrize("side", [12, 13])
+@pytest.mark.parametrize("text", ["grey", "blur=1.2", "mean=2", "mean=5", "gap=0,1:3,4", "mask=white.png"])
+def test_a_measurement_that_was_saved_is_read_as_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, side: int
+) -> None:
+    """But for the rounding to 256 levels, of half a level."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray((255 * np.eye(side)).astype(np.uint8)).save("white.png")
+    batch, operator = measured(text, side)
+    y = operator.forward(batch.x)
+    if text == "grey":
+        pixels = 127.5 * (1 + y * CODEC.std + (torch.tensor([0.299, 0.587, 0.114]) * torch.tensor(CODEC.mean)).sum())
+    elif text.startswith(("gap", "mask")):  # what the gap holds does not matter
+        whole = operator.adjoint(y)
+        pixels = 127.5 * (1 + whole * CODEC.std + CODEC.offset)
+    else:
+        pixels = 127.5 * (1 + y * CODEC.std + CODEC.offset)
+    paths = [tmp_path / f"{i}.png" for i in range(2)]
+    for path, image in zip(paths, pixels.round().clamp(0, 255).to(torch.uint8), strict=True):
+        Image.fromarray(image.movedim(0, -1).squeeze(-1).numpy()).save(path)
+    blank, read = read_measured(text, paths, CODEC, ImageData(size=side, channels=3))
+    assert blank.space == batch.space
+    assert not blank.x.any()
+    assert read.shape == y.shape
+    assert (read - y).abs().max() <= 0.51 / 127.5 / CODEC.std
+
+
+def test_a_picture_of_another_size_than_a_measurement_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "small.png"
+    Image.fromarray(np.zeros((6, 7, 3), np.uint8)).save(path)
+    for text, size in (("mean=4", "3 x 3"), ("blur=1", "12 x 12"), ("grey", "12 x 12")):
+        message = f"7 x 6 pixels, but {text} of the model's images, 12 x 12, has {size}"
+        with pytest.raises(UserError, match=message):
+            read_measured(text, [path], CODEC, ImageData(size=12, channels=3))
