@@ -59,7 +59,7 @@ def evaluate_by_guidance(
     first = evaluate(model, n, seed=seed, features=features, pair=pair, progress=progress, **requests[0][1])
     rows = [weight_row(first, {name: part(row) for name, row in first["metrics"].items()})]
     facts: dict[str, Any] = {}
-    matcher = pair and PairJudge(model, pair)
+    matcher = None if pair is None else PairJudge(model, pair)
     with showing(progress):
         for _, how in requests[1:]:
             found, metrics = samples_at(model, n, seed, features, matcher, how)

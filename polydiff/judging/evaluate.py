@@ -63,7 +63,7 @@ def evaluate(
         check_no_samples(model, {**sampling, "features": features, "pair": pair})
         rows, real = {"value": judge_pair(model, n)}, model.domain.examples("test", n)
         return as_json(model, n, seed, {"value": real}, rows, {"what": "held-out pairs"})
-    matcher = pair and PairJudge(model, pair)
+    matcher = None if pair is None else PairJudge(model, pair)
     judged_by = {"pair": {"step": pair.step, "weights": pair.weights}} if pair else {}
     if provides(model.process, Reconstructs):
         check_no_samples(model, {**sampling, "features": features})
