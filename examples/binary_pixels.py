@@ -21,7 +21,8 @@ from torch.nn import functional
 
 from polydiff import Batch, UserError, streams
 from polydiff.core.objective import Moment, Objective, Outcome
-from polydiff.core.process import PROCESSES, Draw
+from polydiff.core.process.process import PROCESSES
+from polydiff.core.process.sampling import Draw
 
 
 class Logits(nn.Module):

@@ -16,7 +16,8 @@ import torch
 
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections import Config
-from polydiff.core.process import Generates, TriesSampler
+from polydiff.core.process.abilities import TriesSampler
+from polydiff.core.process.sampling import Generates
 from polydiff.core.space import Batch, Euclidean, sqnorm
 from polydiff.core.streams import streams
 from polydiff.model.model import Model

@@ -241,7 +241,8 @@ def train_and_finish(path: Path, progress: TrainingProgress, work: Callable[[Tra
 
 def evaluate_and_report(path: Path, evaluated: int) -> None:
     """Evaluate a trained run, write its report, and print the next commands."""
-    from polydiff.core.process import Embeds, Generates, Reconstructs
+    from polydiff.core.process.abilities import Embeds, Reconstructs
+    from polydiff.core.process.sampling import Generates
     from polydiff.judging.evaluate import evaluate
     from polydiff.judging.result import write_evaluation
     from polydiff.model.model import Model

@@ -1,8 +1,8 @@
 """Defaults that an objective, a value of `learn` or a codec brings with it: a layer below its source.
 
 An objective lists them as `suits` (`polydiff.core.objective.Objective`), and so does what `learn` names
-(`polydiff.core.process.LEARNERS`), which also lists those of a diffusion in its codes, as `suits_codes`. Values from
-the same source or a later one override them.
+(`polydiff.core.process.process.LEARNERS`), which also lists those of a diffusion in its codes, as `suits_codes`. Values
+from the same source or a later one override them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def learner_defaults(learn: str) -> Mapping[str, Any]:
     """Return the defaults of a value of `learn`, as dotted key -> value; {} for denoise and for an unknown one."""
     if learn == DENOISE:
         return {}
-    from polydiff.core.process import LEARNERS
+    from polydiff.core.process.process import LEARNERS
 
     register_built_in()
     return getattr(LEARNERS[learn], "suits", {}) if learn in LEARNERS else {}
@@ -48,7 +48,7 @@ def codec_defaults(codec: str) -> Mapping[str, Any]:
     learn = learned_by_run(Path(codec).expanduser())
     if learn == DENOISE:
         return {}
-    from polydiff.core.process import LEARNERS
+    from polydiff.core.process.process import LEARNERS
 
     register_built_in()
     return getattr(LEARNERS[learn], "suits_codes", {}) if learn in LEARNERS else {}

@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from polydiff.core.process import LEARNERS, PROCESS_KEYS, PROCESSES, NamesKeys, Process, written
+from polydiff.core.process.abilities import NamesKeys
+from polydiff.core.process.process import LEARNERS, PROCESS_KEYS, PROCESSES, Process, written
 from polydiff.support.errors import UserError, unknown
 from polydiff.support.protocols import provides
 
@@ -46,7 +47,7 @@ def process_of(config: Config) -> Process:
         found = f"the class {process.__name__}" if isinstance(process, type) else f"a {type(process).__name__}"
         raise UserError(
             f"process={config.process}: {found} is registered, not an object with the members of "
-            "polydiff.core.process.Process: check, name, network and objective."
+            "polydiff.core.process.process.Process: check, name, network and objective."
         )
     return process
 
@@ -59,7 +60,8 @@ def check_used(process: Process, keys: Iterable[str]) -> None:
         keys: Dotted keys that the user has set.
 
     Raises:
-        UserError: The process says which keys it reads (`polydiff.core.process.NamesKeys`), and one is not among them.
+        UserError: The process says which keys it reads (`polydiff.core.process.abilities.NamesKeys`), and one is not
+            among them.
     """
     from polydiff.gaussian.process.process import GaussianProcess
 

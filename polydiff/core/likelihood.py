@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from polydiff.core.process import Trained
+    from polydiff.core.process.process import Trained
     from polydiff.core.space import Batch
     from polydiff.core.units import Units
 

@@ -1,6 +1,6 @@
 """`learn=encode`: a run that trains an autoencoder.
 
-Its methods are those of `polydiff.core.process.Process` and `Reconstructs`, documented there.
+Its methods are those of `polydiff.core.process.process.Process` and `Reconstructs`, documented there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 
 from polydiff.contract.backbone import check_learner
 from polydiff.core.objective import Objective
-from polydiff.core.process import LEARNERS, Trained
+from polydiff.core.process.process import LEARNERS, Trained
 from polydiff.core.space import Batch, Euclidean, State, normal
 from polydiff.core.streams import streams
 from polydiff.encode.module import Encoder

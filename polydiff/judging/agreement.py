@@ -20,7 +20,8 @@ from torch import Tensor
 from polydiff.contract.domain import Samples
 from polydiff.contract.likeness import Encodes
 from polydiff.core.conditions import ANY, Condition
-from polydiff.core.process import Embeds, written
+from polydiff.core.process.abilities import Embeds
+from polydiff.core.process.process import written
 from polydiff.judging.retrieval import AMONG, embedded, find, first_of_each, texts_in
 from polydiff.metrics.results import Metric
 from polydiff.metrics.standard_error import mean, share

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from polydiff.contract.abilities import HasPrompts
 from polydiff.contract.domain import Domain, Samples
-from polydiff.core.process import Embeds, Reconstructs, written
+from polydiff.core.process.abilities import Embeds, Reconstructs
+from polydiff.core.process.process import written
 from polydiff.judging.agreement import PairJudge, agreement
 from polydiff.judging.reconstructions import judge_codec
 from polydiff.judging.result import COLUMNS, as_json, sampling_facts

@@ -13,7 +13,7 @@ from polydiff.contract.abilities import HasUnits
 from polydiff.core.condition_batch import withhold
 from polydiff.core.conditions import KNOWN
 from polydiff.core.likelihood import Bounds, Estimate
-from polydiff.core.process import lacks
+from polydiff.core.process.process import lacks
 from polydiff.core.space import Batch
 from polydiff.core.streams import streams
 from polydiff.core.units import Units

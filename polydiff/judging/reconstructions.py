@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from polydiff.contract.abilities import HasPrompts, Restores
 from polydiff.contract.domain import Domain, Samples
-from polydiff.core.process import Reconstructs
+from polydiff.core.process.abilities import Reconstructs
 from polydiff.core.space import Batch
 from polydiff.core.streams import streams
 from polydiff.metrics.results import Metric

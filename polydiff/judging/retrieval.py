@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from polydiff.core.process import Embeds
+from polydiff.core.process.abilities import Embeds
 from polydiff.core.space import Batch
 from polydiff.metrics.results import Metric
 from polydiff.metrics.standard_error import share

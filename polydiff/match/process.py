@@ -1,6 +1,6 @@
 """`learn=match`: a run that trains a contrastive pair.
 
-Its methods are those of `polydiff.core.process.Process` and `Embeds`, documented there.
+Its methods are those of `polydiff.core.process.process.Process` and `Embeds`, documented there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from polydiff.contract.backbone import check_learner
 from polydiff.core.conditions import Condition
 from polydiff.core.objective import Objective
-from polydiff.core.process import LEARNERS, Trained
+from polydiff.core.process.process import LEARNERS, Trained
 from polydiff.core.space import State
 from polydiff.machine.device import pick_precision
 from polydiff.match.module import Pair

@@ -40,7 +40,7 @@ def efficient(network: nn.Module, batch: Batch, evaluate: Evaluate) -> int:
     Arguments:
         network: What computes.
         batch: A few states, on the network's device.
-        evaluate: Calls the network on a batch (`polydiff.core.process.Process.evaluate`).
+        evaluate: Calls the network on a batch (`polydiff.core.process.process.Process.evaluate`).
     """
     device = batch.space.dim.device
     if device.type == "cuda":

@@ -24,7 +24,9 @@ from polydiff.contract.tasks import known
 from polydiff.core.condition_batch import withhold
 from polydiff.core.conditions import KNOWN, Condition
 from polydiff.core.entry import check_batch
-from polydiff.core.process import Draw, Inpaints, Interpolates, Known, Reconstructs, Varies, lacks
+from polydiff.core.process.abilities import Inpaints, Interpolates, Reconstructs, Varies
+from polydiff.core.process.process import lacks
+from polydiff.core.process.sampling import Draw, Known
 from polydiff.core.space import Batch, Matches, check_mask, state_to
 from polydiff.core.streams import streams
 from polydiff.model.model import Model

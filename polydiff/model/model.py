@@ -14,7 +14,8 @@ from polydiff.config.processes import process_of
 from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.sections import Config, SampleConfig
 from polydiff.core.conditions import Condition
-from polydiff.core.process import Process, generating
+from polydiff.core.process.process import Process
+from polydiff.core.process.sampling import generating
 from polydiff.core.space import Batch, Space, State
 from polydiff.core.streams import streams
 from polydiff.model.assemble import assemble, same_weights

@@ -17,7 +17,7 @@ from polydiff.contract.following import SpaceUnderConditions
 from polydiff.contract.sections import SampleConfig
 from polydiff.core.condition_batch import condition_to, same_conditions, withhold
 from polydiff.core.conditions import Condition
-from polydiff.core.process import Draw, Known, Observed, Plan, generating
+from polydiff.core.process.sampling import Draw, Known, Observed, Plan, generating
 from polydiff.core.space import Space, State, state_to
 from polydiff.core.streams import streams
 from polydiff.model.batches import WINDOW, Memory, windows

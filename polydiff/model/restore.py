@@ -16,7 +16,7 @@ from polydiff.contract.abilities import Restores
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.tasks import Restoration
 from polydiff.core.conditions import Condition, with_words
-from polydiff.core.process import generating
+from polydiff.core.process.sampling import generating
 from polydiff.core.space import Batch, State, state_to
 from polydiff.core.streams import streams
 from polydiff.metrics.results import Metric

@@ -23,7 +23,9 @@ from polydiff.contract.domain import Samples
 from polydiff.contract.measurements import ReadsMeasured
 from polydiff.core.conditions import KNOWN
 from polydiff.core.entry import check_batch, check_states
-from polydiff.core.process import Observed, Solves, lacks
+from polydiff.core.process.abilities import Solves
+from polydiff.core.process.process import lacks
+from polydiff.core.process.sampling import Observed
 from polydiff.core.space import Batch, Measurement
 from polydiff.core.streams import streams
 from polydiff.metrics.results import Metric

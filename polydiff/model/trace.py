@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from polydiff.contract.domain import Samples
 from polydiff.core.condition_batch import condition_to
-from polydiff.core.process import Traces
+from polydiff.core.process.sampling import Traces
 from polydiff.core.space import state_to
 from polydiff.model.request import Request
 from polydiff.support.protocols import provides

@@ -16,7 +16,7 @@ from pathlib import Path
 from polydiff.contract.abilities import task_conditions
 from polydiff.contract.domain import Samples
 from polydiff.contract.likeness import FindsNearest
-from polydiff.core.process import Generates
+from polydiff.core.process.sampling import Generates
 from polydiff.gallery.page import keep_scripts
 from polydiff.gallery.sets import SCRIPTS
 from polydiff.model.model import Model

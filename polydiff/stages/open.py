@@ -15,7 +15,8 @@ from polydiff.config.saved import config_of_state
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections import Config
-from polydiff.core.process import Embeds, Reconstructs, written
+from polydiff.core.process.abilities import Embeds, Reconstructs
+from polydiff.core.process.process import written
 from polydiff.encode.module import Encoder
 from polydiff.machine.device import pick_device
 from polydiff.match.module import Pair

@@ -16,7 +16,8 @@ from polydiff.contract.abilities import quarantine_of
 from polydiff.contract.data.quarantine import keep
 from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.sections import Config
-from polydiff.core.process import Generates, Reconstructs
+from polydiff.core.process.abilities import Reconstructs
+from polydiff.core.process.sampling import Generates
 from polydiff.gallery.sets import write_samples
 from polydiff.machine.environment import environment
 from polydiff.model.edit import held_out, reconstruct

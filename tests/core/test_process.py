@@ -14,7 +14,9 @@ from polydiff.config.merge import resolve
 from polydiff.config.processes import process_of
 from polydiff.config.saved import config_from
 from polydiff.core.likelihood import Bounds
-from polydiff.core.process import PROCESSES, Draw, Inpaints, Interpolates, TriesSampler, Varies
+from polydiff.core.process.abilities import Inpaints, Interpolates, TriesSampler, Varies
+from polydiff.core.process.process import PROCESSES
+from polydiff.core.process.sampling import Draw
 from polydiff.core.space import Batch, Euclidean
 from polydiff.core.streams import streams
 from polydiff.judging.likelihood import likelihood
@@ -66,7 +68,7 @@ class Table(nn.Module):
 
 @dataclass
 class Masked:
-    """A process with the methods of `polydiff.core.process.Process` and no further ability."""
+    """A process with the methods of `polydiff.core.process.process.Process` and no further ability."""
 
     name: str = "letters"
     plans: list[Opening] = field(default_factory=list)

@@ -21,7 +21,7 @@ import polydiff
 from polydiff.cli import main
 from polydiff.core import extensions
 from polydiff.core.objective import Objective, Outcome
-from polydiff.core.process import PROCESSES
+from polydiff.core.process.process import PROCESSES
 from polydiff.gaussian.process.process import GaussianProcess
 from polydiff.support.errors import UserError
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_runs import tiny
 
-from polydiff.core.process import Traces
+from polydiff.core.process.sampling import Traces
 from polydiff.model.model import Model
 from polydiff.model.trace import trace
 from polydiff.support.protocols import provides

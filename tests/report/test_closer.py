@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tiny_runs import tiny
 
-from polydiff.core.process import Process
+from polydiff.core.process.process import Process
 from polydiff.model.model import Model
 from polydiff.report import closer
 from polydiff.report.closer import LEVELS, MATCHED, TRACED, WEIGHTS, draw_views, refresh_views

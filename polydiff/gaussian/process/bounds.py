@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from polydiff.core.likelihood import Estimate
-from polydiff.core.process import Trained
+from polydiff.core.process.process import Trained
 from polydiff.core.space import Batch
 from polydiff.gaussian.likelihood.bounds import Variance, chain, continuous_vlb, discrete_vlb
 from polydiff.gaussian.likelihood.flow import flow_bound

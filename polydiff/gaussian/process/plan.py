@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from polydiff.core.entry import check_states
-from polydiff.core.process import Draw, Known, Moment, Trained
+from polydiff.core.process.process import Trained
+from polydiff.core.process.sampling import Draw, Known, Moment
 from polydiff.core.space import State
 from polydiff.core.streams import streams
 from polydiff.gaussian.control.replacement import inpaint, inpainting
@@ -92,7 +93,7 @@ class GaussianPlan:
         return run_plan(self.rows, denoise, x, space, cond, generators)
 
     def trace(self, draw: Draw, guide: Trained | None = None) -> Iterator[Moment]:
-        """Yield the states from the prior to the samples, with the estimates there (`polydiff.core.process.Traces`).
+        """Yield the states from the prior to the samples, with the estimates there (`core.process.sampling.Traces`).
 
         Nothing for a sampler whose solver evaluates the network by itself.
         """

@@ -13,7 +13,8 @@ import torch
 
 from polydiff.core.conditions import Condition
 from polydiff.core.objective import Objective
-from polydiff.core.process import PROCESSES, Draw, Trained
+from polydiff.core.process.process import PROCESSES, Trained
+from polydiff.core.process.sampling import Draw
 from polydiff.core.space import Batch, Euclidean, Space, State
 from polydiff.core.streams import streams
 from polydiff.gaussian.control.invert import interpolate, strength_level

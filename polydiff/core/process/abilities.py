@@ -1,0 +1,148 @@
+"""Optional abilities of a process; one that has the methods of a protocol has the ability.
+
+Symbols: B number of samples, E numbers of a vector, R rows of a state (`polydiff.core.space`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:  # a configuration is shown without torch
+    import torch
+    from torch import Tensor
+
+    from polydiff.contract.sections import SampleConfig
+    from polydiff.core.conditions import Condition
+    from polydiff.core.process.process import Trained
+    from polydiff.core.process.sampling import Draw, Plan
+    from polydiff.core.space import Batch, State
+
+
+class NamesKeys(Protocol):
+    """A process that says which of the keys in `PROCESS_KEYS` it reads. The others are an error where a user sets them.
+
+    The built-in process reads all. Without this attribute, another process gets a warning instead of an error.
+    """
+
+    @property
+    def keys(self) -> Collection[str]:
+        """Dotted keys, such as {"sample.guidance"}; "loss" stands for its whole section."""
+
+
+class Varies(Protocol):
+    """A process that can start from given states with part of the noise added.
+
+    This is SDEdit (Meng et al., 2021, https://arxiv.org/abs/2108.01073).
+    """
+
+    def varying(self, model: Trained, how: SampleConfig, strength: float) -> Plan:
+        """Return a plan for draws with `init`.
+
+        Arguments:
+            model: The network to sample with.
+            how: Sampler, steps, guidance and their options.
+            strength: Where to start between the data (0) and the prior (1).
+        """
+
+
+class Inpaints(Protocol):
+    """A process that can sample the unknown part of states whose other part is known."""
+
+    def inpainting(self, model: Trained, how: SampleConfig, jump: int, resample: int) -> Plan:
+        """Return a plan for draws with `known`.
+
+        Arguments:
+            model: The network to sample with.
+            how: Sampler, steps, guidance and their options.
+            jump: Number of steps in each segment of the plan.
+            resample: How often each segment is run; 1: no segment is repeated.
+        """
+
+
+class Solves(Protocol):
+    """A process that can sample states of which a linear measurement is given."""
+
+    @property
+    def solvers(self) -> Mapping[str, Mapping[str, Any]]:
+        """Name of each method -> keys of the section `sample` that it needs, with their defaults."""
+
+    def solving(self, model: Trained, how: SampleConfig, solver: str, options: Mapping[str, Any]) -> Plan:
+        """Return a plan for draws with `observed`.
+
+        Arguments:
+            model: The network to sample with.
+            how: Sampler, steps, guidance and their options.
+            solver: Name of the method, one of `solvers`.
+            options: Its options.
+        """
+
+
+class Interpolates(Protocol):
+    """A process with a deterministic map to the prior and back, which can interpolate between two states."""
+
+    def between(
+        self,
+        model: Trained,
+        how: SampleConfig,
+        ends: tuple[State, State],
+        draw: Draw,
+        shares: Sequence[float],
+        steps: int,
+    ) -> Iterator[State]:
+        """Yield interpolated states (R, ...), one for each element of `shares`.
+
+        Arguments:
+            model: The network to sample with.
+            how: Sampler, guidance and their options.
+            ends: Two batches of clean states, (R, ...) each.
+            draw: Space, conditions and random streams of the batch.
+            shares: Positions between the first end (0) and the second (1).
+            steps: Number of steps to the prior, and of steps back.
+        """
+
+
+class Reconstructs(Protocol):
+    """A process that trains an autoencoder."""
+
+    def reconstruct(self, model: Trained, batch: Batch, error: float, generators: Sequence[torch.Generator]) -> State:
+        """Return the states (R, ...) that clean states become by being encoded and decoded.
+
+        Arguments:
+            model: The autoencoder.
+            batch: Clean states.
+            error: Standard deviation of the noise that is added to codes, as a multiple of the spread of each channel
+                in the batch; 0: none.
+            generators: B random streams of that noise.
+        """
+
+    def rate(self, model: Trained, batch: Batch) -> tuple[Tensor, float]:
+        """Return the rate of the codes in nats a number, (B,), and how many times fewer numbers a code has."""
+
+
+class Embeds(Protocol):
+    """A process that trains encoders of examples and of their texts to vectors that can be compared."""
+
+    def embed(self, model: Trained, x: State, cond: Condition) -> tuple[Tensor, Tensor]:
+        """Return unit vectors of clean states and of their texts, (B, E) each.
+
+        Arguments:
+            model: The encoders.
+            x: Clean states (B, ...).
+            cond: Conditions of the states; texts are read, others are ignored.
+        """
+
+
+class TriesSampler(Protocol):
+    """A process that can test a sampler on data for which the exact denoiser is known."""
+
+    def sampler_spread(self, model: Trained, how: SampleConfig) -> float | None:
+        """Return the standard deviation of samples that are drawn for data N(0, 1) with the exact denoiser.
+
+        Arguments:
+            model: The model whose schedule is used.
+            how: Sampler, steps and their options.
+
+        Returns:
+            The standard deviation, ideally 1; None if the sampler works only with a network trained for it.
+        """
