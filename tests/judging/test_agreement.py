@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import soundfile
 import torch
 from stage_cases import PAIR
 from tiny_runs import tiny
@@ -184,3 +185,24 @@ def test_the_command_line_and_the_report_show_it(run: Path, pair_run: Path, caps
     assert [set(at["metrics"]) >= {"caption_found", "caption_cosine"} for at in result["by_guidance"]] == [True, True]
     assert main(["report", str(run), "--from-files"]) == 0
     assert "caption found" in (run / "report.html").read_text()
+
+
+def test_sounds_are_judged_by_a_pair_of_sounds(tmp_path: Path) -> None:
+    rows = ["file_name,text"]
+    for i in range(24):
+        noise = 0.1 * torch.randn(512, generator=torch.Generator().manual_seed(i))
+        soundfile.write(tmp_path / f"{i:02d}.wav", noise.numpy(), 8000, subtype="FLOAT")
+        rows.append(f"{i:02d}.wav,{('low', 'high', 'soft', 'loud')[i % 4]} {('bell', 'drum', 'horn')[i % 3]}")
+    (tmp_path / "clips.csv").write_text("\n".join(rows) + "\n")
+    data = {"data.path": str(tmp_path / "clips.csv"), "data.sample_rate": 8000, "data.length": 512}
+    data |= {"data.conditions": ("text:text",), "data.test_share": 0.5}
+    small = {"backbone.channels": 16, "backbone.widest": 16, "backbone.embedding": 8, "backbone.levels": 2}
+    model = untrained("audio", **data, **{"backbone.channels": 16, "backbone.blocks": 1})
+    result = evaluate(model, 6, steps=1, pair=untrained("audio", **data, learn="match", **small))
+    found = result["metrics"]
+    assert 2 <= found["caption_found"]["n"] <= result["n"] == 6
+    assert all(-1 <= found["caption_cosine"][column] <= 1 for column in ("value", "data", "noise"))
+    batch = model.domain.batch("test", range(6), streams(0, "augment", range(6)))
+    again = cast(Any, model.domain).encode(model.domain.decode(batch.x, batch.space))
+    torch.testing.assert_close(again.x, batch.x, atol=1e-4, rtol=0)
+    assert again.space == batch.space
