@@ -20,7 +20,7 @@ CODEC: dict[str, Any] = {
     "backbone.widest": 16,
     "backbone.blocks": 1,
 }
-PAIR: dict[str, Any] = {
+SHAPES_PAIR: dict[str, Any] = {
     **TINY,
     "learn": "match",
     "data.name": "shapes",

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 import soundfile
 import torch
-from stage_cases import PAIR
+from stage_cases import SHAPES_PAIR
 from tiny_runs import tiny
 from torch import Tensor
 
@@ -92,7 +92,7 @@ def model(run: Path) -> Model:
 
 @pytest.fixture(scope="module")
 def pair_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return polydiff.train("image", tmp_path_factory.mktemp("runs") / "pair", overrides={**PAIR, **SHAPES})
+    return polydiff.train("image", tmp_path_factory.mktemp("runs") / "pair", overrides={**SHAPES_PAIR, **SHAPES})
 
 
 def test_pictures_under_their_own_captions_agree_fully_and_under_others_not(model: Model) -> None:
@@ -158,7 +158,7 @@ def test_another_vocabulary_is_read_by_words_with_a_warning(model: Model) -> Non
 
 
 def test_what_is_no_pair_of_these_data_is_an_error(model: Model) -> None:
-    pair, large = untrained("image", **PAIR), untrained("image", **PAIR, **{"data.size": 64})
+    pair, large = untrained("image", **SHAPES_PAIR), untrained("image", **SHAPES_PAIR, **{"data.size": 64})
     for judged, by, message in (
         (model, model, "a run with learn=match, and this one has process=gaussian"),
         (
