@@ -178,7 +178,7 @@ def write_pairs(
     from polydiff.gallery.journal import opened
     from polydiff.gallery.writer import Writer
 
-    facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights, **given}
+    facts = {"run": str(args.run), **model.facts, **given}
     with ExitStack() as stack:
         place = nullcontext(args.output) if args.output else new_numbered_folder(run_folder(args.run) / "samples", name)
         folder: Path = stack.enter_context(place).resolve()

@@ -26,10 +26,11 @@ from polydiff.metrics.least import too_few, value_unless
 from polydiff.metrics.neighbours import overlap_metrics
 from polydiff.metrics.results import Metric
 from polydiff.metrics.standard_error import Number
+from polydiff.model.draws import Draws, SampleRequest
 from polydiff.model.model import Model
 from polydiff.model.prompted import prompted, prompts
 from polydiff.model.request import Request
-from polydiff.model.restore import Paired, has_restoration, paired
+from polydiff.model.restore import Paired, paired
 from polydiff.model.sample_section import GUIDED
 from polydiff.run.folder import Run
 from polydiff.support.errors import UserError, check_whole
@@ -79,21 +80,45 @@ def evaluate(
     cond = sampling.pop("cond", None)
     request = Request.of(model, sampling, cond)
     with showing(progress):
-        sets, distances, baseline = to_judge(request, n, seed, cond)
-        rows = judge(model.domain, sets, distances, features, min(map(len, sets.values())))
-        further = further_prompts(request, n, seed, cond)
-        rows = {row: {**found, **further.get(row, {})} for row, found in rows.items()}
+        return judged(request, to_judge(request, n, seed, cond), n, seed, cond, sampling_facts(request), features)
+
+
+def judged(
+    request: SampleRequest,
+    found: Paired,
+    n: int,
+    seed: int,
+    cond: Mapping[str, Any] | None,
+    how: Mapping[str, Any],
+    features: Extractor | None = None,
+) -> dict[str, Any]:
+    """Return the evaluation of sets of examples as JSON.
+
+    Arguments:
+        request: How samples were drawn.
+        found: The sets, from `to_judge` or `new_samples`.
+        n: Number of samples.
+        seed: Random seed.
+        cond: Requested conditions.
+        how: How samples were drawn, as JSON.
+        features: A feature extractor of the user's own.
+    """
+    sets, distances, baseline = found
+    domain = request.model.domain
+    rows = judge(domain, sets, distances, features, min(map(len, sets.values())))
+    further = further_prompts(request, n, seed, cond)
+    rows = {row: {**metrics, **further.get(row, {})} for row, metrics in rows.items()}
     facts = {
         **({"baseline": baseline} if baseline else {}),
         "cond": dict(cond or {}),
-        **sampling_facts(request),
+        **how,
         **({} if features is None else {"features": features.name}),
     }
-    return as_json(model, n, seed, sets, rows, facts)
+    return as_json(request.model, n, seed, sets, rows, facts)
 
 
 def as_json(
-    model: Model,
+    model: Draws,
     n: int,
     seed: int,
     sets: Mapping[str, Samples],
@@ -111,9 +136,7 @@ def as_json(
         facts: How they were made.
     """
     return {
-        "domain": model.config.domain,
-        "step": model.step,
-        "weights": model.weights,
+        **model.facts,
         "n": len(sets["value"]),
         "n_data": min(n, model.domain.size("test")),
         "seed": seed,
@@ -143,9 +166,14 @@ def to_judge(request: Request, n: int, seed: int, cond: Mapping[str, Any] | None
         seed: Random seed.
         cond: Requested conditions of a restoration, as in `Model.sample`; those of new samples are in `request`.
     """
-    model = request.model
-    if has_restoration(model):
+    if request.model.restores:
         return paired(request, n, seed=seed, cond=cond)
+    return new_samples(request, n, seed, cond)
+
+
+def new_samples(request: SampleRequest, n: int, seed: int, cond: Mapping[str, Any] | None) -> Paired:
+    """Return new samples beside real examples and noise, for the judges to compare; arguments as of `to_judge`."""
+    model = request.model
     split, *_ = [*prompts(request, cond), ""]
     real = model.domain.examples("test", n)
     sets = {
@@ -157,7 +185,7 @@ def to_judge(request: Request, n: int, seed: int, cond: Mapping[str, Any] | None
 
 
 def further_prompts(
-    request: Request, n: int, seed: int, cond: Mapping[str, Any] | None, columns: Sequence[str] = tuple(COLUMNS)
+    request: SampleRequest, n: int, seed: int, cond: Mapping[str, Any] | None, columns: Sequence[str] = tuple(COLUMNS)
 ) -> dict[str, dict[str, Metric]]:
     """Return how well examples agree with the conditions of splits other than the first, by column.
 
@@ -183,7 +211,7 @@ def further_prompts(
     return rows
 
 
-def noise_under(request: Request, real: Samples, seed: int) -> Samples:
+def noise_under(request: SampleRequest, real: Samples, seed: int) -> Samples:
     """Return decoded noise under the conditions of real examples, as many as there are."""
     return Samples(request.model.noise(len(real), seed=seed).examples, real.cond)
 
