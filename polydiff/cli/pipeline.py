@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from polydiff.cli.options import read_stages
 from polydiff.cli.parsing import Parser, read_words
-from polydiff.cli.tables import evaluation_table, table
+from polydiff.cli.tables import explanations, numbers_table, table
 from polydiff.contract.discover import load_domain_spec
 from polydiff.pipeline.file import Pipeline, pipeline_of, read_pipeline
 from polydiff.support.errors import UserError
@@ -126,18 +126,24 @@ def finish(folder: PipelineFolder, evaluated: int) -> int:
     from polydiff.training.loop import NonFiniteError
     from polydiff.training.progress import TrainingProgress
 
+    worked: list[str] = []
+
     def work(turn: Turn, train: Train) -> None:
         if turn.steps is None:
             log(f"{turn.title}: done")
         else:
             with TrainingProgress(turn.steps, evaluated, turn.title) as progress:
                 train(progress)
+            worked.append(turn.name)
         if folder.pipeline.stages[turn.name].run is None and not Run(turn.path).report.is_file():
             judge_run(Model.load(turn.path), turn.path, evaluated)
 
     try:
         train_stages(folder, work)
-        judge_whole(folder, evaluated)
+        if worked or not folder.report.is_file():
+            judge_whole(folder, evaluated)
+        else:
+            log(f"All stages are done. Their page is {folder.report}.")
     except KeyboardInterrupt as error:
         log(f"\nStopped. Resume with: polydiff resume {quoted(folder.path)}")
         return exit_code(error)
@@ -190,10 +196,11 @@ def evaluate_pipeline(args: argparse.Namespace, chain: Chain, options: Mapping[s
 def pipeline_table(result: Mapping[str, Any]) -> None:
     """Print the evaluation of a pipeline: of the whole, then of each stage alone."""
     print("The whole pipeline")
-    evaluation_table(result)
+    numbers_table(result)
     for name, found in result["stages"].items():
-        print(f"\nStage {name} alone")
-        evaluation_table(found)
+        print(f"Stage {name} alone")
+        numbers_table(found)
+    explanations([result, *result["stages"].values()])
 
 
 def report_pipeline(path: Path, from_files: bool) -> int:
