@@ -58,7 +58,7 @@ def test_a_pipeline_loads_draws_and_moves(latent: Path, tmp_path: Path) -> None:
     assert samples.origin.facts["stages"] == {"ae": {"step": 6}, "ldm": {"step": 6}}  # type: ignore[union-attr]
     shutil.copytree(latent, tmp_path / "moved")
     assert torch.equal(stacked(polydiff.load(tmp_path / "moved").sample(2, seed=1)), stacked(samples))
-    with pytest.raises(UserError, match="is a pipeline of several runs. Name one of them"):
+    with pytest.raises(UserError, match=r"is a pipeline of several runs. Name one of them"):
         polydiff.Model.load(latent)
 
 
@@ -82,25 +82,25 @@ def test_a_pipeline_of_runs_that_exist(latent: Path, tmp_path: Path) -> None:
     shutil.rmtree(runs[0])
     with pytest.raises(UserError, match=r"made: stage ae: there is no run .*ae\. Bring it back"):
         polydiff.load(made)
-    with pytest.raises(UserError, match="Two runs are named ldm"):
+    with pytest.raises(UserError, match=r"Two runs are named ldm"):
         make_pipeline([runs[1], latent / "stages" / "ldm"], tmp_path / "twice")
-    with pytest.raises(UserError, match="run=.*nothing: There is no run folder"):
+    with pytest.raises(UserError, match=r"run=.*nothing: There is no run folder"):
         make_pipeline([tmp_path / "nothing"], tmp_path / "none")
     assert not (tmp_path / "twice").exists()
 
 
 def test_nothing_is_written_unless_all_stages_can_be_trained(tmp_path: Path) -> None:
     values = {**LATENT, "stages": {**LATENT["stages"], "other": {"schedule": "nothing"}}}
-    with pytest.raises(UserError, match="the pipeline: stage other: .*schedule 'nothing'"):
+    with pytest.raises(UserError, match=r"the pipeline: stage other: .*schedule 'nothing'"):
         train_pipeline(values, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_an_existing_folder_is_not_trained_in(latent: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="already contains a pipeline. Resume it with"):
+    with pytest.raises(UserError, match=r"already contains a pipeline. Resume it with"):
         train_pipeline(LATENT, latent)
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="contains other files than a run"):
+    with pytest.raises(UserError, match=r"contains other files than a run"):
         train_pipeline(LATENT, tmp_path)
-    with pytest.raises(UserError, match="There is no pipeline in"):
+    with pytest.raises(UserError, match=r"There is no pipeline in"):
         PipelineFolder.open(tmp_path)
