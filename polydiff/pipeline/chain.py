@@ -88,7 +88,8 @@ class Chain:
     @cached_property
     def follows(self) -> dict[str, str]:
         """Name of a stage -> the earlier stage whose examples it is conditioned on."""
-        return links({name: model.domain for name, model in self.stages.items()})
+        needy = [name for name, model in self.stages.items() if model.restores]
+        return links({name: model.domain for name, model in self.stages.items()}, needy)
 
     @property
     def last(self) -> Model:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from polydiff.config.keys import CommandLineValue, unknown_key
 from polydiff.config.layers import Layer, last
@@ -38,9 +38,21 @@ class Words:
     own: Mapping[str, Mapping[str, str]]
 
 
-STAGE = "stage "
-"""Beginning of the source of a path that the name of a stage stands for."""
 NO_WORDS = Words({}, {})
+
+
+class Named(NamedTuple):
+    """A run that a stage names.
+
+    Attributes:
+        key: Dotted key.
+        path: Absolute folder of the run.
+        stage: Name of the earlier stage that it is; "": none.
+    """
+
+    key: str
+    path: Path
+    stage: str = ""
 
 
 def stage_settings(
@@ -66,7 +78,7 @@ def stage_settings(
         try:
             layers, left_out = layers_of(pipeline, name, words)
             names = named_runs(pipeline, name, layers, runs)
-            settings = resolve_layers([*layers, *(Layer(source, {key: str(path)}) for key, path, source in names)])
+            settings = resolve_layers(with_runs(layers, names))
             coming = {runs[other] for other in pipeline.earlier(name) if pipeline.stages[other].run is None}
             check_settings(settings, coming)
         except UserError as error:
@@ -144,10 +156,8 @@ def flat(values: Mapping[str, Any], fields: Collection[str], prefix: str = "") -
             yield key, value
 
 
-def named_runs(
-    pipeline: Pipeline, name: str, layers: Sequence[Layer], runs: Mapping[str, Path]
-) -> list[tuple[str, Path, str]]:
-    """Return the runs that a stage names: dotted key, absolute folder and the source of the value.
+def named_runs(pipeline: Pipeline, name: str, layers: Sequence[Layer], runs: Mapping[str, Path]) -> list[Named]:
+    """Return the runs that a stage names.
 
     Arguments:
         pipeline: The pipeline.
@@ -155,14 +165,14 @@ def named_runs(
         layers: Its layers above the preset.
         runs: Name of a stage -> absolute folder of its run.
     """
-    settings, found = resolve_layers(layers), list[tuple[str, Path, str]]()
+    settings, found = resolve_layers(layers), list[Named]()
     for key, path in parents_of(settings.config).items():
         value = last(layers, key)
         if value is None:  # from a default or a preset
             continue
         earlier, typed = pipeline.earlier(name), isinstance(value, CommandLineValue)
         if value in earlier:
-            found.append((key, runs[value], f"{STAGE}{value}"))
+            found.append(Named(key, runs[value], str(value)))
         elif value in pipeline.stages:
             raise UserError(
                 f"{key}={value}: this stage comes {'later' if value != name else 'not earlier'}. "
@@ -177,7 +187,7 @@ def named_runs(
                     f"{key}={value}: there is no such run, and no earlier stage of this name.{hint} "
                     f"Earlier stages: {', '.join(earlier) or 'none'}."
                 )
-            found.append((key, place, COMMAND_LINE if typed else f"{pipeline.source}, stages.{name}"))
+            found.append(Named(key, place))
     return found
 
 
@@ -191,6 +201,24 @@ def kept_values(layers: Sequence[Layer], settings: Settings, named: Sequence[tup
     """
     typed = dict.fromkeys(key for layer in layers[-2:] for key in layer.values)
     values = {key: get_dotted(settings.user_values, key) for key in typed}
-    for key, path, source in named:
-        values[key] = source.removeprefix(STAGE) if source.startswith(STAGE) else str(path)
-    return values
+    return values | {one.key: one.stage or str(one.path) for one in named}
+
+
+def with_runs(layers: Sequence[Layer], named: Sequence[Named]) -> list[Layer]:
+    """Return layers with the folders of runs in place of their names, each in the layer that names it.
+
+    A key that names a run may bring defaults with it, which lie just below its own layer.
+    """
+    made = list(layers)
+    for key, path, _ in named:
+        place = max(i for i, layer in enumerate(made) if get_dotted(layer.values, key) is not None)
+        made[place] = made[place]._replace(values=replaced(made[place].values, key, str(path)))
+    return made
+
+
+def replaced(values: Mapping[str, Any], key: str, value: str) -> dict[str, Any]:
+    """Return nested or dotted keys and their values with another value of a dotted key that they have."""
+    if key in values:
+        return {**values, key: value}
+    head, _, rest = key.partition(".")
+    return {**values, head: replaced(values[head], rest, value)}

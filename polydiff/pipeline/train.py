@@ -80,15 +80,15 @@ def train_stages(folder: PipelineFolder, work: Work) -> None:
     """
     runs = folder.runs
     steps = {name: steps_of(path) for name, path in runs.items()}
-    new = [name for name, (done, _) in steps.items() if not done and folder.pipeline.stages[name].run is None]
-    settings, _ = stage_settings(folder.pipeline, runs, only=new)
     for number, (name, path) in enumerate(runs.items(), 1):
         done, planned = steps[name]
         turn = Turn(name, path, number, len(runs), None)
-        if name in settings:
+        trained = folder.pipeline.stages[name].run is None
+        if trained and not done:
+            settings, _ = stage_settings(folder.pipeline, runs, only=[name])  # defaults may follow from earlier stages
             chosen = settings[name]
             work(turn._replace(steps=chosen.config.train.steps), partial(trainer.start, chosen, path))
-        elif done < planned and folder.pipeline.stages[name].run is None:
+        elif trained and done < planned:
             work(turn._replace(steps=planned), partial(trainer.resume, path, None))
         else:
             work(turn, partial(nothing_to_do, path))

@@ -34,14 +34,19 @@ def chain(base: Model, up: Model) -> Chain:
 
 def test_the_stage_that_fits_is_followed(base: Model, up: Model) -> None:
     assert Chain({"base": base, "up": up}).follows == {"up": "base"}
-    with pytest.raises(UserError, match=r"Stage up needs the examples of an earlier stage. No stage comes before it"):
-        Chain({"up": up})
-    with pytest.raises(UserError, match=r"up needs .*up cannot follow base: too small"):
+    assert Chain({"base": base, "up": up, "up-2": up}).follows == {"up": "base", "up-2": "up"}
+    assert Chain({"up": up}).follows == {}
+    with pytest.raises(UserError, match=r"No later stage takes .* of stage base\. up cannot follow base: too small"):
         Chain({"base": base, "up": followers("too small")})
-    with pytest.raises(UserError, match=r"Stage up fits the examples of several earlier stages: base, other"):
+    with pytest.raises(UserError, match=r"Stage up fits the examples of several earlier stages, base, other"):
         Chain({"base": base, "other": base, "up": up})
-    with pytest.raises(UserError, match=r"No later stage takes the examples of stage base"):
+    with pytest.raises(UserError, match=r"of stage base\. other cannot follow base: it follows no other stage"):
         Chain({"base": base, "other": base})
+    enlarges = images(task="upsample")
+    with pytest.raises(UserError, match=r"Stage up needs the examples of an earlier stage\. None comes before it"):
+        Chain({"up": enlarges})
+    with pytest.raises(UserError, match=r"Stage up needs .*up cannot follow base: "):
+        Chain({"base": base, "up": enlarges})
     with pytest.raises(UserError, match=r"No stage generates samples"):
         Chain({})
 

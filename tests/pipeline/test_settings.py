@@ -26,7 +26,7 @@ LATENT = {"ae": {"learn": "encode"}, "ldm": {"codec": "ae"}}
 def test_the_name_of_an_earlier_stage_is_its_run(tmp_path: Path) -> None:
     found, _ = settings(LATENT, tmp_path)
     assert found["ldm"].config.codec == tmp_path.resolve() / "out" / "stages" / "ae"
-    assert found["ldm"].provenance["codec"] == "stage ae"
+    assert found["ldm"].provenance["codec"] == "my.yaml, stages.ldm"
     found, _ = settings({"a": {}, "b": {"train.init": "a"}, "c": {"sample": {"guide": "b"}}}, tmp_path)
     assert found["b"].config.train.init.name == "a"
     assert found["c"].config.sample.guide.name == "b"
