@@ -191,7 +191,7 @@ def named_runs(pipeline: Pipeline, name: str, layers: Sequence[Layer], runs: Map
     return found
 
 
-def kept_values(layers: Sequence[Layer], settings: Settings, named: Sequence[tuple[str, Path, str]]) -> dict[str, Any]:
+def kept_values(layers: Sequence[Layer], settings: Settings, named: Sequence[Named]) -> dict[str, Any]:
     """Return what the kept file has beside the stage's own keys: those of the command line, and paths made absolute.
 
     Arguments:
