@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from polydiff.cli.options import run_folder, sampling_parser
 from polydiff.cli.parsing import Parser, positive
-from polydiff.cli.progress import DrawingProgress
+from polydiff.gallery.progress import DrawingProgress
 from polydiff.support.errors import UserError, amount
 from polydiff.support.files import folder_atomic, new_folder, new_numbered_folder
 

@@ -9,8 +9,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from polydiff.cli.options import check_free, plan_options, read_conditions, run_folder, sampling_parser, stage_options
-from polydiff.cli.progress import DrawingProgress
 from polydiff.gallery.journal import JOURNAL
+from polydiff.gallery.progress import DrawingProgress
 from polydiff.support.files import new_folder, new_numbered_folder, quoted
 from polydiff.support.signals import exit_code
 

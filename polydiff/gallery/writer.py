@@ -29,7 +29,7 @@ from polydiff.support.files import write_atomic
 from polydiff.support.protocols import provides
 
 if TYPE_CHECKING:
-    from polydiff.model.draws import Draws
+    from polydiff.gallery.draws import Draws
 
 CROWD = 10_000
 """Number of samples above which files lie in folders of a thousand."""

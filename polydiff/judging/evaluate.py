@@ -15,6 +15,7 @@ from polydiff.contract.abilities import HasConfusions, HasMeasures, HasPrompts
 from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.sections import SampleConfig
 from polydiff.core.process import Embeds, Reconstructs, written
+from polydiff.gallery.draws import Draws, SampleRequest
 from polydiff.judging.reconstructions import judge_codec
 from polydiff.judging.retrieval import judge_pair
 from polydiff.machine.environment import environment
@@ -26,7 +27,6 @@ from polydiff.metrics.least import too_few, value_unless
 from polydiff.metrics.neighbours import overlap_metrics
 from polydiff.metrics.results import Metric
 from polydiff.metrics.standard_error import Number
-from polydiff.model.draws import Draws, SampleRequest
 from polydiff.model.model import Model
 from polydiff.model.prompted import prompted, prompts
 from polydiff.model.request import Request

@@ -10,7 +10,7 @@ from typing import Any
 
 from polydiff.contract.abilities import HasPrompts
 from polydiff.contract.domain import Samples
-from polydiff.model.draws import SampleRequest
+from polydiff.gallery.draws import SampleRequest
 from polydiff.model.request import Request
 from polydiff.support.protocols import provides
 

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from repository import blocks
 
 from polydiff.pipeline.file import pipeline_of, read_pipeline
 from polydiff.support.errors import UserError
+from polydiff.support.yaml_text import parse_yaml
 
 GOOD: dict[str, Any] = {
     "domain": "image",
@@ -76,3 +78,9 @@ def test_its_text_reads_back_from_another_folder(tmp_path: Path) -> None:
     again = read_pipeline(tmp_path / "deep" / "pipeline.yaml")
     assert again.stages == pipeline.stages
     assert (again.common, again.sample, again.domain) == (pipeline.common, pipeline.sample, "image")
+
+
+def test_the_file_of_the_documentation_is_one() -> None:
+    (text,) = blocks("docs/pipelines.md", "yaml")
+    pipeline = pipeline_of(parse_yaml(text, "docs"), "docs/pipelines.md", Path())
+    assert list(pipeline.stages) == ["pair", "prior", "decoder", "up"]
