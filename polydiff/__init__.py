@@ -43,10 +43,8 @@ if TYPE_CHECKING:
     from polydiff.model.edit import vary as vary
     from polydiff.model.model import Model as Model
     from polydiff.model.solve import solve as solve
-    from polydiff.pipeline.chain import Chain as Chain
     from polydiff.pipeline.chain import load as load
     from polydiff.pipeline.evaluate import evaluate as evaluate
-    from polydiff.pipeline.train import train_pipeline as train_pipeline
     from polydiff.report.page import write_report as write_report
     from polydiff.support.errors import UserError as UserError
     from polydiff.training.data import batches as batches
@@ -106,12 +104,8 @@ _HOMES = {
     ),
     "model.model": ("Model",),
     "model.solve": ("solve",),
-    "pipeline.chain": (
-        "Chain",
-        "load",
-    ),
+    "pipeline.chain": ("load",),
     "pipeline.evaluate": ("evaluate",),
-    "pipeline.train": ("train_pipeline",),
     "report.page": ("write_report",),
     "support.errors": ("UserError",),
     "training.data": ("batches",),
