@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from polydiff.contract.domain import Domain, Samples, conditions_of
+from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.following import Follows, Scores
-from polydiff.core.conditions import Condition, with_words
+from polydiff.core.conditions import Condition
 from polydiff.core.streams import stream_seed, streams
 from polydiff.gallery.writer import plain
 from polydiff.model.batches import windows
@@ -182,15 +182,14 @@ class ChainRequest:
         parts: dict[str, list[Samples]] = {part.name: [] for part in self.parts}
         for numbers in windows(range(n), self.batch_size):
             for name, samples in self.made(numbers, seed).items():
-                kinds = conditions_of(self.model.stages[name].domain)
-                parts[name].append(Samples(samples.examples, with_words(samples.cond, kinds)))
+                parts[name].append(Samples(samples.examples, described(samples.cond, self.model.stages[name].domain)))
         return {name: Samples.join(found) for name, found in parts.items()}
 
     def finished(self, samples: Samples, seed: int) -> Samples:
         """Return samples of the last stage as those of the pipeline."""
         asked = {name: plain(value) for name, value in self.requested.items()}
         origin = ModelOrigin(self.model.domain, {**self.model.facts, "seed": seed, "asked": asked, **self.section()})
-        return Samples(samples.examples, with_words(samples.cond, conditions_of(self.model.domain)), origin)
+        return Samples(samples.examples, described(samples.cond, self.model.domain), origin)
 
     def evaluations(self) -> int | None:
         """Return how often networks are called for a sample, None if that varies."""
@@ -205,3 +204,8 @@ class ChainRequest:
     def digests(self) -> dict[str, Any]:
         """Return digests of the weights of each stage."""
         return {"weights_digest": {part.name: part.request.digests() for part in self.parts}}
+
+
+def described(cond: Condition | None, domain: Domain) -> Condition | None:
+    """Return the conditions that users may set, and that a domain can describe; None if there are none."""
+    return {name: value for name, value in (cond or {}).items() if name in shareable(domain)} or None
