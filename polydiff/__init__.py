@@ -36,15 +36,15 @@ if TYPE_CHECKING:
     from polydiff.gaussian.schedule.base import SCHEDULES as SCHEDULES
     from polydiff.gaussian.schedule.base import Schedule as Schedule
     from polydiff.gaussian.target import TARGETS as TARGETS
-    from polydiff.judging.evaluate import evaluate as evaluate
     from polydiff.metrics.results import Metric as Metric
     from polydiff.model.edit import inpaint as inpaint
     from polydiff.model.edit import interpolate as interpolate
     from polydiff.model.edit import read as read
     from polydiff.model.edit import vary as vary
     from polydiff.model.model import Model as Model
-    from polydiff.model.model import load as load
     from polydiff.model.solve import solve as solve
+    from polydiff.pipeline.chain import load as load
+    from polydiff.pipeline.evaluate import evaluate as evaluate
     from polydiff.report.page import write_report as write_report
     from polydiff.support.errors import UserError as UserError
     from polydiff.training.data import batches as batches
@@ -95,7 +95,6 @@ _HOMES = {
         "Schedule",
     ),
     "gaussian.target": ("TARGETS",),
-    "judging.evaluate": ("evaluate",),
     "metrics.results": ("Metric",),
     "model.edit": (
         "inpaint",
@@ -103,11 +102,10 @@ _HOMES = {
         "read",
         "vary",
     ),
-    "model.model": (
-        "Model",
-        "load",
-    ),
+    "model.model": ("Model",),
     "model.solve": ("solve",),
+    "pipeline.chain": ("load",),
+    "pipeline.evaluate": ("evaluate",),
     "report.page": ("write_report",),
     "support.errors": ("UserError",),
     "training.data": ("batches",),

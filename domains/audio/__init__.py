@@ -58,4 +58,7 @@ SPEC = DomainSpec(
             "sample.steps": 50,
         },
     },
+    pipelines={
+        "latent": {"stages": {"autoencoder": {"learn": "encode"}, "diffusion": {"codec": "autoencoder"}}},
+    },
 )

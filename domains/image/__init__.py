@@ -135,4 +135,25 @@ SPEC = DomainSpec(
             "sample.guidance": 1.0,
         },
     },
+    pipelines={
+        "latent": {"stages": {"autoencoder": {"learn": "encode"}, "diffusion": {"codec": "autoencoder"}}},
+        "cascade": {
+            "common": {"data.name": "shapes", "data.size": 32},
+            "stages": {
+                "base": {"data.shrink": 2},
+                "up": {"task": "upsample", "data.factor": 2, "data.noise": [0.02, 1.0]},
+            },
+            "sample": {"up": {"level": 0.1, "guidance": 1}},
+        },
+        "dalle2": {
+            "common": {"data.name": "shapes", "data.size": 32},
+            "stages": {
+                "pair": {"learn": "match"},
+                "prior": {"codec": "pair", "backbone.name": "mlp"},
+                "decoder": {"tell.embedding": "pair", "data.shrink": 2},
+                "up": {"task": "upsample", "data.factor": 2, "data.noise": [0.02, 1.0]},
+            },
+            "sample": {"up": {"level": 0.1, "guidance": 1}, "prior": {"keep": 1, "of": 2}},
+        },
+    },
 )

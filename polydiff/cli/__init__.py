@@ -25,6 +25,7 @@ VERBS = {
     "upsample": ("polydiff.cli.restore:upsample", "raise the sampling rate of audio or the size of images"),
     "vocode": ("polydiff.cli.restore:vocode", "generate audio from mel spectrograms"),
     "solve": ("polydiff.cli.restore:solve", "generate examples of which a linear measurement is given"),
+    "chain": ("polydiff.cli.pipeline:chain", "make a pipeline of runs that exist"),
     "eval": ("polydiff.cli.judge:evaluate", "evaluate a run's samples against real data and noise"),
     "report": ("polydiff.cli.judge:report", "write a run's report.html again"),
     "data": ("polydiff.cli.data:data", "check data before training, or prepare a data set"),

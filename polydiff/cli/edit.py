@@ -31,9 +31,10 @@ def vary(words: Sequence[str]) -> int:
     check_free(args.output)
     cond = read_conditions(args)
     from polydiff.model.edit import vary as edit
-    from polydiff.model.model import Model
+    from polydiff.pipeline.chain import Chain, load
 
-    model = Model.load(args.run, weights=args.weights, ema=args.ema)
+    found = load(args.run, weights=args.weights, ema=args.ema)
+    model = found.varied if isinstance(found, Chain) else found
     how = {"strength": args.strength, "seed": args.seed, "cond": cond, **plan_options(args)}
     metadata = {"seed": args.seed, "strength": args.strength, "asked": cond}
     write_edited(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from polydiff.cli.parsing import Parser, config_parser, read_words, settings
@@ -13,6 +14,7 @@ from polydiff.config.saved import resolved_text
 from polydiff.contract.discover import Plugin, discover, duplicates, load_domain_spec, tried
 from polydiff.contract.domain import DomainSpec
 from polydiff.contract.sections import Config
+from polydiff.pipeline.file import pipeline_of
 from polydiff.support.errors import unknown
 from polydiff.support.nested import get_nested, nest
 from polydiff.support.yaml_text import dump_yaml, one_line_yaml, plain
@@ -51,7 +53,9 @@ def summary(plugin: Plugin) -> str:
 def spec_json(plugin: Plugin) -> dict[str, Any]:
     """Return a plugin's metadata as JSON values."""
     spec = plugin.spec
-    details = {"summary": spec.summary, "presets": list(spec.presets)} if spec else {}
+    details = (
+        {"summary": spec.summary, "presets": list(spec.presets), "pipelines": list(spec.pipelines)} if spec else {}
+    )
     return {
         "name": plugin.name,
         "status": plugin.status,
@@ -90,6 +94,11 @@ def presets(words: Sequence[str]) -> int:
         return 0
     specs = [load_domain_spec(args.name)] if args.name else [p.spec for p in discover(DomainSpec) if p.spec]
     rows = [(f"{spec.name}/{name}", overrides(values)) for spec in specs for name, values in spec.presets.items()]
+    rows += [
+        (f"{spec.name}/{name}", f"a pipeline: {', '.join(values['stages'])}")
+        for spec in specs
+        for name, values in spec.pipelines.items()
+    ]
     table(("preset", "overrides of the domain's defaults"), rows)
     return 0
 
@@ -108,8 +117,10 @@ def preset_text(name: str) -> str:
     domain, _, preset = name.partition("/")
     spec = load_domain_spec(domain)
     preset = preset or next(iter(spec.presets))
+    if preset in spec.pipelines:
+        return pipeline_of(spec.pipelines[preset], f"preset {preset}", Path.cwd(), domain).text(Path.cwd())
     if preset not in spec.presets:
-        raise unknown(f"preset of {domain}", preset, spec.presets)
+        raise unknown(f"preset of {domain}", preset, (*spec.presets, *spec.pipelines))
     values = {key: plain(value, key) for key, value in spec.presets[preset].items()}
     flat = {"domain": domain, "preset": preset, **values}
     return dump_yaml(nest(flat), dict.fromkeys(flat, ""))

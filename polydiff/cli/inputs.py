@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from polydiff.cli.options import run_folder, sampling_parser
 from polydiff.cli.parsing import Parser, positive
-from polydiff.cli.progress import DrawingProgress
+from polydiff.gallery.progress import DrawingProgress
 from polydiff.support.errors import UserError, amount
 from polydiff.support.files import folder_atomic, new_folder, new_numbered_folder
 
@@ -182,7 +182,7 @@ def write_pairs(
     from polydiff.gallery.journal import opened
     from polydiff.gallery.writer import Writer
 
-    facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights, **given}
+    facts = {"run": str(args.run), **model.facts, **given}
     with ExitStack() as stack:
         place = nullcontext(args.output) if args.output else new_numbered_folder(run_folder(args.run) / "samples", name)
         folder: Path = stack.enter_context(place).resolve()

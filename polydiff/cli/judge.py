@@ -8,9 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from polydiff.cli.options import plan_options, read_conditions, run_folder, sampling_parser
+from polydiff.cli.options import plan_options, read_conditions, run_folder, sampling_parser, stage_options
 from polydiff.cli.parsing import Parser
+from polydiff.cli.pipeline import evaluate_pipeline, report_pipeline
 from polydiff.cli.tables import evaluation_table, guidance_table, likelihood_table
+from polydiff.run.folder import is_pipeline
 from polydiff.support.errors import UserError
 
 BOUNDS = ("vlb", "chain", "flow", "all")
@@ -30,16 +32,19 @@ def evaluate(words: Sequence[str]) -> int:
     from polydiff.judging.result import write_evaluation
     from polydiff.metrics.features import open_extractor
     from polydiff.model.model import Model
+    from polydiff.pipeline.chain import Chain, load
 
     features = open_extractor(args.features) if args.features else None
-    model = Model.load(args.run, weights=args.weights, ema=args.ema)
-    pair = Model.load(args.pair, device=str(model.device)) if args.pair else None
-    options = {"seed": args.seed, "cond": cond, "features": features, "pair": pair, **plan_options(args)}
+    model = load(args.run, weights=args.weights, ema=args.ema)
+    options = {"seed": args.seed, "cond": cond, "features": features, **plan_options(args), **stage_options(args)}
+    if isinstance(model, Chain):
+        return evaluate_pipeline(args, model, options)
+    options["pair"] = Model.load(args.pair, device=str(model.device)) if args.pair else None
     several = len(args.several) > 1
     result = (
         evaluate_by_guidance(model, args.n, args.several, **options) if several else evaluate(model, args.n, **options)
     )
-    if pair:
+    if args.pair:
         result["pair"] |= {"path": str(args.pair)}
     if args.json:
         print(json.dumps(result, indent=1))
@@ -125,13 +130,15 @@ def likelihood(args: argparse.Namespace) -> int:
 
 def report(words: Sequence[str]) -> int:
     """Run `polydiff report` and return its exit code."""
-    parser = Parser("report", "Write a run's report.html again, from its files and its newest checkpoint.")
+    parser = Parser("report", "Write report.html of a run or pipeline again, from its files and newest checkpoint.")
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
     parser.add_argument(
         "--from-files", action="store_true",
         help="load no model: keep the pictures of the closer look as they are, even those of an older step",
     )  # fmt: skip
     args = parser.read(words)
+    if is_pipeline(args.run):
+        return report_pipeline(args.run, args.from_files)
     from polydiff.report.page import write_report
 
     if not args.from_files:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from polydiff.cli.parsing import Parser, positive, read_options, read_pairs, size
+from polydiff.run.folder import is_pipeline
 from polydiff.support import files
 from polydiff.support.errors import UserError
 from polydiff.support.files import quoted
@@ -68,6 +70,10 @@ def sampling_parser(verb: str, summary: str, n: int, run_nargs: str | None = Non
         "--batch-size", metavar="B", type=size, help="samples per batch; auto: the size that is fastest on the device"
     )
     sampling.add_argument(
+        "--stage", metavar="NAME.KEY=VALUE", action="append", default=[],
+        help="of a pipeline: key of the section `sample`, or level, of one stage, such as up.steps=8; repeatable",
+    )  # fmt: skip
+    sampling.add_argument(
         "--compile", action="store_true", default=None,
         help="compile the network first; takes about a minute and pays off for many samples",
     )  # fmt: skip
@@ -114,9 +120,9 @@ def condition_example(run: Path, name: str) -> str:
     """
     from polydiff.contract.abilities import task_conditions
     from polydiff.core.streams import streams
-    from polydiff.model.model import Model
+    from polydiff.pipeline.chain import load
 
-    domain = Model.load(run).domain
+    domain = load(run).domain
     cond = domain.blank(streams(0, "example", range(1)), {})[1] or {}
     values = domain.describe({key: value for key, value in cond.items() if key not in task_conditions(domain)})[0]
     if not values:
@@ -133,6 +139,47 @@ def plan_options(args: argparse.Namespace) -> dict[str, Any]:
         "spacing_options": read_options("--spacing-option", args.spacing_option, "rho=5"),
     }
     return plain | options | guidance_options(args)
+
+
+def stage_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the argument `stages` of a pipeline's request, from --stage; {} if it is not given.
+
+    Raises:
+        UserError: The run is no pipeline, or a value is not of the form NAME.KEY=VALUE.
+    """
+    if not args.stage:
+        return {}
+    if not is_pipeline(args.run):
+        raise UserError(f"--stage {args.stage[0]}: {args.run} is a run, which has no stages. Leave --stage out.")
+    found = read_stages(args.stage)
+    return {"stages": {name: sampling_values(name, keys) for name, keys in found.items()}}
+
+
+def sampling_values(name: str, keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return keys of a stage's sampling with their values, parsed as YAML; `options.eta` is a part of `options`."""
+    found: dict[str, Any] = {}
+    for key, text in keys.items():
+        value, (outer, _, inner) = parse_yaml(text, f"--stage {name}.{key}"), key.partition(".")
+        if inner:
+            found.setdefault(outer, {})[inner] = value
+        else:
+            found[key] = value
+    return found
+
+
+def read_stages(words: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the values of --stage: name of a stage -> key -> text.
+
+    Raises:
+        UserError: A value is not of the form NAME.KEY=VALUE, or a key is given twice.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for key, value in read_pairs("--stage", words, "up.steps=8").items():
+        name, _, rest = key.partition(".")
+        if not rest:
+            raise UserError(f"--stage {key}={value} is not of the form NAME.KEY=VALUE, such as --stage up.steps=8.")
+        found.setdefault(name, {})[rest] = value
+    return found
 
 
 def guidance_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -154,5 +201,5 @@ def check_free(output: Path | None) -> None:
 
 
 def run_folder(path: Path) -> Path:
-    """Return the folder of the run, given it or one of its checkpoints."""
-    return path if (path / "checkpoints").is_dir() else path.resolve().parent.parent
+    """Return the folder of the run or pipeline, given it or one of a run's checkpoints."""
+    return path if (path / "checkpoints").is_dir() or is_pipeline(path) else path.resolve().parent.parent

@@ -89,11 +89,11 @@ def run_restoration(verb: str, name: str, parser: Parser, words: Sequence[str]) 
     check_free(args.output)
     cond = read_conditions(args)
     from polydiff.model.model import Model
-    from polydiff.model.restore import has_restoration, restoration_of, restore, to_samples
+    from polydiff.model.restore import restoration_of, restore, to_samples
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     trained = getattr(model.config, "task", "generate")
-    if not has_restoration(model) or trained != verb:
+    if not model.restores or trained != verb:
         raise UserError(f"{args.run} was trained with task={trained}. {advice(model.config, verb)}")
     given, plan = DegradedInputs(model, args), model.plan(**plan_options(args))
     how = {"keep": not args.no_keep, "seed": args.seed, "cond": cond, **plan_options(args)}

@@ -8,16 +8,18 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from polydiff.cli.options import check_free, plan_options, read_conditions, run_folder, sampling_parser
-from polydiff.cli.progress import DrawingProgress
+from polydiff.cli.options import check_free, plan_options, read_conditions, run_folder, sampling_parser, stage_options
 from polydiff.gallery.journal import JOURNAL
+from polydiff.gallery.progress import DrawingProgress
 from polydiff.support.files import new_folder, new_numbered_folder, quoted
 from polydiff.support.signals import exit_code
 
 
 def sample(words: Sequence[str]) -> int:
     """Run `polydiff sample` and return its exit code. Ctrl-C and SIGTERM keep the finished samples."""
-    parser = sampling_parser("sample", "Draw samples from a run. Writes them as files, with a manifest.json.", n=16)
+    parser = sampling_parser(
+        "sample", "Draw samples from a run or pipeline. Writes them as files, with manifest.json.", n=16
+    )
     parser.add_argument(
         "-o", "--output", metavar="DIR", type=Path, help="output folder; default: RUN/samples/generated-001, ..."
     )
@@ -30,15 +32,15 @@ def sample(words: Sequence[str]) -> int:
     if not (args.output and (args.output / JOURNAL).is_file()):
         check_free(args.output)
     from polydiff.gallery.writer import draw
-    from polydiff.model.model import Model
+    from polydiff.pipeline.chain import load
 
-    model = Model.load(args.run, weights=args.weights, ema=args.ema)
-    model.plan(**plan_options(args))
-    facts = {"run": str(args.run), "domain": model.config.domain, "step": model.step, "weights": model.weights}
+    model, sampling = load(args.run, weights=args.weights, ema=args.ema), plan_options(args) | stage_options(args)
+    model.request(cond, **sampling)  # raises before a folder is made
+    facts = {"run": str(args.run), **model.facts}
     drawn = run_folder(args.run) / "samples"
     for stopped in [] if args.output else sorted(drawn.glob(f"generated-*/{JOURNAL}")):
         print(f"{stopped.parent} is not complete. Resume it with -o {quoted(stopped.parent)}.", file=sys.stderr)
-    how = {"seed": args.seed, "cond": cond, "one_file": args.one_file, "facts": facts, **plan_options(args)}
+    how = {"seed": args.seed, "cond": cond, "one_file": args.one_file, "facts": facts, **sampling}
     place = nullcontext(args.output) if args.output else new_numbered_folder(drawn, "generated")
     with place as folder, new_folder(folder), DrawingProgress() as progress:
         try:

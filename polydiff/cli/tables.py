@@ -53,6 +53,12 @@ def emit(grid: Table) -> None:
 
 def evaluation_table(result: Mapping[str, Any]) -> None:
     """Print an evaluation: each metric of samples, baseline, real data and noise, then its meaning."""
+    numbers_table(result)
+    explanations([result])
+
+
+def numbers_table(result: Mapping[str, Any]) -> None:
+    """Print how an evaluation was made, and each metric of samples, baseline, real data and noise."""
     what = result.get("what", "samples")
     real = f", {amount(result['n_data'], 'real example')}" if "n_data" in result else ""
     made = f"{sampling_words(result)}, " if "sampler" in result else ""
@@ -80,15 +86,20 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
     print()
     if "baseline" in parts:
         print(f"The baseline is {result['baseline']}.\n")
-    sure = any(error in row for row in metrics.values() for error in errors.values())
+
+
+def explanations(results: Sequence[Mapping[str, Any]]) -> None:
+    """Print what the metrics of evaluations mean, each once."""
+    rows = {name: row for result in reversed(results) for name, row in result["metrics"].items()}
+    every = [row for result in results for row in result["metrics"].values()]
     what = "standard error over sets of samples of the same model; evaluation.json holds that of every column"
-    legend = [("±", what)] if sure else []
+    legend = [("±", what)] if any(key in row for row in every for key in ("value_error", "baseline_error")) else []
     legend += (
         [("n", "number of samples that the metric is measured on; evaluation.json holds that of columns with another")]
-        if counted
+        if any("n" in row for row in every)
         else []
     )
-    table(("how to read", ""), [*((name, row["meaning"]) for name, row in metrics.items()), *legend])
+    table(("how to read", ""), [*((name, row["meaning"]) for name, row in rows.items()), *legend])
 
 
 def sampling_words(result: Mapping[str, Any]) -> str:

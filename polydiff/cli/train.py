@@ -7,14 +7,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from polydiff.cli.parsing import OptionalNumber, Parser, config_parser, not_negative, read_words, settings
+from polydiff.cli.pipeline import chosen_pipeline, resume_pipeline, train_pipeline
 from polydiff.cli.tables import evaluation_table, help_on_keys, overfit_table, profile_table, table
 from polydiff.config.merge import Settings
 from polydiff.contract.backbone import load_backbone_spec
 from polydiff.contract.data.quarantine import summary_lines
 from polydiff.contract.discover import load_domain_spec, require
+from polydiff.run.folder import is_pipeline
 from polydiff.support.errors import UserError, amount, nearest
 from polydiff.support.files import new_numbered_folder, quoted
 from polydiff.support.once import printed
@@ -22,6 +24,9 @@ from polydiff.support.protocols import provides
 from polydiff.support.signals import exit_code
 from polydiff.training.checks import check_settings
 from polydiff.training.progress import TrainingProgress
+
+if TYPE_CHECKING:
+    from polydiff.model.model import Model
 
 RUNS = Path("runs")
 """Folder of runs that are started without -o."""
@@ -39,11 +44,16 @@ def train(words: Sequence[str]) -> int:
     parser = train_parser()
     args, rest = parser.parse_known_args(words)
     rest = [*rest, *args.words]
+    pipeline = chosen_pipeline(args)
     if args.help:
         parser.print_help()
-        if args.domain or args.config:
+        if not pipeline and (args.domain or args.config):
             help_on_keys(settings(args, rest))
         return 0
+    if pipeline:
+        return train_pipeline(pipeline, args, read_words(rest))
+    if args.stage:
+        raise UserError(f"--stage {args.stage[0]} is a key of a stage, but neither -c nor --preset names a pipeline.")
     chosen = settings(args, rest)
     check(chosen)
     if args.dry_run:
@@ -64,6 +74,10 @@ def train_parser() -> Parser:
     )
     default = f"{JUDGE_HELP}; default: {EVALUATED}; 0: none"
     parser.add_argument("--judge", metavar="N", type=not_negative, default=EVALUATED, help=default)
+    parser.add_argument(
+        "--stage", metavar="NAME.KEY=VALUE", action="append", default=[],
+        help="of a pipeline: key of one stage, such as up.train.steps=500; repeatable",
+    )  # fmt: skip
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
         "--dry-run", action="store_true", help="take a few steps; print sizes, memory and time of a run"
@@ -148,6 +162,8 @@ def resume(words: Sequence[str]) -> int:
     )
     parser.add_argument("--judge", metavar="N", type=not_negative, help=f"{JUDGE_HELP}; default: as before; 0: none")
     args, rest = parser.parse_known_args(words)
+    if is_pipeline(args.run):
+        return resume_pipeline(args, rest)
     steps = requested_steps(args.run, read_words(rest))
     total = steps or planned_steps(args.run)
     if saved_state(args.run)["step"] == total:
@@ -243,18 +259,39 @@ def evaluate_and_report(path: Path, evaluated: int) -> None:
     """Evaluate a trained run, write its report, and print the next commands."""
     from polydiff.core.process.abilities import Embeds, Reconstructs
     from polydiff.core.process.sampling import Generates
+    from polydiff.model.model import Model
+
+    model = Model.load(path)
+    report, run = judge_run(model, path, evaluated), quoted(path)
+    print(f"\nRun:     {path}\nReport:  {report}\n\nNext:")
+    if provides(model.process, Generates):
+        print(f"  polydiff sample {run} -n 16\n  polydiff eval {run} -n 1000")
+    if provides(model.process, Reconstructs):
+        print(f"  polydiff train --domain {model.config.domain} codec={run}\n  polydiff eval {run} -n 1000")
+    if provides(model.process, Embeds):
+        train = f"  polydiff train --domain {model.config.domain}"
+        print(f"{train} codec={run}\n{train} tell.embedding={run}\n  polydiff eval {run} -n 1000")
+    print(f"  polydiff resume {run} train.steps=N")
+
+
+def judge_run(model: Model, path: Path, evaluated: int) -> Path:
+    """Evaluate a trained run, print the numbers, write its report, and return the path of the report.
+
+    Arguments:
+        model: Model of the run.
+        path: Folder of the run.
+        evaluated: Number of samples to evaluate; 0: none.
+    """
+    from polydiff.core.process.abilities import Embeds, Reconstructs
+    from polydiff.core.process.sampling import Generates
     from polydiff.judging.evaluate import evaluate
     from polydiff.judging.result import write_evaluation
-    from polydiff.model.model import Model
     from polydiff.report.closer import draw_views
     from polydiff.report.page import write_report
     from polydiff.run.folder import Run
 
-    model = Model.load(path)
-    generates = provides(model.process, Generates)
-    reconstructs = provides(model.process, Reconstructs)
-    embeds = provides(model.process, Embeds)
-    what = "sample" if generates else "reconstruction" if reconstructs else "held-out pair" if embeds else ""
+    kinds = ((Generates, "sample"), (Reconstructs, "reconstruction"), (Embeds, "held-out pair"))
+    what = next((name for ability, name in kinds if provides(model.process, ability)), "")
     if evaluated > 0 and what:
         log(f"Evaluating {amount(evaluated, what)}")
         result = evaluate(model, evaluated)
@@ -264,16 +301,7 @@ def evaluate_and_report(path: Path, evaluated: int) -> None:
         draw_views(model, Run.open(path))
     finally:  # the page is worth more than its pictures
         report = write_report(path)
-    run = quoted(path)
-    print(f"\nRun:     {path}\nReport:  {report}\n\nNext:")
-    if generates:
-        print(f"  polydiff sample {run} -n 16\n  polydiff eval {run} -n 1000")
-    if reconstructs:
-        print(f"  polydiff train --domain {model.config.domain} codec={run}\n  polydiff eval {run} -n 1000")
-    if embeds:
-        train = f"  polydiff train --domain {model.config.domain}"
-        print(f"{train} codec={run}\n{train} tell.embedding={run}\n  polydiff eval {run} -n 1000")
-    print(f"  polydiff resume {run} train.steps=N")
+    return report
 
 
 def log(text: str) -> None:

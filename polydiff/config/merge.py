@@ -77,7 +77,20 @@ def resolve(
     user.append(Layer(COMMAND_LINE, typed | ({} if words is None else chosen)))
     for key, value in chosen.items():
         check_same_choice(key, value, (typed if words is not None else {}).get(key, given.get(key)))
-    spec = load_domain_spec(str(last(user, "domain") or raise_missing_domain([*typed, *given])))
+    return resolve_layers(user, [*typed, *given])
+
+
+def resolve_layers(user: Sequence[Layer], keys: Iterable[str] = ()) -> Settings:
+    """Return the configuration that results from layers above the preset.
+
+    Arguments:
+        user: The layers, which name the domain and may name the preset; a later layer overrides an earlier one.
+        keys: Keys among which a misspelt "domain" is looked for.
+
+    Raises:
+        UserError: As in `resolve`.
+    """
+    spec = load_domain_spec(str(last(user, "domain") or raise_missing_domain(keys)))
     name = str(last(user, "preset") or next(iter(spec.presets)))
     if name not in spec.presets:
         raise unknown(f"preset of {spec.name}", name, spec.presets)

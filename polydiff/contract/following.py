@@ -63,6 +63,13 @@ class Follows(Protocol):
         """
 
 
+class Scores(Protocol):
+    """A domain that says how well examples agree with their conditions; a pipeline keeps the best of several draws."""
+
+    def scores(self, samples: Samples) -> Tensor:
+        """Return a number for each of B examples, (B,); more is better."""
+
+
 class SpaceUnderConditions(Protocol):
     """A domain whose states live in a space that depends on the task's conditions, such as a missing part of a sound.
 

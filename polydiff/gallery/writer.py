@@ -29,7 +29,7 @@ from polydiff.support.files import write_atomic
 from polydiff.support.protocols import provides
 
 if TYPE_CHECKING:
-    from polydiff.model.model import Model
+    from polydiff.gallery.draws import Draws
 
 CROWD = 10_000
 """Number of samples above which files lie in folders of a thousand."""
@@ -39,7 +39,7 @@ Progress = Callable[[int, int], None]
 
 
 def draw(
-    model: Model,
+    model: Draws,
     folder: Path,
     n: int,
     *,
@@ -53,7 +53,7 @@ def draw(
     """Write n samples to a folder, or resume a drawing of the same samples that was stopped there.
 
     Arguments:
-        model: The model.
+        model: What draws.
         folder: Target folder; empty, absent, or with the journal of this drawing.
         n: Number of samples.
         seed: Random seed.
@@ -67,13 +67,11 @@ def draw(
         UserError: The folder's journal has other settings (the message lists them), or the domain has no archive.
     """
     if one_file and not provides(model.domain, Archives):
-        raise UserError(f"The domain {model.config.domain} writes one file per sample. Omit --one-file.")
+        raise UserError(f"The domain {model.facts['domain']} writes one file per sample. Omit --one-file.")
     check_whole("n", n)
     request = model.request(cond, **sampling)
-    drawing = {"n": n, "one_file": one_file, "weights_digest": digest(model)}
-    if request.guide:
-        drawing["guide_digest"] = digest(request.guide)
-    how = {**request.how.model_dump(mode="json"), "batch_size": request.batch_size}
+    drawing = {"n": n, "one_file": one_file, **request.digests()}
+    how = {**request.section(), "batch_size": request.batch_size}
     head = {
         **(facts or {}),
         "seed": seed,
@@ -226,12 +224,3 @@ def plain(value: Any) -> Any:
         return value
     array = torch.as_tensor(value).detach().cpu().double().numpy()
     return f"array {list(array.shape)} {hashlib.blake2b(array.tobytes(), digest_size=8).hexdigest()}"
-
-
-def digest(model: Model) -> str:
-    """Return a digest of a model's weights."""
-    hashed = hashlib.blake2b(digest_size=8)
-    for name, value in sorted(model.denoiser.state_dict().items()):
-        hashed.update(name.encode())
-        hashed.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return hashed.hexdigest()

@@ -13,6 +13,7 @@ from polydiff.contract.abilities import HasPrompts
 from polydiff.contract.domain import Domain, Samples
 from polydiff.core.process.abilities import Embeds, Reconstructs
 from polydiff.core.process.process import written
+from polydiff.gallery.draws import SampleRequest
 from polydiff.judging.agreement import PairJudge, agreement
 from polydiff.judging.reconstructions import judge_codec
 from polydiff.judging.result import COLUMNS, as_json, sampling_facts
@@ -27,7 +28,7 @@ from polydiff.metrics.standard_error import Number
 from polydiff.model.model import Model
 from polydiff.model.prompted import prompted, prompts
 from polydiff.model.request import Request
-from polydiff.model.restore import Paired, has_restoration, paired
+from polydiff.model.restore import Paired, paired
 from polydiff.support.errors import UserError, check_whole
 from polydiff.support.progress import counted, showing
 from polydiff.support.protocols import provides
@@ -75,18 +76,51 @@ def evaluate(
     cond = sampling.pop("cond", None)
     request = Request.of(model, sampling, cond)
     with showing(progress):
-        sets, distances, baseline = to_judge(request, n, seed, cond, matcher)
-        rows = judge(model.domain, sets, distances, features, min(map(len, sets.values())))
-        rows = merged(rows, further_prompts(request, n, seed, cond))
-        rows = merged(rows, agreement(matcher, sets))
+        return judged(
+            request,
+            to_judge(request, n, seed, cond, matcher),
+            n,
+            seed,
+            cond,
+            {**sampling_facts(request), **judged_by},
+            features,
+            matcher,
+        )
+
+
+def judged(
+    request: SampleRequest,
+    found: Paired,
+    n: int,
+    seed: int,
+    cond: Mapping[str, Any] | None,
+    how: Mapping[str, Any],
+    features: Extractor | None = None,
+    matcher: PairJudge | None = None,
+) -> dict[str, Any]:
+    """Return the evaluation of sets of examples as JSON.
+
+    Arguments:
+        request: How samples were drawn.
+        found: The sets, from `to_judge` or `new_samples`.
+        n: Number of samples.
+        seed: Random seed.
+        cond: Requested conditions.
+        how: How samples were drawn, as JSON.
+        features: A feature extractor of the user's own.
+        matcher: What judges the captions of samples; None: nothing does.
+    """
+    sets, distances, baseline = found
+    rows = judge(request.model.domain, sets, distances, features, min(map(len, sets.values())))
+    rows = merged(rows, further_prompts(request, n, seed, cond))
+    rows = merged(rows, agreement(matcher, sets))
     facts = {
         **({"baseline": baseline} if baseline else {}),
         "cond": dict(cond or {}),
-        **sampling_facts(request),
+        **how,
         **({} if features is None else {"features": features.name}),
-        **judged_by,
     }
-    return as_json(model, n, seed, sets, rows, facts)
+    return as_json(request.model, n, seed, sets, rows, facts)
 
 
 def merged(
@@ -120,9 +154,16 @@ def to_judge(
     Raises:
         UserError: The captions of held-out examples are to be judged, and other conditions are requested.
     """
-    model = request.model
-    if has_restoration(model):
+    if request.model.restores:
         return paired(request, n, seed=seed, cond=cond)
+    return new_samples(request, n, seed, cond, matcher)
+
+
+def new_samples(
+    request: SampleRequest, n: int, seed: int, cond: Mapping[str, Any] | None, matcher: PairJudge | None = None
+) -> Paired:
+    """Return new samples beside real examples and noise, for the judges to compare; arguments as of `to_judge`."""
+    model = request.model
     if matcher and cond:
         wanted = ", ".join(cond)
         raise UserError(
@@ -139,7 +180,7 @@ def to_judge(
 
 
 def further_prompts(
-    request: Request, n: int, seed: int, cond: Mapping[str, Any] | None, columns: Sequence[str] = tuple(COLUMNS)
+    request: SampleRequest, n: int, seed: int, cond: Mapping[str, Any] | None, columns: Sequence[str] = tuple(COLUMNS)
 ) -> dict[str, dict[str, Metric]]:
     """Return how well examples agree with the conditions of splits other than the first, by column.
 
@@ -165,7 +206,7 @@ def further_prompts(
     return rows
 
 
-def noise_under(request: Request, real: Samples, seed: int) -> Samples:
+def noise_under(request: SampleRequest, real: Samples, seed: int) -> Samples:
     """Return decoded noise under the conditions of real examples, as many as there are."""
     return Samples(request.model.noise(len(real), seed=seed).examples, real.cond)
 

@@ -11,10 +11,10 @@ from typing import Any
 from polydiff.contract.abilities import HasConfusions, HasMeasures
 from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.sections import SampleConfig
+from polydiff.gallery.draws import Draws
 from polydiff.machine.environment import environment
 from polydiff.metrics.histogram import summary as distribution
 from polydiff.metrics.results import Metric
-from polydiff.model.model import Model
 from polydiff.model.request import Request
 from polydiff.model.sample_section import GUIDED
 from polydiff.run.folder import Run
@@ -28,7 +28,7 @@ DRAWN = 100
 
 
 def as_json(
-    model: Model,
+    model: Draws,
     n: int,
     seed: int,
     sets: Mapping[str, Samples],
@@ -46,9 +46,7 @@ def as_json(
         facts: How they were made.
     """
     return {
-        "domain": model.config.domain,
-        "step": model.step,
-        "weights": model.weights,
+        **model.facts,
         "n": len(sets["value"]),
         "n_data": min(n, model.domain.size("test")),
         "seed": seed,

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 
 from polydiff.config.processes import process_of
+from polydiff.contract.abilities import Restores
 from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.sections import Config, SampleConfig
+from polydiff.contract.tasks import Restoration
 from polydiff.core.conditions import Condition
 from polydiff.core.process.process import Process
 from polydiff.core.process.sampling import generating
@@ -27,6 +29,7 @@ from polydiff.model.user_conditions import conditions, parse_conditions
 from polydiff.run.parents import Records
 from polydiff.support.errors import check_whole
 from polydiff.support.progress import showing
+from polydiff.support.protocols import provides
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,6 +85,16 @@ class Model:
     def process(self) -> Process:
         """The process that the configuration names."""
         return process_of(self.config)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Domain, step and kind of the weights, as in manifest.json."""
+        return {"domain": self.config.domain, "step": self.step, "weights": self.weights}
+
+    @property
+    def restores(self) -> bool:
+        """Whether the model was trained for a task with a true result, such as upsampling."""
+        return provides(self.domain, Restores) and provides(self.domain.task, Restoration)
 
     def sample(
         self,
@@ -211,7 +224,3 @@ class Model:
         network = same_weights(self.denoiser)
         network.compile(**({"mode": "reduce-overhead"} if self.device.type == "cuda" else {}))
         return network
-
-
-load = Model.load
-"""Load a model from the folder of a run or of a checkpoint; see `Model.load`."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
 
 from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.sections import SampleConfig
@@ -47,10 +51,19 @@ def drawn(model: Model, how: SampleConfig, seed: int, cond: Mapping[str, Any] | 
         further: Facts about an edit, such as its strength.
     """
     asked = {name: plain(value) for name, value in (cond or {}).items()}
-    facts = {"domain": model.config.domain, "step": model.step, "weights": model.weights, "seed": seed, "asked": asked}
+    facts = {**model.facts, "seed": seed, "asked": asked}
     return ModelOrigin(model.domain, {**facts, **how.model_dump(mode="json"), **further})
 
 
 def given_to(model: Model) -> ModelOrigin:
     """Return the origin of examples that a model was given, or of noise: only its domain is known."""
     return ModelOrigin(model.domain, {"domain": model.config.domain})
+
+
+def digest(network: nn.Module) -> str:
+    """Return a digest of a network's weights."""
+    hashed = hashlib.blake2b(digest_size=8)
+    for name, value in sorted(network.state_dict().items()):
+        hashed.update(name.encode())
+        hashed.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return hashed.hexdigest()

@@ -10,21 +10,21 @@ from typing import Any
 
 from polydiff.contract.abilities import HasPrompts
 from polydiff.contract.domain import Samples
+from polydiff.gallery.draws import SampleRequest
 from polydiff.model.request import Request
-from polydiff.model.restore import has_restoration
 from polydiff.support.protocols import provides
 
 SHOWN = 16
 """Samples in each set that a run keeps during training, and real examples beside them."""
 
 
-def prompts(request: Request, cond: Mapping[str, Any] | None = None) -> Mapping[str, str]:
+def prompts(request: SampleRequest, cond: Mapping[str, Any] | None = None) -> Mapping[str, str]:
     """Return the splits under whose conditions samples are judged, and the prefixes of their metrics; {}: none."""
     domain = request.model.domain
-    return domain.prompts if provides(domain, HasPrompts) and not cond and not has_restoration(request.model) else {}
+    return domain.prompts if provides(domain, HasPrompts) and not cond and not request.model.restores else {}
 
 
-def prompted(request: Request, split: str, n: int, seed: int) -> Samples:
+def prompted(request: SampleRequest, split: str, n: int, seed: int) -> Samples:
     """Return samples under the conditions of the examples of a split, at most n."""
     given = request.model.domain.examples(split, n)
     return request.under(given.cond).joined(range(len(given)), seed)

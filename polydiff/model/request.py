@@ -21,7 +21,7 @@ from polydiff.core.process.sampling import Draw, Known, Observed, Plan, generati
 from polydiff.core.space import Space, State, state_to
 from polydiff.core.streams import streams
 from polydiff.model.batches import WINDOW, Memory, windows
-from polydiff.model.origin import drawn
+from polydiff.model.origin import digest, drawn
 from polydiff.model.sample_section import section
 from polydiff.model.user_conditions import conditions, parse_conditions
 from polydiff.run.parents import open_parent
@@ -45,7 +45,8 @@ class Request:
         plan: The process's plan, made of `how`.
         requested: Conditions as the domain reads them (`polydiff.model.user_conditions.parse_conditions`).
         guide: A worse model to guide away from; None: none.
-        given: Conditions of samples 0 to N - 1, tensors (N, ...), in place of drawn ones; None: none.
+        given: Conditions of samples `first` to `first` + N - 1, tensors (N, ...), in place of drawn ones; None: none.
+        first: Number of the first sample with given conditions.
     """
 
     model: Model
@@ -54,6 +55,7 @@ class Request:
     requested: Mapping[str, Any]
     guide: Model | None
     given: Condition | None = None
+    first: int = 0
 
     @classmethod
     def of(
@@ -85,9 +87,18 @@ class Request:
         """Return the same request, computed this many samples at a time."""
         return replace(self, how=self.how.model_copy(update={"batch_size": batch_size}))
 
-    def under(self, given: Condition | None) -> Request:
-        """Return the same request for samples 0 to N - 1 with these conditions, tensors (N, ...)."""
-        return replace(self, given=given)
+    def under(self, given: Condition | None, first: int = 0) -> Request:
+        """Return the same request for samples `first` to `first` + N - 1 with these conditions, tensors (N, ...)."""
+        return replace(self, given=given, first=first)
+
+    def section(self) -> dict[str, Any]:
+        """Return how samples are drawn, the section `sample`, as JSON."""
+        return self.how.model_dump(mode="json")
+
+    def digests(self) -> dict[str, Any]:
+        """Return digests of the weights of the model, and of a guide."""
+        guide = {"guide_digest": digest(self.guide.denoiser)} if self.guide else {}
+        return {"weights_digest": digest(self.model.denoiser), **guide}
 
     def evaluations(self) -> int | None:
         """Return how often a network is called for a sample, None if that varies; guidance calls two."""
@@ -140,7 +151,8 @@ class Request:
         space, cond = domain.blank(streams(seed, "blank", numbers), self.requested)
         if not self.given:
             return space, cond
-        cond = {**(cond or {}), **{name: value[list(numbers)] for name, value in self.given.items()}}
+        places = [number - self.first for number in numbers]
+        cond = {**(cond or {}), **{name: value[places] for name, value in self.given.items()}}
         return domain.space_under(space, cond) if provides(domain, SpaceUnderConditions) else space, cond
 
     def states(

@@ -134,7 +134,7 @@ def paired(request: Request, n: int, *, seed: int = 0, cond: Mapping[str, Any] |
     """Restore up to n degraded held-out examples and compare them with the originals.
 
     Arguments:
-        request: How samples are drawn, by a model that was trained for restoration (`has_restoration`).
+        request: How samples are drawn, by a model that was trained for restoration (`Model.restores`).
         n: Number of examples, evenly spaced over the held-out split.
         seed: Random seed of the samples; the degraded inputs do not depend on it.
         cond: As in `restore`.
@@ -155,11 +155,6 @@ def paired(request: Request, n: int, *, seed: int = 0, cond: Mapping[str, Any] |
             parts[row].append(to_samples(model, x, given, given.cond))
     sets = {row: Samples.join(samples) for row, samples in parts.items()}
     return Paired(sets, {row: domain.compare(samples, sets["data"]) for row, samples in sets.items()}, task.simple)
-
-
-def has_restoration(model: Model) -> bool:
-    """Return whether a model was trained for a task with a truth."""
-    return provides(model.domain, Restores) and provides(model.domain.task, Restoration)
 
 
 def restoration_of(model: Model) -> tuple[Restores, Restoration]:

@@ -22,7 +22,6 @@ from polydiff.gallery.sets import SCRIPTS
 from polydiff.model.model import Model
 from polydiff.model.prompted import shown_request
 from polydiff.model.request import Request
-from polydiff.model.restore import has_restoration
 from polydiff.model.trace import trace
 from polydiff.report.views import VERSION, VIEWS, View, views_step
 from polydiff.run.folder import Run, steps_saved
@@ -65,7 +64,7 @@ def draw_views(model: Model, run: Run) -> None:
     """
     drawn: list[View] = []
     with folder_atomic(run.samples(VIEWS)) as draft:
-        if provides(model.process, Generates) and not has_restoration(model):
+        if provides(model.process, Generates) and not model.restores:
             for name, draw in DRAWN.items():
                 view = attempted(name, draw, model)
                 if view is not None:

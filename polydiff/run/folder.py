@@ -32,6 +32,8 @@ from polydiff.support.files import new_folder, quoted, write_atomic
 from polydiff.support.replace import DRAFT, remove_drafts, remove_folder
 
 LOCK = ".lock"
+PIPELINE = "pipeline.yaml"
+"""File in the folder of a pipeline, several runs that are used as one (`polydiff.pipeline`)."""
 PARTS = "parts"
 """Folder of the copies of other runs."""
 STEP = re.compile(r"step-(\d{8,})")
@@ -62,6 +64,11 @@ def delete_steps(folder: Path, steps: Iterable[int]) -> None:
     remove_drafts(folder, lambda name: STEP.fullmatch(name) is not None)
 
 
+def is_pipeline(path: Path | str) -> bool:
+    """Return whether a path is the folder of a pipeline."""
+    return (Path(path) / PIPELINE).is_file()
+
+
 @dataclass(frozen=True)
 class Run:
     """Paths in a run's folder, and how its small files are read and written.
@@ -80,6 +87,8 @@ class Run:
             raise UserError(
                 f"There is no run folder {path}. `polydiff train --domain NAME -o {quoted(path)}` creates one."
             )
+        if is_pipeline(path):
+            raise UserError(f"{path} is a pipeline of several runs. Name one of them, a folder in {path / 'stages'}.")
         run = cls(path)
         if not (run.resolved.is_file() or run.checkpoints.is_dir()):
             raise UserError(f"{path} is not a run folder: it contains neither config.resolved.yaml nor checkpoints/.")

@@ -167,6 +167,11 @@ class Embedded:
         """Return how well embeddings agree with their texts (`polydiff.contract.abilities.HasPrompts`)."""
         return self.evaluate(samples)
 
+    def scores(self, samples: Samples) -> Tensor:
+        """Return the cosine of each embedding and its text, 0 for one without (`contract.following.Scores`)."""
+        own = self.embedder.embed_text(samples.cond or {}, len(samples)) / self.embedder.scale
+        return (torch.stack(list(samples.examples)) * own).sum(1).nan_to_num(0.0)
+
     def retrieval(self, samples: Samples) -> Retrieval:
         """Return how samples compare with their own texts and with held-out ones."""
         n, cond = len(samples), samples.cond or {}

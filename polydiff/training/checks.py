@@ -5,6 +5,9 @@ Importing this module does not import torch, so that help and messages come at o
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from pathlib import Path
+
 from polydiff.config.merge import Settings, resolve
 from polydiff.config.processes import check_used, process_of
 from polydiff.contract.names import check_chosen
@@ -14,20 +17,25 @@ from polydiff.support.errors import UserError
 from polydiff.support.nested import get_dotted
 
 
-def check_config(config: Config) -> None:
-    """Raise a `UserError` unless everything that a configuration names exists, works and fits together."""
+def check_config(config: Config, coming: Collection[Path] = ()) -> None:
+    """Raise a `UserError` unless everything that a configuration names exists, works and fits together.
+
+    Arguments:
+        config: The configuration.
+        coming: Runs that will exist when this one begins.
+    """
     from polydiff.training.optimizers import OPTIMIZERS
 
     check_chosen(config.model_dump(), {"optim.name": OPTIMIZERS})
     process_of(config).check(config)
     check_guided(config.sample, ("guide", "negative"))
-    check_parents(config)
+    check_parents(config, coming)
 
 
-def check_settings(settings: Settings) -> None:
+def check_settings(settings: Settings, coming: Collection[Path] = ()) -> None:
     """Check a new run's configuration as `check_config` does, and that its process uses the keys that the user set."""
     config = settings.config
-    check_config(config)
+    check_config(config, coming)
     usual = resolve(config.domain, config.preset).config.model_dump(mode="json")
     set_by_user = {key: get_dotted(settings.user_values, key) for key in settings.provenance}
     keys = [  # {}: options of another name; a file such as config.resolved.yaml also holds the usual values
@@ -36,10 +44,10 @@ def check_settings(settings: Settings) -> None:
     check_used(process_of(config), keys)
 
 
-def check_parents(config: Config) -> None:
-    """Raise `UserError` if a run that the configuration names does not exist."""
+def check_parents(config: Config, coming: Collection[Path] = ()) -> None:
+    """Raise `UserError` if a run that the configuration names does not exist, and is not one that is coming."""
     from polydiff.run.parents import parents_of
 
     for key, path in parents_of(config).items():
-        if not path.is_dir():
+        if path not in coming and not path.is_dir():
             raise UserError(f"{key}={path}: there is no such run or checkpoint.")

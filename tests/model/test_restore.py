@@ -19,7 +19,7 @@ from polydiff.core.conditions import LOW
 from polydiff.core.streams import streams
 from polydiff.domains.image.metrics.pairs import pair_metrics, structural_similarity
 from polydiff.model.edit import conditions
-from polydiff.model.restore import degrade_held_out, has_restoration, paired, read_degraded, restore
+from polydiff.model.restore import degrade_held_out, paired, read_degraded, restore
 from polydiff.support.errors import UserError
 
 FEW = {
@@ -156,7 +156,7 @@ def test_a_model_of_another_task_raises_an_error(
     runs: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     model = polydiff.load(runs / "generate")
-    assert not has_restoration(model)
+    assert not model.restores
     for use in (lambda: read_degraded(model, ["a.wav"]), lambda: degrade_held_out(model, [0])):
         with pytest.raises(UserError, match="trained to generate, not to restore"):
             use()

@@ -18,6 +18,8 @@ import polydiff
 from polydiff.cli import main
 from polydiff.config.merge import resolve
 from polydiff.contract.abilities import HasMeasurements, HasRegions, HasUnits, Restores
+from polydiff.contract.domain import Samples
+from polydiff.core.condition_batch import withhold
 from polydiff.core.streams import streams
 from polydiff.judging.evaluate import evaluate
 from polydiff.judging.likelihood import likelihood
@@ -203,3 +205,12 @@ def test_drawn_embeddings_of_a_caption_have_the_mean_of_the_real_ones(tmp_path: 
 def test_an_autoencoder_keeps_its_own_network(tmp_path: Path) -> None:
     codec = trained_codec("image", tmp_path / "ae")
     assert resolve("image", values={"codec": str(codec)}).config.backbone.name == "unet"
+
+
+def test_scores_are_the_cosines_that_an_evaluation_averages(case: Case) -> None:
+    domain = embedded(case[1])
+    real = domain.examples("test", 8)
+    scores = domain.scores(real)
+    torch.testing.assert_close(float(scores.mean()), domain.evaluate(real)["text_cosine"].value, atol=1e-5, rtol=0)
+    without = Samples(real.examples, withhold(real.cond, ["text"]))
+    assert domain.scores(without).tolist() == [0.0] * 8

@@ -1,0 +1,232 @@
+"""Pipelines on the command line: train, resume, evaluate and report them, and the verb `chain`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from polydiff.cli.options import read_stages
+from polydiff.cli.parsing import Parser, read_words
+from polydiff.cli.tables import explanations, numbers_table, table
+from polydiff.contract.discover import load_domain_spec
+from polydiff.pipeline.file import Pipeline, pipeline_of, read_pipeline
+from polydiff.support.errors import UserError
+from polydiff.support.files import new_numbered_folder, quoted, write_atomic
+from polydiff.support.signals import exit_code
+from polydiff.support.yaml_text import read_yaml
+
+if TYPE_CHECKING:
+    from polydiff.pipeline.chain import Chain
+    from polydiff.pipeline.folder import PipelineFolder
+    from polydiff.pipeline.train import Train, Turn
+
+
+def chosen_pipeline(args: argparse.Namespace) -> Pipeline | None:
+    """Return the pipeline that -c or --preset of `polydiff train` names; None if they name a run's configuration."""
+    files = [path for path in args.config if "stages" in read_yaml(path)]
+    if files:
+        if len(args.config) > 1 or args.preset:
+            raise UserError(f"{files[0]} is a pipeline, which takes no further -c and no --preset. Leave them out.")
+        return read_pipeline(files[0], args.domain)
+    if not (args.domain and args.preset):
+        return None
+    spec = load_domain_spec(args.domain)
+    if args.preset not in spec.pipelines:
+        return None
+    if args.config:
+        raise UserError(f"The preset {args.preset} is a pipeline, which takes no -c. Leave it out.")
+    return pipeline_of(spec.pipelines[args.preset], f"preset {args.preset}", Path.cwd(), args.domain)
+
+
+def train_pipeline(pipeline: Pipeline, args: argparse.Namespace, words: Mapping[str, str]) -> int:
+    """Train a new pipeline and return the exit code.
+
+    Arguments:
+        pipeline: The pipeline.
+        args: Arguments of `polydiff train`.
+        words: Its configuration keys, for all stages.
+    """
+    from polydiff.cli.train import RUNS
+    from polydiff.pipeline.settings import Words
+    from polydiff.pipeline.train import begin
+
+    if args.profile or args.overfit_one_batch:
+        raise UserError("--profile and --overfit-one-batch take one run. Use them with the keys of one stage.")
+    typed = Words(words, read_stages(args.stage))
+    if args.dry_run:
+        return print_stages(pipeline, typed)
+    place = nullcontext(args.output) if args.output else new_numbered_folder(RUNS, f"{pipeline.domain}-pipeline")
+    with place as path:
+        return finish(begin(pipeline, path, typed), args.judge)
+
+
+def print_stages(pipeline: Pipeline, words: Any) -> int:
+    """Print what each stage is and which runs it names; return 0.
+
+    Arguments:
+        pipeline: The pipeline.
+        words: Keys of the command line (`polydiff.pipeline.settings.Words`).
+    """
+    from polydiff.pipeline.folder import PipelineFolder
+    from polydiff.pipeline.settings import stage_settings
+    from polydiff.run.parents import parents_of
+
+    folder = PipelineFolder(Path("PIPELINE"), pipeline)
+    found, _ = stage_settings(pipeline, folder.runs, words)
+    names = {path: name for name, path in folder.runs.items()}
+    rows = []
+    for name, stage in pipeline.stages.items():
+        if stage.run:
+            rows.append((name, f"the run {stage.run}", "", ""))
+            continue
+        config = found[name].config
+        on = ", ".join(f"{key}={names.get(path, path)}" for key, path in parents_of(config).items())
+        rows.append((name, f"learn={config.learn}, {config.backbone.name}", on, f"{config.train.steps:,}"))
+    table(("stage", "what", "depends on", "steps"), rows, right=("steps",))
+    return 0
+
+
+def resume_pipeline(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    """Train the stages of a pipeline that are not done and return the exit code.
+
+    Arguments:
+        args: Arguments of `polydiff resume`.
+        rest: Its configuration keys: a pipeline takes none.
+    """
+    from polydiff.cli.train import EVALUATED
+    from polydiff.pipeline.folder import PipelineFolder
+
+    if keys := read_words(rest):
+        raise UserError(
+            f"A resumed pipeline takes no keys, but {next(iter(keys))} is given. To train a stage longer: polydiff "
+            f"resume {quoted(args.run / 'stages' / 'NAME')} train.steps=N"
+        )
+    if args.allow_changed_data:
+        raise UserError("--allow-changed-data takes one run. Resume the stage with it, then the pipeline.")
+    folder = PipelineFolder.open(args.run)
+    return finish(folder, EVALUATED if args.judge is None else args.judge)
+
+
+def finish(folder: PipelineFolder, evaluated: int) -> int:
+    """Train the stages that are not done, judge each and then the whole, and write the reports; return the exit code.
+
+    Arguments:
+        folder: The pipeline.
+        evaluated: Number of samples to evaluate, of each stage and of the whole; 0: none.
+    """
+    from polydiff.cli.train import judge_run, log
+    from polydiff.model.model import Model
+    from polydiff.pipeline.train import train_stages
+    from polydiff.run.folder import Run
+    from polydiff.training.loop import NonFiniteError
+    from polydiff.training.progress import TrainingProgress
+
+    worked: list[str] = []
+
+    def work(turn: Turn, train: Train) -> None:
+        if turn.steps is None:
+            log(f"{turn.title}: done")
+        else:
+            with TrainingProgress(turn.steps, evaluated, turn.title) as progress:
+                train(progress)
+            worked.append(turn.name)
+        if folder.pipeline.stages[turn.name].run is None and not Run(turn.path).report.is_file():
+            judge_run(Model.load(turn.path), turn.path, evaluated)
+
+    try:
+        train_stages(folder, work)
+        if worked or not folder.report.is_file():
+            judge_whole(folder, evaluated)
+        else:
+            log(f"All stages are done. Their page is {folder.report}.")
+    except KeyboardInterrupt as error:
+        log(f"\nStopped. Resume with: polydiff resume {quoted(folder.path)}")
+        return exit_code(error)
+    except NonFiniteError as error:
+        raise UserError(f"{error} The pipeline is in {folder.path}.") from error
+    return 0
+
+
+def judge_whole(folder: PipelineFolder, evaluated: int) -> None:
+    """Evaluate a trained pipeline, write its report and print the next commands."""
+    from polydiff.cli.train import log
+    from polydiff.pipeline.chain import Chain
+    from polydiff.pipeline.evaluate import evaluate
+    from polydiff.pipeline.report import draw_stages, write_report
+
+    chain = Chain.load(folder.path)
+    if evaluated > 0:
+        log(f"Evaluating the pipeline on {evaluated:,} samples")
+        result = evaluate(chain, evaluated)
+        write_atomic(folder.evaluation, json.dumps(result, indent=1) + "\n")
+        pipeline_table(result)
+    draw_stages(chain, folder)
+    report, place = write_report(folder.path), quoted(folder.path)
+    print(f"\nPipeline:  {folder.path}\nReport:    {report}\n\nNext:")
+    print(f"  polydiff sample {place} -n 16\n  polydiff eval {place} -n 1000")
+
+
+def evaluate_pipeline(args: argparse.Namespace, chain: Chain, options: Mapping[str, Any]) -> int:
+    """Evaluate a pipeline, print and keep its numbers, and return the exit code.
+
+    Arguments:
+        args: Arguments of `polydiff eval`.
+        chain: The pipeline.
+        options: seed, cond, features and keys of sampling.
+    """
+    from polydiff.pipeline.evaluate import evaluate
+    from polydiff.pipeline.folder import PipelineFolder
+
+    if len(args.several) > 1:
+        raise UserError("A pipeline is evaluated at one guidance weight a call. Give --guidance once.")
+    result = evaluate(chain, args.n, **options)
+    if args.json:
+        print(json.dumps(result, indent=1))
+    else:
+        pipeline_table(result)
+    write_atomic(PipelineFolder.open(args.run).evaluation, json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+def pipeline_table(result: Mapping[str, Any]) -> None:
+    """Print the evaluation of a pipeline: of the whole, then of each stage alone."""
+    print("The whole pipeline")
+    numbers_table(result)
+    for name, found in result["stages"].items():
+        print(f"Stage {name} alone")
+        numbers_table(found)
+    explanations([result, *result["stages"].values()])
+
+
+def report_pipeline(path: Path, from_files: bool) -> int:
+    """Write the page of a pipeline again and return the exit code; `from_files`: load no model."""
+    from polydiff.pipeline.chain import Chain
+    from polydiff.pipeline.folder import PipelineFolder
+    from polydiff.pipeline.report import draw_stages, write_report
+
+    if not from_files:
+        try:
+            draw_stages(Chain.load(path), PipelineFolder.open(path))
+        except UserError as error:
+            print(f"The samples were not drawn again: {error}", file=sys.stderr)
+    print(write_report(path))
+    return 0
+
+
+def chain(words: Sequence[str]) -> int:
+    """Run `polydiff chain` and return its exit code."""
+    parser = Parser("chain", "Make a pipeline of runs that exist, in this order. Checks that they fit; trains nothing.")
+    parser.usage = "polydiff chain RUN RUN ... -o DIR"
+    parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folder of a run; its name names the stage")
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder of the pipeline")
+    args = parser.read(words)
+    from polydiff.pipeline.make import make_pipeline
+
+    make_pipeline(args.runs, args.output)
+    print(args.output)
+    return 0

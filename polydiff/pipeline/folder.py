@@ -1,0 +1,73 @@
+"""The folder of a pipeline: its file, and the runs of its stages.
+
+runs/dalle2-001/
+  pipeline.yaml     the stages in order (`polydiff.pipeline.file`)
+  stages/           pair/, prior/, ...: ordinary runs
+  samples/          sets that `polydiff sample` draws
+  evaluation.json   the last evaluation of the whole and of each stage
+  report.html       one page, which links the page of each stage
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from polydiff.config.saved import config_of_state
+from polydiff.pipeline.file import Pipeline, read_pipeline
+from polydiff.run.checkpoint import latest, read_state
+from polydiff.run.folder import PIPELINE, Run, is_pipeline, steps_saved
+from polydiff.run.goal import planned_steps
+from polydiff.support.errors import UserError
+from polydiff.support.files import quoted
+
+STAGES = "stages"
+
+
+@dataclass(frozen=True)
+class PipelineFolder:
+    """Paths in a pipeline's folder.
+
+    Arguments:
+        path: The folder.
+        pipeline: Contents of its file.
+    """
+
+    path: Path
+    pipeline: Pipeline
+
+    @classmethod
+    def open(cls, path: Path | str) -> PipelineFolder:
+        """Return an existing pipeline."""
+        path = Path(path)
+        if not is_pipeline(path):
+            raise UserError(f"There is no pipeline in {path}. `polydiff train -c FILE -o {quoted(path)}` trains one.")
+        return cls(path, read_pipeline(path / PIPELINE))
+
+    @property
+    def runs(self) -> dict[str, Path]:
+        """Name of a stage -> folder of its run, absolute."""
+        inside = self.path.resolve() / STAGES
+        return {name: stage.run or inside / name for name, stage in self.pipeline.stages.items()}
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+
+def steps_of(path: Path) -> tuple[int, int]:
+    """Return the steps that a run has done and those that are planned; (0, 0) before its first checkpoint."""
+    run = Run(path)
+    if not steps_saved(run.checkpoints):
+        return 0, 0
+    state, _ = read_state(latest(run.checkpoints))
+    step = int(state["step"])
+    return step, planned_steps(run, step, config_of_state(state, str(path)).train.steps)

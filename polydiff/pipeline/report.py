@@ -1,0 +1,142 @@
+"""The page of a pipeline: what its stages make, its numbers beside those of each stage alone, the pages of all stages.
+
+The page fetches nothing; it links the pages of the stages' runs by relative paths.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from polydiff.gallery.page import POLICY, keep_scripts, script
+from polydiff.gallery.sets import SCRIPTS, SHOW, write_samples
+from polydiff.pipeline.chain import Chain
+from polydiff.pipeline.folder import PipelineFolder, steps_of
+from polydiff.report.page import KINDS, settings, words
+from polydiff.report.tables import Score, evaluation, score
+from polydiff.run.folder import PIPELINE, Run
+from polydiff.run.reading import read_text
+from polydiff.support.files import quoted, read_json, write_atomic
+
+SHOWN = 16
+"""Samples of the page."""
+DRAWN = "shown"
+"""Folder, in `samples/`, of what the page shows: a set for each stage, and real examples."""
+REAL = ".real"
+
+
+class Row(NamedTuple):
+    """A stage on the page.
+
+    Attributes:
+        name: Its name.
+        kind: What its run is.
+        step: Training steps that are done.
+        page: Relative path of its page; "": none.
+        scores: Its numbers alone; [] if it was not evaluated.
+        what: What these numbers are of.
+        html: What it makes; "" if nothing was drawn.
+    """
+
+    name: str
+    kind: str
+    step: int
+    page: str
+    scores: list[Score]
+    what: str
+    html: Markup
+
+
+def draw_stages(chain: Chain, folder: PipelineFolder, seed: int = 0) -> None:
+    """Draw what the page shows: the same samples after each stage, and real examples.
+
+    Arguments:
+        chain: The pipeline.
+        folder: Its folder.
+        seed: Of the samples.
+    """
+    request = chain.request()
+    made = request.shown(SHOWN, seed)
+    place = folder.samples / DRAWN
+    for name, samples in made.items():
+        domain = chain.stages[name].domain
+        write_samples(place / name, domain, samples, {**chain.facts, "seed": seed})
+    write_samples(place / REAL, chain.domain, chain.domain.examples("test", SHOWN), {"split": "test"})
+    keep_scripts(chain.domain, place / SCRIPTS)
+
+
+def write_report(path: Path | str) -> Path:
+    """Write FOLDER/report.html of a pipeline, from the files in its folder, and return its path."""
+    folder = PipelineFolder.open(path)
+    place = folder.samples / DRAWN
+    result = read_json(folder.evaluation)
+    rows = [row(folder, name, run, result) for name, run in folder.runs.items()]
+    source = resources.files("polydiff.pipeline").joinpath("template.html").read_text(encoding="utf-8")
+    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    whole = evaluation(Run(folder.path))
+    html = template.from_string(source).render(
+        name=folder.path.resolve().name,
+        domain=folder.pipeline.domain,
+        rows=rows,
+        real=fragment(place / REAL),
+        whole=whole,
+        file=read_text(folder.path / PIPELINE),
+        commands=commands(folder.path, result),
+        scripts=[script(read_text(file)) for file in sorted((place / SCRIPTS).glob("*.js"))],
+        policy=POLICY,
+        version=metadata.version("polydiff"),
+    )
+    write_atomic(folder.report, html)
+    return folder.report
+
+
+def row(folder: PipelineFolder, name: str, run: Path, result: dict[str, Any]) -> Row:
+    """Return a stage as the page shows it.
+
+    Arguments:
+        folder: The pipeline.
+        name: Name of the stage.
+        run: Folder of its run.
+        result: evaluation.json of the pipeline; {}: none.
+    """
+    found = result.get("stages", {}).get(name, {})
+    config = settings(Run(run))
+    kind = KINDS[learn].what if (learn := words(config, "learn")) in KINDS else "A diffusion model"
+    page = Run(run).report
+    return Row(
+        name=name,
+        kind=kind,
+        step=steps_of(run)[0],
+        page=os.path.relpath(page, folder.path.resolve()) if page.is_file() else "",
+        scores=scores_of(found),
+        what=str(found.get("what") or "samples"),
+        html=fragment(folder.samples / DRAWN / name),
+    )
+
+
+def scores_of(found: dict[str, Any]) -> list[Score]:
+    """Return the table of an evaluation of one stage."""
+    return [score(name, metric) for name, metric in found.get("metrics", {}).items()]
+
+
+def fragment(folder: Path) -> Markup:
+    """Return the picture of a set of samples; "" if there is no such set."""
+    return Markup(read_text(folder / SHOW))  # noqa: S704 - the domain's own HTML
+
+
+def commands(path: Path, result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the commands that reproduce pipeline, evaluation, samples and page, each with its effect."""
+    place = path.absolute()
+    name, again = quoted(place), quoted(place.with_name(f"{place.name}-again"))
+    judged = [(f"polydiff eval {name} -n {result['n']} --seed {result['seed']}", "the numbers above")] if result else []
+    return [
+        (f"polydiff train -c {quoted(place / PIPELINE)} -o {again}", "the same pipeline"),
+        *judged,
+        (f"polydiff sample {name} -n 16", "more samples"),
+        (f"polydiff report {name}", "this page"),
+    ]

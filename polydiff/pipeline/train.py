@@ -1,0 +1,129 @@
+"""Train a pipeline: its stages in order, each as an ordinary run.
+
+A stage that is done is not trained again, and one that was stopped is resumed, so that a pipeline that was interrupted
+anywhere ends in the same bits, on a CPU, as one that was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from polydiff.pipeline.file import Pipeline, pipeline_of, read_pipeline
+from polydiff.pipeline.folder import PipelineFolder, steps_of
+from polydiff.pipeline.settings import NO_WORDS, Words, stage_settings
+from polydiff.run.folder import PIPELINE, Run, is_pipeline
+from polydiff.support.errors import UserError
+from polydiff.support.files import quoted, write_atomic
+from polydiff.training import trainer
+from polydiff.training.progress import Progress
+
+
+class Turn(NamedTuple):
+    """The turn of a stage.
+
+    Attributes:
+        name: Its name.
+        path: Folder of its run.
+        number: Its number among all stages, from 1.
+        total: Number of stages.
+        steps: Steps that it is trained in all; None: it is done already.
+    """
+
+    name: str
+    path: Path
+    number: int
+    total: int
+    steps: int | None
+
+    @property
+    def title(self) -> str:
+        """What is trained, in words."""
+        return f"Stage {self.number} of {self.total}, {self.name}, in {self.path}"
+
+
+Train = Callable[[Progress | bool | None], Path]
+"""Trains a stage with the progress to call after each step, and returns the folder of its run."""
+Work = Callable[[Turn, Train], object]
+"""Called for each stage in order: it calls what trains the stage, and does what belongs to a stage beside that."""
+
+
+def begin(pipeline: Pipeline, path: Path, words: Words = NO_WORDS) -> PipelineFolder:
+    """Check all stages and write the file of a new pipeline to its folder; nothing is trained.
+
+    Arguments:
+        pipeline: The pipeline.
+        path: Its folder, which must hold neither a run nor a pipeline.
+        words: Keys of the command line.
+    """
+    if is_pipeline(path):
+        raise UserError(
+            f"{path} already contains a pipeline. Resume it with `polydiff resume {quoted(path)}`, or choose another "
+            "-o."
+        )
+    Run(path).check_free()
+    folder = PipelineFolder(path, pipeline)
+    _, kept = stage_settings(pipeline, folder.runs, words)
+    path.mkdir(parents=True, exist_ok=True)
+    write_atomic(path / PIPELINE, kept.text(path))
+    return PipelineFolder.open(path)
+
+
+def train_stages(folder: PipelineFolder, work: Work) -> None:
+    """Train the stages of a pipeline in order, from where they are.
+
+    Arguments:
+        folder: The pipeline.
+        work: Called for each stage with its turn and what trains it, also for one that is done: then this does nothing.
+    """
+    runs = folder.runs
+    steps = {name: steps_of(path) for name, path in runs.items()}
+    for number, (name, path) in enumerate(runs.items(), 1):
+        done, planned = steps[name]
+        turn = Turn(name, path, number, len(runs), None)
+        trained = folder.pipeline.stages[name].run is None
+        if trained and not done:
+            settings, _ = stage_settings(folder.pipeline, runs, only=[name])  # defaults may follow from earlier stages
+            chosen = settings[name]
+            work(turn._replace(steps=chosen.config.train.steps), partial(trainer.start, chosen, path))
+        elif trained and done < planned:
+            work(turn._replace(steps=planned), partial(trainer.resume, path, None))
+        else:
+            work(turn, partial(nothing_to_do, path))
+
+
+def nothing_to_do(path: Path, progress: Progress | bool | None) -> Path:
+    """Return the folder of a run that is done."""
+    return path
+
+
+def train_pipeline(
+    source: Path | str | Mapping[str, Any],
+    path: Path | str,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    progress: bool | None = None,
+) -> Path:
+    """Train a new pipeline and return its folder.
+
+    Arguments:
+        source: File of the pipeline, or its contents as nested mappings, such as
+            {"domain": "image", "stages": {"ae": {"learn": "encode"}, "diffusion": {"codec": "ae"}}}.
+        path: Folder of the pipeline.
+        overrides: Name of a stage -> dotted keys and values, such as {"ae": {"train.steps": 500}}.
+        progress: Whether to show progress on stderr; None: on a terminal and in a notebook.
+    """
+    given = isinstance(source, Mapping)
+    pipeline = pipeline_of(source, "the pipeline", Path.cwd()) if given else read_pipeline(Path(source))  # type: ignore[arg-type]
+    for name, values in (overrides or {}).items():
+        pipeline = pipeline.with_values(name, values)
+    train_stages(begin(pipeline, Path(path)), lambda turn, train: train(progress))
+    return Path(path)
+
+
+def resume_pipeline(path: Path | str, progress: bool | None = None) -> Path:
+    """Train the stages of a pipeline that are not done, and return its folder."""
+    train_stages(PipelineFolder.open(path), lambda turn, train: train(progress))
+    return Path(path)

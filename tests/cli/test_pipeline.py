@@ -1,0 +1,94 @@
+"""Pipelines on the command line, from one file to samples, numbers and a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from pipeline_cases import LATENT
+
+from polydiff.cli import main
+
+
+@pytest.fixture(scope="module")
+def latent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("pipeline")
+    (place / "latent.yaml").write_text(yaml.safe_dump(LATENT, sort_keys=False))
+    words = ["train", "-c", str(place / "latent.yaml"), "-o", str(place / "out"), "--judge", "8"]
+    assert main([*words, "--stage", "ldm.train.steps=4", "seed=3"]) == 0
+    return place / "out"
+
+
+def test_train_makes_runs_numbers_and_pages(latent: Path) -> None:
+    kept = yaml.safe_load((latent / "pipeline.yaml").read_text())
+    assert kept["stages"]["ldm"] == {**LATENT["stages"]["ldm"], "train.steps": 4, "seed": 3}
+    result = json.loads((latent / "evaluation.json").read_text())
+    assert result["n"] == 8
+    assert list(result["stages"]) == ["ae"]  # the diffusion alone is the whole
+    assert "psnr" in result["stages"]["ae"]["metrics"]
+    page = (latent / "report.html").read_text()
+    assert 'href="stages/ae/report.html"' in page
+    assert 'href="stages/ldm/report.html"' in page
+    assert "psnr" in page
+    assert (latent / "stages" / "ldm" / "report.html").is_file()
+
+
+def test_a_pipeline_that_is_done_is_not_trained_again(latent: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (latent / "evaluation.json").stat().st_mtime_ns
+    assert main(["resume", str(latent)]) == 0
+    assert "All stages are done" in capsys.readouterr().err
+    assert (latent / "evaluation.json").stat().st_mtime_ns == before
+
+
+def test_sample_writes_files_and_names_all_stages(latent: Path, tmp_path: Path) -> None:
+    words = ["sample", str(latent), "-n", "3", "--cond", "label=3", "--stage", "ldm.steps=2", "-o", str(tmp_path / "s")]
+    assert main(words) == 0
+    manifest = json.loads((tmp_path / "s" / "manifest.json").read_text())
+    assert [sample["cond"] for sample in manifest["samples"]] == [{"label": "3"}] * 3
+    assert manifest["stages"] == {"ae": {"step": 6}, "ldm": {"step": 4}}
+    assert manifest["sample"]["ldm"]["steps"] == 2
+    assert set(manifest["weights_digest"]) == {"ldm"}
+
+
+def test_eval_report_and_vary(latent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", str(latent), "-n", "6", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["stages"]) == {"ae"}
+    assert main(["report", str(latent), "--from-files"]) == 0
+    assert main(["vary", str(latent), "-n", "2", "-o", str(tmp_path / "varied")]) == 0
+    assert (tmp_path / "varied" / "made" / "manifest.json").is_file()
+    runs = [str(latent / "stages" / name) for name in ("ae", "ldm")]
+    assert main(["chain", *runs, "-o", str(tmp_path / "chained")]) == 0
+    assert "run: " in (tmp_path / "chained" / "pipeline.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sample", "{}", "--stage", "ae.steps=3"], "Unknown stage that generates 'ae'"),
+        (["sample", "{}", "--stage", "steps=3"], "is not of the form NAME.KEY=VALUE"),
+        (["sample", "{}/stages/ldm", "--stage", "ldm.steps=3"], "is a run, which has no stages"),
+        (["eval", "{}", "--guidance", "1", "--guidance", "2"], "one guidance weight a call"),
+        (["eval", "{}", "--likelihood"], "is a pipeline of several runs"),
+        (["interpolate", "{}", "a.png", "b.png"], "is a pipeline of several runs"),
+        (["resume", "{}", "train.steps=9"], "A resumed pipeline takes no keys"),
+        (["train", "-c", "{}/pipeline.yaml", "-o", "{}"], "already contains a pipeline"),
+        (["train", "-c", "{}/pipeline.yaml", "--preset", "quick"], "takes no further -c and no --preset"),
+        (["train", "--domain", "image", "--stage", "up.seed=3"], "neither -c nor --preset names a pipeline"),
+    ],
+)
+def test_errors(words: list[str], message: str, latent: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([word.format(latent) for word in words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_presets_of_pipelines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets", "list", "audio"]) == 0
+    assert "audio/latent" in capsys.readouterr().out
+    assert main(["presets", "show", "image/latent"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["stages"]["diffusion"] == {"codec": "autoencoder"}
+    for domain in ("image", "audio"):
+        assert main(["train", "--domain", domain, "--preset", "latent", "--dry-run", "train.steps=77"]) == 0
+        assert "codec=autoencoder" in (out := capsys.readouterr().out)
+        assert out.count("77") == 2

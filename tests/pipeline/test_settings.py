@@ -1,0 +1,81 @@
+"""Each stage gets the configuration of a run; names of earlier stages stand for their runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polydiff.pipeline.file import pipeline_of
+from polydiff.pipeline.folder import PipelineFolder
+from polydiff.pipeline.settings import Words, stage_settings
+from polydiff.support.errors import UserError
+
+
+def settings(
+    stages: dict[str, Any], folder: Path, every: dict[str, str] | None = None, own: Any = None, **more: Any
+) -> Any:
+    pipeline = pipeline_of({"domain": "image", "stages": stages, **more}, "my.yaml", folder)
+    return stage_settings(pipeline, PipelineFolder(folder / "out", pipeline).runs, Words(every or {}, own or {}))
+
+
+LATENT = {"ae": {"learn": "encode"}, "ldm": {"codec": "ae"}}
+
+
+def test_the_name_of_an_earlier_stage_is_its_run(tmp_path: Path) -> None:
+    found, _ = settings(LATENT, tmp_path)
+    assert found["ldm"].config.codec == tmp_path.resolve() / "out" / "stages" / "ae"
+    assert found["ldm"].provenance["codec"] == "my.yaml, stages.ldm"
+    found, _ = settings({"a": {}, "b": {"train.init": "a"}, "c": {"sample": {"guide": "b"}}}, tmp_path)
+    assert found["b"].config.train.init.name == "a"
+    assert found["c"].config.sample.guide.name == "b"
+
+
+def test_a_stage_that_exists_and_a_path_from_the_folder_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    found, kept = settings({"ae": {"run": "old"}, "ldm": {"codec": "ae"}}, tmp_path)
+    assert found["ldm"].config.codec == (tmp_path / "old").resolve()
+    found, kept = settings({"ldm": {"codec": "old"}}, tmp_path)
+    assert found["ldm"].config.codec == tmp_path / "old"
+    assert kept.stages["ldm"].values["codec"] == str(tmp_path / "old")  # the kept file lies elsewhere
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ({"ldm": {"codec": "ae"}, "ae": {"learn": "encode"}}, r"my\.yaml: stage ldm: codec=ae: this stage comes later"),
+        ({"ae": {"learn": "encode"}, "ldm": {"codec": "ldm"}}, "codec=ldm: this stage comes not earlier"),
+        ({"ae": {"learn": "encode"}, "ldm": {"codec": "ea"}}, "codec=ea: there is no such run.*Did you mean 'ae'"),
+        ({"ae": {"lern": "encode"}}, r"stage ae: Unknown key 'lern' \(my\.yaml, stages\.ae\)\. Did you mean 'learn'"),
+        ({"ae": {"train.steps": "many"}}, r"stage ae: train\.steps=many \(my\.yaml, stages\.ae\)"),
+    ],
+)
+def test_errors_name_the_stage_and_the_key(stages: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        settings(stages, tmp_path)
+
+
+def test_common_keys_go_where_they_are_used_and_somewhere(tmp_path: Path) -> None:
+    common = {"sample.steps": 7, "backbone": {"widest": 16}, "train.steps": 9}
+    found, _ = settings(LATENT, tmp_path, common=common)
+    assert (found["ae"].config.backbone.widest, found["ldm"].config.sample.steps) == (16, 7)
+    assert found["ae"].config.train.steps == found["ldm"].config.train.steps == 9
+    with pytest.raises(UserError, match=r"my\.yaml: no stage uses data\.sise: .*Did you mean 'data\.size'"):
+        settings(LATENT, tmp_path, common={"data.sise": 3})
+
+
+def test_the_command_line_overrides_and_is_kept_in_the_file(tmp_path: Path) -> None:
+    stages = {"ae": {"learn": "encode", "train": {"steps": 5}}, "ldm": {"codec": "ae"}}
+    found, kept = settings(stages, tmp_path, {"train.steps": "8"}, {"ldm": {"train.steps": "9", "optim.lr": "1e-3"}})
+    assert (found["ae"].config.train.steps, found["ldm"].config.train.steps) == (8, 9)
+    again, _ = stage_settings(kept, PipelineFolder(tmp_path / "out", kept).runs)
+    assert [again[name].config for name in again] == [found[name].config for name in found]
+
+
+def test_an_option_of_a_stage_that_is_not_trained_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Unknown stage 'up'"):
+        settings(LATENT, tmp_path, own={"up": {"train.steps": "3"}})
+    (tmp_path / "old").mkdir()
+    with pytest.raises(UserError, match="--stage ae: this stage is a run that exists"):
+        settings({"ae": {"run": "old"}, "ldm": {"codec": "ae"}}, tmp_path, own={"ae": {"train.steps": "3"}})
