@@ -91,7 +91,8 @@ class StageRequest:
         for i in range(1, self.of):  # under the same conditions, those that were drawn included
             tries.append(self.attempt(drawn.cond or {}, numbers, stream_seed(seed, "try", i)))
         best = torch.stack([self.domain.scores(each) for each in tries]).argmax(0).tolist()
-        return Samples.join([tries[choice].take([i]) for i, choice in enumerate(best)])
+        kept = Samples.join([tries[choice].take([i]) for i, choice in enumerate(best)])
+        return replace(kept, origin=drawn.origin)  # tries differ in their seeds alone
 
     def attempt(self, told: Condition, numbers: range, seed: int) -> Samples:
         """Return one draw of samples."""

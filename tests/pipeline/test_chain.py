@@ -40,7 +40,7 @@ def test_the_stage_that_fits_is_followed(base: Model, up: Model) -> None:
         Chain({"base": base, "up": followers("too small")})
     with pytest.raises(UserError, match=r"Stage up fits the examples of several earlier stages, base, other"):
         Chain({"base": base, "other": base, "up": up})
-    with pytest.raises(UserError, match=r"of stage base\. other cannot follow base: it follows no other stage"):
+    with pytest.raises(UserError, match=r"of stage base\. other cannot follow base: "):
         Chain({"base": base, "other": base})
     enlarges = images(task="upsample")
     with pytest.raises(UserError, match=r"Stage up needs the examples of an earlier stage\. None comes before it"):

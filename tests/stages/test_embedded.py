@@ -213,4 +213,4 @@ def test_scores_are_the_cosines_that_an_evaluation_averages(case: Case) -> None:
     scores = domain.scores(real)
     torch.testing.assert_close(float(scores.mean()), domain.evaluate(real)["text_cosine"].value, atol=1e-5, rtol=0)
     without = Samples(real.examples, withhold(real.cond, ["text"]))
-    assert domain.scores(without).tolist() == [0.0] * 8
+    assert not domain.scores(without).any()
