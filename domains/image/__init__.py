@@ -148,8 +148,8 @@ SPEC = DomainSpec(
         "dalle2": {
             "common": {"data.name": "shapes", "data.size": 32},
             "stages": {
-                "pair": {"learn": "match"},
-                "prior": {"codec": "pair", "backbone.name": "mlp"},
+                "pair": {"learn": "match", "data.shrink": 2},
+                "prior": {"codec": "pair", "backbone.name": "mlp", "data.shrink": 2},
                 "decoder": {"tell.embedding": "pair", "data.shrink": 2},
                 "up": {"task": "upsample", "data.factor": 2, "data.noise": [0.02, 1.0]},
             },

@@ -22,7 +22,9 @@ from polydiff.contract.sections import (
 )
 from polydiff.domains.image.network import (
     QUICK,
+    SMALL,
     encoder_recipe,
+    scenes_enlarging,
     scenes_network,
     scenes_noise,
     scenes_training,
@@ -170,6 +172,8 @@ class ImageConfig(Config):
     def _network(self) -> dict[str, Mapping[str, Any]]:
         """Return the network, and of scenes also the training."""
         data, quick = self.data, self.preset in QUICK
+        if data.name == "shapes" and self.task == "upsample" and quick and data.side > SMALL:
+            return {"data.name": scenes_enlarging(), "backbone.name": scenes_network(self.backbone, data.side)}
         if data.name != "shapes" or self.task != "generate":
             factor = data.factor if self.task == "upsample" else 1
             return suited_network(self.preset, self.backbone, data.side, data.planes, factor)

@@ -152,6 +152,11 @@ def scenes_training(things: int) -> dict[str, Any]:
     }
 
 
+def scenes_enlarging() -> dict[str, Any]:
+    """Return the length of a first test on enlarging small scenes (task=upsample), with any network."""
+    return {"train.batch_size": BATCH, "train.steps": 1500}
+
+
 def encoder_recipe(side: int) -> dict[str, dict[str, Any]]:
     """Return what suits an autoencoder (learn=encode) for images of this side: codes of about a sixth of the numbers.
 

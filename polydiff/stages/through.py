@@ -103,7 +103,8 @@ class Through:
         assert self.codec.scale is not None
         groups = network_of_codes(self.config.backbone.name, self.config.preset, self.shape)
         network = {key: value for group in groups if group.keys() <= set(free) for key, value in group.items()}
-        return {**network, **suited_range(self.config, self.codec.scale.principal, free)}
+        above = ABOVE if len(self.shape) == PLANES else None
+        return {**network, **suited_range(self.config, self.codec.scale.principal, free, above)}
 
     @property
     def shape(self) -> tuple[int, ...]:
