@@ -27,6 +27,12 @@ from polydiff.stages.network import network_of_codes
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
 
+PLANES = 3
+"""Axes of a code of an image: channels, height and width."""
+ABOVE = 0.1
+"""Share of the training levels above the largest principal standard deviation of codes of images. With the share of
+other data, about a hundredth, things of scenes often have wrong places."""
+
 
 class Through:
     """A domain whose states are the codes of a codec.
