@@ -173,7 +173,8 @@ class ImageConfig(Config):
         """Return the network, and of scenes also the training."""
         data, quick = self.data, self.preset in QUICK
         if data.name == "shapes" and self.task == "upsample" and quick and data.side > SMALL:
-            return {"data.name": scenes_enlarging(), "backbone.name": scenes_network(self.backbone, data.side)}
+            network = scenes_network(self.backbone, data.side, max(data.things))
+            return {"data.name": scenes_enlarging(), "backbone.name": network}
         if data.name != "shapes" or self.task != "generate":
             factor = data.factor if self.task == "upsample" else 1
             return suited_network(self.preset, self.backbone, data.side, data.planes, factor)
@@ -183,7 +184,7 @@ class ImageConfig(Config):
         if isinstance(self.backbone, (UNetConfig, DiTConfig)):
             found["backbone.coordinates"] = True  # captions name places
         if quick:
-            return {"data.name": found, "backbone.name": scenes_network(self.backbone, data.side)}
+            return {"data.name": found, "backbone.name": scenes_network(self.backbone, data.side, max(data.things))}
         return {"data.name": found, **suited_network(self.preset, self.backbone, data.side, data.planes, 1)}
 
     @model_validator(mode="after")

@@ -171,12 +171,15 @@ def encoder_recipe(side: int) -> dict[str, dict[str, Any]]:
     }
 
 
-def scenes_network(network: BackboneConfig, side: int) -> dict[str, Any]:
+def scenes_network(network: BackboneConfig, side: int, things: int) -> dict[str, Any]:
     """Return the network of a kind, and its learning rate, for first tests on scenes; {} for one of another kind.
+
+    Which thing is on which side of which is learned at low learning rates alone, so scenes of several get one.
 
     Arguments:
         network: The network.
         side: Height and width in pixels.
+        things: Largest number of things of a scene.
     """
     if isinstance(network, UNetConfig):
         return {
@@ -186,7 +189,7 @@ def scenes_network(network: BackboneConfig, side: int) -> dict[str, Any]:
             "backbone.blocks": 1,
             "backbone.attention": (1,),
             "backbone.patch": max(1, side // 16),
-            "optim.lr": 1.5e-3,
+            "optim.lr": 1.5e-3 if things == 1 else 5e-4,
         }
     if not isinstance(network, DiTConfig):
         return {}
@@ -197,7 +200,7 @@ def scenes_network(network: BackboneConfig, side: int) -> dict[str, Any]:
         "backbone.width": width,
         "backbone.depth": SCENES_DEPTH,
         "backbone.heads": SCENES_HEADS,
-        "optim.lr": 1e-3,
+        "optim.lr": 1e-3 if things == 1 else 5e-4,
     }
 
 
