@@ -168,9 +168,14 @@ class AudioConfig(Config):
         if self.learn != "encode":
             return {}
         return {
-            "learn": {"backbone.factor": 32, "backbone.patch": 8, "train.steps": 3000},
+            "learn": {"backbone.factor": 32, "backbone.patch": 16, "train.steps": 2000},
             "data.name": {"backbone.codes": 8},
-            "domain": {"backbone.channels": 128, "backbone.widest": 256, "backbone.kernel": 5},
+            "domain": {
+                "backbone.channels": 128,
+                "backbone.widest": 192,
+                "backbone.kernel": 5,
+                "backbone.blocks": 1,
+            },
         }
 
     @model_validator(mode="after")

@@ -144,11 +144,12 @@ def scenes_noise(side: int) -> dict[str, Any]:
 
 
 def scenes_training(things: int) -> dict[str, Any]:
-    """Return the length and the guidance of a first test on scenes of up to so many things, with any network."""
+    """Return the length and the sampling of a first test on scenes of up to so many things, with any network."""
     return {
         "train.batch_size": BATCH,
         "train.steps": 2500 if things == 1 else 10_000,
         "sample.guidance": 2.0,
+        "sample.steps": 10 if things == 1 else 20,
     }
 
 
