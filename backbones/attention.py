@@ -118,7 +118,7 @@ class CrossAttention(nn.Module):
         places = rearrange(self.norm(h), "b c h w -> b (h w) c")
         q = rearrange(self.query(places), "b n (heads d) -> b heads n d", heads=self.heads)
         k, v = rearrange(self.key_value(context.tokens), "b n (s heads d) -> s b heads n d", s=2, heads=self.heads)
-        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=context.given[:, None, None])
+        mixed = attend(q, k, v, context.given[:, None, None])
         read = self.out(rearrange(mixed, "b heads n d -> b n (heads d)"))
         out: Tensor = h + rearrange(read, "b (h w) c -> b c h w", h=h.shape[2])
         return out
