@@ -161,7 +161,7 @@ class ImageConfig(Config):
             return {"learn": {"train.steps": 1500}}
         if self.codec is not None:  # its network follows from the codes (`polydiff.stages.network`)
             scenes = self.preset in QUICK and self.data.name == "shapes"
-            return {"data.name": scenes_training(max(self.data.things))} if scenes else {}
+            return {"data.name": scenes_training(max(self.data.things), in_codes=True)} if scenes else {}
         return self._augmentation() | self._network()
 
     def _augmentation(self) -> dict[str, Mapping[str, Any]]:

@@ -143,11 +143,17 @@ def scenes_noise(side: int) -> dict[str, Any]:
     }
 
 
-def scenes_training(things: int) -> dict[str, Any]:
-    """Return the length and the sampling of a first test on scenes of up to so many things, with any network."""
+def scenes_training(things: int, in_codes: bool = False) -> dict[str, Any]:
+    """Return the length and the sampling of a first test on scenes, with any network.
+
+    Arguments:
+        things: Largest number of things of a scene.
+        in_codes: Whether the diffusion works in the codes of an autoencoder, where half as many steps do.
+    """
+    steps = 2500 if things == 1 else 10_000
     return {
         "train.batch_size": BATCH,
-        "train.steps": 2500 if things == 1 else 10_000,
+        "train.steps": steps // 2 if in_codes else steps,
         "sample.guidance": 2.0,
         "sample.steps": 10 if things == 1 else 20,
     }
