@@ -154,6 +154,7 @@ def scenes_training(things: int, in_codes: bool = False) -> dict[str, Any]:
     return {
         "train.batch_size": BATCH,
         "train.steps": steps // 2 if in_codes else steps,
+        **({"optim.lr": 5e-4} if in_codes and things > 1 else {}),
         "sample.guidance": 2.0,
         "sample.steps": 10 if things == 1 else 20,
     }
