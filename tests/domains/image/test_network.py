@@ -156,7 +156,9 @@ def test_what_scenes_need_is_the_same_with_each_network(values: dict[str, Any]) 
     assert isinstance(network, DiTConfig)
     assert network.coordinates
     assert (network.patch, network.width, network.depth) == (4, 128, 6)
-    assert (unet.optim.lr, dit.optim.lr) == (1.5e-3, 1e-3)
+    assert (unet.optim.lr, dit.optim.lr) == (5e-4, 5e-4)
+    alone = [resolve("image", values={**scenes, "data.things": (1,), **more}).config.optim.lr for more in ({}, values)]
+    assert alone == [1.5e-3, 1e-3]
 
 
 @pytest.mark.parametrize("preset", ["small", "dit-s"])
