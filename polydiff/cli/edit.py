@@ -83,26 +83,26 @@ def inpaint(words: Sequence[str]) -> int:
             "--mask instead (picture whose white parts are generated), molecules --add (atoms to add), such as --add 6."
         )
     from polydiff.core.streams import streams
-    from polydiff.model.edit import check_no_codec
     from polydiff.model.edit import inpaint as edit
+    from polydiff.model.edit import of_examples
     from polydiff.model.model import Model
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
-    check_no_codec(model, "inpaint")
+    source = of_examples(model)
     how = {"jump": args.jump, "resample": args.resample, "seed": args.seed, "cond": cond, **plan_options(args)}
     parts = {name: getattr(args, name) for name in ("gap", "keep", "add") if getattr(args, name)}
     parts |= {"mask": str(args.mask)} if args.mask else {}
-    white = white_in(model, args.mask, args.files) if args.mask else None
+    white = white_in(source, args.mask, args.files) if args.mask else None
     metadata = {"seed": args.seed, **parts, "resample": args.resample, "jump": args.jump, "asked": cond}
 
     def prepare(given: Batch, first: int = 0) -> tuple[Batch, Tensor]:
         generators = streams(args.seed, "grown", range(first, first + given.space.batch))
-        return kept(model, given, args.gap, args.keep, args.add, generators, white)
+        return kept(source, given, args.gap, args.keep, args.add, generators, white)
 
     def fill(given: Batch, first: int) -> Samples:
         return edit(model, *prepare(given, first), first=first, **how)
 
-    write_edited(args, model, "inpainted", Given(model, args, prepare), fill, metadata)
+    write_edited(args, model, "inpainted", Given(source, args, prepare), fill, metadata)
     return 0
 
 
@@ -199,7 +199,7 @@ def write_edited(
         args: Arguments of the verb.
         model: The model.
         name: Name of the output folder without its number, such as "varied".
-        given: The input examples.
+        given: The input examples, read by the model or by its view of whole examples.
         edit: (clean states, number of the first example) -> edited examples.
         metadata: Metadata of the edited examples; the section `sample` is added to it in place.
     """
@@ -207,7 +207,7 @@ def write_edited(
 
     plan, n = model.plan(**plan_options(args)), len(given.numbers)
     pairs = (
-        (to_samples(model, batch.x, batch, batch.cond), edit(batch, first))
+        (to_samples(given.model, batch.x, batch, batch.cond), edit(batch, first))
         for first, batch in given.parts(model.batch_size(plan))
     )
     metadata |= plan.model_dump(mode="json", exclude={"batch_size"})

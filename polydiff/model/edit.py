@@ -33,6 +33,8 @@ from polydiff.model.model import Model
 from polydiff.model.origin import drawn
 from polydiff.model.request import Request
 from polydiff.model.restore import to_samples
+from polydiff.stages.codec import CodeSpace
+from polydiff.stages.through import Through
 from polydiff.support.errors import UserError, as_paths, attempt, check_whole
 from polydiff.support.protocols import provides
 
@@ -40,16 +42,30 @@ AT_ONCE = 64
 """Held-out examples in a batch."""
 
 
-def read(model: Model, paths: Sequence[Path | str] | Path | str) -> Batch:
+def read(model: Model, paths: Sequence[Path | str] | Path | str, *, whole: bool = False) -> Batch:
     """Return a user's own files as clean states of the kind that a model was trained on, with no condition given.
 
     Arguments:
         model: Determines the kind.
         paths: Files of one size, or one file; sounds keep their length, and the network takes any.
+        whole: Whether a model that works in codes gets whole examples, for `inpaint`, and not their codes.
     """
-    if not provides(model.domain, Reads):
+    domain = of_examples(model).domain if whole else model.domain
+    if not provides(domain, Reads):
         raise UserError(f"The domain {model.config.domain} reads no files. Name no file, to use held-out examples.")
-    return model.domain.read(as_paths(paths))
+    return domain.read(as_paths(paths))
+
+
+def of_examples(model: Model) -> Model:
+    """Return a model that works in codes with the domain of whole examples, to read and write them; others unchanged.
+
+    Raises:
+        UserError: The model's states are embeddings, which decode to nothing.
+    """
+    if isinstance(model.domain, Through):
+        return replace(model, domain=model.domain.whole)
+    check_no_codec(model, "inpaint")
+    return model
 
 
 def vary(
@@ -101,9 +117,13 @@ def inpaint(
     Any model does it by replacement (`control.Known`), better with `resample` (RePaint). A model that was
     trained with task=inpaint is conditioned on the known part as well, in both estimates of guidance.
 
+    A model that works in codes inpaints codes. Those whose whole patch is known are given; the known part of an example
+    is put back at the end.
+
     Arguments:
         model: The model.
-        given: Clean states.
+        given: Clean states of whole examples: for a model that works in codes of `read(model, files, whole=True)` or
+            `model.domain.whole.batch(...)`.
         mask: What is known, broadcasting against a state; a row an atom of molecules: (M, 1) packed, (B, N, 1) padded.
         jump: Steps of a piece of the plan.
         resample: How often each piece is run, 1 for once; more harmonises the new with the known.
@@ -112,25 +132,33 @@ def inpaint(
         cond: As in `vary`.
         sampling: As in `vary`.
     """
+    source = of_examples(model)
+    if isinstance(given.space, CodeSpace):
+        raise UserError(
+            "given holds codes, but a mask concerns whole examples. Give those of `read(model, files, whole=True)` or "
+            "of `model.domain.whole.batch(...)`."
+        )
     check_batch(given, name="given")
     attempt("inpaint", lambda: check_mask(mask, given.x))
     check_whole("jump", jump)
     check_whole("resample", resample)
     check_whole_states(model, "inpaint")
-    check_no_codec(model, "inpaint")
     indices = range(first, first + given.space.batch)
     process = model.process
     if not provides(process, Inpaints):
         raise lacks(process, "inpaint")
     request = Request.of(model, sampling, plan=lambda how: process.inpainting(model, how, jump, resample))
     cond_given = conditions(model, given, cond, seed, indices)
-    y = model.domain.forget(given.x, mask, given.space) if provides(model.domain, Forgets) else given.x
+    forgets = provides(source.domain, Forgets)
+    y, here = given._replace(x=source.domain.forget(given.x, mask, given.space)) if forgets else given, mask
+    if isinstance(model.domain, Through):
+        y, here = model.domain.known(y, mask)
     if KNOWN in model.domain.conditions:
-        cond_given = {**(cond_given or {}), KNOWN: known(y, mask)}
-    x = request.states(given.space, cond_given, seed, indices, known=Known(y, mask))
+        cond_given = {**(cond_given or {}), KNOWN: known(y.x, here)}
+    x = request.states(y.space, cond_given, seed, indices, known=Known(y.x, here))
     origin = drawn(model, request.how, seed, cond, jump=jump, resample=resample)
-    made = to_samples(model, x, given, cond_given, origin)
-    return replace(made, examples=kept(model, made.examples, given, mask))
+    made = to_samples(model, x, y, cond_given, origin)
+    return replace(made, examples=kept(source, made.examples, given, mask))
 
 
 def kept(model: Model, made: Sequence[Any], given: Batch, mask: Tensor) -> Sequence[Any]:
@@ -265,7 +293,7 @@ def has_residual_states(model: Model) -> bool:
 
 
 def check_no_codec(model: Model, verb: str) -> None:
-    """Raise UserError if a model's states are codes, of which a part of an example is no part."""
+    """Raise UserError if a model's states are codes or embeddings, of which a verb is not defined."""
     if model.config.codec is not None:
         raise UserError(f"This model works in codes (codec={model.config.codec}), and cannot {verb}.")
 

@@ -90,6 +90,7 @@ class LearnedCodec:
     def __init__(self, encoder: Encoder, part: Part, scale: Scale | None = None) -> None:
         self.encoder, self.part, self.scale = encoder, part, scale
         self.shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self.patches: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     @torch.no_grad()
     def encode(self, x: Tensor, generators: Sequence[torch.Generator] | None) -> Tensor:
@@ -128,6 +129,43 @@ class LearnedCodec:
             code, _ = self.encoder.encode(torch.zeros(1, *shape, device=self.device))
             self.shapes[shape] = tuple(code.shape[1:])
         return self.shapes[shape]
+
+    @torch.no_grad()
+    def patch_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the sides of the patch of a state that one place of its code stands for, one for each axis.
+
+        The place i of a code decodes to the places [i f, (i + 1) f) of a state, f being the side of the patch.
+
+        Arguments:
+            shape: Shape of the code, without batch axes.
+
+        Raises:
+            UserError: The autoencoder's states are no whole number of patches.
+        """
+        if shape not in self.patches:
+            whole = self.encoder.network.decode(torch.zeros(1, *shape, device=self.device))  # type: ignore[operator]
+            pairs = list(zip(whole.shape[2:], shape[1:], strict=True))
+            if any(side % places for side, places in pairs):
+                raise UserError(f"{self.name}: the places of a code are no patches of the state, so no part is known.")
+            self.patches[shape] = tuple(side // places for side, places in pairs)
+        return self.patches[shape]
+
+    def known(self, mask: Tensor, states: Euclidean) -> Tensor:
+        """Return which places of codes are known, booleans (B, 1, ...): those whose whole patch is known.
+
+        What an encoder pads states with is known.
+
+        Arguments:
+            mask: 1 or True where states are known, broadcasting against a state (B, C, ...).
+            states: Space of the states.
+        """
+        code = self.shape_of(states.shape)
+        here = (mask != 0).expand(states.state_shape).all(1)
+        for axis, (places, side) in enumerate(zip(code[1:], self.patch_of(code), strict=True), start=1):
+            missing = places * side - here.shape[axis]
+            padding = here.new_ones(*here.shape[:axis], missing, *here.shape[axis + 1 :])
+            here = torch.cat([here, padding], axis).unflatten(axis, (places, side)).all(axis + 1)
+        return here[:, None]
 
     @property
     def name(self) -> str:

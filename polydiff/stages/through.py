@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from polydiff.contract.abilities import Reads
 from polydiff.contract.backbone import build_backbone
@@ -21,7 +21,7 @@ from polydiff.contract.domain import Domain, conditions_of
 from polydiff.contract.likeness import Encodes
 from polydiff.contract.sections import Config
 from polydiff.core.conditions import Aligned, Condition
-from polydiff.core.space import Batch, Space, State
+from polydiff.core.space import Batch, Euclidean, Space, State
 from polydiff.stages.codec import CODEC, CodeSpace, LearnedCodec, Scale, code_batch, measure
 from polydiff.stages.network import network_of_codes
 from polydiff.support.errors import UserError
@@ -87,6 +87,29 @@ class Through:
         """Return the codes of examples (`polydiff.contract.likeness.Encodes`)."""
         assert provides(self.__wrapped__, Encodes)
         return code_batch(self.__wrapped__.encode(examples), self.codec, None)
+
+    @property
+    def whole(self) -> Domain:
+        """The domain whose states are whole examples. It reads files, names regions and reads masks for `inpaint`."""
+        return self.__wrapped__
+
+    def known(self, given: Batch, mask: Tensor) -> tuple[Batch, Tensor]:
+        """Return the codes of states of which a part is known, and which of these codes are known.
+
+        Unknown numbers are replaced by 0, the mean of the data, before they are encoded, so codes hold no information
+        on them. A code is known where its whole patch is (`LearnedCodec.known`). An encoder sees beyond a patch, so a
+        known code near unknown ones is an approximation of that of the whole example.
+
+        Arguments:
+            given: Clean states of `whole`, (B, C, ...).
+            mask: 1 or True where they are known, broadcasting against them.
+
+        Returns:
+            Codes (B, K, ...) with their space, and booleans (B, 1, ...).
+        """
+        codes = code_batch(given._replace(x=torch.where(mask != 0, given.x, 0.0)), self.codec, None)
+        assert isinstance(given.space, Euclidean)
+        return codes, self.codec.known(mask, given.space)
 
     def backbone(self) -> nn.Module:
         """Build the network of codes."""

@@ -114,8 +114,6 @@ def test_a_codec_of_other_data_is_an_error_or_a_warning(tmp_path: Path) -> None:
 def test_an_edit_that_needs_places_is_an_error(tmp_path: Path) -> None:
     model = polydiff.load(trained_on_codes("image", tmp_path / "ldm", trained_codec("image", tmp_path / "ae")))
     given = model.domain.batch("test", range(2), polydiff.streams(0, "augment", range(2)))
-    with pytest.raises(UserError, match=r"works in codes .* and cannot inpaint"):
-        polydiff.inpaint(model, given, torch.ones_like(given.x))
     with pytest.raises(UserError, match=r"works in codes .* and cannot solve inverse problems"):
         polydiff.solve(model, given, "mean=2")
 
@@ -132,8 +130,6 @@ def test_verbs_work_through_a_codec(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert main([str(word) for word in words]) == 0, words
     assert "codec" in (run / "report.html").read_text()
     capsys.readouterr()
-    assert main(["inpaint", str(run), "-n", "1", "--gap", "2,2:5,5", "-o", str(tmp_path / "p")]) == 2
-    assert "and cannot inpaint" in capsys.readouterr().err
     assert main(["eval", str(run), "-n", "4", "--likelihood"]) == 0
     assert "density in state" in capsys.readouterr().out
 
