@@ -23,7 +23,7 @@ import json, sys
 from polydiff.checkup.dry_run import dry_run
 from polydiff.config.merge import resolve
 domain, preset, steps, words = json.loads(sys.argv[1])
-print(json.dumps(dry_run(resolve(domain, preset, words=words).config, steps)))
+print(json.dumps(dry_run(resolve(domain, preset, words=words), steps)))
 """
 
 

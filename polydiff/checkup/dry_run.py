@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from polydiff.contract.sections import Config
+from polydiff.config.merge import Settings
 from polydiff.machine.device import pick_precision
 from polydiff.machine.memory import Peak, size
-from polydiff.stages.open import open_domain
+from polydiff.stages.open import open_domain, suited
 from polydiff.support.errors import amount
 from polydiff.support.progress import announce, counted
 from polydiff.training.data import batches
@@ -21,21 +21,21 @@ STEPS = 6
 """Number of steps; the first, which allocates memory, is not timed."""
 
 
-def dry_run(config: Config, steps: int = STEPS) -> dict[str, Any]:
+def dry_run(settings: Settings, steps: int = STEPS) -> dict[str, Any]:
     """Take a few training steps on real data and return sizes, memory and time; nothing is written.
 
     Arguments:
-        config: Configuration of the run.
+        settings: Settings of the run, which get the values that suit its data.
         steps: Number of steps, at least two.
 
     Returns:
         Values by name, with the unit in the name. Memory of training is that of weights, their average, gradients,
         optimizer state and activations; peak memory includes libraries and data.
     """
-    domain = open_domain(config)
-    settings = config.train
-    announce(f"Preparing a batch of {amount(settings.batch_size, 'example')}")
-    first = batches(domain, settings.batch_size, config.seed, settings.condition_dropout, settings.like_sizes)(0)
+    settings, domain = suited(settings, open_domain(settings.config))
+    config, how = settings.config, settings.config.train
+    announce(f"Preparing a batch of {amount(how.batch_size, 'example')}")
+    first = batches(domain, how.batch_size, config.seed, how.condition_dropout, how.like_sizes)(0)
     training = begin(config, domain)
     device, held = next(training.module.parameters()).device, size(training.module, training.ema)
     peak, times, clock = Peak(device), [], time.perf_counter()
@@ -46,7 +46,7 @@ def dry_run(config: Config, steps: int = STEPS) -> dict[str, Any]:
     seconds = median(times[1:])
     return {
         "device": str(device),
-        "precision": pick_precision(settings.precision, device),
+        "precision": pick_precision(how.precision, device),
         "threads": torch.get_num_threads(),
         "training examples": domain.size("train"),
         "test examples": domain.size("test"),
@@ -57,8 +57,8 @@ def dry_run(config: Config, steps: int = STEPS) -> dict[str, Any]:
         "memory of training (MiB)": round(held + peak.risen()),
         "peak memory (MiB)": round(peak.total()),
         "seconds a step": round(seconds, 4),
-        "steps": settings.steps,
-        "minutes of training": round(seconds * settings.steps / 60, 1),
+        "steps": how.steps,
+        "minutes of training": round(seconds * how.steps / 60, 1),
     }
 
 

@@ -14,15 +14,15 @@ from typing import Any
 
 import torch
 
+from polydiff.config.merge import Settings
 from polydiff.contract.domain import Domain
-from polydiff.contract.sections import Config
 from polydiff.core.process.abilities import TriesSampler
 from polydiff.core.process.sampling import Generates
 from polydiff.core.space import Batch, Euclidean, sqnorm
 from polydiff.core.streams import streams
 from polydiff.model.model import Model
 from polydiff.run.loss_by_level import Gathered, together
-from polydiff.stages.open import open_domain
+from polydiff.stages.open import open_domain, suited
 from polydiff.support.protocols import provides
 from polydiff.training.loop import Record, fit
 from polydiff.training.steps import begin
@@ -42,14 +42,14 @@ RATIO = 0.1
 Progress = Callable[[Record, float], None]
 
 
-def overfit(config: Config, steps: int = STEPS, progress: Progress | None = None) -> dict[str, Any]:
+def overfit(settings: Settings, steps: int = STEPS, progress: Progress | None = None) -> dict[str, Any]:
     """Overfit a few training examples, sample, and return losses and checks; nothing is written.
 
     Noise levels and noise are new in each step, so the network learns a denoiser at all levels. The learning rate is
     constant after the warm-up. Samples use the raw weights, without guidance.
 
     Arguments:
-        config: Configuration of the run.
+        settings: Settings of the run, which get the values that suit its data.
         steps: Number of training steps.
         progress: Called after each step, with its record and 0.
 
@@ -60,7 +60,8 @@ def overfit(config: Config, steps: int = STEPS, progress: Progress | None = None
         generated; "sampler": standard deviation of samples of data N(0, 1), None
         where the sampler needs a network of its own kind; "passed": whether all is as it should be.
     """
-    domain = open_domain(config)
+    settings, domain = suited(settings, open_domain(settings.config))
+    config = settings.config
     batch = repeated_batch(domain, config.train.batch_size)
     training = begin(config.model_copy(update={"optim": config.optim.model_copy(update={"decay": "constant"})}), domain)
     records = fit(

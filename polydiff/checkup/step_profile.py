@@ -14,11 +14,11 @@ from torch.nn import functional
 from torch.profiler import ProfilerActivity, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
-from polydiff.contract.sections import Config
+from polydiff.config.merge import Settings
 from polydiff.machine.device import pick_precision
 from polydiff.machine.memory import Peak, size
 from polydiff.machine.timing import fastest, waiter
-from polydiff.stages.open import open_domain
+from polydiff.stages.open import open_domain, suited
 from polydiff.support.errors import UserError, amount
 from polydiff.support.progress import announce
 from polydiff.training.loop import PHASES
@@ -34,13 +34,13 @@ SPEED_SECONDS = 0.5
 """Time for which each speed of the machine is measured, in seconds."""
 
 
-def profile(config: Config, trace: Path | str | None = None, steps: int = STEPS) -> dict[str, Any]:
+def profile(settings: Settings, trace: Path | str | None = None, steps: int = STEPS) -> dict[str, Any]:
     """Train for a few steps on real data and return their cost; no run is written.
 
     On a GPU the parts of a step are synchronised while they are timed, which training does not do.
 
     Arguments:
-        config: Configuration of the run.
+        settings: Settings of the run, which get the values that suit its data.
         trace: File (.json or .json.gz) for a trace that Perfetto and chrome://tracing show; None: none.
         steps: Number of steps timed.
 
@@ -52,7 +52,8 @@ def profile(config: Config, trace: Path | str | None = None, steps: int = STEPS)
         measured here in the network's precision.
     """
     path = check_trace(trace)
-    domain = open_domain(config)
+    settings, domain = suited(settings, open_domain(settings.config))
+    config = settings.config
     training = begin(config, domain)
     device = next(training.module.parameters()).device
     precision = pick_precision(config.train.precision, device)

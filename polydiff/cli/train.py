@@ -105,7 +105,7 @@ def print_dry_run(chosen: Settings) -> int:
     """Take a few training steps and print sizes, memory and time of a run; return 0."""
     from polydiff.checkup.dry_run import dry_run
 
-    table(("what", "value"), dry_run(chosen.config).items())
+    table(("what", "value"), dry_run(chosen).items())
     return 0
 
 
@@ -113,7 +113,7 @@ def print_profile(chosen: Settings, output: Path | None, steps: int) -> int:
     """Time a few training steps, write their trace and print the time of each part; return 0."""
     from polydiff.checkup.step_profile import profile
 
-    profile_table(profile(chosen.config, output or f"profile-{chosen.config.domain}.json.gz", steps))
+    profile_table(profile(chosen, output or f"profile-{chosen.config.domain}.json.gz", steps))
     return 0
 
 
@@ -122,7 +122,7 @@ def check_overfit(chosen: Settings, steps: int) -> int:
     from polydiff.checkup.overfit import overfit
 
     with TrainingProgress(steps) as progress:
-        result = overfit(chosen.config, steps, progress)
+        result = overfit(chosen, steps, progress)
     overfit_table(result)
     return 0 if result["passed"] else 1
 

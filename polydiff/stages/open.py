@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from polydiff.config.data_defaults import with_data_defaults
+from polydiff.config.merge import Settings
 from polydiff.config.processes import process_of
 from polydiff.config.saved import config_of_state
 from polydiff.contract.discover import build_domain
@@ -131,6 +133,17 @@ def reconfigured(domain: Domain, config: Config) -> Domain:
     if not isinstance(domain, Through):
         return domain
     return Through(config, domain.__wrapped__, domain.codec, domain.codec.scale)
+
+
+def suited(settings: Settings, domain: Domain) -> tuple[Settings, Domain]:
+    """Return the settings of a new run with the values that suit its data or codes, and its domain with these.
+
+    Arguments:
+        settings: The settings before anything was measured.
+        domain: The domain that they open.
+    """
+    settings = with_data_defaults(settings, domain)
+    return settings, reconfigured(domain, settings.config)
 
 
 def open_stages(

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from polydiff.config.data_defaults import suited_in_words, with_data_defaults
+from polydiff.config.data_defaults import suited_in_words
 from polydiff.config.merge import Settings, resolve
 from polydiff.config.saved import config_of_state, resolved_text
 from polydiff.contract.data.identity import identity_of
@@ -24,7 +24,7 @@ from polydiff.run.goal import planned_steps, write_goal
 from polydiff.run.parents import located, open_parents, renewed
 from polydiff.run.reading import damaged
 from polydiff.run.snapshots import drop_snapshots
-from polydiff.stages.open import open_domain, open_stages, reconfigured
+from polydiff.stages.open import open_domain, open_stages, suited
 from polydiff.support.errors import UserError
 from polydiff.support.files import write_atomic
 from polydiff.support.progress import announce
@@ -63,8 +63,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         stages, init = open_stages(config, parents=parents), f"train.init={config.train.init}"
         domain = restored_domain(config, source, init, stages) if source else open_domain(config, stages=stages)
         order_of(domain, config.train.batch_size, config.seed, config.train.like_sizes)  # raises if it cannot be used
-        settings = with_data_defaults(settings, domain)
-        domain = reconfigured(domain, settings.config)
+        settings, domain = suited(settings, domain)
         if text := suited_in_words(settings):
             announce(text)
         training = begin(settings.config, domain, source.ema if source else None)

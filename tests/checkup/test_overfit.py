@@ -20,7 +20,7 @@ TINY = {"backbone.channels": "16", "backbone.blocks": "1", "train.batch_size": "
 
 @pytest.fixture(scope="module")
 def learned() -> dict[str, Any]:
-    return overfit(resolve("image", words=TINY).config, 160)
+    return overfit(resolve("image", words=TINY), 160)
 
 
 def test_four_examples_are_learned_by_heart(learned: dict[str, Any]) -> None:
@@ -32,7 +32,7 @@ def test_four_examples_are_learned_by_heart(learned: dict[str, Any]) -> None:
 
 def test_what_cannot_learn_does_not_pass() -> None:
     """A learning rate near 0: samples are nobody's, and the loss stays."""
-    stuck = overfit(resolve("image", words={**TINY, "optim.lr": "1e-9"}).config, 20)
+    stuck = overfit(resolve("image", words={**TINY, "optim.lr": "1e-9"}), 20)
     assert not stuck["passed"]
     assert stuck["after"] > 0.5 * stuck["before"]
 
@@ -62,6 +62,6 @@ def test_the_command_line_prints_whether_it_passed(capsys: pytest.CaptureFixture
 
 def test_molecules_of_different_sizes_are_judged_by_their_loss(tmp_path: Path) -> None:
     words = {"backbone.hidden": "16", "backbone.layers": "2", "train.batch_size": "8", "data.max_heavy": "3"}
-    result = overfit(resolve("molecule", words=words).config, 3)
+    result = overfit(resolve("molecule", words=words), 3)
     assert result["off"] is None
     assert math.isfinite(result["after"])

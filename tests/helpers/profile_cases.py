@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from polydiff.config.merge import resolve
-from polydiff.contract.sections import Config
+from polydiff.config.merge import Settings, resolve
 
 SMALL = {"backbone.channels": "16", "backbone.blocks": "1", "train.batch_size": "8"}
 
 
-def small(**more: str) -> Config:
+def small(**more: str) -> Settings:
     """Return the settings of a small run, with more of them by key."""
-    return resolve("image", words={**SMALL, **more}).config
+    return resolve("image", words={**SMALL, **more})
