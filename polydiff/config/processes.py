@@ -22,6 +22,12 @@ DENOISE = "denoise"
 """Value of `learn` with which a run trains the process that `process` names."""
 LEARNED = ("encode",)
 """Sections of the configuration that only a value of `learn` other than denoise reads."""
+GENERATING = (
+    *("process", "sample", "tell_noise", "train.compile", "train.condition_dropout"),
+    *("backbone.step_size", "backbone.self_condition", "backbone.text"),
+)
+"""Keys, or whole sections, that only generating needs. Another value of `learn` than denoise that says which keys it
+reads (`NamesKeys`) names those of them that it reads too."""
 
 
 def register_built_in() -> None:
@@ -67,12 +73,15 @@ def check_used(process: Process, keys: Iterable[str]) -> None:
 
     keys = list(keys)
     if process.name in LEARNERS.loaded():
-        foreign = [key for key in keys if within(key, ("process", "train.compile", *LEARNED))]
-        foreign = [key for key in foreign if not within(key, process.keys if provides(process, NamesKeys) else ())]
+        named = provides(process, NamesKeys)
+        own = process.keys if named else ()
+        unread = (*PROCESS_KEYS, *GENERATING, *LEARNED) if named else ("process", "train.compile", *LEARNED)
+        foreign = [key for key in keys if within(key, unread) and not within(key, own)]
     else:
         foreign = [key for key in keys if within(key, LEARNED)]
     if foreign:
-        raise UserError(f"{learned_by(process)} does not use {', '.join(sorted(foreign))}. Leave it out.")
+        advice = "it" if len(foreign) == 1 else "them"
+        raise UserError(f"{learned_by(process)} does not use {', '.join(sorted(foreign))}. Leave {advice} out.")
     if isinstance(process, GaussianProcess):
         return
     read = process.keys if provides(process, NamesKeys) else ()

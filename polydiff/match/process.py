@@ -44,7 +44,7 @@ class Matching:
 
     @property
     def keys(self) -> Collection[str]:
-        return ()
+        return ("backbone.text", "train.condition_dropout")
 
     def check(self, config: Config) -> None:
         check_learner(config, "tower")

@@ -36,7 +36,7 @@ def check_settings(settings: Settings, coming: Collection[Path] = ()) -> None:
     """Check a new run's configuration as `check_config` does, and that its process uses the keys that the user set."""
     config = settings.config
     check_config(config, coming)
-    usual = resolve(config.domain, config.preset).config.model_dump(mode="json")
+    usual = resolve(config.domain, config.preset, values={"learn": config.learn}).config.model_dump(mode="json")
     set_by_user = {key: get_dotted(settings.user_values, key) for key in settings.provenance}
     keys = [  # {}: options of another name; a file such as config.resolved.yaml also holds the usual values
         key for key, value in set_by_user.items() if value not in (None, {}) and value != get_dotted(usual, key)

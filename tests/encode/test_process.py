@@ -35,6 +35,13 @@ def test_its_defaults_yield_to_the_users() -> None:
         ({"learn": "encode", "task": "inpaint"}, "learn=encode has no tasks"),
         ({"learn": "encod"}, "did you mean.*encode|denoise, encode, match"),
         ({"learn": "encode", "process": "other"}, "learn=encode does not use process"),
+        ({"learn": "encode", "sample.steps": 5}, r"learn=encode does not use sample\.steps\. Leave it out"),
+        (
+            {"learn": "encode", "loss.norm": "l1", "sample.negative": {"label": 3}, "train.condition_dropout": 0.2},
+            r"learn=encode does not use loss\.norm, sample\.negative, train\.condition_dropout\. Leave them out",
+        ),
+        ({"learn": "encode", "backbone.text.layers": 1}, r"learn=encode does not use backbone\.text\.layers"),
+        ({"encode.kl": 0.1, "encode.norm": "l2"}, r"learn=denoise does not use encode\.kl, encode\.norm"),
         ({"learn": "encode", "encode.spectral": 1.0}, r"compares spectra of waveforms .* Set encode\.spectral=0"),
         ({"encode.kl": 0.1}, r"learn=denoise does not use encode\.kl"),
     ],

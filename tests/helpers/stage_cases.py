@@ -13,15 +13,17 @@ from tiny_runs import SMALL_NETS, TINY
 
 import polydiff
 
+LEARNER: dict[str, Any] = {key: value for key, value in TINY.items() if not key.startswith("sample.")}
+"""A short training of what generates nothing."""
 CODEC: dict[str, Any] = {
-    **TINY,
+    **LEARNER,
     "learn": "encode",
     "backbone.channels": 16,
     "backbone.widest": 16,
     "backbone.blocks": 1,
 }
 SHAPES_PAIR: dict[str, Any] = {
-    **TINY,
+    **LEARNER,
     "learn": "match",
     "data.name": "shapes",
     "backbone.channels": 16,
@@ -44,7 +46,7 @@ def trained_on_codes(domain: str, path: Path, codec: Path, progress: Any = None,
 
 
 PAIR: dict[str, Any] = {
-    **TINY,
+    **LEARNER,
     "learn": "match",
     "train.precision": "float32",
     "backbone.channels": 16,

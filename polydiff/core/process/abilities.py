@@ -22,7 +22,8 @@ if TYPE_CHECKING:  # a configuration is shown without torch
 class NamesKeys(Protocol):
     """A process that says which of the keys in `PROCESS_KEYS` it reads. The others are an error where a user sets them.
 
-    The built-in process reads all. Without this attribute, another process gets a warning instead of an error.
+    What `learn` names says so of the keys that only generating needs too (`polydiff.config.processes.GENERATING`). The
+    built-in process reads all. Without this attribute, another process gets a warning instead of an error.
     """
 
     @property
