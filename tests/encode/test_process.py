@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stage_cases import CODEC, trained_codec
-from tiny_runs import TINY, assert_same_run, stop_at
+from stage_cases import CODEC, LEARNER, trained_codec
+from tiny_runs import assert_same_run, stop_at
 
 import polydiff
 from polydiff.cli import main
@@ -48,7 +48,7 @@ def test_its_defaults_yield_to_the_users() -> None:
 )
 def test_what_does_not_fit_is_an_error(values: dict[str, str], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
-        polydiff.train("image", tmp_path / "run", overrides={**TINY, **values})
+        polydiff.train("image", tmp_path / "run", overrides={**LEARNER, **values})
     assert not (tmp_path / "run").exists()
 
 
