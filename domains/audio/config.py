@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -78,6 +78,7 @@ class AudioData(DataConfig):
     before: ClassVar[Mapping[str, Any]] = {"rules": 1}
     embedded: ClassVar[str] = "plucks"
     files: ClassVar[str] = "folder"
+    incidental: ClassVar[Collection[str]] = ("length", "silence", "encoding", "low_rate", "noise", "speech", "mel")
 
     name: Literal["plucks", "folder"] = "plucks"
     """plucks: synthesised plucked strings. folder: the sounds of `path`, a folder, a .jsonl, .csv or .tsv table, a .tar

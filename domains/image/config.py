@@ -43,6 +43,7 @@ class ImageData(DataConfig):
     before: ClassVar[Mapping[str, Any]] = {"rules": 1, "captions": "none"}
     embedded: ClassVar[str] = "digits"
     files: ClassVar[str] = "folder"
+    incidental: ClassVar[Collection[str]] = ("size", "shrink", "crop", "flip", "augment", "factor", "noise")
 
     name: Literal["digits", "shapes", "folder"] = "digits"
     """digits: 1,797 handwritten digits. shapes: unlimited captioned scenes of coloured shapes. folder: the images of

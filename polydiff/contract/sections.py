@@ -100,10 +100,13 @@ class DataConfig(Section):
     Attributes:
         embedded: Value of `name` for the embedded data set; "": none.
         files: Value of `name` for the user's files; "": none.
+        incidental: Keys that change neither the statistics of examples nor their conditions in a way that matters to
+            another run: their size, random changes of training examples, what only tasks read.
     """
 
     embedded: ClassVar[str] = ""
     files: ClassVar[str] = ""
+    incidental: ClassVar[Collection[str]] = ()
 
     name: str = "data"
     """Data set: the domain's embedded one, or the kind of files to read."""

@@ -231,9 +231,13 @@ def open_module(part: Part, config: Config, device: torch.device) -> tuple[Confi
 
 
 def warn_of_other_data(name: str, codec: Config, config: Config) -> None:
-    """Warn if a codec was trained with other keys of `data` than the run that needs it, whose statistics it gives."""
+    """Warn if a codec was trained with other keys of `data` than the run that needs it, whose statistics it gives.
+
+    Keys such as the size of examples (`DataConfig.incidental`) change no statistics that matter here.
+    """
     theirs, ours = codec.data.model_dump(mode="json"), config.data.model_dump(mode="json")
-    different = [f"data.{key}={value}" for key, value in theirs.items() if key in ours and ours[key] != value]
+    shared = theirs.keys() & ours.keys() - set(config.data.incidental)
+    different = [f"data.{key}={value}" for key, value in theirs.items() if key in shared and ours[key] != value]
     if different:
         warnings.warn(
             f"{name} was trained with {', '.join(different)}, unlike this run, which takes the statistics of the data "

@@ -13,6 +13,8 @@ from tiny_runs import TINY, assert_same_run, stop_at, tiny
 
 import polydiff
 from polydiff.cli import main
+from polydiff.config.merge import resolve
+from polydiff.stages.open import warn_of_other_data
 from polydiff.support.errors import UserError
 
 
@@ -109,6 +111,25 @@ def test_a_codec_of_other_data_is_an_error_or_a_warning(tmp_path: Path) -> None:
         trained_on_codes("image", tmp_path / "a", codec, **{"data.name": "shapes"})
     with pytest.warns(UserWarning, match=r"was trained with data\.test_share=0\.2, unlike this run"):
         trained_on_codes("image", tmp_path / "b", codec, **{"data.test_share": 0.3})
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_codec_of_another_size_needs_no_warning() -> None:
+    codec = resolve("image", values={"learn": "encode", "data.name": "shapes", "data.size": 64}).config
+    smaller = resolve("image", values={"data.name": "shapes", "data.size": 64, "data.shrink": 2}).config
+    warn_of_other_data("codec=ae", codec, smaller)
+    with pytest.warns(UserWarning, match=r"codec=ae was trained with data\.things=\[1\], unlike this run"):
+        warn_of_other_data(
+            "codec=ae", codec, resolve("image", values={"data.name": "shapes", "data.things": [2]}).config
+        )
+    sounds = [resolve("audio", values={"data.length": n}).config for n in (4096, 8192)]
+    warn_of_other_data("codec=ae", sounds[0], sounds[1])
+
+
+def test_every_incidental_key_is_a_key_of_the_data() -> None:
+    for domain in ("image", "audio", "molecule"):
+        data = type(resolve(domain).config.data)
+        assert set(data.incidental) <= data.model_fields.keys()
 
 
 def test_an_edit_that_needs_places_is_an_error(tmp_path: Path) -> None:
