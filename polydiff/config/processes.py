@@ -23,7 +23,7 @@ DENOISE = "denoise"
 LEARNED = ("encode",)
 """Sections of the configuration that only a value of `learn` other than denoise reads."""
 GENERATING = (
-    *("process", "sample", "tell_noise", "train.compile", "train.condition_dropout"),
+    *("process", "sample", "tell_noise", "train.codes", "train.compile", "train.condition_dropout"),
     *("backbone.step_size", "backbone.self_condition", "backbone.text"),
 )
 """Keys, or whole sections, that only generating needs. Another value of `learn` than denoise that says which keys it

@@ -194,6 +194,13 @@ class HasIdentity(Protocol):
         """Return the identity of the examples of a split, as `polydiff.contract.data.identity.identity` computes it."""
 
 
+class Prepares(Protocol):
+    """A domain that can do work once that makes batches of training cheaper, such as filling a cache."""
+
+    def prepare(self) -> None:
+        """Do this work, if it is not done. Training calls it before its first batch."""
+
+
 class HasQuarantine(Protocol):
     """A domain that excludes unusable parts of its data."""
 

@@ -275,6 +275,9 @@ class TrainConfig(Section):
     """Whether to compile the network (torch.compile); it takes a minute at the start and speeds up long runs."""
     ema_snapshots: int = Field(0, ge=0, le=10**4)
     """Number of snapshots of power-function averages to keep, which `--ema` requires; 0: none. They take memory."""
+    codes: Literal["draw", "cache"] = "draw"
+    """With a codec: draw encodes each example each time it is seen; cache encodes all of them once, keeps that in
+    $POLYDIFF_CACHE, and is for examples that are not changed at random."""
     init: RunPath | None = None
     """Run or checkpoint whose averaged weights and statistics training starts from; None: from scratch."""
 

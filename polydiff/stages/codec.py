@@ -100,12 +100,22 @@ class LearnedCodec:
             x: States of the domain.
             generators: B random streams on the CPU, for draws of the posterior; None: its means.
         """
-        z, log_variance = self.encoder.encode(x.to(self.device))
+        return self.standardised(*self.posterior(x), generators).to(x.device)
+
+    @torch.no_grad()
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance of the codes of states x (B, C, ...), not scaled, on its device."""
+        mean, log_variance = self.encoder.encode(x.to(self.device))
+        return mean, log_variance
+
+    def standardised(self, mean: Tensor, log_variance: Tensor, generators: Sequence[torch.Generator] | None) -> Tensor:
+        """Return standardised codes (B, K, ...) of posteriors; arguments as `encode` has and `posterior` returns."""
+        z = mean
         if generators is not None:
-            z = draw(z, log_variance, normal(generators, z.shape[1:]).to(z))
+            z = draw(mean, log_variance, normal(generators, mean.shape[1:]).to(mean))
         if self.scale is not None:
             z = (z - self.offset(self.scale.mean, z)) / self.offset(self.scale.std, z)
-        return z.to(x.device)
+        return z
 
     @torch.no_grad()
     def decode(self, z: Tensor, states: Euclidean) -> Tensor:

@@ -62,6 +62,10 @@ class Embedded:
                 raise UserError(f"{embedder.name}: the condition {name} is aligned with examples, not with embeddings.")
         if getattr(config.data, "augment", 0):
             raise UserError(f"{embedder.name}: networks of embeddings do not support augmentation. Set data.augment=0.")
+        if config.train.codes == "cache":
+            raise UserError(
+                f"{embedder.name}: train.codes=cache is for codes of an autoencoder, not for embeddings. Leave it out."
+            )
         if found is None:
             self.texts, self.principal = Texts.measure(domain, embedder), spread(domain, embedder)
         else:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polydiff.contract.abilities import Reads
+from polydiff.contract.abilities import Prepares, Reads
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.noise_range import suited_range
 from polydiff.contract.domain import Domain, conditions_of
@@ -22,6 +22,7 @@ from polydiff.contract.likeness import Encodes
 from polydiff.contract.sections import Config
 from polydiff.core.conditions import Aligned, Condition
 from polydiff.core.space import Batch, Euclidean, Space, State
+from polydiff.stages.cached import Posteriors, posteriors
 from polydiff.stages.codec import CODEC, CodeSpace, LearnedCodec, Scale, code_batch, measure
 from polydiff.stages.network import network_of_codes
 from polydiff.support.errors import UserError
@@ -56,6 +57,7 @@ class Through:
             raise UserError(f"{codec.name}: networks of codes do not support augmentation. Set data.augment=0.")
         codec.scale = scale or measure(domain, codec)
         self.statistics: Mapping[str, Any] = {**domain.statistics, CODEC: codec.scale.as_json()}
+        self.posteriors: Posteriors | None = None
         if not provides(domain, Reads):
             self.read = None  # type: ignore[assignment,method-assign] # the domain lacks the ability
         if not provides(domain, Encodes):
@@ -69,7 +71,21 @@ class Through:
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         """Return the codes of examples of a split, each a draw of the posterior by the generator of its example."""
         batch = self.__wrapped__.batch(split, indices, generators)
-        return code_batch(batch, self.codec, generators)
+        if split != "train" or self.posteriors is None:
+            return code_batch(batch, self.codec, generators)
+        z = self.codec.standardised(*self.posteriors.rows(indices), generators)
+        return batch._replace(x=z, space=self.codec.space(batch.space))  # type: ignore[arg-type] # checked there
+
+    def prepare(self) -> None:
+        """Compute the codes that training reads, or find them in the cache (`abilities.Prepares`).
+
+        With `train.codes=cache`, batches are those of `train.codes=draw` but for rounding: an example's generator draws
+        what it draws without the cache, and then its code.
+        """
+        if provides(self.__wrapped__, Prepares):
+            self.__wrapped__.prepare()
+        if self.config.train.codes == "cache" and self.posteriors is None:
+            self.posteriors = posteriors(self.config, self.__wrapped__, self.codec)
 
     def blank(
         self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]

@@ -30,6 +30,10 @@ def check_config(config: Config, coming: Collection[Path] = ()) -> None:
     process_of(config).check(config)
     check_guided(config.sample, ("guide", "negative"))
     check_parents(config, coming)
+    if config.train.codes == "cache" and config.codec is None:
+        raise UserError(
+            "train.codes=cache keeps the codes of a codec, and this run has none. Leave it out, or set codec."
+        )
 
 
 def check_settings(settings: Settings, coming: Collection[Path] = ()) -> None:

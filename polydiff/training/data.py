@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 
-from polydiff.contract.abilities import HasSizes, TellsTogether
+from polydiff.contract.abilities import HasSizes, Prepares, TellsTogether
 from polydiff.contract.domain import Domain
 from polydiff.core.condition_batch import drop_condition, dropout_groups
 from polydiff.core.conditions import as_kinds
@@ -88,6 +88,8 @@ def batches(domain: Domain, batch_size: int, seed: int, condition_dropout: float
         like_sizes: Batches among which examples are sorted by size, so that those of a batch are of like sizes; batches
             are then shuffled. 0: none. The two batches that an epoch shares with others stay as they are.
     """
+    if provides(domain, Prepares):
+        domain.prepare()
     size, together = domain.size("train"), domain.together if provides(domain, TellsTogether) else ()
     order = order_of(domain, batch_size, seed, like_sizes)
 
