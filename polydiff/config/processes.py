@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from polydiff.core.process.abilities import NamesKeys
@@ -73,9 +73,10 @@ def check_used(process: Process, keys: Iterable[str]) -> None:
 
     keys = list(keys)
     if process.name in LEARNERS.loaded():
-        named = provides(process, NamesKeys)
-        own = process.keys if named else ()
-        unread = (*PROCESS_KEYS, *GENERATING, *LEARNED) if named else ("process", "train.compile", *LEARNED)
+        own: Collection[str] = ()
+        unread: Collection[str] = ("process", "train.compile", *LEARNED)
+        if provides(process, NamesKeys):
+            own, unread = process.keys, (*PROCESS_KEYS, *GENERATING, *LEARNED)
         foreign = [key for key in keys if within(key, unread) and not within(key, own)]
     else:
         foreign = [key for key in keys if within(key, LEARNED)]

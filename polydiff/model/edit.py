@@ -149,8 +149,9 @@ def inpaint(
         raise lacks(process, "inpaint")
     request = Request.of(model, sampling, plan=lambda how: process.inpainting(model, how, jump, resample))
     cond_given = conditions(model, given, cond, seed, indices)
-    forgets = provides(source.domain, Forgets)
-    y, here = given._replace(x=source.domain.forget(given.x, mask, given.space)) if forgets else given, mask
+    y, here = given, mask
+    if provides(source.domain, Forgets):
+        y = given._replace(x=source.domain.forget(given.x, mask, given.space))
     if isinstance(model.domain, Through):
         y, here = model.domain.known(y, mask)
     if KNOWN in model.domain.conditions:
