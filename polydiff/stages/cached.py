@@ -71,8 +71,8 @@ def posteriors(config: Config, domain: Domain, codec: LearnedCodec) -> Posterior
         codec: Encodes them.
 
     Raises:
-        UserError: The examples are too many, are not the same each time or are not told apart from others, or the cache
-            cannot be written.
+        UserError: The examples are too many, more than the run sees, not the same each time, or not told apart from
+            others; or the cache cannot be written.
     """
     shape = (domain.size("train"), *codec.space(domain.blank(streams(0, "blank", [0]), {})[0]).shape)  # type: ignore[arg-type]
     check_size(shape)
@@ -81,6 +81,7 @@ def posteriors(config: Config, domain: Domain, codec: LearnedCodec) -> Posterior
     if found is not None:
         announce(f"Codes of the training examples are read from {folder}.")
         return found
+    check_seen(config, shape[0])
     try:
         write(folder, shape, domain, codec)
     except OSError as error:
@@ -101,6 +102,21 @@ def check_size(shape: Sequence[int]) -> None:
         raise UserError(
             f"train.codes=cache: the codes of {shape[0]:,} training examples need {need / 2**30:,.1f} GiB, more than "
             f"the {MOST / 2**30:.0f} GiB that are kept. Leave out train.codes=cache."
+        )
+
+
+def check_seen(config: Config, size: int) -> None:
+    """Raise UserError if a run sees fewer examples than there are, as of unlimited data: caching would encode more.
+
+    Arguments:
+        config: Configuration of the run.
+        size: Number of training examples.
+    """
+    seen = config.train.steps * config.train.batch_size
+    if seen < size:
+        raise UserError(
+            f"train.codes=cache would encode {size:,} training examples, but {config.train.steps:,} steps of "
+            f"{config.train.batch_size:,} see {seen:,}. Leave it out: each is then encoded when it is seen."
         )
 
 

@@ -37,6 +37,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def opened(codec: Path, **more: Any) -> Through:
+    """Return a domain in codes, of a run of 3,000 steps of 64."""
     domain = open_domain(resolve("image", values={"codec": str(codec), **more}).config)
     assert isinstance(domain, Through)
     return domain
@@ -63,7 +64,7 @@ def test_a_second_run_computes_nothing_and_another_codec_has_other_codes(
     first.prepare()
     with monkeypatch.context() as patch:
         patch.setattr(cached, "write", lambda *_: pytest.fail("the cache was not found"))
-        again = opened(codec, **CACHED, **{"seed": 5, "train.steps": 7})
+        again = opened(codec, **CACHED, **{"seed": 5, "train.steps": 7})  # fewer than it has examples
         again.prepare()
         assert first.posteriors is not None
         assert again.posteriors is not None
@@ -74,6 +75,7 @@ def test_a_second_run_computes_nothing_and_another_codec_has_other_codes(
 
 
 def test_training_resumes_to_the_same_bits(codec: Path, cache: Path, tmp_path: Path) -> None:
+    opened(codec, **CACHED).prepare()
     whole = trained_on_codes("image", tmp_path / "whole", codec, **CACHED)
     with pytest.raises(KeyboardInterrupt):
         trained_on_codes("image", tmp_path / "cut", codec, progress=stop_at(5), **CACHED)
@@ -125,6 +127,10 @@ def test_what_cannot_be_cached_is_an_error(
 ) -> None:
     with pytest.raises(UserError, match=r"train\.codes=cache keeps the codes of a codec, and this run has none"):
         check_settings(resolve("image", values=CACHED))
+    with pytest.raises(UserError, match=r"would encode 1,438 training examples, but 10 steps of 64 see 640\. Leave it"):
+        opened(codec, **CACHED, **{"train.steps": 10}).prepare()
+    with pytest.raises(UserError, match=r"would encode 1,000,000 training examples, but"):
+        cached.check_seen(resolve("image", values={"data.name": "shapes"}).config, 10**6)
     monkeypatch.setattr(cached, "MOST", 1000)
     with pytest.raises(UserError, match=r"the codes of 1,438 training examples need .* GiB, more than"):
         opened(codec, **CACHED).prepare()
