@@ -10,7 +10,8 @@ from typing import Any
 
 from polydiff.core.streams import streams
 from polydiff.judging import evaluate as run_evaluation
-from polydiff.judging.evaluate import judged, new_samples, sampling_facts
+from polydiff.judging.evaluate import judged, new_samples
+from polydiff.judging.result import sampling_facts
 from polydiff.metrics.features import Extractor
 from polydiff.model.model import Model
 from polydiff.model.restore import Paired
