@@ -381,7 +381,7 @@ def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_train_help_shows_the_keys_of_one_domain(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--help"]) == 0
-    assert "train.steps" not in capsys.readouterr().out
+    assert "Number of optimizer steps" not in capsys.readouterr().out
     assert main(["train", "-d", "ring", "backbone.name=egnn", "--help"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"data\.radius=1\.4 +Radius of the ring\. \(number\)", out)

@@ -54,7 +54,7 @@ def test_what_does_not_fit_is_an_error(values: dict[str, str], message: str, tmp
 
 def test_a_key_of_the_user_leaves_the_rest_of_the_recipe() -> None:
     network = resolve("audio", values={"learn": "encode", "backbone.codes": 16}).config.backbone
-    assert (network.codes, network.factor, network.patch, network.channels, network.kernel) == (16, 32, 8, 128, 5)
+    assert (network.codes, network.factor, network.patch, network.channels, network.kernel) == (16, 32, 16, 128, 5)
 
 
 def test_its_resolved_configuration_trains_the_same_run(tmp_path: Path) -> None:
