@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-WIDTH = {1: 128, 2: 64}
-"""Dimensions of codes -> channels of the finest level of a U-Net."""
+WIDTH = 64
+"""Channels of the finest level of a U-Net."""
+BLOCKS = {1: 1, 2: 2}
+"""Dimensions of codes -> blocks of each level of a U-Net; codes of sounds have many places."""
 COARSEST = {1: 64, 2: 8}
 """Dimensions of codes -> places along an axis of the coarsest level of a U-Net, about."""
 MOST_LEVELS = 4
@@ -44,4 +46,4 @@ def network_of_codes(name: str, preset: str, shape: Sequence[int]) -> list[dict[
         "backbone.strides": (),
         "backbone.attention": tuple(level for level, n in enumerate(counts) if n <= MOST_ATTENDED),
     }
-    return [grid, {"backbone.channels": WIDTH[dims]}, {"backbone.blocks": 2}, places]
+    return [grid, {"backbone.channels": WIDTH}, {"backbone.blocks": BLOCKS[dims]}, places]
