@@ -121,7 +121,7 @@ def test_the_level_reaches_the_stage_that_follows_and_its_noise_is_that_of_the_s
         ({"up": {"of": 0}}, "Stage up: of must be a whole number"),
         ({"base": {"of": 2}}, "Stage base: of=2 keeps the draw with the highest score, but nothing scores"),
         ({"bsae": {}}, "Unknown stage that generates 'bsae'. Did you mean 'base'"),
-        ({"up": {"stps": 3}}, r"stages\.up: Unknown key 'stps'. Did you mean 'steps'"),
+        ({"up": {"stps": 3}}, r"Stage up: Unknown key 'stps'. Did you mean 'steps'"),
     ],
 )
 def test_keys_of_stages_are_checked_before_anything_is_drawn(chain: Chain, stages: Any, message: str) -> None:
