@@ -13,7 +13,7 @@ from polydiff.contract.following import Scores
 from polydiff.core.process.sampling import Generates
 from polydiff.model.model import Model
 from polydiff.pipeline.conditions import shareable
-from polydiff.pipeline.file import CHOICE, checked_sampling
+from polydiff.pipeline.file import CHOICE, checked_sampling, mapping
 from polydiff.pipeline.folder import PipelineFolder, check_existing, steps_of
 from polydiff.pipeline.links import links
 from polydiff.pipeline.request import ChainRequest, StageRequest
@@ -142,14 +142,15 @@ class Chain:
 
         Arguments:
             cond: Requested conditions; each goes to every stage that has it, and must be known to one.
-            stages: Name of a stage -> its own keys of sampling, which override all others.
+            stages: Name of a stage -> its own keys of sampling, which override all others; None as a value: no change.
             sampling: Keys of the section `sample` for all stages; None as a value: no change.
         """
-        own = stages or {}
+        own = {name: mapping(how, f"stages[{name!r}]") for name, how in mapping(stages, "stages").items()}
         for name in own:
             if name not in self.stages:
                 raise unknown("stage that generates", name, self.stages)
-        wanted = self.by_stage(cond or {})
+        own = {name: {key: value for key, value in how.items() if value is not None} for name, how in own.items()}
+        wanted = self.by_stage(mapping(cond, "cond"))
         shared = {key: value for key, value in sampling.items() if value is not None}
         parts = [
             self.part(name, {**self.sampling.get(name, {}), **shared, **own.get(name, {})}, wanted[name])

@@ -26,7 +26,7 @@ from polydiff.config.keys import checked
 from polydiff.config.layers import without_keys
 from polydiff.contract.sections import SampleConfig
 from polydiff.support.errors import UserError, check_whole, unknown
-from polydiff.support.yaml_text import dump_yaml, read_yaml
+from polydiff.support.yaml_text import dump_yaml, plain, read_yaml
 
 KEYS = ("domain", "common", "stages", "sample")
 EXISTING = ("run", "sha256")
@@ -178,7 +178,7 @@ def checked_sampling(how: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     for key in how:
         if key not in (*SampleConfig.model_fields, *CHOICE):
             raise UserError(f"{where}: {unknown('key', key, (*SampleConfig.model_fields, *CHOICE))}")
-    level, keep, of = how.get("level", 0.0), how.get("keep", 1), how.get("of", 1)
+    level, keep, of = plain(how.get("level", 0.0), f"{where}: level"), how.get("keep", 1), how.get("of", 1)
     if isinstance(level, bool) or not isinstance(level, int | float) or not 0 <= level < float("inf"):
         raise UserError(f"{where}: level={level!r} should be a number of at least 0.")
     check_whole(f"{where}: of", of)

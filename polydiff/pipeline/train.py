@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from polydiff.config.keys import leaves
 from polydiff.config.merge import Settings
 from polydiff.contract.discover import domain_config_class, load_domain_spec
-from polydiff.pipeline.file import Pipeline, pipeline_of, read_pipeline
+from polydiff.pipeline.file import Pipeline, mapping, pipeline_of, read_pipeline
 from polydiff.pipeline.folder import PipelineFolder, check_existing, steps_of
 from polydiff.pipeline.settings import NO_WORDS, Words, check_trained, flat, stage_settings
 from polydiff.run.folder import PIPELINE, Run, is_pipeline
@@ -137,9 +137,10 @@ def train_pipeline(
     else:
         pipeline = read_pipeline(Path(source))
     fields = leaves(domain_config_class(load_domain_spec(pipeline.domain)))
-    for name, values in (overrides or {}).items():
+    for name, values in mapping(overrides, "overrides").items():
         check_trained(pipeline, name)
-        pipeline = pipeline.with_values(name, dict(flat(plain(values, name), fields)))
+        own = mapping(plain(values, name), f"overrides[{name!r}]")
+        pipeline = pipeline.with_values(name, dict(flat(own, fields)))
     train_stages(begin(pipeline, Path(path)), lambda turn, train: train(progress))
     return Path(path)
 
