@@ -38,7 +38,7 @@ def evaluate(words: Sequence[str]) -> int:
     model = load(args.run, weights=args.weights, ema=args.ema)
     options = {"seed": args.seed, "cond": cond, "features": features, **plan_options(args), **stage_options(args)}
     if isinstance(model, Chain):
-        return evaluate_pipeline(args, model, options)
+        return evaluate_pipeline(args, model, {**options, "pair": args.pair})
     options["pair"] = Model.load(args.pair, device=str(model.device)) if args.pair else None
     several = len(args.several) > 1
     result = (

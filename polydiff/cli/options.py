@@ -167,17 +167,19 @@ def sampling_values(name: str, keys: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def read_stages(words: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return the values of --stage: name of a stage -> key -> text.
+def read_stages(words: Sequence[str], example: str = "up.steps=8") -> dict[str, dict[str, str]]:
+    """Return the values of --stage: name of a stage -> key -> text; `example` is one for messages.
 
     Raises:
         UserError: A value is not of the form NAME.KEY=VALUE, or a key is given twice.
     """
     found: dict[str, dict[str, str]] = {}
-    for key, value in read_pairs("--stage", words, "up.steps=8").items():
+    for word in words:
+        key, _, value = word.partition("=")
+        if not value or not all(key.partition(".")):
+            raise UserError(f"--stage {word} is not of the form NAME.KEY=VALUE, such as --stage {example}.")
+    for key, value in read_pairs("--stage", words, example).items():
         name, _, rest = key.partition(".")
-        if not rest:
-            raise UserError(f"--stage {key}={value} is not of the form NAME.KEY=VALUE, such as --stage up.steps=8.")
         found.setdefault(name, {})[rest] = value
     return found
 

@@ -57,7 +57,7 @@ def train_pipeline(pipeline: Pipeline, args: argparse.Namespace, words: Mapping[
 
     if args.profile or args.overfit_one_batch:
         raise UserError("--profile and --overfit-one-batch take one run. Use them with the keys of one stage.")
-    typed = Words(words, read_stages(args.stage))
+    typed = Words(words, read_stages(args.stage, "up.train.steps=500"))
     if args.dry_run:
         return print_stages(pipeline, typed)
     place = nullcontext(args.output) if args.output else new_numbered_folder(RUNS, f"{pipeline.domain}-pipeline")
@@ -73,11 +73,11 @@ def print_stages(pipeline: Pipeline, words: Any) -> int:
         words: Keys of the command line (`polydiff.pipeline.settings.Words`).
     """
     from polydiff.pipeline.folder import PipelineFolder
-    from polydiff.pipeline.settings import stage_settings
+    from polydiff.pipeline.train import planned
     from polydiff.run.parents import parents_of
 
     folder = PipelineFolder(Path("PIPELINE"), pipeline)
-    found, _ = stage_settings(pipeline, folder.runs, words)
+    found, _ = planned(folder, words)
     names = {path: name for name, path in folder.runs.items()}
     rows = []
     for name, stage in pipeline.stages.items():

@@ -80,7 +80,9 @@ def train_parser() -> Parser:
     )  # fmt: skip
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
-        "--dry-run", action="store_true", help="take a few steps; print sizes, memory and time of a run"
+        "--dry-run",
+        action="store_true",
+        help="take a few steps; print sizes, memory and time of a run; of a pipeline: print its stages, train nothing",
     )
     instead.add_argument(
         "--profile",

@@ -26,6 +26,7 @@ SHOULD = {
     **dict.fromkeys(("tuple_type", "list_type"), "should be a list, such as [1, 2]"),
     "dict_type": "should be names with values, such as {name: 1}",
     "string_type": "should be text",
+    "path_type": "should be the path of a file or folder, as text",
     "missing": "is missing",
     "extra_forbidden": "is no key",
 }

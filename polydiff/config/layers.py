@@ -6,6 +6,7 @@ have the same form.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -45,9 +46,13 @@ def assignments(layer: Layer, fields: Fields, state: Mapping[str, Any]) -> dict[
         state: Dotted key -> value, as the layers before set them.
 
     Raises:
-        UserError: A key does not exist, a section gets a single value, or a value from the command line is not YAML.
+        UserError: A key does not exist or is given twice, a section gets a single value, or a value from the command
+            line is not YAML.
     """
     entries = list(walk(layer, fields, layer.values))
+    counts = Counter((key, option) for key, option, _ in entries)
+    if twice := [f"{key}.{option}" if option else key for (key, option), n in counts.items() if n > 1]:
+        raise UserError(f"{layer.source}: {twice[0]} is given twice, such as nested and dotted. Leave one of them out.")
     renamed = (key for key, option, value in entries if not option and key in OPTIONS_OF and value != state[key])
     update: dict[str, Any] = {OPTIONS_OF[key]: {} for key in renamed}
     for key, option, value in entries:
@@ -93,7 +98,7 @@ def without_keys(values: Mapping[str, Any], removed: Collection[str], prefix: st
     """
     left = {}
     for name, value in values.items():
-        key = f"{prefix}{name}"
+        key = prefix + str(name).replace("-", "_")
         if key in removed or key.rpartition(".")[0] in removed:
             continue
         inside = isinstance(value, Mapping) and any(other.startswith(f"{key}.") for other in removed)

@@ -11,7 +11,7 @@ from polydiff.contract.sections import SampleConfig
 from polydiff.support.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from polydiff.model.model import Model
+    from polydiff.core.process.process import Process
 
 GUIDED = {
     "guide": "A guide",
@@ -27,8 +27,13 @@ ARGUMENTS = ("seed", "cond", "progress")
 """Arguments of `Model.sample` that are no keys of the section."""
 
 
-def section(model: Model, changes: Mapping[str, Any]) -> SampleConfig:
+def section(process: Process, configured: SampleConfig, changes: Mapping[str, Any]) -> SampleConfig:
     """Return the configuration's section `sample` with changes (None: no change), of the right keys and types.
+
+    Arguments:
+        process: The process that samples.
+        configured: The section of its configuration.
+        changes: Key -> value.
 
     Raises:
         UserError: A key does not exist, or its value is of another type.
@@ -36,7 +41,6 @@ def section(model: Model, changes: Mapping[str, Any]) -> SampleConfig:
     for name in changes:
         if name not in SampleConfig.model_fields:
             raise unknown("option", name, (*SampleConfig.model_fields, *ARGUMENTS))
-    configured = model.config.sample
     given = {name: value for name, value in changes.items() if value is not None}
     values = configured.model_dump()
     for name, fresh in (("sampler", {"options": {}, "spacing": None}), ("spacing", {"spacing_options": {}})):
@@ -49,7 +53,7 @@ def section(model: Model, changes: Mapping[str, Any]) -> SampleConfig:
     how = checked(SampleConfig, values | given)
     check_guided(how, given)
     changed = [name for name in given if getattr(how, name) != getattr(configured, name)]
-    check_used(model.process, [f"sample.{name}" for name in changed])
+    check_used(process, [f"sample.{name}" for name in changed])
     return how
 
 

@@ -13,11 +13,10 @@ from polydiff.contract.following import Scores
 from polydiff.core.process.sampling import Generates
 from polydiff.model.model import Model
 from polydiff.pipeline.conditions import shareable
-from polydiff.pipeline.file import CHOICE, checked_sampling
-from polydiff.pipeline.folder import PipelineFolder, steps_of
+from polydiff.pipeline.file import CHOICE, checked_sampling, mapping
+from polydiff.pipeline.folder import PipelineFolder, check_existing, steps_of
 from polydiff.pipeline.links import links
 from polydiff.pipeline.request import ChainRequest, StageRequest
-from polydiff.run.checkpoint import checkpoint_path, read_state
 from polydiff.run.folder import is_pipeline
 from polydiff.support.errors import UserError, check_whole, unknown
 from polydiff.support.files import quoted
@@ -80,8 +79,9 @@ class Chain:
             except UserError as error:
                 raise UserError(f"{folder.path}: stage {name}: {error}") from error
             (stages if provides(model.process, Generates) else others)[name] = model
+        sampling = folder.pipeline.sample
         try:
-            return cls(stages, others, folder.pipeline.sample)
+            return cls(stages, others, {name: with_guide(how, folder.runs) for name, how in sampling.items()})
         except UserError as error:
             raise UserError(f"{folder.path}: {error}") from error
 
@@ -142,15 +142,15 @@ class Chain:
 
         Arguments:
             cond: Requested conditions; each goes to every stage that has it, and must be known to one.
-            stages: Name of a stage -> its own keys of sampling, which override all others.
+            stages: Name of a stage -> its own keys of sampling, which override all others; None as a value: no change.
             sampling: Keys of the section `sample` for all stages; None as a value: no change.
         """
-        own = stages or {}
+        own = {name: mapping(how, f"stages[{name!r}]") for name, how in mapping(stages, "stages").items()}
         for name in own:
             if name not in self.stages:
                 raise unknown("stage that generates", name, self.stages)
-            checked_sampling(own[name], f"stages.{name}")
-        wanted = self.by_stage(cond or {})
+        own = {name: {key: value for key, value in how.items() if value is not None} for name, how in own.items()}
+        wanted = self.by_stage(mapping(cond, "cond"))
         shared = {key: value for key, value in sampling.items() if value is not None}
         parts = [
             self.part(name, {**self.sampling.get(name, {}), **shared, **own.get(name, {})}, wanted[name])
@@ -166,15 +166,11 @@ class Chain:
             how: Keys of the section `sample` with level, keep and of.
             cond: Its requested conditions.
         """
+        checked_sampling(how, f"Stage {name}")
         model, follows = self.stages[name], self.follows.get(name, "")
-        level, keep, of = how.get("level", 0.0), how.get("keep", 1), how.get("of", 1)
+        level, of = how.get("level", 0.0), how.get("of", 1)
         if "level" in how and not follows:
             raise UserError(f"Stage {name} follows no other, so level={level} has no effect. Leave it out.")
-        if isinstance(level, bool) or not isinstance(level, int | float) or not 0 <= level < float("inf"):
-            raise UserError(f"Stage {name}: level={level!r} should be a number of at least 0.")
-        check_whole(f"Stage {name}: of", of)
-        if keep != 1:
-            raise UserError(f"Stage {name}: keep={keep!r} should be 1: one draw is kept for a sample.")
         if of > 1 and not provides(model.domain, Scores):
             raise UserError(
                 f"Stage {name}: of={of} keeps the draw with the highest score, but nothing scores its examples. That "
@@ -232,6 +228,11 @@ class Chain:
         return self.last.noise(n, seed=seed)
 
 
+def with_guide(how: Mapping[str, Any], runs: Mapping[str, Path]) -> Mapping[str, Any]:
+    """Return how a stage samples with the folder of its guide, if the guide is the name of a stage."""
+    return {**how, "guide": str(runs[how["guide"]])} if how.get("guide") in runs else how
+
+
 def arrays(domain: Domain) -> set[str]:
     """Return the names of the conditions that users give as arrays."""
     from polydiff.contract.domain import conditions_of
@@ -241,20 +242,13 @@ def arrays(domain: Domain) -> set[str]:
 
 def check_stage(folder: PipelineFolder, name: str, run: Path) -> None:
     """Raise UserError unless the run of a stage is there, trained to its end, and that which the file means."""
-    stage = folder.pipeline.stages[name]
-    if not run.is_dir() and stage.run is not None:
-        raise UserError(f"{folder.path}: stage {name}: there is no run {run}. Bring it back, or write the file again.")
+    if folder.pipeline.stages[name].run is not None:
+        check_existing(folder, name)
+        return
     done, planned = steps_of(run)
-    if stage.run is None and (not done or done < planned):
+    if not done or done < planned:
         state = f"has done {done:,} of {planned:,} steps" if done else "is not trained yet"
         raise UserError(f"{folder.path}: stage {name} {state}. Train it with `polydiff resume {quoted(folder.path)}`.")
-    if stage.sha256 is not None:
-        state_of, digest = read_state(checkpoint_path(run))
-        if digest != stage.sha256:
-            raise UserError(
-                f"{folder.path}: stage {name}: {run} has other weights now (step {state_of['step']:,}) than when the "
-                "pipeline was made. Make it again with `polydiff chain`."
-            )
 
 
 def load(path: Path | str, weights: str = "ema", device: str | None = None, ema: float | None = None) -> Model | Chain:

@@ -17,7 +17,7 @@ from polydiff.model.model import Model
 from polydiff.model.restore import Paired
 from polydiff.pipeline.chain import Chain
 from polydiff.pipeline.request import ChainRequest, StageRequest, stage_seed
-from polydiff.support.errors import check_whole
+from polydiff.support.errors import UserError, check_whole
 from polydiff.support.progress import showing
 
 TOLD = "samples on what true examples tell"
@@ -50,6 +50,10 @@ def evaluate(
     if not isinstance(model, Chain):
         return run_evaluation.evaluate(model, n, seed=seed, features=features, progress=progress, **sampling)
     check_whole("n", n)
+    if sampling.pop("pair", None) is not None:
+        raise UserError(
+            "A pair judges runs, not pipelines. Judge a stage with it: polydiff eval FOLDER/stages/NAME --pair"
+        )
     cond = sampling.pop("cond", None)
     request = model.request(cond, **sampling)
     with showing(progress):

@@ -17,20 +17,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from polydiff.config.keys import checked
+from polydiff.config.layers import without_keys
 from polydiff.contract.sections import SampleConfig
-from polydiff.support.errors import UserError, unknown
-from polydiff.support.yaml_text import dump_yaml, read_yaml
+from polydiff.support.errors import UserError, check_whole, unknown
+from polydiff.support.yaml_text import dump_yaml, plain, read_yaml
 
 KEYS = ("domain", "common", "stages", "sample")
 EXISTING = ("run", "sha256")
 """Keys of a stage that is a run that exists; the digest is that of its averaged weights."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """Names of stages, which are also names of folders."""
+NAMED = "up to 64 letters, digits, '-' and '_', and begins with a letter or digit"
+"""What the name of a stage consists of."""
 CHOICE = ("level", "keep", "of")
 """Keys of a stage's sampling beside those of the section `sample`."""
 
@@ -78,7 +82,7 @@ class Pipeline:
     def with_values(self, name: str, values: Mapping[str, Any]) -> Pipeline:
         """Return the pipeline with further dotted keys of a stage, which override its own."""
         stage = self.stages[name]
-        kept = {key: value for key, value in stage.values.items() if key not in values}
+        kept = without_keys(stage.values, values)
         return replace(self, stages={**self.stages, name: replace(stage, values={**kept, **values})})
 
     def text(self, folder: Path) -> str:
@@ -118,6 +122,8 @@ def pipeline_of(values: Mapping[str, Any], source: str, folder: Path, domain: st
         if key not in KEYS:
             raise located_error(source, "", unknown("key", key, KEYS))
     named = values.get("domain") or domain
+    if named is None:
+        raise UserError(f"{source} names no domain. Add a line such as 'domain: image', or give --domain.")
     if not isinstance(named, str):
         raise UserError(f"{source}: domain should be the name of a domain, such as image, not {named!r}.")
     if domain is not None and domain != named:
@@ -125,12 +131,15 @@ def pipeline_of(values: Mapping[str, Any], source: str, folder: Path, domain: st
     stages = {name: stage_of(name, found, source, folder) for name, found in sections(values, "stages", source)}
     if not stages:
         raise UserError(f"{source}: stages should hold at least one stage, such as 'stages: {{base: {{}}}}'.")
+    check_names(stages, source)
     common = dict(mapping(values.get("common"), f"{source}: common"))
     sample = {}
     for name, how in sections(values, "sample", source):
         if name not in stages:
             raise located_error(source, "sample", unknown("stage", name, stages))
         sample[name] = dict(checked_sampling(how, f"{source}: sample.{name}"))
+        if (guide := how.get("guide")) is not None and guide not in stages:
+            sample[name]["guide"] = str((folder / Path(guide).expanduser()).absolute())
     return Pipeline(source, folder, named, stages, common, sample)
 
 
@@ -138,7 +147,7 @@ def stage_of(name: str, values: Mapping[str, Any], source: str, folder: Path) ->
     """Return a stage of a file; arguments as of `pipeline_of`."""
     where = f"{source}: stages.{name}"
     if not NAME.fullmatch(name):
-        raise UserError(f"{where}: the name of a stage consists of letters, digits, '-' and '_', such as base or up-2.")
+        raise UserError(f"{where}: the name of a stage consists of {NAMED}, such as base or up-2.")
     if "run" not in values:
         return Stage(dict(values))
     if further := [key for key in values if key not in EXISTING]:
@@ -155,11 +164,31 @@ def stage_of(name: str, values: Mapping[str, Any], source: str, folder: Path) ->
     return Stage(run=(folder / Path(path).expanduser()).resolve(), sha256=digest)
 
 
+def check_names(names: Iterable[str], source: str) -> None:
+    """Raise UserError if names of stages differ in capitals alone: their folders are the same on some systems."""
+    known: dict[str, str] = {}
+    for name in names:
+        other = known.setdefault(name.lower(), name)
+        if other != name:
+            raise UserError(f"{source}: the stages {other} and {name} differ in capitals alone. Rename one of them.")
+
+
 def checked_sampling(how: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    """Return how a stage samples; raise UserError if a key is unknown. `where` begins the message."""
+    """Return how a stage samples; raise UserError if a key is unknown or a value wrong. `where` begins the message."""
     for key in how:
         if key not in (*SampleConfig.model_fields, *CHOICE):
             raise UserError(f"{where}: {unknown('key', key, (*SampleConfig.model_fields, *CHOICE))}")
+    level, keep, of = plain(how.get("level", 0.0), f"{where}: level"), how.get("keep", 1), how.get("of", 1)
+    if isinstance(level, bool) or not isinstance(level, int | float) or not 0 <= level < float("inf"):
+        raise UserError(f"{where}: level={level!r} should be a number of at least 0.")
+    check_whole(f"{where}: of", of)
+    if keep != 1:
+        raise UserError(f"{where}: keep={keep!r} should be 1: one draw is kept for a sample.")
+    given = {key: value for key, value in how.items() if key not in CHOICE and value is not None}
+    try:
+        checked(SampleConfig, given)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
     return how
 
 

@@ -18,6 +18,7 @@ from polydiff.pipeline.file import Pipeline, read_pipeline
 from polydiff.run.checkpoint import latest, read_state
 from polydiff.run.folder import PIPELINE, Run, is_pipeline, steps_saved
 from polydiff.run.goal import planned_steps
+from polydiff.run.parents import open_parent
 from polydiff.support.errors import UserError
 from polydiff.support.files import quoted
 
@@ -61,6 +62,27 @@ class PipelineFolder:
     @property
     def samples(self) -> Path:
         return self.path / "samples"
+
+
+def check_existing(folder: PipelineFolder, name: str) -> None:
+    """Raise UserError unless a stage that is a run that exists is there, and is the run that the file means."""
+    stage = folder.pipeline.stages[name]
+    if stage.run is None:
+        return
+    if not stage.run.is_dir():
+        raise UserError(
+            f"{folder.pipeline.source}: stage {name}: there is no run {stage.run}. Bring it back, or correct the path."
+        )
+    try:
+        parent = open_parent("run", stage.run)
+        parent.check_domain(folder.pipeline.domain)
+    except UserError as error:
+        raise UserError(f"{folder.pipeline.source}: stage {name}: {error}") from error
+    if stage.sha256 not in (None, parent.sha256):
+        raise UserError(
+            f"{folder.pipeline.source}: stage {name}: {stage.run} has other weights now (step {parent.step:,}) than "
+            "when the pipeline was made. Make it again with `polydiff chain`."
+        )
 
 
 def steps_of(path: Path) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polydiff.pipeline.chain import Chain
-from polydiff.pipeline.file import NAME, Pipeline, Stage
+from polydiff.pipeline.file import NAME, NAMED, Pipeline, Stage
 from polydiff.pipeline.folder import PipelineFolder
 from polydiff.run.folder import PIPELINE
 from polydiff.run.parents import open_parent
@@ -31,7 +31,7 @@ def make_pipeline(runs: Sequence[Path | str], path: Path | str) -> Path:
         parent.check_domain(found[0].domain)
         name = parent.path.resolve().name
         if not NAME.fullmatch(name):
-            raise UserError(f"{parent.path}: {name!r} cannot name a stage: use letters, digits, '-' and '_'.")
+            raise UserError(f"{parent.path}: {name!r} cannot name a stage, whose name consists of {NAMED}.")
         if name in stages:
             raise UserError(f"Two runs are named {name}, so they cannot name two stages. Rename a folder.")
         stages[name] = Stage(run=parent.path.resolve(), sha256=parent.sha256)

@@ -11,14 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from polydiff.config.keys import CommandLineValue, unknown_key
+from pydantic.fields import FieldInfo
+
+from polydiff.config.keys import CommandLineValue, kinds, leaves, unknown_key
 from polydiff.config.layers import Layer, last
 from polydiff.config.merge import COMMAND_LINE, Settings, resolve_layers
 from polydiff.config.processes import check_used, process_of
-from polydiff.pipeline.file import Pipeline
-from polydiff.run.parents import parents_of
+from polydiff.contract.sections import Config
+from polydiff.core.process.sampling import Generates
+from polydiff.model.sample_section import section
+from polydiff.pipeline.file import CHOICE, Pipeline
+from polydiff.run.parents import names_run, parents_of
 from polydiff.support.errors import UserError, nearest, unknown
-from polydiff.support.nested import get_dotted
+from polydiff.support.nested import get_dotted, get_nested
+from polydiff.support.protocols import provides
 from polydiff.training.checks import check_settings
 
 CHOICES = ("preset", "learn", "codec", "process", "backbone.name", "loss.objective")
@@ -83,13 +89,46 @@ def stage_settings(
             check_settings(settings, coming)
         except UserError as error:
             raise UserError(f"{pipeline.source}: stage {name}: {error}") from error
+        if only is None:
+            drawn = [other for other in pipeline.earlier(name) if other not in found or generates(found[other])]
+            try:
+                check_sampling(pipeline.sample.get(name, {}), settings.config, not drawn)
+            except UserError as error:
+                raise UserError(f"{pipeline.source}: sample.{name}: {error}") from error
         found[name] = settings
         unused.append(left_out)
         kept = kept.with_values(name, kept_values(layers, settings, names))
+    if len(found) == len(pipeline.stages) and not any(map(generates, found.values())):
+        raise UserError(f"{pipeline.source}: no stage generates samples: {', '.join(found)}. Train a single one alone.")
     for key in unused[0] if unused and only is None else ():
         if all(key in one for one in unused):
-            raise UserError(f"{pipeline.source}: no stage uses {key}: {unused[0][key]}")
+            own = f" A key of one stage: --stage {key}=VALUE." if key.partition(".")[0] in pipeline.stages else ""
+            raise UserError(f"{pipeline.source}: no stage uses {key}: {unused[0][key]}{own}")
     return found, kept
+
+
+def generates(settings: Settings) -> bool:
+    """Return whether a stage with these settings draws examples."""
+    return provides(process_of(settings.config), Generates)
+
+
+def check_sampling(how: Mapping[str, Any], config: Config, first: bool) -> None:
+    """Raise UserError if a stage that is still to be trained cannot sample as the file says.
+
+    Arguments:
+        how: Keys of the section `sample` with level, keep and of.
+        config: Configuration of the stage.
+        first: Whether no stage before it draws examples.
+    """
+    process = process_of(config)
+    if how and not provides(process, Generates):
+        raise UserError("The stage generates no samples, so it takes no keys of sampling. Leave them out.")
+    if "level" in how and first:
+        raise UserError(f"The stage follows no other, so level={how['level']} has no effect. Leave it out.")
+    if how.get("of", 1) > 1 and config.codec is None:
+        raise UserError(f"of={how['of']} takes a stage in the codes of a contrastive pair (codec=PAIR). Leave it out.")
+    changed = section(process, config.sample, {key: value for key, value in how.items() if key not in CHOICE})
+    process.check(config.model_copy(update={"sample": changed}))
 
 
 def check_trained(pipeline: Pipeline, name: str) -> None:
@@ -97,9 +136,7 @@ def check_trained(pipeline: Pipeline, name: str) -> None:
     if name not in pipeline.stages:
         raise unknown("stage", name, pipeline.stages)
     if pipeline.stages[name].run is not None:
-        raise UserError(
-            f"--stage {name}: this stage is a run that exists, {pipeline.stages[name].run}. It is not trained."
-        )
+        raise UserError(f"Stage {name} is a run that exists, {pipeline.stages[name].run}. It is not trained again.")
 
 
 def layers_of(pipeline: Pipeline, name: str, words: Words) -> tuple[list[Layer], dict[str, str]]:
@@ -117,11 +154,16 @@ def layers_of(pipeline: Pipeline, name: str, words: Words) -> tuple[list[Layer],
         for given in (words.every, words.own.get(name, {}))
     ]
     domain = Layer(pipeline.source, {"domain": pipeline.domain})
+    if (other := last([domain, common, own, *typed], "domain")) != pipeline.domain:
+        raise UserError(
+            f"domain={other}: all stages of a pipeline are of one domain, here {pipeline.domain}. Leave this key out."
+        )
     chosen = {key: value for key in CHOICES if (value := last([common, own, *typed], key)) is not None}
     bare = resolve_layers([domain, Layer("", chosen), own, typed[1]])
     left_out: dict[str, str] = {}
     shared = [Layer(layer.source, dict(used(layer, bare, left_out))) for layer in (common, typed[0])]
-    return [domain, shared[0], own, shared[1], typed[1]], left_out
+    placed = [with_paths(layer, bare, pipeline.folder) for layer in (shared[0], own)]
+    return [domain, *placed, shared[1], typed[1]], left_out
 
 
 def used(layer: Layer, bare: Settings, left_out: dict[str, str]) -> Iterator[tuple[str, Any]]:
@@ -156,6 +198,28 @@ def flat(values: Mapping[str, Any], fields: Collection[str], prefix: str = "") -
             yield key, value
 
 
+def with_paths(layer: Layer, bare: Settings, folder: Path) -> Layer:
+    """Return a layer of the file with absolute paths of data; those that may name a run are left to `named_runs`.
+
+    Arguments:
+        layer: Nested or dotted keys.
+        bare: Settings of the stage, which tell which keys are paths.
+        folder: What relative paths are relative to.
+    """
+    fields = leaves(type(bare.config))
+    for key, field in fields.items():
+        value = get_dotted(layer.values, key)
+        if isinstance(value, str) and Path in kinds(field.annotation) and not any(map(names_run, field_types(field))):
+            place = str((folder / Path(value).expanduser()).absolute())
+            layer = layer._replace(values=replaced(layer.values, key, place))
+    return layer
+
+
+def field_types(field: FieldInfo) -> tuple[Any, ...]:
+    """Return the type of a field and what it is annotated with."""
+    return (*field.metadata, field.annotation)
+
+
 def named_runs(pipeline: Pipeline, name: str, layers: Sequence[Layer], runs: Mapping[str, Path]) -> list[Named]:
     """Return the runs that a stage names.
 
@@ -174,9 +238,9 @@ def named_runs(pipeline: Pipeline, name: str, layers: Sequence[Layer], runs: Map
         if value in earlier:
             found.append(Named(key, runs[value], str(value)))
         elif value in pipeline.stages:
+            place = "this is the stage itself" if value == name else "this stage comes later"
             raise UserError(
-                f"{key}={value}: this stage comes {'later' if value != name else 'not earlier'}. "
-                f"A stage may name those before it: {', '.join(earlier) or 'none'}."
+                f"{key}={value}: {place}. A stage may name those before it: {', '.join(earlier) or 'none'}."
             )
         else:
             place = path if typed else (pipeline.folder / Path(value).expanduser()).absolute()
@@ -200,8 +264,15 @@ def kept_values(layers: Sequence[Layer], settings: Settings, named: Sequence[Nam
         named: Runs that it names, from `named_runs`.
     """
     typed = dict.fromkeys(key for layer in layers[-2:] for key in layer.values)
+    given = {key for layer in layers for key in settings.provenance if get_dotted(layer.values, key) is not None}
+    typed |= dict.fromkeys(key for key in settings.provenance if key in given and is_path(settings, key))
     values = {key: get_dotted(settings.user_values, key) for key in typed}
     return values | {one.key: one.stage or str(one.path) for one in named}
+
+
+def is_path(settings: Settings, key: str) -> bool:
+    """Return whether the value of a dotted key is a path."""
+    return isinstance(get_nested(settings.config.model_dump(), key), Path)
 
 
 def with_runs(layers: Sequence[Layer], named: Sequence[Named]) -> list[Layer]:

@@ -11,12 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from polydiff.pipeline.file import Pipeline, pipeline_of, read_pipeline
-from polydiff.pipeline.folder import PipelineFolder, steps_of
-from polydiff.pipeline.settings import NO_WORDS, Words, stage_settings
+from polydiff.config.keys import leaves
+from polydiff.config.merge import Settings
+from polydiff.contract.discover import domain_config_class, load_domain_spec
+from polydiff.pipeline.file import Pipeline, mapping, pipeline_of, read_pipeline
+from polydiff.pipeline.folder import PipelineFolder, check_existing, steps_of
+from polydiff.pipeline.settings import NO_WORDS, Words, check_trained, flat, stage_settings
 from polydiff.run.folder import PIPELINE, Run, is_pipeline
 from polydiff.support.errors import UserError
 from polydiff.support.files import quoted, write_atomic
+from polydiff.support.yaml_text import plain
 from polydiff.training import trainer
 from polydiff.training.progress import Progress
 
@@ -65,10 +69,21 @@ def begin(pipeline: Pipeline, path: Path, words: Words = NO_WORDS) -> PipelineFo
         )
     Run(path).check_free()
     folder = PipelineFolder(path, pipeline)
-    _, kept = stage_settings(pipeline, folder.runs, words)
+    _, kept = planned(folder, words)
     path.mkdir(parents=True, exist_ok=True)
     write_atomic(path / PIPELINE, kept.text(path))
     return PipelineFolder.open(path)
+
+
+def planned(folder: PipelineFolder, words: Words = NO_WORDS) -> tuple[dict[str, Settings], Pipeline]:
+    """Return the settings of the stages to train, and the pipeline with the words as its keys, all checked.
+
+    Raises:
+        UserError: As `stage_settings` does, or a run that exists is not there or of another domain.
+    """
+    for name in folder.pipeline.stages:
+        check_existing(folder, name)
+    return stage_settings(folder.pipeline, folder.runs, words)
 
 
 def train_stages(folder: PipelineFolder, work: Work) -> None:
@@ -78,6 +93,8 @@ def train_stages(folder: PipelineFolder, work: Work) -> None:
         folder: The pipeline.
         work: Called for each stage with its turn and what trains it, also for one that is done: then this does nothing.
     """
+    for name in folder.pipeline.stages:  # one that is gone would be noticed only after the last training
+        check_existing(folder, name)
     runs = folder.runs
     steps = {name: steps_of(path) for name, path in runs.items()}
     for number, (name, path) in enumerate(runs.items(), 1):
@@ -112,13 +129,18 @@ def train_pipeline(
         source: File of the pipeline, or its contents as nested mappings, such as
             {"domain": "image", "stages": {"ae": {"learn": "encode"}, "diffusion": {"codec": "ae"}}}.
         path: Folder of the pipeline.
-        overrides: Name of a stage -> dotted keys and values, such as {"ae": {"train.steps": 500}}.
+        overrides: Name of a stage -> nested or dotted keys and values, such as {"ae": {"train.steps": 500}}.
         progress: Whether to show progress on stderr; None: on a terminal and in a notebook.
     """
-    given = isinstance(source, Mapping)
-    pipeline = pipeline_of(source, "the pipeline", Path.cwd()) if given else read_pipeline(Path(source))  # type: ignore[arg-type]
-    for name, values in (overrides or {}).items():
-        pipeline = pipeline.with_values(name, values)
+    if isinstance(source, Mapping):
+        pipeline = pipeline_of(plain(source, "the pipeline"), "the pipeline", Path.cwd())
+    else:
+        pipeline = read_pipeline(Path(source))
+    fields = leaves(domain_config_class(load_domain_spec(pipeline.domain)))
+    for name, values in mapping(overrides, "overrides").items():
+        check_trained(pipeline, name)
+        own = mapping(plain(values, name), f"overrides[{name!r}]")
+        pipeline = pipeline.with_values(name, dict(flat(own, fields)))
     train_stages(begin(pipeline, Path(path)), lambda turn, train: train(progress))
     return Path(path)
 

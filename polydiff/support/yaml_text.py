@@ -16,6 +16,8 @@ from polydiff.support.errors import UserError, one_line
 
 MOST_VALUES, DEEPEST = 1_000_000, 100
 """Number of values in a YAML text, with those that aliases repeat, and depth of their nesting."""
+MERGE = "tag:yaml.org,2002:merge"
+"""Tag of the key `<<`, which merges other mappings into its own."""
 PLAIN = "Use numbers, text, a list or a dictionary."
 FLOAT = re.compile(r"[-+]?([0-9][0-9_]*)(\.[0-9_]*)?[eE][-+]?[0-9]+|[-+]?\.[0-9][0-9_]*[eE][-+]?[0-9]+")
 
@@ -26,15 +28,22 @@ class Loader(yaml.SafeLoader):
     A date, such as the folder 2026-02-03, is text: no key of a configuration is a date.
     """
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Put the keys of merged mappings (`<<: *common`) before a mapping's own ones, once these are checked."""
+        if not getattr(node, "checked", False):  # a second time the keys of merged mappings are among them
+            self.check_keys(node)
+            node.checked = True
+        super().flatten_mapping(node)  # type: ignore[no-untyped-call]
+
+    def check_keys(self, node: yaml.MappingNode) -> None:
+        """Raise an error of YAML if a mapping has a key twice."""
         seen = set()
-        for key in (self.construct_object(key) for key, _ in node.value):
+        for key in (self.construct_object(key) for key, _ in node.value if key.tag != MERGE):
             if isinstance(key, Hashable):  # other keys are an error of the safe loader's own
                 if key in seen:
                     problem = f"the key {key!r} is given twice"
                     raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
                 seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 Loader.yaml_implicit_resolvers = {
@@ -195,10 +204,10 @@ def dump_lines(values: Mapping[str, Any], comments: Mapping[str, str], prefix: s
     """Yield the lines of `dump_yaml`."""
     indent = "  " * prefix.count(".")
     for name, value in values.items():
-        key = prefix + name
+        key, written = prefix + name, one_line_yaml(name)  # the name "on" needs quotes
         if isinstance(value, Mapping) and value and any(other.startswith(f"{key}.") for other in comments):
-            yield f"{indent}{name}:"
+            yield f"{indent}{written}:"
             yield from dump_lines(value, comments, f"{key}.")
         else:
             comment = f"  # {comments[key]}" if comments.get(key) else ""
-            yield f"{indent}{name}: {one_line_yaml(value)}{comment}"
+            yield f"{indent}{written}: {one_line_yaml(value)}{comment}"

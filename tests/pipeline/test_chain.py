@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pipeline_cases import Follower, followers, images, stacked
@@ -13,6 +14,7 @@ from polydiff.contract.domain import Samples
 from polydiff.gallery.writer import draw
 from polydiff.model.model import Model
 from polydiff.pipeline.chain import Chain
+from polydiff.pipeline.evaluate import evaluate
 from polydiff.pipeline.request import stage_seed
 from polydiff.support.errors import UserError
 
@@ -121,12 +123,28 @@ def test_the_level_reaches_the_stage_that_follows_and_its_noise_is_that_of_the_s
         ({"up": {"of": 0}}, "Stage up: of must be a whole number"),
         ({"base": {"of": 2}}, "Stage base: of=2 keeps the draw with the highest score, but nothing scores"),
         ({"bsae": {}}, "Unknown stage that generates 'bsae'. Did you mean 'base'"),
-        ({"up": {"stps": 3}}, r"stages\.up: Unknown key 'stps'. Did you mean 'steps'"),
+        ({"up": {"stps": 3}}, r"Stage up: Unknown key 'stps'. Did you mean 'steps'"),
+        (["up"], r"stages should be names with values"),
+        ({"up": 3}, r"stages\['up'\] should be names with values"),
+        ({"up": {"level": "high"}}, "Stage up: level='high' should be a number"),
     ],
 )
 def test_keys_of_stages_are_checked_before_anything_is_drawn(chain: Chain, stages: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         chain.request(stages=stages)
+
+
+def test_numbers_of_numpy_are_numbers_and_none_is_no_change(chain: Chain) -> None:
+    told = chain.request(stages={"up": {"level": np.float32(0.5), "steps": None, "of": None}})
+    assert (told.parts[1].level, told.parts[1].of) == (0.5, 1)
+    assert told.parts[1].request.how == chain.request().parts[1].request.how
+
+
+def test_what_a_pipeline_does_not_take_is_an_error(chain: Chain) -> None:
+    with pytest.raises(UserError, match="A pair judges runs, not pipelines"):
+        evaluate(chain, 4, pair=chain.stages["base"])
+    with pytest.raises(UserError, match="cond should be names with values"):
+        chain.request(["label"])  # type: ignore[arg-type]
 
 
 class Bright(Follower):

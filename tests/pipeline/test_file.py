@@ -39,8 +39,8 @@ def test_it_reads_stages_in_order_with_paths_from_its_own_folder() -> None:
         ({"domain": 3}, r"my\.yaml: domain should be the name of a domain"),
         ({"stages": {}}, "should hold at least one stage"),
         ({"stages": ["a"]}, r"my\.yaml: stages should be names with values"),
-        ({"stages": {"a.b": {}}}, r"my\.yaml: stages\.a\.b: the name of a stage consists of letters"),
-        ({"stages": {"../x": {}}}, "the name of a stage consists of letters"),
+        ({"stages": {"a.b": {}}}, r"my\.yaml: stages\.a\.b: the name of a stage consists of up to 64 letters"),
+        ({"stages": {"../x": {}}}, "the name of a stage consists of up to 64 letters"),
         ({"stages": {"a": 3}}, r"my\.yaml: stages\.a should be names with values"),
         (
             {"stages": {"a": {"run": "x", "learn": "encode"}}},
@@ -50,6 +50,14 @@ def test_it_reads_stages_in_order_with_paths_from_its_own_folder() -> None:
         ({"stages": {"a": {"run": "x", "sha256": 12}}}, r"stages\.a\.sha256=12 should be the digest"),
         ({"sample": {"bsae": {}}}, r"my\.yaml: sample: Unknown stage 'bsae'\. Did you mean 'base'\?"),
         ({"sample": {"base": {"lvel": 1}}}, r"my\.yaml: sample\.base: Unknown key 'lvel'\. Did you mean 'level'\?"),
+        ({"stages": {"a" * 65: {}}}, "the name of a stage consists of up to 64 letters"),
+        ({"stages": {"Base": {}, "base": {}}}, r"my\.yaml: the stages Base and base differ in capitals alone"),
+        ({"domain": None}, r"my\.yaml names no domain\. Add a line such as 'domain: image'"),
+        ({"sample": {"base": {"steps": "many"}}}, r"my\.yaml: sample\.base: steps=many: should be a whole number"),
+        ({"sample": {"base": {"level": "high"}}}, r"my\.yaml: sample\.base: level='high' should be a number"),
+        ({"sample": {"base": {"level": -1}}}, r"sample\.base: level=-1 should be a number of at least 0"),
+        ({"sample": {"base": {"of": 1.5}}}, r"sample\.base: of must be a whole number"),
+        ({"sample": {"base": {"keep": 2}}}, r"sample\.base: keep=2 should be 1"),
         ({"common": 3}, r"my\.yaml: common should be names with values"),
     ],
 )
@@ -72,7 +80,12 @@ def test_the_domain_may_come_from_elsewhere_but_not_another_one() -> None:
 
 
 def test_its_text_reads_back_from_another_folder(tmp_path: Path) -> None:
-    pipeline = read().with_values("up-2", {"train.steps": 5})
+    stages = {**GOOD["stages"], "on": {"train": {"steps": 4, "batch-size": 2}}, "1e3": {}}
+    sample = {"up-2": {"level": 0.1, "guide": "../weak", "guidance": 2}, "on": {"guide": "base", "guidance": 2}}
+    pipeline = read(stages=stages, sample=sample).with_values("up-2", {"train.steps": 5})
+    pipeline = pipeline.with_values("on", {"train.steps": 5, "train.batch_size": 3})
+    assert pipeline.stages["on"].values == {"train": {}, "train.steps": 5, "train.batch_size": 3}
+    assert pipeline.sample["up-2"]["guide"] == "/work/mine/../weak"  # the kept file lies elsewhere
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "pipeline.yaml").write_text(pipeline.text(tmp_path / "deep"))
     again = read_pipeline(tmp_path / "deep" / "pipeline.yaml")

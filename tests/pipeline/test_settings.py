@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,13 @@ def test_a_stage_that_exists_and_a_path_from_the_folder_of_the_file(tmp_path: Pa
     ("stages", "message"),
     [
         ({"ldm": {"codec": "ae"}, "ae": {"learn": "encode"}}, r"my\.yaml: stage ldm: codec=ae: this stage comes later"),
-        ({"ae": {"learn": "encode"}, "ldm": {"codec": "ldm"}}, "codec=ldm: this stage comes not earlier"),
+        ({"ae": {"learn": "encode"}, "ldm": {"codec": "ldm"}}, "codec=ldm: this is the stage itself"),
         ({"ae": {"learn": "encode"}, "ldm": {"codec": "ea"}}, "codec=ea: there is no such run.*Did you mean 'ae'"),
         ({"ae": {"lern": "encode"}}, r"stage ae: Unknown key 'lern' \(my\.yaml, stages\.ae\)\. Did you mean 'learn'"),
+        ({"ae": {"domain": "audio"}}, r"my\.yaml: stage ae: domain=audio: all stages of a pipeline are of one domain"),
+        ({"ae": {"learn": "encode"}}, r"my\.yaml: no stage generates samples: ae"),
+        ({"ae": {"train.steps": 3, "train": {"steps": 4}}}, r"my\.yaml, stages\.ae: train\.steps is given twice"),
+        ({"ae": {"train.init": 3}}, r"train\.init=3 .*should be the path of a file or folder"),
         ({"ae": {"train.steps": "many"}}, r"stage ae: train\.steps=many \(my\.yaml, stages\.ae\)"),
     ],
 )
@@ -77,5 +82,39 @@ def test_an_option_of_a_stage_that_is_not_trained_is_an_error(tmp_path: Path) ->
     with pytest.raises(UserError, match="Unknown stage 'up'"):
         settings(LATENT, tmp_path, own={"up": {"train.steps": "3"}})
     (tmp_path / "old").mkdir()
-    with pytest.raises(UserError, match="--stage ae: this stage is a run that exists"):
+    with pytest.raises(UserError, match="Stage ae is a run that exists"):
         settings({"ae": {"run": "old"}, "ldm": {"codec": "ae"}}, tmp_path, own={"ae": {"train.steps": "3"}})
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        ({"ae": {"steps": 3}}, r"my\.yaml: sample\.ae: The stage generates no samples"),
+        ({"ldm": {"level": 0.1}}, r"my\.yaml: sample\.ldm: The stage follows no other, so level=0\.1"),
+        ({"ldm": {"of": 2}}, None),  # only its codec, which is still to be trained, can tell
+        ({"ldm": {"sampler": "eulr"}}, r"my\.yaml: sample\.ldm: sample.sampler: Unknown sampler 'eulr'"),
+        ({"ldm": {"guide": "ae", "guidance": 1}}, r"my\.yaml: sample\.ldm: A guide has no effect at guidance 1"),
+    ],
+)
+def test_how_stages_sample_is_checked_before_they_are_trained(
+    sample: dict[str, Any], message: str | None, tmp_path: Path
+) -> None:
+    with nullcontext() if message is None else pytest.raises(UserError, match=message):
+        settings(LATENT, tmp_path, sample=sample)
+
+
+def test_paths_of_data_are_relative_to_the_folder_of_the_file(tmp_path: Path) -> None:
+    stages = {"a": {"data": {"path": "mine", "size": 8}}, "b": {}, "c": {"data.path": str(tmp_path / "c")}}
+    found, kept = settings(stages, tmp_path, common={"data": {"path": "ours"}})
+    places = [str(tmp_path / name) for name in ("mine", "ours", "c")]
+    assert [str(one.config.data.path) for one in found.values()] == places
+    assert [stage.values["data.path"] for stage in kept.stages.values()] == places  # the kept file lies elsewhere
+    again, _ = stage_settings(kept, PipelineFolder(tmp_path / "out", kept).runs)
+    assert [one.config for one in again.values()] == [one.config for one in found.values()]
+
+
+def test_a_key_of_one_stage_points_to_its_option(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no stage uses ldm\.train\.steps: .* --stage ldm\.train\.steps=VALUE"):
+        settings(LATENT, tmp_path, {"ldm.train.steps": "3"})
+    with pytest.raises(UserError, match="domain=audio: all stages of a pipeline are of one domain, here image"):
+        settings(LATENT, tmp_path, {"domain": "audio"})

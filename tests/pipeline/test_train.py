@@ -104,3 +104,25 @@ def test_an_existing_folder_is_not_trained_in(latent: Path, tmp_path: Path) -> N
         train_pipeline(LATENT, tmp_path)
     with pytest.raises(UserError, match=r"There is no pipeline in"):
         PipelineFolder.open(tmp_path)
+
+
+def test_a_run_that_exists_is_checked_before_any_stage_is_trained(latent: Path, tmp_path: Path) -> None:
+    def pipeline(domain: str, run: Path) -> Any:
+        return pipeline_of({"domain": domain, "stages": {"old": {"run": str(run)}, "new": {}}}, "my.yaml", tmp_path)
+
+    with pytest.raises(UserError, match=r"my\.yaml: stage old: there is no run .*gone\. Bring it back, or correct"):
+        begin(pipeline("image", tmp_path / "gone"), tmp_path / "new")
+    with pytest.raises(UserError, match=r"my\.yaml: stage old: run=.* is a run of the domain image, not audio"):
+        begin(pipeline("audio", latent / "stages" / "ldm"), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_values_from_python_are_nested_or_dotted_and_may_be_paths(latent: Path, tmp_path: Path) -> None:
+    source = {**LATENT, "stages": {"ae": {"run": latent / "stages" / "ae"}, "ldm": {"train": {"batch_size": 4}}}}
+    for overrides, message in (({"ml": {}}, "Unknown stage 'ml'"), ({"ae": {"seed": 1}}, "ae is a run that exists")):
+        with pytest.raises(UserError, match=message):
+            train_pipeline(source, tmp_path / "a", overrides=overrides, progress=False)
+    own = {"ldm": {"train": {"steps": 1}, "codec": latent / "stages" / "ae"}}
+    made = PipelineFolder.open(train_pipeline(source, tmp_path / "a", overrides=own, progress=False))
+    config = polydiff.load(made.runs["ldm"]).config
+    assert (config.train.steps, config.train.batch_size) == (1, 4)

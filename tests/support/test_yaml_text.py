@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from settings_cases import values
 
 from polydiff.support.errors import UserError
-from polydiff.support.yaml_text import DEEPEST, one_line_yaml, parse_yaml, plain
+from polydiff.support.yaml_text import DEEPEST, dump_yaml, one_line_yaml, parse_yaml, plain
 
 
 @given(values)
@@ -132,3 +132,17 @@ def test_a_value_that_holds_itself_is_an_error() -> None:
     loop.append(loop)
     with pytest.raises(UserError, match=r"^key: the value holds itself"):
         plain(loop, "key")
+
+
+def test_mappings_merge_and_a_key_of_its_own_wins() -> None:
+    text = "c: &c {a: 1, b: 2}\nd: &d {<<: *c, a: 3}\ne: {<<: *d, b: 4}\nf: {<<: [*d, *c]}\n"
+    assert parse_yaml(text, "x")["d"] == {"a": 3, "b": 2}
+    assert parse_yaml(text, "x")["e"] == {"a": 3, "b": 4}
+    assert parse_yaml(text, "x")["f"] == {"a": 3, "b": 2}
+    with pytest.raises(UserError, match="the key 'a' is given twice"):
+        parse_yaml("c: &c {a: 1}\nd: {<<: *c, a: 3, a: 4}\n", "x")
+
+
+@pytest.mark.parametrize("name", ["on", "null", "1", "1e3", "2026-02-03", "a: b", "~"])
+def test_names_that_yaml_reads_as_other_types_stay_text(name: str) -> None:
+    assert parse_yaml(dump_yaml({name: {name: 1}}, {f"{name}.{name}": ""}), "x") == {name: {name: 1}}
