@@ -29,11 +29,11 @@ from polydiff.core.process.process import lacks
 from polydiff.core.process.sampling import Draw, Known
 from polydiff.core.space import Batch, Matches, check_mask, state_to
 from polydiff.core.streams import streams
+from polydiff.encode.codes import CodeSpace
 from polydiff.model.model import Model
 from polydiff.model.origin import drawn
 from polydiff.model.request import Request
 from polydiff.model.restore import to_samples
-from polydiff.stages.codec import CodeSpace
 from polydiff.stages.through import Through
 from polydiff.support.errors import UserError, as_paths, attempt, check_whole
 from polydiff.support.protocols import provides

@@ -88,16 +88,16 @@ class LearnedCodec:
             space: Their space.
             generators: B random streams on the CPU, for draws of the posterior; None: its means.
         """
-        z = self.standardised(self.posterior(x, space), generators)
-        return z.to(x.device), code_space(z, space)
+        codes = self.posterior(x, space)
+        return self.standardised(codes, generators).to(x.device), code_space(codes.mean, space)
 
     @torch.no_grad()
     def posterior(self, x: Tensor, space: Space) -> Codes:
-        """Return the posterior of the codes of states of a space, not scaled, on the device of the autoencoder."""
+        """Return the codes of states x of a space, not scaled, on its device."""
         return self.encoder.encode(x.to(self.device), space.to(self.device))
 
     def standardised(self, codes: Codes, generators: Sequence[torch.Generator] | None) -> Tensor:
-        """Return standardised codes, drawn by B random streams on the CPU or, with None, the means."""
+        """Return standardised codes; arguments as `encode` has and `posterior` returns."""
         z = codes.mean if generators is None else codes.draw(generators)
         if self.scale is not None:
             mean, std = self.scale.tensors
@@ -152,8 +152,7 @@ class LearnedCodec:
             UserError: The autoencoder's states are no whole number of patches.
         """
         if shape not in self.patches:
-            one = Euclidean(1, shape, self.device)
-            whole = self.encoder.network.decode(torch.zeros(one.state_shape, device=self.device), one)  # type: ignore[operator]
+            whole = self.encoder.network.decode(torch.zeros(1, *shape, device=self.device))  # type: ignore[operator]
             pairs = list(zip(whole.shape[2:], shape[1:], strict=True))
             if any(side % places for side, places in pairs):
                 raise UserError(f"{self.name}: the places of a code are no patches of the state, so no part is known.")

@@ -77,9 +77,8 @@ class Through:
         batch = self.__wrapped__.batch(split, indices, generators)
         if split != "train" or self.posteriors is None:
             return code_batch(batch, self.codec, generators)
-        space = self.codec.space(batch.space)
-        z = self.codec.standardised(Codes(*self.posteriors.rows(indices), space), generators)
-        return batch._replace(x=z, space=space)
+        codes = Codes(*self.posteriors.rows(indices), self.codec.space(batch.space))
+        return batch._replace(x=self.codec.standardised(codes, generators), space=codes.space)
 
     def prepare(self) -> None:
         """Compute the codes that training reads, or find them in the cache (`abilities.Prepares`).
@@ -127,9 +126,16 @@ class Through:
 
         Returns:
             Codes (B, K, ...) with their space, and booleans (B, 1, ...).
+
+        Raises:
+            UserError: States are molecules.
         """
+        if not isinstance(given.space, Euclidean):
+            raise UserError(
+                f"{self.codec.name}: the code of an atom depends on all atoms of its molecule, so no part of codes is "
+                "known. Complete molecules with a run without codec."
+            )
         codes = code_batch(given._replace(x=torch.where(mask != 0, given.x, 0.0)), self.codec, None)
-        assert isinstance(given.space, Euclidean)
         return codes, self.codec.known(mask, given.space)
 
     def backbone(self) -> nn.Module:
