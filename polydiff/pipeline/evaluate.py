@@ -51,9 +51,7 @@ def evaluate(
         return run_evaluation.evaluate(model, n, seed=seed, features=features, progress=progress, **sampling)
     check_whole("n", n)
     if sampling.pop("pair", None) is not None:
-        raise UserError(
-            "A pair judges runs, not pipelines. Judge a stage with it: polydiff eval FOLDER/stages/NAME --pair"
-        )
+        raise UserError("A pair judges runs, not pipelines. Judge one stage with it, by the folder of its run.")
     cond = sampling.pop("cond", None)
     request = model.request(cond, **sampling)
     with showing(progress):

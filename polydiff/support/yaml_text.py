@@ -28,12 +28,16 @@ class Loader(yaml.SafeLoader):
     A date, such as the folder 2026-02-03, is text: no key of a configuration is a date.
     """
 
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self.checked: set[yaml.MappingNode] = set()
+
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Put the keys of merged mappings (`<<: *common`) before a mapping's own ones, once these are checked."""
-        if not getattr(node, "checked", False):  # a second time the keys of merged mappings are among them
+        if node not in self.checked:  # a second time the keys of merged mappings are among them
             self.check_keys(node)
-            node.checked = True
-        super().flatten_mapping(node)  # type: ignore[no-untyped-call]
+            self.checked.add(node)
+        super().flatten_mapping(node)
 
     def check_keys(self, node: yaml.MappingNode) -> None:
         """Raise an error of YAML if a mapping has a key twice."""

@@ -80,7 +80,7 @@ def test_a_pipeline_of_runs_that_exist(latent: Path, tmp_path: Path) -> None:
     ):
         polydiff.load(made)
     shutil.rmtree(runs[0])
-    with pytest.raises(UserError, match=r"made: stage ae: there is no run .*ae\. Bring it back"):
+    with pytest.raises(UserError, match=r"pipeline\.yaml: stage ae: there is no run .*ae\. Bring it back"):
         polydiff.load(made)
     with pytest.raises(UserError, match=r"Two runs are named ldm"):
         make_pipeline([runs[1], latent / "stages" / "ldm"], tmp_path / "twice")
