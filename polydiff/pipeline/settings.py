@@ -238,9 +238,9 @@ def named_runs(pipeline: Pipeline, name: str, layers: Sequence[Layer], runs: Map
         if value in earlier:
             found.append(Named(key, runs[value], str(value)))
         elif value in pipeline.stages:
-            place = "this is the stage itself" if value == name else "this stage comes later"
+            where = "this is the stage itself" if value == name else "this stage comes later"
             raise UserError(
-                f"{key}={value}: {place}. A stage may name those before it: {', '.join(earlier) or 'none'}."
+                f"{key}={value}: {where}. A stage may name those before it: {', '.join(earlier) or 'none'}."
             )
         else:
             place = path if typed else (pipeline.folder / Path(value).expanduser()).absolute()
