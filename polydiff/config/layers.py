@@ -45,8 +45,8 @@ def assignments(layer: Layer, fields: Fields, state: Mapping[str, Any]) -> dict[
         state: Dotted key -> value, as the layers before set them.
 
     Raises:
-        UserError: A key does not exist or is given two values, a section gets a single value, or a value from the command
-            line is not YAML.
+        UserError: A key does not exist or is given two values, a section gets a single value, or a value from the
+            command line is not YAML.
     """
     entries = list(walk(layer, fields, layer.values))
     seen: dict[tuple[str, str], Any] = {}
