@@ -6,7 +6,6 @@ have the same form.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -46,13 +45,15 @@ def assignments(layer: Layer, fields: Fields, state: Mapping[str, Any]) -> dict[
         state: Dotted key -> value, as the layers before set them.
 
     Raises:
-        UserError: A key does not exist or is given twice, a section gets a single value, or a value from the command
-            line is not YAML.
+        UserError: A key does not exist or is given two values, a section gets a single value, or a value from the
+            command line is not YAML.
     """
     entries = list(walk(layer, fields, layer.values))
-    counts = Counter((key, option) for key, option, _ in entries)
-    if twice := [f"{key}.{option}" if option else key for (key, option), n in counts.items() if n > 1]:
-        raise UserError(f"{layer.source}: {twice[0]} is given twice, such as nested and dotted. Leave one of them out.")
+    seen: dict[tuple[str, str], Any] = {}
+    for key, option, value in entries:
+        if seen.setdefault((key, option), value) != value:
+            name = f"{key}.{option}" if option else key
+            raise UserError(f"{layer.source}: {name} is given twice, such as nested and dotted. Leave one of them out.")
     renamed = (key for key, option, value in entries if not option and key in OPTIONS_OF and value != state[key])
     update: dict[str, Any] = {OPTIONS_OF[key]: {} for key in renamed}
     for key, option, value in entries:
