@@ -1,7 +1,7 @@
 """Networks: the U-Net and the DiT (1-D and 2-D), the EGNN, the graph transformer and the MLP. None knows a domain.
 
 A backbone is called as backbone(x, log_sigma, space, cond), receives a state of unit variance, and returns a state of
-the same shape. The autoencoder and the tower have other methods (`polydiff.encode.module`, `polydiff.match.module`). A
+the same shape. The autoencoders and the tower have other methods (`polydiff.encode.module`, `polydiff.match.module`). A
 backbone is built as factory(config, channels=, dims=, conditions=).
 """
 
@@ -30,6 +30,15 @@ AUTOENCODER = BackboneSpec(
     config="polydiff.backbones.config:AutoencoderConfig",
     factory="polydiff.backbones.encoders.autoencoder:Autoencoder",
     dims=(1, 2),
+    role="codec",
+)
+
+POINT_AUTOENCODER = BackboneSpec(
+    name="point_autoencoder",
+    summary="Equivariant autoencoder with few numbers for each atom, for molecules.",
+    config="polydiff.backbones.config:PointAutoencoderConfig",
+    factory="polydiff.backbones.encoders.points:PointAutoencoder",
+    dims=(3,),
     role="codec",
 )
 

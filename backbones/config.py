@@ -262,6 +262,29 @@ class GraphTransformerConfig(MoleculeNetConfig):
         return self
 
 
+class PointAutoencoderConfig(BackboneConfig):
+    """Two equivariant graph networks, which map the atoms of a molecule to few numbers each, and back."""
+
+    name: str = "point_autoencoder"
+    """Which backbone."""
+    codes: int = Field(1, ge=1, le=WIDEST)
+    """Features of an atom's code, besides its position."""
+    position_std: float = Field(0.02, gt=0, le=10)
+    """Standard deviation of the positions of a code, in standard deviations of the coordinates."""
+    hidden: int = Field(64, ge=1, le=WIDEST)
+    """Number of features of an atom within the networks."""
+    encoder_layers: int = Field(2, ge=0, le=DEEPEST)
+    """Rounds of messages of the encoder."""
+    layers: int = Field(4, ge=1, le=DEEPEST)
+    """Rounds of messages of the decoder."""
+    radial: int = Field(16, ge=0, le=WIDEST)
+    """Number of Gaussian bumps in which a distance is expanded, besides its square; 0: none."""
+    cutoff: float = Field(6.0, gt=0, le=1e6)
+    """Centre of the last bump, in standard deviations of the coordinates."""
+    coords_range: float = Field(15.0, gt=0, le=1e6)
+    """Bound on the weight of a neighbour in the move of an atom."""
+
+
 class MLPConfig(BackboneConfig):
     """A residual multilayer perceptron."""
 

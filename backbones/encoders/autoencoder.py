@@ -19,6 +19,7 @@ from polydiff.backbones.kernels.norm import GroupNorm
 from polydiff.backbones.unet_blocks import Upsample
 from polydiff.backbones.unet_layers import Plane, groups_of, zero
 from polydiff.core.conditions import Conditions
+from polydiff.core.space import Space
 
 LOWEST, HIGHEST = -20.0, 5.0
 """Range of the log variances of a code."""
@@ -90,8 +91,8 @@ class Autoencoder(nn.Module):
     def _norm(self, width: int) -> GroupNorm:
         return GroupNorm(groups_of(width, self.config.group_size), width, affine=True, silu=True)
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log variance of the codes, (B, K, ...) each, of states x (B, C, ...)."""
+    def encode(self, x: Tensor, space: Space | None = None) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance of the codes, (B, K, ...) each, of states x (B, C, ...). The space is unused."""
         image = x if x.ndim == 4 else x[:, :, None]
         height, width = (-(-side // f) * f for side, f in zip(image.shape[2:], self.sides, strict=True))
         padded = nn.functional.pad(image, (0, width - image.shape[3], 0, height - image.shape[2]))
@@ -100,8 +101,8 @@ class Autoencoder(nn.Module):
         shape = (*mean.shape[:2], *mean.shape[4 - self.plane.dims :])
         return mean.reshape(shape), log_variance.clamp(LOWEST, HIGHEST).reshape(shape)
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Return states (B, C, ...) of codes z (B, K, ...); their sides are f times those of a code."""
+    def decode(self, z: Tensor, space: Space | None = None) -> Tensor:
+        """Return states (B, C, ...) of codes z (B, K, ...); their sides are f times those of a code. The space is unused."""
         code = z if z.ndim == 4 else z[:, :, None]
         image = self.plane.unfold(self.decoder(code.contiguous(memory_format=torch.channels_last)), self.config.patch)
         return image if z.ndim == 4 else image[:, :, 0]

@@ -58,4 +58,8 @@ SPEC = DomainSpec(
             "sample.steps": 1001,
         },
     },
+    learns={"encode": {"backbone.name": "point_autoencoder"}},
+    pipelines={
+        "latent": {"stages": {"autoencoder": {"learn": "encode"}, "diffusion": {"codec": "autoencoder"}}},
+    },
 )

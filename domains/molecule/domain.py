@@ -228,6 +228,10 @@ class MoleculeDomain:
     def evaluate(self, samples: Samples) -> dict[str, Metric]:
         return self.evaluation.evaluate(samples)
 
+    def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
+        """Return how far samples are from true molecules (`polydiff.contract.abilities.Compares`)."""
+        return self.evaluation.compare(samples, truth)
+
     def measures(self, samples: Samples) -> Mapping[str, Measured]:
         return self.evaluation.measures(samples)
 

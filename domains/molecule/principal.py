@@ -1,15 +1,11 @@
 r"""The largest standard deviation of states of molecules along any direction, for the noise range.
 
-A network of molecules and the noise know no order of the atoms and no orientation, so what counts is the distribution
-of states in which every order and every rotation is equally likely. Its second moments have four parts:
+A network of molecules and the noise know no order of the atoms and no orientation (`polydiff.metrics.principal`). So
+second moments have three parts:
 
 - positions: $\mathrm E |r|^2 / 3(N - 1)$ along each of the 3 (N - 1) directions, r all positions of a molecule;
 - positions of one element, if elements are given, which then distinguish atoms: at most $\mathrm E |r_i|^2 / 3$;
-- composition: the moments of $g = \sum_i f_i / \sqrt N$, the directions that all atoms share. They grow with N, as
-  those of the brightness of a picture grow with its pixels;
-- differences between atoms: $(\mathrm E \sum_i f_i f_i^T - \mathrm E g g^T) / (N - 1)$.
-
-Positions and features are uncorrelated, because every rotation is equally likely.
+- features: the composition, which all atoms share, and differences between atoms.
 
 Symbols: N atoms of a molecule, r_i position from the centre and f_i features of an atom, in units of the state.
 """
@@ -21,9 +17,7 @@ import torch
 
 from polydiff.domains.molecule.codec import Codec, centred_positions, sum_by_owner
 from polydiff.domains.molecule.data.library import Library
-
-LARGEST = 0.1
-"""Share of the molecules, those with the most atoms, that is also measured alone."""
+from polydiff.metrics.principal import feature_moments, largest_sets
 
 
 def principal_std(library: Library, codec: Codec) -> float:
@@ -35,7 +29,7 @@ def principal_std(library: Library, codec: Codec) -> float:
         library: The geometries.
         codec: Gives the states.
     """
-    largest = np.argsort(-library.sizes, kind="stable")[: max(1, round(LARGEST * len(library)))]
+    largest = largest_sets(torch.from_numpy(library.sizes)).numpy()
     return max(measured(library, codec), measured(library.take(largest), codec))
 
 
@@ -79,12 +73,6 @@ def of_features(library: Library, codec: Codec, owner: np.ndarray) -> list[float
         owner: Geometry of each atom (M,).
     """
     f = codec.features_of(torch.from_numpy(library.numbers.astype(np.int64))).numpy()
-    sizes = library.sizes
-    shared = sum_by_owner(f, owner) / np.sqrt(sizes)[:, None]
-    found = [shared.T @ shared / len(library)]
-    if (several := sizes > 1).any():
-        atoms, n = several[owner], sizes[several]
-        within = f[atoms].T @ (f[atoms] / (n - 1).repeat(n)[:, None])
-        between = shared[several].T @ (shared[several] / (n - 1)[:, None])
-        found.append((within - between) / len(n))
-    return [float(np.linalg.eigvalsh(moments)[-1]) for moments in found]
+    products = sum_by_owner((f[:, :, None] * f[:, None]).reshape(len(f), -1), owner)
+    sums, sizes = torch.from_numpy(sum_by_owner(f, owner)), torch.from_numpy(library.sizes)
+    return feature_moments(sums, torch.from_numpy(products).reshape(len(library), *(2 * f.shape[1:])), sizes)

@@ -105,6 +105,9 @@ class DenseMolecules:
     def matches(self, other: Space) -> bool:
         return same_elements(self, other)
 
+    def with_features(self, features: int) -> DenseMolecules:
+        return replace(self, features=features)
+
     def to(self, device: Device) -> DenseMolecules:
         return replace(self, mask=self.mask.to(device), elements=moved(self.elements, device))
 
@@ -187,6 +190,9 @@ class PackedMolecules:
 
     def matches(self, other: Space) -> bool:
         return same_elements(self, other)
+
+    def with_features(self, features: int) -> PackedMolecules:
+        return replace(self, features=features)
 
     def to(self, device: Device) -> PackedMolecules:
         return replace(self, batch_index=self.batch_index.to(device), elements=moved(self.elements, device))

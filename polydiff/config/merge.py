@@ -94,7 +94,7 @@ def resolve_layers(user: Sequence[Layer], keys: Iterable[str] = ()) -> Settings:
     name = str(last(user, "preset") or next(iter(spec.presets)))
     if name not in spec.presets:
         raise unknown(f"preset of {spec.name}", name, spec.presets)
-    layers = with_chosen_defaults([Layer("default", {"preset": name}), *user])
+    layers = with_chosen_defaults([Layer("default", {"preset": name}), *user], spec.learns)
     return with_following(merge(spec, Layer(f"preset {name}", spec.presets[name]), layers))
 
 

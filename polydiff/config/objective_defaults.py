@@ -81,18 +81,22 @@ class Choice(NamedTuple):
 CHOICES = (
     Choice("loss.objective", LossConfig().objective, objective_defaults),
     Choice("codec", "", codec_defaults),
-    Choice("learn", DENOISE, learner_defaults),
 )
 
 
-def with_chosen_defaults(layers: Sequence[Layer]) -> list[Layer]:
+def with_chosen_defaults(layers: Sequence[Layer], learns: Mapping[str, Mapping[str, Any]] | None = None) -> list[Layer]:
     """Return the layers with the defaults of each choice (`CHOICES`) inserted before the last layer that makes it.
 
     If that layer changes the choice of an earlier one, such as a run's config.resolved.yaml, the defaults of the old
     choice are removed from the earlier layers.
+
+    Arguments:
+        layers: The layers, the first one below all others.
+        learns: Value of `learn` -> defaults of the domain, which replace general ones
+            (`polydiff.contract.domain.DomainSpec`).
     """
-    found = list(layers)
-    for choice in CHOICES:
+    found, own = list(layers), learns or {}
+    for choice in (*CHOICES, Choice("learn", DENOISE, lambda learn: {**learner_defaults(learn), **own.get(learn, {})})):
         found = with_defaults_of(choice, found)
     return found
 

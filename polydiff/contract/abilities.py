@@ -163,7 +163,14 @@ class Forgets(Protocol):
         """Return clean states (B, ...) that hold no information on the places where the mask is not 1."""
 
 
-class Restores(Protocol):
+class Compares(Protocol):
+    """A domain that compares samples with the true examples, such as reconstructions with the originals."""
+
+    def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
+        """Return distances between samples and the true examples, by name."""
+
+
+class Restores(Compares, Protocol):
     """A domain that can be trained to restore examples from a degraded form.
 
     Attributes:
@@ -182,9 +189,6 @@ class Restores(Protocol):
         Raises:
             UserError: The task reads no files, or a file cannot be read or is not of the trained kind.
         """
-
-    def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
-        """Return distances between samples and the true examples, by name."""
 
 
 class HasIdentity(Protocol):

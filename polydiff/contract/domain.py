@@ -50,6 +50,8 @@ class DomainSpec:
         install: Command that installs missing modules.
         presets: Name -> overrides with dotted keys, such as {"train.steps": 2000}; {} keeps the configuration's
             defaults. The first preset is the default one.
+        learns: Value of `learn` -> defaults with dotted keys that it has for this domain, before its general ones, such
+            as {"encode": {"backbone.name": "point_autoencoder"}}.
         pipelines: Name -> pipeline of several runs, as its file holds it but for the domain, such as
             {"stages": {"ae": {"learn": "encode"}, "diffusion": {"codec": "ae"}}}; a value of --preset as presets are.
         api: Version of the plugin interface.
@@ -68,6 +70,7 @@ class DomainSpec:
     requires: Sequence[str] = ()
     install: str = ""
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"quick": {}})
+    learns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pipelines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     api: int = API
 

@@ -87,6 +87,22 @@ class Matches(Protocol):
         """Return whether this information is equal in both spaces, so that their states can be interpolated."""
 
 
+class Points(Space, Protocol):
+    """A space of sets of points: a state has rows of 3 coordinates and K features.
+
+    Positions are relative to the mean of their sample, so a sample of N points has 3 (N - 1) + N K dimensions.
+    `project` and `sum` accept states with another number of features.
+
+    Attributes:
+        features: K.
+    """
+
+    features: int
+
+    def with_features(self, features: int) -> Points:
+        """Return the space of the same sets of points with another number of features."""
+
+
 class HasComponents(Protocol):
     """A space whose states have several components, such as positions and features."""
 

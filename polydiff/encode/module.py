@@ -1,26 +1,66 @@
 """The module that `learn=encode` trains: a backbone of role "codec" in the precision of training.
 
-Symbols: x clean states (B, ...), z codes (B, K, ...).
+Symbols: B batch, x clean states with C channels, z codes with K (`polydiff.encode.codes`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from polydiff.core.space import Euclidean, Space
+from polydiff.encode.codes import code_space
+
 
 class CodecBackbone(Protocol):
-    """What a backbone of role "codec" offers besides `nn.Module`; `polydiff.backbones.encoders.autoencoder` is one."""
+    """What a backbone of role "codec" offers besides `nn.Module`.
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log variance of each number of the codes, (B, K, ...) each, of states x (B, C, ...)."""
+    Examples are `polydiff.backbones.encoders.autoencoder` and, for points, `polydiff.backbones.encoders.points`.
+    """
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Return states (B, C, ...) of codes z (B, K, ...), of at least the sizes of the states that were encoded."""
+    def encode(self, x: Tensor, space: Space) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance of each number of the codes, of states x of a space.
+
+        They are (B, K, ...) each for a grid (B, C, ...), and (.., 3 + K) for points (.., 3 + C) (`core.space.Points`).
+        """
+
+    def decode(self, z: Tensor, space: Space) -> Tensor:
+        """Return states of a space from their codes z; states on a grid of at least the sizes of the space."""
+
+
+class PointCodec(CodecBackbone, Protocol):
+    """A `CodecBackbone` of points.
+
+    Attributes:
+        channels: C.
+        codes: K.
+    """
+
+    channels: int
+    codes: int
+
+
+class Codes(NamedTuple):
+    """The codes of a batch of states.
+
+    Attributes:
+        mean: Mean of each number.
+        log_variance: Log variance of each number, of the shape of the means.
+        space: Space of the codes.
+    """
+
+    mean: Tensor
+    log_variance: Tensor
+    space: Space
+
+    def draw(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """Return codes z = mean + exp(log_variance / 2) eps, with one random stream for each sample."""
+        noise = self.space.noise(generators).to(self.mean)
+        return self.space.project(self.mean + torch.exp(self.log_variance / 2) * noise)
 
 
 class Encoder(nn.Module):
@@ -35,21 +75,23 @@ class Encoder(nn.Module):
         super().__init__()
         self.network, self.precision = network, precision
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log variance of the codes of states, (B, K, ...) each."""
+    def encode(self, x: Tensor, space: Space) -> Codes:
+        """Return the codes of states x of a space."""
         with self.autocast(x.device):
-            mean, log_variance = self.network.encode(x)  # type: ignore[operator] # a method of the backbone
-        return mean.to(x.dtype), log_variance.to(x.dtype)
+            mean, log_variance = self.network.encode(x, space)  # type: ignore[operator] # a method of the backbone
+        codes = code_space(mean, space)
+        return Codes(codes.project(mean.to(x.dtype)), log_variance.to(x.dtype), codes)
 
-    def decode(self, z: Tensor, sizes: Sequence[int]) -> Tensor:
-        """Return the states (B, C, *sizes) of codes z (B, K, ...)."""
+    def decode(self, z: Tensor, space: Space) -> Tensor:
+        """Return the states of a space from their codes z."""
         with self.autocast(z.device):
-            x = self.network.decode(z)  # type: ignore[operator] # a method of the backbone
-        return cropped(x.to(z.dtype), sizes)
+            x = self.network.decode(z, space)  # type: ignore[operator] # a method of the backbone
+        x = x.to(z.dtype)
+        return space.project(cropped(x, space.shape[1:]) if isinstance(space, Euclidean) else x)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, space: Space) -> Tensor:
         """Return the reconstructions of states through the means of their codes, of the shape of x."""
-        return self.decode(self.encode(x)[0], x.shape[2:])
+        return self.decode(self.encode(x, space).mean, space)
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """Return the context in which the network computes."""
@@ -61,8 +103,3 @@ def cropped(x: Tensor, sizes: Sequence[int]) -> Tensor:
     for axis, size in enumerate(sizes):
         x = x.narrow(2 + axis, 0, min(size, x.shape[2 + axis]))
     return x
-
-
-def draw(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
-    """Return codes z = mean + exp(log_variance / 2) noise, all of one shape (B, K, ...)."""
-    return mean + torch.exp(log_variance / 2) * noise

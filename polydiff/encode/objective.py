@@ -7,7 +7,7 @@ $$ \frac{1}{D} |x - \hat x(z + \eta)|_1 + w_s S(x, \hat x) + w_k \mathrm{KL} / K
 D numbers of a state, K numbers of a code, KL the divergence of N(mean, std^2) from N(0, 1) (Kingma and Welling, 2014,
 https://arxiv.org/abs/1312.6114), S the distance of spectra (`polydiff.encode.spectra`), eta noise that the decoder
 learns to withstand, since codes that a diffusion draws are not exact. Both means are per number, so a weight has the
-same meaning for states and codes of all sizes.
+same meaning for states and codes of all sizes. The numbers of molecules are the dimensions of their spaces.
 
 Symbols: B batch, K channels of a code.
 """
@@ -24,8 +24,9 @@ from torch.nn import functional
 
 from polydiff.contract.sections import EncodeConfig
 from polydiff.core.objective import Moment, Objective, Outcome
-from polydiff.core.space import Batch, normal
-from polydiff.encode.module import Encoder, cropped, draw
+from polydiff.core.space import Batch, Euclidean, Space
+from polydiff.encode.codes import channel_std, nats
+from polydiff.encode.module import Encoder, cropped
 from polydiff.encode.spectra import spectral_distance
 
 TOWARDS = 0.1
@@ -45,35 +46,37 @@ class Reconstruct(Objective[Encoder]):
     def __call__(
         self, module: Encoder, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
     ) -> Outcome:
-        config, x = self.config, batch.x
-        mean, log_variance = module.encode(x)
-        z = draw(mean, log_variance, normal(generators, mean.shape[1:], x.device))
-        error = self.error(x, module.decode(self.disturbed(z, u, generators), x.shape[2:]))
+        config, x, space = self.config, batch.x, batch.space
+        codes = module.encode(x, space)
+        z = codes.draw(generators)
+        error = self.error(x, module.decode(self.disturbed(z, codes.space, u, generators), space), space)
         if config.shrink:
-            made = module.decode(shrunk(z), [size // 2 for size in x.shape[2:]])
+            half = Euclidean(len(x), (x.shape[1], *(size // 2 for size in x.shape[2:])), x.device)
+            made = module.decode(shrunk(z), half)
             small = cropped(shrunk(x), made.shape[2:])
-            error = error + config.shrink * self.error(small, made)
-        return Outcome(error + self.rate_loss(nats(mean, log_variance)), None)
+            error = error + config.shrink * self.error(small, made, half)
+        return Outcome(error + self.rate_loss(nats(*codes)), None)
 
-    def error(self, x: Tensor, made: Tensor) -> Tensor:
-        """Return the error of reconstructions `made` of states x, (B, C, ...) each, as (B,)."""
-        difference = (made - x).flatten(1)
-        plain = difference.abs().mean(1) if self.config.norm == "l1" else difference.square().mean(1)
+    def error(self, x: Tensor, made: Tensor, space: Space) -> Tensor:
+        """Return the error of reconstructions `made` of states x of a space, per number of a state, as (B,)."""
+        difference = made - x
+        each = difference.abs() if self.config.norm == "l1" else difference.square()
+        plain = space.sum(each) / space.dim.clamp(min=1)
         return plain + self.config.spectral * spectral_distance(x, made) if self.config.spectral else plain
 
-    def disturbed(self, z: Tensor, u: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """Return codes (B, K, ...) with noise of up to `encode.noise` times the spread of their channel.
+    def disturbed(self, z: Tensor, space: Space, u: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Return codes of a space with noise of up to `encode.noise` times the spread of their channel.
 
         Arguments:
             z: Codes.
+            space: Their space.
             u: Uniform number of each sample (B,), its share of the greatest noise.
             generators: B random streams.
         """
         if not self.config.noise:
             return z
-        spread = channel_std(z.detach())
-        level = (self.config.noise * u.to(z)).reshape(-1, *(1 for _ in z.shape[1:]))
-        return z + level * spread * normal(generators, z.shape[1:], z.device)
+        level = space.expand(self.config.noise * u.to(z))
+        return z + level * channel_std(z.detach(), space) * space.noise(generators).to(z)
 
     def rate_loss(self, rates: Tensor) -> Tensor:
         """Return the loss (B,) of rates (B,) in nats a number: weighted, or the distance of their mean from `bits`."""
@@ -81,18 +84,6 @@ class Reconstruct(Objective[Encoder]):
             return self.config.kl * rates
         excess = rates - self.config.bits * math.log(2)
         return TOWARDS * excess * excess.detach().mean().sign()
-
-
-def nats(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return the divergence of codes N(mean, exp(log_variance)) from N(0, 1) in nats a number: (B, K, ...) -> (B,)."""
-    each = (mean.square() + log_variance.exp() - 1 - log_variance) / 2
-    return each.flatten(1).mean(1)
-
-
-def channel_std(z: Tensor) -> Tensor:
-    """Return the standard deviation of each channel of codes (B, K, ...) over the batch and all places, (K, 1, ...)."""
-    axes = [axis for axis in range(z.ndim) if axis != 1]
-    return z.float().std(axes, correction=0, keepdim=True)[0]
 
 
 def shrunk(x: Any) -> Tensor:

@@ -14,10 +14,11 @@ import torch
 from polydiff.contract.backbone import check_learner
 from polydiff.core.objective import Objective
 from polydiff.core.process.process import LEARNERS, Trained
-from polydiff.core.space import Batch, Euclidean, State, normal
+from polydiff.core.space import Batch, Euclidean, State
 from polydiff.core.streams import streams
+from polydiff.encode.codes import channel_std, nats
 from polydiff.encode.module import Encoder
-from polydiff.encode.objective import Reconstruct, channel_std, nats
+from polydiff.encode.objective import Reconstruct
 from polydiff.encode.spectra import WINDOWS
 from polydiff.machine.device import pick_precision
 from polydiff.support.errors import UserError
@@ -53,6 +54,8 @@ class Encoding:
             network = domain.backbone()
         if config.encode.spectral:
             check_spectral(domain)
+        if config.encode.shrink:
+            check_shrink(domain)
         return Encoder(network, pick_precision(config.train.precision, device)).to(device)
 
     def objective(self, config: Config) -> Objective[Any]:
@@ -60,18 +63,18 @@ class Encoding:
 
     @torch.no_grad()
     def reconstruct(self, model: Trained, batch: Batch, error: float, generators: Sequence[torch.Generator]) -> State:
-        x = batch.x.to(model.device)
-        z, _ = model.denoiser.encode(x)
+        x, space, _ = batch.to(model.device)
+        z, _, codes = model.denoiser.encode(x, space)
         if error:
-            z = z + error * channel_std(z) * normal(generators, z.shape[1:]).to(z)
-        made: State = model.denoiser.decode(z, x.shape[2:]).cpu()
+            z = z + error * channel_std(z, codes) * codes.noise(generators).to(z)
+        made: State = model.denoiser.decode(z, space).cpu()
         return made
 
     @torch.no_grad()
     def rate(self, model: Trained, batch: Batch) -> tuple[torch.Tensor, float]:
-        x = batch.x.to(model.device)
-        mean, log_variance = model.denoiser.encode(x)
-        return nats(mean, log_variance).cpu(), x[0].numel() / mean[0].numel()
+        x, space, _ = batch.to(model.device)
+        codes = model.denoiser.encode(x, space)
+        return nats(*codes).cpu(), float(space.dim.sum() / codes.space.dim.sum())
 
 
 def check_spectral(domain: Domain) -> None:
@@ -82,6 +85,13 @@ def check_spectral(domain: Domain) -> None:
         raise UserError(
             f"encode.spectral compares spectra of waveforms of at least {WINDOWS[0]} samples. Set encode.spectral=0."
         )
+
+
+def check_shrink(domain: Domain) -> None:
+    """Raise UserError unless states are on a grid, which has a half of its sides."""
+    space, _ = domain.blank(streams(0, "blank", [0]), {})
+    if not isinstance(space, Euclidean):
+        raise UserError("encode.shrink compares grids of half the sides, and these data are none. Set encode.shrink=0.")
 
 
 LEARNERS.register("encode")(Encoding())

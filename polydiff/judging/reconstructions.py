@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from polydiff.contract.abilities import HasPrompts, Restores
+from polydiff.contract.abilities import Compares, HasPrompts
 from polydiff.contract.domain import Domain, Samples
 from polydiff.core.process.abilities import Reconstructs
 from polydiff.core.space import Batch
@@ -83,7 +83,7 @@ def metrics_of(domain: Domain, samples: Samples, truth: Samples, again: Samples)
 
 def pairwise(domain: Domain, samples: Samples, truth: Samples) -> dict[str, Metric]:
     """Return the distances of examples to their originals, and their agreement with their conditions."""
-    distances = domain.compare(samples, truth) if provides(domain, Restores) else {}
+    distances = domain.compare(samples, truth) if provides(domain, Compares) else {}
     return {**distances, **(domain.agreement(samples) if provides(domain, HasPrompts) else {})}
 
 

@@ -28,7 +28,9 @@ from torch import Tensor
 from polydiff.contract.data.identity import digest_of, identity_of
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections import Config
+from polydiff.core.space import Batch
 from polydiff.core.streams import streams
+from polydiff.encode.codes import CodeSpace
 from polydiff.stages.codec import AT_ONCE, LearnedCodec
 from polydiff.support.errors import UserError
 from polydiff.support.files import cache_dir, folder_atomic
@@ -74,7 +76,10 @@ def posteriors(config: Config, domain: Domain, codec: LearnedCodec) -> Posterior
         UserError: The examples are too many, more than the run sees, not the same each time, or not told apart from
             others; or the cache cannot be written.
     """
-    shape = (domain.size("train"), *codec.space(domain.blank(streams(0, "blank", [0]), {})[0]).shape)  # type: ignore[arg-type]
+    space = codec.space(domain.blank(streams(0, "blank", [0]), {})[0])
+    if not isinstance(space, CodeSpace):
+        raise UserError("train.codes=cache keeps codes of one size, and molecules differ. Leave out train.codes=cache.")
+    shape = (domain.size("train"), *space.shape)
     check_size(shape)
     folder = cache_dir() / "codes" / digest_of([json.dumps(key_of(config, domain, codec), sort_keys=True)])
     found = stored(folder, shape)
@@ -147,7 +152,8 @@ def write(folder: Path, shape: tuple[int, ...], domain: Domain, codec: LearnedCo
         files = [np.lib.format.open_memmap(path_of(draft, name), "w+", np.float32, shape) for name in ARRAYS]
         for first in counted("batches encoded", -(-shape[0] // AT_ONCE), range(0, shape[0], AT_ONCE)):
             indices = range(first, min(first + AT_ONCE, shape[0]))
-            for file, values in zip(files, codec.posterior(fixed(domain, indices)), strict=True):
+            x, space, _ = fixed(domain, indices)
+            for file, values in zip(files, codec.posterior(x, space)[: len(ARRAYS)], strict=True):
                 file[first : indices.stop] = values.cpu().numpy()
         for file in files:
             file.flush()
@@ -155,10 +161,10 @@ def write(folder: Path, shape: tuple[int, ...], domain: Domain, codec: LearnedCo
         (draft / MANIFEST).write_text(json.dumps({"shape": shape, "sha256": digests}, indent=1) + "\n")
 
 
-def fixed(domain: Domain, indices: Sequence[int]) -> Tensor:
-    """Return the states (B, C, ...) of training examples; raise UserError unless they are the same each time."""
-    a, b = (domain.batch("train", indices, streams(seed, "codes", indices)).x for seed in (0, 1))
-    if changed := [i for i, x, y in zip(indices, a, b, strict=True) if not torch.equal(x, y)]:
+def fixed(domain: Domain, indices: Sequence[int]) -> Batch:
+    """Return training examples as states; raise UserError unless they are the same each time."""
+    a, b = (domain.batch("train", indices, streams(seed, "codes", indices)) for seed in (0, 1))
+    if changed := [i for i, x, y in zip(indices, a.x, b.x, strict=True) if not torch.equal(x, y)]:
         raise UserError(
             f"train.codes=cache needs training examples that are the same each time, but example {changed[0]} is "
             "cropped, flipped or changed at random. Leave out train.codes=cache, or these changes."

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from polydiff.contract.domain import Domain
-from polydiff.core.space import Batch, Euclidean, normal
-from polydiff.core.streams import Device, streams
-from polydiff.encode.module import Encoder, draw
-from polydiff.metrics.principal import principal_std
+from polydiff.core.space import Batch, Euclidean, Space, State
+from polydiff.core.streams import streams
+from polydiff.encode.codes import CodeSpace, Moments, code_space, has_points, over_channels, set_moments
+from polydiff.encode.module import Codes, Encoder, PointCodec
+from polydiff.metrics.principal import principal_std, principal_std_of_sets
 from polydiff.stages.parts import Part
 from polydiff.support.errors import UserError
 from polydiff.support.progress import counted
@@ -36,37 +37,23 @@ AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class CodeSpace(Euclidean):
-    """The space of the codes of states: R^shape, with the space of the states.
-
-    Arguments:
-        states: Space of the states that the codes decode to.
-    """
-
-    states: Euclidean | None = None
-
-    def to(self, device: Device) -> CodeSpace:
-        states = None if self.states is None else self.states.to(device)
-        return CodeSpace(self.batch, self.shape, device, self.dtype, states)
-
-    def repeat(self, n: int) -> CodeSpace:
-        states = None if self.states is None else self.states.repeat(n)
-        return CodeSpace(n * self.batch, self.shape, self.device, self.dtype, states)
-
-
-@dataclass(frozen=True)
 class Scale:
     """The scale of codes.
 
     Arguments:
-        mean: Mean of each channel, K numbers.
-        std: Standard deviation of each channel, K numbers.
+        mean: Mean of each channel (`polydiff.encode.codes`).
+        std: Standard deviation of each channel.
         principal: Largest principal standard deviation of standardised codes.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     principal: float
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each channel, float64 (C,) each."""
+        return torch.tensor(self.mean, dtype=torch.float64), torch.tensor(self.std, dtype=torch.float64)
 
     def as_json(self) -> dict[str, Any]:
         """Return the scale as JSON, for the statistics of a run."""
@@ -93,51 +80,63 @@ class LearnedCodec:
         self.patches: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     @torch.no_grad()
-    def encode(self, x: Tensor, generators: Sequence[torch.Generator] | None) -> Tensor:
-        """Return standardised codes (B, K, ...) of states x (B, C, ...), on the device of x.
+    def encode(self, x: Tensor, space: Space, generators: Sequence[torch.Generator] | None) -> tuple[Tensor, Space]:
+        """Return standardised codes of states, and their space, on the device of the states.
 
         Arguments:
             x: States of the domain.
+            space: Their space.
             generators: B random streams on the CPU, for draws of the posterior; None: its means.
         """
-        return self.standardised(*self.posterior(x), generators).to(x.device)
+        codes = self.posterior(x, space)
+        return self.standardised(codes, generators).to(x.device), code_space(codes.mean, space)
 
     @torch.no_grad()
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log variance of the codes of states x (B, C, ...), not scaled, on its device."""
-        mean, log_variance = self.encoder.encode(x.to(self.device))
-        return mean, log_variance
+    def posterior(self, x: Tensor, space: Space) -> Codes:
+        """Return the codes of states x of a space, not scaled, on its device."""
+        return self.encoder.encode(x.to(self.device), space.to(self.device))
 
-    def standardised(self, mean: Tensor, log_variance: Tensor, generators: Sequence[torch.Generator] | None) -> Tensor:
-        """Return standardised codes (B, K, ...) of posteriors; arguments as `encode` has and `posterior` returns."""
-        z = mean
-        if generators is not None:
-            z = draw(mean, log_variance, normal(generators, mean.shape[1:]).to(mean))
+    def standardised(self, codes: Codes, generators: Sequence[torch.Generator] | None) -> Tensor:
+        """Return standardised codes; arguments as `encode` has and `posterior` returns."""
+        z = codes.mean if generators is None else codes.draw(generators)
         if self.scale is not None:
-            z = (z - self.offset(self.scale.mean, z)) / self.offset(self.scale.std, z)
-        return z
+            mean, std = self.scale.tensors
+            z = (z - over_channels(mean, z, codes.space)) / over_channels(std, z, codes.space)
+        return codes.space.project(z)
 
     @torch.no_grad()
-    def decode(self, z: Tensor, states: Euclidean) -> Tensor:
-        """Return states of a space from standardised codes z (B, K, ...), on the device of z."""
+    def decode(self, z: Tensor, space: Space) -> tuple[State, Space]:
+        """Return states, and their space, of standardised codes z of a space, on the device of z."""
+        codes, states = space.to(self.device), self.states_of(space)
         code = z.to(self.device, torch.float32)
         if self.scale is not None:
-            code = code * self.offset(self.scale.std, code) + self.offset(self.scale.mean, code)
-        return self.encoder.decode(code, states.shape[1:]).to(z.device)
+            mean, std = self.scale.tensors
+            code = code * over_channels(std, code, codes) + over_channels(mean, code, codes)
+        return self.encoder.decode(codes.project(code), states.to(self.device)).to(z.device), states
 
-    def space(self, states: Euclidean) -> CodeSpace:
-        """Return the space of the codes of these states."""
-        if not isinstance(states, Euclidean):
-            raise UserError(f"{self.name}: examples of several sizes, such as molecules, have no such codes.")
-        shape = self.shape_of(states.shape)
-        return CodeSpace(states.batch, shape, states.device, states.dtype, states)
+    def states_of(self, space: Space) -> Space:
+        """Return the space of the states that codes of a space decode to."""
+        if has_points(space):
+            return space.with_features(self.points.channels)
+        assert isinstance(space, CodeSpace)
+        assert space.states is not None
+        return space.states
+
+    def space(self, states: Space) -> Space:
+        """Return the space of the codes of states of a space."""
+        if has_points(states):
+            return states.with_features(self.points.codes)
+        assert isinstance(states, Euclidean)
+        return CodeSpace(states.batch, self.shape_of(states.shape), states.device, states.dtype, states)
 
     @torch.no_grad()
     def shape_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of the code of a state of this shape, without batch axes."""
+        """Return the shape of the code of a state on a grid of this shape, without batch axes."""
         if shape not in self.shapes:
-            code, _ = self.encoder.encode(torch.zeros(1, *shape, device=self.device))
-            self.shapes[shape] = tuple(code.shape[1:])
+            one = Euclidean(1, shape, self.device)
+            self.shapes[shape] = tuple(
+                self.encoder.encode(torch.zeros(one.state_shape, device=self.device), one)[0][0].shape
+            )
         return self.shapes[shape]
 
     @torch.no_grad()
@@ -178,6 +177,11 @@ class LearnedCodec:
         return here[:, None]
 
     @property
+    def points(self) -> PointCodec:
+        """Its network, which is one of points."""
+        return self.encoder.network  # type: ignore[return-value] # not the declared type
+
+    @property
     def name(self) -> str:
         """The key and path that named it, for messages."""
         return self.part.name
@@ -192,11 +196,6 @@ class LearnedCodec:
         """Device of the autoencoder."""
         return next(self.encoder.parameters()).device
 
-    @staticmethod
-    def offset(numbers: Sequence[float], like: Tensor) -> Tensor:
-        """Return one number for each channel, shaped to broadcast against codes (B, K, ...)."""
-        return like.new_tensor(numbers).reshape(-1, *(1 for _ in like.shape[2:]))
-
 
 def measure(domain: Domain, codec: LearnedCodec) -> Scale:
     """Return the scale of the codes of a domain's training examples, evenly spread over them.
@@ -208,18 +207,28 @@ def measure(domain: Domain, codec: LearnedCodec) -> Scale:
     size = domain.size("train")
     n = min(size, MEASURED)
     chosen = [i * size // n for i in range(n)]
-    total, squares, count, kept = torch.zeros(1), torch.zeros(1), 0, list[Tensor]()
+    moments, kept = list[Moments](), list[tuple[Tensor, Space]]()
     for first in counted("batches encoded", -(-n // AT_ONCE), range(0, n, AT_ONCE)):
         indices = chosen[first : first + AT_ONCE]
         generators = streams(0, "codes", indices)
-        z = codec.encode(domain.batch("train", indices, generators).x, generators)
-        each = z.double().transpose(0, 1).flatten(1)
-        total, squares, count = total + each.sum(1), squares + each.square().sum(1), count + each.shape[1]
-        kept += [z] if first < PRINCIPAL else []
-    mean = total / count
-    std = (squares / count - mean.square()).clamp_min(1e-12).sqrt()
-    scaled = (torch.cat(kept) - LearnedCodec.offset(mean.tolist(), z)) / LearnedCodec.offset(std.tolist(), z)
-    return Scale(tuple(mean.tolist()), tuple(std.tolist()), principal_std(scaled.flatten(1)))
+        x, space, _ = domain.batch("train", indices, generators)
+        z, codes = codec.encode(x, space, generators)
+        moments.append(Moments.of(z, codes))
+        kept += [(z, codes)] if first < PRINCIPAL else []
+    found = sum(moments[1:], moments[0])
+    standardised = [
+        ((z - over_channels(found.mean, z, codes)) / over_channels(found.std, z, codes), codes) for z, codes in kept
+    ]
+    return Scale(tuple(found.mean.tolist()), tuple(found.std.tolist()), principal_code_std(standardised))
+
+
+def principal_code_std(parts: Sequence[tuple[Tensor, Space]]) -> float:
+    """Return the largest principal standard deviation of codes, given in batches with their spaces."""
+    sets = [(codes.project(z).double(), codes) for z, codes in parts if has_points(codes)]
+    if not sets:
+        return principal_std(torch.cat([z for z, _ in parts]).flatten(1))
+    joined = [torch.cat(found) for found in zip(*(set_moments(z, codes) for z, codes in sets), strict=True)]
+    return principal_std_of_sets(*joined)
 
 
 def code_batch(batch: Batch, codec: LearnedCodec, generators: Sequence[torch.Generator] | None) -> Batch:
@@ -230,5 +239,4 @@ def code_batch(batch: Batch, codec: LearnedCodec, generators: Sequence[torch.Gen
         codec: Encodes the states.
         generators: B random streams of the posterior; None: its means.
     """
-    space = codec.space(batch.space)  # type: ignore[arg-type] # checked there
-    return Batch(codec.encode(batch.x, generators), space, batch.cond)
+    return Batch(*codec.encode(batch.x, batch.space, generators), batch.cond)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polydiff.contract.abilities import Prepares, Reads
+from polydiff.contract.abilities import HasSizes, Prepares, Reads
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.noise_range import suited_range
 from polydiff.contract.domain import Domain, conditions_of
@@ -22,8 +22,10 @@ from polydiff.contract.likeness import Encodes
 from polydiff.contract.sections import Config
 from polydiff.core.conditions import Aligned, Condition
 from polydiff.core.space import Batch, Euclidean, Space, State
+from polydiff.encode.codes import CodeSpace, channels_and_dims, has_points
+from polydiff.encode.module import Codes
 from polydiff.stages.cached import Posteriors, posteriors
-from polydiff.stages.codec import CODEC, CodeSpace, LearnedCodec, Scale, code_batch, measure
+from polydiff.stages.codec import CODEC, LearnedCodec, Scale, code_batch, measure
 from polydiff.stages.network import network_of_codes
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
@@ -58,6 +60,8 @@ class Through:
         codec.scale = scale or measure(domain, codec)
         self.statistics: Mapping[str, Any] = {**domain.statistics, CODEC: codec.scale.as_json()}
         self.posteriors: Posteriors | None = None
+        if has_points(self.space) and provides(domain, HasSizes):
+            self.sizes = domain.sizes  # a code has as many points as its state
         if not provides(domain, Reads):
             self.read = None  # type: ignore[assignment,method-assign] # the domain lacks the ability
         if not provides(domain, Encodes):
@@ -73,8 +77,8 @@ class Through:
         batch = self.__wrapped__.batch(split, indices, generators)
         if split != "train" or self.posteriors is None:
             return code_batch(batch, self.codec, generators)
-        z = self.codec.standardised(*self.posteriors.rows(indices), generators)
-        return batch._replace(x=z, space=self.codec.space(batch.space))  # type: ignore[arg-type] # checked there
+        codes = Codes(*self.posteriors.rows(indices), self.codec.space(batch.space))
+        return batch._replace(x=self.codec.standardised(codes, generators), space=codes.space)
 
     def prepare(self) -> None:
         """Compute the codes that training reads, or find them in the cache (`abilities.Prepares`).
@@ -92,7 +96,7 @@ class Through:
     ) -> tuple[Space, Condition | None]:
         """Return the space of new codes and their conditions (`polydiff.contract.domain.Domain.blank`)."""
         space, cond = self.__wrapped__.blank(generators, requested)
-        return self.codec.space(space), cond  # type: ignore[arg-type] # checked there
+        return self.codec.space(space), cond
 
     def read(self, paths: Sequence[Path]) -> Batch:
         """Return the codes of the user's own files (`polydiff.contract.abilities.Reads`)."""
@@ -122,23 +126,28 @@ class Through:
 
         Returns:
             Codes (B, K, ...) with their space, and booleans (B, 1, ...).
+
+        Raises:
+            UserError: States are molecules.
         """
+        if not isinstance(given.space, Euclidean):
+            raise UserError(
+                f"{self.codec.name}: the code of an atom depends on all atoms of its molecule, so no part of codes is "
+                "known. Complete molecules with a run without codec."
+            )
         codes = code_batch(given._replace(x=torch.where(mask != 0, given.x, 0.0)), self.codec, None)
-        assert isinstance(given.space, Euclidean)
         return codes, self.codec.known(mask, given.space)
 
     def backbone(self) -> nn.Module:
         """Build the network of codes."""
-        channels, *sizes = self.shape
+        channels, dims = channels_and_dims(self.space)
         return build_backbone(
-            self.config.backbone, channels=channels, dims=len(sizes), conditions=self.__wrapped__.conditions
+            self.config.backbone, channels=channels, dims=dims, conditions=self.__wrapped__.conditions
         )
 
     def decode(self, x: State, space: Space) -> list[Any]:
-        """Return codes (B, K, ...) as examples of the domain."""
-        assert isinstance(space, CodeSpace)
-        assert space.states is not None
-        return self.__wrapped__.decode(self.codec.decode(x, space.states), space.states)
+        """Return codes as examples of the domain."""
+        return self.__wrapped__.decode(*self.codec.decode(x, space))
 
     def suited(self, free: Collection[str]) -> Mapping[str, Any]:
         """Return the network and the noise range that suit the codes (`polydiff.contract.abilities.SuitsData`).
@@ -146,14 +155,13 @@ class Through:
         Keys of the network that belong together are left out if the user set one of them.
         """
         assert self.codec.scale is not None
-        groups = network_of_codes(self.config.backbone.name, self.config.preset, self.shape)
+        shape = self.space.shape if isinstance(self.space, CodeSpace) else ()
+        groups = network_of_codes(self.config.backbone.name, self.config.preset, shape) if shape else []
         network = {key: value for group in groups if group.keys() <= set(free) for key, value in group.items()}
-        above = ABOVE if len(self.shape) == PLANES else None
+        above = ABOVE if len(shape) == PLANES else None
         return {**network, **suited_range(self.config, self.codec.scale.principal, free, above)}
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Channels and sizes of a code."""
-        space, _ = self.blank([torch.Generator()], {})
-        assert isinstance(space, CodeSpace)
-        return space.shape
+    def space(self) -> Space:
+        """Space of one code."""
+        return self.blank([torch.Generator()], {})[0]

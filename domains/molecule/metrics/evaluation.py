@@ -83,6 +83,11 @@ class Evaluation:
         atoms = np.array([requested[symbol] for symbol in self.condition_set.symbols]).T
         return found | composition_metrics(samples.examples, atoms, self.condition_set.elements)
 
+    def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
+        """Return how far samples, atom by atom, are from true molecules with as many atoms."""
+        keys = [[one.perceived.key for one in self.findings(found)] for found in (samples, truth)]
+        return metrics.pair_metrics(list(zip(samples.examples, truth.examples, strict=True)), *keys)
+
     def measures(self, samples: Samples) -> Mapping[str, Measured]:
         """Return, by property, the values that RDKit measures on samples, with the requested values."""
         requested, findings = self.conditions(samples), self.findings(samples)

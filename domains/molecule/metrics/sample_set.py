@@ -16,6 +16,7 @@ from statistics import fmean
 
 import numpy as np
 
+from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.metrics.examine import Findings, PerceivedSample, has_posebusters, passes_posebusters
 from polydiff.domains.molecule.metrics.shapes import Values, mean_wasserstein
@@ -124,6 +125,42 @@ def graph_metrics(samples: Sequence[PerceivedSample], reference: Reference) -> d
             "of samples. The row of real data consists of held-out molecules.",
         )
     return found
+
+
+def pair_metrics(
+    pairs: Sequence[tuple[Molecule, Molecule]], keys: Sequence[str | None], true_keys: Sequence[str | None]
+) -> dict[str, Metric]:
+    """Return metrics of samples that stand for true molecules with the same number of atoms, in the same order.
+
+    Arguments:
+        pairs: Each sample and its true molecule.
+        keys: Identity of the molecule that RDKit perceives in each sample; None: none.
+        true_keys: The same of the true molecules.
+    """
+    perceived = [(own, true) for own, true in zip(keys, true_keys, strict=True) if true is not None]
+    right = sum(int((one.numbers == true.numbers).sum()) for one, true in pairs)
+    moved = [float(np.sqrt(((one.positions - true.positions) ** 2).sum(1).mean())) for one, true in pairs]
+    return {
+        "same_molecule_rdkit": Metric.of(
+            share(sum(own == true for own, true in perceived), len(perceived)),
+            "",
+            "higher",
+            "Share in which RDKit perceives the molecule that it perceives in the true geometry, regardless of "
+            "stereochemistry. True geometries in which it perceives none do not count.",
+        ),
+        "right_elements": Metric.of(
+            share(right, sum(len(true.numbers) for _, true in pairs)),
+            "",
+            "higher",
+            "Share of atoms of the true element.",
+        ),
+        "position_error": Metric.of(
+            mean(moved),
+            "Å",
+            "lower",
+            "Root mean square distance of atoms from their true positions, mean of molecules.",
+        ),
+    }
 
 
 def distinct_ratio(seen: Sequence[str | None], wanted: Set[str], total: int) -> Number:
