@@ -102,7 +102,7 @@ class Autoencoder(nn.Module):
         return mean.reshape(shape), log_variance.clamp(LOWEST, HIGHEST).reshape(shape)
 
     def decode(self, z: Tensor, space: Space | None = None) -> Tensor:
-        """Return states (B, C, ...) of codes z (B, K, ...); their sides are f times those of a code. The space is unused."""
+        """Return states (B, C, ...) of codes z (B, K, ...), with sides f times as long. The space is unused."""
         code = z if z.ndim == 4 else z[:, :, None]
         image = self.plane.unfold(self.decoder(code.contiguous(memory_format=torch.channels_last)), self.config.patch)
         return image if z.ndim == 4 else image[:, :, 0]
