@@ -12,10 +12,11 @@ from torch.distributions import Normal, kl_divergence
 
 from polydiff.contract.sections import EncodeConfig
 from polydiff.core.objective import Moment
-from polydiff.core.space import Batch, Euclidean
+from polydiff.core.space import Batch, Euclidean, Space
 from polydiff.core.streams import streams
-from polydiff.encode.module import Encoder, draw
-from polydiff.encode.objective import Reconstruct, channel_std, nats, shrunk
+from polydiff.encode.codes import channel_std, nats
+from polydiff.encode.module import Codes, Encoder
+from polydiff.encode.objective import Reconstruct, shrunk
 
 MOMENT = Moment(0, 1, None)
 
@@ -31,10 +32,10 @@ class Identity(nn.Module):
         super().__init__()
         self.log_variance = nn.Parameter(torch.tensor(log_variance))
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, space: Space) -> tuple[Tensor, Tensor]:
         return x, self.log_variance.expand_as(x)
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, space: Space) -> Tensor:
         return z
 
 
@@ -47,7 +48,7 @@ def outcome(network: nn.Module, x: Tensor, **config: Any) -> Tensor:
 def test_rate_is_the_divergence_from_standard_normal_codes() -> None:
     mean, log_variance = torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4)
     exact = kl_divergence(Normal(mean, torch.exp(log_variance / 2)), Normal(0.0, 1.0)).flatten(1).mean(1)
-    torch.testing.assert_close(nats(mean, log_variance), exact)
+    torch.testing.assert_close(nats(mean, log_variance, Euclidean(3, (2, 4, 4))), exact)
 
 
 @pytest.mark.parametrize("shape", [(8, 4, 4), (16, 4, 4), (8, 8, 8)])
@@ -61,32 +62,32 @@ def test_weights_mean_the_same_for_codes_of_all_sizes(shape: tuple[int, ...]) ->
 
 def test_codes_are_draws_of_the_posterior() -> None:
     mean, log_variance = torch.full((4096, 1), 2.0), torch.full((4096, 1), 2 * math.log(0.5))
-    z = draw(mean, log_variance, torch.randn(4096, 1, generator=torch.Generator().manual_seed(0)))
+    z = Codes(mean, log_variance, Euclidean(4096, (1,))).draw(streams(0, "codes", range(4096)))
     assert z.mean().item() == pytest.approx(2.0, abs=0.03)
     assert z.std().item() == pytest.approx(0.5, abs=0.03)
 
 
 @pytest.mark.parametrize(("start", "bits"), [(-1.0, 3.0), (-12.0, 0.5)])
 def test_a_target_rate_draws_codes_towards_it(start: float, bits: float) -> None:
-    network, x = Identity(start), torch.zeros(2, 1, 8)
+    network, x, space = Identity(start), torch.zeros(2, 1, 8), Euclidean(2, (1, 8))
     optimizer = torch.optim.Adam(network.parameters(), lr=0.3)
     objective = Reconstruct(EncodeConfig(bits=bits))
     for _ in range(300):
         optimizer.zero_grad()
-        objective.rate_loss(nats(*network.encode(x))).mean().backward()
+        objective.rate_loss(nats(*network.encode(x, space), space)).mean().backward()
         for group in optimizer.param_groups:
             group["lr"] *= 0.985
         optimizer.step()
-    assert nats(*network.encode(x)).mean().item() / math.log(2) == pytest.approx(bits, rel=0.05)
+    assert nats(*network.encode(x, space), space).mean().item() / math.log(2) == pytest.approx(bits, rel=0.05)
 
 
 def test_noise_on_codes_scales_with_the_spread_of_their_channel() -> None:
     spread = torch.tensor([1.0, 10.0])[:, None]
     z = torch.randn(64, 2, 32, generator=torch.Generator().manual_seed(1)) * spread
-    u = torch.ones(64, dtype=torch.float64)
-    moved = Reconstruct(EncodeConfig(noise=0.2)).disturbed(z, u, streams(0, "noise", range(64))) - z
-    torch.testing.assert_close(channel_std(moved)[:, 0], 0.2 * channel_std(z)[:, 0], rtol=0.05, atol=0)
-    still = Reconstruct(EncodeConfig(noise=0.2)).disturbed(z, 0 * u, streams(0, "noise", range(64)))
+    u, space = torch.ones(64, dtype=torch.float64), Euclidean(64, (2, 32))
+    moved = Reconstruct(EncodeConfig(noise=0.2)).disturbed(z, space, u, streams(0, "noise", range(64))) - z
+    torch.testing.assert_close(channel_std(moved, space), 0.2 * channel_std(z, space), rtol=0.05, atol=0)
+    still = Reconstruct(EncodeConfig(noise=0.2)).disturbed(z, space, 0 * u, streams(0, "noise", range(64)))
     assert torch.equal(still, z)
 
 
