@@ -58,7 +58,7 @@ def test_codes_have_unit_spread_and_their_samples_decode_to_molecules(run: Path)
 def test_codes_turn_with_molecules(run: Path) -> None:
     domain = polydiff.load(run).domain
     assert isinstance(domain, Through)
-    x, space, cond = domain.__wrapped__.batch("test", range(4), streams(0, "augment", range(4)))
+    x, space, cond = domain.__wrapped__.batch("train", range(4), streams(0, "augment", range(4)))
     turn = orthogonal(0, x.dtype, reflects=False)
     z, codes, _ = code_batch(Batch(x, space, cond), domain.codec, None)
     other = code_batch(Batch(turned(x, turn), space, cond), domain.codec, None).x
