@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from clouds import orthogonal, turned
-from stage_cases import trained_on_codes
+from stage_cases import LEARNER, trained_on_codes
 from tiny_runs import TINY
 
 import polydiff
@@ -22,7 +22,7 @@ from polydiff.stages.through import Through
 from polydiff.support.errors import UserError
 from polydiff.testing import check_domain
 
-CODEC = {**TINY, "learn": "encode", "backbone.hidden": 16, "backbone.layers": 1, "data.max_heavy": 3}
+CODEC = {**LEARNER, "learn": "encode", "backbone.hidden": 16, "backbone.layers": 1, "data.max_heavy": 3}
 
 
 @pytest.fixture(scope="module")
