@@ -153,7 +153,8 @@ def write(folder: Path, shape: tuple[int, ...], domain: Domain, codec: LearnedCo
         for first in counted("batches encoded", -(-shape[0] // AT_ONCE), range(0, shape[0], AT_ONCE)):
             indices = range(first, min(first + AT_ONCE, shape[0]))
             x, space, _ = fixed(domain, indices)
-            for file, values in zip(files, codec.posterior(x, space)[: len(ARRAYS)], strict=True):
+            codes = codec.posterior(x, space)
+            for file, values in zip(files, (codes.mean, codes.log_variance), strict=True):
                 file[first : indices.stop] = values.cpu().numpy()
         for file in files:
             file.flush()

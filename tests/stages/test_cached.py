@@ -15,6 +15,7 @@ from tiny_runs import assert_same_run, stop_at
 
 import polydiff
 from polydiff.config.merge import resolve
+from polydiff.core.space import Space
 from polydiff.stages import cached
 from polydiff.stages.open import open_domain
 from polydiff.stages.through import Through
@@ -110,11 +111,11 @@ def test_a_stop_leaves_no_half_written_cache(codec: Path, cache: Path, monkeypat
     domain = opened(codec, **CACHED)
     encode, calls = domain.codec.posterior, list[int]()
 
-    def stopping(x: torch.Tensor) -> Any:
+    def stopping(x: torch.Tensor, space: Space) -> Any:
         calls.append(len(x))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return encode(x)
+        return encode(x, space)
 
     monkeypatch.setattr(domain.codec, "posterior", stopping)
     with pytest.raises(KeyboardInterrupt):

@@ -14,8 +14,9 @@ from stage_cases import captioned, trained_codec, trained_on_codes, trained_pair
 
 import polydiff
 from polydiff.cli import main
-from polydiff.core.space import Batch, Euclidean
+from polydiff.core.space import Batch, Euclidean, Space
 from polydiff.core.streams import streams
+from polydiff.encode.module import Encoder
 from polydiff.model.model import Model
 from polydiff.stages.codec import LearnedCodec
 from polydiff.stages.through import Through
@@ -55,19 +56,17 @@ class Halves(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(1))
 
-    def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, x: torch.Tensor, space: Space) -> tuple[torch.Tensor, torch.Tensor]:
         whole = torch.nn.functional.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
         z = torch.nn.functional.avg_pool2d(whole, 2) * 4
         return z, torch.zeros_like(z)
 
-    def decode(self, z: torch.Tensor) -> torch.Tensor:
+    def decode(self, z: torch.Tensor, space: Space | None = None) -> torch.Tensor:
         return z.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
 def test_a_code_is_known_where_its_whole_patch_is() -> None:
-    encoder = Halves()
-    encoder.network = encoder  # type: ignore[assignment] # as `polydiff.encode.module.Encoder` has it
-    codec = LearnedCodec(encoder, None)  # type: ignore[arg-type]
+    codec = LearnedCodec(Encoder(Halves()), None)  # type: ignore[arg-type]
     mask = torch.tensor(
         [
             [1, 1, 1, 1, 1],
