@@ -91,7 +91,7 @@ class Autoencoder(nn.Module):
     def _norm(self, width: int) -> GroupNorm:
         return GroupNorm(groups_of(width, self.config.group_size), width, affine=True, silu=True)
 
-    def encode(self, x: Tensor, space: Space | None = None) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, space: Space) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of the codes, (B, K, ...) each, of states x (B, C, ...). The space is unused."""
         image = x if x.ndim == 4 else x[:, :, None]
         height, width = (-(-side // f) * f for side, f in zip(image.shape[2:], self.sides, strict=True))

@@ -92,6 +92,7 @@ class PointAutoencoder(nn.Module):
         fixed = torch.full_like(r, self.log_variance)
         return torch.cat([r, mean], -1), torch.cat([fixed, log_variance.clamp(LOWEST, HIGHEST)], -1)
 
-    def decode(self, z: Tensor, space: Space) -> Tensor:
+    def decode(self, z: Tensor, space: Space | None = None) -> Tensor:
         """Return states (.., 3 + C) of a space from their codes z (.., 3 + K)."""
+        assert space is not None, "codes of points are decoded in a space"
         return torch.cat(self.decoder(z, space), -1)

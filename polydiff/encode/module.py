@@ -28,8 +28,11 @@ class CodecBackbone(Protocol):
         They are (B, K, ...) each for a grid (B, C, ...), and (.., 3 + K) for points (.., 3 + C) (`core.space.Points`).
         """
 
-    def decode(self, z: Tensor, space: Space) -> Tensor:
-        """Return states of a space from their codes z; states on a grid of at least the sizes of the space."""
+    def decode(self, z: Tensor, space: Space | None = None) -> Tensor:
+        """Return states of a space from their codes z; on a grid, of at least the sizes of the space.
+
+        Without a space, states on a grid are as large as their codes allow. Points always have one.
+        """
 
 
 class PointCodec(CodecBackbone, Protocol):
