@@ -1,6 +1,6 @@
 """One picture of four runs: scenes drawn from captions, digits by class, strings that play a scale, molecules.
 
-    polydiff train --domain image data.name=shapes -o shapes
+    polydiff train --domain image data.name=shapes data.things=1,2,3 -o shapes
     polydiff train --domain image -o digits
     polydiff train --domain audio -o strings
     polydiff train --domain molecule -o molecules
@@ -29,18 +29,18 @@ SCALE = ("C4", "D4", "E4", "F4", "G4", "A4", "B4", "C4")
 CAPTIONS = (
     "a large red circle in the centre",
     "a small blue square at the top left",
-    "a large green triangle at the right",
-    "a small yellow cross at the bottom",
-    "a large purple square at the bottom left",
-    "a small orange circle at the top right",
-    "at the left is a large cyan cross",
-    "a black triangle in the middle",
+    "a small yellow cross left of a large green triangle",
+    "a large purple square above a small orange circle",
+    "a large cyan cross to the right of a small black triangle",
+    "a small red square below a large blue circle",
+    "a small red circle left of a large blue square and above a small green triangle",
+    "a large orange circle right of a small purple cross and below a small cyan square",
 )
 EACH = 2
 """Scenes of each caption."""
-LETTERS = 15
+LETTERS = 21
 """Letters of a line of a caption."""
-SIZE, HEADING = 15, 16
+SIZE, HEADING = 12, 16
 """Sizes of text in points, at 100 dots an inch."""
 
 
