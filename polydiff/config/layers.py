@@ -51,7 +51,8 @@ def assignments(layer: Layer, fields: Fields, state: Mapping[str, Any]) -> dict[
     entries = list(walk(layer, fields, layer.values))
     seen: dict[tuple[str, str], Any] = {}
     for key, option, value in entries:
-        if seen.setdefault((key, option), value) != value:
+        first = seen.setdefault((key, option), value)
+        if first is not value and first != value:  # NaN differs from itself
             name = f"{key}.{option}" if option else key
             raise UserError(f"{layer.source}: {name} is given twice, such as nested and dotted. Leave one of them out.")
     renamed = (key for key, option, value in entries if not option and key in OPTIONS_OF and value != state[key])

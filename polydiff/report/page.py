@@ -110,7 +110,7 @@ def page(run: Run, limit: int = LIMIT) -> str:
     }
     real, sets = sample_sets(run)
     step, views = views_of(run)
-    parts |= {"views": views_within(views, limit // 3), "views_step": step}
+    parts |= {"views": views_within(views, limit // 2), "views_step": step}
     room = limit - len(render(parts, [], [*real, *sets]).encode())
     real_kept = [s for s in real if s.size <= room]
     kept = fitting([s.size for s in sets], room - sum(s.size for s in real_kept))
@@ -119,12 +119,12 @@ def page(run: Run, limit: int = LIMIT) -> str:
 
 
 def views_within(views: Sequence[View], room: int) -> list[tuple[View, Markup]]:
-    """Return the views that fit into `room` bytes together, in order, each with its HTML."""
-    kept: list[tuple[View, Markup]] = []
-    for view in views:
-        if view.size <= room - sum(other.size for other, _ in kept):
-            kept.append((view, Markup(view.html)))  # noqa: S704 - the domain's own HTML
-    return kept
+    """Return views in order, each with its HTML; if they do not all fit into `room` bytes, the smallest of them."""
+    kept: list[View] = []
+    for view in sorted(views, key=lambda view: view.size):
+        if view.size <= room - sum(other.size for other in kept):
+            kept.append(view)
+    return [(view, Markup(view.html)) for view in views if view in kept]  # noqa: S704 - the domain's own HTML
 
 
 def render(parts: Mapping[str, Any], shown: list[SampleSet], left_out: list[SampleSet]) -> str:

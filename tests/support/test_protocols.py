@@ -12,6 +12,7 @@ import pytest
 from polydiff.contract import abilities
 from polydiff.contract.abilities import (
     Archives,
+    Compares,
     HasQuarantine,
     HasScripts,
     HasUnits,
@@ -62,7 +63,7 @@ def test_abilities_are_found_in_their_modules() -> None:
 
 @pytest.mark.parametrize("ability", ABILITIES, ids=lambda ability: ability.__name__)
 def test_a_check_evaluates_no_member(ability: type) -> None:
-    has = {HasQuarantine, TellsTogether, Restores, HasComponents, Archives}
+    has = {HasQuarantine, TellsTogether, Restores, Compares, HasComponents, Archives}
     assert provides(Untouchable(), ability) == provides(Untouchable, ability) == (ability in has)
     with pytest.raises(TypeError, match="runtime"):  # isinstance would evaluate members, so it must not work
         isinstance(Untouchable(), ability)
