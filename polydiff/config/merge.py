@@ -93,7 +93,12 @@ def resolve_layers(user: Sequence[Layer], keys: Iterable[str] = ()) -> Settings:
     spec = load_domain_spec(str(last(user, "domain") or raise_missing_domain(keys)))
     name = str(last(user, "preset") or next(iter(spec.presets)))
     if name not in spec.presets:
-        raise unknown(f"preset of {spec.name}", name, spec.presets)
+        if name in spec.pipelines:
+            raise UserError(
+                f"The preset {name} of {spec.name} is a pipeline of several runs. "
+                f"Train it with `polydiff train --domain {spec.name} --preset {name}`."
+            )
+        raise unknown(f"preset of {spec.name}", name, (*spec.presets, *spec.pipelines))
     layers = with_chosen_defaults([Layer("default", {"preset": name}), *user], spec.learns)
     return with_following(merge(spec, Layer(f"preset {name}", spec.presets[name]), layers))
 

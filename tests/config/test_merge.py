@@ -179,6 +179,13 @@ def test_another_backbone_brings_its_own_section() -> None:
         resolve_words("backbone.name=unet", "backbone.hidden=3")
 
 
+def test_a_preset_that_is_a_pipeline_is_named_as_such() -> None:
+    with pytest.raises(UserError, match=r"latent of image is a pipeline .*--domain image --preset latent"):
+        resolve("image", "latent")
+    with pytest.raises(UserError, match=r"Did you mean 'latent'\?"):
+        resolve("image", "latnet")
+
+
 def test_a_preset_sets_no_keys_of_another_backbone() -> None:
     config, provenance, _ = resolve_words("backbone.name=unet", preset="wide")
     assert config.train.steps == 9
