@@ -58,6 +58,11 @@ def process_of(config: Config) -> Process:
     return process
 
 
+def states_of(config: Config) -> str:
+    """Return what the states of a configuration's process are: "real" numbers, or "letters" (`core.parts.letters`)."""
+    return str(getattr(process_of(config), "states", "real"))
+
+
 def check_used(process: Process, keys: Iterable[str]) -> None:
     """Raise UserError, or warn, if a process ignores keys that the user has set, whose values nothing then checks.
 
