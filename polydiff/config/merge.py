@@ -99,8 +99,11 @@ def resolve_layers(user: Sequence[Layer], keys: Iterable[str] = ()) -> Settings:
                 f"Train it with `polydiff train --domain {spec.name} --preset {name}`."
             )
         raise unknown(f"preset of {spec.name}", name, (*spec.presets, *spec.pipelines))
-    layers = with_chosen_defaults([Layer("default", {"preset": name}), *user], spec.learns)
-    return with_following(merge(spec, Layer(f"preset {name}", spec.presets[name]), layers))
+    preset = Layer(f"preset {name}", spec.presets[name])
+    process = last([preset], "process")  # so that the defaults of the preset's process give way to those of another one
+    chosen = [] if process is None else [Layer(preset.source, {"process": process})]
+    layers = with_chosen_defaults([Layer("default", {"preset": name}), *chosen, *user], spec.learns)
+    return with_following(merge(spec, preset, layers))
 
 
 def with_following(settings: Settings) -> Settings:

@@ -1,6 +1,6 @@
-"""Defaults that an objective, a value of `learn` or a codec brings with it: a layer below its source.
+"""Defaults that an objective, a process, a value of `learn` or a codec brings with it: a layer below its source.
 
-An objective lists them as `suits` (`polydiff.core.objective.Objective`), and so does what `learn` names
+An objective lists them as `suits` (`polydiff.core.objective.Objective`), and so do a process and what `learn` names
 (`polydiff.core.process.process.LEARNERS`), which also lists those of a diffusion in its codes, as `suits_codes`. Values
 from the same source or a later one override them.
 """
@@ -17,6 +17,9 @@ from polydiff.contract.sections import OPTIONS_OF, LossConfig
 from polydiff.support.nested import get_dotted
 from polydiff.support.reading import parse_json, read_regular
 
+USUAL_PROCESS = "gaussian"
+"""Process of a configuration that names none."""
+
 
 def objective_defaults(objective: str) -> Mapping[str, Any]:
     """Return the defaults of an objective, as dotted key -> value; {} for the default one and for an unknown name."""
@@ -25,6 +28,16 @@ def objective_defaults(objective: str) -> Mapping[str, Any]:
     from polydiff.gaussian.objective.base import OBJECTIVES
 
     return getattr(OBJECTIVES[objective], "suits", {}) if objective in OBJECTIVES else {}
+
+
+def process_defaults(process: str) -> Mapping[str, Any]:
+    """Return the defaults of a process, as dotted key -> value; {} for the default one and for an unknown name."""
+    if process == USUAL_PROCESS:
+        return {}
+    from polydiff.core.process.process import PROCESSES
+
+    register_built_in()
+    return getattr(PROCESSES[process], "suits", {}) if process in PROCESSES else {}
 
 
 def learner_defaults(learn: str) -> Mapping[str, Any]:
@@ -81,6 +94,7 @@ class Choice(NamedTuple):
 CHOICES = (
     Choice("loss.objective", LossConfig().objective, objective_defaults),
     Choice("codec", "", codec_defaults),
+    Choice("process", USUAL_PROCESS, process_defaults),
 )
 
 

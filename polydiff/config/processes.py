@@ -34,7 +34,8 @@ def register_built_in() -> None:
     """Register the built-in process and the built-in values of `learn`."""
     import polydiff.encode.process
     import polydiff.gaussian.process.process
-    import polydiff.match.process  # noqa: F401 - they register themselves
+    import polydiff.match.process
+    import polydiff.parts.letters.kernel  # noqa: F401 - they register themselves
 
 
 def process_of(config: Config) -> Process:

@@ -1,0 +1,55 @@
+"""Checks of a configuration of a process of parts: names, options and what the process does not have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from polydiff.contract.backbone import check_role
+from polydiff.contract.names import check_chosen, check_options
+from polydiff.parts.kernel import KernelEntry
+from polydiff.parts.schedule import LEVEL_SCHEDULES, slopes
+from polydiff.support.errors import UserError, attempt, unknown
+
+if TYPE_CHECKING:
+    from polydiff.contract.sections import Config
+
+
+def check_part_names(config: Config, entry: KernelEntry) -> None:
+    """Raise UserError unless the names and options of a configuration suit a process of one part."""
+    check_role(config.backbone.name, "denoiser", f"process={config.process}")
+    check_chosen(config.model_dump(), {"schedule": LEVEL_SCHEDULES})
+    check_schedule(config)
+    if config.loss.weighting not in entry.weightings:
+        raise unknown(f"loss.weighting of process={config.process}", config.loss.weighting, entry.weightings)
+    if config.sample.sampler not in entry.samplers:
+        raise UserError(f"sample.sampler: {entry.samplers.unknown(config.sample.sampler)}")
+    check_options("sample.options", config.sample.options, config.sample.sampler, entry.samplers)
+    check_absent(config)
+
+
+def check_schedule(config: Config) -> None:
+    """Raise UserError unless a schedule rises from exactly 0 to exactly 1."""
+    schedule, options = LEVEL_SCHEDULES[config.schedule], config.schedule_options
+    times = torch.linspace(0, 1, 65, dtype=torch.float64)
+    levels = attempt("schedule_options", lambda: schedule(times, **options))
+    if levels[0] != 0 or levels[-1] != 1 or not bool((levels.diff() > 0).all()):
+        raise UserError(
+            f"schedule={config.schedule}, schedule_options={options}: its levels should rise from 0 to 1, and go from "
+            f"{levels[0]:g} to {levels[-1]:g}."
+        )
+    attempt("schedule_options", lambda: slopes(lambda t: schedule(t, **options), times[1:-1]))
+
+
+def check_absent(config: Config) -> None:
+    """Raise UserError for features that a process of parts does not have."""
+    for key in ("self_condition", "step_size", "variance"):
+        if getattr(config.backbone, key, False):
+            raise UserError(f"backbone.{key}=true: only process=gaussian has it, not process={config.process}.")
+    if config.codec is not None:
+        raise UserError(f"process={config.process} works on the states of data, not on codes. Leave out codec.")
+    if config.sample.guidance_method != "cfg":
+        raise UserError(
+            f"sample.guidance_method={config.sample.guidance_method}: process={config.process} has cfg alone."
+        )

@@ -1,0 +1,155 @@
+"""Kernels: how one part of a state is corrupted, estimated and moved, for a process of one or several parts.
+
+The level of a part says how much of it is corrupted: 0 for data, `Kernel.top` for the prior. A network sees the parts
+of a corrupted state and returns one output a part. Guidance combines outputs linearly, F_u + w (F_c - F_u), so a
+kernel's output is one whose linear combinations have a meaning: logits, tangents, targets of Gaussian diffusion.
+
+To add a kernel, write a class with the methods of `Kernel` and register a function that makes it in `KERNELS`. Each
+name in `KERNELS` is a process of states of one part, and a kind of part of `process=joint`.
+
+Symbols: B number of samples, R rows of a part, F output of the network, l level, x_0 clean part, x corrupted part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from polydiff.core.registry import Registry
+
+if TYPE_CHECKING:  # a configuration is shown without torch
+    import torch
+    from torch import Tensor
+
+
+class Row(Protocol):
+    """One step of a part in a plan.
+
+    Attributes:
+        at: Level before the step.
+        to: Level after it.
+    """
+
+    @property
+    def at(self) -> float: ...
+
+    @property
+    def to(self) -> float: ...
+
+
+class Kernel(Protocol):
+    """The diffusion of one part.
+
+    Attributes:
+        top: Level of the prior.
+        conditioned: Whether the network is conditioned on the level. The estimate of a masked state, for example, does
+            not depend on it.
+    """
+
+    @property
+    def top(self) -> float: ...
+
+    @property
+    def conditioned(self) -> bool: ...
+
+    def prior(self, space: Any, generators: Sequence[torch.Generator]) -> Tensor:
+        """Draw states (R, ...) of the level `top`, which hold nothing of the data."""
+
+    def corrupt(self, x_0: Tensor, level: Tensor, space: Any, generators: Sequence[torch.Generator]) -> Tensor:
+        """Draw x from q(x | x_0) at levels (B,), shape (R, ...)."""
+
+    def hold(self, x_0: Tensor, level: Tensor, space: Any, generators: Sequence[torch.Generator]) -> Tensor:
+        """Return known values (R, ...) as a state at levels (B,) contains them, for inpainting."""
+
+    def enter(self, x: Tensor, level: Tensor, space: Any) -> Tensor:
+        """Return what the network sees of x at levels (B,)."""
+
+    def number(self, level: Tensor) -> Tensor:
+        """Return the numbers (B,) that tell the network levels (B,), in the range of logarithms of noise levels."""
+
+    def loss(
+        self, f: Tensor, x_0: Tensor, x: Tensor, level: Tensor, slope: Tensor, space: Any, weighting: str
+    ) -> Tensor:
+        """Return the loss of each sample, shape (B,), per site or dimension.
+
+        Arguments:
+            f: Output of the network for x.
+            x_0: Clean states (R, ...).
+            x: Corrupted states (R, ...).
+            level: Levels (B,).
+            slope: Derivative of the level by the number in (0, 1) that was drawn uniformly, (B,).
+            space: Where the states live.
+            weighting: One of `weightings`.
+        """
+
+    def step(self, row: Any, f: Tensor, x: Tensor, space: Any, generators: Sequence[torch.Generator]) -> Tensor:
+        """Return the states (R, ...) after a row of a plan, from those before it and the network's output."""
+
+    def guess(self, f: Tensor, x: Tensor, level: Tensor, space: Any) -> Tensor:
+        """Return the network's best guess of the clean states, shape (R, ...), to be shown."""
+
+    def check(self, x_0: Tensor, space: Any, name: str) -> None:
+        """Raise UserError unless x_0 holds clean states of this kind; `name` is what the message calls them."""
+
+
+class Bounded(Kernel, Protocol):
+    """A kernel whose parts have a bound on their likelihood."""
+
+    def rate(self, f: Tensor, x_0: Tensor, x: Tensor, level: Tensor, space: Any) -> Tensor:
+        """Return the integrand of the bound on -log p(x_0) at levels (B,), nats per unit of level, shape (B,)."""
+
+    def divergence(self, f: Tensor, x_0: Tensor, x: Tensor, level: Tensor, to: Tensor, space: Any) -> Tensor:
+        """Return the divergence in nats of the model's step to lower levels from the one that knows x_0, shape (B,).
+
+        Arguments:
+            f: Output of the network for x.
+            x_0: Clean states (R, ...).
+            x: Corrupted states (R, ...).
+            level: Levels of x, (B,).
+            to: Levels after the step, (B,).
+            space: Where the states live.
+        """
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a kernel is made from.
+
+    Arguments:
+        options: Options of the kernel.
+        space: Space of a sample of the part, or of the state.
+        statistics: Statistics of the domain, for this part if the state has several.
+    """
+
+    options: Mapping[str, Any]
+    space: Any
+    statistics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class KernelEntry:
+    """A registered kernel.
+
+    Arguments:
+        make: Makes the kernel from its `Source`.
+        states: What its states are: "letters", "real", "circle" or "rotation".
+        samplers: Name -> function (levels, sites, **options) -> rows, where `levels` fall to 0 and `sites` is the
+            largest number of sites or dimensions of a sample. The options have defaults.
+        weightings: Names of loss weightings.
+        suits: Dotted key -> value: defaults of a configuration whose process is this kernel.
+        summary: Description of one line.
+        bounded: Whether the kernel is a `Bounded` one.
+    """
+
+    make: Callable[[Source], Kernel]
+    states: str
+    samplers: Registry[Callable[..., Sequence[Row]]]
+    weightings: Sequence[str]
+    suits: Mapping[str, Any]
+    summary: str
+    bounded: bool = True
+
+
+KERNELS: Registry[KernelEntry] = Registry("kernel")
+"""Name -> kernel; the name is also that of the process whose states are one such part."""

@@ -1,0 +1,94 @@
+"""The network of a process of parts: a backbone, and the kernels that say what it sees and what its outputs mean."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from polydiff.core.conditions import Condition
+from polydiff.core.parts.product import WHOLE, Parts, Product
+from polydiff.machine.compiler import need_compiler
+from polydiff.parts.kernel import Kernel
+
+Levels = Mapping[str, Tensor]
+"""Name of a part -> its levels, (B,), or () if all samples share one."""
+LEVEL = "_level_"
+"""Beginning of the name of the condition that holds the level of a part other than the first conditioned one."""
+
+
+class PartsNetwork(nn.Module):
+    """A backbone on corrupted parts.
+
+    Arguments:
+        backbone: Called as backbone(x, number, space, cond), with the tensor and the space of a state of one part, else
+            with mappings of parts and a `Product`. The numbers (B,) say the level of the first part whose kernel is
+            conditioned on it; those of further such parts are the conditions `LEVEL` + name.
+        kernels: Name of a part -> its kernel.
+        precision: "float32" or "bf16", the autocast precision of the backbone.
+    """
+
+    def __init__(self, backbone: nn.Module, kernels: Mapping[str, Kernel], precision: str = "float32") -> None:
+        super().__init__()
+        self.backbone, self.kernels, self.precision = backbone, dict(kernels), precision
+
+    def forward(self, x: Parts, levels: Levels, space: Product, cond: Condition | None = None) -> dict[str, Tensor]:
+        """Return the output F of each part, at least float32.
+
+        Arguments:
+            x: Corrupted parts.
+            levels: Level of each part.
+            space: Where the parts live.
+            cond: Conditions; None: none.
+        """
+        each = {name: self.level_of(name, levels[name], space) for name in self.kernels}
+        entered = {name: kernel.enter(x[name], each[name], space.parts[name]) for name, kernel in self.kernels.items()}
+        number, further = self.numbers(each)
+        cond = {**(cond or {}), **further} or None
+        device = number.device
+        with self.autocast(device):
+            if self.kernels.keys() == {WHOLE}:
+                out = {WHOLE: self.backbone(entered[WHOLE], number, space.parts[WHOLE], cond)}
+            else:
+                out = self.backbone(entered, number, space, cond)
+        return {name: f if f.dtype == torch.float64 else f.float() for name, f in out.items()}
+
+    def level_of(self, name: str, level: Tensor, space: Product) -> Tensor:
+        """Return the levels of a part as float64 numbers (B,), on the device of the states."""
+        device = space.dim.device
+        return level.to(device).double() if level.ndim else level.new_full((space.batch,), float(level)).to(device)
+
+    def numbers(self, levels: Levels) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the number (B,) for the backbone, zero if no part is conditioned on its level, and the others."""
+        dtype = next(self.backbone.parameters()).dtype
+        said = {
+            name: kernel.number(levels[name]).to(dtype) for name, kernel in self.kernels.items() if kernel.conditioned
+        }
+        if not said:
+            return torch.zeros_like(next(iter(levels.values())), dtype=dtype), {}
+        first, *others = said
+        return said[first], {LEVEL + name: said[name] for name in others}
+
+    def with_precision(self, precision: str) -> PartsNetwork:
+        """Return this network with another autocast precision; the two share their weights."""
+        if precision == self.precision:
+            return self
+        other = copy.copy(self)
+        other.precision = precision
+        return other
+
+    def compile(self, **how: Any) -> None:
+        """Compile the backbone with `torch.compile` when it is next called; arguments as of `torch.compile`."""
+        if how.get("backend", "inductor") == "inductor" and any(p.device.type == "cpu" for p in self.parameters()):
+            need_compiler()
+        self.backbone.compile(**how)
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[object]:
+        """Return the context in which the backbone runs."""
+        if self.precision != "bf16":
+            return nullcontext()
+        return torch.autocast(device.type, dtype=torch.bfloat16)

@@ -1,0 +1,160 @@
+"""Processes of states of one part: masked, uniform and marginal letters, and those of further kernels.
+
+Their methods are those of `polydiff.core.process` and `polydiff.core.likelihood.Bounds`, documented there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from polydiff.core.parts.product import WHOLE, as_parts, as_product
+from polydiff.core.process.process import PROCESSES, Trained, lacks
+from polydiff.core.space import Batch, Space, State
+from polydiff.core.streams import streams
+from polydiff.machine.device import pick_precision
+from polydiff.parts.bound import BOUNDS, PartsBound
+from polydiff.parts.checks import check_part_names
+from polydiff.parts.kernel import KERNELS, Kernel, KernelEntry, Source
+from polydiff.parts.network import PartsNetwork
+from polydiff.parts.objective import PartsObjective
+from polydiff.parts.sampling.plan import PartsPlan
+from polydiff.parts.sampling.rows import OnePart
+from polydiff.parts.schedule import LEVEL_SCHEDULES, Clock
+from polydiff.support.errors import UserError, attempt
+
+if TYPE_CHECKING:
+    from polydiff.contract.domain import Domain
+    from polydiff.contract.sections import Config, SampleConfig
+    from polydiff.core.units import Units
+
+KEYS = (
+    *("schedule", "schedule_options", "loss.weighting"),
+    *("sample.sampler", "sample.options", "sample.guidance", "sample.guidance_interval"),
+)
+"""Keys that a process of one part reads, of those that only processes read."""
+
+
+@dataclass(frozen=True)
+class OnePartProcess:
+    """The process of states of one part, with the kernel of its name.
+
+    Arguments:
+        name: Name of the kernel, and of the process.
+    """
+
+    name: str
+
+    @property
+    def entry(self) -> KernelEntry:
+        """The kernel's entry in the registry."""
+        return KERNELS[self.name]
+
+    @property
+    def states(self) -> str:
+        """What its states are (`polydiff.parts.kernel.Kernel`)."""
+        return self.entry.states
+
+    @property
+    def suits(self) -> Mapping[str, Any]:
+        """Dotted key -> value: defaults of a configuration with this process."""
+        return self.entry.suits
+
+    @property
+    def keys(self) -> Collection[str]:
+        return KEYS
+
+    def check(self, config: Config) -> None:
+        check_part_names(config, self.entry)
+
+    def network(self, config: Config, domain: Domain, device: torch.device) -> PartsNetwork:
+        space, _ = domain.blank(streams(0, "blank", [0]), {})
+        kernel = self.kernel(space, domain.statistics)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            backbone = domain.backbone()
+        return PartsNetwork(backbone, {WHOLE: kernel}, pick_precision(config.train.precision, device)).to(device)
+
+    def kernel(self, space: Space, statistics: Mapping[str, Any]) -> Kernel:
+        """Return the kernel for states of a space.
+
+        Raises:
+            UserError: The space is not one of this kernel's states.
+        """
+        try:
+            return self.entry.make(Source({}, space, statistics))
+        except AttributeError as error:
+            raise UserError(
+                f"process={self.name} needs states that are {self.states}, and these data give a "
+                f"{type(space).__name__}. Use process=gaussian, or data of that kind."
+            ) from error
+
+    def objective(self, config: Config) -> PartsObjective:
+        return PartsObjective(clock_of(config), {WHOLE: config.loss.weighting}, {WHOLE: 1.0}, WHOLE)
+
+    def plan(self, model: Trained, how: SampleConfig) -> PartsPlan:
+        return self.plan_from(model, how, 1.0)
+
+    def plan_from(self, model: Trained, how: SampleConfig, start: float) -> PartsPlan:
+        """Return the plan of a request that begins at a time."""
+        config = model.config.model_copy(update={"sample": how})
+        check_part_names(config, self.entry)
+        grid = OnePart(WHOLE, self.entry.samplers, schedule_of(config), how.sampler, how.steps, how.options, start)
+        attempt(f"sample.options={how.options}", lambda: grid.rows(1))
+        return PartsPlan(model, how, grid)
+
+    def prior(self, space: Space, generators: Sequence[torch.Generator]) -> State:
+        return space.noise(generators)
+
+    def evaluate(self, network: PartsNetwork, batch: Batch) -> None:
+        level = torch.full((batch.space.batch,), 0.5, dtype=torch.float64)
+        space = as_product(batch.space)
+        network(as_parts(batch.x), dict.fromkeys(network.kernels, level), space, batch.cond)
+
+    def varying(self, model: Trained, how: SampleConfig, strength: float) -> PartsPlan:
+        if not 0 < strength <= 1:
+            raise UserError(f"vary: strength={strength:g}: must be above 0 and at most 1.")
+        return self.plan_from(model, how, strength)
+
+    def inpainting(self, model: Trained, how: SampleConfig, jump: int, resample: int) -> PartsPlan:
+        """Return a plan that keeps known values: exactly conditioned on them if the kernel is `masked`.
+
+        Arguments:
+            model: The network to sample with.
+            how: Sampler, steps, guidance and their options.
+            jump: Unused.
+            resample: Must be 1: there are no repeated segments.
+        """
+        if resample != 1:
+            raise UserError(f"process={self.name} has no repeated segments. Leave out resample.")
+        return self.plan(model, how)
+
+    @property
+    def bounds(self) -> Mapping[str, str]:
+        if not self.entry.bounded:
+            raise lacks(self, "bound the likelihood of data")
+        return BOUNDS
+
+    def bound(self, model: Trained, units: Sequence[Units | None], draws: int) -> PartsBound:
+        return PartsBound(model, clock_of(model.config), draws, model.config.sample.steps)
+
+
+def schedule_of(config: Config) -> Callable[[Tensor], Tensor]:
+    """Return the schedule of a configuration, time -> level."""
+    schedule, options = LEVEL_SCHEDULES[config.schedule], config.schedule_options
+    return lambda t: schedule(t, **options)
+
+
+def clock_of(config: Config) -> Clock:
+    """Return the clock of a process of one part."""
+    return Clock({WHOLE: schedule_of(config)})
+
+
+def register_kernel(name: str, entry: KernelEntry) -> None:
+    """Register a kernel, and the process whose states are one part of it, under one name."""
+    KERNELS.register(name)(entry)
+    PROCESSES.register(name)(OnePartProcess(name))

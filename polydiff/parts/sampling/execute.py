@@ -1,0 +1,121 @@
+"""The loop that runs a plan of parts: one call of the network a row, then each part moves by its kernel.
+
+Symbols: B number of samples, R rows of a part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from polydiff.core.conditions import Condition
+from polydiff.core.parts.product import Parts, Product, part_streams
+from polydiff.core.space import shared_level
+from polydiff.parts.guidance import Network
+from polydiff.parts.kernel import Kernel, Row
+
+
+@dataclass(frozen=True)
+class JointRow:
+    """One call of the network, and the rows by which the parts move.
+
+    Arguments:
+        rows: Name of a part -> its row; parts without one stay as they are.
+        levels: Name of a part -> its level before the row, for all parts.
+        evaluates: Whether the network is called.
+    """
+
+    rows: Mapping[str, Row]
+    levels: Mapping[str, float]
+    evaluates: bool = True
+
+
+@dataclass(frozen=True)
+class Held:
+    """Known values, which sampling keeps.
+
+    Arguments:
+        x_0: Clean parts.
+        masks: Name of a part -> booleans that broadcast against it, True where known; a part may be missing.
+    """
+
+    x_0: Parts
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Step(NamedTuple):
+    """The state before a row, and what the network said of it; None if it was not called."""
+
+    row: JointRow
+    x: Parts
+    f: Parts | None
+
+
+def run_rows(
+    rows: Sequence[JointRow],
+    network: Network,
+    kernels: Mapping[str, Kernel],
+    x: Parts,
+    space: Product,
+    cond: Condition | None,
+    generators: Sequence[torch.Generator],
+    held: Held | None = None,
+) -> Iterator[Step]:
+    """Run a plan and yield a `Step` before each row moves the state, and one more at the end.
+
+    Arguments:
+        rows: The plan.
+        network: Gives an output of each part.
+        kernels: Name of a part -> its kernel.
+        x: Parts at the levels of the first row.
+        space: Where they live.
+        cond: Conditions; None: none.
+        generators: B random streams.
+        held: Known values; None: none.
+    """
+    own = part_streams(generators, kernels)
+    for row in rows:
+        levels = {name: shared_level(level) for name, level in row.levels.items()}
+        f = network(x, levels, space, cond) if row.evaluates else None
+        yield Step(row, x, f)
+        moved = dict(x)
+        for name, move in row.rows.items():
+            output = x[name] if f is None else f[name]  # a row without a call of the network ignores it
+            moved[name] = kernels[name].step(move, output, x[name], space.parts[name], own[name])
+        ends = {name: move.to for name, move in row.rows.items()}
+        x = moved if held is None else with_known(moved, ends, held, kernels, space, own)
+    if rows:
+        ends = {**rows[-1].levels, **{name: move.to for name, move in rows[-1].rows.items()}}
+        yield Step(JointRow({}, ends, evaluates=False), x, None)
+
+
+def with_known(
+    x: Parts,
+    levels: Mapping[str, float],
+    held: Held,
+    kernels: Mapping[str, Kernel],
+    space: Product,
+    own: Mapping[str, Sequence[torch.Generator]],
+) -> dict[str, Any]:
+    """Return parts whose known values are as a state of these levels contains them.
+
+    Arguments:
+        x: Parts.
+        levels: Name of a part -> its level; parts that are missing stay as they are.
+        held: Known values.
+        kernels: Name of a part -> its kernel.
+        space: Where the parts live.
+        own: Name of a part -> B random streams.
+    """
+    found = dict(x)
+    for name, level in levels.items():
+        if name in held.masks:
+            part = space.parts[name]
+            each = torch.full((space.batch,), level, dtype=torch.float64, device=part.dim.device)
+            known = kernels[name].hold(held.x_0[name], each, part, own[name]) if level > 0 else held.x_0[name]
+            found[name] = torch.where(held.masks[name], known, found[name])
+    return found

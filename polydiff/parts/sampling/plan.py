@@ -1,0 +1,134 @@
+"""The plan of a request for a process of parts: levels, rows, guidance, made once a request and run once a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from polydiff.core.parts.product import Parts, Product, as_parts, as_product, as_state, part_streams
+from polydiff.core.process.process import Trained
+from polydiff.core.process.sampling import Draw, Known, Moment
+from polydiff.core.space import State
+from polydiff.core.streams import streams
+from polydiff.parts.guidance import Guided, Network
+from polydiff.parts.kernel import Kernel
+from polydiff.parts.sampling.execute import Held, JointRow, Step, run_rows, with_known
+from polydiff.parts.sampling.rows import Grid
+from polydiff.support.errors import UserError
+
+if TYPE_CHECKING:
+    from polydiff.contract.sections import SampleConfig
+
+
+@dataclass(frozen=True)
+class PartsPlan:
+    """How the batches of a request are drawn.
+
+    Arguments:
+        model: The trained model.
+        how: Sampler, steps, guidance and their options.
+        grid: Makes the rows, for spaces of any size.
+    """
+
+    model: Trained
+    how: SampleConfig
+    grid: Grid
+
+    def evaluations(self, guided: bool) -> int | None:
+        """Return the number of network evaluations a sample; None if it depends on the sample's size."""
+        if self.grid.by_size:
+            return None
+        rows = [row for row in self.grid.rows(1) if row.evaluates]
+        if self.how.guidance == 1 or not guided:
+            return len(rows)
+        low, high = self.how.guidance_interval or (0.0, float("inf"))
+        return sum(2 if low <= row.levels[self.grid.lead] <= high else 1 for row in rows)
+
+    @torch.no_grad()
+    def run(self, draw: Draw, guide: Trained | None = None) -> State:
+        """Return the sampled states of a batch."""
+        for step in self.steps(draw, guide):
+            x = step.x
+        state: State = as_state(x)
+        return state
+
+    @torch.no_grad()
+    def trace(self, draw: Draw, guide: Trained | None = None) -> Iterator[Moment]:
+        """Yield the states at which the network is called, with its guess of the clean ones, then the sample."""
+        space, kernels = as_product(draw.space), self.kernels
+        for step in self.steps(draw, guide):
+            level = step.row.levels[self.grid.lead]
+            if step.f is None:
+                guess = step.x
+            else:
+                guess = {
+                    name: kernel.guess(
+                        step.f[name], step.x[name], torch.tensor(step.row.levels[name]).double(), space.parts[name]
+                    )
+                    for name, kernel in kernels.items()
+                }
+            yield Moment(level, as_state(step.x), as_state(guess))
+
+    @property
+    def kernels(self) -> Mapping[str, Kernel]:
+        """Name of a part -> its kernel."""
+        kernels: Mapping[str, Kernel] = self.model.denoiser.kernels
+        return kernels
+
+    def steps(self, draw: Draw, guide: Trained | None) -> Iterator[Step]:
+        """Yield the steps of a batch; a second call yields the same bits."""
+        space, generators = as_product(draw.space), streams(draw.seed, "sample", draw.indices, self.model.device)
+        rows = self.grid.rows(max(int(part.dim.max()) for part in space.parts.values()))
+        held = None if draw.known is None else held_values(draw.known)
+        x = self.beginning(draw, space, generators, rows, held)
+        return run_rows(rows, self.network(draw, guide), self.kernels, x, space, draw.cond, generators, held)
+
+    def beginning(
+        self,
+        draw: Draw,
+        space: Product,
+        generators: Sequence[torch.Generator],
+        rows: Sequence[JointRow],
+        held: Held | None,
+    ) -> Parts:
+        """Return the parts at which a draw begins: the prior, or given states corrupted to the first levels."""
+        own, x = part_streams(generators, self.kernels), {}
+        init = None if draw.init is None else as_parts(draw.init)
+        for name, kernel in self.kernels.items():
+            part = space.parts[name]
+            if init is None:
+                x[name] = kernel.prior(part, own[name])
+            else:
+                level = torch.full((space.batch,), rows[0].levels[name], dtype=torch.float64, device=part.dim.device)
+                x[name] = kernel.corrupt(init[name], level, part, own[name])
+        return x if held is None else with_known(x, rows[0].levels, held, self.kernels, space, own)
+
+    def network(self, draw: Draw, guide: Trained | None) -> Network:
+        """Return the network of one batch, guided if the draw is."""
+        network: Network = in_precision(self.model, self.how.precision, draw.compile)
+        if not draw.guided:
+            return network
+        weak = None if guide is None else in_precision(guide, self.how.precision, draw.compile)
+        cond = draw.cond if guide is not None and draw.weak is None else draw.weak
+        interval = self.how.guidance_interval
+        return Guided(network, self.how.guidance, cond, weak, interval, self.grid.lead, draw.joined)
+
+
+def in_precision(model: Trained, precision: str, compiled: bool) -> Any:
+    """Return a model's network, compiled or not, in an autocast precision, with the same weights."""
+    return (model.compiled if compiled else model.denoiser).with_precision(precision)
+
+
+def held_values(known: Known) -> Held:
+    """Return known values with boolean masks.
+
+    Raises:
+        UserError: A mask names a part that the state lacks.
+    """
+    x_0, masks = as_parts(known.x), as_parts(known.mask)
+    if foreign := masks.keys() - x_0.keys():
+        raise UserError(f"mask has the parts {', '.join(sorted(foreign))}, which the state lacks.")
+    return Held(x_0, {name: mask != 0 for name, mask in masks.items()})
