@@ -101,22 +101,24 @@ def corrupted_words(data: Words, kernel: LetterKernel) -> Tensor:
     return torch.tensor(list(product(range(letters), repeat=data.sites)))
 
 
-def law_of(rows: Sequence[Jump], network: ExactLetters) -> Tensor:
+def prior_law(data: Words, kernel: LetterKernel) -> Tensor:
+    """Return the prior's law over `corrupted_words`, (S,)."""
+    pi = torch.tensor([0.0] * data.letters + [1.0], dtype=torch.float64) if kernel.masked else kernel.pi
+    return pi[corrupted_words(data, kernel)].prod(-1)
+
+
+def law_of(rows: Sequence[Jump], network: ExactLetters, begin: Tensor | None = None) -> Tensor:
     """Return the law of the words that a sampler gives, over `corrupted_words`, (S,): no random number is drawn.
 
     Arguments:
         rows: The sampler's rows.
         network: The exact network.
+        begin: Law of the states at which it begins, (S,); None: the prior.
     """
     kernel, data = network.kernel, network.data
     states = corrupted_words(data, kernel)
     space = data.space(len(states))
-    letters = data.letters + (1 if kernel.masked else 0)
-    prior = torch.zeros(letters, dtype=torch.float64)
-    prior[: data.letters] = torch.zeros(data.letters) if kernel.masked else kernel.pi
-    if kernel.masked:
-        prior[-1] = 1
-    law = prior[states].prod(-1)
+    law = prior_law(data, kernel) if begin is None else begin
     for row in rows:
         level = torch.tensor(row.at, dtype=torch.float64)
         f = network({WHOLE: states}, {WHOLE: level}, Product({WHOLE: space}))[WHOLE]
@@ -128,11 +130,16 @@ def law_of(rows: Sequence[Jump], network: ExactLetters) -> Tensor:
     return law
 
 
-def total_variation(law: Tensor, network: ExactLetters) -> float:
-    """Return the total variation between a law over `corrupted_words` and that of the data."""
-    states = corrupted_words(network.data, network.kernel)
+def data_law(data: Words, kernel: LetterKernel) -> Tensor:
+    """Return the law of the data over `corrupted_words`, (S,)."""
+    states = corrupted_words(data, kernel)
     place = {tuple(state): i for i, state in enumerate(states.tolist())}
-    true = torch.zeros_like(law)
-    for word, p in zip(network.data.words.tolist(), network.data.p, strict=True):
-        true[place[tuple(word)]] = p
-    return float((law - true).abs().sum() / 2)
+    law = torch.zeros(len(states), dtype=torch.float64)
+    for word, p in zip(data.words.tolist(), data.p, strict=True):
+        law[place[tuple(word)]] = p
+    return law
+
+
+def total_variation(a: Tensor, b: Tensor) -> float:
+    """Return the total variation between two laws over the same states, (S,) each."""
+    return float((a - b).abs().sum() / 2)

@@ -72,12 +72,9 @@ class Jump:
         """
         p = sharpened(log_p, self.temperature, self.top_p).exp()
         if kernel.masked:
-            a_t, a_s = 1 - self.at, 1 - self.to
-            opens = (a_s - (1 - self.again) * a_t) / self.at
-            lost = (x == kernel.letters)[..., None]
-            law = p * torch.where(lost, opens, 1 - self.again)
-            covered = torch.where(lost, 1 - opens, self.again).expand(*x.shape, 1)
-            return torch.cat([law, covered.to(law)], -1)
+            stays = max(self.to - self.again * (1 - self.at), 0.0) / self.at  # of a masked letter; 0 at level 0
+            covered = torch.where((x == kernel.letters)[..., None], p.new_tensor(stays), p.new_tensor(self.again))
+            return torch.cat([p * (1 - covered), covered], -1)
         at, to = (torch.full((), level, dtype=torch.float64, device=x.device) for level in (self.at, self.to))
         return kernel.reverse(p, x, at, to, at, space)
 
