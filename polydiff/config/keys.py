@@ -50,6 +50,12 @@ def leaves(model: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
     return found
 
 
+def holds_sections(annotation: Any) -> bool:
+    """Return whether a type is a mapping of sections, such as dict[str, PartConfig]."""
+    values = get_args(annotation)[1:] if get_origin(annotation) is dict else ()
+    return any(isinstance(value, type) and issubclass(value, BaseModel) for value in values)
+
+
 def kinds(annotation: Any) -> set[Any]:
     """Return the types that an annotation accepts, without their parameters; of a Literal, the types of its values."""
     origin = get_origin(annotation)

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from polydiff.config.keys import CommandLineValue, Fields, keys_of, kinds, read_command_line_value, unknown_key
+from polydiff.config.keys import (
+    CommandLineValue,
+    Fields,
+    holds_sections,
+    keys_of,
+    kinds,
+    read_command_line_value,
+    unknown_key,
+)
 from polydiff.contract.sections import OPTIONS_OF
 from polydiff.support.errors import UserError
 from polydiff.support.nested import get_dotted
@@ -58,8 +66,14 @@ def assignments(layer: Layer, fields: Fields, state: Mapping[str, Any]) -> dict[
     renamed = (key for key, option, value in entries if not option and key in OPTIONS_OF and value != state[key])
     update: dict[str, Any] = {OPTIONS_OF[key]: {} for key in renamed}
     for key, option, value in entries:
-        update[key] = {**update.get(key, state[key]), option: value} if option else value
+        update[key] = with_option(update.get(key, state[key]), option.split("."), value) if option else value
     return update
+
+
+def with_option(values: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """Return nested mappings with one more value, at a path of keys."""
+    name, *rest = path
+    return {**values, name: with_option(values.get(name, {}), rest, value) if rest else value}
 
 
 def walk(layer: Layer, fields: Fields, values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, Any]]:
@@ -76,7 +90,7 @@ def walk(layer: Layer, fields: Fields, values: Mapping[str, Any], prefix: str = 
     """
     for name, value in values.items():
         key = prefix + str(name).replace("-", "_")
-        parent, _, option = key.rpartition(".")
+        parent, option = owner_of(key, fields)
         if key in fields:
             yield key, "", read_command_line_value(value, fields[key].annotation, key)
         elif any(other.startswith(f"{key}.") for other in fields):
@@ -88,6 +102,18 @@ def walk(layer: Layer, fields: Fields, values: Mapping[str, Any], prefix: str = 
             yield parent, option, parse_yaml(value, key) if isinstance(value, CommandLineValue) else value
         else:
             raise UserError(unknown_key(key, layer.source, fields))
+
+
+def owner_of(key: str, fields: Fields) -> tuple[str, str]:
+    """Return the key before the last dot, and the option after it; of a mapping of sections, the mapping and the rest.
+
+    Such as ("loss.times_options", "mean"), and ("parts", "bonds.weight").
+    """
+    for name in (key[:i] for i, sign in enumerate(key) if sign == "."):
+        if name in fields and holds_sections(fields[name].annotation):
+            return name, key[len(name) + 1 :]
+    parent, _, option = key.rpartition(".")
+    return parent, option
 
 
 def without_keys(values: Mapping[str, Any], removed: Collection[str], prefix: str = "") -> dict[str, Any]:

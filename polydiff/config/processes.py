@@ -35,6 +35,7 @@ def register_built_in() -> None:
     import polydiff.encode.process
     import polydiff.gaussian.process.process
     import polydiff.match.process
+    import polydiff.parts.joint.process
     import polydiff.parts.letters.kernel  # noqa: F401 - they register themselves
 
 
@@ -60,8 +61,12 @@ def process_of(config: Config) -> Process:
 
 
 def states_of(config: Config) -> str:
-    """Return what the states of a configuration's process are: "real" numbers, or "letters" (`core.parts.letters`)."""
-    return str(getattr(process_of(config), "states", "real"))
+    """Return what the states of a configuration's process are: "real" numbers, "letters" (`core.parts.letters`), ...
+
+    "parts" for a process of several parts, whose kernels `config.parts` names.
+    """
+    process = process_of(config)
+    return "parts" if process.name == "joint" else str(getattr(process, "states", "real"))
 
 
 def check_used(process: Process, keys: Iterable[str]) -> None:

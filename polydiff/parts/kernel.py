@@ -63,10 +63,10 @@ class Kernel(Protocol):
         """Return known values (R, ...) as a state at levels (B,) contains them, for inpainting."""
 
     def enter(self, x: Tensor, level: Tensor, space: Any) -> Tensor:
-        """Return what the network sees of x at levels (B,)."""
+        """Return what the network sees of x at levels (B,), or () if all samples share one."""
 
     def number(self, level: Tensor) -> Tensor:
-        """Return the numbers (B,) that tell the network levels (B,), in the range of logarithms of noise levels."""
+        """Return the numbers that tell the network levels, of their shape, in the range of logs of noise levels."""
 
     def loss(
         self, f: Tensor, x_0: Tensor, x: Tensor, level: Tensor, slope: Tensor, space: Any, weighting: str
@@ -83,8 +83,19 @@ class Kernel(Protocol):
             weighting: One of `weightings`.
         """
 
-    def step(self, row: Any, f: Tensor, x: Tensor, space: Any, generators: Sequence[torch.Generator]) -> Tensor:
-        """Return the states (R, ...) after a row of a plan, from those before it and the network's output."""
+    def step(
+        self, row: Any, f: Tensor, x: Tensor, space: Any, generators: Sequence[torch.Generator], memory: list[Any]
+    ) -> Tensor:
+        """Return the states (R, ...) after a row of a plan.
+
+        Arguments:
+            row: The row.
+            f: Output of the network for x; of no meaning if the row does not call the network.
+            x: States before the row, (R, ...).
+            space: Where they live.
+            generators: B random streams.
+            memory: What the kernel keeps from row to row; empty at the first one.
+        """
 
     def guess(self, f: Tensor, x: Tensor, level: Tensor, space: Any) -> Tensor:
         """Return the network's best guess of the clean states, shape (R, ...), to be shown."""

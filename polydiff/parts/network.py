@@ -45,31 +45,28 @@ class PartsNetwork(nn.Module):
             space: Where the parts live.
             cond: Conditions; None: none.
         """
-        each = {name: self.level_of(name, levels[name], space) for name in self.kernels}
-        entered = {name: kernel.enter(x[name], each[name], space.parts[name]) for name, kernel in self.kernels.items()}
-        number, further = self.numbers(each)
+        entered = {
+            name: kernel.enter(x[name], levels[name], space.parts[name]) for name, kernel in self.kernels.items()
+        }
+        number, further = self.numbers(levels, space)
         cond = {**(cond or {}), **further} or None
-        device = number.device
-        with self.autocast(device):
+        with self.autocast(number.device):
             if self.kernels.keys() == {WHOLE}:
                 out = {WHOLE: self.backbone(entered[WHOLE], number, space.parts[WHOLE], cond)}
             else:
                 out = self.backbone(entered, number, space, cond)
         return {name: f if f.dtype == torch.float64 else f.float() for name, f in out.items()}
 
-    def level_of(self, name: str, level: Tensor, space: Product) -> Tensor:
-        """Return the levels of a part as float64 numbers (B,), on the device of the states."""
-        device = space.dim.device
-        return level.to(device).double() if level.ndim else level.new_full((space.batch,), float(level)).to(device)
-
-    def numbers(self, levels: Levels) -> tuple[Tensor, dict[str, Tensor]]:
+    def numbers(self, levels: Levels, space: Product) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the number (B,) for the backbone, zero if no part is conditioned on its level, and the others."""
-        dtype = next(self.backbone.parameters()).dtype
-        said = {
-            name: kernel.number(levels[name]).to(dtype) for name, kernel in self.kernels.items() if kernel.conditioned
-        }
+        weight = next(self.backbone.parameters())
+
+        def each(level: Tensor) -> Tensor:
+            return level.to(weight) if level.ndim else weight.new_full((space.batch,), float(level))
+
+        said = {name: each(kernel.number(levels[name])) for name, kernel in self.kernels.items() if kernel.conditioned}
         if not said:
-            return torch.zeros_like(next(iter(levels.values())), dtype=dtype), {}
+            return weight.new_zeros(space.batch), {}
         first, *others = said
         return said[first], {LEVEL + name: said[name] for name in others}
 

@@ -5,8 +5,9 @@ Symbols: B number of samples, u uniform number, F output of the network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,7 +17,29 @@ from polydiff.core.objective import Moment, Objective, Outcome
 from polydiff.core.parts.product import Parts, Product, as_parts, as_product, part_streams
 from polydiff.core.space import Batch
 from polydiff.parts.network import PartsNetwork
-from polydiff.parts.schedule import Clock
+
+
+class AnyClock(Protocol):
+    """The levels of all parts as functions of one uniform number (`polydiff.parts.schedule.Clock`)."""
+
+    def levels(self, u: Tensor) -> dict[str, Tensor]:
+        """Return the level of each part at numbers u in (0, 1), (B,), float64."""
+
+    def slopes(self, u: Tensor) -> dict[str, Tensor]:
+        """Return the derivative of the level of each part by u, (B,), float64."""
+
+
+class Coupling(Protocol):
+    """Which levels of parts training combines (`polydiff.parts.joint.coupling`)."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether all examples have their parts at the levels of one time."""
+
+    def __call__(
+        self, levels: Callable[[Tensor], Mapping[str, Tensor]], u: Tensor, generators: Sequence[torch.Generator]
+    ) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+        """Return the level of each part, (B,), and whether its loss counts, (B,) of 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +51,14 @@ class PartsObjective(Objective[PartsNetwork]):
         weightings: Name of a part -> its loss weighting.
         weights: Name of a part -> weight of its loss.
         lead: Name of the part whose level is reported.
+        coupling: Which levels are combined; None: those of one time.
     """
 
-    clock: Clock
+    clock: AnyClock
     weightings: Mapping[str, str]
     weights: Mapping[str, float]
     lead: str
+    coupling: Coupling | None = None
 
     def check(self, module: PartsNetwork, batch: Batch, name: str) -> None:
         x, space = as_parts(batch.x), as_product(batch.space)
@@ -46,7 +71,7 @@ class PartsObjective(Objective[PartsNetwork]):
     ) -> Outcome:
         x_0, space = as_parts(batch.x), as_product(batch.space)
         device = space.dim.device
-        levels = self.clock.levels(u)
+        levels, counts = self.levels(u, generators)
         x = corrupted(module, x_0, levels, space, generators)
         f = module(x, levels, space, batch.cond)
         slopes = self.clock.slopes(u)
@@ -54,8 +79,16 @@ class PartsObjective(Objective[PartsNetwork]):
         for name, kernel in module.kernels.items():
             level, slope = levels[name].to(device), slopes[name].to(device)
             part = kernel.loss(f[name], x_0[name], x[name], level, slope, space.parts[name], self.weightings[name])
-            losses.append(self.weights[name] * part)
+            losses.append(self.weights[name] * (part if name not in counts else counts[name].to(part) * part))
         return Outcome(torch.stack(losses).sum(0), levels[self.lead])
+
+    def levels(
+        self, u: Tensor, generators: Sequence[torch.Generator]
+    ) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+        """Return the level of each part, (B,), and whether its loss counts, (B,); that of missing parts does."""
+        if self.coupling is None or self.coupling.alone:
+            return self.clock.levels(u), {}
+        return self.coupling(self.clock.levels, u, generators)
 
 
 def corrupted(

@@ -74,16 +74,43 @@ def execute(
         match row:
             case Row():
                 x_0, v = estimate(row, denoise, x, space, cond)
-                m = x_0 if row.P == 1 and not row.Q else combine(row.P, x_0, (row.Q,), (x,))
-                latest = [m, *latest[: depth - 1]]
-                x = add_noise(combine(row.A, x, row.B, latest), row, v, space, generators)
+                x, latest = advance(row, x, x_0, v, latest[: depth - 1], space, generators)
             case Renoise():
-                x = combine(row.A, x, (), ())
-                if row.C:
-                    x = x + row.C * space.noise(generators)
+                x = renoised(row, x, space, generators)
             case Solve():
                 x = row.solve(denoise, x, space, cond)
         yield Step(row.to, x, x_0)
+
+
+def advance(
+    row: Row,
+    x: State,
+    x_0: State,
+    v: State | None,
+    latest: Sequence[State],
+    space: Space,
+    generators: Sequence[torch.Generator],
+) -> tuple[State, list[State]]:
+    """Return the states after a row, and the latest slopes, newest first.
+
+    Arguments:
+        row: Coefficients of the update.
+        x: States before it, (R, ...).
+        x_0: Estimate of the clean states, (R, ...).
+        v: Share of the large variance; None: the row's noise does not depend on it.
+        latest: Slopes of earlier rows, newest first.
+        space: Where x lives.
+        generators: B random streams.
+    """
+    m = x_0 if row.P == 1 and not row.Q else combine(row.P, x_0, (row.Q,), (x,))
+    slopes = [m, *latest]
+    return add_noise(combine(row.A, x, row.B, slopes), row, v, space, generators), slopes
+
+
+def renoised(row: Renoise, x: State, space: Space, generators: Sequence[torch.Generator]) -> State:
+    """Return the states (R, ...) after a row that does not evaluate the network."""
+    x = combine(row.A, x, (), ())
+    return x + row.C * space.noise(generators) if row.C else x
 
 
 def estimate(row: Row, denoise: Denoise, x: State, space: Space, cond: Condition | None) -> tuple[State, State | None]:

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -187,7 +187,13 @@ class LetterKernel:
         return reached * (stays * own + (1 - stays) * self.pi.to(p.device).to(p)[x.clamp(min=0)][..., None])
 
     def step(
-        self, row: Jump | Reveal, f: Tensor, x: Tensor, space: Letters, generators: Sequence[torch.Generator]
+        self,
+        row: Jump | Reveal,
+        f: Tensor,
+        x: Tensor,
+        space: Letters,
+        generators: Sequence[torch.Generator],
+        memory: list[Any],
     ) -> Tensor:
         level = torch.full((), row.at, dtype=torch.float64, device=x.device)
         log_p = self.log_posterior(f.double(), x, level, space)

@@ -78,6 +78,7 @@ def run_rows(
         held: Known values; None: none.
     """
     own = part_streams(generators, kernels)
+    memories: dict[str, list[Any]] = {name: [] for name in kernels}
     for row in rows:
         levels = {name: shared_level(level) for name, level in row.levels.items()}
         f = network(x, levels, space, cond) if row.evaluates else None
@@ -85,7 +86,7 @@ def run_rows(
         moved = dict(x)
         for name, move in row.rows.items():
             output = x[name] if f is None else f[name]  # a row without a call of the network ignores it
-            moved[name] = kernels[name].step(move, output, x[name], space.parts[name], own[name])
+            moved[name] = kernels[name].step(move, output, x[name], space.parts[name], own[name], memories[name])
         ends = {name: move.to for name, move in row.rows.items()}
         x = moved if held is None else with_known(moved, ends, held, kernels, space, own)
     if rows:

@@ -81,10 +81,14 @@ class PartsPlan:
     def steps(self, draw: Draw, guide: Trained | None) -> Iterator[Step]:
         """Yield the steps of a batch; a second call yields the same bits."""
         space, generators = as_product(draw.space), streams(draw.seed, "sample", draw.indices, self.model.device)
-        rows = self.grid.rows(max(int(part.dim.max()) for part in space.parts.values()))
         held = None if draw.known is None else held_values(draw.known)
+        rows = self.rows(max(int(part.dim.max()) for part in space.parts.values()), held)
         x = self.beginning(draw, space, generators, rows, held)
         return run_rows(rows, self.network(draw, guide), self.kernels, x, space, draw.cond, generators, held)
+
+    def rows(self, sites: int, held: Held | None) -> Sequence[JointRow]:
+        """Return the rows for samples of at most so many sites, of which some values may be known."""
+        return self.grid.rows(sites)
 
     def beginning(
         self,

@@ -1,0 +1,50 @@
+"""Sections on states of several parts (process=joint): the kernel of each part, and how training couples levels."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from polydiff.contract.sections.base import Numbers, Section
+
+
+class PartConfig(Section):
+    """One part of a state."""
+
+    process: str = "gaussian"
+    """Kernel: gaussian, masked, uniform, marginal, circle or rotation."""
+    schedule: str = "linear"
+    """Schedule of the level: linear, cosine or poly; unused for gaussian, whose schedule is the key `schedule`."""
+    schedule_options: Numbers = {}
+    """Options of the schedule, such as {power: 2}."""
+    weight: float = Field(1.0, ge=0, le=1e6)
+    """Weight of the part's loss."""
+    weighting: str | None = None
+    """Weighting of its levels; null: the kernel's own."""
+    sampler: str | None = None
+    """Sampler of the part; null: the kernel's own; unused for gaussian, whose sampler is `sample.sampler`."""
+    options: dict[str, Any] = {}
+    """Options of its sampler, such as {temperature: 0.9}."""
+
+
+class CouplingConfig(Section):
+    """Shares of training examples by how the levels of their parts are related. They add up to 1."""
+
+    same: float = Field(1.0, ge=0, le=1)
+    """All parts at the levels of one time, as in sampling."""
+    apart: float = Field(0.0, ge=0, le=1)
+    """Each part at a time of its own."""
+    given: float = Field(0.0, ge=0, le=1)
+    """One part clean, so that the others can be sampled given it."""
+    none: float = Field(0.0, ge=0, le=1)
+    """One part without information, as in the prior, so that the others can be sampled without it."""
+    parts: tuple[str, ...] = ()
+    """Parts that `given` and `none` choose from; none: all."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        total = self.same + self.apart + self.given + self.none
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"the shares same, apart, given and none add up to {total:g}, and should to 1")
+        return self

@@ -1,0 +1,80 @@
+"""Checks of a configuration of process=joint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from polydiff.contract.names import check_chosen, check_options
+from polydiff.gaussian.objective.base import build_objective
+from polydiff.gaussian.process.checks import check_names
+from polydiff.parts.checks import check_absent
+from polydiff.parts.kernel import KERNELS
+from polydiff.parts.schedule import LEVEL_SCHEDULES
+from polydiff.support.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from polydiff.contract.sections import Config, PartConfig
+
+GAUSSIAN = "gaussian"
+"""Kernel of parts of real numbers."""
+
+
+def check_joint(config: Config) -> None:
+    """Raise UserError unless the parts of a configuration, their names and options exist and are compatible."""
+    if not config.parts:
+        raise UserError(
+            "process=joint needs the key parts: name of a part -> its kernel, such as parts.bonds.process=masked."
+        )
+    first, *others = config.parts
+    for name in others:
+        if config.parts[name].process == GAUSSIAN:
+            raise UserError(f"parts.{name}.process=gaussian: only the first part, {first}, may be gaussian.")
+    for name, part in config.parts.items():
+        if part.process != GAUSSIAN:
+            check_part(name, part)
+    if config.parts[first].process == GAUSSIAN:
+        check_gaussian(config)
+    check_absent(config)
+    check_coupling(config)
+
+
+def check_part(name: str, part: PartConfig) -> None:
+    """Raise UserError unless the names and options of one part exist."""
+    if part.process not in KERNELS:
+        raise unknown(f"parts.{name}.process", part.process, [GAUSSIAN, *KERNELS])
+    entry = KERNELS[part.process]
+    check_chosen({"schedule": part.schedule, "schedule_options": part.schedule_options}, {"schedule": LEVEL_SCHEDULES})
+    if part.weighting is not None and part.weighting not in entry.weightings:
+        raise unknown(f"parts.{name}.weighting", part.weighting, entry.weightings)
+    sampler = part.sampler or "ancestral"
+    if sampler not in entry.samplers:
+        raise UserError(f"parts.{name}.sampler: {entry.samplers.unknown(sampler)}")
+    check_options(f"parts.{name}.options", part.options, sampler, entry.samplers)
+
+
+def check_gaussian(config: Config) -> None:
+    """Raise UserError unless the keys of the Gaussian part suit it."""
+    check_names(config)
+    loss = config.loss
+    if loss.objective != "denoising":
+        raise UserError(f"loss.objective={loss.objective}: process=joint has denoising alone.")
+    objective = build_objective(config)
+    if objective.trains_schedule or objective.loss.state():
+        raise UserError(
+            f"loss.times={loss.times}, loss.weighting={loss.weighting}: process=joint has none that are learned. "
+            "Use loss.times=uniform and loss.weighting=simple, or others without a state."
+        )
+
+
+def check_coupling(config: Config) -> None:
+    """Raise UserError unless the coupling names parts that exist, and weightings that it allows."""
+    for name in config.coupling.parts:
+        if name not in config.parts:
+            raise unknown("part in coupling.parts", name, config.parts)
+    if config.coupling.same < 1:
+        for name, part in config.parts.items():
+            if part.weighting == "elbo":
+                raise UserError(
+                    f"parts.{name}.weighting=elbo is the bound of parts at the levels of one time. Use "
+                    "coupling.same=1, or weighting simple."
+                )

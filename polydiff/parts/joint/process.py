@@ -1,0 +1,222 @@
+"""`process=joint`: states of several parts, each with its own kernel.
+
+Its methods are those of `polydiff.core.process`, documented there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from polydiff.core.parts.product import Product
+from polydiff.core.process.process import PROCESSES, Trained
+from polydiff.core.space import Batch, Space, State
+from polydiff.core.streams import streams
+from polydiff.gaussian.loss.base import Loss
+from polydiff.gaussian.objective.base import build_objective
+from polydiff.gaussian.process.try_sampling import try_plan
+from polydiff.gaussian.sampling.plan import Row as GaussianRow
+from polydiff.gaussian.sampling.plan import Solve
+from polydiff.gaussian.schedule.base import SCHEDULES
+from polydiff.machine.device import pick_precision
+from polydiff.parts.gaussian import GaussianKernel, Unevaluated
+from polydiff.parts.joint.checks import GAUSSIAN, check_joint
+from polydiff.parts.joint.clock import GaussianLead, JointClock, Lead, ScheduledLead
+from polydiff.parts.joint.coupling import Coupling
+from polydiff.parts.joint.grid import Follower, JointGrid
+from polydiff.parts.kernel import KERNELS, Kernel, Source
+from polydiff.parts.network import PartsNetwork
+from polydiff.parts.objective import PartsObjective
+from polydiff.parts.sampling.execute import Held, JointRow
+from polydiff.parts.sampling.plan import PartsPlan
+from polydiff.parts.schedule import LEVEL_SCHEDULES, level_grid
+from polydiff.support.errors import UserError, attempt
+
+if TYPE_CHECKING:
+    from polydiff.contract.domain import Domain
+    from polydiff.contract.sections import Config, PartConfig, SampleConfig
+
+KEYS = (
+    *("schedule", "schedule_options", "target", "loss.norm", "loss.weighting", "loss.times", "loss.norm_options"),
+    *("loss.weighting_options", "loss.times_options", "loss.components"),
+    *("sample.sampler", "sample.options", "sample.spacing", "sample.spacing_options"),
+    *("sample.guidance", "sample.guidance_interval"),
+)
+"""Keys of the first part and of guidance that it reads, of those that only processes read."""
+
+
+@dataclass(frozen=True)
+class JointProcess:
+    """The process of states of several parts, which the key `parts` names in order; the first one is the lead."""
+
+    name: str = "joint"
+
+    @property
+    def keys(self) -> Collection[str]:
+        return KEYS
+
+    def check(self, config: Config) -> None:
+        check_joint(config)
+
+    def network(self, config: Config, domain: Domain, device: torch.device) -> PartsNetwork:
+        space: Any = domain.blank(streams(0, "blank", [0]), {})[0]
+        if not isinstance(space, Product) or space.parts.keys() != config.parts.keys():
+            found = ", ".join(space.parts) if isinstance(space, Product) else "one part alone"
+            raise UserError(
+                f"process=joint: the key parts names {', '.join(config.parts)}, but the states of these data have "
+                f"{found}."
+            )
+        kernels = {
+            name: self.kernel(config, part, space.parts[name], domain.statistics.get(name, {}))
+            for name, part in config.parts.items()
+        }
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            backbone = domain.backbone()
+        return PartsNetwork(backbone, kernels, pick_precision(config.train.precision, device)).to(device)
+
+    def kernel(self, config: Config, part: PartConfig, space: Space, statistics: Mapping[str, Any]) -> Kernel:
+        """Return the kernel of a part."""
+        if part.process == GAUSSIAN:
+            return GaussianKernel(SCHEDULES[config.schedule](**config.schedule_options), config.target, loss_of(config))
+        return KERNELS[part.process].make(Source(part.options, space, statistics))
+
+    def objective(self, config: Config) -> PartsObjective:
+        names = list(config.parts)
+        tops = {name: top_of(config, name) for name in names}
+        shares = config.coupling.model_dump(exclude={"parts"})
+        coupling = Coupling(shares, config.coupling.parts or names, tops)
+        weightings = {name: weighting_of(part) for name, part in config.parts.items()}
+        weights = {name: part.weight for name, part in config.parts.items()}
+        return PartsObjective(clock_of(config), weightings, weights, names[0], coupling)
+
+    def plan(self, model: Trained, how: SampleConfig) -> PartsPlan:
+        return self.plan_from(model, how, 1.0)
+
+    def plan_from(self, model: Trained, how: SampleConfig, start: float) -> PartsPlan:
+        """Return the plan of a request that begins at a time."""
+        config = model.config.model_copy(update={"sample": how})
+        check_joint(config)
+        clock = clock_of(config)
+        own, evaluates = lead_rows(config, start)
+        followers = {
+            name: Follower(part.sampler or "ancestral", KERNELS[part.process].samplers, part.options)
+            for name, part in list(config.parts.items())[1:]
+        }
+        grid = JointGrid(clock, own, evaluates, followers)
+        attempt("parts", lambda: grid.rows(1))
+        return PartsPlan(model, how, grid)
+
+    def prior(self, space: Space, generators: Sequence[torch.Generator]) -> State:
+        return space.noise(generators)
+
+    def evaluate(self, network: PartsNetwork, batch: Batch) -> None:
+        levels = {
+            name: torch.full((batch.space.batch,), kernel.top / 2, dtype=torch.float64)
+            for name, kernel in network.kernels.items()
+        }
+        x: Any = batch.x
+        space: Any = batch.space
+        network(x, levels, space, batch.cond)
+
+    def varying(self, model: Trained, how: SampleConfig, strength: float) -> PartsPlan:
+        if not 0 < strength <= 1:
+            raise UserError(f"vary: strength={strength:g}: must be above 0 and at most 1.")
+        return self.plan_from(model, how, strength)
+
+    def inpainting(self, model: Trained, how: SampleConfig, jump: int, resample: int) -> JointInpainting:
+        """Return a plan that keeps known values; arguments as in `polydiff.core.process.abilities.Inpaints`."""
+        if resample != 1:
+            raise UserError("process=joint has no repeated segments. Leave out resample.")
+        plan = self.plan(model, how)
+        return JointInpainting(plan.model, plan.how, plan.grid)
+
+
+@dataclass(frozen=True)
+class JointInpainting(PartsPlan):
+    """A plan that keeps known values, of which whole parts need a network that was trained with given parts."""
+
+    def rows(self, sites: int, held: Held | None) -> Sequence[JointRow]:
+        """Return rows in which parts that are known as a whole are clean from the beginning, as in training."""
+        rows = super().rows(sites, held)
+        config = self.model.config
+        whole = {name for name, mask in held.masks.items() if bool(mask.all())} if held else set()
+        if not config.coupling.given:
+            if wrong := [name for name in whole if config.parts[name].process != "masked"]:
+                raise UserError(
+                    f"The part {wrong[0]} is known as a whole, and this network was never trained with a given part. "
+                    "Train with coupling.given=0.3 coupling.same=0.7."
+                )
+            return rows
+        clean = dict.fromkeys(whole, 0.0)
+        return [
+            replace(
+                row,
+                rows={name: move for name, move in row.rows.items() if name not in whole},
+                levels={**row.levels, **clean},
+            )
+            for row in rows
+        ]
+
+
+def loss_of(config: Config) -> Loss:
+    """Return norm, weighting and noise levels of the Gaussian parts."""
+    loss: Loss = build_objective(config).loss
+    return loss
+
+
+def schedule_of(part: PartConfig) -> Callable[[Tensor], Tensor]:
+    """Return the schedule of a part whose levels are in [0, 1], time -> level."""
+    schedule, options = LEVEL_SCHEDULES[part.schedule], part.schedule_options
+    return lambda t: schedule(t, **options)
+
+
+def clock_of(config: Config) -> JointClock:
+    """Return the clock of a configuration."""
+    (name, first), *others = config.parts.items()
+    lead: Lead
+    if first.process == GAUSSIAN:
+        lead = GaussianLead(SCHEDULES[config.schedule](**config.schedule_options), loss_of(config))
+    else:
+        lead = ScheduledLead(schedule_of(first))
+    return JointClock(name, lead, {other: schedule_of(part) for other, part in others})
+
+
+def lead_rows(config: Config, start: float) -> tuple[list[Any], list[bool]]:
+    """Return the rows of the first part from a time on, and of each whether it calls the network."""
+    part, how = next(iter(config.parts.values())), config.sample
+    if part.process != GAUSSIAN:
+        levels = level_grid(schedule_of(part), how.steps, start)
+        rows = list(KERNELS[part.process].samplers[part.sampler or "ancestral"](levels, 1, **part.options))
+        return rows, [True] * len(rows)
+    schedule = SCHEDULES[config.schedule](**config.schedule_options)
+    first = None if start == 1 else float(schedule.noise_level(torch.tensor(start, dtype=torch.float64)))
+    _, found = try_plan(how, schedule, 1.0, first)
+    at, rows = schedule.sigma_max if first is None else first, []
+    for row in found:
+        if isinstance(row, Solve):
+            raise UserError(f"sample.sampler={how.sampler} chooses its own steps, which the other parts cannot follow.")
+        rows.append(row if isinstance(row, GaussianRow) else Unevaluated(row, at))
+        at = row.to
+    return rows, [isinstance(row, GaussianRow) for row in found]
+
+
+def top_of(config: Config, name: str) -> float:
+    """Return the level of a part in the prior."""
+    if config.parts[name].process == GAUSSIAN:
+        return SCHEDULES[config.schedule](**config.schedule_options).sigma_max
+    return 1.0
+
+
+def weighting_of(part: PartConfig) -> str:
+    """Return the loss weighting of a part."""
+    if part.process == GAUSSIAN:
+        return ""
+    return part.weighting or "simple"
+
+
+PROCESSES.register("joint")(JointProcess())
