@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, model_validator
 
-from polydiff.contract.sections import BackboneConfig
+from polydiff.contract.sections.network import BackboneConfig
 
 WIDEST, DEEPEST, MOST_LEVELS = 2**16, 1000, 16
 """Largest number of channels, features or heads, of layers or blocks, and of levels: more is a slip of the pen."""

@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from polydiff.backbones.text import DEFAULT, TextEncoder
 from polydiff.backbones.values import ClassField, NumberEmbedding, RealField, TokenField, VectorField
-from polydiff.contract.sections import TextConfig
+from polydiff.contract.sections.network import TextConfig
 from polydiff.core.conditions import (
     ESTIMATE,
     Aligned,

@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polydiff.contract.sections import TextConfig
+from polydiff.contract.sections.network import TextConfig
 from polydiff.core.conditions import Text, given
 
 DEFAULT = TextConfig()

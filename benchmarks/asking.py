@@ -20,7 +20,7 @@ import torch
 from timing import markdown, parser, show
 
 from polydiff.contract.domain import Samples
-from polydiff.contract.sections import SampleConfig
+from polydiff.contract.sections.sampling import SampleConfig
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.conditions import evenly_spaced
 from polydiff.domains.molecule.domain import MoleculeDomain

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.backbones.text import TextEncoder
-from polydiff.contract.sections import TextConfig
+from polydiff.contract.sections.network import TextConfig
 from polydiff.core.conditions import Text
 from polydiff.domains.image.shapes.dataset import Shapes
 from polydiff.domains.image.shapes.scene import COLOURS, RELATIONS

@@ -32,7 +32,7 @@ from polydiff import (
     streams,
 )
 from polydiff.backbones.config import MLPConfig
-from polydiff.contract.sections import OptimConfig
+from polydiff.contract.sections.training import OptimConfig
 from polydiff.gaussian.objective.base import OBJECTIVES
 from polydiff.gaussian.sampling.plan import SAMPLERS
 from polydiff.gaussian.sampling.spacing import noise_levels

@@ -26,7 +26,7 @@ from timing import markdown, parser, quartiles, show
 from polydiff.config.merge import resolve
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core.space import Batch
 from polydiff.training.data import batches
 from polydiff.training.loop import fit

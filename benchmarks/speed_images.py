@@ -38,7 +38,7 @@ from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.embed import Context
 from polydiff.backbones.unet import UNet
 from polydiff.checkup.step_profile import speeds
-from polydiff.contract.sections import OptimConfig
+from polydiff.contract.sections.training import OptimConfig
 from polydiff.core.space import Batch, Euclidean
 from polydiff.gaussian.denoise import Denoiser
 from polydiff.gaussian.schedule.base import SCHEDULES

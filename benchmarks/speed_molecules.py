@@ -28,7 +28,7 @@ from timing import in_turns, markdown, parser, relative_error, show, timing_tabl
 from torch import Tensor, nn
 
 from polydiff.backbones.molecules.egnn import EGNN
-from polydiff.contract.sections import OptimConfig
+from polydiff.contract.sections.training import OptimConfig
 from polydiff.core.space import Batch, Space
 from polydiff.core.streams import stream, streams
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules

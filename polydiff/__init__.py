@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from polydiff.contract.domain import Domain as Domain
     from polydiff.contract.domain import DomainSpec as DomainSpec
     from polydiff.contract.domain import Samples as Samples
-    from polydiff.contract.sections import Config as Config
+    from polydiff.contract.sections.run import Config as Config
     from polydiff.core.space import Batch as Batch
     from polydiff.core.space import Euclidean as Euclidean
     from polydiff.core.space import Space as Space
@@ -64,7 +64,7 @@ _HOMES = {
         "DomainSpec",
         "Samples",
     ),
-    "contract.sections": ("Config",),
+    "contract.sections.run": ("Config",),
     "core.space": (
         "Batch",
         "Euclidean",

@@ -9,20 +9,12 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from polydiff.backbones.config import UNetConfig
-from polydiff.contract.sections import (
-    BackboneConfig,
-    CaptionConfig,
-    Config,
-    DataConfig,
-    EncodeConfig,
-    LossConfig,
-    NoiseLevels,
-    Numbers,
-    OptimConfig,
-    SampleConfig,
-    Section,
-    TrainConfig,
-)
+from polydiff.contract.sections.base import NoiseLevels, Numbers, Section
+from polydiff.contract.sections.data import CaptionConfig, DataConfig
+from polydiff.contract.sections.network import BackboneConfig
+from polydiff.contract.sections.run import Config
+from polydiff.contract.sections.sampling import SampleConfig
+from polydiff.contract.sections.training import EncodeConfig, LossConfig, OptimConfig, TrainConfig
 
 
 class MelConfig(Section):

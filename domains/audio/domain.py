@@ -20,7 +20,7 @@ from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.fields import to_json
 from polydiff.contract.likeness import Nearest
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import Condition, Conditions
 from polydiff.core.space import Batch, Measurement, Space, State

@@ -8,18 +8,12 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from polydiff.backbones.config import DiTConfig, UNetConfig
-from polydiff.contract.sections import (
-    BackboneConfig,
-    CaptionConfig,
-    Config,
-    DataConfig,
-    LossConfig,
-    NoiseLevels,
-    Numbers,
-    OptimConfig,
-    SampleConfig,
-    TrainConfig,
-)
+from polydiff.contract.sections.base import NoiseLevels, Numbers
+from polydiff.contract.sections.data import CaptionConfig, DataConfig
+from polydiff.contract.sections.network import BackboneConfig
+from polydiff.contract.sections.run import Config
+from polydiff.contract.sections.sampling import SampleConfig
+from polydiff.contract.sections.training import LossConfig, OptimConfig, TrainConfig
 from polydiff.domains.image.network import (
     QUICK,
     SMALL,

@@ -23,7 +23,7 @@ from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Domain, Samples, conditions_of
 from polydiff.contract.fields import Field, Labels, to_json
 from polydiff.contract.likeness import Nearest
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.contract.tasks import Enlarge
 from polydiff.contract.text.columns import TEXT
 from polydiff.core.condition_batch import blank_conditions

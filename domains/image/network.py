@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from polydiff.backbones.config import DiTConfig, UNetConfig
-from polydiff.contract.sections import BackboneConfig
+from polydiff.contract.sections.network import BackboneConfig
 
 QUICK = ("quick", "dit", "jit")
 """Presets for first tests on a CPU, which are made for digits."""

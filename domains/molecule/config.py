@@ -8,17 +8,12 @@ from typing import Any, ClassVar, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from polydiff.backbones.config import GraphTransformerConfig
-from polydiff.contract.sections import (
-    BackboneConfig,
-    CaptionConfig,
-    Config,
-    DataConfig,
-    LossConfig,
-    Numbers,
-    OptimConfig,
-    SampleConfig,
-    TrainConfig,
-)
+from polydiff.contract.sections.base import Numbers
+from polydiff.contract.sections.data import CaptionConfig, DataConfig
+from polydiff.contract.sections.network import BackboneConfig
+from polydiff.contract.sections.run import Config
+from polydiff.contract.sections.sampling import SampleConfig
+from polydiff.contract.sections.training import LossConfig, OptimConfig, TrainConfig
 
 Property = Literal[
     "logp", "tpsa", "qed", "weight", "heavy_atoms", "rings", "donors", "acceptors", "rotatable", "gyration",

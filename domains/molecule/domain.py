@@ -20,7 +20,7 @@ from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Samples
 from polydiff.contract.fields import meanings, to_json
 from polydiff.contract.likeness import Nearest
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core.conditions import Condition, Conditions, Number
 from polydiff.core.space import Batch, Space, State
 from polydiff.core.units import Units

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import Condition, Conditions
 from polydiff.core.space import Batch, Space, State

@@ -17,7 +17,7 @@ from polydiff.config.merge import resolve
 from polydiff.contract.abilities import Inspection, Inspects, quarantine_of
 from polydiff.contract.discover import build_domain, discover, load, load_domain_spec, require
 from polydiff.contract.domain import DomainSpec, conditions_of
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
 

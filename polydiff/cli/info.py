@@ -13,7 +13,7 @@ from polydiff.config.merge import resolve
 from polydiff.config.saved import resolved_text
 from polydiff.contract.discover import Plugin, discover, duplicates, load_domain_spec, tried
 from polydiff.contract.domain import DomainSpec
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.pipeline.file import pipeline_of
 from polydiff.support.errors import unknown
 from polydiff.support.nested import get_nested, nest

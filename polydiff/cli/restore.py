@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from polydiff.contract.domain import Samples
-    from polydiff.contract.sections import Config
+    from polydiff.contract.sections.run import Config
     from polydiff.core.space import Batch
     from polydiff.metrics.results import Metric
     from polydiff.model.model import Model

@@ -18,7 +18,7 @@ from polydiff.config.keys import (
     read_command_line_value,
     unknown_key,
 )
-from polydiff.contract.sections import OPTIONS_OF
+from polydiff.contract.sections.base import OPTIONS_OF
 from polydiff.support.errors import UserError
 from polydiff.support.nested import get_dotted
 from polydiff.support.yaml_text import parse_yaml

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from polydiff.config.layers import Layer, last, without_keys
 from polydiff.config.processes import DENOISE, register_built_in
-from polydiff.contract.sections import OPTIONS_OF, LossConfig
+from polydiff.contract.sections.base import OPTIONS_OF
+from polydiff.contract.sections.training import LossConfig
 from polydiff.support.nested import get_dotted
 from polydiff.support.reading import parse_json, read_regular
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from polydiff.contract.domain import Domain
-    from polydiff.contract.sections import Config
+    from polydiff.contract.sections.run import Config
 
 
 DENOISE = "denoise"

@@ -11,7 +11,8 @@ from polydiff.config.keys import leaves
 from polydiff.config.layers import Layer, last
 from polydiff.config.merge import concrete, default_sections, merge
 from polydiff.contract.discover import domain_config_class, load_domain_spec, provider
-from polydiff.contract.sections import Config, Section
+from polydiff.contract.sections.base import Section
+from polydiff.contract.sections.run import Config
 from polydiff.support.errors import UserError, printable
 from polydiff.support.nested import get_dotted
 from polydiff.support.yaml_text import dump_yaml

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from polydiff.contract.data.quarantine import Quarantine
-    from polydiff.contract.sections import Config
+    from polydiff.contract.sections.run import Config
     from polydiff.contract.tasks import Task
     from polydiff.core.space import Batch, Measurement, Space, State
 

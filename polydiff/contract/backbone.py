@@ -16,7 +16,8 @@ from polydiff.support.errors import UserError
 if TYPE_CHECKING:
     from torch import nn
 
-    from polydiff.contract.sections import BackboneConfig, Config
+    from polydiff.contract.sections.network import BackboneConfig
+    from polydiff.contract.sections.run import Config
     from polydiff.core.conditions import Declared
 
 DATA = {0: "vectors", 1: "waveforms", 2: "images", 3: "atoms in space"}
@@ -30,7 +31,7 @@ class BackboneSpec:
     Arguments:
         name: Value of `backbone.name` that selects it; also the name of its entry point.
         summary: Description of one line.
-        config: "module:Class" of its configuration, a `contract.sections.BackboneConfig` that imports no torch.
+        config: "module:Class" of its configuration, a `contract.sections.network.BackboneConfig` that imports no torch.
         factory: "module:Class" of the network, called as factory(config, channels=, dims=, conditions=).
         dims: Kinds of data that it accepts, as `build_backbone` counts them; (): any.
         role: "denoiser"; "codec" for a network that `learn=encode` trains; "tower" for one of `learn=match`.

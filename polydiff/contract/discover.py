@@ -23,7 +23,7 @@ from polydiff.support.isolate import Failed, isolated
 
 if TYPE_CHECKING:
     from polydiff.contract.domain import Domain
-    from polydiff.contract.sections import Config
+    from polydiff.contract.sections.run import Config
 
 Status = Literal["ready", "needs install", "broken"]
 IMPORT_SECONDS, FACTORY_SECONDS = 20.0, 120.0
@@ -266,7 +266,7 @@ def imported(text: str) -> Any:
 
 def domain_config_class(spec: DomainSpec) -> type[Config]:
     """Return the configuration class of a domain."""
-    from polydiff.contract.sections import Config
+    from polydiff.contract.sections.run import Config
 
     cls = load(spec.config)
     if not (isinstance(cls, type) and issubclass(cls, Config)):

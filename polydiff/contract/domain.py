@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # a spec is read by commands that must not wait for torch
     import torch
     from torch import nn
 
-    from polydiff.contract.sections import Config
+    from polydiff.contract.sections.run import Config
     from polydiff.core.conditions import Condition, Conditions, Declared
     from polydiff.core.space import Batch, Space, State
 
@@ -36,7 +36,7 @@ class DomainSpec:
     Arguments:
         name: Value of `--domain` that selects it; also the name of its entry point.
         summary: Description of one line.
-        config: "module:Class" of its configuration, a `polydiff.contract.sections.Config` that imports no torch.
+        config: "module:Class" of its configuration, a `polydiff.contract.sections.run.Config` that imports no torch.
         factory: "module:Class" of the domain, called as factory(config, statistics=None).
         suffixes: Suffixes of the files that it reads, such as ".wav"; `polydiff data check` guesses the domain of a
             folder from them.

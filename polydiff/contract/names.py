@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
-from polydiff.contract.sections import OPTIONS_OF
+from polydiff.contract.sections.base import OPTIONS_OF
 from polydiff.core.registry import Registry
 from polydiff.core.rules import rules_of
 from polydiff.support.errors import UserError, unknown

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polydiff.contract.sections import EncodeConfig
+from polydiff.contract.sections.training import EncodeConfig
 from polydiff.core.objective import Moment, Objective, Outcome
 from polydiff.core.space import Batch, Euclidean, Space
 from polydiff.encode.codes import channel_std, nats

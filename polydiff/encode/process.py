@@ -25,7 +25,7 @@ from polydiff.support.errors import UserError
 
 if TYPE_CHECKING:
     from polydiff.contract.domain import Domain
-    from polydiff.contract.sections import Config
+    from polydiff.contract.sections.run import Config
 
 
 @dataclass(frozen=True)

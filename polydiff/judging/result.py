@@ -10,7 +10,7 @@ from typing import Any
 
 from polydiff.contract.abilities import HasConfusions, HasMeasures
 from polydiff.contract.domain import Domain, Samples
-from polydiff.contract.sections import SampleConfig
+from polydiff.contract.sections.sampling import SampleConfig
 from polydiff.gallery.draws import Draws
 from polydiff.machine.environment import environment
 from polydiff.metrics.histogram import summary as distribution

@@ -23,7 +23,7 @@ from polydiff.match.objective import Contrast
 
 if TYPE_CHECKING:
     from polydiff.contract.domain import Domain
-    from polydiff.contract.sections import Config
+    from polydiff.contract.sections.run import Config
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import nn
 from polydiff.config.processes import build_denoiser
 from polydiff.config.saved import config_of_state
 from polydiff.contract.domain import Domain
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core.streams import streams
 from polydiff.machine.device import pick_device
 from polydiff.run.averages import WIDEST

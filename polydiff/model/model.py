@@ -13,7 +13,8 @@ import torch
 from polydiff.config.processes import process_of
 from polydiff.contract.abilities import Restores
 from polydiff.contract.domain import Domain, Samples
-from polydiff.contract.sections import Config, SampleConfig
+from polydiff.contract.sections.run import Config
+from polydiff.contract.sections.sampling import SampleConfig
 from polydiff.contract.tasks import Restoration
 from polydiff.core.conditions import Condition
 from polydiff.core.process.process import Process

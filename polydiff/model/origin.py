@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from polydiff.contract.domain import Domain, Samples
-from polydiff.contract.sections import SampleConfig
+from polydiff.contract.sections.sampling import SampleConfig
 from polydiff.gallery.sets import save_samples
 from polydiff.gallery.writer import plain
 from polydiff.support.files import check_free

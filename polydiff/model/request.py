@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from polydiff.contract.abilities import task_conditions
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.following import SpaceUnderConditions
-from polydiff.contract.sections import SampleConfig
+from polydiff.contract.sections.sampling import SampleConfig
 from polydiff.core.condition_batch import condition_to, same_conditions, withhold
 from polydiff.core.conditions import Condition
 from polydiff.core.process.sampling import Draw, Known, Observed, Plan, generating

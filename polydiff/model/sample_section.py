@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from polydiff.config.keys import checked
 from polydiff.config.processes import check_used
-from polydiff.contract.sections import SampleConfig
+from polydiff.contract.sections.sampling import SampleConfig
 from polydiff.support.errors import UserError, unknown
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from polydiff.parts.schedule import LEVEL_SCHEDULES, slopes
 from polydiff.support.errors import UserError, attempt, unknown
 
 if TYPE_CHECKING:
-    from polydiff.contract.sections import Config
+    from polydiff.contract.sections.run import Config
 
 
 def check_part_names(config: Config, entry: KernelEntry) -> None:

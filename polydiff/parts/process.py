@@ -29,7 +29,8 @@ from polydiff.support.errors import UserError, attempt
 
 if TYPE_CHECKING:
     from polydiff.contract.domain import Domain
-    from polydiff.contract.sections import Config, SampleConfig
+    from polydiff.contract.sections.run import Config
+    from polydiff.contract.sections.sampling import SampleConfig
     from polydiff.core.units import Units
 
 KEYS = (

@@ -24,7 +24,7 @@ from typing import Any
 
 from polydiff.config.keys import checked
 from polydiff.config.layers import without_keys
-from polydiff.contract.sections import SampleConfig
+from polydiff.contract.sections.sampling import SampleConfig
 from polydiff.support.errors import UserError, check_whole, unknown
 from polydiff.support.yaml_text import dump_yaml, plain, read_yaml
 

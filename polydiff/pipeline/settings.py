@@ -17,7 +17,7 @@ from polydiff.config.keys import CommandLineValue, kinds, leaves, unknown_key
 from polydiff.config.layers import Layer, last
 from polydiff.config.merge import COMMAND_LINE, Settings, resolve_layers
 from polydiff.config.processes import check_used, process_of
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core.process.sampling import Generates
 from polydiff.model.sample_section import section
 from polydiff.pipeline.file import CHOICE, Pipeline

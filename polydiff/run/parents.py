@@ -28,7 +28,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel
 
-from polydiff.contract.sections import NamesRun
+from polydiff.contract.sections.base import NamesRun
 from polydiff.run.checkpoint import checkpoint_path, read_state
 from polydiff.support.errors import UserError
 

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from polydiff.contract.data.identity import digest_of, identity_of
 from polydiff.contract.domain import Domain
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core.space import Batch
 from polydiff.core.streams import streams
 from polydiff.encode.codes import CodeSpace

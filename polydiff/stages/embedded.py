@@ -23,7 +23,7 @@ from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.noise_range import suited_range
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.domain import Domain, Samples, conditions_of
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core.condition_batch import same_conditions
 from polydiff.core.conditions import Aligned, Condition, Conditions
 from polydiff.core.space import Batch, Euclidean, Space, State

@@ -16,7 +16,7 @@ from polydiff.config.processes import process_of
 from polydiff.config.saved import config_of_state
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Domain
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core.process.abilities import Embeds, Reconstructs
 from polydiff.core.process.process import written
 from polydiff.encode.module import Encoder

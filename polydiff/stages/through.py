@@ -19,7 +19,7 @@ from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.noise_range import suited_range
 from polydiff.contract.domain import Domain, conditions_of
 from polydiff.contract.likeness import Encodes
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core.conditions import Aligned, Condition
 from polydiff.core.space import Batch, Euclidean, Space, State
 from polydiff.encode.codes import CodeSpace, channels_and_dims, has_points

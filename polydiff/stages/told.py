@@ -27,7 +27,7 @@ from polydiff.contract.backbone import build_backbone
 from polydiff.contract.domain import Domain, Samples, conditions_of
 from polydiff.contract.following import Follows
 from polydiff.contract.likeness import Encodes
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core.condition_batch import withhold
 from polydiff.core.conditions import ANY, LOW, Condition, Conditions, Vector, given
 from polydiff.core.space import Batch, Euclidean, Space, normal

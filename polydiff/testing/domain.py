@@ -16,7 +16,7 @@ import torch
 from polydiff.config.merge import resolve
 from polydiff.contract.abilities import HasMeasurements, HasUnits
 from polydiff.contract.domain import Domain, conditions_of
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core.conditions import Condition
 from polydiff.core.space import Batch, Measurement, sqnorm
 from polydiff.core.streams import streams

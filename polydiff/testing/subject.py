@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from polydiff.contract.domain import Domain, Samples
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core.space import Batch
 from polydiff.core.streams import streams
 from polydiff.stages.open import open_domain

@@ -17,7 +17,7 @@ from statistics import fmean, median
 
 from polydiff.config.merge import Settings
 from polydiff.contract.domain import Domain
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.support.errors import UserError, amount
 from polydiff.support.progress import announce
 from polydiff.training.progress import Forecast, interval

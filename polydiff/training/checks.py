@@ -11,7 +11,7 @@ from pathlib import Path
 from polydiff.config.merge import Settings, resolve
 from polydiff.config.processes import check_used, process_of
 from polydiff.contract.names import check_chosen
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.model.sample_section import check_guided
 from polydiff.support.errors import UserError
 from polydiff.support.nested import get_dotted

@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from polydiff.contract.sections import OptimConfig
+from polydiff.contract.sections.training import OptimConfig
 from polydiff.core.entry import check_size, listed
 from polydiff.core.objective import M, Moment, Objective, Outcome, stratified
 from polydiff.core.space import Batch

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from polydiff.contract.sections import OptimConfig
+from polydiff.contract.sections.training import OptimConfig
 from polydiff.core.registry import Registry
 from polydiff.support.errors import UserError
 from polydiff.training.muon import Muon

@@ -9,7 +9,7 @@ from typing import Any
 from polydiff.config.keys import leaves
 from polydiff.contract.data.identity import changes, identity_of
 from polydiff.contract.domain import Domain
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.machine.environment import version
 from polydiff.run.folder import Run
 from polydiff.run.parents import parents_of

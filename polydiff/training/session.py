@@ -15,7 +15,7 @@ from polydiff.config.saved import plugins_of, resolved_text
 from polydiff.contract.abilities import quarantine_of
 from polydiff.contract.data.quarantine import keep
 from polydiff.contract.domain import Domain, Samples
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core.process.abilities import Reconstructs
 from polydiff.core.process.sampling import Generates
 from polydiff.gallery.sets import write_samples

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from polydiff.config.processes import build_denoiser, process_of
 from polydiff.contract.domain import Domain
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.machine.device import pick_device
 from polydiff.run.averages import SIGMAS
 from polydiff.run.checkpoint import Checkpoint, load_weights

@@ -13,7 +13,7 @@ from polydiff.config.merge import Settings, resolve
 from polydiff.config.saved import config_of_state, resolved_text
 from polydiff.contract.data.identity import identity_of
 from polydiff.contract.domain import Domain
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.gallery.sets import write_samples
 from polydiff.machine import contention
 from polydiff.model.assemble import restored_domain

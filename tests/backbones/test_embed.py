@@ -20,7 +20,7 @@ from polydiff.backbones.embed import (
 from polydiff.backbones.unet import UNet
 from polydiff.backbones.values import filled
 from polydiff.contract.backbone import build_backbone
-from polydiff.contract.sections import TextConfig
+from polydiff.contract.sections.network import TextConfig
 from polydiff.core.condition_batch import join_conditions
 from polydiff.core.conditions import AUGMENT, Aligned, Classes, Kind, Number, Tokens, Vector
 from polydiff.core.space import Euclidean

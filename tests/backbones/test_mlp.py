@@ -13,7 +13,7 @@ from polydiff.backbones.mlp import MLP
 from polydiff.backbones.molecules.egnn import EGNN
 from polydiff.backbones.unet import UNet
 from polydiff.contract.backbone import build_backbone
-from polydiff.contract.sections import BackboneConfig
+from polydiff.contract.sections.network import BackboneConfig
 from polydiff.core.conditions import ESTIMATE, Classes
 from polydiff.core.space import Euclidean
 from polydiff.core.streams import stream, streams

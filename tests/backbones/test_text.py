@@ -10,7 +10,7 @@ from polydiff.backbones.config import EGNNConfig, MLPConfig, UNetConfig
 from polydiff.backbones.embed import ContextEmbedding, Pool
 from polydiff.backbones.text import TextEncoder
 from polydiff.contract.backbone import build_backbone
-from polydiff.contract.sections import BackboneConfig, TextConfig
+from polydiff.contract.sections.network import BackboneConfig, TextConfig
 from polydiff.core.conditions import Text
 from polydiff.core.space import Euclidean
 

@@ -340,7 +340,7 @@ def test_train_and_sample_take_values_of_numpy(tmp_path: Path) -> None:
 
 
 def test_the_name_of_a_data_set_has_a_default() -> None:
-    from polydiff.contract.sections import DataConfig
+    from polydiff.contract.sections.data import DataConfig
 
     class Plain(DataConfig):
         """A section of a new domain without a name."""

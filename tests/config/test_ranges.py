@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from polydiff.backbones.config import EGNNConfig, GraphTransformerConfig, MLPConfig, UNetConfig
 from polydiff.config.merge import resolve
-from polydiff.contract.sections import LossConfig, OptimConfig, SampleConfig, TrainConfig
+from polydiff.contract.sections.sampling import SampleConfig
+from polydiff.contract.sections.training import LossConfig, OptimConfig, TrainConfig
 from polydiff.domains.audio.config import AudioConfig, AudioData, MelConfig
 from polydiff.domains.image.config import ImageConfig, ImageData
 from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData

@@ -16,7 +16,7 @@ from polydiff.contract import discover as discovery
 from polydiff.contract.backbone import BackboneSpec, build_backbone, load_backbone_spec
 from polydiff.contract.discover import build_domain, discover, duplicates, load, load_domain_spec, require, tried
 from polydiff.contract.domain import DomainSpec
-from polydiff.contract.sections import BackboneConfig
+from polydiff.contract.sections.network import BackboneConfig
 from polydiff.core.conditions import Classes
 from polydiff.support.errors import UserError
 
@@ -116,7 +116,7 @@ def test_two_of_one_name_are_an_error_that_names_both(tmp_path: Path, monkeypatc
 def test_a_backbone_of_a_third_party_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "planted_net.py").write_text(
         "from polydiff.contract.backbone import BackboneSpec\n"
-        "from polydiff.contract.sections import BackboneConfig\n"
+        "from polydiff.contract.sections.network import BackboneConfig\n"
         "class Config(BackboneConfig):\n    name: str = 'line'\n    width: int = 3\n"
         "def build(config, **rest): return config.width, rest\n"
         "SPEC = BackboneSpec(name='line', summary='s', config='planted_net:Config', factory='planted_net:build')\n"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from polydiff.contract.sections import EncodeConfig
+from polydiff.contract.sections.training import EncodeConfig
 from polydiff.core.objective import Moment
 from polydiff.core.space import Batch, Euclidean, Space
 from polydiff.core.streams import streams

@@ -12,7 +12,7 @@ from polydiff.config.merge import resolve
 from polydiff.config.processes import build_denoiser
 from polydiff.config.saved import config_from
 from polydiff.contract.discover import build_domain
-from polydiff.contract.sections import OptimConfig
+from polydiff.contract.sections.training import OptimConfig
 from polydiff.core.conditions import ESTIMATE, Condition
 from polydiff.core.space import Batch, Euclidean, Space, State
 from polydiff.core.streams import streams

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from polydiff.config.merge import resolve
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file())
 FEW = [

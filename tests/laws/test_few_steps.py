@@ -25,7 +25,7 @@ from polydiff.cli import main
 from polydiff.config.merge import resolve
 from polydiff.config.saved import resolved_text
 from polydiff.contract.backbone import build_backbone
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core.condition_batch import drop_condition, without
 from polydiff.core.conditions import STEP, Condition
 from polydiff.core.objective import Moment

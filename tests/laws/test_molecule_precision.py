@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from polydiff.backbones.config import EGNNConfig
 from polydiff.backbones.molecules.egnn import EGNN
-from polydiff.contract.sections import OptimConfig
+from polydiff.contract.sections.training import OptimConfig
 from polydiff.core.space import Batch
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.chemistry.geometry import Molecule

@@ -12,7 +12,7 @@ from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.unet import UNet
 from polydiff.config.merge import resolve
 from polydiff.contract.discover import build_domain
-from polydiff.contract.sections import OptimConfig
+from polydiff.contract.sections.training import OptimConfig
 from polydiff.core.conditions import Classes
 from polydiff.core.space import Euclidean
 from polydiff.core.streams import stream

@@ -13,7 +13,8 @@ import torch
 from pydantic import Field
 
 from polydiff.config.keys import CommandLineValue, read_command_line_value
-from polydiff.contract.sections import Config, RunPath, Section
+from polydiff.contract.sections.base import RunPath, Section
+from polydiff.contract.sections.run import Config
 from polydiff.model.model import Model
 from polydiff.report.page import write_report
 from polydiff.run.checkpoint import latest, pack, sha256, write_files

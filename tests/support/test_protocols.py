@@ -21,7 +21,7 @@ from polydiff.contract.abilities import (
     TellsTogether,
     quarantine_of,
 )
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core import space
 from polydiff.core.space import Euclidean, HasComponents, Matches, Repeats
 from polydiff.support.protocols import provides

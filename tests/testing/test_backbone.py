@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from polydiff.backbones.config import EGNNConfig, MLPConfig, UNetConfig
 from polydiff.contract.backbone import build_backbone
-from polydiff.contract.sections import BackboneConfig
+from polydiff.contract.sections.network import BackboneConfig
 from polydiff.core.conditions import Condition
 from polydiff.core.space import Euclidean, Space, State
 from polydiff.core.streams import streams

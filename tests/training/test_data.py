@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from polydiff.config.merge import resolve
 from polydiff.contract.discover import build_domain
-from polydiff.contract.sections import TrainConfig
+from polydiff.contract.sections.training import TrainConfig
 from polydiff.core.conditions import Aligned
 from polydiff.core.objective import Moment
 from polydiff.core.space import Batch, Euclidean

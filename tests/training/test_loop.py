@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from polydiff.contract.sections import OptimConfig
+from polydiff.contract.sections.training import OptimConfig
 from polydiff.core.objective import Moment, Objective, Outcome
 from polydiff.core.space import Batch, Euclidean
 from polydiff.core.streams import stream

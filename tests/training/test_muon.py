@@ -7,7 +7,7 @@ import torch
 from optimizer_cases import network
 from torch import nn
 
-from polydiff.contract.sections import OptimConfig
+from polydiff.contract.sections.training import OptimConfig
 from polydiff.core.streams import stream
 from polydiff.training.muon import is_matrix, orthogonal
 from polydiff.training.optimizers import OPTIMIZERS

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from optimizer_cases import network
 from torch import nn
 
-from polydiff.contract.sections import OptimConfig
+from polydiff.contract.sections.training import OptimConfig
 from polydiff.training.optimizers import OPTIMIZERS, learning_rate, optimizer_tensors, restore_optimizer
 
 

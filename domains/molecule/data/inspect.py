@@ -13,7 +13,7 @@ from rdkit import Chem
 from polydiff.contract.abilities import Inspection
 from polydiff.contract.data.columns import other_columns
 from polydiff.contract.data.noise_range import range_facts
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.domains.molecule.chemistry.composition import COMPOSITION
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.codec import codec_of, measured_statistics

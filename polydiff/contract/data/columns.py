@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from polydiff.contract.data.places import Place, opened_bytes
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.fields import Embedding, Field, Labels, Real, checked_vectors, read_array
-from polydiff.contract.sections import CaptionConfig
+from polydiff.contract.sections.data import CaptionConfig
 from polydiff.contract.text.captions import Captions
 from polydiff.contract.text.encoded import EncodedText
 from polydiff.support.errors import UserError, unknown

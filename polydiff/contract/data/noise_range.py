@@ -19,7 +19,7 @@ from collections.abc import Collection, Mapping
 from statistics import NormalDist
 from typing import Any
 
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 
 MARGIN = 4.0
 """Least ratio of sigma_max to the largest principal standard deviation of the data."""

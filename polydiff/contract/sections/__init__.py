@@ -2,6 +2,8 @@
 
 Each domain derives its own `Config`. This package and the domains' configurations import no torch, so that help and
 error messages appear at once. The docstring of a key is its text in `polydiff train --help`.
+
+Authors of domains and backbones import sections from here; each is defined in a module of its subject.
 """
 
 from polydiff.contract.sections.base import OPTIONS_OF, NamesRun, NoiseLevels, Numbers, RunPath, Section, absolute

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # a configuration is shown without torch
     import torch
     from torch import Tensor
 
-    from polydiff.contract.sections import SampleConfig
+    from polydiff.contract.sections.sampling import SampleConfig
     from polydiff.core.conditions import Condition
     from polydiff.core.process.process import Trained
     from polydiff.core.process.sampling import Draw, Plan

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # a configuration is shown without torch
     from torch import nn
 
     from polydiff.contract.domain import Domain
-    from polydiff.contract.sections import Config
+    from polydiff.contract.sections.run import Config
     from polydiff.core.objective import Objective
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # a configuration is shown without torch
     import torch
     from torch import Tensor, nn
 
-    from polydiff.contract.sections import SampleConfig
+    from polydiff.contract.sections.sampling import SampleConfig
     from polydiff.core.conditions import Condition
     from polydiff.core.process.process import Trained
     from polydiff.core.space import Batch, Measurement, Space, State

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core.entry import check_batch
 from polydiff.core.objective import M, Moment, Objective, Outcome
 from polydiff.core.registry import Registry

@@ -10,7 +10,8 @@ from typing import Any
 
 from polydiff.contract.backbone import check_role
 from polydiff.contract.names import check_chosen
-from polydiff.contract.sections import Config, SampleConfig
+from polydiff.contract.sections.run import Config
+from polydiff.contract.sections.sampling import SampleConfig
 from polydiff.core.registry import Registry
 from polydiff.support.errors import UserError, attempt
 from polydiff.support.nested import get_dotted

@@ -33,7 +33,7 @@ from polydiff.gaussian.step_size import StepSize
 from polydiff.support.errors import UserError, amount
 
 if TYPE_CHECKING:
-    from polydiff.contract.sections import SampleConfig
+    from polydiff.contract.sections.sampling import SampleConfig
 
 ADVICE = "Use more steps, less guidance, or the sampler ddim."
 """What to try if samples explode."""

@@ -12,7 +12,7 @@ from polydiff.gaussian.schedule.base import Schedule
 from polydiff.support.errors import attempt
 
 if TYPE_CHECKING:
-    from polydiff.contract.sections import SampleConfig
+    from polydiff.contract.sections.sampling import SampleConfig
 
 
 def try_plan(

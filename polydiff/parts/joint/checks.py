@@ -13,7 +13,8 @@ from polydiff.parts.schedule import LEVEL_SCHEDULES
 from polydiff.support.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from polydiff.contract.sections import Config, PartConfig
+    from polydiff.contract.sections.parts import PartConfig
+    from polydiff.contract.sections.run import Config
 
 GAUSSIAN = "gaussian"
 """Kernel of parts of real numbers."""

@@ -21,7 +21,7 @@ MODES = ("same", "apart", "given", "none")
 
 @dataclass(frozen=True)
 class Coupling:
-    """Shares of examples by how the levels of their parts are related (`contract.sections.CouplingConfig`).
+    """Shares of examples by how the levels of their parts are related (`contract.sections.parts.CouplingConfig`).
 
     Arguments:
         shares: Mode -> its share; they add up to 1.

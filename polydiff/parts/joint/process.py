@@ -38,7 +38,9 @@ from polydiff.support.errors import UserError, attempt
 
 if TYPE_CHECKING:
     from polydiff.contract.domain import Domain
-    from polydiff.contract.sections import Config, PartConfig, SampleConfig
+    from polydiff.contract.sections.parts import PartConfig
+    from polydiff.contract.sections.run import Config
+    from polydiff.contract.sections.sampling import SampleConfig
 
 KEYS = (
     *("schedule", "schedule_options", "target", "loss.norm", "loss.weighting", "loss.times", "loss.norm_options"),

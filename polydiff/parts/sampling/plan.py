@@ -20,7 +20,7 @@ from polydiff.parts.sampling.rows import Grid
 from polydiff.support.errors import UserError
 
 if TYPE_CHECKING:
-    from polydiff.contract.sections import SampleConfig
+    from polydiff.contract.sections.sampling import SampleConfig
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from polydiff.backbones.config import PointAutoencoderConfig
 from polydiff.backbones.encoders.points import PointAutoencoder
 from polydiff.contract.backbone import build_backbone
-from polydiff.contract.sections import EncodeConfig
+from polydiff.contract.sections.training import EncodeConfig
 from polydiff.core.objective import Moment
 from polydiff.core.space import Batch
 from polydiff.core.streams import stream, streams

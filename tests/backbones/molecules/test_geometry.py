@@ -11,7 +11,7 @@ from torch import nn
 
 from polydiff.backbones.config import EGNNConfig
 from polydiff.contract.backbone import build_backbone
-from polydiff.contract.sections import BackboneConfig
+from polydiff.contract.sections.network import BackboneConfig
 from polydiff.core.conditions import ESTIMATE
 from polydiff.support.errors import UserError
 

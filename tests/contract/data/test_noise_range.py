@@ -9,7 +9,8 @@ from statistics import NormalDist
 import pytest
 
 from polydiff.contract.data.noise_range import needed, range_facts, suited_range, suited_to
-from polydiff.contract.sections import Config, LossConfig
+from polydiff.contract.sections.run import Config
+from polydiff.contract.sections.training import LossConfig
 from polydiff.domains.audio.config import AudioConfig
 from polydiff.domains.image.config import ImageConfig
 

@@ -11,7 +11,7 @@ import torch
 
 from polydiff.contract.data.columns import measure_fields
 from polydiff.contract.fields import from_json, to_json
-from polydiff.contract.sections import CaptionConfig
+from polydiff.contract.sections.data import CaptionConfig
 from polydiff.contract.text.encoded import EncodedText
 from polydiff.core.conditions import Tokens
 from polydiff.core.streams import streams

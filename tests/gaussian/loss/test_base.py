@@ -17,7 +17,7 @@ from torch.testing import assert_close
 from polydiff.backbones.config import MLPConfig
 from polydiff.config.merge import resolve
 from polydiff.contract.backbone import build_backbone
-from polydiff.contract.sections import OptimConfig
+from polydiff.contract.sections.training import OptimConfig
 from polydiff.core.conditions import Condition
 from polydiff.core.space import Batch, Euclidean, Space, sqnorm
 from polydiff.core.streams import stream, streams

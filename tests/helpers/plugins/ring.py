@@ -9,7 +9,10 @@ from pathlib import Path
 
 from polydiff.backbones.config import MLPConfig
 from polydiff.contract.domain import DomainSpec
-from polydiff.contract.sections import Config, DataConfig, LossConfig, SampleConfig, TrainConfig
+from polydiff.contract.sections.data import DataConfig
+from polydiff.contract.sections.run import Config
+from polydiff.contract.sections.sampling import SampleConfig
+from polydiff.contract.sections.training import LossConfig, TrainConfig
 
 
 class RingData(DataConfig):
