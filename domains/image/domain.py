@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from polydiff.backbones.letters import OneHot, one_hot_channels
+from polydiff.config.processes import LETTERS, states_of
 from polydiff.contract.abilities import Inspection
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.columns import LABEL, read_vectors
@@ -28,6 +30,7 @@ from polydiff.contract.tasks import Enlarge
 from polydiff.contract.text.columns import TEXT
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import Condition, Conditions
+from polydiff.core.parts.letters import LettersSpace
 from polydiff.core.space import Batch, Euclidean, Measurement, Space, State
 from polydiff.core.units import Units
 from polydiff.domains.image.codec import Standardise
@@ -37,6 +40,7 @@ from polydiff.domains.image.data.inspect import facts_of
 from polydiff.domains.image.data.source import Source, Split, open_source
 from polydiff.domains.image.data.warp import NUMBERS, training_images
 from polydiff.domains.image.following import follow, misfit
+from polydiff.domains.image.greys import Greys
 from polydiff.domains.image.measurements import examples_for, measurement, read_measured
 from polydiff.domains.image.metrics.pairs import pair_metrics
 from polydiff.domains.image.metrics.sample_set import Reference, Search, judge_metrics, set_metrics
@@ -64,8 +68,12 @@ class Image:
         if statistics:
             check_statistics(ImageStatistics, statistics)
         self.statistics: Mapping[str, Any] = dict(statistics or {})
+        self.letters = states_of(config) == LETTERS
+        if self.letters and config.task != "generate":
+            raise UserError(f"task={config.task}: process={config.process} has the task generate alone.")
         self.statistics = self.statistics or self.measure()
         self.codec = Standardise(tuple(self.statistics["mean"]), self.statistics["std"])
+        self.greys = Greys(self.statistics["greys"], self.statistics["frequencies"]) if self.letters else None
         if len(self.codec.mean) != self.data.planes:
             raise ValueError(f"mean has {len(self.codec.mean)} numbers, but images have {self.data.planes} channels")
         self.data_conditions = DataConditions(fields_in(self.statistics))
@@ -127,7 +135,10 @@ class Image:
         if names:
             labels = train.labels[train.labels >= 0]
             fields = {LABEL: Labels(names, tuple(labels.bincount(minlength=len(names)).tolist())), **fields}
-        own = {"mean": list(codec.mean), "std": codec.std, "conditions": to_json(fields)}
+        own: dict[str, Any] = {"mean": list(codec.mean), "std": codec.std, "conditions": to_json(fields)}
+        if self.letters:
+            greys = Greys.measure(train.centred(few(train, MEASURED)), self.data.greys)
+            own |= {"greys": list(greys.values), "frequencies": list(greys.frequencies)}
         return own | {PRINCIPAL: principal_std(codec.encode(train.centred(few(train, MOST))).flatten(1))}
 
     @staticmethod
@@ -146,7 +157,7 @@ class Image:
 
     def suited(self, free: Collection[str]) -> Mapping[str, Any]:
         """Return the noise levels that the images need (`polydiff.contract.abilities.SuitsData`)."""
-        return suited_to(self.config, self.statistics, free, HIGH)
+        return {} if self.letters else suited_to(self.config, self.statistics, free, HIGH)
 
     def size(self, split: str) -> int:
         return len(self.source.splits[split])
@@ -165,7 +176,7 @@ class Image:
             images, changes = training_images(part, indices, self.data, generators)
         else:
             images, changes = part.centred(indices), {}
-        x = self.codec.encode(images)
+        x = self.states(images)
         observed = self.task.observe(x, generators)
         if split == "train" and isinstance(self.task, Enlarge) and self.task.noise:
             observed = self.task.disturbed(observed, self.task.noise.draw(generators), generators)
@@ -176,7 +187,7 @@ class Image:
         """Return the middle squares of files as clean states (`polydiff.contract.abilities.Reads`)."""
         images = read_images(paths, self.data)
         nothing = blank_conditions(self.conditions, len(images), (self.data.side, self.data.side))
-        return Batch(self.codec.encode(images), self.space(len(images)), nothing or None)
+        return Batch(self.states(images), self.space(len(images)), nothing or None)
 
     def read_degraded(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
         """Return whole images, reduced first or not, as the network's condition (`contract.abilities.Restores`)."""
@@ -226,9 +237,14 @@ class Image:
         """Return measurements in files (`polydiff.contract.measurements.ReadsMeasured`)."""
         return read_measured(text, paths, self.codec, self.data)
 
-    def space(self, n: int) -> Euclidean:
+    def states(self, images: Tensor) -> State:
+        """Return the states of images uint8 (B, C, H, W): real numbers, or letters."""
+        return self.codec.encode(images) if self.greys is None else self.greys.encode(images)
+
+    def space(self, n: int) -> Space:
         """Return the space of n images."""
-        return Euclidean(n, (self.data.planes, self.data.side, self.data.side))
+        shape = (self.data.planes, self.data.side, self.data.side)
+        return Euclidean(n, shape) if self.greys is None else LettersSpace(n, shape, len(self.greys.values))
 
     def cond(self, part: Split, indices: Sequence[int]) -> dict[str, Tensor] | None:
         """Return the conditions of images of a split; None if there are none."""
@@ -245,15 +261,20 @@ class Image:
         return self.space(len(generators)), {**own, **further} or None
 
     def backbone(self) -> nn.Module:
-        shape = {"channels": self.data.planes, "dims": 2, "augment": NUMBERS if self.data.augment else 0}
-        return build_backbone(self.config.backbone, conditions=self.conditions, **shape)
+        letters = len(self.greys.values) if self.greys else 0
+        channels = one_hot_channels(letters, self.data.planes) if letters else self.data.planes
+        shape = {"channels": channels, "dims": 2, "augment": NUMBERS if self.data.augment else 0}
+        network = build_backbone(self.config.backbone, conditions=self.conditions, **shape)
+        return OneHot(network, letters, 2) if letters else network
 
     def units(self, x: State, space: Space) -> Units:
+        if self.greys is not None:
+            return Units(x.double(), x.double(), torch.zeros(space.batch))
         low, high = self.codec.bins(x, torch.tensor(self.source.levels, dtype=torch.float64))
         return Units(low, high, torch.zeros(space.batch))
 
     def decode(self, x: State, space: Space) -> list[Any]:
-        return list(self.codec.decode(x).unbind())
+        return list((self.codec if self.greys is None else self.greys).decode(x).unbind())
 
     @property
     def form(self) -> str:
@@ -261,7 +282,7 @@ class Image:
 
     def encode(self, examples: Sequence[Any]) -> Batch:
         """Return images as clean states (`polydiff.contract.likeness.Encodes`)."""
-        return Batch(self.codec.encode(torch.stack(list(examples))), self.space(len(examples)), None)
+        return Batch(self.states(torch.stack(list(examples))), self.space(len(examples)), None)
 
     def encode_conditions(self, values: Sequence[Mapping[str, Any]]) -> Condition:
         return self.data_conditions.encode_others(values)

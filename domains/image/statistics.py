@@ -34,12 +34,16 @@ class ImageStatistics(Statistics):
     names: list[str] = Field([])
     counts: list[Count] = Field([])
     principal_std: Annotated[float, Field(ge=0)] | None = None
+    greys: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=2)] | None = None
+    frequencies: list[Annotated[float, Field(ge=0, le=1)]] = Field([])
 
     @model_validator(mode="after")
     def _drawable(self) -> Self:
         if self.conditions is None and not {"names", "counts"} <= self.model_fields_set:
             raise ValueError("conditions is missing")
         check_classes(self.names, self.counts)
+        if self.greys is not None and len(self.greys) != len(self.frequencies):
+            raise ValueError(f"greys has {len(self.greys)} levels, frequencies {len(self.frequencies)}")
         return self
 
 

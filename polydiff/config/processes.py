@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from polydiff.contract.sections.run import Config
 
 
+LETTERS = "letters"
+"""States of processes of letters (`states_of`)."""
 DENOISE = "denoise"
 """Value of `learn` with which a run trains the process that `process` names."""
 LEARNED = ("encode",)

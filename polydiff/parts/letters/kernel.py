@@ -40,10 +40,8 @@ from polydiff.support.errors import UserError
 SUITS = {
     "schedule": "linear",
     "loss.weighting": "elbo",
-    "loss.times": "uniform",
     "sample.sampler": "ancestral",
     "sample.steps": 64,
-    "sample.spacing": None,
 }
 """Defaults of a process of letters."""
 

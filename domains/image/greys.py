@@ -1,0 +1,54 @@
+"""The codec of images as letters: each number of a pixel becomes the nearest of a few levels.
+
+It serves processes of letters, such as process=masked. A digit of 8 x 8 pixels has 17 levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+MOST = 32
+"""Largest number of levels unless `data.greys` says another one."""
+UNKNOWN = 128
+"""Value at which a masked pixel is shown."""
+
+
+@dataclass(frozen=True)
+class Greys:
+    """Levels of pixels.
+
+    Arguments:
+        values: The levels, ascending, in 0 .. 255.
+        frequencies: Share of the numbers of training images at each level.
+    """
+
+    values: Sequence[int]
+    frequencies: Sequence[float]
+
+    @classmethod
+    def measure(cls, images: Tensor, count: int | None) -> Greys:
+        """Return levels of images uint8 (N, C, H, W): those that occur, or `count` evenly spaced ones.
+
+        Arguments:
+            images: Training images.
+            count: Number of levels; None: as many as occur, at most `MOST`.
+        """
+        own = torch.unique(images)
+        most = count or min(len(own), MOST)
+        values = own if len(own) <= most else torch.linspace(0, 255, most).round()
+        levels = cls([int(value) for value in values], [])
+        counts = torch.bincount(levels.encode(images).flatten(), minlength=len(values)).double()
+        return cls(levels.values, (counts / counts.sum()).tolist())
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the number of the nearest level, int64, of images uint8 of any shape."""
+        values = torch.tensor(self.values, dtype=torch.float32)
+        return torch.searchsorted((values[1:] + values[:-1]) / 2, images.float().contiguous())
+
+    def decode(self, x: Tensor) -> Tensor:
+        """Return images uint8 of letters of any shape; a masked letter is `UNKNOWN`."""
+        return torch.tensor([*self.values, UNKNOWN], dtype=torch.uint8)[x.cpu()]
