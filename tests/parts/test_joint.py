@@ -6,19 +6,21 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from polydiff.core.parts.letters import LettersSpace
 from polydiff.core.parts.product import Product
-from polydiff.core.space import Euclidean
+from polydiff.core.space import Batch, Euclidean
 from polydiff.core.streams import streams
 from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.sampling.execute import run_plan
 from polydiff.gaussian.sampling.plan import Row, grid, rows_on
 from polydiff.gaussian.schedule.base import SCHEDULES
 from polydiff.parts.gaussian import GaussianKernel, Unevaluated
+from polydiff.parts.joint.bound import JointBound
 from polydiff.parts.joint.clock import GaussianLead, JointClock, ScheduledLead
 from polydiff.parts.joint.coupling import MODES, Coupling
 from polydiff.parts.joint.grid import Follower, JointGrid
@@ -40,7 +42,7 @@ class Exact:
 
     def __call__(self, x, levels, space, cond=None) -> dict[str, Tensor]:
         state, c = x["x"], x["c"][:, 0]
-        s2 = levels["x"].double() ** 2
+        s2 = levels["x"].double().reshape(-1, 1) ** 2
         log_p = CLASSES.log() - (state[:, None] - MEANS) ** 2 / (2 * (STD**2 + s2)) - (STD**2 + s2).log() / 2
         p = torch.softmax(log_p, -1)
         known = torch.nn.functional.one_hot(c.clamp(max=3), 4)[:, :3].double()
@@ -223,3 +225,72 @@ def test_training_combines_levels_in_the_shares_that_are_set() -> None:
 def test_a_sampler_with_steps_of_its_own_cannot_follow() -> None:
     with pytest.raises(UserError, match="first_hitting takes steps of its own"):
         Follower("first_hitting", JUMPS, {}).rows([1.0, 0.5, 0.0], 6)
+
+
+@dataclass
+class Trained:
+    """A model whose network is exact."""
+
+    device = torch.device("cpu")
+
+    @property
+    def denoiser(self):
+        return self
+
+    kernels = KERNELS
+
+    def with_precision(self, precision: str):
+        return self
+
+    def __call__(self, *arguments):
+        return Exact()(*arguments)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize(("x", "c", "nats"), [(-1.8, 0, 0.630335), (0.9, 1, 1.807827), (1.2, 2, 4.879959)])
+def test_the_bound_is_the_exact_likelihood_on_any_path(x: float, c: int, nats: float, schedule: str) -> None:
+    """-log p(x, c), by quadrature over levels, noise and masks; the prior N(0, 80^2 + 1) is worth 1e-4."""
+    lead = GaussianLead(SCHEDULE, Loss())
+    bound = JointBound(Trained(), JointClock("x", lead, {"c": LEVEL_SCHEDULES[schedule]}), 1, SCHEDULE.sigma_min)
+    nodes, weights = np.polynomial.legendre.leggauss(120)
+    eps, chances = np.polynomial.hermite_e.hermegauss(40)
+    w = torch.from_numpy((nodes + 1) / 2).repeat_interleave(2 * len(eps))
+    weight = torch.from_numpy(weights / 2).repeat_interleave(2 * len(eps))
+    noise = torch.from_numpy(eps).repeat_interleave(2).repeat(len(nodes))
+    chance = torch.from_numpy(chances / chances.sum()).repeat_interleave(2).repeat(len(nodes))
+    hidden = torch.tensor([True, False]).repeat(len(eps) * len(nodes))
+    levels, slopes = bound.path(w)
+    chance = chance * torch.where(hidden, levels["c"], 1 - levels["c"])
+    x_0 = {"x": torch.full_like(w, x), "c": torch.full((len(w), 1), c)}
+    state = {"x": x + levels["x"] * noise, "c": torch.where(hidden[:, None], 3, c)}
+    space = space_of(len(w))
+    f = Exact()(state, levels, space)
+    total = 0.0
+    for name, kernel in KERNELS.items():
+        rate = kernel.rate(f[name], x_0[name], state[name], levels[name], space.parts[name])
+        total += float((weight * chance * slopes[name] * rate).sum())
+    total += decoded(x, c, eps, chances / chances.sum())
+    assert total == pytest.approx(nats, abs=1e-3)
+
+
+def decoded(x: float, c: int, eps: np.ndarray, chances: np.ndarray) -> float:
+    """Mean of -log N(x; D, std^2) at the lowest level, for the class known, with D from Gaussian data of variance 1."""
+    s = SCHEDULE.sigma_min
+    space = space_of(len(eps))
+    state = {"x": x + s * torch.from_numpy(eps), "c": torch.full((len(eps), 1), c)}
+    levels = {"x": torch.full((len(eps),), s, dtype=torch.float64), "c": torch.zeros(len(eps), dtype=torch.float64)}
+    estimate = Exact()(state, levels, space)["x"].numpy()
+    std = s / math.hypot(1, s)
+    return float((chances * ((x - estimate) ** 2 / (2 * std**2) + math.log(std * math.sqrt(2 * math.pi)))).sum())
+
+
+def test_the_drawn_bound_is_the_exact_likelihood() -> None:
+    n = 4000
+    lead = GaussianLead(SCHEDULE, Loss())
+    bound = JointBound(Trained(), JointClock("x", lead, {"c": LEVEL_SCHEDULES["linear"]}), 16, SCHEDULE.sigma_min)
+    batch = Batch(
+        {"x": torch.full((n,), 0.9, dtype=torch.float64), "c": torch.ones(n, 1, dtype=torch.int64)}, space_of(n)
+    )
+    found = bound("vlb", batch, None, streams(0, "likelihood", range(n)))
+    assert float(found.nats.mean()) == pytest.approx(1.807827, abs=4 * float(found.nats.std()) / n**0.5)
+    assert float(found.nats.std()) / n**0.5 < 0.06

@@ -24,6 +24,7 @@ from polydiff.gaussian.sampling.plan import Solve
 from polydiff.gaussian.schedule.base import SCHEDULES
 from polydiff.machine.device import pick_precision
 from polydiff.parts.gaussian import GaussianKernel, Unevaluated
+from polydiff.parts.joint.bound import BOUNDS, JointBound
 from polydiff.parts.joint.checks import GAUSSIAN, check_joint
 from polydiff.parts.joint.clock import GaussianLead, JointClock, Lead, ScheduledLead
 from polydiff.parts.joint.coupling import Coupling
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from polydiff.contract.sections.parts import PartConfig
     from polydiff.contract.sections.run import Config
     from polydiff.contract.sections.sampling import SampleConfig
+    from polydiff.core.units import Units
 
 KEYS = (
     *("schedule", "schedule_options", "target", "loss.norm", "loss.weighting", "loss.times", "loss.norm_options"),
@@ -137,6 +139,18 @@ class JointProcess:
         plan = self.plan(model, how)
         return JointInpainting(plan.model, plan.how, plan.grid)
 
+    @property
+    def bounds(self) -> Mapping[str, str]:
+        return BOUNDS
+
+    def bound(self, model: Trained, units: Sequence[Units | None], draws: int) -> JointBound:
+        clock = clock_of(model.config)
+        if not isinstance(clock.lead, GaussianLead):
+            raise UserError(f"process=joint: the bound needs a first part that is gaussian, and {clock.name} is not.")
+        if wrong := [name for name, part in model.config.parts.items() if not bounded_part(part)]:
+            raise UserError(f"process=joint: the kernel of the part {wrong[0]} has no bound.")
+        return JointBound(model, clock, draws, clock.lead.schedule.sigma_min)
+
 
 @dataclass(frozen=True)
 class JointInpainting(PartsPlan):
@@ -163,6 +177,11 @@ class JointInpainting(PartsPlan):
             )
             for row in rows
         ]
+
+
+def bounded_part(part: PartConfig) -> bool:
+    """Return whether the kernel of a part has a bound."""
+    return part.process == GAUSSIAN or KERNELS[part.process].bounded
 
 
 def loss_of(config: Config) -> Loss:
