@@ -15,7 +15,7 @@ from polydiff.model.model import Model
 from polydiff.pipeline.conditions import shareable
 from polydiff.pipeline.file import CHOICE, checked_sampling, mapping
 from polydiff.pipeline.folder import PipelineFolder, check_existing, steps_of
-from polydiff.pipeline.links import links
+from polydiff.pipeline.links import Outline, links
 from polydiff.pipeline.request import ChainRequest, StageRequest
 from polydiff.run.folder import is_pipeline
 from polydiff.support.errors import UserError, check_whole, unknown
@@ -88,8 +88,7 @@ class Chain:
     @cached_property
     def follows(self) -> dict[str, str]:
         """Name of a stage -> the earlier stage whose examples it is conditioned on."""
-        needy = [name for name, model in self.stages.items() if model.restores]
-        return links({name: model.domain for name, model in self.stages.items()}, needy)
+        return links({name: Outline.of(model) for name, model in self.stages.items()})
 
     @property
     def last(self) -> Model:

@@ -16,6 +16,7 @@ from polydiff.config.merge import Settings
 from polydiff.contract.discover import domain_config_class, load_domain_spec
 from polydiff.pipeline.file import Pipeline, mapping, pipeline_of, read_pipeline
 from polydiff.pipeline.folder import PipelineFolder, check_existing, steps_of
+from polydiff.pipeline.outlines import check_stages_fit
 from polydiff.pipeline.settings import NO_WORDS, Words, check_trained, flat, stage_settings
 from polydiff.run.folder import PIPELINE, Run, is_pipeline
 from polydiff.support.errors import UserError
@@ -79,11 +80,14 @@ def planned(folder: PipelineFolder, words: Words = NO_WORDS) -> tuple[dict[str, 
     """Return the settings of the stages to train, and the pipeline with the words as its keys, all checked.
 
     Raises:
-        UserError: As `stage_settings` does, or a run that exists is not there or of another domain.
+        UserError: As `stage_settings` does, a run that exists is not there or of another domain, or a stage does not
+            fit the examples of those before it.
     """
     for name in folder.pipeline.stages:
         check_existing(folder, name)
-    return stage_settings(folder.pipeline, folder.runs, words)
+    settings, kept = stage_settings(folder.pipeline, folder.runs, words)
+    check_stages_fit(folder, settings)
+    return settings, kept
 
 
 def train_stages(folder: PipelineFolder, work: Work) -> None:
