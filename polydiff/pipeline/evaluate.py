@@ -37,7 +37,7 @@ def evaluate(
     The same judges see n samples, up to n real held-out examples and n draws of noise, so that each number stands
     between what real data and noise get. A model that was trained for restoration, such as upsampling, restores
     degraded held-out examples. It is judged by the distance to the originals, beside a simple baseline. Of a pipeline,
-    "stages" holds the evaluation of each stage alone.
+    "stages" holds the evaluation of each stage alone, and "stage_steps" the training steps of each.
 
     Arguments:
         model: What to judge.
@@ -57,7 +57,8 @@ def evaluate(
     with showing(progress):
         how = {"evaluations": request.evaluations(), **request.section()}
         whole = judged(request, new_samples(request, n, seed, cond), n, seed, cond, how, features)
-        return {**whole, "stages": each_alone(request, n, seed)}
+        steps = {name: facts["step"] for name, facts in model.facts["stages"].items()}
+        return {**whole, "stage_steps": steps, "stages": each_alone(request, n, seed)}
 
 
 def each_alone(request: ChainRequest, n: int, seed: int) -> dict[str, Any]:

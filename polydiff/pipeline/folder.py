@@ -52,6 +52,11 @@ class PipelineFolder:
         return {name: stage.run or inside / name for name, stage in self.pipeline.stages.items()}
 
     @property
+    def steps(self) -> dict[str, int]:
+        """Name of a stage -> training steps that are done."""
+        return {name: steps_of(run)[0] for name, run in self.runs.items()}
+
+    @property
     def evaluation(self) -> Path:
         return self.path / "evaluation.json"
 
