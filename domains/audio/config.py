@@ -188,6 +188,22 @@ class AudioConfig(Config):
         return self
 
     @property
+    def needs_input(self) -> bool:
+        """Whether a run restores sounds from another form (`polydiff.contract.following.Fits`)."""
+        return self.task in ("upsample", "vocode")
+
+    @property
+    def input_noise(self) -> tuple[float, float] | None:
+        """Least and greatest level of the noise on recordings in training (`contract.following.Fits`)."""
+        return self.data.noise
+
+    def misfit(self, earlier: Config) -> str | None:
+        """Return why a run cannot upsample the sounds of another (`polydiff.contract.following.Fits`)."""
+        from polydiff.domains.audio.following import misfit
+
+        return misfit(self, earlier)
+
+    @property
     def whiten(self) -> float:
         """Share of the spectrum's slope that is removed from the states; 0 for the tasks inpaint and upsample."""
         return self.data.whiten if self.task in ("generate", "vocode") else 0.0

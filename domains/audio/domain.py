@@ -17,7 +17,7 @@ from polydiff.contract.data.identity import embedded_identity
 from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
-from polydiff.contract.domain import Domain, Samples
+from polydiff.contract.domain import Samples
 from polydiff.contract.fields import to_json
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
@@ -31,7 +31,7 @@ from polydiff.domains.audio.data.clips import Clips
 from polydiff.domains.audio.data.folder import Folder
 from polydiff.domains.audio.data.inputs import region
 from polydiff.domains.audio.data_conditions import SoundConditions
-from polydiff.domains.audio.following import follow, misfit
+from polydiff.domains.audio.following import follow
 from polydiff.domains.audio.measurements import examples_for, measurement, read_measured
 from polydiff.domains.audio.metrics.evaluation import Evaluation
 from polydiff.domains.audio.metrics.nearest import Search
@@ -160,10 +160,6 @@ class Audio:
     def together(self) -> Sequence[str]:
         """The recording and the level of its noise (`polydiff.contract.abilities.TellsTogether`)."""
         return tuple(self.task.conditions)
-
-    def misfit(self, earlier: Domain) -> str | None:
-        """Return why sounds of another stage cannot be upsampled by this one (`contract.following.Follows`)."""
-        return misfit(self.config, earlier)
 
     def follow(self, samples: Samples, generators: Sequence[torch.Generator], level: float = 0.0) -> Condition:
         """Return sounds of another stage as the recordings of this one (`contract.following.Follows`)."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
-from polydiff.contract.domain import Domain, Samples
+from polydiff.contract.domain import Samples
 from polydiff.contract.following import check_level
+from polydiff.contract.sections.run import Config
 from polydiff.contract.tasks import Task
 from polydiff.core.conditions import Condition
 from polydiff.domains.audio.config import AudioConfig, AudioData
@@ -22,21 +23,18 @@ def low_length(data: AudioData) -> int:
     return -(-data.length * q // p)
 
 
-def misfit(config: AudioConfig, earlier: Domain) -> str | None:
-    """Return why a stage cannot upsample the sounds of another; None if it can.
+def misfit(config: AudioConfig, earlier: Config) -> str | None:
+    """Return why a stage cannot upsample the sounds of another (`polydiff.contract.following.Fits`); None if it can.
 
     Arguments:
         config: Configuration of the stage that upsamples.
-        earlier: Domain of the other stage, perhaps seen through a codec.
+        earlier: Configuration of the other stage, which may work in codes.
     """
     if config.task != "upsample":
-        return f"it was trained with task={config.task}; a stage that follows another needs task=upsample"
-    other = getattr(earlier, "config", None)
-    if not isinstance(other, AudioConfig):
-        return (
-            f"it upsamples sounds, and the earlier stage draws examples of the domain {getattr(other, 'domain', '?')}"
-        )
-    ours, theirs = config.data, other.data
+        return f"it has task={config.task}; a stage that follows another needs task=upsample"
+    if not isinstance(earlier, AudioConfig):
+        return f"it upsamples sounds, and the earlier stage draws examples of the domain {earlier.domain}"
+    ours, theirs = config.data, earlier.data
     if theirs.channels != ours.channels:
         return (
             f"it upsamples sounds of {ours.channels} channels, and the earlier stage draws sounds of {theirs.channels}"

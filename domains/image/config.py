@@ -192,3 +192,19 @@ class ImageConfig(Config):
         if self.task != "upsample" and self.data.noise:
             raise ValueError(f"data.noise is noise on the small image of task=upsample, not for task={self.task}")
         return self
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether a run enlarges small images (`polydiff.contract.following.Fits`)."""
+        return self.task == "upsample"
+
+    @property
+    def input_noise(self) -> tuple[float, float] | None:
+        """Least and greatest level of the noise on small images in training (`contract.following.Fits`)."""
+        return self.data.noise
+
+    def misfit(self, earlier: Config) -> str | None:
+        """Return why a run cannot enlarge the images of another (`polydiff.contract.following.Fits`)."""
+        from polydiff.domains.image.following import misfit
+
+        return misfit(self, earlier)

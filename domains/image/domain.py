@@ -22,7 +22,7 @@ from polydiff.contract.data.identity import embedded_identity, identity
 from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
-from polydiff.contract.domain import Domain, Samples, conditions_of
+from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.fields import Field, Labels, to_json
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
@@ -39,7 +39,7 @@ from polydiff.domains.image.data.inputs import read_images, read_mask, read_whol
 from polydiff.domains.image.data.inspect import facts_of
 from polydiff.domains.image.data.source import Source, Split, open_source
 from polydiff.domains.image.data.warp import NUMBERS, training_images
-from polydiff.domains.image.following import follow, misfit
+from polydiff.domains.image.following import follow
 from polydiff.domains.image.greys import Greys
 from polydiff.domains.image.measurements import examples_for, measurement, read_measured
 from polydiff.domains.image.metrics.pairs import pair_metrics
@@ -205,10 +205,6 @@ class Image:
     def together(self) -> Sequence[str]:
         """The small image and the level of its noise (`polydiff.contract.abilities.TellsTogether`)."""
         return tuple(self.task.conditions)
-
-    def misfit(self, earlier: Domain) -> str | None:
-        """Return why images of another stage cannot be enlarged by this one (`contract.following.Follows`)."""
-        return misfit(self.config, earlier)
 
     def follow(self, samples: Samples, generators: Sequence[torch.Generator], level: float = 0.0) -> Condition:
         """Return small images of another stage as conditions (`contract.following.Follows`)."""

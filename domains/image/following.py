@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
-from polydiff.contract.domain import Domain, Samples
+from polydiff.contract.domain import Samples
 from polydiff.contract.following import check_level
+from polydiff.contract.sections.run import Config
 from polydiff.contract.tasks import Enlarge, Task
 from polydiff.core.conditions import Condition
 from polydiff.domains.image.codec import Standardise
@@ -15,19 +16,18 @@ from polydiff.domains.image.config import ImageConfig
 from polydiff.support.errors import UserError
 
 
-def misfit(config: ImageConfig, earlier: Domain) -> str | None:
-    """Return why a stage cannot enlarge the images of another; None if it can.
+def misfit(config: ImageConfig, earlier: Config) -> str | None:
+    """Return why a stage cannot enlarge the images of another (`polydiff.contract.following.Fits`); None if it can.
 
     Arguments:
         config: Configuration of the stage that enlarges.
-        earlier: Domain of the other stage, perhaps seen through a codec.
+        earlier: Configuration of the other stage, which may work in codes.
     """
     if config.task != "upsample":
-        return f"it was trained with task={config.task}; a stage that follows another needs task=upsample"
-    other = getattr(earlier, "config", None)
-    if not isinstance(other, ImageConfig):
-        return f"it enlarges images, and the earlier stage draws those of the domain {getattr(other, 'domain', '?')}"
-    ours, theirs = config.data, other.data
+        return f"it has task={config.task}; a stage that follows another needs task=upsample"
+    if not isinstance(earlier, ImageConfig):
+        return f"it enlarges images, and the earlier stage draws those of the domain {earlier.domain}"
+    ours, theirs = config.data, earlier.data
     small = ours.side // ours.factor
     if theirs.planes != ours.planes:
         return f"it enlarges images of {ours.planes} channels, and the earlier stage draws images of {theirs.planes}"

@@ -121,6 +121,7 @@ def finish(folder: PipelineFolder, evaluated: int) -> int:
     """
     from polydiff.cli.train import judge_run, log
     from polydiff.model.model import Model
+    from polydiff.pipeline.report import since_evaluation
     from polydiff.pipeline.train import train_stages
     from polydiff.run.folder import Run
     from polydiff.training.loop import NonFiniteError
@@ -140,7 +141,10 @@ def finish(folder: PipelineFolder, evaluated: int) -> int:
 
     try:
         train_stages(folder, work)
-        if worked or not folder.report.is_file():
+        changed = since_evaluation(folder)
+        if changed:
+            log(f"The evaluation is older than the stages: {changed}.")
+        if worked or changed or not folder.report.is_file():
             judge_whole(folder, evaluated)
         else:
             log(f"All stages are done. Their page is {folder.report}.")
@@ -207,13 +211,17 @@ def report_pipeline(path: Path, from_files: bool) -> int:
     """Write the page of a pipeline again and return the exit code; `from_files`: load no model."""
     from polydiff.pipeline.chain import Chain
     from polydiff.pipeline.folder import PipelineFolder
-    from polydiff.pipeline.report import draw_stages, write_report
+    from polydiff.pipeline.report import draw_stages, since_evaluation, write_report
 
+    folder = PipelineFolder.open(path)
     if not from_files:
         try:
-            draw_stages(Chain.load(path), PipelineFolder.open(path))
+            draw_stages(Chain.load(path), folder)
         except UserError as error:
             print(f"The samples were not drawn again: {error}", file=sys.stderr)
+    if changed := since_evaluation(folder):
+        again = f"polydiff eval {quoted(path)}"
+        print(f"The evaluation is older than the stages: {changed}. Measure them again: {again}", file=sys.stderr)
     print(write_report(path))
     return 0
 

@@ -274,6 +274,8 @@ def evaluate_and_report(path: Path, evaluated: int) -> None:
         train = f"  polydiff train --domain {model.config.domain}"
         print(f"{train} codec={run}\n{train} tell.embedding={run}\n  polydiff eval {run} -n 1000")
     print(f"  polydiff resume {run} train.steps=N")
+    if is_pipeline(pipeline := path.absolute().parent.parent):  # its evaluation is older than this stage now
+        print(f"  polydiff resume {quoted(pipeline)}")
 
 
 def judge_run(model: Model, path: Path, evaluated: int) -> Path:

@@ -23,7 +23,7 @@ from polydiff.contract.backbone import backbone_config_class, load_backbone_spec
 from polydiff.contract.discover import domain_config_class, load_domain_spec
 from polydiff.contract.domain import DomainSpec
 from polydiff.contract.sections.run import Config
-from polydiff.support.errors import UserError, nearest, unknown
+from polydiff.support.errors import UserError, as_mapping, nearest, path_list, unknown
 from polydiff.support.nested import get_nested, nest
 from polydiff.support.yaml_text import plain, read_yaml
 
@@ -71,8 +71,8 @@ def resolve(
     """
     chosen = {key: value for key, value in {"domain": domain, "preset": preset}.items() if value is not None}
     typed = {key: CommandLineValue(value) for key, value in (words or {}).items()}
-    given = {key: plain(value, key) for key, value in (values or {}).items()}
-    user = [Layer(f"file {path}", read_yaml(path)) for path in files]
+    given = {key: plain(value, key) for key, value in as_mapping("values", values).items()}
+    user = [Layer(f"file {path}", read_yaml(path)) for path in path_list("files", files)]
     user.append(Layer(ARGUMENTS, given | (chosen if words is None else {})))
     user.append(Layer(COMMAND_LINE, typed | ({} if words is None else chosen)))
     for key, value in chosen.items():

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload
 
 from polydiff.metrics.results import Metric
-from polydiff.support.errors import UserError, amount
+from polydiff.support.errors import UserError, amount, as_path
 
 if TYPE_CHECKING:  # a spec is read by commands that must not wait for torch
     import torch
@@ -157,8 +157,9 @@ class Samples:
         Raises:
             UserError: The folder holds files, or no model made these samples.
         """
-        self.known_origin("saved").save(self, Path(folder))
-        return Path(folder)
+        path = as_path("folder", folder)
+        self.known_origin("saved").save(self, path)
+        return path
 
     def to(self, kind: str) -> Any:
         """Return the samples as objects of another library, by its name (`polydiff.contract.abilities.Converts`).

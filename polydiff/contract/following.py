@@ -28,7 +28,8 @@ from polydiff.core.space import normal
 from polydiff.support.errors import UserError
 
 if TYPE_CHECKING:
-    from polydiff.contract.domain import Domain, Samples
+    from polydiff.contract.domain import Samples
+    from polydiff.contract.sections.run import Config
     from polydiff.core.conditions import Condition
     from polydiff.core.space import Space
 
@@ -36,19 +37,35 @@ EXACT = 0.2
 """Share of the training examples that are told without noise."""
 
 
+class Fits(Protocol):
+    """A configuration that says whose examples its runs can be conditioned on, before any of them is trained.
+
+    Attributes:
+        needs_input: Whether its runs restore examples from another form, such as small images, so that they need
+            examples of that form to draw.
+        input_noise: Least and greatest level of the noise that training adds to that form; None: none.
+    """
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    @property
+    def input_noise(self) -> tuple[float, float] | None: ...
+
+    def misfit(self, earlier: Config) -> str | None:
+        """Return why examples of another stage cannot condition a run of this configuration; None if they can.
+
+        Arguments:
+            earlier: Configuration of the other stage. polydiff passes this argument by position.
+        """
+
+
 class Follows(Protocol):
-    """A domain whose network is conditioned on examples that another stage draws.
+    """A domain whose network is conditioned on examples that another stage draws; its configuration is `Fits`.
 
     A super-resolution stage of a cascade follows the stage that draws small images; the decoder of unCLIP follows the
     prior that draws embeddings.
     """
-
-    def misfit(self, earlier: Domain) -> str | None:
-        """Return why examples of another stage's domain cannot condition this one; None if they can.
-
-        Arguments:
-            earlier: Domain of the other stage. polydiff passes this argument by position.
-        """
 
     def follow(self, samples: Samples, generators: Sequence[torch.Generator], level: float = 0.0) -> Condition:
         """Return the conditions that the other stage's examples make, name -> tensor (B, ...).
@@ -59,7 +76,7 @@ class Follows(Protocol):
             level: Standard deviation of the noise that is added to the conditions, in units of this stage's states.
 
         Raises:
-            UserError: The samples do not fit (`misfit`), or the stage was not trained with noise of this level.
+            UserError: The samples do not fit (`Fits.misfit`), or the stage was not trained with noise of this level.
         """
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from polydiff.core.conditions import Condition, Conditions
 from polydiff.core.space import Batch, Space
 from polydiff.core.streams import streams
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, check_type
 from polydiff.support.protocols import provides
 
 NAMED = 8
@@ -56,6 +56,7 @@ def check_batch(
         examples: Numbers of the examples in their data set, (B,); None: they are counted in the batch.
         name: What the message calls the states.
     """
+    check_type(name, batch, Batch, "a Batch of states with their space and conditions")
     check_states(batch.x, batch.space, levels=levels, examples=examples, name=name)
     check_conditions(batch.cond, batch, kinds, name)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,12 @@ from polydiff.core.process.sampling import Draw, Known
 from polydiff.core.space import Batch, Matches, check_mask, state_to
 from polydiff.core.streams import streams
 from polydiff.encode.codes import CodeSpace
-from polydiff.model.model import Model
+from polydiff.model.model import Model, check_model
 from polydiff.model.origin import drawn
 from polydiff.model.request import Request
 from polydiff.model.restore import to_samples
 from polydiff.stages.through import Through
-from polydiff.support.errors import UserError, as_paths, attempt, check_whole
+from polydiff.support.errors import UserError, as_paths, attempt, check_type, check_whole
 from polydiff.support.protocols import provides
 
 AT_ONCE = 64
@@ -50,6 +51,7 @@ def read(model: Model, paths: Sequence[Path | str] | Path | str, *, whole: bool 
         paths: Files of one size, or one file; sounds keep their length, and the network takes any.
         whole: Whether a model that works in codes gets whole examples, for `inpaint`, and not their codes.
     """
+    check_model(model)
     domain = of_examples(model).domain if whole else model.domain
     if not provides(domain, Reads):
         raise UserError(f"The domain {model.config.domain} reads no files. Name no file, to use held-out examples.")
@@ -89,8 +91,9 @@ def vary(
         cond: Requested conditions, as in `Model.sample`; other conditions stay unchanged.
         sampling: Keys of the configuration's section `sample`, as in `Model.sample`.
     """
-    indices = range(first, first + given.space.batch)
+    check_model(model)
     check_batch(given, name="given")
+    indices = numbers_from(first, given)
     process = model.process
     if not provides(process, Varies):
         raise lacks(process, "make variations")
@@ -132,18 +135,19 @@ def inpaint(
         cond: As in `vary`.
         sampling: As in `vary`.
     """
+    check_model(model)
+    check_batch(given, name="given")
     source = of_examples(model)
     if isinstance(given.space, CodeSpace):
         raise UserError(
             "given holds codes, but a mask concerns whole examples. Give those of `read(model, files, whole=True)` or "
             "of `model.domain.whole.batch(...)`."
         )
-    check_batch(given, name="given")
     attempt("inpaint", lambda: check_mask(mask, given.x))
     check_whole("jump", jump)
     check_whole("resample", resample)
     check_whole_states(model, "inpaint")
-    indices = range(first, first + given.space.batch)
+    indices = numbers_from(first, given)
     process = model.process
     if not provides(process, Inpaints):
         raise lacks(process, "inpaint")
@@ -204,7 +208,11 @@ def interpolate(
             are not used. None: the model is used without condition.
         seed: Seed of what the request leaves open.
     """
+    check_model(model)
     check_whole("steps", steps, least=2)
+    check_type("shares", shares, Sequence, "a list of numbers")
+    for i, share in enumerate(shares):
+        check_type(f"shares[{i}]", share, Real, "a number")
     check_whole_states(model, "interpolate")
     check_batch(a, name="a")
     check_batch(b, name="b")
@@ -250,13 +258,19 @@ def reconstruct(model: Model, given: Batch, *, error: float = 0.0, seed: int = 0
         seed: Random seed of this noise.
         first: Number of the first example; its noise is a function of the seed and this number.
     """
+    check_model(model)
     check_batch(given, name="given")
     process = model.process
     if not provides(process, Reconstructs):
         raise lacks(process, "reconstruct examples")
-    numbers = range(first, first + given.space.batch)
-    x = process.reconstruct(model, given, error, streams(seed, "error", numbers))
+    x = process.reconstruct(model, given, error, streams(seed, "error", numbers_from(first, given)))
     return to_samples(model, x, given, given.cond)
+
+
+def numbers_from(first: int, given: Batch) -> range:
+    """Return the numbers of a batch of examples, of which the first one is `first`."""
+    check_whole("first", first, least=0)
+    return range(first, first + given.space.batch)
 
 
 def held_out(model: Model, n: int) -> list[Batch]:

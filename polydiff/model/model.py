@@ -28,7 +28,7 @@ from polydiff.model.request import Request, guide_of
 from polydiff.model.sample_section import section
 from polydiff.model.user_conditions import conditions, parse_conditions
 from polydiff.run.parents import Records
-from polydiff.support.errors import check_whole
+from polydiff.support.errors import check_type, check_whole
 from polydiff.support.progress import showing
 from polydiff.support.protocols import provides
 
@@ -225,3 +225,8 @@ class Model:
         network = same_weights(self.denoiser)
         network.compile(**({"mode": "reduce-overhead"} if self.device.type == "cuda" else {}))
         return network
+
+
+def check_model(model: object, name: str = "model") -> None:
+    """Raise UserError unless an argument is the model of one run; the message calls it `name`."""
+    check_type(name, model, Model, "the model of one run, as polydiff.load(RUN) returns it")

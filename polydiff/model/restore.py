@@ -16,11 +16,12 @@ from polydiff.contract.abilities import Restores
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.tasks import Restoration
 from polydiff.core.conditions import Condition, with_words
+from polydiff.core.entry import check_batch
 from polydiff.core.process.sampling import generating
 from polydiff.core.space import Batch, State, state_to
 from polydiff.core.streams import streams
 from polydiff.metrics.results import Metric
-from polydiff.model.model import Model
+from polydiff.model.model import Model, check_model
 from polydiff.model.origin import ModelOrigin, drawn, given_to
 from polydiff.model.request import Request
 from polydiff.support.errors import UserError, as_paths
@@ -74,6 +75,7 @@ def restore(
         sampling: Keys of the configuration's section `sample`, as in `Model.sample`.
     """
     restoration_of(model)
+    check_batch(given, name="given")
     return made(Request.of(model, sampling), given, keep=keep, seed=seed, first=first, cond=cond)
 
 
@@ -159,6 +161,7 @@ def paired(request: Request, n: int, *, seed: int = 0, cond: Mapping[str, Any] |
 
 def restoration_of(model: Model) -> tuple[Restores, Restoration]:
     """Return a model's domain and its restoration task; raise UserError if the model was trained to generate."""
+    check_model(model)
     domain = model.domain
     if provides(domain, Restores) and provides(domain.task, Restoration):
         return domain, domain.task

@@ -29,12 +29,12 @@ from polydiff.core.process.sampling import Observed
 from polydiff.core.space import Batch, Measurement
 from polydiff.core.streams import streams
 from polydiff.metrics.results import Metric
-from polydiff.model.edit import check_no_codec, requested
-from polydiff.model.model import Model
+from polydiff.model.edit import check_no_codec, numbers_from, requested
+from polydiff.model.model import Model, check_model
 from polydiff.model.origin import drawn
 from polydiff.model.request import Request
 from polydiff.model.restore import to_samples
-from polydiff.support.errors import UserError, as_paths, unknown
+from polydiff.support.errors import UserError, as_paths, check_type, unknown
 from polydiff.support.protocols import provides
 
 
@@ -73,8 +73,10 @@ def solve(
     Raises:
         UserError: The model or its domain cannot do it, or an argument is out of range.
     """
+    check_model(model)
     check_batch(given, name="given")
-    indices = range(first, first + given.space.batch)
+    check_type("what", what, str | Measurement, "a measurement in words, such as 'mean=4', or a Measurement")
+    indices = numbers_from(first, given)
     request = solving(model, how, {"iterations": iterations, "zeta": zeta}, sampling)
     operator = measurement_of(model, what, given)
     check_noise(noise)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from polydiff.core.likelihood import Estimate
 from polydiff.core.parts.letters import uniform_numbers
-from polydiff.core.parts.product import as_parts, as_product
+from polydiff.core.parts.product import as_parts, as_product, part_streams
 from polydiff.core.process.process import Trained
 from polydiff.core.space import Batch
 from polydiff.parts.kernel import Bounded
@@ -63,15 +63,12 @@ class PartsBound:
         if kind not in BOUNDS:
             raise unknown("likelihood", kind, BOUNDS)
         network: PartsNetwork = self.model.denoiser.with_precision("float32")
+        own = part_streams(generators, network.kernels)
         first = torch.stack(uniform_numbers(generators, [1] * len(generators)))[:, 0]
         terms: dict[str, list[Tensor]] = {name: [] for name in network.kernels}
         for draw in range(self.draws):
             v = (draw + first) / self.draws
-            found = (
-                self.chain(network, batch, v, generators)
-                if kind == "chain"
-                else self.rates(network, batch, v, generators)
-            )
+            found = self.chain(network, batch, v, own) if kind == "chain" else self.rates(network, batch, v, own)
             for name, nats in found.items():
                 terms[name].append(nats.double())
         drawn = {name: torch.stack(nats) for name, nats in terms.items()}
@@ -82,13 +79,13 @@ class PartsBound:
         return Estimate(each.mean(0), error, parts, calls)
 
     def rates(
-        self, network: PartsNetwork, batch: Batch, v: Tensor, generators: Sequence[torch.Generator]
+        self, network: PartsNetwork, batch: Batch, v: Tensor, own: Mapping[str, Sequence[torch.Generator]]
     ) -> dict[str, Tensor]:
-        """Return the integrand of each part at uniform numbers v (B,), nats, (B,)."""
+        """Return the integrand of each part at uniform numbers v (B,), (B,); `own` are the streams of each part."""
         t, density = dense_at_ends(v)
         levels, slopes = self.clock.levels(t), self.clock.slopes(t)
         x_0, space = as_parts(batch.x), as_product(batch.space)
-        x = corrupted(network, x_0, levels, space, generators)
+        x = corrupted(network, x_0, levels, space, own)
         f = network(x, levels, space, batch.cond)
         found = {}
         for name, kernel in bounded(network).items():
@@ -97,13 +94,13 @@ class PartsBound:
         return found
 
     def chain(
-        self, network: PartsNetwork, batch: Batch, v: Tensor, generators: Sequence[torch.Generator]
+        self, network: PartsNetwork, batch: Batch, v: Tensor, own: Mapping[str, Sequence[torch.Generator]]
     ) -> dict[str, Tensor]:
-        """Return `steps` times the divergence of one step of ancestral sampling, drawn by v (B,), nats, (B,)."""
+        """Return `steps` times the divergence of one step of ancestral sampling, drawn by v (B,); else as `rates`."""
         step = (v * self.steps).floor().clamp(max=self.steps - 1)
         above, below = (self.clock.levels(k / self.steps) for k in (step + 1, step))
         x_0, space = as_parts(batch.x), as_product(batch.space)
-        x = corrupted(network, x_0, above, space, generators)
+        x = corrupted(network, x_0, above, space, own)
         f = network(x, above, space, batch.cond)
         return {
             name: self.steps

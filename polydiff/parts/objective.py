@@ -72,7 +72,7 @@ class PartsObjective(Objective[PartsNetwork]):
         x_0, space = as_parts(batch.x), as_product(batch.space)
         device = space.dim.device
         levels, counts = self.levels(u, generators)
-        x = corrupted(module, x_0, levels, space, generators)
+        x = corrupted(module, x_0, levels, space, part_streams(generators, module.kernels))
         f = module(x, levels, space, batch.cond)
         slopes = self.clock.slopes(u)
         losses = []
@@ -96,7 +96,7 @@ def corrupted(
     x_0: Parts,
     levels: Mapping[str, Tensor],
     space: Product,
-    generators: Sequence[torch.Generator],
+    own: Mapping[str, Sequence[torch.Generator]],
 ) -> dict[str, Tensor]:
     """Return all parts corrupted to their levels.
 
@@ -105,10 +105,9 @@ def corrupted(
         x_0: Clean parts.
         levels: Name of a part -> levels (B,).
         space: Where the parts live.
-        generators: B random streams.
+        own: Name of a part -> B random streams.
     """
-    spaces, own = space.parts, part_streams(generators, x_0)
     return {
-        name: kernel.corrupt(x_0[name], levels[name], spaces[name], own[name])
+        name: kernel.corrupt(x_0[name], levels[name], space.parts[name], own[name])
         for name, kernel in module.kernels.items()
     }

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.following import Scores
 from polydiff.core.process.sampling import Generates
-from polydiff.model.model import Model
+from polydiff.model.model import Model, check_model
 from polydiff.pipeline.conditions import shareable
-from polydiff.pipeline.file import CHOICE, checked_sampling, mapping
+from polydiff.pipeline.file import CHOICE, checked_sampling
 from polydiff.pipeline.folder import PipelineFolder, check_existing, steps_of
-from polydiff.pipeline.links import links
+from polydiff.pipeline.links import Outline, links
 from polydiff.pipeline.request import ChainRequest, StageRequest
 from polydiff.run.folder import is_pipeline
-from polydiff.support.errors import UserError, check_whole, unknown
+from polydiff.support.errors import UserError, as_mapping, as_path, check_whole, unknown
 from polydiff.support.files import quoted
 from polydiff.support.progress import showing
 from polydiff.support.protocols import provides
@@ -45,6 +45,9 @@ class Chain:
     sampling: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for where, models in (("stages", self.stages), ("others", self.others)):
+            for name, model in as_mapping(where, models).items():
+                check_model(model, f"{where}[{name!r}]")
         if not self.stages:
             raise UserError(f"No stage generates samples: {', '.join(self.others) or 'there is none'}.")
         for name in self.sampling:
@@ -88,8 +91,7 @@ class Chain:
     @cached_property
     def follows(self) -> dict[str, str]:
         """Name of a stage -> the earlier stage whose examples it is conditioned on."""
-        needy = [name for name, model in self.stages.items() if model.restores]
-        return links({name: model.domain for name, model in self.stages.items()}, needy)
+        return links({name: Outline.of(model) for name, model in self.stages.items()})
 
     @property
     def last(self) -> Model:
@@ -145,12 +147,12 @@ class Chain:
             stages: Name of a stage -> its own keys of sampling, which override all others; None as a value: no change.
             sampling: Keys of the section `sample` for all stages; None as a value: no change.
         """
-        own = {name: mapping(how, f"stages[{name!r}]") for name, how in mapping(stages, "stages").items()}
+        own = {name: as_mapping(f"stages[{name!r}]", how) for name, how in as_mapping("stages", stages).items()}
         for name in own:
             if name not in self.stages:
                 raise unknown("stage that generates", name, self.stages)
         own = {name: {key: value for key, value in how.items() if value is not None} for name, how in own.items()}
-        wanted = self.by_stage(mapping(cond, "cond"))
+        wanted = self.by_stage(as_mapping("cond", cond))
         shared = {key: value for key, value in sampling.items() if value is not None}
         parts = [
             self.part(name, {**self.sampling.get(name, {}), **shared, **own.get(name, {})}, wanted[name])
@@ -256,4 +258,4 @@ def load(path: Path | str, weights: str = "ema", device: str | None = None, ema:
 
     Arguments as of `polydiff.Model.load`.
     """
-    return (Chain.load if is_pipeline(path) else Model.load)(path, weights, device, ema)
+    return (Chain.load if is_pipeline(as_path("path", path)) else Model.load)(path, weights, device, ema)

@@ -13,11 +13,11 @@ from polydiff.judging import evaluate as run_evaluation
 from polydiff.judging.evaluate import judged, new_samples
 from polydiff.judging.result import sampling_facts
 from polydiff.metrics.features import Extractor
-from polydiff.model.model import Model
+from polydiff.model.model import Model, check_model
 from polydiff.model.restore import Paired
 from polydiff.pipeline.chain import Chain
 from polydiff.pipeline.request import ChainRequest, StageRequest, stage_seed
-from polydiff.support.errors import UserError, check_whole
+from polydiff.support.errors import UserError, check_type, check_whole
 from polydiff.support.progress import showing
 
 TOLD = "samples on what true examples tell"
@@ -37,7 +37,7 @@ def evaluate(
     The same judges see n samples, up to n real held-out examples and n draws of noise, so that each number stands
     between what real data and noise get. A model that was trained for restoration, such as upsampling, restores
     degraded held-out examples. It is judged by the distance to the originals, beside a simple baseline. Of a pipeline,
-    "stages" holds the evaluation of each stage alone.
+    "stages" holds the evaluation of each stage alone, and "stage_steps" the training steps of each.
 
     Arguments:
         model: What to judge.
@@ -47,6 +47,11 @@ def evaluate(
         progress: Whether to show progress on stderr; None: on a terminal and in a notebook.
         sampling: steps, sampler, guidance, batch_size, cond, as in `Model.sample` and `Chain.sample`.
     """
+    check_type("model", model, Model | Chain, "a model or a pipeline, as polydiff.load returns one")
+    if features is not None:
+        check_type("features", features, Extractor, "an Extractor, as polydiff.metrics.features.open_extractor returns")
+    if sampling.get("pair") is not None:
+        check_model(sampling["pair"], "pair")
     if not isinstance(model, Chain):
         return run_evaluation.evaluate(model, n, seed=seed, features=features, progress=progress, **sampling)
     check_whole("n", n)
@@ -57,7 +62,8 @@ def evaluate(
     with showing(progress):
         how = {"evaluations": request.evaluations(), **request.section()}
         whole = judged(request, new_samples(request, n, seed, cond), n, seed, cond, how, features)
-        return {**whole, "stages": each_alone(request, n, seed)}
+        steps = {name: facts["step"] for name, facts in model.facts["stages"].items()}
+        return {**whole, "stage_steps": steps, "stages": each_alone(request, n, seed)}
 
 
 def each_alone(request: ChainRequest, n: int, seed: int) -> dict[str, Any]:

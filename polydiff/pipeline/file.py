@@ -25,7 +25,7 @@ from typing import Any
 from polydiff.config.keys import checked
 from polydiff.config.layers import without_keys
 from polydiff.contract.sections.sampling import SampleConfig
-from polydiff.support.errors import UserError, check_whole, unknown
+from polydiff.support.errors import UserError, as_mapping, check_whole, unknown
 from polydiff.support.yaml_text import dump_yaml, plain, read_yaml
 
 KEYS = ("domain", "common", "stages", "sample")
@@ -132,7 +132,7 @@ def pipeline_of(values: Mapping[str, Any], source: str, folder: Path, domain: st
     if not stages:
         raise UserError(f"{source}: stages should hold at least one stage, such as 'stages: {{base: {{}}}}'.")
     check_names(stages, source)
-    common = dict(mapping(values.get("common"), f"{source}: common"))
+    common = dict(as_mapping(f"{source}: common", values.get("common")))
     sample = {}
     for name, how in sections(values, "sample", source):
         if name not in stages:
@@ -194,20 +194,8 @@ def checked_sampling(how: Mapping[str, Any], where: str) -> Mapping[str, Any]:
 
 def sections(values: Mapping[str, Any], key: str, source: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the names and mappings in a section of a file."""
-    for name, inner in mapping(values.get(key), f"{source}: {key}").items():
-        yield name, mapping(inner, f"{source}: {key}.{name}")
-
-
-def mapping(value: Any, where: str) -> Mapping[str, Any]:
-    """Return a mapping with text as keys; {} for nothing. `where` begins the message of an error."""
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise UserError(f"{where} should be names with values, such as {{train.steps: 1000}}, not {value!r}.")
-    for name in value:
-        if not isinstance(name, str):
-            raise UserError(f"{where}: the name {name!r} should be text, in quotes if it is a number.")
-    return value
+    for name, inner in as_mapping(f"{source}: {key}", values.get(key)).items():
+        yield name, as_mapping(f"{source}: {key}.{name}", inner)
 
 
 def located_error(source: str, part: str, error: UserError) -> UserError:

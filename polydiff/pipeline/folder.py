@@ -19,7 +19,7 @@ from polydiff.run.checkpoint import latest, read_state
 from polydiff.run.folder import PIPELINE, Run, is_pipeline, steps_saved
 from polydiff.run.goal import planned_steps
 from polydiff.run.parents import open_parent
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, as_path
 from polydiff.support.files import quoted
 
 STAGES = "stages"
@@ -40,7 +40,7 @@ class PipelineFolder:
     @classmethod
     def open(cls, path: Path | str) -> PipelineFolder:
         """Return an existing pipeline."""
-        path = Path(path)
+        path = as_path("path", path)
         if not is_pipeline(path):
             raise UserError(f"There is no pipeline in {path}. `polydiff train -c FILE -o {quoted(path)}` trains one.")
         return cls(path, read_pipeline(path / PIPELINE))
@@ -50,6 +50,11 @@ class PipelineFolder:
         """Name of a stage -> folder of its run, absolute."""
         inside = self.path.resolve() / STAGES
         return {name: stage.run or inside / name for name, stage in self.pipeline.stages.items()}
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """Name of a stage -> training steps that are done."""
+        return {name: steps_of(run)[0] for name, run in self.runs.items()}
 
     @property
     def evaluation(self) -> Path:

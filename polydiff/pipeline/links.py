@@ -1,40 +1,91 @@
-"""Which stage takes the examples of which: it follows from what the stages' domains fit, not from wiring."""
+"""Which stage takes the examples of which: it follows from the configurations of the stages, not from wiring.
+
+So stages that cannot follow each other are found before any of them is trained.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from polydiff.contract.domain import Domain
-from polydiff.contract.following import Follows
+from polydiff.contract.following import Fits, ToldNoise, check_level
+from polydiff.contract.sections.run import Config
+from polydiff.model.model import Model
+from polydiff.stages.codec import CODEC
+from polydiff.stages.embedded import Embedded
+from polydiff.stages.told import TELL, check_noise
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
 
 
-def links(domains: Mapping[str, Domain], needy: Collection[str] = ()) -> dict[str, str]:
+class UsedPair(NamedTuple):
+    """A contrastive pair that a stage names.
+
+    Attributes:
+        name: The key and its value, for messages, such as "codec=runs/pair".
+        identity: What equal pairs have in common: the digest of their weights; before training, their folder.
+    """
+
+    name: str
+    identity: str
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What decides which other stage a stage that generates can follow.
+
+    Arguments:
+        config: Its configuration.
+        draws: The pair whose embeddings it draws; None: it draws examples of its domain.
+        takes: The pairs on whose embeddings it is conditioned.
+    """
+
+    config: Config
+    draws: UsedPair | None = None
+    takes: Sequence[UsedPair] = ()
+
+    @classmethod
+    def of(cls, model: Model) -> Outline:
+        """Return the outline of a trained stage."""
+
+        def used(key: str) -> UsedPair:
+            record = model.parents[key]
+            return UsedPair(f"{key}={record['path']}", record["sha256"])
+
+        draws = used(CODEC) if isinstance(model.domain, Embedded) else None
+        return cls(model.config, draws, [used(f"{TELL}.{name}") for name in model.config.tell])
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether it cannot draw without examples of another form."""
+        return provides(self.config, Fits) and self.config.needs_input
+
+
+def links(stages: Mapping[str, Outline]) -> dict[str, str]:
     """Return, for each stage that follows another, the stage whose examples it is conditioned on.
 
     The examples of a stage go to one later stage, the first that they fit.
 
     Arguments:
-        domains: Name of a stage that generates -> its domain, in order.
-        needy: Names of stages that cannot draw without the examples of another one.
+        stages: Name of a stage that generates -> its outline, in order.
 
     Raises:
         UserError: A stage fits several earlier ones, or none though it needs one, or its examples go nowhere; the
             message gives the reason for each pair of stages.
     """
-    names, found = list(domains), dict[str, str]()
+    names, found = list(stages), dict[str, str]()
     reasons: dict[tuple[str, str], str] = {}
-    for place, (name, domain) in enumerate(domains.items()):
+    for place, (name, stage) in enumerate(stages.items()):
         free = [other for other in names[:place] if other not in found.values()]
-        misfits = {other: why_not(domain, domains[other]) for other in free}
+        misfits = {other: misfit(stage, stages[other]) for other in free}
         reasons |= {(name, other): reason for other, reason in misfits.items() if reason}
         fitting = [other for other, reason in misfits.items() if reason is None]
         if len(fitting) > 1:
             raise UserError(
                 f"Stage {name} fits the examples of several earlier stages, {', '.join(fitting)}. Keep one."
             )
-        if name in needy and not fitting:
+        if stage.needs_input and not fitting:
             why = sentences({(name, other): reasons[name, other] for other in free}) or "None comes before it."
             raise UserError(f"Stage {name} needs the examples of an earlier stage. {why}")
         if fitting:
@@ -46,9 +97,46 @@ def links(domains: Mapping[str, Domain], needy: Collection[str] = ()) -> dict[st
     return found
 
 
-def why_not(domain: Domain, earlier: Domain) -> str | None:
-    """Return why a domain cannot follow another; None if it can."""
-    return domain.misfit(earlier) if provides(domain, Follows) else "it follows no other stage"
+def misfit(stage: Outline, earlier: Outline) -> str | None:
+    """Return why a stage cannot be conditioned on the examples of another; None if it can."""
+    config = stage.config
+    if stage.draws:
+        return "it draws embeddings, which are conditioned on no examples"
+    if earlier.draws:
+        return misfit_of_embeddings(stage, earlier.draws)
+    if stage.takes and not stage.needs_input:
+        if earlier.config.domain == config.domain:
+            return None
+        return f"it embeds examples of the domain {config.domain}, not {earlier.config.domain}"
+    return config.misfit(earlier.config) if provides(config, Fits) else "it follows no other stage"
+
+
+def misfit_of_embeddings(stage: Outline, drawn: UsedPair) -> str | None:
+    """Return why a stage cannot be conditioned on embeddings of a pair that another stage draws; None if it can."""
+    if any(pair.identity == drawn.identity for pair in stage.takes):
+        return None
+    if not stage.takes:
+        return f"it is not conditioned on embeddings (tell.NAME), and the earlier stage draws those of {drawn.name}"
+    ours = ", ".join(pair.name for pair in stage.takes)
+    return (
+        f"it is conditioned on embeddings of {ours}, and the earlier stage draws those of {drawn.name}, which has "
+        "other weights"
+    )
+
+
+def check_level_of(level: float, stage: Outline, earlier: Outline) -> None:
+    """Raise UserError unless a stage is trained with noise of this level on the examples of the one that it follows.
+
+    Arguments:
+        level: Standard deviation of the noise.
+        stage: The stage.
+        earlier: The one that it follows.
+    """
+    if earlier.draws or not stage.needs_input:
+        check_noise(level, stage.config)
+    elif provides(stage.config, Fits):
+        noise = stage.config.input_noise
+        check_level(level, noise and ToldNoise(*noise))
 
 
 def sentences(reasons: Mapping[tuple[str, str], str]) -> str:

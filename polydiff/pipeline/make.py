@@ -10,7 +10,7 @@ from polydiff.pipeline.file import NAME, NAMED, Pipeline, Stage
 from polydiff.pipeline.folder import PipelineFolder
 from polydiff.run.folder import PIPELINE
 from polydiff.run.parents import open_parent
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, as_path, path_list
 from polydiff.support.files import check_free, write_atomic
 
 
@@ -24,9 +24,11 @@ def make_pipeline(runs: Sequence[Path | str], path: Path | str) -> Path:
     Raises:
         UserError: A run does not exist, two have one name, or they do not fit together.
     """
-    target, stages = Path(path), dict[str, Stage]()
+    target, stages = as_path("path", path), dict[str, Stage]()
     check_free(target, "Choose another -o.")
-    found = [open_parent("run", Path(run)) for run in runs]
+    found = [open_parent("run", run) for run in path_list("runs", runs)]
+    if not found:
+        raise UserError("No run is given. Give at least one.")
     for parent in found:
         parent.check_domain(found[0].domain)
         name = parent.path.resolve().name

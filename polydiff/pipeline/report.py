@@ -6,6 +6,7 @@ The page fetches nothing; it links the pages of the stages' runs by relative pat
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,11 +15,11 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from polydiff.gallery.page import POLICY, keep_scripts, script
-from polydiff.gallery.sets import SCRIPTS, SHOW, write_samples
+from polydiff.gallery.sets import MANIFEST, SCRIPTS, SHOW, write_samples
 from polydiff.pipeline.chain import Chain
-from polydiff.pipeline.folder import PipelineFolder, steps_of
-from polydiff.report.page import KINDS, settings, words
-from polydiff.report.tables import Score, evaluation, score
+from polydiff.pipeline.folder import PipelineFolder
+from polydiff.report.page import KINDS, newest_state, settings, words
+from polydiff.report.tables import Score, evaluation, read_evaluation, score
 from polydiff.run.folder import PIPELINE, Run
 from polydiff.run.reading import read_text
 from polydiff.support.files import quoted, read_json, write_atomic
@@ -36,6 +37,7 @@ class Row(NamedTuple):
     Attributes:
         name: Its name.
         kind: What its run is.
+        copies: Which stages it keeps older copies of, in words; "": none.
         step: Training steps that are done.
         page: Relative path of its page; "": none.
         scores: Its numbers alone; [] if it was not evaluated.
@@ -45,6 +47,7 @@ class Row(NamedTuple):
 
     name: str
     kind: str
+    copies: str
     step: int
     page: str
     scores: list[Score]
@@ -74,8 +77,8 @@ def write_report(path: Path | str) -> Path:
     """Write FOLDER/report.html of a pipeline, from the files in its folder, and return its path."""
     folder = PipelineFolder.open(path)
     place = folder.samples / DRAWN
-    result = read_json(folder.evaluation)
-    rows = [row(folder, name, run, result) for name, run in folder.runs.items()]
+    result = read_evaluation(Run(folder.path))
+    rows = [row(folder, name, result) for name in folder.runs]
     source = resources.files("polydiff.pipeline").joinpath("template.html").read_text(encoding="utf-8")
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     whole = evaluation(Run(folder.path))
@@ -85,6 +88,9 @@ def write_report(path: Path | str) -> Path:
         rows=rows,
         real=fragment(place / REAL),
         whole=whole,
+        changed_since_eval=since_evaluation(folder),
+        changed_since_drawn=trained_further(folder, drawn_steps(folder)),
+        place=quoted(folder.path),
         file=read_text(folder.path / PIPELINE),
         commands=commands(folder.path, result),
         scripts=[script(read_text(file)) for file in sorted((place / SCRIPTS).glob("*.js"))],
@@ -95,23 +101,61 @@ def write_report(path: Path | str) -> Path:
     return folder.report
 
 
-def row(folder: PipelineFolder, name: str, run: Path, result: dict[str, Any]) -> Row:
+def trained_further(folder: PipelineFolder, steps: Mapping[str, int]) -> str:
+    """Return which stages were trained further, in words, such as "up was at step 500 and has reached step 900".
+
+    Arguments:
+        folder: The pipeline.
+        steps: Name of a stage -> its training steps then.
+    """
+    now = folder.steps
+    changed = [
+        f"{name} was at step {then:,} and has reached step {now[name]:,}"
+        for name, then in steps.items()
+        if now.get(name, then) != then
+    ]
+    return "; ".join(changed)
+
+
+def since_evaluation(folder: PipelineFolder) -> str:
+    """Return which stages were trained further since the pipeline was evaluated, in words; "" for none."""
+    return trained_further(folder, read_evaluation(Run(folder.path)).get("stage_steps", {}))
+
+
+def drawn_steps(folder: PipelineFolder) -> dict[str, int]:
+    """Return the training steps of the stages when the samples of the page were drawn, by name; {} before that."""
+    manifests = (read_json(folder.samples / DRAWN / name / MANIFEST) for name in folder.runs)
+    return {name: facts["step"] for found in manifests for name, facts in found.get("stages", {}).items()}
+
+
+def older_copies(folder: PipelineFolder, run: Path) -> str:
+    """Return which earlier stages the run of a stage has copies of that were since trained further, in words."""
+    names = {path.resolve(): name for name, path in folder.runs.items()}
+    steps = {
+        name: int(record["step"])
+        for record in newest_state(Run(run)).get("parents", {}).values()
+        if (name := names.get((run.resolve() / record["relative"]).resolve()))
+    }
+    return trained_further(folder, steps)
+
+
+def row(folder: PipelineFolder, name: str, result: Mapping[str, Any]) -> Row:
     """Return a stage as the page shows it.
 
     Arguments:
         folder: The pipeline.
         name: Name of the stage.
-        run: Folder of its run.
         result: evaluation.json of the pipeline; {}: none.
     """
-    found = result.get("stages", {}).get(name, {})
+    run, found = folder.runs[name], result.get("stages", {}).get(name, {})
     config = settings(Run(run))
     kind = KINDS[learn].what if (learn := words(config, "learn")) in KINDS else "A diffusion model"
     page = Run(run).report
     return Row(
         name=name,
         kind=kind,
-        step=steps_of(run)[0],
+        copies=older_copies(folder, run),
+        step=folder.steps[name],
         page=os.path.relpath(page, folder.path.resolve()) if page.is_file() else "",
         scores=scores_of(found),
         what=str(found.get("what") or "samples"),
@@ -119,7 +163,7 @@ def row(folder: PipelineFolder, name: str, run: Path, result: dict[str, Any]) ->
     )
 
 
-def scores_of(found: dict[str, Any]) -> list[Score]:
+def scores_of(found: Mapping[str, Any]) -> list[Score]:
     """Return the table of an evaluation of one stage."""
     return [score(name, metric) for name, metric in found.get("metrics", {}).items()]
 
@@ -129,7 +173,7 @@ def fragment(folder: Path) -> Markup:
     return Markup(read_text(folder / SHOW))  # noqa: S704 - the domain's own HTML
 
 
-def commands(path: Path, result: dict[str, Any]) -> list[tuple[str, str]]:
+def commands(path: Path, result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the commands that reproduce pipeline, evaluation, samples and page, each with its effect."""
     place = path.absolute()
     name, again = quoted(place), quoted(place.with_name(f"{place.name}-again"))

@@ -90,9 +90,8 @@ def stage_settings(
         except UserError as error:
             raise UserError(f"{pipeline.source}: stage {name}: {error}") from error
         if only is None:
-            drawn = [other for other in pipeline.earlier(name) if other not in found or generates(found[other])]
             try:
-                check_sampling(pipeline.sample.get(name, {}), settings.config, not drawn)
+                check_sampling(pipeline.sample.get(name, {}), settings.config)
             except UserError as error:
                 raise UserError(f"{pipeline.source}: sample.{name}: {error}") from error
         found[name] = settings
@@ -112,21 +111,16 @@ def generates(settings: Settings) -> bool:
     return provides(process_of(settings.config), Generates)
 
 
-def check_sampling(how: Mapping[str, Any], config: Config, first: bool) -> None:
+def check_sampling(how: Mapping[str, Any], config: Config) -> None:
     """Raise UserError if a stage that is still to be trained cannot sample as the file says.
 
     Arguments:
         how: Keys of the section `sample` with level, keep and of.
         config: Configuration of the stage.
-        first: Whether no stage before it draws examples.
     """
     process = process_of(config)
     if how and not provides(process, Generates):
         raise UserError("The stage generates no samples, so it takes no keys of sampling. Leave them out.")
-    if "level" in how and first:
-        raise UserError(f"The stage follows no other, so level={how['level']} has no effect. Leave it out.")
-    if how.get("of", 1) > 1 and config.codec is None:
-        raise UserError(f"of={how['of']} takes a stage in the codes of a contrastive pair (codec=PAIR). Leave it out.")
     changed = section(process, config.sample, {key: value for key, value in how.items() if key not in CHOICE})
     process.check(config.model_copy(update={"sample": changed}))
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from polydiff.config.keys import leaves
 from polydiff.config.merge import Settings
 from polydiff.contract.discover import domain_config_class, load_domain_spec
-from polydiff.pipeline.file import Pipeline, mapping, pipeline_of, read_pipeline
+from polydiff.pipeline.file import Pipeline, pipeline_of, read_pipeline
 from polydiff.pipeline.folder import PipelineFolder, check_existing, steps_of
+from polydiff.pipeline.outlines import check_stages_fit
 from polydiff.pipeline.settings import NO_WORDS, Words, check_trained, flat, stage_settings
 from polydiff.run.folder import PIPELINE, Run, is_pipeline
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, as_mapping, as_path, check_type
 from polydiff.support.files import quoted, write_atomic
 from polydiff.support.yaml_text import plain
 from polydiff.training import trainer
@@ -79,11 +81,14 @@ def planned(folder: PipelineFolder, words: Words = NO_WORDS) -> tuple[dict[str, 
     """Return the settings of the stages to train, and the pipeline with the words as its keys, all checked.
 
     Raises:
-        UserError: As `stage_settings` does, or a run that exists is not there or of another domain.
+        UserError: As `stage_settings` does, a run that exists is not there or of another domain, or a stage does not
+            fit the examples of those before it.
     """
     for name in folder.pipeline.stages:
         check_existing(folder, name)
-    return stage_settings(folder.pipeline, folder.runs, words)
+    settings, kept = stage_settings(folder.pipeline, folder.runs, words)
+    check_stages_fit(folder, settings)
+    return settings, kept
 
 
 def train_stages(folder: PipelineFolder, work: Work) -> None:
@@ -132,20 +137,23 @@ def train_pipeline(
         overrides: Name of a stage -> nested or dotted keys and values, such as {"ae": {"train.steps": 500}}.
         progress: Whether to show progress on stderr; None: on a terminal and in a notebook.
     """
+    folder = as_path("path", path)
     if isinstance(source, Mapping):
         pipeline = pipeline_of(plain(source, "the pipeline"), "the pipeline", Path.cwd())
     else:
+        check_type("source", source, str | PathLike, "the file of a pipeline or its contents as nested mappings")
         pipeline = read_pipeline(Path(source))
     fields = leaves(domain_config_class(load_domain_spec(pipeline.domain)))
-    for name, values in mapping(overrides, "overrides").items():
+    for name, values in as_mapping("overrides", overrides).items():
         check_trained(pipeline, name)
-        own = mapping(plain(values, name), f"overrides[{name!r}]")
+        own = as_mapping(f"overrides[{name!r}]", plain(values, name))
         pipeline = pipeline.with_values(name, dict(flat(own, fields)))
-    train_stages(begin(pipeline, Path(path)), lambda turn, train: train(progress))
-    return Path(path)
+    train_stages(begin(pipeline, folder), lambda turn, train: train(progress))
+    return folder
 
 
 def resume_pipeline(path: Path | str, progress: bool | None = None) -> Path:
     """Train the stages of a pipeline that are not done, and return its folder."""
-    train_stages(PipelineFolder.open(path), lambda turn, train: train(progress))
-    return Path(path)
+    folder = PipelineFolder.open(path)
+    train_stages(folder, lambda turn, train: train(progress))
+    return folder.path

@@ -92,6 +92,7 @@ class EvaluationFile(Lenient):
     guidance_options: dict[str, Any] = {}
     negative: dict[str, Any] = {}
     guidance_interval: tuple[float, float] | None = None
+    stage_steps: dict[str, int] = {}
 
 
 def read_evaluation(run: Run) -> dict[str, Any]:

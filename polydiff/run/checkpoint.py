@@ -45,7 +45,7 @@ from polydiff.run.reading import (
     read_manifest,
     read_state_file,
 )
-from polydiff.support.errors import UserError, amount
+from polydiff.support.errors import UserError, amount, as_path
 from polydiff.support.files import folder_atomic
 
 REQUIRED = (MODEL, EMA, OPTIMIZER, STATE)
@@ -104,7 +104,7 @@ class Checkpoint:
 
 def checkpoint_path(path: Path | str) -> Path:
     """Return the folder of the newest checkpoint of a run, or the path itself if it is that of a checkpoint."""
-    path = Path(path)
+    path = as_path("path", path)
     return path if step_of(path.resolve()) is not None else latest(Run.open(path).checkpoints)
 
 

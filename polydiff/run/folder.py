@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.run.records import read_records
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, as_path
 from polydiff.support.files import new_folder, quoted, write_atomic
 from polydiff.support.replace import DRAFT, remove_drafts, remove_folder
 
@@ -82,7 +82,7 @@ class Run:
     @classmethod
     def open(cls, path: Path | str) -> Run:
         """Return an existing run."""
-        path = Path(path)
+        path = as_path("path", path)
         if not path.is_dir():
             raise UserError(
                 f"There is no run folder {path}. `polydiff train --domain NAME -o {quoted(path)}` creates one."

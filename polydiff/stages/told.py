@@ -202,21 +202,6 @@ class Told:
         inner = self.__wrapped__
         return inner if LOW in conditions_of(inner) and provides(inner, Follows) else None
 
-    def misfit(self, earlier: Domain) -> str | None:
-        """Return why samples of another stage have no embedding here (`polydiff.contract.following.Follows`)."""
-        if isinstance(earlier, Embedded):
-            known = {embedder.part.sha256: name for name, embedder in self.embedders.items()}
-            if earlier.embedder.part.sha256 in known:
-                return None
-            ours = ", ".join(embedder.name for embedder in self.embedders.values())
-            return f"it draws embeddings of {earlier.embedder.name}, which has other weights than {ours}"
-        if self.enlarging is not None:
-            return self.enlarging.misfit(earlier)
-        config = getattr(earlier, "config", None)
-        if config is not None and config.domain == self.config.domain:
-            return None
-        return "its samples are neither embeddings nor examples of this domain"
-
     def follow(self, samples: Samples, generators: Sequence[torch.Generator], level: float = 0.0) -> Condition:
         """Return the embeddings that samples of another stage are or have (`polydiff.contract.following.Follows`).
 
@@ -233,11 +218,7 @@ class Told:
         vectors = are_vectors(samples)
         if not vectors and self.enlarging is not None:
             return {**self.told_nothing(len(samples)), **self.enlarging.follow(samples, generators, level)}
-        if not 0 <= level <= self.config.tell_noise:
-            raise UserError(
-                f"The level of the noise is {level:g}. It should be from 0 to tell_noise={self.config.tell_noise:g}, "
-                "the greatest in the training of this stage."
-            )
+        check_noise(level, self.config)
         told = self.given_as(samples) if vectors else self.embeddings(samples.examples)
         if not level:
             return told
@@ -254,6 +235,15 @@ class Told:
             else torch.full((len(array), embedder.width), math.nan)
             for name, embedder in self.embedders.items()
         }
+
+
+def check_noise(level: float, config: Config) -> None:
+    """Raise UserError unless a run was trained with noise of this level on the embeddings that it is conditioned on."""
+    if not 0 <= level <= config.tell_noise:
+        raise UserError(
+            f"The level of the noise is {level:g}. It should be from 0 to tell_noise={config.tell_noise:g}, the "
+            "greatest in the training of this stage."
+        )
 
 
 def are_vectors(samples: Samples) -> bool:

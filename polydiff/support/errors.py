@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+import reprlib
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
+from os import PathLike
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 
@@ -91,12 +94,58 @@ def check_whole(name: str, value: object, least: int = 1) -> None:
         raise UserError(f"{name} must be a whole number of at least {least}, not {value!r}.")
 
 
+def check_type(name: str, value: object, kind: type | UnionType, expected: str) -> None:
+    """Raise UserError unless a value is of a type.
+
+    Arguments:
+        name: What the message calls the value.
+        value: The value.
+        kind: The type, or several.
+        expected: What the value should be, in words.
+    """
+    if not isinstance(value, kind):
+        raise UserError(f"{name} must be {expected}, not {reprlib.repr(value)}.")
+
+
+def as_path(name: str, value: object) -> Path:
+    """Return a path that is given as one or as text; raise UserError for anything else. The message calls it `name`."""
+    check_type(name, value, str | PathLike, "a path, as text or a Path")
+    return Path(value)  # type: ignore[arg-type] # mypy does not follow the check
+
+
+def path_list(name: str, paths: object) -> list[Path]:
+    """Return one path or several as a list; raise UserError for anything else. The message calls them `name`."""
+    if isinstance(paths, str | PathLike):
+        return [Path(paths)]
+    check_type(name, paths, Iterable, "a path or a list of paths")
+    return [as_path(f"{name}[{i}]", path) for i, path in enumerate(paths)]  # type: ignore[arg-type,var-annotated] # as above
+
+
 def as_paths(paths: Iterable[Path | str] | Path | str) -> list[Path]:
     """Return one path or several as a list; raise UserError if there are none."""
-    found = [Path(path) for path in ([paths] if isinstance(paths, Path | str) else paths)]
+    found = path_list("paths", paths)
     if not found:
         raise UserError("No file is given. Give at least one.")
     return found
+
+
+def as_mapping(where: str, value: object) -> Mapping[str, Any]:
+    """Return a mapping with text as keys, {} for None; raise UserError for anything else.
+
+    Arguments:
+        where: Beginning of the message.
+        value: The mapping.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise UserError(
+            f"{where} should be names with values, such as {{train.steps: 1000}}, not {reprlib.repr(value)}."
+        )
+    for name in value:
+        if not isinstance(name, str):
+            raise UserError(f"{where}: the name {name!r} should be text, in quotes if it is a number.")
+    return value
 
 
 def check_file(path: Path) -> None:

@@ -25,7 +25,7 @@ from polydiff.run.parents import located, open_parents, renewed
 from polydiff.run.reading import damaged
 from polydiff.run.snapshots import drop_snapshots
 from polydiff.stages.open import open_domain, open_stages, suited
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, as_mapping, as_path
 from polydiff.support.files import write_atomic
 from polydiff.support.progress import announce
 from polydiff.support.yaml_text import dump_yaml
@@ -52,7 +52,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         progress: Called after each step with its record and the run's seconds so far; True: show progress on stderr;
             False: show none; None: show it on a terminal and in a notebook.
     """
-    run, config = Run(Path(path)), settings.config
+    run, config = Run(as_path("path", path)), settings.config
     check_settings(settings)
     run.check_free()
     with run.locked(), shown(progress, config.train.steps) as show:
@@ -108,7 +108,8 @@ def train(
     Raises:
         UserError: A key, value or name is wrong, the folder is in use, or the data cannot be used.
     """
-    return start(resolve(domain, preset, files, values=overrides), path, progress)
+    values = as_mapping("overrides", overrides)
+    return start(resolve(domain, preset, files, values=values), as_path("path", path), progress)
 
 
 def resume(
@@ -132,7 +133,7 @@ def resume(
     Raises:
         UserError: Another process trains the run, the run has done more steps, or its data have changed.
     """
-    run = Run.open(Path(path))
+    run = Run.open(path)
     with run.locked(), ExitStack() as stack:
         run.sweep()
         checkpoint = resumable(latest(run.checkpoints))

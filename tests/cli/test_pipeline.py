@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 from pipeline_cases import LATENT
 
+import polydiff
 from polydiff.cli import main
 
 
@@ -92,3 +94,27 @@ def test_presets_of_pipelines(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["train", "--domain", domain, "--preset", "latent", "--dry-run", "train.steps=77"]) == 0
         assert "codec=autoencoder" in (out := capsys.readouterr().out)
         assert out.count("77") == 2
+
+
+def test_an_evaluation_older_than_the_stages_is_said_to_be_and_resuming_measures_again(
+    latent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = shutil.copytree(latent, tmp_path / "out")
+    steps = json.loads((path / "evaluation.json").read_text())["stage_steps"]
+    assert steps == {"ae": 6, "ldm": 4}
+    polydiff.resume(path / "stages" / "ae", steps=8, progress=False)
+    assert main(["report", str(path), "--from-files"]) == 0
+    changed = "ae was at step 6 and has reached step 8"
+    assert f"The evaluation is older than the stages: {changed}. Measure them again: polydiff eval" in (
+        capsys.readouterr().err
+    )
+    page = (path / "report.html").read_text()
+    assert f"This evaluation is older than the stages: {changed}." in page
+    assert f"They are older than the stages: {changed}." in page  # the samples
+    copy = f"With a copy from before: {changed}."
+    assert page.count(copy) == 1
+    assert main(["resume", str(path), "--judge", "6"]) == 0
+    assert json.loads((path / "evaluation.json").read_text())["stage_steps"] == {"ae": 8, "ldm": 4}
+    page = (path / "report.html").read_text()
+    assert "older than the stages" not in page
+    assert copy in page  # a stage that names another keeps its copy

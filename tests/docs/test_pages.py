@@ -107,7 +107,7 @@ def test_the_page_of_cascades_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (code,) = blocks("docs/cascades.md", "python")
     scope: dict[str, Any] = {}
     exec(code, scope)
-    assert scope["up"].domain.misfit(scope["base"].domain) is None
+    assert scope["up"].config.misfit(scope["base"].config) is None
     assert [tuple(image.shape) for image in scope["large"]] == [(3, 32, 32)] * 4
     assert len(list((tmp_path / "large").glob("*.png"))) == 4
 

@@ -39,15 +39,10 @@ LATENT: dict[str, Any] = {
 
 
 class Follower:
-    """Images that are also conditioned on the mean brightness of an earlier stage's images, "echo".
+    """Images that are also conditioned on the mean brightness of an earlier stage's images, "echo"."""
 
-    Arguments:
-        domain: Images.
-        fits: Why an earlier domain does not fit; None: every one does.
-    """
-
-    def __init__(self, domain: Domain, fits: str | None = None) -> None:
-        self.__wrapped__, self.fits = domain, fits
+    def __init__(self, domain: Domain) -> None:
+        self.__wrapped__ = domain
         self.levels: list[float] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -65,9 +60,6 @@ class Follower:
         config = self.__wrapped__.config  # type: ignore[attr-defined]
         return build_backbone(config.backbone, channels=1, dims=2, conditions=self.conditions)
 
-    def misfit(self, earlier: Domain) -> str | None:
-        return self.fits
-
     def follow(self, samples: Samples, generators: Sequence[torch.Generator], level: float = 0.0) -> dict[str, Any]:
         self.levels.append(level)
         means = torch.stack([image.float().mean() / 255 for image in samples.examples])
@@ -80,10 +72,16 @@ def images(**more: Any) -> Model:
     return of_domain(config, build_domain(config))
 
 
-def followers(fits: str | None = None, **more: Any) -> Model:
-    """Such a model that follows another stage."""
+def followers(misfit: str | None = None, **more: Any) -> Model:
+    """Such a model that follows another stage.
+
+    Arguments:
+        misfit: Why an earlier stage does not fit; None: every one does.
+        more: Keys of its configuration.
+    """
     config = resolve("image", values={**SMALL, **more}).config
-    return of_domain(config, Follower(build_domain(config), fits))  # type: ignore[arg-type]
+    own = type("Following", (type(config),), {"misfit": lambda self, earlier: misfit})
+    return of_domain(own(**config.model_dump()), Follower(build_domain(config)))  # type: ignore[arg-type]
 
 
 def of_domain(config: Any, domain: Domain) -> Model:

@@ -186,7 +186,6 @@ def test_the_abilities_of_its_examples_and_states_stay(case: Case) -> None:
 def test_it_follows_a_prior_of_the_same_pair_and_examples_of_its_domain(case: Case, tmp_path: Path) -> None:
     domain, name, data = told(case[1]), polydiff.load(case[1]).config.domain, case[2]
     prior = polydiff.load(trained_prior(name, tmp_path / "prior", case[0], data))
-    assert domain.misfit(prior.domain) is None
     drawn, generators = prior.sample(3), streams(0, "follow", range(3))
     vectors = torch.stack(list(drawn))
     found = domain.follow(drawn, generators)["embedding"]
@@ -198,11 +197,8 @@ def test_it_follows_a_prior_of_the_same_pair_and_examples_of_its_domain(case: Ca
     with pytest.raises(UserError, match=r"from 0 to tell_noise=0\.1"):
         domain.follow(drawn, generators, 0.2)
     real = domain.examples("test", 3)
-    assert domain.misfit(domain) is None
     assert real.cond is not None
     assert torch.equal(domain.follow(real, generators)["embedding"], real.cond["embedding"])
-    other = trained_prior(name, tmp_path / "other", trained_pair(name, tmp_path / "pair", data, seed=1), data)
-    assert "which has other weights than" in str(domain.misfit(polydiff.load(other).domain))
 
 
 def test_it_combines_with_an_autoencoder(case: Case, tmp_path: Path) -> None:

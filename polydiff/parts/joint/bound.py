@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from polydiff.core.likelihood import Estimate
-from polydiff.core.parts.product import part_streams
+from polydiff.core.parts.product import as_parts, as_product, part_streams
 from polydiff.core.process.process import Trained
 from polydiff.core.space import Batch
 from polydiff.gaussian.likelihood.importance import quantiles
@@ -27,6 +27,7 @@ from polydiff.gaussian.likelihood.terms import averaged, decoder, decoder_std, i
 from polydiff.parts.bound import bounded
 from polydiff.parts.gaussian import GaussianKernel
 from polydiff.parts.joint.clock import JointClock
+from polydiff.parts.network import PartsNetwork
 from polydiff.parts.objective import corrupted
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ class JointBound:
         return {"lowest_noise_level": self.lowest}
 
     @property
+    def network(self) -> PartsNetwork:
+        """The network, in float32."""
+        network: PartsNetwork = self.model.denoiser.with_precision("float32")
+        return network
+
+    @property
     def kernel(self) -> GaussianKernel:
         """Kernel of the lead."""
         kernel: GaussianKernel = self.model.denoiser.kernels[self.clock.name]
@@ -64,31 +71,37 @@ class JointBound:
 
     @torch.no_grad()
     def __call__(self, kind: str, batch: Batch, units: Units | None, generators: Sequence[torch.Generator]) -> Estimate:
-        network, space = self.model.denoiser.with_precision("float32"), batch.space.parts[self.clock.name]  # type: ignore[attr-defined]
-        drawn: dict[str, list[Tensor]] = {name: [] for name in network.kernels}
+        space, x_0 = as_product(batch.space).parts[self.clock.name], as_parts(batch.x)[self.clock.name]
+        drawn: dict[str, list[Tensor]] = {name: [] for name in self.network.kernels}
+        own = part_streams(generators, self.network.kernels)
         for u in quantiles(self.draws, generators):
-            for name, nats in self.rates(batch, u.cpu(), generators).items():
+            for name, nats in self.rates(batch, u.cpu(), own).items():
                 drawn[name].append(nats)
-        x_0 = batch.x[self.clock.name]
         high, data = self.kernel.top, self.kernel.frame.sigma_data
         parts = {
             **{name: averaged(nats)[0] for name, nats in drawn.items()},
             "prior": prior_kl(space, x_0, high, prior_variance(high, data, "data")),
-            "decoder": self.decoded(batch, units, generators),
+            "decoder": self.decoded(batch, units, own),
             **in_units(space, units),
         }
         together = averaged([torch.stack(each).sum(0) for each in zip(*drawn.values(), strict=True)])
         return total(parts, [together[1]], torch.full((space.batch,), self.draws + 1))
 
-    def rates(self, batch: Batch, u: Tensor, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
-        """Return the integrand of each part at uniform numbers u (B,), float64, nats, (B,)."""
-        network, x_0, space = self.model.denoiser.with_precision("float32"), batch.x, batch.space
+    def rates(self, batch: Batch, u: Tensor, own: Mapping[str, Sequence[torch.Generator]]) -> dict[str, Tensor]:
+        """Return the integrand of each part at uniform numbers u (B,), float64, nats, (B,).
+
+        Arguments:
+            batch: Clean states, their space and conditions.
+            u: Uniform numbers in (0, 1), (B,), float64.
+            own: Name of a part -> B random streams.
+        """
+        network, x_0, space = self.network, as_parts(batch.x), as_product(batch.space)
         levels, slopes = self.path(u)
-        x = corrupted(network, x_0, levels, space, generators)  # type: ignore[arg-type]
+        x = corrupted(network, x_0, levels, space, own)
         device = space.dim.device
         f = network(x, {name: level.to(device) for name, level in levels.items()}, space, batch.cond)
         return {
-            name: kernel.rate(f[name], x_0[name], x[name], levels[name].to(device), space.parts[name]).double()  # type: ignore[attr-defined]
+            name: kernel.rate(f[name], x_0[name], x[name], levels[name].to(device), space.parts[name]).double()
             * slopes[name].to(device)
             for name, kernel in bounded(network).items()
         }
@@ -120,16 +133,22 @@ class JointBound:
         found = {name: level.detach() for name, level in levels.items()}
         return found, {name: slope / density for name, slope in slopes.items()}
 
-    def decoded(self, batch: Batch, units: Units | None, generators: Sequence[torch.Generator]) -> Tensor:
-        """Return -log p(x_0 | x) of the lead at its lowest level, the other parts clean, nats, (B,)."""
-        network, space = self.model.denoiser.with_precision("float32"), batch.space
-        name, own = self.clock.name, part_streams(generators, network.kernels)
+    def decoded(self, batch: Batch, units: Units | None, own: Mapping[str, Sequence[torch.Generator]]) -> Tensor:
+        """Return -log p(x_0 | x) of the lead at its lowest level, the other parts clean, nats, (B,).
+
+        Arguments:
+            batch: Clean states, their space and conditions.
+            units: Units of the lead; None: it is in units of states.
+            own: Name of a part -> B random streams.
+        """
+        network, x_0, space = self.network, as_parts(batch.x), as_product(batch.space)
+        name = self.clock.name
         levels = {
             part: torch.full((space.batch,), self.lowest if part == name else 0.0, dtype=torch.float64)
             for part in network.kernels
         }
-        x = {**batch.x, name: self.kernel.corrupt(batch.x[name], levels[name], space.parts[name], own[name])}  # type: ignore[attr-defined,dict-item]
+        x = {**x_0, name: self.kernel.corrupt(x_0[name], levels[name], space.parts[name], own[name])}
         f = network(x, {part: level.to(space.dim.device) for part, level in levels.items()}, space, batch.cond)[name]
-        part_space, s = space.parts[name], levels[name].to(f)  # type: ignore[attr-defined]
+        part_space, s = space.parts[name], levels[name].to(f)
         estimate = self.kernel.estimate(f, x[name], s, part_space)
-        return decoder(part_space, batch.x[name], estimate, decoder_std(levels[name].to(f.device), 1.0), units)
+        return decoder(part_space, x_0[name], estimate, decoder_std(levels[name].to(f.device), 1.0), units)

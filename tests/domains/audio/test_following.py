@@ -132,12 +132,16 @@ def test_the_recording_and_its_level_are_withheld_together(up: Audio) -> None:
 
 
 def test_misfits_are_told_in_words(base: Audio, up: Audio) -> None:
-    assert up.misfit(base) is None
-    assert "task=generate" in str(base.misfit(base))
-    assert "4000 to 8000 Hz, and the earlier stage draws sounds of 8000 Hz" in str(up.misfit(opened(**LARGE)))
+    assert up.config.misfit(base.config) is None
+    assert "task=generate" in str(base.config.misfit(base.config))
+    assert "4000 to 8000 Hz, and the earlier stage draws sounds of 8000 Hz" in str(
+        up.config.misfit(opened(**LARGE).config)
+    )
     longer = opened(**{**SMALL, "length": 2048})
-    assert "1024 to 2048 samples, and the earlier stage draws 2048" in str(up.misfit(longer))
-    assert "1 channels, and the earlier stage draws sounds of 2" in str(up.misfit(opened(**SMALL, channels=2)))
+    assert "1024 to 2048 samples, and the earlier stage draws 2048" in str(up.config.misfit(longer.config))
+    assert "1 channels, and the earlier stage draws sounds of 2" in str(
+        up.config.misfit(opened(**SMALL, channels=2).config)
+    )
     with pytest.raises(UserError, match=r"shape \(1, 2048\); this stage upsamples \(1, 1024\)"):
         up.follow(longer.examples("test", 2), streams(0, "follow", range(2)))
     with pytest.raises(UserError, match=r"up to 1 \(data.noise\)"):

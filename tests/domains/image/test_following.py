@@ -11,8 +11,9 @@ import torch
 from tiny_runs import tiny
 from torch import Tensor
 
+from polydiff.config.merge import resolve
 from polydiff.contract.domain import Samples, conditions_of
-from polydiff.contract.following import Follows
+from polydiff.contract.following import Fits, Follows
 from polydiff.contract.tasks import Enlarge, block_means
 from polydiff.core.conditions import LOW, LOW_LEVEL, Number
 from polydiff.core.streams import streams
@@ -84,8 +85,8 @@ def test_three_stages_see_the_same_images() -> None:
     base = opened(name="shapes", size=64, shrink=4)
     middle = opened("upsample", name="shapes", size=64, shrink=2, noise=NOISE)
     large = opened("upsample", name="shapes", size=64, noise=NOISE)
-    assert middle.misfit(base) is None
-    assert large.misfit(middle) is None
+    assert middle.config.misfit(base.config) is None
+    assert large.config.misfit(middle.config) is None
     for up, earlier in ((middle, base), (large, middle)):
         small = torch.stack(list(earlier.source.splits["test"].centred(range(30))))
         assert torch.equal(low_of(up, 30)[LOW], up.codec.encode(small))
@@ -177,13 +178,16 @@ def test_digits_that_are_shrunk_are_judged_at_their_size() -> None:
 def test_misfits_are_told_in_words() -> None:
     base, up = opened(name="shapes", shrink=2), opened("upsample", name="shapes", noise=NOISE)
     assert provides(up, Follows)
-    assert up.misfit(base) is None
+    assert provides(up.config, Fits)
+    assert up.config.misfit(base.config) is None
     small = opened("upsample", name="shapes", shrink=2, noise=NOISE)
-    assert "enlarges 8 x 8 to 16 x 16 pixels, and the earlier stage draws 16 x 16" in str(small.misfit(base))
-    assert "data.size=32 data.shrink=4" in str(small.misfit(base))
-    assert "3 channels, and the earlier stage draws images of 1" in str(up.misfit(opened()))
-    assert "task=generate" in str(base.misfit(base))
-    assert "of the domain ?" in str(up.misfit(object()))  # type: ignore[arg-type]
+    assert "enlarges 8 x 8 to 16 x 16 pixels, and the earlier stage draws 16 x 16" in str(
+        small.config.misfit(base.config)
+    )
+    assert "data.size=32 data.shrink=4" in str(small.config.misfit(base.config))
+    assert "3 channels, and the earlier stage draws images of 1" in str(up.config.misfit(opened().config))
+    assert "task=generate" in str(base.config.misfit(base.config))
+    assert "of the domain audio" in str(up.config.misfit(resolve("audio").config))
     with pytest.raises(UserError, match=r"shape \(3, 32, 32\); this stage enlarges \(3, 16, 16\)"):
         up.follow(opened(name="shapes").examples("test", 2), streams(0, "follow", range(2)))
     with pytest.raises(UserError, match="follows no other stage"):
@@ -237,7 +241,7 @@ def stages(runs: tuple[Path, Path]) -> tuple[Model, Model]:
 
 def test_both_stages_sample_by_hand_and_each_sample_depends_on_its_own_number(stages: tuple[Model, Model]) -> None:
     base, up = stages
-    assert up.domain.misfit(base.domain) is None  # type: ignore[attr-defined]
+    assert up.config.misfit(base.config) is None  # type: ignore[attr-defined]
     small = base.sample(5, seed=1)
     assert small.examples[0].shape == (1, 4, 4)
 
