@@ -50,7 +50,7 @@ class PartsObjective(Objective[PartsNetwork]):
         clock: Levels of all parts.
         weightings: Name of a part -> its loss weighting.
         weights: Name of a part -> weight of its loss.
-        lead: Name of the part whose level is reported.
+        lead: Name of the part whose level is reported, as the noise level of the same signal-to-noise ratio.
         coupling: Which levels are combined; None: those of one time.
     """
 
@@ -78,9 +78,12 @@ class PartsObjective(Objective[PartsNetwork]):
         losses = []
         for name, kernel in module.kernels.items():
             level, slope = levels[name].to(device), slopes[name].to(device)
+            count = counts[name].to(device) if name in counts else torch.ones_like(level)
+            level = torch.where(count > 0, level, kernel.top)  # at level 0 the loss that does not count may be infinite
             part = kernel.loss(f[name], x_0[name], x[name], level, slope, space.parts[name], self.weightings[name])
-            losses.append(self.weights[name] * (part if name not in counts else counts[name].to(part) * part))
-        return Outcome(torch.stack(losses).sum(0), levels[self.lead])
+            losses.append(self.weights[name] * count.to(part) * part)
+        numbers = module.kernels[self.lead].number(levels[self.lead])
+        return Outcome(torch.stack(losses).sum(0), numbers.exp())
 
     def levels(
         self, u: Tensor, generators: Sequence[torch.Generator]

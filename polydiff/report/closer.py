@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from polydiff.config.processes import states_of
 from polydiff.contract.abilities import task_conditions
 from polydiff.contract.domain import Samples
 from polydiff.contract.likeness import FindsNearest
@@ -109,15 +110,29 @@ def guides(model: Model) -> bool:
     return model.process.name == "gaussian" if keys is None else "sample.guidance" in keys
 
 
+REAL = (
+    "Left: the noisy state, divided by its spread so that it can be seen. Right: what the network expects the clean "
+    "example to be, given that state. It begins near the mean of all examples of the condition and gains detail as the "
+    "noise falls."
+)
+OTHER = (
+    "A level is the share of an example that is lost. Left: the state, of which lost parts are masked or replaced. "
+    "Right: what is most probable at each place, given that state. Places are judged one by one, so the guess need not "
+    "be an example of its own."
+)
+
+
 def trajectory_view(model: Model) -> View | None:
     """Return the way from noise to samples with the estimates on it; None if the process does not show its way."""
     request, n = shown_request(model.request())
     scenes = trace(request, min(n, TRACED), model.config.seed, LEVELS)
     if not scenes:
         return None
+    real = states_of(model.config) == "real"
+    name = "noise" if real else "level"
     rows = [
         (
-            f"noise {scene.level:.3g}" if scene.level else "sample",
+            f"{name} {scene.level:.3g}" if scene.level else "sample",
             [show(model, scene.state), show(model, scene.estimate)],
         )
         for scene in scenes
@@ -125,9 +140,7 @@ def trajectory_view(model: Model) -> View | None:
     return View(
         "trajectory",
         "From noise to samples",
-        f"Top to bottom: {len(scenes)} of the noise levels of {words(request)}. Left: the noisy state, divided by its "
-        "spread so that it can be seen. Right: what the network expects the clean example to be, given that state. It "
-        "begins near the mean of all examples of the condition and gains detail as the noise falls.",
+        f"Top to bottom: {len(scenes)} of the {'noise ' * real}levels of {words(request)}. {REAL if real else OTHER}",
         table(["noisy state", "estimate of the clean example"], rows),
     )
 

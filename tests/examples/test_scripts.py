@@ -42,6 +42,19 @@ def test_the_core_alone_learns_a_ring(tmp_path: Path) -> None:
     assert float(found[2]) < 0.15
 
 
+def test_points_and_labels_are_learned_together(tmp_path: Path) -> None:
+    printed = run("labelled_points", tmp_path)
+    shares = re.search(r"labels \[([\d., ]+)\]", printed)
+    apart = re.search(r"of their label ([\d.]+)", printed)
+    mean = re.search(r"label 2: mean \[([-\d., ]+)\]", printed)
+    assert shares
+    assert apart
+    assert mean
+    assert [float(s) for s in shares[1].split(", ")] == pytest.approx([0.5, 0.3, 0.2], abs=0.05)
+    assert float(apart[1]) == pytest.approx(0.313, abs=0.1)
+    assert [float(m) for m in mean[1].split(", ")] == pytest.approx([0.0, 1.4], abs=0.1)
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_the_script_of_a_domain_runs(name: str, tmp_path: Path) -> None:
     printed = run(name, tmp_path, "train.steps=4", "train.batch_size=8", "sample.steps=3", *SMALL[name])
@@ -72,5 +85,5 @@ def test_the_script_of_fragments_runs_by_training_and_with_a_run(tmp_path: Path)
 
 
 def test_every_script_is_tested() -> None:
-    elsewhere = {"binary_pixels", "core_only", "molecule_inpaint"}
+    elsewhere = {"binary_pixels", "core_only", "fading_pixels", "labelled_points", "molecule_inpaint"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SMALL, *TASKS, *elsewhere}

@@ -17,16 +17,16 @@ from polydiff.core.space import Batch, Euclidean
 from polydiff.core.streams import streams
 from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.sampling.execute import run_plan
-from polydiff.gaussian.sampling.plan import Row, grid, rows_on
+from polydiff.gaussian.sampling.plan import grid, rows_on
 from polydiff.gaussian.schedule.base import SCHEDULES
-from polydiff.parts.gaussian import GaussianKernel, Unevaluated
+from polydiff.parts.gaussian import GaussianKernel
 from polydiff.parts.joint.bound import JointBound
 from polydiff.parts.joint.clock import GaussianLead, JointClock, ScheduledLead
 from polydiff.parts.joint.coupling import MODES, Coupling
-from polydiff.parts.joint.grid import Follower, JointGrid
+from polydiff.parts.joint.grid import Follower, JointGrid, gaussian_rows
 from polydiff.parts.letters.kernel import LetterKernel
 from polydiff.parts.letters.samplers import JUMPS, Jump
-from polydiff.parts.sampling.execute import Held, JointRow, run_rows, with_known
+from polydiff.parts.sampling.execute import Held, JointRow, run_rows, sample_parts
 from polydiff.parts.schedule import LEVEL_SCHEDULES
 from polydiff.support.errors import UserError
 
@@ -51,13 +51,9 @@ class Exact:
         return {"x": (p * each).sum(-1), "c": torch.log_softmax(log_p, -1)[:, None]}
 
 
-def lead_rows(sampler: str, steps: int, spacing: str | None = None) -> tuple[list, list[bool]]:
+def lead_rows(sampler: str, steps: int, spacing: str | None = None) -> tuple:
     levels = grid(SCHEDULE, steps, sampler, spacing, 1.0, None, None)
-    rows, at = [], levels[0]
-    for row in rows_on(levels, sampler, 1.0):
-        rows.append(row if isinstance(row, Row) else Unevaluated(row, at))
-        at = row.to
-    return rows, [isinstance(row, Row) for row in rows]
+    return gaussian_rows(levels[0], rows_on(levels, sampler, 1.0))
 
 
 def plan(sampler: str, steps: int, spacing: str | None = None) -> list:
@@ -71,14 +67,9 @@ def space_of(n: int) -> Product:
 
 
 def draw(sampler: str, steps: int, numbers: range, held: Held | None = None, spacing: str | None = None) -> dict:
-    space, generators = space_of(len(numbers)), streams(0, "sample", numbers)
-    own = {"x": generators, "c": streams(0, "c", numbers)}
-    x = {name: kernel.prior(space.parts[name], own[name]) for name, kernel in KERNELS.items()}
+    generators = streams(0, "sample", numbers)
     rows = plan(sampler, steps, spacing)
-    if held is not None:
-        x = with_known(x, rows[0].levels, held, KERNELS, space, own)
-    *_, last = run_rows(rows, Exact(), KERNELS, x, space, None, generators, held)
-    return dict(last.x)
+    return dict(sample_parts(rows, Exact(), KERNELS, space_of(len(numbers)), generators=generators, held=held))
 
 
 def class_shares(c: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from polydiff.core.registry import Registry
+from polydiff.gaussian.sampling.plan import PlanRow, Renoise, Solve
+from polydiff.parts.gaussian import Unevaluated
 from polydiff.parts.joint.clock import JointClock
 from polydiff.parts.kernel import Row
 from polydiff.parts.sampling.execute import JointRow
@@ -37,6 +39,25 @@ class Follower:
                 f"The sampler {self.sampler} takes steps of its own, so a part cannot follow another part by it."
             )
         return rows
+
+
+def gaussian_rows(top: float, rows: Sequence[PlanRow]) -> tuple[Sequence[Row], Sequence[bool]]:
+    """Return the rows of a Gaussian lead, and of each whether it calls the network.
+
+    Arguments:
+        top: Noise level of the first row.
+        rows: The sampler's rows, such as those of `polydiff.gaussian.sampling.plan.rows_on`.
+
+    Raises:
+        ValueError: The sampler chooses its own steps.
+    """
+    found: list[Row] = []
+    for row in rows:
+        if isinstance(row, Solve):
+            raise ValueError("This sampler chooses its own steps, which the other parts cannot follow.")
+        found.append(Unevaluated(row, top) if isinstance(row, Renoise) else row)
+        top = row.to
+    return found, [not isinstance(row, Unevaluated) for row in found]
 
 
 @dataclass(frozen=True)

@@ -19,17 +19,15 @@ from polydiff.core.streams import streams
 from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.objective.base import build_objective
 from polydiff.gaussian.process.try_sampling import try_plan
-from polydiff.gaussian.sampling.plan import Row as GaussianRow
-from polydiff.gaussian.sampling.plan import Solve
 from polydiff.gaussian.schedule.base import SCHEDULES
 from polydiff.machine.device import pick_precision
-from polydiff.parts.gaussian import GaussianKernel, Unevaluated
+from polydiff.parts.gaussian import GaussianKernel
 from polydiff.parts.joint.bound import BOUNDS, JointBound
 from polydiff.parts.joint.checks import GAUSSIAN, check_joint
 from polydiff.parts.joint.clock import GaussianLead, JointClock, Lead, ScheduledLead
 from polydiff.parts.joint.coupling import Coupling
-from polydiff.parts.joint.grid import Follower, JointGrid
-from polydiff.parts.kernel import KERNELS, Kernel, Source
+from polydiff.parts.joint.grid import Follower, JointGrid, gaussian_rows
+from polydiff.parts.kernel import KERNELS, Kernel, Row, Source
 from polydiff.parts.network import PartsNetwork
 from polydiff.parts.objective import PartsObjective
 from polydiff.parts.sampling.execute import Held, JointRow
@@ -207,23 +205,17 @@ def clock_of(config: Config) -> JointClock:
     return JointClock(name, lead, {other: schedule_of(part) for other, part in others})
 
 
-def lead_rows(config: Config, start: float) -> tuple[list[Any], list[bool]]:
+def lead_rows(config: Config, start: float) -> tuple[Sequence[Row], Sequence[bool]]:
     """Return the rows of the first part from a time on, and of each whether it calls the network."""
     part, how = next(iter(config.parts.values())), config.sample
     if part.process != GAUSSIAN:
         levels = level_grid(schedule_of(part), how.steps, start)
-        rows = list(KERNELS[part.process].samplers[part.sampler or "ancestral"](levels, 1, **part.options))
+        rows = KERNELS[part.process].samplers[part.sampler or "ancestral"](levels, 1, **part.options)
         return rows, [True] * len(rows)
     schedule = SCHEDULES[config.schedule](**config.schedule_options)
     first = None if start == 1 else float(schedule.noise_level(torch.tensor(start, dtype=torch.float64)))
-    _, found = try_plan(how, schedule, 1.0, first)
-    at, rows = schedule.sigma_max if first is None else first, []
-    for row in found:
-        if isinstance(row, Solve):
-            raise UserError(f"sample.sampler={how.sampler} chooses its own steps, which the other parts cannot follow.")
-        rows.append(row if isinstance(row, GaussianRow) else Unevaluated(row, at))
-        at = row.to
-    return rows, [isinstance(row, GaussianRow) for row in found]
+    levels, found = try_plan(how, schedule, 1.0, first)
+    return attempt(f"sample.sampler={how.sampler}", lambda: gaussian_rows(levels[0], found))
 
 
 def top_of(config: Config, name: str) -> float:

@@ -96,7 +96,8 @@ class LetterKernel:
         return x
 
     def number(self, level: Tensor) -> Tensor:
-        return torch.logit(level.double(), 1e-3)
+        """Return log sqrt(l / (1 - l)), the logarithm of the noise level whose signal-to-noise ratio is a / l."""
+        return torch.logit(level.double(), 1e-3) / 2
 
     def likelihood(self, x: Tensor, level: Tensor, space: Letters) -> Tensor:
         """Return q(x | k) of each letter k, shape (R, ..., K), float64; for the mask up to a factor that k lacks."""

@@ -94,6 +94,63 @@ def run_rows(
         yield Step(JointRow({}, ends, evaluates=False), x, None)
 
 
+def begin(
+    rows: Sequence[JointRow],
+    kernels: Mapping[str, Kernel],
+    space: Product,
+    generators: Sequence[torch.Generator],
+    init: Parts | None = None,
+    held: Held | None = None,
+) -> Parts:
+    """Return the parts at which a plan begins: the prior, or given states corrupted to its first levels.
+
+    Arguments:
+        rows: The plan.
+        kernels: Name of a part -> its kernel.
+        space: Where the parts live.
+        generators: B random streams.
+        init: Clean states to begin from; None: the prior.
+        held: Known values; None: none.
+    """
+    own, x = part_streams(generators, kernels), {}
+    for name, kernel in kernels.items():
+        part = space.parts[name]
+        if init is None:
+            x[name] = kernel.prior(part, own[name])
+        else:
+            level = torch.full((space.batch,), rows[0].levels[name], dtype=torch.float64, device=part.dim.device)
+            x[name] = kernel.corrupt(init[name], level, part, own[name])
+    return x if held is None else with_known(x, rows[0].levels, held, kernels, space, own)
+
+
+@torch.no_grad()
+def sample_parts(
+    rows: Sequence[JointRow],
+    network: Network,
+    kernels: Mapping[str, Kernel],
+    space: Product,
+    cond: Condition | None = None,
+    *,
+    generators: Sequence[torch.Generator],
+    held: Held | None = None,
+) -> Parts:
+    """Return B samples, name of a part -> (R, ...).
+
+    Arguments:
+        rows: The plan.
+        network: Gives an output of each part.
+        kernels: Name of a part -> its kernel.
+        space: Where the samples live.
+        cond: Conditions; None: none.
+        generators: B random streams.
+        held: Known values; None: none.
+    """
+    x = begin(rows, kernels, space, generators, held=held)
+    for step in run_rows(rows, network, kernels, x, space, cond, generators, held):
+        x = step.x
+    return x
+
+
 def with_known(
     x: Parts,
     levels: Mapping[str, float],

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from polydiff.core.parts.product import Parts, Product, as_parts, as_product, as_state, part_streams
+from polydiff.core.parts.product import as_parts, as_product, as_state
 from polydiff.core.process.process import Trained
 from polydiff.core.process.sampling import Draw, Known, Moment
 from polydiff.core.space import State
 from polydiff.core.streams import streams
 from polydiff.parts.guidance import Guided, Network
 from polydiff.parts.kernel import Kernel
-from polydiff.parts.sampling.execute import Held, JointRow, Step, run_rows, with_known
+from polydiff.parts.sampling.execute import Held, JointRow, Step, begin, run_rows
 from polydiff.parts.sampling.rows import Grid
 from polydiff.support.errors import UserError
 
@@ -83,32 +83,13 @@ class PartsPlan:
         space, generators = as_product(draw.space), streams(draw.seed, "sample", draw.indices, self.model.device)
         held = None if draw.known is None else held_values(draw.known)
         rows = self.rows(max(int(part.dim.max()) for part in space.parts.values()), held)
-        x = self.beginning(draw, space, generators, rows, held)
+        init = None if draw.init is None else as_parts(draw.init)
+        x = begin(rows, self.kernels, space, generators, init, held)
         return run_rows(rows, self.network(draw, guide), self.kernels, x, space, draw.cond, generators, held)
 
     def rows(self, sites: int, held: Held | None) -> Sequence[JointRow]:
         """Return the rows for samples of at most so many sites, of which some values may be known."""
         return self.grid.rows(sites)
-
-    def beginning(
-        self,
-        draw: Draw,
-        space: Product,
-        generators: Sequence[torch.Generator],
-        rows: Sequence[JointRow],
-        held: Held | None,
-    ) -> Parts:
-        """Return the parts at which a draw begins: the prior, or given states corrupted to the first levels."""
-        own, x = part_streams(generators, self.kernels), {}
-        init = None if draw.init is None else as_parts(draw.init)
-        for name, kernel in self.kernels.items():
-            part = space.parts[name]
-            if init is None:
-                x[name] = kernel.prior(part, own[name])
-            else:
-                level = torch.full((space.batch,), rows[0].levels[name], dtype=torch.float64, device=part.dim.device)
-                x[name] = kernel.corrupt(init[name], level, part, own[name])
-        return x if held is None else with_known(x, rows[0].levels, held, self.kernels, space, own)
 
     def network(self, draw: Draw, guide: Trained | None) -> Network:
         """Return the network of one batch, guided if the draw is."""
