@@ -80,9 +80,8 @@ drawn = sample_parts(rows, training.ema, KERNELS, space(N), generators=streams(0
 label = drawn["label"][:, 0]
 shares = torch.bincount(label, minlength=3) / N
 apart = (drawn["point"] - CENTRES[label]).norm(dim=1)
-print(
-    f"labels {[round(share, 3) for share in shares.tolist()]}, of the data {[round(share, 3) for share in SHARES.tolist()]}"
-)
+found, true = ([round(share, 3) for share in each.tolist()] for each in (shares, SHARES))
+print(f"labels {found}, of the data {true}")
 expected = SPREAD * (torch.pi / 2) ** 0.5
 print(f"distance of points to the centre of their label {apart.mean():.3f}, of the data {expected:.3f}")
 

@@ -215,7 +215,10 @@ def lead_rows(config: Config, start: float) -> tuple[Sequence[Row], Sequence[boo
     schedule = SCHEDULES[config.schedule](**config.schedule_options)
     first = None if start == 1 else float(schedule.noise_level(torch.tensor(start, dtype=torch.float64)))
     levels, found = try_plan(how, schedule, 1.0, first)
-    return attempt(f"sample.sampler={how.sampler}", lambda: gaussian_rows(levels[0], found))
+    made: tuple[Sequence[Row], Sequence[bool]] = attempt(
+        f"sample.sampler={how.sampler}", lambda: gaussian_rows(levels[0], found)
+    )
+    return made
 
 
 def top_of(config: Config, name: str) -> float:
