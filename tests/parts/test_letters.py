@@ -19,7 +19,7 @@ from polydiff.parts.letters.law import pick, sharpened
 from polydiff.parts.letters.samplers import Jump, ancestral, confident, first_hitting, remask
 from polydiff.parts.sampling.execute import Held, JointRow, run_rows, with_known
 from polydiff.parts.schedule import LEVEL_SCHEDULES, level_grid
-from polydiff.testing.letters import (
+from polydiff.testing.parts.letters import (
     ExactLetters,
     Words,
     corrupted_words,
