@@ -103,11 +103,12 @@ def explanations(results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def sampling_words(result: Mapping[str, Any]) -> str:
-    """Return how the samples of an evaluation were drawn."""
+    """Return how the samples of an evaluation were drawn, with the options of the sampler that are set."""
+    options = "".join(f", {name}={value}" for name, value in result.get("options", {}).items())
     if not result["evaluations"]:
-        return f"{result['sampler']}, its own number of steps"
+        return f"{result['sampler']}{options}, its own number of steps"
     calls = f"{amount(result['steps'], 'step')} ({amount(result['evaluations'], 'evaluation')})"
-    return f"{result['sampler']}, {calls}"
+    return f"{result['sampler']}{options}, {calls}"
 
 
 def comparison_table(facts: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]]) -> None:

@@ -12,12 +12,14 @@ from tiny_runs import SMALL_NETS, TINY, assert_same_run, stop_at
 
 import polydiff
 from polydiff.cli import main
+from polydiff.cli.tables import sampling_words
 from polydiff.config.merge import resolve
 from polydiff.config.processes import register_built_in
 from polydiff.contract.discover import build_domain
 from polydiff.core import extensions
 from polydiff.core.process.process import PROCESSES
 from polydiff.judging.likelihood import likelihood
+from polydiff.judging.result import sampling_facts
 from polydiff.parts.kernel import KERNELS
 from polydiff.support.errors import UserError
 from polydiff.training.steps import begin
@@ -119,3 +121,10 @@ def test_choosing_the_gaussian_process_again_removes_the_defaults_of_letters(tmp
     config = resolve(files=[file], values={"process": "gaussian"}).config
     assert config.schedule == "edm"
     assert config.sample.sampler != "ancestral"
+
+
+def test_an_evaluation_prints_the_temperature(
+    model: polydiff.Model,
+) -> None:
+    request = model.request(sampler="ancestral", steps=3, options={"temperature": 0.9})
+    assert sampling_words(sampling_facts(request)) == "ancestral, temperature=0.9, 3 steps (6 evaluations)"
