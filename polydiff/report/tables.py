@@ -121,6 +121,7 @@ def evaluation(run: Run) -> dict[str, Any] | None:
         return None
     about = {name: result.get(name, "unknown") for name in ABOUT}
     about["cond"] = ", ".join(f"{key} = {value}" for key, value in result.get("cond", {}).items())
+    about["options"] = result.get("options", {})
     about["what"] = str(result.get("what") or "generated samples")
     about["baseline"] = str(result.get("baseline") or "")
     about["weights"] = WEIGHTS.get(about["weights"], about["weights"])

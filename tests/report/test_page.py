@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import torch
 from browser import CHROMIUM, Browser
+from jinja2 import Template
 from report_cases import METRIC, Page, make_run, report
+from repository import ROOT
 
 from polydiff.machine.environment import environment
 from polydiff.report.page import LIMIT, write_report
@@ -277,3 +279,14 @@ def test_without_javascript_every_set_is_shown(tmp_path: Path, browser: Browser)
     browser.call("Emulation.setScriptExecutionDisabled", value=False)
     assert browser.evaluate(SHOWN) == ["step 100", "step 300", "step 600"]
     assert browser.evaluate('document.querySelector(".control").offsetParent') is None
+
+
+def test_the_page_names_the_options_of_the_sampler_and_says_where_evaluations_vary(tmp_path: Path) -> None:
+    template = (ROOT / "polydiff" / "report" / "template.html").read_text()
+    sentence = template[template.index("drawn by {{") : template.index(", guidance {{ evaluation.guidance }}")]
+    base = {"sampler": "first_hitting", "steps": 64, "evaluations": None, "options": {"temperature": 0.9}}
+    assert Template(sentence).render(evaluation=base) == (
+        "drawn by first_hitting in as many evaluations of the network as it takes, temperature 0.9"
+    )
+    text = Template(sentence).render(evaluation={**base, "evaluations": 128, "options": {}})
+    assert text == "drawn by first_hitting in 64 steps, 128 evaluations of the network per sample"
