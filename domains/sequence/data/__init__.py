@@ -1,0 +1,1 @@
+"""Texts to train on, and the user's own as inputs."""

@@ -1,0 +1,96 @@
+"""The texts of the user's files and folders: which are used, and why others are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from polydiff.contract.data.columns import LABEL
+from polydiff.contract.data.quarantine import Quarantine
+from polydiff.contract.data.splits import NAMES, split_folders
+from polydiff.domains.sequence.alphabet import spell
+from polydiff.domains.sequence.config import SequenceData
+from polydiff.domains.sequence.data.formats import READERS, Entry, reader_of
+from polydiff.domains.sequence.data.source import Source
+from polydiff.domains.sequence.data.texts import Listed, divided
+from polydiff.support.errors import UserError
+from polydiff.support.files import files_under
+
+SPLIT = "split"
+"""Column that states the split of a text."""
+
+
+def own_texts(data: SequenceData) -> Source:
+    """Return the texts of the user's files, one an example.
+
+    Raises:
+        UserError: A file cannot be read, more than one text in twenty is unusable, or there are too few for two splits.
+    """
+    quarantine = Quarantine(str(data.path), "texts")
+    listed = list(usable(data, quarantine))
+    quarantine.check()
+    source = divided(listed, data, quarantine)
+    quarantine.check()
+    return source
+
+
+def files_of(path: Path, quarantine: Quarantine) -> list[Path]:
+    """Return the file at a path, or the files of texts in a folder.
+
+    Raises:
+        UserError: There are none.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UserError(f"data.path={path}: there is no such file or folder.")
+    odd: dict[str, str] = {}
+    found = files_under(path, READERS.keys(), odd=odd)
+    for name, reason in odd.items():
+        quarantine.found += quarantine.exclude(name, reason)
+    if not found:
+        raise UserError(f"The folder data.path={path} holds no file of texts ({', '.join(READERS)}).")
+    return found
+
+
+def usable(data: SequenceData, quarantine: Quarantine) -> Iterator[Listed]:
+    """Yield the texts of the user's files; others are excluded, or left out if they are too long."""
+    assert data.path is not None
+    files, long = files_of(data.path, quarantine), 0
+    folders = split_folders(folder_at_top(file, data.path) for file in files)
+    for file in files:
+        own = f"{file.relative_to(data.path).as_posix()}, " if file != data.path else ""
+        label = {LABEL: file.stem} if len(files) > 1 else {}
+        for entry in map(with_known_split, reader_of(file)(file, data.column)):
+            quarantine.found += 1
+            spelled, name = spell(entry.text, data.tokens), own + entry.place
+            if entry.reason:
+                quarantine.exclude(name, entry.reason)
+            elif data.length is not None and len(spelled) > data.length:
+                long += 1
+            else:
+                columns = {key: value for key, value in entry.columns.items() if key != SPLIT}
+                stated = NAMES.get(split_in(entry), "") or folders.get(folder_at_top(file, data.path), "")
+                yield Listed(name, spelled, {**label, **columns}, stated)
+    if long:
+        quarantine.left_out += long
+        quarantine.notes["long"] = f"{long} have more than data.length={data.length} letters"
+
+
+def folder_at_top(file: Path, root: Path) -> str:
+    """Return the folder below `root` in which a file lies, "" if it lies in `root` itself."""
+    parts = file.relative_to(root).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def split_in(entry: Entry) -> str:
+    """Return the split that an entry's column states, "" if it has none."""
+    return str(entry.columns.get(SPLIT, "")).strip().lower()
+
+
+def with_known_split(entry: Entry) -> Entry:
+    """Return an entry, with a reason against it if its column `split` names no split."""
+    said = split_in(entry)
+    if entry.reason or not said or said in NAMES:
+        return entry
+    return entry._replace(reason=f"split={said} is not one of {', '.join(NAMES)}")

@@ -1,0 +1,52 @@
+"""Inspection of files of texts, for `polydiff data check`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from polydiff.contract.data.columns import other_columns
+from polydiff.domains.sequence.alphabet import Alphabet
+from polydiff.domains.sequence.config import SequenceConfig
+from polydiff.domains.sequence.data.source import Source, entropy
+from polydiff.domains.sequence.data.texts import Texts
+
+NAMED = 100
+"""Letters that are named."""
+
+
+def facts_of(source: Source, config: SequenceConfig, alphabet: Alphabet, length: int) -> dict[str, Any]:
+    """Return the facts on texts, name -> JSON value, in the order of printing.
+
+    Arguments:
+        source: The texts.
+        config: The configuration with which they were read.
+        alphabet: Their letters.
+        length: Letters of an example.
+    """
+    train = source.splits["train"]
+    letters = f"{len(alphabet.letters)} {config.data.tokens}"
+    facts: dict[str, Any] = {
+        **{f"{name} examples": len(split) for name, split in source.splits.items()},
+        "letters": letters if alphabet.tokens == "bytes" else f"{letters}: {shortened(alphabet.letters)}",
+        "read as": f"{length} letters an example (data.length)" + ", the end letters included" * alphabet.ends,
+    }
+    if not isinstance(train, Texts):
+        return facts
+    sizes = [len(text) for text in train.whole()]
+    half, most = np.quantile(sizes, (0.5, 1))
+    columns = Counter(name for one in train.listed for name in one.columns)
+    return {
+        **facts,
+        "letters of a training text": {"least": min(sizes), "half": float(half), "greatest": int(most)},
+        "known by heart": f"{entropy(train.whole()):.2f} bits, the entropy of a random training text",
+        **other_columns(columns, list(source.fields), config.data.conditions),
+    }
+
+
+def shortened(letters: str) -> str:
+    """Return letters as text, the first `NAMED` of many."""
+    more = f" and {len(letters) - NAMED} more" if len(letters) > NAMED else ""
+    return "".join(letters[:NAMED]).translate({10: "⏎", 9: "⇥", 32: "␣"}) + more

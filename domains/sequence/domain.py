@@ -1,0 +1,246 @@
+"""Texts as a domain: letters at L places, or for Gaussian diffusion their centred vectors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from polydiff.backbones.letters import OneHot, one_hot_channels
+from polydiff.config.processes import states_of
+from polydiff.contract.abilities import Inspection
+from polydiff.contract.backbone import build_backbone
+from polydiff.contract.data.conditions import DataConditions
+from polydiff.contract.data.identity import digest_of, embedded_identity, identity
+from polydiff.contract.data.quarantine import Quarantine
+from polydiff.contract.data.statistics import check_statistics
+from polydiff.contract.domain import Samples, conditions_of
+from polydiff.contract.fields import from_json, to_json
+from polydiff.contract.likeness import Nearest
+from polydiff.contract.sections import Config
+from polydiff.core.condition_batch import blank_conditions
+from polydiff.core.conditions import Condition, Conditions
+from polydiff.core.parts.letters import LettersSpace
+from polydiff.core.space import Batch, Space, State
+from polydiff.core.units import Units
+from polydiff.domains.sequence.alphabet import Alphabet, spell
+from polydiff.domains.sequence.config import SequenceConfig
+from polydiff.domains.sequence.data.inputs import read_texts, region
+from polydiff.domains.sequence.data.inspect import facts_of
+from polydiff.domains.sequence.data.source import Source, Split, open_source, spread
+from polydiff.domains.sequence.metrics.evaluation import Evaluation
+from polydiff.domains.sequence.metrics.molecules import mols
+from polydiff.domains.sequence.show import show
+from polydiff.domains.sequence.simplex import CentredSpace, centred, decided
+from polydiff.domains.sequence.statistics import SequenceStatistics
+from polydiff.metrics.results import Measured, Metric
+from polydiff.support.errors import UserError
+
+RESTORE = "Restore the data of training, or start a new run."
+"""Advice where the data have changed."""
+
+
+class SequenceDomain:
+    """Texts: sums, SMILES, or the user's own. An example is a str.
+
+    Arguments:
+        config: The run's configuration.
+        statistics: {"letters", "ends", "tokens", "length", "frequencies", "conditions"}; None: measured on the training
+            texts.
+    """
+
+    def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
+        assert isinstance(config, SequenceConfig)
+        self.config, self.data = config, config.data
+        if statistics is not None:
+            check_statistics(SequenceStatistics, statistics)
+        self.statistics: Mapping[str, Any] = dict(statistics or {})
+        self.statistics = self.statistics or self.measure()
+        self.alphabet, self.length = Alphabet.of(self.statistics), int(self.statistics["length"])
+        self.data_conditions = DataConditions(from_json(self.statistics["conditions"]))
+        self.conditions: Conditions = dict(self.data_conditions.kinds)
+        self.discrete = states_of(config) == "letters"
+
+    @cached_property
+    def source(self) -> Source:
+        """The data set, read on first use; it must have the letters, lengths and conditions of training."""
+        source = open_source(self.data)
+        if not self.statistics:
+            return source
+        for split in source.splits.values():
+            for text in split.whole():
+                if letter := self.alphabet.lacks(text):
+                    raise UserError(f"The data hold the letter {letter!r}, which those of training lack. {RESTORE}")
+        if source.longest > self.length or source.ends != self.alphabet.ends:
+            raise UserError(f"The data hold texts of {source.longest} letters, not at most {self.length}. {RESTORE}")
+        if missing := self.data_conditions.fields.keys() - source.fields.keys():
+            raise UserError(f"The data lack the conditions {', '.join(sorted(missing))} of training. {RESTORE}")
+        self.data_conditions.warn_of_unknown(source.fields)
+        return source
+
+    def measure(self) -> dict[str, Any]:
+        """Return the statistics of the training texts."""
+        source, tokens = self.source, self.data.tokens
+        letters = "".join(sorted({letter for text in source.splits["train"].whole() for letter in text}))
+        alphabet = Alphabet(letters, source.ends, tokens)
+        length = self.data.length or source.longest + 1
+        return {
+            "letters": letters,
+            "ends": source.ends,
+            "tokens": tokens,
+            "length": length,
+            "frequencies": alphabet.frequencies(source.splits["train"].whole(), length),
+            "conditions": to_json(source.fields),
+        }
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """The judges, and the training texts with which samples are compared."""
+        return Evaluation(self.source, self.data, self.alphabet)
+
+    @property
+    def quarantine(self) -> Quarantine | None:
+        """How many texts were found and which are excluded; None for embedded ones."""
+        return self.source.quarantine
+
+    @staticmethod
+    def inspect(config: Config, said: Collection[str]) -> Inspection:
+        """Inspect files of texts (`polydiff.contract.abilities.Inspects`)."""
+        assert isinstance(config, SequenceConfig)
+        found = Inspection()
+        try:
+            domain = SequenceDomain(config)
+            found.facts = facts_of(domain.source, config, domain.alphabet, domain.length)
+            found.facts["conditions"] = {name: kind.words for name, kind in conditions_of(domain).items()}
+            found.quarantine = domain.quarantine
+        except UserError as error:
+            found.problems.append(str(error))
+        return found
+
+    def size(self, split: str) -> int:
+        return len(self.source.splits[split])
+
+    def identity(self, split: str) -> dict[str, Any]:
+        """Return digests of the texts with their conditions (`polydiff.contract.abilities.HasIdentity`)."""
+        part = self.source.splits[split]
+        if self.quarantine is None:
+            return embedded_identity(f"{self.data.name} {self.data.largest}", len(part))
+        rows = zip(part.whole(), part.values(range(len(part))), strict=False)  # crops are of one text
+        return identity((str(i), digest_of([text, repr(sorted(row.items()))])) for i, (text, row) in enumerate(rows))
+
+    def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
+        part = self.source.splits[split]
+        x = self.alphabet.encode(part.spelled(indices, generators if split == "train" else None), self.length)
+        return Batch(self.states(x), self.space(len(x), self.length), self.cond(part, indices))
+
+    def states(self, numbers: Tensor) -> State:
+        """Return numbers of letters (B, L) as states of the process: themselves, or centred vectors (B, K, L)."""
+        return numbers if self.discrete else centred(numbers, self.alphabet.size)
+
+    def space(self, n: int, length: int) -> Space:
+        """Return the space of n texts of so many letters."""
+        if self.discrete:
+            return LettersSpace(n, (length,), self.alphabet.size)
+        return CentredSpace(n, self.alphabet.size, length)
+
+    def cond(self, part: Split, indices: Sequence[int]) -> Condition | None:
+        """Return the conditions of texts of a split; None if there are none."""
+        return self.data_conditions.encode(part.values(indices)) or None
+
+    def read(self, paths: Sequence[Path]) -> Batch:
+        """Return the texts of files as clean states (`polydiff.contract.abilities.Reads`)."""
+        spelled = read_texts(paths, self.data, self.alphabet, self.length)
+        length = self.length if self.alphabet.ends else len(spelled[0])
+        if not self.alphabet.ends and len({*map(len, spelled)}) > 1:
+            raise UserError("These texts differ in length. Read texts of different lengths one at a time.")
+        nothing = blank_conditions(self.conditions, len(spelled))
+        return Batch(self.states(self.alphabet.encode(spelled, length)), self.space(len(spelled), length), nothing or None)
+
+    def region(self, text: str, given: Batch) -> Tensor:
+        """Return the mask of the places BEGIN:END (`polydiff.contract.abilities.HasRegions`)."""
+        return region(text, given.x.shape[-1])
+
+    def blank(
+        self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]
+    ) -> tuple[Space, Condition | None]:
+        drawn = self.data_conditions.draw(generators, requested)
+        return self.space(len(generators), self.length), drawn or None
+
+    def backbone(self) -> nn.Module:
+        channels = one_hot_channels(self.alphabet.size) if self.discrete else self.alphabet.size
+        network = build_backbone(self.config.backbone, channels=channels, dims=1, conditions=self.conditions)
+        return OneHot(network, self.alphabet.size, 1) if self.discrete else network
+
+    def units(self, x: State, space: Space) -> Units:
+        """Return one bin a letter, so that likelihoods are those of texts; centred vectors have a density."""
+        scale = torch.zeros(space.batch)
+        return Units(x - 0.5, x + 0.5, scale) if self.discrete else Units(None, None, scale, "state")
+
+    def decode(self, x: State, space: Space) -> list[Any]:
+        return self.alphabet.decode(x if self.discrete else decided(x))
+
+    def examples(self, split: str, n: int) -> Samples:
+        part = self.source.splits[split]
+        indices = spread(part, n)
+        return Samples(self.texts(part, indices), self.cond(part, indices))
+
+    def texts(self, part: Split, indices: Sequence[int]) -> list[str]:
+        """Return texts of a split, as `decode` returns them."""
+        return self.alphabet.decode(self.alphabet.encode(part.spelled(indices), self.length))
+
+    def evaluate(self, samples: Samples) -> dict[str, Metric]:
+        return self.evaluation.evaluate(samples.examples)
+
+    def measures(self, samples: Samples) -> Mapping[str, Measured]:
+        """Return the lengths of texts (`polydiff.contract.abilities.HasMeasures`)."""
+        sizes = [float(len(spell(text, self.data.tokens))) for text in samples.examples]
+        return {"length": Measured(sizes, [], "letters", "length of a text")} if self.alphabet.ends else {}
+
+    def nearest(self, samples: Samples) -> Nearest:
+        """Return the nearest training texts (`polydiff.contract.likeness.FindsNearest`)."""
+        search, train = self.evaluation.search, self.source.splits["train"]
+        found = [search.find(spell(text, self.data.tokens)) for text in samples.examples]
+        numbers = [number for number, _ in found]
+        examples = Samples(self.texts(train, numbers), self.cond(train, numbers))
+        what = "letters to insert, delete or replace"
+        return Nearest(examples, [distance for _, distance in found], search.typical, what)
+
+    def show(self, samples: Samples) -> str:
+        return show(samples.examples, [", ".join(map(str, words.values())) for words in self.words(samples)])
+
+    def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
+        directory.mkdir(parents=True, exist_ok=True)
+        names = [f"sample-{i:05d}{self.suffix}" for i in range(len(samples))]
+        for name, text in zip(names, samples.examples, strict=True):
+            (directory / name).write_text(f"{text}\n", encoding="utf-8", newline="\n")
+        return [{"file": name, **words} for name, words in zip(names, self.words(samples), strict=True)]
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of saved files: that of a list of SMILES, or of plain text."""
+        return ".smi" if self.data.judged_as_smiles else ".txt"
+
+    def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
+        """Return a file with a text a line; as JSON {"text": ...} if texts may hold line breaks."""
+        if "\n" not in self.alphabet.letters:
+            return {f"samples{self.suffix}": "".join(f"{text}\n" for text in samples.examples)}
+        rows = (json.dumps({"text": text}, ensure_ascii=False) for text in samples.examples)
+        return {"samples.jsonl": "".join(f"{row}\n" for row in rows)}
+
+    def converters(self) -> Mapping[str, Callable[[Sequence[Any]], Any]]:
+        """Return conversions to an array of str, and of SMILES to RDKit's molecules, None where it reads none."""
+        return {"numpy": lambda texts: np.array(list(texts)), **({"rdkit": mols} if self.data.judged_as_smiles else {})}
+
+    def words(self, samples: Samples) -> list[dict[str, Any]]:
+        """Return the conditions of samples as the user writes them, {} for each without conditions."""
+        return [{} for _ in samples.examples] if samples.cond is None else self.describe(samples.cond)
+
+    def describe(self, cond: Condition) -> list[dict[str, Any]]:
+        return self.data_conditions.describe(cond)
