@@ -13,8 +13,9 @@ SPEC = DomainSpec(
     files=("*.txt",),  # no suffix of this domain: beside pictures and sounds lie captions
     columns=("sequence",),
     presets={
-        "quick": {},
+        "quick": {"process": "masked"},
         "text8": {
+            "process": "masked",
             "backbone.width": 256,
             "backbone.depth": 8,
             "backbone.heads": 8,

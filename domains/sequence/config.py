@@ -14,7 +14,6 @@ from polydiff.contract.sections import (
     Config,
     DataConfig,
     OptimConfig,
-    SampleConfig,
     TrainConfig,
 )
 
@@ -89,12 +88,10 @@ class SequenceConfig(Config):
     """Texts."""
 
     domain: str = "sequence"
-    process: str = "masked"
     data: SequenceData = SequenceData()
     backbone: BackboneConfig = DiTConfig(patch=1, width=96, depth=4, heads=4, coordinates=True)
     optim: OptimConfig = OptimConfig(lr=2e-3, warmup=100, decay="cosine")
     train: TrainConfig = TrainConfig(steps=4000, batch_size=128, ema=0.995, checkpoint_every=1000)
-    sample: SampleConfig = SampleConfig(steps=40)
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:
         """Return what suits the data: a crop begins anywhere, so that the places in it mean nothing."""

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from polydiff.core.condition_batch import withhold
 from polydiff.core.conditions import AUGMENT, Condition, given
+from polydiff.core.parts.letters import PAD, Letters
 from polydiff.core.space import Space, State, sqnorm
 from polydiff.core.streams import stream, streams
+from polydiff.support.protocols import provides
 from polydiff.testing.space import close, hold
 
 LOG_SIGMAS = (-6.0, 0.0, 4.4)
@@ -26,18 +28,20 @@ def check_backbone(backbone: nn.Module, space: Space, x: State, cond: Condition 
     """Check all rules for a backbone, called as backbone(x, log_sigma, space, cond).
 
     The checks run on a copy whose zero parameters are filled with small numbers. A network whose last layer starts at
-    zero would hide what it computes.
+    zero would hide what it computes. A network of letters is checked through `OfLetters`.
 
     Arguments:
         backbone: The network to check; it is not changed.
         space: Where x lives.
-        x: A state of about unit variance, (R, ...).
+        x: A state of about unit variance, or of letters, (R, ...).
         cond: Conditions, as the domain gives them; None: the backbone has none.
         seed: Seed of all random numbers.
 
     Raises:
         AssertionError: A rule is broken; the message states it.
     """
+    if provides(space, Letters):
+        backbone, x = OfLetters(backbone, space.letters), x.float()
     network: nn.Module = awake(backbone, seed).eval()
     with torch.no_grad():
         if isinstance(network(x, levels(space, x), space, cond), tuple):
@@ -88,6 +92,34 @@ class Both(nn.Module):
         """
         f, v = self.backbone(x, log_sigma, space, cond)
         total: State = f + v
+        return total
+
+
+class OfLetters(nn.Module):
+    """A network of letters as one of real numbers, so that the checks of the latter apply: numbers are rounded.
+
+    Arguments:
+        backbone: Returns logits (R, ..., K) for letters (R, ...).
+        letters: K.
+    """
+
+    def __init__(self, backbone: nn.Module, letters: int) -> None:
+        super().__init__()
+        self.backbone, self.letters = backbone, letters
+
+    def forward(self, x: State, log_sigma: Tensor, space: Space, cond: Condition | None) -> State:
+        """Return a weighted sum of the logits of each site, (R, ...).
+
+        Arguments:
+            x: Letters as real numbers, (R, ...).
+            log_sigma: What the process says of the noise level, (B,).
+            space: Where the letters live.
+            cond: Conditions; None: none.
+        """
+        f = self.backbone(x.round().long().clamp(PAD, self.letters - 1), log_sigma, space, cond)
+        expected = (*x.shape, self.letters)
+        hold(f.shape == expected, f"The logits have shape {tuple(f.shape)}, not {expected}.")
+        total: State = f @ torch.linspace(0.5, 1.5, self.letters, dtype=f.dtype, device=f.device)
         return total
 
 

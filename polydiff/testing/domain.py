@@ -18,6 +18,7 @@ from polydiff.contract.abilities import HasMeasurements, HasUnits
 from polydiff.contract.domain import Domain, conditions_of
 from polydiff.contract.sections.run import Config
 from polydiff.core.conditions import Condition
+from polydiff.core.parts.letters import PAD, Letters
 from polydiff.core.space import Batch, Measurement, sqnorm
 from polydiff.core.streams import streams
 from polydiff.stages.open import open_domain
@@ -100,9 +101,13 @@ def check_conditions(domain: Domain, cond: Condition | None, n: int) -> None:
 
 
 def check_variance(subject: Subject) -> str:
-    """Check that states have root mean square sigma_data per dimension, within a factor of 2."""
+    """Check that states have root mean square sigma_data per dimension, within a factor of 2; or are letters."""
     indices = range(min(256, subject.domain.size("train")))
     x, space, _ = subject.take("train", indices)
+    if provides(space, Letters):
+        hold(x.dtype == torch.int64, f"Letters are {x.dtype}, not int64.")
+        hold(((x < space.letters) & (x >= PAD)).all(), f"States hold letters outside of 0 to {space.letters - 1}.")
+        return f"{len(x.unique())} of {space.letters} letters"
     rms = math.sqrt(float(sqnorm(space, x).sum() / space.dim.sum()))
     expected = float(getattr(subject.domain, "sigma_data", 1.0))
     hold(

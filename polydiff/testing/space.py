@@ -1,4 +1,4 @@
-r"""Checks of a space: noise is N(0, P), P is an orthogonal projector, sums leave out padding.
+r"""Checks of a space: noise is N(0, P), P is an orthogonal projector, sums leave out padding; or letters are drawn.
 
 Symbols: eps noise, P projector, y and z arbitrary states, which need not lie on the space, B batch size,
 R rows of a state.
@@ -7,11 +7,12 @@ R rows of a state.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from polydiff.core.parts.letters import Letters
 from polydiff.core.space import Repeats, Space, sqnorm
 from polydiff.core.streams import stream, streams
 from polydiff.support.protocols import provides
@@ -43,6 +44,8 @@ def close(a: Tensor, b: Tensor, scale: Tensor, tolerance: float = TOLERANCE) -> 
 def check_space(space: Space, padding: Tensor | None = None, draws: int = 256, seed: int = 0) -> None:
     """Check all rules for `polydiff.core.space.Space`, and for `Repeats` if the space has that ability.
 
+    A space of letters (`polydiff.core.parts.letters.Letters`) has no noise N(0, P); `check_letters` checks it.
+
     Arguments:
         space: The space to check, with at least one sample.
         padding: True where a state has padding, of a state's shape; None: padding is not checked.
@@ -52,14 +55,42 @@ def check_space(space: Space, padding: Tensor | None = None, draws: int = 256, s
     Raises:
         AssertionError: A rule is broken; the message states it.
     """
+    if provides(space, Letters):
+        check_letters(space, seed)
+        return
     eps = [space.noise(streams(seed, f"draw {i}", range(space.batch))) for i in range(draws)]
     y, z = arbitrary(eps[0], seed, 0), arbitrary(eps[0], seed, 1)
     check_numbers(space, eps[0])
-    check_streams(space, seed)
+    check_streams(space, space.noise, seed)
     check_projector(space, eps[0], y, z)
     check_padding(space, eps, padding)
     check_law(space, eps, y)
     check_repeated(space, eps[:2], y)
+
+
+def check_letters(space: Letters, seed: int = 0) -> None:
+    """Check all rules for `polydiff.core.parts.letters.Letters`.
+
+    Arguments:
+        space: The space to check, with at least one sample.
+        seed: Seed of all random numbers.
+
+    Raises:
+        AssertionError: A rule is broken; the message states it.
+    """
+    u, x = (draw(streams(seed, "stream", range(space.batch))) for draw in (space.uniforms, space.noise))
+    hold(u.dtype == torch.float64, f"uniforms are {u.dtype}; in float32, letters of small probability are never drawn.")
+    hold(((u >= 0) & (u < 1)).all(), "uniforms lie outside of [0, 1).")
+    hold(x.dtype == torch.int64 and x.shape == u.shape, f"Letters are {x.dtype} of shape {tuple(x.shape)}.")
+    sites = space.clean(torch.zeros_like(x)) == 0
+    hold(((x >= 0) == sites).all(), "noise does not draw a letter at each site, and -1 elsewhere.")
+    hold((x < space.letters).all(), f"noise draws letters that are not below {space.letters}.")
+    hold((space.clean(x) == x).all(), "clean changes letters that noise has drawn.")
+    check_streams(space, space.uniforms, seed)
+    counted = space.sum(torch.ones_like(x))
+    hold(torch.equal(counted.to(space.dim), space.dim), f"dim is {space.dim.tolist()}, sum counts {counted.tolist()}.")
+    check_numbers(space, u)
+    check_repeated(space, [u, u], u)
 
 
 def arbitrary(like: Tensor, seed: int, counter: int) -> Tensor:
@@ -85,15 +116,21 @@ def check_numbers(space: Space, x: Tensor) -> None:
     hold(moved.batch == b and torch.equal(moved.dim, space.dim), "to(device) changes batch or dim.")
 
 
-def check_streams(space: Space, seed: int) -> None:
-    """Check that the noise of sample i depends on generator i only."""
-    base = space.noise(streams(seed, "stream", range(space.batch)))
-    again = space.noise(streams(seed, "stream", range(space.batch)))
+def check_streams(space: Space, draw: Callable[[Sequence[torch.Generator]], Tensor], seed: int) -> None:
+    """Check that random numbers of sample i depend on generator i only.
+
+    Arguments:
+        space: The space to check.
+        draw: Draws numbers (R, ...) for B generators, such as the noise of the space.
+        seed: Seed of all random numbers.
+    """
+    base = draw(streams(seed, "stream", range(space.batch)))
+    again = draw(streams(seed, "stream", range(space.batch)))
     hold(torch.equal(base, again), "The same generators give different noise: the space draws from another source.")
     for i in range(min(space.batch, 4)):
         generators = streams(seed, "stream", range(space.batch))
         generators[i] = stream(seed, "another stream")
-        change = sqnorm(space, space.noise(generators) - base)
+        change = sqnorm(space, draw(generators) - base)
         others = torch.arange(space.batch, device=change.device) != i
         hold((change[others] == 0).all(), f"Generator {i} changes the noise of other samples than {i}.")
         hold(change[i] > 0 or space.dim[i] == 0, f"Generator {i} does not change the noise of sample {i}.")
