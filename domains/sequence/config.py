@@ -94,10 +94,11 @@ class SequenceConfig(Config):
     train: TrainConfig = TrainConfig(steps=4000, batch_size=128, ema=0.995, checkpoint_every=1000)
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return what suits the data: a crop begins anywhere, so that the places in it mean nothing."""
+        """Return what suits the data: of a crop, which begins anywhere, the places say nothing."""
         found: dict[str, Mapping[str, Any]] = {}
         if self.data.crops:
             found["data.crops"] = {"backbone.coordinates": False}
         if self.preset == "text8" and self.data.name == "file":
-            found["data.path"] = {"data.crops": True, "data.length": 256, "data.test_share": 0.05}
+            found |= {"data.path": {"data.crops": True}, "preset": {"data.length": 256}}
+            found["data.name"] = {"data.test_share": 0.05}  # of 100 million characters, the last 5 million
         return found

@@ -160,7 +160,7 @@ class SequenceDomain:
         length = self.length if self.alphabet.ends else len(spelled[0])
         if not self.alphabet.ends and len({*map(len, spelled)}) > 1:
             raise UserError("These texts differ in length. Read texts of different lengths one at a time.")
-        nothing = blank_conditions(self.conditions, len(spelled))
+        nothing = blank_conditions(self.conditions, len(spelled), (length,))
         return Batch(self.states(self.alphabet.encode(spelled, length)), self.space(len(spelled), length), nothing or None)
 
     def region(self, text: str, given: Batch) -> Tensor:
