@@ -1,1 +1,1 @@
-"""Modalities: image, audio and molecule, each found through its entry point as anyone's is."""
+"""Modalities: image, audio, molecule and sequence, each found through its entry point as anyone's is."""

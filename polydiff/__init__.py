@@ -1,4 +1,4 @@
-"""Diffusion models for several kinds of data: one library for images, waveforms, molecules and your own domains.
+"""Diffusion models for several kinds of data: one library for images, waveforms, molecules, texts and your own domains.
 
 A name is imported from its module on first use, so `import polydiff` is fast and imports no torch.
 """

@@ -6,7 +6,7 @@ from polydiff.contract.domain import DomainSpec
 
 SPEC = DomainSpec(
     name="sequence",
-    summary="Texts by discrete diffusion: sums, SMILES of molecules, or the lines of your txt, smi, csv and fasta files.",
+    summary="Texts by discrete diffusion: sums, SMILES of molecules, or your own txt, smi, csv and fasta files.",
     config="polydiff.domains.sequence.config:SequenceConfig",
     factory="polydiff.domains.sequence.domain:SequenceDomain",
     suffixes=(".fasta", ".fa", ".faa", ".fna"),

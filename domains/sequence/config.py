@@ -8,14 +8,10 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from polydiff.backbones.config import DiTConfig
-from polydiff.contract.sections import (
-    BackboneConfig,
-    CaptionConfig,
-    Config,
-    DataConfig,
-    OptimConfig,
-    TrainConfig,
-)
+from polydiff.contract.sections.data import CaptionConfig, DataConfig
+from polydiff.contract.sections.network import BackboneConfig
+from polydiff.contract.sections.run import Config
+from polydiff.contract.sections.training import OptimConfig, TrainConfig
 
 LONGEST_SMILES = 18
 """Characters of the longest of the embedded SMILES."""

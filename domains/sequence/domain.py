@@ -24,7 +24,7 @@ from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.fields import from_json, to_json
 from polydiff.contract.likeness import Nearest
-from polydiff.contract.sections import Config
+from polydiff.contract.sections.run import Config
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import Condition, Conditions
 from polydiff.core.parts.letters import LettersSpace
@@ -157,11 +157,11 @@ class SequenceDomain:
     def read(self, paths: Sequence[Path]) -> Batch:
         """Return the texts of files as clean states (`polydiff.contract.abilities.Reads`)."""
         spelled = read_texts(paths, self.data, self.alphabet, self.length)
-        length = self.length if self.alphabet.ends else len(spelled[0])
+        n, length = len(spelled), self.length if self.alphabet.ends else len(spelled[0])
         if not self.alphabet.ends and len({*map(len, spelled)}) > 1:
             raise UserError("These texts differ in length. Read texts of different lengths one at a time.")
-        nothing = blank_conditions(self.conditions, len(spelled), (length,))
-        return Batch(self.states(self.alphabet.encode(spelled, length)), self.space(len(spelled), length), nothing or None)
+        nothing = blank_conditions(self.conditions, n, (length,))
+        return Batch(self.states(self.alphabet.encode(spelled, length)), self.space(n, length), nothing or None)
 
     def region(self, text: str, given: Batch) -> Tensor:
         """Return the mask of the places BEGIN:END (`polydiff.contract.abilities.HasRegions`)."""

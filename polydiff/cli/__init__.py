@@ -37,7 +37,7 @@ VERBS = {
 
 HELP = """usage: polydiff VERB ...
 
-Diffusion models for images, waveforms, molecules and what you add.
+Diffusion models for images, waveforms, molecules, texts and what you add.
 
 {verbs}
 

@@ -49,8 +49,7 @@ def inpaint(words: Sequence[str]) -> int:
     parser.add_argument(
         "--gap", metavar="PART", action="append", default=[],
         help="part to generate: audio BEGIN:END in seconds; images X0,Y0:X1,Y1 in pixels of the model's images; "
-        "molecules a SMARTS "
-        "pattern or atom numbers such as 0,4-7; repeatable",
+        "molecules a SMARTS pattern or atom numbers such as 0,4-7; texts BEGIN:END in letters; repeatable",
     )  # fmt: skip
     parser.add_argument(
         "--keep", metavar="PART", action="append", default=[],

@@ -123,6 +123,7 @@ def test_a_table_is_of_the_domain_whose_column_it_has(tmp_path: Path) -> None:
 
     assert guess(table("a.csv", "id,SMILES\n1,CCO\n")) == "molecule"
     assert guess(table("a.tsv", "canonical_smiles\tlogp\nCCO\t1\n")) == "molecule"
+    assert guess(table("p.csv", "id,sequence\n1,MKV\n")) == "sequence"
     assert guess(table("b.csv", "path,split\na.wav,test\n")) == "audio"
     assert guess(table("b.jsonl", '{"path": "a.wav"}\n')) == "audio"
     for name, text in {
@@ -132,9 +133,16 @@ def test_a_table_is_of_the_domain_whose_column_it_has(tmp_path: Path) -> None:
         "f.jsonl": "no JSON",
         "g.tsv": "\0",
     }.items():
-        columns = r"audio: path, file_name; molecule: smiles"
+        columns = r"audio: path, file_name; molecule: smiles; sequence: sequence"
         with pytest.raises(UserError, match=rf"its domain is unclear .*{columns}\)\. Set --domain"):
             guess(table(name, text))
+
+
+def test_a_text_is_one_unless_it_lies_beside_examples_of_another_domain(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\ntwo\n")
+    assert guess(tmp_path / "a.txt") == guess(tmp_path) == "sequence"
+    pictures(tmp_path, 1)
+    assert guess(tmp_path) == "image"  # of one picture and its caption
 
 
 def test_a_table_of_molecules_is_one_whatever_lies_beside_it(tmp_path: Path) -> None:

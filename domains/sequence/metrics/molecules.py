@@ -43,7 +43,7 @@ def rdkit_chem() -> Any:
         from rdkit import Chem
     except ImportError as error:
         raise UserError(
-            "SMILES are judged by RDKit, which is not installed. Type: pip install \"polydiff[molecule]\". "
+            'SMILES are judged by RDKit, which is not installed. Type: pip install "polydiff[molecule]". '
             "Or set data.judge=none."
         ) from error
     return Chem
@@ -87,8 +87,8 @@ def smiles_metrics(texts: Sequence[str], known: Universe) -> dict[str, Metric]:
             share(len(distinct - known.train), len(distinct)),
             "",
             "higher",
-            f"Share of the distinct molecules that are not among the {len(known.train)} of training. Held-out molecules "
-            "are novel, but so is every wrong one.",
+            f"Share of the distinct molecules that are not among the {len(known.train)} of training. Held-out "
+            "molecules are novel, but so is every wrong one.",
         ),
     }
     if known.complete:

@@ -15,7 +15,9 @@ WORDS = [a + b for a in "abcdefgh" for b in "abcdefgh"]
 
 
 def source(path: Path, **keys: object) -> Source:
-    return open_source(resolve("sequence", values={"data.path": path, **{f"data.{k}": v for k, v in keys.items()}}).config.data)
+    return open_source(
+        resolve("sequence", values={"data.path": path, **{f"data.{k}": v for k, v in keys.items()}}).config.data
+    )
 
 
 def of(found: Source) -> dict[str, list[str]]:
@@ -53,7 +55,7 @@ def test_equal_texts_share_a_split_and_are_counted(tmp_path: Path) -> None:
 def test_the_split_of_a_text_does_not_depend_on_the_others(tmp_path: Path) -> None:
     whole = of(source(written(tmp_path / "a.txt", *WORDS)))
     part = of(source(written(tmp_path / "b.txt", *WORDS[:60], "ha", "hb")))
-    assert set(part["test"]) == set(whole["test"]) & set(WORDS[:60] + ["ha", "hb"])
+    assert set(part["test"]) == set(whole["test"]) & {*WORDS[:60], "ha", "hb"}
 
 
 def test_a_held_out_text_with_a_letter_of_its_own_is_trained_on(tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ def test_the_name_of_a_file_in_a_folder_can_be_a_condition(tmp_path: Path) -> No
 
 def test_too_many_unusable_texts_stop_the_run(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", "text,n", *(f"{word},1" for word in WORDS), *[",1"] * 10)
-    with pytest.raises(UserError, match="10 of 74 texts in .* cannot be used"):
+    with pytest.raises(UserError, match=r"10 of 74 texts in .* cannot be used"):
         source(path)
 
 
@@ -116,5 +118,5 @@ def test_the_length_counts_letters_of_the_kind_that_is_set(tmp_path: Path) -> No
     assert source(path).longest == 3
     assert source(path, tokens="bytes").longest == 4
     assert source(path, length=3).quarantine.left_out == 0  # type: ignore[union-attr]
-    with pytest.raises(UserError, match="64 have more than data.length=3 letters"):
+    with pytest.raises(UserError, match=r"64 have more than data\.length=3 letters"):
         source(path, length=3, tokens="bytes")

@@ -31,7 +31,7 @@ def test_a_byte_order_mark_is_no_letter(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", ["Müller".encode("latin-1"), "text".encode("utf-16")])
 def test_another_encoding_is_an_error_that_says_what_to_do(tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(UserError, match="is not text in UTF-8.*Save it as UTF-8"):
+    with pytest.raises(UserError, match=r"is not text in UTF-8.*Save it as UTF-8"):
         entries(tmp_path, "a.txt", data)
 
 
@@ -101,7 +101,12 @@ def test_a_table_without_texts_is_an_error(tmp_path: Path, text: str, column: st
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("a.csv", "text,n\na,1,2\n"), ("a.jsonl", "[1]\n"), ("a.jsonl", '{"text": 5}\n'), ("a.jsonl", '{"text": "\\ud83d"}\n')],
+    [
+        ("a.csv", "text,n\na,1,2\n"),
+        ("a.jsonl", "[1]\n"),
+        ("a.jsonl", '{"text": 5}\n'),
+        ("a.jsonl", '{"text": "\\ud83d"}\n'),
+    ],
 )
 def test_a_row_that_cannot_be_used_has_a_reason(tmp_path: Path, name: str, text: str) -> None:
     (found,) = entries(tmp_path, name, text)

@@ -64,5 +64,5 @@ def test_texts_that_the_model_cannot_read_are_an_error(
 
 
 def test_a_missing_file_is_an_error(sums: SequenceDomain, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="none.txt"):
+    with pytest.raises(UserError, match=r"none\.txt"):
         sums.read([tmp_path / "none.txt"])

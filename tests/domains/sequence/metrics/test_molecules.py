@@ -14,7 +14,14 @@ KNOWN = Universe.of(["CCO", "C", "CC"], ["CCC", "c1ccccc1"], True)
 
 
 def test_all_notations_of_a_molecule_are_one() -> None:
-    assert canonical(["OCC", "C(O)C", "C1=CC=CC=C1", "C(", "", "C(C)(C)(C)(C)C"]) == ["CCO", "CCO", "c1ccccc1", "", "", ""]
+    assert canonical(["OCC", "C(O)C", "C1=CC=CC=C1", "C(", "", "C(C)(C)(C)(C)C"]) == [
+        "CCO",
+        "CCO",
+        "c1ccccc1",
+        "",
+        "",
+        "",
+    ]
     assert [mol is None for mol in mols(["C", "x", ""])] == [False, True, True]
 
 

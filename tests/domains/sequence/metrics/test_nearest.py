@@ -30,7 +30,9 @@ def test_the_distance_is_the_least_number_of_edits(text: str, known: list[str]) 
     assert levenshtein(text, known[number]) == distance
 
 
-@pytest.mark.parametrize(("a", "b", "edits"), [("kitten", "sitting", 3), ("flaw", "lawn", 2), ("47+85=132", "47+86=133", 2)])
+@pytest.mark.parametrize(
+    ("a", "b", "edits"), [("kitten", "sitting", 3), ("flaw", "lawn", 2), ("47+85=132", "47+86=133", 2)]
+)
 def test_known_distances(a: str, b: str, edits: int) -> None:
     assert Search([7], [b]).find(a) == (7, edits)
 
