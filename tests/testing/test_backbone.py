@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from polydiff.backbones.config import EGNNConfig, MLPConfig, UNetConfig
+from polydiff.backbones.config import DiTConfig, EGNNConfig, MLPConfig, UNetConfig
+from polydiff.backbones.letters import OneHot, one_hot_channels
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.sections.network import BackboneConfig
 from polydiff.core.conditions import Condition
+from polydiff.core.parts.letters import LettersSpace
 from polydiff.core.space import Euclidean, Space, State
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
@@ -146,3 +148,36 @@ def test_a_check_does_not_change_the_network() -> None:
     CASES["mlp"].check(network)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+class Letterwise(nn.Module):
+    """Logits of letters by a network of real planes, on the letters that `seen` returns."""
+
+    def __init__(self, seen: Callable[[Tensor], Tensor] = lambda x: x, extra: int = 0) -> None:
+        super().__init__()
+        config = DiTConfig(patch=1, width=16, depth=1, heads=1)
+        network = build_backbone(config, channels=one_hot_channels(4), dims=1, conditions={"kind": 3, "mass": 0})
+        self.network, self.seen, self.extra = OneHot(network, 4, 1), seen, extra
+
+    def forward(self, x: State, level: Tensor, space: Space, cond: Condition | None = None) -> Tensor:
+        return torch.nn.functional.pad(self.network(self.seen(x), level, space, cond), (0, self.extra))
+
+
+LETTERS = Case(MLPConfig(), LettersSpace(3, (6,), 4), 4, 1)
+
+
+def test_a_network_of_letters_passes() -> None:
+    LETTERS.check(Letterwise())
+
+
+@pytest.mark.parametrize(
+    ("network", "sentence"),
+    [
+        (Letterwise(extra=1), "The logits have shape"),
+        (Letterwise(lambda x: x.flip(0)), "Sample 0 (does not change its own output|changes the output of other)"),
+        (Letterwise(torch.zeros_like), "Sample 0 does not change its own output"),
+    ],
+)
+def test_a_wrong_network_of_letters_is_explained(network: nn.Module, sentence: str) -> None:
+    with pytest.raises(AssertionError, match=sentence):
+        LETTERS.check(network)

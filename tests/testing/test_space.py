@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from polydiff.core.parts.letters import LettersSpace
 from polydiff.core.space import Euclidean, Space, State, normal
 from polydiff.core.streams import Device
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
@@ -159,3 +160,59 @@ def test_padding_must_be_without_noise() -> None:
     check_space(space, padding=~MASK[..., None].repeat(1, 1, 5))
     with pytest.raises(AssertionError, match="noise is not 0 on padding"):
         check_space(space, padding=MASK[..., None].repeat(1, 1, 5))
+
+
+@pytest.mark.parametrize(
+    "space",
+    [LettersSpace(3, (4,), 5), LettersSpace(2, (1, 3, 3), 2), LettersSpace.of_lengths(torch.tensor([3, 1, 5]), 4)],
+)
+def test_spaces_of_letters_pass(space: Space) -> None:
+    check_space(space)
+
+
+class Coarse(LettersSpace):
+    def uniforms(self, generators: Sequence[torch.Generator]) -> Tensor:
+        return super().uniforms(generators).float().clamp(max=0.99)
+
+
+class Beyond(LettersSpace):
+    """A space whose noise holds the mask."""
+
+    def noise(self, generators: Sequence[torch.Generator]) -> Tensor:
+        return self.clean((self.uniforms(generators) * (self.letters + 1)).long().clamp(min=1))
+
+
+class Common(LettersSpace):
+    def uniforms(self, generators: Sequence[torch.Generator]) -> Tensor:
+        return super().uniforms([generators[0]] * self.batch)
+
+
+class Spilled(LettersSpace):
+    """A space that draws letters on padding."""
+
+    def noise(self, generators: Sequence[torch.Generator]) -> Tensor:
+        return super().noise(generators).clamp(min=0)
+
+
+class Overcounted(LettersSpace):
+    def sum(self, x: Tensor) -> Tensor:
+        return x.flatten(1).sum(1)
+
+
+LENGTHS = torch.tensor([3, 1, 5])
+
+
+@pytest.mark.parametrize(
+    ("space", "sentence"),
+    [
+        (Coarse(2, (3,), 5), "uniforms are torch.float32"),
+        (Beyond(8, (9,), 3), "letters that are not below 3"),
+        (Common(2, (3,), 5), "Generator 0 changes the noise of other samples"),
+        (Spilled.of_lengths(LENGTHS, 4), "a letter at each site, and -1 elsewhere"),
+        (Overcounted.of_lengths(LENGTHS, 4), "sum counts"),
+    ],
+    ids=lambda case: type(case).__name__,
+)
+def test_each_fault_of_a_space_of_letters_is_explained(space: Space, sentence: str) -> None:
+    with pytest.raises(AssertionError, match=sentence):
+        check_space(space)

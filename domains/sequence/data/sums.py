@@ -1,14 +1,15 @@
 r"""Sums of two whole numbers, such as 47+85=132: a data set whose law, and so whose entropy, is known.
 
-Both numbers are drawn from 0 .. M, each pair with the same probability. A text says which pair it is, so the entropy of
-a text is that of the pair, $\log_2 (M + 1)^2$ bits: 13.29 for M = 99. No text is likelier than another, so this is also
--log2 p of each text. Training visits all pairs in random order, epoch after epoch, and the test split is drawn from the
-same law. So no model has a lower bound on the likelihood of test texts than the entropy, up to the chance of the draw,
-which has no part in it here: all texts are equally likely.
+Both numbers are drawn from 0 .. M, and all pairs are equally likely. A text tells its pair, so each text has the
+probability 1 / (M + 1)^2, and a bound on -log p has the floor
 
-A split in which some pairs are kept for the test would have no such floor: a model that has learnt its training texts
-by heart would give them log2 of their smaller number, and the test texts nothing. With M = 999, training sees about a
-part of the million pairs, so that most test texts are new to the network, and the floor is exact still, 19.93 bits.
+$$ H = \log_2 (M + 1)^2 \text{ bits}, $$
+
+13.29 for M = 99 and 19.93 for M = 999. Training visits all pairs in random order, epoch after epoch, and test texts are
+drawn from the same law. Since all texts are equally likely, H is the floor of each test text, not of their mean alone.
+
+If pairs were held out, there would be no such floor: the law of training would give the test texts no probability. What
+a network learns of texts that it has not seen is measured with a large M, of which training visits a part only.
 
 Symbols: M largest number.
 """
