@@ -24,7 +24,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -41,6 +41,10 @@ class Manifold(Space, Protocol):
     `dim` is the number of dimensions of the manifold. `sum` and `expand` take points and tangents. Padding holds the
     identity in points, and 0 in tangents.
     """
+
+    @property
+    def kind(self) -> str:
+        """Name of the manifold: "circle" or "rotation"."""
 
     @property
     def spread(self) -> float:
@@ -109,7 +113,9 @@ class TorusSpace:
     mask: Tensor | None = None
     device: Device = "cpu"
     dtype: torch.dtype = torch.float32
-    spread: float = math.pi / math.sqrt(3)
+
+    kind: ClassVar[str] = "circle"
+    spread: ClassVar[float] = math.pi / math.sqrt(3)
 
     @property
     def state_shape(self) -> tuple[int, ...]:
@@ -189,7 +195,9 @@ class RotationSpace:
     mask: Tensor | None = None
     device: Device = "cpu"
     dtype: torch.dtype = torch.float32
-    spread: float = math.sqrt((math.pi**2 / 3 + 2) / 3)
+
+    kind: ClassVar[str] = "rotation"
+    spread: ClassVar[float] = math.sqrt((math.pi**2 / 3 + 2) / 3)
 
     @property
     def state_shape(self) -> tuple[int, ...]:

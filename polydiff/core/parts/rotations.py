@@ -105,5 +105,5 @@ def check_rotations(rotations: Tensor) -> None:
     if bool(wrong.any()):
         first = tuple(int(n) for n in wrong.nonzero()[0])
         raise UserError(
-            f"Matrix {first} is no rotation: R R^T must be the identity and det R must be 1. A reflection has det R = -1."
+            f"Matrix {first} is no rotation: R R^T must be the identity, and det R 1, not -1 as of a reflection."
         )
