@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from polydiff.core.parts.letters import uniform_numbers
+from polydiff.core.parts.places import copied, counted, placed
 from polydiff.core.parts.rotations import IDENTITY, angular, conjugate, matrices, product, turn
 from polydiff.core.space import Space
 from polydiff.core.streams import Device
@@ -52,6 +53,9 @@ class Manifold(Space, Protocol):
 
     def clean(self, x: Tensor) -> Tensor:
         """Return points (B, ...) on the manifold after rounding, in their one form, with the identity at padding."""
+
+    def off(self, x: Tensor) -> Tensor:
+        """Return how far numbers are from those that a point may have, (B, ...): 0 for points, to rounding."""
 
     def exp(self, x: Tensor, v: Tensor) -> Tensor:
         """Return exp_x v: the points that geodesics with the initial velocities v reach from x in unit time."""
@@ -137,6 +141,9 @@ class TorusSpace:
 
     def clean(self, x: Tensor) -> Tensor:
         return self.project(wrapped(x))
+
+    def off(self, x: Tensor) -> Tensor:
+        return self.project((x.abs() - math.pi).clamp(min=0))
 
     def project(self, x: Tensor) -> Tensor:
         return x if self.mask is None else torch.where(self.mask, x, 0)
@@ -228,6 +235,9 @@ class RotationSpace:
         unit = torch.where(unit[..., :1] < 0, -unit, unit)
         return unit if self.mask is None else torch.where(self.mask[..., None], unit, unit.new_tensor(IDENTITY))
 
+    def off(self, x: Tensor) -> Tensor:
+        return self.project((torch.linalg.vector_norm(x, dim=-1) - 1).abs())
+
     def project(self, x: Tensor) -> Tensor:
         if self.mask is None:
             return x
@@ -265,37 +275,3 @@ class RotationSpace:
         if n not in self.repeated:
             self.repeated[n] = replace(self, batch=n * self.batch, mask=copied(self.mask, n))
         return self.repeated[n]
-
-
-def counted(mask: Tensor | None, batch: int, shape: tuple[int, ...]) -> list[int]:
-    """Return how many places of each sample are no padding.
-
-    Arguments:
-        mask: False at padding, (B, *shape); None: no padding.
-        batch: B.
-        shape: Shape of one sample.
-    """
-    if mask is None:
-        return [torch.Size(shape).numel()] * batch
-    counts: list[int] = mask.reshape(batch, -1).sum(1).tolist()
-    return counts
-
-
-def placed(numbers: Sequence[Tensor], mask: Tensor | None, shape: tuple[int, ...]) -> Tensor:
-    """Return the numbers of all samples as one tensor with 0 at padding.
-
-    Arguments:
-        numbers: For each sample, a tensor whose first axis is its places.
-        mask: False at padding, the first axes of `shape`; None: no padding.
-        shape: Shape of the result, (B, ...).
-    """
-    if mask is None:
-        return torch.stack(list(numbers)).reshape(shape)
-    out = numbers[0].new_zeros(shape)
-    out[mask] = torch.cat(list(numbers))
-    return out
-
-
-def copied(mask: Tensor | None, n: int) -> Tensor | None:
-    """Return the mask of n copies of a batch."""
-    return None if mask is None else mask.repeat(n, *(1 for _ in mask.shape[1:]))
