@@ -181,7 +181,7 @@ def entry(kind: str, summary: str) -> KernelEntry:
             raise UserError(f"process={kind}: the states of these data need process={source.space.kind}.")
         return Geodesic()
 
-    return KernelEntry(make, kind, FLOWS, ("simple",), SUITS, summary, bounded=False)
+    return KernelEntry(make, kind, FLOWS, ("simple",), SUITS, summary, bounded=False, sampler="euler")
 
 
 register_kernel("circle", entry("circle", "angles that move along circles to uniform angles"))
