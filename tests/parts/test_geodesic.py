@@ -46,7 +46,7 @@ def uniform_angles(n: int) -> Tensor:
     return low
 
 
-def circle_error(sampler: str, steps: int, n: int = 120) -> float:
+def circle_error(sampler: str, steps: int, n: int = 200) -> float:
     """Half of Kuiper's distance between the data and the image of the uniform law: no random number is drawn.
 
     The image of angles in their order is in order, so the law of the samples up to the image of a quantile is this
