@@ -23,6 +23,7 @@ from polydiff.parts.guidance import Guided
 from polydiff.parts.kernel import KERNELS, Source
 from polydiff.parts.sampling.execute import Held, with_known
 from polydiff.support.errors import UserError
+from polydiff.testing.parts.kernel import check_kernel
 
 CIRCLE = TorusMixture.of((0.6, 0.4), ((0.5,), (3.0,)), ((8.0,), (4.0,)))
 PAIR = TorusMixture.of((0.6, 0.4), ((-1.0, -1.5), (0.5, 1.5)), ((3.0, 8.0), (3.0, 4.0)))
@@ -224,9 +225,11 @@ def test_states_of_another_kind_are_errors() -> None:
     KERNEL.check(-rotation.noise(streams(0, "x", range(2))), rotation, "x")
 
 
-def test_every_sampler_falls_from_the_prior_to_the_data() -> None:
-    for name in FLOWS:
-        rows = FLOWS[name]([1.0, 0.4, 0.0], 1)
-        assert rows[0].at == 1
-        assert rows[-1].to == 0
-        assert all(before.to == after.at for before, after in pairwise(rows))
+@pytest.mark.parametrize("space", [TorusSpace(6, (3,)), RotationSpace(6, 3)], ids=["circle", "rotation"])
+@pytest.mark.parametrize("sampler", ["euler", "midpoint"])
+def test_it_keeps_the_rules_of_kernels(space: Manifold, sampler: str) -> None:
+    rows = FLOWS[sampler]([1.0, 0.4, 0.0], 1)
+    assert all(before.to == after.at for before, after in pairwise(rows))
+    x_0 = space.noise(streams(0, "data", range(6)))
+    f = 3 * normal(streams(0, "output", range(6)), space.embed(x_0).shape[1:])
+    check_kernel(KERNEL, space, x_0, rows, f, "simple")

@@ -28,6 +28,6 @@ class TorsionsConfig(Config):
     domain: str = "torsions"
     process: str = "circle"
     data: TorsionsData = TorsionsData()
-    backbone: BackboneConfig = MLPConfig(hidden=256, layers=4)
-    optim: OptimConfig = OptimConfig(lr=1e-3, decay="cosine")
-    train: TrainConfig = TrainConfig(steps=6000, batch_size=512, ema=0.998)
+    backbone: BackboneConfig = MLPConfig(hidden=128, layers=3)
+    optim: OptimConfig = OptimConfig(lr=2e-3, decay="cosine")
+    train: TrainConfig = TrainConfig(steps=5000, batch_size=256, ema=0.998)

@@ -231,7 +231,9 @@ class RotationSpace:
         return self.clean(q.to(self.dtype))
 
     def clean(self, x: Tensor) -> Tensor:
-        unit = x / torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        exact = (norm - 1).abs() <= 2 * torch.finfo(x.dtype).eps  # so that cleaning twice changes no bit
+        unit = torch.where(exact, x, x / norm)
         unit = torch.where(unit[..., :1] < 0, -unit, unit)
         return unit if self.mask is None else torch.where(self.mask[..., None], unit, unit.new_tensor(IDENTITY))
 
