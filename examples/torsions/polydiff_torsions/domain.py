@@ -88,10 +88,10 @@ class Torsions:
                 "Total variation of the joint law of all torsions' thirds: g-, t and g+.",
             ),
             "energy": Metric(
-                float(np.median(energies) - np.median(known)),
+                float(abs(np.median(energies) - np.median(known))),
                 "kcal/mol",
-                "zero",
-                "Median MMFF94 energy, less that of the data.",
+                "lower",
+                "Difference of the median MMFF94 energy from that of the data.",
             ),
             "strained": Metric(
                 float((energies > np.quantile(known, 0.99)).mean()),
