@@ -37,6 +37,7 @@ def register_built_in() -> None:
     import polydiff.encode.process
     import polydiff.gaussian.process.process
     import polydiff.match.process
+    import polydiff.parts.geodesic
     import polydiff.parts.joint.process
     import polydiff.parts.letters.kernel  # noqa: F401 - they register themselves
 

@@ -151,6 +151,7 @@ class KernelEntry:
         suits: Dotted key -> value: defaults of a configuration whose process is this kernel.
         summary: Description of one line.
         bounded: Whether the kernel is a `Bounded` one.
+        sampler: Sampler of a part of `process=joint` that names none; it takes one row a step.
     """
 
     make: Callable[[Source], Kernel]
@@ -160,6 +161,7 @@ class KernelEntry:
     suits: Mapping[str, Any]
     summary: str
     bounded: bool = True
+    sampler: str = "ancestral"
 
 
 KERNELS: Registry[KernelEntry] = Registry("kernel")

@@ -19,14 +19,17 @@ from polydiff.contract.domain import Domain, conditions_of
 from polydiff.contract.sections.run import Config
 from polydiff.core.conditions import Condition
 from polydiff.core.parts.letters import PAD, Letters
+from polydiff.core.parts.manifolds import Manifold
 from polydiff.core.space import Batch, Measurement, sqnorm
 from polydiff.core.streams import streams
+from polydiff.parts.geodesic import OUTSIDE
 from polydiff.stages.open import open_domain
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
 from polydiff.testing.backbone import check_backbone
 from polydiff.testing.findings import Check, attempt
 from polydiff.testing.output import check_decode, check_judges, check_save, check_show
+from polydiff.testing.parts.manifold import OfManifold, check_manifold
 from polydiff.testing.space import check_space, close, hold
 from polydiff.testing.spec import check_spec
 from polydiff.testing.subject import Subject
@@ -101,13 +104,16 @@ def check_conditions(domain: Domain, cond: Condition | None, n: int) -> None:
 
 
 def check_variance(subject: Subject) -> str:
-    """Check that states have root mean square sigma_data per dimension, within a factor of 2; or are letters."""
+    """Check that states have root mean square sigma_data per dimension, within a factor of 2; or letters or points."""
     indices = range(min(256, subject.domain.size("train")))
     x, space, _ = subject.take("train", indices)
     if provides(space, Letters):
         hold(x.dtype == torch.int64, f"Letters are {x.dtype}, not int64.")
         hold(((x < space.letters) & (x >= PAD)).all(), f"States hold letters outside of 0 to {space.letters - 1}.")
         return f"{len(x.unique())} of {space.letters} letters"
+    if provides(space, Manifold):
+        hold((space.off(x) <= OUTSIDE).all(), f"States are off the manifold by up to {float(space.off(x).max()):.3g}.")
+        return f"points of a {space.kind}"
     rms = math.sqrt(float(sqnorm(space, x).sum() / space.dim.sum()))
     expected = float(getattr(subject.domain, "sigma_data", 1.0))
     hold(
@@ -165,7 +171,10 @@ def check_training(subject: Subject) -> str:
 def check_space_of(subject: Subject) -> str:
     """Check the space of a small batch of training examples."""
     space = subject.take("train", range(min(4, len(subject.batch.space.dim)))).space
-    check_space(space)
+    if provides(space, Manifold):
+        check_manifold(space)
+    else:
+        check_space(space)
     return type(space).__name__
 
 
@@ -173,7 +182,7 @@ def check_backbone_of(subject: Subject) -> str:
     """Check the network on a small batch of training examples."""
     x, space, cond = subject.take("train", range(min(4, len(subject.batch.space.dim))))
     network = subject.domain.backbone()
-    check_backbone(network, space, x, cond)
+    check_backbone(OfManifold(network) if provides(space, Manifold) else network, space, x, cond)
     return f"{type(network).__name__}, {sum(p.numel() for p in network.parameters())} parameters"
 
 

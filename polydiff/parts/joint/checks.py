@@ -47,10 +47,15 @@ def check_part(name: str, part: PartConfig) -> None:
     check_chosen({"schedule": part.schedule, "schedule_options": part.schedule_options}, {"schedule": LEVEL_SCHEDULES})
     if part.weighting is not None and part.weighting not in entry.weightings:
         raise unknown(f"parts.{name}.weighting", part.weighting, entry.weightings)
-    sampler = part.sampler or "ancestral"
+    sampler = sampler_of(part)
     if sampler not in entry.samplers:
         raise UserError(f"parts.{name}.sampler: {entry.samplers.unknown(sampler)}")
     check_options(f"parts.{name}.options", part.options, sampler, entry.samplers)
+
+
+def sampler_of(part: PartConfig) -> str:
+    """Return the name of the sampler of a part that is not Gaussian."""
+    return part.sampler or KERNELS[part.process].sampler
 
 
 def check_gaussian(config: Config) -> None:

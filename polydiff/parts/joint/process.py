@@ -23,7 +23,7 @@ from polydiff.gaussian.schedule.base import SCHEDULES
 from polydiff.machine.device import pick_precision
 from polydiff.parts.gaussian import GaussianKernel
 from polydiff.parts.joint.bound import BOUNDS, JointBound
-from polydiff.parts.joint.checks import GAUSSIAN, check_joint
+from polydiff.parts.joint.checks import GAUSSIAN, check_joint, sampler_of
 from polydiff.parts.joint.clock import GaussianLead, JointClock, Lead, ScheduledLead
 from polydiff.parts.joint.coupling import Coupling
 from polydiff.parts.joint.grid import Follower, JointGrid, gaussian_rows
@@ -106,7 +106,7 @@ class JointProcess:
         clock = clock_of(config)
         own, evaluates = lead_rows(config, start)
         followers = {
-            name: Follower(part.sampler or "ancestral", KERNELS[part.process].samplers, part.options)
+            name: Follower(sampler_of(part), KERNELS[part.process].samplers, part.options)
             for name, part in list(config.parts.items())[1:]
         }
         grid = JointGrid(clock, own, evaluates, followers)
@@ -210,7 +210,7 @@ def lead_rows(config: Config, start: float) -> tuple[Sequence[Row], Sequence[boo
     part, how = next(iter(config.parts.values())), config.sample
     if part.process != GAUSSIAN:
         levels = level_grid(schedule_of(part), how.steps, start)
-        rows = KERNELS[part.process].samplers[part.sampler or "ancestral"](levels, 1, **part.options)
+        rows = KERNELS[part.process].samplers[sampler_of(part)](levels, 1, **part.options)
         return rows, [True] * len(rows)
     schedule = SCHEDULES[config.schedule](**config.schedule_options)
     first = None if start == 1 else float(schedule.noise_level(torch.tensor(start, dtype=torch.float64)))
