@@ -76,7 +76,7 @@ class Move:
     remember: bool = False
 
 
-FLOWS: Registry[Callable[..., Sequence[Move]]] = Registry("sampler of angles and rotations")
+FLOWS: Registry[Callable[..., Sequence[Any]]] = Registry("sampler of angles and rotations")
 """Name -> function (levels, sites, **options) -> rows."""
 
 

@@ -136,5 +136,5 @@ class OfManifold(nn.Module):
         hold(
             f.shape == seen.shape, f"The output has shape {tuple(f.shape)}, what the network sees {tuple(seen.shape)}."
         )
-        total = f @ torch.linspace(0.5, 1.5, f.shape[-1], dtype=f.dtype, device=f.device)
+        total: Tensor = f @ torch.linspace(0.5, 1.5, f.shape[-1], dtype=f.dtype, device=f.device)
         return total.reshape(*total.shape, *(1 for _ in range(x.ndim - total.ndim))).expand_as(x)
