@@ -102,7 +102,10 @@ class Torsions:
         }
 
     def show(self, samples: Samples) -> str:
-        made, real = torch.stack(list(samples.examples)).numpy(), self.chosen("train", range(2000)).numpy()
+        made, real = (
+            torch.stack(list(samples.examples)).numpy(),
+            torch.stack(list(self.examples("train", 2000))).numpy(),
+        )
         return "".join(curves(a, b) for a, b in zip(made.T, real.T, strict=True))
 
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:

@@ -56,8 +56,8 @@ def angular(q: Tensor) -> Tensor:
     q = torch.where(q[..., :1] < 0, -q, q)
     w, u = q[..., :1], q[..., 1:]
     length = torch.linalg.vector_norm(u, dim=-1, keepdim=True).clamp_min(TINY)
-    vectors: Tensor = 2 * torch.atan2(length, w) / length * u
-    return vectors
+    v: Tensor = 2 * torch.atan2(length, w) / length * u
+    return v
 
 
 def matrices(q: Tensor) -> Tensor:
