@@ -310,3 +310,21 @@ def test_a_jump_to_level_zero_leaves_nothing_masked() -> None:
     )
     assert law[0, 0].tolist() == pytest.approx((0.5, 0.5, 0))
     assert law[0, 0, 2] == 0
+
+
+@pytest.mark.parametrize("kernel", [KERNELS["uniform"], KERNELS["marginal"]])
+def test_the_bound_of_a_network_in_float32_is_finite_and_near_that_in_float64_at_all_levels(
+    kernel: LetterKernel,
+) -> None:
+    """Close to the prior the rates of data and model nearly cancel, and are divided by 1 - l."""
+    n = 400
+    space, generators = CHAIN.space(n), streams(0, "level", range(n))
+    x_0 = CHAIN.words[torch.arange(n) % len(CHAIN.words)]
+    for level in (1e-9, 1e-4, 0.5, 1 - 1e-4, 1 - 1e-9):
+        at = torch.full((n,), level, dtype=torch.float64)
+        x = kernel.corrupt(x_0, at, space, generators)
+        f = ExactLetters(CHAIN, kernel)({WHOLE: x}, {WHOLE: at}, Product({WHOLE: space}))[WHOLE]
+        fine, coarse = (kernel.rate(each, x_0, x, at, space).double() for each in (f, f.float()))
+        assert coarse.isfinite().all()
+        assert (coarse - fine).abs().max() < 1e-3 * max(1.0, float(fine.abs().max()))
+        assert coarse.min() > -1e-6

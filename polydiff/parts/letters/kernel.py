@@ -133,11 +133,10 @@ class LetterKernel:
         $$ \sum_{y \ne x} \bar R_y - R_y + R_y \log (R_y / \bar R_y), \qquad
            R_y = \frac{\pi(x)}{1 - l} \frac{q(y | x_0)}{q(x | x_0)}. $$
         """
-        log_p = self.log_posterior(f, x, level, space)
-        l = level.to(f.device).to(log_p)
         if self.masked:
-            error = self.cross_entropy(log_p, x_0)
-            return space.sum(torch.where(x == self.letters, error, 0.0)) / l
+            error = self.cross_entropy(self.log_posterior(f, x, level, space), x_0)
+            return space.sum(torch.where(x == self.letters, error, 0.0)) / level.to(error)
+        log_p, l = self.log_posterior(f.double(), x, level, space), level.to(f.device).double()  # terms nearly cancel
         q, site = self.likelihood(x, level, space).to(log_p), space.expand(l)[..., None]
         mean = self.ratios(log_p.exp(), q, site)
         known = self.ratios(functional.one_hot(x_0.clamp(min=0), self.letters).to(log_p), q, site)
