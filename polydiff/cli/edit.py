@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from polydiff.cli.inputs import Given, given_parser, output_option, write_pairs
 from polydiff.cli.options import check_free, model_parser, plan_options, read_conditions
 from polydiff.cli.parsing import positive
+from polydiff.run.folder import is_pipeline
 from polydiff.support.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from polydiff.contract.domain import Samples
     from polydiff.core.space import Batch
     from polydiff.model.model import Model
+
+
+EXAMPLES_NOT_TEXTS = (
+    "A and B are examples, and --cond holds for both. Between two texts: a decoder (tell.NAME), as in the pipeline "
+    "dalle2, draws samples from embeddings between those of the texts (docs/unclip.md)."
+)
+"""Advice to those who give texts to `interpolate`."""
 
 
 def vary(words: Sequence[str]) -> int:
@@ -240,6 +248,11 @@ def interpolate(words: Sequence[str]) -> int:
     from polydiff.model.model import Model
     from polydiff.model.restore import to_samples
 
+    if is_pipeline(args.run):
+        raise UserError(
+            f"{args.run} is a pipeline of several runs. Name one of them, a folder in {args.run / 'stages'}. "
+            f"{EXAMPLES_NOT_TEXTS}"
+        )
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     a, b = (example(model, word) for word in (args.a, args.b))
     ends = Samples.join([to_samples(model, end.x, end, end.cond) for end in (a, b)])
@@ -261,12 +274,22 @@ def read_shares(text: str) -> list[float]:
     return shares
 
 
+def reads_text(model: Model) -> bool:
+    """Return whether a model is conditioned on captions."""
+    from polydiff.contract.domain import conditions_of
+    from polydiff.core.conditions import Text
+
+    return any(isinstance(kind, Text) for kind in conditions_of(model.domain).values())
+
+
 def example(model: Model, word: str) -> Batch:
     """Return the clean batch (1, ...) of a file, or of the held-out example of this number."""
     from polydiff.core.streams import streams
     from polydiff.model.edit import read
 
     if Path(word).exists() or not word.isdecimal():
+        if not Path(word).exists() and reads_text(model):
+            raise UserError(f"There is no file {word}. {EXAMPLES_NOT_TEXTS}")
         given = read(model, [word])
         if given.space.batch > 1:
             raise UserError(f"{word} holds {given.space.batch} examples; interpolation takes files of one example.")

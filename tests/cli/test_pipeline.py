@@ -73,7 +73,7 @@ def test_eval_report_and_vary(latent: Path, tmp_path: Path, capsys: pytest.Captu
         (["sample", "{}/stages/ldm", "--stage", "ldm.steps=3"], "is a run, which has no stages"),
         (["eval", "{}", "--guidance", "1", "--guidance", "2"], "one guidance weight a call"),
         (["eval", "{}", "--likelihood"], "is a pipeline of several runs"),
-        (["interpolate", "{}", "a.png", "b.png"], "is a pipeline of several runs"),
+        (["interpolate", "{}", "a.png", "b.png"], "A and B are examples, and --cond holds for both. Between two texts"),
         (["resume", "{}", "train.steps=9"], "A resumed pipeline takes no keys"),
         (["train", "-c", "{}/pipeline.yaml", "-o", "{}"], "already contains a pipeline"),
         (["train", "-c", "{}/pipeline.yaml", "--preset", "quick"], "takes no further -c and no --preset"),
