@@ -24,6 +24,7 @@ from polydiff.model.model import Model
 from polydiff.model.origin import ModelOrigin
 from polydiff.model.request import Request
 from polydiff.pipeline.conditions import Shared, conditions_for, shareable
+from polydiff.stages.open import STAGES
 from polydiff.support.errors import UserError
 from polydiff.support.progress import Counting
 from polydiff.support.protocols import provides
@@ -98,6 +99,14 @@ class StageRequest:
         """Return one draw of samples."""
         request = self.request.under(told or None, numbers.start)
         return Samples.join(list(request.samples(numbers, seed)))
+
+    def digests(self) -> dict[str, Any]:
+        """Return digests of all weights on which the samples of the stage depend, as JSON.
+
+        "parts" holds those of the autoencoder and the pairs that the stage keeps copies of, by the key that names them.
+        """
+        parts = {key: at["sha256"] for key, at in self.model.parents.items() if key.partition(".")[0] in STAGES}
+        return {**self.request.digests(), **({"parts": parts} if parts else {})}
 
     def section(self) -> dict[str, Any]:
         """Return how the stage samples, as JSON."""
@@ -203,8 +212,8 @@ class ChainRequest:
         return {"sample": {part.name: part.section() for part in self.parts}}
 
     def digests(self) -> dict[str, Any]:
-        """Return digests of the weights of each stage."""
-        return {"weights_digest": {part.name: part.request.digests() for part in self.parts}}
+        """Return digests of the weights of each stage, also of the codec and the pairs that it keeps copies of."""
+        return {"weights_digest": {part.name: part.digests() for part in self.parts}}
 
 
 def described(cond: Condition | None, domain: Domain) -> Condition | None:

@@ -51,7 +51,8 @@ def test_sample_writes_files_and_names_all_stages(latent: Path, tmp_path: Path) 
     assert [sample["cond"] for sample in manifest["samples"]] == [{"label": "3"}] * 3
     assert manifest["stages"] == {"ae": {"step": 6}, "ldm": {"step": 4}}
     assert manifest["sample"]["ldm"]["steps"] == 2
-    assert set(manifest["weights_digest"]) == {"ldm"}
+    codec = json.loads((latent / "stages" / "ldm" / "parts" / "codec" / "manifest.json").read_text())
+    assert manifest["weights_digest"]["ldm"]["parts"] == {"codec": codec["ema.safetensors"]["sha256"]}
 
 
 def test_eval_report_and_vary(latent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
