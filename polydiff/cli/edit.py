@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polydiff.cli.inputs import Given, given_parser, output_option, write_pairs
+from polydiff.cli.inputs import EXAMPLES_NOT_TEXTS, Given, example, given_parser, output_option, write_pairs
 from polydiff.cli.options import check_free, model_parser, plan_options, read_conditions
 from polydiff.cli.parsing import positive
 from polydiff.run.folder import is_pipeline
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
     from polydiff.contract.domain import Samples
     from polydiff.core.space import Batch
     from polydiff.model.model import Model
-
-
-EXAMPLES_NOT_TEXTS = (
-    "A and B are examples, and --cond holds for both. Between two texts: a decoder (tell.NAME), as in the pipeline "
-    "dalle2, draws samples from embeddings between those of the texts (docs/unclip.md)."
-)
-"""Advice to those who give texts to `interpolate`."""
 
 
 def vary(words: Sequence[str]) -> int:
@@ -272,29 +265,3 @@ def read_shares(text: str) -> list[float]:
     if not shares or not all(0 <= share <= 1 for share in shares):
         raise UserError(f"--shares {text}: expected numbers from 0 (A) to 1 (B), such as 0.25,0.5,0.75.")
     return shares
-
-
-def reads_text(model: Model) -> bool:
-    """Return whether a model is conditioned on captions."""
-    from polydiff.contract.domain import conditions_of
-    from polydiff.core.conditions import Text
-
-    return any(isinstance(kind, Text) for kind in conditions_of(model.domain).values())
-
-
-def example(model: Model, word: str) -> Batch:
-    """Return the clean batch (1, ...) of a file, or of the held-out example of this number."""
-    from polydiff.core.streams import streams
-    from polydiff.model.edit import read
-
-    if Path(word).exists() or not word.isdecimal():
-        if not Path(word).exists() and reads_text(model):
-            raise UserError(f"There is no file {word}. {EXAMPLES_NOT_TEXTS}")
-        given = read(model, [word])
-        if given.space.batch > 1:
-            raise UserError(f"{word} holds {given.space.batch} examples; interpolation takes files of one example.")
-        return given
-    number, held = int(word), model.domain.size("test")
-    if number >= held:
-        raise UserError(f"{word} is neither a file nor one of the {held} held-out examples (numbers start at 0).")
-    return model.domain.batch("test", [number], streams(0, "augment", [number]))

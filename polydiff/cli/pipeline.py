@@ -17,6 +17,7 @@ from polydiff.contract.discover import load_domain_spec
 from polydiff.pipeline.file import Pipeline, pipeline_of, read_pipeline
 from polydiff.support.errors import UserError
 from polydiff.support.files import new_numbered_folder, quoted, write_atomic
+from polydiff.support.progress import log
 from polydiff.support.signals import exit_code
 from polydiff.support.yaml_text import read_yaml
 
@@ -119,7 +120,7 @@ def finish(folder: PipelineFolder, evaluated: int) -> int:
         folder: The pipeline.
         evaluated: Number of samples to evaluate, of each stage and of the whole; 0: none.
     """
-    from polydiff.cli.train import judge_run, log
+    from polydiff.cli.judge import judge_run
     from polydiff.model.model import Model
     from polydiff.pipeline.report import since_evaluation
     from polydiff.pipeline.train import train_stages
@@ -158,7 +159,6 @@ def finish(folder: PipelineFolder, evaluated: int) -> int:
 
 def judge_whole(folder: PipelineFolder, evaluated: int) -> None:
     """Evaluate a trained pipeline, write its report and print the next commands."""
-    from polydiff.cli.train import log
     from polydiff.pipeline.chain import Chain
     from polydiff.pipeline.evaluate import evaluate
     from polydiff.pipeline.report import draw_stages, write_report

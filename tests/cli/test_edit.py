@@ -15,7 +15,7 @@ from pipeline_cases import images
 
 import polydiff
 from polydiff.cli import main
-from polydiff.cli.edit import example
+from polydiff.cli.inputs import example
 from polydiff.judging.likelihood import held_out
 from polydiff.support.errors import UserError
 from polydiff.support.files import new_numbered_folder
