@@ -13,7 +13,7 @@ from polydiff.cli.options import plan_options, read_conditions, run_folder, samp
 from polydiff.cli.parsing import Parser
 from polydiff.cli.pipeline import evaluate_pipeline, report_pipeline
 from polydiff.cli.tables import evaluation_table, guidance_table, likelihood_table
-from polydiff.run.folder import is_pipeline
+from polydiff.run.folder import Run, is_pipeline
 from polydiff.support.errors import UserError, amount
 from polydiff.support.files import quoted
 from polydiff.support.progress import log
@@ -59,7 +59,7 @@ def evaluate(words: Sequence[str]) -> int:
         evaluation_table(result)
         guidance_table(result)
     if (args.run / "checkpoints").is_dir():
-        write_evaluation(args.run, result)
+        write_evaluation(Run.open(args.run), result)
     else:
         print(
             f"Nothing was saved: RUN is a checkpoint, and evaluation.json belongs to a run, {run_folder(args.run)}.",
@@ -192,14 +192,13 @@ def judge_run(model: Model, path: Path, evaluated: int) -> Path:
     from polydiff.judging.result import write_evaluation
     from polydiff.report.closer import draw_views
     from polydiff.report.page import write_report
-    from polydiff.run.folder import Run
 
     kinds = ((Generates, "sample"), (Reconstructs, "reconstruction"), (Embeds, "held-out pair"))
     what = next((name for ability, name in kinds if provides(model.process, ability)), "")
     if evaluated > 0 and what:
         log(f"Evaluating {amount(evaluated, what)}")
         result = evaluate(model, evaluated)
-        write_evaluation(path, result)
+        write_evaluation(Run.open(path), result)
         evaluation_table(result)
     try:
         draw_views(model, Run.open(path))

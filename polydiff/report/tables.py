@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from polydiff.report.heatmap import heatmap
 from polydiff.report.histograms import histogram, scatter
 from polydiff.report.numbers import DASH, number, with_error
-from polydiff.run.folder import Run
+from polydiff.run.folder import ResultsFolder
 from polydiff.support.errors import UserError
 from polydiff.support.files import read_json
 
@@ -95,28 +95,28 @@ class EvaluationFile(Lenient):
     stage_steps: dict[str, int] = {}
 
 
-def read_evaluation(run: Run) -> dict[str, Any]:
-    """Return a run's evaluation.json; {} if the run was not evaluated.
+def read_evaluation(folder: ResultsFolder) -> dict[str, Any]:
+    """Return evaluation.json of a run or a pipeline; {} if it was not evaluated.
 
     Raises:
         UserError: The file is not JSON, or lacks the structure that `polydiff eval` writes.
     """
-    result = read_json(run.evaluation)
+    result = read_json(folder.evaluation)
     try:
         EvaluationFile.model_validate(result)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UserError(
-            f"{run.evaluation} is not an evaluation written by polydiff ({where}: {first['msg']}). Write it again with "
-            "`polydiff eval`, or delete it."
+            f"{folder.evaluation} is not an evaluation written by polydiff ({where}: {first['msg']}). Write it again "
+            "with `polydiff eval`, or delete it."
         ) from error
     return result
 
 
-def evaluation(run: Run) -> dict[str, Any] | None:
-    """Return the evaluation of a run as the template needs it; None if the run was not evaluated."""
-    result = read_evaluation(run)
+def evaluation(folder: ResultsFolder) -> dict[str, Any] | None:
+    """Return the evaluation of a run or a pipeline as the template needs it; None if it was not evaluated."""
+    result = read_evaluation(folder)
     if not result:
         return None
     about = {name: result.get(name, "unknown") for name in ABOUT}

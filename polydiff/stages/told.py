@@ -31,11 +31,12 @@ from polydiff.contract.sections.run import Config
 from polydiff.core.condition_batch import withhold
 from polydiff.core.conditions import ANY, LOW, Condition, Conditions, Vector, given
 from polydiff.core.space import Batch, Euclidean, Space, normal
+from polydiff.stages.codec import check_no_augmentation
 from polydiff.stages.embedded import Embedded
 from polydiff.stages.embedder import Embedder
 from polydiff.stages.kept import Kept
 from polydiff.support.errors import UserError
-from polydiff.support.protocols import provides
+from polydiff.support.protocols import Forwards, provides
 
 TELL = "tell"
 """Name of the key, and of the kept examples among a run's statistics."""
@@ -45,7 +46,7 @@ BY_TEXT_PREFIX = "by_text_"
 """Beginning of the names of metrics under these conditions."""
 
 
-class Told:
+class Told(Forwards):
     """A domain with told embeddings.
 
     Arguments:
@@ -55,6 +56,7 @@ class Told:
         kept: Training examples with their embeddings, from the statistics of a checkpoint; None: they are chosen now.
     """
 
+    __wrapped__: Domain
     inspect = None
     """An ability of the data alone (`polydiff.contract.abilities.Inspects`)."""
 
@@ -70,23 +72,14 @@ class Told:
             raise UserError(
                 f"{first.name}: with this task, states are not whole examples, so a pair cannot embed them."
             )
-        if getattr(config.data, "augment", 0):
-            raise UserError(f"{first.name}: tell does not support the augmentation of images. Set data.augment=0.")
+        check_no_augmentation(config, first.name, "embeddings")
         if not provides(domain, Encodes):
             raise UserError(f"{first.name}: the domain {config.domain} does not turn examples into states again.")
         told = {name: Vector(embedder.width, source="array") for name, embedder in embedders.items()}
         self.conditions: Conditions = {**own, **told}
         self.kept = Kept.measure(domain, embedders) if kept is None else Kept.of_json(kept, domain, embedders)
         self.statistics: Mapping[str, Any] = {**domain.statistics, TELL: self.kept.as_json()}
-        if not provides(domain, Reads):
-            self.read = None  # type: ignore[assignment,method-assign] # the domain lacks the ability
-        if not provides(domain, Restores):
-            self.read_degraded = None  # type: ignore[assignment,method-assign] # as above
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self.__wrapped__, name)
+        self.withdraw(read=Reads, read_degraded=Restores)
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         """Return examples of a split with their embeddings; those of training have noise."""

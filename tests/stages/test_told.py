@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from stage_cases import CODEC, captioned, trained_codec, trained_decoder, trained_pair, trained_prior
+from stage_cases import CODEC, CaptionedPair, captioned, trained_codec, trained_decoder, trained_pair, trained_prior
 from tiny_runs import assert_same_run, stop_at
 
 import polydiff
@@ -31,12 +31,10 @@ Case = tuple[Path, Path, dict[str, Any]]
 END = "a strong mark at the end"
 
 
-@pytest.fixture(scope="module", params=["image", "audio"])
-def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    folder, domain = tmp_path_factory.mktemp(request.param), request.param
-    data = captioned(domain, folder / "data")
-    pair = trained_pair(domain, folder / "pair", data)
-    return pair, trained_decoder(domain, folder / "decoder", pair, data), data
+@pytest.fixture(scope="module")
+def case(captioned_pair: CaptionedPair, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    domain, pair, data = captioned_pair
+    return pair, trained_decoder(domain, tmp_path_factory.mktemp("decoder") / domain, pair, data), data
 
 
 def told(run: Path) -> Told:
