@@ -37,7 +37,7 @@ def vary(words: Sequence[str]) -> int:
     found = load(args.run, weights=args.weights, ema=args.ema)
     model = found.varied if isinstance(found, Chain) else found
     how = {"strength": args.strength, "seed": args.seed, "cond": cond, **plan_options(args)}
-    metadata = {"seed": args.seed, "strength": args.strength, "asked": cond}
+    metadata = {"seed": args.seed, "strength": args.strength, "requested": cond}
     write_edited(
         args, model, "varied", Given(model, args), lambda given, i: edit(model, given, first=i, **how), metadata
     )
@@ -93,7 +93,7 @@ def inpaint(words: Sequence[str]) -> int:
     parts = {name: getattr(args, name) for name in ("gap", "keep", "add") if getattr(args, name)}
     parts |= {"mask": str(args.mask)} if args.mask else {}
     white = white_in(source, args.mask, args.files) if args.mask else None
-    metadata = {"seed": args.seed, **parts, "resample": args.resample, "jump": args.jump, "asked": cond}
+    metadata = {"seed": args.seed, **parts, "resample": args.resample, "jump": args.jump, "requested": cond}
 
     def prepare(given: Batch, first: int = 0) -> tuple[Batch, Tensor]:
         generators = streams(args.seed, "grown", range(first, first + given.space.batch))
@@ -250,7 +250,7 @@ def interpolate(words: Sequence[str]) -> int:
     a, b = (example(model, word) for word in (args.a, args.b))
     ends = Samples.join([to_samples(model, end.x, end, end.cond) for end in (a, b)])
     between = Samples.join(edit(model, a, b, shares, steps=args.steps, cond=cond, seed=args.seed))
-    metadata = {"shares": shares, "steps": args.steps, "asked": cond, "seed": args.seed}
+    metadata = {"shares": shares, "steps": args.steps, "requested": cond, "seed": args.seed}
     numbers = (2, len(shares))
     print(write_pairs(args, model, "interpolated", [(ends, between)], numbers, {"a": args.a, "b": args.b}, metadata))
     return 0

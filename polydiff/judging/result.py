@@ -109,7 +109,7 @@ def confusions(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
         return {}
     value, data = (domain.confusions(sets[row]) for row in ("value", "data"))
     return {
-        name: {"asked": found.requested, "seen": found.seen, "value": found.counts, "data": data[name].counts}
+        name: {"requested": found.requested, "seen": found.seen, "value": found.counts, "data": data[name].counts}
         for name, found in value.items()
         if len(found.requested) <= DRAWN
     }

@@ -198,7 +198,7 @@ def with_paths(layer: Layer, bare: Settings, folder: Path) -> Layer:
 
     Arguments:
         layer: Nested or dotted keys.
-        bare: Settings of the stage, which tell which keys are paths.
+        bare: Settings of the stage, by which keys are known to be paths.
         folder: What relative paths are relative to.
     """
     fields = leaves(type(bare.config))

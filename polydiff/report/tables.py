@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from polydiff.report.heatmap import heatmap
 from polydiff.report.histograms import histogram, scatter
@@ -18,6 +18,8 @@ from polydiff.support.files import read_json
 
 WEIGHTS = {"ema": "averaged weights", "model": "weights as trained"}
 SAMPLING = ("sampler", "steps", "guidance")
+EARLIER = "asked"
+"""Key of the requested classes in evaluations of earlier versions."""
 ABOUT = ("n", "n_data", "step", "weights", "seed", *SAMPLING, "evaluations")
 
 
@@ -50,9 +52,9 @@ class Lenient(BaseModel):
 
 
 class ConfusionPart(Lenient):
-    """Counts of requested classes (rows) and classes predicted by the judge (columns); JSON key of the rows: asked."""
+    """Counts of requested classes (rows) and classes predicted by the judge (columns)."""
 
-    requested: list[str] = Field(alias="asked")
+    requested: list[str] = Field(validation_alias=AliasChoices("requested", EARLIER))
     seen: list[str]
     value: list[list[int]]
     data: list[list[int]]
@@ -128,7 +130,7 @@ def evaluation(folder: ResultsFolder) -> dict[str, Any] | None:
     about["versions"] = ", ".join(f"{k} {v}" for k, v in result.get("environment", {}).get("versions", {}).items())
     scores = [score(name, row) for name, row in result.get("metrics", {}).items()]
     maps = [
-        Picture(which, name, heatmap(found["asked"], found["seen"], found[row]))
+        Picture(which, name, heatmap(found.get("requested", found.get(EARLIER)), found["seen"], found[row]))
         for name, found in result.get("confusions", {}).items()
         for row, which in (("value", "Generated"), ("data", "Real"))
     ]

@@ -147,7 +147,7 @@ def test_an_interpolation_is_conditioned_on_request(runs: Path, sounds: list[Pat
     none, c, d = (np.stack(read(tmp_path / name / "made")) for name in ("none", "c", "d"))
     assert min(np.abs(none - c).max(), np.abs(c - d).max()) > 0
     manifest = json.loads((tmp_path / "c" / "made" / "manifest.json").read_text())
-    assert manifest["asked"] == {"pitch": "C4"}
+    assert manifest["requested"] == {"pitch": "C4"}
     assert all(entry["cond"]["pitch"] == "C4" for entry in manifest["samples"])
 
 
