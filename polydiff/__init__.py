@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from polydiff.contract.backbone import BackboneSpec as BackboneSpec
     from polydiff.contract.backbone import build_backbone as build_backbone
     from polydiff.contract.domain import Domain as Domain
-    from polydiff.contract.domain import DomainSpec as DomainSpec
     from polydiff.contract.domain import Samples as Samples
     from polydiff.contract.sections.run import Config as Config
+    from polydiff.contract.spec import DomainSpec as DomainSpec
     from polydiff.core.space import Batch as Batch
     from polydiff.core.space import Euclidean as Euclidean
     from polydiff.core.space import Space as Space
@@ -61,10 +61,10 @@ _HOMES = {
     ),
     "contract.domain": (
         "Domain",
-        "DomainSpec",
         "Samples",
     ),
     "contract.sections.run": ("Config",),
+    "contract.spec": ("DomainSpec",),
     "core.space": (
         "Batch",
         "Euclidean",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from polydiff.contract.domain import DomainSpec
+from polydiff.contract.spec import DomainSpec
 
 SPEC = DomainSpec(
     name="audio",

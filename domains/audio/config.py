@@ -172,7 +172,7 @@ class AudioConfig(Config):
         }
 
     @model_validator(mode="after")
-    def _noise_is_told(self) -> Self:
+    def _noise_is_used(self) -> Self:
         if self.task != "upsample" and self.data.noise:
             raise ValueError(f"data.noise is noise on the recordings of task=upsample, not for task={self.task}")
         return self

@@ -12,10 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from polydiff.backbones.letters import OneHot, one_hot_channels
 from polydiff.config.processes import LETTERS, states_of
 from polydiff.contract.abilities import Inspection
-from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.columns import LABEL, read_vectors
 from polydiff.contract.data.conditions import DataConditions
 from polydiff.contract.data.identity import embedded_identity, identity
@@ -23,22 +21,19 @@ from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Samples, conditions_of
-from polydiff.contract.fields import Field, Labels, to_json
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
-from polydiff.contract.tasks import Enlarge
 from polydiff.contract.text.columns import TEXT
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import Condition, Conditions
-from polydiff.core.parts.letters import LettersSpace
-from polydiff.core.space import Batch, Euclidean, Measurement, Space, State
+from polydiff.core.space import Batch, Measurement, Space, State
 from polydiff.core.units import Units
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageConfig
-from polydiff.domains.image.data.inputs import read_images, read_mask, read_whole, region
+from polydiff.domains.image.data.inputs import read_mask, region
 from polydiff.domains.image.data.inspect import facts_of
 from polydiff.domains.image.data.source import Source, Split, open_source
-from polydiff.domains.image.data.warp import NUMBERS, training_images
+from polydiff.domains.image.data.warp import training_images
 from polydiff.domains.image.following import follow
 from polydiff.domains.image.greys import Greys
 from polydiff.domains.image.measurements import examples_for, measurement, read_measured
@@ -46,10 +41,10 @@ from polydiff.domains.image.metrics.pairs import pair_metrics
 from polydiff.domains.image.metrics.sample_set import Reference, Search, judge_metrics, set_metrics
 from polydiff.domains.image.network import HIGH
 from polydiff.domains.image.shapes.judge import caption_metrics
-from polydiff.domains.image.show import show, to_pillow
-from polydiff.domains.image.statistics import MEASURED, MOST, ImageStatistics, few, fields_in
+from polydiff.domains.image.show import CONVERTERS, archive, save, show
+from polydiff.domains.image.states import States
+from polydiff.domains.image.statistics import ImageStatistics, fields_in, measured
 from polydiff.domains.image.tasks import open_task
-from polydiff.metrics.principal import principal_std
 from polydiff.metrics.results import Confusion, Metric
 from polydiff.support.errors import UserError
 
@@ -71,7 +66,7 @@ class Image:
         self.letters = states_of(config) == LETTERS
         if self.letters and config.task != "generate":
             raise UserError(f"task={config.task}: process={config.process} has the task generate alone.")
-        self.statistics = self.statistics or self.measure()
+        self.statistics = self.statistics or measured(self.source, self.data, self.letters)
         self.codec = Standardise(tuple(self.statistics["mean"]), self.statistics["std"])
         self.greys = Greys(self.statistics["greys"], self.statistics["frequencies"]) if self.letters else None
         if len(self.codec.mean) != self.data.planes:
@@ -81,6 +76,7 @@ class Image:
         for name in self.data_conditions.fields.keys() & self.task.conditions.keys():
             raise UserError(f"The condition {name} is that of task={config.task}; rename the column {name}.")
         self.conditions: Conditions = {**self.data_conditions.kinds, **self.task.conditions}
+        self.states = States(config, self.codec, self.task, self.greys)
 
     @cached_property
     def source(self) -> Source:
@@ -126,21 +122,6 @@ class Image:
         """The search for the nearest training image."""
         return Search.of(self.source)
 
-    def measure(self) -> dict[str, Any]:
-        """Return the statistics of the training images."""
-        train = self.source.splits["train"]
-        codec = Standardise.measure(train.centred(few(train, MEASURED)))
-        names = self.source.names
-        fields: dict[str, Field] = dict(self.source.fields)
-        if names:
-            labels = train.labels[train.labels >= 0]
-            fields = {LABEL: Labels(names, tuple(labels.bincount(minlength=len(names)).tolist())), **fields}
-        own: dict[str, Any] = {"mean": list(codec.mean), "std": codec.std, "conditions": to_json(fields)}
-        if self.letters:
-            greys = Greys.measure(train.centred(few(train, MEASURED)), self.data.greys)
-            own |= {"greys": list(greys.values), "frequencies": list(greys.frequencies)}
-        return own | {PRINCIPAL: principal_std(codec.encode(train.centred(few(train, MOST))).flatten(1))}
-
     @staticmethod
     def inspect(config: Config, said: Collection[str]) -> Inspection:
         """Inspect a folder of images (`polydiff.contract.abilities.Inspects`)."""
@@ -176,30 +157,16 @@ class Image:
             images, changes = training_images(part, indices, self.data, generators)
         else:
             images, changes = part.centred(indices), {}
-        x = self.states(images)
-        observed = self.task.observe(x, generators)
-        if split == "train" and isinstance(self.task, Enlarge) and self.task.noise:
-            observed = self.task.disturbed(observed, self.task.noise.draw(generators), generators)
-        cond = {**(self.cond(part, indices) or {}), **observed, **changes}
-        return Batch(x, self.space(len(x)), cond or None)
+        metadata = {**(self.cond(part, indices) or {}), **changes}
+        return self.states.batch(images, metadata, generators, split == "train")
 
     def read(self, paths: Sequence[Path]) -> Batch:
         """Return the middle squares of files as clean states (`polydiff.contract.abilities.Reads`)."""
-        images = read_images(paths, self.data)
-        nothing = blank_conditions(self.conditions, len(images), (self.data.side, self.data.side))
-        return Batch(self.states(images), self.space(len(images)), nothing or None)
+        return self.states.read(paths, self.conditions)
 
     def read_degraded(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
         """Return whole images, reduced first or not, as the network's condition (`contract.abilities.Restores`)."""
-        if not isinstance(self.task, Enlarge):
-            raise UserError(f"task={self.config.task} reads no files of another form.")
-        factor = self.task.factor
-        images = self.codec.encode(read_whole(paths, self.data))
-        observed = self.task.observe(images, []) if degrade else self.task.observed(images)
-        sizes = [size * (1 if degrade else factor) for size in images.shape[2:]]
-        x = self.task.guess(observed, sizes)
-        space = Euclidean(len(x), (self.data.planes, *sizes))
-        return Batch(x, space, blank_conditions(self.conditions, len(x), sizes) | observed)
+        return self.states.read_degraded(paths, self.conditions, degrade)
 
     @property
     def together(self) -> Sequence[str]:
@@ -233,15 +200,6 @@ class Image:
         """Return measurements in files (`polydiff.contract.measurements.ReadsMeasured`)."""
         return read_measured(text, paths, self.codec, self.data)
 
-    def states(self, images: Tensor) -> State:
-        """Return the states of images uint8 (B, C, H, W): real numbers, or letters."""
-        return self.codec.encode(images) if self.greys is None else self.greys.encode(images)
-
-    def space(self, n: int) -> Space:
-        """Return the space of n images."""
-        shape = (self.data.planes, self.data.side, self.data.side)
-        return Euclidean(n, shape) if self.greys is None else LettersSpace(n, shape, len(self.greys.values))
-
     def cond(self, part: Split, indices: Sequence[int]) -> dict[str, Tensor] | None:
         """Return the conditions of images of a split; None if there are none."""
         label = {LABEL: part.labels[list(indices)]} if self.names else {}
@@ -254,23 +212,16 @@ class Image:
     ) -> tuple[Space, Condition | None]:
         own = self.data_conditions.draw(generators, requested)
         further = blank_conditions(self.task.conditions, len(generators), (self.data.side, self.data.side))
-        return self.space(len(generators)), {**own, **further} or None
+        return self.states.space(len(generators)), {**own, **further} or None
 
     def backbone(self) -> nn.Module:
-        letters = len(self.greys.values) if self.greys else 0
-        channels = one_hot_channels(letters, self.data.planes) if letters else self.data.planes
-        shape = {"channels": channels, "dims": 2, "augment": NUMBERS if self.data.augment else 0}
-        network = build_backbone(self.config.backbone, conditions=self.conditions, **shape)
-        return OneHot(network, letters, 2) if letters else network
+        return self.states.backbone(self.conditions)
 
     def units(self, x: State, space: Space) -> Units:
-        if self.greys is not None:
-            return Units(x.double(), x.double(), torch.zeros(space.batch))
-        low, high = self.codec.bins(x, torch.tensor(self.source.levels, dtype=torch.float64))
-        return Units(low, high, torch.zeros(space.batch))
+        return self.states.units(x, space, self.source.levels)
 
     def decode(self, x: State, space: Space) -> list[Any]:
-        return list((self.codec if self.greys is None else self.greys).decode(x).unbind())
+        return self.states.decode(x)
 
     @property
     def form(self) -> str:
@@ -278,7 +229,7 @@ class Image:
 
     def encode(self, examples: Sequence[Any]) -> Batch:
         """Return images as clean states (`polydiff.contract.likeness.Encodes`)."""
-        return Batch(self.states(torch.stack(list(examples))), self.space(len(examples)), None)
+        return Batch(self.states.encode(torch.stack(list(examples))), self.states.space(len(examples)), None)
 
     def encode_conditions(self, values: Sequence[Mapping[str, Any]]) -> Condition:
         return self.data_conditions.encode_others(values)
@@ -326,26 +277,15 @@ class Image:
         return show(samples.examples, [", ".join(map(str, words.values())) for words in self.words(samples)])
 
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
-        directory.mkdir(parents=True, exist_ok=True)
-        entries = []
-        for i, (image, words) in enumerate(zip(samples.examples, self.words(samples), strict=True)):
-            name = f"sample-{i:05d}.png"
-            to_pillow(image).save(directory / name)
-            entries.append({"file": name, **words})
-        return entries
+        return save(samples.examples, self.words(samples), directory)
 
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
         """Return arr_0, uint8 (B, S, S, C), the format that judges of images read, and arr_1, the classes."""
-        images = torch.stack(list(samples.examples)).permute(0, 2, 3, 1).numpy()
-        labels = {"arr_1": samples.cond[LABEL].numpy()} if self.names and samples.cond else {}
-        return {"arr_0": images, **labels}
+        return archive(samples.examples, samples.cond[LABEL] if self.names and samples.cond else None)
 
     def converters(self) -> Mapping[str, Callable[[Sequence[Any]], Any]]:
         """Return conversions to an array uint8 (N, S, S, C), and to Pillow's images (`abilities.Converts`)."""
-        return {
-            "numpy": lambda images: torch.stack(list(images)).permute(0, 2, 3, 1).numpy(),
-            "pil": lambda images: [to_pillow(image) for image in images],
-        }
+        return CONVERTERS
 
     def words(self, samples: Samples) -> list[dict[str, Any]]:
         """Return the conditions of samples as the user writes them, {} for each without conditions."""

@@ -1,13 +1,17 @@
-"""Samples as an HTML fragment that fetches nothing: a grid of images, each above its caption as text."""
+"""Samples as files, as arrays, and as an HTML fragment that fetches nothing: a grid of images above their captions."""
 
 from __future__ import annotations
 
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -61,3 +65,32 @@ def to_pillow(image: Tensor) -> Image.Image:
     """Return an image uint8 (C, H, W) as Pillow's, grey for one channel."""
     pixels = image.permute(1, 2, 0).numpy()
     return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
+
+
+def save(images: Sequence[Tensor], words: Sequence[Mapping[str, Any]], directory: Path) -> list[dict[str, Any]]:
+    """Write images uint8 (C, H, W) as PNG files; return the name of each with its conditions, for manifest.json."""
+    directory.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for i, (image, own) in enumerate(zip(images, words, strict=True)):
+        name = f"sample-{i:05d}.png"
+        to_pillow(image).save(directory / name)
+        entries.append({"file": name, **own})
+    return entries
+
+
+def to_array(images: Sequence[Tensor]) -> NDArray[np.uint8]:
+    """Return images uint8 (C, H, W) of one size as an array uint8 (N, H, W, C)."""
+    array: NDArray[np.uint8] = torch.stack(list(images)).permute(0, 2, 3, 1).numpy()
+    return array
+
+
+def archive(images: Sequence[Tensor], labels: Tensor | None) -> dict[str, NDArray[Any] | str]:
+    """Return arr_0, uint8 (N, H, W, C), the format that judges of images read, and arr_1, classes (N,) if there are."""
+    return {"arr_0": to_array(images), **({} if labels is None else {"arr_1": labels.numpy()})}
+
+
+CONVERTERS: Mapping[str, Callable[[Sequence[Any]], Any]] = {
+    "numpy": to_array,
+    "pil": lambda images: [to_pillow(image) for image in images],
+}
+"""Name of a library -> conversion of images to its objects."""

@@ -1,4 +1,4 @@
-"""Types and ranges of the statistics in an image checkpoint, and on how many images they are measured."""
+"""The statistics in an image checkpoint: their types and ranges, and how they are measured."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from pydantic import Field, model_validator
 
 from polydiff.contract import fields
 from polydiff.contract.data.columns import LABEL
+from polydiff.contract.data.noise_range import PRINCIPAL
 from polydiff.contract.data.statistics import Count, FieldStatistics, Statistics, check_classes
+from polydiff.domains.image.codec import Standardise
+from polydiff.domains.image.greys import Greys
+from polydiff.metrics.principal import principal_std
 
 if TYPE_CHECKING:
-    from polydiff.domains.image.data.source import Split
+    from polydiff.domains.image.config import ImageData
+    from polydiff.domains.image.data.source import Source, Split
 
 MEASURED = 10_000, 2**27
 """Largest number of training images on which mean and std are measured, and of their numbers together."""
@@ -59,3 +64,25 @@ def few(train: Split, most: tuple[int, int]) -> list[int]:
     """Return the indices of images on which statistics are measured: at most so many, with so many numbers together."""
     pixels = train.images[0].shape[0] * train.size**2
     return train.spread(min(most[0], max(most[1] // pixels, 64)))
+
+
+def measured(source: Source, data: ImageData, letters: bool) -> dict[str, Any]:
+    """Return the statistics of the training images.
+
+    Arguments:
+        source: The data set.
+        data: How it is read.
+        letters: Whether states are letters, whose levels are measured too.
+    """
+    train, names = source.splits["train"], source.names
+    images = train.centred(few(train, MEASURED))
+    codec = Standardise.measure(images)
+    known: dict[str, fields.Field] = dict(source.fields)
+    if names:
+        labels = train.labels[train.labels >= 0]
+        known = {LABEL: fields.Labels(names, tuple(labels.bincount(minlength=len(names)).tolist())), **known}
+    own: dict[str, Any] = {"mean": list(codec.mean), "std": codec.std, "conditions": fields.to_json(known)}
+    if letters:
+        greys = Greys.measure(images, data.greys)
+        own |= {"greys": list(greys.values), "frequencies": list(greys.frequencies)}
+    return own | {PRINCIPAL: principal_std(codec.encode(train.centred(few(train, MOST))).flatten(1))}

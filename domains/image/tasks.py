@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from polydiff.contract.following import ToldNoise
+from polydiff.contract.following import NoiseAugmentation
 from polydiff.contract.tasks import Enlarge, Generate, Inpaint, Task, block_means
 from polydiff.core.space import State
 from polydiff.domains.image.codec import Standardise
@@ -25,10 +25,10 @@ def open_task(config: ImageConfig, codec: Standardise) -> Task:
         case "upsample":
             low, high = (codec.scaled(torch.tensor([float(end)])).flatten().tolist() for end in (0, 255))
             task = Enlarge(config.data.planes, config.data.factor, tuple(low), tuple(high))
-            return with_noise(task, codec, ToldNoise(*config.data.noise)) if config.data.noise else task
+            return with_noise(task, codec, NoiseAugmentation(*config.data.noise)) if config.data.noise else task
 
 
-def with_noise(task: Enlarge, codec: Standardise, noise: ToldNoise) -> Enlarge:
+def with_noise(task: Enlarge, codec: Standardise, noise: NoiseAugmentation) -> Enlarge:
     """Return the task with noise on small images that are rounded, as those that an earlier stage draws are."""
 
     def reduce(x: State) -> Tensor:

@@ -16,8 +16,9 @@ from pathlib import Path
 from polydiff.config.merge import resolve
 from polydiff.contract.abilities import Inspection, Inspects, quarantine_of
 from polydiff.contract.discover import build_domain, discover, load, load_domain_spec, require
-from polydiff.contract.domain import DomainSpec, conditions_of
+from polydiff.contract.domain import conditions_of
 from polydiff.contract.sections.run import Config
+from polydiff.contract.spec import DomainSpec
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from polydiff.contract.backbone import BackboneSpec
 from polydiff.contract.discover import Finding, discover, duplicates, load, tried
-from polydiff.contract.domain import DomainSpec
+from polydiff.contract.spec import DomainSpec
 from polydiff.core.extensions import installed
 from polydiff.machine.environment import cores, version
 from polydiff.support.errors import one_line

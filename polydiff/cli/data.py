@@ -64,7 +64,7 @@ def check(words: Sequence[str]) -> int:
 def prepare(words: Sequence[str]) -> int:
     """Run `polydiff data prepare` and return its exit code."""
     from polydiff.contract.discover import discover, load, require
-    from polydiff.contract.domain import DomainSpec
+    from polydiff.contract.spec import DomainSpec
 
     specs = [plugin.spec for plugin in discover(DomainSpec) if plugin.spec]
     known = {name: spec for spec in specs for name in spec.prepares}

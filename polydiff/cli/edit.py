@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polydiff.cli.inputs import Given, given_parser, output_option, write_pairs
+from polydiff.cli.inputs import EXAMPLES_NOT_TEXTS, Given, example, given_parser, output_option, write_pairs
 from polydiff.cli.options import check_free, model_parser, plan_options, read_conditions
 from polydiff.cli.parsing import positive
+from polydiff.run.folder import is_pipeline
 from polydiff.support.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def vary(words: Sequence[str]) -> int:
     found = load(args.run, weights=args.weights, ema=args.ema)
     model = found.varied if isinstance(found, Chain) else found
     how = {"strength": args.strength, "seed": args.seed, "cond": cond, **plan_options(args)}
-    metadata = {"seed": args.seed, "strength": args.strength, "asked": cond}
+    metadata = {"seed": args.seed, "strength": args.strength, "requested": cond}
     write_edited(
         args, model, "varied", Given(model, args), lambda given, i: edit(model, given, first=i, **how), metadata
     )
@@ -92,7 +93,7 @@ def inpaint(words: Sequence[str]) -> int:
     parts = {name: getattr(args, name) for name in ("gap", "keep", "add") if getattr(args, name)}
     parts |= {"mask": str(args.mask)} if args.mask else {}
     white = white_in(source, args.mask, args.files) if args.mask else None
-    metadata = {"seed": args.seed, **parts, "resample": args.resample, "jump": args.jump, "asked": cond}
+    metadata = {"seed": args.seed, **parts, "resample": args.resample, "jump": args.jump, "requested": cond}
 
     def prepare(given: Batch, first: int = 0) -> tuple[Batch, Tensor]:
         generators = streams(args.seed, "grown", range(first, first + given.space.batch))
@@ -240,11 +241,16 @@ def interpolate(words: Sequence[str]) -> int:
     from polydiff.model.model import Model
     from polydiff.model.restore import to_samples
 
+    if is_pipeline(args.run):
+        raise UserError(
+            f"{args.run} is a pipeline of several runs. Name one of them, a folder in {args.run / 'stages'}. "
+            f"{EXAMPLES_NOT_TEXTS}"
+        )
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     a, b = (example(model, word) for word in (args.a, args.b))
     ends = Samples.join([to_samples(model, end.x, end, end.cond) for end in (a, b)])
     between = Samples.join(edit(model, a, b, shares, steps=args.steps, cond=cond, seed=args.seed))
-    metadata = {"shares": shares, "steps": args.steps, "asked": cond, "seed": args.seed}
+    metadata = {"shares": shares, "steps": args.steps, "requested": cond, "seed": args.seed}
     numbers = (2, len(shares))
     print(write_pairs(args, model, "interpolated", [(ends, between)], numbers, {"a": args.a, "b": args.b}, metadata))
     return 0
@@ -259,19 +265,3 @@ def read_shares(text: str) -> list[float]:
     if not shares or not all(0 <= share <= 1 for share in shares):
         raise UserError(f"--shares {text}: expected numbers from 0 (A) to 1 (B), such as 0.25,0.5,0.75.")
     return shares
-
-
-def example(model: Model, word: str) -> Batch:
-    """Return the clean batch (1, ...) of a file, or of the held-out example of this number."""
-    from polydiff.core.streams import streams
-    from polydiff.model.edit import read
-
-    if Path(word).exists() or not word.isdecimal():
-        given = read(model, [word])
-        if given.space.batch > 1:
-            raise UserError(f"{word} holds {given.space.batch} examples; interpolation takes files of one example.")
-        return given
-    number, held = int(word), model.domain.size("test")
-    if number >= held:
-        raise UserError(f"{word} is neither a file nor one of the {held} held-out examples (numbers start at 0).")
-    return model.domain.batch("test", [number], streams(0, "augment", [number]))

@@ -12,8 +12,8 @@ from polydiff.cli.tables import help_on_keys, table
 from polydiff.config.merge import resolve
 from polydiff.config.saved import resolved_text
 from polydiff.contract.discover import Plugin, discover, duplicates, load_domain_spec, tried
-from polydiff.contract.domain import DomainSpec
 from polydiff.contract.sections.run import Config
+from polydiff.contract.spec import DomainSpec
 from polydiff.pipeline.file import pipeline_of
 from polydiff.support.errors import unknown
 from polydiff.support.nested import get_nested, nest

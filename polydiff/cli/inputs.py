@@ -200,3 +200,36 @@ def write_pairs(
         for writer in writers:
             writer.finish()
     return folder
+
+
+EXAMPLES_NOT_TEXTS = (
+    "A and B are examples, and --cond holds for both. Between two texts: a decoder (tell.NAME), as in the pipeline "
+    "dalle2, draws samples from embeddings between those of the texts (docs/unclip.md)."
+)
+"""Advice to those who give texts to `interpolate`."""
+
+
+def reads_text(model: Model) -> bool:
+    """Return whether a model is conditioned on captions."""
+    from polydiff.contract.domain import conditions_of
+    from polydiff.core.conditions import Text
+
+    return any(isinstance(kind, Text) for kind in conditions_of(model.domain).values())
+
+
+def example(model: Model, word: str) -> Batch:
+    """Return the clean batch (1, ...) of a file, or of the held-out example of this number."""
+    from polydiff.core.streams import streams
+    from polydiff.model.edit import read
+
+    if Path(word).exists() or not word.isdecimal():
+        if not Path(word).exists() and reads_text(model):
+            raise UserError(f"There is no file {word}. {EXAMPLES_NOT_TEXTS}")
+        given = read(model, [word])
+        if given.space.batch > 1:
+            raise UserError(f"{word} holds {given.space.batch} examples; interpolation takes files of one example.")
+        return given
+    number, held = int(word), model.domain.size("test")
+    if number >= held:
+        raise UserError(f"{word} is neither a file nor one of the {held} held-out examples (numbers start at 0).")
+    return model.domain.batch("test", [number], streams(0, "augment", [number]))

@@ -1,4 +1,4 @@
-"""The verbs that evaluate a run: `eval` and `report`."""
+"""The verbs that evaluate a run, `eval` and `report`, and the evaluation after training."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from polydiff.cli.options import plan_options, read_conditions, run_folder, sampling_parser, stage_options
 from polydiff.cli.parsing import Parser
 from polydiff.cli.pipeline import evaluate_pipeline, report_pipeline
 from polydiff.cli.tables import evaluation_table, guidance_table, likelihood_table
-from polydiff.run.folder import is_pipeline
-from polydiff.support.errors import UserError
+from polydiff.run.folder import Run, is_pipeline
+from polydiff.support.errors import UserError, amount
+from polydiff.support.files import quoted
+from polydiff.support.progress import log
+from polydiff.support.protocols import provides
+
+if TYPE_CHECKING:
+    from polydiff.model.model import Model
 
 BOUNDS = ("vlb", "chain", "flow", "all")
 """Values of --likelihood; the first is its value if none is given."""
@@ -52,7 +59,7 @@ def evaluate(words: Sequence[str]) -> int:
         evaluation_table(result)
         guidance_table(result)
     if (args.run / "checkpoints").is_dir():
-        write_evaluation(args.run, result)
+        write_evaluation(Run.open(args.run), result)
     else:
         print(
             f"Nothing was saved: RUN is a checkpoint, and evaluation.json belongs to a run, {run_folder(args.run)}.",
@@ -148,3 +155,53 @@ def report(words: Sequence[str]) -> int:
             print(f"The closer look was not drawn again: {reason}", file=sys.stderr)
     print(write_report(args.run))
     return 0
+
+
+def evaluate_and_report(path: Path, evaluated: int) -> None:
+    """Evaluate a trained run, write its report, and print the next commands."""
+    from polydiff.core.process.abilities import Embeds, Reconstructs
+    from polydiff.core.process.sampling import Generates
+    from polydiff.model.model import Model
+
+    model = Model.load(path)
+    report, run = judge_run(model, path, evaluated), quoted(path)
+    print(f"\nRun:     {path}\nReport:  {report}\n\nNext:")
+    if provides(model.process, Generates):
+        print(f"  polydiff sample {run} -n 16\n  polydiff eval {run} -n 1000")
+    if provides(model.process, Reconstructs):
+        print(f"  polydiff train --domain {model.config.domain} codec={run}\n  polydiff eval {run} -n 1000")
+    if provides(model.process, Embeds):
+        train = f"  polydiff train --domain {model.config.domain}"
+        print(f"{train} codec={run}\n{train} tell.embedding={run}\n  polydiff eval {run} -n 1000")
+    print(f"  polydiff resume {run} train.steps=N")
+    if is_pipeline(pipeline := path.absolute().parent.parent):  # its evaluation is older than this stage now
+        print(f"  polydiff resume {quoted(pipeline)}")
+
+
+def judge_run(model: Model, path: Path, evaluated: int) -> Path:
+    """Evaluate a trained run, print the numbers, write its report, and return the path of the report.
+
+    Arguments:
+        model: Model of the run.
+        path: Folder of the run.
+        evaluated: Number of samples to evaluate; 0: none.
+    """
+    from polydiff.core.process.abilities import Embeds, Reconstructs
+    from polydiff.core.process.sampling import Generates
+    from polydiff.judging.evaluate import evaluate
+    from polydiff.judging.result import write_evaluation
+    from polydiff.report.closer import draw_views
+    from polydiff.report.page import write_report
+
+    kinds = ((Generates, "sample"), (Reconstructs, "reconstruction"), (Embeds, "held-out pair"))
+    what = next((name for ability, name in kinds if provides(model.process, ability)), "")
+    if evaluated > 0 and what:
+        log(f"Evaluating {amount(evaluated, what)}")
+        result = evaluate(model, evaluated)
+        write_evaluation(Run.open(path), result)
+        evaluation_table(result)
+    try:
+        draw_views(model, Run.open(path))
+    finally:  # the page is worth more than its pictures
+        report = write_report(path)
+    return report

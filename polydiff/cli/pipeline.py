@@ -16,7 +16,8 @@ from polydiff.cli.tables import explanations, numbers_table, table
 from polydiff.contract.discover import load_domain_spec
 from polydiff.pipeline.file import Pipeline, pipeline_of, read_pipeline
 from polydiff.support.errors import UserError
-from polydiff.support.files import new_numbered_folder, quoted, write_atomic
+from polydiff.support.files import new_numbered_folder, quoted
+from polydiff.support.progress import log
 from polydiff.support.signals import exit_code
 from polydiff.support.yaml_text import read_yaml
 
@@ -119,7 +120,7 @@ def finish(folder: PipelineFolder, evaluated: int) -> int:
         folder: The pipeline.
         evaluated: Number of samples to evaluate, of each stage and of the whole; 0: none.
     """
-    from polydiff.cli.train import judge_run, log
+    from polydiff.cli.judge import judge_run
     from polydiff.model.model import Model
     from polydiff.pipeline.report import since_evaluation
     from polydiff.pipeline.train import train_stages
@@ -158,7 +159,7 @@ def finish(folder: PipelineFolder, evaluated: int) -> int:
 
 def judge_whole(folder: PipelineFolder, evaluated: int) -> None:
     """Evaluate a trained pipeline, write its report and print the next commands."""
-    from polydiff.cli.train import log
+    from polydiff.judging.result import write_evaluation
     from polydiff.pipeline.chain import Chain
     from polydiff.pipeline.evaluate import evaluate
     from polydiff.pipeline.report import draw_stages, write_report
@@ -167,7 +168,7 @@ def judge_whole(folder: PipelineFolder, evaluated: int) -> None:
     if evaluated > 0:
         log(f"Evaluating the pipeline on {evaluated:,} samples")
         result = evaluate(chain, evaluated)
-        write_atomic(folder.evaluation, json.dumps(result, indent=1) + "\n")
+        write_evaluation(folder, result)
         pipeline_table(result)
     draw_stages(chain, folder)
     report, place = write_report(folder.path), quoted(folder.path)
@@ -183,6 +184,7 @@ def evaluate_pipeline(args: argparse.Namespace, chain: Chain, options: Mapping[s
         chain: The pipeline.
         options: seed, cond, features and keys of sampling.
     """
+    from polydiff.judging.result import write_evaluation
     from polydiff.pipeline.evaluate import evaluate
     from polydiff.pipeline.folder import PipelineFolder
 
@@ -193,7 +195,7 @@ def evaluate_pipeline(args: argparse.Namespace, chain: Chain, options: Mapping[s
         print(json.dumps(result, indent=1))
     else:
         pipeline_table(result)
-    write_atomic(PipelineFolder.open(args.run).evaluation, json.dumps(result, indent=1) + "\n")
+    write_evaluation(PipelineFolder.open(args.run), result)
     return 0
 
 

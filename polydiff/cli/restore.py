@@ -101,7 +101,7 @@ def run_restoration(verb: str, name: str, parser: Parser, words: Sequence[str]) 
         (to_samples(model, batch.x, batch, batch.cond), restore(model, batch, first=first, **how))
         for first, batch in given.parts(model.batch_size(plan))
     )
-    metadata = {"seed": args.seed, "asked": cond, "given": restoration_of(model)[1].simple}
+    metadata = {"seed": args.seed, "requested": cond, "given": restoration_of(model)[1].simple}
     metadata |= plan.model_dump(mode="json", exclude={"batch_size"})
     n = len(given.numbers)
     print(write_pairs(args, model, name, pairs, (n, n), given.metadata(), metadata))
@@ -140,7 +140,7 @@ def solve(words: Sequence[str]) -> int:
     n = len(given.numbers)
     facts = {"measurement": args.measurement, "measured": args.measured, "noise": args.noise}
     chosen = {name: value for name, value in options.items() if value is not None}
-    metadata = {**facts, "seed": args.seed, "method": args.how, **chosen, "asked": cond}
+    metadata = {**facts, "seed": args.seed, "method": args.how, **chosen, "requested": cond}
     metadata |= request.how.model_dump(mode="json", exclude={"batch_size"})
     folder = write_pairs(args, model, "solved", pairs(), (n, n), {**given.metadata(), **facts}, metadata)
     if kept:

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polydiff.cli.judge import evaluate_and_report
 from polydiff.cli.parsing import OptionalNumber, Parser, config_parser, not_negative, read_words, settings
 from polydiff.cli.pipeline import chosen_pipeline, resume_pipeline, train_pipeline
-from polydiff.cli.tables import evaluation_table, help_on_keys, overfit_table, profile_table, table
+from polydiff.cli.tables import help_on_keys, overfit_table, profile_table, table
 from polydiff.config.merge import Settings
 from polydiff.contract.backbone import load_backbone_spec
 from polydiff.contract.data.quarantine import summary_lines
 from polydiff.contract.discover import load_domain_spec, require
 from polydiff.run.folder import is_pipeline
-from polydiff.support.errors import UserError, amount, nearest
+from polydiff.support.errors import UserError, nearest
 from polydiff.support.files import new_numbered_folder, quoted
 from polydiff.support.once import printed
-from polydiff.support.protocols import provides
+from polydiff.support.progress import log
 from polydiff.support.signals import exit_code
 from polydiff.training.checks import check_settings
 from polydiff.training.progress import TrainingProgress
 
 if TYPE_CHECKING:
-    from polydiff.model.model import Model
+    pass
 
 RUNS = Path("runs")
 """Folder of runs that are started without -o."""
@@ -255,59 +255,3 @@ def train_and_finish(path: Path, progress: TrainingProgress, work: Callable[[Tra
         log(f"\nStopped after training. Finish with: polydiff eval {quoted(path)}; polydiff report {quoted(path)}")
         return exit_code(error)
     return 0
-
-
-def evaluate_and_report(path: Path, evaluated: int) -> None:
-    """Evaluate a trained run, write its report, and print the next commands."""
-    from polydiff.core.process.abilities import Embeds, Reconstructs
-    from polydiff.core.process.sampling import Generates
-    from polydiff.model.model import Model
-
-    model = Model.load(path)
-    report, run = judge_run(model, path, evaluated), quoted(path)
-    print(f"\nRun:     {path}\nReport:  {report}\n\nNext:")
-    if provides(model.process, Generates):
-        print(f"  polydiff sample {run} -n 16\n  polydiff eval {run} -n 1000")
-    if provides(model.process, Reconstructs):
-        print(f"  polydiff train --domain {model.config.domain} codec={run}\n  polydiff eval {run} -n 1000")
-    if provides(model.process, Embeds):
-        train = f"  polydiff train --domain {model.config.domain}"
-        print(f"{train} codec={run}\n{train} tell.embedding={run}\n  polydiff eval {run} -n 1000")
-    print(f"  polydiff resume {run} train.steps=N")
-    if is_pipeline(pipeline := path.absolute().parent.parent):  # its evaluation is older than this stage now
-        print(f"  polydiff resume {quoted(pipeline)}")
-
-
-def judge_run(model: Model, path: Path, evaluated: int) -> Path:
-    """Evaluate a trained run, print the numbers, write its report, and return the path of the report.
-
-    Arguments:
-        model: Model of the run.
-        path: Folder of the run.
-        evaluated: Number of samples to evaluate; 0: none.
-    """
-    from polydiff.core.process.abilities import Embeds, Reconstructs
-    from polydiff.core.process.sampling import Generates
-    from polydiff.judging.evaluate import evaluate
-    from polydiff.judging.result import write_evaluation
-    from polydiff.report.closer import draw_views
-    from polydiff.report.page import write_report
-    from polydiff.run.folder import Run
-
-    kinds = ((Generates, "sample"), (Reconstructs, "reconstruction"), (Embeds, "held-out pair"))
-    what = next((name for ability, name in kinds if provides(model.process, ability)), "")
-    if evaluated > 0 and what:
-        log(f"Evaluating {amount(evaluated, what)}")
-        result = evaluate(model, evaluated)
-        write_evaluation(path, result)
-        evaluation_table(result)
-    try:
-        draw_views(model, Run.open(path))
-    finally:  # the page is worth more than its pictures
-        report = write_report(path)
-    return report
-
-
-def log(text: str) -> None:
-    """Print a message on stderr at once."""
-    print(text, file=sys.stderr, flush=True)

@@ -21,8 +21,8 @@ from polydiff.config.layers import Layer, assignments, last
 from polydiff.config.objective_defaults import with_chosen_defaults
 from polydiff.contract.backbone import backbone_config_class, load_backbone_spec
 from polydiff.contract.discover import domain_config_class, load_domain_spec
-from polydiff.contract.domain import DomainSpec
 from polydiff.contract.sections.run import Config
+from polydiff.contract.spec import DomainSpec
 from polydiff.support.errors import UserError, as_mapping, nearest, path_list, unknown
 from polydiff.support.nested import get_nested, nest
 from polydiff.support.yaml_text import plain, read_yaml

@@ -108,7 +108,7 @@ def with_chosen_defaults(layers: Sequence[Layer], learns: Mapping[str, Mapping[s
     Arguments:
         layers: The layers, the first one below all others.
         learns: Value of `learn` -> defaults of the domain, which replace general ones
-            (`polydiff.contract.domain.DomainSpec`).
+            (`polydiff.contract.spec.DomainSpec`).
     """
     found, own = list(layers), learns or {}
     for choice in (*CHOICES, Choice("learn", DENOISE, lambda learn: {**learner_defaults(learn), **own.get(learn, {})})):

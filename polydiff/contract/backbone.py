@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from polydiff.contract.discover import discover, load, load_spec, require
-from polydiff.contract.domain import API
+from polydiff.contract.spec import API
 from polydiff.support.errors import UserError
 
 if TYPE_CHECKING:

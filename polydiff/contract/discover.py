@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 from polydiff.contract.data.statistics import check_finite
-from polydiff.contract.domain import API, DomainSpec
+from polydiff.contract.spec import API, DomainSpec
 from polydiff.support.errors import UserError, one_line, unknown
 from polydiff.support.isolate import Failed, isolated
 

@@ -14,18 +14,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from polydiff.contract.data.arrays import checked_vectors, read_array
 from polydiff.contract.data.statistics import FieldStatistics, check_statistics
 from polydiff.contract.text.captions import Captions
 from polydiff.contract.text.encoded import EncodedText
 from polydiff.core.conditions import ANY, Classes, Kind, Number, Tokens, given
-from polydiff.support.errors import UserError, amount, one_line, unknown
+from polydiff.support.errors import UserError, amount, unknown
 
 KEPT = 1000
 """Most training values of a number that are kept, evenly spaced in rank, to draw new ones from."""
@@ -271,31 +271,3 @@ def warn_if_far(name: str, value: float, known: Sequence[float], std: float) -> 
             f"{max(present):g}. Samples will hardly have it.",
             stacklevel=2,
         )
-
-
-def read_array(file: Path | BinaryIO, path: Path) -> NDArray[Any]:
-    """Return the array of a .npy file, or of an open file; `path` is used in messages.
-
-    Raises:
-        UserError: The file is damaged or holds no array. numpy raises errors of many types for damaged files, such as
-            tokenize.TokenError, zipfile.BadZipFile and MemoryError for a shape that a header invents.
-    """
-    try:
-        array = np.load(file, allow_pickle=False)
-    except Exception as error:
-        raise UserError(f"{path} cannot be read as an array (.npy): {one_line(error)}.") from error
-    if not isinstance(array, np.ndarray):
-        raise UserError(f"{path} holds several arrays (.npz); save the one that is meant as .npy.")
-    return array
-
-
-def checked_vectors(array: NDArray[Any], source: str, width: int | None = None) -> NDArray[Any]:
-    """Return an embedding as (N, width); another shape, or what is not finite, is a `UserError`."""
-    shaped = array.ndim in (1, 2) and array.size > 0 and width in (None, array.shape[-1])
-    if not shaped or not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
-        wide = "width" if width is None else width
-        raise UserError(
-            f"{source}: an embedding is finite numbers of shape (N, {wide}) or ({wide},), not {array.dtype} "
-            f"{array.shape}."
-        )
-    return array.reshape(-1, array.shape[-1])

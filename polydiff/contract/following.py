@@ -8,7 +8,7 @@ augmentation hides the difference: in training, the next stage is conditioned on
 $$ y = l + s \epsilon, \qquad \epsilon \sim N(0, I), $$
 
 and on the level s itself, so that in use s can be chosen as large as the earlier stage errs (Ho et al., Cascaded
-Diffusion Models, 2021, https://arxiv.org/abs/2106.15282; that s is told: Saharia et al., Imagen, 2022,
+Diffusion Models, 2021, https://arxiv.org/abs/2106.15282; conditioned on s: Saharia et al., Imagen, 2022,
 https://arxiv.org/abs/2205.11487).
 
 Symbols: B batch, l the degraded example, such as a small image, s the level of the noise.
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from polydiff.core.space import Space
 
 EXACT = 0.2
-"""Share of the training examples that are told without noise."""
+"""Share of the training examples whose conditions get no noise."""
 
 
 class Fits(Protocol):
@@ -103,10 +103,10 @@ class SpaceUnderConditions(Protocol):
 
 
 @dataclass(frozen=True)
-class ToldNoise:
-    r"""The law of the noise on a condition in training, and the number by which a network is told its level.
+class NoiseAugmentation:
+    r"""The law of the noise on a condition in training, and the number by which a network is conditioned on its level.
 
-    A fifth of the examples (`EXACT`) has no noise. The levels s of the others are log-uniform. The network is told
+    A fifth of the examples (`EXACT`) has no noise. The levels s of the others are log-uniform. The network gets
 
     $$ v = \log(s + s_{min}), $$
 
@@ -126,13 +126,13 @@ class ToldNoise:
         levels = self.least * (self.greatest / self.least) ** places
         return torch.where(lots < EXACT, 0.0, levels)
 
-    def tell(self, levels: Tensor) -> Tensor:
-        """Return the numbers that tell levels (B,) to a network, (B,)."""
+    def encode(self, levels: Tensor) -> Tensor:
+        """Return the numbers v (B,) by which a network is conditioned on levels (B,)."""
         return (levels + self.least).log()
 
-    def is_exact(self, told: Tensor) -> Tensor:
-        """Return which told numbers (B,) stand for the level 0, booleans (B,); NaN does not."""
-        return told < math.log(self.least) + 1e-5
+    def is_exact(self, v: Tensor) -> Tensor:
+        """Return which numbers v (B,) stand for the level 0, booleans (B,); NaN does not."""
+        return v < math.log(self.least) + 1e-5
 
 
 def noisy(x: Tensor, levels: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
@@ -140,7 +140,7 @@ def noisy(x: Tensor, levels: Tensor, generators: Sequence[torch.Generator]) -> T
     return x + levels.reshape(-1, *(1 for _ in x.shape[1:])) * normal(generators, tuple(x.shape[1:]), x.device)
 
 
-def check_level(level: float, noise: ToldNoise | None) -> None:
+def check_level(level: float, noise: NoiseAugmentation | None) -> None:
     """Raise UserError unless a stage was trained with noise of this level on what it follows; 0 suits every stage.
 
     Arguments:

@@ -22,7 +22,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from polydiff.contract.following import ToldNoise, noisy
+from polydiff.contract.following import NoiseAugmentation, noisy
 from polydiff.core.conditions import (
     KNOWN,
     LOW,
@@ -138,15 +138,15 @@ class Enlarge:
         factor: Places of a block's side; one that does not divide an axis leaves its last block smaller.
         low: Least value of each channel of a decoded state, C numbers; (): no bound.
         high: Greatest value of each channel.
-        noise: Noise on the means in training; the network is told its level. None: none.
-        reduce: State -> what the network is told of it, as rounded means; None: `block_means`.
+        noise: Noise on the means in training, on whose level the network is conditioned. None: none.
+        reduce: State -> the means that the network is conditioned on, such as rounded ones; None: `block_means`.
     """
 
     channels: int
     factor: int
     low: Sequence[float] = ()
     high: Sequence[float] = ()
-    noise: ToldNoise | None = None
+    noise: NoiseAugmentation | None = None
     reduce: Callable[[State], Tensor] | None = None
 
     residual: ClassVar[bool] = False
@@ -160,14 +160,14 @@ class Enlarge:
 
     def observed(self, low: Tensor) -> dict[str, Tensor]:
         """Return the task's conditions for means (B, C, ...) without noise."""
-        return {LOW: low} | ({LOW_LEVEL: self.noise.tell(low.new_zeros(len(low)))} if self.noise else {})
+        return {LOW: low} | ({LOW_LEVEL: self.noise.encode(low.new_zeros(len(low)))} if self.noise else {})
 
     def disturbed(
         self, observed: Condition, levels: Tensor, generators: Sequence[torch.Generator]
     ) -> dict[str, Tensor]:
-        """Return the task's conditions with noise of the levels (B,); they are told without noise before."""
+        """Return the task's conditions with noise of the levels (B,), from those without noise."""
         assert self.noise is not None
-        return {LOW: noisy(observed[LOW], levels, generators), LOW_LEVEL: self.noise.tell(levels)}
+        return {LOW: noisy(observed[LOW], levels, generators), LOW_LEVEL: self.noise.encode(levels)}
 
     @property
     def simple(self) -> str:

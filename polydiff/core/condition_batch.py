@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polydiff.core.conditions import Condition, Declared, absent, as_kinds, missing
+from polydiff.core.conditions import Condition, Conditions, Declared, absent, as_kinds, missing
 from polydiff.core.streams import Device
 
 
@@ -111,3 +111,9 @@ def dropout_groups(names: Iterable[str], together: Collection[str]) -> list[tupl
     names = [name for name in names if not name.startswith("_")]
     joined = tuple(sorted(name for name in names if name in together))
     return sorted([*([joined] if joined else []), *((name,) for name in names if name not in together)])
+
+
+def with_words(cond: Condition | None, conditions: Conditions) -> Condition | None:
+    """Return the conditions whose values can be written as text (source "words"); None if there are none."""
+    named = {name for name, kind in conditions.items() if kind.source == "words"}
+    return {name: value for name, value in (cond or {}).items() if name in named} or None

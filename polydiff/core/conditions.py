@@ -17,20 +17,20 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from polydiff.support.errors import UserError, amount
+from polydiff.support.errors import amount
 
 KNOWN = "known"
 """Name of the condition that holds the known part of a state."""
 LOW = "low"
 """Name of the condition that holds a degraded state, such as one of low resolution."""
 LOW_LEVEL = "low_level"
-"""Name of the condition that tells the level of the noise in `low` (`polydiff.contract.following.ToldNoise`)."""
+"""Name of the condition that is the level of the noise in `low` (`polydiff.contract.following.NoiseAugmentation`)."""
 STEP = "_step"
 """Name of the condition that holds the size of a sampler's step."""
 ESTIMATE = "_estimate"
@@ -286,26 +286,3 @@ def as_kind(name: str, kind: Kind | int) -> Kind:
             f"The condition {name} is declared as {kind!r}, which is no kind. Use one of polydiff.core.conditions."
         )
     return Classes(int(kind)) if kind else Number()
-
-
-def as_words(values: Mapping[str, Any], conditions: Conditions) -> dict[str, Any]:
-    """Return the user's conditions in the form that a domain reads: name -> text or array.
-
-    Arguments:
-        values: Name -> text, number or array.
-        conditions: Name -> kind.
-
-    Raises:
-        UserError: An array is given for a condition whose kind does not take arrays.
-    """
-    arrays = {name: value for name, value in values.items() if np.ndim(value)}
-    for name, value in arrays.items():
-        if name not in conditions or conditions[name].source != "array":
-            raise UserError(f"{name} must be text or a number, not an array of shape {np.shape(value)}.")
-    return {name: str(value) for name, value in values.items()} | arrays
-
-
-def with_words(cond: Condition | None, conditions: Conditions) -> Condition | None:
-    """Return the conditions whose values can be written as text (source "words"); None if there are none."""
-    named = {name for name, kind in conditions.items() if kind.source == "words"}
-    return {name: value for name, value in (cond or {}).items() if name in named} or None

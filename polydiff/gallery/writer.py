@@ -75,7 +75,7 @@ def draw(
     head = {
         **(facts or {}),
         "seed": seed,
-        "asked": {name: plain(value) for name, value in (cond or {}).items()},
+        "requested": {name: plain(value) for name, value in (cond or {}).items()},
         **how,
         **drawing,
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from polydiff.contract.abilities import HasConfusions, HasMeasures
@@ -17,7 +16,7 @@ from polydiff.metrics.histogram import summary as distribution
 from polydiff.metrics.results import Metric
 from polydiff.model.request import Request
 from polydiff.model.sample_section import GUIDED
-from polydiff.run.folder import Run
+from polydiff.run.folder import ResultsFolder
 from polydiff.support.files import json_number, write_atomic
 from polydiff.support.protocols import provides
 
@@ -110,7 +109,7 @@ def confusions(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
         return {}
     value, data = (domain.confusions(sets[row]) for row in ("value", "data"))
     return {
-        name: {"asked": found.requested, "seen": found.seen, "value": found.counts, "data": data[name].counts}
+        name: {"requested": found.requested, "seen": found.seen, "value": found.counts, "data": data[name].counts}
         for name, found in value.items()
         if len(found.requested) <= DRAWN
     }
@@ -124,8 +123,6 @@ def measures(domain: Domain, sets: Mapping[str, Samples]) -> dict[str, Any]:
     return {"measures": {name: distribution(found, data[name]) for name, found in value.items()}}
 
 
-def write_evaluation(run: Path, result: dict[str, Any]) -> Path:
-    """Keep an evaluation in the run's folder, where the report finds it."""
-    path = Run.open(run).evaluation
-    write_atomic(path, json.dumps(result, indent=1) + "\n")
-    return path
+def write_evaluation(folder: ResultsFolder, result: Mapping[str, Any]) -> None:
+    """Keep an evaluation in the folder of a run or a pipeline, where the report finds it."""
+    write_atomic(folder.evaluation, json.dumps(result, indent=1) + "\n")

@@ -19,11 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.contract.abilities import Forgets, Reads, Restores, task_conditions
+from polydiff.contract.abilities import Forgets, Reads
 from polydiff.contract.domain import Samples
 from polydiff.contract.tasks import known
-from polydiff.core.condition_batch import withhold
-from polydiff.core.conditions import KNOWN, Condition
+from polydiff.core.conditions import KNOWN
 from polydiff.core.entry import check_batch
 from polydiff.core.process.abilities import Inpaints, Interpolates, Reconstructs, Varies
 from polydiff.core.process.process import lacks
@@ -35,6 +34,7 @@ from polydiff.model.model import Model, check_model
 from polydiff.model.origin import drawn
 from polydiff.model.request import Request
 from polydiff.model.restore import to_samples
+from polydiff.model.user_conditions import edited_conditions, has_residual_states, requested_conditions
 from polydiff.stages.through import Through
 from polydiff.support.errors import UserError, as_paths, attempt, check_type, check_whole
 from polydiff.support.protocols import provides
@@ -98,7 +98,7 @@ def vary(
     if not provides(process, Varies):
         raise lacks(process, "make variations")
     request = Request.of(model, sampling, plan=lambda how: process.varying(model, how, strength))
-    cond_given = conditions(model, given, cond, seed, indices)
+    cond_given = edited_conditions(model, given, cond, seed, indices)
     x = request.states(given.space, cond_given, seed, indices, init=given.x)
     return to_samples(model, x, given, cond_given, drawn(model, request.how, seed, cond, strength=strength))
 
@@ -152,7 +152,7 @@ def inpaint(
     if not provides(process, Inpaints):
         raise lacks(process, "inpaint")
     request = Request.of(model, sampling, plan=lambda how: process.inpainting(model, how, jump, resample))
-    cond_given = conditions(model, given, cond, seed, indices)
+    cond_given = edited_conditions(model, given, cond, seed, indices)
     y, here = given, mask
     if provides(source.domain, Forgets):
         y = given._replace(x=source.domain.forget(given.x, mask, given.space))
@@ -231,21 +231,12 @@ def interpolate(
     how = model.plan(guidance=1.0, sampler="heun")  # as the ways there and back are
     ends = (state_to(a.x, model.device), state_to(b.x, model.device))
     indices = range(a.space.batch)
-    given = requested(model, a, cond, seed, indices) if cond else None
+    given = requested_conditions(model, a, cond, seed, indices) if cond else None
     on_device = {name: value.to(model.device) for name, value in given.items()} if given else None
     draw = Draw(space=a.space.to(model.device), cond=on_device, seed=0, indices=indices, compile=how.compile)
     states = process.between(model, how, ends, draw, shares, steps)
     origins = (drawn(model, how, seed, cond, steps=steps, share=float(share)) for share in shares)
     return [to_samples(model, x, a, given, origin) for x, origin in zip(states, origins, strict=True)]
-
-
-def requested(
-    model: Model, given: Batch, cond: Mapping[str, Any] | None, seed: int, indices: range
-) -> Condition | None:
-    """Return the requested conditions of given examples, with their own withheld; arguments as `conditions`."""
-    named = model.conditions(cond, seed, indices) if cond else {}
-    own = withhold(given.cond, (given.cond or {}).keys())
-    return {**own, **{name: named[name] for name in cond or {}}} or None
 
 
 def reconstruct(model: Model, given: Batch, *, error: float = 0.0, seed: int = 0, first: int = 0) -> Samples:
@@ -279,32 +270,6 @@ def held_out(model: Model, n: int) -> list[Batch]:
     n = min(n, size)
     parts = [[i * size // n for i in range(first, min(first + AT_ONCE, n))] for first in range(0, n, AT_ONCE)]
     return [model.domain.batch("test", part, streams(0, "augment", part)) for part in parts]
-
-
-def conditions(
-    model: Model, given: Batch, cond: Mapping[str, Any] | None, seed: int, indices: range
-) -> Condition | None:
-    """Return the conditions of given examples, with the requested ones replaced.
-
-    A task's conditions, such as a mel spectrogram, are withheld, because they would reproduce the examples unchanged.
-    If states are residuals, only the known values are withheld.
-
-    Arguments:
-        model: The model.
-        given: Clean states of the examples and their conditions.
-        cond: Requested conditions, as in `Model.sample`; None: none.
-        seed: Random seed of what the request leaves open.
-        indices: Numbers of the B examples.
-    """
-    gone = {KNOWN} if has_residual_states(model) else task_conditions(model.domain)
-    own = withhold(given.cond, gone)
-    named = model.conditions(cond, seed, indices) if cond else {}
-    return {**own, **{name: named[name] for name in cond or {}}} or None
-
-
-def has_residual_states(model: Model) -> bool:
-    """Return whether a model's states are what another form of examples lacks, and mean nothing without it."""
-    return provides(model.domain, Restores) and model.domain.task.residual
 
 
 def check_no_codec(model: Model, verb: str) -> None:

@@ -50,8 +50,8 @@ def drawn(model: Model, how: SampleConfig, seed: int, cond: Mapping[str, Any] | 
         cond: Requested conditions; None: none.
         further: Facts about an edit, such as its strength.
     """
-    asked = {name: plain(value) for name, value in (cond or {}).items()}
-    facts = {**model.facts, "seed": seed, "asked": asked}
+    requested = {name: plain(value) for name, value in (cond or {}).items()}
+    facts = {**model.facts, "seed": seed, "requested": requested}
     return ModelOrigin(model.domain, {**facts, **how.model_dump(mode="json"), **further})
 
 

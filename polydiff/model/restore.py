@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from polydiff.contract.abilities import Restores
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.tasks import Restoration
-from polydiff.core.conditions import Condition, with_words
+from polydiff.core.condition_batch import with_words
+from polydiff.core.conditions import Condition
 from polydiff.core.entry import check_batch
 from polydiff.core.process.sampling import generating
 from polydiff.core.space import Batch, State, state_to

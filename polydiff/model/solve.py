@@ -29,11 +29,12 @@ from polydiff.core.process.sampling import Observed
 from polydiff.core.space import Batch, Measurement
 from polydiff.core.streams import streams
 from polydiff.metrics.results import Metric
-from polydiff.model.edit import check_no_codec, numbers_from, requested
+from polydiff.model.edit import check_no_codec, numbers_from
 from polydiff.model.model import Model, check_model
 from polydiff.model.origin import drawn
 from polydiff.model.request import Request
 from polydiff.model.restore import to_samples
+from polydiff.model.user_conditions import requested_conditions
 from polydiff.support.errors import UserError, as_paths, check_type, unknown
 from polydiff.support.protocols import provides
 
@@ -82,7 +83,7 @@ def solve(
     check_noise(noise)
     y = measure(operator, given, noise, seed, first) if y is None else y
     check_states(y, operator.space, name="y")
-    whole = requested(model, given, cond, seed, indices)
+    whole = requested_conditions(model, given, cond, seed, indices)
     observed = Observed(operator, y, noise * operator.unit)
     x = request.states(given.space, whole, seed, indices, observed=observed)
     facts = {"measurement": what if isinstance(what, str) else "an operator", "noise": noise, "method": how}

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from polydiff.contract.abilities import TellsTogether, task_conditions
+import numpy as np
+
+from polydiff.contract.abilities import Restores, TellsTogether, task_conditions
 from polydiff.contract.domain import Domain, conditions_of
-from polydiff.core.conditions import Condition, as_words
+from polydiff.core.condition_batch import withhold
+from polydiff.core.conditions import KNOWN, Condition, Conditions
 from polydiff.core.streams import streams
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
+
+if TYPE_CHECKING:
+    from polydiff.core.space import Batch
+    from polydiff.model.model import Model
 
 
 def parse_conditions(domain: Domain, cond: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -56,3 +63,55 @@ def conditions(domain: Domain, cond: Mapping[str, Any], seed: int, indices: Sequ
             f"{', '.join(f'{name}=N' for name in missing)} as well."
         )
     return named
+
+
+def as_words(values: Mapping[str, Any], conditions: Conditions) -> dict[str, Any]:
+    """Return the user's conditions in the form that a domain reads: name -> text or array.
+
+    Arguments:
+        values: Name -> text, number or array.
+        conditions: Name -> kind.
+
+    Raises:
+        UserError: An array is given for a condition whose kind does not take arrays.
+    """
+    arrays = {name: value for name, value in values.items() if np.ndim(value)}
+    for name, value in arrays.items():
+        if name not in conditions or conditions[name].source != "array":
+            raise UserError(f"{name} must be text or a number, not an array of shape {np.shape(value)}.")
+    return {name: str(value) for name, value in values.items()} | arrays
+
+
+def edited_conditions(
+    model: Model, given: Batch, cond: Mapping[str, Any] | None, seed: int, indices: range
+) -> Condition | None:
+    """Return the conditions of given examples, with the requested ones replaced.
+
+    A task's conditions, such as a mel spectrogram, are withheld, because they would reproduce the examples unchanged.
+    If states are residuals, only the known values are withheld.
+
+    Arguments:
+        model: The model.
+        given: Clean states of the examples and their conditions.
+        cond: Requested conditions, as in `Model.sample`; None: none.
+        seed: Random seed of what the request leaves open.
+        indices: Numbers of the B examples.
+    """
+    gone = {KNOWN} if has_residual_states(model) else task_conditions(model.domain)
+    own = withhold(given.cond, gone)
+    named = model.conditions(cond, seed, indices) if cond else {}
+    return {**own, **{name: named[name] for name in cond or {}}} or None
+
+
+def requested_conditions(
+    model: Model, given: Batch, cond: Mapping[str, Any] | None, seed: int, indices: range
+) -> Condition | None:
+    """Return the requested conditions of given examples, with their own withheld; arguments as `edited_conditions`."""
+    named = model.conditions(cond, seed, indices) if cond else {}
+    own = withhold(given.cond, (given.cond or {}).keys())
+    return {**own, **{name: named[name] for name in cond or {}}} or None
+
+
+def has_residual_states(model: Model) -> bool:
+    """Return whether a model's states are what another form of examples lacks, and mean nothing without it."""
+    return provides(model.domain, Restores) and model.domain.task.residual

@@ -20,7 +20,7 @@ from polydiff.pipeline.request import ChainRequest, StageRequest, stage_seed
 from polydiff.support.errors import UserError, check_type, check_whole
 from polydiff.support.progress import showing
 
-TOLD = "samples on what true examples tell"
+CONDITIONED = "samples conditioned on true examples"
 
 
 def evaluate(
@@ -88,7 +88,7 @@ def alone(part: StageRequest, n: int, seed: int) -> dict[str, Any]:
         how = {key: value for key, value in part.request.how.model_dump().items() if key != "batch_size"}
         return run_evaluation.evaluate(model, n, seed=seed, **how)
     found = on_held_out(part, n, seed)
-    return {**judged(part.request, found, n, seed, None, sampling_facts(part.request)), "what": TOLD}
+    return {**judged(part.request, found, n, seed, None, sampling_facts(part.request)), "what": CONDITIONED}
 
 
 def on_held_out(part: StageRequest, n: int, seed: int) -> Paired:

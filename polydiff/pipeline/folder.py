@@ -16,7 +16,7 @@ from pathlib import Path
 from polydiff.config.saved import config_of_state
 from polydiff.pipeline.file import Pipeline, read_pipeline
 from polydiff.run.checkpoint import latest, read_state
-from polydiff.run.folder import PIPELINE, Run, is_pipeline, steps_saved
+from polydiff.run.folder import PIPELINE, ResultsFolder, Run, is_pipeline, steps_saved
 from polydiff.run.goal import planned_steps
 from polydiff.run.parents import open_parent
 from polydiff.support.errors import UserError, as_path
@@ -26,7 +26,7 @@ STAGES = "stages"
 
 
 @dataclass(frozen=True)
-class PipelineFolder:
+class PipelineFolder(ResultsFolder):
     """Paths in a pipeline's folder.
 
     Arguments:
@@ -34,7 +34,6 @@ class PipelineFolder:
         pipeline: Contents of its file.
     """
 
-    path: Path
     pipeline: Pipeline
 
     @classmethod
@@ -55,18 +54,6 @@ class PipelineFolder:
     def steps(self) -> dict[str, int]:
         """Name of a stage -> training steps that are done."""
         return {name: steps_of(run)[0] for name, run in self.runs.items()}
-
-    @property
-    def evaluation(self) -> Path:
-        return self.path / "evaluation.json"
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report.html"
-
-    @property
-    def samples(self) -> Path:
-        return self.path / "samples"
 
 
 def check_existing(folder: PipelineFolder, name: str) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from polydiff.contract.following import Fits, ToldNoise, check_level
+from polydiff.contract.following import Fits, NoiseAugmentation, check_level
 from polydiff.contract.sections.run import Config
 from polydiff.model.model import Model
 from polydiff.stages.codec import CODEC
+from polydiff.stages.conditioned import TELL, check_noise
 from polydiff.stages.embedded import Embedded
-from polydiff.stages.told import TELL, check_noise
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
 
@@ -136,7 +136,7 @@ def check_level_of(level: float, stage: Outline, earlier: Outline) -> None:
         check_noise(level, stage.config)
     elif provides(stage.config, Fits):
         noise = stage.config.input_noise
-        check_level(level, noise and ToldNoise(*noise))
+        check_level(level, noise and NoiseAugmentation(*noise))
 
 
 def sentences(reasons: Mapping[tuple[str, str], str]) -> str:

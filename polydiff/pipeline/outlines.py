@@ -17,8 +17,8 @@ from polydiff.pipeline.links import Outline, UsedPair, check_level_of, links
 from polydiff.run.folder import run_of
 from polydiff.run.parents import open_parent
 from polydiff.stages.codec import CODEC
+from polydiff.stages.conditioned import TELL
 from polydiff.stages.parts import kept_part
-from polydiff.stages.told import TELL
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
 

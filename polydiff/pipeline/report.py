@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from polydiff.gallery.page import POLICY, keep_scripts, script
+from polydiff.gallery.page import keep_scripts, script
 from polydiff.gallery.sets import MANIFEST, SCRIPTS, SHOW, write_samples
 from polydiff.pipeline.chain import Chain
 from polydiff.pipeline.folder import PipelineFolder
 from polydiff.report.page import KINDS, newest_state, settings, words
 from polydiff.report.tables import Score, evaluation, read_evaluation, score
+from polydiff.report.templates import rendered
 from polydiff.run.folder import PIPELINE, Run
 from polydiff.run.reading import read_text
 from polydiff.support.files import quoted, read_json, write_atomic
@@ -65,7 +64,7 @@ def draw_stages(chain: Chain, folder: PipelineFolder, seed: int = 0) -> None:
     """
     request = chain.request()
     made = request.shown(SHOWN, seed)
-    place = folder.samples / DRAWN
+    place = folder.samples(DRAWN)
     for name, samples in made.items():
         domain = chain.stages[name].domain
         write_samples(place / name, domain, samples, {**chain.facts, "seed": seed})
@@ -76,28 +75,22 @@ def draw_stages(chain: Chain, folder: PipelineFolder, seed: int = 0) -> None:
 def write_report(path: Path | str) -> Path:
     """Write FOLDER/report.html of a pipeline, from the files in its folder, and return its path."""
     folder = PipelineFolder.open(path)
-    place = folder.samples / DRAWN
-    result = read_evaluation(Run(folder.path))
-    rows = [row(folder, name, result) for name in folder.runs]
-    source = resources.files("polydiff.pipeline").joinpath("template.html").read_text(encoding="utf-8")
-    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    whole = evaluation(Run(folder.path))
-    html = template.from_string(source).render(
-        name=folder.path.resolve().name,
-        domain=folder.pipeline.domain,
-        rows=rows,
-        real=fragment(place / REAL),
-        whole=whole,
-        changed_since_eval=since_evaluation(folder),
-        changed_since_drawn=trained_further(folder, drawn_steps(folder)),
-        place=quoted(folder.path),
-        file=read_text(folder.path / PIPELINE),
-        commands=commands(folder.path, result),
-        scripts=[script(read_text(file)) for file in sorted((place / SCRIPTS).glob("*.js"))],
-        policy=POLICY,
-        version=metadata.version("polydiff"),
-    )
-    write_atomic(folder.report, html)
+    place = folder.samples(DRAWN)
+    result = read_evaluation(folder)
+    parts = {
+        "name": folder.path.resolve().name,
+        "domain": folder.pipeline.domain,
+        "rows": [row(folder, name, result) for name in folder.runs],
+        "real": fragment(place / REAL),
+        "whole": evaluation(folder),
+        "changed_since_eval": since_evaluation(folder),
+        "changed_since_drawn": trained_further(folder, drawn_steps(folder)),
+        "place": quoted(folder.path),
+        "file": read_text(folder.path / PIPELINE),
+        "commands": commands(folder.path, result),
+        "scripts": [script(read_text(file)) for file in sorted((place / SCRIPTS).glob("*.js"))],
+    }
+    write_atomic(folder.report, rendered("polydiff.pipeline", parts))
     return folder.report
 
 
@@ -119,12 +112,12 @@ def trained_further(folder: PipelineFolder, steps: Mapping[str, int]) -> str:
 
 def since_evaluation(folder: PipelineFolder) -> str:
     """Return which stages were trained further since the pipeline was evaluated, in words; "" for none."""
-    return trained_further(folder, read_evaluation(Run(folder.path)).get("stage_steps", {}))
+    return trained_further(folder, read_evaluation(folder).get("stage_steps", {}))
 
 
 def drawn_steps(folder: PipelineFolder) -> dict[str, int]:
     """Return the training steps of the stages when the samples of the page were drawn, by name; {} before that."""
-    manifests = (read_json(folder.samples / DRAWN / name / MANIFEST) for name in folder.runs)
+    manifests = (read_json(folder.samples(DRAWN) / name / MANIFEST) for name in folder.runs)
     return {name: facts["step"] for found in manifests for name, facts in found.get("stages", {}).items()}
 
 
@@ -159,7 +152,7 @@ def row(folder: PipelineFolder, name: str, result: Mapping[str, Any]) -> Row:
         page=os.path.relpath(page, folder.path.resolve()) if page.is_file() else "",
         scores=scores_of(found),
         what=str(found.get("what") or "samples"),
-        html=fragment(folder.samples / DRAWN / name),
+        html=fragment(folder.samples(DRAWN) / name),
     )
 
 

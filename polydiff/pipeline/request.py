@@ -24,6 +24,7 @@ from polydiff.model.model import Model
 from polydiff.model.origin import ModelOrigin
 from polydiff.model.request import Request
 from polydiff.pipeline.conditions import Shared, conditions_for, shareable
+from polydiff.stages.open import STAGES
 from polydiff.support.errors import UserError
 from polydiff.support.progress import Counting
 from polydiff.support.protocols import provides
@@ -65,7 +66,9 @@ class StageRequest:
         """Domain of the stage."""
         return self.request.model.domain
 
-    def told(self, made: Mapping[str, Samples], shared: Mapping[str, Shared], numbers: range, seed: int) -> Condition:
+    def conditions(
+        self, made: Mapping[str, Samples], shared: Mapping[str, Shared], numbers: range, seed: int
+    ) -> Condition:
         """Return the conditions of samples that come from earlier stages, tensors (B, ...).
 
         Arguments:
@@ -81,9 +84,9 @@ class StageRequest:
             found |= self.domain.follow(made[self.follows], streams(seed, "follow", numbers), self.level)
         return found
 
-    def draw(self, told: Condition, numbers: range, seed: int) -> Samples:
-        """Return the samples of these numbers; arguments as of `told`, whose result the first one is."""
-        drawn = self.attempt(told, numbers, seed)
+    def draw(self, cond: Condition, numbers: range, seed: int) -> Samples:
+        """Return the samples of these numbers; arguments as of `conditions`, whose result the first one is."""
+        drawn = self.attempt(cond, numbers, seed)
         if self.of == 1:
             return drawn
         assert provides(self.domain, Scores)
@@ -94,10 +97,18 @@ class StageRequest:
         kept = Samples.join([tries[choice].take([i]) for i, choice in enumerate(best)])
         return replace(kept, origin=drawn.origin)  # tries differ in their seeds alone
 
-    def attempt(self, told: Condition, numbers: range, seed: int) -> Samples:
+    def attempt(self, cond: Condition, numbers: range, seed: int) -> Samples:
         """Return one draw of samples."""
-        request = self.request.under(told or None, numbers.start)
+        request = self.request.under(cond or None, numbers.start)
         return Samples.join(list(request.samples(numbers, seed)))
+
+    def digests(self) -> dict[str, Any]:
+        """Return digests of all weights on which the samples of the stage depend, as JSON.
+
+        "parts" holds those of the autoencoder and the pairs that the stage keeps copies of, by the key that names them.
+        """
+        parts = {key: at["sha256"] for key, at in self.model.parents.items() if key.partition(".")[0] in STAGES}
+        return {**self.request.digests(), **({"parts": parts} if parts else {})}
 
     def section(self) -> dict[str, Any]:
         """Return how the stage samples, as JSON."""
@@ -170,7 +181,7 @@ class ChainRequest:
         for part in self.parts:
             own = stage_seed(seed, part.name)
             try:
-                made[part.name] = part.draw(part.told(made, shared, numbers, own), numbers, own)
+                made[part.name] = part.draw(part.conditions(made, shared, numbers, own), numbers, own)
             except UserError as error:
                 raise UserError(f"Stage {part.name}: {error}") from error
             for name, value in (made[part.name].cond or {}).items():
@@ -188,8 +199,9 @@ class ChainRequest:
 
     def finished(self, samples: Samples, seed: int) -> Samples:
         """Return samples of the last stage as those of the pipeline."""
-        asked = {name: plain(value) for name, value in self.requested.items()}
-        origin = ModelOrigin(self.model.domain, {**self.model.facts, "seed": seed, "asked": asked, **self.section()})
+        wanted = {name: plain(value) for name, value in self.requested.items()}
+        facts = {**self.model.facts, "seed": seed, "requested": wanted, **self.section()}
+        origin = ModelOrigin(self.model.domain, facts)
         return Samples(samples.examples, described(samples.cond, self.model.domain), origin)
 
     def evaluations(self) -> int | None:
@@ -203,8 +215,8 @@ class ChainRequest:
         return {"sample": {part.name: part.section() for part in self.parts}}
 
     def digests(self) -> dict[str, Any]:
-        """Return digests of the weights of each stage."""
-        return {"weights_digest": {part.name: part.request.digests() for part in self.parts}}
+        """Return digests of the weights of each stage, also of the codec and the pairs that it keeps copies of."""
+        return {"weights_digest": {part.name: part.digests() for part in self.parts}}
 
 
 def described(cond: Condition | None, domain: Domain) -> Condition | None:

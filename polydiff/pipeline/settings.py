@@ -25,7 +25,7 @@ from polydiff.run.parents import names_run, parents_of
 from polydiff.support.errors import UserError, nearest, unknown
 from polydiff.support.nested import get_dotted, get_nested
 from polydiff.support.protocols import provides
-from polydiff.training.checks import check_settings
+from polydiff.training.checks import check_effect, check_settings
 
 CHOICES = ("preset", "learn", "codec", "process", "backbone.name", "loss.objective")
 """Keys on whose values the keys of a configuration, or their use, depend."""
@@ -176,6 +176,7 @@ def used(layer: Layer, bare: Settings, left_out: dict[str, str]) -> Iterator[tup
             continue
         try:
             check_used(process, [key])
+            check_effect(bare.config, [key])
         except UserError as error:
             left_out[key] = str(error)
         else:
@@ -197,7 +198,7 @@ def with_paths(layer: Layer, bare: Settings, folder: Path) -> Layer:
 
     Arguments:
         layer: Nested or dotted keys.
-        bare: Settings of the stage, which tell which keys are paths.
+        bare: Settings of the stage, by which keys are known to be paths.
         folder: What relative paths are relative to.
     """
     fields = leaves(type(bare.config))

@@ -12,18 +12,17 @@ import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from polydiff.gallery.page import POLICY, script
+from polydiff.gallery.page import script
 from polydiff.gallery.sets import SCRIPTS, SHOW
 from polydiff.report.curves import SMOOTHING, training_curves
 from polydiff.report.numbers import number
 from polydiff.report.tables import SAMPLING, evaluation, read_evaluation
+from polydiff.report.templates import rendered
 from polydiff.report.views import View, views_of
 from polydiff.run.folder import Run, step_of, step_path, steps_saved
 from polydiff.run.reading import KNOWN, STATE, damaged, read_manifest, read_state_file, read_text
@@ -106,7 +105,6 @@ def page(run: Run, limit: int = LIMIT) -> str:
         "evaluation": evaluation(run),
         "commands": commands(run),
         "scripts": [script(read_text(path)) for path in sorted(run.samples(SCRIPTS).glob("*.js"))],
-        "policy": POLICY,
     }
     real, sets = sample_sets(run)
     step, views = views_of(run)
@@ -129,9 +127,7 @@ def views_within(views: Sequence[View], room: int) -> list[tuple[View, Markup]]:
 
 def render(parts: Mapping[str, Any], shown: list[SampleSet], left_out: list[SampleSet]) -> str:
     """Return the page's HTML with the sets in `shown`, and the titles of those in `left_out`."""
-    source = resources.files("polydiff.report").joinpath("template.html").read_text(encoding="utf-8")
-    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return template.from_string(source).render(**parts, shown=shown, left_out=left_out)
+    return rendered("polydiff.report", {**parts, "shown": shown, "left_out": left_out})
 
 
 def fitting(sizes: Sequence[int], room: int) -> list[int]:
@@ -176,7 +172,6 @@ def described(run: Run, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "input": read_text(run.input),
         "resolved": commented(read_text(run.resolved)),
         "smoothing": round(100 * SMOOTHING),
-        "version": metadata.version("polydiff"),
     }
 
 

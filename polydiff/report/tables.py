@@ -7,17 +7,19 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from polydiff.report.heatmap import heatmap
 from polydiff.report.histograms import histogram, scatter
 from polydiff.report.numbers import DASH, number, with_error
-from polydiff.run.folder import Run
+from polydiff.run.folder import ResultsFolder
 from polydiff.support.errors import UserError
 from polydiff.support.files import read_json
 
 WEIGHTS = {"ema": "averaged weights", "model": "weights as trained"}
 SAMPLING = ("sampler", "steps", "guidance")
+EARLIER = "asked"
+"""Key of the requested classes in evaluations of earlier versions."""
 ABOUT = ("n", "n_data", "step", "weights", "seed", *SAMPLING, "evaluations")
 
 
@@ -50,9 +52,9 @@ class Lenient(BaseModel):
 
 
 class ConfusionPart(Lenient):
-    """Counts of requested classes (rows) and classes predicted by the judge (columns); JSON key of the rows: asked."""
+    """Counts of requested classes (rows) and classes predicted by the judge (columns)."""
 
-    requested: list[str] = Field(alias="asked")
+    requested: list[str] = Field(validation_alias=AliasChoices("requested", EARLIER))
     seen: list[str]
     value: list[list[int]]
     data: list[list[int]]
@@ -95,28 +97,28 @@ class EvaluationFile(Lenient):
     stage_steps: dict[str, int] = {}
 
 
-def read_evaluation(run: Run) -> dict[str, Any]:
-    """Return a run's evaluation.json; {} if the run was not evaluated.
+def read_evaluation(folder: ResultsFolder) -> dict[str, Any]:
+    """Return evaluation.json of a run or a pipeline; {} if it was not evaluated.
 
     Raises:
         UserError: The file is not JSON, or lacks the structure that `polydiff eval` writes.
     """
-    result = read_json(run.evaluation)
+    result = read_json(folder.evaluation)
     try:
         EvaluationFile.model_validate(result)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UserError(
-            f"{run.evaluation} is not an evaluation written by polydiff ({where}: {first['msg']}). Write it again with "
-            "`polydiff eval`, or delete it."
+            f"{folder.evaluation} is not an evaluation written by polydiff ({where}: {first['msg']}). Write it again "
+            "with `polydiff eval`, or delete it."
         ) from error
     return result
 
 
-def evaluation(run: Run) -> dict[str, Any] | None:
-    """Return the evaluation of a run as the template needs it; None if the run was not evaluated."""
-    result = read_evaluation(run)
+def evaluation(folder: ResultsFolder) -> dict[str, Any] | None:
+    """Return the evaluation of a run or a pipeline as the template needs it; None if it was not evaluated."""
+    result = read_evaluation(folder)
     if not result:
         return None
     about = {name: result.get(name, "unknown") for name in ABOUT}
@@ -128,7 +130,7 @@ def evaluation(run: Run) -> dict[str, Any] | None:
     about["versions"] = ", ".join(f"{k} {v}" for k, v in result.get("environment", {}).get("versions", {}).items())
     scores = [score(name, row) for name, row in result.get("metrics", {}).items()]
     maps = [
-        Picture(which, name, heatmap(found["asked"], found["seen"], found[row]))
+        Picture(which, name, heatmap(found.get("requested", found.get(EARLIER)), found["seen"], found[row]))
         for name, found in result.get("confusions", {}).items()
         for row, which in (("value", "Generated"), ("data", "Real"))
     ]

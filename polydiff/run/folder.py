@@ -70,14 +70,32 @@ def is_pipeline(path: Path | str) -> bool:
 
 
 @dataclass(frozen=True)
-class Run:
-    """Paths in a run's folder, and how its small files are read and written.
+class ResultsFolder:
+    """Paths of the results in a folder, which is that of a run or of a pipeline.
 
     Arguments:
         path: The folder.
     """
 
     path: Path
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    def samples(self, name: str | int) -> Path:
+        """Return the folder of a set of samples: "real", or those of a step."""
+        folder = self.path / "samples"
+        return step_path(folder, name) if isinstance(name, int) else folder / name
+
+
+@dataclass(frozen=True)
+class Run(ResultsFolder):
+    """Paths in a run's folder, and how its small files are read and written."""
 
     @classmethod
     def open(cls, path: Path | str) -> Run:
@@ -163,19 +181,6 @@ class Run:
     @property
     def after(self) -> Path:
         return self.path / "after.json"
-
-    @property
-    def evaluation(self) -> Path:
-        return self.path / "evaluation.json"
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report.html"
-
-    def samples(self, name: str | int) -> Path:
-        """Return the folder of a set of samples: "real", or those of a step."""
-        folder = self.path / "samples"
-        return step_path(folder, name) if isinstance(name, int) else folder / name
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield the lines of metrics.jsonl (`polydiff.run.records`)."""

@@ -73,7 +73,7 @@ def posteriors(config: Config, domain: Domain, codec: LearnedCodec) -> Posterior
         codec: Encodes them.
 
     Raises:
-        UserError: The examples are too many, more than the run sees, not the same each time, or not told apart from
+        UserError: The examples are too many, more than the run sees, not the same each time, or not distinguished from
             others; or the cache cannot be written.
     """
     space = codec.space(domain.blank(streams(0, "blank", [0]), {})[0])
@@ -126,11 +126,11 @@ def check_seen(config: Config, size: int) -> None:
 
 
 def key_of(config: Config, domain: Domain, codec: LearnedCodec) -> dict[str, Any]:
-    """Return all that determines the posteriors, as JSON; raise UserError if the domain does not tell its examples."""
+    """Return all that determines the posteriors, as JSON; raise UserError if the examples have no identity."""
     examples = identity_of(domain)
     if examples is None:
         raise UserError(
-            f"train.codes=cache: the domain {config.domain} does not tell which examples it has, so their codes cannot "
+            f"train.codes=cache: the domain {config.domain} does not identify its examples, so their codes cannot "
             "be found again. Leave out train.codes=cache."
         )
     return {

@@ -16,7 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.contract.domain import Domain
+from polydiff.contract.domain import Domain, conditions_of
+from polydiff.contract.sections.run import Config
+from polydiff.core.conditions import Aligned
 from polydiff.core.space import Batch, Euclidean, Space, State
 from polydiff.core.streams import streams
 from polydiff.encode.codes import CodeSpace, Moments, code_space, has_points, over_channels, set_moments
@@ -240,3 +242,24 @@ def code_batch(batch: Batch, codec: LearnedCodec, generators: Sequence[torch.Gen
         generators: B random streams of the posterior; None: its means.
     """
     return Batch(*codec.encode(batch.x, batch.space, generators), batch.cond)
+
+
+def check_replaceable(config: Config, domain: Domain, name: str, what: str) -> None:
+    """Raise UserError if the states of a domain cannot be replaced by what another run makes of them.
+
+    Arguments:
+        config: The run's configuration.
+        domain: The domain.
+        name: The other run, for the message.
+        what: What it makes, such as "codes".
+    """
+    for condition, kind in conditions_of(domain).items():
+        if isinstance(kind, Aligned):
+            raise UserError(f"{name}: the condition {condition} is aligned with states, not with {what}.")
+    check_no_augmentation(config, name, what)
+
+
+def check_no_augmentation(config: Config, name: str, what: str) -> None:
+    """Raise UserError if training examples are augmented; arguments as of `check_replaceable`."""
+    if getattr(config.data, "augment", 0):
+        raise UserError(f"{name}: {what} are not made of augmented examples. Set data.augment=0.")

@@ -25,13 +25,13 @@ from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.domain import Domain, Samples, conditions_of
 from polydiff.contract.sections.run import Config
 from polydiff.core.condition_batch import same_conditions
-from polydiff.core.conditions import Aligned, Condition, Conditions
+from polydiff.core.conditions import Condition, Conditions
 from polydiff.core.space import Batch, Euclidean, Space, State
 from polydiff.core.streams import streams
 from polydiff.metrics.principal import principal_std
 from polydiff.metrics.results import Metric
 from polydiff.metrics.standard_error import mean, share
-from polydiff.stages.codec import CODEC, PRINCIPAL
+from polydiff.stages.codec import CODEC, PRINCIPAL, check_replaceable
 from polydiff.stages.embedder import ARRAY, Embedder
 from polydiff.stages.table import table
 from polydiff.stages.texts import AT_ONCE, Retrieval, Texts, unit, words_of
@@ -57,11 +57,7 @@ class Embedded:
         self, config: Config, domain: Domain, embedder: Embedder, found: Mapping[str, Any] | None = None
     ) -> None:
         self.config, self.seen, self.embedder = config, domain, embedder
-        for name, kind in conditions_of(domain).items():
-            if isinstance(kind, Aligned):
-                raise UserError(f"{embedder.name}: the condition {name} is aligned with examples, not with embeddings.")
-        if getattr(config.data, "augment", 0):
-            raise UserError(f"{embedder.name}: networks of embeddings do not support augmentation. Set data.augment=0.")
+        check_replaceable(config, domain, embedder.name, "embeddings")
         if config.train.codes == "cache":
             raise UserError(
                 f"{embedder.name}: train.codes=cache is for codes of an autoencoder, not for embeddings. Leave it out."

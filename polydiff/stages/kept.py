@@ -31,7 +31,7 @@ class Kept:
     """Training examples.
 
     Arguments:
-        embeddings: Name of a told condition -> embeddings (N, E).
+        embeddings: Name of a condition -> embeddings (N, E).
         cond: Name of another condition, of those that words can specify -> values (N, ...).
     """
 

@@ -1,4 +1,4 @@
-"""Build the domain of a configuration: its own, or the same seen through other runs, its codec and what it tells."""
+"""Build the domain of a configuration: its own, or the same seen through other runs, its codec and its pairs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from polydiff.run.bounds import bounded
 from polydiff.run.checkpoint import load_weights
 from polydiff.run.parents import Parent, Records, open_parent
 from polydiff.stages.codec import CODEC, LearnedCodec, Scale, measure
+from polydiff.stages.conditioned import TELL, Conditioned
 from polydiff.stages.embedded import Embedded
 from polydiff.stages.embedder import Embedder
 from polydiff.stages.parts import Part, kept_part, read_part
 from polydiff.stages.through import Through
-from polydiff.stages.told import TELL, Told
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
 
@@ -119,7 +119,7 @@ def seen_through(config: Config, domain: Domain, stages: Stages, found: Mapping[
     """
     codec, inner = stages.codec, domain
     if stages.tells:
-        domain = Told(config, inner, stages.tells, found.get(TELL))
+        domain = Conditioned(config, inner, stages.tells, found.get(TELL))
     if isinstance(codec, Embedder):
         return Embedded(config, domain, codec, found.get(CODEC))
     if codec is not None:

@@ -17,18 +17,18 @@ from torch import Tensor, nn
 from polydiff.contract.abilities import HasSizes, Prepares, Reads
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.noise_range import suited_range
-from polydiff.contract.domain import Domain, conditions_of
+from polydiff.contract.domain import Domain
 from polydiff.contract.likeness import Encodes
 from polydiff.contract.sections.run import Config
-from polydiff.core.conditions import Aligned, Condition
+from polydiff.core.conditions import Condition
 from polydiff.core.space import Batch, Euclidean, Space, State
 from polydiff.encode.codes import CodeSpace, channels_and_dims, has_points
 from polydiff.encode.module import Codes
 from polydiff.stages.cached import Posteriors, posteriors
-from polydiff.stages.codec import CODEC, LearnedCodec, Scale, code_batch, measure
+from polydiff.stages.codec import CODEC, LearnedCodec, Scale, check_replaceable, code_batch, measure
 from polydiff.stages.network import network_of_codes
 from polydiff.support.errors import UserError
-from polydiff.support.protocols import provides
+from polydiff.support.protocols import Forwards, provides
 
 PLANES = 3
 """Axes of a code of an image: channels, height and width."""
@@ -37,7 +37,7 @@ ABOVE = 0.1
 other data, about a hundredth, things of scenes often have wrong places."""
 
 
-class Through:
+class Through(Forwards):
     """A domain whose states are the codes of a codec.
 
     Arguments:
@@ -47,30 +47,19 @@ class Through:
         scale: Scale of the codes, from the statistics of a checkpoint; None: measured on training examples.
     """
 
+    __wrapped__: Domain
     units = region = read_mask = measurement = read_measured = grown = forget = read_degraded = sizes = inspect = None
     """Abilities of the domain that concern its states (`polydiff.contract.abilities`)."""
 
     def __init__(self, config: Config, domain: Domain, codec: LearnedCodec, scale: Scale | None = None) -> None:
         self.config, self.__wrapped__, self.codec = config, domain, codec
-        kinds = conditions_of(domain)
-        if aligned := [name for name, kind in kinds.items() if isinstance(kind, Aligned)]:
-            raise UserError(f"{codec.name}: the condition {aligned[0]} is aligned with states, not with codes.")
-        if getattr(config.data, "augment", 0):
-            raise UserError(f"{codec.name}: networks of codes do not support augmentation. Set data.augment=0.")
+        check_replaceable(config, domain, codec.name, "codes")
         codec.scale = scale or measure(domain, codec)
         self.statistics: Mapping[str, Any] = {**domain.statistics, CODEC: codec.scale.as_json()}
         self.posteriors: Posteriors | None = None
         if has_points(self.space) and provides(domain, HasSizes):
             self.sizes = domain.sizes  # a code has as many points as its state
-        if not provides(domain, Reads):
-            self.read = None  # type: ignore[assignment,method-assign] # the domain lacks the ability
-        if not provides(domain, Encodes):
-            self.encode = None  # type: ignore[assignment,method-assign] # as above
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self.__wrapped__, name)
+        self.withdraw(read=Reads, encode=Encodes)
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         """Return the codes of examples of a split, each a draw of the posterior by the generator of its example."""

@@ -1,8 +1,8 @@
 """Fingerprints of files: digests of small ones, and of places spread over large ones, cached.
 
 A file of up to 4 MiB is read whole. Of a larger one, its size and 64 blocks of 64 KiB are read, so that a data set of
-hundreds of gigabytes is told from another in minutes. A file whose size and time of change are those of the cache is
-not read again.
+hundreds of gigabytes is distinguished from another in minutes. A file whose size and time of change are those of the
+cache is not read again.
 """
 
 from __future__ import annotations

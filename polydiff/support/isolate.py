@@ -36,7 +36,7 @@ class Unclosable:
 
 
 def isolated(work: Callable[[], T], seconds: float | None = None) -> T:
-    """Return what `work` returns. It runs in a thread, so that Ctrl-C and an exception of `work` are told apart.
+    """Return what `work` returns. It runs in a thread, so that Ctrl-C and an exception of `work` are distinguished.
 
     What it prints goes to stderr, and the standard streams stay open.
 

@@ -6,6 +6,7 @@ their argument `progress` overrides this (`showing`).
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -154,3 +155,8 @@ def clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def log(text: str) -> None:
+    """Print a message on stderr at once."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,10 +1,10 @@
-"""Checks of protocols that evaluate no property of the object."""
+"""Checks of protocols that evaluate no property of the object, and wrappers with the abilities of what they wrap."""
 
 from __future__ import annotations
 
 import inspect
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from typing_extensions import get_protocol_members
 
@@ -47,3 +47,24 @@ def has(subject: object, name: str, method: bool) -> bool:
         return False
     wrapped = inspect.getattr_static(subject, "__wrapped__", ABSENT)
     return hasattr(subject, name) if wrapped is ABSENT else has(wrapped, name, method)
+
+
+class Forwards:
+    """A wrapper with all members of the object that it wraps, `__wrapped__`, but for those it defines itself."""
+
+    __wrapped__: Any
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.__wrapped__, name)
+
+    def withdraw(self, **abilities: type) -> None:
+        """Set methods to None, so that they are missing (`provides`), if the wrapped object lacks what they rely on.
+
+        Arguments:
+            abilities: Name of a method of the wrapper -> protocol that the wrapped object must provide.
+        """
+        for name, protocol in abilities.items():
+            if not provides(self.__wrapped__, protocol):
+                setattr(self, name, None)

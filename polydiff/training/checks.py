@@ -37,7 +37,7 @@ def check_config(config: Config, coming: Collection[Path] = ()) -> None:
 
 
 def check_settings(settings: Settings, coming: Collection[Path] = ()) -> None:
-    """Check a new run's configuration as `check_config` does, and that its process uses the keys that the user set."""
+    """Check a new run's configuration as `check_config` does, and that the keys that the user set have an effect."""
     config = settings.config
     check_config(config, coming)
     usual = resolve(config.domain, config.preset, values={"learn": config.learn}).config.model_dump(mode="json")
@@ -46,6 +46,25 @@ def check_settings(settings: Settings, coming: Collection[Path] = ()) -> None:
         key for key, value in set_by_user.items() if value not in (None, {}) and value != get_dotted(usual, key)
     ]
     check_used(process_of(config), keys)
+    check_effect(config, keys)
+
+
+def check_effect(config: Config, keys: Collection[str]) -> None:
+    """Raise UserError if a key that the user has set has no effect because of the value of another one.
+
+    Arguments:
+        config: The configuration.
+        keys: Dotted keys that the user has set.
+    """
+    if "encode.kl" in keys and config.encode.bits is not None:
+        raise UserError(
+            f"encode.kl has no effect beside encode.bits={config.encode.bits:g}, which replaces it. Leave one of them "
+            "out."
+        )
+    if "tell_noise" in keys and not config.tell:
+        raise UserError(
+            "tell_noise is noise on the embeddings of tell, which is not set. Leave it out, or set tell.NAME=PAIR."
+        )
 
 
 def check_parents(config: Config, coming: Collection[Path] = ()) -> None:

@@ -55,7 +55,7 @@ def initial_checkpoint(config: Config, parents: Mapping[str, Parent]) -> Checkpo
 
 
 def check_same_stages(parent: Parent, parents: Mapping[str, Parent]) -> None:
-    """Raise UserError unless a run has the codec and the told embeddings that a new run has, by `parents`."""
+    """Raise UserError unless a run has the codec and the pairs that a new run has, by `parents`."""
     theirs = {key: record["sha256"] for key, record in parent.state.get("parents", {}).items()}
     ours = {key: other.sha256 for key, other in parents.items()}
     if theirs.get("codec") != ours.get("codec"):

@@ -142,7 +142,7 @@ def at_place(network: nn.Module, x: Tensor, row: int, column: int) -> Tensor:
 
 
 def test_a_picture_of_one_patch_repeated_gives_one_patch_repeated(awake: Awake) -> None:
-    """Nothing marks a place but the patches around it, so equal ones cannot be told apart, at any size."""
+    """Nothing marks a place but the patches around it, so equal ones cannot be distinguished, at any size."""
     network = awake(dit((3, 6, 8)))
     one = drawn(2, 3, 2, 2)
     with torch.no_grad():

@@ -25,7 +25,7 @@ from polydiff.backbones.unet_blocks import ResidualBlock
 from polydiff.backbones.unet_layers import Plane
 from polydiff.config.merge import resolve
 from polydiff.contract.discover import discover
-from polydiff.contract.domain import DomainSpec
+from polydiff.contract.spec import DomainSpec
 from polydiff.core.conditions import Classes, Number
 from polydiff.core.space import Euclidean
 from polydiff.core.streams import stream

@@ -120,10 +120,10 @@ def test_sample_writes_files_that_do_not_depend_on_the_batch(trained: Path, here
     manifest = json.loads((here / "a" / "manifest.json").read_text())
     assert [entry["file"] for entry in manifest["samples"]] == [f"sample-{i:05d}.json" for i in range(5)]
     assert all(entry["cond"] == {"half": "upper"} for entry in manifest["samples"])
-    facts = {key: manifest[key] for key in ("domain", "step", "weights", "seed", "asked", "guidance", "steps")}
+    facts = {key: manifest[key] for key in ("domain", "step", "weights", "seed", "requested", "guidance", "steps")}
     requested = {"half": "upper"}
     assert facts == {
-        "domain": "ring", "step": 6, "weights": "ema", "seed": 3, "asked": requested, "guidance": 2.0, "steps": 4
+        "domain": "ring", "step": 6, "weights": "ema", "seed": 3, "requested": requested, "guidance": 2.0, "steps": 4
     }  # fmt: skip
     assert (here / "a" / "show.html").exists()
 

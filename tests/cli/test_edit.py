@@ -11,9 +11,11 @@ import pytest
 import soundfile
 import torch
 from PIL import Image
+from pipeline_cases import images
 
 import polydiff
 from polydiff.cli import main
+from polydiff.cli.inputs import example
 from polydiff.judging.likelihood import held_out
 from polydiff.support.errors import UserError
 from polydiff.support.files import new_numbered_folder
@@ -145,7 +147,7 @@ def test_an_interpolation_is_conditioned_on_request(runs: Path, sounds: list[Pat
     none, c, d = (np.stack(read(tmp_path / name / "made")) for name in ("none", "c", "d"))
     assert min(np.abs(none - c).max(), np.abs(c - d).max()) > 0
     manifest = json.loads((tmp_path / "c" / "made" / "manifest.json").read_text())
-    assert manifest["asked"] == {"pitch": "C4"}
+    assert manifest["requested"] == {"pitch": "C4"}
     assert all(entry["cond"]["pitch"] == "C4" for entry in manifest["samples"])
 
 
@@ -293,3 +295,10 @@ def test_what_is_known_is_exact_in_states(runs: Path, sounds: list[Path]) -> Non
     assert torch.allclose(made[..., ~gap], truth[..., ~gap], atol=1e-5)
     with pytest.raises(polydiff.UserError, match="one at a time"):
         polydiff.read(model, sounds[:2])
+
+
+def test_texts_as_ends_of_an_interpolation_are_pointed_to_the_decoder() -> None:
+    with pytest.raises(UserError, match=r"There is no file a red circle\. A and B are examples.*docs/unclip\.md"):
+        example(images(**{"data.name": "shapes"}), "a red circle")
+    with pytest.raises(UserError, match=r"no file a red circle[^A]*$"):
+        example(images(), "a red circle")

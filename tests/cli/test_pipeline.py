@@ -51,7 +51,8 @@ def test_sample_writes_files_and_names_all_stages(latent: Path, tmp_path: Path) 
     assert [sample["cond"] for sample in manifest["samples"]] == [{"label": "3"}] * 3
     assert manifest["stages"] == {"ae": {"step": 6}, "ldm": {"step": 4}}
     assert manifest["sample"]["ldm"]["steps"] == 2
-    assert set(manifest["weights_digest"]) == {"ldm"}
+    codec = json.loads((latent / "stages" / "ldm" / "parts" / "codec" / "manifest.json").read_text())
+    assert manifest["weights_digest"]["ldm"]["parts"] == {"codec": codec["ema.safetensors"]["sha256"]}
 
 
 def test_eval_report_and_vary(latent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,7 +74,7 @@ def test_eval_report_and_vary(latent: Path, tmp_path: Path, capsys: pytest.Captu
         (["sample", "{}/stages/ldm", "--stage", "ldm.steps=3"], "is a run, which has no stages"),
         (["eval", "{}", "--guidance", "1", "--guidance", "2"], "one guidance weight a call"),
         (["eval", "{}", "--likelihood"], "is a pipeline of several runs"),
-        (["interpolate", "{}", "a.png", "b.png"], "is a pipeline of several runs"),
+        (["interpolate", "{}", "a.png", "b.png"], "A and B are examples, and --cond holds for both. Between two texts"),
         (["resume", "{}", "train.steps=9"], "A resumed pipeline takes no keys"),
         (["train", "-c", "{}/pipeline.yaml", "-o", "{}"], "already contains a pipeline"),
         (["train", "-c", "{}/pipeline.yaml", "--preset", "quick"], "takes no further -c and no --preset"),

@@ -35,7 +35,7 @@ def test_the_resolved_text_is_the_same_configuration(tmp_path: Path, words: list
 
 def test_every_preset_of_every_installed_domain_resolves() -> None:
     from polydiff.contract.discover import discover
-    from polydiff.contract.domain import DomainSpec
+    from polydiff.contract.spec import DomainSpec
 
     for plugin in discover(DomainSpec):
         for preset in plugin.spec.presets:

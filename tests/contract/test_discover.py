@@ -15,13 +15,13 @@ from polydiff.config.merge import resolve
 from polydiff.contract import discover as discovery
 from polydiff.contract.backbone import BackboneSpec, build_backbone, load_backbone_spec
 from polydiff.contract.discover import build_domain, discover, duplicates, load, load_domain_spec, require, tried
-from polydiff.contract.domain import DomainSpec
 from polydiff.contract.sections.network import BackboneConfig
+from polydiff.contract.spec import DomainSpec
 from polydiff.core.conditions import Classes
 from polydiff.support.errors import UserError
 
 SPEC = 'SPEC = DomainSpec(name="{name}", summary="s", config="ring:RingConfig", factory="ring_domain:Ring"{more})\n'
-HEAD = "from polydiff.contract.domain import DomainSpec\n"
+HEAD = "from polydiff.contract.spec import DomainSpec\n"
 
 
 def plant(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, source: str) -> None:
@@ -170,7 +170,7 @@ def test_discovery_loads_no_torch() -> None:
     code = (
         "import sys; from polydiff.contract.backbone import BackboneSpec;"
         "from polydiff.contract.discover import discover;"
-        "from polydiff.contract.domain import DomainSpec;"
+        "from polydiff.contract.spec import DomainSpec;"
         "discover(DomainSpec); discover(BackboneSpec); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,4 @@
-"""Tests of `polydiff.contract.following`: the law of the noise on what a stage follows, and how its level is told."""
+"""Tests of `polydiff.contract.following`: the law of the noise on what a stage follows, and the number of its level."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch.testing import assert_close
 
 from polydiff import streams
-from polydiff.contract.following import EXACT, ToldNoise, check_level, noisy
+from polydiff.contract.following import EXACT, NoiseAugmentation, check_level, noisy
 from polydiff.contract.tasks import Enlarge, block_means
 from polydiff.core.conditions import LOW, LOW_LEVEL
 from polydiff.support.errors import UserError
 
-NOISE = ToldNoise(0.02, 1.0)
+NOISE = NoiseAugmentation(0.02, 1.0)
 
 
 def test_levels_are_zero_or_log_uniform_and_each_depends_on_its_own_generator() -> None:
@@ -30,12 +30,12 @@ def test_levels_are_zero_or_log_uniform_and_each_depends_on_its_own_generator() 
     assert float((shares - uniform).abs().max()) < 1.63 / math.sqrt(len(shares))  # Kolmogorov-Smirnov at 1 %
 
 
-def test_told_numbers_grow_with_the_level_and_distinguish_none_from_the_least() -> None:
+def test_encoded_levels_grow_with_the_level_and_distinguish_none_from_the_least() -> None:
     levels = torch.tensor([0.0, 0.01, 0.02, 0.05, 0.3, 1.0])
-    told = NOISE.tell(levels)
-    assert_close(told.exp() - 0.02, levels, rtol=1e-5, atol=1e-7)
-    assert (told.diff() > 0.2).all()  # far apart on the scale of the shortest wavelength of a number, 0.5
-    assert NOISE.is_exact(told).tolist() == [True] + [False] * 5
+    v = NOISE.encode(levels)
+    assert_close(v.exp() - 0.02, levels, rtol=1e-5, atol=1e-7)
+    assert (v.diff() > 0.2).all()  # far apart on the scale of the shortest wavelength of a number, 0.5
+    assert NOISE.is_exact(v).tolist() == [True] + [False] * 5
     assert not NOISE.is_exact(torch.tensor([math.nan])).item()
 
 
@@ -56,7 +56,9 @@ def test_noise_has_each_samples_own_level_and_generator() -> None:
         (math.nan, None, "finite number of at least 0"),
     ],
 )
-def test_a_level_that_training_did_not_have_is_an_error(level: float, noise: ToldNoise | None, message: str) -> None:
+def test_a_level_that_training_did_not_have_is_an_error(
+    level: float, noise: NoiseAugmentation | None, message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         check_level(level, noise)
     check_level(0.0, noise)
@@ -69,9 +71,9 @@ def test_known_means_are_put_back_only_where_they_have_no_noise() -> None:
     exact = task.observe(truth, [])
     assert torch.equal(exact[LOW], block_means(truth, 2))
     levels = torch.tensor([0.0, 0.02, 1.0, 0.0])
-    told = task.disturbed(exact, levels, streams(0, "noise", range(4)))
+    noisy_cond = task.disturbed(exact, levels, streams(0, "noise", range(4)))
     x = torch.randn(4, 2, 6, 6, generator=torch.Generator().manual_seed(1))
-    made = task.finish(x, told)
+    made = task.finish(x, noisy_cond)
     assert torch.equal(made[1:3], x[1:3])
     assert torch.equal(made[[0, 3]], plain.finish(x, {LOW: exact[LOW]})[[0, 3]])
     assert_close(block_means(made, 2)[[0, 3]], exact[LOW][[0, 3]])

@@ -17,6 +17,7 @@ from polydiff.core.condition_batch import (
     dropout_groups,
     join_conditions,
     same_conditions,
+    with_words,
     withhold,
 )
 from polydiff.core.conditions import ESTIMATE, STEP, Aligned, Classes, Number, Tokens, absent, given
@@ -115,3 +116,9 @@ def test_a_network_ignores_padding_and_treats_dropped_blank_and_none_equally(len
         withhold(cond, cond),
     ):
         torch.testing.assert_close(network(x, level, space, same), nothing, **close)
+
+
+def test_only_values_that_can_be_text_are_selected() -> None:
+    cond = values(2, 3)
+    assert with_words(cond, KINDS) == {"label": cond["label"], "height": cond["height"]}
+    assert with_words({"mel": cond["mel"]}, KINDS) is with_words(None, KINDS) is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -18,11 +17,8 @@ from polydiff.core.conditions import (
     Vector,
     absent,
     as_kinds,
-    as_words,
     given,
-    with_words,
 )
-from polydiff.support.errors import UserError
 
 N = 3
 VALUES: dict[Kind, Tensor] = {
@@ -84,20 +80,3 @@ def test_kinds_have_descriptions() -> None:
     words = [kind.words for kind in (Classes(3), Number(), Vector(9), Tokens(512), Aligned(80, 256))]
     expected = ["3 classes", "number", "vector of 9 numbers", "embedding of width 512"]
     assert words == [*expected, "signal of 80 channels, one value for 256"]
-
-
-def test_only_kinds_with_array_values_take_arrays() -> None:
-    kinds = {"label": Classes(3), "text": Tokens(2), "mel": Aligned(4)}
-    array = np.zeros((2, 2))
-    assert as_words({"label": 1, "text": "a.npy"}, kinds) == {"label": "1", "text": "a.npy"}
-    assert as_words({"text": array}, kinds)["text"] is array
-    for name in ("label", "mel", "unknown"):
-        with pytest.raises(UserError, match=rf"{name} .*array of shape \(2, 2\)"):
-            as_words({name: array}, kinds)
-
-
-def test_only_values_that_can_be_text_are_selected() -> None:
-    kinds = {"label": Classes(4), "tempo": Number(), "pose": Vector(4), "text": Tokens(5), "mel": Aligned(6, 4)}
-    cond = dict(zip(kinds, VALUES.values(), strict=True))
-    assert with_words(cond, kinds) == {"label": cond["label"], "tempo": cond["tempo"]}
-    assert with_words({"mel": cond["mel"]}, kinds) is with_words(None, kinds) is None

@@ -44,6 +44,11 @@ def test_its_defaults_yield_to_the_users() -> None:
         ({"encode.kl": 0.1, "encode.norm": "l2"}, r"learn=denoise does not use encode\.kl, encode\.norm"),
         ({"learn": "encode", "encode.spectral": 1.0}, r"compares spectra of waveforms .* Set encode\.spectral=0"),
         ({"encode.kl": 0.1}, r"learn=denoise does not use encode\.kl"),
+        (
+            {"learn": "encode", "encode.kl": 0.1, "encode.bits": 2},
+            r"encode\.kl has no effect beside encode\.bits=2, wh",
+        ),
+        ({"tell_noise": 0.2}, r"tell_noise is noise on the embeddings of tell, which is not set\. Leave it out, or"),
     ],
 )
 def test_what_does_not_fit_is_an_error(values: dict[str, str], message: str, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from polydiff.gallery.sets import write_manifest
 
 
-@pytest.mark.parametrize("facts", [{}, {"seed": 0, "asked": {"label": "]}"}}])
+@pytest.mark.parametrize("facts", [{}, {"seed": 0, "requested": {"label": "]}"}}])
 @pytest.mark.parametrize("n", [0, 1, 3])
 def test_a_manifest_is_facts_and_a_line_for_each_sample(tmp_path: Path, facts: dict[str, Any], n: int) -> None:
     entries = [{"file": f"{i}.png", "cond": {"label": str(i)}} for i in range(n)]

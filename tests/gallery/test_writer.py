@@ -84,7 +84,7 @@ def test_molecules_in_one_file_are_the_records_of_those_in_many(small_runs: Path
         ({"seed": 4}, r"was started with seed=0, not 4\. Use the same"),
         ({"n": 71}, r"was started with n=70, not 71"),
         ({"batch_size": 3}, r"was started with batch_size=2, not 3"),
-        ({"cond": {"half": "upper"}}, r"was started with asked=\{\}, not \{'half': 'upper'\}"),
+        ({"cond": {"half": "upper"}}, r"was started with requested=\{\}, not \{'half': 'upper'\}"),
         ({"sampler": "ddim", "steps": 5}, r"was started with steps=4, not 5, sampler='auto', not 'ddim'"),
     ],
 )

@@ -58,6 +58,8 @@ PAIR: dict[str, Any] = {
     "backbone.text.width": 16,
     "backbone.text.heads": 2,
 }
+CaptionedPair = tuple[str, Path, dict[str, Any]]
+"""A domain, the run of a contrastive pair of captioned examples, and the keys of its data."""
 SUFFIX = {"image": "png", "audio": "wav"}
 CAPTIONED: dict[str, dict[str, Any]] = {
     "image": {"data.size": 8, "data.channels": 1},

@@ -21,9 +21,9 @@ from polydiff.gaussian.control.replacement import inpaint, repaint
 from polydiff.gaussian.sampling.spacing import noise_levels
 from polydiff.gaussian.schedule.base import SCHEDULES, Schedule
 from polydiff.gaussian.schedule.closed_forms import EDM
-from polydiff.model.edit import conditions
 from polydiff.model.edit import inpaint as inpaint_examples
 from polydiff.model.model import Model
+from polydiff.model.user_conditions import edited_conditions
 
 
 @pytest.mark.parametrize("sizes", [(30,), (9, 14)])
@@ -140,7 +140,7 @@ def test_a_model_is_conditioned_on_the_part_that_the_mask_selects() -> None:
 
 def test_a_variation_is_not_conditioned_on_the_example() -> None:
     given = batch(4)
-    cond = conditions(model(Autoregressive()), given, {"label": 2}, 0, range(4))
+    cond = edited_conditions(model(Autoregressive()), given, {"label": 2}, 0, range(4))
     assert cond is not None
     assert cond[KNOWN].isnan().all()
     assert cond["label"].tolist() == [2] * 4

@@ -145,7 +145,7 @@ def test_edits_state_what_they_did(models: dict[str, Model]) -> None:
     varied = vary(model, given, strength=0.25, seed=9, steps=4, cond={"label": 3})
     assert varied.origin is not None
     facts = varied.origin.facts
-    assert (facts["strength"], facts["seed"], facts["steps"], facts["asked"]) == (0.25, 9, 4, {"label": 3})
+    assert (facts["strength"], facts["seed"], facts["steps"], facts["requested"]) == (0.25, 9, 4, {"label": 3})
 
 
 def test_samples_of_unknown_origin_say_what_to_do(models: dict[str, Model], tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from polydiff.contract.tasks import Enlarge, Inpaint, block_means, enlarged
 from polydiff.core.conditions import LOW
 from polydiff.core.streams import streams
 from polydiff.domains.image.metrics.pairs import pair_metrics, structural_similarity
-from polydiff.model.edit import conditions
 from polydiff.model.restore import degrade_held_out, paired, read_degraded, restore
+from polydiff.model.user_conditions import edited_conditions
 from polydiff.support.errors import UserError
 
 FEW = {
@@ -173,7 +173,7 @@ def test_a_model_of_what_recordings_lack_edits_no_whole_sounds(runs: Path) -> No
     ):
         with pytest.raises(UserError, match=r"missing from another form of examples \(task=upsample\)"):
             use()
-    kept = conditions(model, given, None, 0, range(2))
+    kept = edited_conditions(model, given, None, 0, range(2))
     assert kept is not None
     assert kept[LOW].isfinite().all()
 
@@ -181,7 +181,7 @@ def test_a_model_of_what_recordings_lack_edits_no_whole_sounds(runs: Path) -> No
 def test_an_edit_is_not_conditioned_on_the_spectrogram_of_what_it_replaces(runs: Path) -> None:
     model = polydiff.load(runs / "vocode")
     given = model.domain.batch("test", [0, 1], streams(0, "augment", [0, 1]))
-    kept = conditions(model, given, None, 0, range(2))
+    kept = edited_conditions(model, given, None, 0, range(2))
     assert kept is not None
     assert kept["mel"].isnan().all()
 

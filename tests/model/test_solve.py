@@ -74,8 +74,8 @@ def test_the_conditions_of_held_out_examples_are_not_used(model: Model) -> None:
     assert given.cond is not None
     other = given._replace(cond={name: value.roll(1) for name, value in given.cond.items()})
     assert torch.equal(stacked(solve(model, given, "mean=2")), stacked(solve(model, other, "mean=2")))
-    asked = solve(model, given, "mean=2", cond={"label": 7})
-    assert model.domain.describe(asked.cond or {}) == [{"label": "7"}] * 3
+    made = solve(model, given, "mean=2", cond={"label": 7})
+    assert model.domain.describe(made.cond or {}) == [{"label": "7"}] * 3
 
 
 def test_dps_brings_a_first_order_sampler_and_the_users_own_must_be_one(model: Model) -> None:

@@ -68,10 +68,10 @@ def test_a_stage_alone_draws_the_same_bits_as_in_the_pipeline(chain: Chain, base
     made = chain.request(level=None).made(range(4), 7)
     first = base.sample(4, seed=stage_seed(7, "base"))
     assert torch.equal(stacked(first), stacked(made["base"]))
-    told = {"label": first.cond["label"], "echo": made["up"].cond["echo"]}  # type: ignore[index]
-    own = up.request().under(told).joined(range(4), stage_seed(7, "up"))
+    cond = {"label": first.cond["label"], "echo": made["up"].cond["echo"]}  # type: ignore[index]
+    own = up.request().under(cond).joined(range(4), stage_seed(7, "up"))
     assert torch.equal(stacked(own), stacked(made["up"]))
-    other = up.request().under({**told, "echo": told["echo"] + 5}).joined(range(4), stage_seed(7, "up"))
+    other = up.request().under({**cond, "echo": cond["echo"] + 5}).joined(range(4), stage_seed(7, "up"))
     assert not torch.equal(stacked(other), stacked(own))  # the condition has an effect, so the test has one
 
 
@@ -135,9 +135,9 @@ def test_keys_of_stages_are_checked_before_anything_is_drawn(chain: Chain, stage
 
 
 def test_numbers_of_numpy_are_numbers_and_none_is_no_change(chain: Chain) -> None:
-    told = chain.request(stages={"up": {"level": np.float32(0.5), "steps": None, "of": None}})
-    assert (told.parts[1].level, told.parts[1].of) == (0.5, 1)
-    assert told.parts[1].request.how == chain.request().parts[1].request.how
+    request = chain.request(stages={"up": {"level": np.float32(0.5), "steps": None, "of": None}})
+    assert (request.parts[1].level, request.parts[1].of) == (0.5, 1)
+    assert request.parts[1].request.how == chain.request().parts[1].request.how
 
 
 def test_what_a_pipeline_does_not_take_is_an_error(chain: Chain) -> None:

@@ -69,6 +69,16 @@ def test_common_keys_go_where_they_are_used_and_somewhere(tmp_path: Path) -> Non
         settings(LATENT, tmp_path, common={"data.sise": 3})
 
 
+def test_common_keys_without_effect_on_a_stage_are_not_its_own(tmp_path: Path) -> None:
+    stages = {"pair": {"learn": "match"}, "ae": {"learn": "encode", "encode.bits": 2}, "b": {"tell.embedding": "pair"}}
+    common = {"tell_noise": 0.2, "encode.kl": 0.1}
+    found, _ = settings({**stages, "ae-2": {"learn": "encode"}, "a": {}}, tmp_path, common=common)
+    assert {name: one.config.tell_noise for name, one in found.items() if name in "ab"} == {"a": 0.1, "b": 0.2}
+    assert [found[name].config.encode.kl for name in ("ae", "ae-2")] == [1e-3, 0.1]
+    with pytest.raises(UserError, match=r"no stage uses encode\.kl: encode\.kl has no effect beside encode\.bits=2"):
+        settings({"ae": stages["ae"], "ldm": {"codec": "ae"}}, tmp_path, common={"encode.kl": 0.1})
+
+
 def test_the_command_line_overrides_and_is_kept_in_the_file(tmp_path: Path) -> None:
     stages = {"ae": {"learn": "encode", "train": {"steps": 5}}, "ldm": {"codec": "ae"}}
     found, kept = settings(stages, tmp_path, {"train.steps": "8"}, {"ldm": {"train.steps": "9", "optim.lr": "1e-3"}})

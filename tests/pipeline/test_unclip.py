@@ -41,11 +41,11 @@ def test_embeddings_then_small_images_then_large_ones(chain: Chain) -> None:
     assert list(chain.sample(1).cond or {}) == ["text"]
 
 
-def test_the_decoder_is_told_what_the_prior_drew_at_the_scale_of_training(chain: Chain) -> None:
+def test_the_decoder_is_conditioned_on_what_the_prior_drew_at_the_scale_of_training(chain: Chain) -> None:
     made = chain.request().made(range(3), 0)
-    told = (made["decoder"].cond or {})["embedding"].reshape(3, -1)
+    given = (made["decoder"].cond or {})["embedding"].reshape(3, -1)
     drawn = torch.stack(list(made["prior"].examples))
-    torch.testing.assert_close(told, drawn * told.shape[1] ** 0.5, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(given, drawn * given.shape[1] ** 0.5, atol=1e-4, rtol=1e-4)
 
 
 def test_the_prior_keeps_the_embedding_nearer_to_its_text(chain: Chain) -> None:

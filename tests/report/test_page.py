@@ -110,7 +110,7 @@ def test_a_script_is_on_the_page_once_however_many_fragments_need_it(tmp_path: P
         ("text", "holds no JSON object"),
         ({"metrics": [1]}, r"not an evaluation written by polydiff \(metrics: "),
         ({"metrics": {"strain": 3.0}}, r"\(metrics.strain: "),
-        ({"metrics": {}, "confusions": {"label": {"asked": ["a"]}}}, r"\(confusions.label.seen: "),
+        ({"metrics": {}, "confusions": {"label": {"requested": ["a"]}}}, r"\(confusions.label.seen: "),
         ({"metrics": {}, "measures": {"logp": {"unit": "", "edges": "wide"}}}, r"\(measures.logp.meaning: "),
         ({"metrics": {}, "cond": [3]}, r"\(cond: "),
     ],
@@ -155,8 +155,9 @@ def test_noise_that_is_better_than_data_is_no_end_of_a_scale(tmp_path: Path) -> 
     assert 'class="meter"' not in report(tmp_path, **{"evaluation.json": json.dumps(result)})
 
 
-def test_confusion_matrices_are_drawn(tmp_path: Path) -> None:
-    found = {"asked": ["C4", HOSTILE], "seen": ["C4", HOSTILE], "value": [[2, 1], [0, 4]], "data": [[3, 0], [0, 5]]}
+@pytest.mark.parametrize("rows", ["requested", "asked"])  # the latter in evaluations of earlier versions
+def test_confusion_matrices_are_drawn(rows: str, tmp_path: Path) -> None:
+    found = {rows: ["C4", HOSTILE], "seen": ["C4", HOSTILE], "value": [[2, 1], [0, 4]], "data": [[3, 0], [0, 5]]}
     result = {"metrics": {"strain": METRIC}, "confusions": {"pitch": found}, "features": "net.pt"}
     page = report(tmp_path, **{"evaluation.json": json.dumps(result)})
     assert page.count('<svg class="heat"') == 2

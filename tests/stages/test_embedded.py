@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from stage_cases import captioned, trained_codec, trained_pair, trained_prior
+from stage_cases import CaptionedPair, captioned, trained_codec, trained_pair, trained_prior
 from tiny_runs import TINY, assert_same_run, stop_at
 
 import polydiff
@@ -32,12 +32,10 @@ Case = tuple[Path, Path, dict[str, Any]]
 """Runs of a pair and of a prior, and the keys of their data."""
 
 
-@pytest.fixture(scope="module", params=["image", "audio"])
-def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    folder, domain = tmp_path_factory.mktemp(request.param), request.param
-    data = captioned(domain, folder / "data")
-    pair = trained_pair(domain, folder / "pair", data)
-    return pair, trained_prior(domain, folder / "prior", pair, data), data
+@pytest.fixture(scope="module")
+def case(captioned_pair: CaptionedPair, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    domain, pair, data = captioned_pair
+    return pair, trained_prior(domain, tmp_path_factory.mktemp("prior") / domain, pair, data), data
 
 
 def embedded(run: Path) -> Embedded:

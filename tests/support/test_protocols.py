@@ -24,7 +24,7 @@ from polydiff.contract.abilities import (
 from polydiff.contract.sections.run import Config
 from polydiff.core import space
 from polydiff.core.space import Euclidean, HasComponents, Matches, Repeats
-from polydiff.support.protocols import provides
+from polydiff.support.protocols import Forwards, provides
 
 ABILITIES = [
     found
@@ -113,14 +113,20 @@ def test_a_euclidean_space_has_only_the_ability_to_repeat() -> None:
     assert not provides(plain, Matches)
 
 
-class Wrapper:
+class Wrapper(Forwards):
     """A domain around another one."""
 
     def __init__(self, domain: object) -> None:
         self.__wrapped__ = domain
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__wrapped__, name)
+
+class Scripting(Wrapper):
+    def __init__(self, domain: object) -> None:
+        super().__init__(domain)
+        self.withdraw(scripts=HasScripts)
+
+    def scripts(self) -> Mapping[str, str]:
+        return {name.upper(): text for name, text in self.__wrapped__.scripts().items()}
 
 
 class Forwarding:
@@ -143,3 +149,16 @@ def test_a_wrapper_has_the_abilities_of_what_it_wraps() -> None:
         assert provides(wrap(wrap(Scripted())), HasScripts)
         assert not provides(wrap(Scripted()), HasUnits)
     assert provides(Wrapper(Wrapper(Untouchable())), HasQuarantine)  # without evaluating its members
+
+
+def test_a_method_without_what_it_relies_on_is_withdrawn() -> None:
+    class Scripted:
+        def scripts(self) -> Mapping[str, str]:
+            return {"a": "b"}
+
+    assert Scripting(Scripted()).scripts() == {"A": "b"}
+    assert provides(Scripting(Scripting(Scripted())), HasScripts)
+    assert not provides(Scripting(object()), HasScripts)
+    assert not provides(Scripting(Scripting(object())), HasScripts)
+    with pytest.raises(AttributeError, match="__deepcopy__"):  # no recursion before anything is wrapped
+        _ = Wrapper.__new__(Wrapper).__deepcopy__

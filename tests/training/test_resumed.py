@@ -223,7 +223,7 @@ def test_embedded_data_have_a_name_and_a_number(domain: str) -> None:
     assert changes(found, {**found, "count": 3})[0].startswith("their number (3, not ")
 
 
-def test_each_kind_of_change_is_told_apart() -> None:
+def test_each_kind_of_change_is_distinguished() -> None:
     before = identity([("a", "1"), ("b", "2"), ("c", "3")])
     assert changes(before, identity([("a", "1"), ("b", "2"), ("c", "3")])) == []
     assert changes(before, identity([("b", "2"), ("a", "1"), ("c", "3")])) == [

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from polydiff.contract.following import ToldNoise, noisy
+from polydiff.contract.following import NoiseAugmentation, noisy
 from polydiff.core.conditions import LOW, LOW_LEVEL, Aligned, Condition, Conditions, Number
 from polydiff.core.space import Euclidean, State
 from polydiff.domains.audio.codec import Standardise, spectrum
@@ -96,9 +96,9 @@ class Upsample:
     residual: ClassVar[bool] = True
 
     @property
-    def noise(self) -> ToldNoise | None:
-        """Noise on the recordings in training; the network is told its level. None: none."""
-        return ToldNoise(*self.data.noise) if self.data.noise else None
+    def noise(self) -> NoiseAugmentation | None:
+        """Noise on the recordings in training, on whose level the network is conditioned. None: none."""
+        return NoiseAugmentation(*self.data.noise) if self.data.noise else None
 
     @property
     def conditions(self) -> Conditions:
@@ -124,13 +124,13 @@ class Upsample:
         noise, if there is any in training.
         """
         upper, gain = self.upper(low)
-        told = {LOW_LEVEL: self.noise.tell(low.new_zeros(len(low)))} if self.noise else {}
-        return {LOW: torch.cat([low, upper / gain], 1), **told}
+        level = {LOW_LEVEL: self.noise.encode(low.new_zeros(len(low)))} if self.noise else {}
+        return {LOW: torch.cat([low, upper / gain], 1), **level}
 
     def disturbed(
         self, observed: Condition, levels: Tensor, generators: Sequence[torch.Generator]
     ) -> dict[str, Tensor]:
-        """Return the task's conditions with noise on the recordings, which are told without noise before.
+        """Return the task's conditions with noise on the recordings, from those without noise.
 
         The noise is white at the low rate and brought to the full rate as the recordings are. States are the parts that
         the recordings with the noise lack.
@@ -144,7 +144,7 @@ class Upsample:
         low, p, q = observed[LOW][:, : self.data.channels], *ratio(self.data.sample_rate, self.data.given_rate)
         still = low.new_zeros(*low.shape[:2], -(-low.shape[-1] * q // p))
         noise = raised(noisy(still, levels, generators), self.data.sample_rate, self.data.given_rate, low.shape[-1])
-        return {**self.observed(low + noise), LOW_LEVEL: self.noise.tell(levels)}
+        return {**self.observed(low + noise), LOW_LEVEL: self.noise.encode(levels)}
 
     def at_low_rate(self, sounds: Tensor) -> dict[str, Tensor]:
         """Return the task's conditions of sounds at the low rate (B, C, T q / p), not standardised."""

@@ -19,7 +19,7 @@ from polydiff.domains.image.data.files import Facts
 from polydiff.domains.image.data.layout import Layout, layout_of
 from polydiff.domains.image.data.listing import Listing
 from polydiff.domains.image.data.source import Source, Split
-from polydiff.domains.image.data.store import Store
+from polydiff.domains.image.data.store.images import Store
 from polydiff.support.errors import UserError
 
 WIDTH = 6

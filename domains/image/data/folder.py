@@ -18,7 +18,8 @@ from polydiff.domains.image.data.assemble import Read, assemble
 from polydiff.domains.image.data.files import EARLIER, KINDS, SUFFIXES, Facts, load
 from polydiff.domains.image.data.listing import list_images
 from polydiff.domains.image.data.source import Source, centre
-from polydiff.domains.image.data.store import Decoded, Store, decode, decode_in_memory, digest
+from polydiff.domains.image.data.store.decode import decode, decode_in_memory, digest
+from polydiff.domains.image.data.store.images import Decoded, Store
 
 BESIDE = "metadata.jsonl, .csv and .tsv, and a.txt with words and a.json beside a.png"
 """Captions and tables that are read."""

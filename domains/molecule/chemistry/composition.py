@@ -82,7 +82,7 @@ def composition_metrics(made: Sequence[Molecule], requested: np.ndarray, element
     conditioned = ~np.isnan(requested).all(1)
     n = int(conditioned.sum())
     return {
-        "composition_as_asked": Metric.of(
+        "composition_as_requested": Metric.of(
             share(int(right[conditioned].all(1).sum()), n),
             "",
             "higher",

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from polydiff.contract.data.arrays import checked_vectors, read_array
 from polydiff.contract.data.places import Place, opened_bytes
 from polydiff.contract.data.quarantine import Quarantine
-from polydiff.contract.fields import Embedding, Field, Labels, Real, checked_vectors, read_array
+from polydiff.contract.fields import Embedding, Field, Labels, Real
 from polydiff.contract.sections.data import CaptionConfig
 from polydiff.contract.text.captions import Captions
 from polydiff.contract.text.encoded import EncodedText

@@ -99,15 +99,15 @@ def test_noise_is_white_at_the_low_rate_with_each_recordings_own_level(up: Audio
     assert alone[LOW_LEVEL][0] == batch.cond[LOW_LEVEL][17]
 
     exact = up.follow(Samples(list(recordings(up, 8))), streams(0, "follow", range(8)))
-    told = task_of(up).disturbed(exact, torch.full((8,), 0.3), streams(0, "noise", range(8)))
-    noise = (told[LOW] - exact[LOW])[:, :1]
+    noisy = task_of(up).disturbed(exact, torch.full((8,), 0.3), streams(0, "noise", range(8)))
+    noise = (noisy[LOW] - exact[LOW])[:, :1]
     assert_close(noise.square().mean().sqrt(), torch.tensor(0.3), rtol=0.05, atol=0)
     above = within(noise, 8000, 2000, 4000)[..., 100:-100]
     assert float(above.square().mean()) < 0.01 * 0.09
     own = task_of(up).disturbed(
         {name: value[3:4] for name, value in exact.items()}, torch.full((1,), 0.3), streams(0, "noise", [3])
     )
-    assert_close(own[LOW][0], told[LOW][3])
+    assert_close(own[LOW][0], noisy[LOW][3])
     held_out = up.batch("test", range(8), streams(0, "augment", range(8))).cond
     assert held_out is not None
     assert task_of(up).noise.is_exact(held_out[LOW_LEVEL]).all()  # type: ignore[union-attr]
@@ -115,9 +115,9 @@ def test_noise_is_white_at_the_low_rate_with_each_recordings_own_level(up: Audio
 
 def test_the_known_band_is_put_back_only_where_it_has_no_noise(up: Audio) -> None:
     exact = up.follow(Samples(list(recordings(up, 2))), streams(0, "follow", range(2)))
-    told = task_of(up).disturbed(exact, torch.tensor([0.0, 0.3]), streams(0, "noise", range(2)))
+    noisy = task_of(up).disturbed(exact, torch.tensor([0.0, 0.3]), streams(0, "noise", range(2)))
     x = torch.randn(2, 1, 2048, generator=torch.Generator().manual_seed(0))
-    made = task_of(up).finish(x, told)
+    made = task_of(up).finish(x, noisy)
     assert torch.equal(made[1], x[1])
     assert not torch.equal(made[0], x[0])
 
@@ -131,7 +131,7 @@ def test_the_recording_and_its_level_are_withheld_together(up: Audio) -> None:
     assert ((cond["pitch"] < 0) != absent).any()
 
 
-def test_misfits_are_told_in_words(base: Audio, up: Audio) -> None:
+def test_misfits_have_reasons_in_words(base: Audio, up: Audio) -> None:
     assert up.config.misfit(base.config) is None
     assert "task=generate" in str(base.config.misfit(base.config))
     assert "4000 to 8000 Hz, and the earlier stage draws sounds of 8000 Hz" in str(

@@ -15,7 +15,8 @@ from polydiff.contract.domain import Samples
 from polydiff.core.streams import streams
 from polydiff.domains.image import SPEC
 from polydiff.domains.image.data.source import Split
-from polydiff.domains.image.domain import MEASURED, Image, few
+from polydiff.domains.image.domain import Image
+from polydiff.domains.image.statistics import MEASURED, few
 from polydiff.support.errors import UserError
 from polydiff.testing.domain import check_domain
 

@@ -110,12 +110,12 @@ def test_stages_with_colours_scaled_apart_agree() -> None:
     apart = opened(
         name="shapes", shrink=2, statistics={**base.statistics, "std": 3 * base.codec.std, "mean": [0.5, -0.5, 0.0]}
     )
-    told = []
+    conditions = []
     for domain in (base, apart):
         x, space, _ = domain.batch("test", range(20), streams(0, "test", range(20)))
-        told.append(up.follow(Samples(domain.decode(x, space)), streams(0, "follow", range(20)))[LOW])
-    assert torch.equal(told[0], told[1])
-    assert torch.equal(told[0], low_of(up, 20)[LOW])
+        conditions.append(up.follow(Samples(domain.decode(x, space)), streams(0, "follow", range(20)))[LOW])
+    assert torch.equal(conditions[0], conditions[1])
+    assert torch.equal(conditions[0], low_of(up, 20)[LOW])
 
 
 def test_each_example_of_training_has_a_level_of_its_own_and_noise_of_this_level() -> None:
@@ -140,14 +140,14 @@ def test_each_example_of_training_has_a_level_of_its_own_and_noise_of_this_level
 def test_the_noise_that_is_added_when_following_is_each_samples_own() -> None:
     base, up = opened(name="shapes", shrink=2), opened("upsample", name="shapes", noise=NOISE)
     small = base.examples("test", 6)
-    told = up.follow(small, streams(0, "follow", range(6)), 0.3)
+    noisy = up.follow(small, streams(0, "follow", range(6)), 0.3)
     clean = up.follow(small, streams(0, "follow", range(6)))
-    torch.testing.assert_close((told[LOW] - clean[LOW]).square().mean().sqrt(), torch.tensor(0.3), rtol=0.05, atol=0)
+    torch.testing.assert_close((noisy[LOW] - clean[LOW]).square().mean().sqrt(), torch.tensor(0.3), rtol=0.05, atol=0)
     alone = up.follow(small[4:5], streams(0, "follow", [4]), 0.3)
-    assert torch.equal(alone[LOW][0], told[LOW][4])
+    assert torch.equal(alone[LOW][0], noisy[LOW][4])
     kinds = conditions_of(up)
     assert isinstance(kinds[LOW_LEVEL], Number)
-    assert all(kinds[name].mismatch(value, 6) is None for name, value in told.items())
+    assert all(kinds[name].mismatch(value, 6) is None for name, value in noisy.items())
 
 
 def test_the_small_image_and_its_level_are_withheld_together_and_captions_alone() -> None:
@@ -175,7 +175,7 @@ def test_digits_that_are_shrunk_are_judged_at_their_size() -> None:
     assert base.source.levels == range(256)
 
 
-def test_misfits_are_told_in_words() -> None:
+def test_misfits_have_reasons_in_words() -> None:
     base, up = opened(name="shapes", shrink=2), opened("upsample", name="shapes", noise=NOISE)
     assert provides(up, Follows)
     assert provides(up.config, Fits)
@@ -287,12 +287,12 @@ def test_after_training_the_level_0_and_no_level_have_different_outputs(runs: tu
     exact, unknown = output(), output(low_level=torch.full((8,), torch.nan))
     noise = task_of(up.domain).noise  # type: ignore[arg-type]
     assert noise is not None
-    least = output(low_level=noise.tell(torch.full((8,), NOISE[0])))
+    least = output(low_level=noise.encode(torch.full((8,), NOISE[0])))
     for other in (unknown, least):
         assert float((exact - other).abs().amax((1, 2, 3)).min()) > 1e-3
 
 
-def test_a_restoration_of_held_out_examples_is_told_the_level_0_and_keeps_the_means(
+def test_a_restoration_of_held_out_examples_has_the_level_0_and_keeps_the_means(
     stages: tuple[Model, Model], tmp_path: Path
 ) -> None:
     from polydiff.model.restore import degrade_held_out, read_degraded, restore

@@ -94,7 +94,7 @@ def test_one_broken_geometry_and_geometries_not_computed_do_not_count() -> None:
     assert principal_std(absent, codec(library)) == pytest.approx(usual, rel=0.2)
 
 
-def test_atoms_of_given_elements_are_told_apart() -> None:
+def test_atoms_of_given_elements_are_distinguished() -> None:
     g = np.random.default_rng(0)
     made = [
         Molecule(np.array([8, 6, 6, 6, 6]), g.normal(size=(5, 3)) * np.array([[5.0], *[[0.1]] * 4])) for _ in range(99)

@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from polydiff.backbones.config import MLPConfig
-from polydiff.contract.domain import DomainSpec
 from polydiff.contract.sections.data import DataConfig
 from polydiff.contract.sections.run import Config
 from polydiff.contract.sections.sampling import SampleConfig
 from polydiff.contract.sections.training import LossConfig, TrainConfig
+from polydiff.contract.spec import DomainSpec
 
 
 class RingData(DataConfig):

@@ -117,9 +117,9 @@ def test_a_captioned_folder_becomes_a_condition_of_batches_and_of_new_samples(tm
     said = [" ".join(row["text"].replace(",", "").split()) for row in rows[:2]]
     assert [words["text"] for words in image.describe(cond)] == said
     again = Image(image.config, json.loads(json.dumps(image.statistics)))
-    _, asked = again.blank(streams(0, "blank", range(2)), {"text": "A blue picture"})
-    assert asked is not None
-    assert again.describe(asked) == [{"text": "a blue picture"}] * 2
+    _, requested = again.blank(streams(0, "blank", range(2)), {"text": "A blue picture"})
+    assert requested is not None
+    assert again.describe(requested) == [{"text": "a blue picture"}] * 2
 
 
 def test_columns_become_conditions_of_their_types(tmp_path: Path) -> None:

@@ -19,10 +19,12 @@ from polydiff.contract.data.places import Place
 from polydiff.core.streams import streams
 from polydiff.domains.image.config import ImageConfig, ImageData
 from polydiff.domains.image.data import folder as folder_module
-from polydiff.domains.image.data import store
 from polydiff.domains.image.data.files import Facts
 from polydiff.domains.image.data.folder import folder
-from polydiff.domains.image.data.store import Decoded, OnDisk, Store, decode
+from polydiff.domains.image.data.store import cached
+from polydiff.domains.image.data.store import decode as decoding
+from polydiff.domains.image.data.store.decode import decode
+from polydiff.domains.image.data.store.images import Decoded, OnDisk, Store
 from polydiff.domains.image.domain import Image as Domain
 from polydiff.support.errors import UserError
 
@@ -33,7 +35,7 @@ FACTS = Facts("PNG", "L", 8, 8, False)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of its own, and so little memory that a few images exceed it."""
     monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(store, "MEMORY", 3000)
+    monkeypatch.setattr(decoding, "MEMORY", 3000)
     return tmp_path / "cache" / "image"
 
 
@@ -72,7 +74,7 @@ def test_images_on_disk_are_those_in_memory_and_the_second_start_decodes_nothing
     with pytest.warns(UserWarning, match=r"torn\.png"):
         second = folder(data)
     assert len(seen) == 41
-    monkeypatch.setattr(store, "MEMORY", 2**31)
+    monkeypatch.setattr(decoding, "MEMORY", 2**31)
     shutil.rmtree(cache)
     with pytest.warns(UserWarning, match=r"torn\.png"):
         memory = folder(data)
@@ -96,7 +98,7 @@ def test_training_batches_from_disk_have_the_bits_of_those_from_memory(
     config = ImageConfig(data=settings(photos, crop="random", flip=True))
     disk = Domain(config)
     batch = disk.batch("train", range(12), streams(0, "augment", range(12)))
-    monkeypatch.setattr(store, "MEMORY", 2**31)
+    monkeypatch.setattr(decoding, "MEMORY", 2**31)
     shutil.rmtree(cache)
     memory = Domain(config)
     assert disk.statistics == memory.statistics
@@ -130,10 +132,10 @@ def test_a_damaged_folder_of_the_cache_is_made_anew(
 ) -> None:
     before = folder(settings(photos)).splits["train"].digest()
     (own,) = cache.iterdir()
-    index = own / store.INDEX
+    index = own / cached.INDEX
     match damage:
         case "short":
-            os.truncate(own / store.PIXELS, 100)
+            os.truncate(own / cached.PIXELS, 100)
         case "no index":
             index.unlink()
         case "half an index":
@@ -150,14 +152,14 @@ def test_a_damaged_folder_of_the_cache_is_made_anew(
 
 
 def test_an_interrupted_start_leaves_nothing_behind(photos: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put, count = store.put, iter(range(100))
+    put, count = cached.put, iter(range(100))
 
     def stopped(*values: Any) -> None:
         put(*values)
         if next(count) == 30:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(store, "put", stopped)
+    monkeypatch.setattr(cached, "put", stopped)
     with pytest.raises(KeyboardInterrupt):
         folder(settings(photos))
     assert list(cache.iterdir()) == []
@@ -167,7 +169,7 @@ def test_a_disk_without_space_is_an_error_before_most_images_are_decoded(
     photos: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = decoded(monkeypatch)
-    monkeypatch.setattr(store, "AHEAD", 1)
+    monkeypatch.setattr(decoding, "AHEAD", 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=7000))
     with pytest.raises(UserError, match=r"cannot hold the decoded images \(about .* are free.*POLYDIFF_CACHE"):
         folder(settings(photos))
@@ -179,7 +181,7 @@ def test_a_disk_that_becomes_full_is_an_error(photos: Path, cache: Path, monkeyp
     def full(*values: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store, "put", full)
+    monkeypatch.setattr(cached, "put", full)
     with pytest.raises(UserError, match="No space left on device"):
         folder(settings(photos))
     assert list(cache.iterdir()) == []
@@ -206,7 +208,7 @@ def test_a_file_that_could_not_be_opened_is_tried_again(tmp_path: Path, cache: P
 def test_the_peak_of_memory_follows_the_limit_and_not_the_number_of_images(
     limit: int, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "MEMORY", limit)
+    monkeypatch.setattr(decoding, "MEMORY", limit)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     side, n = 300, 200
     places = {f"{i}": Place(tmp_path / f"{i}") for i in range(n)}

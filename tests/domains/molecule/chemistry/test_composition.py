@@ -21,13 +21,13 @@ def test_formulas() -> None:
 
 def test_real_molecules_have_the_requested_composition_and_others_do_not(domain: MoleculeDomain) -> None:
     real = domain.examples("test", 30)
-    metric = domain.evaluate(real)["composition_as_asked"]
+    metric = domain.evaluate(real)["composition_as_requested"]
     assert (metric.value, metric.error) == (1, pytest.approx(0.5 / (len(real) + 1)))  # Wilson's
     assert real.cond is not None
     shifted = Samples([*real.examples[1:], real.examples[0]], real.cond)
-    assert domain.evaluate(shifted)["composition_as_asked"].value < 0.3
+    assert domain.evaluate(shifted)["composition_as_requested"].value < 0.3
     water = Molecule(np.array([8, 1, 1], np.uint8), np.zeros((3, 3), np.float32))
     nan = math.nan
     for requested, share in (([2, nan], 1.0), ([3, nan], 0.0), ([nan, nan], nan)):
-        found = composition_metrics([water], np.array([requested]), (1, 8))["composition_as_asked"].value
+        found = composition_metrics([water], np.array([requested]), (1, 8))["composition_as_requested"].value
         assert found == pytest.approx(share, nan_ok=True)

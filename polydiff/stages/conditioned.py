@@ -1,4 +1,4 @@
-r"""A domain whose examples also tell the embedding that a contrastive pair of another run makes of them.
+r"""A domain whose examples have the embeddings of a contrastive pair, another run, as further conditions.
 
 A diffusion of this domain is the decoder of unCLIP (Ramesh et al., 2022, https://arxiv.org/abs/2204.06125): conditioned
 on the embedding of an example, it draws others that mean the same. In training the embedding z gets noise,
@@ -31,22 +31,23 @@ from polydiff.contract.sections.run import Config
 from polydiff.core.condition_batch import withhold
 from polydiff.core.conditions import ANY, LOW, Condition, Conditions, Vector, given
 from polydiff.core.space import Batch, Euclidean, Space, normal
+from polydiff.stages.codec import check_no_augmentation
 from polydiff.stages.embedded import Embedded
 from polydiff.stages.embedder import Embedder
 from polydiff.stages.kept import Kept
 from polydiff.support.errors import UserError
-from polydiff.support.protocols import provides
+from polydiff.support.protocols import Forwards, provides
 
 TELL = "tell"
 """Name of the key, and of the kept examples among a run's statistics."""
 BY_TEXT = " by text"
-"""End of the name of a split whose examples are told by the embedding of their text, in place of their own."""
+"""End of the name of a split whose examples have the embedding of their text as condition, in place of their own."""
 BY_TEXT_PREFIX = "by_text_"
 """Beginning of the names of metrics under these conditions."""
 
 
-class Told:
-    """A domain with told embeddings.
+class Conditioned(Forwards):
+    """A domain whose examples have their embeddings as conditions.
 
     Arguments:
         config: The run's configuration.
@@ -55,6 +56,7 @@ class Told:
         kept: Training examples with their embeddings, from the statistics of a checkpoint; None: they are chosen now.
     """
 
+    __wrapped__: Domain
     inspect = None
     """An ability of the data alone (`polydiff.contract.abilities.Inspects`)."""
 
@@ -70,31 +72,22 @@ class Told:
             raise UserError(
                 f"{first.name}: with this task, states are not whole examples, so a pair cannot embed them."
             )
-        if getattr(config.data, "augment", 0):
-            raise UserError(f"{first.name}: tell does not support the augmentation of images. Set data.augment=0.")
+        check_no_augmentation(config, first.name, "embeddings")
         if not provides(domain, Encodes):
             raise UserError(f"{first.name}: the domain {config.domain} does not turn examples into states again.")
-        told = {name: Vector(embedder.width, source="array") for name, embedder in embedders.items()}
-        self.conditions: Conditions = {**own, **told}
+        further = {name: Vector(embedder.width, source="array") for name, embedder in embedders.items()}
+        self.conditions: Conditions = {**own, **further}
         self.kept = Kept.measure(domain, embedders) if kept is None else Kept.of_json(kept, domain, embedders)
         self.statistics: Mapping[str, Any] = {**domain.statistics, TELL: self.kept.as_json()}
-        if not provides(domain, Reads):
-            self.read = None  # type: ignore[assignment,method-assign] # the domain lacks the ability
-        if not provides(domain, Restores):
-            self.read_degraded = None  # type: ignore[assignment,method-assign] # as above
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self.__wrapped__, name)
+        self.withdraw(read=Reads, read_degraded=Restores)
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         """Return examples of a split with their embeddings; those of training have noise."""
         x, space, cond = self.__wrapped__.batch(split, indices, generators)
-        told = {name: embedder.embed(x) for name, embedder in self.embedders.items()}
+        found = {name: embedder.embed(x) for name, embedder in self.embedders.items()}
         if split == "train" and self.config.tell_noise:
-            told = {name: self.disturbed(z, generators) for name, z in told.items()}
-        return Batch(x, space, {**(cond or {}), **told})
+            found = {name: self.disturbed(z, generators) for name, z in found.items()}
+        return Batch(x, space, {**(cond or {}), **found})
 
     def disturbed(self, z: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Return embeddings (B, E) with noise of a standard deviation that is drawn for each by its own generator."""
@@ -117,15 +110,15 @@ class Told:
         space, cond = self.__wrapped__.blank(generators, others)
         drawn, n = dict(cond or {}), len(generators)
         if not requested:
-            return space, {**withhold(drawn, drawn.keys()), **self.told_nothing(n), **self.kept.draw(generators)}
+            return space, {**withhold(drawn, drawn.keys()), **self.no_embeddings(n), **self.kept.draw(generators)}
         texts = {name: drawn[name] for name in others if name in drawn}
-        told = {
+        found = {
             name: self.requested(name, requested[name], n) if name in requested else embedder.embed_text(texts, n)
             for name, embedder in self.embedders.items()
         }
-        if any(bool(given(z).any()) for z in told.values()):
+        if any(bool(given(z).any()) for z in found.values()):
             drawn = withhold(drawn, drawn.keys() - requested.keys())
-        return space, {**drawn, **told}
+        return space, {**drawn, **found}
 
     def requested(self, name: str, value: Any, n: int) -> Tensor:
         """Return a requested embedding, (n, E): a path, an array (E,) for all samples or (n, E), or "any" for none."""
@@ -140,23 +133,23 @@ class Told:
             raise UserError(f"{name}: expected one embedding, which all samples share, not {len(found)}.")
         return found.expand(n, -1).clone()
 
-    def told_nothing(self, n: int) -> dict[str, Tensor]:
-        """Return the told conditions of n samples, not given."""
+    def no_embeddings(self, n: int) -> dict[str, Tensor]:
+        """Return the embeddings of n samples as conditions that are not given."""
         return {name: torch.full((n, embedder.width), math.nan) for name, embedder in self.embedders.items()}
 
     def read(self, paths: Sequence[Path]) -> Batch:
         """Return the user's own files, with every condition missing (`polydiff.contract.abilities.Reads`)."""
         assert provides(self.__wrapped__, Reads)
-        return self.telling_nothing(self.__wrapped__.read(paths))
+        return self.without_embeddings(self.__wrapped__.read(paths))
 
     def read_degraded(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
         """Return the user's degraded files, no embedding being known (`polydiff.contract.abilities.Restores`)."""
         assert provides(self.__wrapped__, Restores)
-        return self.telling_nothing(self.__wrapped__.read_degraded(paths, degrade))
+        return self.without_embeddings(self.__wrapped__.read_degraded(paths, degrade))
 
-    def telling_nothing(self, batch: Batch) -> Batch:
-        """Return a batch with the told conditions, not given."""
-        return batch._replace(cond={**(batch.cond or {}), **self.told_nothing(batch.space.batch)})
+    def without_embeddings(self, batch: Batch) -> Batch:
+        """Return a batch of the domain whose embeddings are not given."""
+        return batch._replace(cond={**(batch.cond or {}), **self.no_embeddings(batch.space.batch)})
 
     def backbone(self) -> nn.Module:
         """Build the network, which is conditioned on the embeddings as well."""
@@ -169,12 +162,12 @@ class Told:
         """Return real examples with their embeddings, or with that of their text (`prompts`)."""
         found = self.__wrapped__.examples(split.removesuffix(BY_TEXT), n)
         cond = dict(found.cond or {})
-        told = (
+        vectors = (
             {name: embedder.embed_text(cond, len(found)) for name, embedder in self.embedders.items()}
             if split.endswith(BY_TEXT)
             else self.embeddings(found.examples)
         )
-        return replace(found, cond={**cond, **told})
+        return replace(found, cond={**cond, **vectors})
 
     def embeddings(self, examples: Sequence[Any]) -> dict[str, Tensor]:
         """Return the embeddings of examples of the domain, name -> tensor (B, E)."""
@@ -217,12 +210,12 @@ class Told:
         """
         vectors = are_vectors(samples)
         if not vectors and self.enlarging is not None:
-            return {**self.told_nothing(len(samples)), **self.enlarging.follow(samples, generators, level)}
+            return {**self.no_embeddings(len(samples)), **self.enlarging.follow(samples, generators, level)}
         check_noise(level, self.config)
-        told = self.given_as(samples) if vectors else self.embeddings(samples.examples)
+        found = self.given_as(samples) if vectors else self.embeddings(samples.examples)
         if not level:
-            return told
-        return {name: z + level * normal(generators, z.shape[1:]) for name, z in told.items()}
+            return found
+        return {name: z + level * normal(generators, z.shape[1:]) for name, z in found.items()}
 
     def given_as(self, samples: Samples) -> dict[str, Tensor]:
         """Return the embeddings that a prior's samples are; those of other pairs than the prior's are not given."""

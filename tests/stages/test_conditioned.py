@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from stage_cases import CODEC, captioned, trained_codec, trained_decoder, trained_pair, trained_prior
+from stage_cases import CODEC, CaptionedPair, captioned, trained_codec, trained_decoder, trained_pair, trained_prior
 from tiny_runs import assert_same_run, stop_at
 
 import polydiff
@@ -20,8 +20,8 @@ from polydiff.contract.domain import Samples
 from polydiff.contract.following import Follows
 from polydiff.core.streams import streams
 from polydiff.judging.evaluate import evaluate
+from polydiff.stages.conditioned import Conditioned
 from polydiff.stages.through import Through
-from polydiff.stages.told import Told
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
 from polydiff.testing import check_domain
@@ -31,17 +31,15 @@ Case = tuple[Path, Path, dict[str, Any]]
 END = "a strong mark at the end"
 
 
-@pytest.fixture(scope="module", params=["image", "audio"])
-def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    folder, domain = tmp_path_factory.mktemp(request.param), request.param
-    data = captioned(domain, folder / "data")
-    pair = trained_pair(domain, folder / "pair", data)
-    return pair, trained_decoder(domain, folder / "decoder", pair, data), data
+@pytest.fixture(scope="module")
+def case(captioned_pair: CaptionedPair, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    domain, pair, data = captioned_pair
+    return pair, trained_decoder(domain, tmp_path_factory.mktemp("decoder") / domain, pair, data), data
 
 
-def told(run: Path) -> Told:
+def conditioned(run: Path) -> Conditioned:
     domain = polydiff.load(run).domain
-    assert isinstance(domain, Told)
+    assert isinstance(domain, Conditioned)
     return domain
 
 
@@ -57,17 +55,17 @@ def text_embedding(pair: Path, text: str) -> torch.Tensor:
         return math.sqrt(12) * cast("torch.Tensor", model.denoiser.embed_text(cond, 1))
 
 
-def test_a_held_out_example_tells_its_embedding_to_the_bit(case: Case) -> None:
-    found = told(case[1]).batch("test", range(5), streams(0, "augment", range(5)))
+def test_a_held_out_example_has_its_embedding_to_the_bit(case: Case) -> None:
+    found = conditioned(case[1]).batch("test", range(5), streams(0, "augment", range(5)))
     assert found.cond is not None
     assert torch.equal(found.cond["embedding"], embeddings(case[0], found.x))
-    real = told(case[1]).examples("test", 5)
+    real = conditioned(case[1]).examples("test", 5)
     assert real.cond is not None
     torch.testing.assert_close(real.cond["embedding"].square().mean(1), torch.ones(len(real)))
 
 
 def test_noise_is_drawn_by_each_examples_own_generator_with_the_stated_spread(case: Case) -> None:
-    domain = told(case[1])
+    domain = conditioned(case[1])
     numbers = [0] * 600
     x, _, cond = domain.batch("train", numbers, streams(0, "augment", range(600)))
     assert cond is not None
@@ -83,13 +81,13 @@ def test_noise_is_drawn_by_each_examples_own_generator_with_the_stated_spread(ca
 def test_without_noise_training_examples_tell_their_embedding_to_the_bit(case: Case, tmp_path: Path) -> None:
     domain = polydiff.load(case[1]).config.domain
     run = trained_decoder(domain, tmp_path / "exact", case[0], case[2], tell_noise=0.0)
-    found = told(run).batch("train", range(5), streams(0, "augment", range(5)))
+    found = conditioned(run).batch("train", range(5), streams(0, "augment", range(5)))
     assert found.cond is not None
     assert torch.equal(found.cond["embedding"], embeddings(case[0], found.x))
 
 
 def test_new_samples_take_embedding_and_caption_of_one_training_example(case: Case) -> None:
-    domain = told(case[1])
+    domain = conditioned(case[1])
     _, cond = domain.blank(streams(0, "blank", range(20)), {})
     assert cond is not None
     n = domain.size("train")
@@ -101,7 +99,7 @@ def test_new_samples_take_embedding_and_caption_of_one_training_example(case: Ca
 
 
 def test_a_text_alone_gives_the_embedding_of_the_text(case: Case) -> None:
-    domain, generators = told(case[1]), streams(0, "blank", range(2))
+    domain, generators = conditioned(case[1]), streams(0, "blank", range(2))
     _, cond = domain.blank(generators, {"text": END})
     assert cond is not None
     expected = text_embedding(case[0], END)
@@ -114,7 +112,7 @@ def test_a_text_alone_gives_the_embedding_of_the_text(case: Case) -> None:
 
 
 def test_an_embedding_is_given_as_a_file_or_an_array_of_any_length(case: Case, tmp_path: Path) -> None:
-    domain, generators = told(case[1]), streams(0, "blank", range(2))
+    domain, generators = conditioned(case[1]), streams(0, "blank", range(2))
     z = text_embedding(case[0], END)
     np.save(tmp_path / "z.npy", 0.1 * z[0].numpy())
     for value in (3 * z[0], z.numpy(), str(tmp_path / "z.npy")):
@@ -177,14 +175,14 @@ def test_the_conformance_kit_accepts_it_as_it_accepts_the_domain(case: Case) -> 
 
 
 def test_the_abilities_of_its_examples_and_states_stay(case: Case) -> None:
-    domain = told(case[1])
+    domain = conditioned(case[1])
     assert provides(domain, Follows)
     assert provides(domain, HasUnits) == provides(domain.__wrapped__, HasUnits)
     assert provides(domain, HasMeasurements) == provides(domain.__wrapped__, HasMeasurements)
 
 
 def test_it_follows_a_prior_of_the_same_pair_and_examples_of_its_domain(case: Case, tmp_path: Path) -> None:
-    domain, name, data = told(case[1]), polydiff.load(case[1]).config.domain, case[2]
+    domain, name, data = conditioned(case[1]), polydiff.load(case[1]).config.domain, case[2]
     prior = polydiff.load(trained_prior(name, tmp_path / "prior", case[0], data))
     drawn, generators = prior.sample(3), streams(0, "follow", range(3))
     vectors = torch.stack(list(drawn))
@@ -209,7 +207,7 @@ def test_it_combines_with_an_autoencoder(case: Case, tmp_path: Path) -> None:
     domain = model.domain
     assert isinstance(domain, Through)
     found = domain.batch("test", range(3), streams(0, "augment", range(3)))
-    plain = told(case[1]).batch("test", range(3), streams(0, "augment", range(3)))
+    plain = conditioned(case[1]).batch("test", range(3), streams(0, "augment", range(3)))
     assert found.cond is not None
     assert plain.cond is not None
     assert torch.equal(found.cond["embedding"], plain.cond["embedding"])
@@ -218,7 +216,7 @@ def test_it_combines_with_an_autoencoder(case: Case, tmp_path: Path) -> None:
     assert sorted(path.name for path in (run / "parts").iterdir()) == ["codec", "tell-embedding"]
 
 
-def test_what_cannot_be_told_is_an_error(case: Case, tmp_path: Path) -> None:
+def test_what_cannot_be_a_condition_is_an_error(case: Case, tmp_path: Path) -> None:
     name, data = polydiff.load(case[1]).config.domain, case[2]
     with pytest.raises(UserError, match="these data have a condition text already"):
         trained_decoder(name, tmp_path / "a", case[0], data, **{"tell.text": str(case[0])})
@@ -242,7 +240,7 @@ def test_a_run_cannot_start_from_one_of_other_embeddings(case: Case, tmp_path: P
     assert polydiff.load(again).domain.statistics == polydiff.load(case[1]).domain.statistics
 
 
-def test_verbs_work_with_told_embeddings(case: Case, tmp_path: Path) -> None:
+def test_verbs_work_with_embeddings_as_conditions(case: Case, tmp_path: Path) -> None:
     run = case[1]
     for words in (
         ["sample", run, "-n", "2", "--guidance", "2", "-o", tmp_path / "s"],
@@ -256,7 +254,7 @@ def test_verbs_work_with_told_embeddings(case: Case, tmp_path: Path) -> None:
     assert main([str(word) for word in words]) == 0
 
 
-def test_upsampling_may_be_told_the_embedding_too(tmp_path: Path) -> None:
+def test_upsampling_may_be_conditioned_on_the_embedding_too(tmp_path: Path) -> None:
     data = captioned("image", tmp_path / "data")
     pair = trained_pair("image", tmp_path / "pair", data)
     run = trained_decoder("image", tmp_path / "up", pair, data, task="upsample")
@@ -269,7 +267,7 @@ def test_upsampling_may_be_told_the_embedding_too(tmp_path: Path) -> None:
 def test_scenes_are_judged_under_true_embeddings_and_under_those_of_their_texts(tmp_path: Path) -> None:
     data = {"data.name": "shapes", "backbone.patch": 4, "train.steps": 2, "train.batch_size": 4}
     pair = trained_pair("image", tmp_path / "pair", data)
-    domain = told(trained_decoder("image", tmp_path / "decoder", pair, {**data, "backbone.blocks": 1}))
+    domain = conditioned(trained_decoder("image", tmp_path / "decoder", pair, {**data, "backbone.blocks": 1}))
     assert domain.prompts == {
         "test": "", "unseen": "unseen_", "test by text": "by_text_", "unseen by text": "by_text_unseen_",
     }  # fmt: skip
