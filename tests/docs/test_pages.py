@@ -226,3 +226,20 @@ def test_published_features_are_resized_and_normalised_as_the_page_says(
     out = scope["resized"](torch.stack(grey), 14, (0.5, 0.5, 0.25), (0.5, 0.5, 0.25))
     assert out.shape == (2, 3, 14, 14)
     assert torch.allclose(out.mean((2, 3)), torch.tensor([[-1.0, -1, -1], [1, 1, 3]]))
+
+
+def test_the_page_on_angles_and_rotations_runs() -> None:
+    """Both attitudes are drawn equally often, and the body wobbles about them as in the data."""
+    scope: dict[str, Any] = {}
+    for block in blocks("docs/manifolds.md", "python"):
+        exec(block.replace("steps=1500", "steps=300"), scope)
+    angles = scope["angles"]
+    assert abs(float((angles[1] < angles[0]).float().mean()) - 0.5) < 0.1
+    assert float(angles.amin(0).square().mean().sqrt()) / 3**0.5 == pytest.approx(0.2, abs=0.09)
+
+
+def test_the_page_on_angles_and_rotations_names_all_samplers() -> None:
+    from polydiff.parts.geodesic import FLOWS
+
+    page = (ROOT / "docs" / "manifolds.md").read_text()
+    assert [name for name in FLOWS if f"| `{name}`" not in page] == []
