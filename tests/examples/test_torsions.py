@@ -14,8 +14,10 @@ from repository import ROOT
 from tiny_runs import TINY, assert_same_run, stop_at
 
 import polydiff
+from polydiff.config.merge import resolve
 from polydiff.judging.likelihood import likelihood
 from polydiff.support.errors import UserError
+from polydiff.testing.domain import check_domain
 
 pytest.importorskip("rdkit")
 SMALL = {**TINY, "backbone.hidden": 16, "backbone.layers": 1, "data.n_train": 256, "data.n_test": 256}
@@ -73,6 +75,11 @@ def test_conformers_of_butane_have_the_boltzmann_law() -> None:
     cdf = np.concatenate([[0], np.cumsum((p[1:] + p[:-1]) / 2)])
     drawn = np.sort(boltzmann(rotor, n, 300.0, 0)[:, 0])
     assert np.abs(np.interp(drawn, grid, cdf / cdf[-1]) - (np.arange(n) + 0.5) / n).max() < 2 * 1.36 / math.sqrt(n)
+
+
+def test_it_keeps_the_rules_of_domains() -> None:
+    found = check_domain(resolve("torsions", values=PENTANE).config)
+    assert [check for check in found if not check.passed] == []
 
 
 def test_samples_depend_on_their_numbers_alone(model: polydiff.Model) -> None:
