@@ -84,6 +84,8 @@ class SequenceConfig(Config):
     """Texts."""
 
     domain: str = "sequence"
+    learn: Literal["denoise"] = "denoise"
+    """What the run learns: denoise, to generate. Texts have no autoencoder and no contrastive pair."""
     data: SequenceData = SequenceData()
     backbone: BackboneConfig = DiTConfig(patch=1, width=96, depth=4, heads=4, coordinates=True)
     optim: OptimConfig = OptimConfig(lr=2e-3, warmup=100, decay="cosine")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from polydiff.contract.data.columns import other_columns
+from polydiff.contract.data.columns import FEW, is_number, other_columns
 from polydiff.domains.sequence.alphabet import Alphabet
 from polydiff.domains.sequence.config import SequenceConfig
 from polydiff.domains.sequence.data.source import Source, entropy
-from polydiff.domains.sequence.data.texts import Texts
+from polydiff.domains.sequence.data.texts import Listed, Texts
 
 NAMED = 100
 """Letters that are named."""
@@ -37,13 +37,21 @@ def facts_of(source: Source, config: SequenceConfig, alphabet: Alphabet, length:
         return facts
     sizes = [len(text) for text in train.whole()]
     half, most = np.quantile(sizes, (0.5, 1))
-    columns = Counter(name for one in train.listed for name in one.columns)
+    columns = {name for one in train.listed for name in one.columns} - source.fields.keys()
+    further = [as_condition(name, train.listed) for name in sorted(columns)]
     return {
         **facts,
         "letters of a training text": {"least": min(sizes), "half": float(half), "greatest": int(most)},
         "known by heart": f"{entropy(train.whole()):.2f} bits, the entropy of a random training text",
-        **other_columns(columns, list(source.fields), config.data.conditions),
+        **other_columns(further, (), config.data.conditions),
     }
+
+
+def as_condition(name: str, listed: Sequence[Listed]) -> str:
+    """Return how `data.conditions` names a column: with the type text if its texts hardly repeat."""
+    cells = [one.columns[name] for one in listed if name in one.columns]
+    classes = all(map(is_number, cells)) or len(set(map(str, cells))) <= max(FEW, len(cells) // 2)
+    return name if classes else f"{name}:text"
 
 
 def shortened(letters: str) -> str:

@@ -18,6 +18,7 @@ from polydiff.support.errors import UserError
         ({"data.length": "8"}, "data.length=8 is less than the 9 letters of the longest text"),
         ({"data.name": "smiles", "data.length": "17"}, "less than the 18 letters"),
         ({"data.path": "a.txt", "data.crops": "true"}, "needs data.length"),
+        ({"learn": "encode"}, "learn"),
         ({"data.path": "a.txt", "data.crops": "true", "data.length": "9", "data.conditions": "x"}, "one text"),
     ],
 )

@@ -1,0 +1,90 @@
+"""Texts on the command line: a small run is trained, sampled, inpainted and judged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from polydiff.cli import main
+from polydiff.domains.sequence.alphabet import MASKED
+from polydiff.domains.sequence.show import COLOURS
+
+FEW = [
+    *("data.largest=9", "backbone.width=16", "backbone.depth=1", "backbone.heads=1"),
+    *("train.steps=4", "train.batch_size=8", "sample.steps=4", "--judge", "8"),
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("texts") / "run"
+    assert main(["train", "--domain", "sequence", "-o", str(folder), *FEW]) == 0
+    return folder
+
+
+def lines(folder: Path) -> list[str]:
+    return [path.read_text().removesuffix("\n") for path in sorted(folder.glob("*.txt"))]
+
+
+def test_a_gap_in_the_users_texts_is_filled_and_the_rest_kept(run: Path, tmp_path: Path) -> None:
+    given = ["4+8=12", "1+1=2", "9+9=18"]
+    (tmp_path / "sums.txt").write_text("\n".join(given))
+    out = tmp_path / "filled"
+    assert main(["inpaint", str(run), str(tmp_path / "sums.txt"), "--gap", "2:3", "-o", str(out)]) == 0
+    assert lines(out / "given") == given
+    made = lines(out / "made")
+    assert len(made) == 3
+    for before, after in zip(given, made, strict=True):
+        cut = after + "\n" * 9  # the letter in the gap may be an end letter, behind which nothing is read
+        assert cut.startswith(before[:2])
+        assert after == before[:2] or after[3:] == before[3:]
+
+
+def test_all_of_a_text_but_a_kept_part_may_change_its_length(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "sums.txt").write_text("4+8=12\n")
+    words = [
+        "inpaint",
+        str(run),
+        str(tmp_path / "sums.txt"),
+        "--keep",
+        "0:4",
+        "--each",
+        "6",
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    assert main(words) == 0
+    made = lines(tmp_path / "out" / "made")
+    assert len(made) == 6
+    assert all(text.startswith("4+8=") for text in made)
+    assert all(len(text) <= 7 for text in made)
+
+
+def test_samples_have_no_mask_and_one_file_holds_them_all(run: Path, tmp_path: Path) -> None:
+    assert main(["sample", str(run), "-n", "12", "-o", str(tmp_path / "each")]) == 0
+    assert main(["sample", str(run), "-n", "12", "--one-file", "-o", str(tmp_path / "one")]) == 0
+    each = lines(tmp_path / "each")
+    assert (tmp_path / "one" / "samples.txt").read_text() == "".join(f"{text}\n" for text in each)
+    assert not any(MASKED in text for text in each)
+
+
+def test_a_likelihood_is_given_in_bits_a_letter(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["eval", str(run), "--likelihood", "vlb", "-n", "16", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["dimensions"] == 7
+    row = found["likelihood"]["vlb"]
+    assert row["bits_per_dim"] == pytest.approx(row["nats"] / 7 / 0.6931471805599453)
+
+
+def test_the_report_shows_texts_beside_their_nearest_training_texts(run: Path) -> None:
+    page = (run / "report.html").read_text()
+    assert "letters to insert, delete or replace" in page
+    assert f"color:{COLOURS['digit']}" in page
+
+
+def test_a_region_outside_of_a_text_is_an_error(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inpaint", str(run), "--gap", "3:50"]) == 2
+    assert "3:50 exceeds the 7 letters" in capsys.readouterr().err
