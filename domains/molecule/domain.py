@@ -24,7 +24,7 @@ from polydiff.contract.sections.run import Config
 from polydiff.core.conditions import Condition, Conditions, Number
 from polydiff.core.space import Batch, Space, State
 from polydiff.core.units import Units
-from polydiff.domains.molecule.codec import codec_of, measured_statistics
+from polydiff.domains.molecule.codec import Codec, codec_of, measured_statistics
 from polydiff.domains.molecule.condition_sampler import ConditionSampler
 from polydiff.domains.molecule.conditions import ConditionScaler, ConditionSet, evenly_spaced
 from polydiff.domains.molecule.config import MoleculeData
@@ -32,6 +32,8 @@ from polydiff.domains.molecule.data.dataset import DataSet
 from polydiff.domains.molecule.data.described import Column, described_columns, measure_described, rows_of
 from polydiff.domains.molecule.data.library import Library
 from polydiff.domains.molecule.described import DescribedConditions
+from polydiff.domains.molecule.graphs.codec import GraphCodec, check_parts, graph_codec_of, kekulised
+from polydiff.domains.molecule.graphs.network import graph_network
 from polydiff.domains.molecule.metrics.evaluation import Evaluation
 from polydiff.domains.molecule.metrics.examine import perceive_all
 from polydiff.domains.molecule.metrics.nearest import Search
@@ -64,7 +66,7 @@ class MoleculeDomain:
 
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
         assert isinstance(config.data, MoleculeData)
-        check_scales(config)
+        check_parts(config) if config.data.bonded else check_scales(config)
         if statistics is not None:
             check_statistics(MoleculeStatistics, statistics)
         self.config, self.data, self.dataset = config, config.data, DataSet(config.data)
@@ -84,7 +86,7 @@ class MoleculeDomain:
             **dict.fromkeys(self.condition_set.network_names, Number()),
             **self.data_conditions.kinds,
         }
-        self.codec = codec_of(self.data, self.statistics)
+        self.codec = self.codec_by(self.statistics)
         sizes = self.statistics.get("sizes")
         self.states = States(self.data, self.codec, self.scaler, self.condition_sampler, self.conditions, sizes)
         self.evaluation = Evaluation(self.dataset, self.scaler)
@@ -99,7 +101,13 @@ class MoleculeDomain:
             rows = rows_of(columns, train, evenly_spaced(len(train), len(found["profiles"])))
             found["conditions"] = to_json(measure_described(self.data, columns, self.dataset.splits))
             found["described"] = {name: [row.get(name) for row in rows] for name in columns}
-        return found | {PRINCIPAL: principal_std(train, codec_of(self.data, found))}
+        if self.data.bonded:
+            found |= GraphCodec.measure(train)
+        return found | ({PRINCIPAL: principal_std(train, self.codec_by(found))} if self.data.positions else {})
+
+    def codec_by(self, statistics: Mapping[str, Any]) -> Codec | GraphCodec:
+        """Return the codec of the states: of several parts for molecules with bonds."""
+        return (graph_codec_of if self.data.bonded else codec_of)(self.data, statistics)
 
     def numbers(self, statistics: Mapping[str, Any], others: Collection[str]) -> ConditionSet:
         """Return the conditions that are numbers: those of `data.conditions` without `others`."""
@@ -169,7 +177,11 @@ class MoleculeDomain:
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         part = self.dataset.splits[split]
-        x, space = self.codec.encode([part[i] for i in indices])
+        if isinstance(self.codec, GraphCodec):
+            molecules = [kekulised(part, i, generator) for i, generator in zip(indices, generators, strict=True)]
+        else:
+            molecules = [part[i] for i in indices]
+        x, space = self.codec.encode(molecules)
         return Batch(x, space, self.measured(part, indices))
 
     def measured(self, part: Library, indices: Sequence[int]) -> Condition | None:
@@ -191,6 +203,8 @@ class MoleculeDomain:
         return space, {**(cond or {}), **self.data_conditions.at(places), **wanted} or None
 
     def backbone(self) -> nn.Module:
+        if isinstance(self.codec, GraphCodec):
+            return graph_network(self.config.backbone, self.codec, self.conditions)
         return build_backbone(self.config.backbone, channels=self.codec.features, dims=3, conditions=self.conditions)
 
     def read(self, paths: Sequence[Path]) -> Batch:

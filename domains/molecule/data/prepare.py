@@ -15,6 +15,7 @@ from rdkit.Chem import rdDetermineBonds
 from rdkit.Chem.MolStandardize import rdMolStandardize
 from rdkit.rdBase import BlockLogs
 
+from polydiff.domains.molecule.chemistry.bonds import bond_table, charges_of
 from polydiff.domains.molecule.chemistry.geometry import (
     Molecule,
     Rejected,
@@ -125,7 +126,8 @@ def with_computed_geometries(mol: Any, selection: Selection) -> Entry:
         whole = Chem.AddHs(Chem.MolFromSmiles(smiles))
         check_parameters(whole)
         zeros = np.zeros((whole.GetNumAtoms(), 3), np.float32)
-        return Entry(molecule_key(plain), atomic_numbers(whole), [zeros], [unknown_properties()], smiles)
+        plain_entry = Entry(molecule_key(plain), atomic_numbers(whole), [zeros], [unknown_properties()], smiles)
+        return with_bonds_of(plain_entry, whole)
     return entry_of(embed(smiles, selection.conformers, selection.seconds))._replace(source=smiles)
 
 
@@ -141,7 +143,12 @@ def entry_of(mol: Any) -> Entry:
     """Return the entry of an RDKit molecule that has hydrogens and conformers."""
     ids = [conformer.GetId() for conformer in mol.GetConformers()]
     measured = [measure(mol, list(PROPERTIES), i) for i in ids]
-    return Entry(molecule_key(mol), atomic_numbers(mol), positions(mol), measured)
+    return with_bonds_of(Entry(molecule_key(mol), atomic_numbers(mol), positions(mol), measured), mol)
+
+
+def with_bonds_of(entry: Entry, mol: Any) -> Entry:
+    """Return an entry with the bonds and charges of its RDKit molecule."""
+    return entry._replace(bonds=bond_table(mol), charges=charges_of(mol))
 
 
 def unknown_properties() -> list[float]:
@@ -223,7 +230,8 @@ def entry_by_perception(molecule: Molecule) -> Entry:
 
 def entry_with_bonds(molecule: Molecule, mol: Any) -> Entry:
     """Return the entry of atoms with given positions and their RDKit molecule."""
-    return Entry(molecule_key(mol), molecule.numbers, [molecule.positions], [measure(mol, list(PROPERTIES))])
+    entry = Entry(molecule_key(mol), molecule.numbers, [molecule.positions], [measure(mol, list(PROPERTIES))])
+    return with_bonds_of(entry, mol)
 
 
 def connectivity_key(molecule: Molecule) -> str:
