@@ -83,7 +83,7 @@ class MoleculeData(DataConfig):
     bonds: bool = False
     """Whether bonds are part of the state, generated with atoms and positions (process=joint), not perceived."""
     positions: bool = True
-    """Whether molecules have positions. false: graphs alone, of heavy atoms and their bonds, with implicit hydrogens."""
+    """Whether molecules have positions. false: graphs alone, of heavy atoms and their bonds; hydrogens are implicit."""
     layout: Literal["dense", "sparse"] = "sparse"
     """sparse: the atoms of a batch are stacked, and padding costs nothing. dense: batches are padded to the largest
     molecule."""
@@ -123,6 +123,7 @@ class MoleculeData(DataConfig):
             if getattr(self, name) != usual:
                 raise ValueError(f"{key} needs data.{name}={usual}, not {getattr(self, name)}")
 
+
 class MoleculeConfig(Config):
     """Configuration of a run on molecules."""
 
@@ -152,8 +153,14 @@ class MoleculeConfig(Config):
         )
         if not bonds and positions:
             return values
-        given, own = values.get("parts") or {}, {name: part for name, part in PARTS.items() if positions or name != "positions"}
-        parts = {name: part if isinstance(part, PartConfig) else {**own.get(name, {}), **part} for name, part in {**own, **given}.items()}
+        given, own = (
+            values.get("parts") or {},
+            {name: part for name, part in PARTS.items() if positions or name != "positions"},
+        )
+        parts = {
+            name: part if isinstance(part, PartConfig) else {**own.get(name, {}), **part}
+            for name, part in {**own, **given}.items()
+        }
         return {**values, "parts": parts}
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:

@@ -24,6 +24,7 @@ from polydiff.contract.sections.run import Config
 from polydiff.core.conditions import Condition, Conditions, Number
 from polydiff.core.space import Batch, Space, State
 from polydiff.core.units import Units
+from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.codec import Codec, codec_of, measured_statistics
 from polydiff.domains.molecule.condition_sampler import ConditionSampler
 from polydiff.domains.molecule.conditions import ConditionScaler, ConditionSet, evenly_spaced
@@ -35,7 +36,7 @@ from polydiff.domains.molecule.described import DescribedConditions
 from polydiff.domains.molecule.graphs.codec import GraphCodec, check_parts, graph_codec_of, kekulised
 from polydiff.domains.molecule.graphs.network import graph_network
 from polydiff.domains.molecule.metrics.evaluation import Evaluation
-from polydiff.domains.molecule.metrics.examine import perceive_all
+from polydiff.domains.molecule.metrics.examine import PerceivedSample, perceive_all, read_all
 from polydiff.domains.molecule.metrics.nearest import Search
 from polydiff.domains.molecule.output.sdf import records, write_records
 from polydiff.domains.molecule.output.show import SHOWN, script, show
@@ -256,15 +257,19 @@ class MoleculeDomain:
 
     def nearest(self, samples: Samples) -> Nearest:
         """Return the nearest training molecules (`polydiff.contract.likeness.FindsNearest`)."""
-        found = [self.search.find(one.key) for one in perceive_all(samples.examples)]
+        found = [self.search.find(one.key) for one in self.read_all(samples.examples)]
         train, numbers = self.dataset.splits["train"], [number for number, _ in found]
         examples = DataSamples([train[i] for i in numbers], self.measured(train, numbers))
         what = "the share of fragments that two molecules do not have in common (1 - Tanimoto similarity)"
         return Nearest(examples, [distance for _, distance in found], self.search.typical, what)
 
+    def read_all(self, molecules: Sequence[Molecule]) -> list[PerceivedSample]:
+        """Return molecules as RDKit's: by their own bonds if these are part of the state, else as it perceives them."""
+        return (read_all if self.data.bonded else perceive_all)(molecules)
+
     def show(self, samples: Samples) -> str:
         shown = samples.head(SHOWN)
-        perceived, described = perceive_all(shown.examples), self.described(shown)
+        perceived, described = self.read_all(shown.examples), self.described(shown)
         if isinstance(samples, DataSamples):
             return show(perceived, [self.scaler.caption(one) for one in described])
         return show(perceived, [self.evaluation.caption(*pair) for pair in zip(perceived, described, strict=True)])
@@ -273,20 +278,20 @@ class MoleculeDomain:
         return {"molecules.js": script()}
 
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
-        return write_records(samples.examples, self.described(samples), directory)
+        return write_records(self.read_all(samples.examples), self.described(samples), directory)
 
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
-        return {"samples.sdf": records(samples.examples)}
+        return {"samples.sdf": records(self.read_all(samples.examples))}
 
     def converters(self) -> Mapping[str, Callable[[Sequence[Any]], Any]]:
         """Return the conversions of molecules (`abilities.Converts`).
 
         "numpy": pairs of atomic numbers (A,) and positions (A, 3) in Å. "rdkit": molecules with these positions and
-        perceived bonds, None where RDKit perceives no molecule.
+        perceived bonds, or with bonds of their own, None where RDKit perceives no molecule.
         """
         return {
             "numpy": lambda molecules: [(one.numbers, one.positions) for one in molecules],
-            "rdkit": lambda molecules: [one.mol for one in perceive_all(molecules)],
+            "rdkit": lambda molecules: [one.mol for one in self.read_all(molecules)],
         }
 
     def described(self, samples: Samples) -> list[dict[str, Any]]:

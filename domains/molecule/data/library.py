@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
+
 from polydiff.domains.molecule.chemistry.bonds import no_bonds, orders
 from polydiff.domains.molecule.chemistry.geometry import Molecule, Rejected
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
@@ -251,7 +252,9 @@ def stack(everything: Iterable[Found]) -> Library:
         numbers += [entry.numbers] * len(entry.positions)
         places += entry.positions
         bonds += [no_bonds() if entry.bonds is None else entry.bonds] * len(entry.positions)
-        charges += [np.zeros(len(entry.numbers), np.int8) if entry.charges is None else entry.charges] * len(entry.positions)
+        charges += [np.zeros(len(entry.numbers), np.int8) if entry.charges is None else entry.charges] * len(
+            entry.positions
+        )
         implicit |= entry.implicit
         properties += entry.properties
         owners.extend([columns.rows] * len(entry.positions))

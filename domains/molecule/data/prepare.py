@@ -15,7 +15,7 @@ from rdkit.Chem import rdDetermineBonds
 from rdkit.Chem.MolStandardize import rdMolStandardize
 from rdkit.rdBase import BlockLogs
 
-from polydiff.domains.molecule.chemistry.bonds import bond_table, charges_of
+from polydiff.domains.molecule.chemistry.bonds import bond_table, charges_of, molecule_of, sanitised
 from polydiff.domains.molecule.chemistry.geometry import (
     Molecule,
     Rejected,
@@ -24,7 +24,7 @@ from polydiff.domains.molecule.chemistry.geometry import (
     embed,
     positions,
 )
-from polydiff.domains.molecule.chemistry.identity import molecule_key
+from polydiff.domains.molecule.chemistry.identity import graph_smiles, molecule_key
 from polydiff.domains.molecule.chemistry.perceive import (
     has_charged_atoms,
     perceive,
@@ -52,6 +52,7 @@ MAX_CHARACTERS_PER_ATOM = 100
 NO_SMILES = "RDKit does not understand its SMILES"
 TITLE_FIRST = "its second word is a SMILES, but its first is not; the SMILES must come first"
 """Reasons that reject a line of SMILES."""
+NO_GRAPH = "it has no bonds, which data.positions=false needs"
 UNKNOWN_BONDS = "RDKit perceives no bonds in it, so its properties are unknown"
 BY_RADII = "RDKit perceives its bonds in the second attempt, by covalent radii"
 NEUTRAL = "its bonds need charged atoms, but those that RDKit perceives do not and replace them"
@@ -84,7 +85,7 @@ def prepare(item: Item, selection: Selection) -> Entry | Rejected:
     try:
         with BlockLogs():
             entry = READERS[item.kind](item.text, selection)
-            if not selection.compute:
+            if not selection.compute or selection.graph is not None:
                 return entry
             geometries = [Molecule(entry.numbers, r) for r in entry.positions]
             return entry._replace(perceived=[perceived_key(one) for one in geometries])
@@ -120,6 +121,8 @@ def with_computed_geometries(mol: Any, selection: Selection) -> Entry:
     if largest.GetNumHeavyAtoms() > selection.max_atoms:
         raise Rejected(too_many(selection))
     plain = Chem.RemoveHs(rdMolStandardize.Uncharger().uncharge(without_labels(largest)))
+    if selection.graph is not None:
+        return graph_entry(plain, selection)
     check_molecule(Chem.AddHs(plain), selection)
     smiles = Chem.MolToSmiles(plain)
     if not selection.compute:
@@ -129,6 +132,24 @@ def with_computed_geometries(mol: Any, selection: Selection) -> Entry:
         plain_entry = Entry(molecule_key(plain), atomic_numbers(whole), [zeros], [unknown_properties()], smiles)
         return with_bonds_of(plain_entry, whole)
     return entry_of(embed(smiles, selection.conformers, selection.seconds))._replace(source=smiles)
+
+
+def graph_entry(mol: Any, selection: Selection) -> Entry:
+    """Return an RDKit molecule without hydrogens as a graph alone: its atoms and bonds, without stereochemistry."""
+    assert selection.graph is not None, "for graphs alone"
+    check_molecule(mol, selection)
+    smiles = graph_smiles(mol)
+    plain = Chem.MolFromSmiles(smiles)
+    table = bond_table(plain)
+    if table is None or (back := sanitised(molecule_of(plain, implicit=True))) is None or graph_smiles(back) != smiles:
+        raise Rejected("its hydrogens do not follow from its bonds")
+    known = dict(zip(selection.graph, measure(plain, selection.graph), strict=True))
+    properties = [known.get(name, math.nan) for name in PROPERTIES]
+    numbers = atomic_numbers(plain)
+    positions_of_none = [np.zeros((len(numbers), 3), np.float32)]
+    return Entry(
+        smiles, numbers, positions_of_none, [properties], smiles, bonds=table, charges=charges_of(plain), implicit=True
+    )
 
 
 def without_labels(mol: Any) -> Any:
@@ -161,7 +182,7 @@ def from_record(text: str, selection: Selection) -> Entry:
     mol = Chem.MolFromMolBlock(text, removeHs=False)
     if mol is None:
         raise Rejected("RDKit does not understand its record")
-    if not has_positions(mol):
+    if not has_positions(mol) or selection.graph is not None:
         notes = [FLAT] if is_flat(mol, text) else []
         return with_computed_geometries(mol, selection)._replace(notes=notes)
     check_coordinates(text, mol.GetNumAtoms())
@@ -200,6 +221,8 @@ def from_atoms(text: str, selection: Selection) -> Entry:
 
     Positions are in Å. If RDKit perceives no bonds, the properties are unknown.
     """
+    if selection.graph is not None:
+        raise Rejected(NO_GRAPH)
     count, comment, *lines = text.split("\n")
     if not count.strip().isdigit():
         raise Rejected("it does not start with a number of atoms")
@@ -247,6 +270,8 @@ def from_gdb9(text: str, selection: Selection) -> Entry:
     Some bonds and charges of gdb9.sdf are wrong. If they do not form a valid neutral molecule, or form one with charged
     atoms where RDKit perceives one without, its perception replaces them. The properties are unknown if it finds none.
     """
+    if selection.graph is not None:
+        return from_record(text, selection)
     mol = Chem.MolFromMolBlock(text, removeHs=False, sanitize=False)
     if mol is None:
         raise Rejected("RDKit does not understand its record")

@@ -112,10 +112,14 @@ class GraphCodec:
         bonds = torch.full((len(molecules), n, n), PAD)
         for i, one in enumerate(molecules):
             if one.bonds is None or one.charges is None:
-                raise UserError("The bonds of a molecule are unknown. Give it as .sdf or SMILES, or with data.bonds=false.")
+                raise UserError(
+                    "The bonds of a molecule are unknown. Give it as .sdf or SMILES, or with data.bonds=false."
+                )
             k = len(one.numbers)
             positions[i, :k] = torch.from_numpy(one.positions).double() / self.scale
-            atoms[i, :k] = torch.tensor([self.letter(*pair) for pair in zip(one.numbers.tolist(), one.charges.tolist(), strict=True)])
+            atoms[i, :k] = torch.tensor(
+                [self.letter(*pair) for pair in zip(one.numbers.tolist(), one.charges.tolist(), strict=True)]
+            )
             bonds[i, :k, :k] = torch.from_numpy(one.bonds.astype(np.int64))
         x = {POSITIONS: positions, ATOMS: atoms, BONDS: bonds}
         found = {name: part.project(x[name]) for name, part in space.parts.items()}
@@ -139,20 +143,32 @@ class GraphCodec:
         sizes = space.parts[BONDS].mask.sum(1).tolist()  # type: ignore[attr-defined]
         table = np.array([*self.letters, self.letters[0]], np.int64)
         atoms, bonds = x[ATOMS].cpu().numpy(), x[BONDS].cpu().numpy()
-        places = (x[POSITIONS].float().cpu() * self.scale).numpy() if self.placed else np.zeros((*atoms.shape, 3), np.float32)
+        places = (
+            (x[POSITIONS].float().cpu() * self.scale).numpy()
+            if self.placed
+            else np.zeros((*atoms.shape, 3), np.float32)
+        )
         found = []
         for i, n in enumerate(sizes):
             numbers, charges = table[atoms[i, :n]].T
             own = np.where(bonds[i, :n, :n] < ORDERS, bonds[i, :n, :n], 0)
             np.fill_diagonal(own, 0)
             found.append(
-                Molecule(numbers.astype(np.uint8), places[i, :n], charges.astype(np.int8), own.astype(np.uint8), not self.placed)
+                Molecule(
+                    numbers.astype(np.uint8),
+                    places[i, :n],
+                    charges.astype(np.int8),
+                    own.astype(np.uint8),
+                    not self.placed,
+                )
             )
         return found
 
     def units(self, x: Any, space: Space) -> Units:
         """Raise UserError: the likelihood of molecules with bonds is not bounded."""
-        raise UserError("data.bonds=true: the likelihood of molecules with bonds is not bounded. Leave out --likelihood.")
+        raise UserError(
+            "data.bonds=true: the likelihood of molecules with bonds is not bounded. Leave out --likelihood."
+        )
 
 
 def kekulised(library: Library, i: int, generator: torch.Generator) -> Molecule:

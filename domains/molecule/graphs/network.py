@@ -98,7 +98,5 @@ def graph_network(config: BackboneConfig, codec: GraphCodec, conditions: Conditi
         UserError: The backbone has no numbers of pairs.
     """
     atoms = len(codec.letters)
-    network = build_backbone(
-        config, channels=atoms + 1, dims=3, conditions=conditions, pairs=ORDERS + 1 + 3 * WALKS
-    )
+    network = build_backbone(config, channels=atoms + 1, dims=3, conditions=conditions, pairs=ORDERS + 1 + 3 * WALKS)
     return GraphNetwork(network, atoms, ORDERS)
