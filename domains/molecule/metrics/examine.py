@@ -127,9 +127,8 @@ class Findings:
         if one.mol is None:
             return cls(one, nothing)
         names = [name for name in PROPERTIES if name not in SPATIAL]
-        return cls(
-            one, nothing, properties={**unknown_properties(), **dict(zip(names, measure(one.mol, names), strict=True))}
-        )
+        known = dict(zip(names, measure(one.mol, names), strict=True))
+        return cls(one, nothing, properties={name: known.get(name, math.nan) for name in PROPERTIES})
 
 
 def examine(molecules: Sequence[Molecule]) -> list[Findings]:
