@@ -28,7 +28,6 @@ from polydiff.core.parts.letters import PAD, LettersSpace
 from polydiff.core.parts.pairs import PairsSpace
 from polydiff.core.parts.product import Product
 from polydiff.core.space import Space
-from polydiff.core.units import Units
 from polydiff.domains.molecule.chemistry.bonds import orders
 from polydiff.domains.molecule.chemistry.composition import symbols
 from polydiff.domains.molecule.chemistry.geometry import Molecule
@@ -163,12 +162,6 @@ class GraphCodec:
                 )
             )
         return found
-
-    def units(self, x: Any, space: Space) -> Units:
-        """Raise UserError: the likelihood of molecules with bonds is not bounded."""
-        raise UserError(
-            "data.bonds=true: the likelihood of molecules with bonds is not bounded. Leave out --likelihood."
-        )
 
 
 def kekulised(library: Library, i: int, generator: torch.Generator) -> Molecule:
