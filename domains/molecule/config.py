@@ -23,12 +23,29 @@ Property = Literal[
 
 SPATIAL = ("gyration", "asphericity", "npr1", "npr2")
 """Properties that need positions."""
+LATE: Mapping[str, Any] = {
+    "process": "masked",
+    "schedule": "poly",
+    "schedule_options": {"power": 0.35},
+    "sampler": "remask",
+    "options": {"eta": 20},
+}
+"""Letters beside positions: most appear at the noise levels at which positions are decided, which are those that
+training draws; and they are masked again, so that later ones correct earlier ones."""
 PARTS: Mapping[str, Mapping[str, Any]] = {
     "positions": {"process": "gaussian"},
-    "atoms": {"process": "masked", "weight": 0.4},
-    "bonds": {"process": "masked", "weight": 1.0},
+    "atoms": {**LATE, "weight": 0.4},
+    "bonds": {**LATE, "weight": 1.0},
 }
 """Parts of molecules with bonds, in order, with their defaults."""
+ALONE: Mapping[str, Mapping[str, Any]] = {"atoms": {"process": "masked"}, "bonds": {"process": "masked"}}
+"""Parts of graphs alone, in order, with their defaults."""
+OPTIONS_OF_PART = {
+    "process": ("schedule_options", "sampler", "options"),
+    "schedule": ("schedule_options",),
+    "sampler": ("options",),
+}
+"""Key of a part -> keys whose defaults hold for its default alone."""
 
 
 class MoleculeData(DataConfig):
@@ -153,14 +170,9 @@ class MoleculeConfig(Config):
         )
         if not bonds and positions:
             return values
-        given, own = (
-            values.get("parts") or {},
-            {name: part for name, part in PARTS.items() if positions or name != "positions"},
-        )
-        parts = {
-            name: part if isinstance(part, PartConfig) else {**own.get(name, {}), **part}
-            for name, part in {**own, **given}.items()
-        }
+        own, parts = PARTS if positions else ALONE, dict[str, Any]()
+        for name, part in {**own, **(values.get("parts") or {})}.items():
+            parts[name] = part if isinstance(part, PartConfig) else completed(own.get(name, {}), part)
         return {**values, "parts": parts}
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:
@@ -172,3 +184,10 @@ class MoleculeConfig(Config):
         network = {"backbone.pair": 32} if isinstance(self.backbone, GraphTransformerConfig) else {}
         plain = tuple(name for name in self.data.conditions if name not in SPATIAL)
         return {key: {"process": "joint", **network, **({} if self.data.positions else {"data.conditions": plain})}}
+
+
+def completed(usual: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a part with the defaults of those that are missing, but for options of another choice."""
+    other = {key for key, value in part.items() if key in OPTIONS_OF_PART and value != usual.get(key)}
+    dropped = {option for key in other for option in OPTIONS_OF_PART[key]}
+    return {**{key: value for key, value in usual.items() if key not in dropped}, **part}

@@ -67,6 +67,14 @@ def test_one_key_of_a_part_changes_that_key_alone() -> None:
     assert changed.parts["atoms"] == usual.parts["atoms"]
 
 
+def test_another_schedule_of_a_part_leaves_the_options_of_the_usual_one() -> None:
+    words = {"data.bonds": "true", "parts.bonds.schedule": "cosine", "parts.atoms.sampler": "ancestral"}
+    parts = resolve("molecule", words=words).config.parts
+    assert parts["bonds"].schedule_options == parts["atoms"].options == {}
+    assert parts["atoms"].schedule_options == {"power": 0.35}
+    assert parts["bonds"].options == {"eta": 20}
+
+
 def test_graphs_alone_have_no_conditions_of_positions() -> None:
     config = resolve("molecule", words={"data.positions": "false"}).config
     assert list(config.parts) == ["atoms", "bonds"]

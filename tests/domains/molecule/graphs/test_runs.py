@@ -29,7 +29,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_a_resumed_run_has_the_same_weights(run: tuple[Path, list[str]], tmp_path: Path) -> None:
-    path, words = run
+    _, words = run
     part = tmp_path / "part"
     steps = ["train.steps=4", "optim.decay=constant"]
     whole = tmp_path / "whole"
