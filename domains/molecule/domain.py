@@ -219,14 +219,7 @@ class MoleculeDomain:
     def grown(
         self, given: Batch, mask: Tensor, add: str, generators: Sequence[torch.Generator]
     ) -> tuple[Batch, Tensor]:
-        """Return molecules with added atoms and the mask of known values (`polydiff.contract.abilities.Grows`).
-
-        Arguments:
-            given: Clean states of molecules.
-            mask: 1 or True for known values; broadcasts against the states.
-            add: Number or formula of the added atoms, such as "6" or "C2H4".
-            generators: One random stream for each molecule.
-        """
+        """Return molecules with added atoms and the mask of known values (`polydiff.contract.abilities.Grows`)."""
         return self.states.grown(given, mask, add, generators)
 
     def units(self, x: State, space: Space) -> Units:

@@ -15,7 +15,7 @@ from rdkit.Chem import rdDetermineBonds
 from rdkit.Chem.MolStandardize import rdMolStandardize
 from rdkit.rdBase import BlockLogs
 
-from polydiff.domains.molecule.chemistry.bonds import bond_table, charges_of, molecule_of, sanitised
+from polydiff.domains.molecule.chemistry.bonds import bond_table, charges_of
 from polydiff.domains.molecule.chemistry.geometry import (
     Molecule,
     Rejected,
@@ -24,7 +24,7 @@ from polydiff.domains.molecule.chemistry.geometry import (
     embed,
     positions,
 )
-from polydiff.domains.molecule.chemistry.identity import graph_smiles, molecule_key
+from polydiff.domains.molecule.chemistry.identity import molecule_key
 from polydiff.domains.molecule.chemistry.perceive import (
     has_charged_atoms,
     perceive,
@@ -46,6 +46,7 @@ from polydiff.domains.molecule.data.filters import (
 )
 from polydiff.domains.molecule.data.formats.frames import check_comment, parse_frame
 from polydiff.domains.molecule.data.library import Entry
+from polydiff.domains.molecule.graphs.entry import graph_entry
 
 MAX_CHARACTERS_PER_ATOM = 100
 """Largest length of SMILES that is parsed, in characters per allowed atom."""
@@ -132,24 +133,6 @@ def with_computed_geometries(mol: Any, selection: Selection) -> Entry:
         plain_entry = Entry(molecule_key(plain), atomic_numbers(whole), [zeros], [unknown_properties()], smiles)
         return with_bonds_of(plain_entry, whole)
     return entry_of(embed(smiles, selection.conformers, selection.seconds))._replace(source=smiles)
-
-
-def graph_entry(mol: Any, selection: Selection) -> Entry:
-    """Return an RDKit molecule without hydrogens as a graph alone: its atoms and bonds, without stereochemistry."""
-    assert selection.graph is not None, "for graphs alone"
-    check_molecule(mol, selection)
-    smiles = graph_smiles(mol)
-    plain = Chem.MolFromSmiles(smiles)
-    table = bond_table(plain)
-    if table is None or (back := sanitised(molecule_of(plain, implicit=True))) is None or graph_smiles(back) != smiles:
-        raise Rejected("its hydrogens do not follow from its bonds")
-    known = dict(zip(selection.graph, measure(plain, selection.graph), strict=True))
-    properties = [known.get(name, math.nan) for name in PROPERTIES]
-    numbers = atomic_numbers(plain)
-    positions_of_none = [np.zeros((len(numbers), 3), np.float32)]
-    return Entry(
-        smiles, numbers, positions_of_none, [properties], smiles, bonds=table, charges=charges_of(plain), implicit=True
-    )
 
 
 def without_labels(mol: Any) -> Any:

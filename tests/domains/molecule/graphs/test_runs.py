@@ -1,4 +1,4 @@
-"""Runs on molecules with bonds: training, resuming and sampling give the same bits whatever interrupts or joins them."""
+"""Runs on molecules with bonds: training, resuming and sampling, whatever interrupts or joins them."""
 
 from __future__ import annotations
 
