@@ -143,6 +143,6 @@ def build_backbone(
             f"backbone.name={spec.name}: this network has no state of pairs of atoms, which bonds need. "
             f"Take {' or '.join(able)}."
         )
-    own = {"pairs": pairs} if pairs else {}
-    network: nn.Module = load(spec.factory)(config, channels=channels, dims=dims, conditions=kinds, **own)
+    further = {"pairs": pairs} if pairs else {}
+    network: nn.Module = load(spec.factory)(config, channels=channels, dims=dims, conditions=kinds, **further)
     return network

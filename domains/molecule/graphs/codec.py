@@ -27,7 +27,6 @@ from polydiff.contract.sections.run import Config
 from polydiff.core.parts.letters import PAD, LettersSpace
 from polydiff.core.parts.pairs import PairsSpace
 from polydiff.core.parts.product import Product
-from polydiff.core.space import Space
 from polydiff.domains.molecule.chemistry.bonds import orders
 from polydiff.domains.molecule.chemistry.composition import symbols
 from polydiff.domains.molecule.chemistry.geometry import Molecule
@@ -88,24 +87,24 @@ class GraphCodec:
         """Letter -> its number."""
         return {letter: i for i, letter in enumerate(self.letters)}
 
-    def space(self, sizes: Tensor, numbers: Tensor | None = None) -> Product:
-        """Return the space of molecules of given sizes (B,); `numbers` is unused."""
+    def space(self, sizes: Tensor, numbers: Tensor | None = None) -> Any:
+        """Return the `Product` of the spaces of molecules of given sizes (B,); `numbers` is unused."""
         dense = DenseMolecules.of_sizes(sizes, 0, multiple=self.pad_to)
         mask = dense.mask
-        letters = {
+        letters: dict[str, Any] = {
             ATOMS: LettersSpace(len(mask), (mask.shape[1],), len(self.letters), mask, mask.device),
             BONDS: PairsSpace(mask, ORDERS),
         }
         return Product({POSITIONS: dense, **letters} if self.placed else letters)
 
-    def encode(self, molecules: Sequence[Molecule]) -> tuple[dict[str, Tensor], Product]:
-        """Return the states of molecules and their space.
+    def encode(self, molecules: Sequence[Molecule]) -> tuple[Any, Any]:
+        """Return the states of molecules, name of a part -> tensor, and their space.
 
         Raises:
             UserError: A molecule has an atom that is no letter, or its bonds are unknown.
         """
         space = self.space(torch.tensor([len(one.numbers) for one in molecules]))
-        n = space.parts[BONDS].mask.shape[1]  # type: ignore[attr-defined]
+        n = space.parts[BONDS].mask.shape[1]
         positions = torch.zeros(len(molecules), n, 3, dtype=torch.float64)
         atoms = torch.full((len(molecules), n), PAD)
         bonds = torch.full((len(molecules), n, n), PAD)
@@ -133,13 +132,12 @@ class GraphCodec:
             )
         return self.known[number, charge]
 
-    def decode(self, x: Mapping[str, Tensor], space: Space) -> list[Molecule]:
+    def decode(self, x: Any, space: Any) -> list[Molecule]:
         """Return the molecules that states represent, with the bonds that they have; nothing is perceived.
 
         Masked letters, which only unfinished states have, are shown as the first letter and as no bond.
         """
-        assert isinstance(space, Product)
-        sizes = space.parts[BONDS].mask.sum(1).tolist()  # type: ignore[attr-defined]
+        sizes = space.parts[BONDS].mask.sum(1).tolist()
         table = np.array([*self.letters, self.letters[0]], np.int64)
         atoms, bonds = x[ATOMS].cpu().numpy(), x[BONDS].cpu().numpy()
         places = (
