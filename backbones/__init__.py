@@ -65,6 +65,7 @@ GRAPH_TRANSFORMER = BackboneSpec(
     config="polydiff.backbones.config:GraphTransformerConfig",
     factory="polydiff.backbones.molecules.graph_transformer:GraphTransformer",
     dims=(3,),
+    takes=("pairs",),
 )
 
 MLP = BackboneSpec(

@@ -106,9 +106,17 @@ class EGNN(MoleculeNet):
         return (Layer(config, self.geometry) for _ in range(config.layers))
 
     def rounds(
-        self, pairs: Pairs, h: Tensor, r: Tensor, c: Tensor, before: Tensor, count: Tensor, earlier: Earlier | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return h, (.., H), and r, (.., 3), after all layers.
+        self,
+        pairs: Pairs,
+        h: Tensor,
+        r: Tensor,
+        c: Tensor,
+        before: Tensor,
+        count: Tensor,
+        earlier: Earlier | None,
+        edges: Tensor | None,
+    ) -> tuple[Tensor, Tensor, None]:
+        """Return h, (.., H), and r, (.., 3), after all layers; pairs have no numbers.
 
         Arguments:
             pairs: Pairs of atoms that exchange messages.
@@ -118,7 +126,8 @@ class EGNN(MoleculeNet):
             before: Features of earlier distances, as in `MoleculeNet.rounds`.
             count: Z, the number of neighbours of each atom or a fixed divisor, (.., 1).
             earlier: Unused: of the previous estimate, only the distances in `before` enter the layers.
+            edges: None.
         """
         for layer in self.layers:
             h, r = layer(pairs, h, r, c, before, count)
-        return h, r
+        return h, r, None

@@ -154,10 +154,20 @@ class GraphTransformer(MoleculeNet):
         channels: K, features of an atom beside its position; if 0, `space.elements` gives the atoms' elements.
         dims: 3.
         conditions: Name -> kind (`polydiff.core.conditions`).
+        pairs: Numbers of a pair of atoms that the network takes, added to the first e, and returns, from the sum of
+            the last e of a pair and its mirror image; 0: none.
     """
 
-    def __init__(self, config: GraphTransformerConfig, *, channels: int, dims: int, conditions: Conditions) -> None:
-        super().__init__(config, channels=channels, dims=dims, conditions=conditions)
+    def __init__(
+        self, config: GraphTransformerConfig, *, channels: int, dims: int, conditions: Conditions, pairs: int = 0
+    ) -> None:
+        super().__init__(config, channels=channels, dims=dims, conditions=conditions, pairs=pairs)
+        self.edge = nn.Linear(pairs, config.pair, bias=False) if pairs else None
+        self.edge_norm = nn.LayerNorm(config.pair) if pairs else None
+        self.edge_out = nn.Linear(config.pair, pairs) if pairs else None
+        if self.edge_out is not None:
+            nn.init.zeros_(self.edge_out.weight)
+            nn.init.zeros_(self.edge_out.bias)
         seen = 1 + config.self_condition
         self.place = nn.Linear(seen, config.vectors, bias=False)
         self.pair = nn.Linear(seen * self.geometry.features, config.pair)
@@ -166,9 +176,17 @@ class GraphTransformer(MoleculeNet):
         return (Layer(config, self.geometry) for _ in range(config.layers))
 
     def rounds(
-        self, pairs: Pairs, h: Tensor, r: Tensor, c: Tensor, before: Tensor, count: Tensor, earlier: Earlier | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return h, (.., H), and r, (.., 3), after all layers.
+        self,
+        pairs: Pairs,
+        h: Tensor,
+        r: Tensor,
+        c: Tensor,
+        before: Tensor,
+        count: Tensor,
+        earlier: Earlier | None,
+        edges: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return h, (.., H), and r, (.., 3), after all layers, and the numbers of pairs, None without `edges`.
 
         Arguments:
             pairs: Pairs of atoms that exchange messages.
@@ -178,11 +196,22 @@ class GraphTransformer(MoleculeNet):
             before: Features of earlier distances, as in `MoleculeNet.rounds`; they give the first e.
             count: Z, the number of neighbours of each atom or a fixed divisor, (.., 1).
             earlier: The previous estimate; None: the network is not self-conditioned.
+            edges: Numbers of pairs, (B, N, N, pairs); None: there are none.
         """
         places = [r - pairs.atoms(pairs.mean(r)), *(() if earlier is None else (earlier.r,))]
         with float32_geometry(r):
             v = self.place(torch.stack(places, -1))
         e = self.pair(before).to(r)
+        if self.edge is not None and edges is not None:
+            e = e + self.edge(edges).to(r)
         for layer in self.layers:
             h, v, r, e = layer(pairs, h, v, r, e, c, count)
-        return h, r
+        return h, r, None if edges is None else self.edges_of(e)
+
+    def edges_of(self, e: Tensor) -> Tensor:
+        """Return the symmetric numbers of pairs, (B, N, N, pairs), from the last e of padded pairs, (B, N, N, P)."""
+        assert self.edge_norm is not None, "built with pairs"
+        assert self.edge_out is not None, "built with pairs"
+        both = e + e.transpose(1, 2)
+        out: Tensor = self.edge_out(functional.silu(self.edge_norm(both))).to(e)
+        return out

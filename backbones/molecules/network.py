@@ -25,6 +25,7 @@ from polydiff.backbones.molecules.geometry import Earlier, Estimate, Geometry
 from polydiff.backbones.molecules.graphs import Pairs, pairs_of
 from polydiff.core.conditions import Condition, Conditions
 from polydiff.core.space import Space
+from polydiff.support.errors import UserError
 
 ELEMENTS = 119
 """Number of atomic numbers, 0 (no atom) included."""
@@ -38,12 +39,18 @@ class MoleculeNet(nn.Module, ABC):
         channels: K, features of an atom beside its position; if 0, `space.elements` gives the atoms' elements.
         dims: 3.
         conditions: Name -> kind (`polydiff.core.conditions`).
+        pairs: Numbers of a pair of atoms that the network takes and returns; 0: none. Only a network with numbers of
+            pairs has them.
     """
 
     layers: nn.ModuleList
 
-    def __init__(self, config: MoleculeNetConfig, *, channels: int, dims: int, conditions: Conditions) -> None:
+    def __init__(
+        self, config: MoleculeNetConfig, *, channels: int, dims: int, conditions: Conditions, pairs: int = 0
+    ) -> None:
         super().__init__()
+        if pairs and config.neighbours_within is not None:
+            raise UserError("backbone.neighbours_within: a network with bonds needs all pairs of atoms. Leave it out.")
         if dims != 3:
             raise ValueError(f"The network {config.name} works in 3 dimensions, not in {dims}.")
         self.divisor = config.divisor if config.aggregation == "sum" else None
@@ -69,9 +76,17 @@ class MoleculeNet(nn.Module, ABC):
 
     @abstractmethod
     def rounds(
-        self, pairs: Pairs, h: Tensor, r: Tensor, c: Tensor, before: Tensor, count: Tensor, earlier: Earlier | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return h and r after all rounds.
+        self,
+        pairs: Pairs,
+        h: Tensor,
+        r: Tensor,
+        c: Tensor,
+        before: Tensor,
+        count: Tensor,
+        earlier: Earlier | None,
+        edges: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return h and r after all rounds, and the numbers of pairs (.., pairs), None if they have none.
 
         Arguments:
             pairs: Pairs of atoms that exchange messages.
@@ -81,10 +96,20 @@ class MoleculeNet(nn.Module, ABC):
             before: Features of the distances in the input, and in the earlier estimate if there may be one, (.., G).
             count: Number of neighbours of each atom or a fixed divisor, (.., 1).
             earlier: The previous estimate, for a self-conditioned network.
+            edges: Numbers of pairs, (.., pairs); None: there are none.
         """
 
-    def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Output:
+    def forward(
+        self,
+        x: Tensor,
+        log_sigma: Tensor,
+        space: Space,
+        cond: Condition | None = None,
+        edges: Tensor | None = None,
+    ) -> Output:
         """Return (r_L - r_0, features), 0 on padding, and with `variance` a second state, of invariant numbers.
+
+        With `edges` the second result is the symmetric numbers of pairs, (B, N, N, pairs), instead.
 
         In the second state, all positions of a molecule share one number, because the space's projector mixes them.
         The features of each atom share another number.
@@ -94,6 +119,7 @@ class MoleculeNet(nn.Module, ABC):
             log_sigma: Log of the noise level of each molecule, (B,).
             space: Space of x; its `mask` (B, N) or `batch_index` (M,) gives the molecule of each atom.
             cond: Conditions, or None.
+            edges: Numbers of pairs, (B, N, N, pairs), for a network that has them.
         """
         pairs = pairs_of(space, x[..., :3], self.within)
         start, f = pairs.clean(x).split([3, x.shape[-1] - 3], -1)
@@ -109,7 +135,7 @@ class MoleculeNet(nn.Module, ABC):
             earlier = Earlier.of(pairs, cond, x)
             h = h + self.estimate.enter(earlier.f).to(x.dtype)
             before = torch.cat([before, self.estimate.of_pairs(pairs, earlier)], -1)
-        h, r = self.rounds(pairs, h, r, c, before, count, earlier)
+        h, r, e = self.rounds(pairs, h, r, c, before, count, earlier, edges)
         last = functional.silu(self.norm(h))
         moved, out = r - start, f if self.out is None else self.out(last).to(x.dtype)
         if self.gain is not None:  # otherwise the last vectors would have no effect on the output
@@ -117,6 +143,8 @@ class MoleculeNet(nn.Module, ABC):
         if self.estimate is not None and earlier is not None:
             moved = moved + self.estimate.move(earlier, last)
         state = pairs.clean(torch.cat([moved, out], -1))
+        if e is not None:
+            return state, e
         if self.variance is None:
             return state
         place, kind = self.variance(last).to(x.dtype).split(1, -1)

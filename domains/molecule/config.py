@@ -11,6 +11,7 @@ from polydiff.backbones.config import GraphTransformerConfig
 from polydiff.contract.sections.base import Numbers
 from polydiff.contract.sections.data import CaptionConfig, DataConfig
 from polydiff.contract.sections.network import BackboneConfig
+from polydiff.contract.sections.parts import PartConfig
 from polydiff.contract.sections.run import Config
 from polydiff.contract.sections.sampling import SampleConfig
 from polydiff.contract.sections.training import LossConfig, OptimConfig, TrainConfig
@@ -19,6 +20,32 @@ Property = Literal[
     "logp", "tpsa", "qed", "weight", "heavy_atoms", "rings", "donors", "acceptors", "rotatable", "gyration",
     "asphericity", "npr1", "npr2", "composition",
 ]  # fmt: skip
+
+SPATIAL = ("gyration", "asphericity", "npr1", "npr2")
+"""Properties that need positions."""
+LATE: Mapping[str, Any] = {
+    "process": "masked",
+    "schedule": "poly",
+    "schedule_options": {"power": 0.35},
+    "sampler": "remask",
+    "options": {"eta": 20},
+}
+"""Letters beside positions: most appear at the noise levels at which positions are decided, which are those that
+training draws; and they are masked again, so that later ones correct earlier ones."""
+PARTS: Mapping[str, Mapping[str, Any]] = {
+    "positions": {"process": "gaussian"},
+    "atoms": {**LATE, "weight": 0.4},
+    "bonds": {**LATE, "weight": 1.0},
+}
+"""Parts of molecules with bonds, in order, with their defaults."""
+ALONE: Mapping[str, Mapping[str, Any]] = {"atoms": {"process": "masked"}, "bonds": {"process": "masked"}}
+"""Parts of graphs alone, in order, with their defaults."""
+OPTIONS_OF_PART = {
+    "process": ("schedule_options", "sampler", "options"),
+    "schedule": ("schedule_options",),
+    "sampler": ("options",),
+}
+"""Key of a part -> keys whose defaults hold for its default alone."""
 
 
 class MoleculeData(DataConfig):
@@ -70,6 +97,10 @@ class MoleculeData(DataConfig):
     """Scale of the atomic number as a further feature (EDM's integer charge: 0.1); 0: no such feature."""
     centred: bool = True
     """Whether to subtract the mean over the training data from features."""
+    bonds: bool = False
+    """Whether bonds are part of the state, generated with atoms and positions (process=joint), not perceived."""
+    positions: bool = True
+    """Whether molecules have positions. false: graphs alone, of heavy atoms and their bonds; hydrogens are implicit."""
     layout: Literal["dense", "sparse"] = "sparse"
     """sparse: the atoms of a batch are stacked, and padding costs nothing. dense: batches are padded to the largest
     molecule."""
@@ -89,10 +120,25 @@ class MoleculeData(DataConfig):
             raise ValueError(
                 f"data.conditions contains {other[0]!r}; data.name={self.name} supports {', '.join(known)}"
             )
+        self.check_bonds()
         names = [word.partition(":")[0] for word in self.conditions]
         if len(set(names)) < len(names):
             raise ValueError(f"data.conditions={list(self.conditions)} names a condition twice")
         return self
+
+    @property
+    def bonded(self) -> bool:
+        """Whether bonds are part of the state."""
+        return self.bonds or not self.positions
+
+    def check_bonds(self) -> None:
+        """Raise ValueError if another key contradicts bonds."""
+        if not self.bonded:
+            return
+        key = "data.bonds=true" if self.bonds else "data.positions=false"
+        for name, usual in {"layout": "dense", "types": "generated", "number_scale": 0.0}.items():
+            if getattr(self, name) != usual:
+                raise ValueError(f"{key} needs data.{name}={usual}, not {getattr(self, name)}")
 
 
 class MoleculeConfig(Config):
@@ -110,3 +156,38 @@ class MoleculeConfig(Config):
         steps=9000, batch_size=64, like_sizes=16, ema=0.999, checkpoint_every=2000, log_every=50, precision="float32"
     )
     sample: SampleConfig = SampleConfig(sampler="sa_solver", steps=40)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_parts(cls, values: Any) -> Any:
+        """Complete the parts of molecules with bonds key by key, in their order."""
+        data = values.get("data") if isinstance(values, Mapping) else None
+        if data is None:
+            return values
+        bonds, positions = (
+            (data.get(name, usual) if isinstance(data, Mapping) else getattr(data, name))
+            for name, usual in (("bonds", False), ("positions", True))
+        )
+        if not bonds and positions:
+            return values
+        own, parts = PARTS if positions else ALONE, dict[str, Any]()
+        for name, part in {**own, **(values.get("parts") or {})}.items():
+            parts[name] = part if isinstance(part, PartConfig) else completed(own.get(name, {}), part)
+        return {**values, "parts": parts}
+
+    def following(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the process and the width of pairs that molecules with bonds need."""
+        assert isinstance(self.data, MoleculeData)
+        if not self.data.bonded:
+            return {}
+        key = "data.bonds" if self.data.bonds else "data.positions"
+        network = {"backbone.pair": 32} if isinstance(self.backbone, GraphTransformerConfig) else {}
+        plain = tuple(name for name in self.data.conditions if name not in SPATIAL)
+        return {key: {"process": "joint", **network, **({} if self.data.positions else {"data.conditions": plain})}}
+
+
+def completed(usual: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a part with the defaults of those that are missing, but for options of another choice."""
+    other = {key for key, value in part.items() if key in OPTIONS_OF_PART and value != usual.get(key)}
+    dropped = {option for key in other for option in OPTIONS_OF_PART[key]}
+    return {**{key: value for key, value in usual.items() if key not in dropped}, **part}

@@ -24,7 +24,8 @@ from polydiff.contract.sections.run import Config
 from polydiff.core.conditions import Condition, Conditions, Number
 from polydiff.core.space import Batch, Space, State
 from polydiff.core.units import Units
-from polydiff.domains.molecule.codec import codec_of, measured_statistics
+from polydiff.domains.molecule.chemistry.geometry import Molecule
+from polydiff.domains.molecule.codec import Codec, codec_of, measured_statistics
 from polydiff.domains.molecule.condition_sampler import ConditionSampler
 from polydiff.domains.molecule.conditions import ConditionScaler, ConditionSet, evenly_spaced
 from polydiff.domains.molecule.config import MoleculeData
@@ -32,8 +33,10 @@ from polydiff.domains.molecule.data.dataset import DataSet
 from polydiff.domains.molecule.data.described import Column, described_columns, measure_described, rows_of
 from polydiff.domains.molecule.data.library import Library
 from polydiff.domains.molecule.described import DescribedConditions
+from polydiff.domains.molecule.graphs.codec import GraphCodec, check_parts, graph_codec_of, kekulised
+from polydiff.domains.molecule.graphs.network import graph_network
 from polydiff.domains.molecule.metrics.evaluation import Evaluation
-from polydiff.domains.molecule.metrics.examine import perceive_all
+from polydiff.domains.molecule.metrics.examine import PerceivedSample, perceive_all, read_all
 from polydiff.domains.molecule.metrics.nearest import Search
 from polydiff.domains.molecule.output.sdf import records, write_records
 from polydiff.domains.molecule.output.show import SHOWN, script, show
@@ -64,7 +67,7 @@ class MoleculeDomain:
 
     def __init__(self, config: Config, statistics: Mapping[str, Any] | None = None) -> None:
         assert isinstance(config.data, MoleculeData)
-        check_scales(config)
+        check_parts(config) if config.data.bonded else check_scales(config)
         if statistics is not None:
             check_statistics(MoleculeStatistics, statistics)
         self.config, self.data, self.dataset = config, config.data, DataSet(config.data)
@@ -84,7 +87,7 @@ class MoleculeDomain:
             **dict.fromkeys(self.condition_set.network_names, Number()),
             **self.data_conditions.kinds,
         }
-        self.codec = codec_of(self.data, self.statistics)
+        self.codec = self.codec_by(self.statistics)
         sizes = self.statistics.get("sizes")
         self.states = States(self.data, self.codec, self.scaler, self.condition_sampler, self.conditions, sizes)
         self.evaluation = Evaluation(self.dataset, self.scaler)
@@ -99,7 +102,13 @@ class MoleculeDomain:
             rows = rows_of(columns, train, evenly_spaced(len(train), len(found["profiles"])))
             found["conditions"] = to_json(measure_described(self.data, columns, self.dataset.splits))
             found["described"] = {name: [row.get(name) for row in rows] for name in columns}
-        return found | {PRINCIPAL: principal_std(train, codec_of(self.data, found))}
+        if self.data.bonded:
+            found |= GraphCodec.measure(train)
+        return found | ({PRINCIPAL: principal_std(train, self.codec_by(found))} if self.data.positions else {})
+
+    def codec_by(self, statistics: Mapping[str, Any]) -> Codec | GraphCodec:
+        """Return the codec of the states: of several parts for molecules with bonds."""
+        return (graph_codec_of if self.data.bonded else codec_of)(self.data, statistics)
 
     def numbers(self, statistics: Mapping[str, Any], others: Collection[str]) -> ConditionSet:
         """Return the conditions that are numbers: those of `data.conditions` without `others`."""
@@ -169,7 +178,11 @@ class MoleculeDomain:
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         part = self.dataset.splits[split]
-        x, space = self.codec.encode([part[i] for i in indices])
+        if isinstance(self.codec, GraphCodec):
+            molecules = [kekulised(part, i, generator) for i, generator in zip(indices, generators, strict=True)]
+        else:
+            molecules = [part[i] for i in indices]
+        x, space = self.codec.encode(molecules)
         return Batch(x, space, self.measured(part, indices))
 
     def measured(self, part: Library, indices: Sequence[int]) -> Condition | None:
@@ -191,6 +204,8 @@ class MoleculeDomain:
         return space, {**(cond or {}), **self.data_conditions.at(places), **wanted} or None
 
     def backbone(self) -> nn.Module:
+        if isinstance(self.codec, GraphCodec):
+            return graph_network(self.config.backbone, self.codec, self.conditions)
         return build_backbone(self.config.backbone, channels=self.codec.features, dims=3, conditions=self.conditions)
 
     def read(self, paths: Sequence[Path]) -> Batch:
@@ -204,14 +219,7 @@ class MoleculeDomain:
     def grown(
         self, given: Batch, mask: Tensor, add: str, generators: Sequence[torch.Generator]
     ) -> tuple[Batch, Tensor]:
-        """Return molecules with added atoms and the mask of known values (`polydiff.contract.abilities.Grows`).
-
-        Arguments:
-            given: Clean states of molecules.
-            mask: 1 or True for known values; broadcasts against the states.
-            add: Number or formula of the added atoms, such as "6" or "C2H4".
-            generators: One random stream for each molecule.
-        """
+        """Return molecules with added atoms and the mask of known values (`polydiff.contract.abilities.Grows`)."""
         return self.states.grown(given, mask, add, generators)
 
     def units(self, x: State, space: Space) -> Units:
@@ -242,15 +250,19 @@ class MoleculeDomain:
 
     def nearest(self, samples: Samples) -> Nearest:
         """Return the nearest training molecules (`polydiff.contract.likeness.FindsNearest`)."""
-        found = [self.search.find(one.key) for one in perceive_all(samples.examples)]
+        found = [self.search.find(one.key) for one in self.read_all(samples.examples)]
         train, numbers = self.dataset.splits["train"], [number for number, _ in found]
         examples = DataSamples([train[i] for i in numbers], self.measured(train, numbers))
         what = "the share of fragments that two molecules do not have in common (1 - Tanimoto similarity)"
         return Nearest(examples, [distance for _, distance in found], self.search.typical, what)
 
+    def read_all(self, molecules: Sequence[Molecule]) -> list[PerceivedSample]:
+        """Return molecules as RDKit's: by their own bonds if these are part of the state, else as it perceives them."""
+        return (read_all if self.data.bonded else perceive_all)(molecules)
+
     def show(self, samples: Samples) -> str:
         shown = samples.head(SHOWN)
-        perceived, described = perceive_all(shown.examples), self.described(shown)
+        perceived, described = self.read_all(shown.examples), self.described(shown)
         if isinstance(samples, DataSamples):
             return show(perceived, [self.scaler.caption(one) for one in described])
         return show(perceived, [self.evaluation.caption(*pair) for pair in zip(perceived, described, strict=True)])
@@ -259,20 +271,20 @@ class MoleculeDomain:
         return {"molecules.js": script()}
 
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
-        return write_records(samples.examples, self.described(samples), directory)
+        return write_records(self.read_all(samples.examples), self.described(samples), directory)
 
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
-        return {"samples.sdf": records(samples.examples)}
+        return {"samples.sdf": records(self.read_all(samples.examples))}
 
     def converters(self) -> Mapping[str, Callable[[Sequence[Any]], Any]]:
         """Return the conversions of molecules (`abilities.Converts`).
 
         "numpy": pairs of atomic numbers (A,) and positions (A, 3) in Å. "rdkit": molecules with these positions and
-        perceived bonds, None where RDKit perceives no molecule.
+        perceived bonds, or with bonds of their own, None where RDKit perceives no molecule.
         """
         return {
             "numpy": lambda molecules: [(one.numbers, one.positions) for one in molecules],
-            "rdkit": lambda molecules: [one.mol for one in perceive_all(molecules)],
+            "rdkit": lambda molecules: [one.mol for one in self.read_all(molecules)],
         }
 
     def described(self, samples: Samples) -> list[dict[str, Any]]:

@@ -17,10 +17,11 @@ import torch
 
 from polydiff.domains.molecule.codec import Codec, centred_positions, sum_by_owner
 from polydiff.domains.molecule.data.library import Library
+from polydiff.domains.molecule.graphs.codec import GraphCodec
 from polydiff.metrics.principal import feature_moments, largest_sets
 
 
-def principal_std(library: Library, codec: Codec) -> float:
+def principal_std(library: Library, codec: Codec | GraphCodec) -> float:
     """Return the largest root mean square of states along any direction, of all molecules or of the largest ones.
 
     Positions of 0 stand for geometries that are not computed yet. Their molecules count with their features only.
@@ -33,16 +34,16 @@ def principal_std(library: Library, codec: Codec) -> float:
     return max(measured(library, codec), measured(library.take(largest), codec))
 
 
-def measured(library: Library, codec: Codec) -> float:
+def measured(library: Library, codec: Codec | GraphCodec) -> float:
     """Return the largest root mean square of the states of a library along any direction."""
     owner = np.repeat(np.arange(len(library)), library.sizes)
     found = [of_positions(library, codec, owner)]
-    if codec.features:
+    if isinstance(codec, Codec) and codec.features:
         found += of_features(library, codec, owner)
     return float(np.sqrt(max(found)))
 
 
-def of_positions(library: Library, codec: Codec, owner: np.ndarray) -> float:
+def of_positions(library: Library, codec: Codec | GraphCodec, owner: np.ndarray) -> float:
     """Return the largest second moment of positions along a direction, 0 if no geometry is known.
 
     Geometries that do not enter the scale (`MAX_EXTENT`) do not enter this either.

@@ -23,6 +23,7 @@ from polydiff.domains.molecule.condition_sampler import ConditionSampler
 from polydiff.domains.molecule.conditions import ConditionScaler
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data.inputs import parse_added_atoms, read_molecules, select_atoms, with_added_atoms
+from polydiff.domains.molecule.graphs.codec import GraphCodec
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.gaussian.schedule.base import SCHEDULES
 from polydiff.support.errors import UserError
@@ -42,7 +43,7 @@ class States:
     """
 
     data: MoleculeData
-    codec: Codec
+    codec: Codec | GraphCodec
     scaler: ConditionScaler
     condition_sampler: ConditionSampler
     conditions: Conditions
@@ -54,14 +55,28 @@ class States:
         space = self.codec.space(sizes, known.atomic_numbers(values) if known.given else None)
         return space, self.scaler.standardise(values)
 
+    @property
+    def plain(self) -> Codec:
+        """The codec of molecules without bonds of their own, for what needs positions and features in one state.
+
+        Raises:
+            UserError: Molecules have bonds of their own.
+        """
+        if isinstance(self.codec, GraphCodec):
+            raise UserError(
+                "Molecules with bonds are sampled as a whole: files and fragments cannot be given. Use a run with "
+                "data.bonds=false."
+            )
+        return self.codec
+
     def blank(self, batch: int) -> Condition | None:
         """Return null conditions for a batch; None if the network has no conditions."""
         return blank_conditions(self.conditions, batch, ()) or None
 
     def read(self, paths: Sequence[Path]) -> Batch:
         """Return a user's own molecules or fragments as states, with null conditions."""
-        known, most = symbols(self.codec.elements), MAX_SIZE_RATIO * self.condition_sampler.largest
-        x, space = self.codec.encode(read_molecules(paths, self.data, known, most))
+        known, most = symbols(self.plain.elements), MAX_SIZE_RATIO * self.condition_sampler.largest
+        x, space = self.plain.encode(read_molecules(paths, self.data, known, most))
         return Batch(x, space, self.blank(space.batch))
 
     def region(self, text: str, given: Batch) -> Tensor:
@@ -70,8 +85,8 @@ class States:
         The result is boolean, (M, 1) for packed molecules and (B, N, 1) for padded ones.
         """
         assert isinstance(given.space, DenseMolecules | PackedMolecules)
-        chosen = np.concatenate([select_atoms(text, molecule) for molecule in self.codec.decode(given.x, given.space)])
-        return self.codec.to_layout(torch.from_numpy(chosen)[:, None], given.space)
+        chosen = np.concatenate([select_atoms(text, molecule) for molecule in self.plain.decode(given.x, given.space)])
+        return self.plain.to_layout(torch.from_numpy(chosen)[:, None], given.space)
 
     def grown(
         self, given: Batch, mask: Tensor, add: str, generators: Sequence[torch.Generator]
@@ -89,16 +104,16 @@ class States:
         """
         x, space, _ = given
         assert isinstance(space, DenseMolecules | PackedMolecules)
-        count, counts = parse_added_atoms(add, self.codec.elements)
+        count, counts = parse_added_atoms(add, self.plain.elements)
         check_atoms(int(space.sizes.max()) + count, self.condition_sampler.largest)
-        molecules = self.codec.decode(x, space)
+        molecules = self.plain.decode(x, space)
         added = self.added_elements(molecules, count, counts, generators)
-        y, larger = self.codec.encode([with_added_atoms(m, z) for m, z in zip(molecules, added, strict=True)])
+        y, larger = self.plain.encode([with_added_atoms(m, z) for m, z in zip(molecules, added, strict=True)])
         added_mask = torch.full((count, y.shape[-1]), counts is not None)
         added_mask[:, :3] = False
-        masks = self.codec.split_atoms(mask.to(torch.bool).expand(x.shape), space)
+        masks = self.plain.split_atoms(mask.to(torch.bool).expand(x.shape), space)
         known = torch.cat([torch.cat([rows, added_mask]) for rows in masks])
-        return Batch(y, larger, self.blank(space.batch)), self.codec.to_layout(known, larger)
+        return Batch(y, larger, self.blank(space.batch)), self.plain.to_layout(known, larger)
 
     def added_elements(
         self,
@@ -119,12 +134,12 @@ class States:
             draw = self.condition_sampler.draw_further_atoms
             return [draw(m, count, g) for m, g in zip(molecules, generators, strict=True)]
         # unknown elements are generated, so the encoded element is only a placeholder
-        placeholder = {self.codec.elements[0]: count} if counts is None else counts
+        placeholder = {self.plain.elements[0]: count} if counts is None else counts
         return [[z for z, n in placeholder.items() for _ in range(n)]] * len(molecules)
 
     def units(self, x: State, space: Space) -> Units:
         """Return the bins and units for likelihoods; with the probability of sizes unless the space holds elements."""
-        units = self.codec.units(x, space)
+        units = self.plain.units(x, space)
         assert isinstance(space, DenseMolecules | PackedMolecules)
         if self.sizes is None or self.scaler.condition_set.given:
             return units

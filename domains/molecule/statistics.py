@@ -15,8 +15,21 @@ Often = Annotated[int, Field(ge=1, lt=10**15)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+class LetterStatistics(Statistics):
+    """Statistics of a part of letters; `letters` are atomic numbers with formal charges."""
+
+    frequencies: Annotated[list[Share], Field(min_length=1)]
+    letters: list[Annotated[list[int], Field(min_length=2, max_length=2)]] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.letters is not None and len(self.letters) != len(self.frequencies):
+            raise ValueError(f"letters has {len(self.letters)} entries, frequencies {len(self.frequencies)}")
+        return self
+
+
 class MoleculeStatistics(Statistics):
-    """Statistics of molecules; checkpoints of earlier versions lack `sizes`.
+    """Statistics of molecules; checkpoints of earlier versions lack `sizes`. Only those with bonds have the last two.
 
     `conditions` and `described`, the value of each of these in each profile, are those of conditions that are text or
     classes.
@@ -31,6 +44,8 @@ class MoleculeStatistics(Statistics):
     profiles: Annotated[list[list[float | None]], Field(min_length=1)]
     conditions: FieldStatistics | None = None
     described: dict[str, list[str | None]] = Field({})
+    atoms: LetterStatistics | None = None
+    bonds: LetterStatistics | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

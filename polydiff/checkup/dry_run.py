@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
@@ -50,7 +51,7 @@ def dry_run(settings: Settings, steps: int = STEPS) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "training examples": domain.size("train"),
         "test examples": domain.size("test"),
-        "batch shape": list(first.x.shape),
+        "batch shape": shape_of(first.x),
         "conditions": {name: list(value.shape) for name, value in (first.cond or {}).items()},
         "dimensions of an example": interval(first.space.dim.min().item(), first.space.dim.max().item()),
         "parameters": sum(p.numel() for p in training.module.parameters()),
@@ -60,6 +61,11 @@ def dry_run(settings: Settings, steps: int = STEPS) -> dict[str, Any]:
         "steps": how.steps,
         "minutes of training": round(seconds * how.steps / 60, 1),
     }
+
+
+def shape_of(x: Any) -> Any:
+    """Return the shape of a state, or those of the parts of one by name."""
+    return {name: list(part.shape) for name, part in x.items()} if isinstance(x, Mapping) else list(x.shape)
 
 
 def interval(low: float, high: float) -> str:

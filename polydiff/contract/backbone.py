@@ -5,7 +5,7 @@ A backbone is found through the entry-point group `polydiff.backbones`. Its entr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 DATA = {0: "vectors", 1: "waveforms", 2: "images", 3: "atoms in space"}
 """Dimensions, as `build_backbone` counts them -> the data that have them."""
+PAIRS = "pairs"
+"""Word in `BackboneSpec.takes` of a network with numbers of pairs of atoms."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,9 @@ class BackboneSpec:
         config: "module:Class" of its configuration, a `contract.sections.network.BackboneConfig` that imports no torch.
         factory: "module:Class" of the network, called as factory(config, channels=, dims=, conditions=).
         dims: Kinds of data that it accepts, as `build_backbone` counts them; (): any.
+        takes: What it accepts beyond the state: "pairs", numbers of pairs of atoms such as bonds, which it takes as the
+            argument `edges` and returns beside the state. Its factory then has the argument `pairs`, how many these
+            are.
         role: "denoiser"; "codec" for a network that `learn=encode` trains; "tower" for one of `learn=match`.
         requires: Modules that it needs beyond polydiff's own dependencies.
         install: Command that installs missing modules.
@@ -48,6 +53,7 @@ class BackboneSpec:
     config: str
     factory: str
     dims: Sequence[int] = ()
+    takes: Collection[str] = ()
     role: str = "denoiser"
     requires: Sequence[str] = ()
     install: str = ""
@@ -94,7 +100,7 @@ def backbone_config_class(spec: BackboneSpec) -> type[BackboneConfig]:
 
 
 def build_backbone(
-    config: BackboneConfig, *, channels: int, dims: int, conditions: Declared, augment: int = 0
+    config: BackboneConfig, *, channels: int, dims: int, conditions: Declared, augment: int = 0, pairs: int = 0
 ) -> nn.Module:
     """Return the network that a configuration names.
 
@@ -107,6 +113,7 @@ def build_backbone(
         augment: Length of the vector "_augment" that says how a training example was changed, a condition that the
             domain's training batches contain and no others do; 0: examples are not changed, or the network is not to
             know.
+        pairs: Numbers of a pair of atoms, such as one for each kind of bond; 0: none.
 
     Raises:
         ValueError: A condition's name begins with an underscore.
@@ -130,5 +137,12 @@ def build_backbone(
         raise UserError(
             f"backbone.name={spec.name}: this backbone accepts {takes}, but these data are {DATA.get(dims, dims)}."
         )
-    network: nn.Module = load(spec.factory)(config, channels=channels, dims=dims, conditions=kinds)
+    if pairs and PAIRS not in spec.takes:
+        able = [plugin.name for plugin in discover(BackboneSpec) if plugin.spec and PAIRS in plugin.spec.takes]
+        raise UserError(
+            f"backbone.name={spec.name}: this network has no state of pairs of atoms, which bonds need. "
+            f"Take {' or '.join(able)}."
+        )
+    further = {"pairs": pairs} if pairs else {}
+    network: nn.Module = load(spec.factory)(config, channels=channels, dims=dims, conditions=kinds, **further)
     return network

@@ -36,11 +36,17 @@ class Molecule(NamedTuple):
 
     Attributes:
         numbers: Atomic numbers, integers (N,).
-        positions: Positions in Å, float32 (N, 3).
+        positions: Positions in Å, float32 (N, 3); 0 if there are none.
+        charges: Formal charges, integers (N,); None if bonds are unknown.
+        bonds: Orders of bonds, 0 for none, 1, 2 or 3, integers (N, N), symmetric; None if bonds are unknown.
+        implicit: Whether it is a graph alone: without positions, and with the hydrogens that its bonds leave out.
     """
 
     numbers: np.ndarray
     positions: np.ndarray
+    charges: np.ndarray | None = None
+    bonds: np.ndarray | None = None
+    implicit: bool = False
 
 
 def embed(smiles: str, most: int, seconds: float = SECONDS) -> Any:

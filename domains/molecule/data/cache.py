@@ -21,11 +21,11 @@ from polydiff.domains.molecule.data.library import Library, digest
 from polydiff.domains.molecule.data.resume import remove_drafts
 from polydiff.support.files import cache_dir, folder_atomic
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Version of the files in the cache."""
-ARRAYS = ("numbers", "positions", "first", "properties", "places", "sides", "codes")
+ARRAYS = ("numbers", "positions", "first", "properties", "places", "sides", "codes", "bonds", "first_bond", "charges")
 """Attributes of a library that are kept as arrays."""
-FACTS = ("names", "found", "rejected", "notes", "named", "remarks")
+FACTS = ("names", "found", "rejected", "notes", "named", "remarks", "implicit")
 """Attributes of a library that are kept in the manifest."""
 TEXTS = ("smiles", "perceived")
 """Attributes of a library that are lists of text, one line for each geometry."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -22,13 +22,17 @@ from polydiff.domains.molecule.data.cache import cache_folder, cached_library, r
 from polydiff.domains.molecule.data.described import described_columns
 from polydiff.domains.molecule.data.files import kinds, molecule_files, unread_files
 from polydiff.domains.molecule.data.filters import Selection
-from polydiff.domains.molecule.data.library import Found, Library, split, stack
-from polydiff.domains.molecule.data.prepare import Item, prepare
+from polydiff.domains.molecule.data.library import Found, Library, stack
+from polydiff.domains.molecule.data.prepare import UNKNOWN_BONDS, Item, prepare
 from polydiff.domains.molecule.data.resume import Draft
 from polydiff.domains.molecule.data.source import Source, cache_key, selection_of, source_of
+from polydiff.domains.molecule.splits import split
 from polydiff.domains.molecule.workers.pool import in_processes
 from polydiff.domains.molecule.workers.worker import TimedOut
 from polydiff.support.errors import UserError
+
+NO_BONDS = "its bonds are unknown, and data.bonds=true needs them"
+"""Reason that rejects a molecule."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class DataSet:
     @cached_property
     def splits(self) -> dict[str, Library]:
         """The training split "train" and the held-out split "test"."""
-        return split(self.library, self.data.test_share)
+        return split(self.library, self.data.test_share, charged=self.data.bonded)
 
     @cached_property
     def quarantine(self) -> Quarantine | None:
@@ -67,10 +71,24 @@ def open_library(data: MoleculeData) -> Library:
     """
     source = source_of(data)
     library = cached_library(cache_key(source, data), partial(prepare_library, source, selection_of(data)))
+    if data.bonded:
+        library = with_known_bonds(library)
     if data.name != "organic" or not len(library):
         warn_about_rejected(library, source.name)
     check_conditions(data, library, source.name)
     return library.with_texts({column.name for column in described_columns(data, library).values()})
+
+
+def with_known_bonds(library: Library) -> Library:
+    """Return the library without the molecules whose bonds are unknown, which are counted as rejected."""
+    known = library.bonded
+    if known.all():
+        return library
+    lost = len(np.unique(library.places[~known]))
+    named = {**library.named, NO_BONDS: library.named.get(UNKNOWN_BONDS, [])}
+    notes = {text: count for text, count in library.notes.items() if text != UNKNOWN_BONDS}
+    found = library.take(np.flatnonzero(known))
+    return replace(found, rejected={**library.rejected, NO_BONDS: lost}, named=named, notes=notes)
 
 
 def quick_library(data: MoleculeData) -> Library:

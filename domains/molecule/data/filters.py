@@ -31,6 +31,7 @@ class Selection(NamedTuple):
         add_hydrogens: Whether hydrogens that a .sdf record lacks are added.
         seconds: Time limit for one molecule.
         compute: Whether geometries are computed. If not, positions of 0 replace them, which is enough to inspect data.
+        graph: Properties that are measured, of molecules that are graphs alone; None: molecules have positions.
     """
 
     elements: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class Selection(NamedTuple):
     add_hydrogens: bool = False
     seconds: float = SECONDS
     compute: bool = True
+    graph: tuple[str, ...] | None = None
 
 
 def check_molecule(mol: Any, selection: Selection) -> None:

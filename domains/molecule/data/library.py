@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from polydiff.domains.molecule.chemistry.bonds import no_bonds, orders
 from polydiff.domains.molecule.chemistry.geometry import Molecule, Rejected
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.data.formats.columns import NumericColumns
 from polydiff.domains.molecule.data.formats.texts import TextColumns
-from polydiff.support.errors import UserError, amount
 
 TRAIN, UNUSED, TEST = 0, 1, 2
 """Splits of a data set that comes divided: training, not used, held out."""
@@ -40,6 +40,9 @@ class Entry(NamedTuple):
         source: The SMILES from which geometries were computed; "" if they were given.
         perceived: Identity of the molecule that RDKit perceives in each geometry; "" if it perceives none.
         notes: Remarks on how the item was read, such as "its bonds are unknown".
+        bonds: Table of bonds (`chemistry.bonds.bond_table`); None if they are unknown.
+        charges: Formal charges, int8 (N,); None if bonds are unknown.
+        implicit: Whether it is a graph alone (`chemistry.geometry.Molecule`).
     """
 
     smiles: str
@@ -49,6 +52,9 @@ class Entry(NamedTuple):
     source: str = ""
     perceived: Sequence[str] = ()
     notes: Sequence[str] = ()
+    bonds: np.ndarray | None = None
+    charges: np.ndarray | None = None
+    implicit: bool = False
 
 
 class Found(NamedTuple):
@@ -88,6 +94,10 @@ class Library:
         remarks: Remarks on columns.
         texts: Name of a column of text -> its distinct cells; T columns.
         codes: Place of each geometry's cell among these, int32 (n, T); -1 if it is empty.
+        bonds: Tables of the bonds of all geometries (`chemistry.bonds.bond_table`), (E, 4).
+        first_bond: Index of the first bond of each geometry, and E at the end (n + 1,).
+        charges: Formal charges of all atoms (M,); 0 if they are unknown.
+        implicit: Whether the molecules are graphs alone (`chemistry.geometry.Molecule`).
     """
 
     smiles: Sequence[str]
@@ -106,13 +116,32 @@ class Library:
     remarks: Sequence[str] = ()
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     codes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int32))
+    bonds: np.ndarray = field(default_factory=no_bonds)
+    first_bond: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    charges: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))
+    implicit: bool = False
 
     def __len__(self) -> int:
         return len(self.smiles)
 
     def __getitem__(self, i: int) -> Molecule:
         atoms = slice(self.first[i], self.first[i + 1])
-        return Molecule(self.numbers[atoms], self.positions[atoms])
+        numbers, positions, table = self.numbers[atoms], self.positions[atoms], self.table(i)
+        if table is None:
+            return Molecule(numbers, positions)
+        return Molecule(numbers, positions, self.charges[atoms], orders(table, len(numbers)), self.implicit)
+
+    def table(self, i: int) -> np.ndarray | None:
+        """Return the bonds of a geometry (`chemistry.bonds.bond_table`), (E, 4); None if they are unknown."""
+        if not len(self.first_bond):
+            return None
+        found = self.bonds[self.first_bond[i] : self.first_bond[i + 1]]
+        return found if len(found) or self.first[i + 1] - self.first[i] == 1 else None
+
+    @property
+    def bonded(self) -> np.ndarray:
+        """Whether the bonds of each geometry are known, booleans (n,). Those of several atoms without bonds are not."""
+        return (np.diff(self.first_bond) > 0) | (self.sizes == 1) if len(self.first_bond) else self.sizes < 0
 
     def digests(self) -> Iterator[str]:
         """Yield a digest of the atoms, positions and properties of each geometry."""
@@ -133,9 +162,8 @@ class Library:
     def take(self, chosen: Sequence[int] | np.ndarray) -> Library:
         """Return the library of the chosen geometries, in this order."""
         chosen = np.asarray(chosen, np.int64)
-        sizes = self.sizes[chosen]
-        first = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        atoms = np.repeat(self.first[:-1][chosen] - first[:-1], sizes) + np.arange(first[-1])
+        first, atoms = rows_of(self.first, chosen)
+        first_bond, bonds = rows_of(self.first_bond, chosen) if len(self.first_bond) else (self.first_bond, chosen[:0])
         return replace(
             self,
             smiles=[self.smiles[i] for i in chosen.tolist()],
@@ -147,6 +175,9 @@ class Library:
             places=self.places[chosen],
             sides=self.sides[chosen],
             codes=self.codes[chosen] if self.texts else self.codes,
+            bonds=self.bonds[bonds],
+            first_bond=first_bond,
+            charges=self.charges[atoms] if len(self.charges) else self.charges,
         )
 
     def with_texts(self, names: Collection[str]) -> Library:
@@ -171,6 +202,18 @@ class Library:
         return values
 
 
+def rows_of(first: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the stacked rows of chosen items: the first row of each afterwards, with the total, and their numbers.
+
+    Arguments:
+        first: First row of each item, and the number of rows at the end (n + 1,).
+        chosen: Numbers of items (k,).
+    """
+    sizes = np.diff(first)[chosen]
+    found = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return found, np.repeat(first[:-1][chosen] - found[:-1], sizes) + np.arange(found[-1])
+
+
 class Remarks:
     """Numbers of molecules by reason or remark, with the places of the first ones."""
 
@@ -191,6 +234,7 @@ def stack(everything: Iterable[Found]) -> Library:
     """
     smiles, perceived, known = list[str](), list[str](), set[str]()
     numbers, places = [np.zeros(0, np.uint8)], [np.zeros((0, 3), np.float32)]
+    bonds, charges, implicit = [no_bonds()], [np.zeros(0, np.int8)], False
     properties, owners, origins = list[Sequence[float]](), array("q"), array("q")
     rejected, notes, columns, texts, found = Remarks(), Remarks(), NumericColumns(), TextColumns(), 0
     for number, (name, given, row, words) in enumerate(everything):
@@ -206,6 +250,11 @@ def stack(everything: Iterable[Found]) -> Library:
         perceived += entry.perceived or [""] * len(entry.positions)
         numbers += [entry.numbers] * len(entry.positions)
         places += entry.positions
+        bonds += [no_bonds() if entry.bonds is None else entry.bonds] * len(entry.positions)
+        charges += [np.zeros(len(entry.numbers), np.int8) if entry.charges is None else entry.charges] * len(
+            entry.positions
+        )
+        implicit |= entry.implicit
         properties += entry.properties
         owners.extend([columns.rows] * len(entry.positions))
         origins.extend([number] * len(entry.positions))
@@ -232,6 +281,10 @@ def stack(everything: Iterable[Found]) -> Library:
         remarks=columns.remarks,
         texts=cells,
         codes=codes[np.array(owners, np.int64)],
+        bonds=np.concatenate(bonds),
+        first_bond=np.cumsum([len(part) for part in bonds]).astype(np.int64),
+        charges=np.concatenate(charges),
+        implicit=implicit,
     )
 
 
@@ -239,60 +292,6 @@ def origin(entry: Entry) -> str:
     """Return what molecules with the same computed geometries share; "" if geometries are given."""
     has_stereochemistry = any(mark in entry.source for mark in "/\\@")
     return entry.source if has_stereochemistry or not entry.source else entry.smiles
-
-
-def split(library: Library, share: float) -> dict[str, Library]:
-    """Return the splits {"train", "test"}, each with at least one molecule.
-
-    The split of a molecule depends on a hash of its SMILES only. All its geometries are in the same split, and it stays
-    there when other molecules are added. A data set that comes divided keeps its splits. A molecule with an element
-    that does not occur in the training split moves to it, since no sample could contain that element.
-
-    Arguments:
-        library: The data set.
-        share: Share of the molecules to hold out.
-
-    Raises:
-        UserError: There are too few molecules.
-    """
-    train, test = library.sides == TRAIN, library.sides == TEST
-    if not (train.any() or test.any()):
-        test = held_out(library, share)
-        train = ~test
-    moved = test & has_unseen_element(library, train)
-    train, test = train | moved, test & ~moved
-    if not (train.any() and test.any()):
-        lacking = "none is left for training" if test.any() else "none can be held out"
-        raise UserError(
-            f"Of {amount(library.used, 'molecule')}, {lacking}. "
-            "Add molecules; one can be held out if others contain all its elements."
-        )
-    return {"train": library.take(np.flatnonzero(train)), "test": library.take(np.flatnonzero(test))}
-
-
-def held_out(library: Library, share: float) -> np.ndarray:
-    """Return which geometries are held out, booleans (n,), by the hash of their SMILES.
-
-    If all molecules chosen by `share` have an unseen element, one other molecule is held out.
-    """
-    hashes = np.array([int(digest(one.encode())[:13], 16) / 16**13 for one in library.smiles])
-    ordered = np.unique(hashes)
-    if len(ordered) < 2:
-        raise UserError("At least two different molecules are needed: one for training and one to hold out.")
-    test: np.ndarray = hashes < min(max(share, ordered[1]), ordered[-1])
-    if not has_unseen_element(library, ~test)[test].all():
-        return test
-    for value in ordered:
-        test = hashes == value
-        if not has_unseen_element(library, ~test)[test].any():
-            return test
-    raise UserError("No molecule can be held out: each contains an element that no other has.")
-
-
-def has_unseen_element(library: Library, train: np.ndarray) -> np.ndarray:
-    """Return which geometries contain an element that does not occur in the training ones, booleans (n,)."""
-    known = np.isin(library.numbers, np.unique(library.numbers[np.repeat(train, library.sizes)]))
-    return ~np.logical_and.reduceat(known, library.first[:-1])
 
 
 def digest(data: bytes) -> str:

@@ -15,6 +15,7 @@ from rdkit.Chem import rdDetermineBonds
 from rdkit.Chem.MolStandardize import rdMolStandardize
 from rdkit.rdBase import BlockLogs
 
+from polydiff.domains.molecule.chemistry.bonds import bond_table, charges_of
 from polydiff.domains.molecule.chemistry.geometry import (
     Molecule,
     Rejected,
@@ -45,12 +46,14 @@ from polydiff.domains.molecule.data.filters import (
 )
 from polydiff.domains.molecule.data.formats.frames import check_comment, parse_frame
 from polydiff.domains.molecule.data.library import Entry
+from polydiff.domains.molecule.graphs.entry import graph_entry
 
 MAX_CHARACTERS_PER_ATOM = 100
 """Largest length of SMILES that is parsed, in characters per allowed atom."""
 NO_SMILES = "RDKit does not understand its SMILES"
 TITLE_FIRST = "its second word is a SMILES, but its first is not; the SMILES must come first"
 """Reasons that reject a line of SMILES."""
+NO_GRAPH = "it has no bonds, which data.positions=false needs"
 UNKNOWN_BONDS = "RDKit perceives no bonds in it, so its properties are unknown"
 BY_RADII = "RDKit perceives its bonds in the second attempt, by covalent radii"
 NEUTRAL = "its bonds need charged atoms, but those that RDKit perceives do not and replace them"
@@ -83,7 +86,7 @@ def prepare(item: Item, selection: Selection) -> Entry | Rejected:
     try:
         with BlockLogs():
             entry = READERS[item.kind](item.text, selection)
-            if not selection.compute:
+            if not selection.compute or selection.graph is not None:
                 return entry
             geometries = [Molecule(entry.numbers, r) for r in entry.positions]
             return entry._replace(perceived=[perceived_key(one) for one in geometries])
@@ -119,13 +122,16 @@ def with_computed_geometries(mol: Any, selection: Selection) -> Entry:
     if largest.GetNumHeavyAtoms() > selection.max_atoms:
         raise Rejected(too_many(selection))
     plain = Chem.RemoveHs(rdMolStandardize.Uncharger().uncharge(without_labels(largest)))
+    if selection.graph is not None:
+        return graph_entry(plain, selection)
     check_molecule(Chem.AddHs(plain), selection)
     smiles = Chem.MolToSmiles(plain)
     if not selection.compute:
         whole = Chem.AddHs(Chem.MolFromSmiles(smiles))
         check_parameters(whole)
         zeros = np.zeros((whole.GetNumAtoms(), 3), np.float32)
-        return Entry(molecule_key(plain), atomic_numbers(whole), [zeros], [unknown_properties()], smiles)
+        plain_entry = Entry(molecule_key(plain), atomic_numbers(whole), [zeros], [unknown_properties()], smiles)
+        return with_bonds_of(plain_entry, whole)
     return entry_of(embed(smiles, selection.conformers, selection.seconds))._replace(source=smiles)
 
 
@@ -141,7 +147,12 @@ def entry_of(mol: Any) -> Entry:
     """Return the entry of an RDKit molecule that has hydrogens and conformers."""
     ids = [conformer.GetId() for conformer in mol.GetConformers()]
     measured = [measure(mol, list(PROPERTIES), i) for i in ids]
-    return Entry(molecule_key(mol), atomic_numbers(mol), positions(mol), measured)
+    return with_bonds_of(Entry(molecule_key(mol), atomic_numbers(mol), positions(mol), measured), mol)
+
+
+def with_bonds_of(entry: Entry, mol: Any) -> Entry:
+    """Return an entry with the bonds and charges of its RDKit molecule."""
+    return entry._replace(bonds=bond_table(mol), charges=charges_of(mol))
 
 
 def unknown_properties() -> list[float]:
@@ -154,7 +165,7 @@ def from_record(text: str, selection: Selection) -> Entry:
     mol = Chem.MolFromMolBlock(text, removeHs=False)
     if mol is None:
         raise Rejected("RDKit does not understand its record")
-    if not has_positions(mol):
+    if not has_positions(mol) or selection.graph is not None:
         notes = [FLAT] if is_flat(mol, text) else []
         return with_computed_geometries(mol, selection)._replace(notes=notes)
     check_coordinates(text, mol.GetNumAtoms())
@@ -193,6 +204,8 @@ def from_atoms(text: str, selection: Selection) -> Entry:
 
     Positions are in Å. If RDKit perceives no bonds, the properties are unknown.
     """
+    if selection.graph is not None:
+        raise Rejected(NO_GRAPH)
     count, comment, *lines = text.split("\n")
     if not count.strip().isdigit():
         raise Rejected("it does not start with a number of atoms")
@@ -223,7 +236,8 @@ def entry_by_perception(molecule: Molecule) -> Entry:
 
 def entry_with_bonds(molecule: Molecule, mol: Any) -> Entry:
     """Return the entry of atoms with given positions and their RDKit molecule."""
-    return Entry(molecule_key(mol), molecule.numbers, [molecule.positions], [measure(mol, list(PROPERTIES))])
+    entry = Entry(molecule_key(mol), molecule.numbers, [molecule.positions], [measure(mol, list(PROPERTIES))])
+    return with_bonds_of(entry, mol)
 
 
 def connectivity_key(molecule: Molecule) -> str:
@@ -239,6 +253,8 @@ def from_gdb9(text: str, selection: Selection) -> Entry:
     Some bonds and charges of gdb9.sdf are wrong. If they do not form a valid neutral molecule, or form one with charged
     atoms where RDKit perceives one without, its perception replaces them. The properties are unknown if it finds none.
     """
+    if selection.graph is not None:
+        return from_record(text, selection)
     mol = Chem.MolFromMolBlock(text, removeHs=False, sanitize=False)
     if mol is None:
         raise Rejected("RDKit does not understand its record")

@@ -18,9 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from polydiff.domains.molecule.chemistry.bonds import COLUMNS
 from polydiff.domains.molecule.chemistry.geometry import Rejected
 from polydiff.domains.molecule.data.library import Entry
 
+OPTIONAL: dict[str, type[np.generic]] = {"bonds": np.uint16, "charges": np.int8}
+"""Arrays of an entry that may be unknown, and their types."""
 EVERY_SECONDS = 10.0
 """Time between writes; a shorter preparation writes no draft."""
 
@@ -88,9 +91,10 @@ def as_json(entry: Entry | Rejected, number: int) -> str:
     if isinstance(entry, Rejected):
         return json.dumps({"number": number, "rejected": str(entry)}) + "\n"
     arrays = {"numbers": to_base64(entry.numbers), "positions": [to_base64(places) for places in entry.positions]}
+    arrays |= {name: to_base64(rows) for name in OPTIONAL if (rows := getattr(entry, name)) is not None}
     plain = {"smiles": entry.smiles, "properties": [list(row) for row in entry.properties], "source": entry.source}
     plain |= {"perceived": list(entry.perceived), "notes": list(entry.notes)}
-    return json.dumps({"number": number} | plain | arrays) + "\n"
+    return json.dumps({"number": number, "implicit": entry.implicit} | plain | arrays) + "\n"
 
 
 def from_json(line: dict[str, Any]) -> Entry | Rejected:
@@ -99,7 +103,10 @@ def from_json(line: dict[str, Any]) -> Entry | Rejected:
         return Rejected(line["rejected"])
     numbers = from_base64(line.pop("numbers"), np.uint8)
     positions = [from_base64(text, np.float32).reshape(-1, 3) for text in line.pop("positions")]
-    return Entry(numbers=numbers, positions=positions, **line)
+    known: dict[str, Any] = {name: from_base64(line.pop(name), kind) for name, kind in OPTIONAL.items() if name in line}
+    if "bonds" in known:
+        known["bonds"] = known["bonds"].reshape(-1, COLUMNS)
+    return Entry(numbers=numbers, positions=positions, **known, **line)
 
 
 def to_base64(values: np.ndarray) -> str:

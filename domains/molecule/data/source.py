@@ -13,7 +13,7 @@ from rdkit import Chem, RDConfig
 
 from polydiff.domains.molecule.chemistry.geometry import SEED
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
-from polydiff.domains.molecule.config import MoleculeData
+from polydiff.domains.molecule.config import SPATIAL, MoleculeData
 from polydiff.domains.molecule.data import qm9
 from polydiff.domains.molecule.data.cache import FORMAT_VERSION
 from polydiff.domains.molecule.data.files import count_items, digest_of, items, molecule_files
@@ -70,14 +70,16 @@ def source_of(data: MoleculeData) -> Source:
 
 def selection_of(data: MoleculeData) -> Selection:
     """Return which molecules a configuration selects."""
+    named = tuple(name for name in data.conditions if name in PROPERTIES and name not in SPATIAL)
+    graph = None if data.positions else named
     if data.name == "organic":
-        return Selection(conformers=data.conformers, seconds=data.seconds)
+        return Selection(conformers=data.conformers, seconds=data.seconds, graph=graph)
     table = Chem.GetPeriodicTable()
     known = [table.GetElementSymbol(number) for number in range(1, 119)]
     for symbol in data.elements:
         if symbol not in known:
             raise UserError(f"data.elements contains {symbol!r}, which is not an element. An example is [H, C, N, O].")
-    return Selection(data.elements, data.max_atoms, data.conformers, data.add_hydrogens, data.seconds)
+    return Selection(data.elements, data.max_atoms, data.conformers, data.add_hydrogens, data.seconds, graph=graph)
 
 
 def cache_key(source: Source, data: MoleculeData) -> dict[str, Any]:

@@ -12,13 +12,18 @@ from polydiff.contract.domain import Samples
 from polydiff.domains.molecule.chemistry.composition import composition_metrics, count_elements
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES, measure
 from polydiff.domains.molecule.conditions import ConditionScaler, evenly_spaced
+from polydiff.domains.molecule.config import SPATIAL
 from polydiff.domains.molecule.data.dataset import DataSet
 from polydiff.domains.molecule.data.source import enumerated_molecules
 from polydiff.domains.molecule.metrics import sample_set as metrics
+from polydiff.domains.molecule.metrics.distribution import GraphFeatures, distribution_metrics, graph_features
 from polydiff.domains.molecule.metrics.examine import Findings, PerceivedSample, examine, measure_shapes
+from polydiff.domains.molecule.metrics.own_bonds import BondReference, bond_metrics, examine_bonds
 from polydiff.domains.molecule.metrics.sample_set import Reference
 from polydiff.metrics.results import Measured, Metric
 
+MAX_GRAPHS = 10_000
+"""Largest number of training molecules that sets of graphs are compared with."""
 MAX_SHAPES = 1000
 """Largest number of training geometries whose bond lengths and angles samples are compared with."""
 
@@ -36,14 +41,23 @@ class Evaluation:
         self.recent: list[tuple[Samples, list[Findings]]] = []
 
     @cached_property
+    def universe(self) -> frozenset[str]:
+        """Keys of all molecules that the data set's rule allows; empty if unknown."""
+        data = self.dataset.data
+        return frozenset(enumerated_molecules(data.max_heavy)) if data.name == "organic" else frozenset()
+
+    @cached_property
     def reference(self) -> Reference:
         """The molecules and geometries that samples are compared with."""
-        data, splits = self.dataset.data, self.dataset.splits
-        whole = frozenset(enumerated_molecules(data.max_heavy)) if data.name == "organic" else frozenset[str]()
-        train, test = splits["train"], splits["test"]
+        train, test = (self.dataset.splits[split] for split in ("train", "test"))
         lengths, angles = measure_shapes([train[i] for i in evenly_spaced(len(train), MAX_SHAPES)])
         return Reference(
-            frozenset(train.smiles), frozenset(test.smiles), whole, lengths, angles, frozenset(train.perceived) - {""}
+            frozenset(train.smiles),
+            frozenset(test.smiles),
+            self.universe,
+            lengths,
+            angles,
+            frozenset(train.perceived) - {""},
         )
 
     def findings(self, samples: Samples) -> list[Findings]:
@@ -77,11 +91,36 @@ class Evaluation:
         """Return the metrics of samples."""
         requested = self.conditions(samples)
         properties = {name: requested[name] for name in self.condition_set.measured if name in requested}
-        found = metrics.all_metrics(self.findings(samples), self.reference, properties)
+        found = self.own_metrics(samples) if self.dataset.data.bonded else {}
+        if self.dataset.data.positions:
+            found |= metrics.all_metrics(self.findings(samples), self.reference, properties)
+        else:
+            found |= self.graph_metrics(samples) | metrics.property_metrics(self.findings(samples), properties)
         if self.condition_set.given or not (requested and self.condition_set.elements):
             return found
         atoms = np.array([requested[symbol] for symbol in self.condition_set.symbols]).T
         return found | composition_metrics(samples.examples, atoms, self.condition_set.elements)
+
+    @cached_property
+    def bond_reference(self) -> BondReference:
+        """The molecules that samples with bonds of their own are compared with."""
+        train, test = (self.dataset.splits[split] for split in ("train", "test"))
+        return BondReference.of(train, test, self.universe, evenly_spaced(len(train), MAX_SHAPES))
+
+    def own_metrics(self, samples: Samples) -> dict[str, Metric]:
+        """Return the metrics of samples by their own bonds."""
+        return bond_metrics(examine_bonds(samples.examples), self.bond_reference, self.dataset.data.positions)
+
+    @cached_property
+    def graph_reference(self) -> list[GraphFeatures]:
+        """Features of training molecules that graphs alone are compared with."""
+        train = self.dataset.splits["train"]
+        return graph_features([train.smiles[i] for i in evenly_spaced(len(train), MAX_GRAPHS)])
+
+    def graph_metrics(self, samples: Samples) -> dict[str, Metric]:
+        """Return the metrics of a set of graphs alone."""
+        made = [one.perceived.smiles for one in self.findings(samples) if one.perceived.smiles]
+        return distribution_metrics(graph_features(made), self.graph_reference)
 
     def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
         """Return how far samples, atom by atom, are from true molecules with as many atoms."""
@@ -92,6 +131,7 @@ class Evaluation:
         """Return, by property, the values that RDKit measures on samples, with the requested values."""
         requested, findings = self.conditions(samples), self.findings(samples)
         first = [name for name in self.condition_set.measured if name in requested]
+        known = [name for name in PROPERTIES if self.dataset.data.positions or name not in SPATIAL]
         return {
             name: Measured(
                 [one.properties[name] for one in findings],
@@ -99,5 +139,5 @@ class Evaluation:
                 PROPERTIES[name].unit,
                 PROPERTIES[name].meaning,
             )
-            for name in dict.fromkeys([*first, *PROPERTIES])
+            for name in dict.fromkeys([*first, *known])
         }

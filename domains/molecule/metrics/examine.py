@@ -17,10 +17,12 @@ import numpy as np
 from rdkit import Chem
 from rdkit.Chem import rdForceFieldHelpers
 
+from polydiff.domains.molecule.chemistry.bonds import sanitised
 from polydiff.domains.molecule.chemistry.geometry import MAX_MINIMISER_STEPS, Molecule
 from polydiff.domains.molecule.chemistry.identity import graph_smiles, molecule_key
 from polydiff.domains.molecule.chemistry.perceive import has_charged_atoms, perceive, perceive_pieces
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES, measure
+from polydiff.domains.molecule.config import SPATIAL
 from polydiff.domains.molecule.metrics.shapes import Values, bond_angles, bond_lengths, merge_values
 from polydiff.domains.molecule.metrics.stability import stable_atoms, table_smiles
 from polydiff.domains.molecule.workers.pool import in_processes
@@ -67,6 +69,15 @@ class PerceivedSample:
             return cls(molecule, valid=mol is not None, connected=connected)
         return cls(molecule, whole, graph_smiles(whole), True, connected, molecule_key(whole))
 
+    @classmethod
+    def of_own_bonds(cls, molecule: Molecule) -> PerceivedSample:
+        """Return a sample with the RDKit molecule of its own bonds, to be drawn and written like a perceived one."""
+        mol = sanitised(molecule)
+        if mol is None or len(Chem.GetMolFrags(mol)) > 1:
+            return cls(molecule, valid=mol is not None)
+        smiles = graph_smiles(mol)
+        return cls(molecule, mol, smiles, True, True, smiles if molecule.implicit else molecule_key(mol))
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -92,7 +103,9 @@ class Findings:
 
     @classmethod
     def of(cls, molecule: Molecule) -> Findings:
-        """Return the findings of a sample."""
+        """Return the findings of a sample; of a graph alone, those of its own bonds."""
+        if molecule.implicit:
+            return cls.of_graph(molecule)
         one, stable, table = PerceivedSample.of(molecule), stable_atoms(molecule), table_smiles(molecule)
         if one.mol is None:
             return cls(one, stable, table)
@@ -107,11 +120,27 @@ class Findings:
             dict(zip(PROPERTIES, values, strict=True)),
         )
 
+    @classmethod
+    def of_graph(cls, molecule: Molecule) -> Findings:
+        """Return the findings of a graph alone: the properties that need no positions."""
+        one, nothing = PerceivedSample.of_own_bonds(molecule), np.zeros(len(molecule.numbers), bool)
+        if one.mol is None:
+            return cls(one, nothing)
+        names = [name for name in PROPERTIES if name not in SPATIAL]
+        known = dict(zip(names, measure(one.mol, names), strict=True))
+        return cls(one, nothing, properties={name: known.get(name, math.nan) for name in PROPERTIES})
+
 
 def examine(molecules: Sequence[Molecule]) -> list[Findings]:
     """Return the findings of each sample, computed in worker processes."""
     found = run_each(Findings.of, molecules, "samples evaluated")
     return [one or Findings(PerceivedSample(m), stable_atoms(m)) for m, one in zip(molecules, found, strict=True)]
+
+
+def read_all(molecules: Sequence[Molecule]) -> list[PerceivedSample]:
+    """Return each sample with the molecule of its own bonds, computed in worker processes."""
+    found = run_each(PerceivedSample.of_own_bonds, molecules, "samples read", quiet=True)
+    return [one or PerceivedSample(molecule) for molecule, one in zip(molecules, found, strict=True)]
 
 
 def perceive_all(molecules: Sequence[Molecule]) -> list[PerceivedSample]:

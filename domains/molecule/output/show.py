@@ -14,6 +14,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDepictor, rdDetermineBonds
 from rdkit.Chem.Draw import rdMolDraw2D
 
+from polydiff.domains.molecule.chemistry.bonds import as_written
 from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.chemistry.perceive import formula, has_finite_positions, without_bonds
 from polydiff.domains.molecule.metrics.examine import PerceivedSample
@@ -61,7 +62,10 @@ def figure(one: PerceivedSample, caption: str) -> str:
     """Return one drawing with its caption; a note replaces the drawing if positions are not finite."""
     name = one.smiles if one.smiles is not None else f"{formula(one.molecule)}: no molecule"
     lines = "<br>".join(html.escape(line) for line in (name, *caption.split("\n")) if line)
-    if has_finite_positions(one.molecule):
+    if one.molecule.implicit:
+        none = f'<div style="line-height:{HEIGHT}px;text-align:center">no molecule</div>'
+        data, picture = "", none if one.mol is None else drawing(one)
+    elif has_finite_positions(one.molecule):
         places, mol = to_principal_axes(one.molecule), with_bonds(one)
         data = f' data-atoms="{atoms(one.molecule, places)}" data-bonds="{bonds(mol)}"'
         picture = drawing(one) if one.mol is not None else projection(one.molecule, places, mol)
@@ -100,11 +104,13 @@ def atoms(molecule: Molecule, places: np.ndarray) -> str:
 
 
 def with_bonds(one: PerceivedSample) -> Any:
-    """Return the RDKit molecule of a sample in Kekule form; with bonds by distance only if it is not a molecule."""
+    """Return the RDKit molecule of a sample in Kekule form; if it is none, its own bonds, or those by distance."""
     if one.mol is not None:
         mol = Chem.Mol(one.mol)
         Chem.Kekulize(mol)
         return mol
+    if one.molecule.bonds is not None:
+        return as_written(one.molecule)
     mol = without_bonds(one.molecule)
     rdDetermineBonds.DetermineConnectivity(mol)
     return mol

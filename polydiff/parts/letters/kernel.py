@@ -116,9 +116,9 @@ class LetterKernel:
         self, f: Tensor, x_0: Tensor, x: Tensor, level: Tensor, slope: Tensor, space: Letters, weighting: str
     ) -> Tensor:
         if weighting == "elbo":
-            return self.rate(f, x_0, x, level, space) * slope.to(f.device, torch.float32) / space.dim
+            return self.rate(f, x_0, x, level, space) * slope.to(f.device, torch.float32) / space.dim.clamp(min=1)
         error = self.cross_entropy(self.log_posterior(f, x, level, space), x_0)
-        return space.sum(error) / space.dim
+        return space.sum(error) / space.dim.clamp(min=1)
 
     def cross_entropy(self, log_p: Tensor, x_0: Tensor) -> Tensor:
         """Return -log p(x_0 | x) of each site, (R, ...), from log p (R, ..., K)."""

@@ -9,8 +9,9 @@ import pytest
 
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data.dataset import open_library
-from polydiff.domains.molecule.data.library import Library, split
+from polydiff.domains.molecule.data.library import Library
 from polydiff.domains.molecule.data.source import enumerated_molecules
+from polydiff.domains.molecule.splits import split
 from polydiff.support.errors import UserError
 
 

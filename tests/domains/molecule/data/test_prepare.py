@@ -39,7 +39,7 @@ from polydiff.domains.molecule.data import source as source_module
 from polydiff.domains.molecule.data.dataset import open_library, quarantine_of
 from polydiff.domains.molecule.data.files import records
 from polydiff.domains.molecule.data.filters import Selection
-from polydiff.domains.molecule.data.library import Entry, split
+from polydiff.domains.molecule.data.library import Entry
 from polydiff.domains.molecule.data.prepare import (
     BY_RADII,
     FLAT,
@@ -52,6 +52,7 @@ from polydiff.domains.molecule.data.prepare import (
 )
 from polydiff.domains.molecule.data.source import enumerated_molecules, selection_of, source_of
 from polydiff.domains.molecule.domain import MoleculeDomain
+from polydiff.domains.molecule.splits import split
 from polydiff.support.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings(

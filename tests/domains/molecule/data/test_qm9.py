@@ -9,8 +9,9 @@ import pytest
 from molecule_files import blocks, qm9_folder, same_places
 from molecule_sources_cases import read
 
-from polydiff.domains.molecule.data.library import TEST, TRAIN, UNUSED, split
+from polydiff.domains.molecule.data.library import TEST, TRAIN, UNUSED
 from polydiff.domains.molecule.data.qm9 import HARTREE, edm_splits
+from polydiff.domains.molecule.splits import split
 from polydiff.support.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings(

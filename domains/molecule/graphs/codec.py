@@ -1,0 +1,192 @@
+"""Molecules with bonds as states of several parts, for process=joint.
+
+| part | what it is | space |
+|---|---|---|
+| positions | r / s, with the mean 0 | `DenseMolecules` without features |
+| atoms | one letter an atom: its element and formal charge, a pair that occurs in the training data | `LettersSpace` |
+| bonds | one letter a pair of atoms: no bond, or one of order 1, 2 or 3 | `PairsSpace` |
+
+Graphs alone have no positions, and no hydrogens that follow from the bonds. Charges are part of the atoms' letters, so
+that no combination arises that the data lack.
+
+Symbols: r positions in Å, s their standard deviation, B molecules, N the largest number of atoms, K letters of atoms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from polydiff.contract.sections.run import Config
+from polydiff.core.parts.letters import PAD, LettersSpace
+from polydiff.core.parts.pairs import PairsSpace
+from polydiff.core.parts.product import Product
+from polydiff.domains.molecule.chemistry.bonds import orders
+from polydiff.domains.molecule.chemistry.composition import symbols
+from polydiff.domains.molecule.chemistry.geometry import Molecule
+from polydiff.domains.molecule.chemistry.kekule import drawn
+from polydiff.domains.molecule.config import SPATIAL, MoleculeData
+from polydiff.domains.molecule.data.library import Library
+from polydiff.domains.molecule.space import DenseMolecules
+from polydiff.support.errors import UserError
+
+POSITIONS, ATOMS, BONDS = "positions", "atoms", "bonds"
+"""Names of the parts."""
+ORDERS = 4
+"""Letters of a pair of atoms: no bond, and bonds of order 1, 2 and 3."""
+Letter = tuple[int, int]
+"""Atomic number and formal charge."""
+
+
+@dataclass(frozen=True)
+class GraphCodec:
+    """The map between molecules with bonds and states.
+
+    Arguments:
+        letters: The K letters of atoms, increasing.
+        scale: Length in Å of 1 unit of positions: s.
+        placed: Whether states have positions; if not, molecules are graphs alone.
+        pad_to: Multiple to which the number of atoms is rounded up.
+    """
+
+    letters: tuple[Letter, ...]
+    scale: float
+    placed: bool = True
+    pad_to: int = 1
+
+    features = 0
+    """Features of an atom beside its position, in the part of positions."""
+    given = False
+    """Whether the space holds the elements."""
+
+    @staticmethod
+    def measure(library: Library) -> dict[str, Any]:
+        """Return the statistics of the parts: letters of atoms with their frequencies, and frequencies of bonds."""
+        pairs, counts = np.unique(np.stack([library.numbers, library.charges], 1), axis=0, return_counts=True)
+        total = int((library.sizes * (library.sizes - 1) // 2).sum())
+        counted = np.bincount(library.bonds[:, 2], minlength=ORDERS)
+        counted[0] = total - len(library.bonds)
+        return {
+            ATOMS: {"letters": pairs.tolist(), "frequencies": (counts / counts.sum()).tolist()},
+            BONDS: {"frequencies": (counted / max(total, 1)).tolist()},
+        }
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """The atomic numbers, increasing."""
+        return tuple(sorted({number for number, _ in self.letters}))
+
+    @cached_property
+    def known(self) -> Mapping[Letter, int]:
+        """Letter -> its number."""
+        return {letter: i for i, letter in enumerate(self.letters)}
+
+    def space(self, sizes: Tensor, numbers: Tensor | None = None) -> Any:
+        """Return the `Product` of the spaces of molecules of given sizes (B,); `numbers` is unused."""
+        dense = DenseMolecules.of_sizes(sizes, 0, multiple=self.pad_to)
+        mask = dense.mask
+        letters: dict[str, Any] = {
+            ATOMS: LettersSpace(len(mask), (mask.shape[1],), len(self.letters), mask, mask.device),
+            BONDS: PairsSpace(mask, ORDERS),
+        }
+        return Product({POSITIONS: dense, **letters} if self.placed else letters)
+
+    def encode(self, molecules: Sequence[Molecule]) -> tuple[Any, Any]:
+        """Return the states of molecules, name of a part -> tensor, and their space.
+
+        Raises:
+            UserError: A molecule has an atom that is no letter, or its bonds are unknown.
+        """
+        space = self.space(torch.tensor([len(one.numbers) for one in molecules]))
+        n = space.parts[BONDS].mask.shape[1]
+        positions = torch.zeros(len(molecules), n, 3, dtype=torch.float64)
+        atoms = torch.full((len(molecules), n), PAD)
+        bonds = torch.full((len(molecules), n, n), PAD)
+        for i, one in enumerate(molecules):
+            if one.bonds is None or one.charges is None:
+                raise UserError(
+                    "The bonds of a molecule are unknown. Give it as .sdf or SMILES, or with data.bonds=false."
+                )
+            k = len(one.numbers)
+            positions[i, :k] = torch.from_numpy(one.positions).double() / self.scale
+            atoms[i, :k] = torch.tensor(
+                [self.letter(*pair) for pair in zip(one.numbers.tolist(), one.charges.tolist(), strict=True)]
+            )
+            bonds[i, :k, :k] = torch.from_numpy(one.bonds.astype(np.int64))
+        x = {POSITIONS: positions, ATOMS: atoms, BONDS: bonds}
+        found = {name: part.project(x[name]) for name, part in space.parts.items()}
+        return {name: each.float() if name == POSITIONS else each for name, each in found.items()}, space
+
+    def letter(self, number: int, charge: int) -> int:
+        """Return the letter of an atom by its atomic number and formal charge."""
+        if (number, charge) not in self.known:
+            raise UserError(
+                f"A molecule contains the atom {written(number, charge)}, but this model was trained on "
+                f"{', '.join(written(*letter) for letter in self.letters)}."
+            )
+        return self.known[number, charge]
+
+    def decode(self, x: Any, space: Any) -> list[Molecule]:
+        """Return the molecules that states represent, with the bonds that they have; nothing is perceived.
+
+        Masked letters, which only unfinished states have, are shown as the first letter and as no bond.
+        """
+        sizes = space.parts[BONDS].mask.sum(1).tolist()
+        table = np.array([*self.letters, self.letters[0]], np.int64)
+        atoms, bonds = x[ATOMS].cpu().numpy(), x[BONDS].cpu().numpy()
+        places = (
+            (x[POSITIONS].float().cpu() * self.scale).numpy()
+            if self.placed
+            else np.zeros((*atoms.shape, 3), np.float32)
+        )
+        found = []
+        for i, n in enumerate(sizes):
+            numbers, charges = table[atoms[i, :n]].T
+            own = np.where(bonds[i, :n, :n] < ORDERS, bonds[i, :n, :n], 0)
+            np.fill_diagonal(own, 0)
+            found.append(
+                Molecule(
+                    numbers.astype(np.uint8),
+                    places[i, :n],
+                    charges.astype(np.int8),
+                    own.astype(np.uint8),
+                    not self.placed,
+                )
+            )
+        return found
+
+
+def kekulised(library: Library, i: int, generator: torch.Generator) -> Molecule:
+    """Return a molecule of a library in a Kekule form drawn from a random stream (`chemistry.kekule`)."""
+    table, molecule = library.table(i), library[i]
+    if table is None:
+        return molecule
+    return molecule._replace(bonds=orders(drawn(table, generator), len(molecule.numbers)))
+
+
+def written(number: int, charge: int) -> str:
+    """Return an atom as text, such as N, N+ or O-."""
+    (symbol,) = symbols([number])
+    sign = "+" if charge > 0 else "-"
+    return symbol + (sign + (str(abs(charge)) if abs(charge) > 1 else "") if charge else "")
+
+
+def graph_codec_of(data: MoleculeData, statistics: Mapping[str, Any]) -> GraphCodec:
+    """Return the codec of a configuration and the statistics of its training data."""
+    letters = tuple((int(number), int(charge)) for number, charge in statistics[ATOMS]["letters"])
+    return GraphCodec(letters, statistics["scale"], data.positions, data.pad_to)
+
+
+def check_parts(config: Config) -> None:
+    """Raise UserError unless the process and the conditions of a configuration suit molecules with bonds."""
+    assert isinstance(config.data, MoleculeData)
+    if config.process != "joint":
+        raise UserError(f"process={config.process}: molecules with bonds need process=joint. Leave out process.")
+    if not config.data.positions and (spatial := [name for name in config.data.conditions if name in SPATIAL]):
+        raise UserError(f"data.conditions={list(config.data.conditions)}: {spatial[0]} needs data.positions=true.")

@@ -1,0 +1,102 @@
+r"""The network of molecules with bonds: letters enter as one-hot vectors of atoms and of pairs, and logits leave.
+
+Pairs also get probabilities of random walks along the bonds that are known: with A their adjacency and D = diag(A 1),
+
+$$ R_{ij} = [M, M^2, \dots, M^k]_{ij}, \qquad M = D^{-1} A, $$
+
+with the return probabilities R_ii of both atoms. They tell rings and distances in the graph, which messages between
+neighbours alone cannot (Ma et al., 2023, https://arxiv.org/abs/2305.17589; DeFoG, Qin et al., 2024,
+https://arxiv.org/abs/2410.04263). All outputs are equivariant under permutations; positions move equivariantly under
+rotations and reflections, and letters' logits are invariant.
+
+Symbols: B molecules, N the largest number of atoms, K letters of atoms, L letters of pairs, k steps of a walk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from polydiff.contract.backbone import build_backbone
+from polydiff.contract.sections.network import BackboneConfig
+from polydiff.core.conditions import Condition, Conditions
+from polydiff.core.parts.product import Product
+from polydiff.domains.molecule.graphs.codec import ATOMS, BONDS, ORDERS, POSITIONS, GraphCodec
+
+WALKS = 8
+"""k, the longest walk."""
+
+
+class GraphNetwork(nn.Module):
+    """Targets of positions and logits of letters, by a network with numbers of atoms and of pairs.
+
+    Arguments:
+        network: Called as network(x, level, space, cond, edges=) on (B, N, 3 + K + 1) and (B, N, N, L + 1 + 3 k), as
+            `build_backbone` returns it; it returns numbers of the same shapes.
+        atoms: K.
+        bonds: L.
+    """
+
+    def __init__(self, network: nn.Module, atoms: int, bonds: int) -> None:
+        super().__init__()
+        self.network, self.atoms, self.bonds = network, atoms, bonds
+
+    def forward(
+        self, x: Mapping[str, Tensor], level: Tensor, space: Product, cond: Condition | None = None
+    ) -> dict[str, Tensor]:
+        """Return F of positions (B, N, 3), if there are any, and logits of atoms (B, N, K) and of bonds (B, N, N, L).
+
+        Arguments:
+            x: Parts: positions of unit variance, letters of atoms 0 .. K and of bonds 0 .. L, where the last is the
+                mask; -1 outside.
+            level: What the process says of the noise level, (B,).
+            space: Where x lives.
+            cond: Conditions; None: none.
+        """
+        atoms, bonds = (one_hot(x[name], n, level) for name, n in ((ATOMS, self.atoms), (BONDS, self.bonds)))
+        places = x[POSITIONS].to(level) if POSITIONS in x else atoms.new_zeros(*atoms.shape[:2], 3)
+        edges = torch.cat([bonds, walks(bonds[..., 1 : self.bonds].sum(-1))], -1)
+        state, pairs = self.network(torch.cat([places, atoms], -1), level, space.parts[BONDS], cond, edges=edges)
+        found = {ATOMS: state[..., 3 : 3 + self.atoms], BONDS: pairs[..., : self.bonds]}
+        return {POSITIONS: state[..., :3], **found} if POSITIONS in x else found
+
+    def compile(self, *arguments: object, **options: object) -> None:
+        """Compile the network within (`torch.nn.Module.compile`)."""
+        self.network.compile(*arguments, **options)
+
+
+def one_hot(x: Tensor, letters: int, like: Tensor) -> Tensor:
+    """Return letters 0 .. K, where K is the mask, as one-hot vectors (..., K + 1), 0 outside of all sites."""
+    hot = functional.one_hot(x.clamp(min=0), letters + 1) * (x >= 0)[..., None]
+    return hot.to(like.dtype)
+
+
+def walks(adjacency: Tensor) -> Tensor:
+    """Return probabilities of walks of 1 to k steps between i and j, and back to i and to j, (B, N, N, 3 k).
+
+    Arguments:
+        adjacency: 1 for known bonds, symmetric, (B, N, N).
+    """
+    step = adjacency / adjacency.sum(-1, keepdim=True).clamp(min=1)
+    reached, found = step, [step]
+    for _ in range(WALKS - 1):
+        reached = reached @ step
+        found.append(reached)
+    between = torch.stack(found, -1)
+    back = torch.diagonal(between, dim1=1, dim2=2).mT
+    n = adjacency.shape[-1]
+    return torch.cat([between, back[:, :, None].expand(-1, -1, n, -1), back[:, None].expand(-1, n, -1, -1)], -1)
+
+
+def graph_network(config: BackboneConfig, codec: GraphCodec, conditions: Conditions) -> GraphNetwork:
+    """Return the network of a configuration for molecules with bonds.
+
+    Raises:
+        UserError: The backbone has no numbers of pairs.
+    """
+    atoms = len(codec.letters)
+    network = build_backbone(config, channels=atoms + 1, dims=3, conditions=conditions, pairs=ORDERS + 1 + 3 * WALKS)
+    return GraphNetwork(network, atoms, ORDERS)

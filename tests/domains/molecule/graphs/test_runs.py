@@ -1,0 +1,75 @@
+"""Runs on molecules with bonds: training, resuming and sampling, whatever interrupts or joins them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from rdkit import Chem
+
+import polydiff
+from polydiff.cli import main
+from polydiff.domains.molecule.chemistry.bonds import bond_table, orders
+
+WORDS = [
+    "data.max_heavy=4", "backbone.hidden=16", "backbone.layers=2", "backbone.pair=8", "backbone.vectors=8",
+    "train.batch_size=4", "train.checkpoint_every=2", "sample.steps=3", "device=cpu",
+]  # fmt: skip
+KINDS = {"placed": "data.bonds=true", "graphs": "data.positions=false"}
+
+
+@pytest.fixture(scope="module", params=list(KINDS))
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    words = [KINDS[request.param], *WORDS]
+    path = tmp_path_factory.mktemp(request.param) / "run"
+    assert main(["train", "--domain", "molecule", *words, "train.steps=4", "--judge", "4", "-o", str(path)]) == 0
+    return path, words
+
+
+def test_a_resumed_run_has_the_same_weights(run: tuple[Path, list[str]], tmp_path: Path) -> None:
+    _, words = run
+    part = tmp_path / "part"
+    steps = ["train.steps=4", "optim.decay=constant"]
+    whole = tmp_path / "whole"
+    begin = ["train", "--domain", "molecule", *words, "--judge", "0"]
+    assert main([*begin, *steps, "-o", str(whole)]) == 0
+    assert main([*begin, "train.steps=2", "optim.decay=constant", "-o", str(part)]) == 0
+    assert main(["resume", str(part), "train.steps=4"]) == 0
+    ours, theirs = (polydiff.load(one).denoiser.state_dict() for one in (part, whole))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_sample_does_not_depend_on_its_batch(run: tuple[Path, list[str]]) -> None:
+    model = polydiff.load(run[0])
+    alone, joined = (model.sample(5, batch_size=size, progress=False).examples for size in (1, 5))
+    for a, b in zip(alone, joined, strict=True):
+        assert a.numbers.tolist() == b.numbers.tolist()
+        assert a.bonds.tolist() == b.bonds.tolist()
+        assert abs(a.positions - b.positions).max() < 1e-3
+
+
+def test_samples_are_saved_with_the_bonds_that_they_have(run: tuple[Path, list[str]], tmp_path: Path) -> None:
+    model = polydiff.load(run[0])
+    samples = model.sample(3, progress=False)
+    folder = samples.save(tmp_path / "made")
+    for one, path in zip(samples.examples, sorted(folder.glob("*.sdf")), strict=True):
+        read = Chem.MolFromMolBlock(path.read_text(), removeHs=False, sanitize=False)
+        table = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx(), int(b.GetBondTypeAsDouble()), 0) for b in read.GetBonds()]
+        kekulised = bond_table(read) if not table else torch.tensor(table).numpy()
+        assert (orders(kekulised, len(one.numbers)) == one.bonds).all()
+
+
+def test_an_evaluation_has_metrics_of_own_bonds(run: tuple[Path, list[str]]) -> None:
+    found = json.loads(next(run[0].rglob("evaluation.json")).read_text())
+    text = json.dumps(found)
+    assert "own_valid" in text
+    assert ("own_agreement" in text) == ("snn_train" not in text)
+
+
+def test_fragments_are_refused_in_one_sentence(run: tuple[Path, list[str]], tmp_path: Path) -> None:
+    (tmp_path / "one.smi").write_text("CCO\n")
+    model = polydiff.load(run[0])
+    with pytest.raises(polydiff.UserError, match="sampled as a whole"):
+        polydiff.read(model, str(tmp_path / "one.smi"))
