@@ -10,8 +10,8 @@ import yaml
 from settings_cases import resolve_words
 
 from polydiff.config.merge import resolve
+from polydiff.config.processes import process_of
 from polydiff.config.saved import config_from, resolved_text
-from polydiff.gaussian.process.checks import check_names
 from polydiff.support.errors import UserError
 from polydiff.support.yaml_text import read_yaml
 
@@ -42,7 +42,7 @@ def test_every_preset_of_every_installed_domain_resolves() -> None:
             config, provenance, _ = resolve(plugin.name, preset)
             assert config.preset == preset
             assert config_from(yaml.safe_load(resolved_text(config, provenance))) == config
-            check_names(config)
+            process_of(config).check(config)
 
 
 def test_a_saved_configuration_without_a_domain_raises_an_error() -> None:
