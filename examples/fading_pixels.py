@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from polydiff.parts.kernel import KernelEntry, Source
 from polydiff.parts.letters.kernel import LetterKernel
-from polydiff.parts.letters.samplers import JUMPS
+from polydiff.parts.letters.samplers import REPLACING
 from polydiff.parts.process import register_kernel
 
 
@@ -28,7 +28,7 @@ register_kernel(
     KernelEntry(
         make=fading,
         states="letters",
-        samplers=JUMPS,
+        samplers=REPLACING,
         weightings=("elbo", "simple"),
         suits={"schedule": "cosine", "loss.weighting": "simple", "sample.sampler": "ancestral", "sample.steps": 64},
         summary="letters that become the letter 0",

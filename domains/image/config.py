@@ -80,8 +80,8 @@ class ImageData(DataConfig):
     """An example is the means of blocks of so many pixels along each side of the image of data.size: the base of a
     cascade. 1: the image itself."""
     greys: int | None = Field(None, ge=2, le=256)
-    """Processes of letters: number of levels that a number of a pixel is rounded to; null: those that occur, at most
-    32."""
+    """Processes of letters: largest number of levels that a number of a pixel is rounded to; null: those that occur,
+    at most 32."""
     noise: NoiseLevels | None = None
     """task=upsample: least and greatest standard deviation of the noise on the small image in training, such as 0.02,1,
     in units of the states; null: none."""

@@ -66,9 +66,16 @@ class Image:
         self.letters = states_of(config) == LETTERS
         if self.letters and config.task != "generate":
             raise UserError(f"task={config.task}: process={config.process} has the task generate alone.")
+        if self.data.greys is not None and not self.letters:
+            raise UserError(f"process={config.process} does not use data.greys. Leave it out.")
         self.statistics = self.statistics or measured(self.source, self.data, self.letters)
         self.codec = Standardise(tuple(self.statistics["mean"]), self.statistics["std"])
         self.greys = Greys(self.statistics["greys"], self.statistics["frequencies"]) if self.letters else None
+        if self.greys and self.data.greys is not None and len(self.greys.values) > self.data.greys:
+            raise UserError(
+                f"data.greys={self.data.greys}, but the statistics have {len(self.greys.values)} grey levels. Leave out "
+                "data.greys, or train.init."
+            )
         if len(self.codec.mean) != self.data.planes:
             raise ValueError(f"mean has {len(self.codec.mean)} numbers, but images have {self.data.planes} channels")
         self.data_conditions = DataConditions(fields_in(self.statistics))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from polydiff.core.process.abilities import NamesKeys
-from polydiff.core.process.process import LEARNERS, PROCESS_KEYS, PROCESSES, Process, written
+from polydiff.core.process.process import LEARNERS, PARTS_KEYS, PROCESS_KEYS, PROCESSES, Process, written
 from polydiff.support.errors import UserError, unknown
 from polydiff.support.protocols import provides
 
@@ -98,13 +98,13 @@ def check_used(process: Process, keys: Iterable[str]) -> None:
         advice = "it" if len(foreign) == 1 else "them"
         raise UserError(f"{learned_by(process)} does not use {', '.join(sorted(foreign))}. Leave {advice} out.")
     if isinstance(process, GaussianProcess):
-        return
+        keys = [key for key in keys if within(key, PARTS_KEYS)]
     read = process.keys if provides(process, NamesKeys) else ()
     ignored = [key for key in keys if within(key, PROCESS_KEYS) and not within(key, read)]
     if not ignored:
         return
     names = ", ".join(sorted(ignored))
-    if provides(process, NamesKeys):
+    if isinstance(process, GaussianProcess) or provides(process, NamesKeys):
         raise UserError(f"{written(process)} does not use {names}. Leave it out.")
     warnings.warn(
         f"{written(process)} may ignore {names}: it does not say which keys it reads (attribute `keys`).",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,7 +21,8 @@ def check_part_names(config: Config, entry: KernelEntry) -> None:
     """Raise UserError unless the names and options of a configuration suit a process of one part."""
     check_role(config.backbone.name, "denoiser", f"process={config.process}")
     check_chosen(config.model_dump(), {"schedule": LEVEL_SCHEDULES})
-    check_schedule(config)
+    check_schedule("schedule", config.schedule, config.schedule_options)
+    check_interval(config)
     if config.loss.weighting not in entry.weightings:
         raise unknown(f"loss.weighting of process={config.process}", config.loss.weighting, entry.weightings)
     if config.sample.sampler not in entry.samplers:
@@ -29,17 +31,32 @@ def check_part_names(config: Config, entry: KernelEntry) -> None:
     check_absent(config)
 
 
-def check_schedule(config: Config) -> None:
-    """Raise UserError unless a schedule rises from exactly 0 to exactly 1."""
-    schedule, options = LEVEL_SCHEDULES[config.schedule], config.schedule_options
+def check_interval(config: Config) -> None:
+    """Raise UserError unless an interval of guidance holds levels between 0 and 1."""
+    interval = config.sample.guidance_interval
+    if interval is not None and not 0 <= interval[0] < interval[1]:
+        raise UserError(f"sample.guidance_interval={list(interval)}: give a low and a higher level.")
+    if interval is not None and interval[0] >= 1:
+        raise UserError(f"sample.guidance_interval={list(interval)}: levels of process={config.process} are 0 to 1.")
+
+
+def check_schedule(key: str, name: str, options: Mapping[str, Any]) -> None:
+    """Raise UserError unless a schedule rises from exactly 0 to exactly 1.
+
+    Arguments:
+        key: Key of the schedule, for messages.
+        name: Its name.
+        options: Its options.
+    """
+    schedule = LEVEL_SCHEDULES[name]
     times = torch.linspace(0, 1, 65, dtype=torch.float64)
-    levels = attempt("schedule_options", lambda: schedule(times, **options))
+    levels = attempt(f"{key}_options", lambda: schedule(times, **options))
     if levels[0] != 0 or levels[-1] != 1 or not bool((levels.diff() > 0).all()):
         raise UserError(
-            f"schedule={config.schedule}, schedule_options={options}: its levels should rise from 0 to 1, and go from "
+            f"{key}={name}, {key}_options={dict(options)}: its levels should rise from 0 to 1, and go from "
             f"{levels[0]:g} to {levels[-1]:g}."
         )
-    attempt("schedule_options", lambda: slopes(lambda t: schedule(t, **options), times[1:-1]))
+    attempt(f"{key}_options", lambda: slopes(lambda t: schedule(t, **options), times[1:-1]))
 
 
 def check_absent(config: Config) -> None:

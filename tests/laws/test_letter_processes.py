@@ -128,3 +128,43 @@ def test_an_evaluation_prints_the_temperature(
 ) -> None:
     request = model.request(sampler="ancestral", steps=3, options={"temperature": 0.9})
     assert sampling_words(sampling_facts(request)) == "ancestral, temperature=0.9, 3 steps (6 evaluations)"
+
+
+@pytest.mark.parametrize(("options", "message"), [({"temperature": 0.0}, "temperature=0"), ({"top_p": 5.0}, "top_p=5")])
+def test_laws_that_cannot_be_drawn_from_are_errors(model: polydiff.Model, options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        model.sample(1, steps=2, options=options)
+
+
+@pytest.mark.parametrize("sampler", ["first_hitting", "confident", "remask"])
+def test_samplers_of_masks_are_for_masks_alone(model: polydiff.Model, sampler: str) -> None:
+    if model.config.process == "masked":
+        assert len(model.sample(2, steps=2, sampler=sampler)) == 2
+    else:
+        with pytest.raises(UserError, match=f"Unknown sampler of replaced letters '{sampler}'"):
+            model.sample(2, steps=2, sampler=sampler)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"process": "masked", "coupling.given": 0.5, "coupling.same": 0.5}, "does not use coupling"),
+        ({"process": "gaussian", "parts.x.process": "masked"}, "does not use parts"),
+        ({"process": "gaussian", "data.greys": 4}, "does not use data.greys"),
+        ({"process": "masked", "sample.guidance_interval": [5, 0.3]}, "a low and a higher level"),
+    ],
+)
+def test_keys_without_effect_are_errors(settings: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        polydiff.train("image", tmp_path / "run", overrides={**SETTINGS, **settings})
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "poly"])
+def test_the_bound_is_finite_for_every_schedule(schedule: str, tmp_path: Path) -> None:
+    """Times near the prior are drawn, where a schedule may round the level to 1."""
+    for process in ("masked", "uniform"):
+        settings = {**SETTINGS, "process": process, "schedule": schedule}
+        model = polydiff.load(polydiff.train("image", tmp_path / f"{process}", overrides=settings))
+        found = likelihood(model, 64, ["vlb"], draws=64, progress=False)["likelihood"]["vlb"]
+        assert found["nats"] is not None
+        assert found["nats"] > 0

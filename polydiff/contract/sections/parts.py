@@ -21,7 +21,7 @@ class PartConfig(Section):
     weight: float = Field(1.0, ge=0, le=1e6)
     """Weight of the part's loss."""
     weighting: str | None = None
-    """Weighting of its levels; null: the kernel's own."""
+    """Weighting of its levels, elbo or simple; null: simple."""
     sampler: str | None = None
     """Sampler of the part; null: the kernel's own; unused for gaussian, whose sampler is `sample.sampler`."""
     options: dict[str, Any] = {}

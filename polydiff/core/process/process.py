@@ -71,7 +71,10 @@ def written(process: Process) -> str:
     return f"{'learn' if learned else 'process'}={process.name}"
 
 
+PARTS_KEYS = ("parts", "coupling")
+"""Keys that only a process of several parts reads."""
 PROCESS_KEYS = (
+    *PARTS_KEYS,
     *("schedule", "schedule_options", "target", "loss"),
     *(f"sample.{name}" for name in ("sampler", "options", "spacing", "spacing_options", "guidance")),
     *(f"sample.guidance_{name}" for name in ("method", "options", "interval")),

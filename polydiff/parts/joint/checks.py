@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from polydiff.contract.names import check_chosen, check_options
 from polydiff.gaussian.objective.base import build_objective
 from polydiff.gaussian.process.checks import check_names
-from polydiff.parts.checks import check_absent
+from polydiff.parts.checks import check_absent, check_schedule
 from polydiff.parts.kernel import KERNELS
+from polydiff.parts.sampling.rows import BY_SIZE
 from polydiff.parts.schedule import LEVEL_SCHEDULES
 from polydiff.support.errors import UserError, unknown
 
@@ -50,6 +51,9 @@ def check_part(name: str, part: PartConfig) -> None:
     sampler = sampler_of(part)
     if sampler not in entry.samplers:
         raise UserError(f"parts.{name}.sampler: {entry.samplers.unknown(sampler)}")
+    if sampler in BY_SIZE:
+        raise UserError(f"parts.{name}.sampler={sampler} takes a call a site; parts follow one clock.")
+    check_schedule(f"parts.{name}.schedule", part.schedule, part.schedule_options)
     check_options(f"parts.{name}.options", part.options, sampler, entry.samplers)
 
 

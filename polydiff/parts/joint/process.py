@@ -43,7 +43,17 @@ if TYPE_CHECKING:
     from polydiff.core.units import Units
 
 KEYS = (
-    *("schedule", "schedule_options", "target", "loss.norm", "loss.weighting", "loss.times", "loss.norm_options"),
+    *(
+        "parts",
+        "coupling",
+        "schedule",
+        "schedule_options",
+        "target",
+        "loss.norm",
+        "loss.weighting",
+        "loss.times",
+        "loss.norm_options",
+    ),
     *("loss.weighting_options", "loss.times_options", "loss.components"),
     *("sample.sampler", "sample.options", "sample.spacing", "sample.spacing_options"),
     *("sample.guidance", "sample.guidance_interval"),
@@ -85,7 +95,7 @@ class JointProcess:
         """Return the kernel of a part."""
         if part.process == GAUSSIAN:
             return GaussianKernel(SCHEDULES[config.schedule](**config.schedule_options), config.target, loss_of(config))
-        return KERNELS[part.process].make(Source(part.options, space, statistics))
+        return KERNELS[part.process].make(Source({}, space, statistics))
 
     def objective(self, config: Config) -> PartsObjective:
         names = list(config.parts)
@@ -154,18 +164,19 @@ class JointProcess:
 class JointInpainting(PartsPlan):
     """A plan that keeps known values, of which whole parts need a network that was trained with given parts."""
 
-    def rows(self, sites: int, held: Held | None) -> Sequence[JointRow]:
+    def rows(self, sites: int, held: Held | None, space: Product) -> Sequence[JointRow]:
         """Return rows in which parts that are known as a whole are clean from the beginning, as in training."""
-        rows = super().rows(sites, held)
-        config = self.model.config
-        whole = {name for name, mask in held.masks.items() if bool(mask.all())} if held else set()
-        if not config.coupling.given:
-            if wrong := [name for name in whole if config.parts[name].process != "masked"]:
-                raise UserError(
-                    f"The part {wrong[0]} is known as a whole, and this network was never trained with a given part. "
-                    "Train with coupling.given=0.3 coupling.same=0.7."
-                )
-            return rows
+        rows = super().rows(sites, held, space)
+        coupling = self.model.config.coupling
+        trained = set(coupling.parts or self.model.config.parts) if coupling.given else set()
+        whole = known_wholly(held, space) if held else set()
+        free = {name for name in whole if self.model.config.parts[name].process == "masked"}
+        if wrong := sorted(whole - free - trained):
+            raise UserError(
+                f"The part {wrong[0]} is known as a whole, and this network was never trained with this part given. "
+                "Train with coupling.given=0.3 coupling.same=0.7."
+            )
+        whole &= trained
         clean = dict.fromkeys(whole, 0.0)
         return [
             replace(
@@ -175,6 +186,25 @@ class JointInpainting(PartsPlan):
             )
             for row in rows
         ]
+
+
+def known_wholly(held: Held, space: Product) -> set[str]:
+    """Return the parts of which all samples of a batch are known as a whole.
+
+    Raises:
+        UserError: A part is known as a whole in some samples and not in others, which need plans of their own.
+    """
+    found = set()
+    for name, mask in held.masks.items():
+        part = space.parts[name]
+        unknown = part.sum((~mask).expand_as(held.x_0[name]).to(part.dim)) > 0
+        if bool(unknown.any()) and not bool(unknown.all()):
+            raise UserError(
+                f"The part {name} is known as a whole in some of the examples and not in others. Inpaint them apart."
+            )
+        if not bool(unknown.any()):
+            found.add(name)
+    return found
 
 
 def bounded_part(part: PartConfig) -> bool:

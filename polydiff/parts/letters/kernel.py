@@ -30,15 +30,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from polydiff.core.entry import check_states
 from polydiff.core.parts.letters import Letters
+from polydiff.core.registry import Registry
 from polydiff.parts.kernel import KernelEntry, Source
 from polydiff.parts.letters.law import pick
-from polydiff.parts.letters.samplers import JUMPS, Jump, Reveal
+from polydiff.parts.letters.samplers import JUMPS, REPLACING, Jump, Reveal
 from polydiff.parts.process import register_kernel
 from polydiff.support.errors import UserError
 
 SUITS = {
     "schedule": "linear",
+    "schedule_options": {},
     "loss.weighting": "elbo",
     "sample.sampler": "ancestral",
     "sample.steps": 64,
@@ -135,8 +138,9 @@ class LetterKernel:
         """
         if self.masked:
             error = self.cross_entropy(self.log_posterior(f, x, level, space), x_0)
-            return space.sum(torch.where(x == self.letters, error, 0.0)) / level.to(error)
-        log_p, l = self.log_posterior(f.double(), x, level, space), level.to(f.device).double()  # terms nearly cancel
+            return space.sum(torch.where(x == self.letters, error, 0.0)) / level.to(error).clamp(min=1e-30)
+        level = level.to(f.device).double().clamp(max=1 - 1e-9)  # 1 - l may have been lost to rounding
+        log_p, l = self.log_posterior(f.double(), x, level, space), level  # in float64, since terms nearly cancel
         q, site = self.likelihood(x, level, space).to(log_p), space.expand(l)[..., None]
         mean = self.ratios(log_p.exp(), q, site)
         known = self.ratios(functional.one_hot(x_0.clamp(min=0), self.letters).to(log_p), q, site)
@@ -203,6 +207,7 @@ class LetterKernel:
     def check(self, x_0: Tensor, space: Letters, name: str) -> None:
         if x_0.dtype != torch.int64:
             raise UserError(f"{name} is {x_0.dtype}, but letters are whole numbers (int64).")
+        check_states(x_0, space, name=name)
         outside = (space.clean(x_0) >= self.letters) | ((x_0 < 0) & (space.clean(torch.zeros_like(x_0)) >= 0))
         if bool(outside.any()):
             wrong = int(x_0[outside][0])
@@ -229,21 +234,29 @@ def uniform_law(letters: int) -> tuple[float, ...]:
     return (1 / letters,) * letters
 
 
-def entry(make: Callable[[int, Source], LetterKernel], weighting: str, summary: str) -> KernelEntry:
+def entry(
+    make: Callable[[int, Source], LetterKernel],
+    weighting: str,
+    summary: str,
+    samplers: Registry[Callable[..., Sequence[Any]]] = REPLACING,
+) -> KernelEntry:
     """Return the entry of a categorical kernel.
 
     Arguments:
         make: Function of the number of letters and of the source.
         weighting: Default weighting of the loss.
         summary: Description of one line.
+        samplers: Its samplers.
     """
     suits = SUITS | {"loss.weighting": weighting}
     return KernelEntry(
-        lambda source: make(source.space.letters, source), "letters", JUMPS, ("elbo", "simple"), suits, summary
+        lambda source: make(source.space.letters, source), "letters", samplers, ("elbo", "simple"), suits, summary
     )
 
 
-register_kernel("masked", entry(lambda k, _: LetterKernel(k), "elbo", "letters that are masked and appear again"))
+register_kernel(
+    "masked", entry(lambda k, _: LetterKernel(k), "elbo", "letters that are masked and appear again", JUMPS)
+)
 register_kernel(
     "uniform",
     entry(lambda k, _: LetterKernel(k, uniform_law(k)), "simple", "letters that are replaced by any letter"),

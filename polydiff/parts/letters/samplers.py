@@ -28,8 +28,18 @@ if TYPE_CHECKING:
     from polydiff.core.parts.letters import Letters
     from polydiff.parts.letters.kernel import LetterKernel
 
-JUMPS: Registry[Callable[..., Sequence[Any]]] = Registry("sampler of letters")
-"""Name -> function (levels, sites, **options) -> rows."""
+JUMPS: Registry[Callable[..., Sequence[Any]]] = Registry("sampler of masked letters")
+"""Samplers of letters that are masked: name -> function (levels, sites, **options) -> rows."""
+REPLACING: Registry[Callable[..., Sequence[Any]]] = Registry("sampler of replaced letters")
+"""Samplers of letters that are replaced by other letters, where nothing shows what is lost."""
+
+
+def check_law(temperature: float, top_p: float) -> None:
+    """Raise ValueError unless a temperature is positive and finite, and top_p is above 0 and at most 1."""
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature={temperature:g}: must be above 0.")
+    if not 0 < top_p <= 1:
+        raise ValueError(f"top_p={top_p:g}: must be above 0 and at most 1.")
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,9 @@ class Jump:
     again: float = 0.0
     temperature: float = 1.0
     top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_law(self.temperature, self.top_p)
 
     def move(
         self, kernel: LetterKernel, log_p: Tensor, x: Tensor, space: Letters, generators: Sequence[torch.Generator]
@@ -72,7 +85,8 @@ class Jump:
         """
         p = sharpened(log_p, self.temperature, self.top_p).exp()
         if kernel.masked:
-            stays = max(self.to - self.again * (1 - self.at), 0.0) / self.at  # of a masked letter; 0 at level 0
+            lost = max(self.to - self.again * (1 - self.at), 0.0)
+            stays = lost / self.at if self.at else 0.0  # of a masked letter; a level may underflow to 0
             covered = torch.where((x == kernel.letters)[..., None], p.new_tensor(stays), p.new_tensor(self.again))
             return torch.cat([p * (1 - covered), covered], -1)
         at, to = (torch.full((), level, dtype=torch.float64, device=x.device) for level in (self.at, self.to))
@@ -98,6 +112,9 @@ class Reveal:
     surest: bool = False
     temperature: float = 1.0
     top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_law(self.temperature, self.top_p)
 
     def move(
         self, kernel: LetterKernel, log_p: Tensor, x: Tensor, space: Letters, generators: Sequence[torch.Generator]
@@ -125,6 +142,7 @@ def lowest(among: Tensor, key: Tensor, space: Letters) -> Tensor:
     return among & (key == space.expand(key.flatten(1).min(1).values))
 
 
+@REPLACING.register("ancestral")
 @JUMPS.register("ancestral")
 def ancestral(levels: Sequence[float], sites: int, temperature: float = 1.0, top_p: float = 1.0) -> list[Jump]:
     """The reverse process on a grid of levels, exact but for the independence of the sites of a step.
@@ -213,7 +231,7 @@ def confident(
     """
     if k < 1:
         raise ValueError(f"k={k}: must be at least 1.")
-    return reveals(levels[0], sites, k, True, temperature, top_p)
+    return reveals(levels[0], sites, min(k, max(sites, 1)), True, temperature, top_p)
 
 
 def reveals(top: float, sites: int, count: int, surest: bool, temperature: float, top_p: float) -> list[Reveal]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from polydiff.core.parts.product import as_parts, as_product, as_state
+from polydiff.core.parts.product import Parts, Product, as_parts, as_product, as_state
 from polydiff.core.process.process import Trained
 from polydiff.core.process.sampling import Draw, Known, Moment
 from polydiff.core.space import State
@@ -82,12 +82,20 @@ class PartsPlan:
         """Yield the steps of a batch; a second call yields the same bits."""
         space, generators = as_product(draw.space), streams(draw.seed, "sample", draw.indices, self.model.device)
         held = None if draw.known is None else held_values(draw.known)
-        rows = self.rows(max(int(part.dim.max()) for part in space.parts.values()), held)
+        for name, given in (("the given states", draw.init), ("the known states", None if held is None else held.x_0)):
+            if given is not None:
+                self.check(as_parts(given), space, name)
+        rows = self.rows(max(int(part.dim.max()) for part in space.parts.values()), held, space)
         init = None if draw.init is None else as_parts(draw.init)
         x = begin(rows, self.kernels, space, generators, init, held)
         return run_rows(rows, self.network(draw, guide), self.kernels, x, space, draw.cond, generators, held)
 
-    def rows(self, sites: int, held: Held | None) -> Sequence[JointRow]:
+    def check(self, x: Parts, space: Product, name: str) -> None:
+        """Raise UserError unless given parts are clean states of their kernels."""
+        for part, kernel in self.kernels.items():
+            kernel.check(x[part], space.parts[part], name if len(x) == 1 else f"{name}[{part!r}]")
+
+    def rows(self, sites: int, held: Held | None, space: Product) -> Sequence[JointRow]:
         """Return the rows for samples of at most so many sites, of which some values may be known."""
         return self.grid.rows(sites)
 
