@@ -73,8 +73,8 @@ class Image:
         self.greys = Greys(self.statistics["greys"], self.statistics["frequencies"]) if self.letters else None
         if self.greys and self.data.greys is not None and len(self.greys.values) > self.data.greys:
             raise UserError(
-                f"data.greys={self.data.greys}, but the statistics have {len(self.greys.values)} grey levels. Leave out "
-                "data.greys, or train.init."
+                f"data.greys={self.data.greys}, but the statistics have {len(self.greys.values)} grey levels. Leave "
+                "out data.greys, or train.init."
             )
         if len(self.codec.mean) != self.data.planes:
             raise ValueError(f"mean has {len(self.codec.mean)} numbers, but images have {self.data.planes} channels")

@@ -43,17 +43,8 @@ if TYPE_CHECKING:
     from polydiff.core.units import Units
 
 KEYS = (
-    *(
-        "parts",
-        "coupling",
-        "schedule",
-        "schedule_options",
-        "target",
-        "loss.norm",
-        "loss.weighting",
-        "loss.times",
-        "loss.norm_options",
-    ),
+    *("parts", "coupling", "schedule", "schedule_options", "target"),
+    *("loss.norm", "loss.weighting", "loss.times", "loss.norm_options"),
     *("loss.weighting_options", "loss.times_options", "loss.components"),
     *("sample.sampler", "sample.options", "sample.spacing", "sample.spacing_options"),
     *("sample.guidance", "sample.guidance_interval"),
