@@ -81,15 +81,21 @@ def guess(path: Path) -> str:
         return domain_of_table(path, specs)
     names = names_under(path)
     found = Counter(Path(name).suffix.lower() for name in names)
-    sets = {spec.name: [name for name in names if any(fnmatch(name, one) for one in spec.files)] for spec in specs}
+    sets = {spec.name: [name for name in names if claims(name, spec, bare=True)] for spec in specs}
     others = set(names).difference(*sets.values())
     if best := most_voted(Counter(Path(name).suffix.lower() for name in names if name in others), specs):
         return best
-    known = [str(name) for name, files in sets.items() if files]
+    named = [spec.name for spec in specs if any(claims(name, spec, bare=False) for name in names)]
+    known = named or [name for name, files in sets.items() if files]
     if len(known) == 1:
         return known[0]
     seen = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in found.most_common(5)) or "no file"
     raise UserError(f"The domain of {path} ({seen}) is unclear. Set --domain NAME (see `polydiff domains list`).")
+
+
+def claims(name: str, spec: DomainSpec, bare: bool) -> bool:
+    """Return whether a file has the name of a data set of a domain; `bare`: or of any file, such as *.txt."""
+    return any(fnmatch(name, one) for one in spec.files if bare or not one.startswith("*."))
 
 
 def most_voted(found: Counter[str], specs: Sequence[DomainSpec]) -> str | None:
