@@ -85,8 +85,8 @@ def guess(path: Path) -> str:
     others = set(names).difference(*sets.values())
     if best := most_voted(Counter(Path(name).suffix.lower() for name in names if name in others), specs):
         return best
-    named = [spec.name for spec in specs if any(claims(name, spec, bare=False) for name in names)]
-    known = named or [name for name, files in sets.items() if files]
+    named = [str(spec.name) for spec in specs if any(claims(name, spec, bare=False) for name in names)]
+    known = named or [str(name) for name, files in sets.items() if files]
     if len(known) == 1:
         return known[0]
     seen = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in found.most_common(5)) or "no file"

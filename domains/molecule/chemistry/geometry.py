@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from rdkit import Chem
@@ -31,8 +31,15 @@ class Rejected(Exception):
     """A molecule cannot be used; the message is the reason."""
 
 
-class Molecule(NamedTuple):
-    """A molecule as atoms in space: one decoded example.
+class Atoms(NamedTuple):
+    """Elements and positions."""
+
+    numbers: np.ndarray
+    positions: np.ndarray
+
+
+class Molecule(Atoms):
+    """A molecule as atoms in space, with bonds if they are known: one decoded example, and a pair (numbers, positions).
 
     Attributes:
         numbers: Atomic numbers, integers (N,).
@@ -42,11 +49,26 @@ class Molecule(NamedTuple):
         implicit: Whether it is a graph alone: without positions, and with the hydrogens that its bonds leave out.
     """
 
-    numbers: np.ndarray
-    positions: np.ndarray
-    charges: np.ndarray | None = None
-    bonds: np.ndarray | None = None
-    implicit: bool = False
+    charges: np.ndarray | None
+    bonds: np.ndarray | None
+    implicit: bool
+
+    def __new__(
+        cls,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        charges: np.ndarray | None = None,
+        bonds: np.ndarray | None = None,
+        implicit: bool = False,
+    ) -> Self:
+        """Return a molecule; arguments as the attributes."""
+        molecule = super().__new__(cls, numbers, positions)
+        molecule.charges, molecule.bonds, molecule.implicit = charges, bonds, implicit
+        return molecule
+
+    def _replace(self, **changes: Any) -> Molecule:  # type: ignore[override] # of a named tuple, with all attributes
+        """Return the molecule with other values of some attributes."""
+        return Molecule(**{**self._asdict(), **vars(self), **changes})
 
 
 def embed(smiles: str, most: int, seconds: float = SECONDS) -> Any:

@@ -246,7 +246,7 @@ def test_data_check_prints_formats(tmp_path: Path) -> None:
 def test_data_check_of_a_missing_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", str(tmp_path / "gone")]) == 2
     assert "There is no" in capsys.readouterr().err
-    (tmp_path / "letter.txt").write_text("hello")
+    (tmp_path / "letter.xyzzy").write_text("hello")
     assert main(["data", "check", str(tmp_path)]) == 2
     assert "Set --domain NAME" in capsys.readouterr().err
     assert main(["data", "check", str(tmp_path), "--domain", "audio"]) == 2

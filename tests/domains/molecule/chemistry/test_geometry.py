@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from rdkit import Chem
 
-from polydiff.domains.molecule.chemistry.geometry import Rejected, differ, embed
+from polydiff.domains.molecule.chemistry.geometry import Molecule, Rejected, differ, embed
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data.dataset import open_library
 from polydiff.domains.molecule.data.library import Library
@@ -63,3 +65,14 @@ def test_exchanged_equivalent_atoms_do_not_make_conformers_differ() -> None:
 def test_a_molecule_without_geometry_is_rejected_with_a_reason(smiles: str, reason: str) -> None:
     with pytest.raises(Rejected, match=reason):
         embed(smiles, 1)
+
+
+def test_a_molecule_is_a_pair_of_elements_and_positions_also_with_bonds() -> None:
+    bonds = np.array([[0, 3], [3, 0]])
+    one = Molecule(np.array([7, 7]), np.zeros((2, 3)), np.zeros(2), bonds)
+    numbers, positions = one
+    assert numbers is one.numbers
+    assert positions is one.positions
+    again = pickle.loads(pickle.dumps(one))
+    assert np.array_equal(again.bonds, bonds)
+    assert np.array_equal(again.charges, one.charges)
