@@ -66,7 +66,7 @@ class Molecule(Atoms):
         molecule.charges, molecule.bonds, molecule.implicit = charges, bonds, implicit
         return molecule
 
-    def _replace(self, **changes: Any) -> Molecule:  # type: ignore[override] # of a named tuple, with all attributes
+    def _replace(self, **changes: Any) -> Molecule:
         """Return the molecule with other values of some attributes."""
         return Molecule(**{**self._asdict(), **vars(self), **changes})
 
