@@ -57,7 +57,7 @@ class OnePartProcess:
 
     @property
     def states(self) -> str:
-        """What its states are (`polydiff.parts.kernel.Kernel`)."""
+        """What its states are (`polydiff.parts.kernel.KernelEntry`)."""
         return self.entry.states
 
     @property

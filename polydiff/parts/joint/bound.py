@@ -110,7 +110,8 @@ class JointBound:
         """Return the levels of all parts at uniform numbers u (B,), and their derivatives, float64.
 
         The noise levels have the mean of two densities: one follows s_d^2 / (s^2 + s_d^2) over log s, where the error
-        of the exact network for Gaussian data is constant; the other is even in the time of the followers.
+        of the exact network for Gaussian data is constant; the other is even in the time of the followers. That time is
+        0 at the lowest level, so it differs from that of `JointClock` by at most asinh(lowest) / asinh(highest).
         """
         ends = torch.tensor([self.lowest, self.kernel.top], dtype=torch.float64)
 
