@@ -6,7 +6,7 @@
                   averages.safetensors    power-function averages (`polydiff.run.averages`), where the run keeps them
                   state.json              step, configuration, the codec's statistics, the number of tensors in each
                                           file, and the runs that this one stands on (`polydiff.run.parents`)
-                  manifest.json           size and SHA-256 of each of the above
+                  manifest.json           size and SHA-256 of each of the above, the step, and a digest of all these
 
 A checkpoint is written beside its place, flushed, then renamed, so a crash at any byte leaves the previous one whole.
 Every file is checked against the manifest on load. There is no pickle. A checkpoint names a domain and a backbone,
@@ -83,9 +83,10 @@ class Checkpoint:
         if self.averages:
             files[AVERAGES] = pack(self.averages)
         counts = {Path(name).stem: len(getattr(self, Path(name).stem)) for name in files}
-        state = {"format": FORMAT, "step": self.step, "tensors": counts, **self.state}
+        own = {"format": FORMAT, "step": self.step, "tensors": counts}
+        state = {**own, **self.state, **own}  # its first keys, even if it comes from a checkpoint of another format
         files[STATE] = json.dumps(state, indent=1).encode()
-        write_files(path, files)
+        write_files(path, files, self.step)
         return path
 
     @classmethod
@@ -94,7 +95,7 @@ class Checkpoint:
         check_exists(path)
         manifest = read_manifest(path, REQUIRED, KNOWN)
         state = read_state_file(path, manifest)
-        names = [name for name in TENSORS if name in manifest]
+        names = [name for name in TENSORS if name in manifest.files]
         found = {Path(name).stem: tensors for name, tensors in read_tensors(path, manifest, names).items()}
         for name, count in state.get("tensors", {}).items():
             if len(found.get(name, {})) != count:
@@ -117,12 +118,12 @@ def read_state(path: Path) -> tuple[dict[str, Any], str]:
     """Return the state of a checkpoint and the SHA-256 of its averaged weights, without reading any weights."""
     check_exists(path)
     manifest = read_manifest(path, REQUIRED, KNOWN)
-    return read_state_file(path, manifest), manifest[EMA][1]
+    return read_state_file(path, manifest), manifest.files[EMA][1]
 
 
 def read_tensors(path: Path, manifest: Manifest, names: Sequence[str]) -> dict[str, Tensors]:
     """Return the tensors in files of a folder, each file checked against the manifest."""
-    return {name: unpack(read_checked(path, {name: manifest[name]})[name], name, path) for name in names}
+    return {name: unpack(read_checked(path, manifest, name), name, path) for name in names}
 
 
 def unpack(data: bytes, name: str, path: Path) -> Tensors:
@@ -196,13 +197,19 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def write_files(path: Path, files: Mapping[str, bytes]) -> None:
-    """Write a folder of files with their manifest, whole or not at all."""
+def write_files(path: Path, files: Mapping[str, bytes], step: int) -> None:
+    """Write a folder of files with their manifest, whole or not at all.
+
+    Arguments:
+        path: The folder.
+        files: Name -> content.
+        step: Optimizer steps of the weights in them.
+    """
     with folder_atomic(path) as draft:
         for name, data in files.items():
             (draft / name).write_bytes(data)
-        manifest = {name: {"size": len(data), "sha256": sha256(data)} for name, data in files.items()}
-        (draft / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        manifest = Manifest({name: (len(data), sha256(data)) for name, data in files.items()}, step)
+        (draft / MANIFEST).write_text(json.dumps(manifest.to_json(), indent=1))
 
 
 def latest(folder: Path) -> Path:

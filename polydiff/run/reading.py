@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,9 @@ from polydiff.run.folder import step_of, steps_saved
 from polydiff.support.errors import UserError
 from polydiff.support.reading import MOST, Strict, first_problem, parse_json, read_regular, reason
 
-FORMAT = 1
+FORMAT = 2
+FORMATS = (1, 2)
+"""Formats that can be read: 2 is 1 with a manifest that has a digest of its own."""
 MODEL, EMA, OPTIMIZER = "model.safetensors", "ema.safetensors", "optimizer.safetensors"
 AVERAGES, STATE, MANIFEST = "averages.safetensors", "state.json", "manifest.json"
 TENSORS = (MODEL, EMA, OPTIMIZER, AVERAGES)
@@ -26,8 +29,10 @@ KNOWN = (*TENSORS, STATE)
 """Files that a manifest may list."""
 ADVICE = "Move it away to resume from the previous checkpoint."
 
-Manifest = Mapping[str, tuple[int, str]]
-"""Name of a file -> its size in bytes and its SHA-256 in hexadecimal."""
+SET = "set"
+"""Key of a manifest: the step, and the digest of the step and of all entries."""
+Facts = tuple[int, str]
+"""Size of a file in bytes, and its SHA-256 in hexadecimal."""
 Count = Annotated[int, Field(ge=0, lt=10**15)]
 
 
@@ -36,6 +41,37 @@ class FileRecord(Strict):
 
     size: Count
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class SetRecord(Strict):
+    """Entry "set" of manifest.json."""
+
+    step: Count
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What manifest.json says.
+
+    Arguments:
+        files: Name of each file -> its facts.
+        step: Step of the checkpoint or snapshot; None in one of format 1, whose manifests have no digest of their own.
+    """
+
+    files: Mapping[str, Facts]
+    step: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the contents of manifest.json."""
+        entries = {name: {"size": size, "sha256": sha256} for name, (size, sha256) in self.files.items()}
+        return {**entries, SET: {"step": self.step, "sha256": self.digest}}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the step, and of the sorted names with their facts."""
+        lines = [f"{name} {size} {sha256}" for name, (size, sha256) in sorted(self.files.items())]
+        return hashlib.sha256("\n".join([f"step {self.step}", *lines]).encode()).hexdigest()
 
 
 class ParentRecord(Strict):
@@ -93,7 +129,7 @@ def check_exists(path: Path) -> None:
 
 
 def read_manifest(path: Path, required: Collection[str], known: Collection[str]) -> Manifest:
-    """Return size and SHA-256 of the files that a folder's manifest lists.
+    """Return what a folder's manifest says, checked against its own digest and the folder's name.
 
     Arguments:
         path: The folder.
@@ -104,39 +140,58 @@ def read_manifest(path: Path, required: Collection[str], known: Collection[str])
         found = parse_json(read_regular(path / MANIFEST))
         if not isinstance(found, dict):
             raise ValueError("it holds no object")
+        own = SetRecord.model_validate(found.pop(SET)) if SET in found else None
         unknown = sorted(found.keys() - known)
         if unknown:
             raise ValueError(f"it lists {unknown[0][:80]!r}, which is no file of a checkpoint")
         if missing := sorted(set(required) - found.keys()):
             raise ValueError(f"it does not list {missing[0]}")
         records = {name: FileRecord.model_validate(entry) for name, entry in found.items()}
+        facts = {name: (record.size, record.sha256) for name, record in records.items()}
+        manifest = Manifest(facts, own.step if own else None)
+        if own and own.sha256 != manifest.digest:
+            raise ValueError("its entries do not match its digest")
     except ValidationError as error:
         raise damaged(path, f"{MANIFEST}: {first_problem(error)}") from error
     except (OSError, ValueError) as error:
         raise damaged(path, f"{MANIFEST}: {reason(error)}") from error
-    return {name: (record.size, record.sha256) for name, record in records.items()}
+    if manifest.step is not None:
+        check_step(path, manifest.step)
+    return manifest
 
 
-def read_checked(path: Path, manifest: Manifest) -> dict[str, bytes]:
-    """Return the contents of files of a folder, each with the size and digest of its manifest."""
-    files = {}
-    for name, facts in manifest.items():
-        try:
-            files[name] = read_regular(path / name, facts[0])
-        except FileNotFoundError as error:
-            raise damaged(path, f"{name} is missing") from error
-        except (OSError, ValueError) as error:
-            raise damaged(path, f"{name}: {reason(error)}") from error
-        if (len(files[name]), hashlib.sha256(files[name]).hexdigest()) != facts:
-            raise damaged(path, f"{name} does not match its manifest")
-    return files
+def check_step(path: Path, step: int) -> None:
+    """Raise `UserError` if a folder's name, or the name of what it is a link to, is that of another step."""
+    for place in (path, path.resolve()):
+        if step_of(place) not in (None, step):
+            raise damaged(path, f"it holds step {step}, but its folder is named {place.name}")
+
+
+def read_checked(path: Path, manifest: Manifest, name: str) -> bytes:
+    """Return the content of a file of a folder, which has the size and the digest of its manifest."""
+    facts = manifest.files[name]
+    try:
+        data = read_regular(path / name, facts[0])
+    except FileNotFoundError as error:
+        raise damaged(path, f"{name} is missing") from error
+    except (OSError, ValueError) as error:
+        raise damaged(path, f"{name}: {reason(error)}") from error
+    if (len(data), hashlib.sha256(data).hexdigest()) != facts:
+        raise damaged(path, f"{name} does not match its manifest")
+    return data
 
 
 def read_state_file(path: Path, manifest: Manifest) -> dict[str, Any]:
     """Return the contents of state.json of a checkpoint, checked against its manifest, its types and its step."""
-    if manifest[STATE][0] > MOST:
-        raise damaged(path, f"{STATE} has {manifest[STATE][0]:,} bytes, more than {MOST:,}")
-    return parse_state(read_checked(path, {STATE: manifest[STATE]})[STATE], path)
+    size, _ = manifest.files[STATE]
+    if size > MOST:
+        raise damaged(path, f"{STATE} has {size:,} bytes, more than {MOST:,}")
+    state = parse_state(read_checked(path, manifest, STATE), path)
+    if manifest.step is None and state["format"] > 1:
+        raise damaged(path, f"{MANIFEST} lacks its digest")
+    if manifest.step not in (None, state["step"]):
+        raise damaged(path, f"{STATE} holds step {state['step']}, {MANIFEST} step {manifest.step}")
+    return state
 
 
 def parse_state(data: bytes, path: Path) -> dict[str, Any]:
@@ -147,18 +202,16 @@ def parse_state(data: bytes, path: Path) -> dict[str, Any]:
         raise damaged(path, f"{STATE}: {error}") from error
     if not isinstance(state, dict):
         raise damaged(path, f"{STATE} holds no object")
-    if state.get("format") != FORMAT:
+    if type(state.get("format")) is not int or state["format"] not in FORMATS:
         raise UserError(
-            f"{path} has checkpoint format {state.get('format')}, this polydiff reads {FORMAT}. "
+            f"{path} has checkpoint format {str(state.get('format'))[:80]}, this polydiff reads 1 and {FORMAT}. "
             "Use the version of polydiff that wrote it."
         )
     try:
         State.model_validate(state)
     except ValidationError as error:
         raise damaged(path, f"{STATE}: {first_problem(error)}") from error
-    for place in (path, path.resolve()):
-        if step_of(place) not in (None, state["step"]):
-            raise damaged(path, f"it holds step {state['step']}, but its folder is named {place.name}")
+    check_step(path, state["step"])
     return state
 
 

@@ -1,7 +1,7 @@
 """Snapshots of the power-function averages on disk, and the average of any width made from them (`run.averages`).
 
 averages/step-00002000/averages.safetensors     both averages at that step
-                       manifest.json            its size and SHA-256
+                       manifest.json            its size and SHA-256, the step, and a digest of these
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def save_snapshot(folder: Path, step: int, tensors: Mapping[str, Tensor], keep: 
         tensors: The averages, as `PowerAverages.tensors` returns them.
         keep: Number of snapshots to keep, at least 1.
     """
-    write_files(step_path(folder, step), {AVERAGES: pack(tensors, {"step": str(step)})})
+    write_files(step_path(folder, step), {AVERAGES: pack(tensors, {"step": str(step)})}, step)
     delete_steps(folder, spares(steps_saved(folder), keep))
 
 
@@ -105,7 +105,7 @@ def load_snapshot(folder: Path, step: int, like: Mapping[str, Tensor]) -> Mappin
         like: The averages of another step, whose names and shapes these must have.
     """
     path = step_path(folder, step)
-    data = read_checked(path, read_manifest(path, [AVERAGES], [AVERAGES]))[AVERAGES]
+    data = read_checked(path, read_manifest(path, [AVERAGES], [AVERAGES]), AVERAGES)
     tensors = unpack(data, AVERAGES, path)
     written = notes_of(data).get("step", str(step))  # snapshots of older versions do not name their step
     if written != str(step):

@@ -46,7 +46,8 @@ class Part:
         path = part_path(run, key)
         if path.exists():
             remove_folder(path)  # a crash left it
-        write_files(path, {EMA: pack(self.weights), STATE: json.dumps(dict(self.state), indent=1).encode()})
+        files = {EMA: pack(self.weights), STATE: json.dumps(dict(self.state), indent=1).encode()}
+        write_files(path, files, int(self.state["step"]))
 
 
 def kept_part(key: str, path: Path, run: Path, record: Mapping[str, Any]) -> Part:
@@ -76,7 +77,9 @@ def kept_part(key: str, path: Path, run: Path, record: Mapping[str, Any]) -> Par
 def read_part(name: str, folder: Path) -> Part:
     """Return the part in a folder: a copy, or a checkpoint; its files are checked against their manifest."""
     manifest = read_manifest(folder, (EMA, STATE), KNOWN)
-    return Part(name, read_state_file(folder, manifest), read_tensors(folder, manifest, [EMA])[EMA], manifest[EMA][1])
+    return Part(
+        name, read_state_file(folder, manifest), read_tensors(folder, manifest, [EMA])[EMA], manifest.files[EMA][1]
+    )
 
 
 def part_path(run: Path, key: str) -> Path:

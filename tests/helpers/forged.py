@@ -18,7 +18,7 @@ def forged(domain: str, folder: Path, change: Callable[[dict[str, Any]], object]
     files = {path.name: path.read_bytes() for path in golden.iterdir() if path.name != "manifest.json"}
     state = json.loads(files["state.json"])
     change(state["statistics"])
-    write_files(folder / golden.name, {**files, "state.json": json.dumps(state).encode()})
+    write_files(folder / golden.name, {**files, "state.json": json.dumps(state).encode()}, state["step"])
     return folder / golden.name
 
 

@@ -45,7 +45,8 @@ def state(run: Path) -> dict[str, Any]:
 def rewrite(checkpoint: Path, **files: bytes) -> None:
     """Replace files of a checkpoint, and its manifest."""
     kept = {path.name: path.read_bytes() for path in checkpoint.iterdir() if path.name != "manifest.json"}
-    write_files(checkpoint, {**kept, **{name.replace("_", ".", 1): data for name, data in files.items()}})
+    changed = {name.replace("_", ".", 1): data for name, data in files.items()}
+    write_files(checkpoint, {**kept, **changed}, int(checkpoint.name[5:]))
 
 
 class Own(Section):

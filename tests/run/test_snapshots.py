@@ -114,7 +114,7 @@ def test_snapshots_after_a_checkpoint_do_not_count(tmp_path: Path) -> None:
     model = network()
     averages = PowerAverages(model)
     averages.update(model, 0)
-    write_files(tmp_path / "step-00000900", {"averages.safetensors": pack({"nothing": torch.zeros(1)})})
+    write_files(tmp_path / "step-00000900", {"averages.safetensors": pack({"nothing": torch.zeros(1)})}, 900)
     found = reconstruct(tmp_path, 1, averages.tensors(), 0.05)
     for name, p in model.named_parameters():
         assert_close(found[name], p.detach(), rtol=1e-12, atol=1e-12)

@@ -132,7 +132,7 @@ def edit(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
     data = {path.name: path.read_bytes() for path in newest.iterdir() if path.name != "manifest.json"}
     state = json.loads(data["state.json"])
     change(state)
-    write_files(newest, {**data, "state.json": json.dumps(state).encode()})
+    write_files(newest, {**data, "state.json": json.dumps(state).encode()}, state["step"])
 
 
 def test_a_checkpoint_without_the_record_is_resumed_with_a_note(trained: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Kinds of fault, one module each (`trial`)."""
