@@ -9,7 +9,7 @@ Symbols: B number of samples, u uniform number.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
@@ -21,6 +21,11 @@ from polydiff.core.space import Batch
 M = TypeVar("M", bound=nn.Module)
 
 
+def alone(x: Tensor) -> Tensor:
+    """Return a tensor itself, as a process that trains alone gathers it."""
+    return x
+
+
 class Moment(NamedTuple):
     """The state of training at a step.
 
@@ -28,11 +33,16 @@ class Moment(NamedTuple):
         step: Number of optimizer steps done.
         steps: Number of steps of the whole run.
         ema: Moving average of the module, a module in evaluation mode.
+        gather: Tensor (b, ...) of the samples of this process -> (B, ...) of those of all processes, with gradients.
+            Only an objective that compares the samples of a batch needs it (`Objective.compares`).
+        rows: Those of (B, ...) that are the samples of this process.
     """
 
     step: int
     steps: int
     ema: Any
+    gather: Callable[[Tensor], Tensor] = alone
+    rows: slice = slice(None)
 
     @property
     def progress(self) -> float:
@@ -71,6 +81,13 @@ class Objective(Generic[M]):
     @property
     def trains_schedule(self) -> bool:
         """Whether the objective trains the parameters of a learned noise schedule."""
+        return False
+
+    def compares(self, module: M) -> bool:
+        """Return whether the loss of a sample, or its gradient, depends on the other samples of the batch.
+
+        Such a batch cannot be trained on in pieces that follow each other (`train.accumulate`).
+        """
         return False
 
     def check(self, module: M, batch: Batch, name: str) -> None:

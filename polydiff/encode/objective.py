@@ -43,6 +43,9 @@ class Reconstruct(Objective[Encoder]):
     def __init__(self, config: EncodeConfig) -> None:
         self.config = config
 
+    def compares(self, module: Encoder) -> bool:
+        return self.config.bits is not None
+
     def __call__(
         self, module: Encoder, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
     ) -> Outcome:
@@ -55,7 +58,7 @@ class Reconstruct(Objective[Encoder]):
             made = module.decode(shrunk(z), half)
             small = cropped(shrunk(x), made.shape[2:])
             error = error + config.shrink * self.error(small, made, half)
-        return Outcome(error + self.rate_loss(nats(*codes)), None)
+        return Outcome(error + self.rate_loss(nats(*codes), moment), None)
 
     def error(self, x: Tensor, made: Tensor, space: Space) -> Tensor:
         """Return the error of reconstructions `made` of states x of a space, per number of a state, as (B,)."""
@@ -78,12 +81,12 @@ class Reconstruct(Objective[Encoder]):
         level = space.expand(self.config.noise * u.to(z))
         return z + level * channel_std(z.detach(), space) * space.noise(generators).to(z)
 
-    def rate_loss(self, rates: Tensor) -> Tensor:
+    def rate_loss(self, rates: Tensor, moment: Moment) -> Tensor:
         """Return the loss (B,) of rates (B,) in nats a number: weighted, or the distance of their mean from `bits`."""
         if self.config.bits is None:
             return self.config.kl * rates
         excess = rates - self.config.bits * math.log(2)
-        return TOWARDS * excess * excess.detach().mean().sign()
+        return TOWARDS * excess * moment.gather(excess.detach()).mean().sign()
 
 
 def shrunk(x: Any) -> Tensor:

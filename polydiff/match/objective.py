@@ -25,14 +25,20 @@ from polydiff.match.module import Pair
 
 
 class Contrast(Objective[Pair]):
-    """The contrastive loss of a batch."""
+    """The contrastive loss of a batch, that of all processes together."""
+
+    def compares(self, module: Pair) -> bool:
+        return True
 
     def __call__(
         self, module: Pair, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
     ) -> Outcome:
-        n, texts = batch.space.batch, module.texts(batch.cond)
-        products = module.embed(batch.x) @ module.embed_text(batch.cond, n).T
-        return Outcome(contrast(module.scale * products, same_texts(texts, n), have_text(texts, n)), None)
+        n, gather = batch.space.batch, moment.gather
+        texts = {name: gather(value) for name, value in module.texts(batch.cond).items()}
+        products = gather(module.embed(batch.x)) @ gather(module.embed_text(batch.cond, n)).T
+        n = len(products)
+        losses = contrast(module.scale * products, same_texts(texts, n), have_text(texts, n))
+        return Outcome(losses[moment.rows], None)
 
 
 def contrast(logits: Tensor, same: Tensor, there: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
 from itertools import islice
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 
@@ -19,13 +19,46 @@ from polydiff.core.conditions import as_kinds
 from polydiff.core.entry import check_batch
 from polydiff.core.space import Batch
 from polydiff.core.streams import Device, permutation, stream, streams
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, amount
 from polydiff.support.protocols import provides
 
 Batches = Callable[[int], Batch]
-"""The batch of a step."""
+"""Number of a piece -> its batch. Steps have one piece each, or several that follow each other (`Split`)."""
 MOST_WORKERS = 4
 """Largest number of threads that prepare batches for a GPU if train.workers=auto."""
+
+
+class Split(NamedTuple):
+    """How the batch of a step is divided: into pieces that are trained on in turn, each of them over processes.
+
+    Attributes:
+        rank: Number of this process.
+        world: Number of processes.
+        pieces: Number of pieces of a step.
+    """
+
+    rank: int = 0
+    world: int = 1
+    pieces: int = 1
+
+    def rows(self, batch_size: int, piece: int) -> slice:
+        """Return the rows of a batch that this process trains on in a piece of a step.
+
+        Raises:
+            UserError: The batch cannot be divided evenly.
+        """
+        size, rest = divmod(batch_size, self.world * self.pieces)
+        if rest:
+            raise UserError(
+                f"train.batch_size={batch_size} cannot be divided evenly over {amount(self.world, 'process', 'processes')} and "
+                f"train.accumulate={self.pieces}. Set train.batch_size to a multiple of {self.world * self.pieces}."
+            )
+        begin = (piece * self.world + self.rank) * size
+        return slice(begin, begin + size)
+
+
+WHOLE = Split()
+"""A step of one piece, in one process."""
 
 
 def example_numbers(step: int, batch_size: int) -> range:
@@ -72,37 +105,47 @@ def order_of(domain: Domain, batch_size: int, seed: int, like_sizes: int) -> Cal
     return order
 
 
-def batches(domain: Domain, batch_size: int, seed: int, condition_dropout: float = 0.0, like_sizes: int = 0) -> Batches:
-    """Return the function step -> training batch of a domain, on the CPU.
+def batches(
+    domain: Domain,
+    batch_size: int,
+    seed: int,
+    condition_dropout: float = 0.0,
+    like_sizes: int = 0,
+    split: Split = WHOLE,
+) -> Batches:
+    """Return the function from the number of a piece to the part of it that this process trains on, on the CPU.
 
     Each epoch is a permutation of the training examples; batches run across its end. Crops, flips and the withholding
     of conditions are drawn from each example's own stream.
 
     Arguments:
         domain: Gives the examples.
-        batch_size: Examples a step.
+        batch_size: Examples a step, of all pieces and processes.
         seed: Of the order and of the streams.
         condition_dropout: Share of examples whose conditions are withheld, all together; of the others, where there
             are several, as great a share again loses each, so that a network learns each alone; some are withheld
             together only (`polydiff.contract.abilities.TellsTogether`).
         like_sizes: Batches among which examples are sorted by size, so that those of a batch are of like sizes; batches
             are then shuffled. 0: none. The two batches that an epoch shares with others stay as they are.
+        split: How a step is divided; it does not change which examples it has, nor any random number of theirs.
     """
     if provides(domain, Prepares):
         domain.prepare()
     size, together = domain.size("train"), domain.together if provides(domain, TellsTogether) else ()
     order = order_of(domain, batch_size, seed, like_sizes)
 
-    def batch(step: int) -> Batch:
-        numbers = example_numbers(step, batch_size)
+    def batch(number: int) -> Batch:
+        step, piece = divmod(number, split.pieces)
+        rows = split.rows(batch_size, piece)
+        numbers = example_numbers(step, batch_size)[rows]
         indices = [order(n // size)[n % size] for n in numbers]
         x, space, cond = domain.batch("train", indices, streams(seed, "augment", numbers))
         if cond is not None and condition_dropout > 0:
             generator = stream(seed, "dropout", step)
-            cond = drop_condition(cond, torch.rand(batch_size, generator=generator) >= condition_dropout)
+            cond = drop_condition(cond, (torch.rand(batch_size, generator=generator) >= condition_dropout)[rows])
             groups = dropout_groups(cond, together)
             for names in groups if len(groups) > 1 else ():
-                keep = torch.rand(batch_size, generator=generator) >= condition_dropout
+                keep = (torch.rand(batch_size, generator=generator) >= condition_dropout)[rows]
                 cond |= drop_condition({name: cond[name] for name in names}, keep)
         made = Batch(x, space, cond)
         check_batch(made, kinds=as_kinds(domain.conditions), examples=indices, name="x of Domain.batch")
@@ -119,15 +162,15 @@ def worker_count(requested: int | Literal["auto"], device: torch.device) -> int:
 
 
 def prefetch(batch: Batches, start: int, stop: int, device: Device = "cpu", workers: int = 1) -> Iterator[Batch]:
-    """Yield the batches of steps start .. stop - 1 on a device, prepared by threads while earlier ones are in use.
+    """Yield the batches start .. stop - 1 on a device, prepared by threads while earlier ones are in use.
 
-    The order, and every bit, do not depend on the number of workers. An error of `batch` is raised when its step
-    is reached.
+    The order, and every bit, do not depend on the number of workers. An error of `batch` is raised when its turn
+    comes.
 
     Arguments:
-        batch: Step -> batch on the CPU.
-        start: First step.
-        stop: Step after the last.
+        batch: Number -> batch on the CPU.
+        start: First number.
+        stop: Number after the last.
         device: Where batches are wanted.
         workers: Threads; each has up to two batches ready or in hand. 0: each batch is prepared when requested, by
             the calling thread.

@@ -16,12 +16,22 @@ from polydiff.contract.sections.training import OptimConfig
 from polydiff.core.entry import check_size, listed
 from polydiff.core.objective import M, Moment, Objective, Outcome, stratified
 from polydiff.core.space import Batch
-from polydiff.core.streams import stream, stream_seed, streams
+from polydiff.core.streams import stream, streams
 from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.objective.base import as_objective
+from polydiff.machine.ranks import ranks
 from polydiff.run.averages import MovingAverage, PowerAverages
-from polydiff.training.data import Batches, example_numbers, prefetch
+from polydiff.training.data import Batches, Split, example_numbers, prefetch
 from polydiff.training.optimizers import OPTIMIZERS, learning_rate
+from polydiff.training.parallel import (
+    Losses,
+    check_pieces,
+    divided,
+    exchanging,
+    gathered,
+    joined_outcome,
+    network_seed,
+)
 
 Phase = Callable[[str], AbstractContextManager[object]]
 PHASES = ("data", "forward", "backward", "optimizer", "ema")
@@ -94,21 +104,23 @@ def fit(
     ema: float = 0.999,
     seed: int = 0,
     workers: int = 1,
+    accumulate: int = 1,
     phase: Phase = nullcontext,
 ) -> Generator[Record, None, None]:
     """Train until `steps` steps are done and yield a record after each.
 
     Every random number is a function of (seed, purpose, example or step), so a run that is stopped and resumed
-    gives the same weights as one that was not.
+    gives the same weights as one that was not. Within `polydiff.machine.ranks.joined`, the processes divide each batch.
 
     Arguments:
         training: What is trained, in place, from its `step` on.
-        batches: Step -> batch of clean states.
+        batches: Number -> batch of clean states of this process: a step, or one of its pieces.
         steps: Steps of the whole run.
-        batch_size: Examples a step.
+        batch_size: Examples a step, of all pieces and processes.
         ema: Decay of the moving average of the weights.
         seed: Random seed.
         workers: Number of threads that prepare batches (`polydiff.training.data.prefetch`); it changes no result.
+        accumulate: Number of pieces of a step, which are trained on in turn to save memory.
         phase: Called with the name of each part of a step (`PHASES`); the part runs in the context that it returns.
 
     Raises:
@@ -118,25 +130,35 @@ def fit(
     """
     module, optimizer = training.module, training.optimizer
     objective = as_objective(training.objective, module)
+    check_pieces(objective, module, accumulate)
     parameters, average = list(module.parameters()), MovingAverage(training.ema, module, ema)
-    device = parameters[0].device
+    device, together = parameters[0].device, ranks()
     module.train()
-    checked = entering(batches, batch_size, objective, module)
-    coming = prefetch(checked, training.step, steps, device, workers)
+    split = Split(together.rank, together.world, accumulate)
+    losses = divided(Losses(module, objective), together)
+    checked = entering(batches, batch_size // (split.world * split.pieces), split.pieces, objective, module)
+    coming = prefetch(checked, training.step * split.pieces, steps * split.pieces, device, workers)
     for step in range(training.step, steps):
-        with phase("data"):
-            batch = next(coming)
-        with phase("forward"):
-            torch.manual_seed(stream_seed(seed, "network", step))  # dropout draws from torch's global generator
-            u, weight = objective.draw(module, stratified(batch.space.batch, stream(seed, "time", step)))
-            noise = streams(seed, "noise", example_numbers(step, batch_size), device)
-            outcome = objective(module, batch, u, noise, Moment(step, steps, training.ema))
-            minimised = objective.minimised(module, outcome, weight)
-        with phase("backward"):
-            mean = objective.backward(module, minimised)
+        u, weight = objective.draw(module, stratified(batch_size, stream(seed, "time", step)))
+        total, outcomes = torch.zeros((), device=device), []
+        for piece in range(split.pieces):
+            rows = split.rows(batch_size, piece)
+            with phase("data"):
+                batch = next(coming)
+            with exchanging(losses, last=piece == split.pieces - 1):
+                with phase("forward"):
+                    torch.manual_seed(network_seed(seed, step, rows))  # dropout draws from torch's global generator
+                    noise = streams(seed, "noise", example_numbers(step, batch_size)[rows], device)
+                    moment = Moment(step, steps, training.ema, together.gather, together.rows(batch.space.batch))
+                    minimised, outcome = losses(batch, u[rows], None if weight is None else weight[rows], noise, moment)
+                    minimised, outcome = gathered(together, minimised, outcome)
+                with phase("backward"):
+                    total = total + objective.backward(module, minimised / split.pieces).detach()
+            outcomes.append(outcome)
+        outcome = joined_outcome(outcomes)
         with phase("optimizer"):
             norm = torch.nn.utils.clip_grad_norm_(parameters, training.optim.clip)
-            loss_value, norm_value = torch.stack([mean.detach(), norm]).tolist()  # the one place that waits for a GPU
+            loss_value, norm_value = torch.stack([total, norm]).tolist()  # the one place that waits for a GPU
             if not math.isfinite(loss_value + norm_value):
                 raise NonFiniteError(what_is_not_finite(step, batch, outcome, module, objective))
             lr = learning_rate(training.optim, step, steps)
@@ -153,18 +175,19 @@ def fit(
         yield Record(step + 1, loss_value, norm_value, lr, outcome.level, outcome.losses.detach())
 
 
-def entering(batches: Batches, batch_size: int, objective: Objective[Any], module: nn.Module) -> Batches:
+def entering(batches: Batches, batch_size: int, pieces: int, objective: Objective[Any], module: nn.Module) -> Batches:
     """Return the same batches, each checked where it is prepared (`polydiff.core.entry`).
 
     Arguments:
-        batches: Step -> batch.
+        batches: Number -> batch.
         batch_size: Examples that each batch must have.
+        pieces: Number of batches of a step.
         objective: Checks the states.
         module: What is trained.
     """
 
-    def checked(step: int) -> Batch:
-        batch = batches(step)
+    def checked(number: int) -> Batch:
+        batch, step = batches(number), number // pieces
         check_size(batch, batch_size, f"Step {step + 1}: the batch")
         objective.check(module, batch, f"Step {step + 1}: x")
         return batch

@@ -13,11 +13,12 @@ from polydiff.config.processes import build_denoiser, process_of
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections.run import Config
 from polydiff.machine.device import pick_device
+from polydiff.machine.ranks import ranks
 from polydiff.run.averages import SIGMAS
 from polydiff.run.checkpoint import Checkpoint, load_weights
 from polydiff.run.parents import Parent
 from polydiff.support.errors import UserError
-from polydiff.training.data import batches, worker_count
+from polydiff.training.data import Split, batches, worker_count
 from polydiff.training.loop import Phase, Record, Training, fit
 
 
@@ -111,14 +112,17 @@ def records_of(
         steps: Last step; None: `train.steps`.
         phase: Context in which each phase of a step runs, for profiles.
     """
-    settings, device = config.train, next(training.module.parameters()).device
+    settings, device, together = config.train, next(training.module.parameters()).device, ranks()
+    split = Split(together.rank, together.world, settings.accumulate)
+    split.rows(settings.batch_size, 0)  # raises if the batch cannot be divided
     return fit(
         training,
-        batches(domain, settings.batch_size, config.seed, settings.condition_dropout, settings.like_sizes),
+        batches(domain, settings.batch_size, config.seed, settings.condition_dropout, settings.like_sizes, split),
         steps=steps or settings.steps,
         batch_size=settings.batch_size,
         ema=settings.ema,
         seed=config.seed,
         workers=worker_count(settings.workers, device),
+        accumulate=settings.accumulate,
         phase=phase,
     )

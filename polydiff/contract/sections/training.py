@@ -79,6 +79,8 @@ class TrainConfig(Section):
     """Budget of training time, sets of samples included; steps that do not fit are not trained; null: none."""
     batch_size: int = Field(64, ge=1, le=10**6)
     """Number of examples in the batch of a step."""
+    accumulate: int = Field(1, ge=1, le=10**6)
+    """Number of pieces of a batch that are trained on in turn, to save memory; gradients are those of the batch."""
     like_sizes: int = Field(0, ge=0, le=10**6)
     """Number of batches within which examples are sorted by size, to reduce padding; 0: no sorting."""
     checkpoint_every: int = Field(1_000, ge=1, le=10**9)

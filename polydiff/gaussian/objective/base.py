@@ -41,6 +41,9 @@ class DenoisingObjective(Objective[Denoiser]):
 
     loss: Loss
 
+    def compares(self, module: Denoiser) -> bool:
+        return bool(learned(module))
+
     def check(self, module: Denoiser, batch: Batch, name: str) -> None:
         check_batch(batch, levels=(module.schedule.sigma_min, module.schedule.sigma_max), name=name)
 
@@ -63,8 +66,7 @@ class DenoisingObjective(Objective[Denoiser]):
             module: The denoiser that is trained.
             losses: Losses of the samples, shape (B,).
         """
-        mean, schedule = losses.mean(), module.schedule
-        own = [p for p in schedule.parameters() if p.requires_grad] if isinstance(schedule, nn.Module) else []
+        mean, own = losses.mean(), learned(module)
         spread = losses.square().mean() / (2 * mean.detach() ** 2).clamp(min=1e-30)
         gradients = torch.autograd.grad(spread, own, retain_graph=True, allow_unused=True) if own else ()
         mean.backward()
@@ -77,6 +79,12 @@ class DenoisingObjective(Objective[Denoiser]):
 
     def describe(self, module: Denoiser, level: Tensor) -> str:
         return f"t = {module.schedule.time(-2 * level.log()).item():.4g}, {super().describe(module, level)}"
+
+
+def learned(module: Denoiser) -> list[nn.Parameter]:
+    """Return the parameters of a learned noise schedule that are trained."""
+    schedule = module.schedule
+    return [p for p in schedule.parameters() if p.requires_grad] if isinstance(schedule, nn.Module) else []
 
 
 OBJECTIVES: Registry[type[DenoisingObjective]] = Registry("objective")

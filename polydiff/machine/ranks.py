@@ -1,0 +1,193 @@
+"""The processes that train or sample together: who this one is, and what they exchange (torch.distributed).
+
+`torchrun` starts the processes, on one machine or several, and tells each its rank by environment variables. Within
+`joined`, `ranks()` describes them; elsewhere, and in a program of one process, it is `ALONE`, for which every exchange
+is the identity. The first process, rank 0, writes files and speaks; the others compute.
+
+Two groups carry the exchanges. That of gradients and losses has a time limit, so that a process that hangs is noticed.
+The other one carries small objects and waits as long as it takes, because the first process may prepare data for hours.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from polydiff.support.errors import UserError
+
+T = TypeVar("T")
+TIMEOUT = 300.0
+"""Seconds that an exchange of gradients waits for another process; torch waits for half an hour."""
+PATIENT = timedelta(days=7)
+"""Time that an exchange of objects waits for another process."""
+
+
+class PeerLostError(UserError):
+    """Another process has ended or hangs, so that this one cannot go on."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes that work together, seen from this one.
+
+    Arguments:
+        rank: Number of this process, from 0.
+        world: Number of processes.
+        local: Number of this process on its machine, which is the number of its GPU.
+        control: Group of the exchanges of objects; None: this process is alone.
+    """
+
+    rank: int = 0
+    world: int = 1
+    local: int = 0
+    control: Any = None
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and speaks for all."""
+        return self.rank == 0
+
+    def rows(self, b: int) -> slice:
+        """Return the rows of a gathered tensor that come from this process, which gave b."""
+        return slice(self.rank * b, (self.rank + 1) * b)
+
+    def gather(self, x: Tensor) -> Tensor:
+        """Return the tensors (b, ...) of all processes as one (world b, ...), in the order of their ranks.
+
+        Gradients flow back to each process: the gradient of its part is the sum over processes of their gradients
+        of that part, so that a mean over processes of gradients is that of the mean of their losses.
+        """
+        return x if self.world == 1 else Gather.apply(x, self)
+
+    def collect(self, value: T) -> list[T]:
+        """Return a value of each process, in the order of their ranks."""
+        if self.world == 1:
+            return [value]
+        found: list[Any] = [None] * self.world
+        with noticed():
+            dist.all_gather_object(found, value, group=self.control)
+        return found
+
+    def agree(self, value: T) -> T:
+        """Return the value of the first process."""
+        return self.collect(value if self.first else None)[0]  # type: ignore[return-value]
+
+    def any(self, flag: bool) -> bool:
+        """Return whether a flag is set in any process."""
+        if self.world == 1:
+            return flag
+        total = torch.tensor(int(flag))
+        with noticed():
+            dist.all_reduce(total, group=self.control)
+        return bool(total)
+
+    @contextmanager
+    def first_before_others(self) -> Iterator[None]:
+        """Run the body in the first process of each machine, then in the others, which find what it put in the cache."""
+        if self.local != 0:
+            self.wait()
+        yield
+        if self.local == 0:
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until all processes have come here."""
+        if self.world > 1:
+            with noticed():
+                dist.barrier(group=self.control)
+
+
+ALONE = Ranks()
+_current = ALONE
+
+
+class Gather(torch.autograd.Function):
+    """`Ranks.gather`, whose derivative adds what all processes did with a part."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, ranks: Ranks) -> Tensor:  # type: ignore[override]
+        ctx.ranks, ctx.rows = ranks, len(x)
+        whole = x.new_empty((ranks.world * len(x), *x.shape[1:]))
+        with noticed():
+            dist.all_gather_into_tensor(whole, x.detach().contiguous())
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        total = gradient.contiguous().clone()
+        with noticed():
+            dist.all_reduce(total)
+        begin = ctx.ranks.rank * ctx.rows
+        return total[begin : begin + ctx.rows], None
+
+
+def ranks() -> Ranks:
+    """Return the processes that work together now: those of `joined`, else this process alone."""
+    return _current
+
+
+def said() -> Ranks:
+    """Return what the environment says of the processes, before any is joined; no exchange is possible yet."""
+    number = {name: int(os.environ.get(name) or default) for name, default in ENVIRONMENT.items()}
+    return Ranks(number["RANK"], number["WORLD_SIZE"], number["LOCAL_RANK"])
+
+
+ENVIRONMENT = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
+"""Variables that torchrun sets, and their values without it."""
+
+
+@contextmanager
+def joined(timeout: float = TIMEOUT) -> Iterator[Ranks]:
+    """Join the processes that torchrun started, yield their description, and part at the end.
+
+    Within another `joined`, that one's processes are yielded. A process group that the program has already, as under
+    Ray, is used and stays.
+
+    Arguments:
+        timeout: Seconds that an exchange of gradients waits for another process.
+
+    Raises:
+        PeerLostError: Another process has ended, or does not answer within `timeout`.
+    """
+    global _current
+    told, own = said(), not dist.is_initialized()
+    if _current.world > 1 or told.world == 1:
+        yield _current
+        return
+    if own:
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        with noticed():
+            dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+    control = dist.new_group(backend="gloo", timeout=PATIENT)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(told.local)
+    _current = Ranks(dist.get_rank(), dist.get_world_size(), told.local, control)
+    try:
+        with noticed():
+            yield _current
+    finally:
+        _current = ALONE
+        if own:
+            dist.destroy_process_group()
+
+
+@contextmanager
+def noticed() -> Iterator[None]:
+    """Turn an error of an exchange into a `PeerLostError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error) or "NCCL" in str(error):
+            raise PeerLostError(
+                "Another process of this training has ended or does not answer. If it wrote no message of its own, it "
+                "may have been killed, as for want of memory."
+            ) from error
+        raise
