@@ -12,7 +12,7 @@ from polydiff.contract.discover import load
 from polydiff.machine.allocator import keep_memory
 from polydiff.support.errors import UserError, unknown
 from polydiff.support.once import each_warning_once
-from polydiff.support.progress import showing
+from polydiff.support.progress import log, showing
 from polydiff.support.signals import exit_code, terminable, word
 
 VERBS = {
@@ -64,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if os.environ.get("POLYDIFF_DEBUG", "0") not in ("", "0"):
             traceback.print_exc()
-        print(f"polydiff: {error}", file=sys.stderr)
+        if not error.silent:
+            print(f"polydiff: {error}", file=sys.stderr)
         return 2
     except SystemExit as error:
         if type(error) is not SystemExit:  # help was printed (`polydiff.cli.parsing.Shown`)
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"polydiff: a plugin or a library ended the command by sys.exit({error.code!r}).", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
-        print(f"polydiff: {word(error)}.", file=sys.stderr)
+        log(f"polydiff: {word(error)}.")
         return exit_code(error)
     except BrokenPipeError:  # the reader of our output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

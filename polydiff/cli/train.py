@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polydiff.cli import launch
 from polydiff.cli.judge import evaluate_and_report
 from polydiff.cli.parsing import OptionalNumber, Parser, config_parser, not_negative, read_words, settings
 from polydiff.cli.pipeline import chosen_pipeline, resume_pipeline, train_pipeline
 from polydiff.cli.tables import help_on_keys, overfit_table, profile_table, table
-from polydiff.config.merge import Settings
+from polydiff.config.merge import Settings, resolve
 from polydiff.contract.backbone import load_backbone_spec
 from polydiff.contract.data.quarantine import summary_lines
 from polydiff.contract.discover import load_domain_spec, require
+from polydiff.contract.sections.training import LaunchConfig
 from polydiff.run.folder import is_pipeline
 from polydiff.support.errors import UserError, nearest
 from polydiff.support.files import new_numbered_folder, quoted
+from polydiff.support.launched import launched
 from polydiff.support.once import printed
 from polydiff.support.progress import log
 from polydiff.support.signals import exit_code
@@ -62,6 +65,10 @@ def train(words: Sequence[str]) -> int:
         return print_profile(chosen, args.output, args.profile)
     if args.overfit_one_batch:
         return check_overfit(chosen, args.overfit_one_batch)
+    if launch.needed(chosen.config.launch):
+        with folder_of(args.output, chosen.config.domain) as path:
+            own = [] if args.output else ["-o", str(path)]
+            return launch.start(["train", *words, *own], chosen.config.launch)
     return start_run(chosen, args.output, args.judge)
 
 
@@ -136,11 +143,18 @@ def check(chosen: Settings) -> None:
     check_settings(chosen)
 
 
+def folder_of(output: Path | None, domain: str) -> AbstractContextManager[Path]:
+    """Return the context of a new run's folder, which yields it: `output`, or a new folder in `RUNS`."""
+    if output is None and launched().world > 1:
+        raise UserError("Several processes train one run, so its folder must be named: -o RUN.")
+    return nullcontext(output) if output else new_numbered_folder(RUNS, domain)
+
+
 def start_run(chosen: Settings, output: Path | None, evaluated: int) -> int:
     """Train a new run in `output` and return the exit code; None: a new folder in `RUNS`."""
     from polydiff.training.trainer import start
 
-    with nullcontext(output) if output else new_numbered_folder(RUNS, chosen.config.domain) as path:
+    with folder_of(output, chosen.config.domain) as path:
         title = f"Training {chosen.config.domain} in {path}"
         return train_and_finish(
             path,
@@ -157,7 +171,7 @@ def resume(words: Sequence[str]) -> int:
     from polydiff.training import trainer
 
     parser = Parser("resume", "Resume a run from its newest checkpoint. The result is the same as without the stop.")
-    parser.usage = "polydiff resume RUN [train.steps=N] [--allow-changed-data]"
+    parser.usage = "polydiff resume RUN [train.steps=N] [launch.KEY=VALUE] [--allow-changed-data]"
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
     parser.add_argument(
         "--allow-changed-data", action="store_true", help="train on although the examples have changed since the start"
@@ -166,7 +180,11 @@ def resume(words: Sequence[str]) -> int:
     args, rest = parser.parse_known_args(words)
     if is_pipeline(args.run):
         return resume_pipeline(args, rest)
-    steps = requested_steps(args.run, read_words(rest))
+    keys = read_words(rest)
+    started = launched_as(args.run, {key: keys.pop(key) for key in list(keys) if key.startswith("launch.")})
+    steps = requested_steps(args.run, keys)
+    if launch.needed(started):
+        return launch.start(["resume", *words], started)
     total = steps or planned_steps(args.run)
     if saved_state(args.run)["step"] == total:
         log(f"All {total:,} steps are done. Set train.steps=N to train longer.")
@@ -174,7 +192,7 @@ def resume(words: Sequence[str]) -> int:
     judged = evaluated_after(run_of(checkpoint_path(args.run)), EVALUATED) if args.judge is None else args.judge
 
     def work(progress: TrainingProgress) -> Path:
-        return trainer.resume(args.run, steps, progress, args.allow_changed_data)
+        return trainer.resume(args.run, steps, progress, args.allow_changed_data, started.model_dump())
 
     return train_and_finish(args.run, TrainingProgress(total, judged), work)
 
@@ -198,6 +216,14 @@ def saved_state(path: Path) -> Mapping[str, Any]:
     return read_state(checkpoint_path(path))[0]
 
 
+def launched_as(run: Path, words: Mapping[str, str]) -> LaunchConfig:
+    """Return the section `launch` of a run's newest checkpoint, with keys that the user sets anew."""
+    state = saved_state(run)
+    values = {f"launch.{key}": value for key, value in dict(state["config"].get("launch", {})).items()}
+    domain = state["config"]["domain"]
+    return resolve(domain, words=dict(words), values=values).config.launch
+
+
 def requested_steps(run: Path, words: dict[str, str]) -> int | None:
     """Return N of train.steps=N, None if not set.
 
@@ -206,7 +232,7 @@ def requested_steps(run: Path, words: dict[str, str]) -> int | None:
     """
     for key, value in words.items():
         if key != "train.steps":
-            raise UserError(f"A resumed run takes train.steps=N only. {advice(run, key, value)}")
+            raise UserError(f"A resumed run takes train.steps=N and launch.KEY=VALUE only. {advice(run, key, value)}")
     if not words:
         return None
     (value,) = words.values()
@@ -247,6 +273,8 @@ def train_and_finish(path: Path, progress: TrainingProgress, work: Callable[[Tra
         return exit_code(error)
     except NonFiniteError as error:
         raise UserError(f"{error} The run is in {path}.") from error
+    if launched().rank > 0:
+        return 0  # the first process evaluates
     for line in summary_lines(path, printed()):
         log(line)
     try:

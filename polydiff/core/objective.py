@@ -22,7 +22,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def alone(x: Tensor) -> Tensor:
-    """Return a tensor itself, as a process that trains alone gathers it."""
+    """Return a tensor itself, as a process that trains alone gathers or averages it."""
     return x
 
 
@@ -36,6 +36,7 @@ class Moment(NamedTuple):
         gather: Tensor (b, ...) of the samples of this process -> (B, ...) of those of all processes, with gradients.
             Only an objective that compares the samples of a batch needs it (`Objective.compares`).
         rows: Those of (B, ...) that are the samples of this process.
+        first: Number of the first sample among those of the step, of which a process may have a part.
     """
 
     step: int
@@ -43,6 +44,7 @@ class Moment(NamedTuple):
     ema: Any
     gather: Callable[[Tensor], Tensor] = alone
     rows: slice = slice(None)
+    first: int = 0
 
     @property
     def progress(self) -> float:
@@ -141,8 +143,14 @@ class Objective(Generic[M]):
         """
         return outcome.losses if weight is None else outcome.losses * weight.to(outcome.losses)
 
-    def backward(self, module: M, losses: Tensor) -> Tensor:
-        """Add the gradient of the mean of the losses (B,) to the parameters of the module; return this mean, ()."""
+    def backward(self, module: M, losses: Tensor, average: Callable[[Tensor], Tensor] = alone) -> Tensor:
+        """Add the gradient of the mean of the losses to the parameters of the module; return this mean, ().
+
+        Arguments:
+            module: The module being trained.
+            losses: Losses (B,) of all processes.
+            average: Mean over processes of a gradient; only one that `Tensor.backward` does not add needs it.
+        """
         mean = losses.mean()
         mean.backward()
         return mean

@@ -10,12 +10,14 @@ Symbols: B batch, K features of a code, C channels: K, or 1 + K for points; z co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeGuard
 
 import torch
 from torch import Tensor
 
+from polydiff.core.objective import alone
 from polydiff.core.space import Euclidean, Points, Space
 from polydiff.core.streams import Device
 from polydiff.support.protocols import provides
@@ -122,9 +124,17 @@ def over_channels(numbers: Tensor, z: Tensor, space: Space) -> Tensor:
     return numbers.reshape(-1, *(1 for _ in z.shape[2:]))
 
 
-def channel_std(z: Tensor, space: Space) -> Tensor:
-    """Return the standard deviation of each channel of codes over the batch, in a shape that broadcasts against z."""
-    return over_channels(Moments.of(z, space).std, z, space)
+def channel_std(z: Tensor, space: Space, gather: Callable[[Tensor], Tensor] = alone) -> Tensor:
+    """Return the standard deviation of each channel of codes over the batch, in a shape that broadcasts against z.
+
+    Arguments:
+        z: Codes.
+        space: Their space.
+        gather: Rows (1, ...) of this process -> those of all processes that share the batch.
+    """
+    own = Moments.of(z, space)
+    count, total, squares = gather(torch.stack([own.count, own.total, own.squares])[None]).sum(0)
+    return over_channels(Moments(count, total, squares).std, z, space)
 
 
 def nats(mean: Tensor, log_variance: Tensor, space: Space) -> Tensor:

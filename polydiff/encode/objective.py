@@ -52,7 +52,7 @@ class Reconstruct(Objective[Encoder]):
         config, x, space = self.config, batch.x, batch.space
         codes = module.encode(x, space)
         z = codes.draw(generators)
-        error = self.error(x, module.decode(self.disturbed(z, codes.space, u, generators), space), space)
+        error = self.error(x, module.decode(self.disturbed(z, codes.space, u, generators, moment), space), space)
         if config.shrink:
             half = Euclidean(len(x), (x.shape[1], *(size // 2 for size in x.shape[2:])), x.device)
             made = module.decode(shrunk(z), half)
@@ -67,19 +67,24 @@ class Reconstruct(Objective[Encoder]):
         plain = space.sum(each) / space.dim.clamp(min=1)
         return plain + self.config.spectral * spectral_distance(x, made) if self.config.spectral else plain
 
-    def disturbed(self, z: Tensor, space: Space, u: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """Return codes of a space with noise of up to `encode.noise` times the spread of their channel.
+    def disturbed(
+        self, z: Tensor, space: Space, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
+    ) -> Tensor:
+        """Return codes of a space with noise of up to `encode.noise` times the spread of their channel in the batch.
+
+        In a batch that is trained on in pieces, it is the spread in the piece.
 
         Arguments:
             z: Codes.
             space: Their space.
             u: Uniform number of each sample (B,), its share of the greatest noise.
             generators: B random streams.
+            moment: State of training.
         """
         if not self.config.noise:
             return z
         level = space.expand(self.config.noise * u.to(z))
-        return z + level * channel_std(z.detach(), space) * space.noise(generators).to(z)
+        return z + level * channel_std(z.detach(), space, moment.gather) * space.noise(generators).to(z)
 
     def rate_loss(self, rates: Tensor, moment: Moment) -> Tensor:
         """Return the loss (B,) of rates (B,) in nats a number: weighted, or the distance of their mean from `bits`."""

@@ -5,16 +5,21 @@ from __future__ import annotations
 import torch
 
 from polydiff.support.errors import UserError
+from polydiff.support.launched import launched
 
 
 def pick_device(name: str) -> torch.device:
     """Return the device of this name; "auto" is a GPU if torch sees one, else the CPU.
 
+    Of several processes on a machine, each has its own GPU with "auto" and "cuda".
+
     Raises:
         UserError: The name is not that of a device, or torch sees no such GPU.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and launched().local_world > 1:
+        name = f"cuda:{launched().local}"
     kind, _, number = name.partition(":")
     if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
         raise UserError(f"device={name} is not the name of a device. Use auto, cpu, cuda, or a GPU such as cuda:1.")

@@ -10,6 +10,7 @@ The other one carries small objects and waits as long as it takes, because the f
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from polydiff.support.errors import UserError
+from polydiff.support.launched import Launched, launched
 
 T = TypeVar("T")
 TIMEOUT = 300.0
@@ -65,7 +67,16 @@ class Ranks:
         Gradients flow back to each process: the gradient of its part is the sum over processes of their gradients
         of that part, so that a mean over processes of gradients is that of the mean of their losses.
         """
-        return x if self.world == 1 else Gather.apply(x, self)
+        return x if self.world == 1 else Gather.apply(x, self)  # type: ignore[no-untyped-call,no-any-return]
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Return the mean over processes of a tensor, without a gradient."""
+        if self.world == 1:
+            return x
+        total = x.detach().clone()
+        with noticed():
+            dist.all_reduce(total)
+        return total / self.world
 
     def collect(self, value: T) -> list[T]:
         """Return a value of each process, in the order of their ranks."""
@@ -91,7 +102,7 @@ class Ranks:
 
     @contextmanager
     def first_before_others(self) -> Iterator[None]:
-        """Run the body in the first process of each machine, then in the others, which find what it put in the cache."""
+        """Run the body in the first process of each machine, then in the others, which find its work in the cache."""
         if self.local != 0:
             self.wait()
         yield
@@ -113,7 +124,7 @@ class Gather(torch.autograd.Function):
     """`Ranks.gather`, whose derivative adds what all processes did with a part."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, ranks: Ranks) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, ranks: Ranks) -> Tensor:
         ctx.ranks, ctx.rows = ranks, len(x)
         whole = x.new_empty((ranks.world * len(x), *x.shape[1:]))
         with noticed():
@@ -121,7 +132,7 @@ class Gather(torch.autograd.Function):
         return whole
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         total = gradient.contiguous().clone()
         with noticed():
             dist.all_reduce(total)
@@ -132,16 +143,6 @@ class Gather(torch.autograd.Function):
 def ranks() -> Ranks:
     """Return the processes that work together now: those of `joined`, else this process alone."""
     return _current
-
-
-def said() -> Ranks:
-    """Return what the environment says of the processes, before any is joined; no exchange is possible yet."""
-    number = {name: int(os.environ.get(name) or default) for name, default in ENVIRONMENT.items()}
-    return Ranks(number["RANK"], number["WORLD_SIZE"], number["LOCAL_RANK"])
-
-
-ENVIRONMENT = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
-"""Variables that torchrun sets, and their values without it."""
 
 
 @contextmanager
@@ -158,8 +159,8 @@ def joined(timeout: float = TIMEOUT) -> Iterator[Ranks]:
         PeerLostError: Another process has ended, or does not answer within `timeout`.
     """
     global _current
-    told, own = said(), not dist.is_initialized()
-    if _current.world > 1 or told.world == 1:
+    place, own = launched(), not dist.is_initialized()
+    if _current.world > 1 or (own and place.world == 1):
         yield _current
         return
     if own:
@@ -168,15 +169,31 @@ def joined(timeout: float = TIMEOUT) -> Iterator[Ranks]:
             dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
     control = dist.new_group(backend="gloo", timeout=PATIENT)
     if torch.cuda.is_available():
-        torch.cuda.set_device(told.local)
-    _current = Ranks(dist.get_rank(), dist.get_world_size(), told.local, control)
+        torch.cuda.set_device(place.local)
+    _current = Ranks(dist.get_rank(), dist.get_world_size(), place.local, control)
     try:
         with noticed():
             yield _current
+    except UserError as error:
+        error.silent = said_by_another(error, place)
+        raise
     finally:
         _current = ALONE
         if own:
             dist.destroy_process_group()
+
+
+def said_by_another(error: UserError, place: Launched) -> bool:
+    """Return whether another process prints the message of an error: the first that comes with it does.
+
+    That another process was lost, the first one says.
+    """
+    if isinstance(error, PeerLostError):
+        return place.rank > 0
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return False
+    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timeout=timedelta(seconds=10))
+    return store.add(f"polydiff/{place.restarts}/{hashlib.sha256(str(error).encode()).hexdigest()}", 1) > 1
 
 
 @contextmanager

@@ -16,7 +16,12 @@ class UserError(Exception):
     """A mistake of the user. Its message states what is wrong, where, and what to do.
 
     The command line prints the message without a traceback and exits with code 2.
+
+    Attributes:
+        silent: Whether another process prints the same message.
     """
+
+    silent: bool = False
 
 
 def one_line(error: BaseException) -> str:

@@ -36,3 +36,11 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
             section = section.setdefault(part, {})
         section[name] = value
     return nested
+
+
+def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as dotted keys and their values, the reverse of `nest`; an empty mapping is a value."""
+    found: dict[str, Any] = {}
+    for name, value in nested.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else {f"{prefix}{name}": value}
+    return found

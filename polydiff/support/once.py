@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from polydiff.support.launched import launched
+
 _printed: list[list[str]] = []
 """Texts of the warnings that the callers of `each_warning_once` have printed, the innermost last."""
 
@@ -28,7 +30,9 @@ def printed() -> str:
 
 
 def plain(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
-    """Format a warning as its message alone, in place of `warnings.formatwarning`; "" if it was printed before.
+    """Format a warning as its message alone, in place of `warnings.formatwarning`.
+
+    It is "" if the message was printed before, and in all but the first of several processes.
 
     Arguments:
         message: The warning.
@@ -42,4 +46,4 @@ def plain(message: Warning | str, category: type[Warning], filename: str, lineno
         if text in _printed[-1]:
             return ""
         _printed[-1].append(text)
-    return f"polydiff: {text}\n"
+    return f"polydiff: {text}\n" if launched().rank == 0 else ""

@@ -17,6 +17,8 @@ from typing import Literal, Self, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from polydiff.support.launched import launched
+
 T = TypeVar("T")
 
 LINE_SECONDS = 10.0
@@ -43,8 +45,8 @@ def showing(on: bool | None) -> Iterator[None]:
 
 
 def form(console: Console) -> Literal["bar", "lines", "none"]:
-    """Return the form in which progress is shown now."""
-    if _chosen and not _chosen[-1]:
+    """Return the form in which progress is shown now; the first of several processes shows it for all."""
+    if (_chosen and not _chosen[-1]) or launched().rank > 0:
         return "none"
     if console.is_terminal or (console.is_jupyter and find_spec("ipywidgets")):
         return "bar"
@@ -158,5 +160,6 @@ def clock(seconds: float) -> str:
 
 
 def log(text: str) -> None:
-    """Print a message on stderr at once."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a message on stderr at once, in the first of several processes."""
+    if launched().rank == 0:
+        print(text, file=sys.stderr, flush=True)

@@ -18,6 +18,7 @@ from statistics import fmean, median
 from polydiff.config.merge import Settings
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections.run import Config
+from polydiff.machine.ranks import ranks
 from polydiff.support.errors import UserError, amount
 from polydiff.support.progress import announce
 from polydiff.training.progress import Forecast, interval
@@ -60,7 +61,7 @@ def seconds_per_step(config: Config, domain: Domain) -> float | None:
         times.append(now - clock)
         clock = now
         budget = 60 * config.train.minutes
-        if now - begun > (SHARE if len(times) >= FEWEST else 1) * budget:
+        if ranks().agree(now - begun > (SHARE if len(times) >= FEWEST else 1) * budget):
             break
     return median(times)
 
@@ -220,10 +221,10 @@ class Watch:
             step: Steps done.
             elapsed: Seconds of training so far.
         """
-        steps = self.steps(forecast, step, elapsed)
+        steps = ranks().agree(self.steps(forecast, step, elapsed))
         if steps >= forecast.steps:
             return None
-        seconds, minutes = self.step_seconds, f"train.minutes={self.minutes:g}"
+        seconds, minutes = ranks().agree(self.step_seconds), f"train.minutes={self.minutes:g}"
         self.recent.clear()  # the next decision rests on other steps
         warnings.warn(
             f"After step {step:,}, a training step takes {seconds:.3g} s, so the run ends after {steps:,} instead of "

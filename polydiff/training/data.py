@@ -49,8 +49,9 @@ class Split(NamedTuple):
         """
         size, rest = divmod(batch_size, self.world * self.pieces)
         if rest:
+            processes = amount(self.world, "process", "processes")
             raise UserError(
-                f"train.batch_size={batch_size} cannot be divided evenly over {amount(self.world, 'process', 'processes')} and "
+                f"train.batch_size={batch_size} cannot be divided evenly over {processes} and "
                 f"train.accumulate={self.pieces}. Set train.batch_size to a multiple of {self.world * self.pieces}."
             )
         begin = (piece * self.world + self.rank) * size

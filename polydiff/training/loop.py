@@ -138,22 +138,24 @@ def fit(
     losses = divided(Losses(module, objective), together)
     checked = entering(batches, batch_size // (split.world * split.pieces), split.pieces, objective, module)
     coming = prefetch(checked, training.step * split.pieces, steps * split.pieces, device, workers)
-    for step in range(training.step, steps):
+    began = training.step
+    for step in range(began, steps):
         u, weight = objective.draw(module, stratified(batch_size, stream(seed, "time", step)))
         total, outcomes = torch.zeros((), device=device), []
         for piece in range(split.pieces):
             rows = split.rows(batch_size, piece)
             with phase("data"):
                 batch = next(coming)
-            with exchanging(losses, last=piece == split.pieces - 1):
+            with exchanging(losses, last=piece == split.pieces - 1 or step == began):
                 with phase("forward"):
                     torch.manual_seed(network_seed(seed, step, rows))  # dropout draws from torch's global generator
                     noise = streams(seed, "noise", example_numbers(step, batch_size)[rows], device)
-                    moment = Moment(step, steps, training.ema, together.gather, together.rows(batch.space.batch))
+                    own = together.rows(batch.space.batch)
+                    moment = Moment(step, steps, training.ema, together.gather, own, rows.start)
                     minimised, outcome = losses(batch, u[rows], None if weight is None else weight[rows], noise, moment)
                     minimised, outcome = gathered(together, minimised, outcome)
                 with phase("backward"):
-                    total = total + objective.backward(module, minimised / split.pieces).detach()
+                    total = total + objective.backward(module, minimised / split.pieces, together.mean).detach()
             outcomes.append(outcome)
         outcome = joined_outcome(outcomes)
         with phase("optimizer"):

@@ -9,6 +9,7 @@ Symbols: B samples of a step, b of them in a piece of this process.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -56,11 +57,19 @@ def divided(losses: Losses, ranks: Ranks) -> nn.Module:
     """Return losses whose gradients are means over processes; with one process, the losses themselves."""
     if ranks.world == 1:
         return losses
+    # weights of 1 x 1 convolutions have the same order in memory whatever their strides say
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     return DistributedDataParallel(losses, broadcast_buffers=False, gradient_as_bucket_view=True, static_graph=True)
 
 
 def exchanging(losses: nn.Module, last: bool) -> AbstractContextManager[object]:
-    """Return the context of a piece of a step: gradients are exchanged in the last one alone."""
+    """Return the context of a piece of a step: gradients are exchanged after the last one.
+
+    Arguments:
+        losses: The losses, divided or not.
+        last: Whether it is the last piece of its step, or any of the first step, in which torch learns the order in
+            which gradients come.
+    """
     return nullcontext() if last or not isinstance(losses, DistributedDataParallel) else losses.no_sync()
 
 

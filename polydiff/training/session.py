@@ -20,6 +20,7 @@ from polydiff.core.process.abilities import Reconstructs
 from polydiff.core.process.sampling import Generates
 from polydiff.gallery.sets import write_samples
 from polydiff.machine.environment import environment
+from polydiff.machine.ranks import Ranks, ranks
 from polydiff.model.edit import held_out, reconstruct
 from polydiff.model.model import Model
 from polydiff.model.prompted import SHOWN, shown_request
@@ -70,6 +71,11 @@ class Session:
         return self.settings.config
 
     @property
+    def ranks(self) -> Ranks:
+        """The processes that train together."""
+        return ranks()
+
+    @property
     def model(self) -> Model:
         """The current model, with averaged weights."""
         ema = self.training.ema
@@ -86,8 +92,10 @@ class Session:
         """Whether the run trains an autoencoder, whose reconstructions of the real examples are shown."""
         return provides(process_of(self.config), Reconstructs)
 
-    def checkpoint(self) -> Path:
-        """Write a checkpoint, delete those beyond `train.keep`, and return its folder."""
+    def checkpoint(self) -> None:
+        """Write a checkpoint and delete those beyond `train.keep`, in the first process."""
+        if not self.ranks.first:
+            return
         training = self.training
         state = {
             "config": self.config.model_dump(mode="json"),
@@ -100,7 +108,7 @@ class Session:
             **({"plugins": plugins} if (plugins := plugins_of(self.config)) else {}),
             **({} if self.data is None else {"data": dict(self.data)}),
         }
-        path = Checkpoint(
+        Checkpoint(
             training.step,
             state,
             training.module.state_dict(),
@@ -109,7 +117,6 @@ class Session:
             training.averages.tensors() if training.averages else {},
         ).save(self.run.checkpoints)
         prune(self.run.checkpoints, self.config.train.keep)
-        return path
 
     def checkpoint_if_new(self) -> None:
         """Write a checkpoint unless this step has one or no step is done."""
@@ -119,7 +126,7 @@ class Session:
     def save_snapshot_if_due(self, step: int) -> None:
         """Save a snapshot of the power-function averages if one is due after this step."""
         train, averages = self.config.train, self.training.averages
-        if averages is not None and step % max(1, train.steps // train.ema_snapshots) == 0:
+        if self.ranks.first and averages is not None and step % max(1, train.steps // train.ema_snapshots) == 0:
             save_snapshot(self.run.averages, step, averages.tensors(), train.ema_snapshots)
 
     @property
@@ -168,7 +175,8 @@ class Session:
             facts |= self.config.sample.model_dump(mode="json")
         else:
             return
-        write_samples(self.run.samples(model.step), self.domain, samples, facts)
+        if self.ranks.first:
+            write_samples(self.run.samples(model.step), self.domain, samples, facts)
 
 
 class Pace:
@@ -221,7 +229,8 @@ class Pace:
         session.settings = settings
         self.forecast = planned(self.forecast, self.watch.sample_every, settings.config.train.steps)
         self.expect()
-        write_atomic(session.run.resolved, resolved_text(settings.config, settings.provenance))
+        if session.ranks.first:
+            write_atomic(session.run.resolved, resolved_text(settings.config, settings.provenance))
         return True
 
 
@@ -239,7 +248,7 @@ def records_while_planned(session: Session) -> Iterator[Record]:
 def finish(session: Session, progress: Progress | None = None) -> Path:
     """Train a session to its last step, with checkpoints and samples, and return the run's folder."""
     run, settings, pace = session.run, session.config.train, Pace(session, progress)
-    before, levels = session.seconds, Gathered()
+    before, levels, first = session.seconds, Gathered(), session.ranks.first
     if isinstance(progress, TrainingProgress) and progress.evaluated is not None:
         write_evaluated_after(run, progress.evaluated)
     with Interrupts() as interrupts, saved_on_error(session):
@@ -248,7 +257,7 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
             lowered = pace.lower_steps_if_due()
             last = record.step == session.config.train.steps
             levels.add(record.level, record.losses)
-            if record.step % settings.log_every == 0 or last or record.step == 1:
+            if first and (record.step % settings.log_every == 0 or last or record.step == 1):
                 run.log(metrics_line(record, session.seconds, settings.batch_size) | bins_of(levels))
             session.save_snapshot_if_due(record.step)
             if record.step % settings.checkpoint_every == 0 or last or lowered:
@@ -260,7 +269,7 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
             pace.sampled(shown)
             if progress:
                 progress(record, session.seconds)
-            if interrupts.requested:
+            if session.ranks.any(interrupts.requested):
                 session.checkpoint_if_new()
                 raise interrupts.error()
     return run.path
@@ -270,6 +279,7 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
 def saved_on_error(session: Session) -> Iterator[None]:
     """Save a checkpoint if a step fails before its update: a loss that is not finite, data that cannot be read.
 
+    The other processes fail at the same step or are still at it, so the weights are those of the last whole step.
     Other errors may have interrupted an update, so they save nothing; the run is then resumed from its last checkpoint.
     """
     try:
@@ -278,7 +288,8 @@ def saved_on_error(session: Session) -> Iterator[None]:
         session.checkpoint_if_new()
         raise
     finally:
-        keep(quarantine_of(session.domain), session.run.path)
+        if session.ranks.first:
+            keep(quarantine_of(session.domain), session.run.path)
 
 
 def bins_of(levels: Gathered) -> dict[str, Any]:

@@ -16,17 +16,19 @@ from polydiff.contract.domain import Domain
 from polydiff.contract.sections.run import Config
 from polydiff.gallery.sets import write_samples
 from polydiff.machine import contention
+from polydiff.machine.ranks import TIMEOUT, joined
 from polydiff.model.assemble import restored_domain
 from polydiff.run.bounds import bounded
 from polydiff.run.checkpoint import Checkpoint, check_fit, latest, load_weights
-from polydiff.run.folder import Run
+from polydiff.run.folder import Run, steps_saved
 from polydiff.run.goal import planned_steps, write_goal
 from polydiff.run.parents import located, open_parents, renewed
 from polydiff.run.reading import damaged
 from polydiff.run.snapshots import drop_snapshots
-from polydiff.stages.open import open_domain, open_stages, suited
+from polydiff.stages.open import Stages, open_domain, open_stages, suited
 from polydiff.support.errors import UserError, as_mapping, as_path
 from polydiff.support.files import write_atomic
+from polydiff.support.launched import launched
 from polydiff.support.progress import announce
 from polydiff.support.yaml_text import dump_yaml
 from polydiff.training.budget import seconds_per_step, with_steps, within_minutes
@@ -38,6 +40,7 @@ from polydiff.training.progress import Progress, shown
 from polydiff.training.resumed import check_data, warn_of_edits, warn_of_versions
 from polydiff.training.session import Session, finish
 from polydiff.training.steps import begin, initial_checkpoint
+from polydiff.training.together import check_same, held
 
 LONG = 200
 """Number of steps from which a training is worth a measurement of the machine."""
@@ -54,14 +57,17 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
     """
     run, config = Run(as_path("path", path)), settings.config
     check_settings(settings)
-    run.check_free()
-    with run.locked(), shown(progress, config.train.steps) as show:
-        run.check_free()  # another process may have started a run in the meantime
-        run.sweep()
-        parents = open_parents(config)
-        source = initial_checkpoint(config, parents)
-        stages, init = open_stages(config, parents=parents), f"train.init={config.train.init}"
-        domain = restored_domain(config, source, init, stages) if source else open_domain(config, stages=stages)
+    if launched().restarts and steps_saved(run.checkpoints):
+        return resume(path, progress=progress)
+    with joined(config.launch.timeout) as together, ExitStack() as stack:
+        stack.enter_context(held(run, together, run.check_free))
+        show = stack.enter_context(shown(progress, config.train.steps))
+        check_same(together, "configuration", config.model_dump(mode="json"))
+        with together.first_before_others():  # what the first one prepares, the others find in the cache
+            parents = open_parents(config)
+            source = initial_checkpoint(config, parents)
+            stages, init = open_stages(config, parents=parents), f"train.init={config.train.init}"
+            domain = restored_domain(config, source, init, stages) if source else open_domain(config, stages=stages)
         order_of(domain, config.train.batch_size, config.seed, config.train.like_sizes)  # raises if it cannot be used
         settings, domain = suited(settings, domain)
         if text := suited_in_words(settings):
@@ -71,17 +77,25 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         seconds = seconds_per_step(settings.config, domain)
         records = {key: parent.record(run.path) for key, parent in parents.items()}
         session = Session(run, settings, domain, training, parents=records, data=identity_of(domain))
+        check_same(together, "data", session.data or {})
         session.check_sampling()
-        session.settings = settings = within_minutes(settings, session.forecast(), seconds)
-        run.rewind(0)
-        drop_snapshots(run.averages, 0)
-        run.goal.unlink(missing_ok=True)
-        run.after.unlink(missing_ok=True)
-        stages.save(run.path)
-        write_atomic(run.input, dump_yaml(settings.user_values, {}))
-        write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
-        write_samples(run.samples("real"), domain, session.real(), {"split": "test"})
+        session.settings = within_minutes(settings, session.forecast(), together.agree(seconds))
+        if together.first:
+            write_beginning(session, stages)
         return finish(session, show)
+
+
+def write_beginning(session: Session, stages: Stages) -> None:
+    """Write what the folder of a new run holds before the first step, in place of what was there."""
+    run, settings = session.run, session.settings
+    run.rewind(0)
+    drop_snapshots(run.averages, 0)
+    run.goal.unlink(missing_ok=True)
+    run.after.unlink(missing_ok=True)
+    stages.save(run.path)
+    write_atomic(run.input, dump_yaml(settings.user_values, {}))
+    write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
+    write_samples(run.samples("real"), session.domain, session.real(), {"split": "test"})
 
 
 def train(
@@ -117,6 +131,7 @@ def resume(
     steps: int | None = None,
     progress: Progress | bool | None = None,
     allow_changed_data: bool = False,
+    launch: Mapping[str, Any] | None = None,
 ) -> Path:
     """Resume a run from its newest checkpoint, train it to its last step and return its folder.
 
@@ -129,37 +144,47 @@ def resume(
         progress: Called after each step with its record and the run's seconds so far; True: show progress on stderr;
             False: show none; None: show it on a terminal and in a notebook.
         allow_changed_data: Whether to train on if the examples have changed; the run then has seen both.
+        launch: Keys of the section `launch` that differ from the checkpoint's; None: none.
 
     Raises:
         UserError: Another process trains the run, the run has done more steps, or its data have changed.
     """
-    run = Run.open(path)
-    with run.locked(), ExitStack() as stack:
-        run.sweep()
+    run, launched_as = Run.open(path), as_mapping("launch", launch)
+    with joined(launched_as.get("timeout", TIMEOUT)) as together, held(run, together), ExitStack() as stack:
+        together.wait()  # until the first process has deleted what a crash left
         checkpoint = resumable(latest(run.checkpoints))
-        saved = saved_settings(checkpoint, run.path)
+        check_same(together, "checkpoint", {"step": checkpoint.step, "config": checkpoint.state["config"]})
+        saved = saved_settings(checkpoint, run.path, launched_as)
         wanted = planned_steps(run, checkpoint.step, saved.config.train.steps) if steps is None else steps
         settings = trained_to(saved, wanted, checkpoint.step)
         show = stack.enter_context(shown(progress, settings.config.train.steps))
-        stages = open_stages(settings.config, run=run.path, records=checkpoint.state.get("parents"))
-        domain = restored_domain(settings.config, checkpoint, run.path, stages)
+        with together.first_before_others():
+            stages = open_stages(settings.config, run=run.path, records=checkpoint.state.get("parents"))
+            domain = restored_domain(settings.config, checkpoint, run.path, stages)
         warn_of_versions(checkpoint.state)
         warn_of_edits(run, settings.config, checkpoint.state["config"])
         data = check_data(domain, checkpoint.state, settings.config, allow_changed_data)
         training = restored(settings.config, domain, checkpoint, run.path)
         advise(training, settings.config.train.steps)
-        run.rewind(checkpoint.step)
-        drop_snapshots(run.averages, checkpoint.step)
         parents = renewed(checkpoint.state.get("parents", {}), settings.config, run.path)
         session = Session(run, settings, domain, training, checkpoint.state["seconds"], parents, data)
         if training.step < settings.config.train.steps:
             session.check_sampling()
-        if steps is not None:
-            write_goal(run, checkpoint.step, steps)  # in case the run is stopped before its next checkpoint
-            write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
-        if session.due_to_show(checkpoint.step) and not run.samples(checkpoint.step).exists():
+        if together.first:
+            rewind(session, steps is not None)
+        if session.due_to_show(checkpoint.step) and together.agree(not run.samples(checkpoint.step).exists()):
             session.show()  # a crash came between the checkpoint and its samples
         return finish(session, show)
+
+
+def rewind(session: Session, longer: bool) -> None:
+    """Delete what a run's folder holds of steps after the one it resumes from; `longer`: its last step was set anew."""
+    run, settings, step = session.run, session.settings, session.training.step
+    run.rewind(step)
+    drop_snapshots(run.averages, step)
+    if longer:
+        write_goal(run, step, settings.config.train.steps)  # in case the run is stopped before its next checkpoint
+        write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
 
 
 def advise(training: Training[Any], steps: int) -> None:
@@ -198,10 +223,11 @@ def restored(config: Config, domain: Domain, checkpoint: Checkpoint, run: Path) 
     return training
 
 
-def saved_settings(checkpoint: Checkpoint, run: Path) -> Settings:
-    """Return the settings of a checkpoint of the run in this folder."""
+def saved_settings(checkpoint: Checkpoint, run: Path, launch: Mapping[str, Any]) -> Settings:
+    """Return the settings of a checkpoint of the run in this folder, with changed keys of the section `launch`."""
     config = config_of_state(checkpoint.state, str(run))
     config = located(config, checkpoint.state.get("parents", {}), run)
+    config = config.model_copy(update={"launch": config.launch.model_copy(update=dict(launch))})
     return Settings(config, dict(checkpoint.state["provenance"]), {})
 
 

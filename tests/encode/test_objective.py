@@ -74,7 +74,7 @@ def test_a_target_rate_draws_codes_towards_it(start: float, bits: float) -> None
     objective = Reconstruct(EncodeConfig(bits=bits))
     for _ in range(300):
         optimizer.zero_grad()
-        objective.rate_loss(nats(*network.encode(x, space), space)).mean().backward()
+        objective.rate_loss(nats(*network.encode(x, space), space), MOMENT).mean().backward()
         for group in optimizer.param_groups:
             group["lr"] *= 0.985
         optimizer.step()
@@ -85,9 +85,9 @@ def test_noise_on_codes_scales_with_the_spread_of_their_channel() -> None:
     spread = torch.tensor([1.0, 10.0])[:, None]
     z = torch.randn(64, 2, 32, generator=torch.Generator().manual_seed(1)) * spread
     u, space = torch.ones(64, dtype=torch.float64), Euclidean(64, (2, 32))
-    moved = Reconstruct(EncodeConfig(noise=0.2)).disturbed(z, space, u, streams(0, "noise", range(64))) - z
+    moved = Reconstruct(EncodeConfig(noise=0.2)).disturbed(z, space, u, streams(0, "noise", range(64)), MOMENT) - z
     torch.testing.assert_close(channel_std(moved, space), 0.2 * channel_std(z, space), rtol=0.05, atol=0)
-    still = Reconstruct(EncodeConfig(noise=0.2)).disturbed(z, space, 0 * u, streams(0, "noise", range(64)))
+    still = Reconstruct(EncodeConfig(noise=0.2)).disturbed(z, space, 0 * u, streams(0, "noise", range(64)), MOMENT)
     assert torch.equal(still, z)
 
 

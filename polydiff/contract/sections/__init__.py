@@ -12,7 +12,7 @@ from polydiff.contract.sections.network import BackboneConfig, TextConfig
 from polydiff.contract.sections.parts import CouplingConfig, PartConfig
 from polydiff.contract.sections.run import Config
 from polydiff.contract.sections.sampling import SampleConfig
-from polydiff.contract.sections.training import EncodeConfig, LossConfig, OptimConfig, TrainConfig
+from polydiff.contract.sections.training import EncodeConfig, LaunchConfig, LossConfig, OptimConfig, TrainConfig
 
 __all__ = [
     "OPTIONS_OF",
@@ -22,6 +22,7 @@ __all__ = [
     "CouplingConfig",
     "DataConfig",
     "EncodeConfig",
+    "LaunchConfig",
     "LossConfig",
     "NamesRun",
     "NoiseLevels",

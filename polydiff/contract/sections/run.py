@@ -12,7 +12,7 @@ from polydiff.contract.sections.data import DataConfig
 from polydiff.contract.sections.network import BackboneConfig
 from polydiff.contract.sections.parts import CouplingConfig, PartConfig
 from polydiff.contract.sections.sampling import SampleConfig
-from polydiff.contract.sections.training import EncodeConfig, LossConfig, OptimConfig, TrainConfig
+from polydiff.contract.sections.training import EncodeConfig, LaunchConfig, LossConfig, OptimConfig, TrainConfig
 
 
 class Config(Section):
@@ -55,6 +55,7 @@ class Config(Section):
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     sample: SampleConfig = SampleConfig()
+    launch: LaunchConfig = LaunchConfig()
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:
         """Return defaults that follow from a key, such as the network from the size of images.

@@ -115,3 +115,14 @@ class TrainConfig(Section):
         if workers != "auto" and not (str(workers).isdecimal() and len(str(workers)) < 10 and int(str(workers)) <= 256):
             raise ValueError("should be auto or a whole number of 0 to 256")
         return workers
+
+
+class LaunchConfig(Section):
+    """The processes that train together."""
+
+    processes: int = Field(1, ge=1, le=10**5)
+    """Number of processes on this machine, which polydiff starts with torchrun; 1: train in this process."""
+    restarts: int = Field(0, ge=0, le=1000)
+    """How often all processes are started again, and resume the run, after one of them has failed."""
+    timeout: float = Field(300.0, gt=0, le=10**6)
+    """Seconds that a process waits for another one's gradients before it gives up."""

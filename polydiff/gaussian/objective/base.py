@@ -14,7 +14,7 @@ Symbols: u uniform number, L loss of a sample, B batch size, R rows of a state.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from polydiff.contract.sections.run import Config
 from polydiff.core.entry import check_batch
-from polydiff.core.objective import M, Moment, Objective, Outcome
+from polydiff.core.objective import M, Moment, Objective, Outcome, alone
 from polydiff.core.registry import Registry
 from polydiff.core.space import Batch
 from polydiff.gaussian.denoise import Denoiser
@@ -55,7 +55,7 @@ class DenoisingObjective(Objective[Denoiser]):
             outcome = outcome._replace(losses=self.loss.minimised(module, outcome.losses, outcome.level))
         return super().minimised(module, outcome, weight)
 
-    def backward(self, module: Denoiser, losses: Tensor) -> Tensor:
+    def backward(self, module: Denoiser, losses: Tensor, average: Callable[[Tensor], Tensor] = alone) -> Tensor:
         """Add the gradient of the mean loss to the parameters; return this mean, shape ().
 
         The parameters of a learned schedule get the gradient of E[L^2] / (2 E[L]^2) instead: the mean does not depend
@@ -64,14 +64,15 @@ class DenoisingObjective(Objective[Denoiser]):
 
         Arguments:
             module: The denoiser that is trained.
-            losses: Losses of the samples, shape (B,).
+            losses: Losses of the samples of all processes, shape (B,).
+            average: Mean over processes of a gradient.
         """
         mean, own = losses.mean(), learned(module)
         spread = losses.square().mean() / (2 * mean.detach() ** 2).clamp(min=1e-30)
-        gradients = torch.autograd.grad(spread, own, retain_graph=True, allow_unused=True) if own else ()
-        mean.backward()
+        mean.backward(retain_graph=bool(own))  # the first pass, in which torch exchanges gradients between processes
+        gradients = torch.autograd.grad(spread, own, allow_unused=True) if own else ()
         for parameter, gradient in zip(own, gradients, strict=True):
-            parameter.grad = gradient
+            parameter.grad = None if gradient is None else average(gradient)
         return mean
 
     def record(self, module: Denoiser, u: Tensor, outcome: Outcome) -> None:

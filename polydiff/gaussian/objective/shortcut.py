@@ -103,25 +103,26 @@ class Shortcut(DenoisingObjective):
         size = flow_time(schedule.sigma_max) / 2**level
         return Jump(start * size, size / 2, level)
 
-    def shortcut_mask(self, n: int, step: int) -> Tensor:
+    def shortcut_mask(self, n: int, step: int, first: int = 0) -> Tensor:
         """Return which samples of a batch are trained by self-consistency, shape (n,), bool.
 
         They are evenly spread over the batch, and differ from step to step. The phase of the pattern advances by the
         golden ratio, so that over the steps every place in a batch of any size has the right share.
 
         Arguments:
-            n: Number of samples in the batch.
+            n: Number of samples.
             step: Number of the training step.
+            first: Place of the first of them in the batch.
         """
         phase = (step + 1) * GOLDEN % 1
-        return (torch.arange(n, dtype=torch.float64) * self.share + phase) % 1 < self.share
+        return (torch.arange(first, first + n, dtype=torch.float64) * self.share + phase) % 1 < self.share
 
     def __call__(
         self, module: Denoiser, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
     ) -> Outcome:
         x_0, space, cond = batch
         eps, jump = space.noise(generators), self.jumps(u, module.schedule)
-        jumps = self.shortcut_mask(len(u), moment.step)
+        jumps = self.shortcut_mask(len(u), moment.step, moment.first)
         goal = self.goal(moment.ema, x_0, eps, jump, space, cond)
         sigma = torch.where(jumps, noise_level(jump.t), self.loss.noise_levels(u, module.schedule))
         step = torch.where(jumps, -jump.level, math.nan).to(x_0)

@@ -1,0 +1,53 @@
+"""Start a command again as several processes, as torchrun does."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import uuid
+from collections.abc import Sequence
+
+from polydiff.contract.sections.training import LaunchConfig
+from polydiff.machine.environment import cores
+from polydiff.support.launched import launched
+
+
+def needed(launch: LaunchConfig) -> bool:
+    """Return whether a command has to be started again as several processes: it is asked to, and torchrun did not."""
+    return launch.processes > 1 and launched().world == 1
+
+
+def start(words: Sequence[str], launch: LaunchConfig) -> int:
+    """Run a command of polydiff in several processes on this machine, by torchrun's agent, and return the exit code.
+
+    The agent ends all processes if one fails, and passes Ctrl-C and SIGTERM on to them.
+
+    Arguments:
+        words: The command, such as ["train", "--domain", "audio"].
+        launch: How many processes, and how often they are started again.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher import api
+
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // launch.processes)))
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes say what went wrong
+    config = api.LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=launch.processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=launch.restarts,
+        monitor_interval=0.1,
+    )
+    try:
+        api.elastic_launch(config, sys.executable)("-m", "polydiff", *words)
+    except ChildFailedError as error:
+        code = error.get_first_failure()[1].exitcode
+        return code if code > 0 else 128 - code
+    except SignalException as error:
+        return 128 + error.sigval
+    return 0

@@ -1,0 +1,102 @@
+"""The same losses and weights, up to rounding, whatever the number of processes and pieces that share a batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from process_jobs import train_all
+from stage_cases import CODEC, SHAPES_PAIR
+from tiny_runs import SMALL_NETS, TINY
+from together import together
+
+from polydiff.run.checkpoint import Checkpoint, latest
+from polydiff.run.folder import Run
+from polydiff.support.errors import UserError
+from polydiff.training.trainer import train
+
+Case = tuple[str, dict[str, Any]]
+COMMON: dict[str, Any] = {"train.precision": "float32", "train.steps": 6, "train.checkpoint_every": 6, "device": "cpu"}
+IMAGE = {**TINY, **SMALL_NETS["image"], **COMMON, "backbone.dropout": 0.0}
+
+
+def image(**more: Any) -> Case:
+    return "image", {**IMAGE, **{key.replace("__", "."): value for key, value in more.items()}}
+
+
+CASES: dict[str, Case] = {
+    "image": image(),
+    "audio": ("audio", {**TINY, **SMALL_NETS["audio"], **COMMON}),
+    "molecule": ("molecule", {**TINY, **SMALL_NETS["molecule"], **COMMON}),
+    "a learned schedule": image(schedule="learned", target="eps", loss__times="uniform", loss__weighting="elbo"),
+    "adaptive noise levels": image(loss__times="adaptive", loss__times_options={"bins": 2, "depth": 1}),
+    "two terms": image(loss__objective="hybrid"),
+    "few steps": image(loss__objective="shortcut"),
+    "its own estimate": image(backbone__self_condition=True),
+    "muon and averages": image(optim__name="muon", train__ema_snapshots=2),
+    "a rate in bits": ("image", {**CODEC, **COMMON, "encode.bits": 4.0}),
+    "a pair": ("image", {**SHAPES_PAIR, **COMMON}),
+}
+COMPARING = ("a learned schedule", "a rate in bits", "a pair")
+"""Cases whose batches cannot be trained on in pieces."""
+
+
+def losses(run: Path) -> torch.Tensor:
+    return torch.tensor([record["loss"] for record in Run(run).records()])
+
+
+def assert_alike(run: Path, other: Path) -> None:
+    a, b = losses(run), losses(other)
+    torch.testing.assert_close(a, b, rtol=1e-5, atol=0)
+    ours, theirs = (Checkpoint.load(latest(Run(path).checkpoints)).ema for path in (run, other))
+    for name, value in ours.items():
+        torch.testing.assert_close(value, theirs[name], rtol=1e-3, atol=3e-5, msg=lambda text, n=name: f"{n}: {text}")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("alone")
+    for name, (domain, keys) in CASES.items():
+        train(domain, folder / name, overrides=keys, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pairs")
+    together(2, train_all, folder, CASES)
+    return folder
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_train_as_one(alone: Path, pairs: Path, name: str) -> None:
+    assert_alike(alone / name, pairs / name)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in COMPARING])
+def test_pieces_train_as_a_whole_batch(alone: Path, tmp_path: Path, name: str) -> None:
+    domain, keys = CASES[name]
+    train(domain, tmp_path / "run", overrides={**keys, "train.accumulate": 4}, progress=False)
+    assert_alike(alone / name, tmp_path / "run")
+
+
+def test_four_processes_and_two_with_pieces_train_as_one(alone: Path, tmp_path: Path) -> None:
+    domain, keys = CASES["image"]
+    together(4, train_all, tmp_path, {"four": (domain, keys)})
+    together(2, train_all, tmp_path, {"pieces": (domain, {**keys, "train.accumulate": 2})})
+    assert_alike(alone / "image", tmp_path / "four")
+    assert_alike(alone / "image", tmp_path / "pieces")
+
+
+@pytest.mark.parametrize("name", COMPARING)
+def test_a_batch_whose_samples_are_compared_is_not_divided_into_pieces(tmp_path: Path, name: str) -> None:
+    domain, keys = CASES[name]
+    with pytest.raises(UserError, match="train.accumulate=2 divides a batch into pieces .* compares the samples"):
+        train(domain, tmp_path / "run", overrides={**keys, "train.accumulate": 2}, progress=False)
+
+
+def test_a_batch_that_cannot_be_divided_evenly_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="train.batch_size=8 cannot be divided evenly over 1 process and .*=3"):
+        train("image", tmp_path / "run", overrides={**IMAGE, "train.accumulate": 3}, progress=False)
