@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from polydiff.cli import launch
 from polydiff.cli.judge import evaluate_and_report
 from polydiff.cli.parsing import OptionalNumber, Parser, config_parser, not_negative, read_words, settings
@@ -24,6 +26,7 @@ from polydiff.support.files import new_numbered_folder, quoted
 from polydiff.support.launched import launched
 from polydiff.support.once import printed
 from polydiff.support.progress import log
+from polydiff.support.reading import first_problem
 from polydiff.support.signals import exit_code
 from polydiff.training.checks import check_settings
 from polydiff.training.progress import TrainingProgress
@@ -218,10 +221,16 @@ def saved_state(path: Path) -> Mapping[str, Any]:
 
 def launched_as(run: Path, words: Mapping[str, str]) -> LaunchConfig:
     """Return the section `launch` of a run's newest checkpoint, with keys that the user sets anew."""
-    state = saved_state(run)
-    values = {f"launch.{key}": value for key, value in dict(state["config"].get("launch", {})).items()}
-    domain = state["config"]["domain"]
-    return resolve(domain, words=dict(words), values=values).config.launch
+    state = saved_state(run)["config"]
+    saved = state.get("launch", {})
+    try:
+        section = LaunchConfig.model_validate(saved)
+    except ValidationError as error:
+        raise UserError(f"The checkpoint of {run} is damaged: launch: {first_problem(error)}.") from error
+    if not words:
+        return section
+    values = {f"launch.{key}": value for key, value in saved.items()}
+    return resolve(state["domain"], words=dict(words), values=values).config.launch
 
 
 def requested_steps(run: Path, words: dict[str, str]) -> int | None:

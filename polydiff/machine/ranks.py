@@ -67,7 +67,7 @@ class Ranks:
         Gradients flow back to each process: the gradient of its part is the sum over processes of their gradients
         of that part, so that a mean over processes of gradients is that of the mean of their losses.
         """
-        return x if self.world == 1 else Gather.apply(x, self)  # type: ignore[no-untyped-call,no-any-return]
+        return x if self.world == 1 else Gather.apply(x, self)  # type: ignore[no-untyped-call]
 
     def mean(self, x: Tensor) -> Tensor:
         """Return the mean over processes of a tensor, without a gradient."""

@@ -27,4 +27,5 @@ def test_a_process_alone_exchanges_nothing() -> None:
         assert here is ranks() is ALONE
         assert here.gather(x) is x
         assert here.collect(5) == [here.agree(5)] == [5]
-        assert here.any(True) and not here.any(False)
+        assert here.any(True)
+        assert not here.any(False)

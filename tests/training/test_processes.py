@@ -93,10 +93,10 @@ def test_four_processes_and_two_with_pieces_train_as_one(alone: Path, tmp_path: 
 @pytest.mark.parametrize("name", COMPARING)
 def test_a_batch_whose_samples_are_compared_is_not_divided_into_pieces(tmp_path: Path, name: str) -> None:
     domain, keys = CASES[name]
-    with pytest.raises(UserError, match="train.accumulate=2 divides a batch into pieces .* compares the samples"):
+    with pytest.raises(UserError, match=r"train.accumulate=2 divides a batch into pieces .* compares the samples"):
         train(domain, tmp_path / "run", overrides={**keys, "train.accumulate": 2}, progress=False)
 
 
 def test_a_batch_that_cannot_be_divided_evenly_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="train.batch_size=8 cannot be divided evenly over 1 process and .*=3"):
+    with pytest.raises(UserError, match=r"train.batch_size=8 cannot be divided evenly over 1 process and .*=3"):
         train("image", tmp_path / "run", overrides={**IMAGE, "train.accumulate": 3}, progress=False)
