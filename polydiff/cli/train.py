@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from polydiff.cli import launch
 from polydiff.cli.judge import evaluate_and_report
 from polydiff.cli.parsing import OptionalNumber, Parser, config_parser, not_negative, read_words, settings
 from polydiff.cli.pipeline import chosen_pipeline, resume_pipeline, train_pipeline
@@ -20,6 +19,7 @@ from polydiff.contract.backbone import load_backbone_spec
 from polydiff.contract.data.quarantine import summary_lines
 from polydiff.contract.discover import load_domain_spec, require
 from polydiff.contract.sections.training import LaunchConfig
+from polydiff.machine import torchrun
 from polydiff.run.folder import is_pipeline
 from polydiff.support.errors import UserError, nearest
 from polydiff.support.files import new_numbered_folder, quoted
@@ -68,10 +68,11 @@ def train(words: Sequence[str]) -> int:
         return print_profile(chosen, args.output, args.profile)
     if args.overfit_one_batch:
         return check_overfit(chosen, args.overfit_one_batch)
-    if launch.needed(chosen.config.launch):
+    launch = chosen.config.launch
+    if torchrun.needed(launch.processes):
         with folder_of(args.output, chosen.config.domain) as path:
             own = [] if args.output else ["-o", str(path)]
-            return launch.start(["train", *words, *own], chosen.config.launch)
+            return torchrun.start(["train", *words, *own], launch.processes, launch.restarts)
     return start_run(chosen, args.output, args.judge)
 
 
@@ -186,8 +187,8 @@ def resume(words: Sequence[str]) -> int:
     keys = read_words(rest)
     started = launched_as(args.run, {key: keys.pop(key) for key in list(keys) if key.startswith("launch.")})
     steps = requested_steps(args.run, keys)
-    if launch.needed(started):
-        return launch.start(["resume", *words], started)
+    if torchrun.needed(started.processes):
+        return torchrun.start(["resume", *words], started.processes, started.restarts)
     total = steps or planned_steps(args.run)
     if saved_state(args.run)["step"] == total:
         log(f"All {total:,} steps are done. Set train.steps=N to train longer.")

@@ -23,7 +23,7 @@ from polydiff.machine.ranks import ranks
 from polydiff.run.averages import MovingAverage, PowerAverages
 from polydiff.training.data import Batches, Split, example_numbers, prefetch
 from polydiff.training.optimizers import OPTIMIZERS, learning_rate
-from polydiff.training.parallel import (
+from polydiff.training.processes.losses import (
     Losses,
     check_pieces,
     divided,

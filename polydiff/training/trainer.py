@@ -36,11 +36,11 @@ from polydiff.training.checks import check_settings
 from polydiff.training.data import order_of
 from polydiff.training.loop import Training
 from polydiff.training.optimizers import restore_optimizer
+from polydiff.training.processes.agreement import check_same, held
 from polydiff.training.progress import Progress, shown
 from polydiff.training.resumed import check_data, warn_of_edits, warn_of_versions
 from polydiff.training.session import Session, finish
 from polydiff.training.steps import begin, initial_checkpoint
-from polydiff.training.together import check_same, held
 
 LONG = 200
 """Number of steps from which a training is worth a measurement of the machine."""

@@ -20,10 +20,10 @@ from tiny_runs import tiny
 from polydiff.cli import main
 from polydiff.contract.data.identity import changes, identity, identity_of
 from polydiff.contract.discover import build_domain
+from polydiff.machine.fingerprint import fingerprints
 from polydiff.run.checkpoint import latest, write_files
 from polydiff.run.folder import Run, steps_saved
 from polydiff.support.errors import UserError
-from polydiff.support.fingerprint import fingerprints
 from polydiff.training.trainer import resume
 
 
@@ -244,7 +244,7 @@ def test_fingerprints_see_each_block_and_are_cached(tmp_path: Path, monkeypatch:
     large.write_bytes(bytes(5 * 2**20))
     first = fingerprints([small, large, tmp_path / "absent"], tmp_path)
     assert first[tmp_path / "absent"] == ""
-    monkeypatch.setattr("polydiff.support.fingerprint.fingerprint", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("polydiff.machine.fingerprint.fingerprint", lambda *_: pytest.fail("read again"))
     assert fingerprints([small, large, tmp_path / "absent"], tmp_path) == first
     monkeypatch.undo()
     stamp = small.stat()

@@ -34,8 +34,8 @@ from polydiff.domains.audio.data.catalogue import Entry, catalogue
 from polydiff.domains.audio.data.crops import read_crop
 from polydiff.domains.audio.data.index import MARKS, Sound, index, why
 from polydiff.domains.audio.data.source import Values
+from polydiff.machine.fingerprint import fingerprints
 from polydiff.support.errors import UserError, unknown
-from polydiff.support.fingerprint import fingerprints
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SHORT = {"sc09": DIGITS}

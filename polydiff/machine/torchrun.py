@@ -8,39 +8,39 @@ import sys
 import uuid
 from collections.abc import Sequence
 
-from polydiff.contract.sections.training import LaunchConfig
 from polydiff.machine.environment import cores
 from polydiff.support.launched import launched
 
 
-def needed(launch: LaunchConfig) -> bool:
+def needed(processes: int) -> bool:
     """Return whether a command has to be started again as several processes: it is asked to, and torchrun did not."""
-    return launch.processes > 1 and launched().world == 1
+    return processes > 1 and launched().world == 1
 
 
-def start(words: Sequence[str], launch: LaunchConfig) -> int:
+def start(words: Sequence[str], processes: int, restarts: int = 0) -> int:
     """Run a command of polydiff in several processes on this machine, by torchrun's agent, and return the exit code.
 
     The agent ends all processes if one fails, and passes Ctrl-C and SIGTERM on to them.
 
     Arguments:
         words: The command, such as ["train", "--domain", "audio"].
-        launch: How many processes, and how often they are started again.
+        processes: Number of processes.
+        restarts: How often all of them are started again after one has failed.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher import api
 
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // launch.processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes say what went wrong
     config = api.LaunchConfig(
         min_nodes=1,
         max_nodes=1,
-        nproc_per_node=launch.processes,
+        nproc_per_node=processes,
         run_id=uuid.uuid4().hex,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
-        max_restarts=launch.restarts,
+        max_restarts=restarts,
         monitor_interval=0.1,
     )
     try:

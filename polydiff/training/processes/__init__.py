@@ -1,0 +1,1 @@
+"""Several processes that train one run: how a batch is divided, and what they agree on."""
