@@ -12,6 +12,7 @@ SPEC = DomainSpec(
     suffixes=(".fasta", ".fa", ".faa", ".fna"),
     files=("*.txt",),  # no suffix of this domain: beside pictures and sounds lie captions
     columns=("sequence",),
+    prepares={"moses": "polydiff.domains.sequence.data.moses:prepare"},
     presets={
         "quick": {"process": "masked"},
         "text8": {

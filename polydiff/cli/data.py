@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polydiff.cli.parsing import Parser, read_words
+from polydiff.cli.parsing import Parser, positive, read_words
 from polydiff.cli.tables import table
 from polydiff.contract.data.splits import scarce
 from polydiff.support.errors import check_file, unknown
-from polydiff.support.files import check_free, folder_atomic, quoted
+from polydiff.support.files import check_free, folder_atomic, quoted, same_files
 from polydiff.support.yaml_text import one_line_yaml
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 CHECK = "polydiff data check PATH [--domain NAME] [key=value ...] [--json]"
-PREPARE = "polydiff data prepare NAME FILE -o DIR"
+PREPARE = "polydiff data prepare NAME [FILE] -o DIR [--count N]"
 CLASSES = 20
 """Classes whose numbers of examples are printed."""
 
@@ -71,18 +71,24 @@ def prepare(words: Sequence[str]) -> int:
     parser = Parser("data prepare", "Make a data set of the file in which it is distributed.")
     parser.usage = PREPARE
     parser.add_argument("name", metavar="NAME", help=f"name of the data set: {', '.join(sorted(known))}")
-    parser.add_argument("file", metavar="FILE", type=Path, help="the file")
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, nargs="?", help="the file; default: that of an installed package"
+    )
     parser.add_argument("-o", "--out", metavar="DIR", type=Path, required=True, help="new folder of the data set")
+    parser.add_argument("--count", metavar="N", type=positive, help="largest number of examples of each split")
     args = parser.parse_args(words)
     if args.name not in known:
         raise unknown("data set", args.name, known, "`polydiff data check PATH` needs no preparation of other data.")
     spec = known[args.name]
     require(spec)
-    file, folder = args.file.expanduser().absolute(), args.out.expanduser().absolute()
-    check_file(file)
-    check_free(folder, "Choose another one with -o.")
+    file = args.file and args.file.expanduser().absolute()
+    folder = args.out.expanduser().absolute()
+    if file:
+        check_file(file)
     with folder_atomic(folder) as draft:
-        done = load(spec.prepares[args.name])(file, draft)
+        done = load(spec.prepares[args.name])(file, draft, args.count)
+        if not same_files(draft, folder):  # the same data may be prepared again
+            check_free(folder, "Choose another one with -o.")
     print(f"{done}\n\nThe data can be checked:\n  polydiff data check {quoted(folder)} --domain {spec.name}")
     return 0
 

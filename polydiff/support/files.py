@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import math
 import os
 import shlex
@@ -56,6 +57,23 @@ def check_free(path: Path, advice: str) -> None:
     """Raise UserError with this advice if a path exists, unless it is an empty folder."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(f"{path} exists and is not an empty folder. {advice}")
+
+
+def same_files(a: Path, b: Path) -> bool:
+    """Return whether two folders hold the same files, by relative path and content."""
+    if not b.is_dir():
+        return False
+    names = {path.relative_to(a) for path in a.rglob("*")}
+    found = 0
+    for path in b.rglob("*"):
+        found += 1
+        if path.relative_to(b) not in names:
+            return False
+    pairs = ((a / name, b / name) for name in sorted(names))
+    return found == len(names) and all(
+        one.is_file() == other.is_file() and (one.is_dir() or filecmp.cmp(one, other, shallow=False))
+        for one, other in pairs
+    )
 
 
 def quoted(path: Path | str) -> str:

@@ -28,7 +28,7 @@ SIGNS = {"&": " and ", "*": " asterisk ", "’": "'"}
 """Signs in names -> words."""
 
 
-def prepare(package: Path, folder: Path) -> str:
+def prepare(package: Path | None, folder: Path, count: int | None = None) -> str:
     """Write the pictures of a package and their metadata.jsonl, and return what was written, in words.
 
     A row has the columns file_name, text (the name in plain words), category and subcategory. Skin tones are left out.
@@ -36,10 +36,13 @@ def prepare(package: Path, folder: Path) -> str:
     Arguments:
         package: The package, a .tgz file.
         folder: An empty folder.
+        count: Largest number of pictures, the first of the list; None: all.
 
     Raises:
         UserError: The package is damaged, holds links or names outside of it, or lacks the list or the pictures.
     """
+    if package is None:
+        raise UserError("Name the package of emoji, which this fetches: npm pack emoji-datasource-twitter.")
     rows, pictures = read_package(package)
     vendors = {vendor for vendor, _ in pictures}
     if len(vendors) != 1:
@@ -48,6 +51,8 @@ def prepare(package: Path, folder: Path) -> str:
     vendor = vendors.pop()
     lines, missing = [], 0
     for row in rows:
+        if len(lines) == count:
+            break
         content = pictures.pop((vendor, str(row.get("image"))), None)
         if content is None or not (text := plain_words(str(row.get("name") or row.get("short_name") or ""))):
             missing += 1
