@@ -17,7 +17,7 @@ from polydiff.contract.data.identity import digest_of, identity
 from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
-from polydiff.contract.domain import Samples
+from polydiff.contract.domain import DataSamples, Samples
 from polydiff.contract.fields import meanings, to_json
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
@@ -45,10 +45,6 @@ from polydiff.domains.molecule.states import States, check_scales
 from polydiff.domains.molecule.statistics import MoleculeStatistics
 from polydiff.metrics.results import Measured, Metric
 from polydiff.support.errors import UserError
-
-
-class DataSamples(Samples):
-    """Molecules of the data set, whose conditions were measured, not requested."""
 
 
 class MoleculeDomain:

@@ -21,7 +21,7 @@ from polydiff.contract.data.conditions import DataConditions
 from polydiff.contract.data.identity import digest_of, embedded_identity, identity
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
-from polydiff.contract.domain import Samples, conditions_of
+from polydiff.contract.domain import DataSamples, Samples, conditions_of
 from polydiff.contract.fields import from_json, to_json
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
@@ -189,14 +189,14 @@ class SequenceDomain:
     def examples(self, split: str, n: int) -> Samples:
         part = self.source.splits[split]
         indices = spread(part, n)
-        return Samples(self.texts(part, indices), self.cond(part, indices))
+        return DataSamples(self.texts(part, indices), self.cond(part, indices))
 
     def texts(self, part: Split, indices: Sequence[int]) -> list[str]:
         """Return texts of a split, as `decode` returns them."""
         return self.alphabet.decode(self.alphabet.encode(part.spelled(indices), self.length))
 
     def evaluate(self, samples: Samples) -> dict[str, Metric]:
-        return self.evaluation.evaluate(samples.examples)
+        return self.evaluation.evaluate(samples.examples, isinstance(samples, DataSamples))
 
     def measures(self, samples: Samples) -> Mapping[str, Measured]:
         """Return the lengths of texts (`polydiff.contract.abilities.HasMeasures`)."""

@@ -167,6 +167,10 @@ class Samples:
         return Samples(examples, join_conditions([part.cond for part in parts]), origin)
 
 
+class DataSamples(Samples):
+    """Examples of the data set, whose conditions are theirs, not requested."""
+
+
 class Domain(Protocol):
     """One modality: its data, codec, network, judges and display.
 

@@ -122,7 +122,7 @@ def prepare_items(source: Source, selection: Selection, draft: Draft) -> Iterato
     """Yield the result of each item of a source: first those of a resumed draft, then those of workers."""
     everything, taken = iter(source.items()), deque[Item]()
     for entry, item in zip(draft.known, everything, strict=False):
-        yield Found(item.name, entry, item.columns, item.texts)
+        yield Found(item.name, entry, item.columns, item.texts, item.stated)
 
     def given() -> Iterator[Item]:
         for item in everything:
@@ -137,7 +137,7 @@ def prepare_items(source: Source, selection: Selection, draft: Draft) -> Iterato
         entry = Rejected(one.reason) if isinstance(one, TimedOut) else one
         draft.add(entry)
         item = taken.popleft()
-        yield Found(item.name, entry, item.columns, item.texts)
+        yield Found(item.name, entry, item.columns, item.texts, item.stated)
 
 
 def check_conditions(data: MoleculeData, library: Library, source: str) -> None:

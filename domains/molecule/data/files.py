@@ -13,7 +13,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from polydiff.contract.data.splits import folder_at_top, split_folders
 from polydiff.domains.molecule.config import MoleculeData
+from polydiff.domains.molecule.data.further import further_files
 from polydiff.domains.molecule.data.formats.tables import json_items, smi_items, table_items
 from polydiff.domains.molecule.data.formats.text_files import column_name, kind_of, opened
 from polydiff.domains.molecule.data.prepare import Item
@@ -27,6 +29,8 @@ SMILES_ONLY = (".smi", ".csv", ".tsv")
 LINES_OF_JSON = (".jsonl",)
 """Kind of file of JSON with SMILES, which is often something else and is read if there are no others."""
 KINDS = (*WITH_POSITIONS, *SMILES_ONLY, *LINES_OF_JSON)
+ABOUT = ("README", "LICENSE")
+"""Names of files, without suffix, that tell of a data set and hold none of it."""
 MARKS = {
     ".sdf": b"$$$$", ".sd": b"$$$$", ".mol": b"M  END",
     ".smi": b"\n", ".csv": b"\n", ".tsv": b"\n", ".jsonl": b"\n",
@@ -47,7 +51,8 @@ OF_CELLS = ("lattice", "pbc", "origin", "properties")
 def molecule_files(path: Path) -> list[Path]:
     """Return the files of molecules at a path.
 
-    In a folder, the files with positions are returned if there are any, else the files of SMILES.
+    In a folder, the files with positions are returned if there are any, else the files of SMILES. Of a folder with
+    splits, such as train/ and test/, only files in these are returned.
 
     Raises:
         UserError: There are none.
@@ -61,8 +66,16 @@ def molecule_files(path: Path) -> list[Path]:
     for kinds in (WITH_POSITIONS, SMILES_ONLY, LINES_OF_JSON):
         found = [file for file in files_under(path, {*kinds, ".gz"}) if kind_of(file) in kinds]
         if found:
-            return found
+            splits = splits_of(found, path)
+            return [file for file in found if splits.get(file, not splits)]
     raise UserError(f"The folder data.path={path} contains no file of molecules ({', '.join(KINDS)}).")
+
+
+def splits_of(files: Sequence[Path], root: Path) -> dict[Path, str]:
+    """Return file -> split by the folder below `root` in which it lies, "" outside of these; {} if no folder is one."""
+    tops = {file: folder_at_top(file, root) for file in files}
+    folders = split_folders(tops.values())
+    return {file: folders.get(top, "") for file, top in tops.items()} if folders else {}
 
 
 def kinds(files: Iterable[Path]) -> dict[str, int]:
@@ -71,16 +84,21 @@ def kinds(files: Iterable[Path]) -> dict[str, int]:
 
 
 def unread_files(path: Path, read: Collection[Path]) -> list[Path]:
-    """Return the files of a folder that are not read: those of other kinds, and SMILES beside files with positions."""
+    """Return the files of a folder that are not read: those of other kinds, and SMILES beside files with positions.
+
+    The sets that samples are compared with (`further_files`) and descriptions of the data are not among them.
+    """
     if path.is_file():
         return []
-    known = set(read)
+    known, further = set(read), set(further_files(path))
     return [
         file
         for file in path.rglob("*")
         if file.is_file()
         and file not in known
         and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        and file.stem not in ABOUT
+        and file not in further
     ]
 
 
@@ -107,11 +125,12 @@ def count_items(files: Iterable[Path]) -> int | None:
 
 def items(files: Sequence[Path], root: Path, data: MoleculeData) -> Iterator[Item]:
     """Yield the items of files; with several files, their names contain the file's path relative to `root`."""
+    splits = splits_of(files, root)
     for path in files:
         own = f"{path.relative_to(root).as_posix()}, " if len(files) > 1 else ""
         try:
             for item in READERS[kind_of(path)](path, data):
-                yield item._replace(name=own + item.name)
+                yield item._replace(name=own + item.name, stated=splits.get(path, ""))
         except (OSError, EOFError, zlib.error) as error:  # from the disk, or a truncated .gz
             raise UserError(f"{path} cannot be read: {error}.") from None
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from polydiff.contract.data import splits
 from polydiff.domains.molecule.chemistry.bonds import no_bonds, orders
 from polydiff.domains.molecule.chemistry.geometry import Molecule, Rejected
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
@@ -24,6 +25,8 @@ from polydiff.domains.molecule.data.formats.texts import TextColumns
 
 TRAIN, UNUSED, TEST = 0, 1, 2
 """Splits of a data set that comes divided: training, not used, held out."""
+SIDES = {"": -1, splits.TRAIN: TRAIN, splits.VALIDATION: UNUSED, splits.TEST: TEST}
+"""Name of a split that the data state -> number."""
 MAX_NAMED = 5
 """Number of rejected molecules whose places are recorded for each reason."""
 
@@ -65,12 +68,14 @@ class Found(NamedTuple):
         entry: The molecule, or the reason that rejects it.
         columns: Metadata of the molecule, name -> text.
         texts: Metadata that are never numbers, name -> text; they replace columns of the same name as text.
+        stated: Split that the data state (`polydiff.contract.data.splits`), or "".
     """
 
     name: str
     entry: Entry | Rejected
     columns: Mapping[str, str] = {}
     texts: Mapping[str, str] = {}
+    stated: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,9 +240,9 @@ def stack(everything: Iterable[Found]) -> Library:
     smiles, perceived, known = list[str](), list[str](), set[str]()
     numbers, places = [np.zeros(0, np.uint8)], [np.zeros((0, 3), np.float32)]
     bonds, charges, implicit = [no_bonds()], [np.zeros(0, np.int8)], False
-    properties, owners, origins = list[Sequence[float]](), array("q"), array("q")
+    properties, owners, origins, stated = list[Sequence[float]](), array("q"), array("q"), list[str]()
     rejected, notes, columns, texts, found = Remarks(), Remarks(), NumericColumns(), TextColumns(), 0
-    for number, (name, given, row, words) in enumerate(everything):
+    for number, (name, given, row, words, split) in enumerate(everything):
         found = number + 1
         entry = Rejected("it repeats an earlier one") if isinstance(given, Entry) and origin(given) in known else given
         if isinstance(entry, Rejected):
@@ -258,6 +263,7 @@ def stack(everything: Iterable[Found]) -> Library:
         properties += entry.properties
         owners.extend([columns.rows] * len(entry.positions))
         origins.extend([number] * len(entry.positions))
+        stated += [split] * len(entry.positions)
         columns.add(row, name)
         texts.add({**row, **words})
     extra, table = columns.table()
@@ -272,7 +278,7 @@ def stack(everything: Iterable[Found]) -> Library:
         first=np.cumsum([len(part) for part in numbers]).astype(np.int64),
         properties=np.concatenate([measured, table[:, kept][np.array(owners, np.int64)]], 1),
         places=np.array(origins, np.int64),
-        sides=np.full(len(origins), -1, np.int8),
+        sides=np.array([SIDES[side] for side in splits.obeyed(stated)], np.int8),
         found=found,
         names=(*PROPERTIES, *(extra[i] for i in kept)),
         rejected=dict(rejected.counts),

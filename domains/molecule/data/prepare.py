@@ -71,6 +71,7 @@ class Item(NamedTuple):
         columns: Metadata of the molecule, name -> text.
         title: Second word of the line of a list of SMILES.
         texts: Metadata that are never numbers, name -> text; they replace columns of the same name as text.
+        stated: Split that the data state (`polydiff.contract.data.splits`), or "".
     """
 
     name: str
@@ -79,6 +80,7 @@ class Item(NamedTuple):
     columns: Mapping[str, str] = {}
     title: str = ""
     texts: Mapping[str, str] = {}
+    stated: str = ""
 
 
 def prepare(item: Item, selection: Selection) -> Entry | Rejected:

@@ -16,7 +16,7 @@ from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.config import SPATIAL, MoleculeData
 from polydiff.domains.molecule.data import qm9
 from polydiff.domains.molecule.data.cache import FORMAT_VERSION
-from polydiff.domains.molecule.data.files import count_items, digest_of, items, molecule_files
+from polydiff.domains.molecule.data.files import count_items, digest_of, items, molecule_files, splits_of
 from polydiff.domains.molecule.data.filters import Selection
 from polydiff.domains.molecule.data.formats.tables import smi_items
 from polydiff.domains.molecule.data.formats.text_files import kind_of
@@ -65,6 +65,8 @@ def source_of(data: MoleculeData) -> Source:
     files, root = molecule_files(data.path), data.path
     names = [f"{path.relative_to(root).as_posix()} {kind_of(path)}" for path in files]
     key = {"files": digest_of(files), "names": digest("\n".join(names).encode()), "column": data.column}
+    if splits_of(files, root):
+        key["splits"] = "by folders"
     return Source(str(data.path), key, lambda: items(files, root, data), count_items(files))
 
 

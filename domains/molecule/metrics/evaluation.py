@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from polydiff.contract.domain import Samples
+from polydiff.contract.domain import DataSamples, Samples
 from polydiff.domains.molecule.chemistry.composition import composition_metrics, count_elements
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES, measure
 from polydiff.domains.molecule.conditions import ConditionScaler, evenly_spaced
@@ -16,14 +16,12 @@ from polydiff.domains.molecule.config import SPATIAL
 from polydiff.domains.molecule.data.dataset import DataSet
 from polydiff.domains.molecule.data.source import enumerated_molecules
 from polydiff.domains.molecule.metrics import sample_set as metrics
-from polydiff.domains.molecule.metrics.distribution import GraphFeatures, distribution_metrics, graph_features
 from polydiff.domains.molecule.metrics.examine import Findings, PerceivedSample, examine, measure_shapes
 from polydiff.domains.molecule.metrics.own_bonds import BondReference, bond_metrics, examine_bonds
 from polydiff.domains.molecule.metrics.sample_set import Reference
+from polydiff.domains.molecule.moses.metrics import Compared
 from polydiff.metrics.results import Measured, Metric
 
-MAX_GRAPHS = 10_000
-"""Largest number of training molecules that sets of graphs are compared with."""
 MAX_SHAPES = 1000
 """Largest number of training geometries whose bond lengths and angles samples are compared with."""
 
@@ -112,15 +110,15 @@ class Evaluation:
         return bond_metrics(examine_bonds(samples.examples), self.bond_reference, self.dataset.data.positions)
 
     @cached_property
-    def graph_reference(self) -> list[GraphFeatures]:
-        """Features of training molecules that graphs alone are compared with."""
-        train = self.dataset.splits["train"]
-        return graph_features([train.smiles[i] for i in evenly_spaced(len(train), MAX_GRAPHS)])
+    def compared(self) -> Compared:
+        """The sets of molecules that graphs alone are compared with."""
+        train, test = (self.dataset.splits[split] for split in ("train", "test"))
+        return Compared(train.smiles, test.smiles, self.dataset.data.path, self.dataset.data.compared)
 
     def graph_metrics(self, samples: Samples) -> dict[str, Metric]:
         """Return the metrics of a set of graphs alone."""
         made = [one.perceived.smiles for one in self.findings(samples) if one.perceived.smiles]
-        return distribution_metrics(graph_features(made), self.graph_reference)
+        return self.compared.metrics(made, isinstance(samples, DataSamples))
 
     def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
         """Return how far samples, atom by atom, are from true molecules with as many atoms."""

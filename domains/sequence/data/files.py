@@ -7,7 +7,7 @@ from pathlib import Path
 
 from polydiff.contract.data.columns import LABEL
 from polydiff.contract.data.quarantine import Quarantine
-from polydiff.contract.data.splits import NAMES, split_folders
+from polydiff.contract.data.splits import NAMES, folder_at_top, outside_of, split_folders
 from polydiff.domains.sequence.alphabet import spell
 from polydiff.domains.sequence.config import SequenceData
 from polydiff.domains.sequence.data.formats import READERS, Entry, reader_of
@@ -56,7 +56,7 @@ def files_of(path: Path, quarantine: Quarantine) -> list[Path]:
 def usable(data: SequenceData, quarantine: Quarantine) -> Iterator[Listed]:
     """Yield the texts of the user's files; others are excluded, or left out if they are too long."""
     assert data.path is not None
-    files, long = files_of(data.path, quarantine), 0
+    files, long, outside = files_of(data.path, quarantine), 0, 0
     folders = split_folders(folder_at_top(file, data.path) for file in files)
     for file in files:
         own = f"{file.relative_to(data.path).as_posix()}, " if file != data.path else ""
@@ -64,23 +64,22 @@ def usable(data: SequenceData, quarantine: Quarantine) -> Iterator[Listed]:
         for entry in map(with_known_split, reader_of(file)(file, data.column)):
             quarantine.found += 1
             spelled, name = spell(entry.text, data.tokens), own + entry.place
-            if entry.reason:
+            stated = NAMES.get(split_in(entry), "") or folders.get(folder_at_top(file, data.path), "")
+            if folders and not stated:
+                outside += 1
+            elif entry.reason:
                 quarantine.exclude(name, entry.reason)
             elif data.length is not None and len(spelled) > data.length:
                 long += 1
             else:
                 columns = {key: value for key, value in entry.columns.items() if key != SPLIT}
-                stated = NAMES.get(split_in(entry), "") or folders.get(folder_at_top(file, data.path), "")
                 yield Listed(name, spelled, {**label, **columns}, stated)
+    if outside:
+        quarantine.left_out += outside
+        quarantine.notes["outside"] = outside_of(folders, outside)
     if long:
         quarantine.left_out += long
         quarantine.notes["long"] = f"{long} have more than data.length={data.length} letters"
-
-
-def folder_at_top(file: Path, root: Path) -> str:
-    """Return the folder below `root` in which a file lies, "" if it lies in `root` itself."""
-    parts = file.relative_to(root).parts
-    return parts[0] if len(parts) > 1 else ""
 
 
 def split_in(entry: Entry) -> str:

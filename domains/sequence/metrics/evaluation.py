@@ -7,17 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from polydiff.domains.sequence.alphabet import Alphabet, spell
 from polydiff.domains.sequence.config import SequenceData
 from polydiff.domains.sequence.data.source import Source, spread
-from polydiff.domains.sequence.metrics.molecules import Universe, smiles_metrics
+from polydiff.domains.sequence.metrics.molecules import Universe, canonical, molecules_of, smiles_metrics
 from polydiff.domains.sequence.metrics.nearest import HELD_OUT, KNOWN, ROOM, Search
 from polydiff.domains.sequence.metrics.ngrams import count, distance
 from polydiff.domains.sequence.metrics.sums import sum_metrics
 from polydiff.metrics.results import Metric
 from polydiff.metrics.standard_error import Number, jackknife, share
 from polydiff.metrics.wasserstein import wasserstein
+
+if TYPE_CHECKING:
+    from polydiff.domains.molecule.moses.metrics import Compared
 
 COUNTED = 2_000_000
 """Largest number of letters of training texts whose n-grams samples are compared with."""
@@ -56,10 +60,21 @@ class Evaluation:
         return frozenset(self.source.splits["train"].whole())
 
     @cached_property
+    def molecules(self) -> dict[str, list[str]]:
+        """Split -> canonical SMILES of its texts, if they are SMILES."""
+        return {name: molecules_of([*split.whole()]) for name, split in self.source.splits.items()}
+
+    @cached_property
     def universe(self) -> Universe:
         """The molecules of the data, if they are SMILES."""
-        train, test = ([*self.source.splits[name].whole()] for name in ("train", "test"))
-        return Universe.of(train, test, self.data.name == "smiles")
+        return Universe.of(self.molecules["train"], self.molecules["test"], self.data.name == "smiles")
+
+    @cached_property
+    def compared(self) -> Compared:
+        """The sets of molecules that samples are compared with, if they are SMILES."""
+        from polydiff.domains.molecule.moses.metrics import Compared  # imports RDKit, as `canonical` does
+
+        return Compared(self.molecules["train"], self.molecules["test"], self.data.path, self.data.compared)
 
     @cached_property
     def search(self) -> Search:
@@ -68,11 +83,12 @@ class Evaluation:
         places = spread(train, min(KNOWN, max(ROOM // self.source.longest, 1)))
         return Search(places, train.spelled(places), test.spelled(spread(test, HELD_OUT)))
 
-    def evaluate(self, examples: Sequence[str]) -> dict[str, Metric]:
-        """Return the metrics of samples."""
+    def evaluate(self, examples: Sequence[str], real: bool = False) -> dict[str, Metric]:
+        """Return the metrics of samples, or of held-out texts if they are `real`."""
         found = sum_metrics(examples, self.data.largest) if self.data.name == "sums" else {}
         if self.data.judged_as_smiles:
-            found |= smiles_metrics(examples, self.universe)
+            seen = canonical(examples)
+            found |= smiles_metrics(seen, self.universe) | self.compared.metrics([one for one in seen if one], real)
         spelled = [spell(text, self.data.tokens) for text in examples]
         return found | self.likeness(spelled) | (self.list_metrics(spelled) if self.alphabet.ends else {})
 

@@ -20,6 +20,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 TRAIN, TEST, VALIDATION = "train", "test", "validation"
 NAMES = {
@@ -53,6 +54,12 @@ def split_folders(tops: Iterable[str]) -> dict[str, str]:
         return found
     first = {name: NAMES.get(re.split(r"[^a-z]", name.lower())[0], "") for name in folders}
     return first if TRAIN in first.values() and len(set(first.values())) > 1 and all(first.values()) else {}
+
+
+def folder_at_top(file: Path, root: Path) -> str:
+    """Return the folder below `root` in which a file lies, "" if it lies in `root` itself."""
+    parts = file.relative_to(root).parts
+    return parts[0] if len(parts) > 1 else ""
 
 
 def outside_of(folders: Iterable[str], n: int) -> str:

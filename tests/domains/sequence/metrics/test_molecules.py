@@ -26,7 +26,7 @@ def test_all_notations_of_a_molecule_are_one() -> None:
 
 
 def test_metrics_of_a_set() -> None:
-    found = smiles_metrics(["OCC", "CCO", "CCC", "CN", "C(", ""], KNOWN)
+    found = smiles_metrics(canonical(["OCC", "CCO", "CCC", "CN", "C(", ""]), KNOWN)
     assert {name: metric.value for name, metric in found.items()} == {
         "valid": pytest.approx(4 / 6),
         "unique_molecules": pytest.approx(3 / 6),
@@ -41,7 +41,7 @@ def test_without_a_complete_list_nothing_is_said_of_a_universe() -> None:
 
 
 def test_a_molecule_of_both_splits_counts_as_a_training_molecule() -> None:
-    assert Universe.of(["OCC"], ["CCO", "C"], True).test == {"C"}
+    assert Universe.of(canonical(["OCC"]), ["CCO", "C"], True).test == {"C"}
 
 
 def test_without_rdkit_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
