@@ -102,8 +102,8 @@ class MoleculeData(DataConfig):
     positions: bool = True
     """Whether molecules have positions. false: graphs alone, of heavy atoms and their bonds; hydrogens are implicit."""
     compared: int = Field(10_000, ge=1)
-    """For graphs alone: largest number of molecules of each test set that samples are compared with. Published values of MOSES
-    are those of its whole test sets; a set takes some milliseconds a molecule, once."""
+    """Graphs alone: largest number of molecules of each test set that samples are compared with. Published values of
+    MOSES are those of its whole test sets, which take some milliseconds a molecule, once."""
     layout: Literal["dense", "sparse"] = "sparse"
     """sparse: the atoms of a batch are stacked, and padding costs nothing. dense: batches are padded to the largest
     molecule."""

@@ -52,8 +52,8 @@ class SequenceData(DataConfig):
     """Who judges samples besides the counts of letters: smiles: RDKit reads them; auto: RDKit, if they are SMILES."""
 
     compared: int = Field(10_000, ge=1)
-    """SMILES: largest number of molecules of each test set that samples are compared with. Published values of MOSES
-    are those of its whole test sets; a set takes some milliseconds a molecule, once."""
+    """SMILES: largest number of molecules of each test set that samples are compared with. Published values of
+    MOSES are those of its whole test sets, which take some milliseconds a molecule, once."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -33,7 +33,7 @@ from polydiff.core.units import Units
 from polydiff.domains.sequence.alphabet import Alphabet, spell
 from polydiff.domains.sequence.config import SequenceConfig
 from polydiff.domains.sequence.data.inputs import read_texts, region
-from polydiff.domains.sequence.data.inspect import facts_of
+from polydiff.domains.sequence.data.inspect import advice_for, facts_of
 from polydiff.domains.sequence.data.source import Source, Split, open_source, spread
 from polydiff.domains.sequence.metrics.evaluation import Evaluation
 from polydiff.domains.sequence.metrics.molecules import mols
@@ -120,6 +120,7 @@ class SequenceDomain:
             found.facts = facts_of(domain.source, config, domain.alphabet, domain.length)
             found.facts["conditions"] = {name: kind.words for name, kind in conditions_of(domain).items()}
             found.quarantine = domain.quarantine
+            found.advice = advice_for(config.data, said)
         except UserError as error:
             found.problems.append(str(error))
         return found

@@ -23,10 +23,10 @@ class DomainSpec:
         files: Patterns of the names of files that hold whole data sets, such as "*.parquet"; they decide the domain
             of a folder in which the suffixes of all other files do not.
         columns: Words in a column's name by which a table (.csv, .tsv, .jsonl) is one of this domain, such as "smiles".
-        prepares: Name of a data set -> "module:function", called as function(file, folder, count), that makes a data set
-            in an empty folder of the file in which it is distributed, with at most `count` examples of each split if
-            that is not None, and returns what it did in words; for `polydiff data prepare NAME FILE`. `file` is None if the
-            user names none.
+        prepares: Name of a data set -> "module:function", called as function(file, folder, count), that makes a data
+            set in an empty folder of the file in which it is distributed, with at most `count` examples of each split
+            if that is not None, and returns what it did in words; for `polydiff data prepare NAME FILE`. `file` is
+            None if the user names none.
         requires: Modules that it needs beyond polydiff's own dependencies.
         install: Command that installs missing modules.
         presets: Name -> overrides with dotted keys, such as {"train.steps": 2000}; {} keeps the configuration's

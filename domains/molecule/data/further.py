@@ -1,7 +1,7 @@
 """The further test set of a data set: molecules that samples are compared with, which are in no split.
 
-It is the folder test_scaffolds/ beside train/ and test/, as of MOSES: molecules whose scaffolds do not occur in training.
-This module imports no RDKit.
+It is the folder test_scaffolds/ beside train/ and test/, as of MOSES: molecules whose scaffolds do not occur in
+training. This module imports no RDKit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SMILES = "smiles"
 
 
 def further_files(root: Path | None) -> list[Path]:
-    """Return the tables of the further test set of a folder of data, which has a folder train/; [] if there are none."""
+    """Return the tables of the further test set of a folder of data that has a folder train/; [] if there are none."""
     if root is None or not (root / TRAIN).is_dir():
         return []
     return sorted((root / FURTHER).glob("*.csv"))

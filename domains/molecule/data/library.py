@@ -9,7 +9,6 @@ import hashlib
 import itertools
 import math
 from array import array
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -22,13 +21,12 @@ from polydiff.domains.molecule.chemistry.geometry import Molecule, Rejected
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.data.formats.columns import NumericColumns
 from polydiff.domains.molecule.data.formats.texts import TextColumns
+from polydiff.domains.molecule.data.remarks import Remarks
 
 TRAIN, UNUSED, TEST = 0, 1, 2
 """Splits of a data set that comes divided: training, not used, held out."""
 SIDES = {"": -1, splits.TRAIN: TRAIN, splits.VALIDATION: UNUSED, splits.TEST: TEST}
 """Name of a split that the data state -> number."""
-MAX_NAMED = 5
-"""Number of rejected molecules whose places are recorded for each reason."""
 
 
 class Entry(NamedTuple):
@@ -95,7 +93,7 @@ class Library:
         perceived: Identity of the molecule that RDKit perceives in each geometry, "" if none, n of them.
         rejected: Reason -> number of rejected molecules.
         notes: Remark -> number of used molecules that it applies to.
-        named: Reason or remark -> places of the first `MAX_NAMED` of them.
+        named: Reason or remark -> places of the first `remarks.MAX_NAMED` of them.
         remarks: Remarks on columns.
         texts: Name of a column of text -> its distinct cells; T columns.
         codes: Place of each geometry's cell among these, int32 (n, T); -1 if it is empty.
@@ -217,19 +215,6 @@ def rows_of(first: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarr
     sizes = np.diff(first)[chosen]
     found = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     return found, np.repeat(first[:-1][chosen] - found[:-1], sizes) + np.arange(found[-1])
-
-
-class Remarks:
-    """Numbers of molecules by reason or remark, with the places of the first ones."""
-
-    def __init__(self) -> None:
-        self.counts, self.named = Counter[str](), dict[str, list[str]]()
-
-    def add(self, text: str, place: str) -> None:
-        """Count a molecule at a place."""
-        self.counts[text] += 1
-        if len(listed := self.named.setdefault(text, [])) < MAX_NAMED:
-            listed.append(place)
 
 
 def stack(everything: Iterable[Found]) -> Library:

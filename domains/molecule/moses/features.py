@@ -65,7 +65,12 @@ def properties_of(mol: Any) -> tuple[float, ...]:
 
 @functools.cache
 def sa_scorer() -> Any:
-    """Return RDKit's contributed module of the synthetic accessibility (Ertl & Schuffenhauer, 2009); None if it lacks."""
+    """Return RDKit's contributed module of the synthetic accessibility; None if this installation lacks it.
+
+    Reference:
+        Estimation of synthetic accessibility score of drug-like molecules (Ertl & Schuffenhauer, 2009),
+        https://doi.org/10.1186/1758-2946-1-8
+    """
     path = Path(RDConfig.RDContribDir, "SA_Score", "sascorer.py")
     spec = importlib.util.spec_from_file_location("polydiff_sascorer", path)
     if spec is None or spec.loader is None or not path.is_file():

@@ -1,4 +1,4 @@
-r"""The metrics of MOSES (Polykovskiy et al., 2020, https://arxiv.org/abs/1811.12823), as its package molsets computes them.
+r"""The metrics of MOSES (Polykovskiy et al., 2020, https://arxiv.org/abs/1811.12823), as its package molsets has them.
 
 With T the Tanimoto similarity of Morgan fingerprints of radius 2 and 1024 bits, valid samples G and test molecules R,
 
@@ -112,8 +112,8 @@ def set_metrics(smiles: Sequence[str], made: Sequence[Features]) -> dict[str, Me
             share(sum(passed), len(passed)),
             "",
             "higher",
-            "Share of valid samples that pass the filters of MOSES: its 22 structures to avoid (MCF), those of PAINS in "
-            "RDKit's list, no charges, no other elements than C, N, S, O, F, Cl, Br, H, no rings of 8 or more atoms.",
+            "Share of valid samples that pass the filters of MOSES: none of its 22 structures to avoid (MCF) and of "
+            "those of PAINS (RDKit's list), no charges, only C, N, S, O, F, Cl, Br and H, no ring of 8 or more.",
         ),
     }
 

@@ -17,7 +17,7 @@ ROWS = 2000
 
 
 def blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield the similarities of some rows of `a` to some of `b`, float64 (rows, columns), with the place of these rows."""
+    """Yield the similarities of some rows of `a` to some of `b`, float64 (rows, columns), after these rows' place."""
     for j in range(0, len(b), ROWS):
         y = np.unpackbits(b[j : j + ROWS], axis=1).astype(np.float32)
         for i in range(0, len(a), ROWS):
@@ -36,9 +36,9 @@ def nearest(made: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def diversity(made: np.ndarray, p: int = 1) -> float:
-    r"""Return $1 - \frac{1}{n} \sum_a \bigl(\frac{1}{n} \sum_b T(a, b)^p\bigr)^{1/p}$, as molsets computes it; NaN for none.
+    r"""Return $1 - \frac{1}{n} \sum_a \bigl(\frac{1}{n} \sum_b T(a, b)^p\bigr)^{1/p}$; NaN without molecules.
 
-    The paper takes the root of the mean of all pairs; its program takes the root of the mean of each row.
+    The paper takes the root of the mean of all pairs. Its package, as this function, takes that of each row.
     """
     if not len(made):
         return float("nan")

@@ -137,6 +137,15 @@ def text_column(names: Collection[str], wanted: str, path: Path) -> str:
     return found or next(iter(names))
 
 
+def holds_smiles(path: Path, column: str) -> bool:
+    """Return whether a file's texts are called SMILES: a list of SMILES, or a table whose column of texts is smiles."""
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".tsv"):
+        return kind == ".smi"
+    first = next((row for _, row in table_rows(path) if isinstance(row, dict)), {})
+    return bool(first) and text_column(list(first), column, path).lower() == "smiles"
+
+
 READERS: dict[str, Callable[[Path, str], Iterator[Entry]]] = {
     ".txt": line_entries,
     ".smi": smi_entries,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from polydiff.contract.data.columns import FEW, is_number, other_columns
+from polydiff.contract.data.quarantine import Quarantine
 from polydiff.domains.sequence.alphabet import Alphabet
-from polydiff.domains.sequence.config import SequenceConfig
+from polydiff.domains.sequence.config import SequenceConfig, SequenceData
+from polydiff.domains.sequence.data.files import files_of
+from polydiff.domains.sequence.data.formats import holds_smiles
 from polydiff.domains.sequence.data.source import Source, entropy
 from polydiff.domains.sequence.data.texts import Listed, Texts
 
@@ -45,6 +48,14 @@ def facts_of(source: Source, config: SequenceConfig, alphabet: Alphabet, length:
         "known by heart": f"{entropy(train.whole()):.2f} bits, the entropy of a random training text",
         **other_columns(further, (), config.data.conditions),
     }
+
+
+def advice_for(data: SequenceData, said: Collection[str]) -> dict[str, Any]:
+    """Return data.judge=smiles for files of texts that are called SMILES, unless the user has set it; else {}."""
+    if data.judged_as_smiles or data.crops or data.path is None or "data.judge" in said:
+        return {}
+    files = files_of(data.path, Quarantine(str(data.path), "texts"))
+    return {"data.judge": "smiles"} if all(holds_smiles(file, data.column) for file in files) else {}
 
 
 def as_condition(name: str, listed: Sequence[Listed]) -> str:

@@ -13,9 +13,10 @@ import io
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import IO
 
 from polydiff.support.errors import UserError, one_line
 
@@ -94,24 +95,24 @@ def tables_of(file: Path | None) -> Mapping[str, bytes]:
         return in_folder(installed())
     if file.suffix in (".whl", ".zip"):
         with zipfile.ZipFile(file) as archive:
-            return chosen((name, lambda name=name: archive.read(name)) for name in archive.namelist())
+            found = ((name, archive.open(name)) for name in archive.namelist())
+            return {split: unpacked(member) for split, member in chosen(found)}
     if file.name.endswith((".tar.gz", ".tgz")):
         with tarfile.open(file, "r:gz") as bundle:
-            return chosen((one.name, lambda one=one: bundle.extractfile(one).read()) for one in bundle if one.isreg())
+            members = ((one.name, bundle.extractfile(one)) for one in bundle if one.isreg())
+            return {split: unpacked(member) for split, member in chosen(members)}
     if not file.name.endswith((".csv", ".csv.gz")):
         raise UserError(f"{file} is neither a package (.whl, .tar.gz) nor a table (.csv, .csv.gz). {FETCH}")
     return in_folder(file.parent) if file.name.removesuffix(".gz") in TABLES.values() else {"": content(file)}
 
 
-def chosen(members: Iterable) -> dict[str, bytes]:
-    """Return split -> content of the tables among the members of an archive, pairs of name and reader."""
+def chosen(members: Iterable[tuple[str, IO[bytes] | None]]) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield split and file of the tables among the members of an archive, pairs of name and file."""
     wanted = {f"{INSIDE}/{table}.gz": name for name, table in TABLES.items()}
-    found = {}
-    for name, read in members:
-        for end, split in wanted.items():
-            if f"/{name}".endswith(f"/{end}"):
-                found[split] = unpacked(read())
-    return found
+    for name, member in members:
+        split = next((split for end, split in wanted.items() if f"/{name}".endswith(f"/{end}")), "")
+        if split and member is not None:
+            yield split, member
 
 
 def installed() -> Path:
@@ -135,12 +136,13 @@ def in_folder(folder: Path) -> dict[str, bytes]:
 
 def content(path: Path) -> bytes:
     """Return the content of a table, uncompressed."""
-    return unpacked(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    with path.open("rb") as file:
+        return unpacked(file) if path.suffix == ".gz" else file.read()
 
 
-def unpacked(data: bytes) -> bytes:
-    """Return uncompressed bytes; raise ValueError if they are more than `LARGEST`."""
-    with gzip.open(io.BytesIO(data)) as file:
+def unpacked(member: IO[bytes]) -> bytes:
+    """Return the uncompressed bytes of a file; raise ValueError if they are more than `LARGEST`."""
+    with gzip.open(member) as file:
         found = file.read(LARGEST + 1)
     if len(found) > LARGEST:
         raise ValueError(f"a table has more than {LARGEST:,} bytes")

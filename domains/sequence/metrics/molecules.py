@@ -11,7 +11,6 @@ from polydiff.metrics.results import Metric
 from polydiff.metrics.standard_error import Number, jackknife, share
 from polydiff.support.errors import UserError
 
-
 MANY, TRIED = 200_000, 1000
 """Numbers of texts: above which not all are read, and of which then are (`molecules_of`)."""
 

@@ -49,7 +49,7 @@ def prepare(package: Path | None, folder: Path, count: int | None = None) -> str
         found = f"the pictures of {', '.join(sorted(vendors))}" if vendors else "no pictures (img/VENDOR/64/*.png)"
         raise UserError(f"{package} holds {found}. Fetch a package of one vendor: npm pack emoji-datasource-twitter.")
     vendor = vendors.pop()
-    lines, missing = [], 0
+    lines, missing = list[str](), 0
     for row in rows:
         if len(lines) == count:
             break
