@@ -29,8 +29,8 @@ SMILES_ONLY = (".smi", ".csv", ".tsv")
 LINES_OF_JSON = (".jsonl",)
 """Kind of file of JSON with SMILES, which is often something else and is read if there are no others."""
 KINDS = (*WITH_POSITIONS, *SMILES_ONLY, *LINES_OF_JSON)
-ABOUT = ("README", "LICENSE")
-"""Names of files, without suffix, that tell of a data set and hold none of it."""
+ABOUT = "README.md"
+"""Name of a file that describes a data set."""
 MARKS = {
     ".sdf": b"$$$$", ".sd": b"$$$$", ".mol": b"M  END",
     ".smi": b"\n", ".csv": b"\n", ".tsv": b"\n", ".jsonl": b"\n",
@@ -97,7 +97,7 @@ def unread_files(path: Path, read: Collection[Path]) -> list[Path]:
         if file.is_file()
         and file not in known
         and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        and file.stem not in ABOUT
+        and file.name != ABOUT
         and file not in further
     ]
 

@@ -48,3 +48,36 @@ def test_files_that_are_not_read_are_counted_in_the_account_of_a_run(tmp_path: P
     account = DataSet(MoleculeData(path=tmp_path / "a.smi", conformers=1)).quarantine
     assert account is not None
     assert not account.notes
+
+
+def folders(root: Path, **splits: str) -> MoleculeData:
+    """Write a list of SMILES for each folder, and return the data of graphs alone."""
+    for name, smiles in splits.items():
+        (root / name).mkdir()
+        (root / name / "a.csv").write_text("\n".join(["SMILES", *smiles.split()]))
+    return MoleculeData(path=root, positions=False, layout="dense", conditions=())
+
+
+def test_folders_are_the_splits_and_others_beside_them_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("about")
+    data = DataSet(folders(tmp_path, train="CC CCO CCN CO", test="CN CCC CO", validation="OCO", other="C"))
+    with pytest.warns(UserWarning, match=r"Ignored in .*: 1 \.csv"):
+        account = data.quarantine
+    assert account is not None
+    assert account.ignored == {".csv": 1}
+    assert {name: sorted(part.smiles) for name, part in data.splits.items()} == {
+        "train": ["CC", "CCN", "CCO"],  # CO, which is held out too, is trained on by neither
+        "test": ["CCC", "CN", "CO"],
+    }
+
+
+def test_validation_is_held_out_where_there_is_no_test(tmp_path: Path) -> None:
+    data = DataSet(folders(tmp_path, train="CC CCO CCN CO", valid="CN CCC"))
+    assert sorted(data.splits["test"].smiles) == ["CCC", "CN"]
+
+
+def test_the_further_test_set_is_in_no_split_and_not_ignored(tmp_path: Path) -> None:
+    data = DataSet(folders(tmp_path, train="CC CCO CCN", test="CN CCC", test_scaffolds="c1ccccc1"))
+    assert data.quarantine is not None
+    assert not data.quarantine.ignored
+    assert len(data.library) == 5
