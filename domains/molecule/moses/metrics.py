@@ -7,8 +7,8 @@ $$ \mathrm{IntDiv}_p = 1 - \sqrt[p]{\frac{1}{|G|^2} \sum_{a, b \in G} T(a, b)^p}
 
 Frag and Scaf are the cosine of the vectors of counts of BRICS fragments, and of Bemis-Murcko scaffolds of two or more
 rings, and logP, SA, QED and weight are compared by the Wasserstein-1 distance of their distributions. Held-out
-molecules, the row of real data, are compared with the others of the test set. The Frechet distance by ChemNet (FCD)
-needs that network's weights and is left out.
+molecules, the row of real data, are compared with the others of the test set. The Frechet distance by ChemNet (FCD) is
+in `chemnet`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from polydiff.domains.molecule.data.further import further_smiles
 from polydiff.domains.molecule.metrics.examine import run_each
+from polydiff.domains.molecule.moses.chemnet import (
+    FEATURES,
+    MOST,
+    ChemNetSet,
+    absent,
+    activations,
+    chemnet_distance,
+)
 from polydiff.domains.molecule.moses.features import PROPERTIES, Features, features
 from polydiff.domains.molecule.moses.filters import passes_filters
 from polydiff.domains.molecule.moses.reference import MoleculeSet, fragments_of, scaffolds_of
@@ -88,7 +98,24 @@ class Compared:
         for name, reference in self.sets.items():
             found |= likeness(made, reference.without(made) if real else reference, name)
         test = self.sets["test"]
-        return found | distances(made, test.without(made) if real else test)
+        return found | distances(made, test.without(made) if real else test) | self.chemnet_metrics(smiles, real)
+
+    @cached_property
+    def chemnet_sets(self) -> Mapping[str, ChemNetSet]:
+        """Name of a test set -> the features of its molecules by ChemNet, of up to `chemnet.MOST`; {} without it."""
+        if absent():
+            return {}
+        return {name: ChemNetSet.cached(spaced(one.smiles, MOST)) for name, one in self.sets.items() if name != "train"}
+
+    def chemnet_metrics(self, smiles: Sequence[str], real: bool) -> dict[str, Metric]:
+        """Return the distances to the test sets on features by ChemNet; arguments as of `metrics`."""
+        made = activations(smiles) if self.chemnet_sets else np.zeros((len(smiles), FEATURES), np.float32)
+        found = {}
+        for name in (name for name in self.sets if name != "train"):
+            known = self.chemnet_sets.get(name)
+            reference = known.without(set(smiles)) if known and real else known
+            found[f"fcd_{name}"] = chemnet_distance(made, reference, SETS[name])
+        return found
 
 
 def spaced(smiles: Sequence[str], most: int) -> Sequence[str]:
