@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
-from polydiff.core.process.abilities import NamesKeys
+from polydiff.core.process.abilities import LeavesUnused, NamesKeys
 from polydiff.core.process.process import LEARNERS, PARTS_KEYS, PROCESS_KEYS, PROCESSES, Process, written
 from polydiff.support.errors import UserError, unknown
 from polydiff.support.protocols import provides
@@ -72,11 +72,11 @@ def states_of(config: Config) -> str:
     return "parts" if process.name == "joint" else str(getattr(process, "states", "real"))
 
 
-def check_used(process: Process, keys: Iterable[str]) -> None:
+def check_used(config: Config, keys: Iterable[str]) -> None:
     """Raise UserError, or warn, if a process ignores keys that the user has set, whose values nothing then checks.
 
     Arguments:
-        process: The process; the built-in one uses all keys.
+        config: The configuration, which names the process; the built-in one uses all keys.
         keys: Dotted keys that the user has set.
 
     Raises:
@@ -85,7 +85,7 @@ def check_used(process: Process, keys: Iterable[str]) -> None:
     """
     from polydiff.gaussian.process.process import GaussianProcess
 
-    keys = list(keys)
+    process, keys = process_of(config), list(keys)
     if process.name in LEARNERS.loaded():
         own: Collection[str] = ()
         unread: Collection[str] = ("process", "train.compile", *LEARNED)
@@ -102,6 +102,7 @@ def check_used(process: Process, keys: Iterable[str]) -> None:
     read = process.keys if provides(process, NamesKeys) else ()
     ignored = [key for key in keys if within(key, PROCESS_KEYS) and not within(key, read)]
     if not ignored:
+        check_effective(process, config, keys)
         return
     names = ", ".join(sorted(ignored))
     if isinstance(process, GaussianProcess) or provides(process, NamesKeys):
@@ -110,6 +111,15 @@ def check_used(process: Process, keys: Iterable[str]) -> None:
         f"{written(process)} may ignore {names}: it does not say which keys it reads (attribute `keys`).",
         stacklevel=2,
     )
+
+
+def check_effective(process: Process, config: Config, keys: Iterable[str]) -> None:
+    """Raise UserError if a key that the process reads has no effect in this configuration (`LeavesUnused`)."""
+    found = process.unused(config) if provides(process, LeavesUnused) else {}
+    for key in keys:
+        for unused, advice in found.items():
+            if within(key, [unused]):
+                raise UserError(f"{key} has no effect: {advice}")
 
 
 def learned_by(process: Process) -> str:

@@ -165,7 +165,7 @@ class Model:
 
     def plan(self, **changes: Any) -> SampleConfig:
         """Return the configuration's section `sample` with changes (None: no change), after checking its plan."""
-        how = section(self.process, self.config.sample, changes)
+        how = section(self.config, changes)
         generating(self.process).plan(self, how)
         return how
 

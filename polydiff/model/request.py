@@ -73,7 +73,7 @@ class Request:
             cond: Conditions, in the domain's words.
             plan: Makes the plan; None: that of new samples.
         """
-        how = section(model.process, model.config.sample, sampling)
+        how = section(model.config, sampling)
         made = generating(model.process).plan(model, how) if plan is None else plan(how)
         warn_of_untrained_guidance(model, how)
         return cls(model, how, made, parse_conditions(model.domain, cond), guide_of(model, how))

@@ -11,7 +11,7 @@ from polydiff.contract.sections.sampling import SampleConfig
 from polydiff.support.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from polydiff.core.process.process import Process
+    from polydiff.contract.sections.run import Config
 
 GUIDED = {
     "guide": "A guide",
@@ -27,12 +27,11 @@ ARGUMENTS = ("seed", "cond", "progress")
 """Arguments of `Model.sample` that are no keys of the section."""
 
 
-def section(process: Process, configured: SampleConfig, changes: Mapping[str, Any]) -> SampleConfig:
+def section(config: Config, changes: Mapping[str, Any]) -> SampleConfig:
     """Return the configuration's section `sample` with changes (None: no change), of the right keys and types.
 
     Arguments:
-        process: The process that samples.
-        configured: The section of its configuration.
+        config: The configuration of a trained model.
         changes: Key -> value.
 
     Raises:
@@ -42,6 +41,7 @@ def section(process: Process, configured: SampleConfig, changes: Mapping[str, An
         if name not in SampleConfig.model_fields:
             raise unknown("option", name, (*SampleConfig.model_fields, *ARGUMENTS))
     given = {name: value for name, value in changes.items() if value is not None}
+    configured = config.sample
     values = configured.model_dump()
     for name, fresh in (("sampler", {"options": {}, "spacing": None}), ("spacing", {"spacing_options": {}})):
         if given.get(name, values[name]) != values[name]:
@@ -53,7 +53,7 @@ def section(process: Process, configured: SampleConfig, changes: Mapping[str, An
     how = checked(SampleConfig, values | given)
     check_guided(how, given)
     changed = [name for name in given if getattr(how, name) != getattr(configured, name)]
-    check_used(process, [f"sample.{name}" for name in changed])
+    check_used(config, [f"sample.{name}" for name in changed])
     return how
 
 

@@ -59,6 +59,18 @@ def check_schedule(key: str, name: str, options: Mapping[str, Any]) -> None:
     attempt(f"{key}_options", lambda: slopes(lambda t: schedule(t, **options), times[1:-1]))
 
 
+def check_strength(strength: float) -> None:
+    """Raise UserError unless the time at which variations begin is above 0 and at most 1."""
+    if not 0 < strength <= 1:
+        raise UserError(f"vary: strength={strength:g}: must be above 0 and at most 1.")
+
+
+def check_unrepeated(process: str, resample: int) -> None:
+    """Raise UserError if segments of an inpainting plan are to be repeated, which no process of parts does."""
+    if resample != 1:
+        raise UserError(f"process={process} has no repeated segments. Leave out resample.")
+
+
 def check_absent(config: Config) -> None:
     """Raise UserError for features that a process of parts does not have."""
     for key in ("self_condition", "step_size", "variance"):

@@ -14,13 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from polydiff.core.registry import Registry
 
 if TYPE_CHECKING:  # a configuration is shown without torch
     import torch
     from torch import Tensor
+
+T = TypeVar("T", bound=Callable[..., Any])
 
 
 class Row(Protocol):
@@ -162,6 +164,17 @@ class KernelEntry:
     summary: str
     bounded: bool = True
     sampler: str = "ancestral"
+
+
+def one_call_a_site(sampler: T) -> T:
+    """Mark a sampler as one whose number of calls is that of the sites, not that of the steps."""
+    sampler.by_size = True  # type: ignore[attr-defined]
+    return sampler
+
+
+def is_by_size(sampler: Callable[..., Any]) -> bool:
+    """Return whether the number of calls of a sampler is that of the sites (`one_call_a_site`)."""
+    return bool(getattr(sampler, "by_size", False))
 
 
 KERNELS: Registry[KernelEntry] = Registry("kernel")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +13,25 @@ from torch import Tensor, nn
 from polydiff.core.conditions import Condition
 from polydiff.core.parts.product import WHOLE, Parts, Product
 from polydiff.machine.compiler import need_compiler
+from polydiff.machine.device import pick_precision
 from polydiff.parts.kernel import Kernel
+
+if TYPE_CHECKING:
+    from polydiff.contract.domain import Domain
+    from polydiff.contract.sections.run import Config
 
 Levels = Mapping[str, Tensor]
 """Name of a part -> its levels, (B,), or () if all samples share one."""
 LEVEL = "_level_"
 """Beginning of the name of the condition that holds the level of a part other than the first conditioned one."""
+
+
+def untrained(config: Config, domain: Domain, kernels: Mapping[str, Kernel], device: torch.device) -> PartsNetwork:
+    """Return the untrained network of a configuration, on a device; the seed determines its weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        backbone = domain.backbone()
+    return PartsNetwork(backbone, kernels, pick_precision(config.train.precision, device)).to(device)
 
 
 class PartsNetwork(nn.Module):

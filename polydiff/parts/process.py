@@ -5,26 +5,24 @@ Their methods are those of `polydiff.core.process` and `polydiff.core.likelihood
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from polydiff.core.parts.product import WHOLE, as_parts, as_product
 from polydiff.core.process.process import PROCESSES, Trained, lacks
 from polydiff.core.space import Batch, Space, State
 from polydiff.core.streams import streams
-from polydiff.machine.device import pick_precision
 from polydiff.parts.bound import BOUNDS, PartsBound
-from polydiff.parts.checks import check_part_names
+from polydiff.parts.checks import check_part_names, check_strength, check_unrepeated
 from polydiff.parts.kernel import KERNELS, Kernel, KernelEntry, Source
-from polydiff.parts.network import PartsNetwork
+from polydiff.parts.network import PartsNetwork, untrained
 from polydiff.parts.objective import PartsObjective
 from polydiff.parts.sampling.plan import PartsPlan
 from polydiff.parts.sampling.rows import OnePart
-from polydiff.parts.schedule import LEVEL_SCHEDULES, Clock
+from polydiff.parts.schedule import Clock, schedule_of
 from polydiff.support.errors import UserError, attempt
 
 if TYPE_CHECKING:
@@ -75,10 +73,7 @@ class OnePartProcess:
     def network(self, config: Config, domain: Domain, device: torch.device) -> PartsNetwork:
         space, _ = domain.blank(streams(0, "blank", [0]), {})
         kernel = self.kernel(space, domain.statistics)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            backbone = domain.backbone()
-        return PartsNetwork(backbone, {WHOLE: kernel}, pick_precision(config.train.precision, device)).to(device)
+        return untrained(config, domain, {WHOLE: kernel}, device)
 
     def kernel(self, space: Space, statistics: Mapping[str, Any]) -> Kernel:
         """Return the kernel for states of a space.
@@ -104,7 +99,8 @@ class OnePartProcess:
         """Return the plan of a request that begins at a time."""
         config = model.config.model_copy(update={"sample": how})
         check_part_names(config, self.entry)
-        grid = OnePart(WHOLE, self.entry.samplers, schedule_of(config), how.sampler, how.steps, how.options, start)
+        schedule = schedule_of(config.schedule, config.schedule_options)
+        grid = OnePart(WHOLE, self.entry, schedule, how.sampler, how.steps, how.options, start)
         attempt(f"sample.options={how.options}", lambda: grid.rows(1))
         return PartsPlan(model, how, grid)
 
@@ -117,8 +113,7 @@ class OnePartProcess:
         network(as_parts(batch.x), dict.fromkeys(network.kernels, level), space, batch.cond)
 
     def varying(self, model: Trained, how: SampleConfig, strength: float) -> PartsPlan:
-        if not 0 < strength <= 1:
-            raise UserError(f"vary: strength={strength:g}: must be above 0 and at most 1.")
+        check_strength(strength)
         return self.plan_from(model, how, strength)
 
     def inpainting(self, model: Trained, how: SampleConfig, jump: int, resample: int) -> PartsPlan:
@@ -130,8 +125,7 @@ class OnePartProcess:
             jump: Unused.
             resample: Must be 1: there are no repeated segments.
         """
-        if resample != 1:
-            raise UserError(f"process={self.name} has no repeated segments. Leave out resample.")
+        check_unrepeated(self.name, resample)
         return self.plan(model, how)
 
     @property
@@ -144,15 +138,9 @@ class OnePartProcess:
         return PartsBound(model, clock_of(model.config), draws, model.config.sample.steps)
 
 
-def schedule_of(config: Config) -> Callable[[Tensor], Tensor]:
-    """Return the schedule of a configuration, time -> level."""
-    schedule, options = LEVEL_SCHEDULES[config.schedule], config.schedule_options
-    return lambda t: schedule(t, **options)
-
-
 def clock_of(config: Config) -> Clock:
     """Return the clock of a process of one part."""
-    return Clock({WHOLE: schedule_of(config)})
+    return Clock({WHOLE: schedule_of(config.schedule, config.schedule_options)})
 
 
 def register_kernel(name: str, entry: KernelEntry) -> None:

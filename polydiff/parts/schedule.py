@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,6 +40,26 @@ def cosine(t: Tensor) -> Tensor:
 def poly(t: Tensor, power: float = 2.0) -> Tensor:
     """l = t^power; above 1, letters appear early in sampling, and the last ones slowly."""
     return t**power
+
+
+@LEVEL_SCHEDULES.register("logistic")
+def logistic(t: Tensor, middle: float = 0.1, power: float = 1.5) -> Tensor:
+    """logit l = power (logit t - logit middle): most letters are decided at times around `middle`.
+
+    Beside a Gaussian lead, time is about proportional to its noise level s while s is small, so l is a logistic
+    function of log s. With the median and the spread of the noise levels of training, letters are lost at those levels
+    that training meets most often, and hardly any at the others.
+    """
+    if not 0 < middle < 1 or power <= 0:
+        raise ValueError(f"middle={middle:g}, power={power:g}: middle must be between 0 and 1, power above 0.")
+    lost, kept = (t * (1 - middle)) ** power, (middle * (1 - t)) ** power
+    return lost / (lost + kept)
+
+
+def schedule_of(name: str, options: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
+    """Return the schedule of a name with its options, time -> level."""
+    schedule = LEVEL_SCHEDULES[name]
+    return lambda t: schedule(t, **options)
 
 
 def level_grid(schedule: Callable[[Tensor], Tensor], steps: int, start: float = 1.0) -> Sequence[float]:

@@ -121,7 +121,7 @@ def check_sampling(how: Mapping[str, Any], config: Config) -> None:
     process = process_of(config)
     if how and not provides(process, Generates):
         raise UserError("The stage generates no samples, so it takes no keys of sampling. Leave them out.")
-    changed = section(process, config.sample, {key: value for key, value in how.items() if key not in CHOICE})
+    changed = section(config, {key: value for key, value in how.items() if key not in CHOICE})
     process.check(config.model_copy(update={"sample": changed}))
 
 
@@ -169,13 +169,12 @@ def used(layer: Layer, bare: Settings, left_out: dict[str, str]) -> Iterator[tup
         left_out: Receives the other keys, with the reasons why they are not used.
     """
     fields: Mapping[str, Any] = bare.provenance
-    process = process_of(bare.config)
     for key, value in flat(layer.values, fields):
         if key not in fields and key.rpartition(".")[0] not in fields:
             left_out[key] = unknown_key(key, layer.source, fields)
             continue
         try:
-            check_used(process, [key])
+            check_used(bare.config, [key])
             check_effect(bare.config, [key])
         except UserError as error:
             left_out[key] = str(error)

@@ -45,7 +45,7 @@ def check_settings(settings: Settings, coming: Collection[Path] = ()) -> None:
     keys = [  # {}: options of another name; a file such as config.resolved.yaml also holds the usual values
         key for key, value in set_by_user.items() if value not in (None, {}) and value != get_dotted(usual, key)
     ]
-    check_used(process_of(config), keys)
+    check_used(config, keys)
     check_effect(config, keys)
 
 

@@ -15,7 +15,7 @@ class PartConfig(Section):
     process: str = "gaussian"
     """Kernel: gaussian, masked, uniform, marginal, circle or rotation."""
     schedule: str = "linear"
-    """Schedule of the level: linear, cosine or poly; unused for gaussian, whose schedule is the key `schedule`."""
+    """Schedule of the level: linear, cosine, poly or logistic; unused for gaussian, which has the key `schedule`."""
     schedule_options: Numbers = {}
     """Options of the schedule, such as {power: 2}."""
     weight: float = Field(1.0, ge=0, le=1e6)

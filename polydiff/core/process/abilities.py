@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # a configuration is shown without torch
     import torch
     from torch import Tensor
 
+    from polydiff.contract.sections.run import Config
     from polydiff.contract.sections.sampling import SampleConfig
     from polydiff.core.conditions import Condition
     from polydiff.core.process.process import Trained
@@ -29,6 +30,13 @@ class NamesKeys(Protocol):
     @property
     def keys(self) -> Collection[str]:
         """Dotted keys, such as {"sample.guidance"}; "loss" stands for its whole section."""
+
+
+class LeavesUnused(Protocol):
+    """A process that reads some of its `keys` only if other keys have certain values."""
+
+    def unused(self, config: Config) -> Mapping[str, str]:
+        """Return dotted keys, or whole sections, that have no effect in a configuration -> what to set instead."""
 
 
 class Varies(Protocol):

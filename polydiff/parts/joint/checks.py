@@ -8,8 +8,8 @@ from polydiff.contract.names import check_chosen, check_options
 from polydiff.gaussian.objective.base import build_objective
 from polydiff.gaussian.process.checks import check_names
 from polydiff.parts.checks import check_absent, check_schedule
-from polydiff.parts.kernel import KERNELS
-from polydiff.parts.sampling.rows import BY_SIZE
+from polydiff.parts.joint.part_sampling import divided, sampling_of, with_lead_options
+from polydiff.parts.kernel import KERNELS, is_by_size
 from polydiff.parts.schedule import LEVEL_SCHEDULES
 from polydiff.support.errors import UserError, unknown
 
@@ -31,16 +31,24 @@ def check_joint(config: Config) -> None:
     for name in others:
         if config.parts[name].process == GAUSSIAN:
             raise UserError(f"parts.{name}.process=gaussian: only the first part, {first}, may be gaussian.")
+    own, changed = divided(config)
     for name, part in config.parts.items():
         if part.process != GAUSSIAN:
-            check_part(name, part)
+            check_part(name, part, config)
+        elif name in changed:
+            option = next(iter(changed[name]))
+            raise UserError(f"sample.options.{name}.{option}: {name} is gaussian. Leave out {name} before the option.")
     if config.parts[first].process == GAUSSIAN:
-        check_gaussian(config)
+        check_gaussian(with_lead_options(config))
+    elif own:
+        raise UserError(
+            f"sample.options.{next(iter(own))}: name the part that it is for, such as {first}.{next(iter(own))}."
+        )
     check_absent(config)
     check_coupling(config)
 
 
-def check_part(name: str, part: PartConfig) -> None:
+def check_part(name: str, part: PartConfig, config: Config) -> None:
     """Raise UserError unless the names and options of one part exist."""
     if part.process not in KERNELS:
         raise unknown(f"parts.{name}.process", part.process, [GAUSSIAN, *KERNELS])
@@ -48,18 +56,13 @@ def check_part(name: str, part: PartConfig) -> None:
     check_chosen({"schedule": part.schedule, "schedule_options": part.schedule_options}, {"schedule": LEVEL_SCHEDULES})
     if part.weighting is not None and part.weighting not in entry.weightings:
         raise unknown(f"parts.{name}.weighting", part.weighting, entry.weightings)
-    sampler = sampler_of(part)
+    sampler, options = sampling_of(config, name)
     if sampler not in entry.samplers:
         raise UserError(f"parts.{name}.sampler: {entry.samplers.unknown(sampler)}")
-    if sampler in BY_SIZE:
+    if is_by_size(entry.samplers[sampler]):
         raise UserError(f"parts.{name}.sampler={sampler} takes a call a site; parts follow one clock.")
     check_schedule(f"parts.{name}.schedule", part.schedule, part.schedule_options)
-    check_options(f"parts.{name}.options", part.options, sampler, entry.samplers)
-
-
-def sampler_of(part: PartConfig) -> str:
-    """Return the name of the sampler of a part that is not Gaussian."""
-    return part.sampler or KERNELS[part.process].sampler
+    check_options(f"parts.{name}.options", options, sampler, entry.samplers)
 
 
 def check_gaussian(config: Config) -> None:

@@ -5,12 +5,11 @@ Its methods are those of `polydiff.core.process`, documented there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from polydiff.core.parts.product import Product
 from polydiff.core.process.process import PROCESSES, Trained
@@ -20,19 +19,20 @@ from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.objective.base import build_objective
 from polydiff.gaussian.process.try_sampling import try_plan
 from polydiff.gaussian.schedule.base import SCHEDULES
-from polydiff.machine.device import pick_precision
+from polydiff.parts.checks import check_strength, check_unrepeated
 from polydiff.parts.gaussian import GaussianKernel
 from polydiff.parts.joint.bound import BOUNDS, JointBound
-from polydiff.parts.joint.checks import GAUSSIAN, check_joint, sampler_of
+from polydiff.parts.joint.checks import GAUSSIAN, check_joint
 from polydiff.parts.joint.clock import GaussianLead, JointClock, Lead, ScheduledLead
 from polydiff.parts.joint.coupling import Coupling
 from polydiff.parts.joint.grid import Follower, JointGrid, gaussian_rows
+from polydiff.parts.joint.part_sampling import sampling_of, with_lead_options
 from polydiff.parts.kernel import KERNELS, Kernel, Row, Source
-from polydiff.parts.network import PartsNetwork
+from polydiff.parts.network import PartsNetwork, untrained
 from polydiff.parts.objective import PartsObjective
 from polydiff.parts.sampling.execute import Held, JointRow
 from polydiff.parts.sampling.plan import PartsPlan
-from polydiff.parts.schedule import LEVEL_SCHEDULES, level_grid
+from polydiff.parts.schedule import level_grid, schedule_of
 from polydiff.support.errors import UserError, attempt
 
 if TYPE_CHECKING:
@@ -51,6 +51,17 @@ KEYS = (
 )
 """Keys of the first part and of guidance that it reads, of those that only processes read."""
 
+OF_GAUSSIAN = {
+    "schedule": "Set parts.{name}.schedule.",
+    "schedule_options": "Set parts.{name}.schedule_options.",
+    "target": "Leave it out.",
+    "loss": "Set parts.{name}.weighting, or leave it out.",
+    "sample.sampler": "Set parts.{name}.sampler, or for one request the option {name}.sampler.",
+    "sample.spacing": "Set parts.{name}.schedule.",
+    "sample.spacing_options": "Set parts.{name}.schedule_options.",
+}
+"""Key that has an effect only if the first part is Gaussian -> what to set if it is not."""
+
 
 @dataclass(frozen=True)
 class JointProcess:
@@ -65,6 +76,13 @@ class JointProcess:
     def check(self, config: Config) -> None:
         check_joint(config)
 
+    def unused(self, config: Config) -> Mapping[str, str]:
+        name, first = next(iter(config.parts.items()), ("", None))
+        if first is None or first.process == GAUSSIAN:
+            return {}
+        why = f"the first part, {name}, is {first.process}, not gaussian."
+        return {key: f"{why} {advice.format(name=name)}" for key, advice in OF_GAUSSIAN.items()}
+
     def network(self, config: Config, domain: Domain, device: torch.device) -> PartsNetwork:
         space: Any = domain.blank(streams(0, "blank", [0]), {})[0]
         if not isinstance(space, Product) or space.parts.keys() != config.parts.keys():
@@ -77,10 +95,7 @@ class JointProcess:
             name: self.kernel(config, part, space.parts[name], domain.statistics.get(name, {}))
             for name, part in config.parts.items()
         }
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            backbone = domain.backbone()
-        return PartsNetwork(backbone, kernels, pick_precision(config.train.precision, device)).to(device)
+        return untrained(config, domain, kernels, device)
 
     def kernel(self, config: Config, part: PartConfig, space: Space, statistics: Mapping[str, Any]) -> Kernel:
         """Return the kernel of a part."""
@@ -107,8 +122,9 @@ class JointProcess:
         clock = clock_of(config)
         own, evaluates = lead_rows(config, start)
         followers = {
-            name: Follower(sampler_of(part), KERNELS[part.process].samplers, part.options)
+            name: Follower(sampling.sampler, KERNELS[part.process].samplers, sampling.options)
             for name, part in list(config.parts.items())[1:]
+            for sampling in [sampling_of(config, name)]
         }
         grid = JointGrid(clock, own, evaluates, followers)
         attempt("parts", lambda: grid.rows(1))
@@ -127,14 +143,12 @@ class JointProcess:
         network(x, levels, space, batch.cond)
 
     def varying(self, model: Trained, how: SampleConfig, strength: float) -> PartsPlan:
-        if not 0 < strength <= 1:
-            raise UserError(f"vary: strength={strength:g}: must be above 0 and at most 1.")
+        check_strength(strength)
         return self.plan_from(model, how, strength)
 
     def inpainting(self, model: Trained, how: SampleConfig, jump: int, resample: int) -> JointInpainting:
         """Return a plan that keeps known values; arguments as in `polydiff.core.process.abilities.Inpaints`."""
-        if resample != 1:
-            raise UserError("process=joint has no repeated segments. Leave out resample.")
+        check_unrepeated(self.name, resample)
         plan = self.plan(model, how)
         return JointInpainting(plan.model, plan.how, plan.grid)
 
@@ -209,12 +223,6 @@ def loss_of(config: Config) -> Loss:
     return loss
 
 
-def schedule_of(part: PartConfig) -> Callable[[Tensor], Tensor]:
-    """Return the schedule of a part whose levels are in [0, 1], time -> level."""
-    schedule, options = LEVEL_SCHEDULES[part.schedule], part.schedule_options
-    return lambda t: schedule(t, **options)
-
-
 def clock_of(config: Config) -> JointClock:
     """Return the clock of a configuration."""
     (name, first), *others = config.parts.items()
@@ -222,17 +230,20 @@ def clock_of(config: Config) -> JointClock:
     if first.process == GAUSSIAN:
         lead = GaussianLead(SCHEDULES[config.schedule](**config.schedule_options), loss_of(config))
     else:
-        lead = ScheduledLead(schedule_of(first))
-    return JointClock(name, lead, {other: schedule_of(part) for other, part in others})
+        lead = ScheduledLead(schedule_of(first.schedule, first.schedule_options))
+    followers = {other: schedule_of(part.schedule, part.schedule_options) for other, part in others}
+    return JointClock(name, lead, followers)
 
 
 def lead_rows(config: Config, start: float) -> tuple[Sequence[Row], Sequence[bool]]:
     """Return the rows of the first part from a time on, and of each whether it calls the network."""
-    part, how = next(iter(config.parts.values())), config.sample
+    name, part = next(iter(config.parts.items()))
     if part.process != GAUSSIAN:
-        levels = level_grid(schedule_of(part), how.steps, start)
-        rows = KERNELS[part.process].samplers[sampler_of(part)](levels, 1, **part.options)
+        sampler, options = sampling_of(config, name)
+        levels = level_grid(schedule_of(part.schedule, part.schedule_options), config.sample.steps, start)
+        rows = KERNELS[part.process].samplers[sampler](levels, 1, **options)
         return rows, [True] * len(rows)
+    how = with_lead_options(config).sample
     schedule = SCHEDULES[config.schedule](**config.schedule_options)
     first = None if start == 1 else float(schedule.noise_level(torch.tensor(start, dtype=torch.float64)))
     levels, found = try_plan(how, schedule, 1.0, first)

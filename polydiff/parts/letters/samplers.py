@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from polydiff.core.registry import Registry
+from polydiff.parts.kernel import one_call_a_site
 from polydiff.parts.letters.law import pick, sharpened
 
 if TYPE_CHECKING:
@@ -197,6 +198,7 @@ def remask(
 
 
 @JUMPS.register("first_hitting")
+@one_call_a_site
 def first_hitting(levels: Sequence[float], sites: int, temperature: float = 1.0, top_p: float = 1.0) -> list[Reveal]:
     """One random masked site a call, as many calls as sites: no error of a grid (Zheng et al., 2024).
 
@@ -213,6 +215,7 @@ def first_hitting(levels: Sequence[float], sites: int, temperature: float = 1.0,
 
 
 @JUMPS.register("confident")
+@one_call_a_site
 def confident(
     levels: Sequence[float], sites: int, k: int = 1, temperature: float = 1.0, top_p: float = 1.0
 ) -> list[Reveal]:

@@ -8,13 +8,9 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from polydiff.core.registry import Registry
-from polydiff.parts.kernel import Row
+from polydiff.parts.kernel import KernelEntry, is_by_size
 from polydiff.parts.sampling.execute import JointRow
 from polydiff.parts.schedule import level_grid
-
-BY_SIZE = ("first_hitting", "confident")
-"""Samplers whose number of calls is that of the sites."""
 
 
 class Grid(Protocol):
@@ -41,7 +37,7 @@ class OnePart:
 
     Arguments:
         lead: Name of the part.
-        samplers: Samplers of its kernel (`polydiff.parts.kernel.KernelEntry`).
+        entry: Its kernel's entry in the registry, which has the samplers.
         schedule: Time -> level.
         sampler: Name of the sampler.
         steps: Number of steps.
@@ -50,7 +46,7 @@ class OnePart:
     """
 
     lead: str
-    samplers: Registry[Callable[..., Sequence[Row]]]
+    entry: KernelEntry
     schedule: Callable[[Tensor], Tensor]
     sampler: str
     steps: int
@@ -59,9 +55,9 @@ class OnePart:
 
     @property
     def by_size(self) -> bool:
-        return self.sampler in BY_SIZE
+        return is_by_size(self.entry.samplers[self.sampler])
 
     def rows(self, sites: int) -> Sequence[JointRow]:
         levels = level_grid(self.schedule, self.steps, self.start)
-        rows = self.samplers[self.sampler](levels, sites, **self.options)
+        rows = self.entry.samplers[self.sampler](levels, sites, **self.options)
         return [JointRow({self.lead: row}, {self.lead: row.at}) for row in rows]
