@@ -34,6 +34,7 @@ from polydiff.domains.molecule.data.described import Column, described_columns, 
 from polydiff.domains.molecule.data.library import Library
 from polydiff.domains.molecule.described import DescribedConditions
 from polydiff.domains.molecule.graphs.codec import GraphCodec, check_parts, graph_codec_of, kekulised
+from polydiff.domains.molecule.graphs.masks import part_masks
 from polydiff.domains.molecule.graphs.network import graph_network
 from polydiff.domains.molecule.metrics.evaluation import Evaluation
 from polydiff.domains.molecule.metrics.examine import PerceivedSample, perceive_all, read_all
@@ -211,6 +212,10 @@ class MoleculeDomain:
     def region(self, text: str, given: Batch) -> Tensor:
         """Return which atoms a SMARTS pattern or atom numbers select (`polydiff.contract.abilities.HasRegions`)."""
         return self.states.region(text, given)
+
+    def part_masks(self, known: Tensor, given: Batch) -> Mapping[str, Tensor] | None:
+        """Return known atoms as masks of the parts, None without (`polydiff.contract.abilities.HasPartMasks`)."""
+        return part_masks(known, given.space) if self.data.bonded else None
 
     def grown(
         self, given: Batch, mask: Tensor, add: str, generators: Sequence[torch.Generator]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from polydiff.contract.sections.run import Config
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import Condition, Conditions
+from polydiff.core.parts.product import Product
 from polydiff.core.space import Batch, Space, State
 from polydiff.core.units import Units
 from polydiff.domains.molecule.chemistry.composition import symbols
@@ -23,7 +25,8 @@ from polydiff.domains.molecule.condition_sampler import ConditionSampler
 from polydiff.domains.molecule.conditions import ConditionScaler
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data.inputs import parse_added_atoms, read_molecules, select_atoms, with_added_atoms
-from polydiff.domains.molecule.graphs.codec import GraphCodec
+from polydiff.domains.molecule.graphs.codec import BONDS, GraphCodec
+from polydiff.domains.molecule.graphs.masks import grown_masks
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.gaussian.schedule.base import SCHEDULES
 from polydiff.support.errors import UserError
@@ -55,65 +58,51 @@ class States:
         space = self.codec.space(sizes, known.atomic_numbers(values) if known.given else None)
         return space, self.scaler.standardise(values)
 
-    @property
-    def plain(self) -> Codec:
-        """The codec of molecules without bonds of their own, for what needs positions and features in one state.
-
-        Raises:
-            UserError: Molecules have bonds of their own.
-        """
-        if isinstance(self.codec, GraphCodec):
-            raise UserError(
-                "Molecules with bonds are sampled as a whole: files and fragments cannot be given. Use a run with "
-                "data.bonds=false."
-            )
-        return self.codec
-
     def blank(self, batch: int) -> Condition | None:
         """Return null conditions for a batch; None if the network has no conditions."""
         return blank_conditions(self.conditions, batch, ()) or None
 
     def read(self, paths: Sequence[Path]) -> Batch:
         """Return a user's own molecules or fragments as states, with null conditions."""
-        known, most = symbols(self.plain.elements), MAX_SIZE_RATIO * self.condition_sampler.largest
-        x, space = self.plain.encode(read_molecules(paths, self.data, known, most))
+        known, most = symbols(self.codec.elements), MAX_SIZE_RATIO * self.condition_sampler.largest
+        x, space = self.codec.encode(read_molecules(paths, self.data, known, most))
         return Batch(x, space, self.blank(space.batch))
 
     def region(self, text: str, given: Batch) -> Tensor:
         """Return which atoms of each molecule a SMARTS pattern or a list of atom numbers selects.
 
-        The result is boolean, (M, 1) for packed molecules and (B, N, 1) for padded ones.
+        The result is boolean, (M, 1) for packed molecules and (B, N, 1) for padded ones, with bonds or without.
         """
-        assert isinstance(given.space, DenseMolecules | PackedMolecules)
-        chosen = np.concatenate([select_atoms(text, molecule) for molecule in self.plain.decode(given.x, given.space)])
-        return self.plain.to_layout(torch.from_numpy(chosen)[:, None], given.space)
+        chosen = np.concatenate([select_atoms(text, molecule) for molecule in self.codec.decode(given.x, given.space)])
+        return Codec.to_layout(torch.from_numpy(chosen)[:, None], atoms_of(given.space))
 
-    def grown(
-        self, given: Batch, mask: Tensor, add: str, generators: Sequence[torch.Generator]
-    ) -> tuple[Batch, Tensor]:
+    def grown(self, given: Batch, mask: Tensor, add: str, generators: Sequence[torch.Generator]) -> tuple[Batch, Any]:
         """Return molecules with added atoms of unknown positions, and the mask of known values.
 
         The elements of added atoms are known if `add` names them. If the space holds the elements, they are drawn as in
         training and known. The conditions of the given molecules do not hold for larger ones, so they become null.
+        Bonds of added atoms are unknown.
 
         Arguments:
             given: Clean states.
-            mask: Known values of `given`.
+            mask: Known values of `given`; of molecules with bonds, known atoms.
             add: A number of atoms or a formula: "6" or "C2H4".
             generators: One random generator for each molecule.
         """
-        x, space, _ = given
-        assert isinstance(space, DenseMolecules | PackedMolecules)
-        count, counts = parse_added_atoms(add, self.plain.elements)
-        check_atoms(int(space.sizes.max()) + count, self.condition_sampler.largest)
-        molecules = self.plain.decode(x, space)
+        count, counts = parse_added_atoms(add, self.codec.elements)
+        molecules = self.codec.decode(given.x, given.space)
+        check_atoms(max(len(one.numbers) for one in molecules) + count, self.condition_sampler.largest)
         added = self.added_elements(molecules, count, counts, generators)
-        y, larger = self.plain.encode([with_added_atoms(m, z) for m, z in zip(molecules, added, strict=True)])
+        y, larger = self.codec.encode([with_added_atoms(m, z) for m, z in zip(molecules, added, strict=True)])
+        batch = Batch(y, larger, self.blank(given.space.batch))
+        if isinstance(larger, Product):
+            return batch, grown_masks(mask, given.space, larger, counts is not None)
         added_mask = torch.full((count, y.shape[-1]), counts is not None)
         added_mask[:, :3] = False
-        masks = self.plain.split_atoms(mask.to(torch.bool).expand(x.shape), space)
+        assert isinstance(given.space, DenseMolecules | PackedMolecules)
+        masks = Codec.split_atoms(mask.to(torch.bool).expand(given.x.shape), given.space)
         known = torch.cat([torch.cat([rows, added_mask]) for rows in masks])
-        return Batch(y, larger, self.blank(space.batch)), self.plain.to_layout(known, larger)
+        return batch, Codec.to_layout(known, larger)
 
     def added_elements(
         self,
@@ -134,16 +123,22 @@ class States:
             draw = self.condition_sampler.draw_further_atoms
             return [draw(m, count, g) for m, g in zip(molecules, generators, strict=True)]
         # unknown elements are generated, so the encoded element is only a placeholder
-        placeholder = {self.plain.elements[0]: count} if counts is None else counts
+        placeholder = {self.codec.elements[0]: count} if counts is None else counts
         return [[z for z, n in placeholder.items() for _ in range(n)]] * len(molecules)
 
     def units(self, x: State, space: Space) -> Units:
         """Return the bins and units for likelihoods; with the probability of sizes unless the space holds elements."""
-        units = self.plain.units(x, space)
-        assert isinstance(space, DenseMolecules | PackedMolecules)
+        units = self.codec.units(x, space)
+        atoms = atoms_of(space)
+        sizes = atoms.sizes if isinstance(atoms, DenseMolecules | PackedMolecules) else atoms.mask.sum(1)
         if self.sizes is None or self.scaler.condition_set.given:
             return units
-        return units._replace(size=size_nats(space.sizes, self.sizes))
+        return units._replace(size=size_nats(sizes, self.sizes))
+
+
+def atoms_of(space: Any) -> Any:
+    """Return a space that says which atoms there are: of molecules with bonds, that of their pairs."""
+    return space.parts[BONDS] if isinstance(space, Product) else space
 
 
 def check_scales(config: Config) -> None:

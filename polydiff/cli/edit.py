@@ -73,7 +73,9 @@ def inpaint(words: Sequence[str]) -> int:
         default=1,
         help="runs of each segment of steps; default: 1",
     )
-    parser.add_argument("--jump", metavar="J", type=positive, default=5, help="steps per segment; default: 5")
+    parser.add_argument(
+        "--jump", metavar="J", type=positive, help="steps per segment that --resample repeats; default: 5"
+    )
     args = parser.read(words)
     check_free(args.output)
     cond = read_conditions(args)
@@ -83,8 +85,8 @@ def inpaint(words: Sequence[str]) -> int:
             "--mask instead (picture whose white parts are generated), molecules --add (atoms to add), such as --add 6."
         )
     from polydiff.core.streams import streams
+    from polydiff.model.edit import JUMP, of_examples
     from polydiff.model.edit import inpaint as edit
-    from polydiff.model.edit import of_examples
     from polydiff.model.model import Model
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
@@ -93,9 +95,10 @@ def inpaint(words: Sequence[str]) -> int:
     parts = {name: getattr(args, name) for name in ("gap", "keep", "add") if getattr(args, name)}
     parts |= {"mask": str(args.mask)} if args.mask else {}
     white = white_in(source, args.mask, args.files) if args.mask else None
-    metadata = {"seed": args.seed, **parts, "resample": args.resample, "jump": args.jump, "requested": cond}
+    repeated = {"jump": how["jump"] or JUMP} if args.resample > 1 else {}
+    metadata = {"seed": args.seed, **parts, "resample": args.resample, **repeated, "requested": cond}
 
-    def prepare(given: Batch, first: int = 0) -> tuple[Batch, Tensor]:
+    def prepare(given: Batch, first: int = 0) -> tuple[Batch, Any]:
         generators = streams(args.seed, "grown", range(first, first + given.space.batch))
         return kept(source, given, args.gap, args.keep, args.add, generators, white)
 
@@ -114,8 +117,8 @@ def kept(
     add: str,
     generators: Sequence[torch.Generator],
     white: Tensor | None = None,
-) -> tuple[Batch, Tensor]:
-    """Return the examples, with added places if requested, and the mask of their known values.
+) -> tuple[Batch, Any]:
+    """Return the examples, with added places if requested, and the mask of their known values, or of each part's.
 
     Arguments:
         model: Its domain reads the parts.
@@ -132,6 +135,8 @@ def kept(
     import torch
 
     from polydiff.contract.abilities import Grows
+    from polydiff.core.parts.product import as_parts, as_product, unknown_in
+    from polydiff.model.edit import masks_of
     from polydiff.support.protocols import provides
 
     domain = model.domain
@@ -139,9 +144,13 @@ def kept(
         raise UserError(f"--add {add}: the domain {model.config.domain} cannot add places to its examples.")
     mask = torch.ones(1, dtype=torch.bool) if white is None else ~white
     mask = known_in(model, given, gaps, keeps) if gaps or keeps else mask
-    if not add and bool((given.space.sum((~mask).to(given.x).expand_as(given.x)) == 0).all()):
+    if provides(domain, Grows) and add:
+        return domain.grown(given, mask, add, generators)
+    masks = masks_of(model, given, mask)
+    x, space, each = as_parts(given.x), as_product(given.space), as_parts(masks)
+    if not any(bool((unknown_in(x[name], each[name], space.parts[name]) > 0).any()) for name in x):
         raise UserError("All parts are kept, so there is nothing to generate. Change --gap, --keep or --mask.")
-    return domain.grown(given, mask, add, generators) if provides(domain, Grows) and add else (given, mask)
+    return given, masks
 
 
 def white_in(model: Model, path: Path, files: Sequence[Path]) -> Tensor:

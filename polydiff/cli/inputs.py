@@ -27,20 +27,27 @@ HELD_OUT = 8
 def given_parser(verb: str, summary: str, name: str) -> Parser:
     """Return a parser of input examples and sampling options; results go to RUN/samples/NAME-001."""
     parser = sampling_parser(verb, summary, n=HELD_OUT)
+    given_arguments(parser)
+    output_option(parser, name)
+    return parser
+
+
+def given_arguments(parser: Parser, only: str = "") -> None:
+    """Add the arguments of input examples to a parser with -n; `only` says when they have an effect, for the help."""
     parser.set_defaults(n=None)
     parser.add_argument(
-        "files", metavar="FILE", type=Path, nargs="*", default=[], help="input files; default: held-out examples"
+        "files", metavar="FILE", type=Path, nargs="*", default=[], help=f"{only}input files; default: held-out examples"
     )
     parser.add_argument(
         "--each",
         metavar="K",
         type=positive,
         default=1,
-        help="number of results per file, each with other noise; default: 1",
+        help=f"{only}number of results per file, each with other noise; default: 1",
     )
-    parser.add_argument("--first", metavar="I", type=int, help="number of the first held-out example; default: 0")
-    output_option(parser, name)
-    return parser
+    parser.add_argument(
+        "--first", metavar="I", type=int, help=f"{only}number of the first held-out example; default: 0"
+    )
 
 
 def output_option(parser: Parser, name: str) -> None:
@@ -54,12 +61,12 @@ class Found(NamedTuple):
     """What a file holds.
 
     Attributes:
-        shape: Of its state, but for the batch.
+        shape: Of each part of its state, but for the batch.
         examples: How many.
         dimensions: Of the largest of them.
     """
 
-    shape: tuple[int, ...]
+    shape: tuple[tuple[int, ...], ...]
     examples: int
     dimensions: float
 
@@ -96,12 +103,15 @@ class Given:
 
     def look(self, path: Path) -> Found:
         """Return what a file holds, once it was found to be of use."""
+        from polydiff.core.parts.product import as_parts
+
         given = self.read([path])
         try:
             self.check(given)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
-        return Found(tuple(given.x.shape[1:]), given.space.batch, float(given.space.dim.max()))
+        shape = tuple(tuple(part.shape[1:]) for part in as_parts(given.x).values())
+        return Found(shape, given.space.batch, float(given.space.dim.max()))
 
     def read(self, paths: Sequence[Path]) -> Batch:
         """Return files as examples."""

@@ -8,17 +8,22 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from polydiff.cli.given import check_no_examples, sample_given
+from polydiff.cli.inputs import given_arguments
 from polydiff.cli.options import check_free, plan_options, read_conditions, run_folder, sampling_parser, stage_options
 from polydiff.gallery.journal import JOURNAL
 from polydiff.gallery.progress import DrawingProgress
 from polydiff.support.files import new_folder, new_numbered_folder, quoted
 from polydiff.support.signals import exit_code
 
+SAMPLES = 16
+"""Number of samples that are drawn if none is given."""
+
 
 def sample(words: Sequence[str]) -> int:
     """Run `polydiff sample` and return its exit code. Ctrl-C and SIGTERM keep the finished samples."""
     parser = sampling_parser(
-        "sample", "Draw samples from a run or pipeline. Writes them as files, with manifest.json.", n=16
+        "sample", "Draw samples from a run or pipeline. Writes them as files, with manifest.json.", n=SAMPLES
     )
     parser.add_argument(
         "-o", "--output", metavar="DIR", type=Path, help="output folder; default: RUN/samples/generated-001, ..."
@@ -27,8 +32,19 @@ def sample(words: Sequence[str]) -> int:
         "--one-file", action="store_true",
         help="write one file: samples.npz for images and audio, samples.sdf for molecules",
     )  # fmt: skip
+    given_arguments(parser, "with --given: ")
+    parser.add_argument(
+        "--given", metavar="PART", dest="parts", action="append", default=[],
+        help="part of examples that is taken from files or held-out examples, such as bonds, while the others are "
+        "sampled; repeatable",
+    )  # fmt: skip
     args = parser.read(words)
     cond = read_conditions(args)
+    if args.parts:
+        sample_given(args, cond)
+        return 0
+    check_no_examples(args)
+    n = args.n or SAMPLES
     if not (args.output and (args.output / JOURNAL).is_file()):
         check_free(args.output)
     from polydiff.gallery.writer import draw
@@ -44,10 +60,10 @@ def sample(words: Sequence[str]) -> int:
     place = nullcontext(args.output) if args.output else new_numbered_folder(drawn, "generated")
     with place as folder, new_folder(folder), DrawingProgress() as progress:
         try:
-            draw(model, folder, args.n, progress=progress, **how)
+            draw(model, folder, n, progress=progress, **how)
         except KeyboardInterrupt as error:
             again = shlex.join(["polydiff", "sample", *words, *([] if args.output else ["-o", str(folder)])])
-            print(f"\nStopped; {progress.done} of {args.n} samples are saved. Resume with: {again}", file=sys.stderr)
+            print(f"\nStopped; {progress.done} of {n} samples are saved. Resume with: {again}", file=sys.stderr)
             return exit_code(error)
     print(folder)
     return 0

@@ -163,6 +163,8 @@ def likelihood_table(result: Mapping[str, Any], meanings: Mapping[str, str]) -> 
     """Print bounds on -log p of held-out examples, in nats per example and per dimension, and in bits per dimension."""
     found = result["likelihood"]
     unit = f"density in {result['unit']}" if result["unit"] else "all numbers discrete"
+    if "part_units" in result:
+        unit = ", ".join(f"{name}: {each}" for name, each in result["part_units"].items())
     print(
         f"-log p of {result['n']} of {result['n_test']} held-out examples at step {result['step']}, "
         f"{result['weights']} weights, seed {result['seed']}; "

@@ -100,6 +100,18 @@ class HasRegions(Protocol):
         """
 
 
+class HasPartMasks(Protocol):
+    """A domain whose states have several parts, of which one mask says what is known, such as known atoms."""
+
+    def part_masks(self, known: Tensor, given: Batch) -> Mapping[str, Tensor] | None:
+        """Return the mask of each part, booleans that broadcast against it; None if states have no parts.
+
+        Arguments:
+            known: Booleans as `HasRegions.region` returns them, True where known.
+            given: Clean states.
+        """
+
+
 class ReadsMasks(Protocol):
     """A domain that reads masks from files, for `polydiff inpaint RUN FILE --mask MASK`."""
 

@@ -69,7 +69,7 @@ def likelihood(
             bound(kind, batch, units, streams(seed, f"likelihood/{kind}", part, model.device))
             for (batch, units), part in pairs
         ]
-        return summary(found, dims, all_discrete)
+        return summary(found, None if "part_units" in bound.facts else dims, all_discrete)
 
     with showing(progress):
         bounds = {kind: bounded(kind) for kind in kinds}
@@ -120,10 +120,16 @@ def held_out(model: Model, indices: Sequence[int]) -> tuple[Batch, Units | None]
     return batch.to(device), units._replace(**moved)
 
 
-def summary(bounds: Sequence[Estimate], dims: Tensor, all_discrete: bool) -> dict[str, Any]:
-    """Return the mean over all examples of nats, nats and bits a dimension, parts and evaluations."""
+def summary(bounds: Sequence[Estimate], dims: Tensor | None, all_discrete: bool) -> dict[str, Any]:
+    """Return the mean over all examples of nats, nats and bits a dimension, parts and evaluations.
+
+    Arguments:
+        bounds: Estimates of each batch.
+        dims: Dimensions of each example; None: they have different units, so that no number a dimension has a meaning.
+        all_discrete: Whether all numbers stand for bins.
+    """
     nats = torch.cat([estimate.nats.cpu() for estimate in bounds])
-    each = nats / dims.clamp(min=1)
+    each = torch.full_like(nats, math.nan) if dims is None else nats / dims.clamp(min=1)
     root = math.sqrt(len(nats))
     row = {
         "nats": json_number(nats.mean().item()),

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.contract.abilities import Forgets, Reads
+from polydiff.contract.abilities import Forgets, HasPartMasks, Reads
 from polydiff.contract.domain import Samples
 from polydiff.contract.tasks import known
 from polydiff.core.conditions import KNOWN
@@ -39,6 +39,8 @@ from polydiff.stages.through import Through
 from polydiff.support.errors import UserError, as_paths, attempt, check_type, check_whole
 from polydiff.support.protocols import provides
 
+JUMP = 5
+"""Steps of a piece of the plan that inpainting repeats."""
 AT_ONCE = 64
 """Held-out examples in a batch."""
 
@@ -106,9 +108,9 @@ def vary(
 def inpaint(
     model: Model,
     given: Batch,
-    mask: Tensor,
+    mask: Any,
     *,
-    jump: int = 5,
+    jump: int | None = None,
     resample: int = 1,
     seed: int = 0,
     first: int = 0,
@@ -128,7 +130,8 @@ def inpaint(
         given: Clean states of whole examples: for a model that works in codes of `read(model, files, whole=True)` or
             `model.domain.whole.batch(...)`.
         mask: What is known, broadcasting against a state; a row an atom of molecules: (M, 1) packed, (B, N, 1) padded.
-        jump: Steps of a piece of the plan.
+            Of states of several parts, name of a part -> its mask; or what the domain's `region` returns.
+        jump: Steps of a piece of the plan, of which each is run `resample` times; None: 5.
         resample: How often each piece is run, 1 for once; more harmonises the new with the known.
         seed: Of everything random.
         first: As in `vary`.
@@ -138,14 +141,18 @@ def inpaint(
     check_model(model)
     check_batch(given, name="given")
     source = of_examples(model)
+    mask = masks_of(source, given, mask)
     if isinstance(given.space, CodeSpace):
         raise UserError(
             "given holds codes, but a mask concerns whole examples. Give those of `read(model, files, whole=True)` or "
             "of `model.domain.whole.batch(...)`."
         )
     attempt("inpaint", lambda: check_mask(mask, given.x))
-    check_whole("jump", jump)
+    check_whole("jump", JUMP if jump is None else jump)
     check_whole("resample", resample)
+    if jump is not None and resample == 1:
+        raise UserError(f"jump={jump} has no effect without resample. Set resample=4, or leave out jump.")
+    jump = JUMP if jump is None else jump
     check_whole_states(model, "inpaint")
     indices = numbers_from(first, given)
     process = model.process
@@ -164,6 +171,14 @@ def inpaint(
     origin = drawn(model, request.how, seed, cond, jump=jump, resample=resample)
     made = to_samples(model, x, y, cond_given, origin)
     return replace(made, examples=kept(source, made.examples, given, mask))
+
+
+def masks_of(model: Model, given: Batch, mask: Any) -> Any:
+    """Return a mask as the process needs it: of each part, if the domain has several and the mask is one tensor."""
+    if isinstance(mask, Tensor) and provides(model.domain, HasPartMasks):
+        masks = model.domain.part_masks(mask, given)
+        return mask if masks is None else masks
+    return mask
 
 
 def kept(model: Model, made: Sequence[Any], given: Batch, mask: Tensor) -> Sequence[Any]:

@@ -22,11 +22,11 @@ from polydiff.core.parts.letters import uniform_numbers
 from polydiff.core.parts.product import as_parts, as_product, part_streams
 from polydiff.core.process.process import Trained
 from polydiff.core.space import Batch
-from polydiff.parts.kernel import Bounded
+from polydiff.parts.kernel import Bounded, BoundedSteps, Kernel
 from polydiff.parts.network import PartsNetwork
-from polydiff.parts.objective import corrupted
-from polydiff.parts.schedule import Clock
-from polydiff.support.errors import unknown
+from polydiff.parts.objective import AnyClock, corrupted
+from polydiff.support.errors import UserError, unknown
+from polydiff.support.protocols import provides
 
 if TYPE_CHECKING:
     from polydiff.core.units import Units
@@ -50,7 +50,7 @@ class PartsBound:
     """
 
     model: Trained
-    clock: Clock
+    clock: AnyClock
     draws: int
     steps: int
 
@@ -76,7 +76,8 @@ class PartsBound:
         each = torch.stack(list(drawn.values())).sum(0)
         error = each.std(0) / self.draws**0.5
         calls = torch.full_like(error, self.draws)
-        return Estimate(each.mean(0), error, parts, calls)
+        size = {} if units is None or units.size is None else {"size": units.size.to(each)}
+        return Estimate(each.mean(0) + sum(size.values()), error, {**parts, **size}, calls)
 
     def rates(
         self, network: PartsNetwork, batch: Batch, v: Tensor, own: Mapping[str, Sequence[torch.Generator]]
@@ -105,14 +106,29 @@ class PartsBound:
         return {
             name: self.steps
             * kernel.divergence(f[name], x_0[name], x[name], above[name], below[name], space.parts[name])
-            for name, kernel in bounded(network).items()
+            for name, kernel in bounded_steps(network).items()
         }
 
 
 def bounded(network: PartsNetwork) -> Mapping[str, Bounded]:
-    """Return the kernels of a network, all of which have a bound."""
-    kernels: Mapping[str, Any] = network.kernels
-    return kernels
+    """Return the kernels of a network, all of which have a bound in continuous time."""
+    found = {name: kernel for name, kernel in network.kernels.items() if provides(kernel, Bounded)}
+    check_all(network, found)
+    return found
+
+
+def bounded_steps(network: PartsNetwork) -> Mapping[str, BoundedSteps]:
+    """Return the kernels of a network, all of which have a bound for a chain of steps."""
+    found = {name: kernel for name, kernel in network.kernels.items() if provides(kernel, BoundedSteps)}
+    check_all(network, found)
+    return found
+
+
+def check_all(network: PartsNetwork, found: Mapping[str, Kernel]) -> None:
+    """Raise UserError unless all kernels of a network are among those that were found."""
+    for name, kernel in network.kernels.items():
+        if name not in found:
+            raise UserError(f"The kernel of {name}, {type(kernel).__name__}, has no such bound.")
 
 
 def dense_at_ends(v: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from polydiff.core.entry import check_states
 from polydiff.core.space import Batch, Space, shared_level
+from polydiff.gaussian.control.known import known_part
 from polydiff.gaussian.denoise import Denoiser
 from polydiff.gaussian.forward import noisy_state
 from polydiff.gaussian.loss.base import Loss, Noisy
@@ -80,6 +81,10 @@ class GaussianKernel:
 
     def hold(self, x_0: Tensor, level: Tensor, space: Space, generators: Sequence[torch.Generator]) -> Tensor:
         return self.corrupt(x_0, level, space, generators)
+
+    def put(self, x: Tensor, known: Tensor, mask: Tensor, space: Space) -> Tensor:
+        """Return states with the known part of others: of molecules, the places of atoms relative to each other."""
+        return known.to(x) if bool(mask.all()) else x + known_part(known.to(x) - x, mask, space)
 
     def enter(self, x: Tensor, level: Tensor, space: Space) -> Tensor:
         if not level.ndim:

@@ -127,6 +127,9 @@ class Geodesic:
         own = [stream(generator.initial_seed(), "held", device=generator.device) for generator in generators]
         return self.corrupt(x_0, level, space, own)
 
+    def put(self, x: Tensor, known: Tensor, mask: Tensor, space: Manifold) -> Tensor:
+        return torch.where(mask, known, x)
+
     def enter(self, x: Tensor, level: Tensor, space: Manifold) -> Tensor:
         return space.embed(x)
 

@@ -64,6 +64,16 @@ class Kernel(Protocol):
     def hold(self, x_0: Tensor, level: Tensor, space: Any, generators: Sequence[torch.Generator]) -> Tensor:
         """Return known values (R, ...) as a state at levels (B,) contains them, for inpainting."""
 
+    def put(self, x: Tensor, known: Tensor, mask: Tensor, space: Any) -> Tensor:
+        """Return states with known values put in.
+
+        Arguments:
+            x: States (R, ...).
+            known: States that `hold` returns, (R, ...).
+            mask: Booleans that broadcast against them, True where known.
+            space: Where they live.
+        """
+
     def enter(self, x: Tensor, level: Tensor, space: Any) -> Tensor:
         """Return what the network sees of x at levels (B,), or () if all samples share one."""
 
@@ -107,10 +117,14 @@ class Kernel(Protocol):
 
 
 class Bounded(Kernel, Protocol):
-    """A kernel whose parts have a bound on their likelihood."""
+    """A kernel whose parts have a bound on their likelihood in continuous time."""
 
     def rate(self, f: Tensor, x_0: Tensor, x: Tensor, level: Tensor, space: Any) -> Tensor:
         """Return the integrand of the bound on -log p(x_0) at levels (B,), nats per unit of level, shape (B,)."""
+
+
+class BoundedSteps(Bounded, Protocol):
+    """A kernel that also has a bound for a chain of steps."""
 
     def divergence(self, f: Tensor, x_0: Tensor, x: Tensor, level: Tensor, to: Tensor, space: Any) -> Tensor:
         """Return the divergence in nats of the model's step to lower levels from the one that knows x_0, shape (B,).

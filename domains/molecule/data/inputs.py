@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
+from polydiff.domains.molecule.chemistry.bonds import as_written, bond_table, charges_of, orders
 from polydiff.domains.molecule.chemistry.composition import read_formula, symbols
 from polydiff.domains.molecule.chemistry.geometry import Molecule, Rejected, atomic_numbers, positions
 from polydiff.domains.molecule.chemistry.perceive import perceive
@@ -21,15 +23,18 @@ from polydiff.support.errors import UserError, amount
 
 MAX_MOLECULES = 1000
 """Largest number of molecules in one file, which form one batch."""
+SANITISED = Chem.SanitizeFlags.SANITIZE_ALL ^ Chem.SanitizeFlags.SANITIZE_PROPERTIES
+"""All of RDKit's sanitisation but for the check of valences, which may be open in fragments."""
 ATOM_NUMBERS = re.compile(r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*", re.ASCII)
 """A list of atom numbers, such as 0,1,4-7."""
 
 
 def read_molecules(paths: Sequence[Path], data: MoleculeData, elements: Sequence[str], most: int) -> list[Molecule]:
-    """Return the molecules of files.
+    """Return the molecules of files, with their bonds where these are known.
 
     A .sdf record with positions, or a frame of an .xyz, may be a fragment. Its atoms are used unchanged, except that
-    atoms without an element, which mark cut bonds, are removed. Geometries of SMILES are computed.
+    atoms without an element, which mark cut bonds, are removed. Geometries of SMILES are computed. With
+    data.positions=false, molecules are graphs alone.
 
     Arguments:
         paths: Files of kind .sdf, .mol, .xyz, .smi, .csv or .tsv.
@@ -41,7 +46,8 @@ def read_molecules(paths: Sequence[Path], data: MoleculeData, elements: Sequence
         UserError: A file is missing, is empty, has too many molecules, or contains one that cannot be used. The message
             names the record, frame or line.
     """
-    selection = Selection(tuple(elements), max_atoms=most, conformers=1)
+    graph = None if data.positions else ()
+    selection = Selection(tuple(elements), max_atoms=most, conformers=1, graph=graph)
     found = []
     for path in paths:
         if not path.is_file():
@@ -56,7 +62,8 @@ def read_molecules(paths: Sequence[Path], data: MoleculeData, elements: Sequence
 def read_item(path: Path, item: Item, selection: Selection) -> Molecule:
     """Return the molecule of one record, frame or line of a file."""
     try:
-        if item.kind == "record" and (molecule := read_record(item.text, selection)) is not None:
+        whole = selection.graph is not None
+        if item.kind == "record" and not whole and (molecule := read_record(item.text, selection)) is not None:
             return molecule
         entry = prepare(item, selection)
         if isinstance(entry, Rejected):
@@ -65,7 +72,10 @@ def read_item(path: Path, item: Item, selection: Selection) -> Molecule:
         text = str(reason).replace("which data.elements does not name", "which the training data do not")
         text = text.replace("data.max_atoms=", "")
         raise UserError(f"{path}, {item.name}: the molecule cannot be used because {text}.") from reason
-    return Molecule(entry.numbers, entry.positions[0])
+    if entry.bonds is None:
+        return Molecule(entry.numbers, entry.positions[0])
+    bonds = orders(entry.bonds, len(entry.numbers))
+    return Molecule(entry.numbers, entry.positions[0], entry.charges, bonds, entry.implicit)
 
 
 def read_record(record: str, selection: Selection) -> Molecule | None:
@@ -80,13 +90,32 @@ def read_record(record: str, selection: Selection) -> Molecule | None:
     real = numbers > 0
     check_atoms(numbers[real].tolist(), selection)
     check_positions(r[real])
-    return Molecule(numbers[real], r[real])
+    molecule = Molecule(numbers[real], r[real])
+    return molecule if (bonds := written_bonds(mol)) is None else with_bonds(molecule, charges_of(mol), bonds, real)
+
+
+def written_bonds(mol: Any) -> np.ndarray | None:
+    """Return the orders of the bonds of an RDKit molecule that is not sanitised, (N, N), kekulised.
+
+    None if it has no bonds, or one that is not of order 1, 2 or 3 in any Kekule form.
+    """
+    plain = Chem.Mol(mol)
+    with BlockLogs():
+        if Chem.SanitizeMol(plain, SANITISED, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
+            return None
+    table = bond_table(plain)
+    return None if table is None or not len(table) else orders(table, mol.GetNumAtoms())
+
+
+def with_bonds(molecule: Molecule, charges: np.ndarray, bonds: np.ndarray, real: np.ndarray) -> Molecule:
+    """Return a molecule with charges (N,) and bonds (N, N), of which the atoms `real` are its own."""
+    return molecule._replace(charges=charges[real], bonds=bonds[np.ix_(real, real)])
 
 
 def select_atoms(text: str, molecule: Molecule) -> np.ndarray:
     """Return which atoms of a molecule a text selects, booleans (N,).
 
-    A pattern selects all atoms of all its matches, with the bonds that RDKit perceives.
+    A pattern selects all atoms of all its matches, with the molecule's own bonds, or those that RDKit perceives.
 
     Arguments:
         text: Atom numbers counted from 0, such as 0,1,4-7, or a SMARTS pattern.
@@ -125,7 +154,7 @@ def match_pattern(text: str, molecule: Molecule) -> set[int]:
         raise UserError(
             f"{text} does not select atoms. Use a SMARTS pattern, such as c1ccccc1, or atom numbers, such as 0,1,4-7."
         )
-    mol = perceive(molecule)
+    mol = perceive(molecule) if molecule.bonds is None else own_molecule(molecule)
     if mol is None:
         raise UserError(
             f"{text}: RDKit finds no bonds in this molecule, so no pattern matches. Use atom numbers, such as 0,1,4-7."
@@ -134,6 +163,14 @@ def match_pattern(text: str, molecule: Molecule) -> set[int]:
     if not found:
         raise UserError(f"{text} matches no part of {Chem.MolToSmiles(Chem.RemoveHs(mol))}.")
     return found
+
+
+def own_molecule(molecule: Molecule) -> Any:
+    """Return the RDKit molecule of a molecule's own bonds, whose atoms may have open valences; None if it has none."""
+    mol = as_written(molecule)
+    with BlockLogs():
+        failed = Chem.SanitizeMol(mol, SANITISED, catchErrors=True)
+    return mol if failed == Chem.SanitizeFlags.SANITIZE_NONE else None
 
 
 def parse_added_atoms(text: str, elements: Sequence[int]) -> tuple[int, dict[int, int] | None]:
@@ -155,8 +192,13 @@ def parse_added_atoms(text: str, elements: Sequence[int]) -> tuple[int, dict[int
 
 
 def with_added_atoms(molecule: Molecule, numbers: Sequence[int]) -> Molecule:
-    """Return a molecule with atoms of these atomic numbers appended, all at the origin."""
-    origin = np.zeros((len(numbers), 3), np.float32)
-    return Molecule(
-        np.concatenate([molecule.numbers, np.array(numbers, np.uint8)]), np.concatenate([molecule.positions, origin])
+    """Return a molecule with atoms of these atomic numbers appended, all at the origin and without bonds."""
+    n = len(numbers)
+    larger = molecule._replace(
+        numbers=np.concatenate([molecule.numbers, np.array(numbers, np.uint8)]),
+        positions=np.concatenate([molecule.positions, np.zeros((n, 3), np.float32)]),
     )
+    if molecule.bonds is None or molecule.charges is None:
+        return larger
+    charges = np.concatenate([molecule.charges, np.zeros(n, np.int8)])
+    return larger._replace(charges=charges, bonds=np.pad(molecule.bonds, (0, n)))

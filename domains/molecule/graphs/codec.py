@@ -14,6 +14,7 @@ Symbols: r positions in Å, s their standard deviation, B molecules, N the large
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,13 +28,14 @@ from polydiff.contract.sections.run import Config
 from polydiff.core.parts.letters import PAD, LettersSpace
 from polydiff.core.parts.pairs import PairsSpace
 from polydiff.core.parts.product import Product
+from polydiff.core.units import Units
 from polydiff.domains.molecule.chemistry.bonds import orders
 from polydiff.domains.molecule.chemistry.composition import symbols
 from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.chemistry.kekule import drawn
 from polydiff.domains.molecule.config import SPATIAL, MoleculeData
 from polydiff.domains.molecule.data.library import Library
-from polydiff.domains.molecule.space import DenseMolecules
+from polydiff.domains.molecule.space import DenseMolecules, degrees_of_freedom
 from polydiff.support.errors import UserError
 
 POSITIONS, ATOMS, BONDS = "positions", "atoms", "bonds"
@@ -131,6 +133,14 @@ class GraphCodec:
                 f"{', '.join(written(*letter) for letter in self.letters)}."
             )
         return self.known[number, charge]
+
+    def units(self, x: Any, space: Any) -> Units:
+        """Return the units of states for likelihoods: positions have a density in Å, and letters a probability."""
+        sizes = space.parts[BONDS].mask.sum(1)
+        if self.placed:
+            return Units(None, None, degrees_of_freedom(sizes, 0) * math.log(self.scale), "Å")
+        atoms = x[ATOMS].double()
+        return Units(atoms - 0.5, atoms + 0.5, torch.zeros(len(atoms), device=atoms.device))
 
     def decode(self, x: Any, space: Any) -> list[Molecule]:
         """Return the molecules that states represent, with the bonds that they have; nothing is perceived.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -36,11 +37,11 @@ class CouplingConfig(Section):
     apart: float = Field(0.0, ge=0, le=1)
     """Each part at a time of its own."""
     given: float = Field(0.0, ge=0, le=1)
-    """One part clean, so that the others can be sampled given it."""
+    """One part, or several, clean, so that the others can be sampled given them."""
     none: float = Field(0.0, ge=0, le=1)
-    """One part without information, as in the prior, so that the others can be sampled without it."""
+    """One part, or several, without information, as in the prior, so that the others can be sampled without them."""
     parts: tuple[str, ...] = ()
-    """Parts that `given` and `none` choose from; none: all."""
+    """Parts that `given` and `none` choose from, a+b for parts a and b together; none: each part alone."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -48,3 +49,8 @@ class CouplingConfig(Section):
         if abs(total - 1) > 1e-9:
             raise ValueError(f"the shares same, apart, given and none add up to {total:g}, and should to 1")
         return self
+
+
+def parts_in(group: str) -> Sequence[str]:
+    """Return the parts of an entry of `coupling.parts`, such as a+b."""
+    return group.split("+")

@@ -94,6 +94,18 @@ def part_streams(
     return found
 
 
+def unknown_in(part: Any, mask: Tensor, space: Any) -> Tensor:
+    """Return how many numbers or sites of each sample of a part are unknown, (B,).
+
+    Arguments:
+        part: States (R, ...).
+        mask: 1 or True where known, broadcasting against them.
+        space: Where they live.
+    """
+    found: Tensor = space.sum((mask == 0).expand_as(part).to(space.dim))
+    return found
+
+
 def as_parts(x: Any) -> Parts:
     """Return a state as a mapping of parts: itself, or {`WHOLE`: x} for a tensor."""
     return x if isinstance(x, Mapping) else {WHOLE: x}

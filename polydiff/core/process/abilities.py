@@ -69,6 +69,22 @@ class Inpaints(Protocol):
         """
 
 
+class Gives(Protocol):
+    """A process of states with several parts that can sample some of them given the others."""
+
+    def giving(self, model: Trained, how: SampleConfig, parts: Collection[str]) -> Plan:
+        """Return a plan for draws with `known`, whose mask is 1 on some whole parts and 0 on the others.
+
+        Arguments:
+            model: The network to sample with.
+            how: Sampler, steps, guidance and their options.
+            parts: Names of the known parts.
+
+        Raises:
+            UserError: The network has not learnt to sample the other parts given these.
+        """
+
+
 class Solves(Protocol):
     """A process that can sample states of which a linear measurement is given."""
 

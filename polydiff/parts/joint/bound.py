@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 BOUNDS: Mapping[str, str] = {"vlb": "variational bound in continuous time, of all parts together"}
 """Name of a bound on -log p -> one-line description."""
 
+LETTERS = "probability of letters"
+"""Unit of a part of letters."""
+
 
 @dataclass(frozen=True)
 class JointBound:
@@ -46,16 +49,20 @@ class JointBound:
         clock: Levels of all parts.
         draws: Levels drawn for each example.
         lowest: Noise level of the lead where its decoder takes over.
+        unit: Unit of the density of the lead; "": none is known.
     """
 
     model: Trained
     clock: JointClock
     draws: int
     lowest: float
+    unit: str = ""
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        return {"lowest_noise_level": self.lowest}
+        lead = f"density in {self.unit or 'units of states'}"
+        units = {self.clock.name: lead, **dict.fromkeys(self.clock.followers, LETTERS)}
+        return {"lowest_noise_level": self.lowest, "part_units": units}
 
     @property
     def network(self) -> PartsNetwork:

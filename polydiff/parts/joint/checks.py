@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from polydiff.contract.names import check_chosen, check_options
+from polydiff.contract.sections.parts import parts_in
 from polydiff.gaussian.objective.base import build_objective
 from polydiff.gaussian.process.checks import check_names
 from polydiff.parts.checks import check_absent, check_schedule
@@ -81,9 +82,12 @@ def check_gaussian(config: Config) -> None:
 
 def check_coupling(config: Config) -> None:
     """Raise UserError unless the coupling names parts that exist, and weightings that it allows."""
-    for name in config.coupling.parts:
-        if name not in config.parts:
-            raise unknown("part in coupling.parts", name, config.parts)
+    for group in config.coupling.parts:
+        for name in parts_in(group):
+            if name not in config.parts:
+                raise unknown("part in coupling.parts", name, config.parts)
+        if set(parts_in(group)) == config.parts.keys():
+            raise UserError(f"coupling.parts={group}: these are all parts, which leaves nothing to learn.")
     if config.coupling.same < 1:
         for name, part in config.parts.items():
             if part.weighting == "elbo":

@@ -1,4 +1,4 @@
-"""Which levels of parts training combines: those of one time, times of their own, one part given, or one left out.
+"""Which levels of parts training combines: those of one time, times of their own, some given, or some left out.
 
 A network can sample only such combinations of levels as it was trained on.
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from polydiff.contract.sections.parts import parts_in
 from polydiff.core.parts.letters import uniform_numbers
 from polydiff.core.streams import stream
 
@@ -25,7 +26,7 @@ class Coupling:
 
     Arguments:
         shares: Mode -> its share; they add up to 1.
-        chosen: Parts of which one is given or left out.
+        chosen: Parts, or several together such as a+b, of which one entry is given or left out.
         tops: Name of a part -> its level in the prior.
     """
 
@@ -62,10 +63,11 @@ class Coupling:
         for i, name in enumerate(list(found)[1:]):  # the first part keeps its time
             apart = levels(drawn[:, 2 + i].clamp(1e-7, 1 - 1e-7))[name]
             found[name] = torch.where(mode == MODES.index("apart"), apart, found[name])
-        for i, name in enumerate(self.chosen):
+        for i, group in enumerate(self.chosen):
             given, none = ((mode == MODES.index(each)) & (place == i) for each in ("given", "none"))
-            level = torch.where(given, 0.0, torch.where(none, self.tops[name], found[name]))
-            found[name], counts[name] = level, torch.where(given | none, 0.0, counts[name])
+            for name in parts_in(group):
+                level = torch.where(given, 0.0, torch.where(none, self.tops[name], found[name]))
+                found[name], counts[name] = level, torch.where(given | none, 0.0, counts[name])
         return found, counts
 
     def modes(self, v: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ Its methods are those of `polydiff.core.process`, documented there.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,20 +19,21 @@ from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.objective.base import build_objective
 from polydiff.gaussian.process.try_sampling import try_plan
 from polydiff.gaussian.schedule.base import SCHEDULES
+from polydiff.parts.bound import PartsBound
 from polydiff.parts.checks import check_strength, check_unrepeated
 from polydiff.parts.gaussian import GaussianKernel
 from polydiff.parts.joint.bound import BOUNDS, JointBound
 from polydiff.parts.joint.checks import GAUSSIAN, check_joint
 from polydiff.parts.joint.clock import GaussianLead, JointClock, Lead, ScheduledLead
 from polydiff.parts.joint.coupling import Coupling
+from polydiff.parts.joint.given import JointInpainting, check_given
 from polydiff.parts.joint.grid import Follower, JointGrid, gaussian_rows
 from polydiff.parts.joint.part_sampling import sampling_of, with_lead_options
 from polydiff.parts.kernel import KERNELS, Kernel, Row, Source
 from polydiff.parts.network import PartsNetwork, untrained
 from polydiff.parts.objective import PartsObjective
-from polydiff.parts.sampling.execute import Held, JointRow
 from polydiff.parts.sampling.plan import PartsPlan
-from polydiff.parts.schedule import level_grid, schedule_of
+from polydiff.parts.schedule import Clock, level_grid, schedule_of
 from polydiff.support.errors import UserError, attempt
 
 if TYPE_CHECKING:
@@ -152,64 +153,26 @@ class JointProcess:
         plan = self.plan(model, how)
         return JointInpainting(plan.model, plan.how, plan.grid)
 
+    def giving(self, model: Trained, how: SampleConfig, parts: Collection[str]) -> JointInpainting:
+        """Return a plan of states whose parts of these names are known; see `polydiff.core.process.abilities.Gives`."""
+        check_given(model.config, parts)
+        return self.inpainting(model, how, 1, 1)
+
     @property
     def bounds(self) -> Mapping[str, str]:
         return BOUNDS
 
-    def bound(self, model: Trained, units: Sequence[Units | None], draws: int) -> JointBound:
-        clock = clock_of(model.config)
-        if not isinstance(clock.lead, GaussianLead):
-            raise UserError(f"process=joint: the bound needs a first part that is gaussian, and {clock.name} is not.")
+    def bound(self, model: Trained, units: Sequence[Units | None], draws: int) -> JointBound | PartsBound:
+        """Return the bound of all parts together; without a Gaussian part, that of letters at one time."""
         if wrong := [name for name, part in model.config.parts.items() if not bounded_part(part)]:
             raise UserError(f"process=joint: the kernel of the part {wrong[0]} has no bound.")
-        return JointBound(model, clock, draws, clock.lead.schedule.sigma_min)
-
-
-@dataclass(frozen=True)
-class JointInpainting(PartsPlan):
-    """A plan that keeps known values, of which whole parts need a network that was trained with given parts."""
-
-    def rows(self, sites: int, held: Held | None, space: Product) -> Sequence[JointRow]:
-        """Return rows in which parts that are known as a whole are clean from the beginning, as in training."""
-        rows = super().rows(sites, held, space)
-        coupling = self.model.config.coupling
-        trained = set(coupling.parts or self.model.config.parts) if coupling.given else set()
-        whole = known_wholly(held, space) if held else set()
-        free = {name for name in whole if self.model.config.parts[name].process == "masked"}
-        if wrong := sorted(whole - free - trained):
-            raise UserError(
-                f"The part {wrong[0]} is known as a whole, and this network was never trained with this part given. "
-                "Train with coupling.given=0.3 coupling.same=0.7."
-            )
-        whole &= trained
-        clean = dict.fromkeys(whole, 0.0)
-        return [
-            replace(
-                row,
-                rows={name: move for name, move in row.rows.items() if name not in whole},
-                levels={**row.levels, **clean},
-            )
-            for row in rows
-        ]
-
-
-def known_wholly(held: Held, space: Product) -> set[str]:
-    """Return the parts of which all samples of a batch are known as a whole.
-
-    Raises:
-        UserError: A part is known as a whole in some samples and not in others, which need plans of their own.
-    """
-    found = set()
-    for name, mask in held.masks.items():
-        part = space.parts[name]
-        unknown = part.sum((~mask).expand_as(held.x_0[name]).to(part.dim)) > 0
-        if bool(unknown.any()) and not bool(unknown.all()):
-            raise UserError(
-                f"The part {name} is known as a whole in some of the examples and not in others. Inpaint them apart."
-            )
-        if not bool(unknown.any()):
-            found.add(name)
-    return found
+        clock = clock_of(model.config)
+        if not isinstance(clock.lead, GaussianLead):
+            parts = model.config.parts.items()
+            times = Clock({name: schedule_of(part.schedule, part.schedule_options) for name, part in parts})
+            return PartsBound(model, times, draws, model.config.sample.steps)
+        unit = next((each.name for each in units if each is not None), "")
+        return JointBound(model, clock, draws, clock.lead.schedule.sigma_min, unit)
 
 
 def bounded_part(part: PartConfig) -> bool:

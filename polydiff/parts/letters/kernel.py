@@ -95,6 +95,9 @@ class LetterKernel:
     def hold(self, x_0: Tensor, level: Tensor, space: Letters, generators: Sequence[torch.Generator]) -> Tensor:
         return x_0 if self.masked else self.corrupt(x_0, level, space, generators)
 
+    def put(self, x: Tensor, known: Tensor, mask: Tensor, space: Letters) -> Tensor:
+        return torch.where(mask, known, x)
+
     def enter(self, x: Tensor, level: Tensor, space: Letters) -> Tensor:
         return x
 

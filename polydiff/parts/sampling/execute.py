@@ -175,5 +175,5 @@ def with_known(
             part = space.parts[name]
             each = torch.full((space.batch,), level, dtype=torch.float64, device=part.dim.device)
             known = kernels[name].hold(held.x_0[name], each, part, own[name]) if level > 0 else held.x_0[name]
-            found[name] = torch.where(held.masks[name], known, found[name])
+            found[name] = kernels[name].put(found[name], known, held.masks[name], part)
     return found

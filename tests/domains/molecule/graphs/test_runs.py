@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from rdkit import Chem
 
 import polydiff
 from polydiff.cli import main
+from polydiff.core.streams import streams
 from polydiff.domains.molecule.chemistry.bonds import bond_table, orders
 
 WORDS = [
@@ -68,8 +70,64 @@ def test_an_evaluation_has_metrics_of_own_bonds(run: tuple[Path, list[str]]) -> 
     assert ("own_agreement" in text) == ("snn_train" not in text)
 
 
-def test_fragments_are_refused_in_one_sentence(run: tuple[Path, list[str]], tmp_path: Path) -> None:
+def test_kept_atoms_keep_their_elements_bonds_and_distances(run: tuple[Path, list[str]], tmp_path: Path) -> None:
+    (tmp_path / "one.smi").write_text("CCO\nCC#C\n")
+    model = polydiff.load(run[0])
+    given = polydiff.read(model, str(tmp_path / "one.smi"))
+    before = model.domain.decode(given.x, given.space)
+    made = polydiff.inpaint(model, given, model.domain.region("0,1", given)).examples
+    for a, b in zip(before, made, strict=True):
+        assert a.numbers[:2].tolist() == b.numbers[:2].tolist()
+        assert b.bonds[0, 1] == a.bonds[0, 1] > 0
+        lengths = [float(np.linalg.norm(one.positions[0] - one.positions[1])) for one in (a, b)]
+        assert lengths[1] == pytest.approx(lengths[0], abs=1e-3)
+
+
+def test_added_atoms_are_generated_around_the_given_ones(run: tuple[Path, list[str]], tmp_path: Path) -> None:
     (tmp_path / "one.smi").write_text("CCO\n")
     model = polydiff.load(run[0])
-    with pytest.raises(polydiff.UserError, match="sampled as a whole"):
-        polydiff.read(model, str(tmp_path / "one.smi"))
+    given = polydiff.read(model, str(tmp_path / "one.smi"))
+    (before,) = model.domain.decode(given.x, given.space)
+    n = len(before.numbers)
+    everything = torch.ones(1, dtype=torch.bool)
+    larger, masks = model.domain.grown(given, everything, "C2", streams(0, "grown", range(1)))
+    (made,) = polydiff.inpaint(model, larger, masks).examples
+    assert made.numbers.tolist() == [*before.numbers.tolist(), 6, 6]
+    assert made.bonds[:n, :n].tolist() == before.bonds.tolist()
+    assert not masks["bonds"][0, n:].any()
+
+
+def test_given_parts_are_those_of_the_examples(run: tuple[Path, list[str]], tmp_path: Path) -> None:
+    path, words = run
+    trained = tmp_path / "trained"
+    coupling = ["coupling.given=0.5", "coupling.same=0.5"]
+    assert (
+        main(["train", "--domain", "molecule", *words, *coupling, "train.steps=2", "--judge", "0", "-o", str(trained)])
+        == 0
+    )
+    folder = tmp_path / "out"
+    (tmp_path / "one.smi").write_text("CC=O\n")
+    assert main(["sample", str(trained), str(tmp_path / "one.smi"), "--given", "bonds", "-o", str(folder)]) == 0
+    assert json.loads((folder / "made" / "manifest.json").read_text())["given"] == ["bonds"]
+    model = polydiff.load(trained)
+    given = model.domain.batch("test", range(3), streams(0, "augment", range(3)))
+    before = model.domain.decode(given.x, given.space)
+    made = polydiff.sample_given(model, given, ["bonds"]).examples
+    assert [one.bonds.tolist() for one in made] == [one.bonds.tolist() for one in before]
+    assert [one.numbers.tolist() for one in made] != [one.numbers.tolist() for one in before]
+    with pytest.raises(polydiff.UserError, match="never trained with the part bonds given"):
+        polydiff.sample_given(polydiff.load(path), given, ["bonds"])
+
+
+def test_the_bound_names_its_parts_and_counts_the_size(run: tuple[Path, list[str]]) -> None:
+    from polydiff.judging.likelihood import likelihood
+
+    model = polydiff.load(run[0])
+    found = likelihood(model, 4, draws=4, progress=False)
+    parts = found["likelihood"]["vlb"]["parts"]
+    assert {"atoms", "bonds", "size"} <= parts.keys()
+    assert ("positions" in parts) == ("part_units" in found)
+    assert found["likelihood"]["vlb"]["nats"] == pytest.approx(sum(parts.values()), rel=1e-6)
+    if "part_units" in found:
+        assert found["part_units"]["positions"] == "density in Å"
+        assert found["likelihood"]["vlb"]["nats_per_dim"] is None
