@@ -45,6 +45,7 @@ from polydiff.domains.molecule.principal import principal_std
 from polydiff.domains.molecule.states import States, check_scales
 from polydiff.domains.molecule.statistics import MoleculeStatistics
 from polydiff.metrics.results import Measured, Metric
+from polydiff.parts.network import level_conditions
 from polydiff.support.errors import UserError
 
 
@@ -202,7 +203,8 @@ class MoleculeDomain:
 
     def backbone(self) -> nn.Module:
         if isinstance(self.codec, GraphCodec):
-            return graph_network(self.config.backbone, self.codec, self.conditions)
+            levels = level_conditions(self.config)
+            return graph_network(self.config.backbone, self.codec, self.conditions, levels)
         return build_backbone(self.config.backbone, channels=self.codec.features, dims=3, conditions=self.conditions)
 
     def read(self, paths: Sequence[Path]) -> Batch:

@@ -32,7 +32,7 @@ from polydiff.core.space import Batch, Space, State
 from polydiff.core.units import Units
 from polydiff.domains.sequence.alphabet import Alphabet, spell
 from polydiff.domains.sequence.config import SequenceConfig
-from polydiff.domains.sequence.data.inputs import read_texts, region
+from polydiff.domains.sequence.data.inputs import BLANK, blanks_in, read_texts, region, without_blanks
 from polydiff.domains.sequence.data.inspect import advice_for, facts_of
 from polydiff.domains.sequence.data.source import Source, Split, open_source, spread
 from polydiff.domains.sequence.metrics.evaluation import Evaluation
@@ -156,13 +156,32 @@ class SequenceDomain:
         return self.data_conditions.encode(part.values(indices)) or None
 
     def read(self, paths: Sequence[Path]) -> Batch:
-        """Return the texts of files as clean states (`polydiff.contract.abilities.Reads`)."""
+        """Return the texts of files as clean states (`polydiff.contract.abilities.Reads`).
+
+        Blanks become the letter that is masked, for `blanks`.
+        """
         spelled = read_texts(paths, self.data, self.alphabet, self.length)
         n, length = len(spelled), self.length if self.alphabet.ends else len(spelled[0])
         if not self.alphabet.ends and len({*map(len, spelled)}) > 1:
             raise UserError("These texts differ in length. Read texts of different lengths one at a time.")
         nothing = blank_conditions(self.conditions, n, (length,))
-        return Batch(self.states(self.alphabet.encode(spelled, length)), self.space(n, length), nothing or None)
+        x, blank = (
+            self.alphabet.encode(without_blanks(spelled, self.alphabet), length),
+            blanks_in(spelled, self.alphabet, length),
+        )
+        if not self.discrete and bool(blank.any()):
+            raise UserError(
+                f"A text has a blank {BLANK}, which needs a process of letters. Name places by --gap instead."
+            )
+        states = torch.where(blank, self.alphabet.size, x) if self.discrete else self.states(x)
+        return Batch(states, self.space(n, length), nothing or None)
+
+    def blanks(self, given: Batch) -> tuple[Batch, Tensor]:
+        """Return texts without blanks, and where they had none (`polydiff.contract.abilities.HasBlanks`)."""
+        if not self.discrete:
+            return given, torch.ones(1, dtype=torch.bool)
+        known = given.x != self.alphabet.size
+        return given._replace(x=torch.where(known, given.x, 0)), known
 
     def region(self, text: str, given: Batch) -> Tensor:
         """Return the mask of the places BEGIN:END (`polydiff.contract.abilities.HasRegions`)."""

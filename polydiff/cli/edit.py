@@ -21,13 +21,22 @@ if TYPE_CHECKING:
     from polydiff.core.space import Batch
     from polydiff.model.model import Model
 
+NOTHING_CHOSEN = (
+    "Set either --gap (parts to generate) or --keep (parts to keep), such as --gap 0.2:0.3. Images also take "
+    "--mask instead (picture whose white parts are generated), molecules --add (atoms to add), such as --add 6, and "
+    "files of texts may have blanks, such as 3+4=__."
+)
+"""Error if what is known is not said, or twice."""
+
 
 def vary(words: Sequence[str]) -> int:
     """Run `polydiff vary` and return its exit code."""
-    parser = given_parser("vary", "Vary examples: add noise to them and denoise them with the model.", "varied")
+    parser = given_parser("vary", "Vary examples: corrupt them in part, and sample from there.", "varied")
     parser.add_argument(
-        "--strength", metavar="S", type=float, default=0.5, help="amount of noise, above 0 and at most 1; default: 0.5"
-    )
+        "--strength", metavar="S", type=float, default=0.5,
+        help="time at which sampling begins, above 0 (the example) and at most 1 (nothing of it is left): the more, "
+        "the more noise or lost letters; default: 0.5",
+    )  # fmt: skip
     args = parser.read(words)
     check_free(args.output)
     cond = read_conditions(args)
@@ -50,7 +59,8 @@ def inpaint(words: Sequence[str]) -> int:
     parser.add_argument(
         "--gap", metavar="PART", action="append", default=[],
         help="part to generate: audio BEGIN:END in seconds; images X0,Y0:X1,Y1 in pixels of the model's images; "
-        "molecules a SMARTS pattern or atom numbers such as 0,4-7; texts BEGIN:END in letters; repeatable",
+        "molecules a SMARTS pattern or atom numbers such as 0,4-7; texts BEGIN:END in letters, or _ for each letter to "
+        "generate in the file; repeatable",
     )  # fmt: skip
     parser.add_argument(
         "--keep", metavar="PART", action="append", default=[],
@@ -79,18 +89,20 @@ def inpaint(words: Sequence[str]) -> int:
     args = parser.read(words)
     check_free(args.output)
     cond = read_conditions(args)
-    if sum(map(bool, (args.gap, args.keep, args.mask))) > 1 or not (args.gap or args.keep or args.mask or args.add):
-        raise UserError(
-            "Set either --gap (parts to generate) or --keep (parts to keep), such as --gap 0.2:0.3. Images also take "
-            "--mask instead (picture whose white parts are generated), molecules --add (atoms to add), such as --add 6."
-        )
+    chosen = [name for name in ("gap", "keep", "mask") if getattr(args, name)]
+    if len(chosen) > 1:
+        raise UserError(NOTHING_CHOSEN)
+    from polydiff.contract.abilities import HasBlanks
     from polydiff.core.streams import streams
     from polydiff.model.edit import JUMP, of_examples
     from polydiff.model.edit import inpaint as edit
     from polydiff.model.model import Model
+    from polydiff.support.protocols import provides
 
     model = Model.load(args.run, weights=args.weights, ema=args.ema)
     source = of_examples(model)
+    if not (chosen or args.add or (args.files and provides(source.domain, HasBlanks))):
+        raise UserError(NOTHING_CHOSEN)
     how = {"jump": args.jump, "resample": args.resample, "seed": args.seed, "cond": cond, **plan_options(args)}
     parts = {name: getattr(args, name) for name in ("gap", "keep", "add") if getattr(args, name)}
     parts |= {"mask": str(args.mask)} if args.mask else {}
@@ -134,7 +146,7 @@ def kept(
     """
     import torch
 
-    from polydiff.contract.abilities import Grows
+    from polydiff.contract.abilities import Grows, HasBlanks
     from polydiff.core.parts.product import as_parts, as_product, unknown_in
     from polydiff.model.edit import masks_of
     from polydiff.support.protocols import provides
@@ -144,12 +156,16 @@ def kept(
         raise UserError(f"--add {add}: the domain {model.config.domain} cannot add places to its examples.")
     mask = torch.ones(1, dtype=torch.bool) if white is None else ~white
     mask = known_in(model, given, gaps, keeps) if gaps or keeps else mask
+    if provides(domain, HasBlanks):
+        given, known = domain.blanks(given)
+        mask = mask & known
     if provides(domain, Grows) and add:
         return domain.grown(given, mask, add, generators)
     masks = masks_of(model, given, mask)
     x, space, each = as_parts(given.x), as_product(given.space), as_parts(masks)
     if not any(bool((unknown_in(x[name], each[name], space.parts[name]) > 0).any()) for name in x):
-        raise UserError("All parts are kept, so there is nothing to generate. Change --gap, --keep or --mask.")
+        blanks = " or write _ for letters to generate" if provides(domain, HasBlanks) else ""
+        raise UserError(f"All parts are kept, so there is nothing to generate. Change --gap, --keep or --mask{blanks}.")
     return given, masks
 
 

@@ -55,12 +55,17 @@ def sampling_parser(verb: str, summary: str, n: int, run_nargs: str | None = Non
     )
     sampling = parser.add_argument_group("sampling", "defaults: section `sample` of the run's configuration")
     sampling.add_argument("--steps", metavar="S", type=positive, help="number of sampling steps")
-    sampling.add_argument("--sampler", metavar="NAME", help="sampler, such as auto, er_sde, unipc, heun or ddim")
+    sampling.add_argument(
+        "--sampler", metavar="NAME",
+        help="sampler, such as auto, er_sde, unipc, heun or ddim; of letters ancestral, remask or first_hitting",
+    )  # fmt: skip
     sampling.add_argument(
         "--option", metavar="NAME=VALUE", action="append", default=[],
-        help="option of the sampler, such as eta=0.5; repeatable",
+        help="option of the sampler, such as eta=0.5, or of a part's, such as bonds.eta=5; repeatable",
     )  # fmt: skip
-    sampling.add_argument("--spacing", metavar="NAME", help="spacing of the noise levels, such as karras or time")
+    sampling.add_argument(
+        "--spacing", metavar="NAME", help="Gaussian noise: spacing of its levels, such as karras or time"
+    )
     sampling.add_argument(
         "--spacing-option", metavar="NAME=VALUE", action="append", default=[],
         help="option of the spacing, such as rho=5; repeatable",
@@ -87,14 +92,15 @@ def guidance_parser(parser: argparse.ArgumentParser, weights: bool = False) -> N
         "--guidance", metavar="W", type=float, action="append" if weights else "store",
         help=f"guidance scale; 1: no guidance{'; repeatable: the samples of each are judged' if weights else ''}",
     )  # fmt: skip
-    group.add_argument("--guidance-method", metavar="NAME", help="cfg, cfg_pp, apg or cfg_zero")
+    group.add_argument("--guidance-method", metavar="NAME", help="cfg; for Gaussian noise also cfg_pp, apg or cfg_zero")
     group.add_argument(
         "--guidance-option", metavar="NAME=VALUE", action="append", default=[],
         help="option of the method, such as rescale=0.7; repeatable",
     )  # fmt: skip
     group.add_argument(
-        "--guidance-interval", metavar="LOW,HIGH", help="noise levels at which guidance acts, such as 0.3,5"
-    )
+        "--guidance-interval", metavar="LOW,HIGH",
+        help="levels at which guidance acts: noise levels such as 0.3,5, or shares of lost letters such as 0.2,0.8",
+    )  # fmt: skip
     group.add_argument(
         "--guide", metavar="PATH", type=Path, help="run or checkpoint of a weaker model to guide away from"
     )

@@ -100,6 +100,17 @@ class HasRegions(Protocol):
         """
 
 
+class HasBlanks(Protocol):
+    """A domain whose files can mark places that are to be generated, such as blanks in a text."""
+
+    def blanks(self, given: Batch) -> tuple[Batch, Tensor]:
+        """Return examples with some values in place of blanks, and the mask of their known values.
+
+        Arguments:
+            given: Clean states as `Reads.read` returns them; the mask is 1 (or True) outside of blanks.
+        """
+
+
 class HasPartMasks(Protocol):
     """A domain whose states have several parts, of which one mask says what is known, such as known atoms."""
 

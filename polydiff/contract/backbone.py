@@ -100,7 +100,14 @@ def backbone_config_class(spec: BackboneSpec) -> type[BackboneConfig]:
 
 
 def build_backbone(
-    config: BackboneConfig, *, channels: int, dims: int, conditions: Declared, augment: int = 0, pairs: int = 0
+    config: BackboneConfig,
+    *,
+    channels: int,
+    dims: int,
+    conditions: Declared,
+    augment: int = 0,
+    pairs: int = 0,
+    levels: Sequence[str] = (),
 ) -> nn.Module:
     """Return the network that a configuration names.
 
@@ -114,6 +121,7 @@ def build_backbone(
             domain's training batches contain and no others do; 0: examples are not changed, or the network is not to
             know.
         pairs: Numbers of a pair of atoms, such as one for each kind of bond; 0: none.
+        levels: Conditions that hold levels of further parts of the states (`polydiff.parts.network.level_conditions`).
 
     Raises:
         ValueError: A condition's name begins with an underscore.
@@ -124,6 +132,7 @@ def build_backbone(
     kinds = as_kinds(conditions)
     if own := [name for name in conditions if name.startswith("_")]:
         raise ValueError(f"The condition {own[0]!r}: names that begin with an underscore are reserved.")
+    kinds |= {name: Number() for name in levels}
     if config.step_size:
         kinds[STEP] = Number()
     if config.self_condition:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from polydiff.core.registry import Registry
+from polydiff.support.errors import UserError
 
 if TYPE_CHECKING:  # a configuration is shown without torch
     import torch
@@ -116,6 +117,20 @@ class Kernel(Protocol):
         """Raise UserError unless x_0 holds clean states of this kind; `name` is what the message calls them."""
 
 
+class Hides(Kernel, Protocol):
+    """A kernel whose corrupted states may show what is lost.
+
+    Attributes:
+        mask: Letter of what is lost; None if lost letters are replaced by others.
+    """
+
+    @property
+    def mask(self) -> int | None: ...
+
+    def hidden(self, x: Tensor, space: Any) -> Tensor:
+        """Return how many letters of each sample are masked, (B,)."""
+
+
 class Bounded(Kernel, Protocol):
     """A kernel whose parts have a bound on their likelihood in continuous time."""
 
@@ -168,6 +183,7 @@ class KernelEntry:
         summary: Description of one line.
         bounded: Whether the kernel is a `Bounded` one.
         sampler: Sampler of a part of `process=joint` that names none; it takes one row a step.
+        conditioned: Whether its networks are conditioned on the level (`Kernel.conditioned`).
     """
 
     make: Callable[[Source], Kernel]
@@ -178,6 +194,28 @@ class KernelEntry:
     summary: str
     bounded: bool = True
     sampler: str = "ancestral"
+    conditioned: bool = True
+
+
+def make_kernel(name: str, source: Source, key: str = "process") -> Kernel:
+    """Return the kernel of a name for states of a space.
+
+    Arguments:
+        name: Its name.
+        source: What it is made from.
+        key: Key that names it, for messages.
+
+    Raises:
+        UserError: The space is not one of this kernel's states.
+    """
+    entry = KERNELS[name]
+    try:
+        return entry.make(source)
+    except AttributeError as error:
+        raise UserError(
+            f"{key}={name} needs states that are {entry.states}, and these data give a {type(source.space).__name__}. "
+            f"Use {key}=gaussian, or data of that kind."
+        ) from error
 
 
 def one_call_a_site(sampler: T) -> T:

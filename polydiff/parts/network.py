@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from polydiff.core.conditions import Condition
 from polydiff.core.parts.product import WHOLE, Parts, Product
 from polydiff.machine.compiler import need_compiler
 from polydiff.machine.device import pick_precision
-from polydiff.parts.kernel import Kernel
+from polydiff.parts.kernel import KERNELS, Kernel
 
 if TYPE_CHECKING:
     from polydiff.contract.domain import Domain
@@ -24,6 +24,24 @@ Levels = Mapping[str, Tensor]
 """Name of a part -> its levels, (B,), or () if all samples share one."""
 LEVEL = "_level_"
 """Beginning of the name of the condition that holds the level of a part other than the first conditioned one."""
+
+
+def level_conditions(config: Config) -> Sequence[str]:
+    """Return the conditions that hold the levels of parts after the first one whose level the network is told.
+
+    () if all parts are at the levels of one time (coupling.same=1), which the first one's level then says.
+    """
+    from polydiff.config.processes import register_built_in
+
+    register_built_in()
+    if config.coupling.same >= 1:
+        return ()
+    told = [
+        name
+        for name, part in config.parts.items()
+        if part.process not in KERNELS or KERNELS[part.process].conditioned  # gaussian is in no registry of kernels
+    ]
+    return [LEVEL + name for name in told[1:]]
 
 
 def untrained(config: Config, domain: Domain, kernels: Mapping[str, Kernel], device: torch.device) -> PartsNetwork:

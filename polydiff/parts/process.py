@@ -17,13 +17,13 @@ from polydiff.core.space import Batch, Space, State
 from polydiff.core.streams import streams
 from polydiff.parts.bound import BOUNDS, PartsBound
 from polydiff.parts.checks import check_part_names, check_strength, check_unrepeated
-from polydiff.parts.kernel import KERNELS, Kernel, KernelEntry, Source
+from polydiff.parts.kernel import KERNELS, KernelEntry, Source, make_kernel
 from polydiff.parts.network import PartsNetwork, untrained
 from polydiff.parts.objective import PartsObjective
 from polydiff.parts.sampling.plan import PartsPlan
 from polydiff.parts.sampling.rows import OnePart
 from polydiff.parts.schedule import Clock, schedule_of
-from polydiff.support.errors import UserError, attempt
+from polydiff.support.errors import attempt
 
 if TYPE_CHECKING:
     from polydiff.contract.domain import Domain
@@ -72,22 +72,8 @@ class OnePartProcess:
 
     def network(self, config: Config, domain: Domain, device: torch.device) -> PartsNetwork:
         space, _ = domain.blank(streams(0, "blank", [0]), {})
-        kernel = self.kernel(space, domain.statistics)
+        kernel = make_kernel(self.name, Source({}, space, domain.statistics))
         return untrained(config, domain, {WHOLE: kernel}, device)
-
-    def kernel(self, space: Space, statistics: Mapping[str, Any]) -> Kernel:
-        """Return the kernel for states of a space.
-
-        Raises:
-            UserError: The space is not one of this kernel's states.
-        """
-        try:
-            return self.entry.make(Source({}, space, statistics))
-        except AttributeError as error:
-            raise UserError(
-                f"process={self.name} needs states that are {self.states}, and these data give a "
-                f"{type(space).__name__}. Use process=gaussian, or data of that kind."
-            ) from error
 
     def objective(self, config: Config) -> PartsObjective:
         return PartsObjective(clock_of(config), {WHOLE: config.loss.weighting}, {WHOLE: 1.0}, WHOLE)

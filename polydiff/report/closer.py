@@ -20,10 +20,12 @@ from polydiff.contract.likeness import FindsNearest
 from polydiff.core.process.sampling import Generates
 from polydiff.gallery.page import keep_scripts
 from polydiff.gallery.sets import SCRIPTS
+from polydiff.model.appearance import appearance
 from polydiff.model.model import Model
 from polydiff.model.prompted import shown_request
 from polydiff.model.request import Request
 from polydiff.model.trace import trace
+from polydiff.report.order import pictures
 from polydiff.report.views import VERSION, VIEWS, View, views_step
 from polydiff.run.folder import Run, steps_saved
 from polydiff.support.errors import UserError, amount
@@ -32,8 +34,9 @@ from polydiff.support.protocols import provides
 
 WEIGHTS = (1.0, 2.0, 4.0)
 """Guidance weights that are compared."""
-GUIDED, TRACED, MATCHED = 8, 4, 8
-"""Numbers of samples: at each guidance weight, on their way, beside their nearest training examples."""
+GUIDED, TRACED, ORDERED, MATCHED = 8, 4, 16, 8
+"""Numbers of samples: at each guidance weight, on their way, in the picture of their order, beside their nearest
+training examples."""
 LEVELS = 8
 """Largest number of moments on the way from noise to samples."""
 GRID = "display:grid;gap:14px 18px;align-items:start;grid-template-columns:"
@@ -145,6 +148,22 @@ def trajectory_view(model: Model) -> View | None:
     )
 
 
+def order_view(model: Model) -> View | None:
+    """Return at which steps the letters of samples appeared; None if no part of the states is masked letters."""
+    request, n = shown_request(model.request())
+    found = appearance(request, min(n, ORDERED), model.config.seed)
+    if found is None:
+        return None
+    return View(
+        "order",
+        "The order in which letters appeared",
+        f"The darker, the later, among {found.steps} calls of the network ({words(request)}). If letters are masked "
+        "again, the last time counts. Even noise, or the same grey in a mean, is a random order, as of ancestral "
+        "sampling; bands show what is decided first.",
+        table([""], [(label, [str(drawn)]) for label, drawn in pictures(found)]),
+    )
+
+
 def nearest_view(model: Model) -> View | None:
     """Return samples beside their nearest training examples; None if the domain does not search for them."""
     domain = model.domain
@@ -181,6 +200,7 @@ def pair_cell(model: Model, sample: Samples, near: Samples, distance: float) -> 
 DRAWN: dict[str, Callable[[Model], View | None]] = {
     "guidance": guidance_view,
     "trajectory": trajectory_view,
+    "order": order_view,
     "nearest": nearest_view,
 }
 

@@ -13,7 +13,7 @@ from polydiff.support.files import read_json
 
 VIEWS = "views"
 """Folder of the views, beside the sets of samples."""
-VERSION = 1
+VERSION = 2
 """Version of the views; those of another version are drawn again."""
 
 
@@ -34,7 +34,7 @@ class View(NamedTuple):
 class Entry(BaseModel):
     """One view in views.json."""
 
-    name: Literal["guidance", "trajectory", "nearest"]
+    name: Literal["guidance", "trajectory", "order", "nearest"]
     title: str
     note: str
 

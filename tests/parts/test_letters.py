@@ -17,7 +17,7 @@ from polydiff.parts.guidance import Guided
 from polydiff.parts.letters.kernel import LetterKernel, uniform_law
 from polydiff.parts.letters.law import pick, sharpened
 from polydiff.parts.letters.samplers import Jump, ancestral, confident, first_hitting, remask
-from polydiff.parts.sampling.execute import Held, JointRow, run_rows, with_known
+from polydiff.parts.sampling.execute import Held, JointRow, begin, run_rows, with_known
 from polydiff.parts.schedule import LEVEL_SCHEDULES, level_grid
 from polydiff.testing.parts.letters import (
     ExactLetters,
@@ -328,3 +328,39 @@ def test_the_bound_of_a_network_in_float32_is_finite_and_near_that_in_float64_at
         assert coarse.isfinite().all()
         assert (coarse - fine).abs().max() < 1e-3 * max(1.0, float(fine.abs().max()))
         assert coarse.min() > -1e-6
+
+
+def sums(largest: int) -> Words:
+    """Texts a+b=c of one digit each side and c of two, all pairs equally likely; letters 10 and 11 are + and =."""
+    words = torch.tensor([[a, 10, b, 11, *divmod(a + b, 10)] for a in range(largest + 1) for b in range(largest + 1)])
+    return Words(words, torch.full((len(words),), 1 / len(words), dtype=torch.float64), 12)
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("3+4=__", {"3+4=07": 1.0}),
+        ("_+4=12", {"8+4=12": 1.0}),
+        ("9+_=1_", {f"9+{b}={9 + b}": 1 / 9 for b in range(1, 10)}),
+        ("_+_=02", {"0+2=02": 1 / 3, "1+1=02": 1 / 3, "2+0=02": 1 / 3}),
+    ],
+)
+def test_blanks_of_sums_are_filled_by_the_exact_conditional_law(text: str, answers: dict[str, float]) -> None:
+    signs, n = "0123456789+=", 1200
+    data, kernel = sums(9), LetterKernel(12)
+    known = torch.tensor([max(signs.find(sign), 0) for sign in text]).expand(n, -1)
+    held = Held({WHOLE: known}, {WHOLE: torch.tensor([sign != "_" for sign in text])})
+    rows, generators = as_rows(first_hitting([1.0, 0.0], text.count("_"))), streams(0, "sample", range(n))
+    space = Product({WHOLE: data.space(n)})
+    x = begin(rows, {WHOLE: kernel}, space, generators, held=held)
+    *_, last = run_rows(rows, ExactLetters(data, kernel), {WHOLE: kernel}, x, space, None, generators, held)
+    texts = ["".join(signs[letter] for letter in word) for word in last.x[WHOLE].tolist()]
+    assert set(texts) == answers.keys()
+    for word, p in answers.items():
+        assert texts.count(word) / n == pytest.approx(p, abs=4 * (p * (1 - p) / n) ** 0.5)
+
+
+@pytest.mark.parametrize(("letters", "law"), [(3, (0.5, 0.5)), (2, (0.5, 0.6)), (2, (1.5, -0.5))])
+def test_a_law_that_is_none_is_an_error(letters: int, law: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="law"):
+        LetterKernel(letters, law)

@@ -10,10 +10,12 @@ import torch
 from polydiff.config.merge import resolve
 from polydiff.config.processes import check_used
 from polydiff.contract.sections.run import Config
+from polydiff.core.space import Euclidean
 from polydiff.model.sample_section import section
 from polydiff.parts.joint.checks import check_joint
 from polydiff.parts.joint.part_sampling import sampling_of, with_lead_options
-from polydiff.parts.kernel import KERNELS, is_by_size
+from polydiff.parts.kernel import KERNELS, Source, is_by_size, make_kernel
+from polydiff.parts.network import level_conditions
 from polydiff.parts.schedule import LEVEL_SCHEDULES
 from polydiff.support.errors import UserError
 
@@ -72,3 +74,21 @@ def test_the_logistic_schedule_is_logistic_in_the_odds_of_time() -> None:
     t = torch.tensor([0.03, 0.2, 0.2 + 1e-6, 0.7], dtype=torch.float64)
     found = torch.logit(LEVEL_SCHEDULES["logistic"](t, middle=0.2, power=1.7))
     assert found.tolist() == pytest.approx((1.7 * (torch.logit(t) - torch.logit(t[1]))).tolist(), abs=1e-12)
+
+
+def test_networks_are_told_levels_that_the_first_one_does_not_say() -> None:
+    def told(**values: Any) -> list[str]:
+        return list(level_conditions(molecules(**values)))
+
+    uniform = {"parts.atoms.process": "uniform", "parts.bonds.process": "uniform"}
+    apart = {"coupling.same": 0.5, "coupling.apart": 0.5}
+    assert told(**uniform) == told(**apart) == []
+    assert told(**uniform, **apart) == ["_level_atoms", "_level_bonds"]
+    graphs = {"data.bonds": False, "data.positions": False}
+    assert told(**uniform, **apart, **graphs) == ["_level_bonds"]
+
+
+def test_a_part_of_letters_over_real_numbers_is_an_error() -> None:
+    source = Source({}, Euclidean(2, (3,)), {})
+    with pytest.raises(UserError, match=r"parts\.x\.process=masked needs states that are letters.*Euclidean"):
+        make_kernel("masked", source, "parts.x.process")

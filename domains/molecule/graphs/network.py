@@ -14,7 +14,7 @@ Symbols: B molecules, N the largest number of atoms, K letters of atoms, L lette
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -91,12 +91,15 @@ def walks(adjacency: Tensor) -> Tensor:
     return torch.cat([between, back[:, :, None].expand(-1, -1, n, -1), back[:, None].expand(-1, n, -1, -1)], -1)
 
 
-def graph_network(config: BackboneConfig, codec: GraphCodec, conditions: Conditions) -> GraphNetwork:
-    """Return the network of a configuration for molecules with bonds.
+def graph_network(
+    config: BackboneConfig, codec: GraphCodec, conditions: Conditions, levels: Sequence[str] = ()
+) -> GraphNetwork:
+    """Return the network of a configuration for molecules with bonds; arguments as of `build_backbone`.
 
     Raises:
         UserError: The backbone has no numbers of pairs.
     """
     atoms = len(codec.letters)
-    network = build_backbone(config, channels=atoms + 1, dims=3, conditions=conditions, pairs=ORDERS + 1 + 3 * WALKS)
+    pairs = ORDERS + 1 + 3 * WALKS
+    network = build_backbone(config, channels=atoms + 1, dims=3, conditions=conditions, pairs=pairs, levels=levels)
     return GraphNetwork(network, atoms, ORDERS)

@@ -16,6 +16,8 @@ from polydiff.support.errors import UserError, amount, check_file
 
 PLACES = re.compile(r"(\d{0,9}):(\d{0,9})", re.ASCII)
 """A range of places, either end of which may be left open."""
+BLANK = "_"
+"""Letter of a user's text that stands for one to be generated, unless it is a letter of the data."""
 NAMED = 60
 """Largest alphabet that an error lists."""
 
@@ -55,13 +57,29 @@ def checked(entry: Entry, path: Path, alphabet: Alphabet, length: int) -> str:
     spelled = spell(entry.text, alphabet.tokens)
     if len(spelled) > length:
         raise UserError(f"{where} has {amount(len(spelled), 'letter')}, more than the {length} of the model's texts.")
-    if letter := alphabet.lacks(spelled):
+    if letter := alphabet.lacks(spelled.replace(BLANK, "")):
         known = f" It knows {' '.join(alphabet.letters)!r}." if alphabet.size <= NAMED else ""
         raise UserError(
             f"{where}: the letter {letter!r} at place {spelled.index(letter)} is none of those that the model was "
             f"trained on.{known}"
         )
     return spelled
+
+
+def blanks_in(spelled: Sequence[str], alphabet: Alphabet, length: int) -> Tensor:
+    """Return where texts have blanks, booleans (B, L); nowhere if the blank is a letter of the data."""
+    found = torch.zeros(len(spelled), length, dtype=torch.bool)
+    if BLANK not in alphabet.letters:
+        for row, text in zip(found, spelled, strict=True):
+            row[: len(text)] = torch.tensor([letter == BLANK for letter in text], dtype=torch.bool)
+    return found
+
+
+def without_blanks(spelled: Sequence[str], alphabet: Alphabet) -> list[str]:
+    """Return texts with the first letter of the alphabet in place of blanks."""
+    if BLANK in alphabet.letters:
+        return list(spelled)
+    return [text.replace(BLANK, alphabet.letters[0]) for text in spelled]
 
 
 def region(text: str, length: int) -> Tensor:

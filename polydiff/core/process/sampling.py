@@ -5,7 +5,7 @@ Symbols: B number of samples, R rows of a state (`polydiff.core.space`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -120,6 +120,14 @@ class Traces(Protocol):
 
         Arguments as in `Plan.run`.
         """
+
+
+class Unmasks(Traces, Protocol):
+    """A plan of states with letters that are masked, and appear one after the other."""
+
+    @property
+    def masks(self) -> Mapping[str, int]:
+        """Name of a part -> number of its mask; {} if no part has one."""
 
 
 class Generates(Protocol):

@@ -29,7 +29,7 @@ from polydiff.parts.joint.coupling import Coupling
 from polydiff.parts.joint.given import JointInpainting, check_given
 from polydiff.parts.joint.grid import Follower, JointGrid, gaussian_rows
 from polydiff.parts.joint.part_sampling import sampling_of, with_lead_options
-from polydiff.parts.kernel import KERNELS, Kernel, Row, Source
+from polydiff.parts.kernel import KERNELS, Kernel, Row, Source, make_kernel
 from polydiff.parts.network import PartsNetwork, untrained
 from polydiff.parts.objective import PartsObjective
 from polydiff.parts.sampling.plan import PartsPlan
@@ -93,16 +93,17 @@ class JointProcess:
                 f"{found}."
             )
         kernels = {
-            name: self.kernel(config, part, space.parts[name], domain.statistics.get(name, {}))
+            name: self.kernel(config, name, space.parts[name], domain.statistics.get(name, {}))
             for name, part in config.parts.items()
         }
         return untrained(config, domain, kernels, device)
 
-    def kernel(self, config: Config, part: PartConfig, space: Space, statistics: Mapping[str, Any]) -> Kernel:
+    def kernel(self, config: Config, name: str, space: Space, statistics: Mapping[str, Any]) -> Kernel:
         """Return the kernel of a part."""
-        if part.process == GAUSSIAN:
+        process = config.parts[name].process
+        if process == GAUSSIAN:
             return GaussianKernel(SCHEDULES[config.schedule](**config.schedule_options), config.target, loss_of(config))
-        return KERNELS[part.process].make(Source({}, space, statistics))
+        return make_kernel(process, Source({}, space, statistics), f"parts.{name}.process")
 
     def objective(self, config: Config) -> PartsObjective:
         names = list(config.parts)

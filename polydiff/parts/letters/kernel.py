@@ -63,10 +63,24 @@ class LetterKernel:
 
     top: ClassVar[float] = 1.0
 
+    def __post_init__(self) -> None:
+        """Raise ValueError unless the law has a probability for each letter."""
+        if not self.law:
+            return
+        if len(self.law) != self.letters:
+            raise ValueError(f"law has {len(self.law)} numbers for {self.letters} letters.")
+        if not all(p >= 0 for p in self.law) or abs(sum(self.law) - 1) > 1e-6:
+            raise ValueError(f"law must hold probabilities that sum to 1; they sum to {sum(self.law):g}.")
+
     @property
     def masked(self) -> bool:
         """Whether lost letters become the mask, whose number is K."""
         return not self.law
+
+    @property
+    def mask(self) -> int | None:
+        """Number of the mask, K; None if lost letters are replaced."""
+        return self.letters if self.masked else None
 
     @property
     def conditioned(self) -> bool:
@@ -204,6 +218,11 @@ class LetterKernel:
         log_p = self.log_posterior(f.double(), x, level, space)
         return space.clean(row.move(self, log_p, x, space, generators))
 
+    def hidden(self, x: Tensor, space: Letters) -> Tensor:
+        """Return how many letters of each sample are masked, (B,)."""
+        found: Tensor = space.sum((x == self.letters).to(space.dim)) if self.masked else torch.zeros_like(space.dim)
+        return found
+
     def guess(self, f: Tensor, x: Tensor, level: Tensor, space: Letters) -> Tensor:
         return space.clean(self.log_posterior(f, x, level, space).argmax(-1))
 
@@ -214,6 +233,8 @@ class LetterKernel:
         outside = (space.clean(x_0) >= self.letters) | ((x_0 < 0) & (space.clean(torch.zeros_like(x_0)) >= 0))
         if bool(outside.any()):
             wrong = int(x_0[outside][0])
+            if self.masked and wrong == self.letters:
+                raise UserError(f"{name} has a blank, which only inpainting fills.")
             raise UserError(
                 f"{name} has the letter {wrong}, but the letters of these data are 0 to {self.letters - 1}."
             )
@@ -242,6 +263,7 @@ def entry(
     weighting: str,
     summary: str,
     samplers: Registry[Callable[..., Sequence[Any]]] = REPLACING,
+    conditioned: bool = True,
 ) -> KernelEntry:
     """Return the entry of a categorical kernel.
 
@@ -250,15 +272,22 @@ def entry(
         weighting: Default weighting of the loss.
         summary: Description of one line.
         samplers: Its samplers.
+        conditioned: Whether its networks are conditioned on the level.
     """
-    suits = SUITS | {"loss.weighting": weighting}
+    suits, weightings = SUITS | {"loss.weighting": weighting}, ("elbo", "simple")
     return KernelEntry(
-        lambda source: make(source.space.letters, source), "letters", samplers, ("elbo", "simple"), suits, summary
+        lambda source: make(source.space.letters, source),
+        "letters",
+        samplers,
+        weightings,
+        suits,
+        summary,
+        conditioned=conditioned,
     )
 
 
 register_kernel(
-    "masked", entry(lambda k, _: LetterKernel(k), "elbo", "letters that are masked and appear again", JUMPS)
+    "masked", entry(lambda k, _: LetterKernel(k), "elbo", "letters that are masked and appear again", JUMPS, False)
 )
 register_kernel(
     "uniform",

@@ -14,10 +14,11 @@ from polydiff.core.process.sampling import Draw, Known, Moment
 from polydiff.core.space import State
 from polydiff.core.streams import streams
 from polydiff.parts.guidance import Guided, Network
-from polydiff.parts.kernel import Kernel
+from polydiff.parts.kernel import Hides, Kernel
 from polydiff.parts.sampling.execute import Held, JointRow, Step, begin, run_rows
 from polydiff.parts.sampling.rows import Grid
 from polydiff.support.errors import UserError
+from polydiff.support.protocols import provides
 
 if TYPE_CHECKING:
     from polydiff.contract.sections.sampling import SampleConfig
@@ -78,6 +79,12 @@ class PartsPlan:
         kernels: Mapping[str, Kernel] = self.model.denoiser.kernels
         return kernels
 
+    @property
+    def masks(self) -> Mapping[str, int]:
+        """Name of each part of masked letters -> number of the mask (`polydiff.core.process.sampling.Unmasks`)."""
+        found = {name: kernel.mask for name, kernel in self.kernels.items() if provides(kernel, Hides)}
+        return {name: mask for name, mask in found.items() if mask is not None}
+
     def steps(self, draw: Draw, guide: Trained | None) -> Iterator[Step]:
         """Yield the steps of a batch; a second call yields the same bits."""
         space, generators = as_product(draw.space), streams(draw.seed, "sample", draw.indices, self.model.device)
@@ -88,6 +95,8 @@ class PartsPlan:
         rows = self.rows(max(int(part.dim.max()) for part in space.parts.values()), held, space)
         init = None if draw.init is None else as_parts(draw.init)
         x = begin(rows, self.kernels, space, generators, init, held)
+        if self.grid.by_size:  # letters that are known from the beginning need no call
+            rows = self.rows(max(1, hidden_in(x, space, self.kernels)), held, space)
         return run_rows(rows, self.network(draw, guide), self.kernels, x, space, draw.cond, generators, held)
 
     def check(self, x: Parts, space: Product, name: str) -> None:
@@ -108,6 +117,15 @@ class PartsPlan:
         cond = draw.cond if guide is not None and draw.weak is None else draw.weak
         interval = self.how.guidance_interval
         return Guided(network, self.how.guidance, cond, weak, interval, self.grid.lead, draw.joined)
+
+
+def hidden_in(x: Parts, space: Product, kernels: Mapping[str, Kernel]) -> int:
+    """Return how many letters are lost in the sample with most of them; all sites if a kernel does not show this."""
+    found = [
+        kernel.hidden(x[name], space.parts[name]) if provides(kernel, Hides) else space.parts[name].dim
+        for name, kernel in kernels.items()
+    ]
+    return max(int(each.max()) for each in found)
 
 
 def in_precision(model: Trained, precision: str, compiled: bool) -> Any:

@@ -62,6 +62,24 @@ def test_all_of_a_text_but_a_kept_part_may_change_its_length(run: Path, tmp_path
     assert all(len(text) <= 7 for text in made)
 
 
+def test_blanks_of_the_users_texts_are_filled(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "sums.txt", tmp_path / "out"
+    path.write_text("4+_=12\n1+1=_\n")
+    assert main(["inpaint", str(run), str(path), "-o", str(out)]) == 0
+    assert lines(out / "given") == [f"4+{MASKED}=12", f"1+1={MASKED}"]
+    first, second = lines(out / "made")
+    assert first.startswith("4+")
+    assert first[3:] in ("", "=12")  # an end letter in the blank ends the text
+    assert second.startswith("1+1=")
+    assert main(["vary", str(run), str(path)]) == 2
+    assert "only inpainting fills" in capsys.readouterr().err
+    path.write_text("4+8=12\n")
+    assert main(["inpaint", str(run), str(path)]) == 2
+    assert "write _ for letters to generate" in capsys.readouterr().err
+    assert main(["inpaint", str(run)]) == 2
+    assert "Set either --gap" in capsys.readouterr().err
+
+
 def test_samples_have_no_mask_and_one_file_holds_them_all(run: Path, tmp_path: Path) -> None:
     assert main(["sample", str(run), "-n", "12", "-o", str(tmp_path / "each")]) == 0
     assert main(["sample", str(run), "-n", "12", "--one-file", "-o", str(tmp_path / "one")]) == 0

@@ -6,11 +6,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from polydiff.config.merge import resolve
 from polydiff.core.parts.product import Product
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.domain import MoleculeDomain
 from polydiff.domains.molecule.graphs.network import walks
+from polydiff.parts.network import LEVEL
 
+SMALL = {
+    "data.max_heavy": 4, "backbone.hidden": 16, "backbone.layers": 2, "backbone.pair": 8, "backbone.vectors": 8,
+}  # fmt: skip
 LOOSE = {"atol": 1e-9, "rtol": 1e-7}
 
 
@@ -105,3 +110,18 @@ def test_walks_know_the_ring() -> None:
     assert found[0, 1, 1] == 0
     assert found[0, 2, 1] == 0.5
     assert found[0, 1, 8 + 1] == found[0, 1, 16 + 1] == 0.5
+
+
+def test_levels_of_followers_change_the_outputs() -> None:
+    values = {**SMALL, "data.bonds": True, "parts.bonds.process": "uniform", "coupling": {"same": 0.5, "apart": 0.5}}
+    domain = MoleculeDomain(resolve("molecule", values=values).config)
+    network = network_of(domain)
+    x, space = inputs(domain, (5, 5))
+    x["bonds"] = x["bonds"].clamp(max=3)
+    level = torch.zeros(2, dtype=torch.float64)
+
+    def out(bonds: float) -> Tensor:
+        with torch.no_grad():
+            return network(x, level, space, {LEVEL + "bonds": torch.full_like(level, bonds)})["bonds"]
+
+    assert not torch.allclose(out(-2.0), out(2.0))
