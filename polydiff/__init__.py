@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from polydiff.model.edit import interpolate as interpolate
     from polydiff.model.edit import read as read
     from polydiff.model.edit import vary as vary
-    from polydiff.model.given import sample_given as sample_given
     from polydiff.model.model import Model as Model
     from polydiff.model.solve import solve as solve
     from polydiff.pipeline.chain import load as load
@@ -103,7 +102,6 @@ _HOMES = {
         "read",
         "vary",
     ),
-    "model.given": ("sample_given",),
     "model.model": ("Model",),
     "model.solve": ("solve",),
     "pipeline.chain": ("load",),

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from polydiff.cli.given import check_no_examples, sample_given
-from polydiff.cli.inputs import given_arguments
+from polydiff.cli.edit import write_edited
+from polydiff.cli.inputs import Given, given_arguments
 from polydiff.cli.options import check_free, plan_options, read_conditions, run_folder, sampling_parser, stage_options
 from polydiff.gallery.journal import JOURNAL
 from polydiff.gallery.progress import DrawingProgress
+from polydiff.run.folder import is_pipeline
+from polydiff.support.errors import UserError
 from polydiff.support.files import new_folder, new_numbered_folder, quoted
 from polydiff.support.signals import exit_code
+
+if TYPE_CHECKING:
+    from polydiff.contract.domain import Samples
+    from polydiff.core.space import Batch
 
 SAMPLES = 16
 """Number of samples that are drawn if none is given."""
@@ -67,3 +75,34 @@ def sample(words: Sequence[str]) -> int:
             return exit_code(error)
     print(folder)
     return 0
+
+
+def sample_given(args: argparse.Namespace, cond: Mapping[str, str]) -> None:
+    """Sample the other parts of examples whose parts `args.parts` are given, and print the folder of the results."""
+    check_free(args.output)
+    if is_pipeline(args.run):
+        raise UserError(f"--given: {args.run} is a pipeline. Name one of its runs, a folder in {args.run / 'stages'}.")
+    if args.one_file:
+        raise UserError("--one-file: with --given, given and sampled examples are written as files of their own.")
+    from polydiff.model.model import Model
+    from polydiff.model.parts.given import request_given
+    from polydiff.model.parts.given import sample_given as draw
+
+    model, how = Model.load(args.run, weights=args.weights, ema=args.ema), plan_options(args)
+    request_given(model, args.parts, how)  # raises before files are read
+
+    def edit(given: Batch, first: int) -> Samples:
+        return draw(model, given, args.parts, first=first, seed=args.seed, cond=cond, **how)
+
+    metadata = {"seed": args.seed, "given": args.parts, "requested": cond}
+    write_edited(args, model, "given", Given(model, args), edit, metadata)
+
+
+def check_no_examples(args: argparse.Namespace) -> None:
+    """Raise UserError if examples are named, and no part of them is to be given."""
+    if args.files:
+        raise UserError(
+            f"{args.files[0]}: samples are drawn from noise. Say which part of it is given, by --given PART."
+        )
+    if args.each > 1 or args.first is not None:
+        raise UserError("--each and --first concern given examples. Name the part of them: --given PART.")

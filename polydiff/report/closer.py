@@ -20,8 +20,8 @@ from polydiff.contract.likeness import FindsNearest
 from polydiff.core.process.sampling import Generates
 from polydiff.gallery.page import keep_scripts
 from polydiff.gallery.sets import SCRIPTS
-from polydiff.model.appearance import appearance
 from polydiff.model.model import Model
+from polydiff.model.parts.appearance import appearance
 from polydiff.model.prompted import shown_request
 from polydiff.model.request import Request
 from polydiff.model.trace import trace

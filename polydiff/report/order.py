@@ -8,7 +8,7 @@ import torch
 from markupsafe import Markup
 from torch import Tensor
 
-from polydiff.model.appearance import NOWHERE, Appearance
+from polydiff.model.parts.appearance import NOWHERE, Appearance
 
 SIDE = 9
 """Side of a square in SVG units."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import polydiff
-from polydiff.model.appearance import appearance, last_hidden
+from polydiff.model.parts.appearance import appearance, last_hidden
 from polydiff.report.order import pictures
 
 FEW = {

@@ -14,6 +14,7 @@ import polydiff
 from polydiff.cli import main
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.chemistry.bonds import bond_table, orders
+from polydiff.model.parts.given import sample_given
 
 WORDS = [
     "data.max_heavy=4", "backbone.hidden=16", "backbone.layers=2", "backbone.pair=8", "backbone.vectors=8",
@@ -112,11 +113,11 @@ def test_given_parts_are_those_of_the_examples(run: tuple[Path, list[str]], tmp_
     model = polydiff.load(trained)
     given = model.domain.batch("test", range(3), streams(0, "augment", range(3)))
     before = model.domain.decode(given.x, given.space)
-    made = polydiff.sample_given(model, given, ["bonds"]).examples
+    made = sample_given(model, given, ["bonds"]).examples
     assert [one.bonds.tolist() for one in made] == [one.bonds.tolist() for one in before]
     assert [one.numbers.tolist() for one in made] != [one.numbers.tolist() for one in before]
     with pytest.raises(polydiff.UserError, match="never trained with the part bonds given"):
-        polydiff.sample_given(polydiff.load(path), given, ["bonds"])
+        sample_given(polydiff.load(path), given, ["bonds"])
 
 
 def test_the_bound_names_its_parts_and_counts_the_size(run: tuple[Path, list[str]]) -> None:
