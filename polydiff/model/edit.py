@@ -39,10 +39,8 @@ from polydiff.stages.through import Through
 from polydiff.support.errors import UserError, as_paths, attempt, check_type, check_whole
 from polydiff.support.protocols import provides
 
-JUMP = 5
-"""Steps of a piece of the plan that inpainting repeats."""
-AT_ONCE = 64
-"""Held-out examples in a batch."""
+AT_ONCE, JUMP = 64, 5
+"""Held-out examples in a batch, and steps of a piece of the plan that inpainting repeats."""
 
 
 def read(model: Model, paths: Sequence[Path | str] | Path | str, *, whole: bool = False) -> Batch:
