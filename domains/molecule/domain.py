@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from polydiff.config.processes import register_built_in
 from polydiff.contract.abilities import Inspection
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.identity import digest_of, identity
@@ -203,6 +204,7 @@ class MoleculeDomain:
 
     def backbone(self) -> nn.Module:
         if isinstance(self.codec, GraphCodec):
+            register_built_in()
             levels = level_conditions(self.config)
             return graph_network(self.config.backbone, self.codec, self.conditions, levels)
         return build_backbone(self.config.backbone, channels=self.codec.features, dims=3, conditions=self.conditions)

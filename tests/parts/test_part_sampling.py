@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from polydiff.config.merge import resolve
-from polydiff.config.processes import check_used
+from polydiff.config.processes import check_used, register_built_in
 from polydiff.contract.sections.run import Config
 from polydiff.core.space import Euclidean
 from polydiff.model.sample_section import section
@@ -77,6 +77,8 @@ def test_the_logistic_schedule_is_logistic_in_the_odds_of_time() -> None:
 
 
 def test_networks_are_told_levels_that_the_first_one_does_not_say() -> None:
+    register_built_in()
+
     def told(**values: Any) -> list[str]:
         return list(level_conditions(molecules(**values)))
 
