@@ -29,7 +29,8 @@ LEVEL = "_level_"
 def level_conditions(config: Config) -> Sequence[str]:
     """Return the conditions that hold the levels of parts after the first one whose level the network is told.
 
-    The kernels must be registered (`polydiff.config.processes.register_built_in`). () if all parts are at the levels of one time (coupling.same=1), which the first one's level then says.
+    The kernels must be registered (`polydiff.config.processes.register_built_in`). () if all parts are at the levels of
+    one time (coupling.same=1), which the first one's level then says.
     """
     if config.coupling.same >= 1:
         return ()

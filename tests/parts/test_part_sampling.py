@@ -19,6 +19,8 @@ from polydiff.parts.network import level_conditions
 from polydiff.parts.schedule import LEVEL_SCHEDULES
 from polydiff.support.errors import UserError
 
+register_built_in()
+
 
 def molecules(**values: Any) -> Config:
     return resolve("molecule", values={"data.bonds": True, **values}).config
@@ -77,8 +79,6 @@ def test_the_logistic_schedule_is_logistic_in_the_odds_of_time() -> None:
 
 
 def test_networks_are_told_levels_that_the_first_one_does_not_say() -> None:
-    register_built_in()
-
     def told(**values: Any) -> list[str]:
         return list(level_conditions(molecules(**values)))
 
