@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +36,7 @@ from polydiff.domains.sequence.config import SequenceConfig
 from polydiff.domains.sequence.data.inputs import BLANK, blanks_in, read_texts, region, without_blanks
 from polydiff.domains.sequence.data.inspect import advice_for, facts_of
 from polydiff.domains.sequence.data.source import Source, Split, open_source, spread
+from polydiff.domains.sequence.data.sums import sums_entropy
 from polydiff.domains.sequence.metrics.evaluation import Evaluation
 from polydiff.domains.sequence.metrics.molecules import mols
 from polydiff.domains.sequence.show import show
@@ -124,6 +126,10 @@ class SequenceDomain:
         except UserError as error:
             found.problems.append(str(error))
         return found
+
+    def entropy(self) -> float | None:
+        """Return the entropy of a sum in nats (`polydiff.contract.abilities.HasEntropy`); None for other texts."""
+        return sums_entropy(self.data.largest) * math.log(2) if self.data.name == "sums" else None
 
     def size(self, split: str) -> int:
         return len(self.source.splits[split])

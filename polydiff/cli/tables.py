@@ -181,6 +181,10 @@ def likelihood_table(result: Mapping[str, Any], meanings: Mapping[str, str]) -> 
         )
         for kind, row in found.items()
     ]
+    if floor := result.get("floor"):
+        nats, each, bits = (figures(floor[name]) for name in ("nats", "nats_per_dim", "bits_per_dim"))
+        rows.append(("floor", nats, each, bits, ""))
+        meanings = {**meanings, "floor": "the entropy of the data, whose law is known: no bound is lower in the mean"}
     table(columns, rows, right=columns[1:])
     print()
     parts = {kind: [(name, v) for name, v in row["parts"].items() if abs(v) > 1e-9] for kind, row in found.items()}

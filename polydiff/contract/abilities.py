@@ -221,6 +221,13 @@ class HasIdentity(Protocol):
         """Return the identity of the examples of a split, as `polydiff.contract.data.identity.identity` computes it."""
 
 
+class HasEntropy(Protocol):
+    """A domain whose examples may follow a known law, so that bounds on -log p have a known floor."""
+
+    def entropy(self) -> float | None:
+        """Return the mean -log p of an example under the law of the data, in nats; None if the law is unknown."""
+
+
 class Prepares(Protocol):
     """A domain that can do work once that makes batches of training cheaper, such as filling a cache."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.contract.abilities import HasUnits
+from polydiff.contract.abilities import HasEntropy, HasUnits
 from polydiff.core.condition_batch import withhold
 from polydiff.core.conditions import KNOWN
 from polydiff.core.likelihood import Bounds, Estimate
@@ -73,6 +73,7 @@ def likelihood(
 
     with showing(progress):
         bounds = {kind: bounded(kind) for kind in kinds}
+    floor = known_floor(model, dims.mean().item()) if all_discrete else {}
     return {
         "domain": model.config.domain,
         "step": model.step,
@@ -84,7 +85,21 @@ def likelihood(
         **bound.facts,
         "unit": next((units.name for _, units in batches if units is not None), "state"),
         "likelihood": bounds,
+        **({"floor": floor} if floor else {}),
     }
+
+
+def known_floor(model: Model, dimensions: float) -> dict[str, float]:
+    """Return the least values that a bound can have, if the law of the data is known; else {}.
+
+    Arguments:
+        model: What is judged.
+        dimensions: Mean number of dimensions of an example.
+    """
+    nats = model.domain.entropy() if provides(model.domain, HasEntropy) else None
+    if nats is None:
+        return {}
+    return {"nats": nats, "nats_per_dim": nats / dimensions, "bits_per_dim": nats / dimensions / math.log(2)}
 
 
 def bounds_of(model: Model) -> Mapping[str, str]:

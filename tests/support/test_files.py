@@ -13,7 +13,7 @@ from crashes import Killed, faults, names
 
 from polydiff.support import replace
 from polydiff.support.errors import UserError
-from polydiff.support.files import check_free, folder_atomic, quoted, write_atomic
+from polydiff.support.files import check_free, folder_atomic, quoted, same_files, write_atomic
 from polydiff.support.replace import draft_of, exchanged, remove_drafts, remove_folder
 
 
@@ -153,3 +153,20 @@ def test_only_absent_paths_and_empty_folders_are_free(tmp_path: Path) -> None:
     for path in (tmp_path, Path(__file__)):
         with pytest.raises(UserError, match=r"is not an empty folder\. Choose\."):
             check_free(path, "Choose.")
+
+
+def test_folders_are_the_same_by_the_names_and_contents_of_their_files(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name / "inner").mkdir(parents=True)
+        (tmp_path / name / "inner" / "a").write_text("same")
+    one, other = tmp_path / "one", tmp_path / "other"
+    assert same_files(one, other)
+    assert not same_files(one, tmp_path / "none")
+    (other / "b").write_text("more")
+    assert not same_files(one, other)
+    assert not same_files(other, one)
+    (one / "b").mkdir()
+    assert not same_files(one, other)
+    (one / "b").rmdir()
+    (one / "b").write_text("less")
+    assert not same_files(one, other)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,13 @@ def test_decoding_undoes_encoding(opened: Opened, process: str) -> None:
     x, space, cond = domain.batch("train", range(169), streams(0, "augment", range(169)))
     assert cond is None
     assert domain.decode(x, space) == [f"{a}+{b}={a + b}" for a in range(13) for b in range(13)]
+
+
+def test_the_entropy_is_known_of_sums_alone(
+    sums: SequenceDomain, names: SequenceDomain, smiles: SequenceDomain
+) -> None:
+    assert sums.entropy() == pytest.approx(2 * math.log(100))
+    assert names.entropy() is smiles.entropy() is None
 
 
 def test_a_likelihood_has_one_bin_a_letter(sums: SequenceDomain) -> None:

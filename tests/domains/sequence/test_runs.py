@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,18 @@ def test_a_likelihood_is_given_in_bits_a_letter(run: Path, capsys: pytest.Captur
     assert found["dimensions"] == 7
     row = found["likelihood"]["vlb"]
     assert row["bits_per_dim"] == pytest.approx(row["nats"] / 7 / 0.6931471805599453)
+
+
+def test_the_floor_of_the_bound_of_sums_stands_beside_it(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["eval", str(run), "--likelihood", "-n", "16", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["floor"]["nats"] == pytest.approx(math.log(100))
+    assert found["floor"]["bits_per_dim"] == pytest.approx(math.log2(100) / 7)
+    assert found["likelihood"]["vlb"]["nats"] > found["floor"]["nats"]
+    assert main(["eval", str(run), "--likelihood", "-n", "16"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("floor  ") and "4.605" in line]
+    assert line.split() == ["floor", "4.605", "0.6579", "0.9491"]
 
 
 def test_the_report_shows_texts_beside_their_nearest_training_texts(run: Path) -> None:
