@@ -102,7 +102,7 @@ def check_no_examples(args: argparse.Namespace) -> None:
     """Raise UserError if examples are named, and no part of them is to be given."""
     if args.files:
         raise UserError(
-            f"{args.files[0]}: samples are drawn from noise. Say which part of it is given, by --given PART."
+            f"{args.files[0]}: samples are drawn from noise. Name the part of it that is given: --given PART."
         )
     if args.each > 1 or args.first is not None:
         raise UserError("--each and --first concern given examples. Name the part of them: --given PART.")

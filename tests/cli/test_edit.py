@@ -109,6 +109,8 @@ def test_files_are_one_or_several_and_the_condition_of_a_task_cannot_be_requeste
         model.sample(1, cond={"known": np.zeros((1, LENGTH))})
     with pytest.raises(UserError, match=r"jump must be a whole number of at least 1, not 2\.5"):
         polydiff.inpaint(model, polydiff.read(model, sounds[0]), torch.ones(LENGTH), jump=2.5)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="jump=3 has no effect without resample"):
+        polydiff.inpaint(model, polydiff.read(model, sounds[0]), torch.ones(LENGTH), jump=3)
 
 
 def test_each_numbered_folder_is_given_once(tmp_path: Path) -> None:

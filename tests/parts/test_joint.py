@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from polydiff.core.parts.letters import LettersSpace
 from polydiff.core.parts.product import Product
 from polydiff.core.space import Batch, Euclidean
 from polydiff.core.streams import streams
+from polydiff.domains.molecule.space import DenseMolecules
 from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.sampling.execute import run_plan
 from polydiff.gaussian.sampling.plan import grid, rows_on
 from polydiff.gaussian.schedule.base import SCHEDULES
+from polydiff.parts.bound import PartsBound
 from polydiff.parts.gaussian import GaussianKernel
 from polydiff.parts.joint.bound import JointBound
 from polydiff.parts.joint.clock import GaussianLead, JointClock, ScheduledLead
@@ -27,7 +30,7 @@ from polydiff.parts.joint.grid import Follower, JointGrid, gaussian_rows
 from polydiff.parts.letters.kernel import LetterKernel
 from polydiff.parts.letters.samplers import JUMPS, Jump
 from polydiff.parts.sampling.execute import Held, JointRow, run_rows, sample_parts
-from polydiff.parts.schedule import LEVEL_SCHEDULES
+from polydiff.parts.schedule import LEVEL_SCHEDULES, Clock
 from polydiff.support.errors import UserError
 
 SCHEDULE = SCHEDULES["edm"]()
@@ -285,3 +288,38 @@ def test_the_drawn_bound_is_the_exact_likelihood() -> None:
     found = bound("vlb", batch, None, streams(0, "likelihood", range(n)))
     assert float(found.nats.mean()) == pytest.approx(1.807827, abs=4 * float(found.nats.std()) / n**0.5)
     assert float(found.nats.std()) / n**0.5 < 0.06
+
+
+@pytest.mark.parametrize("schedules", [("linear", "linear"), ("cosine", "logistic")])
+def test_the_bound_of_parts_of_letters_is_the_exact_likelihood_on_any_path(schedules: tuple[str, str]) -> None:
+    """Two sites of a joint law, each a part of its own, of 3 and of 2 letters; the masks are 3 and 2."""
+    p = torch.tensor([[0.3, 0.1], [0.05, 0.25], [0.2, 0.1]], dtype=torch.float64)
+    n, word = 6000, (1, 0)
+
+    class Letters(Trained):
+        kernels: ClassVar = {"a": LetterKernel(3), "b": LetterKernel(2)}
+
+        def __call__(self, x, levels, space, cond=None):
+            a, b = x["a"][:, 0], x["b"][:, 0]
+            of_b = torch.where((a == 3)[:, None], p.sum(0), p[a.clamp(max=2)])
+            of_a = torch.where((b == 2)[:, None], p.sum(1), p.T[b.clamp(max=1)])
+            return {"a": of_a.log()[:, None], "b": of_b.log()[:, None]}
+
+    clock = Clock({name: LEVEL_SCHEDULES[each] for name, each in zip("ab", schedules, strict=True)})
+    space = Product({"a": LettersSpace(n, (1,), 3), "b": LettersSpace(n, (1,), 2)})
+    x = {name: torch.full((n, 1), letter) for name, letter in zip("ab", word, strict=True)}
+    found = PartsBound(Letters(), clock, 16, 1)("vlb", Batch(x, space), None, streams(0, "likelihood", range(n)))
+    assert float(found.nats.mean()) == pytest.approx(-math.log(p[word]), abs=4 * float(found.nats.std()) / n**0.5)
+    assert float(found.nats.std()) / n**0.5 < 0.04
+    assert found.parts.keys() == {"a", "b"}
+
+
+def test_known_positions_keep_their_distances_and_all_their_mean() -> None:
+    space = DenseMolecules.of_sizes(torch.tensor([5, 4]), 0, torch.float64)
+    x, known = space.noise(streams(0, "x", range(2))), space.noise(streams(0, "known", range(2)))
+    mask = torch.zeros(2, 5, 1, dtype=torch.bool)
+    mask[:, :3] = True
+    found = KERNELS["x"].put(x, known, mask, space)
+    assert torch.allclose(found.sum(1), torch.zeros(2, 3, dtype=torch.float64), atol=1e-9)
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        assert torch.allclose(found[:, i] - found[:, j], known[:, i] - known[:, j], atol=1e-9)

@@ -132,3 +132,20 @@ def test_the_bound_names_its_parts_and_counts_the_size(run: tuple[Path, list[str
     if "part_units" in found:
         assert found["part_units"]["positions"] == "density in Å"
         assert found["likelihood"]["vlb"]["nats_per_dim"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["one.smi"], "Name the part of it that is given: --given PART"),
+        (["--first", "1"], "Name the part of them: --given PART"),
+        (["--given", "bonds"], "never trained with the part bonds given"),
+        (["--given", "bonds", "--one-file"], "files of their own"),
+        (["--given", "rings"], "Unknown part 'rings'"),
+    ],
+)
+def test_wrong_requests_of_given_parts_are_errors(
+    run: tuple[Path, list[str]], words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sample", str(run[0]), *words]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
