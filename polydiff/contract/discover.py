@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, 
 from polydiff.contract.data.statistics import check_finite
 from polydiff.contract.spec import API, DomainSpec
 from polydiff.support.errors import UserError, one_line, unknown
-from polydiff.support.isolate import Failed, isolated
+from polydiff.support.isolate import Failed, check_survives, isolated
 
 if TYPE_CHECKING:
     from polydiff.contract.domain import Domain
@@ -85,8 +85,32 @@ class Plugin:
 
 
 def discover(kind: type[Spec]) -> list[Plugin]:
-    """Return every plugin of a kind (`DomainSpec` or `BackboneSpec`), broken ones too, sorted by name."""
-    return sorted((examine(kind, point) for point in entry_points(group=group(kind))), key=lambda p: p.name)
+    """Return every plugin of a kind (`DomainSpec` or `BackboneSpec`), broken ones too, sorted by name.
+
+    A third party's plugin is imported in a process of its own first, so that one that ends its process ends no command
+    that lists plugins.
+    """
+    return sorted((examined_first(kind, point) for point in entry_points(group=group(kind))), key=lambda p: p.name)
+
+
+def examined_first(kind: type[Spec], point: EntryPoint) -> Plugin:
+    """Load one entry point as `examine` does, after an import in a process of its own."""
+    if not own(source_of(point)):
+        try:
+            check_survives(point.module, IMPORT_SECONDS)
+        except Failed as error:
+            return Plugin(point.name, source_of(point), status="broken", reason=str(error))
+    return examine(kind, point)
+
+
+def source_of(point: EntryPoint) -> str:
+    """Return the package that provides an entry point, with its version."""
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown distribution"
+
+
+def own(distribution: str) -> bool:
+    """Return whether a package with its version is polydiff itself."""
+    return distribution.startswith("polydiff ")
 
 
 def group(kind: type[Spec]) -> str:
@@ -105,6 +129,8 @@ def tried(plugin: Plugin, *keys: str) -> Plugin:
         text = getattr(plugin.spec, key)
         try:
             limit = FACTORY_SECONDS if key == "factory" else IMPORT_SECONDS
+            if not own(plugin.distribution):
+                check_survives(text.partition(":")[0], limit)
             isolated(lambda text=text: imported(text), limit)  # type: ignore[misc]
         except Failed as error:
             return replace(plugin, status="broken", reason=f"its {key}, {text}, cannot be imported: {error}")
@@ -113,7 +139,7 @@ def tried(plugin: Plugin, *keys: str) -> Plugin:
 
 def examine(kind: type[Spec], point: EntryPoint) -> Plugin:
     """Load one entry point; an exception becomes the status "broken" with its reason."""
-    source = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown distribution"
+    source = source_of(point)
     try:
         spec = isolated(point.load, IMPORT_SECONDS)
     except Failed as error:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
+
+from pydantic import TypeAdapter
 
 from polydiff.support.errors import UserError
 
@@ -57,10 +60,10 @@ class Journal:
         self.file.seek(0)
         self.file.readline()
         for line in iter(self.file.readline, ""):  # a loop over the file would disable `tell`
-            try:
-                yield Part(*json.loads(line))
-            except (ValueError, TypeError):  # cut off by a crash
+            part = parse_part(line)
+            if part is None:  # cut off by a crash
                 return
+            yield part
 
     def first(self, n: int) -> int:
         """Return the number of samples in the first parts, up to the one that completes n, or in all parts."""
@@ -95,6 +98,17 @@ class Journal:
         return self.file.tell()
 
 
+LINE: TypeAdapter[Part] = TypeAdapter(Part)
+
+
+def parse_part(line: str) -> Part | None:
+    """Return a line of a journal; None if it is something else."""
+    try:
+        return LINE.validate_json(line, strict=True)
+    except ValueError:
+        return None
+
+
 def whole(folder: Path, name: str, size: int) -> bool:
     """Return whether a file has the size in the journal; a growing file may be larger, or already renamed."""
     if name.startswith("."):
@@ -117,7 +131,9 @@ def opened(folder: Path, head: dict[str, Any], batch_said: bool) -> Iterator[Jou
         batch_said: Whether the user set the batch size; if not, a resumed drawing keeps its own.
     """
     path = folder / JOURNAL
-    with path.open("a+", encoding="utf-8") as file:
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        raise UserError(f"{path} is no regular file. Delete it, or choose another -o.")
+    with path.open("a+", encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -143,7 +159,7 @@ def parse_head(path: Path, line: str) -> dict[str, Any]:
     """Return the settings in a journal's first line."""
     try:
         return dict(json.loads(line))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise UserError(f"{path} is damaged. Delete it, or choose another -o.") from None
 
 

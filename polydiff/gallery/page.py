@@ -11,6 +11,7 @@ from polydiff.contract.abilities import HasScripts
 from polydiff.contract.domain import Domain, Samples
 from polydiff.support.files import write_atomic
 from polydiff.support.protocols import provides
+from polydiff.support.reading import read_regular
 
 SHOWN = 64
 """Largest number of samples of a whole page."""
@@ -41,8 +42,16 @@ def whole_page(domain: Domain, samples: Samples) -> str:
 def keep_scripts(domain: Domain, folder: Path) -> None:
     """Write the scripts of a domain's fragments to a folder, where a page that is made later finds them."""
     for name, text in scripts_of(domain).items():
-        if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != text:
+        if not holds(folder / name, text.encode()):
             write_atomic(folder / name, text)
+
+
+def holds(path: Path, content: bytes) -> bool:
+    """Return whether a file has exactly this content."""
+    try:
+        return read_regular(path, len(content)) == content
+    except (OSError, ValueError):  # it is missing, longer, or no regular file
+        return False
 
 
 def script(text: str) -> Markup:

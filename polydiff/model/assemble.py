@@ -17,7 +17,7 @@ from polydiff.contract.sections.run import Config
 from polydiff.core.streams import streams
 from polydiff.machine.device import pick_device
 from polydiff.run.averages import WIDEST
-from polydiff.run.bounds import bounded
+from polydiff.run.bounds import bounded, building
 from polydiff.run.checkpoint import Checkpoint, load_weights, open_checkpoint
 from polydiff.run.folder import run_of
 from polydiff.run.parents import Records, located
@@ -63,7 +63,7 @@ def assemble(path: Path | str, weights: str = "ema", device: str | None = None, 
     place = pick_device(device or (config.device if config.device == "cpu" else "auto"))
     stages = open_stages(config, run=run, records=parents, device=place)
     domain = restored_domain(config, checkpoint, path, stages)
-    with bounded(checkpoint.ema, str(path)):
+    with building(checkpoint.ema, str(path)):
         denoiser = build_denoiser(config, domain, place)
     load_weights(denoiser, checkpoint.ema if weights == "ema" else checkpoint.model)
     if ema is not None:

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polydiff.config.saved import config_of_state
-from polydiff.pipeline.file import Pipeline, read_pipeline
+from polydiff.pipeline.file import Pipeline, pipeline_of
 from polydiff.run.checkpoint import latest, read_state
 from polydiff.run.folder import PIPELINE, ResultsFolder, Run, is_pipeline, steps_saved
 from polydiff.run.goal import planned_steps
 from polydiff.run.parents import open_parent
+from polydiff.run.reading import read_text
 from polydiff.support.errors import UserError, as_path
 from polydiff.support.files import quoted
+from polydiff.support.yaml_text import yaml_mapping
 
 STAGES = "stages"
 
@@ -42,7 +44,9 @@ class PipelineFolder(ResultsFolder):
         path = as_path("path", path)
         if not is_pipeline(path):
             raise UserError(f"There is no pipeline in {path}. `polydiff train -c FILE -o {quoted(path)}` trains one.")
-        return cls(path, read_pipeline(path / PIPELINE))
+        source = str(path / PIPELINE)
+        values = yaml_mapping(read_text(path / PIPELINE), source)
+        return cls(path, pipeline_of(values, source, path.expanduser().absolute()))
 
     @property
     def runs(self) -> dict[str, Path]:

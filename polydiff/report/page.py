@@ -25,7 +25,7 @@ from polydiff.report.tables import SAMPLING, evaluation, read_evaluation
 from polydiff.report.templates import rendered
 from polydiff.report.views import View, views_of
 from polydiff.run.folder import Run, step_of, step_path, steps_saved
-from polydiff.run.reading import KNOWN, STATE, damaged, read_manifest, read_state_file, read_text
+from polydiff.run.reading import EMA, KNOWN, STATE, read_manifest, read_shapes, read_state_file, read_text
 from polydiff.support.files import quoted, write_atomic
 from polydiff.support.nested import get_dotted
 from polydiff.support.yaml_text import yaml_mapping
@@ -215,18 +215,11 @@ def newest_state(run: Run) -> dict[str, Any]:
 
 def weights(run: Run) -> str:
     """Return the number of weights as text, from the header of the newest checkpoint; "" if unknown."""
-    from safetensors import SafetensorError, safe_open
-
     checkpoint = newest_checkpoint(run)
-    path = checkpoint / "ema.safetensors" if checkpoint else None
-    if path is None or not path.is_file():
+    if checkpoint is None or not (checkpoint / EMA).exists():
         return ""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            total = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError) as error:
-        raise damaged(path.parent, f"{path.name} is no safetensors file ({error})") from error
-    return f"{total:,} weights"
+    shapes = read_shapes(checkpoint, EMA)
+    return f"{sum(math.prod(shape) for shape in shapes.values()):,} weights"
 
 
 def duration(seconds: Any) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, one_line
 
 LARGER = 8
 """How many times larger than the stored weights a network may be while it is built."""
@@ -92,3 +92,19 @@ def bounded(stored: Mapping[str, Tensor], source: str) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def building(stored: Mapping[str, Tensor], source: str) -> Iterator[None]:
+    """Raise `UserError` if the network in the `with` block is far larger than stored weights, or cannot be built.
+
+    Arguments as of `bounded`.
+    """
+    try:
+        with bounded(stored, source):
+            yield
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"{source}: its configuration describes a network that cannot be built: {one_line(error)[:500]}. The "
+            "checkpoint is damaged, or from another version of polydiff or of a plugin."
+        ) from error

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 
 from polydiff.run.folder import Run, delete_steps, step_of, step_path, steps_saved
 from polydiff.run.reading import (
+    ADVICE,
     AVERAGES,
     EMA,
     FORMAT,
@@ -181,8 +183,15 @@ def same_kind(a: Tensor, b: Tensor) -> bool:
 
 
 def load_weights(module: nn.Module, weights: Tensors, source: str = "The checkpoint") -> None:
-    """Put weights into a network; names, shapes or types that differ are a `UserError` that names their source."""
+    """Put weights into a network.
+
+    Raises:
+        UserError: Names, shapes or types differ, or a weight is not finite; the message begins with the source.
+    """
     check_fit(module.state_dict(), weights, source)
+    odd = [name for name, w in weights.items() if w.is_floating_point() and not bool(torch.isfinite(w).all())]
+    if odd:
+        raise UserError(f"{source} holds weights that are not finite numbers, such as in {odd[0]}. {ADVICE}")
     module.load_state_dict(dict(weights))
 
 

@@ -16,15 +16,17 @@ runs/audio-001/
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from polydiff.run.records import read_records
 from polydiff.support.errors import UserError, as_path
@@ -141,7 +143,7 @@ class Run(ResultsFolder):
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from training in this folder; a lock ends with its process, however that ends."""
-        with new_folder(self.path), (self.path / LOCK).open("w") as file:
+        with new_folder(self.path), opened_to_lock(self.path / LOCK) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -196,6 +198,21 @@ class Run(ResultsFolder):
         """Append one line to metrics.jsonl."""
         with self.metrics.open("a") as file:
             file.write(json.dumps(dict(record)) + "\n")
+
+
+def opened_to_lock(path: Path) -> IO[bytes]:
+    """Open a file of locks, or create it. It is never emptied, and a link is not followed: it may lead anywhere."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        descriptor = os.open(path, flags, 0o644)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise UserError(f"{path} is no regular file. Delete it.")
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+        raise UserError(f"{path} is no regular file, but a link, a folder or a device. Delete it.") from error
+    return os.fdopen(descriptor, "r+b")
 
 
 def run_of(path: Path) -> Run:

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 
 from polydiff.run.folder import step_of, steps_saved
 from polydiff.support.errors import UserError
-from polydiff.support.reading import MOST, Strict, first_problem, parse_json, read_regular, reason
+from polydiff.support.reading import MOST, Strict, first_problem, open_regular, parse_json, read_regular, reason
 
 FORMAT = 2
 FORMATS = (1, 2)
@@ -72,6 +72,12 @@ class Manifest:
         """SHA-256 of the step, and of the sorted names with their facts."""
         lines = [f"{name} {size} {sha256}" for name, (size, sha256) in sorted(self.files.items())]
         return hashlib.sha256("\n".join([f"step {self.step}", *lines]).encode()).hexdigest()
+
+
+class TensorRecord(Strict):
+    """Entry of a tensor in the header of a safetensors file."""
+
+    shape: list[Count]
 
 
 class ParentRecord(Strict):
@@ -213,6 +219,24 @@ def parse_state(data: bytes, path: Path) -> dict[str, Any]:
         raise damaged(path, f"{STATE}: {first_problem(error)}") from error
     check_step(path, state["step"])
     return state
+
+
+def read_shapes(path: Path, name: str) -> dict[str, list[int]]:
+    """Return the shapes of the tensors in a safetensors file of a checkpoint, by name; only its header is read."""
+    try:
+        with open_regular(path / name) as file:
+            size = int.from_bytes(file.read(8), "little")
+            if size > MOST:
+                raise ValueError(f"its header has {size:,} bytes, more than {MOST:,}")
+            header = parse_json(file.read(size))
+        if not isinstance(header, dict):
+            raise ValueError("its header is no object")
+        header.pop("__metadata__", None)
+        return {key: TensorRecord.model_validate(entry).shape for key, entry in header.items()}
+    except ValidationError as error:
+        raise damaged(path, f"{name} is no safetensors file ({first_problem(error)})") from error
+    except (OSError, ValueError) as error:
+        raise damaged(path, f"{name} is no safetensors file ({reason(error)})") from error
 
 
 def read_text(path: Path) -> str:

@@ -6,13 +6,14 @@ averages/step-00002000/averages.safetensors     both averages at that step
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from polydiff.run.averages import Profile, exponent, mixture
+from polydiff.run.averages import WIDEST, Profile, exponent, mixture
 from polydiff.run.checkpoint import Checkpoint, check_fit, notes_of, pack, unpack, write_files
 from polydiff.run.folder import delete_steps, run_of, step_path, steps_saved
 from polydiff.run.reading import AVERAGES, damaged, read_checked, read_manifest
@@ -58,7 +59,7 @@ def average(path: Path | str, checkpoint: Checkpoint, ema: float) -> dict[str, T
         checkpoint: Read from there.
         ema: Width of the average.
     """
-    if not checkpoint.averages:
+    if not (checkpoint.averages and checkpoint.step):
         raise UserError(f"{path} keeps no averages to make another from. Train with train.ema_snapshots=16.")
     return reconstruct(run_of(Path(path)).averages, checkpoint.step, checkpoint.averages, ema)
 
@@ -76,8 +77,8 @@ def reconstruct(folder: Path, step: int, latest: Mapping[str, Tensor], sigma_rel
         UserError: The snapshots do not reach so far: their mixtures are not near that average.
     """
     wanted = Profile(step, exponent(sigma_rel))
-    before = [s for s in steps_saved(folder) if s < step]
-    sigmas = sorted({float(key.partition("/")[0]) for key in latest})
+    before = [s for s in steps_saved(folder) if 0 < s < step]
+    sigmas = widths_of(latest, folder)
     places = [(s, sigma) for s in (*before, step) for sigma in sigmas]
     weights, error = mixture([Profile(s, exponent(sigma)) for s, sigma in places], wanted)
     if error > TOLERATED:
@@ -94,6 +95,27 @@ def reconstruct(folder: Path, step: int, latest: Mapping[str, Tensor], sigma_rel
         for name, value in total.items():
             value.add_(tensors[f"{sigma}/{name}"].double(), alpha=weight)
     return {name: value.to(latest[f"{sigmas[0]}/{name}"].dtype) for name, value in total.items()}
+
+
+def widths_of(tensors: Mapping[str, Tensor], folder: Path) -> list[float]:
+    """Return each sigma_rel in the names of averages, "sigma_rel/parameter", ascending.
+
+    Raises:
+        UserError: There is another name, or a parameter has no average of one of the widths.
+    """
+    parts = [key.partition("/")[::2] for key in tensors]
+    texts, names = {text for text, _ in parts}, {name for _, name in parts}
+    odd = [text for text in sorted(texts) if not re.fullmatch(r"0\.\d{1,17}", text) or not is_width(text)]
+    if odd:
+        raise damaged(folder.parent, f"{AVERAGES} names a tensor of the width {odd[0][:80]!r}")
+    if missing := [f"{text}/{name}" for name in names for text in texts if f"{text}/{name}" not in tensors]:
+        raise damaged(folder.parent, f"{AVERAGES} lacks the tensor {missing[0][:80]!r}")
+    return sorted(map(float, texts))
+
+
+def is_width(text: str) -> bool:
+    """Return whether a text is a width as Python writes it."""
+    return str(float(text)) == text and 0 < float(text) < WIDEST
 
 
 def load_snapshot(folder: Path, step: int, like: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -22,7 +22,7 @@ from polydiff.core.process.process import written
 from polydiff.encode.module import Encoder
 from polydiff.machine.device import pick_device
 from polydiff.match.module import Pair
-from polydiff.run.bounds import bounded
+from polydiff.run.bounds import building
 from polydiff.run.checkpoint import load_weights
 from polydiff.run.parents import Parent, Records, open_parent
 from polydiff.stages.codec import CODEC, LearnedCodec, Scale, measure
@@ -217,7 +217,7 @@ def open_module(part: Part, config: Config, device: torch.device) -> tuple[Confi
     process = process_of(own)
     if not provides(process, Reconstructs) and not provides(process, Embeds):
         return own, None
-    with bounded(part.weights, part.name):
+    with building(part.weights, part.name):
         module = process.network(own, build_domain(own, part.state["statistics"]), device)
     if not isinstance(module, Encoder | Pair):
         raise UserError(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -33,6 +36,48 @@ class Unclosable:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+CHILD = """
+import json, os, sys
+answer = os.dup(1)
+sys.path[:] = json.loads(sys.argv[1])
+try:
+    __import__(sys.argv[2])
+except BaseException:
+    pass
+os.write(answer, b"survived")
+os._exit(0)
+"""
+"""Program that imports a module and tells that the process survived; whether the import raised does not matter."""
+
+
+def check_survives(module: str, seconds: float) -> None:
+    """Import a module in a process of its own, before it is imported here.
+
+    Arguments:
+        module: Name of the module, such as "package.module".
+        seconds: Time limit.
+
+    Raises:
+        Failed: The import ended that process, as a crash of a library or `os._exit` does, or did not finish in time.
+    """
+    words = [sys.executable, "-P", "-c", CHILD, json.dumps(sys.path), module]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own interpreter and a module that is imported next
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise Failed(f"it did not finish within {seconds:g} s") from None
+    if not done.stdout.endswith(b"survived"):
+        code = done.returncode
+        how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+        raise Failed(f"its import ends the process ({how})")
 
 
 def isolated(work: Callable[[], T], seconds: float | None = None) -> T:

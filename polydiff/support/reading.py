@@ -6,8 +6,11 @@ import json
 import math
 import os
 import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -26,20 +29,32 @@ def read_regular(path: Path, most: int = MOST) -> bytes:
         OSError: The file does not exist or cannot be read.
         ValueError: It is no regular file, is a link that leaves its folder, or is larger than `most`.
     """
-    try:
-        real = path.resolve()
-    except RuntimeError:  # Python 3.11 and 3.12
-        raise ValueError(f"{path.name} is a link to itself") from None
+    with open_regular(path, most) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"{path.name} grows while it is read")
+    return data
+
+
+@contextmanager
+def open_regular(path: Path, most: int = sys.maxsize) -> Iterator[BinaryIO]:
+    """Open a regular file as a context; arguments and errors as of `read_regular`."""
+    real = followed(path)
     if path.is_symlink() and not real.is_relative_to(path.parent.resolve()):
         raise ValueError(f"{path.name} is a link to {real}, outside its folder")
     check_regular(path.name, real.stat(), most)
     descriptor = os.open(real, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
     with os.fdopen(descriptor, "rb") as file:
         check_regular(path.name, os.fstat(descriptor), most)  # it may have been replaced in the meantime
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise ValueError(f"{path.name} grows while it is read")
-    return data
+        yield file
+
+
+def followed(path: Path) -> Path:
+    """Return where a path leads; ValueError if it is a link to itself."""
+    try:
+        return path.resolve()
+    except RuntimeError:  # Python 3.11 and 3.12
+        raise ValueError(f"{path.name} is a link to itself") from None
 
 
 def check_regular(name: str, facts: os.stat_result, most: int) -> None:

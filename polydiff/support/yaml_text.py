@@ -13,7 +13,10 @@ from typing import Any
 import yaml
 
 from polydiff.support.errors import UserError, one_line
+from polydiff.support.reading import followed, read_regular, reason
 
+LONGEST = 2**18
+"""Largest number of letters of a YAML text; a configuration has thousands, and a million take seconds to parse."""
 MOST_VALUES, DEEPEST = 1_000_000, 100
 """Number of values in a YAML text, with those that aliases repeat, and depth of their nesting."""
 MERGE = "tag:yaml.org,2002:merge"
@@ -81,8 +84,10 @@ def parse_yaml(text: str, source: str) -> Any:
         source: Name of the text in messages, such as a file's path or a key.
 
     Raises:
-        UserError: The text is not YAML.
+        UserError: The text is not YAML, or far longer than any configuration.
     """
+    if len(text) > LONGEST:
+        raise UserError(f"{source} has {len(text):,} letters; a configuration has at most {LONGEST:,}.")
     try:
         value = yaml.load(text, Loader)  # noqa: S506 - Loader is a SafeLoader
     except yaml.YAMLError as error:
@@ -125,10 +130,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: The file cannot be read, is not YAML, or holds anything but a mapping with text as keys.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"Cannot read the config file {path}: {reason}.") from error
+        text = read_regular(followed(Path(path)), 4 * LONGEST).decode("utf-8")  # the user may name a link anywhere
+    except (OSError, ValueError) as error:
+        raise UserError(f"Cannot read the config file {path}: {reason(error)}.") from error
     return yaml_mapping(text, str(path))
 
 

@@ -18,7 +18,7 @@ from polydiff.gallery.sets import write_samples
 from polydiff.machine import contention
 from polydiff.machine.ranks import TIMEOUT, joined
 from polydiff.model.assemble import restored_domain
-from polydiff.run.bounds import bounded
+from polydiff.run.bounds import building
 from polydiff.run.checkpoint import Checkpoint, check_fit, latest, load_weights
 from polydiff.run.folder import Run, steps_saved
 from polydiff.run.goal import planned_steps, write_goal
@@ -211,7 +211,7 @@ def resumable(path: Path) -> Checkpoint:
 
 def restored(config: Config, domain: Domain, checkpoint: Checkpoint, run: Path) -> Training[Any]:
     """Return the training of a checkpoint of the run in this folder."""
-    with bounded(checkpoint.model, str(run)):
+    with building(checkpoint.model, str(run)):
         training = begin(config, domain)
     load_weights(training.module, checkpoint.model)
     load_weights(training.ema, checkpoint.ema)
