@@ -15,6 +15,7 @@ from polydiff.machine.memory import Peak, size
 from polydiff.stages.open import open_domain, suited
 from polydiff.support.errors import amount
 from polydiff.support.progress import announce, counted
+from polydiff.training.batch_check import check_batch
 from polydiff.training.data import batches
 from polydiff.training.steps import begin, records_of
 
@@ -35,6 +36,7 @@ def dry_run(settings: Settings, steps: int = STEPS) -> dict[str, Any]:
     """
     settings, domain = suited(settings, open_domain(settings.config))
     config, how = settings.config, settings.config.train
+    check_batch(config, domain)
     announce(f"Preparing a batch of {amount(how.batch_size, 'example')}")
     first = batches(domain, how.batch_size, config.seed, how.condition_dropout, how.like_sizes)(0)
     training = begin(config, domain)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from polydiff.support.errors import UserError, nearest, printable
+from polydiff.support.errors import UserError, nearest, printable, shortened
 from polydiff.support.yaml_text import parse_yaml, plain
 
 Section = TypeVar("Section", bound=BaseModel)
@@ -96,12 +96,13 @@ def read_command_line_value(value: Any, annotation: Any, key: str) -> Any:
 
 def unknown_key(key: str, source: str, fields: Fields) -> str:
     """Return the message for a key that does not exist, with similar keys and the keys of its section."""
-    best = nearest(key, fields, cutoff=0.75)
-    near = [best] if best else same_name(key, fields)
+    shown = shortened(key)
+    best = nearest(key, fields, cutoff=0.75) if shown == key else None
+    near = [best] if best else same_name(shown, fields)
     question = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     section = key.rpartition(".")[0]
     listed = "" if near and not section else f" {keys_of(section, fields)}"
-    return f"Unknown key {key!r} ({source}).{question}{listed}"
+    return f"Unknown key {shown!r} ({source}).{question}{listed}"
 
 
 def same_name(key: str, fields: Fields) -> list[str]:
@@ -119,6 +120,10 @@ def keys_of(section: str, fields: Fields) -> str:
     alone = [key for key in fields if "." not in key]
     sections = dict.fromkeys(f"{key.partition('.')[0]}.*" for key in fields if "." in key)
     return f"Keys: {', '.join([*alone, *sections])}."
+
+
+LISTED = 20
+"""Wrong values that a message lists."""
 
 
 def explain(error: ValidationError, sources: Mapping[str, str], prefix: str = "") -> str:
@@ -142,16 +147,19 @@ def explain(error: ValidationError, sources: Mapping[str, str], prefix: str = ""
         inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[n:])
         where, text = f"{key}{inner}{given(problem['input'], sources.get(key))}{source}", words_of(problem)
         if path[-1:] == ["[key]"]:  # of a mapping
-            where, text = f"{key}{source}", f"the key {problem['input']!r} should be text, in quotes if it is a number"
+            odd = shortened(repr(problem["input"]))
+            where, text = f"{key}{source}", f"the key {odd} should be text, in quotes if it is a number"
         lines[key + inner] = f"{where}: {text}." if where else f"{text}."
-    return "\n".join(lines.values())
+    rest = [f"And {len(lines) - LISTED:,} more."] if len(lines) > LISTED else []
+    return "\n".join([*list(lines.values())[:LISTED], *rest])
 
 
 def given(value: Any, source: str | None) -> str:
     """Return a wrong value with a sign of equality before it, on one line; "" for a whole section."""
     if isinstance(value, BaseModel | Mapping):
         return ""
-    return f"={value!r}" if source == ARGUMENTS else f"={printable(str(value))}"  # from Python, "3" and 3 differ
+    text = repr(value) if source == ARGUMENTS else printable(shortened(str(value)))  # from Python, "3" and 3 differ
+    return f"={shortened(text)}"
 
 
 def words_of(problem: ErrorDetails) -> str:

@@ -19,7 +19,7 @@ from polydiff.config.keys import (
     unknown_key,
 )
 from polydiff.contract.sections.base import OPTIONS_OF
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, shortened
 from polydiff.support.nested import get_dotted
 from polydiff.support.yaml_text import parse_yaml
 
@@ -96,7 +96,9 @@ def walk(layer: Layer, fields: Fields, values: Mapping[str, Any], prefix: str = 
         elif any(other.startswith(f"{key}.") for other in fields):
             section = parse_yaml(value, key) if isinstance(value, CommandLineValue) else value
             if not isinstance(section, Mapping):
-                raise UserError(f"{key}={value} ({layer.source}): {key} is a section. {keys_of(key, fields)}")
+                raise UserError(
+                    f"{key}={shortened(str(value))} ({layer.source}): {key} is a section. {keys_of(key, fields)}"
+                )
             yield from walk(layer, fields, section, f"{key}.")
         elif parent in fields and dict in kinds(fields[parent].annotation):
             yield parent, option, parse_yaml(value, key) if isinstance(value, CommandLineValue) else value

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from polydiff.machine.host_memory import host_memory
+
 CLEAR, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
@@ -58,6 +60,13 @@ def process_peak() -> float:
         return int(line.split()[1]) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def available(device: torch.device) -> float:
+    """Return the memory that can still be allocated, in MiB; infinity if the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] / 2**20
+    return host_memory()
 
 
 def size(*modules: torch.nn.Module) -> float:

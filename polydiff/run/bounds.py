@@ -31,7 +31,7 @@ class Sizes(TorchDispatchMode):
         error: What is raised.
     """
 
-    def __init__(self, most: int, error: UserError) -> None:
+    def __init__(self, most: float, error: UserError) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.most, self.error = most, error
 
@@ -62,19 +62,15 @@ def created(name: str, args: Sequence[Any]) -> float:
 
 
 @contextmanager
-def bounded(stored: Mapping[str, Tensor], source: str) -> Iterator[None]:
-    """Raise `UserError` if what is built in the `with` block is far larger than stored weights.
+def limited(numbers: float, parts: int, error: UserError) -> Iterator[None]:
+    """Raise an error if modules that are built in the `with` block are too large, before they are allocated.
 
     Arguments:
-        stored: The weights, by name.
-        source: Where they and the configuration come from, for the message.
+        numbers: Largest number of numbers, of one tensor and of all parameters together.
+        parts: Largest number of parameters and modules.
+        error: What is raised.
     """
-    numbers = LARGER * sum(tensor.numel() for tensor in stored.values()) + SPARE[0]
-    parts, found = LARGER * len(stored) + SPARE[1], [0, 0]
-    error = UserError(
-        f"{source}: its configuration describes a network that is far larger than its weights, which are "
-        f"{len(stored)} tensors. The checkpoint is damaged or not to be trusted."
-    )
+    found = [0, 0]
 
     def count(module: nn.Module, name: str, part: Any) -> None:
         found[0] += part.numel() if isinstance(part, Tensor) else 0
@@ -92,6 +88,23 @@ def bounded(stored: Mapping[str, Tensor], source: str) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def bounded(stored: Mapping[str, Tensor], source: str) -> Iterator[None]:
+    """Raise `UserError` if what is built in the `with` block is far larger than stored weights.
+
+    Arguments:
+        stored: The weights, by name.
+        source: Where they and the configuration come from, for the message.
+    """
+    numbers = LARGER * sum(tensor.numel() for tensor in stored.values()) + SPARE[0]
+    error = UserError(
+        f"{source}: its configuration describes a network that is far larger than its weights, which are "
+        f"{len(stored)} tensors. The checkpoint is damaged or not to be trusted."
+    )
+    with limited(numbers, LARGER * len(stored) + SPARE[1], error):
+        yield
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from polydiff.machine.host_memory import host_memory
 from polydiff.run.folder import step_of, steps_saved
 from polydiff.support.errors import UserError
 from polydiff.support.reading import MOST, Strict, first_problem, open_regular, parse_json, read_regular, reason
@@ -78,6 +79,7 @@ class TensorRecord(Strict):
     """Entry of a tensor in the header of a safetensors file."""
 
     shape: list[Count]
+    data_offsets: Annotated[list[Count], Field(min_length=2, max_length=2)]
 
 
 class ParentRecord(Strict):
@@ -174,9 +176,16 @@ def check_step(path: Path, step: int) -> None:
 
 
 def read_checked(path: Path, manifest: Manifest, name: str) -> bytes:
-    """Return the content of a file of a folder, which has the size and the digest of its manifest."""
+    """Return the content of a file of a folder, which has the size and the digest of its manifest.
+
+    Before it is read, its header must account for its size, and it must fit in memory: a sparse file may have any size.
+    """
     facts = manifest.files[name]
+    if name in TENSORS and facts[0] > MOST:
+        read_shapes(path, name)
     try:
+        if facts[0] > host_memory() * 2**20:
+            raise ValueError(f"it has {facts[0]:,} bytes, more than the memory that is available")
         data = read_regular(path / name, facts[0])
     except FileNotFoundError as error:
         raise damaged(path, f"{name} is missing") from error
@@ -229,10 +238,14 @@ def read_shapes(path: Path, name: str) -> dict[str, list[int]]:
             if size > MOST:
                 raise ValueError(f"its header has {size:,} bytes, more than {MOST:,}")
             header = parse_json(file.read(size))
+            end = os.fstat(file.fileno()).st_size - 8 - size
         if not isinstance(header, dict):
             raise ValueError("its header is no object")
         header.pop("__metadata__", None)
-        return {key: TensorRecord.model_validate(entry).shape for key, entry in header.items()}
+        tensors = {key: TensorRecord.model_validate(entry) for key, entry in header.items()}
+        if max((tensor.data_offsets[1] for tensor in tensors.values()), default=0) != end:
+            raise ValueError("its header describes another size")
+        return {key: tensor.shape for key, tensor in tensors.items()}
     except ValidationError as error:
         raise damaged(path, f"{name} is no safetensors file ({first_problem(error)})") from error
     except (OSError, ValueError) as error:

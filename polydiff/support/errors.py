@@ -35,6 +35,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def shortened(text: str, most: int = 200) -> str:
+    """Return a text, of which a message shows `most` letters at most."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def amount(n: int, one: str, many: str = "") -> str:
     """Return a number of things as text: "1 tensor", "2,000 tensors".
 
@@ -87,10 +92,11 @@ def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserE
         hint: A last sentence of the message; "": none.
     """
     names = sorted(known)
-    near = nearest(name, names)
+    shown = shortened(name)
+    near = nearest(name, names) if shown == name else None  # a name so long is no slip
     meant = f" Did you mean {near!r}?" if near else ""
     listed = ", ".join(names) if names else "none"
-    return UserError(f"Unknown {kind} {name!r}.{meant} Known: {listed}.{' ' + hint if hint else ''}")
+    return UserError(f"Unknown {kind} {shown!r}.{meant} Known: {listed}.{' ' + hint if hint else ''}")
 
 
 def check_whole(name: str, value: object, least: int = 1) -> None:

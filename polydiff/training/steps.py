@@ -20,6 +20,7 @@ from polydiff.run.parents import Parent
 from polydiff.support.errors import UserError
 from polydiff.training.data import Split, batches, worker_count
 from polydiff.training.loop import Phase, Record, Training, fit
+from polydiff.training.memory_check import fitting
 
 
 def initial_checkpoint(config: Config, parents: Mapping[str, Parent]) -> Checkpoint | None:
@@ -68,7 +69,8 @@ def check_same_stages(parent: Parent, parents: Mapping[str, Parent]) -> None:
 
 def begin(config: Config, domain: Domain, weights: Mapping[str, Tensor] | None = None) -> Training[Any]:
     """Return the training of a configuration before its first step, with initial weights or from scratch."""
-    denoiser = build_denoiser(config, domain, pick_device(config.device))
+    with fitting(config):
+        denoiser = build_denoiser(config, domain, pick_device(config.device))
     if weights is not None:
         load_weights(denoiser, initial_weights(weights, denoiser.state_dict()), f"train.init={config.train.init}")
     if config.train.compile:

@@ -31,6 +31,7 @@ from polydiff.support.files import write_atomic
 from polydiff.support.launched import launched
 from polydiff.support.progress import announce
 from polydiff.support.yaml_text import dump_yaml
+from polydiff.training.batch_check import check_batch
 from polydiff.training.budget import seconds_per_step, with_steps, within_minutes
 from polydiff.training.checks import check_settings
 from polydiff.training.data import order_of
@@ -72,6 +73,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         settings, domain = suited(settings, domain)
         if text := suited_in_words(settings):
             announce(text)
+        check_batch(settings.config, domain)
         training = begin(settings.config, domain, source.ema if source else None)
         advise(training, settings.config.train.steps)
         seconds = seconds_per_step(settings.config, domain)

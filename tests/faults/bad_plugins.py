@@ -33,29 +33,39 @@ AT_IMPORT = {
 }  # fmt: skip
 """What it does -> source of the module that holds the card."""
 
-DOMAIN = "import torch\nfrom ring_domain import Ring\n\nclass Bad(Ring):\n"
+HEADER = "import torch\nfrom ring_domain import Ring\n\nclass Bad(Ring):\n"
+
+
+def method(head: str, *lines: str) -> str:
+    """Return the source of a domain that differs from a right one in one method."""
+    return HEADER + f"    def {head}:\n" + "".join(f"        {line}\n" for line in lines)
+
+
+BATCH = "batch(self, split, indices, generators)"
+RIGHT = "right = super().batch(split, indices, generators)"
+INIT, INITIAL = "__init__(self, *a, **k)", "super().__init__(*a, **k)"
 IN_USE = {
-    "no class": "import torch\nBad = 3\n",
+    "no class": "Bad = 3\n",
     "factory returns None": "def Bad(config, statistics=None): return None\n",
     "factory exits": "import sys\ndef Bad(config, statistics=None): sys.exit(0)\n",
     "import of the factory": "1 / 0\n",
-    "init raises": DOMAIN + "    def __init__(self, *a, **k): raise ValueError('no data')\n",
-    "batch raises": DOMAIN + "    def batch(self, *a): raise ValueError('no batch')\n",
-    "batch exits": DOMAIN + "    def batch(self, *a): raise SystemExit(0)\n",
-    "batch returns None": DOMAIN + "    def batch(self, *a): return None\n",
-    "batch of another number": DOMAIN + "    def batch(self, s, i, g): return super().batch(s, list(i)[1:] or i, g)._replace(x=torch.zeros(1, 2))\n",
-    "batch of NaN": DOMAIN + "    def batch(self, s, i, g):\n        b = super().batch(s, i, g)\n        return b._replace(x=b.x * float('nan'))\n",
-    "batch of integers": DOMAIN + "    def batch(self, s, i, g):\n        b = super().batch(s, i, g)\n        return b._replace(x=b.x.long())\n",
-    "size of text": DOMAIN + "    def size(self, split): return 'many'\n",
-    "size below 0": DOMAIN + "    def size(self, split): return -3\n",
-    "no examples": DOMAIN + "    def size(self, split): return 0\n",
-    "statistics of NaN": DOMAIN + "    def __init__(self, *a, **k):\n        super().__init__(*a, **k)\n        self.statistics = {'scale': float('nan')}\n",
-    "statistics that are no JSON": DOMAIN + "    def __init__(self, *a, **k):\n        super().__init__(*a, **k)\n        self.statistics = {'scale': 1.0, 'x': {1, 2}}\n",
-    "network of another shape": DOMAIN + "    def backbone(self): return torch.nn.Linear(2, 2)\n",
-    "network is None": DOMAIN + "    def backbone(self): return None\n",
-    "decode raises": DOMAIN + "    def decode(self, x, space): raise ValueError('no decoding')\n",
-    "save raises": DOMAIN + "    def save(self, samples, directory): raise OSError(28, 'No space left on device')\n",
-    "show of a number": DOMAIN + "    def show(self, samples): return 3\n",
-    "evaluate raises": DOMAIN + "    def evaluate(self, samples): raise ValueError('no judge')\n",
-}  # fmt: skip
+    "init raises": method(INIT, "raise ValueError('no data')"),
+    "batch raises": method(BATCH, "raise ValueError('no batch')"),
+    "batch exits": method(BATCH, "raise SystemExit(0)"),
+    "batch returns None": method(BATCH, "return None"),
+    "batch of another number": method(BATCH, RIGHT, "return right._replace(x=torch.zeros(len(indices) + 1, 2))"),
+    "batch of NaN": method(BATCH, RIGHT, "return right._replace(x=right.x * float('nan'))"),
+    "batch of integers": method(BATCH, RIGHT, "return right._replace(x=right.x.long())"),
+    "size of text": method("size(self, split)", "return 'many'"),
+    "size below 0": method("size(self, split)", "return -3"),
+    "no examples": method("size(self, split)", "return 0"),
+    "statistics of NaN": method(INIT, INITIAL, "self.statistics = {'scale': float('nan')}"),
+    "statistics that are no JSON": method(INIT, INITIAL, "self.statistics = {'scale': 1.0, 'x': {1, 2}}"),
+    "network of another shape": method("backbone(self)", "return torch.nn.Linear(2, 2)"),
+    "network is None": method("backbone(self)", "return None"),
+    "decode raises": method("decode(self, x, space)", "raise ValueError('no decoding')"),
+    "save raises": method("save(self, samples, folder)", "raise OSError(28, 'No space left on device')"),
+    "show of a number": method("show(self, samples)", "return 3"),
+    "evaluate raises": method("evaluate(self, samples)", "raise ValueError('no judge')"),
+}
 """What it does -> source of the module `bad_domain`, whose card has no fault."""

@@ -17,7 +17,7 @@ from forked import forked
 from hostile_cases import Case, cases
 from report_cases import make_run
 from repository import ROOT
-from trial import Trial, chance_of, kind, shared_folder, workplace
+from trial import Trial, kind, shared_folder, workplace
 
 from polydiff.cli import main
 from polydiff.run.checkpoint import Checkpoint
@@ -46,13 +46,13 @@ def words(verb: str, run: Path) -> list[str]:
     return [verb, str(run), *more, *([str(run.parent / "out")] if "-o" in more else [])]
 
 
-def run_case(case: Case, seed: int) -> None:
+def run_case(case: Case) -> None:
     """Make the run hostile, let the program read it, and check its verdict."""
     with workplace() as folder:
         run, canary = shutil.copytree(whole_run(), folder / "run"), folder / "canary"
         (folder / "evil").mkdir()
         (folder / "evil" / "evil_module.py").write_text(f"open({str(canary)!r}, 'w').close()\n")
-        case.make(run, canary, chance_of("hostile", seed))
+        case.make(run, canary)
         size = max((path.stat().st_blocks / 2048 for path in run.rglob("*") if path.is_file()), default=0.0)
 
         def program() -> int:
@@ -71,8 +71,8 @@ def run_case(case: Case, seed: int) -> None:
 
 @kind("hostile")
 def trials(tier: str) -> Iterator[Trial]:
-    found = cases()
+    found = list(cases())
     every = max(1, len(found) // TRIALS[tier])
     for seed, case in enumerate(found):
         if seed % every == 0:
-            yield Trial("hostile", f"{case.verb}: {case.name}", seed, partial(run_case, case, seed))
+            yield Trial("hostile", f"{case.verb}: {case.name}", seed, partial(run_case, case))

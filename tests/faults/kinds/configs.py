@@ -1,0 +1,100 @@
+"""Odd configurations: refused with code 2 and a message that names the key, soon and without a traceback.
+
+A mutated configuration may be right by chance. It is then resolved and checked as any other; nothing but UserError is
+raised. Sizes that no memory has are refused by `--dry-run` before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from functools import cache, partial
+from typing import Any
+
+from forked import forked
+from odd_configs import BY_HAND, GIANTS, ODD, mutated_text
+from trial import Trial, chance_of, kind, user_error, workplace
+
+from polydiff.cli import main
+from polydiff.config.keys import leaves
+from polydiff.config.merge import Settings, resolve
+from polydiff.config.saved import resolved_text
+from polydiff.support.yaml_text import dump_yaml
+from polydiff.training.checks import check_settings
+
+TRIALS = {"push": (60, 12, 3), "nightly": (500, 80, 20), "release": (2_000, 80, 20)}
+"""Largest numbers of mutations, of configurations by hand, and of giants."""
+DOMAINS = ("image", "audio", "molecule", "sequence")
+SECONDS, GIANT_SECONDS, MEMORY = 2.0, 20.0, 1500.0
+"""Processor time of a verdict, that of a giant with its data, and MiB that the latter may take."""
+
+
+@cache
+def settings_of(domain: str) -> Settings:
+    return resolve(domain)
+
+
+def mutate(seed: int) -> None:
+    """Put an odd value at a key of a configuration, or mutate its text, and check it."""
+    chance = chance_of("configs", seed)
+    domain = chance.choice(DOMAINS)
+    settings = settings_of(domain)
+    with workplace() as folder:
+        path, key = folder / "odd.yaml", ""
+        if seed % 2:
+            path.write_text(mutated_text(resolved_text(settings.config, {}), chance), errors="surrogatepass")
+        else:
+            key = chance.choice(sorted(leaves(type(settings.config))))
+            path.write_text(dump_yaml(nested(key, chance.choice(ODD)), {}), errors="surrogatepass")
+        error = user_error(lambda: check_settings(resolve(domain, files=[path])))
+    if error is not None:
+        assert key.partition(".")[0] in error, f"{key}: the message names no key: {error[:300]}"
+        assert len(error) < 20_000, f"a message of {len(error)} letters: {error[:200]}"
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """Return a value at a dotted key, as sections."""
+    for name in reversed(key.split(".")):
+        value = {name: value}
+    return dict(value)
+
+
+def by_hand(words: list[str], named: str) -> None:
+    """Train with a configuration that is wrong."""
+    main(["config", "show", "--domain", "image"])  # imports are done before the fork
+    with workplace() as folder:
+        found = forked(lambda: main(["train", "--domain", "image", *words, "-o", str(folder / "run")]), wait=30)
+        assert not (folder / "run").exists(), "a folder was written"
+    assert not found.error, f"it raised or died: {found.error[:200]}"
+    assert found.result == 2, f"code {found.result}"
+    assert named in found.stderr, f"the message does not name {named}: {found.stderr[-300:]}"
+    assert "Traceback" not in found.stderr, f"a traceback: {found.stderr[-300:]}"
+    assert found.seconds < SECONDS, f"a verdict after {found.seconds:.1f} s"
+
+
+def giant(domain: str, words: list[str]) -> None:
+    """Let the program say what a run costs that no memory has room for."""
+    found = forked(lambda: main(["train", "--domain", domain, "--dry-run", *words]), wait=200)
+    assert not found.error, f"it raised or died: {found.error[:200]}"
+    assert found.result == 2, f"code {found.result}: {found.stderr[-300:]}"
+    key = words[0].partition("=")[0]
+    assert key in found.stderr, f"the message does not name {key}: {found.stderr[-300:]}"
+    assert "Traceback" not in found.stderr, f"a traceback: {found.stderr[-300:]}"
+    assert found.seconds < GIANT_SECONDS, f"a verdict after {found.seconds:.1f} s"
+    assert found.risen < MEMORY, f"{found.risen:.0f} MiB"
+
+
+@kind("configs")
+def trials(tier: str) -> Iterator[Trial]:
+    mutations, hand, giants = TRIALS[tier]
+    for seed in range(mutations):
+        yield Trial("configs", f"mutation {seed}", seed, partial(mutate, seed))
+    for seed, (words, named) in thinned(BY_HAND, hand):
+        yield Trial("configs", f"by hand: {' '.join(words)[:60]}", seed, partial(by_hand, words, named))
+    for seed, (domain, words) in thinned(GIANTS, giants):
+        yield Trial("configs", f"giant: {domain} {' '.join(words)}", seed, partial(giant, domain, words))
+
+
+def thinned(cases: list[Any], most: int) -> Iterator[tuple[int, Any]]:
+    """Return at most about so many cases, spread over the list, with their numbers."""
+    return itertools.islice(enumerate(cases), 0, None, max(1, len(cases) // most))
