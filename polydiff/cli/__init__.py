@@ -8,9 +8,9 @@ import traceback
 from collections.abc import Sequence
 from importlib import metadata
 
-from polydiff.contract.discover import load
+from polydiff.contract.discover import failed_plugin, load
 from polydiff.machine.allocator import keep_memory
-from polydiff.support.errors import UserError, unknown
+from polydiff.support.errors import UserError, one_line, unknown
 from polydiff.support.once import each_warning_once
 from polydiff.support.progress import log, showing
 from polydiff.support.signals import exit_code, terminable, word
@@ -51,7 +51,8 @@ Diffusion models for images, waveforms, molecules, texts and what you add.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    It is 0, 1 if a plugin calls sys.exit, 2 for a user error, 130 for Ctrl-C, 143 for SIGTERM, or the verb's own.
+    It is 0, 1 if a plugin fails or calls sys.exit, 2 for a user error, 130 for Ctrl-C, 143 for SIGTERM, or the verb's
+    own.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     # OpenMP threads that spin long at a barrier waste their core while another program holds the last thread's: a small
@@ -84,6 +85,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         place = f": {error.filename}" if error.filename else ""
         print(f"polydiff: {error.strerror or error}{place}", file=sys.stderr)
         return 2
+    except Exception as error:
+        place = failed_plugin(error)
+        if not place or os.environ.get("POLYDIFF_DEBUG", "0") not in ("", "0"):
+            raise
+        print(
+            f"polydiff: a plugin failed ({place}): {one_line(error)}. POLYDIFF_DEBUG=1 shows the whole traceback.",
+            file=sys.stderr,
+        )
+        return 1
 
 
 def dispatch(words: Sequence[str]) -> int:

@@ -9,6 +9,8 @@ a broken plugin is listed as broken and does not affect the others.
 from __future__ import annotations
 
 import importlib
+import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -313,9 +315,39 @@ def build_domain(config: Config, statistics: Mapping[str, Any] | None = None) ->
     spec = load_domain_spec(config.domain)
     require(spec)
     check_finite(statistics or {}, saved=True)
+    make = load(spec.factory)
+    if not callable(make):
+        raise UserError(f"{spec.factory} of the domain {spec.name!r} is a {type(make).__name__}, not a class.")
     try:
-        domain: Domain = load(spec.factory)(config, statistics=statistics)
+        domain: Domain = make(config, statistics=statistics)
     except SystemExit as error:
         raise UserError(f"{spec.factory} called sys.exit({error.code!r}) instead of building the domain.") from error
+    if not isinstance(getattr(domain, "statistics", None), Mapping):
+        what = f"a {type(domain).__name__} without statistics, which is no domain"
+        raise UserError(f"{spec.factory} of the domain {spec.name!r} returned {what}. See docs/domains.md.")
     check_finite(domain.statistics)
     return domain
+
+
+def failed_plugin(error: BaseException) -> str:
+    """Return the package and the line of a third party's plugin in which an exception was raised; "" for any other.
+
+    Arguments:
+        error: The exception, with its traceback.
+    """
+    packages = plugin_modules()
+    frames = [(frame.f_globals.get("__name__", ""), line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    lines = [(packages[top], module, line) for module, line in frames if (top := module.partition(".")[0]) in packages]
+    return "{}, {}, line {}".format(*lines[-1]) if lines else ""
+
+
+def plugin_modules() -> dict[str, str]:
+    """Return the top modules of third parties' plugins, with their packages; no plugin is imported."""
+    found = {}
+    for kind in ("domain", "backbone"):
+        for point in entry_points(group=f"polydiff.{kind}s"):
+            source, spec = source_of(point), getattr(sys.modules.get(point.module), point.attr, None)
+            texts = (getattr(spec, key, "") for key in ("config", "factory"))
+            names = [point.module, *(text for text in texts if isinstance(text, str))]
+            found |= {} if own(source) else {name.partition(":")[0].partition(".")[0]: source for name in names if name}
+    return {name: source for name, source in found.items() if name != "polydiff"}

@@ -11,6 +11,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections.run import Config
+from polydiff.core.space import Batch
 from polydiff.core.streams import streams
 from polydiff.machine.device import pick_device
 from polydiff.machine.memory import available
@@ -33,7 +34,10 @@ def check_batch(config: Config, domain: Domain) -> None:
     device = pick_device(config.device)
     free = ranks().agree(available(device))
     examples = -(-config.train.batch_size // (config.train.accumulate * ranks().world))
-    numbers = float(domain.batch("train", [0], streams(config.seed, "memory", [0])).space.dim.max())
+    one = domain.batch("train", [0], streams(config.seed, "memory", [0]))
+    if not isinstance(one, Batch):
+        raise UserError(f"The domain {config.domain} returned a {type(one).__name__} in place of a `polydiff.Batch`.")
+    numbers = float(one.space.dim.max())
     state = numbers * NUMBER / 2**20
     if examples * state * LEAST > free:
         raise too_large(config, examples, state * LEAST, free, device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from tiny_runs import SMALL_NETS
 
@@ -31,10 +33,10 @@ def test_a_network_that_does_not_fit_is_an_error_that_names_its_largest_key(monk
     begin(config, domain)
 
 
-@pytest.mark.parametrize(("key", "value"), [("backbone.blocks", 10**7), ("backbone.channels", 10**9)])
-def test_a_giant_network_is_an_error_before_it_is_built(key: str, value: int) -> None:
+@pytest.mark.parametrize(("key", "value"), [("backbone.channels", 65536), ("backbone.mult", [4000, 1])])
+def test_a_giant_network_is_an_error_before_it_is_built(key: str, value: object) -> None:
     config = resolve("image", values={key: value}).config
-    with pytest.raises(UserError, match=rf"does not fit in memory.*{key}={value}"):
+    with pytest.raises(UserError, match=rf"does not fit in memory.*{re.escape(f'{key}={value}')}"):
         begin(config, open_domain(config))
 
 
@@ -63,6 +65,6 @@ def test_a_dry_run_says_at_once_that_a_batch_does_not_fit(monkeypatch: pytest.Mo
 
 
 def test_the_key_to_lower_is_the_one_most_above_its_default() -> None:
-    assert grown(resolve("image", values={"backbone.channels": 10**6}).config) == "backbone.channels=1000000"
-    assert grown(resolve("image", values={"backbone.mult": [1, 10**6]}).config).startswith("backbone.mult=")
+    assert grown(resolve("image", values={"backbone.channels": 65536}).config) == "backbone.channels=65536"
+    assert grown(resolve("image", values={"backbone.mult": [1, 4000]}).config).startswith("backbone.mult=")
     assert [size_of(value) for value in (3, 2.5, [1, 7], [1] * 9, True, "x", None)] == [3, 2.5, 7, 9, 0, 0, 0]
