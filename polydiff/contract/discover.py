@@ -343,7 +343,7 @@ def failed_plugin(error: BaseException) -> str:
 
 def plugin_modules() -> dict[str, str]:
     """Return the top modules of third parties' plugins, with their packages; no plugin is imported."""
-    found = {}
+    found: dict[str, str] = {}
     for kind in ("domain", "backbone"):
         for point in entry_points(group=f"polydiff.{kind}s"):
             source, spec = source_of(point), getattr(sys.modules.get(point.module), point.attr, None)

@@ -16,8 +16,8 @@ from polydiff.core.streams import streams
 from polydiff.machine.device import pick_device
 from polydiff.machine.memory import available
 from polydiff.machine.ranks import ranks
+from polydiff.run.memory_check import NUMBER, grown, mib
 from polydiff.support.errors import UserError
-from polydiff.training.memory_check import NUMBER, grown, mib
 from polydiff.training.steps import begin, records_of
 
 LEAST, USUAL = 4, 1000

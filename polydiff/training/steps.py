@@ -16,11 +16,11 @@ from polydiff.machine.device import pick_device
 from polydiff.machine.ranks import ranks
 from polydiff.run.averages import SIGMAS
 from polydiff.run.checkpoint import Checkpoint, load_weights
+from polydiff.run.memory_check import fitting
 from polydiff.run.parents import Parent
 from polydiff.support.errors import UserError
 from polydiff.training.data import Split, batches, worker_count
 from polydiff.training.loop import Phase, Record, Training, fit
-from polydiff.training.memory_check import fitting
 
 
 def initial_checkpoint(config: Config, parents: Mapping[str, Parent]) -> Checkpoint | None:

@@ -9,11 +9,12 @@ from tiny_runs import SMALL_NETS
 
 from polydiff.checkup.dry_run import dry_run
 from polydiff.config.merge import resolve
+from polydiff.run import memory_check
+from polydiff.run.memory_check import grown, size_of
 from polydiff.stages.open import open_domain
 from polydiff.support.errors import UserError
-from polydiff.training import batch_check, memory_check
+from polydiff.training import batch_check
 from polydiff.training.batch_check import check_batch, saved_by_example
-from polydiff.training.memory_check import grown, size_of
 from polydiff.training.steps import begin
 
 

@@ -38,11 +38,16 @@ def fitting(config: Config) -> Iterator[None]:
 def grown(config: Config) -> str:
     """Return the key of the network or the data whose value is most above its default, with that value."""
     found = [
-        (size_of(value) / max(size_of(default), 1.0), f"{name}.{key}={value}"[:80])
+        (size_of(value) / max(size_of(default), 1.0), f"{name}.{key}={shown(value)}"[:80])
         for name in ("backbone", "data")
         for key, value, default in entries(getattr(config, name))
     ]
     return max(found, default=(0.0, "the sizes of backbone.*"))[1]
+
+
+def shown(value: Any) -> Any:
+    """Return a value as the command line takes it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def entries(section: BaseModel) -> Iterator[tuple[str, Any, Any]]:
