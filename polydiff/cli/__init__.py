@@ -8,7 +8,8 @@ import traceback
 from collections.abc import Sequence
 from importlib import metadata
 
-from polydiff.contract.discover import failed_plugin, load
+from polydiff.checkup.plugin_errors import failed_plugin
+from polydiff.contract.discover import load
 from polydiff.machine.allocator import keep_memory
 from polydiff.support.errors import UserError, one_line, unknown
 from polydiff.support.once import each_warning_once
@@ -86,13 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"polydiff: {error.strerror or error}{place}", file=sys.stderr)
         return 2
     except Exception as error:
-        place = failed_plugin(error)
-        if not place or os.environ.get("POLYDIFF_DEBUG", "0") not in ("", "0"):
+        plugin = failed_plugin(error)
+        if not plugin or os.environ.get("POLYDIFF_DEBUG", "0") not in ("", "0"):
             raise
-        print(
-            f"polydiff: a plugin failed ({place}): {one_line(error)}. POLYDIFF_DEBUG=1 shows the whole traceback.",
-            file=sys.stderr,
-        )
+        print(f"polydiff: {one_line(error)}. {plugin} POLYDIFF_DEBUG=1 shows the traceback.", file=sys.stderr)
         return 1
 
 

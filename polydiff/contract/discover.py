@@ -9,17 +9,15 @@ a broken plugin is listed as broken and does not affect the others.
 from __future__ import annotations
 
 import importlib
-import sys
-import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 from polydiff.contract.data.statistics import check_finite
-from polydiff.contract.spec import API, DomainSpec
+from polydiff.contract.spec import API, FORMS, DomainSpec
 from polydiff.support.errors import UserError, one_line, unknown
 from polydiff.support.isolate import Failed, check_survives, isolated
 
@@ -171,51 +169,6 @@ def spec_error(kind: type[Spec], point: EntryPoint, spec: object) -> str:
     return ""
 
 
-def is_words(value: object) -> bool:
-    """Return whether a value is a list or a tuple of strings."""
-    return isinstance(value, list | tuple) and all(isinstance(word, str) for word in value)
-
-
-def is_presets(value: object) -> bool:
-    """Return whether a value maps names to mappings with keys of text, and is not empty."""
-    return (
-        isinstance(value, Mapping)
-        and bool(value)
-        and all(
-            isinstance(name, str) and isinstance(keys, Mapping) and all(isinstance(key, str) for key in keys)
-            for name, keys in value.items()
-        )
-    )
-
-
-def is_named_functions(value: object) -> bool:
-    """Return whether a value maps names to texts "module:name"."""
-    return isinstance(value, Mapping) and all(
-        isinstance(name, str) and isinstance(text, str) and all(text.partition(":")) for name, text in value.items()
-    )
-
-
-TEXT = ("text", lambda value: isinstance(value, str))
-NAMED = ("'module:name'", lambda value: isinstance(value, str) and all(value.partition(":")))
-LIST = ("a list of texts", is_words)
-FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "name": TEXT,
-    "summary": TEXT,
-    "role": ("denoiser, codec or tower", lambda value: value in ("denoiser", "codec", "tower")),
-    "install": TEXT,
-    "examine": TEXT,
-    "config": NAMED,
-    "factory": NAMED,
-    "suffixes": LIST,
-    "files": LIST,
-    "requires": LIST,
-    "prepares": ("a mapping of names to 'module:name'", is_named_functions),
-    "dims": ("a list of whole numbers", lambda v: isinstance(v, list | tuple) and all(type(n) is int for n in v)),
-    "presets": ("a mapping of names to overrides, with at least one preset", is_presets),
-}
-"""Key of a spec -> what its value should be, and the check of it."""
-
-
 def missing_modules(names: Sequence[str]) -> list[str]:
     """Return the modules that are not installed, without importing any."""
     return [name for name in names if find_spec(name.partition(".")[0]) is None]
@@ -327,27 +280,3 @@ def build_domain(config: Config, statistics: Mapping[str, Any] | None = None) ->
         raise UserError(f"{spec.factory} of the domain {spec.name!r} returned {what}. See docs/domains.md.")
     check_finite(domain.statistics)
     return domain
-
-
-def failed_plugin(error: BaseException) -> str:
-    """Return the package and the line of a third party's plugin in which an exception was raised; "" for any other.
-
-    Arguments:
-        error: The exception, with its traceback.
-    """
-    packages = plugin_modules()
-    frames = [(frame.f_globals.get("__name__", ""), line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    lines = [(packages[top], module, line) for module, line in frames if (top := module.partition(".")[0]) in packages]
-    return "{}, {}, line {}".format(*lines[-1]) if lines else ""
-
-
-def plugin_modules() -> dict[str, str]:
-    """Return the top modules of third parties' plugins, with their packages; no plugin is imported."""
-    found: dict[str, str] = {}
-    for kind in ("domain", "backbone"):
-        for point in entry_points(group=f"polydiff.{kind}s"):
-            source, spec = source_of(point), getattr(sys.modules.get(point.module), point.attr, None)
-            texts = (getattr(spec, key, "") for key in ("config", "factory"))
-            names = [point.module, *(text for text in texts if isinstance(text, str))]
-            found |= {} if own(source) else {name.partition(":")[0].partition(".")[0]: source for name in names if name}
-    return {name: source for name, source in found.items() if name != "polydiff"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -54,3 +54,48 @@ class DomainSpec:
     learns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pipelines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     api: int = API
+
+
+def is_words(value: object) -> bool:
+    """Return whether a value is a list or a tuple of strings."""
+    return isinstance(value, list | tuple) and all(isinstance(word, str) for word in value)
+
+
+def is_presets(value: object) -> bool:
+    """Return whether a value maps names to mappings with keys of text, and is not empty."""
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(
+            isinstance(name, str) and isinstance(keys, Mapping) and all(isinstance(key, str) for key in keys)
+            for name, keys in value.items()
+        )
+    )
+
+
+def is_named_functions(value: object) -> bool:
+    """Return whether a value maps names to texts "module:name"."""
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and isinstance(text, str) and all(text.partition(":")) for name, text in value.items()
+    )
+
+
+TEXT = ("text", lambda value: isinstance(value, str))
+NAMED = ("'module:name'", lambda value: isinstance(value, str) and all(value.partition(":")))
+LIST = ("a list of texts", is_words)
+FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "name": TEXT,
+    "summary": TEXT,
+    "role": ("denoiser, codec or tower", lambda value: value in ("denoiser", "codec", "tower")),
+    "install": TEXT,
+    "examine": TEXT,
+    "config": NAMED,
+    "factory": NAMED,
+    "suffixes": LIST,
+    "files": LIST,
+    "requires": LIST,
+    "prepares": ("a mapping of names to 'module:name'", is_named_functions),
+    "dims": ("a list of whole numbers", lambda v: isinstance(v, list | tuple) and all(type(n) is int for n in v)),
+    "presets": ("a mapping of names to overrides, with at least one preset", is_presets),
+}
+"""Key of a spec -> what its value should be, and the check of it."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from fake_plugins import BACKBONES, DOMAINS, distribution, install_ring, on_path, polydiff
+from fake_plugins import BACKBONES, DOMAINS, PLUGINS, distribution, install_ring, on_path, polydiff
 
 from polydiff.checkup.doctor import backbones
+from polydiff.checkup.plugin_errors import failed_plugin
+from polydiff.cli import main
 from polydiff.config.merge import resolve
 from polydiff.contract import discover as discovery
 from polydiff.contract.backbone import BackboneSpec, build_backbone, load_backbone_spec
@@ -274,3 +277,66 @@ def test_a_configuration_of_another_type_is_an_error(tmp_path: Path, monkeypatch
     )
     with pytest.raises(UserError, match=r"json:dumps of the domain 'bad' is no subclass"):
         resolve("bad")
+
+
+RAISES = """
+from ring_domain import Ring
+
+class Bad(Ring):
+    def size(self, split):
+        raise ValueError("no size")
+
+class Odd(Ring):
+    def size(self, split):
+        return "many"
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Bad", "ValueError: no size. It was raised in the plugin dist-bad 1.0, planted_domain, line 6."),
+        ("Odd", "The plugin dist-bad 1.0 is in use and may be the cause: `polydiff domains check NAME` examines it."),
+    ],
+)
+def test_an_exception_of_a_plugin_in_use_is_one_line_that_names_it(
+    name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on_path(monkeypatch, PLUGINS)
+    (tmp_path / "planted_domain.py").write_text(RAISES)
+    card = SPEC.format(name="bad", more="").replace("ring_domain:Ring", f"planted_domain:{name}")
+    plant(tmp_path, monkeypatch, "bad", HEAD + card)
+    monkeypatch.delitem(sys.modules, "planted_domain", raising=False)
+    words_of_command = ["train", "--domain", "bad", "--dry-run"]
+    assert main(words_of_command) == 1
+    assert words in capsys.readouterr().err
+    monkeypatch.setenv("POLYDIFF_DEBUG", "1")
+    with pytest.raises((ValueError, TypeError)):
+        main(words_of_command)
+    monkeypatch.delitem(sys.modules, "planted_domain", raising=False)
+    assert failed_plugin(ValueError()) == ""
+
+
+@pytest.mark.parametrize("end", ["os._exit(0)", "os.kill(os.getpid(), 11)"])
+def test_a_plugin_that_ends_its_process_ends_no_listing(
+    end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(tmp_path, monkeypatch, "bad", f"import os\n{end}\n")
+    status, said = found("bad")
+    assert status == "broken"
+    assert re.search(r"its import ends the process \((exit code 0|SIGSEGV)\)", said)
+    with pytest.raises(UserError, match="Did you mean 'image'"):
+        load_domain_spec("imgae")
+
+
+def test_a_factory_that_makes_no_domain_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_path(monkeypatch, PLUGINS)
+    (tmp_path / "planted_odd.py").write_text("Number = 3\ndef none(config, statistics=None): return None\n")
+    for name, problem in (("Number", "is a int, not a class"), ("none", "returned a NoneType without statistics")):
+        monkeypatch.delitem(sys.modules, "planted_bad", raising=False)
+        card = SPEC.format(name="bad", more="").replace("ring_domain:Ring", f"planted_odd:{name}")
+        plant(tmp_path / name, monkeypatch, "bad", HEAD + card)
+        on_path(monkeypatch, tmp_path)
+        with pytest.raises(UserError, match=problem):
+            build_domain(resolve("bad").config)
+        (tmp_path / name).rename(tmp_path / f"{name}-gone")
