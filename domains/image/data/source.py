@@ -18,6 +18,8 @@ from polydiff.contract.fields import Field
 from polydiff.core.streams import permutation
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data.files import Facts
+from polydiff.machine.host_memory import host_memory
+from polydiff.support.errors import UserError
 
 PART = 2**26
 """Numbers of the images that are handled at a time where all might exceed the memory."""
@@ -140,6 +142,20 @@ def whole_source(data: ImageData) -> Source:
     return reader_of(data)(data)
 
 
+DIGITS = 1797
+"""Number of the handwritten digits."""
+
+
+def check_room(size: int) -> None:
+    """Raise UserError unless the digits, three times as floating-point numbers, fit in memory at a side of `size`."""
+    need, free = 3 * 4 * DIGITS * size**2 / 2**20, host_memory()
+    if need > free:
+        raise UserError(
+            f"data.size={size}: the digits take {need:,.0f} MiB at this size, and {free:,.0f} MiB of memory are "
+            "available. Lower data.size, or use a folder of files, data.path=FOLDER."
+        )
+
+
 def digits(size: int = 8, channels: int = 1, test_share: float = 0.2) -> Source:
     """Return the handwritten digits of scikit-learn: 8 x 8 pixels of 17 levels, by 13 writers.
 
@@ -152,6 +168,7 @@ def digits(size: int = 8, channels: int = 1, test_share: float = 0.2) -> Source:
     """
     from sklearn.datasets import load_digits
 
+    check_room(size)
     bunch = load_digits()
     levels = torch.from_numpy(bunch.images).float()[:, None] / 16
     if size != 8:

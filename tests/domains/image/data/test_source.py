@@ -11,6 +11,7 @@ from polydiff.core.streams import stream, streams
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data import source as source_module
 from polydiff.domains.image.data.source import Split, augment, digits, stratified_split
+from polydiff.support.errors import UserError
 
 
 def test_digits_are_split_once_and_for_all_and_evenly() -> None:
@@ -81,3 +82,10 @@ def test_parts_are_all_images_in_order_and_each_part_is_small(monkeypatch: pytes
     assert torch.equal(torch.cat(parts), split.centred(range(3, 30)))
     monkeypatch.setattr(source_module, "PART", 1)
     assert [len(part) for part in split.parts([4, 2])] == [1, 1]
+
+
+def test_digits_of_a_size_that_no_memory_has_are_an_error_that_names_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_module, "host_memory", lambda: 100.0)
+    with pytest.raises(UserError, match=r"data\.size=256: the digits take 1,348 MiB .* and 100 MiB of memory"):
+        digits(256)
+    assert len(digits(32).splits["train"].labels) > 1000
