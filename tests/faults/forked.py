@@ -10,6 +10,7 @@ import os
 import pickle
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ def report(work: Callable[[], Any], folder: Path, memory: int | None) -> None:
     try:
         for number, name in ((1, "stdout"), (2, "stderr")):
             os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT), number)
+        sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", buffering=1) for number in (1, 2))
         signal.setitimer(signal.ITIMER_REAL, 0)  # the parent's
         if memory is not None:
             limit = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGESIZE") + memory
@@ -81,6 +83,9 @@ def report(work: Callable[[], Any], folder: Path, memory: int | None) -> None:
         except BaseException as raised:  # noqa: BLE001 - it is told to the parent
             error = f"{type(raised).__name__}: {raised}"
         values = (result, error, time.process_time() - start, process_peak() - before)
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # the call may have closed or replaced them
+            sys.stdout.flush()
+            sys.stderr.flush()
         (folder / "part").write_bytes(pickle.dumps(values))
         (folder / "part").rename(folder / "result")
     finally:

@@ -224,7 +224,7 @@ FORMS = (
     "torch zip",
     "torch legacy",
     "zip bomb",
-    "zip of a pickle",
+    "zipped pickle",
 )
 """Names of `pickles`."""
 NOWHERE = ("config.backbone.text.width", "statistics.channels", "statistics.shape")

@@ -21,7 +21,7 @@ from polydiff.checkup import doctor
 from polydiff.cli import main
 from polydiff.contract import discover
 
-TRIALS = {"push": 12, "nightly": 100, "release": 100}
+TRIALS = {"push": 8, "nightly": 100, "release": 100}
 """Largest numbers; there are as many trials as bad plugins."""
 SECONDS = 3.0
 """Time limit of the import of a plugin in these trials, in place of 20 s."""
