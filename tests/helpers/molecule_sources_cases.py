@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data import cache
 from polydiff.domains.molecule.data.dataset import open_library
 from polydiff.domains.molecule.data.library import Library
+from polydiff.domains.molecule.data.preparation import cache
 
 
 def read(path: Path, **options: object) -> Library:

@@ -18,13 +18,13 @@ from polydiff.domains.molecule.chemistry.geometry import Rejected
 from polydiff.domains.molecule.chemistry.sizes import ATOMS
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import qm9
-from polydiff.domains.molecule.data.cache import cache_folder, cached_library, read_library
 from polydiff.domains.molecule.data.described import described_columns
 from polydiff.domains.molecule.data.files import kinds, molecule_files, unread_files
 from polydiff.domains.molecule.data.filters import Selection
 from polydiff.domains.molecule.data.library import Found, Library, stack
-from polydiff.domains.molecule.data.prepare import UNKNOWN_BONDS, Item, prepare
-from polydiff.domains.molecule.data.resume import Draft
+from polydiff.domains.molecule.data.preparation.cache import cache_folder, cached_library, read_library
+from polydiff.domains.molecule.data.preparation.prepare import UNKNOWN_BONDS, Item, prepare
+from polydiff.domains.molecule.data.preparation.resume import Draft
 from polydiff.domains.molecule.data.source import Source, cache_key, selection_of, source_of
 from polydiff.domains.molecule.splits import split
 from polydiff.domains.molecule.workers.pool import in_processes

@@ -18,7 +18,7 @@ from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data.formats.tables import json_items, smi_items, table_items
 from polydiff.domains.molecule.data.formats.text_files import column_name, kind_of, opened
 from polydiff.domains.molecule.data.further import further_files
-from polydiff.domains.molecule.data.prepare import Item
+from polydiff.domains.molecule.data.preparation.prepare import Item
 from polydiff.support.errors import UserError, unknown
 from polydiff.support.files import files_under
 

@@ -18,7 +18,7 @@ from polydiff.domains.molecule.chemistry.perceive import perceive
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data.files import items, molecule_files
 from polydiff.domains.molecule.data.filters import Selection, check_atoms, check_positions, has_positions
-from polydiff.domains.molecule.data.prepare import Item, prepare
+from polydiff.domains.molecule.data.preparation.prepare import Item, prepare
 from polydiff.support.errors import UserError, amount
 
 MAX_MOLECULES = 1000

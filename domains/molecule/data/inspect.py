@@ -22,7 +22,7 @@ from polydiff.domains.molecule.data.dataset import check_conditions, quarantine_
 from polydiff.domains.molecule.data.described import described_columns, measure_described
 from polydiff.domains.molecule.data.files import kinds, molecule_files, unread_files
 from polydiff.domains.molecule.data.library import Library
-from polydiff.domains.molecule.data.prepare import Item, prepare
+from polydiff.domains.molecule.data.preparation.prepare import Item, prepare
 from polydiff.domains.molecule.data.qm9 import folder_of
 from polydiff.domains.molecule.data.source import selection_of
 from polydiff.domains.molecule.principal import principal_std

@@ -21,7 +21,7 @@ import numpy as np
 from polydiff.domains.molecule.data.files import sdf_items
 from polydiff.domains.molecule.data.formats.text_files import opened
 from polydiff.domains.molecule.data.library import TEST, TRAIN, UNUSED, Library
-from polydiff.domains.molecule.data.prepare import Item
+from polydiff.domains.molecule.data.preparation.prepare import Item
 from polydiff.support.errors import UserError
 
 SDF, TABLE, LIST = "gdb9.sdf", "gdb9.sdf.csv", "uncharacterized.txt"

@@ -15,13 +15,13 @@ from polydiff.domains.molecule.chemistry.geometry import SEED
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.config import SPATIAL, MoleculeData
 from polydiff.domains.molecule.data import qm9
-from polydiff.domains.molecule.data.cache import FORMAT_VERSION
 from polydiff.domains.molecule.data.files import count_items, digest_of, items, molecule_files, splits_of
 from polydiff.domains.molecule.data.filters import Selection
 from polydiff.domains.molecule.data.formats.tables import smi_items
 from polydiff.domains.molecule.data.formats.text_files import kind_of
 from polydiff.domains.molecule.data.library import digest
-from polydiff.domains.molecule.data.prepare import Item
+from polydiff.domains.molecule.data.preparation.cache import FORMAT_VERSION
+from polydiff.domains.molecule.data.preparation.prepare import Item
 from polydiff.support.errors import UserError
 
 

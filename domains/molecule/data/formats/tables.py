@@ -11,7 +11,7 @@ from pathlib import Path
 from polydiff.contract.data.tables import mapping
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data.formats.text_files import column_name, kind_of, opened
-from polydiff.domains.molecule.data.prepare import Item
+from polydiff.domains.molecule.data.preparation.prepare import Item
 from polydiff.support.errors import unknown
 
 TITLE = "title"

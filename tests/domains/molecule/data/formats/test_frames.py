@@ -9,7 +9,7 @@ from polydiff.domains.molecule.chemistry.geometry import Rejected
 from polydiff.domains.molecule.data.filters import Selection
 from polydiff.domains.molecule.data.formats.frames import atomic_number, check_comment, columns_of, parse_frame
 from polydiff.domains.molecule.data.library import Entry
-from polydiff.domains.molecule.data.prepare import Item, prepare
+from polydiff.domains.molecule.data.preparation.prepare import Item, prepare
 
 WATER = [("O", 0.0, 0.0, 0.12), ("H", 0.0, 0.76, -0.48), ("H", 0.0, -0.76, -0.48)]
 

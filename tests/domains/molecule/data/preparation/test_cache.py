@@ -13,9 +13,9 @@ import pytest
 from molecule_sources_cases import same
 
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data import cache
 from polydiff.domains.molecule.data import dataset as dataset_module
 from polydiff.domains.molecule.data.dataset import open_library
+from polydiff.domains.molecule.data.preparation import cache
 
 
 def test_the_cache_returns_the_prepared_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ from polydiff.domains.molecule.data.dataset import open_library, quarantine_of
 from polydiff.domains.molecule.data.files import records
 from polydiff.domains.molecule.data.filters import Selection
 from polydiff.domains.molecule.data.library import Entry
-from polydiff.domains.molecule.data.prepare import (
+from polydiff.domains.molecule.data.preparation.prepare import (
     BY_RADII,
     FLAT,
     NEUTRAL,

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from polydiff.domains.molecule.data.library import Library, digest
-from polydiff.domains.molecule.data.resume import remove_drafts
+from polydiff.domains.molecule.data.preparation.resume import remove_drafts
 from polydiff.support.files import cache_dir, folder_atomic
 
 FORMAT_VERSION = 5

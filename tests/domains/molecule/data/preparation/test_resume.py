@@ -1,4 +1,4 @@
-"""Tests of `polydiff.domains.molecule.data.resume`."""
+"""Tests of `polydiff.domains.molecule.data.preparation.resume`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from molecule_sources_cases import same
 
 from polydiff.domains.molecule.chemistry.geometry import Rejected
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data import cache, resume
 from polydiff.domains.molecule.data import dataset as dataset_module
 from polydiff.domains.molecule.data.dataset import open_library
-from polydiff.domains.molecule.data.prepare import Item
+from polydiff.domains.molecule.data.preparation import cache, resume
+from polydiff.domains.molecule.data.preparation.prepare import Item
 from polydiff.domains.molecule.data.source import enumerated_molecules
 
 
