@@ -14,9 +14,11 @@ from torch.nn import functional
 from torch.profiler import ProfilerActivity, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
+from polydiff.checkup.exchange import share_outside_computation
 from polydiff.config.merge import Settings
 from polydiff.machine.device import pick_precision
 from polydiff.machine.memory import Peak, size
+from polydiff.machine.ranks import ranks
 from polydiff.machine.timing import fastest, waiter
 from polydiff.stages.open import open_domain, suited
 from polydiff.support.errors import UserError, amount
@@ -49,10 +51,14 @@ def profile(settings: Settings, trace: Path | str | None = None, steps: int = ST
         sum; "operators": [{"name", "calls", "seconds"}, ...], the costliest, a step each, without the operators that
         they call; "memory": MiB that training takes, weights included; "flop": of products and convolutions of a step,
         and "flops" a second of its forward and backward part; "machine": {"matmul", "convolution"}, flop a second
-        measured here in the network's precision.
+        measured here in the network's precision; "processes", and with several of them, which must all call this,
+        "outside": share of a step that is not computation (`polydiff.checkup.exchange`), else None. The rest is of
+        this process.
     """
-    path = check_trace(trace)
-    settings, domain = suited(settings, open_domain(settings.config))
+    path, together = check_trace(trace), ranks()
+    with together.first_before_others():
+        domain = open_domain(settings.config)
+    settings, domain = suited(settings, domain)
     config = settings.config
     training = begin(config, domain)
     device = next(training.module.parameters()).device
@@ -79,6 +85,8 @@ def profile(settings: Settings, trace: Path | str | None = None, steps: int = ST
         "device": str(device),
         "precision": precision,
         "threads": torch.get_num_threads(),
+        "processes": together.world,
+        "outside": share_outside_computation(config, domain, steps) if together.world > 1 else None,
         "batch size": config.train.batch_size,
         "parameters": sum(p.numel() for p in training.module.parameters()),
         "steps": steps,

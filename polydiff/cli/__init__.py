@@ -11,10 +11,12 @@ from importlib import metadata
 from polydiff.checkup.plugin_errors import failed_plugin
 from polydiff.contract.discover import load
 from polydiff.machine.allocator import keep_memory
+from polydiff.machine.torchrun import end_with_agent
 from polydiff.support.errors import UserError, one_line, unknown
+from polydiff.support.launched import launched
 from polydiff.support.once import each_warning_once
 from polydiff.support.progress import log, showing
-from polydiff.support.signals import exit_code, terminable, word
+from polydiff.support.signals import ending, exit_code, terminable, word
 
 VERBS = {
     "train": ("polydiff.cli.train:train", "train a model, from data to report"),
@@ -60,10 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     # network trained 30 times slower beside one busy process. The variable is read when torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     keep_memory()
+    end_with_agent()
     try:
         with terminable(), showing(True), each_warning_once():
             return dispatch(words)
     except UserError as error:
+        if launched().world > 1:
+            ending()
         if os.environ.get("POLYDIFF_DEBUG", "0") not in ("", "0"):
             traceback.print_exc()
         if not error.silent:

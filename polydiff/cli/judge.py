@@ -9,10 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from polydiff.cli.options import plan_options, read_conditions, run_folder, sampling_parser, stage_options
+from polydiff.cli.options import (
+    plan_options,
+    processes_option,
+    read_conditions,
+    run_folder,
+    sampling_parser,
+    stage_options,
+)
 from polydiff.cli.parsing import Parser
 from polydiff.cli.pipeline import evaluate_pipeline, report_pipeline
 from polydiff.cli.tables import evaluation_table, guidance_table, likelihood_table
+from polydiff.machine import torchrun
 from polydiff.run.folder import Run, is_pipeline
 from polydiff.support.errors import UserError, amount
 from polydiff.support.files import quoted
@@ -31,8 +39,16 @@ LIKELIHOOD_BATCH = 64
 def evaluate(words: Sequence[str]) -> int:
     """Run `polydiff eval` and return its exit code."""
     args = read_evaluate(words)
-    if args.likelihood:
-        return likelihood(args)
+    if torchrun.needed(args.processes):
+        return torchrun.start(["eval", *words], args.processes)
+    from polydiff.machine.ranks import joined
+
+    with joined() as together:
+        return likelihood(args, together.first) if args.likelihood else evaluate_samples(args, together.first)
+
+
+def evaluate_samples(args: argparse.Namespace, first: bool) -> int:
+    """Judge samples of a run or pipeline and return the exit code; the first of several processes prints and writes."""
     cond = read_conditions(args)
     from polydiff.judging.by_guidance import evaluate_by_guidance
     from polydiff.judging.evaluate import evaluate
@@ -45,7 +61,7 @@ def evaluate(words: Sequence[str]) -> int:
     model = load(args.run, weights=args.weights, ema=args.ema)
     options = {"seed": args.seed, "cond": cond, "features": features, **plan_options(args), **stage_options(args)}
     if isinstance(model, Chain):
-        return evaluate_pipeline(args, model, {**options, "pair": args.pair})
+        return evaluate_pipeline(args, model, {**options, "pair": args.pair}, first)
     options["pair"] = Model.load(args.pair, device=str(model.device)) if args.pair else None
     several = len(args.several) > 1
     result = (
@@ -53,6 +69,8 @@ def evaluate(words: Sequence[str]) -> int:
     )
     if args.pair:
         result["pair"] |= {"path": str(args.pair)}
+    if not first:
+        return 0
     if args.json:
         print(json.dumps(result, indent=1))
     else:
@@ -83,6 +101,7 @@ def read_evaluate(words: Sequence[str]) -> argparse.Namespace:
         run_nargs="?",
         weights=True,
     )
+    processes_option(parser)
     parser.usage = "polydiff eval RUN [options]"
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     parser.add_argument(
@@ -111,8 +130,8 @@ def read_evaluate(words: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def likelihood(args: argparse.Namespace) -> int:
-    """Run `polydiff eval --likelihood` and return its exit code."""
+def likelihood(args: argparse.Namespace, first: bool) -> int:
+    """Run `polydiff eval --likelihood` and return its exit code; the first of several processes prints."""
     set_options = [name for name, value in plan_options(args).items() if value is not None]
     sampling = [f"--{name.replace('_', '-').replace('options', 'option')}" for name in set_options]
     wrong = [option for option in sampling if option != "--batch-size"]
@@ -128,6 +147,8 @@ def likelihood(args: argparse.Namespace) -> int:
     kinds = list(bounds_of(model)) if args.likelihood == "all" else [args.likelihood]
     examples = args.batch_size if isinstance(args.batch_size, int) else LIKELIHOOD_BATCH
     result = likelihood(model, args.n, kinds, seed=args.seed, batch_size=examples)
+    if not first:
+        return 0
     if args.json:
         print(json.dumps(result, indent=1))
     else:
@@ -158,13 +179,15 @@ def report(words: Sequence[str]) -> int:
 
 
 def evaluate_and_report(path: Path, evaluated: int) -> None:
-    """Evaluate a trained run, write its report, and print the next commands."""
+    """Evaluate a trained run, write its report, and print the next commands; of several processes the first does."""
     from polydiff.core.process.abilities import Embeds, Reconstructs
     from polydiff.core.process.sampling import Generates
     from polydiff.model.model import Model
 
     model = Model.load(path)
     report, run = judge_run(model, path, evaluated), quoted(path)
+    if report is None:
+        return
     print(f"\nRun:     {path}\nReport:  {report}\n\nNext:")
     if provides(model.process, Generates):
         print(f"  polydiff sample {run} -n 16\n  polydiff eval {run} -n 1000")
@@ -178,8 +201,10 @@ def evaluate_and_report(path: Path, evaluated: int) -> None:
         print(f"  polydiff resume {quoted(pipeline)}")
 
 
-def judge_run(model: Model, path: Path, evaluated: int) -> Path:
+def judge_run(model: Model, path: Path, evaluated: int) -> Path | None:
     """Evaluate a trained run, print the numbers, write its report, and return the path of the report.
+
+    Processes that are joined share the evaluation; the first one prints and writes, and None is returned in the others.
 
     Arguments:
         model: Model of the run.
@@ -190,18 +215,24 @@ def judge_run(model: Model, path: Path, evaluated: int) -> Path:
     from polydiff.core.process.sampling import Generates
     from polydiff.judging.evaluate import evaluate
     from polydiff.judging.result import write_evaluation
+    from polydiff.machine.ranks import alone, ranks
     from polydiff.report.closer import draw_views
     from polydiff.report.page import write_report
 
     kinds = ((Generates, "sample"), (Reconstructs, "reconstruction"), (Embeds, "held-out pair"))
     what = next((name for ability, name in kinds if provides(model.process, ability)), "")
+    result = None
     if evaluated > 0 and what:
         log(f"Evaluating {amount(evaluated, what)}")
         result = evaluate(model, evaluated)
+    if not ranks().first:
+        return None
+    if result:
         write_evaluation(Run.open(path), result)
         evaluation_table(result)
     try:
-        draw_views(model, Run.open(path))
+        with alone():
+            draw_views(model, Run.open(path))
     finally:  # the page is worth more than its pictures
         report = write_report(path)
     return report

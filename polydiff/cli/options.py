@@ -85,6 +85,14 @@ def sampling_parser(verb: str, summary: str, n: int, run_nargs: str | None = Non
     return parser
 
 
+def processes_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option --processes to a verb whose work several processes can share."""
+    parser.add_argument(
+        "--processes", metavar="P", type=positive, default=1,
+        help="share the work among P processes on this machine, such as one a GPU; the result is the same",
+    )  # fmt: skip
+
+
 def guidance_parser(parser: argparse.ArgumentParser, weights: bool = False) -> None:
     """Add the options of guidance to a verb's parser; `weights`: --guidance may be repeated and gives a list."""
     group = parser.add_argument_group("guidance", "defaults: section `sample` of the run's configuration")

@@ -176,13 +176,14 @@ def judge_whole(folder: PipelineFolder, evaluated: int) -> None:
     print(f"  polydiff sample {place} -n 16\n  polydiff eval {place} -n 1000")
 
 
-def evaluate_pipeline(args: argparse.Namespace, chain: Chain, options: Mapping[str, Any]) -> int:
+def evaluate_pipeline(args: argparse.Namespace, chain: Chain, options: Mapping[str, Any], first: bool) -> int:
     """Evaluate a pipeline, print and keep its numbers, and return the exit code.
 
     Arguments:
         args: Arguments of `polydiff eval`.
         chain: The pipeline.
         options: seed, cond, features and keys of sampling.
+        first: Whether this process prints and writes, as one of several does.
     """
     from polydiff.judging.result import write_evaluation
     from polydiff.pipeline.evaluate import evaluate
@@ -191,6 +192,8 @@ def evaluate_pipeline(args: argparse.Namespace, chain: Chain, options: Mapping[s
     if len(args.several) > 1:
         raise UserError("A pipeline is evaluated at one guidance weight a call. Give --guidance once.")
     result = evaluate(chain, args.n, **options)
+    if not first:
+        return 0
     if args.json:
         print(json.dumps(result, indent=1))
     else:

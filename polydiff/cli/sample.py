@@ -5,16 +5,25 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polydiff.cli.edit import write_edited
 from polydiff.cli.inputs import Given, given_arguments
-from polydiff.cli.options import check_free, plan_options, read_conditions, run_folder, sampling_parser, stage_options
+from polydiff.cli.options import (
+    check_free,
+    plan_options,
+    processes_option,
+    read_conditions,
+    run_folder,
+    sampling_parser,
+    stage_options,
+)
 from polydiff.gallery.journal import JOURNAL
 from polydiff.gallery.progress import DrawingProgress
+from polydiff.machine import torchrun
 from polydiff.run.folder import is_pipeline
 from polydiff.support.errors import UserError
 from polydiff.support.files import new_folder, new_numbered_folder, quoted
@@ -46,7 +55,20 @@ def sample(words: Sequence[str]) -> int:
         help="part of examples that is taken from files or held-out examples, such as bonds, while the others are "
         "sampled; repeatable",
     )  # fmt: skip
+    processes_option(parser)
     args = parser.read(words)
+    if torchrun.needed(args.processes):
+        return torchrun.start(["sample", *words], args.processes)
+    from polydiff.machine.ranks import joined
+
+    with joined() as together:
+        if args.parts and together.world > 1:
+            raise UserError("--given: examples with a given part are made by one process. Leave --processes out.")
+        return draw_samples(args, words) if together.first else help_to_draw(args)
+
+
+def draw_samples(args: argparse.Namespace, words: Sequence[str]) -> int:
+    """Draw samples, write them, print their folder and return the exit code."""
     cond = read_conditions(args)
     if args.parts:
         sample_given(args, cond)
@@ -61,12 +83,8 @@ def sample(words: Sequence[str]) -> int:
     model, sampling = load(args.run, weights=args.weights, ema=args.ema), plan_options(args) | stage_options(args)
     model.request(cond, **sampling)  # raises before a folder is made
     facts = {"run": str(args.run), **model.facts}
-    drawn = run_folder(args.run) / "samples"
-    for stopped in [] if args.output else sorted(drawn.glob(f"generated-*/{JOURNAL}")):
-        print(f"{stopped.parent} is not complete. Resume it with -o {quoted(stopped.parent)}.", file=sys.stderr)
     how = {"seed": args.seed, "cond": cond, "one_file": args.one_file, "facts": facts, **sampling}
-    place = nullcontext(args.output) if args.output else new_numbered_folder(drawn, "generated")
-    with place as folder, new_folder(folder), DrawingProgress() as progress:
+    with output_folder(args) as folder, DrawingProgress() as progress:
         try:
             draw(model, folder, n, progress=progress, **how)
         except KeyboardInterrupt as error:
@@ -106,3 +124,28 @@ def check_no_examples(args: argparse.Namespace) -> None:
         )
     if args.each > 1 or args.first is not None:
         raise UserError("--each and --first concern given examples. Name the part of them: --given PART.")
+
+
+def help_to_draw(args: argparse.Namespace) -> int:
+    """Draw this process's share of the samples, which the first process writes, and return the exit code."""
+    from polydiff.gallery.writer import draw
+    from polydiff.pipeline.chain import load
+
+    model = load(args.run, weights=args.weights, ema=args.ema)
+    how: dict[str, Any] = {"seed": args.seed, "cond": read_conditions(args), "one_file": args.one_file}
+    draw(model, Path(), args.n or SAMPLES, **how, **plan_options(args), **stage_options(args))
+    return 0
+
+
+@contextmanager
+def output_folder(args: argparse.Namespace) -> Iterator[Path]:
+    """Yield the folder of the samples, that of -o or a new one of the run; it is removed if it stays empty."""
+    if args.output:
+        with new_folder(args.output):
+            yield args.output
+        return
+    drawn = run_folder(args.run) / "samples"
+    for stopped in sorted(drawn.glob(f"generated-*/{JOURNAL}")):
+        print(f"{stopped.parent} is not complete. Resume it with -o {quoted(stopped.parent)}.", file=sys.stderr)
+    with new_numbered_folder(drawn, "generated") as folder:
+        yield folder

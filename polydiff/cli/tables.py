@@ -195,6 +195,11 @@ def profile_table(result: Mapping[str, Any]) -> None:
         f"batch of {result['batch size']}, {result['parameters']:,} parameters, {result['precision']} "
         f"on {result['device']}, {result['threads']} threads\n"
     )
+    if result["processes"] > 1:
+        print(
+            f"{result['processes']} processes: {result['outside']:.1%} of a step is outside computation (waiting, and "
+            "the exchange of gradients that it does not hide); the rest is of the first process\n"
+        )
     parts = [(PARTS.get(name, name), *time_and_share(part, seconds)) for name, part in result["parts"].items()]
     table(("part", "ms", "share"), parts, right=("ms", "share"))
     print()

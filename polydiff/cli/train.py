@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -31,9 +31,6 @@ from polydiff.support.reading import first_problem
 from polydiff.support.signals import exit_code
 from polydiff.training.checks import check_settings
 from polydiff.training.progress import TrainingProgress
-
-if TYPE_CHECKING:
-    pass
 
 RUNS = Path("runs")
 """Folder of runs that are started without -o."""
@@ -65,11 +62,13 @@ def train(words: Sequence[str]) -> int:
     check(chosen)
     if args.dry_run:
         return print_dry_run(chosen)
+    launch = chosen.config.launch
     if args.profile:
+        if torchrun.needed(launch.processes):
+            return torchrun.start(["train", *words], launch.processes)
         return print_profile(chosen, args.output, args.profile)
     if args.overfit_one_batch:
         return check_overfit(chosen, args.overfit_one_batch)
-    launch = chosen.config.launch
     if torchrun.needed(launch.processes):
         with folder_of(args.output, chosen.config.domain) as path:
             own = [] if args.output else ["-o", str(path)]
@@ -124,10 +123,18 @@ def print_dry_run(chosen: Settings) -> int:
 
 
 def print_profile(chosen: Settings, output: Path | None, steps: int) -> int:
-    """Time a few training steps, write their trace and print the time of each part; return 0."""
-    from polydiff.checkup.step_profile import profile
+    """Time a few training steps, write their trace and print the time of each part; return 0.
 
-    profile_table(profile(chosen, output or f"profile-{chosen.config.domain}.json.gz", steps))
+    Several processes time them together; the first one writes and prints.
+    """
+    from polydiff.checkup.step_profile import profile
+    from polydiff.machine.ranks import joined
+
+    with joined(chosen.config.launch.timeout) as together:
+        trace = output or f"profile-{chosen.config.domain}.json.gz"
+        found = profile(chosen, trace if together.first else None, steps)
+        if together.first:
+            profile_table(found)
     return 0
 
 
@@ -157,9 +164,10 @@ def folder_of(output: Path | None, domain: str) -> AbstractContextManager[Path]:
 
 def start_run(chosen: Settings, output: Path | None, evaluated: int) -> int:
     """Train a new run in `output` and return the exit code; None: a new folder in `RUNS`."""
+    from polydiff.machine.ranks import joined
     from polydiff.training.trainer import start
 
-    with folder_of(output, chosen.config.domain) as path:
+    with joined(chosen.config.launch.timeout), folder_of(output, chosen.config.domain) as path:
         title = f"Training {chosen.config.domain} in {path}"
         return train_and_finish(
             path,
@@ -170,6 +178,7 @@ def start_run(chosen: Settings, output: Path | None, evaluated: int) -> int:
 
 def resume(words: Sequence[str]) -> int:
     """Run `polydiff resume` and return its exit code."""
+    from polydiff.machine.ranks import joined
     from polydiff.run.checkpoint import checkpoint_path
     from polydiff.run.folder import run_of
     from polydiff.run.goal import evaluated_after
@@ -199,7 +208,8 @@ def resume(words: Sequence[str]) -> int:
     def work(progress: TrainingProgress) -> Path:
         return trainer.resume(args.run, steps, progress, args.allow_changed_data, started.model_dump())
 
-    return train_and_finish(args.run, TrainingProgress(total, judged), work)
+    with joined(started.timeout):
+        return train_and_finish(args.run, TrainingProgress(total, judged), work)
 
 
 def planned_steps(path: Path) -> int:
@@ -270,6 +280,7 @@ def train_and_finish(path: Path, progress: TrainingProgress, work: Callable[[Tra
         progress: Shows the steps; it holds the number of samples to evaluate, 0 for none.
         work: Trains, with the progress to call after each step. Ctrl-C stops it; the message says how to resume.
     """
+    from polydiff.machine.ranks import ranks
     from polydiff.run.folder import steps_saved
     from polydiff.training.loop import NonFiniteError
 
@@ -284,12 +295,10 @@ def train_and_finish(path: Path, progress: TrainingProgress, work: Callable[[Tra
         return exit_code(error)
     except NonFiniteError as error:
         raise UserError(f"{error} The run is in {path}.") from error
-    if launched().rank > 0:
-        return 0  # the first process evaluates
     for line in summary_lines(path, printed()):
         log(line)
     try:
-        evaluate_and_report(path, progress.evaluated or 0)
+        evaluate_and_report(path, ranks().agree(progress.evaluated or 0))
     except KeyboardInterrupt as error:
         log(f"\nStopped after training. Finish with: polydiff eval {quoted(path)}; polydiff report {quoted(path)}")
         return exit_code(error)

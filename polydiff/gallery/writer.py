@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import zipfile
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +25,7 @@ from polydiff.contract.domain import Domain, Samples
 from polydiff.gallery.journal import DRAFT, JOURNAL, Journal, Part, bytes_of, opened
 from polydiff.gallery.page import SHOWN, whole_page
 from polydiff.gallery.sets import MANIFEST, SHOW, with_conditions, write_manifest
+from polydiff.machine.ranks import ranks
 from polydiff.support.errors import UserError, check_whole
 from polydiff.support.files import write_atomic
 from polydiff.support.protocols import provides
@@ -52,6 +54,8 @@ def draw(
 ) -> None:
     """Write n samples to a folder, or resume a drawing of the same samples that was stopped there.
 
+    Processes that are joined (`polydiff.machine.ranks.joined`) all call it and share the batches; the first one writes.
+
     Arguments:
         model: What draws.
         folder: Target folder; empty, absent, or with the journal of this drawing.
@@ -70,6 +74,13 @@ def draw(
         raise UserError(f"The domain {model.facts['domain']} writes one file per sample. Omit --one-file.")
     check_whole("n", n)
     request = model.request(cond, **sampling)
+    together = ranks()
+    if not together.first:
+        shown, done, batch_size = together.agree((0, 0, 0))
+        request = request.with_batch_size(batch_size)
+        for numbers in (range(shown), range(done, n)):
+            deque(request.samples(numbers, seed), maxlen=0)
+        return
     drawing = {"n": n, "one_file": one_file, **request.digests()}
     how = {**request.section(), "batch_size": request.batch_size}
     head = {
@@ -82,13 +93,14 @@ def draw(
     folder.mkdir(parents=True, exist_ok=True)
     with opened(folder, head, sampling.get("batch_size") not in (None, "auto")) as journal:
         writer = Writer(folder, model.domain, journal, n, one_file)
-        request = request.with_batch_size(journal.head["batch_size"])
+        shown = 0 if (folder / SHOW).exists() else journal.first(SHOWN)
+        shown, done, batch_size = together.agree((shown, journal.done, journal.head["batch_size"]))
+        request = request.with_batch_size(batch_size)
         if progress:
-            progress(journal.done, n)
-        if not (folder / SHOW).exists():
-            for samples in request.samples(range(journal.first(SHOWN)), seed):
-                writer.show(samples)  # written by a process that ended before there were enough
-        write_in_background(writer, request.samples(range(journal.done, n), seed), n, progress)
+            progress(done, n)
+        for samples in request.samples(range(shown), seed):
+            writer.show(samples)  # written by a process that ended before there were enough
+        write_in_background(writer, request.samples(range(done, n), seed), n, progress)
         writer.finish()
 
 

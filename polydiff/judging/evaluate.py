@@ -18,6 +18,7 @@ from polydiff.judging.agreement import PairJudge, agreement
 from polydiff.judging.reconstructions import judge_codec
 from polydiff.judging.result import COLUMNS, as_json, sampling_facts
 from polydiff.judging.retrieval import judge_pair
+from polydiff.machine.processes.dealing import by_first, dealt
 from polydiff.metrics.features import Extractor
 from polydiff.metrics.frechet import frechet_distance
 from polydiff.metrics.kernel import kernel_distance
@@ -48,7 +49,8 @@ def evaluate(
 
     The same judges see n samples, up to n real held-out examples and n draws of noise, so that each number stands
     between what real data and noise get. A model that was trained for restoration, such as upsampling, restores
-    degraded held-out examples. It is judged by the distance to the originals, beside a simple baseline.
+    degraded held-out examples. It is judged by the distance to the originals, beside a simple baseline. Processes that
+    are joined (`polydiff.machine.ranks.joined`) all call it, share the work, and get the same numbers.
 
     Arguments:
         model: What to judge.
@@ -64,7 +66,7 @@ def evaluate(
     if provides(model.process, Embeds):
         check_no_samples(model, {**sampling, "features": features, "pair": pair})
         rows, real = {"value": judge_pair(model, n)}, model.domain.examples("test", n)
-        return as_json(model, n, seed, {"value": real}, rows, {"what": "held-out pairs"})
+        return by_first(lambda: as_json(model, n, seed, {"value": real}, rows, {"what": "held-out pairs"}))
     matcher = None if pair is None else PairJudge(model, pair)
     judged_by = {"pair": {"step": pair.step, "weights": pair.weights}} if pair else {}
     if provides(model.process, Reconstructs):
@@ -72,7 +74,8 @@ def evaluate(
         with showing(progress):
             found = judge_codec(model, n, seed)
         rows = merged(found.rows, agreement(matcher, found.sets))
-        return as_json(model, n, seed, found.sets, rows, {"what": "reconstructions", **judged_by})
+        facts = {"what": "reconstructions", **judged_by}
+        return by_first(lambda: as_json(model, n, seed, found.sets, rows, facts))
     cond = sampling.pop("cond", None)
     request = Request.of(model, sampling, cond)
     with showing(progress):
@@ -120,7 +123,7 @@ def judged(
         **how,
         **({} if features is None else {"features": features.name}),
     }
-    return as_json(request.model, n, seed, sets, rows, facts)
+    return by_first(lambda: as_json(request.model, n, seed, sets, rows, facts))
 
 
 def merged(
@@ -201,8 +204,9 @@ def further_prompts(
             "data": partial(real.take, range(len(real))),
             "noise": partial(noise_under, request, real, seed),
         }
-        for row in rows.keys() & set(columns):
-            rows[row] |= {f"{prefix}{name}": metric for name, metric in domain.agreement(sets[row]()).items()}
+        for row in filter(columns.__contains__, rows):
+            agreed = by_first(partial(domain.agreement, sets[row]()))
+            rows[row] |= {f"{prefix}{name}": metric for name, metric in agreed.items()}
     return rows
 
 
@@ -227,12 +231,17 @@ def judge(
         features: The user's own feature extractor.
         smallest: Number of examples that are compared on its features, those of the smallest set of the evaluation.
     """
-    judged = counted("sets judged", len(sets), sets.items())
-    rows = {row: {**distances.get(row, {}), **domain.evaluate(examples)} for row, examples in judged}
+
+    def metrics(row: str) -> dict[str, Metric]:
+        return {**distances.get(row, {}), **domain.evaluate(sets[row])}
+
+    judged = counted("sets judged", len(sets), dealt(list(sets), metrics))
+    rows = dict(zip(sets, judged, strict=True))
     if features is None:
         return rows
-    known = features(domain.examples("train", smallest).examples)
-    return {row: {**rows[row], **feature_metrics(features, known, of, smallest)} for row, of in sets.items()}
+    known = by_first(lambda: features(domain.examples("train", smallest).examples))
+    of = dealt(list(sets), lambda row: feature_metrics(features, known, sets[row], smallest))
+    return {row: {**rows[row], **found} for row, found in zip(sets, of, strict=True)}
 
 
 def feature_metrics(features: Extractor, known: Tensor, examples: Samples, n: int) -> dict[str, Metric]:

@@ -17,6 +17,7 @@ from polydiff.core.process.process import lacks
 from polydiff.core.space import Batch
 from polydiff.core.streams import streams
 from polydiff.core.units import Units
+from polydiff.machine.processes.dealing import dealt
 from polydiff.model.model import Model
 from polydiff.stages.embedded import Embedded
 from polydiff.support.errors import UserError, check_whole, unknown
@@ -38,7 +39,8 @@ def likelihood(
     """Bound -log p of up to n test examples, given their conditions, and return plain numbers for JSON.
 
     Nats are those of a whole example, in the data's units (`polydiff.core.units.Units`): the mean over the examples,
-    with its standard error, which holds what the bounds' own draws add. A dimension is one of the space.
+    with its standard error, which holds what the bounds' own draws add. A dimension is one of the space. Processes that
+    are joined (`polydiff.machine.ranks.joined`) all call it, share the batches, and get the same numbers.
 
     Arguments:
         model: What to judge.
@@ -64,11 +66,11 @@ def likelihood(
     all_discrete = all(discrete(units) for _, units in batches)
 
     def bounded(kind: str) -> dict[str, Any]:
-        pairs = counted(f"batches of the bound {kind}", len(parts), zip(batches, parts, strict=True))
-        found = [
-            bound(kind, batch, units, streams(seed, f"likelihood/{kind}", part, model.device))
-            for (batch, units), part in pairs
-        ]
+        def estimate(number: int) -> Estimate:
+            (batch, units), part = batches[number], parts[number]
+            return on_cpu(bound(kind, batch, units, streams(seed, f"likelihood/{kind}", part, model.device)))
+
+        found = list(counted(f"batches of the bound {kind}", len(parts), dealt(range(len(parts)), estimate)))
         return summary(found, None if "part_units" in bound.facts else dims, all_discrete)
 
     with showing(progress):
@@ -135,6 +137,12 @@ def held_out(model: Model, indices: Sequence[int]) -> tuple[Batch, Units | None]
     return batch.to(device), units._replace(**moved)
 
 
+def on_cpu(found: Estimate) -> Estimate:
+    """Return the same estimate, in memory of the CPU."""
+    parts = {name: part.cpu() for name, part in found.parts.items()}
+    return Estimate(found.nats.cpu(), found.error.cpu(), parts, found.evaluations.cpu())
+
+
 def summary(bounds: Sequence[Estimate], dims: Tensor | None, all_discrete: bool) -> dict[str, Any]:
     """Return the mean over all examples of nats, nats and bits a dimension, parts and evaluations.
 
@@ -143,7 +151,7 @@ def summary(bounds: Sequence[Estimate], dims: Tensor | None, all_discrete: bool)
         dims: Dimensions of each example; None: they have different units, so that no number a dimension has a meaning.
         all_discrete: Whether all numbers stand for bins.
     """
-    nats = torch.cat([estimate.nats.cpu() for estimate in bounds])
+    nats = torch.cat([estimate.nats for estimate in bounds])
     each = torch.full_like(nats, math.nan) if dims is None else nats / dims.clamp(min=1)
     root = math.sqrt(len(nats))
     row = {
@@ -153,10 +161,10 @@ def summary(bounds: Sequence[Estimate], dims: Tensor | None, all_discrete: bool)
         "nats_per_dim_error": json_number(each.std().item() / root),
         "bits_per_dim": json_number(each.mean().item() / math.log(2)) if all_discrete else None,
         "bits_per_dim_error": json_number(each.std().item() / root / math.log(2)) if all_discrete else None,
-        "evaluations": torch.cat([estimate.evaluations.cpu() for estimate in bounds]).double().mean().item(),
+        "evaluations": torch.cat([estimate.evaluations for estimate in bounds]).double().mean().item(),
     }
     names = bounds[0].parts
-    return row | {"parts": {name: torch.cat([e.parts[name].cpu() for e in bounds]).mean().item() for name in names}}
+    return row | {"parts": {name: torch.cat([e.parts[name] for e in bounds]).mean().item() for name in names}}
 
 
 def discrete(units: Units | None) -> bool:

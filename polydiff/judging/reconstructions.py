@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate
 from typing import NamedTuple
 
 from polydiff.contract.abilities import Compares, HasPrompts
@@ -15,12 +17,14 @@ from polydiff.contract.domain import Domain, Samples
 from polydiff.core.process.abilities import Reconstructs
 from polydiff.core.space import Batch
 from polydiff.core.streams import streams
+from polydiff.machine.processes.dealing import dealt
 from polydiff.metrics.results import Metric
 from polydiff.metrics.standard_error import mean
+from polydiff.model.batches import dealt_sets
 from polydiff.model.edit import held_out, reconstruct
 from polydiff.model.model import Model
+from polydiff.model.origin import given_to
 from polydiff.model.restore import to_samples
-from polydiff.support.progress import counted
 from polydiff.support.protocols import provides
 
 ERROR = 0.1
@@ -48,22 +52,30 @@ def judge_codec(model: Model, n: int, seed: int) -> Judged:
         n: Number of examples.
         seed: Random seed of the errors of codes, and of noise.
     """
-    batches, first = held_out(model, n), 0
-    parts: dict[str, list[Samples]] = {row: [] for row in ("value", "disturbed", "data", "noise")}
-    for batch in counted("batches reconstructed", len(batches), batches):
-        noise = batch.space.noise(streams(seed, "noise", range(first, first + batch.space.batch)))
-        parts["value"].append(reconstruct(model, batch))
-        parts["disturbed"].append(reconstruct(model, batch, error=ERROR, seed=seed, first=first))
-        parts["data"].append(to_samples(model, batch.x, batch, batch.cond))
-        parts["noise"].append(to_samples(model, noise, batch, batch.cond))
-        first += batch.space.batch
-    sets = {row: Samples.join(found) for row, found in parts.items()}
+    batches = held_out(model, n)
+    ends = list(accumulate(batch.space.batch for batch in batches))
+
+    def judged(part: tuple[int, Batch]) -> dict[str, Samples]:
+        """Return the sets of one batch, whose examples are those up to a number."""
+        end, batch = part
+        first = end - batch.space.batch
+        noise = batch.space.noise(streams(seed, "noise", range(first, end)))
+        return {
+            "value": reconstruct(model, batch),
+            "disturbed": reconstruct(model, batch, error=ERROR, seed=seed, first=first),
+            "data": to_samples(model, batch.x, batch, batch.cond),
+            "noise": to_samples(model, noise, batch, batch.cond),
+        }
+
+    sets = dealt_sets(list(zip(ends, batches, strict=True)), judged, "batches reconstructed")
+    sets = {row: replace(found, origin=found.origin or given_to(model)) for row, found in sets.items()}
     disturbed = sets.pop("disturbed")
     again = {"value": disturbed, "data": sets["data"], "noise": sets["noise"]}
-    rows = {row: metrics_of(model.domain, found, sets["data"], again[row]) for row, found in sets.items()}
+    found = dealt(list(sets), lambda row: metrics_of(model.domain, sets[row], sets["data"], again[row]))
+    rows = dict(zip(sets, found, strict=True))
     measured = rate(model, batches)
-    for row, found in rows.items():
-        found["rate"] = measured if row == "value" else measured._replace(value=math.nan, error=math.nan)
+    for row, metrics in rows.items():
+        metrics["rate"] = measured if row == "value" else measured._replace(value=math.nan, error=math.nan)
     return Judged(sets, rows)
 
 
@@ -96,10 +108,14 @@ def said_of(metric: Metric) -> Metric:
 def rate(model: Model, batches: Sequence[Batch]) -> Metric:
     """Return the rate of the codes of examples, in bits per number of a code."""
     assert provides(model.process, Reconstructs)
-    found, fewer = [], 1.0
-    for batch in batches:
-        nats, fewer = model.process.rate(model, batch)
-        found += (nats / math.log(2)).tolist()
+    process = model.process
+
+    def bits(batch: Batch) -> tuple[list[float], float]:
+        nats, fewer = process.rate(model, batch)
+        return (nats / math.log(2)).tolist(), fewer
+
+    rates = list(dealt(batches, bits))
+    found, fewer = [number for each, _ in rates for number in each], rates[-1][1]
     meaning = (
         f"Divergence of codes from standard normal ones, in bits per number of a code. A code has {fewer:.3g} times "
         "fewer numbers than a state."

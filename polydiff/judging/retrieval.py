@@ -9,6 +9,7 @@ from torch import Tensor
 
 from polydiff.core.process.abilities import Embeds
 from polydiff.core.space import Batch
+from polydiff.machine.processes.dealing import dealt
 from polydiff.metrics.results import Metric
 from polydiff.metrics.standard_error import share
 from polydiff.model.edit import held_out
@@ -69,7 +70,8 @@ def find(a: Tensor, b: Tensor, places: Sequence[int]) -> tuple[int, list[bool]]:
 def embedded(model: Model, batches: list[Batch]) -> tuple[Tensor, Tensor]:
     """Return unit vectors of examples and of their texts, (N, E) each."""
     assert provides(model.process, Embeds)
-    pairs = [model.process.embed(model, batch.x, batch.cond or {}) for batch in batches]
+    process = model.process
+    pairs = list(dealt(batches, lambda batch: process.embed(model, batch.x, batch.cond or {})))
     return torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs])
 
 

@@ -21,8 +21,13 @@ def environment(device: str) -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": f"{device}, {device_name(device)}",
-        "versions": {"python": platform.python_version(), **versions()},
+        "versions": installed(),
     }
+
+
+def installed() -> dict[str, str]:
+    """Return the versions of Python and of the installed packages that affect results."""
+    return {"python": platform.python_version(), **versions()}
 
 
 def versions() -> dict[str, str]:

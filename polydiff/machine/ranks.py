@@ -4,14 +4,12 @@
 `joined`, `ranks()` describes them; elsewhere, and in a program of one process, it is `ALONE`, for which every exchange
 is the identity. The first process, rank 0, writes files and speaks; the others compute.
 
-Two groups carry the exchanges. That of gradients and losses has a time limit, so that a process that hangs is noticed.
-The other one carries small objects and waits as long as it takes, because the first process may prepare data for hours.
+Exchanges of a step, gradients, losses and flags, have a time limit, so that a process that hangs is noticed. Those of
+objects wait as long as it takes, because the first process may prepare data or write files for long.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,18 +20,14 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from polydiff.support.errors import UserError
+from polydiff.machine.processes.failures import PeerLostError, agent_store, announced
 from polydiff.support.launched import Launched, launched
 
 T = TypeVar("T")
 TIMEOUT = 300.0
-"""Seconds that an exchange of gradients waits for another process; torch waits for half an hour."""
+"""Seconds that an exchange of a step waits for another process; torch waits for half an hour."""
 PATIENT = timedelta(days=7)
 """Time that an exchange of objects waits for another process."""
-
-
-class PeerLostError(UserError):
-    """Another process has ended or hangs, so that this one cannot go on."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +39,14 @@ class Ranks:
         world: Number of processes.
         local: Number of this process on its machine, which is the number of its GPU.
         control: Group of the exchanges of objects; None: this process is alone.
+        flags: Group of the exchanges of flags.
     """
 
     rank: int = 0
     world: int = 1
     local: int = 0
     control: Any = None
+    flags: Any = None
 
     @property
     def first(self) -> bool:
@@ -92,12 +88,12 @@ class Ranks:
         return self.collect(value if self.first else None)[0]  # type: ignore[return-value]
 
     def any(self, flag: bool) -> bool:
-        """Return whether a flag is set in any process."""
+        """Return whether a flag is set in any process; the exchange has the time limit of a step."""
         if self.world == 1:
             return flag
         total = torch.tensor(int(flag))
         with noticed():
-            dist.all_reduce(total, group=self.control)
+            dist.all_reduce(total, group=self.flags)
         return bool(total)
 
     @contextmanager
@@ -146,6 +142,17 @@ def ranks() -> Ranks:
 
 
 @contextmanager
+def alone() -> Iterator[None]:
+    """Within this context, this process works for itself: it exchanges nothing with the others of `joined`."""
+    global _current
+    before, _current = _current, ALONE
+    try:
+        yield
+    finally:
+        _current = before
+
+
+@contextmanager
 def joined(timeout: float = TIMEOUT) -> Iterator[Ranks]:
     """Join the processes that torchrun started, yield their description, and part at the end.
 
@@ -153,7 +160,7 @@ def joined(timeout: float = TIMEOUT) -> Iterator[Ranks]:
     Ray, is used and stays.
 
     Arguments:
-        timeout: Seconds that an exchange of gradients waits for another process.
+        timeout: Seconds that an exchange of a step waits for another process.
 
     Raises:
         PeerLostError: Another process has ended, or does not answer within `timeout`.
@@ -163,37 +170,35 @@ def joined(timeout: float = TIMEOUT) -> Iterator[Ranks]:
     if _current.world > 1 or (own and place.world == 1):
         yield _current
         return
+    limit = timedelta(seconds=timeout)
     if own:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         with noticed():
-            dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
-    control = dist.new_group(backend="gloo", timeout=PATIENT)
+            begin_group(backend, place, limit)
+    control, flags = (dist.new_group(backend="gloo", timeout=time) for time in (PATIENT, limit))
     if torch.cuda.is_available():
         torch.cuda.set_device(place.local)
-    _current = Ranks(dist.get_rank(), dist.get_world_size(), place.local, control)
+    _current = Ranks(dist.get_rank(), dist.get_world_size(), place.local, control, flags)
     try:
-        with noticed():
+        with announced(place), noticed():
             yield _current
-    except UserError as error:
-        error.silent = said_by_another(error, place)
-        raise
     finally:
         _current = ALONE
         if own:
             dist.destroy_process_group()
 
 
-def said_by_another(error: UserError, place: Launched) -> bool:
-    """Return whether another process prints the message of an error: the first that comes with it does.
+def begin_group(backend: str, place: Launched, limit: timedelta) -> None:
+    """Join the processes that torchrun started.
 
-    That another process was lost, the first one says.
+    Those that an agent starts again after a failure meet apart from the former ones, whose addresses its store still
+    has: torch would try to connect to them.
     """
-    if isinstance(error, PeerLostError):
-        return place.rank > 0
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return False
-    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timeout=timedelta(seconds=10))
-    return store.add(f"polydiff/{place.restarts}/{hashlib.sha256(str(error).encode()).hexdigest()}", 1) > 1
+    store = agent_store(place, limit)
+    if store is None:
+        dist.init_process_group(backend, timeout=limit)
+    else:
+        dist.init_process_group(backend, timeout=limit, store=store, rank=place.rank, world_size=place.world)
 
 
 @contextmanager
@@ -203,8 +208,6 @@ def noticed() -> Iterator[None]:
         yield
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or "gloo" in str(error) or "NCCL" in str(error):
-            raise PeerLostError(
-                "Another process of this training has ended or does not answer. If it wrote no message of its own, it "
-                "may have been killed, as for want of memory."
-            ) from error
+            late = "timed out" in str(error).lower() or "timeout" in str(error).lower()
+            raise PeerLostError.of("Another process", late) from error
         raise

@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
+import time
 import uuid
 from collections.abc import Sequence
 
 from polydiff.machine.environment import cores
 from polydiff.support.launched import launched
+
+AGENT = "POLYDIFF_AGENT"
+"""Environment variable with the number of the process that started several of them."""
+WATCHED_EVERY = 1.0
+"""Seconds between two looks at whether the agent lives."""
+
+
+def end_with_agent() -> None:
+    """Send this process SIGTERM when the agent that started it ends, as by SIGKILL, so that none is left behind."""
+    agent = os.getppid()
+    if os.environ.get(AGENT) == str(agent):
+        threading.Thread(target=outlived, args=(agent,), name="polydiff-agent", daemon=True).start()
+
+
+def outlived(agent: int) -> None:
+    """Wait until a process is no longer the parent of this one, then send SIGTERM to this one."""
+    while os.getppid() == agent:  # Linux could do this (PR_SET_PDEATHSIG), but signals once for each of its threads
+        time.sleep(WATCHED_EVERY)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def needed(processes: int) -> bool:
@@ -32,6 +54,7 @@ def start(words: Sequence[str], processes: int, restarts: int = 0) -> int:
     from torch.distributed.launcher import api
 
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))
+    os.environ[AGENT] = str(os.getpid())
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes say what went wrong
     config = api.LaunchConfig(
         min_nodes=1,

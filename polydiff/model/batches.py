@@ -1,22 +1,31 @@
-"""How many samples a network computes at a time.
+"""How many samples a network computes at a time, and which of several processes computes them.
 
 On a CPU a call is most efficient from a few MiB of activations a thread on: below, threads wait for each other; above,
 nothing is gained. On a GPU a batch may grow until its activations fill a share of the memory that is free. Both follow
 from the sizes of what a network computes for a few samples, not from a clock, so that the same words give the same
 batches, and so the same samples, each time.
+
+Batches are dealt out whole to processes that work together. Samples that another process made come without their
+origin, since that holds the whole domain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from polydiff.contract.domain import Samples
 from polydiff.core.space import Batch
+from polydiff.machine.processes.dealing import dealt
+from polydiff.machine.ranks import ranks
 from polydiff.support.errors import UserError
+from polydiff.support.progress import counted
 
+A = TypeVar("A")
 T = TypeVar("T")
 Evaluate = Callable[[nn.Module, Batch], object]
 
@@ -125,3 +134,43 @@ def out_of_memory(error: Exception) -> bool:
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
     return "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
+def dealt_samples(items: Sequence[A], work: Callable[[A], Samples]) -> Iterator[Samples]:
+    """Yield the samples that `work` makes of each item, in order, in all processes, as `dealt` does.
+
+    Arguments:
+        items: What there is to do, such as numbers of batches.
+        work: Makes the samples of one.
+    """
+    for found in dealt_parts(items, lambda item: {"": work(item)}):
+        yield found[""]
+
+
+def dealt_sets(items: Sequence[A], work: Callable[[A], Mapping[str, Samples]], what: str) -> dict[str, Samples]:
+    """Return the sets of samples, by name, that `work` makes of all items, with progress.
+
+    Arguments:
+        items: What there is to do, at least one item.
+        work: Makes a part of each set from one.
+        what: Name of the work for the progress, such as "batches restored".
+    """
+    found = list(counted(what, len(items), dealt_parts(items, work)))
+    return {name: Samples.join([sets[name] for sets in found]) for name in found[0]}
+
+
+def dealt_parts(items: Sequence[A], work: Callable[[A], Mapping[str, Samples]]) -> Iterator[Mapping[str, Samples]]:
+    """Yield what `work` makes of each item, in order."""
+    if ranks().world == 1:
+        return map(work, items)
+    return dealt(items, lambda item: sendable(work(item)))
+
+
+def sendable(sets: Mapping[str, Samples]) -> Mapping[str, Samples]:
+    """Return samples as they can be sent: without their origin, each tensor with memory of its own alone."""
+    return {name: replace(of, examples=[own(x) for x in of.examples], origin=None) for name, of in sets.items()}
+
+
+def own(x: object) -> object:
+    """Return a tensor that shares no memory, as an example that is a row of a batch does; other objects unchanged."""
+    return x.clone() if isinstance(x, Tensor) else x

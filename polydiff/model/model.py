@@ -21,6 +21,7 @@ from polydiff.core.process.process import Process
 from polydiff.core.process.sampling import generating
 from polydiff.core.space import Batch, Space, State
 from polydiff.core.streams import streams
+from polydiff.machine.ranks import ranks
 from polydiff.model.assemble import assemble, same_weights
 from polydiff.model.batches import PROBE, efficient
 from polydiff.model.origin import given_to
@@ -111,6 +112,8 @@ class Model:
         **further: Any,
     ) -> Samples:
         """Draw n samples. Sample i is a function of the seed and i; the batch size changes it by rounding only.
+
+        Processes that are joined (`polydiff.machine.ranks.joined`) all call it, share the work, and get all samples.
 
         Arguments:
             n: Number of samples.
@@ -218,6 +221,11 @@ class Model:
         space, cond = self.domain.blank(generators, {})
         batch = Batch(generating(self.process).prior(space, generators), space, cond).to(self.device)
         return efficient(self.denoiser, batch, generating(self.process).evaluate)
+
+    def agree_on_batches(self) -> None:
+        """Use the first process's `efficient` in all that are joined, whose memory and threads may differ."""
+        if (together := ranks()).world > 1:
+            vars(self)["efficient"] = together.agree(self.efficient)
 
     @cached_property
     def compiled(self) -> Any:

@@ -20,7 +20,7 @@ from polydiff.core.conditions import Condition
 from polydiff.core.process.sampling import Draw, Known, Observed, Plan, generating
 from polydiff.core.space import Space, State, state_to
 from polydiff.core.streams import streams
-from polydiff.model.batches import WINDOW, Memory, windows
+from polydiff.model.batches import WINDOW, Memory, dealt_samples, windows
 from polydiff.model.origin import digest, drawn
 from polydiff.model.sample_section import section
 from polydiff.model.user_conditions import conditions, parse_conditions
@@ -105,10 +105,16 @@ class Request:
         return self.plan.evaluations(bool(self.model.domain.conditions or self.how.guide or self.how.negative))
 
     def samples(self, indices: range, seed: int) -> Iterator[Samples]:
-        """Yield samples in order. If their sizes differ, batches are of like sizes, within windows of many."""
-        memory = Memory(self.batch_size)
-        for window in windows(indices, WINDOW * memory.most):
-            yield from self.window(window, seed, memory, indices.stop)
+        """Yield samples in order. If their sizes differ, batches are of like sizes, within windows of many.
+
+        Within `polydiff.machine.ranks.joined`, all processes call this, batches are dealt out to them, and each yields
+        all samples.
+        """
+        self.model.agree_on_batches()
+        size = self.batch_size
+        memory = Memory(size)
+        for window in windows(indices, WINDOW * size):
+            yield from self.window(window, seed, size, memory, indices.stop)
 
     def joined(self, indices: range, seed: int) -> Samples:
         """Return samples, and show the progress of drawing them."""
@@ -119,13 +125,14 @@ class Request:
                 show(sum(map(len, parts)))
         return Samples.join(parts)
 
-    def window(self, window: range, seed: int, memory: Memory, stop: int) -> Iterator[Samples]:
+    def window(self, window: range, seed: int, size: int, memory: Memory, stop: int) -> Iterator[Samples]:
         """Yield the samples of one window in order.
 
         Arguments:
             window: Numbers of the samples.
             seed: Random seed.
-            memory: Computes batches, and halves their size if memory does not suffice.
+            size: Samples in a batch; each batch is the work of one process.
+            memory: Computes a batch, in smaller ones if memory does not suffice.
             stop: Number after the request's last sample.
         """
         origin = drawn(self.model, self.how, seed, self.requested)
@@ -136,14 +143,20 @@ class Request:
             space, cond = whole if list(numbers) == list(window) else self.blank(numbers, seed)
             full = len(numbers) == min(memory.most, stop)  # a last, smaller batch is not worth compiling for
             x = self.states(space, cond, seed, numbers, compile=self.how.compile and full)
-            return Samples(self.model.domain.decode(state_to(x, "cpu"), space), cond, origin)
+            return Samples(self.model.domain.decode(state_to(x, "cpu"), space), cond)
 
-        if (sizes == sizes[0]).all():
-            yield from memory(window, compute)
+        def batch(numbers: Sequence[int]) -> Samples:
+            return Samples.join(list(memory(numbers, compute)))
+
+        even = bool((sizes == sizes[0]).all())
+        order = sizes.argsort(stable=True)
+        numbers = window if even else [window[i] for i in order.tolist()]
+        parts = [numbers[first : first + size] for first in range(0, len(numbers), size)]
+        found = dealt_samples(parts, batch)
+        if even:
+            yield from (replace(samples, origin=origin) for samples in found)
         else:
-            order = sizes.argsort(stable=True)
-            joined = Samples.join(list(memory([window[i] for i in order.tolist()], compute)))
-            yield joined.take(order.argsort().tolist())
+            yield replace(Samples.join(list(found)), origin=origin).take(order.argsort().tolist())
 
     def blank(self, numbers: Sequence[int], seed: int) -> Blank:
         """Return the space and the conditions of samples, which follow from the seed and each sample's number."""

@@ -9,6 +9,7 @@ baseline. `degrade_held_out` computes it from held-out examples, `read_degraded`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,12 +22,13 @@ from polydiff.core.entry import check_batch
 from polydiff.core.process.sampling import generating
 from polydiff.core.space import Batch, State, state_to
 from polydiff.core.streams import streams
+from polydiff.machine.processes.dealing import by_first
 from polydiff.metrics.results import Metric
+from polydiff.model.batches import dealt_sets
 from polydiff.model.model import Model, check_model
 from polydiff.model.origin import ModelOrigin, drawn, given_to
 from polydiff.model.request import Request
 from polydiff.support.errors import UserError, as_paths
-from polydiff.support.progress import counted
 from polydiff.support.protocols import provides
 
 
@@ -146,18 +148,27 @@ def paired(request: Request, n: int, *, seed: int = 0, cond: Mapping[str, Any] |
     domain, task = restoration_of(model)
     held = model.domain.size("test")
     n = min(n, held)
+    model.agree_on_batches()
     size = request.batch_size
-    parts: dict[str, list[Samples]] = {row: [] for row in ("value", "data", "noise", "baseline")}
-    for first in counted("batches restored", -(-n // size), range(0, n, size)):
+
+    def restored(first: int) -> dict[str, Samples]:
+        """Return the sets of one batch, that of the examples from `first` on."""
         given, truth = degrade_held_out(model, [i * held // n for i in range(first, min(first + size, n))])
         noise = generating(model.process).prior(
             given.space, streams(seed, "noise", range(first, first + given.space.batch))
         )
-        parts["value"].append(made(request, given, keep=True, seed=seed, first=first, cond=cond))
-        for row, x in {"data": truth.x, "noise": noise, "baseline": given.x}.items():
-            parts[row].append(to_samples(model, x, given, given.cond))
-    sets = {row: Samples.join(samples) for row, samples in parts.items()}
-    return Paired(sets, {row: domain.compare(samples, sets["data"]) for row, samples in sets.items()}, task.simple)
+        value = made(request, given, keep=True, seed=seed, first=first, cond=cond)
+        others = {"data": truth.x, "noise": noise, "baseline": given.x}
+        return {"value": value, **{row: to_samples(model, x, given, given.cond) for row, x in others.items()}}
+
+    sets = dealt_sets(range(0, n, size), restored, "batches restored")
+    sets = {row: replace(found, origin=found.origin or given_to(model)) for row, found in sets.items()}
+    return Paired(sets, by_first(lambda: distances(domain, sets)), task.simple)
+
+
+def distances(domain: Restores, sets: Mapping[str, Samples]) -> dict[str, dict[str, Metric]]:
+    """Return the distances of sets of examples to the true ones, the set "data"."""
+    return {row: domain.compare(samples, sets["data"]) for row, samples in sets.items()}
 
 
 def restoration_of(model: Model) -> tuple[Restores, Restoration]:

@@ -19,7 +19,7 @@ from polydiff.contract.following import Follows, Scores
 from polydiff.core.conditions import Condition
 from polydiff.core.streams import stream_seed, streams
 from polydiff.gallery.writer import plain
-from polydiff.model.batches import windows
+from polydiff.model.batches import dealt_samples, windows
 from polydiff.model.model import Model
 from polydiff.model.origin import ModelOrigin
 from polydiff.model.request import Request
@@ -157,9 +157,12 @@ class ChainRequest:
         return replace(self, given=kept or None)
 
     def samples(self, indices: range, seed: int) -> Iterator[Samples]:
-        """Yield samples in order, a batch at a time through all stages."""
-        for numbers in windows(indices, self.batch_size):
-            yield self.finished(self.made(numbers, seed)[self.parts[-1].name], seed)
+        """Yield samples in order, a batch at a time through all stages, dealt out as by `Request.samples`."""
+        for part in self.parts:
+            part.model.agree_on_batches()
+        last = self.parts[-1].name
+        for samples in dealt_samples(list(windows(indices, self.batch_size)), lambda of: self.made(of, seed)[last]):
+            yield self.finished(samples, seed)
 
     def joined(self, indices: range, seed: int) -> Samples:
         """Return samples, and show the progress of drawing them."""

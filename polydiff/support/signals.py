@@ -23,12 +23,25 @@ def word(error: KeyboardInterrupt) -> str:
     return "terminated" if isinstance(error, Terminated) else "stopped"
 
 
+_ending: list[bool] = []
+"""Not empty from `ending` on."""
+
+
+def ending() -> None:
+    """Note that the program is about to end with an error, so that SIGTERM does not raise `Terminated` any more.
+
+    The program that started several processes sends it to the others as soon as one has ended.
+    """
+    _ending.append(True)
+
+
 @contextmanager
 def terminable() -> Iterator[None]:
     """Within this context, SIGTERM raises `Terminated`. Without effect outside the main thread."""
 
     def end(number: int, frame: object) -> None:
-        raise Terminated
+        if not _ending:
+            raise Terminated
 
     if threading.current_thread() is not threading.main_thread():
         yield

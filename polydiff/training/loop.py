@@ -28,6 +28,7 @@ from polydiff.training.processes.losses import (
     check_pieces,
     divided,
     exchanging,
+    first_to_blame,
     gathered,
     joined_outcome,
     network_seed,
@@ -162,7 +163,8 @@ def fit(
             norm = torch.nn.utils.clip_grad_norm_(parameters, training.optim.clip)
             loss_value, norm_value = torch.stack([total, norm]).tolist()  # the one place that waits for a GPU
             if not math.isfinite(loss_value + norm_value):
-                raise NonFiniteError(what_is_not_finite(step, batch, outcome, module, objective))
+                text = what_is_not_finite(step, batch, outcome, module, objective)
+                raise NonFiniteError(first_to_blame(together, outcome.losses, batch.space.batch, text))
             lr = learning_rate(training.optim, step, steps)
             for group in optimizer.param_groups:
                 group["lr"] = lr

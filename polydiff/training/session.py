@@ -260,13 +260,16 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
             if first and (record.step % settings.log_every == 0 or last or record.step == 1):
                 run.log(metrics_line(record, session.seconds, settings.batch_size) | bins_of(levels))
             session.save_snapshot_if_due(record.step)
-            if record.step % settings.checkpoint_every == 0 or last or lowered:
+            saved = record.step % settings.checkpoint_every == 0 or last or lowered
+            if saved:
                 session.checkpoint()
             shown = session.due_to_show(record.step)
             pace.stepped()
             if shown:
                 session.show()
             pace.sampled(shown)
+            if saved or shown:
+                session.ranks.wait()  # as long as the first process writes
             if progress:
                 progress(record, session.seconds)
             if session.ranks.any(interrupts.requested):

@@ -16,6 +16,7 @@ from polydiff.contract.domain import Domain
 from polydiff.contract.sections.run import Config
 from polydiff.gallery.sets import write_samples
 from polydiff.machine import contention
+from polydiff.machine.environment import installed
 from polydiff.machine.ranks import TIMEOUT, joined
 from polydiff.model.assemble import restored_domain
 from polydiff.run.bounds import building
@@ -63,6 +64,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
     with joined(config.launch.timeout) as together, ExitStack() as stack:
         stack.enter_context(held(run, together, run.check_free))
         show = stack.enter_context(shown(progress, config.train.steps))
+        check_same(together, "versions", installed())
         check_same(together, "configuration", config.model_dump(mode="json"))
         with together.first_before_others():  # what the first one prepares, the others find in the cache
             parents = open_parents(config)
@@ -154,6 +156,7 @@ def resume(
     run, launched_as = Run.open(path), as_mapping("launch", launch)
     with joined(launched_as.get("timeout", TIMEOUT)) as together, held(run, together), ExitStack() as stack:
         together.wait()  # until the first process has deleted what a crash left
+        check_same(together, "versions", installed())
         checkpoint = resumable(latest(run.checkpoints))
         check_same(together, "checkpoint", {"step": checkpoint.step, "config": checkpoint.state["config"]})
         saved = saved_settings(checkpoint, run.path, launched_as)

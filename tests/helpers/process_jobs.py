@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from tiny_runs import stop_at
 
 from polydiff.machine.ranks import joined, ranks
-from polydiff.training.trainer import train
+from polydiff.run.folder import steps_saved
+from polydiff.training.trainer import resume, train
 
 
 def train_all(folder: Path, cases: dict[str, tuple[str, dict[str, Any]]]) -> None:
@@ -16,6 +19,15 @@ def train_all(folder: Path, cases: dict[str, tuple[str, dict[str, Any]]]) -> Non
     with joined(60):
         for name, (domain, keys) in cases.items():
             train(domain, folder / name, overrides=keys, progress=False)
+
+
+def train_until(run: Path, domain: str, keys: dict[str, Any], step: int) -> None:
+    """Train a run, or resume it, until Ctrl-C after a step."""
+    with joined(60), suppress(KeyboardInterrupt):
+        if steps_saved(run / "checkpoints"):
+            resume(run, progress=stop_at(step))
+        else:
+            train(domain, run, overrides=keys, progress=stop_at(step))
 
 
 def gather_and_derive() -> dict[str, Any]:

@@ -45,6 +45,15 @@ def assert_same_run(a: Path, b: Path) -> None:
     assert logs[0] == logs[1]
 
 
+def assert_alike(run: Path, other: Path) -> None:
+    """Losses and averages agree up to the rounding of sums in another order."""
+    a, b = (torch.tensor([record["loss"] for record in Run(path).records()]) for path in (run, other))
+    torch.testing.assert_close(a, b, rtol=1e-5, atol=0)
+    ours, theirs = (Checkpoint.load(latest(Run(path).checkpoints)).ema for path in (run, other))
+    for name, value in ours.items():
+        torch.testing.assert_close(value, theirs[name], rtol=1e-3, atol=3e-5, msg=lambda text, n=name: f"{n}: {text}")
+
+
 def stop_at(step: int) -> Any:
     """Send this process the signal of Ctrl-C after a step."""
 

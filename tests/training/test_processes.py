@@ -6,14 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from process_jobs import train_all
 from stage_cases import CODEC, SHAPES_PAIR
-from tiny_runs import SMALL_NETS, TINY
+from tiny_runs import SMALL_NETS, TINY, assert_alike
 from together import together
 
-from polydiff.run.checkpoint import Checkpoint, latest
-from polydiff.run.folder import Run
 from polydiff.support.errors import UserError
 from polydiff.training.trainer import train
 
@@ -41,18 +38,6 @@ CASES: dict[str, Case] = {
 }
 COMPARING = ("a learned schedule", "a rate in bits", "a pair")
 """Cases whose batches cannot be trained on in pieces."""
-
-
-def losses(run: Path) -> torch.Tensor:
-    return torch.tensor([record["loss"] for record in Run(run).records()])
-
-
-def assert_alike(run: Path, other: Path) -> None:
-    a, b = losses(run), losses(other)
-    torch.testing.assert_close(a, b, rtol=1e-5, atol=0)
-    ours, theirs = (Checkpoint.load(latest(Run(path).checkpoints)).ema for path in (run, other))
-    for name, value in ours.items():
-        torch.testing.assert_close(value, theirs[name], rtol=1e-3, atol=3e-5, msg=lambda text, n=name: f"{n}: {text}")
 
 
 @pytest.fixture(scope="module")

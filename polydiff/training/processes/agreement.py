@@ -39,7 +39,7 @@ def check_same(together: Ranks, name: str, values: Mapping[str, Any]) -> None:
 
     Arguments:
         together: The processes.
-        name: What has these values, for the message, such as "configuration".
+        name: What has these values, for the message, such as "configuration" or "data".
         values: Values that JSON can hold, nested.
     """
     first, *others = together.collect(dict(values))
@@ -48,6 +48,6 @@ def check_same(together: Ranks, name: str, values: Mapping[str, Any]) -> None:
         for key in sorted(ours.keys() | theirs.keys()):
             if ours.get(key) != theirs.get(key):
                 raise UserError(
-                    f"Process {rank} has another {name} than process 0: {key} is {theirs.get(key)!r}, not "
-                    f"{ours.get(key)!r}. Start all processes with the same command, on the same files."
+                    f"Processes {rank} and 0 differ in their {name}: {key} is {theirs.get(key)!r} in process {rank}, "
+                    f"not {ours.get(key)!r}. Start all with the same command, files and versions."
                 )

@@ -93,6 +93,24 @@ def joined_outcome(outcomes: Sequence[Outcome]) -> Outcome:
     return Outcome(torch.cat([outcome.losses.detach() for outcome in outcomes]), torch.cat(levels) if levels else None)
 
 
+def first_to_blame(ranks: Ranks, losses: Tensor, size: int, text: str) -> str:
+    """Return the text of the first process with losses of its own that are not finite, and its name; all call this.
+
+    Arguments:
+        ranks: The processes.
+        losses: Losses of a step's examples.
+        size: Examples of a piece of this process.
+        text: What this process says of the step.
+    """
+    if ranks.world == 1:
+        return text
+    owners = torch.arange(len(losses), device=losses.device) // size % ranks.world
+    bad = not bool(losses[owners == ranks.rank].isfinite().all())
+    said = ranks.collect((bad, text))
+    rank = max(range(ranks.world), key=lambda other: said[other][0])
+    return f"Process {rank}: {said[rank][1]}" if said[rank][0] else said[0][1]
+
+
 def network_seed(seed: int, step: int, rows: slice) -> int:
     """Return the seed of what a network draws itself, such as dropout, for the part of a step that begins at a row.
 
