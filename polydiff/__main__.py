@@ -2,11 +2,11 @@
 
 import sys
 
-from polydiff.support.signals import exit_code, terminable, word
+from polydiff.support.signals import end_at_once, exit_code, terminable, word
 
 
 def main() -> int:
-    """Run the command line and return its exit code."""
+    """Run the command line and return its exit code; afterwards, a signal ends the process without a word."""
     try:
         with terminable():
             from polydiff.cli import main as run
@@ -15,6 +15,8 @@ def main() -> int:
     except KeyboardInterrupt as error:
         print(f"polydiff: {word(error)}.", file=sys.stderr)
         return exit_code(error)
+    finally:
+        end_at_once()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from polydiff.contract.discover import Finding
-from polydiff.support.files import cache_dir
+from polydiff.support.files import cache_dir, write_atomic
 
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-std=c++17", "-shared", "-fPIC")
 PATIENCE = 60.0
@@ -109,10 +109,10 @@ def built(source: Path, compiler: str) -> Path:
     if kept.exists():
         return kept
     kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-        draft = Path(folder) / name
-        run([compiler, *FLAGS, str(source), "-o", str(draft)])
-        draft.replace(kept)
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / name
+        run([compiler, *FLAGS, str(source), "-o", str(library)])
+        write_atomic(kept, library.read_bytes())
     return kept
 
 

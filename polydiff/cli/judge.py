@@ -228,8 +228,8 @@ def judge_run(model: Model, path: Path, evaluated: int) -> Path | None:
     if not ranks().first:
         return None
     if result:
+        evaluation_table(result)  # first: the file may be impossible to write
         write_evaluation(Run.open(path), result)
-        evaluation_table(result)
     try:
         with alone():
             draw_views(model, Run.open(path))

@@ -15,7 +15,7 @@ from polydiff.cli.parsing import Parser, read_words
 from polydiff.cli.tables import explanations, numbers_table, table
 from polydiff.contract.discover import load_domain_spec
 from polydiff.pipeline.file import Pipeline, pipeline_of, read_pipeline
-from polydiff.support.errors import UserError
+from polydiff.support.errors import NonFiniteError, UserError
 from polydiff.support.files import new_numbered_folder, quoted
 from polydiff.support.progress import log
 from polydiff.support.signals import exit_code
@@ -125,7 +125,6 @@ def finish(folder: PipelineFolder, evaluated: int) -> int:
     from polydiff.pipeline.report import since_evaluation
     from polydiff.pipeline.train import train_stages
     from polydiff.run.folder import Run
-    from polydiff.training.loop import NonFiniteError
     from polydiff.training.progress import TrainingProgress
 
     worked: list[str] = []

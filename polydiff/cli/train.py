@@ -22,7 +22,7 @@ from polydiff.contract.discover import load_domain_spec, require
 from polydiff.contract.sections.training import LaunchConfig
 from polydiff.machine import torchrun
 from polydiff.run.folder import is_pipeline
-from polydiff.support.errors import UserError, nearest
+from polydiff.support.errors import NonFiniteError, UserError, nearest
 from polydiff.support.files import new_numbered_folder, quoted
 from polydiff.support.launched import launched
 from polydiff.support.once import printed
@@ -226,9 +226,9 @@ def planned_steps(path: Path) -> int:
 
 def saved_state(path: Path) -> Mapping[str, Any]:
     """Return the state in the newest checkpoint of a run: configuration, origin of its values, ..."""
-    from polydiff.run.checkpoint import checkpoint_path, read_state
+    from polydiff.run.checkpoint import read_newest, read_state
 
-    return read_state(checkpoint_path(path))[0]
+    return read_newest(path, read_state)[0]
 
 
 def launched_as(run: Path, words: Mapping[str, str]) -> LaunchConfig:
@@ -282,7 +282,6 @@ def train_and_finish(path: Path, progress: TrainingProgress, work: Callable[[Tra
     """
     from polydiff.machine.ranks import ranks
     from polydiff.run.folder import steps_saved
-    from polydiff.training.loop import NonFiniteError
 
     try:
         with progress:

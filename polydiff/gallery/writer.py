@@ -26,6 +26,7 @@ from polydiff.gallery.journal import DRAFT, JOURNAL, Journal, Part, bytes_of, op
 from polydiff.gallery.page import SHOWN, whole_page
 from polydiff.gallery.sets import MANIFEST, SHOW, with_conditions, write_manifest
 from polydiff.machine.ranks import ranks
+from polydiff.support.disk import writing
 from polydiff.support.errors import UserError, check_whole
 from polydiff.support.files import write_atomic
 from polydiff.support.protocols import provides
@@ -68,6 +69,7 @@ def draw(
         sampling: As in `Model.sample`.
 
     Raises:
+        WriteError: The disk is full, or the folder cannot be written for another reason; the same command goes on.
         UserError: The folder's journal has other settings (the message lists them), or the domain has no archive.
     """
     if one_file and not provides(model.domain, Archives):
@@ -90,8 +92,9 @@ def draw(
         **how,
         **drawing,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    with opened(folder, head, sampling.get("batch_size") not in (None, "auto")) as journal:
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder), opened(folder, head, sampling.get("batch_size") not in (None, "auto")) as journal:
         writer = Writer(folder, model.domain, journal, n, one_file)
         shown = 0 if (folder / SHOW).exists() else journal.first(SHOWN)
         shown, done, batch_size = together.agree((shown, journal.done, journal.head["batch_size"]))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from polydiff.config.saved import config_of_state
 from polydiff.pipeline.file import Pipeline, pipeline_of
-from polydiff.run.checkpoint import latest, read_state
+from polydiff.run.checkpoint import read_newest, read_state
 from polydiff.run.folder import PIPELINE, ResultsFolder, Run, is_pipeline, steps_saved
 from polydiff.run.goal import planned_steps
 from polydiff.run.parents import open_parent
@@ -86,6 +86,6 @@ def steps_of(path: Path) -> tuple[int, int]:
     run = Run(path)
     if not steps_saved(run.checkpoints):
         return 0, 0
-    state, _ = read_state(latest(run.checkpoints))
+    state, _ = read_newest(path, read_state)
     step = int(state["step"])
     return step, planned_steps(run, step, config_of_state(state, str(path)).train.steps)

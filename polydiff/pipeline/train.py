@@ -22,6 +22,7 @@ from polydiff.pipeline.settings import NO_WORDS, Words, check_trained, flat, sta
 from polydiff.run.folder import PIPELINE, Run, is_pipeline
 from polydiff.support.errors import UserError, as_mapping, as_path, check_type
 from polydiff.support.files import quoted, write_atomic
+from polydiff.support.replace import remove_drafts
 from polydiff.support.yaml_text import plain
 from polydiff.training import trainer
 from polydiff.training.progress import Progress
@@ -69,6 +70,7 @@ def begin(pipeline: Pipeline, path: Path, words: Words = NO_WORDS) -> PipelineFo
             f"{path} already contains a pipeline. Resume it with `polydiff resume {quoted(path)}`, or choose another "
             "-o."
         )
+    remove_drafts(path)  # of a start that was killed
     Run(path).check_free()
     folder = PipelineFolder(path, pipeline)
     _, kept = planned(folder, words)
@@ -98,6 +100,7 @@ def train_stages(folder: PipelineFolder, work: Work) -> None:
         folder: The pipeline.
         work: Called for each stage with its turn and what trains it, also for one that is done: then this does nothing.
     """
+    remove_drafts(folder.path)
     for name in folder.pipeline.stages:  # one that is gone would be noticed only after the last training
         check_existing(folder, name)
     runs = folder.runs

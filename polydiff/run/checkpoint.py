@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -47,11 +47,13 @@ from polydiff.run.reading import (
     read_manifest,
     read_state_file,
 )
-from polydiff.support.errors import UserError, amount, as_path
+from polydiff.support.disk import check_space
+from polydiff.support.errors import NonFiniteError, UserError, amount, as_path
 from polydiff.support.files import folder_atomic
 
 REQUIRED = (MODEL, EMA, OPTIMIZER, STATE)
 Tensors = Mapping[str, Tensor]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,15 @@ class Checkpoint:
     averages: Tensors = field(default_factory=dict)
 
     def save(self, folder: Path) -> Path:
-        """Write to folder/step-XXXXXXXX and return that path."""
+        """Write to folder/step-XXXXXXXX and return that path.
+
+        Raises:
+            WriteError: It cannot be written; the folder is as before.
+            NonFiniteError: A tensor is NaN or infinite; nothing is written.
+        """
         path = step_path(folder, self.step)
+        for name in TENSORS:
+            check_finite(getattr(self, Path(name).stem), f"{path} is not written: {name}")
         files = {
             MODEL: pack(self.model),
             EMA: pack(self.ema),
@@ -105,6 +114,13 @@ class Checkpoint:
         return cls(state["step"], state, **found)
 
 
+def check_finite(tensors: Tensors, where: str) -> None:
+    """Raise NonFiniteError if a tensor holds NaN or infinite numbers; the message begins with `where`."""
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise NonFiniteError(f"{where}: {name} is not finite. Resume from the checkpoint before.")
+
+
 def checkpoint_path(path: Path | str) -> Path:
     """Return the folder of the newest checkpoint of a run, or the path itself if it is that of a checkpoint."""
     path = as_path("path", path)
@@ -113,7 +129,21 @@ def checkpoint_path(path: Path | str) -> Path:
 
 def open_checkpoint(path: Path | str) -> Checkpoint:
     """Return the newest checkpoint of a run's folder, or the one whose folder this is."""
-    return Checkpoint.load(checkpoint_path(path))
+    return read_newest(path, Checkpoint.load)
+
+
+def read_newest(path: Path | str, read: Callable[[Path], T]) -> T:
+    """Return what is read of the newest checkpoint of a run, or of the one whose folder this is.
+
+    If a process that trains the run deletes the checkpoint meanwhile, the one that replaced it is read.
+    """
+    while True:
+        newest = checkpoint_path(path)
+        try:
+            return read(newest)
+        except UserError:
+            if newest.is_dir() or checkpoint_path(path) == newest:
+                raise
 
 
 def read_state(path: Path) -> tuple[dict[str, Any], str]:
@@ -207,17 +237,19 @@ def sha256(data: bytes) -> str:
 
 
 def write_files(path: Path, files: Mapping[str, bytes], step: int) -> None:
-    """Write a folder of files with their manifest, whole or not at all.
+    """Write a folder of files with their manifest, whole or not at all; `WriteError` if that is impossible.
 
     Arguments:
         path: The folder.
         files: Name -> content.
         step: Optimizer steps of the weights in them.
     """
-    with folder_atomic(path) as draft:
+    manifest = Manifest({name: (len(data), sha256(data)) for name, data in files.items()}, step)
+    need = sum(map(len, files.values()))
+    check_space(path, need)
+    with folder_atomic(path, need) as draft:
         for name, data in files.items():
             (draft / name).write_bytes(data)
-        manifest = Manifest({name: (len(data), sha256(data)) for name, data in files.items()}, step)
         (draft / MANIFEST).write_text(json.dumps(manifest.to_json(), indent=1))
 
 

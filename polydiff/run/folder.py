@@ -29,8 +29,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from polydiff.run.records import read_records
+from polydiff.support.disk import writing
 from polydiff.support.errors import UserError, as_path
-from polydiff.support.files import new_folder, quoted, write_atomic
+from polydiff.support.files import append, new_folder, quoted, write_atomic
 from polydiff.support.replace import DRAFT, remove_drafts, remove_folder
 
 LOCK = ".lock"
@@ -133,17 +134,14 @@ class Run(ResultsFolder):
         return names == first and (LOCK in names or not names)
 
     def sweep(self) -> None:
-        """Delete the temporary files and folders that a crash left; the run must be locked."""
-        shared = (self.evaluation.name, self.report.name)  # other verbs write them, too, perhaps at this moment
-        remove_drafts(self.path, lambda name: name not in shared)
-        remove_drafts(self.path, lambda name: name in shared, older=60)
-        for folder in (self.checkpoints, self.averages, self.path / PARTS, self.samples("."), self.samples("scripts")):
-            remove_drafts(folder)
+        """Delete the temporary files and folders that a crash left."""
+        for name in ("", "checkpoints", "averages", PARTS, "samples", "samples/scripts"):
+            remove_drafts(self.path / name)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from training in this folder; a lock ends with its process, however that ends."""
-        with new_folder(self.path), opened_to_lock(self.path / LOCK) as file:
+        with new_folder(self.path), self.open_lock() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -155,6 +153,11 @@ class Run(ResultsFolder):
             finally:
                 if {path.name for path in self.path.iterdir()} == {LOCK}:
                     (self.path / LOCK).unlink()  # no run was started: leave nothing behind
+
+    def open_lock(self) -> IO[bytes]:
+        """Return the file whose lock a process holds while it trains, opened."""
+        with writing(self.path):
+            return opened_to_lock(self.path / LOCK)
 
     @property
     def checkpoints(self) -> Path:
@@ -195,9 +198,8 @@ class Run(ResultsFolder):
             write_atomic(self.metrics, "".join(json.dumps(record) + "\n" for record in kept))
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """Append one line to metrics.jsonl."""
-        with self.metrics.open("a") as file:
-            file.write(json.dumps(dict(record)) + "\n")
+        """Append one line to metrics.jsonl, whole or not at all."""
+        append(self.metrics, json.dumps(dict(record)) + "\n")
 
 
 def opened_to_lock(path: Path) -> IO[bytes]:

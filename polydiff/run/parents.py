@@ -29,7 +29,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel
 
 from polydiff.contract.sections.base import NamesRun
-from polydiff.run.checkpoint import checkpoint_path, read_state
+from polydiff.run.checkpoint import read_newest, read_state
 from polydiff.support.errors import UserError
 
 Records = Mapping[str, Mapping[str, Any]]
@@ -142,8 +142,7 @@ def open_parent(key: str, path: Path) -> Parent:
         UserError: It does not exist, is neither a run nor a checkpoint, or is damaged; the message begins with the key.
     """
     try:
-        checkpoint = checkpoint_path(path)
-        return Parent(key, path, checkpoint, *read_state(checkpoint))
+        return read_newest(path, lambda checkpoint: Parent(key, path, checkpoint, *read_state(checkpoint)))
     except UserError as error:
         raise UserError(f"{key}={path}: {error}") from error
 

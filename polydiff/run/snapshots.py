@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from polydiff.run.averages import WIDEST, Profile, exponent, mixture
-from polydiff.run.checkpoint import Checkpoint, check_fit, notes_of, pack, unpack, write_files
+from polydiff.run.checkpoint import Checkpoint, check_finite, check_fit, notes_of, pack, unpack, write_files
 from polydiff.run.folder import delete_steps, run_of, step_path, steps_saved
 from polydiff.run.reading import AVERAGES, damaged, read_checked, read_manifest
 from polydiff.support.errors import UserError, amount
@@ -32,7 +32,9 @@ def save_snapshot(folder: Path, step: int, tensors: Mapping[str, Tensor], keep: 
         tensors: The averages, as `PowerAverages.tensors` returns them.
         keep: Number of snapshots to keep, at least 1.
     """
-    write_files(step_path(folder, step), {AVERAGES: pack(tensors, {"step": str(step)})}, step)
+    path = step_path(folder, step)
+    check_finite(tensors, f"{path} is not written: {AVERAGES}")
+    write_files(path, {AVERAGES: pack(tensors, {"step": str(step)})}, step)
     delete_steps(folder, spares(steps_saved(folder), keep))
 
 

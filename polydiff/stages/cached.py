@@ -41,8 +41,6 @@ MOST = 8 * 2**30
 """Largest number of bytes of the posteriors of a data set that are kept."""
 VERSION = 1
 """Number of the rules by which posteriors are computed and stored; another one makes all stored ones invalid."""
-ABANDONED = 7 * 86_400.0
-"""Age in seconds of an unfinished folder from which on nobody is writing it."""
 ARRAYS, MANIFEST = ("mean", "log_variance"), "manifest.json"
 
 
@@ -147,7 +145,7 @@ def write(folder: Path, shape: tuple[int, ...], domain: Domain, codec: LearnedCo
     """Compute the posteriors (N, K, ...) of a domain's training examples and write them to a folder of the cache."""
     announce(f"Codes of {shape[0]:,} training examples are computed once and kept in {folder}.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    remove_drafts(folder.parent, older=ABANDONED)
+    remove_drafts(folder.parent)
     with folder_atomic(folder) as draft:
         files = [np.lib.format.open_memmap(path_of(draft, name), "w+", np.float32, shape) for name in ARRAYS]
         for first in counted("batches encoded", -(-shape[0] // AT_ONCE), range(0, shape[0], AT_ONCE)):

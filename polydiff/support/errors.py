@@ -24,6 +24,10 @@ class UserError(Exception):
     silent: bool = False
 
 
+class NonFiniteError(RuntimeError):
+    """A loss, a gradient or a weight is NaN or infinite; what is saved is from before it."""
+
+
 def one_line(error: BaseException) -> str:
     """Return the type and the message of an exception on one line."""
     text = " ".join(str(error).split())

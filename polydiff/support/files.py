@@ -13,9 +13,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from polydiff.support.disk import writing
 from polydiff.support.errors import UserError
 from polydiff.support.reading import parse_json, read_regular, reason
-from polydiff.support.replace import draft_of, remove, replace_folder, sync_file, sync_folder
+from polydiff.support.replace import (
+    draft_folder,
+    draft_of,
+    hold,
+    make_folders,
+    remove,
+    remove_drafts,
+    replace_folder,
+    sync_file,
+    sync_folder,
+)
 
 HIDDEN, REPEATED = "hidden", "linked twice"
 """Kinds of ignored names: those that begin with a dot, and further links to a file or folder."""
@@ -26,19 +37,41 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
     The content goes to a temporary file in the same folder, is flushed to disk, and is then renamed. If that fails,
     the temporary file is removed.
+
+    Raises:
+        WriteError: The disk is full, or the file cannot be written for another reason (`polydiff.support.disk`).
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = draft_of(path)
-    try:
-        with draft.open("wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException:
-        remove(draft)
-        raise
-    sync_folder(path.parent)
+    content, draft = data.encode() if isinstance(data, str) else data, draft_of(path)
+    with writing(path, len(content)):
+        make_folders(path.parent)
+        try:
+            with draft.open("wb") as file:
+                hold(file.fileno())
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                draft.replace(path)
+        except BaseException:
+            remove(draft)
+            raise
+        sync_folder(path.parent)
+
+
+def append(path: Path, text: str) -> None:
+    """Append text to a file, all of it or nothing.
+
+    Raises:
+        WriteError: The disk is full, or the file cannot be written for another reason (`polydiff.support.disk`).
+    """
+    left = memoryview(text.encode())
+    with writing(path, len(left)), path.open("ab", buffering=0) as file:
+        size = file.tell()
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except BaseException:
+            file.truncate(size)
+            raise
 
 
 def write_cache(path: Path, data: bytes | str) -> None:
@@ -89,24 +122,36 @@ def quoted(path: Path | str) -> str:
 
 
 @contextmanager
-def folder_atomic(path: Path) -> Iterator[Path]:
+def folder_atomic(path: Path, need: int = 0) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; at the end, flush its files and rename it to `path`.
 
     A folder that is at `path` already is replaced (`polydiff.support.replace.replace_folder`). If the body raises,
-    `path` stays as it was and the temporary folder is removed.
+    `path` stays as it was and the temporary folder is removed. Folders that dead processes left of the same path are
+    removed first.
+
+    Arguments:
+        path: The folder.
+        need: Its size in bytes, for messages; 0: not known.
+
+    Raises:
+        WriteError: The disk is full, or the folder cannot be written for another reason (`polydiff.support.disk`).
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = draft_of(path)
-    draft.mkdir()
-    try:
-        yield draft
-        for file in draft.rglob("*"):
-            sync_file(file) if file.is_file() else sync_folder(file)
-        sync_folder(draft)
-        replace_folder(draft, path)
-        sync_folder(path.parent)
-    finally:
-        remove(draft)
+    with writing(path, need, draft):
+        make_folders(path.parent)
+        remove_drafts(path.parent, lambda name: name == path.name)
+        with draft_folder(draft):
+            yield draft
+            complete(draft, path)
+
+
+def complete(draft: Path, path: Path) -> None:
+    """Flush a temporary folder and rename it to its path."""
+    for file in draft.rglob("*"):
+        sync_file(file) if file.is_file() else sync_folder(file)
+    sync_folder(draft)
+    replace_folder(draft, path)
+    sync_folder(path.parent)
 
 
 @contextmanager
@@ -118,7 +163,8 @@ def new_folder(folder: Path | None) -> Iterator[None]:
     """
     new = [path for path in (folder, *folder.parents) if not path.exists()] if folder else []
     if folder:
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            make_folders(folder)
     try:
         yield
     finally:

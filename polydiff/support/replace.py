@@ -6,19 +6,21 @@ Temporary files and folders lie beside their target, so that they are on the sam
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 DRAFT = re.compile(r"\.(.+)\.[0-9a-f]{12}\.(?:tmp|old)")
 """Name of a temporary file or folder; group 1 is the name of its target."""
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 """Arguments of Linux's renameat2: paths are relative to the working folder, and the two paths change places."""
+DAY = 86_400.0
 
 
 def draft_of(path: Path) -> Path:
@@ -42,6 +44,7 @@ def replace_folder(draft: Path, path: Path) -> None:
         except BaseException:
             old.rename(path)
             raise
+        sync_folder(path.parent)  # else a loss of power may undo the renames alone, and leave the old folder emptied
         remove(old)
 
 
@@ -67,32 +70,97 @@ def remove_folder(path: Path) -> None:
     else:
         old = draft_of(path)
         path.rename(old)
+        sync_folder(path.parent)  # else a loss of power may undo the rename alone, and leave the folder emptied
         remove(old)
 
 
-def restore_old(folder: Path) -> None:
-    """Undo replacements in a folder that a crash stopped between two renames."""
-    for old in sorted(folder.glob(".*.old")):
-        match = DRAFT.fullmatch(old.name)
-        if match and old.is_dir() and not os.path.lexists(target := folder / match[1]):
-            old.rename(target)
+def restore_old(folder: Path, accept: Callable[[str], bool] = lambda name: True) -> None:
+    """Undo replacements in a folder that a crash stopped between two renames.
+
+    Arguments:
+        folder: The folder.
+        accept: Receives the name of a target and returns whether it is restored.
+    """
+    for former in sorted(folder.glob(".*.old")):
+        match = DRAFT.fullmatch(former.name)
+        if match and accept(match[1]) and former.is_dir() and not os.path.lexists(target := folder / match[1]):
+            former.rename(target)
 
 
-def remove_drafts(folder: Path, accept: Callable[[str], bool] = lambda name: True, older: float = 0.0) -> None:
-    """Delete what a crash left of `write_atomic` and `folder_atomic` in a folder, after `restore_old`.
+def hold(descriptor: int) -> None:
+    """Lock an open temporary file or folder, so that others see that its process lives; the lock ends with it."""
+    with suppress(OSError):  # a file system without locks: there, `abandoned` goes by age
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def draft_folder(draft: Path) -> Iterator[None]:
+    """Create a temporary folder, which is held (`hold`) while the `with` block runs and is then removed."""
+    try:
+        while True:
+            draft.mkdir()
+            descriptor = os.open(draft, os.O_RDONLY)
+            hold(descriptor)
+            if draft.exists():
+                break
+            os.close(descriptor)  # another process took it for abandoned before it was held
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+    finally:
+        remove(draft)
+
+
+def abandoned(path: Path) -> bool:
+    """Return whether the process that wrote a temporary file or folder is dead: nobody holds it (`hold`).
+
+    Without locks, it is what has not changed for a day. So is a draft that cannot be opened, such as a broken link.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False  # its process has renamed or removed it
+    except OSError:
+        return path.is_symlink() or unchanged_for_a_day(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    except OSError:
+        return unchanged_for_a_day(path)
+    finally:
+        os.close(descriptor)
+
+
+def unchanged_for_a_day(path: Path) -> bool:
+    """Return whether a file or folder has not changed for a day."""
+    return time.time() - path.lstat().st_mtime >= DAY
+
+
+def remove_drafts(folder: Path, accept: Callable[[str], bool] = lambda name: True) -> None:
+    """Delete what a dead process left of `write_atomic` and `folder_atomic` in a folder, after `restore_old`.
 
     Arguments:
         folder: The folder; it need not exist.
         accept: Receives the name of a target and returns whether its drafts are deleted.
-        older: Age in seconds from which on drafts are deleted; above 0 where another process may be writing one.
     """
     if not folder.is_dir():
         return
-    restore_old(folder)
+    restore_old(folder, accept)
     for path in list(folder.iterdir()):
         match = DRAFT.fullmatch(path.name)
-        if match and accept(match[1]) and time.time() - path.lstat().st_mtime >= older:
+        if match and accept(match[1]) and abandoned(path):
             remove(path)
+
+
+def make_folders(path: Path) -> None:
+    """Create a folder and its missing parents, and flush each to the list of names that it is in."""
+    new = [place for place in (path, *path.parents) if not place.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for place in new:
+        sync_folder(place.parent)
 
 
 def sync_file(path: Path) -> None:

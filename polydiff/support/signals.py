@@ -53,6 +53,15 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def end_at_once() -> None:
+    """Let Ctrl-C and SIGTERM end the process in the system's own way from here on: its work is done.
+
+    An exception would have nobody to catch it while Python shuts down, and would be printed as a traceback.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Interrupts:
     """Turn the first Ctrl-C or SIGTERM into a request to stop after the step; a second one stops at once.
 

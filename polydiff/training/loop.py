@@ -21,6 +21,7 @@ from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.objective.base import as_objective
 from polydiff.machine.ranks import ranks
 from polydiff.run.averages import MovingAverage, PowerAverages
+from polydiff.support.errors import NonFiniteError
 from polydiff.training.data import Batches, Split, example_numbers, prefetch
 from polydiff.training.optimizers import OPTIMIZERS, learning_rate
 from polydiff.training.processes.losses import (
@@ -40,10 +41,6 @@ PHASES = ("data", "forward", "backward", "optimizer", "ema")
 
 HUGE = 1e4
 """Largest |x| of standardised data; beyond it, a loss that is not finite is blamed on the data."""
-
-
-class NonFiniteError(RuntimeError):
-    """A loss or a gradient is not finite; the weights are still those before the step."""
 
 
 class Record(NamedTuple):
@@ -210,6 +207,7 @@ def what_is_not_finite(step: int, batch: Batch, outcome: Outcome, module: nn.Mod
         objective: Describes a noise level in the message.
     """
     bad = (~torch.isfinite(outcome.losses)).nonzero()[:, 0].tolist()
+    broken = next((name for name, weight in module.named_parameters() if not torch.isfinite(weight).all()), "")
     advice = "A lower optim.lr, a longer optim.warmup or train.precision=float32 usually helps."
     largest = batch.x.abs().max().item() if isinstance(batch.x, Tensor) else 0.0
     infinite = [name for name, value in (batch.cond or {}).items() if value.isinf().any()]
@@ -219,6 +217,11 @@ def what_is_not_finite(step: int, batch: Batch, outcome: Outcome, module: nn.Mod
         what, advice = (
             f"the condition {infinite[0]} of the batch",
             "Remove or repair examples with infinite conditions.",
+        )
+    elif broken:
+        return (
+            f"Step {step + 1}: the weight {broken} is not finite since an earlier step. Resume from the last "
+            f"checkpoint, whose weights are finite. If that ends in the same way: {advice[0].lower()}{advice[1:]}"
         )
     elif bad:
         level = "" if outcome.level is None else f"{objective.describe(module, outcome.level[bad[0]])}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -52,13 +53,23 @@ def warn_of_versions(state: Mapping[str, Any]) -> None:
     """Warn if the checkpoint is from another version of polydiff or torch: the bits of the result may differ."""
     before = state.get("environment", {}).get("versions", {})
     pairs = {name: (before[name], version(name)) for name in ("polydiff", "torch") if name in before}
-    other = [f"{name} {old}, and {new} is installed" for name, (old, new) in pairs.items() if old != new]
+    other = [
+        f"{name} {old}, which is {age(old, new)} the installed {new}"
+        for name, (old, new) in pairs.items()
+        if old != new
+    ]
     if other:
         warnings.warn(
             f"The checkpoint was written by {'; by '.join(other)}. The resumed run may differ in rounding from one "
             "that was never stopped.",
             stacklevel=2,
         )
+
+
+def age(version: str, other: str) -> str:
+    """Return what a version is, compared with another one: "older than", "newer than" or "another build than"."""
+    ours, theirs = ([int(number) for number in re.findall(r"\d+", text.partition("+")[0])] for text in (version, other))
+    return "another build than" if ours == theirs else "older than" if ours < theirs else "newer than"
 
 
 def warn_of_edits(run: Run, config: Config, saved: Mapping[str, Any]) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from polydiff.config.merge import Settings
 from polydiff.config.processes import process_of
-from polydiff.config.saved import plugins_of, resolved_text
+from polydiff.config.saved import plugins_of
 from polydiff.contract.abilities import quarantine_of
 from polydiff.contract.data.quarantine import keep
 from polydiff.contract.domain import Domain, Samples
@@ -25,21 +25,22 @@ from polydiff.model.edit import held_out, reconstruct
 from polydiff.model.model import Model
 from polydiff.model.prompted import SHOWN, shown_request
 from polydiff.model.restore import to_samples
-from polydiff.run.checkpoint import Checkpoint, prune
+from polydiff.run.checkpoint import Checkpoint
 from polydiff.run.folder import Run, steps_saved
 from polydiff.run.goal import write_evaluated_after
 from polydiff.run.loss_by_level import Gathered
 from polydiff.run.parents import Records
 from polydiff.run.snapshots import save_snapshot
-from polydiff.support.errors import UserError
-from polydiff.support.files import write_atomic
+from polydiff.support.disk import WriteError
+from polydiff.support.errors import NonFiniteError, UserError
 from polydiff.support.progress import showing
 from polydiff.support.protocols import provides
 from polydiff.support.signals import Interrupts
-from polydiff.training.budget import Watch, planned
-from polydiff.training.loop import NonFiniteError, Record, Training
+from polydiff.training.loop import Record, Training
 from polydiff.training.optimizers import optimizer_tensors
+from polydiff.training.pace import Pace
 from polydiff.training.progress import Forecast, Progress, TrainingProgress, interval
+from polydiff.training.saving import save
 from polydiff.training.steps import records_of
 
 
@@ -55,6 +56,9 @@ class Session:
         seconds: Seconds of training so far, those of earlier sessions included.
         parents: Records of the runs that its configuration names (`polydiff.run.parents`).
         data: Identity of its training examples (`polydiff.contract.data.identity`); None: the domain does not tell.
+
+    Attributes:
+        lacking: What could not be written.
     """
 
     run: Run
@@ -64,6 +68,7 @@ class Session:
     seconds: float = 0.0
     parents: Records = field(default_factory=dict)
     data: Mapping[str, Any] | None = None
+    lacking: set[str] = field(default_factory=set, init=False)
 
     @property
     def config(self) -> Config:
@@ -92,10 +97,8 @@ class Session:
         """Whether the run trains an autoencoder, whose reconstructions of the real examples are shown."""
         return provides(process_of(self.config), Reconstructs)
 
-    def checkpoint(self) -> None:
-        """Write a checkpoint and delete those beyond `train.keep`, in the first process."""
-        if not self.ranks.first:
-            return
+    def content(self) -> Checkpoint:
+        """Return the checkpoint of the present step."""
         training = self.training
         state = {
             "config": self.config.model_dump(mode="json"),
@@ -108,15 +111,33 @@ class Session:
             **({"plugins": plugins} if (plugins := plugins_of(self.config)) else {}),
             **({} if self.data is None else {"data": dict(self.data)}),
         }
-        Checkpoint(
+        return Checkpoint(
             training.step,
             state,
             training.module.state_dict(),
             training.ema.state_dict(),
             optimizer_tensors(training.module, training.optimizer),
             training.averages.tensors() if training.averages else {},
-        ).save(self.run.checkpoints)
-        prune(self.run.checkpoints, self.config.train.keep)
+        )
+
+    def checkpoint(self) -> None:
+        """Write a checkpoint and delete those beyond `train.keep`, in the first process (`training.saving`)."""
+        if self.ranks.first:
+            save(self.content(), self.run, self.config.train.keep)
+
+    @contextmanager
+    def tolerating(self, what: str) -> Iterator[None]:
+        """Warn once if the `with` block cannot write: a run in training is worth more.
+
+        Arguments:
+            what: What the run then lacks.
+        """
+        try:
+            yield
+        except WriteError as error:
+            if what not in self.lacking:
+                warnings.warn(f"{error} Training goes on without {what}.", stacklevel=3)
+            self.lacking.add(what)
 
     def checkpoint_if_new(self) -> None:
         """Write a checkpoint unless this step has one or no step is done."""
@@ -127,7 +148,8 @@ class Session:
         """Save a snapshot of the power-function averages if one is due after this step."""
         train, averages = self.config.train, self.training.averages
         if self.ranks.first and averages is not None and step % max(1, train.steps // train.ema_snapshots) == 0:
-            save_snapshot(self.run.averages, step, averages.tensors(), train.ema_snapshots)
+            with self.tolerating("a snapshot of the averages"):
+                save_snapshot(self.run.averages, step, averages.tensors(), train.ema_snapshots)
 
     @property
     def sample_every(self) -> int:
@@ -176,62 +198,8 @@ class Session:
         else:
             return
         if self.ranks.first:
-            write_samples(self.run.samples(model.step), self.domain, samples, facts)
-
-
-class Pace:
-    """The times of a session's steps, from which the time left and the steps within a budget of time follow.
-
-    Arguments:
-        session: What trains.
-        progress: Shows the time left if it is a `TrainingProgress`.
-    """
-
-    def __init__(self, session: Session, progress: Progress | None) -> None:
-        train = session.config.train
-        self.session = session
-        self.bar = progress if isinstance(progress, TrainingProgress) else None
-        self.watch = None if train.minutes is None else Watch(train.minutes, train.sample_every)
-        self.forecast = session.forecast() if self.bar or self.watch else None
-        self.expect()
-        self.began = self.mark = self.sampling = monotonic()
-
-    def expect(self) -> None:
-        """Show the progress towards the last step of the forecast."""
-        if self.bar and self.forecast:
-            self.bar.expect(self.forecast)
-
-    def elapsed(self) -> float:
-        """Return the seconds since the session began to train."""
-        return monotonic() - self.began
-
-    def stepped(self) -> None:
-        """Note the end of a step and its checkpoint."""
-        self.sampling = monotonic()
-        if self.watch:
-            self.watch.record(self.sampling - self.mark)
-
-    def sampled(self, drawn: bool) -> None:
-        """Note the end of all that belongs to a step; `drawn`: a set of samples was drawn after it."""
-        now = monotonic()
-        if self.forecast:
-            self.forecast.record(self.sampling - self.mark, now - self.sampling, drawn)
-        self.mark = now
-
-    def lower_steps_if_due(self) -> bool:
-        """Plan fewer steps if the session exceeds its budget of time clearly, and return whether it does."""
-        session, step = self.session, self.session.training.step
-        if not (self.watch and self.forecast):
-            return False
-        settings = self.watch.lowered(session.settings, self.forecast, step, session.seconds)
-        if settings is None:
-            return False
-        session.settings = settings
-        self.forecast = planned(self.forecast, self.watch.sample_every, settings.config.train.steps)
-        self.expect()
-        if session.ranks.first:
-            write_atomic(session.run.resolved, resolved_text(settings.config, settings.provenance))
-        return True
+            with self.tolerating("a set of samples"):
+                write_samples(self.run.samples(model.step), self.domain, samples, facts)
 
 
 def records_while_planned(session: Session) -> Iterator[Record]:
@@ -258,7 +226,9 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
             last = record.step == session.config.train.steps
             levels.add(record.level, record.losses)
             if first and (record.step % settings.log_every == 0 or last or record.step == 1):
-                run.log(metrics_line(record, session.seconds, settings.batch_size) | bins_of(levels))
+                line = metrics_line(record, session.seconds, settings.batch_size) | bins_of(levels)
+                with session.tolerating("lines of metrics.jsonl"):
+                    run.log(line)
             session.save_snapshot_if_due(record.step)
             saved = record.step % settings.checkpoint_every == 0 or last or lowered
             if saved:
@@ -287,12 +257,19 @@ def saved_on_error(session: Session) -> Iterator[None]:
     """
     try:
         yield
-    except (NonFiniteError, UserError):
-        session.checkpoint_if_new()
+    except WriteError:
+        raise
+    except (NonFiniteError, UserError) as error:
+        try:
+            session.checkpoint_if_new()
+        except (NonFiniteError, WriteError) as second:
+            if str(second) != str(error):
+                warnings.warn(str(second), stacklevel=3)
         raise
     finally:
         if session.ranks.first:
-            keep(quarantine_of(session.domain), session.run.path)
+            with session.tolerating("data.json"):
+                keep(quarantine_of(session.domain), session.run.path)
 
 
 def bins_of(levels: Gathered) -> dict[str, Any]:

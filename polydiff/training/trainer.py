@@ -41,6 +41,7 @@ from polydiff.training.optimizers import restore_optimizer
 from polydiff.training.processes.agreement import check_same, held
 from polydiff.training.progress import Progress, shown
 from polydiff.training.resumed import check_data, warn_of_edits, warn_of_versions
+from polydiff.training.saving import check_room
 from polydiff.training.session import Session, finish
 from polydiff.training.steps import begin, initial_checkpoint
 
@@ -77,6 +78,8 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
             announce(text)
         check_batch(settings.config, domain)
         training = begin(settings.config, domain, source.ema if source else None)
+        if together.first:
+            check_room(run, training, settings.config.train)
         advise(training, settings.config.train.steps)
         seconds = seconds_per_step(settings.config, domain)
         records = {key: parent.record(run.path) for key, parent in parents.items()}
@@ -170,6 +173,8 @@ def resume(
         warn_of_edits(run, settings.config, checkpoint.state["config"])
         data = check_data(domain, checkpoint.state, settings.config, allow_changed_data)
         training = restored(settings.config, domain, checkpoint, run.path)
+        if together.first:
+            check_room(run, training, settings.config.train)
         advise(training, settings.config.train.steps)
         parents = renewed(checkpoint.state.get("parents", {}), settings.config, run.path)
         session = Session(run, settings, domain, training, checkpoint.state["seconds"], parents, data)

@@ -11,6 +11,7 @@ import json
 import shutil
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import polydiff
+from polydiff.training.trainer import resume
 
 HERE = Path(__file__).parent.parent / "golden"
 STEPS = 50
@@ -43,17 +45,24 @@ CASES: dict[str, dict[str, Any]] = {
         "data.n_test": 16,
     },
     "molecule": {"backbone.hidden": 8, "backbone.layers": 2, "backbone.pair": 8, "data.max_heavy": 4},
+    "sequence": {"backbone.width": 16, "backbone.depth": 1, "backbone.heads": 1, "data.largest": 9},
 }
+RESUMED = 4
+"""Steps that an old run is resumed for."""
 REQUESTS: dict[str, dict[str, Any]] = {
     "default": {},
     "ddpm": {"sampler": "ddpm", "steps": 6},
     "heun": {"sampler": "heun", "steps": 4},
     "guided": {"sampler": "dpmpp_2m", "steps": 5, "guidance": 2.0},
 }
+OF_LETTERS: dict[str, dict[str, Any]] = {"default": {}, "few": {"steps": 3}}
+"""Requests of the domain sequence, whose process has samplers of its own and which has no conditions here."""
 
 
 def numbers(example: Any) -> torch.Tensor:
-    """Return the numbers of a picture, a sound or a molecule."""
+    """Return the numbers of a picture, a sound, a molecule or a text."""
+    if isinstance(example, str):
+        return torch.tensor([ord(letter) for letter in example], dtype=torch.float64)
     tensor = example if isinstance(example, torch.Tensor) else torch.as_tensor(example.positions)
     return tensor.detach().double().flatten()
 
@@ -61,13 +70,22 @@ def numbers(example: Any) -> torch.Tensor:
 def samples(checkpoint: Path) -> dict[str, torch.Tensor]:
     """Return two samples of each request, as numbers in a row."""
     model = polydiff.load(checkpoint, device="cpu")
-    found = {name: model.sample(2, seed=5, batch_size=2, **how) for name, how in REQUESTS.items()}
+    requests = OF_LETTERS if model.config.domain == "sequence" else REQUESTS
+    found = {name: model.sample(2, seed=5, batch_size=2, **how) for name, how in requests.items()}
     return {name: torch.cat([numbers(e) for e in made.examples]) for name, made in found.items()}
 
 
-def course(folder: Path) -> dict[str, Any]:
-    """Return the losses of a run of `STEPS` steps and the digest of its weights."""
-    weights = load_file(folder / "checkpoints" / f"step-{STEPS:08d}" / "ema.safetensors")
+def resumed(checkpoint: Path, folder: Path) -> Path:
+    """Resume an old checkpoint for `RESUMED` steps in a folder, and return it."""
+    shutil.copytree(checkpoint, folder / "checkpoints" / checkpoint.name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # it is of another version and has no digest of its data
+        return resume(folder, STEPS + RESUMED)
+
+
+def course(folder: Path, step: int = STEPS) -> dict[str, Any]:
+    """Return the losses of a run to this step and the digest of its weights."""
+    weights = load_file(folder / "checkpoints" / f"step-{step:08d}" / "ema.safetensors")
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode() + weights[name].contiguous().numpy().tobytes())
@@ -96,7 +114,8 @@ def make(name: str) -> None:
         run = train(name, Path(place) / "run")
         step = run / "checkpoints" / f"step-{STEPS:08d}"
         shutil.copytree(step, HERE / name / step.name, dirs_exist_ok=True)
-        facts = {"machine": machine(), **course(run)}
+        again = course(resumed(HERE / name / step.name, Path(place) / "again"), STEPS + RESUMED)
+        facts = {"machine": machine(), **course(run), "resumed": again}
         (HERE / f"{name}.json").write_text(json.dumps(facts, indent=1) + "\n")
     save_file(samples(HERE / name / f"step-{STEPS:08d}"), HERE / f"{name}.safetensors")
 

@@ -37,3 +37,12 @@ def test_training_gives_the_same_losses_and_weights(name: str, tmp_path: Path) -
     if same_machine(name):
         assert found["losses"] == expected["losses"]
         assert found["weights"] == expected["weights"]
+
+
+@pytest.mark.parametrize("name", golden.CASES)
+def test_an_old_run_is_resumed_to_the_same_losses_and_weights(name: str, tmp_path: Path) -> None:
+    expected = json.loads((golden.HERE / f"{name}.json").read_text())["resumed"]
+    found = golden.course(golden.resumed(golden.HERE / name / STEP, tmp_path / "run"), golden.STEPS + golden.RESUMED)
+    assert found["losses"] == pytest.approx(expected["losses"], rel=1e-2)
+    if same_machine(name):
+        assert found["weights"] == expected["weights"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from crashes import names
 from pipeline_cases import LATENT, checkpoint_bits, stacked
 from tiny_runs import stop_at
 
@@ -18,7 +19,9 @@ from polydiff.pipeline.file import pipeline_of
 from polydiff.pipeline.folder import PipelineFolder
 from polydiff.pipeline.make import make_pipeline
 from polydiff.pipeline.train import begin, resume_pipeline, train_pipeline, train_stages
+from polydiff.run.folder import PIPELINE
 from polydiff.support.errors import UserError
+from polydiff.support.replace import draft_of
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +51,19 @@ def test_a_pipeline_that_was_stopped_ends_in_the_same_bits(stage: str, step: int
         assert checkpoint_bits(tmp_path / "cut" / "stages" / name) == checkpoint_bits(latent / "stages" / name)
     if stage == "ldm":  # a stage that is done is not trained again
         assert (tmp_path / "cut" / "stages" / "ae" / "metrics.jsonl").read_bytes() == before
+
+
+def test_what_killed_starts_left_is_deleted(latent: Path, tmp_path: Path) -> None:
+    path = tmp_path / "new"
+    path.mkdir()
+    left = draft_of(path / PIPELINE)
+    left.write_text("half of")
+    begin(pipeline_of(LATENT, "LATENT", path), path)
+    assert names(path) == [PIPELINE]
+    shutil.copytree(latent, tmp_path / "again")
+    draft_of(tmp_path / "again" / "report.html").write_text("")
+    resume_pipeline(tmp_path / "again", progress=False)
+    assert [name for name in names(tmp_path / "again") if name.endswith(".tmp")] == []
 
 
 def test_a_pipeline_loads_draws_and_moves(latent: Path, tmp_path: Path) -> None:

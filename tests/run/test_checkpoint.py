@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from repository import ROOT
 
-from polydiff.run.checkpoint import Checkpoint, latest, prune
+from polydiff.run.checkpoint import Checkpoint, latest, open_checkpoint, prune
 from polydiff.run.folder import steps_saved
 from polydiff.support import files
+from polydiff.support.disk import WriteError
 from polydiff.support.errors import UserError
 
 
@@ -86,7 +87,7 @@ def test_a_crash_while_saving_leaves_the_previous_one(tmp_path: Path, monkeypatc
     for name in ("fsync", "rename"):
         with monkeypatch.context() as patch:
             patch.setattr(files.os, name, lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-            with pytest.raises(OSError, match="No space"):
+            with pytest.raises(WriteError, match="step-00000020 cannot be written: the disk is full"):
                 checkpoint(20).save(tmp_path)
         assert steps_saved(tmp_path) == [10]
         assert Checkpoint.load(latest(tmp_path)).step == 10
@@ -155,3 +156,28 @@ def test_a_manifest_without_its_digest_is_noticed_but_in_old_checkpoints(tmp_pat
     assert golden.state["format"] == 1
     again = Checkpoint.load(golden.save(tmp_path))  # as a resumed run saves it
     assert again.state == {**golden.state, "format": 2, "tensors": again.state["tensors"]}
+
+
+def test_a_checkpoint_that_training_deletes_while_it_is_read_is_followed_by_the_newer_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run" / "checkpoints"
+    checkpoint(10).save(folder)
+    before = Checkpoint.load
+    tried: list[Path] = []
+
+    def load(path: Path) -> Checkpoint:
+        tried.append(path)
+        if len(tried) == 1:
+            checkpoint(20).save(folder)
+            prune(folder, 1)
+        return before(path)
+
+    monkeypatch.setattr(Checkpoint, "load", load)
+    assert open_checkpoint(tmp_path / "run").step == 20
+    assert [path.name for path in tried] == ["step-00000010", "step-00000020"]
+    (folder / "step-00000020" / "ema.safetensors").unlink()
+    with pytest.raises(UserError, match=r"ema\.safetensors is missing"):
+        open_checkpoint(tmp_path / "run")
+    with pytest.raises(UserError, match="There is no checkpoint"):
+        open_checkpoint(folder / "step-00000010")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 from collections.abc import Callable
@@ -12,9 +13,10 @@ import pytest
 from crashes import Killed, faults, names
 
 from polydiff.support import replace
+from polydiff.support.disk import WriteError
 from polydiff.support.errors import UserError
 from polydiff.support.files import check_free, folder_atomic, quoted, same_files, write_atomic
-from polydiff.support.replace import draft_of, exchanged, remove_drafts, remove_folder
+from polydiff.support.replace import draft_of, exchanged, hold, remove_drafts, remove_folder
 
 
 def new_file(path: Path) -> None:
@@ -48,7 +50,7 @@ def test_a_replaced_folder_is_whole_after_a_failure_at_any_call(full: bool, exch
         path = tmp_path / str(k) / "x"
         path.mkdir(parents=True)
         (path / "a").write_text("old")
-        with faults(k, full, exchange):
+        with faults(k, errno.ENOSPC if full else None, exchange):
             with suppress(Killed, OSError):
                 new_folder(path)
             if exchange:
@@ -65,7 +67,7 @@ def test_a_replaced_file_is_whole_after_a_failure_at_any_call(full: bool, tmp_pa
         path = tmp_path / str(k) / "x"
         path.parent.mkdir()
         path.write_text("old")
-        with faults(k, full), suppress(Killed, OSError):
+        with faults(k, errno.ENOSPC if full else None), suppress(Killed, OSError):
             new_file(path)
         assert path.read_text() in ("old", "new")
         if not full:
@@ -75,7 +77,7 @@ def test_a_replaced_file_is_whole_after_a_failure_at_any_call(full: bool, tmp_pa
 
 def test_a_failed_write_leaves_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(WriteError, match=r"the disk is full \(3 bytes are needed, .* are free\)"):
         write_atomic(tmp_path / "x", "new")
     assert list(tmp_path.iterdir()) == []
 
@@ -111,14 +113,42 @@ def test_drafts_are_removed_whatever_they_are_and_other_files_stay(tmp_path: Pat
     remove_drafts(tmp_path / "absent")
 
 
-def test_a_young_draft_of_another_process_stays(tmp_path: Path) -> None:
+def test_a_draft_that_a_process_holds_stays_until_it_ends(tmp_path: Path) -> None:
+    with folder_atomic(tmp_path / "folder") as draft:
+        (draft / "file").write_text("")
+        remove_drafts(tmp_path)
+        assert (draft / "file").exists()
+    assert names(tmp_path) == ["folder"]
+    file = draft_of(tmp_path / "file")
+    with file.open("w") as opened:
+        hold(opened.fileno())
+        remove_drafts(tmp_path)
+        assert file.exists()
+    remove_drafts(tmp_path)
+    assert names(tmp_path) == ["folder"]
+
+
+def test_without_locks_drafts_are_removed_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refused)
     draft = draft_of(tmp_path / "file")
     draft.write_text("")
-    remove_drafts(tmp_path, older=60)
+    remove_drafts(tmp_path)
     assert draft.exists()
     os.utime(draft, (0, 0))
-    remove_drafts(tmp_path, older=60)
+    remove_drafts(tmp_path)
     assert not draft.exists()
+
+
+def test_what_dead_processes_left_of_a_folder_goes_when_it_is_written_again(tmp_path: Path) -> None:
+    draft_of(tmp_path / "a").mkdir()
+    other = draft_of(tmp_path / "b")
+    other.mkdir()
+    with folder_atomic(tmp_path / "a"):
+        pass
+    assert names(tmp_path) == [other.name, "a"]
 
 
 def test_linux_exchanges_two_folders_in_one_step(tmp_path: Path) -> None:

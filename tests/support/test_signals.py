@@ -90,3 +90,20 @@ def test_a_signal_during_imports_ends_the_program_in_one_line(
     else:
         assert err == f"polydiff: {said}.\n"
     assert not (tmp_path / "run").exists()
+
+
+AT_EXIT = """
+import atexit, os, signal
+atexit.register(lambda: (print("done", flush=True), os.kill(os.getpid(), signal.{name}), print("never")))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_python_shuts_down_ends_the_program_without_a_word(name: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(AT_EXIT.format(name=name))
+    ended = subprocess.run(
+        [sys.executable, "-m", "polydiff", "--version"], capture_output=True, text=True, check=False, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (-getattr(signal, name), "")  # a shell says 130 and 143
+    assert ended.stdout.splitlines()[-1] == "done"

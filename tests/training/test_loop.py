@@ -21,8 +21,8 @@ from polydiff.gaussian.schedule.base import SCHEDULES
 from polydiff.run.averages import SIGMAS
 from polydiff.run.checkpoint import Checkpoint
 from polydiff.run.loss_by_level import Gathered
-from polydiff.support.errors import UserError
-from polydiff.training.loop import NonFiniteError, Training, fit
+from polydiff.support.errors import NonFiniteError, UserError
+from polydiff.training.loop import Training, fit
 from polydiff.training.optimizers import optimizer_tensors, restore_optimizer
 
 STEPS, SIZE = 40, 32

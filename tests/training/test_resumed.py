@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Callable
@@ -12,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from safetensors.torch import load_file
 from tiny_runs import tiny
@@ -20,10 +20,12 @@ from tiny_runs import tiny
 from polydiff.cli import main
 from polydiff.contract.data.identity import changes, identity, identity_of
 from polydiff.contract.discover import build_domain
+from polydiff.machine.environment import version
 from polydiff.machine.fingerprint import fingerprints
 from polydiff.run.checkpoint import latest, write_files
 from polydiff.run.folder import Run, steps_saved
 from polydiff.support.errors import UserError
+from polydiff.training.resumed import age
 from polydiff.training.trainer import resume
 
 
@@ -145,10 +147,17 @@ def test_a_checkpoint_without_the_record_is_resumed_with_a_note(trained: tuple[P
 
 def test_another_version_is_one_warning(trained: tuple[Path, Path], tmp_path: Path) -> None:
     here = shutil.copytree(trained[0], tmp_path / "run")
-    edit(here, lambda state: state["environment"]["versions"].update(torch="1.0", polydiff="0.0.1", numpy="1.0"))
-    with pytest.warns(UserWarning, match=rf"polydiff 0\.0\.1, .* torch 1\.0, and {torch.__version__[:4]}") as found:
+    edit(here, lambda state: state["environment"]["versions"].update(torch="99.0", polydiff="0.0.1", numpy="1.0"))
+    said = r"polydiff 0\.0\.1, which is older than the installed .* torch 99\.0, which is newer than the installed"
+    with pytest.warns(UserWarning, match=rf"{said} {re.escape(version('torch'))}\.") as found:
         resume(here)
     assert len(of_resume(found)) == 1
+
+
+def test_versions_are_compared_by_their_numbers() -> None:
+    assert age("2.9.1", "2.11.0") == "older than"
+    assert age("2.11.0", "2.9.1+cpu") == "newer than"
+    assert age("2.11.0+cpu", "2.11.0+cu130") == "another build than"
 
 
 def test_an_edited_configuration_is_one_warning_that_names_the_keys(trained: tuple[Path, Path], tmp_path: Path) -> None:
@@ -205,6 +214,59 @@ def test_folders_of_sounds_and_files_of_molecules_have_an_identity(tmp_path: Pat
     assert before is not None
     assert after is not None
     assert changes(before, after) == ["their contents"]
+
+
+LINES = {
+    "molecule": ["CCO", "CCN", "CCC", "CO", "CN", "CCCO", "CCCN", "COC", "CNC", "CC"],
+    "sequence": [f"{a}+{b}={a + b}" for a in range(1, 6) for b in range(1, 6)],
+}
+OTHER = {"molecule": "CCS", "sequence": "7+7=14"}
+
+
+def lines_as(domain: str, change: str) -> list[str]:
+    """Return the lines of a file of molecules or texts after a change."""
+    lines = list(LINES[domain])
+    if change == "replaced":  # two lines, since a held-out one changes no training
+        lines[2:4] = [f"{OTHER[domain]}", lines[3] * 2 if domain == "molecule" else "8+8=16"]
+    elif change == "reordered":
+        lines.reverse()
+    elif change == "added":
+        lines += [OTHER[domain], *(["CCCS", "CCF", "CCCl"] if domain == "molecule" else ["9+9=18", "6+6=12", "1+9=10"])]
+    return lines
+
+
+@pytest.mark.parametrize("change", ["replaced", "reordered", "added"])
+@pytest.mark.parametrize("domain", sorted(LINES))
+def test_changed_files_of_lines_have_another_identity(domain: str, change: str, tmp_path: Path) -> None:
+    from polydiff.config.merge import resolve
+
+    path = tmp_path / {"molecule": "a.smi", "sequence": "a.txt"}[domain]
+    found = []
+    for state in ("", change):
+        path.write_text("\n".join(lines_as(domain, state)) + "\n")
+        found.append(identity_of(build_domain(resolve(domain, values={"data.path": path}).config)))
+    before, now = found
+    assert before is not None
+    assert now is not None
+    assert changes(before, now)
+
+
+@pytest.mark.parametrize("change", ["rename", "add"])
+def test_renamed_and_added_sounds_have_another_identity(change: str, tmp_path: Path) -> None:
+    from polydiff.config.merge import resolve
+
+    write_sounds(tmp_path / "sounds")
+    before = identity_of(build_domain(resolve("audio", values=sound_values(tmp_path)).config))
+    for i in range(6):  # those that are held out do not count
+        old = tmp_path / "sounds" / f"{i}.wav"
+        new = tmp_path / "sounds" / f"{i}b.wav"
+        shutil.copy(old, new)
+        if change == "rename":
+            old.unlink()
+    now = identity_of(build_domain(resolve("audio", values=sound_values(tmp_path)).config))
+    assert before is not None
+    assert now is not None
+    assert changes(before, now)
 
 
 def sound_values(folder: Path) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from polydiff.contract.domain import Samples
 from polydiff.model.model import Model
 from polydiff.run.checkpoint import Checkpoint, latest
 from polydiff.run.folder import Run, steps_saved
-from polydiff.support.errors import UserError
-from polydiff.training.loop import NonFiniteError, Record
+from polydiff.support.errors import NonFiniteError, UserError
+from polydiff.training.loop import Record
 from polydiff.training.trainer import resume
 
 

@@ -30,8 +30,6 @@ from polydiff.support.replace import remove_drafts
 VERSION = 1
 """Number of the rules by which images are decoded and stored; another one makes all stored images invalid."""
 PREFIX, PIXELS, INDEX = "decoded-", "pixels", "index.json"
-ABANDONED = 7 * 86_400.0
-"""Age in seconds of an unfinished folder from which on nobody is writing it."""
 SAFETY = 1.1
 """Factor by which the free disk space must exceed the estimated need."""
 
@@ -99,7 +97,7 @@ def write(
     announce(f"The decoded images need about {need / 2**30:.3g} GiB and are stored in {folder}.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        remove_drafts(folder.parent, lambda name: name.startswith(PREFIX), older=ABANDONED)
+        remove_drafts(folder.parent, lambda name: name.startswith(PREFIX))
         check_space(folder.parent, need)
         with ExitStack() as stack:
             draft = stack.enter_context(folder_atomic(folder))
