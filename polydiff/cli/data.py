@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polydiff.cli.parsing import Parser, positive, read_words
-from polydiff.cli.tables import table
+from polydiff.cli.printing.tables import table
 from polydiff.contract.data.splits import scarce
 from polydiff.support.errors import check_file, unknown
 from polydiff.support.files import check_free, folder_atomic, quoted, same_files

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from polydiff.cli.key_help import help_on_keys
 from polydiff.cli.parsing import Parser, config_parser, read_words, settings
-from polydiff.cli.tables import table
+from polydiff.cli.printing.key_help import help_on_keys
+from polydiff.cli.printing.tables import table
 from polydiff.config.merge import resolve
 from polydiff.config.saved import resolved_text
 from polydiff.contract.discover import Plugin, discover, duplicates, load_domain_spec, tried

@@ -19,7 +19,7 @@ from polydiff.cli.options import (
 )
 from polydiff.cli.parsing import Parser
 from polydiff.cli.pipeline import evaluate_pipeline, report_pipeline
-from polydiff.cli.tables import evaluation_table, guidance_table, likelihood_table
+from polydiff.cli.printing.tables import evaluation_table, guidance_table, likelihood_table
 from polydiff.machine import torchrun
 from polydiff.run.folder import Run, is_pipeline
 from polydiff.support.errors import UserError, amount

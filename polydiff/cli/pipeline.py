@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from polydiff.cli.options import read_stages
 from polydiff.cli.parsing import Parser, read_words
-from polydiff.cli.tables import explanations, numbers_table, table
+from polydiff.cli.printing.tables import explanations, numbers_table, table
 from polydiff.contract.discover import load_domain_spec
 from polydiff.pipeline.file import Pipeline, pipeline_of, read_pipeline
 from polydiff.support.errors import NonFiniteError, UserError

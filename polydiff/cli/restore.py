@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from polydiff.cli.inputs import Given, given_parser, write_pairs
 from polydiff.cli.options import check_free, plan_options, read_conditions
 from polydiff.cli.parsing import Parser, positive
-from polydiff.cli.tables import comparison_table
+from polydiff.cli.printing.tables import comparison_table
 from polydiff.support.errors import UserError
 from polydiff.support.files import json_number, write_atomic
 

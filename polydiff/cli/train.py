@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from polydiff.cli.judge import evaluate_and_report
-from polydiff.cli.key_help import help_on_keys
 from polydiff.cli.parsing import OptionalNumber, Parser, config_parser, not_negative, read_words, settings
 from polydiff.cli.pipeline import chosen_pipeline, resume_pipeline, train_pipeline
-from polydiff.cli.tables import overfit_table, profile_table, table
+from polydiff.cli.printing.key_help import help_on_keys
+from polydiff.cli.printing.tables import overfit_table, profile_table, table
 from polydiff.config.merge import Settings, resolve
 from polydiff.contract.backbone import load_backbone_spec
 from polydiff.contract.data.quarantine import summary_lines

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, 
 
 from polydiff.contract.data.statistics import check_finite
 from polydiff.contract.spec import API, FORMS, DomainSpec
+from polydiff.core.isolate import Failed, check_survives, isolated
 from polydiff.support.errors import UserError, one_line, unknown
-from polydiff.support.isolate import Failed, check_survives, isolated
 
 if TYPE_CHECKING:
     from polydiff.contract.domain import Domain

@@ -25,8 +25,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from polydiff.core.isolate import Failed, isolated
 from polydiff.support.errors import UserError
-from polydiff.support.isolate import Failed, isolated
 
 GROUP = "polydiff.extensions"
 """Entry-point group whose values are modules to import."""

@@ -17,7 +17,7 @@ import yaml
 from fake_plugins import install_ring, polydiff
 
 from polydiff.cli import VERBS, main
-from polydiff.cli.tables import evaluation_table
+from polydiff.cli.printing.tables import evaluation_table
 from polydiff.config.saved import config_from
 from polydiff.report.numbers import DASH
 from polydiff.run.folder import steps_saved

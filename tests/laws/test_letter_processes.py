@@ -12,7 +12,7 @@ from tiny_runs import SMALL_NETS, TINY, assert_same_run, stop_at
 
 import polydiff
 from polydiff.cli import main
-from polydiff.cli.tables import sampling_words
+from polydiff.cli.printing.tables import sampling_words
 from polydiff.config.merge import resolve
 from polydiff.config.processes import register_built_in
 from polydiff.contract.discover import build_domain

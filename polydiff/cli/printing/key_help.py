@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from rich.table import Table
 from rich.text import Text
 
-from polydiff.cli.tables import emit
+from polydiff.cli.printing.tables import emit
 from polydiff.config.merge import Settings
 from polydiff.support.yaml_text import one_line_yaml
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from polydiff.support.isolate import Failed, isolated
+from polydiff.core.isolate import Failed, isolated
 
 
 def exit_with(code: int) -> None:
@@ -71,7 +71,7 @@ def test_work_that_takes_too_long_fails_after_its_time() -> None:
 )
 def test_standard_streams_stay_open_and_stdout_stays_clean(harm: str) -> None:
     code = (
-        "import os, sys\nfrom polydiff.support.isolate import isolated\n"
+        "import os, sys\nfrom polydiff.core.isolate import isolated\n"
         f"def work():\n    {harm}\n"
         "isolated(work)\nprint('alive')\nprint('alive too', file=sys.stderr)\nos.write(1, b'')\n"
     )

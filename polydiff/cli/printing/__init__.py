@@ -1,0 +1,1 @@
+"""What the command line prints: tables of results, and the help on keys."""
