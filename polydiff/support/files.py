@@ -184,7 +184,8 @@ def new_numbered_folder(folder: Path, name: str) -> Iterator[Path]:
         while True:
             path = folder / f"{name}-{number:03d}"
             try:
-                path.mkdir()
+                with writing(path):
+                    path.mkdir()
                 break
             except FileExistsError:
                 number += 1
