@@ -14,6 +14,7 @@ UNET = BackboneSpec(
     factory="polydiff.backbones.unet:UNet",
     dims=(1, 2),
     examine="polydiff.backbones.kernels.native:examine",
+    units=("Stage",),
 )
 
 DIT = BackboneSpec(
@@ -22,6 +23,7 @@ DIT = BackboneSpec(
     config="polydiff.backbones.config:DiTConfig",
     factory="polydiff.backbones.dit:DiT",
     dims=(1, 2),
+    units=("Block",),
 )
 
 AUTOENCODER = BackboneSpec(
@@ -57,6 +59,7 @@ EGNN = BackboneSpec(
     config="polydiff.backbones.config:EGNNConfig",
     factory="polydiff.backbones.molecules.egnn:EGNN",
     dims=(3,),
+    units=("Layer",),
 )
 
 GRAPH_TRANSFORMER = BackboneSpec(
@@ -66,6 +69,7 @@ GRAPH_TRANSFORMER = BackboneSpec(
     factory="polydiff.backbones.molecules.graph_transformer:GraphTransformer",
     dims=(3,),
     takes=("pairs",),
+    units=("Layer",),
 )
 
 MLP = BackboneSpec(
@@ -74,4 +78,5 @@ MLP = BackboneSpec(
     config="polydiff.backbones.config:MLPConfig",
     factory="polydiff.backbones.mlp:MLP",
     dims=(0,),
+    units=("Block",),
 )

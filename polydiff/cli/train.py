@@ -21,6 +21,7 @@ from polydiff.contract.data.quarantine import summary_lines
 from polydiff.contract.discover import load_domain_spec, require
 from polydiff.contract.sections.training import LaunchConfig
 from polydiff.machine import torchrun
+from polydiff.machine.processes import on_ray
 from polydiff.run.folder import is_pipeline
 from polydiff.support.errors import NonFiniteError, UserError, nearest
 from polydiff.support.files import new_numbered_folder, quoted
@@ -72,7 +73,7 @@ def train(words: Sequence[str]) -> int:
     if torchrun.needed(launch.processes):
         with folder_of(args.output, chosen.config.domain) as path:
             own = [] if args.output else ["-o", str(path)]
-            return torchrun.start(["train", *words, *own], launch.processes, launch.restarts)
+            return start_processes(["train", *words, *own], launch)
     return start_run(chosen, args.output, args.judge)
 
 
@@ -162,6 +163,15 @@ def folder_of(output: Path | None, domain: str) -> AbstractContextManager[Path]:
     return nullcontext(output) if output else new_numbered_folder(RUNS, domain)
 
 
+def start_processes(words: Sequence[str], launch: LaunchConfig) -> int:
+    """Run a command of polydiff in several processes and return the exit code."""
+    if launch.engine == "ray":
+        from polydiff import cli
+
+        return on_ray.start(cli.main, words, launch.processes, launch.restarts, launch.timeout)
+    return torchrun.start(words, launch.processes, launch.restarts)
+
+
 def start_run(chosen: Settings, output: Path | None, evaluated: int) -> int:
     """Train a new run in `output` and return the exit code; None: a new folder in `RUNS`."""
     from polydiff.machine.ranks import joined
@@ -198,7 +208,7 @@ def resume(words: Sequence[str]) -> int:
     started = launched_as(args.run, {key: keys.pop(key) for key in list(keys) if key.startswith("launch.")})
     steps = requested_steps(args.run, keys)
     if torchrun.needed(started.processes):
-        return torchrun.start(["resume", *words], started.processes, started.restarts)
+        return start_processes(["resume", *words], started)
     total = steps or planned_steps(args.run)
     if saved_state(args.run)["step"] == total:
         log(f"All {total:,} steps are done. Set train.steps=N to train longer.")

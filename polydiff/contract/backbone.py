@@ -39,6 +39,8 @@ class BackboneSpec:
         takes: What it accepts beyond the state: "pairs", numbers of pairs of atoms such as bonds, which it takes as the
             argument `edges` and returns beside the state. Its factory then has the argument `pairs`, how many these
             are.
+        units: Names of the classes of its layers whose weights are gathered one layer at a time where processes hold
+            a part of the weights each (`launch.strategy=fsdp`); (): it cannot be divided so.
         role: "denoiser"; "codec" for a network that `learn=encode` trains; "tower" for one of `learn=match`.
         requires: Modules that it needs beyond polydiff's own dependencies.
         install: Command that installs missing modules.
@@ -54,6 +56,7 @@ class BackboneSpec:
     factory: str
     dims: Sequence[int] = ()
     takes: Collection[str] = ()
+    units: Collection[str] = ()
     role: str = "denoiser"
     requires: Sequence[str] = ()
     install: str = ""

@@ -88,14 +88,15 @@ class PartsNetwork(nn.Module):
 
     def numbers(self, levels: Levels, space: Product) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the number (B,) for the backbone, zero if no part is conditioned on its level, and the others."""
-        weight = next(self.backbone.parameters())
+        weight = next(self.backbone.parameters())  # of which each process may hold a part
+        like: dict[str, Any] = {"dtype": weight.dtype, "device": weight.device}
 
         def each(level: Tensor) -> Tensor:
-            return level.to(weight) if level.ndim else weight.new_full((space.batch,), float(level))
+            return level.to(**like) if level.ndim else torch.full((space.batch,), float(level), **like)
 
         said = {name: each(kernel.number(levels[name])) for name, kernel in self.kernels.items() if kernel.conditioned}
         if not said:
-            return weight.new_zeros(space.batch), {}
+            return torch.zeros(space.batch, **like), {}
         first, *others = said
         return said[first], {LEVEL + name: said[name] for name in others}
 

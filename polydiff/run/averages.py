@@ -25,6 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from polydiff.machine.processes.shards import local, placed
+
 SIGMAS = (0.05, 0.10)
 """Widths of the averages that training keeps."""
 WIDEST = 1 / math.sqrt(12)
@@ -45,8 +47,8 @@ class MovingAverage:
     def __init__(self, ema: nn.Module, model: nn.Module, decay: float) -> None:
         self.decay = decay
         # listed once: iterating over the parameters of a small network takes as long as updating them
-        self.averages: list[Tensor] = list(ema.parameters())
-        self.weights: list[Tensor] = list(model.parameters())
+        self.averages = local(ema.parameters())
+        self.weights = local(model.parameters())
         self.buffers = list(zip(ema.buffers(), model.buffers(), strict=True))
 
     @torch.no_grad()
@@ -130,10 +132,10 @@ class PowerAverages:
             model: Holds the weights.
             step: Optimizer steps done before this one.
         """
-        weights: list[Tensor] = list(model.parameters())
+        weights = local(model.parameters())
         for sigma, average in self.averages.items():
             beta = (step / (step + 1)) ** (exponent(sigma) + 1)
-            torch._foreach_lerp_(list(average.values()), weights, 1 - beta)
+            torch._foreach_lerp_(local(average.values()), weights, 1 - beta)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the averages as named tensors, "sigma_rel/parameter"."""
@@ -143,4 +145,4 @@ class PowerAverages:
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Set the averages to the result of an earlier call of `tensors`."""
         for name, value in self.tensors().items():
-            value.copy_(tensors[name])
+            value.copy_(placed(tensors[name], value))

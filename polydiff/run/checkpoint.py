@@ -28,6 +28,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from polydiff.machine.processes.shards import placed
 from polydiff.run.folder import Run, delete_steps, step_of, step_path, steps_saved
 from polydiff.run.reading import (
     ADVICE,
@@ -218,11 +219,12 @@ def load_weights(module: nn.Module, weights: Tensors, source: str = "The checkpo
     Raises:
         UserError: Names, shapes or types differ, or a weight is not finite; the message begins with the source.
     """
-    check_fit(module.state_dict(), weights, source)
+    own = module.state_dict()
+    check_fit(own, weights, source)
     odd = [name for name, w in weights.items() if w.is_floating_point() and not bool(torch.isfinite(w).all())]
     if odd:
         raise UserError(f"{source} holds weights that are not finite numbers, such as in {odd[0]}. {ADVICE}")
-    module.load_state_dict(dict(weights))
+    module.load_state_dict({name: placed(value, own[name]) for name, value in weights.items()})
 
 
 def pack(tensors: Tensors, notes: Mapping[str, str] | None = None) -> bytes:

@@ -9,7 +9,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from polydiff.config.merge import Settings, resolve
-from polydiff.config.processes import check_used, process_of
+from polydiff.config.processes import DENOISE, check_used, process_of
+from polydiff.contract.backbone import BackboneSpec
+from polydiff.contract.discover import discover
 from polydiff.contract.names import check_chosen
 from polydiff.contract.sections.run import Config
 from polydiff.model.sample_section import check_guided
@@ -30,6 +32,7 @@ def check_config(config: Config, coming: Collection[Path] = ()) -> None:
     process_of(config).check(config)
     check_guided(config.sample, ("guide", "negative"))
     check_parents(config, coming)
+    check_strategy(config)
     if config.train.codes == "cache" and config.codec is None:
         raise UserError(
             "train.codes=cache keeps the codes of a codec, and this run has none. Leave it out, or set codec."
@@ -64,6 +67,20 @@ def check_effect(config: Config, keys: Collection[str]) -> None:
     if "tell_noise" in keys and not config.tell:
         raise UserError(
             "tell_noise is noise on the embeddings of tell, which is not set. Leave it out, or set tell.NAME=PAIR."
+        )
+
+
+def check_strategy(config: Config) -> None:
+    """Raise UserError if processes cannot divide the weights of the network that `launch.strategy` divides."""
+    if config.launch.strategy == "ddp":
+        return
+    able = [found.name for found in discover(BackboneSpec) if found.spec and found.spec.units]
+    if config.learn != DENOISE or config.backbone.name not in able:
+        what = f"learn={config.learn}" if config.learn != DENOISE else f"backbone.name={config.backbone.name}"
+        raise UserError(
+            f"launch.strategy={config.launch.strategy} divides the weights of a denoiser whose backbone names the "
+            f"units in which they are gathered, which {what} does not. Set launch.strategy=ddp, or take "
+            f"{' or '.join(able)}."
         )
 
 

@@ -19,11 +19,12 @@ from polydiff.core.space import Batch
 from polydiff.core.streams import stream, streams
 from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.objective.base import as_objective
+from polydiff.machine.processes.shards import local
 from polydiff.machine.ranks import ranks
 from polydiff.run.averages import MovingAverage, PowerAverages
 from polydiff.support.errors import NonFiniteError
 from polydiff.training.data import Batches, Split, example_numbers, prefetch
-from polydiff.training.optimizers import OPTIMIZERS, learning_rate
+from polydiff.training.optimizers import OPTIMIZERS, clip, learning_rate
 from polydiff.training.processes.losses import (
     Losses,
     check_pieces,
@@ -34,6 +35,7 @@ from polydiff.training.processes.losses import (
     joined_outcome,
     network_seed,
 )
+from polydiff.training.processes.sharding import Sharding, average_rest
 
 Phase = Callable[[str], AbstractContextManager[object]]
 PHASES = ("data", "forward", "backward", "optimizer", "ema")
@@ -75,6 +77,7 @@ class Training(Generic[M]):
         optim: Optimizer and learning rate.
         step: Steps done.
         widths: Widths of the power-function averages that are kept (`polydiff.run.averages.SIGMAS`); (): none.
+        sharding: How the processes divide the weights of the backbone; None: each process holds all weights.
     """
 
     module: M
@@ -82,6 +85,7 @@ class Training(Generic[M]):
     optim: OptimConfig = field(default_factory=OptimConfig)
     step: int = 0
     widths: Sequence[float] = ()
+    sharding: Sharding | None = None
     ema: M = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
     averages: PowerAverages | None = field(init=False)
@@ -89,8 +93,14 @@ class Training(Generic[M]):
     def __post_init__(self) -> None:
         self.objective = as_objective(self.objective, self.module)
         self.ema = copy.deepcopy(self.module).eval().requires_grad_(False)
+        if self.sharding:
+            self.sharding.divide(self.module, self.ema)
         self.optimizer = OPTIMIZERS[self.optim.name](self.module.parameters(), self.optim)
         self.averages = PowerAverages(self.module, self.widths) if self.widths else None
+
+    def average(self) -> M:
+        """Return the moving average as a module that computes alone; all processes that share it must call this."""
+        return self.sharding.whole(self.ema) if self.sharding else self.ema
 
 
 def fit(
@@ -133,7 +143,7 @@ def fit(
     device, together = parameters[0].device, ranks()
     module.train()
     split = Split(together.rank, together.world, accumulate)
-    losses = divided(Losses(module, objective), together)
+    losses = Losses(module, objective) if training.sharding else divided(Losses(module, objective), together)
     checked = entering(batches, batch_size // (split.world * split.pieces), split.pieces, objective, module)
     coming = prefetch(checked, training.step * split.pieces, steps * split.pieces, device, workers)
     began = training.step
@@ -157,7 +167,9 @@ def fit(
             outcomes.append(outcome)
         outcome = joined_outcome(outcomes)
         with phase("optimizer"):
-            norm = torch.nn.utils.clip_grad_norm_(parameters, training.optim.clip)
+            if training.sharding:
+                average_rest(parameters, together)
+            norm = clip(parameters, training.optim.clip)
             loss_value, norm_value = torch.stack([total, norm]).tolist()  # the one place that waits for a GPU
             if not math.isfinite(loss_value + norm_value):
                 text = what_is_not_finite(step, batch, outcome, module, objective)
@@ -230,8 +242,13 @@ def what_is_not_finite(step: int, batch: Batch, outcome: Outcome, module: nn.Mod
         if largest > HUGE:
             advice = "Data should have about unit variance: standardise them, or remove the examples with such numbers."
     else:
-        gradients = ((name, p.grad) for name, p in module.named_parameters() if p.grad is not None)
+        gradients = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
         what = "the gradient of " + next(
-            (name for name, gradient in gradients if not torch.isfinite(gradient).all()), "the weights, taken together"
+            (
+                name
+                for name, part in zip(gradients, local(gradients.values()), strict=True)
+                if not part.isfinite().all()
+            ),
+            "the weights, taken together",
         )
     return f"Step {step + 1}: {what} is not finite. The weights of step {step} are unharmed. {advice}"

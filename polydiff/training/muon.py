@@ -8,7 +8,8 @@ where orth(U S V^T) is about U V^T, by five steps of a polynomial that drives si
 they end between 0.7 and 1.2. (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon.) With the factor 0.2
 sqrt(max(m, n)) a step is as large as AdamW's, whose learning rates thus serve (Liu et al., 2025,
 https://arxiv.org/abs/2502.16982). Kernels of convolutions are matrices (m, n k k); vectors, and matrices with a side of
-8 or less, are AdamW's. Matrices of one shape are computed at once, in float32.
+8 or less, are AdamW's. Matrices of one shape are computed at once, in float32. Of a matrix that processes divide, each
+process gathers U, computes orth(U), and moves its own rows.
 
 Symbols: W weights, G gradient, M momentum, b its decay, eta learning rate.
 """
@@ -20,6 +21,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from polydiff.machine.processes.shards import local, placed, whole
 
 MOMENTUM = 0.95
 SMALLEST = 8
@@ -57,7 +60,7 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             trained = [p for p in group["params"] if p.grad is not None]
             if trained and group["weight_decay"]:
-                torch._foreach_mul_(trained, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_mul_(local(trained), 1 - group["lr"] * group["weight_decay"])
             for group_of_shape in by_shape(trained) if group["matrices"] else [trained] if trained else []:
                 (self.orthogonal_step if group["matrices"] else self.adamw)(group_of_shape, group)
 
@@ -65,16 +68,18 @@ class Muon(torch.optim.Optimizer):
         """Move matrices of one shape."""
         gradients = [p.grad for p in matrices if p.grad is not None]
         momenta = self.kept(matrices, "momentum")
-        torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
-        ahead = torch.stack(torch._foreach_lerp(gradients, momenta, MOMENTUM)).flatten(2)
+        torch._foreach_lerp_(local(momenta), local(gradients), 1 - MOMENTUM)
+        parts = [torch.lerp(g, m, MOMENTUM) for g, m in zip(gradients, momenta, strict=True)]
+        ahead = torch.stack(whole(parts)).flatten(2)
         size = 0.2 * group["lr"] * max(ahead.shape[1:]) ** 0.5
         moves = orthogonal(ahead).reshape(len(matrices), *matrices[0].shape).to(ahead.dtype)
-        torch._foreach_add_(list[Tensor](matrices), list(moves.unbind(0)), alpha=-size)
+        moved = local(placed(move, p) for move, p in zip(moves, matrices, strict=True))
+        torch._foreach_add_(local(matrices), moved, alpha=-size)
 
     def adamw(self, trained: list[nn.Parameter], group: dict[str, Any]) -> None:
         """Move all else."""
-        gradients, (b1, b2) = [p.grad for p in trained if p.grad is not None], group["betas"]
-        means, squares = (self.kept(trained, name) for name in ("mean", "square"))
+        gradients, (b1, b2) = local(p.grad for p in trained if p.grad is not None), group["betas"]
+        means, squares = (local(self.kept(trained, name)) for name in ("mean", "square"))
         for p in trained:  # kept on the host, where it is read; some weights may have had fewer gradients than others
             self.state[p]["step"] = self.state[p].get("step", torch.zeros(())).cpu() + 1
         counts = [float(self.state[p]["step"]) for p in trained]
@@ -84,7 +89,7 @@ class Muon(torch.optim.Optimizer):
         roots = torch._foreach_sqrt(torch._foreach_div(squares, [1 - b2**n for n in counts]))
         torch._foreach_add_(roots, 1e-8)
         sizes = [-group["lr"] / (1 - b1**n) for n in counts]
-        torch._foreach_addcdiv_(list[Tensor](trained), means, list(roots), sizes)
+        torch._foreach_addcdiv_(local(trained), means, list(roots), sizes)
 
     def kept(self, parameters: Sequence[nn.Parameter], name: str) -> list[Tensor]:
         """Return a number that is kept of each weight, 0 at first."""
@@ -96,7 +101,7 @@ class Muon(torch.optim.Optimizer):
 
 def is_matrix(p: Tensor) -> bool:
     """Return whether weights are Muon's."""
-    return p.ndim > 1 and min(p.shape[0], p[0].numel()) > SMALLEST
+    return p.ndim > 1 and min(p.shape[0], p.shape[1:].numel()) > SMALLEST
 
 
 def by_shape(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:

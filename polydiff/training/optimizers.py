@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from polydiff.contract.sections.training import OptimConfig
 from polydiff.core.registry import Registry
+from polydiff.machine.processes.shards import by_kind, divided, local, norm, placed
 from polydiff.support.errors import UserError
 from polydiff.training.muon import Muon
 
@@ -19,14 +20,21 @@ OPTIMIZERS: Registry[Callable[[Iterable[nn.Parameter], OptimConfig], torch.optim
 @OPTIMIZERS.register("adamw")
 def adamw(parameters: Iterable[nn.Parameter], config: OptimConfig) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter, 2019, https://arxiv.org/abs/1711.05101), as one fused kernel."""
-    return torch.optim.AdamW(parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True)
+    groups = [{"params": kind} for kind in by_kind(parameters)]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True)
 
 
 @OPTIMIZERS.register("sgd")
 def sgd(parameters: Iterable[nn.Parameter], config: OptimConfig) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum betas[0]."""
+    known = list(parameters)
+    fused = not any(map(divided, known))  # torch has no fused kernel for divided weights
     return torch.optim.SGD(
-        parameters, lr=config.lr, momentum=config.betas[0], weight_decay=config.weight_decay, fused=True
+        [{"params": kind} for kind in by_kind(known)],
+        lr=config.lr,
+        momentum=config.betas[0],
+        weight_decay=config.weight_decay,
+        fused=fused,
     )
 
 
@@ -48,6 +56,14 @@ def learning_rate(config: OptimConfig, step: int, steps: int) -> float:
     done = min(1.0, max(0.0, (step - config.warmup) / max(steps - config.warmup, 1)))
     shape = {"constant": 1.0, "cosine": (1 + math.cos(math.pi * done)) / 2, "linear": 1 - done}
     return config.lr * warm * shape[config.decay]
+
+
+def clip(parameters: Iterable[nn.Parameter], most: float) -> Tensor:
+    """Scale gradients so that their norm, taken together, is at most `most`, and return the norm before, ()."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    before = norm(gradients)
+    torch._foreach_mul_(local(gradients), (most / (before + 1e-6)).clamp(max=1))
+    return before
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -75,7 +91,8 @@ def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensor
                 f"The checkpoint's optimizer does not fit the network: {path}, {value.dtype} of shape "
                 f"{tuple(value.shape)}, belongs to no parameter of it."
             )
-        optimizer.state[by_name[name]][key] = value.to(by_name[name].device)
+        p = by_name[name]
+        optimizer.state[p][key] = placed(value, p) if value.shape == p.shape else value.to(p.device)
     check_complete({name: set(optimizer.state.get(p, {})) for name, p in by_name.items()})
 
 

@@ -20,6 +20,7 @@ from polydiff.core.process.abilities import Reconstructs
 from polydiff.core.process.sampling import Generates
 from polydiff.gallery.sets import write_samples
 from polydiff.machine.environment import environment
+from polydiff.machine.processes.shards import kept
 from polydiff.machine.ranks import Ranks, ranks
 from polydiff.model.edit import held_out, reconstruct
 from polydiff.model.model import Model
@@ -59,6 +60,7 @@ class Session:
 
     Attributes:
         lacking: What could not be written.
+        tried: Step of the last checkpoint that was written or tried.
     """
 
     run: Run
@@ -69,6 +71,10 @@ class Session:
     parents: Records = field(default_factory=dict)
     data: Mapping[str, Any] | None = None
     lacking: set[str] = field(default_factory=set, init=False)
+    tried: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tried = self.training.step
 
     @property
     def config(self) -> Config:
@@ -82,10 +88,13 @@ class Session:
 
     @property
     def model(self) -> Model:
-        """The current model, with averaged weights."""
-        ema = self.training.ema
-        device = next(ema.parameters()).device
-        return Model(self.config, self.domain, ema, self.training.step, "ema", device, self.parents)
+        """The current model, with averaged weights as this process holds them; `show` draws from all of them."""
+        return self.model_of(self.training.ema)
+
+    def model_of(self, average: Any) -> Model:
+        """Return the current model with this moving average of the weights."""
+        device = next(average.parameters()).device
+        return Model(self.config, self.domain, average, self.training.step, "ema", device, self.parents)
 
     @property
     def generates(self) -> bool:
@@ -97,9 +106,14 @@ class Session:
         """Whether the run trains an autoencoder, whose reconstructions of the real examples are shown."""
         return provides(process_of(self.config), Reconstructs)
 
-    def content(self) -> Checkpoint:
-        """Return the checkpoint of the present step."""
-        training = self.training
+    def content(self) -> Checkpoint | None:
+        """Return the checkpoint of the present step in the first process, None in the others; all must call this."""
+        training, first = self.training, self.ranks.first
+        module, ema = kept(training.module.state_dict(), first), kept(training.ema.state_dict(), first)
+        optimizer = kept(optimizer_tensors(training.module, training.optimizer), first)
+        averages = kept(training.averages.tensors(), first) if training.averages else {}
+        if not first:
+            return None
         state = {
             "config": self.config.model_dump(mode="json"),
             "provenance": self.settings.provenance,
@@ -111,19 +125,13 @@ class Session:
             **({"plugins": plugins} if (plugins := plugins_of(self.config)) else {}),
             **({} if self.data is None else {"data": dict(self.data)}),
         }
-        return Checkpoint(
-            training.step,
-            state,
-            training.module.state_dict(),
-            training.ema.state_dict(),
-            optimizer_tensors(training.module, training.optimizer),
-            training.averages.tensors() if training.averages else {},
-        )
+        return Checkpoint(training.step, state, module, ema, optimizer, averages)
 
     def checkpoint(self) -> None:
         """Write a checkpoint and delete those beyond `train.keep`, in the first process (`training.saving`)."""
-        if self.ranks.first:
-            save(self.content(), self.run, self.config.train.keep)
+        self.tried = self.training.step
+        if content := self.content():
+            save(content, self.run, self.config.train.keep)
 
     @contextmanager
     def tolerating(self, what: str) -> Iterator[None]:
@@ -140,16 +148,23 @@ class Session:
             self.lacking.add(what)
 
     def checkpoint_if_new(self) -> None:
-        """Write a checkpoint unless this step has one or no step is done."""
-        if self.training.step > 0 and self.training.step not in steps_saved(self.run.checkpoints):
+        """Write a checkpoint unless this step has one or no step is done.
+
+        Processes that hold a part of the weights each decide alike, by what all know: the last step that was tried.
+        """
+        tried = [self.tried] if self.training.sharding else steps_saved(self.run.checkpoints)
+        if self.training.step > 0 and self.training.step not in tried:
             self.checkpoint()
 
     def save_snapshot_if_due(self, step: int) -> None:
         """Save a snapshot of the power-function averages if one is due after this step."""
         train, averages = self.config.train, self.training.averages
-        if self.ranks.first and averages is not None and step % max(1, train.steps // train.ema_snapshots) == 0:
+        if averages is None or step % max(1, train.steps // train.ema_snapshots):
+            return
+        tensors = kept(averages.tensors(), self.ranks.first)
+        if self.ranks.first:
             with self.tolerating("a snapshot of the averages"):
-                save_snapshot(self.run.averages, step, averages.tensors(), train.ema_snapshots)
+                save_snapshot(self.run.averages, step, tensors, train.ema_snapshots)
 
     @property
     def sample_every(self) -> int:
@@ -187,16 +202,17 @@ class Session:
         Where the domain judges samples under the conditions of held-out examples, they are those of the real examples
         in the folder `samples/real`.
         """
-        model, facts = self.model, {"step": self.training.step, "seed": self.config.seed}
+        if not (self.reconstructs or self.generates):
+            return
+        model = self.model_of(self.training.average())
+        facts: dict[str, Any] = {"step": self.training.step, "seed": self.config.seed}
         if self.reconstructs:
             samples = reconstruct(model, held_out(model, SHOWN)[0])
-        elif self.generates:
+        else:
             with showing(None):
                 request, n = shown_request(model.request())
                 samples = request.joined(range(n), self.config.seed)
             facts |= self.config.sample.model_dump(mode="json")
-        else:
-            return
         if self.ranks.first:
             with self.tolerating("a set of samples"):
                 write_samples(self.run.samples(model.step), self.domain, samples, facts)
@@ -254,6 +270,7 @@ def saved_on_error(session: Session) -> Iterator[None]:
 
     The other processes fail at the same step or are still at it, so the weights are those of the last whole step.
     Other errors may have interrupted an update, so they save nothing; the run is then resumed from its last checkpoint.
+    Processes that hold a part of the weights each can save only what fails in all of them, as a loss does.
     """
     try:
         yield
@@ -261,7 +278,8 @@ def saved_on_error(session: Session) -> Iterator[None]:
         raise
     except (NonFiniteError, UserError) as error:
         try:
-            session.checkpoint_if_new()
+            if isinstance(error, NonFiniteError) or not session.training.sharding:
+                session.checkpoint_if_new()
         except (NonFiniteError, WriteError) as second:
             if str(second) != str(error):
                 warnings.warn(str(second), stacklevel=3)

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from polydiff.config.processes import build_denoiser, process_of
+from polydiff.contract.backbone import load_backbone_spec
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections.run import Config
+from polydiff.machine.compiler import need_compiler
 from polydiff.machine.device import pick_device
 from polydiff.machine.ranks import ranks
 from polydiff.run.averages import SIGMAS
@@ -21,6 +23,7 @@ from polydiff.run.parents import Parent
 from polydiff.support.errors import UserError
 from polydiff.training.data import Split, batches, worker_count
 from polydiff.training.loop import Phase, Record, Training, fit
+from polydiff.training.processes.sharding import Sharding
 
 
 def initial_checkpoint(config: Config, parents: Mapping[str, Parent]) -> Checkpoint | None:
@@ -73,10 +76,20 @@ def begin(config: Config, domain: Domain, weights: Mapping[str, Tensor] | None =
         denoiser = build_denoiser(config, domain, pick_device(config.device))
     if weights is not None:
         load_weights(denoiser, initial_weights(weights, denoiser.state_dict()), f"train.init={config.train.init}")
-    if config.train.compile:
+    sharding, widths = sharding_of(config), SIGMAS if config.train.ema_snapshots else ()
+    if config.train.compile and not sharding:
         denoiser.compile()
-    widths = SIGMAS if config.train.ema_snapshots else ()
-    return Training(denoiser, process_of(config).objective(config), config.optim, widths=widths)
+    return Training(denoiser, process_of(config).objective(config), config.optim, widths=widths, sharding=sharding)
+
+
+def sharding_of(config: Config) -> Sharding | None:
+    """Return how the processes divide the weights, None if each holds all of them."""
+    world = ranks().world
+    if config.launch.strategy == "ddp" or world == 1:
+        return None
+    if config.train.compile and pick_device(config.device).type == "cpu":
+        need_compiler()
+    return Sharding(load_backbone_spec(config.backbone.name).units, world, config.train.compile)
 
 
 def initial_weights(weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -34,7 +34,7 @@ from polydiff.support.progress import announce
 from polydiff.support.yaml_text import dump_yaml
 from polydiff.training.batch_check import check_batch
 from polydiff.training.budget import seconds_per_step, with_steps, within_minutes
-from polydiff.training.checks import check_settings
+from polydiff.training.checks import check_settings, check_strategy
 from polydiff.training.data import order_of
 from polydiff.training.loop import Training
 from polydiff.training.optimizers import restore_optimizer
@@ -163,6 +163,7 @@ def resume(
         checkpoint = resumable(latest(run.checkpoints))
         check_same(together, "checkpoint", {"step": checkpoint.step, "config": checkpoint.state["config"]})
         saved = saved_settings(checkpoint, run.path, launched_as)
+        check_strategy(saved.config)
         wanted = planned_steps(run, checkpoint.step, saved.config.train.steps) if steps is None else steps
         settings = trained_to(saved, wanted, checkpoint.step)
         show = stack.enter_context(shown(progress, settings.config.train.steps))

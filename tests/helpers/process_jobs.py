@@ -30,6 +30,12 @@ def train_until(run: Path, domain: str, keys: dict[str, Any], step: int) -> None
             train(domain, run, overrides=keys, progress=stop_at(step))
 
 
+def resume_in(folder: Path, launch: dict[str, Any]) -> None:
+    """Resume the run in a folder with other keys of the section `launch`."""
+    with joined(60):
+        resume(folder, progress=False, launch=launch)
+
+
 def gather_and_derive() -> dict[str, Any]:
     """Gather what each process has, and differentiate the square of the sum of all."""
     with joined(60):

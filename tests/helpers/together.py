@@ -12,7 +12,7 @@ from multiprocessing.queues import Queue
 from queue import Empty
 from typing import Any
 
-PATIENCE = 240
+PATIENCE = 500
 """Seconds after which processes that have not answered are killed."""
 
 

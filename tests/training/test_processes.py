@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from process_jobs import train_all
+from process_jobs import resume_in, train_all
 from stage_cases import CODEC, SHAPES_PAIR
 from tiny_runs import SMALL_NETS, TINY, assert_alike
 from together import together
 
+from polydiff.run.checkpoint import latest
+from polydiff.run.folder import Run
 from polydiff.support.errors import UserError
 from polydiff.training.trainer import train
 
 Case = tuple[str, dict[str, Any]]
 COMMON: dict[str, Any] = {"train.precision": "float32", "train.steps": 6, "train.checkpoint_every": 6, "device": "cpu"}
+SMALL_TRANSFORMER = {"backbone.name": "dit", "backbone.width": 16, "backbone.heads": 2, "backbone.depth": 2}
 IMAGE = {**TINY, **SMALL_NETS["image"], **COMMON, "backbone.dropout": 0.0}
 
 
@@ -27,17 +31,25 @@ CASES: dict[str, Case] = {
     "image": image(),
     "audio": ("audio", {**TINY, **SMALL_NETS["audio"], **COMMON}),
     "molecule": ("molecule", {**TINY, **SMALL_NETS["molecule"], **COMMON}),
+    "letters": ("sequence", {**TINY, **COMMON, **SMALL_TRANSFORMER}),
+    "a transformer": ("image", {**TINY, **COMMON, **SMALL_TRANSFORMER, "backbone.patch": 4}),
+    "a transformer of graphs": (
+        "molecule",
+        {**TINY, **COMMON, **SMALL_NETS["molecule"], "backbone.name": "graph_transformer", "backbone.pair": 8},
+    ),
     "a learned schedule": image(schedule="learned", target="eps", loss__times="uniform", loss__weighting="elbo"),
     "adaptive noise levels": image(loss__times="adaptive", loss__times_options={"bins": 2, "depth": 1}),
     "two terms": image(loss__objective="hybrid"),
     "few steps": image(loss__objective="shortcut"),
     "its own estimate": image(backbone__self_condition=True),
-    "muon and averages": image(optim__name="muon", train__ema_snapshots=2),
+    "muon and averages": image(optim__name="muon", train__ema_snapshots=2, train__checkpoint_every=3),
     "a rate in bits": ("image", {**CODEC, **COMMON, "encode.bits": 4.0}),
     "a pair": ("image", {**SHAPES_PAIR, **COMMON}),
 }
 COMPARING = ("a learned schedule", "a rate in bits", "a pair")
 """Cases whose batches cannot be trained on in pieces."""
+UNSHARDED = ("two terms", "adaptive noise levels", "a rate in bits", "a pair")
+"""Cases that are not trained by processes that hold a part of the weights each, the latter two because they cannot."""
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +70,46 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_train_as_one(alone: Path, pairs: Path, name: str) -> None:
     assert_alike(alone / name, pairs / name)
+
+
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sharded")
+    cases = {name: (domain, {**keys, "launch.strategy": "fsdp"}) for name, (domain, keys) in CASES.items()}
+    cases["image"][1]["train.checkpoint_every"] = 3
+    together(2, train_all, folder, {name: case for name, case in cases.items() if name not in UNSHARDED})
+    return folder
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in UNSHARDED])
+def test_two_processes_that_hold_a_part_of_the_weights_each_train_as_one(alone: Path, sharded: Path, name: str) -> None:
+    assert_alike(alone / name, sharded / name)
+
+
+@pytest.mark.parametrize(("world", "strategy"), [(1, "fsdp"), (2, "ddp"), (4, "fsdp")])
+def test_a_checkpoint_of_parts_is_resumed_by_any_number_of_processes(
+    alone: Path, sharded: Path, tmp_path: Path, world: int, strategy: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(sharded / "image", run)
+    shutil.rmtree(latest(Run(run).checkpoints))
+    together(world, resume_in, run, {"strategy": strategy})
+    assert_alike(alone / "image", run)
+
+
+def test_a_checkpoint_of_whole_weights_is_resumed_in_parts(alone: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(alone / "muon and averages", run)
+    shutil.rmtree(latest(Run(run).checkpoints))
+    together(2, resume_in, run, {"strategy": "fsdp"})
+    assert_alike(alone / "muon and averages", run)
+
+
+def test_parts_of_weights_can_be_trained_on_pieces_of_batches(alone: Path, tmp_path: Path) -> None:
+    domain, keys = CASES["image"]
+    values = {**keys, "launch.strategy": "fsdp", "train.accumulate": 2}
+    together(2, train_all, tmp_path, {"pieces": (domain, values)})
+    assert_alike(alone / "image", tmp_path / "pieces")
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in COMPARING])

@@ -121,7 +121,12 @@ class LaunchConfig(Section):
     """The processes that train together."""
 
     processes: int = Field(1, ge=1, le=10**5)
-    """Number of processes on this machine, which polydiff starts with torchrun; 1: train in this process."""
+    """Number of processes that polydiff starts; 1: train in this process."""
+    engine: Literal["torchrun", "ray"] = "torchrun"
+    """What starts several processes: torchrun on this machine, or Ray on a cluster, whose address RAY_ADDRESS says."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """What each process holds: ddp: all weights; fsdp: a part of the weights, of their averages and of the optimizer's
+    state, for networks that one device cannot hold. The losses are the same."""
     restarts: int = Field(0, ge=0, le=1000)
     """How often all processes are started again, and resume the run, after one of them has failed."""
     timeout: float = Field(300.0, gt=0, le=10**6)

@@ -1,1 +1,1 @@
-"""Processes that work together: work that is dealt out to them, and what is said when one fails."""
+"""Processes that work together: work dealt out, tensors divided, what is said when one fails, starts on Ray."""
