@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as the command line does, before torch is imported
+
 from timing import Timing, apart, in_turns, parser, show, timing_table
 
 from polydiff.config.merge import resolve

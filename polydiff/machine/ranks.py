@@ -28,6 +28,8 @@ TIMEOUT = 300.0
 """Seconds that an exchange of a step waits for another process; torch waits for half an hour."""
 PATIENT = timedelta(days=7)
 """Time that an exchange of objects waits for another process."""
+WRITING = timedelta(hours=1)
+"""Time that the others wait in a step for the first process to write files."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,12 @@ class Ranks:
         yield
         if self.local == 0:
             self.wait()
+
+    def wait_for_first(self) -> None:
+        """Wait until the first process has come here, which need not wait for the others, at most for `WRITING`."""
+        if self.world > 1:
+            with noticed():
+                dist.broadcast(torch.zeros(1), 0, group=self.control, async_op=True).wait(WRITING)
 
     def wait(self) -> None:
         """Wait until all processes have come here."""

@@ -18,6 +18,8 @@ AGENT = "POLYDIFF_AGENT"
 """Environment variable with the number of the process that started several of them."""
 WATCHED_EVERY = 1.0
 """Seconds between two looks at whether the agent lives."""
+ENDING = 60.0
+"""Seconds in which a process whose agent is gone may save and end."""
 
 
 def end_with_agent() -> None:
@@ -28,10 +30,12 @@ def end_with_agent() -> None:
 
 
 def outlived(agent: int) -> None:
-    """Wait until a process is no longer the parent of this one, then send SIGTERM to this one."""
+    """Wait until a process is no longer the parent of this one, then send SIGTERM to this one, and later end it."""
     while os.getppid() == agent:  # Linux could do this (PR_SET_PDEATHSIG), but signals once for each of its threads
         time.sleep(WATCHED_EVERY)
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(ENDING)
+    os._exit(128 + signal.SIGTERM)  # it waits for a process that is stopped
 
 
 def needed(processes: int) -> bool:

@@ -22,6 +22,7 @@ from polydiff.pipeline.settings import NO_WORDS, Words, check_trained, flat, sta
 from polydiff.run.folder import PIPELINE, Run, is_pipeline
 from polydiff.support.errors import UserError, as_mapping, as_path, check_type
 from polydiff.support.files import quoted, write_atomic
+from polydiff.support.launched import launched
 from polydiff.support.replace import remove_drafts
 from polydiff.support.yaml_text import plain
 from polydiff.training import trainer
@@ -83,12 +84,19 @@ def planned(folder: PipelineFolder, words: Words = NO_WORDS) -> tuple[dict[str, 
     """Return the settings of the stages to train, and the pipeline with the words as its keys, all checked.
 
     Raises:
-        UserError: As `stage_settings` does, a run that exists is not there or of another domain, or a stage does not
-            fit the examples of those before it.
+        UserError: As `stage_settings` does, a run that exists is not there or of another domain, a stage does not
+            fit the examples of those before it, or it is to be trained in several processes.
     """
     for name in folder.pipeline.stages:
         check_existing(folder, name)
     settings, kept = stage_settings(folder.pipeline, folder.runs, words)
+    for name, chosen in settings.items():
+        if max(chosen.config.launch.processes, launched().world) > 1:
+            raise UserError(
+                f"A pipeline is trained in one process, and its stage {name} has launch.processes="
+                f"{chosen.config.launch.processes}. Train the runs one by one in several processes, then make a "
+                "pipeline of them with `polydiff chain`."
+            )
     check_stages_fit(folder, settings)
     return settings, kept
 

@@ -255,7 +255,7 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
                 session.show()
             pace.sampled(shown)
             if saved or shown:
-                session.ranks.wait()  # as long as the first process writes
+                session.ranks.wait_for_first()  # it writes, maybe for longer than a step may take
             if progress:
                 progress(record, session.seconds)
             if session.ranks.any(interrupts.requested):

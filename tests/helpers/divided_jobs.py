@@ -19,6 +19,8 @@ from polydiff.machine.processes.dealing import by_first, dealt
 from polydiff.machine.ranks import Ranks, joined, ranks
 from polydiff.model.model import Model
 from polydiff.model.request import Request
+from polydiff.pipeline.chain import load
+from polydiff.pipeline.evaluate import evaluate as evaluate_pipeline
 from polydiff.stages.open import open_domain
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides
@@ -48,6 +50,17 @@ def judged(model: Model, folder: Path) -> dict[str, Any]:
         "bounds": likelihood(model, 7, draws=2, batch_size=2),
         "cond": {key: value.tolist() for key, value in cond.items()},
     }
+
+
+def draw_and_judge_pipeline(folder: Path, pipeline: Path) -> dict[str, Any]:
+    """Draw with a pipeline and judge it; the samples are written to a folder."""
+    with joined(60):
+        chain = load(pipeline)
+        draw(chain, folder, N, seed=3, batch_size=4)
+        found = evaluate_pipeline(chain, N, seed=1, batch_size=4)
+        for each in (found, *found["stages"].values()):
+            del each["environment"]
+        return found
 
 
 def draw_with_scarce_memory(run: Path, scarce: int) -> list[Any]:

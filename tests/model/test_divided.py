@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from divided_jobs import N, draw_and_judge, draw_with_scarce_memory
+from divided_jobs import N, draw_and_judge, draw_and_judge_pipeline, draw_with_scarce_memory
 from drawing_cases import files
+from pipeline_cases import LATENT
 from stage_cases import CODEC, SHAPES_PAIR
 from tiny_runs import SMALL_NETS, TINY
 from together import together
 
+from polydiff.pipeline.train import train_pipeline
 from polydiff.training.trainer import train
 
 FEW = {"train.steps": 2, "train.sample_every": 2, "train.checkpoint_every": 2, "device": "cpu"}
@@ -42,6 +44,15 @@ def test_two_processes_draw_judge_and_bound_as_one(runs: dict[str, Path], tmp_pa
         for name in runs:
             assert found[name] == one[name]
     assert len(files(tmp_path / "one")) > 2 * N
+    assert files(tmp_path / "two") == files(tmp_path / "one")
+
+
+def test_two_processes_draw_and_judge_a_pipeline_as_one(tmp_path: Path) -> None:
+    chain = train_pipeline({**LATENT, "common": {**LATENT["common"], "device": "cpu"}}, tmp_path / "latent")
+    one = draw_and_judge_pipeline(tmp_path / "one", chain)
+    for found in together(2, draw_and_judge_pipeline, tmp_path / "two", chain):
+        assert found == one
+    assert len(files(tmp_path / "one")) > N
     assert files(tmp_path / "two") == files(tmp_path / "one")
 
 

@@ -112,6 +112,12 @@ def test_nothing_is_written_unless_all_stages_can_be_trained(tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_pipeline_is_trained_in_one_process(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"its stage ldm has launch.processes=2. .* `polydiff chain`"):
+        train_pipeline(LATENT, tmp_path / "run", overrides={"ldm": {"launch.processes": 2}})
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_existing_folder_is_not_trained_in(latent: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"already contains a pipeline. Resume it with"):
         train_pipeline(LATENT, latent)

@@ -85,9 +85,10 @@ def program(*words: str, fault: str = "") -> tuple[int, str]:
 
 def begin(run: Path, *keys: str, fault: str = "") -> tuple[int, str]:
     """Train a run of the ring in two processes, with a fault "NAME RANK STEP"."""
-    sizes = [f"train.steps={STEPS}", f"train.checkpoint_every={SAVED_EVERY}", f"launch.timeout={TIMEOUT}"]
+    sizes = [f"train.steps={STEPS}", f"train.checkpoint_every={SAVED_EVERY}", "train.sample_every=100", "device=cpu"]
     plugin = ["--plugin", str(PLUGINS / "rank_faults.py")] if fault else []
-    words = ["train", *plugin, "--domain", "ring", "-o", str(run), "device=cpu", "launch.processes=2", *sizes, *keys]
+    launch = ["launch.processes=2", f"launch.timeout={TIMEOUT}"]
+    words = ["train", *plugin, "--domain", "ring", "-o", str(run), *sizes, *launch, *keys]
     return program(*words, fault=fault)
 
 

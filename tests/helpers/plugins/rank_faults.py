@@ -26,11 +26,11 @@ counts: dict[str, int] = {}
 lock = threading.Lock()
 
 
-def due(what: str) -> bool:
-    """Return whether this is the call of something at which the fault happens."""
+def due(what: str, lasting: bool = False) -> bool:
+    """Return whether this is the call of something at which the fault happens; `lasting`: or a later one."""
     with lock:
         counts[what] = counts.get(what, 0) + 1
-        return counts[what] == int(step)
+        return counts[what] >= int(step) if lasting else counts[what] == int(step)
 
 
 def wrapped(owner: Any, attribute: str, at: Callable[..., Any]) -> None:
@@ -75,10 +75,10 @@ def not_finite() -> None:
 
 
 def full_disk() -> None:
-    """Let the checkpoint fail."""
+    """Let the checkpoint and all later ones fail."""
 
     def save(original: Any, self: Any, *args: Any) -> Any:
-        if due("save"):
+        if due("save", lasting=True):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "model.safetensors")
         return original(self, *args)
 
