@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from tiny_runs import stop_at
+from torch._dynamo.utils import counters
 
 from polydiff.machine.ranks import joined, ranks
 from polydiff.run.folder import steps_saved
@@ -34,6 +36,13 @@ def resume_in(folder: Path, launch: dict[str, Any]) -> None:
     """Resume the run in a folder with other keys of the section `launch`."""
     with joined(60):
         resume(folder, progress=False, launch=launch)
+
+
+def train_traced(folder: Path, domain: str, keys: dict[str, Any]) -> int:
+    """Train a run whose network is traced as torch compiles it, without the compiler; return the number of graphs."""
+    torch.compile = functools.partial(torch.compile, backend="aot_eager")
+    train_all(folder, {"traced": (domain, {**keys, "train.compile": True})})
+    return counters["stats"]["unique_graphs"]
 
 
 def gather_and_derive() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from process_jobs import resume_in, train_all
+from process_jobs import resume_in, train_all, train_traced
 from stage_cases import CODEC, SHAPES_PAIR
 from tiny_runs import SMALL_NETS, TINY, assert_alike
 from together import together
@@ -103,6 +103,15 @@ def test_a_checkpoint_of_whole_weights_is_resumed_in_parts(alone: Path, tmp_path
     shutil.rmtree(latest(Run(run).checkpoints))
     together(2, resume_in, run, {"strategy": "fsdp"})
     assert_alike(alone / "muon and averages", run)
+
+
+def test_layers_that_are_gathered_one_at_a_time_are_compiled(alone: Path, tmp_path: Path) -> None:
+    domain, keys = CASES["a transformer"]
+    assert together(2, train_traced, tmp_path, domain, {**keys, "launch.strategy": "fsdp"}) == [
+        1,
+        1,
+    ]  # all blocks' code
+    assert_alike(alone / "a transformer", tmp_path / "traced")
 
 
 def test_parts_of_weights_can_be_trained_on_pieces_of_batches(alone: Path, tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def start(
     """
     ray = installed_ray()
     if not ray.is_initialized():
+        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray would give processes on this machine the least priority
         ray.init(log_to_driver=True)
     use_gpu = ray.cluster_resources().get("GPU", 0) >= processes
     task = {

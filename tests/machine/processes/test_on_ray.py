@@ -24,17 +24,16 @@ KEYS: dict[str, Any] = {
 
 
 def polydiff(*words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_DEDUP_LOGS": "0"}
+    patience = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300"}
+    environment = {**os.environ, **patience, "OMP_NUM_THREADS": "1", "RAY_DEDUP_LOGS": "0"}
     command = [sys.executable, "-m", "polydiff", *words]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=540, check=False)
 
 
-def train(run: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return polydiff("train", "--domain", "image", "-o", str(run), "--judge", "0", *keys(), *words)
-
-
-def keys() -> list[str]:
-    return [f"{key}={str(value).lower()}" for key, value in KEYS.items()]
+def train(run: Path, **more: Any) -> subprocess.CompletedProcess[str]:
+    keys = {**KEYS, **{key.replace("__", "."): value for key, value in more.items()}}
+    words = [f"{key}={str(value).lower()}" for key, value in keys.items()]
+    return polydiff("train", "--domain", "image", "-o", str(run), "--judge", "0", *words)
 
 
 def losses(run: Path) -> torch.Tensor:
@@ -43,7 +42,7 @@ def losses(run: Path) -> torch.Tensor:
 
 def test_two_processes_of_ray_train_as_two_of_torchrun(tmp_path: Path) -> None:
     pytest.importorskip("ray.train.torch")
-    found = train(tmp_path / "ray", "launch.engine=ray")
+    found = train(tmp_path / "ray", launch__engine="ray")
     assert found.returncode == 0, found.stderr
     assert train(tmp_path / "torchrun").returncode == 0
     assert len(losses(tmp_path / "ray")) == 4
@@ -52,7 +51,7 @@ def test_two_processes_of_ray_train_as_two_of_torchrun(tmp_path: Path) -> None:
 
 def test_a_mistake_in_a_process_of_ray_is_said_and_ends_the_command_with_its_code(tmp_path: Path) -> None:
     pytest.importorskip("ray.train.torch")
-    found = train(tmp_path / "run", "launch.engine=ray", "train.batch_size=7")
+    found = train(tmp_path / "run", launch__engine="ray", train__batch_size=7)
     assert found.returncode == 2
     assert "train.batch_size=7 cannot be divided evenly over 2 processes" in found.stderr + found.stdout
 
