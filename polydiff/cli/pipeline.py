@@ -125,7 +125,7 @@ def finish(folder: PipelineFolder, evaluated: int) -> int:
     from polydiff.pipeline.report import since_evaluation
     from polydiff.pipeline.train import train_stages
     from polydiff.run.folder import Run
-    from polydiff.training.progress import TrainingProgress
+    from polydiff.training.duration.progress import TrainingProgress
 
     worked: list[str] = []
 

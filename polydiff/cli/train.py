@@ -31,7 +31,7 @@ from polydiff.support.progress import log
 from polydiff.support.reading import first_problem
 from polydiff.support.signals import exit_code
 from polydiff.training.checks import check_settings
-from polydiff.training.progress import TrainingProgress
+from polydiff.training.duration.progress import TrainingProgress
 
 RUNS = Path("runs")
 """Folder of runs that are started without -o."""

@@ -26,7 +26,7 @@ from polydiff.support.launched import launched
 from polydiff.support.replace import remove_drafts
 from polydiff.support.yaml_text import plain
 from polydiff.training import trainer
-from polydiff.training.progress import Progress
+from polydiff.training.duration.progress import Progress
 
 
 class Turn(NamedTuple):

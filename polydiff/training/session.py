@@ -37,10 +37,10 @@ from polydiff.support.errors import NonFiniteError, UserError
 from polydiff.support.progress import showing
 from polydiff.support.protocols import provides
 from polydiff.support.signals import Interrupts
+from polydiff.training.duration.pace import Pace
+from polydiff.training.duration.progress import Forecast, Progress, TrainingProgress, interval
 from polydiff.training.loop import Record, Training
 from polydiff.training.optimizers import optimizer_tensors
-from polydiff.training.pace import Pace
-from polydiff.training.progress import Forecast, Progress, TrainingProgress, interval
 from polydiff.training.saving import save
 from polydiff.training.steps import records_of
 

@@ -33,13 +33,13 @@ from polydiff.support.launched import launched
 from polydiff.support.progress import announce
 from polydiff.support.yaml_text import dump_yaml
 from polydiff.training.batch_check import check_batch
-from polydiff.training.budget import seconds_per_step, with_steps, within_minutes
 from polydiff.training.checks import check_settings, check_strategy
 from polydiff.training.data import order_of
+from polydiff.training.duration.budget import seconds_per_step, with_steps, within_minutes
+from polydiff.training.duration.progress import Progress, shown
 from polydiff.training.loop import Training
 from polydiff.training.optimizers import restore_optimizer
 from polydiff.training.processes.agreement import check_same, held
-from polydiff.training.progress import Progress, shown
 from polydiff.training.resumed import check_data, warn_of_edits, warn_of_versions
 from polydiff.training.saving import check_room
 from polydiff.training.session import Session, finish

@@ -20,9 +20,10 @@ from polydiff.run.folder import Run
 from polydiff.support.errors import UserError
 from polydiff.support.progress import showing
 from polydiff.support.yaml_text import read_yaml
-from polydiff.training import budget, session, trainer
-from polydiff.training.budget import Watch, planned, seconds_per_step, within_minutes
-from polydiff.training.progress import Forecast
+from polydiff.training import session, trainer
+from polydiff.training.duration import budget, pace
+from polydiff.training.duration.budget import Watch, planned, seconds_per_step, within_minutes
+from polydiff.training.duration.progress import Forecast
 from polydiff.training.trainer import resume, train
 
 FEW = {**TINY, **SMALL_NETS["image"], "train.steps": 12}
@@ -181,7 +182,7 @@ def test_a_slow_first_step_does_not_count() -> None:
 def slow_machine(monkeypatch: pytest.MonkeyPatch, seconds: float) -> Any:
     """Let every step take this long by the clock of sessions, and return the progress to pass."""
     machine = Machine()
-    monkeypatch.setattr(session, "monotonic", machine.clock)
+    monkeypatch.setattr(pace, "monotonic", machine.clock)
     taken = session.records_of
 
     def records(*args: Any, **more: Any) -> Any:

@@ -13,8 +13,8 @@ from polydiff.cli import main
 from polydiff.judging.evaluate import evaluate
 from polydiff.model.model import Model
 from polydiff.support import progress as support
+from polydiff.training.duration.progress import Forecast, TrainingProgress
 from polydiff.training.loop import Record
-from polydiff.training.progress import Forecast, TrainingProgress
 
 
 def forecast(every: int, evaluated: int = 0, calls: int | None = 20) -> Forecast:

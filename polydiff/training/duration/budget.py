@@ -21,7 +21,7 @@ from polydiff.contract.sections.run import Config
 from polydiff.machine.ranks import ranks
 from polydiff.support.errors import UserError, amount
 from polydiff.support.progress import announce
-from polydiff.training.progress import Forecast, interval
+from polydiff.training.duration.progress import Forecast, interval
 from polydiff.training.steps import begin, records_of
 
 MEASURED = 30

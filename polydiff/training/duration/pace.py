@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from polydiff.config.saved import resolved_text
 from polydiff.support.files import write_atomic
-from polydiff.training.budget import Watch, planned
-from polydiff.training.progress import Progress, TrainingProgress
+from polydiff.training.duration.budget import Watch, planned
+from polydiff.training.duration.progress import Progress, TrainingProgress
 
 if TYPE_CHECKING:
     from polydiff.training.session import Session
