@@ -25,8 +25,8 @@ SPATIAL = ("gyration", "asphericity", "npr1", "npr2")
 """Properties that need positions."""
 LATE: Mapping[str, Any] = {
     "process": "masked",
-    "schedule": "poly",
-    "schedule_options": {"power": 0.35},
+    "schedule": "logistic",
+    "schedule_options": {"middle": 0.1, "power": 1.4},
     "sampler": "remask",
     "options": {"eta": 20},
 }
@@ -38,6 +38,8 @@ PARTS: Mapping[str, Mapping[str, Any]] = {
     "bonds": {**LATE, "weight": 1.0},
 }
 """Parts of molecules with bonds, in order, with their defaults."""
+STEPS = 120
+"""Steps of sampling: letters of one step are drawn independently, so in few steps they contradict each other."""
 ALONE: Mapping[str, Mapping[str, Any]] = {"atoms": {"process": "masked"}, "bonds": {"process": "masked"}}
 """Parts of graphs alone, in order, with their defaults."""
 OPTIONS_OF_PART = {
@@ -101,7 +103,7 @@ class MoleculeData(DataConfig):
     """Whether bonds are part of the state, generated with atoms and positions (process=joint), not perceived."""
     positions: bool = True
     """Whether molecules have positions. false: graphs alone, of heavy atoms and their bonds; hydrogens are implicit."""
-    compared: int = Field(10_000, ge=1)
+    compared: int = Field(10_000, ge=1, le=10**9)
     """Graphs alone: largest number of molecules of each test set that samples are compared with. Published values of
     MOSES are those of its whole test sets, which take some milliseconds a molecule, once."""
     layout: Literal["dense", "sparse"] = "sparse"
@@ -179,14 +181,15 @@ class MoleculeConfig(Config):
         return {**values, "parts": parts}
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return the process and the width of pairs that molecules with bonds need."""
+        """Return the process, the width of pairs and the steps of sampling that molecules with bonds need."""
         assert isinstance(self.data, MoleculeData)
         if not self.data.bonded:
             return {}
         key = "data.bonds" if self.data.bonds else "data.positions"
         network = {"backbone.pair": 32} if isinstance(self.backbone, GraphTransformerConfig) else {}
         plain = tuple(name for name in self.data.conditions if name not in SPATIAL)
-        return {key: {"process": "joint", **network, **({} if self.data.positions else {"data.conditions": plain})}}
+        own = {"sample.steps": STEPS} if self.data.positions else {"data.conditions": plain}
+        return {key: {"process": "joint", **network, **own}}
 
 
 def completed(usual: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:

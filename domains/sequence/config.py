@@ -51,7 +51,7 @@ class SequenceData(DataConfig):
     judge: Literal["auto", "smiles", "none"] = "auto"
     """Who judges samples besides the counts of letters: smiles: RDKit reads them; auto: RDKit, if they are SMILES."""
 
-    compared: int = Field(10_000, ge=1)
+    compared: int = Field(10_000, ge=1, le=10**9)
     """SMILES: largest number of molecules of each test set that samples are compared with. Published values of
     MOSES are those of its whole test sets, which take some milliseconds a molecule, once."""
 

@@ -11,16 +11,18 @@ from pydantic import BaseModel
 from polydiff.backbones.config import EGNNConfig, GraphTransformerConfig, MLPConfig, UNetConfig
 from polydiff.config.merge import resolve
 from polydiff.contract.sections.sampling import SampleConfig
-from polydiff.contract.sections.training import LossConfig, OptimConfig, TrainConfig
+from polydiff.contract.sections.training import EncodeConfig, LaunchConfig, LossConfig, OptimConfig, TrainConfig
 from polydiff.domains.audio.config import AudioConfig, AudioData, MelConfig
 from polydiff.domains.image.config import ImageConfig, ImageData
 from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData
+from polydiff.domains.sequence.config import SequenceConfig, SequenceData
 from polydiff.support.errors import UserError
 
 SECTIONS: list[type[BaseModel]] = [
     *(UNetConfig, EGNNConfig, GraphTransformerConfig, MLPConfig),
-    *(LossConfig, OptimConfig, SampleConfig, TrainConfig),
+    *(LossConfig, OptimConfig, SampleConfig, TrainConfig, LaunchConfig, EncodeConfig),
     *(AudioConfig, AudioData, MelConfig, ImageConfig, ImageData, MoleculeConfig, MoleculeData),
+    *(SequenceConfig, SequenceData),
 ]
 FREE = {"optim.clip", "clip"}
 """Numbers without an upper bound: any gradient may be left as it is."""

@@ -71,7 +71,7 @@ def test_another_schedule_of_a_part_leaves_the_options_of_the_usual_one() -> Non
     words = {"data.bonds": "true", "parts.bonds.schedule": "cosine", "parts.atoms.sampler": "ancestral"}
     parts = resolve("molecule", words=words).config.parts
     assert parts["bonds"].schedule_options == parts["atoms"].options == {}
-    assert parts["atoms"].schedule_options == {"power": 0.35}
+    assert parts["atoms"].schedule_options == {"middle": 0.1, "power": 1.4}
     assert parts["bonds"].options == {"eta": 20}
 
 
