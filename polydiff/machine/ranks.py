@@ -184,7 +184,7 @@ def joined(timeout: float = TIMEOUT) -> Iterator[Ranks]:
         with noticed():
             begin_group(backend, place, limit)
     control, flags = (dist.new_group(backend="gloo", timeout=time) for time in (PATIENT, limit))
-    if torch.cuda.is_available():
+    if place.local < torch.cuda.device_count():  # on a CPU there may be more processes than GPUs
         torch.cuda.set_device(place.local)
     _current = Ranks(dist.get_rank(), dist.get_world_size(), place.local, control, flags)
     try:

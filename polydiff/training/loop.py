@@ -20,7 +20,7 @@ from polydiff.core.streams import stream, streams
 from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.objective.base import as_objective
 from polydiff.machine.processes.shards import local
-from polydiff.machine.ranks import ranks
+from polydiff.machine.ranks import noticed, ranks
 from polydiff.run.averages import MovingAverage, PowerAverages
 from polydiff.support.errors import NonFiniteError
 from polydiff.training.data import Batches, Split, example_numbers, prefetch
@@ -162,7 +162,7 @@ def fit(
                     moment = Moment(step, steps, training.ema, together.gather, own, rows.start)
                     minimised, outcome = losses(batch, u[rows], None if weight is None else weight[rows], noise, moment)
                     minimised, outcome = gathered(together, minimised, outcome)
-                with phase("backward"):
+                with phase("backward"), noticed():
                     total = total + objective.backward(module, minimised / split.pieces, together.mean).detach()
             outcomes.append(outcome)
         outcome = joined_outcome(outcomes)

@@ -156,15 +156,16 @@ class Session:
         if self.training.step > 0 and self.training.step not in tried:
             self.checkpoint()
 
-    def save_snapshot_if_due(self, step: int) -> None:
-        """Save a snapshot of the power-function averages if one is due after this step."""
+    def save_snapshot_if_due(self, step: int) -> bool:
+        """Save a snapshot of the power-function averages if one is due after this step, and return whether it is."""
         train, averages = self.config.train, self.training.averages
         if averages is None or step % max(1, train.steps // train.ema_snapshots):
-            return
+            return False
         tensors = kept(averages.tensors(), self.ranks.first)
         if self.ranks.first:
             with self.tolerating("a snapshot of the averages"):
                 save_snapshot(self.run.averages, step, tensors, train.ema_snapshots)
+        return True
 
     @property
     def sample_every(self) -> int:
@@ -233,7 +234,7 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
     """Train a session to its last step, with checkpoints and samples, and return the run's folder."""
     run, settings, pace = session.run, session.config.train, Pace(session, progress)
     before, levels, first = session.seconds, Gathered(), session.ranks.first
-    if isinstance(progress, TrainingProgress) and progress.evaluated is not None:
+    if first and isinstance(progress, TrainingProgress) and progress.evaluated is not None:
         write_evaluated_after(run, progress.evaluated)
     with Interrupts() as interrupts, saved_on_error(session):
         for record in records_while_planned(session):
@@ -245,7 +246,7 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
                 line = metrics_line(record, session.seconds, settings.batch_size) | bins_of(levels)
                 with session.tolerating("lines of metrics.jsonl"):
                     run.log(line)
-            session.save_snapshot_if_due(record.step)
+            snapshot = session.save_snapshot_if_due(record.step)
             saved = record.step % settings.checkpoint_every == 0 or last or lowered
             if saved:
                 session.checkpoint()
@@ -254,12 +255,13 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
             if shown:
                 session.show()
             pace.sampled(shown)
-            if saved or shown:
+            if saved or shown or snapshot:
                 session.ranks.wait_for_first()  # it writes, maybe for longer than a step may take
             if progress:
                 progress(record, session.seconds)
             if session.ranks.any(interrupts.requested):
                 session.checkpoint_if_new()
+                session.ranks.wait_for_first()  # a process that ends earlier would end it, too
                 raise interrupts.error()
     return run.path
 
@@ -280,6 +282,8 @@ def saved_on_error(session: Session) -> Iterator[None]:
         try:
             if isinstance(error, NonFiniteError) or not session.training.sharding:
                 session.checkpoint_if_new()
+            if isinstance(error, NonFiniteError):
+                session.ranks.wait_for_first()
         except (NonFiniteError, WriteError) as second:
             if str(second) != str(error):
                 warnings.warn(str(second), stacklevel=3)

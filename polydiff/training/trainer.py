@@ -39,7 +39,7 @@ from polydiff.training.duration.budget import seconds_per_step, with_steps, with
 from polydiff.training.duration.progress import Progress, shown
 from polydiff.training.loop import Training
 from polydiff.training.optimizers import restore_optimizer
-from polydiff.training.processes.agreement import check_same, held
+from polydiff.training.processes.agreement import check_same, held, prepared
 from polydiff.training.resumed import check_data, warn_of_edits, warn_of_versions
 from polydiff.training.saving import check_room
 from polydiff.training.session import Session, finish
@@ -74,6 +74,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
             domain = restored_domain(config, source, init, stages) if source else open_domain(config, stages=stages)
         order_of(domain, config.train.batch_size, config.seed, config.train.like_sizes)  # raises if it cannot be used
         settings, domain = suited(settings, domain)
+        prepared(domain, together)
         if text := suited_in_words(settings):
             announce(text)
         check_batch(settings.config, domain)
@@ -89,6 +90,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         session.settings = within_minutes(settings, session.forecast(), together.agree(seconds))
         if together.first:
             write_beginning(session, stages)
+        together.wait_for_first()
         return finish(session, show)
 
 
@@ -170,6 +172,7 @@ def resume(
         with together.first_before_others():
             stages = open_stages(settings.config, run=run.path, records=checkpoint.state.get("parents"))
             domain = restored_domain(settings.config, checkpoint, run.path, stages)
+        prepared(domain, together)
         warn_of_versions(checkpoint.state)
         warn_of_edits(run, settings.config, checkpoint.state["config"])
         data = check_data(domain, checkpoint.state, settings.config, allow_changed_data)
@@ -181,8 +184,11 @@ def resume(
         session = Session(run, settings, domain, training, checkpoint.state["seconds"], parents, data)
         if training.step < settings.config.train.steps:
             session.check_sampling()
+        check_same(together, "configuration", settings.config.model_dump(mode="json"))
+        check_same(together, "data", data or {})
         if together.first:
             rewind(session, steps is not None)
+        together.wait_for_first()
         if session.due_to_show(checkpoint.step) and together.agree(not run.samples(checkpoint.step).exists()):
             session.show()  # a crash came between the checkpoint and its samples
         return finish(session, show)

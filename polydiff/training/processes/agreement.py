@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from polydiff.contract.abilities import Prepares
+from polydiff.contract.domain import Domain
 from polydiff.machine.ranks import Ranks
 from polydiff.run.folder import Run
 from polydiff.support.errors import UserError
 from polydiff.support.nested import flat
+from polydiff.support.protocols import provides
 
 
 @contextmanager
@@ -32,6 +35,13 @@ def held(run: Run, together: Ranks, check: Callable[[], None] | None = None) -> 
             check()
         run.sweep()
         yield
+
+
+def prepared(domain: Domain, together: Ranks) -> None:
+    """Let a domain prepare its examples, if it does, in the first process; the others find them in the cache."""
+    if provides(domain, Prepares):
+        with together.first_before_others():
+            domain.prepare()
 
 
 def check_same(together: Ranks, name: str, values: Mapping[str, Any]) -> None:
