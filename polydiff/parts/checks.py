@@ -11,7 +11,7 @@ from polydiff.contract.backbone import check_role
 from polydiff.contract.names import check_chosen, check_options
 from polydiff.parts.kernel import KernelEntry
 from polydiff.parts.schedule import LEVEL_SCHEDULES, slopes
-from polydiff.support.errors import UserError, attempt, unknown
+from polydiff.support.errors import UserError, attempt, shortened, unknown
 
 if TYPE_CHECKING:
     from polydiff.contract.sections.run import Config
@@ -79,6 +79,5 @@ def check_absent(config: Config) -> None:
     if config.codec is not None:
         raise UserError(f"process={config.process} works on the states of data, not on codes. Leave out codec.")
     if config.sample.guidance_method != "cfg":
-        raise UserError(
-            f"sample.guidance_method={config.sample.guidance_method}: process={config.process} has cfg alone."
-        )
+        method = shortened(config.sample.guidance_method)
+        raise UserError(f"sample.guidance_method={method}: process={config.process} has cfg alone.")

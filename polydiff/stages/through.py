@@ -49,6 +49,7 @@ class Through(Forwards):
 
     __wrapped__: Domain
     units = region = read_mask = measurement = read_measured = grown = forget = read_degraded = sizes = inspect = None
+    blanks = part_masks = None
     """Abilities of the domain that concern its states (`polydiff.contract.abilities`)."""
 
     def __init__(self, config: Config, domain: Domain, codec: LearnedCodec, scale: Scale | None = None) -> None:

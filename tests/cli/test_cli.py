@@ -323,7 +323,7 @@ def test_dry_run_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) 
         (["report", "."], ". is not a run folder"),
         (["resume", "nowhere"], "There is no run folder nowhere."),
         (["sample", "RUN", "--smapler", "ddim"], "Unknown option '--smapler'. Did you mean '--sampler'?"),
-        (["sample", "RUN", "extra"], "'extra' is one argument too many."),
+        (["sample", "RUN", "extra"], "extra: samples are drawn from noise. Name the part of it that is given"),
         (["sample", "RUN", "-n", "0"], "Argument -n: 0 is below 1."),
         (["sample", "RUN", "-n", "few"], "Argument -n: 'few' is not a whole number."),
         (["sample", "RUN", "--sampler", "dpm_2m"], "Unknown sampler 'dpm_2m'. Did you mean 'dpmpp_2m'?"),

@@ -51,7 +51,7 @@ def test_a_step_that_masks_letters_at_the_end_is_found() -> None:
             return law + torch.nn.functional.one_hot(torch.tensor(kernel.letters), kernel.letters + 1)
 
     rows = [*ROWS[:-1], Late(0.2, 0.0)]
-    with pytest.raises(Exception, match="has the letter 5"):
+    with pytest.raises(Exception, match="has a blank"):
         check_kernel(LetterKernel(5), LETTERS, X_0, rows, F, "elbo")
 
 

@@ -64,7 +64,7 @@ def work(domain: str, path: Path, progress: object = None) -> None:
 def killed(domain: str, path: Path, told: Shared, chance: Random, inside: bool) -> None:
     """Train until SIGKILL: at a step and some milliseconds, or as long after the begin of a save."""
     first = max(steps_saved(path / "checkpoints"), default=0)
-    at, late = chance.randrange(first, STEPS), chance.uniform(0, 0.03)
+    at, late = chance.randrange(min(first, STEPS - 1), STEPS), chance.uniform(0, 0.03)
     begun = threading.Event()
 
     def kill() -> None:

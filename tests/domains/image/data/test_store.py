@@ -27,6 +27,7 @@ from polydiff.domains.image.data.store.decode import decode
 from polydiff.domains.image.data.store.images import Decoded, OnDisk, Store
 from polydiff.domains.image.domain import Image as Domain
 from polydiff.support.errors import UserError
+from polydiff.support.replace import draft_folder
 
 FACTS = Facts("PNG", "L", 8, 8, False)
 
@@ -229,13 +230,12 @@ def test_the_peak_of_memory_follows_the_limit_and_not_the_number_of_images(
     assert [image.shape for image in images[3:5]] == [(1, side, side)] * 2
 
 
-def test_what_nobody_finished_is_deleted_after_a_week(photos: Path, cache: Path) -> None:
-    old, new = (cache / f".decoded-{c * 32}.{c * 12}.tmp" for c in "ab")
-    for path in (old, new):
-        path.mkdir(parents=True)
-    os.utime(old, (1, 1))
-    folder(settings(photos))
-    assert (old.exists(), new.exists()) == (False, True)
+def test_what_nobody_finished_is_deleted_and_what_a_process_writes_is_not(photos: Path, cache: Path) -> None:
+    dead, living = (cache / f".decoded-{c * 32}.{c * 12}.tmp" for c in "ab")
+    dead.mkdir(parents=True)
+    with draft_folder(living):
+        folder(settings(photos))
+        assert (dead.exists(), living.exists()) == (False, True)
 
 
 def test_selected_images_keep_their_order() -> None:
