@@ -171,6 +171,7 @@ def fit(
                 average_rest(parameters, together)
             norm = clip(parameters, training.optim.clip)
             loss_value, norm_value = torch.stack([total, norm]).tolist()  # the one place that waits for a GPU
+            outcome = outcome._replace(level=None if outcome.level is None else outcome.level.cpu())
             if not math.isfinite(loss_value + norm_value):
                 text = what_is_not_finite(step, batch, outcome, module, objective)
                 raise NonFiniteError(first_to_blame(together, outcome.losses, batch.space.batch, text))

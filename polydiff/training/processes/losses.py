@@ -74,14 +74,17 @@ def exchanging(losses: nn.Module, last: bool) -> AbstractContextManager[object]:
 
 
 def gathered(ranks: Ranks, minimised: Tensor, outcome: Outcome) -> tuple[Tensor, Outcome]:
-    """Return what is minimised and the losses of the samples of all processes, in their order."""
+    """Return what is minimised and the losses of the samples of all processes, in their order.
+
+    Noise levels stay on the device: to bring them to the CPU would wait for the forward pass.
+    """
     if ranks.world == 1:
         return minimised, outcome
     level = outcome.level
     columns = [minimised.double(), outcome.losses.detach().double()]
     columns += [] if level is None else [level.to(minimised.device)]
     all_minimised, losses, *levels = ranks.gather(torch.stack(columns, 1)).unbind(1)
-    found = Outcome(losses.detach().to(outcome.losses.dtype), levels[0].detach().cpu() if levels else None)
+    found = Outcome(losses.detach().to(outcome.losses.dtype), levels[0].detach() if levels else None)
     return all_minimised.to(minimised.dtype), found
 
 
