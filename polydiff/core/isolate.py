@@ -49,7 +49,7 @@ except BaseException:
 os.write(answer, b"survived")
 os._exit(0)
 """
-"""Program that imports a module and tells that the process survived; whether the import raised does not matter."""
+"""Program that imports a module and reports that the process survived; whether the import raised does not matter."""
 
 
 def check_survives(module: str, seconds: float) -> None:

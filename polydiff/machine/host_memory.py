@@ -10,7 +10,7 @@ MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
 def host_memory() -> float:
-    """Return the memory that can still be allocated, in MiB; infinity if the system does not tell."""
+    """Return the memory that can still be allocated, in MiB; infinity if the system does not say."""
     found = [math.inf]
     with suppress(OSError, StopIteration):
         line = next(line for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable"))

@@ -27,19 +27,19 @@ LEVEL = "_level_"
 
 
 def level_conditions(config: Config) -> Sequence[str]:
-    """Return the conditions that hold the levels of parts after the first one whose level the network is told.
+    """Return the conditions that hold the levels of parts after the first one whose level conditions the network.
 
     The kernels must be registered (`polydiff.config.processes.register_built_in`). () if all parts are at the levels of
     one time (coupling.same=1), which the first one's level then says.
     """
     if config.coupling.same >= 1:
         return ()
-    told = [
+    conditioning = [
         name
         for name, part in config.parts.items()
         if part.process not in KERNELS or KERNELS[part.process].conditioned  # gaussian is in no registry of kernels
     ]
-    return [LEVEL + name for name in told[1:]]
+    return [LEVEL + name for name in conditioning[1:]]
 
 
 def untrained(config: Config, domain: Domain, kernels: Mapping[str, Kernel], device: torch.device) -> PartsNetwork:

@@ -66,7 +66,8 @@ def announced(place: Launched) -> Iterator[None]:
         yield
     except UserError as error:
         with undisturbed():
-            error.silent, error.args = account(error, place) if isinstance(error, PeerLostError) else told(error, place)
+            found = account(error, place) if isinstance(error, PeerLostError) else claimed(error, place)
+            error.silent, error.args = found
         raise
     except BaseException:
         if notes := Notes.of(place):
@@ -116,7 +117,7 @@ def agent_store(place: Launched, timeout: timedelta) -> dist.Store | None:
     return dist.PrefixStore(f"polydiff/{place.restarts}", store)
 
 
-def told(error: UserError, place: Launched) -> tuple[bool, tuple[str, ...]]:
+def claimed(error: UserError, place: Launched) -> tuple[bool, tuple[str, ...]]:
     """Return whether another process prints an error, and its message, with the process if it is one's alone."""
     notes = Notes.of(place)
     if notes is None or isinstance(error, PeerFailedError):
