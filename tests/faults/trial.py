@@ -22,6 +22,7 @@ import shutil
 import signal
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -126,11 +127,20 @@ def run_all(trials: Iterable[Trial], note: Callable[[Trial, str], None] = lambda
             with time_limit(trial.limit):
                 trial.run()
         except Exception as error:  # noqa: BLE001 - whatever it raises is the failure that is counted
-            words = " ".join(f"{type(error).__name__}: {error}".split())
+            words = described(error)
             result.failures.append((trial.name, words[:300]))
             note(trial, words)
     result.seconds = time.monotonic() - start
     return result
+
+
+def described(error: Exception) -> str:
+    """Return the type and message of an exception; the line that raised it, where it has no message."""
+    said = str(error)
+    if not said:
+        raised = traceback.extract_tb(error.__traceback__)[-1]
+        said = f"{Path(raised.filename).name}, line {raised.lineno}: {raised.line}"
+    return " ".join(f"{type(error).__name__}: {said}".split())
 
 
 @contextmanager
