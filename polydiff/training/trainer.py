@@ -41,7 +41,7 @@ from polydiff.training.loop import Training
 from polydiff.training.optimizers import restore_optimizer
 from polydiff.training.processes.agreement import check_same, held, prepared
 from polydiff.training.resumed import check_data, warn_of_edits, warn_of_versions
-from polydiff.training.saving import check_room
+from polydiff.training.saving import check_room, prune_if_possible
 from polydiff.training.session import Session, finish
 from polydiff.training.steps import begin, initial_checkpoint
 
@@ -199,6 +199,7 @@ def rewind(session: Session, longer: bool) -> None:
     run, settings, step = session.run, session.settings, session.training.step
     run.rewind(step)
     drop_snapshots(run.averages, step)
+    prune_if_possible(run, settings.config.train.keep)  # a crash may have come between a save and its deletions
     if longer:
         write_goal(run, step, settings.config.train.steps)  # in case the run is stopped before its next checkpoint
         write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))

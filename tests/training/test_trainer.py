@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 import warnings
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tiny_runs import assert_same_run, stop_at, tiny
 from polydiff.contract.domain import Samples
 from polydiff.model.model import Model
 from polydiff.run.checkpoint import Checkpoint, latest
-from polydiff.run.folder import Run, steps_saved
+from polydiff.run.folder import Run, step_path, steps_saved
 from polydiff.support.errors import NonFiniteError, UserError
 from polydiff.training.loop import Record
 from polydiff.training.trainer import resume
@@ -158,13 +159,21 @@ def test_a_longer_goal_is_kept_and_a_shorter_one_raises_an_error(tmp_path: Path)
 
 
 def test_samples_that_a_crash_left_out_are_made_up_for(tmp_path: Path, finished: Path) -> None:
-    import shutil
-
     shutil.copytree(finished, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "samples" / "step-00000012")
     resume(tmp_path / "run")
     ours, theirs = (run / "samples" / "step-00000012" / "manifest.json" for run in (tmp_path / "run", finished))
     assert ours.read_text() == theirs.read_text()
+
+
+def test_checkpoints_that_a_crash_kept_from_deletion_are_deleted(tmp_path: Path) -> None:
+    run = tiny("image", tmp_path / "run", **{"train.keep": 2})
+    kept = steps_saved(run / "checkpoints")
+    newest = step_path(run / "checkpoints", kept[-1])
+    shutil.copytree(newest, step_path(run / "checkpoints", 1))
+    resume(run)
+    assert steps_saved(run / "checkpoints") == kept
+    assert len(kept) == 2
 
 
 def test_data_of_another_size_raise_an_error_on_resume(tmp_path: Path) -> None:
