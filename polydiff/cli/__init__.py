@@ -31,6 +31,7 @@ VERBS = {
     "chain": ("polydiff.cli.pipeline:chain", "make a pipeline of runs that exist"),
     "eval": ("polydiff.cli.judge:evaluate", "evaluate a run's samples against real data and noise"),
     "report": ("polydiff.cli.judge:report", "write a run's report.html again"),
+    "serve": ("polydiff.cli.serve:serve", "serve a web page and a JSON API to sample from runs"),
     "data": ("polydiff.cli.data:data", "check data before training, or prepare a data set"),
     "domains": ("polydiff.cli.info:domains", "list the kinds of data (domains), or check one"),
     "presets": ("polydiff.cli.info:presets", "list a domain's presets, or show one as a config file"),

@@ -32,6 +32,8 @@ GROUP = "polydiff.extensions"
 """Entry-point group whose values are modules to import."""
 VARIABLE = "POLYDIFF_PLUGINS"
 """Environment variable that names further modules."""
+PLUGIN = "--plugin"
+"""Source of the extensions that `load` imports."""
 HINT = f"If a module of your own registers it, add --plugin MODULE (a file or a module's name), or set {VARIABLE}."
 
 
@@ -65,7 +67,7 @@ def load(module: Path | str) -> None:
     Raises:
         UserError: The module does not exist, or its import fails.
     """
-    found = import_once(str(module), "--plugin", lambda: import_module(module))
+    found = import_once(str(module), PLUGIN, lambda: import_module(module))
     if found.reason:
         del _loaded[key_of(str(module))]  # so that the user can correct it and load it again
         raise UserError(f"The plugin {module} cannot be imported: {found.reason}.")
@@ -79,6 +81,11 @@ def installed() -> list[Extension]:
     for module in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
         import_once(module, VARIABLE, lambda module=module: import_module(module))  # type: ignore[misc]
     return list(_loaded.values())
+
+
+def named() -> list[str]:
+    """Return the modules that `load` has imported, for another process to import too."""
+    return [found.name for found in _loaded.values() if found.source == PLUGIN]
 
 
 def broken() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from polydiff.contract.domain import Samples
@@ -26,23 +27,23 @@ class Scene(NamedTuple):
     estimate: Samples
 
 
-def trace(request: Request, n: int, seed: int, most: int) -> list[Scene]:
-    """Return up to `most` moments of drawing samples 0 to n - 1, evenly spaced, with the first and the last.
+def trace(request: Request, numbers: Sequence[int], seed: int, most: int) -> list[Scene]:
+    """Return up to `most` moments of drawing some samples, evenly spaced, with the first and the last.
 
-    The samples are those of `request.samples(range(n), seed)`. [] if the plan of the process cannot show its way, or
-    evaluates the network within a solver only, as the sampler `adaptive` does.
+    The samples are those of `request.samples(range(n), seed)` with these numbers. [] if the plan of the process cannot
+    show its way, or evaluates the network within a solver only, as the sampler `adaptive` does.
 
     Arguments:
         request: How samples are drawn.
-        n: Number of samples.
+        numbers: Numbers of the samples.
         seed: Of the samples.
         most: Largest number of moments.
     """
     plan, domain = request.plan, request.model.domain
     if not provides(plan, Traces):
         return []
-    space, cond = request.blank(range(n), seed)
-    draw = request.draw(space, condition_to(cond, request.model.device), seed, range(n), compile=False)
+    space, cond = request.blank(numbers, seed)
+    draw = request.draw(space, condition_to(cond, request.model.device), seed, numbers, compile=False)
     moments = list(plan.trace(draw, request.guide))
     count = min(most, len(moments))
     places = sorted({round(i * (len(moments) - 1) / max(count - 1, 1)) for i in range(count)})

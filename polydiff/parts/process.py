@@ -90,6 +90,9 @@ class OnePartProcess:
         attempt(f"sample.options={how.options}", lambda: grid.rows(1))
         return PartsPlan(model, how, grid)
 
+    def sampler_names(self, config: Config) -> Sequence[str]:
+        return list(self.entry.samplers)
+
     def prior(self, space: Space, generators: Sequence[torch.Generator]) -> State:
         return space.noise(generators)
 

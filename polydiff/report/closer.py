@@ -128,7 +128,7 @@ OTHER = (
 def trajectory_view(model: Model) -> View | None:
     """Return the way from noise to samples with the estimates on it; None if the process does not show its way."""
     request, n = shown_request(model.request())
-    scenes = trace(request, min(n, TRACED), model.config.seed, LEVELS)
+    scenes = trace(request, range(min(n, TRACED)), model.config.seed, LEVELS)
     if not scenes:
         return None
     real = states_of(model.config) == "real"

@@ -31,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 )
 def test_the_way_ends_at_the_samples_and_begins_in_noise(model: Model, how: dict[str, Any]) -> None:
     request = model.request(**how)
-    scenes = trace(request, 3, seed=4, most=100)
+    scenes = trace(request, range(3), seed=4, most=100)
     samples = request.joined(range(3), 4)
     assert len(scenes) == request.evaluations() / (1 if how["guidance"] == 1 else 2) + 1
     for x in (scenes[-1].state, scenes[-1].estimate):
@@ -63,17 +63,17 @@ def test_states_have_about_the_spread_of_data_at_every_level_and_estimates_follo
 
 def test_a_long_way_is_thinned_evenly_with_both_ends(model: Model) -> None:
     request = model.request(sampler="ddim", steps=15)
-    every, few = (trace(request, 1, seed=0, most=most) for most in (100, 8))
+    every, few = (trace(request, [0], seed=0, most=most) for most in (100, 8))
     assert len(few) == 8
     assert [scene.level for scene in few] == [every[i].level for i in (0, 2, 4, 6, 9, 11, 13, 15)]
 
 
 def test_a_solver_that_evaluates_the_network_by_itself_has_no_way(model: Model) -> None:
-    assert trace(model.request(sampler="adaptive"), 1, seed=0, most=8) == []
+    assert trace(model.request(sampler="adaptive"), [0], seed=0, most=8) == []
 
 
 def test_a_plan_without_this_ability_has_no_way(model: Model) -> None:
     class Foreign:
         def run(self, draw: Any, guide: Any = None) -> Any: ...
 
-    assert trace(replace(model.request(), plan=Foreign()), 1, seed=0, most=8) == []  # type: ignore[arg-type]
+    assert trace(replace(model.request(), plan=Foreign()), [0], seed=0, most=8) == []  # type: ignore[arg-type]

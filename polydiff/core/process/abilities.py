@@ -39,6 +39,13 @@ class LeavesUnused(Protocol):
         """Return dotted keys, or whole sections, that have no effect in a configuration -> what to set instead."""
 
 
+class NamesSamplers(Protocol):
+    """A process that lists the names that the key `sample.sampler` can have, for a choice on a page."""
+
+    def sampler_names(self, config: Config) -> Sequence[str]:
+        """Return the samplers of a configuration, some of which may need other options; () if the key is not read."""
+
+
 class Varies(Protocol):
     """A process that can start from given states with part of the noise added.
 

@@ -27,6 +27,7 @@ from polydiff.gaussian.process.bounds import BOUNDS, GaussianBound
 from polydiff.gaussian.process.checks import check_names
 from polydiff.gaussian.process.plan import GaussianPlan, checked, in_precision, plan_of
 from polydiff.gaussian.sampling.execute import sample
+from polydiff.gaussian.sampling.plan import SAMPLERS
 from polydiff.gaussian.schedule.base import SCHEDULES, Schedule
 from polydiff.machine.device import pick_precision
 from polydiff.support.errors import attempt
@@ -71,6 +72,9 @@ class GaussianProcess:
 
     def plan(self, model: Trained, how: SampleConfig) -> GaussianPlan:
         return plan_of(model, how)
+
+    def sampler_names(self, config: Config) -> Sequence[str]:
+        return list(SAMPLERS)
 
     def prior(self, space: Space, generators: Sequence[torch.Generator]) -> State:
         return space.noise(generators)

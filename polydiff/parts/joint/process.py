@@ -18,6 +18,7 @@ from polydiff.core.streams import streams
 from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.objective.base import build_objective
 from polydiff.gaussian.process.try_sampling import try_plan
+from polydiff.gaussian.sampling.plan import SAMPLERS
 from polydiff.gaussian.schedule.base import SCHEDULES
 from polydiff.parts.bound import PartsBound
 from polydiff.parts.checks import check_strength, check_unrepeated
@@ -131,6 +132,10 @@ class JointProcess:
         grid = JointGrid(clock, own, evaluates, followers)
         attempt("parts", lambda: grid.rows(1))
         return PartsPlan(model, how, grid)
+
+    def sampler_names(self, config: Config) -> Sequence[str]:
+        first = next(iter(config.parts.values()), None)
+        return list(SAMPLERS) if first is not None and first.process == GAUSSIAN else ()
 
     def prior(self, space: Space, generators: Sequence[torch.Generator]) -> State:
         return space.noise(generators)

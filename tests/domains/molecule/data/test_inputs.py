@@ -18,7 +18,6 @@ from repository import ROOT
 import polydiff
 from polydiff.backbones.config import EGNNConfig
 from polydiff.cli import main
-from polydiff.cli.edit import kept
 from polydiff.config.processes import build_denoiser
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.chemistry.geometry import Molecule
@@ -32,6 +31,7 @@ from polydiff.gaussian.sampling.execute import run_plan
 from polydiff.gaussian.sampling.plan import SAMPLERS
 from polydiff.gaussian.sampling.spacing import noise_levels
 from polydiff.model.model import Model
+from polydiff.model.parts.known import kept
 from polydiff.support.errors import UserError
 
 

@@ -1,0 +1,140 @@
+"""Answers of the API as pydantic models."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+class Answer(BaseModel):
+    """A part of an answer."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Condition(Answer):
+    """A condition that samples can be given."""
+
+    name: str
+    kind: Literal["class", "number", "text"]
+    values: list[str] = []
+    """Names of the classes, or texts of the training data as examples."""
+    least: float | None = None
+    """Least number that occurs in the training data (of the draws that the server looked at)."""
+    most: float | None = None
+    whole: bool = False
+    """Whether the numbers are whole."""
+
+
+class Defaults(Answer):
+    """How the model samples if a request leaves it open."""
+
+    steps: int
+    sampler: str
+    guidance: float
+
+
+class ModelCard(Answer):
+    """A model, and what can be done with it."""
+
+    name: str
+    domain: str
+    about: str
+    """One line: kind of network, its size, training steps."""
+    form: str = ""
+    """What an example is, such as "images of 1 x 8 x 8"."""
+    stages: list[str] = []
+    """Names of the stages of a pipeline."""
+    step: int
+    weights: str
+    conditions: list[Condition]
+    defaults: Defaults
+    samplers: list[str]
+    """Samplers that work with the model; []: only its own."""
+    guided: bool
+    """Whether guidance has an effect: the model has conditions and was trained without them as well."""
+    actions: list[Literal["sample", "vary", "inpaint", "interpolate", "film"]]
+    masks: bool = False
+    """Whether `inpaint` takes a picture as the mask."""
+    grows: bool = False
+    """Whether `inpaint` can add elements, such as atoms."""
+    scripts: list[str] = []
+    """Scripts of the domain's pictures: /api/models/NAME/scripts/SCRIPT."""
+
+
+class Models(Answer):
+    """All models of the server, and its limits."""
+
+    models: list[ModelCard]
+    limits: dict[str, int | float]
+
+
+class JobStatus(Answer):
+    """A job."""
+
+    id: str
+    kind: str
+    model: str
+    state: State
+    position: int = 0
+    """Number of jobs before it in the queue."""
+    progress: float = 0.0
+    """Share of its computation that is done."""
+    message: str = ""
+    """Why it failed or was cancelled."""
+    seconds: float = 0.0
+    """Time of its computation so far."""
+
+
+class Frame(Answer):
+    """A moment of a film."""
+
+    level: float
+    """Noise level, or share of lost letters; 0 at the end."""
+    state: str
+    """Address of the noisy state as a file."""
+    estimate: str
+    """Address of what the network expects the sample to be."""
+
+
+class Results(Answer):
+    """What a job has made."""
+
+    id: str
+    facts: dict[str, Any]
+    """How it was made, as in manifest.json."""
+    samples: list[dict[str, Any]] = []
+    """Each with its file, its url, its conditions, and what the domain says of it, such as the SMILES."""
+    frames: list[Frame] = []
+    notes: list[str] = []
+    """Warnings, such as of a request far outside of the training data."""
+
+
+class Uploaded(Answer):
+    """An uploaded file."""
+
+    id: str
+    bytes: int
+
+
+class Health(Answer):
+    """Whether the server works."""
+
+    status: Literal["ok", "starting", "failed"]
+    message: str = ""
+    queued: int
+    running: int
+    version: str
+    seconds: float
+    """Time since the start."""
+
+
+class Problem(Answer):
+    """What is wrong with a request."""
+
+    error: str
+    where: str = ""
+    """Key of the request's JSON."""

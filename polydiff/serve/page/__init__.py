@@ -1,0 +1,1 @@
+"""The web page: HTML, style and modules of JavaScript, sent as they are."""

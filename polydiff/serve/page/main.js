@@ -1,0 +1,147 @@
+// The page: the models, the form, the job that runs, and the results.
+import { get, Problem, run, upload } from "./api.js";
+import { el, plural } from "./dom.js";
+import * as dialogs from "./edit.js";
+import { Form } from "./form.js";
+import { mediumOf, suffix } from "./media.js";
+import { useScripts } from "./molecule.js";
+import { add } from "./results.js";
+
+const by = id => document.getElementById(id);
+let card, limits, form, running = null, first = null;
+
+function say(text, alarm = false) {
+  by("status").textContent = text;
+  by("status").classList.toggle("alarm", alarm);
+}
+
+function tell(status) {
+  by("progress").hidden = status.state === "full";
+  by("progress").value = status.progress ?? 0;
+  if (status.state === "full") say(`The queue is full. Trying again in ${status.after} s.`);
+  else if (status.state === "queued") say(status.position ? `Waiting: ${plural(status.position, "job")} before this one.` : "Waiting.");
+  else if (status.state === "running") say(`${Math.round(100 * status.progress)} %`);
+}
+
+// Runs a job, with the form locked, and returns its results; null if it failed, which is told.
+async function compute(request) {
+  if (running) return say("Wait until the current job has ended, or cancel it.", true), null;
+  running = new AbortController();
+  by("go").disabled = true;
+  by("cancel").hidden = false;
+  try {
+    const results = await run(request, tell, running.signal);
+    say("");
+    return results;
+  } catch (problem) {
+    if (!(problem instanceof Problem)) console.error(problem);
+    say(problem.message, problem.message !== "Cancelled.");
+    return null;
+  } finally {
+    running = null;
+    by("go").disabled = false;
+    by("cancel").hidden = by("progress").hidden = true;
+  }
+}
+
+const able = kind => card.actions.includes(kind);
+
+// What can be done with a sample of the chosen model.
+function acts(filmed) {
+  const found = [];
+  if (able("vary")) found.push(["Vary", sample => chosen(sample, () => dialogs.vary(sample, limits, request => edit("Variations", sample, request)))]);
+  if (able("inpaint")) found.push(["Inpaint", sample => chosen(sample, () => mediumOf(sample.file).pick
+    ? dialogs.inpaint(sample, limits, request => edit("A part again", sample, request), upload)
+    : say("Parts of this kind of example can be chosen over the API only.", true))]);
+  if (able("interpolate")) found.push(["Interpolate", between]);
+  if (able("film") && filmed) found.push(["Film", film]);
+  return found;
+}
+
+async function chosen(sample, open) {
+  form.set(sample.cond);
+  try {
+    await open();
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+async function edit(title, sample, request) {
+  const results = await compute({ ...form.common(), sampling: form.how(), ...request });
+  if (results) await add(by("results"), title, results, acts(false));
+}
+
+async function between(sample, figure) {
+  if (!first) {
+    first = { sample, figure };
+    figure.classList.add("chosen");
+    return say("Now choose the other end: Interpolate at another sample. The same one again ends the choice.");
+  }
+  const a = first;
+  a.figure.classList.remove("chosen");
+  first = null;
+  if (a.sample === sample) return say("");
+  const shares = [0, 1, 2, 3, 4, 5, 6].map(i => i / 6);
+  const results = await compute({ ...form.common(), cond: same(a.sample.cond, sample.cond), kind: "interpolate", a: a.sample.source, b: sample.source, shares });
+  if (results) await add(by("results"), "Between two", results, acts(false));
+}
+
+// The conditions that two samples share, which hold all the way.
+function same(a, b) {
+  const pairs = Object.entries(a ?? {}).filter(([name, value]) => value !== "any" && b?.[name] === value);
+  return form.conditions.size === pairs.length ? Object.fromEntries(pairs.map(([name, value]) => [name, value])) : {};
+}
+
+async function film(sample) {
+  const { n, ...request } = sample.request;
+  const results = await compute({ ...request, kind: "film", sample: sample.number, frames: 20 });
+  if (results) dialogs.film(sample, results);
+}
+
+async function draw() {
+  const n = Number(form.n.value), request = { ...form.common(), kind: "sample", n, sampling: form.how() };
+  if (!by("form").checkValidity()) return by("form").reportValidity();
+  const results = await compute(request);
+  if (!results) return;
+  for (const sample of results.samples) Object.assign(sample, { request, filmed: able("film") });
+  await add(by("results"), card.name, results, acts(true));
+}
+
+async function own(file) {
+  if (!file) return;
+  if (file.size > limits.upload) return say(`${file.name} is larger than this server takes.`, true);
+  try {
+    const kind = suffix(file.name), sample = { file: file.name, url: URL.createObjectURL(file), source: { file: await upload(file, kind) } };
+    await add(by("results"), `Your file ${file.name}`, { samples: [sample] }, acts(false));
+    say("");
+  } catch (problem) {
+    say(problem.message, true);
+  }
+}
+
+function choose(name, models) {
+  card = models.find(one => one.name === name);
+  first = null;
+  useScripts(card.scripts.map(one => `/api/models/${encodeURIComponent(card.name)}/scripts/${encodeURIComponent(one)}`));
+  form = new Form(card, limits, by("conditions"), by("sampling"));
+  by("about").textContent = [card.domain, card.form, card.about, card.stages.length ? `stages ${card.stages.join(", ")}` : "", `step ${card.step.toLocaleString("en")}`]
+    .filter(Boolean).join(" \u00b7 ");
+  by("upload").hidden = !["vary", "inpaint", "interpolate"].some(able);
+  document.title = `${card.name} \u00b7 polydiff`;
+}
+
+async function start() {
+  const found = await get("/api/models");
+  limits = found.limits;
+  const select = by("model");
+  select.append(...found.models.map(one => el("option", { value: one.name }, `${one.name} (${one.domain})`)));
+  select.parentElement.hidden = false;
+  select.onchange = () => choose(select.value, found.models);
+  choose(found.models[0].name, found.models);
+  by("form").onsubmit = event => { event.preventDefault(); draw(); };
+  by("cancel").onclick = () => running?.abort();
+  by("file").onchange = event => { own(event.target.files[0]); event.target.value = ""; };
+}
+
+start().catch(problem => say(problem.message, true));

@@ -1,0 +1,1 @@
+"""The server's side of HTTP: addresses, checks before them, and the documents that describe them."""

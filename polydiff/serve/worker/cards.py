@@ -1,0 +1,136 @@
+"""In the worker: the models of a server, and what clients need to know of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from polydiff.contract.abilities import Grows, HasBlanks, HasRegions, Reads, ReadsMasks
+from polydiff.contract.likeness import Encodes
+from polydiff.core.process.abilities import Inpaints, Interpolates, NamesSamplers, Varies
+from polydiff.core.process.sampling import Traces
+from polydiff.gallery.page import scripts_of
+from polydiff.model.edit import of_examples
+from polydiff.model.model import Model
+from polydiff.model.user_conditions import has_residual_states
+from polydiff.pipeline.chain import Chain, load
+from polydiff.pipeline.conditions import shareable
+from polydiff.report.closer import guides
+from polydiff.serve.worker.choices import Choice, choices
+from polydiff.support.errors import UserError
+from polydiff.support.protocols import provides
+
+
+def load_models(runs: Sequence[str], weights: str, ema: float | None) -> dict[str, Model | Chain]:
+    """Return the models of runs and pipelines by the names of their folders; equal names get a number.
+
+    Raises:
+        UserError: One cannot be loaded, or generates nothing by itself.
+    """
+    found: dict[str, Model | Chain] = {}
+    for run in runs:
+        model = load(run, weights=weights, ema=ema)
+        if isinstance(model, Model) and has_residual_states(model):
+            raise UserError(f"{run} restores examples, such as recordings, and generates none by itself. Leave it out.")
+        model.request()  # raises unless it generates
+        found[free_name(Path(run).resolve(), found)] = model
+    return found
+
+
+def free_name(path: Path, taken: Mapping[str, object]) -> str:
+    """Return the name of a folder, or of a checkpoint with that of its run, with a number if it is taken."""
+    name = f"{path.parents[1].name}-{path.name}" if path.parent.name == "checkpoints" else path.name
+    numbered = (name, *(f"{name}-{i}" for i in range(2, len(taken) + 2)))
+    return next(each for each in numbered if each not in taken)
+
+
+def card(name: str, model: Model | Chain) -> dict[str, Any]:
+    """Return what clients need to know of a model (`polydiff.serve.answers.ModelCard`), as JSON."""
+    last = model.last if isinstance(model, Chain) else model
+    how = last.config.sample
+    own = last.denoiser
+    size = sum(p.numel() for p in own.parameters())
+    about = f"{last.config.backbone.name} with {size:,} weights, process {last.config.process}"
+    domain = last.domain
+    return {
+        "name": name,
+        "domain": last.config.domain,
+        "about": about,
+        "form": domain.form if provides(domain, Encodes) else "",
+        "stages": list(model.stages) if isinstance(model, Chain) else [],
+        "step": last.step,
+        "weights": last.weights,
+        "conditions": [asdict(one) for one in conditions(model)],
+        "defaults": {"steps": how.steps, "sampler": how.sampler, "guidance": how.guidance},
+        "samplers": [] if isinstance(model, Chain) else samplers(model),
+        "guided": any(map(guided, model.stages.values() if isinstance(model, Chain) else [model])),
+        "actions": pipeline_actions(model) if isinstance(model, Chain) else actions(model),
+        "masks": provides(domain, ReadsMasks),
+        "grows": provides(domain, Grows),
+        "scripts": list(scripts_of(domain)),
+    }
+
+
+def conditions(model: Model | Chain) -> list[Choice]:
+    """Return the conditions that users can set; of a pipeline those that any stage has, as the first one has them."""
+    if isinstance(model, Model):
+        return choices(model.domain)
+    found: dict[str, Choice] = {}
+    for stage in model.stages.values():
+        shared = shareable(stage.domain)
+        for one in choices(stage.domain):
+            if one.name in shared:
+                found.setdefault(one.name, one)
+    return list(found.values())
+
+
+def samplers(model: Model) -> list[str]:
+    """Return the samplers that work with a model, in alphabetical order; [] if the process lists none."""
+    if not provides(model.process, NamesSamplers):
+        return []
+    return [name for name in model.process.sampler_names(model.config) if works(model, name)]
+
+
+def works(model: Model, sampler: str) -> bool:
+    """Return whether a plan can be made with a sampler and its own options."""
+    try:
+        model.plan(sampler=sampler)
+    except UserError:
+        return False
+    return True
+
+
+def guided(model: Model) -> bool:
+    """Return whether guidance has an effect: training also showed the network examples without conditions."""
+    return guides(model) and bool(shareable(model.domain)) and model.config.train.condition_dropout > 0
+
+
+def actions(model: Model) -> list[str]:
+    """Return what can be done with a model."""
+    process = model.process
+    found = ["sample"]
+    if provides(model.domain, Reads):
+        found += ["vary"] * provides(process, Varies)
+        found += ["inpaint"] * (provides(process, Inpaints) and has_parts(model))
+        found += ["interpolate"] * provides(process, Interpolates)
+    return found + ["film"] * provides(model.request().plan, Traces)
+
+
+def has_parts(model: Model) -> bool:
+    """Return whether parts of a model's examples can be named."""
+    try:
+        domain = of_examples(model).domain
+    except UserError:  # its states are embeddings
+        return False
+    return provides(domain, Reads) and any(provides(domain, each) for each in (HasRegions, HasBlanks, Grows))
+
+
+def pipeline_actions(chain: Chain) -> list[str]:
+    """Return what can be done with a pipeline."""
+    try:
+        able = provides(chain.varied.domain, Reads) and provides(chain.varied.process, Varies)
+    except UserError:  # its last stage follows another
+        able = False
+    return ["sample", *["vary"] * able]

@@ -1,0 +1,225 @@
+"""In the worker: jobs, from the checked request to files in a folder."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from polydiff.contract.domain import Domain, Samples
+from polydiff.core.space import Batch
+from polydiff.core.streams import streams
+from polydiff.model.edit import inpaint, interpolate, of_examples, read, vary
+from polydiff.model.model import Model
+from polydiff.model.origin import ModelOrigin, drawn
+from polydiff.model.parts.known import kept, white_in
+from polydiff.model.trace import trace
+from polydiff.pipeline.chain import Chain
+from polydiff.serve.limits import LARGER, Limits
+from polydiff.support.errors import UserError, amount
+
+FILM = "film.json"
+"""Name of the file with the frames of a film."""
+EVERY = 0.1
+"""Least seconds between two reports of progress."""
+
+
+class Stopped(BaseException):
+    """The job is not wanted any more. No `except Exception` on its way keeps it, as none keeps Ctrl-C."""
+
+
+@dataclass
+class Meter:
+    """What is called before each call of a network: it stops a job, bounds it, and reports its progress.
+
+    Arguments:
+        report: Called with the share that is done.
+        stop: Set if the job should stop.
+        most: Most calls.
+        expected: Likely number of calls.
+    """
+
+    report: Callable[[float], None]
+    stop: threading.Event
+    most: float = math.inf
+    expected: float = math.inf
+    calls: int = 0
+    reported: float = field(default_factory=time.monotonic)
+
+    def __call__(self, *_: object) -> None:
+        """Count a call.
+
+        Raises:
+            Stopped: The job should stop.
+            UserError: These are more calls than the server allows.
+        """
+        if self.stop.is_set():
+            raise Stopped
+        self.calls += 1
+        if self.calls > self.most:
+            raise UserError(
+                f"This takes more than {self.most:,.0f} calls of the network, the limit of this server. Lower steps."
+            )
+        if (now := time.monotonic()) - self.reported > EVERY:
+            self.reported = now
+            self.report(min(self.calls / self.expected, 0.99))
+
+    def plan(self, calls: float | None, batches: int, limits: Limits, repeated: int = 1) -> None:
+        """Set the bounds of a job.
+
+        Arguments:
+            calls: Calls of the network for a batch, None if they vary.
+            batches: Number of batches.
+            limits: The server's.
+            repeated: How often its segments are run.
+        """
+        if calls is not None and calls * repeated > limits.calls:
+            raise UserError(
+                f"This takes {calls * repeated:,.0f} calls of the network for a sample, and this server allows "
+                f"{limits.calls:,}. Lower steps."
+            )
+        self.most = limits.calls * batches
+        self.expected = (calls or limits.calls / 4) * batches * repeated
+
+
+def perform(job: Mapping[str, Any], model: Model | Chain, folder: Path, meter: Meter, limits: Limits) -> None:
+    """Compute a job and write its files to a new folder.
+
+    Arguments:
+        job: A request of `polydiff.serve.schema`, whose sources and masks are paths.
+        model: What draws.
+        folder: The folder.
+        meter: Is called before each call of a network.
+        limits: The server's.
+
+    Raises:
+        UserError: A condition, a name, a value or a file is wrong.
+        Stopped: `meter` says so.
+    """
+    kinds = {"sample": sampled, "vary": varied, "inpaint": inpainted, "interpolate": interpolated}
+    if job["kind"] == "film":
+        write_film(job, as_run(model, "film"), folder, meter, limits)
+        return
+    samples = kinds[job["kind"]](job, model, meter, limits)
+    meter.report(0.99)
+    samples.save(folder)
+
+
+def as_run(model: Model | Chain, verb: str) -> Model:
+    """Return the model of a run; raise UserError for a pipeline."""
+    if isinstance(model, Chain):
+        raise UserError(f"This model is a pipeline of several stages, which cannot {verb}. Serve one of its stages.")
+    return model
+
+
+def sampled(job: Mapping[str, Any], model: Model | Chain, meter: Meter, limits: Limits) -> Samples:
+    """Return new samples, the same as `polydiff sample` draws."""
+    request = model.request(job["cond"], **job["sampling"])
+    if isinstance(model, Model):
+        check_steps(model.plan(**job["sampling"]).steps, limits)
+    n = job["n"]
+    meter.plan(request.evaluations(), math.ceil(n / request.batch_size), limits)
+    return Samples.join(list(request.samples(range(n), job["seed"])))
+
+
+def check_steps(steps: int, limits: Limits) -> None:
+    """Raise UserError if the configured number of steps is more than the server allows."""
+    if steps > limits.steps:
+        raise UserError(f"steps={steps} is configured, and this server allows {limits.steps}. Set steps.")
+
+
+def varied(job: Mapping[str, Any], model: Model | Chain, meter: Meter, limits: Limits) -> Samples:
+    """Return variations of one example."""
+    one = model.varied if isinstance(model, Chain) else model
+    how, n = one.plan(**job["sampling"]), job["n"]
+    check_steps(how.steps, limits)
+    size = one.batch_size(how)
+    meter.plan(one.evaluations(how), math.ceil(n / size), limits)
+    parts = []
+    for first in range(0, n, size):
+        given = example(one, job["source"], min(size, n - first))
+        further = {"strength": job["strength"], "seed": job["seed"], "cond": job["cond"], **job["sampling"]}
+        parts.append(vary(one, given, first=first, **further))
+    return Samples.join(parts)
+
+
+def inpainted(job: Mapping[str, Any], model: Model | Chain, meter: Meter, limits: Limits) -> Samples:
+    """Return an example whose parts are generated again."""
+    one = as_run(model, "inpaint")
+    source, how, n = of_examples(one), one.plan(**job["sampling"]), job["n"]
+    check_steps(how.steps, limits)
+    size = one.batch_size(how)
+    meter.plan(one.evaluations(how), math.ceil(n / size), limits, job["resample"])
+    path = Path(job["source"])
+    white = white_in(source, Path(job["mask"]), [path]) if job["mask"] else None
+    parts = []
+    for first in range(0, n, size):
+        given = example(source, path, min(size, n - first))
+        generators = streams(job["seed"], "grown", range(first, first + given.space.batch))
+        whole, known = kept(source, given, job["gap"], job["keep"], job["add"], generators, white)
+        further = {"resample": job["resample"], "seed": job["seed"], "cond": job["cond"], **job["sampling"]}
+        parts.append(inpaint(one, whole, known, first=first, **further))
+    return Samples.join(parts)
+
+
+def interpolated(job: Mapping[str, Any], model: Model | Chain, meter: Meter, limits: Limits) -> Samples:
+    """Return examples between two."""
+    one, shares = as_run(model, "interpolate"), job["shares"]
+    check_steps(job["steps"], limits)
+    meter.plan(2 * job["steps"], 2 + len(shares), limits)
+    a, b = (example(one, job[name], 1) for name in ("a", "b"))
+    made = interpolate(one, a, b, shares, steps=job["steps"], cond=job["cond"], seed=job["seed"])
+    facts = {**drawn(one, one.config.sample, job["seed"], job["cond"]).facts, "steps": job["steps"], "shares": shares}
+    return replace(Samples.join(made), origin=ModelOrigin(one.domain, facts))
+
+
+def example(model: Model, path: Path | str, n: int) -> Batch:
+    """Return n copies of the example in a file, read by the domain's own reader.
+
+    Raises:
+        UserError: The file holds another number of examples than one, or a much larger one than those of training.
+    """
+    given = read(model, [path] * n)
+    if given.space.batch != n:
+        raise UserError(f"The file holds {amount(given.space.batch // n, 'example')}. Give one of them.")
+    trained = model.domain.blank(streams(0, "probe", range(1)), {})[0].dim[0]
+    if float(given.space.dim.max()) > LARGER * float(trained):
+        raise UserError(f"The example is more than {LARGER} times as large as those of training. Give a smaller one.")
+    return given
+
+
+def write_film(job: Mapping[str, Any], model: Model, folder: Path, meter: Meter, limits: Limits) -> None:
+    """Write the states on the way to one sample, the estimates at each, and `FILM`."""
+    request = model.request(job["cond"], **job["sampling"])
+    check_steps(request.how.steps, limits)
+    meter.plan(request.evaluations(), 1, limits)
+    number = job["sample"]
+    scenes = trace(request, [number], job["seed"], job["frames"])
+    if not scenes:
+        raise UserError(f"The sampler {request.how.sampler} does not show its way. Choose another one.")
+    folder.mkdir()
+    frames: list[dict[str, Any]] = []
+    for i, scene in enumerate(scenes):
+        files = {
+            name: write_one(model.domain, samples, folder, f"{name}-{i:03d}")
+            for name, samples in (("state", scene.state), ("estimate", scene.estimate))
+        }
+        frames.append({"level": scene.level, **files})
+    facts = dict(drawn(model, request.how, job["seed"], job["cond"], sample=number).facts)
+    (folder / FILM).write_text(json.dumps({"facts": facts, "frames": frames}), encoding="utf-8")
+
+
+def write_one(domain: Domain, samples: Samples, folder: Path, name: str) -> str:
+    """Write one example to a folder, and return the name of its file, `name` with the domain's suffix."""
+    inside = folder / name
+    (entry,) = domain.save(samples, inside)
+    path = inside / entry["file"]
+    made = folder / f"{name}{path.suffix}"
+    path.rename(made)
+    inside.rmdir()
+    return made.name
