@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,8 +18,9 @@ from polydiff.contract.discover import Finding, discover, duplicates, load, trie
 from polydiff.contract.spec import DomainSpec
 from polydiff.core.extensions import installed
 from polydiff.machine.environment import cores, version
+from polydiff.support.disk import cache_dir
 from polydiff.support.errors import one_line
-from polydiff.support.files import cache_dir
+from polydiff.tracking.spec import TrackerSpec
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +37,8 @@ OPTIONAL = {
     "scikit-learn": ("sklearn.datasets", "polydiff[image]"),
 }
 """Distribution -> (module to import, requirement that installs it)."""
+HIDDEN_EXTRAS = ("all", "bench", "dev", "docs")
+"""Extras that are no features: a collection of others, and what developers need."""
 CORE = ("numpy", "einops", "pydantic", "rich", "PyYAML", "safetensors", "Jinja2")
 IMPORT_SECONDS = 120.0
 """Time limit of an import, in seconds."""
@@ -53,6 +58,7 @@ def examine() -> list[Finding]:
         *torch_findings(),
         *backbones(),
         *(optional_package(name, probes.get(name)) for name in OPTIONAL),
+        *extras(),
         *folders(),
         *plugins(),
         *extensions(),
@@ -91,6 +97,20 @@ def optional_package(name: str, process: subprocess.Popen[str] | None) -> Findin
         return Finding(name, "ok", version(name))
     last = (errors.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
     return Finding(name, "broken", f"{version(name)} cannot be imported: {last}{pairing(name)}")
+
+
+def extras() -> Iterator[Finding]:
+    """Report of each extra of the package, such as polydiff[audio], whether all that it requires is installed."""
+    needs: dict[str, list[str]] = {}
+    for requirement in metadata.requires("polydiff") or ():
+        name = re.match(r"[\w.-]+", requirement)
+        extra = re.search(r"""extra == ["']([\w-]+)["']""", requirement)
+        if name and extra and extra[1] not in HIDDEN_EXTRAS:
+            needs.setdefault(extra[1], []).append(name[0])
+    for extra_name, names in needs.items():
+        missing = [one for one in names if not version(one)]
+        text = f"lacks {', '.join(missing)}; run: pip install 'polydiff[{extra_name}]'" if missing else ", ".join(names)
+        yield Finding(f"extra {extra_name}", "absent" if missing else "ok", text)
 
 
 def pairing(name: str) -> str:
@@ -185,11 +205,13 @@ def folders() -> Iterator[Finding]:
 
 
 def plugins() -> Iterator[Finding]:
-    """Check every domain and backbone."""
+    """Check every domain, backbone and tracker."""
     status: dict[str, Status] = {"ready": "ok", "needs install": "absent", "broken": "broken"}
-    for label, found in (("domain", discover(DomainSpec)), ("backbone", discover(BackboneSpec))):
+    kinds = ((DomainSpec, ("config", "factory")), (BackboneSpec, ("config", "factory")), (TrackerSpec, ("factory",)))
+    for kind, keys in kinds:
+        found, label = discover(kind), kind.kind
         twice = duplicates(found)
-        for plugin in (tried(plugin, "config", "factory") for plugin in found):
+        for plugin in (tried(plugin, *keys) for plugin in found):
             clash = plugin.name in twice
             text = "more than one package provides it" if clash else plugin.reason
             yield Finding(

@@ -17,18 +17,27 @@ from polydiff.contract.sections.run import Config
 from polydiff.contract.spec import DomainSpec
 from polydiff.pipeline.file import pipeline_of
 from polydiff.support.errors import unknown
+from polydiff.support.files import quoted
 from polydiff.support.nested import get_nested, nest
 from polydiff.support.yaml_text import dump_yaml, one_line_yaml, plain
 
 
 def domains(words: Sequence[str]) -> int:
     """Run `polydiff domains` and return its exit code."""
-    parser = Parser("domains", "List the kinds of data (domains), or check that a domain fulfils its contract.")
-    parser.usage = "polydiff domains list [--json] | check NAME [key=value ...] [--json]"
-    parser.add_argument("action", choices=["list", "check"], nargs="?", default="list", help="default: list")
-    parser.add_argument("name", metavar="NAME", nargs="?", help="domain to check")
+    parser = Parser(
+        "domains", "List the kinds of data (domains), check that one fulfils its contract, or write the package of one."
+    )
+    parser.usage = "polydiff domains list [--json] | check NAME [key=value ...] [--json] | new NAME [-o DIR]"
+    parser.add_argument("action", choices=["list", "check", "new"], nargs="?", default="list", help="default: list")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="domain to check, or to write")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="new: its folder; default: polydiff-NAME")
     args, rest = parser.parse_known_args(words)
+    if args.action == "new":
+        parser.read(words)
+        if args.name is None:
+            parser.error("the name of the new domain is missing: polydiff domains new NAME")
+        return new_domain(args.name, args.output or Path(f"polydiff-{args.name}"))
     if args.action == "check":
         if args.name is None:
             parser.error("the domain to check is missing: polydiff domains check NAME")
@@ -43,6 +52,18 @@ def domains(words: Sequence[str]) -> int:
     table(("name", "status", "from", "summary"), ((p.name, p.status, p.distribution, summary(p)) for p in plugins))
     for name in sorted(duplicates(plugins)):
         print(f"\nMore than one package provides {name!r}. Uninstall one of them to use it.")
+    return 0
+
+
+def new_domain(name: str, folder: Path) -> int:
+    """Write the package of a new domain, print what to do with it, and return the exit code."""
+    from polydiff.scaffold.domain import write_domain
+
+    paths = write_domain(name, folder)
+    print(f"{folder} holds the domain {name!r}, windows of time series:\n")
+    print("\n".join(f"  {path}" for path in paths))
+    commands = (f"pip install -e {quoted(folder)}", f"polydiff domains check {name}", f"polydiff train --domain {name}")
+    print("\nNext:\n" + "\n".join(f"  {command}" for command in commands))
     return 0
 
 

@@ -51,9 +51,11 @@ def leaves(model: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
 
 
 def holds_sections(annotation: Any) -> bool:
-    """Return whether a type is a mapping of sections, such as dict[str, PartConfig]."""
+    """Return whether a type is a mapping of sections or of mappings, such as dict[str, PartConfig]."""
     values = get_args(annotation)[1:] if get_origin(annotation) is dict else ()
-    return any(isinstance(value, type) and issubclass(value, BaseModel) for value in values)
+    return any(
+        get_origin(value) is dict or (isinstance(value, type) and issubclass(value, BaseModel)) for value in values
+    )
 
 
 def kinds(annotation: Any) -> set[Any]:

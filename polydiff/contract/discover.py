@@ -4,6 +4,9 @@ Both are found through Python's entry points, in the groups `polydiff.domains` a
 ones register in the same way as third parties' plugins. An entry point names a spec (`DomainSpec`, `BackboneSpec`),
 whose module imports nothing heavy. The modules that the spec names load on first use. Each entry point is loaded alone:
 a broken plugin is listed as broken and does not affect the others.
+
+An extension (`polydiff.core.extensions`), such as a file after --plugin, offers the specs that it holds at its top
+level. So a domain can be one file, with config=f"{__name__}:Class".
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, 
 
 from polydiff.contract.data.statistics import check_finite
 from polydiff.contract.spec import API, FORMS, DomainSpec
+from polydiff.core import extensions
 from polydiff.core.isolate import Failed, check_survives, isolated
 from polydiff.support.errors import UserError, one_line, unknown
 
@@ -90,7 +94,16 @@ def discover(kind: type[Spec]) -> list[Plugin]:
     A third party's plugin is imported in a process of its own first, so that one that ends its process ends no command
     that lists plugins.
     """
-    return sorted((examined_first(kind, point) for point in entry_points(group=group(kind))), key=lambda p: p.name)
+    installed = [examined_first(kind, point) for point in entry_points(group=group(kind))]
+    extensions.installed()
+    return sorted([*installed, *in_extensions(kind, installed)], key=lambda plugin: plugin.name)
+
+
+def in_extensions(kind: type[Spec], installed: Sequence[Plugin]) -> list[Plugin]:
+    """Return the plugins of a kind in the extensions that are imported, without those of entry points (`installed`)."""
+    known = {id(plugin.spec) for plugin in installed}
+    held = {id(spec): (spec, place, source) for spec, place, source in extensions.held(kind) if id(spec) not in known}
+    return [judged(kind, spec.name, place, source, spec) for spec, place, source in held.values()]
 
 
 def examined_first(kind: type[Spec], point: EntryPoint) -> Plugin:
@@ -144,28 +157,41 @@ def examine(kind: type[Spec], point: EntryPoint) -> Plugin:
         spec = isolated(point.load, IMPORT_SECONDS)
     except Failed as error:
         return Plugin(point.name, source, status="broken", reason=str(error))
-    wrong = spec_error(kind, point, spec)
+    return judged(kind, point.name, point.value, source, spec)
+
+
+def judged(kind: type[Spec], name: str, place: str, source: str, spec: Any) -> Plugin:
+    """Return the plugin of a loaded object, which may be no spec, or one that cannot be used.
+
+    Arguments:
+        kind: `DomainSpec` or `BackboneSpec`.
+        name: Name by which it is found.
+        place: "module:name" that was loaded.
+        source: Package that provides it, or the extension's source.
+        spec: What was loaded.
+    """
+    wrong = spec_error(kind, name, place, spec)
     if wrong:
-        return Plugin(point.name, source, status="broken", reason=wrong)
+        return Plugin(name, source, status="broken", reason=wrong)
     missing = missing_modules(spec.requires)
     if missing:
         reason = f"{', '.join(missing)} not installed" + (f"; type: {spec.install}" if spec.install else "")
-        return Plugin(point.name, source, spec, "needs install", reason)
-    return Plugin(point.name, source, spec)
+        return Plugin(name, source, spec, "needs install", reason)
+    return Plugin(name, source, spec)
 
 
-def spec_error(kind: type[Spec], point: EntryPoint, spec: object) -> str:
-    """Return why a loaded object is not a usable spec, or ""."""
+def spec_error(kind: type[Spec], name: str, place: str, spec: object) -> str:
+    """Return why a loaded object is not a usable spec, or ""; `name` and `place` as in `judged`."""
     if not isinstance(spec, kind):
-        return f"{point.value} is a {type(spec).__name__}, not a {kind.__name__}"
+        return f"{place} is a {type(spec).__name__}, not a {kind.__name__}"
     if spec.api != API:
         return f"it uses version {spec.api} of the plugin interface, this polydiff version {API}: update the older one"
     for key, (form, right) in FORMS.items():
         value = getattr(spec, key, None)
         if value is not None and not right(value):
-            return f"{point.value}: {key} is {value!r}, but should be {form}"
-    if spec.name != point.name:
-        return f"{point.value} has the name {spec.name!r}, its entry point the name {point.name!r}"
+            return f"{place}: {key} is {value!r}, but should be {form}"
+    if spec.name != name:
+        return f"{place} has the name {spec.name!r}, its entry point the name {name!r}"
     return ""
 
 
@@ -177,8 +203,11 @@ def missing_modules(names: Sequence[str]) -> list[str]:
 def load_spec(kind: type[Spec], name: str) -> Spec:
     """Return the spec of this name; its required modules may be missing (`require` checks them)."""
     named = [examine(kind, point) for point in entry_points(group=group(kind), name=name)]  # no other is imported
+    named += [plugin for plugin in in_extensions(kind, named) if plugin.name == name]
     if not named:
         plugins = discover(kind)
+        named = [plugin for plugin in plugins if plugin.name == name]  # of an extension that is imported only now
+    if not named:
         raise unknown(kind.kind, name, (p.name for p in plugins if p.status != "broken"), hint(plugins))
     if len(named) > 1:
         sources = " and ".join(plugin.distribution for plugin in named)
@@ -202,11 +231,12 @@ def provider(kind: str, name: str) -> str:
 
 
 def hint(plugins: Sequence[Plugin]) -> str:
-    """Return a sentence that lists the broken plugins, or ""."""
+    """Return sentences that list the broken plugins, and say how a module that is not installed is named."""
     broken = [
         f"{plugin.name} of {plugin.distribution} ({plugin.reason})" for plugin in plugins if plugin.status == "broken"
     ]
-    return f"Installed but broken: {'; '.join(broken)}." if broken else ""
+    parts = (f"Installed but broken: {'; '.join(broken)}." if broken else "", extensions.broken(), extensions.HINT)
+    return " ".join(filter(None, parts))
 
 
 def duplicates(plugins: Sequence[Plugin]) -> set[str]:

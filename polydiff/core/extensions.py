@@ -1,13 +1,13 @@
 """Extensions: modules of third parties that register samplers, schedules, losses, guidance, objectives and others.
 
-An extension is a module whose import registers names, such as `@SAMPLERS.register("mine")`. There are three ways to
-name one:
+An extension is a module whose import registers names, such as `@SAMPLERS.register("mine")`, or that holds the specs of
+domains and backbones (`polydiff.contract.discover`). There are three ways to name one:
 
 - the entry-point group `polydiff.extensions` of an installed package, whose values are names of modules;
 - the environment variable `POLYDIFF_PLUGINS`, paths of files or names of modules, separated as in PATH;
 - `polydiff --plugin MODULE` on the command line, and `load` in Python.
 
-Extensions of the first two ways are imported when a registry looks up a name that it does not know. Each is imported
+Extensions of the first two ways are imported when a name is looked up that is not known. Each is imported
 alone: a broken one affects nothing else. `polydiff doctor` and the error about the unknown name list it. A checkpoint
 never causes an import.
 """
@@ -18,15 +18,17 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from polydiff.core.isolate import Failed, isolated
 from polydiff.support.errors import UserError
+
+T = TypeVar("T")
 
 GROUP = "polydiff.extensions"
 """Entry-point group whose values are modules to import."""
@@ -34,7 +36,7 @@ VARIABLE = "POLYDIFF_PLUGINS"
 """Environment variable that names further modules."""
 PLUGIN = "--plugin"
 """Source of the extensions that `load` imports."""
-HINT = f"If a module of your own registers it, add --plugin MODULE (a file or a module's name), or set {VARIABLE}."
+HINT = f"If a module of your own holds it, add --plugin MODULE (a file or a module's name), or set {VARIABLE}."
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,13 @@ class Extension:
         name: Name of the entry point, or the module as it was given.
         source: Where it was named: "my-package 1.0", "POLYDIFF_PLUGINS" or "--plugin".
         reason: Why the import failed, on one line; "": it succeeded.
+        module: The module; None while it is imported, or if that failed.
     """
 
     name: str
     source: str
     reason: str = ""
+    module: ModuleType | None = field(default=None, repr=False, compare=False)
 
 
 _loaded: dict[str, Extension] = {}
@@ -88,26 +92,34 @@ def named() -> list[str]:
     return [found.name for found in _loaded.values() if found.source == PLUGIN]
 
 
+def held(kind: type[T]) -> Iterator[tuple[T, str, str]]:
+    """Yield each object of a type at the top level of an extension that is imported, its place, and its source."""
+    for found in _loaded.values():
+        for name, value in vars(found.module).items() if found.module else ():
+            if isinstance(value, kind):
+                yield value, f"{found.name}:{name}", found.source
+
+
 def broken() -> str:
     """Return a sentence that lists the extensions that cannot be imported; "" if all can."""
     listed = [f"{found.name} of {found.source} ({found.reason})" for found in installed() if found.reason]
     return f"Extensions that cannot be imported: {'; '.join(listed)}." if listed else ""
 
 
-def import_once(module: str, source: str, work: Callable[[], object], name: str = "") -> Extension:
+def import_once(module: str, source: str, work: Callable[[], ModuleType], name: str = "") -> Extension:
     """Import an extension unless this process has tried already, and return it.
 
     Arguments:
         module: Name of the module, or path of the file.
         source: Where it was named, see `Extension`.
-        work: Imports it.
+        work: Imports and returns it.
         name: Name to show; "": the module.
     """
     key = key_of(module)
     if key not in _loaded:
         _loaded[key] = Extension(name or module, source)  # before the import, since the module may look up names itself
         try:
-            isolated(work)
+            _loaded[key] = replace(_loaded[key], module=isolated(work))
         except Failed as error:
             forget_unloaded()
             _loaded[key] = Extension(name or module, source, str(error))

@@ -10,6 +10,7 @@ runs/audio-001/
   after.json             the number of samples to evaluate after training (`run.goal`)
   metrics.jsonl          one line a logged step
   samples/               real/, step-00000500/ ...: files, a manifest and an HTML fragment; scripts/ of these
+  tracking.json          the key by which trackers know the run, and tensorboard/ (`polydiff.tracking`), if it has any
   evaluation.json        the last evaluation
   report.html            one self-contained page
 """

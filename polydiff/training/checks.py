@@ -17,6 +17,7 @@ from polydiff.contract.sections.run import Config
 from polydiff.model.sample_section import check_guided
 from polydiff.support.errors import UserError
 from polydiff.support.nested import get_dotted
+from polydiff.tracking.spec import check_trackers
 
 
 def check_config(config: Config, coming: Collection[Path] = ()) -> None:
@@ -33,6 +34,7 @@ def check_config(config: Config, coming: Collection[Path] = ()) -> None:
     check_guided(config.sample, ("guide", "negative"))
     check_parents(config, coming)
     check_strategy(config)
+    check_trackers(config.track, config.track_options)
     if config.train.codes == "cache" and config.codec is None:
         raise UserError(
             "train.codes=cache keeps the codes of a codec, and this run has none. Leave it out, or set codec."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from polydiff.support.errors import NonFiniteError, UserError
 from polydiff.support.progress import showing
 from polydiff.support.protocols import provides
 from polydiff.support.signals import Interrupts
+from polydiff.tracking.session import Trackers, tracked
 from polydiff.training.duration.pace import Pace
 from polydiff.training.duration.progress import Forecast, Progress, TrainingProgress, interval
 from polydiff.training.loop import Record, Training
@@ -57,10 +58,12 @@ class Session:
         seconds: Seconds of training so far, those of earlier sessions included.
         parents: Records of the runs that its configuration names (`polydiff.run.parents`).
         data: Identity of its training examples (`polydiff.contract.data.identity`); None: the domain does not tell.
+        seen: Last step in metrics.jsonl when the session began, which may be after that of the checkpoint.
 
     Attributes:
         lacking: What could not be written.
         tried: Step of the last checkpoint that was written or tried.
+        trackers: What else is told of numbers and samples while the session trains.
     """
 
     run: Run
@@ -70,8 +73,10 @@ class Session:
     seconds: float = 0.0
     parents: Records = field(default_factory=dict)
     data: Mapping[str, Any] | None = None
+    seen: int = 0
     lacking: set[str] = field(default_factory=set, init=False)
     tried: int = field(init=False)
+    trackers: Trackers = field(default_factory=Trackers, init=False)
 
     def __post_init__(self) -> None:
         self.tried = self.training.step
@@ -217,6 +222,7 @@ class Session:
         if self.ranks.first:
             with self.tolerating("a set of samples"):
                 write_samples(self.run.samples(model.step), self.domain, samples, facts)
+            self.trackers.show(model.step, "samples", self.run.samples(model.step))
 
 
 def records_while_planned(session: Session) -> Iterator[Record]:
@@ -236,7 +242,8 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
     before, levels, first = session.seconds, Gathered(), session.ranks.first
     if first and isinstance(progress, TrainingProgress) and progress.evaluated is not None:
         write_evaluated_after(run, progress.evaluated)
-    with Interrupts() as interrupts, saved_on_error(session):
+    telling = tracked(run, session.config, session.training.step, session.seen) if first else nullcontext(Trackers())
+    with Interrupts() as interrupts, saved_on_error(session), telling as session.trackers:
         for record in records_while_planned(session):
             session.seconds = before + pace.elapsed()
             lowered = pace.lower_steps_if_due()
@@ -246,6 +253,7 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
                 line = metrics_line(record, session.seconds, settings.batch_size) | bins_of(levels)
                 with session.tolerating("lines of metrics.jsonl"):
                     run.log(line)
+                session.trackers.record(line)
             snapshot = session.save_snapshot_if_due(record.step)
             saved = record.step % settings.checkpoint_every == 0 or last or lowered
             if saved:

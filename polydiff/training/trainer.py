@@ -181,7 +181,8 @@ def resume(
             check_room(run, training, settings.config.train)
         advise(training, settings.config.train.steps)
         parents = renewed(checkpoint.state.get("parents", {}), settings.config, run.path)
-        session = Session(run, settings, domain, training, checkpoint.state["seconds"], parents, data)
+        seen = max((record["step"] for record in run.records()), default=0) if settings.config.track else 0
+        session = Session(run, settings, domain, training, checkpoint.state["seconds"], parents, data, seen)
         if training.step < settings.config.train.steps:
             session.check_sampling()
         check_same(together, "configuration", settings.config.model_dump(mode="json"))

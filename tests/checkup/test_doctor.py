@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fake_plugins import distribution, on_path
 
+from polydiff.checkup import doctor
 from polydiff.cli import main
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -17,8 +18,6 @@ pytestmark = pytest.mark.usefixtures("here")
 def test_doctor_looks_at_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import polydiff.checkup.doctor as doctor
-
     monkeypatch.setattr(
         doctor, "OPTIONAL", {"soundfile": ("soundfile", "x"), "nothing-here": ("nothing_here", "polydiff[y]")}
     )
@@ -59,7 +58,6 @@ def test_doctor_explains_why_there_is_no_kernel(monkeypatch: pytest.MonkeyPatch)
 def test_doctor_lists_what_is_installed_and_cannot_be_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import polydiff.checkup.doctor as doctor
 
     (tmp_path / "torchaudio_twin.py").write_text("raise OSError('libtorch: undefined symbol')\n")
     distribution(tmp_path, "torchaudio", {}, version="1.2.3")
@@ -69,3 +67,20 @@ def test_doctor_lists_what_is_installed_and_cannot_be_imported(
     out = " ".join(capsys.readouterr().out.split())
     assert "torchaudio broken 1.2.3 cannot be imported: OSError: libtorch: undefined symbol" in out
     assert re.search(r"and torch [\d.]+ must have the same version; run: pip install torchaudio==", out)
+
+
+def test_each_extra_is_listed_with_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    needs = [
+        "torch>=2.11",
+        'pillow>=11; extra == "image"',
+        "no-such-package>=1; extra == 'far'",
+        'pillow; extra == "far"',
+        'ruff>=0.15; extra == "dev"',
+        'polydiff[image,far]; extra == "all"',
+    ]
+    monkeypatch.setattr(doctor.metadata, "requires", lambda name: needs)
+    found = {one.name: one for one in doctor.extras()}
+    assert found["extra image"] == ("extra image", "ok", "pillow")
+    assert found["extra far"].status == "absent"
+    assert found["extra far"].text == "lacks no-such-package; run: pip install 'polydiff[far]'"
+    assert set(found) == {"extra image", "extra far"}

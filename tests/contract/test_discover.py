@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_plugins import BACKBONES, DOMAINS, PLUGINS, distribution, install_ring, on_path, polydiff
+from repository import ROOT
 
 from polydiff.checkup.doctor import backbones
 from polydiff.checkup.plugin_errors import failed_plugin
@@ -20,6 +21,7 @@ from polydiff.contract.backbone import BackboneSpec, build_backbone, load_backbo
 from polydiff.contract.discover import build_domain, discover, duplicates, load, load_domain_spec, require, tried
 from polydiff.contract.sections.network import BackboneConfig
 from polydiff.contract.spec import DomainSpec
+from polydiff.core import extensions
 from polydiff.core.conditions import Classes
 from polydiff.support.errors import UserError
 
@@ -109,7 +111,7 @@ def test_two_of_one_name_are_an_error_that_names_both(tmp_path: Path, monkeypatc
     distribution(tmp_path / "b", "ring-again", {DOMAINS: {"ring": "ring:SPEC"}}, version="2.5")
     on_path(monkeypatch, tmp_path / "b")
     assert duplicates(discover(DomainSpec)) == {"ring"}
-    with pytest.raises(UserError, match="2 packages provide the domain 'ring'") as error:
+    with pytest.raises(UserError, match=r"2 packages provide the domain 'ring'") as error:
         load_domain_spec("ring")
     assert "polydiff-ring 1.0" in str(error.value)
     assert "ring-again 2.5" in str(error.value)
@@ -340,3 +342,46 @@ def test_a_factory_that_makes_no_domain_is_an_error(tmp_path: Path, monkeypatch:
         with pytest.raises(UserError, match=problem):
             build_domain(resolve("bad").config)
         (tmp_path / name).rename(tmp_path / f"{name}-gone")
+
+
+MOONS = ROOT / "examples" / "moons.py"
+
+
+def test_a_domain_in_one_file_is_checked_trained_sampled_and_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(extensions, "_loaded", {})
+    plugin = ["--plugin", str(MOONS)]
+    assert main(["domains", "check", "moons", *plugin]) == 0, capsys.readouterr().out
+    words = ["train.steps=20", "train.batch_size=32", "sample.steps=4", "--judge", "0", "-o", "run"]
+    assert main(["train", "--domain", "moons", *words, *plugin]) == 0
+    assert main(["sample", "run", "-n", "2", "--cond", "moon=lower", "-o", "drawn", *plugin]) == 0
+    assert json.loads((tmp_path / "drawn" / "manifest.json").read_text())["samples"][1]["cond"] == {"moon": "lower"}
+    assert main(["eval", "run", "-n", "50", *plugin]) == 0
+    assert main(["domains", "list"]) == 0
+    assert re.search(r"moons +ready +--plugin +Points on two half circles", capsys.readouterr().out)
+
+
+def test_a_run_of_a_domain_in_a_file_says_how_to_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extensions, "_loaded", {})
+    with pytest.raises(UserError, match=r"Unknown domain 'moons'.*add --plugin MODULE"):
+        load_domain_spec("moons")
+    monkeypatch.setenv(extensions.VARIABLE, str(MOONS))
+    monkeypatch.setattr(extensions, "_loaded", {})
+    assert load_domain_spec("moons").summary == "Points on two half circles, by half circle."
+    assert load_domain_spec("moons") is load_domain_spec("moons")
+
+
+def test_a_file_with_the_name_of_an_installed_domain_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extensions, "_loaded", {})
+    (tmp_path / "mine.py").write_text(HEAD + SPEC.format(name="image", more=""))
+    extensions.load(tmp_path / "mine.py")
+    with pytest.raises(UserError, match=r"2 packages provide the domain 'image': polydiff .* and --plugin"):
+        load_domain_spec("image")
+    (tmp_path / "odd.py").write_text("from polydiff.domains.image import SPEC\n")
+    monkeypatch.setattr(extensions, "_loaded", {})
+    extensions.load(tmp_path / "odd.py")  # the built-in one again, by import
+    assert load_domain_spec("image").name == "image"

@@ -85,5 +85,5 @@ def test_the_script_of_fragments_runs_by_training_and_with_a_run(tmp_path: Path)
 
 
 def test_every_script_is_tested() -> None:
-    elsewhere = {"binary_pixels", "core_only", "fading_pixels", "labelled_points", "molecule_inpaint"}
+    elsewhere = {"binary_pixels", "core_only", "fading_pixels", "labelled_points", "molecule_inpaint", "moons"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SMALL, *TASKS, *elsewhere}

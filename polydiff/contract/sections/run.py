@@ -56,6 +56,10 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     sample: SampleConfig = SampleConfig()
     launch: LaunchConfig = LaunchConfig()
+    track: tuple[str, ...] = ()
+    """Trackers that also get the numbers and samples of training: tensorboard, wandb, mlflow, trackio; none: none."""
+    track_options: dict[str, dict[str, Any]] = {}
+    """Options of trackers, as in track_options.wandb.project=sounds (docs/tracking.md)."""
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:
         """Return defaults that follow from a key, such as the network from the size of images.
