@@ -9,6 +9,11 @@ def main() -> int:
     """Run the command line and return its exit code; afterwards, a signal ends the process without a word."""
     try:
         with terminable():
+            if sys.argv[1:2] == ["completion"]:  # a shell that waits for an answer
+                from polydiff.completion.verb import answered
+
+                if answered(sys.argv[2:]):
+                    return 0
             from polydiff.cli import main as run
 
             return run()

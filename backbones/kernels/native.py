@@ -22,7 +22,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from polydiff.contract.discover import Finding
-from polydiff.support.files import cache_dir, write_atomic
+from polydiff.support.disk import cache_dir
+from polydiff.support.files import write_atomic
 
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-std=c++17", "-shared", "-fPIC")
 PATIENCE = 60.0

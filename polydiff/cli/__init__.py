@@ -33,9 +33,10 @@ VERBS = {
     "report": ("polydiff.cli.judge:report", "write a run's report.html again"),
     "serve": ("polydiff.cli.serve:serve", "serve a web page and a JSON API to sample from runs"),
     "data": ("polydiff.cli.data:data", "check data before training, or prepare a data set"),
-    "domains": ("polydiff.cli.info:domains", "list the kinds of data (domains), or check one"),
+    "domains": ("polydiff.cli.info:domains", "list the kinds of data (domains), check one, or start one"),
     "presets": ("polydiff.cli.info:presets", "list a domain's presets, or show one as a config file"),
     "config": ("polydiff.cli.info:configuration", "show a configuration, or how it differs from its preset"),
+    "completion": ("polydiff.completion.verb:completion", "print the script by which a shell completes commands"),
     "doctor": ("polydiff.cli.info:doctor", "check the installation and report problems"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -36,6 +37,30 @@ class OptionalNumber(argparse.Action):
         if int(value) < 1:
             raise argparse.ArgumentError(self, f"{value} is not above 0")
         setattr(args, self.dest, int(value))
+
+
+class Found(Exception):
+    """A verb has made its parser, which this holds, instead of reading its words (`parser_of`)."""
+
+    def __init__(self, parser: Parser) -> None:
+        super().__init__(parser.prog)
+        self.parser = parser
+
+
+_wanted = ContextVar("wanted", default=False)
+"""Whether parsers raise `Found` instead of reading words."""
+
+
+def parser_of(verb: Callable[[Sequence[str]], int], words: Sequence[str] = ()) -> Parser:
+    """Return the parser of a verb, which reads nothing and does nothing; `words` choose one of several."""
+    token = _wanted.set(True)
+    try:
+        verb(words)
+    except Found as found:
+        return found.parser
+    finally:
+        _wanted.reset(token)
+    raise RuntimeError(f"{verb} has no parser")
 
 
 class Shown(SystemExit):
@@ -72,6 +97,11 @@ class Parser(argparse.ArgumentParser):
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         raise Shown(status)
+
+    def parse_known_args(self, *args: Any, **options: Any) -> Any:
+        if _wanted.get():
+            raise Found(self)
+        return super().parse_known_args(*args, **options)
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """Return the parsed options. Raise UserError if an argument is unknown or left over."""

@@ -188,12 +188,6 @@ def start_run(chosen: Settings, output: Path | None, evaluated: int) -> int:
 
 def resume(words: Sequence[str]) -> int:
     """Run `polydiff resume` and return its exit code."""
-    from polydiff.machine.ranks import joined
-    from polydiff.run.checkpoint import checkpoint_path
-    from polydiff.run.folder import run_of
-    from polydiff.run.goal import evaluated_after
-    from polydiff.training import trainer
-
     parser = Parser("resume", "Resume a run from its newest checkpoint. The result is the same as without the stop.")
     parser.usage = "polydiff resume RUN [train.steps=N] [launch.KEY=VALUE] [--allow-changed-data]"
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
@@ -202,6 +196,12 @@ def resume(words: Sequence[str]) -> int:
     )
     parser.add_argument("--judge", metavar="N", type=not_negative, help=f"{JUDGE_HELP}; default: as before; 0: none")
     args, rest = parser.parse_known_args(words)
+    from polydiff.machine.ranks import joined
+    from polydiff.run.checkpoint import checkpoint_path
+    from polydiff.run.folder import run_of
+    from polydiff.run.goal import evaluated_after
+    from polydiff.training import trainer
+
     if is_pipeline(args.run):
         return resume_pipeline(args, rest)
     keys = read_words(rest)

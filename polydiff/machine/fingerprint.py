@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from polydiff.support.files import cache_dir, write_cache
+from polydiff.support.disk import cache_dir
+from polydiff.support.files import write_cache
 from polydiff.support.reading import parse_json, read_regular
 
 WHOLE, BLOCK, BLOCKS = 4 * 2**20, 2**16, 64

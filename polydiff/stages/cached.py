@@ -32,8 +32,9 @@ from polydiff.core.space import Batch
 from polydiff.core.streams import streams
 from polydiff.encode.codes import CodeSpace
 from polydiff.stages.codec import AT_ONCE, LearnedCodec
+from polydiff.support.disk import cache_dir
 from polydiff.support.errors import UserError
-from polydiff.support.files import cache_dir, folder_atomic
+from polydiff.support.files import folder_atomic
 from polydiff.support.progress import announce, counted
 from polydiff.support.replace import remove_drafts
 

@@ -1,4 +1,7 @@
-"""Writing to a disk that is full, damaged or forbidden: one error that names the path, the space and what to do."""
+"""Writing to a disk that is full, damaged or forbidden: one error that names the path, the space and what to do.
+
+And where the cache lies. Importing this module takes little time.
+"""
 
 from __future__ import annotations
 
@@ -109,3 +112,12 @@ def check_space(path: Path, need: int) -> None:
     free = free_space(path)
     if free is not None and free < need:
         raise write_error(path, need, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+
+def cache_dir() -> Path:
+    """Return the folder of the cache: $POLYDIFF_CACHE, else $XDG_CACHE_HOME/polydiff, else ~/.cache/polydiff."""
+    root = (
+        os.environ.get("POLYDIFF_CACHE")
+        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "polydiff"
+    )
+    return Path(root)

@@ -274,12 +274,3 @@ def read_json(path: Path | None) -> dict[str, Any]:
 def json_number(value: float) -> float | None:
     """Return a number as JSON can hold it: None if it is not finite."""
     return float(value) if math.isfinite(value) else None
-
-
-def cache_dir() -> Path:
-    """Return the folder of the cache: $POLYDIFF_CACHE, else $XDG_CACHE_HOME/polydiff, else ~/.cache/polydiff."""
-    root = (
-        os.environ.get("POLYDIFF_CACHE")
-        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "polydiff"
-    )
-    return Path(root)

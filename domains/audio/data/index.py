@@ -27,8 +27,9 @@ from polydiff.domains.audio.data.crops import (
     source,
 )
 from polydiff.domains.audio.data.formats.ends import missing_bytes, ogg_faults
+from polydiff.support.disk import cache_dir
 from polydiff.support.errors import UserError
-from polydiff.support.files import cache_dir, write_cache
+from polydiff.support.files import write_cache
 from polydiff.support.progress import counted
 
 THREADS = 8

@@ -16,7 +16,7 @@ from torch.nn import functional
 from polydiff.core.streams import stream
 from polydiff.domains.audio.spectrogram import BANDS, FRAMES
 from polydiff.metrics.classifier import classifier
-from polydiff.support.files import cache_dir
+from polydiff.support.disk import cache_dir
 
 VERSION = 1
 """Version of the classifier and its training; cached classifiers of another version are not used."""

@@ -19,7 +19,7 @@ from polydiff.core.streams import stream, streams
 from polydiff.domains.image.codec import unit
 from polydiff.domains.image.data.source import Split
 from polydiff.metrics.classifier import classifier
-from polydiff.support.files import cache_dir
+from polydiff.support.disk import cache_dir
 
 VERSION = 1
 """Version of the classifier and its training; a cached classifier of another version is not used."""

@@ -22,7 +22,8 @@ from polydiff.domains.molecule.data.library import digest
 from polydiff.metrics.frechet import frechet_distance
 from polydiff.metrics.least import too_few, value_unless
 from polydiff.metrics.results import Metric
-from polydiff.support.files import cache_dir, write_cache
+from polydiff.support.disk import cache_dir
+from polydiff.support.files import write_cache
 
 PACKAGE = "fcd_torch"
 FEATURES = 512

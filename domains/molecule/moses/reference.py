@@ -15,7 +15,8 @@ import rdkit
 
 from polydiff.domains.molecule.data.library import digest
 from polydiff.domains.molecule.moses.features import BITS, Features, features
-from polydiff.support.files import cache_dir, write_cache
+from polydiff.support.disk import cache_dir
+from polydiff.support.files import write_cache
 
 FORM = 1
 """Version of the files in the cache."""

@@ -251,8 +251,7 @@ def sample(
             spacing: Name of the spacing of noise levels (`SPACINGS`); None: the sampler's own.
             spacing_options: Further arguments of the spacing.
             levels: Decreasing noise levels, which replace steps and spacing; None: as these specify.
-            init: Clean states (R, ...) to start from, with noise of the first level added (SDEdit); None: start from
-                noise alone.
+            init: Clean states (R, ...) to start from, plus noise of the first level (SDEdit); None: noise alone.
             start: Noise level at which sampling starts; None: the schedule's highest.
             options: Any other name is an argument of the sampler, such as eta.
 

@@ -22,8 +22,9 @@ from torch import Tensor
 from polydiff.contract.data.places import Place
 from polydiff.domains.image.data.files import Facts
 from polydiff.domains.image.data.store.images import Decoded, Entry, OnDisk, Store
+from polydiff.support.disk import cache_dir
 from polydiff.support.errors import UserError
-from polydiff.support.files import cache_dir, folder_atomic
+from polydiff.support.files import folder_atomic
 from polydiff.support.progress import announce
 from polydiff.support.replace import remove_drafts
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from polydiff.domains.molecule.data.library import Library, digest
 from polydiff.domains.molecule.data.preparation.resume import remove_drafts
-from polydiff.support.files import cache_dir, folder_atomic
+from polydiff.support.disk import cache_dir
+from polydiff.support.files import folder_atomic
 
 FORMAT_VERSION = 5
 """Version of the files in the cache."""
