@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test test-slow lint format types clean help
+.PHONY: demo test test-slow lint format types docs clean help
 
 help:
 	@echo "make demo       train, sample, evaluate and report on the embedded sounds"
 	@echo "make test       run the tests (test-slow: those that train for minutes, too)"
 	@echo "make lint       ruff: style and mistakes, and the layers between modules"
 	@echo "make types      mypy"
+	@echo "make docs       the site of the documentation, into build/docs"
 
 demo: $(VENV)/ready
 	$(BIN)/polydiff train --domain audio train.minutes=6
@@ -33,6 +34,10 @@ format: $(VENV)/ready-dev
 types: $(VENV)/ready-dev .typing
 	cd .typing && ../$(BIN)/mypy --config-file ../pyproject.toml -p polydiff
 
+docs: $(VENV)/ready-docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "build/docs/index.html"
+
 # mypy and import-linter do not follow the package mapping of an editable install: give them the tree as it is installed.
 .PHONY: .typing
 .typing:
@@ -52,5 +57,10 @@ $(VENV)/ready-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e ".[all,dev]"
 	@touch $@ $(VENV)/ready
 
+$(VENV)/ready-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) (about 5 GB with torch)..."
+	$(PIP) -e ".[all,docs]"
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .typing build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .typing build docs/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

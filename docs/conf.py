@@ -1,0 +1,99 @@
+"""The site of the documentation: `make docs` builds it into build/docs, from these pages and those of site_pages.py.
+
+Links from a page to files outside of docs/, which GitHub follows, become plain text, since the site has no such files.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import site_pages  # noqa: E402 - it stands beside this file
+
+project = "polydiff"
+author = "the authors of polydiff"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+root_doc = "index"
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["requirements.txt"]
+default_role = "py:obj"
+nitpicky = False
+myst_heading_anchors = 4
+myst_enable_extensions = ["colon_fence", "attrs_block"]
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+autodoc_inherit_docstrings = False
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+highlight_language = "none"
+html_theme = "furo"
+html_title = "polydiff"
+html_static_path = ["start"]
+html_css_files = ["start.css"]
+html_show_sphinx = False
+html_copy_source = False
+html_theme_options = {"sidebar_hide_name": False, "top_of_page_buttons": []}
+html_extra_path: list[str] = []
+
+MATHS = re.compile(r"^\$\$(.*?)\$\$$", re.M | re.S)
+OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?!docs/)([^)#]+)(?:#[^)]*)?\)")
+INDENTED = re.compile(r"(^|\n\n)((?: {4}\S[^\n]*\n?)+)")
+
+
+def plain_links(app: Any, docname: str, source: list[str]) -> None:
+    """Turn links to files outside of docs/ into plain text, with the path unless the text names it."""
+    if docname.startswith("generated/"):
+        return
+
+    def plain(match: re.Match[str]) -> str:
+        text, path = match[1], match[2]
+        if path == "CHANGELOG.md":
+            return f"[{text}](/generated/changelog.md)"
+        if path == "benchmarks/RESULTS.md":
+            return f"[{text}](/generated/results.md)"
+        return f"`{path}`" if text in path else f"{text} (`{path}`)"
+
+    source[0] = OUTSIDE.sub(plain, source[0])
+
+
+def as_rst(app: Any, what: str, name: str, thing: object, options: Any, lines: list[str]) -> None:
+    """Turn the docstrings, which are plain text with `names` and $$formulas$$, into reStructuredText."""
+    text = MATHS.sub(
+        lambda match: "::\n\n" + "\n".join(f"    {line.strip()}" for line in match[1].strip().splitlines()),
+        "\n".join(lines),
+    )
+    lines[:] = [escaped(line) for line in text.split("\n")]
+    kept[name] = list(lines)
+
+
+kept: dict[str, list[str]] = {}
+"""Name -> its docstring before napoleon reads it."""
+
+
+def as_it_was(app: Any, what: str, name: str, thing: object, options: Any, lines: list[str]) -> None:
+    """Undo what napoleon makes of an attribute: it reads "Kind of noise: ..." as a type and its description."""
+    if what in ("attribute", "data", "property"):
+        lines[:] = kept[name]
+
+
+def escaped(line: str) -> str:
+    """Return a line in which signs outside of `names` have no meaning for reStructuredText."""
+    parts = re.split(r"(`[^`]*`)", line)
+    return "".join(
+        part if i % 2 else re.sub(r"([*|])|_(?=\W|$)", lambda match: f"\\{match[0]}", part)
+        for i, part in enumerate(parts)
+    )
+
+
+def setup(app: Any) -> None:
+    """Write the generated pages, and register what changes pages and docstrings."""
+    site_pages.write(HERE / "generated")
+    app.connect("source-read", plain_links)
+    app.connect("autodoc-process-docstring", as_rst, priority=100)
+    app.connect("autodoc-process-docstring", as_it_was, priority=900)
