@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
+import resource
 import signal
 import struct
 import sys
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -19,6 +22,7 @@ from golden import CASES
 from polydiff.__main__ import main
 from polydiff.config.merge import resolve
 from polydiff.contract.discover import build_domain
+from polydiff.machine.memory import CLEAR, process_peak
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in background jobs, whose children would ignore Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -41,11 +45,19 @@ class Ended(NamedTuple):
 
     Attributes:
         code: Exit code; minus the number of the signal that killed it.
+        result: What its call returned; None if it raised or died.
+        out: What it wrote to stdout.
         err: What it wrote to stderr.
+        seconds: Processor time of the call.
+        risen: MiB that the peak of memory rose.
     """
 
     code: int
+    result: Any
+    out: str
     err: str
+    seconds: float
+    risen: float
 
 
 class Shared:
@@ -65,45 +77,92 @@ class Shared:
         struct.pack_into("q", self.memory, 8 * i, value)
 
 
-def run_child(work: Callable[[], object], folder: Path) -> Ended:
+def run_child(work: Callable[[], Any], wait: float | None = None, memory: int | None = None) -> Ended:
     """Call a function in a child process; its exit code is the int that it returns, 0, or `BROKEN`.
 
     Arguments:
-        work: The function.
-        folder: Receives what it prints.
+        work: The function; it returns a value of JSON.
+        wait: Seconds after which the child is killed; None: never.
+        memory: Bytes of address space that it may take beyond what it has; None: any.
     """
+    out, err, told = (os.memfd_create(name) for name in ("stdout", "stderr", "told"))
     pid = os.fork()
     if pid == 0:
-        os._exit(child(work, folder))
+        os._exit(child(work, (out, err, told), memory))
     try:
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        code = os.waitstatus_to_exitcode(waited(pid, wait))
     except BaseException:  # the trial's limit of time
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         raise
-    return Ended(code, (folder / "stderr").read_text(errors="replace"))
+    finally:
+        texts = [content(descriptor) for descriptor in (out, err, told)]
+    result, seconds, risen = json.loads(texts[2]) if texts[2] else (None, 0.0, 0.0)
+    return Ended(code, result, texts[0], texts[1], seconds, risen)
 
 
-def child(work: Callable[[], object], folder: Path) -> int:
-    """Do the work of a child and return its exit code."""
+def waited(pid: int, wait: float | None) -> int:
+    """Return the status with which a child ended; it is killed after some seconds."""
+    end = None if wait is None else time.monotonic() + wait
+    while end is not None and time.monotonic() < end:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(0.005)
+    if end is not None:
+        os.kill(pid, signal.SIGKILL)
+    return os.waitpid(pid, 0)[1]
+
+
+def content(descriptor: int) -> str:
+    """Return the text of a file in memory, and close it."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with os.fdopen(descriptor, errors="replace") as file:
+        return file.read()
+
+
+def child(work: Callable[[], Any], files: tuple[int, int, int], memory: int | None) -> int:
+    """Do the work of a child and return its exit code; `files` receive stdout, stderr, and what the work returned."""
     code = BROKEN
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for name, number in (("stdout", 1), ("stderr", 2)):
-        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for number, descriptor in enumerate(files[:2], 1):
         os.dup2(descriptor, number)
-    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115 - they live on
+    sys.stdout, sys.stderr = (open(i, "w", buffering=1, closefd=False) for i in (1, 2))  # noqa: SIM115 - they live on
+    if memory is not None:
+        limit = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGESIZE") + memory
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    with suppress(OSError):
+        CLEAR.write_text("5")
+    before, start = process_peak(), time.process_time()
     try:
         found = work()
         code = found if isinstance(found, int) else 0
+        told = json.dumps([found, time.process_time() - start, process_peak() - before])
+        os.write(files[2], told.encode())
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else BROKEN
     except BaseException:  # noqa: BLE001 - the parent reads it
         traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError, ValueError, AttributeError):  # the call may have closed or replaced them
+        sys.stdout.flush()
+        sys.stderr.flush()
     return code
+
+
+def check_refused(ended: Ended, *named: str, codes: Collection[int] = (2,)) -> None:
+    """A command ended with a message, without a traceback.
+
+    Arguments:
+        ended: How it ended.
+        named: What the message must name.
+        codes: Exit codes that are right.
+    """
+    assert ended.result in codes, f"it returned {ended.result}, code {ended.code}: {ended.err[-300:]}"
+    assert "Traceback" not in ended.err, f"a traceback: {ended.err[-300:]}"
+    for word in named:
+        assert word in ended.err, f"the message does not name {word}: {ended.err[-300:]}"
 
 
 @cache

@@ -29,7 +29,7 @@ def whole() -> Path:
     warm(DOMAIN)
     place = shared_folder() / "disk"
     place.mkdir()
-    ended = run_child(partial(run_main, trained(place / "run")), place)
+    ended = run_child(partial(run_main, trained(place / "run")))
     assert ended.code == 0, ended.err
     return place / "run"
 
@@ -49,7 +49,7 @@ def finish(run: Path, argv: list[str], folder: Path) -> None:
     saved = steps_saved(run / "checkpoints")
     for step in saved:
         Checkpoint.load(run / "checkpoints" / f"step-{step:08d}")
-    ended = run_child(partial(run_main, ["resume", str(run), "--judge", "8"] if saved else argv), folder)
+    ended = run_child(partial(run_main, ["resume", str(run), "--judge", "8"] if saved else argv))
     assert ended.code == 0, ended.err
     shutil.copy(whole() / "metrics.jsonl", run / "metrics.jsonl")  # lines that could not be written are missing
     assert_same_run(run, whole())

@@ -37,7 +37,7 @@ def limited_files() -> None:
 
     with workplace() as folder:
         argv = trained(folder / "run")
-        ended = run_child(partial(run, argv), folder)
+        ended = run_child(partial(run, argv))
         assert ended.code == 2, ended.err
         assert "ulimit -f" in ended.err, ended.err
         assert not steps_saved(folder / "run" / "checkpoints")
@@ -72,7 +72,7 @@ def small_disk() -> None:
     """A disk without room for a run is an error before training; grown, it takes the run."""
     with workplace() as folder, mounted(folder / "disk", 300_000) as disk:
         argv = trained(disk / "run")
-        ended = run_child(partial(run_main, argv), folder)
+        ended = run_child(partial(run_main, argv))
         check_end(ended, disk)
         assert ended.code == 2, ended.err
         assert "has no room for the run" in ended.err, ended.err
@@ -102,7 +102,7 @@ def filling_disk() -> None:
 
     with workplace() as folder, mounted(folder / "disk", 20_000_000) as disk:
         argv = trained(disk / "run", *KEEP[1])
-        ended = run_child(partial(run, argv, disk), folder)
+        ended = run_child(partial(run, argv, disk))
         check_end(ended, disk)
         assert ended.code == 2, ended.err
         assert "Step 4 is saved; resume with: polydiff resume" in ended.err, ended.err
@@ -115,16 +115,16 @@ def read_only_disk() -> None:
     """A disk that becomes read-only between two sessions."""
     with workplace() as folder, mounted(folder / "disk", 20_000_000) as disk:
         run = disk / "run"
-        ended = run_child(partial(run_main, trained(run, steps=2)), folder)
+        ended = run_child(partial(run_main, trained(run, steps=2)))
         assert ended.code == 0, ended.err
         mount("-o", "remount,ro", str(disk))
         for argv in (["resume", str(run), "train.steps=6"], ["report", str(run)], ["sample", str(run), "-n", "2"]):
-            ended = run_child(partial(run_main, argv), folder)
+            ended = run_child(partial(run_main, argv))
             check_end(ended, disk)
             assert ended.code == 2, ended.err
             assert "the file system is read-only" in ended.err, ended.err
         mount("-o", "remount,rw", str(disk))
-        ended = run_child(partial(run_main, ["resume", str(run), "train.steps=6", "--judge", "8"]), folder)
+        ended = run_child(partial(run_main, ["resume", str(run), "train.steps=6", "--judge", "8"]))
         assert ended.code == 0, ended.err
 
 
@@ -140,9 +140,7 @@ def forbidden_folder() -> None:
         for place in (shared_folder(), folder):
             place.chmod(0o755)
         (folder / "theirs").mkdir(mode=0o555)
-        for file in ("stdout", "stderr"):
-            (folder / file).touch(mode=0o666)
-        ended = run_child(partial(run, trained(folder / "theirs" / "run")), folder)
+        ended = run_child(partial(run, trained(folder / "theirs" / "run")))
         check_end(ended, folder / "theirs")
         assert ended.code == 2, ended.err
         assert "permission is denied" in ended.err, ended.err

@@ -80,7 +80,7 @@ def calls_of_run() -> int:
             run_main(trained(place / "run"))
         (place / "calls").write_text(str(found.calls))
 
-    assert run_child(count, place).code == 0
+    assert run_child(count).code == 0
     return int((place / "calls").read_text())
 
 
@@ -91,7 +91,7 @@ def in_run(number: int, seed: int) -> None:
     with workplace() as folder:
         run = folder / "run"
         argv = trained(run, *KEEP[keep])
-        check_end(run_child(partial(failing, argv, number, k, lasting), folder), folder)
+        check_end(run_child(partial(failing, argv, number, k, lasting)), folder)
         finish(run, argv, folder)
 
 

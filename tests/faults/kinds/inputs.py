@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from forked import forked
+from children import run_child
 from input_files import ANY, NAMED, PICTURES, SOUNDS, TABLES, mutated, picture, sound, table
 from trial import Trial, chance_of, kind, shared_folder, workplace
 
@@ -95,12 +95,12 @@ def state_of(folder: Path) -> dict[str, str]:
 def check(domain: str, folder: Path, names: list[str]) -> None:
     """Open a folder in a child and check what became of its files."""
     before = state_of(folder)
-    found = forked(lambda: opened(domain, folder), WAIT)
-    assert not found.error, f"it raised or died: {found.error[:300]}"
+    ended = run_child(lambda: opened(domain, folder), WAIT)
+    assert ended.code == 0, f"code {ended.code}: {ended.err[-300:]}"
     assert state_of(folder) == before, "files of the user were changed"
-    assert found.seconds < SECONDS, f"{found.seconds:.1f} s"
-    assert found.risen < MEMORY, f"{found.risen:.0f} MiB"
-    result = found.result
+    assert ended.seconds < SECONDS, f"{ended.seconds:.1f} s"
+    assert ended.risen < MEMORY, f"{ended.risen:.0f} MiB"
+    result = ended.result
     if error := result.get("error"):
         assert any(ascii(name)[1:-1] in ascii(error) for name in names), f"no file named: {error[:300]}"
         return

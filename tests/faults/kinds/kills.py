@@ -47,7 +47,7 @@ def whole(domain: str) -> Path:
     warm(domain)
     place = shared_folder() / f"kills-{domain}"
     place.mkdir()
-    ended = run_child(partial(work, domain, place / "run"), place)
+    ended = run_child(partial(work, domain, place / "run"))
     assert ended.code == 0, ended.err
     return place / "run"
 
@@ -109,7 +109,7 @@ def chain(domain: str, seed: int) -> None:
         while kills < KILLS:
             told, choices = Shared(3), Random(chance.random())
             told[STEP] = max(steps_saved(path / "checkpoints"), default=0)
-            ended = run_child(partial(killed, domain, path, told, choices, inside < INSIDE_SAVES), folder)
+            ended = run_child(partial(killed, domain, path, told, choices, inside < INSIDE_SAVES))
             assert ended.code in (0, -signal.SIGKILL), ended.err
             check_kept(path, told)
             if ended.code == 0:  # the kill came too late
@@ -117,7 +117,7 @@ def chain(domain: str, seed: int) -> None:
                 shutil.rmtree(path)
             else:
                 kills, inside = kills + 1, inside + told[INSIDE]
-        ended = run_child(partial(work, domain, path), folder)
+        ended = run_child(partial(work, domain, path))
         assert ended.code == 0, ended.err
         check_end(path, whole(domain))
 

@@ -161,7 +161,7 @@ def whole(domain: str, precision: str) -> Path:
     warm(domain)
     place = shared_folder() / f"not-finite-{domain}-{precision}"
     place.mkdir()
-    ended = run_child(partial(work, domain, precision, place / "run"), place)
+    ended = run_child(partial(work, domain, precision, place / "run"))
     assert ended.code == 0, ended.err
     return place / "run"
 
@@ -176,7 +176,7 @@ def run_with(domain: str, precision: str, place: str, value: float) -> None:
     expected = whole(domain, precision)
     with workplace() as folder:
         path = folder / "run"
-        ended = run_child(partial(work, domain, precision, path, (place, value)), folder)
+        ended = run_child(partial(work, domain, precision, path, (place, value)))
         assert ended.code == 0, ended.err
         saved = steps_saved(Run(path).checkpoints)
         assert saved[-1] >= AT - EVERY + 1, saved
@@ -185,7 +185,7 @@ def run_with(domain: str, precision: str, place: str, value: float) -> None:
             assert finite(found.model), step
             assert finite(found.ema), step
             assert finite(found.optimizer), step
-        ended = run_child(partial(work, domain, precision, path), folder)
+        ended = run_child(partial(work, domain, precision, path))
         assert ended.code == 0, ended.err
         assert_same_run(path, expected)
 

@@ -13,8 +13,8 @@ from functools import cache, partial
 from pathlib import Path
 
 from bad_plugins import AT_IMPORT, GOOD, IN_USE
+from children import Ended, check_refused, run_child
 from fake_plugins import DOMAINS, PLUGINS, distribution
-from forked import Outcome, forked
 from trial import Trial, kind, workplace
 
 from polydiff.checkup import doctor
@@ -35,11 +35,11 @@ def ready() -> None:
     doctor.torch_findings = lambda: iter(())  # type: ignore[assignment]
     discover.IMPORT_SECONDS = discover.FACTORY_SECONDS = SECONDS  # type: ignore[misc]
     os.environ["COLUMNS"] = "200"
-    found = forked(lambda: main(["config", "show", "--domain", "image"]))
-    assert found.result == 0, found.error or found.stderr
+    ended = run_child(lambda: main(["config", "show", "--domain", "image"]))
+    assert ended.code == 0, ended.err
 
 
-def program(folder: Path, *words: str) -> Outcome:
+def program(folder: Path, *words: str) -> Ended:
     """Run the program in a child in which the plugins in a folder are installed."""
 
     def run() -> int:
@@ -47,7 +47,7 @@ def program(folder: Path, *words: str) -> Outcome:
         os.chdir(folder)
         return main(words)
 
-    return forked(run, wait=60)
+    return run_child(run, wait=60)
 
 
 def install(folder: Path, card: str, domain: str = "") -> None:
@@ -60,8 +60,8 @@ def install(folder: Path, card: str, domain: str = "") -> None:
 def check_others(folder: Path, commands: Sequence[Sequence[str]]) -> None:
     """Check that commands that have nothing to do with the plugin work."""
     for words in commands:
-        found = program(folder, *words)
-        assert (found.result, found.error) == (0, ""), f"{words}: {found.result} {found.error} {found.stderr[-300:]}"
+        ended = program(folder, *words)
+        assert ended.result == 0, f"{words}: it returned {ended.result}, code {ended.code}: {ended.err[-300:]}"
 
 
 OTHERS = (["--help"], ["config", "show", "--domain", "image"], ["train", "--domain", "image", "--help"])
@@ -74,15 +74,14 @@ def at_import(name: str) -> None:
         install(folder, AT_IMPORT[name])
         check_others(folder, OTHERS)
         for words in (["domains", "list"], ["doctor"]):
-            found = program(folder, *words)
-            assert not found.error, f"{words}: {found.error}"
-            lines = [line for line in found.stdout.splitlines() if "bad-plugin" in line]
+            ended = program(folder, *words)
+            assert ended.result is not None, f"{words}: code {ended.code}: {ended.err[-300:]}"
+            lines = [line for line in ended.out.splitlines() if "bad-plugin" in line]
             assert any("broken" in line for line in lines), f"{words}: the plugin is not called broken: {lines}"
-            assert any("image" in line for line in found.stdout.splitlines()), f"{words}: other domains are missing"
-        found = program(folder, "train", "--domain", "bda")
-        assert found.result == 2, f"a typo: {found.error or found.result}"
+            assert any("image" in line for line in ended.out.splitlines()), f"{words}: other domains are missing"
+        check_refused(program(folder, "train", "--domain", "bda"))
         if not name.startswith(("os._exit", "crash", "abort")):  # these end the command that names them
-            check_refused(program(folder, "train", "--domain", "bad"), "bad-plugin")
+            check_refused(program(folder, "train", "--domain", "bad"), "polydiff:", "bad-plugin", codes=(1, 2))
 
 
 def in_use(name: str) -> None:
@@ -91,16 +90,7 @@ def in_use(name: str) -> None:
     with workplace() as folder:
         install(folder, GOOD, IN_USE[name])
         check_others(folder, (*OTHERS, ["domains", "list"]))
-        check_refused(program(folder, "train", "--domain", "bad", *FEW, "-o", "run"), "")
-
-
-def check_refused(found: Outcome, word: str) -> None:
-    """Check that a command ended with a message."""
-    assert not found.error, f"it raised or died: {found.error[:300]}"
-    assert found.result in (1, 2), f"code {found.result}: {found.stderr[-300:]}"
-    assert "polydiff:" in found.stderr, f"no message: {found.stderr[-300:]}"
-    assert "Traceback" not in found.stderr, f"a traceback: {found.stderr[-300:]}"
-    assert word in found.stderr, f"the message does not name {word}: {found.stderr[-300:]}"
+        check_refused(program(folder, "train", "--domain", "bad", *FEW, "-o", "run"), "polydiff:", codes=(1, 2))
 
 
 @kind("plugins")

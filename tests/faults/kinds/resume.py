@@ -98,7 +98,7 @@ def whole(case: Case, steps: int) -> Path:
     place = shared_folder() / f"resume {' '.join(case)} {steps}"
     place.mkdir()
     settings_of(case)
-    ended = run_child(partial(begin, case, place / "run", steps, **{"train.checkpoint_every": 1000}), place)
+    ended = run_child(partial(begin, case, place / "run", steps, **{"train.checkpoint_every": 1000}))
     assert ended.code == 0, ended.err
     return place / "run"
 
@@ -112,11 +112,11 @@ def stopped(case: Case, workers: int, place: str) -> None:
         path = folder / "run"
         more = {"train.workers": workers, "train.checkpoint_every": 3}
         first, *later = STOPS[place]
-        ended = run_child(partial(begin, case, path, STEPS, stop_at(first), **more), folder)
+        ended = run_child(partial(begin, case, path, STEPS, stop_at(first), **more))
         assert ended.code == 0, ended.err
         for step in (*later, 0):
             to = steps if last and step == 0 else None
-            ended = run_child(partial(go_on, path, to, stop_at(step)), folder)
+            ended = run_child(partial(go_on, path, to, stop_at(step)))
             assert ended.code == 0, ended.err
         assert_same_run(path, expected)
         assert [record["step"] for record in Run(path).records()] == list(range(1, steps + 1))

@@ -91,7 +91,7 @@ def in_phase(name: str, number: signal.Signals, times: int) -> None:
         argv[argv.index("run")] = str(run)
         begun = time.monotonic()
         slow = 60.0 if times == 2 else 0.0  # the second signal ends this wait
-        ended = run_child(partial(interrupted, [*argv, *JUDGED], phase, number, times, slow), folder)
+        ended = run_child(partial(interrupted, [*argv, *JUDGED], phase, number, times, slow))
         assert ended.code == CODES[number], f"exit code {ended.code}: {ended.err}"
         assert "Traceback" not in ended.err, ended.err
         assert time.monotonic() - begun < 60, "the second signal did not end it at once"
@@ -100,7 +100,7 @@ def in_phase(name: str, number: signal.Signals, times: int) -> None:
         assert max(saved, default=0) == left, f"saved: {saved}"
         assert_unlocked(run)
         again = ["resume", str(run), *JUDGED] if saved else [*argv, *JUDGED]
-        ended = run_child(partial(run_main, again), folder)
+        ended = run_child(partial(run_main, again))
         assert ended.code == 0, ended.err
         assert_same_run(run, whole())
         assert beside_extra_steps(run) == beside_extra_steps(whole())
@@ -118,7 +118,7 @@ def whole() -> Path:
     place = shared_folder() / "signals"
     place.mkdir()
     argv = [*words(DOMAIN, place / "run", **MORE), *JUDGED]
-    ended = run_child(partial(run_main, argv), place)
+    ended = run_child(partial(run_main, argv))
     assert ended.code == 0, ended.err
     return place / "run"
 
@@ -165,7 +165,7 @@ def in_verb(verb: str, number: signal.Signals) -> None:
     before = files_under(whole())
     with workplace() as folder:
         found = [str(whole()) if word == "RUN" else str(folder / "out") if word == "OUT" else word for word in argv]
-        ended = run_child(partial(interrupted, found, phase, number, 1, 0.0), folder)
+        ended = run_child(partial(interrupted, found, phase, number, 1, 0.0))
         assert ended.code == CODES[number], f"exit code {ended.code}: {ended.err}"
         assert "Traceback" not in ended.err, ended.err
         assert files_under(whole()) == before

@@ -59,7 +59,7 @@ def run(domain: str, steps: int) -> None:
     """Train long in a child, and look at what it left."""
     warm(domain)
     with workplace() as folder:
-        ended = run_child(partial(soak, domain, steps, folder / "run"), folder)
+        ended = run_child(partial(soak, domain, steps, folder / "run"))
         assert ended.code == 0, ended.err
         assert steps_saved(folder / "run" / "checkpoints") == [steps - steps // 20, steps]
         assert [path for path in (folder / "run").rglob(".*") if path.name != ".lock"] == []
