@@ -204,7 +204,7 @@ def read_solve(words: Sequence[str]) -> argparse.Namespace:
         "white or full scale; default: 0",
     )  # fmt: skip
     parser.add_argument(
-        "--how", metavar="METHOD", default="pigdm", help="pigdm (default), moments or dps: docs/control.md"
+        "--how", metavar="METHOD", default="moments", help="moments (default), pigdm or dps: docs/control.md"
     )
     parser.add_argument("--iterations", metavar="I", type=positive, help="pigdm, moments: iterations of the solver")
     parser.add_argument("--zeta", metavar="Z", type=float, help="dps: size of the gradient step; default: 0.3")

@@ -46,7 +46,7 @@ def solve(
     *,
     y: Tensor | None = None,
     noise: float = 0.0,
-    how: str = "pigdm",
+    how: str = "moments",
     iterations: int | None = None,
     zeta: float | None = None,
     seed: int = 0,
@@ -63,7 +63,7 @@ def solve(
         y: What the operator gave, in the scale of states; None: it is computed of the given states, and noise is added.
         noise: Standard deviation of the noise of each element of y, in the user's scale: 1 is the range of a pixel
             from black to white, or full scale of a sound.
-        how: Method: "pigdm", "moments" or "dps" (docs/control.md).
+        how: Method: "moments", "pigdm" or "dps" (docs/control.md).
         iterations: Largest number of iterations of the linear solver of pigdm and moments; None: the method's own.
         zeta: Size of the gradient step of dps; None: 0.3.
         seed: Of everything random.

@@ -51,7 +51,7 @@ def test_pictures_are_solved_from_files(runs: Path, picture: Path, tmp_path: Pat
         assert not np.array_equal(*images)
         assert (tmp_path / "out" / part / "show.html").exists()
     manifest = json.loads((tmp_path / "out" / "made" / "manifest.json").read_text())
-    assert (manifest["measurement"], manifest["noise"], manifest["method"]) == (given, 0.05, "pigdm")
+    assert (manifest["measurement"], manifest["noise"], manifest["method"]) == (given, 0.05, "moments")
     assert manifest["files"] == [str(picture)] * 2
     assert not (tmp_path / "out" / "metrics.json").exists()  # the true picture of a file is not known
 
@@ -110,7 +110,7 @@ def test_held_out_examples_are_judged_beside_a_simple_method(
         ("image", ["--given", "grey"], "grey already"),
         ("image", ["--given", "mean=2", "--how", "pgdm"], "Did you mean 'pigdm'?"),
         ("image", ["--given", "mean=2", "--noise", "-1"], "noise must be"),
-        ("image", ["--given", "mean=2", "--zeta", "1"], "pigdm has no zeta"),
+        ("image", ["--given", "mean=2", "--zeta", "1"], "moments has no zeta"),
         ("image", ["--given", "mean=2", "--how", "dps", "--sampler", "heun"], "Use the sampler ddim"),
         ("image", [], "--given"),
         ("image", ["--given", "mean=2", "--measured"], "--measured is about files"),

@@ -94,7 +94,7 @@ def test_dps_brings_a_first_order_sampler_and_the_users_own_must_be_one(model: M
         ({"how": "pgdm"}, "Unknown method 'pgdm'. Did you mean 'pigdm'?"),
         ({"noise": -0.1}, "noise must be a finite number of at least 0"),
         ({"noise": float("nan")}, "noise must be a finite number"),
-        ({"zeta": 0.5}, "pigdm has no zeta"),
+        ({"zeta": 0.5}, "moments has no zeta"),
         ({"iterations": 0}, "iterations must be finite and above 0"),
         ({"stepz": 3}, "stepz"),
     ],

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
 import torch
 from control_cases import COVARIANCE, MEAN, A, Correlated, Y, matrix, vectors
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.testing import assert_close
 
+from polydiff.core.space import Euclidean, Measurement
 from polydiff.core.streams import streams
 from polydiff.gaussian.control.solver import SOLVERS, Solver
 from polydiff.gaussian.denoise import Denoise
@@ -17,6 +20,7 @@ from polydiff.gaussian.sampling.execute import run_plan
 from polydiff.gaussian.sampling.plan import SAMPLERS
 from polydiff.gaussian.sampling.spacing import noise_levels
 from polydiff.gaussian.schedule.closed_forms import EDM
+from polydiff.model.solve import solve
 from polydiff.support.errors import UserError
 from polydiff.testing.analytic import GaussianMixture
 
@@ -54,6 +58,33 @@ def test_samples_of_a_gaussian_have_the_posterior_mean_and_covariance(solver: So
     assert (m - mean).abs().max() < 4 * covariance.diagonal().max().sqrt() / N**0.5 + 2e-3
     assert (c - covariance).abs().max() < 4 * covariance.diagonal().max() * (2 / N) ** 0.5 + 5e-3
     assert (MEAN - mean).abs().max() > 0.5  # far from the mean without a measurement
+
+
+def test_the_default_method_fits_data_that_vary_along_one_direction() -> None:
+    """As sounds do: with an isotropic covariance, the correction of what is not measured is many times too long."""
+    dim, known, n, noise = 64, 58, 200, 0.01
+    line = torch.randn(dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    covariance = torch.outer(line, line) + 0.01 * torch.eye(dim, dtype=torch.float64)
+    truth = torch.linalg.cholesky(covariance) @ torch.randn(dim, n, dtype=torch.float64)
+    y = truth[:known].T
+    measured = covariance[:known, :known] + noise**2 * torch.eye(known, dtype=torch.float64)
+    gain = covariance[known:, :known] @ torch.linalg.inv(measured)
+    spread = (covariance[known:, known:] - gain @ covariance[:known, known:]).diagonal().mean().sqrt()
+
+    prior = Correlated(torch.zeros(dim, dtype=torch.float64), covariance)
+    operator = Measurement(lambda x: x[:, :known], lambda v: pad(v, (0, dim - known)), Euclidean(n, (known,)))
+    levels, space = noise_levels(prior.schedule, 24, "karras"), Euclidean(n, (dim,))
+    rows = SAMPLERS["dpmpp_2m_sde"](levels)
+    off = {}
+    for method in ("moments", "pigdm"):
+        denoise, generators = Solver(method).around(prior, operator, y, noise, rows), streams(1, "x", range(n))
+        x = levels[0] * space.noise(generators)
+        for step in run_plan(rows, denoise, x, space, None, generators):
+            x = step.x
+        off[method] = (x[:, known:] - y @ gain.T).square().mean().sqrt()
+    assert inspect.signature(solve).parameters["how"].default == "moments"
+    assert_close(off["moments"], spread, rtol=0.2, atol=0)
+    assert off["pigdm"] > 10 * spread
 
 
 def test_dps_has_the_posterior_mean_of_a_gaussian_and_a_variance_within_bounds() -> None:
