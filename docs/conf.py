@@ -43,7 +43,7 @@ html_extra_path: list[str] = []
 
 MATHS = re.compile(r"^\$\$(.*?)\$\$$", re.M | re.S)
 OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?!docs/)([^)#]+)(?:#[^)]*)?\)")
-INDENTED = re.compile(r"(^|\n\n)((?: {4}\S[^\n]*\n?)+)")
+INDENTED = re.compile(r"(\n\n)((?: {2,}\S[^\n]*\n?)+)")
 
 
 def plain_links(app: Any, docname: str, source: list[str]) -> None:
@@ -64,11 +64,12 @@ def plain_links(app: Any, docname: str, source: list[str]) -> None:
 
 def as_rst(app: Any, what: str, name: str, thing: object, options: Any, lines: list[str]) -> None:
     """Turn the docstrings, which are plain text with `names` and $$formulas$$, into reStructuredText."""
-    text = MATHS.sub(
-        lambda match: "::\n\n" + "\n".join(f"    {line.strip()}" for line in match[1].strip().splitlines()),
-        "\n".join(lines),
-    )
-    lines[:] = [escaped(line) for line in text.split("\n")]
+    text = "\n".join(lines)
+    if what == "module":  # what it indents are tables and formulas; elsewhere, sections such as Arguments are indented
+        text = INDENTED.sub(r"\1::\n\n\2", text)
+    text = MATHS.sub(lambda match: "::\n\n" + re.sub(r"^ *", "    ", match[1].strip(), flags=re.M), text)
+    literal = what == "module"
+    lines[:] = [line if literal and line.startswith("  ") else escaped(line) for line in text.split("\n")]
     kept[name] = list(lines)
 
 

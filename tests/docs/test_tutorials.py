@@ -10,10 +10,97 @@ from typing import Any
 
 import pytest
 from fake_plugins import on_path
-from repository import blocks, commands
+from repository import FEW, blocks, commands
 
 from polydiff.cli import main
 from polydiff.core import extensions
+
+
+def follow(page: str, shorter: dict[str, str], few: list[str]) -> None:
+    """Run the commands of a page; words of `shorter` stand for others, and `few` is added where a run is trained.
+
+    Evaluation and reports are left out: their pages' tests run them.
+    """
+    for words in commands(page):
+        if words[0] in ("eval", "report"):
+            continue
+        found = [shorter.get(word, word) for word in words]
+        extra = few if words[0] == "train" else ["--steps", "3"] if words[0] in ("sample", "vary", "inpaint") else []
+        assert main([*found, *extra]) == 0, words
+
+
+def test_the_tutorial_of_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    for kind in ("cats", "dogs"):
+        (tmp_path / "photos" / kind).mkdir(parents=True)
+        for i in range(12):
+            pixels = np.random.default_rng(i).integers(0, 256, (34, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / kind / f"{i}.png")
+        Image.fromarray(pixels).save(tmp_path / "photos" / kind / "1.jpg")
+    few = ["train.steps=3", *FEW[1:-1], "0"]
+    shorter = {"train.minutes=20": "data.size=8", "data.size=32": "data.labels=auto", "8,8:24,24": "2,2:6,6"}
+    follow("docs/tutorials/photos.md", shorter, few)
+    assert len(list((tmp_path / "cats").glob("*.png"))) == 16
+    assert len(list((tmp_path / "filled" / "made").glob("*.png"))) == 1
+
+
+def test_the_tutorial_of_sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+    import soundfile
+
+    monkeypatch.chdir(tmp_path)
+    for kind in ("kick", "snare"):
+        (tmp_path / "sounds" / kind).mkdir(parents=True)
+        for i in range(8):
+            wave = 0.3 * np.random.default_rng(i).standard_normal(6000)
+            soundfile.write(tmp_path / "sounds" / kind / f"{i}.wav", wave, 8000)
+    follow("docs/tutorials/sounds.md", {"train.minutes=20": "train.steps=3"}, [*FEW[1:-1], "0"])
+    assert len(list((tmp_path / "kicks").glob("*.wav"))) == 8
+    assert len(list((tmp_path / "endings" / "made").glob("*.wav"))) == 1
+
+
+def test_the_tutorial_of_molecules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["CCO", "CCN", "CCC", "CC=O", "CCF", "COC", "C1CC1", "CC#N", "C=CC", "CNC", "OCO", "NCN", "CC#C", "OC=O"]
+    (tmp_path / "molecules.smi").write_text("\n".join(names) + "\n")
+    few = ["train.steps=2", "train.batch_size=4", "backbone.hidden=16", "backbone.layers=1", "--judge", "0"]
+    follow("docs/tutorials/molecules.md", {"train.minutes=30": "sample.steps=3"}, few)
+    assert len(list((tmp_path / "made").glob("*.sdf"))) == 8
+
+
+def test_the_tutorial_of_samplers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from polydiff.gaussian.sampling.plan import SAMPLERS
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(extensions, "_loaded", {})
+    own, measure = blocks("docs/tutorials/sampler.md", "python")
+    with SAMPLERS.temporary():
+        exec(own, {})
+        exec(measure, {})
+    spread = [float(line.split()[4].rstrip(",")) for line in capsys.readouterr().out.splitlines()]
+    assert abs(spread[2] - 0.5) < abs(spread[0] - 0.5)
+    assert spread[2] == pytest.approx(0.5, abs=0.03)
+    (tmp_path / "stir.py").write_text(own)
+    with SAMPLERS.temporary():
+        follow("docs/tutorials/sampler.md", {"train.steps=1500": "train.steps=3"}, [*FEW[1:-1], "0"])
+
+
+def test_the_notebook_of_the_core(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each cell in turn, with fewer steps; the points lie near the ring, and the noise falls to 0."""
+    scope: dict[str, Any] = {}
+    for cell in blocks("docs/tutorials/core.md", "python"):
+        exec(cell.replace("steps=600", "steps=300"), scope)
+    lines = capsys.readouterr().out.splitlines()
+    assert float(lines[1].split()[1]) == pytest.approx(1.0, abs=0.06)
+    levels = [float(line.split()[2].rstrip(",")) for line in lines if line.startswith("noise level")]
+    assert levels == sorted(levels, reverse=True)
+    assert levels[-1] == 0
+    assert {line.split()[0] for line in lines[-3:]} == {"ddim", "heun", "er_sde"}
 
 
 def test_the_tutorial_of_time_series(
