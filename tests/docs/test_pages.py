@@ -58,8 +58,8 @@ def test_the_commands_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.Mon
         "eval",
         "resume",
         "resume",
-        "train",
-        "train",
+        *["train"] * 3,
+        "domains",
     ]
     for words in expected:
         fewer = [re.sub(r"^(train\.steps=)?(\d+)$", lambda m: (m[1] or "") + FEWER.get(m[2], m[2]), w) for w in words]
@@ -68,6 +68,7 @@ def test_the_commands_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(list((tmp_path / "sevens").glob("*.png"))) == 16
     assert len(list((tmp_path / "many").glob("*.png"))) == 20
     assert (tmp_path / "profile-image.json.gz").is_file()
+    assert (tmp_path / "polydiff-weather" / "pyproject.toml").is_file()
     assert (tmp_path / "runs" / "image-001" / "report.html").is_file()
 
 
