@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import random
 import re
 import signal
@@ -109,6 +110,12 @@ def memory(pid: int) -> float:
     return int(found[1]) / 1024 if found else float("nan")
 
 
+def processor(pid: int) -> float:
+    """Return the seconds that a process has computed."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def children(pid: int) -> list[int]:
     """Return the processes that a process has started."""
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -151,6 +158,7 @@ def measure(pid: int, address: str, clients: int, requests: int) -> int:
     """Put load on a server, print what it does, and return the exit code."""
     processes = {"server": pid, "worker": children(pid)[0]}
     load(address, 10, 200)  # so that everything is loaded that loads at first use
+    used = processor(pid)
     before = {name: memory(number) for name, number in processes.items()}
     asks = [sys.executable, __file__, "--probe", address]
     with subprocess.Popen(asks, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as checks:
@@ -165,6 +173,7 @@ def measure(pid: int, address: str, clients: int, requests: int) -> int:
         print(f"  {status or 'no answer'}: {count:,} ({count / total:.1%})")
     shares = ", ".join(f"{share:.0%} {1000 * percentile(times, share):.0f} ms" for share in (0.5, 0.95, 0.99))
     print(f"health, {len(times)} checks: {shares}, slowest {1000 * times[-1]:.0f} ms")
+    print(f"processor time of the server: {1000 * (processor(pid) - used) / total:.2f} ms a request")
     for name, number in processes.items():
         print(f"memory of the {name}: {before[name]:.0f} MB before, {memory(number):.0f} MB after")
     wrong = sum(count for status, count in statuses.items() if status >= 500 or status == 0)

@@ -51,6 +51,8 @@ class ModelCard(Answer):
     step: int
     weights: str
     conditions: list[Condition]
+    closed: list[str] = []
+    """Conditions that requests cannot set: arrays, which a domain may read from files, and those of a task."""
     defaults: Defaults
     samplers: list[str]
     """Samplers that work with the model; []: only its own."""

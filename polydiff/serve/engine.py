@@ -14,9 +14,10 @@ from typing import Any, Self
 
 from polydiff.machine.environment import version
 from polydiff.serve.answers import Health, ModelCard, State
+from polydiff.serve.checks import Request, check
 from polydiff.serve.jobs import JobRecord, UploadedFile, new_id
 from polydiff.serve.limits import FILES, KEPT, KEPT_SECONDS, Limits
-from polydiff.serve.schema import Film, Inpaint, Interpolate, Sample, Source, Vary
+from polydiff.serve.schema import Source
 from polydiff.serve.worker.process import Died, Load, WorkerProcess
 from polydiff.support.errors import UserError, unknown
 
@@ -27,7 +28,6 @@ GRACE = 10.0
 AGAIN = 5.0
 """Seconds until a worker that could not start is started again."""
 
-Request = Sample | Vary | Inpaint | Interpolate | Film
 log = logging.getLogger("polydiff.serve")
 
 
@@ -66,7 +66,7 @@ class Engine:
         self.files: dict[str, UploadedFile] = {}
         self.waiting: deque[JobRecord] = deque()
         self.running: JobRecord | None = None
-        self.problem = ""
+        self.problem, self.version = "", version("polydiff")
         self.ready = False
         self.closing = asyncio.Event()
         self._arrived = asyncio.Event()
@@ -102,7 +102,7 @@ class Engine:
         seconds = round(time.monotonic() - self._began, 1)
         return Health(
             status=status, message=self.problem, queued=len(self.waiting), running=int(self.running is not None),
-            version=version("polydiff"), seconds=seconds,
+            version=self.version, seconds=seconds,
         )  # fmt: skip
 
     def submit(self, request: Request) -> JobRecord:
@@ -271,6 +271,8 @@ class Engine:
             except UserError as error:
                 self.problem = str(error)
                 log.error("%s", error)
+                while self.waiting:
+                    self.waiting.popleft().end("failed", f"The models cannot be loaded again: {error}")
                 await asyncio.sleep(AGAIN)
 
     async def _look(self) -> None:
@@ -295,14 +297,3 @@ class Engine:
         for number, file in list(self.files.items()):
             if time.monotonic() - file.seen > KEPT_SECONDS:
                 self.files.pop(number).path.unlink(missing_ok=True)
-
-
-def check(request: Request, card: ModelCard, limits: Limits) -> None:
-    """Raise UserError if a request exceeds a limit, or if the model cannot do it."""
-    if request.kind not in card.actions:
-        raise UserError(f"kind={request.kind}: the model {card.name} can {', '.join(card.actions)}.")
-    values: dict[str, Any] = request.model_dump()
-    steps = values.get("sampling", values).get("steps")
-    for key, value, most in (("n", values.get("n"), limits.samples), ("steps", steps, limits.steps)):
-        if value is not None and value > most:
-            raise UserError(f"{key}={value} is more than {most}, the limit of this server.")

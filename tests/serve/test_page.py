@@ -66,6 +66,12 @@ def test_every_domain_is_sampled_and_shown(page: Page) -> None:
     page.choose("image")
     page.sample()
     assert page.evaluate("[...document.querySelectorAll('.set img')].every(img => img.naturalWidth == 8 && img.alt)")
+    page.evaluate(
+        "(() => { const frame = document.createElement('iframe'); frame.sandbox = 'allow-scripts'; "
+        "frame.src = document.querySelector('.set a').href.replace(/zip$/, 'page'); "
+        "frame.onload = () => { window.framed = true; }; document.body.append(frame); })()"
+    )
+    page.until("window.framed")  # the domain's own page, for other kinds of files
     page.choose("audio")
     page.sample()
     page.until("[...document.querySelectorAll('audio')].every(audio => audio.duration > 0.1)")

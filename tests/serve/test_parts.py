@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import MutableMapping
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 from pydantic import ValidationError
 
 from polydiff.serve.answers import ModelCard
-from polydiff.serve.engine import check
+from polydiff.serve.checks import check
 from polydiff.serve.limits import Limits
 from polydiff.serve.schema import JOB
+from polydiff.serve.server import bound, is_loopback, need_packages, url_of
 from polydiff.serve.web.app import ROUTES
 from polydiff.serve.web.guard import Guard
 from polydiff.serve.web.openapi import document
@@ -146,13 +148,34 @@ def test_what_a_model_cannot_do_is_said() -> None:
         {
             "name": "a", "domain": "image", "about": "", "step": 1, "weights": "ema", "conditions": [],
             "defaults": {"steps": 4, "sampler": "auto", "guidance": 1}, "samplers": [], "guided": False,
-            "actions": ["sample"],
+            "actions": ["sample"], "closed": ["vectors"],
         }
     )  # fmt: skip
     with pytest.raises(UserError, match="the model a can sample"):
         check(JOB.validate_python({"kind": "film"}), card, Limits())
+    for how in ({"cond": {"vectors": "/etc/passwd"}}, {"sampling": {"negative": {"vectors": "a.npy"}}}):
+        with pytest.raises(UserError, match="vectors: requests cannot set this condition"):
+            check(JOB.validate_python({"kind": "sample", **how}), card, Limits())
     with pytest.raises(UserError, match="n=9 is more than 8"):
         check(JOB.validate_python({"kind": "sample", "n": 9}), card, Limits(samples=8))
+
+
+def test_an_address_that_is_taken_and_one_that_does_not_exist_are_said() -> None:
+    with bound("127.0.0.1", 0) as first:
+        first.listen()
+        port = first.getsockname()[1]
+        assert is_loopback(first)
+        assert url_of(first, "127.0.0.1") == f"http://127.0.0.1:{port}"
+        with pytest.raises(UserError, match=f"127.0.0.1:{port} cannot be used"):
+            bound("127.0.0.1", port)
+    with pytest.raises(UserError, match=r"--host no\.such\.host\.invalid"):
+        bound("no.such.host.invalid", 0)
+
+
+def test_missing_packages_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(UserError, match=r"pip install 'polydiff\[serve\]'"):
+        need_packages()
 
 
 def test_how_a_worker_ended_is_said() -> None:

@@ -7,7 +7,10 @@ function conditionInput(one) {
   if (one.kind === "number") {
     const step = one.whole ? 1 : Number(((one.most - one.least) / 100 || 1).toPrecision(1));
     const input = slider({ label: one.name, least: one.least, most: one.most, step, empty: true });
-    return [input, `${short(one.least)} to ${short(one.most)} in the data`];
+    const [least, most] = [one.least, one.most].map(value => one.whole ? value : Number(value.toPrecision(2)));
+    input.placeholder = `${least} – ${most}`;
+    input.title = `${short(one.least)} to ${short(one.most)} in the data; empty: as in the data`;
+    return [input, ""];
   }
   if (one.kind === "class" && one.values.length <= MANY) {
     const options = one.values.map(value => el("option", { value }, value));
@@ -49,16 +52,6 @@ export class Form {
     if (card.guided) {
       this.guidance = slider({ label: "Guidance", least: 0, most: 8, step: .1, value: this.piped ? undefined : card.defaults.guidance, empty: this.piped });
       sampling.append(field("Guidance", this.guidance, this.piped ? "" : "1: none; more follows the conditions more closely"));
-    }
-  }
-
-  // Set the conditions to those of a sample.
-  set(cond) {
-    for (const [name, input] of this.conditions) {
-      const value = cond?.[name];
-      if (value === undefined) continue;
-      input.value = value === "any" && input.type === "number" ? "" : value;
-      input.show?.();
     }
   }
 

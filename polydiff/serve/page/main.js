@@ -59,7 +59,6 @@ function acts(filmed) {
 }
 
 async function chosen(sample, open) {
-  form.set(sample.cond);
   try {
     await open();
   } catch (error) {
@@ -68,8 +67,9 @@ async function chosen(sample, open) {
 }
 
 async function edit(title, sample, request) {
-  const results = await compute({ ...form.common(), sampling: form.how(), ...request });
-  if (results) await add(by("results"), title, results, acts(false));
+  const cond = request.add ? form.cond() : { ...own(sample.cond), ...form.cond() }; // a sample keeps what the form leaves open
+  const results = await compute({ ...form.common(), cond, sampling: form.how(), ...request });
+  if (results) await add(by("results"), title, { ...results, before: sample }, acts(false));
 }
 
 async function between(sample, figure) {
@@ -87,10 +87,12 @@ async function between(sample, figure) {
   if (results) await add(by("results"), "Between two", results, acts(false));
 }
 
+const own = cond => Object.fromEntries(Object.entries(cond ?? {}).filter(([name, value]) => value !== "any" && form.conditions.has(name)));
+
 // The conditions that two samples share, which hold all the way.
 function same(a, b) {
-  const pairs = Object.entries(a ?? {}).filter(([name, value]) => value !== "any" && b?.[name] === value);
-  return form.conditions.size === pairs.length ? Object.fromEntries(pairs.map(([name, value]) => [name, value])) : {};
+  const pairs = Object.entries(own(a)).filter(([name, value]) => b?.[name] === value);
+  return form.conditions.size === pairs.length ? Object.fromEntries(pairs) : {};
 }
 
 async function film(sample) {
@@ -108,7 +110,7 @@ async function draw() {
   await add(by("results"), card.name, results, acts(true));
 }
 
-async function own(file) {
+async function ownFile(file) {
   if (!file) return;
   if (file.size > limits.upload) return say(`${file.name} is larger than this server takes.`, true);
   try {
@@ -141,7 +143,7 @@ async function start() {
   choose(found.models[0].name, found.models);
   by("form").onsubmit = event => { event.preventDefault(); draw(); };
   by("cancel").onclick = () => running?.abort();
-  by("file").onchange = event => { own(event.target.files[0]); event.target.value = ""; };
+  by("file").onchange = event => { ownFile(event.target.files[0]); event.target.value = ""; };
 }
 
 start().catch(problem => say(problem.message, true));

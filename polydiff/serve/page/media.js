@@ -8,9 +8,8 @@ import * as words from "./text.js";
 
 const MEDIA = { png: image, wav: audio, flac: audio, ogg: audio, sdf: molecule, smi: words, txt: words };
 
-// The domain's own page, in a frame without rights, for files of other kinds.
+// Files of other kinds are saved only; their set ends with the domain's own page, in a frame without rights.
 const unknown = {
-  layout: "wide",
   view: async (url, sample) => el("p", { class: "quiet" }, `A file of its own kind: ${sample.file}`),
 };
 

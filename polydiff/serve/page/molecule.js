@@ -5,6 +5,7 @@ import { el } from "./dom.js";
 
 export const layout = "";
 const LIVE = 4, WIDE = 320, HIGH = 240;
+const STYLE = { stick: { radius: .14 }, sphere: { scale: .24 } };
 const live = [];
 let script = null, studio = null, address = "";
 
@@ -23,15 +24,45 @@ function loaded() {
 
 const viewer = box => window.$3Dmol.createViewer(box, { backgroundColor: "white", antialias: true, disableFog: true });
 
+// A record without bonds, of atoms that are no molecule, as .xyz, of which the viewer finds bonds by distance.
+function readable(record) {
+  const lines = record.split("\n"), [atoms, bonds] = [lines[3]?.slice(0, 3), lines[3]?.slice(3, 6)].map(Number);
+  if (!atoms || bonds) return [record, "sdf"];
+  const places = lines.slice(4, 4 + atoms).map(line => {
+    const [x, y, z, symbol] = line.trim().split(/\s+/);
+    return [symbol, x, y, z].join(" ");
+  });
+  return [[atoms, "", ...places].join("\n"), "xyz"];
+}
+
 function fill(view, record, keep = false) {
-  const before = keep && view.filled ? view.getView() : null;
+  const before = keep && view.filled ? view.getView() : null, [text, format] = readable(record);
   view.removeAllModels();
-  view.addModel(record, "sdf", { keepH: true });
-  view.setStyle({}, { stick: { radius: .14 }, sphere: { scale: .24 } });
+  view.addModel(text, format, { keepH: true });
+  view.setStyle({}, STYLE);
   if (before) view.setView(before);
-  else { view.zoomTo(); view.zoom(1.1); }
+  else closer(view);
   view.filled = true;
   view.render();
+}
+
+// zoomTo fits a sphere of 5 Å, or a larger one around all atoms; a small molecule may fill the picture too.
+function closer(view) {
+  view.zoomTo();
+  const atoms = view.selectedAtoms({}), middle = key => atoms.reduce((sum, atom) => sum + atom[key], 0) / atoms.length;
+  const [x, y, z] = ["x", "y", "z"].map(middle);
+  const ball = Math.max(...atoms.map(atom => Math.hypot(atom.x - x, atom.y - y, atom.z - z))) + .6;
+  view.zoom(Math.min(2.5, 4.7 * Math.max(1, ball / 5) / ball));
+}
+
+// The conditions of a molecule as words: a composition is a formula, in the order of Hill.
+export function caption(cond, words) {
+  const counts = Object.entries(cond ?? {}).filter(([name, value]) => /^[A-Z][a-z]?$/.test(name) && Number.isInteger(value));
+  if (counts.length < 2) return words(cond);
+  const rank = name => ["C", "H"].includes(name) ? ` ${"CH".indexOf(name)}` : name;
+  const formula = counts.filter(([, n]) => n).sort(([a], [b]) => rank(a) < rank(b) ? -1 : 1).map(([name, n]) => name + (n > 1 ? n : "")).join("");
+  const others = Object.fromEntries(Object.entries(cond).filter(([name]) => !counts.some(([one]) => one === name)));
+  return [words(others), `composition ${formula}`].filter(Boolean).join(", ");
 }
 
 function hidden() {
@@ -95,7 +126,7 @@ export async function pick(url) {
     const view = viewer(inner);
     fill(view, record);
     const paint = () => {
-      view.setStyle({}, { stick: { radius: .14 }, sphere: { scale: .24 } });
+      view.setStyle({}, STYLE);
       if (chosen.size) view.setStyle({ index: [...chosen] }, { stick: { radius: .14 }, sphere: { scale: .34, color: "#e0218a" } });
       view.render();
     };

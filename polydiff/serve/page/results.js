@@ -2,7 +2,7 @@
 import { el, plural, short } from "./dom.js";
 import { mediumOf } from "./media.js";
 
-const HOW = ["strength", "resample", "shares", "sampler", "steps", "guidance"];
+const HOW = ["strength", "resample", "sampler", "steps", "guidance"];
 
 export const captionOf = cond => Object.entries(cond ?? {})
   .filter(([, value]) => value !== "any").map(([name, value]) => `${name} ${short(value)}`).join(", ");
@@ -17,7 +17,7 @@ function words(title, results) {
 export async function add(place, title, results, acts) {
   document.getElementById("empty")?.remove();
   const medium = mediumOf(results.samples[0]?.file ?? "");
-  const grid = el("div", { class: `grid ${medium.layout}` });
+  const grid = el("div", { class: `grid ${medium.layout ?? "wide"}` });
   const remove = el("button", { type: "button", class: "small", "aria-label": `Remove: ${title}` }, "Remove");
   const zip = results.id ? el("a", { class: "button small", href: `/api/jobs/${results.id}/zip`, download: "" }, "Save all") : null;
   const set = el("section", { class: "set", "aria-label": title },
@@ -25,15 +25,24 @@ export async function add(place, title, results, acts) {
     ...(results.notes ?? []).map(note => el("p", { class: "note" }, note)), grid);
   remove.onclick = () => set.remove();
   place.prepend(set);
+  if (results.before) grid.append(await before(medium, results.before));
   for (const [i, sample] of results.samples.entries()) grid.append(await card(medium, results, sample, i, acts));
+  if (medium.layout === undefined && results.id)
+    set.append(el("iframe", { src: `/api/jobs/${results.id}/page`, sandbox: "allow-scripts", title: "The samples as their domain shows them" }));
   return set;
+}
+
+// The example that others were made of, to compare them with.
+async function before(medium, sample) {
+  const media = el("div", { class: "media" }, await medium.view(sample.url, sample));
+  return el("figure", { class: "card", "aria-label": "before" }, media, el("figcaption", { class: "caption" }, "before"));
 }
 
 async function card(medium, results, sample, i, acts) {
   sample.source = results.id ? { job: results.id, sample: i } : sample.source;
   sample.number = i;
   sample.facts = results.facts;
-  sample.caption = [sample.smiles ?? sample.formula, captionOf(sample.cond), sample.heard ? `heard ${sample.heard}` : ""].filter(Boolean).join(" \u00b7 ");
+  sample.caption = [sample.smiles ?? sample.formula, medium.caption ? medium.caption(sample.cond, captionOf) : captionOf(sample.cond), sample.heard ? `heard ${sample.heard}` : ""].filter(Boolean).join(" \u00b7 ");
   const media = el("div", { class: "media" });
   try {
     media.append(await medium.view(sample.url, sample));
@@ -43,7 +52,7 @@ async function card(medium, results, sample, i, acts) {
   const name = `sample ${i + 1}`;
   const tools = el("div", { class: "tools" });
   const made = el("figure", { class: "card", "aria-label": name }, media,
-    el("figcaption", { class: "caption" }, sample.caption || name), tools);
+    sample.caption ? el("figcaption", { class: "caption" }, sample.caption) : null, tools);
   if (results.id) tools.append(el("a", { class: "button small", href: sample.url, download: sample.file, "aria-label": `Save ${name}` }, "Save"));
   for (const [label, act] of acts) {
     if (label === "Film" && !sample.filmed) continue;

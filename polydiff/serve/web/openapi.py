@@ -60,7 +60,7 @@ OPERATIONS = (
     Operation("/api/jobs/{id}", "DELETE", "Stop a job", 200, JobStatus, GONE),
     Operation(
         "/api/jobs/{id}/events", "GET",
-        "How far a job is, as a stream of server-sent events. When nobody reads it any more, the job stops.",
+        "How far a job is, as a stream of server-sent events; when nobody reads it any more, the job stops",
         200, "text/event-stream", GONE,
     ),
     Operation(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from polydiff.contract.abilities import Grows, HasBlanks, HasRegions, Reads, ReadsMasks
+from polydiff.contract.domain import conditions_of
 from polydiff.contract.likeness import Encodes
 from polydiff.core.process.abilities import Inpaints, Interpolates, NamesSamplers, Varies
 from polydiff.core.process.sampling import Traces
@@ -53,7 +54,7 @@ def card(name: str, model: Model | Chain) -> dict[str, Any]:
     own = last.denoiser
     size = sum(p.numel() for p in own.parameters())
     about = f"{last.config.backbone.name} with {size:,} weights, process {last.config.process}"
-    domain = last.domain
+    domain, settable = last.domain, conditions(model)
     return {
         "name": name,
         "domain": last.config.domain,
@@ -62,7 +63,8 @@ def card(name: str, model: Model | Chain) -> dict[str, Any]:
         "stages": list(model.stages) if isinstance(model, Chain) else [],
         "step": last.step,
         "weights": last.weights,
-        "conditions": [asdict(one) for one in conditions(model)],
+        "conditions": [asdict(one) for one in settable],
+        "closed": closed(model, {one.name for one in settable}),
         "defaults": {"steps": how.steps, "sampler": how.sampler, "guidance": how.guidance},
         "samplers": [] if isinstance(model, Chain) else samplers(model),
         "guided": any(map(guided, model.stages.values() if isinstance(model, Chain) else [model])),
@@ -84,6 +86,12 @@ def conditions(model: Model | Chain) -> list[Choice]:
             if one.name in shared:
                 found.setdefault(one.name, one)
     return list(found.values())
+
+
+def closed(model: Model | Chain, settable: Set[str]) -> list[str]:
+    """Return the conditions that no request may set: a domain could take a text for one as the path of an array."""
+    domains = [one.domain for one in (model.stages.values() if isinstance(model, Chain) else [model])]
+    return sorted({name for domain in domains for name in conditions_of(domain)} - settable)
 
 
 def samplers(model: Model) -> list[str]:

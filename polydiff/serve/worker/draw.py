@@ -103,7 +103,7 @@ def perform(job: Mapping[str, Any], model: Model | Chain, folder: Path, meter: M
     """
     kinds = {"sample": sampled, "vary": varied, "inpaint": inpainted, "interpolate": interpolated}
     if job["kind"] == "film":
-        write_film(job, as_run(model, "film"), folder, meter, limits)
+        write_film(job, as_run(model, "show the way to a sample"), folder, meter, limits)
         return
     samples = kinds[job["kind"]](job, model, meter, limits)
     meter.report(0.99)
@@ -174,7 +174,8 @@ def interpolated(job: Mapping[str, Any], model: Model | Chain, meter: Meter, lim
     meter.plan(2 * job["steps"], 2 + len(shares), limits)
     a, b = (example(one, job[name], 1) for name in ("a", "b"))
     made = interpolate(one, a, b, shares, steps=job["steps"], cond=job["cond"], seed=job["seed"])
-    facts = {**drawn(one, one.config.sample, job["seed"], job["cond"]).facts, "steps": job["steps"], "shares": shares}
+    how = one.plan(guidance=1.0, sampler="heun", steps=job["steps"])  # as `interpolate` goes there and back
+    facts = {**drawn(one, how, job["seed"], job["cond"]).facts, "shares": shares}
     return replace(Samples.join(made), origin=ModelOrigin(one.domain, facts))
 
 

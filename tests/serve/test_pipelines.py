@@ -1,0 +1,60 @@
+"""Pipelines in the worker: what is said of one, and what it draws."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipeline_cases import followers, images
+
+from polydiff.pipeline.chain import Chain
+from polydiff.serve.answers import ModelCard
+from polydiff.serve.limits import Limits
+from polydiff.serve.schema import JOB
+from polydiff.serve.worker.cards import card
+from polydiff.serve.worker.draw import Meter, perform
+from polydiff.support.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def chain() -> Chain:
+    return Chain({"base": images(), "up": followers()})
+
+
+def order(**request: Any) -> dict[str, Any]:
+    """A request as the worker is told it."""
+    found = JOB.validate_python(request)
+    values = found.model_dump()
+    return {**values, "sampling": found.sampling.changes()} if "sampling" in values else values  # type: ignore[union-attr]
+
+
+def meter() -> Meter:
+    return Meter(lambda share: None, threading.Event())
+
+
+def test_a_card_of_a_pipeline_has_the_conditions_of_its_stages(chain: Chain) -> None:
+    found = ModelCard.model_validate(card("pair", chain))
+    assert found.stages == ["base", "up"]
+    assert [one.name for one in found.conditions] == ["label"]  # `echo` comes from the base
+    assert found.closed == ["echo"]
+    assert found.actions == ["sample"]
+    assert found.samplers == []
+
+
+def test_a_pipeline_draws_what_it_draws_in_python(chain: Chain, tmp_path: Path) -> None:
+    perform(order(kind="sample", n=3, seed=2, cond={"label": 4}), chain, tmp_path / "a", meter(), Limits())
+    chain.sample(3, seed=2, cond={"label": 4}).save(tmp_path / "b")
+    names = [one["file"] for one in json.loads((tmp_path / "a" / "manifest.json").read_text())["samples"]]
+    assert len(names) == 3
+    assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
+
+
+def test_what_a_pipeline_cannot_do_is_said(chain: Chain, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot show the way"):
+        perform(order(kind="film"), chain, tmp_path / "a", meter(), Limits())
+    with pytest.raises(UserError, match="allows 4"):
+        perform(order(kind="sample", sampling={"steps": 9}), chain, tmp_path / "a", meter(), Limits(steps=1))
+    assert not (tmp_path / "a").exists()
