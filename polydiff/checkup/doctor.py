@@ -35,8 +35,6 @@ OPTIONAL = {
     "rdkit": ("rdkit.Chem", "polydiff[molecule]"),
     "pillow": ("PIL.Image", "polydiff[image]"),
     "scikit-learn": ("sklearn.datasets", "polydiff[image]"),
-    "starlette": ("starlette", "polydiff[serve]"),
-    "uvicorn": ("uvicorn", "polydiff[serve]"),
 }
 """Distribution -> (module to import, requirement that installs it)."""
 HIDDEN_EXTRAS = ("all", "bench", "dev", "docs")
