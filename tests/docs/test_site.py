@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,11 @@ import pytest
 from repository import ROOT
 
 from polydiff.cli import VERBS
+from polydiff.cli.parsing import parser_of, read_words
+from polydiff.config.merge import resolve
+from polydiff.contract.discover import discover, load
+from polydiff.tracking.spec import TrackerSpec
+from polydiff.training.checks import check_config
 
 DOCS = ROOT / "docs"
 PAGES = [path for path in sorted(DOCS.rglob("*.md")) if "generated" not in path.parts]
@@ -83,6 +89,48 @@ def test_the_page_of_commands_shows_each_verb_and_its_options(site: ModuleType) 
     assert [line for line in page.splitlines() if line.startswith("## ")] == [f"## polydiff {verb}" for verb in VERBS]
     for option in ("--dry-run", "--guidance-interval", "--keep PART", "--allow-changed-data", "--count N"):
         assert option in page
+
+
+def codes(page: str) -> list[str]:
+    """The words of code in the tables of a page."""
+    rows = "\n".join(line for line in (DOCS / page).read_text().splitlines() if line.startswith("|"))
+    return re.findall(r"`([^`\n]+)`", rows)
+
+
+COMMANDS = [code for code in codes("coming_from.md") if code.startswith("polydiff ")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_for_those_who_come_from_elsewhere_exist(command: str) -> None:
+    _, verb, *words = shlex.split(command)
+    options = parser_of(load(VERBS[verb][0]))._option_string_actions
+    unknown = [word for word in words if re.match(r"--?[a-z]", word) and word not in options]
+    assert unknown == []
+    if verb == "train" and "-c" not in words:
+        domain, preset = (
+            words[words.index(option) + 1] if option in words else None for option in ("--domain", "--preset")
+        )
+        keys = read_words([word for word in words if "=" in word])
+        if preset != "latent":  # a pipeline
+            assert resolve(domain, preset, words=keys).config.domain == domain
+
+
+KEYS = [
+    code
+    for code in codes("coming_from.md")
+    if re.match(r"(schedule|target|loss|train|launch|backbone|track)[._\w]*=", code)
+]
+
+
+@pytest.mark.parametrize("code", KEYS)
+def test_keys_for_those_who_come_from_elsewhere_exist(code: str) -> None:
+    words = dict(re.findall(r"([\w.]+)=(\{[^}]*\}|\S+)", code))
+    if "schedule_options.zero_terminal_snr" in words:
+        words |= {"schedule": "scaled_linear", "target": "v", "sample.spacing": "time"}
+    if words.get("track") not in (None, "tensorboard"):
+        assert words["track"] in {plugin.name for plugin in discover(TrackerSpec)}
+        return
+    check_config(resolve("image", words=words).config)
 
 
 @pytest.mark.slow

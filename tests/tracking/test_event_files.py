@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from process_jobs import train_all
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tracking_cases import curves, watched, watched_twice
+from together import together
+from tracking_cases import STEPS, curves, watched, watched_twice
 
 from polydiff.run.folder import Run
 from polydiff.tracking.event_files import Tracking
@@ -85,3 +87,11 @@ def test_samples_of_images_are_pictures(tmp_path: Path) -> None:
     found = events(run.path / "tensorboard")
     (picture,) = found.Images("samples/5")
     assert picture.encoded_image_string == next(run.samples(2).glob("*00005.png")).read_bytes()
+
+
+def test_the_first_of_several_processes_records_alone(tmp_path: Path) -> None:
+    small = {"backbone.channels": 16, "backbone.blocks": 1, "train.steps": 2, "train.batch_size": 4, "device": "cpu"}
+    together(2, train_all, tmp_path, {"run": ("image", {**STEPS, **small, "track": ["tensorboard"]})})
+    run = Run(tmp_path / "run")
+    assert len(list((run.path / "tensorboard").iterdir())) == 1
+    assert_same_curves(events(run.path / "tensorboard"), run)
