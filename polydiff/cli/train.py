@@ -40,6 +40,8 @@ EVALUATED = 256
 JUDGE_HELP = "number of samples to evaluate after training"
 PROFILED = 10
 """Number of steps that --profile times."""
+TRACKED = ("track", "track_options")
+"""Keys on trackers, which a resumed run may have anew."""
 OVERFIT_STEPS = 300
 """Number of steps of --overfit-one-batch."""
 
@@ -189,7 +191,7 @@ def start_run(chosen: Settings, output: Path | None, evaluated: int) -> int:
 def resume(words: Sequence[str]) -> int:
     """Run `polydiff resume` and return its exit code."""
     parser = Parser("resume", "Resume a run from its newest checkpoint. The result is the same as without the stop.")
-    parser.usage = "polydiff resume RUN [train.steps=N] [launch.KEY=VALUE] [--allow-changed-data]"
+    parser.usage = "polydiff resume RUN [train.steps=N] [launch.KEY=VALUE] [track=NAME] [--allow-changed-data]"
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
     parser.add_argument(
         "--allow-changed-data", action="store_true", help="train on although the examples have changed since the start"
@@ -206,6 +208,7 @@ def resume(words: Sequence[str]) -> int:
         return resume_pipeline(args, rest)
     keys = read_words(rest)
     started = launched_as(args.run, {key: keys.pop(key) for key in list(keys) if key.startswith("launch.")})
+    track = tracked_as(args.run, {key: keys.pop(key) for key in list(keys) if key.split(".")[0] in TRACKED})
     steps = requested_steps(args.run, keys)
     if torchrun.needed(started.processes):
         return start_processes(["resume", *words], started)
@@ -216,7 +219,7 @@ def resume(words: Sequence[str]) -> int:
     judged = evaluated_after(run_of(checkpoint_path(args.run)), EVALUATED) if args.judge is None else args.judge
 
     def work(progress: TrainingProgress) -> Path:
-        return trainer.resume(args.run, steps, progress, args.allow_changed_data, started.model_dump())
+        return trainer.resume(args.run, steps, progress, args.allow_changed_data, started.model_dump(), track)
 
     with joined(started.timeout):
         return train_and_finish(args.run, TrainingProgress(total, judged), work)
@@ -255,6 +258,19 @@ def launched_as(run: Path, words: Mapping[str, str]) -> LaunchConfig:
     return resolve(state["domain"], words=dict(words), values=values).config.launch
 
 
+def tracked_as(run: Path, words: Mapping[str, str]) -> dict[str, Any]:
+    """Return `track` and `track_options` of a run that is resumed with words that set them anew, {} without any."""
+    if not words:
+        return {}
+    saved = saved_state(run)["config"]
+    values = {key: saved[key] for key in TRACKED if key in saved and key not in words}
+    if "track" in words and not any(key.startswith("track_options") for key in words):
+        named = [name.strip() for name in words["track"].strip("[]").split(",")]
+        values["track_options"] = {name: one for name, one in saved.get("track_options", {}).items() if name in named}
+    config = resolve(saved["domain"], words=dict(words), values=values).config
+    return {key: getattr(config, key) for key in TRACKED}
+
+
 def requested_steps(run: Path, words: dict[str, str]) -> int | None:
     """Return N of train.steps=N, None if not set.
 
@@ -263,7 +279,8 @@ def requested_steps(run: Path, words: dict[str, str]) -> int | None:
     """
     for key, value in words.items():
         if key != "train.steps":
-            raise UserError(f"A resumed run takes train.steps=N and launch.KEY=VALUE only. {advice(run, key, value)}")
+            taken = "train.steps=N, launch.KEY=VALUE and track=NAME"
+            raise UserError(f"A resumed run takes {taken} only. {advice(run, key, value)}")
     if not words:
         return None
     (value,) = words.values()

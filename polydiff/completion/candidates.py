@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from polydiff.completion.table import KEYED, Table
 
-RESUMED = ("train.steps", "launch.")
+RESUMED = ("train.steps", "launch.", "track")
 """Keys that `polydiff resume` takes, or their beginnings."""
 
 

@@ -85,8 +85,8 @@ def warn_of_edits(run: Run, config: Config, saved: Mapping[str, Any]) -> None:
     except UserError as error:
         warnings.warn(f"{error} The values of the checkpoint are used.", stacklevel=2)
         return
-    # a resume, or a budget of time, may change the number of steps; parents may have moved
-    moved = {"train.steps", "train.minutes", *parents_of(config)}
+    # a resume may change the number of steps, as a budget of time does, and the trackers; parents may have moved
+    moved = {"train.steps", "train.minutes", "track", "track_options", *parents_of(config)}
     keys = [key for key in leaves(type(config)) if key not in moved and has(written, key)]
     different = [key for key in keys if has(saved, key) and get_dotted(written, key) != get_dotted(saved, key)]
     if different:

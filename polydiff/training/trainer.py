@@ -32,6 +32,7 @@ from polydiff.support.files import write_atomic
 from polydiff.support.launched import launched
 from polydiff.support.progress import announce
 from polydiff.support.yaml_text import dump_yaml
+from polydiff.tracking.spec import check_trackers
 from polydiff.training.batch_check import check_batch
 from polydiff.training.checks import check_settings, check_strategy
 from polydiff.training.data import order_of
@@ -141,6 +142,7 @@ def resume(
     progress: Progress | bool | None = None,
     allow_changed_data: bool = False,
     launch: Mapping[str, Any] | None = None,
+    track: Mapping[str, Any] | None = None,
 ) -> Path:
     """Resume a run from its newest checkpoint, train it to its last step and return its folder.
 
@@ -154,6 +156,7 @@ def resume(
             False: show none; None: show it on a terminal and in a notebook.
         allow_changed_data: Whether to train on if the examples have changed; the run then has seen both.
         launch: Keys of the section `launch` that differ from the checkpoint's; None: none.
+        track: The keys `track` and `track_options` if they differ from the checkpoint's; None: they do not.
 
     Raises:
         UserError: Another process trains the run, the run has done more steps, or its data have changed.
@@ -164,8 +167,9 @@ def resume(
         check_same(together, "versions", installed())
         checkpoint = resumable(latest(run.checkpoints))
         check_same(together, "checkpoint", {"step": checkpoint.step, "config": checkpoint.state["config"]})
-        saved = saved_settings(checkpoint, run.path, launched_as)
+        saved = saved_settings(checkpoint, run.path, launched_as, as_mapping("track", track))
         check_strategy(saved.config)
+        check_trackers(saved.config.track, saved.config.track_options)
         wanted = planned_steps(run, checkpoint.step, saved.config.train.steps) if steps is None else steps
         settings = trained_to(saved, wanted, checkpoint.step)
         show = stack.enter_context(shown(progress, settings.config.train.steps))
@@ -242,11 +246,18 @@ def restored(config: Config, domain: Domain, checkpoint: Checkpoint, run: Path) 
     return training
 
 
-def saved_settings(checkpoint: Checkpoint, run: Path, launch: Mapping[str, Any]) -> Settings:
-    """Return the settings of a checkpoint of the run in this folder, with changed keys of the section `launch`."""
+def saved_settings(checkpoint: Checkpoint, run: Path, launch: Mapping[str, Any], track: Mapping[str, Any]) -> Settings:
+    """Return the settings of a checkpoint of the run in this folder, with changed keys of the section `launch`.
+
+    Arguments:
+        checkpoint: The checkpoint.
+        run: The run's folder.
+        launch: Keys of the section `launch`.
+        track: `track` and `track_options`, {} if they are as they were.
+    """
     config = config_of_state(checkpoint.state, str(run))
     config = located(config, checkpoint.state.get("parents", {}), run)
-    config = config.model_copy(update={"launch": config.launch.model_copy(update=dict(launch))})
+    config = config.model_copy(update={"launch": config.launch.model_copy(update=dict(launch)), **track})
     return Settings(config, dict(checkpoint.state["provenance"]), {})
 
 

@@ -128,6 +128,18 @@ def test_a_library_that_is_missing_is_named_before_training(tmp_path: Path, monk
     assert not (tmp_path / "run").exists()
 
 
+def test_a_resumed_run_may_have_other_trackers(notes: Path, tmp_path: Path) -> None:
+    run = watched(tmp_path / "run")
+    assert not notes.exists()
+    few = ["--judge", "0"]
+    resumed = ["resume", str(run.path), "train.steps=14", "track=notes", f"track_options.notes.file={notes}", *few]
+    assert main(resumed) == 0
+    assert [line["step"] for line in told(notes, "scalars")] == [13, 14]
+    assert main(["resume", str(run.path), "train.steps=15", *few]) == 0
+    assert main(["resume", str(run.path), "train.steps=16", "track=[]", *few]) == 0
+    assert [line["step"] for line in told(notes, "scalars")] == [13, 14, 15]
+
+
 def test_keys_of_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["track=wandb,notes", "track_options.wandb.project=sounds", "track_options.notes.file=a.txt"]
     assert main(["config", "show", "-d", "ring", *words]) == 0
