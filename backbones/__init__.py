@@ -80,3 +80,13 @@ MLP = BackboneSpec(
     dims=(0,),
     units=("Block",),
 )
+
+DIFFUSERS = BackboneSpec(
+    name="diffusers",
+    summary="UNet2DModel or DiTTransformer2DModel of the library diffusers, for images; exported to it and imported.",
+    config="polydiff.backbones.diffusers.config:DiffusersConfig",
+    factory="polydiff.backbones.diffusers.network:DiffusersNetwork",
+    dims=(2,),
+    requires=("diffusers",),
+    install='pip install "polydiff[diffusers]"',
+)

@@ -46,6 +46,8 @@ from polydiff.metrics.principal import principal_std
 from polydiff.metrics.results import Confusion, Metric
 from polydiff.support.errors import UserError, amount
 
+PROGRAM = Path(__file__).parent / "output" / "program.py"
+
 
 class Audio:
     """Waveforms: synthesised plucks, or the user's sound files.
@@ -195,6 +197,11 @@ class Audio:
 
     def evaluate(self, samples: Samples) -> dict[str, Metric]:
         return self.evaluation.evaluate(samples)
+
+    def exported_program(self) -> tuple[Path, Mapping[str, Any]]:
+        """Return a program that draws sounds without polydiff (`polydiff.export.deploys.HasProgram`)."""
+        own = {"std": self.codec.std, "gains": list(self.codec.gains), "sample_rate": self.data.sample_rate}
+        return PROGRAM, own | {"conditions": to_json(self.data_conditions.fields)}
 
     def confusions(self, samples: Samples) -> dict[str, Confusion]:
         """Return confusions of requested and detected classes (`polydiff.contract.abilities.HasConfusions`)."""

@@ -79,6 +79,9 @@ class ImageData(DataConfig):
     shrink: int = Field(1, ge=1, le=256)
     """An example is the means of blocks of so many pixels along each side of the image of data.size: the base of a
     cascade. 1: the image itself."""
+    standardise: bool = True
+    """Whether states have the mean 0 and unit variance, measured on the data. false: they are pixels in [-1, 1], as in
+    diffusers, which an export to it needs."""
     greys: int | None = Field(None, ge=2, le=256)
     """Processes of letters: largest number of levels that a number of a pixel is rounded to; null: those that occur,
     at most 32."""

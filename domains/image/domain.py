@@ -21,6 +21,7 @@ from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Samples, conditions_of
+from polydiff.contract.fields import to_json
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
 from polydiff.contract.text.columns import TEXT
@@ -48,6 +49,8 @@ from polydiff.domains.image.tasks import open_task
 from polydiff.metrics.results import Confusion, Metric
 from polydiff.support.errors import UserError
 
+PROGRAM = Path(__file__).with_name("program.py")
+
 
 class Image:
     """Images: handwritten digits, or a folder of files. An example is a tensor uint8 (C, S, S).
@@ -68,6 +71,10 @@ class Image:
             raise UserError(f"task={config.task}: process={config.process} has the task generate alone.")
         if self.data.greys is not None and not self.letters:
             raise UserError(f"process={config.process} does not use data.greys. Leave it out.")
+        if self.letters and not self.data.standardise:
+            raise UserError(
+                f"process={config.process} has letters, which are not standardised. Leave out data.standardise."
+            )
         self.statistics = self.statistics or measured(self.source, self.data, self.letters)
         self.codec = Standardise(tuple(self.statistics["mean"]), self.statistics["std"])
         self.greys = Greys(self.statistics["greys"], self.statistics["frequencies"]) if self.letters else None
@@ -289,6 +296,11 @@ class Image:
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
         """Return arr_0, uint8 (B, S, S, C), the format that judges of images read, and arr_1, the classes."""
         return archive(samples.examples, samples.cond[LABEL] if self.names and samples.cond else None)
+
+    def exported_program(self) -> tuple[Path, Mapping[str, Any]]:
+        """Return a program that draws images without polydiff (`polydiff.export.deploys.HasProgram`)."""
+        own = {"mean": list(self.codec.mean), "std": self.codec.std}
+        return PROGRAM, own | {"conditions": to_json(self.data_conditions.fields)}
 
     def converters(self) -> Mapping[str, Callable[[Sequence[Any]], Any]]:
         """Return conversions to an array uint8 (N, S, S, C), and to Pillow's images (`abilities.Converts`)."""

@@ -76,7 +76,7 @@ def measured(source: Source, data: ImageData, letters: bool) -> dict[str, Any]:
     """
     train, names = source.splits["train"], source.names
     images = train.centred(few(train, MEASURED))
-    codec = Standardise.measure(images)
+    codec = Standardise.measure(images) if data.standardise else Standardise((0.0,) * data.planes, 1.0)
     known: dict[str, fields.Field] = dict(source.fields)
     if names:
         labels = train.labels[train.labels >= 0]

@@ -40,6 +40,7 @@ from polydiff.domains.molecule.graphs.network import graph_network
 from polydiff.domains.molecule.metrics.evaluation import Evaluation
 from polydiff.domains.molecule.metrics.examine import PerceivedSample, perceive_all, read_all
 from polydiff.domains.molecule.metrics.nearest import Search
+from polydiff.domains.molecule.output.exported import PROGRAM, program_values, space_of, space_tensors
 from polydiff.domains.molecule.output.sdf import records, write_records
 from polydiff.domains.molecule.output.show import SHOWN, script, show
 from polydiff.domains.molecule.principal import principal_std
@@ -280,6 +281,20 @@ class MoleculeDomain:
 
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
         return {"samples.sdf": records(self.read_all(samples.examples))}
+
+    def exported_program(self) -> tuple[Path, Mapping[str, Any]]:
+        """Return a program that draws molecules without polydiff (`polydiff.export.deploys.HasProgram`)."""
+        assert isinstance(self.codec, Codec)
+        values = program_values(self.codec, self.condition_set, self.statistics, self.data_conditions.fields)
+        return PROGRAM, values
+
+    def space_tensors(self, space: Space) -> dict[str, Tensor]:
+        """Return the mask of atoms, and elements that are given (`polydiff.export.deploys.HasSpaceTensors`)."""
+        return space_tensors(space)
+
+    def space_of(self, tensors: Mapping[str, Tensor]) -> Space:
+        assert isinstance(self.codec, Codec)
+        return space_of(tensors, self.codec.features)
 
     def converters(self) -> Mapping[str, Callable[[Sequence[Any]], Any]]:
         """Return the conversions of molecules (`abilities.Converts`).

@@ -32,6 +32,8 @@ VERBS = {
     "eval": ("polydiff.cli.judge:evaluate", "evaluate a run's samples against real data and noise"),
     "report": ("polydiff.cli.judge:report", "write a run's report.html again"),
     "serve": ("polydiff.cli.serve:serve", "serve a web page and a JSON API to sample from runs"),
+    "export": ("polydiff.cli.export:export", "export a run for use without polydiff, or in another library"),
+    "import": ("polydiff.cli.export:import_", "make a run of a pipeline of diffusers"),
     "data": ("polydiff.cli.data:data", "check data before training, or prepare a data set"),
     "domains": ("polydiff.cli.info:domains", "list the kinds of data (domains), check one, or start one"),
     "presets": ("polydiff.cli.info:presets", "list a domain's presets, or show one as a config file"),

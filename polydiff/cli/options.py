@@ -53,6 +53,28 @@ def sampling_parser(verb: str, summary: str, n: int, run_nargs: str | None = Non
     parser.add_argument(
         "--cond", metavar="NAME=VALUE", action="append", default=[], help="condition of the samples; repeatable"
     )
+    sampling = plan_arguments(parser, weights)
+    sampling.add_argument(
+        "--batch-size", metavar="B", type=size, help="samples per batch; auto: the size that is fastest on the device"
+    )
+    sampling.add_argument(
+        "--stage", metavar="NAME.KEY=VALUE", action="append", default=[],
+        help="of a pipeline: key of the section `sample`, or level, of one stage, such as up.steps=8; repeatable",
+    )  # fmt: skip
+    sampling.add_argument(
+        "--compile", action="store_true", default=None,
+        help="compile the network first; takes about a minute and pays off for many samples",
+    )  # fmt: skip
+    return parser
+
+
+def plan_arguments(parser: argparse.ArgumentParser, weights: bool = False) -> argparse._ArgumentGroup:
+    """Add the options of the sampler's steps and of guidance to a verb's parser, and return the group of sampling.
+
+    Arguments:
+        parser: The parser.
+        weights: Whether --guidance may be repeated (`guidance_parser`).
+    """
     sampling = parser.add_argument_group("sampling", "defaults: section `sample` of the run's configuration")
     sampling.add_argument("--steps", metavar="S", type=positive, help="number of sampling steps")
     sampling.add_argument(
@@ -71,18 +93,7 @@ def sampling_parser(verb: str, summary: str, n: int, run_nargs: str | None = Non
         help="option of the spacing, such as rho=5; repeatable",
     )  # fmt: skip
     guidance_parser(parser, weights)
-    sampling.add_argument(
-        "--batch-size", metavar="B", type=size, help="samples per batch; auto: the size that is fastest on the device"
-    )
-    sampling.add_argument(
-        "--stage", metavar="NAME.KEY=VALUE", action="append", default=[],
-        help="of a pipeline: key of the section `sample`, or level, of one stage, such as up.steps=8; repeatable",
-    )  # fmt: skip
-    sampling.add_argument(
-        "--compile", action="store_true", default=None,
-        help="compile the network first; takes about a minute and pays off for many samples",
-    )  # fmt: skip
-    return parser
+    return sampling
 
 
 def processes_option(parser: argparse.ArgumentParser) -> None:

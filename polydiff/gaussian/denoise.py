@@ -29,6 +29,7 @@ from polydiff.gaussian.schedule.base import Schedule
 from polydiff.gaussian.target import SIGNAL, TARGETS
 from polydiff.machine.compiler import need_compiler
 from polydiff.support.errors import UserError
+from polydiff.support.protocols import provides
 
 
 class Denoise(Protocol):
@@ -53,6 +54,13 @@ class Denoise(Protocol):
             space: Where x lives.
             cond: Conditions; None: unconditional.
         """
+
+
+class TakesSchedule(Protocol):
+    """A backbone that is told a noise level as a timestep of the run's schedule, and so depends on the schedule."""
+
+    def use_schedule(self, schedule: Schedule) -> None:
+        """Take the schedule; a `Denoiser` calls this with its own."""
 
 
 NO_VARIANCE = "This denoiser does not predict the variance of a step."
@@ -110,6 +118,8 @@ class Denoiser(nn.Module):
         super().__init__()
         if schedule.zero_terminal_snr and SIGNAL in rules_of(TARGETS[target]):
             raise UserError(f"A schedule with zero_terminal_snr: target={target} {SIGNAL.why}")
+        if provides(backbone, TakesSchedule):
+            backbone.use_schedule(schedule)
         self.backbone = backbone
         self.schedule = schedule
         self.target = target

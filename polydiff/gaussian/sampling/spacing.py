@@ -22,6 +22,7 @@ from torch import Tensor
 
 from polydiff.core.registry import Registry
 from polydiff.gaussian.schedule.base import Schedule
+from polydiff.gaussian.schedule.timesteps import Timesteps
 
 T = TypeVar("T")
 SPACINGS: Registry[Callable[..., list[float]]] = Registry("spacing")
@@ -66,6 +67,38 @@ def quadratic_spacing(n: int, schedule: Schedule) -> list[float]:
     """Return levels at times with uniform square roots (Song et al., DDIM, 2021, https://arxiv.org/abs/2010.02502)."""
     low, high = (math.sqrt(max(t, 0.0)) for t in schedule.trained_times())
     return at_times([(high + i / max(n - 1, 1) * (low - high)) ** 2 for i in range(n)], schedule)
+
+
+@SPACINGS.register("timesteps")
+def timesteps_spacing(n: int, schedule: Schedule, place: str = "leading", offset: int = 0) -> list[float]:
+    """Return levels at whole timesteps of T, placed as in diffusers (Lin et al., 2023, table 2).
+
+    https://arxiv.org/abs/2305.08891
+
+    Arguments:
+        n: Number of levels, at most T.
+        schedule: Gives T and the levels (`polydiff.gaussian.schedule.timesteps`).
+        place: "leading": multiples of T // n, from 0; "trailing": down from T - 1 in steps of T / n, without 0;
+            "linspace": evenly from T - 1 to 0.
+        offset: Added to the timesteps of "leading"; 1 for stable diffusion.
+
+    Raises:
+        ValueError: `place` is unknown, or there are not as many timesteps.
+    """
+    steps = Timesteps(schedule)
+    places = {
+        "leading": [(n - 1 - i) * (steps.count // n) + offset for i in range(n)],
+        "trailing": [round(steps.count - i * steps.count / n) - 1 for i in range(n)],
+        "linspace": [round((steps.count - 1) * (1 - i / max(n - 1, 1))) for i in range(n)],
+    }
+    if place not in places:
+        raise ValueError(f"place must be {', '.join(places)}, not {place!r}.")
+    if n > steps.count or places[place][0] >= steps.count:
+        raise ValueError(
+            f"The schedule has {steps.count} timesteps, 0 to {steps.count - 1}: take fewer steps or offset=0."
+        )
+    levels: list[float] = torch.exp(-steps.log_snr()[places[place]] / 2).tolist()
+    return levels
 
 
 def at_times(times: Sequence[float], schedule: Schedule) -> list[float]:

@@ -1,0 +1,135 @@
+"""Export of a network as a program: for onnxruntime, or of torch.export.
+
+    model.onnx, model.pt2   x, sigma and further inputs -> estimate of the clean state
+    model.json              what the inputs mean, and the sampler's steps (`polydiff.export.description`)
+    sample.py, states.py    a program that samples, with numpy and onnxruntime alone
+
+Sizes are symbols of the traced program: the batch, the sizes of images and sounds, the number of atoms.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from polydiff.contract.discover import missing_modules
+from polydiff.export.deploys import HasProgram
+from polydiff.export.description import describe
+from polydiff.export.formats import Request
+from polydiff.export.network import Exported, check_exportable
+from polydiff.model.model import Model
+from polydiff.support.errors import UserError, one_line
+from polydiff.support.protocols import provides
+
+REFERENCE = Path(__file__).parent / "reference"
+"""Programs that are copied beside a network."""
+ONNX = ("onnx", "onnxscript", "onnxruntime")
+OPSET = 20
+
+
+def write_onnx(request: Request, folder: Path) -> None:
+    """Write model.onnx with its description and a program that samples."""
+    if absent := missing_modules(ONNX):
+        raise UserError(f'--format onnx needs {", ".join(absent)}. Type: pip install "polydiff[export]"')
+    exported, description = opened(request)
+    onnx_program(traced(exported), exported, folder)
+    write_description(description, folder)
+    domain = exported.model.domain
+    own = domain.exported_program()[0] if provides(domain, HasProgram) else REFERENCE / "states.py"
+    shutil.copyfile(REFERENCE / "sample.py", folder / "sample.py")
+    shutil.copyfile(own, folder / "states.py")
+
+
+def onnx_program(program: Any, exported: Exported, folder: Path) -> None:
+    """Write model.onnx.
+
+    Arguments:
+        program: The network as a program of torch.export.
+        exported: Gives the names of its inputs.
+        folder: Where it is written.
+    """
+    with quiet():
+        torch.onnx.export(
+            program,
+            (),
+            str(folder / "model.onnx"),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["x", "sigma", *exported.example[2]],
+            output_names=["estimate"],
+            external_data=False,
+            verbose=False,
+            custom_translation_table={torch.ops.prims.hypot.default: hypot},
+        )
+
+
+def hypot(a: Any, b: Any) -> Any:
+    """Return the root of a^2 + b^2 as nodes of ONNX, whose operators have no such function."""
+    from onnxscript import opset20
+
+    return opset20.Sqrt(opset20.Add(opset20.Mul(a, a), opset20.Mul(b, b)))
+
+
+def write_torch(request: Request, folder: Path) -> None:
+    """Write model.pt2 with its description."""
+    exported, description = opened(request)
+    torch.export.save(traced(exported), folder / "model.pt2")
+    write_description(description, folder)
+
+
+def opened(request: Request) -> tuple[Exported, dict[str, Any]]:
+    """Return the network of a run and its description."""
+    model = Model.load(request.run, weights=request.weights, device="cpu", ema=request.ema)
+    check_exportable(model)
+    exported = Exported(model)
+    return exported, describe(exported, model.plan(**request.sampling))
+
+
+def write_description(description: Mapping[str, Any], folder: Path) -> None:
+    """Write model.json."""
+    (folder / "model.json").write_text(json.dumps(description, indent=1))
+
+
+def traced(exported: Exported) -> Any:
+    """Return the network as a program of torch.export in which sizes are symbols.
+
+    Raises:
+        UserError: torch cannot trace it, or a size became a fixed number.
+    """
+    x, sigma, inputs = exported.example
+    dynamic = {
+        "x": dynamic_axes(exported, "x"),
+        "sigma": dynamic_axes(exported, "sigma"),
+        "inputs": {name: dynamic_axes(exported, name) for name in inputs},
+    }
+    try:
+        with quiet(), torch.no_grad():
+            return torch.export.export(exported.network, (x, sigma, inputs), dynamic_shapes=dynamic, strict=False)
+    except Exception as error:
+        raise UserError(f"torch.export cannot trace the network: {one_line(error)[:500]}") from error
+
+
+def dynamic_axes(exported: Exported, name: str) -> dict[int, Any]:
+    """Return which axes of an input are symbols, in the form of torch.export."""
+    return {place: torch.export.Dim.AUTO for place, axis in enumerate(exported.axes(name)) if isinstance(axis, str)}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Suppress warnings and notes of the exporter about its own internals."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(before)
