@@ -67,7 +67,7 @@ def test_onnxruntime_computes_the_network_and_the_samples_of_the_run(domain: str
         if model.config.backbone.self_condition:
             cond["_estimate"] = x / 2
         with torch.no_grad():
-            truth = model.denoiser(x, sigma, space, cond or None)
+            truth = model.denoiser.with_precision("float32")(x, sigma, space, cond or None)
         feed = {name: value.numpy() for name, value in {"x": x, "sigma": sigma, **tensors, **cond}.items()}
         torch.testing.assert_close(torch.from_numpy(network(feed)), truth, atol=1e-4, rtol=1e-4)
 
@@ -117,7 +117,7 @@ def test_torch_computes_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     network, model = torch.export.load("digits-torch/model.pt2").module(), polydiff.load(run)
     space, x, sigma, _, cond = batch(model, 3)
     with torch.no_grad():
-        truth = model.denoiser(x, sigma, space, cond)
+        truth = model.denoiser.with_precision("float32")(x, sigma, space, cond)
         torch.testing.assert_close(network(x, sigma, cond), truth, atol=1e-4, rtol=1e-4)
         one = {name: value[:1] for name, value in cond.items()}
         torch.testing.assert_close(network(x[:1], sigma[:1], one), truth[:1], atol=1e-4, rtol=1e-4)

@@ -1,0 +1,1 @@
+"""Verbs that give runs away and take models in."""
