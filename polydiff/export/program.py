@@ -40,7 +40,9 @@ def write_onnx(request: Request, folder: Path) -> None:
     if absent := missing_modules(ONNX):
         raise UserError(f'--format onnx needs {", ".join(absent)}. Type: pip install "polydiff[export]"')
     exported, description = opened(request)
-    onnx_program(traced(exported), exported, folder)
+    program = traced(exported)
+    fix_axes(description, program)
+    onnx_program(program, exported, folder)
     write_description(description, folder)
     domain = exported.model.domain
     own = domain.exported_program()[0] if provides(domain, HasProgram) else REFERENCE / "states.py"
@@ -81,7 +83,9 @@ def hypot(a: Any, b: Any) -> Any:
 def write_torch(request: Request, folder: Path) -> None:
     """Write model.pt2 with its description."""
     exported, description = opened(request)
-    torch.export.save(traced(exported), folder / "model.pt2")
+    program = traced(exported)
+    fix_axes(description, program)
+    torch.export.save(program, folder / "model.pt2")
     write_description(description, folder)
 
 
@@ -115,6 +119,25 @@ def traced(exported: Exported) -> Any:
             return torch.export.export(exported.network, (x, sigma, inputs), dynamic_shapes=dynamic, strict=False)
     except Exception as error:
         raise UserError(f"torch.export cannot trace the network: {one_line(error)[:500]}") from error
+
+
+def fix_axes(description: Mapping[str, Any], program: Any) -> None:
+    """Write the number of each size that the network fixes into the description's axes of its inputs.
+
+    Arguments:
+        description: model.json.
+        program: The network as a program of torch.export.
+
+    Raises:
+        UserError: The network fixes the number of samples.
+    """
+    shapes = {node.name: node.meta["val"].shape for node in program.graph.nodes if node.op == "placeholder"}
+    for about, name in zip(description["inputs"].values(), program.graph_signature.user_inputs, strict=True):
+        for place, size in enumerate(shapes[name]):
+            if isinstance(size, int):
+                about["axes"][place] = size
+        if not isinstance(about["axes"][0], str):
+            raise UserError("The network fixes the number of samples while it is traced, so it cannot be exported.")
 
 
 def dynamic_axes(exported: Exported, name: str) -> dict[int, Any]:

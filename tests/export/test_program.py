@@ -20,8 +20,11 @@ from untrained import SMALL, untrained
 
 import polydiff
 from polydiff.cli import main
+from polydiff.contract.fields import to_json
+from polydiff.contract.text.captions import Captions
 from polydiff.core.space import Euclidean, Space
 from polydiff.core.streams import streams
+from polydiff.export.reference import sample as reference
 from polydiff.support.errors import UserError
 
 N = 5
@@ -89,23 +92,23 @@ def test_onnxruntime_computes_the_network_and_the_samples_of_the_run(domain: str
         for (numbers, positions), molecule in zip(states.atoms(found, given, spec), examples, strict=True):
             assert numbers.tolist() == molecule.numbers.tolist()
             np.testing.assert_allclose(positions, molecule.positions, atol=1e-3)
-    alone(folder, tmp_path / "samples", domain)
-
-
-def alone(folder: Path, output: Path, domain: str) -> None:
-    """Run the program without polydiff and torch, and look at its files."""
-    block = "import sys, runpy; sys.modules['torch'] = sys.modules['polydiff'] = None; sys.path.insert(0, sys.argv[1])"
     cond = {"image": "label=7", "audio": "pitch=C4", "molecule": "C=2"}[domain]
-    words = [str(folder), "-n", "3", "-o", str(output), "--cond", cond, "--seed", "1"]
-    code = f"{block}; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0] + '/sample.py', run_name='__main__')"
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    paths = program(folder, tmp_path / "samples", "--cond", cond)
     suffix = {"image": ".png", "audio": ".wav", "molecule": ".xyz"}[domain]
-    paths = [Path(line) for line in done.stdout.splitlines()]
     assert [path.name for path in paths] == [f"{i:05d}{suffix}" for i in range(3)]
     if domain == "molecule":
         lines = [path.read_text().splitlines() for path in paths]
         assert all(int(one[0]) == len(one) - 2 for one in lines)
+
+
+def program(folder: Path, output: Path, *words: str) -> list[Path]:
+    """Run the program without polydiff and torch, and return the paths that it prints."""
+    block = "import sys, runpy; sys.modules['torch'] = sys.modules['polydiff'] = None; sys.path.insert(0, sys.argv[1])"
+    given = [str(folder), "-n", "3", "-o", str(output), *words, "--seed", "1"]
+    code = f"{block}; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0] + '/sample.py', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return [Path(line) for line in done.stdout.splitlines()]
 
 
 def test_torch_computes_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +127,25 @@ def test_torch_computes_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     scope: dict[str, Any] = {}
     exec(blocks("docs/export.md", "python")[0], scope)
     assert scope["estimate"].shape == (4, 1, 8, 8)
+
+
+def test_samples_of_a_plugin_are_arrays_and_its_conditions_may_be_left_out(ring: None, tmp_path: Path) -> None:
+    run, folder = untrained(tmp_path / "run", "ring"), tmp_path / "onnx"
+    assert main(["export", str(run), "--format", "onnx", "-o", str(folder), "--guidance", "1"]) == 0
+    program(folder, tmp_path / "samples")
+    assert np.load(tmp_path / "samples" / "samples.npy").shape == (3, 2)
+
+
+@pytest.mark.parametrize("kind", ["words", "bytes"])
+def test_texts_become_the_tokens_of_the_run(kind: str) -> None:
+    texts = ["A red circle, at the top.", "two  Größen"]
+    field = Captions.measure(texts, [1, 1], kind)
+    spec = {"values": {"conditions": to_json({"text": field})}, "inputs": {}}
+    for text in (*texts, "a BLUE circle" if kind == "words" else "x", "any"):
+        found = reference.conditions(spec, 2, {"text": text}, {}, np.random.default_rng(0))["text"]
+        assert found.tolist() == field.encode([None if text == "any" else text] * 2).tolist()
+    drawn = reference.conditions(spec, 9, {}, {}, np.random.default_rng(0))["text"].tolist()
+    assert {tuple(row) for row in drawn} == {tuple(row) for row in field.encode(texts).tolist()}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+PUNCTUATION = ".,;:!?\"'`()[]{}<>…“”„‘’«»"
 HERE = Path(__file__).resolve().parent
 
 
@@ -73,8 +75,18 @@ def sample(run: Run, spec: dict[str, Any], noise: Callable[[], Array], given: di
     return x
 
 
-def conditions(spec: dict[str, Any], n: int, wanted: dict[str, str], rng: np.random.Generator) -> dict[str, Array]:
-    """Return the conditions of n samples: as wanted (NAME=any: not given), else drawn as in the training data."""
+def conditions(
+    spec: dict[str, Any], n: int, wanted: dict[str, str], given: dict[str, Array], rng: np.random.Generator
+) -> dict[str, Array]:
+    """Return the conditions of n samples: as wanted (NAME=any: not given), else drawn as in the training data.
+
+    Arguments:
+        spec: model.json.
+        n: Number of samples.
+        wanted: Name -> value as text; the names that are conditions are taken out.
+        given: Inputs that there are already.
+        rng: Draws what is not wanted.
+    """
     found: dict[str, Array] = {}
     for name, field in spec["values"].get("conditions", {}).items():
         text = wanted.pop(name, None)
@@ -90,7 +102,27 @@ def conditions(spec: dict[str, Any], n: int, wanted: dict[str, str], rng: np.ran
             number = np.nan if text in (None, "any") else float(text)
             values = rng.choice(field["values"], n) if text is None else np.full(n, number)
             found[name] = ((values - field["mean"]) / field["std"]).astype(np.float32)
+        elif field["type"] == "text":
+            texts = rng.choice(field["kept"], n).tolist() if text is None else ["" if text == "any" else text] * n
+            rows = [(tokens(field, one) + [-1] * field["longest"])[: field["longest"]] for one in texts]
+            found[name] = np.array(rows, np.int64)
+    for name, about in spec["inputs"].items():
+        if about.get("condition") and name not in {*found, *given}:  # such as an embedding: not given
+            sizes = [1 if isinstance(axis, str) else axis for axis in about["axes"][1:]]
+            missing = np.nan if about["not_given"] is None else about["not_given"]
+            found[name] = np.full((n, *sizes), missing, about["dtype"])
     return found
+
+
+def tokens(field: dict[str, Any], text: str) -> list[int]:
+    """Return the numbers of the tokens of a text; a word that training lacks is 0."""
+    if field["tokens"] == "words":
+        places = {word: i for i, word in enumerate(field["vocabulary"], 1)}
+        words = (word.strip(PUNCTUATION) for word in unicodedata.normalize("NFKC", text).casefold().split())
+        return [places.get(word, 0) for word in words if word]
+    if field["tokens"] == "bytes":
+        return list(unicodedata.normalize("NFC", text).encode())
+    raise SystemExit(f"This program reads no tokens of the kind {field['tokens']}.")
 
 
 def main() -> None:
@@ -111,7 +143,7 @@ def main() -> None:
     session = onnxruntime.InferenceSession(str(HERE / "model.onnx"), providers=onnxruntime.get_available_providers())
     rng, wanted = np.random.default_rng(args.seed), dict(word.split("=", 1) for word in args.cond)
     shape, given = draw(spec, args.n, wanted, rng)
-    given |= conditions(spec, args.n, wanted, rng)
+    given |= conditions(spec, args.n, wanted, given, rng)
     if wanted:
         raise SystemExit(f"Unknown condition {', '.join(wanted)}.")
     x = sample(lambda feed: session.run(None, feed)[0], spec, lambda: noise(shape, given, rng), given)
