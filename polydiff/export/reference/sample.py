@@ -121,7 +121,7 @@ def tokens(field: dict[str, Any], text: str) -> list[int]:
         words = (word.strip(PUNCTUATION) for word in unicodedata.normalize("NFKC", text).casefold().split())
         return [places.get(word, 0) for word in words if word]
     if field["tokens"] == "bytes":
-        return list(unicodedata.normalize("NFC", text).encode())
+        return list(" ".join(unicodedata.normalize("NFC", text).split()).encode())
     raise SystemExit(f"This program reads no tokens of the kind {field['tokens']}.")
 
 
