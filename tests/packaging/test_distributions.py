@@ -71,24 +71,39 @@ def test_the_source_distribution_holds_what_builds_it(built: Built) -> None:
     assert inside == set(sources()) | LOOSE | MADE
 
 
-def test_the_wheel_works_without_the_repository(built: Built, tmp_path: Path) -> None:
-    site, work = tmp_path / "site", tmp_path / "work"
-    work.mkdir()
-    flags = ["--quiet", "--no-index", "--no-deps", "--disable-pip-version-check", "--target", str(site)]
-    subprocess.run([sys.executable, "-m", "pip", "install", *flags, str(built.wheel)], check=True)
-    environment = {**os.environ, "PYTHONPATH": str(site)}
+class Installed(NamedTuple):
+    """A wheel in a folder of its own, away from the repository, and a folder to work in."""
 
-    def run(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *words], capture_output=True, text=True, check=False, cwd=work, env=environment
-        )
+    site: Path
+    work: Path
+
+    def run(self, *words: str) -> str:
+        """Run Python there, and return what it prints."""
+        environment = {**os.environ, "PYTHONPATH": str(self.site)}
+        command = [sys.executable, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.work, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    assert run("-c", "import polydiff; print(polydiff.__file__)").strip() == str(site / "polydiff" / "__init__.py")
-    listed = json.loads(run("-m", "polydiff", "domains", "list", "--json"))
+
+@pytest.fixture(scope="module")
+def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    found = Installed(tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("work"))
+    flags = ["--quiet", "--no-index", "--no-deps", "--disable-pip-version-check", "--target", str(found.site)]
+    subprocess.run([sys.executable, "-m", "pip", "install", *flags, str(built.wheel)], check=True)
+    return found
+
+
+def test_the_wheel_works_without_the_repository(installed: Installed) -> None:
+    place = installed.run("-c", "import polydiff; print(polydiff.__file__)").strip()
+    assert place == str(installed.site / "polydiff" / "__init__.py")
+    listed = json.loads(installed.run("-m", "polydiff", "domains", "list", "--json"))
     assert {one["name"] for one in listed if one["status"] == "ready"} >= {"image", "audio", "molecule", "sequence"}
-    assert "domain.py" in run("-m", "polydiff", "domains", "new", "tides")
+    assert "domain.py" in installed.run("-m", "polydiff", "domains", "new", "tides")
+
+
+@pytest.mark.slow
+def test_the_wheel_trains_and_reports_without_the_repository(installed: Installed) -> None:
     few = ["train.steps=2", "train.batch_size=4", "backbone.channels=16", "backbone.blocks=1", "sample.steps=2"]
-    run("-m", "polydiff", "train", "--domain", "image", *few, "--judge", "0", "-o", "run")
-    assert "<img" in (work / "run" / "report.html").read_text()
+    installed.run("-m", "polydiff", "train", "--domain", "image", *few, "--judge", "0", "-o", "run")
+    assert "<img" in (installed.work / "run" / "report.html").read_text()

@@ -61,18 +61,24 @@ def test_its_own_tests_pass(package: Path, installed: Path) -> None:
     assert "3 passed" in done.stdout
 
 
+@pytest.fixture(scope="module")
+def trained(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a table and a run of 20 steps on its windows of 24 rows."""
+    folder = tmp_path_factory.mktemp("trained")
+    words = [f"data.path={table(folder / 'table.csv')}", "data.length=24", *FEW, "--judge", "0"]
+    assert main(["train", "--domain", "tides", *words, "-o", str(folder / "run")]) == 0
+    return folder
+
+
 def test_it_trains_samples_and_evaluates_on_a_table(
-    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    words = ["data.path=table.csv", "data.length=24", *FEW, "--judge", "0", "-o", "run"]
-    table(tmp_path / "table.csv")
-    assert main(["train", "--domain", "tides", *words]) == 0
-    assert "polyline" in (tmp_path / "run" / "report.html").read_text()
+    monkeypatch.chdir(trained)
+    assert "polyline" in Path("run/report.html").read_text()
     assert main(["sample", "run", "-n", "3", "--cond", "mean=11.5", "-o", "drawn"]) == 0
-    manifest = json.loads((tmp_path / "drawn" / "manifest.json").read_text())
+    manifest = json.loads(Path("drawn/manifest.json").read_text())
     assert [entry["cond"] for entry in manifest["samples"]] == [{"mean": 11.5}] * 3
-    rows = read(tmp_path / "drawn" / manifest["samples"][0]["file"])
+    rows = read(Path("drawn") / manifest["samples"][0]["file"])
     assert list(rows[0]) == ["height", "wind"]
     assert len(rows) == 24
     capsys.readouterr()
@@ -82,18 +88,15 @@ def test_it_trains_samples_and_evaluates_on_a_table(
 
 
 def test_empty_cells_of_a_table_are_generated_and_the_others_kept(
-    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    words = ["data.path=table.csv", "data.length=24", *FEW, "train.steps=2", "--judge", "0", "-o", "run"]
-    table(tmp_path / "table.csv")
-    assert main(["train", "--domain", "tides", *[word for word in words if word != FEW[0]]]) == 0
-    lines = table(tmp_path / "part.csv", 24).read_text().splitlines()
+    monkeypatch.chdir(trained)
+    lines = table(Path("part.csv"), 24).read_text().splitlines()
     lines[20:] = [f"day {i},," for i in range(19, 24)]
-    (tmp_path / "part.csv").write_text("\n".join(lines) + "\n")
+    Path("part.csv").write_text("\n".join(lines) + "\n")
     assert main(["inpaint", "run", "part.csv", "-o", "filled"]) == 0
-    (made,) = (tmp_path / "filled" / "made").glob("*.csv")
-    given, filled = read(tmp_path / "part.csv"), read(made)
+    (made,) = Path("filled/made").glob("*.csv")
+    given, filled = read(Path("part.csv")), read(made)
     assert all(row["height"] and row["wind"] for row in filled)
     for before, after in zip(given[:19], filled[:19], strict=True):
         assert float(after["height"]) == pytest.approx(float(before["height"]), abs=1e-3)
@@ -141,5 +144,5 @@ def test_a_name_that_is_taken_and_a_folder_that_is_in_use(tmp_path: Path) -> Non
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "thesis.txt").write_text("years of work")
     with pytest.raises(UserError, match="is not an empty folder"):
-        write_domain("tides", tmp_path / "used")
+        write_domain("ebb", tmp_path / "used")
     assert [path.name for path in (tmp_path / "used").iterdir()] == ["thesis.txt"]
