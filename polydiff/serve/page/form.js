@@ -19,7 +19,7 @@ function conditionInput(one) {
   const list = el("datalist", { id: `values-${one.name}` }, ...one.values.map(value => el("option", { value })));
   const input = el("input", { type: "text", list: list.id, placeholder: "as in the data", autocomplete: "off" });
   input.holder = el("span", {}, input, list);
-  return [input, one.kind === "text" && one.values.length ? `such as: ${one.values[0]}` : ""];
+  return [input, one.kind === "text" && one.values.length ? `such as: ${one.values.reduce((a, b) => b.length < a.length ? b : a)}` : ""];
 }
 
 export class Form {
@@ -51,6 +51,7 @@ export class Form {
     }
     if (card.guided) {
       this.guidance = slider({ label: "Guidance", least: 0, most: 8, step: .1, value: this.piped ? undefined : card.defaults.guidance, empty: this.piped });
+      if (this.piped) this.guidance.placeholder = "as set";
       sampling.append(field("Guidance", this.guidance, this.piped ? "" : "1: none; more follows the conditions more closely"));
     }
   }

@@ -5,7 +5,7 @@ import { mediumOf } from "./media.js";
 const HOW = ["strength", "resample", "sampler", "steps", "guidance"];
 
 export const captionOf = cond => Object.entries(cond ?? {})
-  .filter(([, value]) => value !== "any").map(([name, value]) => `${name} ${short(value)}`).join(", ");
+  .filter(([, value]) => value !== "any").map(([name, value]) => name === "text" ? value : `${name} ${short(value)}`).join(", ");
 
 function words(title, results) {
   const { facts } = results, said = HOW.filter(key => facts[key] !== undefined && !(key === "guidance" && facts[key] === 1));

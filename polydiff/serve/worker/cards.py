@@ -35,7 +35,10 @@ def load_models(runs: Sequence[str], weights: str, ema: float | None) -> dict[st
         model = load(run, weights=weights, ema=ema)
         if isinstance(model, Model) and has_residual_states(model):
             raise UserError(f"{run} restores examples, such as recordings, and generates none by itself. Leave it out.")
-        model.request()  # raises unless it generates
+        try:
+            model.request()
+        except UserError as error:  # an autoencoder, say
+            raise UserError(f"{run}: {error}") from error
         found[free_name(Path(run).resolve(), found)] = model
     return found
 
