@@ -180,4 +180,4 @@ def more() -> str:
     pages = [path.relative_to(DOCS).with_suffix("").as_posix() for path in sorted(DOCS.rglob("*.md"))]
     left = [page for page in pages if page not in listed and not page.startswith("generated/") and page != "index"]
     rows = "\n".join(f"/{page}" for page in left)
-    return f"# More\n\n```{{toctree}}\n{rows}\n```\n"
+    return f"# More\n\n```{{toctree}}\n{rows}\n```\n" if rows else "# More\n\nThe navigation lists all pages.\n"
