@@ -105,7 +105,7 @@ class DiffusersNetwork(nn.Module):
         """Return the class of each sample, (B,); None for a network without classes."""
         if not self.takes_classes:
             return None
-        none = torch.full((len(x),), self.none, device=x.device)
+        none = torch.full((x.shape[0],), self.none, device=x.device)  # len would fix the size of an exported batch
         label = none if self.label is None else (cond or {}).get(self.label, none)
         return torch.where(label < 0, none, label)
 

@@ -5,6 +5,7 @@ Symbols: B batch, D estimate of the clean state.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,6 +40,29 @@ def check_exportable(model: Model) -> None:
         raise UserError(
             f"The run is conditioned on {', '.join(task)} of a given example. Export runs of task=generate."
         )
+
+
+@dataclass(frozen=True)
+class FixedRange:
+    """The ends of a schedule, which is all that a denoiser reads of it.
+
+    Attributes:
+        sigma_min: Lowest noise level.
+        sigma_max: Highest noise level.
+    """
+
+    sigma_min: float
+    sigma_max: float
+
+
+def with_fixed_range(denoiser: Any) -> Any:
+    """Return the denoiser with the ends of its schedule as numbers; a table's would be read from a traced tensor."""
+    schedule = denoiser.schedule
+    if isinstance(schedule, nn.Module):
+        return denoiser
+    other = copy.copy(denoiser)
+    other.schedule = FixedRange(schedule.sigma_min, schedule.sigma_max)
+    return other
 
 
 class Estimate(nn.Module):
@@ -103,7 +127,8 @@ class Exported:
     @cached_property
     def network(self) -> Estimate:
         """The network, in float32 on the CPU."""
-        return Estimate(self.model.denoiser.with_precision("float32"), self.model.domain, tuple(self.blank[1])).eval()
+        denoiser = with_fixed_range(self.model.denoiser.with_precision("float32"))
+        return Estimate(denoiser, self.model.domain, tuple(self.blank[1])).eval()
 
     @cached_property
     def example(self) -> tuple[Tensor, Tensor, dict[str, Tensor]]:

@@ -13,7 +13,7 @@ import json
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ from polydiff.support.protocols import provides
 REFERENCE = Path(__file__).parent / "reference"
 """Programs that are copied beside a network."""
 ONNX = ("onnx", "onnxscript", "onnxruntime")
-OPSET = 20
+OPSET, INT64 = 20, 7
+"""Version of the operators of ONNX, and its number of the type int64."""
 
 
 def write_onnx(request: Request, folder: Path) -> None:
@@ -42,7 +43,7 @@ def write_onnx(request: Request, folder: Path) -> None:
     exported, description = opened(request)
     program = traced(exported)
     fix_axes(description, program)
-    onnx_program(program, exported, folder)
+    onnx_program(program, list(description["inputs"]), folder / "model.onnx")
     write_description(description, folder)
     domain = exported.model.domain
     own = domain.exported_program()[0] if provides(domain, HasProgram) else REFERENCE / "states.py"
@@ -50,27 +51,35 @@ def write_onnx(request: Request, folder: Path) -> None:
     shutil.copyfile(own, folder / "states.py")
 
 
-def onnx_program(program: Any, exported: Exported, folder: Path) -> None:
-    """Write model.onnx.
+def onnx_program(program: Any, names: Sequence[str], path: Path) -> None:
+    """Write a program of torch.export as a file for onnxruntime.
 
     Arguments:
-        program: The network as a program of torch.export.
-        exported: Gives the names of its inputs.
-        folder: Where it is written.
+        program: The program.
+        names: Names of its inputs.
+        path: The file.
+
+    Raises:
+        UserError: It has an operation that ONNX lacks.
     """
-    with quiet():
-        torch.onnx.export(
-            program,
-            (),
-            str(folder / "model.onnx"),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["x", "sigma", *exported.example[2]],
-            output_names=["estimate"],
-            external_data=False,
-            verbose=False,
-            custom_translation_table={torch.ops.prims.hypot.default: hypot},
-        )
+    table = {torch.ops.prims.hypot.default: hypot, torch.ops.aten.searchsorted.Tensor: searchsorted}
+    try:
+        with quiet():
+            torch.onnx.export(
+                program,
+                (),
+                str(path),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(names),
+                output_names=["estimate"],
+                external_data=False,
+                verbose=False,
+                custom_translation_table=table,
+            )
+    except Exception as error:  # a third party's network can have any operation
+        cause = one_line(error.__cause__ or error)[:500]
+        raise UserError(f"The network cannot be written for onnxruntime: {cause}. Try --format torch.") from error
 
 
 def hypot(a: Any, b: Any) -> Any:
@@ -78,6 +87,25 @@ def hypot(a: Any, b: Any) -> Any:
     from onnxscript import opset20
 
     return opset20.Sqrt(opset20.Add(opset20.Mul(a, a), opset20.Mul(b, b)))
+
+
+def searchsorted(
+    sequence: Any, x: Any, out_int32: bool = False, right: bool = False, side: str | None = None, sorter: Any = None
+) -> Any:
+    """Return how many numbers of a sequence (n,) are below each x (B,), as nodes of ONNX.
+
+    Arguments:
+        sequence: The numbers, ascending.
+        x: What is looked for.
+        out_int32: Unused: the result is int64.
+        right: Unused: networks look from the left.
+        side: Unused, as `right`.
+        sorter: Unused.
+    """
+    from onnxscript import opset20
+
+    below = opset20.Less(opset20.Unsqueeze(sequence, [0]), opset20.Unsqueeze(x, [1]))
+    return opset20.ReduceSum(opset20.Cast(below, to=INT64), [1], keepdims=0)
 
 
 def write_torch(request: Request, folder: Path) -> None:

@@ -24,7 +24,10 @@ from polydiff.contract.fields import to_json
 from polydiff.contract.text.captions import Captions
 from polydiff.core.space import Euclidean, Space
 from polydiff.core.streams import streams
+from polydiff.export.program import onnx_program
 from polydiff.export.reference import sample as reference
+from polydiff.gaussian.schedule.base import SCHEDULES
+from polydiff.gaussian.schedule.timesteps import Timesteps
 from polydiff.support.errors import UserError
 
 N = 5
@@ -130,10 +133,29 @@ def test_torch_computes_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_samples_of_a_plugin_are_arrays_and_its_conditions_may_be_left_out(ring: None, tmp_path: Path) -> None:
-    run, folder = untrained(tmp_path / "run", "ring"), tmp_path / "onnx"
+    schedule = {"schedule": "linear", "schedule_options": {}}
+    run, folder = untrained(tmp_path / "run", "ring", **schedule), tmp_path / "onnx"
     assert main(["export", str(run), "--format", "onnx", "-o", str(folder), "--guidance", "1"]) == 0
     program(folder, tmp_path / "samples")
     assert np.load(tmp_path / "samples" / "samples.npy").shape == (3, 2)
+
+
+def test_onnxruntime_computes_the_timesteps_of_a_table(tmp_path: Path) -> None:
+    """At and between grid points, as a network of diffusers is told them."""
+    steps = Timesteps(SCHEDULES["linear"]())
+    x = torch.tensor([-4.0, -1.0, 0.0, 2.5]), -steps.log_snr()[[0, 3, 500, 999]].float() / 2
+
+    class Clock(torch.nn.Module):
+        def forward(self, log_sigma: Tensor) -> Tensor:
+            return steps.of(log_sigma)
+
+    traced = torch.export.export(Clock(), (x[0],), strict=False)
+    onnx_program(traced, ["log_sigma"], tmp_path / "clock.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "clock.onnx"))
+    for log_sigma in x:
+        found = torch.from_numpy(session.run(None, {"log_sigma": log_sigma.numpy()})[0])
+        torch.testing.assert_close(found, steps.of(log_sigma), atol=1e-3, rtol=0)
+    assert found.tolist() == [0, 3, 500, 999]
 
 
 @pytest.mark.parametrize("kind", ["words", "bytes"])
