@@ -62,7 +62,7 @@ def onnx_program(program: Any, names: Sequence[str], path: Path) -> None:
     Raises:
         UserError: It has an operation that ONNX lacks.
     """
-    table = {torch.ops.prims.hypot.default: hypot, torch.ops.aten.searchsorted.Tensor: searchsorted}
+    table: dict[Any, Any] = {torch.ops.prims.hypot.default: hypot, torch.ops.aten.searchsorted.Tensor: searchsorted}
     try:
         with quiet():
             torch.onnx.export(
@@ -82,11 +82,17 @@ def onnx_program(program: Any, names: Sequence[str], path: Path) -> None:
         raise UserError(f"The network cannot be written for onnxruntime: {cause}. Try --format torch.") from error
 
 
-def hypot(a: Any, b: Any) -> Any:
-    """Return the root of a^2 + b^2 as nodes of ONNX, whose operators have no such function."""
+def operators() -> Any:
+    """Return the operators of ONNX."""
     from onnxscript import opset20
 
-    return opset20.Sqrt(opset20.Add(opset20.Mul(a, a), opset20.Mul(b, b)))
+    return opset20
+
+
+def hypot(a: Any, b: Any) -> Any:
+    """Return the root of a^2 + b^2 as nodes of ONNX, whose operators have no such function."""
+    op = operators()
+    return op.Sqrt(op.Add(op.Mul(a, a), op.Mul(b, b)))
 
 
 def searchsorted(
@@ -102,10 +108,9 @@ def searchsorted(
         side: Unused, as `right`.
         sorter: Unused.
     """
-    from onnxscript import opset20
-
-    below = opset20.Less(opset20.Unsqueeze(sequence, [0]), opset20.Unsqueeze(x, [1]))
-    return opset20.ReduceSum(opset20.Cast(below, to=INT64), [1], keepdims=0)
+    op = operators()
+    below = op.Less(op.Unsqueeze(sequence, [0]), op.Unsqueeze(x, [1]))
+    return op.ReduceSum(op.Cast(below, to=INT64), [1], keepdims=0)
 
 
 def write_torch(request: Request, folder: Path) -> None:
