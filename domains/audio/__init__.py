@@ -9,6 +9,7 @@ SPEC = DomainSpec(
     summary="Waveforms: plucked strings by note, or your own wav, flac, ogg and mp3 files.",
     config="polydiff.domains.audio.config:AudioConfig",
     factory="polydiff.domains.audio.domain:Audio",
+    hub_tasks={"text": "text-to-audio", "restore": "audio-to-audio", "encode": "feature-extraction"},
     suffixes=(
         *(".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au"),
         *(".caf", ".jsonl", ".tsv", ".tar", ".npy"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from polydiff.domains.audio.measurements import examples_for, measurement, read_
 from polydiff.domains.audio.metrics.evaluation import Evaluation
 from polydiff.domains.audio.metrics.nearest import Search
 from polydiff.domains.audio.metrics.pairs import pair_metrics
-from polydiff.domains.audio.output.show import show
+from polydiff.domains.audio.output.show import sheet, show
 from polydiff.domains.audio.output.write import sound_arrays, write_sounds
 from polydiff.domains.audio.states import States
 from polydiff.domains.audio.statistics import AudioStatistics
@@ -237,8 +237,9 @@ class Audio:
         return sound_arrays(samples.examples, self.data)
 
     def converters(self) -> Mapping[str, Callable[[Sequence[Any]], Any]]:
-        """Return the conversion to an array float32 (N, T, C), full scale at 1 (`abilities.Converts`)."""
-        return {"numpy": lambda sounds: torch.stack(list(sounds)).mT.numpy()}
+        """Return conversions to an array float32 (N, T, C), full scale at 1, and a picture (`abilities.Converts`)."""
+        png = partial(sheet, sample_rate=self.data.sample_rate)
+        return {"numpy": lambda sounds: torch.stack(list(sounds)).mT.numpy(), "png": png}
 
     def describe(self, cond: Condition) -> list[dict[str, Any]]:
         return self.data_conditions.describe(cond)

@@ -18,6 +18,13 @@ SPEC = DomainSpec(
         *("data_batch_*", "batches.meta*", "fine_label_names.txt", "meta"),
     ),
     prepares={"emoji": "polydiff.domains.image.data.sets.emoji:prepare"},
+    hub_tasks={
+        "generate": "unconditional-image-generation",
+        "text": "text-to-image",
+        "restore": "image-to-image",
+        "encode": "image-feature-extraction",
+        "match": "zero-shot-image-classification",
+    },
     requires=("PIL", "sklearn", "scipy"),
     install='pip install "polydiff[image]"',
     presets={

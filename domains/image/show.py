@@ -18,6 +18,8 @@ from torch import Tensor
 SHOWN = 64
 CELL, CAPTIONED, WIDEST = 64, 96, 256
 """Least width of an image on the page, the same with a caption of several words, and largest width, in pixels."""
+COLUMNS, GAP = 8, 4
+"""Images in a row of a sheet, and pixels between them."""
 LONG, LONGEST = 12, 240
 """Numbers of characters above which a caption needs a wider image, and above which it is cut."""
 
@@ -89,8 +91,24 @@ def archive(images: Sequence[Tensor], labels: Tensor | None) -> dict[str, NDArra
     return {"arr_0": to_array(images), **({} if labels is None else {"arr_1": labels.numpy()})}
 
 
+def sheet(images: Sequence[Tensor]) -> bytes:
+    """Return a PNG of images uint8 (C, H, W) in rows of up to eight; small ones are enlarged by a whole factor."""
+    pictures = [to_pillow(image).convert("RGB") for image in images]
+    factor = max(1, CELL // max(side for picture in pictures for side in picture.size))
+    width, height = (factor * max(picture.size[axis] for picture in pictures) + GAP for axis in (0, 1))
+    columns = min(len(pictures), COLUMNS)
+    page = Image.new("RGB", (columns * width - GAP, -(-len(pictures) // columns) * height - GAP), "white")
+    for i, picture in enumerate(pictures):
+        large = picture.resize((factor * picture.width, factor * picture.height), Image.Resampling.NEAREST)
+        page.paste(large, (i % columns * width, i // columns * height))
+    buffer = io.BytesIO()
+    page.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
 CONVERTERS: Mapping[str, Callable[[Sequence[Any]], Any]] = {
     "numpy": to_array,
     "pil": lambda images: [to_pillow(image) for image in images],
+    "png": sheet,
 }
-"""Name of a library -> conversion of images to its objects."""
+"""Name of a library, or of a format -> conversion of images to its objects."""

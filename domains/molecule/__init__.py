@@ -9,6 +9,7 @@ SPEC = DomainSpec(
     summary="Molecules in 3-D: all small organic ones by property, QM9, or your own sdf, xyz, smi and csv files.",
     config="polydiff.domains.molecule.config:MoleculeConfig",
     factory="polydiff.domains.molecule.domain:MoleculeDomain",
+    hub_tasks={"generate": "graph-ml", "text": "graph-ml"},
     suffixes=(".sdf", ".sd", ".mol", ".xyz", ".extxyz", ".smi", ".csv", ".tsv", ".gz"),
     columns=("smiles",),
     requires=("rdkit", "torch_geometric"),

@@ -42,7 +42,7 @@ from polydiff.domains.molecule.metrics.examine import PerceivedSample, perceive_
 from polydiff.domains.molecule.metrics.nearest import Search
 from polydiff.domains.molecule.output.exported import PROGRAM, program_values, space_of, space_tensors
 from polydiff.domains.molecule.output.sdf import records, write_records
-from polydiff.domains.molecule.output.show import SHOWN, script, show
+from polydiff.domains.molecule.output.show import SHOWN, script, sheet, show
 from polydiff.domains.molecule.principal import principal_std
 from polydiff.domains.molecule.states import States, check_scales
 from polydiff.domains.molecule.statistics import MoleculeStatistics
@@ -300,11 +300,12 @@ class MoleculeDomain:
         """Return the conversions of molecules (`abilities.Converts`).
 
         "numpy": pairs of atomic numbers (A,) and positions (A, 3) in Å. "rdkit": molecules with these positions and
-        perceived bonds, or with bonds of their own, None where RDKit perceives no molecule.
+        perceived bonds, or with bonds of their own, None where RDKit perceives no molecule. "png": drawings of these.
         """
         return {
             "numpy": lambda molecules: [(one.numbers, one.positions) for one in molecules],
             "rdkit": lambda molecules: [one.mol for one in self.read_all(molecules)],
+            "png": lambda molecules: sheet(self.read_all(molecules)),
         }
 
     def described(self, samples: Samples) -> list[dict[str, Any]]:

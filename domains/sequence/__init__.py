@@ -9,6 +9,7 @@ SPEC = DomainSpec(
     summary="Texts by discrete diffusion: sums, SMILES of molecules, or your own txt, smi, csv and fasta files.",
     config="polydiff.domains.sequence.config:SequenceConfig",
     factory="polydiff.domains.sequence.domain:SequenceDomain",
+    hub_tasks={"generate": "text-generation"},
     suffixes=(".fasta", ".fa", ".faa", ".fna"),
     files=("*.txt",),  # no suffix of this domain: beside pictures and sounds lie captions
     columns=("sequence",),

@@ -34,6 +34,7 @@ VERBS = {
     "serve": ("polydiff.cli.serve:serve", "serve a web page and a JSON API to sample from runs"),
     "export": ("polydiff.cli.sharing.export:export", "export a run for use without polydiff, or in another library"),
     "import": ("polydiff.cli.sharing.export:import_", "make a run of a pipeline of diffusers"),
+    "push": ("polydiff.cli.share:push", "send an exported model, or a run, to the hub of Hugging Face"),
     "data": ("polydiff.cli.data:data", "check data before training, or prepare a data set"),
     "domains": ("polydiff.cli.info:domains", "list the kinds of data (domains), check one, or start one"),
     "presets": ("polydiff.cli.info:presets", "list a domain's presets, or show one as a config file"),

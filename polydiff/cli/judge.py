@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polydiff.cli.options import (
+    is_run,
     plan_options,
     processes_option,
     read_conditions,
@@ -20,8 +21,9 @@ from polydiff.cli.options import (
 from polydiff.cli.parsing import Parser
 from polydiff.cli.pipeline import evaluate_pipeline, report_pipeline
 from polydiff.cli.printing.tables import evaluation_table, guidance_table, likelihood_table
+from polydiff.hub.names import on_hub
 from polydiff.machine import torchrun
-from polydiff.run.folder import Run, is_pipeline
+from polydiff.run.folder import Run, check_own, is_pipeline
 from polydiff.support.errors import UserError, amount
 from polydiff.support.files import quoted
 from polydiff.support.progress import log
@@ -76,13 +78,11 @@ def evaluate_samples(args: argparse.Namespace, first: bool) -> int:
     else:
         evaluation_table(result)
         guidance_table(result)
-    if (args.run / "checkpoints").is_dir():
+    if is_run(args.run):
         write_evaluation(Run.open(args.run), result)
     else:
-        print(
-            f"Nothing was saved: RUN is a checkpoint, and evaluation.json belongs to a run, {run_folder(args.run)}.",
-            file=sys.stderr,
-        )
+        what = f"a checkpoint, and evaluation.json belongs to a run, {run_folder(args.run)}"
+        print(f"Nothing was saved: RUN is {'on the hub' if on_hub(args.run) else what}.", file=sys.stderr)
     return 0
 
 
@@ -119,7 +119,7 @@ def read_evaluate(words: Sequence[str]) -> argparse.Namespace:
     )  # fmt: skip
     args = parser.read(words)
     if args.likelihood and args.likelihood not in BOUNDS:
-        if args.run is not None or not Path(args.likelihood).exists():
+        if args.run is not None or not (on_hub(args.likelihood) or Path(args.likelihood).exists()):
             choices = ", ".join(map(repr, BOUNDS))
             parser.error(f"argument --likelihood: invalid choice: {args.likelihood!r} (choose from {choices})")
         args.run, args.likelihood = Path(args.likelihood), BOUNDS[0]
@@ -165,6 +165,7 @@ def report(words: Sequence[str]) -> int:
         help="load no model: keep the pictures of the closer look as they are, even those of an older step",
     )  # fmt: skip
     args = parser.read(words)
+    check_own(args.run)
     if is_pipeline(args.run):
         return report_pipeline(args.run, args.from_files)
     from polydiff.report.page import write_report

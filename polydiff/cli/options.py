@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.cli.parsing import Parser, positive, read_options, read_pairs, size
-from polydiff.run.folder import is_pipeline
+from polydiff.hub.names import hub_name, on_hub
+from polydiff.run.folder import Run, is_pipeline
 from polydiff.support import files
 from polydiff.support.errors import UserError
 from polydiff.support.files import quoted
 from polydiff.support.yaml_text import parse_yaml
+
+RUNS = Path("runs")
+"""Folder of runs that are started without -o, and of results of models on the hub."""
 
 
 def model_parser(verb: str, summary: str, run_nargs: str | None = None) -> Parser:
@@ -25,7 +29,12 @@ def model_parser(verb: str, summary: str, run_nargs: str | None = None) -> Parse
     """
     parser = Parser(verb, summary)
     parser.add_argument(
-        "run", metavar="RUN", type=Path, nargs=run_nargs, help="folder of a run, or of one of its checkpoints"
+        "run",
+        metavar="RUN",
+        type=Path,
+        nargs=run_nargs,
+        help="folder of a run, of one of its checkpoints, "
+        "of a pipeline or of an exported model; or a model on the hub: hf:user/name",
     )
     parser.add_argument(
         "--weights", choices=["ema", "model"], default="ema", help="averaged weights (ema, default) or raw ones (model)"
@@ -228,5 +237,12 @@ def check_free(output: Path | None) -> None:
 
 
 def run_folder(path: Path) -> Path:
-    """Return the folder of the run or pipeline, given it or one of a run's checkpoints."""
-    return path if (path / "checkpoints").is_dir() or is_pipeline(path) else path.resolve().parent.parent
+    """Return the folder for results of a run, a pipeline or a model on the hub, given it or one of its checkpoints."""
+    if on_hub(path):
+        return RUNS / hub_name(path).repository.replace("/", "--")
+    return path if is_run(path) or is_pipeline(path) else path.resolve().parent.parent
+
+
+def is_run(path: Path) -> bool:
+    """Return whether a path is the folder of a run or of an exported model, not that of a checkpoint."""
+    return not on_hub(path) and (Run(path).exported or Run(path).checkpoints.is_dir())

@@ -10,10 +10,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polydiff.cli.options import read_stages
+from polydiff.cli.options import RUNS, read_stages
 from polydiff.cli.parsing import Parser, read_words
 from polydiff.cli.printing.tables import explanations, numbers_table, table
 from polydiff.contract.discover import load_domain_spec
+from polydiff.hub.names import on_hub
 from polydiff.pipeline.file import Pipeline, pipeline_of, read_pipeline
 from polydiff.support.errors import NonFiniteError, UserError
 from polydiff.support.files import new_numbered_folder, quoted
@@ -52,7 +53,6 @@ def train_pipeline(pipeline: Pipeline, args: argparse.Namespace, words: Mapping[
         args: Arguments of `polydiff train`.
         words: Its configuration keys, for all stages.
     """
-    from polydiff.cli.train import RUNS
     from polydiff.pipeline.settings import Words
     from polydiff.pipeline.train import begin
 
@@ -110,6 +110,7 @@ def resume_pipeline(args: argparse.Namespace, rest: Sequence[str]) -> int:
     if args.allow_changed_data:
         raise UserError("--allow-changed-data takes one run. Resume the stage with it, then the pipeline.")
     folder = PipelineFolder.open(args.run)
+    folder.check_resumable()
     return finish(folder, EVALUATED if args.judge is None else args.judge)
 
 
@@ -197,7 +198,10 @@ def evaluate_pipeline(args: argparse.Namespace, chain: Chain, options: Mapping[s
         print(json.dumps(result, indent=1))
     else:
         pipeline_table(result)
-    write_evaluation(PipelineFolder.open(args.run), result)
+    if on_hub(args.run):
+        print("Nothing was saved: RUN is on the hub.", file=sys.stderr)
+    else:
+        write_evaluation(PipelineFolder.open(args.run), result)
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from polydiff.cli.judge import evaluate_and_report
+from polydiff.cli.options import RUNS
 from polydiff.cli.parsing import OptionalNumber, Parser, config_parser, not_negative, read_words, settings
 from polydiff.cli.pipeline import chosen_pipeline, resume_pipeline, train_pipeline
 from polydiff.cli.printing.key_help import help_on_keys
@@ -33,8 +34,6 @@ from polydiff.support.signals import exit_code
 from polydiff.training.checks import check_settings
 from polydiff.training.duration.progress import TrainingProgress
 
-RUNS = Path("runs")
-"""Folder of runs that are started without -o."""
 EVALUATED = 256
 """Number of samples of the evaluation after training."""
 JUDGE_HELP = "number of samples to evaluate after training"
@@ -206,6 +205,7 @@ def resume(words: Sequence[str]) -> int:
 
     if is_pipeline(args.run):
         return resume_pipeline(args, rest)
+    run_of(checkpoint_path(args.run)).check_resumable()
     keys = read_words(rest)
     started = launched_as(args.run, {key: keys.pop(key) for key in list(keys) if key.startswith("launch.")})
     track = tracked_as(args.run, {key: keys.pop(key) for key in list(keys) if key.split(".")[0] in TRACKED})

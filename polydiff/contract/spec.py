@@ -35,6 +35,8 @@ class DomainSpec:
             as {"encode": {"backbone.name": "point_autoencoder"}}.
         pipelines: Name -> pipeline of several runs, as its file holds it but for the domain, such as
             {"stages": {"ae": {"learn": "encode"}, "diffusion": {"codec": "ae"}}}; a value of --preset as presets are.
+        hub_tasks: Kind of a model -> task of the hub of Hugging Face that it does, for model cards: "generate", "text"
+            if captions are a condition, "restore", "encode" or "match".
         api: Version of the plugin interface.
     """
 
@@ -53,6 +55,7 @@ class DomainSpec:
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"quick": {}})
     learns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pipelines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    hub_tasks: Mapping[str, str] = field(default_factory=dict)
     api: int = API
 
 

@@ -65,6 +65,8 @@ def assemble(path: Path | str, weights: str = "ema", device: str | None = None, 
     domain = restored_domain(config, checkpoint, path, stages)
     with building(checkpoint.ema, str(path)):
         denoiser = build_denoiser(config, domain, place)
+    if weights == "model" and not checkpoint.model:
+        raise UserError(f"{path} is an exported model, which has averaged weights alone. Leave weights out.")
     load_weights(denoiser, checkpoint.ema if weights == "ema" else checkpoint.model)
     if ema is not None:
         load_weights(denoiser, {**denoiser.state_dict(), **average(path, checkpoint, ema)})

@@ -25,6 +25,7 @@ from typing import Any
 from polydiff.config.keys import checked
 from polydiff.config.layers import without_keys
 from polydiff.contract.sections.sampling import SampleConfig
+from polydiff.hub.names import on_hub
 from polydiff.support.errors import UserError, as_mapping, check_whole, unknown
 from polydiff.support.yaml_text import dump_yaml, plain, read_yaml
 
@@ -92,7 +93,8 @@ class Pipeline:
             if found.run is None:
                 return dict(found.values)
             digest = {} if found.sha256 is None else {"sha256": found.sha256}
-            return {"run": os.path.relpath(found.run, folder.resolve()), **digest}
+            path = found.run if on_hub(found.run) else os.path.relpath(found.run, folder.resolve())
+            return {"run": str(path), **digest}
 
         values = {
             "domain": self.domain,
@@ -139,7 +141,7 @@ def pipeline_of(values: Mapping[str, Any], source: str, folder: Path, domain: st
             raise located_error(source, "sample", unknown("stage", name, stages))
         sample[name] = dict(checked_sampling(how, f"{source}: sample.{name}"))
         if (guide := how.get("guide")) is not None and guide not in stages:
-            sample[name]["guide"] = str((folder / Path(guide).expanduser()).absolute())
+            sample[name]["guide"] = str(from_folder(folder, guide))
     return Pipeline(source, folder, named, stages, common, sample)
 
 
@@ -161,7 +163,13 @@ def stage_of(name: str, values: Mapping[str, Any], source: str, folder: Path) ->
         raise UserError(
             f"{where}.sha256={digest!r} should be the digest of a run's averaged weights. Put it in quotes."
         )
-    return Stage(run=(folder / Path(path).expanduser()).resolve(), sha256=digest)
+    place = from_folder(folder, path)
+    return Stage(run=place if on_hub(place) else place.resolve(), sha256=digest)
+
+
+def from_folder(folder: Path, path: str) -> Path:
+    """Return the path of a run that the file of a pipeline in a folder names; the name of one on the hub stays."""
+    return Path(path) if on_hub(path) else (folder / Path(path).expanduser()).absolute()
 
 
 def check_names(names: Iterable[str], source: str) -> None:

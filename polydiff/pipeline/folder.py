@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polydiff.config.saved import config_of_state
+from polydiff.hub.download import local
 from polydiff.pipeline.file import Pipeline, pipeline_of
 from polydiff.run.checkpoint import read_newest, read_state
-from polydiff.run.folder import PIPELINE, ResultsFolder, Run, is_pipeline, steps_saved
+from polydiff.run.folder import PIPELINE, ResultsFolder, Run, is_pipeline
 from polydiff.run.goal import planned_steps
 from polydiff.run.parents import open_parent
 from polydiff.run.reading import read_text
@@ -41,7 +42,7 @@ class PipelineFolder(ResultsFolder):
     @classmethod
     def open(cls, path: Path | str) -> PipelineFolder:
         """Return an existing pipeline."""
-        path = as_path("path", path)
+        path = local(as_path("path", path))
         if not is_pipeline(path):
             raise UserError(f"There is no pipeline in {path}. `polydiff train -c FILE -o {quoted(path)}` trains one.")
         source = str(path / PIPELINE)
@@ -52,12 +53,25 @@ class PipelineFolder(ResultsFolder):
     def runs(self) -> dict[str, Path]:
         """Name of a stage -> folder of its run, absolute."""
         inside = self.path.resolve() / STAGES
-        return {name: stage.run or inside / name for name, stage in self.pipeline.stages.items()}
+        return {name: local(stage.run or inside / name) for name, stage in self.pipeline.stages.items()}
 
     @property
     def steps(self) -> dict[str, int]:
         """Name of a stage -> training steps that are done."""
         return {name: steps_of(run)[0] for name, run in self.runs.items()}
+
+    @property
+    def exported(self) -> bool:
+        """Whether the folder is that of an exported pipeline: its stages are exported models in it."""
+        inside = self.path.resolve() / STAGES
+        return all(run.parent == inside and Run(run).exported for run in self.runs.values())
+
+    def check_resumable(self) -> None:
+        """Raise UserError if the folder is that of an exported pipeline, whose stages are not trained further."""
+        if self.exported:
+            raise UserError(
+                f"{self.path} is an exported pipeline, without the optimizers and the history that resuming needs."
+            )
 
 
 def check_existing(folder: PipelineFolder, name: str) -> None:
@@ -65,7 +79,7 @@ def check_existing(folder: PipelineFolder, name: str) -> None:
     stage = folder.pipeline.stages[name]
     if stage.run is None:
         return
-    if not stage.run.is_dir():
+    if not local(stage.run).is_dir():
         raise UserError(
             f"{folder.pipeline.source}: stage {name}: there is no run {stage.run}. Bring it back, or correct the path."
         )
@@ -84,7 +98,7 @@ def check_existing(folder: PipelineFolder, name: str) -> None:
 def steps_of(path: Path) -> tuple[int, int]:
     """Return the steps that a run has done and those that are planned; (0, 0) before its first checkpoint."""
     run = Run(path)
-    if not steps_saved(run.checkpoints):
+    if run.newest is None:
         return 0, 0
     state, _ = read_newest(path, read_state)
     step = int(state["step"])

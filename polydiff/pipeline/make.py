@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from polydiff.hub.names import hub_name, on_hub
 from polydiff.pipeline.chain import Chain
 from polydiff.pipeline.file import NAME, NAMED, Pipeline, Stage
 from polydiff.pipeline.folder import PipelineFolder
@@ -31,12 +32,13 @@ def make_pipeline(runs: Sequence[Path | str], path: Path | str) -> Path:
         raise UserError("No run is given. Give at least one.")
     for parent in found:
         parent.check_domain(found[0].domain)
-        name = parent.path.resolve().name
+        path = parent.path if on_hub(parent.path) else parent.path.resolve()
+        name = hub_name(path).repository.rpartition("/")[2] if on_hub(path) else path.name
         if not NAME.fullmatch(name):
             raise UserError(f"{parent.path}: {name!r} cannot name a stage, whose name consists of {NAMED}.")
         if name in stages:
             raise UserError(f"Two runs are named {name}, so they cannot name two stages. Rename a folder.")
-        stages[name] = Stage(run=parent.path.resolve(), sha256=parent.sha256)
+        stages[name] = Stage(run=path, sha256=parent.sha256)
     pipeline = Pipeline(str(target / PIPELINE), target, found[0].domain, stages)
     Chain.of(PipelineFolder(target, pipeline))  # raises if the stages do not fit
     target.mkdir(parents=True, exist_ok=True)

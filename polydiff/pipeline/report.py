@@ -19,7 +19,7 @@ from polydiff.pipeline.folder import PipelineFolder
 from polydiff.report.page import KINDS, newest_state, settings, words
 from polydiff.report.tables import Score, evaluation, read_evaluation, score
 from polydiff.report.templates import rendered
-from polydiff.run.folder import PIPELINE, Run
+from polydiff.run.folder import PIPELINE, Run, check_own
 from polydiff.run.reading import read_text
 from polydiff.support.files import quoted, read_json, write_atomic
 
@@ -74,6 +74,7 @@ def draw_stages(chain: Chain, folder: PipelineFolder, seed: int = 0) -> None:
 
 def write_report(path: Path | str) -> Path:
     """Write FOLDER/report.html of a pipeline, from the files in its folder, and return its path."""
+    check_own(path)
     folder = PipelineFolder.open(path)
     place = folder.samples(DRAWN)
     result = read_evaluation(folder)

@@ -19,8 +19,9 @@ from polydiff.config.merge import COMMAND_LINE, Settings, resolve_layers
 from polydiff.config.processes import check_used, process_of
 from polydiff.contract.sections.run import Config
 from polydiff.core.process.sampling import Generates
+from polydiff.hub.names import on_hub
 from polydiff.model.sample_section import section
-from polydiff.pipeline.file import CHOICE, Pipeline
+from polydiff.pipeline.file import CHOICE, Pipeline, from_folder
 from polydiff.run.parents import names_run, parents_of
 from polydiff.support.errors import UserError, nearest, unknown
 from polydiff.support.nested import get_dotted, get_nested
@@ -237,8 +238,8 @@ def named_runs(pipeline: Pipeline, name: str, layers: Sequence[Layer], runs: Map
                 f"{key}={value}: {where}. A stage may name those before it: {', '.join(earlier) or 'none'}."
             )
         else:
-            place = path if typed else (pipeline.folder / Path(value).expanduser()).absolute()
-            if not place.is_dir():
+            place = path if typed else from_folder(pipeline.folder, value)
+            if not (on_hub(place) or place.is_dir()):
                 near = nearest(str(value), earlier)
                 hint = f" Did you mean {near!r}?" if near else ""
                 raise UserError(

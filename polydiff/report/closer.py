@@ -26,8 +26,9 @@ from polydiff.model.prompted import shown_request
 from polydiff.model.request import Request
 from polydiff.model.trace import trace
 from polydiff.report.order import pictures
+from polydiff.report.page import newest_state
 from polydiff.report.views import VERSION, VIEWS, View, views_step
-from polydiff.run.folder import Run, steps_saved
+from polydiff.run.folder import Run
 from polydiff.support.errors import UserError, amount
 from polydiff.support.files import folder_atomic
 from polydiff.support.protocols import provides
@@ -50,8 +51,7 @@ def refresh_views(path: Path) -> str:
         path: The run's folder.
     """
     run = Run.open(path)
-    steps = steps_saved(run.checkpoints)
-    if not steps or views_step(run) == steps[-1]:
+    if run.newest is None or views_step(run) == newest_state(run)["step"]:
         return ""
     try:
         draw_views(Model.load(path), run)

@@ -24,8 +24,8 @@ from polydiff.report.numbers import number
 from polydiff.report.tables import SAMPLING, evaluation, read_evaluation
 from polydiff.report.templates import rendered
 from polydiff.report.views import View, views_of
-from polydiff.run.folder import Run, step_of, step_path, steps_saved
-from polydiff.run.reading import EMA, KNOWN, STATE, read_manifest, read_shapes, read_state_file, read_text
+from polydiff.run.folder import Run, check_own, step_of
+from polydiff.run.reading import EMA, KNOWN, MODEL, STATE, read_manifest, read_shapes, read_state_file, read_text
 from polydiff.support.files import quoted, write_atomic
 from polydiff.support.nested import get_dotted
 from polydiff.support.yaml_text import yaml_mapping
@@ -91,6 +91,7 @@ def write_report(path: Path) -> Path:
     Raises:
         UserError: The run does not exist, or one of its files is damaged.
     """
+    check_own(path)
     run = Run.open(path)
     write_atomic(run.report, page(run))
     return run.report
@@ -201,24 +202,19 @@ def commented(source: str) -> list[tuple[str, str]]:
     return [(match[1], match[2] or "") for match in found if match]
 
 
-def newest_checkpoint(run: Run) -> Path | None:
-    """Return the folder of the newest checkpoint; None if there is no checkpoint."""
-    steps = steps_saved(run.checkpoints)
-    return step_path(run.checkpoints, steps[-1]) if steps else None
-
-
 def newest_state(run: Run) -> dict[str, Any]:
     """Return the state of the newest checkpoint; {} if there is no checkpoint."""
-    path = newest_checkpoint(run)
+    path = run.newest
     return read_state_file(path, read_manifest(path, [STATE], KNOWN)) if path else {}
 
 
 def weights(run: Run) -> str:
     """Return the number of weights as text, from the header of the newest checkpoint; "" if unknown."""
-    checkpoint = newest_checkpoint(run)
-    if checkpoint is None or not (checkpoint / EMA).exists():
+    checkpoint = run.newest
+    name = MODEL if run.exported else EMA
+    if checkpoint is None or not (checkpoint / name).exists():
         return ""
-    shapes = read_shapes(checkpoint, EMA)
+    shapes = read_shapes(checkpoint, name)
     return f"{sum(math.prod(shape) for shape in shapes.values()):,} weights"
 
 

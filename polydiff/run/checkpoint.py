@@ -8,6 +8,8 @@
                                           file, and the runs that this one stands on (`polydiff.run.parents`)
                   manifest.json           size and SHA-256 of each of the above, the step, and a digest of all these
 
+An exported model (`polydiff.run.folder`) is read as a checkpoint that holds averaged weights alone.
+
 A checkpoint is written beside its place, flushed, then renamed, so a crash at any byte leaves the previous one whole.
 Every file is checked against the manifest on load. There is no pickle. A checkpoint names a domain and a backbone,
 which must be installed; nothing else that it names is ever imported.
@@ -28,6 +30,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from polydiff.hub.download import local
 from polydiff.machine.processes.shards import placed
 from polydiff.run.folder import Run, delete_steps, step_of, step_path, steps_saved
 from polydiff.run.reading import (
@@ -64,9 +67,9 @@ class Checkpoint:
     Arguments:
         step: Optimizer steps done.
         state: JSON: "config", "statistics", "optimizer" and what else training keeps.
-        model: Weights as trained.
+        model: Weights as trained; empty for an exported model.
         ema: Their moving average.
-        optimizer: The optimizer's tensors.
+        optimizer: The optimizer's tensors; empty for an exported model.
         averages: Power-function averages of the weights; empty if the run keeps none.
     """
 
@@ -112,6 +115,8 @@ class Checkpoint:
         for name, count in state.get("tensors", {}).items():
             if len(found.get(name, {})) != count:
                 raise damaged(path, f"{name}.safetensors holds {len(found.get(name, {}))} tensors instead of {count}")
+        if manifest.ema == MODEL:
+            return cls(state["step"], state, model={}, ema=found["model"], optimizer={})
         return cls(state["step"], state, **found)
 
 
@@ -124,8 +129,11 @@ def check_finite(tensors: Tensors, where: str) -> None:
 
 def checkpoint_path(path: Path | str) -> Path:
     """Return the folder of the newest checkpoint of a run, or the path itself if it is that of a checkpoint."""
-    path = as_path("path", path)
-    return path if step_of(path.resolve()) is not None else latest(Run.open(path).checkpoints)
+    path = local(as_path("path", path))
+    if step_of(path.resolve()) is not None:
+        return path
+    run = Run.open(path)
+    return run.newest or latest(run.checkpoints)
 
 
 def open_checkpoint(path: Path | str) -> Checkpoint:
@@ -151,7 +159,7 @@ def read_state(path: Path) -> tuple[dict[str, Any], str]:
     """Return the state of a checkpoint and the SHA-256 of its averaged weights, without reading any weights."""
     check_exists(path)
     manifest = read_manifest(path, REQUIRED, KNOWN)
-    return read_state_file(path, manifest), manifest.files[EMA][1]
+    return read_state_file(path, manifest), manifest.files[manifest.ema][1]
 
 
 def read_tensors(path: Path, manifest: Manifest, names: Sequence[str]) -> dict[str, Tensors]:
@@ -246,13 +254,18 @@ def write_files(path: Path, files: Mapping[str, bytes], step: int) -> None:
         files: Name -> content.
         step: Optimizer steps of the weights in them.
     """
-    manifest = Manifest({name: (len(data), sha256(data)) for name, data in files.items()}, step)
     need = sum(map(len, files.values()))
     check_space(path, need)
     with folder_atomic(path, need) as draft:
-        for name, data in files.items():
-            (draft / name).write_bytes(data)
-        (draft / MANIFEST).write_text(json.dumps(manifest.to_json(), indent=1))
+        write_into(draft, files, step)
+
+
+def write_into(folder: Path, files: Mapping[str, bytes], step: int) -> None:
+    """Write files and their manifest into a folder that nobody reads yet; arguments as of `write_files`."""
+    manifest = Manifest({name: (len(data), sha256(data)) for name, data in files.items()}, step)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    (folder / MANIFEST).write_text(json.dumps(manifest.to_json(), indent=1))
 
 
 def latest(folder: Path) -> Path:

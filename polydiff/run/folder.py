@@ -13,6 +13,17 @@ runs/audio-001/
   tracking.json          the key by which trackers know the run, and tensorboard/ (`polydiff.tracking`), if it has any
   evaluation.json        the last evaluation
   report.html            one self-contained page
+
+An exported model (`polydiff.sharing`) is a folder that is a run and its only checkpoint at once:
+
+digits/
+  config.json            what state.json of a checkpoint holds
+  model.safetensors      averaged weights
+  manifest.json          size and SHA-256 of both
+  parts/                 copies of the runs that it needs, each an exported model; folders of text encoders
+  config.resolved.yaml, evaluation.json, samples/, report.html as those of a run
+
+Wherever the folder of a run is named, so can be that of an exported model, or hf:user/name, one on the hub.
 """
 
 from __future__ import annotations
@@ -29,6 +40,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from polydiff.hub import files
+from polydiff.hub.download import local
+from polydiff.hub.names import on_hub
 from polydiff.run.records import read_records
 from polydiff.support.disk import writing
 from polydiff.support.errors import UserError, as_path
@@ -36,7 +50,7 @@ from polydiff.support.files import append, new_folder, quoted, write_atomic
 from polydiff.support.replace import DRAFT, remove_drafts, remove_folder
 
 LOCK = ".lock"
-PIPELINE = "pipeline.yaml"
+PIPELINE = files.PIPELINE
 """File in the folder of a pipeline, several runs that are used as one (`polydiff.pipeline`)."""
 PARTS = "parts"
 """Folder of the copies of other runs."""
@@ -68,9 +82,18 @@ def delete_steps(folder: Path, steps: Iterable[int]) -> None:
     remove_drafts(folder, lambda name: STEP.fullmatch(name) is not None)
 
 
+def check_own(path: Path | str) -> None:
+    """Raise UserError if a path is the name of a model on the hub, to whose copy in the cache nothing is written."""
+    if on_hub(path):
+        raise UserError(
+            f"{path} is on the hub, and nothing is written to its copy in the cache. Make one of your own: "
+            f"polydiff export {path} -o DIR"
+        )
+
+
 def is_pipeline(path: Path | str) -> bool:
     """Return whether a path is the folder of a pipeline."""
-    return (Path(path) / PIPELINE).is_file()
+    return (local(Path(path)) / PIPELINE).is_file()
 
 
 @dataclass(frozen=True)
@@ -85,7 +108,7 @@ class ResultsFolder:
 
     @property
     def evaluation(self) -> Path:
-        return self.path / "evaluation.json"
+        return self.path / files.EVALUATION
 
     @property
     def report(self) -> Path:
@@ -104,7 +127,7 @@ class Run(ResultsFolder):
     @classmethod
     def open(cls, path: Path | str) -> Run:
         """Return an existing run."""
-        path = as_path("path", path)
+        path = local(as_path("path", path))
         if not path.is_dir():
             raise UserError(
                 f"There is no run folder {path}. `polydiff train --domain NAME -o {quoted(path)}` creates one."
@@ -112,7 +135,7 @@ class Run(ResultsFolder):
         if is_pipeline(path):
             raise UserError(f"{path} is a pipeline of several runs. Name one of them, a folder in {path / 'stages'}.")
         run = cls(path)
-        if not (run.resolved.is_file() or run.checkpoints.is_dir()):
+        if not (run.exported or run.resolved.is_file() or run.checkpoints.is_dir()):
             raise UserError(f"{path} is not a run folder: it contains neither config.resolved.yaml nor checkpoints/.")
         return run
 
@@ -123,10 +146,33 @@ class Run(ResultsFolder):
                 f"{self.path} already contains a run. Resume it with `polydiff resume {quoted(self.path)}`, or choose "
                 "another -o."
             )
+        if self.exported:
+            raise UserError(f"{self.path} is an exported model. Choose another -o.")
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file, not a folder. Choose another -o.")
         if self.path.is_dir() and not self.resolved.is_file() and not self.was_begun():
             raise UserError(f"{self.path} contains other files than a run. Choose another -o, or an empty folder.")
+
+    @property
+    def exported(self) -> bool:
+        """Whether the folder is that of an exported model."""
+        return (self.path / files.CONFIG).is_file() and (self.path / files.MANIFEST).is_file()
+
+    @property
+    def newest(self) -> Path | None:
+        """Folder of the newest checkpoint; of an exported model, its own; None if there is none."""
+        if self.exported:
+            return self.path
+        steps = steps_saved(self.checkpoints)
+        return step_path(self.checkpoints, steps[-1]) if steps else None
+
+    def check_resumable(self) -> None:
+        """Raise UserError if the folder is that of an exported model, which is not trained further."""
+        if self.exported:
+            raise UserError(
+                f"{self.path} is an exported model, without the optimizer and the history that resuming needs. To "
+                f"begin a new run with its weights: polydiff train ... train.init={quoted(self.path)}"
+            )
 
     def was_begun(self) -> bool:
         """Return whether the folder is empty or holds only what a run writes before config.resolved.yaml."""
@@ -174,7 +220,7 @@ class Run(ResultsFolder):
 
     @property
     def resolved(self) -> Path:
-        return self.path / "config.resolved.yaml"
+        return self.path / files.RESOLVED
 
     @property
     def metrics(self) -> Path:
@@ -220,5 +266,10 @@ def opened_to_lock(path: Path) -> IO[bytes]:
 
 def run_of(path: Path) -> Run:
     """Return the run that a path belongs to: a run's folder, or that of one of its checkpoints."""
-    place = path.resolve()
+    place = local(path).resolve()
     return Run(place if step_of(place) is None else place.parent.parent)
+
+
+def part_path(run: Path, key: str) -> Path:
+    """Return the folder of the copy, in a run's folder, of the run that a key of its configuration names."""
+    return run / PARTS / key.replace(".", "-")

@@ -29,7 +29,9 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel
 
 from polydiff.contract.sections.base import NamesRun
+from polydiff.hub.names import on_hub
 from polydiff.run.checkpoint import read_newest, read_state
+from polydiff.run.folder import Run, part_path
 from polydiff.support.errors import UserError
 
 Records = Mapping[str, Mapping[str, Any]]
@@ -159,12 +161,16 @@ def renewed(records: Records, config: BaseModel, run: Path) -> dict[str, dict[st
 
 
 def places(path: Path, run: Path) -> dict[str, str]:
-    """Return the absolute path of a parent, and the path relative to the run that stands on it."""
+    """Return the absolute path of a parent and that relative to the run that stands on it; on the hub, its name."""
+    if on_hub(path):
+        return {"path": str(path), "relative": str(path)}
     return {"path": str(path), "relative": os.path.relpath(path.resolve(), run.resolve())}
 
 
 def located(config: Section, records: Records, run: Path) -> Section:
     """Return a saved configuration in which parents that were moved together with the run are found.
+
+    An exported model has copies of those that it needs.
 
     Arguments:
         config: As the checkpoint has it.
@@ -173,7 +179,9 @@ def located(config: Section, records: Records, run: Path) -> Section:
     """
     for key, path in parents_of(config).items():
         record = records.get(key)
-        if record and not path.is_dir():
+        if Run(run).exported and part_path(run, key).is_dir():
+            config = with_path(config, key, part_path(run, key))
+        elif record and not on_hub(path) and not path.is_dir():
             here = (run.resolve() / record["relative"]).resolve()
             if here.is_dir() and is_recorded(key, here, record):
                 config = with_path(config, key, here)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from polydiff.hub import files
 from polydiff.machine.host_memory import host_memory
-from polydiff.run.folder import step_of, steps_saved
+from polydiff.run.folder import Run, step_of, steps_saved
 from polydiff.support.errors import UserError
 from polydiff.support.reading import MOST, Strict, first_problem, open_regular, parse_json, read_regular, reason
 
@@ -24,10 +25,14 @@ FORMAT = 2
 FORMATS = (1, 2)
 """Formats that can be read: 2 is 1 with a manifest that has a digest of its own."""
 MODEL, EMA, OPTIMIZER = "model.safetensors", "ema.safetensors", "optimizer.safetensors"
-AVERAGES, STATE, MANIFEST = "averages.safetensors", "state.json", "manifest.json"
+AVERAGES, STATE, MANIFEST = "averages.safetensors", "state.json", files.MANIFEST
+CONFIG = files.CONFIG
+"""State of an exported model (`polydiff.run.folder`), in place of state.json."""
 TENSORS = (MODEL, EMA, OPTIMIZER, AVERAGES)
-KNOWN = (*TENSORS, STATE)
+KNOWN = (*TENSORS, STATE, CONFIG)
 """Files that a manifest may list."""
+EXPORTED = (MODEL, CONFIG)
+"""Files that the manifest of an exported model lists; its weights are averaged ones."""
 ADVICE = "Move it away to resume from the previous checkpoint."
 
 SET = "set"
@@ -62,6 +67,16 @@ class Manifest:
 
     files: Mapping[str, Facts]
     step: int | None
+
+    @property
+    def ema(self) -> str:
+        """Name of the file of the averaged weights, the only ones of an exported model."""
+        return EMA if EMA in self.files else MODEL
+
+    @property
+    def state(self) -> str:
+        """Name of the file of the state."""
+        return STATE if STATE in self.files else CONFIG
 
     def to_json(self) -> dict[str, Any]:
         """Return the contents of manifest.json."""
@@ -124,7 +139,9 @@ class State(Strict):
 
 
 def damaged(path: Path, problem: str) -> UserError:
-    """Return the error for a checkpoint, or a snapshot, of which something is missing or wrong."""
+    """Return the error for a checkpoint, a snapshot or an exported model of which something is missing or wrong."""
+    if Run(path).exported:
+        return UserError(f"The exported model {path} is damaged: {problem}. Export or download it again.")
     return UserError(f"The checkpoint {path} is damaged: {problem}. {ADVICE}")
 
 
@@ -141,7 +158,7 @@ def read_manifest(path: Path, required: Collection[str], known: Collection[str])
 
     Arguments:
         path: The folder.
-        required: Files that the manifest must list.
+        required: Files that the manifest must list, unless it lists those of an exported model.
         known: Files that it may list.
     """
     try:
@@ -152,7 +169,7 @@ def read_manifest(path: Path, required: Collection[str], known: Collection[str])
         unknown = sorted(found.keys() - known)
         if unknown:
             raise ValueError(f"it lists {unknown[0][:80]!r}, which is no file of a checkpoint")
-        if missing := sorted(set(required) - found.keys()):
+        if (missing := sorted(set(required) - found.keys())) and not set(EXPORTED) <= found.keys():
             raise ValueError(f"it does not list {missing[0]}")
         records = {name: FileRecord.model_validate(entry) for name, entry in found.items()}
         facts = {name: (record.size, record.sha256) for name, record in records.items()}
@@ -197,26 +214,41 @@ def read_checked(path: Path, manifest: Manifest, name: str) -> bytes:
 
 
 def read_state_file(path: Path, manifest: Manifest) -> dict[str, Any]:
-    """Return the contents of state.json of a checkpoint, checked against its manifest, its types and its step."""
-    size, _ = manifest.files[STATE]
+    """Return the state of a checkpoint, checked against its manifest, its types and its step.
+
+    Paths in the statistics of an exported model, which are relative to its folder, are made absolute.
+    """
+    name = manifest.state
+    size, _ = manifest.files[name]
     if size > MOST:
-        raise damaged(path, f"{STATE} has {size:,} bytes, more than {MOST:,}")
-    state = parse_state(read_checked(path, manifest, STATE), path)
+        raise damaged(path, f"{name} has {size:,} bytes, more than {MOST:,}")
+    state = parse_state(read_checked(path, manifest, name), path, name)
     if manifest.step is None and state["format"] > 1:
         raise damaged(path, f"{MANIFEST} lacks its digest")
     if manifest.step not in (None, state["step"]):
-        raise damaged(path, f"{STATE} holds step {state['step']}, {MANIFEST} step {manifest.step}")
+        raise damaged(path, f"{name} holds step {state['step']}, {MANIFEST} step {manifest.step}")
+    if name == CONFIG and "statistics" in state:
+        state["statistics"] = with_folders(state["statistics"], lambda folder: os.fspath(path.absolute() / folder))
     return state
 
 
-def parse_state(data: bytes, path: Path) -> dict[str, Any]:
-    """Return the contents of state.json; another format, wrong types, or the step of another folder are errors."""
+def with_folders(statistics: Any, change: Callable[[str], str]) -> Any:
+    """Return statistics in which the folder of each text encoder is changed (`polydiff.contract.text.encoded`)."""
+    if isinstance(statistics, dict):
+        if isinstance(folder := statistics.get("folder"), str) and isinstance(statistics.get("digest"), str):
+            return {**statistics, "folder": change(folder)}
+        return {key: with_folders(value, change) for key, value in statistics.items()}
+    return [with_folders(value, change) for value in statistics] if isinstance(statistics, list) else statistics
+
+
+def parse_state(data: bytes, path: Path, name: str = STATE) -> dict[str, Any]:
+    """Return the contents of a file of state; another format, wrong types, or the step of another folder are errors."""
     try:
         state = parse_json(data)
     except ValueError as error:
-        raise damaged(path, f"{STATE}: {error}") from error
+        raise damaged(path, f"{name}: {error}") from error
     if not isinstance(state, dict):
-        raise damaged(path, f"{STATE} holds no object")
+        raise damaged(path, f"{name} holds no object")
     if type(state.get("format")) is not int or state["format"] not in FORMATS:
         raise UserError(
             f"{path} has checkpoint format {str(state.get('format'))[:80]}, this polydiff reads 1 and {FORMAT}. "
@@ -225,7 +257,7 @@ def parse_state(data: bytes, path: Path) -> dict[str, Any]:
     try:
         State.model_validate(state)
     except ValidationError as error:
-        raise damaged(path, f"{STATE}: {first_problem(error)}") from error
+        raise damaged(path, f"{name}: {first_problem(error)}") from error
     check_step(path, state["step"])
     return state
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.run.checkpoint import Tensors, pack, read_tensors, write_files
-from polydiff.run.folder import PARTS
+from polydiff.run.folder import part_path
 from polydiff.run.parents import open_parent
 from polydiff.run.reading import EMA, KNOWN, STATE, read_manifest, read_state_file
 from polydiff.support.errors import UserError
@@ -77,11 +77,5 @@ def kept_part(key: str, path: Path, run: Path, record: Mapping[str, Any]) -> Par
 def read_part(name: str, folder: Path) -> Part:
     """Return the part in a folder: a copy, or a checkpoint; its files are checked against their manifest."""
     manifest = read_manifest(folder, (EMA, STATE), KNOWN)
-    return Part(
-        name, read_state_file(folder, manifest), read_tensors(folder, manifest, [EMA])[EMA], manifest.files[EMA][1]
-    )
-
-
-def part_path(run: Path, key: str) -> Path:
-    """Return the folder of the copy of a part in a run's folder."""
-    return run / PARTS / key.replace(".", "-")
+    weights = read_tensors(folder, manifest, [manifest.ema])[manifest.ema]
+    return Part(name, read_state_file(folder, manifest), weights, manifest.files[manifest.ema][1])

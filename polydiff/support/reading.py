@@ -22,7 +22,7 @@ def read_regular(path: Path, most: int = MOST) -> bytes:
     """Return the content of a regular file; pipes and devices, which may never end, are not opened.
 
     Arguments:
-        path: The file, or a link to a file in the same folder or below.
+        path: The file, or a link to a file in the same folder or below, or within a cache of the hub (`trees_of`).
         most: Largest size in bytes.
 
     Raises:
@@ -40,13 +40,26 @@ def read_regular(path: Path, most: int = MOST) -> bytes:
 def open_regular(path: Path, most: int = sys.maxsize) -> Iterator[BinaryIO]:
     """Open a regular file as a context; arguments and errors as of `read_regular`."""
     real = followed(path)
-    if path.is_symlink() and not real.is_relative_to(path.parent.resolve()):
+    if path.is_symlink() and not any(map(real.is_relative_to, trees_of(path.parent.resolve()))):
         raise ValueError(f"{path.name} is a link to {real}, outside its folder")
     check_regular(path.name, real.stat(), most)
     descriptor = os.open(real, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
     with os.fdopen(descriptor, "rb") as file:
         check_regular(path.name, os.fstat(descriptor), most)  # it may have been replaced in the meantime
         yield file
+
+
+def trees_of(folder: Path) -> list[Path]:
+    """Return the folders that a link in a folder may not leave: that folder itself, and two of a cache of the hub.
+
+    There, models--user--name/snapshots/COMMIT/... are links into models--user--name/blobs/, of which some are links
+    into blobs/ beside models--user--name.
+    """
+    for place in (folder, *folder.parents):
+        repository = place.parent.parent
+        if place.parent.name == "snapshots" and repository.name.startswith("models--"):
+            return [folder, repository / "blobs", repository.parent / "blobs"]
+    return [folder]
 
 
 def followed(path: Path) -> Path:

@@ -162,6 +162,7 @@ def resume(
         UserError: Another process trains the run, the run has done more steps, or its data have changed.
     """
     run, launched_as = Run.open(path), as_mapping("launch", launch)
+    run.check_resumable()
     with joined(launched_as.get("timeout", TIMEOUT)) as together, held(run, together), ExitStack() as stack:
         together.wait()  # until the first process has deleted what a crash left
         check_same(together, "versions", installed())

@@ -20,6 +20,8 @@ SHOWN, BYTES = 16, 340_000
 """Upper bounds of the shown sounds and of their HTML in bytes; at least two sounds are shown."""
 WIDTH, HEIGHT, MELS = 320, 64, 40
 """Width of a picture and height of the waveform in pixels, and bands of the mel spectrogram, 2 pixels each."""
+COLUMNS, GAP = 4, 6
+"""Sounds in a row of a sheet, and pixels between them."""
 
 
 def show(sounds: Sequence[Tensor], captions: Sequence[str], sample_rate: int) -> str:
@@ -69,17 +71,40 @@ def wav(sound: Tensor, sample_rate: int) -> bytes:
 
 def png(sound: Tensor, sample_rate: int) -> bytes:
     """Return a PNG of a sound: its waveform and, if torchaudio is installed, its mel spectrogram below."""
-    from matplotlib import colormaps, image
+    return as_png(pixels_of(sound, sample_rate))
+
+
+def sheet(sounds: Sequence[Tensor], sample_rate: int) -> bytes:
+    """Return a PNG of sounds (C, T), each as in `png`, in rows of up to four."""
+    blocks = [
+        np.pad(pixels_of(sound, sample_rate), [(0, GAP), (0, GAP), (0, 0)], constant_values=255) for sound in sounds
+    ]
+    columns = min(len(blocks), COLUMNS)
+    blocks += [np.full_like(blocks[0], 255)] * (-len(blocks) % columns)
+    rows = [np.concatenate(blocks[i : i + columns], 1) for i in range(0, len(blocks), columns)]
+    return as_png(np.concatenate(rows)[:-GAP, :-GAP])
+
+
+def as_png(pixels: np.ndarray) -> bytes:
+    """Return pixels uint8 (H, W, 3) as a PNG."""
+    from matplotlib import image
+
+    buffer = io.BytesIO()
+    image.imsave(buffer, np.ascontiguousarray(pixels), format="png")
+    return buffer.getvalue()
+
+
+def pixels_of(sound: Tensor, sample_rate: int) -> np.ndarray:
+    """Return the picture of a sound (C, T) as pixels uint8 (H, WIDTH, 3)."""
+    from matplotlib import colormaps
 
     mono = torch.nan_to_num(sound).mean(0)
     colours = colormaps["magma"]
     parts = [colours(waveform(mono))]
     if not optional.lacks_torchaudio():
         parts.append(colours(spectrogram(mono, sample_rate)).repeat(2, 0).repeat(2, 1))
-    pixels = np.rint(255 * np.concatenate(parts)[..., :3]).astype(np.uint8)
-    buffer = io.BytesIO()
-    image.imsave(buffer, np.ascontiguousarray(pixels), format="png")
-    return buffer.getvalue()
+    pixels: np.ndarray = np.rint(255 * np.concatenate(parts)[..., :3]).astype(np.uint8)
+    return pixels
 
 
 def columns(x: Tensor, n: int) -> list[Tensor]:

@@ -23,6 +23,8 @@ SHOWN = 24
 """Largest number of molecules that are drawn."""
 WIDTH, HEIGHT = 150, 110
 """Size of a drawing in pixels."""
+COLUMNS = 4
+"""Molecules in a row of a sheet."""
 COLOURS = {
     "H": "#b8b8b8", "C": "#444444", "N": "#3050f8", "O": "#e02020", "F": "#50a050", "S": "#c8a000", "Cl": "#1fa01f",
     "Br": "#a62929", "P": "#e08000", "B": "#d09080", "I": "#940094",
@@ -134,6 +136,22 @@ def drawing(one: PerceivedSample) -> str:
     canvas.FinishDrawing()
     text = re.sub(r"<\?xml.*?\?>|<!--.*?-->", "", canvas.GetDrawingText(), flags=re.DOTALL)
     return re.sub(r"\n\s*", " ", text).strip()
+
+
+def sheet(samples: Sequence[PerceivedSample]) -> bytes:
+    """Return a PNG of the 2-D structures of samples with their SMILES, or formulas of those that are no molecules."""
+    mols, names = [], []
+    for one in samples:
+        flat = Chem.Mol() if one.mol is None else Chem.RemoveHs(one.mol)
+        rdDepictor.Compute2DCoords(flat)
+        mols.append(flat)
+        names.append(one.smiles if one.smiles is not None else f"{formula(one.molecule)}: no molecule")
+    columns = min(len(mols), COLUMNS)
+    width, height = 2 * WIDTH, 2 * HEIGHT
+    canvas = rdMolDraw2D.MolDraw2DCairo(columns * width, -(-len(mols) // columns) * height, width, height)
+    canvas.DrawMolecules(mols, legends=names)
+    canvas.FinishDrawing()
+    return bytes(canvas.GetDrawingText())
 
 
 def projection(molecule: Molecule, places: np.ndarray, mol: Any) -> str:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 
+from polydiff.hub.names import on_hub
+
 Numbers = dict[str, StrictBool | StrictInt | StrictFloat]
 """Options by name. Types are kept: 16 stays a whole number, true is not a number, the text "16" is an error."""
 
@@ -65,8 +67,8 @@ class Section(BaseModel):
 
 
 def absolute(path: Path | None) -> Path | None:
-    """Return an absolute path, because a run can be resumed from any directory."""
-    return None if path is None else path.expanduser().absolute()
+    """Return an absolute path, since a run can be resumed from any directory; the name of a model on the hub stays."""
+    return path if path is None or on_hub(path) else path.expanduser().absolute()
 
 
 @dataclass(frozen=True)
@@ -75,4 +77,4 @@ class NamesRun:
 
 
 RunPath = Annotated[Path, AfterValidator(absolute), NamesRun()]
-"""A run's folder or that of one of its checkpoints; made absolute."""
+"""A run's folder or that of one of its checkpoints, made absolute; or a model on the hub, hf:user/name."""

@@ -99,13 +99,18 @@ def encoder_of(folder: str, digest: str) -> Encoder:
 def digest_of(folder: Path) -> str:
     """Return a digest of the files of an encoder that decide its output."""
     total = hashlib.blake2b(digest_size=16)
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".json", ".txt", ".model", ".safetensors") and path.is_file():
-            total.update(path.name.encode())
-            with path.open("rb") as file:
-                while block := file.read(1 << 22):
-                    total.update(block)
+    for path in encoder_files(folder):
+        total.update(path.name.encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                total.update(block)
     return total.hexdigest()
+
+
+def encoder_files(folder: Path) -> list[Path]:
+    """Return the files of an encoder that decide its output, sorted by name."""
+    kinds = (".json", ".txt", ".model", ".safetensors")
+    return [path for path in sorted(folder.iterdir()) if path.suffix in kinds and path.is_file()]
 
 
 @dataclass(frozen=True)
